@@ -1,0 +1,252 @@
+"""YAML files and `a.b=c` overrides, strictly turned into frozen dataclasses.
+
+A room declares its configuration beside the code it configures, as a frozen keyword-only dataclass whose defaults
+are the documentation. This module fills such a class from a file: defaults < YAML < command line. Unknown keys, wrong
+types, duplicate keys and YAML's own traps are errors, all reported at once. A class may define
+`problems() -> Iterator[str]` to check its fields against each other; validation never changes a value.
+
+Understood field types: bool, int, float, str, `Literal`, `X | None`, `tuple[X, ...]`, `dict[str, X]`, nested
+dataclasses, and unions of dataclasses told apart by a `name: Literal[...]` field.
+"""
+
+import dataclasses
+import difflib
+import re
+import types
+import typing
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union
+
+import yaml
+
+from configs.errors import ConfigError
+
+T = TypeVar("T")
+
+_FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+
+
+def load(cls: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
+    """Read one YAML file into a dataclass.
+
+    Args:
+        cls: The dataclass to fill.
+        path: The YAML file.
+        overrides: Words such as `optim.base_lr=3e-4`; the value is YAML, the keys are dotted.
+
+    Returns:
+        An instance of `cls`.
+
+    Raises:
+        ConfigError: The file is missing or malformed, or any key or value is wrong; every mistake is in the message.
+    """
+    try:
+        tree = _parse(Path(path).read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path}: expected a readable YAML file: {getattr(error, 'strerror', None) or error}"
+        ) from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: expected keys and values at the top, got {_kind(tree)}")
+    for word in overrides:
+        _apply_override(tree, word)
+    return build(cls, tree, where=str(path))
+
+
+def build(cls: type[T], tree: dict[str, Any], *, where: str) -> T:
+    """Fill a dataclass from already parsed YAML; see `load`.
+
+    Args:
+        cls: The dataclass to fill.
+        tree: Parsed keys and values.
+        where: What to call the source in messages.
+
+    Returns:
+        An instance of `cls`.
+
+    Raises:
+        ConfigError: Any key or value is wrong; every mistake is in the message.
+    """
+    mistakes: list[str] = []
+    config = _convert(cls, tree, "", mistakes)
+    if mistakes:
+        raise ConfigError("\n  ".join([f"{where}: {len(mistakes)} mistake(s)", *mistakes]))
+    return typing.cast(T, config)
+
+
+def to_tree(config: Any) -> Any:
+    """The plain dictionaries, lists and scalars of a configuration: what `build` reads back to an equal one."""
+    if dataclasses.is_dataclass(config):
+        return {field.name: to_tree(getattr(config, field.name)) for field in dataclasses.fields(config)}
+    if isinstance(config, dict):
+        return {key: to_tree(value) for key, value in config.items()}
+    if isinstance(config, tuple):
+        return [to_tree(value) for value in config]
+    return config
+
+
+def to_yaml(config: Any) -> str:
+    """The resolved configuration as YAML that `load` reads back to an equal one."""
+    return yaml.safe_dump(to_tree(config), sort_keys=False, width=120)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """SafeLoader that refuses duplicate keys and keeps `24:00:00` a string instead of the number 86400."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is not a string; quote it", node.start_mark
+                )
+        for key in {key for key in keys if keys.count(key) > 1}:
+            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands here twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _sexagesimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
+    if ":" in node.value:
+        problem = f"{node.value} would be read as a number in base 60; put it in quotes"
+        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+    construct = yaml.SafeLoader.yaml_constructors[node.tag]
+    return construct(loader, node)
+
+
+_StrictLoader.add_constructor("tag:yaml.org,2002:int", _sexagesimal)
+_StrictLoader.add_constructor("tag:yaml.org,2002:float", _sexagesimal)
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        tree = yaml.load(text, Loader=_StrictLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise ConfigError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+    return {} if tree is None else tree
+
+
+def _apply_override(tree: dict[str, Any], word: str) -> None:
+    dotted, equals, text = word.partition("=")
+    if not equals or not all(dotted.split(".")):
+        raise ConfigError(f"override {word!r}: expected key=value or section.key=value")
+    *sections, last = dotted.split(".")
+    for section in sections:
+        below = tree.setdefault(section, {})
+        if not isinstance(below, dict):
+            raise ConfigError(f"override {word!r}: {section!r} is {_kind(below)}, it has no keys below it")
+        tree = below
+    value = _parse(text, f"override {word!r}")
+    tree[last] = None if value == {} and not text.strip() else value
+
+
+def _convert(kind: Any, value: Any, path: str, mistakes: list[str]) -> Any:
+    """Convert one parsed value to the declared type; on a mistake, note it and return None."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        return _convert_dataclass(typing.cast(type[Any], kind), value, path, mistakes)
+    if origin in (Union, types.UnionType):
+        return _convert_union(arguments, value, path, mistakes)
+    if origin is Literal:
+        if value in arguments and type(value) in {type(a) for a in arguments}:
+            return value
+        return _mistake(mistakes, path, f"one of {', '.join(map(repr, arguments))}", value, _near(value, arguments))
+    if origin is tuple:
+        if isinstance(value, list):
+            return tuple(_convert(arguments[0], item, f"{path}[{i}]", mistakes) for i, item in enumerate(value))
+        return _mistake(mistakes, path, "a list", value)
+    if origin is dict:
+        if isinstance(value, dict):
+            return {key: _convert(arguments[1], item, f"{path}.{key}", mistakes) for key, item in value.items()}
+        return _mistake(mistakes, path, "keys and values", value)
+    return _convert_scalar(kind, value, path, mistakes)
+
+
+def _convert_scalar(kind: Any, value: Any, path: str, mistakes: list[str]) -> Any:
+    if kind is float and not isinstance(value, bool):
+        if isinstance(value, int | float):
+            return float(value)
+        if isinstance(value, str) and _FLOAT.fullmatch(value):  # YAML 1.1 reads 3e-4 and 1e3 as strings
+            return float(value)
+    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+        return value
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a string (quote it)"}
+    return _mistake(mistakes, path, names[kind], value)
+
+
+def _convert_union(kinds: tuple[Any, ...], value: Any, path: str, mistakes: list[str]) -> Any:
+    if value is None and types.NoneType in kinds:
+        return None
+    members = [kind for kind in kinds if kind is not types.NoneType]
+    if len(members) == 1:
+        return _convert(members[0], value, path, mistakes)
+    tagged = {_tag(kind): kind for kind in members if dataclasses.is_dataclass(kind)}
+    if isinstance(value, dict) and len(tagged) > 1:
+        name = value.get("name")
+        if name in tagged:
+            return _convert(tagged[name], value, path, mistakes)
+        return _mistake(
+            mistakes, _join(path, "name"), f"one of {', '.join(map(repr, tagged))}", name, _near(name, tagged)
+        )
+    attempts: list[list[str]] = []
+    for kind in members:
+        attempts.append([])
+        result = _convert(kind, value, path, attempts[-1])
+        if not attempts[-1]:
+            return result
+    mistakes.append(" or: ".join(attempt[0] for attempt in attempts))
+    return None
+
+
+def _convert_dataclass(cls: type[Any], value: Any, path: str, mistakes: list[str]) -> Any:
+    if not isinstance(value, dict):
+        return _mistake(mistakes, path, "keys and values", value)
+    hints, before = typing.get_type_hints(cls), len(mistakes)
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    for key in value:
+        if key not in fields:
+            hint = _near(key, fields) or f"; known here: {', '.join(fields)}"
+            mistakes.append(f"{_join(path, key)}: unknown key{hint}")
+    given = {}
+    for name, field in fields.items():
+        if name in value:
+            given[name] = _convert(hints[name], value[name], _join(path, name), mistakes)
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            mistakes.append(f"{_join(path, name)}: missing; it has no default")
+    if len(mistakes) > before:
+        return None
+    config = cls(**given)
+    mistakes.extend(f"{path}: {problem}" if path else problem for problem in _problems(config))
+    return config
+
+
+def _problems(config: Any) -> Iterator[str]:
+    check = getattr(config, "problems", None)
+    return check() if check else iter(())
+
+
+def _tag(cls: Any) -> str:
+    return str(typing.get_args(typing.get_type_hints(cls)["name"])[0])
+
+
+def _mistake(mistakes: list[str], path: str, expected: str, got: Any, hint: str = "") -> None:
+    mistakes.append(f"{path}: expected {expected}, got {_kind(got)}{hint}")
+
+
+def _near(word: Any, known: Any) -> str:
+    near = difflib.get_close_matches(str(word), [str(k) for k in known], n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, dict):
+        return "keys and values"
+    if isinstance(value, list):
+        return "a list"
+    return "nothing" if value is None else f"{value!r}"

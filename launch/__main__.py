@@ -1,0 +1,66 @@
+"""The `surgstream` command: maps a subcommand to the module that does the work, and runs it.
+
+Modules are imported only when their command is called, so `surgstream --help` and everything that runs on login nodes
+need neither torch nor DALI.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from configs.errors import SurgstreamError
+
+COMMANDS = {
+    "synth": ("shards.synthetic", "make a small labelled surgical corpus, to try everything without data"),
+    "pack": ("shards.pack", "pack videos into WebDataset shards, in a folder or on S3"),
+    "verify": ("shards.verify", "check every byte of a packed corpus"),
+    "order": ("trainer.show_order", "print which clip is drawn when, and which rank reads it"),
+    "describe": ("trainer.describe", "print a recipe's parameters, FLOPs, memory, steps and clips as JSON"),
+    "pretrain": ("trainer.pretrain", "train a recipe, on one process or under torchrun or srun"),
+}
+
+USAGE = "\n".join(
+    [
+        "usage: surgstream COMMAND [arguments]",
+        "",
+        "Pretraining for surgical video foundation models: videos -> shards -> clips -> training.",
+        "",
+        "commands, in the order you will need them:",
+        *(f"  {name:<10} {summary}" for name, (_, summary) in COMMANDS.items()),
+        "",
+        "`surgstream COMMAND --help` explains one of them.",
+        "Exit status: 0 done, 1 failed, 2 wrong arguments or configuration, 3 packed with some videos in quarantine.",
+    ]
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand.
+
+    Args:
+        argv: The words after `surgstream`; those of this process by default.
+
+    Returns:
+        The exit status.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        sys.stdout.write(USAGE + "\n")
+        return 0 if words else 2
+    name, *rest = words
+    if name not in COMMANDS:
+        sys.stderr.write(f"surgstream: unknown command {name!r}\n\n{USAGE}\n")
+        return 2
+    try:
+        status = importlib.import_module(COMMANDS[name][0]).main(rest)
+    except SurgstreamError as error:
+        sys.stderr.write(f"surgstream {name}: {error}\n")
+        return error.exit_status
+    except KeyboardInterrupt:
+        sys.stderr.write(f"surgstream {name}: interrupted\n")
+        return 130
+    return int(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The training side: clips to batches to steps to checkpoints."""

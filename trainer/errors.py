@@ -1,0 +1,23 @@
+"""What can go wrong in training."""
+
+from configs.errors import SurgstreamError
+
+
+class DecodeError(SurgstreamError):
+    """A clip's bytes could not be turned into pixels."""
+
+
+class ModelError(SurgstreamError):
+    """A model cannot be built, or weights do not fit it."""
+
+
+class CheckpointError(SurgstreamError):
+    """A checkpoint could not be written, or cannot be resumed from."""
+
+
+class DistributedError(SurgstreamError):
+    """The processes of a run do not fit together."""
+
+
+class NonFiniteLossError(SurgstreamError):
+    """The loss or the gradient norm became infinite or NaN."""
