@@ -6,7 +6,8 @@ types, duplicate keys and YAML's own traps are errors, all reported at once. A c
 `problems() -> Iterator[str]` to check its fields against each other; validation never changes a value.
 
 Understood field types: bool, int, float, str, `Literal`, `X | None`, `tuple[X, ...]`, `dict[str, X]`, nested
-dataclasses, and unions of dataclasses told apart by a `name: Literal[...]` field.
+dataclasses, and unions of dataclasses told apart by a `name: Literal[...]` field. A dataclass with a class variable
+`shorthand` may be given as the bare value of the field so named.
 """
 
 import dataclasses
@@ -201,6 +202,8 @@ def _convert_union(kinds: tuple[Any, ...], value: Any, path: str, mistakes: list
 
 
 def _convert_dataclass(cls: type[Any], value: Any, path: str, mistakes: list[str]) -> Any:
+    if not isinstance(value, dict | list) and hasattr(cls, "shorthand"):
+        value = {cls.shorthand: value}
     if not isinstance(value, dict):
         return _mistake(mistakes, path, "keys and values", value)
     hints, before = typing.get_type_hints(cls), len(mistakes)

@@ -1,0 +1,44 @@
+# Every target does its own set-up: `make demo` and `make test` work in a fresh clone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+VIDEOS ?=
+DEMO ?= demo
+
+.PHONY: help setup demo test test-gpu check format bench clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(VENV)/.done  ## make .venv with everything pinned (CPU or GPU, DALI for CUDA 13)
+
+$(VENV)/.done: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "surgstream needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch torchvision
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cuda13,dev]'
+	touch $@
+
+demo: setup  ## videos -> shards -> training in minutes, no GPU; VIDEOS=FOLDER takes your own videos
+	PATH="$(CURDIR)/$(BIN):$$PATH" launch/demo.sh "$(DEMO)" "$(VIDEOS)"
+
+test: setup  ## run the tests
+	$(BIN)/python -m pytest -m "not gpu"
+
+test-gpu: setup  ## run the tests that need a GPU
+	$(BIN)/python -m pytest -m gpu
+
+check: setup  ## lint, format check and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup  ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup  ## measure reading, decoding and training on this machine
+	$(BIN)/python -m benchmarks
+
+clean:  ## remove the demo's output
+	rm -rf $(DEMO)

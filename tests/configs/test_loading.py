@@ -1,0 +1,156 @@
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from configs.errors import ConfigError
+from configs.loading import build, load, to_tree, to_yaml
+
+
+@dataclass(frozen=True, kw_only=True)
+class Circle:
+    name: Literal["circle"] = "circle"
+    radius: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Square:
+    name: Literal["square"] = "square"
+    side: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resume:
+    shorthand: ClassVar[str] = "source"
+    source: str = "auto"
+    allow: tuple[Literal["corpus", "weights"], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    steps: int
+    rate: float = 0.5
+    on: bool = False
+    note: str | None = None
+    sizes: tuple[int, ...] = ()
+    weights: Literal["uniform", "balanced"] | dict[str, float] = "uniform"
+    shape: Circle | Square = field(default_factory=Circle)
+    resume: Resume = field(default_factory=Resume)
+
+    def problems(self) -> Iterator[str]:
+        if self.steps < 0:
+            yield f"steps: expected 0 or more, got {self.steps}"
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def mistakes(**tree: object) -> str:
+    with pytest.raises(ConfigError) as caught:
+        build(Config, tree, where="file.yaml")
+    return str(caught.value)
+
+
+def test_defaults_then_file_then_command_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "c.yaml", "steps: 3\nrate: 0.25\nshape: {name: square}\n")
+    config = load(Config, path, ["rate=1e-3", "shape.side=9", "note=", "sizes=[1, 2]", "resume.allow=[corpus]"])
+    assert config == Config(steps=3, rate=1e-3, shape=Square(side=9), sizes=(1, 2), resume=Resume(allow=("corpus",)))
+
+
+@pytest.mark.parametrize("text", ["3e-4", "0.0003", "3.0e-4", "'3e-4'"])
+def test_every_way_to_write_a_float_is_one(tmp_path: Path, text: str) -> None:
+    assert load(Config, write(tmp_path / "c.yaml", f"steps: 1\nrate: {text}")).rate == 3e-4
+
+
+def test_whole_numbers_are_floats_where_a_float_is_due() -> None:
+    rate = build(Config, {"steps": 1, "rate": 2}, where="").rate
+    assert (rate, type(rate)) == (2.0, float)
+
+
+def test_a_section_with_a_shorthand_may_be_a_bare_value() -> None:
+    assert build(Config, {"steps": 1, "resume": "none"}, where="").resume == Resume(source="none")
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({"stepz": 1}, "stepz: unknown key; did you mean 'steps'?"),
+        ({}, "steps: missing; it has no default"),
+        ({"steps": True}, "steps: expected a whole number, got True"),
+        ({"steps": 1.5}, "steps: expected a whole number, got 1.5"),
+        ({"steps": -1}, "steps: expected 0 or more, got -1"),
+        ({"steps": 1, "on": 1}, "on: expected true or false, got 1"),
+        ({"steps": 1, "note": False}, "note: expected a string (quote it), got False"),
+        ({"steps": 1, "sizes": 3}, "sizes: expected a list, got 3"),
+        ({"steps": 1, "sizes": [1, "a"]}, "sizes[1]: expected a whole number, got 'a'"),
+        ({"steps": 1, "weights": "unifrom"}, "did you mean 'uniform'?"),
+        ({"steps": 1, "weights": {"a": "x"}}, "weights.a: expected a number, got 'x'"),
+        ({"steps": 1, "shape": {"name": "sqare"}}, "shape.name: expected one of 'circle', 'square', got 'sqare'"),
+        ({"steps": 1, "shape": {"name": "square", "radius": 1.0}}, "shape.radius: unknown key"),
+        ({"steps": 1, "resume": {"allow": ["seed"]}}, "resume.allow[0]: expected one of 'corpus', 'weights'"),
+    ],
+)
+def test_a_mistake_is_named_with_its_path(tree: dict[str, object], message: str) -> None:
+    assert message in mistakes(**tree)
+
+
+def test_all_mistakes_come_at_once() -> None:
+    text = mistakes(rate="fast", colour="red", on="yes")
+    assert text.startswith("file.yaml: 4 mistake(s)")
+    assert all(word in text for word in ("rate:", "colour:", "on:", "steps: missing"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("steps: 1\nsteps: 2", "'steps' stands here twice"),
+        ("steps: 1\nnote: 24:00:00", "24:00:00 would be read as a number in base 60; put it in quotes"),
+        ("1: 2", "key 1 is not a string"),
+        ("steps: [1", "not valid YAML"),
+        ("- 1", "expected keys and values at the top, got a list"),
+        ("steps: !!python/name:os.system 1", "not valid YAML"),
+    ],
+)
+def test_yaml_traps_are_errors(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=r"c\.yaml") as caught:
+        load(Config, write(tmp_path / "c.yaml", text))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["steps", "=3", "a..b=1", "steps.deeper=1"])
+def test_a_malformed_override_is_an_error(tmp_path: Path, word: str) -> None:
+    with pytest.raises(ConfigError, match="override"):
+        load(Config, write(tmp_path / "c.yaml", "steps: 1"), [word])
+
+
+def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        load(Config, tmp_path / "none.yaml")
+
+
+configs = st.builds(
+    Config,
+    steps=st.integers(0, 10**9),
+    rate=st.floats(allow_nan=False, allow_infinity=False),
+    on=st.booleans(),
+    note=st.none() | st.text(max_size=20),
+    sizes=st.lists(st.integers(), max_size=4).map(tuple),
+    weights=st.sampled_from(["uniform", "balanced"])
+    | st.dictionaries(st.text("abc", min_size=1), st.floats(0, 9), min_size=1),
+    shape=st.builds(Circle, radius=st.floats(0, 1e9)) | st.builds(Square, side=st.integers(0, 9)),
+)
+
+
+@given(configs)
+def test_a_resolved_configuration_reads_back_equal(config: Config) -> None:
+    import yaml
+
+    tree = yaml.safe_load(to_yaml(config))
+    assert build(Config, tree, where="") == config
+    assert tree == to_tree(config)

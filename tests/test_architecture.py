@@ -1,0 +1,109 @@
+"""The import law: who may know whom, checked on the code's own import statements."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("configs", "shards", "trainer", "launch")
+FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+
+# The rooms of ours that each room may import, the longest matching prefix deciding.
+MAY_IMPORT = {
+    "configs": ("configs",),
+    "shards": ("configs", "shards"),
+    "launch": ("configs", "launch"),
+    "trainer.errors": ("configs",),
+    "trainer.batch": (),
+    "trainer.distributed": ("configs", "trainer.errors"),
+    "trainer.flops": (),
+    "trainer.models": ("configs", "trainer.errors", "trainer.batch", "trainer.flops", "trainer.models"),
+    "trainer.objectives": (
+        "configs", "shards.keyed", "trainer.errors", "trainer.batch", "trainer.models", "trainer.objectives",
+    ),
+    "trainer.data": (
+        "configs", "shards", "trainer.errors", "trainer.batch", "trainer.distributed", "trainer.data",
+    ),
+    "trainer.engine": (
+        "configs", "trainer.errors", "trainer.batch", "trainer.distributed", "trainer.objectives.base",
+        "trainer.engine",
+    ),
+    "trainer": ("configs", "shards", "trainer"),
+}  # fmt: skip
+
+# A dependency enters by one door.
+DOORS = {
+    "av": ("shards.videos", "shards.frames", "shards.synthetic"),
+    "boto3": ("shards.storage_s3",),
+    "botocore": ("shards.storage_s3",),
+    "webdataset": ("shards.writer", "shards.verify"),
+    "nvidia": ("trainer.data.decode",),
+    "timm": ("trainer.models",),
+    "deepspeed": ("trainer.engine.parallel",),
+    "yaml": ("configs.loading", "shards.synthetic"),
+}
+
+HEAVY = ("torch", "nvidia", "deepspeed", "timm")
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def under(name: str, prefixes: tuple[str, ...]) -> bool:
+    return any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes)
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_a_module_imports_only_what_its_room_may(path: Path) -> None:
+    name = module_name(path)
+    room = max((room for room in MAY_IMPORT if under(name, (room,))), key=len)
+    for imported in imports(path):
+        if under(imported, (*ROOMS, "tests", "benchmarks")):
+            assert under(imported, MAY_IMPORT[room]), f"{name} may not import {imported}"
+        for dependency, doors in DOORS.items():
+            if under(imported, (dependency,)):
+                assert under(name, doors), f"{name} imports {dependency}; its door is {doors}"
+        if room in ("configs", "shards", "launch"):
+            assert not under(imported, HEAVY), f"{name} imports {imported}; {room} runs where it is not installed"
+
+
+def test_there_is_no_import_circle() -> None:
+    modules = {module_name(path) for path in FILES}
+    arrows = {
+        module_name(path): {
+            target
+            for imported in imports(path)
+            for target in (imported, imported.rpartition(".")[0])
+            if target in modules and target != module_name(path)
+        }
+        for path in FILES
+    }
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, f"import circle: {' -> '.join((*trail, name))}"
+        if name not in done:
+            for target in arrows[name]:
+                visit(target, (*trail, name))
+            done.add(name)
+
+    for name in arrows:
+        visit(name, ())
+
+
+def test_files_have_a_size_that_one_can_read() -> None:
+    for path in FILES:
+        assert len(path.read_text().splitlines()) <= 350, f"{path}: look for the missing room"

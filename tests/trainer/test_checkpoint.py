@@ -1,0 +1,196 @@
+"""Checkpoints are whole or not there; what is damaged is found, named and passed over."""
+
+import json
+import logging
+import os
+import resource
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainer.distributed import ParallelConfig, Topology, join, leave
+from trainer.engine.checkpoint import (
+    CheckpointConfig,
+    Progress,
+    find_checkpoint,
+    load_moments,
+    load_parameters,
+    prune,
+    read_progress,
+    save_checkpoint,
+)
+from trainer.engine.optim import OptimConfig
+from trainer.engine.parallel import ZeroEngine
+from trainer.errors import CheckpointError
+
+
+@pytest.fixture(scope="module", autouse=True)
+def alone() -> Iterator[None]:
+    """A process group of this process."""
+    before = dict(os.environ)
+    join(Topology(), 60)
+    yield
+    leave()
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def network(width: int = 33) -> torch.nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return torch.nn.Sequential(torch.nn.Linear(7, width), torch.nn.GELU(), torch.nn.Linear(width, 5))
+
+
+def wrap(module: torch.nn.Module) -> ZeroEngine:
+    device = torch.device("cpu")
+    return ZeroEngine(module, OptimConfig(), ParallelConfig(), micro_batch_size=4, grad_accum_steps=1, device=device)
+
+
+def train(engine: ZeroEngine, steps: int) -> list[float]:
+    losses = []
+    for step in range(steps):
+        loss = engine(torch.randn(4, 7, generator=torch.Generator().manual_seed(step))).pow(2).mean()
+        engine.backward(loss)
+        engine.step(1e-2)
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A run's checkpoints of steps 10, 20 and 30."""
+    engine = wrap(network())
+    train(engine, 3)
+    for step in (10, 20, 30):
+        save_checkpoint(tmp_path, engine, Progress(step=step, g=step * 4, state={"seed": 7}))
+    return tmp_path
+
+
+def test_a_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    engine = wrap(network())
+    train(engine, 3)
+    saved = save_checkpoint(tmp_path, engine, Progress(step=3, g=12, state={"seed": 7}))
+    expected = train(engine, 3)
+
+    found = find_checkpoint(tmp_path, "auto")
+    assert found == saved
+    progress = read_progress(saved)
+    assert (progress.step, progress.g, progress.state["seed"]) == (3, 12, 7)
+    module = network()
+    for parameter in module.parameters():
+        torch.nn.init.zeros_(parameter)
+    load_parameters(saved, module)
+    resumed = wrap(module)
+    load_moments(saved, resumed)
+    assert train(resumed, 3) == expected
+
+
+def test_a_new_run_has_nothing_to_resume(tmp_path: Path) -> None:
+    assert find_checkpoint(tmp_path, "auto") is None
+    assert find_checkpoint(tmp_path, "none") is None
+
+
+def test_auto_takes_the_newest(root: Path) -> None:
+    assert find_checkpoint(root, "auto") == root / "step_00000030"
+
+
+def damage_missing_file(checkpoint: Path) -> str:
+    next(checkpoint.glob("*.safetensors")).unlink()
+    return "No such file"
+
+
+def damage_truncated_file(checkpoint: Path) -> str:
+    file = next(checkpoint.glob("*.safetensors"))
+    file.write_bytes(file.read_bytes()[:-1])
+    return "bytes, expected"
+
+
+def damage_flipped_bit(checkpoint: Path) -> str:
+    file = next(checkpoint.glob("*.safetensors"))
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    return "is not what was written"
+
+
+def damage_state_cut(checkpoint: Path) -> str:
+    file = checkpoint / "state.json"
+    file.write_bytes(file.read_bytes()[:-20])
+    return "state.json is malformed"
+
+
+def damage_no_state(checkpoint: Path) -> str:
+    (checkpoint / "state.json").unlink()
+    return "state.json: No such file"
+
+
+DAMAGES = [damage_missing_file, damage_truncated_file, damage_flipped_bit, damage_state_cut, damage_no_state]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_skipped_and_named(damage, root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    reason = damage(root / "step_00000030")
+    with caplog.at_level(logging.WARNING):
+        assert find_checkpoint(root, "auto") == root / "step_00000020"
+    assert "step_00000030" in caplog.text and reason in caplog.text
+    with pytest.raises(CheckpointError, match="not a whole checkpoint"):
+        find_checkpoint(root, str(root / "step_00000030"))
+
+
+def test_when_none_is_whole_the_run_does_not_silently_start_anew(root: Path) -> None:
+    for checkpoint in root.glob("step_*"):
+        damage_no_state(checkpoint)
+    with pytest.raises(CheckpointError, match="none of 3 checkpoints is whole"):
+        find_checkpoint(root, "auto")
+
+
+def test_a_run_that_wants_none_but_has_some_is_an_error(root: Path) -> None:
+    with pytest.raises(CheckpointError, match="choose another run_dir"):
+        find_checkpoint(root, "none")
+
+
+def test_going_back_behind_newer_checkpoints_is_an_error(root: Path) -> None:
+    with pytest.raises(CheckpointError, match="newer than"):
+        find_checkpoint(root, str(root / "step_00000010"))
+
+
+def test_a_half_written_checkpoint_is_not_one(root: Path) -> None:
+    (root / "step_00000030").rename(root / ".partial-step_00000040")
+    assert find_checkpoint(root, "auto") == root / "step_00000020"
+
+
+def test_pruning_keeps_the_last_and_every_nth(root: Path) -> None:
+    (root / ".partial-step_00000040").mkdir()
+    prune(root, CheckpointConfig(keep_last=1, keep_every=20))
+    assert sorted(path.name for path in root.iterdir()) == ["step_00000020", "step_00000030"]
+
+
+def test_another_model_is_named_by_its_parameters(root: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"0\.weight has shape \(33, 7\), the model's has \(34, 7\)"):
+        load_parameters(root / "step_00000030", network(34))
+    with pytest.raises(CheckpointError, match=r"2\.weight is not in the model"):
+        load_parameters(root / "step_00000030", network()[:1])
+
+
+def test_saving_without_space_fails_whole_and_keeps_the_last_checkpoint(root: Path) -> None:
+    """The size limit of a process stands in for a full disk: writes fail the same way, in the middle."""
+    engine = wrap(network())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(CheckpointError, match=r"could not save: rank 0: File too large; .* intact"):
+            save_checkpoint(root, engine, Progress(step=40, g=160, state={}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert find_checkpoint(root, "auto") == root / "step_00000030"
+    assert sorted(path.name for path in root.iterdir()) == [f"step_000000{step}" for step in (10, 20, 30)]
+
+
+def test_the_state_is_plain_json(root: Path) -> None:
+    state = json.loads((root / "step_00000030" / "state.json").read_text())
+    assert state["format"] == 1 and state["g"] == 120 and state["files"]

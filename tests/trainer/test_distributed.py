@@ -1,0 +1,41 @@
+import pytest
+
+from trainer.distributed import Topology, topology_from_environment
+from trainer.errors import DistributedError
+
+TORCHRUN = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "node0", "MASTER_PORT": "29500"}
+SLURM = {"SLURM_NTASKS": "16", "SLURM_PROCID": "9", "SLURM_LOCALID": "1", "SLURM_JOB_ID": "123456"}
+
+
+def test_a_process_on_its_own_is_alone() -> None:
+    assert topology_from_environment({}) == Topology()
+    assert topology_from_environment({"SLURM_NTASKS": "1", "SLURM_PROCID": "0"}) == Topology()
+
+
+def test_torchrun() -> None:
+    assert topology_from_environment(TORCHRUN) == Topology(
+        rank=3, local_rank=1, world_size=4, master_addr="node0", master_port=29500
+    )
+
+
+def test_srun() -> None:
+    found = topology_from_environment({**SLURM, "MASTER_ADDR": "node0"})
+    assert found == Topology(rank=9, local_rank=1, world_size=16, master_addr="node0", master_port=23456)
+
+
+@pytest.mark.parametrize("missing", ["WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"])
+def test_a_missing_variable_is_an_error_and_never_world_size_1(missing: str) -> None:
+    environment = {name: value for name, value in TORCHRUN.items() if name != missing}
+    with pytest.raises(DistributedError, match=missing):
+        topology_from_environment(environment)
+
+
+def test_a_rank_outside_the_world_is_an_error() -> None:
+    with pytest.raises(DistributedError, match="got 4"):
+        topology_from_environment({**TORCHRUN, "RANK": "4"})
+
+
+def test_srun_without_scontrol_or_master_address_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(DistributedError, match="export MASTER_ADDR"):
+        topology_from_environment({**SLURM, "SLURM_JOB_NODELIST": "node[0-1]"})

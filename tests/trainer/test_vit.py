@@ -1,0 +1,135 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from configs.errors import ConfigError
+from configs.loading import build
+from tests.trainer import reference
+from trainer.models.vit import Block, Encoder, EncoderConfig, Shape, initialise, num_parameters
+
+TINY = EncoderConfig(
+    size="small", embed_dim=32, depth=3, num_heads=2, image_size=24, num_frames=4, patch_size=8, tubelet_size=2
+)
+
+
+def tiny_encoder(**changes):
+    encoder = Encoder(EncoderConfig(**{**vars(TINY), **changes}))
+    initialise(encoder, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel()))
+    return encoder
+
+
+def as_numpy(module):
+    return {name: tensor.double().numpy() for name, tensor in module.state_dict().items()}
+
+
+def test_sizes_are_the_usual_ones_and_single_numbers_can_be_given():
+    assert EncoderConfig(size="small").shape == Shape(384, 12, 6)
+    assert EncoderConfig().shape == Shape(768, 12, 12)
+    assert EncoderConfig(size="large").shape == Shape(1024, 24, 16)
+    assert EncoderConfig(size="huge", patch_size=14).shape == Shape(1280, 32, 16)
+    assert EncoderConfig(depth=3).shape == Shape(768, 3, 12)
+    assert EncoderConfig(size="huge", patch_size=14).grid == (8, 16, 16)
+
+
+@pytest.mark.parametrize(("size", "millions"), [("small", 22.2), ("base", 86.2), ("large", 303.9), ("huge", 631.7)])
+def test_every_size_has_its_usual_number_of_parameters(size, millions):
+    with torch.device("meta"):
+        encoder = Encoder(EncoderConfig(size=size))
+    trainable = sum(p.numel() for p in encoder.parameters())
+    assert trainable / 1e6 == pytest.approx(millions, abs=0.06)
+
+
+def test_published_encoder_has_the_published_parameters():
+    with torch.device("meta"):
+        assert num_parameters(Encoder(EncoderConfig())) == 87_431_424
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({"embed_dim": 100}, "multiple of 16"),
+        ({"num_heads": 5}, "multiple of num_heads (5)"),
+        ({"depth": 0}, "at least 1"),
+        ({"num_heads": 0}, "at least 1"),
+        ({"image_size": 225}, "image_size: expected a multiple of patch_size (16), got 225"),
+        ({"patch_size": 0}, "image_size"),
+        ({"num_frames": 15}, "num_frames: expected a multiple of tubelet_size (2), got 15"),
+        ({"drop_path": 1.0}, "drop_path"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(tree, message):
+    with pytest.raises(ConfigError, match="mistake") as raised:
+        build(EncoderConfig, tree, where="test")
+    assert message in str(raised.value)
+
+
+def test_encoder_equals_the_slow_reference():
+    encoder, clips = tiny_encoder(), torch.randn(2, 3, 4, 24, 24, generator=torch.Generator().manual_seed(1))
+    visible = [[0, 5, 9, 17], [3, 4, 8, 12]]
+    keeps = [[1.0, 0.0, 1.25], [1.0, 1.1, 0.0]]
+    fast = encoder(clips, torch.tensor(visible), torch.tensor(keeps)).detach().numpy()
+    everything = encoder(clips).detach().numpy()
+    for i, clip in enumerate(clips.double().numpy()):
+        slow = reference.encode(clip, as_numpy(encoder), visible[i], keeps[i], 2, 2, 8)
+        np.testing.assert_allclose(fast[i], slow, rtol=1e-4, atol=1e-5)
+        slow = reference.encode(clip, as_numpy(encoder), list(range(18)), [1.0] * 3, 2, 2, 8)
+        np.testing.assert_allclose(everything[i], slow, rtol=1e-4, atol=1e-5)
+
+
+def test_a_dropped_block_changes_nothing_and_a_kept_one_is_scaled():
+    block = Block(32, 2)
+    x = torch.randn(3, 5, 32)
+    out = block(x, torch.tensor([0.0, 1.0, 2.0]))
+    assert torch.equal(out[0], x[0])
+    torch.testing.assert_close(out[1:2], block(x[1:2]))
+    attended = x[2:] + 2.0 * block.attention(block.norm1(x[2:]))
+    torch.testing.assert_close(out[2:], attended + 2.0 * block.mlp(block.norm2(attended)))
+
+
+def test_queries_and_values_have_biases_and_keys_have_none():
+    names = {name for name, _ in Block(32, 2).attention.named_parameters()}
+    assert names == {"qkv.weight", "q_bias", "v_bias", "projection.weight", "projection.bias"}
+
+
+def test_activation_checkpointing_gives_the_same_gradients():
+    gradients = []
+    for checkpointing in (False, True):
+        encoder = tiny_encoder(activation_checkpointing=checkpointing)
+        clips = torch.randn(2, 3, 4, 24, 24, generator=torch.Generator().manual_seed(1))
+        encoder(clips, keeps=torch.tensor([[1.0, 0.0, 1.25], [1.0, 1.1, 1.25]])).square().sum().backward()
+        gradients.append([p.grad for p in encoder.parameters()])
+    assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
+
+
+def test_activation_checkpointing_recomputes_every_block():
+    calls = 0
+
+    def count(*_):
+        nonlocal calls
+        calls += 1
+
+    encoder = tiny_encoder(activation_checkpointing=True)
+    for block in encoder.blocks:
+        block.attention.register_forward_hook(count)
+    encoder(torch.randn(1, 3, 4, 24, 24)).sum().backward()
+    assert calls == 2 * len(encoder.blocks)
+
+
+def test_initial_weights_are_xavier_uniform_and_a_function_of_the_generator():
+    encoders = [Encoder(TINY) for _ in range(2)]
+    for encoder in encoders:
+        initialise(encoder, torch.Generator().manual_seed(7))
+    first, second = (encoder.state_dict() for encoder in encoders)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    for name, fan_in, fan_out in (("blocks.0.attention.qkv", 32, 96), ("embedding.projection", 384, 32)):
+        bound = math.sqrt(6 / (fan_in + fan_out))
+        weight = first[f"{name}.weight"]
+        assert 0.95 * bound < weight.abs().max() <= bound
+        assert weight.std() == pytest.approx(bound / math.sqrt(3), rel=0.05)
+    assert all((first[name] == 0).all() for name in first if name.endswith("bias"))
+    assert all((first[name] == 1).all() for name in first if "norm" in name and name.endswith("weight"))

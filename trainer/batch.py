@@ -1,0 +1,26 @@
+"""What the data side hands to the training side: one micro-batch of clips."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, eq=False)
+class ClipBatch:
+    """A micro-batch of B clips.
+
+    Attributes:
+        clips: (B, C, T, H, W) float32 on the device, RGB in [0, 1] normalised by `IMAGENET_MEAN` and `IMAGENET_STD`;
+            may be a strided view of (B, T, C, H, W).
+        g: (B,) int64 on the host, the clips' draw numbers: the key of every random choice about a clip.
+        names: B names `dataset/video@anchor_frame`, for messages.
+    """
+
+    clips: Tensor
+    g: npt.NDArray[np.int64]
+    names: tuple[str, ...]

@@ -1,0 +1,120 @@
+"""A training run's configuration: each room's own, composed."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from shards.order import check_batch
+from trainer.data.source import DataConfig
+from trainer.distributed import ParallelConfig
+from trainer.engine.checkpoint import CheckpointConfig, Progress, ResumeConfig
+from trainer.engine.metrics import ReportConfig
+from trainer.engine.optim import OptimConfig
+from trainer.engine.schedules import Plan
+from trainer.objectives.surgvista import SurgVistaConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOutConfig:
+    """Videos that are never trained on, to take the loss on and to draw.
+
+    Attributes:
+        corpus: A corpus packed with `split=held_out`.
+        every_steps: How often the loss is taken, in steps; 0 is never.
+        clips: Clips to take it on; rounded up to whole micro-batches on every rank.
+    """
+
+    corpus: str
+    every_steps: int = 1000
+    clips: int = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One training run.
+
+    Attributes:
+        run_dir: Where everything of the run is written; shared by all ranks. The same directory resumes the run.
+        seed: Decides the order, crops, masks, drop paths and initial weights.
+        global_batch_size: Clips a step, over all ranks.
+        micro_batch_size: Clips a rank computes at once; the rest of its share is accumulated.
+        epochs: Length of the schedule.
+        steps_per_epoch: Steps called an epoch; null is one pass over as many clips as the corpus has.
+        max_steps: Stop after this step, whatever the schedule; null trains to its end.
+        compile: Compile the networks with torch.compile.
+        data: Clips.
+        held_out: Videos for the held-out loss; null takes none.
+        objective: What is learned.
+        optim: AdamW and its schedule.
+        parallel: ZeRO and precision.
+        checkpoint: When to save, what to keep.
+        resume: Where to continue.
+        report: Metrics and pictures.
+    """
+
+    run_dir: str
+    seed: int = 0
+    global_batch_size: int
+    micro_batch_size: int
+    epochs: float
+    steps_per_epoch: int | None = None
+    max_steps: int | None = None
+    compile: bool = False
+    data: DataConfig
+    held_out: HeldOutConfig | None = None
+    objective: SurgVistaConfig
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    resume: ResumeConfig = field(default_factory=ResumeConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with these values."""
+        for name in ("global_batch_size", "micro_batch_size", "steps_per_epoch", "max_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                yield f"{name}: expected 1 or more, got {value}"
+        if self.epochs <= 0:
+            yield f"epochs: expected a number above 0, got {self.epochs}"
+        if self.micro_batch_size > 0 and self.global_batch_size % self.micro_batch_size:
+            yield (
+                f"global_batch_size: expected a multiple of micro_batch_size {self.micro_batch_size}, "
+                f"got {self.global_batch_size}"
+            )
+
+    def grad_accum_steps(self, world_size: int) -> int:
+        """Micro-batches a rank and step.
+
+        Raises:
+            ConfigError: The global batch cannot be dealt evenly to the ranks.
+        """
+        check_batch(self.global_batch_size, self.micro_batch_size, world_size)
+        return self.global_batch_size // (self.micro_batch_size * world_size)
+
+    def plan(self, *, num_clips: int, world_size: int, start: Progress) -> Plan:
+        """The run in numbers, from a given point on.
+
+        Args:
+            num_clips: Clips of the corpus.
+            world_size: Ranks.
+            start: Where the run stands.
+
+        Raises:
+            ConfigError: The global batch cannot be dealt evenly to the ranks.
+        """
+        batch = self.global_batch_size
+        draws_per_epoch = self.steps_per_epoch * batch if self.steps_per_epoch else num_clips
+        total_draws = math.ceil(self.epochs * draws_per_epoch)
+        last_step = start.step + max(0, math.ceil((total_draws - start.g) / batch))
+        return Plan(
+            global_batch_size=batch,
+            grad_accum_steps=self.grad_accum_steps(world_size),
+            last_step=min(last_step, self.max_steps or last_step),
+            draws_per_epoch=draws_per_epoch,
+            warmup_draws=math.ceil(self.optim.warmup_epochs * draws_per_epoch),
+            total_draws=total_draws,
+            start_lr=self.optim.warmup_start_lr,
+            peak_lr=self.optim.base_lr * batch / 256,
+            end_lr=self.optim.min_lr,
+        )

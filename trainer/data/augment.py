@@ -1,0 +1,76 @@
+"""Crop windows as pure functions of (seed, draw): a clip is cropped the same way on any rank and after any resume."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from shards.keyed import Purpose, hash64, permute
+
+# Corners, edge centres, centre and the four quarter points, in quarters of the free margin (x, y).
+OFFSETS = ((0, 0), (4, 0), (0, 4), (4, 4), (2, 2), (0, 2), (4, 2), (2, 4), (2, 0), (1, 1), (3, 1), (1, 3), (3, 3))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropConfig:
+    """Multi-scale cropping: one window a clip, shared by its frames, resized to the model's square input.
+
+    Attributes:
+        scales: Window sides as fractions of the frame's short side.
+        max_distortion: How many places apart in `scales` a window's width and height may be.
+    """
+
+    scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
+    max_distortion: int = 1
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with these values."""
+        if not self.scales or not all(0 < scale <= 1 for scale in self.scales):
+            yield f"scales: expected fractions in (0, 1], got {list(self.scales)}"
+        if self.max_distortion < 0:
+            yield f"max_distortion: expected 0 or more, got {self.max_distortion}"
+
+
+Windows = npt.NDArray[np.int32]
+
+
+def multi_scale_crop(
+    config: CropConfig, seed: int, g: npt.NDArray[np.int64], frame_sizes: npt.NDArray[np.int64]
+) -> Windows:
+    """Draw one crop window a clip: uniform over the allowed (width, height) pairs, and over the 13 fixed offsets.
+
+    Args:
+        config: Scales and distortion.
+        seed: The run's seed.
+        g: Draw numbers, shape (B,).
+        frame_sizes: Width and height of each clip's frames in pixels, shape (B, 2).
+
+    Returns:
+        Windows (left, top, right, bottom) in pixels, shape (B, 4).
+    """
+    pairs = [
+        (width, height)
+        for i, height in enumerate(config.scales)
+        for j, width in enumerate(config.scales)
+        if abs(i - j) <= config.max_distortion
+    ]
+    choice = permute(0, len(pairs) * len(OFFSETS), hash64(seed, Purpose.CROP, g))
+    short_side = frame_sizes.min(axis=1, keepdims=True)
+    sides = np.floor(short_side * np.array(pairs)[choice // len(OFFSETS)]).astype(np.int64).clip(min=1)
+    start = (frame_sizes - sides) // 4 * np.array(OFFSETS)[choice % len(OFFSETS)]
+    return np.concatenate([start, start + sides], axis=1).astype(np.int32)
+
+
+def center_crop(frame_sizes: npt.NDArray[np.int64]) -> Windows:
+    """The largest centred square of each frame, for evaluation.
+
+    Args:
+        frame_sizes: Width and height of each clip's frames in pixels, shape (B, 2).
+
+    Returns:
+        Windows (left, top, right, bottom) in pixels, shape (B, 4).
+    """
+    side = frame_sizes.min(axis=1, keepdims=True)
+    start = (frame_sizes - side) // 2
+    return np.concatenate([start, start + side], axis=1).astype(np.int32)

@@ -1,0 +1,100 @@
+"""A packed corpus in a given order, as batches on this rank's device."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from shards.order import Order, OrderConfig
+from shards.stream import ClipStream, ReadConfig
+from shards.table import FrameTable
+from trainer.data.augment import CropConfig
+from trainer.data.decode import ClipDecoder, DecodeConfig
+from trainer.data.loader import ClipLoader
+from trainer.distributed import Topology
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where clips come from and how they are prepared.
+
+    Attributes:
+        corpus: The packed corpus: a folder or `s3://bucket/prefix`.
+        stride: Packed frames from one frame of a clip to the next. A clip of T frames ends at its anchor frame and
+            looks (T - 1) * stride frames back.
+        order: Which clip is drawn when.
+        read: How shards are read.
+        crop: How clips are cropped.
+        decode: Where JPEGs are decoded.
+        audit_log: Write which step consumed which clip to `audit/` in the run directory.
+    """
+
+    corpus: str
+    stride: int = 4
+    order: OrderConfig = field(default_factory=OrderConfig)
+    read: ReadConfig = field(default_factory=ReadConfig)
+    crop: CropConfig = field(default_factory=CropConfig)
+    decode: DecodeConfig = field(default_factory=DecodeConfig)
+    audit_log: bool = False
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with these values."""
+        if self.stride < 1:
+            yield f"stride: expected 1 or more, got {self.stride}"
+
+
+class ClipSource:
+    """Opens loaders over one corpus and order; one loader at a time."""
+
+    def __init__(
+        self,
+        data: DataConfig,
+        corpus: FrameTable,
+        order: Order,
+        *,
+        num_frames: int,
+        image_size: int,
+        global_batch_size: int,
+        micro_batch_size: int,
+        topology: Topology,
+        crop: CropConfig | None,
+    ) -> None:
+        """Build the decoder.
+
+        Args:
+            data: How to read and decode.
+            corpus: The packed frames.
+            order: Which clip is drawn when; its seed also draws the crops.
+            num_frames: Frames a clip, T.
+            image_size: Height and width of the model's input in pixels.
+            global_batch_size: Clips a step, over all ranks.
+            micro_batch_size: Clips a batch.
+            topology: This rank's place.
+            crop: How to draw crop windows; None takes centre squares, for evaluation.
+        """
+        self._data, self._corpus, self._order, self._topology, self._crop = data, corpus, order, topology, crop
+        self._num_frames = num_frames
+        self._global_batch_size, self._micro_batch_size = global_batch_size, micro_batch_size
+        self._decoder = ClipDecoder(
+            data.decode,
+            max_clips=micro_batch_size,
+            num_frames=num_frames,
+            image_size=image_size,
+            device=topology.device,
+        )
+
+    def open(self, start: int = 0, stop: int | None = None) -> ClipLoader:
+        """Start loading this rank's share of the draws [start, stop), or from `start` on without end."""
+        stream = ClipStream(
+            self._corpus,
+            self._order,
+            num_frames=self._num_frames,
+            stride=self._data.stride,
+            global_batch_size=self._global_batch_size,
+            micro_batch_size=self._micro_batch_size,
+            rank=self._topology.rank,
+            world_size=self._topology.world_size,
+            start=start,
+            stop=stop,
+            read=self._data.read,
+            deal=self._data.order.deal,
+        )
+        return ClipLoader(stream, self._decoder, crop=self._crop, seed=self._order.seed, device=self._topology.device)

@@ -1,0 +1,205 @@
+"""Which process this is among how many, however the run was started: alone, by torchrun or by srun."""
+
+import logging
+import os
+import socket
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal, TypeVar, cast
+
+import torch
+import torch.distributed as dist
+
+from configs.errors import SurgstreamError
+from trainer.errors import DistributedError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topology:
+    """This process's place in the run."""
+
+    rank: int = 0
+    local_rank: int = 0
+    world_size: int = 1
+    master_addr: str = "127.0.0.1"
+    master_port: int = 0
+
+    @property
+    def device(self) -> torch.device:
+        """The device of this process: its own GPU where there are GPUs, else the CPU."""
+        return torch.device("cuda", self.local_rank) if torch.cuda.is_available() else torch.device("cpu")
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that reports."""
+        return self.rank == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParallelConfig:
+    """How the model is spread over processes.
+
+    Attributes:
+        zero_stage: ZeRO stage: 1 shards the optimizer state, 2 also the gradients, 3 also the parameters.
+        autocast: Compute in bf16 where it is safe, with fp32 parameters; `auto` means on GPUs only.
+        overlap_comm: Overlap gradient reduction with the backward pass.
+        timeout_seconds: How long a collective waits for the slowest rank before the run fails.
+    """
+
+    zero_stage: int = 1
+    autocast: Literal["auto", "bf16", "off"] = "auto"
+    overlap_comm: bool = False
+    timeout_seconds: float = 1800.0
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with these values."""
+        if self.zero_stage == 0:
+            yield (
+                "zero_stage: 0 is refused: DeepSpeed gives no access to full fp32 tensors there, so a run could not be "
+                "resumed on another world size; use 1"
+            )
+        elif self.zero_stage not in (1, 2, 3):
+            yield f"zero_stage: expected 1, 2 or 3, got {self.zero_stage}"
+
+
+def topology_from_environment(environment: Mapping[str, str]) -> Topology:
+    """Read the place of this process from torchrun's variables, else from Slurm's, else be alone.
+
+    Args:
+        environment: `os.environ`, or a copy.
+
+    Returns:
+        The topology; a single process gets world size 1.
+
+    Raises:
+        DistributedError: Variables contradict each other or are missing. Never falls back to world size 1 silently.
+    """
+    if "RANK" in environment:
+        names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+        missing = [name for name in names if name not in environment]
+        if missing:
+            raise DistributedError(
+                f"environment: RANK is set but {', '.join(missing)} is not; start with torchrun or srun"
+            )
+        rank, local_rank, world_size = (int(environment[name]) for name in names[:3])
+        address, port = environment["MASTER_ADDR"], int(environment["MASTER_PORT"])
+    elif int(environment.get("SLURM_NTASKS", "1")) > 1:
+        rank, local_rank = int(environment["SLURM_PROCID"]), int(environment["SLURM_LOCALID"])
+        world_size = int(environment["SLURM_NTASKS"])
+        address = environment.get("MASTER_ADDR") or _first_slurm_host(environment)
+        port = int(environment.get("MASTER_PORT") or 20000 + int(environment["SLURM_JOB_ID"]) % 10000)
+    else:
+        return Topology()
+    if not 0 <= rank < world_size:
+        raise DistributedError(f"environment: expected a rank in [0, {world_size}), got {rank}")
+    return Topology(rank=rank, local_rank=local_rank, world_size=world_size, master_addr=address, master_port=port)
+
+
+def join(topology: Topology, timeout_seconds: float) -> None:
+    """Join the process group: NCCL between GPUs, gloo between CPUs.
+
+    Args:
+        topology: This process's place.
+        timeout_seconds: How long a collective may wait for the other ranks before the run fails.
+
+    Raises:
+        DistributedError: The GPU of this rank does not exist, or the group could not be formed.
+    """
+    if torch.cuda.is_available():
+        if topology.local_rank >= torch.cuda.device_count():
+            raise DistributedError(
+                f"rank {topology.rank}: expected a GPU for local rank {topology.local_rank}, "
+                f"got {torch.cuda.device_count()} GPUs on this node; start one task a GPU"
+            )
+        torch.cuda.set_device(topology.device)
+    os.environ.update(  # DeepSpeed reads these, whatever started the run
+        RANK=str(topology.rank),
+        LOCAL_RANK=str(topology.local_rank),
+        WORLD_SIZE=str(topology.world_size),
+        MASTER_ADDR=topology.master_addr,
+        MASTER_PORT=str(topology.master_port or _free_port()),
+    )
+    try:
+        dist.init_process_group(
+            "nccl" if topology.device.type == "cuda" else "gloo",
+            timeout=timedelta(seconds=timeout_seconds),
+            device_id=topology.device if topology.device.type == "cuda" else None,
+        )
+    except (RuntimeError, ValueError) as error:
+        raise DistributedError(
+            f"rank {topology.rank}: could not meet the other {topology.world_size - 1} ranks at "
+            f"{topology.master_addr}:{os.environ['MASTER_PORT']} ({error})"
+        ) from None
+
+
+def leave() -> None:
+    """Leave the process group, if this process is in one."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def configure_logging(topology: Topology) -> None:
+    """Log as `[rank r/W]`: everything from rank 0, warnings from the others."""
+    logging.basicConfig(
+        level=logging.INFO if topology.is_main else logging.WARNING,
+        format=f"%(asctime)s [rank {topology.rank}/{topology.world_size}] %(levelname)s %(message)s",
+        datefmt="%H:%M:%S",
+        force=True,
+    )
+    for noisy in ("DeepSpeed", "deepspeed", "botocore", "nvidia"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def mean_over_ranks(values: torch.Tensor) -> torch.Tensor:
+    """Average a tensor over all ranks, in place."""
+    dist.all_reduce(values)
+    return values.div_(dist.get_world_size())
+
+
+def all_gather(value: T) -> list[T]:
+    """Collect one small picklable object from every rank, by rank."""
+    gathered: list[T] = [value] * dist.get_world_size()
+    dist.all_gather_object(gathered, value)
+    return gathered
+
+
+def from_main(action: Callable[[], T]) -> T:
+    """Run `action` on rank 0 alone and give its result, or its SurgstreamError, to every rank."""
+    outcome: list[Any] = [None, None]
+    if dist.get_rank() == 0:
+        try:
+            outcome[0] = action()
+        except SurgstreamError as error:
+            outcome[1] = error
+    dist.broadcast_object_list(outcome)
+    if outcome[1] is not None:
+        raise outcome[1]
+    return cast(T, outcome[0])
+
+
+def barrier() -> None:
+    """Wait for all ranks."""
+    dist.barrier()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _first_slurm_host(environment: Mapping[str, str]) -> str:
+    nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_JOB_NODELIST", "")
+    try:
+        listing = subprocess.run(
+            ["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True, timeout=30
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise DistributedError(
+            f"srun: expected scontrol to expand the node list {nodes!r} ({error}); export MASTER_ADDR in the job script"
+        ) from None
+    return listing.stdout.split()[0]

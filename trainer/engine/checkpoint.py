@@ -1,0 +1,314 @@
+"""Checkpoints that survive crashes and fit any world size and ZeRO stage.
+
+A checkpoint is a directory `step_00001000` that holds `state.json` and safetensors files with every parameter and its
+two AdamW moments as full fp32 tensors. It is written beside its final name and renamed when every byte is on disk, so
+what bears the name is whole; sizes and hashes in `state.json` show what was damaged later.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+import torch.distributed as dist
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from trainer.distributed import all_gather, barrier, from_main
+from trainer.errors import CheckpointError
+
+if TYPE_CHECKING:  # DeepSpeed takes seconds to import, and configurations need none of it
+    from trainer.engine.parallel import ZeroEngine
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+STATE = "state.json"
+_FILE_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointConfig:
+    """When to save, and what to keep.
+
+    Attributes:
+        every_steps: Save each time this many steps are done, and at the end.
+        keep_last: The newest checkpoints to keep.
+        keep_every: Also keep checkpoints of steps divisible by this; 0 keeps none of them.
+    """
+
+    every_steps: int = 1000
+    keep_last: int = 3
+    keep_every: int = 0
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with these values."""
+        for name, least in (("every_steps", 1), ("keep_last", 1), ("keep_every", 0)):
+            if getattr(self, name) < least:
+                yield f"{name}: expected {least} or more, got {getattr(self, name)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumeConfig:
+    """Where a run continues; `resume: auto` is short for `resume: {checkpoint: auto}`.
+
+    Attributes:
+        checkpoint: `auto` takes the newest whole checkpoint of the run directory, or starts anew when there is none;
+            `none` starts anew, and refuses to if there are checkpoints; else the path of a checkpoint.
+        allow: Differences from the checkpoint that are meant: another `corpus`, other `weights`, other `lanes`.
+    """
+
+    shorthand: ClassVar[str] = "checkpoint"
+
+    checkpoint: str = "auto"
+    allow: tuple[Literal["corpus", "weights", "lanes"], ...] = ()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        step: Optimizer steps done.
+        g: Draws consumed by them.
+        state: What the run wants back: its order, manifest hash and configuration; empty at the beginning.
+    """
+
+    step: int
+    g: int
+    state: dict[str, Any]
+
+
+def save_checkpoint(root: Path, engine: "ZeroEngine", progress: Progress) -> Path:
+    """Write a checkpoint; collective over all ranks.
+
+    Each parameter is assembled on all ranks in turn and kept by one of them, so a rank holds at most one file's bytes.
+
+    Args:
+        root: The run's checkpoint directory, shared by all ranks.
+        engine: The engine to save.
+        progress: Where the run stands.
+
+    Returns:
+        The directory of the checkpoint.
+
+    Raises:
+        CheckpointError: On every rank, when any rank could not write; nothing half-written is left.
+    """
+    final = root / f"step_{progress.step:08d}"
+    partial = root / f".partial-{final.name}"
+    rank, world_size = dist.get_rank(), dist.get_world_size()
+    writer = _ShareWriter(partial, rank)
+    if rank == 0:
+        writer.attempt(lambda: _make_anew(partial))
+    barrier()
+    for index, (name, tensors) in enumerate(engine.full_state()):
+        if index % world_size == rank:
+            writer.add(name, tensors)
+    writer.flush()
+    reports = all_gather((writer.files, writer.error))
+    errors = [f"rank {r}: {error}" for r, (_, error) in enumerate(reports) if error]
+    if rank == 0 and not errors:
+        files = {name: entry for share, _ in reports for name, entry in share.items()}
+        state = {"format": FORMAT, "step": progress.step, "g": progress.g, "files": files, **progress.state}
+        writer.attempt(lambda: _publish(partial, final, state))
+    if rank == 0 and (errors or writer.error):
+        shutil.rmtree(partial, ignore_errors=True)
+    errors += [error for error in all_gather(writer.error if not errors else None) if error]
+    if errors:
+        raise CheckpointError(
+            f"{final}: could not save: {'; '.join(errors)}; the run's last whole checkpoint is intact"
+        )
+    return final
+
+
+def find_checkpoint(root: Path, wanted: str) -> Path | None:
+    """Choose the checkpoint to resume from; collective, rank 0 decides.
+
+    Args:
+        root: The run's checkpoint directory.
+        wanted: `auto`, `none` or a path; see `ResumeConfig`.
+
+    Returns:
+        The checkpoint's directory, or None to start anew.
+
+    Raises:
+        CheckpointError: A named checkpoint is not whole, or `none` was asked for where checkpoints exist.
+    """
+    return from_main(lambda: _choose(root, wanted))
+
+
+def read_progress(checkpoint: Path) -> Progress:
+    """Read where the checkpoint stands."""
+    state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+    return Progress(step=state.pop("step"), g=state.pop("g"), state=state)
+
+
+def load_parameters(checkpoint: Path, module: torch.nn.Module) -> None:
+    """Load the checkpoint's parameters into a module that is not yet wrapped by an engine.
+
+    Raises:
+        CheckpointError: The module's parameters are not the checkpoint's.
+    """
+    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    differences = []
+    with torch.no_grad():
+        for name, value in _tensors(checkpoint, "param"):
+            if name not in parameters:
+                differences.append(f"{name} is not in the model")
+            elif parameters[name].shape != value.shape:
+                shape = tuple(parameters[name].shape)
+                differences.append(f"{name} has shape {tuple(value.shape)}, the model's has {shape}")
+            else:
+                parameters.pop(name).copy_(value)
+    differences += [f"{name} is not in the checkpoint" for name in parameters]
+    if differences:
+        more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
+        raise CheckpointError(f"{checkpoint}: fits another model: {'; '.join(differences[:5])}{more}")
+
+
+def load_moments(checkpoint: Path, engine: "ZeroEngine") -> None:
+    """Load AdamW's moments and step count into an engine whose parameters are loaded already."""
+    for moment in ("exp_avg", "exp_avg_sq"):
+        for name, value in _tensors(checkpoint, moment):
+            engine.load_moment(name, moment, value)
+    engine.set_optimizer_step(read_progress(checkpoint).step)
+
+
+def prune(root: Path, config: CheckpointConfig) -> None:
+    """Delete checkpoints that need not be kept, and what killed saves left behind. Rank 0 calls it, after a save."""
+    for leftover in root.glob(".partial-*"):
+        shutil.rmtree(leftover)
+    for checkpoint in _checkpoints(root)[config.keep_last :]:
+        if config.keep_every == 0 or int(checkpoint.name.removeprefix("step_")) % config.keep_every:
+            doomed = root / f".partial-{checkpoint.name}"
+            checkpoint.rename(doomed)
+            shutil.rmtree(doomed)
+
+
+class _ShareWriter:
+    """Collects one rank's share of the tensors and writes them in files of about a GiB; remembers the first error."""
+
+    def __init__(self, directory: Path, rank: int) -> None:
+        self.files: dict[str, dict[str, Any]] = {}
+        self.error: str | None = None
+        self._directory, self._rank = directory, rank
+        self._tensors: dict[str, Tensor] = {}
+
+    def add(self, name: str, tensors: dict[str, Tensor]) -> None:
+        for kind, tensor in tensors.items():
+            self._tensors[f"{kind}/{name}"] = tensor.detach().to("cpu", copy=True).contiguous()
+        if sum(tensor.nbytes for tensor in self._tensors.values()) >= _FILE_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._tensors:
+            self.attempt(self._write)
+            self._tensors.clear()
+
+    def attempt(self, action: Callable[[], None]) -> None:
+        """Run `action` unless something failed before. Other ranks wait for this one: errors are kept, not raised."""
+        if self.error is None:
+            try:
+                action()
+            except (OSError, SafetensorError) as error:
+                self.error = getattr(error, "strerror", None) or str(error)
+
+    def _write(self) -> None:
+        name = f"rank{self._rank:05d}-{len(self.files):03d}.safetensors"
+        data = save(self._tensors)
+        _write_durably(self._directory / name, data)
+        self.files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _choose(root: Path, wanted: str) -> Path | None:
+    checkpoints = _checkpoints(root)
+    if wanted == "none":
+        if checkpoints:
+            raise CheckpointError(f"{root}: holds checkpoints, and resume is none; choose another run_dir, or auto")
+        return None
+    if wanted != "auto":
+        if damage := _damage(Path(wanted)):
+            raise CheckpointError(f"{wanted}: not a whole checkpoint: {damage}")
+        if checkpoints and checkpoints[0].name > Path(wanted).name:
+            raise CheckpointError(
+                f"{root}: holds checkpoints newer than {wanted}; choose another run_dir or delete them"
+            )
+        return Path(wanted)
+    for checkpoint in checkpoints:
+        damage = _damage(checkpoint)
+        if damage is None:
+            return checkpoint
+        log.warning("skipped checkpoint %s: %s", checkpoint, damage)
+    if checkpoints:
+        raise CheckpointError(f"{root}: none of {len(checkpoints)} checkpoints is whole; delete them to start anew")
+    return None
+
+
+def _damage(checkpoint: Path) -> str | None:
+    """What is wrong with a checkpoint, or None when every byte is as it was written."""
+    try:
+        state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+        if state["format"] != FORMAT:
+            return f"format {state['format']}, this version reads {FORMAT}"
+        for name, entry in state["files"].items():
+            with (checkpoint / name).open("rb") as file:
+                if os.fstat(file.fileno()).st_size != entry["bytes"]:
+                    return f"{name} has {os.fstat(file.fileno()).st_size} bytes, expected {entry['bytes']}"
+                if hashlib.file_digest(file, "sha256").hexdigest() != entry["sha256"]:
+                    return f"{name} is not what was written (sha256)"
+    except OSError as error:
+        return f"{Path(error.filename or checkpoint).name}: {error.strerror}"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"{STATE} is malformed"
+    return None
+
+
+def _tensors(checkpoint: Path, wanted: str) -> Iterator[tuple[str, Tensor]]:
+    for file in sorted(checkpoint.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as tensors:
+            for key in tensors.keys():  # noqa: SIM118 - not a dictionary
+                kind, name = key.split("/", 1)
+                if kind == wanted:
+                    yield name, tensors.get_tensor(key)
+
+
+def _checkpoints(root: Path) -> list[Path]:
+    """Published checkpoints, newest first."""
+    return sorted(root.glob("step_" + "[0-9]" * 8), reverse=True)
+
+
+def _make_anew(directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+
+
+def _publish(partial: Path, final: Path, state: dict[str, Any]) -> None:
+    _write_durably(partial / STATE, json.dumps(state, indent=1).encode())
+    _sync_directory(partial)
+    if final.exists():  # damaged: the run resumed from before it and is here again
+        final.rename(partial.with_name(f"{partial.name}-damaged"))
+    partial.rename(final)
+    _sync_directory(final.parent)
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

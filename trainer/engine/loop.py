@@ -1,0 +1,217 @@
+"""The training loop."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from trainer.batch import ClipBatch
+from trainer.distributed import Topology, mean_over_ranks
+from trainer.engine.checkpoint import CheckpointConfig, Progress, prune, save_checkpoint
+from trainer.engine.metrics import MetricsWriter, ReportConfig, StepClock, peak_flops
+from trainer.engine.parallel import ZeroEngine
+from trainer.engine.pictures import contact_sheet, save_picture
+from trainer.engine.schedules import Plan
+from trainer.engine.steps import StepLog
+from trainer.objectives.base import Objective
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Held-out clips.
+
+    Attributes:
+        open: Opens this rank's share of the batches, each time the same ones.
+        every_steps: How often the loss on them is taken, in steps; 0 is never.
+    """
+
+    open: Callable[[], AbstractContextManager[Iterator[ClipBatch]]]
+    every_steps: int
+
+
+class Trainer:
+    """Takes steps until the plan is done, and reports, evaluates and saves on the way."""
+
+    def __init__(
+        self,
+        engine: ZeroEngine,
+        objective: Objective,
+        batches: Iterator[ClipBatch],
+        *,
+        plan: Plan,
+        progress: Progress,
+        topology: Topology,
+        run_dir: Path,
+        report: ReportConfig,
+        checkpoint: CheckpointConfig,
+        evaluation: Evaluation | None,
+        audit_log: bool,
+    ) -> None:
+        """Take over a run at `progress`.
+
+        Args:
+            engine: The objective under ZeRO.
+            objective: The objective itself, for its targets and pictures.
+            batches: This rank's micro-batches from draw `progress.g` on.
+            plan: The run in numbers.
+            progress: Where the run stands; its state goes into every checkpoint.
+            topology: This rank's place.
+            run_dir: Where everything is written.
+            report: What is reported how often.
+            checkpoint: What is saved how often.
+            evaluation: Held-out batches, and how often the loss on them is taken.
+            audit_log: Whether to write which step consumed which clip.
+        """
+        self.engine, self.objective, self.batches, self.plan = engine, objective, batches, plan
+        self.step, self.g, self.state = progress.step, progress.g, progress.state
+        self.topology, self.run_dir, self.report, self.checkpoint = topology, run_dir, report, checkpoint
+        self.evaluation = evaluation
+        self.metrics = MetricsWriter(run_dir, step=self.step) if topology.is_main else None
+        self.clock = StepClock(topology.device)
+        self.steps = StepLog(topology, run_dir)
+        self.saved_step = self.step
+        self.audit = (run_dir / "audit" / f"rank{topology.rank:05d}.jsonl").open("a") if audit_log else None
+
+    def train(self) -> None:
+        """Train to the plan's last step.
+
+        Raises:
+            NonFiniteLossError: The loss or the gradient norm is not finite.
+            CheckpointError: A checkpoint could not be saved.
+        """
+        bar = tqdm(
+            total=self.plan.last_step, initial=self.step, unit="step", disable=not self.topology.is_main, smoothing=0.05
+        )
+        with bar:
+            while self.step < self.plan.last_step:
+                self.train_step()
+                bar.update()
+                if self.due(self.report.every_steps):
+                    self.report_metrics(bar)
+                if self.evaluation and self.due(self.evaluation.every_steps):
+                    self.evaluate(self.evaluation)
+                if self.due(self.report.pictures_every_steps):
+                    self.draw()
+                if self.due(self.checkpoint.every_steps):
+                    self.save()
+        if self.saved_step < self.step:
+            self.save()
+
+    def due(self, every_steps: int) -> bool:
+        """Whether something that happens every so many steps, and at the end, happens now."""
+        return every_steps > 0 and (self.step % every_steps == 0 or self.step == self.plan.last_step)
+
+    def train_step(self) -> None:
+        """Consume one global batch: targets, forward and backward for each micro-batch, then one update."""
+        lr = self.plan.lr(self.g)
+        for _ in range(self.plan.grad_accum_steps):
+            with self.clock.host_part("data"):
+                batch = next(self.batches)
+            with self.clock.part("targets"):
+                targets = self.objective.targets(batch)
+            with self.clock.part("forward"):
+                output = self.engine(batch, targets)
+            with self.clock.part("backward"):
+                self.engine.backward(output.loss)
+            with self.clock.part("optimizer"):
+                self.engine.step(lr)
+            self.steps.add_micro_batch(batch, {"loss/total": output.loss.detach(), **output.metrics})
+            self.write_audit(batch)
+        self.objective.after_optimizer_step()
+        self.steps.end_step(self.step, self.engine.grad_norm())
+        self.batch = batch
+        self.step += 1
+        self.g += self.plan.global_batch_size
+
+    def report_metrics(self, bar: Any) -> None:
+        """Check and report the steps since the last report."""
+        steps, values = len(self.steps), self.steps.means()
+        self.steps.clear()
+        seconds, parts = self.clock.read()
+        clips_per_second = steps * self.plan.global_batch_size / seconds
+        values |= {
+            "optim/lr": self.plan.lr(self.g - self.plan.global_batch_size),
+            "progress/clips": self.g,
+            "progress/epoch": self.g / self.plan.draws_per_epoch,
+            "throughput/clips_per_second": clips_per_second,
+            "data/wait_seconds": parts.pop("data") / steps,
+            "time/step_seconds": seconds / steps,
+            **{f"time/{name}_seconds": value / steps for name, value in parts.items()},
+        }
+        device = self.topology.device
+        if peak := peak_flops(device):
+            flops = sum(self.objective.flops().values()) * clips_per_second / self.topology.world_size
+            values["model/mfu"] = flops / peak
+        if device.type == "cuda":
+            values["memory/gpu_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
+        if self.metrics:
+            self.metrics.write(self.step, values)
+            bar.set_postfix_str(f"loss {values['loss/total']:.4f}, {clips_per_second:.1f} clips/s")
+
+    @torch.no_grad()
+    def evaluate(self, evaluation: Evaluation) -> None:
+        """Report the loss on the held-out videos, without drop path."""
+        self.engine.module.eval()
+        rows = []
+        with evaluation.open() as batches:
+            for batch in batches:
+                output = self.engine(batch, self.objective.targets(batch))
+                rows.append({"loss/total": output.loss, **output.metrics})
+        self.engine.module.train()
+        means = {key: mean_over_ranks(torch.stack([row[key].float() for row in rows]).mean()) for key in rows[0]}
+        if self.metrics:
+            self.metrics.write(
+                self.step, {f"held_out/{key.split('/')[1]}": value.item() for key, value in means.items()}
+            )
+        self.clock.skip()
+
+    @torch.no_grad()
+    def draw(self) -> None:
+        """Draw the first held-out batch, or else the last training batch, as the model sees and paints it."""
+        batch = self.batch
+        if self.evaluation:
+            with self.evaluation.open() as batches:
+                batch = next(batches)
+        self.engine.module.eval()
+        rows = self.objective.pictures(batch)
+        self.engine.module.train()
+        if self.metrics:
+            path = self.run_dir / "pictures" / f"step_{self.step:08d}.png"
+            self.metrics.picture(self.step, "reconstruction", save_picture(path, contact_sheet(rows)))
+        self.clock.skip()
+
+    def save(self) -> None:
+        """Save a checkpoint, if the steps that led to it were finite."""
+        if len(self.steps):
+            self.steps.means()
+        root = self.run_dir / "checkpoints"
+        saved = save_checkpoint(root, self.engine, Progress(step=self.step, g=self.g, state=self.state))
+        self.saved_step = self.step
+        if self.topology.is_main:
+            prune(root, self.checkpoint)
+            log.info("saved %s", saved)
+        self.clock.skip()
+
+    def write_audit(self, batch: ClipBatch) -> None:
+        """Log which step and rank consumed which clip."""
+        if self.audit is None:
+            return
+        for g, name in zip(batch.g.tolist(), batch.names, strict=True):
+            entry = {"g": g, "step": self.step, "rank": self.topology.rank, "clip": name}
+            self.audit.write(json.dumps(entry) + "\n")
+        self.audit.flush()
+
+    def close(self) -> None:
+        """Close the run's files."""
+        if self.metrics:
+            self.metrics.close()
+        if self.audit:
+            self.audit.close()

@@ -1,0 +1,138 @@
+"""What a run reports: `metrics.jsonl`, TensorBoard, and where the time of a step goes."""
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+# Dense bf16 tensor-core peak in FLOP/s, from the vendor's data sheets; MFU is reported only on these.
+PEAK_FLOPS = {"A100": 312e12, "A800": 312e12, "H100": 989.4e12, "H800": 989.4e12, "H200": 989.4e12}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportConfig:
+    """What is reported how often, in steps; 0 is never.
+
+    Attributes:
+        every_steps: Metrics; values are means over the steps since the last report.
+        pictures_every_steps: Pictures of what the model sees and paints.
+    """
+
+    every_steps: int = 10
+    pictures_every_steps: int = 1000
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with these values."""
+        if self.every_steps < 1:
+            yield f"every_steps: expected 1 or more, got {self.every_steps}"
+
+
+class MetricsWriter:
+    """Writes one line of `metrics.jsonl` and one point a TensorBoard curve for each report. Rank 0 alone uses it."""
+
+    def __init__(self, run_dir: Path, *, step: int) -> None:
+        """Go on with the run's metrics after `step`."""
+        self._lines = (run_dir / "metrics.jsonl").open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=step + 1)
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Report values under `group/name` keys."""
+        self._lines.write(json.dumps({"step": step, **values}) + "\n")
+        self._lines.flush()
+        for key, value in values.items():
+            self._board.add_scalar(key, value, step)
+
+    def picture(self, step: int, name: str, image: Tensor) -> None:
+        """Show an image (3, H, W), uint8."""
+        self._board.add_image(name, image, step)
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._lines.close()
+        self._board.close()
+
+
+def cut_log(path: Path, key: str, *, keep_below: int) -> None:
+    """Drop the lines of a JSON-lines log whose `key` is not below `keep_below`, and a torn last line.
+
+    A run killed after its last checkpoint has logged steps that it will take again.
+    """
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            break
+        if entry[key] < keep_below:
+            kept.append(line + "\n")
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(kept), encoding="utf-8")
+    partial.replace(path)
+
+
+class StepClock:
+    """Seconds that each part of a step takes, between two reports.
+
+    On a GPU parts are timed by CUDA events, read only at a report, so that timing never waits for the device.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        """Start the clock."""
+        self._cuda = device.type == "cuda"
+        self._spans: list[tuple[str, torch.Event, torch.Event]] = []
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._started = time.perf_counter()
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Time a part that runs on the device."""
+        if not self._cuda:
+            with self.host_part(name):
+                yield
+            return
+        begin, end = torch.Event("cuda", enable_timing=True), torch.Event("cuda", enable_timing=True)
+        begin.record()
+        yield
+        end.record()
+        self._spans.append((name, begin, end))
+
+    @contextmanager
+    def host_part(self, name: str) -> Iterator[None]:
+        """Time a part that makes the host wait."""
+        started = time.perf_counter()
+        yield
+        self._seconds[name] += time.perf_counter() - started
+
+    def read(self) -> tuple[float, dict[str, float]]:
+        """Return the seconds since the last call, in all and by part, and start anew."""
+        if self._spans:
+            torch.cuda.synchronize()
+            for name, begin, end in self._spans:
+                self._seconds[name] += begin.elapsed_time(end) / 1e3
+        now = time.perf_counter()
+        total, parts = now - self._started, dict(self._seconds)
+        self._started = now
+        self._spans.clear()
+        self._seconds.clear()
+        return total, parts
+
+    def skip(self) -> None:
+        """Do not count the time since the last call of `read` or `skip`: evaluation, pictures, checkpoints."""
+        self._started = time.perf_counter()
+
+
+def peak_flops(device: torch.device) -> float | None:
+    """Dense bf16 peak of the device in FLOP/s, or None where it is not known."""
+    if device.type != "cuda":
+        return None
+    name = torch.cuda.get_device_name(device)
+    return next((peak for model, peak in PEAK_FLOPS.items() if model in name), None)

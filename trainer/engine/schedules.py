@@ -1,0 +1,57 @@
+"""Schedules: pure functions of the draws consumed, so that a resume or another global batch changes nothing else."""
+
+import math
+from dataclasses import dataclass
+
+
+def learning_rate(g: int, *, total: int, warmup: int, start: float, peak: float, end: float) -> float:
+    """Linear warm-up from `start` to `peak`, then half a cosine down to `end`.
+
+    Args:
+        g: Draws consumed before this step.
+        total: Draws of the whole run.
+        warmup: Draws of the warm-up.
+        start: Learning rate at g = 0.
+        peak: Learning rate at g = warmup.
+        end: Learning rate at g = total and after.
+
+    Returns:
+        The step's learning rate.
+    """
+    if g < warmup:
+        return start + (peak - start) * g / warmup
+    done = min(1.0, (g - warmup) / max(1, total - warmup))
+    return end + 0.5 * (peak - end) * (1.0 + math.cos(math.pi * done))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A run in numbers; see `trainer.config.TrainConfig.plan`.
+
+    Attributes:
+        global_batch_size: Clips a step, over all ranks.
+        grad_accum_steps: Micro-batches a rank and step.
+        last_step: Where to stop.
+        draws_per_epoch: Draws called an epoch.
+        warmup_draws: Length of the learning rate's warm-up.
+        total_draws: Length of the schedule.
+        peak_lr: Learning rate after the warm-up.
+        start_lr: Learning rate of the first step.
+        end_lr: Learning rate at the end of the schedule.
+    """
+
+    global_batch_size: int
+    grad_accum_steps: int
+    last_step: int
+    draws_per_epoch: int
+    warmup_draws: int
+    total_draws: int
+    peak_lr: float
+    start_lr: float
+    end_lr: float
+
+    def lr(self, g: int) -> float:
+        """Learning rate of the step that consumes the draws from g on."""
+        return learning_rate(
+            g, total=self.total_draws, warmup=self.warmup_draws, start=self.start_lr, peak=self.peak_lr, end=self.end_lr
+        )

@@ -1,0 +1,165 @@
+"""`surgstream pretrain`: train a recipe, alone, under torchrun or under srun."""
+
+import argparse
+import logging
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from configs.loading import load, to_tree
+from shards.order import Order
+from shards.storage import open_storage
+from shards.table import FrameTable
+from trainer.config import HeldOutConfig, TrainConfig
+from trainer.data.source import ClipSource
+from trainer.distributed import Topology, configure_logging, from_main, join, leave, topology_from_environment
+from trainer.engine.checkpoint import Progress, find_checkpoint, load_moments, load_parameters, read_progress
+from trainer.engine.loop import Evaluation, Trainer
+from trainer.engine.parallel import ZeroEngine
+from trainer.objectives import surgvista
+from trainer.resume import order_from
+from trainer.rundir import prepare_run_dir
+
+log = logging.getLogger(__name__)
+
+HELP = """\
+Train a recipe on a packed corpus.
+
+  surgstream pretrain configs/pretrain/surgvista_tiny.yaml data.corpus=demo/shards
+  torchrun --nproc-per-node 8 -m launch pretrain configs/pretrain/surgvista_vitb.yaml data.corpus=s3://bucket/corpus
+  srun --ntasks-per-node 8 surgstream pretrain configs/pretrain/surgvista_vitb.yaml run_dir=/scratch/run1
+
+Everything of a run is written to its run_dir; the same command continues it from its newest whole checkpoint, on any
+number of ranks that divides the global batch. Any key of the YAML can be overridden as section.key=value.
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        prog="surgstream pretrain", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", help="the recipe, a YAML file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="values that replace the recipe's")
+    words = parser.parse_args(argv)
+    config = load(TrainConfig, words.config, words.overrides)
+    topology = topology_from_environment(os.environ)
+    configure_logging(topology)
+    join(topology, config.parallel.timeout_seconds)
+    try:
+        pretrain(config, topology)
+    finally:
+        leave()
+    return 0
+
+
+def pretrain(config: TrainConfig, topology: Topology) -> None:
+    """Train one run to its end, from its newest checkpoint.
+
+    Raises:
+        SurgstreamError: The data, the model, the checkpoint or the processes do not fit, or the loss is not finite.
+    """
+    grad_accum_steps = config.grad_accum_steps(topology.world_size)
+    corpus = open_corpus(config.data.corpus)
+    checkpoint = find_checkpoint(Path(config.run_dir) / "checkpoints", config.resume.checkpoint)
+    progress = read_progress(checkpoint) if checkpoint else Progress(step=0, g=0, state={})
+    order = order_from(progress, config, corpus)
+    clips = clip_source(config, topology, corpus, order)
+    evaluation = held_out(config, config.held_out, topology) if config.held_out else None
+
+    objective = surgvista.build(config.objective, seed=config.seed)
+    if checkpoint:
+        load_parameters(checkpoint, objective)
+        log.info("resuming from %s: step %d, %d clips seen", checkpoint, progress.step, progress.g)
+    objective.to(topology.device)
+    if config.compile:
+        objective.compile_parts()
+    engine = ZeroEngine(
+        objective,
+        config.optim,
+        config.parallel,
+        micro_batch_size=config.micro_batch_size,
+        grad_accum_steps=grad_accum_steps,
+        device=topology.device,
+    )
+    if checkpoint:
+        load_moments(checkpoint, engine)
+
+    from_main(lambda: prepare_run_dir(config, topology, progress))
+    report_order(order, config)
+    state = {"order": order.to_json(), "manifest": corpus.manifest.sha256, "config": to_tree(config)}
+    with clips.open(start=progress.g) as batches:
+        trainer = Trainer(
+            engine,
+            objective,
+            batches,
+            plan=config.plan(
+                num_clips=sum(size.num_clips for size in corpus.sizes()), world_size=topology.world_size, start=progress
+            ),
+            progress=Progress(step=progress.step, g=progress.g, state=state),
+            topology=topology,
+            run_dir=Path(config.run_dir),
+            report=config.report,
+            checkpoint=config.checkpoint,
+            evaluation=evaluation,
+            audit_log=config.data.audit_log,
+        )
+        with closing(trainer):
+            trainer.train()
+
+
+def open_corpus(uri: str) -> FrameTable:
+    """Open a packed corpus on every rank; rank 0 alone checks that nothing of it is missing."""
+    corpus = FrameTable.open(open_storage(uri), check=False)
+    from_main(corpus.check_sizes)
+    return corpus
+
+
+def clip_source(config: TrainConfig, topology: Topology, corpus: FrameTable, order: Order) -> ClipSource:
+    """The training clips, cropped at random."""
+    return ClipSource(
+        config.data,
+        corpus,
+        order,
+        num_frames=config.objective.encoder.num_frames,
+        image_size=config.objective.encoder.image_size,
+        global_batch_size=config.global_batch_size,
+        micro_batch_size=config.micro_batch_size,
+        topology=topology,
+        crop=config.data.crop,
+    )
+
+
+def held_out(config: TrainConfig, settings: HeldOutConfig, topology: Topology) -> Evaluation:
+    """The held-out clips: centre squares, the same ones each time, in whole micro-batches on every rank."""
+    corpus = open_corpus(settings.corpus)
+    step = config.micro_batch_size * topology.world_size
+    source = ClipSource(
+        config.data,
+        corpus,
+        Order.create(corpus.sizes(), config.seed, config.data.order),
+        num_frames=config.objective.encoder.num_frames,
+        image_size=config.objective.encoder.image_size,
+        global_batch_size=step,
+        micro_batch_size=config.micro_batch_size,
+        topology=topology,
+        crop=None,
+    )
+    stop = -(-settings.clips // step) * step
+    return Evaluation(open=lambda: source.open(stop=stop), every_steps=settings.every_steps)
+
+
+def report_order(order: Order, config: TrainConfig) -> None:
+    """Log how often each dataset will be seen, and warn when a batch cannot be mixed well."""
+    for dataset in order.report():
+        log.info(
+            "%s: %d clips, %.2f %% of the draws, each clip %.2f times an epoch",
+            dataset.name, dataset.num_clips, 100 * dataset.share, dataset.repeats,
+        )  # fmt: skip
+    if order.num_lanes < config.global_batch_size:
+        log.warning(
+            "%d lanes for batches of %d clips: some clips of a batch will be close neighbours; larger corpora and "
+            "data.order.lanes >= global_batch_size mix better",
+            order.num_lanes, config.global_batch_size,
+        )  # fmt: skip

@@ -1,0 +1,44 @@
+"""Whether a run may go on from a checkpoint with the data it is given now, and in which order."""
+
+from shards.order import Order
+from shards.table import FrameTable
+from trainer.config import TrainConfig
+from trainer.engine.checkpoint import Progress
+from trainer.errors import CheckpointError
+
+
+def order_from(progress: Progress, config: TrainConfig, corpus: FrameTable) -> Order:
+    """The order of a run: a new one at its beginning, else the checkpoint's, continued.
+
+    Args:
+        progress: Where the run stands; its state is empty at the beginning.
+        config: The configuration now.
+        corpus: The corpus now.
+
+    Returns:
+        An order whose draws before `progress.g` are those already consumed.
+
+    Raises:
+        CheckpointError: The seed differs, or corpus, weights or lanes differ and `resume.allow` does not say so.
+    """
+    sizes, settings = corpus.sizes(), config.data.order
+    if not progress.state:
+        return Order.create(sizes, config.seed, settings)
+    before = Order.from_json(progress.state["order"])
+    if before.seed != config.seed:
+        raise CheckpointError(
+            f"seed: expected {before.seed} as in the checkpoint of step {progress.step}, got {config.seed}; "
+            "another seed is another run: choose another run_dir"
+        )
+    differences = before.differences(sizes, settings)
+    if progress.state["manifest"] != corpus.manifest.sha256:
+        hashes = f"its manifest was {progress.state['manifest'][:12]}, now {corpus.manifest.sha256[:12]}"
+        differences["corpus"] = ", ".join(filter(None, [differences.get("corpus"), hashes]))
+    unexpected = [difference for kind, difference in differences.items() if kind not in config.resume.allow]
+    if unexpected:
+        kinds = ", ".join(sorted(differences))
+        raise CheckpointError(
+            f"the checkpoint of step {progress.step} belongs to another order: {'; '.join(unexpected)}; "
+            f"to go on with these from here, set resume.allow: [{kinds}]"
+        )
+    return before.resumed(progress.g, sizes, settings)

@@ -1,0 +1,71 @@
+"""`surgstream order`: which clip is drawn when, and which rank reads it."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from configs.loading import load
+from shards.order import Order, place
+from shards.storage import open_storage
+from shards.table import FrameTable
+from trainer.config import TrainConfig
+
+HELP = """\
+Print the order of a recipe, one JSON line a draw: g, step, rank, dataset, video, anchor_frame.
+
+  surgstream order configs/pretrain/surgvista_tiny.yaml data.corpus=demo/shards --start 0 --count 64
+  surgstream order configs/pretrain/surgvista_vitb.yaml --start 2048000 --count 2048 --world-size 64
+
+The order is a pure function of corpus, seed and weights: nothing is trained or decoded, and any draw of a run, past or
+to come, is found at once. A run that changed its corpus or weights at a resume follows the order in its checkpoints
+from there on.
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        prog="surgstream order", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", help="the recipe, a YAML file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="values that replace the recipe's")
+    parser.add_argument("--start", type=int, default=0, metavar="G", help="first draw (default: 0)")
+    parser.add_argument("--count", type=int, default=10, metavar="N", help="how many draws (default: 10)")
+    parser.add_argument("--world-size", type=int, default=1, metavar="W", help="ranks to deal to (default: 1)")
+    words = parser.parse_intermixed_args(argv)
+    if words.start < 0 or words.count < 0 or words.world_size < 1:
+        parser.error("expected --start and --count of at least 0 and --world-size of at least 1")
+    config = load(TrainConfig, words.config, words.overrides)
+    for line in lines(config, words.start, words.count, words.world_size):
+        sys.stdout.write(json.dumps(line) + "\n")
+    return 0
+
+
+def lines(config: TrainConfig, start: int, count: int, world_size: int) -> Iterator[dict[str, int | str]]:
+    """Yield a record for each of the draws [start, start + count) of a new run.
+
+    Raises:
+        SurgstreamError: The corpus cannot be read, or its batches cannot be dealt to `world_size` ranks.
+    """
+    table = FrameTable.open(open_storage(config.data.corpus))
+    order = Order.create(table.sizes(), config.seed, config.data.order)
+    batch = config.global_batch_size
+    for step, wanted in groupby(range(start, start + count), key=lambda g: g // batch):
+        draws = order.draws(step * batch, batch)
+        placement = place(
+            draws, micro_batch_size=config.micro_batch_size, world_size=world_size, deal=config.data.order.deal
+        )
+        for g in wanted:
+            i = g - step * batch
+            dataset = order.dataset_names[draws.dataset[i]]
+            location = table.locate(dataset, int(draws.clip[i]))
+            yield {
+                "g": g,
+                "step": step,
+                "rank": int(placement.rank[i]),
+                "dataset": dataset,
+                "video": location.video.id,
+                "anchor_frame": location.frame,
+            }
