@@ -43,7 +43,7 @@ def load(cls: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
         ConfigError: The file is missing or malformed, or any key or value is wrong; every mistake is in the message.
     """
     try:
-        tree = _parse(Path(path).read_text(encoding="utf-8"), str(path))
+        tree = _parse(Path(path).read_text(encoding="utf-8"), str(path)) or {}
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{path}: expected a readable YAML file: {getattr(error, 'strerror', None) or error}"
@@ -126,7 +126,7 @@ def _parse(text: str, where: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise ConfigError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
-    return {} if tree is None else tree
+    return tree
 
 
 def _apply_override(tree: dict[str, Any], word: str) -> None:
@@ -139,8 +139,7 @@ def _apply_override(tree: dict[str, Any], word: str) -> None:
         if not isinstance(below, dict):
             raise ConfigError(f"override {word!r}: {section!r} is {_kind(below)}, it has no keys below it")
         tree = below
-    value = _parse(text, f"override {word!r}")
-    tree[last] = None if value == {} and not text.strip() else value
+    tree[last] = _parse(text, f"override {word!r}")
 
 
 def _convert(kind: Any, value: Any, path: str, mistakes: list[str]) -> Any:

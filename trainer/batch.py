@@ -1,6 +1,7 @@
 """What the data side hands to the training side: one micro-batch of clips."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +9,18 @@ from torch import Tensor
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class ClipName(NamedTuple):
+    """Which clip it is: the video's frames that end at its anchor frame."""
+
+    dataset: str
+    video: str
+    anchor_frame: int
+
+    def __str__(self) -> str:
+        """For messages."""
+        return f"{self.dataset}/{self.video}@{self.anchor_frame}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,9 +31,9 @@ class ClipBatch:
         clips: (B, C, T, H, W) float32 on the device, RGB in [0, 1] normalised by `IMAGENET_MEAN` and `IMAGENET_STD`;
             may be a strided view of (B, T, C, H, W).
         g: (B,) int64 on the host, the clips' draw numbers: the key of every random choice about a clip.
-        names: B names `dataset/video@anchor_frame`, for messages.
+        names: B clips by name, for logs and messages.
     """
 
     clips: Tensor
     g: npt.NDArray[np.int64]
-    names: tuple[str, ...]
+    names: tuple[ClipName, ...]

@@ -59,7 +59,7 @@ def mistakes(**tree: object) -> str:
 
 def test_defaults_then_file_then_command_line(tmp_path: Path) -> None:
     path = write(tmp_path / "c.yaml", "steps: 3\nrate: 0.25\nshape: {name: square}\n")
-    config = load(Config, path, ["rate=1e-3", "shape.side=9", "note=", "sizes=[1, 2]", "resume.allow=[corpus]"])
+    config = load(Config, path, ["rate=1e-3", "shape.side=9", "note=null", "sizes=[1, 2]", "resume.allow=[corpus]"])
     assert config == Config(steps=3, rate=1e-3, shape=Square(side=9), sizes=(1, 2), resume=Resume(allow=("corpus",)))
 
 

@@ -59,7 +59,7 @@ def wait_for(condition: Callable[[], bool], timeout_seconds: float = 90.0) -> No
     deadline = time.monotonic() + timeout_seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)
+        time.sleep(0.0005)
 
 
 def _as_rank(rank: int, world_size: int, port: int, action: Callable[..., None], arguments: tuple[Any, ...]) -> None:

@@ -113,7 +113,13 @@ def tubelet(clip: Array, token: int, tubelet_size: int, patch_size: int) -> Arra
 
 
 def encode(
-    clip: Array, state: State, visible: list[int], scales: list[float], num_heads: int, tubelet_size: int, patch_size: int
+    clip: Array,
+    state: State,
+    visible: list[int],
+    scales: list[float],
+    num_heads: int,
+    tubelet_size: int,
+    patch_size: int,
 ) -> Array:
     rows, columns = clip.shape[2] // patch_size, clip.shape[3] // patch_size
     weight, bias = state["embedding.projection.weight"], state["embedding.projection.bias"]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from shards.stream import ClipBytes, ClipStream
-from trainer.batch import ClipBatch
+from trainer.batch import ClipBatch, ClipName
 from trainer.data.augment import CropConfig, center_crop, multi_scale_crop
 from trainer.data.decode import ClipDecoder
 from trainer.errors import DecodeError
@@ -104,12 +104,12 @@ class ClipLoader:
     def _decode(self, clips: Sequence[ClipBytes]) -> ClipBatch:
         g = np.array([clip.g for clip in clips], dtype=np.int64)
         sizes = np.array([(clip.width, clip.height) for clip in clips], dtype=np.int64)
-        names = tuple(f"{clip.dataset}/{clip.video}@{clip.anchor_frame}" for clip in clips)
+        names = tuple(ClipName(clip.dataset, clip.video, clip.anchor_frame) for clip in clips)
         windows = multi_scale_crop(self._crop, self._seed, g, sizes) if self._crop else center_crop(sizes)
         try:
             pixels = self._decoder.decode([frame for clip in clips for frame in clip.frames], windows)
         except DecodeError as error:
-            raise DecodeError(f"draws {g.min()} to {g.max()}, clips {', '.join(names)}: {error}") from None
+            raise DecodeError(f"draws {g.min()} to {g.max()}, clips {', '.join(map(str, names))}: {error}") from None
         if pixels.device != self._device:
             pixels = pixels.pin_memory().to(self._device, non_blocking=True)
         return ClipBatch(clips=pixels, g=g, names=names)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from trainer.batch import ClipBatch
 from trainer.distributed import Topology, mean_over_ranks
@@ -88,9 +90,13 @@ class Trainer:
             CheckpointError: A checkpoint could not be saved.
         """
         bar = tqdm(
-            total=self.plan.last_step, initial=self.step, unit="step", disable=not self.topology.is_main, smoothing=0.05
+            total=self.plan.last_step,
+            initial=self.step,
+            unit="step",
+            disable=not self.topology.is_main,
+            mininterval=0.5 if sys.stderr.isatty() else 30.0,  # a log file wants few lines
         )
-        with bar:
+        with bar, logging_redirect_tqdm():
             while self.step < self.plan.last_step:
                 self.train_step()
                 bar.update()
@@ -205,7 +211,7 @@ class Trainer:
         if self.audit is None:
             return
         for g, name in zip(batch.g.tolist(), batch.names, strict=True):
-            entry = {"g": g, "step": self.step, "rank": self.topology.rank, "clip": name}
+            entry = {"g": g, "step": self.step, "rank": self.topology.rank, **name._asdict()}
             self.audit.write(json.dumps(entry) + "\n")
         self.audit.flush()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from trainer.batch import ClipBatch
+from trainer.batch import ClipBatch, ClipName
 from trainer.distributed import Topology, all_gather, mean_over_ranks
 from trainer.errors import NonFiniteLossError
 
@@ -20,8 +20,8 @@ class StepLog:
         """Start with no steps."""
         self._topology, self._run_dir = topology, run_dir
         self._micro_batches: list[Mapping[str, Tensor]] = []
-        self._clips: list[tuple[int, str]] = []
-        self._steps: list[tuple[int, dict[str, Tensor], list[tuple[int, str]]]] = []
+        self._clips: list[tuple[int, ClipName]] = []
+        self._steps: list[tuple[int, dict[str, Tensor], list[tuple[int, ClipName]]]] = []
 
     def __len__(self) -> int:
         """Steps collected."""
@@ -60,9 +60,9 @@ class StepLog:
         """Forget the steps."""
         self._steps.clear()
 
-    def _stop(self, step: int, values: dict[str, float], clips: list[tuple[int, str]]) -> None:
+    def _stop(self, step: int, values: dict[str, float], clips: list[tuple[int, ClipName]]) -> None:
         shares = all_gather(clips)
-        names = {str(g): name for share in shares for g, name in sorted(share)}
+        names = {g: str(name) for g, name in sorted(clip for share in shares for clip in share)}
         report = self._run_dir / f"non_finite_step_{step:08d}.json"
         if self._topology.is_main:
             report.write_text(
@@ -75,6 +75,6 @@ class StepLog:
         )
 
 
-def _some(names: Mapping[str, str], most: int = 8) -> str:
+def _some(names: Mapping[int, str], most: int = 8) -> str:
     shown = ", ".join(f"{name} (g {g})" for g, name in list(names.items())[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

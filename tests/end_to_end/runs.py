@@ -1,0 +1,87 @@
+"""Training runs of the tiny recipe, started as a user starts them."""
+
+import json
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from tests.end_to_end.conftest import Corpora
+from tests.helpers.ranks import finish, start
+
+RECIPE = "configs/pretrain/surgvista_tiny.yaml"
+SMALLER = (
+    "global_batch_size=16",
+    "micro_batch_size=8",
+    "epochs=10",
+    "steps_per_epoch=8",
+    "max_steps=20",
+    "objective.encoder.embed_dim=48",
+    "objective.encoder.depth=2",
+    "objective.encoder.image_size=32",
+    "objective.encoder.patch_size=16",
+    "objective.encoder.num_frames=4",
+    "objective.encoder.drop_path=0.2",
+    "objective.reconstruction_decoder.embed_dim=48",
+    "objective.distillation_decoder.embed_dim=48",
+    "data.order.lanes=16",
+    "data.order.chunk_frames=12",
+    "data.audit_log=true",
+    "held_out=null",
+    "report.every_steps=1",
+    "report.pictures_every_steps=0",
+    "checkpoint.every_steps=4",
+    "checkpoint.keep_last=3",
+)
+
+
+def words(corpora: Corpora, run_dir: Path, *overrides: str) -> list[str]:
+    """The recipe and its overrides, later ones winning."""
+    given = (*SMALLER, f"data.corpus={corpora.train}", f"run_dir={run_dir}", *overrides)
+    return [RECIPE, *{word.partition("=")[0]: word for word in given}.values()]
+
+
+def begin(corpora: Corpora, run_dir: Path, world_size: int, *overrides: str) -> list[BaseProcess]:
+    """Start a run, or its next part."""
+    run_dir.parent.mkdir(parents=True, exist_ok=True)
+    return start(["pretrain", *words(corpora, run_dir, *overrides)], world_size, run_dir.with_suffix(".log"))
+
+
+def train(corpora: Corpora, run_dir: Path, world_size: int, *overrides: str) -> list[dict[str, Any]]:
+    """Run to the end; returns what it reported."""
+    statuses = finish(begin(corpora, run_dir, world_size, *overrides))
+    assert statuses == [0] * world_size, log(run_dir)
+    return metrics(run_dir)
+
+
+def fail(corpora: Corpora, run_dir: Path, world_size: int, *overrides: str) -> str:
+    """Run what must fail; returns what rank 0 printed, which must not hold a traceback."""
+    statuses = finish(begin(corpora, run_dir, world_size, *overrides))
+    output = log(run_dir)
+    assert 0 not in statuses, output
+    assert "Traceback" not in output, output
+    return output
+
+
+def log(run_dir: Path) -> str:
+    """What rank 0 printed in the last part of a run."""
+    return run_dir.with_suffix(".log.rank0").read_text()
+
+
+def metrics(run_dir: Path) -> list[dict[str, Any]]:
+    """The lines of a run's metrics; none when it has not reported yet."""
+    path = run_dir / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def losses(lines: list[dict[str, Any]]) -> dict[int, tuple[float, float, float]]:
+    """Loss, its parts and the gradient norm by step; each step must have been reported once."""
+    keys = ("loss/reconstruction", "loss/distillation", "optim/grad_norm")
+    rows = [(line["step"], tuple(line[key] for key in keys)) for line in lines if keys[0] in line]
+    assert len(dict(rows)) == len(rows), "a step was reported twice"
+    return dict(rows)  # type: ignore[arg-type]
+
+
+def audit(run_dir: Path) -> list[dict[str, Any]]:
+    """The committed clip log of all ranks, by draw."""
+    lines = [line for path in (run_dir / "audit").glob("*.jsonl") for line in path.read_text().splitlines()]
+    return sorted((json.loads(line) for line in lines), key=lambda entry: entry["g"])

@@ -1,0 +1,101 @@
+"""What users get wrong: one clear sentence each, a failing exit status, nothing half-written, no traceback."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+
+from tests.end_to_end.conftest import Corpora
+from tests.end_to_end.runs import fail
+
+Corpus = Callable[[], Path]
+
+
+@pytest.fixture
+def copy(corpora: Corpora, tmp_path: Path) -> Path:
+    """The packed corpus, to be damaged."""
+    return Path(shutil.copytree(corpora.train, tmp_path / "corpus"))
+
+
+def refused(corpora: Corpora, tmp_path: Path, *overrides: str, world_size: int = 1) -> str:
+    message = fail(corpora, tmp_path / "run", world_size, *overrides)
+    assert not list(tmp_path.glob("run/checkpoints/*")), "a run that never trained has no checkpoint"
+    return message.strip().splitlines()[-1]
+
+
+def test_an_unknown_key(corpora: Corpora, tmp_path: Path) -> None:
+    message = refused(corpora, tmp_path, "optim.base_rl=1")
+    assert message.strip() == "optim.base_rl: unknown key; did you mean 'base_lr'?"
+
+
+def test_a_corpus_that_is_not_there(corpora: Corpora, tmp_path: Path) -> None:
+    message = refused(corpora, tmp_path, f"data.corpus={tmp_path / 'nowhere'}")
+    assert "nowhere" in message and "manifest.json" in message and "surgstream pack" in message
+
+
+def test_a_shard_that_is_missing(corpora: Corpora, tmp_path: Path, copy: Path) -> None:
+    next(copy.glob("larkspur/*.tar")).unlink()
+    assert "larkspur/larkspur-000000.tar: expected" in refused(corpora, tmp_path, f"data.corpus={copy}")
+
+
+def test_an_index_that_was_cut_short(corpora: Corpora, tmp_path: Path, copy: Path) -> None:
+    index = next(copy.glob("larkspur/*.idx"))
+    index.write_bytes(index.read_bytes()[:-5])
+    message = refused(corpora, tmp_path, f"data.corpus={copy}")
+    size = index.stat().st_size
+    assert f"larkspur-000000.idx: expected {size + 5} bytes by the manifest, got {size}" in message
+
+
+def test_a_frame_with_a_flipped_bit(corpora: Corpora, tmp_path: Path, copy: Path) -> None:
+    shard = next(copy.glob("larkspur/*.tar"))
+    data = bytearray(shard.read_bytes())
+    # Whatever is hit in the middle of each JPEG, training must meet it.
+    for row in json_rows(copy / "larkspur" / "larkspur-000000.idx"):
+        data[row["offset"] + row["size"] // 2] ^= 1
+    shard.write_bytes(data)
+    message = refused(corpora, tmp_path, f"data.corpus={copy}")
+    assert "larkspur/larkspur-000000.tar" in message and "crc32" in message.lower()
+
+
+def json_rows(index: Path) -> list[dict[str, int]]:
+    import numpy as np
+
+    rows = np.fromfile(index, dtype=[("offset", "<u8"), ("size", "<u4"), ("crc32", "<u4")])
+    return [{"offset": int(row["offset"]), "size": int(row["size"])} for row in rows]
+
+
+def test_a_teacher_of_another_architecture(corpora: Corpora, tmp_path: Path) -> None:
+    torch.save(timm.create_model("vit_tiny_patch16_224", num_classes=0).state_dict(), tmp_path / "teacher.pth")
+    message = refused(corpora, tmp_path, f"objective.teacher.weights={tmp_path / 'teacher.pth'}")
+    assert "teacher.weights: expected the" in message and "of another shape" in message
+
+
+def test_a_teacher_without_weights(corpora: Corpora, tmp_path: Path) -> None:
+    message = refused(corpora, tmp_path, "objective.teacher.allow_random=false")
+    assert "set teacher.weights" in message
+
+
+def test_a_batch_that_cannot_be_dealt(corpora: Corpora, tmp_path: Path) -> None:
+    message = refused(corpora, tmp_path, "global_batch_size=24", world_size=2)
+    assert "global_batch_size: expected a multiple of micro_batch_size x world_size = 8 x 2 = 16, got 24" in message
+
+
+def test_zero_stage_0(corpora: Corpora, tmp_path: Path) -> None:
+    assert "zero_stage: 0 is refused" in refused(corpora, tmp_path, "parallel.zero_stage=0")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_with_all_that_is_needed(corpora: Corpora, tmp_path: Path) -> None:
+    message = fail(corpora, tmp_path / "run", 2, "optim.base_lr=1e30", "optim.clip_grad_norm=0", "report.every_steps=5")
+    last = message.strip().splitlines()[-1]
+    assert "expected finite losses and gradient norm, got loss/total" in last
+    assert "loss/reconstruction" in last and "optim/grad_norm" in last and "(g " in last
+    (report,) = (tmp_path / "run").glob("non_finite_step_*.json")
+    found = json.loads(report.read_text())
+    first = found["step"] * 16
+    assert f"step {found['step']}:" in last
+    assert [int(g) for g in found["clips"]] == list(range(first, first + 16)), "both ranks' clips, by draw"
+    assert all("/" in name and "@" in name for name in found["clips"].values())

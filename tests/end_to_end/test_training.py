@@ -1,0 +1,149 @@
+"""Whole runs: the same losses however they are spread, interrupted and resumed."""
+
+import contextlib
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launch.__main__ import main
+from tests.end_to_end.conftest import Corpora
+from tests.end_to_end.runs import audit, begin, fail, losses, metrics, train, words
+from tests.helpers.ranks import kill, wait_for
+
+SPREADS = {
+    "1 rank, accumulating 2": (1, ()),
+    "1 rank, accumulating 4, recomputing activations": (
+        1,
+        ("micro_batch_size=4", "objective.encoder.activation_checkpointing=true"),
+    ),
+    "2 ranks, accumulating 2": (2, ("micro_batch_size=4",)),
+    "2 ranks, ZeRO 2": (2, ("parallel.zero_stage=2",)),
+    "2 ranks, ZeRO 3": (2, ("parallel.zero_stage=3",)),
+}
+
+
+@pytest.fixture(scope="module")
+def whole(corpora: Corpora, tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[float, ...]]:
+    """The losses of an uninterrupted run on 2 ranks under ZeRO 1."""
+    return losses(train(corpora, tmp_path_factory.mktemp("whole") / "run", 2))
+
+
+def planned(corpora: Corpora, run_dir: Path, count: int, world_size: int) -> list[dict[str, Any]]:
+    """What `surgstream order` prints."""
+    page = io.StringIO()
+    with contextlib.redirect_stdout(page):
+        spread = ["--count", str(count), "--world-size", str(world_size)]
+        assert main(["order", *words(corpora, run_dir), *spread]) == 0
+    return [json.loads(line) for line in page.getvalue().splitlines()]
+
+
+def without_rank(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in entry.items() if key != "rank"} for entry in entries]
+
+
+def close(run: dict[int, tuple[float, ...]], other: dict[int, tuple[float, ...]]) -> None:
+    assert run.keys() == other.keys()
+    for step, values in run.items():
+        assert values == pytest.approx(other[step], abs=1e-5), f"step {step}"
+
+
+@pytest.mark.parametrize("spread", SPREADS)
+def test_losses_do_not_depend_on_how_a_batch_is_spread(
+    spread: str, whole: dict[int, tuple[float, ...]], corpora: Corpora, tmp_path: Path
+) -> None:
+    world_size, overrides = SPREADS[spread]
+    close(losses(train(corpora, tmp_path / "run", world_size, *overrides)), whole)
+
+
+def interrupt(corpora: Corpora, run_dir: Path, world_size: int, moment: Callable[[], bool], *overrides: str) -> None:
+    """Start a part of a run and SIGKILL all its ranks at some moment."""
+    ranks = begin(corpora, run_dir, world_size, *overrides)
+    wait_for(lambda: moment() or not all(rank.is_alive() for rank in ranks))
+    statuses = kill(ranks)
+    assert statuses == [-9] * world_size, "the run ended before it was killed"
+
+
+def reported(run_dir: Path, step: int) -> Callable[[], bool]:
+    return lambda: any(line["step"] >= step for line in metrics(run_dir))
+
+
+def saving(run_dir: Path) -> Callable[[], bool]:
+    return lambda: any((run_dir / "checkpoints").glob(".partial-*"))
+
+
+def test_killed_twice_a_run_goes_on_bit_for_bit(
+    whole: dict[int, tuple[float, ...]], corpora: Corpora, tmp_path: Path
+) -> None:
+    """Once in the middle of training and once in the middle of a save."""
+    run_dir = tmp_path / "run"
+    interrupt(corpora, run_dir, 2, reported(run_dir, 6))
+    interrupt(corpora, run_dir, 2, saving(run_dir))
+    resumed = losses(train(corpora, run_dir, 2))
+    assert resumed == whole
+    assert audit(run_dir) == planned(corpora, run_dir, count=20 * 16, world_size=2)
+    names = sorted(path.name for path in (run_dir / "checkpoints").iterdir())
+    assert names == ["step_00000012", "step_00000016", "step_00000020"], "nothing half-written is left"
+
+
+def test_a_run_goes_on_with_other_ranks_and_another_zero_stage(
+    whole: dict[int, tuple[float, ...]], corpora: Corpora, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    interrupt(corpora, run_dir, 2, reported(run_dir, 6))
+    interrupt(corpora, run_dir, 1, reported(run_dir, 10), "parallel.zero_stage=3")
+    resumed = losses(train(corpora, run_dir, 2, "parallel.zero_stage=2"))
+    close(resumed, whole)
+    assert without_rank(audit(run_dir)) == without_rank(planned(corpora, run_dir, count=20 * 16, world_size=1))
+
+
+def test_held_out_losses_and_pictures_change_nothing(
+    whole: dict[int, tuple[float, ...]], corpora: Corpora, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    lines = train(
+        corpora,
+        run_dir,
+        2,
+        f"held_out={{corpus: {corpora.held_out}, every_steps: 10, clips: 20}}",
+        "report.pictures_every_steps=10",
+    )
+    assert losses(lines) == whole
+    held_out = {line["step"]: line for line in lines if "held_out/total" in line}
+    assert list(held_out) == [10, 20]
+    assert all(0 < line["held_out/reconstruction"] < 2 for line in held_out.values())
+    assert sorted(path.name for path in (run_dir / "pictures").iterdir()) == ["step_00000010.png", "step_00000020.png"]
+    assert list((run_dir / "tensorboard").iterdir())
+
+
+def test_the_reported_line_says_what_a_user_looks_for(corpora: Corpora, tmp_path: Path) -> None:
+    line = train(corpora, tmp_path / "run", 1, "max_steps=2", "report.every_steps=2")[0]
+    assert line["step"] == 2 and line["progress/clips"] == 32
+    assert line["throughput/clips_per_second"] > 0 and line["data/wait_seconds"] >= 0
+    parts = [line[f"time/{part}_seconds"] for part in ("targets", "forward", "backward", "optimizer")]
+    assert min(parts) > 0 and sum(parts) + line["data/wait_seconds"] <= line["time/step_seconds"]
+    # Warm-up: base_lr x 16/256 x the share of the warm-up that step 1 has behind it.
+    assert line["optim/lr"] == pytest.approx(8e-3 * 16 / 256 * 16 / (0.3 * 8 * 16), rel=0.05)
+
+
+def test_a_run_that_is_done_does_nothing(corpora: Corpora, tmp_path: Path) -> None:
+    first = train(corpora, tmp_path / "run", 1, "max_steps=4")
+    assert train(corpora, tmp_path / "run", 1, "max_steps=4") == first
+
+
+def test_another_seed_or_weights_at_a_resume_is_an_error_that_names_them(corpora: Corpora, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    train(corpora, run_dir, 1, "max_steps=4")
+    assert "seed: expected 0 as in the checkpoint of step 4, got 1" in fail(corpora, run_dir, 1, "seed=1")
+    assert "weights were uniform, now balanced" in fail(corpora, run_dir, 1, "data.order.weights=balanced")
+    refused = fail(corpora, run_dir, 1, f"data.corpus={corpora.held_out}")
+    assert "resume.allow: [corpus]" in refused
+
+    train(corpora, run_dir, 1, "max_steps=8", "data.order.weights=balanced", "resume.allow=[weights]")
+    train(corpora, run_dir, 1, "max_steps=12", f"data.corpus={corpora.held_out}", "resume.allow=[weights, corpus]")
+    consumed = audit(run_dir)
+    assert [entry["g"] for entry in consumed] == list(range(12 * 16))
+    assert consumed[: 4 * 16] == planned(corpora, run_dir, count=4 * 16, world_size=1)

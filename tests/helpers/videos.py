@@ -1,0 +1,79 @@
+"""Tiny videos whose frames carry their own number, so that a test can tell which source frame a picture shows."""
+
+import io
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+WIDTH, HEIGHT = 64, 48
+BITS = 8
+
+
+def picture_of(number: int, width: int = WIDTH, height: int = HEIGHT) -> npt.NDArray[np.uint8]:
+    """Eight upright bars, white for a one: the number in binary, lowest bit first. Shape (H, W, 3)."""
+    bits = number >> np.arange(BITS) & 1
+    bar = np.arange(width) * BITS // width
+    return np.broadcast_to((bits[bar] * 220 + 15).astype(np.uint8)[None, :, None], (height, width, 3))
+
+
+def number_in(jpeg: bytes) -> int:
+    """The number that `picture_of` drew, read back from a JPEG of any size."""
+    grey = np.asarray(Image.open(io.BytesIO(jpeg)).convert("L"), dtype=np.float64)
+    bars = np.array_split(grey, BITS, axis=1)
+    return sum((bar[:, bar.shape[1] // 4 : -(bar.shape[1] // 4)].mean() > 125) << bit for bit, bar in enumerate(bars))
+
+
+def make_video(
+    path: Path,
+    pts: Sequence[int] | int,
+    *,
+    time_base: Fraction = Fraction(1, 25),
+    size: tuple[int, int] = (WIDTH, HEIGHT),
+    gop: int = 10,
+    movie_options: dict[str, str] | None = None,
+) -> Path:
+    """Write an H.264 video; frame n carries the number n modulo 256.
+
+    Args:
+        path: Its suffix decides the container.
+        pts: The frames' timestamps in units of `time_base`, or how many frames there are, one a unit.
+        time_base: Seconds.
+        size: Width and height.
+        gop: Frames from one key frame to the next.
+        movie_options: For the container.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stamps = range(pts) if isinstance(pts, int) else pts
+    with av.open(str(path), "w", options=movie_options or {}) as container:
+        stream = container.add_stream("libx264", rate=1 / time_base)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = time_base
+        stream.codec_context.thread_count = 1
+        b_frames = "0" if path.suffix == ".avi" else "2"  # AVI cannot say when they are shown
+        stream.options = {"preset": "veryfast", "crf": "20", "g": str(gop), "bf": b_frames, "sc_threshold": "0"}
+        for number, stamp in enumerate(stamps):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture_of(number % 256, *size)), format="rgb24")
+            frame.pts, frame.time_base = stamp, time_base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def shown_at(stamps: Sequence[Fraction], end: Fraction, fps: Fraction) -> list[int]:
+    """By definition and slowly: which frame is on the screen k / fps seconds after the first, for each k before `end`.
+
+    Args:
+        stamps: When each frame appears, in seconds.
+        end: When the last frame goes, in seconds.
+        fps: Frames picked a second.
+    """
+    picked, k = [], 0
+    while stamps[0] + k / fps < end:
+        picked.append(max(n for n, stamp in enumerate(stamps) if stamp <= stamps[0] + k / fps))
+        k += 1
+    return picked

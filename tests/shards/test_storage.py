@@ -1,0 +1,159 @@
+"""Both kinds of store keep the same promises."""
+
+import errno
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shards.errors import StorageError
+from shards.storage import LocalStorage, RangeReader, Storage, Stores, open_storage
+from tests.helpers.s3 import s3_bucket
+
+PART = 16 * 2**20
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    with s3_bucket("stores") as uri:
+        yield uri
+
+
+@pytest.fixture(params=["folder", "s3"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    if request.param == "folder":
+        return open_storage(str(tmp_path / "corpus"))
+    return open_storage(f"{request.getfixturevalue('bucket')}/{tmp_path.name}")
+
+
+def test_what_is_written_is_read(storage: Storage) -> None:
+    storage.write("a/b.bin", b"0123456789")
+    assert storage.read("a/b.bin") == b"0123456789"
+    assert storage.size("a/b.bin") == 10
+    assert storage.read_range("a/b.bin", 3, 7) == b"3456"
+    assert storage.read_range("a/b.bin", 4, 4) == b""
+
+
+def test_what_is_absent_is_said(storage: Storage) -> None:
+    assert storage.size("a") is None and storage.version("a") is None and storage.names() == []
+    for read in (lambda: storage.read("a"), lambda: storage.read_range("a", 0, 1)):
+        with pytest.raises(StorageError, match="a is missing"):
+            read()
+    storage.delete("a")
+
+
+@pytest.mark.parametrize(("start", "stop"), [(8, 12), (10, 11), (30, 40)])
+def test_a_range_past_the_end_is_an_error(storage: Storage, start: int, stop: int) -> None:
+    storage.write("a", b"0123456789")
+    with pytest.raises(StorageError, match=r"a.*cut short"):
+        storage.read_range("a", start, stop)
+
+
+@pytest.mark.parametrize("name", ["../a", "/etc/passwd", "a/../../b", ""])
+def test_names_stay_inside(storage: Storage, name: str) -> None:
+    for act in (storage.read, storage.size, storage.delete, lambda name: storage.write(name, b"")):
+        with pytest.raises(StorageError, match="inside the store"):
+            act(name)
+
+
+def test_versions_tell_contents_apart(storage: Storage) -> None:
+    storage.write("a", b"one")
+    first = storage.version("a")
+    assert first == storage.version("a")
+    storage.write("a", b"two")
+    assert storage.version("a") != first
+
+
+@pytest.mark.parametrize("size", [0, 5, PART, PART + 1, 2 * PART + 77])
+def test_a_writer_publishes_at_its_end(storage: Storage, size: int) -> None:
+    data = os.urandom(size)
+    with storage.writer("a/big") as sink:
+        for start in range(0, size, 5 * 2**20):
+            sink.write(data[start : start + 5 * 2**20])
+        assert storage.names() == []
+    assert storage.read("a/big") == data
+
+
+@pytest.mark.parametrize("size", [5, PART + 1])
+def test_a_failing_writer_leaves_what_was_there(storage: Storage, size: int, tmp_path: Path) -> None:
+    storage.write("a", b"before")
+    with pytest.raises(ZeroDivisionError), storage.writer("a") as sink:
+        sink.write(bytes(size))
+        raise ZeroDivisionError
+    assert storage.read("a") == b"before" and storage.names() == ["a"]
+    assert [path.name for path in (tmp_path / "corpus").glob("*")] in ([], ["a"])
+
+
+def test_names_are_sorted_and_filtered(storage: Storage) -> None:
+    for name in ("b/2", "a/1", "b/10", "c"):
+        storage.write(name, b"")
+    assert storage.names() == ["a/1", "b/10", "b/2", "c"]
+    assert storage.names("b/") == ["b/10", "b/2"]
+
+
+def test_sweeping_removes_what_a_killed_writer_left(storage: Storage, tmp_path: Path) -> None:
+    storage.write("a", b"kept")
+    abandoned = storage.writer("b")
+    abandoned.__enter__().write(bytes(PART + 1))
+    storage.sweep()
+    assert storage.names() == ["a"]
+    assert [path.name for path in (tmp_path / "corpus").glob("*")] in ([], ["a"])
+    with pytest.raises(StorageError):
+        abandoned.__exit__(None, None, None)
+
+
+@given(st.lists(st.tuples(st.integers(-30, 130), st.sampled_from([0, 1, 2]), st.integers(-1, 60)), max_size=8))
+@settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_range_reader_reads_like_a_file(tmp_path: Path, steps: list[tuple[int, int, int]]) -> None:
+    data = bytes(range(100))
+    store = open_storage(str(tmp_path))
+    store.write("a", data)
+    reader, expected = io.BufferedReader(RangeReader(store, "a"), 16), io.BytesIO(data)
+    for offset, whence, count in steps:
+        base = (0, expected.tell(), len(data))[whence]
+        target = max(0, base + offset)
+        assert reader.seek(target) == expected.seek(target)
+        assert reader.read(count) == expected.read(count)
+
+
+def test_locations_find_their_store(tmp_path: Path) -> None:
+    stores = Stores()
+    open_storage(str(tmp_path)).write("a", b"here")
+    storage, name = stores.locate(str(tmp_path / "a"))
+    assert storage.read(name) == b"here"
+    assert stores.locate(str(tmp_path / "b"))[0] is storage
+
+
+def test_addresses(tmp_path: Path) -> None:
+    open_storage(f"file://{tmp_path}/with%20space").write("a", b"1")
+    assert (tmp_path / "with space" / "a").read_bytes() == b"1"
+    for uri in ("gs://bucket/x", "s3:///x", "file://relative"):
+        with pytest.raises(StorageError, match="expected a folder, file:///FOLDER or s3://BUCKET/PREFIX"):
+            open_storage(uri)
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match=r"writing a: No space left on device; free some and run again$"):
+        open_storage(str(tmp_path)).write("a", b"data")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_cannot_be_reached_is_a_storage_error(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(StorageError, match=r"s3://nobody: reading a: .*NoSuchBucket"):
+        open_storage("s3://nobody").read("a")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "not an address")
+    with pytest.raises(StorageError, match="S3 is not set up"):
+        open_storage(bucket)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StorageError, match="writing a"):
+        LocalStorage(tmp_path / "file", "a file").write("a", b"")

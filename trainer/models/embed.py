@@ -1,0 +1,136 @@
+"""From clips to tokens: tubelets, their embedding and their fixed positions.
+
+Tokens are ordered (T, H, W): all of the first slice row by row, then the second slice. A token's pixels are ordered
+(C, T, H, W), which is the order of a Conv3d kernel, so the linear embedding below is that convolution.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+
+class Grid(NamedTuple):
+    """How many tokens a clip has along each axis."""
+
+    slices: int
+    rows: int
+    columns: int
+
+    @property
+    def num_tubes(self) -> int:
+        """Tokens of one slice: a tube is one such position through all slices."""
+        return self.rows * self.columns
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of a clip, N."""
+        return self.slices * self.num_tubes
+
+
+def to_tubelets(clips: Tensor, tubelet_size: int, patch_size: int) -> Tensor:
+    """Cut clips into tubelets.
+
+    Args:
+        clips: (B, C, T, H, W), strided in any way.
+        tubelet_size: Frames of a tubelet, t.
+        patch_size: Rows and columns of a tubelet, p.
+
+    Returns:
+        (B, N, C t p p), tokens in (T, H, W) order, pixels in (C, T, H, W) order.
+    """
+    pattern = "b c (s t) (h p) (w q) -> b (s h w) (c t p q)"
+    tubelets: Tensor = rearrange(clips, pattern, t=tubelet_size, p=patch_size, q=patch_size)
+    return tubelets
+
+
+def from_tubelets(tubelets: Tensor, grid: Grid, tubelet_size: int, patch_size: int) -> Tensor:
+    """Put tubelets back together: the inverse of `to_tubelets`.
+
+    Args:
+        tubelets: (B, N, C t p p).
+        grid: Of the clips.
+        tubelet_size: Frames of a tubelet, t.
+        patch_size: Rows and columns of a tubelet, p.
+
+    Returns:
+        (B, C, T, H, W).
+    """
+    pattern = "b (s h w) (c t p q) -> b c (s t) (h p) (w q)"
+    slices, rows, columns = grid
+    clips: Tensor = rearrange(
+        tubelets, pattern, s=slices, h=rows, w=columns, t=tubelet_size, p=patch_size, q=patch_size
+    )
+    return clips
+
+
+def take_tokens(tokens: Tensor, index: Tensor) -> Tensor:
+    """Pick M tokens of each clip.
+
+    Args:
+        tokens: (B, N, D).
+        index: (B, M) int64.
+
+    Returns:
+        (B, M, D).
+    """
+    return tokens.gather(1, index.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
+
+
+def sincos_positions(embed_dim: int, grid: Grid) -> Tensor:
+    """Fixed positions: a quarter of the width for time, then three eighths each for the column and the row.
+
+    An axis of width d encodes its coordinate x as sin(x w_i) for all i, then cos(x w_i), with w_i = 10000^(-2i/d).
+
+    Args:
+        embed_dim: D, a multiple of 16, so that each axis gets whole pairs.
+        grid: Of the clips.
+
+    Returns:
+        (N, D) float32.
+    """
+    time, row, column = np.indices(grid).reshape(3, -1)
+    widths = (embed_dim // 4, embed_dim * 3 // 8, embed_dim * 3 // 8)
+    axes = []
+    for coordinate, width in zip((time, column, row), widths, strict=True):
+        angles = np.outer(coordinate, 10000.0 ** (-np.arange(0, width, 2) / width))
+        axes += [np.sin(angles), np.cos(angles)]
+    return torch.tensor(np.concatenate(axes, axis=1), dtype=torch.float32)
+
+
+class TubeletEmbedding(nn.Module):
+    """Embed tubelets linearly and add their positions: a Conv3d whose stride is its kernel, on the wanted tokens only.
+
+    Args:
+        embed_dim: D.
+        grid: Of the clips.
+        tubelet_size: Frames of a tubelet.
+        patch_size: Rows and columns of a tubelet.
+    """
+
+    positions: Tensor
+
+    def __init__(self, embed_dim: int, grid: Grid, tubelet_size: int, patch_size: int) -> None:
+        super().__init__()
+        self.tubelet_size, self.patch_size = tubelet_size, patch_size
+        self.projection = nn.Linear(3 * tubelet_size * patch_size**2, embed_dim)
+        self.register_buffer("positions", sincos_positions(embed_dim, grid), persistent=False)
+
+    def forward(self, clips: Tensor, visible: Tensor | None = None) -> Tensor:
+        """Embed clips.
+
+        Args:
+            clips: (B, C, T, H, W).
+            visible: (B, M) int64, the tokens to embed; all N when None.
+
+        Returns:
+            (B, M, D).
+        """
+        tubelets = to_tubelets(clips, self.tubelet_size, self.patch_size)
+        positions = self.positions
+        if visible is not None:
+            tubelets, positions = take_tokens(tubelets, visible), positions[visible]
+        embedded: Tensor = self.projection(tubelets)
+        return embedded + positions

@@ -1,0 +1,17 @@
+"""Counting the arithmetic of a transformer: multiply-adds of its matrix products, from shapes alone.
+
+Norms, activations and positions are left out, as in every published count. One multiply-add is two floating point
+operations; a backward pass costs two forward passes, one for the inputs' gradients and one for the weights'.
+"""
+
+from torch import nn
+
+
+def linear_macs(module: nn.Module, num_tokens: int) -> int:
+    """Multiply-adds of one forward pass of `num_tokens` tokens through all linear layers of a module."""
+    return num_tokens * sum(m.in_features * m.out_features for m in module.modules() if isinstance(m, nn.Linear))
+
+
+def attention_macs(embed_dim: int, depth: int, num_tokens: int) -> int:
+    """Multiply-adds of `depth` attentions among `num_tokens` tokens: the scores and the weighted sums."""
+    return 2 * num_tokens**2 * embed_dim * depth

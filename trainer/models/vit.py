@@ -1,0 +1,251 @@
+"""The video transformer: blocks, and the encoder built of them.
+
+Pre-norm blocks with biases for queries and values but none for keys (a key bias cannot change a softmax), GELU, an MLP
+four times as wide, LayerNorm with epsilon 1e-6. Stochastic depth is handed in, not drawn here, so a block has no state
+and no randomness.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from trainer.models.embed import Grid, TubeletEmbedding
+from trainer.models.flops import attention_macs, linear_macs
+
+NORM_EPS = 1e-6
+MLP_RATIO = 4
+
+
+class Shape(NamedTuple):
+    """Width, depth and heads of a transformer."""
+
+    embed_dim: int
+    depth: int
+    num_heads: int
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong with these numbers, one sentence each."""
+        if min(self) < 1:
+            yield f"embed_dim, depth and num_heads: expected whole numbers of at least 1, got {tuple(self)}"
+        elif self.embed_dim % self.num_heads:
+            yield f"embed_dim: expected a multiple of num_heads ({self.num_heads}), got {self.embed_dim}"
+        if self.embed_dim % 16:
+            yield f"embed_dim: expected a multiple of 16 (positions on three axes need it), got {self.embed_dim}"
+
+
+SIZES = {
+    "small": Shape(384, 12, 6),
+    "base": Shape(768, 12, 12),
+    "large": Shape(1024, 24, 16),
+    "huge": Shape(1280, 32, 16),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """The video encoder.
+
+    Attributes:
+        size: A ViT's usual numbers: small 384/12/6, base 768/12/12, large 1024/24/16, huge 1280/32/16.
+        embed_dim: Width, instead of the size's.
+        depth: Number of blocks, instead of the size's.
+        num_heads: Attention heads, instead of the size's.
+        image_size: Height and width of a clip in pixels.
+        num_frames: Frames of a clip.
+        patch_size: Height and width of a tubelet in pixels.
+        tubelet_size: Frames of a tubelet.
+        drop_path: Rate of stochastic depth in the last block; it grows linearly from 0 in the first.
+        activation_checkpointing: Recompute each block in the backward pass instead of keeping its activations.
+    """
+
+    size: Literal["small", "base", "large", "huge"] = "base"
+    embed_dim: int | None = None
+    depth: int | None = None
+    num_heads: int | None = None
+    image_size: int = 224
+    num_frames: int = 16
+    patch_size: int = 16
+    tubelet_size: int = 2
+    drop_path: float = 0.1
+    activation_checkpointing: bool = False
+
+    @property
+    def shape(self) -> Shape:
+        """The size's numbers, with those given here in their place."""
+        given = {"embed_dim": self.embed_dim, "depth": self.depth, "num_heads": self.num_heads}
+        return SIZES[self.size]._replace(**{name: n for name, n in given.items() if n is not None})
+
+    @property
+    def grid(self) -> Grid:
+        """Tokens of a clip along each axis."""
+        side = self.image_size // self.patch_size
+        return Grid(self.num_frames // self.tubelet_size, side, side)
+
+    def problems(self) -> Iterator[str]:
+        """Fields that do not fit together, one sentence each."""
+        yield from self.shape.problems()
+        yield from drop_path_problems(self.drop_path)
+        for whole, part in (("image_size", "patch_size"), ("num_frames", "tubelet_size")):
+            total, step = getattr(self, whole), getattr(self, part)
+            if step < 1 or total < 1 or total % step:
+                yield f"{whole}: expected a multiple of {part} ({step}), got {total}"
+
+
+def drop_path_problems(rate: float) -> Iterator[str]:
+    """What is wrong with a rate of stochastic depth."""
+    if not 0.0 <= rate < 1.0:
+        yield f"drop_path: expected a rate of at least 0 and below 1, got {rate}"
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention."""
+
+    def __init__(self, embed_dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(embed_dim, 3 * embed_dim, bias=False)
+        self.q_bias = nn.Parameter(torch.zeros(embed_dim))
+        self.v_bias = nn.Parameter(torch.zeros(embed_dim))
+        self.projection = nn.Linear(embed_dim, embed_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend over all N tokens; (B, N, D) to (B, N, D)."""
+        qkv = self.qkv(x)
+        bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
+        # Cast, or autocast's half precision would be promoted to float32 here.
+        qkv = qkv + bias.to(qkv.dtype)
+        q, k, v = rearrange(qkv, "b n (three h d) -> three b h n d", three=3, h=self.num_heads)
+        attended = F.scaled_dot_product_attention(q, k, v)
+        out: Tensor = self.projection(rearrange(attended, "b h n d -> b n (h d)"))
+        return out
+
+
+class Block(nn.Module):
+    """One pre-norm transformer block."""
+
+    def __init__(self, embed_dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(embed_dim, eps=NORM_EPS)
+        self.attention = Attention(embed_dim, num_heads)
+        self.norm2 = nn.LayerNorm(embed_dim, eps=NORM_EPS)
+        self.mlp = nn.Sequential(
+            nn.Linear(embed_dim, MLP_RATIO * embed_dim), nn.GELU(), nn.Linear(MLP_RATIO * embed_dim, embed_dim)
+        )
+
+    def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Update the tokens.
+
+        Args:
+            x: (B, N, D).
+            keep: (B,) factors of this block's two residual branches: 0 drops both, 1/(1 - rate) keeps both; None is 1.
+
+        Returns:
+            (B, N, D).
+        """
+        scale = 1.0 if keep is None else keep[:, None, None]
+        x = x + self.attention(self.norm1(x)) * scale
+        x = x + self.mlp(self.norm2(x)) * scale
+        return x
+
+
+class Blocks(nn.ModuleList):
+    """A stack of blocks, without a final norm.
+
+    Args:
+        shape: Width, depth and heads.
+        activation_checkpointing: Recompute each block in the backward pass.
+    """
+
+    def __init__(self, shape: Shape, activation_checkpointing: bool = False) -> None:
+        super().__init__(Block(shape.embed_dim, shape.num_heads) for _ in range(shape.depth))
+        self.shape, self.activation_checkpointing = shape, activation_checkpointing
+
+    def forward(self, x: Tensor, keeps: Tensor | None = None) -> Tensor:
+        """Run all blocks.
+
+        Args:
+            x: (B, N, D).
+            keeps: (B, depth) float32, see `Block.forward`; None keeps everything.
+
+        Returns:
+            (B, N, D).
+        """
+        for i, block in enumerate(self):
+            keep = None if keeps is None else keeps[:, i]
+            if self.activation_checkpointing and torch.is_grad_enabled():
+                # Blocks draw nothing, so there is no random state to restore.
+                x = checkpoint(block, x, keep, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x = block(x, keep)
+        return x
+
+
+class Encoder(nn.Module):
+    """A video ViT that sees only the tokens it is told to.
+
+    Args:
+        config: Its numbers.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.shape, embed_dim = config.shape, config.shape.embed_dim
+        self.embedding = TubeletEmbedding(embed_dim, config.grid, config.tubelet_size, config.patch_size)
+        self.blocks = Blocks(config.shape, config.activation_checkpointing)
+        self.norm = nn.LayerNorm(embed_dim, eps=NORM_EPS)
+
+    def forward(self, clips: Tensor, visible: Tensor | None = None, keeps: Tensor | None = None) -> Tensor:
+        """Encode clips.
+
+        Args:
+            clips: (B, C, T, H, W), ImageNet-normalised.
+            visible: (B, M) int64, the tokens to encode; all N when None.
+            keeps: (B, depth) float32, see `Block.forward`.
+
+        Returns:
+            (B, M, D), normed.
+        """
+        encoded: Tensor = self.norm(self.blocks(self.embedding(clips, visible), keeps))
+        return encoded
+
+    def flops(self, num_tokens: int) -> int:
+        """Floating point operations of a forward and a backward pass of one clip's `num_tokens` visible tokens."""
+        blocks = linear_macs(self.blocks, num_tokens) + attention_macs(
+            self.shape.embed_dim, self.shape.depth, num_tokens
+        )
+        # Pixels take no gradient: the embedding's backward pass computes that of its weights alone.
+        return 2 * (3 * blocks + 2 * linear_macs(self.embedding, num_tokens))
+
+
+def initialise(module: nn.Module, generator: torch.Generator) -> None:
+    """Initialise a model built of this package's parts, as VideoMAE does.
+
+    Matrices (with queries, keys and values as one) are Xavier uniform, mask tokens truncated normal with standard
+    deviation 0.02, biases zero, norms one. VideoMAE leaves its Conv3d at PyTorch's default; here it is a matrix like
+    the others, as in MAE.
+
+    Args:
+        module: Changed in place, parameter by parameter in the order of their names.
+        generator: The only source of randomness.
+    """
+    for name, parameter in module.named_parameters():
+        if name.endswith("mask_token"):
+            nn.init.trunc_normal_(parameter, std=0.02, generator=generator)
+        elif name.endswith("bias"):
+            nn.init.zeros_(parameter)
+        elif parameter.ndim == 1:
+            nn.init.ones_(parameter)
+        else:
+            nn.init.xavier_uniform_(parameter, generator=generator)
+
+
+def num_parameters(module: nn.Module) -> int:
+    """Parameters of a module, its fixed positions counted, as the papers count."""
+    positions = (buffer for name, buffer in module.named_buffers() if name.endswith("positions"))
+    return sum(p.numel() for p in module.parameters()) + sum(p.numel() for p in positions)
