@@ -15,7 +15,6 @@ setup: $(VENV)/.done  ## make .venv with everything pinned (CPU or GPU, DALI for
 $(VENV)/.done: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "surgstream needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch torchvision
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cuda13,dev]'
 	touch $@
 

@@ -3,57 +3,68 @@
 # Usage: launch/demo.sh OUT [FOLDER_OF_VIDEOS]; `make demo` calls it with everything installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-OUT=${1:-demo}
+OUT=$1
 VIDEOS=${2:-}
-HALF=${HALF:-150}
-CONFIG=configs/pretrain/surgvista_tiny.yaml
+HALF=150
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
-if [ -z "$VIDEOS" ]; then
-    say "1. Making a small synthetic surgical corpus (use your own with: make demo VIDEOS=FOLDER)"
-    [ -e "$OUT/videos" ] || surgstream synth "$OUT/videos"
-    corpus=$OUT/videos/corpus.yaml
-    fps=1
-else
-    say "1. Describing the videos in $VIDEOS"
-    corpus=$OUT/corpus.yaml
-    mkdir -p "$OUT"
-    python -m launch.demo_corpus "$VIDEOS" >"$corpus"
-    cat "$corpus"
-    fps=5
-fi
-
-say "2. Packing them into WebDataset shards at $fps frames per second"
-surgstream pack "$corpus" "$OUT/shards" fps=$fps short_side=80
-held_out=()
-if grep -q hold_out "$corpus"; then
-    surgstream pack "$corpus" "$OUT/held_out" fps=$fps short_side=80 split=held_out
-    held_out=(held_out.corpus="$OUT/held_out")
-else
-    held_out=(held_out=null)
-fi
-
-train() {
-    OMP_NUM_THREADS=1 torchrun --standalone --nproc-per-node 2 -m launch pretrain "$CONFIG" \
-        run_dir="$OUT/run" data.corpus="$OUT/shards" "${held_out[@]}" "$@"
+pack() { # 3 means: packed, but some files were no videos; they are named in quarantine.jsonl
+    surgstream pack "$CORPUS" "$@" fps=$FPS short_side=80 || [ $? -eq 3 ]
 }
 
-say "3. Training a tiny SurgVISTA on 2 processes under ZeRO 1, for the first $HALF steps"
-train max_steps="$HALF"
-say "4. Stopping here and resuming from the checkpoint, as after a crash or at the end of a Slurm job"
+train() {
+    OMP_NUM_THREADS=1 torchrun --standalone --nproc-per-node 2 -m launch pretrain \
+        configs/pretrain/surgvista_tiny.yaml run_dir="$OUT/run" data.corpus="$OUT/shards" "$HELD_OUT" "$@"
+}
+
+describe_folder() { # a corpus file of one dataset; the last of several videos is held out
+    mapfile -t files < <(find "$(realpath "$VIDEOS")" -maxdepth 1 -type f | sort)
+    printf 'datasets:\n  - name: videos\n    specialty: surgery\n    procedure: unknown\n    videos:\n'
+    printf '      - "%s"\n' "${files[@]}"
+    if [ ${#files[@]} -gt 1 ]; then
+        last=$(basename "${files[-1]}")
+        printf '    hold_out: ["%s"]\n' "${last%.*}"
+    fi
+}
+
+mkdir -p "$OUT"
+if [ -z "$VIDEOS" ]; then
+    say "1. Making a small synthetic surgical corpus (your own videos instead: make demo VIDEOS=FOLDER)"
+    [ -e "$OUT/videos" ] || surgstream synth "$OUT/videos"
+    CORPUS=$OUT/videos/corpus.yaml
+    FPS=1
+else
+    say "1. Describing the videos in $VIDEOS"
+    CORPUS=$OUT/corpus.yaml
+    describe_folder | tee "$CORPUS"
+    FPS=5
+fi
+
+say "2. Packing them into WebDataset shards at $FPS frame(s) per second"
+pack "$OUT/shards"
+if grep -q hold_out "$CORPUS"; then
+    pack "$OUT/held_out" split=held_out
+    HELD_OUT=held_out.corpus=$OUT/held_out
+else
+    HELD_OUT=held_out=null
+fi
+
+say "3. Training a tiny SurgVISTA on 2 processes under ZeRO 1, to step $HALF"
+train max_steps=$HALF
+say "4. Resuming from the checkpoint, as after a crash or the end of a Slurm job, to step $((2 * HALF))"
 train max_steps=$((2 * HALF))
 
-say "Done. Look at:"
-picture=$(ls "$OUT"/run/pictures/*.png | tail -n 1)
+say "Done. Look at"
 cat <<EOT
-  picture     $picture
+  picture     $(find "$OUT/run/pictures" -name '*.png' | sort | tail -n 1)
   metrics     $OUT/run/metrics.jsonl (or: tensorboard --logdir $OUT/run/tensorboard)
-  checkpoint  $(ls -d "$OUT"/run/checkpoints/step_* | tail -n 1)
-  last line   $(tail -n 1 "$OUT/run/metrics.jsonl")
+  checkpoint  $(find "$OUT/run/checkpoints" -mindepth 1 -maxdepth 1 | sort | tail -n 1)
 
-The published recipe on a node of 8 GPUs, from your own packed corpus and image-teacher weights, is one command:
+$(python -m launch.demo_report "$OUT/run/metrics.jsonl")
+
+The published recipe, on a node of 8 GPUs, with your own packed corpus and the weights of your image teacher:
 
   torchrun --standalone --nproc-per-node 8 -m launch pretrain configs/pretrain/surgvista_vitb.yaml \\
-      run_dir=runs/surgvista data.corpus=s3://BUCKET/CORPUS objective.teacher.weights=TEACHER.pth
+      run_dir=runs/surgvista data.corpus=s3://BUCKET/CORPUS held_out=null objective.teacher.weights=TEACHER.pth
 EOT

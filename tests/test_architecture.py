@@ -18,8 +18,7 @@ MAY_IMPORT = {
     "trainer.errors": ("configs",),
     "trainer.batch": (),
     "trainer.distributed": ("configs", "trainer.errors"),
-    "trainer.flops": (),
-    "trainer.models": ("configs", "trainer.errors", "trainer.batch", "trainer.flops", "trainer.models"),
+    "trainer.models": ("configs", "trainer.errors", "trainer.batch", "trainer.models"),
     "trainer.objectives": (
         "configs", "shards.keyed", "trainer.errors", "trainer.batch", "trainer.models", "trainer.objectives",
     ),

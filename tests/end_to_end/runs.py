@@ -18,7 +18,6 @@ SMALLER = (
     "objective.encoder.embed_dim=48",
     "objective.encoder.depth=2",
     "objective.encoder.image_size=32",
-    "objective.encoder.patch_size=16",
     "objective.encoder.num_frames=4",
     "objective.encoder.drop_path=0.2",
     "objective.reconstruction_decoder.embed_dim=48",

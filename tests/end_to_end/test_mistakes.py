@@ -2,17 +2,14 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import timm
 import torch
 
 from tests.end_to_end.conftest import Corpora
 from tests.end_to_end.runs import fail
-
-Corpus = Callable[[], Path]
+from trainer.models.teacher import timm
 
 
 @pytest.fixture
@@ -58,7 +55,7 @@ def test_a_frame_with_a_flipped_bit(corpora: Corpora, tmp_path: Path, copy: Path
         data[row["offset"] + row["size"] // 2] ^= 1
     shard.write_bytes(data)
     message = refused(corpora, tmp_path, f"data.corpus={copy}")
-    assert "larkspur/larkspur-000000.tar" in message and "crc32" in message.lower()
+    assert "larkspur/larkspur-000000.tar" in message and "expected CRC-32" in message
 
 
 def json_rows(index: Path) -> list[dict[str, int]]:

@@ -26,7 +26,7 @@ def trained():
 
 def saved(path, content):
     (save_file if path.suffix == ".safetensors" else torch.save)(content, path)
-    return load_teacher(TeacherConfig(model=MODEL, image_size=64, weights=str(path)), GRID, 16, seed=0)
+    return load_teacher(TeacherConfig(model=MODEL, image_size=64, weights=str(path)), GRID, seed=0)
 
 
 def last_block_patches(model, image):
@@ -52,6 +52,18 @@ def test_features_are_the_raw_last_block_patches_in_token_order(tmp_path, traine
             torch.testing.assert_close(features[b, 16 * s : 16 * (s + 1)], expected, rtol=1e-4, atol=1e-4)
 
 
+def test_frames_are_resized_so_that_patches_fall_on_the_student_s_tokens(tmp_path, trained):
+    """A student with patches of 8 pixels has 4 x 4 tokens on 32 pixels; this teacher's patches are twice as large."""
+    teacher = saved(tmp_path / "weights.pth", trained.state_dict())
+    small = torch.rand(1, 3, 2, 32, 32)
+    large = torch.stack(
+        [torch.nn.functional.interpolate(small[:, :, s], (64, 64), mode="bilinear", antialias=True) for s in (0, 1)], 2
+    )
+    features = teacher(small)
+    assert features.shape == (1, 32, 64)
+    torch.testing.assert_close(features, teacher(large))
+
+
 def test_pixels_are_normalised_as_the_teacher_was_trained_and_features_on_request(tmp_path, trained):
     torch.save(trained.state_dict(), tmp_path / "weights.pth")
     config = TeacherConfig(
@@ -63,7 +75,7 @@ def test_pixels_are_normalised_as_the_teacher_was_trained_and_features_on_reques
         normalise=True,
     )
     frames = torch.rand(1, 3, 2, 64, 64)
-    features = load_teacher(config, GRID, 16, seed=0)(frames)
+    features = load_teacher(config, GRID, seed=0)(frames)
     raw = last_block_patches(trained, frames[0, :, 1])
     expected = (raw - raw.mean(-1, keepdim=True)) / (raw.var(-1, unbiased=False, keepdim=True) + 1e-5).sqrt()
     torch.testing.assert_close(features[0, 16:], expected, rtol=1e-4, atol=1e-4)
@@ -99,14 +111,14 @@ def test_safetensors_and_half_precision_files_load(tmp_path, trained):
 def test_weights_of_another_image_size_are_resampled_after_loading(tmp_path, trained):
     torch.save(trained.state_dict(), tmp_path / "weights.pth")
     config = TeacherConfig(model=MODEL, image_size=64, weights=str(tmp_path / "weights.pth"))
-    teacher = load_teacher(config, Grid(1, 6, 6), 16, seed=0)
+    teacher = load_teacher(config, Grid(1, 6, 6), seed=0)
     assert teacher.model.pos_embed.shape == (1, 37, 64)
     assert torch.equal(teacher.model.pos_embed[:, 0], trained.pos_embed[:, 0])
     assert teacher(torch.rand(1, 3, 1, 96, 96)).shape == (1, 36, 64)
 
 
 def test_a_teacher_is_frozen_and_in_evaluation_mode():
-    teacher = Teacher(TeacherConfig(model=MODEL), GRID, 16)
+    teacher = Teacher(TeacherConfig(model=MODEL), GRID)
     assert not any(p.requires_grad for p in teacher.parameters())
     assert not any(module.training for module in teacher.modules())
     assert not any(name.startswith(("model.norm", "model.head")) for name in teacher.state_dict())
@@ -114,15 +126,15 @@ def test_a_teacher_is_frozen_and_in_evaluation_mode():
 
 def test_random_weights_need_permission(caplog):
     with pytest.raises(ModelError, match=r"got none; set teacher\.weights to one, or teacher\.allow_random"):
-        load_teacher(TeacherConfig(model=MODEL), GRID, 16, seed=0)
+        load_teacher(TeacherConfig(model=MODEL), GRID, seed=0)
     with caplog.at_level(logging.WARNING):
-        load_teacher(TeacherConfig(model=MODEL, allow_random=True), GRID, 16, seed=0)
+        load_teacher(TeacherConfig(model=MODEL, allow_random=True), GRID, seed=0)
     assert "its features mean nothing" in caplog.text
 
 
 def test_random_weights_are_a_function_of_the_seed_and_leave_the_global_generator_alone():
     config, before = TeacherConfig(model=MODEL, allow_random=True), torch.get_rng_state()
-    first, second, other = (load_teacher(config, GRID, 16, seed).state_dict() for seed in (1, 1, 2))
+    first, second, other = (load_teacher(config, GRID, seed).state_dict() for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(first["model.blocks.0.mlp.fc1.weight"], other["model.blocks.0.mlp.fc1.weight"])
@@ -147,7 +159,7 @@ def test_weights_of_another_image_size_say_so(tmp_path, trained):
     torch.save(trained.state_dict(), tmp_path / "weights.pth")
     config = TeacherConfig(model=MODEL, weights=str(tmp_path / "weights.pth"))
     with pytest.raises(ModelError, match=r"pos_embed \(1, 17, 64\) instead of \(1, 101, 64\)\); set .*image_size"):
-        load_teacher(config, GRID, 16, seed=0)
+        load_teacher(config, GRID, seed=0)
 
 
 def test_two_networks_in_one_file_are_refused(tmp_path, trained):
@@ -163,7 +175,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, suffix, content):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ModelError) as raised:
-        load_teacher(TeacherConfig(model=MODEL, weights=str(path)), GRID, 16, seed=0)
+        load_teacher(TeacherConfig(model=MODEL, weights=str(path)), GRID, seed=0)
     message = str(raised.value)
     assert str(path) in message and "\n" not in message
     assert ("No such file" in message) == (content is None)
@@ -172,13 +184,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, suffix, content):
 def test_code_in_a_weights_file_is_not_run(tmp_path):
     torch.save({"model": ModelError("anything but tensors")}, tmp_path / "weights.pth")
     with pytest.raises(ModelError, match=r"nothing to run, got .* does not load as one"):
-        load_teacher(TeacherConfig(model=MODEL, weights=str(tmp_path / "weights.pth")), GRID, 16, seed=0)
+        load_teacher(TeacherConfig(model=MODEL, weights=str(tmp_path / "weights.pth")), GRID, seed=0)
 
 
 def test_a_file_without_named_tensors_is_refused(tmp_path):
     torch.save([torch.zeros(3)], tmp_path / "weights.pth")
     with pytest.raises(ModelError, match=r"expected named tensors in .*, got a list"):
-        load_teacher(TeacherConfig(model=MODEL, weights=str(tmp_path / "weights.pth")), GRID, 16, seed=0)
+        load_teacher(TeacherConfig(model=MODEL, weights=str(tmp_path / "weights.pth")), GRID, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -187,12 +199,11 @@ def test_a_file_without_named_tensors_is_refused(tmp_path):
         ("vit_larg_patch16_224", "did you mean 'vit_large_patch16_224'"),
         ("hf-hub:someone/something", "expected the name of a ViT in timm, got 'hf-hub:someone/something'"),
         ("resnet18", "expected a ViT, got 'resnet18', which is a ResNet"),
-        ("vit_small_patch8_224", "expected the student's patches of 16 x 16 pixels, got 8 x 8"),
     ],
 )
 def test_models_that_cannot_teach_are_refused(model, message):
     with torch.device("meta"), pytest.raises(ModelError) as raised:
-        Teacher(TeacherConfig(model=model), GRID, 16)
+        Teacher(TeacherConfig(model=model), GRID)
     assert message in str(raised.value)
 
 

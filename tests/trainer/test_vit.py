@@ -16,10 +16,11 @@ TINY = EncoderConfig(
 
 def tiny_encoder(**changes):
     encoder = Encoder(EncoderConfig(**{**vars(TINY), **changes}))
-    initialise(encoder, torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    initialise(encoder, generator)
     with torch.no_grad():
         for parameter in encoder.parameters():
-            parameter += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel()))
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
     return encoder
 
 

@@ -121,7 +121,7 @@ class Trainer:
         for _ in range(self.plan.grad_accum_steps):
             with self.clock.host_part("data"):
                 batch = next(self.batches)
-            with self.clock.part("targets"):
+            with self.clock.part("targets"), self.engine.autocast():
                 targets = self.objective.targets(batch)
             with self.clock.part("forward"):
                 output = self.engine(batch, targets)
@@ -169,7 +169,9 @@ class Trainer:
         rows = []
         with evaluation.open() as batches:
             for batch in batches:
-                output = self.engine(batch, self.objective.targets(batch))
+                with self.engine.autocast():
+                    targets = self.objective.targets(batch)
+                output = self.engine(batch, targets)
                 rows.append({"loss/total": output.loss, **output.metrics})
         self.engine.module.train()
         means = {key: mean_over_ranks(torch.stack([row[key].float() for row in rows]).mean()) for key in rows[0]}
@@ -187,7 +189,8 @@ class Trainer:
             with self.evaluation.open() as batches:
                 batch = next(batches)
         self.engine.module.eval()
-        rows = self.objective.pictures(batch)
+        with self.engine.autocast():
+            rows = self.objective.pictures(batch)
         self.engine.module.train()
         if self.metrics:
             path = self.run_dir / "pictures" / f"step_{self.step:08d}.png"

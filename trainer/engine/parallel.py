@@ -46,7 +46,8 @@ class ZeroEngine:
         device: torch.device,
     ) -> None:
         """Shard `module` over the process group; see `ParallelConfig` and `OptimConfig`."""
-        autocast = parallel.autocast == "bf16" or (parallel.autocast == "auto" and device.type == "cuda")
+        self._bf16 = parallel.autocast == "bf16" or (parallel.autocast == "auto" and device.type == "cuda")
+        self._device = device
         _keep_cpu_kernels_uncompiled(device)
         # lr 0 so that the step that creates the moments leaves the parameters as they are.
         optimizer = torch.optim.AdamW(
@@ -67,7 +68,7 @@ class ZeroEngine:
                 "gradient_accumulation_steps": grad_accum_steps,
                 "gradient_clipping": optim.clip_grad_norm,
                 "zero_optimization": {"stage": self.stage, "overlap_comm": parallel.overlap_comm},
-                "torch_autocast": {"enabled": autocast, "dtype": "bfloat16"},
+                "torch_autocast": {"enabled": self._bf16, "dtype": "bfloat16"},
                 "steps_per_print": 2**62,
             },
         )
@@ -81,6 +82,10 @@ class ZeroEngine:
     def __call__(self, *inputs: Any) -> Any:
         """Run the module's forward pass under the engine's precision."""
         return self._engine(*inputs)
+
+    def autocast(self) -> torch.autocast:
+        """The engine's precision, for what is computed outside its forward pass: targets, pictures."""
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16)
 
     def backward(self, loss: Tensor) -> None:
         """Accumulate the gradients of one micro-batch's mean loss."""

@@ -47,7 +47,8 @@ class TeacherConfig:
         model: Name of a ViT in timm, such as vit_large_patch16_224.
         weights: Its weights, a .pth, .pt or .safetensors file.
         allow_random: Train against a random teacher when no weights are given; for tests and demonstrations.
-        image_size: Image size of the weights, a multiple of their patch size, when it is not the model's own; positions are resampled to the clips'.
+        image_size: Image size of the weights in pixels, when it is not the model's own; from there, positions are
+            resampled to the size of the clips.
         mean: Per channel, what the teacher's own training subtracted from pixels in [0, 1]; ImageNet's by default.
         std: Per channel, what it then divided by.
         normalise: Pass the features through a LayerNorm without parameters.
@@ -72,26 +73,27 @@ class Teacher(nn.Module):
 
     Args:
         config: Which model.
-        grid: The student's tokens, which the teacher's will match.
-        patch_size: Height and width of a token in pixels.
+        grid: The student's tokens. Where the teacher's patches are of another size, frames are resized so that its
+            patches fall on the student's tokens one to one.
         weights: Its weights, for the image size they were trained at; timm's random ones when None.
 
     Raises:
-        ModelError: timm has no such model, it is not a ViT with the student's patch size, or the weights do not fit.
+        ModelError: timm has no such model, it is not a ViT, or the weights do not fit.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(
-        self, config: TeacherConfig, grid: Grid, patch_size: int, weights: Mapping[str, Tensor] | None = None
-    ) -> None:
+    def __init__(self, config: TeacherConfig, grid: Grid, weights: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
-        self.grid, self.patch_size, self.normalise = grid, patch_size, config.normalise
+        self.grid, self.normalise = grid, config.normalise
         self.model = _create(config)
         if weights is not None:
             _fill(self.model, weights, config)
-        _fit_to_grid(self.model, grid, patch_size, config)
+        self.patch_size = int(self.model.patch_embed.patch_size[0])
+        self.image_size = (grid.rows * self.patch_size, grid.columns * self.patch_size)
+        if tuple(self.model.patch_embed.img_size) != self.image_size:
+            self.model.set_input_size(img_size=self.image_size)  # resamples the positions
         self.embed_dim = int(self.model.num_features)
         self.register_buffer("mean", torch.tensor(config.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(config.std).view(3, 1, 1), persistent=False)
@@ -107,7 +109,10 @@ class Teacher(nn.Module):
         Returns:
             (B, N, D) without gradient, tokens in (T, H, W) order.
         """
-        images = (rearrange(frames, "b c s h w -> (b s) c h w") - self.mean) / self.std
+        images = rearrange(frames, "b c s h w -> (b s) c h w")
+        if images.shape[-2:] != self.image_size:
+            images = F.interpolate(images, self.image_size, mode="bilinear", antialias=True)
+        images = (images - self.mean) / self.std
         (tokens,) = self.model.forward_intermediates(
             images, indices=1, norm=False, output_fmt="NLC", intermediates_only=True
         )
@@ -123,13 +128,12 @@ class Teacher(nn.Module):
         return 2 * self.grid.slices * (embedding + blocks)
 
 
-def load_teacher(config: TeacherConfig, grid: Grid, patch_size: int, seed: int) -> Teacher:
+def load_teacher(config: TeacherConfig, grid: Grid, seed: int) -> Teacher:
     """Build the teacher of a run, with its weights or, where that is allowed, with random ones.
 
     Args:
         config: Which model and weights.
         grid: The student's tokens.
-        patch_size: Height and width of a token in pixels.
         seed: Decides random weights.
 
     Returns:
@@ -149,7 +153,7 @@ def load_teacher(config: TeacherConfig, grid: Grid, patch_size: int, seed: int) 
     # timm initialises from the global generator: seed it for that alone, and put it back.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return Teacher(config, grid, patch_size, weights)
+        return Teacher(config, grid, weights)
 
 
 def _create(config: TeacherConfig) -> Any:
@@ -168,18 +172,6 @@ def _create(config: TeacherConfig) -> Any:
         if getattr(model, name, None) is not None:
             setattr(model, name, nn.Identity())
     return model
-
-
-def _fit_to_grid(model: Any, grid: Grid, patch_size: int, config: TeacherConfig) -> None:
-    """Resample the positions to the clips' image size, so that every token falls on one of the student's."""
-    patch = tuple(model.patch_embed.patch_size)
-    if patch != (patch_size, patch_size):
-        raise ModelError(
-            f"teacher {config.model}: expected the student's patches of {patch_size} x {patch_size} pixels, "
-            f"got {patch[0]} x {patch[1]}; choose another teacher.model or encoder.patch_size"
-        )
-    if tuple(model.patch_embed.grid_size) != (grid.rows, grid.columns):
-        model.set_input_size(img_size=(grid.rows * patch_size, grid.columns * patch_size))
 
 
 def _read(path: Path) -> dict[str, Tensor]:

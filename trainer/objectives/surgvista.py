@@ -249,7 +249,7 @@ def build(config: SurgVistaConfig, seed: int) -> SurgVista:
         ModelError: See `load_teacher`.
     """
     encoder = config.encoder
-    teacher = load_teacher(config.teacher, encoder.grid, encoder.patch_size, seed)
+    teacher = load_teacher(config.teacher, encoder.grid, seed)
     with torch.random.fork_rng(devices=[]):
         objective = SurgVista(config, teacher, seed)
     initialise(objective, torch.Generator().manual_seed(seed))
@@ -264,7 +264,7 @@ def outline(config: SurgVistaConfig) -> SurgVista:
     """
     encoder = config.encoder
     with torch.device("meta"):
-        return SurgVista(config, Teacher(config.teacher, encoder.grid, encoder.patch_size), seed=0)
+        return SurgVista(config, Teacher(config.teacher, encoder.grid), seed=0)
 
 
 def normalise_pixels(tubelets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
