@@ -35,9 +35,11 @@ def make_video(
     time_base: Fraction = Fraction(1, 25),
     size: tuple[int, int] = (WIDTH, HEIGHT),
     gop: int = 10,
+    grain: int = 1,
+    codec: str = "libx264",
     movie_options: dict[str, str] | None = None,
 ) -> Path:
-    """Write an H.264 video; frame n carries the number n modulo 256.
+    """Write a video; frame n carries the number n modulo 256.
 
     Args:
         path: Its suffix decides the container.
@@ -45,19 +47,23 @@ def make_video(
         time_base: Seconds.
         size: Width and height.
         gop: Frames from one key frame to the next.
+        grain: Noise is added below this; it makes the file large.
+        codec: FFmpeg's name of the encoder.
         movie_options: For the container.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     stamps = range(pts) if isinstance(pts, int) else pts
     with av.open(str(path), "w", options=movie_options or {}) as container:
-        stream = container.add_stream("libx264", rate=1 / time_base)
-        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream = container.add_stream(codec, rate=1 / time_base)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.time_base = stream.codec_context.time_base = time_base
         stream.codec_context.thread_count = 1
-        b_frames = "0" if path.suffix == ".avi" else "2"  # AVI cannot say when they are shown
-        stream.options = {"preset": "veryfast", "crf": "20", "g": str(gop), "bf": b_frames, "sc_threshold": "0"}
+        if codec == "libx264":
+            b_frames = "0" if path.suffix == ".avi" else "2"  # AVI cannot say when they are shown
+            stream.options = {"preset": "veryfast", "crf": "20", "g": str(gop), "bf": b_frames, "sc_threshold": "0"}
         for number, stamp in enumerate(stamps):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture_of(number % 256, *size)), format="rgb24")
+            noise = np.random.default_rng(number).integers(grain, size=(*size[::-1], 1), dtype=np.uint8)
+            frame = av.VideoFrame.from_ndarray(picture_of(number % 256, *size) + noise, format="rgb24")
             frame.pts, frame.time_base = stamp, time_base
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

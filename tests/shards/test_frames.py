@@ -1,14 +1,17 @@
 """Which frames are taken, and what they look like."""
 
+import contextlib
 import io
 import itertools
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import av.filter
 import numpy as np
+import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -24,6 +27,12 @@ rates = st.fractions(Fraction(1, 3), 30, max_denominator=30)
 def frames_of(path: Path, fps: Fraction = Fraction(1), short_side: int = 256) -> dict[int, bytes]:
     with open_video(str(path), Stores()) as video:
         return dict(jpeg_frames(video, fps=fps, short_side=short_side, quality=85))
+
+
+def jpeg_of(grey: npt.NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(grey).save(file, "JPEG")
+    return file.getvalue()
 
 
 def numbers_of(path: Path, fps: Fraction = Fraction(1)) -> dict[int, int]:
@@ -62,6 +71,30 @@ def test_a_variable_rate(tmp_path: Path, container: str) -> None:
     picked = numbers_of(path)
     assert [picked[k] for k in range(7)] == [0, 4, 6, 6, 6, 9, 9]
     assert [picked[k] for k in range(7)] == shown_at([Fraction(n, 1000) for n in pts], Fraction(7), Fraction(1))
+
+
+@given(gaps=st.lists(st.integers(1, 1500), min_size=1, max_size=25), fps=st.sampled_from([1, 2, 5]))
+@settings(derandomize=True, max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_frames_are_those_of_ffmpegs_fps_filter_rounding_up(tmp_path: Path, gaps: list[int], fps: int) -> None:
+    pts = [0, *itertools.accumulate(gaps)]
+    path = make_video(tmp_path / "v.mkv", pts, time_base=Fraction(1, 1000))
+    with av.open(str(path)) as container:
+        graph = av.filter.Graph()
+        graph.link_nodes(
+            graph.add_buffer(template=container.streams.video[0]),
+            graph.add("fps", f"fps={fps}:round=up"),
+            graph.add("format", "pix_fmts=gray"),
+            graph.add("buffersink"),
+        ).configure()
+        expected = []
+        for frame in [*container.decode(video=0), None]:
+            graph.push(frame)
+            with contextlib.suppress(av.BlockingIOError, av.EOFError):
+                while True:
+                    expected.append(number_in(jpeg_of(graph.pull().to_ndarray())))
+    picked = numbers_of(path, Fraction(fps))
+    until = pts[-1] * fps // 1000 + 1
+    assert [picked[k] for k in range(until)] == expected[:until]
 
 
 def test_time_starts_at_the_first_shown_frame(tmp_path: Path) -> None:
@@ -106,6 +139,20 @@ def test_damage_ends_a_run_until_the_next_key_frame(tmp_path: Path) -> None:
     assert all(number == 5 * k for k, number in picked.items()), "no picture built upon a broken one"
 
 
+def test_damage_that_ffmpeg_would_paint_over_is_noticed(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "v.avi", 50, size=(320, 240), grain=30, codec="mjpeg")
+    damage(path, packet=40, keep=2000)
+    assert set(numbers_of(path, Fraction(5))) == set(range(10)) - {8}
+
+
+@pytest.mark.parametrize("packet", range(51, 56))
+def test_a_key_frame_that_comes_out_after_later_damage_is_no_recovery(tmp_path: Path, packet: int) -> None:
+    path = make_video(tmp_path / "v.mp4", 100, gop=25)
+    damage(path, packet)
+    picked = numbers_of(path, Fraction(25))
+    assert not set(picked) & set(range(packet, 75)) and set(range(75, 100)) <= set(picked)
+
+
 def test_a_damaged_first_key_frame_moves_the_start(tmp_path: Path) -> None:
     path = make_video(tmp_path / "v.mp4", 100, gop=25)
     damage(path, packet=0)
@@ -135,11 +182,11 @@ def test_a_video_of_which_nothing_decodes_is_refused(tmp_path: Path) -> None:
         frames_of(path)
 
 
-def damage(path: Path, packet: int) -> None:
-    """Overwrite a packet (in the order of presentation) so that its decoder notices."""
+def damage(path: Path, packet: int, keep: int = 0) -> None:
+    """Overwrite a packet (counted in the order of presentation) from its byte `keep` on."""
     with av.open(str(path)) as container:
         packets = [(p.pts, p.pos, p.size) for p in container.demux(video=0) if p.size]
     _, position, size = sorted(packets)[packet]
     data = bytearray(path.read_bytes())
-    data[position : position + size] = b"\xff" * size
+    data[position + keep : position + size] = b"\xff" * (size - keep)
     path.write_bytes(data)

@@ -26,12 +26,13 @@ def test_different_names_get_different_ids(names: list[str]) -> None:
 
 def test_plain_names_stay() -> None:
     assert schema.encode_id("video41") == "video41"
-    assert schema.encode_id("Case 1.cut") == "Case_1_cut--d98e5f9b1d3e3d5e"
+    assert schema.encode_id("Case 1.cut") == "Case_1_cut--54f062e291466f10"
 
 
 def test_shard_names() -> None:
     name = schema.shard_name("cholec80", 7)
     assert name == "cholec80/cholec80-000007.tar" and schema.is_shard_name(name)
+    assert schema.shard_number(name) == 7
     assert schema.index_name(name) == "cholec80/cholec80-000007.idx"
     assert schema.receipt_name(name) == "cholec80/cholec80-000007.json"
     for other in (

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -86,6 +87,13 @@ def test_a_failing_writer_leaves_what_was_there(storage: Storage, size: int, tmp
         raise ZeroDivisionError
     assert storage.read("a") == b"before" and storage.names() == ["a"]
     assert [path.name for path in (tmp_path / "corpus").glob("*")] in ([], ["a"])
+
+
+def test_uploads_that_fail_are_aborted(bucket: str) -> None:
+    with pytest.raises(ZeroDivisionError), open_storage(bucket).writer("a") as sink:
+        sink.write(bytes(PART + 1))
+        raise ZeroDivisionError
+    assert "Uploads" not in boto3.client("s3").list_multipart_uploads(Bucket="stores")
 
 
 def test_names_are_sorted_and_filtered(storage: Storage) -> None:

@@ -225,7 +225,7 @@ def test_close_drops_what_is_planned(corpus):
             return super().read_range(name, start, stop)
 
     storage = GatedStorage()
-    stream = open_stream(FrameTable.open(storage), read=ReadConfig(threads=1))
+    stream = open_stream(FrameTable.open(storage), global_batch_size=3, read=ReadConfig(threads=1))
     next(iter(stream))
     threading.Timer(0.5, storage.gate.set).start()
     stream.close()  # waits for the read under way, and for no other

@@ -1,0 +1,147 @@
+"""Chunks: runs of consecutive frames, read from the shards' byte ranges and checked frame by frame."""
+
+import threading
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from shards.errors import CorruptSampleError
+from shards.index import Rows, read_rows
+from shards.table import FrameTable, RowRange
+
+_MEND = "run `surgstream verify`, then copy the shard again or pack it again"
+
+Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass
+class ReadCounters:
+    """What reading has cost so far; for metrics.
+
+    Attributes:
+        bytes_read: Bytes of indexes and shards.
+        requests: Range reads.
+        chunks_read: Chunks, of which single clips are some.
+        open_chunks: Chunks held for clips to come, as of the last planned step.
+        wait_seconds: Time the consumer waited for bytes.
+    """
+
+    bytes_read: int = 0
+    requests: int = 0
+    chunks_read: int = 0
+    open_chunks: int = 0
+    wait_seconds: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def add(self, *, bytes_read: int = 0, requests: int = 0, chunks_read: int = 0) -> None:
+        """Add to the counters that many threads write."""
+        with self._lock:
+            self.bytes_read += bytes_read
+            self.requests += requests
+            self.chunks_read += chunks_read
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Frames that follow each other in one shard: their bytes, with everything that lies between them."""
+
+    first_frame: int
+    data: Bytes
+    starts: list[int]
+    stops: list[int]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive frames of a dataset, in memory. It is freed with the last reference to it or to one of its frames."""
+
+    runs: Sequence[_Run]
+
+    def frame(self, frame: int) -> Bytes:
+        """The JPEG of frame number `frame` of the dataset, which must lie in the chunk: a view, (num_bytes,)."""
+        run = next(run for run in reversed(self.runs) if run.first_frame <= frame)
+        i = frame - run.first_frame
+        return run.data[run.starts[i] : run.stops[i]]
+
+
+class ChunkReader:
+    """Reads chunks of a corpus; safe to use from many threads."""
+
+    def __init__(self, table: FrameTable, *, look_back: int, range_bytes: int, counters: ReadCounters) -> None:
+        """Remember how to read.
+
+        Args:
+            table: The corpus.
+            look_back: Frames before a clip's anchor that the clip may show.
+            range_bytes: The most bytes of one request.
+            counters: Where to count.
+        """
+        self._table = table
+        self._look_back = look_back
+        self._range_bytes = range_bytes
+        self._counters = counters
+
+    def read(self, dataset: str, first_clip: int, num_clips: int) -> Chunk:
+        """Read all frames that consecutive clips show: their anchors, and the look-back of the first of them.
+
+        Look-back ends where a part begins, so a chunk takes more than one range only where it crosses into another
+        shard.
+
+        Args:
+            dataset: The dataset.
+            first_clip: First clip of the chunk.
+            num_clips: Clips in the chunk.
+
+        Returns:
+            The frames.
+
+        Raises:
+            CorruptSampleError: A frame or its index row is not what was packed.
+            StorageError: The shard or its index is missing or too short, or the store fails.
+        """
+        start = max(self._table.locate(dataset, first_clip).part_start, first_clip - self._look_back)
+        runs, frame = [], start
+        for rows in self._table.rows(dataset, start, first_clip + num_clips):
+            runs.append(self._read_run(dataset, frame, rows))
+            frame += rows.stop - rows.start
+        self._counters.add(chunks_read=1)
+        return Chunk(runs)
+
+    def _read_run(self, dataset: str, first_frame: int, rows: RowRange) -> _Run:
+        index = read_rows(self._table.storage, rows.shard.index_name, rows.start, rows.stop)
+        self._counters.add(bytes_read=index.nbytes, requests=1)
+        starts, stops = self._spans(rows, index)
+        origin = int(starts[0])
+        data = self._read_bytes(rows.shard.name, origin, int(stops[-1]))
+        run = _Run(first_frame, data, (starts - origin).tolist(), (stops - origin).tolist())
+        for i, expected in enumerate(index["crc32"].tolist()):
+            found = zlib.crc32(data[run.starts[i] : run.stops[i]].data)
+            if found != expected:
+                bad = self._table.locate(dataset, first_frame + i)
+                raise CorruptSampleError(
+                    f"{self._table.storage.uri}: {rows.shard.name}: video {bad.video.id}, frame {bad.frame}: "
+                    f"expected CRC-32 {expected:08x}, got {found:08x}; {_MEND}"
+                )
+        return run
+
+    def _spans(self, rows: RowRange, index: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Where each frame starts and stops in the shard. A damaged index must not make us read gigabytes."""
+        starts = index["offset"].astype(np.int64)
+        stops = starts + index["size"]
+        if (starts < 0).any() or (stops > rows.shard.num_bytes).any() or (starts[1:] < stops[:-1]).any():
+            raise CorruptSampleError(
+                f"{self._table.storage.uri}: {rows.shard.index_name}: rows {rows.start} to {rows.stop}: "
+                f"expected frames in order within {rows.shard.num_bytes} bytes; {_MEND}"
+            )
+        return starts, stops
+
+    def _read_bytes(self, name: str, start: int, stop: int) -> Bytes:
+        data = np.empty(stop - start, np.uint8)
+        for at in range(start, stop, self._range_bytes):
+            end = min(at + self._range_bytes, stop)
+            data[at - start : end - start] = np.frombuffer(self._table.storage.read_range(name, at, end), np.uint8)
+            self._counters.add(bytes_read=end - at, requests=1)
+        return data

@@ -1,0 +1,190 @@
+"""The corpus file: which videos there are, of what, which of them are held out, and where their labels lie."""
+
+import glob
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from configs.errors import ConfigError
+from shards.schema import encode_id, is_plain_id
+from shards.storage import Stores
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetConfig:
+    """One dataset of the corpus file. Relative paths start at the folder of that file.
+
+    Attributes:
+        name: Its name in the corpus, of `A-Z a-z 0-9 _ -`.
+        specialty: Such as `laparoscopic_cholecystectomy`.
+        procedure: Such as `cholecystectomy`.
+        videos: A file, a glob or an `s3://` address (which may be a glob too), or a list of them. A video's id is its
+            file's name without the suffix.
+        hold_out: Ids never packed for training, or a file with one id a line.
+        labels: For each kind of label a CSV file, with `{video}` where the id goes; see `shards.labels`.
+        licence: Goes into every sample.
+    """
+
+    name: str
+    specialty: str
+    procedure: str
+    videos: str | tuple[str, ...]
+    hold_out: str | tuple[str, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict)
+    licence: str | None = None
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong with the values."""
+        if not is_plain_id(self.name):
+            yield f"name: expected 1 to 80 characters of A-Z a-z 0-9 _ -, got {self.name!r}"
+        if not self.videos:
+            yield "videos: expected a file, a glob or a list of them, got nothing"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackConfig:
+    """How videos become shards.
+
+    Attributes:
+        split: `train` packs what is not held out; `held_out` packs only that, to watch the training loss on it.
+        fps: Frames packed a second of video.
+        short_side: Shorter side of the packed frames in pixels. A smaller source keeps its size.
+        jpeg_quality: 1 to 100.
+        segment_frames: Most frames in a WebDataset sample.
+        shard_bytes: What a shard should come to; a longer video still stays whole.
+        workers: Packing processes; one a core when null.
+    """
+
+    split: Literal["train", "held_out"] = "train"
+    fps: float = 1.0
+    short_side: int = 256
+    jpeg_quality: int = 85
+    segment_frames: int = 64
+    shard_bytes: int = 10**9
+    workers: int | None = None
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong with the values."""
+        if not (math.isfinite(self.fps) and self.fps > 0):
+            yield f"fps: expected more than 0, got {self.fps}"
+        limits = (("short_side", 16, 2**14), ("jpeg_quality", 1, 100), ("segment_frames", 1, 10**4))
+        for name, low, high in limits:
+            if not low <= getattr(self, name) <= high:
+                yield f"{name}: expected {low} to {high}, got {getattr(self, name)}"
+        if self.shard_bytes < 1:
+            yield f"shard_bytes: expected at least 1, got {self.shard_bytes}"
+        if self.workers is not None and self.workers < 1:
+            yield f"workers: expected at least 1, got {self.workers}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusConfig:
+    """The corpus file: its datasets and, optionally, how to pack them."""
+
+    datasets: tuple[DatasetConfig, ...]
+    pack: PackConfig = PackConfig()
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong with the values."""
+        names = [dataset.name for dataset in self.datasets]
+        if not names:
+            yield "datasets: expected at least one"
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield f"datasets: expected names that differ, got {name!r} more than once"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A video to pack: where it and its labels lie, as absolute paths or `s3://` addresses."""
+
+    dataset: str
+    id: str
+    location: str
+    labels: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """The name of the file."""
+        return PurePosixPath(self.location).name
+
+
+def find_sources(corpus: CorpusConfig, folder: Path, stores: Stores) -> list[Source]:
+    """List the videos of the split that `corpus.pack` asks for. A file named without a glob need not exist.
+
+    Args:
+        corpus: The corpus file.
+        folder: Where its relative paths start.
+        stores: Where to look for `s3://` globs.
+
+    Returns:
+        The videos of all datasets, those of a dataset side by side and in order.
+
+    Raises:
+        ConfigError: A glob matches nothing, two videos share an id, a held-out id is no video's, or nothing is left.
+        StorageError: A bucket cannot be listed.
+    """
+    sources = [source for dataset in corpus.datasets for source in _dataset_sources(corpus, dataset, folder, stores)]
+    if not sources:
+        which = "all videos are held out" if corpus.pack.split == "train" else "no video is held out"
+        raise ConfigError(f"datasets: nothing to pack: {which}")
+    return sources
+
+
+def _dataset_sources(corpus: CorpusConfig, dataset: DatasetConfig, folder: Path, stores: Stores) -> Iterator[Source]:
+    where = f"datasets: {dataset.name}"
+    by_stem: dict[str, str] = {}
+    for pattern in (dataset.videos,) if isinstance(dataset.videos, str) else dataset.videos:
+        found = _expand(pattern, folder, stores)
+        if not found:
+            raise ConfigError(f"{where}: videos: {pattern!r} matches no file")
+        for location in found:
+            stem = PurePosixPath(location).stem
+            if by_stem.setdefault(stem, location) != location:
+                raise ConfigError(
+                    f"{where}: expected one video of id {stem!r}, got {by_stem[stem]} and {location}; rename one"
+                )
+    held_out = _held_out(dataset, folder)
+    unknown = sorted(held_out - set(by_stem))
+    if unknown:
+        raise ConfigError(f"{where}: hold_out: no video has the id {unknown[0]!r} (of {len(unknown)} such)")
+    for stem, location in by_stem.items():
+        if (stem in held_out) == (corpus.pack.split == "held_out"):
+            labels = {kind: _absolute(path.replace("{video}", stem), folder) for kind, path in dataset.labels.items()}
+            yield Source(dataset=dataset.name, id=encode_id(stem), location=location, labels=labels)
+
+
+def _held_out(dataset: DatasetConfig, folder: Path) -> set[str]:
+    if not isinstance(dataset.hold_out, str):
+        return set(dataset.hold_out)
+    path = folder / dataset.hold_out
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"datasets: {dataset.name}: hold_out: expected a file of ids: {error}") from None
+    return {line.strip() for line in lines if line.strip()}
+
+
+def _expand(pattern: str, folder: Path, stores: Stores) -> list[str]:
+    """The files that a path or glob stands for, sorted."""
+    location = _absolute(pattern, folder)
+    if not glob.has_magic(pattern) or os.path.exists(location):
+        return [location]
+    if "://" not in location:
+        found = (_absolute(path, folder) for path in glob.glob(pattern, root_dir=folder, recursive=True))
+        return sorted(path for path in found if os.path.isfile(path))
+    steps = location.split("/")
+    first = next(number for number, step in enumerate(steps) if glob.has_magic(step))
+    prefix, rest = "/".join(steps[:first]), steps[first:]
+    names = (PurePosixPath(name) for name in stores[prefix].names())
+    return [f"{prefix}/{name}" for name in names if len(name.parts) == len(rest) and name.match("/".join(rest))]
+
+
+def _absolute(path: str, folder: Path) -> str:
+    if "://" not in path:
+        return os.path.abspath(folder / path)
+    if not path.startswith("s3://"):
+        raise ConfigError(f"expected a path or s3://BUCKET/KEY, got {path!r}")
+    return path

@@ -1,0 +1,199 @@
+"""Pack one shard as planned, and keep the receipt that lets a later run skip it."""
+
+import hashlib
+import itertools
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import IO, Any
+
+import numpy as np
+
+from configs.errors import ConfigError
+from configs.loading import build, to_tree
+from shards import index
+from shards.corpus import PackConfig
+from shards.errors import ManifestError, VideoError
+from shards.frames import jpeg_frames, packed_size, software
+from shards.index import ROW
+from shards.labels import read_labels
+from shards.manifest import PackedVideo, Part, Shard, describe, segments
+from shards.plan import PlannedShard, PlannedVideo, Quarantined
+from shards.processes import Progress
+from shards.schema import frame_member, index_name, receipt_name, segment_key, segment_member
+from shards.sealed import seal, unseal
+from shards.storage import Storage, Stores, open_storage
+from shards.videos import open_video
+from shards.writer import TarWriter
+
+MEMORY_BYTES = 256 * 2**20
+"""How much of a video's JPEGs is held in memory before they go to a temporary file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What packing a planned shard came to; `shard` is None when none of its videos could be packed."""
+
+    fingerprint: str
+    shard: Shard | None
+    quarantine: tuple[Quarantined, ...]
+    software: dict[str, str]
+
+    @staticmethod
+    def load(storage: Storage, planned: PlannedShard, options: PackConfig) -> "Receipt | None":
+        """The receipt of a planned shard, if it was packed as planned and its files are there; None otherwise.
+
+        Raises:
+            StorageError: The store fails.
+        """
+        name = receipt_name(planned.name)
+        if storage.size(name) is None:
+            return None
+        try:
+            receipt = build(Receipt, unseal(storage.read(name), where=name), where=name)
+        except (ManifestError, ConfigError):
+            return None
+        if receipt.fingerprint != planned.fingerprint(options):
+            return None
+        shard = receipt.shard
+        whole = shard is None or (
+            storage.size(shard.name) == shard.num_bytes
+            and storage.size(shard.index_name) == shard.num_frames * ROW.itemsize
+        )
+        return receipt if whole else None
+
+
+@dataclass(frozen=True)
+class PackTask:
+    """A planned shard, its number in the plan, how to pack it, and the address of the corpus."""
+
+    number: int
+    planned: PlannedShard
+    options: PackConfig
+    out: str
+
+
+def pack_shard(task: PackTask, progress: Progress) -> Receipt:
+    """Decode a shard's videos one after another and publish the shard, its index and its receipt, in this order.
+
+    Args:
+        task: What to pack.
+        progress: Called after every frame.
+
+    Returns:
+        The receipt, as published.
+
+    Raises:
+        StorageError: A store fails. What a video itself is to blame for goes into the receipt's quarantine instead.
+    """
+    planned, storage = task.planned, open_storage(task.out)
+    quarantine: list[Quarantined] = []
+    with storage.writer(planned.name) as sink:
+        packing = _Packing(task, TarWriter(sink), progress)
+        for video in planned.videos:
+            try:
+                packing.add(video)
+            except VideoError as error:
+                quarantine.append(
+                    Quarantined(dataset=planned.dataset, video=video.id, source=video.location, reason=str(error))
+                )
+        packing.tar.close()
+    receipt = Receipt(
+        fingerprint=planned.fingerprint(task.options),
+        shard=packing.publish_index(storage),
+        quarantine=tuple(quarantine),
+        software=software(),
+    )
+    storage.write(receipt_name(planned.name), seal(to_tree(receipt)))
+    return receipt
+
+
+class _Packing:
+    """A shard in the making: the tar, and what the manifest and the index will say of it."""
+
+    def __init__(self, task: PackTask, tar: TarWriter, progress: Progress) -> None:
+        self.tar = tar
+        self._task = task
+        self._progress = progress
+        self._fps = Fraction(str(task.options.fps))
+        self._stores = Stores()
+        self._videos: list[PackedVideo] = []
+        self._rows: list[tuple[int, int, int]] = []
+
+    def add(self, planned: PlannedVideo) -> None:
+        """Append a video, or nothing: whether it can be packed shows only when its last frame is decoded."""
+        labels = read_labels(planned.labels, self._stores)
+        with tempfile.SpooledTemporaryFile(MEMORY_BYTES) as spool:
+            packed, sizes, source_fps = self._decode(planned, spool)
+            spool.seek(0)
+            jpegs = map(spool.read, sizes)
+            for number, segment in enumerate(segments(packed.parts, self._task.options.segment_frames)):
+                start, stop = segment.first_frame / self._fps, (segment.first_frame + segment.num_frames) / self._fps
+                sample = {
+                    **describe(self._task.planned, packed, segment),
+                    "labels": labels.between(start, stop),
+                    "licence": self._task.planned.licence,
+                    "source_fps": source_fps,
+                }
+                self._add_sample(segment_key(packed.id, number), sample, itertools.islice(jpegs, segment.num_frames))
+        self._videos.append(packed)
+
+    def publish_index(self, storage: Storage) -> Shard | None:
+        """Write the index beside the published tar; a tar without videos goes again."""
+        planned = self._task.planned
+        if not self._videos:
+            storage.delete(planned.name)
+            storage.delete(index_name(planned.name))
+            return None
+        data = index.to_bytes(np.array(self._rows, dtype=ROW))
+        storage.write(index_name(planned.name), data)
+        return Shard(
+            name=planned.name,
+            num_bytes=self.tar.num_bytes,
+            sha256=self.tar.sha256,
+            index_sha256=hashlib.sha256(data).hexdigest(),
+            dataset=planned.dataset,
+            specialty=planned.specialty,
+            procedure=planned.procedure,
+            videos=tuple(self._videos),
+        )
+
+    def _decode(self, planned: PlannedVideo, spool: IO[bytes]) -> tuple[PackedVideo, list[int], float | None]:
+        """Append a video's JPEGs to `spool`; their sizes and the source's frame rate come back with the video."""
+        options = self._task.options
+        numbers, sizes = [], []
+        with open_video(planned.location, self._stores) as video:
+            frames = jpeg_frames(video, fps=self._fps, short_side=options.short_side, quality=options.jpeg_quality)
+            for number, jpeg in frames:
+                numbers.append(number)
+                sizes.append(spool.write(jpeg))
+                self._progress(1)
+            width, height = packed_size(video.width, video.height, options.short_side)
+            source_fps = None if video.rate is None else float(video.rate)
+        packed = PackedVideo(
+            id=planned.id,
+            source=planned.source,
+            parts=tuple(_runs(numbers)),
+            first_row=len(self._rows),
+            fps=options.fps,
+            width=width,
+            height=height,
+        )
+        return packed, sizes, source_fps
+
+    def _add_sample(self, key: str, sample: dict[str, Any], jpegs: Iterable[bytes]) -> None:
+        self.tar.add(segment_member(key), seal(sample))
+        for number, jpeg in enumerate(jpegs):
+            offset = self.tar.add(frame_member(key, number), jpeg)
+            self._rows.append((offset, len(jpeg), zlib.crc32(jpeg)))
+
+
+def _runs(numbers: list[int]) -> Iterator[Part]:
+    """The runs of consecutive numbers in a growing list."""
+    first = 0
+    for here in range(1, len(numbers) + 1):
+        if here == len(numbers) or numbers[here] != numbers[here - 1] + 1:
+            yield Part(first_frame=numbers[first], num_frames=here - first)
+            first = here

@@ -1,0 +1,251 @@
+"""The plan of a corpus: which videos go into which shard, fixed before anything is packed.
+
+Packers only execute a plan, so any number of them work side by side without talking. A later plan keeps the shards of
+an earlier one: a changed video stays where it is, one that is gone leaves its shard, new ones open new shards.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path, PurePosixPath
+
+from configs.errors import ConfigError
+from configs.loading import build, to_tree
+from shards.corpus import CorpusConfig, DatasetConfig, PackConfig, Source, find_sources
+from shards.errors import ManifestError, VideoError
+from shards.frames import packed_size
+from shards.labels import read_labels
+from shards.schema import FORMAT_VERSION, PLAN_NAME, is_shard_name, shard_name, shard_number
+from shards.sealed import digest, seal, unseal
+from shards.storage import Storage, Stores
+from shards.videos import Video, open_video
+
+PROBES_IN_FLIGHT = 16
+
+BYTES_PER_PIXEL = 0.17
+"""Of real laparoscopy at 256 lines and JPEG quality 85. Shards of other pictures come out smaller or larger."""
+
+UNTOLD_BITS_PER_SECOND = 2_000_000
+"""Guesses the length of a video whose header does not tell it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedVideo:
+    """A video of a planned shard. `version` changes when its file, or a label file, changes."""
+
+    id: str
+    location: str
+    version: str
+    labels: dict[str, str]
+    predicted_frames: int
+    predicted_bytes: int
+
+    @property
+    def source(self) -> str:
+        """The name of the file."""
+        return PurePosixPath(self.location).name
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedShard:
+    """A shard to pack, with all that its samples say about their dataset."""
+
+    name: str
+    dataset: str
+    specialty: str
+    procedure: str
+    licence: str | None
+    videos: tuple[PlannedVideo, ...]
+
+    def fingerprint(self, options: PackConfig) -> str:
+        """Changes when the shard's bytes would; not when its sources only move."""
+        tree = to_tree(self)
+        for video in tree["videos"]:
+            video["location"] = PurePosixPath(video["location"]).name
+            video["labels"] = sorted(video["labels"])
+        return digest({"format_version": FORMAT_VERSION, "options": to_tree(options), "shard": tree})
+
+    @property
+    def predicted_frames(self) -> int:
+        """Frames, by the lengths that the headers declare."""
+        return sum(video.predicted_frames for video in self.videos)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quarantined:
+    """A video that is not packed, and why."""
+
+    dataset: str
+    video: str
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Options (without `workers`, which changes nothing), shards sorted by name, and what cannot be opened at all."""
+
+    options: PackConfig
+    shards: tuple[PlannedShard, ...]
+    quarantine: tuple[Quarantined, ...]
+
+    def save(self, storage: Storage) -> None:
+        """Write the plan into its corpus."""
+        write_if_other(storage, PLAN_NAME, seal(to_tree(self)))
+
+    @staticmethod
+    def load(storage: Storage) -> "Plan | None":
+        """Read the plan of a corpus; None where there is none.
+
+        Raises:
+            ManifestError: It is damaged, or of another version of this program.
+        """
+        if storage.size(PLAN_NAME) is None:
+            return None
+        where = f"{storage.uri}: {PLAN_NAME}"
+        try:
+            return build(Plan, unseal(storage.read(PLAN_NAME), where=where), where=where)
+        except ConfigError as error:
+            raise ManifestError(f"{error}; pack into another folder, or delete {PLAN_NAME} to plan afresh") from None
+
+
+def make_plan(corpus: CorpusConfig, folder: Path, storage: Storage) -> Plan:
+    """Probe the sources and give every video its shard.
+
+    Args:
+        corpus: The corpus file.
+        folder: Where its relative paths start.
+        storage: The packed corpus; its earlier plan, if any, is kept to.
+
+    Returns:
+        The plan, not yet saved.
+
+    Raises:
+        ConfigError: The corpus file fits neither the sources nor what `storage` already holds.
+        ManifestError: The earlier plan is damaged.
+        StorageError: A store fails.
+    """
+    stores = Stores()
+    sources = find_sources(corpus, folder, stores)
+    options = dataclasses.replace(corpus.pack, workers=None)
+    previous = Plan.load(storage)
+    _check_same_corpus(corpus, previous, storage)
+    kept = previous.shards if previous is not None and previous.options == options else ()
+    known = {(shard.dataset, video.id): video for shard in kept for video in shard.videos}
+
+    def probe(source: Source) -> PlannedVideo | Quarantined:
+        return _probe(source, options, known.get((source.dataset, source.id)), stores)
+
+    with ThreadPoolExecutor(PROBES_IN_FLIGHT) as pool:
+        probed = list(zip(sources, pool.map(probe, sources), strict=True))
+    shards: list[PlannedShard] = []
+    for dataset in corpus.datasets:
+        videos = [video for source, video in probed if source.dataset == dataset.name]
+        good = {video.id: video for video in videos if isinstance(video, PlannedVideo)}
+        earlier = [shard for shard in kept if shard.dataset == dataset.name]
+        shards += _assign(dataset, good, earlier, options.shard_bytes)
+    quarantine = tuple(video for _, video in probed if isinstance(video, Quarantined))
+    return Plan(options=options, shards=tuple(sorted(shards, key=lambda shard: shard.name)), quarantine=quarantine)
+
+
+def packed_shards(storage: Storage) -> set[str]:
+    """The names of the shards that lie in a corpus, planned or not."""
+    return {name for name in storage.names() if is_shard_name(name)}
+
+
+def write_if_other(storage: Storage, name: str, data: bytes) -> None:
+    """Write a small file unless it already says the same."""
+    if storage.size(name) != len(data) or storage.read(name) != data:
+        storage.write(name, data)
+
+
+def _check_same_corpus(corpus: CorpusConfig, previous: Plan | None, storage: Storage) -> None:
+    """Packing removes the shards that its plan does not have, so a wrong folder must not cost a corpus."""
+    present = {name.partition("/")[0] for name in packed_shards(storage)}
+    foreign = sorted(present - {dataset.name for dataset in corpus.datasets})
+    if foreign:
+        raise ConfigError(
+            f"{storage.uri}: holds shards of dataset {foreign[0]!r}, which the corpus file does not have; "
+            f"pack into another folder, or remove {foreign[0]} there first"
+        )
+    if previous is not None and previous.options.split != corpus.pack.split:
+        raise ConfigError(
+            f"{storage.uri}: holds the {previous.options.split!r} split, not {corpus.pack.split!r}; "
+            "pack into another folder"
+        )
+
+
+def _probe(
+    source: Source, options: PackConfig, known: PlannedVideo | None, stores: Stores
+) -> PlannedVideo | Quarantined:
+    """Look at a video's header, unless the earlier plan already did."""
+    try:
+        labels = {kind: location for kind, location in source.labels.items() if _version(location, stores)}
+        versions = [_version(location, stores) for location in (source.location, *labels.values())]
+        if versions[0] is None:
+            raise VideoError("is missing")
+        version = "+".join(map(str, versions))
+        if known is not None and known.version == version:
+            return dataclasses.replace(known, location=source.location, labels=labels)
+        read_labels(labels, stores)
+        with open_video(source.location, stores) as video:
+            frames, num_bytes = _predict(video, source.location, options, stores)
+    except VideoError as error:
+        return Quarantined(dataset=source.dataset, video=source.id, source=source.location, reason=str(error))
+    return PlannedVideo(
+        id=source.id,
+        location=source.location,
+        version=version,
+        labels=labels,
+        predicted_frames=frames,
+        predicted_bytes=num_bytes,
+    )
+
+
+def _version(location: str, stores: Stores) -> str | None:
+    storage, name = stores.locate(location)
+    return storage.version(name)
+
+
+def _predict(video: Video, location: str, options: PackConfig, stores: Stores) -> tuple[int, int]:
+    seconds = video.seconds
+    if seconds is None:
+        storage, name = stores.locate(location)
+        seconds = Fraction(8 * (storage.size(name) or 0), UNTOLD_BITS_PER_SECOND)
+    frames = max(1, math.ceil(seconds * Fraction(str(options.fps))))
+    width, height = packed_size(video.width, video.height, options.short_side)
+    return frames, round(frames * width * height * BYTES_PER_PIXEL)
+
+
+def _assign(
+    dataset: DatasetConfig, videos: dict[str, PlannedVideo], earlier: Iterable[PlannedShard], shard_bytes: int
+) -> Iterator[PlannedShard]:
+    """Keep the videos of earlier shards where they are, and fill new shards with the others in order."""
+    placed: list[tuple[str, list[PlannedVideo]]] = []
+    next_number = 0
+    for shard in earlier:
+        placed.append((shard.name, [videos[video.id] for video in shard.videos if video.id in videos]))
+        next_number = shard_number(shard.name) + 1
+    old = {video.id for _, members in placed for video in members}
+    numbers = itertools.count(next_number)
+    room = 0
+    for video in (video for video in videos.values() if video.id not in old):
+        if video.predicted_bytes > room:
+            placed.append((shard_name(dataset.name, next(numbers)), []))
+            room = shard_bytes
+        placed[-1][1].append(video)
+        room -= video.predicted_bytes
+    for name, members in placed:
+        if members:
+            yield PlannedShard(
+                name=name,
+                dataset=dataset.name,
+                specialty=dataset.specialty,
+                procedure=dataset.procedure,
+                licence=dataset.licence,
+                videos=tuple(members),
+            )

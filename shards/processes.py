@@ -1,0 +1,111 @@
+"""Work on many shards at once, one process a shard, behind one progress bar over their frames."""
+
+import concurrent.futures
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.queues import SimpleQueue
+from typing import NoReturn, TypeVar
+
+from tqdm import tqdm
+
+from shards.errors import ShardError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+Progress = Callable[[int], None]
+"""Called by the work with the number of frames it has just finished."""
+
+_done_frames: "SimpleQueue[int]"
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def run_all(
+    work: Callable[[Task, Progress], Result],
+    tasks: Sequence[Task],
+    frames: Sequence[int],
+    *,
+    workers: int,
+    label: str,
+) -> Iterator[tuple[Task, Result]]:
+    """Run `work` on every task in processes of their own, which start fresh: no threads or clients are shared.
+
+    Args:
+        work: A picklable function of a task and of a `Progress`.
+        tasks: Picklable tasks.
+        frames: How many frames each is expected to have; the longest start first.
+        workers: Most processes at a time.
+        label: Stands before the progress bar.
+
+    Yields:
+        Each task and its result, as they finish.
+
+    Raises:
+        ShardError: A process was killed.
+        Exception: Whatever `work` raised first; what has not started then does not start.
+    """
+    if not tasks:
+        return
+    context = multiprocessing.get_context("spawn")
+    queue: SimpleQueue[int] = context.SimpleQueue()
+    ours = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=_start, initargs=(queue,))
+    with _bar(label, sum(frames)) as bar:
+        try:
+            longest_first = sorted(range(len(tasks)), key=lambda number: -frames[number])
+            futures = {pool.submit(_run, work, tasks[number]): tasks[number] for number in longest_first}
+            pending = set(futures)
+            while pending:
+                finished, pending = concurrent.futures.wait(pending, 0.2, concurrent.futures.FIRST_COMPLETED)
+                while not queue.empty():
+                    bar.update(queue.get())
+                for future in finished:
+                    yield futures[future], future.result()
+            bar.total = bar.n  # what was expected was an estimate
+            bar.refresh()
+        except BaseException as error:
+            for process in set(multiprocessing.active_children()) - ours:
+                process.terminate()
+            if isinstance(error, BrokenProcessPool):
+                raise ShardError(
+                    f"{label}: a worker process was killed, perhaps because memory ran out; "
+                    "run the same command again with fewer workers"
+                ) from None
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _bar(label: str, total: int) -> "tqdm[NoReturn]":
+    """A bar that redraws often on a terminal and writes few lines into a log file."""
+    interval = 0.2 if sys.stderr.isatty() else 30
+    return tqdm(total=total, desc=label, unit=" frames", dynamic_ncols=True, mininterval=interval)
+
+
+def _start(queue: "SimpleQueue[int]") -> None:
+    """Prepare a worker: it says what it has done, and ends when its parent does, however that comes about."""
+    global _done_frames
+    _done_frames = queue
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def _run(work: Callable[[Task, Progress], Result], task: Task) -> Result:
+    return work(task, _done_frames.put)

@@ -1,0 +1,84 @@
+"""What things are called inside a corpus, and the version of that agreement.
+
+A corpus is a folder or an S3 prefix: `manifest.json`, `DATASET/DATASET-000123.tar` and its index `.idx`. A tar holds
+segments, runs of frames of one video: `VIDEO_00017.json`, then `VIDEO_00017.0000.jpg`, `VIDEO_00017.0001.jpg`, ...
+"""
+
+import hashlib
+import re
+
+FORMAT_VERSION = 1
+
+MANIFEST_NAME = "manifest.json"
+PLAN_NAME = "plan.json"
+QUARANTINE_NAME = "quarantine.jsonl"
+
+_PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_DIGESTED_ID = re.compile(r".*--[0-9a-f]{16}")
+_SHARD = re.compile(r"(?P<dataset>[A-Za-z0-9_-]{1,80})/(?P=dataset)-(?P<number>[0-9]{6})\.tar")
+
+
+def is_plain_id(text: str) -> bool:
+    """Whether `text` can name a dataset or a video inside a shard: 1 to 80 characters of `[A-Za-z0-9_-]`."""
+    return _PLAIN_ID.fullmatch(text) is not None
+
+
+def encode_id(text: str) -> str:
+    """Turn any name into a plain id; different names get different ids.
+
+    WebDataset cuts a member's name at its first dot, and ustar ends it at 100 bytes. A plain name stays as it is. Any
+    other keeps its readable characters and gains 64 bits of its SHA-256, and so does a name that already looks so.
+
+    Args:
+        text: The original name, such as a video file's name without its suffix.
+
+    Returns:
+        1 to 80 characters of `[A-Za-z0-9_-]`.
+    """
+    if is_plain_id(text) and not _DIGESTED_ID.fullmatch(text):
+        return text
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return f"{re.sub(r'[^A-Za-z0-9_-]', '_', text)[:62]}--{digest}"
+
+
+def shard_name(dataset: str, number: int) -> str:
+    """The name of a dataset's shard in the corpus: `cholec80/cholec80-000007.tar`."""
+    return f"{dataset}/{dataset}-{number:06d}.tar"
+
+
+def is_shard_name(name: str) -> bool:
+    """Whether `name` is one that `shard_name` gives; no such name leads out of the corpus."""
+    return _SHARD.fullmatch(name) is not None
+
+
+def shard_number(name: str) -> int:
+    """The number that `shard_name` put into a name."""
+    match = _SHARD.fullmatch(name)
+    if match is None:
+        raise ValueError(f"not the name of a shard: {name!r}")
+    return int(match["number"])
+
+
+def index_name(shard: str) -> str:
+    """The name of the index beside a shard."""
+    return shard.removesuffix(".tar") + ".idx"
+
+
+def receipt_name(shard: str) -> str:
+    """The name of the record, beside a shard, of how it was packed."""
+    return shard.removesuffix(".tar") + ".json"
+
+
+def segment_key(video: str, segment: int) -> str:
+    """The WebDataset key of a video's segment: its members are named `KEY.json` and `KEY.0000.jpg` onwards."""
+    return f"{video}_{segment:05d}"
+
+
+def segment_member(key: str) -> str:
+    """The tar member that describes a segment."""
+    return f"{key}.json"
+
+
+def frame_member(key: str, frame: int) -> str:
+    """The tar member of frame `frame` of a segment, counted from 0."""
+    return f"{key}.{frame:04d}.jpg"

@@ -1,0 +1,206 @@
+"""Where corpora live: a local folder or an S3 prefix, behind one small interface.
+
+Whatever is written becomes visible whole or not at all: a local file gets a temporary name and is renamed once it is on
+disk, an S3 object is a multipart upload that is completed at the end.
+"""
+
+import contextlib
+import errno
+import io
+import os
+import urllib.parse
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from shards.errors import StorageError
+from shards.storage_base import Sink, Storage, safe_name, whole_range
+
+__all__ = ["LocalStorage", "RangeReader", "Storage", "Stores", "open_storage"]
+
+_PARTIAL = ".partial"
+
+
+def open_storage(uri: str) -> Storage:
+    """Open a folder (`corpus/`, `file:///data/corpus`) or an S3 prefix (`s3://bucket/corpus`).
+
+    Nothing is created or contacted yet. S3 takes its endpoint, region and credentials where boto3 does, from
+    `AWS_ENDPOINT_URL` and its relatives or from `~/.aws`.
+
+    Args:
+        uri: The address.
+
+    Returns:
+        The store.
+
+    Raises:
+        StorageError: The address is of another kind.
+    """
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return LocalStorage(Path(uri), uri)
+    if scheme == "file" and rest.startswith("/"):
+        return LocalStorage(Path(urllib.parse.unquote(rest)), uri)
+    bucket, _, prefix = rest.partition("/")
+    if scheme == "s3" and bucket:
+        from shards.storage_s3 import S3Storage  # boto3 takes half a second to import
+
+        return S3Storage(bucket, prefix, uri)
+    raise StorageError(f"{uri}: expected a folder, file:///FOLDER or s3://BUCKET/PREFIX")
+
+
+class LocalStorage:
+    """A folder of a file system; see `Storage`."""
+
+    def __init__(self, folder: Path, uri: str) -> None:
+        self.uri = uri
+        self._folder = folder
+
+    def read(self, name: str) -> bytes:
+        """See `Storage.read`."""
+        with self._telling("reading", name):
+            return self._path(name).read_bytes()
+
+    def read_range(self, name: str, start: int, stop: int) -> bytes:
+        """See `Storage.read_range`."""
+        with self._telling("reading", name), self._path(name).open("rb") as file:
+            file.seek(start)
+            data = file.read(stop - start)
+        return whole_range(self.uri, name, start, stop, data)
+
+    def size(self, name: str) -> int | None:
+        """See `Storage.size`."""
+        stat = self._stat(name)
+        return None if stat is None else stat.st_size
+
+    def version(self, name: str) -> str | None:
+        """See `Storage.version`."""
+        stat = self._stat(name)
+        return None if stat is None else f"{stat.st_size}-{stat.st_mtime_ns}"
+
+    def write(self, name: str, data: bytes) -> None:
+        """See `Storage.write`."""
+        with self.writer(name) as file:
+            file.write(data)
+
+    @contextlib.contextmanager
+    def writer(self, name: str) -> Iterator[Sink]:
+        """See `Storage.writer`."""
+        path = self._path(name)
+        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_PARTIAL}")
+        with self._telling("writing", name):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with partial.open("xb") as file:
+                    yield file
+                    file.flush()
+                    os.fsync(file.fileno())
+                partial.replace(path)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
+            _sync_folder(path.parent)
+
+    def delete(self, name: str) -> None:
+        """See `Storage.delete`."""
+        with self._telling("deleting", name):
+            self._path(name).unlink(missing_ok=True)
+
+    def names(self, prefix: str = "") -> list[str]:
+        """See `Storage.names`."""
+        with self._telling("listing", prefix or "its files"):
+            files = (path for path in self._folder.rglob("*") if path.is_file() and path.suffix != _PARTIAL)
+            names = (path.relative_to(self._folder).as_posix() for path in files)
+            return sorted(name for name in names if name.startswith(prefix))
+
+    def sweep(self) -> None:
+        """See `Storage.sweep`."""
+        with self._telling("sweeping", "temporary files"):
+            for path in self._folder.rglob(f".*{_PARTIAL}"):
+                path.unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / safe_name(self.uri, name)
+
+    def _stat(self, name: str) -> os.stat_result | None:
+        with self._telling("looking up", name):
+            try:
+                return self._path(name).stat()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    @contextlib.contextmanager
+    def _telling(self, doing: str, name: str) -> Iterator[None]:
+        """Turn an OSError into a StorageError that says what was being done."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise StorageError(f"{self.uri}: {name} is missing") from error
+        except OSError as error:
+            hint = "; free some and run again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+            raise StorageError(f"{self.uri}: {doing} {name}: {error.strerror or error}{hint}") from error
+
+
+class Stores(dict[str, Storage]):
+    """Stores by address, each opened once; `locate` finds the store of a single file."""
+
+    def __missing__(self, uri: str) -> Storage:
+        return self.setdefault(uri, open_storage(uri))
+
+    def locate(self, location: str) -> tuple[Storage, str]:
+        """The store that holds a file, and the file's name in it.
+
+        Args:
+            location: A local path or `s3://BUCKET/KEY`.
+        """
+        scheme, separator, rest = location.partition("://")
+        if not separator:
+            return self[os.path.dirname(location) or "."], os.path.basename(location)
+        bucket, _, key = rest.partition("/")
+        return self[f"{scheme}://{bucket}"], key
+
+
+class RangeReader(io.RawIOBase):
+    """A stored object as a seekable stream that fetches only what is read; wrap it in `io.BufferedReader`."""
+
+    def __init__(self, storage: Storage, name: str) -> None:
+        super().__init__()
+        size = storage.size(name)
+        if size is None:
+            raise StorageError(f"{storage.uri}: {name} is missing")
+        self._storage, self._name, self._size, self._position = storage, name, size, 0
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to `offset` bytes from the start, from here or from the end."""
+        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = max(0, origin + offset)
+        return self._position
+
+    def tell(self) -> int:
+        """The position in bytes."""
+        return self._position
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Fill `buffer` from here; 0 at the end."""
+        stop = min(self._position + len(buffer), self._size)
+        count = max(0, stop - self._position)
+        if count:
+            buffer[:count] = self._storage.read_range(self._name, self._position, stop)
+            self._position = stop
+        return count
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,174 @@
+"""Corpora on S3 and on the many stores that speak its protocol; the only module that knows boto3."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shards.errors import StorageError
+from shards.storage_base import Sink, safe_name, whole_range
+
+logger = logging.getLogger(__name__)
+
+PART_BYTES = 16 * 2**20
+"""Size of an uploaded part: S3 takes at most 10,000 of them an object, so 160 GB a shard."""
+
+
+class S3Storage:
+    """A prefix of a bucket; see `shards.storage_base.Storage`."""
+
+    def __init__(self, bucket: str, prefix: str, uri: str) -> None:
+        self.uri = uri
+        self._bucket = bucket
+        self._prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
+        try:
+            self._client: Any = boto3.session.Session().client("s3", config=_config())
+        except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is not a URL
+            raise StorageError(f"{uri}: S3 is not set up: {error}") from error
+
+    def read(self, name: str) -> bytes:
+        """See `Storage.read`."""
+        with self._telling("reading", name):
+            return bytes(self._client.get_object(**self._address(name))["Body"].read())
+
+    def read_range(self, name: str, start: int, stop: int) -> bytes:
+        """See `Storage.read_range`."""
+        if start == stop:
+            return b""
+        with self._telling("reading", name):
+            answer = self._client.get_object(**self._address(name), Range=f"bytes={start}-{stop - 1}")
+            data = bytes(answer["Body"].read())
+        return whole_range(self.uri, name, start, stop, data)
+
+    def size(self, name: str) -> int | None:
+        """See `Storage.size`."""
+        head = self._head(name)
+        return None if head is None else int(head["ContentLength"])
+
+    def version(self, name: str) -> str | None:
+        """See `Storage.version`."""
+        head = self._head(name)
+        return None if head is None else f"{head['ContentLength']}-{head.get('ETag', '')}"
+
+    def write(self, name: str, data: bytes) -> None:
+        """See `Storage.write`."""
+        with self._telling("writing", name):
+            self._client.put_object(**self._address(name), Body=data)
+
+    @contextlib.contextmanager
+    def writer(self, name: str) -> Iterator[Sink]:
+        """See `Storage.writer`."""
+        with self._telling("writing", name):
+            upload = _Upload(self._client, self._address(name))
+            try:
+                yield upload
+                upload.complete()
+            except BaseException:
+                upload.abort()
+                raise
+
+    def delete(self, name: str) -> None:
+        """See `Storage.delete`."""
+        with self._telling("deleting", name):
+            self._client.delete_object(**self._address(name))
+
+    def names(self, prefix: str = "") -> list[str]:
+        """See `Storage.names`."""
+        with self._telling("listing", prefix or "its objects"):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._prefix + prefix
+            )
+            return sorted(
+                entry["Key"].removeprefix(self._prefix) for page in pages for entry in page.get("Contents", ())
+            )
+
+    def sweep(self) -> None:
+        """See `Storage.sweep`."""
+        bucket, pager = self._bucket, self._client.get_paginator("list_multipart_uploads")
+        with self._telling("sweeping", "unfinished uploads"):
+            try:
+                pages = list(pager.paginate(Bucket=bucket, Prefix=self._prefix))
+                for upload in [upload for page in pages for upload in page.get("Uploads", ())]:
+                    self._client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+            except ClientError as error:  # nobody sees such uploads, and to list them is a right of its own
+                logger.warning("%s: unfinished uploads cannot be removed: %s", self.uri, error)
+
+    def _address(self, name: str) -> dict[str, str]:
+        return {"Bucket": self._bucket, "Key": self._prefix + safe_name(self.uri, name)}
+
+    def _head(self, name: str) -> dict[str, Any] | None:
+        with self._telling("looking up", name):
+            try:
+                return dict(self._client.head_object(**self._address(name)))
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                    return None
+                raise
+
+    @contextlib.contextmanager
+    def _telling(self, doing: str, name: str) -> Iterator[None]:
+        """Turn what boto3 raises into a StorageError that says what was being done."""
+        try:
+            yield
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
+            if code in ("NoSuchKey", "404"):
+                raise StorageError(f"{self.uri}: {name} is missing") from error
+            if code == "InvalidRange":
+                raise StorageError(f"{self.uri}: {name} is cut short: it ends before the bytes asked for") from error
+            raise StorageError(f"{self.uri}: {doing} {name}: {error}") from error
+        except BotoCoreError as error:
+            raise StorageError(f"{self.uri}: {doing} {name}: {error}") from error
+
+
+class _Upload:
+    """A multipart upload fed by writes; a content shorter than one part is sent in one request instead."""
+
+    def __init__(self, client: Any, address: dict[str, str]) -> None:
+        self._client, self._address = client, address
+        self._pending = bytearray()
+        self._upload: dict[str, str] | None = None
+        self._parts: list[dict[str, Any]] = []
+
+    def write(self, data: bytes, /) -> int:
+        self._pending += data
+        while len(self._pending) >= PART_BYTES:
+            self._send(bytes(self._pending[:PART_BYTES]))
+            del self._pending[:PART_BYTES]
+        return len(data)
+
+    def complete(self) -> None:
+        if self._upload is None:
+            self._client.put_object(**self._address, Body=bytes(self._pending))
+            return
+        if self._pending:
+            self._send(bytes(self._pending))
+        self._client.complete_multipart_upload(**self._upload, MultipartUpload={"Parts": self._parts})
+
+    def abort(self) -> None:
+        if self._upload is not None:
+            self._client.abort_multipart_upload(**self._upload)
+
+    def _send(self, body: bytes) -> None:
+        if self._upload is None:
+            answer = self._client.create_multipart_upload(**self._address)
+            self._upload = {**self._address, "UploadId": answer["UploadId"]}
+        number = len(self._parts) + 1
+        answer = self._client.upload_part(**self._upload, PartNumber=number, Body=body)
+        self._parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+
+
+def _config() -> Config:
+    """Checksums only where the protocol demands them: some stores return a whole object's checksum with a range."""
+    return Config(
+        connect_timeout=10,
+        read_timeout=60,
+        max_pool_connections=64,
+        retries={"mode": "standard", "max_attempts": 5},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )

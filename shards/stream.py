@@ -1,0 +1,241 @@
+"""The stream: this rank's clips in the planned order, as bytes, read ahead by threads."""
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from shards.chunks import Bytes, Chunk, ChunkReader, ReadCounters
+from shards.errors import ManifestError
+from shards.order import Deal, Draws, Order, check_batch, place
+from shards.table import FrameTable
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadConfig:
+    """How a rank reads shards; changes nothing about which clips it gets.
+
+    Attributes:
+        threads: Requests in flight.
+        prefetch_steps: Steps whose chunks are read before they are due.
+        range_bytes: The most bytes of one request.
+    """
+
+    threads: int = 8
+    prefetch_steps: int = 2
+    range_bytes: int = 8 * 2**20
+
+    def problems(self) -> Iterator[str]:
+        """Say what does not fit."""
+        for name, least in (("threads", 1), ("prefetch_steps", 0), ("range_bytes", 1)):
+            if getattr(self, name) < least:
+                yield f"{name}: expected at least {least}, got {getattr(self, name)}"
+
+
+@dataclass(frozen=True, eq=False)
+class ClipBytes:
+    """A clip as it lies in the shards.
+
+    Attributes:
+        g: The draw it is.
+        dataset: Its dataset.
+        video: Id of its video in the dataset.
+        anchor_frame: Number in the video of its last frame.
+        width: Width of its frames in pixels.
+        height: Height of its frames in pixels.
+        frames: T JPEGs, oldest first, each (num_bytes,): views into the chunk they were read with. A clip that begins
+            before its part repeats the part's first frame.
+    """
+
+    g: int
+    dataset: str
+    video: str
+    anchor_frame: int
+    width: int
+    height: int
+    frames: tuple[Bytes, ...]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A planned step: its draws, and for each one of ours, by position in the step, the chunk that will hold it."""
+
+    draws: Draws
+    micro_batches: list[list[int]]
+    chunks: dict[int, Future[Chunk]]
+
+
+_Held = dict[tuple[int, int], tuple[int, Future[Chunk]]]
+"""The chunk that each lane we read, (dataset, lane), is in: its first clip, and its bytes to come."""
+
+
+class ClipStream:
+    """Iterates over this rank's micro-batches: those of the first step, of the next, and so on.
+
+    Every rank evaluates the draws of all ranks, so it knows when a lane leaves a chunk and lets go of it. Close the
+    stream, or use it as a context manager, to end its threads; an iterator that another thread waits on then raises.
+
+    Attributes:
+        counters: What reading has cost so far.
+    """
+
+    def __init__(
+        self,
+        table: FrameTable,
+        order: Order,
+        *,
+        num_frames: int,
+        stride: int,
+        global_batch_size: int,
+        micro_batch_size: int,
+        rank: int,
+        world_size: int,
+        start: int,
+        stop: int | None,
+        read: ReadConfig,
+        deal: Deal = "runs",
+    ) -> None:
+        """Check that everything fits together; reading starts with the iteration.
+
+        Args:
+            table: The corpus.
+            order: Which clip is drawn when.
+            num_frames: Frames of a clip, T.
+            stride: Frames of the video from one frame of a clip to the next.
+            global_batch_size: Draws of a step, over all ranks.
+            micro_batch_size: Clips of a micro-batch.
+            rank: This rank.
+            world_size: All ranks.
+            start: First draw of the first step.
+            stop: Draw to stop before, whole steps after `start`; None never stops.
+            read: How to read.
+            deal: How a step's clips are dealt to micro-batches.
+
+        Raises:
+            ConfigError: The global batch cannot be dealt to the ranks.
+            ManifestError: The order was made for another corpus.
+            ValueError: `stop` does not end a step.
+        """
+        check_batch(global_batch_size, micro_batch_size, world_size)
+        if stop is not None and (stop < start or (stop - start) % global_batch_size):
+            raise ValueError(f"stop: expected {start} plus whole steps of {global_batch_size}, got {stop}")
+        _check_same_corpus(table, order)
+        self.counters = ReadCounters()
+        self._table = table
+        self._order = order
+        self._names = order.dataset_names
+        self._look_backs = [t * stride for t in reversed(range(num_frames))]
+        self._global_batch_size = global_batch_size
+        self._micro_batch_size = micro_batch_size
+        self._rank = rank
+        self._world_size = world_size
+        self._deal = deal
+        self._start = start
+        self._stop = stop
+        self._prefetch_steps = read.prefetch_steps
+        self._reader = ChunkReader(
+            table, look_back=self._look_backs[0], range_bytes=read.range_bytes, counters=self.counters
+        )
+        self._pool = ThreadPoolExecutor(read.threads, thread_name_prefix="read-chunks")
+
+    def __iter__(self) -> Iterator[list[ClipBytes]]:
+        """Iterate from `start` on.
+
+        Yields:
+            A micro-batch: its clips in order.
+
+        Raises:
+            CorruptSampleError: A frame is not what was packed.
+            StorageError: A shard cannot be read.
+        """
+        planned: deque[_Step] = deque()
+        held: _Held = {}
+        step = self._global_batch_size
+        starts = itertools.count(self._start, step) if self._stop is None else range(self._start, self._stop, step)
+        for g in starts:
+            planned.append(self._plan(g, held))
+            if len(planned) > self._prefetch_steps:
+                yield from self._clips(planned.popleft())
+        while planned:
+            yield from self._clips(planned.popleft())
+
+    def close(self) -> None:
+        """Drop what is planned and end the threads. May be called twice."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def __enter__(self) -> "ClipStream":
+        """Return the stream."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the stream."""
+        self.close()
+
+    def _plan(self, g: int, held: _Held) -> _Step:
+        """Ask for the chunks of the step at `g`, and let go of those that the order has left.
+
+        A chunk lives on in the steps that are planned and still need it. The clips of the first step are read alone:
+        the trainer is waiting for them, and whole chunks for every lane would take many times longer.
+        """
+        draws = self._order.draws(g, self._global_batch_size)
+        placement = place(draws, micro_batch_size=self._micro_batch_size, world_size=self._world_size, deal=self._deal)
+        members = placement.members[self._rank]
+        ours = np.zeros(draws.g.size, bool)
+        ours[members] = True
+        chunks = {}
+        visits = (draws.dataset, draws.lane, draws.chunk_first, draws.chunk_clips, draws.clip, ours)
+        for i, (dataset, lane, first, size, clip, is_ours) in enumerate(
+            zip(*(v.tolist() for v in visits), strict=True)
+        ):
+            if (dataset, lane) in held and held[dataset, lane][0] != first:
+                del held[dataset, lane]
+            if is_ours and g == self._start:
+                chunks[i] = self._read(dataset, clip, 1)
+            elif is_ours:
+                if (dataset, lane) not in held:
+                    held[dataset, lane] = first, self._read(dataset, first, size)
+                chunks[i] = held[dataset, lane][1]
+        self.counters.open_chunks = len(held)
+        return _Step(draws, members.tolist(), chunks)
+
+    def _read(self, dataset: int, first_clip: int, num_clips: int) -> Future[Chunk]:
+        return self._pool.submit(self._reader.read, self._names[dataset], first_clip, num_clips)
+
+    def _clips(self, step: _Step) -> Iterator[list[ClipBytes]]:
+        """The micro-batches of a planned step; chunks are let go of as they are used."""
+        for members in step.micro_batches:
+            clips = []
+            for i in members:
+                started = time.perf_counter()
+                chunk = step.chunks.pop(i).result()
+                self.counters.wait_seconds += time.perf_counter() - started
+                clips.append(self._cut(step.draws, i, chunk))
+            yield clips
+
+    def _cut(self, draws: Draws, i: int, chunk: Chunk) -> ClipBytes:
+        dataset, clip = self._names[draws.dataset[i]], int(draws.clip[i])
+        anchor = self._table.locate(dataset, clip)
+        frames = (max(anchor.part_start, clip - look_back) for look_back in self._look_backs)
+        return ClipBytes(
+            g=int(draws.g[i]),
+            dataset=dataset,
+            video=anchor.video.id,
+            anchor_frame=anchor.frame,
+            width=anchor.video.width,
+            height=anchor.video.height,
+            frames=tuple(chunk.frame(frame) for frame in frames),
+        )
+
+
+def _check_same_corpus(table: FrameTable, order: Order) -> None:
+    corpus = set(table.sizes())
+    for plan in order.segments[-1].datasets:
+        if plan.count and plan.size not in corpus:
+            raise ManifestError(
+                f"{table.storage.uri}: expected dataset {plan.size.name} of {plan.size.num_clips} clips of "
+                f"{plan.size.specialty}, for which the order was made; read the corpus that the run started with"
+            )

@@ -1,0 +1,209 @@
+"""Painted tissue for the synthetic corpus: noise, organs, vessels, and the maps a camera looks at.
+
+Everything is painted once a video and only looked up a frame. The numbers here and in the other `synthetic_` rooms were
+chosen by eye, beside recordings of real operations.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shards.keyed import UInt64, hash64, uniform
+
+Floats = npt.NDArray[np.floating[Any]]
+Colour = tuple[float, float, float]
+
+SIZE = 1024
+"""Texels along each side of a height field's maps."""
+
+EXTENT = 2.0
+"""They cover [-EXTENT, EXTENT]^2, in radii of the endoscope's disc at the usual working distance."""
+
+
+def key(parent: UInt64 | int, *words: str | int) -> UInt64:
+    """A key for `shards.keyed` named by words, so that every random choice of a video has a readable name."""
+    for word in words:
+        parts = list(word.encode()) if isinstance(word, str) else [word]
+        parent = hash64(parent, len(parts), *parts)
+    return np.asarray(parent, dtype=np.uint64)
+
+
+def between(parent: UInt64, low: float, high: float) -> float:
+    """One uniform number in [low, high)."""
+    return low + (high - low) * float(uniform(parent, 1)[0])
+
+
+def noise(parent: UInt64, shape: tuple[int, int], low: int, high: int, slope: float) -> Floats:
+    """Smooth random field that tiles: a random spectrum with energy between two frequencies.
+
+    Args:
+        parent: Its key.
+        shape: (rows, columns) of the field, each more than twice `high`.
+        low: Fewest cycles over the field.
+        high: Most cycles over the field.
+        slope: Amplitude falls as frequency^-slope.
+
+    Returns:
+        float32 array of `shape`, mean 0 and standard deviation 1.
+    """
+    across = np.arange(high + 1)
+    down = np.arange(-high, high + 1)
+    frequency = np.hypot(down[:, None], across[None, :])
+    angle = 2 * np.pi * uniform(parent, frequency.size).reshape(frequency.shape)
+    band = (frequency >= low) & (frequency <= high)
+    amplitude = np.where(band, np.maximum(frequency, 1.0) ** -slope, 0.0)
+    spectrum = np.zeros((shape[0], shape[1] // 2 + 1), dtype=np.complex64)
+    spectrum[np.ix_(down % shape[0], across)] = amplitude * np.exp(1j * angle)
+    field: Floats = np.fft.irfft2(spectrum, s=shape)
+    return (field / np.std(field)).astype(np.float32)
+
+
+def blur(field: Floats, sigma: float) -> Floats:
+    """Gaussian blur of a field with mirrored borders; `sigma` in texels."""
+    rows, columns = field.shape
+    mirrored = np.pad(field, ((0, rows), (0, columns)), mode="symmetric")
+    down, across = np.fft.fftfreq(2 * rows)[:, None], np.fft.rfftfreq(2 * columns)[None, :]
+    gain = np.exp(-2 * (np.pi * sigma) ** 2 * (down**2 + across**2)).astype(np.float32)
+    blurred: Floats = np.fft.irfft2(np.fft.rfft2(mirrored) * gain, s=mirrored.shape)
+    return blurred[:rows, :columns].astype(np.float32)
+
+
+def ramp(x: Floats, low: float, high: float) -> Floats:
+    """0 at `low`, 1 at `high`, a smooth step between and flat outside; the two may be given in falling order."""
+    t: Floats = np.clip((x - np.float32(low)) / np.float32(high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def light(colour: Colour) -> Floats:
+    """A display colour in [0, 1] as linear light, shape (3, 1, 1); the camera's tone curve is a square root."""
+    return np.square(np.array(colour, dtype=np.float32)).reshape(3, 1, 1)
+
+
+def redden(colour: Floats, amount: Floats) -> Floats:
+    """Colour (3, ...) under blood vessels that cover it by `amount`, 0 to 1: they absorb green and blue the most."""
+    return colour * (1 - amount * np.array([0.45, 0.85, 0.75], np.float32).reshape(3, 1, 1))
+
+
+def vessels(veins: Floats, width: Floats) -> Floats:
+    """A branching net of thin lines, 1 on a vessel: the zero crossings of a smooth field."""
+    return np.exp(-np.square(veins / width))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tissue:
+    """What a camera can look at.
+
+    Attributes:
+        height: (R, S) height above the world plane; in a tube, the wall's distance from the axis.
+        paint: (R * S, 8) float32 rows: linear red, green, blue, slopes across columns and down rows, gloss, stain
+            threshold, and one unused, so that a row is 32 bytes.
+        landmarks: Named places in world units: x and y; in a tube, the angle and the place along it.
+        stain: (3, 1) linear colour of what shows where its level exceeds the threshold: blood, or a lens's cloud.
+        opacity: Of the stain, 0 to 1.
+    """
+
+    height: Floats
+    paint: Floats
+    landmarks: Mapping[str, tuple[float, float]]
+    stain: Floats
+    opacity: float
+
+
+def rows_of_paint(colour: Floats, slope_across: Floats, slope_down: Floats, gloss: Floats, threshold: Floats) -> Floats:
+    """`Tissue.paint` from maps of shape (R, S), and (3, R, S) for the colour; steep slopes are cut, for softer rims."""
+    slopes = np.clip([slope_across, slope_down], -3, 3)
+    maps = [*np.clip(colour, 0, 1), *slopes, gloss, np.maximum(threshold, 0), np.zeros_like(gloss)]
+    return np.stack(maps, axis=-1, dtype=np.float32).reshape(-1, len(maps))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Organ:
+    """One rounded organ lying in the scene: an ellipsoid that noise makes irregular.
+
+    Attributes:
+        centre: In world units.
+        radii: Of its outline.
+        angle: Of its first radius, in radians.
+        base: Height of its rim.
+        rise: Height of its top above the rim.
+        colours: Two display colours it is mottled with.
+        vessels: How clearly vessels show, 0 to 1.
+        lobules: Depth of the furrows of fat.
+        gloss: Strength of highlights.
+        grain: Strength of its fine speckle.
+    """
+
+    centre: tuple[float, float]
+    radii: tuple[float, float]
+    colours: tuple[Colour, Colour]
+    angle: float = 0.0
+    base: float = 0.0
+    rise: float = 0.3
+    vessels: float = 0.3
+    lobules: float = 0.0
+    gloss: float = 1.0
+    grain: float = 0.09
+
+
+class Canvas:
+    """Maps of a height field under construction, and the noise they are painted with."""
+
+    def __init__(self, parent: UInt64) -> None:
+        """Start with a bottomless black world."""
+        axis = np.linspace(-EXTENT, EXTENT, SIZE, dtype=np.float32)
+        self.x, self.y = np.meshgrid(axis, axis)
+        shape = (SIZE, SIZE)
+        self.coarse = noise(key(parent, "coarse"), shape, 1, 8, 1.5)
+        self.patches = noise(key(parent, "patches"), shape, 1, 8, 1.5)
+        self.medium = noise(key(parent, "medium"), shape, 6, 60, 1.0)
+        self.lumps = noise(key(parent, "lumps"), shape, 8, 16, 1.0)
+        self.veins = noise(key(parent, "veins"), shape, 5, 70, 1.7)
+        self.speckle = noise(key(parent, "speckle"), shape, 50, 250, 0.5)
+        self.height: Floats = np.full(shape, -9, np.float32)
+        self.bump: Floats = np.zeros(shape, np.float32)
+        self.gloss: Floats = np.ones(shape, np.float32)
+        self.colour: Floats = np.zeros((3, *shape), np.float32)
+
+    def vessels(self) -> Floats:
+        """Vessels of uneven thickness, in some patches more than in others."""
+        width = 0.05 + 0.07 * np.clip(self.coarse + 0.3, 0, 2)
+        return vessels(self.veins, width) * ramp(self.patches + 0.3 * self.medium, -0.9, 0.3)
+
+    def lay(self, organ: Organ) -> None:
+        """Paint an organ over whatever lies lower."""
+        x = self.x - organ.centre[0] + 0.07 * self.coarse
+        y = self.y - organ.centre[1] + 0.07 * self.patches
+        c, s = float(np.cos(organ.angle)), float(np.sin(organ.angle))
+        u, v = (c * x + s * y) / organ.radii[0], (c * y - s * x) / organ.radii[1]
+        dome = np.sqrt(np.clip(1 - u * u - v * v, 0, 1))
+        furrows = 0.035 * organ.lobules * np.exp(-np.square(1.5 * self.lumps + 0.3 * self.medium)) * ramp(dome, 0, 0.5)
+        top = organ.base + organ.rise * dome - furrows
+        inside = (dome > 0) & (top > self.height)
+        wet = 0.3 + ramp(self.patches, 0.2, 1.5)
+        bump = 0.0013 * (1 + 2 * organ.lobules) * self.medium + 0.0007 * wet * self.speckle
+        first, second = (light(colour) for colour in organ.colours)
+        mottled = first + (second - first) * ramp(0.6 * self.medium + self.patches, -1.5, 1.5)
+        colour = redden(mottled * (1 + organ.grain * self.speckle + 0.06 * self.medium), organ.vessels * self.vessels())
+        self.height = np.where(inside, top, self.height)
+        self.bump = np.where(inside, bump, self.bump)
+        self.gloss = np.where(inside, organ.gloss, self.gloss)
+        self.colour = np.where(inside, colour, self.colour)
+
+    def finish(
+        self, landmarks: Mapping[str, tuple[float, float]], stain: Colour, opacity: float, threshold: Floats
+    ) -> Tissue:
+        """Darken the creases and hand out what a camera needs; the arguments are `Tissue`'s."""
+        near, wide = (np.clip(blur(self.height, sigma) - self.height, 0, 1) for sigma in (14, 50))
+        shaded = self.colour / (1 + 10 * near + 12 * wide)
+        height = blur(self.height, 2.5)
+        slope_y, slope_x = np.gradient(height + self.bump, np.float32(2 * EXTENT / SIZE))
+        return Tissue(
+            height=height,
+            paint=rows_of_paint(shaded, np.asarray(slope_x), np.asarray(slope_y), self.gloss, threshold),
+            landmarks=landmarks,
+            stain=light(stain).reshape(3, 1),
+            opacity=opacity,
+        )

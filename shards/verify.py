@@ -1,0 +1,102 @@
+"""`surgstream verify`: check every byte of a packed corpus, and name what is wrong."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from shards.checks import check_records, check_shard
+from shards.errors import ManifestError
+from shards.manifest import Manifest, Shard
+from shards.processes import Progress, cores, run_all
+from shards.schema import MANIFEST_NAME
+from shards.storage import Storage, open_storage
+
+DESCRIPTION = """\
+Check a packed corpus: recompute the checksum of every shard, index and frame, compare the tars with the indexes and the
+manifest, and decode every JPEG. What is wrong is named by shard, member and frame, one line each.
+"""
+
+EPILOG = """\
+examples:
+  surgstream verify shards
+  surgstream verify s3://bucket/corpus --workers 16
+
+exit status: 0 every byte is as it was packed; 1 something is not; 2 wrong arguments. A damaged shard is mended by
+deleting it and running `surgstream pack` again.
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `surgstream verify`.
+
+    Args:
+        argv: The words after `verify`.
+
+    Returns:
+        The exit status.
+    """
+    parser = argparse.ArgumentParser(
+        prog="surgstream verify",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("out", metavar="OUT", help="the packed corpus: a folder or s3://BUCKET/PREFIX")
+    parser.add_argument("--workers", metavar="N", type=int, default=cores(), help="processes; one a core by default")
+    arguments = parser.parse_args(argv)
+    if arguments.workers < 1:
+        parser.error(f"--workers: expected at least 1, got {arguments.workers}")
+    storage = open_storage(arguments.out)
+    manifest = Manifest.load(storage)
+    num_findings = 0
+    for finding in verify(manifest, storage, workers=arguments.workers):
+        sys.stdout.write(finding + "\n")
+        num_findings += 1
+    sys.stdout.write(_summary(manifest, num_findings))
+    return 1 if num_findings else 0
+
+
+def verify(manifest: Manifest, storage: Storage, *, workers: int) -> Iterator[str]:
+    """Check a corpus.
+
+    Args:
+        manifest: The corpus's own.
+        storage: Where it lies.
+        workers: Processes at a time; each checks one shard.
+
+    Yields:
+        Everything that is wrong, one sentence each.
+
+    Raises:
+        ShardError: The store fails, or a worker is killed.
+    """
+    segment_frames = manifest.packing.get("segment_frames")
+    if not isinstance(segment_frames, int):
+        raise ManifestError(f"{storage.uri}: {MANIFEST_NAME}: packing.segment_frames: expected a whole number")
+    yield from check_records(storage)
+    tasks = [VerifyTask(shard, segment_frames, storage.uri) for shard in manifest.shards]
+    frames = [shard.num_frames for shard in manifest.shards]
+    for _, findings in run_all(_verify_shard, tasks, frames, workers=workers, label="verify"):
+        yield from findings
+
+
+@dataclass(frozen=True)
+class VerifyTask:
+    """A shard, the length of its segments, and the address of the corpus."""
+
+    shard: Shard
+    segment_frames: int
+    out: str
+
+
+def _verify_shard(task: VerifyTask, progress: Progress) -> list[str]:
+    return list(check_shard(task.shard, task.segment_frames, open_storage(task.out), progress))
+
+
+def _summary(manifest: Manifest, num_findings: int) -> str:
+    videos = sum(len(shard.videos) for shard in manifest.shards)
+    frames = sum(shard.num_frames for shard in manifest.shards)
+    megabytes = sum(shard.num_bytes for shard in manifest.shards) / 1e6
+    verdict = f"{num_findings} damaged" if num_findings else "every byte is as it was packed"
+    return f"{len(manifest.shards)} shards, {videos} videos, {frames} frames, {megabytes:.1f} MB: {verdict}\n"

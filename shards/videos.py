@@ -1,0 +1,125 @@
+"""Source videos: open one wherever it lies, and tell what its header says."""
+
+import contextlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.stream import Disposition
+
+from shards.errors import StorageError, VideoError
+from shards.storage import RangeReader, Stores
+
+READ_AHEAD_BYTES = 8 * 2**20
+"""How much of a video on S3 is fetched at a time."""
+
+
+@dataclass(frozen=True)
+class Video:
+    """An open video: PyAV's container and its first stream of moving pictures.
+
+    `start` and `seconds` are when the pictures begin and how long they last as the header declares it, `rate` is the
+    frames a second; None where it says nothing.
+    """
+
+    container: Any
+    stream: Any
+    width: int
+    height: int
+    start: Fraction | None
+    seconds: Fraction | None
+    rate: Fraction | None
+
+
+@contextlib.contextmanager
+def open_video(location: str, stores: Stores) -> Iterator[Video]:
+    """Open a video for decoding on one thread, which keeps what a damaged video gives independent of the machine.
+
+    Args:
+        location: A path or `s3://BUCKET/KEY`.
+        stores: Where `s3://` addresses are read from.
+
+    Yields:
+        The video, positioned at its start.
+
+    Raises:
+        VideoError: FFmpeg cannot open it, or there are no moving pictures in it.
+        StorageError: The store fails.
+    """
+    if "://" not in location:
+        with _opened(location) as video:
+            yield video
+        return
+    feed = _Feed(*stores.locate(location))
+    try:
+        with _opened(io.BufferedReader(feed, READ_AHEAD_BYTES)) as video:
+            yield video
+    finally:
+        if feed.failure is not None:
+            raise feed.failure
+
+
+class _Feed(RangeReader):
+    """A stored video for FFmpeg, which drops exceptions: to it, a store that fails looks like the end of the file."""
+
+    failure: StorageError | None = None
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        if self.failure is None:
+            try:
+                return super().readinto(buffer)
+            except StorageError as error:
+                self.failure = error
+        return 0
+
+
+@contextlib.contextmanager
+def _opened(file: Any) -> Iterator[Video]:
+    try:
+        container = av.open(file, metadata_errors="replace")
+    except av.FFmpegError as error:
+        raise VideoError(f"cannot be opened as a video: {error.strerror}") from None
+    with container:
+        yield _describe(container)
+
+
+def _describe(container: Any) -> Video:
+    streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    if not streams:
+        raise VideoError("has no video stream")
+    kind = container.format.name
+    if kind == "tty" or kind.startswith("image2") or kind.endswith("_pipe"):
+        raise VideoError(f"is not a video: FFmpeg reads it as {kind!r}, text or a still picture")
+    stream = streams[0]
+    if stream.codec_context is None:
+        raise VideoError("has a video stream that FFmpeg has no decoder for")
+    stream.thread_type, stream.codec_context.thread_count = "NONE", 1
+    # Without it some decoders (Motion JPEG, HEVC) paint over what they cannot decode and say nothing.
+    stream.codec_context.options = {"err_detect": "explode"}
+    if not (stream.width and stream.height):
+        raise VideoError("has a video stream without a picture size")
+    return Video(
+        container=container,
+        stream=stream,
+        width=stream.width,
+        height=stream.height,
+        start=None if stream.start_time is None else Fraction(stream.start_time * stream.time_base),
+        seconds=_declared_seconds(container, stream),
+        rate=stream.average_rate or stream.guessed_rate,
+    )
+
+
+def _declared_seconds(container: Any, stream: Any) -> Fraction | None:
+    """The stream's own length if the header tells it: that of the file may be that of a longer sound track."""
+    if container.format.name == "avi" and stream.frames and stream.average_rate:
+        return Fraction(stream.frames / stream.average_rate)  # FFmpeg shortens the duration to what the file holds
+    if stream.duration is not None:
+        return Fraction(stream.duration * stream.time_base)
+    hours, *sixtieths = stream.metadata.get("DURATION", "").split(":")  # Matroska's
+    if len(sixtieths) == 2:
+        with contextlib.suppress(ValueError):
+            return 3600 * Fraction(hours) + 60 * Fraction(sixtieths[0]) + Fraction(sixtieths[1])
+    return None if container.duration is None else Fraction(container.duration, av.time_base)

@@ -1,0 +1,111 @@
+"""The corpus file: which videos it means."""
+
+from pathlib import Path
+
+import pytest
+
+from configs.errors import ConfigError
+from configs.loading import build
+from shards.corpus import CorpusConfig, Source, find_sources
+from shards.storage import Stores, open_storage
+from tests.helpers.s3 import s3_bucket
+
+FILES = ("a/v1.mp4", "a/v2.mp4", "a/deep/v3.mp4", "b/v1.avi", "b/notes.txt", "b/x[1].mp4")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in FILES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    return tmp_path
+
+
+def corpus(split: str = "train", **dataset: object) -> CorpusConfig:
+    tree = {"name": "d", "specialty": "s", "procedure": "p", **dataset}
+    return build(CorpusConfig, {"datasets": [tree], "pack": {"split": split}}, where="corpus.yaml")
+
+
+def find(folder: Path, split: str = "train", **dataset: object) -> list[Source]:
+    return find_sources(corpus(split, **dataset), folder, Stores())
+
+
+def names(sources: list[Source]) -> list[str]:
+    return [source.name for source in sources]
+
+
+@pytest.mark.parametrize(
+    ("videos", "expected"),
+    [
+        ("a/*.mp4", ["v1.mp4", "v2.mp4"]),
+        ("a/**/*.mp4", ["v3.mp4", "v1.mp4", "v2.mp4"]),
+        (["a/v2.mp4", "a/*.mp4"], ["v2.mp4", "v1.mp4"]),
+        ("b/*", ["notes.txt", "v1.avi", "x[1].mp4"]),
+        ("b/x[1].mp4", ["x[1].mp4"]),
+        (["a/v1.mp4", "a/not there.mp4"], ["v1.mp4", "not there.mp4"]),
+    ],
+)
+def test_paths_and_globs(folder: Path, videos: object, expected: list[str]) -> None:
+    sources = find(folder, videos=videos)
+    assert names(sources) == expected
+    assert all(Path(source.location).is_absolute() for source in sources)
+
+
+def test_globs_on_s3(tmp_path: Path) -> None:
+    with s3_bucket("sources") as bucket:
+        for name in FILES:
+            open_storage(bucket).write(f"in/{name}", b"")
+        assert [source.location for source in find(tmp_path, videos=f"{bucket}/in/*/v*.mp4")] == [
+            f"{bucket}/in/a/v1.mp4",
+            f"{bucket}/in/a/v2.mp4",
+        ]
+        assert names(find(tmp_path, videos=f"{bucket}/in/b/v1.avi")) == ["v1.avi"]
+        with pytest.raises(ConfigError, match="matches no file"):
+            find(tmp_path, videos=f"{bucket}/in/*/*.mov")
+
+
+def test_held_out_videos_are_in_one_split_only(folder: Path) -> None:
+    (folder / "held_out.txt").write_text("v2\n\n")
+    for hold_out in (["v2"], "held_out.txt"):
+        assert names(find(folder, videos="a/*.mp4", hold_out=hold_out)) == ["v1.mp4"]
+        assert names(find(folder, "held_out", videos="a/*.mp4", hold_out=hold_out)) == ["v2.mp4"]
+
+
+def test_ids_and_labels_come_from_the_file_name(folder: Path) -> None:
+    source = find(folder, videos="b/x*", labels={"phase": "labels/{video}.csv"})[0]
+    assert source.id.startswith("x_1_--")
+    assert source.labels == {"phase": str(folder / "labels" / "x[1].csv")}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ({"videos": "c/*.mp4"}, r"datasets: d: videos: 'c/\*\.mp4' matches no file"),
+        ({"videos": ["a/v1.mp4", "b/v1.avi"]}, "expected one video of id 'v1', got .*v1.mp4 and .*v1.avi"),
+        ({"videos": "a/*.mp4", "hold_out": ["v7"]}, "hold_out: no video has the id 'v7'"),
+        ({"videos": "a/*.mp4", "hold_out": "no file"}, "hold_out: expected a file of ids"),
+        ({"videos": "a/*.mp4", "hold_out": ["v1", "v2"]}, "nothing to pack: all videos are held out"),
+        ({"videos": "a/*.mp4", "split": "held_out"}, "nothing to pack: no video is held out"),
+        ({"videos": "http://x/a.mp4"}, "expected a path or s3://BUCKET/KEY"),
+        ({"videos": []}, "videos: expected a file, a glob or a list of them"),
+        ({"videos": "a/*.mp4", "name": "x/y"}, "name: expected 1 to 80 characters"),
+    ],
+)
+def test_mistakes_are_one_sentence(folder: Path, dataset: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        find(folder, **dataset)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("fps", 0), ("fps", ".inf"), ("short_side", 8), ("jpeg_quality", 101), ("segment_frames", 0), ("workers", 0)],
+)
+def test_options_have_limits(key: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"pack: {key}|pack.{key}"):
+        build(CorpusConfig, {"datasets": [], "pack": {key: value}}, where="corpus.yaml")
+
+
+def test_a_dataset_stands_once() -> None:
+    one = {"name": "d", "specialty": "s", "procedure": "p", "videos": "*.mp4"}
+    with pytest.raises(ConfigError, match="expected names that differ, got 'd'"):
+        build(CorpusConfig, {"datasets": [one, one]}, where="corpus.yaml")

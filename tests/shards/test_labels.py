@@ -1,0 +1,48 @@
+"""Labels find the segments in which they hold."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from shards.errors import VideoError
+from shards.labels import Labels, read_labels
+from shards.storage import Stores
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_a_file_may_serve_several_kinds(tmp_path: Path) -> None:
+    path = write(tmp_path / "v.csv", 'second,phase,tools\n0,rest,\n2.5,cut,"hook, grasper"\n')
+    labels = read_labels({"phase": path, "tools": path}, Stores())
+    assert labels.rows == {"phase": [(0.0, "rest"), (2.5, "cut")], "tools": [(0.0, ""), (2.5, "hook, grasper")]}
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "expected"),
+    [
+        (0, 1, []),
+        (1, 2, ["a", "b"]),
+        (2, 3, ["a", "b"]),
+        (2, 6, ["a", "b", "c"]),
+        (5, 6, ["c"]),
+        (Fraction(11, 2), 60, ["c", "d"]),
+        (9, 60, ["d"]),
+    ],
+)
+def test_a_row_holds_until_the_next(start: int, stop: int, expected: list[str]) -> None:
+    labels = Labels({"phase": [(1.0, "a"), (1.0, "b"), (5.0, "c"), (9.0, "d")]})
+    found = labels.between(Fraction(start), Fraction(stop))
+    assert [value for _, value in found.get("phase", [])] == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "phase\nrest\n", "second,step\n0,rest\n", "second,phase\nx,rest\n", "second,phase\n1\n"]
+)
+def test_a_file_of_another_kind_is_refused(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path / "v.csv", text)
+    with pytest.raises(VideoError, match=r"v\.csv: expected a CSV file with the columns 'second' and 'phase'"):
+        read_labels({"phase": path}, Stores())

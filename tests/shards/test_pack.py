@@ -1,0 +1,332 @@
+"""`surgstream pack`, from real files to shards that others can read."""
+
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+import warnings
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+import webdataset
+import yaml
+
+from launch.__main__ import main as surgstream
+from shards import index
+from shards.corpus import PackConfig
+from shards.manifest import Manifest
+from shards.pack import main
+from shards.storage import open_storage
+from tests.helpers.s3 import s3_bucket
+from tests.helpers.videos import make_video, number_in, shown_at
+
+ROOT = Path(__file__).parents[2]
+VFR_MILLISECONDS = [0, 40, 700, 1000, 1010, 1900, 4400, 4500, 4960]
+
+
+def write_corpus(folder: Path, *datasets: dict[str, Any], **pack: Any) -> str:
+    described = [{"specialty": f"{d['name']}_specialty", "procedure": "p", **d} for d in datasets]
+    path = folder / "corpus.yaml"
+    path.write_text(yaml.safe_dump({"datasets": described, "pack": pack}))
+    return str(path)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def load(folder: Path) -> Manifest:
+    return Manifest.load(open_storage(str(folder)))
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two datasets: a steady video, one of varying rate, one that starts late; and one whose middle is damaged."""
+    folder = tmp_path_factory.mktemp("sources")
+    make_video(folder / "one" / "steady.mp4", 130)
+    make_video(folder / "one" / "varying.mkv", VFR_MILLISECONDS, time_base=Fraction(1, 1000))
+    make_video(folder / "one" / "Late, 2.5 s.ts", [500 + n for n in range(63)])
+    damaged = make_video(folder / "two" / "damaged.mp4", 200, gop=25)
+    data = bytearray(damaged.read_bytes())
+    middle = data.index(b"mdat") + 4 + (len(data) - data.index(b"mdat")) * 45 // 100
+    data[middle : middle + 60] = b"\xff" * 60
+    damaged.write_bytes(data)
+    (folder / "labels").mkdir()
+    (folder / "labels" / "steady.csv").write_text("second,phase\n" + "".join(f"{n},phase {n // 2}\n" for n in range(6)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def packed(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("packed") / "out"
+    one = {"name": "one", "videos": "one/*", "labels": {"phase": "labels/{video}.csv"}, "licence": "CC0"}
+    corpus = write_corpus(sources, one, {"name": "two", "videos": "two/*"}, segment_frames=4)
+    assert main([corpus, str(out), "fps=2", "short_side=32", "workers=2"]) == 0
+    return out
+
+
+def samples(folder: Path, shard: str) -> list[dict[str, Any]]:
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):  # webdataset leaves its files open
+        found = list(webdataset.WebDataset(str(folder / shard), shardshuffle=False))
+        gc.collect()
+    return found
+
+
+def test_webdataset_reads_one_sample_a_segment(packed: Path) -> None:
+    for shard in load(packed).shards:
+        found = samples(packed, shard.name)
+        described = [json.loads(sample["json"]) for sample in found]
+        assert sum(sample["num_frames"] for sample in described) == shard.num_frames
+        for sample, said in zip(found, described, strict=True):
+            frames = sorted(field for field in sample if field.endswith(".jpg"))
+            assert frames == [f"{n:04d}.jpg" for n in range(said["num_frames"])] and 1 <= len(frames) <= 4
+            assert sample["__key__"].startswith(f"{said['video']}_")
+            assert (said["dataset"], said["specialty"]) == (shard.dataset, shard.specialty)
+
+
+def test_frame_k_is_what_the_source_shows_then(packed: Path) -> None:
+    expected = {
+        "steady.mp4": shown_at([Fraction(n, 25) for n in range(130)], Fraction(130, 25), Fraction(2)),
+        "varying.mkv": shown_at([Fraction(n, 1000) for n in VFR_MILLISECONDS], Fraction(5), Fraction(2)),
+        "Late, 2.5 s.ts": shown_at([Fraction(n, 25) for n in range(63)], Fraction(63, 25), Fraction(2)),
+    }
+    shown: dict[str, dict[int, int]] = {name: {} for name in expected}
+    for sample in samples(packed, "one/one-000000.tar"):
+        said = json.loads(sample["json"])
+        for n in range(said["num_frames"]):
+            shown[said["source"]][said["first_frame"] + n] = number_in(sample[f"{n:04d}.jpg"])
+    assert {name: list(frames.values()) for name, frames in shown.items()} == expected
+    assert all(list(frames) == list(range(len(frames))) for frames in shown.values())
+
+
+def test_the_index_points_at_every_frame_in_the_order_of_the_tar(packed: Path) -> None:
+    for shard in load(packed).shards:
+        rows = index.from_bytes((packed / shard.index_name).read_bytes(), where="here")
+        with tarfile.open(packed / shard.name) as tar:
+            members = [member for member in tar.getmembers() if member.name.endswith(".jpg")]
+        assert [(m.offset_data, m.size) for m in members] == [(row["offset"], row["size"]) for row in rows]
+        names = [member.name for member in members]
+        first = {v.id: v.first_row for v in shard.videos}
+        assert {id: names[row].startswith(f"{id}_00000.0000") for id, row in first.items()} == dict.fromkeys(
+            first, True
+        )
+
+
+def test_damage_in_the_middle_splits_a_video_into_parts(packed: Path) -> None:
+    (video,) = load(packed).shards[1].videos
+    before, after = video.parts
+    assert before.first_frame == 0 and 0 < before.num_frames < after.first_frame
+    assert after.first_frame + after.num_frames == 16 and video.num_frames < 16
+    shown = [
+        (said["first_frame"] + n, number_in(sample[f"{n:04d}.jpg"]))
+        for sample in samples(packed, "two/two-000000.tar")
+        for said in [json.loads(sample["json"])]
+        for n in range(said["num_frames"])
+    ]
+    assert shown == [
+        (k, 25 * k // 2) for part in video.parts for k in range(part.first_frame, part.first_frame + part.num_frames)
+    ]
+
+
+def test_names_and_labels_and_licence(packed: Path) -> None:
+    by_source = {video.source: video for video in load(packed).shards[0].videos}
+    assert by_source["steady.mp4"].id == "steady"
+    assert by_source["Late, 2.5 s.ts"].id.startswith("Late__2_5_s--")
+    steady = [
+        s for s in map(lambda s: json.loads(s["json"]), samples(packed, "one/one-000000.tar")) if s["video"] == "steady"
+    ]
+    assert steady[0]["labels"] == {"phase": [[0.0, "phase 0"], [1.0, "phase 0"]]}
+    assert steady[1]["labels"] == {"phase": [[2.0, "phase 1"], [3.0, "phase 1"]]}
+    assert steady[0]["licence"] == "CC0" and steady[0]["source_fps"] == 25.0
+
+
+def test_the_same_bytes_from_any_number_of_workers(sources: Path, packed: Path, tmp_path: Path) -> None:
+    corpus = str(sources / "corpus.yaml")
+    assert main([corpus, str(tmp_path / "again"), "fps=2", "short_side=32", "workers=1"]) == 0
+    assert contents(tmp_path / "again") == contents(packed)
+
+
+def test_packing_again_touches_nothing(sources: Path, packed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in packed.rglob("*")}
+    assert main([str(sources / "corpus.yaml"), str(packed), "fps=2", "short_side=32"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in packed.rglob("*")} == before
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["dataset", "videos", "frames", "hours", "MB", "quarantined"]
+    assert [line.split()[:2] for line in lines[1:]] == [["one", "3"], ["two", "1"], ["total", "4"]]
+
+
+def test_only_what_is_new_or_missing_is_packed(tmp_path: Path) -> None:
+    make_video(tmp_path / "a.mp4", 50)
+    make_video(tmp_path / "b.mp4", 50)
+    corpus, out = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}), tmp_path / "out"
+    assert main([corpus, str(out)]) == 0
+    first = contents(out)
+    make_video(tmp_path / "aa.mp4", 25)
+    (out / "d" / "d-000000.idx").unlink()
+    assert main([corpus, str(out)]) == 0
+    second = contents(out)
+    assert {name: second[name] for name in first if name.startswith("d/")} == {
+        name: data for name, data in first.items() if name.startswith("d/")
+    }
+    assert [video.id for shard in load(out).shards for video in shard.videos] == ["a", "b", "aa"]
+    write_corpus(tmp_path, {"name": "d", "videos": "*.mp4", "hold_out": ["a", "aa"]})
+    assert main([corpus, str(out)]) == 0
+    assert [video.id for shard in load(out).shards for video in shard.videos] == ["b"]
+    assert sorted(path.name for path in (out / "d").iterdir()) == ["d-000000.idx", "d-000000.json", "d-000000.tar"]
+
+
+def test_the_held_out_split_has_exactly_the_others(tmp_path: Path) -> None:
+    for name in "abc":
+        make_video(tmp_path / f"{name}.mp4", 10)
+    corpus = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4", "hold_out": ["b"]})
+    assert main([corpus, str(tmp_path / "train")]) == main([corpus, str(tmp_path / "test"), "split=held_out"]) == 0
+    ids = {out: [v.id for shard in load(tmp_path / out).shards for v in shard.videos] for out in ("train", "test")}
+    assert ids == {"train": ["a", "c"], "test": ["b"]}
+
+
+def test_bad_sources_are_quarantined_and_the_rest_is_packed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_video(tmp_path / "a.mp4", 100)
+    (tmp_path / "b.mp4").write_bytes(b"not a video" * 99)
+    for name, movie_options in (("c", {"movflags": "faststart"}), ("d", {})):
+        path = make_video(tmp_path / f"{name}.mp4", 100, movie_options=movie_options)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    make_video(tmp_path / "e.mp4", 100)
+    corpus = write_corpus(tmp_path, {"name": "d", "videos": ["*.mp4", "f.mp4"]})
+    for _ in range(2):
+        assert main([corpus, str(tmp_path / "out")]) == 3
+        assert [video.id for video in load(tmp_path / "out").shards[0].videos] == ["a", "e"]
+        lines = [json.loads(line) for line in (tmp_path / "out" / "quarantine.jsonl").read_text().splitlines()]
+        assert {line["source"][-5:]: line["reason"].split(":")[0] for line in lines} == {
+            "b.mp4": "cannot be opened as a video",
+            "c.mp4": "is truncated or broken",
+            "d.mp4": "cannot be opened as a video",
+            "f.mp4": "is missing",
+        }
+        assert "quarantine.jsonl" in capsys.readouterr().out
+    for name in "bcdf":
+        make_video(tmp_path / f"{name}.mp4", 100)
+    assert main([corpus, str(tmp_path / "out")]) == 0
+    assert sorted(v.id for shard in load(tmp_path / "out").shards for v in shard.videos) == list("abcdef")
+    assert not (tmp_path / "out" / "quarantine.jsonl").exists()
+
+
+def test_a_corpus_of_nothing_packable_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = make_video(tmp_path / "a.mp4", 100, movie_options={"movflags": "faststart"})
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    corpus = write_corpus(tmp_path, {"name": "d", "videos": "a.mp4"})
+    assert surgstream(["pack", corpus, str(tmp_path / "out")]) == 1
+    assert "not one video could be packed; quarantine.jsonl there says why" in capsys.readouterr().err
+    assert not [name for name in contents(tmp_path / "out") if name.endswith((".tar", ".idx", "manifest.json"))]
+
+
+def test_mistakes_end_with_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"})
+    for words, message in (
+        ([corpus], "videos: '*.mp4' matches no file"),
+        ([corpus, "short_sid=3"], "did you mean 'short_side'?"),
+        ([str(tmp_path / "none.yaml")], "expected a readable YAML file"),
+    ):
+        assert surgstream(["pack", words[0], str(tmp_path / "out"), *words[1:]]) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    for name, value in vars(PackConfig()).items():
+        written = "null" if value is None else value
+        assert f"  {name}={written} " in text
+
+
+def test_packing_to_and_from_s3(tmp_path: Path) -> None:
+    make_video(tmp_path / "in" / "a.mp4", 50)
+    local = write_corpus(tmp_path, {"name": "d", "videos": "in/*.mp4"})
+    assert main([local, str(tmp_path / "out"), "workers=1"]) == 0
+    with s3_bucket("corpora") as bucket:
+        open_storage(bucket).write("in/a.mp4", (tmp_path / "in" / "a.mp4").read_bytes())
+        corpus = write_corpus(tmp_path, {"name": "d", "videos": f"{bucket}/in/*.mp4"})
+        for _ in range(2):
+            assert main([corpus, f"{bucket}/out", "workers=1"]) == 0
+        store = open_storage(f"{bucket}/out")
+        for name in ("d/d-000000.tar", "d/d-000000.idx"):
+            assert store.read(name) == (tmp_path / "out" / name).read_bytes()
+        assert Manifest.load(store) == load(tmp_path / "out")
+
+
+def run_limited(command: str, tmp_path: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    """Run a shell command in which `$PACK` packs the corpus below `tmp_path` into `out`."""
+    environment = {**os.environ, "PACK": f"{sys.executable} -m launch pack {tmp_path}/corpus.yaml {out} workers=2"}
+    return subprocess.run(["sh", "-c", command], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def test_no_space_left_is_one_sentence_and_nothing_half_written(tmp_path: Path) -> None:
+    make_video(tmp_path / "a.mp4", 100, size=(640, 480))
+    write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}, fps=25)
+    out = tmp_path / "out"
+    out.mkdir()
+    mount = f"mount -t tmpfs -o size=300k none {out}"
+    if subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True).returncode == 0:
+        limit, reason = (
+            f"unshare -rm sh -c '{mount} && $PACK; status=$?; find {out} -type f; exit $status'",
+            "No space left",
+        )
+    else:
+        limit, reason = f"ulimit -f 300; $PACK; status=$?; find {out} -type f; exit $status", "File too large"
+    done = run_limited(limit, tmp_path, out)
+    assert done.returncode == 1, done.stderr
+    assert "writing d/d-000000.tar: " in done.stderr and reason in done.stderr and "Traceback" not in done.stderr
+    assert done.stdout.split() == [f"{out}/plan.json"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus of six shards, packed without interruption."""
+    folder = tmp_path_factory.mktemp("whole")
+    for name in "abcdef":
+        make_video(folder / f"{name}.mp4", 100, size=(160, 120))
+    corpus = write_corpus(folder, {"name": "d", "videos": "*.mp4"}, fps=25, shard_bytes=1, workers=2)
+    assert main([corpus, str(folder / "out")]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_an_interrupted_packing_is_finished_by_the_next(whole: Path, tmp_path: Path, how: signal.Signals) -> None:
+    corpus, out = str(whole / "corpus.yaml"), tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "launch", "pack", corpus, str(out)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # as in a terminal
+    )
+
+    def receipts() -> list[Path]:
+        return list(out.glob("d/*.json"))
+
+    wait_until(lambda: bool(receipts()))
+    process.send_signal(how)
+    _, errors = process.communicate(timeout=60)
+    assert "Traceback" not in errors and not (out / "manifest.json").exists()
+    done = len(receipts())
+    time.sleep(0.3)
+    assert done < 6 and len(receipts()) <= done + 2, "the workers went on without their parent"
+    if how == signal.SIGINT:
+        assert process.returncode == 130 and not list(out.rglob("*.partial"))
+    assert main([corpus, str(out)]) == 0
+    assert contents(out) == contents(whole / "out")
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.005)

@@ -1,0 +1,52 @@
+"""Work in processes: results, failures, and what becomes of those that still run."""
+
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from shards.errors import ShardError, StorageError
+from shards.processes import Progress, run_all
+
+
+def double(task: int, progress: Progress) -> int:
+    progress(task)
+    return 2 * task
+
+
+def fail(task: Path, progress: Progress) -> None:
+    if task.name == "full":
+        raise StorageError("no space left")
+    time.sleep(1)
+    task.write_bytes(b"went on")
+
+
+def die(task: int, progress: Progress) -> None:
+    os._exit(9)
+
+
+def test_every_task_gives_its_result(capfd: pytest.CaptureFixture[str]) -> None:
+    done = dict(run_all(double, range(1, 8), range(1, 8), workers=2, label="double"))
+    assert done == {n: 2 * n for n in range(1, 8)}
+    assert "double: 100%" in capfd.readouterr().err
+
+
+def test_nothing_to_do_starts_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    assert list(run_all(double, [], [], workers=2, label="double")) == []
+    assert capfd.readouterr().err == ""
+
+
+def test_the_first_failure_stops_the_others(tmp_path: Path) -> None:
+    tasks = [tmp_path / "full", tmp_path / "a", tmp_path / "b"]
+    with pytest.raises(StorageError, match="no space left"):
+        list(run_all(fail, tasks, [3, 2, 1], workers=2, label="fail"))
+    assert not multiprocessing.active_children()
+    time.sleep(1.2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_worker_is_one_sentence() -> None:
+    with pytest.raises(ShardError, match="die: a worker process was killed, perhaps because memory ran out"):
+        list(run_all(die, [1, 2], [1, 1], workers=2, label="die"))

@@ -1,0 +1,224 @@
+"""The corpus that `surgstream synth` makes, as its user finds it."""
+
+import csv
+import math
+import resource
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import yaml
+
+from launch.__main__ import main
+from shards.synthetic import FPS, plan, write_video
+from shards.synthetic_clock import read_frame_number
+from shards.synthetic_film import CLASSES
+from shards.synthetic_procedures import DATASETS
+from tests.shards.test_synthetic_clock import through_jpeg
+
+SECONDS, SEED = 1.5, 3
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video of the corpus and what lies beside it."""
+
+    root: Path
+    dataset: dict
+    path: Path
+
+    @property
+    def id(self):
+        return self.path.stem
+
+    @cached_property
+    def pictures(self):
+        return decode(self.path, "rgb24")
+
+    @cached_property
+    def masks(self):
+        return decode(self.path.parent.parent / "masks" / f"{self.id}.mkv", "gray")
+
+    @cached_property
+    def depth(self):
+        return decode(self.path.parent.parent / "depth" / f"{self.id}.mkv", "gray16le")
+
+    @cached_property
+    def labels(self):
+        with (self.root / self.dataset["labels"]["phase"].format(video=self.id)).open(newline="") as file:
+            return list(csv.DictReader(file))
+
+
+def decode(path, pixel_format):
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format=pixel_format) for frame in container.decode(video=0)])
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    out = tmp_path_factory.mktemp("synth") / "corpus"
+    assert main(["synth", str(out), "--seconds", str(SECONDS), "--seed", str(SEED)]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def corpus(root):
+    return yaml.safe_load((root / "corpus.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def videos(root, corpus):
+    return [
+        Video(root, dataset, path) for dataset in corpus["datasets"] for path in sorted(root.glob(dataset["videos"]))
+    ]
+
+
+def test_the_corpus_file_describes_datasets_of_unequal_sizes(root, corpus):
+    datasets = corpus["datasets"]
+    sizes = [len(list(root.glob(dataset["videos"]))) for dataset in datasets]
+    assert len(datasets) >= 4
+    assert len({dataset["name"] for dataset in datasets}) == len(datasets)
+    assert len({dataset["specialty"] for dataset in datasets}) >= 3
+    assert 10 <= sum(sizes) <= 14
+    assert len(set(sizes)) > 1
+    assert sum(sizes) == len(list(root.rglob("*.mp4")))
+    for dataset in datasets:
+        assert set(dataset) == {"name", "specialty", "procedure", "videos", "hold_out", "labels", "licence"}
+
+
+def test_every_dataset_holds_out_some_videos_and_keeps_some(root, corpus):
+    for dataset in corpus["datasets"]:
+        ids = {path.stem for path in root.glob(dataset["videos"])}
+        assert len(ids) >= 2
+        assert set() < set(dataset["hold_out"]) < ids
+
+
+def test_videos_are_h264_at_25_fps_of_unequal_lengths_and_sizes(videos):
+    sizes, seconds = set(), []
+    for video in videos:
+        with av.open(str(video.path)) as container:
+            stream = container.streams.video[0]
+            assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
+            assert stream.average_rate == FPS == 25
+            sizes.add((stream.width, stream.height))
+            seconds.append(stream.frames / FPS)
+    assert len(sizes) >= 3
+    assert len(set(seconds)) > len(seconds) / 2
+    assert np.mean(seconds) == pytest.approx(SECONDS, abs=0.02)
+
+
+def test_every_frame_tells_its_number_even_small_and_as_jpeg(videos):
+    for video in videos:
+        for number, picture in enumerate(video.pictures):
+            assert read_frame_number(picture) == number
+            assert read_frame_number(through_jpeg(picture, short_side=80)) == number
+
+
+def test_every_second_has_a_phase_in_the_order_of_the_procedure(videos):
+    procedures = {dataset.name: dataset.procedure for dataset in DATASETS}
+    for video in videos:
+        order = [phase.name for phase in procedures[video.dataset["name"]].phases]
+        places = [order.index(row["phase"]) for row in video.labels]
+        assert [int(row["second"]) for row in video.labels] == list(range(math.ceil(len(video.pictures) / FPS)))
+        assert places == sorted(places)
+
+
+def test_a_triplet_stands_for_every_instrument_in_the_mask_and_for_no_other(videos):
+    seen = 0
+    for video in videos:
+        for row in video.labels:
+            triplets = [triplet.split("/") for triplet in row["triplets"].split(";") if triplet]
+            mask = video.masks[int(row["second"]) * FPS]
+            assert {CLASSES[instrument] for instrument, _, _ in triplets} == set(np.unique(mask)) - {0}
+            assert all((verb == "null_verb") == (target == "null_target") for _, verb, target in triplets)
+            seen += len(triplets)
+    assert seen > 10
+
+
+def test_masks_and_depth_fit_the_pictures(videos):
+    for video in videos:
+        assert video.masks.shape == video.depth.shape == video.pictures.shape[:3]
+        assert video.depth.dtype == np.uint16
+        inside = video.depth > 0
+        assert np.all(inside[video.masks > 0])
+        assert 0.4 < inside.mean() < 0.9
+        assert np.array_equal(inside, np.broadcast_to(inside[:1], inside.shape))
+        brightness = video.pictures.mean(axis=-1)
+        assert brightness[:, inside[0]].mean() > 50
+        height, width = inside.shape[1:]
+        rim = brightness[:, ~inside[0] & ~corners(height, width)]
+        assert rim.mean() < 8
+
+
+def test_videos_move_and_do_not_flicker(videos):
+    for video in videos:
+        pictures = video.pictures[:, ::2, ::2].astype(np.float32)
+        next_frame = np.abs(pictures[1:] - pictures[:-1]).mean()
+        after_a_while = np.abs(pictures[15:] - pictures[:-15]).mean()
+        assert next_frame > 0.2
+        assert after_a_while > 1.5 * next_frame
+
+
+@pytest.mark.parametrize("dataset", [dataset.name for dataset in DATASETS])
+def test_the_same_seed_and_length_give_the_same_bytes(root, tmp_path, dataset):
+    job = next(job for job in plan(SECONDS, SEED) if job.dataset.name == dataset)
+    assert written_alone(job, tmp_path / "again") == {
+        path: (root / dataset / path).read_bytes() for path in written_alone(job, tmp_path / "once")
+    }
+
+
+def test_another_seed_gives_another_corpus(root, tmp_path):
+    job = plan(SECONDS, SEED + 1)[0]
+    for path, data in written_alone(job, tmp_path).items():
+        assert data != (root / job.dataset.name / path).read_bytes()
+
+
+def test_a_folder_that_is_not_empty_is_left_alone(root, capsys):
+    before = sorted(root.rglob("*"))
+    assert main(["synth", str(root), "--seconds", "1"]) == 1
+    assert capsys.readouterr().err == (
+        f"surgstream synth: {root}: exists and is not empty; choose another folder or delete it\n"
+    )
+    assert sorted(root.rglob("*")) == before
+
+
+@pytest.mark.parametrize("seconds", ["0", "-3", "nan", "inf", "1e9"])
+def test_a_length_that_makes_no_corpus_is_refused(tmp_path, capsys, seconds):
+    assert main(["synth", str(tmp_path / "out"), f"--seconds={seconds}"]) == 1
+    assert "--seconds: expected a number from" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_disk_that_takes_no_more_leaves_nothing_behind(tmp_path):
+    command = "import sys; from launch.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", command, "synth", str(tmp_path / "out"), "--seconds", "0.3"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"surgstream synth: {tmp_path / 'out'}: could not write the corpus: File too large\n"
+    assert not any(tmp_path.iterdir())
+
+
+def written_alone(job, folder):
+    """What one video's files hold when they are written by this process, without the pool."""
+    place = folder / job.dataset.name
+    for kind in ("videos", "labels", "masks", "depth"):
+        (place / kind).mkdir(parents=True)
+    write_video(job, folder)
+    return {path.relative_to(place): path.read_bytes() for path in place.rglob("*.*")}
+
+
+def corners(height, width):
+    """Where the squares of the frame number stand, with a little room around them."""
+    side = min(height, width) / 16 * 3 + 4
+    rows, columns = np.arange(height)[:, None], np.arange(width)[None, :]
+    return (np.minimum(rows, height - 1 - rows) < side) & (np.minimum(columns, width - 1 - columns) < side)
