@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from configs.errors import SurgstreamError
 
 COMMANDS = {
-    "synth": ("shards.synthetic", "make a small labelled surgical corpus, to try everything without data"),
+    "synth": ("shards.synthetic.corpus", "make a small labelled surgical corpus, to try everything without data"),
     "pack": ("shards.pack", "pack videos into WebDataset shards, in a folder or on S3"),
     "verify": ("shards.verify", "check every byte of a packed corpus"),
     "order": ("trainer.show_order", "print which clip is drawn when, and which rank reads it"),

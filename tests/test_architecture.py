@@ -34,14 +34,14 @@ MAY_IMPORT = {
 
 # A dependency enters by one door.
 DOORS = {
-    "av": ("shards.videos", "shards.frames", "shards.synthetic"),
+    "av": ("shards.videos", "shards.frames", "shards.synthetic.corpus"),
     "boto3": ("shards.storage_s3",),
     "botocore": ("shards.storage_s3",),
-    "webdataset": ("shards.writer", "shards.verify"),
+    "webdataset": (),
     "nvidia": ("trainer.data.decode",),
     "timm": ("trainer.models",),
     "deepspeed": ("trainer.engine.parallel",),
-    "yaml": ("configs.loading", "shards.synthetic"),
+    "yaml": ("configs.loading", "shards.synthetic.corpus"),
 }
 
 HEAVY = ("torch", "nvidia", "deepspeed", "timm")

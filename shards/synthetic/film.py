@@ -7,14 +7,14 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from shards import synthetic_anatomy as anatomy
 from shards.keyed import UInt64
-from shards.synthetic_camera import Camera, FieldCamera, Pull, View
-from shards.synthetic_procedures import TOOLS, Dataset
-from shards.synthetic_story import Playing, Story
-from shards.synthetic_texture import Floats, Tissue, between, key, noise
-from shards.synthetic_tools import Drawn, Pose, draw
-from shards.synthetic_tunnel import TubeCamera
+from shards.synthetic import anatomy
+from shards.synthetic.camera import Camera, FieldCamera, Pull, View
+from shards.synthetic.procedures import TOOLS, Dataset
+from shards.synthetic.story import Playing, Story
+from shards.synthetic.texture import Floats, Tissue, between, key, noise
+from shards.synthetic.tools import Drawn, Pose, draw
+from shards.synthetic.tunnel import TubeCamera
 
 CLASSES = {name: value for value, name in enumerate(sorted(TOOLS), start=1)}
 """Value of each instrument's pixels in a mask; 0 is tissue and background."""

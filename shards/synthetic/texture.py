@@ -1,6 +1,6 @@
 """Painted tissue for the synthetic corpus: noise, organs, vessels, and the maps a camera looks at.
 
-Everything is painted once a video and only looked up a frame. The numbers here and in the other `synthetic_` rooms were
+Everything is painted once a video and only looked up a frame. The numbers here and in the other modules here were
 chosen by eye, beside recordings of real operations.
 """
 

@@ -4,9 +4,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from shards.synthetic_anatomy import PERIOD
-from shards.synthetic_camera import Seen, View, drag, illuminate, sample
-from shards.synthetic_texture import Floats, Tissue
+from shards.synthetic.anatomy import PERIOD
+from shards.synthetic.camera import Seen, View, drag, illuminate, sample
+from shards.synthetic.texture import Floats, Tissue
 
 ANGLES, RINGS, STEPS = 224, 96, 96
 NEAR, FAR = 0.3, 9.0

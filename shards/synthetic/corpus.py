@@ -25,10 +25,10 @@ import yaml
 from tqdm import tqdm
 
 from shards.errors import ShardError, StorageError
-from shards.synthetic_clock import MAX_FRAMES, stamp_frame_number
-from shards.synthetic_film import CLASSES, DEPTH_STEPS_PER_MILLIMETRE, Film
-from shards.synthetic_procedures import DATASETS, Dataset
-from shards.synthetic_texture import between, key
+from shards.synthetic.clock import MAX_FRAMES, stamp_frame_number
+from shards.synthetic.film import CLASSES, DEPTH_STEPS_PER_MILLIMETRE, Film
+from shards.synthetic.procedures import DATASETS, Dataset
+from shards.synthetic.texture import between, key
 
 FPS = 25
 MEAN_SECONDS = 20.0
@@ -48,7 +48,7 @@ README = """\
 Made by `surgstream synth --seconds {seconds:g} --seed {seed}`. In each dataset's folder:
 
 - `videos/VIDEO.mp4`: H.264, {fps} frames a second. Squares in the corners spell the number of the frame, which
-  `shards.synthetic_clock.read_frame_number` reads.
+  `shards.synthetic.clock.read_frame_number` reads.
 - `labels/VIDEO.csv`: `second,phase,triplets`, a row for the frame shown at each second. Triplets are
   `instrument/verb/target` with `;` between them, one for every instrument in the picture; verb and target are
   `null_verb` and `null_target` while it only comes or goes.

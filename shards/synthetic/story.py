@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from shards.keyed import UInt64, uniform
-from shards.synthetic_procedures import Act, Phase, Procedure
-from shards.synthetic_texture import between, key
+from shards.synthetic.procedures import Act, Phase, Procedure
+from shards.synthetic.texture import between, key
 
 DRAGGING = frozenset({"grasp", "retract", "tear"})
 CLOSING = DRAGGING | {"clip", "transect", "resect"}

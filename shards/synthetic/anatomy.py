@@ -3,7 +3,7 @@
 import numpy as np
 
 from shards.keyed import UInt64
-from shards.synthetic_texture import (
+from shards.synthetic.texture import (
     Canvas,
     Colour,
     Floats,

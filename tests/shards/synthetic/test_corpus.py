@@ -15,11 +15,11 @@ import pytest
 import yaml
 
 from launch.__main__ import main
-from shards.synthetic import FPS, plan, write_video
-from shards.synthetic_clock import read_frame_number
-from shards.synthetic_film import CLASSES
-from shards.synthetic_procedures import DATASETS
-from tests.shards.test_synthetic_clock import through_jpeg
+from shards.synthetic.clock import read_frame_number
+from shards.synthetic.corpus import FPS, plan, write_video
+from shards.synthetic.film import CLASSES
+from shards.synthetic.procedures import DATASETS
+from tests.shards.synthetic.test_clock import through_jpeg
 
 SECONDS, SEED = 1.5, 3
 

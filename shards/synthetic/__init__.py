@@ -1,0 +1,1 @@
+"""A synthetic surgical corpus with everything known about it, for demos, tests and evaluation work."""
