@@ -1,10 +1,12 @@
 """What the demo's run learned, as a small table: `python -m launch.demo_report METRICS.jsonl`."""
 
 import json
+import statistics
 import sys
 from pathlib import Path
 
-ROWS = ("reconstruction", "distillation")
+GROUPS = {"loss": "training", "held_out": "held-out"}
+LOSSES = ("reconstruction", "distillation")
 
 
 def report(path: Path) -> str:
@@ -16,17 +18,20 @@ def report(path: Path) -> str:
     Returns:
         Lines of text: each loss at the first and last report beside that of predicting the mean, and the rate.
     """
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    lines_out = [f"  {'loss':<26}{'first':>8}{'last':>8}{'mean':>8}  (mean: what predicting the mean would score)"]
-    for group, title in (("loss", "training"), ("held_out", "held-out videos")):
-        reports = [line for line in lines if f"{group}/{ROWS[0]}" in line]
-        for row in ROWS if reports else ():
-            first, last = reports[0][f"{group}/{row}"], reports[-1][f"{group}/{row}"]
-            mean = reports[-1][f"{group}/{row}_of_mean"]
-            lines_out.append(f"  {row + ', ' + title:<36}"[:26] + f"{first:>8.3f}{last:>8.3f}{mean:>8.3f}  {title}")
-    rates = sorted(line["throughput/clips_per_second"] for line in lines if "throughput/clips_per_second" in line)
-    lines_out.append(f"  {rates[len(rates) // 2]:.1f} clips/s, the median of {len(rates)} reports")
-    return "\n".join(lines_out)
+    entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = [f"  {'loss':<16}{'clips':<12}{'first':>8}{'last':>8}{'of the mean':>14}"]
+    for loss in LOSSES:
+        for group, clips in GROUPS.items():
+            key = f"{group}/{loss}"
+            reports = [entry for entry in entries if key in entry]
+            if reports:
+                first, last = reports[0], reports[-1]
+                lines.append(
+                    f"  {loss:<16}{clips:<12}{first[key]:>8.3f}{last[key]:>8.3f}{last[key + '_of_mean']:>14.3f}"
+                )
+    rates = [entry["throughput/clips_per_second"] for entry in entries if "throughput/clips_per_second" in entry]
+    lines.append(f"  {statistics.median(rates):.1f} clips/s, the median of {len(rates)} reports")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

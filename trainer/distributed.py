@@ -4,9 +4,11 @@ import logging
 import os
 import socket
 import subprocess
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 import torch
@@ -142,16 +144,22 @@ def leave() -> None:
         dist.destroy_process_group()
 
 
-def configure_logging(topology: Topology) -> None:
-    """Log as `[rank r/W]`: everything from rank 0, warnings from the others."""
+def configure_logging(topology: Topology, file: Path | None = None) -> None:
+    """Log as `[rank r/W]`: everything from rank 0, warnings from the others; to a file as well, if one is given."""
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    if file:
+        handlers.append(logging.FileHandler(file, encoding="utf-8"))
     logging.basicConfig(
+        handlers=handlers,
         level=logging.INFO if topology.is_main else logging.WARNING,
         format=f"%(asctime)s [rank {topology.rank}/{topology.world_size}] %(levelname)s %(message)s",
         datefmt="%H:%M:%S",
         force=True,
     )
-    for noisy in ("DeepSpeed", "deepspeed", "botocore", "nvidia"):
+    for noisy in ("DeepSpeed", "deepspeed", "botocore", "nvidia", "timm"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # DeepSpeed 0.19 calls functions that torch 2.13 renames.
+    warnings.filterwarnings("ignore", "`torch.distributed.*` is deprecated", FutureWarning)
 
 
 def mean_over_ranks(values: torch.Tensor) -> torch.Tensor:

@@ -71,7 +71,6 @@ def pretrain(config: TrainConfig, topology: Topology) -> None:
     objective = surgvista.build(config.objective, seed=config.seed)
     if checkpoint:
         load_parameters(checkpoint, objective)
-        log.info("resuming from %s: step %d, %d clips seen", checkpoint, progress.step, progress.g)
     objective.to(topology.device)
     if config.compile:
         objective.compile_parts()
@@ -87,7 +86,9 @@ def pretrain(config: TrainConfig, topology: Topology) -> None:
         load_moments(checkpoint, engine)
 
     from_main(lambda: prepare_run_dir(config, topology, progress))
-    report_order(order, config)
+    if topology.is_main:
+        configure_logging(topology, Path(config.run_dir) / "train.log")
+        report_start(order, config, progress)
     state = {"order": order.to_json(), "manifest": corpus.manifest.sha256, "config": to_tree(config)}
     with clips.open(start=progress.g) as batches:
         trainer = Trainer(
@@ -150,8 +151,9 @@ def held_out(config: TrainConfig, settings: HeldOutConfig, topology: Topology) -
     return Evaluation(open=lambda: source.open(stop=stop), every_steps=settings.every_steps)
 
 
-def report_order(order: Order, config: TrainConfig) -> None:
-    """Log how often each dataset will be seen, and warn when a batch cannot be mixed well."""
+def report_start(order: Order, config: TrainConfig, progress: Progress) -> None:
+    """Log where the run starts and how often each dataset is seen; warn when a batch cannot be mixed well."""
+    log.info("starting at step %d, %d clips seen", progress.step, progress.g)
     for dataset in order.report():
         log.info(
             "%s: %d clips, %.2f %% of the draws, each clip %.2f times an epoch",

@@ -127,7 +127,7 @@ def test_a_teacher_is_frozen_and_in_evaluation_mode():
 def test_random_weights_need_permission(caplog):
     with pytest.raises(ModelError, match=r"got none; set teacher\.weights to one, or teacher\.allow_random"):
         load_teacher(TeacherConfig(model=MODEL), GRID, seed=0)
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         load_teacher(TeacherConfig(model=MODEL, allow_random=True), GRID, seed=0)
     assert "its features mean nothing" in caplog.text
 

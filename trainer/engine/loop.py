@@ -160,7 +160,7 @@ class Trainer:
             values["memory/gpu_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
         if self.metrics:
             self.metrics.write(self.step, values)
-            bar.set_postfix_str(f"loss {values['loss/total']:.4f}, {clips_per_second:.1f} clips/s")
+            bar.set_postfix_str(f"loss {values['loss/total']:.4f}, {clips_per_second:.1f} clips/s", refresh=False)
 
     @torch.no_grad()
     def evaluate(self, evaluation: Evaluation) -> None:

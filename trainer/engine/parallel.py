@@ -97,9 +97,9 @@ class ZeroEngine:
             group["lr"] = lr
         self._engine.step()
 
-    def grad_norm(self) -> float:
-        """L2 norm of the last step's full gradient, before clipping."""
-        return float(self._engine.get_global_grad_norm())
+    def grad_norm(self) -> float | Tensor:
+        """L2 norm of the last step's full gradient, before clipping; where it is a tensor, nobody waited for it."""
+        return cast("float | Tensor", self._engine.get_global_grad_norm())
 
     def full_state(self) -> Iterator[tuple[str, dict[str, Tensor]]]:
         """Yield every parameter's name and its full fp32 `param`, `exp_avg` and `exp_avg_sq`.

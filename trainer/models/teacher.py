@@ -149,7 +149,7 @@ def load_teacher(config: TeacherConfig, grid: Grid, seed: int) -> Teacher:
         )
     weights = _read(Path(config.weights)) if config.weights is not None else None
     if weights is None:
-        log.warning("teacher %s has random weights: its features mean nothing", config.model)
+        log.info("teacher %s has random weights: its features mean nothing", config.model)
     # timm initialises from the global generator: seed it for that alone, and put it back.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
