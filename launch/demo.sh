@@ -5,12 +5,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 OUT=$1
 VIDEOS=${2:-}
-HALF=150
+HALF=600
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
 pack() { # 3 means: packed, but some files were no videos; they are named in quarantine.jsonl
-    surgstream pack "$CORPUS" "$@" fps=$FPS short_side=80 || [ $? -eq 3 ]
+    surgstream pack "$CORPUS" "$@" fps=5 short_side=80 || [ $? -eq 3 ]
 }
 
 train() {
@@ -33,15 +33,13 @@ if [ -z "$VIDEOS" ]; then
     say "1. Making a small synthetic surgical corpus (your own videos instead: make demo VIDEOS=FOLDER)"
     [ -e "$OUT/videos" ] || surgstream synth "$OUT/videos"
     CORPUS=$OUT/videos/corpus.yaml
-    FPS=1
 else
     say "1. Describing the videos in $VIDEOS"
     CORPUS=$OUT/corpus.yaml
     describe_folder | tee "$CORPUS"
-    FPS=5
 fi
 
-say "2. Packing them into WebDataset shards at $FPS frame(s) per second"
+say "2. Packing them into WebDataset shards, 5 frames per second, 80 pixels high"
 pack "$OUT/shards"
 if grep -q hold_out "$CORPUS"; then
     pack "$OUT/held_out" split=held_out
@@ -59,7 +57,7 @@ say "Done. Look at"
 cat <<EOT
   picture     $(find "$OUT/run/pictures" -name '*.png' | sort | tail -n 1)
   metrics     $OUT/run/metrics.jsonl (or: tensorboard --logdir $OUT/run/tensorboard)
-  checkpoint  $(find "$OUT/run/checkpoints" -mindepth 1 -maxdepth 1 | sort | tail -n 1)
+  checkpoint  $(find "$OUT/run/checkpoints" -mindepth 1 -maxdepth 1 -name 'step_*' | sort | tail -n 1)
 
 $(python -m launch.demo_report "$OUT/run/metrics.jsonl")
 

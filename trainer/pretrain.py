@@ -88,7 +88,8 @@ def pretrain(config: TrainConfig, topology: Topology) -> None:
     from_main(lambda: prepare_run_dir(config, topology, progress))
     if topology.is_main:
         configure_logging(topology, Path(config.run_dir) / "train.log")
-        report_start(order, config, progress)
+        log.info("%s at step %d, draw %d", f"resuming {checkpoint}" if checkpoint else "starting", progress.step, progress.g)
+        report_order(order, config)
     state = {"order": order.to_json(), "manifest": corpus.manifest.sha256, "config": to_tree(config)}
     with clips.open(start=progress.g) as batches:
         trainer = Trainer(
@@ -151,9 +152,8 @@ def held_out(config: TrainConfig, settings: HeldOutConfig, topology: Topology) -
     return Evaluation(open=lambda: source.open(stop=stop), every_steps=settings.every_steps)
 
 
-def report_start(order: Order, config: TrainConfig, progress: Progress) -> None:
-    """Log where the run starts and how often each dataset is seen; warn when a batch cannot be mixed well."""
-    log.info("starting at step %d, %d clips seen", progress.step, progress.g)
+def report_order(order: Order, config: TrainConfig) -> None:
+    """Log how often each dataset will be seen, and warn when a batch cannot be mixed well."""
     for dataset in order.report():
         log.info(
             "%s: %d clips, %.2f %% of the draws, each clip %.2f times an epoch",

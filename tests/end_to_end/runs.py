@@ -11,6 +11,8 @@ from tests.helpers.ranks import finish, start
 RECIPE = "configs/pretrain/surgvista_tiny.yaml"
 SMALLER = (
     "global_batch_size=16",
+    "optim.base_lr=8e-3",
+    "optim.clip_grad_norm=1.0",
     "micro_batch_size=8",
     "epochs=10",
     "steps_per_epoch=8",

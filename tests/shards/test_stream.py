@@ -8,7 +8,6 @@ from itertools import islice
 import boto3
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
 
 from configs.errors import ConfigError
 from configs.loading import build
@@ -21,6 +20,7 @@ from shards.storage import LocalStorage, open_storage
 from shards.stream import ClipStream, ReadConfig
 from shards.table import FrameTable
 from tests.helpers.handmade import read_frame, write_corpus
+from tests.helpers.s3 import s3_bucket
 
 NUM_FRAMES, STRIDE = 4, 3
 CONFIG = OrderConfig(lanes=6, chunk_frames=7)
@@ -35,20 +35,11 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def s3_corpus(corpus):
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with s3_bucket("shards") as bucket:
         client = boto3.client("s3")
-        client.create_bucket(Bucket="shards")
         for path in corpus.rglob("*.*"):
             client.upload_file(str(path), "shards", f"here/{path.relative_to(corpus).as_posix()}")
-        yield "s3://shards/here"
-    server.stop()
+        yield f"{bucket}/here"
 
 
 class JitteryStorage(LocalStorage):

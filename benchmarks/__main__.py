@@ -1,0 +1,43 @@
+"""`python -m benchmarks [THEME ...]`: measure, print tables, keep them as JSON."""
+
+import argparse
+import importlib
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.harness import conditions, measure, save, table
+
+THEMES = {
+    "order": "benchmarks.draw_order",
+    "read": "benchmarks.read_shards",
+    "decode": "benchmarks.decode_clips",
+    "step": "benchmarks.train_step",
+}
+
+
+def main() -> int:
+    """Measure the themes that were asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("themes", nargs="*", metavar="THEME", help=f"of {', '.join(THEMES)}; all by default")
+    parser.add_argument("--repeats", type=int, default=7, help="interleaved repeats of every case")
+    parser.add_argument("--save", type=Path, metavar="FOLDER", help="write THEME_HARDWARE_YYYYMM.json there")
+    parser.add_argument("--hardware", default="cpu", help="HARDWARE in those names")
+    arguments = parser.parse_args()
+    unknown = set(arguments.themes) - set(THEMES)
+    if unknown:
+        parser.error(f"unknown theme {', '.join(sorted(unknown))}; choose from {', '.join(THEMES)}")
+    where = conditions()
+    print(f"{where['hardware']}, {where['cores']} cores, GPU {where['gpu']}, commit {where['commit']}\n", flush=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        for theme in arguments.themes or THEMES:
+            rows = measure(importlib.import_module(THEMES[theme]).cases(Path(scratch)), repeats=arguments.repeats)
+            print(f"{theme}\n\n{table(rows)}\n", flush=True)
+            if arguments.save:
+                save(arguments.save / f"{theme}_{arguments.hardware}_{time.strftime('%Y%m')}.json", rows)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

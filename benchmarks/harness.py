@@ -1,0 +1,128 @@
+"""Measures rates that can be compared: cases interleaved in one run, medians with intervals, the conditions noted."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+PACKAGES = ("torch", "nvidia-dali-cuda130", "nvidia-dali-cuda120", "deepspeed", "timm", "webdataset", "numpy", "boto3")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way to do a piece of work.
+
+    Attributes:
+        name: What is done.
+        unit: What is counted, such as `clips`.
+        run: Does it once and returns how many.
+    """
+
+    name: str
+    unit: str
+    run: Callable[[], int]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured of a case.
+
+    Attributes:
+        name: What was done.
+        unit: What was counted.
+        rate: Median of the repeats, units a second.
+        low: Lower end of the median's 95 % interval, by bootstrap over repeats.
+        high: Its upper end.
+        cpu_seconds: Median CPU time of all threads for one unit.
+        ratio: Median over repeats of this case's rate to the first case's in the same repeat.
+        rates: Of every repeat.
+    """
+
+    name: str
+    unit: str
+    rate: float
+    low: float
+    high: float
+    cpu_seconds: float
+    ratio: float
+    rates: tuple[float, ...]
+
+
+def measure(cases: Sequence[Case], *, repeats: int) -> list[Row]:
+    """Run all cases in turn, once to warm up and then `repeats` times."""
+    rates, cpu = np.empty((2, len(cases), repeats))
+    for repeat in range(-1, repeats):
+        for i, case in enumerate(cases):
+            wall, busy = time.perf_counter(), time.process_time()
+            count = case.run()
+            if repeat >= 0:
+                rates[i, repeat] = count / (time.perf_counter() - wall)
+                cpu[i, repeat] = (time.process_time() - busy) / count
+    resampled = np.random.default_rng(0).integers(repeats, size=(2000, repeats))
+    rows = []
+    for i, case in enumerate(cases):
+        low, high = np.percentile(np.median(rates[i][resampled], axis=1), (2.5, 97.5))
+        rows.append(
+            Row(
+                case.name, case.unit, float(np.median(rates[i])), float(low), float(high), float(np.median(cpu[i])),
+                float(np.median(rates[i] / rates[0])), tuple(rates[i].tolist()),
+            )
+        )  # fmt: skip
+    return rows
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Lay rows out as Markdown."""
+    lines = ["| case | rate | 95 % interval | CPU ms each | ratio |", "|---|--:|--:|--:|--:|"]
+    for row in rows:
+        lines.append(
+            f"| {row.name} | {row.rate:,.1f} {row.unit}/s | {row.low:,.1f} to {row.high:,.1f} "
+            f"| {1e3 * row.cpu_seconds:,.3f} | {row.ratio:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def conditions() -> dict[str, object]:
+    """Where, with what and by which command this was measured."""
+    on_gpu = torch.cuda.is_available()
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=Path(__file__).parent, capture_output=True, text=True
+    ).stdout.strip()
+    packages = {}
+    for name in PACKAGES:
+        try:
+            packages[name] = version(name)
+        except ModuleNotFoundError:
+            continue
+    return {
+        "commit": commit,
+        "command": f"python -m benchmarks {' '.join(sys.argv[1:])}".strip(),
+        "hardware": hardware(),
+        "gpu": torch.cuda.get_device_name() if on_gpu else None,
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "packages": packages,
+    }
+
+
+def hardware() -> str:
+    """The processor's name."""
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def save(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows and conditions as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**conditions(), "rows": [asdict(row) for row in rows]}, indent=1), encoding="utf-8")
