@@ -19,7 +19,12 @@ train() {
 }
 
 describe_folder() { # a corpus file of one dataset; the last of several videos is held out
-    mapfile -t files < <(find "$(realpath "$VIDEOS")" -maxdepth 1 -type f | sort)
+    mapfile -t files < <(find "$(realpath "$VIDEOS")" -maxdepth 1 -type f -regextype posix-extended \
+        -iregex '.*\.(avi|m4v|mkv|mov|mp4|mpe?g|mts|ts|webm|wmv)' | sort)
+    if [ ${#files[@]} -eq 0 ]; then
+        echo "$VIDEOS: expected a folder with video files (mp4, mkv, avi, mov, ...), found none" >&2
+        return 1
+    fi
     printf 'datasets:\n  - name: videos\n    specialty: surgery\n    procedure: unknown\n    videos:\n'
     printf '      - "%s"\n' "${files[@]}"
     if [ ${#files[@]} -gt 1 ]; then
@@ -36,7 +41,8 @@ if [ -z "$VIDEOS" ]; then
 else
     say "1. Describing the videos in $VIDEOS"
     CORPUS=$OUT/corpus.yaml
-    describe_folder | tee "$CORPUS"
+    describe_folder >"$CORPUS"
+    cat "$CORPUS"
 fi
 
 say "2. Packing them into WebDataset shards, 5 frames per second, 80 pixels high"

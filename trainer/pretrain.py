@@ -88,7 +88,8 @@ def pretrain(config: TrainConfig, topology: Topology) -> None:
     from_main(lambda: prepare_run_dir(config, topology, progress))
     if topology.is_main:
         configure_logging(topology, Path(config.run_dir) / "train.log")
-        log.info("%s at step %d, draw %d", f"resuming {checkpoint}" if checkpoint else "starting", progress.step, progress.g)
+        beginning = f"resuming from {checkpoint}" if checkpoint else "starting"
+        log.info("%s: step %d, %d clips seen", beginning, progress.step, progress.g)
         report_order(order, config)
     state = {"order": order.to_json(), "manifest": corpus.manifest.sha256, "config": to_tree(config)}
     with clips.open(start=progress.g) as batches:

@@ -8,12 +8,12 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-_MARGIN, _GAP, _TILE = 96, 4, 112
+_MARGIN, _GAP, _TILE, _MOST_ACROSS = 96, 4, 112, 12
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)
 
 
 def contact_sheet(rows: Mapping[str, Tensor], *, num_clips: int = 3, num_columns: int = 8) -> Image.Image:
-    """Lay out clips as a labelled grid: one block a clip, one row a name, frames in time from left to right.
+    """Lay out clips as labelled grids: one row a name, frames in time from left to right; short clips side by side.
 
     Args:
         rows: Names to clips (B, 3, T, H, W) with values in [0, 1].
@@ -26,19 +26,21 @@ def contact_sheet(rows: Mapping[str, Tensor], *, num_clips: int = 3, num_columns
     first = next(iter(rows.values()))
     num_clips, num_columns = min(num_clips, first.shape[0]), min(num_columns, first.shape[2])
     frames = torch.linspace(0, first.shape[2] - 1, num_columns).round().long()
-    block = len(rows) * (_TILE + _GAP) + 3 * _GAP
-    sheet = Image.new("RGB", (_MARGIN + num_columns * (_TILE + _GAP), num_clips * block), _PAPER)
+    across = max(1, min(num_clips, _MOST_ACROSS // num_columns))
+    width, height = (count * (_TILE + _GAP) + 3 * _GAP for count in (num_columns, len(rows)))
+    sheet = Image.new("RGB", (_MARGIN + across * width, -(-num_clips // across) * height), _PAPER)
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
     for clip in range(num_clips):
+        left = _MARGIN + clip % across * width
         for row, (name, clips) in enumerate(rows.items()):
-            top = clip * block + row * (_TILE + _GAP)
+            top = clip // across * height + row * (_TILE + _GAP)
             pen.text((_GAP, top + _TILE // 2), name, fill=_INK, font=font, anchor="lm")
             pixels = (
                 clips[clip, :, frames].float().clamp(0, 1).mul(255).round().byte().permute(1, 2, 3, 0).cpu().numpy()
             )
             for column, frame in enumerate(pixels):
                 tile = Image.fromarray(np.ascontiguousarray(frame)).resize((_TILE, _TILE), Image.Resampling.BICUBIC)
-                sheet.paste(tile, (_MARGIN + column * (_TILE + _GAP), top))
+                sheet.paste(tile, (left + column * (_TILE + _GAP), top))
     return sheet
 
 
