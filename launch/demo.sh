@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # The whole job in small, on any machine: videos -> shards -> clips -> a tiny SurgVISTA on two processes, resumed once.
-# Usage: launch/demo.sh OUT [FOLDER_OF_VIDEOS]; `make demo` calls it with everything installed.
+# Usage: [STEPS=1200] launch/demo.sh OUT [FOLDER_OF_VIDEOS]; `make demo` calls it with everything installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 OUT=$1
 VIDEOS=${2:-}
-HALF=600
+STEPS=${STEPS:-1200}
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
@@ -19,7 +19,7 @@ train() {
 }
 
 describe_folder() { # a corpus file of one dataset; the last of several videos is held out
-    mapfile -t files < <(find "$(realpath "$VIDEOS")" -maxdepth 1 -type f -regextype posix-extended \
+    mapfile -t files < <(find -L "$(realpath "$VIDEOS")" -maxdepth 1 -type f -regextype posix-extended \
         -iregex '.*\.(avi|m4v|mkv|mov|mp4|mpe?g|mts|ts|webm|wmv)' | sort)
     if [ ${#files[@]} -eq 0 ]; then
         echo "$VIDEOS: expected a folder with video files (mp4, mkv, avi, mov, ...), found none" >&2
@@ -54,10 +54,10 @@ else
     HELD_OUT=held_out=null
 fi
 
-say "3. Training a tiny SurgVISTA on 2 processes under ZeRO 1, to step $HALF"
-train max_steps=$HALF
-say "4. Resuming from the checkpoint, as after a crash or the end of a Slurm job, to step $((2 * HALF))"
-train max_steps=$((2 * HALF))
+say "3. Training a tiny SurgVISTA on 2 processes under ZeRO 1, to step $((STEPS / 2))"
+train max_steps=$((STEPS / 2))
+say "4. Resuming from the checkpoint, as after a crash or the end of a Slurm job, to step $STEPS"
+train max_steps="$STEPS"
 
 say "Done. Look at"
 cat <<EOT

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from launch.__main__ import main
-from tests.end_to_end.conftest import Corpora
+from tests.end_to_end.conftest import PACKING, Corpora
 from tests.end_to_end.runs import audit, begin, fail, losses, metrics, train, words
 from tests.helpers.ranks import kill, wait_for
+from tests.helpers.s3 import s3_bucket
 
 SPREADS = {
     "1 rank, accumulating 2": (1, ()),
@@ -57,6 +58,16 @@ def test_losses_do_not_depend_on_how_a_batch_is_spread(
 ) -> None:
     world_size, overrides = SPREADS[spread]
     close(losses(train(corpora, tmp_path / "run", world_size, *overrides)), whole)
+
+
+def test_a_corpus_on_s3_gives_the_same_run(
+    whole: dict[int, tuple[float, ...]], corpora: Corpora, tmp_path: Path
+) -> None:
+    with s3_bucket("surgery") as bucket:
+        assert main(["pack", str(corpora.videos / "corpus.yaml"), f"{bucket}/train", *PACKING]) == 0
+        assert main(["verify", f"{bucket}/train"]) == 0
+        run = losses(train(corpora, tmp_path / "run", 2, f"data.corpus={bucket}/train", "max_steps=4"))
+    assert run == {step: whole[step] for step in (1, 2, 3, 4)}
 
 
 def interrupt(corpora: Corpora, run_dir: Path, world_size: int, moment: Callable[[], bool], *overrides: str) -> None:

@@ -29,7 +29,9 @@ def start_ranks(action: Callable[..., None], world_size: int, arguments: tuple[A
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     ranks = [
-        _CONTEXT.Process(target=_as_rank, args=(rank, world_size, port, action, arguments), daemon=True)
+        _CONTEXT.Process(
+            target=_as_rank, args=(dict(os.environ), rank, world_size, port, action, arguments), daemon=True
+        )
         for rank in range(world_size)
     ]
     for rank in ranks:
@@ -62,11 +64,18 @@ def wait_for(condition: Callable[[], bool], timeout_seconds: float = 90.0) -> No
         time.sleep(0.0005)
 
 
-def _as_rank(rank: int, world_size: int, port: int, action: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _as_rank(
+    environment: dict[str, str],
+    rank: int,
+    world_size: int,
+    port: int,
+    action: Callable[..., None],
+    arguments: tuple[Any, ...],
+) -> None:
     import torch
 
     torch.set_num_threads(1)
-    os.environ |= {
+    os.environ |= environment | {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
         "WORLD_SIZE": str(world_size),
