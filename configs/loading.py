@@ -7,12 +7,14 @@ types, duplicate keys and YAML's own traps are errors, all reported at once. A c
 
 Understood field types: bool, int, float, str, `Literal`, `X | None`, `tuple[X, ...]`, `dict[str, X]`, nested
 dataclasses, and unions of dataclasses told apart by a `name: Literal[...]` field. A dataclass with a class variable
-`shorthand` may be given as the bare value of the field so named.
+`shorthand` may be given as the bare value of the field so named. A section with nothing below it, a bare `optim:`, is
+as good as absent.
 """
 
 import dataclasses
 import difflib
 import re
+import sys
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -93,30 +95,29 @@ def to_yaml(config: Any) -> str:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses duplicate keys and keeps `24:00:00` a string instead of the number 86400."""
+    """SafeLoader that refuses duplicate keys, and `24:00:00`, which it would read as the number 86400."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        kind = node.tag.rpartition(":")[2]
+        if kind in ("int", "float") and ":" in node.value:
+            raise _problem(node, f"{node.value} would be read as a number in base 60; put it in quotes")
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError):  # its ways to say that `0b_` is no number
+            raise _problem(node, f"{node.value} is no {kind}; put it in quotes") from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is not a string; quote it", node.start_mark
-                )
+                raise _problem(node, f"key {key!r} is not a string; quote it")
         for key in {key for key in keys if keys.count(key) > 1}:
-            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands here twice", node.start_mark)
+            raise _problem(node, f"key {key!r} stands here twice")
         return super().construct_mapping(node, deep)
 
 
-def _sexagesimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
-    if ":" in node.value:
-        problem = f"{node.value} would be read as a number in base 60; put it in quotes"
-        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-    construct = yaml.SafeLoader.yaml_constructors[node.tag]
-    return construct(loader, node)
-
-
-_StrictLoader.add_constructor("tag:yaml.org,2002:int", _sexagesimal)
-_StrictLoader.add_constructor("tag:yaml.org,2002:float", _sexagesimal)
+def _problem(node: yaml.Node, problem: str) -> yaml.YAMLError:
+    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
 
 
 def _parse(text: str, where: str) -> Any:
@@ -126,6 +127,8 @@ def _parse(text: str, where: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise ConfigError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+    except RecursionError:
+        raise ConfigError(f"{where}: expected a few levels of keys, got too many to read") from None
     return tree
 
 
@@ -135,10 +138,11 @@ def _apply_override(tree: dict[str, Any], word: str) -> None:
         raise ConfigError(f"override {word!r}: expected key=value or section.key=value")
     *sections, last = dotted.split(".")
     for section in sections:
-        below = tree.setdefault(section, {})
-        if not isinstance(below, dict):
-            raise ConfigError(f"override {word!r}: {section!r} is {_kind(below)}, it has no keys below it")
-        tree = below
+        if tree.get(section) is None:
+            tree[section] = {}
+        if not isinstance(tree[section], dict):
+            raise ConfigError(f"override {word!r}: {section!r} is {_kind(tree[section])}, it has no keys below it")
+        tree = tree[section]
     tree[last] = _parse(text, f"override {word!r}")
 
 
@@ -166,7 +170,7 @@ def _convert(kind: Any, value: Any, path: str, mistakes: list[str]) -> Any:
 
 def _convert_scalar(kind: Any, value: Any, path: str, mistakes: list[str]) -> Any:
     if kind is float and not isinstance(value, bool):
-        if isinstance(value, int | float):
+        if isinstance(value, float) or (isinstance(value, int) and abs(value) <= sys.float_info.max):
             return float(value)
         if isinstance(value, str) and _FLOAT.fullmatch(value):  # YAML 1.1 reads 3e-4 and 1e3 as strings
             return float(value)
@@ -205,23 +209,39 @@ def _convert_dataclass(cls: type[Any], value: Any, path: str, mistakes: list[str
         value = {cls.shorthand: value}
     if not isinstance(value, dict):
         return _mistake(mistakes, path, "keys and values", value)
-    hints, before = typing.get_type_hints(cls), len(mistakes)
+    hints = typing.get_type_hints(cls)
+    value = {key: item for key, item in value.items() if item is not None or not _is_section(hints.get(key))}
     fields = {field.name: field for field in dataclasses.fields(cls)}
     for key in value:
         if key not in fields:
             hint = _near(key, fields) or f"; known here: {', '.join(fields)}"
             mistakes.append(f"{_join(path, key)}: unknown key{hint}")
-    given = {}
+    known = {}
     for name, field in fields.items():
+        before = len(mistakes)
         if name in value:
-            given[name] = _convert(hints[name], value[name], _join(path, name), mistakes)
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            converted = _convert(hints[name], value[name], _join(path, name), mistakes)
+            if len(mistakes) == before:
+                known[name] = converted
+        elif _is_required(field):
             mistakes.append(f"{_join(path, name)}: missing; it has no default")
-    if len(mistakes) > before:
+    if any(_is_required(field) and name not in known for name, field in fields.items()):
         return None
-    config = cls(**given)
-    mistakes.extend(f"{path}: {problem}" if path else problem for problem in _problems(config))
+    config = cls(**known)  # defaults stand in for what is wrong, and nothing is said of these
+    wrong = fields.keys() & value.keys() - known.keys()
+    for problem in _problems(config):
+        if wrong.isdisjoint(re.findall(r"\w+", problem)):
+            mistakes.append(f"{path}: {problem}" if path else problem)
     return config
+
+
+def _is_required(field: "dataclasses.Field[Any]") -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _is_section(kind: Any) -> bool:
+    kinds = typing.get_args(kind) if typing.get_origin(kind) in (Union, types.UnionType) else (kind,)
+    return types.NoneType not in kinds and any(dataclasses.is_dataclass(member) for member in kinds)
 
 
 def _problems(config: Any) -> Iterator[str]:

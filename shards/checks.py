@@ -2,54 +2,43 @@
 
 import hashlib
 import io
-import itertools
 import tarfile
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
-import numpy as np
 from PIL import Image
 
-from configs.loading import to_tree
+from configs.errors import ConfigError
+from configs.loading import build, to_tree
 from shards import index
 from shards.errors import ManifestError
 from shards.index import ROW, Rows
-from shards.manifest import PackedVideo, Part, Shard, describe, segments
+from shards.manifest import Manifest, PackedVideo, Part, Shard, describe, segments
+from shards.packer import Receipt
+from shards.plan import Plan
 from shards.processes import Progress
 from shards.schema import PLAN_NAME, QUARANTINE_NAME, frame_member, receipt_name, segment_key, segment_member
-from shards.sealed import unseal
+from shards.sealed import seal, unseal
 from shards.storage import RangeReader, Storage
-from shards.writer import closed_size, member_header, padded
+from shards.writer import member_header, padded
 
 READ_BYTES = 8 * 2**20
+RECORDS_IN_FLIGHT = 16
+
+T = TypeVar("T", Plan, Receipt)
 
 
-def check_records(storage: Storage) -> Iterator[str]:
-    """Check the plan and the quarantine report, where there are any.
+def check_records(manifest: Manifest, storage: Storage) -> Iterator[str]:
+    """Check the plan, the receipts and the quarantine report.
 
-    Args:
-        storage: The corpus.
-
-    Yields:
-        What is wrong.
-    """
-    for name in (PLAN_NAME, QUARANTINE_NAME):
-        if storage.size(name) is not None:
-            for number, line in enumerate(storage.read(name).splitlines(keepends=True), start=1):
-                try:
-                    unseal(line, where=f"{name}: line {number}")
-                except ManifestError as error:
-                    yield str(error)
-
-
-def check_shard(shard: Shard, segment_frames: int, storage: Storage, progress: Progress) -> Iterator[str]:
-    """Check a shard, its index and its receipt.
+    A planned shard has a receipt even where not one of its videos could be packed. The report repeats what the others
+    say, so it is compared with them once all of them are sound.
 
     Args:
-        shard: What the manifest says of it.
-        segment_frames: Most frames in a segment.
+        manifest: The corpus's own.
         storage: The corpus.
-        progress: Called after every frame.
 
     Yields:
         What is wrong.
@@ -57,47 +46,97 @@ def check_shard(shard: Shard, segment_frames: int, storage: Storage, progress: P
     Raises:
         StorageError: The store fails.
     """
-    yield from _check_receipt(shard, storage)
-    if storage.size(shard.name) is None:
-        yield f"{shard.name}: is missing"
-        return
-    data = b"" if storage.size(shard.index_name) is None else storage.read(shard.index_name)
-    if hashlib.sha256(data).hexdigest() == shard.index_sha256:
-        rows = index.from_bytes(data, where=shard.index_name)
+    packed = {shard.name: shard for shard in manifest.shards}
+    plan = _record(Plan, PLAN_NAME, storage)
+    planned = set() if isinstance(plan, str) else {shard.name for shard in plan.shards}
+    names = sorted(planned | set(packed))
+    with ThreadPoolExecutor(RECORDS_IN_FLIGHT) as pool:
+        receipts = list(pool.map(lambda name: _record(Receipt, receipt_name(name), storage), names))
+    records = [record for record in (plan, *receipts) if not isinstance(record, str)]
+    yield from (damage for damage in (plan, *receipts) if isinstance(damage, str))
+    for name, receipt in zip(names, receipts, strict=True):
+        if isinstance(receipt, Receipt) and receipt.shard != packed.get(name):
+            yield f"{receipt_name(name)}: describes another shard than the manifest does"
+    if len(records) == 1 + len(receipts):
+        expected = {seal(to_tree(video)) for record in records for video in record.quarantine}
+        report = b"" if storage.size(QUARANTINE_NAME) is None else storage.read(QUARANTINE_NAME)
+        lines = report.splitlines(keepends=True)
+        if sorted(lines) != sorted(expected):
+            yield (
+                f"{QUARANTINE_NAME}: expected the {len(expected)} lines that {PLAN_NAME} and the receipts call for, "
+                f"got {len(expected.intersection(lines))} of them in {len(lines)} lines"
+            )
+
+
+def check_shard(shard: Shard, segment_frames: int, storage: Storage, progress: Progress) -> Iterator[str]:
+    """Check a shard and its index.
+
+    Without a sound index a damaged tar is found, but not where.
+
+    Args:
+        shard: What the manifest says of it.
+        segment_frames: Most frames in a segment.
+        storage: The corpus.
+        progress: Called after every segment with its number of frames.
+
+    Yields:
+        What is wrong.
+
+    Raises:
+        StorageError: The store fails.
+    """
+    rows = None
+    size, num_bytes = storage.size(shard.index_name), shard.num_frames * ROW.itemsize
+    if size != num_bytes:
+        yield _other_size(shard.index_name, num_bytes, size)
     else:
-        rows = _rows_of_tar(shard, storage)
-        yield _index_damage(shard, data, rows)
-    if len(rows) != shard.num_frames:
-        yield f"{shard.name}: expected {shard.num_frames} frames, found {len(rows)}; the rest is not looked at"
+        data = storage.read(shard.index_name)
+        sha256 = hashlib.sha256(data).hexdigest()
+        if sha256 == shard.index_sha256:
+            rows = index.from_bytes(data, where=shard.index_name)
+        else:
+            yield f"{shard.index_name}: SHA-256: expected {shard.index_sha256}, got {sha256}"
+    size = storage.size(shard.name)
+    if size != shard.num_bytes:
+        yield _other_size(shard.name, shard.num_bytes, size)
         return
-    yield from _check_tar(shard, segment_frames, storage, rows, progress)
+    tape, sound = _Tape(storage, shard), True
+    for finding in () if rows is None else _check_members(shard, segment_frames, tape, rows, progress):
+        sound = False
+        yield f"{shard.name}: {finding}"
+    tape.rest_is_zero()
+    if sound and tape.sha256 != shard.sha256:
+        yield f"{shard.name}: SHA-256: expected {shard.sha256}, got {tape.sha256}"
 
 
-def _check_tar(shard: Shard, segment_frames: int, storage: Storage, rows: Rows, progress: Progress) -> Iterator[str]:
+def _other_size(name: str, expected: int, size: int | None) -> str:
+    return f"{name}: is missing" if size is None else f"{name}: expected {expected} bytes, got {size}"
+
+
+def _record(cls: type[T], name: str, storage: Storage) -> T | str:
+    """A sealed record, or what is wrong with it."""
+    if storage.size(name) is None:
+        return f"{name}: is missing; run `surgstream pack` again"
+    try:
+        return build(cls, unseal(storage.read(name), where=name), where=name)
+    except (ManifestError, ConfigError) as error:
+        return str(error)
+
+
+def _check_members(shard: Shard, segment_frames: int, tape: "_Tape", rows: Rows, progress: Progress) -> Iterator[str]:
     """Compare the tar, byte by byte from its start to its end, with what packing writes."""
-    tape = _Tape(storage, shard.name)
-    sound = True
     try:
         for video in shard.videos:
             for number, segment, its_rows in _segments_and_rows(video, segment_frames, rows):
                 key = segment_key(video.id, number)
-                findings = itertools.chain(
-                    _check_description(shard, video, segment, key, tape, int(its_rows[0]["offset"])),
-                    _check_frames(video, segment, key, tape, its_rows),
-                )
-                for finding in findings:
-                    sound = False
-                    yield f"{shard.name}: {finding}"
+                yield from _check_description(shard, video, segment, key, tape, int(its_rows[0]["offset"]))
+                yield from _check_frames(video, segment, key, tape, its_rows)
                 progress(segment.num_frames)
-        end = tape.take(closed_size(tape.position) - tape.position)
-        if any(end) or tape.rest():
-            sound = False
-            yield f"{shard.name}: its end, after the last member: expected zeros up to byte {shard.num_bytes}"
-    except EOFError:
-        yield f"{shard.name}: is cut short: expected {shard.num_bytes} bytes, got {storage.size(shard.name)}"
+    except _LostError:
+        yield f"from byte {tape.position} on it does not fit its index; the rest is not looked at"
         return
-    if sound and tape.sha256 != shard.sha256:
-        yield f"{shard.name}: SHA-256: expected {shard.sha256}, got {tape.sha256}"
+    if not tape.rest_is_zero():
+        yield f"its end, after the last member: expected zeros up to byte {shard.num_bytes}"
 
 
 def _segments_and_rows(video: PackedVideo, segment_frames: int, rows: Rows) -> Iterator[tuple[int, Part, Rows]]:
@@ -135,6 +174,8 @@ def _check_frames(video: PackedVideo, segment: Part, key: str, tape: "_Tape", ro
         where = f"{member} (video {video.id!r}, frame {segment.first_frame + number})"
         size = int(row["size"])
         header = tape.take(tarfile.BLOCKSIZE)
+        if row["offset"] != tape.position:
+            raise _LostError
         jpeg = tape.take(size)
         padding = tape.take(padded(size) - size)
         if header != member_header(member, size):
@@ -148,69 +189,23 @@ def _check_frames(video: PackedVideo, segment: Part, key: str, tape: "_Tape", ro
             with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as picture:
                 picture.load()
                 if picture.size != (video.width, video.height):
-                    yield f"{where}: expected {video.width}x{video.height} pixels, got {picture.size}"
-        except OSError as error:
+                    expected, got = f"{video.width}x{video.height}", f"{picture.width}x{picture.height}"
+                    yield f"{where}: expected {expected} pixels, got {got}"
+        except Exception as error:  # Pillow raises many kinds where bytes make no sense
             yield f"{where}: cannot be decoded: {error}"
 
 
-def _check_receipt(shard: Shard, storage: Storage) -> Iterator[str]:
-    name = receipt_name(shard.name)
-    if storage.size(name) is None:
-        return
-    try:
-        if unseal(storage.read(name), where=name).get("shard") != to_tree(shard):
-            yield f"{name}: describes another shard than the manifest does"
-    except ManifestError as error:
-        yield str(error)
-
-
-def _rows_of_tar(shard: Shard, storage: Storage) -> Rows:
-    """The index that the tar itself asks for; it ends where the tar can no longer be followed."""
-    rows = []
-    file = io.BufferedReader(RangeReader(storage, shard.name), READ_BYTES)
-    try:
-        with tarfile.open(fileobj=file, mode="r:") as tar:
-            for member in tar:
-                if member.name.endswith(".jpg"):
-                    content = tar.extractfile(member)
-                    jpeg = content.read() if content else b""
-                    rows.append((member.offset_data, member.size, zlib.crc32(jpeg)))
-    except tarfile.TarError:
-        pass
-    return np.array(rows, dtype=ROW)
-
-
-def _index_damage(shard: Shard, data: bytes, expected: Rows) -> str:
-    """Name the first row of a damaged index that does not fit its tar."""
-    if not data:
-        return f"{shard.index_name}: is missing"
-    if len(data) != shard.num_frames * ROW.itemsize:
-        return f"{shard.index_name}: expected {shard.num_frames * ROW.itemsize} bytes, got {len(data)}"
-    rows = index.from_bytes(data, where=shard.index_name)
-    count = min(len(rows), len(expected))
-    differing = np.flatnonzero(rows[:count] != expected[:count])
-    if not len(differing):
-        return f"{shard.index_name}: its SHA-256 is wrong, and the tar is too damaged to tell which row"
-    row = int(differing[0])
-    video, frame = _frame_of_row(shard, row)
-    return (
-        f"{shard.index_name}: row {row} (video {video.id!r}, frame {frame}): "
-        f"expected {expected[row].item()}, got {rows[row].item()} as offset, size and CRC-32"
-    )
-
-
-def _frame_of_row(shard: Shard, row: int) -> tuple[PackedVideo, int]:
-    video = next(video for video in reversed(shard.videos) if video.first_row <= row)
-    numbers = (part.first_frame + n for part in video.parts for n in range(part.num_frames))
-    return video, next(itertools.islice(numbers, row - video.first_row, None))
+class _LostError(Exception):
+    """The index leads out of the tar, or backwards."""
 
 
 class _Tape:
     """A tar read once from its start to its end, hashed on the way."""
 
-    def __init__(self, storage: Storage, name: str) -> None:
+    def __init__(self, storage: Storage, shard: Shard) -> None:
         self.position = 0
-        self._file = io.BufferedReader(RangeReader(storage, name), READ_BYTES)
+        self._num_bytes = shard.num_bytes
+        self._file = io.BufferedReader(RangeReader(storage, shard.name), READ_BYTES)
         self._digest = hashlib.sha256()
 
     @property
@@ -218,16 +213,17 @@ class _Tape:
         return self._digest.hexdigest()
 
     def take(self, count: int) -> bytes:
-        """The next `count` bytes; EOFError when there are fewer."""
+        """The next `count` bytes."""
+        if not 0 <= count <= self._num_bytes - self.position:
+            raise _LostError
         data = self._file.read(count)
-        if len(data) != count:
-            raise EOFError
         self._digest.update(data)
         self.position += count
         return data
 
-    def rest(self) -> bytes:
-        """What is left."""
-        data = self._file.read()
-        self._digest.update(data)
-        return data
+    def rest_is_zero(self) -> bool:
+        """Read what is left, and tell whether it is all zeros."""
+        zero = True
+        while left := self._num_bytes - self.position:
+            zero &= not self.take(min(left, READ_BYTES)).strip(b"\0")
+        return zero

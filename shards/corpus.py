@@ -1,7 +1,6 @@
 """The corpus file: which videos there are, of what, which of them are held out, and where their labels lie."""
 
 import glob
-import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from configs.errors import ConfigError
+from shards.labels import check_patterns
 from shards.schema import encode_id, is_plain_id
 from shards.storage import Stores
 
@@ -50,7 +50,7 @@ class PackConfig:
 
     Attributes:
         split: `train` packs what is not held out; `held_out` packs only that, to watch the training loss on it.
-        fps: Frames packed a second of video.
+        fps: Frames packed a second of video, 0.001 to 1000.
         short_side: Shorter side of the packed frames in pixels. A smaller source keeps its size.
         jpeg_quality: 1 to 100.
         segment_frames: Most frames in a WebDataset sample.
@@ -68,9 +68,12 @@ class PackConfig:
 
     def problems(self) -> Iterator[str]:
         """What is wrong with the values."""
-        if not (math.isfinite(self.fps) and self.fps > 0):
-            yield f"fps: expected more than 0, got {self.fps}"
-        limits = (("short_side", 16, 2**14), ("jpeg_quality", 1, 100), ("segment_frames", 1, 10**4))
+        limits = (
+            ("fps", 0.001, 1000),
+            ("short_side", 16, 2**14),
+            ("jpeg_quality", 1, 100),
+            ("segment_frames", 1, 10**4),
+        )
         for name, low, high in limits:
             if not low <= getattr(self, name) <= high:
                 yield f"{name}: expected {low} to {high}, got {getattr(self, name)}"
@@ -114,6 +117,8 @@ class Source:
 def find_sources(corpus: CorpusConfig, folder: Path, stores: Stores) -> list[Source]:
     """List the videos of the split that `corpus.pack` asks for. A file named without a glob need not exist.
 
+    A dataset has a file once, however many globs and symbolic links lead to it.
+
     Args:
         corpus: The corpus file.
         folder: Where its relative paths start.
@@ -123,37 +128,61 @@ def find_sources(corpus: CorpusConfig, folder: Path, stores: Stores) -> list[Sou
         The videos of all datasets, those of a dataset side by side and in order.
 
     Raises:
-        ConfigError: A glob matches nothing, two videos share an id, a held-out id is no video's, or nothing is left.
+        ConfigError: A glob or a label matches nothing, two videos share an id, a held-out id is no video's, a dataset
+            trains on what another one holds out, or nothing is left.
         StorageError: A bucket cannot be listed.
     """
-    sources = [source for dataset in corpus.datasets for source in _dataset_sources(corpus, dataset, folder, stores)]
-    if not sources:
+    splits: dict[str, list[Source]] = {"train": [], "held_out": []}
+    for dataset in corpus.datasets:
+        for split, source in _dataset_sources(dataset, folder, stores):
+            splits[split].append(source)
+    _check_no_leak(**splits)
+    if not splits[corpus.pack.split]:
         which = "all videos are held out" if corpus.pack.split == "train" else "no video is held out"
         raise ConfigError(f"datasets: nothing to pack: {which}")
-    return sources
+    return splits[corpus.pack.split]
 
 
-def _dataset_sources(corpus: CorpusConfig, dataset: DatasetConfig, folder: Path, stores: Stores) -> Iterator[Source]:
+def _check_no_leak(train: list[Source], held_out: list[Source]) -> None:
+    holders = {_resolved(source.location): source.dataset for source in held_out}
+    for source in train:
+        holder = holders.get(_resolved(source.location))
+        if holder is not None:
+            raise ConfigError(
+                f"datasets: {source.dataset}: expected no video that {holder} holds out, got {source.location}; "
+                f"hold it out in {source.dataset} as well"
+            )
+
+
+def _dataset_sources(dataset: DatasetConfig, folder: Path, stores: Stores) -> Iterator[tuple[str, Source]]:
+    """Each video of a dataset, with its split."""
     where = f"datasets: {dataset.name}"
     by_stem: dict[str, str] = {}
+    seen: set[str] = set()
     for pattern in (dataset.videos,) if isinstance(dataset.videos, str) else dataset.videos:
         found = _expand(pattern, folder, stores)
         if not found:
             raise ConfigError(f"{where}: videos: {pattern!r} matches no file")
         for location in found:
+            if _resolved(location) in seen:
+                continue
+            seen.add(_resolved(location))
             stem = PurePosixPath(location).stem
-            if by_stem.setdefault(stem, location) != location:
+            if stem in by_stem:
                 raise ConfigError(
                     f"{where}: expected one video of id {stem!r}, got {by_stem[stem]} and {location}; rename one"
                 )
+            by_stem[stem] = location
     held_out = _held_out(dataset, folder)
     unknown = sorted(held_out - set(by_stem))
     if unknown:
         raise ConfigError(f"{where}: hold_out: no video has the id {unknown[0]!r} (of {len(unknown)} such)")
+    patterns = {kind: _absolute(path, folder) for kind, path in dataset.labels.items()}
+    check_patterns(patterns, by_stem, stores, where=where)
     for stem, location in by_stem.items():
-        if (stem in held_out) == (corpus.pack.split == "held_out"):
-            labels = {kind: _absolute(path.replace("{video}", stem), folder) for kind, path in dataset.labels.items()}
-            yield Source(dataset=dataset.name, id=encode_id(stem), location=location, labels=labels)
+        labels = {kind: pattern.replace("{video}", stem) for kind, pattern in patterns.items()}
+        source = Source(dataset=dataset.name, id=encode_id(stem), location=location, labels=labels)
+        yield ("held_out" if stem in held_out else "train"), source
 
 
 def _held_out(dataset: DatasetConfig, folder: Path) -> set[str]:
@@ -180,6 +209,11 @@ def _expand(pattern: str, folder: Path, stores: Stores) -> list[str]:
     prefix, rest = "/".join(steps[:first]), steps[first:]
     names = (PurePosixPath(name) for name in stores[prefix].names())
     return [f"{prefix}/{name}" for name in names if len(name.parts) == len(rest) and name.match("/".join(rest))]
+
+
+def _resolved(location: str) -> str:
+    """Where a file really lies: two names of one file are one video."""
+    return location if "://" in location else os.path.realpath(location)
 
 
 def _absolute(path: str, folder: Path) -> str:

@@ -43,7 +43,7 @@ def jpeg_frames(video: Video, *, fps: Fraction, short_side: int, quality: int) -
         The number k and the JPEG. Numbers grow; they jump where frames could not be decoded.
 
     Raises:
-        VideoError: Nothing can be decoded or converted, or the video ends well before its header says.
+        VideoError: Nothing can be decoded or converted, or the video's end is damaged or missing.
         StorageError: The store fails.
     """
     width, height = packed_size(video.width, video.height, short_side)
@@ -102,7 +102,7 @@ def shown(video: Video) -> Iterator[Shown]:
         The pictures in order of time, the first one at 0.
 
     Raises:
-        VideoError: Nothing can be decoded, or the video ends well before its header says.
+        VideoError: Nothing can be decoded, or the video's end is damaged or missing.
         StorageError: The store fails.
     """
     origin: Fraction | None = None
@@ -125,7 +125,7 @@ def shown(video: Video) -> Iterator[Shown]:
         held = Shown(start, end, picture)
     if held:
         yield held
-    _check_length(video, origin, end)
+    _check_end(video, origin, end, damaged=held is None)
 
 
 def software() -> dict[str, str]:
@@ -136,9 +136,12 @@ def software() -> dict[str, str]:
 
 
 def _decoded(video: Video) -> Iterator[Any | None]:
-    """Decoded pictures in order of presentation; None where some are missing."""
+    """Decoded pictures in order of presentation; None where some are missing, and last when the end is."""
     damaged, broken_pts = False, -math.inf
     for packet in _packets(video):
+        if packet is None:
+            yield None
+            return
         try:
             pictures, failed = packet.decode(), packet.is_corrupt
         except av.FFmpegError:
@@ -154,14 +157,12 @@ def _decoded(video: Video) -> Iterator[Any | None]:
             yield None
 
 
-def _packets(video: Video) -> Iterator[Any]:
-    """The stream's packets, up to where the file cannot be read on."""
-    packets = video.container.demux(video.stream)
-    while True:
-        try:
-            yield next(packets)
-        except (StopIteration, av.FFmpegError):
-            return
+def _packets(video: Video) -> Iterator[Any | None]:
+    """The stream's packets; None in the end when the file cannot be read on."""
+    try:
+        yield from video.container.demux(video.stream)
+    except av.FFmpegError:
+        yield None
 
 
 def _position(packet: Any) -> float:
@@ -175,15 +176,21 @@ def _seconds(picture: Any, video: Video) -> Fraction:
     return 1 / video.rate if video.rate else _UNKNOWN_FRAME_SECONDS
 
 
-def _check_length(video: Video, origin: Fraction | None, end: Fraction) -> None:
+def _check_end(video: Video, origin: Fraction | None, end: Fraction, *, damaged: bool) -> None:
+    """Refuse a video whose end is missing.
+
+    Nobody can say how much is missing after damage that runs to the end, so not even a little of it is let pass. What
+    was cut off between two pictures shows only in containers that declare their length, unlike transport streams.
+    """
     if not end:
         raise VideoError("not one frame of it can be decoded")
+    if damaged:
+        raise VideoError(f"is truncated or broken: it is damaged from {float(end):.1f} s up to its end")
     if video.seconds is None:
         return
     if origin is not None and video.start is not None:
         end += max(Fraction(0), origin - video.start)  # what was lost before the first frame that could be decoded
-    tolerance = max(Fraction(1, 2), video.seconds / 100)
-    if end < video.seconds - tolerance:
+    if end < video.seconds - video.slack_seconds:
         raise VideoError(
             f"is truncated or broken: its header declares {float(video.seconds):.1f} s, "
             f"it can be decoded up to {float(end):.1f} s"

@@ -12,10 +12,13 @@ One file may serve several kinds, several rows may share a second, and a video n
 
 import csv
 import io
+import math
 from bisect import bisect_left, bisect_right
+from collections.abc import Collection
 from dataclasses import dataclass
 from fractions import Fraction
 
+from configs.errors import ConfigError
 from shards.errors import StorageError, VideoError
 from shards.storage import Stores
 
@@ -33,6 +36,28 @@ class Labels:
         """The rows that hold at some time in [start, stop), in seconds; kinds without any are left out."""
         found = {kind: _holding(rows, start, stop) for kind, rows in self.rows.items()}
         return {kind: rows for kind, rows in found.items() if rows}
+
+
+def check_patterns(patterns: dict[str, str], videos: Collection[str], stores: Stores, *, where: str) -> None:
+    """Check that every kind of label has a file for at least one video of a dataset.
+
+    Args:
+        patterns: Kind of label -> path or `s3://` address, with `{video}` where the id goes.
+        videos: The ids of all videos of the dataset, held out or not.
+        stores: Where the files lie.
+        where: What to call the dataset in messages.
+
+    Raises:
+        ConfigError: A pattern has no file at all, so it is taken to be mistyped.
+        StorageError: A store fails.
+    """
+    for kind, pattern in patterns.items():
+        locations = (stores.locate(pattern.replace("{video}", video)) for video in videos)
+        if not any(storage.size(name) is not None for storage, name in locations):
+            raise ConfigError(
+                f"{where}: labels.{kind}: expected {pattern} to be there for at least one of {len(videos)} videos, "
+                "got none; correct the path, or leave the label out"
+            )
 
 
 def read_labels(locations: dict[str, str], stores: Stores) -> Labels:
@@ -57,12 +82,19 @@ def _read(kind: str, location: str, stores: Stores) -> list[Row]:
         reader = csv.reader(io.StringIO(storage.read(name).decode("utf-8-sig"), newline=""), strict=True)
         header, *lines = list(reader)
         time, value = header.index("second"), header.index(kind)
-        rows = [(float(Fraction(line[time])), line[value]) for line in lines if line]
+        rows = [(_finite(line[time]), line[value]) for line in lines if line]
     except (StorageError, UnicodeDecodeError, csv.Error, ValueError, IndexError) as error:
         raise VideoError(
             f"labels: {location}: expected a CSV file with the columns 'second' and {kind!r}: {error}"
         ) from None
     return sorted(rows, key=_second)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a second")
+    return number
 
 
 def _holding(rows: list[Row], start: Fraction, stop: Fraction) -> list[Row]:

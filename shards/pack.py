@@ -1,6 +1,7 @@
 """`surgstream pack`: from a corpus file to shards, in a folder or on S3."""
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,21 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.loading import load, to_tree
-from shards.corpus import CorpusConfig, PackConfig
+from shards.corpus import CorpusConfig, PackConfig, Source, find_sources
 from shards.errors import ShardError
 from shards.manifest import Manifest
 from shards.packer import PackTask, Receipt, pack_shard
-from shards.plan import Plan, Quarantined, make_plan, packed_shards, write_if_other
+from shards.plan import Plan, Quarantined, earlier_plan, make_plan, packed_shards, write_if_other
 from shards.processes import cores, run_all
 from shards.schema import (
     FORMAT_VERSION,
     MANIFEST_NAME,
+    PLAN_NAME,
     QUARANTINE_NAME,
     index_name,
+    is_shard_name,
     receipt_name,
 )
 from shards.sealed import seal
-from shards.storage import Storage, open_storage
+from shards.storage import Storage, Stores, open_storage
+
+logger = logging.getLogger(__name__)
 
 QUARANTINE_STATUS = 3
 
@@ -43,14 +48,19 @@ CORPUS.yaml lists the datasets; paths in it are relative to it:
       licence: CC-BY-NC-SA-4.0               # optional
 
 OUT is a folder or s3://BUCKET/PREFIX. Packing again does only what is missing: what is new, what has changed (by size
-and time, or ETag), and what an interruption left undone. Frame k is what the video shows k / fps seconds after its
-first frame.
+and time, or ETag), and what an interruption left undone. Other options change every frame, so they pack every shard
+again; shards that are packed again or removed are told on stderr, with the reason. OUT may not hold shards of anything
+else. One packing at a time works in OUT: a folder is locked meanwhile, S3 cannot be.
+
+Frame k is what the video shows k / fps seconds after its first frame. A video's frames are held in memory until its
+last one is decoded, and in the temporary folder (TMPDIR, else /tmp) where they exceed 256 MiB: about 4 hours at 1
+frame a second, each worker for itself.
 """
 
 EPILOG = """\
 options, with their defaults; they may also stand under `pack:` in the corpus file:
   split=train           what is not held out; split=held_out packs only that
-  fps=1.0               frames a second of video
+  fps=1.0               frames a second of video, 0.001 to 1000
   short_side=256        shorter side of a frame in pixels; a smaller source keeps its size
   jpeg_quality=85       1 to 100
   segment_frames=64     most frames in a WebDataset sample
@@ -129,12 +139,19 @@ def pack(corpus: CorpusConfig, folder: Path, storage: Storage) -> Packed:
         ConfigError: The corpus file fits neither the sources nor what `storage` already holds.
         ShardError: A store fails, a worker is killed, or not one video can be packed.
     """
-    plan = make_plan(corpus, folder, storage)
-    storage.sweep()
+    sources = find_sources(corpus, folder, Stores())
+    with storage.locked():
+        return _pack(corpus, sources, storage)
+
+
+def _pack(corpus: CorpusConfig, sources: Sequence[Source], storage: Storage) -> Packed:
+    previous = earlier_plan(corpus, storage)
+    plan = make_plan(corpus, sources, previous)
+    _sweep(storage, corpus)
     with ThreadPoolExecutor(RECEIPTS_IN_FLIGHT) as pool:
         receipts = list(pool.map(lambda shard: Receipt.load(storage, shard, plan.options), plan.shards))
     missing = [number for number, receipt in enumerate(receipts) if receipt is None]
-    _withdraw(storage, plan, {plan.shards[number].name for number in missing})
+    _withdraw(storage, previous, plan, {plan.shards[number].name for number in missing})
     plan.save(storage)
     tasks = [PackTask(number, plan.shards[number], plan.options, storage.uri) for number in missing]
     expected = [task.planned.predicted_frames for task in tasks]
@@ -142,18 +159,37 @@ def pack(corpus: CorpusConfig, folder: Path, storage: Storage) -> Packed:
         for task, receipt in run_all(pack_shard, tasks, expected, workers=corpus.pack.workers or cores(), label="pack"):
             receipts[task.number] = receipt
     except BaseException:
-        storage.sweep()
+        _sweep(storage, corpus)
         raise
     return _publish(storage, plan, [receipt for receipt in receipts if receipt is not None])
 
 
-def _withdraw(storage: Storage, plan: Plan, missing: set[str]) -> None:
+def _sweep(storage: Storage, corpus: CorpusConfig) -> None:
+    """Remove what killed packings left of this corpus; whatever else lies in the store is not ours."""
+    datasets = {dataset.name for dataset in corpus.datasets}
+
+    def ours(name: str) -> bool:
+        stem, kind = name.rpartition(".")[::2]
+        if kind in ("tar", "idx", "json") and is_shard_name(f"{stem}.tar"):
+            return name.partition("/")[0] in datasets
+        return name in (PLAN_NAME, MANIFEST_NAME, QUARANTINE_NAME)
+
+    storage.sweep(ours)
+
+
+def _withdraw(storage: Storage, previous: Plan | None, plan: Plan, missing: set[str]) -> None:
     """Take back what the corpus no longer says. A manifest goes before the first shard that it lists."""
-    planned = {shard.name for shard in plan.shards}
+    if previous is None:
+        return  # nothing is packed yet
     present = packed_shards(storage)
-    if present & missing or present - planned:
+    again, gone = present & missing, present - {shard.name for shard in plan.shards}
+    if again or gone:
         storage.delete(MANIFEST_NAME)
-    for name in sorted(present - planned):
+    for dataset in sorted({name.partition("/")[0] for name in again | gone}):
+        counts = [sum(name.startswith(f"{dataset}/") for name in names) for names in (again, gone)]
+        reason = previous.difference(plan, dataset)
+        logger.warning("%s: %s: packs %d shards again and removes %d: %s", storage.uri, dataset, *counts, reason)
+    for name in sorted(gone):
         for stale in (name, index_name(name), receipt_name(name)):
             storage.delete(stale)
 

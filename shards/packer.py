@@ -1,5 +1,6 @@
 """Pack one shard as planned, and keep the receipt that lets a later run skip it."""
 
+import contextlib
 import hashlib
 import itertools
 import tempfile
@@ -15,7 +16,7 @@ from configs.errors import ConfigError
 from configs.loading import build, to_tree
 from shards import index
 from shards.corpus import PackConfig
-from shards.errors import ManifestError, VideoError
+from shards.errors import ManifestError, StorageError, VideoError
 from shards.frames import jpeg_frames, packed_size, software
 from shards.index import ROW
 from shards.labels import read_labels
@@ -125,9 +126,10 @@ class _Packing:
     def add(self, planned: PlannedVideo) -> None:
         """Append a video, or nothing: whether it can be packed shows only when its last frame is decoded."""
         labels = read_labels(planned.labels, self._stores)
-        with tempfile.SpooledTemporaryFile(MEMORY_BYTES) as spool:
+        with _spool() as spool:
             packed, sizes, source_fps = self._decode(planned, spool)
-            spool.seek(0)
+            with _telling_of_the_temporary_folder():
+                spool.seek(0)
             jpegs = map(spool.read, sizes)
             for number, segment in enumerate(segments(packed.parts, self._task.options.segment_frames)):
                 start, stop = segment.first_frame / self._fps, (segment.first_frame + segment.num_frames) / self._fps
@@ -168,7 +170,8 @@ class _Packing:
             frames = jpeg_frames(video, fps=self._fps, short_side=options.short_side, quality=options.jpeg_quality)
             for number, jpeg in frames:
                 numbers.append(number)
-                sizes.append(spool.write(jpeg))
+                with _telling_of_the_temporary_folder():
+                    sizes.append(spool.write(jpeg))
                 self._progress(1)
             width, height = packed_size(video.width, video.height, options.short_side)
             source_fps = None if video.rate is None else float(video.rate)
@@ -188,6 +191,28 @@ class _Packing:
         for number, jpeg in enumerate(jpegs):
             offset = self.tar.add(frame_member(key, number), jpeg)
             self._rows.append((offset, len(jpeg), zlib.crc32(jpeg)))
+
+
+@contextlib.contextmanager
+def _spool() -> Iterator[IO[bytes]]:
+    """A place for a video's JPEGs: in memory, or in the temporary folder when they are many."""
+    spool = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115
+    try:
+        yield spool
+    finally:
+        with contextlib.suppress(OSError):  # it tries once more to write what could not be written
+            spool.close()
+
+
+@contextlib.contextmanager
+def _telling_of_the_temporary_folder() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{tempfile.tempdir or 'temporary folder'}: holding the frames of a video: {error.strerror}; "
+            "free some space there, or set TMPDIR to a folder with more"
+        ) from error
 
 
 def _runs(numbers: list[int]) -> Iterator[Part]:

@@ -7,15 +7,15 @@ an earlier one: a changed video stays where it is, one that is gone leaves its s
 import dataclasses
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from configs.errors import ConfigError
 from configs.loading import build, to_tree
-from shards.corpus import CorpusConfig, DatasetConfig, PackConfig, Source, find_sources
+from shards.corpus import CorpusConfig, DatasetConfig, PackConfig, Source
 from shards.errors import ManifestError, VideoError
 from shards.frames import packed_size
 from shards.labels import read_labels
@@ -93,6 +93,22 @@ class Plan:
     shards: tuple[PlannedShard, ...]
     quarantine: tuple[Quarantined, ...]
 
+    def difference(self, later: "Plan", dataset: str) -> str:
+        """In words, why shards of a dataset that were packed by this plan do not fit a later one."""
+        was, now = to_tree(self.options), to_tree(later.options)
+        reasons = [f"{name} was {was[name]} and is {now[name]}" for name in was if was[name] != now[name]]
+        if not reasons:
+            before, after = self._versions(dataset), later._versions(dataset)
+            lost = sorted(before.keys() - after.keys())
+            changed = sorted(id for id in before.keys() & after.keys() if before[id] != after[id])
+            for ids, what in ((lost, "no longer packed"), (changed, "changed")):
+                reasons += [f"{len(ids)} of its videos {what}, such as {ids[0]}"] if ids else []
+        return ", ".join(reasons) or "an earlier packing did not finish, or the corpus file describes the dataset anew"
+
+    def _versions(self, dataset: str) -> dict[str, tuple[str, ...]]:
+        videos = (video for shard in self.shards if shard.dataset == dataset for video in shard.videos)
+        return {video.id: (video.source, video.version, *sorted(video.labels)) for video in videos}
+
     def save(self, storage: Storage) -> None:
         """Write the plan into its corpus."""
         write_if_other(storage, PLAN_NAME, seal(to_tree(self)))
@@ -109,31 +125,60 @@ class Plan:
         where = f"{storage.uri}: {PLAN_NAME}"
         try:
             return build(Plan, unseal(storage.read(PLAN_NAME), where=where), where=where)
-        except ConfigError as error:
-            raise ManifestError(f"{error}; pack into another folder, or delete {PLAN_NAME} to plan afresh") from None
+        except (ManifestError, ConfigError):
+            raise ManifestError(
+                f"{where}: expected the plan of a corpus, got something else or a damaged one; put a copy of it back, "
+                "or pack into another folder"
+            ) from None
 
 
-def make_plan(corpus: CorpusConfig, folder: Path, storage: Storage) -> Plan:
+def earlier_plan(corpus: CorpusConfig, storage: Storage) -> Plan | None:
+    """The plan that the shards in a store were packed by; None where there are none yet.
+
+    Packing removes the shards that its plan does not have, so a wrong folder must not cost a corpus.
+
+    Raises:
+        ConfigError: The shards are of another corpus, of the other split, or of an unknown plan.
+        ManifestError: The plan is damaged.
+        StorageError: The store fails.
+    """
+    present = packed_shards(storage)
+    foreign = sorted({name.partition("/")[0] for name in present} - {dataset.name for dataset in corpus.datasets})
+    if foreign:
+        raise ConfigError(
+            f"{storage.uri}: holds shards of dataset {foreign[0]!r}, which the corpus file does not have; "
+            f"pack into another folder, or remove {foreign[0]} there first"
+        )
+    previous = Plan.load(storage)
+    if previous is None and present:
+        raise ConfigError(
+            f"{storage.uri}: holds shards, such as {min(present)}, without the {PLAN_NAME} that they were packed by; "
+            "pack into another folder, or remove them first"
+        )
+    if previous is not None and previous.options.split != corpus.pack.split:
+        raise ConfigError(
+            f"{storage.uri}: holds the {previous.options.split!r} split, not {corpus.pack.split!r}; "
+            "pack into another folder"
+        )
+    return previous
+
+
+def make_plan(corpus: CorpusConfig, sources: Sequence[Source], previous: Plan | None) -> Plan:
     """Probe the sources and give every video its shard.
 
     Args:
         corpus: The corpus file.
-        folder: Where its relative paths start.
-        storage: The packed corpus; its earlier plan, if any, is kept to.
+        sources: Its videos.
+        previous: The plan that it was packed by before, which is kept to.
 
     Returns:
         The plan, not yet saved.
 
     Raises:
-        ConfigError: The corpus file fits neither the sources nor what `storage` already holds.
-        ManifestError: The earlier plan is damaged.
         StorageError: A store fails.
     """
     stores = Stores()
-    sources = find_sources(corpus, folder, stores)
     options = dataclasses.replace(corpus.pack, workers=None)
-    previous = Plan.load(storage)
-    _check_same_corpus(corpus, previous, storage)
     kept = previous.shards if previous is not None and previous.options == options else ()
     known = {(shard.dataset, video.id): video for shard in kept for video in shard.videos}
 
@@ -161,22 +206,6 @@ def write_if_other(storage: Storage, name: str, data: bytes) -> None:
     """Write a small file unless it already says the same."""
     if storage.size(name) != len(data) or storage.read(name) != data:
         storage.write(name, data)
-
-
-def _check_same_corpus(corpus: CorpusConfig, previous: Plan | None, storage: Storage) -> None:
-    """Packing removes the shards that its plan does not have, so a wrong folder must not cost a corpus."""
-    present = {name.partition("/")[0] for name in packed_shards(storage)}
-    foreign = sorted(present - {dataset.name for dataset in corpus.datasets})
-    if foreign:
-        raise ConfigError(
-            f"{storage.uri}: holds shards of dataset {foreign[0]!r}, which the corpus file does not have; "
-            f"pack into another folder, or remove {foreign[0]} there first"
-        )
-    if previous is not None and previous.options.split != corpus.pack.split:
-        raise ConfigError(
-            f"{storage.uri}: holds the {previous.options.split!r} split, not {corpus.pack.split!r}; "
-            "pack into another folder"
-        )
 
 
 def _probe(

@@ -37,7 +37,7 @@ def unseal(data: bytes, *, where: str) -> dict[str, Any]:
     """
     try:
         tree = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ManifestError(f"{where}: expected JSON: {error}; it is damaged: delete it and pack again") from None
     checksum = tree.pop("checksum", None) if isinstance(tree, dict) else None
     if checksum is None or data != canonical({**tree, "checksum": checksum}) or checksum != digest(tree):

@@ -6,19 +6,28 @@ disk, an S3 object is a multipart upload that is completed at the end.
 
 import contextlib
 import errno
+import fcntl
 import io
+import logging
 import os
+import re
 import urllib.parse
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from shards.errors import StorageError
 from shards.storage_base import Sink, Storage, safe_name, whole_range
 
 __all__ = ["LocalStorage", "RangeReader", "Storage", "Stores", "open_storage"]
 
+logger = logging.getLogger(__name__)
+
+LOCK_NAME = ".pack.lock"
+
 _PARTIAL = ".partial"
+_PARTIAL_NAME = re.compile(rf"(?P<folder>.*/)?\.(?P<name>[^/]+)\.[0-9a-f]{{32}}{re.escape(_PARTIAL)}")
 
 
 def open_storage(uri: str) -> Storage:
@@ -34,8 +43,10 @@ def open_storage(uri: str) -> Storage:
         The store.
 
     Raises:
-        StorageError: The address is of another kind.
+        StorageError: The address is empty or of another kind.
     """
+    if not uri:
+        raise StorageError("expected a folder or an address, got nothing; is a variable of the shell not set?")
     scheme, separator, rest = uri.partition("://")
     if not separator:
         return LocalStorage(Path(uri), uri)
@@ -106,18 +117,40 @@ class LocalStorage:
         with self._telling("deleting", name):
             self._path(name).unlink(missing_ok=True)
 
-    def names(self, prefix: str = "") -> list[str]:
+    def names(self) -> list[str]:
         """See `Storage.names`."""
-        with self._telling("listing", prefix or "its files"):
-            files = (path for path in self._folder.rglob("*") if path.is_file() and path.suffix != _PARTIAL)
-            names = (path.relative_to(self._folder).as_posix() for path in files)
-            return sorted(name for name in names if name.startswith(prefix))
+        with self._telling("listing", "its files"):
+            return sorted(name for name in _files(self._folder) if not _PARTIAL_NAME.fullmatch(name))
 
-    def sweep(self) -> None:
+    def sweep(self, ours: Callable[[str], bool]) -> None:
         """See `Storage.sweep`."""
         with self._telling("sweeping", "temporary files"):
-            for path in self._folder.rglob(f".*{_PARTIAL}"):
-                path.unlink(missing_ok=True)
+            for name in list(_files(self._folder)):
+                partial = _PARTIAL_NAME.fullmatch(name)
+                if partial and ours((partial["folder"] or "") + partial["name"]):
+                    self._path(name).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """See `Storage.locked`."""
+        with contextlib.ExitStack() as held:
+            with self._telling("locking", LOCK_NAME):
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._lock(held.enter_context(self._path(LOCK_NAME).open("ab")))
+            yield
+
+    def _lock(self, file: BinaryIO) -> None:
+        """Lock an open file. It is never removed: whoever waited for the old one would then lock nothing."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StorageError(
+                f"{self.uri}: another packing is at work in it; wait for its end, or pack into another folder"
+            ) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+                raise
+            logger.warning("%s: its file system has no locks; run one packing at a time in it", self.uri)
 
     def _path(self, name: str) -> Path:
         return self._folder / safe_name(self.uri, name)
@@ -196,6 +229,28 @@ class RangeReader(io.RawIOBase):
             buffer[:count] = self._storage.read_range(self._name, self._position, stop)
             self._position = stop
         return count
+
+
+def _files(folder: Path, inside: str = "", above: frozenset[str] = frozenset()) -> Iterator[str]:
+    """The files below a folder, by their names in it. Symbolic links are followed, though never in circles.
+
+    Args:
+        folder: Where the names start.
+        inside: A folder in it, with its slash: the files of that one.
+        above: The resolved folders on the way there.
+    """
+    here = os.path.realpath(folder / inside)
+    if here in above:
+        return
+    try:
+        entries = list(os.scandir(here))
+    except (FileNotFoundError, PermissionError):  # not there yet; or `lost+found`, which only root may list
+        return
+    for entry in entries:
+        if entry.is_dir():
+            yield from _files(folder, f"{inside}{entry.name}/", above | {here})
+        elif entry.is_file():
+            yield inside + entry.name
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """What every store promises, and what all of them need."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import PurePosixPath
 from typing import Protocol
@@ -44,11 +45,18 @@ class Storage(Protocol):
     def delete(self, name: str) -> None:
         """Remove `name`; does nothing when it is absent."""
 
-    def names(self, prefix: str = "") -> list[str]:
-        """The names that begin with `prefix`, sorted."""
+    def names(self) -> list[str]:
+        """All names, sorted."""
 
-    def sweep(self) -> None:
-        """Remove what killed writers left behind; call it only while nobody else writes here."""
+    def sweep(self, ours: Callable[[str], bool]) -> None:
+        """Remove what killed writers left of the names that are `ours`; call it only while nobody else writes them."""
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other packings out while the block runs; StorageError when one is at work.
+
+        A folder's lock ends with its process, however that ends. S3 has no locks: there it is up to the caller that
+        one packing at a time writes to a prefix.
+        """
 
 
 def safe_name(uri: str, name: str) -> str:

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
@@ -19,7 +19,7 @@ PART_BYTES = 16 * 2**20
 
 
 class S3Storage:
-    """A prefix of a bucket; see `shards.storage_base.Storage`."""
+    """A prefix of a bucket; see `shards.storage_base.Storage`. No lock: one packing at a time may work in it."""
 
     def __init__(self, bucket: str, prefix: str, uri: str) -> None:
         self.uri = uri
@@ -76,26 +76,30 @@ class S3Storage:
         with self._telling("deleting", name):
             self._client.delete_object(**self._address(name))
 
-    def names(self, prefix: str = "") -> list[str]:
+    def names(self) -> list[str]:
         """See `Storage.names`."""
-        with self._telling("listing", prefix or "its objects"):
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=self._prefix + prefix
-            )
+        with self._telling("listing", "its objects"):
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
             return sorted(
                 entry["Key"].removeprefix(self._prefix) for page in pages for entry in page.get("Contents", ())
             )
 
-    def sweep(self) -> None:
+    def sweep(self, ours: Callable[[str], bool]) -> None:
         """See `Storage.sweep`."""
         bucket, pager = self._bucket, self._client.get_paginator("list_multipart_uploads")
         with self._telling("sweeping", "unfinished uploads"):
             try:
                 pages = list(pager.paginate(Bucket=bucket, Prefix=self._prefix))
                 for upload in [upload for page in pages for upload in page.get("Uploads", ())]:
-                    self._client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+                    key = upload["Key"]
+                    if ours(key.removeprefix(self._prefix)):
+                        self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload["UploadId"])
             except ClientError as error:  # nobody sees such uploads, and to list them is a right of its own
                 logger.warning("%s: unfinished uploads cannot be removed: %s", self.uri, error)
+
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """See `Storage.locked`."""
+        return contextlib.nullcontext()
 
     def _address(self, name: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + safe_name(self.uri, name)}

@@ -13,8 +13,9 @@ from shards.schema import MANIFEST_NAME
 from shards.storage import Storage, open_storage
 
 DESCRIPTION = """\
-Check a packed corpus: recompute the checksum of every shard, index and frame, compare the tars with the indexes and the
-manifest, and decode every JPEG. What is wrong is named by shard, member and frame, one line each.
+Check a packed corpus: recompute the checksum of every shard, index and frame, compare the tars with the indexes and
+the manifest, decode every JPEG, and check the plan, the receipts and the quarantine report. What is wrong is named by
+shard, member and frame, one line each.
 """
 
 EPILOG = """\
@@ -72,9 +73,12 @@ def verify(manifest: Manifest, storage: Storage, *, workers: int) -> Iterator[st
         ShardError: The store fails, or a worker is killed.
     """
     segment_frames = manifest.packing.get("segment_frames")
-    if not isinstance(segment_frames, int):
-        raise ManifestError(f"{storage.uri}: {MANIFEST_NAME}: packing.segment_frames: expected a whole number")
-    yield from check_records(storage)
+    if not isinstance(segment_frames, int) or segment_frames < 1:
+        raise ManifestError(
+            f"{storage.uri}: {MANIFEST_NAME}: packing.segment_frames: "
+            f"expected a whole number of at least 1, got {segment_frames!r}"
+        )
+    yield from check_records(manifest, storage)
     tasks = [VerifyTask(shard, segment_frames, storage.uri) for shard in manifest.shards]
     frames = [shard.num_frames for shard in manifest.shards]
     for _, findings in run_all(_verify_shard, tasks, frames, workers=workers, label="verify"):

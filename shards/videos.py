@@ -16,13 +16,16 @@ from shards.storage import RangeReader, Stores
 READ_AHEAD_BYTES = 8 * 2**20
 """How much of a video on S3 is fetched at a time."""
 
+LISTS = ("concat", "dash", "hls", "imf", "mlv", "rtsp", "sdp")
+"""What FFmpeg calls files that say where pictures lie instead of holding them: other files, or addresses."""
+
 
 @dataclass(frozen=True)
 class Video:
     """An open video: PyAV's container and its first stream of moving pictures.
 
     `start` and `seconds` are when the pictures begin and how long they last as the header declares it, `rate` is the
-    frames a second; None where it says nothing.
+    frames a second; None where it says nothing. An undamaged video may end `slack_seconds` before `seconds`.
     """
 
     container: Any
@@ -31,6 +34,7 @@ class Video:
     height: int
     start: Fraction | None
     seconds: Fraction | None
+    slack_seconds: Fraction
     rate: Fraction | None
 
 
@@ -93,6 +97,8 @@ def _describe(container: Any) -> Video:
     kind = container.format.name
     if kind == "tty" or kind.startswith("image2") or kind.endswith("_pipe"):
         raise VideoError(f"is not a video: FFmpeg reads it as {kind!r}, text or a still picture")
+    if kind in LISTS:
+        raise VideoError(f"is not a video: FFmpeg reads it as {kind!r}, a list of other files; name those instead")
     stream = streams[0]
     if stream.codec_context is None:
         raise VideoError("has a video stream that FFmpeg has no decoder for")
@@ -101,19 +107,31 @@ def _describe(container: Any) -> Video:
     stream.codec_context.options = {"err_detect": "explode"}
     if not (stream.width and stream.height):
         raise VideoError("has a video stream without a picture size")
+    seconds, slack_seconds = _declared_length(container, stream)
     return Video(
         container=container,
         stream=stream,
         width=stream.width,
         height=stream.height,
         start=None if stream.start_time is None else Fraction(stream.start_time * stream.time_base),
-        seconds=_declared_seconds(container, stream),
+        seconds=seconds,
+        slack_seconds=slack_seconds,
         rate=stream.average_rate or stream.guessed_rate,
     )
 
 
-def _declared_seconds(container: Any, stream: Any) -> Fraction | None:
-    """The stream's own length if the header tells it: that of the file may be that of a longer sound track."""
+def _declared_length(container: Any, stream: Any) -> tuple[Fraction | None, Fraction]:
+    """The seconds that the header declares, and how many of them an undamaged video may lack."""
+    slack = Fraction(1, 2)
+    seconds = _stream_seconds(container, stream)
+    if seconds is None and container.duration is not None:
+        seconds = Fraction(container.duration, av.time_base)
+        slack = max(slack, seconds / 100)  # it may be the length of a longer sound track
+    return seconds, slack
+
+
+def _stream_seconds(container: Any, stream: Any) -> Fraction | None:
+    """The length of the stream itself, if the header tells it."""
     if container.format.name == "avi" and stream.frames and stream.average_rate:
         return Fraction(stream.frames / stream.average_rate)  # FFmpeg shortens the duration to what the file holds
     if stream.duration is not None:
@@ -122,4 +140,4 @@ def _declared_seconds(container: Any, stream: Any) -> Fraction | None:
     if len(sixtieths) == 2:
         with contextlib.suppress(ValueError):
             return 3600 * Fraction(hours) + 60 * Fraction(sixtieths[0]) + Fraction(sixtieths[1])
-    return None if container.duration is None else Fraction(container.duration, av.time_base)
+    return None

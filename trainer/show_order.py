@@ -12,6 +12,9 @@ from shards.storage import open_storage
 from shards.table import FrameTable
 from trainer.config import TrainConfig
 
+LAST_DRAW = 2**62
+"""Draws are counted in 63 bits; this leaves room for the rest of a step."""
+
 HELP = """\
 Print the order of a recipe, one JSON line a draw: g, step, rank, dataset, video, anchor_frame.
 
@@ -37,6 +40,8 @@ def main(argv: Sequence[str]) -> int:
     words = parser.parse_intermixed_args(argv)
     if words.start < 0 or words.count < 0 or words.world_size < 1:
         parser.error("expected --start and --count of at least 0 and --world-size of at least 1")
+    if words.start + words.count > LAST_DRAW:
+        parser.error(f"expected --start and --count to end at draw 2^62 at most, got {words.start} and {words.count}")
     config = load(TrainConfig, words.config, words.overrides)
     for line in lines(config, words.start, words.count, words.world_size):
         sys.stdout.write(json.dumps(line) + "\n")

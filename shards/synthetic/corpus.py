@@ -6,25 +6,23 @@ corpus's own README.md says how to read it. Same seed and length, same library v
 """
 
 import argparse
+import contextlib
 import csv
-import multiprocessing
-import os
+import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
 import numpy as np
 import numpy.typing as npt
 import yaml
-from tqdm import tqdm
 
 from shards.errors import ShardError, StorageError
+from shards.processes import Progress, cores, run_all
 from shards.synthetic.clock import MAX_FRAMES, stamp_frame_number
 from shards.synthetic.film import CLASSES, DEPTH_STEPS_PER_MILLIMETRE, Film
 from shards.synthetic.procedures import DATASETS, Dataset
@@ -33,6 +31,10 @@ from shards.synthetic.texture import between, key
 FPS = 25
 MEAN_SECONDS = 20.0
 LICENCE = "CC0-1.0"
+CORPUS_NAME = "corpus.yaml"
+UNFINISHED = ".unfinished"
+"""Folder in OUT for what is being made. A killed run leaves it behind, and the next one removes it."""
+
 SHORTEST, LONGEST = 0.6, 1.4
 """Bounds of a video's length, before the lengths are scaled to their mean."""
 
@@ -84,7 +86,7 @@ def main(argv: Sequence[str]) -> int:
         The exit status.
 
     Raises:
-        ShardError: OUT is not empty, or the length makes no video.
+        ShardError: OUT is not empty, the length makes no video, or a worker is killed.
         StorageError: OUT could not be written.
     """
     parser = argparse.ArgumentParser(
@@ -107,10 +109,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def synthesize(out: Path, seconds: float, seed: int) -> str:
-    """Make the corpus, using every core; it appears whole or not at all.
+    """Make the corpus, using every core; `corpus.yaml` appears last, once all is there.
 
     Args:
-        out: Folder to make.
+        out: Folder to make, or an empty one.
         seconds: Mean length of a video.
         seed: Of everything random.
 
@@ -118,20 +120,29 @@ def synthesize(out: Path, seconds: float, seed: int) -> str:
         A summary of what was made.
 
     Raises:
-        ShardError: `out` is not empty, or `seconds` makes no video.
+        ShardError: `out` is not empty, `seconds` makes no video, or a worker is killed.
         StorageError: `out` could not be written.
     """
     jobs = plan(seconds, seed)
     try:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        existed = out.exists()
+        if existed and (not out.is_dir() or any(path.name != UNFINISHED for path in out.iterdir())):
             raise ShardError(f"{out}: exists and is not empty; choose another folder or delete it")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as unfinished:
-            folder = Path(unfinished) / "corpus"
+        folder = out / UNFINISHED
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
             _make(jobs, folder)
-            (folder / "corpus.yaml").write_text(_corpus(jobs), encoding="utf-8")
             (folder / "README.md").write_text(_readme(seconds, seed), encoding="utf-8")
-            folder.replace(out)
+            for path in folder.iterdir():
+                path.rename(out / path.name)
+            (folder / CORPUS_NAME).write_text(_corpus(jobs), encoding="utf-8")
+            (folder / CORPUS_NAME).rename(out / CORPUS_NAME)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            if not existed:
+                with contextlib.suppress(OSError):  # it holds the corpus
+                    out.rmdir()
     except OSError as error:
         raise StorageError(f"{out}: could not write the corpus: {error.strerror}") from error
     num_bytes = sum(path.stat().st_size for path in out.rglob("*.mp4"))
@@ -163,20 +174,19 @@ def _make(jobs: list[Job], folder: Path) -> None:
     for dataset in DATASETS:
         for kind in ("videos", "labels", "masks", "depth"):
             (folder / dataset.name / kind).mkdir(parents=True)
-    longest_first = sorted(jobs, key=lambda job: -job.num_frames)
-    workers = min(os.cpu_count() or 1, len(jobs))
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        done = pool.map(write_video, longest_first, [folder] * len(jobs))
-        try:
-            for _ in tqdm(done, total=len(jobs), unit="video", desc="synth", disable=None):
-                pass
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    frames = [job.num_frames for job in jobs]
+    for _ in run_all(partial(write_video, folder), jobs, frames, workers=cores(), label="synth"):
+        pass
 
 
-def write_video(job: Job, folder: Path) -> None:
-    """Write one video, its labels, masks and depth below a corpus's folder."""
+def write_video(folder: Path, job: Job, progress: Progress) -> None:
+    """Write one video, its labels, masks and depth below a corpus's folder.
+
+    Args:
+        folder: The corpus's.
+        job: The video.
+        progress: Called after every frame.
+    """
     dataset, place = job.dataset, folder / job.dataset.name
     film = Film(dataset, key(job.seed, job.video), job.num_frames / FPS)
     size = dataset.width, dataset.height
@@ -196,9 +206,10 @@ def write_video(job: Job, folder: Path) -> None:
             write_depth(frame.depth, "gray16le")
             if number % FPS == 0:
                 table.writerow([number // FPS, frame.phase, ";".join("/".join(triplet) for triplet in frame.triplets)])
+            progress(1)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _encoder(
     path: Path, codec: str, pixel_format: str, size: tuple[int, int], options: dict[str, str]
 ) -> Iterator[Callable[[npt.NDArray[np.generic], str], None]]:

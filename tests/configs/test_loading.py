@@ -1,10 +1,11 @@
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.errors import ConfigError
@@ -31,6 +32,11 @@ class Resume:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Optional:
+    circle: Circle | None = Circle()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     steps: int
     rate: float = 0.5
@@ -44,6 +50,19 @@ class Config:
     def problems(self) -> Iterator[str]:
         if self.steps < 0:
             yield f"steps: expected 0 or more, got {self.steps}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranges:
+    low: int = 0
+    high: int = 5
+    step: int = 1
+
+    def problems(self) -> Iterator[str]:
+        if self.high < self.low:
+            yield f"high: expected at least low ({self.low}), got {self.high}"
+        if self.step < 1:
+            yield f"step: expected at least 1, got {self.step}"
 
 
 def write(path: Path, text: str) -> Path:
@@ -73,6 +92,13 @@ def test_whole_numbers_are_floats_where_a_float_is_due() -> None:
     assert (rate, type(rate)) == (2.0, float)
 
 
+@pytest.mark.parametrize("overrides", [[], ["resume.allow=[corpus]", "shape.name=square"]])
+def test_a_section_with_nothing_below_it_is_as_good_as_absent(tmp_path: Path, overrides: list[str]) -> None:
+    bare = load(Config, write(tmp_path / "bare.yaml", "steps: 1\nresume:\nshape:\n"), overrides)
+    assert bare == load(Config, write(tmp_path / "absent.yaml", "steps: 1\n"), overrides)
+    assert load(Optional, write(tmp_path / "none.yaml", "circle:\n")).circle is None
+
+
 def test_a_section_with_a_shorthand_may_be_a_bare_value() -> None:
     assert build(Config, {"steps": 1, "resume": "none"}, where="").resume == Resume(source="none")
 
@@ -85,6 +111,8 @@ def test_a_section_with_a_shorthand_may_be_a_bare_value() -> None:
         ({"steps": True}, "steps: expected a whole number, got True"),
         ({"steps": 1.5}, "steps: expected a whole number, got 1.5"),
         ({"steps": -1}, "steps: expected 0 or more, got -1"),
+        ({"steps": None}, "steps: expected a whole number, got nothing"),
+        ({"steps": 1, "rate": 10**400}, "rate: expected a number, got 1000"),
         ({"steps": 1, "on": 1}, "on: expected true or false, got 1"),
         ({"steps": 1, "note": False}, "note: expected a string (quote it), got False"),
         ({"steps": 1, "sizes": 3}, "sizes: expected a list, got 3"),
@@ -107,6 +135,21 @@ def test_all_mistakes_come_at_once() -> None:
 
 
 @pytest.mark.parametrize(
+    ("tree", "expected"),
+    [
+        ({"low": 9, "step": 0}, ["high: expected at least low (9), got 5", "step: expected at least 1, got 0"]),
+        ({"low": "x", "step": 0}, ["low: expected a whole number, got 'x'", "step: expected at least 1, got 0"]),
+        ({"low": "x", "high": -1}, ["low: expected a whole number, got 'x'"]),
+        ({"lower": 1, "step": 0}, ["lower: unknown key; did you mean 'low'?", "step: expected at least 1, got 0"]),
+    ],
+)
+def test_a_wrong_type_hides_no_other_mistake_and_makes_none(tree: dict[str, object], expected: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build(Ranges, tree, where="x")
+    assert str(caught.value).split("\n  ")[1:] == expected
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("steps: 1\nsteps: 2", "'steps' stands here twice"),
@@ -115,6 +158,14 @@ def test_all_mistakes_come_at_once() -> None:
         ("steps: [1", "not valid YAML"),
         ("- 1", "expected keys and values at the top, got a list"),
         ("steps: !!python/name:os.system 1", "not valid YAML"),
+        ("steps: 1\nnote: 2023-13-45", "c.yaml:2: not valid YAML: 2023-13-45 is no timestamp; put it in quotes"),
+        ("steps: 0b_", "0b_ is no int; put it in quotes"),
+        ("steps: !!int abc", "abc is no int"),
+        ("steps: !!int ''", " is no int"),
+        ("steps: !!bool abc", "abc is no bool"),
+        ("note: !!timestamp abc", "abc is no timestamp"),
+        (f"steps: {'9' * 5000}", "is no int"),
+        ("[" * 5000, "expected a few levels of keys, got too many to read"),
     ],
 )
 def test_yaml_traps_are_errors(tmp_path: Path, text: str, message: str) -> None:
@@ -123,7 +174,17 @@ def test_yaml_traps_are_errors(tmp_path: Path, text: str, message: str) -> None:
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("word", ["steps", "=3", "a..b=1", "steps.deeper=1"])
+@given(st.text("[]{}!&*<:,-'0b_xe.19 \n#?|>%@`~intsp") | st.text())
+@settings(derandomize=True, max_examples=300, deadline=None)
+def test_no_text_is_worse_than_an_error(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_text(f"steps: 1\n{text}", encoding="utf-8")
+    for file, overrides in ((path, []), (write(path.with_name("one.yaml"), "steps: 1"), [f"note={text}"])):
+        with contextlib.suppress(ConfigError):
+            load(Config, file, overrides)
+
+
+@pytest.mark.parametrize("word", ["steps", "=3", "a..b=1", "steps.deeper=1", "rate=2001-99-99"])
 def test_a_malformed_override_is_an_error(tmp_path: Path, word: str) -> None:
     with pytest.raises(ConfigError, match="override"):
         load(Config, write(tmp_path / "c.yaml", "steps: 1"), [word])
@@ -148,6 +209,7 @@ configs = st.builds(
 
 
 @given(configs)
+@settings(derandomize=True, deadline=None)
 def test_a_resolved_configuration_reads_back_equal(config: Config) -> None:
     import yaml
 

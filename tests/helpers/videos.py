@@ -1,6 +1,7 @@
 """Tiny videos whose frames carry their own number, so that a test can tell which source frame a picture shows."""
 
 import io
+import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -38,6 +39,7 @@ def make_video(
     grain: int = 1,
     codec: str = "libx264",
     movie_options: dict[str, str] | None = None,
+    sound_seconds: int = 0,
 ) -> Path:
     """Write a video; frame n carries the number n modulo 256.
 
@@ -50,6 +52,7 @@ def make_video(
         grain: Noise is added below this; it makes the file large.
         codec: FFmpeg's name of the encoder.
         movie_options: For the container.
+        sound_seconds: Length of a silent sound track; none when 0.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     stamps = range(pts) if isinstance(pts, int) else pts
@@ -61,12 +64,26 @@ def make_video(
         if codec == "libx264":
             b_frames = "0" if path.suffix == ".avi" else "2"  # AVI cannot say when they are shown
             stream.options = {"preset": "veryfast", "crf": "20", "g": str(gop), "bf": b_frames, "sc_threshold": "0"}
+        sound = container.add_stream("pcm_s16le", rate=11025) if sound_seconds else None
         for number, stamp in enumerate(stamps):
             noise = np.random.default_rng(number).integers(grain, size=(*size[::-1], 1), dtype=np.uint8)
             frame = av.VideoFrame.from_ndarray(picture_of(number % 256, *size) + noise, format="rgb24")
             frame.pts, frame.time_base = stamp, time_base
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+        for second in range(sound_seconds):
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 11025), np.int16), format="s16", layout="mono")
+            silence.sample_rate, silence.pts = 11025, 11025 * second
+            container.mux(sound.encode(silence))
+    return path
+
+
+def cut(path: Path, share: float, *, inside: bool = False) -> Path:
+    """Cut off the end of a video before the packet (in the order of the file) at `share`, or in the middle of it."""
+    with av.open(str(path)) as container:
+        packets = sorted((packet.pos, packet.size) for packet in container.demux(video=0) if packet.size)
+    position, size = packets[min(round(share * len(packets)), len(packets) - 1)]
+    os.truncate(path, position + inside * size // 2)
     return path
 
 

@@ -1,9 +1,12 @@
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from launch.__main__ import COMMANDS, main
+from tests.helpers.handmade import write_corpus
 
 
 def surgstream(*words: str) -> "subprocess.CompletedProcess[str]":
@@ -38,6 +41,30 @@ def test_a_mistake_is_a_sentence_without_a_traceback() -> None:
     assert ended.returncode == 2
     assert ended.stderr.startswith("surgstream pack: nowhere.yaml: ")
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["order", "configs/pretrain/surgvista_tiny.yaml", "data.corpus=SHARDS", "--count", "3000"]],
+)
+def test_a_reader_that_leaves_ends_a_command_quietly(words: list[str], tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer) as output:
+        command = [sys.executable, "-m", "launch", *(word.replace("SHARDS", str(tmp_path)) for word in words)]
+        ended = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert ended.returncode == 141
+    assert "Traceback" not in ended.stderr and "Broken" not in ended.stderr
+
+
+def test_draws_beyond_counting_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = "configs/pretrain/surgvista_tiny.yaml"
+    for start, count in (("99999999999999999999", "1"), ("0", str(2**63)), (str(2**62), "1")):
+        with pytest.raises(SystemExit) as ended:
+            main(["order", recipe, "--start", start, "--count", count])
+        assert ended.value.code == 2
+        assert "expected --start and --count to end at draw 2^62 at most" in capsys.readouterr().err
 
 
 def test_login_nodes_need_no_torch() -> None:

@@ -1,5 +1,6 @@
 """The corpus file: which videos it means."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from shards.corpus import CorpusConfig, Source, find_sources
 from shards.storage import Stores, open_storage
 from tests.helpers.s3 import s3_bucket
 
-FILES = ("a/v1.mp4", "a/v2.mp4", "a/deep/v3.mp4", "b/v1.avi", "b/notes.txt", "b/x[1].mp4")
+FILES = ("a/v1.mp4", "a/v2.mp4", "a/deep/v3.mp4", "b/v1.avi", "b/notes.txt", "b/x[1].mp4", "labels/x[1].csv")
 
 
 @pytest.fixture
@@ -71,6 +72,35 @@ def test_held_out_videos_are_in_one_split_only(folder: Path) -> None:
         assert names(find(folder, "held_out", videos="a/*.mp4", hold_out=hold_out)) == ["v2.mp4"]
 
 
+def two_datasets(folder: Path, split: str, one: dict[str, object], two: dict[str, object]) -> list[Source]:
+    described = [{"name": name, "specialty": "s", "procedure": "p", **tree} for name, tree in (("d", one), ("e", two))]
+    config = build(CorpusConfig, {"datasets": described, "pack": {"split": split}}, where="corpus.yaml")
+    return find_sources(config, folder, Stores())
+
+
+@pytest.mark.parametrize("split", ["train", "held_out"])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_no_dataset_trains_on_what_another_holds_out(folder: Path, split: str, swapped: bool) -> None:
+    (folder / "c").mkdir()
+    (folder / "c" / "other name.mp4").symlink_to(folder / "a" / "v2.mp4")
+    holder = {"videos": "a/*.mp4", "hold_out": ["v2"]}
+    for videos in ("a/**/*.mp4", "c/*"):
+        both = (holder, {"videos": videos})[:: -1 if swapped else 1]
+        trains, holds = ("d", "e") if swapped else ("e", "d")
+        with pytest.raises(ConfigError, match=f"{trains}: expected no video that {holds} holds out, got .*{trains} as"):
+            two_datasets(folder, split, *both)
+    agreed = two_datasets(folder, "held_out", holder, {"videos": "a/v2.mp4", "hold_out": ["v2"]})
+    assert [(source.dataset, source.name) for source in agreed] == [("d", "v2.mp4"), ("e", "v2.mp4")]
+
+
+def test_a_dataset_has_a_file_once_by_whatever_name(folder: Path) -> None:
+    (folder / "a" / "link.mp4").symlink_to(folder / "a" / "v2.mp4")
+    (folder / "linked").symlink_to(folder / "a")
+    assert names(find(folder, videos=["a/v*.mp4", "a/*.mp4", "linked/*.mp4"])) == ["v1.mp4", "v2.mp4"]
+    with pytest.raises(ConfigError, match="no video has the id 'link'"):
+        find(folder, videos=["a/v*.mp4", "a/*.mp4"], hold_out=["link"])
+
+
 def test_ids_and_labels_come_from_the_file_name(folder: Path) -> None:
     source = find(folder, videos="b/x*", labels={"phase": "labels/{video}.csv"})[0]
     assert source.id.startswith("x_1_--")
@@ -87,6 +117,7 @@ def test_ids_and_labels_come_from_the_file_name(folder: Path) -> None:
         ({"videos": "a/*.mp4", "hold_out": ["v1", "v2"]}, "nothing to pack: all videos are held out"),
         ({"videos": "a/*.mp4", "split": "held_out"}, "nothing to pack: no video is held out"),
         ({"videos": "http://x/a.mp4"}, "expected a path or s3://BUCKET/KEY"),
+        ({"videos": "a/*.mp4", "labels": {"phase": "lables/{video}.csv"}}, "labels.phase: .*lables.* got none"),
         ({"videos": []}, "videos: expected a file, a glob or a list of them"),
         ({"videos": "a/*.mp4", "name": "x/y"}, "name: expected 1 to 80 characters"),
     ],
@@ -98,10 +129,13 @@ def test_mistakes_are_one_sentence(folder: Path, dataset: dict[str, object], mes
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("fps", 0), ("fps", ".inf"), ("short_side", 8), ("jpeg_quality", 101), ("segment_frames", 0), ("workers", 0)],
+    [
+        *(("fps", fps) for fps in (0, -1, 1e300, 1e-300, float("inf"), float("nan"))),
+        *(("short_side", 8), ("jpeg_quality", 101), ("segment_frames", 0), ("workers", 0)),
+    ],
 )
 def test_options_have_limits(key: str, value: object) -> None:
-    with pytest.raises(ConfigError, match=f"pack: {key}|pack.{key}"):
+    with pytest.raises(ConfigError, match=rf"pack[:.] ?{key}: expected .*, got {re.escape(str(value))}"):
         build(CorpusConfig, {"datasets": [], "pack": {key: value}}, where="corpus.yaml")
 
 

@@ -1,8 +1,10 @@
 """Which frames are taken, and what they look like."""
 
 import contextlib
+import dataclasses
 import io
 import itertools
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from shards.errors import VideoError
 from shards.frames import Shown, jpeg_frames, packed_size, pick
 from shards.storage import Stores
 from shards.videos import open_video
-from tests.helpers.videos import make_video, number_in, picture_of, shown_at
+from tests.helpers.videos import cut, make_video, number_in, picture_of, shown_at
 
 rates = st.fractions(Fraction(1, 3), 30, max_denominator=30)
 
@@ -126,6 +128,16 @@ def test_jpegs_are_baseline_420_of_the_wanted_size_and_look_like_the_source(tmp_
     assert np.abs(np.asarray(picture, dtype=float) - wanted).mean() < 6
 
 
+@pytest.mark.parametrize("quality", [40, 85])
+def test_the_quality_of_the_jpegs_is_the_wanted_one(tmp_path: Path, quality: int) -> None:
+    path = make_video(tmp_path / "v.mp4", 1)
+    with open_video(str(path), Stores()) as video:
+        ((_, jpeg),) = jpeg_frames(video, fps=Fraction(1), short_side=48, quality=quality)
+    expected = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(expected, "JPEG", quality=quality)
+    assert Image.open(io.BytesIO(jpeg)).quantization == Image.open(expected).quantization
+
+
 def test_frames_depend_on_nothing_but_the_file(tmp_path: Path) -> None:
     path = make_video(tmp_path / "v.mp4", 60)
     assert frames_of(path) == frames_of(path)
@@ -162,16 +174,51 @@ def test_a_damaged_first_key_frame_moves_the_start(tmp_path: Path) -> None:
 def test_a_video_damaged_up_to_its_end_is_refused(tmp_path: Path) -> None:
     path = make_video(tmp_path / "v.mp4", 100, gop=100)
     damage(path, packet=30)
-    with pytest.raises(VideoError, match=r"declares 4\.0 s, it can be decoded up to 1\.\d s"):
+    with pytest.raises(VideoError, match=r"truncated or broken: it is damaged from 1\.\d s up to its end"):
         frames_of(path)
 
 
-@pytest.mark.parametrize(("container", "options"), [("mp4", {"movflags": "faststart"}), ("mkv", {}), ("avi", {})])
-def test_a_truncated_video_is_refused(tmp_path: Path, container: str, options: dict[str, str]) -> None:
-    path = make_video(tmp_path / f"v.{container}", 200, movie_options=options)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size * 7 // 10])
-    with pytest.raises(VideoError, match="truncated"):
-        frames_of(path)
+FASTSTART = {"movflags": "faststart"}
+FRAGMENTED = {"movflags": "frag_keyframe+empty_moov"}
+
+
+@pytest.mark.parametrize("share", [0.7, 0.97])
+@pytest.mark.parametrize(("container", "options"), [("mp4", FASTSTART), ("mkv", {}), ("avi", {}), ("flv", {})])
+def test_a_video_cut_between_two_pictures_is_refused(
+    tmp_path: Path, container: str, options: dict[str, str], share: float
+) -> None:
+    path = make_video(tmp_path / f"v.{container}", 200, time_base=Fraction(1, 5), movie_options=options)
+    with pytest.raises(VideoError, match=r"truncated or broken: its header declares 40\.\d s, it can be decoded up to"):
+        frames_of(cut(path, share))
+
+
+@pytest.mark.parametrize("share", [0.5, 0.97, 1])
+@pytest.mark.parametrize(("container", "options"), [("mp4", FASTSTART), ("mp4", FRAGMENTED), ("avi", {}), ("h264", {})])
+def test_a_video_cut_in_a_picture_is_refused_however_little_is_missing(
+    tmp_path: Path, container: str, options: dict[str, str], share: float
+) -> None:
+    path = make_video(tmp_path / f"v.{container}", 100, grain=9, movie_options=options)
+    with pytest.raises(VideoError, match=r"truncated or broken: it is damaged from \d\.\d s up to its end"):
+        frames_of(cut(path, share, inside=True))
+
+
+def test_a_file_that_cannot_be_read_on_is_refused(tmp_path: Path) -> None:
+    class Container:
+        def demux(self, stream: object) -> Iterator[object]:
+            yield from itertools.islice(video.container.demux(stream), 49)
+            raise av.InvalidDataError(1, "Invalid data")
+
+    with open_video(str(make_video(tmp_path / "v.mp4", 50)), Stores()) as video:
+        broken = dataclasses.replace(video, container=Container())
+        with pytest.raises(VideoError, match=r"it is damaged from 1\.\d s up to its end"):
+            list(jpeg_frames(broken, fps=Fraction(1), short_side=32, quality=85))
+
+
+def test_sound_may_outlast_the_pictures_a_little(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "v.flv", 100, time_base=Fraction(1), codec="flv", sound_seconds=101)
+    with open_video(str(path), Stores()) as video:
+        assert video.seconds is not None and video.seconds > 100.5
+    assert len(frames_of(path)) == 100
 
 
 def test_a_video_of_which_nothing_decodes_is_refused(tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from configs.errors import ConfigError
 from shards.errors import VideoError
-from shards.labels import Labels, read_labels
+from shards.labels import Labels, check_patterns, read_labels
 from shards.storage import Stores
 
 
@@ -39,10 +40,30 @@ def test_a_row_holds_until_the_next(start: int, stop: int, expected: list[str]) 
     assert [value for _, value in found.get("phase", [])] == expected
 
 
+def test_rows_are_put_in_order_of_time_and_stay_as_written_within_a_second(tmp_path: Path) -> None:
+    path = write(tmp_path / "v.csv", "second,phase\n10,c\n2,b\n2,a\n0.5,first\n")
+    assert read_labels({"phase": path}, Stores()).rows["phase"] == [(0.5, "first"), (2.0, "b"), (2.0, "a"), (10.0, "c")]
+
+
+SECONDS = ("x", "", "1/0", "1e400", "1e999999999", "nan", "-inf", "9" * 5000)
+
+
 @pytest.mark.parametrize(
-    "text", ["", "phase\nrest\n", "second,step\n0,rest\n", "second,phase\nx,rest\n", "second,phase\n1\n"]
+    "text",
+    ["", "phase\nrest\n", "second,step\n0,rest\n", "second,phase\n1\n"]
+    + [f"second,phase\n{second},rest\n" for second in SECONDS],
 )
 def test_a_file_of_another_kind_is_refused(tmp_path: Path, text: str) -> None:
     path = write(tmp_path / "v.csv", text)
     with pytest.raises(VideoError, match=r"v\.csv: expected a CSV file with the columns 'second' and 'phase'"):
         read_labels({"phase": path}, Stores())
+
+
+def test_a_pattern_without_a_file_for_any_video_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "b.csv", "")
+    good, mistyped = str(tmp_path / "{video}.csv"), str(tmp_path / "nolabels" / "{video}.csv")
+    check_patterns({"phase": good}, ["a", "b"], Stores(), where="datasets: d")
+    check_patterns({}, ["a"], Stores(), where="datasets: d")
+    for patterns, videos in (({"phase": good, "tools": mistyped}, ["a", "b"]), ({"tools": good}, ["a", "c"])):
+        with pytest.raises(ConfigError, match=r"datasets: d: labels\.tools: expected .* at least one of 2 videos"):
+            check_patterns(patterns, videos, Stores(), where="datasets: d")

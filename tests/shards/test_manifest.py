@@ -102,6 +102,11 @@ def test_a_flipped_bit_is_noticed(data: st.DataObject) -> None:
         from_bytes(bytes(damaged), where="here")
 
 
+def test_json_too_deep_to_read_is_damage() -> None:
+    with pytest.raises(ManifestError, match="here: expected JSON"):
+        from_bytes(b"[" * 10**5, where="here")
+
+
 def change(tree: dict[str, Any], path: str, value: Any) -> None:
     *steps, last = [int(step) if step.isdigit() else step for step in path.split(".")]
     for step in steps:

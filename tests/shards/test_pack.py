@@ -1,12 +1,15 @@
 """`surgstream pack`, from real files to shards that others can read."""
 
+import errno
 import gc
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -14,16 +17,24 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import webdataset
 import yaml
+from PIL import Image
 
 from launch.__main__ import main as surgstream
-from shards import index
+from shards import index, packer
+from shards import pack as pack_module
 from shards.corpus import PackConfig
-from shards.manifest import Manifest
-from shards.pack import main
+from shards.errors import StorageError
+from shards.manifest import Manifest, PackedVideo, Part, Shard
+from shards.pack import Packed, main
+from shards.plan import Plan, Quarantined
 from shards.storage import open_storage
+from shards.synthetic.clock import read_frame_number
+from shards.synthetic.corpus import plan as plan_synthetic
+from shards.synthetic.corpus import write_video
 from tests.helpers.s3 import s3_bucket
 from tests.helpers.videos import make_video, number_in, shown_at
 
@@ -135,6 +146,22 @@ def test_damage_in_the_middle_splits_a_video_into_parts(packed: Path) -> None:
     ]
 
 
+def test_a_frame_of_a_synthetic_video_is_what_is_shown_at_its_time(tmp_path: Path) -> None:
+    job = plan_synthetic(4, 0)[0]
+    for kind in ("videos", "labels", "masks", "depth"):
+        (tmp_path / job.dataset.name / kind).mkdir(parents=True)
+    write_video(tmp_path, job, lambda frames: None)
+    corpus = write_corpus(tmp_path, {"name": "d", "videos": "*/videos/*.mp4"})
+    assert main([corpus, str(tmp_path / "out"), "fps=2", "short_side=80", "workers=1"]) == 0
+    (sample,) = samples(tmp_path / "out", "d/d-000000.tar")
+    jpegs = [sample[f"{k:04d}.jpg"] for k in range(json.loads(sample["json"])["num_frames"])]
+    shown = [read_frame_number(np.asarray(Image.open(io.BytesIO(jpeg)))) for jpeg in jpegs]
+    assert len(shown) >= 5
+    assert shown == shown_at(
+        [Fraction(n, 25) for n in range(job.num_frames)], Fraction(job.num_frames, 25), Fraction(2)
+    )
+
+
 def test_names_and_labels_and_licence(packed: Path) -> None:
     by_source = {video.source: video for video in load(packed).shards[0].videos}
     assert by_source["steady.mp4"].id == "steady"
@@ -145,6 +172,14 @@ def test_names_and_labels_and_licence(packed: Path) -> None:
     assert steady[0]["labels"] == {"phase": [[0.0, "phase 0"], [1.0, "phase 0"]]}
     assert steady[1]["labels"] == {"phase": [[2.0, "phase 1"], [3.0, "phase 1"]]}
     assert steady[0]["licence"] == "CC0" and steady[0]["source_fps"] == 25.0
+
+
+def test_the_rate_of_the_source_is_told(tmp_path: Path) -> None:
+    make_video(tmp_path / "a.mp4", 10, time_base=Fraction(1, 5))
+    corpus = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"})
+    assert main([corpus, str(tmp_path / "out")]) == 0
+    (sample,) = samples(tmp_path / "out", "d/d-000000.tar")
+    assert json.loads(sample["json"])["source_fps"] == 5.0
 
 
 def test_the_same_bytes_from_any_number_of_workers(sources: Path, packed: Path, tmp_path: Path) -> None:
@@ -160,6 +195,29 @@ def test_packing_again_touches_nothing(sources: Path, packed: Path, capsys: pyte
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["dataset", "videos", "frames", "hours", "MB", "quarantined"]
     assert [line.split()[:2] for line in lines[1:]] == [["one", "3"], ["two", "1"], ["total", "4"]]
+
+
+def test_the_table_adds_up() -> None:
+    def shard(dataset: str, hours: int, megabytes: int) -> Shard:
+        part = Part(first_frame=0, num_frames=7200 * hours)
+        video = PackedVideo(id="v", source="v.mp4", parts=(part,), first_row=0, fps=2, width=8, height=8)
+        facts = {"sha256": "", "index_sha256": "", "specialty": "s", "procedure": "p"}
+        return Shard(
+            name=f"{dataset}/{dataset}-000000.tar",
+            num_bytes=10**6 * megabytes,
+            dataset=dataset,
+            videos=(video,),
+            **facts,
+        )
+
+    manifest = Manifest(format_version=1, packing={}, shards=(shard("one", 3, 12), shard("two", 1, 5)))
+    lost = tuple(Quarantined(dataset=dataset, video="w", source="w", reason="r") for dataset in ("two", "two", "three"))
+    assert [line.split() for line in Packed(manifest, lost).table().splitlines()[1:]] == [
+        ["one", "1", "21600", "3.00", "12.0", "0"],
+        ["three", "0", "0", "0.00", "0.0", "1"],
+        ["two", "1", "7200", "1.00", "5.0", "2"],
+        ["total", "2", "28800", "4.00", "17.0", "3"],
+    ]
 
 
 def test_only_what_is_new_or_missing_is_packed(tmp_path: Path) -> None:
@@ -180,6 +238,105 @@ def test_only_what_is_new_or_missing_is_packed(tmp_path: Path) -> None:
     assert main([corpus, str(out)]) == 0
     assert [video.id for shard in load(out).shards for video in shard.videos] == ["b"]
     assert sorted(path.name for path in (out / "d").iterdir()) == ["d-000000.idx", "d-000000.json", "d-000000.tar"]
+
+
+def test_what_is_packed_again_is_said_with_the_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in "abc":
+        make_video(tmp_path / f"{name}.mp4", 10)
+    corpus, out = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}, shard_bytes=1), tmp_path / "out"
+    for word, message in (
+        ("fps=1", ""),
+        ("fps=1", ""),
+        ("fps=2", f"{out}: d: packs 3 shards again and removes 0: fps was 1.0 and is 2.0"),
+        ("shard_bytes=1000000", "packs 1 shards again and removes 2: fps was 2.0 and is 1.0, shard_bytes was 1 and is"),
+    ):
+        caplog.clear()
+        assert main([corpus, str(out), word]) == 0
+        assert message in caplog.text if message else caplog.text == ""
+    (tmp_path / "b.mp4").unlink()
+    assert main([corpus, str(out), "shard_bytes=1000000"]) == 0
+    assert "packs 1 shards again and removes 0: 1 of its videos no longer packed, such as b" in caplog.text
+
+
+def test_a_manifest_goes_before_the_first_shard_that_it_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_video(tmp_path / "a.mp4", 10)
+    corpus, out = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}), tmp_path / "out"
+    assert main([corpus, str(out)]) == 0
+
+    def fail(*_: object, **__: object) -> None:
+        raise StorageError("the store is down")
+
+    monkeypatch.setattr(pack_module, "run_all", fail)
+    with pytest.raises(StorageError, match="the store is down"):
+        main([corpus, str(out), "fps=2"])
+    assert (out / "d" / "d-000000.tar").exists() and not (out / "manifest.json").exists()
+
+
+def test_another_packing_in_the_same_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_video(tmp_path / "a.mp4", 10)
+    corpus, out = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}), str(tmp_path / "out")
+    with open_storage(out).locked():
+        assert surgstream(["pack", corpus, out]) == 1
+    assert f"{out}: another packing is at work in it; wait for its end" in capsys.readouterr().err
+    assert contents(tmp_path / "out") == {".pack.lock": b""}
+
+
+def test_shards_in_a_linked_folder_are_seen(tmp_path: Path) -> None:
+    make_video(tmp_path / "a.mp4", 10)
+    make_video(tmp_path / "b.mp4", 10)
+    corpus, out = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}, shard_bytes=1), tmp_path / "out"
+    (tmp_path / "disk").mkdir()
+    out.mkdir()
+    (out / "d").symlink_to(tmp_path / "disk")
+    assert main([corpus, str(out)]) == 0
+    (tmp_path / "b.mp4").unlink()
+    assert main([corpus, str(out)]) == 0
+    assert sorted(path.suffix for path in (tmp_path / "disk").iterdir()) == [".idx", ".json", ".tar"]
+
+
+def test_only_what_is_ours_is_swept(tmp_path: Path) -> None:
+    make_video(tmp_path / "a.mp4", 10)
+    corpus, out = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}), tmp_path / "out"
+    ours = ["d/d-000009.tar", "d/d-000000.idx", "d/d-000000.json", "plan.json", "manifest.json", "quarantine.jsonl"]
+    others = ["e/e-000000.tar", "d/d-0.tar", "d/e-000000.tar", "notes.txt", "d/d-000000.mp4", "deep/plan.json"]
+    for name in (*ours, *others):
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_name(f".{path.name}.{'0' * 32}.partial").write_bytes(b"")
+    assert main([corpus, str(out)]) == 0
+    left = {str(path.relative_to(out)).replace("/.", "/").removeprefix(".") for path in out.rglob("*.partial")}
+    assert left == {f"{name}.{'0' * 32}.partial" for name in others}
+
+
+def test_a_full_temporary_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_video(tmp_path / "a.mp4", 100)
+    corpus, out = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}), str(tmp_path / "out")
+    assert main([corpus, out]) == 0
+    plan = Plan.load(open_storage(out))
+    assert plan is not None
+    task = packer.PackTask(0, plan.shards[0], plan.options, out)
+    monkeypatch.setattr(packer, "MEMORY_BYTES", 1000)
+    assert packer.pack_shard(task, lambda frames: None).shard == load(tmp_path / "out").shards[0]
+    monkeypatch.setattr(tempfile, "TemporaryFile", FullFile)
+    reason = f"{tempfile.gettempdir()}: holding the frames of a video: No space left on device; .* TMPDIR"
+    with pytest.raises(StorageError, match=f"^{reason}"):
+        packer.pack_shard(task, lambda frames: None)
+
+
+class FullFile(io.BytesIO):
+    """A file on a full disk: buffered bytes that are lost at last, when it is closed as well."""
+
+    def __init__(self, **_: object) -> None:
+        super().__init__()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if self.getbuffer().nbytes > 1500:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().seek(offset, whence)
+
+    def close(self) -> None:
+        super().close()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_the_held_out_split_has_exactly_the_others(tmp_path: Path) -> None:
@@ -232,6 +389,7 @@ def test_mistakes_end_with_one_sentence(tmp_path: Path, capsys: pytest.CaptureFi
         ([corpus], "videos: '*.mp4' matches no file"),
         ([corpus, "short_sid=3"], "did you mean 'short_side'?"),
         ([str(tmp_path / "none.yaml")], "expected a readable YAML file"),
+        ([corpus, "fps=1e300"], "fps: expected 0.001 to 1000, got 1e+300"),
     ):
         assert surgstream(["pack", words[0], str(tmp_path / "out"), *words[1:]]) == 2
         assert message in capsys.readouterr().err
@@ -284,7 +442,7 @@ def test_no_space_left_is_one_sentence_and_nothing_half_written(tmp_path: Path) 
     done = run_limited(limit, tmp_path, out)
     assert done.returncode == 1, done.stderr
     assert "writing d/d-000000.tar: " in done.stderr and reason in done.stderr and "Traceback" not in done.stderr
-    assert done.stdout.split() == [f"{out}/plan.json"]
+    assert sorted(done.stdout.split()) == [f"{out}/.pack.lock", f"{out}/plan.json"]
 
 
 @pytest.fixture(scope="module")

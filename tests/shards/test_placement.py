@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -32,6 +34,13 @@ def test_micro_batches_do_not_depend_on_the_world_size(deal):
     for world in (2, 3, 12):
         members = place(draws, micro_batch_size=4, world_size=world, deal=deal).members
         assert np.array_equal(members.reshape(-1, 4), alone)
+
+
+def test_draws_on_one_seat_go_by_dataset_then_by_draw():
+    draws = Order.create(SIZES, 3, CONFIG).draws(0, 6)
+    crowded = replace(draws, dataset=np.array([2, 0, 1, 0, 2, 1]), seat=np.array([7, 7, 7, 7, 7, 3]))
+    members = place(crowded, micro_batch_size=6, world_size=1).members
+    assert members.ravel().tolist() == [5, 1, 3, 2, 0, 4]
 
 
 def test_few_ranks_read_a_chunk():

@@ -9,10 +9,10 @@ import pytest
 
 from configs.errors import ConfigError
 from configs.loading import build
-from shards.corpus import CorpusConfig
+from shards.corpus import CorpusConfig, find_sources
 from shards.errors import ManifestError
-from shards.plan import BYTES_PER_PIXEL, Plan, make_plan
-from shards.storage import Storage, open_storage
+from shards.plan import BYTES_PER_PIXEL, Plan, earlier_plan, make_plan
+from shards.storage import Storage, Stores, open_storage
 from tests.helpers.videos import HEIGHT, WIDTH, make_video
 
 SECOND_BYTES = WIDTH * HEIGHT * BYTES_PER_PIXEL
@@ -40,27 +40,31 @@ def out(tmp_path: Path) -> Storage:
     return open_storage(str(tmp_path / "out"))
 
 
+def plan_of(folder: Path, out: Storage, corpus: CorpusConfig) -> Plan:
+    return make_plan(corpus, find_sources(corpus, folder, Stores()), earlier_plan(corpus, out))
+
+
 def planned(folder: Path, out: Storage, corpus: CorpusConfig) -> Plan:
-    plan = make_plan(corpus, folder, out)
+    plan = plan_of(folder, out, corpus)
     plan.save(out)
     return plan
 
 
 def test_videos_fill_shards_in_order_and_are_never_split(folder: Path, out: Storage) -> None:
-    plan = make_plan(corpus(seconds_a_shard=5), folder, out)
+    plan = plan_of(folder, out, corpus(seconds_a_shard=5))
     assert layout(plan) == {"000": ["a", "b"], "001": ["c"], "002": ["d", "e"]}
     assert [shard.predicted_frames for shard in plan.shards] == [5, 7, 2]
 
 
 def test_a_plan_comes_back_and_stays(folder: Path, out: Storage) -> None:
     plan = planned(folder, out, corpus(workers=3))
-    assert Plan.load(out) == plan == make_plan(corpus(workers=1), folder, out)
+    assert Plan.load(out) == plan == plan_of(folder, out, corpus(workers=1))
 
 
 def test_added_videos_open_new_shards(folder: Path, out: Storage) -> None:
     first = planned(folder, out, corpus(seconds_a_shard=5))
     make_video(folder / "aa.mp4", 5, time_base=Fraction(1, 5))
-    second = make_plan(corpus(seconds_a_shard=5), folder, out)
+    second = plan_of(folder, out, corpus(seconds_a_shard=5))
     assert second.shards[:3] == first.shards
     assert layout(second)["003"] == ["aa"]
 
@@ -69,7 +73,7 @@ def test_a_changed_video_stays_and_one_that_is_gone_leaves(folder: Path, out: St
     first = planned(folder, out, corpus(seconds_a_shard=5))
     make_video(folder / "b.mp4", 25, time_base=Fraction(1, 5))
     (folder / "c.mp4").unlink()
-    second = make_plan(corpus(seconds_a_shard=5, hold_out=("e",)), folder, out)
+    second = plan_of(folder, out, corpus(seconds_a_shard=5, hold_out=("e",)))
     assert layout(second) == {"000": ["a", "b"], "002": ["d"]}
     changed = [
         (one.fingerprint(first.options), two.fingerprint(second.options))
@@ -80,16 +84,16 @@ def test_a_changed_video_stays_and_one_that_is_gone_leaves(folder: Path, out: St
 
 def test_other_options_plan_afresh(folder: Path, out: Storage) -> None:
     planned(folder, out, corpus(seconds_a_shard=5))
-    second = make_plan(corpus(seconds_a_shard=5, fps=2), folder, out)
+    second = plan_of(folder, out, corpus(seconds_a_shard=5, fps=2))
     assert layout(second) == {"000": ["a"], "001": ["b"], "002": ["c"], "003": ["d", "e"]}
 
 
 def test_a_fingerprint_follows_contents_not_places(folder: Path, out: Storage, tmp_path: Path) -> None:
-    shard = make_plan(corpus(), folder, out).shards[0]
-    options = make_plan(corpus(), folder, out).options
+    shard = plan_of(folder, out, corpus()).shards[0]
+    options = plan_of(folder, out, corpus()).options
     moved = tmp_path / "moved"
     os.rename(folder, moved)
-    assert make_plan(corpus(), moved, out).shards[0].fingerprint(options) == shard.fingerprint(options)
+    assert plan_of(moved, out, corpus()).shards[0].fingerprint(options) == shard.fingerprint(options)
     other = dataclasses.replace(options, jpeg_quality=90)
     assert shard.fingerprint(other) != shard.fingerprint(options)
     assert dataclasses.replace(shard, procedure="q").fingerprint(options) != shard.fingerprint(options)
@@ -99,7 +103,7 @@ def test_what_cannot_be_opened_is_quarantined_with_its_reason(folder: Path, out:
     (folder / "b.mp4").write_bytes(b"no video")
     whole = (folder / "c.mp4").read_bytes()
     (folder / "c.mp4").write_bytes(whole[: len(whole) // 2])
-    plan = make_plan(corpus(), folder, out)
+    plan = plan_of(folder, out, corpus())
     assert layout(plan) == {"000": ["a", "d", "e"]}
     assert [(video.video, video.reason[:14]) for video in plan.quarantine] == [
         ("b", "cannot be open"),
@@ -110,14 +114,35 @@ def test_what_cannot_be_opened_is_quarantined_with_its_reason(folder: Path, out:
 def test_a_folder_of_another_corpus_is_left_alone(folder: Path, out: Storage) -> None:
     planned(folder, out, corpus())
     with pytest.raises(ConfigError, match="holds the 'train' split, not 'held_out'; pack into another folder"):
-        make_plan(corpus(split="held_out", hold_out=("a",)), folder, out)
+        earlier_plan(corpus(split="held_out", hold_out=("a",)), out)
     out.write("other/other-000000.tar", b"precious")
     with pytest.raises(ConfigError, match="holds shards of dataset 'other', which the corpus file does not have"):
-        make_plan(corpus(), folder, out)
+        earlier_plan(corpus(), out)
+
+
+def test_shards_of_an_unknown_plan_are_left_alone(out: Storage) -> None:
+    out.write("d/d-000000.tar", b"precious")
+    with pytest.raises(ConfigError, match=r"holds shards, such as d/d-000000\.tar, without the plan\.json"):
+        earlier_plan(corpus(), out)
+    out.write("plan.json", b"somebody else's")
+    with pytest.raises(ManifestError, match=r"plan\.json: expected the plan of a corpus, got something else"):
+        earlier_plan(corpus(), out)
+
+
+def test_a_difference_says_what_became_of_a_dataset(folder: Path, out: Storage) -> None:
+    plan = planned(folder, out, corpus())
+    other = plan_of(folder, open_storage(f"{out.uri}2"), corpus(fps=2, jpeg_quality=90))
+    assert plan.difference(other, "d") == "fps was 1.0 and is 2.0, jpeg_quality was 85 and is 90"
+    make_video(folder / "b.mp4", 25, time_base=Fraction(1, 5))
+    later = plan_of(folder, out, corpus(hold_out=("a", "e")))
+    assert (
+        plan.difference(later, "d") == "2 of its videos no longer packed, such as a, 1 of its videos changed, such as b"
+    )
+    assert plan.difference(plan, "d").startswith("an earlier packing did not finish")
 
 
 def test_a_damaged_plan_is_said(folder: Path, out: Storage) -> None:
     planned(folder, out, corpus())
     out.write("plan.json", out.read("plan.json").replace(b"train", b"brain"))
-    with pytest.raises(ManifestError, match=r"plan\.json: its checksum does not fit"):
-        make_plan(corpus(), folder, out)
+    with pytest.raises(ManifestError, match=r"plan\.json: expected the plan of a corpus, got .* a damaged one"):
+        earlier_plan(corpus(), out)

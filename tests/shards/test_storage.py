@@ -1,8 +1,11 @@
 """Both kinds of store keep the same promises."""
 
 import errno
+import fcntl
+import http.server
 import io
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,22 +99,90 @@ def test_uploads_that_fail_are_aborted(bucket: str) -> None:
     assert "Uploads" not in boto3.client("s3").list_multipart_uploads(Bucket="stores")
 
 
-def test_names_are_sorted_and_filtered(storage: Storage) -> None:
+def test_names_are_sorted(storage: Storage) -> None:
     for name in ("b/2", "a/1", "b/10", "c"):
         storage.write(name, b"")
     assert storage.names() == ["a/1", "b/10", "b/2", "c"]
-    assert storage.names("b/") == ["b/10", "b/2"]
 
 
-def test_sweeping_removes_what_a_killed_writer_left(storage: Storage, tmp_path: Path) -> None:
-    storage.write("a", b"kept")
-    abandoned = storage.writer("b")
-    abandoned.__enter__().write(bytes(PART + 1))
-    storage.sweep()
-    assert storage.names() == ["a"]
-    assert [path.name for path in (tmp_path / "corpus").glob("*")] in ([], ["a"])
+def test_linked_folders_are_listed_and_circles_end(tmp_path: Path) -> None:
+    storage = open_storage(str(tmp_path / "corpus"))
+    storage.write("d/1", b"")
+    open_storage(str(tmp_path / "elsewhere")).write("deep/2", b"")
+    (tmp_path / "corpus" / "c").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "corpus" / "d" / "up").symlink_to(tmp_path / "corpus")
+    (tmp_path / "elsewhere" / "deep" / "up").symlink_to(tmp_path / "corpus" / "d")
+    assert {"c/deep/2", "d/1"} <= set(storage.names())
+    abandoned = storage.writer("c/deep/3")
+    abandoned.__enter__()
+    storage.sweep(lambda name: name == "c/deep/3")
+    assert [path.name for path in (tmp_path / "elsewhere" / "deep").iterdir() if path.is_file()] == ["2"]
     with pytest.raises(StorageError):
         abandoned.__exit__(None, None, None)
+
+
+def test_sweeping_removes_what_killed_writers_left_of_our_names(storage: Storage) -> None:
+    storage.write("a", b"kept")
+    ours, other = storage.writer("b/1"), storage.writer("c/1")
+    for writer in (ours, other):
+        writer.__enter__().write(bytes(PART + 1))
+    storage.sweep(lambda name: name == "b/1")
+    assert storage.names() == ["a"]
+    with pytest.raises(StorageError):
+        ours.__exit__(None, None, None)
+    other.__exit__(None, None, None)
+    assert storage.names() == ["a", "c/1"]
+
+
+def test_sweeping_a_prefix_leaves_the_rest_of_its_bucket(bucket: str) -> None:
+    other = open_storage(bucket).writer("b/1")
+    other.__enter__().write(bytes(PART + 1))
+    open_storage(f"{bucket}/prefix").sweep(lambda name: True)
+    other.__exit__(None, None, None)
+    assert open_storage(bucket).size("b/1") == PART + 1
+
+
+def test_a_folder_is_locked_for_one_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    uri = str(tmp_path / "corpus")
+    for _ in range(2):
+        with open_storage(uri).locked(), pytest.raises(StorageError, match="another packing is at work in it"):
+            open_storage(uri).locked().__enter__()
+
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with open_storage(uri).locked():
+        assert "its file system has no locks; run one packing at a time" in caplog.text
+
+
+def test_s3_is_asked_for_no_checksums_of_its_own(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.command)
+            asked.extend(name for name in self.headers if "checksum" in name.lower())
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_PUT = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        storage = open_storage(bucket)
+        storage.write("a", b"data")
+        assert storage.read("a") == b""
+        server.shutdown()
+    assert asked == ["PUT", "GET"]
 
 
 @given(st.lists(st.tuples(st.integers(-30, 130), st.sampled_from([0, 1, 2]), st.integers(-1, 60)), max_size=8))
@@ -142,6 +213,8 @@ def test_addresses(tmp_path: Path) -> None:
     for uri in ("gs://bucket/x", "s3:///x", "file://relative"):
         with pytest.raises(StorageError, match="expected a folder, file:///FOLDER or s3://BUCKET/PREFIX"):
             open_storage(uri)
+    with pytest.raises(StorageError, match="expected a folder or an address, got nothing"):
+        open_storage("")
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

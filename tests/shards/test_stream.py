@@ -182,6 +182,14 @@ def test_each_chunk_is_read_once_an_epoch_and_then_freed(tmp_path):
     assert 8 <= max(alive) <= 8 + 2 * 3  # open ones, and those that planned or finished steps still hold
 
 
+def test_the_first_step_reads_its_clips_and_nothing_else(corpus):
+    table = FrameTable.open(open_storage(str(corpus)))
+    with open_stream(table, num_frames=1, stride=1, stop=24, read=ReadConfig(prefetch_steps=0)) as stream:
+        clips = [clip for micro_batch in islice(stream, 4) for clip in micro_batch]
+        assert len(clips) == 12
+        assert stream.counters.bytes_read == sum(clip.frames[0].nbytes + ROW.itemsize for clip in clips)
+
+
 def test_chunks_are_read_before_they_are_due(corpus):
     table = FrameTable.open(open_storage(str(corpus)))
     with open_stream(table, read=ReadConfig(prefetch_steps=3)) as stream:

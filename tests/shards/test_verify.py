@@ -1,29 +1,37 @@
 """`surgstream verify` finds any damage, and names it."""
 
 import hashlib
+import io
 import re
 import shutil
 import tarfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from configs.loading import to_tree
 from launch.__main__ import main as surgstream
 from shards import index
 from shards.checks import check_records, check_shard
 from shards.errors import ManifestError
 from shards.manifest import Manifest
+from shards.sealed import seal, unseal
 from shards.storage import open_storage
-from shards.verify import main
+from shards.verify import main, verify
 from tests.helpers.videos import make_video
 
 TAR, INDEX, RECEIPT = "d/d-000000.tar", "d/d-000000.idx", "d/d-000000.json"
-FILES = (TAR, INDEX, RECEIPT, "e/e-000000.tar", "e/e-000000.idx", "manifest.json", "plan.json", "quarantine.jsonl")
+EMPTY_RECEIPT = "f/f-000000.json"
+"""Of a shard of which not one video could be packed."""
+
+FILES = (TAR, INDEX, RECEIPT, "e/e-000000.tar", "e/e-000000.idx", EMPTY_RECEIPT)
+FILES += ("manifest.json", "plan.json", "quarantine.jsonl")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +40,9 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("d/a", "d/b", "e/c"):
         make_video(folder / f"{name}.mp4", 50)
     (folder / "e" / "x.mp4").write_bytes(b"no video")
-    datasets = [{"name": name, "specialty": "s", "procedure": "p", "videos": f"{name}/*.mp4"} for name in "de"]
+    broken = make_video(folder / "f" / "y.mp4", 50, movie_options={"movflags": "faststart"})
+    broken.write_bytes(broken.read_bytes()[:-400])
+    datasets = [{"name": name, "specialty": "s", "procedure": "p", "videos": f"{name}/*.mp4"} for name in "def"]
     options = {"fps": 2, "short_side": 16, "segment_frames": 3}
     (folder / "corpus.yaml").write_text(yaml.safe_dump({"datasets": datasets, "pack": options}))
     assert surgstream(["pack", str(folder / "corpus.yaml"), str(folder / "out")]) == 3
@@ -51,7 +61,7 @@ def findings(corpus: Path) -> list[str]:
         manifest = Manifest.load(storage)
     except ManifestError as error:
         return [str(error)]
-    found = list(check_records(storage))
+    found = list(check_records(manifest, storage))
     for shard in manifest.shards:
         found += check_shard(shard, 3, storage, lambda frames: None)
     return found
@@ -109,28 +119,60 @@ def test_the_frame_is_named(corpus: Path) -> None:
     assert found.startswith(f"{TAR}: b_00001.0000.jpg (video 'b', frame 3): CRC-32: expected ")
 
 
-def test_the_index_row_is_named(corpus: Path) -> None:
+def test_a_damaged_index_is_named_and_hides_no_damage_to_its_tar(corpus: Path) -> None:
     flip(corpus / INDEX, 16 * 7 + 12)
     (found,) = findings(corpus)
-    assert found.startswith(f"{INDEX}: row 7 (video 'b', frame 3): expected (")
+    assert found.startswith(f"{INDEX}: SHA-256: expected ")
+    flip(corpus / TAR, 150)
+    assert [line.split(" expected")[0] for line in findings(corpus)] == [f"{INDEX}: SHA-256:", f"{TAR}: SHA-256:"]
 
 
-@pytest.mark.parametrize("name", [TAR, INDEX])
+@pytest.mark.parametrize("name", [name for name in FILES if name != "manifest.json"])
 def test_missing_shortened_and_lengthened_files_are_named(corpus: Path, name: str) -> None:
-    whole = (corpus / name).read_bytes()
-    (corpus / name).unlink()
-    assert findings(corpus) == [f"{name}: is missing"]
-    for data in (whole[:-7], whole[: len(whole) // 2], whole + b"\0"):
-        (corpus / name).write_bytes(data)
+    path = corpus / name
+    whole = path.read_bytes()
+    path.unlink()
+    (found,) = findings(corpus)
+    assert found.startswith(f"{name}: ")
+    for data in (b"", whole[:-7], whole[: len(whole) // 2], whole + b"\0", whole * 2):
+        path.write_bytes(data)
         (found,) = findings(corpus)
         assert found.startswith(f"{name}: ")
 
 
-def test_damage_to_a_tar_and_its_index_is_found_in_both(corpus: Path) -> None:
-    flip(corpus / INDEX, 5)
-    flip(corpus / TAR, 150)
-    found = findings(corpus)
-    assert len(found) == 2 and found[0].startswith(INDEX) and found[1].startswith(TAR)
+def test_a_line_that_left_the_quarantine_report_is_missed(corpus: Path) -> None:
+    path = corpus / "quarantine.jsonl"
+    first, second = path.read_text().splitlines(keepends=True)
+    for lines, got in (
+        ([first], "1 of them in 1"),
+        ([], "0 of them in 0"),
+        ([first, second, second], "2 of them in 3"),
+    ):
+        path.write_text("".join(lines))
+        expected = f"expected the 2 lines that plan.json and the receipts call for, got {got} lines"
+        assert findings(corpus) == [f"quarantine.jsonl: {expected}"]
+
+
+def test_a_receipt_of_another_shard_is_named(corpus: Path) -> None:
+    shutil.copy(corpus / EMPTY_RECEIPT, corpus / RECEIPT)
+    assert findings(corpus)[0] == f"{RECEIPT}: describes another shard than the manifest does"
+
+
+def reseal(corpus: Path, **changes: Any) -> None:
+    """Change what manifest and receipt say of the first shard, with checksums that fit."""
+    manifest = Manifest.load(open_storage(str(corpus)))
+    shard = replace(manifest.shards[0], **changes)
+    (corpus / "manifest.json").write_bytes(replace(manifest, shards=(shard, *manifest.shards[1:])).to_bytes())
+    receipt = unseal((corpus / RECEIPT).read_bytes(), where=RECEIPT)
+    (corpus / RECEIPT).write_bytes(seal({**receipt, "shard": to_tree(shard)}))
+
+
+def replace_files(corpus: Path, tar: bytes, idx: bytes) -> None:
+    """Put another tar and index in their place, with checksums that fit."""
+    (corpus / TAR).write_bytes(tar)
+    (corpus / INDEX).write_bytes(idx)
+    sha256, index_sha256 = (hashlib.sha256(data).hexdigest() for data in (tar, idx))
+    reseal(corpus, num_bytes=len(tar), sha256=sha256, index_sha256=index_sha256)
 
 
 def test_a_frame_that_is_no_jpeg_is_found_whatever_its_checksums_say(corpus: Path) -> None:
@@ -139,18 +181,86 @@ def test_a_frame_that_is_no_jpeg_is_found_whatever_its_checksums_say(corpus: Pat
     start, size = int(rows[2]["offset"]), int(rows[2]["size"])
     data[start : start + size] = b"x" * size
     rows[2]["crc32"] = zlib.crc32(b"x" * size)
-    (corpus / TAR).write_bytes(data)
-    (corpus / INDEX).write_bytes(index.to_bytes(rows))
-    manifest = Manifest.load(open_storage(str(corpus)))
-    shard = replace(
-        manifest.shards[0],
-        sha256=hashlib.sha256(data).hexdigest(),
-        index_sha256=hashlib.sha256(index.to_bytes(rows)).hexdigest(),
-    )
-    (corpus / RECEIPT).unlink()
-    (corpus / "manifest.json").write_bytes(replace(manifest, shards=(shard, manifest.shards[1])).to_bytes())
+    replace_files(corpus, bytes(data), index.to_bytes(rows))
     (found,) = findings(corpus)
     assert found.startswith(f"{TAR}: a_00000.0002.jpg (video 'a', frame 2): cannot be decoded")
+
+
+def test_a_tar_is_held_against_its_own_checksum(corpus: Path) -> None:
+    reseal(corpus, sha256="ab" * 32)
+    (found,) = findings(corpus)
+    assert found.startswith(f"{TAR}: SHA-256: expected abab")
+
+
+def test_what_the_tar_says_is_held_against_the_manifest(corpus: Path) -> None:
+    reseal(corpus, specialty="other")
+    found = findings(corpus)
+    assert len(found) == 4  # two videos of two segments
+    assert found[0] == f"{TAR}: a_00000.json: specialty: the manifest has 'other', this has 's'"
+
+
+def test_the_size_of_the_pictures_is_held_against_the_manifest(corpus: Path) -> None:
+    first, second = Manifest.load(open_storage(str(corpus))).shards[0].videos
+    reseal(corpus, videos=(first, replace(second, width=20)))
+    found = [line for line in findings(corpus) if "pixels" in line]
+    assert len(found) == 4
+    assert found[0] == f"{TAR}: b_00000.0000.jpg (video 'b', frame 0): expected 20x16 pixels, got 21x16"
+
+
+def test_an_index_that_fits_no_tar_is_a_finding_whatever_its_checksum_says(corpus: Path) -> None:
+    """Offsets backwards, beyond the end and beyond 63 bits, sizes larger than the tar, members in another order."""
+    tar, idx = (corpus / TAR).read_bytes(), (corpus / INDEX).read_bytes()
+    with tarfile.open(fileobj=io.BytesIO(tar)) as source, tarfile.open(corpus / "turned.tar", "w") as turned:
+        for member in reversed(source.getmembers()):
+            turned.addfile(member, source.extractfile(member))
+    (corpus / "turned.tar").rename(corpus / TAR)
+    flip(corpus / INDEX, 3)
+    assert [line.split(":")[0] for line in findings(corpus)] == [INDEX, TAR]
+    for row, field, value in (
+        (0, "offset", 0),
+        (1, "offset", 512),
+        (5, "offset", 2**64 - 1),
+        (3, "size", 2**32 - 1),
+        (7, "size", 0),
+    ):
+        rows = index.from_bytes(idx, where=INDEX).copy()
+        rows[row][field] = value
+        replace_files(corpus, tar, index.to_bytes(rows))
+        found = findings(corpus)
+        assert found and all(line.startswith(TAR) for line in found)
+
+
+def test_segments_of_no_frames_are_refused(corpus: Path) -> None:
+    manifest = Manifest.load(open_storage(str(corpus)))
+    (corpus / "manifest.json").write_bytes(replace(manifest, packing={"segment_frames": 0}).to_bytes())
+    with pytest.raises(ManifestError, match=r"segment_frames: expected a whole number of at least 1, got 0"):
+        list(verify(manifest=Manifest.load(open_storage(str(corpus))), storage=open_storage(str(corpus)), workers=1))
+
+
+def repaired(tar: bytearray) -> bytearray:
+    """The tar with the checksum of every block that looks like a header made to fit."""
+    for start in range(0, len(tar), tarfile.BLOCKSIZE):
+        if tar[start + 257 : start + 262] == b"ustar":
+            total = tarfile.calc_chksums(tar[start : start + tarfile.BLOCKSIZE])[0]
+            tar[start + 148 : start + 156] = b"%06o\0 " % total
+    return tar
+
+
+@given(data=st.data())
+@settings(derandomize=True, max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_changed_bytes_anywhere_are_found_and_never_a_crash(packed: Path, corpus: Path, data: st.DataObject) -> None:
+    whole = {name: (packed / name).read_bytes() for name in FILES}
+    damaged = {}
+    for name in data.draw(st.lists(st.sampled_from(FILES), min_size=1, max_size=3, unique=True), label="files"):
+        changed = bytearray(whole[name])
+        # Half of the places lie in the first blocks, where tar headers, JSON and the first rows are.
+        place = st.integers(0, len(changed) - 1) | st.integers(0, min(2048, len(changed)) - 1)
+        for position, byte in data.draw(st.lists(st.tuples(place, st.integers(0, 255)), min_size=1, max_size=8)):
+            changed[position] = byte
+        damaged[name] = repaired(changed) if data.draw(st.booleans(), label="repaired") else changed
+    for name in FILES:
+        (corpus / name).write_bytes(damaged.get(name, whole[name]))
+    assert bool(findings(corpus)) == any(damaged[name] != whole[name] for name in damaged)
 
 
 def test_the_command_says_all_of_it(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:

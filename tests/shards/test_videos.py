@@ -52,6 +52,21 @@ def test_metadata_need_not_be_utf8(tmp_path: Path) -> None:
         assert video.seconds == Fraction(1, 5)
 
 
+PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\ngood.ts\n#EXT-X-ENDLIST\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kind"),
+    [("list.mp4", "ffconcat version 1.0\nfile good.ts\n", "concat"), ("list.m3u8", PLAYLIST, "hls")],
+)
+def test_a_list_of_other_files_is_refused(tmp_path: Path, name: str, text: str, kind: str) -> None:
+    make_video(tmp_path / "good.ts", 50)
+    (tmp_path / name).write_text(text)
+    reason = f"is not a video: FFmpeg reads it as '{kind}', a list of other files; name those instead"
+    with pytest.raises(VideoError, match=reason), open_video(str(tmp_path / name), Stores()):
+        pass
+
+
 def sound_only(path: Path) -> None:
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)

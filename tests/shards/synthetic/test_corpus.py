@@ -2,11 +2,14 @@
 
 import csv
 import math
+import os
 import resource
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import av
@@ -96,6 +99,7 @@ def test_every_dataset_holds_out_some_videos_and_keeps_some(root, corpus):
         ids = {path.stem for path in root.glob(dataset["videos"])}
         assert len(ids) >= 2
         assert set() < set(dataset["hold_out"]) < ids
+        assert dataset["hold_out"] == sorted(ids)[-len(dataset["hold_out"]) :]
 
 
 def test_videos_are_h264_at_25_fps_of_unequal_lengths_and_sizes(videos):
@@ -187,6 +191,36 @@ def test_a_folder_that_is_not_empty_is_left_alone(root, capsys):
     assert sorted(root.rglob("*")) == before
 
 
+def start_synth(*words):
+    """Start `surgstream synth` in a process group of its own, as a terminal does."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "launch", "synth", *words],
+        cwd=Path(__file__).parents[3],
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_an_interrupted_run_leaves_no_process_and_nothing_in_the_way(tmp_path, monkeypatch, how):
+    out = tmp_path / "out"
+    process = start_synth(out, "--seconds", "60")
+    deadline = time.monotonic() + 60
+    while not list(out.rglob("*.mp4")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    (process.send_signal if how == signal.SIGKILL else partial(os.killpg, process.pid))(how)
+    _, errors = process.communicate(timeout=30)  # until the last worker has closed its end
+    assert "Traceback" not in errors
+    assert out.exists() == (how == signal.SIGKILL)
+    if out.exists():
+        monkeypatch.chdir(out)
+        assert main(["synth", ".", "--seconds", "0.1"]) == 0
+        made = {*(dataset.name for dataset in DATASETS), "README.md", "corpus.yaml"}
+        assert {path.name for path in out.iterdir()} == made
+
+
 @pytest.mark.parametrize("seconds", ["0", "-3", "nan", "inf", "1e9"])
 def test_a_length_that_makes_no_corpus_is_refused(tmp_path, capsys, seconds):
     assert main(["synth", str(tmp_path / "out"), f"--seconds={seconds}"]) == 1
@@ -204,7 +238,8 @@ def test_a_disk_that_takes_no_more_leaves_nothing_behind(tmp_path):
         timeout=120,
     )
     assert done.returncode == 1
-    assert done.stderr == f"surgstream synth: {tmp_path / 'out'}: could not write the corpus: File too large\n"
+    assert done.stderr.endswith(f"\nsurgstream synth: {tmp_path / 'out'}: could not write the corpus: File too large\n")
+    assert "Traceback" not in done.stderr
     assert not any(tmp_path.iterdir())
 
 
@@ -213,7 +248,7 @@ def written_alone(job, folder):
     place = folder / job.dataset.name
     for kind in ("videos", "labels", "masks", "depth"):
         (place / kind).mkdir(parents=True)
-    write_video(job, folder)
+    write_video(folder, job, lambda frames: None)
     return {path.relative_to(place): path.read_bytes() for path in place.rglob("*.*")}
 
 

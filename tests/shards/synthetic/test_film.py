@@ -115,11 +115,12 @@ def test_instruments_stand_in_front_of_the_tissue_they_cover(films, name, monkey
     frames = [film.frame(t) for t in moments]
     dragged = [any(any(act.drag(t)) for act in film.story.acts) for t in moments]
     monkeypatch.setattr(film.story, "acts", ())
-    covered = 0
+    covered = bluer = 0
     for t, frame, moved in zip(moments, frames, dragged, strict=True):
         bare = film.frame(t)
         tool = frame.mask > 0
         covered += tool.sum()
+        bluer += (frame.picture[tool, 2] > bare.picture[tool, 2].astype(int) + 12).sum()
         assert not bare.mask.any()
         assert bare.triplets == ()
         assert frame.phase == bare.phase
@@ -128,6 +129,7 @@ def test_instruments_stand_in_front_of_the_tissue_they_cover(films, name, monkey
             assert np.all(frame.depth[tool] <= bare.depth[tool])
         assert frame.depth[tool].min(initial=999) >= DEPTH_STEPS_PER_MILLIMETRE
     assert covered > 100 * len(moments)
+    assert bluer > 0.3 * covered  # metal on red tissue; its shadow alone would only darken
 
 
 @pytest.mark.parametrize("name", NAMES)
