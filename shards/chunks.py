@@ -70,7 +70,9 @@ class Chunk:
 class ChunkReader:
     """Reads chunks of a corpus; safe to use from many threads."""
 
-    def __init__(self, table: FrameTable, *, look_back: int, range_bytes: int, counters: ReadCounters) -> None:
+    def __init__(
+        self, table: FrameTable, *, look_back: int, range_bytes: int, counters: ReadCounters, stop: threading.Event
+    ) -> None:
         """Remember how to read.
 
         Args:
@@ -78,8 +80,10 @@ class ChunkReader:
             look_back: Frames before a clip's anchor that the clip may show.
             range_bytes: The most bytes of one request.
             counters: Where to count.
+            stop: Set when nobody wants chunks any more; reads that wait for a failing store then end.
         """
         self._table = table
+        self._stop = stop
         self._look_back = look_back
         self._range_bytes = range_bytes
         self._counters = counters
@@ -142,6 +146,6 @@ class ChunkReader:
         data = np.empty(stop - start, np.uint8)
         for at in range(start, stop, self._range_bytes):
             end = min(at + self._range_bytes, stop)
-            data[at - start : end - start] = np.frombuffer(self._table.storage.read_range(name, at, end), np.uint8)
+            self._table.storage.read_into(name, at, data.data[at - start : end - start], self._stop)
             self._counters.add(bytes_read=end - at, requests=1)
         return data

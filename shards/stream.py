@@ -1,6 +1,7 @@
 """The stream: this rank's clips in the planned order, as bytes, read ahead by threads."""
 
 import itertools
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -137,8 +138,13 @@ class ClipStream:
         self._start = start
         self._stop = stop
         self._prefetch_steps = read.prefetch_steps
+        self._closing = threading.Event()
         self._reader = ChunkReader(
-            table, look_back=self._look_backs[0], range_bytes=read.range_bytes, counters=self.counters
+            table,
+            look_back=self._look_backs[0],
+            range_bytes=read.range_bytes,
+            counters=self.counters,
+            stop=self._closing,
         )
         self._pool = ThreadPoolExecutor(read.threads, thread_name_prefix="read-chunks")
 
@@ -165,6 +171,7 @@ class ClipStream:
 
     def close(self) -> None:
         """Drop what is planned and end the threads. May be called twice."""
+        self._closing.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def __enter__(self) -> "ClipStream":

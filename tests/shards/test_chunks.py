@@ -1,3 +1,4 @@
+import threading
 import zlib
 
 import numpy as np
@@ -21,7 +22,9 @@ def corpus(tmp_path):
 
 def reader(corpus, range_bytes=10**6, counters=None):
     table = FrameTable.open(open_storage(str(corpus)), check=False)
-    return ChunkReader(table, look_back=6, range_bytes=range_bytes, counters=counters or ReadCounters())
+    return ChunkReader(
+        table, look_back=6, range_bytes=range_bytes, counters=counters or ReadCounters(), stop=threading.Event()
+    )
 
 
 def frames(chunk, numbers):

@@ -45,9 +45,9 @@ def s3_corpus(corpus):
 class JitteryStorage(LocalStorage):
     """A folder whose reads finish in another order than they were asked for."""
 
-    def read_range(self, name, start, stop):
+    def read_into(self, name, start, out, stop=None):
         time.sleep(hash_text(f"{name}{start}{threading.get_ident()}") % 4 / 1000)
-        return super().read_range(name, start, stop)
+        super().read_into(name, start, out, stop)
 
 
 def open_stream(table, order=None, **changes):
@@ -211,9 +211,9 @@ def test_close_drops_what_is_planned(corpus):
             super().__init__(corpus, "gated")
             self.free_reads, self.gate = threading.Semaphore(6), threading.Event()
 
-        def read_range(self, name, start, stop):
+        def read_into(self, name, start, out, stop=None):
             self.free_reads.acquire(blocking=False) or self.gate.wait(30)
-            return super().read_range(name, start, stop)
+            super().read_into(name, start, out, stop)
 
     storage = GatedStorage()
     stream = open_stream(FrameTable.open(storage), global_batch_size=3, read=ReadConfig(threads=1))
