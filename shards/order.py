@@ -22,6 +22,7 @@ import numpy as np
 
 from configs.loading import build, to_tree
 from shards.draws import Draws
+from shards.keyed import Purpose, hash64
 from shards.lanes import Grid
 from shards.mixture import Mixture
 from shards.placement import Placement, check_batch, place
@@ -185,6 +186,20 @@ class Order:
             if max(start, segment.start) < min(start + count, end)
         ]
         return Draws.concatenate(pieces)
+
+    def substitute(self, dataset: int, g: int, attempt: int) -> int:
+        """The clip to take in draw g when the planned one, and `attempt` others so found, cannot be used.
+
+        Args:
+            dataset: The planned clip's, counted as in `Draws.dataset`.
+            g: The draw.
+            attempt: 0, 1, ...
+
+        Returns:
+            A clip of the same dataset, drawn with equal chances.
+        """
+        num_clips = self.segments[-1].datasets[dataset].size.num_clips
+        return int(hash64(self.seed, Purpose.SUBSTITUTE, g, attempt)) % num_clips
 
     def _segment_draws(self, index: int, start: int, stop: int) -> Draws:
         segment, (mixture, grid) = self.segments[index], self._machinery[index]

@@ -6,11 +6,12 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from shards.chunks import Bytes, Chunk, ChunkReader, ReadCounters
+from shards.chunks import Chunk, ChunkReader, ReadCounters
+from shards.clips import BadClipLimits, ClipBytes, ClipCutter
 from shards.errors import ManifestError
 from shards.order import Deal, Draws, Order, check_batch, place
 from shards.table import FrameTable
@@ -24,41 +25,19 @@ class ReadConfig:
         threads: Requests in flight.
         prefetch_steps: Steps whose chunks are read before they are due.
         range_bytes: The most bytes of one request.
+        bad_clips: How many clips may be damaged before the run ends.
     """
 
     threads: int = 8
     prefetch_steps: int = 2
     range_bytes: int = 8 * 2**20
+    bad_clips: BadClipLimits = field(default_factory=BadClipLimits)
 
     def problems(self) -> Iterator[str]:
         """Say what does not fit."""
         for name, least in (("threads", 1), ("prefetch_steps", 0), ("range_bytes", 1)):
             if getattr(self, name) < least:
                 yield f"{name}: expected at least {least}, got {getattr(self, name)}"
-
-
-@dataclass(frozen=True, eq=False)
-class ClipBytes:
-    """A clip as it lies in the shards.
-
-    Attributes:
-        g: The draw it is.
-        dataset: Its dataset.
-        video: Id of its video in the dataset.
-        anchor_frame: Number in the video of its last frame.
-        width: Width of its frames in pixels.
-        height: Height of its frames in pixels.
-        frames: T JPEGs, oldest first, each (num_bytes,): views into the chunk they were read with. A clip that begins
-            before its part repeats the part's first frame.
-    """
-
-    g: int
-    dataset: str
-    video: str
-    anchor_frame: int
-    width: int
-    height: int
-    frames: tuple[Bytes, ...]
 
 
 @dataclass(frozen=True)
@@ -82,6 +61,7 @@ class ClipStream:
 
     Attributes:
         counters: What reading has cost so far.
+        bad_clips: Clips that could not be used, since somebody last emptied the list.
     """
 
     def __init__(
@@ -129,7 +109,7 @@ class ClipStream:
         self._table = table
         self._order = order
         self._names = order.dataset_names
-        self._look_backs = [t * stride for t in reversed(range(num_frames))]
+        look_backs = [t * stride for t in reversed(range(num_frames))]
         self._global_batch_size = global_batch_size
         self._micro_batch_size = micro_batch_size
         self._rank = rank
@@ -141,11 +121,13 @@ class ClipStream:
         self._closing = threading.Event()
         self._reader = ChunkReader(
             table,
-            look_back=self._look_backs[0],
+            look_back=look_backs[0],
             range_bytes=read.range_bytes,
             counters=self.counters,
             stop=self._closing,
         )
+        self._cutter = ClipCutter(table, order, self._reader, look_backs, read.bad_clips)
+        self.bad_clips = self._cutter.bad_clips
         self._pool = ThreadPoolExecutor(read.threads, thread_name_prefix="read-chunks")
 
     def __iter__(self) -> Iterator[list[ClipBytes]]:
@@ -155,7 +137,7 @@ class ClipStream:
             A micro-batch: its clips in order.
 
         Raises:
-            CorruptSampleError: A frame is not what was packed.
+            CorruptSampleError: Too many clips hold frames that are not what was packed.
             StorageError: A shard cannot be read.
         """
         planned: deque[_Step] = deque()
@@ -220,22 +202,8 @@ class ClipStream:
                 started = time.perf_counter()
                 chunk = step.chunks.pop(i).result()
                 self.counters.wait_seconds += time.perf_counter() - started
-                clips.append(self._cut(step.draws, i, chunk))
+                clips.append(self._cutter.clip(step.draws, i, chunk))
             yield clips
-
-    def _cut(self, draws: Draws, i: int, chunk: Chunk) -> ClipBytes:
-        dataset, clip = self._names[draws.dataset[i]], int(draws.clip[i])
-        anchor = self._table.locate(dataset, clip)
-        frames = (max(anchor.part_start, clip - look_back) for look_back in self._look_backs)
-        return ClipBytes(
-            g=int(draws.g[i]),
-            dataset=dataset,
-            video=anchor.video.id,
-            anchor_frame=anchor.frame,
-            width=anchor.video.width,
-            height=anchor.video.height,
-            frames=tuple(chunk.frame(frame) for frame in frames),
-        )
 
 
 def _check_same_corpus(table: FrameTable, order: Order) -> None:

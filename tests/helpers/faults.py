@@ -12,7 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
-Kind = Literal["reset_before", "reset", "early_end", "stall", "slow_down", "server_error", "flip", "expired", "throttle"]
+Kind = Literal[
+    "reset_before", "reset", "early_end", "stall", "slow_down", "server_error", "flip", "expired", "throttle"
+]
 _PIECE = 64 * 1024
 
 

@@ -12,8 +12,7 @@ import pytest
 from configs.errors import ConfigError
 from configs.loading import build
 from shards.chunks import Chunk
-from shards.errors import CorruptSampleError, ManifestError, StorageError
-from shards.index import ROW
+from shards.errors import ManifestError, StorageError
 from shards.keyed import hash_text
 from shards.order import DatasetSize, Order, OrderConfig, place
 from shards.storage import LocalStorage, open_storage
@@ -242,14 +241,8 @@ def test_close_ends_an_iteration_on_another_thread(corpus):
 
 
 def test_an_error_on_a_thread_reaches_the_consumer(tmp_path):
-    manifest = write_corpus(tmp_path)
-    path = tmp_path / manifest.shards[1].name
-    tar = bytearray(path.read_bytes())
-    tar[np.frombuffer(path.with_suffix(".idx").read_bytes(), ROW)["offset"][0]] ^= 1
-    path.write_bytes(tar)
+    path = tmp_path / write_corpus(tmp_path).shards[1].name
     table = FrameTable.open(open_storage(str(tmp_path)))
-    with pytest.raises(CorruptSampleError, match=r"cataract-000001\.tar: video v1, frame 0"):
-        collect(table)
     path.unlink()
     with pytest.raises(StorageError, match=r"cataract-000001\.tar is missing"):
         collect(table)

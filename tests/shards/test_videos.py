@@ -1,7 +1,7 @@
 """What can be opened as a video, and what its header says."""
 
-import wave
 import threading
+import wave
 from fractions import Fraction
 from pathlib import Path
 
