@@ -4,6 +4,7 @@ A frame that is not what was packed is read once more, and then known as bad; wh
 """
 
 import threading
+import weakref
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from shards.activity import Activities
 from shards.index import Rows, read_rows
 from shards.table import FrameTable, RowRange
 
@@ -25,6 +27,8 @@ class ReadCounters:
         bytes_read: Bytes of indexes and shards.
         requests: Range reads.
         chunks_read: Chunks, of which single clips are some.
+        bytes_used: Bytes of frames that clips were cut from, each clip's counted.
+        buffer_bytes: Bytes of chunks in memory now, those of clips that still wait to be decoded included.
         read_again: Runs of frames that were read twice because a checksum was wrong.
         open_chunks: Chunks held for clips to come, as of the last planned step.
         wait_seconds: Time the consumer waited for bytes.
@@ -33,18 +37,23 @@ class ReadCounters:
     bytes_read: int = 0
     requests: int = 0
     chunks_read: int = 0
+    bytes_used: int = 0
+    buffer_bytes: int = 0
     read_again: int = 0
     open_chunks: int = 0
     wait_seconds: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
-    def add(self, *, bytes_read: int = 0, requests: int = 0, chunks_read: int = 0, read_again: int = 0) -> None:
-        """Add to the counters that many threads write."""
+    def add(self, **amounts: int) -> None:
+        """Add to counters, by name; safe from many threads."""
         with self._lock:
-            self.bytes_read += bytes_read
-            self.requests += requests
-            self.chunks_read += chunks_read
-            self.read_again += read_again
+            for name, amount in amounts.items():
+                setattr(self, name, getattr(self, name) + amount)
+
+    def hold(self, buffer: Bytes) -> None:
+        """Count a buffer until it is freed."""
+        self.add(buffer_bytes=buffer.nbytes)
+        weakref.finalize(buffer, self.add, buffer_bytes=-buffer.nbytes).atexit = False
 
 
 @dataclass(frozen=True)
@@ -95,10 +104,21 @@ class Chunk:
 
 
 class ChunkReader:
-    """Reads chunks of a corpus; safe to use from many threads."""
+    """Reads chunks of a corpus; safe to use from many threads.
+
+    Attributes:
+        counters: What it has cost.
+    """
 
     def __init__(
-        self, table: FrameTable, *, look_back: int, range_bytes: int, counters: ReadCounters, stop: threading.Event
+        self,
+        table: FrameTable,
+        *,
+        look_back: int,
+        range_bytes: int,
+        counters: ReadCounters,
+        activities: Activities,
+        stop: threading.Event,
     ) -> None:
         """Remember how to read.
 
@@ -107,13 +127,15 @@ class ChunkReader:
             look_back: Frames before a clip's anchor that the clip may show.
             range_bytes: The most bytes of one request.
             counters: Where to count.
+            activities: Where to say what is being read.
             stop: Set when nobody wants chunks any more; reads that wait for a failing store then end.
         """
         self._table = table
         self._stop = stop
         self._look_back = look_back
         self._range_bytes = range_bytes
-        self._counters = counters
+        self.counters = counters
+        self._activities = activities
 
     def read(self, dataset: str, first_clip: int, num_clips: int) -> Chunk:
         """Read all frames that consecutive clips show: their anchors, and the look-back of the first of them.
@@ -137,19 +159,20 @@ class ChunkReader:
         for rows in self._table.rows(dataset, start, first_clip + num_clips):
             run = self._read_run(frame, rows)
             if run.bad:
-                self._counters.add(read_again=1)
+                self.counters.add(read_again=1)
                 run = self._read_run(frame, rows)
             for i, reason in run.bad.items():
                 where = self._table.locate(dataset, frame + i)
                 bad[frame + i] = BadFrame(rows.shard.name, where.video.id, where.frame, reason)
             runs.append(run)
             frame += rows.stop - rows.start
-        self._counters.add(chunks_read=1)
+        self.counters.add(chunks_read=1)
         return Chunk(runs, bad)
 
     def _read_run(self, first_frame: int, rows: RowRange) -> _Run:
-        index = read_rows(self._table.storage, rows.shard.index_name, rows.start, rows.stop)
-        self._counters.add(bytes_read=index.nbytes, requests=1)
+        with self._activities.doing(f"reads {rows.shard.index_name}"):
+            index = read_rows(self._table.storage, rows.shard.index_name, rows.start, rows.stop)
+        self.counters.add(bytes_read=index.nbytes, requests=1)
         spans = _spans(rows, index)
         if spans is None:
             reason = f"its index row is damaged: {rows.shard.index_name}, rows {rows.start} to {rows.stop}"
@@ -166,10 +189,12 @@ class ChunkReader:
 
     def _read_bytes(self, name: str, start: int, stop: int) -> Bytes:
         data = np.empty(stop - start, np.uint8)
+        self.counters.hold(data)
         for at in range(start, stop, self._range_bytes):
             end = min(at + self._range_bytes, stop)
-            self._table.storage.read_into(name, at, data.data[at - start : end - start], self._stop)
-            self._counters.add(bytes_read=end - at, requests=1)
+            with self._activities.doing(f"reads {name}, bytes {at} to {end}"):
+                self._table.storage.read_into(name, at, data.data[at - start : end - start], self._stop)
+            self.counters.add(bytes_read=end - at, requests=1)
         return data
 
 

@@ -155,6 +155,8 @@ class ClipCutter:
     def _cut(self, g: int, dataset: int, clip: int, chunk: Chunk, planned: tuple[str, int] | None) -> ClipBytes:
         name = self._names[dataset]
         anchor = self._table.locate(name, clip)
+        frames = tuple(chunk.frame(frame) for frame in self._shown(dataset, clip))
+        self._reader.counters.add(bytes_used=sum(frame.nbytes for frame in frames))
         return ClipBytes(
             g=g,
             dataset=name,
@@ -163,5 +165,5 @@ class ClipCutter:
             width=anchor.video.width,
             height=anchor.video.height,
             planned=planned,
-            frames=tuple(chunk.frame(frame) for frame in self._shown(dataset, clip)),
+            frames=frames,
         )

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from configs.errors import ConfigError
+from shards.activity import Activities
 from shards.chunks import Chunk, ChunkReader, ReadCounters
 from shards.clips import BadClipLimits, ClipBytes, ClipCutter
 from shards.errors import ManifestError
@@ -25,17 +27,20 @@ class ReadConfig:
         threads: Requests in flight.
         prefetch_steps: Steps whose chunks are read before they are due.
         range_bytes: The most bytes of one request.
+        buffer_bytes: Memory for chunks. Reading ahead waits while more is in use; the chunks that the order keeps open
+            must fit in any case.
         bad_clips: How many clips may be damaged before the run ends.
     """
 
     threads: int = 8
     prefetch_steps: int = 2
     range_bytes: int = 8 * 2**20
+    buffer_bytes: int = 4 * 2**30
     bad_clips: BadClipLimits = field(default_factory=BadClipLimits)
 
     def problems(self) -> Iterator[str]:
         """Say what does not fit."""
-        for name, least in (("threads", 1), ("prefetch_steps", 0), ("range_bytes", 1)):
+        for name, least in (("threads", 1), ("prefetch_steps", 0), ("range_bytes", 1), ("buffer_bytes", 1)):
             if getattr(self, name) < least:
                 yield f"{name}: expected at least {least}, got {getattr(self, name)}"
 
@@ -61,6 +66,7 @@ class ClipStream:
 
     Attributes:
         counters: What reading has cost so far.
+        activities: What the reading threads are doing.
         bad_clips: Clips that could not be used, since somebody last emptied the list.
     """
 
@@ -101,15 +107,17 @@ class ClipStream:
             ManifestError: The order was made for another corpus.
             ValueError: `stop` does not end a step.
         """
+        look_backs = [t * stride for t in reversed(range(num_frames))]
         check_batch(global_batch_size, micro_batch_size, world_size)
         if stop is not None and (stop < start or (stop - start) % global_batch_size):
             raise ValueError(f"stop: expected {start} plus whole steps of {global_batch_size}, got {stop}")
         _check_same_corpus(table, order)
+        _check_buffer(table, order, look_backs[0], read.buffer_bytes, world_size)
         self.counters = ReadCounters()
+        self.activities = Activities()
         self._table = table
         self._order = order
         self._names = order.dataset_names
-        look_backs = [t * stride for t in reversed(range(num_frames))]
         self._global_batch_size = global_batch_size
         self._micro_batch_size = micro_batch_size
         self._rank = rank
@@ -117,13 +125,14 @@ class ClipStream:
         self._deal = deal
         self._start = start
         self._stop = stop
-        self._prefetch_steps = read.prefetch_steps
+        self._prefetch_steps, self._buffer_bytes = read.prefetch_steps, read.buffer_bytes
         self._closing = threading.Event()
         self._reader = ChunkReader(
             table,
             look_back=look_backs[0],
             range_bytes=read.range_bytes,
             counters=self.counters,
+            activities=self.activities,
             stop=self._closing,
         )
         self._cutter = ClipCutter(table, order, self._reader, look_backs, read.bad_clips)
@@ -146,7 +155,7 @@ class ClipStream:
         starts = itertools.count(self._start, step) if self._stop is None else range(self._start, self._stop, step)
         for g in starts:
             planned.append(self._plan(g, held))
-            if len(planned) > self._prefetch_steps:
+            while len(planned) > self._prefetch_steps or (planned and self._is_full()):
                 yield from self._clips(planned.popleft())
         while planned:
             yield from self._clips(planned.popleft())
@@ -163,6 +172,9 @@ class ClipStream:
     def __exit__(self, *_: object) -> None:
         """Close the stream."""
         self.close()
+
+    def _is_full(self) -> bool:
+        return self.counters.buffer_bytes > self._buffer_bytes
 
     def _plan(self, g: int, held: _Held) -> _Step:
         """Ask for the chunks of the step at `g`, and let go of those that the order has left.
@@ -204,6 +216,20 @@ class ClipStream:
                 self.counters.wait_seconds += time.perf_counter() - started
                 clips.append(self._cutter.clip(step.draws, i, chunk))
             yield clips
+
+
+def _check_buffer(table: FrameTable, order: Order, look_back: int, buffer_bytes: int, world_size: int) -> None:
+    """The order decides how many chunks are open; memory must hold this rank's share of them."""
+    needed = 0.0
+    for report in order.report():
+        needed += report.lanes * (report.chunk_clips + look_back) * table.mean_frame_bytes(report.name)
+    needed /= world_size
+    if needed > buffer_bytes:
+        raise ConfigError(
+            f"read.buffer_bytes: the order keeps {order.num_lanes} chunks open, about {needed / 1e6:.1f} MB on each "
+            f"of {world_size} ranks; expected at least that, got {buffer_bytes / 1e6:.1f} MB; raise it, or train on "
+            "more ranks, or start the run with fewer or smaller chunks (order.lanes, order.chunk_frames)"
+        )
 
 
 def _check_same_corpus(table: FrameTable, order: Order) -> None:

@@ -4,6 +4,7 @@ import zlib
 import numpy as np
 import pytest
 
+from shards.activity import Activities
 from shards.chunks import BadFrame, ChunkReader, ReadCounters
 from shards.errors import StorageError
 from shards.index import ROW
@@ -23,7 +24,12 @@ def corpus(tmp_path):
 def reader(corpus, range_bytes=10**6, counters=None):
     table = FrameTable.open(open_storage(str(corpus)), check=False)
     return ChunkReader(
-        table, look_back=6, range_bytes=range_bytes, counters=counters or ReadCounters(), stop=threading.Event()
+        table,
+        look_back=6,
+        range_bytes=range_bytes,
+        counters=counters or ReadCounters(),
+        activities=Activities(),
+        stop=threading.Event(),
     )
 
 
@@ -102,7 +108,9 @@ def test_a_bit_that_flips_on_the_way_is_read_again(corpus):
 
     counters = ReadCounters()
     table = FrameTable.open(Flaky(corpus, str(corpus)), check=False)
-    flaky = ChunkReader(table, look_back=6, range_bytes=10**6, counters=counters, stop=threading.Event())
+    flaky = ChunkReader(
+        table, look_back=6, range_bytes=10**6, counters=counters, activities=Activities(), stop=threading.Event()
+    )
     chunk = flaky.read("cataract", 20, 10)
     assert frames(chunk, range(14, 30)) == [jpeg("cataract", "v0", frame) for frame in range(14, 30)]
     assert not chunk.bad and counters.read_again == 1
@@ -134,3 +142,15 @@ def test_a_truncated_index_or_shard_is_named(corpus):
     (corpus / "knee/knee-000000.tar").unlink()
     with pytest.raises(StorageError, match=r"knee/knee-000000\.tar is missing"):
         reader(corpus).read("knee", 0, 3)
+
+
+def test_buffers_are_counted_until_the_last_frame_is_let_go(corpus):
+    counters = ReadCounters()
+    chunk = reader(corpus, counters=counters).read("cataract", 20, 10)
+    held = sum(run.data.nbytes for run in chunk.runs)
+    frame = chunk.frame(20)
+    assert counters.buffer_bytes == held > 0
+    del chunk
+    assert counters.buffer_bytes == held, "a view keeps its chunk"
+    del frame
+    assert counters.buffer_bytes == 0

@@ -37,12 +37,18 @@ def damage(corpus: Path, shard: str, rows: range) -> None:
 def stream(corpus: Path, **changes: object) -> ClipStream:
     table = FrameTable.open(open_storage(str(corpus)))
     settings = {
-        "num_frames": NUM_FRAMES, "stride": STRIDE, "global_batch_size": 12, "micro_batch_size": 3, "rank": 0,
-        "world_size": 1, "start": 0, "stop": DRAWS, "read": ReadConfig(bad_clips=BadClipLimits(in_all=400, in_a_row=50)),
-    }  # fmt: skip
-    return ClipStream(
-        table, Order.create(table.sizes(), 5, OrderConfig(lanes=6, chunk_frames=7)), **(settings | changes)
-    )  # type: ignore[arg-type]
+        "num_frames": NUM_FRAMES,
+        "stride": STRIDE,
+        "global_batch_size": 12,
+        "micro_batch_size": 3,
+        "rank": 0,
+        "world_size": 1,
+        "start": 0,
+        "stop": DRAWS,
+        "read": ReadConfig(bad_clips=BadClipLimits(in_all=400, in_a_row=50)),
+    }
+    order = Order.create(table.sizes(), 5, OrderConfig(lanes=6, chunk_frames=7))
+    return ClipStream(table, order, **(settings | changes))  # type: ignore[arg-type]
 
 
 def collect(corpus: Path, **changes: object) -> dict[int, ClipBytes]:

@@ -1,4 +1,6 @@
 import gc
+import math
+import re
 import threading
 import time
 from collections import deque
@@ -272,3 +274,50 @@ def test_the_configuration_says_all_that_is_wrong():
     assert all(
         f"{name}: expected at least" in str(error.value) for name in ("threads", "prefetch_steps", "range_bytes")
     )
+
+
+def test_chunks_that_do_not_fit_in_memory_are_refused(corpus):
+    table = FrameTable.open(open_storage(str(corpus)))
+    message = r"read\.buffer_bytes: the order keeps 6 chunks open, about .* MB on each of 2 ranks; expected at least"
+    with pytest.raises(ConfigError, match=message):
+        open_stream(table, micro_batch_size=3, world_size=2, read=ReadConfig(buffer_bytes=1000))
+
+
+def test_reading_ahead_waits_for_memory_and_changes_nothing(corpus):
+    table = FrameTable.open(open_storage(str(corpus)))
+    generous = ReadConfig(prefetch_steps=30)
+    with open_stream(table, read=generous) as stream:
+        next(iter(stream))
+        ahead = stream.counters.chunks_read
+    report = Order.create(table.sizes(), 5, CONFIG).report()
+    needed = sum(part.lanes * (part.chunk_clips + 9) * table.mean_frame_bytes(part.name) for part in report)
+    tight = ReadConfig(prefetch_steps=30, buffer_bytes=math.ceil(needed))
+    most = 0
+    with open_stream(table, read=tight) as stream:
+        for _ in stream:
+            most = max(most, stream.counters.buffer_bytes)
+    assert collect(table, read=tight) == collect(table, read=generous)
+    assert most < 3 * needed
+    assert ahead > 30, "without the bound much more is read at once"
+
+
+def test_a_thread_that_waits_says_what_for(corpus):
+    class Silent(LocalStorage):
+        gate = threading.Event()
+
+        def read_into(self, name, start, out, stop=None):
+            if name.endswith(".tar"):
+                self.gate.wait(30)
+            super().read_into(name, start, out, stop)
+
+    storage = Silent(corpus, str(corpus))
+    stream = open_stream(FrameTable.open(storage), read=ReadConfig(threads=2))
+    consumer = threading.Thread(target=lambda: next(iter(stream)))
+    consumer.start()
+    while stream.activities.report().count("reads ") < 2:
+        time.sleep(0.001)
+    assert re.search(r"read-chunks_\d+: reads \w+/\w+-\d{6}\.tar, bytes \d+ to \d+ for \d", stream.activities.report())
+    storage.gate.set()
+    consumer.join()
+    stream.close()
+    assert stream.activities.report() == "nobody reads"
