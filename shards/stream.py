@@ -3,7 +3,7 @@
 import itertools
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -159,6 +159,11 @@ class ClipStream:
                 yield from self._clips(planned.popleft())
         while planned:
             yield from self._clips(planned.popleft())
+
+    @property
+    def retries(self) -> Counter[str]:
+        """How often reads failed and were tried again, by cause."""
+        return self._table.storage.retries
 
     def close(self) -> None:
         """Drop what is planned and end the threads. May be called twice."""

@@ -314,7 +314,7 @@ def test_a_thread_that_waits_says_what_for(corpus):
     stream = open_stream(FrameTable.open(storage), read=ReadConfig(threads=2))
     consumer = threading.Thread(target=lambda: next(iter(stream)))
     consumer.start()
-    while stream.activities.report().count("reads ") < 2:
+    while stream.activities.report().count(".tar,") < 2:
         time.sleep(0.001)
     assert re.search(r"read-chunks_\d+: reads \w+/\w+-\d{6}\.tar, bytes \d+ to \d+ for \d", stream.activities.report())
     storage.gate.set()

@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,7 @@ class Trainer:
         checkpoint: CheckpointConfig,
         evaluation: Evaluation | None,
         audit_log: bool,
+        watch: Callable[[int], Mapping[str, float]],
     ) -> None:
         """Take over a run at `progress`.
 
@@ -71,11 +72,12 @@ class Trainer:
             checkpoint: What is saved how often.
             evaluation: Held-out batches, and how often the loss on them is taken.
             audit_log: Whether to write which step consumed which clip.
+            watch: What else to report after so many draws; all ranks call it together.
         """
         self.engine, self.objective, self.batches, self.plan = engine, objective, batches, plan
         self.step, self.g, self.state = progress.step, progress.g, progress.state
         self.topology, self.run_dir, self.report, self.checkpoint = topology, run_dir, report, checkpoint
-        self.evaluation = evaluation
+        self.evaluation, self.watch = evaluation, watch
         self.metrics = MetricsWriter(run_dir, step=self.step) if topology.is_main else None
         self.clock = StepClock(topology.device)
         self.steps = StepLog(topology, run_dir)
@@ -152,6 +154,7 @@ class Trainer:
             "time/step_seconds": seconds / steps,
             **{f"time/{name}_seconds": value / steps for name, value in parts.items()},
         }
+        values |= self.watch(self.g)
         device = self.topology.device
         if peak := peak_flops(device):
             flops = sum(self.objective.flops().values()) * clips_per_second / self.topology.world_size
@@ -215,6 +218,8 @@ class Trainer:
             return
         for g, name in zip(batch.g.tolist(), batch.names, strict=True):
             entry = {"g": g, "step": self.step, "rank": self.topology.rank, **name._asdict()}
+            if name.planned is None:
+                del entry["planned"]
             self.audit.write(json.dumps(entry) + "\n")
         self.audit.flush()
 
