@@ -38,16 +38,17 @@ class RangeFetcher:
         requests: How many requests were sent.
     """
 
-    def __init__(self, new_client: Callable[[], Any], uri: str, retry: RetryConfig) -> None:
+    def __init__(self, client: Any, new_client: Callable[[], Any], uri: str, retry: RetryConfig) -> None:
         """Connect lazily.
 
         Args:
-            new_client: Makes a boto3 client that does not retry by itself, with credentials looked up anew.
+            client: A boto3 client that does not retry by itself.
+            new_client: Makes another one, with credentials looked up anew.
             uri: The store, for messages.
             retry: When to give up.
         """
         self._new_client, self._uri, self._retry = new_client, uri, retry
-        self._client = new_client()
+        self._client = client
         self._lock = threading.Lock()
         self._etags: dict[str, str] = {}
         self.causes: Counter[str] = Counter()

@@ -29,17 +29,25 @@ class S3Storage:
         self._bucket = bucket
         self._prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
         try:
-            self._client = _client(config, max_attempts=5)
-            # The fetcher counts, waits and gives up by itself.
-            self._fetcher = RangeFetcher(lambda: _client(config, max_attempts=1), uri, config.retry)
+            session = boto3.session.Session()
+            self._client = _client(session, config, max_attempts=5)
+            # The fetcher counts, waits and gives up by itself; a new session looks credentials up anew.
+            self._fetcher = RangeFetcher(
+                _client(session, config, max_attempts=1),
+                lambda: _client(boto3.session.Session(), config, max_attempts=1),
+                uri,
+                config.retry,
+            )
         except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is not a URL
             raise StorageError(f"{uri}: S3 is not set up: {error}") from error
         self.retries = self._fetcher.causes
 
     def read(self, name: str) -> bytes:
         """See `Storage.read`."""
-        with self._telling("reading", name):
-            return bytes(self._client.get_object(**self._address(name))["Body"].read())
+        size = self.size(name)
+        data = bytearray(1 if size is None else size)  # to read what is missing tells what exactly is
+        self.read_into(name, 0, memoryview(data))
+        return bytes(data)
 
     def read_into(self, name: str, start: int, out: memoryview, stop: threading.Event | None = None) -> None:
         """See `Storage.read_into`."""
@@ -164,12 +172,12 @@ class _Upload:
         self._parts.append({"PartNumber": number, "ETag": answer["ETag"]})
 
 
-def _client(config: S3Config, max_attempts: int) -> Any:
-    """A client with credentials looked up anew.
+def _client(session: Any, config: S3Config, max_attempts: int) -> Any:
+    """A client.
 
     Checksums only where the protocol demands them: some stores return a whole object's checksum with a range.
     """
-    return boto3.session.Session().client(
+    return session.client(
         "s3",
         endpoint_url=config.endpoint_url,
         region_name=config.region,

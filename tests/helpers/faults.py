@@ -1,6 +1,7 @@
 """A proxy that stands between a client and an S3 server and does what networks and stores do on bad days."""
 
 import http.client
+import re
 import socket
 import struct
 import threading
@@ -39,12 +40,13 @@ class Fault:
 
 @dataclass(frozen=True)
 class Request:
-    """A request as the proxy sees it; `number` counts from 0."""
+    """A request as the proxy sees it; `number` counts from 0, `access_key` is the one that signed it."""
 
     number: int
     method: str
     path: str
     range: str | None
+    access_key: str | None
 
 
 Plan = Callable[[Request], Fault | None]
@@ -75,11 +77,18 @@ class FaultProxy:
         self._server.shutdown()
         self._server.server_close()
 
-    def arrived(self, method: str, path: str, asked: str | None, port: int) -> Fault | None:
+    def arrived(self, handler: BaseHTTPRequestHandler) -> Fault | None:
         """Note a request and decide about it."""
+        signed = re.search(r"Credential=([^/]+)/", handler.headers.get("Authorization", ""))
         with self._lock:
-            self.connections.add(port)
-            request = Request(len(self.requests), method, path, asked)
+            self.connections.add(handler.client_address[1])
+            request = Request(
+                number=len(self.requests),
+                method=handler.command,
+                path=handler.path,
+                range=handler.headers.get("Range"),
+                access_key=signed and signed[1],
+            )
             self.requests.append(request)
         return self.plan(request)
 
@@ -103,7 +112,7 @@ def _handler(proxy: FaultProxy, upstream: SplitResult) -> type[BaseHTTPRequestHa
         protocol_version = "HTTP/1.1"
 
         def handle_any(self) -> None:
-            fault = proxy.arrived(self.command, self.path, self.headers.get("Range"), self.client_address[1])
+            fault = proxy.arrived(self)
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             if fault and self._refused(fault):
                 return

@@ -157,7 +157,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path, monkeypa
 def test_a_store_that_cannot_be_reached_is_a_storage_error(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(StorageError, match=r"s3://nobody: reading a: .*NoSuchBucket"):
+    with pytest.raises(StorageError, match=r"s3://nobody: reading .* key a: it is missing .*NoSuchBucket"):
         open_storage("s3://nobody").read("a")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "not an address")
     with pytest.raises(StorageError, match="S3 is not set up"):
