@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from configs.loading import load, to_tree
@@ -14,12 +15,20 @@ from shards.table import FrameTable
 from trainer.config import HeldOutConfig, TrainConfig
 from trainer.data.source import ClipSource
 from trainer.data.watch import DataWatch
-from trainer.distributed import Topology, configure_logging, from_main, join, leave, topology_from_environment
+from trainer.distributed import (
+    Topology,
+    alone_when_failing,
+    configure_logging,
+    from_main,
+    join,
+    leave,
+    topology_from_environment,
+)
 from trainer.engine.checkpoint import Progress, find_checkpoint, load_moments, load_parameters, read_progress
 from trainer.engine.loop import Evaluation, Trainer
 from trainer.engine.parallel import ZeroEngine
 from trainer.objectives import surgvista
-from trainer.resume import order_from
+from trainer.resume import order_from, recipe_changes
 from trainer.rundir import prepare_run_dir
 
 log = logging.getLogger(__name__)
@@ -48,10 +57,9 @@ def main(argv: Sequence[str]) -> int:
     topology = topology_from_environment(os.environ)
     configure_logging(topology)
     join(topology, config.parallel.timeout_seconds)
-    try:
+    with alone_when_failing(topology):
         pretrain(config, topology)
-    finally:
-        leave()
+    leave()
     return 0
 
 
@@ -91,6 +99,8 @@ def pretrain(config: TrainConfig, topology: Topology) -> None:
         configure_logging(topology, Path(config.run_dir) / "train.log")
         beginning = f"resuming from {checkpoint}" if checkpoint else "starting"
         log.info("%s: step %d, %d clips seen", beginning, progress.step, progress.g)
+        for difference in recipe_changes(progress, config):
+            log.warning("the recipe is not the checkpoint's: %s", difference)
         report_order(order, config)
     state = {"order": order.to_json(), "manifest": corpus.manifest.sha256, "config": to_tree(config)}
     with clips.open(start=progress.g) as batches:
@@ -144,7 +154,7 @@ def held_out(config: TrainConfig, settings: HeldOutConfig, topology: Topology) -
     source = ClipSource(
         config.data,
         corpus,
-        Order.create(corpus.sizes(), config.seed, config.data.order),
+        Order.create(corpus.sizes(), config.seed, replace(config.data.order, weights="uniform")),
         num_frames=config.objective.encoder.num_frames,
         image_size=config.objective.encoder.image_size,
         global_batch_size=step,

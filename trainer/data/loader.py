@@ -113,6 +113,8 @@ class ClipLoader:
 
     def _work(self) -> None:
         try:
+            if self._device.type == "cuda":
+                torch.cuda.set_device(self._device)
             for clips in self.stream:
                 with self.stream.activities.doing("decodes"):
                     batch = self._decode(clips)

@@ -81,7 +81,6 @@ class Trainer:
         self.metrics = MetricsWriter(run_dir, step=self.step) if topology.is_main else None
         self.clock = StepClock(topology.device)
         self.steps = StepLog(topology, run_dir)
-        self.saved_step = self.step
         self.audit = (run_dir / "audit" / f"rank{topology.rank:05d}.jsonl").open("a") if audit_log else None
 
     def train(self) -> None:
@@ -104,14 +103,13 @@ class Trainer:
                 bar.update()
                 if self.due(self.report.every_steps):
                     self.report_metrics(bar)
-                if self.evaluation and self.due(self.evaluation.every_steps):
-                    self.evaluate(self.evaluation)
-                if self.due(self.report.pictures_every_steps):
-                    self.draw()
-                if self.due(self.checkpoint.every_steps):
-                    self.save()
-        if self.saved_step < self.step:
-            self.save()
+                with self.clock.pause():
+                    if self.evaluation and self.due(self.evaluation.every_steps):
+                        self.evaluate(self.evaluation)
+                    if self.due(self.report.pictures_every_steps):
+                        self.draw()
+                    if self.due(self.checkpoint.every_steps):
+                        self.save()
 
     def due(self, every_steps: int) -> bool:
         """Whether something that happens every so many steps, and at the end, happens now."""
@@ -176,13 +174,12 @@ class Trainer:
                     targets = self.objective.targets(batch)
                 output = self.engine(batch, targets)
                 rows.append({"loss/total": output.loss, **output.metrics})
+            # Read the values before the loader closes, which frees pixels that kernels under way would still read.
+            columns = {key: torch.stack([row[key].float() for row in rows]).mean() for key in rows[0]}
+            means = {f"held_out/{key.split('/')[1]}": mean_over_ranks(mean).item() for key, mean in columns.items()}
         self.engine.module.train()
-        means = {key: mean_over_ranks(torch.stack([row[key].float() for row in rows]).mean()) for key in rows[0]}
         if self.metrics:
-            self.metrics.write(
-                self.step, {f"held_out/{key.split('/')[1]}": value.item() for key, value in means.items()}
-            )
-        self.clock.skip()
+            self.metrics.write(self.step, means)
 
     @torch.no_grad()
     def draw(self) -> None:
@@ -198,7 +195,6 @@ class Trainer:
         if self.metrics:
             path = self.run_dir / "pictures" / f"step_{self.step:08d}.png"
             self.metrics.picture(self.step, "reconstruction", save_picture(path, contact_sheet(rows)))
-        self.clock.skip()
 
     def save(self) -> None:
         """Save a checkpoint, if the steps that led to it were finite."""
@@ -206,11 +202,9 @@ class Trainer:
             self.steps.means()
         root = self.run_dir / "checkpoints"
         saved = save_checkpoint(root, self.engine, Progress(step=self.step, g=self.g, state=self.state))
-        self.saved_step = self.step
         if self.topology.is_main:
-            prune(root, self.checkpoint)
+            prune(root, self.checkpoint, saved)
             log.info("saved %s", saved)
-        self.clock.skip()
 
     def write_audit(self, batch: ClipBatch) -> None:
         """Log which step and rank consumed which clip."""
