@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 VIDEOS ?=
 DEMO ?= demo
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help setup demo test test-gpu check format bench clean
+.PHONY: help setup demo test test-services test-gpu check format bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,7 +23,12 @@ demo: setup  ## videos -> shards -> training in minutes, no GPU; VIDEOS=FOLDER t
 	PATH="$(CURDIR)/$(BIN):$$PATH" launch/demo.sh "$(DEMO)" "$(VIDEOS)"
 
 test: setup  ## run the tests
-	$(BIN)/python -m pytest -m "not gpu"
+	$(BIN)/python -m pytest -m "not gpu and not services"
+
+test-services: setup  ## run the tests against a real S3 server, which apt installs (Debian, Ubuntu)
+	command -v radosgw ceph-mon ceph-osd ceph >/dev/null || $(SUDO) apt-get install -y -qq --no-install-recommends \
+		radosgw ceph-mon ceph-osd ceph-common
+	$(BIN)/python -m pytest -m services
 
 test-gpu: setup  ## run the tests that need a GPU
 	$(BIN)/python -m pytest -m gpu

@@ -42,7 +42,7 @@ def cases(folder: Path) -> list[Case]:
         engine.backward(engine(batch, targets).loss)
         engine.step(1e-4)
 
-    corpus = open_corpus(config.data.corpus)
+    corpus = open_corpus(config.data.corpus, config.data.s3)
     source = clip_source(config, topology, corpus, Order.create(corpus.sizes(), 0, config.data.order))
     loader = source.open()
     resident = next(loader)

@@ -1,18 +1,20 @@
-"""Chunks: runs of consecutive frames, read from the shards' byte ranges and checked frame by frame."""
+"""Chunks: runs of consecutive frames, read from the shards' byte ranges and checked frame by frame.
+
+A frame that is not what was packed is read once more, and then known as bad; whoever cuts clips decides what follows.
+"""
 
 import threading
+import weakref
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from shards.errors import CorruptSampleError
+from shards.activity import Activities
 from shards.index import Rows, read_rows
 from shards.table import FrameTable, RowRange
-
-_MEND = "run `surgstream verify`, then copy the shard again or pack it again"
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -25,6 +27,9 @@ class ReadCounters:
         bytes_read: Bytes of indexes and shards.
         requests: Range reads.
         chunks_read: Chunks, of which single clips are some.
+        bytes_used: Bytes of frames that clips were cut from, each clip's counted.
+        buffer_bytes: Bytes of chunks in memory now, those of clips that still wait to be decoded included.
+        read_again: Runs of frames that were read twice because a checksum was wrong.
         open_chunks: Chunks held for clips to come, as of the last planned step.
         wait_seconds: Time the consumer waited for bytes.
     """
@@ -32,16 +37,40 @@ class ReadCounters:
     bytes_read: int = 0
     requests: int = 0
     chunks_read: int = 0
+    bytes_used: int = 0
+    buffer_bytes: int = 0
+    read_again: int = 0
     open_chunks: int = 0
     wait_seconds: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
-    def add(self, *, bytes_read: int = 0, requests: int = 0, chunks_read: int = 0) -> None:
-        """Add to the counters that many threads write."""
+    def add(self, **amounts: int) -> None:
+        """Add to counters, by name; safe from many threads."""
         with self._lock:
-            self.bytes_read += bytes_read
-            self.requests += requests
-            self.chunks_read += chunks_read
+            for name, amount in amounts.items():
+                setattr(self, name, getattr(self, name) + amount)
+
+    def hold(self, buffer: Bytes) -> None:
+        """Count a buffer until it is freed."""
+        self.add(buffer_bytes=buffer.nbytes)
+        weakref.finalize(buffer, self.add, buffer_bytes=-buffer.nbytes).atexit = False
+
+
+@dataclass(frozen=True)
+class BadFrame:
+    """A frame that twice was not what was packed.
+
+    Attributes:
+        shard: The tar it lies in.
+        video: Its video.
+        frame: Its number in the video.
+        reason: What is wrong with it.
+    """
+
+    shard: str
+    video: str
+    frame: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -52,13 +81,20 @@ class _Run:
     data: Bytes
     starts: list[int]
     stops: list[int]
+    bad: dict[int, str]
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Consecutive frames of a dataset, in memory. It is freed with the last reference to it or to one of its frames."""
+    """Consecutive frames of a dataset, in memory. It is freed with the last reference to it or to one of its frames.
+
+    Attributes:
+        runs: One for each shard that the frames lie in.
+        bad: The frames that cannot be used, by number.
+    """
 
     runs: Sequence[_Run]
+    bad: Mapping[int, BadFrame]
 
     def frame(self, frame: int) -> Bytes:
         """The JPEG of frame number `frame` of the dataset, which must lie in the chunk: a view, (num_bytes,)."""
@@ -68,9 +104,22 @@ class Chunk:
 
 
 class ChunkReader:
-    """Reads chunks of a corpus; safe to use from many threads."""
+    """Reads chunks of a corpus; safe to use from many threads.
 
-    def __init__(self, table: FrameTable, *, look_back: int, range_bytes: int, counters: ReadCounters) -> None:
+    Attributes:
+        counters: What it has cost.
+    """
+
+    def __init__(
+        self,
+        table: FrameTable,
+        *,
+        look_back: int,
+        range_bytes: int,
+        counters: ReadCounters,
+        activities: Activities,
+        stop: threading.Event,
+    ) -> None:
         """Remember how to read.
 
         Args:
@@ -78,11 +127,15 @@ class ChunkReader:
             look_back: Frames before a clip's anchor that the clip may show.
             range_bytes: The most bytes of one request.
             counters: Where to count.
+            activities: Where to say what is being read.
+            stop: Set when nobody wants chunks any more; reads that wait for a failing store then end.
         """
         self._table = table
+        self._stop = stop
         self._look_back = look_back
         self._range_bytes = range_bytes
-        self._counters = counters
+        self.counters = counters
+        self._activities = activities
 
     def read(self, dataset: str, first_clip: int, num_clips: int) -> Chunk:
         """Read all frames that consecutive clips show: their anchors, and the look-back of the first of them.
@@ -99,49 +152,59 @@ class ChunkReader:
             The frames.
 
         Raises:
-            CorruptSampleError: A frame or its index row is not what was packed.
             StorageError: The shard or its index is missing or too short, or the store fails.
         """
         start = max(self._table.locate(dataset, first_clip).part_start, first_clip - self._look_back)
-        runs, frame = [], start
+        runs, bad, frame = [], {}, start
         for rows in self._table.rows(dataset, start, first_clip + num_clips):
-            runs.append(self._read_run(dataset, frame, rows))
+            run = self._read_run(frame, rows)
+            if run.bad:
+                self.counters.add(read_again=1)
+                run = self._read_run(frame, rows)
+            for i, reason in run.bad.items():
+                where = self._table.locate(dataset, frame + i)
+                bad[frame + i] = BadFrame(rows.shard.name, where.video.id, where.frame, reason)
+            runs.append(run)
             frame += rows.stop - rows.start
-        self._counters.add(chunks_read=1)
-        return Chunk(runs)
+        self.counters.add(chunks_read=1)
+        return Chunk(runs, bad)
 
-    def _read_run(self, dataset: str, first_frame: int, rows: RowRange) -> _Run:
-        index = read_rows(self._table.storage, rows.shard.index_name, rows.start, rows.stop)
-        self._counters.add(bytes_read=index.nbytes, requests=1)
-        starts, stops = self._spans(rows, index)
+    def _read_run(self, first_frame: int, rows: RowRange) -> _Run:
+        with self._activities.doing(f"reads {rows.shard.index_name}"):
+            index = read_rows(self._table.storage, rows.shard.index_name, rows.start, rows.stop)
+        self.counters.add(bytes_read=index.nbytes, requests=1)
+        spans = _spans(rows, index)
+        if spans is None:
+            reason = f"its index row is damaged: {rows.shard.index_name}, rows {rows.start} to {rows.stop}"
+            return _Run(first_frame, np.empty(0, np.uint8), [], [], dict.fromkeys(range(index.size), reason))
+        starts, stops = spans
         origin = int(starts[0])
         data = self._read_bytes(rows.shard.name, origin, int(stops[-1]))
-        run = _Run(first_frame, data, (starts - origin).tolist(), (stops - origin).tolist())
+        run = _Run(first_frame, data, (starts - origin).tolist(), (stops - origin).tolist(), {})
         for i, expected in enumerate(index["crc32"].tolist()):
             found = zlib.crc32(data[run.starts[i] : run.stops[i]].data)
             if found != expected:
-                bad = self._table.locate(dataset, first_frame + i)
-                raise CorruptSampleError(
-                    f"{self._table.storage.uri}: {rows.shard.name}: video {bad.video.id}, frame {bad.frame}: "
-                    f"expected CRC-32 {expected:08x}, got {found:08x}; {_MEND}"
-                )
+                run.bad[i] = f"expected CRC-32 {expected:08x}, got {found:08x}"
         return run
-
-    def _spans(self, rows: RowRange, index: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Where each frame starts and stops in the shard. A damaged index must not make us read gigabytes."""
-        starts = index["offset"].astype(np.int64)
-        stops = starts + index["size"]
-        if (starts < 0).any() or (stops > rows.shard.num_bytes).any() or (starts[1:] < stops[:-1]).any():
-            raise CorruptSampleError(
-                f"{self._table.storage.uri}: {rows.shard.index_name}: rows {rows.start} to {rows.stop}: "
-                f"expected frames in order within {rows.shard.num_bytes} bytes; {_MEND}"
-            )
-        return starts, stops
 
     def _read_bytes(self, name: str, start: int, stop: int) -> Bytes:
         data = np.empty(stop - start, np.uint8)
+        self.counters.hold(data)
         for at in range(start, stop, self._range_bytes):
             end = min(at + self._range_bytes, stop)
-            data[at - start : end - start] = np.frombuffer(self._table.storage.read_range(name, at, end), np.uint8)
-            self._counters.add(bytes_read=end - at, requests=1)
+            with self._activities.doing(f"reads {name}, bytes {at} to {end}"):
+                self._table.storage.read_into(name, at, data.data[at - start : end - start], self._stop)
+            self.counters.add(bytes_read=end - at, requests=1)
         return data
+
+
+def _spans(rows: RowRange, index: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
+    """Where each frame starts and stops in the shard; None when that cannot be.
+
+    A damaged index must not make us read gigabytes.
+    """
+    starts = index["offset"].astype(np.int64)
+    stops = starts + index["size"]
+    if (starts < 0).any() or (stops > rows.shard.num_bytes).any() or (starts[1:] < stops[:-1]).any():
+        return None
+    return starts, stops

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shards.errors import CorruptSampleError
-from shards.storage import Storage
+from shards.storage import Storage, read_range
 
 ROW = np.dtype([("offset", "<u8"), ("size", "<u4"), ("crc32", "<u4")])
 """Where a frame's JPEG bytes lie in the tar (bytes), how many they are, and their CRC-32."""
@@ -63,5 +63,5 @@ def read_rows(storage: Storage, name: str, start: int, stop: int) -> Rows:
     Raises:
         StorageError: The index is missing or ends before row `stop`.
     """
-    data = storage.read_range(name, start * ROW.itemsize, stop * ROW.itemsize)
+    data = read_range(storage, name, start * ROW.itemsize, stop * ROW.itemsize)
     return from_bytes(data, where=f"{storage.uri}: {name}")

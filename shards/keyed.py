@@ -29,6 +29,7 @@ class Purpose(IntEnum):
     CROP = 6
     MASK = 7
     DROP_PATH = 8
+    SUBSTITUTE = 9
 
 
 def mix64(x: UInt64) -> UInt64:

@@ -104,7 +104,10 @@ class Manifest:
             raise ManifestError(
                 f"{where} is missing; expected a packed corpus: run `surgstream pack`, or let it finish"
             )
-        return from_bytes(storage.read(MANIFEST_NAME), where=where)
+        try:
+            return from_bytes(storage.read(MANIFEST_NAME), where=where)
+        except ManifestError:  # a bit may have flipped on the way
+            return from_bytes(storage.read(MANIFEST_NAME), where=where)
 
 
 def from_bytes(data: bytes, *, where: str) -> Manifest:

@@ -22,6 +22,7 @@ import numpy as np
 
 from configs.loading import build, to_tree
 from shards.draws import Draws
+from shards.keyed import Purpose, hash64
 from shards.lanes import Grid
 from shards.mixture import Mixture
 from shards.placement import Placement, check_batch, place
@@ -125,9 +126,8 @@ class Order:
             raise ValueError(f"resumed: expected g of at least {last.start}, where the last segment starts, got {g}")
         if not self.differences(sizes, config):
             return self
-        mixture, _ = self._machinery[-1]
-        drawn = mixture.drawn_before(g - last.start) + [plan.k_base for plan in last.datasets]
-        return Order(self.seed, (*self.segments, next_segment(last, drawn.tolist(), g, sizes, config)))
+        drawn = list(self.drawn_before(g).values())
+        return Order(self.seed, (*self.segments, next_segment(last, drawn, g, sizes, config)))
 
     @property
     def dataset_names(self) -> tuple[str, ...]:
@@ -185,6 +185,27 @@ class Order:
             if max(start, segment.start) < min(start + count, end)
         ]
         return Draws.concatenate(pieces)
+
+    def drawn_before(self, g: int) -> dict[DatasetSize, int]:
+        """How many of the draws [0, g) each dataset had, of those that were ever part of the order."""
+        i = max(i for i, segment in enumerate(self.segments) if segment.start <= g)
+        segment, (mixture, _) = self.segments[i], self._machinery[i]
+        drawn = mixture.drawn_before(g - segment.start) + [plan.k_base for plan in segment.datasets]
+        return {plan.size: count for plan, count in zip(segment.datasets, drawn.tolist(), strict=True)}
+
+    def substitute(self, dataset: int, g: int, attempt: int) -> int:
+        """The clip to take in draw g when the planned one, and `attempt` others so found, cannot be used.
+
+        Args:
+            dataset: The planned clip's, counted as in `Draws.dataset`.
+            g: The draw.
+            attempt: 0, 1, ...
+
+        Returns:
+            A clip of the same dataset, drawn with equal chances.
+        """
+        num_clips = self.segments[-1].datasets[dataset].size.num_clips
+        return int(hash64(self.seed, Purpose.SUBSTITUTE, g, attempt)) % num_clips
 
     def _segment_draws(self, index: int, start: int, stop: int) -> Draws:
         segment, (mixture, grid) = self.segments[index], self._machinery[index]

@@ -11,16 +11,18 @@ import io
 import logging
 import os
 import re
+import threading
 import urllib.parse
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from shards.errors import StorageError
-from shards.storage_base import Sink, Storage, safe_name, whole_range
+from shards.storage_base import S3Config, Sink, Storage, read_range, safe_name
 
-__all__ = ["LocalStorage", "RangeReader", "Storage", "Stores", "open_storage"]
+__all__ = ["LocalStorage", "RangeReader", "S3Config", "Storage", "Stores", "open_storage", "read_range"]
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ _PARTIAL = ".partial"
 _PARTIAL_NAME = re.compile(rf"(?P<folder>.*/)?\.(?P<name>[^/]+)\.[0-9a-f]{{32}}{re.escape(_PARTIAL)}")
 
 
-def open_storage(uri: str) -> Storage:
+def open_storage(uri: str, s3: S3Config | None = None) -> Storage:
     """Open a folder (`corpus/`, `file:///data/corpus`) or an S3 prefix (`s3://bucket/corpus`).
 
     Nothing is created or contacted yet. S3 takes its endpoint, region and credentials where boto3 does, from
@@ -38,6 +40,7 @@ def open_storage(uri: str) -> Storage:
 
     Args:
         uri: The address.
+        s3: How to reach S3, where the environment does not say it; defaults when None.
 
     Returns:
         The store.
@@ -56,7 +59,7 @@ def open_storage(uri: str) -> Storage:
     if scheme == "s3" and bucket:
         from shards.storage_s3 import S3Storage  # boto3 takes half a second to import
 
-        return S3Storage(bucket, prefix, uri)
+        return S3Storage(bucket, prefix, uri, s3 or S3Config())
     raise StorageError(f"{uri}: expected a folder, file:///FOLDER or s3://BUCKET/PREFIX")
 
 
@@ -65,6 +68,7 @@ class LocalStorage:
 
     def __init__(self, folder: Path, uri: str) -> None:
         self.uri = uri
+        self.retries: Counter[str] = Counter()
         self._folder = folder
 
     def read(self, name: str) -> bytes:
@@ -72,12 +76,19 @@ class LocalStorage:
         with self._telling("reading", name):
             return self._path(name).read_bytes()
 
-    def read_range(self, name: str, start: int, stop: int) -> bytes:
-        """See `Storage.read_range`."""
-        with self._telling("reading", name), self._path(name).open("rb") as file:
+    def read_into(self, name: str, start: int, out: memoryview, stop: threading.Event | None = None) -> None:
+        """See `Storage.read_into`."""
+        with self._telling("reading", name), self._path(name).open("rb", buffering=0) as file:
             file.seek(start)
-            data = file.read(stop - start)
-        return whole_range(self.uri, name, start, stop, data)
+            at = 0
+            while at < len(out):
+                count = file.readinto(out[at:])
+                if not count:
+                    raise StorageError(
+                        f"{self.uri}: {name}: expected bytes {start} to {start + len(out)}, got {at} of {len(out)}; "
+                        "it is cut short"
+                    )
+                at += count
 
     def size(self, name: str) -> int | None:
         """See `Storage.size`."""
@@ -226,7 +237,7 @@ class RangeReader(io.RawIOBase):
         stop = min(self._position + len(buffer), self._size)
         count = max(0, stop - self._position)
         if count:
-            buffer[:count] = self._storage.read_range(self._name, self._position, stop)
+            self._storage.read_into(self._name, self._position, memoryview(buffer)[:count])
             self._position = stop
         return count
 

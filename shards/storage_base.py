@@ -1,11 +1,46 @@
 """What every store promises, and what all of them need."""
 
-from collections.abc import Callable
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Protocol
+from typing import Literal, Protocol
 
 from shards.errors import StorageError
+from shards.retry import RetryConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Config:
+    """How to reach S3. Credentials are boto3's own: environment, profile, instance role or a process.
+
+    Attributes:
+        endpoint_url: Of stores that are not Amazon's; `AWS_ENDPOINT_URL` where null.
+        region: Its region; the environment's where null.
+        addressing_style: `path` puts the bucket in the path, `virtual` in the host name; `auto` lets boto3 choose.
+        ca_bundle: A file of certificates to trust, for stores with their own; `AWS_CA_BUNDLE` where null.
+        anonymous: Sign nothing, for public buckets.
+        connect_timeout_seconds: How long to wait for a connection.
+        read_timeout_seconds: How long to wait for the next bytes.
+        retry: When to try again, and when to give up.
+    """
+
+    endpoint_url: str | None = None
+    region: str | None = None
+    addressing_style: Literal["auto", "path", "virtual"] = "auto"
+    ca_bundle: str | None = None
+    anonymous: bool = False
+    connect_timeout_seconds: float = 5.0
+    read_timeout_seconds: float = 10.0
+    retry: RetryConfig = field(default_factory=RetryConfig)
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with these values."""
+        for name in ("connect_timeout_seconds", "read_timeout_seconds"):
+            if getattr(self, name) <= 0:
+                yield f"{name}: expected a number above 0, got {getattr(self, name)}"
 
 
 class Sink(Protocol):
@@ -20,15 +55,23 @@ class Storage(Protocol):
 
     Names are relative paths with forward slashes. Every method raises StorageError, naming the address and the name,
     when the store fails.
+
+    Attributes:
+        uri: The address.
+        retries: How often reads failed and were tried again, by cause.
     """
 
     uri: str
+    retries: Counter[str]
 
     def read(self, name: str) -> bytes:
         """All bytes of `name`."""
 
-    def read_range(self, name: str, start: int, stop: int) -> bytes:
-        """Bytes [start, stop) of `name`; StorageError when it ends earlier."""
+    def read_into(self, name: str, start: int, out: memoryview, stop: threading.Event | None = None) -> None:
+        """Fill `out` with the bytes of `name` from `start` on; StorageError when it ends earlier.
+
+        Setting `stop` ends the waiting for a store that fails, with a StorageError.
+        """
 
     def size(self, name: str) -> int | None:
         """Length of `name` in bytes; None when there is no such name."""
@@ -71,14 +114,8 @@ def safe_name(uri: str, name: str) -> str:
     return name
 
 
-def whole_range(uri: str, name: str, start: int, stop: int, data: bytes) -> bytes:
-    """Return `data`, read as bytes [start, stop), if it is all of them.
-
-    Raises:
-        StorageError: It is shorter.
-    """
-    if len(data) != stop - start:
-        raise StorageError(
-            f"{uri}: {name}: expected bytes {start} to {stop}, got {len(data)} of {stop - start}; it is cut short"
-        )
-    return data
+def read_range(storage: Storage, name: str, start: int, stop: int) -> bytes:
+    """Bytes [start, stop) of `name`; see `Storage.read_into`."""
+    data = bytearray(stop - start)
+    storage.read_into(name, start, memoryview(data))
+    return bytes(data)

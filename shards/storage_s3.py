@@ -2,15 +2,18 @@
 
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shards.errors import StorageError
-from shards.storage_base import Sink, safe_name, whole_range
+from shards.fetch import RangeFetcher
+from shards.storage_base import S3Config, Sink, safe_name
 
 logger = logging.getLogger(__name__)
 
@@ -21,28 +24,35 @@ PART_BYTES = 16 * 2**20
 class S3Storage:
     """A prefix of a bucket; see `shards.storage_base.Storage`. No lock: one packing at a time may work in it."""
 
-    def __init__(self, bucket: str, prefix: str, uri: str) -> None:
+    def __init__(self, bucket: str, prefix: str, uri: str, config: S3Config) -> None:
         self.uri = uri
         self._bucket = bucket
         self._prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
         try:
-            self._client: Any = boto3.session.Session().client("s3", config=_config())
+            session = boto3.session.Session()
+            self._client = _client(session, config, max_attempts=5)
+            # The fetcher counts, waits and gives up by itself; a new session looks credentials up anew.
+            self._fetcher = RangeFetcher(
+                _client(session, config, max_attempts=1),
+                lambda: _client(boto3.session.Session(), config, max_attempts=1),
+                uri,
+                config.retry,
+            )
         except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is not a URL
             raise StorageError(f"{uri}: S3 is not set up: {error}") from error
+        self.retries = self._fetcher.causes
 
     def read(self, name: str) -> bytes:
         """See `Storage.read`."""
-        with self._telling("reading", name):
-            return bytes(self._client.get_object(**self._address(name))["Body"].read())
+        size = self.size(name)
+        data = bytearray(1 if size is None else size)  # to read what is missing tells what exactly is
+        self.read_into(name, 0, memoryview(data))
+        return bytes(data)
 
-    def read_range(self, name: str, start: int, stop: int) -> bytes:
-        """See `Storage.read_range`."""
-        if start == stop:
-            return b""
-        with self._telling("reading", name):
-            answer = self._client.get_object(**self._address(name), Range=f"bytes={start}-{stop - 1}")
-            data = bytes(answer["Body"].read())
-        return whole_range(self.uri, name, start, stop, data)
+    def read_into(self, name: str, start: int, out: memoryview, stop: threading.Event | None = None) -> None:
+        """See `Storage.read_into`."""
+        address = self._address(name)
+        self._fetcher.read_into(address["Bucket"], address["Key"], start, out, stop or threading.Event())
 
     def size(self, name: str) -> int | None:
         """See `Storage.size`."""
@@ -166,13 +176,24 @@ class _Upload:
         self._parts.append({"PartNumber": number, "ETag": answer["ETag"]})
 
 
-def _config() -> Config:
-    """Checksums only where the protocol demands them: some stores return a whole object's checksum with a range."""
-    return Config(
-        connect_timeout=10,
-        read_timeout=60,
-        max_pool_connections=64,
-        retries={"mode": "standard", "max_attempts": 5},
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
+def _client(session: Any, config: S3Config, max_attempts: int) -> Any:
+    """A client.
+
+    Checksums only where the protocol demands them: some stores return a whole object's checksum with a range.
+    """
+    return session.client(
+        "s3",
+        endpoint_url=config.endpoint_url,
+        region_name=config.region,
+        verify=config.ca_bundle,
+        config=Config(
+            connect_timeout=config.connect_timeout_seconds,
+            read_timeout=config.read_timeout_seconds,
+            max_pool_connections=64,
+            retries={"mode": "standard", "total_max_attempts": max_attempts},
+            signature_version=UNSIGNED if config.anonymous else None,
+            s3={"addressing_style": config.addressing_style},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
     )

@@ -1,15 +1,19 @@
 """The stream: this rank's clips in the planned order, as bytes, read ahead by threads."""
 
 import itertools
+import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from shards.chunks import Bytes, Chunk, ChunkReader, ReadCounters
+from configs.errors import ConfigError
+from shards.activity import Activities
+from shards.chunks import Chunk, ChunkReader, ReadCounters
+from shards.clips import BadClipLimits, ClipBytes, ClipCutter
 from shards.errors import ManifestError
 from shards.order import Deal, Draws, Order, check_batch, place
 from shards.table import FrameTable
@@ -23,41 +27,22 @@ class ReadConfig:
         threads: Requests in flight.
         prefetch_steps: Steps whose chunks are read before they are due.
         range_bytes: The most bytes of one request.
+        buffer_bytes: Memory for chunks. Reading ahead waits while more is in use; the chunks that the order keeps open
+            must fit in any case.
+        bad_clips: How many clips may be damaged before the run ends.
     """
 
     threads: int = 8
     prefetch_steps: int = 2
     range_bytes: int = 8 * 2**20
+    buffer_bytes: int = 4 * 2**30
+    bad_clips: BadClipLimits = field(default_factory=BadClipLimits)
 
     def problems(self) -> Iterator[str]:
         """Say what does not fit."""
-        for name, least in (("threads", 1), ("prefetch_steps", 0), ("range_bytes", 1)):
+        for name, least in (("threads", 1), ("prefetch_steps", 0), ("range_bytes", 1), ("buffer_bytes", 1)):
             if getattr(self, name) < least:
                 yield f"{name}: expected at least {least}, got {getattr(self, name)}"
-
-
-@dataclass(frozen=True, eq=False)
-class ClipBytes:
-    """A clip as it lies in the shards.
-
-    Attributes:
-        g: The draw it is.
-        dataset: Its dataset.
-        video: Id of its video in the dataset.
-        anchor_frame: Number in the video of its last frame.
-        width: Width of its frames in pixels.
-        height: Height of its frames in pixels.
-        frames: T JPEGs, oldest first, each (num_bytes,): views into the chunk they were read with. A clip that begins
-            before its part repeats the part's first frame.
-    """
-
-    g: int
-    dataset: str
-    video: str
-    anchor_frame: int
-    width: int
-    height: int
-    frames: tuple[Bytes, ...]
 
 
 @dataclass(frozen=True)
@@ -81,6 +66,8 @@ class ClipStream:
 
     Attributes:
         counters: What reading has cost so far.
+        activities: What the reading threads are doing.
+        bad_clips: Clips that could not be used, since somebody last emptied the list.
     """
 
     def __init__(
@@ -120,15 +107,17 @@ class ClipStream:
             ManifestError: The order was made for another corpus.
             ValueError: `stop` does not end a step.
         """
+        look_backs = [t * stride for t in reversed(range(num_frames))]
         check_batch(global_batch_size, micro_batch_size, world_size)
         if stop is not None and (stop < start or (stop - start) % global_batch_size):
             raise ValueError(f"stop: expected {start} plus whole steps of {global_batch_size}, got {stop}")
         _check_same_corpus(table, order)
+        _check_buffer(table, order, look_backs[0], read.buffer_bytes, world_size)
         self.counters = ReadCounters()
+        self.activities = Activities()
         self._table = table
         self._order = order
         self._names = order.dataset_names
-        self._look_backs = [t * stride for t in reversed(range(num_frames))]
         self._global_batch_size = global_batch_size
         self._micro_batch_size = micro_batch_size
         self._rank = rank
@@ -136,10 +125,18 @@ class ClipStream:
         self._deal = deal
         self._start = start
         self._stop = stop
-        self._prefetch_steps = read.prefetch_steps
+        self._prefetch_steps, self._buffer_bytes = read.prefetch_steps, read.buffer_bytes
+        self._closing = threading.Event()
         self._reader = ChunkReader(
-            table, look_back=self._look_backs[0], range_bytes=read.range_bytes, counters=self.counters
+            table,
+            look_back=look_backs[0],
+            range_bytes=read.range_bytes,
+            counters=self.counters,
+            activities=self.activities,
+            stop=self._closing,
         )
+        self._cutter = ClipCutter(table, order, self._reader, look_backs, read.bad_clips)
+        self.bad_clips = self._cutter.bad_clips
         self._pool = ThreadPoolExecutor(read.threads, thread_name_prefix="read-chunks")
 
     def __iter__(self) -> Iterator[list[ClipBytes]]:
@@ -149,7 +146,7 @@ class ClipStream:
             A micro-batch: its clips in order.
 
         Raises:
-            CorruptSampleError: A frame is not what was packed.
+            CorruptSampleError: Too many clips hold frames that are not what was packed.
             StorageError: A shard cannot be read.
         """
         planned: deque[_Step] = deque()
@@ -158,13 +155,19 @@ class ClipStream:
         starts = itertools.count(self._start, step) if self._stop is None else range(self._start, self._stop, step)
         for g in starts:
             planned.append(self._plan(g, held))
-            if len(planned) > self._prefetch_steps:
+            while len(planned) > self._prefetch_steps or (planned and self._is_full()):
                 yield from self._clips(planned.popleft())
         while planned:
             yield from self._clips(planned.popleft())
 
+    @property
+    def retries(self) -> Counter[str]:
+        """How often reads failed and were tried again, by cause."""
+        return self._table.storage.retries
+
     def close(self) -> None:
         """Drop what is planned and end the threads. May be called twice."""
+        self._closing.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def __enter__(self) -> "ClipStream":
@@ -174,6 +177,9 @@ class ClipStream:
     def __exit__(self, *_: object) -> None:
         """Close the stream."""
         self.close()
+
+    def _is_full(self) -> bool:
+        return self.counters.buffer_bytes > self._buffer_bytes
 
     def _plan(self, g: int, held: _Held) -> _Step:
         """Ask for the chunks of the step at `g`, and let go of those that the order has left.
@@ -213,21 +219,21 @@ class ClipStream:
                 started = time.perf_counter()
                 chunk = step.chunks.pop(i).result()
                 self.counters.wait_seconds += time.perf_counter() - started
-                clips.append(self._cut(step.draws, i, chunk))
+                clips.append(self._cutter.clip(step.draws, i, chunk))
             yield clips
 
-    def _cut(self, draws: Draws, i: int, chunk: Chunk) -> ClipBytes:
-        dataset, clip = self._names[draws.dataset[i]], int(draws.clip[i])
-        anchor = self._table.locate(dataset, clip)
-        frames = (max(anchor.part_start, clip - look_back) for look_back in self._look_backs)
-        return ClipBytes(
-            g=int(draws.g[i]),
-            dataset=dataset,
-            video=anchor.video.id,
-            anchor_frame=anchor.frame,
-            width=anchor.video.width,
-            height=anchor.video.height,
-            frames=tuple(chunk.frame(frame) for frame in frames),
+
+def _check_buffer(table: FrameTable, order: Order, look_back: int, buffer_bytes: int, world_size: int) -> None:
+    """The order decides how many chunks are open; memory must hold this rank's share of them."""
+    needed = 0.0
+    for report in order.report():
+        needed += report.lanes * (report.chunk_clips + look_back) * table.mean_frame_bytes(report.name)
+    needed /= world_size
+    if needed > buffer_bytes:
+        raise ConfigError(
+            f"read.buffer_bytes: the order keeps {order.num_lanes} chunks open, about {needed / 1e6:.1f} MB on each "
+            f"of {world_size} ranks; expected at least that, got {buffer_bytes / 1e6:.1f} MB; raise it, or train on "
+            "more ranks, or start the run with fewer or smaller chunks (order.lanes, order.chunk_frames)"
         )
 
 

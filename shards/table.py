@@ -135,6 +135,11 @@ class FrameTable:
             DatasetSize(name, frames.specialty, frames.num_frames) for name, frames in sorted(self._datasets.items())
         )
 
+    def mean_frame_bytes(self, dataset: str) -> float:
+        """Bytes of a shard that a frame of the dataset takes on average, tar headers included."""
+        frames = self._datasets[dataset]
+        return sum(shard.num_bytes for shard in frames.shards) / frames.num_frames
+
     def locate(self, dataset: str, frame: int) -> Location:
         """Find frame number `frame` of a dataset.
 

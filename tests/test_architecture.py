@@ -36,7 +36,7 @@ MAY_IMPORT = {
 DOORS = {
     "av": ("shards.videos", "shards.frames", "shards.synthetic.corpus"),
     "boto3": ("shards.storage_s3",),
-    "botocore": ("shards.storage_s3",),
+    "botocore": ("shards.storage_s3", "shards.fetch"),
     "webdataset": (),
     "nvidia": ("trainer.data.decode",),
     "timm": ("trainer.models",),

@@ -12,11 +12,15 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class ClipName(NamedTuple):
-    """Which clip it is: the video's frames that end at its anchor frame."""
+    """Which clip it is: the video's frames that end at its anchor frame.
+
+    Where it stands in for a damaged clip of the same dataset, `planned` is that one's video and anchor frame.
+    """
 
     dataset: str
     video: str
     anchor_frame: int
+    planned: tuple[str, int] | None = None
 
     def __str__(self) -> str:
         """For messages."""

@@ -28,6 +28,12 @@ class HeldOutConfig:
     every_steps: int = 1000
     clips: int = 1024
 
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with these values."""
+        for name, least in (("every_steps", 0), ("clips", 1)):
+            if getattr(self, name) < least:
+                yield f"{name}: expected {least} or more, got {getattr(self, name)}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
@@ -75,6 +81,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 yield f"{name}: expected 1 or more, got {value}"
+        if self.compile and self.parallel.zero_stage == 3:
+            yield "compile: expected false with parallel.zero_stage 3, whose hooks break every graph; stage 2 compiles"
         if self.epochs <= 0:
             yield f"epochs: expected a number above 0, got {self.epochs}"
         if self.micro_batch_size > 0 and self.global_batch_size % self.micro_batch_size:

@@ -79,7 +79,7 @@ def describe(config: TrainConfig, world_size: int) -> dict[str, Any]:
         },
     }
     try:
-        table = FrameTable.open(open_storage(config.data.corpus), check=False)
+        table = FrameTable.open(open_storage(config.data.corpus, config.data.s3), check=False)
     except SurgstreamError as error:
         return {**tree, "corpus": None, "corpus_error": str(error)}
     return {**tree, **data_numbers(config, table, world_size)}

@@ -2,10 +2,12 @@
 
 import logging
 import os
+import re
 import socket
 import subprocess
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +19,11 @@ import torch.distributed as dist
 from configs.errors import SurgstreamError
 from trainer.errors import DistributedError
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
+
+_LOST_PEER = re.compile("onnection (closed|reset) by (remote )?peer|remote process exited|NCCL", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +38,13 @@ class Topology:
 
     @property
     def device(self) -> torch.device:
-        """The device of this process: its own GPU where there are GPUs, else the CPU."""
-        return torch.device("cuda", self.local_rank) if torch.cuda.is_available() else torch.device("cpu")
+        """The device of this process: its own GPU where there are GPUs, else the CPU.
+
+        Where only one GPU can be seen it is this rank's own, as under `srun --gpus-per-task=1`.
+        """
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        return torch.device("cuda", 0 if torch.cuda.device_count() == 1 else self.local_rank)
 
     @property
     def is_main(self) -> bool:
@@ -47,13 +58,14 @@ class ParallelConfig:
 
     Attributes:
         zero_stage: ZeRO stage: 1 shards the optimizer state, 2 also the gradients, 3 also the parameters.
-        autocast: Compute in bf16 where it is safe, with fp32 parameters; `auto` means on GPUs only.
+        autocast: `bf16` computes in bf16 where it is safe, with fp32 parameters, and reduces gradients as they come out
+            of it; `auto` does so on GPUs only; `none` is fp32 throughout.
         overlap_comm: Overlap gradient reduction with the backward pass.
         timeout_seconds: How long a collective waits for the slowest rank before the run fails.
     """
 
     zero_stage: int = 1
-    autocast: Literal["auto", "bf16", "off"] = "auto"
+    autocast: Literal["auto", "bf16", "none"] = "auto"
     overlap_comm: bool = False
     timeout_seconds: float = 1800.0
 
@@ -66,6 +78,8 @@ class ParallelConfig:
             )
         elif self.zero_stage not in (1, 2, 3):
             yield f"zero_stage: expected 1, 2 or 3, got {self.zero_stage}"
+        if self.timeout_seconds <= 0:
+            yield f"timeout_seconds: expected a number above 0, got {self.timeout_seconds}"
 
 
 def topology_from_environment(environment: Mapping[str, str]) -> Topology:
@@ -90,6 +104,11 @@ def topology_from_environment(environment: Mapping[str, str]) -> Topology:
         rank, local_rank, world_size = (int(environment[name]) for name in names[:3])
         address, port = environment["MASTER_ADDR"], int(environment["MASTER_PORT"])
     elif int(environment.get("SLURM_NTASKS", "1")) > 1:
+        if "SLURM_PROCID" not in environment:
+            raise DistributedError(
+                f"environment: this process is none of the Slurm job's {environment['SLURM_NTASKS']} tasks; "
+                "start with srun, or with torchrun"
+            )
         rank, local_rank = int(environment["SLURM_PROCID"]), int(environment["SLURM_LOCALID"])
         world_size = int(environment["SLURM_NTASKS"])
         address = environment.get("MASTER_ADDR") or _first_slurm_host(environment)
@@ -112,7 +131,7 @@ def join(topology: Topology, timeout_seconds: float) -> None:
         DistributedError: The GPU of this rank does not exist, or the group could not be formed.
     """
     if torch.cuda.is_available():
-        if topology.local_rank >= torch.cuda.device_count():
+        if topology.device.index >= torch.cuda.device_count():
             raise DistributedError(
                 f"rank {topology.rank}: expected a GPU for local rank {topology.local_rank}, "
                 f"got {torch.cuda.device_count()} GPUs on this node; start one task a GPU"
@@ -136,6 +155,29 @@ def join(topology: Topology, timeout_seconds: float) -> None:
             f"rank {topology.rank}: could not meet the other {topology.world_size - 1} ranks at "
             f"{topology.master_addr}:{os.environ['MASTER_PORT']} ({error})"
         ) from None
+
+
+@contextmanager
+def alone_when_failing(topology: Topology) -> Iterator[None]:
+    """End this process at once when its block raises, after saying why.
+
+    The other ranks may be waiting in a collective: to leave the group in good order would wait for them, and they for
+    the timeout. A process that ends closes its connections, and the launcher ends the rest.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if topology.world_size == 1:
+            leave()
+            raise
+        if isinstance(error, SurgstreamError | OSError):
+            log.error("%s", error)
+        elif isinstance(error, RuntimeError) and _LOST_PEER.search(str(error)):
+            log.error("another rank has ended; its own message says why")
+        elif not isinstance(error, KeyboardInterrupt):
+            log.exception("unexpected error")
+        logging.shutdown()
+        os._exit(error.exit_status if isinstance(error, SurgstreamError) else 1)
 
 
 def leave() -> None:
@@ -176,12 +218,12 @@ def all_gather(value: T) -> list[T]:
 
 
 def from_main(action: Callable[[], T]) -> T:
-    """Run `action` on rank 0 alone and give its result, or its SurgstreamError, to every rank."""
+    """Run `action` on rank 0 alone and give its result, or its SurgstreamError or OSError, to every rank."""
     outcome: list[Any] = [None, None]
     if dist.get_rank() == 0:
         try:
             outcome[0] = action()
-        except SurgstreamError as error:
+        except (SurgstreamError, OSError) as error:
             outcome[1] = error
     dist.broadcast_object_list(outcome)
     if outcome[1] is not None:

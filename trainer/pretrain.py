@@ -5,20 +5,30 @@ import logging
 import os
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from configs.loading import load, to_tree
 from shards.order import Order
-from shards.storage import open_storage
+from shards.storage import S3Config, open_storage
 from shards.table import FrameTable
 from trainer.config import HeldOutConfig, TrainConfig
 from trainer.data.source import ClipSource
-from trainer.distributed import Topology, configure_logging, from_main, join, leave, topology_from_environment
+from trainer.data.watch import DataWatch
+from trainer.distributed import (
+    Topology,
+    alone_when_failing,
+    configure_logging,
+    from_main,
+    join,
+    leave,
+    topology_from_environment,
+)
 from trainer.engine.checkpoint import Progress, find_checkpoint, load_moments, load_parameters, read_progress
 from trainer.engine.loop import Evaluation, Trainer
 from trainer.engine.parallel import ZeroEngine
 from trainer.objectives import surgvista
-from trainer.resume import order_from
+from trainer.resume import order_from, recipe_changes
 from trainer.rundir import prepare_run_dir
 
 log = logging.getLogger(__name__)
@@ -47,10 +57,9 @@ def main(argv: Sequence[str]) -> int:
     topology = topology_from_environment(os.environ)
     configure_logging(topology)
     join(topology, config.parallel.timeout_seconds)
-    try:
+    with alone_when_failing(topology):
         pretrain(config, topology)
-    finally:
-        leave()
+    leave()
     return 0
 
 
@@ -61,7 +70,7 @@ def pretrain(config: TrainConfig, topology: Topology) -> None:
         SurgstreamError: The data, the model, the checkpoint or the processes do not fit, or the loss is not finite.
     """
     grad_accum_steps = config.grad_accum_steps(topology.world_size)
-    corpus = open_corpus(config.data.corpus)
+    corpus = open_corpus(config.data.corpus, config.data.s3)
     checkpoint = find_checkpoint(Path(config.run_dir) / "checkpoints", config.resume.checkpoint)
     progress = read_progress(checkpoint) if checkpoint else Progress(step=0, g=0, state={})
     order = order_from(progress, config, corpus)
@@ -90,9 +99,12 @@ def pretrain(config: TrainConfig, topology: Topology) -> None:
         configure_logging(topology, Path(config.run_dir) / "train.log")
         beginning = f"resuming from {checkpoint}" if checkpoint else "starting"
         log.info("%s: step %d, %d clips seen", beginning, progress.step, progress.g)
+        for difference in recipe_changes(progress, config):
+            log.warning("the recipe is not the checkpoint's: %s", difference)
         report_order(order, config)
     state = {"order": order.to_json(), "manifest": corpus.manifest.sha256, "config": to_tree(config)}
     with clips.open(start=progress.g) as batches:
+        watch = DataWatch(batches, order, topology, config.data.read.bad_clips, Path(config.run_dir), grad_accum_steps)
         trainer = Trainer(
             engine,
             objective,
@@ -107,14 +119,15 @@ def pretrain(config: TrainConfig, topology: Topology) -> None:
             checkpoint=config.checkpoint,
             evaluation=evaluation,
             audit_log=config.data.audit_log,
+            watch=watch.report,
         )
         with closing(trainer):
             trainer.train()
 
 
-def open_corpus(uri: str) -> FrameTable:
+def open_corpus(uri: str, s3: S3Config) -> FrameTable:
     """Open a packed corpus on every rank; rank 0 alone checks that nothing of it is missing."""
-    corpus = FrameTable.open(open_storage(uri), check=False)
+    corpus = FrameTable.open(open_storage(uri, s3), check=False)
     from_main(corpus.check_sizes)
     return corpus
 
@@ -136,12 +149,12 @@ def clip_source(config: TrainConfig, topology: Topology, corpus: FrameTable, ord
 
 def held_out(config: TrainConfig, settings: HeldOutConfig, topology: Topology) -> Evaluation:
     """The held-out clips: centre squares, the same ones each time, in whole micro-batches on every rank."""
-    corpus = open_corpus(settings.corpus)
+    corpus = open_corpus(settings.corpus, config.data.s3)
     step = config.micro_batch_size * topology.world_size
     source = ClipSource(
         config.data,
         corpus,
-        Order.create(corpus.sizes(), config.seed, config.data.order),
+        Order.create(corpus.sizes(), config.seed, replace(config.data.order, weights="uniform")),
         num_frames=config.objective.encoder.num_frames,
         image_size=config.objective.encoder.image_size,
         global_batch_size=step,

@@ -1,10 +1,45 @@
 """Whether a run may go on from a checkpoint with the data it is given now, and in which order."""
 
+from collections.abc import Iterator
+from typing import Any
+
+from configs.loading import to_tree
 from shards.order import Order
 from shards.table import FrameTable
 from trainer.config import TrainConfig
 from trainer.engine.checkpoint import Progress
 from trainer.errors import CheckpointError
+
+# What a run may change freely between its parts.
+_FREE = ("run_dir", "max_steps", "compile", "held_out", "parallel", "checkpoint", "resume", "report", "data.read",
+         "data.decode", "data.s3", "data.corpus", "data.order", "data.audit_log", "data.stall_warning_seconds",
+         "micro_batch_size")  # fmt: skip
+
+
+def recipe_changes(progress: Progress, config: TrainConfig) -> list[str]:
+    """What the configuration now says otherwise than the checkpoint's, of all that decides what is learned.
+
+    Args:
+        progress: Where the run stands; its state is empty at the beginning.
+        config: The configuration now.
+
+    Returns:
+        One `key: before -> now` for each difference. Corpus, weights and lanes are `order_from`'s affair.
+    """
+    before, now = (dict(_leaves(tree)) for tree in (progress.state.get("config", {}), to_tree(config)))
+    return [
+        f"{key}: {before.get(key)} -> {now.get(key)}"
+        for key in sorted({**before, **now})
+        if before and before.get(key) != now.get(key) and not any(f"{key}.".startswith(f"{free}.") for free in _FREE)
+    ]
+
+
+def _leaves(tree: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", list(value) if isinstance(value, tuple) else value
 
 
 def order_from(progress: Progress, config: TrainConfig, corpus: FrameTable) -> Order:

@@ -27,6 +27,7 @@ def prepare_run_dir(config: TrainConfig, topology: Topology, progress: Progress)
     (run_dir / "environment.json").write_text(json.dumps(environment(topology), indent=1), encoding="utf-8")
     for log in (run_dir / "audit").glob("*.jsonl"):
         cut_log(log, "g", keep_below=progress.g)
+    cut_log(run_dir / "quarantine.jsonl", "g", keep_below=progress.g)
     cut_log(run_dir / "metrics.jsonl", "step", keep_below=progress.step + 1)
 
 

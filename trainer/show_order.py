@@ -54,7 +54,7 @@ def lines(config: TrainConfig, start: int, count: int, world_size: int) -> Itera
     Raises:
         SurgstreamError: The corpus cannot be read, or its batches cannot be dealt to `world_size` ranks.
     """
-    table = FrameTable.open(open_storage(config.data.corpus))
+    table = FrameTable.open(open_storage(config.data.corpus, config.data.s3))
     order = Order.create(table.sizes(), config.seed, config.data.order)
     batch = config.global_batch_size
     for step, wanted in groupby(range(start, start + count), key=lambda g: g // batch):

@@ -5,6 +5,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.end_to_end.conftest import Corpora
 from tests.helpers.ranks import finish, start
 
@@ -86,3 +88,15 @@ def audit(run_dir: Path) -> list[dict[str, Any]]:
     """The committed clip log of all ranks, by draw."""
     lines = [line for path in (run_dir / "audit").glob("*.jsonl") for line in path.read_text().splitlines()]
     return sorted((json.loads(line) for line in lines), key=lambda entry: entry["g"])
+
+
+def without_rank(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A clip log that does not say who read what."""
+    return [{key: value for key, value in entry.items() if key != "rank"} for entry in entries]
+
+
+def close(run: dict[int, tuple[float, ...]], other: dict[int, tuple[float, ...]]) -> None:
+    """Both runs took the same steps with the same losses, to 1e-5."""
+    assert run.keys() == other.keys()
+    for step, values in run.items():
+        assert values == pytest.approx(other[step], abs=1e-5), f"step {step}"

@@ -4,11 +4,13 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from shards.index import ROW
 from tests.end_to_end.conftest import Corpora
-from tests.end_to_end.runs import fail
+from tests.end_to_end.runs import audit, close, fail, losses, metrics, train, without_rank
 from trainer.models.teacher import timm
 
 
@@ -47,22 +49,41 @@ def test_an_index_that_was_cut_short(corpora: Corpora, tmp_path: Path, copy: Pat
     assert f"larkspur-000000.idx: expected {size + 5} bytes by the manifest, got {size}" in message
 
 
-def test_a_frame_with_a_flipped_bit(corpora: Corpora, tmp_path: Path, copy: Path) -> None:
-    shard = next(copy.glob("larkspur/*.tar"))
-    data = bytearray(shard.read_bytes())
-    # Whatever is hit in the middle of each JPEG, training must meet it.
-    for row in json_rows(copy / "larkspur" / "larkspur-000000.idx"):
-        data[row["offset"] + row["size"] // 2] ^= 1
-    shard.write_bytes(data)
+def test_more_damaged_clips_than_allowed(corpora: Corpora, tmp_path: Path, copy: Path) -> None:
+    flip_bits(copy, "larkspur/larkspur-000000", every=1)
     message = refused(corpora, tmp_path, f"data.corpus={copy}")
     assert "larkspur/larkspur-000000.tar" in message and "expected CRC-32" in message
+    assert "run `surgstream verify`" in message
 
 
-def json_rows(index: Path) -> list[dict[str, int]]:
-    import numpy as np
+def test_a_few_damaged_frames_are_replaced_alike_on_any_ranks_and_listed(
+    corpora: Corpora, tmp_path: Path, copy: Path
+) -> None:
+    flip_bits(copy, "larkspur/larkspur-000000", every=12)
+    runs = [tmp_path / "alone", tmp_path / "together"]
+    close(*(losses(train(corpora, run, n, f"data.corpus={copy}", "max_steps=4")) for n, run in enumerate(runs, 1)))
+    assert without_rank(audit(runs[0])) == without_rank(audit(runs[1]))
 
-    rows = np.fromfile(index, dtype=[("offset", "<u8"), ("size", "<u4"), ("crc32", "<u4")])
-    return [{"offset": int(row["offset"]), "size": int(row["size"])} for row in rows]
+    quarantined = [json.loads(line) for line in (runs[1] / "quarantine.jsonl").read_text().splitlines()]
+    used = {entry["g"]: entry for entry in audit(runs[1]) if "planned" in entry}
+    assert used, "damage was met"
+    for bad in quarantined:
+        if bad["g"] in used:  # reading is ahead of training
+            entry = used.pop(bad["g"])
+            assert [bad["video"], bad["anchor_frame"]] == entry["planned"]
+            assert (bad["used_video"], bad["used_anchor_frame"]) == (entry["video"], entry["anchor_frame"])
+            assert bad["cause"]["shard"] == "larkspur/larkspur-000000.tar" and "CRC-32" in bad["cause"]["reason"]
+    assert not used, "every replaced clip is listed"
+    assert metrics(runs[1])[-1]["data/bad_clips"] == len(quarantined)
+
+
+def flip_bits(corpus: Path, shard: str, every: int) -> None:
+    """Damage every so manieth frame of a shard, in the middle of its JPEG."""
+    path = corpus / f"{shard}.tar"
+    data = bytearray(path.read_bytes())
+    for row in np.frombuffer(path.with_suffix(".idx").read_bytes(), ROW)[::every]:
+        data[int(row["offset"]) + int(row["size"]) // 2] ^= 1
+    path.write_bytes(data)
 
 
 def test_a_teacher_of_another_architecture(corpora: Corpora, tmp_path: Path) -> None:

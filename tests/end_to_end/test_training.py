@@ -11,7 +11,7 @@ import pytest
 
 from launch.__main__ import main
 from tests.end_to_end.conftest import PACKING, Corpora
-from tests.end_to_end.runs import audit, begin, fail, losses, metrics, train, words
+from tests.end_to_end.runs import audit, begin, close, fail, losses, metrics, train, without_rank, words
 from tests.helpers.ranks import kill, wait_for
 from tests.helpers.s3 import s3_bucket
 
@@ -40,16 +40,6 @@ def planned(corpora: Corpora, run_dir: Path, count: int, world_size: int) -> lis
         spread = ["--count", str(count), "--world-size", str(world_size)]
         assert main(["order", *words(corpora, run_dir), *spread]) == 0
     return [json.loads(line) for line in page.getvalue().splitlines()]
-
-
-def without_rank(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in entry.items() if key != "rank"} for entry in entries]
-
-
-def close(run: dict[int, tuple[float, ...]], other: dict[int, tuple[float, ...]]) -> None:
-    assert run.keys() == other.keys()
-    for step, values in run.items():
-        assert values == pytest.approx(other[step], abs=1e-5), f"step {step}"
 
 
 @pytest.mark.parametrize("spread", SPREADS)

@@ -1,4 +1,6 @@
 import gc
+import math
+import re
 import threading
 import time
 from collections import deque
@@ -12,7 +14,7 @@ import pytest
 from configs.errors import ConfigError
 from configs.loading import build
 from shards.chunks import Chunk
-from shards.errors import CorruptSampleError, ManifestError, StorageError
+from shards.errors import ManifestError, StorageError
 from shards.index import ROW
 from shards.keyed import hash_text
 from shards.order import DatasetSize, Order, OrderConfig, place
@@ -45,9 +47,9 @@ def s3_corpus(corpus):
 class JitteryStorage(LocalStorage):
     """A folder whose reads finish in another order than they were asked for."""
 
-    def read_range(self, name, start, stop):
+    def read_into(self, name, start, out, stop=None):
         time.sleep(hash_text(f"{name}{start}{threading.get_ident()}") % 4 / 1000)
-        return super().read_range(name, start, stop)
+        super().read_into(name, start, out, stop)
 
 
 def open_stream(table, order=None, **changes):
@@ -219,9 +221,9 @@ def test_close_drops_what_is_planned(corpus):
             super().__init__(corpus, "gated")
             self.free_reads, self.gate = threading.Semaphore(6), threading.Event()
 
-        def read_range(self, name, start, stop):
+        def read_into(self, name, start, out, stop=None):
             self.free_reads.acquire(blocking=False) or self.gate.wait(30)
-            return super().read_range(name, start, stop)
+            super().read_into(name, start, out, stop)
 
     storage = GatedStorage()
     stream = open_stream(FrameTable.open(storage), global_batch_size=3, read=ReadConfig(threads=1))
@@ -250,14 +252,8 @@ def test_close_ends_an_iteration_on_another_thread(corpus):
 
 
 def test_an_error_on_a_thread_reaches_the_consumer(tmp_path):
-    manifest = write_corpus(tmp_path)
-    path = tmp_path / manifest.shards[1].name
-    tar = bytearray(path.read_bytes())
-    tar[np.frombuffer(path.with_suffix(".idx").read_bytes(), ROW)["offset"][0]] ^= 1
-    path.write_bytes(tar)
+    path = tmp_path / write_corpus(tmp_path).shards[1].name
     table = FrameTable.open(open_storage(str(tmp_path)))
-    with pytest.raises(CorruptSampleError, match=r"cataract-000001\.tar: video v1, frame 0"):
-        collect(table)
     path.unlink()
     with pytest.raises(StorageError, match=r"cataract-000001\.tar is missing"):
         collect(table)
@@ -287,3 +283,50 @@ def test_the_configuration_says_all_that_is_wrong():
     assert all(
         f"{name}: expected at least" in str(error.value) for name in ("threads", "prefetch_steps", "range_bytes")
     )
+
+
+def test_chunks_that_do_not_fit_in_memory_are_refused(corpus):
+    table = FrameTable.open(open_storage(str(corpus)))
+    message = r"read\.buffer_bytes: the order keeps 6 chunks open, about .* MB on each of 2 ranks; expected at least"
+    with pytest.raises(ConfigError, match=message):
+        open_stream(table, micro_batch_size=3, world_size=2, read=ReadConfig(buffer_bytes=1000))
+
+
+def test_reading_ahead_waits_for_memory_and_changes_nothing(corpus):
+    table = FrameTable.open(open_storage(str(corpus)))
+    generous = ReadConfig(prefetch_steps=30)
+    with open_stream(table, read=generous) as stream:
+        next(iter(stream))
+        ahead = stream.counters.chunks_read
+    report = Order.create(table.sizes(), 5, CONFIG).report()
+    needed = sum(part.lanes * (part.chunk_clips + 9) * table.mean_frame_bytes(part.name) for part in report)
+    tight = ReadConfig(prefetch_steps=30, buffer_bytes=math.ceil(needed))
+    most = 0
+    with open_stream(table, read=tight) as stream:
+        for _ in stream:
+            most = max(most, stream.counters.buffer_bytes)
+    assert collect(table, read=tight) == collect(table, read=generous)
+    assert most < 3 * needed
+    assert ahead > 30, "without the bound much more is read at once"
+
+
+def test_a_thread_that_waits_says_what_for(corpus):
+    class Silent(LocalStorage):
+        gate = threading.Event()
+
+        def read_into(self, name, start, out, stop=None):
+            if name.endswith(".tar"):
+                self.gate.wait(30)
+            super().read_into(name, start, out, stop)
+
+    storage = Silent(corpus, str(corpus))
+    stream = open_stream(FrameTable.open(storage), read=ReadConfig(threads=2))
+    consumer = threading.Thread(target=lambda: next(iter(stream)))
+    consumer.start()
+    while stream.activities.report().count(".tar,") < 2:
+        time.sleep(0.001)
+    assert re.search(r"read-chunks_\d+: reads \w+/\w+-\d{6}\.tar, bytes \d+ to \d+ for \d", stream.activities.report())
+    storage.gate.set()
+    consumer.join()
+    stream.close()
+    assert stream.activities.report() == "nobody reads"

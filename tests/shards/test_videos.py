@@ -1,5 +1,6 @@
 """What can be opened as a video, and what its header says."""
 
+import threading
 import wave
 from fractions import Fraction
 from pathlib import Path
@@ -112,11 +113,11 @@ class Failing(LocalStorage):
 
     reads_left = 1000
 
-    def read_range(self, name: str, start: int, stop: int) -> bytes:
+    def read_into(self, name: str, start: int, out: memoryview, stop: threading.Event | None = None) -> None:
         if self.reads_left == 0:
             raise StorageError("the store is down")
         self.reads_left -= 1
-        return super().read_range(name, start, stop)
+        super().read_into(name, start, out, stop)
 
 
 def test_a_store_that_fails_is_not_taken_for_a_bad_video(

@@ -164,8 +164,31 @@ def test_a_half_written_checkpoint_is_not_one(root: Path) -> None:
 
 def test_pruning_keeps_the_last_and_every_nth(root: Path) -> None:
     (root / ".partial-step_00000040").mkdir()
-    prune(root, CheckpointConfig(keep_last=1, keep_every=20))
+    prune(root, CheckpointConfig(keep_last=1, keep_every=20), root / "step_00000030")
     assert sorted(path.name for path in root.iterdir()) == ["step_00000020", "step_00000030"]
+
+
+def test_pruning_after_a_resume_from_before_damage_keeps_what_was_just_saved(root: Path) -> None:
+    (root / "step_00000030" / "state.json").write_text("damaged")
+    (root / "step_00000020").rename(root / "step_00000025")
+    prune(root, CheckpointConfig(keep_last=1), root / "step_00000025")
+    assert sorted(path.name for path in root.iterdir()) == ["step_00000025", "step_00000030"]
+    assert find_checkpoint(root, "auto") == root / "step_00000025"
+
+
+def test_a_state_in_many_files_is_loaded_whole(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.engine.checkpoint._FILE_BYTES", 100)
+    engine = wrap(network())
+    train(engine, 2)
+    saved = save_checkpoint(root, engine, Progress(step=40, g=160, state={}))
+    assert len(list(saved.glob("*.safetensors"))) > 2
+    expected = train(engine, 2)
+    module = network()
+    load_parameters(saved, module)
+    engine = wrap(module)
+    load_moments(saved, engine)
+    engine.set_optimizer_step(2)
+    assert train(engine, 2) == expected
 
 
 def test_another_model_is_named_by_its_parameters(root: Path) -> None:
@@ -182,7 +205,7 @@ def test_saving_without_space_fails_whole_and_keeps_the_last_checkpoint(root: Pa
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
     try:
-        with pytest.raises(CheckpointError, match=r"could not save: rank 0: File too large; .* intact"):
+        with pytest.raises(CheckpointError, match=r"could not save: rank 0: File too large; .* as they were"):
             save_checkpoint(root, engine, Progress(step=40, g=160, state={}))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

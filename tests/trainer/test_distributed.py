@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from trainer.distributed import Topology, topology_from_environment
 from trainer.errors import DistributedError
@@ -39,3 +40,17 @@ def test_srun_without_scontrol_or_master_address_says_what_to_do(monkeypatch: py
     monkeypatch.setenv("PATH", "")
     with pytest.raises(DistributedError, match="export MASTER_ADDR"):
         topology_from_environment({**SLURM, "SLURM_JOB_NODELIST": "node[0-1]"})
+
+
+def test_a_shell_inside_an_allocation_is_no_task_of_it() -> None:
+    with pytest.raises(DistributedError, match="none of the Slurm job's 16 tasks; start with srun"):
+        topology_from_environment({"SLURM_NTASKS": "16"})
+
+
+@pytest.mark.parametrize(("num_gpus", "index"), [(0, None), (1, 0), (8, 3)])
+def test_a_rank_takes_its_own_gpu_or_the_only_one_it_sees(
+    num_gpus: int, index: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: num_gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: num_gpus)
+    assert Topology(rank=3, local_rank=3, world_size=8).device.index == index

@@ -1,7 +1,8 @@
 """JPEG bytes to normalised clips: one DALI graph, on the CPU or on the GPU."""
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -45,13 +46,14 @@ class ClipDecoder:
             device: Where the clips are wanted.
         """
         self._num_frames, self._image_size = num_frames, image_size
+        if config.device == "gpu" and device.type != "cuda":
+            raise DecodeError("decode.device: gpu: expected a GPU, this process has none; use auto or cpu")
         on_gpu = device.type == "cuda" and config.device != "cpu"
-        ranks_on_node = int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("SLURM_NTASKS_PER_NODE") or 1)
         self._pipeline = _graph(
             decoder="mixed" if on_gpu else "cpu",
             image_size=image_size,
             batch_size=max_clips * num_frames,
-            num_threads=config.threads or max(1, len(os.sched_getaffinity(0)) // ranks_on_node),
+            num_threads=config.threads or cores_of_rank(os.environ),
             device_id=device.index if on_gpu else None,
             prefetch_queue_depth=1,
         )
@@ -81,6 +83,20 @@ class ClipDecoder:
             raise DecodeError(f"expected whole JPEG frames, DALI says: {str(error).splitlines()[0]}") from None
         clips: Tensor = torch.utils.dlpack.from_dlpack(images.as_tensor())
         return clips.view(-1, self._num_frames, 3, self._image_size, self._image_size).transpose(1, 2)
+
+
+def cores_of_rank(environment: Mapping[str, str]) -> int:
+    """CPU cores that this rank may keep busy: those it is bound to, or its share of those that its node's ranks share.
+
+    Args:
+        environment: `os.environ`, or a copy.
+    """
+    cores = len(os.sched_getaffinity(0))
+    if "LOCAL_WORLD_SIZE" in environment:  # torchrun binds nobody
+        return max(1, cores // int(environment["LOCAL_WORLD_SIZE"]))
+    bound = cores < int(environment.get("SLURM_CPUS_ON_NODE", cores))
+    tasks = re.match(r"\d+", environment.get("SLURM_STEP_TASKS_PER_NODE", ""))
+    return cores if bound or not tasks else max(1, cores // int(tasks[0]))
 
 
 @pipeline_def  # type: ignore[untyped-decorator]

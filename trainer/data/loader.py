@@ -1,18 +1,23 @@
 """Clips of bytes to batches of pixels, ahead of the trainer on a thread of its own."""
 
+import logging
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 
-from shards.stream import ClipBytes, ClipStream
+from shards.clips import ClipBytes
+from shards.stream import ClipStream
 from trainer.batch import ClipBatch, ClipName
 from trainer.data.augment import CropConfig, center_crop, multi_scale_crop
 from trainer.data.decode import ClipDecoder
 from trainer.errors import DecodeError
+
+log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.1
 
@@ -22,6 +27,10 @@ class ClipLoader:
 
     The consumer sees exactly what the stream yields, in its order; an error on the thread is raised where the batch was
     due. Close it, or use it as a context manager, to end the thread and the stream.
+
+    Attributes:
+        stream: Where the clips come from.
+        waits: Seconds that the trainer waited for each batch, since somebody last emptied the list.
     """
 
     def __init__(
@@ -33,6 +42,7 @@ class ClipLoader:
         seed: int,
         device: torch.device,
         prefetch_batches: int = 2,
+        stall_warning_seconds: float = 60.0,
     ) -> None:
         """Start decoding.
 
@@ -43,8 +53,11 @@ class ClipLoader:
             seed: The run's seed.
             device: Where the trainer wants the clips.
             prefetch_batches: Micro-batches that may wait decoded.
+            stall_warning_seconds: Each time the trainer has waited so long for a batch, the log says what for.
         """
-        self._stream, self._decoder, self._crop, self._seed, self._device = stream, decoder, crop, seed, device
+        self.stream, self.waits = stream, list[float]()
+        self._decoder, self._crop, self._seed, self._device = decoder, crop, seed, device
+        self._stall_warning_seconds = stall_warning_seconds
         self._ready: queue.Queue[ClipBatch | BaseException | None] = queue.Queue(maxsize=prefetch_batches)
         self._closing = threading.Event()
         self._in_use: deque[tuple[ClipBatch, torch.Event]] = deque()
@@ -62,16 +75,32 @@ class ClipLoader:
             ShardError: The stream could not read a clip.
             DecodeError: A clip's bytes could not be decoded.
         """
-        item = self._ready.get()
+        started = time.monotonic()
+        item = self._wait()
+        self.waits.append(time.monotonic() - started)
         if isinstance(item, ClipBatch):
             return self._keep_while_in_use(item)
         self._ready.put(item)
         raise StopIteration if item is None else item
 
+    @property
+    def num_ready(self) -> int:
+        """Batches that wait decoded."""
+        return self._ready.qsize()
+
+    def _wait(self) -> "ClipBatch | BaseException | None":
+        waited = 0.0
+        while True:
+            try:
+                return self._ready.get(timeout=self._stall_warning_seconds)
+            except queue.Empty:
+                waited += self._stall_warning_seconds
+                log.warning("no batch for %.0f s; %s", waited, self.stream.activities.report())
+
     def close(self) -> None:
         """End the thread and the stream. May be called twice."""
         self._closing.set()
-        self._stream.close()
+        self.stream.close()
         self._thread.join()
 
     def __enter__(self) -> "ClipLoader":
@@ -84,8 +113,12 @@ class ClipLoader:
 
     def _work(self) -> None:
         try:
-            for clips in self._stream:
-                if not self._put(self._decode(clips)):
+            if self._device.type == "cuda":
+                torch.cuda.set_device(self._device)
+            for clips in self.stream:
+                with self.stream.activities.doing("decodes"):
+                    batch = self._decode(clips)
+                if not self._put(batch):
                     return
             self._put(None)
         except Exception as error:
@@ -104,7 +137,7 @@ class ClipLoader:
     def _decode(self, clips: Sequence[ClipBytes]) -> ClipBatch:
         g = np.array([clip.g for clip in clips], dtype=np.int64)
         sizes = np.array([(clip.width, clip.height) for clip in clips], dtype=np.int64)
-        names = tuple(ClipName(clip.dataset, clip.video, clip.anchor_frame) for clip in clips)
+        names = tuple(ClipName(clip.dataset, clip.video, clip.anchor_frame, clip.planned) for clip in clips)
         windows = multi_scale_crop(self._crop, self._seed, g, sizes) if self._crop else center_crop(sizes)
         try:
             pixels = self._decoder.decode([frame for clip in clips for frame in clip.frames], windows)

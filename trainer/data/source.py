@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from shards.order import Order, OrderConfig
+from shards.storage import S3Config
 from shards.stream import ClipStream, ReadConfig
 from shards.table import FrameTable
 from trainer.data.augment import CropConfig
@@ -24,6 +25,8 @@ class DataConfig:
         read: How shards are read.
         crop: How clips are cropped.
         decode: Where JPEGs are decoded.
+        s3: How to reach S3, where the environment does not say it.
+        stall_warning_seconds: Each time the trainer has waited so long for a batch, the log says what for.
         audit_log: Write which step consumed which clip to `audit/` in the run directory.
     """
 
@@ -33,12 +36,16 @@ class DataConfig:
     read: ReadConfig = field(default_factory=ReadConfig)
     crop: CropConfig = field(default_factory=CropConfig)
     decode: DecodeConfig = field(default_factory=DecodeConfig)
+    s3: S3Config = field(default_factory=S3Config)
+    stall_warning_seconds: float = 60.0
     audit_log: bool = False
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with these values."""
         if self.stride < 1:
             yield f"stride: expected 1 or more, got {self.stride}"
+        if self.stall_warning_seconds <= 0:
+            yield f"stall_warning_seconds: expected a number above 0, got {self.stall_warning_seconds}"
 
 
 class ClipSource:
@@ -97,4 +104,11 @@ class ClipSource:
             read=self._data.read,
             deal=self._data.order.deal,
         )
-        return ClipLoader(stream, self._decoder, crop=self._crop, seed=self._order.seed, device=self._topology.device)
+        return ClipLoader(
+            stream,
+            self._decoder,
+            crop=self._crop,
+            seed=self._order.seed,
+            device=self._topology.device,
+            stall_warning_seconds=self._data.stall_warning_seconds,
+        )

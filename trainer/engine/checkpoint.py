@@ -89,7 +89,7 @@ class Progress:
 def save_checkpoint(root: Path, engine: "ZeroEngine", progress: Progress) -> Path:
     """Write a checkpoint; collective over all ranks.
 
-    Each parameter is assembled on all ranks in turn and kept by one of them, so a rank holds at most one file's bytes.
+    Each parameter is assembled on all ranks in turn and kept by one of them, which writes it in files of about a GiB.
 
     Args:
         root: The run's checkpoint directory, shared by all ranks.
@@ -123,9 +123,7 @@ def save_checkpoint(root: Path, engine: "ZeroEngine", progress: Progress) -> Pat
         shutil.rmtree(partial, ignore_errors=True)
     errors += [error for error in all_gather(writer.error if not errors else None) if error]
     if errors:
-        raise CheckpointError(
-            f"{final}: could not save: {'; '.join(errors)}; the run's last whole checkpoint is intact"
-        )
+        raise CheckpointError(f"{final}: could not save: {'; '.join(errors)}; earlier checkpoints are as they were")
     return final
 
 
@@ -182,15 +180,24 @@ def load_moments(checkpoint: Path, engine: "ZeroEngine") -> None:
     engine.set_optimizer_step(read_progress(checkpoint).step)
 
 
-def prune(root: Path, config: CheckpointConfig) -> None:
-    """Delete checkpoints that need not be kept, and what killed saves left behind. Rank 0 calls it, after a save."""
+def prune(root: Path, config: CheckpointConfig, saved: Path) -> None:
+    """Delete checkpoints that need not be kept, and what killed saves left behind. Rank 0 calls it, after a save.
+
+    Checkpoints of later steps than the one just saved are neither counted nor deleted: the run was resumed from before
+    them, so they are damaged, or somebody's second thoughts.
+    """
     for leftover in root.glob(".partial-*"):
         shutil.rmtree(leftover)
-    for checkpoint in _checkpoints(root)[config.keep_last :]:
-        if config.keep_every == 0 or int(checkpoint.name.removeprefix("step_")) % config.keep_every:
+    until_now = [checkpoint for checkpoint in _checkpoints(root) if _step(checkpoint) <= _step(saved)]
+    for checkpoint in until_now[config.keep_last :]:
+        if config.keep_every == 0 or _step(checkpoint) % config.keep_every:
             doomed = root / f".partial-{checkpoint.name}"
             checkpoint.rename(doomed)
             shutil.rmtree(doomed)
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("step_"))
 
 
 class _ShareWriter:

@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,7 @@ class Trainer:
         checkpoint: CheckpointConfig,
         evaluation: Evaluation | None,
         audit_log: bool,
+        watch: Callable[[int], Mapping[str, float]],
     ) -> None:
         """Take over a run at `progress`.
 
@@ -71,15 +72,15 @@ class Trainer:
             checkpoint: What is saved how often.
             evaluation: Held-out batches, and how often the loss on them is taken.
             audit_log: Whether to write which step consumed which clip.
+            watch: What else to report after so many draws; all ranks call it together.
         """
         self.engine, self.objective, self.batches, self.plan = engine, objective, batches, plan
         self.step, self.g, self.state = progress.step, progress.g, progress.state
         self.topology, self.run_dir, self.report, self.checkpoint = topology, run_dir, report, checkpoint
-        self.evaluation = evaluation
+        self.evaluation, self.watch = evaluation, watch
         self.metrics = MetricsWriter(run_dir, step=self.step) if topology.is_main else None
         self.clock = StepClock(topology.device)
         self.steps = StepLog(topology, run_dir)
-        self.saved_step = self.step
         self.audit = (run_dir / "audit" / f"rank{topology.rank:05d}.jsonl").open("a") if audit_log else None
 
     def train(self) -> None:
@@ -102,14 +103,13 @@ class Trainer:
                 bar.update()
                 if self.due(self.report.every_steps):
                     self.report_metrics(bar)
-                if self.evaluation and self.due(self.evaluation.every_steps):
-                    self.evaluate(self.evaluation)
-                if self.due(self.report.pictures_every_steps):
-                    self.draw()
-                if self.due(self.checkpoint.every_steps):
-                    self.save()
-        if self.saved_step < self.step:
-            self.save()
+                with self.clock.pause():
+                    if self.evaluation and self.due(self.evaluation.every_steps):
+                        self.evaluate(self.evaluation)
+                    if self.due(self.report.pictures_every_steps):
+                        self.draw()
+                    if self.due(self.checkpoint.every_steps):
+                        self.save()
 
     def due(self, every_steps: int) -> bool:
         """Whether something that happens every so many steps, and at the end, happens now."""
@@ -152,6 +152,7 @@ class Trainer:
             "time/step_seconds": seconds / steps,
             **{f"time/{name}_seconds": value / steps for name, value in parts.items()},
         }
+        values |= self.watch(self.g)
         device = self.topology.device
         if peak := peak_flops(device):
             flops = sum(self.objective.flops().values()) * clips_per_second / self.topology.world_size
@@ -173,13 +174,12 @@ class Trainer:
                     targets = self.objective.targets(batch)
                 output = self.engine(batch, targets)
                 rows.append({"loss/total": output.loss, **output.metrics})
+            # Read the values before the loader closes, which frees pixels that kernels under way would still read.
+            columns = {key: torch.stack([row[key].float() for row in rows]).mean() for key in rows[0]}
+            means = {f"held_out/{key.split('/')[1]}": mean_over_ranks(mean).item() for key, mean in columns.items()}
         self.engine.module.train()
-        means = {key: mean_over_ranks(torch.stack([row[key].float() for row in rows]).mean()) for key in rows[0]}
         if self.metrics:
-            self.metrics.write(
-                self.step, {f"held_out/{key.split('/')[1]}": value.item() for key, value in means.items()}
-            )
-        self.clock.skip()
+            self.metrics.write(self.step, means)
 
     @torch.no_grad()
     def draw(self) -> None:
@@ -195,7 +195,6 @@ class Trainer:
         if self.metrics:
             path = self.run_dir / "pictures" / f"step_{self.step:08d}.png"
             self.metrics.picture(self.step, "reconstruction", save_picture(path, contact_sheet(rows)))
-        self.clock.skip()
 
     def save(self) -> None:
         """Save a checkpoint, if the steps that led to it were finite."""
@@ -203,11 +202,9 @@ class Trainer:
             self.steps.means()
         root = self.run_dir / "checkpoints"
         saved = save_checkpoint(root, self.engine, Progress(step=self.step, g=self.g, state=self.state))
-        self.saved_step = self.step
         if self.topology.is_main:
-            prune(root, self.checkpoint)
+            prune(root, self.checkpoint, saved)
             log.info("saved %s", saved)
-        self.clock.skip()
 
     def write_audit(self, batch: ClipBatch) -> None:
         """Log which step and rank consumed which clip."""
@@ -215,6 +212,8 @@ class Trainer:
             return
         for g, name in zip(batch.g.tolist(), batch.names, strict=True):
             entry = {"g": g, "step": self.step, "rank": self.topology.rank, **name._asdict()}
+            if name.planned is None:
+                del entry["planned"]
             self.audit.write(json.dumps(entry) + "\n")
         self.audit.flush()
 

@@ -13,7 +13,15 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 # Dense bf16 tensor-core peak in FLOP/s, from the vendor's data sheets; MFU is reported only on these.
-PEAK_FLOPS = {"A100": 312e12, "A800": 312e12, "H100": 989.4e12, "H800": 989.4e12, "H200": 989.4e12}
+PEAK_FLOPS = {  # the first name that fits decides
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "H100": 989.4e12,
+    "H800": 989.4e12,
+    "H200": 989.4e12,
+    "A100": 312e12,
+    "A800": 312e12,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,9 +133,14 @@ class StepClock:
         self._seconds.clear()
         return total, parts
 
-    def skip(self) -> None:
-        """Do not count the time since the last call of `read` or `skip`: evaluation, pictures, checkpoints."""
-        self._started = time.perf_counter()
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Do not count what is done meanwhile: evaluation, pictures, checkpoints."""
+        if self._cuda:
+            torch.cuda.synchronize()  # the steps before are not part of the pause
+        paused = time.perf_counter()
+        yield
+        self._started += time.perf_counter() - paused
 
 
 def peak_flops(device: torch.device) -> float | None:

@@ -1,0 +1,169 @@
+"""Clips cut from chunks, and what stands in for a clip that is damaged."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from shards.chunks import BadFrame, Bytes, Chunk, ChunkReader
+from shards.draws import Draws
+from shards.errors import CorruptSampleError
+from shards.order import Order
+from shards.table import FrameTable
+
+_MOST_SUBSTITUTES = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadClipLimits:
+    """How many clips may be damaged before a run ends; until then others of the same dataset stand in for them.
+
+    Attributes:
+        in_all: Of this run since its last start, over all ranks.
+        in_a_row: Of one rank's clips; more are no accident.
+    """
+
+    in_all: int = 100
+    in_a_row: int = 16
+
+    def problems(self) -> Iterator[str]:
+        """Say what does not fit."""
+        for name in ("in_all", "in_a_row"):
+            if getattr(self, name) < 0:
+                yield f"{name}: expected at least 0, got {getattr(self, name)}"
+
+
+@dataclass(frozen=True, eq=False)
+class ClipBytes:
+    """A clip as it lies in the shards.
+
+    Attributes:
+        g: The draw it is.
+        dataset: Its dataset.
+        video: Id of its video in the dataset.
+        anchor_frame: Number in the video of its last frame.
+        width: Width of its frames in pixels.
+        height: Height of its frames in pixels.
+        planned: Video and anchor frame of the clip that the order planned, where this one stands in for it; else None.
+        frames: T JPEGs, oldest first, each (num_bytes,): views into the chunk they were read with. A clip that begins
+            before its part repeats the part's first frame.
+    """
+
+    g: int
+    dataset: str
+    video: str
+    anchor_frame: int
+    width: int
+    height: int
+    planned: tuple[str, int] | None
+    frames: tuple[Bytes, ...]
+
+
+@dataclass(frozen=True)
+class BadClip:
+    """A clip that was planned and could not be used.
+
+    Attributes:
+        g: The draw it was.
+        dataset: Its dataset.
+        video: Id of its video in the dataset.
+        anchor_frame: Number in the video of its last frame.
+        used_video: Id of the video of the clip that stood in for it.
+        used_anchor_frame: Number of that clip's last frame.
+        cause: The first of its frames that is bad.
+    """
+
+    g: int
+    dataset: str
+    video: str
+    anchor_frame: int
+    used_video: str
+    used_anchor_frame: int
+    cause: BadFrame
+
+
+class ClipCutter:
+    """Cuts the clips of draws from the chunks that hold them.
+
+    Attributes:
+        bad_clips: Clips that could not be used, since somebody last emptied the list.
+    """
+
+    def __init__(
+        self, table: FrameTable, order: Order, reader: ChunkReader, look_backs: Sequence[int], limits: BadClipLimits
+    ) -> None:
+        """Remember how to cut.
+
+        Args:
+            table: The corpus.
+            order: Names the datasets, and what stands in for a bad clip.
+            reader: Reads that.
+            look_backs: Frames from the anchor back to each frame of a clip, oldest first.
+            limits: When to give up.
+        """
+        self._table, self._order, self._reader, self._look_backs, self._limits = (
+            table,
+            order,
+            reader,
+            look_backs,
+            limits,
+        )
+        self._names = order.dataset_names
+        self._num_bad = self._bad_in_a_row = 0
+        self.bad_clips: list[BadClip] = []
+
+    def clip(self, draws: Draws, i: int, chunk: Chunk) -> ClipBytes:
+        """The clip of a draw, or the one that stands in for it: a function of (seed, g) and of what is damaged."""
+        g, dataset, planned = int(draws.g[i]), int(draws.dataset[i]), int(draws.clip[i])
+        clip, cause = planned, self._damage(dataset, planned, chunk)
+        if cause is None:
+            self._bad_in_a_row = 0
+            return self._cut(g, dataset, clip, chunk, None)
+        name, attempt = self._names[dataset], 0
+        bad: BadFrame | None = cause
+        while bad:
+            if attempt == _MOST_SUBSTITUTES:
+                raise self._too_many(cause, f"{attempt} clips that should stand in for another one are damaged as well")
+            clip = self._order.substitute(dataset, g, attempt)
+            chunk = self._reader.read(name, clip, 1)
+            bad = self._damage(dataset, clip, chunk)
+            attempt += 1
+        where, used = self._table.locate(name, planned), self._table.locate(name, clip)
+        self.bad_clips.append(BadClip(g, name, where.video.id, where.frame, used.video.id, used.frame, cause))
+        self._num_bad += 1
+        self._bad_in_a_row += 1
+        if self._bad_in_a_row > self._limits.in_a_row:
+            raise self._too_many(cause, f"{self._bad_in_a_row} clips in a row are damaged")
+        if self._num_bad > self._limits.in_all:
+            raise self._too_many(cause, f"{self._num_bad} clips are damaged")
+        return self._cut(g, dataset, clip, chunk, (where.video.id, where.frame))
+
+    def _shown(self, dataset: int, clip: int) -> list[int]:
+        """The frames of a clip, by number in the dataset, oldest first."""
+        part_start = self._table.locate(self._names[dataset], clip).part_start
+        return [max(part_start, clip - look_back) for look_back in self._look_backs]
+
+    def _damage(self, dataset: int, clip: int, chunk: Chunk) -> BadFrame | None:
+        if not chunk.bad:
+            return None
+        return next((chunk.bad[frame] for frame in self._shown(dataset, clip) if frame in chunk.bad), None)
+
+    def _too_many(self, cause: BadFrame, what: str) -> CorruptSampleError:
+        return CorruptSampleError(
+            f"{self._table.storage.uri}: {what}, the last one by {cause.shard}: video {cause.video}, frame "
+            f"{cause.frame}: {cause.reason}; run `surgstream verify`, then copy the shard again or pack it again"
+        )
+
+    def _cut(self, g: int, dataset: int, clip: int, chunk: Chunk, planned: tuple[str, int] | None) -> ClipBytes:
+        name = self._names[dataset]
+        anchor = self._table.locate(name, clip)
+        frames = tuple(chunk.frame(frame) for frame in self._shown(dataset, clip))
+        self._reader.counters.add(bytes_used=sum(frame.nbytes for frame in frames))
+        return ClipBytes(
+            g=g,
+            dataset=name,
+            video=anchor.video.id,
+            anchor_frame=anchor.frame,
+            width=anchor.video.width,
+            height=anchor.video.height,
+            planned=planned,
+            frames=frames,
+        )

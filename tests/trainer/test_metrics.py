@@ -1,0 +1,32 @@
+import json
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from trainer.engine.metrics import MetricsWriter, StepClock
+
+
+def test_lines_curves_and_pictures_say_the_same(tmp_path: Path) -> None:
+    writer = MetricsWriter(tmp_path, step=0)
+    writer.write(10, {"loss/total": 0.5})
+    writer.picture(10, "reconstruction", torch.zeros(3, 4, 6, dtype=torch.uint8))
+    writer.close()
+    assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"step": 10, "loss/total": 0.5}
+    board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(event.step, event.value) for event in board.Scalars("loss/total")] == [(10, 0.5)]
+    (image,) = board.Images("reconstruction")
+    assert (image.step, image.height, image.width) == (10, 4, 6)
+
+
+def test_a_pause_is_not_counted_and_the_steps_before_it_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    clock = StepClock(torch.device("cpu"))
+    now += 3.0  # steps
+    with clock.pause():
+        now += 50.0  # a checkpoint
+    now += 4.0  # more steps
+    assert clock.read() == (7.0, {})

@@ -1,0 +1,66 @@
+"""The published recipe's file, number by number, and what a resume says when a recipe has changed."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from configs.loading import load, to_tree
+from trainer.config import TrainConfig
+from trainer.engine.checkpoint import Progress
+from trainer.resume import recipe_changes
+
+RECIPES = Path(__file__).parent.parent.parent / "configs" / "pretrain"
+
+PUBLISHED = {
+    "global_batch_size": 2048, "epochs": 200, "seed": 0, "data.stride": 4, "data.order.weights": "uniform",
+    "data.crop.scales": (1.0, 0.875, 0.75, 0.66), "data.crop.max_distortion": 1, "data.order.lanes": 2048,
+    "data.order.chunk_frames": 320, "objective.encoder.size": "base", "objective.encoder.image_size": 224,
+    "objective.encoder.num_frames": 16, "objective.encoder.patch_size": 16, "objective.encoder.tubelet_size": 2,
+    "objective.encoder.drop_path": 0.1, "objective.mask_ratio": 0.85, "objective.reconstruction_decoder.depth": 4,
+    "objective.reconstruction_decoder.embed_dim": 384, "objective.reconstruction_decoder.num_heads": 6,
+    "objective.reconstruction_decoder.drop_path": 0.1, "objective.distillation_decoder.depth": 2,
+    "objective.distillation_decoder.embed_dim": 384, "objective.distillation_decoder.num_heads": 6,
+    "objective.distillation_decoder.drop_path": 0.1, "objective.reconstruction_weight": 1.0,
+    "objective.distillation_weight": 0.05, "objective.smooth_l1_beta": 1.0, "objective.teacher.normalise": False,
+    "objective.teacher.model": "vit_large_patch16_224", "optim.base_lr": 1.5e-4, "optim.min_lr": 1e-5,
+    "optim.warmup_epochs": 40, "optim.weight_decay": 0.05, "optim.beta1": 0.9, "optim.beta2": 0.95,
+    "parallel.zero_stage": 1,
+}  # fmt: skip
+
+
+@pytest.fixture
+def recipe() -> TrainConfig:
+    return load(TrainConfig, RECIPES / "surgvista_vitb.yaml", [])
+
+
+def test_the_published_recipe_is_what_was_published(recipe: TrainConfig) -> None:
+    for key, expected in PUBLISHED.items():
+        value: object = recipe
+        for name in key.split("."):
+            value = getattr(value, name)
+        assert value == expected, key
+
+
+def test_its_schedule(recipe: TrainConfig) -> None:
+    plan = recipe.plan(num_clips=3_552_777, world_size=8, start=Progress(step=0, g=0, state={}))
+    assert plan.last_step == 346_951 and plan.grad_accum_steps == 4
+    warm_up = 40 * 3_552_777
+    assert plan.lr(0) == 0.0 and plan.lr(warm_up // 2) == pytest.approx(6e-4) and plan.lr(warm_up) == 1.2e-3
+    assert plan.lr(120 * 3_552_777) == pytest.approx((1.2e-3 + 1e-5) / 2)
+    assert plan.lr(200 * 3_552_777) == pytest.approx(1e-5)
+
+
+def test_a_changed_recipe_is_said_and_a_changed_place_is_not(recipe: TrainConfig) -> None:
+    progress = Progress(step=5, g=10240, state={"config": to_tree(recipe)})
+    assert recipe_changes(progress, recipe) == []
+    elsewhere = replace(recipe, run_dir="/elsewhere", micro_batch_size=32, data=replace(recipe.data, audit_log=True))
+    assert recipe_changes(progress, elsewhere) == []
+    objective = replace(recipe.objective, mask_ratio=0.5, teacher=replace(recipe.objective.teacher, normalise=True))
+    changed = replace(recipe, objective=objective, data=replace(recipe.data, stride=2))
+    assert recipe_changes(progress, changed) == [
+        "data.stride: 4 -> 2",
+        "objective.mask_ratio: 0.85 -> 0.5",
+        "objective.teacher.normalise: False -> True",
+    ]
+    assert recipe_changes(Progress(step=0, g=0, state={}), changed) == []
