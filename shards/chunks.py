@@ -1,6 +1,7 @@
 """Chunks: runs of consecutive frames, read from the shards' byte ranges and checked frame by frame.
 
-A frame that is not what was packed is read once more, and then known as bad; whoever cuts clips decides what follows.
+A frame that is not what was packed, or whose JPEG declares another size than the manifest, is read once more, and then
+known as bad; whoever cuts clips decides what follows.
 """
 
 import threading
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from shards.activity import Activities
 from shards.index import Rows, read_rows
+from shards.jpeg import picture_size
 from shards.table import FrameTable, RowRange
 
 Bytes = npt.NDArray[np.uint8]
@@ -182,9 +184,16 @@ class ChunkReader:
         data = self._read_bytes(rows.shard.name, origin, int(stops[-1]))
         run = _Run(first_frame, data, (starts - origin).tolist(), (stops - origin).tolist(), {})
         for i, expected in enumerate(index["crc32"].tolist()):
-            found = zlib.crc32(data[run.starts[i] : run.stops[i]].data)
+            jpeg = data[run.starts[i] : run.stops[i]].data
+            found = zlib.crc32(jpeg)
             if found != expected:
                 run.bad[i] = f"expected CRC-32 {expected:08x}, got {found:08x}"
+                continue
+            video = self._table.locate(rows.shard.dataset, first_frame + i).video
+            size = picture_size(jpeg)
+            if size != (video.width, video.height):  # decoders take as much memory as the header asks for
+                got = "no JPEG header" if size is None else f"{size[0]}x{size[1]}"
+                run.bad[i] = f"expected a JPEG of {video.width}x{video.height} pixels, got {got}"
         return run
 
     def _read_bytes(self, name: str, start: int, stop: int) -> Bytes:
@@ -203,8 +212,10 @@ def _spans(rows: RowRange, index: Rows) -> tuple[npt.NDArray[np.int64], npt.NDAr
 
     A damaged index must not make us read gigabytes.
     """
+    if (index["offset"] > rows.shard.num_bytes).any():
+        return None
     starts = index["offset"].astype(np.int64)
     stops = starts + index["size"]
-    if (starts < 0).any() or (stops > rows.shard.num_bytes).any() or (starts[1:] < stops[:-1]).any():
+    if (stops > rows.shard.num_bytes).any() or (starts[1:] < stops[:-1]).any():
         return None
     return starts, stops
