@@ -21,6 +21,7 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 from urllib3.exceptions import HTTPError
 
 from shards.retry import Failure, Retries, RetryConfig
+from shards.storage_base import without_secrets
 
 _READ_BYTES = 2**20
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
@@ -124,7 +125,7 @@ def classify(error: Exception) -> Failure:
     if isinstance(error, NoCredentialsError):
         return Failure("credentials", str(error), fatal=True)
     if isinstance(error, CredentialRetrievalError):
-        return Failure("credentials", str(error))
+        return Failure("credentials", _short(error))
     if isinstance(error, (ReadTimeoutError, TimeoutError)):
         return Failure("timeout", _short(error))
     if isinstance(error, (ResponseStreamingError, IncompleteReadError, HTTPError)):
@@ -171,4 +172,4 @@ def retry_after(value: str | None, now: Callable[[], float] = time.time) -> floa
 
 
 def _short(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return without_secrets(" ".join(f"{type(error).__name__}: {error}".split()))[:200]

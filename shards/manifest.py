@@ -1,6 +1,7 @@
 """The manifest of a corpus: its shards, their checksums and videos. Written last; all that the data order needs."""
 
 import hashlib
+import reprlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +10,15 @@ from typing import Any, Protocol
 from configs.errors import ConfigError
 from configs.loading import build, to_tree
 from shards.errors import ManifestError
-from shards.schema import FORMAT_VERSION, MANIFEST_NAME, index_name, is_plain_id, is_shard_name
+from shards.schema import (
+    FORMAT_VERSION,
+    FRAME_BYTES,
+    MANIFEST_NAME,
+    index_name,
+    is_frame_size,
+    is_plain_id,
+    is_shard_of,
+)
 from shards.sealed import seal, unseal
 from shards.storage import Storage
 
@@ -116,7 +125,7 @@ def from_bytes(data: bytes, *, where: str) -> Manifest:
     version = tree.get("format_version")
     if version != FORMAT_VERSION:
         raise ManifestError(
-            f"{where}: expected format version {FORMAT_VERSION}, got {version!r}; pack the corpus again"
+            f"{where}: expected format version {FORMAT_VERSION}, got {reprlib.repr(version)}; pack the corpus again"
         )
     try:
         manifest = build(Manifest, tree, where=where)
@@ -186,7 +195,7 @@ def _check(manifest: Manifest, where: str) -> None:
         raise ManifestError(f"{where}: expected shards sorted by name, each once")
     seen: set[tuple[str, str]] = set()
     for shard in manifest.shards:
-        if not is_shard_name(shard.name) or shard.name.partition("/")[0] != shard.dataset:
+        if not is_shard_of(shard.name, shard.dataset):
             raise ManifestError(f"{where}: expected a shard DATASET/DATASET-000000.tar, got {shard.name!r}")
         row = 0
         for video in shard.videos:
@@ -197,11 +206,17 @@ def _check(manifest: Manifest, where: str) -> None:
             row += video.num_frames
         if row == 0:
             raise ManifestError(f"{where}: {shard.name}: expected frames, it has none")
+        if not row * FRAME_BYTES <= shard.num_bytes < 2**63:
+            raise ManifestError(f"{where}: {shard.name}: {row} frames cannot lie in {shard.num_bytes} bytes")
 
 
 def _check_video(video: PackedVideo, row: int, where: str) -> None:
     if not is_plain_id(video.id):
         raise ManifestError(f"{where}: expected an id of 1 to 80 characters of A-Z a-z 0-9 _ -")
+    if not is_frame_size(video.width, video.height):
+        raise ManifestError(f"{where}: expected frames of up to 8K, got {video.width}x{video.height} pixels")
+    if video.fps <= 0:
+        raise ManifestError(f"{where}: expected frames a second above 0, got {video.fps}")
     if video.first_row != row:
         raise ManifestError(f"{where}: expected first_row {row}, got {video.first_row}")
     frame = 0

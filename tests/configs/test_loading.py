@@ -201,7 +201,7 @@ configs = st.builds(
     rate=st.floats(allow_nan=False, allow_infinity=False),
     on=st.booleans(),
     note=st.none() | st.text(max_size=20),
-    sizes=st.lists(st.integers(), max_size=4).map(tuple),
+    sizes=st.lists(st.integers(-(2**63) + 1, 2**63 - 1), max_size=4).map(tuple),
     weights=st.sampled_from(["uniform", "balanced"])
     | st.dictionaries(st.text("abc", min_size=1), st.floats(0, 9), min_size=1),
     shape=st.builds(Circle, radius=st.floats(0, 1e9)) | st.builds(Square, side=st.integers(0, 9)),

@@ -216,4 +216,4 @@ def test_saving_without_space_fails_whole_and_keeps_the_last_checkpoint(root: Pa
 
 def test_the_state_is_plain_json(root: Path) -> None:
     state = json.loads((root / "step_00000030" / "state.json").read_text())
-    assert state["format"] == 1 and state["g"] == 120 and state["files"]
+    assert state["format"] == 2 and state["g"] == 120 and state["files"]
