@@ -32,6 +32,7 @@ T = TypeVar("T")
 _LARGEST_FILE = 16 * 2**20
 _LARGEST_INT = 2**63
 _SHOWN = 200
+_SURROGATE = re.compile("[\\ud800-\\udfff]")
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -110,6 +111,8 @@ class _StrictLoader(yaml.SafeLoader):
             value = super().construct_object(node, deep)
         except (ValueError, LookupError, AttributeError):  # its ways to say that `0b_` is no number
             raise _problem(node, f"{node.value} is no {kind}; put it in quotes") from None
+        if isinstance(value, str) and _SURROGATE.search(value):
+            raise _problem(node, f"{value!r} is no Unicode text; write the character itself")
         if isinstance(value, int) and abs(value) >= _LARGEST_INT:
             raise _problem(node, "expected whole numbers below 2**63, got a larger one")
         return value

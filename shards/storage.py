@@ -22,7 +22,6 @@ from typing import BinaryIO
 from configs.errors import ConfigError
 from shards.errors import StorageError
 from shards.storage_base import (
-    LARGEST_READ,
     WITHOUT_USER,
     S3Config,
     Sink,
@@ -88,8 +87,9 @@ class LocalStorage:
     def read(self, name: str) -> bytes:
         """See `Storage.read`."""
         with self._telling("reading", name), self._path(name).open("rb") as file:
-            check_size(self.uri, name, os.fstat(file.fileno()).st_size)
-            return file.read(LARGEST_READ)
+            size = os.fstat(file.fileno()).st_size
+            check_size(self.uri, name, size)
+            return file.read(size)
 
     def read_into(self, name: str, start: int, out: memoryview, stop: threading.Event | None = None) -> None:
         """See `Storage.read_into`."""

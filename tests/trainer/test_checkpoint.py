@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import resource
 import signal
 from collections.abc import Iterator
@@ -11,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainer.distributed import ParallelConfig, Topology, join, leave
+from tests.helpers.ranks import process_group
+from trainer.distributed import ParallelConfig
 from trainer.engine.checkpoint import (
     CheckpointConfig,
     Progress,
@@ -29,13 +29,8 @@ from trainer.errors import CheckpointError
 
 @pytest.fixture(scope="module", autouse=True)
 def alone() -> Iterator[None]:
-    """A process group of this process."""
-    before = dict(os.environ)
-    join(Topology(), 60)
-    yield
-    leave()
-    os.environ.clear()
-    os.environ.update(before)
+    with process_group():
+        yield
 
 
 def network(width: int = 33) -> torch.nn.Module:
