@@ -197,8 +197,9 @@ def _convert_scalar(kind: Any, value: Any, path: str, mistakes: list[str]) -> An
         if isinstance(value, str) and _FLOAT.fullmatch(value) and math.isfinite(float(value)):  # YAML reads 1e3 as text
             return float(value)
     if kind is int and type(value) is int and abs(value) >= _LARGEST_INT:  # some are even too large to be printed
-        return _mistake(mistakes, path, "a whole number below 2**63", "a larger one")
-    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+        mistakes.append(f"{path}: expected a whole number below 2**63, got a larger one")
+        return None
+    if kind is not float and isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "a string (quote it)"}
     return _mistake(mistakes, path, names[kind], value)

@@ -141,7 +141,8 @@ def _refused(error: ClientError) -> Failure:
     status, headers = int(meta.get("HTTPStatusCode", 0)), meta.get("HTTPHeaders", {})
     code = str(response.get("Error", {}).get("Code", ""))
     request_id = meta.get("RequestId") or headers.get("x-amz-request-id", "unknown")
-    detail = f"HTTP {status} {code}, request id {request_id}"
+    said = " ".join(dict.fromkeys((str(status), code)))  # the answer to HEAD has no code but the status
+    detail = f"HTTP {said}, request id {request_id}"
     if code in _EXPIRED:
         return Failure("expired", detail)
     if status == 429 or code in _THROTTLED:
