@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import shutil
+import struct
 import tarfile
 import zlib
 from dataclasses import replace
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL.JpegImagePlugin import JpegImageFile
 
+from configs.loading import to_tree
 from shards.checks import check_records, check_shard
 from shards.clips import BadClipLimits
 from shards.errors import ManifestError, ShardError
@@ -22,8 +25,9 @@ from shards.jpeg import picture_size
 from shards.manifest import Manifest, from_bytes
 from shards.order import Order, OrderConfig
 from shards.packer import Receipt
-from shards.plan import Plan
+from shards.plan import Plan, PlannedVideo
 from shards.schema import is_plain_id, is_shard_name
+from shards.sealed import seal
 from shards.storage import open_storage
 from shards.stream import ClipStream, ReadConfig
 from shards.table import FrameTable
@@ -197,3 +201,51 @@ def test_plans_receipts_and_quarantine(corpus: Path, data: st.DataObject) -> Non
         for shard in planned:
             receipt = Receipt.load(storage, shard, options)
             assert receipt is None or receipt.shard is None or receipt.shard.name == shard.name
+
+
+def test_a_receipt_of_another_shard_is_none(corpus: Path) -> None:
+    storage = open_storage(str(corpus))
+    plan = Plan.load(storage)
+    assert plan
+    ours, theirs = (Receipt.load(storage, shard, plan.options) for shard in plan.shards)
+    assert ours and theirs
+    with replaced(corpus / "d/d-000000.json", seal(to_tree(replace(ours, shard=theirs.shard)))):
+        assert Receipt.load(storage, plan.shards[0], plan.options) is None
+
+
+def test_a_plan_of_files_elsewhere_is_refused(corpus: Path) -> None:
+    storage = open_storage(str(corpus))
+    plan = Plan.load(storage)
+    assert plan
+    for changes in ({"name": "../d-000000.tar"}, {"name": "e/e-000000.tar"}, {"videos": (bad_id(plan),)}):
+        shards = (replace(plan.shards[0], **changes),)  # type: ignore[arg-type]
+        altered = seal(to_tree(replace(plan, shards=shards)))
+        with replaced(corpus / "plan.json", altered), pytest.raises(ManifestError, match=r"plan\.json"):
+            Plan.load(storage)
+
+
+def bad_id(plan: Plan) -> PlannedVideo:
+    return replace(plan.shards[0].videos[0], id="../x")
+
+
+def test_verify_decodes_no_picture_of_another_size(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[tuple[int, int]] = []
+    monkeypatch.setattr(JpegImageFile, "load", lambda picture: decoded.append(picture.size))
+    tar, rows = bytearray((copy / TAR).read_bytes()), np.frombuffer((copy / INDEX).read_bytes(), ROW).copy()
+    start, size, _ = rows[3].tolist()
+    header = tar.index(b"\xff\xc0", start) + 5
+    tar[header : header + 4] = struct.pack(">HH", 9000, 9000)
+    rows["crc32"][3] = zlib.crc32(tar[start : start + size])
+    publish(copy, bytes(tar), rows.tobytes())
+    storage = open_storage(str(copy))
+    (finding,) = check_shard(Manifest.load(storage).shards[0], 5, storage, lambda frames: None)
+    assert "expected 21x16 pixels, got 9000x9000" in finding
+    assert decoded and (9000, 9000) not in decoded
+
+
+def test_verify_takes_no_memory_for_members_that_cannot_be(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit in ("LARGEST_MEMBER", "READ_BYTES"):
+        monkeypatch.setattr(f"shards.checks.{limit}", 512)
+    storage = open_storage(str(copy))
+    (finding,) = check_shard(Manifest.load(storage).shards[0], 5, storage, lambda frames: None)
+    assert "on it does not fit its index" in finding

@@ -67,3 +67,10 @@ def test_a_pattern_without_a_file_for_any_video_is_refused(tmp_path: Path) -> No
     for patterns, videos in (({"phase": good, "tools": mistyped}, ["a", "b"]), ({"tools": good}, ["a", "c"])):
         with pytest.raises(ConfigError, match=r"datasets: d: labels\.tools: expected .* at least one of 2 videos"):
             check_patterns(patterns, videos, Stores(), where="datasets: d")
+
+
+def test_a_file_too_large_to_be_labels_is_not_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "v.csv", "second,phase\n0,rest\n")
+    monkeypatch.setattr("shards.labels.LARGEST_FILE", 10)
+    with pytest.raises(VideoError, match=r"v\.csv: .* it has more than 10 bytes"):
+        read_labels({"phase": path}, Stores())
