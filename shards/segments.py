@@ -4,7 +4,6 @@ A run that never changes them has one segment. A change at a resume appends anot
 clips already drawn are drawn in the same places when the order is evaluated again.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -42,7 +41,7 @@ class OrderConfig:
             yield f"chunk_frames: expected at least 1, got {self.chunk_frames}"
         if isinstance(self.weights, dict):
             for name, weight in self.weights.items():
-                if not (math.isfinite(weight) and weight >= 0):
+                if weight < 0:
                     yield f"weights.{name}: expected a number of at least 0, got {weight}"
             if not any(self.weights.values()):
                 yield "weights: expected at least one above 0"

@@ -19,7 +19,7 @@ WITHOUT_USER = "expected an address without user and password; boto3 finds them 
 
 _NO_FILE = re.compile("[\\0\\ud800-\\udc7f\\udd00-\\udfff]")
 _USER = re.compile(r"(?<=://)[^\s\"']*@")
-_SIGNED = re.compile(r"(?i)((?:signature|credential|token|awsaccesskeyid|secret\w*)[\"']?\s*[=:]\s*)[^\s&,;]+")
+_SIGNED = re.compile(r"(?i)(signature|credential|token|awsaccesskeyid|secret\w*)[\"']?\s*[=:]\s*[^\s&,;]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +134,7 @@ def check_size(uri: str, name: str, size: int) -> None:
 
 def without_secrets(text: str) -> str:
     """A text for messages: without the users and passwords of addresses, and without signatures and tokens."""
-    return _SIGNED.sub(r"\1...", _USER.sub("...@", text))
+    return _SIGNED.sub("...", _USER.sub("...@", text))
 
 
 def read_range(storage: Storage, name: str, start: int, stop: int) -> bytes:

@@ -1,6 +1,7 @@
 """One RADOS Gateway for all service tests, and the environment that reaches it."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,7 +38,11 @@ def credentials(gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def write_credentials(path: Path, access_key: str, secret_key: str) -> None:
-    path.write_text(f"[default]\naws_access_key_id = {access_key}\naws_secret_access_key = {secret_key}\n")
+    """Replace the file as a whole: somebody may be reading it."""
+    text = f"[default]\naws_access_key_id = {access_key}\naws_secret_access_key = {secret_key}\n"
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+        file.write(text)
+    Path(file.name).replace(path)
 
 
 @pytest.fixture

@@ -137,7 +137,7 @@ def test_an_empty_corpus_is_refused():
 
 def test_the_configuration_says_all_that_is_wrong():
     with pytest.raises(ConfigError) as error:
-        build(OrderConfig, {"lanes": 0, "chunk_frames": -1, "weights": {"a": -1.0, "b": float("nan")}}, where="x")
+        build(OrderConfig, {"lanes": 0, "chunk_frames": -1, "weights": {"a": -1.0, "b": -2.0}}, where="x")
     for problem in ("lanes: expected", "chunk_frames: expected", "weights.a: expected", "weights.b: expected"):
         assert problem in str(error.value)
     with pytest.raises(ConfigError, match="weights: expected at least one above 0"):
