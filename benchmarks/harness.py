@@ -29,7 +29,7 @@ class Case:
 
     name: str
     unit: str
-    run: Callable[[], int]
+    run: Callable[[], float]
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ class ReadConfig:
     """
 
     threads: int = 8
-    prefetch_steps: int = 2
+    prefetch_steps: int = 32
     range_bytes: int = 8 * 2**20
     buffer_bytes: int = 4 * 2**30
     bad_clips: BadClipLimits = field(default_factory=BadClipLimits)
