@@ -161,11 +161,9 @@ class ChunkReader:
             if run.bad:
                 self.counters.add(read_again=1)
                 run = self._read_run(frame, rows)
-            damaged = [frame + i for i in run.bad]
-            for where, reason in zip(
-                self._table.locate_all([dataset] * len(damaged), damaged), run.bad.values(), strict=True
-            ):
-                bad[where.number] = BadFrame(rows.shard, where.video, where.frame, reason)
+            for i, reason in run.bad.items():
+                where = self._table.locate(dataset, frame + i)
+                bad[frame + i] = BadFrame(rows.shard, where.video, where.frame, reason)
             runs.append(run)
             frame += rows.stop - rows.start
         self.counters.add(chunks_read=1)

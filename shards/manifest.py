@@ -157,7 +157,7 @@ class ManifestFile:
     def _check(self, shard: Shard, previous: Shard | None, ids: set[str], num_bytes: int) -> None:
         """Check what the types cannot say.
 
-        The checksum guards against damage, not against malice: names are opened as files, and sizes are calculated with.
+        The checksum guards against damage, not against malice: names are opened as files, sizes are added up.
 
         Args:
             shard: The shard.
@@ -198,9 +198,9 @@ def encode(tree: dict[str, Any]) -> bytes:
         ASCII JSON with sorted keys and no spaces: a line that opens it, one for each shard, and one that closes it with
         a checksum of all before.
     """
-    lines = [canonical(shard).strip() for shard in tree["shards"]]
     head = canonical({**tree, "shards": []}).removesuffix(b"]}\n")
-    body = b"%b\n%b\n" % (head, b",\n".join(lines))
+    lines = b",\n".join(canonical(shard).strip() for shard in tree["shards"])
+    body = head + b"\n" + lines + b"\n" * bool(lines)
     return body + _last_line(hashlib.sha256(body).hexdigest())
 
 

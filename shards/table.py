@@ -73,8 +73,8 @@ class _Dataset:
 class FrameTable:
     """A packed corpus, seen as datasets of numbered frames.
 
-    Frames of a dataset are numbered from 0 in the order of the manifest; clip c is the one whose anchor is frame c. Kept
-    are columns, not objects: a corpus may have millions of videos, and every rank a table.
+    Frames of a dataset are numbered from 0 in the order of the manifest; clip c is the one whose anchor is frame c.
+    Columns are kept, not objects: a corpus may have millions of videos, and every rank has a table.
 
     Attributes:
         storage: Where the corpus lies.
