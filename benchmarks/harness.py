@@ -88,9 +88,10 @@ def table(rows: Sequence[Row]) -> str:
     """Lay rows out as Markdown."""
     lines = ["| case | rate | 95 % interval | CPU ms each | ratio | peak MB |", "|---|--:|--:|--:|--:|--:|"]
     for row in rows:
+        peak = "" if row.peak_mb is None else f"{row.peak_mb:,.0f}"
         lines.append(
             f"| {row.name} | {row.rate:,.1f} {row.unit}/s | {row.low:,.1f} to {row.high:,.1f} "
-            f"| {1e3 * row.cpu_seconds:,.3f} | {row.ratio:.2f} | {'' if row.peak_mb is None else f'{row.peak_mb:,.0f}'} |"
+            f"| {1e3 * row.cpu_seconds:,.3f} | {row.ratio:.2f} | {peak} |"
         )
     return "\n".join(lines)
 
