@@ -153,6 +153,11 @@ def change(tree: dict[str, Any], path: str, value: Any) -> None:
         ("shards.0.num_bytes", 9 * 1024 - 1, r"d-000000\.tar: expected at least 9216 bytes for 9 frames, got 9215"),
         ("shards.0", ["name"], r"(?s)shards\[0\]: .*expected keys and values, got a list"),
         ("shards.0.videos", {}, r"shards\[0\]: .*\n  videos: expected a list"),
+        (
+            "shards.0.videos.0.parts.0",
+            5,
+            r"shards\[0\]: .*\n  videos\[0\]\.parts\[0\]: expected keys and values, got 5",
+        ),
         ("packing", [], "packing: expected keys and values"),
         ("shards.0.videos.0.width", 2**16, "video 'v': expected 1 to 65535 pixels a side, as JPEG has, got 65536 x 3"),
         ("shards.0.videos.0.height", 0, "video 'v': expected 1 to 65535 pixels a side, as JPEG has, got 4 x 0"),
