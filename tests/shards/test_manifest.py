@@ -156,7 +156,7 @@ def change(tree: dict[str, Any], path: str, value: Any) -> None:
         (
             "shards.0.videos.0.parts.0",
             5,
-            r"shards\[0\]: .*\n  videos\[0\]\.parts\[0\]: expected keys and values, got 5",
+            r"shards\[0\]: .*\n  videos\[0\]\.parts\[0\]: expected keys and values",
         ),
         ("packing", [], "packing: expected keys and values"),
         ("shards.0.videos.0.width", 2**16, "video 'v': expected 1 to 65535 pixels a side, as JPEG has, got 65536 x 3"),

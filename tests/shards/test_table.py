@@ -179,8 +179,6 @@ def megabytes_to_open(num_shards, num_frames):
 
 
 def test_memory_is_of_columns_and_does_not_grow_with_frames():
-    megabytes_to_open(1, 1)  # what is made once in a process
-    small, large = megabytes_to_open(300, 1), megabytes_to_open(300, 10**10)
-    np.testing.assert_allclose(large, small, rtol=0.05)
-    most, kept = megabytes_to_open(1300, 1) - small
-    assert most < 1 and kept < 1, "3000 videos, of which objects would take over 3 MB"
+    few, as_few = megabytes_to_open(300, 1), megabytes_to_open(300, 10**10)
+    assert max(as_few - few) < 0.5
+    assert max(megabytes_to_open(1300, 1) - few) < 1, "3000 videos, of which objects would take over 3 MB"
