@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.harness import conditions, measure, save, table
 
 THEMES = {
+    "open": "benchmarks.open_corpus",
     "order": "benchmarks.draw_order",
     "read": "benchmarks.read_shards",
     "decode": "benchmarks.decode_clips",

@@ -9,10 +9,10 @@ import numpy as np
 
 from launch.__main__ import main as surgstream
 from shards import index
-from shards.manifest import Manifest, PackedVideo, Part, Shard
+from shards.manifest import Manifest
+from shards.packed import PackedVideo, Part, Shard
 from shards.schema import FORMAT_VERSION, MANIFEST_NAME, frame_member, index_name, segment_key, shard_name
 from shards.storage import Storage, open_storage, read_range
-from shards.table import FrameTable
 from shards.writer import TarWriter
 
 NUM_FRAMES, STRIDE, IMAGE_SIZE = 16, 4, 224
@@ -47,10 +47,10 @@ def long_corpus(folder: Path, storage: Storage, *, num_shards: int = 4, shard_fr
     """
     if storage.size(MANIFEST_NAME) is not None:
         return
-    small = FrameTable.open(open_storage(str(packed_corpus(folder))))
-    source = small.manifest.shards[0]
-    rows = index.read_rows(small.storage, source.index_name, 0, source.num_frames)
-    jpegs = [read_range(small.storage, source.name, row["offset"], row["offset"] + row["size"]) for row in rows]
+    small = open_storage(str(packed_corpus(folder)))
+    source = Manifest.load(small).shards[0]
+    rows = index.read_rows(small, source.index_name, 0, source.num_frames)
+    jpegs = [read_range(small, source.name, row["offset"], row["offset"] + row["size"]) for row in rows]
     shards = [_write_long(storage, number, source, jpegs, shard_frames) for number in range(num_shards)]
     manifest = Manifest(format_version=FORMAT_VERSION, packing={}, shards=tuple(shards))
     storage.write(MANIFEST_NAME, manifest.to_bytes())

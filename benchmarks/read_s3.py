@@ -8,6 +8,7 @@ import boto3
 
 from benchmarks.harness import Case
 from benchmarks.material import NUM_FRAMES, STRIDE, long_corpus
+from shards.manifest import Manifest
 from shards.order import Order, OrderConfig
 from shards.storage import Storage, open_storage
 from shards.stream import ClipStream, ReadConfig
@@ -41,7 +42,7 @@ def download(storage: Storage, connections: int = CONNECTIONS) -> float:
         return sum(len(piece) for piece in body.iter_chunks(READ_BYTES))
 
     with ThreadPoolExecutor(connections) as pool:
-        return sum(pool.map(read, _ranges(FrameTable.open(storage)))) / 1e6
+        return sum(pool.map(read, _ranges(Manifest.load(storage)))) / 1e6
 
 
 def deliver(storage: Storage, *, num_frames: int, fetched: bool = False) -> float:
@@ -68,7 +69,7 @@ def open_stream(table: FrameTable, *, num_frames: int, endless: bool = False) ->
     )
 
 
-def _ranges(table: FrameTable) -> Iterator[tuple[str, int, int]]:
-    for shard in table.manifest.shards:
+def _ranges(manifest: Manifest) -> Iterator[tuple[str, int, int]]:
+    for shard in manifest.shards:
         for start in range(0, shard.num_bytes, RANGE_BYTES):
             yield shard.name, start, min(start + RANGE_BYTES, shard.num_bytes)

@@ -8,6 +8,7 @@ import webdataset
 
 from benchmarks.harness import Case
 from benchmarks.material import NUM_FRAMES, STRIDE, long_corpus
+from shards.manifest import Manifest
 from shards.order import Order, OrderConfig
 from shards.storage import open_storage
 from shards.stream import ClipBytes, ClipStream, ReadConfig
@@ -21,7 +22,7 @@ def cases(folder: Path) -> list[Case]:
     storage = open_storage(str(folder / "long"))
     long_corpus(folder, storage)
     table = FrameTable.open(storage)
-    shards = [str(folder / "long" / shard.name) for shard in table.manifest.shards]
+    shards = [str(folder / "long" / shard.name) for shard in Manifest.load(storage).shards]
     loose = list(_loosen(table, folder / "loose"))
 
     def stream() -> int:

@@ -163,23 +163,23 @@ class ChunkReader:
                 run = self._read_run(frame, rows)
             for i, reason in run.bad.items():
                 where = self._table.locate(dataset, frame + i)
-                bad[frame + i] = BadFrame(rows.shard.name, where.video.id, where.frame, reason)
+                bad[frame + i] = BadFrame(rows.shard, where.video, where.frame, reason)
             runs.append(run)
             frame += rows.stop - rows.start
         self.counters.add(chunks_read=1)
         return Chunk(runs, bad)
 
     def _read_run(self, first_frame: int, rows: RowRange) -> _Run:
-        with self._activities.doing(f"reads {rows.shard.index_name}"):
-            index = read_rows(self._table.storage, rows.shard.index_name, rows.start, rows.stop)
+        with self._activities.doing(f"reads {rows.index}"):
+            index = read_rows(self._table.storage, rows.index, rows.start, rows.stop)
         self.counters.add(bytes_read=index.nbytes, requests=1)
         spans = _spans(rows, index)
         if spans is None:
-            reason = f"its index row is damaged: {rows.shard.index_name}, rows {rows.start} to {rows.stop}"
+            reason = f"its index row is damaged: {rows.index}, rows {rows.start} to {rows.stop}"
             return _Run(first_frame, np.empty(0, np.uint8), [], [], dict.fromkeys(range(index.size), reason))
         starts, stops = spans
         origin = int(starts[0])
-        data = self._read_bytes(rows.shard.name, origin, int(stops[-1]))
+        data = self._read_bytes(rows.shard, origin, int(stops[-1]))
         run = _Run(first_frame, data, (starts - origin).tolist(), (stops - origin).tolist(), {})
         for i, expected in enumerate(index["crc32"].tolist()):
             found = zlib.crc32(data[run.starts[i] : run.stops[i]].data)
@@ -205,6 +205,6 @@ def _spans(rows: RowRange, index: Rows) -> tuple[npt.NDArray[np.int64], npt.NDAr
     """
     starts = index["offset"].astype(np.int64)
     stops = starts + index["size"]
-    if (starts < 0).any() or (stops > rows.shard.num_bytes).any() or (starts[1:] < stops[:-1]).any():
+    if (starts < 0).any() or (stops > rows.shard_bytes).any() or (starts[1:] < stops[:-1]).any():
         return None
     return starts, stops

@@ -16,7 +16,7 @@ from shards.chunks import Chunk, ChunkReader, ReadCounters
 from shards.clips import BadClipLimits, ClipBytes, ClipCutter
 from shards.errors import ManifestError
 from shards.order import Deal, Draws, Order, check_batch, place
-from shards.table import FrameTable
+from shards.table import FrameTable, Location
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +47,11 @@ class ReadConfig:
 
 @dataclass(frozen=True)
 class _Step:
-    """A planned step: its draws, and for each one of ours, by position in the step, the chunk that will hold it."""
+    """A planned step: its draws, and of ours, by position in the step, where they lie and the chunks to hold them."""
 
     draws: Draws
     micro_batches: list[list[int]]
+    locations: dict[int, Location]
     chunks: dict[int, Future[Chunk]]
 
 
@@ -206,7 +207,9 @@ class ClipStream:
                     held[dataset, lane] = first, self._read(dataset, first, size)
                 chunks[i] = held[dataset, lane][1]
         self.counters.open_chunks = len(held)
-        return _Step(draws, members.tolist(), chunks)
+        names = [self._names[dataset] for dataset in draws.dataset[ours].tolist()]
+        locations = self._table.locate_all(names, draws.clip[ours].tolist())
+        return _Step(draws, members.tolist(), dict(zip(np.flatnonzero(ours).tolist(), locations, strict=True)), chunks)
 
     def _read(self, dataset: int, first_clip: int, num_clips: int) -> Future[Chunk]:
         return self._pool.submit(self._reader.read, self._names[dataset], first_clip, num_clips)
@@ -219,7 +222,7 @@ class ClipStream:
                 started = time.perf_counter()
                 chunk = step.chunks.pop(i).result()
                 self.counters.wait_seconds += time.perf_counter() - started
-                clips.append(self._cutter.clip(step.draws, i, chunk))
+                clips.append(self._cutter.clip(step.draws, i, step.locations[i], chunk))
             yield clips
 
 

@@ -102,7 +102,7 @@ def pretrain(config: TrainConfig, topology: Topology) -> None:
         for difference in recipe_changes(progress, config):
             log.warning("the recipe is not the checkpoint's: %s", difference)
         report_order(order, config)
-    state = {"order": order.to_json(), "manifest": corpus.manifest.sha256, "config": to_tree(config)}
+    state = {"order": order.to_json(), "manifest": corpus.sha256, "config": to_tree(config)}
     with clips.open(start=progress.g) as batches:
         watch = DataWatch(batches, order, topology, config.data.read.bad_clips, Path(config.run_dir), grad_accum_steps)
         trainer = Trainer(

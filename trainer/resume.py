@@ -66,8 +66,8 @@ def order_from(progress: Progress, config: TrainConfig, corpus: FrameTable) -> O
             "another seed is another run: choose another run_dir"
         )
     differences = before.differences(sizes, settings)
-    if progress.state["manifest"] != corpus.manifest.sha256:
-        hashes = f"its manifest was {progress.state['manifest'][:12]}, now {corpus.manifest.sha256[:12]}"
+    if progress.state["manifest"] != corpus.sha256:
+        hashes = f"its manifest was {progress.state['manifest'][:12]}, now {corpus.sha256[:12]}"
         differences["corpus"] = ", ".join(filter(None, [differences.get("corpus"), hashes]))
     unexpected = [difference for kind, difference in differences.items() if kind not in config.resume.allow]
     if unexpected:

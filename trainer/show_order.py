@@ -62,15 +62,15 @@ def lines(config: TrainConfig, start: int, count: int, world_size: int) -> Itera
         placement = place(
             draws, micro_batch_size=config.micro_batch_size, world_size=world_size, deal=config.data.order.deal
         )
+        names = [order.dataset_names[dataset] for dataset in draws.dataset.tolist()]
+        locations = table.locate_all(names, draws.clip.tolist())
         for g in wanted:
-            i = g - step * batch
-            dataset = order.dataset_names[draws.dataset[i]]
-            location = table.locate(dataset, int(draws.clip[i]))
+            location = locations[g - step * batch]
             yield {
                 "g": g,
                 "step": step,
-                "rank": int(placement.rank[i]),
-                "dataset": dataset,
-                "video": location.video.id,
+                "rank": int(placement.rank[g - step * batch]),
+                "dataset": location.dataset,
+                "video": location.video,
                 "anchor_frame": location.frame,
             }

@@ -17,6 +17,7 @@ from shards.chunks import Chunk
 from shards.errors import ManifestError, StorageError
 from shards.index import ROW
 from shards.keyed import hash_text
+from shards.manifest import Manifest
 from shards.order import DatasetSize, Order, OrderConfig, place
 from shards.storage import LocalStorage, open_storage
 from shards.stream import ClipStream, ReadConfig
@@ -101,7 +102,7 @@ def expected(corpus):
     rows = []
     for g, dataset, clip in zip(draws.g.tolist(), draws.dataset.tolist(), draws.clip.tolist(), strict=True):
         name = order.dataset_names[dataset]
-        rows.append((g, name, *straight_from_the_tar(corpus, table.manifest, name, clip)))
+        rows.append((g, name, *straight_from_the_tar(corpus, Manifest.load(table.storage), name, clip)))
     return rows
 
 
