@@ -13,10 +13,12 @@ as good as absent.
 
 import dataclasses
 import difflib
+import math
 import re
 import sys
 import types
 import typing
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
@@ -27,6 +29,10 @@ from configs.errors import ConfigError
 
 T = TypeVar("T")
 
+_LARGEST_FILE = 16 * 2**20
+_LARGEST_INT = 2**63
+_SHOWN = 200
+_SURROGATE = re.compile("[\\ud800-\\udfff]")
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -45,7 +51,7 @@ def load(cls: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
         ConfigError: The file is missing or malformed, or any key or value is wrong; every mistake is in the message.
     """
     try:
-        tree = _parse(Path(path).read_text(encoding="utf-8"), str(path)) or {}
+        tree = _parse(_read(Path(path)), str(path)) or {}
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{path}: expected a readable YAML file: {getattr(error, 'strerror', None) or error}"
@@ -102,22 +108,38 @@ class _StrictLoader(yaml.SafeLoader):
         if kind in ("int", "float") and ":" in node.value:
             raise _problem(node, f"{node.value} would be read as a number in base 60; put it in quotes")
         try:
-            return super().construct_object(node, deep)
+            value = super().construct_object(node, deep)
         except (ValueError, LookupError, AttributeError):  # its ways to say that `0b_` is no number
             raise _problem(node, f"{node.value} is no {kind}; put it in quotes") from None
+        if isinstance(value, str) and _SURROGATE.search(value):
+            raise _problem(node, f"{value!r} is no Unicode text; write the character itself")
+        if isinstance(value, int) and abs(value) >= _LARGEST_INT:
+            raise _problem(node, "expected whole numbers below 2**63, got a larger one")
+        return value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        if not isinstance(node, yaml.MappingNode):
+            raise _problem(node, "expected keys and values")
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if not isinstance(key, str):
                 raise _problem(node, f"key {key!r} is not a string; quote it")
-        for key in {key for key in keys if keys.count(key) > 1}:
-            raise _problem(node, f"key {key!r} stands here twice")
+        for key, count in Counter(keys).items():
+            if count > 1:
+                raise _problem(node, f"key {key!r} stands here twice")
         return super().construct_mapping(node, deep)
 
 
 def _problem(node: yaml.Node, problem: str) -> yaml.YAMLError:
     return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+
+
+def _read(path: Path) -> str:
+    with path.open("rb") as file:
+        data = file.read(_LARGEST_FILE + 1)
+    if len(data) > _LARGEST_FILE:
+        raise ConfigError(f"{path}: expected at most {_LARGEST_FILE} bytes of YAML, got more")
+    return data.decode("utf-8")
 
 
 def _parse(text: str, where: str) -> Any:
@@ -170,11 +192,14 @@ def _convert(kind: Any, value: Any, path: str, mistakes: list[str]) -> Any:
 
 def _convert_scalar(kind: Any, value: Any, path: str, mistakes: list[str]) -> Any:
     if kind is float and not isinstance(value, bool):
-        if isinstance(value, float) or (isinstance(value, int) and abs(value) <= sys.float_info.max):
+        if isinstance(value, float | int) and abs(value) <= sys.float_info.max:  # not infinite, and a number
             return float(value)
-        if isinstance(value, str) and _FLOAT.fullmatch(value):  # YAML 1.1 reads 3e-4 and 1e3 as strings
+        if isinstance(value, str) and _FLOAT.fullmatch(value) and math.isfinite(float(value)):  # YAML reads 1e3 as text
             return float(value)
-    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+    if kind is int and type(value) is int and abs(value) >= _LARGEST_INT:  # some are even too large to be printed
+        mistakes.append(f"{path}: expected a whole number below 2**63, got a larger one")
+        return None
+    if kind is not float and isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "a string (quote it)"}
     return _mistake(mistakes, path, names[kind], value)
@@ -271,4 +296,5 @@ def _kind(value: Any) -> str:
         return "keys and values"
     if isinstance(value, list):
         return "a list"
-    return "nothing" if value is None else f"{value!r}"
+    text = "nothing" if value is None else f"{value!r}"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

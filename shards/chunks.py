@@ -1,6 +1,7 @@
 """Chunks: runs of consecutive frames, read from the shards' byte ranges and checked frame by frame.
 
-A frame that is not what was packed is read once more, and then known as bad; whoever cuts clips decides what follows.
+A frame that is not what was packed, or whose JPEG declares another size than the manifest, is read once more, and then
+known as bad; whoever cuts clips decides what follows.
 """
 
 import threading
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from shards.activity import Activities
 from shards.index import Rows, read_rows
+from shards.jpeg import picture_size
 from shards.table import FrameTable, RowRange
 
 Bytes = npt.NDArray[np.uint8]
@@ -157,10 +159,10 @@ class ChunkReader:
         start = max(self._table.locate(dataset, first_clip).part_start, first_clip - self._look_back)
         runs, bad, frame = [], {}, start
         for rows in self._table.rows(dataset, start, first_clip + num_clips):
-            run = self._read_run(frame, rows)
+            run = self._read_run(dataset, frame, rows)
             if run.bad:
                 self.counters.add(read_again=1)
-                run = self._read_run(frame, rows)
+                run = self._read_run(dataset, frame, rows)
             for i, reason in run.bad.items():
                 where = self._table.locate(dataset, frame + i)
                 bad[frame + i] = BadFrame(rows.shard, where.video, where.frame, reason)
@@ -169,7 +171,7 @@ class ChunkReader:
         self.counters.add(chunks_read=1)
         return Chunk(runs, bad)
 
-    def _read_run(self, first_frame: int, rows: RowRange) -> _Run:
+    def _read_run(self, dataset: str, first_frame: int, rows: RowRange) -> _Run:
         with self._activities.doing(f"reads {rows.index}"):
             index = read_rows(self._table.storage, rows.index, rows.start, rows.stop)
         self.counters.add(bytes_read=index.nbytes, requests=1)
@@ -181,10 +183,11 @@ class ChunkReader:
         origin = int(starts[0])
         data = self._read_bytes(rows.shard, origin, int(stops[-1]))
         run = _Run(first_frame, data, (starts - origin).tolist(), (stops - origin).tolist(), {})
-        for i, expected in enumerate(index["crc32"].tolist()):
-            found = zlib.crc32(data[run.starts[i] : run.stops[i]].data)
-            if found != expected:
-                run.bad[i] = f"expected CRC-32 {expected:08x}, got {found:08x}"
+        places = self._table.locate_all([dataset] * index.size, range(first_frame, first_frame + index.size))
+        for i, (place, crc32) in enumerate(zip(places, index["crc32"].tolist(), strict=True)):
+            damage = _damage(data[run.starts[i] : run.stops[i]].data, crc32, (place.width, place.height))
+            if damage:
+                run.bad[i] = damage
         return run
 
     def _read_bytes(self, name: str, start: int, stop: int) -> Bytes:
@@ -198,13 +201,27 @@ class ChunkReader:
         return data
 
 
+def _damage(jpeg: memoryview, crc32: int, size: tuple[int, int]) -> str | None:
+    """Why a frame cannot be used; None when it can."""
+    found = zlib.crc32(jpeg)
+    if found != crc32:
+        return f"expected CRC-32 {crc32:08x}, got {found:08x}"
+    declared = picture_size(jpeg)
+    if declared != size:  # decoders take as much memory as the header asks for
+        got = "no JPEG header" if declared is None else f"{declared[0]}x{declared[1]}"
+        return f"expected a JPEG of {size[0]}x{size[1]} pixels, got {got}"
+    return None
+
+
 def _spans(rows: RowRange, index: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
     """Where each frame starts and stops in the shard; None when that cannot be.
 
     A damaged index must not make us read gigabytes.
     """
+    if (index["offset"] > rows.shard_bytes).any():
+        return None
     starts = index["offset"].astype(np.int64)
     stops = starts + index["size"]
-    if (starts < 0).any() or (stops > rows.shard_bytes).any() or (starts[1:] < stops[:-1]).any():
+    if (stops > rows.shard_bytes).any() or (starts[1:] < stops[:-1]).any():
         return None
     return starts, stops

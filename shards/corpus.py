@@ -11,6 +11,7 @@ from configs.errors import ConfigError
 from shards.labels import check_patterns
 from shards.schema import encode_id, is_plain_id
 from shards.storage import Stores
+from shards.storage_base import without_secrets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,5 +221,5 @@ def _absolute(path: str, folder: Path) -> str:
     if "://" not in path:
         return os.path.abspath(folder / path)
     if not path.startswith("s3://"):
-        raise ConfigError(f"expected a path or s3://BUCKET/KEY, got {path!r}")
+        raise ConfigError(f"expected a path or s3://BUCKET/KEY, got {without_secrets(path)!r}")
     return path

@@ -21,6 +21,7 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 from urllib3.exceptions import HTTPError
 
 from shards.retry import Failure, Retries, RetryConfig
+from shards.storage_base import without_secrets
 
 _READ_BYTES = 2**20
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
@@ -124,7 +125,7 @@ def classify(error: Exception) -> Failure:
     if isinstance(error, NoCredentialsError):
         return Failure("credentials", str(error), fatal=True)
     if isinstance(error, CredentialRetrievalError):
-        return Failure("credentials", str(error))
+        return Failure("credentials", _short(error))
     if isinstance(error, (ReadTimeoutError, TimeoutError)):
         return Failure("timeout", _short(error))
     if isinstance(error, (ResponseStreamingError, IncompleteReadError, HTTPError)):
@@ -140,7 +141,8 @@ def _refused(error: ClientError) -> Failure:
     status, headers = int(meta.get("HTTPStatusCode", 0)), meta.get("HTTPHeaders", {})
     code = str(response.get("Error", {}).get("Code", ""))
     request_id = meta.get("RequestId") or headers.get("x-amz-request-id", "unknown")
-    detail = f"HTTP {status} {code}, request id {request_id}"
+    said = " ".join(dict.fromkeys((str(status), code)))  # the answer to HEAD has no code but the status
+    detail = f"HTTP {said}, request id {request_id}"
     if code in _EXPIRED:
         return Failure("expired", detail)
     if status == 429 or code in _THROTTLED:
@@ -171,4 +173,4 @@ def retry_after(value: str | None, now: Callable[[], float] = time.time) -> floa
 
 
 def _short(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return without_secrets(" ".join(f"{type(error).__name__}: {error}".split()))[:200]

@@ -13,6 +13,7 @@ from av.video.reformatter import Interpolation
 from PIL import features
 
 from shards.errors import VideoError
+from shards.schema import is_frame_size
 from shards.videos import Video
 
 # Bicubic, rounded the same way on every CPU.
@@ -43,10 +44,12 @@ def jpeg_frames(video: Video, *, fps: Fraction, short_side: int, quality: int) -
         The number k and the JPEG. Numbers grow; they jump where frames could not be decoded.
 
     Raises:
-        VideoError: Nothing can be decoded or converted, or the video's end is damaged or missing.
+        VideoError: Nothing can be decoded or converted, the video's end is damaged or missing, or frames are too large.
         StorageError: The store fails.
     """
     width, height = packed_size(video.width, video.height, short_side)
+    if not is_frame_size(width, height):
+        raise VideoError(f"its frames would have {width}x{height} pixels, and 8K is the most; lower short_side")
     encoded, jpeg = None, b""
     for number, picture in pick(shown(video), fps):
         if picture is not encoded:

@@ -22,6 +22,9 @@ from configs.errors import ConfigError
 from shards.errors import StorageError, VideoError
 from shards.storage import Stores
 
+LARGEST_FILE = 64 * 2**20
+"""Of labels in bytes; parsed, they take many times as much memory."""
+
 Row = tuple[float, str]
 """A second, and what holds from then on."""
 
@@ -79,6 +82,8 @@ def read_labels(locations: dict[str, str], stores: Stores) -> Labels:
 def _read(kind: str, location: str, stores: Stores) -> list[Row]:
     storage, name = stores.locate(location)
     try:
+        if (storage.size(name) or 0) > LARGEST_FILE:
+            raise ValueError(f"it has more than {LARGEST_FILE} bytes")
         reader = csv.reader(io.StringIO(storage.read(name).decode("utf-8-sig"), newline=""), strict=True)
         header, *lines = list(reader)
         time, value = header.index("second"), header.index(kind)

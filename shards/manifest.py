@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import math
-import tarfile
+import reprlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, get_origin, get_type_hints
@@ -13,7 +13,7 @@ from configs.errors import ConfigError
 from configs.loading import build, to_tree
 from shards.errors import ManifestError
 from shards.packed import PackedVideo, Part, Shard
-from shards.schema import FORMAT_VERSION, MANIFEST_NAME, is_plain_id, is_shard_name
+from shards.schema import FORMAT_VERSION, FRAME_BYTES, MANIFEST_NAME, is_frame_size, is_plain_id, is_shard_of
 from shards.sealed import canonical
 from shards.storage import Storage
 
@@ -21,10 +21,6 @@ T = TypeVar("T")
 
 _CHECKSUM_BYTES = len(b'],"checksum":""}\n') + hashlib.sha256().digest_size * 2
 _LARGEST = 2**63 - 1
-_LARGEST_SIDE = 2**16 - 1
-_LEAST_FRAME_BYTES = 2 * tarfile.BLOCKSIZE
-"""A frame's header and its JPEG, in whole blocks."""
-
 
 _KINDS: dict[type, dict[str, type]] = {
     cls: {name: list if get_origin(kind) is tuple else kind for name, kind in get_type_hints(cls).items()}
@@ -80,7 +76,7 @@ class ManifestFile:
         version = head.get("format_version") if isinstance(head, dict) else None
         if version != FORMAT_VERSION:
             raise ManifestError(
-                f"{where}: expected format version {FORMAT_VERSION}, got {version!r}; pack the corpus again"
+                f"{where}: expected format version {FORMAT_VERSION}, got {reprlib.repr(version)}; pack the corpus again"
             )
         self._head: Manifest = self._build(Manifest, head, where)
 
@@ -165,7 +161,7 @@ class ManifestFile:
             ids: The videos of its dataset so far, which gain its own.
             num_bytes: Bytes of all shards so far, its own included.
         """
-        if not is_shard_name(shard.name) or shard.name.partition("/")[0] != shard.dataset:
+        if not is_shard_of(shard.name, shard.dataset):
             raise ManifestError(f"{self._where}: expected a shard DATASET/DATASET-000000.tar, got {shard.name!r}")
         where = f"{self._where}: {shard.name}"
         if previous is not None and previous.name >= shard.name:
@@ -184,8 +180,8 @@ class ManifestFile:
             row += video.num_frames
         if row == 0:
             raise ManifestError(f"{where}: expected frames, it has none")
-        if shard.num_bytes < row * _LEAST_FRAME_BYTES:
-            least = row * _LEAST_FRAME_BYTES
+        if shard.num_bytes < row * FRAME_BYTES:
+            least = row * FRAME_BYTES
             raise ManifestError(f"{where}: expected at least {least} bytes for {row} frames, got {shard.num_bytes}")
         if num_bytes > _LARGEST:
             raise ManifestError(f"{where}: expected less than 2^63 bytes in all shards up to it, got {num_bytes}")
@@ -218,13 +214,12 @@ def _fill(cls: type[T], tree: Any, **converted: Any) -> T:
 def _check_video(video: PackedVideo, row: int, where: str) -> None:
     if not is_plain_id(video.id):
         raise ManifestError(f"{where}: expected an id of 1 to 80 characters of A-Z a-z 0-9 _ -")
+    if not is_frame_size(video.width, video.height):
+        raise ManifestError(f"{where}: expected frames of up to 8K, got {video.width}x{video.height} pixels")
     if video.first_row != row:
         raise ManifestError(f"{where}: expected first_row {row}, got {video.first_row}")
     if not 0 < video.fps < math.inf:
         raise ManifestError(f"{where}: expected a finite fps above 0, got {video.fps}")
-    if not (0 < video.width <= _LARGEST_SIDE and 0 < video.height <= _LARGEST_SIDE):
-        got = f"{video.width} x {video.height}"
-        raise ManifestError(f"{where}: expected 1 to {_LARGEST_SIDE} pixels a side, as JPEG has, got {got}")
     frame = 0
     for part in video.parts:
         if part.first_frame < frame or part.num_frames < 1:

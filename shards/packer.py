@@ -60,7 +60,8 @@ class Receipt:
             return None
         shard = receipt.shard
         whole = shard is None or (
-            storage.size(shard.name) == shard.num_bytes
+            shard.name == planned.name
+            and storage.size(shard.name) == shard.num_bytes
             and storage.size(shard.index_name) == shard.num_frames * ROW.itemsize
         )
         return receipt if whole else None

@@ -19,7 +19,7 @@ from shards.corpus import CorpusConfig, DatasetConfig, PackConfig, Source
 from shards.errors import ManifestError, VideoError
 from shards.frames import packed_size
 from shards.labels import read_labels
-from shards.schema import FORMAT_VERSION, PLAN_NAME, is_shard_name, shard_name, shard_number
+from shards.schema import FORMAT_VERSION, PLAN_NAME, is_plain_id, is_shard_name, is_shard_of, shard_name, shard_number
 from shards.sealed import digest, seal, unseal
 from shards.storage import Storage, Stores
 from shards.videos import Video, open_video
@@ -44,6 +44,11 @@ class PlannedVideo:
     predicted_frames: int
     predicted_bytes: int
 
+    def problems(self) -> Iterator[str]:
+        """What is wrong with the values."""
+        if not is_plain_id(self.id):
+            yield f"id: expected 1 to 80 characters of A-Z a-z 0-9 _ -, got {self.id!r}"
+
     @property
     def source(self) -> str:
         """The name of the file."""
@@ -60,6 +65,11 @@ class PlannedShard:
     procedure: str
     licence: str | None
     videos: tuple[PlannedVideo, ...]
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong with the values."""
+        if not is_shard_of(self.name, self.dataset):
+            yield f"name: expected a shard {self.dataset}/{self.dataset}-000000.tar, got {self.name!r}"
 
     def fingerprint(self, options: PackConfig) -> str:
         """Changes when the shard's bytes would; not when its sources only move."""

@@ -13,6 +13,9 @@ MANIFEST_NAME = "manifest.json"
 PLAN_NAME = "plan.json"
 QUARANTINE_NAME = "quarantine.jsonl"
 
+FRAME_BYTES = 1024
+"""The least that a frame takes in a tar: its header, and one block of content."""
+
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _DIGESTED_ID = re.compile(r".*--[0-9a-f]{16}")
 _SHARD = re.compile(r"(?P<dataset>[A-Za-z0-9_-]{1,80})/(?P=dataset)-(?P<number>[0-9]{6})\.tar")
@@ -41,6 +44,11 @@ def encode_id(text: str) -> str:
     return f"{re.sub(r'[^A-Za-z0-9_-]', '_', text)[:62]}--{digest}"
 
 
+def is_frame_size(width: int, height: int) -> bool:
+    """Whether frames may have this size in pixels: what JPEG can hold, up to 8K, since decoding takes memory for it."""
+    return min(width, height) > 0 and max(width, height) <= 65500 and width * height <= 2**25
+
+
 def shard_name(dataset: str, number: int) -> str:
     """The name of a dataset's shard in the corpus: `cholec80/cholec80-000007.tar`."""
     return f"{dataset}/{dataset}-{number:06d}.tar"
@@ -49,6 +57,12 @@ def shard_name(dataset: str, number: int) -> str:
 def is_shard_name(name: str) -> bool:
     """Whether `name` is one that `shard_name` gives; no such name leads out of the corpus."""
     return _SHARD.fullmatch(name) is not None
+
+
+def is_shard_of(name: str, dataset: str) -> bool:
+    """Whether `name` is one that `shard_name` gives for this dataset."""
+    match = _SHARD.fullmatch(name)
+    return match is not None and match["dataset"] == dataset
 
 
 def shard_number(name: str) -> int:

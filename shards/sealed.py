@@ -37,9 +37,10 @@ def unseal(data: bytes, *, where: str) -> dict[str, Any]:
     """
     try:
         tree = json.loads(data)
+        checksum = tree.pop("checksum", None) if isinstance(tree, dict) else None
+        sound = checksum is not None and data == canonical({**tree, "checksum": checksum}) and checksum == digest(tree)
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{where}: expected JSON: {error}; it is damaged: delete it and pack again") from None
-    checksum = tree.pop("checksum", None) if isinstance(tree, dict) else None
-    if checksum is None or data != canonical({**tree, "checksum": checksum}) or checksum != digest(tree):
+    if not sound:
         raise ManifestError(f"{where}: its checksum does not fit what it says; it is damaged: delete it and pack again")
     return dict(tree)

@@ -19,8 +19,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from configs.errors import ConfigError
 from shards.errors import StorageError
-from shards.storage_base import S3Config, Sink, Storage, read_range, safe_name
+from shards.storage_base import (
+    WITHOUT_USER,
+    S3Config,
+    Sink,
+    Storage,
+    check_size,
+    read_range,
+    safe_name,
+    without_secrets,
+)
 
 __all__ = ["LocalStorage", "RangeReader", "S3Config", "Storage", "Stores", "open_storage", "read_range"]
 
@@ -47,6 +57,7 @@ def open_storage(uri: str, s3: S3Config | None = None) -> Storage:
 
     Raises:
         StorageError: The address is empty or of another kind.
+        ConfigError: It holds a user, and so a password.
     """
     if not uri:
         raise StorageError("expected a folder or an address, got nothing; is a variable of the shell not set?")
@@ -56,11 +67,13 @@ def open_storage(uri: str, s3: S3Config | None = None) -> Storage:
     if scheme == "file" and rest.startswith("/"):
         return LocalStorage(Path(urllib.parse.unquote(rest)), uri)
     bucket, _, prefix = rest.partition("/")
+    if scheme == "s3" and "@" in bucket:
+        raise ConfigError(f"s3://: {WITHOUT_USER}")
     if scheme == "s3" and bucket:
         from shards.storage_s3 import S3Storage  # boto3 takes half a second to import
 
         return S3Storage(bucket, prefix, uri, s3 or S3Config())
-    raise StorageError(f"{uri}: expected a folder, file:///FOLDER or s3://BUCKET/PREFIX")
+    raise StorageError(f"{without_secrets(uri)}: expected a folder, file:///FOLDER or s3://BUCKET/PREFIX")
 
 
 class LocalStorage:
@@ -73,8 +86,10 @@ class LocalStorage:
 
     def read(self, name: str) -> bytes:
         """See `Storage.read`."""
-        with self._telling("reading", name):
-            return self._path(name).read_bytes()
+        with self._telling("reading", name), self._path(name).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            check_size(self.uri, name, size)
+            return file.read(size)
 
     def read_into(self, name: str, start: int, out: memoryview, stop: threading.Event | None = None) -> None:
         """See `Storage.read_into`."""

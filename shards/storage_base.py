@@ -1,5 +1,6 @@
 """What every store promises, and what all of them need."""
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,6 +11,15 @@ from typing import Literal, Protocol
 
 from shards.errors import StorageError
 from shards.retry import RetryConfig
+
+LARGEST_READ = 2**30
+"""The most bytes that are read whole: files that belong beside shards are far smaller."""
+
+WITHOUT_USER = "expected an address without user and password; boto3 finds them in the environment or in ~/.aws"
+
+_NO_FILE = re.compile("[\\0\\ud800-\\udc7f\\udd00-\\udfff]")
+_USER = re.compile(r"(?<=://)[^\s\"']*@")
+_SIGNED = re.compile(r"(?i)((?:signature|credential|token|awsaccesskeyid|secret\w*)[\"']?\s*[=:]\s*)[^\s&,;]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +51,8 @@ class S3Config:
         for name in ("connect_timeout_seconds", "read_timeout_seconds"):
             if getattr(self, name) <= 0:
                 yield f"{name}: expected a number above 0, got {getattr(self, name)}"
+        if "@" in (self.endpoint_url or ""):
+            yield f"endpoint_url: {WITHOUT_USER}"
 
 
 class Sink(Protocol):
@@ -65,7 +77,7 @@ class Storage(Protocol):
     retries: Counter[str]
 
     def read(self, name: str) -> bytes:
-        """All bytes of `name`."""
+        """All bytes of `name`; StorageError when they are more than `LARGEST_READ`."""
 
     def read_into(self, name: str, start: int, out: memoryview, stop: threading.Event | None = None) -> None:
         """Fill `out` with the bytes of `name` from `start` on; StorageError when it ends earlier.
@@ -106,12 +118,23 @@ def safe_name(uri: str, name: str) -> str:
     """Return `name` if it stays below `uri`.
 
     Raises:
-        StorageError: The name is absolute, climbs with `..`, or is empty.
+        StorageError: The name is absolute, climbs with `..`, is empty, or cannot be a file's.
     """
     path = PurePosixPath(name)
-    if not name or path.is_absolute() or ".." in path.parts:
+    if not path.parts or path.is_absolute() or ".." in path.parts or _NO_FILE.search(name):
         raise StorageError(f"{uri}: expected a name inside the store, got {name!r}")
     return name
+
+
+def check_size(uri: str, name: str, size: int) -> None:
+    """Raise StorageError if a file is too large to be read whole."""
+    if size > LARGEST_READ:
+        raise StorageError(f"{uri}: {name}: expected at most {LARGEST_READ} bytes, got {size}; it is something else")
+
+
+def without_secrets(text: str) -> str:
+    """A text for messages: without the users and passwords of addresses, and without signatures and tokens."""
+    return _SIGNED.sub(r"\1...", _USER.sub("...@", text))
 
 
 def read_range(storage: Storage, name: str, start: int, stop: int) -> bytes:

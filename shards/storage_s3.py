@@ -11,9 +11,10 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from configs.errors import ConfigError
 from shards.errors import StorageError
-from shards.fetch import RangeFetcher
-from shards.storage_base import S3Config, Sink, safe_name
+from shards.fetch import RangeFetcher, classify
+from shards.storage_base import WITHOUT_USER, S3Config, Sink, check_size, safe_name, without_secrets
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +40,15 @@ class S3Storage:
                 config.retry,
             )
         except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is not a URL
-            raise StorageError(f"{uri}: S3 is not set up: {error}") from error
+            raise StorageError(f"{uri}: S3 is not set up: {without_secrets(str(error))}") from None
+        if "@" in self._client.meta.endpoint_url:
+            raise ConfigError(f"AWS_ENDPOINT_URL: {WITHOUT_USER}")
         self.retries = self._fetcher.causes
 
     def read(self, name: str) -> bytes:
         """See `Storage.read`."""
         size = self.size(name)
+        check_size(self.uri, name, size or 0)
         data = bytearray(1 if size is None else size)  # to read what is missing tells what exactly is
         self.read_into(name, 0, memoryview(data))
         return bytes(data)
@@ -104,14 +108,19 @@ class S3Storage:
                     if ours(key.removeprefix(self._prefix)):
                         self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload["UploadId"])
             except ClientError as error:  # nobody sees such uploads, and to list them is a right of its own
-                logger.warning("%s: unfinished uploads cannot be removed: %s", self.uri, error)
+                logger.warning("%s: unfinished uploads cannot be removed: %s", self.uri, classify(error).detail)
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
         """See `Storage.locked`."""
         return contextlib.nullcontext()
 
     def _address(self, name: str) -> dict[str, str]:
-        return {"Bucket": self._bucket, "Key": self._prefix + safe_name(self.uri, name)}
+        key = self._prefix + safe_name(self.uri, name)
+        try:
+            key.encode()
+        except UnicodeEncodeError:
+            raise StorageError(f"{self.uri}: expected a name in Unicode, got {name!r}") from None
+        return {"Bucket": self._bucket, "Key": key}
 
     def _head(self, name: str) -> dict[str, Any] | None:
         with self._telling("looking up", name):
@@ -130,12 +139,12 @@ class S3Storage:
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
             if code in ("NoSuchKey", "404"):
-                raise StorageError(f"{self.uri}: {name} is missing") from error
+                raise StorageError(f"{self.uri}: {name} is missing") from None
             if code == "InvalidRange":
-                raise StorageError(f"{self.uri}: {name} is cut short: it ends before the bytes asked for") from error
-            raise StorageError(f"{self.uri}: {doing} {name}: {error}") from error
+                raise StorageError(f"{self.uri}: {name} is cut short: it ends before the bytes asked for") from None
+            raise StorageError(f"{self.uri}: {doing} {name}: {classify(error).detail}") from None
         except BotoCoreError as error:
-            raise StorageError(f"{self.uri}: {doing} {name}: {error}") from error
+            raise StorageError(f"{self.uri}: {doing} {name}: {classify(error).detail}") from None
 
 
 class _Upload:

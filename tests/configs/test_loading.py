@@ -113,6 +113,9 @@ def test_a_section_with_a_shorthand_may_be_a_bare_value() -> None:
         ({"steps": -1}, "steps: expected 0 or more, got -1"),
         ({"steps": None}, "steps: expected a whole number, got nothing"),
         ({"steps": 1, "rate": 10**400}, "rate: expected a number, got 1000"),
+        ({"steps": 1, "rate": float("nan")}, "rate: expected a number, got nan"),
+        ({"steps": 1, "rate": "1e999"}, "rate: expected a number, got '1e999'"),
+        ({"steps": 2**63}, "steps: expected a whole number below 2**63, got a larger one"),
         ({"steps": 1, "on": 1}, "on: expected true or false, got 1"),
         ({"steps": 1, "note": False}, "note: expected a string (quote it), got False"),
         ({"steps": 1, "sizes": 3}, "sizes: expected a list, got 3"),
@@ -165,6 +168,9 @@ def test_a_wrong_type_hides_no_other_mistake_and_makes_none(tree: dict[str, obje
         ("steps: !!bool abc", "abc is no bool"),
         ("note: !!timestamp abc", "abc is no timestamp"),
         (f"steps: {'9' * 5000}", "is no int"),
+        (f"steps: 0x{'f' * 5000}", "expected whole numbers below 2**63, got a larger one"),
+        ('note: "\\ud800"', "is no Unicode text"),
+        ("shape: !!map x", "expected keys and values"),
         ("[" * 5000, "expected a few levels of keys, got too many to read"),
     ],
 )
@@ -201,7 +207,7 @@ configs = st.builds(
     rate=st.floats(allow_nan=False, allow_infinity=False),
     on=st.booleans(),
     note=st.none() | st.text(max_size=20),
-    sizes=st.lists(st.integers(), max_size=4).map(tuple),
+    sizes=st.lists(st.integers(-(2**63) + 1, 2**63 - 1), max_size=4).map(tuple),
     weights=st.sampled_from(["uniform", "balanced"])
     | st.dictionaries(st.text("abc", min_size=1), st.floats(0, 9), min_size=1),
     shape=st.builds(Circle, radius=st.floats(0, 1e9)) | st.builds(Square, side=st.integers(0, 9)),

@@ -124,6 +124,8 @@ def _handler(proxy: FaultProxy, upstream: SplitResult) -> type[BaseHTTPRequestHa
                 for name, value in answer.getheaders():
                     if name.lower() not in ("server", "date", "connection", "transfer-encoding"):
                         self.send_header(name, value)
+                if answer.length is None:  # the server sends chunks of unknown number, we send until we close
+                    self.send_header("Connection", "close")
                 self.end_headers()
                 self._pass_on(answer, fault)
             except OSError:

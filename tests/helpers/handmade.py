@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import struct
 import tarfile
 import zlib
 from pathlib import Path
@@ -25,10 +26,13 @@ LAYOUT: Layout = {
 """Shorter than a clip's look-back, several parts, several shards, a single frame."""
 
 
-def jpeg(dataset: str, video: str, frame: int) -> bytes:
-    """Bytes that stand for a frame: no picture, but its own and of its own length."""
+WIDTH, HEIGHT = 64, 48
+
+
+def jpeg(dataset: str, video: str, frame: int, width: int = WIDTH, height: int = HEIGHT) -> bytes:
+    """Bytes that stand for a frame: no picture behind the header, but its own and of its own length."""
     name = f"{dataset}/{video}/{frame};".encode()
-    return name * (5 + zlib.crc32(name) % 60)
+    return struct.pack(">HHHBHH", 0xFFD8, 0xFFC0, 8, 8, height, width) + name * (5 + zlib.crc32(name) % 60)
 
 
 def write_corpus(folder: Path, layout: Layout = LAYOUT) -> Manifest:
@@ -76,7 +80,9 @@ def _write_shard(folder: Path, dataset: str, number: int, videos: dict[str, list
                     _add(tar, segment_member(key), b"{}")
                 _add(tar, frame_member(key, i % SEGMENT_FRAMES), jpeg(dataset, video, frame))
             packed.append(
-                PackedVideo(id=video, source=f"{video}.mp4", parts=parts, first_row=row, fps=1.0, width=64, height=48)
+                PackedVideo(
+                    id=video, source=f"{video}.mp4", parts=parts, first_row=row, fps=1.0, width=WIDTH, height=HEIGHT
+                )
             )
             row += packed[-1].num_frames
     index = _write_index(path)

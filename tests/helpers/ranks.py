@@ -9,7 +9,8 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,21 @@ def wait_for(condition: Callable[[], bool], timeout_seconds: float = 90.0) -> No
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.0005)
+
+
+@contextmanager
+def process_group() -> Iterator[None]:
+    """Make this process a world of its own for the length of a block."""
+    from trainer.distributed import Topology, join, leave
+
+    before = dict(os.environ)
+    join(Topology(), 60)
+    try:
+        yield
+    finally:
+        leave()
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _as_rank(

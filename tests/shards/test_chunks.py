@@ -94,6 +94,21 @@ def test_a_flipped_bit_is_named(corpus, row):
     assert not reader(corpus).read("cataract", 0, 40).bad, "the other shards are well"
 
 
+@pytest.mark.parametrize(
+    ("header", "got"),
+    [(jpeg("", "", 0, 65500, 65500)[:13], "65500x65500"), (jpeg("", "", 0, 48, 64)[:13], "48x64"), (b"GIF", "no JPEG")],
+)
+def test_a_frame_that_declares_another_size_is_bad_though_its_checksum_fits(corpus, header, got):
+    tar = bytearray((corpus / f"{SHARD}.tar").read_bytes())
+    start, size, _ = np.frombuffer((corpus / f"{SHARD}.idx").read_bytes(), ROW)[7].tolist()
+    tar[start : start + len(header)] = header
+    (corpus / f"{SHARD}.tar").write_bytes(tar)
+    alter_row(corpus, 7, crc32=zlib.crc32(tar[start : start + size]))
+    (bad,) = reader(corpus).read("cataract", 38, 50).bad.values()
+    assert (bad.video, bad.frame) == ("v1", 11)
+    assert f"expected a JPEG of 64x48 pixels, got {got}" in bad.reason
+
+
 def test_a_bit_that_flips_on_the_way_is_read_again(corpus):
     class Flaky(LocalStorage):
         """Flips a bit the first time that frames are read."""
@@ -120,6 +135,7 @@ def test_a_bit_that_flips_on_the_way_is_read_again(corpus):
     ("row", "damage"),
     [
         (0, {"offset": 2**63}),
+        (9, {"offset": 2**63 - 1}),
         (5, {"offset": 0}),
         (5, {"size": 2**32 - 1}),
         (9, {"offset": 10**9}),

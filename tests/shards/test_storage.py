@@ -6,6 +6,7 @@ import http.server
 import io
 import os
 import threading
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from configs.errors import ConfigError, SurgstreamError
+from configs.loading import build
 from shards.errors import StorageError
-from shards.storage import LocalStorage, RangeReader, Storage, Stores, open_storage, read_range
+from shards.storage import LocalStorage, RangeReader, S3Config, Storage, Stores, open_storage, read_range
 from tests.helpers.s3 import s3_bucket
 
 PART = 16 * 2**20
@@ -57,7 +60,7 @@ def test_a_range_past_the_end_is_an_error(storage: Storage, start: int, stop: in
         read_range(storage, "a", start, stop)
 
 
-@pytest.mark.parametrize("name", ["../a", "/etc/passwd", "a/../../b", ""])
+@pytest.mark.parametrize("name", ["../a", "/etc/passwd", "a/../../b", "", ".", "a\0", "\ud800"])
 def test_names_stay_inside(storage: Storage, name: str) -> None:
     for act in (storage.read, storage.size, storage.delete, lambda name: storage.write(name, b"")):
         with pytest.raises(StorageError, match="inside the store"):
@@ -228,6 +231,51 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path, monkeypa
     with pytest.raises(StorageError, match=r"writing a: No space left on device; free some and run again$"):
         open_storage(str(tmp_path)).write("a", b"data")
     assert list(tmp_path.iterdir()) == []
+
+
+PASSWORD = "aPasswordInAnAddress"
+
+
+@pytest.mark.parametrize(
+    ("uri", "variables"),
+    [
+        (f"s3://user:{PASSWORD}@bucket/x", {}),
+        (f"https://user:{PASSWORD}@host/x", {}),
+        (f"https://host/x?X-Amz-Signature={PASSWORD}&X-Amz-Security-Token={PASSWORD}&AWSAccessKeyId={PASSWORD}", {}),
+        ("s3://bucket/x", {"AWS_ENDPOINT_URL": f"http://user:{PASSWORD}@127.0.0.1:9"}),
+        ("s3://bucket/x", {"AWS_ENDPOINT_URL": f"http://user:{PASSWORD}/{PASSWORD}@127.0.0.1:9"}),
+        ("s3://bucket/x", {"AWS_ENDPOINT_URL": f"http://user:{PASSWORD}@[::1"}),
+        ("s3://bucket/x", {"AWS_ENDPOINT_URL": f"http:// user:{PASSWORD}@host"}),
+        (
+            "s3://bucket/x",
+            {"AWS_ENDPOINT_URL": "http://a.invalid", "HTTP_PROXY": f"http://user:{PASSWORD}@127.0.0.1:9"},
+        ),
+    ],
+)
+def test_passwords_in_addresses_are_not_repeated(
+    uri: str, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "anything")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SurgstreamError) as caught:
+        open_storage(uri).size("a")
+    assert PASSWORD not in "".join(traceback.format_exception(caught.value, limit=0, chain=True))
+
+
+def test_an_endpoint_with_a_password_is_a_mistake_in_the_configuration() -> None:
+    with pytest.raises(ConfigError, match="endpoint_url: expected an address without user and password") as caught:
+        build(S3Config, {"endpoint_url": f"http://user:{PASSWORD}@host"}, where="here")
+    assert PASSWORD not in str(caught.value)
+
+
+def test_what_is_too_large_to_be_a_record_is_not_read(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shards.storage_base.LARGEST_READ", 4)
+    storage.write("a", b"12345")
+    with pytest.raises(StorageError, match=r"a: expected at most 4 bytes, got 5"):
+        storage.read("a")
 
 
 def test_a_store_that_cannot_be_reached_is_a_storage_error(

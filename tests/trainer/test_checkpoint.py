@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import resource
 import signal
 from collections.abc import Iterator
@@ -11,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainer.distributed import ParallelConfig, Topology, join, leave
+from tests.helpers.ranks import process_group
+from trainer.distributed import ParallelConfig
 from trainer.engine.checkpoint import (
     CheckpointConfig,
     Progress,
@@ -29,13 +29,8 @@ from trainer.errors import CheckpointError
 
 @pytest.fixture(scope="module", autouse=True)
 def alone() -> Iterator[None]:
-    """A process group of this process."""
-    before = dict(os.environ)
-    join(Topology(), 60)
-    yield
-    leave()
-    os.environ.clear()
-    os.environ.update(before)
+    with process_group():
+        yield
 
 
 def network(width: int = 33) -> torch.nn.Module:
@@ -216,4 +211,4 @@ def test_saving_without_space_fails_whole_and_keeps_the_last_checkpoint(root: Pa
 
 def test_the_state_is_plain_json(root: Path) -> None:
     state = json.loads((root / "step_00000030" / "state.json").read_text())
-    assert state["format"] == 1 and state["g"] == 120 and state["files"]
+    assert state["format"] == 2 and state["g"] == 120 and state["files"]

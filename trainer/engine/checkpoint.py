@@ -2,11 +2,10 @@
 
 A checkpoint is a directory `step_00001000` that holds `state.json` and safetensors files with every parameter and its
 two AdamW moments as full fp32 tensors. It is written beside its final name and renamed when every byte is on disk, so
-what bears the name is whole; sizes and hashes in `state.json` show what was damaged later.
+what bears the name is whole; sizes and hashes in `state.json`, its own among them, show what was damaged later.
 """
 
 import hashlib
-import json
 import logging
 import os
 import shutil
@@ -17,11 +16,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 import torch.distributed as dist
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
 from trainer.distributed import all_gather, barrier, from_main
+from trainer.engine.saved import STATE, damage, file_name, read_state, state_bytes, tensors
 from trainer.errors import CheckpointError
 
 if TYPE_CHECKING:  # DeepSpeed takes seconds to import, and configurations need none of it
@@ -29,8 +29,7 @@ if TYPE_CHECKING:  # DeepSpeed takes seconds to import, and configurations need 
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
-STATE = "state.json"
+MOMENTS = ("exp_avg", "exp_avg_sq")
 _FILE_BYTES = 1 << 30
 
 
@@ -109,16 +108,16 @@ def save_checkpoint(root: Path, engine: "ZeroEngine", progress: Progress) -> Pat
     if rank == 0:
         writer.attempt(lambda: _make_anew(partial))
     barrier()
-    for index, (name, tensors) in enumerate(engine.full_state()):
+    for index, (name, state) in enumerate(engine.full_state()):
         if index % world_size == rank:
-            writer.add(name, tensors)
+            writer.add(name, state)
     writer.flush()
     reports = all_gather((writer.files, writer.error))
     errors = [f"rank {r}: {error}" for r, (_, error) in enumerate(reports) if error]
     if rank == 0 and not errors:
         files = {name: entry for share, _ in reports for name, entry in share.items()}
-        state = {"format": FORMAT, "step": progress.step, "g": progress.g, "files": files, **progress.state}
-        writer.attempt(lambda: _publish(partial, final, state))
+        content = {"step": progress.step, "g": progress.g, "files": files, **progress.state}
+        writer.attempt(lambda: _publish(partial, final, content))
     if rank == 0 and (errors or writer.error):
         shutil.rmtree(partial, ignore_errors=True)
     errors += [error for error in all_gather(writer.error if not errors else None) if error]
@@ -144,8 +143,12 @@ def find_checkpoint(root: Path, wanted: str) -> Path | None:
 
 
 def read_progress(checkpoint: Path) -> Progress:
-    """Read where the checkpoint stands."""
-    state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+    """Read where the checkpoint stands.
+
+    Raises:
+        CheckpointError: It cannot be read, or is not what was written.
+    """
+    state = read_state(checkpoint)
     return Progress(step=state.pop("step"), g=state.pop("g"), state=state)
 
 
@@ -153,12 +156,12 @@ def load_parameters(checkpoint: Path, module: torch.nn.Module) -> None:
     """Load the checkpoint's parameters into a module that is not yet wrapped by an engine.
 
     Raises:
-        CheckpointError: The module's parameters are not the checkpoint's.
+        CheckpointError: The module's parameters are not the checkpoint's, or these cannot be read.
     """
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
     differences = []
     with torch.no_grad():
-        for name, value in _tensors(checkpoint, "param"):
+        for name, value in tensors(checkpoint, "param"):
             if name not in parameters:
                 differences.append(f"{name} is not in the model")
             elif parameters[name].shape != value.shape:
@@ -173,10 +176,20 @@ def load_parameters(checkpoint: Path, module: torch.nn.Module) -> None:
 
 
 def load_moments(checkpoint: Path, engine: "ZeroEngine") -> None:
-    """Load AdamW's moments and step count into an engine whose parameters are loaded already."""
-    for moment in ("exp_avg", "exp_avg_sq"):
-        for name, value in _tensors(checkpoint, moment):
+    """Load AdamW's moments and step count into an engine whose parameters are loaded already.
+
+    Raises:
+        CheckpointError: The moments are not those of the checkpoint's parameters, or cannot be read.
+    """
+    shapes = {name: value.shape for name, value in tensors(checkpoint, "param")}
+    for moment in MOMENTS:
+        left = dict(shapes)
+        for name, value in tensors(checkpoint, moment):
+            if left.pop(name, None) != value.shape:
+                raise CheckpointError(f"{checkpoint}: {moment} of {name} has shape {tuple(value.shape)}, it has not")
             engine.load_moment(name, moment, value)
+        if left:
+            raise CheckpointError(f"{checkpoint}: expected {moment} of {min(left)}, which has none")
     engine.set_optimizer_step(read_progress(checkpoint).step)
 
 
@@ -229,7 +242,7 @@ class _ShareWriter:
                 self.error = getattr(error, "strerror", None) or str(error)
 
     def _write(self) -> None:
-        name = f"rank{self._rank:05d}-{len(self.files):03d}.safetensors"
+        name = file_name(self._rank, len(self.files))
         data = save(self._tensors)
         _write_durably(self._directory / name, data)
         self.files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
@@ -242,49 +255,21 @@ def _choose(root: Path, wanted: str) -> Path | None:
             raise CheckpointError(f"{root}: holds checkpoints, and resume is none; choose another run_dir, or auto")
         return None
     if wanted != "auto":
-        if damage := _damage(Path(wanted)):
-            raise CheckpointError(f"{wanted}: not a whole checkpoint: {damage}")
+        if found := damage(Path(wanted)):
+            raise CheckpointError(f"{wanted}: not a whole checkpoint: {found}")
         if checkpoints and checkpoints[0].name > Path(wanted).name:
             raise CheckpointError(
                 f"{root}: holds checkpoints newer than {wanted}; choose another run_dir or delete them"
             )
         return Path(wanted)
     for checkpoint in checkpoints:
-        damage = _damage(checkpoint)
-        if damage is None:
+        found = damage(checkpoint)
+        if found is None:
             return checkpoint
-        log.warning("skipped checkpoint %s: %s", checkpoint, damage)
+        log.warning("skipped checkpoint %s: %s", checkpoint, found)
     if checkpoints:
         raise CheckpointError(f"{root}: none of {len(checkpoints)} checkpoints is whole; delete them to start anew")
     return None
-
-
-def _damage(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint, or None when every byte is as it was written."""
-    try:
-        state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
-        if state["format"] != FORMAT:
-            return f"format {state['format']}, this version reads {FORMAT}"
-        for name, entry in state["files"].items():
-            with (checkpoint / name).open("rb") as file:
-                if os.fstat(file.fileno()).st_size != entry["bytes"]:
-                    return f"{name} has {os.fstat(file.fileno()).st_size} bytes, expected {entry['bytes']}"
-                if hashlib.file_digest(file, "sha256").hexdigest() != entry["sha256"]:
-                    return f"{name} is not what was written (sha256)"
-    except OSError as error:
-        return f"{Path(error.filename or checkpoint).name}: {error.strerror}"
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return f"{STATE} is malformed"
-    return None
-
-
-def _tensors(checkpoint: Path, wanted: str) -> Iterator[tuple[str, Tensor]]:
-    for file in sorted(checkpoint.glob("*.safetensors")):
-        with safe_open(file, framework="pt") as tensors:
-            for key in tensors.keys():  # noqa: SIM118 - not a dictionary
-                kind, name = key.split("/", 1)
-                if kind == wanted:
-                    yield name, tensors.get_tensor(key)
 
 
 def _checkpoints(root: Path) -> list[Path]:
@@ -298,7 +283,7 @@ def _make_anew(directory: Path) -> None:
 
 
 def _publish(partial: Path, final: Path, state: dict[str, Any]) -> None:
-    _write_durably(partial / STATE, json.dumps(state, indent=1).encode())
+    _write_durably(partial / STATE, state_bytes(state))
     _sync_directory(partial)
     if final.exists():  # damaged: the run resumed from before it and is here again
         final.rename(partial.with_name(f"{partial.name}-damaged"))

@@ -68,20 +68,20 @@ class MetricsWriter:
 
 
 def cut_log(path: Path, key: str, *, keep_below: int) -> None:
-    """Drop the lines of a JSON-lines log whose `key` is not below `keep_below`, and a torn last line.
+    """Drop the lines of a JSON-lines log whose `key` is not below `keep_below`, and all from the first torn one on.
 
     A run killed after its last checkpoint has logged steps that it will take again.
     """
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_bytes().splitlines():
         try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
+            keeps = json.loads(line)[key] < keep_below
+        except (ValueError, LookupError, TypeError, RecursionError):
             break
-        if entry[key] < keep_below:
-            kept.append(line + "\n")
+        if keeps:
+            kept.append(line.decode() + "\n")
     partial = path.with_suffix(".partial")
     partial.write_text("".join(kept), encoding="utf-8")
     partial.replace(path)

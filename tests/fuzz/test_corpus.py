@@ -1,0 +1,200 @@
+"""Whatever a corpus holds, reading it gives frames as packed, or an error that names the file."""
+
+import hashlib
+import io
+import os
+import shutil
+import tarfile
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shards.checks import check_records, check_shard
+from shards.clips import BadClipLimits
+from shards.errors import ManifestError, ShardError
+from shards.index import ROW
+from shards.jpeg import picture_size
+from shards.manifest import Manifest, ManifestFile
+from shards.order import Order, OrderConfig
+from shards.packer import Receipt
+from shards.plan import Plan
+from shards.schema import is_plain_id, is_shard_name
+from shards.storage import open_storage
+from shards.stream import ClipStream, ReadConfig
+from shards.table import FrameTable
+from shards.writer import TarWriter
+from tests.fuzz.damage import NUMBERS, cases, damaged, manifests, records, replaced
+
+TAR, INDEX = "d/d-000000.tar", "d/d-000000.idx"
+
+
+@pytest.fixture
+def copy(corpus: Path, tmp_path: Path) -> Path:
+    """A copy for tests that damage several files at a time."""
+    return Path(shutil.copytree(corpus, tmp_path / "copy"))
+
+
+def read(corpus: Path) -> None:
+    """Train on a corpus for some steps; every clip must be what its own shard says."""
+    try:
+        table = FrameTable.open(open_storage(str(corpus)))
+        order = Order.create(table.sizes(), 5, OrderConfig(lanes=3, chunk_frames=6))
+        limits = BadClipLimits(in_all=1000, in_a_row=1000)
+        with ClipStream(
+            table, order, num_frames=3, stride=2, global_batch_size=8, micro_batch_size=4, rank=0, world_size=1,
+            start=0, stop=24, read=ReadConfig(threads=2, bad_clips=limits),
+        ) as stream:  # fmt: skip
+            for clip in (clip for batch in stream for clip in batch):
+                assert all(picture_size(frame.data) == (clip.width, clip.height) for frame in clip.frames)
+    except ShardError as error:
+        names_a_file(error, corpus)
+
+
+def check(corpus: Path) -> None:
+    """Verify a corpus, without processes."""
+    storage = open_storage(str(corpus))
+    try:
+        manifest = Manifest.load(storage)
+        for finding in check_records(manifest, storage):
+            assert any(kind in finding for kind in (".json", ".tar")), finding
+        for shard in manifest.shards:
+            for finding in check_shard(shard, 5, storage, lambda frames: None):
+                assert finding.startswith(shard.name[:-4]), finding
+    except ShardError as error:
+        names_a_file(error, corpus)
+
+
+def names_a_file(error: ShardError, corpus: Path) -> None:
+    message = str(error)
+    assert str(corpus) in message or "dataset d" in message or "dataset e" in message, message
+    assert "\n" not in message or "mistake(s)" in message
+
+
+@given(st.data())
+@cases(300)
+def test_manifests(corpus: Path, data: st.DataObject) -> None:
+    content = data.draw(manifests((corpus / "manifest.json").read_bytes()))
+    try:
+        manifest = ManifestFile(content, where="here").parse()
+    except ManifestError as error:
+        assert "here" in str(error)
+        return
+    for shard in manifest.shards:
+        assert is_shard_name(shard.name) and all(is_plain_id(video.id) for video in shard.videos)
+        assert 0 < shard.num_frames * ROW.itemsize < shard.num_bytes < 2**63
+        assert all(0 < video.width * video.height <= 2**25 and video.fps > 0 for video in shard.videos)
+    table = FrameTable(open_storage(str(corpus)), manifest.shards, "")
+    try:
+        order = Order.create(table.sizes(), 5, OrderConfig(lanes=3, chunk_frames=6))
+    except ManifestError:
+        return
+    draws = order.draws(10**6, 8)
+    for dataset, clip in zip(draws.dataset.tolist(), draws.clip.tolist(), strict=True):
+        name = order.dataset_names[dataset]
+        (rows,) = table.rows(name, clip, clip + 1)
+        assert 0 <= rows.start < rows.stop <= rows.shard_bytes
+
+
+@given(st.data())
+@cases(100)
+def test_a_corpus_under_another_manifest(corpus: Path, copy: Path, data: st.DataObject) -> None:
+    """The files are given the sizes that the manifest wants, so that what reads them is reached."""
+    content = data.draw(manifests((corpus / "manifest.json").read_bytes()))
+    with replaced(copy / "manifest.json", content):
+        try:
+            manifest = Manifest.load(open_storage(str(copy)))
+        except ManifestError as error:
+            names_a_file(error, copy)
+            return
+        for shard in manifest.shards:
+            for name, size in ((shard.name, shard.num_bytes), (shard.index_name, shard.num_frames * ROW.itemsize)):
+                if size <= 2**24 and (corpus / name).exists():
+                    shutil.copyfile(corpus / name, copy / name)
+                    os.truncate(copy / name, size)
+        read(copy)
+        check(copy)
+
+
+@given(st.data())
+@cases(100)
+def test_damaged_files(corpus: Path, data: st.DataObject) -> None:
+    path = data.draw(st.sampled_from(sorted(path for path in corpus.rglob("*.*") if path.is_file())))
+    with replaced(path, data.draw(damaged(path.read_bytes()))):
+        read(corpus)
+        check(corpus)
+
+
+def publish(corpus: Path, tar: bytes, index: bytes) -> None:
+    """Put another shard in place, and all checksums right."""
+    manifest = Manifest.load(open_storage(str(corpus)))
+    (corpus / TAR).write_bytes(tar)
+    (corpus / INDEX).write_bytes(index)
+    sums = {"sha256": hashlib.sha256(tar).hexdigest(), "index_sha256": hashlib.sha256(index).hexdigest()}
+    shards = [replace(s, num_bytes=len(tar), **sums) if s.name == TAR else s for s in manifest.shards]
+    (corpus / "manifest.json").write_bytes(replace(manifest, shards=tuple(shards)).to_bytes())
+
+
+@given(st.data())
+@cases(150)
+def test_indexes(corpus: Path, copy: Path, data: st.DataObject) -> None:
+    rows = np.frombuffer((corpus / INDEX).read_bytes(), ROW).copy()
+    whole = [number for number in NUMBERS if type(number) is int]
+    for _ in range(data.draw(st.integers(1, 4))):
+        field = data.draw(st.sampled_from(rows.dtype.names))
+        limit = np.iinfo(rows.dtype[field]).max
+        row = data.draw(st.integers(0, len(rows) - 1))
+        old = int(rows[field][row])
+        new = data.draw(st.sampled_from(whole) | st.integers(-600, 600).map(lambda by, old=old: old + by))
+        rows[field][row] = min(max(new, 0), limit)
+    publish(copy, (corpus / TAR).read_bytes(), rows.tobytes())
+    read(copy)
+    check(copy)
+
+
+@given(st.data())
+@cases(150)
+def test_tars(corpus: Path, copy: Path, data: st.DataObject) -> None:
+    """Other members under other names, well summed and indexed: descriptions, frames, whatever."""
+    with tarfile.open(corpus / TAR) as archive:
+        members = [(member.name, archive.extractfile(member).read()) for member in archive]
+    for i in data.draw(st.lists(st.integers(0, len(members) - 1), min_size=1, max_size=3, unique=True)):
+        name, content = members[i]
+        kind = records(content) if name.endswith(".json") else damaged(content)
+        names = st.sampled_from([name, name, name, "../../x", "/etc/passwd", "a" * 100, members[0][0]])
+        members[i] = data.draw(names), data.draw(kind)
+    file, rows = io.BytesIO(), []
+    writer = TarWriter(file)
+    jpegs = Manifest.load(open_storage(str(copy))).shards[0].num_frames
+    for name, content in members:
+        offset = writer.add(name, content)
+        if not name.endswith(".json") and len(rows) < jpegs:
+            rows.append((offset, len(content), zlib.crc32(content)))
+    writer.close()
+    rows += [rows[-1]] * (jpegs - len(rows))
+    publish(copy, file.getvalue(), np.array(rows, ROW).tobytes())
+    read(copy)
+    check(copy)
+
+
+@given(st.data())
+@cases(200)
+def test_plans_receipts_and_quarantine(corpus: Path, data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(["plan.json", "d/d-000000.json", "e/e-000000.json", "quarantine.jsonl"]))
+    storage = open_storage(str(corpus))
+    planned, options = Plan.load(storage).shards, Plan.load(storage).options
+    with replaced(corpus / name, data.draw(records((corpus / name).read_bytes()))):
+        check(corpus)
+        try:
+            plan = Plan.load(storage)
+        except ManifestError as error:
+            assert name == "plan.json" in str(error)
+        else:
+            assert all(is_shard_name(shard.name) for shard in plan.shards)
+        for shard in planned:
+            receipt = Receipt.load(storage, shard, options)
+            assert receipt is None or receipt.shard is None or receipt.shard.name == shard.name

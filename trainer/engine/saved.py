@@ -1,0 +1,125 @@
+"""A checkpoint as it lies on disk: which files it has, and how they are read without believing them."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from trainer.errors import CheckpointError
+
+FORMAT = 2
+STATE = "state.json"
+
+_MOST_STATE_BYTES = 1 << 26
+_FILE_NAME = re.compile(r"rank\d{5}-\d{3}\.safetensors")
+
+
+def file_name(rank: int, number: int) -> str:
+    """The name of one of the files that a rank writes."""
+    return f"rank{rank:05d}-{number:03d}.safetensors"
+
+
+def state_bytes(state: dict[str, Any]) -> bytes:
+    """`state.json`: format, checksum and what is given.
+
+    Args:
+        state: `step`, `g`, `files` (name -> `bytes` and `sha256`), and whatever the run wants back.
+    """
+    state = {"format": FORMAT, **state}
+    return json.dumps({**state, "sha256": _digest(state)}, indent=1).encode()
+
+
+def read_state(checkpoint: Path) -> dict[str, Any]:
+    """What `state_bytes` was given, and `format`.
+
+    Raises:
+        CheckpointError: It cannot be read, is not what was written, or names files outside the checkpoint.
+    """
+    with _telling(checkpoint):
+        return _state(checkpoint)
+
+
+def damage(checkpoint: Path) -> str | None:
+    """What is wrong with a checkpoint, or None when every byte is as it was written."""
+    try:
+        for name, entry in _state(checkpoint)["files"].items():
+            with (checkpoint / name).open("rb") as file:
+                if os.fstat(file.fileno()).st_size != entry["bytes"]:
+                    return f"{name} has {os.fstat(file.fileno()).st_size} bytes, expected {entry['bytes']}"
+                if hashlib.file_digest(file, "sha256").hexdigest() != entry["sha256"]:
+                    return f"{name} is not what was written (sha256)"
+    except OSError as error:
+        return f"{Path(error.filename or checkpoint).name}: {error.strerror}"
+    except _NotWholeError as error:
+        return str(error)
+    return None
+
+
+def tensors(checkpoint: Path, wanted: str) -> Iterator[tuple[str, Tensor]]:
+    """Read the tensors of one kind, from the files that the state names.
+
+    Args:
+        checkpoint: The checkpoint's directory.
+        wanted: `param`, `exp_avg` or `exp_avg_sq`.
+
+    Yields:
+        The name of a parameter and the tensor, fp32.
+
+    Raises:
+        CheckpointError: A file is missing or malformed, or a tensor is of another type.
+    """
+    with _telling(checkpoint):
+        for file in sorted(_state(checkpoint)["files"]):
+            with safe_open(checkpoint / file, framework="pt") as content:
+                for key in content.keys():  # noqa: SIM118 - not a dictionary
+                    kind, _, name = key.partition("/")
+                    if kind != wanted:
+                        continue
+                    tensor = content.get_tensor(key)
+                    if tensor.dtype != torch.float32:
+                        raise _NotWholeError(f"{file}: {key}: expected fp32, got {tensor.dtype}")
+                    yield name, tensor
+
+
+class _NotWholeError(Exception):
+    """What is wrong with a checkpoint."""
+
+
+@contextmanager
+def _telling(checkpoint: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError, _NotWholeError) as error:
+        raise CheckpointError(f"{checkpoint}: cannot be read: {error}; resume from another checkpoint") from None
+
+
+def _state(checkpoint: Path) -> dict[str, Any]:
+    """The state, whose checksum guards against damage and whose files lie in the checkpoint's directory."""
+    with (checkpoint / STATE).open("rb") as file:
+        data = file.read(_MOST_STATE_BYTES)
+    try:
+        state = json.loads(data)
+        if state["format"] != FORMAT:
+            raise _NotWholeError(f"format {state['format']!r:.20}, this version reads {FORMAT}")
+        sound = state.pop("sha256") == _digest(state)
+        files = {name: (entry["bytes"], entry["sha256"]) for name, entry in state["files"].items()}
+        counts = [state["step"], state["g"], *(size for size, _ in files.values())]
+        sound &= all(type(count) is int and 0 <= count < 2**63 for count in counts)
+        sound &= all(_FILE_NAME.fullmatch(name) for name in files)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        sound = False
+    if not sound:
+        raise _NotWholeError(f"{STATE} is malformed")
+    return dict(state)
+
+
+def _digest(state: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
