@@ -49,7 +49,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
-def stream(corpus: Path, folder: Path | None, most_bytes: int = PLENTY, **changes: Any) -> ClipStream:
+def stream(
+    corpus: Path,
+    folder: Path | None,
+    most_bytes: int = PLENTY,
+    lanes: OrderConfig = OrderConfig(lanes=6, chunk_frames=7),  # noqa: B008 - frozen
+    **changes: Any,
+) -> ClipStream:
     table = FrameTable.open(open_storage(str(corpus)))
     settings = {
         "num_frames": 4,
@@ -63,7 +69,7 @@ def stream(corpus: Path, folder: Path | None, most_bytes: int = PLENTY, **change
         "read": ReadConfig(bad_clips=BadClipLimits(in_all=1000, in_a_row=1000)),
         "cache": folder and ChunkCache(folder, most_bytes, table.manifest.sha256),
     }
-    order = Order.create(table.sizes(), 5, OrderConfig(lanes=6, chunk_frames=7))
+    order = Order.create(table.sizes(), 5, lanes)
     return ClipStream(table, order, **(settings | changes))  # type: ignore[arg-type]
 
 
@@ -121,20 +127,24 @@ def keep_many(folder: Path, most_bytes: int, first: int, count: int) -> None:
         cache.keep(*made_up(number))
 
 
-class Stuck(ChunkCache):
-    """Writes a chunk and never renames it."""
+class Unwritable:
+    """The bytes of a chunk, and what happens in the middle of writing them."""
 
-    locks = 0
+    nbytes = 20_000
 
-    def _locked(self) -> Any:
-        self.locks += 1
-        if self.locks == 3:  # opening, reserving, renaming
-            time.sleep(60)
-        return super()._locked()
+    def __init__(self, happens: Callable[[], Any]) -> None:
+        self._happens = happens
+
+    @property
+    def data(self) -> bytes:
+        self._happens()
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def write_and_get_stuck(folder: Path) -> None:
-    Stuck(folder, PLENTY, CORPUS).keep(*made_up(0))
+def get_stuck_writing(folder: Path) -> None:
+    rows, index, _ = made_up(0)
+    stuck: Any = Unwritable(lambda: time.sleep(60))
+    ChunkCache(folder, PLENTY, CORPUS).keep(rows, index, stuck)
 
 
 # What the stream sees.
@@ -169,22 +179,17 @@ def test_single_clips_are_not_kept(corpus: Path, folder: Path) -> None:
 def test_a_quarter_of_the_chunks_hits_a_quarter_of_the_time(tmp_path: Path) -> None:
     """However the epochs are shuffled: what fills the cache first stays."""
     write_corpus(tmp_path, LONG)
-    lanes = OrderConfig(lanes=8, chunk_frames=25)
-    order = Order.create(FrameTable.open(open_storage(str(tmp_path))).sizes(), 5, lanes)
+    batch = {"lanes": OrderConfig(lanes=8, chunk_frames=25), "global_batch_size": 8, "micro_batch_size": 8}
 
-    def epochs(folder: Path, most_bytes: int, first: int, count: int) -> ClipStream:
-        g = 2000 * first
-        with stream(
-            tmp_path, folder, most_bytes, global_batch_size=8, micro_batch_size=8, start=g, stop=g + 2000 * count
-        ) as clips:
-            clips._order = order
+    def epochs(folder: Path, most_bytes: int, start: int, stop: int) -> ClipStream:
+        with stream(tmp_path, folder, most_bytes, start=2000 * start, stop=2000 * stop, **batch) as clips:
             content(clips)
         return clips
 
     epochs(tmp_path / "whole", PLENTY, 0, 1)
     quarter = in_use(tmp_path / "whole") // 4
     epochs(tmp_path / "part", quarter, 0, 1)
-    counters = epochs(tmp_path / "part", quarter, 1, 4).counters
+    counters = epochs(tmp_path / "part", quarter, 1, 5).counters
     assert counters.cache_hits / (counters.cache_hits + counters.cache_misses) == pytest.approx(0.25, abs=0.03)
 
 
@@ -214,6 +219,17 @@ def test_a_damaged_file_is_read_from_the_store_and_replaced(corpus: Path, folder
     assert clips.counters.read_again == 0, "the store is well"
     assert {path: path.read_bytes() for path in chunk_files(folder)} == before
     in_use(folder)
+
+
+def test_a_file_that_grew_takes_no_more_memory_than_its_shard(folder: Path) -> None:
+    cache = ChunkCache(folder, PLENTY, CORPUS)
+    shard: Any = SimpleNamespace(name="made/made-000000.tar", num_bytes=50_000)
+    rows = RowRange(shard, 0, 4)
+    cache.keep(rows, *made_up(0)[1:])
+    os.truncate(chunk_files(folder)[0], 2**36)
+    held: list[Any] = []
+    cache.read(rows, held.append)
+    assert [buffer.nbytes for buffer in held] == [50_000]
 
 
 def test_what_is_damaged_in_the_store_is_not_kept(corpus: Path, folder: Path) -> None:
@@ -248,11 +264,15 @@ def test_the_bound_holds_for_all_processes_together(folder: Path) -> None:
 def test_a_killed_writer_costs_nothing_after_the_next_opening(folder: Path) -> None:
     keep_many(folder, PLENTY, 1, 1)
     before = in_use(folder)
-    writer = start(write_and_get_stuck, folder)
+    writer = start(get_stuck_writing, folder)
     wait_for(lambda: any(folder.glob("*/*.partial")))
-    ChunkCache(folder, PLENTY, CORPUS)
-    assert list(folder.glob("*/*.partial")), "its writer lives"
-    assert int((folder / LEDGER_NAME).read_text()) == 2 * before, "and its bytes count"
+    other = ChunkCache(folder, PLENTY, CORPUS)
+    other.keep(*made_up(0))
+    assert len(list(folder.glob("*/*.partial"))) == 1, "its writer lives"
+    assert int((folder / LEDGER_NAME).read_text()) == 2 * before, "and its bytes count, once"
+    other.keep(*made_up(2))
+    assert len(chunk_files(folder)) == 2, "nobody gave up"
+    other.drop(made_up(2)[0])
     assert kill([writer]) == [-signal.SIGKILL]
     cache = ChunkCache(folder, PLENTY, CORPUS)
     assert in_use(folder) == before
@@ -331,6 +351,16 @@ def test_a_full_disk_is_one_warning_for_all_ranks(
     warnings = [record.message for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 1 and str(folder) in warnings[0] and "keeps no more" in warnings[0]
     assert kept > 0 and other.counters.cache_hits > 0, "what is there is still read"
+
+
+def test_ranks_that_fail_at_the_same_time_warn_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rank, other = (ChunkCache(folder, PLENTY, CORPUS) for _ in range(2))
+    rows, index, _ = made_up(0)
+    fails: Any = Unwritable(lambda: None)
+    fails_later: Any = Unwritable(lambda: other.keep(made_up(1)[0], index, fails))
+    rank.keep(rows, index, fails_later)
+    assert [record.levelno for record in caplog.records].count(logging.WARNING) == 1
+    assert not chunk_files(folder) and not list(folder.glob("*/*.partial"))
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.ENOLCK])
