@@ -104,6 +104,7 @@ class ChunkCache:
                         return
                     ledger.write(used + size)
                     file = opened.enter_context(open(os.open(partial, _NEW, 0o600), "wb"))
+                    opened.enter_context(_removed_when_it_fails(partial))
                     fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed: its writer lives
                     file.truncate(size)  # so that it counts in full from now on
                 file.write(index.data)
@@ -112,7 +113,7 @@ class ChunkCache:
                 with self._locked():  # whoever counts meets one name of it
                     partial.replace(path)
         except OSError as error:
-            self._give_up(error, partial)
+            self._give_up(error)
 
     def drop(self, rows: RowRange) -> None:
         """Forget a chunk that is damaged."""
@@ -151,17 +152,14 @@ class ChunkCache:
                 used += path.stat().st_size
         return used
 
-    def _give_up(self, error: OSError, partial: Path | None = None) -> None:
+    def _give_up(self, error: OSError) -> None:
         """Keep no more, and let the ledger say that all is in use: so no rank does, and only the first one warns."""
         with self._keeps_lock:
             is_first, self._keeps = self._keeps, False
-        with contextlib.suppress(OSError):
-            if partial:
-                partial.unlink(missing_ok=True)
-            with self._locked() as ledger:
-                used = ledger.read()
-                is_first = is_first and used < self._most_bytes
-                ledger.write(max(used, self._most_bytes))
+        with contextlib.suppress(OSError), self._locked() as ledger:
+            used = ledger.read()
+            is_first = is_first and used < self._most_bytes
+            ledger.write(max(used, self._most_bytes))
         if is_first:
             logger.warning(
                 "cache %s: %s; the run goes on, reads what is cached, and keeps no more of what it reads",
@@ -196,6 +194,15 @@ def _lock(descriptor: int) -> None:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"another process has locked it for {_LOCK_SECONDS:.0f} s") from None
             time.sleep(0.001)
+
+
+@contextlib.contextmanager
+def _removed_when_it_fails(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _is_abandoned(partial: Path) -> bool:

@@ -301,6 +301,7 @@ def test_a_lock_that_is_never_released_ends_the_keeping(
     """Slurm may suspend a job at any moment."""
     monkeypatch.setattr(cache_module, "_LOCK_SECONDS", 0.05)
     cache = ChunkCache(folder, PLENTY, CORPUS)
+    (folder / CORPUS / "made-000000.0-4.partial").touch()
     with (folder / LEDGER_NAME).open("r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         for number in range(3):
@@ -309,6 +310,7 @@ def test_a_lock_that_is_never_released_ends_the_keeping(
         f"cache {folder}: another process has locked it for 0 s; the run goes on, reads what is cached, and keeps no "
         "more of what it reads"
     ]
+    assert list(folder.glob("*/*.partial")), "it is another process's"
 
 
 # Disks that are full or fail.
