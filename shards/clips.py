@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from shards.chunks import BadFrame, Bytes, Chunk, ChunkReader
+from shards.buffers import Bytes
+from shards.chunks import BadFrame, Chunk, ChunkReader
 from shards.draws import Draws
 from shards.errors import CorruptSampleError
 from shards.order import Order

@@ -12,6 +12,7 @@ import numpy as np
 
 from configs.errors import ConfigError
 from shards.activity import Activities
+from shards.cache import ChunkCache
 from shards.chunks import Chunk, ChunkReader, ReadCounters
 from shards.clips import BadClipLimits, ClipBytes, ClipCutter
 from shards.errors import ManifestError
@@ -86,6 +87,7 @@ class ClipStream:
         stop: int | None,
         read: ReadConfig,
         deal: Deal = "runs",
+        cache: ChunkCache | None = None,
     ) -> None:
         """Check that everything fits together; reading starts with the iteration.
 
@@ -102,6 +104,7 @@ class ClipStream:
             stop: Draw to stop before, whole steps after `start`; None never stops.
             read: How to read.
             deal: How a step's clips are dealt to micro-batches.
+            cache: Where to keep chunks on this node; it must be this corpus's.
 
         Raises:
             ConfigError: The global batch cannot be dealt to the ranks.
@@ -135,6 +138,7 @@ class ClipStream:
             counters=self.counters,
             activities=self.activities,
             stop=self._closing,
+            cache=cache,
         )
         self._cutter = ClipCutter(table, order, self._reader, look_backs, read.bad_clips)
         self.bad_clips = self._cutter.bad_clips

@@ -51,6 +51,11 @@ class RowRange:
     stop: int
 
     @property
+    def dataset(self) -> str:
+        """The dataset of the shard."""
+        return self.shard.partition("/")[0]
+
+    @property
     def index(self) -> str:
         """The name of the index."""
         return index_name(self.shard)

@@ -12,8 +12,8 @@ from trainer.errors import CheckpointError
 
 # What a run may change freely between its parts.
 _FREE = ("run_dir", "max_steps", "compile", "held_out", "parallel", "checkpoint", "resume", "report", "data.read",
-         "data.decode", "data.s3", "data.corpus", "data.order", "data.audit_log", "data.stall_warning_seconds",
-         "micro_batch_size")  # fmt: skip
+         "data.cache_dir", "data.cache_bytes", "data.decode", "data.s3", "data.corpus", "data.order", "data.audit_log",
+         "data.stall_warning_seconds", "micro_batch_size")  # fmt: skip
 
 
 def recipe_changes(progress: Progress, config: TrainConfig) -> list[str]:

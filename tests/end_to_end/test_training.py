@@ -50,14 +50,17 @@ def test_losses_do_not_depend_on_how_a_batch_is_spread(
     close(losses(train(corpora, tmp_path / "run", world_size, *overrides)), whole)
 
 
-def test_a_corpus_on_s3_gives_the_same_run(
+def test_a_corpus_on_s3_gives_the_same_run_and_so_does_the_cache(
     whole: dict[int, tuple[float, ...]], corpora: Corpora, tmp_path: Path
 ) -> None:
     with s3_bucket("surgery") as bucket:
         assert main(["pack", str(corpora.videos / "corpus.yaml"), f"{bucket}/train", *PACKING]) == 0
         assert main(["verify", f"{bucket}/train"]) == 0
-        run = losses(train(corpora, tmp_path / "run", 2, f"data.corpus={bucket}/train", "max_steps=4"))
-    assert run == {step: whole[step] for step in (1, 2, 3, 4)}
+        overrides = f"data.corpus={bucket}/train", f"data.cache_dir={tmp_path / 'cache'}", "max_steps=4"
+        cold, warm = (train(corpora, tmp_path / name, 2, *overrides) for name in ("cold", "warm"))
+    assert losses(cold) == losses(warm) == {step: whole[step] for step in (1, 2, 3, 4)}
+    hits, misses = (sum(line[f"data/cache_{name}"] for line in warm) for name in ("hits", "misses"))
+    assert hits > 0 and misses == 0
 
 
 def interrupt(corpora: Corpora, run_dir: Path, world_size: int, moment: Callable[[], bool], *overrides: str) -> None:

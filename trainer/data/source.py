@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from shards.cache import ChunkCache
 from shards.order import Order, OrderConfig
 from shards.storage import S3Config
 from shards.stream import ClipStream, ReadConfig
@@ -23,6 +25,11 @@ class DataConfig:
             looks (T - 1) * stride frames back.
         order: Which clip is drawn when.
         read: How shards are read.
+        cache_dir: A folder on the node's own disk that keeps chunks for later epochs and runs; null keeps none. The
+            ranks of a node share it. Runs with another corpus, order or stride add to it, and nothing is ever removed
+            to make room: delete the folder when it holds what no run needs.
+        cache_bytes: The most bytes of chunks in that folder, over all runs. The default holds 3.5 million frames of
+            20 kB with the look-back of their chunks.
         crop: How clips are cropped.
         decode: Where JPEGs are decoded.
         s3: How to reach S3, where the environment does not say it.
@@ -34,6 +41,8 @@ class DataConfig:
     stride: int = 4
     order: OrderConfig = field(default_factory=OrderConfig)
     read: ReadConfig = field(default_factory=ReadConfig)
+    cache_dir: str | None = None
+    cache_bytes: int = 100 * 10**9
     crop: CropConfig = field(default_factory=CropConfig)
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     s3: S3Config = field(default_factory=S3Config)
@@ -44,6 +53,10 @@ class DataConfig:
         """Yield what is wrong with these values."""
         if self.stride < 1:
             yield f"stride: expected 1 or more, got {self.stride}"
+        if self.cache_dir == "":
+            yield "cache_dir: expected a folder or null, got nothing; is a variable of the shell not set?"
+        if self.cache_bytes < 1:
+            yield f"cache_bytes: expected 1 or more, got {self.cache_bytes}"
         if self.stall_warning_seconds <= 0:
             yield f"stall_warning_seconds: expected a number above 0, got {self.stall_warning_seconds}"
 
@@ -64,7 +77,7 @@ class ClipSource:
         topology: Topology,
         crop: CropConfig | None,
     ) -> None:
-        """Build the decoder.
+        """Build the decoder and open the cache.
 
         Args:
             data: How to read and decode.
@@ -76,10 +89,14 @@ class ClipSource:
             micro_batch_size: Clips a batch.
             topology: This rank's place.
             crop: How to draw crop windows; None takes centre squares, for evaluation.
+
+        Raises:
+            ConfigError: The cache's folder is not this user's alone to write to, or cannot be made.
         """
         self._data, self._corpus, self._order, self._topology, self._crop = data, corpus, order, topology, crop
         self._num_frames = num_frames
         self._global_batch_size, self._micro_batch_size = global_batch_size, micro_batch_size
+        self._cache = ChunkCache(Path(data.cache_dir), data.cache_bytes, corpus.sha256) if data.cache_dir else None
         self._decoder = ClipDecoder(
             data.decode,
             max_clips=micro_batch_size,
@@ -103,6 +120,7 @@ class ClipSource:
             stop=stop,
             read=self._data.read,
             deal=self._data.order.deal,
+            cache=self._cache,
         )
         return ClipLoader(
             stream,

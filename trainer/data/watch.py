@@ -14,7 +14,10 @@ from shards.order import Order
 from trainer.data.loader import ClipLoader
 from trainer.distributed import Topology, all_gather
 
-_COUNTERS = ("requests", "bytes_read", "bytes_used", "chunks_read", "read_again")
+_COUNTERS = (
+    *("requests", "bytes_read", "bytes_used", "chunks_read", "read_again"),
+    *("cache_hits", "cache_misses", "cache_bytes", "cache_damaged"),
+)
 _GAUGES = ("open_chunks", "buffer_bytes")
 
 
