@@ -2,16 +2,14 @@
 
 import json
 import logging
-import os
 import resource
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from trainer.distributed import ParallelConfig, Topology, join, leave
+from trainer.distributed import ParallelConfig
 from trainer.engine.checkpoint import (
     CheckpointConfig,
     Progress,
@@ -26,16 +24,7 @@ from trainer.engine.optim import OptimConfig
 from trainer.engine.parallel import ZeroEngine
 from trainer.errors import CheckpointError
 
-
-@pytest.fixture(scope="module", autouse=True)
-def alone() -> Iterator[None]:
-    """A process group of this process."""
-    before = dict(os.environ)
-    join(Topology(), 60)
-    yield
-    leave()
-    os.environ.clear()
-    os.environ.update(before)
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 def network(width: int = 33) -> torch.nn.Module:
