@@ -11,7 +11,6 @@ from tests.helpers.ranks import finish, start_ranks
 
 STEPS = 8
 BATCH = 12
-MICRO_BATCHES = 2
 LRS = [1e-2 / (1 + step % 5) for step in range(2 * STEPS)]
 
 
@@ -57,6 +56,7 @@ def train_in_every_stage(out: str) -> None:
     topology = topology_from_environment(os.environ)
     join(topology, 60)
     share = BATCH // topology.world_size
+    micro_batches = min(2, topology.world_size)
     mine = slice(topology.rank * share, (topology.rank + 1) * share)
 
     def wrap(module: torch.nn.Module, stage: int) -> ZeroEngine:
@@ -64,8 +64,8 @@ def train_in_every_stage(out: str) -> None:
             module,
             OptimConfig(clip_grad_norm=0.05),
             ParallelConfig(zero_stage=stage),
-            micro_batch_size=share // MICRO_BATCHES,
-            grad_accum_steps=MICRO_BATCHES,
+            micro_batch_size=share // micro_batches,
+            grad_accum_steps=micro_batches,
             device=topology.device,
         )
 
@@ -73,7 +73,7 @@ def train_in_every_stage(out: str) -> None:
         losses = []
         for batch, lr in zip(batches()[steps], LRS[steps], strict=True):
             parts = []
-            for part in batch[mine].chunk(MICRO_BATCHES):
+            for part in batch[mine].chunk(micro_batches):
                 parts.append(engine(part).pow(2).mean())
                 engine.backward(parts[-1])
                 engine.step(lr)
@@ -95,7 +95,7 @@ def train_in_every_stage(out: str) -> None:
                     resumed.load_moment(name, moment, tensors[moment])
             resumed.set_optimizer_step(STEPS)
             results[f"{stage} to {other}"] = first + train(resumed, slice(STEPS, None))
-        for part in batches()[0][mine].chunk(MICRO_BATCHES):
+        for part in batches()[0][mine].chunk(micro_batches):
             engine.backward(engine(part).sum() * float("nan"))
             engine.step(1e-2)
         results[f"{stage} norm of nan"] = [float(engine.grad_norm())]
