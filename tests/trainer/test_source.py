@@ -35,7 +35,7 @@ def config(tmp_path: Path) -> TrainConfig:
         [
             f"seed={SEED}", "global_batch_size=8", "micro_batch_size=2", f"data.stride={STRIDE}",
             "data.crop={scales: [0.5, 0.25], max_distortion: 0}", "data.order.weights=balanced",
-            "data.stall_warning_seconds=7", "data.read.threads=2", f"data.corpus={tmp_path / 'train'}",
+            "data.stall_warning_seconds=7", "data.read.prefetch_steps=5", f"data.corpus={tmp_path / 'train'}",
             f"held_out={{corpus: {tmp_path / 'held_out'}, clips: 5, every_steps: 30}}",
         ],
     )  # fmt: skip
@@ -81,7 +81,7 @@ def test_training_clips_have_the_stride_and_crop_of_the_configuration(
         source = clip_source(config, Topology(rank=rank, world_size=2), corpus, order)
         windows.clear()
         with source.open(start=16) as loader:
-            assert loader._stall_warning_seconds == 7
+            assert loader._stall_warning_seconds == 7 and loader.stream._prefetch_steps == 5
             batches = list(islice(loader, 4))
         for batch, window in zip(batches, windows, strict=False):
             assert batch.clips.tolist() == lengths(batch, STRIDE)
