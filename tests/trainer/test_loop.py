@@ -111,7 +111,7 @@ def train(out: str) -> None:
             "progress": Progress(step=1, g=8, state={"seed": 3}),
             "topology": topology,
             "run_dir": run_dir,
-            "report": ReportConfig(every_steps=2, pictures_every_steps=3),
+            "report": ReportConfig(every_steps=2, pictures_every_steps=4),
             "checkpoint": CheckpointConfig(every_steps=4, keep_last=1),
             "evaluation": Evaluation(open=lambda: contextlib.nullcontext(iter(held_out)), every_steps=3),
             "audit_log": False,
@@ -170,7 +170,7 @@ def test_the_held_out_loss_is_the_mean_over_all_clips_of_all_ranks(lines: list[d
 
 def test_pictures_are_drawn_of_the_first_held_out_batch(out: Path) -> None:
     pictures = sorted((out / "run" / "pictures").iterdir())
-    assert [path.name for path in pictures] == ["step_00000003.png", "step_00000006.png"]
+    assert [path.name for path in pictures] == ["step_00000004.png", "step_00000006.png"]
     assert Image.open(pictures[0]).getpixel((150, 50)) == (0, 0, 0)
 
 
