@@ -53,11 +53,11 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("config", help="the recipe, a YAML file")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="values that replace the recipe's")
     words = parser.parse_args(argv)
-    config = load(TrainConfig, words.config, words.overrides)
     topology = topology_from_environment(os.environ)
     configure_logging(topology)
-    join(topology, config.parallel.timeout_seconds)
     with alone_when_failing(topology):
+        config = load(TrainConfig, words.config, words.overrides)
+        join(topology, config.parallel.timeout_seconds)
         pretrain(config, topology)
     leave()
     return 0

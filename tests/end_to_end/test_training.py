@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from launch.__main__ import main
 from tests.end_to_end.conftest import PACKING, Corpora
 from tests.end_to_end.runs import audit, begin, close, fail, losses, metrics, train, without_rank, words
-from tests.helpers.ranks import kill, wait_for
+from tests.helpers.ranks import finish, kill, start_ranks, wait_for
 from tests.helpers.s3 import s3_bucket
+from trainer.models.decoder import Decoder
+from trainer.models.teacher import Teacher
+from trainer.models.vit import Encoder
+from trainer.objectives.surgvista import SurgVista
 
 SPREADS = {
     "1 rank, accumulating 2": (1, ()),
@@ -121,6 +126,48 @@ def test_held_out_losses_and_pictures_change_nothing(
     assert all(0 < line["held_out/reconstruction"] < 2 for line in held_out.values())
     assert sorted(path.name for path in (run_dir / "pictures").iterdir()) == ["step_00000010.png", "step_00000020.png"]
     assert list((run_dir / "tensorboard").iterdir())
+
+
+def train_watched(arguments: list[str], out: str) -> None:
+    """Run; write what was compiled, the precision of each network's forward pass, and the seed of masks and weights."""
+    compiled, precisions, seeds = list[str](), set[tuple[str, str]](), set[int]()
+
+    def note(module: torch.nn.Module, _: Any) -> None:
+        if isinstance(module, SurgVista):
+            seeds.add(module.seed)
+        if isinstance(module, (Encoder, Decoder, Teacher)):
+            precision = str(torch.get_autocast_dtype("cpu")) if torch.is_autocast_enabled("cpu") else "full"
+            precisions.add((type(module).__name__, precision))
+
+    pytest.MonkeyPatch().setattr(torch.nn.Module, "compile", lambda self: compiled.append(type(self).__name__))
+    torch.nn.modules.module.register_module_forward_pre_hook(note)
+    assert main(["pretrain", *arguments]) == 0
+    Path(out).write_text(json.dumps([sorted(compiled), sorted(precisions), sorted(seeds)]))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "compiled", "precision", "seed"),
+    [
+        ((), [], "full", 0),
+        (
+            ("compile=true", "parallel.autocast=bf16", "seed=7"),
+            ["Decoder", "Decoder", "Encoder", "Teacher"],
+            "torch.bfloat16",
+            7,
+        ),
+    ],
+)
+def test_compilation_precision_and_seed_reach_every_network(
+    overrides: tuple[str, ...], compiled: list[str], precision: str, seed: int, corpora: Corpora, tmp_path: Path
+) -> None:
+    out = tmp_path / "found.json"
+    arguments = words(corpora, tmp_path / "run", "max_steps=1", *overrides)
+    assert finish(start_ranks(train_watched, 1, (arguments, str(out)))) == [0]
+    assert json.loads(out.read_text()) == [
+        compiled,
+        [[network, precision] for network in ("Decoder", "Encoder", "Teacher")],
+        [seed],
+    ]
 
 
 def test_the_reported_line_says_what_a_user_looks_for(corpora: Corpora, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -71,3 +72,12 @@ def test_login_nodes_need_no_torch() -> None:
     heavy = "{'torch', 'nvidia', 'deepspeed'}"
     code = f"import sys, launch.__main__, shards.pack, shards.verify; assert not {heavy} & {{*sys.modules}}"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_full_disk_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fill(_: list[str]) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "run/metrics.jsonl")
+
+    monkeypatch.setattr("shards.pack.main", fill)
+    assert main(["pack"]) == 1
+    assert capsys.readouterr().err == "surgstream pack: run/metrics.jsonl: No space left on device\n"

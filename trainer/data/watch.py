@@ -63,7 +63,9 @@ class DataWatch:
         """
         news = all_gather(self._news())
         waits = np.array([rank["waits"] for rank in news])
-        counts = sum((Counter(rank["counts"]) for rank in news), Counter[str]())
+        counts = Counter[str]()
+        for rank in news:
+            counts.update(rank["counts"])
         values = {
             "data/wait_p50_seconds": float(np.percentile(waits, 50)),
             "data/wait_p99_seconds": float(np.percentile(waits, 99)),
