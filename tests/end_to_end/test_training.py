@@ -1,18 +1,23 @@
 """Whole runs: the same losses however they are spread, interrupted and resumed."""
 
-import contextlib
-import io
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from launch.__main__ import main
 from tests.end_to_end.conftest import PACKING, Corpora
-from tests.end_to_end.runs import audit, begin, close, fail, losses, metrics, train, without_rank, words
-from tests.helpers.ranks import kill, wait_for
+from tests.end_to_end.runs import (
+    audit,
+    close,
+    fail,
+    interrupt,
+    losses,
+    planned,
+    reported,
+    saving,
+    train,
+    without_rank,
+)  # fmt: skip
 from tests.helpers.s3 import s3_bucket
 
 SPREADS = {
@@ -33,15 +38,6 @@ def whole(corpora: Corpora, tmp_path_factory: pytest.TempPathFactory) -> dict[in
     return losses(train(corpora, tmp_path_factory.mktemp("whole") / "run", 2))
 
 
-def planned(corpora: Corpora, run_dir: Path, count: int, world_size: int) -> list[dict[str, Any]]:
-    """What `surgstream order` prints."""
-    page = io.StringIO()
-    with contextlib.redirect_stdout(page):
-        spread = ["--count", str(count), "--world-size", str(world_size)]
-        assert main(["order", *words(corpora, run_dir), *spread]) == 0
-    return [json.loads(line) for line in page.getvalue().splitlines()]
-
-
 @pytest.mark.parametrize("spread", SPREADS)
 def test_losses_do_not_depend_on_how_a_batch_is_spread(
     spread: str, whole: dict[int, tuple[float, ...]], corpora: Corpora, tmp_path: Path
@@ -60,22 +56,6 @@ def test_a_corpus_on_s3_gives_the_same_run(
     assert run == {step: whole[step] for step in (1, 2, 3, 4)}
 
 
-def interrupt(corpora: Corpora, run_dir: Path, world_size: int, moment: Callable[[], bool], *overrides: str) -> None:
-    """Start a part of a run and SIGKILL all its ranks at some moment."""
-    ranks = begin(corpora, run_dir, world_size, *overrides)
-    wait_for(lambda: moment() or not all(rank.is_alive() for rank in ranks))
-    statuses = kill(ranks)
-    assert statuses == [-9] * world_size, "the run ended before it was killed"
-
-
-def reported(run_dir: Path, step: int) -> Callable[[], bool]:
-    return lambda: any(line["step"] >= step for line in metrics(run_dir))
-
-
-def saving(run_dir: Path) -> Callable[[], bool]:
-    return lambda: any((run_dir / "checkpoints").glob(".partial-*"))
-
-
 def test_killed_twice_a_run_goes_on_bit_for_bit(
     whole: dict[int, tuple[float, ...]], corpora: Corpora, tmp_path: Path
 ) -> None:
@@ -85,7 +65,7 @@ def test_killed_twice_a_run_goes_on_bit_for_bit(
     interrupt(corpora, run_dir, 2, saving(run_dir))
     resumed = losses(train(corpora, run_dir, 2))
     assert resumed == whole
-    assert audit(run_dir) == planned(corpora, run_dir, count=20 * 16, world_size=2)
+    assert audit(run_dir) == planned(corpora, run_dir, 20 * 16, 2)
     names = sorted(path.name for path in (run_dir / "checkpoints").iterdir())
     assert names == ["step_00000012", "step_00000016", "step_00000020"], "nothing half-written is left"
 
@@ -98,7 +78,7 @@ def test_a_run_goes_on_with_other_ranks_and_another_zero_stage(
     interrupt(corpora, run_dir, 1, reported(run_dir, 10), "parallel.zero_stage=3")
     resumed = losses(train(corpora, run_dir, 2, "parallel.zero_stage=2"))
     close(resumed, whole)
-    assert without_rank(audit(run_dir)) == without_rank(planned(corpora, run_dir, count=20 * 16, world_size=1))
+    assert without_rank(audit(run_dir)) == without_rank(planned(corpora, run_dir, 20 * 16, 1))
 
 
 def test_held_out_losses_and_pictures_change_nothing(
@@ -147,4 +127,4 @@ def test_another_seed_or_weights_at_a_resume_is_an_error_that_names_them(corpora
     train(corpora, run_dir, 1, "max_steps=12", f"data.corpus={corpora.held_out}", "resume.allow=[weights, corpus]")
     consumed = audit(run_dir)
     assert [entry["g"] for entry in consumed] == list(range(12 * 16))
-    assert consumed[: 4 * 16] == planned(corpora, run_dir, count=4 * 16, world_size=1)
+    assert consumed[: 4 * 16] == planned(corpora, run_dir, 4 * 16, 1)

@@ -144,9 +144,18 @@ def find_checkpoint(root: Path, wanted: str) -> Path | None:
 
 
 def read_progress(checkpoint: Path) -> Progress:
-    """Read where the checkpoint stands."""
-    state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
-    return Progress(step=state.pop("step"), g=state.pop("g"), state=state)
+    """Read where the checkpoint stands.
+
+    Raises:
+        CheckpointError: It is no checkpoint.
+    """
+    try:
+        state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+        return Progress(step=state.pop("step"), g=state.pop("g"), state=state)
+    except (OSError, ValueError, KeyError, AttributeError):
+        raise CheckpointError(
+            f"{checkpoint}: expected the folder of a checkpoint, such as RUN/checkpoints/step_00001000"
+        ) from None
 
 
 def load_parameters(checkpoint: Path, module: torch.nn.Module) -> None:
