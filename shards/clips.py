@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from shards.chunks import BadFrame, Bytes, Chunk, ChunkReader
-from shards.draws import Draws
 from shards.errors import CorruptSampleError
 from shards.order import Order
 from shards.table import FrameTable
@@ -36,7 +35,7 @@ class ClipBytes:
     """A clip as it lies in the shards.
 
     Attributes:
-        g: The draw it is.
+        g: The draw it is; in a finite pass, its number among all clips.
         dataset: Its dataset.
         video: Id of its video in the dataset.
         anchor_frame: Number in the video of its last frame.
@@ -45,6 +44,7 @@ class ClipBytes:
         planned: Video and anchor frame of the clip that the order planned, where this one stands in for it; else None.
         frames: T JPEGs, oldest first, each (num_bytes,): views into the chunk they were read with. A clip that begins
             before its part repeats the part's first frame.
+        valid: False where it must not count: padding of a finite pass, or a stand-in for a damaged clip of one.
     """
 
     g: int
@@ -55,6 +55,7 @@ class ClipBytes:
     height: int
     planned: tuple[str, int] | None
     frames: tuple[Bytes, ...]
+    valid: bool = True
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,8 @@ class ClipCutter:
         self._num_bad = self._bad_in_a_row = 0
         self.bad_clips: list[BadClip] = []
 
-    def clip(self, draws: Draws, i: int, chunk: Chunk) -> ClipBytes:
-        """The clip of a draw, or the one that stands in for it: a function of (seed, g) and of what is damaged."""
-        g, dataset, planned = int(draws.g[i]), int(draws.dataset[i]), int(draws.clip[i])
+    def clip(self, g: int, dataset: int, planned: int, chunk: Chunk) -> ClipBytes:
+        """The clip of draw g, or the one that stands in for it: a function of (seed, g) and of what is damaged."""
         clip, cause = planned, self._damage(dataset, planned, chunk)
         if cause is None:
             self._bad_in_a_row = 0

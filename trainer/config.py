@@ -21,18 +21,19 @@ class HeldOutConfig:
     Attributes:
         corpus: A corpus packed with `split=held_out`.
         every_steps: How often the loss is taken, in steps; 0 is never.
-        clips: Clips to take it on; rounded up to whole micro-batches on every rank.
+        clips: Clips to take it on, evenly spread over the corpus; null takes every clip once.
     """
 
     corpus: str
     every_steps: int = 1000
-    clips: int = 1024
+    clips: int | None = 1024
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with these values."""
         for name, least in (("every_steps", 0), ("clips", 1)):
-            if getattr(self, name) < least:
-                yield f"{name}: expected {least} or more, got {getattr(self, name)}"
+            value = getattr(self, name)
+            if value is not None and value < least:
+                yield f"{name}: expected {least} or more, got {value}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from launch.__main__ import main
+from shards.manifest import Manifest
+from shards.storage import open_storage
 from tests.end_to_end.conftest import PACKING, Corpora
 from tests.end_to_end.runs import (
     audit,
@@ -95,9 +97,22 @@ def test_held_out_losses_and_pictures_change_nothing(
     assert losses(lines) == whole
     held_out = {line["step"]: line for line in lines if "held_out/total" in line}
     assert list(held_out) == [10, 20]
-    assert all(0 < line["held_out/reconstruction"] < 2 for line in held_out.values())
+    assert all(0 < line["held_out/reconstruction"] < 2 and line["held_out/clips"] == 20 for line in held_out.values())
     assert sorted(path.name for path in (run_dir / "pictures").iterdir()) == ["step_00000010.png", "step_00000020.png"]
     assert list((run_dir / "tensorboard").iterdir())
+
+
+@pytest.mark.parametrize("clips", ["null", "1"])
+def test_the_held_out_loss_counts_each_clip_once_on_any_ranks(corpora: Corpora, tmp_path: Path, clips: str) -> None:
+    """Whatever fills up the last batches; with one clip and two ranks that is all that one of them has."""
+    held_out = f"held_out={{corpus: {corpora.held_out}, every_steps: 1, clips: {clips}}}"
+    alone = train(corpora, tmp_path / "alone", 1, held_out, "max_steps=1", "micro_batch_size=16")[-1]
+    spread = ("micro_batch_size=4", "parallel.zero_stage=3")
+    together = train(corpora, tmp_path / "together", 2, held_out, "max_steps=1", *spread)[-1]
+    frames = sum(shard.num_frames for shard in Manifest.load(open_storage(str(corpora.held_out))).shards)
+    assert alone["held_out/clips"] == together["held_out/clips"] == (frames if clips == "null" else 1)
+    assert frames % 8, "there is something to fill up"
+    assert alone == pytest.approx(together, abs=1e-5)
 
 
 def test_the_reported_line_says_what_a_user_looks_for(corpora: Corpora, tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """A packed corpus in a given order, as batches on this rank's device."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from shards.order import Order, OrderConfig
+from shards.passes import ClipPass
 from shards.storage import S3Config
-from shards.stream import ClipStream, ReadConfig
+from shards.stream import ClipFeed, ClipStream, ReadConfig
 from shards.table import FrameTable
 from trainer.data.augment import CropConfig
 from trainer.data.decode import ClipDecoder, DecodeConfig
@@ -49,17 +50,16 @@ class DataConfig:
 
 
 class ClipSource:
-    """Opens loaders over one corpus and order; one loader at a time."""
+    """Opens loaders over one corpus; one loader at a time."""
 
     def __init__(
         self,
         data: DataConfig,
         corpus: FrameTable,
-        order: Order,
         *,
+        seed: int,
         num_frames: int,
         image_size: int,
-        global_batch_size: int,
         micro_batch_size: int,
         topology: Topology,
         crop: CropConfig | None,
@@ -69,17 +69,15 @@ class ClipSource:
         Args:
             data: How to read and decode.
             corpus: The packed frames.
-            order: Which clip is drawn when; its seed also draws the crops.
+            seed: Draws the crops.
             num_frames: Frames a clip, T.
             image_size: Height and width of the model's input in pixels.
-            global_batch_size: Clips a step, over all ranks.
             micro_batch_size: Clips a batch.
             topology: This rank's place.
             crop: How to draw crop windows; None takes centre squares, for evaluation.
         """
-        self._data, self._corpus, self._order, self._topology, self._crop = data, corpus, order, topology, crop
-        self._num_frames = num_frames
-        self._global_batch_size, self._micro_batch_size = global_batch_size, micro_batch_size
+        self._data, self._corpus, self._seed, self._topology, self._crop = data, corpus, seed, topology, crop
+        self._num_frames, self._micro_batch_size = num_frames, micro_batch_size
         self._decoder = ClipDecoder(
             data.decode,
             max_clips=micro_batch_size,
@@ -88,27 +86,56 @@ class ClipSource:
             device=topology.device,
         )
 
-    def open(self, start: int = 0, stop: int | None = None) -> ClipLoader:
-        """Start loading this rank's share of the draws [start, stop), or from `start` on without end."""
-        stream = ClipStream(
-            self._corpus,
-            self._order,
-            num_frames=self._num_frames,
-            stride=self._data.stride,
-            global_batch_size=self._global_batch_size,
-            micro_batch_size=self._micro_batch_size,
-            rank=self._topology.rank,
-            world_size=self._topology.world_size,
-            start=start,
-            stop=stop,
-            read=self._data.read,
-            deal=self._data.order.deal,
+    def open(self, order: Order, *, global_batch_size: int, start: int) -> ClipLoader:
+        """Start loading this rank's share of the draws of an order, from `start` on without end."""
+        return self._load(
+            ClipStream(
+                self._corpus,
+                order,
+                num_frames=self._num_frames,
+                stride=self._data.stride,
+                global_batch_size=global_batch_size,
+                micro_batch_size=self._micro_batch_size,
+                rank=self._topology.rank,
+                world_size=self._topology.world_size,
+                start=start,
+                stop=None,
+                read=self._data.read,
+                deal=self._data.order.deal,
+            )
         )
+
+    def open_pass(
+        self, num_clips: int | None = None, *, datasets: Sequence[str] | None = None, shared: bool = True
+    ) -> ClipLoader:
+        """Start loading clips in the order of the corpus, each once; see `shards.passes`.
+
+        Args:
+            num_clips: Take so many, evenly spread; None takes all.
+            datasets: Take these datasets alone.
+            shared: Whether the ranks share the clips, or each takes all of them.
+        """
+        return self._load(
+            ClipPass(
+                self._corpus,
+                num_frames=self._num_frames,
+                stride=self._data.stride,
+                micro_batch_size=self._micro_batch_size,
+                rank=self._topology.rank if shared else 0,
+                world_size=self._topology.world_size if shared else 1,
+                chunk_frames=self._data.order.chunk_frames,
+                read=self._data.read,
+                num_clips=num_clips,
+                datasets=datasets,
+            )
+        )
+
+    def _load(self, clips: ClipFeed) -> ClipLoader:
         return ClipLoader(
-            stream,
+            clips,
             self._decoder,
             crop=self._crop,
-            seed=self._order.seed,
+            seed=self._seed,
             device=self._topology.device,
             stall_warning_seconds=self._data.stall_warning_seconds,
         )
