@@ -1,7 +1,10 @@
 """A proxy that stands between a client and an S3 server and does what networks and stores do on bad days."""
 
 import http.client
+import os
+import random
 import re
+import secrets
 import socket
 import struct
 import threading
@@ -50,6 +53,35 @@ class Request:
 
 
 Plan = Callable[[Request], Fault | None]
+
+SEED = int(os.environ.get("SEED") or secrets.randbits(32))
+"""Of whatever is random in a test of faults; a failing test prints it, and `SEED=N make test-services` repeats it."""
+
+
+class RandomFaults:
+    """A plan by which one request in twenty meets a fault; prints them, which pytest shows when the test fails.
+
+    Kinds take turns, so that the second reading of a chunk is never flipped as the first one was.
+
+    Attributes:
+        num_met: Faults so far.
+    """
+
+    KINDS: tuple[Kind, ...] = ("reset_before", "reset", "early_end", "slow_down", "server_error", "flip", "stall")
+
+    def __init__(self, seed: int = SEED) -> None:
+        print(f"SEED={seed}")
+        self.num_met, self._seed = 0, seed
+
+    def __call__(self, request: Request) -> Fault | None:
+        turn, place = divmod(request.number, 20)
+        luck = random.Random(f"{self._seed} {turn}")
+        if place != luck.randrange(20) or request.method != "GET":
+            return None
+        fault = Fault(self.KINDS[turn % len(self.KINDS)], at=luck.randrange(150))
+        self.num_met += 1
+        print(f"{request.number}: {request.method} {request.path} {request.range}: {fault}")
+        return fault
 
 
 class FaultProxy:

@@ -1,5 +1,6 @@
 """Finite passes: every clip once over all ranks, equally many steps, padding that says so."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,13 @@ def test_every_chunk_is_read_once(folder: Path) -> None:
         frames = sum(clip.frames[0].nbytes for clip in clips)
         assert batches.counters.bytes_used == frames
     assert names(clips) == CLIPS
+
+
+def test_no_more_chunks_are_read_ahead_than_threads(folder: Path) -> None:
+    with open_pass(folder, chunk_frames=4, read=ReadConfig(threads=2)) as batches:
+        next(iter(batches))
+        time.sleep(0.2)
+        assert 1 <= batches.counters.chunks_read <= 3
 
 
 def test_one_dataset_alone(folder: Path) -> None:
