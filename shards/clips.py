@@ -1,11 +1,10 @@
 """Clips cut from chunks, and what stands in for a clip that is damaged."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shards.buffers import Bytes
 from shards.chunks import BadFrame, Chunk, ChunkReader
-from shards.draws import Draws
 from shards.errors import CorruptSampleError
 from shards.order import Order
 from shards.table import FrameTable, Location
@@ -25,19 +24,13 @@ class BadClipLimits:
     in_all: int = 100
     in_a_row: int = 16
 
-    def problems(self) -> Iterator[str]:
-        """Say what does not fit."""
-        for name in ("in_all", "in_a_row"):
-            if getattr(self, name) < 0:
-                yield f"{name}: expected at least 0, got {getattr(self, name)}"
-
 
 @dataclass(frozen=True, eq=False)
 class ClipBytes:
     """A clip as it lies in the shards.
 
     Attributes:
-        g: The draw it is.
+        g: The draw it is; in a finite pass, its number among all clips.
         dataset: Its dataset.
         video: Id of its video in the dataset.
         anchor_frame: Number in the video of its last frame.
@@ -46,6 +39,7 @@ class ClipBytes:
         planned: Video and anchor frame of the clip that the order planned, where this one stands in for it; else None.
         frames: T JPEGs, oldest first, each (num_bytes,): views into the chunk they were read with. A clip that begins
             before its part repeats the part's first frame.
+        valid: False where it must not count: padding of a finite pass, or a stand-in for a damaged clip of one.
     """
 
     g: int
@@ -56,6 +50,7 @@ class ClipBytes:
     height: int
     planned: tuple[str, int] | None
     frames: tuple[Bytes, ...]
+    valid: bool = True
 
 
 @dataclass(frozen=True)
@@ -105,12 +100,12 @@ class ClipCutter:
         self._num_bad = self._bad_in_a_row = 0
         self.bad_clips: list[BadClip] = []
 
-    def clip(self, draws: Draws, i: int, where: Location, chunk: Chunk) -> ClipBytes:
+    def clip(self, g: int, dataset: int, where: Location, chunk: Chunk) -> ClipBytes:
         """The clip of a draw, or the one that stands in for it: a function of (seed, g) and of what is damaged.
 
         Args:
-            draws: The draws of a step.
-            i: Which of them.
+            g: The draw.
+            dataset: Its dataset, by number in the order.
             where: Where its clip lies.
             chunk: What holds it.
 
@@ -121,7 +116,7 @@ class ClipCutter:
             CorruptSampleError: Too many clips are damaged.
             StorageError: What should stand in cannot be read.
         """
-        g, cause = int(draws.g[i]), self._damage(where, chunk)
+        cause = self._damage(where, chunk)
         if cause is None:
             self._bad_in_a_row = 0
             return self._cut(g, where, chunk, None)
@@ -130,7 +125,7 @@ class ClipCutter:
         while bad:
             if attempt == _MOST_SUBSTITUTES:
                 raise self._too_many(cause, f"{attempt} clips that should stand in for another one are damaged as well")
-            clip = self._order.substitute(int(draws.dataset[i]), g, attempt)
+            clip = self._order.substitute(dataset, g, attempt)
             used, chunk = self._table.locate(where.dataset, clip), self._reader.read(where.dataset, clip, 1)
             bad = self._damage(used, chunk)
             attempt += 1

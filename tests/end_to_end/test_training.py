@@ -1,9 +1,6 @@
 """Whole runs: the same losses however they are spread, interrupted and resumed."""
 
-import contextlib
-import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +8,23 @@ import pytest
 import torch
 
 from launch.__main__ import main
+from shards.manifest import Manifest
+from shards.storage import open_storage
 from tests.end_to_end.conftest import PACKING, Corpora
-from tests.end_to_end.runs import audit, begin, close, fail, losses, metrics, train, without_rank, words
-from tests.helpers.ranks import finish, kill, start_ranks, wait_for
+from tests.end_to_end.runs import (
+    audit,
+    close,
+    fail,
+    interrupt,
+    losses,
+    planned,
+    reported,
+    saving,
+    train,
+    without_rank,
+    words,
+)  # fmt: skip
+from tests.helpers.ranks import finish, start_ranks
 from tests.helpers.s3 import s3_bucket
 from trainer.models.decoder import Decoder
 from trainer.models.teacher import Teacher
@@ -38,15 +49,6 @@ def whole(corpora: Corpora, tmp_path_factory: pytest.TempPathFactory) -> dict[in
     return losses(train(corpora, tmp_path_factory.mktemp("whole") / "run", 2))
 
 
-def planned(corpora: Corpora, run_dir: Path, count: int, world_size: int) -> list[dict[str, Any]]:
-    """What `surgstream order` prints."""
-    page = io.StringIO()
-    with contextlib.redirect_stdout(page):
-        spread = ["--count", str(count), "--world-size", str(world_size)]
-        assert main(["order", *words(corpora, run_dir), *spread]) == 0
-    return [json.loads(line) for line in page.getvalue().splitlines()]
-
-
 @pytest.mark.parametrize("spread", SPREADS)
 def test_losses_do_not_depend_on_how_a_batch_is_spread(
     spread: str, whole: dict[int, tuple[float, ...]], corpora: Corpora, tmp_path: Path
@@ -68,22 +70,6 @@ def test_a_corpus_on_s3_gives_the_same_run_and_so_does_the_cache(
     assert hits > 0 and misses == 0
 
 
-def interrupt(corpora: Corpora, run_dir: Path, world_size: int, moment: Callable[[], bool], *overrides: str) -> None:
-    """Start a part of a run and SIGKILL all its ranks at some moment."""
-    ranks = begin(corpora, run_dir, world_size, *overrides)
-    wait_for(lambda: moment() or not all(rank.is_alive() for rank in ranks))
-    statuses = kill(ranks)
-    assert statuses == [-9] * world_size, "the run ended before it was killed"
-
-
-def reported(run_dir: Path, step: int) -> Callable[[], bool]:
-    return lambda: any(line["step"] >= step for line in metrics(run_dir))
-
-
-def saving(run_dir: Path) -> Callable[[], bool]:
-    return lambda: any((run_dir / "checkpoints").glob(".partial-*"))
-
-
 def test_killed_twice_a_run_goes_on_bit_for_bit(
     whole: dict[int, tuple[float, ...]], corpora: Corpora, tmp_path: Path
 ) -> None:
@@ -93,7 +79,7 @@ def test_killed_twice_a_run_goes_on_bit_for_bit(
     interrupt(corpora, run_dir, 2, saving(run_dir))
     resumed = losses(train(corpora, run_dir, 2))
     assert resumed == whole
-    assert audit(run_dir) == planned(corpora, run_dir, count=20 * 16, world_size=2)
+    assert audit(run_dir) == planned(corpora, run_dir, 20 * 16, 2)
     names = sorted(path.name for path in (run_dir / "checkpoints").iterdir())
     assert names == ["step_00000012", "step_00000016", "step_00000020"], "nothing half-written is left"
 
@@ -106,7 +92,7 @@ def test_a_run_goes_on_with_other_ranks_and_another_zero_stage(
     interrupt(corpora, run_dir, 1, reported(run_dir, 10), "parallel.zero_stage=3")
     resumed = losses(train(corpora, run_dir, 2, "parallel.zero_stage=2"))
     close(resumed, whole)
-    assert without_rank(audit(run_dir)) == without_rank(planned(corpora, run_dir, count=20 * 16, world_size=1))
+    assert without_rank(audit(run_dir)) == without_rank(planned(corpora, run_dir, 20 * 16, 1))
 
 
 def test_held_out_losses_and_pictures_change_nothing(
@@ -123,7 +109,7 @@ def test_held_out_losses_and_pictures_change_nothing(
     assert losses(lines) == whole
     held_out = {line["step"]: line for line in lines if "held_out/total" in line}
     assert list(held_out) == [10, 20]
-    assert all(0 < line["held_out/reconstruction"] < 2 for line in held_out.values())
+    assert all(0 < line["held_out/reconstruction"] < 2 and line["held_out/clips"] == 20 for line in held_out.values())
     assert sorted(path.name for path in (run_dir / "pictures").iterdir()) == ["step_00000010.png", "step_00000020.png"]
     assert list((run_dir / "tensorboard").iterdir())
 
@@ -170,6 +156,19 @@ def test_compilation_precision_and_seed_reach_every_network(
     ]
 
 
+@pytest.mark.parametrize("clips", ["null", "1"])
+def test_the_held_out_loss_counts_each_clip_once_on_any_ranks(corpora: Corpora, tmp_path: Path, clips: str) -> None:
+    """Whatever fills up the last batches; with one clip and two ranks that is all that one of them has."""
+    held_out = f"held_out={{corpus: {corpora.held_out}, every_steps: 1, clips: {clips}}}"
+    alone = train(corpora, tmp_path / "alone", 1, held_out, "max_steps=1", "micro_batch_size=16")[-1]
+    spread = ("micro_batch_size=4", "parallel.zero_stage=3")
+    together = train(corpora, tmp_path / "together", 2, held_out, "max_steps=1", *spread)[-1]
+    frames = sum(shard.num_frames for shard in Manifest.load(open_storage(str(corpora.held_out))).shards)
+    assert alone["held_out/clips"] == together["held_out/clips"] == (frames if clips == "null" else 1)
+    assert frames % 8, "there is something to fill up"
+    assert alone == pytest.approx(together, abs=1e-5)
+
+
 def test_the_reported_line_says_what_a_user_looks_for(corpora: Corpora, tmp_path: Path) -> None:
     line = train(corpora, tmp_path / "run", 1, "max_steps=2", "report.every_steps=2")[0]
     assert line["step"] == 2 and line["progress/clips"] == 32
@@ -197,4 +196,4 @@ def test_another_seed_or_weights_at_a_resume_is_an_error_that_names_them(corpora
     train(corpora, run_dir, 1, "max_steps=12", f"data.corpus={corpora.held_out}", "resume.allow=[weights, corpus]")
     consumed = audit(run_dir)
     assert [entry["g"] for entry in consumed] == list(range(12 * 16))
-    assert consumed[: 4 * 16] == planned(corpora, run_dir, count=4 * 16, world_size=1)
+    assert consumed[: 4 * 16] == planned(corpora, run_dir, 4 * 16, 1)

@@ -47,7 +47,7 @@ def read(corpus: Path) -> None:
         limits = BadClipLimits(in_all=1000, in_a_row=1000)
         with ClipStream(
             table, order, num_frames=3, stride=2, global_batch_size=8, micro_batch_size=4, rank=0, world_size=1,
-            start=0, stop=24, read=ReadConfig(threads=2, bad_clips=limits),
+            start=0, stop=24, read=ReadConfig(threads=2), limits=limits,
         ) as stream:  # fmt: skip
             for clip in (clip for batch in stream for clip in batch):
                 assert all(picture_size(frame.data) == (clip.width, clip.height) for frame in clip.frames)

@@ -65,7 +65,8 @@ def stream(
         "world_size": 1,
         "start": 0,
         "stop": 12 * STEPS,
-        "read": ReadConfig(prefetch_steps=2, bad_clips=BadClipLimits(in_all=1000, in_a_row=1000)),
+        "read": ReadConfig(prefetch_steps=2),
+        "limits": BadClipLimits(in_all=1000, in_a_row=1000),
         "cache": folder and ChunkCache(folder, most_bytes, table.sha256),
     }
     order = Order.create(table.sizes(), 5, lanes)

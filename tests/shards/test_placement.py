@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.errors import ConfigError
-from shards.order import DatasetSize, Order, OrderConfig, place
+from shards.order import DatasetSize, Order, OrderConfig, check_batch, place
 
 SIZES = (DatasetSize("big", "s", 700), DatasetSize("mid", "s", 90), DatasetSize("small", "t", 23))
 CONFIG = OrderConfig(lanes=8, chunk_frames=20)
@@ -109,3 +109,18 @@ def test_a_batch_that_cannot_be_dealt_is_refused(micro_batch, world):
         ConfigError, match=rf"global_batch_size: expected a multiple .* = {micro_batch} x {world} = .*, got 8"
     ):
         place(draws, micro_batch_size=micro_batch, world_size=world)
+
+
+@pytest.mark.parametrize(
+    ("micro_batch", "world", "fits"),
+    [
+        (8, 2, "use 1, 3 ranks or micro_batch_size 6"),
+        (8, 5, "use 1, 3 ranks"),
+        (7, 4, "use micro_batch_size 6"),
+        (7, 5, "use 1, 2, 3, 4, 6, 8, 12, 24 ranks, and a micro-batch that fits them"),
+    ],
+)
+def test_the_refusal_lists_what_can_be_dealt(micro_batch, world, fits):
+    with pytest.raises(ConfigError) as refused:
+        check_batch(24, micro_batch, world)
+    assert str(refused.value).endswith(f"got 24; {fits}")

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import os
 import resource
 import signal
 from collections.abc import Iterator

@@ -59,6 +59,23 @@ def test_its_schedule(recipe: TrainConfig) -> None:
     assert plan.lr(200 * 3_552_777) == pytest.approx(1e-5)
 
 
+@pytest.mark.parametrize("clips_per_epoch", [None, 614_400])
+def test_another_global_batch_moves_nothing_of_the_schedule_but_its_height(
+    recipe: TrainConfig, clips_per_epoch: int | None
+) -> None:
+    recipe = replace(recipe, clips_per_epoch=clips_per_epoch)
+    halfway = Progress(step=100, g=2048 * 100, state={})
+    before, after = (
+        replace(recipe, global_batch_size=batch).plan(num_clips=3_552_777, world_size=8, start=halfway)
+        for batch in (2048, 4096)
+    )
+    for name in ("draws_per_epoch", "warmup_draws", "total_draws", "end_lr"):
+        assert getattr(before, name) == getattr(after, name), name
+    assert after.peak_lr == 2 * before.peak_lr
+    assert before.last_step == 100 + -(-(before.total_draws - halfway.g) // 2048)
+    assert after.last_step == 100 + -(-(before.total_draws - halfway.g) // 4096)
+
+
 def test_a_changed_recipe_is_said_and_a_changed_place_is_not(recipe: TrainConfig) -> None:
     progress = Progress(step=5, g=10240, state={"config": to_tree(recipe)})
     assert recipe_changes(progress, recipe) == []

@@ -48,7 +48,7 @@ def report_twice(out: str) -> None:
     bad_clips += [[bad(90)], []][rank]
     with pytest.raises(CorruptSampleError) as raised:
         watch.report(120)
-    (Path(out) / f"rank{rank}.json").write_text(json.dumps([*reports, str(raised.value)]))
+    (Path(out) / f"rank{rank}.json").write_text(json.dumps([*reports, str(raised.value)], default=list))
     leave()
 
 
@@ -68,11 +68,14 @@ def test_a_report_is_of_all_ranks_and_of_what_is_new(out: Path) -> None:
         "data/slowest_rank": 1.0, "data/batches_ready": 1.5, "data/requests": 6.0, "data/bytes_read": 201.0,
         "data/bytes_used": 100.0, "data/chunks_read": 4.0, "data/read_again": 1.0, "data/open_chunks": 9.0,
         "data/buffer_bytes": 0.0, "data/retries_timeout": 3.0, "data/bytes_read_per_byte_used": 2.01,
-        "data/bad_clips": 2.0, "data_share/hip": 0.25, "data_share/knee": 0.75,
+        "data/bad_clips": 2.0, "data_share/hip": 0.25, "data_share/knee": 0.75, "data_weight/hip": 0.25,
+        "data_weight/knee": 0.75, "data/wait_histogram_seconds": [3.0, 7.0, 10.0, 10.0],
         "data_repeats/hip": 1.0, "data_repeats/knee": 1.0,
+        **{f"data/cache_{name}": 0.0 for name in ("hits", "misses", "bytes", "damaged")},
     }  # fmt: skip
     changed = {key: value for key, value in second.items() if value != first.get(key)}
     assert changed == {
+        "data/wait_histogram_seconds": [21.0, 21.0],
         "data/wait_p50_seconds": 21.0, "data/wait_p99_seconds": 21.0, "data/wait_max_seconds": 21.0,
         "data/slowest_rank": 0.0, "data/requests": 8.0, "data/bytes_read": 20.0, "data/bytes_used": 0.0,
         "data/chunks_read": 2.0, "data/read_again": 0.0, "data/buffer_bytes": 16.0, "data/retries_timeout": 0.0,
