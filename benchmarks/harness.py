@@ -25,11 +25,13 @@ class Case:
         name: What is done.
         unit: What is counted, such as `clips`.
         run: Does it once and returns how many.
+        peak_mb: Does it in a process of its own, and returns the most memory it took there beyond what imports did.
     """
 
     name: str
     unit: str
-    run: Callable[[], int]
+    run: Callable[[], float]
+    peak_mb: Callable[[], float] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Row:
         cpu_seconds: Median CPU time of all threads for one unit.
         ratio: Median over repeats of this case's rate to the first case's in the same repeat.
         rates: Of every repeat.
+        peak_mb: Most memory it took, in 10^6 bytes, where the case can tell.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Row:
     cpu_seconds: float
     ratio: float
     rates: tuple[float, ...]
+    peak_mb: float | None = None
 
 
 def measure(cases: Sequence[Case], *, repeats: int) -> list[Row]:
@@ -74,7 +78,7 @@ def measure(cases: Sequence[Case], *, repeats: int) -> list[Row]:
         rows.append(
             Row(
                 case.name, case.unit, float(np.median(rates[i])), float(low), float(high), float(np.median(cpu[i])),
-                float(np.median(rates[i] / rates[0])), tuple(rates[i].tolist()),
+                float(np.median(rates[i] / rates[0])), tuple(rates[i].tolist()), case.peak_mb and case.peak_mb(),
             )
         )  # fmt: skip
     return rows
@@ -82,11 +86,12 @@ def measure(cases: Sequence[Case], *, repeats: int) -> list[Row]:
 
 def table(rows: Sequence[Row]) -> str:
     """Lay rows out as Markdown."""
-    lines = ["| case | rate | 95 % interval | CPU ms each | ratio |", "|---|--:|--:|--:|--:|"]
+    lines = ["| case | rate | 95 % interval | CPU ms each | ratio | peak MB |", "|---|--:|--:|--:|--:|--:|"]
     for row in rows:
+        peak = "" if row.peak_mb is None else f"{row.peak_mb:,.0f}"
         lines.append(
             f"| {row.name} | {row.rate:,.1f} {row.unit}/s | {row.low:,.1f} to {row.high:,.1f} "
-            f"| {1e3 * row.cpu_seconds:,.3f} | {row.ratio:.2f} |"
+            f"| {1e3 * row.cpu_seconds:,.3f} | {row.ratio:.2f} | {peak} |"
         )
     return "\n".join(lines)
 

@@ -1,11 +1,14 @@
-"""Clips as bytes, from a folder: chunks in the planned order, against sixteen files opened a clip."""
+"""Clips as bytes, from a folder: chunks in the planned order, against sixteen files a clip, and against webdataset."""
 
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+import webdataset
+
 from benchmarks.harness import Case
-from benchmarks.material import NUM_FRAMES, STRIDE, packed_corpus
+from benchmarks.material import NUM_FRAMES, STRIDE, long_corpus
+from shards.manifest import Manifest
 from shards.order import Order, OrderConfig
 from shards.storage import open_storage
 from shards.stream import ClipBytes, ClipStream, ReadConfig
@@ -15,9 +18,11 @@ BATCH, NUM_BATCHES = 32, 40
 
 
 def cases(folder: Path) -> list[Case]:
-    """The stream, and the same frames as loose files."""
-    corpus = packed_corpus(folder)
-    table = FrameTable.open(open_storage(str(corpus)))
+    """The stream, the same frames as loose files, and the shards as webdataset reads them: a segment a sample."""
+    storage = open_storage(str(folder / "long"))
+    long_corpus(folder, storage)
+    table = FrameTable.open(storage)
+    shards = [str(folder / "long" / shard.name) for shard in Manifest.load(storage).shards]
     loose = list(_loosen(table, folder / "loose"))
 
     def stream() -> int:
@@ -27,7 +32,14 @@ def cases(folder: Path) -> list[Case]:
     def files() -> int:
         return sum(1 for clip in loose if [path.read_bytes() for path in clip])
 
-    return [Case("stream of chunks", "clips", stream), Case("16 files opened a clip", "clips", files)]
+    def samples() -> int:
+        return sum(1 for _ in webdataset.WebDataset(shards, shardshuffle=False))
+
+    return [
+        Case("stream of chunks", "clips", stream),
+        Case("16 files opened a clip", "clips", files),
+        Case("webdataset, segments of 64 frames in sequence", "samples", samples),
+    ]
 
 
 def open_stream(table: FrameTable) -> ClipStream:

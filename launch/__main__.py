@@ -67,6 +67,12 @@ def _run(words: Sequence[str]) -> int:
     except SurgstreamError as error:
         sys.stderr.write(f"surgstream {name}: {error}\n")
         return error.exit_status
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # a full disk, a folder without rights
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"surgstream {name}: {where}{error.strerror or error}\n")
+        return 1
     except KeyboardInterrupt:
         sys.stderr.write(f"surgstream {name}: interrupted\n")
         return 130

@@ -16,7 +16,8 @@ from configs.loading import build, to_tree
 from shards import index
 from shards.errors import ManifestError
 from shards.index import ROW, Rows
-from shards.manifest import Manifest, PackedVideo, Part, Shard, describe, segments
+from shards.manifest import Manifest
+from shards.packed import PackedVideo, Part, Shard, describe, segments
 from shards.packer import Receipt
 from shards.plan import Plan
 from shards.processes import Progress

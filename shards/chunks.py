@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from shards.activity import Activities
+from shards.buffers import Bytes, new_buffer
+from shards.cache import ChunkCache
 from shards.index import Rows, read_rows
 from shards.jpeg import picture_size
 from shards.table import FrameTable, RowRange
-
-Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass
@@ -26,13 +26,17 @@ class ReadCounters:
     """What reading has cost so far; for metrics.
 
     Attributes:
-        bytes_read: Bytes of indexes and shards.
-        requests: Range reads.
+        bytes_read: Bytes of indexes and shards, from the store.
+        requests: Range reads of the store.
         chunks_read: Chunks, of which single clips are some.
         bytes_used: Bytes of frames that clips were cut from, each clip's counted.
         buffer_bytes: Bytes of chunks in memory now, those of clips that still wait to be decoded included.
         read_again: Runs of frames that were read twice because a checksum was wrong.
         open_chunks: Chunks held for clips to come, as of the last planned step.
+        cache_hits: Runs of frames that the cache had.
+        cache_misses: Those that it did not have.
+        cache_bytes: Bytes of indexes and shards, from the cache.
+        cache_damaged: Files of the cache that were dropped because a checksum was wrong.
         wait_seconds: Time the consumer waited for bytes.
     """
 
@@ -43,6 +47,10 @@ class ReadCounters:
     buffer_bytes: int = 0
     read_again: int = 0
     open_chunks: int = 0
+    cache_hits: int = 0
+    cache_misses: int = 0
+    cache_bytes: int = 0
+    cache_damaged: int = 0
     wait_seconds: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
@@ -121,6 +129,7 @@ class ChunkReader:
         counters: ReadCounters,
         activities: Activities,
         stop: threading.Event,
+        cache: ChunkCache | None = None,
     ) -> None:
         """Remember how to read.
 
@@ -131,6 +140,7 @@ class ChunkReader:
             counters: Where to count.
             activities: Where to say what is being read.
             stop: Set when nobody wants chunks any more; reads that wait for a failing store then end.
+            cache: Where to keep chunks on this node.
         """
         self._table = table
         self._stop = stop
@@ -138,12 +148,13 @@ class ChunkReader:
         self._range_bytes = range_bytes
         self.counters = counters
         self._activities = activities
+        self._cache = cache
 
     def read(self, dataset: str, first_clip: int, num_clips: int) -> Chunk:
         """Read all frames that consecutive clips show: their anchors, and the look-back of the first of them.
 
         Look-back ends where a part begins, so a chunk takes more than one range only where it crosses into another
-        shard.
+        shard. A single clip goes past the cache: chunks come back in every epoch, it does not.
 
         Args:
             dataset: The dataset.
@@ -157,47 +168,73 @@ class ChunkReader:
             StorageError: The shard or its index is missing or too short, or the store fails.
         """
         start = max(self._table.locate(dataset, first_clip).part_start, first_clip - self._look_back)
+        cache = self._cache if num_clips > 1 else None
         runs, bad, frame = [], {}, start
         for rows in self._table.rows(dataset, start, first_clip + num_clips):
-            run = self._read_run(frame, rows)
-            if run.bad:
-                self.counters.add(read_again=1)
-                run = self._read_run(frame, rows)
+            run = (cache and self._cached_run(cache, frame, rows)) or self._stored_run(cache, frame, rows)
             for i, reason in run.bad.items():
                 where = self._table.locate(dataset, frame + i)
-                bad[frame + i] = BadFrame(rows.shard.name, where.video.id, where.frame, reason)
+                bad[frame + i] = BadFrame(rows.shard, where.video, where.frame, reason)
             runs.append(run)
             frame += rows.stop - rows.start
         self.counters.add(chunks_read=1)
         return Chunk(runs, bad)
 
-    def _read_run(self, first_frame: int, rows: RowRange) -> _Run:
-        with self._activities.doing(f"reads {rows.shard.index_name}"):
-            index = read_rows(self._table.storage, rows.shard.index_name, rows.start, rows.stop)
+    def _cached_run(self, cache: ChunkCache, first_frame: int, rows: RowRange) -> _Run | None:
+        with self._activities.doing(f"reads {rows.shard}, rows {rows.start} to {rows.stop}, from the cache"):
+            found = cache.read(rows, self.counters.hold)
+            if found:
+                index, data = found
+                run = self._checked_run(first_frame, rows, index, data)
+                if not run.bad:
+                    self.counters.add(cache_hits=1, cache_bytes=index.nbytes + data.nbytes)
+                    return run
+                self.counters.add(cache_damaged=1)
+                cache.drop(rows)
+        self.counters.add(cache_misses=1)
+        return None
+
+    def _stored_run(self, cache: ChunkCache | None, first_frame: int, rows: RowRange) -> _Run:
+        """Read a run from the store, twice if a frame is bad; only a whole one is kept."""
+        index, data = self._read_store(rows)
+        run = self._checked_run(first_frame, rows, index, data)
+        if run.bad:
+            self.counters.add(read_again=1)
+            index, data = self._read_store(rows)
+            run = self._checked_run(first_frame, rows, index, data)
+        if cache and not run.bad:
+            with self._activities.doing(f"keeps {rows.shard}, rows {rows.start} to {rows.stop}, in the cache"):
+                cache.keep(rows, index, data)
+        return run
+
+    def _read_store(self, rows: RowRange) -> tuple[Rows, Bytes]:
+        """Index rows and the bytes they span; no bytes where the rows are damaged."""
+        with self._activities.doing(f"reads {rows.index}"):
+            index = read_rows(self._table.storage, rows.index, rows.start, rows.stop)
         self.counters.add(bytes_read=index.nbytes, requests=1)
         spans = _spans(rows, index)
         if spans is None:
-            reason = f"its index row is damaged: {rows.shard.index_name}, rows {rows.start} to {rows.stop}"
+            return index, np.empty(0, np.uint8)
+        starts, stops = spans
+        return index, self._read_bytes(rows.shard, int(starts[0]), int(stops[-1]))
+
+    def _checked_run(self, first_frame: int, rows: RowRange, index: Rows, data: Bytes) -> _Run:
+        spans = _spans(rows, index)
+        if spans is None or spans[1][-1] - spans[0][0] != data.nbytes:
+            reason = f"its index row is damaged: {rows.index}, rows {rows.start} to {rows.stop}"
             return _Run(first_frame, np.empty(0, np.uint8), [], [], dict.fromkeys(range(index.size), reason))
         starts, stops = spans
         origin = int(starts[0])
-        data = self._read_bytes(rows.shard.name, origin, int(stops[-1]))
         run = _Run(first_frame, data, (starts - origin).tolist(), (stops - origin).tolist(), {})
-        for i, expected in enumerate(index["crc32"].tolist()):
-            jpeg = data[run.starts[i] : run.stops[i]].data
-            found = zlib.crc32(jpeg)
-            if found != expected:
-                run.bad[i] = f"expected CRC-32 {expected:08x}, got {found:08x}"
-                continue
-            video = self._table.locate(rows.shard.dataset, first_frame + i).video
-            size = picture_size(jpeg)
-            if size != (video.width, video.height):  # decoders take as much memory as the header asks for
-                got = "no JPEG header" if size is None else f"{size[0]}x{size[1]}"
-                run.bad[i] = f"expected a JPEG of {video.width}x{video.height} pixels, got {got}"
+        places = self._table.locate_all([rows.dataset] * index.size, range(first_frame, first_frame + index.size))
+        for i, (place, crc32) in enumerate(zip(places, index["crc32"].tolist(), strict=True)):
+            damage = _damage(data[run.starts[i] : run.stops[i]].data, crc32, (place.width, place.height))
+            if damage:
+                run.bad[i] = damage
         return run
 
     def _read_bytes(self, name: str, start: int, stop: int) -> Bytes:
-        data = np.empty(stop - start, np.uint8)
+        data = new_buffer(stop - start)
         self.counters.hold(data)
         for at in range(start, stop, self._range_bytes):
             end = min(at + self._range_bytes, stop)
@@ -207,15 +244,27 @@ class ChunkReader:
         return data
 
 
+def _damage(jpeg: memoryview, crc32: int, size: tuple[int, int]) -> str | None:
+    """Why a frame cannot be used; None when it can."""
+    found = zlib.crc32(jpeg)
+    if found != crc32:
+        return f"expected CRC-32 {crc32:08x}, got {found:08x}"
+    declared = picture_size(jpeg)
+    if declared != size:  # decoders take as much memory as the header asks for
+        got = "no JPEG header" if declared is None else f"{declared[0]}x{declared[1]}"
+        return f"expected a JPEG of {size[0]}x{size[1]} pixels, got {got}"
+    return None
+
+
 def _spans(rows: RowRange, index: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
     """Where each frame starts and stops in the shard; None when that cannot be.
 
-    A damaged index must not make us read gigabytes.
+    A damaged index must not make us read gigabytes, and zeros in place of one must not pass for frames.
     """
-    if (index["offset"] > rows.shard.num_bytes).any():
+    if (index["size"] == 0).any() or (index["offset"] > rows.shard_bytes).any():
         return None
     starts = index["offset"].astype(np.int64)
     stops = starts + index["size"]
-    if (stops > rows.shard.num_bytes).any() or (starts[1:] < stops[:-1]).any():
+    if (stops > rows.shard_bytes).any() or (starts[1:] < stops[:-1]).any():
         return None
     return starts, stops

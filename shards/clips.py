@@ -1,13 +1,13 @@
 """Clips cut from chunks, and what stands in for a clip that is damaged."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shards.chunks import BadFrame, Bytes, Chunk, ChunkReader
-from shards.draws import Draws
+from shards.buffers import Bytes
+from shards.chunks import BadFrame, Chunk, ChunkReader
 from shards.errors import CorruptSampleError
 from shards.order import Order
-from shards.table import FrameTable
+from shards.table import FrameTable, Location
 
 _MOST_SUBSTITUTES = 16
 
@@ -24,19 +24,13 @@ class BadClipLimits:
     in_all: int = 100
     in_a_row: int = 16
 
-    def problems(self) -> Iterator[str]:
-        """Say what does not fit."""
-        for name in ("in_all", "in_a_row"):
-            if getattr(self, name) < 0:
-                yield f"{name}: expected at least 0, got {getattr(self, name)}"
-
 
 @dataclass(frozen=True, eq=False)
 class ClipBytes:
     """A clip as it lies in the shards.
 
     Attributes:
-        g: The draw it is.
+        g: The draw it is; in a finite pass, its number among all clips.
         dataset: Its dataset.
         video: Id of its video in the dataset.
         anchor_frame: Number in the video of its last frame.
@@ -45,6 +39,7 @@ class ClipBytes:
         planned: Video and anchor frame of the clip that the order planned, where this one stands in for it; else None.
         frames: T JPEGs, oldest first, each (num_bytes,): views into the chunk they were read with. A clip that begins
             before its part repeats the part's first frame.
+        valid: False where it must not count: padding of a finite pass, or a stand-in for a damaged clip of one.
     """
 
     g: int
@@ -55,6 +50,7 @@ class ClipBytes:
     height: int
     planned: tuple[str, int] | None
     frames: tuple[Bytes, ...]
+    valid: bool = True
 
 
 @dataclass(frozen=True)
@@ -94,57 +90,62 @@ class ClipCutter:
 
         Args:
             table: The corpus.
-            order: Names the datasets, and what stands in for a bad clip.
+            order: Names what stands in for a bad clip.
             reader: Reads that.
             look_backs: Frames from the anchor back to each frame of a clip, oldest first.
             limits: When to give up.
         """
-        self._table, self._order, self._reader, self._look_backs, self._limits = (
-            table,
-            order,
-            reader,
-            look_backs,
-            limits,
-        )
-        self._names = order.dataset_names
+        self._table, self._order, self._reader = table, order, reader
+        self._look_backs, self._limits = look_backs, limits
         self._num_bad = self._bad_in_a_row = 0
         self.bad_clips: list[BadClip] = []
 
-    def clip(self, draws: Draws, i: int, chunk: Chunk) -> ClipBytes:
-        """The clip of a draw, or the one that stands in for it: a function of (seed, g) and of what is damaged."""
-        g, dataset, planned = int(draws.g[i]), int(draws.dataset[i]), int(draws.clip[i])
-        clip, cause = planned, self._damage(dataset, planned, chunk)
+    def clip(self, g: int, dataset: int, where: Location, chunk: Chunk) -> ClipBytes:
+        """The clip of a draw, or the one that stands in for it: a function of (seed, g) and of what is damaged.
+
+        Args:
+            g: The draw.
+            dataset: Its dataset, by number in the order.
+            where: Where its clip lies.
+            chunk: What holds it.
+
+        Returns:
+            The clip.
+
+        Raises:
+            CorruptSampleError: Too many clips are damaged.
+            StorageError: What should stand in cannot be read.
+        """
+        cause = self._damage(where, chunk)
         if cause is None:
             self._bad_in_a_row = 0
-            return self._cut(g, dataset, clip, chunk, None)
-        name, attempt = self._names[dataset], 0
+            return self._cut(g, where, chunk, None)
+        used, attempt = where, 0
         bad: BadFrame | None = cause
         while bad:
             if attempt == _MOST_SUBSTITUTES:
                 raise self._too_many(cause, f"{attempt} clips that should stand in for another one are damaged as well")
             clip = self._order.substitute(dataset, g, attempt)
-            chunk = self._reader.read(name, clip, 1)
-            bad = self._damage(dataset, clip, chunk)
+            used, chunk = self._table.locate(where.dataset, clip), self._reader.read(where.dataset, clip, 1)
+            bad = self._damage(used, chunk)
             attempt += 1
-        where, used = self._table.locate(name, planned), self._table.locate(name, clip)
-        self.bad_clips.append(BadClip(g, name, where.video.id, where.frame, used.video.id, used.frame, cause))
+        self.bad_clips.append(BadClip(g, where.dataset, where.video, where.frame, used.video, used.frame, cause))
         self._num_bad += 1
         self._bad_in_a_row += 1
         if self._bad_in_a_row > self._limits.in_a_row:
             raise self._too_many(cause, f"{self._bad_in_a_row} clips in a row are damaged")
         if self._num_bad > self._limits.in_all:
             raise self._too_many(cause, f"{self._num_bad} clips are damaged")
-        return self._cut(g, dataset, clip, chunk, (where.video.id, where.frame))
+        return self._cut(g, used, chunk, (where.video, where.frame))
 
-    def _shown(self, dataset: int, clip: int) -> list[int]:
+    def _shown(self, where: Location) -> list[int]:
         """The frames of a clip, by number in the dataset, oldest first."""
-        part_start = self._table.locate(self._names[dataset], clip).part_start
-        return [max(part_start, clip - look_back) for look_back in self._look_backs]
+        return [max(where.part_start, where.number - look_back) for look_back in self._look_backs]
 
-    def _damage(self, dataset: int, clip: int, chunk: Chunk) -> BadFrame | None:
+    def _damage(self, where: Location, chunk: Chunk) -> BadFrame | None:
         if not chunk.bad:
             return None
-        return next((chunk.bad[frame] for frame in self._shown(dataset, clip) if frame in chunk.bad), None)
+        return next((chunk.bad[frame] for frame in self._shown(where) if frame in chunk.bad), None)
 
     def _too_many(self, cause: BadFrame, what: str) -> CorruptSampleError:
         return CorruptSampleError(
@@ -152,18 +153,16 @@ class ClipCutter:
             f"{cause.frame}: {cause.reason}; run `surgstream verify`, then copy the shard again or pack it again"
         )
 
-    def _cut(self, g: int, dataset: int, clip: int, chunk: Chunk, planned: tuple[str, int] | None) -> ClipBytes:
-        name = self._names[dataset]
-        anchor = self._table.locate(name, clip)
-        frames = tuple(chunk.frame(frame) for frame in self._shown(dataset, clip))
+    def _cut(self, g: int, where: Location, chunk: Chunk, planned: tuple[str, int] | None) -> ClipBytes:
+        frames = tuple(chunk.frame(frame) for frame in self._shown(where))
         self._reader.counters.add(bytes_used=sum(frame.nbytes for frame in frames))
         return ClipBytes(
             g=g,
-            dataset=name,
-            video=anchor.video.id,
-            anchor_frame=anchor.frame,
-            width=anchor.video.width,
-            height=anchor.video.height,
+            dataset=where.dataset,
+            video=where.video,
+            anchor_frame=where.frame,
+            width=where.width,
+            height=where.height,
             planned=planned,
             frames=frames,
         )

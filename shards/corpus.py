@@ -208,7 +208,7 @@ def _expand(pattern: str, folder: Path, stores: Stores) -> list[str]:
     steps = location.split("/")
     first = next(number for number, step in enumerate(steps) if glob.has_magic(step))
     prefix, rest = "/".join(steps[:first]), steps[first:]
-    names = (PurePosixPath(name) for name in stores[prefix].names())
+    names = (PurePosixPath(name) for name in stores[prefix].sizes())
     return [f"{prefix}/{name}" for name in names if len(name.parts) == len(rest) and name.match("/".join(rest))]
 
 

@@ -20,7 +20,7 @@ from shards.errors import ManifestError, StorageError, VideoError
 from shards.frames import jpeg_frames, packed_size, software
 from shards.index import ROW
 from shards.labels import read_labels
-from shards.manifest import PackedVideo, Part, Shard, describe, segments
+from shards.packed import PackedVideo, Part, Shard, describe, segments
 from shards.plan import PlannedShard, PlannedVideo, Quarantined
 from shards.processes import Progress
 from shards.schema import frame_member, index_name, receipt_name, segment_key, segment_member

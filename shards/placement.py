@@ -61,14 +61,36 @@ def check_batch(global_batch_size: int, micro_batch_size: int, world_size: int) 
     """Check that a global batch can be dealt.
 
     Raises:
-        ConfigError: It is not a positive multiple of micro_batch_size x world_size.
+        ConfigError: It is not a positive multiple of micro_batch_size x world_size; names what is.
     """
     least = micro_batch_size * world_size
-    if global_batch_size < 1 or least < 1 or global_batch_size % least:
+    if min(global_batch_size, micro_batch_size, world_size) < 1 or global_batch_size % least:
         raise ConfigError(
             f"global_batch_size: expected a multiple of micro_batch_size x world_size = {micro_batch_size} x "
-            f"{world_size} = {least}, got {global_batch_size}; change one of them"
+            f"{world_size} = {least}, got {global_batch_size}; "
+            f"use {_what_fits(global_batch_size, micro_batch_size, world_size)}"
         )
+
+
+def _what_fits(global_batch_size: int, micro_batch_size: int, world_size: int) -> str:
+    """The numbers of ranks for this micro-batch, and the largest micro-batch within it for this number of ranks."""
+    if min(global_batch_size, micro_batch_size, world_size) < 1:
+        return "numbers of at least 1"
+    ways = []
+    if global_batch_size % micro_batch_size == 0:
+        ways.append(f"{_listed(_divisors(global_batch_size // micro_batch_size))} ranks")
+    if global_batch_size % world_size == 0:
+        smaller = [size for size in _divisors(global_batch_size // world_size) if size <= micro_batch_size]
+        ways.append(f"micro_batch_size {smaller[-1]}")
+    return " or ".join(ways) or f"{_listed(_divisors(global_batch_size))} ranks, and a micro-batch that fits them"
+
+
+def _divisors(number: int) -> list[int]:
+    return [n for n in range(1, number + 1) if number % n == 0]
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def _apart(draws: Draws) -> Int64:

@@ -209,7 +209,7 @@ def make_plan(corpus: CorpusConfig, sources: Sequence[Source], previous: Plan | 
 
 def packed_shards(storage: Storage) -> set[str]:
     """The names of the shards that lie in a corpus, planned or not."""
-    return {name for name in storage.names() if is_shard_name(name)}
+    return {name for name in storage.sizes() if is_shard_name(name)}
 
 
 def write_if_other(storage: Storage, name: str, data: bytes) -> None:

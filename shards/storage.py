@@ -143,15 +143,16 @@ class LocalStorage:
         with self._telling("deleting", name):
             self._path(name).unlink(missing_ok=True)
 
-    def names(self) -> list[str]:
-        """See `Storage.names`."""
+    def sizes(self) -> dict[str, int]:
+        """See `Storage.sizes`."""
         with self._telling("listing", "its files"):
-            return sorted(name for name in _files(self._folder) if not _PARTIAL_NAME.fullmatch(name))
+            files = (file for file in _files(self._folder) if not _PARTIAL_NAME.fullmatch(file[0]))
+            return dict(sorted((name, entry.stat().st_size) for name, entry in files))
 
     def sweep(self, ours: Callable[[str], bool]) -> None:
         """See `Storage.sweep`."""
         with self._telling("sweeping", "temporary files"):
-            for name in list(_files(self._folder)):
+            for name, _ in list(_files(self._folder)):
                 partial = _PARTIAL_NAME.fullmatch(name)
                 if partial and ours((partial["folder"] or "") + partial["name"]):
                     self._path(name).unlink(missing_ok=True)
@@ -257,7 +258,9 @@ class RangeReader(io.RawIOBase):
         return count
 
 
-def _files(folder: Path, inside: str = "", above: frozenset[str] = frozenset()) -> Iterator[str]:
+def _files(
+    folder: Path, inside: str = "", above: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """The files below a folder, by their names in it. Symbolic links are followed, though never in circles.
 
     Args:
@@ -276,7 +279,7 @@ def _files(folder: Path, inside: str = "", above: frozenset[str] = frozenset()) 
         if entry.is_dir():
             yield from _files(folder, f"{inside}{entry.name}/", above | {here})
         elif entry.is_file():
-            yield inside + entry.name
+            yield inside + entry.name, entry
 
 
 def _sync_folder(folder: Path) -> None:

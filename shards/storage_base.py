@@ -100,8 +100,8 @@ class Storage(Protocol):
     def delete(self, name: str) -> None:
         """Remove `name`; does nothing when it is absent."""
 
-    def names(self) -> list[str]:
-        """All names, sorted."""
+    def sizes(self) -> dict[str, int]:
+        """All names, sorted, with their lengths in bytes."""
 
     def sweep(self, ours: Callable[[str], bool]) -> None:
         """Remove what killed writers left of the names that are `ours`; call it only while nobody else writes them."""

@@ -90,13 +90,12 @@ class S3Storage:
         with self._telling("deleting", name):
             self._client.delete_object(**self._address(name))
 
-    def names(self) -> list[str]:
-        """See `Storage.names`."""
+    def sizes(self) -> dict[str, int]:
+        """See `Storage.sizes`."""
         with self._telling("listing", "its objects"):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
-            return sorted(
-                entry["Key"].removeprefix(self._prefix) for page in pages for entry in page.get("Contents", ())
-            )
+            entries = (entry for page in pages for entry in page.get("Contents", ()))
+            return dict(sorted((entry["Key"].removeprefix(self._prefix), entry["Size"]) for entry in entries))
 
     def sweep(self, ours: Callable[[str], bool]) -> None:
         """See `Storage.sweep`."""

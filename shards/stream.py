@@ -3,20 +3,23 @@
 import itertools
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from configs.errors import ConfigError
 from shards.activity import Activities
+from shards.cache import ChunkCache
 from shards.chunks import Chunk, ChunkReader, ReadCounters
 from shards.clips import BadClipLimits, ClipBytes, ClipCutter
 from shards.errors import ManifestError
 from shards.order import Deal, Draws, Order, check_batch, place
-from shards.table import FrameTable
+from shards.table import FrameTable, Location
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +32,12 @@ class ReadConfig:
         range_bytes: The most bytes of one request.
         buffer_bytes: Memory for chunks. Reading ahead waits while more is in use; the chunks that the order keeps open
             must fit in any case.
-        bad_clips: How many clips may be damaged before the run ends.
     """
 
     threads: int = 8
-    prefetch_steps: int = 2
+    prefetch_steps: int = 32
     range_bytes: int = 8 * 2**20
     buffer_bytes: int = 4 * 2**30
-    bad_clips: BadClipLimits = field(default_factory=BadClipLimits)
 
     def problems(self) -> Iterator[str]:
         """Say what does not fit."""
@@ -47,10 +48,11 @@ class ReadConfig:
 
 @dataclass(frozen=True)
 class _Step:
-    """A planned step: its draws, and for each one of ours, by position in the step, the chunk that will hold it."""
+    """A planned step: its draws, and of ours, by position in the step, where they lie and the chunks to hold them."""
 
     draws: Draws
     micro_batches: list[list[int]]
+    locations: dict[int, Location]
     chunks: dict[int, Future[Chunk]]
 
 
@@ -58,16 +60,102 @@ _Held = dict[tuple[int, int], tuple[int, Future[Chunk]]]
 """The chunk that each lane we read, (dataset, lane), is in: its first clip, and its bytes to come."""
 
 
-class ClipStream:
-    """Iterates over this rank's micro-batches: those of the first step, of the next, and so on.
+class ClipFeed(ABC):
+    """Iterates over one rank's micro-batches, whose chunks threads read ahead.
 
-    Every rank evaluates the draws of all ranks, so it knows when a lane leaves a chunk and lets go of it. Close the
-    stream, or use it as a context manager, to end its threads; an iterator that another thread waits on then raises.
+    Close it, or use it as a context manager, to end its threads; an iterator that another thread waits on then raises.
 
     Attributes:
         counters: What reading has cost so far.
         activities: What the reading threads are doing.
         bad_clips: Clips that could not be used, since somebody last emptied the list.
+    """
+
+    def __init__(
+        self,
+        table: FrameTable,
+        order: Order,
+        *,
+        num_frames: int,
+        stride: int,
+        read: ReadConfig,
+        limits: BadClipLimits,
+        cache: ChunkCache | None,
+    ) -> None:
+        """Start no thread yet.
+
+        Args:
+            table: The corpus.
+            order: Names the datasets, and what stands in for a bad clip.
+            num_frames: Frames of a clip, T.
+            stride: Frames of the video from one frame of a clip to the next.
+            read: How to read.
+            limits: How many clips may be damaged.
+            cache: Where to keep chunks on this node; it must be this corpus's.
+        """
+        look_backs = [t * stride for t in reversed(range(num_frames))]
+        self.counters = ReadCounters()
+        self.activities = Activities()
+        self._table = table
+        self._names = order.dataset_names
+        self._closing = threading.Event()
+        self._reader = ChunkReader(
+            table,
+            look_back=look_backs[0],
+            range_bytes=read.range_bytes,
+            counters=self.counters,
+            activities=self.activities,
+            stop=self._closing,
+            cache=cache,
+        )
+        self._cutter = ClipCutter(table, order, self._reader, look_backs, limits)
+        self.bad_clips = self._cutter.bad_clips
+        self._pool = ThreadPoolExecutor(read.threads, thread_name_prefix="read-chunks")
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[list[ClipBytes]]:
+        """Iterate from the start on.
+
+        Yields:
+            A micro-batch: its clips in order.
+
+        Raises:
+            CorruptSampleError: Too many clips hold frames that are not what was packed.
+            StorageError: A shard cannot be read.
+        """
+
+    @property
+    def retries(self) -> Counter[str]:
+        """How often reads failed and were tried again, by cause."""
+        return self._table.storage.retries
+
+    def close(self) -> None:
+        """Drop what is planned and end the threads. May be called twice."""
+        self._closing.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def __enter__(self) -> Self:
+        """Return the feed."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the feed."""
+        self.close()
+
+    def _read(self, dataset: int, first_clip: int, num_clips: int) -> Future[Chunk]:
+        return self._pool.submit(self._reader.read, self._names[dataset], first_clip, num_clips)
+
+    def _wait_for(self, chunk: Future[Chunk]) -> Chunk:
+        started = time.perf_counter()
+        read = chunk.result()
+        self.counters.wait_seconds += time.perf_counter() - started
+        return read
+
+
+class ClipStream(ClipFeed):
+    """This rank's micro-batches of the first step, of the next, and so on.
+
+    Every rank evaluates the draws of all ranks, so it knows when a lane leaves a chunk and lets go of it.
     """
 
     def __init__(
@@ -85,6 +173,8 @@ class ClipStream:
         stop: int | None,
         read: ReadConfig,
         deal: Deal = "runs",
+        limits: BadClipLimits = BadClipLimits(),  # noqa: B008 - frozen
+        cache: ChunkCache | None = None,
     ) -> None:
         """Check that everything fits together; reading starts with the iteration.
 
@@ -101,23 +191,21 @@ class ClipStream:
             stop: Draw to stop before, whole steps after `start`; None never stops.
             read: How to read.
             deal: How a step's clips are dealt to micro-batches.
+            limits: How many clips may be damaged.
+            cache: Where to keep chunks on this node; it must be this corpus's.
 
         Raises:
             ConfigError: The global batch cannot be dealt to the ranks.
             ManifestError: The order was made for another corpus.
             ValueError: `stop` does not end a step.
         """
-        look_backs = [t * stride for t in reversed(range(num_frames))]
         check_batch(global_batch_size, micro_batch_size, world_size)
         if stop is not None and (stop < start or (stop - start) % global_batch_size):
             raise ValueError(f"stop: expected {start} plus whole steps of {global_batch_size}, got {stop}")
         _check_same_corpus(table, order)
-        _check_buffer(table, order, look_backs[0], read.buffer_bytes, world_size)
-        self.counters = ReadCounters()
-        self.activities = Activities()
-        self._table = table
+        _check_buffer(table, order, (num_frames - 1) * stride, read.buffer_bytes, world_size)
+        super().__init__(table, order, num_frames=num_frames, stride=stride, read=read, limits=limits, cache=cache)
         self._order = order
-        self._names = order.dataset_names
         self._global_batch_size = global_batch_size
         self._micro_batch_size = micro_batch_size
         self._rank = rank
@@ -126,29 +214,8 @@ class ClipStream:
         self._start = start
         self._stop = stop
         self._prefetch_steps, self._buffer_bytes = read.prefetch_steps, read.buffer_bytes
-        self._closing = threading.Event()
-        self._reader = ChunkReader(
-            table,
-            look_back=look_backs[0],
-            range_bytes=read.range_bytes,
-            counters=self.counters,
-            activities=self.activities,
-            stop=self._closing,
-        )
-        self._cutter = ClipCutter(table, order, self._reader, look_backs, read.bad_clips)
-        self.bad_clips = self._cutter.bad_clips
-        self._pool = ThreadPoolExecutor(read.threads, thread_name_prefix="read-chunks")
 
     def __iter__(self) -> Iterator[list[ClipBytes]]:
-        """Iterate from `start` on.
-
-        Yields:
-            A micro-batch: its clips in order.
-
-        Raises:
-            CorruptSampleError: Too many clips hold frames that are not what was packed.
-            StorageError: A shard cannot be read.
-        """
         planned: deque[_Step] = deque()
         held: _Held = {}
         step = self._global_batch_size
@@ -159,24 +226,6 @@ class ClipStream:
                 yield from self._clips(planned.popleft())
         while planned:
             yield from self._clips(planned.popleft())
-
-    @property
-    def retries(self) -> Counter[str]:
-        """How often reads failed and were tried again, by cause."""
-        return self._table.storage.retries
-
-    def close(self) -> None:
-        """Drop what is planned and end the threads. May be called twice."""
-        self._closing.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def __enter__(self) -> "ClipStream":
-        """Return the stream."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close the stream."""
-        self.close()
 
     def _is_full(self) -> bool:
         return self.counters.buffer_bytes > self._buffer_bytes
@@ -206,20 +255,18 @@ class ClipStream:
                     held[dataset, lane] = first, self._read(dataset, first, size)
                 chunks[i] = held[dataset, lane][1]
         self.counters.open_chunks = len(held)
-        return _Step(draws, members.tolist(), chunks)
-
-    def _read(self, dataset: int, first_clip: int, num_clips: int) -> Future[Chunk]:
-        return self._pool.submit(self._reader.read, self._names[dataset], first_clip, num_clips)
+        names = [self._names[dataset] for dataset in draws.dataset[ours].tolist()]
+        locations = self._table.locate_all(names, draws.clip[ours].tolist())
+        return _Step(draws, members.tolist(), dict(zip(np.flatnonzero(ours).tolist(), locations, strict=True)), chunks)
 
     def _clips(self, step: _Step) -> Iterator[list[ClipBytes]]:
         """The micro-batches of a planned step; chunks are let go of as they are used."""
+        draws = step.draws
         for members in step.micro_batches:
             clips = []
             for i in members:
-                started = time.perf_counter()
-                chunk = step.chunks.pop(i).result()
-                self.counters.wait_seconds += time.perf_counter() - started
-                clips.append(self._cutter.clip(step.draws, i, chunk))
+                chunk = self._wait_for(step.chunks.pop(i))
+                clips.append(self._cutter.clip(int(draws.g[i]), int(draws.dataset[i]), step.locations[i], chunk))
             yield clips
 
 

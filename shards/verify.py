@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from shards.checks import check_records, check_shard
 from shards.errors import ManifestError
-from shards.manifest import Manifest, Shard
+from shards.manifest import Manifest
+from shards.packed import Shard
 from shards.processes import Progress, cores, run_all
 from shards.schema import MANIFEST_NAME
 from shards.storage import Storage, open_storage

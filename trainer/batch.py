@@ -36,8 +36,18 @@ class ClipBatch:
             may be a strided view of (B, T, C, H, W).
         g: (B,) int64 on the host, the clips' draw numbers: the key of every random choice about a clip.
         names: B clips by name, for logs and messages.
+        valid: (B,) bool on the host; False for what fills up the last batch of a finite pass and must not count.
     """
 
     clips: Tensor
     g: npt.NDArray[np.int64]
     names: tuple[ClipName, ...]
+    valid: npt.NDArray[np.bool_]
+
+    def without_padding(self) -> "ClipBatch":
+        """The valid clips; all clips where none is valid, so that there is always something to compute."""
+        if self.valid.all() or not self.valid.any():
+            return self
+        kept = np.flatnonzero(self.valid).tolist()
+        names = tuple(self.names[i] for i in kept)
+        return ClipBatch(clips=self.clips[kept], g=self.g[kept], names=names, valid=self.valid[kept])

@@ -21,18 +21,19 @@ class HeldOutConfig:
     Attributes:
         corpus: A corpus packed with `split=held_out`.
         every_steps: How often the loss is taken, in steps; 0 is never.
-        clips: Clips to take it on; rounded up to whole micro-batches on every rank.
+        clips: Clips to take it on, evenly spread over the corpus; null takes every clip once.
     """
 
     corpus: str
     every_steps: int = 1000
-    clips: int = 1024
+    clips: int | None = 1024
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with these values."""
         for name, least in (("every_steps", 0), ("clips", 1)):
-            if getattr(self, name) < least:
-                yield f"{name}: expected {least} or more, got {getattr(self, name)}"
+            value = getattr(self, name)
+            if value is not None and value < least:
+                yield f"{name}: expected {least} or more, got {value}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class TrainConfig:
         global_batch_size: Clips a step, over all ranks.
         micro_batch_size: Clips a rank computes at once; the rest of its share is accumulated.
         epochs: Length of the schedule.
-        steps_per_epoch: Steps called an epoch; null is one pass over as many clips as the corpus has.
+        clips_per_epoch: Clips called an epoch, whatever the batch; null is as many as the corpus has.
         max_steps: Stop after this step, whatever the schedule; null trains to its end.
         compile: Compile the networks with torch.compile.
         data: Clips.
@@ -63,7 +64,7 @@ class TrainConfig:
     global_batch_size: int
     micro_batch_size: int
     epochs: float
-    steps_per_epoch: int | None = None
+    clips_per_epoch: int | None = None
     max_steps: int | None = None
     compile: bool = False
     data: DataConfig
@@ -77,7 +78,7 @@ class TrainConfig:
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with these values."""
-        for name in ("global_batch_size", "micro_batch_size", "steps_per_epoch", "max_steps"):
+        for name in ("global_batch_size", "micro_batch_size", "clips_per_epoch", "max_steps"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 yield f"{name}: expected 1 or more, got {value}"
@@ -112,7 +113,7 @@ class TrainConfig:
             ConfigError: The global batch cannot be dealt evenly to the ranks.
         """
         batch = self.global_batch_size
-        draws_per_epoch = self.steps_per_epoch * batch if self.steps_per_epoch else num_clips
+        draws_per_epoch = self.clips_per_epoch or num_clips
         total_draws = math.ceil(self.epochs * draws_per_epoch)
         last_step = start.step + max(0, math.ceil((total_draws - start.g) / batch))
         return Plan(

@@ -91,7 +91,7 @@ def data_numbers(config: TrainConfig, table: FrameTable, world_size: int) -> dic
     clips = sum(size.num_clips for size in table.sizes())
     plan = config.plan(num_clips=clips, world_size=world_size, start=Progress(step=0, g=0, state={}))
     return {
-        "corpus": table.manifest.sha256,
+        "corpus": table.sha256,
         "clips": {"corpus": clips, "epoch": plan.draws_per_epoch, "run": plan.last_step * plan.global_batch_size},
         "steps": {"epoch": math.ceil(plan.draws_per_epoch / plan.global_batch_size), "run": plan.last_step},
         "peak_lr": plan.peak_lr,

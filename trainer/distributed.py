@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import subprocess
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_FIRST_WORD_SECONDS = 1.0
 _LOST_PEER = re.compile("onnection (closed|reset) by (remote )?peer|remote process exited|NCCL", re.IGNORECASE)
 
 
@@ -162,7 +164,8 @@ def alone_when_failing(topology: Topology) -> Iterator[None]:
     """End this process at once when its block raises, after saying why.
 
     The other ranks may be waiting in a collective: to leave the group in good order would wait for them, and they for
-    the timeout. A process that ends closes its connections, and the launcher ends the rest.
+    the timeout. A process that ends closes its connections, and the launcher ends the rest. Rank 0 speaks first, so
+    that what fails on every rank is said once.
     """
     try:
         yield
@@ -170,6 +173,8 @@ def alone_when_failing(topology: Topology) -> Iterator[None]:
         if topology.world_size == 1:
             leave()
             raise
+        if not topology.is_main:
+            time.sleep(_FIRST_WORD_SECONDS)
         if isinstance(error, SurgstreamError | OSError):
             log.error("%s", error)
         elif isinstance(error, RuntimeError) and _LOST_PEER.search(str(error)):

@@ -5,7 +5,6 @@ import logging
 import os
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 from configs.loading import load, to_tree
@@ -13,6 +12,7 @@ from shards.order import Order
 from shards.storage import S3Config, open_storage
 from shards.table import FrameTable
 from trainer.config import HeldOutConfig, TrainConfig
+from trainer.data.augment import CropConfig
 from trainer.data.source import ClipSource
 from trainer.data.watch import DataWatch
 from trainer.distributed import (
@@ -27,6 +27,7 @@ from trainer.distributed import (
 from trainer.engine.checkpoint import Progress, find_checkpoint, load_moments, load_parameters, read_progress
 from trainer.engine.loop import Evaluation, Trainer
 from trainer.engine.parallel import ZeroEngine
+from trainer.engine.pictures import PICTURED_CLIPS
 from trainer.objectives import surgvista
 from trainer.resume import order_from, recipe_changes
 from trainer.rundir import prepare_run_dir
@@ -53,11 +54,11 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("config", help="the recipe, a YAML file")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="values that replace the recipe's")
     words = parser.parse_args(argv)
-    config = load(TrainConfig, words.config, words.overrides)
     topology = topology_from_environment(os.environ)
     configure_logging(topology)
-    join(topology, config.parallel.timeout_seconds)
     with alone_when_failing(topology):
+        config = load(TrainConfig, words.config, words.overrides)
+        join(topology, config.parallel.timeout_seconds)
         pretrain(config, topology)
     leave()
     return 0
@@ -74,7 +75,7 @@ def pretrain(config: TrainConfig, topology: Topology) -> None:
     checkpoint = find_checkpoint(Path(config.run_dir) / "checkpoints", config.resume.checkpoint)
     progress = read_progress(checkpoint) if checkpoint else Progress(step=0, g=0, state={})
     order = order_from(progress, config, corpus)
-    clips = clip_source(config, topology, corpus, order)
+    clips = clip_source(config, topology, corpus, config.data.crop)
     evaluation = held_out(config, config.held_out, topology) if config.held_out else None
 
     objective = surgvista.build(config.objective, seed=config.seed)
@@ -102,9 +103,9 @@ def pretrain(config: TrainConfig, topology: Topology) -> None:
         for difference in recipe_changes(progress, config):
             log.warning("the recipe is not the checkpoint's: %s", difference)
         report_order(order, config)
-    state = {"order": order.to_json(), "manifest": corpus.manifest.sha256, "config": to_tree(config)}
-    with clips.open(start=progress.g) as batches:
-        watch = DataWatch(batches, order, topology, config.data.read.bad_clips, Path(config.run_dir), grad_accum_steps)
+    state = {"order": order.to_json(), "manifest": corpus.sha256, "config": to_tree(config)}
+    with clips.open(order, global_batch_size=config.global_batch_size, start=progress.g) as batches:
+        watch = DataWatch(batches, order, topology, config.data.limits, Path(config.run_dir), grad_accum_steps)
         trainer = Trainer(
             engine,
             objective,
@@ -132,38 +133,28 @@ def open_corpus(uri: str, s3: S3Config) -> FrameTable:
     return corpus
 
 
-def clip_source(config: TrainConfig, topology: Topology, corpus: FrameTable, order: Order) -> ClipSource:
-    """The training clips, cropped at random."""
+def clip_source(config: TrainConfig, topology: Topology, corpus: FrameTable, crop: CropConfig | None) -> ClipSource:
+    """The clips of a corpus as the model wants them."""
     return ClipSource(
         config.data,
         corpus,
-        order,
+        seed=config.seed,
         num_frames=config.objective.encoder.num_frames,
         image_size=config.objective.encoder.image_size,
-        global_batch_size=config.global_batch_size,
         micro_batch_size=config.micro_batch_size,
         topology=topology,
-        crop=config.data.crop,
+        crop=crop,
     )
 
 
 def held_out(config: TrainConfig, settings: HeldOutConfig, topology: Topology) -> Evaluation:
-    """The held-out clips: centre squares, the same ones each time, in whole micro-batches on every rank."""
-    corpus = open_corpus(settings.corpus, config.data.s3)
-    step = config.micro_batch_size * topology.world_size
-    source = ClipSource(
-        config.data,
-        corpus,
-        Order.create(corpus.sizes(), config.seed, replace(config.data.order, weights="uniform")),
-        num_frames=config.objective.encoder.num_frames,
-        image_size=config.objective.encoder.image_size,
-        global_batch_size=step,
-        micro_batch_size=config.micro_batch_size,
-        topology=topology,
-        crop=None,
+    """The held-out clips: centre squares, the same ones each time."""
+    source = clip_source(config, topology, open_corpus(settings.corpus, config.data.s3), crop=None)
+    return Evaluation(
+        open=lambda: source.open_pass(settings.clips),
+        preview=lambda: source.open_pass(PICTURED_CLIPS, shared=False),
+        every_steps=settings.every_steps,
     )
-    stop = -(-settings.clips // step) * step
-    return Evaluation(open=lambda: source.open(stop=stop), every_steps=settings.every_steps)
 
 
 def report_order(order: Order, config: TrainConfig) -> None:

@@ -11,9 +11,11 @@ from trainer.engine.checkpoint import Progress
 from trainer.errors import CheckpointError
 
 # What a run may change freely between its parts.
-_FREE = ("run_dir", "max_steps", "compile", "held_out", "parallel", "checkpoint", "resume", "report", "data.read",
-         "data.decode", "data.s3", "data.corpus", "data.order", "data.audit_log", "data.stall_warning_seconds",
-         "micro_batch_size")  # fmt: skip
+_FREE = (
+    *("run_dir", "max_steps", "compile", "held_out", "parallel", "checkpoint", "resume", "report", "micro_batch_size"),
+    *("data.read", "data.cache_dir", "data.cache_bytes", "data.decode", "data.s3", "data.corpus", "data.order"),
+    *("data.audit_log", "data.stall_warning_seconds", "data.max_bad_clips", "data.max_bad_clips_in_a_row"),
+)
 
 
 def recipe_changes(progress: Progress, config: TrainConfig) -> list[str]:
@@ -66,8 +68,8 @@ def order_from(progress: Progress, config: TrainConfig, corpus: FrameTable) -> O
             "another seed is another run: choose another run_dir"
         )
     differences = before.differences(sizes, settings)
-    if progress.state["manifest"] != corpus.manifest.sha256:
-        hashes = f"its manifest was {progress.state['manifest'][:12]}, now {corpus.manifest.sha256[:12]}"
+    if progress.state["manifest"] != corpus.sha256:
+        hashes = f"its manifest was {progress.state['manifest'][:12]}, now {corpus.sha256[:12]}"
         differences["corpus"] = ", ".join(filter(None, [differences.get("corpus"), hashes]))
     unexpected = [difference for kind, difference in differences.items() if kind not in config.resume.allow]
     if unexpected:

@@ -1,14 +1,18 @@
 """Training runs of the tiny recipe, started as a user starts them."""
 
+import contextlib
+import io
 import json
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from launch.__main__ import main
 from tests.end_to_end.conftest import Corpora
-from tests.helpers.ranks import finish, start
+from tests.helpers.ranks import finish, kill, start, wait_for
 
 RECIPE = "configs/pretrain/surgvista_tiny.yaml"
 SMALLER = (
@@ -17,7 +21,7 @@ SMALLER = (
     "optim.clip_grad_norm=1.0",
     "micro_batch_size=8",
     "epochs=10",
-    "steps_per_epoch=8",
+    "clips_per_epoch=128",
     "max_steps=20",
     "objective.encoder.embed_dim=48",
     "objective.encoder.depth=2",
@@ -65,6 +69,29 @@ def fail(corpora: Corpora, run_dir: Path, world_size: int, *overrides: str) -> s
     return output
 
 
+def interrupt(corpora: Corpora, run_dir: Path, world_size: int, moment: Callable[[], bool], *overrides: str) -> None:
+    """Start a part of a run and SIGKILL all its ranks at some moment."""
+    ranks = begin(corpora, run_dir, world_size, *overrides)
+    wait_for(lambda: moment() or not all(rank.is_alive() for rank in ranks))
+    statuses = kill(ranks)
+    assert statuses == [-9] * world_size, "the run ended before it was killed"
+
+
+def reported(run_dir: Path, step: int) -> Callable[[], bool]:
+    """Whether a step has been reported."""
+    return lambda: any(line["step"] >= step for line in metrics(run_dir))
+
+
+def saving(run_dir: Path) -> Callable[[], bool]:
+    """Whether a checkpoint is being written."""
+    return lambda: any((run_dir / "checkpoints").glob(".partial-*"))
+
+
+def newest(run_dir: Path) -> Path | None:
+    """The newest checkpoint of a run, if it has any."""
+    return max((run_dir / "checkpoints").glob("step_*"), default=None)
+
+
 def log(run_dir: Path) -> str:
     """What rank 0 printed in the last part of a run."""
     return run_dir.with_suffix(".log.rank0").read_text()
@@ -88,6 +115,18 @@ def audit(run_dir: Path) -> list[dict[str, Any]]:
     """The committed clip log of all ranks, by draw."""
     lines = [line for path in (run_dir / "audit").glob("*.jsonl") for line in path.read_text().splitlines()]
     return sorted((json.loads(line) for line in lines), key=lambda entry: entry["g"])
+
+
+def planned(
+    corpora: Corpora, run_dir: Path, count: int, world_size: int, *overrides: str, checkpoint: Path | None = None
+) -> list[dict[str, Any]]:
+    """What `surgstream order` prints of a run that goes on from a checkpoint, or of a new one."""
+    spread = ["--count", str(count), "--world-size", str(world_size)]
+    place = ["--checkpoint", str(checkpoint)] if checkpoint else []
+    page = io.StringIO()
+    with contextlib.redirect_stdout(page):
+        assert main(["order", *words(corpora, run_dir, *overrides), *spread, *place]) == 0
+    return [json.loads(line) for line in page.getvalue().splitlines()]
 
 
 def without_rank(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:

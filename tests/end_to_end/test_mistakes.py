@@ -10,7 +10,8 @@ import torch
 
 from shards.index import ROW
 from tests.end_to_end.conftest import Corpora
-from tests.end_to_end.runs import audit, close, fail, losses, metrics, train, without_rank
+from tests.end_to_end.runs import audit, begin, close, fail, losses, metrics, train, without_rank
+from tests.helpers.ranks import kill, wait_for
 from trainer.models.teacher import timm
 
 
@@ -31,9 +32,19 @@ def test_an_unknown_key(corpora: Corpora, tmp_path: Path) -> None:
     assert message.strip() == "optim.base_rl: unknown key; did you mean 'base_lr'?"
 
 
-def test_a_corpus_that_is_not_there(corpora: Corpora, tmp_path: Path) -> None:
-    message = refused(corpora, tmp_path, f"data.corpus={tmp_path / 'nowhere'}")
+def test_a_corpus_that_is_not_there_is_said_once_however_many_ranks_miss_it(corpora: Corpora, tmp_path: Path) -> None:
+    ranks = begin(corpora, tmp_path / "run", 2, f"data.corpus={tmp_path / 'nowhere'}")
+    wait_for(lambda: not all(rank.is_alive() for rank in ranks))
+    assert kill(ranks) == [1, -9], "as launchers do, when a rank has ended"
+    message, silence = ((tmp_path / f"run.log.rank{rank}").read_text() for rank in (0, 1))
     assert "nowhere" in message and "manifest.json" in message and "surgstream pack" in message
+    assert "Traceback" not in message and "nowhere" not in silence
+
+
+def test_a_run_directory_that_cannot_be_made(corpora: Corpora, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    message = refused(corpora, tmp_path, f"run_dir={tmp_path / 'file' / 'run'}")
+    assert message == f"surgstream pretrain: {tmp_path / 'file' / 'run' / 'audit'}: Not a directory"
 
 
 def test_a_shard_that_is_missing(corpora: Corpora, tmp_path: Path, copy: Path) -> None:

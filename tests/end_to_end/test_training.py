@@ -1,19 +1,35 @@
 """Whole runs: the same losses however they are spread, interrupted and resumed."""
 
-import contextlib
-import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from launch.__main__ import main
+from shards.manifest import Manifest
+from shards.storage import open_storage
 from tests.end_to_end.conftest import PACKING, Corpora
-from tests.end_to_end.runs import audit, begin, close, fail, losses, metrics, train, without_rank, words
-from tests.helpers.ranks import kill, wait_for
+from tests.end_to_end.runs import (
+    audit,
+    close,
+    fail,
+    interrupt,
+    losses,
+    planned,
+    reported,
+    saving,
+    train,
+    without_rank,
+    words,
+)  # fmt: skip
+from tests.helpers.ranks import finish, start_ranks
 from tests.helpers.s3 import s3_bucket
+from trainer.models.decoder import Decoder
+from trainer.models.teacher import Teacher
+from trainer.models.vit import Encoder
+from trainer.objectives.surgvista import SurgVista
 
 SPREADS = {
     "1 rank, accumulating 2": (1, ()),
@@ -33,15 +49,6 @@ def whole(corpora: Corpora, tmp_path_factory: pytest.TempPathFactory) -> dict[in
     return losses(train(corpora, tmp_path_factory.mktemp("whole") / "run", 2))
 
 
-def planned(corpora: Corpora, run_dir: Path, count: int, world_size: int) -> list[dict[str, Any]]:
-    """What `surgstream order` prints."""
-    page = io.StringIO()
-    with contextlib.redirect_stdout(page):
-        spread = ["--count", str(count), "--world-size", str(world_size)]
-        assert main(["order", *words(corpora, run_dir), *spread]) == 0
-    return [json.loads(line) for line in page.getvalue().splitlines()]
-
-
 @pytest.mark.parametrize("spread", SPREADS)
 def test_losses_do_not_depend_on_how_a_batch_is_spread(
     spread: str, whole: dict[int, tuple[float, ...]], corpora: Corpora, tmp_path: Path
@@ -50,30 +57,17 @@ def test_losses_do_not_depend_on_how_a_batch_is_spread(
     close(losses(train(corpora, tmp_path / "run", world_size, *overrides)), whole)
 
 
-def test_a_corpus_on_s3_gives_the_same_run(
+def test_a_corpus_on_s3_gives_the_same_run_and_so_does_the_cache(
     whole: dict[int, tuple[float, ...]], corpora: Corpora, tmp_path: Path
 ) -> None:
     with s3_bucket("surgery") as bucket:
         assert main(["pack", str(corpora.videos / "corpus.yaml"), f"{bucket}/train", *PACKING]) == 0
         assert main(["verify", f"{bucket}/train"]) == 0
-        run = losses(train(corpora, tmp_path / "run", 2, f"data.corpus={bucket}/train", "max_steps=4"))
-    assert run == {step: whole[step] for step in (1, 2, 3, 4)}
-
-
-def interrupt(corpora: Corpora, run_dir: Path, world_size: int, moment: Callable[[], bool], *overrides: str) -> None:
-    """Start a part of a run and SIGKILL all its ranks at some moment."""
-    ranks = begin(corpora, run_dir, world_size, *overrides)
-    wait_for(lambda: moment() or not all(rank.is_alive() for rank in ranks))
-    statuses = kill(ranks)
-    assert statuses == [-9] * world_size, "the run ended before it was killed"
-
-
-def reported(run_dir: Path, step: int) -> Callable[[], bool]:
-    return lambda: any(line["step"] >= step for line in metrics(run_dir))
-
-
-def saving(run_dir: Path) -> Callable[[], bool]:
-    return lambda: any((run_dir / "checkpoints").glob(".partial-*"))
+        overrides = f"data.corpus={bucket}/train", f"data.cache_dir={tmp_path / 'cache'}", "max_steps=4"
+        cold, warm = (train(corpora, tmp_path / name, 2, *overrides) for name in ("cold", "warm"))
+    assert losses(cold) == losses(warm) == {step: whole[step] for step in (1, 2, 3, 4)}
+    hits, misses = (sum(line[f"data/cache_{name}"] for line in warm) for name in ("hits", "misses"))
+    assert hits > 0 and misses == 0
 
 
 def test_killed_twice_a_run_goes_on_bit_for_bit(
@@ -85,7 +79,7 @@ def test_killed_twice_a_run_goes_on_bit_for_bit(
     interrupt(corpora, run_dir, 2, saving(run_dir))
     resumed = losses(train(corpora, run_dir, 2))
     assert resumed == whole
-    assert audit(run_dir) == planned(corpora, run_dir, count=20 * 16, world_size=2)
+    assert audit(run_dir) == planned(corpora, run_dir, 20 * 16, 2)
     names = sorted(path.name for path in (run_dir / "checkpoints").iterdir())
     assert names == ["step_00000012", "step_00000016", "step_00000020"], "nothing half-written is left"
 
@@ -98,7 +92,7 @@ def test_a_run_goes_on_with_other_ranks_and_another_zero_stage(
     interrupt(corpora, run_dir, 1, reported(run_dir, 10), "parallel.zero_stage=3")
     resumed = losses(train(corpora, run_dir, 2, "parallel.zero_stage=2"))
     close(resumed, whole)
-    assert without_rank(audit(run_dir)) == without_rank(planned(corpora, run_dir, count=20 * 16, world_size=1))
+    assert without_rank(audit(run_dir)) == without_rank(planned(corpora, run_dir, 20 * 16, 1))
 
 
 def test_held_out_losses_and_pictures_change_nothing(
@@ -115,9 +109,64 @@ def test_held_out_losses_and_pictures_change_nothing(
     assert losses(lines) == whole
     held_out = {line["step"]: line for line in lines if "held_out/total" in line}
     assert list(held_out) == [10, 20]
-    assert all(0 < line["held_out/reconstruction"] < 2 for line in held_out.values())
+    assert all(0 < line["held_out/reconstruction"] < 2 and line["held_out/clips"] == 20 for line in held_out.values())
     assert sorted(path.name for path in (run_dir / "pictures").iterdir()) == ["step_00000010.png", "step_00000020.png"]
     assert list((run_dir / "tensorboard").iterdir())
+
+
+def train_watched(arguments: list[str], out: str) -> None:
+    """Run; write what was compiled, the precision of each network's forward pass, and the seed of masks and weights."""
+    compiled, precisions, seeds = list[str](), set[tuple[str, str]](), set[int]()
+
+    def note(module: torch.nn.Module, _: Any) -> None:
+        if isinstance(module, SurgVista):
+            seeds.add(module.seed)
+        if isinstance(module, (Encoder, Decoder, Teacher)):
+            precision = str(torch.get_autocast_dtype("cpu")) if torch.is_autocast_enabled("cpu") else "full"
+            precisions.add((type(module).__name__, precision))
+
+    pytest.MonkeyPatch().setattr(torch.nn.Module, "compile", lambda self: compiled.append(type(self).__name__))
+    torch.nn.modules.module.register_module_forward_pre_hook(note)
+    assert main(["pretrain", *arguments]) == 0
+    Path(out).write_text(json.dumps([sorted(compiled), sorted(precisions), sorted(seeds)]))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "compiled", "precision", "seed"),
+    [
+        ((), [], "full", 0),
+        (
+            ("compile=true", "parallel.autocast=bf16", "seed=7"),
+            ["Decoder", "Decoder", "Encoder", "Teacher"],
+            "torch.bfloat16",
+            7,
+        ),
+    ],
+)
+def test_compilation_precision_and_seed_reach_every_network(
+    overrides: tuple[str, ...], compiled: list[str], precision: str, seed: int, corpora: Corpora, tmp_path: Path
+) -> None:
+    out = tmp_path / "found.json"
+    arguments = words(corpora, tmp_path / "run", "max_steps=1", *overrides)
+    assert finish(start_ranks(train_watched, 1, (arguments, str(out)))) == [0]
+    assert json.loads(out.read_text()) == [
+        compiled,
+        [[network, precision] for network in ("Decoder", "Encoder", "Teacher")],
+        [seed],
+    ]
+
+
+@pytest.mark.parametrize("clips", ["null", "1"])
+def test_the_held_out_loss_counts_each_clip_once_on_any_ranks(corpora: Corpora, tmp_path: Path, clips: str) -> None:
+    """Whatever fills up the last batches; with one clip and two ranks that is all that one of them has."""
+    held_out = f"held_out={{corpus: {corpora.held_out}, every_steps: 1, clips: {clips}}}"
+    alone = train(corpora, tmp_path / "alone", 1, held_out, "max_steps=1", "micro_batch_size=16")[-1]
+    spread = ("micro_batch_size=4", "parallel.zero_stage=3")
+    together = train(corpora, tmp_path / "together", 2, held_out, "max_steps=1", *spread)[-1]
+    frames = sum(shard.num_frames for shard in Manifest.load(open_storage(str(corpora.held_out))).shards)
+    assert alone["held_out/clips"] == together["held_out/clips"] == (frames if clips == "null" else 1)
+    assert frames % 8, "there is something to fill up"
+    assert alone == pytest.approx(together, abs=1e-5)
 
 
 def test_the_reported_line_says_what_a_user_looks_for(corpora: Corpora, tmp_path: Path) -> None:
@@ -147,4 +196,4 @@ def test_another_seed_or_weights_at_a_resume_is_an_error_that_names_them(corpora
     train(corpora, run_dir, 1, "max_steps=12", f"data.corpus={corpora.held_out}", "resume.allow=[weights, corpus]")
     consumed = audit(run_dir)
     assert [entry["g"] for entry in consumed] == list(range(12 * 16))
-    assert consumed[: 4 * 16] == planned(corpora, run_dir, count=4 * 16, world_size=1)
+    assert consumed[: 4 * 16] == planned(corpora, run_dir, 4 * 16, 1)

@@ -6,7 +6,7 @@
 import copy
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from shards.manifest import encode
 from shards.sealed import seal
 
 SCALE = int(os.environ.get("FUZZ", "1"))
@@ -102,6 +103,15 @@ def damaged(draw: st.DrawFn, data: bytes) -> bytes:
 
 def records(data: bytes) -> st.SearchStrategy[bytes]:
     """What a sealed record may have become: any bytes, damaged ones, or well sealed nonsense."""
+    return _any_of(data, seal)
+
+
+def manifests(data: bytes) -> st.SearchStrategy[bytes]:
+    """The same of a manifest, which is sealed line by line."""
+    return _any_of(data, lambda tree: encode(tree) if isinstance(tree.get("shards"), list) else seal(tree))
+
+
+def _any_of(data: bytes, seal: Callable[[dict[str, Any]], bytes]) -> st.SearchStrategy[bytes]:
     tree = json.loads(data)
     del tree["checksum"]
     nonsense = st.binary(max_size=200) | st.just(b"[" * 3000)

@@ -1,7 +1,10 @@
 """A proxy that stands between a client and an S3 server and does what networks and stores do on bad days."""
 
 import http.client
+import os
+import random
 import re
+import secrets
 import socket
 import struct
 import threading
@@ -51,6 +54,35 @@ class Request:
 
 Plan = Callable[[Request], Fault | None]
 
+SEED = int(os.environ.get("SEED") or secrets.randbits(32))
+"""Of whatever is random in a test of faults; a failing test prints it, and `SEED=N make test-services` repeats it."""
+
+
+class RandomFaults:
+    """A plan by which one request in twenty meets a fault; prints them, which pytest shows when the test fails.
+
+    Kinds take turns, so that the second reading of a chunk is never flipped as the first one was.
+
+    Attributes:
+        num_met: Faults so far.
+    """
+
+    KINDS: tuple[Kind, ...] = ("reset_before", "reset", "early_end", "slow_down", "server_error", "flip", "stall")
+
+    def __init__(self, seed: int = SEED) -> None:
+        print(f"SEED={seed}")
+        self.num_met, self._seed = 0, seed
+
+    def __call__(self, request: Request) -> Fault | None:
+        turn, place = divmod(request.number, 20)
+        luck = random.Random(f"{self._seed} {turn}")
+        if place != luck.randrange(20) or request.method != "GET":
+            return None
+        fault = Fault(self.KINDS[turn % len(self.KINDS)], at=luck.randrange(150))
+        self.num_met += 1
+        print(f"{request.number}: {request.method} {request.path} {request.range}: {fault}")
+        return fault
+
 
 class FaultProxy:
     """The proxy.
@@ -68,6 +100,7 @@ class FaultProxy:
         self._lock, self._closing = threading.Lock(), threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, urlsplit(upstream)))
         self._server.daemon_threads = True
+        self._server.handle_error = lambda request, client: None  # clients are killed in the middle of a word
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 

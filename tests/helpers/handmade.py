@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from shards.index import ROW
-from shards.manifest import Manifest, PackedVideo, Part, Shard
+from shards.manifest import Manifest
+from shards.packed import PackedVideo, Part, Shard
 from shards.schema import FORMAT_VERSION, MANIFEST_NAME, frame_member, segment_key, segment_member, shard_name
 
 SEGMENT_FRAMES = 8

@@ -4,6 +4,7 @@ Processes are forked from a server that has imported everything once, which save
 joins a real process group, and can be killed.
 """
 
+import gc
 import multiprocessing
 import os
 import socket
@@ -90,6 +91,7 @@ def _as_rank(
 ) -> None:
     import torch
 
+    gc.freeze()  # collections would walk, and so copy, all that the server has imported
     torch.set_num_threads(1)
     os.environ |= environment | {
         "RANK": str(rank),

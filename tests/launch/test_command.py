@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -67,7 +68,25 @@ def test_draws_beyond_counting_are_refused(capsys: pytest.CaptureFixture[str]) -
         assert "expected --start and --count to end at draw 2^62 at most" in capsys.readouterr().err
 
 
+def test_an_order_goes_on_from_a_checkpoint_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["order", "configs/pretrain/surgvista_tiny.yaml", "--checkpoint", str(tmp_path)]) != 0
+    assert f"{tmp_path}: expected the folder of a checkpoint" in capsys.readouterr().err
+    (tmp_path / "state.json").write_text('{"step": 4, "g": 64}')
+    with pytest.raises(SystemExit):
+        main(["order", "configs/pretrain/surgvista_tiny.yaml", "--checkpoint", str(tmp_path), "--start", "63"])
+    assert "expected --start of at least 64" in capsys.readouterr().err
+
+
 def test_login_nodes_need_no_torch() -> None:
     heavy = "{'torch', 'nvidia', 'deepspeed'}"
     code = f"import sys, launch.__main__, shards.pack, shards.verify; assert not {heavy} & {{*sys.modules}}"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_full_disk_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fill(_: list[str]) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "run/metrics.jsonl")
+
+    monkeypatch.setattr("shards.pack.main", fill)
+    assert main(["pack"]) == 1
+    assert capsys.readouterr().err == "surgstream pack: run/metrics.jsonl: No space left on device\n"

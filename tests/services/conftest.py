@@ -8,6 +8,7 @@ from pathlib import Path
 import boto3
 import pytest
 
+from tests.end_to_end.conftest import corpora as corpora
 from tests.services.rgw import ACCESS_KEY, SECRET_KEY, Gateway
 
 

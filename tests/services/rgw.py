@@ -57,7 +57,7 @@ class Gateway:
         missing = [name for name in PROGRAMS if shutil.which(name) is None]
         if missing:
             raise RuntimeError(f"RADOS Gateway: {', '.join(missing)} not installed; run `make test-services`")
-        self.folder, self.port = folder, _free_port()
+        self.folder, self.port = folder, free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         try:
@@ -90,7 +90,7 @@ class Gateway:
         self.folder.mkdir(parents=True)
         for name in ("mon", "osd", "rgw"):
             (self.folder / name).mkdir()
-        mon_port = _free_port()
+        mon_port = free_port()
         self._fsid, osd_id = str(uuid.uuid4()), str(uuid.uuid4())
         (self.folder / "ceph.conf").write_text(
             _CONFIG.format(
@@ -151,7 +151,8 @@ def _run(*words: str, check: bool = True) -> int:
     return done.returncode
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

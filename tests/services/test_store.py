@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import boto3
@@ -11,17 +12,16 @@ import pytest
 from launch.__main__ import main
 from shards.clips import ClipBytes
 from shards.errors import StorageError
-from shards.order import Order, OrderConfig
 from shards.retry import RetryConfig
 from shards.storage import S3Config, open_storage
-from shards.stream import ClipStream, ReadConfig
-from shards.table import FrameTable
-from tests.helpers.faults import Fault, Kind, Request, fault_proxy
+from tests.helpers.faults import SEED, Fault, RandomFaults, Request, fault_proxy
 from tests.helpers.handmade import write_corpus
+from tests.helpers.ranks import kill, start_ranks, wait_for
 from tests.services.conftest import write_credentials
+from tests.services.reading import BATCH, consume, consumed, line, stream
 from tests.services.rgw import OTHER_ACCESS_KEY, OTHER_SECRET_KEY, SECRET_KEY, Gateway
 
-NUM_FRAMES, STRIDE, DRAWS = 4, 3, 960
+DRAWS = 960
 PATIENT = RetryConfig(timeout_seconds=30, first_delay_seconds=0.02, max_delay_seconds=0.2)
 
 
@@ -40,23 +40,6 @@ def uri(folder: Path, bucket: str) -> str:
     return f"s3://{bucket}/corpus"
 
 
-def stream(uri: str, config: S3Config, start: int = 0, rank: int = 0, world_size: int = 1) -> ClipStream:
-    table = FrameTable.open(open_storage(uri, config), check=False)
-    return ClipStream(
-        table,
-        Order.create(table.sizes(), 5, OrderConfig(lanes=6, chunk_frames=7)),
-        num_frames=NUM_FRAMES,
-        stride=STRIDE,
-        global_batch_size=12,
-        micro_batch_size=1,
-        rank=rank,
-        world_size=world_size,
-        start=start,
-        stop=DRAWS,
-        read=ReadConfig(threads=4),
-    )
-
-
 def content(clips: Iterator[list[ClipBytes]]) -> list[tuple[int, str, int, list[bytes]]]:
     return [
         (clip.g, clip.video, clip.anchor_frame, [frame.tobytes() for frame in clip.frames])
@@ -67,7 +50,7 @@ def content(clips: Iterator[list[ClipBytes]]) -> list[tuple[int, str, int, list[
 
 @pytest.fixture
 def expected(folder: Path) -> list[tuple[int, str, int, list[bytes]]]:
-    with stream(str(folder), S3Config()) as clips:
+    with stream(str(folder), S3Config(), DRAWS) as clips:
         return content(iter(clips))
 
 
@@ -80,7 +63,7 @@ def test_a_corpus_is_packed_and_verified(tmp_path: Path, bucket: str) -> None:
 
 @pytest.mark.parametrize("style", ["path", "auto"])
 def test_the_stream_is_that_of_a_folder(uri: str, style: str, expected: list[object]) -> None:
-    with stream(uri, S3Config(addressing_style=style)) as clips:  # type: ignore[arg-type]
+    with stream(uri, S3Config(addressing_style=style), DRAWS) as clips:  # type: ignore[arg-type]
         assert content(iter(clips)) == expected
 
 
@@ -107,7 +90,7 @@ def test_anonymous_readers_read_public_objects_alone(uri: str, bucket: str, cred
 def test_a_server_that_is_killed_and_started_again_costs_time_alone(
     uri: str, gateway: Gateway, expected: list[object]
 ) -> None:
-    with stream(uri, S3Config(retry=PATIENT)) as clips:
+    with stream(uri, S3Config(retry=PATIENT), DRAWS) as clips:
         batches = iter(clips)
         first = content(next(batches) for _ in range(200))
         gateway.kill_gateway()
@@ -125,7 +108,7 @@ def test_a_token_that_expires_is_renewed_from_where_it_came(
 
     with (
         fault_proxy(gateway.endpoint, old_keys_expire) as proxy,
-        stream(uri, S3Config(endpoint_url=proxy.endpoint, retry=PATIENT)) as clips,
+        stream(uri, S3Config(endpoint_url=proxy.endpoint, retry=PATIENT), DRAWS) as clips,
     ):
         batches = iter(clips)
         first = content(next(batches) for _ in range(5))
@@ -135,7 +118,7 @@ def test_a_token_that_expires_is_renewed_from_where_it_came(
 
 
 def test_a_shard_that_is_replaced_under_the_run_ends_it(uri: str, bucket: str, folder: Path) -> None:
-    with stream(uri, S3Config()) as clips:
+    with stream(uri, S3Config(), DRAWS) as clips:
         batches = iter(clips)
         next(batches)
         content(next(batches) for _ in range(60))
@@ -147,34 +130,30 @@ def test_a_shard_that_is_replaced_under_the_run_ends_it(uri: str, bucket: str, f
             content(batches)
 
 
-KINDS: tuple[Kind, ...] = ("reset_before", "reset", "early_end", "slow_down", "server_error", "flip", "stall")
-
-
 def test_a_hundred_kills_and_resumes_under_faults_leave_the_plan_as_it_was(
-    uri: str, gateway: Gateway, expected: list[tuple[int, str, int, list[bytes]]]
+    uri: str, gateway: Gateway, folder: Path, tmp_path: Path
 ) -> None:
-    """One request in twenty meets a fault; the world size changes at every resume; the union is the plan."""
-    luck = np.random.default_rng(0)
-
-    def plan(request: Request) -> Fault | None:
-        if request.method != "GET" or request.number % 20:
-            return None
-        return Fault(KINDS[request.number // 20 % len(KINDS)], at=request.number % 700)
-
-    got: dict[int, tuple[int, str, int, list[bytes]]] = {}
-    with fault_proxy(gateway.endpoint, plan) as proxy:
+    """SIGKILL at any moment, another number of ranks at every resume; what was committed is the plan."""
+    luck = np.random.default_rng(SEED)
+    committed = list[str]()
+    with fault_proxy(gateway.endpoint, faults := RandomFaults()) as proxy:
         config = S3Config(endpoint_url=proxy.endpoint, retry=PATIENT, read_timeout_seconds=0.3)
-        g, resumes = 0, 0
-        while resumes < 100:
-            world_size = int(luck.choice([1, 2, 3, 4, 6]))
-            steps = int(luck.integers(1, 5)) if g < DRAWS - 60 else (DRAWS - g) // 12
-            for rank in range(world_size):
-                with stream(uri, config, start=g, rank=rank, world_size=world_size) as clips:
-                    batches = iter(clips)
-                    for clip in content(next(batches) for _ in range(steps * 12 // world_size)):
-                        assert clip[0] not in got or got[clip[0]] == clip
-                        got[clip[0]] = clip
-            g, resumes = (g + steps * 12) % DRAWS, resumes + 1
-        assert {request.number for request in proxy.requests} >= {0, 20, 40}
-    assert [got[clip[0]] for clip in expected if clip[0] in got] == [clip for clip in expected if clip[0] in got]
-    assert got.keys() == {clip[0] for clip in expected}, "several passes over all draws"
+        for cycle in range(100):
+            world_size, steps = int(luck.choice([1, 2, 3, 4, 6])), int(luck.integers(3))
+            print(f"cycle {cycle}: {len(committed)} clips, {world_size} ranks, killed after {steps} steps")
+            logs = [tmp_path / f"{cycle}.rank{rank}" for rank in range(world_size)]
+            ranks = start_ranks(consume, world_size, (uri, config, len(committed), str(tmp_path / str(cycle))))
+            wait_for(partial(all_did, steps, logs))
+            assert set(kill(ranks)) == {-9}, "no rank ended before it was killed"
+            while all_did(steps + 1, logs):
+                steps += 1
+            committed += [entry for log in logs for entry in consumed(log)[: steps * BATCH // world_size]]
+    assert faults.num_met > 50
+    assert len(committed) >= 50 * BATCH, "the run got somewhere"
+    with stream(str(folder), S3Config(), len(committed)) as clips:
+        assert sorted(committed) == sorted(line(clip) for batch in clips for clip in batch)
+
+
+def all_did(steps: int, logs: list[Path]) -> bool:
+    """Whether every rank has consumed its share of so many steps."""
+    return all(len(consumed(log)) * len(logs) >= steps * BATCH for log in logs)

@@ -45,7 +45,8 @@ def stream(corpus: Path, **changes: object) -> ClipStream:
         "world_size": 1,
         "start": 0,
         "stop": DRAWS,
-        "read": ReadConfig(bad_clips=BadClipLimits(in_all=400, in_a_row=50)),
+        "read": ReadConfig(),
+        "limits": BadClipLimits(in_all=400, in_a_row=50),
     }
     order = Order.create(table.sizes(), 5, OrderConfig(lanes=6, chunk_frames=7))
     return ClipStream(table, order, **(settings | changes))  # type: ignore[arg-type]
@@ -110,7 +111,7 @@ def test_any_rank_at_any_resume_replaces_a_clip_by_the_same_one(corpus: Path, wo
 def expect_end(corpus: Path, limits: BadClipLimits, message: str, *, spoil: Callable[[], None]) -> None:
     spoil()
     with pytest.raises(CorruptSampleError, match=message):
-        collect(corpus, read=ReadConfig(bad_clips=limits))
+        collect(corpus, limits=limits)
 
 
 def test_too_many_in_all_end_the_run(corpus: Path) -> None:

@@ -1,6 +1,7 @@
 """The manifest says what was packed, and believes nothing else."""
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 
 from configs.loading import to_tree
 from shards.errors import ManifestError
-from shards.manifest import Manifest, PackedVideo, Part, Shard, from_bytes, segments
+from shards.manifest import Manifest, ManifestFile, encode
+from shards.packed import PackedVideo, Part, Shard, segments
 from shards.schema import shard_name
-from shards.sealed import seal
 from shards.storage import open_storage
+from shards.table import FrameTable
 
 
 @st.composite
@@ -77,12 +79,17 @@ def small() -> Manifest:
     return Manifest(format_version=1, packing={"fps": 1.0}, shards=(shard,))
 
 
+def from_bytes(data: bytes) -> Manifest:
+    return ManifestFile(data, where="here").parse()
+
+
 @given(manifests())
 @settings(derandomize=True, max_examples=50)
 def test_a_manifest_comes_back(manifest: Manifest) -> None:
     data = manifest.to_bytes()
-    back = from_bytes(data, where="here")
-    assert back == manifest and back.to_bytes() == data and back.sha256 == manifest.sha256
+    back = from_bytes(data)
+    assert back == manifest and back.to_bytes() == data
+    assert ManifestFile(data, where="here").sha256 == hashlib.sha256(data).hexdigest()
 
 
 def test_loading_from_a_store(tmp_path: Path) -> None:
@@ -99,12 +106,28 @@ def test_a_flipped_bit_is_noticed(data: st.DataObject) -> None:
     damaged = bytearray(small().to_bytes())
     damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     with pytest.raises(ManifestError, match="here"):
-        from_bytes(bytes(damaged), where="here")
+        from_bytes(bytes(damaged))
 
 
-def test_json_too_deep_to_read_is_damage() -> None:
-    with pytest.raises(ManifestError, match="here: expected JSON"):
-        from_bytes(b"[" * 10**5, where="here")
+def test_a_file_cut_short_or_continued_is_damage() -> None:
+    data = small().to_bytes()
+    for damaged in (*(data[:length] for length in range(len(data))), data + b"\n", data * 2):
+        with pytest.raises(ManifestError, match="here: its checksum does not fit"):
+            from_bytes(damaged)
+
+
+@pytest.mark.parametrize("line", [b"[" * 10**5, b"", b"{", b'{"a":' + b"9" * 10**5 + b"}", b"\xff", b'{"videos":['])
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_line_that_cannot_be_read_is_damage_whatever_its_checksum_says(line: bytes, number: int) -> None:
+    lines = small().to_bytes().splitlines(keepends=True)[:2]
+    lines[number] = line + b"\n"
+    with pytest.raises(ManifestError, match="here: "):
+        from_bytes(closed(b"".join(lines)))
+
+
+def closed(body: bytes) -> bytes:
+    """A file that begins so, with its checksum."""
+    return body + b'],"checksum":"%b"}\n' % hashlib.sha256(body).hexdigest().encode()
 
 
 def change(tree: dict[str, Any], path: str, value: Any) -> None:
@@ -123,15 +146,28 @@ def change(tree: dict[str, Any], path: str, value: Any) -> None:
         ("shards.0.name", "../d-000000.tar", r"expected a shard DATASET/DATASET-000000\.tar"),
         ("shards.0.name", "/etc/passwd", r"expected a shard DATASET/DATASET-000000\.tar"),
         ("shards.0.dataset", "e", r"expected a shard DATASET/DATASET-000000\.tar"),
-        ("shards.0.num_bytes", "many", r"shards\[0\]\.num_bytes: expected a whole number, got 'many'"),
+        ("shards.0.num_bytes", "many", r"shards\[0\]: .*\n  num_bytes: expected a whole number, got 'many'"),
+        ("shards.0.num_bytes", 10240.0, r"num_bytes: expected a whole number, got 10240\.0"),
+        ("shards.0.num_bytes", True, "num_bytes: expected a whole number, got True"),
+        ("shards.0.num_bytes", 2**63, r"d-000000\.tar: expected less than 2\^63 bytes in all shards up to it"),
+        ("shards.0.num_bytes", 9 * 1024 - 1, r"d-000000\.tar: expected at least 9216 bytes for 9 frames, got 9215"),
+        ("shards.0", ["name"], r"(?s)shards\[0\]: .*expected keys and values, got a list"),
+        ("shards.0.videos", {}, r"shards\[0\]: .*\n  videos: expected a list"),
+        (
+            "shards.0.videos.0.parts.0",
+            5,
+            r"shards\[0\]: .*\n  videos\[0\]\.parts\[0\]: expected keys and values",
+        ),
+        ("packing", [], "packing: expected keys and values"),
+        ("shards.0.videos.0.width", 2**16, "video 'v': expected frames of up to 8K, got 65536x3 pixels"),
+        ("shards.0.videos.0.height", 0, "video 'v': expected frames of up to 8K, got 4x0 pixels"),
+        ("shards.0.videos.0.fps", float("nan"), "video 'v': expected a finite fps above 0, got nan"),
+        ("shards.0.videos.0.fps", -1.0, "video 'v': expected a finite fps above 0, got -1.0"),
+        ("shards.0.videos.0.parts.0.first_frame", 2**63, r"video 'v': .* before frame 2\^63"),
+        ("shards.0.videos.0.parts", [], "video 'v': expected parts that end after frame 0"),
         ("shards.0.extra", 1, "unknown key"),
         ("shards.0.videos.0.id", "a.b", "expected an id"),
-        ("shards.0.videos.0.width", 65501, "expected frames of up to 8K, got 65501x3"),
-        ("shards.0.videos.0.height", -1, "expected frames of up to 8K, got 4x-1"),
-        ("shards.0.videos.0.fps", 0, "expected frames a second above 0"),
-        ("shards.0.videos.0.fps", float("nan"), "expected a number, got nan"),
-        ("shards.0.videos.0.parts.0.num_frames", 11, "11 frames cannot lie in 10240 bytes"),
-        ("shards.0.num_bytes", 2**63, r"expected a whole number below 2\*\*63"),
+        ("shards.0.videos.0.parts.0.num_frames", 11, "expected at least 11264 bytes for 11 frames, got 10240"),
         ("shards.0.videos.0.first_row", 1, "expected first_row 0, got 1"),
         ("shards.0.videos.0.parts.0.num_frames", 0, "expected parts with frames"),
         ("shards.0.videos.0.parts", [{"first_frame": 5, "num_frames": 2}] * 2, "do not overlap"),
@@ -141,18 +177,50 @@ def test_what_cannot_be_is_refused(path: str, value: Any, message: str) -> None:
     tree = to_tree(small())
     change(tree, path, value)
     with pytest.raises(ManifestError, match=message):
-        from_bytes(seal(tree), where="here")
+        from_bytes(encode(tree))
 
 
-def test_shards_are_sorted_and_videos_stand_once() -> None:
+def test_shards_are_sorted_videos_stand_once_and_datasets_have_one_specialty() -> None:
     manifest = small()
     second = dataclasses.replace(manifest.shards[0], name="d/d-000001.tar")
     for shards, message in (
         ((second, manifest.shards[0]), "sorted by name"),
         ((manifest.shards[0], second), "video 'v' stands twice in dataset 'd'"),
+        (
+            (manifest.shards[0], dataclasses.replace(second, specialty="t", videos=())),
+            "d-000001.tar: expected specialty 's', as in the other shards of its dataset, got 't'",
+        ),
     ):
         with pytest.raises(ManifestError, match=message):
-            from_bytes(dataclasses.replace(manifest, shards=shards).to_bytes(), where="here")
+            from_bytes(dataclasses.replace(manifest, shards=shards).to_bytes())
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from([2**63, -(2**70)]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(manifests(), st.lists(st.tuples(st.randoms(use_true_random=False), JSON), min_size=1, max_size=3))
+@settings(derandomize=True, max_examples=200)
+def test_anything_anywhere_is_read_or_refused(manifest: Manifest, changes: list[tuple[Any, Any]]) -> None:
+    tree = json.loads(manifest.to_bytes())
+    del tree["checksum"]
+    for random, value in changes:
+        place = tree["shards"]
+        while isinstance(place, dict | list) and place:
+            key = random.choice(list(place) if isinstance(place, dict) else range(len(place)))
+            if random.random() < 0.2 or not isinstance(place[key], dict | list):
+                place[key] = value
+                break
+            place = place[key]
+    try:
+        back = from_bytes(encode(tree))
+    except ManifestError as error:
+        assert str(error).startswith("here: ")
+    else:
+        FrameTable(open_storage("."), back.shards, "").sizes()
 
 
 def test_it_is_json_that_others_can_read() -> None:

@@ -53,6 +53,17 @@ def test_uniform_draws_every_clip_once_a_pass():
     assert (draws.epoch == 5).all()
 
 
+def test_a_million_clips_of_fifty_datasets_are_shared_exactly():
+    sizes = [DatasetSize(f"d{i:02d}", f"specialty {i % 13}", 300 + 41 * i * i) for i in range(50)]
+    order = Order.create(sizes, 2, OrderConfig(weights="balanced", lanes=256))
+    period = 13 * 12  # three or four datasets in each specialty
+    num_draws = 10**6 // period * period
+    datasets = np.concatenate([order.draws(g, min(2048, num_draws - g)).dataset for g in range(0, num_draws, 2048)])
+    counts = np.stack([np.bincount(row, minlength=50) for row in datasets.reshape(-1, period)])
+    crowd = np.bincount(np.arange(50) % 13)
+    assert (counts == 12 // crowd[np.arange(50) % 13]).all()
+
+
 def test_seeds_give_other_orders():
     orders = [clips(Order.create(SIZES, seed, CONFIG).draws(0, 100)) for seed in (1, 2)]
     assert sum(a == b for a, b in zip(*orders, strict=True)) < 20

@@ -28,8 +28,9 @@ from shards import index, packer
 from shards import pack as pack_module
 from shards.corpus import PackConfig
 from shards.errors import StorageError
-from shards.manifest import Manifest, PackedVideo, Part, Shard
+from shards.manifest import Manifest
 from shards.pack import Packed, main
+from shards.packed import PackedVideo, Part, Shard
 from shards.plan import Plan, Quarantined
 from shards.storage import open_storage
 from shards.synthetic.clock import read_frame_number

@@ -46,7 +46,7 @@ def test_what_is_written_is_read(storage: Storage) -> None:
 
 
 def test_what_is_absent_is_said(storage: Storage) -> None:
-    assert storage.size("a") is None and storage.version("a") is None and storage.names() == []
+    assert storage.size("a") is None and storage.version("a") is None and list(storage.sizes()) == []
     for read in (lambda: storage.read("a"), lambda: read_range(storage, "a", 0, 1)):
         with pytest.raises(StorageError, match=r"\ba\b.* is missing"):
             read()
@@ -81,7 +81,7 @@ def test_a_writer_publishes_at_its_end(storage: Storage, size: int) -> None:
     with storage.writer("a/big") as sink:
         for start in range(0, size, 5 * 2**20):
             sink.write(data[start : start + 5 * 2**20])
-        assert storage.names() == []
+        assert list(storage.sizes()) == []
     assert storage.read("a/big") == data
 
 
@@ -91,7 +91,7 @@ def test_a_failing_writer_leaves_what_was_there(storage: Storage, size: int, tmp
     with pytest.raises(ZeroDivisionError), storage.writer("a") as sink:
         sink.write(bytes(size))
         raise ZeroDivisionError
-    assert storage.read("a") == b"before" and storage.names() == ["a"]
+    assert storage.read("a") == b"before" and list(storage.sizes()) == ["a"]
     assert [path.name for path in (tmp_path / "corpus").glob("*")] in ([], ["a"])
 
 
@@ -102,10 +102,11 @@ def test_uploads_that_fail_are_aborted(bucket: str) -> None:
     assert "Uploads" not in boto3.client("s3").list_multipart_uploads(Bucket="stores")
 
 
-def test_names_are_sorted(storage: Storage) -> None:
-    for name in ("b/2", "a/1", "b/10", "c"):
-        storage.write(name, b"")
-    assert storage.names() == ["a/1", "b/10", "b/2", "c"]
+def test_a_listing_is_sorted_and_has_sizes(storage: Storage) -> None:
+    sizes = {"b/2": 0, "a/1": 3, "b/10": PART + 1, "c": 1}
+    for name, size in sizes.items():
+        storage.write(name, bytes(size))
+    assert list(storage.sizes().items()) == sorted(sizes.items())
 
 
 def test_linked_folders_are_listed_and_circles_end(tmp_path: Path) -> None:
@@ -115,7 +116,7 @@ def test_linked_folders_are_listed_and_circles_end(tmp_path: Path) -> None:
     (tmp_path / "corpus" / "c").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "corpus" / "d" / "up").symlink_to(tmp_path / "corpus")
     (tmp_path / "elsewhere" / "deep" / "up").symlink_to(tmp_path / "corpus" / "d")
-    assert {"c/deep/2", "d/1"} <= set(storage.names())
+    assert {"c/deep/2", "d/1"} <= set(storage.sizes())
     abandoned = storage.writer("c/deep/3")
     abandoned.__enter__()
     storage.sweep(lambda name: name == "c/deep/3")
@@ -130,11 +131,11 @@ def test_sweeping_removes_what_killed_writers_left_of_our_names(storage: Storage
     for writer in (ours, other):
         writer.__enter__().write(bytes(PART + 1))
     storage.sweep(lambda name: name == "b/1")
-    assert storage.names() == ["a"]
+    assert list(storage.sizes()) == ["a"]
     with pytest.raises(StorageError):
         ours.__exit__(None, None, None)
     other.__exit__(None, None, None)
-    assert storage.names() == ["a", "c/1"]
+    assert list(storage.sizes()) == ["a", "c/1"]
 
 
 def test_sweeping_a_prefix_leaves_the_rest_of_its_bucket(bucket: str) -> None:

@@ -17,6 +17,7 @@ from shards.chunks import Chunk
 from shards.errors import ManifestError, StorageError
 from shards.index import ROW
 from shards.keyed import hash_text
+from shards.manifest import Manifest
 from shards.order import DatasetSize, Order, OrderConfig, place
 from shards.storage import LocalStorage, open_storage
 from shards.stream import ClipStream, ReadConfig
@@ -101,7 +102,7 @@ def expected(corpus):
     rows = []
     for g, dataset, clip in zip(draws.g.tolist(), draws.dataset.tolist(), draws.clip.tolist(), strict=True):
         name = order.dataset_names[dataset]
-        rows.append((g, name, *straight_from_the_tar(corpus, table.manifest, name, clip)))
+        rows.append((g, name, *straight_from_the_tar(corpus, Manifest.load(table.storage), name, clip)))
     return rows
 
 
@@ -174,7 +175,8 @@ def test_each_chunk_is_read_once_an_epoch_and_then_freed(tmp_path):
     table = FrameTable.open(open_storage(str(tmp_path)))
     order = Order.create(table.sizes(), 5, OrderConfig(lanes=8, chunk_frames=25))  # 8 lanes, 10 rows
     alive = []
-    with open_stream(table, order, global_batch_size=8, micro_batch_size=8, stop=4000) as stream:
+    read = ReadConfig(prefetch_steps=2)
+    with open_stream(table, order, global_batch_size=8, micro_batch_size=8, stop=4000, read=read) as stream:
         for step, _ in enumerate(stream):
             assert stream.counters.open_chunks <= 8
             if step % 50 == 20:

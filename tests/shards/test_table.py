@@ -1,10 +1,17 @@
-from dataclasses import replace
+import hashlib
+import tracemalloc
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shards.errors import ManifestError
+from shards.manifest import Manifest, ManifestFile
 from shards.order import DatasetSize
-from shards.storage import open_storage
+from shards.packed import PackedVideo, Part, Shard
+from shards.schema import shard_name
+from shards.storage import LocalStorage, open_storage
 from shards.table import FrameTable
 from tests.helpers.handmade import LAYOUT, write_corpus
 
@@ -30,7 +37,8 @@ def test_every_frame_is_located(corpus):
                     part_start = number
                     for frame in range(first, first + count):
                         found = table.locate(dataset, number)
-                        assert (found.video.id, found.frame, found.part_start) == (video, frame, part_start)
+                        assert (found.video, found.frame, found.part_start) == (video, frame, part_start)
+                        assert (found.dataset, found.number, found.width, found.height) == (dataset, number, 64, 48)
                         number += 1
         for outside in (-1, number):
             with pytest.raises(IndexError, match=rf"{dataset}: expected a frame in \[0, {number}\), got {outside}"):
@@ -41,7 +49,7 @@ def test_rows_are_split_at_the_edges_of_shards(corpus):
     table = FrameTable.open(open_storage(str(corpus)))
 
     def rows(start, stop):
-        return [(rows.shard.name[-5], rows.start, rows.stop) for rows in table.rows("cataract", start, stop)]
+        return [(rows.shard[-5], rows.start, rows.stop) for rows in table.rows("cataract", start, stop)]
 
     assert rows(3, 40) == [("0", 3, 40)]
     assert rows(39, 93) == [("0", 39, 40), ("1", 0, 36), ("2", 0, 17)]
@@ -72,9 +80,105 @@ def test_the_first_damage_in_the_manifest_is_named(corpus):
         FrameTable.open(open_storage(str(corpus)))
 
 
-def test_a_dataset_has_one_specialty(corpus):
-    manifest = FrameTable.open(open_storage(str(corpus))).manifest
-    first, second, *rest = manifest.shards
-    manifest = replace(manifest, shards=(first, replace(second, specialty="another"), *rest))
-    with pytest.raises(ManifestError, match=r"cataract-000001\.tar: expected specialty 'cataract surgery'"):
-        FrameTable(open_storage(str(corpus)), manifest)
+def test_sizes_are_checked_by_one_listing(corpus):
+    class Counting(LocalStorage):
+        listings, asked = 0, []
+
+        def sizes(self):
+            self.listings += 1
+            return super().sizes()
+
+        def size(self, name):
+            self.asked.append(name)
+            return super().size(name)
+
+    storage = Counting(corpus, str(corpus))
+    FrameTable.open(storage)
+    assert (storage.listings, storage.asked) == (1, ["manifest.json"])
+
+
+def test_a_corpus_is_named_by_its_manifest(corpus):
+    data = (corpus / "manifest.json").read_bytes()
+    assert FrameTable.open(open_storage(str(corpus))).sha256 == hashlib.sha256(data).hexdigest()
+
+
+def made_up(layout, gap=3):
+    """The shards of a corpus that exists only on paper: dataset -> shards -> videos -> frames of each part."""
+    for dataset in sorted(layout, key=lambda name: f"{name}/"):
+        for number, videos in enumerate(layout[dataset]):
+            packed, row = [], 0
+            for i, counts in enumerate(videos):
+                firsts = np.cumsum([gap, *(count + gap for count in counts)]).tolist()
+                parts = tuple(Part(first_frame=f, num_frames=n) for f, n in zip(firsts, counts, strict=False))
+                video = f"{dataset}-{number}-{i}"
+                packed.append(
+                    PackedVideo(
+                        id=video, source="s", parts=parts, first_row=row, fps=1.0, width=9 + i, height=7 + number
+                    )
+                )
+                row += sum(counts)
+            yield Shard(
+                name=shard_name(dataset, number),
+                num_bytes=1024 * row,
+                sha256=hashlib.sha256(video.encode()).hexdigest(),
+                index_sha256=hashlib.sha256(b"index").hexdigest(),
+                dataset=dataset,
+                specialty="s",
+                procedure="p",
+                videos=tuple(packed),
+            )
+
+
+counts = st.lists(st.integers(1, 6) | st.just(10**12), min_size=1, max_size=3)
+layouts = st.dictionaries(
+    st.sampled_from(["a", "a-", "a-b", "a_", "a0", "B"]),
+    st.lists(st.lists(counts, min_size=1, max_size=3), min_size=1, max_size=3),
+    min_size=1,
+)
+
+
+def by_counting(shards, dataset, number):
+    """Video and part of a frame, and the number that the part starts with."""
+    start = 0
+    for video, part in ((v, p) for shard in shards if shard.dataset == dataset for v in shard.videos for p in v.parts):
+        if number < start + part.num_frames:
+            return video, part, start
+        start += part.num_frames
+
+
+@given(layouts, st.data())
+@settings(derandomize=True, max_examples=100)
+def test_many_frames_are_located_as_by_counting(layout, data):
+    shards = list(made_up(layout))
+    manifest = Manifest(format_version=1, packing={}, shards=tuple(shards))
+    table = FrameTable(open_storage("."), ManifestFile(manifest.to_bytes(), where="here").shards(), "")
+    sizes = {size.name: size.num_clips for size in table.sizes()}
+    assert list(sizes) == sorted(layout)
+    assert sizes == {name: sum(n for shard in layout[name] for video in shard for n in video) for name in layout}
+    names = data.draw(st.lists(st.sampled_from(sorted(layout)), max_size=20))
+    wanted = [(name, data.draw(st.integers(0, sizes[name] - 1))) for name in names]
+    found = table.locate_all([name for name, _ in wanted], [number for _, number in wanted])
+    assert [(where.dataset, where.number) for where in found] == wanted
+    for (name, number), where in zip(wanted, found, strict=True):
+        assert where == table.locate(name, number)
+        video, part, start = by_counting(shards, name, number)
+        assert (where.video, where.frame) == (video.id, part.first_frame + number - start)
+        assert (where.part_start, where.width, where.height) == (start, video.width, video.height)
+
+
+def megabytes_to_open(num_shards, num_frames):
+    """Most memory while opening, and what is kept, in megabytes."""
+    shards = made_up({"d": [[[num_frames]] * 3] * num_shards})
+    data = Manifest(format_version=1, packing={}, shards=tuple(shards)).to_bytes()
+    tracemalloc.start()
+    table = FrameTable(open_storage("."), ManifestFile(data, where="here").shards(), "")
+    kept, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert table.sizes()[0].num_clips == 3 * num_shards * num_frames
+    return np.array([most, kept]) / 2**20
+
+
+def test_memory_is_of_columns_and_does_not_grow_with_frames():
+    few, as_few = megabytes_to_open(300, 1), megabytes_to_open(300, 10**10)
+    assert max(as_few - few) < 0.5
+    assert max(megabytes_to_open(1300, 1) - few) < 1, "3000 videos, of which objects would take over 3 MB"

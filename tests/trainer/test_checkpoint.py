@@ -1,7 +1,9 @@
 """Checkpoints are whole or not there; what is damaged is found, named and passed over."""
 
+import contextlib
 import json
 import logging
+import os
 import resource
 import signal
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.helpers.ranks import process_group
+from tests.helpers.ranks import finish, start_ranks
 from trainer.distributed import ParallelConfig
 from trainer.engine.checkpoint import (
     CheckpointConfig,
@@ -26,11 +28,7 @@ from trainer.engine.optim import OptimConfig
 from trainer.engine.parallel import ZeroEngine
 from trainer.errors import CheckpointError
 
-
-@pytest.fixture(scope="module", autouse=True)
-def alone() -> Iterator[None]:
-    with process_group():
-        yield
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 def network(width: int = 33) -> torch.nn.Module:
@@ -52,6 +50,19 @@ def train(engine: ZeroEngine, steps: int) -> list[float]:
         engine.step(1e-2)
         losses.append(loss.item())
     return losses
+
+
+@contextlib.contextmanager
+def no_space() -> Iterator[None]:
+    """The size limit of a process stands in for a full disk: writes fail the same way, in the middle."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.fixture
@@ -186,6 +197,39 @@ def test_a_state_in_many_files_is_loaded_whole(root: Path, monkeypatch: pytest.M
     assert train(engine, 2) == expected
 
 
+def save_on_two_ranks(out: str) -> None:
+    """On each rank: train as one process would, save in many files, and save where rank 1's writes fail."""
+    from trainer.distributed import join, leave, topology_from_environment
+
+    topology = topology_from_environment(os.environ)
+    join(topology, 60)
+    engine = wrap(network())
+    train(engine, 3)
+    pytest.MonkeyPatch().setattr("trainer.engine.checkpoint._FILE_BYTES", 100)
+    save_checkpoint(Path(out), engine, Progress(step=3, g=12, state={}))
+    limit = no_space() if topology.rank == 1 else contextlib.nullcontext()
+    with limit, pytest.raises(CheckpointError, match=r"could not save: rank 1: File too large; .* as they were"):
+        save_checkpoint(Path(out), engine, Progress(step=4, g=16, state={}))
+    leave()
+
+
+def test_ranks_save_their_shares_and_fail_together(tmp_path: Path) -> None:
+    assert finish(start_ranks(save_on_two_ranks, 2, (str(tmp_path),))) == [0, 0]
+    assert [path.name for path in tmp_path.iterdir()] == ["step_00000003"]
+    assert find_checkpoint(tmp_path, "auto") == tmp_path / "step_00000003"
+    files = [path.name for path in sorted((tmp_path / "step_00000003").glob("*.safetensors"))]
+    assert files == [f"rank0000{rank}-00{number}.safetensors" for rank in (0, 1) for number in (0, 1)]
+
+    expected, module = wrap(network()), network()
+    train(expected, 3)
+    load_parameters(tmp_path / "step_00000003", module)
+    resumed = wrap(module)
+    load_moments(tmp_path / "step_00000003", resumed)
+    for (name, tensors), (_, saved) in zip(expected.full_state(), resumed.full_state(), strict=True):
+        for kind, tensor in tensors.items():
+            torch.testing.assert_close(saved[kind], tensor, msg=f"{kind} of {name}")
+
+
 def test_another_model_is_named_by_its_parameters(root: Path) -> None:
     with pytest.raises(CheckpointError, match=r"0\.weight has shape \(33, 7\), the model's has \(34, 7\)"):
         load_parameters(root / "step_00000030", network(34))
@@ -194,17 +238,9 @@ def test_another_model_is_named_by_its_parameters(root: Path) -> None:
 
 
 def test_saving_without_space_fails_whole_and_keeps_the_last_checkpoint(root: Path) -> None:
-    """The size limit of a process stands in for a full disk: writes fail the same way, in the middle."""
     engine = wrap(network())
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
-    try:
-        with pytest.raises(CheckpointError, match=r"could not save: rank 0: File too large; .* as they were"):
-            save_checkpoint(root, engine, Progress(step=40, g=160, state={}))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
+    with no_space(), pytest.raises(CheckpointError, match=r"could not save: rank 0: File too large; .* as they were"):
+        save_checkpoint(root, engine, Progress(step=40, g=160, state={}))
     assert find_checkpoint(root, "auto") == root / "step_00000030"
     assert sorted(path.name for path in root.iterdir()) == [f"step_000000{step}" for step in (10, 20, 30)]
 

@@ -45,6 +45,20 @@ def test_operations_are_those_of_the_published_cost(published: dict[str, Any]) -
     assert flops["total"] == student + flops["teacher"]
 
 
+def test_memory_is_that_of_weights_and_activations(published: dict[str, Any]) -> None:
+    weights, teacher = 4 * 98_450_176 / 2**30, 4 * 303_299_584 / 2**30
+    kept = 64 * 34 * (240 * 768 * 12 + 1568 * 384 * (4 + 2)) / 2**30  # 34 bytes a token, unit of width and block
+    expected = {
+        "parameters": weights,
+        "gradients": weights,
+        "optimizer": 3 * weights / 8,
+        "teacher": teacher,
+        "activations": kept,
+        "total": (2 + 3 / 8) * weights + teacher + kept,
+    }
+    assert published["memory_gib"] == pytest.approx(expected, abs=6e-4)
+
+
 def test_steps_and_clips_follow_from_the_corpus(published: dict[str, Any]) -> None:
     clips = published["clips"]["corpus"]
     assert clips == sum(dataset["clips"] for dataset in published["datasets"])
@@ -56,4 +70,4 @@ def test_steps_and_clips_follow_from_the_corpus(published: dict[str, Any]) -> No
 def test_a_corpus_out_of_reach_leaves_the_rest(tmp_path: Path) -> None:
     tree = describe(str(RECIPES / "surgvista_tiny.yaml"), f"data.corpus={tmp_path}")
     assert tree["corpus"] is None and "manifest.json" in tree["corpus_error"]
-    assert tree["parameters"]["total"] > 0
+    assert tree["parameters"]["total"] > 0 and tree["batch"]["world_size"] == 1

@@ -2,6 +2,7 @@ import json
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -11,12 +12,18 @@ from trainer.engine.metrics import MetricsWriter, StepClock
 
 def test_lines_curves_and_pictures_say_the_same(tmp_path: Path) -> None:
     writer = MetricsWriter(tmp_path, step=0)
-    writer.write(10, {"loss/total": 0.5})
+    writer.write(10, {"loss/total": 0.5, "data/waits": np.array([0.0, 0.0009, 0.02, 500.0])})
     writer.picture(10, "reconstruction", torch.zeros(3, 4, 6, dtype=torch.uint8))
     writer.close()
-    assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"step": 10, "loss/total": 0.5}
+    assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {
+        "step": 10,
+        "loss/total": 0.5,
+        "data/waits": {"<0.001": 2, "<0.03": 1, "<inf": 1},
+    }
     board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(event.step, event.value) for event in board.Scalars("loss/total")] == [(10, 0.5)]
+    (histogram,) = board.Histograms("data/waits")
+    assert histogram.histogram_value.num == 4 and histogram.histogram_value.max == 500.0
     (image,) = board.Images("reconstruction")
     assert (image.step, image.height, image.width) == (10, 4, 6)
 

@@ -11,6 +11,7 @@ from tests.helpers.ranks import finish, start_ranks
 
 STEPS = 8
 BATCH = 12
+LRS = [1e-2 / (1 + step % 5) for step in range(2 * STEPS)]
 
 
 def network() -> torch.nn.Module:
@@ -24,15 +25,17 @@ def batches() -> torch.Tensor:
 
 
 def plain_losses() -> list[float]:
-    """The same training in a dozen lines of torch: AdamW, clipping, decay of matrices only."""
+    """The same training in a few lines of torch: AdamW, clipping, decay of matrices only, another rate each step."""
     module = network()
     groups = [
         {"params": [p for p in module.parameters() if p.ndim == 2], "weight_decay": 0.05},
         {"params": [p for p in module.parameters() if p.ndim == 1], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=1e-2, betas=(0.9, 0.95))
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95))
     losses = []
-    for batch in batches():
+    for batch, lr in zip(batches(), LRS, strict=True):
+        for group in optimizer.param_groups:
+            group["lr"] = lr
         loss = module(batch).pow(2).mean()
         optimizer.zero_grad()
         loss.backward()
@@ -52,25 +55,29 @@ def train_in_every_stage(out: str) -> None:
 
     topology = topology_from_environment(os.environ)
     join(topology, 60)
-    mine = slice(topology.rank * BATCH // topology.world_size, (topology.rank + 1) * BATCH // topology.world_size)
+    share = BATCH // topology.world_size
+    micro_batches = min(2, topology.world_size)
+    mine = slice(topology.rank * share, (topology.rank + 1) * share)
 
     def wrap(module: torch.nn.Module, stage: int) -> ZeroEngine:
         return ZeroEngine(
             module,
             OptimConfig(clip_grad_norm=0.05),
             ParallelConfig(zero_stage=stage),
-            micro_batch_size=BATCH // topology.world_size,
-            grad_accum_steps=1,
+            micro_batch_size=share // micro_batches,
+            grad_accum_steps=micro_batches,
             device=topology.device,
         )
 
     def train(engine: ZeroEngine, steps: slice) -> list[float]:
         losses = []
-        for batch in batches()[steps]:
-            loss = engine(batch[mine]).pow(2).mean()
-            engine.backward(loss)
-            engine.step(1e-2)
-            losses.append(mean_over_ranks(loss.detach().clone()).item())
+        for batch, lr in zip(batches()[steps], LRS[steps], strict=True):
+            parts = []
+            for part in batch[mine].chunk(micro_batches):
+                parts.append(engine(part).pow(2).mean())
+                engine.backward(parts[-1])
+                engine.step(lr)
+            losses.append(mean_over_ranks(torch.stack(parts).detach().mean()).item())
         return losses
 
     results = {}
@@ -88,8 +95,9 @@ def train_in_every_stage(out: str) -> None:
                     resumed.load_moment(name, moment, tensors[moment])
             resumed.set_optimizer_step(STEPS)
             results[f"{stage} to {other}"] = first + train(resumed, slice(STEPS, None))
-        engine.backward(engine(batches()[0][mine]).sum() * float("nan"))
-        engine.step(1e-2)
+        for part in batches()[0][mine].chunk(micro_batches):
+            engine.backward(engine(part).sum() * float("nan"))
+            engine.step(1e-2)
         results[f"{stage} norm of nan"] = [float(engine.grad_norm())]
     if dist.get_rank() == 0:
         Path(out).write_text(json.dumps(results))

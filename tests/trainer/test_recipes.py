@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from configs.errors import ConfigError
 from configs.loading import load, to_tree
 from trainer.config import TrainConfig
 from trainer.engine.checkpoint import Progress
@@ -42,6 +43,13 @@ def test_the_published_recipe_is_what_was_published(recipe: TrainConfig) -> None
         assert value == expected, key
 
 
+def test_a_cache_that_cannot_be_is_refused() -> None:
+    with pytest.raises(ConfigError) as error:
+        load(TrainConfig, RECIPES / "surgvista_vitb.yaml", ["data.cache_dir=''", "data.cache_bytes=0"])
+    assert "cache_dir: expected a folder or null" in str(error.value)
+    assert "cache_bytes: expected 1 or more, got 0" in str(error.value)
+
+
 def test_its_schedule(recipe: TrainConfig) -> None:
     plan = recipe.plan(num_clips=3_552_777, world_size=8, start=Progress(step=0, g=0, state={}))
     assert plan.last_step == 346_951 and plan.grad_accum_steps == 4
@@ -51,10 +59,28 @@ def test_its_schedule(recipe: TrainConfig) -> None:
     assert plan.lr(200 * 3_552_777) == pytest.approx(1e-5)
 
 
+@pytest.mark.parametrize("clips_per_epoch", [None, 614_400])
+def test_another_global_batch_moves_nothing_of_the_schedule_but_its_height(
+    recipe: TrainConfig, clips_per_epoch: int | None
+) -> None:
+    recipe = replace(recipe, clips_per_epoch=clips_per_epoch)
+    halfway = Progress(step=100, g=2048 * 100, state={})
+    before, after = (
+        replace(recipe, global_batch_size=batch).plan(num_clips=3_552_777, world_size=8, start=halfway)
+        for batch in (2048, 4096)
+    )
+    for name in ("draws_per_epoch", "warmup_draws", "total_draws", "end_lr"):
+        assert getattr(before, name) == getattr(after, name), name
+    assert after.peak_lr == 2 * before.peak_lr
+    assert before.last_step == 100 + -(-(before.total_draws - halfway.g) // 2048)
+    assert after.last_step == 100 + -(-(before.total_draws - halfway.g) // 4096)
+
+
 def test_a_changed_recipe_is_said_and_a_changed_place_is_not(recipe: TrainConfig) -> None:
     progress = Progress(step=5, g=10240, state={"config": to_tree(recipe)})
     assert recipe_changes(progress, recipe) == []
-    elsewhere = replace(recipe, run_dir="/elsewhere", micro_batch_size=32, data=replace(recipe.data, audit_log=True))
+    data = replace(recipe.data, audit_log=True, cache_dir="/scratch/cache", cache_bytes=10**12)
+    elsewhere = replace(recipe, run_dir="/elsewhere", micro_batch_size=32, data=data)
     assert recipe_changes(progress, elsewhere) == []
     objective = replace(recipe.objective, mask_ratio=0.5, teacher=replace(recipe.objective.teacher, normalise=True))
     changed = replace(recipe, objective=objective, data=replace(recipe.data, stride=2))

@@ -36,7 +36,8 @@ def clip_batch(g, size=48, frames=4):
     rows = [torch.rand(frames, 3, size, size, generator=torch.Generator().manual_seed(int(draw))) for draw in g]
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     clips = ((torch.stack(rows) - mean) / std).transpose(1, 2)
-    return ClipBatch(clips=clips, g=np.array(g), names=tuple(ClipName("set", "video", int(draw)) for draw in g))
+    names = tuple(ClipName("set", "video", int(draw)) for draw in g)
+    return ClipBatch(clips=clips, g=np.array(g), names=names, valid=np.ones(len(g), bool))
 
 
 def tiny(**changes):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from shards.clips import ClipBytes
-from shards.stream import ClipStream
+from shards.stream import ClipFeed
 from trainer.batch import ClipBatch, ClipName
 from trainer.data.augment import CropConfig, center_crop, multi_scale_crop
 from trainer.data.decode import ClipDecoder
@@ -35,7 +35,7 @@ class ClipLoader:
 
     def __init__(
         self,
-        stream: ClipStream,
+        stream: ClipFeed,
         decoder: ClipDecoder,
         *,
         crop: CropConfig | None,
@@ -145,7 +145,8 @@ class ClipLoader:
             raise DecodeError(f"draws {g.min()} to {g.max()}, clips {', '.join(map(str, names))}: {error}") from None
         if pixels.device != self._device:
             pixels = pixels.pin_memory().to(self._device, non_blocking=True)
-        return ClipBatch(clips=pixels, g=g, names=names)
+        valid = np.array([clip.valid for clip in clips])
+        return ClipBatch(clips=pixels, g=g, names=names, valid=valid)
 
     def _keep_while_in_use(self, batch: ClipBatch) -> ClipBatch:
         """On a GPU, hold earlier batches until the kernels that read them have run.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from shards.clips import BadClipLimits
 from shards.errors import CorruptSampleError
@@ -14,8 +15,14 @@ from shards.order import Order
 from trainer.data.loader import ClipLoader
 from trainer.distributed import Topology, all_gather
 
-_COUNTERS = ("requests", "bytes_read", "bytes_used", "chunks_read", "read_again")
+_COUNTERS = (
+    *("requests", "bytes_read", "bytes_used", "chunks_read", "read_again"),
+    *("cache_hits", "cache_misses", "cache_bytes", "cache_damaged"),
+)
 _GAUGES = ("open_chunks", "buffer_bytes")
+
+
+Value = float | npt.NDArray[np.float64]
 
 
 class DataWatch:
@@ -45,7 +52,7 @@ class DataWatch:
         self._before: Counter[str] = Counter()
         self._num_bad = 0
 
-    def report(self, g: int) -> dict[str, float]:
+    def report(self, g: int) -> dict[str, Value]:
         """Gather from all ranks, which call it together.
 
         Args:
@@ -53,15 +60,19 @@ class DataWatch:
 
         Returns:
             Values under `data/...`, the same on every rank. Waits are of one step on one rank. `data_share/...` is each
-            dataset's share of all draws so far, `data_repeats/...` how often each of its clips was drawn.
+            dataset's share of all draws so far, `data_weight/...` the one that it is to have from its last change on,
+            `data_repeats/...` how often each of its clips was drawn.
 
         Raises:
             CorruptSampleError: More clips are damaged than the limits allow, over all ranks.
         """
         news = all_gather(self._news())
         waits = np.array([rank["waits"] for rank in news])
-        counts = sum((Counter(rank["counts"]) for rank in news), Counter[str]())
-        values = {
+        counts = Counter[str]()
+        for rank in news:
+            counts.update(rank["counts"])
+        values: dict[str, Value] = {
+            "data/wait_histogram_seconds": waits.ravel(),
             "data/wait_p50_seconds": float(np.percentile(waits, 50)),
             "data/wait_p99_seconds": float(np.percentile(waits, 99)),
             "data/wait_max_seconds": float(waits.max()),
@@ -78,6 +89,8 @@ class DataWatch:
         for size, drawn in self._order.drawn_before(g).items():
             values[f"data_share/{size.name}"] = drawn / g
             values[f"data_repeats/{size.name}"] = drawn / size.num_clips
+        for part in self._order.report():
+            values[f"data_weight/{part.name}"] = part.asked
         return values
 
     def _news(self) -> dict[str, Any]:

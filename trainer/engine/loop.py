@@ -16,7 +16,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from trainer.batch import ClipBatch
 from trainer.distributed import Topology, mean_over_ranks
 from trainer.engine.checkpoint import CheckpointConfig, Progress, prune, save_checkpoint
-from trainer.engine.metrics import MetricsWriter, ReportConfig, StepClock, peak_flops
+from trainer.engine.metrics import MetricsWriter, ReportConfig, StepClock, Value, peak_flops
 from trainer.engine.parallel import ZeroEngine
 from trainer.engine.pictures import contact_sheet, save_picture
 from trainer.engine.schedules import Plan
@@ -31,11 +31,13 @@ class Evaluation:
     """Held-out clips.
 
     Attributes:
-        open: Opens this rank's share of the batches, each time the same ones.
-        every_steps: How often the loss on them is taken, in steps; 0 is never.
+        open: Opens this rank's share of the batches, each time the same ones, equally many on every rank.
+        preview: Opens some of the clips, to be drawn.
+        every_steps: How often the loss is taken, in steps; 0 is never.
     """
 
     open: Callable[[], AbstractContextManager[Iterator[ClipBatch]]]
+    preview: Callable[[], AbstractContextManager[Iterator[ClipBatch]]]
     every_steps: int
 
 
@@ -56,7 +58,7 @@ class Trainer:
         checkpoint: CheckpointConfig,
         evaluation: Evaluation | None,
         audit_log: bool,
-        watch: Callable[[int], Mapping[str, float]],
+        watch: Callable[[int], Mapping[str, Value]],
     ) -> None:
         """Take over a run at `progress`.
 
@@ -139,7 +141,8 @@ class Trainer:
 
     def report_metrics(self, bar: Any) -> None:
         """Check and report the steps since the last report."""
-        steps, values = len(self.steps), self.steps.means()
+        steps = len(self.steps)
+        values: dict[str, Value] = dict(self.steps.means())
         self.steps.clear()
         seconds, parts = self.clock.read()
         clips_per_second = steps * self.plan.global_batch_size / seconds
@@ -165,29 +168,34 @@ class Trainer:
 
     @torch.no_grad()
     def evaluate(self, evaluation: Evaluation) -> None:
-        """Report the loss on the held-out videos, without drop path."""
+        """Report the mean loss of the held-out clips over all ranks, without drop path."""
         self.engine.module.eval()
-        rows = []
+        num_clips, rows = 0, []
         with evaluation.open() as batches:
             for batch in batches:
+                valid, num_valid = batch.without_padding(), int(batch.valid.sum())
                 with self.engine.autocast():
-                    targets = self.objective.targets(batch)
-                output = self.engine(batch, targets)
-                rows.append({"loss/total": output.loss, **output.metrics})
+                    targets = self.objective.targets(valid)
+                output = self.engine(valid, targets)
+                values = {"loss/total": output.loss, **output.metrics}
+                rows.append({key: value.float() * num_valid for key, value in values.items()})
+                num_clips += num_valid
             # Read the values before the loader closes, which frees pixels that kernels under way would still read.
-            columns = {key: torch.stack([row[key].float() for row in rows]).mean() for key in rows[0]}
-            means = {f"held_out/{key.split('/')[1]}": mean_over_ranks(mean).item() for key, mean in columns.items()}
+            share = mean_over_ranks(torch.tensor(float(num_clips), device=self.topology.device))
+            sums = {key: mean_over_ranks(torch.stack([row[key] for row in rows]).sum()) for key in rows[0]}
+            means = {f"held_out/{key.split('/')[1]}": (value / share).item() for key, value in sums.items()}
+        means["held_out/clips"] = share.item() * self.topology.world_size
         self.engine.module.train()
         if self.metrics:
             self.metrics.write(self.step, means)
 
     @torch.no_grad()
     def draw(self) -> None:
-        """Draw the first held-out batch, or else the last training batch, as the model sees and paints it."""
+        """Draw some held-out clips, or else the last training batch, as the model sees and paints it."""
         batch = self.batch
         if self.evaluation:
-            with self.evaluation.open() as batches:
-                batch = next(batches)
+            with self.evaluation.preview() as batches:
+                batch = next(batches).without_padding()
         self.engine.module.eval()
         with self.engine.autocast():
             rows = self.objective.pictures(batch)

@@ -8,9 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
+
+Value = float | npt.NDArray[np.float64]
 
 # Dense bf16 tensor-core peak in FLOP/s, from the vendor's data sheets; MFU is reported only on these.
 PEAK_FLOPS = {  # the first name that fits decides
@@ -50,12 +54,16 @@ class MetricsWriter:
         self._lines = (run_dir / "metrics.jsonl").open("a", encoding="utf-8")
         self._board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=step + 1)
 
-    def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Report values under `group/name` keys."""
-        self._lines.write(json.dumps({"step": step, **values}) + "\n")
+    def write(self, step: int, values: Mapping[str, Value]) -> None:
+        """Report values under `group/name` keys; of arrays the lines keep counts, see `counts_by_size`."""
+        line = {key: counts_by_size(value) if isinstance(value, np.ndarray) else value for key, value in values.items()}
+        self._lines.write(json.dumps({"step": step, **line}) + "\n")
         self._lines.flush()
         for key, value in values.items():
-            self._board.add_scalar(key, value, step)
+            if isinstance(value, np.ndarray):
+                self._board.add_histogram(key, value, step)
+            else:
+                self._board.add_scalar(key, value, step)
 
     def picture(self, step: int, name: str, image: Tensor) -> None:
         """Show an image (3, H, W), uint8."""
@@ -65,6 +73,20 @@ class MetricsWriter:
         """Flush and close."""
         self._lines.close()
         self._board.close()
+
+
+def counts_by_size(values: npt.NDArray[np.float64]) -> dict[str, int]:
+    """How many values lie below 0.001, how many more below 0.003, and so on: a histogram that a person can read.
+
+    Args:
+        values: (num,).
+
+    Returns:
+        Counts by upper limit, without the empty ones.
+    """
+    limits = np.array([0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, np.inf])
+    counts = np.bincount(np.searchsorted(limits, values, side="right"), minlength=limits.size)
+    return {f"<{limit:g}": int(count) for limit, count in zip(limits, counts, strict=True) if count}
 
 
 def cut_log(path: Path, key: str, *, keep_below: int) -> None:

@@ -8,11 +8,13 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+PICTURED_CLIPS = 3
+
 _MARGIN, _GAP, _TILE, _MOST_ACROSS = 96, 4, 112, 12
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)
 
 
-def contact_sheet(rows: Mapping[str, Tensor], *, num_clips: int = 3, num_columns: int = 8) -> Image.Image:
+def contact_sheet(rows: Mapping[str, Tensor], *, num_clips: int = PICTURED_CLIPS, num_columns: int = 8) -> Image.Image:
     """Lay out clips as labelled grids: one row a name, frames in time from left to right; short clips side by side.
 
     Args:

@@ -1,0 +1,109 @@
+"""What a shard holds: videos, their uninterrupted parts, and the segments that these are stored as."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from shards.schema import index_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """An uninterrupted run of a video's frames; frame k is what is shown k / fps seconds after the first shown one."""
+
+    first_frame: int
+    num_frames: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedVideo:
+    """A video inside a shard.
+
+    `id` is unique in its dataset, `source` is the name of the file it came from, `first_row` is the row of its first
+    frame in the shard's index; `width` and `height` are those of the packed frames in pixels.
+    """
+
+    id: str
+    source: str
+    parts: tuple[Part, ...]
+    first_row: int
+    fps: float
+    width: int
+    height: int
+
+    @property
+    def num_frames(self) -> int:
+        """Packed frames, over all parts."""
+        return sum(part.num_frames for part in self.parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """A tar of whole videos of one dataset, with the checksums of the tar and of its index."""
+
+    name: str
+    num_bytes: int
+    sha256: str
+    index_sha256: str
+    dataset: str
+    specialty: str
+    procedure: str
+    videos: tuple[PackedVideo, ...]
+
+    @property
+    def num_frames(self) -> int:
+        """Packed frames, over all videos."""
+        return sum(video.num_frames for video in self.videos)
+
+    @property
+    def index_name(self) -> str:
+        """The name of the index beside the tar."""
+        return index_name(self.name)
+
+
+def segments(parts: Iterable[Part], segment_frames: int) -> Iterator[Part]:
+    """Cut a video's parts into the runs of frames that are stored as one WebDataset sample each.
+
+    Args:
+        parts: The parts, in order.
+        segment_frames: Most frames in a segment.
+
+    Yields:
+        The segments, in order; none crosses the end of a part.
+    """
+    for part in parts:
+        end = part.first_frame + part.num_frames
+        for first in range(part.first_frame, end, segment_frames):
+            yield Part(first_frame=first, num_frames=min(segment_frames, end - first))
+
+
+class Origin(Protocol):
+    """Where the videos of a shard come from."""
+
+    @property
+    def dataset(self) -> str:
+        """The dataset's name."""
+
+    @property
+    def specialty(self) -> str:
+        """Its specialty."""
+
+    @property
+    def procedure(self) -> str:
+        """Its procedure."""
+
+
+def describe(origin: Origin, video: PackedVideo, segment: Part) -> dict[str, Any]:
+    """What a segment's JSON repeats of the manifest, for readers that have only the tar."""
+    return {
+        "dataset": origin.dataset,
+        "specialty": origin.specialty,
+        "procedure": origin.procedure,
+        "video": video.id,
+        "source": video.source,
+        "first_frame": segment.first_frame,
+        "num_frames": segment.num_frames,
+        "fps": video.fps,
+        "width": video.width,
+        "height": video.height,
+    }

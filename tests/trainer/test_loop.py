@@ -1,0 +1,186 @@
+"""The loop on two ranks, around an objective whose loss is the mean of its clips and an engine that learns nothing.
+
+Clip g has the value g, so that every mean is known; a step takes 8 of them, in 2 micro-batches of 2 on each rank.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from tests.helpers.ranks import finish, start_ranks
+from trainer.batch import ClipBatch, ClipName
+from trainer.engine.checkpoint import CheckpointConfig, Progress, read_progress
+from trainer.engine.metrics import ReportConfig
+from trainer.engine.schedules import Plan
+from trainer.objectives.base import Objective, ObjectiveOutput
+
+PLAN = Plan(
+    global_batch_size=8, grad_accum_steps=2, last_step=6, draws_per_epoch=16, warmup_draws=24, total_draws=64,
+    start_lr=0.0, peak_lr=1.0, end_lr=0.1,
+)  # fmt: skip
+
+
+class ClipMean(Objective):
+    """Says in its metrics how it was called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(()))
+        self.updates = 0
+
+    def targets(self, batch: ClipBatch) -> Tensor:
+        return batch.clips.flatten(1).mean(1)
+
+    def forward(self, batch: ClipBatch, targets: Tensor) -> ObjectiveOutput:
+        modes = {"loss/training": self.training, "loss/gradients": torch.is_grad_enabled()}
+        return ObjectiveOutput(self.weight * targets.mean(), {name: torch.tensor(on) for name, on in modes.items()})
+
+    def after_optimizer_step(self) -> None:
+        self.updates += 1
+
+    def pictures(self, batch: ClipBatch) -> dict[str, Tensor]:
+        assert not self.training and not torch.is_grad_enabled()
+        return {"original": batch.clips}
+
+    def compile_parts(self, **options: Any) -> None: ...
+
+    def flops(self) -> dict[str, int]:
+        return {}
+
+    def parts(self) -> dict[str, int]:
+        return {}
+
+
+class Engine:
+    """What the loop needs of an engine; notes the learning rates."""
+
+    def __init__(self, module: ClipMean) -> None:
+        self.module, self.lrs = module, list[float]()
+
+    def __call__(self, *inputs: Any) -> Any:
+        return self.module(*inputs)
+
+    def autocast(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def backward(self, loss: Tensor) -> None:
+        loss.backward()
+
+    def step(self, lr: float) -> None:
+        self.lrs.append(lr)
+
+    def grad_norm(self) -> float:
+        return 2.0
+
+    def full_state(self) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        yield "weight", {kind: self.module.weight.data for kind in ("param", "exp_avg", "exp_avg_sq")}
+
+
+def clip_batch(*g: int, value: float | None = None) -> ClipBatch:
+    values = [float(draw) if value is None else value for draw in g]
+    clips = torch.tensor(values).view(-1, 1, 1, 1, 1).expand(-1, 3, 1, 4, 4)
+    return ClipBatch(clips=clips, g=np.array(g), names=tuple(ClipName("knee", "a", draw) for draw in g))
+
+
+def train(out: str) -> None:
+    """On each rank: steps 2 to 6 of a resumed run, and another run, which meets a NaN on rank 1 in its step 1."""
+    from trainer.distributed import join, leave, topology_from_environment
+    from trainer.engine.loop import Evaluation, Trainer
+    from trainer.errors import NonFiniteLossError
+
+    topology = topology_from_environment(os.environ)
+    join(topology, 60)
+    first = 2 * topology.rank
+    draws = [g for g in range(first, 48, 4)]
+    held_out = [clip_batch(0, 1, value=value) for value in ([0.0, 3.0], [10.0, 31.0])[topology.rank]]
+
+    def trainer(name: str, batches: list[ClipBatch], **changes: Any) -> Trainer:
+        run_dir, objective = Path(out) / name, ClipMean()
+        (run_dir / "audit").mkdir(parents=True, exist_ok=True)
+        settings = {
+            "plan": PLAN,
+            "progress": Progress(step=1, g=8, state={"seed": 3}),
+            "topology": topology,
+            "run_dir": run_dir,
+            "report": ReportConfig(every_steps=2, pictures_every_steps=4),
+            "checkpoint": CheckpointConfig(every_steps=4, keep_last=1),
+            "evaluation": Evaluation(open=lambda: contextlib.nullcontext(iter(held_out)), every_steps=3),
+            "audit_log": False,
+            "watch": lambda g: {"data/watched": g},
+        }
+        return Trainer(Engine(objective), objective, iter(batches), **(settings | changes))  # type: ignore[arg-type]
+
+    with contextlib.closing(trainer("run", [clip_batch(g, g + 1) for g in draws[2:]])) as whole:
+        whole.train()
+    assert whole.objective.training and whole.objective.updates == 5  # type: ignore[attr-defined]
+    (Path(out) / f"lrs{topology.rank}.json").write_text(json.dumps(whole.engine.lrs))  # type: ignore[attr-defined]
+
+    batches = [clip_batch(g, g + 1, value=float("nan") if g == 14 else 1.0) for g in draws]
+    rarely = {"report": ReportConfig(every_steps=100, pictures_every_steps=0), "evaluation": None}
+    broken = trainer("broken", batches, progress=Progress(step=0, g=0, state={}), **rarely)
+    with contextlib.closing(broken), pytest.raises(NonFiniteLossError, match=r"step 1: .* knee/a@8 \(g 8\)"):
+        broken.train()
+    leave()
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("loop")
+    assert finish(start_ranks(train, 2, (str(folder),))) == [0, 0]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lines(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "run" / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_every_micro_batch_is_given_the_learning_rate_of_its_step(out: Path) -> None:
+    expected = [PLAN.lr(8 * step) for step in range(1, 6) for _ in range(2)]
+    assert len(set(expected)) == 5
+    assert all(json.loads((out / f"lrs{rank}.json").read_text()) == expected for rank in (0, 1))
+
+
+def test_a_report_is_the_mean_over_ranks_micro_batches_and_steps(lines: list[dict[str, Any]]) -> None:
+    reports = {line["step"]: line for line in lines if "loss/total" in line}
+    assert {step: line["loss/total"] for step, line in reports.items()} == {2: 11.5, 4: 23.5, 6: 39.5}
+    for step, line in reports.items():
+        expected = {
+            "progress/clips": 8 * step, "progress/epoch": step / 2, "data/watched": 8 * step, "optim/grad_norm": 2.0,
+            "optim/lr": PLAN.lr(8 * (step - 1)), "loss/training": 1.0, "loss/gradients": 1.0,
+        }  # fmt: skip
+        assert line.items() >= expected.items()
+        assert line["throughput/clips_per_second"] * line["time/step_seconds"] == pytest.approx(8)
+
+
+def test_the_held_out_loss_is_the_mean_over_all_clips_of_all_ranks(lines: list[dict[str, Any]]) -> None:
+    held_out = [line for line in lines if "held_out/total" in line]
+    expected = {"held_out/total": 11.0, "held_out/training": 0.0, "held_out/gradients": 0.0}
+    assert held_out == [{"step": step, **expected} for step in (3, 6)]
+
+
+def test_pictures_are_drawn_of_the_first_held_out_batch(out: Path) -> None:
+    pictures = sorted((out / "run" / "pictures").iterdir())
+    assert [path.name for path in pictures] == ["step_00000004.png", "step_00000006.png"]
+    assert Image.open(pictures[0]).getpixel((150, 50)) == (0, 0, 0)
+
+
+def test_what_is_saved_says_where_the_run_stands(out: Path) -> None:
+    (saved,) = (out / "run" / "checkpoints").iterdir()
+    assert read_progress(saved).step == 6 and read_progress(saved).g == 48
+    assert read_progress(saved).state["seed"] == 3
+
+
+def test_steps_that_were_not_finite_are_not_saved(out: Path) -> None:
+    assert not (out / "broken" / "checkpoints").exists()
+    report = json.loads((out / "broken" / "non_finite_step_00000001.json").read_text())
+    assert list(report["clips"]) == [str(g) for g in range(8, 16)], "of both ranks"
