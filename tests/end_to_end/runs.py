@@ -73,8 +73,8 @@ def interrupt(corpora: Corpora, run_dir: Path, world_size: int, moment: Callable
     """Start a part of a run and SIGKILL all its ranks at some moment."""
     ranks = begin(corpora, run_dir, world_size, *overrides)
     wait_for(lambda: moment() or not all(rank.is_alive() for rank in ranks))
-    statuses = kill(ranks)
-    assert statuses == [-9] * world_size, "the run ended before it was killed"
+    assert all(rank.is_alive() for rank in ranks), f"the run ended before it was killed: {log(run_dir)}"
+    assert -9 in kill(ranks)  # the others may have seen it die
 
 
 def reported(run_dir: Path, step: int) -> Callable[[], bool]:

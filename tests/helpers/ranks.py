@@ -54,6 +54,7 @@ def kill(ranks: Sequence[BaseProcess]) -> list[int]:
     for rank in ranks:
         if rank.is_alive():
             rank.kill()
+    for rank in ranks:
         rank.join()
     return [rank.exitcode if rank.exitcode is not None else -1 for rank in ranks]
 
