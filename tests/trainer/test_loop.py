@@ -85,10 +85,11 @@ class Engine:
         yield "weight", {kind: self.module.weight.data for kind in ("param", "exp_avg", "exp_avg_sq")}
 
 
-def clip_batch(*g: int, value: float | None = None) -> ClipBatch:
+def clip_batch(*g: int, value: float | None = None, num_valid: int = 2) -> ClipBatch:
     values = [float(draw) if value is None else value for draw in g]
     clips = torch.tensor(values).view(-1, 1, 1, 1, 1).expand(-1, 3, 1, 4, 4)
-    return ClipBatch(clips=clips, g=np.array(g), names=tuple(ClipName("knee", "a", draw) for draw in g))
+    names = tuple(ClipName("knee", "a", draw) for draw in g)
+    return ClipBatch(clips=clips, g=np.array(g), names=names, valid=np.arange(len(g)) < num_valid)
 
 
 def train(out: str) -> None:
@@ -101,7 +102,11 @@ def train(out: str) -> None:
     join(topology, 60)
     first = 2 * topology.rank
     draws = [g for g in range(first, 48, 4)]
-    held_out = [clip_batch(0, 1, value=value) for value in ([0.0, 3.0], [10.0, 31.0])[topology.rank]]
+    held_out = (
+        [clip_batch(0, 1, value=value) for value in (0.0, 3.0)],
+        [clip_batch(0, 1, value=10.0), clip_batch(31, 999, num_valid=1)],
+    )[topology.rank]
+    shown = clip_batch(0, 1, value=1.0)
 
     def trainer(name: str, batches: list[ClipBatch], **changes: Any) -> Trainer:
         run_dir, objective = Path(out) / name, ClipMean()
@@ -113,7 +118,11 @@ def train(out: str) -> None:
             "run_dir": run_dir,
             "report": ReportConfig(every_steps=2, pictures_every_steps=4),
             "checkpoint": CheckpointConfig(every_steps=4, keep_last=1),
-            "evaluation": Evaluation(open=lambda: contextlib.nullcontext(iter(held_out)), every_steps=3),
+            "evaluation": Evaluation(
+                open=lambda: contextlib.nullcontext(iter(held_out)),
+                preview=lambda: contextlib.nullcontext(iter([shown])),
+                every_steps=3,
+            ),
             "audit_log": False,
             "watch": lambda g: {"data/watched": g},
         }
@@ -164,14 +173,15 @@ def test_a_report_is_the_mean_over_ranks_micro_batches_and_steps(lines: list[dic
 
 def test_the_held_out_loss_is_the_mean_over_all_clips_of_all_ranks(lines: list[dict[str, Any]]) -> None:
     held_out = [line for line in lines if "held_out/total" in line]
-    expected = {"held_out/total": 11.0, "held_out/training": 0.0, "held_out/gradients": 0.0}
-    assert held_out == [{"step": step, **expected} for step in (3, 6)]
+    expected = {"held_out/clips": 7.0, "held_out/training": 0.0, "held_out/gradients": 0.0}
+    for step, line in zip((3, 6), held_out, strict=True):
+        assert line == {"step": step, "held_out/total": pytest.approx((0 + 3 * 2 + 10 * 2 + 31) / 7), **expected}
 
 
-def test_pictures_are_drawn_of_the_first_held_out_batch(out: Path) -> None:
+def test_pictures_are_drawn_of_the_preview(out: Path) -> None:
     pictures = sorted((out / "run" / "pictures").iterdir())
     assert [path.name for path in pictures] == ["step_00000004.png", "step_00000006.png"]
-    assert Image.open(pictures[0]).getpixel((150, 50)) == (0, 0, 0)
+    assert Image.open(pictures[0]).getpixel((150, 50)) == (255, 255, 255)
 
 
 def test_what_is_saved_says_where_the_run_stands(out: Path) -> None:
