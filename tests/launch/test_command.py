@@ -70,8 +70,8 @@ def test_draws_beyond_counting_are_refused(capsys: pytest.CaptureFixture[str]) -
 
 def test_an_order_goes_on_from_a_checkpoint_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["order", "configs/pretrain/surgvista_tiny.yaml", "--checkpoint", str(tmp_path)]) != 0
-    assert f"{tmp_path}: cannot be read: " in capsys.readouterr().err
-    (tmp_path / "state.json").write_text('{"step": 4, "g": 64}')
+    assert f"{tmp_path}: cannot be read: No such file or directory; resume from" in capsys.readouterr().err
+    (tmp_path / "state.json").write_bytes(state_bytes({"step": 4, "g": 64, "files": {}}))
     with pytest.raises(SystemExit):
         main(["order", "configs/pretrain/surgvista_tiny.yaml", "--checkpoint", str(tmp_path), "--start", "63"])
     assert "expected --start of at least 64" in capsys.readouterr().err

@@ -98,7 +98,8 @@ def _telling(checkpoint: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError, _NotWholeError) as error:
-        raise CheckpointError(f"{checkpoint}: cannot be read: {error}; resume from another checkpoint") from None
+        problem = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"{checkpoint}: cannot be read: {problem}; resume from another checkpoint") from None
 
 
 def _state(checkpoint: Path) -> dict[str, Any]:
