@@ -57,6 +57,7 @@ def main(argv: Sequence[str]) -> int:
     config = load(TrainConfig, words.config, words.overrides)
     topology = topology_from_environment(os.environ)
     configure_logging(topology)
+    config.grad_accum_steps(topology.world_size)  # refused before ranks wait for each other
     join(topology, config.parallel.timeout_seconds)
     with alone_when_failing(topology):
         pretrain(config, topology)
