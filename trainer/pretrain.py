@@ -58,6 +58,7 @@ def main(argv: Sequence[str]) -> int:
     configure_logging(topology)
     with alone_when_failing(topology):
         config = load(TrainConfig, words.config, words.overrides)
+        config.grad_accum_steps(topology.world_size)  # refused before ranks wait for each other
         join(topology, config.parallel.timeout_seconds)
         pretrain(config, topology)
     leave()

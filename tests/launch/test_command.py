@@ -8,6 +8,7 @@ import pytest
 
 from launch.__main__ import COMMANDS, main
 from tests.helpers.handmade import write_corpus
+from trainer.engine.saved import state_bytes
 
 
 def surgstream(*words: str) -> "subprocess.CompletedProcess[str]":
