@@ -6,6 +6,7 @@ import random
 import re
 import secrets
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -94,14 +95,16 @@ class FaultProxy:
         connections: The client's ports, one a connection.
     """
 
-    def __init__(self, upstream: str, plan: Plan = lambda request: None) -> None:
-        """Listen on a free port of the loopback, in front of `upstream`."""
+    def __init__(self, upstream: str, plan: Plan = lambda request: None, tls: ssl.SSLContext | None = None) -> None:
+        """Listen on a free port of the loopback, in front of `upstream`; with `tls`, speak HTTPS."""
         self.plan, self.requests, self.connections = plan, list[Request](), set[int]()
         self._lock, self._closing = threading.Lock(), threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, urlsplit(upstream)))
         self._server.daemon_threads = True
         self._server.handle_error = lambda request, client: None  # clients are killed in the middle of a word
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def close(self) -> None:
@@ -131,9 +134,11 @@ class FaultProxy:
 
 
 @contextmanager
-def fault_proxy(upstream: str, plan: Plan = lambda request: None) -> Iterator[FaultProxy]:
+def fault_proxy(
+    upstream: str, plan: Plan = lambda request: None, tls: ssl.SSLContext | None = None
+) -> Iterator[FaultProxy]:
     """Run a proxy for the length of a block."""
-    proxy = FaultProxy(upstream, plan)
+    proxy = FaultProxy(upstream, plan, tls)
     try:
         yield proxy
     finally:
