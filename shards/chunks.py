@@ -1,7 +1,7 @@
 """Chunks: runs of consecutive frames, read from the shards' byte ranges and checked frame by frame.
 
-A frame that is not what was packed, or whose JPEG declares another size than the manifest, is read once more, and then
-known as bad; whoever cuts clips decides what follows.
+A frame that is not what was packed, or whose JPEG declares another size than the manifest, is read again. Once two
+reads agree on it, it is damaged in the store and known as bad; whoever cuts clips decides what follows.
 """
 
 import threading
@@ -20,6 +20,8 @@ from shards.index import Rows, read_rows
 from shards.jpeg import picture_size
 from shards.table import FrameTable, RowRange
 
+_MOST_READS = 5
+
 
 @dataclass
 class ReadCounters:
@@ -31,7 +33,7 @@ class ReadCounters:
         chunks_read: Chunks, of which single clips are some.
         bytes_used: Bytes of frames that clips were cut from, each clip's counted.
         buffer_bytes: Bytes of chunks in memory now, those of clips that still wait to be decoded included.
-        read_again: Runs of frames that were read twice because a checksum was wrong.
+        read_again: Reads of runs of frames that were done once more because a checksum was wrong.
         open_chunks: Chunks held for clips to come, as of the last planned step.
         cache_hits: Runs of frames that the cache had.
         cache_misses: Those that it did not have.
@@ -68,7 +70,7 @@ class ReadCounters:
 
 @dataclass(frozen=True)
 class BadFrame:
-    """A frame that twice was not what was packed.
+    """A frame that, read again, still was not what was packed.
 
     Attributes:
         shard: The tar it lies in.
@@ -195,13 +197,15 @@ class ChunkReader:
         return None
 
     def _stored_run(self, cache: ChunkCache | None, first_frame: int, rows: RowRange) -> _Run:
-        """Read a run from the store, twice if a frame is bad; only a whole one is kept."""
-        index, data = self._read_store(rows)
-        run = self._checked_run(first_frame, rows, index, data)
-        if run.bad:
-            self.counters.add(read_again=1)
+        """Read a run from the store, until it is whole or two reads agree on what is bad; only a whole one is kept."""
+        bad: dict[int, str] | None = None
+        for attempt in range(_MOST_READS):
+            self.counters.add(read_again=min(attempt, 1))
             index, data = self._read_store(rows)
             run = self._checked_run(first_frame, rows, index, data)
+            if not run.bad or run.bad == bad:
+                break
+            bad = run.bad
         if cache and not run.bad:
             with self._activities.doing(f"keeps {rows.shard}, rows {rows.start} to {rows.stop}, in the cache"):
                 cache.keep(rows, index, data)
@@ -221,7 +225,8 @@ class ChunkReader:
     def _checked_run(self, first_frame: int, rows: RowRange, index: Rows, data: Bytes) -> _Run:
         spans = _spans(rows, index)
         if spans is None or spans[1][-1] - spans[0][0] != data.nbytes:
-            reason = f"its index row is damaged: {rows.index}, rows {rows.start} to {rows.stop}"
+            found = zlib.crc32(index.data)
+            reason = f"its index row is damaged: {rows.index}, rows {rows.start} to {rows.stop}, CRC-32 {found:08x}"
             return _Run(first_frame, np.empty(0, np.uint8), [], [], dict.fromkeys(range(index.size), reason))
         starts, stops = spans
         origin = int(starts[0])
