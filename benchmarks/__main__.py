@@ -15,6 +15,7 @@ THEMES = {
     "read": "benchmarks.read_shards",
     "decode": "benchmarks.decode_clips",
     "step": "benchmarks.train_step",
+    "save": "benchmarks.save_state",
 }
 STORE_THEMES = {
     "s3": "benchmarks.read_s3",

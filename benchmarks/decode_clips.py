@@ -12,8 +12,8 @@ from torch import Tensor
 from benchmarks.harness import Case
 from benchmarks.material import IMAGE_SIZE, NUM_FRAMES, packed_corpus
 from benchmarks.read_shards import first_clips
+from shards.clips import ClipBytes
 from shards.storage import open_storage
-from shards.stream import ClipBytes
 from shards.table import FrameTable
 from trainer.batch import IMAGENET_MEAN, IMAGENET_STD
 from trainer.data.augment import CropConfig, Windows, multi_scale_crop

@@ -30,13 +30,12 @@ def start(store: str, share: float) -> int:
     source = ClipSource(
         DataConfig(corpus=store, stride=STRIDE, order=config),
         corpus,
-        order,
+        seed=0,
         num_frames=NUM_FRAMES,
         image_size=IMAGE_SIZE,
-        global_batch_size=BATCH,
         micro_batch_size=BATCH,
         topology=Topology(rank=0, local_rank=0, world_size=1),
         crop=None,
     )
-    with source.open(start=int(share * num_clips) // BATCH * BATCH) as batches:
+    with source.open(order, global_batch_size=BATCH, start=int(share * num_clips) // BATCH * BATCH) as batches:
         return len(next(batches).clips) // BATCH

@@ -60,7 +60,7 @@ def _shards() -> Iterator[Shard]:
             name, num_videos = shard_name(f"dataset{dataset:02d}", number), 1 + number % 3
             sha256 = hashlib.sha256(name.encode()).hexdigest()
             frames = SHARD_FRAMES // num_videos
-            parts = (Part(first_frame=0, num_frames=frames),)
+            parts: tuple[Part, ...] = (Part(first_frame=0, num_frames=frames),)
             if number % 10 == 0:
                 parts = (Part(first_frame=0, num_frames=60), Part(first_frame=65, num_frames=frames - 60))
             videos = (

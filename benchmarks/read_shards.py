@@ -8,10 +8,11 @@ import webdataset
 
 from benchmarks.harness import Case
 from benchmarks.material import NUM_FRAMES, STRIDE, long_corpus
+from shards.clips import ClipBytes
 from shards.manifest import Manifest
 from shards.order import Order, OrderConfig
 from shards.storage import open_storage
-from shards.stream import ClipBytes, ClipStream, ReadConfig
+from shards.stream import ClipStream, ReadConfig
 from shards.table import FrameTable
 
 BATCH, NUM_BATCHES = 32, 40

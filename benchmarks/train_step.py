@@ -43,8 +43,9 @@ def cases(folder: Path) -> list[Case]:
         engine.step(1e-4)
 
     corpus = open_corpus(config.data.corpus, config.data.s3)
-    source = clip_source(config, topology, corpus, Order.create(corpus.sizes(), 0, config.data.order))
-    loader = source.open()
+    source = clip_source(config, topology, corpus, config.data.crop)
+    order = Order.create(corpus.sizes(), 0, config.data.order)
+    loader = source.open(order, global_batch_size=config.global_batch_size, start=0)
     resident = next(loader)
 
     def run(batches: Callable[[], ClipBatch]) -> int:

@@ -1,0 +1,64 @@
+"""Checkpoints of 300 million parameters on one process: how fast they are saved and loaded, and the memory it takes."""
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from benchmarks.harness import Case
+from trainer.distributed import ParallelConfig, join, topology_from_environment
+from trainer.engine.checkpoint import Progress, load_moments, load_parameters, save_checkpoint
+from trainer.engine.optim import OptimConfig
+from trainer.engine.parallel import ZeroEngine
+
+WIDTH, DEPTH = 4096, 18
+
+
+def cases(folder: Path) -> list[Case]:
+    """One save and one load, each after the other."""
+    engine, gigabytes = make_engine()
+
+    def save() -> float:
+        save_checkpoint(folder, engine, Progress(step=1, g=1, state={}))
+        return gigabytes
+
+    def load() -> float:
+        load_parameters(folder / "step_00000001", engine.module)
+        load_moments(folder / "step_00000001", engine)
+        return gigabytes
+
+    return [Case("save, state of 300 M parameters", "GB", save, peak_mb), Case("load it", "GB", load)]
+
+
+def make_engine() -> tuple[ZeroEngine, float]:
+    """An engine, and the gigabytes of its parameters and moments in fp32."""
+    topology = topology_from_environment(os.environ)
+    join(topology, 600)
+    module = torch.nn.Sequential(*(torch.nn.Linear(WIDTH, WIDTH) for _ in range(DEPTH)))
+    engine = ZeroEngine(
+        module, OptimConfig(), ParallelConfig(), micro_batch_size=1, grad_accum_steps=1, device=topology.device
+    )
+    return engine, 3 * 4e-9 * sum(parameter.numel() for parameter in module.parameters())
+
+
+def peak_mb() -> float:
+    """What a save takes beyond the engine's own memory, at its peak."""
+    command = [sys.executable, "-m", "benchmarks.save_state"]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Print that, from a process of its own."""
+    engine, _ = make_engine()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with tempfile.TemporaryDirectory() as folder:
+        save_checkpoint(Path(folder), engine, Progress(step=1, g=1, state={}))
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3)
+
+
+if __name__ == "__main__":
+    main()
