@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # DeepSpeed takes seconds to import, and configurations need 
 log = logging.getLogger(__name__)
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
-_FILE_BYTES = 1 << 30
+_FILE_BYTES = 1 << 28
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ class Progress:
 def save_checkpoint(root: Path, engine: "ZeroEngine", progress: Progress) -> Path:
     """Write a checkpoint; collective over all ranks.
 
-    Each parameter is assembled on all ranks in turn and kept by one of them, which writes it in files of about a GiB.
+    Each parameter is assembled on all ranks in turn and kept by one of them, which writes it in files of about 256 MiB.
 
     Args:
         root: The run's checkpoint directory, shared by all ranks.
@@ -214,7 +214,7 @@ def _step(checkpoint: Path) -> int:
 
 
 class _ShareWriter:
-    """Collects one rank's share of the tensors and writes them in files of about a GiB; remembers the first error."""
+    """Collects one rank's share of the tensors and writes them in files of about 256 MiB; remembers the first error."""
 
     def __init__(self, directory: Path, rank: int) -> None:
         self.files: dict[str, dict[str, Any]] = {}
