@@ -91,8 +91,7 @@ class _Run:
 
     first_frame: int
     data: Bytes
-    starts: list[int]
-    stops: list[int]
+    places: list[slice]
     bad: dict[int, str]
 
 
@@ -111,8 +110,14 @@ class Chunk:
     def frame(self, frame: int) -> Bytes:
         """The JPEG of frame number `frame` of the dataset, which must lie in the chunk: a view, (num_bytes,)."""
         run = next(run for run in reversed(self.runs) if run.first_frame <= frame)
-        i = frame - run.first_frame
-        return run.data[run.starts[i] : run.stops[i]]
+        return run.data[run.places[frame - run.first_frame]]
+
+    def frames(self, frames: Sequence[int]) -> tuple[Bytes, ...]:
+        """The JPEGs of frames in growing order, as `frame` gives them."""
+        run = self.runs[-1]
+        if frames[0] < run.first_frame:
+            return tuple(map(self.frame, frames))
+        return tuple([run.data[run.places[frame - run.first_frame]] for frame in frames])
 
 
 class ChunkReader:
@@ -227,13 +232,13 @@ class ChunkReader:
         if spans is None or spans[1][-1] - spans[0][0] != data.nbytes:
             found = zlib.crc32(index.data)
             reason = f"its index row is damaged: {rows.index}, rows {rows.start} to {rows.stop}, CRC-32 {found:08x}"
-            return _Run(first_frame, np.empty(0, np.uint8), [], [], dict.fromkeys(range(index.size), reason))
+            return _Run(first_frame, np.empty(0, np.uint8), [], dict.fromkeys(range(index.size), reason))
         starts, stops = spans
         origin = int(starts[0])
-        run = _Run(first_frame, data, (starts - origin).tolist(), (stops - origin).tolist(), {})
+        run = _Run(first_frame, data, list(map(slice, (starts - origin).tolist(), (stops - origin).tolist())), {})
         places = self._table.locate_all([rows.dataset] * index.size, range(first_frame, first_frame + index.size))
         for i, (place, crc32) in enumerate(zip(places, index["crc32"].tolist(), strict=True)):
-            damage = _damage(data[run.starts[i] : run.stops[i]].data, crc32, (place.width, place.height))
+            damage = _damage(data[run.places[i]].data, crc32, (place.width, place.height))
             if damage:
                 run.bad[i] = damage
         return run

@@ -154,8 +154,8 @@ class ClipCutter:
         )
 
     def _cut(self, g: int, where: Location, chunk: Chunk, planned: tuple[str, int] | None) -> ClipBytes:
-        frames = tuple(chunk.frame(frame) for frame in self._shown(where))
-        self._reader.counters.add(bytes_used=sum(frame.nbytes for frame in frames))
+        frames = chunk.frames(self._shown(where))
+        self._reader.counters.add(bytes_used=sum([frame.nbytes for frame in frames]))
         return ClipBytes(
             g=g,
             dataset=where.dataset,
