@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from trainer.distributed import Topology, join, topology_from_environment
+
 PACKAGES = ("torch", "nvidia-dali-cuda130", "nvidia-dali-cuda120", "deepspeed", "timm", "webdataset", "numpy", "boto3")
 
 
@@ -59,6 +61,14 @@ class Row:
     ratio: float
     rates: tuple[float, ...]
     peak_mb: float | None = None
+
+
+def join_once() -> Topology:
+    """Make this process a run of its own, unless another theme has."""
+    topology = topology_from_environment(os.environ)
+    if not torch.distributed.is_initialized():
+        join(topology, 600)
+    return topology
 
 
 def measure(cases: Sequence[Case], *, repeats: int) -> list[Row]:

@@ -15,7 +15,7 @@ from shards.storage import open_storage
 from shards.stream import ClipStream, ReadConfig
 from shards.table import FrameTable
 
-BATCH, NUM_BATCHES = 32, 40
+BATCH, NUM_BATCHES = 32, 80
 
 
 def cases(folder: Path) -> list[Case]:
@@ -47,7 +47,7 @@ def open_stream(table: FrameTable) -> ClipStream:
     """The first clips of a run, as one rank reads them."""
     return ClipStream(
         table,
-        Order.create(table.sizes(), 0, OrderConfig(lanes=64, chunk_frames=32)),
+        Order.create(table.sizes(), 0, OrderConfig(lanes=8, chunk_frames=320)),
         num_frames=NUM_FRAMES,
         stride=STRIDE,
         global_batch_size=BATCH,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.harness import Case
-from trainer.distributed import ParallelConfig, join, topology_from_environment
+from benchmarks.harness import Case, join_once
+from trainer.distributed import ParallelConfig
 from trainer.engine.checkpoint import Progress, load_moments, load_parameters, save_checkpoint
 from trainer.engine.optim import OptimConfig
 from trainer.engine.parallel import ZeroEngine
@@ -35,8 +35,7 @@ def cases(folder: Path) -> list[Case]:
 
 def make_engine() -> tuple[ZeroEngine, float]:
     """An engine, and the gigabytes of its parameters and moments in fp32."""
-    topology = topology_from_environment(os.environ)
-    join(topology, 600)
+    topology = join_once()
     module = torch.nn.Sequential(*(torch.nn.Linear(WIDTH, WIDTH) for _ in range(DEPTH)))
     engine = ZeroEngine(
         module, OptimConfig(), ParallelConfig(), micro_batch_size=1, grad_accum_steps=1, device=topology.device

@@ -1,17 +1,15 @@
 """A training step of the tiny SurgVISTA on clips that lie ready, against the same step with reading and decoding."""
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.harness import Case
+from benchmarks.harness import Case, join_once
 from benchmarks.material import packed_corpus
 from configs.loading import load
 from shards.order import Order
 from trainer.batch import ClipBatch
 from trainer.config import TrainConfig
-from trainer.distributed import join, topology_from_environment
 from trainer.engine.parallel import ZeroEngine
 from trainer.objectives import surgvista
 from trainer.pretrain import clip_source, open_corpus
@@ -24,8 +22,7 @@ def cases(folder: Path) -> list[Case]:
     """Steps on one resident batch, and on batches from the loader; the ratio is 1 - stall."""
     config = load(TrainConfig, RECIPE, [f"data.corpus={packed_corpus(folder)}", f"run_dir={folder}"])
     config = replace(config, micro_batch_size=config.global_batch_size)
-    topology = topology_from_environment(os.environ)
-    join(topology, config.parallel.timeout_seconds)
+    topology = join_once()
     objective = surgvista.build(config.objective, seed=0).to(topology.device)
     engine = ZeroEngine(
         objective,

@@ -182,6 +182,15 @@ def test_pruning_after_a_resume_from_before_damage_keeps_what_was_just_saved(roo
     assert find_checkpoint(root, "auto") == root / "step_00000025"
 
 
+def test_a_run_that_comes_by_a_damaged_checkpoint_again_replaces_it(root: Path) -> None:
+    engine = wrap(network())
+    for step in (30, 30):  # even when it was killed before it could remove the damaged one
+        (root / "step_00000030" / "state.json").write_text("damaged")
+        assert save_checkpoint(root, engine, Progress(step=step, g=step * 4, state={})) == find_checkpoint(root, "auto")
+    prune(root, CheckpointConfig(keep_last=3), root / "step_00000030")
+    assert sorted(path.name for path in root.iterdir()) == [f"step_000000{step}" for step in (10, 20, 30)]
+
+
 def test_a_state_in_many_files_is_loaded_whole(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.engine.checkpoint._FILE_BYTES", 100)
     engine = wrap(network())

@@ -286,7 +286,9 @@ def _publish(partial: Path, final: Path, state: dict[str, Any]) -> None:
     _write_durably(partial / STATE, state_bytes(state))
     _sync_directory(partial)
     if final.exists():  # damaged: the run resumed from before it and is here again
-        final.rename(partial.with_name(f"{partial.name}-damaged"))
+        aside = partial.with_name(f"{partial.name}-damaged")
+        shutil.rmtree(aside, ignore_errors=True)
+        final.rename(aside)
     partial.rename(final)
     _sync_directory(final.parent)
 
