@@ -1,4 +1,4 @@
-"""Checkpoints of 300 million parameters on one process: how fast they are saved and loaded, and the memory it takes."""
+"""Checkpoints of 100 million parameters on one process: how fast they are saved and loaded, and the memory it takes."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from trainer.engine.checkpoint import Progress, load_moments, load_parameters, s
 from trainer.engine.optim import OptimConfig
 from trainer.engine.parallel import ZeroEngine
 
-WIDTH, DEPTH = 4096, 18
+WIDTH, DEPTH = 4096, 6
 
 
 def cases(folder: Path) -> list[Case]:
@@ -30,7 +30,7 @@ def cases(folder: Path) -> list[Case]:
         load_moments(folder / "step_00000001", engine)
         return gigabytes
 
-    return [Case("save, state of 300 M parameters", "GB", save, peak_mb), Case("load it", "GB", load)]
+    return [Case("save, state of 100 M parameters", "GB", save, peak_mb), Case("load it", "GB", load)]
 
 
 def make_engine() -> tuple[ZeroEngine, float]:

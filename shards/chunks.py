@@ -33,6 +33,7 @@ class ReadCounters:
         chunks_read: Chunks, of which single clips are some.
         bytes_used: Bytes of frames that clips were cut from, each clip's counted.
         buffer_bytes: Bytes of chunks in memory now, those of clips that still wait to be decoded included.
+        asked_bytes: Bytes of chunks that are asked for and not there yet, as far as they can be expected.
         read_again: Reads of runs of frames that were done once more because a checksum was wrong.
         open_chunks: Chunks held for clips to come, as of the last planned step.
         cache_hits: Runs of frames that the cache had.
@@ -47,6 +48,7 @@ class ReadCounters:
     chunks_read: int = 0
     bytes_used: int = 0
     buffer_bytes: int = 0
+    asked_bytes: int = 0
     read_again: int = 0
     open_chunks: int = 0
     cache_hits: int = 0

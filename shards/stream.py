@@ -98,6 +98,7 @@ class ClipFeed(ABC):
         self.activities = Activities()
         self._table = table
         self._names = order.dataset_names
+        self._look_backs = look_backs
         self._closing = threading.Event()
         self._reader = ChunkReader(
             table,
@@ -143,7 +144,12 @@ class ClipFeed(ABC):
         self.close()
 
     def _read(self, dataset: int, first_clip: int, num_clips: int) -> Future[Chunk]:
-        return self._pool.submit(self._reader.read, self._names[dataset], first_clip, num_clips)
+        name = self._names[dataset]
+        expected = int((num_clips + self._look_backs[0]) * self._table.mean_frame_bytes(name))
+        self.counters.add(asked_bytes=expected)
+        chunk = self._pool.submit(self._reader.read, name, first_clip, num_clips)
+        chunk.add_done_callback(lambda _: self.counters.add(asked_bytes=-expected))
+        return chunk
 
     def _wait_for(self, chunk: Future[Chunk]) -> Chunk:
         started = time.perf_counter()
@@ -228,7 +234,7 @@ class ClipStream(ClipFeed):
             yield from self._clips(planned.popleft())
 
     def _is_full(self) -> bool:
-        return self.counters.buffer_bytes > self._buffer_bytes
+        return self.counters.buffer_bytes + self.counters.asked_bytes > self._buffer_bytes
 
     def _plan(self, g: int, held: _Held) -> _Step:
         """Ask for the chunks of the step at `g`, and let go of those that the order has left.

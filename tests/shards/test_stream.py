@@ -299,7 +299,10 @@ def test_reading_ahead_waits_for_memory_and_changes_nothing(corpus):
     generous = ReadConfig(prefetch_steps=30)
     with open_stream(table, read=generous) as stream:
         next(iter(stream))
-        ahead = stream.counters.chunks_read
+        deadline = time.monotonic() + 30
+        while stream.counters.chunks_read <= 30 and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert stream.counters.chunks_read > 30, "without the bound much more is read at once"
     report = Order.create(table.sizes(), 5, CONFIG).report()
     needed = sum(part.lanes * (part.chunk_clips + 9) * table.mean_frame_bytes(part.name) for part in report)
     tight = ReadConfig(prefetch_steps=30, buffer_bytes=math.ceil(needed))
@@ -308,8 +311,7 @@ def test_reading_ahead_waits_for_memory_and_changes_nothing(corpus):
         for _ in stream:
             most = max(most, stream.counters.buffer_bytes)
     assert collect(table, read=tight) == collect(table, read=generous)
-    assert most < 3 * needed
-    assert ahead > 30, "without the bound much more is read at once"
+    assert most < 2 * needed
 
 
 def test_a_thread_that_waits_says_what_for(corpus):
