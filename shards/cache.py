@@ -153,10 +153,13 @@ class ChunkCache:
     def _give_up(self, error: OSError) -> None:
         """Keep no more, and let the ledger say that all is in use: so no rank does, and only the first one warns."""
         with self._keeps_lock:
-            is_first, self._keeps = self._keeps, False
+            if not self._keeps:
+                return
+            self._keeps = False
+        is_first = True
         with contextlib.suppress(OSError), self._locked() as ledger:
             used = ledger.read()
-            is_first = is_first and used < self._most_bytes
+            is_first = used < self._most_bytes
             ledger.write(max(used, self._most_bytes))
         if is_first:
             logger.warning(

@@ -98,9 +98,10 @@ def log(run_dir: Path) -> str:
 
 
 def metrics(run_dir: Path) -> list[dict[str, Any]]:
-    """The lines of a run's metrics; none when it has not reported yet."""
+    """The whole lines of a run's metrics; none when it has not reported yet."""
     path = run_dir / "metrics.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def losses(lines: list[dict[str, Any]]) -> dict[int, tuple[float, float, float]]:
