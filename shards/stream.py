@@ -98,7 +98,7 @@ class ClipFeed(ABC):
         self.activities = Activities()
         self._table = table
         self._names = order.dataset_names
-        self._look_backs = look_backs
+        self._look_back = look_backs[0]
         self._closing = threading.Event()
         self._reader = ChunkReader(
             table,
@@ -145,7 +145,7 @@ class ClipFeed(ABC):
 
     def _read(self, dataset: int, first_clip: int, num_clips: int) -> Future[Chunk]:
         name = self._names[dataset]
-        expected = int((num_clips + self._look_backs[0]) * self._table.mean_frame_bytes(name))
+        expected = int((num_clips + self._look_back) * self._table.mean_frame_bytes(name))
         self.counters.add(asked_bytes=expected)
         chunk = self._pool.submit(self._reader.read, name, first_clip, num_clips)
         chunk.add_done_callback(lambda _: self.counters.add(asked_bytes=-expected))
