@@ -67,6 +67,17 @@ def test_more_damaged_clips_than_allowed(corpora: Corpora, tmp_path: Path, copy:
     assert "run `surgstream verify`" in message
 
 
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [("max_bad_clips=1", "2 clips are damaged"), ("max_bad_clips_in_a_row=0", "1 clips in a row are damaged")],
+)
+def test_the_recipe_says_how_many_clips_may_be_damaged(
+    limit: str, expected: str, corpora: Corpora, tmp_path: Path, copy: Path
+) -> None:
+    flip_bits(copy, "larkspur/larkspur-000000", every=12)
+    assert expected in refused(corpora, tmp_path, f"data.corpus={copy}", f"data.{limit}")
+
+
 def test_a_few_damaged_frames_are_replaced_alike_on_any_ranks_and_listed(
     corpora: Corpora, tmp_path: Path, copy: Path
 ) -> None:
