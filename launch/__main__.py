@@ -18,6 +18,7 @@ COMMANDS = {
     "order": ("trainer.show_order", "print which clip is drawn when, and which rank reads it"),
     "describe": ("trainer.describe", "print a recipe's parameters, FLOPs, memory, steps and clips as JSON"),
     "pretrain": ("trainer.pretrain", "train a recipe, on one process or under torchrun or srun"),
+    "launch": ("launch.submit", "start jobs under Slurm or torchrun: training, packing, measuring the loader"),
 }
 
 USAGE = "\n".join(
