@@ -229,7 +229,7 @@ def _sweep(environment: dict[str, str]) -> None:
     while found := [process for process in psutil.process_iter() if _has(process, environment)]:
         for process in found:
             with contextlib.suppress(psutil.NoSuchProcess):
-                for each in (*process.children(recursive=True), process):
+                for each in (process, *process.children(recursive=True)):
                     each.kill()
         psutil.wait_procs(found, timeout=5)
 
