@@ -5,6 +5,7 @@ Needs Debian's slurmctld, slurmd, slurm-client and munge; works as root and as a
 
 import contextlib
 import os
+import pwd
 import re
 import shutil
 import socket
@@ -12,8 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-import psutil
+from signal import SIGKILL
 
 from tests.services.rgw import free_port
 
@@ -194,7 +194,7 @@ class Cluster:
         key = self.folder / "munged.key"
         key.touch(mode=0o600)
         key.write_bytes(os.urandom(128))
-        host, user = socket.gethostname().split(".")[0], psutil.Process().username()
+        host, user = socket.gethostname().split(".")[0], pwd.getpwuid(os.getuid()).pw_name
         nodes = [_NODE.format(name=name, host=host, port=free_port(), cpus=cpus, gpus=gpus) for name in self.nodes]
         head = _CONFIG.format(folder=self.folder, host=host, port=free_port(), user=user, grace_seconds=grace_seconds)
         (self.folder / "slurm.conf").write_text(head + "".join(nodes))
@@ -225,18 +225,17 @@ class Cluster:
 
 
 def _sweep(environment: dict[str, str]) -> None:
-    """SIGKILL every process that has all of an environment, and their children, until there is none left."""
-    while found := [process for process in psutil.process_iter() if _has(process, environment)]:
-        for process in found:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                for each in (process, *process.children(recursive=True)):
-                    each.kill()
-        psutil.wait_procs(found, timeout=5)
+    """SIGKILL every process that has all of an environment, oldest first, until there is none left."""
+    wanted = {f"{name}={value}".encode() for name, value in environment.items()}
+    while found := [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if _has(pid, wanted)]:
+        for pid in sorted(found):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, SIGKILL)
+        time.sleep(0.05)
 
 
-def _has(process: psutil.Process, environment: dict[str, str]) -> bool:
+def _has(pid: int, wanted: set[bytes]) -> bool:
     try:
-        running = process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE
-        return running and environment.items() <= process.environ().items()
-    except psutil.Error:
+        return pid != os.getpid() and wanted <= set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
+    except OSError:
         return False
