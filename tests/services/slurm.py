@@ -1,6 +1,33 @@
 """A Slurm of virtual nodes on the loopback: munged, slurmctld and one slurmd a node, in a folder that is thrown away.
 
-Needs Debian's slurmctld, slurmd, slurm-client and munge; works as root and as a plain user, several at a time.
+Needs Debian's slurmctld, slurmd, slurm-client and munge; works as root and as a plain user, several at a time. A node's
+GPUs are device files that every machine has: they are counted and set CUDA_VISIBLE_DEVICES, nothing more.
+
+What Slurm 22.05 does to a job, measured here. "Told" is SIGCONT and SIGTERM to every process, SIGKILL after KillWait.
+
+| event                     | batch shell        | tasks and their children | `scontrol show job` from the batch shell |
+|---------------------------|--------------------|--------------------------|------------------------------------------|
+| scancel                   | told               | told                     | COMPLETING, Restarts as before           |
+| scontrol requeue          | told               | told                     | COMPLETING, Restarts one more            |
+| time limit                | told               | told, SIGTERM twice      | COMPLETING, Reason=TimeLimit             |
+| scancel --signal=USR1     | nothing            | SIGUSR1                  | RUNNING                                  |
+| ... --batch; --full       | SIGUSR1            | nothing; SIGUSR1         | RUNNING                                  |
+| --signal=B:USR1@60        | SIGUSR1 and CONT   | nothing                  | RUNNING or SIGNALING                     |
+| --signal=USR1@60          | nothing            | SIGUSR1 and CONT         |                                          |
+| preempted, GraceTime      | nothing            | CONT and TERM, no KILL   | RUNNING, PreemptTime is set              |
+| preempted, after the grace| told               | told                     | COMPLETING, Restarts one more            |
+| another node dies         | told               | told (after 15 s here)   | COMPLETING, Restarts one more            |
+| its own slurmd is killed  | nothing, runs on   | told on other nodes      | COMPLETING or PENDING, Restarts one more |
+| a task dies, bad exit     | srun's exit status | TERM or KILL             | RUNNING                                  |
+
+- Limits and --signal are looked at every 30 s: --signal comes 0 to 60 s early, the end of a limit up to 30 s late.
+- A job that ends by itself in its grace is COMPLETED, and is not requeued; nor does a time limit requeue.
+- `scontrol requeue $SLURM_JOB_ID` works from inside, RUNNING or not: after a scancel it brings the job back.
+- Commands that a trap runs may be hit by the signal that it traps: set a variable, and look when `wait` is over.
+- The old script of a killed slurmd runs on beside the new one; it can know by Restarts > SLURM_RESTART_COUNT.
+- A requeued job begins six seconds after it ended (cred_expire + 1) and empties its output, but for --open-mode=append.
+- srun returns the largest status of its tasks, 143 or 137 where it killed the others; it waits for all that a task has
+  started and that holds its output open.
 """
 
 import contextlib
@@ -36,8 +63,9 @@ SlurmdSpoolDir={folder}/spool.%n
 SlurmdPidFile={folder}/slurmd.%n.pid
 SlurmdLogFile={folder}/slurmd.%n.log
 SlurmdParameters=config_overrides
-SlurmdTimeout=10
-SlurmctldTimeout=10
+MessageTimeout=5
+SlurmdTimeout=5
+SlurmctldTimeout=5
 ReturnToService=2
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
