@@ -33,6 +33,7 @@ from trainer.engine.schedules import Progress
 from trainer.objectives import surgvista
 from trainer.resume import order_from, recipe_changes
 from trainer.rundir import prepare_run_dir
+from trainer.runfiles import CHECKPOINTS, LOG
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ def pretrain(config: TrainConfig, topology: Topology) -> None:
     """
     grad_accum_steps = config.grad_accum_steps(topology.world_size)
     corpus = open_corpus(config.data.corpus, config.data.s3)
-    checkpoint = find_checkpoint(Path(config.run_dir) / "checkpoints", config.resume.checkpoint)
+    checkpoint = find_checkpoint(Path(config.run_dir) / CHECKPOINTS, config.resume.checkpoint)
     progress = read_progress(checkpoint) if checkpoint else Progress(step=0, g=0, state={})
     order = order_from(progress, config, corpus)
     clips = clip_source(config, topology, corpus, config.data.crop)
@@ -100,7 +101,7 @@ def pretrain(config: TrainConfig, topology: Topology) -> None:
 
     from_main(lambda: prepare_run_dir(config, topology, progress))
     if topology.is_main:
-        configure_logging(topology, Path(config.run_dir) / "train.log")
+        configure_logging(topology, Path(config.run_dir) / LOG)
         beginning = f"resuming from {checkpoint}" if checkpoint else "starting"
         log.info("%s: step %d, %d clips seen", beginning, progress.step, progress.g)
         for difference in recipe_changes(progress, config):

@@ -23,6 +23,7 @@ from trainer.engine.pictures import contact_sheet, save_picture
 from trainer.engine.schedules import Plan, Progress
 from trainer.engine.steps import StepLog
 from trainer.objectives.base import Objective
+from trainer.runfiles import AUDIT, CHECKPOINTS
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ class Trainer:
         self.metrics = MetricsWriter(run_dir, step=self.step) if topology.is_main else None
         self.clock = StepClock(topology.device)
         self.steps = StepLog(topology, run_dir)
-        self.audit = (run_dir / "audit" / f"rank{topology.rank:05d}.jsonl").open("a") if audit_log else None
+        self.audit = (run_dir / AUDIT / f"rank{topology.rank:05d}.jsonl").open("a") if audit_log else None
 
     def train(self) -> None:
         """Train to the plan's last step.
@@ -209,7 +210,7 @@ class Trainer:
         """Save a checkpoint, if the steps that led to it were finite."""
         if len(self.steps):
             self.steps.means()
-        root = self.run_dir / "checkpoints"
+        root = self.run_dir / CHECKPOINTS
         saved = save_checkpoint(root, self.engine, Progress(step=self.step, g=self.g, state=self.state))
         if self.topology.is_main:
             prune(root, self.checkpoint, saved)

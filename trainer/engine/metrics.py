@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from trainer.runfiles import METRICS
+
 Value = float | npt.NDArray[np.float64]
 
 # Dense bf16 tensor-core peak in FLOP/s, from the vendor's data sheets; MFU is reported only on these.
@@ -32,7 +34,7 @@ class MetricsWriter:
 
     def __init__(self, run_dir: Path, *, step: int) -> None:
         """Go on with the run's metrics after `step`."""
-        self._lines = (run_dir / "metrics.jsonl").open("a", encoding="utf-8")
+        self._lines = (run_dir / METRICS).open("a", encoding="utf-8")
         self._board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, values: Mapping[str, Value]) -> None:
