@@ -18,6 +18,8 @@ COMMANDS = {
     "order": ("trainer.show_order", "print which clip is drawn when, and which rank reads it"),
     "describe": ("trainer.describe", "print a recipe's parameters, FLOPs, memory, steps and clips as JSON"),
     "pretrain": ("trainer.pretrain", "train a recipe, on one process or under torchrun or srun"),
+    "status": ("trainer.status", "tell how runs stand: step, speed, loss, checkpoint, time left"),
+    "loader": ("trainer.loader_speed", "measure how fast a recipe's clips are read and decoded, without a model"),
 }
 
 USAGE = "\n".join(
