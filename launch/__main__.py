@@ -19,6 +19,8 @@ COMMANDS = {
     "describe": ("trainer.describe", "print a recipe's parameters, FLOPs, memory, steps and clips as JSON"),
     "pretrain": ("trainer.pretrain", "train a recipe, on one process or under torchrun or srun"),
     "launch": ("launch.submit", "start jobs under Slurm or torchrun: training, packing, measuring the loader"),
+    "status": ("trainer.status", "tell how runs stand: step, speed, loss, checkpoint, time left"),
+    "loader": ("trainer.loader_speed", "measure how fast a recipe's clips are read and decoded, without a model"),
 }
 
 USAGE = "\n".join(

@@ -52,7 +52,8 @@ HEAVY = ("torch", "torchvision", "nvidia", "deepspeed", "timm", "einops", "safet
 # What login nodes run of `trainer`, beside every `config`: it imports nothing heavy, and of `trainer` only its like.
 LEAN = (
     "trainer.errors", "trainer.runfiles", "trainer.objectives.masking", "trainer.engine.schedules",
-    "trainer.engine.saved", "trainer.resume", "trainer.show_order",
+    "trainer.engine.saved", "trainer.resume", "trainer.show_order", "trainer.status", "trainer.runstate",
+    "trainer.lines",
 )  # fmt: skip
 
 

@@ -39,9 +39,12 @@ class MetricsWriter:
         self._board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, values: Mapping[str, Value]) -> None:
-        """Report values under `group/name` keys; of arrays the lines keep counts, see `counts_by_size`."""
+        """Report values under `group/name` keys, beside the time in unix seconds.
+
+        Of arrays the lines keep counts, see `counts_by_size`.
+        """
         line = {key: counts_by_size(value) if isinstance(value, np.ndarray) else value for key, value in values.items()}
-        self._lines.write(json.dumps({"step": step, **line}) + "\n")
+        self._lines.write(json.dumps({"step": step, "time": time.time(), **line}) + "\n")
         self._lines.flush()
         for key, value in values.items():
             if isinstance(value, np.ndarray):
