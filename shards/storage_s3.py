@@ -110,7 +110,7 @@ class S3Storage:
             except ClientError as error:  # nobody sees such uploads, and to list them is a right of its own
                 logger.warning("%s: unfinished uploads cannot be removed: %s", self.uri, classify(error).detail)
 
-    def locked(self) -> contextlib.AbstractContextManager[None]:
+    def locked(self, *, shared: bool = False, wait: bool = False) -> contextlib.AbstractContextManager[None]:
         """See `Storage.locked`."""
         return contextlib.nullcontext()
 
