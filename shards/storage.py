@@ -11,6 +11,7 @@ import io
 import logging
 import os
 import re
+import shutil
 import threading
 import urllib.parse
 import uuid
@@ -148,6 +149,11 @@ class LocalStorage:
         with self._telling("listing", "its files"):
             files = (file for file in _files(self._folder) if not _PARTIAL_NAME.fullmatch(file[0]))
             return dict(sorted((name, entry.stat().st_size) for name, entry in files))
+
+    def free_bytes(self) -> int | None:
+        """See `Storage.free_bytes`."""
+        with self._telling("looking for room in", "its folder"):
+            return shutil.disk_usage(self._folder).free
 
     def sweep(self, ours: Callable[[str], bool]) -> None:
         """See `Storage.sweep`."""

@@ -58,7 +58,7 @@ class S3Config:
 class Sink(Protocol):
     """Where a writer's bytes go."""
 
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: bytes | memoryview, /) -> int:
         """Append `data`."""
 
 
@@ -102,6 +102,9 @@ class Storage(Protocol):
 
     def sizes(self) -> dict[str, int]:
         """All names, sorted, with their lengths in bytes."""
+
+    def free_bytes(self) -> int | None:
+        """How much more may be written; None where nobody can tell. The folder has to be there."""
 
     def sweep(self, ours: Callable[[str], bool]) -> None:
         """Remove what killed writers left of the names that are `ours`; call it only while nobody else writes them."""
