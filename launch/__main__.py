@@ -17,6 +17,7 @@ COMMANDS = {
     "verify": ("shards.verify", "check every byte of a packed corpus"),
     "order": ("trainer.show_order", "print which clip is drawn when, and which rank reads it"),
     "describe": ("trainer.describe", "print a recipe's parameters, FLOPs, memory, steps and clips as JSON"),
+    "preflight": ("trainer.preflight", "check nodes, store, network and memory before a run, in under a minute"),
     "pretrain": ("trainer.pretrain", "train a recipe, on one process or under torchrun or srun"),
 }
 

@@ -31,6 +31,7 @@ from trainer.engine.pictures import PICTURED_CLIPS
 from trainer.engine.saved import read_progress
 from trainer.engine.schedules import Progress
 from trainer.objectives import surgvista
+from trainer.preflight import preflight
 from trainer.resume import order_from, recipe_changes
 from trainer.rundir import prepare_run_dir
 
@@ -55,13 +56,17 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("config", help="the recipe, a YAML file")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="values that replace the recipe's")
-    words = parser.parse_args(argv)
+    parser.add_argument("--preflight", action="store_true", help="check nodes, store and network first")
+    words = parser.parse_intermixed_args(argv)
     topology = topology_from_environment(os.environ)
     configure_logging(topology)
     with alone_when_failing(topology):
         config = load(TrainConfig, words.config, words.overrides)
         config.grad_accum_steps(topology.world_size)  # refused before ranks wait for each other
-        join(topology, config.parallel.timeout_seconds)
+        if words.preflight:
+            preflight(config, topology, with_step=False)  # the run's first step is one
+        else:
+            join(topology, config.parallel.timeout_seconds)
         pretrain(config, topology)
     leave()
     return 0
