@@ -18,6 +18,7 @@ COMMANDS = {
     "stage": ("shards.stage", "copy a packed corpus to the disks of nodes, a parallel file system or a store"),
     "order": ("trainer.show_order", "print which clip is drawn when, and which rank reads it"),
     "describe": ("trainer.describe", "print a recipe's parameters, FLOPs, memory, steps and clips as JSON"),
+    "preflight": ("trainer.preflight", "check nodes, store, network and memory before a run, in under a minute"),
     "pretrain": ("trainer.pretrain", "train a recipe, on one process or under torchrun or srun"),
     "launch": ("launch.submit", "start jobs under Slurm or torchrun: training, packing, measuring the loader"),
     "status": ("trainer.status", "tell how runs stand: step, speed, loss, checkpoint, time left"),

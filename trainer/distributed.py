@@ -83,13 +83,33 @@ def topology_from_environment(environment: Mapping[str, str]) -> Topology:
             )
         rank, local_rank = int(environment["SLURM_PROCID"]), int(environment["SLURM_LOCALID"])
         world_size = int(environment["SLURM_NTASKS"])
-        address = environment.get("MASTER_ADDR") or _first_slurm_host(environment)
+        address = environment.get("MASTER_ADDR") or slurm_hosts(environment)[0]
         port = int(environment.get("MASTER_PORT") or 20000 + int(environment["SLURM_JOB_ID"]) % 10000)
     else:
         return Topology()
     if not 0 <= rank < world_size:
         raise DistributedError(f"environment: expected a rank in [0, {world_size}), got {rank}")
     return Topology(rank=rank, local_rank=local_rank, world_size=world_size, master_addr=address, master_port=port)
+
+
+def slurm_hosts(environment: Mapping[str, str]) -> list[str]:
+    """The nodes of this Slurm step, or of the job, in Slurm's order; none outside Slurm.
+
+    Raises:
+        DistributedError: scontrol cannot tell.
+    """
+    nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_JOB_NODELIST", "")
+    if "SLURM_JOB_ID" not in environment:
+        return []
+    try:
+        listing = subprocess.run(
+            ["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True, timeout=30
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise DistributedError(
+            f"srun: expected scontrol to expand the node list {nodes!r} ({error}); export MASTER_ADDR in the job script"
+        ) from None
+    return listing.stdout.split()
 
 
 def join(topology: Topology, timeout_seconds: float) -> None:
@@ -236,16 +256,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _first_slurm_host(environment: Mapping[str, str]) -> str:
-    nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_JOB_NODELIST", "")
-    try:
-        listing = subprocess.run(
-            ["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True, timeout=30
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise DistributedError(
-            f"srun: expected scontrol to expand the node list {nodes!r} ({error}); export MASTER_ADDR in the job script"
-        ) from None
-    return listing.stdout.split()[0]

@@ -23,3 +23,7 @@ class DistributedError(SurgstreamError):
 
 class NonFiniteLossError(SurgstreamError):
     """The loss or the gradient norm became infinite or NaN."""
+
+
+class PreflightError(SurgstreamError):
+    """The nodes, the store, the network or the model are not fit for a run."""

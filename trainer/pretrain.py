@@ -35,6 +35,7 @@ from trainer.engine.saved import read_progress
 from trainer.engine.schedules import Progress
 from trainer.engine.watchdog import Watchdog
 from trainer.objectives import surgvista
+from trainer.preflight import preflight
 from trainer.resume import order_from, recipe_changes
 from trainer.rundir import prepare_run_dir
 from trainer.runfiles import CHECKPOINTS, LOG, STACKS, marked_when_failing, remove_marks
@@ -63,7 +64,8 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("config", help="the recipe, a YAML file")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="values that replace the recipe's")
-    words = parser.parse_args(argv)
+    parser.add_argument("--preflight", action="store_true", help="check nodes, store and network first")
+    words = parser.parse_intermixed_args(argv)
     stop, profile = SignalFlag(*STOP_SIGNALS), SignalFlag(signal.SIGUSR2)
     topology = topology_from_environment(os.environ)
     configure_logging(topology)
@@ -77,7 +79,10 @@ def main(argv: Sequence[str]) -> int:
             config.grad_accum_steps(topology.world_size)  # refused before ranks wait for each other
             if topology.device.type == "cuda":
                 record_flights(run_dir)
-            join(topology, timeout_seconds)
+            if words.preflight:
+                preflight(config, topology, with_step=False)  # the run's first step is one
+            else:
+                join(topology, timeout_seconds)
             watchdog.beat()
             pretrain(config, topology, stop, profile, watchdog)
             leave()
