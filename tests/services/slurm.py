@@ -105,7 +105,7 @@ class Cluster:
         gpus_per_node: int = 2,
         grace_seconds: int = 5,
     ) -> None:
-        """Start it in a new folder; takes about three seconds.
+        """Start it in a new folder, with at most six GPUs a node; takes about two seconds.
 
         Raises:
             RuntimeError: A program is missing or does not come up; its log's last lines are in the message.
