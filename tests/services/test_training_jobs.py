@@ -146,7 +146,7 @@ def test_a_hanging_rank_is_found_and_leaves_its_stacks(cluster: Cluster, corpora
     job.signal_rank(1, signal.SIGSTOP)
     job.ends("COMPLETED")
     assert job.num_restarts == 1
-    assert "train_step" in (run_dir / "stacks" / "rank00000.txt").read_text()
+    assert "trainer/engine/loop.py" in (run_dir / "stacks" / "rank00000.txt").read_text()
     consumed_as_planned(corpora, run_dir)
 
 
