@@ -16,8 +16,9 @@ from shards.clips import ClipBytes
 from shards.storage import open_storage
 from shards.table import FrameTable
 from trainer.batch import IMAGENET_MEAN, IMAGENET_STD
-from trainer.data.augment import CropConfig, Windows, multi_scale_crop
-from trainer.data.decode import ClipDecoder, DecodeConfig
+from trainer.data.augment import Windows, multi_scale_crop
+from trainer.data.config import CropConfig, DecodeConfig
+from trainer.data.decode import ClipDecoder
 
 NUM_CLIPS = 16
 

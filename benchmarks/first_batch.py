@@ -8,7 +8,8 @@ from benchmarks.material import IMAGE_SIZE, NUM_FRAMES, STRIDE, long_corpus
 from shards.order import Order, OrderConfig
 from shards.storage import open_storage
 from shards.table import FrameTable
-from trainer.data.source import ClipSource, DataConfig
+from trainer.data.config import DataConfig
+from trainer.data.source import ClipSource
 from trainer.distributed import Topology
 
 BATCH = 32

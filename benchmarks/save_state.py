@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 
 from benchmarks.harness import Case, join_once
-from trainer.distributed import ParallelConfig
-from trainer.engine.checkpoint import Progress, load_moments, load_parameters, save_checkpoint
-from trainer.engine.optim import OptimConfig
+from trainer.engine.checkpoint import load_moments, load_parameters, save_checkpoint
+from trainer.engine.config import OptimConfig, ParallelConfig
 from trainer.engine.parallel import ZeroEngine
+from trainer.engine.schedules import Progress
 
 WIDTH, DEPTH = 4096, 6
 

@@ -5,13 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from shards.order import check_batch
-from trainer.data.source import DataConfig
-from trainer.distributed import ParallelConfig
-from trainer.engine.checkpoint import CheckpointConfig, Progress, ResumeConfig
-from trainer.engine.metrics import ReportConfig
-from trainer.engine.optim import OptimConfig
-from trainer.engine.schedules import Plan
-from trainer.objectives.surgvista import SurgVistaConfig
+from trainer.data.config import DataConfig
+from trainer.engine.config import CheckpointConfig, OptimConfig, ParallelConfig, ReportConfig, ResumeConfig
+from trainer.engine.schedules import Plan, Progress
+from trainer.objectives.config import SurgVistaConfig
 
 
 @dataclass(frozen=True, kw_only=True)

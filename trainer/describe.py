@@ -13,7 +13,7 @@ from shards.order import Order
 from shards.storage import open_storage
 from shards.table import FrameTable
 from trainer.config import TrainConfig
-from trainer.engine.checkpoint import Progress
+from trainer.engine.schedules import Progress
 from trainer.objectives import surgvista
 
 HELP = """\

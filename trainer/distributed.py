@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -52,36 +52,6 @@ class Topology:
     def is_main(self) -> bool:
         """Whether this is the process that reports."""
         return self.rank == 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ParallelConfig:
-    """How the model is spread over processes.
-
-    Attributes:
-        zero_stage: ZeRO stage: 1 shards the optimizer state, 2 also the gradients, 3 also the parameters.
-        autocast: `bf16` computes in bf16 where it is safe, with fp32 parameters, and reduces gradients as they come out
-            of it; `auto` does so on GPUs only; `none` is fp32 throughout.
-        overlap_comm: Overlap gradient reduction with the backward pass.
-        timeout_seconds: How long a collective waits for the slowest rank before the run fails.
-    """
-
-    zero_stage: int = 1
-    autocast: Literal["auto", "bf16", "none"] = "auto"
-    overlap_comm: bool = False
-    timeout_seconds: float = 1800.0
-
-    def problems(self) -> Iterator[str]:
-        """Yield what is wrong with these values."""
-        if self.zero_stage == 0:
-            yield (
-                "zero_stage: 0 is refused: DeepSpeed gives no access to full fp32 tensors there, so a run could not be "
-                "resumed on another world size; use 1"
-            )
-        elif self.zero_stage not in (1, 2, 3):
-            yield f"zero_stage: expected 1, 2 or 3, got {self.zero_stage}"
-        if self.timeout_seconds <= 0:
-            yield f"timeout_seconds: expected a number above 0, got {self.timeout_seconds}"
 
 
 def topology_from_environment(environment: Mapping[str, str]) -> Topology:

@@ -12,7 +12,7 @@ from shards.order import Order
 from shards.storage import S3Config, open_storage
 from shards.table import FrameTable
 from trainer.config import HeldOutConfig, TrainConfig
-from trainer.data.augment import CropConfig
+from trainer.data.config import CropConfig
 from trainer.data.source import ClipSource
 from trainer.data.watch import DataWatch
 from trainer.distributed import (
@@ -24,10 +24,12 @@ from trainer.distributed import (
     leave,
     topology_from_environment,
 )
-from trainer.engine.checkpoint import Progress, find_checkpoint, load_moments, load_parameters, read_progress
+from trainer.engine.checkpoint import find_checkpoint, load_moments, load_parameters
 from trainer.engine.loop import Evaluation, Trainer
 from trainer.engine.parallel import ZeroEngine
 from trainer.engine.pictures import PICTURED_CLIPS
+from trainer.engine.saved import read_progress
+from trainer.engine.schedules import Progress
 from trainer.objectives import surgvista
 from trainer.resume import order_from, recipe_changes
 from trainer.rundir import prepare_run_dir

@@ -7,7 +7,7 @@ from configs.loading import to_tree
 from shards.order import Order
 from shards.table import FrameTable
 from trainer.config import TrainConfig
-from trainer.engine.checkpoint import Progress
+from trainer.engine.schedules import Progress
 from trainer.errors import CheckpointError
 
 # What a run may change freely between its parts.

@@ -11,8 +11,8 @@ import torch
 from configs.loading import to_yaml
 from trainer.config import TrainConfig
 from trainer.distributed import Topology
-from trainer.engine.checkpoint import Progress
 from trainer.engine.metrics import cut_log
+from trainer.engine.schedules import Progress
 
 
 def prepare_run_dir(config: TrainConfig, topology: Topology, progress: Progress) -> None:

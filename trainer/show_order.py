@@ -12,7 +12,8 @@ from shards.order import place
 from shards.storage import open_storage
 from shards.table import FrameTable
 from trainer.config import TrainConfig
-from trainer.engine.checkpoint import Progress, read_progress
+from trainer.engine.saved import read_progress
+from trainer.engine.schedules import Progress
 from trainer.resume import order_from
 
 LAST_DRAW = 2**62

@@ -6,7 +6,8 @@ from typing import Any
 from shards.order import Order
 from tests.end_to_end.conftest import Corpora
 from tests.end_to_end.runs import audit, close, fail, interrupt, losses, metrics, newest, planned, reported, train
-from trainer.engine.checkpoint import Progress, read_progress
+from trainer.engine.saved import read_progress
+from trainer.engine.schedules import Progress
 
 KEPT = ("checkpoint.every_steps=1", "checkpoint.keep_last=100", "max_steps=50")
 BATCH_12 = ("global_batch_size=12", "micro_batch_size=2")

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from tests.fuzz.damage import NUMBERS, TEXTS, altered, cases, damaged
 from tests.helpers.ranks import process_group
-from trainer.engine.checkpoint import find_checkpoint, load_moments, load_parameters, read_progress
+from trainer.engine.checkpoint import find_checkpoint, load_moments, load_parameters
 from trainer.engine.parallel import ZeroEngine
-from trainer.engine.saved import STATE, state_bytes
+from trainer.engine.saved import STATE, read_progress, state_bytes
 from trainer.errors import CheckpointError
 
 KINDS = ("param", "exp_avg", "exp_avg_sq")

@@ -78,10 +78,20 @@ def test_an_order_goes_on_from_a_checkpoint_alone(tmp_path: Path, capsys: pytest
     assert "expected --start of at least 64" in capsys.readouterr().err
 
 
-def test_login_nodes_need_no_torch() -> None:
-    heavy = "{'torch', 'nvidia', 'deepspeed'}"
-    ours = "launch.__main__, shards.pack, shards.stage, shards.verify"
-    code = f"import sys, {ours}; assert not {heavy} & {{*sys.modules}}"
+LOGIN = """\
+import sys, trainer.show_order
+from configs.loading import load
+from trainer.config import TrainConfig
+for name in ("surgvista_tiny", "surgvista_vitb"):
+    load(TrainConfig, f"configs/pretrain/{name}.yaml", ["data.corpus=SHARDS"]).grad_accum_steps(1)
+"""
+PACKING = "import sys, launch.__main__, shards.pack, shards.stage, shards.verify"
+HEAVY = {"torch", "torchvision", "nvidia", "deepspeed", "timm", "einops", "safetensors", "tensorboard", "boto3"}
+
+
+@pytest.mark.parametrize(("code", "absent"), [(LOGIN, HEAVY | {"av"}), (PACKING, HEAVY)])
+def test_login_nodes_need_no_torch(code: str, absent: set[str]) -> None:
+    code += f"\nassert not {absent} & {{*sys.modules}}, {absent} & {{*sys.modules}}"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 

@@ -9,7 +9,7 @@ from tests.end_to_end.conftest import PACKING, Corpora
 from tests.end_to_end.runs import audit, interrupt, newest, planned, reported, train, without_rank
 from tests.helpers.faults import SEED, RandomFaults, fault_proxy
 from tests.services.rgw import Gateway
-from trainer.engine.checkpoint import read_progress
+from trainer.engine.saved import read_progress
 
 RETRY = "{timeout_seconds: 60, first_delay_seconds: 0.02, max_delay_seconds: 0.2}"
 

@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.data.augment import CropConfig, center_crop, multi_scale_crop
+from trainer.data.augment import center_crop, multi_scale_crop
+from trainer.data.config import CropConfig
 
 RECIPE = CropConfig()
 

@@ -13,19 +13,11 @@ import pytest
 import torch
 
 from tests.helpers.ranks import finish, start_ranks
-from trainer.distributed import ParallelConfig
-from trainer.engine.checkpoint import (
-    CheckpointConfig,
-    Progress,
-    find_checkpoint,
-    load_moments,
-    load_parameters,
-    prune,
-    read_progress,
-    save_checkpoint,
-)
-from trainer.engine.optim import OptimConfig
+from trainer.engine.checkpoint import find_checkpoint, load_moments, load_parameters, prune, save_checkpoint
+from trainer.engine.config import CheckpointConfig, OptimConfig, ParallelConfig
 from trainer.engine.parallel import ZeroEngine
+from trainer.engine.saved import read_progress
+from trainer.engine.schedules import Progress
 from trainer.errors import CheckpointError
 
 pytestmark = pytest.mark.usefixtures("alone")

@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 from trainer.batch import IMAGENET_MEAN, IMAGENET_STD
-from trainer.data.decode import ClipDecoder, DecodeConfig, cores_of_rank
+from trainer.data.config import DecodeConfig
+from trainer.data.decode import ClipDecoder, cores_of_rank
 from trainer.errors import DecodeError
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]

@@ -2,8 +2,8 @@ import numpy as np
 import torch
 
 from tests.trainer import reference
-from trainer.models.decoder import Decoder, DecoderConfig
-from trainer.models.embed import Grid
+from trainer.models.config import DecoderConfig, Grid
+from trainer.models.decoder import Decoder
 from trainer.models.vit import initialise, num_parameters
 
 GRID = Grid(2, 3, 3)

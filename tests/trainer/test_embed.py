@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from tests.trainer import reference
-from trainer.models.embed import Grid, TubeletEmbedding, from_tubelets, sincos_positions, take_tokens, to_tubelets
+from trainer.models.config import Grid
+from trainer.models.embed import TubeletEmbedding, from_tubelets, sincos_positions, take_tokens, to_tubelets
 
 SETTINGS = settings(max_examples=20, derandomize=True, deadline=None)
 

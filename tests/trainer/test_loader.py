@@ -16,7 +16,8 @@ from shards.clips import ClipBytes
 from shards.errors import StorageError
 from tests.helpers.ranks import wait_for
 from trainer.batch import ClipName
-from trainer.data.augment import CropConfig, center_crop, multi_scale_crop
+from trainer.data.augment import center_crop, multi_scale_crop
+from trainer.data.config import CropConfig
 from trainer.data.loader import ClipLoader
 from trainer.errors import DecodeError
 

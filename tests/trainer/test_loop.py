@@ -18,9 +18,9 @@ from torch import Tensor
 
 from tests.helpers.ranks import finish, start_ranks
 from trainer.batch import ClipBatch, ClipName
-from trainer.engine.checkpoint import CheckpointConfig, Progress, read_progress
-from trainer.engine.metrics import ReportConfig
-from trainer.engine.schedules import Plan
+from trainer.engine.config import CheckpointConfig, ReportConfig
+from trainer.engine.saved import read_progress
+from trainer.engine.schedules import Plan, Progress
 from trainer.objectives.base import Objective, ObjectiveOutput
 
 PLAN = Plan(

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.trainer import reference
-from trainer.models.embed import Grid
+from trainer.models.config import Grid
 from trainer.objectives.masking import drop_path_keeps, num_masked_tubes, tube_mask
 
 PUBLISHED = Grid(8, 14, 14)

@@ -8,7 +8,7 @@ import pytest
 from configs.errors import ConfigError
 from configs.loading import load, to_tree
 from trainer.config import TrainConfig
-from trainer.engine.checkpoint import Progress
+from trainer.engine.schedules import Progress
 from trainer.resume import recipe_changes
 
 RECIPES = Path(__file__).parent.parent.parent / "configs" / "pretrain"

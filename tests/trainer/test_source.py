@@ -11,9 +11,10 @@ from configs.loading import load
 from tests.helpers.handmade import jpeg, write_corpus
 from trainer.batch import ClipBatch
 from trainer.config import TrainConfig
-from trainer.data.augment import CropConfig, center_crop, multi_scale_crop
+from trainer.data.augment import center_crop, multi_scale_crop
+from trainer.data.config import CropConfig
 from trainer.distributed import Topology
-from trainer.engine.checkpoint import Progress
+from trainer.engine.schedules import Progress
 from trainer.pretrain import clip_source, held_out, open_corpus
 from trainer.resume import order_from
 

@@ -12,11 +12,10 @@ from configs.loading import build as build_config
 from tests.trainer import reference
 from trainer.batch import IMAGENET_MEAN, IMAGENET_STD, ClipBatch, ClipName
 from trainer.errors import ModelError
-from trainer.models.decoder import DecoderConfig
-from trainer.models.teacher import TeacherConfig
-from trainer.models.vit import EncoderConfig
+from trainer.models.config import DecoderConfig, EncoderConfig, TeacherConfig
 from trainer.objectives import surgvista
-from trainer.objectives.surgvista import SurgVistaConfig, normalise_pixels
+from trainer.objectives.config import SurgVistaConfig
+from trainer.objectives.surgvista import normalise_pixels
 
 # 2 slices of 3 x 3 tokens; 6 of 9 tubes masked.
 TINY = SurgVistaConfig(

@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from configs.errors import ConfigError
 from configs.loading import build
 from trainer.errors import ModelError
-from trainer.models.embed import Grid
-from trainer.models.teacher import Teacher, TeacherConfig, load_teacher, timm  # timm by its one door
+from trainer.models.config import Grid, TeacherConfig
+from trainer.models.teacher import Teacher, load_teacher, timm  # timm by its one door
 
 # timm's own model for tests: 64 wide, 6 blocks, patches of 16, a class token; 160 pixels unless told otherwise.
 MODEL = "test_vit"

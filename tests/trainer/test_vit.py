@@ -7,7 +7,8 @@ import torch
 from configs.errors import ConfigError
 from configs.loading import build
 from tests.trainer import reference
-from trainer.models.vit import Block, Encoder, EncoderConfig, Shape, initialise, num_parameters
+from trainer.models.config import EncoderConfig, Shape
+from trainer.models.vit import Block, Encoder, initialise, num_parameters
 
 TINY = EncoderConfig(
     size="small", embed_dim=32, depth=3, num_heads=2, image_size=24, num_frames=4, patch_size=8, tubelet_size=2

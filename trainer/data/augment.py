@@ -1,35 +1,13 @@
 """Crop windows as pure functions of (seed, draw): a clip is cropped the same way on any rank and after any resume."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from shards.keyed import Purpose, hash64, permute
+from trainer.data.config import CropConfig
 
 # Corners, edge centres, centre and the four quarter points, in quarters of the free margin (x, y).
 OFFSETS = ((0, 0), (4, 0), (0, 4), (4, 4), (2, 2), (0, 2), (4, 2), (2, 4), (2, 0), (1, 1), (3, 1), (1, 3), (3, 3))
-
-
-@dataclass(frozen=True, kw_only=True)
-class CropConfig:
-    """Multi-scale cropping: one window a clip, shared by its frames, resized to the model's square input.
-
-    Attributes:
-        scales: Window sides as fractions of the frame's short side.
-        max_distortion: How many places apart in `scales` a window's width and height may be.
-    """
-
-    scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
-    max_distortion: int = 1
-
-    def problems(self) -> Iterator[str]:
-        """Yield what is wrong with these values."""
-        if not self.scales or not all(0 < scale <= 1 for scale in self.scales):
-            yield f"scales: expected fractions in (0, 1], got {list(self.scales)}"
-        if self.max_distortion < 0:
-            yield f"max_distortion: expected 0 or more, got {self.max_distortion}"
 
 
 Windows = npt.NDArray[np.int32]

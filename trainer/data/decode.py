@@ -3,8 +3,7 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,20 +13,8 @@ from torch import Tensor
 
 from trainer.batch import IMAGENET_MEAN, IMAGENET_STD
 from trainer.data.augment import Windows
+from trainer.data.config import DecodeConfig
 from trainer.errors import DecodeError
-
-
-@dataclass(frozen=True, kw_only=True)
-class DecodeConfig:
-    """Where and how JPEGs are decoded.
-
-    Attributes:
-        device: `gpu` decodes with nvJPEG on the rank's GPU, `cpu` on its cores, `auto` on the GPU where there is one.
-        threads: CPU threads a rank; 0 takes this rank's share of the cores.
-    """
-
-    device: Literal["auto", "cpu", "gpu"] = "auto"
-    threads: int = 0
 
 
 class ClipDecoder:

@@ -13,7 +13,8 @@ import torch
 from shards.clips import ClipBytes
 from shards.stream import ClipFeed
 from trainer.batch import ClipBatch, ClipName
-from trainer.data.augment import CropConfig, center_crop, multi_scale_crop
+from trainer.data.augment import center_crop, multi_scale_crop
+from trainer.data.config import CropConfig
 from trainer.data.decode import ClipDecoder
 from trainer.errors import DecodeError
 

@@ -10,82 +10,28 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any
 
 import torch
 import torch.distributed as dist
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from trainer.distributed import all_gather, barrier, from_main
-from trainer.engine.saved import STATE, damage, file_name, read_state, state_bytes, tensors
+from trainer.engine.config import CheckpointConfig
+from trainer.engine.parallel import MOMENTS, ZeroEngine
+from trainer.engine.saved import STATE, damage, file_name, read_progress, read_state, state_bytes, unreadable
+from trainer.engine.schedules import Progress
 from trainer.errors import CheckpointError
-
-if TYPE_CHECKING:  # DeepSpeed takes seconds to import, and configurations need none of it
-    from trainer.engine.parallel import ZeroEngine
 
 log = logging.getLogger(__name__)
 
-MOMENTS = ("exp_avg", "exp_avg_sq")
 _FILE_BYTES = 1 << 28
 
 
-@dataclass(frozen=True, kw_only=True)
-class CheckpointConfig:
-    """When to save, and what to keep.
-
-    Attributes:
-        every_steps: Save each time this many steps are done, and at the end.
-        keep_last: The newest checkpoints to keep.
-        keep_every: Also keep checkpoints of steps divisible by this; 0 keeps none of them.
-    """
-
-    every_steps: int = 1000
-    keep_last: int = 3
-    keep_every: int = 0
-
-    def problems(self) -> Iterator[str]:
-        """Yield what is wrong with these values."""
-        for name, least in (("every_steps", 1), ("keep_last", 1), ("keep_every", 0)):
-            if getattr(self, name) < least:
-                yield f"{name}: expected {least} or more, got {getattr(self, name)}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResumeConfig:
-    """Where a run continues; `resume: auto` is short for `resume: {checkpoint: auto}`.
-
-    Attributes:
-        checkpoint: `auto` takes the newest whole checkpoint of the run directory, or starts anew when there is none;
-            `none` starts anew, and refuses to if there are checkpoints; else the path of a checkpoint.
-        allow: Differences from the checkpoint that are meant: another `corpus`, other `weights`, other `lanes`.
-    """
-
-    shorthand: ClassVar[str] = "checkpoint"
-
-    checkpoint: str = "auto"
-    allow: tuple[Literal["corpus", "weights", "lanes"], ...] = ()
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run stands.
-
-    Attributes:
-        step: Optimizer steps done.
-        g: Draws consumed by them.
-        state: What the run wants back: its order, manifest hash and configuration; empty at the beginning.
-    """
-
-    step: int
-    g: int
-    state: dict[str, Any]
-
-
-def save_checkpoint(root: Path, engine: "ZeroEngine", progress: Progress) -> Path:
+def save_checkpoint(root: Path, engine: ZeroEngine, progress: Progress) -> Path:
     """Write a checkpoint; collective over all ranks.
 
     Each parameter is assembled on all ranks in turn and kept by one of them, which writes it in files of about 256 MiB.
@@ -142,16 +88,6 @@ def find_checkpoint(root: Path, wanted: str) -> Path | None:
     return from_main(lambda: _choose(root, wanted))
 
 
-def read_progress(checkpoint: Path) -> Progress:
-    """Read where the checkpoint stands.
-
-    Raises:
-        CheckpointError: It cannot be read, or is not what was written.
-    """
-    state = read_state(checkpoint)
-    return Progress(step=state.pop("step"), g=state.pop("g"), state=state)
-
-
 def load_parameters(checkpoint: Path, module: torch.nn.Module) -> None:
     """Load the checkpoint's parameters into a module that is not yet wrapped by an engine.
 
@@ -175,7 +111,7 @@ def load_parameters(checkpoint: Path, module: torch.nn.Module) -> None:
         raise CheckpointError(f"{checkpoint}: fits another model: {'; '.join(differences[:5])}{more}")
 
 
-def load_moments(checkpoint: Path, engine: "ZeroEngine") -> None:
+def load_moments(checkpoint: Path, engine: ZeroEngine) -> None:
     """Load AdamW's moments and step count into an engine whose parameters are loaded already.
 
     Raises:
@@ -191,6 +127,34 @@ def load_moments(checkpoint: Path, engine: "ZeroEngine") -> None:
         if left:
             raise CheckpointError(f"{checkpoint}: expected {moment} of {min(left)}, which has none")
     engine.set_optimizer_step(read_progress(checkpoint).step)
+
+
+def tensors(checkpoint: Path, wanted: str) -> Iterator[tuple[str, Tensor]]:
+    """Read the tensors of one kind, from the files that the state names.
+
+    Args:
+        checkpoint: The checkpoint's directory.
+        wanted: `param`, `exp_avg` or `exp_avg_sq`.
+
+    Yields:
+        The name of a parameter and the tensor, fp32.
+
+    Raises:
+        CheckpointError: A file is missing or malformed, or a tensor is of another type.
+    """
+    for file in sorted(read_state(checkpoint)["files"]):
+        try:
+            with safe_open(checkpoint / file, framework="pt") as content:
+                for key in content.keys():  # noqa: SIM118 - not a dictionary
+                    kind, _, name = key.partition("/")
+                    if kind != wanted:
+                        continue
+                    tensor = content.get_tensor(key)
+                    if tensor.dtype != torch.float32:
+                        raise unreadable(checkpoint, f"{file}: {key}: expected fp32, got {tensor.dtype}")
+                    yield name, tensor
+        except (OSError, SafetensorError) as error:
+            raise unreadable(checkpoint, error) from None
 
 
 def prune(root: Path, config: CheckpointConfig, saved: Path) -> None:

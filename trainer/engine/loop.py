@@ -15,11 +15,12 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from trainer.batch import ClipBatch
 from trainer.distributed import Topology, mean_over_ranks
-from trainer.engine.checkpoint import CheckpointConfig, Progress, prune, save_checkpoint
-from trainer.engine.metrics import MetricsWriter, ReportConfig, StepClock, Value, peak_flops
+from trainer.engine.checkpoint import prune, save_checkpoint
+from trainer.engine.config import CheckpointConfig, ReportConfig
+from trainer.engine.metrics import MetricsWriter, StepClock, Value, peak_flops
 from trainer.engine.parallel import ZeroEngine
 from trainer.engine.pictures import contact_sheet, save_picture
-from trainer.engine.schedules import Plan
+from trainer.engine.schedules import Plan, Progress
 from trainer.engine.steps import StepLog
 from trainer.objectives.base import Objective
 

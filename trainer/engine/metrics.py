@@ -5,7 +5,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,24 +25,6 @@ PEAK_FLOPS = {  # the first name that fits decides
     "A100": 312e12,
     "A800": 312e12,
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReportConfig:
-    """What is reported how often, in steps; 0 is never.
-
-    Attributes:
-        every_steps: Metrics; values are means over the steps since the last report.
-        pictures_every_steps: Pictures of what the model sees and paints.
-    """
-
-    every_steps: int = 10
-    pictures_every_steps: int = 1000
-
-    def problems(self) -> Iterator[str]:
-        """Yield what is wrong with these values."""
-        if self.every_steps < 1:
-            yield f"every_steps: expected 1 or more, got {self.every_steps}"
 
 
 class MetricsWriter:

@@ -12,8 +12,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from trainer.distributed import ParallelConfig
-from trainer.engine.optim import OptimConfig, parameter_groups
+from trainer.engine.config import OptimConfig, ParallelConfig
+from trainer.engine.optim import parameter_groups
 
 # DeepSpeed looks for accelerators when it is imported, and warns when it has to guess.
 os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")

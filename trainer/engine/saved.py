@@ -1,18 +1,13 @@
-"""A checkpoint as it lies on disk: which files it has, and how they are read without believing them."""
+"""A checkpoint as it lies on disk: its state, read without believing it, and the files it names."""
 
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
-
+from trainer.engine.schedules import Progress
 from trainer.errors import CheckpointError
 
 FORMAT = 2
@@ -43,8 +38,26 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: It cannot be read, is not what was written, or names files outside the checkpoint.
     """
-    with _telling(checkpoint):
+    try:
         return _state(checkpoint)
+    except (OSError, _NotWholeError) as error:
+        raise unreadable(checkpoint, error) from None
+
+
+def read_progress(checkpoint: Path) -> Progress:
+    """Read where the checkpoint stands.
+
+    Raises:
+        CheckpointError: It cannot be read, or is not what was written.
+    """
+    state = read_state(checkpoint)
+    return Progress(step=state.pop("step"), g=state.pop("g"), state=state)
+
+
+def unreadable(checkpoint: Path, problem: Exception | str) -> CheckpointError:
+    """The error that says why a checkpoint cannot be read."""
+    reason = getattr(problem, "strerror", None) or problem
+    return CheckpointError(f"{checkpoint}: cannot be read: {reason}; resume from another checkpoint")
 
 
 def damage(checkpoint: Path) -> str | None:
@@ -63,43 +76,8 @@ def damage(checkpoint: Path) -> str | None:
     return None
 
 
-def tensors(checkpoint: Path, wanted: str) -> Iterator[tuple[str, Tensor]]:
-    """Read the tensors of one kind, from the files that the state names.
-
-    Args:
-        checkpoint: The checkpoint's directory.
-        wanted: `param`, `exp_avg` or `exp_avg_sq`.
-
-    Yields:
-        The name of a parameter and the tensor, fp32.
-
-    Raises:
-        CheckpointError: A file is missing or malformed, or a tensor is of another type.
-    """
-    with _telling(checkpoint):
-        for file in sorted(_state(checkpoint)["files"]):
-            with safe_open(checkpoint / file, framework="pt") as content:
-                for key in content.keys():  # noqa: SIM118 - not a dictionary
-                    kind, _, name = key.partition("/")
-                    if kind != wanted:
-                        continue
-                    tensor = content.get_tensor(key)
-                    if tensor.dtype != torch.float32:
-                        raise _NotWholeError(f"{file}: {key}: expected fp32, got {tensor.dtype}")
-                    yield name, tensor
-
-
 class _NotWholeError(Exception):
     """What is wrong with a checkpoint."""
-
-
-@contextmanager
-def _telling(checkpoint: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, SafetensorError, _NotWholeError) as error:
-        problem = getattr(error, "strerror", None) or error
-        raise CheckpointError(f"{checkpoint}: cannot be read: {problem}; resume from another checkpoint") from None
 
 
 def _state(checkpoint: Path) -> dict[str, Any]:

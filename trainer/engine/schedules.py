@@ -1,7 +1,11 @@
-"""Schedules: pure functions of the draws consumed, so that a resume or another global batch changes nothing else."""
+"""Where a run stands and where it goes: pure functions of the draws consumed.
+
+A resume or another global batch changes nothing else.
+"""
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 
 def learning_rate(g: int, *, total: int, warmup: int, start: float, peak: float, end: float) -> float:
@@ -22,6 +26,21 @@ def learning_rate(g: int, *, total: int, warmup: int, start: float, peak: float,
         return start + (peak - start) * g / warmup
     done = min(1.0, (g - warmup) / max(1, total - warmup))
     return end + 0.5 * (peak - end) * (1.0 + math.cos(math.pi * done))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        step: Optimizer steps done.
+        g: Draws consumed by them.
+        state: What the run wants back: its order, manifest hash and configuration; empty at the beginning.
+    """
+
+    step: int
+    g: int
+    state: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)

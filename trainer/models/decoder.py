@@ -1,43 +1,12 @@
 """The decoder of masked video modelling: from encoded visible tokens to a prediction for every masked one."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
-from trainer.models.embed import Grid, sincos_positions
+from trainer.models.config import DecoderConfig, Grid
+from trainer.models.embed import sincos_positions
 from trainer.models.flops import attention_macs, linear_macs
-from trainer.models.vit import NORM_EPS, Blocks, Shape, drop_path_problems
-
-
-@dataclass(frozen=True, kw_only=True)
-class DecoderConfig:
-    """One decoder.
-
-    Attributes:
-        depth: Number of blocks.
-        embed_dim: Width.
-        num_heads: Attention heads.
-        drop_path: Rate of stochastic depth in the last block; it grows linearly from 0 in the first.
-        activation_checkpointing: Recompute each block in the backward pass instead of keeping its activations.
-    """
-
-    depth: int
-    embed_dim: int = 384
-    num_heads: int = 6
-    drop_path: float = 0.1
-    activation_checkpointing: bool = False
-
-    @property
-    def shape(self) -> Shape:
-        """Width, depth and heads together."""
-        return Shape(self.embed_dim, self.depth, self.num_heads)
-
-    def problems(self) -> Iterator[str]:
-        """Fields that do not fit together, one sentence each."""
-        yield from self.shape.problems()
-        yield from drop_path_problems(self.drop_path)
+from trainer.models.vit import NORM_EPS, Blocks
 
 
 class Decoder(nn.Module):

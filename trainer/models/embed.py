@@ -4,30 +4,12 @@ Tokens are ordered (T, H, W): all of the first slice row by row, then the second
 (C, T, H, W), which is the order of a Conv3d kernel, so the linear embedding below is that convolution.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-
-class Grid(NamedTuple):
-    """How many tokens a clip has along each axis."""
-
-    slices: int
-    rows: int
-    columns: int
-
-    @property
-    def num_tubes(self) -> int:
-        """Tokens of one slice: a tube is one such position through all slices."""
-        return self.rows * self.columns
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens of a clip, N."""
-        return self.slices * self.num_tubes
+from trainer.models.config import Grid
 
 
 def to_tubelets(clips: Tensor, tubelet_size: int, patch_size: int) -> Tensor:

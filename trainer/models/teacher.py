@@ -5,8 +5,7 @@ import difflib
 import importlib.metadata
 import logging
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainer.errors import ModelError
-from trainer.models.embed import Grid
+from trainer.models.config import Grid, TeacherConfig
 from trainer.models.flops import attention_macs, linear_macs
 
 # timm imports torchvision, whose PyPI wheels are built for CUDA. Beside a CPU-only torch their compiled operators are
@@ -37,35 +36,6 @@ _PREFIXES = re.compile(r"^((module|backbone|encoder)\.)+")
 # the projection head and mask token of a pretraining.
 _AFTER_BLOCKS = ("norm", "fc_norm", "head", "head_dist", "attn_pool")
 _IGNORED = re.compile(rf"({'|'.join(_AFTER_BLOCKS)}|fc)\.|mask_token$")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TeacherConfig:
-    """The image teacher.
-
-    Attributes:
-        model: Name of a ViT in timm, such as vit_large_patch16_224.
-        weights: Its weights, a .pth, .pt or .safetensors file.
-        allow_random: Train against a random teacher when no weights are given; for tests and demonstrations.
-        image_size: Image size of the weights in pixels, when it is not the model's own; from there, positions are
-            resampled to the size of the clips.
-        mean: Per channel, what the teacher's own training subtracted from pixels in [0, 1]; ImageNet's by default.
-        std: Per channel, what it then divided by.
-        normalise: Pass the features through a LayerNorm without parameters.
-    """
-
-    model: str = "vit_large_patch16_224"
-    weights: str | None = None
-    allow_random: bool = False
-    image_size: int | None = None
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    std: tuple[float, ...] = (0.229, 0.224, 0.225)
-    normalise: bool = False
-
-    def problems(self) -> Iterator[str]:
-        """Fields that do not fit together, one sentence each."""
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0.0:
-            yield f"mean and std: expected three numbers each, std above 0, got {self.mean} and {self.std}"
 
 
 class Teacher(nn.Module):

@@ -5,102 +5,18 @@ four times as wide, LayerNorm with epsilon 1e-6. Stochastic depth is handed in, 
 and no randomness.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
-
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from trainer.models.embed import Grid, TubeletEmbedding
+from trainer.models.config import EncoderConfig, Shape
+from trainer.models.embed import TubeletEmbedding
 from trainer.models.flops import attention_macs, linear_macs
 
 NORM_EPS = 1e-6
 MLP_RATIO = 4
-
-
-class Shape(NamedTuple):
-    """Width, depth and heads of a transformer."""
-
-    embed_dim: int
-    depth: int
-    num_heads: int
-
-    def problems(self) -> Iterator[str]:
-        """What is wrong with these numbers, one sentence each."""
-        if min(self) < 1:
-            yield f"embed_dim, depth and num_heads: expected whole numbers of at least 1, got {tuple(self)}"
-        elif self.embed_dim % self.num_heads:
-            yield f"embed_dim: expected a multiple of num_heads ({self.num_heads}), got {self.embed_dim}"
-        if self.embed_dim % 16:
-            yield f"embed_dim: expected a multiple of 16 (positions on three axes need it), got {self.embed_dim}"
-
-
-SIZES = {
-    "small": Shape(384, 12, 6),
-    "base": Shape(768, 12, 12),
-    "large": Shape(1024, 24, 16),
-    "huge": Shape(1280, 32, 16),
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncoderConfig:
-    """The video encoder.
-
-    Attributes:
-        size: A ViT's usual numbers: small 384/12/6, base 768/12/12, large 1024/24/16, huge 1280/32/16.
-        embed_dim: Width, instead of the size's.
-        depth: Number of blocks, instead of the size's.
-        num_heads: Attention heads, instead of the size's.
-        image_size: Height and width of a clip in pixels.
-        num_frames: Frames of a clip.
-        patch_size: Height and width of a tubelet in pixels.
-        tubelet_size: Frames of a tubelet.
-        drop_path: Rate of stochastic depth in the last block; it grows linearly from 0 in the first.
-        activation_checkpointing: Recompute each block in the backward pass instead of keeping its activations.
-    """
-
-    size: Literal["small", "base", "large", "huge"] = "base"
-    embed_dim: int | None = None
-    depth: int | None = None
-    num_heads: int | None = None
-    image_size: int = 224
-    num_frames: int = 16
-    patch_size: int = 16
-    tubelet_size: int = 2
-    drop_path: float = 0.1
-    activation_checkpointing: bool = False
-
-    @property
-    def shape(self) -> Shape:
-        """The size's numbers, with those given here in their place."""
-        given = {"embed_dim": self.embed_dim, "depth": self.depth, "num_heads": self.num_heads}
-        return SIZES[self.size]._replace(**{name: n for name, n in given.items() if n is not None})
-
-    @property
-    def grid(self) -> Grid:
-        """Tokens of a clip along each axis."""
-        side = self.image_size // self.patch_size
-        return Grid(self.num_frames // self.tubelet_size, side, side)
-
-    def problems(self) -> Iterator[str]:
-        """Fields that do not fit together, one sentence each."""
-        yield from self.shape.problems()
-        yield from drop_path_problems(self.drop_path)
-        for whole, part in (("image_size", "patch_size"), ("num_frames", "tubelet_size")):
-            total, step = getattr(self, whole), getattr(self, part)
-            if step < 1 or total < 1 or total % step:
-                yield f"{whole}: expected a multiple of {part} ({step}), got {total}"
-
-
-def drop_path_problems(rate: float) -> Iterator[str]:
-    """What is wrong with a rate of stochastic depth."""
-    if not 0.0 <= rate < 1.0:
-        yield f"drop_path: expected a rate of at least 0 and below 1, got {rate}"
 
 
 class Attention(nn.Module):

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shards.keyed import Purpose, choice, hash64, uniform
-from trainer.models.embed import Grid
+from trainer.models.config import Grid
 
 Int64 = npt.NDArray[np.int64]
 

@@ -7,9 +7,8 @@ masked tokens and another the teacher's features of them:
     L = w_r mean (p - p')^2 + w_d mean SmoothL1(f - f'), both over masked tokens alone.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Self
+from collections.abc import Callable
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +18,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trainer.batch import IMAGENET_MEAN, IMAGENET_STD, ClipBatch
-from trainer.models.decoder import Decoder, DecoderConfig
+from trainer.models.config import DecoderConfig, EncoderConfig
+from trainer.models.decoder import Decoder
 from trainer.models.embed import from_tubelets, take_tokens, to_tubelets
-from trainer.models.teacher import Teacher, TeacherConfig, load_teacher
-from trainer.models.vit import Encoder, EncoderConfig, initialise, num_parameters
+from trainer.models.teacher import Teacher, load_teacher
+from trainer.models.vit import Encoder, initialise, num_parameters
 from trainer.objectives.base import Objective, ObjectiveOutput
+from trainer.objectives.config import SurgVistaConfig
 from trainer.objectives.masking import drop_path_keeps, num_masked_tubes, tube_mask
 
 # Numbers of the networks, for their drop-path draws.
@@ -31,44 +32,6 @@ _ENCODER, _RECONSTRUCTION, _DISTILLATION = range(3)
 _STD_EPS = 1e-6
 _GREY = 0.5
 _ERROR_GAIN = 4.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class SurgVistaConfig:
-    """The objective SurgVISTA; the defaults are the published ViT-B.
-
-    Attributes:
-        name: Selects this objective.
-        encoder: The video encoder.
-        reconstruction_decoder: Predicts pixels.
-        distillation_decoder: Predicts the teacher's features.
-        teacher: The frozen image teacher.
-        mask_ratio: Share of tubes that are masked.
-        reconstruction_weight: Of the mean squared error of normalised pixels.
-        distillation_weight: Of the SmoothL1 loss of features.
-        smooth_l1_beta: Where SmoothL1 turns from a square into an absolute value.
-    """
-
-    name: Literal["surgvista"] = "surgvista"
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    reconstruction_decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(depth=4))
-    distillation_decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(depth=2))
-    teacher: TeacherConfig = field(default_factory=TeacherConfig)
-    mask_ratio: float = 0.85
-    reconstruction_weight: float = 1.0
-    distillation_weight: float = 0.05
-    smooth_l1_beta: float = 1.0
-
-    def problems(self) -> Iterator[str]:
-        """Fields that do not fit together, one sentence each."""
-        grid = self.encoder.grid
-        if not 0 < num_masked_tubes(grid, self.mask_ratio) < grid.num_tubes:
-            yield (
-                f"mask_ratio: expected some of a slice's {grid.num_tubes} tokens masked and some visible, "
-                f"got {self.mask_ratio}"
-            )
-        if self.smooth_l1_beta <= 0.0:
-            yield f"smooth_l1_beta: expected a number above 0, got {self.smooth_l1_beta}"
 
 
 class _Draws(NamedTuple):

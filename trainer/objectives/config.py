@@ -1,0 +1,46 @@
+"""The objectives' numbers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from trainer.models.config import DecoderConfig, EncoderConfig, TeacherConfig
+from trainer.objectives.masking import num_masked_tubes
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurgVistaConfig:
+    """The objective SurgVISTA; the defaults are the published ViT-B.
+
+    Attributes:
+        name: Selects this objective.
+        encoder: The video encoder.
+        reconstruction_decoder: Predicts pixels.
+        distillation_decoder: Predicts the teacher's features.
+        teacher: The frozen image teacher.
+        mask_ratio: Share of tubes that are masked.
+        reconstruction_weight: Of the mean squared error of normalised pixels.
+        distillation_weight: Of the SmoothL1 loss of features.
+        smooth_l1_beta: Where SmoothL1 turns from a square into an absolute value.
+    """
+
+    name: Literal["surgvista"] = "surgvista"
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    reconstruction_decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(depth=4))
+    distillation_decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(depth=2))
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    mask_ratio: float = 0.85
+    reconstruction_weight: float = 1.0
+    distillation_weight: float = 0.05
+    smooth_l1_beta: float = 1.0
+
+    def problems(self) -> Iterator[str]:
+        """Fields that do not fit together, one sentence each."""
+        grid = self.encoder.grid
+        if not 0 < num_masked_tubes(grid, self.mask_ratio) < grid.num_tubes:
+            yield (
+                f"mask_ratio: expected some of a slice's {grid.num_tubes} tokens masked and some visible, "
+                f"got {self.mask_ratio}"
+            )
+        if self.smooth_l1_beta <= 0.0:
+            yield f"smooth_l1_beta: expected a number above 0, got {self.smooth_l1_beta}"
