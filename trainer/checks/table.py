@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from textwrap import fill
 
 from trainer.checks.judge import Problem, gpus_in_words, nodes, skews, usual, verdict
-from trainer.checks.report import NodeFacts, RankReport, spans
+from trainer.checks.report import NodeFacts, RankReport, in_words, spans
 
 _NODES_NAMED = 4
 _COLUMNS = 120
@@ -109,7 +109,8 @@ def _from_facts(cell: Callable[[NodeFacts], str]) -> _Cell:
 
 
 def _clock(seconds: Sequence[float]) -> str:
-    return f"{round(max(seconds, key=abs), 1) + 0.0:+.1f} s" if seconds else "-"  # + 0.0: no -0.0
+    furthest = max(seconds, key=lambda second: abs(second), default=None)
+    return "-" if furthest is None else f"{round(furthest, 1) + 0.0:+.1f} s"  # + 0.0: no -0.0
 
 
 def _step(own: Sequence[RankReport]) -> str:
@@ -136,5 +137,4 @@ def _where(problem: Problem, reports: Sequence[RankReport]) -> str:
     """`clock, rank 3 on node2`: the column, and whose fault it is."""
     names = list(dict.fromkeys(report.node for report in reports if report.rank in problem.ranks))
     on = f" on {', '.join(names)}" if 0 < len(names) <= _NODES_NAMED else f" on {len(names)} nodes" if names else ""
-    ranks = "ranks" if len(problem.ranks) > 1 else "rank"
-    return f"{problem.check}, {ranks} {spans(problem.ranks)}{on}"
+    return f"{problem.check}, {in_words(problem.ranks)}{on}"
