@@ -53,7 +53,9 @@ CHECK_SECONDS = 45.0
 COMPILE_SECONDS = 180.0
 """On top, where a model is compiled."""
 
-_MEASURE_SECONDS = 3.0
+MEASURE_SECONDS = 3.0
+"""For the store's and for the network's speed."""
+
 _REPORT_SECONDS = 5.0
 
 
@@ -92,8 +94,8 @@ def preflight(config: TrainConfig, topology: Topology, *, with_step: bool) -> No
     report = examine(config, meeting, checks, with_step=with_step)
     meeting.tell(f"report/{topology.rank}", json.dumps(to_tree(report)))
     if topology.is_main:
-        reports, silent = meeting.collect(checks.seconds_left + _REPORT_SECONDS)
-        problems = judge(reports, silent, needs(config, with_step=with_step))
+        reports = meeting.collect(checks.seconds_left + _REPORT_SECONDS)
+        problems = judge(reports, needs(config, with_step=with_step))
         sys.stdout.write(render(reports, problems) + "\n")
         sys.stdout.flush()
         meeting.tell("verdict", verdict(problems))
@@ -127,7 +129,7 @@ def examine(config: TrainConfig, meeting: Meeting, checks: Checklist, *, with_st
     if corpora:
         mb_per_second = checks.run(
             "store",
-            lambda: corpora.mb_per_second(_MEASURE_SECONDS, rank=topology.rank, world_size=topology.world_size),
+            lambda: corpora.mb_per_second(MEASURE_SECONDS, rank=topology.rank, world_size=topology.world_size),
             seconds=12,
             advice="see whether this node reaches the store",
         )
@@ -173,9 +175,7 @@ def examine_network(config: TrainConfig, meeting: Meeting, checks: Checklist) ->
     well = checks.run("network", joined, seconds=20, advice=advice)
     if not meeting.agree("joined", 20, ok=well is not None):
         return None
-    return checks.run(
-        "network", lambda: bus_gb_per_second(topology.device, _MEASURE_SECONDS), seconds=15, advice=advice
-    )
+    return checks.run("network", lambda: bus_gb_per_second(topology.device, MEASURE_SECONDS), seconds=15, advice=advice)
 
 
 def needs(config: TrainConfig, *, with_step: bool) -> Needs:

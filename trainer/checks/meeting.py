@@ -11,7 +11,7 @@ from datetime import timedelta
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from configs.loading import build
-from trainer.checks.report import RankReport, in_words
+from trainer.checks.report import Failure, RankReport, in_words
 from trainer.distributed import Topology, slurm_hosts
 from trainer.errors import DistributedError, PreflightError
 
@@ -59,6 +59,7 @@ class Meeting:
         if topology.is_main:
             self.tell("token", os.urandom(8).hex())
         self.tell(f"node/{topology.rank}", self.node)
+        self.tell(f"doing/{topology.rank}", "node")
         if not self.agree("here", seconds):
             raise PreflightError(f"{self._missing()} within {seconds:g} s; see what they print, or exclude their nodes")
         self.token = self.hear("token", seconds)
@@ -77,7 +78,8 @@ class Meeting:
         yes, no = f"preflight/{name}/yes", f"preflight/{name}/no"
         deadline = time.monotonic() + seconds
         try:
-            if ok and self._complete and self._store.add(f"preflight/{name}", 1) == self.topology.world_size:
+            here = self._store.add(f"preflight/{name}", 1) if ok and self._complete else 0
+            if here == self.topology.world_size and not self._store.check([no]):
                 self._store.set(yes, "")
             while ok and self._complete and not self._store.check([yes]):
                 if self._store.check([no]):
@@ -114,25 +116,17 @@ class Meeting:
                 time.sleep(_POLL_SECONDS)
             return bytes(self._store.get(key)).decode()
 
-    def collect(self, seconds: float) -> tuple[list[RankReport], dict[int, str]]:
+    def collect(self, seconds: float) -> list[RankReport]:
         """Wait for the reports that all ranks tell as `report/RANK`.
 
         Args:
             seconds: How long to wait; less when ranks are known to be missing.
 
         Returns:
-            The reports by rank, and of ranks that did not report, their node and what they were doing.
+            The reports by rank. Of a rank that did not report, it says in which check it fell silent.
         """
         deadline = time.monotonic() + (seconds if self._complete else min(seconds, _STRAGGLER_SECONDS))
-        reports: list[RankReport] = []
-        silent: dict[int, str] = {}
-        for rank in range(self.topology.world_size):
-            try:
-                text = self.hear(f"report/{rank}", deadline - time.monotonic())
-                reports.append(build(RankReport, json.loads(text), where=f"report of rank {rank}"))
-            except PreflightError:
-                silent[rank] = f"{self.hear(f'node/{rank}', 1)}, in the check of {self.hear(f'doing/{rank}', 1)}"
-        return reports, silent
+        return [self._report(rank, deadline - time.monotonic()) for rank in range(self.topology.world_size)]
 
     def leave(self, seconds: float) -> None:
         """Say good-bye; rank 0, which serves the meeting, waits for the others."""
@@ -142,6 +136,17 @@ class Meeting:
             while self.topology.is_main and gone < self.topology.world_size and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
                 gone = self._store.add("preflight/gone", 0)
+
+    def _report(self, rank: int, seconds: float) -> RankReport:
+        try:
+            text = self.hear(f"report/{rank}", seconds)
+        except PreflightError:
+            failure = Failure(
+                check=self.hear(f"doing/{rank}", 1),
+                sentence="no word since this check began; see what these ranks print, or exclude their nodes",
+            )
+            return RankReport(rank=rank, node=self.hear(f"node/{rank}", 1), failures=(failure,))
+        return build(RankReport, json.loads(text), where=f"report of rank {rank}")
 
     @contextmanager
     def _talking(self) -> Iterator[None]:
