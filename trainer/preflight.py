@@ -87,7 +87,9 @@ def preflight(config: TrainConfig, topology: Topology, *, with_step: bool) -> No
 
     Raises:
         PreflightError: Something forbids a run, on every rank; or not all ranks came.
+        ModelError: There is no such model.
     """
+    needed = needs(config, with_step=with_step)  # what no node could give is refused before ranks wait for each other
     meeting = Meeting(topology, MEETING_SECONDS)
     seconds = CHECK_SECONDS + (COMPILE_SECONDS if with_step and config.compile else 0.0)
     checks = Checklist(meeting, topology.device, seconds)
@@ -95,7 +97,7 @@ def preflight(config: TrainConfig, topology: Topology, *, with_step: bool) -> No
     meeting.tell(f"report/{topology.rank}", json.dumps(to_tree(report)))
     if topology.is_main:
         reports = meeting.collect(checks.seconds_left + _REPORT_SECONDS)
-        problems = judge(reports, needs(config, with_step=with_step))
+        problems = judge(reports, needed)
         sys.stdout.write(render(reports, problems) + "\n")
         sys.stdout.flush()
         meeting.tell("verdict", verdict(problems))
@@ -124,7 +126,7 @@ def examine(config: TrainConfig, meeting: Meeting, checks: Checklist, *, with_st
     corpora = checks.run(
         "corpus", lambda: Corpora(config), seconds=15, advice="see whether this node reaches the store, and as whom"
     )
-    clock = time.time() if meeting.agree("clock", 30) else None
+    clock = time.time() if meeting.agree("clock", 26) else None
     mb_per_second = None
     if corpora:
         mb_per_second = checks.run(

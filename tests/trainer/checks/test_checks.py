@@ -85,6 +85,22 @@ def test_a_node_is_seen_as_it_is(tmp_path: Path) -> None:
     assert facts.shm_gib == pytest.approx(free_gib(Path("/dev/shm")), abs=0.5)
 
 
+def test_a_rank_without_its_gpu_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(PreflightError, match="expected more than 3 GPUs, got 0; start one task a GPU"):
+        look_at_node(torch.device("cuda", 3), tmp_path, None)
+
+
+@pytest.mark.gpu
+def test_a_gpu_is_seen_and_a_step_takes_memory(tmp_path: Path, alone: None) -> None:
+    topology = Topology()
+    facts = look_at_node(topology.device, tmp_path, None)
+    assert facts.own_gpu in {gpu.uuid for gpu in facts.gpus} and 0 < facts.own_free_gib <= facts.gpus[0].gib
+    assert facts.versions.keys() == {"torch", "DALI", "driver", "CUDA", "NCCL"}
+    step = model.take_step(config := recipe("micro_batch_size=2"), topology, model.build_model(config, topology))
+    assert 0 < step.peak_gib < step.gib
+
+
 def test_reading_goes_all_over_the_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_corpus(tmp_path)
     corpora = Corpora(recipe(f"data.corpus={tmp_path}", "held_out=null", "data.read.range_bytes=1000"))
