@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -32,9 +31,9 @@ def read_object(path: Path) -> Line:
 
 
 def number(line: Line, key: str) -> float | None:
-    """A finite number of a line, if it has it."""
+    """A number of a line below 2^63, if it has it."""
     value = line.get(key)
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max:
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63:
         return float(value)
     return None
 

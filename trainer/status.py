@@ -101,7 +101,7 @@ def table(runs: Sequence[RunState]) -> str:
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    room = _WIDTH - sum(widths) - 2 * len(widths)
+    room = max(12, _WIDTH - sum(widths) - 2 * len(widths))
     paths = [os.path.abspath(run.run_dir) for run in runs]
     root = os.path.commonpath([os.path.dirname(path) for path in paths])
     names = ["run", *(os.path.relpath(path, root) for path in paths)]
