@@ -90,9 +90,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"got no \*\.json"):
         read_results(tmp_path)
     write(tmp_path, measured(1, 1000.0), measured(2, 1.0, 1.0, decode=False))
-    with pytest.raises(
-        ConfigError, match=r"1\.json: expected clips read and decoded, .* as 0\.json, got clips"
-    ):
+    with pytest.raises(ConfigError, match=r"1\.json: expected clips read and decoded, .* as 0\.json, got clips"):
         read_results(tmp_path)
 
 
