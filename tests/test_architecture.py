@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "shards": ("configs", "shards"),
     "launch": ("configs", "launch", "trainer.config", "trainer.runfiles"),
     "trainer.errors": ("configs",),
+    "trainer.runfiles": ("configs",),
     "trainer.batch": (),
     "trainer.distributed": ("configs", "trainer.errors"),
     "trainer.models": ("configs", "trainer.errors", "trainer.batch", "trainer.models"),
@@ -23,11 +24,12 @@ MAY_IMPORT = {
         "configs", "shards.keyed", "trainer.errors", "trainer.batch", "trainer.models", "trainer.objectives",
     ),
     "trainer.data": (
-        "configs", "shards", "trainer.errors", "trainer.batch", "trainer.distributed", "trainer.data",
+        "configs", "shards", "trainer.errors", "trainer.batch", "trainer.distributed", "trainer.runfiles",
+        "trainer.data",
     ),
     "trainer.engine": (
-        "configs", "trainer.errors", "trainer.batch", "trainer.distributed", "trainer.objectives.base",
-        "trainer.engine",
+        "configs", "trainer.errors", "trainer.batch", "trainer.distributed", "trainer.runfiles",
+        "trainer.objectives.base", "trainer.engine",
     ),
     "trainer": ("configs", "shards", "trainer"),
 }  # fmt: skip

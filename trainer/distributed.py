@@ -83,7 +83,7 @@ def topology_from_environment(environment: Mapping[str, str]) -> Topology:
             )
         rank, local_rank = int(environment["SLURM_PROCID"]), int(environment["SLURM_LOCALID"])
         world_size = int(environment["SLURM_NTASKS"])
-        address = environment.get("MASTER_ADDR") or _first_slurm_host(environment)
+        address = environment.get("MASTER_ADDR") or slurm_hosts(environment)[0]
         port = int(environment.get("MASTER_PORT") or 20000 + int(environment["SLURM_JOB_ID"]) % 10000)
     else:
         return Topology()
@@ -92,12 +92,34 @@ def topology_from_environment(environment: Mapping[str, str]) -> Topology:
     return Topology(rank=rank, local_rank=local_rank, world_size=world_size, master_addr=address, master_port=port)
 
 
+def slurm_hosts(environment: Mapping[str, str]) -> list[str]:
+    """The nodes of this Slurm step, or of the job, in Slurm's order; none outside Slurm.
+
+    Raises:
+        DistributedError: scontrol cannot tell.
+    """
+    nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_JOB_NODELIST", "")
+    if "SLURM_JOB_ID" not in environment:
+        return []
+    try:
+        listing = subprocess.run(
+            ["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True, timeout=30
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise DistributedError(
+            f"srun: expected scontrol to expand the node list {nodes!r} ({error}); export MASTER_ADDR in the job script"
+        ) from None
+    return listing.stdout.split()
+
+
 def join(topology: Topology, timeout_seconds: float) -> None:
     """Join the process group: NCCL between GPUs, gloo between CPUs.
 
     Args:
         topology: This process's place.
-        timeout_seconds: How long a collective may wait for the other ranks before the run fails.
+        timeout_seconds: How long a rank may be silent before the run ends; see `trainer.engine.watchdog`. NCCL's
+            collectives fail a little sooner, since NCCL alone writes its flight recorder; gloo's a little later, since
+            they would unwind the stack that the watchdog writes.
 
     Raises:
         DistributedError: The GPU of this rank does not exist, or the group could not be formed.
@@ -116,16 +138,35 @@ def join(topology: Topology, timeout_seconds: float) -> None:
         MASTER_ADDR=topology.master_addr,
         MASTER_PORT=str(topology.master_port or _free_port()),
     )
+    on_gpu = topology.device.type == "cuda"
     try:
         dist.init_process_group(
-            "nccl" if topology.device.type == "cuda" else "gloo",
-            timeout=timedelta(seconds=timeout_seconds),
-            device_id=topology.device if topology.device.type == "cuda" else None,
+            "nccl" if on_gpu else "gloo",
+            timeout=timedelta(seconds=timeout_seconds * (0.9 if on_gpu else 1.1)),
+            device_id=topology.device if on_gpu else None,
         )
     except (RuntimeError, ValueError) as error:
         raise DistributedError(
             f"rank {topology.rank}: could not meet the other {topology.world_size - 1} ranks at "
             f"{topology.master_addr}:{os.environ['MASTER_PORT']} ({error})"
+        ) from None
+
+
+def host_group(timeout_seconds: float) -> dist.ProcessGroup:
+    """Join all ranks in another group, which passes tensors between CPUs; collective.
+
+    Args:
+        timeout_seconds: How long a collective of this group may take.
+
+    Raises:
+        DistributedError: The hosts cannot reach each other.
+    """
+    try:
+        return cast(dist.ProcessGroup, dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout_seconds)))
+    except RuntimeError as error:
+        raise DistributedError(
+            f"rank {dist.get_rank()}: expected gloo to connect all hosts, got {error}; set GLOO_SOCKET_IFNAME to the "
+            "network interface that they share"
         ) from None
 
 
@@ -148,7 +189,7 @@ def alone_when_failing(topology: Topology) -> Iterator[None]:
         if isinstance(error, SurgstreamError | OSError):
             log.error("%s", error)
         elif isinstance(error, RuntimeError) and _LOST_PEER.search(str(error)):
-            log.error("another rank has ended; its own message says why")
+            log.error("another rank has ended; its own message, or its stacks in the run directory, say why")
         elif not isinstance(error, KeyboardInterrupt):
             log.exception("unexpected error")
         logging.shutdown()
@@ -215,16 +256,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _first_slurm_host(environment: Mapping[str, str]) -> str:
-    nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_JOB_NODELIST", "")
-    try:
-        listing = subprocess.run(
-            ["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True, timeout=30
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise DistributedError(
-            f"srun: expected scontrol to expand the node list {nodes!r} ({error}); export MASTER_ADDR in the job script"
-        ) from None
-    return listing.stdout.split()[0]

@@ -18,6 +18,12 @@ class CheckpointError(SurgstreamError):
 class DistributedError(SurgstreamError):
     """The processes of a run do not fit together."""
 
+    comes_again = False
+
 
 class NonFiniteLossError(SurgstreamError):
     """The loss or the gradient norm became infinite or NaN."""
+
+
+class PreflightError(SurgstreamError):
+    """The nodes, the store, the network or the model are not fit for a run."""

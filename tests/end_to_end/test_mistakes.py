@@ -44,7 +44,8 @@ def test_a_corpus_that_is_not_there_is_said_once_however_many_ranks_miss_it(corp
 def test_a_run_directory_that_cannot_be_made(corpora: Corpora, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     message = refused(corpora, tmp_path, f"run_dir={tmp_path / 'file' / 'run'}")
-    assert message == f"surgstream pretrain: {tmp_path / 'file' / 'run' / 'audit'}: Not a directory"
+    assert message.startswith(f"surgstream pretrain: {tmp_path / 'file' / 'run'}/")
+    assert message.endswith(": Not a directory")
 
 
 def test_a_shard_that_is_missing(corpora: Corpora, tmp_path: Path, copy: Path) -> None:

@@ -15,6 +15,7 @@ from shards.order import Order
 from shards.stream import ClipFeed
 from trainer.data.loader import ClipLoader
 from trainer.distributed import Topology, all_gather
+from trainer.runfiles import QUARANTINE
 
 _COUNTERS = (
     *("requests", "bytes_read", "bytes_used", "chunks_read", "read_again"),
@@ -56,7 +57,7 @@ class DataWatch:
             batches_per_step: Micro-batches a rank and step.
         """
         self._loader, self._order, self._topology, self._limits = loader, order, topology, limits
-        self._quarantine, self._batches_per_step = run_dir / "quarantine.jsonl", batches_per_step
+        self._quarantine, self._batches_per_step = run_dir / QUARANTINE, batches_per_step
         self._before: Counter[str] = Counter()
         self._num_bad = 0
 

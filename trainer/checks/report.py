@@ -1,0 +1,100 @@
+"""What a rank found out, as plain data: it travels to rank 0, which judges and prints it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """A GPU that a rank can see, with all of its memory in GiB."""
+
+    uuid: str
+    name: str
+    gib: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeFacts:
+    """A node as one of its ranks sees it.
+
+    Attributes:
+        gpus: All GPUs that this rank sees.
+        own_gpu: UUID of the one that it will use; empty without a GPU.
+        own_free_gib: Memory of that one which nobody uses yet.
+        versions: Of what must be equal everywhere, by name.
+        run_dir_gib: Free space where the run directory is, or will be.
+        cache_gib: Space that the cache may fill: free, or its own already; None without a cache.
+        shm_gib: Free space of /dev/shm.
+        nofile: Files and sockets a process may hold; -1 is no limit, here and below.
+        nproc: Processes and threads a user may have.
+        memlock: Bytes a process may lock in memory.
+        infiniband: Whether the node has InfiniBand or RoCE adapters.
+    """
+
+    gpus: tuple[Gpu, ...] = ()
+    own_gpu: str = ""
+    own_free_gib: float = 0.0
+    versions: dict[str, str] = field(default_factory=dict)
+    run_dir_gib: float
+    cache_gib: float | None = None
+    shm_gib: float
+    nofile: int = -1
+    nproc: int = -1
+    memlock: int = -1
+    infiniband: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepMemory:
+    """One step of the model on a rank: its peak of GPU memory and all there is, in GiB; 0 without a GPU."""
+
+    peak_gib: float
+    gib: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A check that failed on a rank: its column in the table, and a sentence that says what to do."""
+
+    check: str
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankReport:
+    """All that a rank found out; None is what it could not.
+
+    Attributes:
+        rank: Its number.
+        node: The name of its node.
+        facts: The node.
+        clock: Unix time at a moment that all ranks share.
+        manifest: The beginning of the SHA-256 of the corpus manifest, and of the held-out one's where there is one.
+        mb_per_second: What it read from the store, while all ranks did.
+        shared: Whether the run directory is one and the same for all ranks.
+        bus_gb_per_second: Bus bandwidth of an all-reduce over all ranks, as nccl-tests define it; 0 for a single rank.
+        step: A step of the model; None as well where none was asked for.
+        failures: What failed on it.
+    """
+
+    rank: int
+    node: str
+    facts: NodeFacts | None = None
+    clock: float | None = None
+    manifest: str | None = None
+    mb_per_second: float | None = None
+    shared: bool | None = None
+    bus_gb_per_second: float | None = None
+    step: StepMemory | None = None
+    failures: tuple[Failure, ...] = ()
+
+
+def spans(numbers: Iterable[int]) -> str:
+    """Write numbers as `0-7, 12`."""
+    found: list[list[int]] = []
+    for number in sorted(numbers):
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return ", ".join(f"{first}-{last}" if last > first else str(first) for first, last in found)

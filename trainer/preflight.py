@@ -1,0 +1,186 @@
+"""`surgstream preflight`: is everything there that a run needs, on every node?"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from configs.loading import load
+from trainer.checks.checklist import Checklist
+from trainer.checks.judge import Needs, judge, verdict
+from trainer.checks.meeting import Meeting
+from trainer.checks.model import build_model, take_step
+from trainer.checks.network import bus_gb_per_second
+from trainer.checks.node import look_at_node
+from trainer.checks.reading import Corpora
+from trainer.checks.report import RankReport
+from trainer.checks.shared import check_shared
+from trainer.checks.table import render
+from trainer.config import TrainConfig
+from trainer.distributed import (
+    Topology,
+    alone_when_failing,
+    configure_logging,
+    join,
+    leave,
+    topology_from_environment,
+)
+from trainer.errors import PreflightError
+from trainer.objectives import surgvista
+
+HELP = """\
+Check before a run, on the ranks that will train it: GPUs, versions, clocks, space, limits, the store and its speed, the
+corpus, the run directory, the network, and one step of the model in memory.
+
+  surgstream preflight configs/pretrain/surgvista_tiny.yaml data.corpus=demo/shards
+  torchrun --nproc-per-node 8 -m launch preflight configs/pretrain/surgvista_vitb.yaml
+  srun --ntasks-per-node 8 surgstream preflight configs/pretrain/surgvista_vitb.yaml
+
+Prints one line a node, then what failed and what to do, then `go` or `no go`. Takes under a minute; compiling, where
+the recipe asks for it, comes on top. `surgstream pretrain --preflight` does the same before it trains.
+"""
+
+MEETING_SECONDS = 30.0
+"""How long ranks wait for one that does not come: nodes of one job differ by seconds in what starting takes them."""
+
+CHECK_SECONDS = 45.0
+COMPILE_SECONDS = 180.0
+"""On top, where a model is compiled."""
+
+_MEASURE_SECONDS = 3.0
+_REPORT_SECONDS = 5.0
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        prog="surgstream preflight", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", help="the recipe, a YAML file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="values that replace the recipe's")
+    words = parser.parse_args(argv)
+    topology = topology_from_environment(os.environ)
+    configure_logging(topology)
+    with alone_when_failing(topology):
+        config = load(TrainConfig, words.config, words.overrides)
+        config.grad_accum_steps(topology.world_size)
+        preflight(config, topology, with_step=True)
+    leave()
+    return 0
+
+
+def preflight(config: TrainConfig, topology: Topology, *, with_step: bool) -> None:
+    """Check everything, and join the process group on the way; rank 0 prints what was found.
+
+    Args:
+        config: The run's configuration.
+        topology: This process's place.
+        with_step: Whether to take a step of the model.
+
+    Raises:
+        PreflightError: Something forbids a run, on every rank; or not all ranks came.
+    """
+    meeting = Meeting(topology, MEETING_SECONDS)
+    seconds = CHECK_SECONDS + (COMPILE_SECONDS if with_step and config.compile else 0.0)
+    checks = Checklist(meeting, topology.device, seconds)
+    report = examine(config, meeting, checks, with_step=with_step)
+    meeting.hand_in(report)
+    if topology.is_main:
+        reports, silent = meeting.collect(checks.seconds_left + _REPORT_SECONDS)
+        problems = judge(reports, silent, needs(config, with_step=with_step))
+        sys.stdout.write(render(reports, problems) + "\n")
+        sys.stdout.flush()
+        meeting.tell("verdict", verdict(problems))
+    said = meeting.hear("verdict", checks.seconds_left + 2 * _REPORT_SECONDS)
+    meeting.agree("end", _REPORT_SECONDS)  # rank 0, which serves the meeting, leaves last
+    if said != "go":
+        raise PreflightError(f"{said}; rank 0 printed which and what to do")
+    if topology.device.type == "cuda":
+        torch.cuda.set_device(topology.device)  # the checks did so in threads of their own
+
+
+def examine(config: TrainConfig, meeting: Meeting, checks: Checklist, *, with_step: bool) -> RankReport:
+    """Run all checks on this rank, in step with the others.
+
+    A check that needs every rank is left out where one of them is not well.
+    """
+    topology, device, run_dir = meeting.topology, meeting.topology.device, Path(config.run_dir)
+    cache_dir = Path(config.data.cache_dir) if config.data.cache_dir else None
+    facts = checks.run(
+        "node",
+        lambda: look_at_node(device, run_dir, cache_dir),
+        seconds=10,
+        advice="see whether df and nvidia-smi answer on this node",
+    )
+    corpora = checks.run(
+        "corpus", lambda: Corpora(config), seconds=15, advice="see whether this node reaches the store, and as whom"
+    )
+    clock = time.time() if meeting.agree("clock", 20) else None
+    mb_per_second = None
+    if corpora:
+        mb_per_second = checks.run(
+            "store",
+            lambda: corpora.mb_per_second(_MEASURE_SECONDS, rank=topology.rank, world_size=topology.world_size),
+            seconds=12,
+            advice="see whether this node reaches the store",
+        )
+    shared = checks.run(
+        "run_dir",
+        lambda: check_shared(meeting, run_dir / "checkpoints", 10),
+        seconds=15,
+        advice="choose a run_dir that this node can write to",
+    )
+    bus = examine_network(config, meeting, checks)
+    step = None
+    if with_step and bus is not None:
+        advice = "see what it prints above; try compile=false or a smaller micro_batch_size"
+        model = checks.run("step", lambda: build_model(config, topology), seconds=COMPILE_SECONDS, advice=advice)
+        if meeting.agree("model", checks.seconds_left, ok=model is not None) and model:
+            step = checks.run(
+                "step", lambda: take_step(config, topology, model), seconds=COMPILE_SECONDS, advice=advice
+            )
+    return RankReport(
+        rank=topology.rank,
+        node=meeting.node,
+        facts=facts,
+        clock=clock,
+        manifest=corpora.manifest if corpora else None,
+        mb_per_second=mb_per_second,
+        shared=shared,
+        bus_gb_per_second=bus,
+        step=step,
+        failures=tuple(checks.failures),
+    )
+
+
+def examine_network(config: TrainConfig, meeting: Meeting, checks: Checklist) -> float | None:
+    """Join the process group and measure an all-reduce; None where a rank failed."""
+    topology, advice = meeting.topology, "see what NCCL_DEBUG=INFO prints; set NCCL_SOCKET_IFNAME and NCCL_IB_HCA"
+
+    def joined() -> bool:
+        join(topology, config.parallel.timeout_seconds)
+        return True
+
+    if not meeting.agree("alive", 20):
+        return None
+    well = checks.run("network", joined, seconds=20, advice=advice)
+    if not meeting.agree("joined", 20, ok=well is not None):
+        return None
+    return checks.run(
+        "network", lambda: bus_gb_per_second(topology.device, _MEASURE_SECONDS), seconds=15, advice=advice
+    )
+
+
+def needs(config: TrainConfig, *, with_step: bool) -> Needs:
+    """What the recipe needs of a node."""
+    trainable = surgvista.outline(config.objective).parts()["trainable"]
+    return Needs(
+        checkpoint_gib=3 * 4 * trainable / 2**30,  # parameters and both moments, fp32
+        checkpoints=config.checkpoint.keep_last + 1,
+        cache_gib=config.data.cache_bytes / 2**30,
+        with_step=with_step,
+    )
