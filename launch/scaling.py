@@ -65,10 +65,10 @@ class Result:
 
 
 def read_results(folder: Path) -> list[Result]:
-    """Read what `surgstream loader --out` left in a folder.
+    """Read what `surgstream loader --out FOLDER/.../loader.json` left.
 
     Args:
-        folder: Its JSON files, one for each number of nodes; of several with as many the newest counts.
+        folder: Where every `loader.json` at any depth is read; of several from as many nodes the newest counts.
 
     Returns:
         One result for each number of nodes, growing.
@@ -77,17 +77,17 @@ def read_results(folder: Path) -> list[Result]:
         ConfigError: There are none, a file is something else, or two of them measured different things.
     """
     newest: dict[int, Result] = {}
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(folder.rglob("loader.json")):
         found = _read(path)
         if found.nodes not in newest or newest[found.nodes].time < found.time:
             newest[found.nodes] = found
     if not newest:
-        raise ConfigError(f"{folder}: expected results of `surgstream loader --out`, got no *.json")
+        raise ConfigError(f"{folder}: expected files loader.json, which `surgstream loader --out` writes, got none")
     results = [newest[nodes] for nodes in sorted(newest)]
     for result in results[1:]:
         if result.work != results[0].work:
             raise ConfigError(
-                f"{result.path}: expected {results[0].work}, as {results[0].path.name}, got {result.work}; "
+                f"{result.path}: expected {results[0].work}, as {results[0].path}, got {result.work}; "
                 "keep different measurements in different folders"
             )
     return results

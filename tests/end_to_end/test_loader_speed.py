@@ -20,7 +20,7 @@ WINDOW = ("--seconds", "0.5", "--warm-up", "0.2")
 
 def measure(corpora: Corpora, folder: Path, world_size: int, *more: str) -> dict[str, Any]:
     """Run the command; returns what it wrote."""
-    out, run_dir = folder / "results" / "speed.json", folder / "run"
+    out, run_dir = folder / "results" / "loader.json", folder / "run"
     command = ["loader", *words(corpora, run_dir), *WINDOW, "--out", str(out), *more]
     assert finish(start(command, world_size, run_dir.with_suffix(".log"))) == [0] * world_size, log(run_dir)
     assert not run_dir.exists()

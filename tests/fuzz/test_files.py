@@ -153,11 +153,11 @@ RESULT = {
 @given(altered(RESULT).map(json.dumps).map(str.encode) | damaged(json.dumps(RESULT).encode()))
 @cases(200)
 def test_results_of_the_loader(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "1.json").write_bytes(content)
+    (tmp_path / "loader.json").write_bytes(content)
     try:
         results = read_results(tmp_path)
     except ConfigError as error:
-        assert "1.json" in str(error) and len(str(error)) < 2000
+        assert "loader.json" in str(error) and len(str(error)) < 2000
         return
     ElementTree.fromstring(plot(results))
     assert "\x1b" not in table(results)

@@ -29,7 +29,9 @@ def measured(nodes: int, *node_rates: float, time: float = 1.0, decode: bool = T
 
 def write(folder: Path, *trees: dict[str, Any]) -> Path:
     for number, tree in enumerate(trees):
-        (folder / f"{number}.json").write_text(json.dumps(tree))
+        path = folder / f"nodes_{number}" / "loader.json"
+        path.parent.mkdir()
+        path.write_text(json.dumps(tree))
     return folder
 
 
@@ -87,10 +89,10 @@ def test_whatever_was_measured_lies_on_the_page(rates: dict[int, float]) -> None
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"got no \*\.json"):
+    with pytest.raises(ConfigError, match=r"expected files loader\.json, .* got none"):
         read_results(tmp_path)
     write(tmp_path, measured(1, 1000.0), measured(2, 1.0, 1.0, decode=False))
-    with pytest.raises(ConfigError, match=r"1\.json: expected clips read and decoded, .* as 0\.json, got clips"):
+    with pytest.raises(ConfigError, match=r"nodes_1/loader\.json: expected clips read and decoded, .* as .*nodes_0"):
         read_results(tmp_path)
 
 
@@ -98,7 +100,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     "tree", [[], {"format": 1}, measured(2, 1.0), measured(0), measured(1, -1.0), measured(1, float("nan"))]
 )
 def test_another_file_is_refused(tmp_path: Path, tree: Any) -> None:
-    with pytest.raises(ConfigError, match=r"0\.json: expected what `surgstream loader --out` writes"):
+    with pytest.raises(ConfigError, match=r"nodes_0/loader\.json: expected what `surgstream loader --out` writes"):
         read_results(write(tmp_path, tree))
 
 
