@@ -13,12 +13,10 @@ _MOST_BYTES = 4 * 2**20
 
 
 def tail(path: Path) -> list[Line]:
-    """The whole lines at the end of a JSON-lines file, of its last 4 MiB; none when it cannot be read."""
+    """The lines at the end of a JSON-lines file, of its last 4 MiB, without torn ones; none when it cannot be read."""
     with suppress(OSError), path.open("rb") as file:
-        start = max(0, file.seek(0, os.SEEK_END) - _MOST_BYTES)
-        file.seek(start)
-        complete = file.read(_MOST_BYTES).split(b"\n")[1 if start else 0 : -1]
-        return [line for data in complete if isinstance(line := _parsed(data), dict)]
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _MOST_BYTES))
+        return [line for data in file.read(_MOST_BYTES).split(b"\n") if isinstance(line := _parsed(data), dict)]
     return []
 
 

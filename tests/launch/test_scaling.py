@@ -21,7 +21,7 @@ def measured(nodes: int, *node_rates: float, time: float = 1.0, decode: bool = T
         "corpus": {"sha256": "133f5211ec5c5db4"}, "nodes": [{"clips_per_second": rate} for rate in node_rates],
         "total": {
             "clips_per_second": sum(node_rates), "gigabytes_per_second": 0.25 * nodes,
-            "requests_per_second": 1200.0 * nodes, "retries": {"throttled": nodes - 1, "timeout": 0},
+            "requests_per_second": 1200.0 * nodes, "retries": {"throttled": max(0, nodes - 1), "timeout": 0},
         },
         **more,
     }  # fmt: skip

@@ -115,7 +115,9 @@ def test_silence_is_measured_by_the_pauses_that_the_run_makes_and_broken_by_its_
     run.started(1700).lines("metrics.jsonl", calm, 590)
     assert run.read().state == "training", "810 s lay between two of its reports"
     assert run.read().patience_seconds == 3 * 810
-    assert run.reports(20, 40, 60, ago=590).read().state == "silent"
+    assert run.reports(20, 40, 60, ago=301).read().state == "silent"
+    assert run.reports(20, 40, 60, ago=299).read().state == "training", "five minutes are no silence"
+    run.reports(20, 40, 60, ago=590)
     assert run.write("train.log", "no batch for 60 s", 10).read().state == "training"
     assert "train.log may say" in show([run.read()])
 
