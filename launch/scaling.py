@@ -65,10 +65,10 @@ class Result:
 
 
 def read_results(folder: Path) -> list[Result]:
-    """Read what `surgstream loader --out` left in a folder.
+    """Read what `surgstream loader --out FOLDER/.../loader.json` left.
 
     Args:
-        folder: Its JSON files, one for each number of nodes; of several with as many the newest counts.
+        folder: Where every `loader.json` at any depth is read; of several from as many nodes the newest counts.
 
     Returns:
         One result for each number of nodes, growing.
@@ -77,17 +77,17 @@ def read_results(folder: Path) -> list[Result]:
         ConfigError: There are none, a file is something else, or two of them measured different things.
     """
     newest: dict[int, Result] = {}
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(folder.rglob("loader.json")):
         found = _read(path)
         if found.nodes not in newest or newest[found.nodes].time < found.time:
             newest[found.nodes] = found
     if not newest:
-        raise ConfigError(f"{folder}: expected results of `surgstream loader --out`, got no *.json")
+        raise ConfigError(f"{folder}: expected files loader.json, which `surgstream loader --out` writes, got none")
     results = [newest[nodes] for nodes in sorted(newest)]
     for result in results[1:]:
         if result.work != results[0].work:
             raise ConfigError(
-                f"{result.path}: expected {results[0].work}, as {results[0].path.name}, got {result.work}; "
+                f"{result.path}: expected {results[0].work}, as {results[0].path}, got {result.work}; "
                 "keep different measurements in different folders"
             )
     return results
@@ -124,7 +124,7 @@ def plot(results: Sequence[Result]) -> str:
     first, last = results[0], results[-1]
     rates = [result.clips_per_second for result in results]
     ideal = [first.clips_per_second * result.nodes / first.nodes for result in results]
-    ticks = _ticks([rate for rate in (*rates, *ideal) if rate > 0] or [1.0])
+    ticks = _ticks([rate for rate in (*rates, *ideal) if rate > 1e-3] or [1.0])
     across = _Axis(first.nodes / 1.25, last.nodes * 1.25, _LEFT, _RIGHT)
     up = _Axis(ticks[0], ticks[-1], _BOTTOM, _TOP)
     xs, ys = [across(result.nodes) for result in results], [up(max(ticks[0], rate)) for rate in rates]
@@ -145,12 +145,11 @@ def plot(results: Sequence[Result]) -> str:
     for result, x, y, end in zip(results, xs, ys, ends, strict=True):
         share = "" if result is first else f", {100 * efficiency(result, first):.0f} %"
         label = f"{result.clips_per_second:,.0f}{share}"
-        place = (
-            f'x="{x - 8:.1f}" y="{y - 10:.1f}" text-anchor="end"' if y < end else f'x="{x + 8:.1f}" y="{y + 20:.1f}"'
-        )
+        above = f'x="{x - 8:.1f}" y="{y - 10:.1f}" text-anchor="end"'
+        below = f'x="{x + 8:.1f}" y="{y + 20:.1f}"'
         marks.append(f'<text x="{x:.1f}" y="{_BOTTOM + 24}" text-anchor="middle">{result.nodes}</text>')
         marks.append(f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="4.5"/>')
-        marks.append(f'<text class="value" {place}>{label}</text>')
+        marks.append(f'<text class="value" {above if y < end else below}>{label}</text>')
     if last is not first:
         marks.append(f'<text x="{xs[-1] + 10:.1f}" y="{ends[-1] + 3:.1f}">ideal</text>')
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">'
@@ -161,24 +160,33 @@ def _read(path: Path) -> Result:
     try:
         tree: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if tree["format"] != _FORMAT:
-            raise ConfigError(f"{path}: expected format {_FORMAT}, got {tree['format']!r}; measure again")
-        total = tree["total"]
-        return Result(
+            raise ConfigError(f"{path}: expected format {_FORMAT}, got {tree['format']!r:.20}; measure again")
+        total, decoded, corpus = tree["total"], tree["decode"], tree["corpus"]["sha256"][:12]
+        result = Result(
             path=path,
-            time=float(tree["time"]),
-            nodes=int(tree["num_nodes"]),
-            ranks=int(tree["world_size"]),
-            clips_per_second=float(total["clips_per_second"]),
-            gigabytes_per_second=float(total["gigabytes_per_second"]),
-            requests_per_second=float(total["requests_per_second"]),
-            retries=sum(total["retries"].values()),
-            node_clips_per_second=tuple(float(node["clips_per_second"]) for node in tree["nodes"]),
-            work=f"clips {'read and decoded' if tree['decode'] else 'read'}, corpus {tree['corpus']['sha256'][:12]}",
+            time=_number(tree["time"]),
+            nodes=int(_number(tree["num_nodes"])),
+            ranks=int(_number(tree["world_size"])),
+            clips_per_second=_number(total["clips_per_second"]),
+            gigabytes_per_second=_number(total["gigabytes_per_second"]),
+            requests_per_second=_number(total["requests_per_second"]),
+            retries=int(sum(map(_number, total["retries"].values()))),
+            node_clips_per_second=tuple(_number(node["clips_per_second"]) for node in tree["nodes"]),
+            work=f"clips {'read and decoded' if decoded else 'read'}, corpus {int(corpus, 16):012x}",
         )
+        if result.nodes != len(result.node_clips_per_second) or result.nodes < 1:
+            raise ValueError("nodes")
     except OSError as error:
         raise ConfigError(f"{path}: expected a readable file: {error.strerror}") from None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise ConfigError(f"{path}: expected what `surgstream loader --out` writes; move other files away") from None
+    return result
+
+
+def _number(value: Any) -> float:
+    if not 0 <= value < 1e15:
+        raise ValueError(value)
+    return float(value)
 
 
 @dataclass(frozen=True)

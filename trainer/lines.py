@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,12 +13,10 @@ _MOST_BYTES = 4 * 2**20
 
 
 def tail(path: Path) -> list[Line]:
-    """The whole lines at the end of a JSON-lines file, of its last 4 MiB; none when it cannot be read."""
+    """The lines at the end of a JSON-lines file, of its last 4 MiB, without torn ones; none when it cannot be read."""
     with suppress(OSError), path.open("rb") as file:
-        start = max(0, file.seek(0, os.SEEK_END) - _MOST_BYTES)
-        file.seek(start)
-        complete = file.read(_MOST_BYTES).split(b"\n")[1 if start else 0 : -1]
-        return [line for data in complete if isinstance(line := _parsed(data), dict)]
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _MOST_BYTES))
+        return [line for data in file.read(_MOST_BYTES).split(b"\n") if isinstance(line := _parsed(data), dict)]
     return []
 
 
@@ -32,9 +29,9 @@ def read_object(path: Path) -> Line:
 
 
 def number(line: Line, key: str) -> float | None:
-    """A finite number of a line, if it has it."""
+    """A number of a line below 2^63, if it has it."""
     value = line.get(key)
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max:
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63:
         return float(value)
     return None
 

@@ -4,7 +4,6 @@ import argparse
 import json
 import logging
 import os
-import platform
 import statistics
 import sys
 import threading
@@ -19,6 +18,7 @@ from configs.loading import load, to_tree
 from shards.order import Order
 from shards.stream import ClipFeed
 from shards.table import FrameTable
+from trainer.checks.meeting import node_name
 from trainer.config import TrainConfig
 from trainer.data.source import ByteSource
 from trainer.data.watch import totals
@@ -44,7 +44,7 @@ Measure how fast the clips of a recipe are read and decoded: its order, stream a
 
   surgstream loader configs/pretrain/surgvista_tiny.yaml data.corpus=demo/shards --seconds 20
   torchrun --nproc-per-node 8 -m launch loader configs/pretrain/surgvista_vitb.yaml data.corpus=s3://bucket/corpus
-  srun --ntasks-per-node 8 surgstream loader configs/pretrain/surgvista_vitb.yaml --out speed/2_nodes.json
+  srun --ntasks-per-node 8 surgstream loader configs/pretrain/surgvista_vitb.yaml --out speed/nodes_2/loader.json
 
 Every rank takes its batches as fast as they come. All count over the same window, which opens --warm-up seconds after
 they began together: clips that come in it, what is read from the store, and retries. "waits" is the share of the
@@ -117,7 +117,7 @@ def measure(
     with _batches(config, topology, corpus, start=start, decode=decode) as (feed, sizes):
         own = _count(feed, sizes, warm_up=warm_up, seconds=seconds)
     where = environment(topology)
-    host = os.environ.get("SLURMD_NODENAME") or platform.node()
+    host = node_name(os.environ)
     ranks = all_gather({"rank": topology.rank, "host": host, **own})
     hardware = {seen["host"]: seen for seen in all_gather({"host": host, **{k: where[k] for k in ("device", "cpus")}})}
     nodes = [

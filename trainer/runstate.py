@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trainer.lines import Line, group, number, read_object, tail, text, whole
+from trainer.runfiles import CHECKPOINTS, FAILED, JOBS, LOG, METRICS, QUARANTINE, REQUEUE, checkpoints_in
 
 State = Literal["not started", "starting", "training", "silent", "waiting", "failed", "done"]
 
@@ -133,27 +134,27 @@ def read_run(run_dir: Path, now: float) -> RunState:
         run_dir: Its directory; may be empty.
         now: The time, in unix seconds.
     """
-    metrics, jobs = tail(run_dir / "metrics.jsonl"), tail(run_dir / "jobs.jsonl")
+    metrics, jobs = tail(run_dir / METRICS), tail(run_dir / JOBS)
     environment = read_object(run_dir / "environment.json")
     submitted = max((number(job, "time") or 0.0 for job in jobs), default=0.0)
     started = max(submitted, _changed(run_dir / "environment.json"))
     reports = [line for line in metrics if whole(line, "step") is not None and number(line, "time/step_seconds")]
     last: Line = reports[-1] if reports else {}
-    reported = (number(last, "time") or _changed(run_dir / "metrics.jsonl")) if last else 0.0
+    reported = (number(last, "time") or _changed(run_dir / METRICS)) if last else 0.0
     recent = [line for line in reports if (number(line, "time") or -1.0) >= started]
     held_out = next((line for line in reversed(metrics) if number(line, "held_out/total") is not None), {})
-    checkpoint = _checkpoint(run_dir / "checkpoints", now)
+    checkpoint = _checkpoint(run_dir / CHECKPOINTS, now)
 
-    written = max(started, *(_changed(run_dir / name) for name in ("metrics.jsonl", "train.log")))
+    written = max(started, *(_changed(run_dir / name) for name in (METRICS, LOG)))
     patience = _patience(recent)
     step, last_step = whole(last, "step"), whole(last, "progress/last_step")
-    marks = {name: _mark(run_dir / name, submitted) for name in ("FAILED", "REQUEUE")}
+    marks = {name: _mark(run_dir / name, submitted) for name in (FAILED, REQUEUE)}
     ended = step is not None and last_step is not None and step >= last_step
     saved = ended and checkpoint is not None and checkpoint.step >= (last_step or 0)
     state: State
-    if marks["FAILED"] is not None:
+    if marks[FAILED] is not None:
         state = "failed"
-    elif marks["REQUEUE"] is not None:
+    elif marks[REQUEUE] is not None:
         state = "waiting"
     elif not written:
         state = "not started"
@@ -171,7 +172,7 @@ def read_run(run_dir: Path, now: float) -> RunState:
         run_dir=str(run_dir),
         time=now,
         state=state,
-        reason=marks["FAILED"] or marks["REQUEUE"] or "",
+        reason=marks[FAILED] or marks[REQUEUE] or "",
         quiet_seconds=now - written if written else None,
         report_seconds=now - reported if reported else None,
         patience_seconds=patience,
@@ -193,7 +194,7 @@ def read_run(run_dir: Path, now: float) -> RunState:
         slowest=_slowest(last),
         retries=_retries(recent),
         retries_steps=recent[-1]["step"] - recent[0]["step"] if len(recent) > 1 else 0,
-        bad_clips=_count_lines(run_dir / "quarantine.jsonl"),
+        bad_clips=_count_lines(run_dir / QUARANTINE),
     )
 
 
@@ -262,7 +263,7 @@ def _retries(recent: Sequence[Line]) -> dict[str, int]:
 
 
 def _checkpoint(root: Path, now: float) -> Checkpoint | None:
-    for directory in sorted(root.glob("step_" + "[0-9]" * 8), reverse=True):
+    for directory in checkpoints_in(root):
         with suppress(OSError):  # it may be pruned meanwhile
             return Checkpoint(
                 step=int(directory.name.removeprefix("step_")),

@@ -30,7 +30,7 @@ A run is
   silent       when it has written neither to metrics.jsonl nor to train.log for three times the longest pause between
                its recent reports, and at least five minutes; before its first two reports, for fifteen minutes. It may
                hang, or have been killed
-  waiting      when it was asked to stop, has saved a checkpoint, and is to be requeued
+  waiting      when it was asked to stop, has saved a checkpoint, and is to be requeued or started again
   failed       when it ended for a reason that would come again; the sentence says which
   done         when its last step is saved
 
@@ -101,7 +101,7 @@ def table(runs: Sequence[RunState]) -> str:
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    room = _WIDTH - sum(widths) - 2 * len(widths)
+    room = max(12, _WIDTH - sum(widths) - 2 * len(widths))
     paths = [os.path.abspath(run.run_dir) for run in runs]
     root = os.path.commonpath([os.path.dirname(path) for path in paths])
     names = ["run", *(os.path.relpath(path, root) for path in paths)]
@@ -181,7 +181,7 @@ def _state(run: RunState) -> str:
         since = time.strftime("%d %b %H:%M:%S", time.localtime(run.time - quiet))
         return f"silent for {duration(quiet)}, since {since}; see train.log"
     if run.state == "waiting":
-        return f"waiting to be requeued: {run.reason}"
+        return f"waiting to be {'requeued' if run.job else 'started again'}: {run.reason}"
     if run.state == "failed":
         return f"failed: {run.reason}"
     return {"starting": f"starting for {duration(quiet)}", "done": f"done, {duration(quiet)} ago"}.get(
