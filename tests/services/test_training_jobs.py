@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.end_to_end.conftest import Corpora
@@ -158,6 +159,25 @@ def test_a_lost_node_requeues_the_job(cluster: Cluster, corpora: Corpora, tmp_pa
     job.when(lambda: job.num_restarts == 1)
     cluster.start_node("node2")
     job.ends("COMPLETED")
+    consumed_as_planned(corpora, run_dir)
+
+
+def test_a_start_that_slurm_has_lost_gives_way_to_the_next(cluster: Cluster, corpora: Corpora, tmp_path: Path) -> None:
+    """Only the daemon of the node dies: the ranks there know nothing of it, and Slurm begins anew on another node."""
+    run_dir = tmp_path / "run"
+    job = Job(cluster, corpora, run_dir, *ENDLESS, "site.nodes=1", "site.ranks_per_node=2", "max_steps=1000")
+    job.when(reported(run_dir, 10))
+    ghost = job.rank(0)
+    node = cluster.show(job.id)["NodeList"]
+    cluster.kill_slurmd(node)
+    job.when(lambda: len(starts(run_dir)) == 2)
+    job.when(lambda: not ghost.is_running() or ghost.status() == psutil.STATUS_ZOMBIE)
+    assert "which has taken this run over; this one ends without saving" in job.log
+    cluster.start_node(node)
+    job.when(lambda: "resuming from" in job.log)
+    cluster.cancel(job.id, "USR1")
+    job.when(lambda: job.num_restarts == 2)
+    cluster.cancel(job.id)
     consumed_as_planned(corpora, run_dir)
 
 

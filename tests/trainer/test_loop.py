@@ -216,6 +216,7 @@ def test_the_held_out_loss_is_the_mean_over_all_clips_of_all_ranks(lines: list[d
     held_out = [line for line in lines if "held_out/total" in line]
     expected = {"held_out/clips": 7.0, "held_out/training": 0.0, "held_out/gradients": 0.0}
     for step, line in zip((3, 6), held_out, strict=True):
+        del line["time"]
         assert line == {"step": step, "held_out/total": pytest.approx((0 + 3 * 2 + 10 * 2 + 31) / 7), **expected}
 
 
