@@ -92,7 +92,7 @@ class ManifestFile:
         where = f"{storage.uri}: {MANIFEST_NAME}"
         if storage.size(MANIFEST_NAME) is None:
             raise ManifestError(
-                f"{where} is missing; expected a packed corpus: run `surgstream pack`, or let it finish"
+                f"{where} is missing; expected a packed corpus: run `surgstream pack` or `stage`, or let it finish"
             )
         try:
             return ManifestFile(storage.read(MANIFEST_NAME), where=where)

@@ -25,7 +25,7 @@ examples:
   surgstream verify s3://bucket/corpus --workers 16
 
 exit status: 0 every byte is as it was packed; 1 something is not; 2 wrong arguments. A damaged shard is mended by
-deleting it and running `surgstream pack` again.
+deleting it and running `surgstream pack` again, or `surgstream stage` where it was staged.
 """
 
 

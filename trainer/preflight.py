@@ -1,7 +1,9 @@
 """`surgstream preflight`: is everything there that a run needs, on every node?"""
 
 import argparse
+import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from configs.loading import load
+from configs.loading import load, to_tree
 from trainer.checks.checklist import Checklist
 from trainer.checks.judge import Needs, judge, verdict
 from trainer.checks.meeting import Meeting
@@ -18,7 +20,7 @@ from trainer.checks.network import bus_gb_per_second
 from trainer.checks.node import look_at_node
 from trainer.checks.reading import Corpora
 from trainer.checks.report import RankReport
-from trainer.checks.shared import check_shared
+from trainer.checks.shared import check_shared, trial_folder
 from trainer.checks.table import render
 from trainer.config import TrainConfig
 from trainer.distributed import (
@@ -51,7 +53,9 @@ CHECK_SECONDS = 45.0
 COMPILE_SECONDS = 180.0
 """On top, where a model is compiled."""
 
-_MEASURE_SECONDS = 3.0
+MEASURE_SECONDS = 3.0
+"""For the store's and for the network's speed."""
+
 _REPORT_SECONDS = 5.0
 
 
@@ -83,20 +87,23 @@ def preflight(config: TrainConfig, topology: Topology, *, with_step: bool) -> No
 
     Raises:
         PreflightError: Something forbids a run, on every rank; or not all ranks came.
+        ModelError: There is no such model.
     """
+    needed = needs(config, with_step=with_step)  # what no node could give is refused before ranks wait for each other
     meeting = Meeting(topology, MEETING_SECONDS)
     seconds = CHECK_SECONDS + (COMPILE_SECONDS if with_step and config.compile else 0.0)
     checks = Checklist(meeting, topology.device, seconds)
     report = examine(config, meeting, checks, with_step=with_step)
-    meeting.hand_in(report)
+    meeting.tell(f"report/{topology.rank}", json.dumps(to_tree(report)))
     if topology.is_main:
-        reports, silent = meeting.collect(checks.seconds_left + _REPORT_SECONDS)
-        problems = judge(reports, silent, needs(config, with_step=with_step))
+        reports = meeting.collect(checks.seconds_left + _REPORT_SECONDS)
+        problems = judge(reports, needed)
         sys.stdout.write(render(reports, problems) + "\n")
         sys.stdout.flush()
         meeting.tell("verdict", verdict(problems))
     said = meeting.hear("verdict", checks.seconds_left + 2 * _REPORT_SECONDS)
-    meeting.agree("end", _REPORT_SECONDS)  # rank 0, which serves the meeting, leaves last
+    shutil.rmtree(trial_folder(meeting, Path(config.run_dir) / "checkpoints"), ignore_errors=True)
+    meeting.leave(_REPORT_SECONDS)
     if said != "go":
         raise PreflightError(f"{said}; rank 0 printed which and what to do")
     if topology.device.type == "cuda":
@@ -119,12 +126,12 @@ def examine(config: TrainConfig, meeting: Meeting, checks: Checklist, *, with_st
     corpora = checks.run(
         "corpus", lambda: Corpora(config), seconds=15, advice="see whether this node reaches the store, and as whom"
     )
-    clock = time.time() if meeting.agree("clock", 20) else None
+    clock = time.time() if meeting.agree("clock", 26) else None
     mb_per_second = None
     if corpora:
         mb_per_second = checks.run(
             "store",
-            lambda: corpora.mb_per_second(_MEASURE_SECONDS, rank=topology.rank, world_size=topology.world_size),
+            lambda: corpora.mb_per_second(MEASURE_SECONDS, rank=topology.rank, world_size=topology.world_size),
             seconds=12,
             advice="see whether this node reaches the store",
         )
@@ -170,9 +177,7 @@ def examine_network(config: TrainConfig, meeting: Meeting, checks: Checklist) ->
     well = checks.run("network", joined, seconds=20, advice=advice)
     if not meeting.agree("joined", 20, ok=well is not None):
         return None
-    return checks.run(
-        "network", lambda: bus_gb_per_second(topology.device, _MEASURE_SECONDS), seconds=15, advice=advice
-    )
+    return checks.run("network", lambda: bus_gb_per_second(topology.device, MEASURE_SECONDS), seconds=15, advice=advice)
 
 
 def needs(config: TrainConfig, *, with_step: bool) -> Needs:

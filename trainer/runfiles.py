@@ -4,6 +4,7 @@ torchrun swallows exit statuses, so a run says in its directory how it ended. `R
 and goes on when it is started again. `FAILED`: it would fail again. Each holds one sentence; a start removes both.
 """
 
+import json
 import os
 import platform
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from configs.errors import SurgstreamError
+from trainer.errors import DistributedError, PreflightError
 
 REQUEUE = "REQUEUE"
 FAILED = "FAILED"
@@ -60,6 +62,26 @@ def read_mark(run_dir: Path, mark: str) -> str | None:
         return None
 
 
+def check_owner(run_dir: Path) -> None:
+    """Make sure that no later start of a Slurm job has taken the run over.
+
+    A node that Slurm has lost may be alive: its ranks train on while the job has begun anew elsewhere.
+
+    Raises:
+        DistributedError: Another start is the last one in `jobs.jsonl`.
+    """
+    jobs, job = run_dir / JOBS, os.environ.get("SLURM_JOB_ID")
+    if job is None or not jobs.exists():
+        return
+    last = json.loads(jobs.read_text(encoding="utf-8").splitlines()[-1])
+    ours = job, int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+    if (last["job"], last["restart"]) != ours:
+        raise DistributedError(
+            f"{jobs}: expected start {ours[1]} of job {ours[0]} to be the last, got start {last['restart']} of job "
+            f"{last['job']}, which has taken this run over; this one ends without saving"
+        )
+
+
 def remove_marks(run_dir: Path) -> None:
     """Forget how the run ended last time."""
     for mark in (REQUEUE, FAILED):
@@ -68,11 +90,15 @@ def remove_marks(run_dir: Path) -> None:
 
 @contextmanager
 def marked_when_failing(run_dir: Path) -> Iterator[None]:
-    """Mark the run as failed when its block raises what would be raised again; errors that may pass leave no mark."""
+    """Mark the run as failed when its block raises what would be raised again; errors that may pass leave no mark.
+
+    Nodes that are not fit for a run which has trained before are such: its next start may get better ones.
+    """
     try:
         yield
     except SurgstreamError as error:
-        if error.comes_again:
+        has_trained = any(checkpoints_in(run_dir / CHECKPOINTS))
+        if error.comes_again and not (isinstance(error, PreflightError) and has_trained):
             with suppress(OSError):  # the error itself is what the user is to read
                 write_mark(run_dir, FAILED, str(error))
         raise

@@ -13,6 +13,7 @@ from tests.end_to_end.conftest import Corpora
 from tests.end_to_end.runs import audit, begin, close, fail, losses, metrics, train, without_rank
 from tests.helpers.ranks import kill, wait_for
 from trainer.models.teacher import timm
+from trainer.runfiles import FAILED, read_mark
 
 
 @pytest.fixture
@@ -134,6 +135,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_all_that_is_needed(corpora
     last = message.strip().splitlines()[-1]
     assert "expected finite losses and gradient norm, got loss/total" in last
     assert "loss/reconstruction" in last and "optim/grad_norm" in last and "(g " in last
+    mark = read_mark(tmp_path / "run", FAILED)
+    assert mark and last.endswith(mark)
     (report,) = (tmp_path / "run").glob("non_finite_step_*.json")
     found = json.loads(report.read_text())
     first = found["step"] * 16

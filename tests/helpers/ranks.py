@@ -22,7 +22,7 @@ _CONTEXT.set_forkserver_preload(["trainer.pretrain", "launch.__main__"])
 
 def start(words: Sequence[str], world_size: int, log: Path) -> list[BaseProcess]:
     """Start `surgstream WORDS` on every rank; their output goes to `log`.rank0 and so on."""
-    return start_ranks(_surgstream, world_size, (list(words), str(log)))
+    return start_ranks(surgstream, world_size, (list(words), str(log)))
 
 
 def start_ranks(action: Callable[..., None], world_size: int, arguments: tuple[Any, ...]) -> list[BaseProcess]:
@@ -105,7 +105,8 @@ def _as_rank(
     action(*arguments)
 
 
-def _surgstream(words: list[str], log: str) -> None:
+def surgstream(words: list[str], log: str) -> None:
+    """Run `surgstream WORDS` as this process's only task; its output goes to `log`.rankR."""
     from launch.__main__ import main
 
     output = open(f"{log}.rank{os.environ['RANK']}", "w")  # noqa: SIM115 - open until the process ends

@@ -53,13 +53,13 @@ class Job:
 
     def rank(self, rank: int) -> psutil.Process:
         """The process of a rank."""
+        here = {"SLURM_CONF": self.cluster.environment["SLURM_CONF"], "SLURM_JOB_ID": self.id}
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                ours = process.environ().get("SLURM_CONF") == self.cluster.environment["SLURM_CONF"]
-                place = process.environ().get("RANK") or process.environ().get("SLURM_PROCID")
-                if ours and place == str(rank) and process.environ()["SLURM_JOB_ID"] == self.id:
-                    if "pretrain" in process.cmdline() and "srun" not in process.name():
-                        return process
+                found = process.environ()
+                ours = here.items() <= found.items() and process.name() != "srun" and "pretrain" in process.cmdline()
+                if ours and found.get("RANK", found.get("SLURM_PROCID")) == str(rank):
+                    return process
         raise AssertionError(f"no rank {rank} of job {self.id}: {self.log}")
 
     def signal_rank(self, rank: int, number: signal.Signals) -> None:

@@ -20,7 +20,8 @@ What Slurm 22.05 does to a job, measured here. "Told" is SIGCONT and SIGTERM to 
 | its own slurmd is killed  | nothing, runs on   | told on other nodes      | COMPLETING or PENDING, Restarts one more |
 | a task dies, bad exit     | srun's exit status | TERM or KILL             | RUNNING                                  |
 
-- Limits and --signal are looked at every 30 s: --signal comes 0 to 60 s early, the end of a limit up to 30 s late.
+- Limits and --signal are looked at every 30 s: --signal came 5 to 25 s early (the manual says up to
+  60), the end of a limit 25 s late.
 - A job that ends by itself in its grace is COMPLETED, and is not requeued; nor does a time limit requeue.
 - `scontrol requeue $SLURM_JOB_ID` works from inside, RUNNING or not: after a scancel it brings the job back.
 - Commands that a trap runs may be hit by the signal that it traps: set a variable, and look when `wait` is over.
@@ -104,7 +105,7 @@ class Cluster:
         gpus_per_node: int = 2,
         grace_seconds: int = 5,
     ) -> None:
-        """Start it in a new folder; takes about three seconds.
+        """Start it in a new folder, with at most six GPUs a node; takes about two seconds.
 
         Raises:
             RuntimeError: A program is missing or does not come up; its log's last lines are in the message.

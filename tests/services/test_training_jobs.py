@@ -4,16 +4,19 @@ import json
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.end_to_end.conftest import Corpora
 from tests.end_to_end.runs import audit, close, losses, metrics, newest, planned, reported, train, words
-from tests.services.jobs import ROOT, SITE, Job, surgstream
+from tests.services.jobs import ROOT, Job, surgstream
 from tests.services.slurm import Cluster
 
+LONG = ("max_steps=120", "epochs=100")
 ENDLESS = ("max_steps=100000", "epochs=100000", "checkpoint.every_steps=50")
 
 
@@ -25,6 +28,11 @@ def alone(corpora: Corpora, tmp_path_factory: pytest.TempPathFactory) -> dict[in
 
 def starts(run_dir: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run_dir / "jobs.jsonl").read_text().splitlines()]
+
+
+def started(job: Job, count: int) -> bool:
+    """Whether ranks have begun to train so often."""
+    return job.log.count("INFO starting: step 0") == count
 
 
 def consumed_as_planned(corpora: Corpora, run_dir: Path) -> None:
@@ -91,7 +99,7 @@ def test_the_end_of_its_time_saves_and_requeues_and_the_same_command_finishes(
 
 def test_a_requeue_from_outside(cluster: Cluster, corpora: Corpora, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    job = Job(cluster, corpora, run_dir, "max_steps=400", "epochs=100")
+    job = Job(cluster, corpora, run_dir, *LONG)
     job.when(reported(run_dir, 6))
     cluster.requeue(job.id)
     job.ends("COMPLETED")
@@ -113,7 +121,7 @@ def test_a_cancelled_job_saves_and_stays_cancelled(cluster: Cluster, corpora: Co
 
 def test_told_to_save_a_job_is_requeued(cluster: Cluster, corpora: Corpora, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    job = Job(cluster, corpora, run_dir, "max_steps=400", "epochs=100", "site.launcher=torchrun")
+    job = Job(cluster, corpora, run_dir, *LONG, "site.launcher=torchrun")
     job.when(reported(run_dir, 6))
     cluster.cancel(job.id, "USR1")
     job.ends("COMPLETED")
@@ -123,7 +131,7 @@ def test_told_to_save_a_job_is_requeued(cluster: Cluster, corpora: Corpora, tmp_
 
 def test_a_killed_rank_requeues_the_job(cluster: Cluster, corpora: Corpora, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    job = Job(cluster, corpora, run_dir, "max_steps=400", "epochs=100")
+    job = Job(cluster, corpora, run_dir, *LONG)
     job.when(reported(run_dir, 10))
     job.signal_rank(1, signal.SIGKILL)
     job.ends("COMPLETED")
@@ -134,18 +142,18 @@ def test_a_killed_rank_requeues_the_job(cluster: Cluster, corpora: Corpora, tmp_
 
 def test_a_hanging_rank_is_found_and_leaves_its_stacks(cluster: Cluster, corpora: Corpora, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    job = Job(cluster, corpora, run_dir, "max_steps=400", "epochs=100", "parallel.timeout_seconds=8")
+    job = Job(cluster, corpora, run_dir, *LONG, "parallel.timeout_seconds=8")
     job.when(reported(run_dir, 10))
     job.signal_rank(1, signal.SIGSTOP)
     job.ends("COMPLETED")
     assert job.num_restarts == 1
-    assert "train_step" in (run_dir / "stacks" / "rank00000.txt").read_text()
+    assert "trainer/engine/loop.py" in (run_dir / "stacks" / "rank00000.txt").read_text()
     consumed_as_planned(corpora, run_dir)
 
 
 def test_a_lost_node_requeues_the_job(cluster: Cluster, corpora: Corpora, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    job = Job(cluster, corpora, run_dir, "max_steps=400", "epochs=100")
+    job = Job(cluster, corpora, run_dir, *LONG)
     job.when(reported(run_dir, 10))
     cluster.kill_node("node2")
     job.when(lambda: job.num_restarts == 1)
@@ -154,13 +162,31 @@ def test_a_lost_node_requeues_the_job(cluster: Cluster, corpora: Corpora, tmp_pa
     consumed_as_planned(corpora, run_dir)
 
 
+def test_a_start_that_slurm_has_lost_gives_way_to_the_next(cluster: Cluster, corpora: Corpora, tmp_path: Path) -> None:
+    """Only the daemon of the node dies: the ranks there know nothing of it, and Slurm begins anew on another node."""
+    run_dir = tmp_path / "run"
+    job = Job(cluster, corpora, run_dir, *ENDLESS, "site.nodes=1", "site.ranks_per_node=2", "max_steps=1000")
+    job.when(reported(run_dir, 10))
+    ghost = job.rank(0)
+    node = cluster.show(job.id)["NodeList"]
+    cluster.kill_slurmd(node)
+    job.when(lambda: len(starts(run_dir)) == 2)
+    job.when(lambda: not ghost.is_running() or ghost.status() == psutil.STATUS_ZOMBIE)
+    assert "which has taken this run over; this one ends without saving" in job.log
+    cluster.start_node(node)
+    job.when(lambda: "resuming from" in job.log)
+    cluster.cancel(job.id, "USR1")
+    job.when(lambda: job.num_restarts == 2)
+    cluster.cancel(job.id)
+    consumed_as_planned(corpora, run_dir)
+
+
 def test_a_job_that_gets_nowhere_stops_itself(cluster: Cluster, corpora: Corpora, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     job = Job(cluster, corpora, run_dir, *ENDLESS, "checkpoint.every_steps=100000",
               "site.most_starts_without_progress=2")  # fmt: skip
-    for start in (1, 2):
-        job.when(lambda: (run_dir / "jobs.jsonl").exists() and len(starts(run_dir)) == start)
-        job.when(lambda: job.log.count("INFO starting: step 0") == start)
+    for count in (1, 2):
+        job.when(partial(started, job, count))
         job.signal_rank(1, signal.SIGKILL)
     log = job.ends("FAILED")
     assert job.num_restarts == 1

@@ -149,7 +149,7 @@ def test_a_bit_that_flips_on_the_way_is_read_again(corpus: Path, tmp_path: Path)
 
 def test_the_first_failure_ends_the_others(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shards.stage.PIECE_BYTES", 1000)
-    both_read = threading.Barrier(2)
+    both_read, went_on = threading.Barrier(2), []
 
     class Failing(LocalStorage):
         def read_into(self, name: str, start: int, out: memoryview, stop: threading.Event | None = None) -> None:
@@ -158,13 +158,12 @@ def test_the_first_failure_ends_the_others(corpus: Path, tmp_path: Path, monkeyp
                 both_read.wait(60)
             if name == SHARD:
                 raise StorageError("the store is down")
-            assert stop.wait(60)
-            super().read_into(name, start, out, stop)
-            assert start == 0, "it went on"
+            if start > 0 or not stop.wait(20):
+                went_on.append(name)
 
     with pytest.raises(StorageError, match="the store is down"):
         stage(Failing(corpus, str(corpus)), open_storage(str(tmp_path)), num_at_once=2, checksum=False)
-    assert list(contents(tmp_path)) == [".pack.lock"]
+    assert went_on == [] and list(contents(tmp_path)) == [".pack.lock"]
 
 
 def test_a_place_that_holds_something_else_is_refused(

@@ -9,6 +9,7 @@ from typing import TypeVar
 import torch
 
 from configs.errors import SurgstreamError
+from shards.errors import StorageError
 from shards.storage_base import without_secrets
 from trainer.checks.meeting import Meeting
 from trainer.checks.report import Failure
@@ -60,6 +61,8 @@ class Checklist:
         limit = min(seconds, self.seconds_left)
         try:
             return outcome.result(limit)
+        except StorageError as error:  # says what happened, not what to do
+            sentence = f"{error}; {advice}"
         except SurgstreamError as error:
             sentence = str(error)
         except TimeoutError:

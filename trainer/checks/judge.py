@@ -61,24 +61,15 @@ class Needs:
     with_step: bool
 
 
-def judge(reports: Sequence[RankReport], silent: Mapping[int, str], needs: Needs) -> list[Problem]:
+def judge(reports: Sequence[RankReport], needs: Needs) -> list[Problem]:
     """Find all problems, those that forbid a run first.
 
     Args:
-        reports: Of the ranks that reported, by rank.
-        silent: Of those that did not, where and in which check they were.
+        reports: Of the ranks, by rank.
         needs: What the recipe needs.
     """
     facts = {report.rank: report.facts for report in reports if report.facts}
-    found = [
-        Problem(
-            check="meeting",
-            sentence=f"no report ({doing}); see what this rank prints, or exclude its node",
-            ranks=(rank,),
-        )
-        for rank, doing in silent.items()
-    ]
-    found += _failures(reports)
+    found = list(_failures(reports))
     found += _odd_values(reports, facts)
     found += _clocks(reports)
     for nodes_ranks in nodes(reports).values():
@@ -252,13 +243,14 @@ def _speeds(reports: Sequence[RankReport]) -> Iterator[Problem]:
                 ranks=tuple(report.rank for report in own),
                 fatal=False,
             )
-    on_gpu = {r.rank: r.bus_gb_per_second for r in reports if r.bus_gb_per_second and r.facts and r.facts.gpus}
-    if len(nodes(reports)) > 1 and on_gpu and min(on_gpu.values()) < BUS_GB_PER_SECOND:
+    speeds = {r.rank: r.bus_gb_per_second for r in reports if r.bus_gb_per_second and r.facts and r.facts.gpus}
+    slow = {rank: speed for rank, speed in speeds.items() if speed < BUS_GB_PER_SECOND}
+    if slow and len(nodes(reports)) > 1:
         yield Problem(
             check="network",
-            sentence=f"an all-reduce has {min(on_gpu.values()):.1f} GB/s; that is TCP rather than InfiniBand: see what "
+            sentence=f"an all-reduce has {min(slow.values()):.1f} GB/s; that is TCP rather than InfiniBand: see what "
             "NCCL_DEBUG=INFO says of NET, and set NCCL_IB_HCA or NCCL_SOCKET_IFNAME",
-            ranks=tuple(on_gpu),
+            ranks=tuple(slow),
             fatal=False,
         )
     full = tuple(r.rank for r in reports if r.step and r.step.peak_gib > FULL_GPU * r.step.gib)

@@ -4,20 +4,30 @@ import json
 import os
 import socket
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from configs.loading import build, to_tree
-from trainer.checks.report import RankReport, spans
+from configs.loading import build
+from trainer.checks.report import Failure, RankReport, in_words
 from trainer.distributed import Topology, slurm_hosts
 from trainer.errors import DistributedError, PreflightError
 
+_POLL_SECONDS = 0.05
+_STRAGGLER_SECONDS = 20.0
+"""The longest that a check takes, beside those of the model."""
+
 
 class Meeting:
-    """All ranks of a run, connected by a key-value store that rank 0 (under torchrun, its agent) serves."""
+    """All ranks of a run, connected by a key-value store that rank 0 (under torchrun, its agent) serves.
+
+    Attributes:
+        topology: This process's place.
+        node: The name of its node.
+        token: A word that no other meeting has.
+    """
 
     def __init__(self, topology: Topology, seconds: float) -> None:
         """Wait for all ranks.
@@ -45,35 +55,52 @@ class Meeting:
                 f"rank {topology.rank} on {self.node}: no answer from rank 0 at {topology.master_addr}:"
                 f"{topology.master_port} within {seconds:g} s; see whether it runs, and whether a firewall is between"
             ) from None
-        self._store.set(f"preflight/node/{topology.rank}", self.node)
+        self._complete = True
+        if topology.is_main:
+            self.tell("token", os.urandom(8).hex())
+        self.tell(f"node/{topology.rank}", self.node)
+        self.tell(f"doing/{topology.rank}", "node")
         if not self.agree("here", seconds):
             raise PreflightError(f"{self._missing()} within {seconds:g} s; see what they print, or exclude their nodes")
+        self.token = self.hear("token", seconds)
 
     def agree(self, name: str, seconds: float, *, ok: bool = True) -> bool:
-        """Wait until all ranks are here, and see whether all of them are well.
+        """Wait until all ranks are here and well, or one of them is not.
 
         Args:
             name: What is agreed on; each name once.
-            seconds: How long to wait.
+            seconds: How long to wait. Whoever waited in vain does not wait again, nor does anybody for it.
             ok: Whether this rank is well.
 
         Returns:
-            True on all ranks, or False: one is not well, or did not come.
+            Whether all ranks are well.
         """
-        key = f"preflight/agree/{name}"
+        yes, no = f"preflight/{name}/yes", f"preflight/{name}/no"
+        deadline = time.monotonic() + seconds
         try:
-            if not ok:
-                self._store.set(f"{key}/no", "")
-            if self._store.add(key, 1) == self.topology.world_size:
-                self._store.set(f"{key}/all", "no" if self._store.check([f"{key}/no"]) else "yes")
-            self._store.wait([f"{key}/all"], timedelta(seconds=max(seconds, 0.001)))
-            return bool(self._store.get(f"{key}/all") == b"yes")
-        except RuntimeError:
+            here = self._store.add(f"preflight/{name}", 1) if ok and self._complete else 0
+            if here == self.topology.world_size and not self._store.check([no]):
+                self._store.set(yes, "")
+            while ok and self._complete and not self._store.check([yes]):
+                if self._store.check([no]):
+                    return False
+                self._complete = time.monotonic() < deadline
+                time.sleep(_POLL_SECONDS)
+            if not (ok and self._complete):
+                self._store.set(no, "")
+            return ok and self._complete
+        except RuntimeError:  # rank 0 is gone
+            self._complete = False
             return False
 
     def tell(self, key: str, value: str) -> None:
-        """Publish a text that `hear` returns on any rank."""
-        self._store.set(f"preflight/{key}", value)
+        """Publish a text that `hear` returns on any rank.
+
+        Raises:
+            PreflightError: Rank 0 is gone.
+        """
+        with self._talking():
+            self._store.set(f"preflight/{key}", value)
 
     def hear(self, key: str, seconds: float) -> str:
         """Wait for a text that a rank tells.
@@ -81,38 +108,54 @@ class Meeting:
         Raises:
             PreflightError: It does not come.
         """
+        deadline, key = time.monotonic() + seconds, f"preflight/{key}"
+        with self._talking():
+            while not self._store.check([key]):  # to poll spares the log what `wait` prints when time is up
+                if time.monotonic() > deadline:
+                    raise RuntimeError
+                time.sleep(_POLL_SECONDS)
+            return bytes(self._store.get(key)).decode()
+
+    def collect(self, seconds: float) -> list[RankReport]:
+        """Wait for the reports that all ranks tell as `report/RANK`.
+
+        Args:
+            seconds: How long to wait; less when ranks are known to be missing.
+
+        Returns:
+            The reports by rank. Of a rank that did not report, it says in which check it fell silent.
+        """
+        deadline = time.monotonic() + (seconds if self._complete else min(seconds, _STRAGGLER_SECONDS))
+        return [self._report(rank, deadline - time.monotonic()) for rank in range(self.topology.world_size)]
+
+    def leave(self, seconds: float) -> None:
+        """Say good-bye; rank 0, which serves the meeting, waits for the others."""
+        deadline = time.monotonic() + seconds
+        with suppress(RuntimeError):
+            gone = self._store.add("preflight/gone", 1)
+            while self.topology.is_main and gone < self.topology.world_size and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+                gone = self._store.add("preflight/gone", 0)
+
+    def _report(self, rank: int, seconds: float) -> RankReport:
         try:
-            self._store.wait([f"preflight/{key}"], timedelta(seconds=max(seconds, 0.001)))
-            return bytes(self._store.get(f"preflight/{key}")).decode()
+            text = self.hear(f"report/{rank}", seconds)
+        except PreflightError:
+            failure = Failure(
+                check=self.hear(f"doing/{rank}", 1),
+                sentence="no word since this check began; see what these ranks print, or exclude their nodes",
+            )
+            return RankReport(rank=rank, node=self.hear(f"node/{rank}", 1), failures=(failure,))
+        return build(RankReport, json.loads(text), where=f"report of rank {rank}")
+
+    @contextmanager
+    def _talking(self) -> Iterator[None]:
+        try:
+            yield
         except RuntimeError:
             raise PreflightError(
                 f"rank {self.topology.rank} on {self.node}: rank 0 fell silent; its own message says why"
             ) from None
-
-    def hand_in(self, report: RankReport) -> None:
-        """Send this rank's report to rank 0."""
-        self._store.set(f"preflight/report/{report.rank}", json.dumps(to_tree(report)))
-
-    def collect(self, seconds: float) -> tuple[list[RankReport], dict[int, str]]:
-        """Wait for the reports of all ranks.
-
-        Returns:
-            The reports by rank, and of ranks that did not report, their node and what they were doing.
-        """
-        deadline = time.monotonic() + seconds
-        reports: list[RankReport] = []
-        silent: dict[int, str] = {}
-        for rank in range(self.topology.world_size):
-            key = f"preflight/report/{rank}"
-            left = timedelta(seconds=max(deadline - time.monotonic(), 0.001))
-            with suppress(RuntimeError):
-                self._store.wait([key], left)
-            if self._store.check([key]):
-                reports.append(build(RankReport, json.loads(self._store.get(key)), where=key))
-            else:
-                node, doing = (self._store.get(f"preflight/{part}/{rank}").decode() for part in ("node", "doing"))
-                silent[rank] = f"{node}, in the check of {doing}"
-        return reports, silent
 
     def _missing(self) -> str:
         ranks = range(self.topology.world_size)
@@ -125,7 +168,7 @@ class Meeting:
         with suppress(DistributedError):
             silent = set(slurm_hosts(os.environ)) - nodes
         unheard = f" (nothing was heard of {', '.join(sorted(silent))})" if silent else ""
-        return f"ranks {spans(set(ranks) - here)} of {len(ranks)} did not come{unheard}"
+        return f"{in_words(set(ranks) - here)} of {len(ranks)} did not come{unheard}"
 
 
 def node_name(environment: Mapping[str, str]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from trainer.checks.report import Gpu, NodeFacts
+from trainer.errors import PreflightError
 
 _GIB = 2**30
 _DRIVER = Path("/proc/driver/nvidia/version")
@@ -21,9 +22,14 @@ def look_at_node(device: torch.device, run_dir: Path, cache_dir: Path | None) ->
         device: What this rank computes on.
         run_dir: The run directory, which need not exist.
         cache_dir: The cache's folder, which need not exist.
+
+    Raises:
+        PreflightError: There is no such GPU.
     """
     on_gpu = device.type == "cuda"
     gpus = tuple(_gpu(index) for index in range(torch.cuda.device_count())) if on_gpu else ()
+    if on_gpu and device.index >= len(gpus):
+        raise PreflightError(f"expected more than {device.index} GPUs, got {len(gpus)}; start one task a GPU")
     return NodeFacts(
         gpus=gpus,
         own_gpu=gpus[device.index].uuid if on_gpu else "",

@@ -1,6 +1,6 @@
 """What a rank found out, as plain data: it travels to rank 0, which judges and prints it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 
@@ -98,3 +98,8 @@ def spans(numbers: Iterable[int]) -> str:
         else:
             found.append([number, number])
     return ", ".join(f"{first}-{last}" if last > first else str(first) for first, last in found)
+
+
+def in_words(ranks: Collection[int]) -> str:
+    """Write ranks as `ranks 0-7, 12`."""
+    return f"{'ranks' if len(ranks) > 1 else 'rank'} {spans(ranks)}"

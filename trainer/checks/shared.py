@@ -1,7 +1,6 @@
 """The run directory: can every rank write to it, and is it the same one for all?"""
 
 import os
-import shutil
 from pathlib import Path
 
 from trainer.checks.meeting import Meeting
@@ -11,8 +10,8 @@ from trainer.errors import PreflightError
 def check_shared(meeting: Meeting, checkpoints: Path, seconds: float) -> bool | None:
     """Write a file and rename it, as a checkpoint does, and look for those of the other ranks.
 
-    Rank 0 looks for every rank's file, the others for rank 0's. All names are new, so that no file system answers
-    from what it remembers of the folder.
+    Rank 0 looks for every rank's file, the others for rank 0's. All names are new, so that no file system answers from
+    what it remembers of the folder.
 
     Args:
         meeting: The ranks.
@@ -26,26 +25,26 @@ def check_shared(meeting: Meeting, checkpoints: Path, seconds: float) -> bool | 
         OSError: This rank cannot write there.
         PreflightError: A file that another rank wrote is not there.
     """
-    topology = meeting.topology
-    if topology.is_main:
-        meeting.tell("token", os.urandom(8).hex())
-    folder = checkpoints / f".preflight-{meeting.hear('token', seconds)}"
+    rank, folder = meeting.topology.rank, trial_folder(meeting, checkpoints)
     try:
-        _write(folder, topology.rank)
+        _write(folder, rank)
     except OSError:
         meeting.agree("written", 0.0, ok=False)
         raise
-    written = meeting.agree("written", seconds)
-    wanted = range(topology.world_size) if topology.is_main else (0,)
-    unseen = [rank for rank in wanted if written and not (folder / str(rank)).exists()]
-    meeting.agree("looked", seconds)
-    shutil.rmtree(folder, ignore_errors=True)  # all ranks at once: whoever comes late finds nothing
-    if unseen:
-        raise PreflightError(
-            f"{checkpoints}: what rank {unseen[0]} wrote there is not seen here; run_dir must be on a file system "
-            "that all nodes share"
-        )
-    return True if written else None
+    if not meeting.agree("written", seconds):
+        return None
+    for other in range(meeting.topology.world_size) if rank == 0 else (0,):
+        if not (folder / str(other)).exists():
+            raise PreflightError(
+                f"{checkpoints}: what rank {other} wrote there is not seen here; run_dir must be on a file system that "
+                "all nodes share"
+            )
+    return True
+
+
+def trial_folder(meeting: Meeting, checkpoints: Path) -> Path:
+    """Where `check_shared` writes; to be removed when all ranks are done."""
+    return checkpoints / f".preflight-{meeting.token}"
 
 
 def _write(folder: Path, rank: int) -> None:

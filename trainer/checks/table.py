@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from textwrap import fill
 
 from trainer.checks.judge import Problem, gpus_in_words, nodes, skews, usual, verdict
-from trainer.checks.report import NodeFacts, RankReport, spans
+from trainer.checks.report import NodeFacts, RankReport, in_words, spans
 
 _NODES_NAMED = 4
 _COLUMNS = 120
@@ -80,8 +80,7 @@ def _columns(reports: Sequence[RankReport]) -> dict[str, _Cell]:
     columns: dict[str, _Cell] = {
         "node": lambda own: own[0].node[-16:],
         "ranks": lambda own: spans(report.rank for report in own),
-        "GPUs": lambda own: str(len({gpu.uuid for report in own if report.facts for gpu in report.facts.gpus})),
-        "GiB": _from_facts(lambda facts: f"{min(gpu.gib for gpu in facts.gpus):.0f}" if facts.gpus else "-"),
+        "GPUs": _gpus,
         "versions": _from_facts(lambda _: "same"),
         "limits": _from_facts(lambda _: "ok"),
         "clock": lambda own: _clock([off[report.rank] for report in own if report.rank in off]),
@@ -98,7 +97,14 @@ def _columns(reports: Sequence[RankReport]) -> dict[str, _Cell]:
     }
     if not any(facts.cache_gib is not None for facts in found):
         del columns["cache"]
+    if not any(report.step for report in reports):
+        del columns["step"]
     return columns
+
+
+def _gpus(own: Sequence[RankReport]) -> str:
+    sizes = {gpu.uuid: gpu.gib for report in own if report.facts for gpu in report.facts.gpus}
+    return f"{len(sizes)}x{min(sizes.values()):.0f}G" if sizes else "-"
 
 
 def _from_facts(cell: Callable[[NodeFacts], str]) -> _Cell:
@@ -109,14 +115,15 @@ def _from_facts(cell: Callable[[NodeFacts], str]) -> _Cell:
 
 
 def _clock(seconds: Sequence[float]) -> str:
-    return f"{round(max(seconds, key=abs), 1) + 0.0:+.1f} s" if seconds else "-"  # + 0.0: no -0.0
+    furthest = max(seconds, key=lambda second: abs(second), default=None)
+    return "-" if furthest is None else f"{round(furthest, 1) + 0.0:+.1f}s"  # + 0.0: no -0.0
 
 
 def _step(own: Sequence[RankReport]) -> str:
     peaks = [report.step.peak_gib for report in own if report.step]
     if len(peaks) < len(own):
         return "-"
-    return f"{max(peaks):.0f} GiB" if max(peaks) else "ok"
+    return f"{max(peaks):.0f}G" if max(peaks) else "ok"
 
 
 def _slowest(speeds: Sequence[float | None]) -> str:
@@ -129,12 +136,12 @@ def _short(speed: float) -> str:
 
 
 def _size(gib: float) -> str:
-    return f"{gib / 1024:.1f} TiB" if gib >= 1000 else f"{gib:.1f} GiB" if gib < 10 else f"{gib:.0f} GiB"
+    """GiB as `df -h` writes them."""
+    return f"{gib / 1024:.1f}T" if gib >= 1000 else f"{gib:.1f}G" if gib < 10 else f"{gib:.0f}G"
 
 
 def _where(problem: Problem, reports: Sequence[RankReport]) -> str:
     """`clock, rank 3 on node2`: the column, and whose fault it is."""
     names = list(dict.fromkeys(report.node for report in reports if report.rank in problem.ranks))
     on = f" on {', '.join(names)}" if 0 < len(names) <= _NODES_NAMED else f" on {len(names)} nodes" if names else ""
-    ranks = "ranks" if len(problem.ranks) > 1 else "rank"
-    return f"{problem.check}, {ranks} {spans(problem.ranks)}{on}"
+    return f"{problem.check}, {in_words(problem.ranks)}{on}"

@@ -24,7 +24,7 @@ from trainer.engine.config import CheckpointConfig
 from trainer.engine.parallel import MOMENTS, ZeroEngine
 from trainer.engine.saved import STATE, damage, file_name, read_progress, read_state, state_bytes, unreadable
 from trainer.engine.schedules import Progress
-from trainer.errors import CheckpointError
+from trainer.errors import CheckpointError, SaveError
 from trainer.runfiles import checkpoint_name, checkpoints_in
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def save_checkpoint(root: Path, engine: ZeroEngine, progress: Progress) -> Path:
         The directory of the checkpoint.
 
     Raises:
-        CheckpointError: On every rank, when any rank could not write; nothing half-written is left.
+        SaveError: On every rank, when any rank could not write; nothing half-written is left.
     """
     final = root / checkpoint_name(progress.step)
     partial = root / f".partial-{final.name}"
@@ -69,7 +69,7 @@ def save_checkpoint(root: Path, engine: ZeroEngine, progress: Progress) -> Path:
         shutil.rmtree(partial, ignore_errors=True)
     errors += [error for error in all_gather(writer.error if not errors else None) if error]
     if errors:
-        raise CheckpointError(f"{final}: could not save: {'; '.join(errors)}; earlier checkpoints are as they were")
+        raise SaveError(f"{final}: could not save: {'; '.join(errors)}; earlier checkpoints are as they were")
     return final
 
 

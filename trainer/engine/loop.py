@@ -15,7 +15,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from trainer.batch import ClipBatch
-from trainer.distributed import Topology, all_gather, mean_over_ranks
+from trainer.distributed import Topology, all_gather, from_main, mean_over_ranks
 from trainer.engine.checkpoint import prune, save_checkpoint
 from trainer.engine.config import CheckpointConfig, ReportConfig
 from trainer.engine.metrics import MetricsWriter, StepClock, Value, peak_flops, slowest
@@ -27,7 +27,7 @@ from trainer.engine.schedules import Plan, Progress
 from trainer.engine.steps import StepLog
 from trainer.engine.watchdog import Watchdog
 from trainer.objectives.base import Objective
-from trainer.runfiles import AUDIT, CHECKPOINTS, REQUEUE, write_mark
+from trainer.runfiles import AUDIT, CHECKPOINTS, REQUEUE, check_owner, write_mark
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,8 @@ class Trainer:
 
         Raises:
             NonFiniteLossError: The loss or the gradient norm is not finite.
-            CheckpointError: A checkpoint could not be saved.
+            SaveError: A checkpoint could not be saved.
+            DistributedError: Another start of the job has taken the run over.
         """
         bar = tqdm(
             total=self.plan.last_step,
@@ -234,10 +235,11 @@ class Trainer:
             self.metrics.picture(self.step, "reconstruction", save_picture(path, contact_sheet(rows)))
 
     def save(self) -> None:
-        """Save a checkpoint, if the steps that led to it were finite."""
+        """Save a checkpoint, if the steps that led to it were finite and the run is still ours."""
         if len(self.steps):
             self.steps.means()
         self.watchdog.beat()
+        from_main(lambda: check_owner(self.run_dir))
         root = self.run_dir / CHECKPOINTS
         saved = save_checkpoint(root, self.engine, Progress(step=self.step, g=self.g, state=self.state))
         if self.topology.is_main:

@@ -1,0 +1,104 @@
+"""`surgstream preflight` and `pretrain --preflight` on two ranks, each taken for a node of its own."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import Corpora
+from tests.end_to_end.runs import words
+from tests.helpers.ranks import finish, start_ranks, surgstream
+
+
+def run(command: list[str], tmp_path: Path, ranks: list[list[str]]) -> tuple[list[int], str]:
+    """Run a command with each rank's own words; returns exit statuses and what rank 0 printed."""
+    log = tmp_path / "log"
+    statuses = finish(start_ranks(as_node, len(ranks), ([[*command, *own] for own in ranks], str(log))))
+    output = Path(f"{log}.rank0").read_text()
+    assert "Traceback" not in output, output
+    return statuses, output
+
+
+def as_node(commands: list[list[str]], log: str) -> None:
+    """Be one rank: measure for a moment, and have a node's name."""
+    import trainer.preflight as entry
+
+    entry.MEASURE_SECONDS = 0.1
+    rank = int(os.environ["RANK"])
+    os.environ["SLURMD_NODENAME"] = f"node{rank}"
+    surgstream(commands[rank], log)
+
+
+def row(output: str, node: str) -> list[str]:
+    (line,) = (line for line in output.splitlines() if line.startswith(f"{node} "))
+    return line.split()
+
+
+def told(output: str) -> str:
+    """What stands below the table, its lines joined."""
+    return " ".join(output.partition("what failed: what to do")[2].split())
+
+
+def test_go(corpora: Corpora, tmp_path: Path) -> None:
+    statuses, output = run(["preflight"], tmp_path, [words(corpora, tmp_path / "run")] * 2)
+    assert statuses == [0, 0], output
+    assert output.splitlines()[-1] == "go" and "2 nodes, 2 ranks: no GPU, torch" in output
+    assert row(output, "node0")[-1] == row(output, "node1")[-1] == "ok", "the step"
+    assert (tmp_path / "log.rank1").read_text() == "", "rank 0 alone speaks"
+    assert not list((tmp_path / "run" / "checkpoints").iterdir()), "nothing is left behind"
+
+
+def test_alone(corpora: Corpora, tmp_path: Path) -> None:
+    statuses, output = run(["preflight"], tmp_path, [words(corpora, tmp_path / "run")])
+    assert statuses == [0] and "1 node, 1 rank: no GPU" in output and output.splitlines()[-1] == "go"
+
+
+def test_a_wrong_address_is_said_once_for_all_ranks(corpora: Corpora, tmp_path: Path) -> None:
+    wrong = [words(corpora, tmp_path / "run", f"data.corpus={tmp_path / 'nowhere'}")] * 2
+    statuses, output = run(["preflight"], tmp_path, wrong)
+    assert statuses == [1, 1], output
+    assert told(output).startswith(
+        f"corpus, ranks 0-1 on node0, node1: {tmp_path / 'nowhere'}: manifest.json is missing"
+    )
+    assert "no go: 1 problem" in output.splitlines()
+    assert row(output, "node0")[-1] == "ok", "the other checks go on"
+
+
+def test_a_corpus_and_a_run_directory_that_are_not_the_same_on_all_nodes(corpora: Corpora, tmp_path: Path) -> None:
+    other = words(corpora, tmp_path / "other", f"data.corpus={corpora.held_out}")
+    statuses, output = run(["preflight"], tmp_path, [words(corpora, tmp_path / "run"), other])
+    assert statuses == [1, 1], output
+    assert "corpus, rank 1 on node1: manifest" in told(output)
+    assert f"run_dir, rank 0 on node0: {tmp_path / 'run'}/checkpoints: what rank 1 wrote there is not seen" in told(
+        output
+    )
+    assert f"run_dir, rank 1 on node1: {tmp_path / 'other'}/checkpoints: what rank 0 wrote there" in told(output)
+    assert "no go: 3 problems" in output.splitlines()
+    assert not [*tmp_path.glob("*/checkpoints/*"), *tmp_path.glob("*/checkpoints/.*")]
+
+
+def test_a_run_directory_that_one_node_cannot_write_to(corpora: Corpora, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    blocked = words(corpora, tmp_path / "file" / "run")
+    statuses, output = run(["preflight"], tmp_path, [words(corpora, tmp_path / "run"), blocked])
+    assert statuses == [1, 1], output
+    assert f"run_dir, rank 1 on node1: {tmp_path}/file/run" in told(output) and "Not a directory" in told(output)
+    assert "no go: 1 problem" in output.splitlines(), "the other rank is not to blame"
+
+
+def test_training_after_a_go(corpora: Corpora, tmp_path: Path) -> None:
+    command = words(corpora, tmp_path / "run", "max_steps=1")
+    statuses, output = run(["pretrain", "--preflight"], tmp_path, [command] * 2)
+    assert statuses == [0, 0], output
+    assert "\ngo\n" in output and output.index("\ngo\n") < output.index("starting: step 0")
+    assert (tmp_path / "run" / "checkpoints" / "step_00000001").is_dir()
+    assert "step" not in next(line for line in output.splitlines() if line.startswith("node ")).split()
+
+
+@pytest.mark.parametrize("num_ranks", [1, 2])
+def test_no_training_after_a_no_go(num_ranks: int, corpora: Corpora, tmp_path: Path) -> None:
+    command = words(corpora, tmp_path / "run", f"data.corpus={tmp_path / 'nowhere'}")
+    statuses, output = run(["pretrain", "--preflight"], tmp_path, [command] * num_ranks)
+    assert statuses == [1] * num_ranks, output
+    assert "no go: 1 problem" in output.splitlines() and "starting" not in output
+    assert output.splitlines()[-1].endswith("no go: 1 problem; rank 0 printed which and what to do")
