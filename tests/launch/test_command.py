@@ -79,7 +79,7 @@ def test_an_order_goes_on_from_a_checkpoint_alone(tmp_path: Path, capsys: pytest
 
 
 LOGIN = """\
-import sys, trainer.show_order
+import sys, launch.scaling, trainer.show_order, trainer.status
 from configs.loading import load
 from trainer.config import TrainConfig
 for name in ("surgvista_tiny", "surgvista_vitb"):
