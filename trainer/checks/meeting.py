@@ -56,8 +56,8 @@ class Meeting:
         except (OSError, RuntimeError) as error:
             raise PreflightError(
                 f"rank {topology.rank} on {self.node}: could not meet rank 0 at {topology.master_addr}:"
-                f"{topology.master_port} within {seconds:g} s ({str(error).partition(chr(10))[0]}); see whether it runs, "
-                "and whether a firewall is between"
+                f"{topology.master_port} within {seconds:g} s ({str(error).partition(chr(10))[0]}); is it "
+                "running, is a firewall between?"
             ) from None
         self._complete = True
         if topology.is_main:
