@@ -25,9 +25,10 @@ demo: setup  ## videos -> shards -> training in minutes, no GPU; VIDEOS=FOLDER t
 test: setup  ## run the tests
 	$(BIN)/python -m pytest -m "not gpu and not services"
 
-test-services: setup  ## run the tests against a real S3 server, which apt installs (Debian, Ubuntu)
-	command -v radosgw ceph-mon ceph-osd ceph >/dev/null || $(SUDO) apt-get install -y -qq --no-install-recommends \
-		radosgw ceph-mon ceph-osd ceph-common
+test-services: setup  ## run the tests against a real S3 server and a real Slurm, which apt installs (Debian, Ubuntu)
+	which radosgw ceph-mon ceph-osd ceph munged slurmctld slurmd sbatch >/dev/null || \
+		$(SUDO) apt-get install -y -qq --no-install-recommends \
+		radosgw ceph-mon ceph-osd ceph-common munge slurmctld slurmd slurm-client
 	$(BIN)/python -m pytest -m services
 
 test-gpu: setup  ## run the tests that need a GPU

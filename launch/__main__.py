@@ -15,10 +15,14 @@ COMMANDS = {
     "synth": ("shards.synthetic.corpus", "make a small labelled surgical corpus, to try everything without data"),
     "pack": ("shards.pack", "pack videos into WebDataset shards, in a folder or on S3"),
     "verify": ("shards.verify", "check every byte of a packed corpus"),
+    "stage": ("shards.stage", "copy a packed corpus to the disks of nodes, a parallel file system or a store"),
     "order": ("trainer.show_order", "print which clip is drawn when, and which rank reads it"),
     "describe": ("trainer.describe", "print a recipe's parameters, FLOPs, memory, steps and clips as JSON"),
     "preflight": ("trainer.preflight", "check nodes, store, network and memory before a run, in under a minute"),
     "pretrain": ("trainer.pretrain", "train a recipe, on one process or under torchrun or srun"),
+    "launch": ("launch.submit", "start jobs under Slurm or torchrun: training, packing, measuring the loader"),
+    "status": ("trainer.status", "tell how runs stand: step, speed, loss, checkpoint, time left"),
+    "loader": ("trainer.loader_speed", "measure how fast a recipe's clips are read and decoded, without a model"),
 }
 
 USAGE = "\n".join(

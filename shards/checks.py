@@ -36,8 +36,8 @@ T = TypeVar("T", Plan, Receipt)
 def check_records(manifest: Manifest, storage: Storage) -> Iterator[str]:
     """Check the plan, the receipts and the quarantine report.
 
-    A planned shard has a receipt even where not one of its videos could be packed. The report repeats what the others
-    say, so it is compared with them once all of them are sound.
+    A corpus that was staged has none of them. A planned shard has a receipt even where not one of its videos could be
+    packed. The report repeats what the others say, so it is compared with them once all of them are sound.
 
     Args:
         manifest: The corpus's own.
@@ -50,6 +50,8 @@ def check_records(manifest: Manifest, storage: Storage) -> Iterator[str]:
         StorageError: The store fails.
     """
     packed = {shard.name: shard for shard in manifest.shards}
+    if not {PLAN_NAME, *map(receipt_name, packed)} & storage.sizes().keys():
+        return
     plan = _record(Plan, PLAN_NAME, storage)
     planned = set() if isinstance(plan, str) else {shard.name for shard in plan.shards}
     names = sorted(planned | set(packed))

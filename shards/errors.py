@@ -18,6 +18,8 @@ class ManifestError(ShardError):
 class StorageError(ShardError):
     """A store could not be read or written."""
 
+    comes_again = False
+
 
 class VideoError(ShardError):
     """A source video cannot be packed; the message is the reason that goes to `quarantine.jsonl`."""

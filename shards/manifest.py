@@ -51,6 +51,7 @@ class ManifestFile:
     """The file of a manifest, to be read shard by shard: all of a large corpus as objects would take too much memory.
 
     Attributes:
+        data: All of it.
         sha256: SHA-256 of the file: the name of the corpus in checkpoints and logs.
     """
 
@@ -65,7 +66,7 @@ class ManifestFile:
             ManifestError: It is damaged or of another format version.
         """
         digest = hashlib.sha256(memoryview(data)[:-_CHECKSUM_BYTES])
-        self._data, self._where, self._last_line = data, where, _last_line(digest.hexdigest())
+        self.data, self._where, self._last_line = data, where, _last_line(digest.hexdigest())
         if not data.endswith(self._last_line):
             raise ManifestError(
                 f"{where}: its checksum does not fit what it says; it is damaged: delete it and pack again"
@@ -91,7 +92,7 @@ class ManifestFile:
         where = f"{storage.uri}: {MANIFEST_NAME}"
         if storage.size(MANIFEST_NAME) is None:
             raise ManifestError(
-                f"{where} is missing; expected a packed corpus: run `surgstream pack`, or let it finish"
+                f"{where} is missing; expected a packed corpus: run `surgstream pack` or `stage`, or let it finish"
             )
         try:
             return ManifestFile(storage.read(MANIFEST_NAME), where=where)
@@ -112,7 +113,7 @@ class ManifestFile:
             ManifestError: Something is malformed, or there is no shard.
         """
         previous, ids, num_bytes = None, set[str](), 0
-        lines = io.BytesIO(self._data)
+        lines = io.BytesIO(self.data)
         lines.readline()
         for number, line in enumerate(iter(lines.readline, self._last_line)):
             shard = self._shard(self._json(line.removesuffix(b"\n").removesuffix(b",")), number)

@@ -69,9 +69,8 @@ class Receipt:
 
 @dataclass(frozen=True)
 class PackTask:
-    """A planned shard, its number in the plan, how to pack it, and the address of the corpus."""
+    """A planned shard, how to pack it, and the address of the corpus."""
 
-    number: int
     planned: PlannedShard
     options: PackConfig
     out: str

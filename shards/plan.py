@@ -97,14 +97,14 @@ class Quarantined:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Options (without `workers`, which changes nothing), shards sorted by name, and what cannot be opened at all."""
+    """Options (as `plan_options` gives them), shards sorted by name, and what cannot be opened at all."""
 
     options: PackConfig
     shards: tuple[PlannedShard, ...]
     quarantine: tuple[Quarantined, ...]
 
     def difference(self, later: "Plan", dataset: str) -> str:
-        """In words, why shards of a dataset that were packed by this plan do not fit a later one."""
+        """In words, why shards of a dataset that were packed by this plan do not fit a later one; empty if they may."""
         was, now = to_tree(self.options), to_tree(later.options)
         reasons = [f"{name} was {was[name]} and is {now[name]}" for name in was if was[name] != now[name]]
         if not reasons:
@@ -113,7 +113,7 @@ class Plan:
             changed = sorted(id for id in before.keys() & after.keys() if before[id] != after[id])
             for ids, what in ((lost, "no longer packed"), (changed, "changed")):
                 reasons += [f"{len(ids)} of its videos {what}, such as {ids[0]}"] if ids else []
-        return ", ".join(reasons) or "an earlier packing did not finish, or the corpus file describes the dataset anew"
+        return ", ".join(reasons)
 
     def _versions(self, dataset: str) -> dict[str, tuple[str, ...]]:
         videos = (video for shard in self.shards if shard.dataset == dataset for video in shard.videos)
@@ -188,7 +188,7 @@ def make_plan(corpus: CorpusConfig, sources: Sequence[Source], previous: Plan | 
         StorageError: A store fails.
     """
     stores = Stores()
-    options = dataclasses.replace(corpus.pack, workers=None)
+    options = plan_options(corpus)
     kept = previous.shards if previous is not None and previous.options == options else ()
     known = {(shard.dataset, video.id): video for shard in kept for video in shard.videos}
 
@@ -205,6 +205,11 @@ def make_plan(corpus: CorpusConfig, sources: Sequence[Source], previous: Plan | 
         shards += _assign(dataset, good, earlier, options.shard_bytes)
     quarantine = tuple(video for _, video in probed if isinstance(video, Quarantined))
     return Plan(options=options, shards=tuple(sorted(shards, key=lambda shard: shard.name)), quarantine=quarantine)
+
+
+def plan_options(corpus: CorpusConfig) -> PackConfig:
+    """What a plan keeps of a corpus file's options: all but `workers`, which changes nothing."""
+    return dataclasses.replace(corpus.pack, workers=None)
 
 
 def packed_shards(storage: Storage) -> set[str]:

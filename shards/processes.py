@@ -59,7 +59,7 @@ def run_all(
     queue: SimpleQueue[int] = context.SimpleQueue()
     ours = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=_start, initargs=(queue,))
-    with _bar(label, sum(frames)) as bar:
+    with progress_bar(label, sum(frames), unit=" frames") as bar:
         try:
             longest_first = sorted(range(len(tasks)), key=lambda number: -frames[number])
             futures = {pool.submit(_run, work, tasks[number]): tasks[number] for number in longest_first}
@@ -85,10 +85,25 @@ def run_all(
             pool.shutdown(cancel_futures=True)
 
 
-def _bar(label: str, total: int) -> "tqdm[NoReturn]":
-    """A bar that redraws often on a terminal and writes few lines into a log file."""
+def progress_bar(label: str, total: int, *, unit: str, unit_scale: bool = False) -> "tqdm[NoReturn]":
+    """A bar that redraws often on a terminal and writes few lines into a log file; none where nothing is to be done.
+
+    Args:
+        label: Stands before it.
+        total: How much there is to do.
+        unit: What of.
+        unit_scale: Whether to write thousands as k, M, G.
+    """
     interval = 0.2 if sys.stderr.isatty() else 30
-    return tqdm(total=total, desc=label, unit=" frames", dynamic_ncols=True, mininterval=interval)
+    return tqdm(
+        total=total,
+        desc=label,
+        unit=unit,
+        unit_scale=unit_scale,
+        dynamic_ncols=True,
+        mininterval=interval,
+        disable=not total,
+    )
 
 
 def _start(queue: "SimpleQueue[int]") -> None:

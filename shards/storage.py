@@ -11,6 +11,7 @@ import io
 import logging
 import os
 import re
+import shutil
 import threading
 import urllib.parse
 import uuid
@@ -149,6 +150,11 @@ class LocalStorage:
             files = (file for file in _files(self._folder) if not _PARTIAL_NAME.fullmatch(file[0]))
             return dict(sorted((name, entry.stat().st_size) for name, entry in files))
 
+    def free_bytes(self) -> int | None:
+        """See `Storage.free_bytes`."""
+        with self._telling("looking for room in", "its folder"):
+            return shutil.disk_usage(self._folder).free
+
     def sweep(self, ours: Callable[[str], bool]) -> None:
         """See `Storage.sweep`."""
         with self._telling("sweeping", "temporary files"):
@@ -158,26 +164,30 @@ class LocalStorage:
                     self._path(name).unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, *, shared: bool = False, wait: bool = False) -> Iterator[None]:
         """See `Storage.locked`."""
         with contextlib.ExitStack() as held:
             with self._telling("locking", LOCK_NAME):
                 self._folder.mkdir(parents=True, exist_ok=True)
-                self._lock(held.enter_context(self._path(LOCK_NAME).open("ab")))
+                file = held.enter_context(self._path(LOCK_NAME).open("a+b"))  # NFS shares only what can be read
+                self._lock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, wait)
             yield
 
-    def _lock(self, file: BinaryIO) -> None:
+    def _lock(self, file: BinaryIO, kind: int, wait: bool) -> None:
         """Lock an open file. It is never removed: whoever waited for the old one would then lock nothing."""
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StorageError(
-                f"{self.uri}: another packing is at work in it; wait for its end, or pack into another folder"
-            ) from None
+            if not wait:
+                raise StorageError(
+                    f"{self.uri}: another packing is at work in it; wait for its end, or pack into another folder"
+                ) from None
+            logger.warning("%s: waiting for the end of another process that writes to it", self.uri)
+            fcntl.flock(file, kind)
         except OSError as error:
             if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
                 raise
-            logger.warning("%s: its file system has no locks; run one packing at a time in it", self.uri)
+            logger.warning("%s: its file system has no locks; keep others from writing to it", self.uri)
 
     def _path(self, name: str) -> Path:
         return self._folder / safe_name(self.uri, name)

@@ -58,7 +58,7 @@ class S3Config:
 class Sink(Protocol):
     """Where a writer's bytes go."""
 
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: bytes | memoryview, /) -> int:
         """Append `data`."""
 
 
@@ -103,14 +103,21 @@ class Storage(Protocol):
     def sizes(self) -> dict[str, int]:
         """All names, sorted, with their lengths in bytes."""
 
+    def free_bytes(self) -> int | None:
+        """How much more may be written; None where nobody can tell. The folder has to be there."""
+
     def sweep(self, ours: Callable[[str], bool]) -> None:
         """Remove what killed writers left of the names that are `ours`; call it only while nobody else writes them."""
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Keep other packings out while the block runs; StorageError when one is at work.
+    def locked(self, *, shared: bool = False, wait: bool = False) -> AbstractContextManager[None]:
+        """Keep others from writing while the block runs.
 
-        A folder's lock ends with its process, however that ends. S3 has no locks: there it is up to the caller that
-        one packing at a time writes to a prefix.
+        A folder's lock ends with its process, however that ends. S3 has no locks: there it is up to the caller who
+        writes to a prefix.
+
+        Args:
+            shared: Keep out only those who do not share.
+            wait: Wait for those who are at work; StorageError otherwise.
         """
 
 

@@ -97,6 +97,9 @@ class S3Storage:
             entries = (entry for page in pages for entry in page.get("Contents", ()))
             return dict(sorted((entry["Key"].removeprefix(self._prefix), entry["Size"]) for entry in entries))
 
+    def free_bytes(self) -> None:
+        """See `Storage.free_bytes`."""
+
     def sweep(self, ours: Callable[[str], bool]) -> None:
         """See `Storage.sweep`."""
         bucket, pager = self._bucket, self._client.get_paginator("list_multipart_uploads")
@@ -110,7 +113,7 @@ class S3Storage:
             except ClientError as error:  # nobody sees such uploads, and to list them is a right of its own
                 logger.warning("%s: unfinished uploads cannot be removed: %s", self.uri, classify(error).detail)
 
-    def locked(self) -> contextlib.AbstractContextManager[None]:
+    def locked(self, *, shared: bool = False, wait: bool = False) -> contextlib.AbstractContextManager[None]:
         """See `Storage.locked`."""
         return contextlib.nullcontext()
 
@@ -156,7 +159,7 @@ class _Upload:
         self._upload: dict[str, str] | None = None
         self._parts: list[dict[str, Any]] = []
 
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: bytes | memoryview, /) -> int:
         self._pending += data
         while len(self._pending) >= PART_BYTES:
             self._send(bytes(self._pending[:PART_BYTES]))

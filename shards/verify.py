@@ -15,8 +15,8 @@ from shards.storage import Storage, open_storage
 
 DESCRIPTION = """\
 Check a packed corpus: recompute the checksum of every shard, index and frame, compare the tars with the indexes and
-the manifest, decode every JPEG, and check the plan, the receipts and the quarantine report. What is wrong is named by
-shard, member and frame, one line each.
+the manifest, decode every JPEG, and check the plan, the receipts and the quarantine report, which a staged corpus does
+not have. What is wrong is named by shard, member and frame, one line each.
 """
 
 EPILOG = """\
@@ -25,7 +25,7 @@ examples:
   surgstream verify s3://bucket/corpus --workers 16
 
 exit status: 0 every byte is as it was packed; 1 something is not; 2 wrong arguments. A damaged shard is mended by
-deleting it and running `surgstream pack` again.
+deleting it and running `surgstream pack` again, or `surgstream stage` where it was staged.
 """
 
 

@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "shards": ("configs", "shards"),
     "launch": ("configs", "launch", "trainer.config", "trainer.runfiles"),
     "trainer.errors": ("configs",),
+    "trainer.runfiles": ("configs",),
     "trainer.batch": (),
     "trainer.distributed": ("configs", "trainer.errors"),
     "trainer.models": ("configs", "trainer.errors", "trainer.batch", "trainer.models"),
@@ -23,11 +24,12 @@ MAY_IMPORT = {
         "configs", "shards.keyed", "trainer.errors", "trainer.batch", "trainer.models", "trainer.objectives",
     ),
     "trainer.data": (
-        "configs", "shards", "trainer.errors", "trainer.batch", "trainer.distributed", "trainer.data",
+        "configs", "shards", "trainer.errors", "trainer.batch", "trainer.distributed", "trainer.runfiles",
+        "trainer.data",
     ),
     "trainer.engine": (
-        "configs", "trainer.errors", "trainer.batch", "trainer.distributed", "trainer.objectives.base",
-        "trainer.engine",
+        "configs", "trainer.errors", "trainer.batch", "trainer.distributed", "trainer.runfiles",
+        "trainer.objectives.base", "trainer.engine",
     ),
     "trainer": ("configs", "shards", "trainer"),
 }  # fmt: skip
@@ -50,7 +52,8 @@ HEAVY = ("torch", "torchvision", "nvidia", "deepspeed", "timm", "einops", "safet
 # What login nodes run of `trainer`, beside every `config`: it imports nothing heavy, and of `trainer` only its like.
 LEAN = (
     "trainer.errors", "trainer.runfiles", "trainer.objectives.masking", "trainer.engine.schedules",
-    "trainer.engine.saved", "trainer.resume", "trainer.show_order",
+    "trainer.engine.saved", "trainer.resume", "trainer.show_order", "trainer.status", "trainer.runstate",
+    "trainer.lines",
 )  # fmt: skip
 
 

@@ -117,7 +117,9 @@ def join(topology: Topology, timeout_seconds: float) -> None:
 
     Args:
         topology: This process's place.
-        timeout_seconds: How long a collective may wait for the other ranks before the run fails.
+        timeout_seconds: How long a rank may be silent before the run ends; see `trainer.engine.watchdog`. NCCL's
+            collectives fail a little sooner, since NCCL alone writes its flight recorder; gloo's a little later, since
+            they would unwind the stack that the watchdog writes.
 
     Raises:
         DistributedError: The GPU of this rank does not exist, or the group could not be formed.
@@ -136,16 +138,35 @@ def join(topology: Topology, timeout_seconds: float) -> None:
         MASTER_ADDR=topology.master_addr,
         MASTER_PORT=str(topology.master_port or _free_port()),
     )
+    on_gpu = topology.device.type == "cuda"
     try:
         dist.init_process_group(
-            "nccl" if topology.device.type == "cuda" else "gloo",
-            timeout=timedelta(seconds=timeout_seconds),
-            device_id=topology.device if topology.device.type == "cuda" else None,
+            "nccl" if on_gpu else "gloo",
+            timeout=timedelta(seconds=timeout_seconds * (0.9 if on_gpu else 1.1)),
+            device_id=topology.device if on_gpu else None,
         )
     except (RuntimeError, ValueError) as error:
         raise DistributedError(
             f"rank {topology.rank}: could not meet the other {topology.world_size - 1} ranks at "
             f"{topology.master_addr}:{os.environ['MASTER_PORT']} ({error})"
+        ) from None
+
+
+def host_group(timeout_seconds: float) -> dist.ProcessGroup:
+    """Join all ranks in another group, which passes tensors between CPUs; collective.
+
+    Args:
+        timeout_seconds: How long a collective of this group may take.
+
+    Raises:
+        DistributedError: The hosts cannot reach each other.
+    """
+    try:
+        return cast(dist.ProcessGroup, dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout_seconds)))
+    except RuntimeError as error:
+        raise DistributedError(
+            f"rank {dist.get_rank()}: expected gloo to connect all hosts, got {error}; set GLOO_SOCKET_IFNAME to the "
+            "network interface that they share"
         ) from None
 
 
@@ -168,7 +189,7 @@ def alone_when_failing(topology: Topology) -> Iterator[None]:
         if isinstance(error, SurgstreamError | OSError):
             log.error("%s", error)
         elif isinstance(error, RuntimeError) and _LOST_PEER.search(str(error)):
-            log.error("another rank has ended; its own message says why")
+            log.error("another rank has ended; its own message, or its stacks in the run directory, say why")
         elif not isinstance(error, KeyboardInterrupt):
             log.exception("unexpected error")
         logging.shutdown()

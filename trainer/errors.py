@@ -12,11 +12,19 @@ class ModelError(SurgstreamError):
 
 
 class CheckpointError(SurgstreamError):
-    """A checkpoint could not be written, or cannot be resumed from."""
+    """A checkpoint cannot be resumed from."""
+
+
+class SaveError(CheckpointError):
+    """A checkpoint could not be written. A file system that is full or away may be back at the next start."""
+
+    comes_again = False
 
 
 class DistributedError(SurgstreamError):
     """The processes of a run do not fit together."""
+
+    comes_again = False
 
 
 class NonFiniteLossError(SurgstreamError):

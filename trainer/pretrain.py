@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import signal
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -28,12 +29,16 @@ from trainer.engine.checkpoint import find_checkpoint, load_moments, load_parame
 from trainer.engine.loop import Evaluation, Trainer
 from trainer.engine.parallel import ZeroEngine
 from trainer.engine.pictures import PICTURED_CLIPS
+from trainer.engine.preemption import STOP_SIGNALS, Agreement, SignalFlag
+from trainer.engine.profile import Profiler, record_flights
 from trainer.engine.saved import read_progress
 from trainer.engine.schedules import Progress
+from trainer.engine.watchdog import Watchdog
 from trainer.objectives import surgvista
 from trainer.preflight import preflight
 from trainer.resume import order_from, recipe_changes
 from trainer.rundir import prepare_run_dir
+from trainer.runfiles import CHECKPOINTS, LOG, STACKS, marked_when_failing, remove_marks
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +51,9 @@ Train a recipe on a packed corpus.
 
 Everything of a run is written to its run_dir; the same command continues it from its newest whole checkpoint, on any
 number of ranks that divides the global batch. Any key of the YAML can be overridden as section.key=value.
+
+SIGTERM or SIGUSR1 to any rank: all save after the same step and end, with a mark REQUEUE. SIGUSR2 to a rank: it writes
+its threads' stacks, and a trace of its next steps, and goes on.
 """
 
 
@@ -58,29 +66,47 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="values that replace the recipe's")
     parser.add_argument("--preflight", action="store_true", help="check nodes, store and network first")
     words = parser.parse_intermixed_args(argv)
+    stop, profile = SignalFlag(*STOP_SIGNALS), SignalFlag(signal.SIGUSR2)
     topology = topology_from_environment(os.environ)
     configure_logging(topology)
     with alone_when_failing(topology):
         config = load(TrainConfig, words.config, words.overrides)
-        config.grad_accum_steps(topology.world_size)  # refused before ranks wait for each other
-        if words.preflight:
-            preflight(config, topology, with_step=False)  # the run's first step is one
-        else:
-            join(topology, config.parallel.timeout_seconds)
-        pretrain(config, topology)
-    leave()
+        run_dir = Path(config.run_dir)
+        if topology.is_main:
+            remove_marks(run_dir)
+        stacks, timeout_seconds = run_dir / STACKS / f"rank{topology.rank:05d}.txt", config.parallel.timeout_seconds
+        with marked_when_failing(run_dir), closing(Watchdog(stacks, timeout_seconds)) as watchdog:
+            config.grad_accum_steps(topology.world_size)  # refused before ranks wait for each other
+            if topology.device.type == "cuda":
+                record_flights(run_dir)
+            if words.preflight:
+                preflight(config, topology, with_step=False)  # the run's first step is one
+            else:
+                join(topology, timeout_seconds)
+            watchdog.beat()
+            pretrain(config, topology, stop, profile, watchdog)
+            leave()
     return 0
 
 
-def pretrain(config: TrainConfig, topology: Topology) -> None:
+def pretrain(
+    config: TrainConfig, topology: Topology, stop: SignalFlag, profile: SignalFlag, watchdog: Watchdog
+) -> None:
     """Train one run to its end, from its newest checkpoint.
+
+    Args:
+        config: The run.
+        topology: This rank's place; it has joined the others.
+        stop: Raised when the run is to make way before its end.
+        profile: Raised when somebody wants to see what this rank does.
+        watchdog: Ends this process when it hangs.
 
     Raises:
         SurgstreamError: The data, the model, the checkpoint or the processes do not fit, or the loss is not finite.
     """
     grad_accum_steps = config.grad_accum_steps(topology.world_size)
     corpus = open_corpus(config.data.corpus, config.data.s3)
-    checkpoint = find_checkpoint(Path(config.run_dir) / "checkpoints", config.resume.checkpoint)
+    checkpoint = find_checkpoint(Path(config.run_dir) / CHECKPOINTS, config.resume.checkpoint)
     progress = read_progress(checkpoint) if checkpoint else Progress(step=0, g=0, state={})
     order = order_from(progress, config, corpus)
     clips = clip_source(config, topology, corpus, config.data.crop)
@@ -105,7 +131,7 @@ def pretrain(config: TrainConfig, topology: Topology) -> None:
 
     from_main(lambda: prepare_run_dir(config, topology, progress))
     if topology.is_main:
-        configure_logging(topology, Path(config.run_dir) / "train.log")
+        configure_logging(topology, Path(config.run_dir) / LOG)
         beginning = f"resuming from {checkpoint}" if checkpoint else "starting"
         log.info("%s: step %d, %d clips seen", beginning, progress.step, progress.g)
         for difference in recipe_changes(progress, config):
@@ -129,6 +155,9 @@ def pretrain(config: TrainConfig, topology: Topology) -> None:
             evaluation=evaluation,
             audit_log=config.data.audit_log,
             watch=watch.report,
+            agreement=Agreement(stop, 2 * config.parallel.timeout_seconds),  # the watchdog comes first
+            watchdog=watchdog,
+            profiler=Profiler(profile, topology, Path(config.run_dir)),
         )
         with closing(trainer):
             trainer.train()

@@ -13,6 +13,7 @@ from trainer.config import TrainConfig
 from trainer.distributed import Topology
 from trainer.engine.metrics import cut_log
 from trainer.engine.schedules import Progress
+from trainer.runfiles import AUDIT, CHECKPOINTS, METRICS, QUARANTINE
 
 
 def prepare_run_dir(config: TrainConfig, topology: Topology, progress: Progress) -> None:
@@ -21,14 +22,14 @@ def prepare_run_dir(config: TrainConfig, topology: Topology, progress: Progress)
     Rank 0 calls it before any rank trains.
     """
     run_dir = Path(config.run_dir)
-    (run_dir / "audit").mkdir(parents=True, exist_ok=True)
-    (run_dir / "checkpoints").mkdir(exist_ok=True)
+    (run_dir / AUDIT).mkdir(parents=True, exist_ok=True)
+    (run_dir / CHECKPOINTS).mkdir(exist_ok=True)
     (run_dir / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
     (run_dir / "environment.json").write_text(json.dumps(environment(topology), indent=1), encoding="utf-8")
-    for log in (run_dir / "audit").glob("*.jsonl"):
+    for log in (run_dir / AUDIT).glob("*.jsonl"):
         cut_log(log, "g", keep_below=progress.g)
-    cut_log(run_dir / "quarantine.jsonl", "g", keep_below=progress.g)
-    cut_log(run_dir / "metrics.jsonl", "step", keep_below=progress.step + 1)
+    cut_log(run_dir / QUARANTINE, "g", keep_below=progress.g)
+    cut_log(run_dir / METRICS, "step", keep_below=progress.step + 1)
 
 
 def environment(topology: Topology) -> dict[str, object]:

@@ -1,6 +1,8 @@
 """Whole runs: the same losses however they are spread, interrupted and resumed."""
 
 import json
+import platform
+import time
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from trainer.models.decoder import Decoder
 from trainer.models.teacher import Teacher
 from trainer.models.vit import Encoder
 from trainer.objectives.surgvista import SurgVista
+from trainer.runstate import read_run
 
 SPREADS = {
     "1 rank, accumulating 2": (1, ()),
@@ -177,6 +180,11 @@ def test_the_reported_line_says_what_a_user_looks_for(corpora: Corpora, tmp_path
     assert min(parts) > 0 and sum(parts) + line["data/wait_seconds"] <= line["time/step_seconds"]
     # Warm-up: base_lr x 16/256 x the share of the warm-up that step 1 has behind it.
     assert line["optim/lr"] == pytest.approx(8e-3 * 16 / 256 * 16 / (0.3 * 8 * 16), rel=0.05)
+    run = read_run(tmp_path / "run", time.time())
+    assert (run.state, run.step, run.last_step, run.seconds_left) == ("done", 2, 2, 0)
+    assert run.epoch == run.last_epoch == pytest.approx(32 / 128) and run.losses["total"] == line["loss/total"]
+    assert run.checkpoint and run.checkpoint.step == 2 and run.checkpoint.num_bytes > 100_000
+    assert run.slowest == {"rank": 0, "host": platform.node(), "over_median": 1.0} and run.world_size == 1
 
 
 def test_a_run_that_is_done_does_nothing(corpora: Corpora, tmp_path: Path) -> None:

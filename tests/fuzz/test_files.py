@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from configs.errors import ConfigError
 from configs.loading import load, to_tree
+from launch.scaling import plot, read_results, table
 from shards.corpus import CorpusConfig
 from shards.errors import VideoError
 from shards.labels import read_labels
@@ -18,6 +20,8 @@ from shards.storage import Stores
 from tests.fuzz.damage import TEXTS, altered, cases, damaged
 from trainer.config import TrainConfig
 from trainer.engine.metrics import cut_log
+from trainer.runstate import read_run
+from trainer.status import show
 
 RECIPE = Path("configs/pretrain/surgvista_tiny.yaml")
 CORPUS = b"""\
@@ -111,3 +115,49 @@ def test_logs(tmp_path: Path, data: st.DataObject) -> None:
     )
     cut_log(path, "g", keep_below=10)
     assert all(json.loads(line)["g"] < 10 for line in path.read_text().splitlines())
+
+
+REPORT = {
+    "step": 40, "time": 5e8, "progress/last_step": 80, "progress/epoch": 0.5, "progress/clips": 640,
+    "throughput/clips_per_second": 9.5, "data/wait_seconds": 0.1, "time/step_seconds": 1.5, "time/slowest_rank": 1,
+    "time/slowest_host": "node2", "time/slowest_over_median": 1.5, "loss/total": 0.5, "loss/total_of_mean": 1,
+    "data/retries_timeout": 2.0, "held_out/total": 0.5,
+}  # fmt: skip
+JOB = {"time": 4e8, "job": "7", "restart": 1, "nodes": "node[1-2]", "checkpoint": "", "end": 9e8}
+FILES = {
+    "metrics.jsonl": [{**REPORT, "step": step, "time": 5e8 + step} for step in (20, 40, 60)],
+    "jobs.jsonl": [JOB, JOB],
+    "environment.json": [{"world_size": 2, "device": "H800"}],
+    "FAILED": ["why"],
+}
+
+
+@given(st.data())
+@cases(200)
+def test_run_directories_that_are_watched(tmp_path: Path, data: st.DataObject) -> None:
+    for name, lines in FILES.items():
+        whole = data.draw(st.just(lines) | altered(lines))
+        text = "".join(json.dumps(line) + "\n" for line in whole).encode()
+        (tmp_path / name).write_bytes(data.draw(st.just(text) | damaged(text)))
+    run = read_run(tmp_path, now=5.1e8)
+    assert "\x1b" not in show([run]) + show([run, run])
+
+
+RESULT = {
+    "format": 1, "time": 1.0, "num_nodes": 1, "world_size": 8, "decode": True, "corpus": {"sha256": "133f5211ec5c5db4"},
+    "total": {"clips_per_second": 9, "gigabytes_per_second": 1, "requests_per_second": 2, "retries": {"timeout": 1}},
+    "nodes": [{"clips_per_second": 9}],
+}  # fmt: skip
+
+
+@given(altered(RESULT).map(json.dumps).map(str.encode) | damaged(json.dumps(RESULT).encode()))
+@cases(200)
+def test_results_of_the_loader(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "loader.json").write_bytes(content)
+    try:
+        results = read_results(tmp_path)
+    except ConfigError as error:
+        assert "loader.json" in str(error) and len(str(error)) < 2000
+        return
+    ElementTree.fromstring(plot(results))
+    assert "\x1b" not in table(results)

@@ -85,7 +85,7 @@ from trainer.config import TrainConfig
 for name in ("surgvista_tiny", "surgvista_vitb"):
     load(TrainConfig, f"configs/pretrain/{name}.yaml", ["data.corpus=SHARDS"]).grad_accum_steps(1)
 """
-PACKING = "import sys, launch.__main__, shards.pack, shards.verify"
+PACKING = "import sys, launch.__main__, shards.pack, shards.stage, shards.verify"
 HEAVY = {"torch", "torchvision", "nvidia", "deepspeed", "timm", "einops", "safetensors", "tensorboard", "boto3"}
 
 

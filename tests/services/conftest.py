@@ -1,4 +1,4 @@
-"""One RADOS Gateway for all service tests, and the environment that reaches it."""
+"""One RADOS Gateway and one Slurm for all service tests that ask for them."""
 
 import os
 import tempfile
@@ -10,6 +10,7 @@ import pytest
 
 from tests.end_to_end.conftest import corpora as corpora
 from tests.services.rgw import ACCESS_KEY, SECRET_KEY, Gateway
+from tests.services.slurm import Cluster
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,9 +26,16 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     gateway.stop()
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path_factory.mktemp("slurm") / "cluster")
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
 def credentials(gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A credentials file, as users have one; returns it."""
+    """A credentials file and an environment that reach the gateway; returns the file."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     path = tmp_path / "credentials"

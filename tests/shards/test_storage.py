@@ -159,7 +159,7 @@ def test_a_folder_is_locked_for_one_at_a_time(
 
     monkeypatch.setattr(fcntl, "flock", none)
     with open_storage(uri).locked():
-        assert "its file system has no locks; run one packing at a time" in caplog.text
+        assert "its file system has no locks; keep others from writing" in caplog.text
 
 
 def test_s3_is_asked_for_no_checksums_of_its_own(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,9 @@ Clip g has the value g, so that every mean is known; a step takes 8 of them, in 
 import contextlib
 import json
 import os
+import platform
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,7 @@ class ClipMean(Objective):
         self.updates = 0
 
     def targets(self, batch: ClipBatch) -> Tensor:
+        time.sleep(0.01 * int(os.environ["RANK"]))
         return batch.clips.flatten(1).mean(1)
 
     def forward(self, batch: ClipBatch, targets: Tensor) -> ObjectiveOutput:
@@ -62,6 +66,8 @@ class ClipMean(Objective):
 
 class Engine:
     """What the loop needs of an engine; notes the learning rates."""
+
+    stage = 1
 
     def __init__(self, module: ClipMean) -> None:
         self.module, self.lrs = module, list[float]()
@@ -93,9 +99,16 @@ def clip_batch(*g: int, value: float | None = None, num_valid: int = 2) -> ClipB
 
 
 def train(out: str) -> None:
-    """On each rank: steps 2 to 6 of a resumed run, and another run, which meets a NaN on rank 1 in its step 1."""
+    """On each rank: steps 2 to 6 of a resumed run, and others.
+
+    One is stopped while it evaluates after step 3, one while it does so after its last step, and one meets a NaN on
+    rank 1 in its step 1.
+    """
     from trainer.distributed import join, leave, topology_from_environment
     from trainer.engine.loop import Evaluation, Trainer
+    from trainer.engine.preemption import STOP_SIGNALS, Agreement, SignalFlag
+    from trainer.engine.profile import Profiler
+    from trainer.engine.watchdog import Watchdog
     from trainer.errors import NonFiniteLossError
 
     topology = topology_from_environment(os.environ)
@@ -107,6 +120,15 @@ def train(out: str) -> None:
         [clip_batch(0, 1, value=10.0), clip_batch(31, 999, num_valid=1)],
     )[topology.rank]
     shown = clip_batch(0, 1, value=1.0)
+    stop, watchdog = SignalFlag(*STOP_SIGNALS), Watchdog(Path(out) / f"stacks{topology.rank}", 60)
+
+    def stopped_at(step: int, run: Trainer) -> Iterator[ClipBatch]:
+        """Held-out batches, the first of which comes with a signal to rank 1."""
+        for number, batch in enumerate(held_out * 3):
+            if run.step == step and number == 0 and topology.rank == 1:
+                os.kill(os.getpid(), signal.SIGUSR1)
+            yield batch
+            evaluated[run.run_dir.name] = number + 1
 
     def trainer(name: str, batches: list[ClipBatch], **changes: Any) -> Trainer:
         run_dir, objective = Path(out) / name, ClipMean()
@@ -125,6 +147,9 @@ def train(out: str) -> None:
             ),
             "audit_log": False,
             "watch": lambda g: {"data/watched": g},
+            "agreement": Agreement(stop, 60),
+            "watchdog": watchdog,
+            "profiler": Profiler(SignalFlag(), topology, run_dir),
         }
         return Trainer(Engine(objective), objective, iter(batches), **(settings | changes))  # type: ignore[arg-type]
 
@@ -133,11 +158,25 @@ def train(out: str) -> None:
     assert whole.objective.training and whole.objective.updates == 5  # type: ignore[attr-defined]
     (Path(out) / f"lrs{topology.rank}.json").write_text(json.dumps(whole.engine.lrs))  # type: ignore[attr-defined]
 
+    evaluated = dict[str, int]()
+    for name, step in (("stopped", 3), ("done", 6)):
+        halted = trainer(name, [clip_batch(g, g + 1) for g in draws[2:]])
+        halted.evaluation = Evaluation(
+            open=lambda run=halted, step=step: contextlib.nullcontext(stopped_at(step, run)),  # type: ignore[misc]
+            preview=lambda: contextlib.nullcontext(iter([shown])),
+            every_steps=3,
+        )
+        with contextlib.closing(halted):
+            halted.train()
+        stop.take()
+    (Path(out) / f"evaluated{topology.rank}.json").write_text(json.dumps(evaluated))
+
     batches = [clip_batch(g, g + 1, value=float("nan") if g == 14 else 1.0) for g in draws]
     rarely = {"report": ReportConfig(every_steps=100, pictures_every_steps=0), "evaluation": None}
     broken = trainer("broken", batches, progress=Progress(step=0, g=0, state={}), **rarely)
     with contextlib.closing(broken), pytest.raises(NonFiniteLossError, match=r"step 1: .* knee/a@8 \(g 8\)"):
         broken.train()
+    watchdog.close()
     leave()
 
 
@@ -166,8 +205,10 @@ def test_a_report_is_the_mean_over_ranks_micro_batches_and_steps(lines: list[dic
         expected = {
             "progress/clips": 8 * step, "progress/epoch": step / 2, "data/watched": 8 * step, "optim/grad_norm": 2.0,
             "optim/lr": PLAN.lr(8 * (step - 1)), "loss/training": 1.0, "loss/gradients": 1.0,
+            "progress/last_step": 6, "time/slowest_rank": 1, "time/slowest_host": platform.node(),
         }  # fmt: skip
         assert line.items() >= expected.items()
+        assert line["time/slowest_over_median"] > 1
         assert line["throughput/clips_per_second"] * line["time/step_seconds"] == pytest.approx(8)
 
 
@@ -175,6 +216,7 @@ def test_the_held_out_loss_is_the_mean_over_all_clips_of_all_ranks(lines: list[d
     held_out = [line for line in lines if "held_out/total" in line]
     expected = {"held_out/clips": 7.0, "held_out/training": 0.0, "held_out/gradients": 0.0}
     for step, line in zip((3, 6), held_out, strict=True):
+        del line["time"]
         assert line == {"step": step, "held_out/total": pytest.approx((0 + 3 * 2 + 10 * 2 + 31) / 7), **expected}
 
 
@@ -188,6 +230,23 @@ def test_what_is_saved_says_where_the_run_stands(out: Path) -> None:
     (saved,) = (out / "run" / "checkpoints").iterdir()
     assert read_progress(saved).step == 6 and read_progress(saved).g == 48
     assert read_progress(saved).state["seed"] == 3
+
+
+def test_an_evaluation_is_broken_off_by_a_signal_and_its_step_is_saved(out: Path) -> None:
+    assert read_progress(max((out / "stopped" / "checkpoints").iterdir())).step == 3
+    why = (out / "stopped" / "REQUEUE").read_text()
+    assert why == f"SIGUSR1 on rank 1 ({platform.node()}); checkpoint of step 3\n"
+    lines = [json.loads(line) for line in (out / "stopped" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 3] and all("loss/total" in line for line in lines)
+    for rank in (0, 1):
+        evaluated = json.loads((out / f"evaluated{rank}.json").read_text())
+        assert evaluated == {"stopped": 1, "done": 6}, "batches that were followed by another, or by the end"
+
+
+def test_a_signal_that_the_last_step_overtakes_changes_nothing(out: Path) -> None:
+    assert read_progress(max((out / "done" / "checkpoints").iterdir())).step == 6
+    assert not (out / "done" / "REQUEUE").exists()
+    assert "held_out/total" in (out / "done" / "metrics.jsonl").read_text().splitlines()[-1]
 
 
 def test_steps_that_were_not_finite_are_not_saved(out: Path) -> None:

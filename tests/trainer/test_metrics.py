@@ -10,13 +10,15 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from trainer.engine.metrics import MetricsWriter, StepClock
 
 
-def test_lines_curves_and_pictures_say_the_same(tmp_path: Path) -> None:
+def test_lines_curves_and_pictures_say_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.engine.metrics.time.time", lambda: 1795258800.5)
     writer = MetricsWriter(tmp_path, step=0)
     writer.write(10, {"loss/total": 0.5, "data/waits": np.array([0.0, 0.0009, 0.02, 500.0])})
     writer.picture(10, "reconstruction", torch.zeros(3, 4, 6, dtype=torch.uint8))
     writer.close()
     assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {
         "step": 10,
+        "time": 1795258800.5,
         "loss/total": 0.5,
         "data/waits": {"<0.001": 2, "<0.03": 1, "<inf": 1},
     }

@@ -14,7 +14,49 @@ from trainer.data.loader import ClipLoader
 from trainer.distributed import Topology
 
 
-class ClipSource:
+class ByteSource:
+    """Opens streams of clips as bytes over one corpus."""
+
+    def __init__(
+        self, data: DataConfig, corpus: FrameTable, *, num_frames: int, micro_batch_size: int, topology: Topology
+    ) -> None:
+        """Open the cache.
+
+        Args:
+            data: How to read.
+            corpus: The packed frames.
+            num_frames: Frames a clip, T.
+            micro_batch_size: Clips a batch.
+            topology: This rank's place.
+
+        Raises:
+            ConfigError: The cache's folder is not this user's alone to write to, or cannot be made.
+        """
+        self._data, self._corpus, self._topology = data, corpus, topology
+        self._num_frames, self._micro_batch_size = num_frames, micro_batch_size
+        self._cache = ChunkCache(Path(data.cache_dir), data.cache_bytes, corpus.sha256) if data.cache_dir else None
+
+    def stream(self, order: Order, *, global_batch_size: int, start: int) -> ClipStream:
+        """This rank's share of the draws of an order, from `start` on without end."""
+        return ClipStream(
+            self._corpus,
+            order,
+            num_frames=self._num_frames,
+            stride=self._data.stride,
+            global_batch_size=global_batch_size,
+            micro_batch_size=self._micro_batch_size,
+            rank=self._topology.rank,
+            world_size=self._topology.world_size,
+            start=start,
+            stop=None,
+            read=self._data.read,
+            deal=self._data.order.deal,
+            limits=self._data.limits,
+            cache=self._cache,
+        )
+
+
+class ClipSource(ByteSource):
     """Opens loaders over one corpus; one loader at a time."""
 
     def __init__(
@@ -44,9 +86,8 @@ class ClipSource:
         Raises:
             ConfigError: The cache's folder is not this user's alone to write to, or cannot be made.
         """
-        self._data, self._corpus, self._seed, self._topology, self._crop = data, corpus, seed, topology, crop
-        self._num_frames, self._micro_batch_size = num_frames, micro_batch_size
-        self._cache = ChunkCache(Path(data.cache_dir), data.cache_bytes, corpus.sha256) if data.cache_dir else None
+        super().__init__(data, corpus, num_frames=num_frames, micro_batch_size=micro_batch_size, topology=topology)
+        self._seed, self._crop = seed, crop
         self._decoder = ClipDecoder(
             data.decode,
             max_clips=micro_batch_size,
@@ -57,24 +98,7 @@ class ClipSource:
 
     def open(self, order: Order, *, global_batch_size: int, start: int) -> ClipLoader:
         """Start loading this rank's share of the draws of an order, from `start` on without end."""
-        return self._load(
-            ClipStream(
-                self._corpus,
-                order,
-                num_frames=self._num_frames,
-                stride=self._data.stride,
-                global_batch_size=global_batch_size,
-                micro_batch_size=self._micro_batch_size,
-                rank=self._topology.rank,
-                world_size=self._topology.world_size,
-                start=start,
-                stop=None,
-                read=self._data.read,
-                deal=self._data.order.deal,
-                limits=self._data.limits,
-                cache=self._cache,
-            )
-        )
+        return self._load(self.stream(order, global_batch_size=global_batch_size, start=start))
 
     def open_pass(
         self, num_clips: int | None = None, *, datasets: Sequence[str] | None = None, shared: bool = True

@@ -12,8 +12,10 @@ import numpy.typing as npt
 from shards.clips import BadClipLimits
 from shards.errors import CorruptSampleError
 from shards.order import Order
+from shards.stream import ClipFeed
 from trainer.data.loader import ClipLoader
 from trainer.distributed import Topology, all_gather
+from trainer.runfiles import QUARANTINE
 
 _COUNTERS = (
     *("requests", "bytes_read", "bytes_used", "chunks_read", "read_again"),
@@ -23,6 +25,13 @@ _GAUGES = ("open_chunks", "buffer_bytes")
 
 
 Value = float | npt.NDArray[np.float64]
+
+
+def totals(feed: ClipFeed) -> Counter[str]:
+    """What this rank's reading has cost so far: counters by name, and retries as `retries_CAUSE`."""
+    counts = Counter({name: getattr(feed.counters, name) for name in _COUNTERS})
+    counts.update({f"retries_{cause}": count for cause, count in feed.retries.items()})
+    return counts
 
 
 class DataWatch:
@@ -48,7 +57,7 @@ class DataWatch:
             batches_per_step: Micro-batches a rank and step.
         """
         self._loader, self._order, self._topology, self._limits = loader, order, topology, limits
-        self._quarantine, self._batches_per_step = run_dir / "quarantine.jsonl", batches_per_step
+        self._quarantine, self._batches_per_step = run_dir / QUARANTINE, batches_per_step
         self._before: Counter[str] = Counter()
         self._num_bad = 0
 
@@ -99,9 +108,8 @@ class DataWatch:
         num_steps = len(self._loader.waits) // step
         waits = np.array(self._loader.waits[: num_steps * step]).reshape(num_steps, step).sum(axis=1)
         del self._loader.waits[: num_steps * step]
-        totals = Counter({name: getattr(stream.counters, name) for name in _COUNTERS})
-        totals.update({f"retries_{cause}": count for cause, count in stream.retries.items()})
-        counts, self._before = {name: totals[name] - self._before[name] for name in totals}, totals
+        now = totals(stream)
+        counts, self._before = {name: now[name] - self._before[name] for name in now}, now
         bad, stream.bad_clips[:] = [asdict(clip) for clip in stream.bad_clips], []
         return {
             "waits": waits.tolist(),

@@ -24,7 +24,8 @@ from trainer.engine.config import CheckpointConfig
 from trainer.engine.parallel import MOMENTS, ZeroEngine
 from trainer.engine.saved import STATE, damage, file_name, read_progress, read_state, state_bytes, unreadable
 from trainer.engine.schedules import Progress
-from trainer.errors import CheckpointError
+from trainer.errors import CheckpointError, SaveError
+from trainer.runfiles import checkpoint_name, checkpoints_in
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +46,9 @@ def save_checkpoint(root: Path, engine: ZeroEngine, progress: Progress) -> Path:
         The directory of the checkpoint.
 
     Raises:
-        CheckpointError: On every rank, when any rank could not write; nothing half-written is left.
+        SaveError: On every rank, when any rank could not write; nothing half-written is left.
     """
-    final = root / f"step_{progress.step:08d}"
+    final = root / checkpoint_name(progress.step)
     partial = root / f".partial-{final.name}"
     rank, world_size = dist.get_rank(), dist.get_world_size()
     writer = _ShareWriter(partial, rank)
@@ -68,7 +69,7 @@ def save_checkpoint(root: Path, engine: ZeroEngine, progress: Progress) -> Path:
         shutil.rmtree(partial, ignore_errors=True)
     errors += [error for error in all_gather(writer.error if not errors else None) if error]
     if errors:
-        raise CheckpointError(f"{final}: could not save: {'; '.join(errors)}; earlier checkpoints are as they were")
+        raise SaveError(f"{final}: could not save: {'; '.join(errors)}; earlier checkpoints are as they were")
     return final
 
 
@@ -165,7 +166,7 @@ def prune(root: Path, config: CheckpointConfig, saved: Path) -> None:
     """
     for leftover in root.glob(".partial-*"):
         shutil.rmtree(leftover)
-    until_now = [checkpoint for checkpoint in _checkpoints(root) if _step(checkpoint) <= _step(saved)]
+    until_now = [checkpoint for checkpoint in checkpoints_in(root) if _step(checkpoint) <= _step(saved)]
     for checkpoint in until_now[config.keep_last :]:
         if config.keep_every == 0 or _step(checkpoint) % config.keep_every:
             doomed = root / f".partial-{checkpoint.name}"
@@ -213,7 +214,7 @@ class _ShareWriter:
 
 
 def _choose(root: Path, wanted: str) -> Path | None:
-    checkpoints = _checkpoints(root)
+    checkpoints = checkpoints_in(root)
     if wanted == "none":
         if checkpoints:
             raise CheckpointError(f"{root}: holds checkpoints, and resume is none; choose another run_dir, or auto")
@@ -234,11 +235,6 @@ def _choose(root: Path, wanted: str) -> Path | None:
     if checkpoints:
         raise CheckpointError(f"{root}: none of {len(checkpoints)} checkpoints is whole; delete them to start anew")
     return None
-
-
-def _checkpoints(root: Path) -> list[Path]:
-    """Published checkpoints, newest first."""
-    return sorted(root.glob("step_" + "[0-9]" * 8), reverse=True)
 
 
 def _make_anew(directory: Path) -> None:

@@ -58,7 +58,7 @@ class ParallelConfig:
         autocast: `bf16` computes in bf16 where it is safe, with fp32 parameters, and reduces gradients as they come out
             of it; `auto` does so on GPUs only; `none` is fp32 throughout.
         overlap_comm: Overlap gradient reduction with the backward pass.
-        timeout_seconds: How long a collective waits for the slowest rank before the run fails.
+        timeout_seconds: How long a rank may make no progress before it writes its stacks and the run ends.
     """
 
     zero_stage: int = 1

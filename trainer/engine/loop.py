@@ -2,6 +2,7 @@
 
 import json
 import logging
+import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -14,15 +15,19 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from trainer.batch import ClipBatch
-from trainer.distributed import Topology, mean_over_ranks
+from trainer.distributed import Topology, all_gather, from_main, mean_over_ranks
 from trainer.engine.checkpoint import prune, save_checkpoint
 from trainer.engine.config import CheckpointConfig, ReportConfig
-from trainer.engine.metrics import MetricsWriter, StepClock, Value, peak_flops
+from trainer.engine.metrics import MetricsWriter, StepClock, Value, peak_flops, slowest
 from trainer.engine.parallel import ZeroEngine
 from trainer.engine.pictures import contact_sheet, save_picture
+from trainer.engine.preemption import Agreement
+from trainer.engine.profile import Profiler
 from trainer.engine.schedules import Plan, Progress
 from trainer.engine.steps import StepLog
+from trainer.engine.watchdog import Watchdog
 from trainer.objectives.base import Objective
+from trainer.runfiles import AUDIT, CHECKPOINTS, REQUEUE, check_owner, write_mark
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +48,7 @@ class Evaluation:
 
 
 class Trainer:
-    """Takes steps until the plan is done, and reports, evaluates and saves on the way."""
+    """Takes steps until the plan is done or somebody asks to stop, and reports, evaluates and saves on the way."""
 
     def __init__(
         self,
@@ -60,6 +65,9 @@ class Trainer:
         evaluation: Evaluation | None,
         audit_log: bool,
         watch: Callable[[int], Mapping[str, Value]],
+        agreement: Agreement,
+        watchdog: Watchdog,
+        profiler: Profiler,
     ) -> None:
         """Take over a run at `progress`.
 
@@ -76,22 +84,28 @@ class Trainer:
             evaluation: Held-out batches, and how often the loss on them is taken.
             audit_log: Whether to write which step consumed which clip.
             watch: What else to report after so many draws; all ranks call it together.
+            agreement: Whether somebody asks to stop.
+            watchdog: What is told that this rank moves.
+            profiler: What traces steps when somebody asks for it.
         """
         self.engine, self.objective, self.batches, self.plan = engine, objective, batches, plan
         self.step, self.g, self.state = progress.step, progress.g, progress.state
         self.topology, self.run_dir, self.report, self.checkpoint = topology, run_dir, report, checkpoint
         self.evaluation, self.watch = evaluation, watch
+        self.agreement, self.watchdog, self.profiler = agreement, watchdog, profiler
+        self.last_saved = self.step
         self.metrics = MetricsWriter(run_dir, step=self.step) if topology.is_main else None
         self.clock = StepClock(topology.device)
         self.steps = StepLog(topology, run_dir)
-        self.audit = (run_dir / "audit" / f"rank{topology.rank:05d}.jsonl").open("a") if audit_log else None
+        self.audit = (run_dir / AUDIT / f"rank{topology.rank:05d}.jsonl").open("a") if audit_log else None
 
     def train(self) -> None:
-        """Train to the plan's last step.
+        """Train to the plan's last step, or to where all ranks are asked to stop; then save, and mark the run.
 
         Raises:
             NonFiniteLossError: The loss or the gradient norm is not finite.
-            CheckpointError: A checkpoint could not be saved.
+            SaveError: A checkpoint could not be saved.
+            DistributedError: Another start of the job has taken the run over.
         """
         bar = tqdm(
             total=self.plan.last_step,
@@ -101,7 +115,8 @@ class Trainer:
             mininterval=0.5 if sys.stderr.isatty() else 30.0,  # a log file wants few lines
         )
         with bar, logging_redirect_tqdm():
-            while self.step < self.plan.last_step:
+            while self.step < self.plan.last_step and not self.stopping():
+                self.profiler.before_step(self.step)
                 self.train_step()
                 bar.update()
                 if self.due(self.report.every_steps):
@@ -113,6 +128,14 @@ class Trainer:
                         self.draw()
                     if self.due(self.checkpoint.every_steps):
                         self.save()
+                        self.stopping()  # asked again before the next step, it will know what came during the save
+            if self.step < self.plan.last_step:
+                self.make_way(bar)
+
+    def stopping(self) -> bool:
+        """Tell the watchdog that this rank moves, and whether all ranks stop before the plan is done."""
+        self.watchdog.beat()
+        return self.agreement.stopping() and self.step < self.plan.last_step
 
     def due(self, every_steps: int) -> bool:
         """Whether something that happens every so many steps, and at the end, happens now."""
@@ -146,16 +169,20 @@ class Trainer:
         values: dict[str, Value] = dict(self.steps.means())
         self.steps.clear()
         seconds, parts = self.clock.read()
+        alone = ("data", "targets", "forward") if self.engine.stage < 3 else ("data", "targets")  # without collectives
+        seconds_by_rank = all_gather((sum(parts[name] for name in alone), platform.node()))
         clips_per_second = steps * self.plan.global_batch_size / seconds
         values |= {
             "optim/lr": self.plan.lr(self.g - self.plan.global_batch_size),
             "progress/clips": self.g,
+            "progress/last_step": self.plan.last_step,
             "progress/epoch": self.g / self.plan.draws_per_epoch,
             "throughput/clips_per_second": clips_per_second,
             "data/wait_seconds": parts.pop("data") / steps,
             "time/step_seconds": seconds / steps,
             **{f"time/{name}_seconds": value / steps for name, value in parts.items()},
         }
+        values |= slowest(seconds_by_rank)
         values |= self.watch(self.g)
         device = self.topology.device
         if peak := peak_flops(device):
@@ -169,9 +196,9 @@ class Trainer:
 
     @torch.no_grad()
     def evaluate(self, evaluation: Evaluation) -> None:
-        """Report the mean loss of the held-out clips over all ranks, without drop path."""
+        """Report the mean loss of the held-out clips over all ranks, without drop path, unless asked to stop."""
         self.engine.module.eval()
-        num_clips, rows = 0, []
+        num_clips, rows, stopped = 0, [], False
         with evaluation.open() as batches:
             for batch in batches:
                 valid, num_valid = batch.without_padding(), int(batch.valid.sum())
@@ -181,13 +208,15 @@ class Trainer:
                 values = {"loss/total": output.loss, **output.metrics}
                 rows.append({key: value.float() * num_valid for key, value in values.items()})
                 num_clips += num_valid
+                if stopped := self.stopping():
+                    break
             # Read the values before the loader closes, which frees pixels that kernels under way would still read.
             share = mean_over_ranks(torch.tensor(float(num_clips), device=self.topology.device))
             sums = {key: mean_over_ranks(torch.stack([row[key] for row in rows]).sum()) for key in rows[0]}
             means = {f"held_out/{key.split('/')[1]}": (value / share).item() for key, value in sums.items()}
         means["held_out/clips"] = share.item() * self.topology.world_size
         self.engine.module.train()
-        if self.metrics:
+        if self.metrics and not stopped:
             self.metrics.write(self.step, means)
 
     @torch.no_grad()
@@ -206,14 +235,31 @@ class Trainer:
             self.metrics.picture(self.step, "reconstruction", save_picture(path, contact_sheet(rows)))
 
     def save(self) -> None:
-        """Save a checkpoint, if the steps that led to it were finite."""
+        """Save a checkpoint, if the steps that led to it were finite and the run is still ours."""
         if len(self.steps):
             self.steps.means()
-        root = self.run_dir / "checkpoints"
+        self.watchdog.beat()
+        from_main(lambda: check_owner(self.run_dir))
+        root = self.run_dir / CHECKPOINTS
         saved = save_checkpoint(root, self.engine, Progress(step=self.step, g=self.g, state=self.state))
         if self.topology.is_main:
             prune(root, self.checkpoint, saved)
             log.info("saved %s", saved)
+        self.last_saved = self.step
+
+    def make_way(self, bar: Any) -> None:
+        """Save what is not saved, and leave the mark that says so to whoever starts the run again."""
+        if len(self.steps):
+            self.report_metrics(bar)
+        if self.last_saved < self.step:
+            self.save()
+        signal_name, rank = self.agreement.cause
+        hosts = all_gather(platform.node())
+        if self.topology.is_main:
+            where = f"checkpoint of step {self.step}" if self.step else "no step was done"
+            why = f"{signal_name} on rank {rank} ({hosts[rank]}); {where}"
+            write_mark(self.run_dir, REQUEUE, why)
+            log.info("stopped: %s", why)
 
     def write_audit(self, batch: ClipBatch) -> None:
         """Log which step and rank consumed which clip."""
@@ -232,3 +278,4 @@ class Trainer:
             self.metrics.close()
         if self.audit:
             self.audit.close()
+        self.profiler.close()

@@ -1,9 +1,10 @@
 """What a run reports: `metrics.jsonl`, TensorBoard, and where the time of a step goes."""
 
 import json
+import statistics
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-Value = float | npt.NDArray[np.float64]
+from trainer.runfiles import METRICS
+
+Value = float | str | npt.NDArray[np.float64]
 
 # Dense bf16 tensor-core peak in FLOP/s, from the vendor's data sheets; MFU is reported only on these.
 PEAK_FLOPS = {  # the first name that fits decides
@@ -32,18 +35,21 @@ class MetricsWriter:
 
     def __init__(self, run_dir: Path, *, step: int) -> None:
         """Go on with the run's metrics after `step`."""
-        self._lines = (run_dir / "metrics.jsonl").open("a", encoding="utf-8")
+        self._lines = (run_dir / METRICS).open("a", encoding="utf-8")
         self._board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, values: Mapping[str, Value]) -> None:
-        """Report values under `group/name` keys; of arrays the lines keep counts, see `counts_by_size`."""
+        """Report values under `group/name` keys, beside the time in unix seconds.
+
+        Of arrays the lines keep counts, see `counts_by_size`.
+        """
         line = {key: counts_by_size(value) if isinstance(value, np.ndarray) else value for key, value in values.items()}
-        self._lines.write(json.dumps({"step": step, **line}) + "\n")
+        self._lines.write(json.dumps({"step": step, "time": time.time(), **line}) + "\n")
         self._lines.flush()
         for key, value in values.items():
             if isinstance(value, np.ndarray):
                 self._board.add_histogram(key, value, step)
-            else:
+            elif not isinstance(value, str):
                 self._board.add_scalar(key, value, step)
 
     def picture(self, step: int, name: str, image: Tensor) -> None:
@@ -144,6 +150,21 @@ class StepClock:
         paused = time.perf_counter()
         yield
         self._started += time.perf_counter() - paused
+
+
+def slowest(ranks: Sequence[tuple[float, str]]) -> dict[str, Value]:
+    """Which rank takes longest for what it does alone, where it runs, and how it compares with the middle one.
+
+    Args:
+        ranks: Seconds and host, by rank.
+    """
+    seconds, hosts = zip(*ranks, strict=True)
+    rank = seconds.index(max(seconds))
+    return {
+        "time/slowest_rank": rank,
+        "time/slowest_host": hosts[rank],
+        "time/slowest_over_median": seconds[rank] / statistics.median(seconds),
+    }
 
 
 def peak_flops(device: torch.device) -> float | None:

@@ -1,0 +1,7 @@
+"""What can go wrong in starting jobs."""
+
+from configs.errors import SurgstreamError
+
+
+class LaunchError(SurgstreamError):
+    """A program that starts jobs is missing, or refused."""

@@ -1,0 +1,150 @@
+"""The jobs that can be submitted: training, the loader alone on more and more nodes, packing as an array."""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from configs.loading import to_yaml
+from launch.site import Site
+from launch.slurm import render, submit
+from shards.corpus import CorpusConfig
+from trainer.config import TrainConfig
+
+
+def training(site: Site, config: TrainConfig) -> str:
+    """The batch script of a training job.
+
+    Args:
+        site: Where.
+        config: What; its run directory is absolute.
+
+    Raises:
+        ConfigError: The global batch cannot be dealt evenly to the site's ranks.
+    """
+    config.grad_accum_steps(site.world_size)
+    run_dir = Path(config.run_dir)
+    words = ["pretrain", "--preflight", str(run_dir / "recipe.yaml")]
+    # One job at a time works in a run directory: later ones of the same name wait.
+    return render(site, words, run_dir=run_dir, name=_name(run_dir), options=["--dependency=singleton"])
+
+
+def submit_training(site: Site, config: TrainConfig) -> str:
+    """Save script, site and recipe in the run directory and submit the job.
+
+    Returns:
+        What to tell the user: job, files, and how to watch, stop and resume.
+
+    Raises:
+        ConfigError: The global batch cannot be dealt evenly to the site's ranks.
+        LaunchError: Slurm does not take the job.
+    """
+    run_dir, script = Path(config.run_dir), training(site, config)
+    job = _submit(run_dir, script, site, config)
+    return (
+        f"job {job}: {site.nodes} nodes, {site.world_size} ranks by {site.launcher}\n"
+        f"  script    {run_dir}/slurm.sbatch, from site.yaml and recipe.yaml there\n"
+        f"  log       {run_dir}/slurm-{job}.log\n"
+        f"  watch     surgstream status {run_dir} --follow\n"
+        f"  stop      scancel {job}\n"
+        f"  save now  scancel --signal=USR1 {job}    (it is requeued and goes on)\n"
+        f"  resume    the same command again; it waits for a job that is still at work there\n"
+    )
+
+
+def submit_bench(site: Site, config: TrainConfig, *, nodes: Sequence[int], folder: Path, seconds: float) -> str:
+    """Submit the loader alone on each number of nodes, one job after another so that they do not share the store.
+
+    Ranks read `micro_batch_size` clips a step each, whatever the number of nodes.
+
+    Args:
+        site: Where; its `nodes` are replaced.
+        config: What is read.
+        nodes: Numbers of nodes.
+        folder: Where results and logs go.
+        seconds: How long each measures.
+
+    Returns:
+        What to tell the user.
+
+    Raises:
+        LaunchError: Slurm does not take a job.
+    """
+    page, before = "", list[str]()
+    for num_nodes in nodes:
+        part = dataclasses.replace(site, nodes=num_nodes)
+        run_dir = folder / f"nodes_{num_nodes:04d}"
+        recipe = dataclasses.replace(
+            config, run_dir=str(run_dir), global_batch_size=config.micro_batch_size * part.world_size
+        )
+        words = ["loader", str(run_dir / "recipe.yaml"), f"--seconds={seconds:g}", f"--out={run_dir}/loader.json"]
+        script = render(part, words, run_dir=run_dir, name=_name(run_dir), requeues=False)
+        job = _submit(run_dir, script, part, recipe, *before)
+        before = [f"--dependency=afterany:{job}"]
+        page += f"job {job}: {num_nodes} nodes, {part.world_size} ranks; log {run_dir}/slurm-{job}.log\n"
+    return page
+
+
+def packing(
+    site: Site, corpus: CorpusConfig, path: Path, out: str, options: Sequence[str], *, num_tasks: int, logs: Path
+) -> dict[str, str]:
+    """The batch scripts of a packing: `plan` decides what goes where, `part` packs a share, `merge` publishes.
+
+    Args:
+        site: Where; a task takes one node's `cpus_per_task`.
+        corpus: The corpus file, already read and so known to be right.
+        path: The file itself.
+        out: Where the shards go.
+        options: Packing options, as words.
+        num_tasks: Array tasks.
+        logs: Where logs go; absolute.
+    """
+    one = dataclasses.replace(site, nodes=1, gpus_per_node=0, ranks_per_node=1, launcher="srun")
+    words = ["pack", str(path.absolute()), out if "://" in out else str(Path(out).absolute()), *options]
+    name = f"pack-{corpus.datasets[0].name}"
+    kinds = {
+        "plan": (["--plan-only"], []),
+        "part": (
+            ["--part", f"$SLURM_ARRAY_TASK_ID/{num_tasks}"],
+            [f"--array=0-{num_tasks - 1}", f"--output={logs}/part-%A_%a.log"],
+        ),
+        "merge": ([], []),
+    }
+    return {
+        kind: render(one, [*words, *more], run_dir=logs, name=name, options=directives, requeues=False)
+        for kind, (more, directives) in kinds.items()
+    }
+
+
+def submit_packing(scripts: dict[str, str], logs: Path) -> str:
+    """Submit a packing's scripts, each after the one before has succeeded.
+
+    Returns:
+        What to tell the user.
+
+    Raises:
+        LaunchError: Slurm does not take a job.
+    """
+    logs.mkdir(parents=True, exist_ok=True)
+    page, before = "", list[str]()
+    for kind, script in scripts.items():
+        batch = logs / f"{kind}.sbatch"
+        batch.write_text(script, encoding="utf-8")
+        job = submit(batch, *before)
+        before = [f"--dependency=afterok:{job}", "--kill-on-invalid-dep=yes"]
+        page += f"job {job}: {kind}\n"
+    return f"{page}logs in {logs}; the same command again does what is missing\n"
+
+
+def _submit(run_dir: Path, script: str, site: Site, config: TrainConfig, *options: str) -> str:
+    run_dir.mkdir(parents=True, exist_ok=True)
+    (run_dir / "site.yaml").write_text(to_yaml(site), encoding="utf-8")
+    (run_dir / "recipe.yaml").write_text(to_yaml(config), encoding="utf-8")
+    batch = run_dir / "slurm.sbatch"
+    batch.write_text(script, encoding="utf-8")
+    return submit(batch, *options)
+
+
+def _name(run_dir: Path) -> str:
+    """A job's name, another one for each run directory."""
+    return f"surgstream-{run_dir.name}-{hashlib.sha256(str(run_dir).encode()).hexdigest()[:6]}"

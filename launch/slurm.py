@@ -1,0 +1,144 @@
+"""A site and a command as a batch script, and its way to Slurm."""
+
+import re
+import shlex
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from launch.errors import LaunchError
+from launch.site import Site
+
+_SCRIPT = Path(__file__).with_name("slurm.sbatch")
+_NO_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+def render(
+    site: Site, words: Sequence[str], *, run_dir: Path, name: str, options: Sequence[str] = (), requeues: bool = True
+) -> str:
+    """Write the batch script of a job: `launch/slurm.sbatch` with a site's own settings.
+
+    Args:
+        site: Topology, time, and how programs are started.
+        words: The surgstream command that every rank runs; may hold variables of the job, as `$SLURM_ARRAY_TASK_ID`.
+        run_dir: Absolute; holds the job's log, its marks and checkpoints.
+        name: The job's.
+        options: More options of sbatch.
+        requeues: Whether the job is told to save before its time is over, and starts again then, or when it loses a
+            rank.
+
+    Returns:
+        The script's text.
+    """
+    text = _SCRIPT.read_text(encoding="utf-8")
+    if requeues:
+        options = (f"--signal=B:USR1@{site.save_before_end_seconds}", "--requeue", *options)
+    text = _replace(
+        text, "directives", [f"#SBATCH {_directive(option)}" for option in (*directives(site, run_dir, name), *options)]
+    )
+    return _replace(text, "site", _settings(site, words, run_dir, requeues))
+
+
+def directives(site: Site, run_dir: Path, name: str) -> Iterator[str]:
+    """The options of sbatch that a site asks for."""
+    yield f"--job-name={_NO_NAME.sub('-', name)}"
+    yield f"--nodes={site.nodes}"
+    yield f"--ntasks-per-node={site.tasks_per_node}"
+    yield f"--cpus-per-task={site.cpus_per_task}"
+    if site.gpus_per_node:
+        yield f"--gpus-per-node={site.gpus_per_node}"
+    if site.memory:
+        yield f"--mem={site.memory}"
+    if site.exclusive:
+        yield "--exclusive"
+    for option in ("partition", "account", "qos", "constraint", "exclude"):
+        if value := getattr(site, option):
+            yield f"--{option}={value}"
+    yield f"--time={site.time}"
+    yield "--open-mode=append"
+    yield f"--chdir={Path.cwd()}"
+    yield f"--output={run_dir}/slurm-%j.log"
+    yield from site.options
+
+
+def submit(script: Path, *options: str) -> str:
+    """Hand a script to sbatch.
+
+    Returns:
+        The job's id.
+
+    Raises:
+        LaunchError: There is no sbatch, or it refuses; its own words are in the message.
+    """
+    command = ["sbatch", "--parsable", *options, str(script)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise LaunchError(
+            "sbatch: not found; run this where Slurm is, usually a login node, or print the script with --dry-run"
+        ) from None
+    if done.returncode:
+        raise LaunchError(f"sbatch refused {script}: {done.stderr.strip() or f'status {done.returncode}'}")
+    return done.stdout.strip().partition(";")[0]
+
+
+def _settings(site: Site, words: Sequence[str], run_dir: Path, requeues: bool) -> Iterator[str]:
+    for name, value in site.environment.items():
+        yield f"export {name}={shlex.quote(str(value))}"
+    if site.modules:
+        yield "set +u # module functions are not written for it"
+        yield "command -v module >/dev/null || source /etc/profile"
+        yield f"module load {shlex.join(site.modules)}"
+        yield "set -u"
+    if site.venv:
+        yield f"source {shlex.quote(str(Path(site.venv).absolute() / 'bin' / 'activate'))}"
+    yield f"launcher={site.launcher}"
+    yield f"most_starts_without_progress={site.most_starts_without_progress if requeues else 0}"
+    yield f"srun_options={_array([*_pyxis(site), *site.srun_options])}"
+    yield f"inside={_array(_apptainer(site))}"
+    yield f"before={_array(site.before)}"
+    yield f"words=({' '.join(_word(word) for word in words)})"
+    yield f"run_dir={shlex.quote(str(run_dir))}"
+
+
+def _apptainer(site: Site) -> Iterator[str]:
+    if site.container and site.container.runtime == "apptainer":
+        yield from ("apptainer", "exec")
+        if site.gpus_per_node:
+            yield "--nv"
+        for mount in site.container.mounts:
+            yield f"--bind={mount}"
+        yield site.container.image
+
+
+def _pyxis(site: Site) -> Iterator[str]:
+    if site.container and site.container.runtime == "pyxis":
+        yield f"--container-image={site.container.image}"
+        if site.container.mounts:
+            yield f"--container-mounts={','.join(m if ':' in m else f'{m}:{m}' for m in site.container.mounts)}"
+
+
+def _directive(option: str) -> str:
+    """An option as sbatch reads it from a comment: quotes only where there are blanks."""
+    return shlex.quote(option) if re.search(r"\s", option) else option
+
+
+def _array(words: Iterable[str]) -> str:
+    return f"({' '.join(map(_quote, words))})"
+
+
+def _quote(word: str) -> str:
+    """A word as bash reads it back; one with a comma could be taken for a mistake."""
+    return f"'{word}'" if re.fullmatch(r"[\w/=:.,-]*,[\w/=:.,-]*", word) else shlex.quote(word)
+
+
+def _word(word: str) -> str:
+    """A quoted word; variables of the job are left to the shell."""
+    return f'"{word}"' if re.fullmatch(r"[\w/=.-]*\$SLURM_\w+[\w/=.-]*", word) else _quote(word)
+
+
+def _replace(text: str, block: str, lines: Iterable[str]) -> str:
+    """Put lines between a block's markers."""
+    before, opening, rest = text.partition(f"# <{block}\n")
+    _, closing, after = rest.partition(f"# {block}>\n")
+    return "".join([before, opening, *(f"{line}\n" for line in lines), closing, after])

@@ -1,0 +1,235 @@
+"""What `surgstream pack` does: it plans, packs what is missing, and publishes; or many do it, a share each."""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from configs.errors import ConfigError
+from configs.loading import to_tree
+from shards.corpus import CorpusConfig, PackConfig, Source, find_sources
+from shards.errors import ShardError
+from shards.manifest import Manifest
+from shards.packer import PackTask, Receipt, pack_shard
+from shards.plan import (
+    Plan,
+    PlannedShard,
+    Quarantined,
+    earlier_plan,
+    make_plan,
+    packed_shards,
+    plan_options,
+    write_if_other,
+)
+from shards.processes import cores, run_all
+from shards.schema import (
+    FORMAT_VERSION,
+    MANIFEST_NAME,
+    PLAN_NAME,
+    QUARANTINE_NAME,
+    index_name,
+    is_shard_name,
+    receipt_name,
+)
+from shards.sealed import seal
+from shards.shares import Share
+from shards.storage import Storage, Stores
+
+logger = logging.getLogger(__name__)
+
+RECEIPTS_IN_FLIGHT = 16
+
+UNFINISHED = "an earlier packing did not finish, or the corpus file describes the dataset anew"
+
+Receipts = dict[str, Receipt | None]
+"""By the names of planned shards; None where one is still to be packed."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A finished packing."""
+
+    manifest: Manifest
+    quarantine: tuple[Quarantined, ...]
+
+    def table(self) -> str:
+        """One line a dataset, then their sum."""
+        names = sorted({shard.dataset for shard in self.manifest.shards} | {video.dataset for video in self.quarantine})
+        width = max(len(name) for name in (*names, "dataset"))
+        lines = [f"{'dataset':<{width}} {'videos':>8} {'frames':>12} {'hours':>9} {'MB':>12} {'quarantined':>12}"]
+        lines += [self._line(name, width, {name}) for name in names]
+        lines += [self._line("total", width, set(names))] if len(names) > 1 else []
+        return "\n".join(lines) + "\n"
+
+    def _line(self, title: str, width: int, datasets: set[str]) -> str:
+        shards = [shard for shard in self.manifest.shards if shard.dataset in datasets]
+        videos = [video for shard in shards for video in shard.videos]
+        frames = sum(video.num_frames for video in videos)
+        hours = sum(video.num_frames / video.fps for video in videos) / 3600
+        megabytes = sum(shard.num_bytes for shard in shards) / 1e6
+        quarantined = sum(video.dataset in datasets for video in self.quarantine)
+        return f"{title:<{width}} {len(videos):>8} {frames:>12} {hours:>9.2f} {megabytes:>12.1f} {quarantined:>12}"
+
+
+def pack(corpus: CorpusConfig, folder: Path, storage: Storage) -> Packed:
+    """Plan, pack what is not packed yet, and publish the manifest.
+
+    Args:
+        corpus: The corpus file.
+        folder: Where its relative paths start.
+        storage: Where the shards go.
+
+    Returns:
+        What the corpus now holds.
+
+    Raises:
+        ConfigError: The corpus file fits neither the sources nor what `storage` already holds.
+        ShardError: A store fails, a worker is killed, or not one video can be packed.
+    """
+    sources = find_sources(corpus, folder, Stores())
+    with storage.locked():
+        plan, receipts = _prepare(corpus, sources, storage)
+        try:
+            receipts = _pack_missing(storage, plan, receipts, corpus.pack.workers)
+        except BaseException:
+            _sweep(storage, corpus)
+            raise
+        return _publish(storage, plan, [receipt for receipt in receipts.values() if receipt is not None])
+
+
+def prepare(corpus: CorpusConfig, folder: Path, storage: Storage) -> Receipts:
+    """Do what comes before packing, and save the plan. Takes and raises what `pack` does."""
+    sources = find_sources(corpus, folder, Stores())
+    with storage.locked():
+        return _prepare(corpus, sources, storage)[1]
+
+
+def pack_share(corpus: CorpusConfig, folder: Path, storage: Storage, share: Share) -> Receipts:
+    """Pack what is missing of a share of the saved plan, beside others who do the same, and publish nothing.
+
+    What a killed one leaves stays until `prepare` or `pack`: it may be what another one is writing.
+
+    Args:
+        corpus: The corpus file.
+        folder: Where its relative paths start.
+        storage: Where the shards go.
+        share: Which of them.
+
+    Returns:
+        The receipts that the share had before; those that were None are there now.
+
+    Raises:
+        ConfigError: There is no plan, or another one than the corpus file and the sources give now.
+        ShardError: A store fails, or a worker is killed.
+    """
+    sources = find_sources(corpus, folder, Stores())
+    with storage.locked(shared=True):
+        plan = _saved_plan(corpus, sources, storage)
+        mine = share.of([shard.predicted_frames for shard in plan.shards])
+        before = _receipts(storage, plan, [plan.shards[number] for number in mine])
+        _pack_missing(storage, plan, before, corpus.pack.workers)
+        return before
+
+
+def _prepare(corpus: CorpusConfig, sources: Sequence[Source], storage: Storage) -> tuple[Plan, Receipts]:
+    previous = earlier_plan(corpus, storage)
+    plan = make_plan(corpus, sources, previous)
+    _sweep(storage, corpus)
+    receipts = _receipts(storage, plan, plan.shards)
+    _withdraw(storage, previous, plan, {name for name, receipt in receipts.items() if receipt is None})
+    plan.save(storage)
+    return plan, receipts
+
+
+def _saved_plan(corpus: CorpusConfig, sources: Sequence[Source], storage: Storage) -> Plan:
+    """The plan that shares are of, with the sources where they lie now, if it still is what would be planned."""
+    saved, options = earlier_plan(corpus, storage), plan_options(corpus)
+    if saved is None:
+        raise ConfigError(f"{storage.uri}: expected a {PLAN_NAME} to pack a part of; run with --plan-only first")
+    now = make_plan(corpus, sources, saved) if saved.options == options else replace(saved, options=options)
+    was, would_be = ([shard.fingerprint(plan.options) for shard in plan.shards] for plan in (saved, now))
+    if was == would_be:
+        return now
+    reasons = [saved.difference(now, dataset) for dataset in sorted({shard.dataset for shard in saved.shards})]
+    reason = next(filter(None, reasons), "there are new videos, or a dataset is described anew")
+    raise ConfigError(
+        f"{storage.uri}: {PLAN_NAME} does not fit the corpus file and the options any more: {reason}; "
+        "run with --plan-only again once no other part is at work"
+    )
+
+
+def _receipts(storage: Storage, plan: Plan, shards: Sequence[PlannedShard]) -> Receipts:
+    with ThreadPoolExecutor(RECEIPTS_IN_FLIGHT) as pool:
+        receipts = pool.map(lambda shard: Receipt.load(storage, shard, plan.options), shards)
+        return {shard.name: receipt for shard, receipt in zip(shards, receipts, strict=True)}
+
+
+def _pack_missing(storage: Storage, plan: Plan, receipts: Receipts, workers: int | None) -> Receipts:
+    missing = {name for name, receipt in receipts.items() if receipt is None}
+    tasks = [PackTask(shard, plan.options, storage.uri) for shard in plan.shards if shard.name in missing]
+    expected = [task.planned.predicted_frames for task in tasks]
+    done = run_all(pack_shard, tasks, expected, workers=workers or cores(), label="pack")
+    return {**receipts, **{task.planned.name: receipt for task, receipt in done}}
+
+
+def _sweep(storage: Storage, corpus: CorpusConfig) -> None:
+    """Remove what killed packings left of this corpus; whatever else lies in the store is not ours."""
+    datasets = {dataset.name for dataset in corpus.datasets}
+
+    def ours(name: str) -> bool:
+        stem, kind = name.rpartition(".")[::2]
+        if kind in ("tar", "idx", "json") and is_shard_name(f"{stem}.tar"):
+            return name.partition("/")[0] in datasets
+        return name in (PLAN_NAME, MANIFEST_NAME, QUARANTINE_NAME)
+
+    storage.sweep(ours)
+
+
+def _withdraw(storage: Storage, previous: Plan | None, plan: Plan, missing: set[str]) -> None:
+    """Take back what the corpus no longer says. A manifest goes before the first shard that it lists."""
+    if previous is None:
+        return  # nothing is packed yet
+    present = packed_shards(storage)
+    again, gone = present & missing, present - {shard.name for shard in plan.shards}
+    if again or gone:
+        storage.delete(MANIFEST_NAME)
+    for dataset in sorted({name.partition("/")[0] for name in again | gone}):
+        counts = [sum(name.startswith(f"{dataset}/") for name in names) for names in (again, gone)]
+        reason = previous.difference(plan, dataset) or UNFINISHED
+        logger.warning("%s: %s: packs %d shards again and removes %d: %s", storage.uri, dataset, *counts, reason)
+    for name in sorted(gone):
+        for stale in (name, index_name(name), receipt_name(name)):
+            storage.delete(stale)
+
+
+def _publish(storage: Storage, plan: Plan, receipts: Sequence[Receipt]) -> Packed:
+    quarantine = (*plan.quarantine, *(video for receipt in receipts for video in receipt.quarantine))
+    if quarantine:
+        write_if_other(storage, QUARANTINE_NAME, b"".join(seal(to_tree(video)) for video in quarantine))
+    else:
+        storage.delete(QUARANTINE_NAME)
+    shards = tuple(receipt.shard for receipt in receipts if receipt.shard is not None)
+    if not shards:
+        storage.delete(MANIFEST_NAME)
+        raise ShardError(f"{storage.uri}: not one video could be packed; {QUARANTINE_NAME} there says why")
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        packing={**_options(plan.options), **_software(receipts)},
+        shards=shards,
+    )
+    write_if_other(storage, MANIFEST_NAME, manifest.to_bytes())
+    return Packed(manifest, quarantine)
+
+
+def _options(options: PackConfig) -> dict[str, str | int | float]:
+    return {name: value for name, value in to_tree(options).items() if value is not None}
+
+
+def _software(receipts: Sequence[Receipt]) -> dict[str, str]:
+    """Versions by library; more than one where shards were packed at different times."""
+    libraries = sorted({library for receipt in receipts for library in receipt.software})
+    return {
+        library: ", ".join(sorted({receipt.software[library] for receipt in receipts if library in receipt.software}))
+        for library in libraries
+    }

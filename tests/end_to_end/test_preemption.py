@@ -1,0 +1,134 @@
+"""Whole runs on two ranks, one of which is told to stop, hangs, is killed or asked what it does."""
+
+import gzip
+import json
+import os
+import platform
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launch.__main__ import main
+from tests.end_to_end.conftest import Corpora
+from tests.end_to_end.runs import audit, begin, log, losses, metrics, newest, planned, reported, train, words
+from tests.helpers.ranks import finish, kill, start_ranks, wait_for
+from trainer.engine.saved import read_progress
+from trainer.runfiles import FAILED, REQUEUE, read_mark
+
+HOST = platform.node()
+
+
+@pytest.fixture(scope="module")
+def whole(corpora: Corpora, tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[float, ...]]:
+    """The losses of an uninterrupted run on 2 ranks."""
+    return losses(train(corpora, tmp_path_factory.mktemp("whole") / "run", 2))
+
+
+def goes_on(corpora: Corpora, run_dir: Path, whole: dict[int, tuple[float, ...]]) -> None:
+    """Started again, the run ends as if it had never been told to stop."""
+    assert losses(train(corpora, run_dir, 2)) == whole
+    assert audit(run_dir) == planned(corpora, run_dir, 20 * 16, 2)
+    assert read_mark(run_dir, REQUEUE) is None
+    assert not list((run_dir / "stacks").iterdir()), "nothing hung"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_one_rank_is_told_and_all_stop_after_the_same_step(
+    number: signal.Signals, corpora: Corpora, whole: dict[int, tuple[float, ...]], tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    ranks = begin(corpora, run_dir, 2, "checkpoint.every_steps=1000")
+    wait_for(reported(run_dir, 6))
+    os.kill(ranks[1].pid or 0, number)
+    assert finish(ranks) == [0, 0], log(run_dir)
+
+    checkpoint = newest(run_dir)
+    assert checkpoint
+    step = read_progress(checkpoint).step
+    assert 6 <= step < 20 and metrics(run_dir)[-1]["step"] == step
+    assert audit(run_dir) == planned(corpora, run_dir, step * 16, 2), "neither rank went further"
+    why = f"{number.name} on rank 1 ({HOST}); checkpoint of step {step}"
+    assert read_mark(run_dir, REQUEUE) == why and f"stopped: {why}" in log(run_dir)
+    goes_on(corpora, run_dir, whole)
+
+
+@pytest.mark.parametrize(
+    ("place", "where", "saved"),
+    [
+        ("trainer.pretrain.join", "no step was done", []),
+        ("trainer.pretrain.order_from", "no step was done", []),
+        ("trainer.engine.loop.save_checkpoint", "checkpoint of step 4", ["step_00000004"]),
+    ],
+    ids=["before it joins", "before its first step", "during a save"],
+)
+def test_a_rank_is_told_at_an_awkward_time(
+    place: str,
+    where: str,
+    saved: list[str],
+    corpora: Corpora,
+    whole: dict[int, tuple[float, ...]],
+    tmp_path: Path,
+) -> None:
+    run_dir = tmp_path / "run"
+    assert finish(start_ranks(train_and_be_told, 2, (words(corpora, run_dir), place))) == [0, 0]
+    assert read_mark(run_dir, REQUEUE) == f"SIGUSR1 on rank 1 ({HOST}); {where}"
+    assert [path.name for path in (run_dir / "checkpoints").iterdir()] == saved
+    goes_on(corpora, run_dir, whole)
+
+
+def train_and_be_told(arguments: list[str], place: str) -> None:
+    """Run; a signal comes to rank 1 each time it enters a function."""
+    module, _, function = place.rpartition(".")
+    original: Callable[..., Any] = getattr(sys.modules[module], function)
+
+    def entered(*arguments: Any, **settings: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return original(*arguments, **settings)
+
+    if os.environ["RANK"] == "1":
+        pytest.MonkeyPatch().setattr(place, entered)
+    sys.exit(main(["pretrain", *arguments]))
+
+
+def test_a_rank_that_hangs_ends_the_others_which_write_their_stacks(corpora: Corpora, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    ranks = begin(corpora, run_dir, 2, "parallel.timeout_seconds=5")
+    wait_for(reported(run_dir, 6))
+    os.kill(ranks[1].pid or 0, signal.SIGSTOP)
+    wait_for(lambda: not ranks[0].is_alive(), timeout_seconds=30)
+    assert kill(ranks) == [1, -9]
+    stacks = (run_dir / "stacks" / "rank00000.txt").read_text()
+    assert stacks.startswith("Timeout")
+    assert "trainer/engine/loop.py" in stacks and "trainer/data/loader.py" in stacks, "of all threads"
+    assert read_mark(run_dir, REQUEUE) is None and read_mark(run_dir, FAILED) is None
+
+
+def test_a_rank_that_is_killed_ends_the_others_at_once_and_the_run_may_go_on(corpora: Corpora, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    ranks = begin(corpora, run_dir, 2)
+    wait_for(reported(run_dir, 6))
+    ranks[1].kill()
+    assert finish(ranks, timeout_seconds=30) == [1, -9]
+    assert "another rank has ended" in log(run_dir)
+    assert read_mark(run_dir, REQUEUE) is None and read_mark(run_dir, FAILED) is None
+
+
+def test_asked_with_sigusr2_a_rank_tells_what_it_does_and_goes_on(
+    corpora: Corpora, whole: dict[int, tuple[float, ...]], tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    ranks = begin(corpora, run_dir, 2)
+    wait_for(reported(run_dir, 3))
+    os.kill(ranks[1].pid or 0, signal.SIGUSR2)
+    assert finish(ranks) == [0, 0], log(run_dir)
+    assert losses(metrics(run_dir)) == whole
+    (profile,) = (run_dir / "profiles").iterdir()
+    assert profile.name.startswith("step_000000") and profile.name.endswith("_rank00001.json.gz")
+    events = json.loads(gzip.decompress(profile.read_bytes()))["traceEvents"]
+    assert sum(event["name"] == "aten::scaled_dot_product_attention" for event in events) > 2
+    (stacks,) = (run_dir / "stacks").iterdir()
+    assert stacks.name == "rank00001.txt" and "trainer/data/loader.py" in stacks.read_text()

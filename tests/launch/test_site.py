@@ -1,0 +1,71 @@
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from configs.errors import ConfigError
+from configs.loading import load
+from launch.site import Site
+
+PRESETS = sorted(Path("configs/launch").glob("*.yaml"))
+
+
+def wrong(tmp_path: Path, text: str, *overrides: str) -> str:
+    (tmp_path / "site.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(Site, tmp_path / "site.yaml", overrides)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_every_line_of_a_preset_that_chooses_something_says_why(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("# ")
+    inside = lines[lines.index("environment:") + 1 :]
+    assert inside and all(" # " in line for line in inside)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("time: 24:00:00", "24:00:00 would be read as a number in base 60; put it in quotes"),
+        ("time: 90", "time: expected a string (quote it), got 90"),
+        ('time: "24h"', "time: expected minutes, hours:minutes:seconds"),
+        ('time: "24:00:00"\nnodes: 0', "nodes: expected 1 or more, got 0"),
+        ('time: "24:00:00"\ngpus_per_node: -1', "gpus_per_node: expected 0 or more, got -1"),
+        ('time: "24:00:00"\ngpu_per_node: 8', "gpu_per_node: unknown key; did you mean 'gpus_per_node'?"),
+        ('time: "24:00:00"\nranks_per_node: 4', "ranks_per_node: expected 1 beside gpus_per_node"),
+        ('time: "24:00:00"\nsave_before_end_seconds: 5', "save_before_end_seconds: expected 60 or more, got 5"),
+        ('time: "24:00:00"\nlauncher: mpirun', "launcher: expected one of 'srun', 'torchrun', got 'mpirun'"),
+        ('time: "24:00:00"\nenvironment: {A-B: 1}', "environment: expected names of variables, got 'A-B'"),
+        ('time: "24:00:00"\nenvironment: {A: no}', "environment.A: expected a string (quote it), got False"),
+        ('time: "24:00:00"\noptions: [mail-type=FAIL]', "options: expected options such as --mail-type=FAIL"),
+        ('time: "24:00:00"\nvenv: v\ncontainer: {runtime: pyxis, image: i}', "container: expected no venv"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence(tmp_path: Path, text: str, expected: str) -> None:
+    message = wrong(tmp_path, text)
+    assert expected in message
+    assert len(message.strip().splitlines()) <= 2, "where, and what"
+
+
+TIMES = (
+    r"\d+",
+    r"\d+:[0-5]\d",
+    r"\d+:[0-5]\d:[0-5]\d",
+    r"\d+-(\d|1\d|2[0-3])",
+    r"\d+-(\d|1\d|2[0-3]):[0-5]\d",
+    r"\d+-(\d|1\d|2[0-3]):[0-5]\d:[0-5]\d",
+)
+
+
+@given(st.one_of([st.from_regex(re.compile(form, re.ASCII), fullmatch=True) for form in TIMES]))
+def test_times_as_slurm_writes_them(time: str) -> None:
+    assert not list(Site(time=time).problems())
+
+
+def test_ranks_are_gpus_or_else_what_the_site_says() -> None:
+    assert Site(time="1", nodes=4).world_size == 32
+    assert Site(time="1", nodes=4, gpus_per_node=0, ranks_per_node=3).world_size == 12

@@ -1,0 +1,174 @@
+"""Batch scripts as they are rendered; tests/services runs them on a real Slurm."""
+
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from configs.loading import load
+from launch.__main__ import main
+from launch.site import ContainerConfig, Site
+from launch.slurm import render
+from tests.launch.test_site import PRESETS
+
+RECIPE = "configs/pretrain/surgvista_tiny.yaml"
+CONTAINERS = {
+    "none": None,
+    "apptainer": ContainerConfig(runtime="apptainer", image="/images/s.sif", mounts=("/scratch", "/a:/b")),
+    "pyxis": ContainerConfig(runtime="pyxis", image="/images/s.sqsh", mounts=("/scratch", "/a:/b")),
+}
+
+
+def checked(script: str) -> str:
+    """A script that bash and shellcheck have nothing against."""
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    found = subprocess.run(["shellcheck", "-"], input=script, text=True, capture_output=True)
+    assert found.returncode == 0, found.stdout
+    return script
+
+
+def setting(script: str, name: str) -> list[str]:
+    """The words of one of a script's arrays."""
+    (line,) = [line for line in script.splitlines() if line.startswith(f"{name}=(")]
+    return shlex.split(line.removeprefix(f"{name}=(").removesuffix(")"))
+
+
+@pytest.mark.parametrize("launcher", ["srun", "torchrun"])
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_every_preset_renders(preset: Path, container: str, launcher: str, tmp_path: Path) -> None:
+    site = load(Site, preset, [f"launcher={launcher}"])
+    if CONTAINERS[container]:
+        site = Site(**{**vars(site), "venv": None, "container": CONTAINERS[container]})
+    script = checked(render(site, ["pretrain", "r.yaml"], run_dir=tmp_path, name="run"))
+    assert f"#SBATCH --nodes={site.nodes}\n" in script
+    assert f"#SBATCH --time={site.time}\n" in script
+    assert ("#SBATCH --gpus" in script) == (site.gpus_per_node > 0)
+    assert all(f"export {name}=" in script for name in site.environment)
+    assert f"launcher={launcher}\n" in script
+
+
+@pytest.mark.parametrize("path", [*sorted(Path("launch").glob("*.sh")), Path("launch/slurm.sbatch")], ids=str)
+def test_our_own_scripts(path: Path) -> None:
+    checked(path.read_text())
+
+
+def test_all_that_a_site_may_say() -> None:
+    site = Site(
+        nodes=3, gpus_per_node=2, cpus_per_task=5, memory="100G", exclusive=True, partition="p", account="a", qos="q",
+        constraint="h800&ib", exclude="node[1,3]", time="1-00:00:00", options=("--mail-type=FAIL", "--comment=a b"),
+        srun_options=("--cpu-bind=cores",), save_before_end_seconds=90, most_starts_without_progress=7,
+        modules=("cuda/13", "gcc"), venv="/some where/.venv", before=("surgstream stage 's3://b/c' /local",),
+        environment={"A": 1, "B": "two words"},
+    )  # fmt: skip
+    script = checked(render(site, ["pretrain", "a b.yaml"], run_dir=Path("/run dir"), name="my run"))
+    asked = [line.removeprefix("#SBATCH ") for line in script.splitlines() if line.startswith("#SBATCH")]
+    assert asked == [
+        "--job-name=my-run", "--nodes=3", "--ntasks-per-node=2", "--cpus-per-task=5", "--gpus-per-node=2", "--mem=100G",
+        "--exclusive", "--partition=p", "--account=a", "--qos=q", "--constraint=h800&ib", "--exclude=node[1,3]",
+        "--time=1-00:00:00", "--open-mode=append", f"--chdir={Path.cwd()}", "'--output=/run dir/slurm-%j.log'",
+        "--mail-type=FAIL", "'--comment=a b'", "--signal=B:USR1@90", "--requeue",
+    ]  # fmt: skip
+    assert setting(script, "words") == ["pretrain", "a b.yaml"]
+    assert setting(script, "before") == ["surgstream stage 's3://b/c' /local"]
+    assert setting(script, "srun_options") == ["--cpu-bind=cores"]
+    for line in (
+        "export A=1", "export B='two words'", "module load cuda/13 gcc", "source '/some where/.venv/bin/activate'",
+        "most_starts_without_progress=7", "run_dir='/run dir'",
+    ):  # fmt: skip
+        assert f"\n{line}\n" in script
+
+
+def test_containers_see_what_is_mounted() -> None:
+    scripts = {
+        name: render(Site(time="1", container=container), ["pretrain"], run_dir=Path("/run"), name="run")
+        for name, container in CONTAINERS.items()
+    }
+    bound = ["apptainer", "exec", "--nv", "--bind=/scratch", "--bind=/a:/b", "/images/s.sif"]
+    assert setting(scripts["apptainer"], "inside") == bound
+    assert setting(scripts["apptainer"], "srun_options") == []
+    mounted = ["--container-image=/images/s.sqsh", "--container-mounts=/scratch:/scratch,/a:/b"]
+    assert setting(scripts["pyxis"], "srun_options") == mounted
+    assert setting(scripts["pyxis"], "inside") == []
+    assert setting(scripts["none"], "inside") == setting(scripts["none"], "srun_options") == []
+
+
+def test_a_job_that_is_not_requeued_is_not_told_to_save() -> None:
+    script = render(Site(time="1"), ["loader"], run_dir=Path("/run"), name="run", requeues=False)
+    assert "#SBATCH --signal" not in script and "#SBATCH --requeue" not in script
+    assert "most_starts_without_progress=0\n" in script
+
+
+@pytest.mark.parametrize(
+    ("word", "rendered"),
+    [
+        ("$SLURM_ARRAY_TASK_ID/4", '"$SLURM_ARRAY_TASK_ID/4"'),
+        ("$HOME", "'$HOME'"),
+        ("$(rm -rf /)$SLURM_JOB_ID", "'$(rm -rf /)$SLURM_JOB_ID'"),
+        ("x.y=[1, 2]", "'x.y=[1, 2]'"),
+    ],
+)
+def test_only_variables_of_slurm_are_left_to_the_shell(word: str, rendered: str) -> None:
+    script = render(Site(time="1"), [word], run_dir=Path("/run"), name="run")
+    assert f"\nwords=({rendered})\n" in script
+
+
+def test_a_dry_run_prints_the_script_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_dir = tmp_path / "run"
+    words = ["launch", "slurm", "configs/launch/cpu_test.yaml", "--dry-run", RECIPE, f"run_dir={run_dir}"]
+    assert main([*words, "site.nodes=1", "site.partition=urgent"]) == 0
+    script = checked(capsys.readouterr().out)
+    assert "#SBATCH --nodes=1\n" in script and "#SBATCH --partition=urgent\n" in script
+    assert f"run_dir={run_dir}\n" in script
+    assert not run_dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["micro_batch_size=5"], "global_batch_size: expected a multiple of micro_batch_size 5, got 16"),
+        (["site.nodes=3"], "expected a multiple of micro_batch_size x world_size = 8 x 3 = 24, got 16"),
+        (["site.nodes=0"], "nodes: expected 1 or more, got 0"),
+        (["site.time=24:00:00"], "24:00:00 would be read as a number in base 60; put it in quotes"),
+        (["optim.base_rl=1"], "optim.base_rl: unknown key; did you mean 'base_lr'?"),
+    ],
+)
+def test_a_mistake_is_found_before_anything_is_submitted(
+    words: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = tmp_path / "run"
+    assert main(["launch", "slurm", "configs/launch/cpu_test.yaml", RECIPE, f"run_dir={run_dir}", *words]) == 2
+    assert expected in capsys.readouterr().err
+    assert not run_dir.exists()
+
+
+def test_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["launch", "slurm", "configs/launch/cpu_test.yaml", RECIPE, f"run_dir={tmp_path / 'run'}"]) == 1
+    assert "sbatch: not found; run this where Slurm is" in capsys.readouterr().err
+
+
+def test_packing_is_planned_then_packed_in_parts_then_merged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "corpus.yaml").write_text(
+        "datasets: [{name: d, specialty: s, procedure: p, videos: '*.mp4'}]\npack: {fps: 1}\n"
+    )
+    words = ["launch", "pack", "configs/launch/h800_infiniband.yaml", str(tmp_path / "corpus.yaml"), "s3://b/c"]
+    assert main([*words, "fps=5", "--tasks", "4", f"--logs={tmp_path}/logs", "--dry-run"]) == 0
+    shebang = "#!/usr/bin/env bash\n"
+    plan, part, merge = (checked(shebang + text) for text in capsys.readouterr().out.split(shebang)[1:])
+    packing = ["pack", str(tmp_path / "corpus.yaml"), "s3://b/c", "fps=5"]
+    assert setting(plan, "words") == [*packing, "--plan-only"]
+    assert setting(part, "words") == [*packing, "--part", "$SLURM_ARRAY_TASK_ID/4"]
+    assert setting(merge, "words") == packing
+    assert "#SBATCH --array=0-3\n" in part and "#SBATCH --array" not in plan + merge
+    assert "#SBATCH --gpus" not in plan + part + merge
+    assert main([*words, "fsp=5", "--tasks", "4"]) == 2
+    assert "pack.fsp: unknown key" in capsys.readouterr().err
+
+
+def test_where_a_recipe_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["launch", "run-dir", RECIPE, "run_dir=here"]) == 0
+    assert capsys.readouterr().out == f"{Path.cwd() / 'here'}\n"

@@ -1,0 +1,124 @@
+"""Packing again: what is new, what has changed, what an interruption left undone."""
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from launch.__main__ import main as surgstream
+from shards import packing
+from shards.errors import StorageError
+from shards.pack import main
+from shards.storage import open_storage
+from tests.helpers.packing import contents, load, start, wait_until, write_corpus
+from tests.helpers.videos import make_video
+
+
+def test_only_what_is_new_or_missing_is_packed(tmp_path: Path) -> None:
+    make_video(tmp_path / "a.mp4", 50)
+    make_video(tmp_path / "b.mp4", 50)
+    corpus, out = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}), tmp_path / "out"
+    assert main([corpus, str(out)]) == 0
+    first = contents(out)
+    make_video(tmp_path / "aa.mp4", 25)
+    (out / "d" / "d-000000.idx").unlink()
+    assert main([corpus, str(out)]) == 0
+    second = contents(out)
+    assert {name: second[name] for name in first if name.startswith("d/")} == {
+        name: data for name, data in first.items() if name.startswith("d/")
+    }
+    assert [video.id for shard in load(out).shards for video in shard.videos] == ["a", "b", "aa"]
+    write_corpus(tmp_path, {"name": "d", "videos": "*.mp4", "hold_out": ["a", "aa"]})
+    assert main([corpus, str(out)]) == 0
+    assert [video.id for shard in load(out).shards for video in shard.videos] == ["b"]
+    assert sorted(path.name for path in (out / "d").iterdir()) == ["d-000000.idx", "d-000000.json", "d-000000.tar"]
+
+
+def test_what_is_packed_again_is_said_with_the_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in "abc":
+        make_video(tmp_path / f"{name}.mp4", 10)
+    corpus, out = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}, shard_bytes=1), tmp_path / "out"
+    for word, message in (
+        ("fps=1", ""),
+        ("fps=1", ""),
+        ("fps=2", f"{out}: d: packs 3 shards again and removes 0: fps was 1.0 and is 2.0"),
+        ("shard_bytes=1000000", "packs 1 shards again and removes 2: fps was 2.0 and is 1.0, shard_bytes was 1 and is"),
+    ):
+        caplog.clear()
+        assert main([corpus, str(out), word]) == 0
+        assert message in caplog.text if message else caplog.text == ""
+    (tmp_path / "b.mp4").unlink()
+    assert main([corpus, str(out), "shard_bytes=1000000"]) == 0
+    assert "packs 1 shards again and removes 0: 1 of its videos no longer packed, such as b" in caplog.text
+
+
+def test_a_manifest_goes_before_the_first_shard_that_it_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_video(tmp_path / "a.mp4", 10)
+    corpus, out = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}), tmp_path / "out"
+    assert main([corpus, str(out)]) == 0
+
+    def fail(*_: object, **__: object) -> None:
+        raise StorageError("the store is down")
+
+    monkeypatch.setattr(packing, "run_all", fail)
+    with pytest.raises(StorageError, match="the store is down"):
+        main([corpus, str(out), "fps=2"])
+    assert (out / "d" / "d-000000.tar").exists() and not (out / "manifest.json").exists()
+
+
+def test_another_packing_in_the_same_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_video(tmp_path / "a.mp4", 10)
+    corpus, out = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}), str(tmp_path / "out")
+    with open_storage(out).locked():
+        assert surgstream(["pack", corpus, out]) == 1
+    assert f"{out}: another packing is at work in it; wait for its end" in capsys.readouterr().err
+    assert contents(tmp_path / "out") == {".pack.lock": b""}
+
+
+def test_shards_in_a_linked_folder_are_seen(tmp_path: Path) -> None:
+    make_video(tmp_path / "a.mp4", 10)
+    make_video(tmp_path / "b.mp4", 10)
+    corpus, out = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}, shard_bytes=1), tmp_path / "out"
+    (tmp_path / "disk").mkdir()
+    out.mkdir()
+    (out / "d").symlink_to(tmp_path / "disk")
+    assert main([corpus, str(out)]) == 0
+    (tmp_path / "b.mp4").unlink()
+    assert main([corpus, str(out)]) == 0
+    assert sorted(path.suffix for path in (tmp_path / "disk").iterdir()) == [".idx", ".json", ".tar"]
+
+
+def test_only_what_is_ours_is_swept(tmp_path: Path) -> None:
+    make_video(tmp_path / "a.mp4", 10)
+    corpus, out = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}), tmp_path / "out"
+    ours = ["d/d-000009.tar", "d/d-000000.idx", "d/d-000000.json", "plan.json", "manifest.json", "quarantine.jsonl"]
+    others = ["e/e-000000.tar", "d/d-0.tar", "d/e-000000.tar", "notes.txt", "d/d-000000.mp4", "deep/plan.json"]
+    for name in (*ours, *others):
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_name(f".{path.name}.{'0' * 32}.partial").write_bytes(b"")
+    assert main([corpus, str(out)]) == 0
+    left = {str(path.relative_to(out)).replace("/.", "/").removeprefix(".") for path in out.rglob("*.partial")}
+    assert left == {f"{name}.{'0' * 32}.partial" for name in others}
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_an_interrupted_packing_is_finished_by_the_next(six_shards: Path, tmp_path: Path, how: signal.Signals) -> None:
+    corpus, out = str(six_shards / "corpus.yaml"), tmp_path / "out"
+    process = start("pack", corpus, out)
+
+    def receipts() -> list[Path]:
+        return list(out.glob("d/*.json"))
+
+    wait_until(lambda: bool(receipts()))
+    process.send_signal(how)
+    _, errors = process.communicate(timeout=60)
+    assert "Traceback" not in errors and not (out / "manifest.json").exists()
+    done = len(receipts())
+    time.sleep(0.3)
+    assert done < 6 and len(receipts()) <= done + 2, "the workers went on without their parent"
+    if how == signal.SIGINT:
+        assert process.returncode == 130 and not list(out.rglob("*.partial"))
+    assert main([corpus, str(out)]) == 0
+    assert contents(out) == contents(six_shards / "out")

@@ -1,0 +1,56 @@
+"""Two ranks, one of which is told to stop, agree on when."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.ranks import finish, start_ranks
+
+CALLS = 6
+
+
+def ask(out: str) -> None:
+    """On each rank: what `stopping` says, with SIGUSR1 to rank 1 before the 3rd call, and when it came before all."""
+    from trainer.distributed import join, leave, topology_from_environment
+    from trainer.engine.preemption import STOP_SIGNALS, Agreement, SignalFlag
+
+    topology = topology_from_environment(os.environ)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # as torchrun's agent leaves it to its workers
+    stop = SignalFlag(*STOP_SIGNALS)
+    join(topology, 60)
+    agreement, answers = Agreement(stop, 60), []
+    for call in range(CALLS):
+        if call == 2 and topology.rank == 1:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        answers.append(agreement.stopping())
+    causes = [agreement.cause]
+    if topology.rank == 0:
+        os.kill(os.getpid(), signal.SIGTERM)
+    early = Agreement(stop, 60)
+    answers.append(early.stopping())
+    causes.append(early.cause)
+    (Path(out) / f"rank{topology.rank}.json").write_text(json.dumps([answers, causes]))
+    leave()
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> list[list[list[object]]]:
+    folder = tmp_path_factory.mktemp("preemption")
+    assert finish(start_ranks(ask, 2, (str(folder),))) == [0, 0]
+    return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in (0, 1)]
+
+
+def test_all_ranks_stop_at_the_call_after_the_signal(told: list[list[list[object]]]) -> None:
+    for answers, _ in told:
+        assert answers[:CALLS] == [False, False, False, True, True, True]
+
+
+def test_a_signal_from_before_the_first_step_is_known_at_the_first_call(told: list[list[list[object]]]) -> None:
+    assert all(answers[CALLS] is True for answers, _ in told)
+
+
+def test_all_ranks_name_the_same_signal_and_rank(told: list[list[list[object]]]) -> None:
+    assert all(causes == [["SIGUSR1", 1], ["SIGTERM", 0]] for _, causes in told)

@@ -1,0 +1,39 @@
+import logging
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainer.distributed import Topology
+from trainer.engine.preemption import SignalFlag
+from trainer.engine.profile import Profiler, record_flights
+
+
+def test_the_flight_recorder_writes_to_the_run_directory_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCH_FR_BUFFER_SIZE", "77")
+    for name in ("TORCH_FR_DUMP_TEMP_FILE", "TORCH_NCCL_DUMP_ON_TIMEOUT"):
+        monkeypatch.setenv(name, "")  # restored afterwards
+        monkeypatch.delenv(name)
+    record_flights(Path("run"))
+    assert os.environ["TORCH_FR_DUMP_TEMP_FILE"] == str(tmp_path / "run" / "flight_recorder" / "rank")
+    assert os.environ["TORCH_NCCL_DUMP_ON_TIMEOUT"] == "1"
+    assert os.environ["TORCH_FR_BUFFER_SIZE"] == "77"
+    assert (tmp_path / "run" / "flight_recorder").is_dir()
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_profile_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "profiles").write_text("in the way")
+    asked = SignalFlag()
+    asked.number = signal.SIGUSR2
+    profiler = Profiler(asked, Topology(), tmp_path)
+    with caplog.at_level(logging.WARNING):
+        for step in range(5):
+            profiler.before_step(step)
+            torch.ones(3).sum()
+    assert "step_00000000_rank00000.json.gz: no profile was written" in caplog.text

@@ -1,0 +1,70 @@
+"""What a running rank does, for whoever asks it with SIGUSR2: a trace of its next steps, and its NCCL collectives."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+
+from trainer.distributed import Topology
+from trainer.engine.preemption import SignalFlag
+from trainer.runfiles import FLIGHT_RECORDER, PROFILES
+
+log = logging.getLogger(__name__)
+
+_NUM_STEPS = 3
+
+
+class Profiler:
+    """Traces some steps of this rank when its flag is raised; view them in https://ui.perfetto.dev."""
+
+    def __init__(self, asked: SignalFlag, topology: Topology, run_dir: Path) -> None:
+        """Wait to be asked."""
+        self._asked, self._topology, self._run_dir = asked, topology, run_dir
+        self._trace: torch.profiler.profile | None = None
+        self._first_step = 0
+
+    def before_step(self, step: int) -> None:
+        """Begin a trace if one is asked for, or end it when it has seen its steps."""
+        if self._trace and step == self._first_step + _NUM_STEPS:
+            self.close()
+        if self._trace is None and self._asked.take():
+            self._trace, self._first_step = torch.profiler.profile(record_shapes=True), step
+            self._write_flights()
+            self._trace.start()
+
+    def close(self) -> None:
+        """Write the trace that is under way, if any."""
+        if self._trace is None:
+            return
+        trace, self._trace = self._trace, None
+        trace.stop()
+        name = f"step_{self._first_step:08d}_rank{self._topology.rank:05d}.json.gz"
+        path = self._run_dir / PROFILES / name
+        try:
+            path.parent.mkdir(exist_ok=True)
+            trace.export_chrome_trace(str(path))
+        except OSError as error:
+            log.warning("%s: no profile was written: %s", path, error)
+        else:
+            log.info("wrote the profile %s", path)
+
+    def _write_flights(self) -> None:
+        if dist.get_backend() == "nccl":
+            path = self._run_dir / FLIGHT_RECORDER / f"rank{self._topology.rank}"
+            path.write_bytes(cast(Any, torch._C)._distributed_c10d._dump_nccl_trace())
+
+
+def record_flights(run_dir: Path) -> None:
+    """Have NCCL keep its last collectives, and write them to the run directory when one of them takes too long.
+
+    Call it before the process group is joined; what the environment says already stays. `torchfrtrace --prefix rank
+    RUN_DIR/flight_recorder` compares the ranks' records.
+    """
+    folder = run_dir.absolute() / FLIGHT_RECORDER
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("TORCH_FR_BUFFER_SIZE", "2000")
+    os.environ.setdefault("TORCH_FR_DUMP_TEMP_FILE", str(folder / "rank"))
+    os.environ.setdefault("TORCH_NCCL_DUMP_ON_TIMEOUT", "1")
