@@ -40,20 +40,24 @@ class Meeting:
             PreflightError: Rank 0 cannot be reached, or not all ranks came; their nodes are named.
         """
         self.topology, self.node = topology, node_name(os.environ)
+        serves = topology.is_main and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
         try:
+            if not serves:
+                _wait_for_port(topology, seconds)
             self._store = TCPStore(
                 topology.master_addr,
                 topology.master_port,
                 topology.world_size,
-                is_master=topology.is_main and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True",
+                is_master=serves,
                 timeout=timedelta(seconds=seconds),
                 wait_for_workers=False,
                 multi_tenant=True,  # the process group will use the same port
             )
-        except RuntimeError:
+        except (OSError, RuntimeError) as error:
             raise PreflightError(
-                f"rank {topology.rank} on {self.node}: no answer from rank 0 at {topology.master_addr}:"
-                f"{topology.master_port} within {seconds:g} s; see whether it runs, and whether a firewall is between"
+                f"rank {topology.rank} on {self.node}: could not meet rank 0 at {topology.master_addr}:"
+                f"{topology.master_port} within {seconds:g} s ({str(error).partition(chr(10))[0]}); is it "
+                "running, is a firewall between?"
             ) from None
         self._complete = True
         if topology.is_main:
@@ -174,3 +178,16 @@ class Meeting:
 def node_name(environment: Mapping[str, str]) -> str:
     """What to call this node: Slurm's name for it, else the host's."""
     return environment.get("SLURMD_NODENAME") or socket.gethostname()
+
+
+def _wait_for_port(topology: Topology, seconds: float) -> None:
+    """Try until rank 0 listens; the store's own client fills the log with stacks meanwhile."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with socket.create_connection((topology.master_addr, topology.master_port), timeout=seconds):
+                return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_POLL_SECONDS)
