@@ -2,6 +2,7 @@
 
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ CONTAINERS = {
 def checked(script: str) -> str:
     """A script that bash and shellcheck have nothing against."""
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
-    found = subprocess.run(["shellcheck", "-"], input=script, text=True, capture_output=True)
+    found = subprocess.run([Path(sys.executable).with_name("shellcheck"), "-"], input=script, text=True, capture_output=True)
     assert found.returncode == 0, found.stdout
     return script
 
