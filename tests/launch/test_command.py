@@ -95,6 +95,15 @@ def test_login_nodes_need_no_torch(code: str, absent: set[str]) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
+def test_where_torch_is_missing_what_needs_it_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(COMMANDS, "pretrain", ("tests.helpers.no_such_module", ""))
+    assert main(["pretrain", "recipe.yaml"]) == 1
+    said = "surgstream pretrain: needs tests.helpers.no_such_module, which is not installed here\n"
+    assert capsys.readouterr().err == said
+
+
 def test_a_full_disk_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def fill(_: list[str]) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "run/metrics.jsonl")
