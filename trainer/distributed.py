@@ -117,9 +117,7 @@ def join(topology: Topology, timeout_seconds: float) -> None:
 
     Args:
         topology: This process's place.
-        timeout_seconds: How long a rank may be silent before the run ends; see `trainer.engine.watchdog`. NCCL's
-            collectives fail a little sooner, since NCCL alone writes its flight recorder; gloo's a little later, since
-            they would unwind the stack that the watchdog writes.
+        timeout_seconds: How long a rank may make no progress before the run ends.
 
     Raises:
         DistributedError: The GPU of this rank does not exist, or the group could not be formed.
@@ -138,18 +136,30 @@ def join(topology: Topology, timeout_seconds: float) -> None:
         MASTER_ADDR=topology.master_addr,
         MASTER_PORT=str(topology.master_port or _free_port()),
     )
-    on_gpu = topology.device.type == "cuda"
     try:
         dist.init_process_group(
-            "nccl" if on_gpu else "gloo",
-            timeout=timedelta(seconds=timeout_seconds * (0.9 if on_gpu else 1.1)),
-            device_id=topology.device if on_gpu else None,
+            "nccl" if topology.device.type == "cuda" else "gloo",
+            timeout=collective_timeout(timeout_seconds, topology.device),
+            device_id=topology.device if topology.device.type == "cuda" else None,
         )
     except (RuntimeError, ValueError) as error:
         raise DistributedError(
             f"rank {topology.rank}: could not meet the other {topology.world_size - 1} ranks at "
             f"{topology.master_addr}:{os.environ['MASTER_PORT']} ({error})"
         ) from None
+
+
+def collective_timeout(timeout_seconds: float, device: torch.device) -> timedelta:
+    """How long a collective may take where `trainer.engine.watchdog` ends a rank that makes no progress.
+
+    NCCL's give up a little sooner, since NCCL alone can write its flight recorder; gloo's a little later, since they
+    would unwind the stack that the watchdog is to write.
+
+    Args:
+        timeout_seconds: How long a rank may make no progress.
+        device: Where the tensors are.
+    """
+    return timedelta(seconds=timeout_seconds * (0.9 if device.type == "cuda" else 1.1))
 
 
 def host_group(timeout_seconds: float) -> dist.ProcessGroup:

@@ -77,6 +77,7 @@ def test_a_rank_is_told_at_an_awkward_time(
     assert finish(start_ranks(train_and_be_told, 2, (words(corpora, run_dir), place))) == [0, 0]
     assert read_mark(run_dir, REQUEUE) == f"SIGUSR1 on rank 1 ({HOST}); {where}"
     assert [path.name for path in (run_dir / "checkpoints").iterdir()] == saved
+    assert (run_dir / "train.log").read_text().count("INFO saved ") == len(saved), "what is saved is not saved again"
     goes_on(corpora, run_dir, whole)
 
 
@@ -129,6 +130,6 @@ def test_asked_with_sigusr2_a_rank_tells_what_it_does_and_goes_on(
     (profile,) = (run_dir / "profiles").iterdir()
     assert profile.name.startswith("step_000000") and profile.name.endswith("_rank00001.json.gz")
     events = json.loads(gzip.decompress(profile.read_bytes()))["traceEvents"]
-    assert sum(event["name"] == "aten::scaled_dot_product_attention" for event in events) > 2
+    assert any(event["name"] == "aten::scaled_dot_product_attention" for event in events)
     (stacks,) = (run_dir / "stacks").iterdir()
     assert stacks.name == "rank00001.txt" and "trainer/data/loader.py" in stacks.read_text()

@@ -49,7 +49,7 @@ def train_in_every_stage(out: str) -> None:
     """On each rank: for each stage the losses, and from each stage into each other the losses after the change."""
     import torch.distributed as dist
 
-    from trainer.distributed import join, leave, mean_over_ranks, topology_from_environment
+    from trainer.distributed import collective_timeout, join, leave, mean_over_ranks, topology_from_environment
     from trainer.engine.config import OptimConfig, ParallelConfig
     from trainer.engine.parallel import ZeroEngine
 
@@ -83,6 +83,8 @@ def train_in_every_stage(out: str) -> None:
     results = {}
     for stage in (1, 2, 3):
         engine = wrap(network(), stage)
+        reducing = engine._engine.optimizer.dp_process_group._get_backend(topology.device)
+        assert reducing.options._timeout == collective_timeout(1800, topology.device)
         first = train(engine, slice(0, STEPS))
         state = {name: {kind: t.clone() for kind, t in tensors.items()} for name, tensors in engine.full_state()}
         results[f"{stage}"] = first + train(engine, slice(STEPS, None))

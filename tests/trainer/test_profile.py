@@ -1,3 +1,5 @@
+import gzip
+import json
 import logging
 import os
 import signal
@@ -24,6 +26,22 @@ def test_the_flight_recorder_writes_to_the_run_directory_unless_told_otherwise(
     assert os.environ["TORCH_NCCL_DUMP_ON_TIMEOUT"] == "1"
     assert os.environ["TORCH_FR_BUFFER_SIZE"] == "77"
     assert (tmp_path / "run" / "flight_recorder").is_dir()
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_trace_is_of_the_three_steps_after_the_signal(tmp_path: Path) -> None:
+    asked = SignalFlag()
+    profiler = Profiler(asked, Topology(rank=7, world_size=8), tmp_path)
+    for step in range(9):
+        if step == 4:
+            asked.number = signal.SIGUSR2
+        profiler.before_step(step)
+        with torch.profiler.record_function(f"step {step}"):
+            torch.ones(3).sum()
+    (path,) = (tmp_path / "profiles").iterdir()
+    assert path.name == "step_00000004_rank00007.json.gz"
+    names = {event["name"] for event in json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]}
+    assert {name for name in names if name.startswith("step ")} == {"step 4", "step 5", "step 6"}
 
 
 @pytest.mark.usefixtures("alone")

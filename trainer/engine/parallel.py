@@ -11,7 +11,9 @@ from typing import Any, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import _set_pg_timeout
 
+from trainer.distributed import collective_timeout
 from trainer.engine.config import OptimConfig, ParallelConfig
 from trainer.engine.optim import parameter_groups
 
@@ -72,6 +74,8 @@ class ZeroEngine:
                 "steps_per_print": 2**62,
             },
         )
+        # DeepSpeed reduces in a group of its own, which it gives torch's default.
+        _set_pg_timeout(collective_timeout(parallel.timeout_seconds, device), self._engine.seq_data_parallel_group)
         self._create_moments()
 
     @property
