@@ -33,6 +33,7 @@ _LARGEST_FILE = 16 * 2**20
 _LARGEST_INT = 2**63
 _SHOWN = 200
 _SURROGATE = re.compile("[\\ud800-\\udfff]")
+_TIME = re.compile(r"\d+(:\d\d)+")  # a shell takes the quotes away that a file needs
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -165,7 +166,7 @@ def _apply_override(tree: dict[str, Any], word: str) -> None:
         if not isinstance(tree[section], dict):
             raise ConfigError(f"override {word!r}: {section!r} is {_kind(tree[section])}, it has no keys below it")
         tree = tree[section]
-    tree[last] = _parse(text, f"override {word!r}")
+    tree[last] = text if _TIME.fullmatch(text) else _parse(text, f"override {word!r}")
 
 
 def _convert(kind: Any, value: Any, path: str, mistakes: list[str]) -> Any:

@@ -68,7 +68,12 @@ def _run(words: Sequence[str]) -> int:
         sys.stderr.write(f"surgstream: unknown command {name!r}\n\n{USAGE}\n")
         return 2
     try:
-        status = importlib.import_module(COMMANDS[name][0]).main(rest)
+        command = importlib.import_module(COMMANDS[name][0])
+    except ModuleNotFoundError as error:  # on a login node, say
+        sys.stderr.write(f"surgstream {name}: needs {error.name}, which is not installed here\n")
+        return 1
+    try:
+        status = command.main(rest)
     except SurgstreamError as error:
         sys.stderr.write(f"surgstream {name}: {error}\n")
         return error.exit_status

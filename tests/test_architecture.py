@@ -14,9 +14,9 @@ FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 MAY_IMPORT = {
     "configs": ("configs",),
     "shards": ("configs", "shards"),
-    "launch": ("configs", "launch", "trainer.config", "trainer.runfiles"),
+    "launch": ("configs", "launch", "shards.corpus", "trainer.config"),
     "trainer.errors": ("configs",),
-    "trainer.runfiles": ("configs",),
+    "trainer.runfiles": ("configs", "trainer.errors"),
     "trainer.batch": (),
     "trainer.distributed": ("configs", "trainer.errors"),
     "trainer.models": ("configs", "trainer.errors", "trainer.batch", "trainer.models"),

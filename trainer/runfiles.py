@@ -73,12 +73,13 @@ def check_owner(run_dir: Path) -> None:
     jobs, job = run_dir / JOBS, os.environ.get("SLURM_JOB_ID")
     if job is None or not jobs.exists():
         return
-    last = json.loads(jobs.read_text(encoding="utf-8").splitlines()[-1])
+    lines = map(json.loads, jobs.read_text(encoding="utf-8").splitlines())
+    starts = [(line["job"], line["restart"]) for line in lines]
     ours = job, int(os.environ.get("SLURM_RESTART_COUNT", "0"))
-    if (last["job"], last["restart"]) != ours:
+    if ours in starts and starts[-1] != ours:  # who is not there was started by hand
         raise DistributedError(
-            f"{jobs}: expected start {ours[1]} of job {ours[0]} to be the last, got start {last['restart']} of job "
-            f"{last['job']}, which has taken this run over; this one ends without saving"
+            f"{jobs}: expected start {ours[1]} of job {ours[0]} to be the last, got start {starts[-1][1]} of job "
+            f"{starts[-1][0]}, which has taken this run over; this one ends without saving"
         )
 
 

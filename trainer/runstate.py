@@ -85,7 +85,7 @@ class RunState:
         clips_per_second: Of the last report.
         wait_share: The share of a step that waits for data.
         pace: How fast it goes; None before the first report.
-        seconds_left: Steps left at that pace.
+        seconds_left: Steps left at that pace, less what has passed since the last report if the run is training.
         losses: The last training losses by name; beside most stands what predicting the mean scores, `NAME_of_mean`.
         held_out: The same on held-out videos.
         held_out_step: When those were taken.
@@ -183,7 +183,7 @@ def read_run(run_dir: Path, now: float) -> RunState:
         clips_per_second=number(last, "throughput/clips_per_second"),
         wait_share=wait_seconds / step_seconds if step_seconds and wait_seconds is not None else None,
         pace=pace,
-        seconds_left=steps_left * (pace.step_seconds + pace.pause_seconds) if pace and steps_left is not None else None,
+        seconds_left=_seconds_left(pace, steps_left, now - reported if state == "training" else 0.0),
         losses=dict(group(last, "loss/")),
         held_out={name: value for name, value in group(held_out, "held_out/") if name != "clips"},
         held_out_step=whole(held_out, "step"),
@@ -233,6 +233,12 @@ def _pace(reports: Sequence[Line], recent: Sequence[Line]) -> Pace | None:
         steps += between
         pause += after["time"] - before["time"] - between * after["time/step_seconds"]
     return Pace(step_seconds=sum(last) / len(last), pause_seconds=max(0.0, pause / steps) if steps > 0 else 0.0)
+
+
+def _seconds_left(pace: Pace | None, steps_left: int | None, passed: float) -> float | None:
+    if pace is None or steps_left is None:
+        return None
+    return max(0.0, steps_left * (pace.step_seconds + pace.pause_seconds) - passed)
 
 
 def _last_epoch(last: Line, steps_left: int | None) -> float | None:

@@ -196,6 +196,11 @@ def test_a_malformed_override_is_an_error(tmp_path: Path, word: str) -> None:
         load(Config, write(tmp_path / "c.yaml", "steps: 1"), [word])
 
 
+def test_a_time_on_the_command_line_needs_no_quotes_inside_quotes(tmp_path: Path) -> None:
+    path = write(tmp_path / "c.yaml", "steps: 1")
+    assert load(Config, path, ["note=24:00:00"]).note == load(Config, path, ["note='24:00:00'"]).note == "24:00:00"
+
+
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         load(Config, tmp_path / "none.yaml")

@@ -79,7 +79,7 @@ def test_an_order_goes_on_from_a_checkpoint_alone(tmp_path: Path, capsys: pytest
 
 
 LOGIN = """\
-import sys, trainer.show_order
+import sys, launch.scaling, trainer.show_order, trainer.status
 from configs.loading import load
 from trainer.config import TrainConfig
 for name in ("surgvista_tiny", "surgvista_vitb"):
@@ -93,6 +93,15 @@ HEAVY = {"torch", "torchvision", "nvidia", "deepspeed", "timm", "einops", "safet
 def test_login_nodes_need_no_torch(code: str, absent: set[str]) -> None:
     code += f"\nassert not {absent} & {{*sys.modules}}, {absent} & {{*sys.modules}}"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_where_torch_is_missing_what_needs_it_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(COMMANDS, "pretrain", ("tests.helpers.no_such_module", ""))
+    assert main(["pretrain", "recipe.yaml"]) == 1
+    said = "surgstream pretrain: needs tests.helpers.no_such_module, which is not installed here\n"
+    assert capsys.readouterr().err == said
 
 
 def test_a_full_disk_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from launch.__main__ import main
 from tests.end_to_end.conftest import Corpora
 from tests.end_to_end.runs import audit, close, losses, metrics, newest, planned, reported, train, words
 from tests.services.jobs import ROOT, Job, surgstream
@@ -172,7 +173,7 @@ def test_a_start_that_slurm_has_lost_gives_way_to_the_next(cluster: Cluster, cor
     cluster.kill_slurmd(node)
     job.when(lambda: len(starts(run_dir)) == 2)
     job.when(lambda: not ghost.is_running() or ghost.status() == psutil.STATUS_ZOMBIE)
-    assert "which has taken this run over; this one ends without saving" in job.log
+    assert "which has taken this run over; this one ends without saving" in (run_dir / "train.log").read_text()
     cluster.start_node(node)
     job.when(lambda: "resuming from" in job.log)
     cluster.cancel(job.id, "USR1")
@@ -191,13 +192,26 @@ def test_a_job_that_gets_nowhere_stops_itself(cluster: Cluster, corpora: Corpora
     log = job.ends("FAILED")
     assert job.num_restarts == 1
     assert "started 2 times from checkpoint '' without reaching another: is not requeued" in log
+    assert "ended with status" in (run_dir / "FAILED").read_text(), "which `surgstream status` tells"
 
 
-def test_an_error_that_would_come_again_ends_the_job(cluster: Cluster, corpora: Corpora, tmp_path: Path) -> None:
+def test_nor_does_one_that_slurm_itself_starts_again(cluster: Cluster, corpora: Corpora, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    job = Job(cluster, corpora, run_dir, *ENDLESS, "site.most_starts_without_progress=1")
+    job.when((run_dir / "jobs.jsonl").exists)
+    cluster.requeue(job.id)
+    log = job.ends("FAILED")
+    assert job.num_restarts == 1
+    assert "was requeued by Slurm; started 1 times from checkpoint '' without reaching another: is not requeued" in log
+
+
+def test_an_error_that_would_come_again_ends_the_job(
+    cluster: Cluster, corpora: Corpora, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     job = Job(cluster, corpora, tmp_path / "run", "optim.base_lr=1e30", "optim.clip_grad_norm=0")
     log = job.ends("FAILED")
     assert job.num_restarts == 0
-    assert "failed for a reason that would come again" in log
+    assert "is not requeued, since this would come again" in log
     assert "expected finite losses" in (tmp_path / "run" / "FAILED").read_text()
-    with pytest.raises(RuntimeError, match="expected finite losses"):
-        surgstream(cluster, "status", str(tmp_path / "run"))
+    assert main(["status", str(tmp_path / "run")]) == 1
+    assert "expected finite losses" in capsys.readouterr().out

@@ -133,7 +133,8 @@ def test_time_left_counts_what_pauses_cost_since_the_last_start(run: Run) -> Non
     run.started(100).lines("metrics.jsonl", list(map(report, (20, 40, 60, 80), times)), 50)
     found = run.read()
     assert found.pace and found.pace.step_seconds == 0.5 and found.pace.pause_seconds == pytest.approx(0.25)
-    assert found.seconds_left == pytest.approx((2000 - 80) * 0.75)
+    assert found.seconds_left == pytest.approx((2000 - 80) * 0.75 - 50)
+    assert run.write("FAILED", "why", 1).read().seconds_left == pytest.approx((2000 - 80) * 0.75), "once it goes on"
     assert found.last_epoch == pytest.approx(2.0)
 
 
