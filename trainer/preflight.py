@@ -2,11 +2,14 @@
 
 import argparse
 import json
+import logging
 import os
 import shutil
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -19,7 +22,7 @@ from trainer.checks.model import build_model, take_step
 from trainer.checks.network import bus_gb_per_second
 from trainer.checks.node import look_at_node
 from trainer.checks.reading import Corpora
-from trainer.checks.report import RankReport
+from trainer.checks.report import RankReport, StepMemory
 from trainer.checks.shared import check_shared, trial_folder
 from trainer.checks.table import render
 from trainer.config import TrainConfig
@@ -56,7 +59,12 @@ COMPILE_SECONDS = 180.0
 MEASURE_SECONDS = 3.0
 """For the store's and for the network's speed."""
 
-_REPORT_SECONDS = 5.0
+REPORT_SECONDS = 20.0
+"""How much later than rank 0 a rank may be done; the checks meet more often than that."""
+
+_GOODBYE_SECONDS = 5.0
+
+log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -90,24 +98,43 @@ def preflight(config: TrainConfig, topology: Topology, *, with_step: bool) -> No
         ModelError: There is no such model.
     """
     needed = needs(config, with_step=with_step)  # what no node could give is refused before ranks wait for each other
-    meeting = Meeting(topology, MEETING_SECONDS)
     seconds = CHECK_SECONDS + (COMPILE_SECONDS if with_step and config.compile else 0.0)
-    checks = Checklist(meeting, topology.device, seconds)
-    report = examine(config, meeting, checks, with_step=with_step)
-    meeting.tell(f"report/{topology.rank}", json.dumps(to_tree(report)))
-    if topology.is_main:
-        reports = meeting.collect(checks.seconds_left + _REPORT_SECONDS)
-        problems = judge(reports, needed)
-        sys.stdout.write(render(reports, problems) + "\n")
-        sys.stdout.flush()
-        meeting.tell("verdict", verdict(problems))
-    said = meeting.hear("verdict", checks.seconds_left + 2 * _REPORT_SECONDS)
-    shutil.rmtree(trial_folder(meeting, Path(config.run_dir) / "checkpoints"), ignore_errors=True)
-    meeting.leave(_REPORT_SECONDS)
+    with ended_after(MEETING_SECONDS + seconds + 2 * REPORT_SECONDS):
+        meeting = Meeting(topology, MEETING_SECONDS)
+        checks = Checklist(meeting, topology.device, seconds)
+        report = examine(config, meeting, checks, with_step=with_step)
+        meeting.tell(f"report/{topology.rank}", json.dumps(to_tree(report)))
+        if topology.is_main:
+            reports = meeting.collect(REPORT_SECONDS)
+            problems = judge(reports, needed)
+            sys.stdout.write(render(reports, problems) + "\n")
+            sys.stdout.flush()
+            meeting.tell("verdict", verdict(problems))
+        said = meeting.hear("verdict", checks.at_most(seconds) + 2 * REPORT_SECONDS)
+        shutil.rmtree(trial_folder(meeting, Path(config.run_dir) / "checkpoints"), ignore_errors=True)
+        meeting.leave(_GOODBYE_SECONDS)
     if said != "go":
         raise PreflightError(f"{said}; rank 0 printed which and what to do")
     if topology.device.type == "cuda":
         torch.cuda.set_device(topology.device)  # the checks did so in threads of their own
+
+
+@contextmanager
+def ended_after(seconds: float) -> Iterator[None]:
+    """End this process when the block takes longer: the socket of a node that froze stays open and silent."""
+
+    def end() -> None:
+        log.error("no verdict after %g s: rank 0 or the way to it hangs; see what it prints", seconds)
+        logging.shutdown()
+        os._exit(PreflightError.exit_status)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def examine(config: TrainConfig, meeting: Meeting, checks: Checklist, *, with_step: bool) -> RankReport:
@@ -126,7 +153,7 @@ def examine(config: TrainConfig, meeting: Meeting, checks: Checklist, *, with_st
     corpora = checks.run(
         "corpus", lambda: Corpora(config), seconds=15, advice="see whether this node reaches the store, and as whom"
     )
-    clock = time.time() if meeting.agree("clock", 26) else None
+    clock = time.time() if meeting.agree("clock", checks.at_most(26)) else None
     mb_per_second = None
     if corpora:
         mb_per_second = checks.run(
@@ -137,19 +164,12 @@ def examine(config: TrainConfig, meeting: Meeting, checks: Checklist, *, with_st
         )
     shared = checks.run(
         "run_dir",
-        lambda: check_shared(meeting, run_dir / "checkpoints", 10),
+        lambda: check_shared(meeting, run_dir / "checkpoints", checks.at_most(10)),
         seconds=15,
         advice="choose a run_dir that this node can write to",
     )
     bus = examine_network(config, meeting, checks)
-    step = None
-    if with_step and bus is not None:
-        advice = "see what it prints above; try compile=false or a smaller micro_batch_size"
-        model = checks.run("step", lambda: build_model(config, topology), seconds=COMPILE_SECONDS, advice=advice)
-        if meeting.agree("model", checks.seconds_left, ok=model is not None) and model:
-            step = checks.run(
-                "step", lambda: take_step(config, topology, model), seconds=COMPILE_SECONDS, advice=advice
-            )
+    step = examine_step(config, meeting, checks, well=bus is not None) if with_step else None
     return RankReport(
         rank=topology.rank,
         node=meeting.node,
@@ -172,12 +192,25 @@ def examine_network(config: TrainConfig, meeting: Meeting, checks: Checklist) ->
         join(topology, config.parallel.timeout_seconds)
         return True
 
-    if not meeting.agree("alive", 20):
+    if not meeting.agree("alive", checks.at_most(20)):
         return None
     well = checks.run("network", joined, seconds=20, advice=advice)
-    if not meeting.agree("joined", 20, ok=well is not None):
+    if not meeting.agree("joined", checks.at_most(20), ok=well is not None):
         return None
     return checks.run("network", lambda: bus_gb_per_second(topology.device, MEASURE_SECONDS), seconds=15, advice=advice)
+
+
+def examine_step(config: TrainConfig, meeting: Meeting, checks: Checklist, *, well: bool) -> StepMemory | None:
+    """Build the model and take a step; None where a rank failed, or was not `well` before."""
+    topology, advice = meeting.topology, "see what it prints above; try compile=false or a smaller micro_batch_size"
+    model = (
+        checks.run("step", lambda: build_model(config, topology), seconds=COMPILE_SECONDS, advice=advice)
+        if well
+        else None
+    )
+    if not meeting.agree("model", checks.at_most(COMPILE_SECONDS), ok=model is not None) or model is None:
+        return None
+    return checks.run("step", lambda: take_step(config, topology, model), seconds=COMPILE_SECONDS, advice=advice)
 
 
 def needs(config: TrainConfig, *, with_step: bool) -> Needs:

@@ -1,13 +1,14 @@
 """`surgstream preflight` and `pretrain --preflight` on two ranks, each taken for a node of its own."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.conftest import Corpora
 from tests.end_to_end.runs import words
-from tests.helpers.ranks import finish, start_ranks, surgstream
+from tests.helpers.ranks import finish, kill, start_ranks, surgstream
 
 
 def run(command: list[str], tmp_path: Path, ranks: list[list[str]]) -> tuple[list[int], str]:
@@ -102,3 +103,41 @@ def test_no_training_after_a_no_go(num_ranks: int, corpora: Corpora, tmp_path: P
     assert statuses == [1] * num_ranks, output
     assert "no go: 1 problem" in output.splitlines() and "starting" not in output
     assert output.splitlines()[-1].endswith("no go: 1 problem; rank 0 printed which and what to do")
+
+
+def test_no_rank_waits_for_one_that_freezes(corpora: Corpora, tmp_path: Path) -> None:
+    commands = [["preflight", *words(corpora, tmp_path / "run")]] * 2
+    ranks = start_ranks(as_frozen_main, 2, (commands, str(tmp_path / "log")))
+    ranks[1].join(60)
+    assert ranks[1].exitcode == 1, "rank 0 says nothing, not even that it is gone"
+    kill(ranks)
+    assert "no verdict after 8 s: rank 0 or the way to it hangs" in (tmp_path / "log.rank1").read_text()
+
+
+def as_frozen_main(commands: list[list[str]], log: str) -> None:
+    """Be one rank, which is patient for seconds; rank 0 stops in its first check."""
+    import trainer.preflight as entry
+
+    entry.MEETING_SECONDS, entry.CHECK_SECONDS, entry.REPORT_SECONDS = 5.0, 1.0, 1.0
+    if os.environ["RANK"] == "0":
+        entry.look_at_node = lambda *_: os.kill(os.getpid(), signal.SIGSTOP)
+    as_node(commands, log)
+
+
+def test_a_rank_that_ends_in_a_check_is_named_in_the_table(corpora: Corpora, tmp_path: Path) -> None:
+    commands = [["preflight", *words(corpora, tmp_path / "run")]] * 2
+    statuses = finish(start_ranks(as_dying_rank, 2, (commands, str(tmp_path / "log"))))
+    output = (tmp_path / "log.rank0").read_text()
+    assert statuses == [1, 7], output
+    assert "run_dir, rank 1 on node1: no word since this check began" in told(output)
+    assert row(output, "node1")[1] == "1" and "failed" in row(output, "node1")
+
+
+def as_dying_rank(commands: list[list[str]], log: str) -> None:
+    """Be one rank; rank 1 ends while it tries the run directory."""
+    import trainer.preflight as entry
+
+    entry.CHECK_SECONDS, entry.REPORT_SECONDS = 3.0, 1.0
+    if os.environ["RANK"] == "1":
+        entry.check_shared = lambda *_: os._exit(7)
+    as_node(commands, log)

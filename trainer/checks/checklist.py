@@ -38,10 +38,9 @@ class Checklist:
         self._meeting, self._device = meeting, device
         self._deadline = time.monotonic() + seconds
 
-    @property
-    def seconds_left(self) -> float:
-        """Of the time for all checks; never less than a moment."""
-        return max(self._deadline - time.monotonic(), 0.1)
+    def at_most(self, seconds: float) -> float:
+        """So many seconds, or what is left of the time for all checks; never less than a moment."""
+        return min(seconds, max(self._deadline - time.monotonic(), 0.1))
 
     def run(self, check: str, action: Callable[[], T], *, seconds: float, advice: str) -> T | None:
         """Run one check in a thread of its own, which is left behind when it does not end.
@@ -58,7 +57,7 @@ class Checklist:
         self._meeting.tell(f"doing/{self._meeting.topology.rank}", check)
         outcome: Future[T] = Future()
         threading.Thread(target=self._act, args=(action, outcome), name=f"check-{check}", daemon=True).start()
-        limit = min(seconds, self.seconds_left)
+        limit = self.at_most(seconds)
         try:
             return outcome.result(limit)
         except StorageError as error:  # says what happened, not what to do

@@ -62,7 +62,7 @@ class Needs:
 
 
 def judge(reports: Sequence[RankReport], needs: Needs) -> list[Problem]:
-    """Find all problems, those that forbid a run first.
+    """Find all problems.
 
     Args:
         reports: Of the ranks, by rank.
@@ -81,7 +81,7 @@ def judge(reports: Sequence[RankReport], needs: Needs) -> list[Problem]:
     found += _speeds(reports)
     if not any(problem.fatal for problem in found):
         found += _unchecked(reports, needs)
-    return sorted(found, key=lambda problem: not problem.fatal)
+    return found
 
 
 def verdict(problems: Sequence[Problem]) -> str:

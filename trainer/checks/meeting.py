@@ -16,8 +16,6 @@ from trainer.distributed import Topology, slurm_hosts
 from trainer.errors import DistributedError, PreflightError
 
 _POLL_SECONDS = 0.05
-_STRAGGLER_SECONDS = 20.0
-"""The longest that a check takes, beside those of the model."""
 
 
 class Meeting:
@@ -124,12 +122,12 @@ class Meeting:
         """Wait for the reports that all ranks tell as `report/RANK`.
 
         Args:
-            seconds: How long to wait; less when ranks are known to be missing.
+            seconds: How long to wait.
 
         Returns:
             The reports by rank. Of a rank that did not report, it says in which check it fell silent.
         """
-        deadline = time.monotonic() + (seconds if self._complete else min(seconds, _STRAGGLER_SECONDS))
+        deadline = time.monotonic() + seconds
         return [self._report(rank, deadline - time.monotonic()) for rank in range(self.topology.world_size)]
 
     def leave(self, seconds: float) -> None:
