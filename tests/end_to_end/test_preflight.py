@@ -85,6 +85,7 @@ def test_a_run_directory_that_one_node_cannot_write_to(corpora: Corpora, tmp_pat
     assert statuses == [1, 1], output
     assert f"run_dir, rank 1 on node1: {tmp_path}/file/run" in told(output) and "Not a directory" in told(output)
     assert "no go: 1 problem" in output.splitlines(), "the other rank is not to blame"
+    assert row(output, "node0")[-1] == "ok", "nor does it wait in vain"
 
 
 def test_training_after_a_go(corpora: Corpora, tmp_path: Path) -> None:
