@@ -1,13 +1,18 @@
 """Two ranks, one of which is told to stop, agree on when."""
 
+import ctypes
 import json
 import os
 import signal
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.ranks import finish, start_ranks
+from trainer.engine.preemption import SignalFlag
 
 CALLS = 6
 
@@ -54,3 +59,22 @@ def test_a_signal_from_before_the_first_step_is_known_at_the_first_call(told: li
 
 def test_all_ranks_name_the_same_signal_and_rank(told: list[list[list[object]]]) -> None:
     assert all(causes == [["SIGUSR1", 1], ["SIGTERM", 0]] for _, causes in told)
+
+
+def read_while_told() -> None:
+    """A library waits for a byte; a signal comes, and then the byte."""
+    flag, (reader, writer) = SignalFlag(signal.SIGUSR1), os.pipe()
+
+    def tell() -> None:
+        time.sleep(0.2)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        time.sleep(0.2)
+        os.write(writer, b"x")
+
+    threading.Thread(target=tell).start()
+    num_read = ctypes.CDLL(None).read(reader, ctypes.create_string_buffer(1), 1)
+    sys.exit((num_read, flag.take(), flag.take()) != (1, signal.SIGUSR1, 0))
+
+
+def test_what_a_library_reads_is_not_interrupted() -> None:
+    assert finish(start_ranks(read_while_told, 1, ())) == [0]
