@@ -24,7 +24,8 @@ CONTAINERS = {
 def checked(script: str) -> str:
     """A script that bash and shellcheck have nothing against."""
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
-    found = subprocess.run([Path(sys.executable).with_name("shellcheck"), "-"], input=script, text=True, capture_output=True)
+    shellcheck = Path(sys.executable).with_name("shellcheck")
+    found = subprocess.run([shellcheck, "-"], input=script, text=True, capture_output=True)
     assert found.returncode == 0, found.stdout
     return script
 
