@@ -25,8 +25,8 @@ STORE_THEMES = {
 
 
 HELP = """\
-Measure this machine. Cases of a theme run in turn, after one warm-up, so that their ratios hold; tables give medians and
-their 95 % intervals. A peer that is not installed is named in the table: pip install 'surgstream[peers]'.
+Measure this machine. Cases of a theme run in turn, after one warm-up, so that their ratios hold; tables give medians
+and their 95 % intervals. A peer that is not installed is named in the table: pip install 'surgstream[peers]'.
 
   surgstream bench
   surgstream bench read decode --repeats 5 --save results

@@ -18,7 +18,7 @@ def test_what_cannot_be_measured_is_named_with_the_reason() -> None:
 
 def test_a_rate_beyond_the_floor_is_an_error() -> None:
     cases = [Case("step", "clips", work, most=10.0)]
-    with pytest.raises(ImplausibleError, match="step: expected at most 10.0 clips/s, .* it does not do what it says"):
+    with pytest.raises(ImplausibleError, match=r"step: expected at most 10.0 clips/s, .* it does not do what it says"):
         measure(cases, repeats=3)
 
 
