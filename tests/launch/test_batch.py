@@ -19,7 +19,7 @@ PROGRAMS = {
     "surgstream": "exit 9",
     "scontrol": """case "$*" in
         "show hostnames node1") echo node1 ;;
-        *"show job 7") away && echo "JobId=7 JobState=RUNNING Reason=None Restarts=0 BatchFlag=1" ;;
+        *"show job 7") away && echo "JobId=7 JobState=$STATE Dependency=(null) Restarts=0 BatchFlag=1" ;;
         "requeue 7") away && touch "$FOLDER/requeued" ;;
         *) exit 1 ;;
     esac""",
@@ -44,7 +44,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         (tmp_path / name).chmod(0o755)
     (tmp_path / "rank.py").write_text(RANK)
     job = {"JOB_ID": "7", "NTASKS": "1", "JOB_NUM_NODES": "1", "JOB_NODELIST": "node1"}
-    here = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "FOLDER": str(tmp_path)}
+    here = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "FOLDER": str(tmp_path), "STATE": "RUNNING Reason=None"}
     return {**os.environ, **here, **{f"SLURM_{name}": value for name, value in job.items()}}
 
 
@@ -65,6 +65,11 @@ def test_a_controller_that_is_away_is_asked_again(environment: dict[str, str], t
     assert "ended with status 9; requeued" in log(Site(time="1"), environment)
     assert (tmp_path / "requeued").exists()
     assert '"end": 0}' in (tmp_path / "run" / "jobs.jsonl").read_text(), "a job without an end"
+
+
+def test_a_job_that_ran_into_its_limit_goes_on_and_a_cancelled_one_does_not(environment: dict[str, str]) -> None:
+    assert "; requeued" in log(Site(time="1"), environment | {"STATE": "COMPLETING Reason=TimeLimit"})
+    assert "is left to them" in log(Site(time="1"), environment | {"STATE": "COMPLETING Reason=None"})
 
 
 def test_what_fails_before_training_is_decided_on_as_training_is(environment: dict[str, str]) -> None:
