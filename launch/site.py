@@ -16,7 +16,8 @@ class ContainerConfig:
     Attributes:
         runtime: `apptainer` starts it in every task; `pyxis` is srun's plugin for enroot.
         image: The image file, or for pyxis an address too.
-        mounts: Folders to see inside, as `/scratch` or `/host/path:/path`: run directory, corpus, caches.
+        mounts: Folders to see inside, as `/scratch` or `/host/path:/path`: corpus, caches, weights. The
+            run directory is seen without it.
     """
 
     runtime: Literal["apptainer", "pyxis"]
@@ -32,7 +33,7 @@ class Site:
         nodes: Nodes of a job.
         gpus_per_node: GPUs of a node, one rank each; 0 trains on CPUs.
         ranks_per_node: Ranks of a node without GPUs.
-        cpus_per_task: CPU cores a rank.
+        cpus_per_task: CPUs a rank, as Slurm counts them: cores or hardware threads.
         memory: Memory a node, such as `900G`; `0` is all of it, null the partition's default.
         exclusive: Share no node with other jobs.
         partition: Where to queue; null takes the cluster's default, as for the next ones.

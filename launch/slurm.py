@@ -86,36 +86,34 @@ def _settings(site: Site, words: Sequence[str], run_dir: Path, requeues: bool) -
     for name, value in site.environment.items():
         yield f"export {name}={shlex.quote(str(value))}"
     if site.modules:
-        yield "set +u # module functions are not written for it"
-        yield "command -v module >/dev/null || source /etc/profile"
+        yield "command -v module >/dev/null || source /etc/profile || true"
         yield f"module load {shlex.join(site.modules)}"
-        yield "set -u"
     if site.venv:
         yield f"source {shlex.quote(str(Path(site.venv).absolute() / 'bin' / 'activate'))}"
     yield f"launcher={site.launcher}"
     yield f"most_starts_without_progress={site.most_starts_without_progress if requeues else 0}"
-    yield f"srun_options={_array([*_pyxis(site), *site.srun_options])}"
-    yield f"inside={_array(_apptainer(site))}"
+    yield f"srun_options={_array([*_pyxis(site, run_dir), *site.srun_options])}"
+    yield f"inside={_array(_apptainer(site, run_dir))}"
     yield f"before={_array(site.before)}"
     yield f"words=({' '.join(_word(word) for word in words)})"
     yield f"run_dir={shlex.quote(str(run_dir))}"
 
 
-def _apptainer(site: Site) -> Iterator[str]:
+def _apptainer(site: Site, run_dir: Path) -> Iterator[str]:
     if site.container and site.container.runtime == "apptainer":
         yield from ("apptainer", "exec")
         if site.gpus_per_node:
             yield "--nv"
-        for mount in site.container.mounts:
+        for mount in (str(run_dir), *site.container.mounts):
             yield f"--bind={mount}"
         yield site.container.image
 
 
-def _pyxis(site: Site) -> Iterator[str]:
+def _pyxis(site: Site, run_dir: Path) -> Iterator[str]:
     if site.container and site.container.runtime == "pyxis":
         yield f"--container-image={site.container.image}"
-        if site.container.mounts:
-            yield f"--container-mounts={','.join(m if ':' in m else f'{m}:{m}' for m in site.container.mounts)}"
+        mounts = (str(run_dir), *site.container.mounts)
+        yield f"--container-mounts={','.join(m if ':' in m else f'{m}:{m}' for m in mounts)}"
 
 
 def _directive(option: str) -> str:

@@ -87,10 +87,10 @@ def test_containers_see_what_is_mounted() -> None:
         name: render(Site(time="1", container=container), ["pretrain"], run_dir=Path("/run"), name="run")
         for name, container in CONTAINERS.items()
     }
-    bound = ["apptainer", "exec", "--nv", "--bind=/scratch", "--bind=/a:/b", "/images/s.sif"]
+    bound = ["apptainer", "exec", "--nv", "--bind=/run", "--bind=/scratch", "--bind=/a:/b", "/images/s.sif"]
     assert setting(scripts["apptainer"], "inside") == bound
     assert setting(scripts["apptainer"], "srun_options") == []
-    mounted = ["--container-image=/images/s.sqsh", "--container-mounts=/scratch:/scratch,/a:/b"]
+    mounted = ["--container-image=/images/s.sqsh", "--container-mounts=/run:/run,/scratch:/scratch,/a:/b"]
     assert setting(scripts["pyxis"], "srun_options") == mounted
     assert setting(scripts["pyxis"], "inside") == []
     assert setting(scripts["none"], "inside") == setting(scripts["none"], "srun_options") == []

@@ -22,7 +22,10 @@ What Slurm 22.05 does to a job, measured here. "Told" is SIGCONT and SIGTERM to 
 
 - Limits and --signal are looked at every 30 s: --signal came 5 to 25 s early (the manual says up to
   60), the end of a limit 25 s late.
-- A job that ends by itself in its grace is COMPLETED, and is not requeued; nor does a time limit requeue.
+- What tasks have started is told as proctrack/linuxproc does it. proctrack/cgroup, which real clusters have, and
+  proctrack/pgid tell tasks alone, of SIGKILL apart: torchrun is told, its workers are not.
+- A job that ends by itself in its grace is COMPLETED, and is not requeued; nor does a time limit requeue, but the batch
+  shell can, before KillWait is over.
 - `scontrol requeue $SLURM_JOB_ID` works from inside, RUNNING or not: after a scancel it brings the job back.
 - Commands that a trap runs may be hit by the signal that it traps: set a variable, and look when `wait` is over.
 - The old script of a killed slurmd runs on beside the new one; it can know by Restarts > SLURM_RESTART_COUNT.
