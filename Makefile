@@ -44,7 +44,7 @@ format: setup  ## format the code
 	$(BIN)/ruff format .
 
 bench: setup  ## measure reading, decoding and training on this machine
-	$(BIN)/python -m benchmarks
+	$(BIN)/surgstream bench
 
 clean:  ## remove the demo's output
 	rm -rf $(DEMO)

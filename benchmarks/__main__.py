@@ -1,10 +1,11 @@
-"""`python -m benchmarks [THEME ...]`: measure, print tables, keep them as JSON."""
+"""`surgstream bench [THEME ...]`: measure, print tables, keep them as JSON."""
 
 import argparse
 import importlib
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.harness import conditions, measure, save, table
@@ -23,9 +24,23 @@ STORE_THEMES = {
 }
 
 
-def main() -> int:
+HELP = """\
+Measure this machine. Cases of a theme run in turn, after one warm-up, so that their ratios hold; tables give medians
+and their 95 % intervals. A peer that is not installed is named in the table: pip install 'surgstream[peers]'.
+
+  surgstream bench
+  surgstream bench read decode --repeats 5 --save results
+  surgstream bench s3 --store s3://bucket/scratch
+
+Absolute rates are this machine's. A measurement that cannot be, faster than its floor, ends with an error.
+"""
+
+
+def main(argv: Sequence[str]) -> int:
     """Measure the themes that were asked for."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="surgstream bench", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("themes", nargs="*", metavar="THEME", help=f"of {', '.join(THEMES)}; all of them by default")
     parser.add_argument(
         "--store", metavar="s3://...", help=f"a prefix to fill and to read; also measures {', '.join(STORE_THEMES)}"
@@ -33,7 +48,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=7, help="interleaved repeats of every case")
     parser.add_argument("--save", type=Path, metavar="FOLDER", help="write THEME_HARDWARE_YYYYMM.json there")
     parser.add_argument("--hardware", default="cpu", help="HARDWARE in those names")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     known = THEMES | (STORE_THEMES if arguments.store else {})
     unknown = set(arguments.themes) - set(known)
     if unknown:
@@ -51,4 +66,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

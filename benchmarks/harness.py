@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from trainer.distributed import Topology, join, topology_from_environment
@@ -26,14 +28,22 @@ class Case:
     Attributes:
         name: What is done.
         unit: What is counted, such as `clips`.
-        run: Does it once and returns how many.
+        run: Does it once and returns how many; None where it cannot be done here.
+        missing: Why it cannot be done here, such as a package that is not installed.
+        most: The highest rate that is plausible, in units a second, where there is a floor to the time.
         peak_mb: Does it in a process of its own, and returns the most memory it took there beyond what imports did.
     """
 
     name: str
     unit: str
-    run: Callable[[], float]
+    run: Callable[[], float] | None
+    missing: str = ""
+    most: float | None = None
     peak_mb: Callable[[], float] | None = None
+
+
+class ImplausibleError(Exception):
+    """A measurement says what cannot be, so something else was measured than is claimed."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,7 @@ class Row:
         ratio: Median over repeats of this case's rate to the first case's in the same repeat.
         rates: Of every repeat.
         peak_mb: Most memory it took, in 10^6 bytes, where the case can tell.
+        missing: Why it was not measured; its numbers are then 0.
     """
 
     name: str
@@ -61,6 +72,7 @@ class Row:
     ratio: float
     rates: tuple[float, ...]
     peak_mb: float | None = None
+    missing: str = ""
 
 
 def join_once() -> Topology:
@@ -72,32 +84,61 @@ def join_once() -> Topology:
 
 
 def measure(cases: Sequence[Case], *, repeats: int) -> list[Row]:
-    """Run all cases in turn, once to warm up and then `repeats` times."""
-    rates, cpu = np.empty((2, len(cases), repeats))
+    """Run all cases in turn, once to warm up and then `repeats` times.
+
+    Raises:
+        ImplausibleError: A case was faster than it can be.
+    """
+    rates, cpu = np.zeros((2, len(cases), repeats))
     for repeat in range(-1, repeats):
         for i, case in enumerate(cases):
+            if case.run is None:
+                continue
             wall, busy = time.perf_counter(), time.process_time()
             count = case.run()
             if repeat >= 0:
                 rates[i, repeat] = count / (time.perf_counter() - wall)
                 cpu[i, repeat] = (time.process_time() - busy) / count
     resampled = np.random.default_rng(0).integers(repeats, size=(2000, repeats))
-    rows = []
-    for i, case in enumerate(cases):
-        low, high = np.percentile(np.median(rates[i][resampled], axis=1), (2.5, 97.5))
-        rows.append(
-            Row(
-                case.name, case.unit, float(np.median(rates[i])), float(low), float(high), float(np.median(cpu[i])),
-                float(np.median(rates[i] / rates[0])), tuple(rates[i].tolist()), case.peak_mb and case.peak_mb(),
-            )
-        )  # fmt: skip
-    return rows
+    base = rates[next(i for i, case in enumerate(cases) if case.run)]
+    return [_row(case, own, busy, own / base, resampled) for case, own, busy in zip(cases, rates, cpu, strict=True)]
+
+
+def _row(
+    case: Case,
+    rates: npt.NDArray[np.float64],
+    cpu: npt.NDArray[np.float64],
+    ratios: npt.NDArray[np.float64],
+    resampled: npt.NDArray[np.int64],
+) -> Row:
+    rate = float(np.median(rates))
+    if case.most is not None and rate > case.most:
+        raise ImplausibleError(
+            f"{case.name}: expected at most {case.most:,.1f} {case.unit}/s, which is the floor of its time, got "
+            f"{rate:,.1f}; it does not do what it says, or the floor is wrong"
+        )
+    low, high = np.percentile(np.median(rates[resampled], axis=1), (2.5, 97.5))
+    return Row(
+        name=case.name,
+        unit=case.unit,
+        rate=rate,
+        low=float(low),
+        high=float(high),
+        cpu_seconds=float(np.median(cpu)),
+        ratio=float(np.median(ratios)),
+        rates=tuple(rates.tolist()),
+        peak_mb=case.peak_mb and case.peak_mb(),
+        missing=case.missing,
+    )
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Lay rows out as Markdown."""
+    """Lay rows out as Markdown; what was not measured is there, with the reason."""
     lines = ["| case | rate | 95 % interval | CPU ms each | ratio | peak MB |", "|---|--:|--:|--:|--:|--:|"]
     for row in rows:
+        if row.missing:
+            lines.append(f"| {row.name} | not measured: {row.missing} | | | | |")
+            continue
         peak = "" if row.peak_mb is None else f"{row.peak_mb:,.0f}"
         lines.append(
             f"| {row.name} | {row.rate:,.1f} {row.unit}/s | {row.low:,.1f} to {row.high:,.1f} "
@@ -120,13 +161,20 @@ def conditions() -> dict[str, object]:
             continue
     return {
         "commit": commit,
-        "command": f"python -m benchmarks {' '.join(sys.argv[1:])}".strip(),
+        "command": command(),
         "hardware": hardware(),
         "gpu": torch.cuda.get_device_name() if on_gpu else None,
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
         "packages": packages,
     }
+
+
+def command() -> str:
+    """The command line that measured, without the paths of this machine."""
+    spec = sys.modules["__main__"].__spec__
+    program = f"python -m {spec.name.removesuffix('.__main__')}" if spec else Path(sys.argv[0]).name
+    return shlex.join([*program.split(), *sys.argv[1:]])
 
 
 def hardware() -> str:

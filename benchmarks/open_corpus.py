@@ -37,7 +37,7 @@ def cases(folder: Path) -> list[Case]:
         return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
     return [
-        Case(f"open {NUM_SHARDS:,} shards", "shards", run_open, peak_mb),
+        Case(f"open {NUM_SHARDS:,} shards", "shards", run_open, peak_mb=peak_mb),
         Case(f"find {STEP:,} clips at once", "clips", lambda: len(table.locate_all(names, clips))),
         Case("find them one by one", "clips", lambda: len(list(map(table.locate, names, clips)))),
     ]

@@ -30,7 +30,7 @@ def cases(folder: Path) -> list[Case]:
         load_moments(folder / "step_00000001", engine)
         return gigabytes
 
-    return [Case("save, state of 100 M parameters", "GB", save, peak_mb), Case("load it", "GB", load)]
+    return [Case("save, state of 100 M parameters", "GB", save, peak_mb=peak_mb), Case("load it", "GB", load)]
 
 
 def make_engine() -> tuple[ZeroEngine, float]:

@@ -22,6 +22,7 @@ COMMANDS = {
     "pretrain": ("trainer.pretrain", "train a recipe, on one process or under torchrun or srun"),
     "launch": ("launch.submit", "start jobs under Slurm or torchrun: training, packing, measuring the loader"),
     "status": ("trainer.status", "tell how runs stand: step, speed, loss, checkpoint, time left"),
+    "bench": ("benchmarks.__main__", "measure this machine: reading, decoding, the loader, a training step"),
     "loader": ("trainer.loader_speed", "measure how fast a recipe's clips are read and decoded, without a model"),
 }
 

@@ -70,6 +70,8 @@ def wait_for(condition: Callable[[], bool], timeout_seconds: float = 90.0) -> No
 @contextmanager
 def process_group() -> Iterator[None]:
     """Make this process a world of its own for the length of a block."""
+    from deepspeed import comm
+
     from trainer.distributed import Topology, join, leave
 
     before = dict(os.environ)
@@ -77,6 +79,8 @@ def process_group() -> Iterator[None]:
     try:
         yield
     finally:
+        if comm.is_initialized():  # by an engine: DeepSpeed would keep groups that are gone
+            comm.destroy_process_group()
         leave()
         os.environ.clear()
         os.environ.update(before)

@@ -1,0 +1,28 @@
+import time
+
+import pytest
+
+from benchmarks.harness import Case, ImplausibleError, measure, table
+
+
+def work() -> float:
+    time.sleep(0.001)
+    return 1.0
+
+
+def test_what_cannot_be_measured_is_named_with_the_reason() -> None:
+    rows = measure([Case("peer", "clips", None, missing="not installed"), Case("ours", "clips", work)], repeats=2)
+    assert rows[0].rates == (0.0, 0.0) and rows[1].ratio == 1.0, "the first that was measured is the base"
+    assert "| peer | not measured: not installed |" in table(rows)
+
+
+def test_a_rate_beyond_the_floor_is_an_error() -> None:
+    cases = [Case("step", "clips", work, most=10.0)]
+    with pytest.raises(ImplausibleError, match=r"step: expected at most 10.0 clips/s, .* it does not do what it says"):
+        measure(cases, repeats=3)
+
+
+def test_every_repeat_is_kept_and_the_interval_holds_the_median() -> None:
+    (row,) = measure([Case("ours", "clips", work)], repeats=5)
+    assert len(row.rates) == 5
+    assert min(row.rates) <= row.low <= row.rate <= row.high <= max(row.rates) < 1000
