@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _FIRST_WORD_SECONDS = 1.0
-_LOST_PEER = re.compile("onnection (closed|reset) by (remote )?peer|remote process exited|NCCL", re.IGNORECASE)
+_LOST_PEER = re.compile("onnection (closed|reset) by (remote )?peer|remote process exit", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +140,8 @@ def join(topology: Topology, timeout_seconds: float) -> None:
         dist.init_process_group(
             "nccl" if topology.device.type == "cuda" else "gloo",
             timeout=collective_timeout(timeout_seconds, topology.device),
-            device_id=topology.device if topology.device.type == "cuda" else None,
+            # A group of one, split from a bound one, is refused by some NCCL: "CUDA error 600".
+            device_id=topology.device if topology.device.type == "cuda" and topology.world_size > 1 else None,
         )
     except (RuntimeError, ValueError) as error:
         raise DistributedError(
@@ -258,8 +259,9 @@ def from_main(action: Callable[[], T]) -> T:
 
 
 def barrier() -> None:
-    """Wait for all ranks."""
-    dist.barrier()
+    """Wait for all ranks, if there are others."""
+    if dist.get_world_size() > 1:
+        dist.barrier()
 
 
 def _free_port() -> int:

@@ -82,6 +82,7 @@ def main(argv: Sequence[str]) -> int:
             if words.preflight:
                 preflight(config, topology, with_step=False)  # the run's first step is one
             else:
+                watchdog.beat()  # NCCL connects without a timeout
                 join(topology, timeout_seconds)
             watchdog.beat()
             pretrain(config, topology, stop, profile, watchdog)

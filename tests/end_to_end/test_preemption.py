@@ -6,6 +6,7 @@ import os
 import platform
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,20 @@ def test_a_rank_that_hangs_ends_the_others_which_write_their_stacks(corpora: Cor
     assert stacks.startswith("Timeout")
     assert "trainer/engine/loop.py" in stacks and "trainer/data/loader.py" in stacks, "of all threads"
     assert read_mark(run_dir, REQUEUE) is None and read_mark(run_dir, FAILED) is None
+
+
+def hang_where_ranks_meet(arguments: list[str]) -> None:
+    """Run, and never come back from joining the others."""
+    pytest.MonkeyPatch().setattr("trainer.pretrain.join", lambda *_: time.sleep(60))
+    sys.exit(main(["pretrain", *arguments]))
+
+
+def test_a_rank_that_hangs_where_it_meets_the_others_ends_and_writes_its_stacks(
+    corpora: Corpora, tmp_path: Path
+) -> None:
+    arguments = words(corpora, tmp_path / "run", "parallel.timeout_seconds=1")
+    assert finish(start_ranks(hang_where_ranks_meet, 1, (arguments,)), timeout_seconds=30) == [1]
+    assert "hang_where_ranks_meet" in (tmp_path / "run" / "stacks" / "rank00000.txt").read_text()
 
 
 def test_a_rank_that_is_killed_ends_the_others_at_once_and_the_run_may_go_on(corpora: Corpora, tmp_path: Path) -> None:

@@ -1,7 +1,12 @@
+import logging
+import os
+import sys
+from typing import Any
+
 import pytest
 import torch
 
-from trainer.distributed import Topology, topology_from_environment
+from trainer.distributed import Topology, alone_when_failing, join, topology_from_environment
 from trainer.errors import DistributedError
 
 TORCHRUN = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "node0", "MASTER_PORT": "29500"}
@@ -54,3 +59,36 @@ def test_a_rank_takes_its_own_gpu_or_the_only_one_it_sees(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: num_gpus > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: num_gpus)
     assert Topology(rank=3, local_rank=3, world_size=8).device.index == index
+
+
+@pytest.mark.parametrize(("world_size", "bound"), [(1, None), (2, torch.device("cuda", 0))])
+def test_nccl_is_bound_to_its_gpu_unless_it_is_alone(
+    world_size: int, bound: torch.device | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = dict[str, Any]()
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: found.update(current=device))
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda name, **settings: found.update(settings))
+    join(Topology(world_size=world_size), 60)
+    assert found["current"] == torch.device("cuda", 0) and found["device_id"] == bound
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("[tcp/pair.cc:525] Connection closed by peer [10.0.0.2]:4711", "another rank has ended; its own message"),
+        ("NCCL error in: x.cpp:1, remote process exited or there was a network error", "another rank has ended"),
+        ("NCCL error in: x.cpp:1, unhandled cuda error; Last error: out of memory", "Last error: out of memory"),
+        ("shape mismatch", "shape mismatch"),
+    ],
+)
+def test_only_a_lost_peer_is_blamed_on_others(
+    error: str, said: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    monkeypatch.setattr(logging, "shutdown", lambda: None)
+    with pytest.raises(SystemExit, match="1"), alone_when_failing(Topology(world_size=2)):
+        raise RuntimeError(error)
+    assert said in caplog.text and ("another rank" in caplog.text) == ("another rank" in said)

@@ -155,7 +155,10 @@ def train(out: str) -> None:
         return Trainer(Engine(objective), objective, iter(batches), **(settings | changes))  # type: ignore[arg-type]
 
     with contextlib.closing(trainer("run", [clip_batch(g, g + 1) for g in draws[2:]])) as whole:
+        pauses, pause = list[int](), whole.clock.pause
+        whole.clock.pause = lambda: (pauses.append(whole.step), pause())[1]  # type: ignore[method-assign,func-returns-value]
         whole.train()
+    assert pauses == [3, 4, 4, 6, 6, 6], "a pause waits for the device: none where nothing is done"
     assert whole.objective.training and whole.objective.updates == 5  # type: ignore[attr-defined]
     assert len(beats) == 5 + 4 + 4, "before 5 steps, after 2 held-out batches twice, before and after 2 saves"
     (Path(out) / f"lrs{topology.rank}.json").write_text(json.dumps(whole.engine.lrs))  # type: ignore[attr-defined]

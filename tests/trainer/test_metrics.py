@@ -39,3 +39,15 @@ def test_a_pause_is_not_counted_and_the_steps_before_it_are(monkeypatch: pytest.
         now += 50.0  # a checkpoint
     now += 4.0  # more steps
     assert clock.read() == (7.0, {})
+
+
+@pytest.mark.gpu
+def test_a_part_on_a_gpu_is_timed_without_waiting_for_it() -> None:
+    clock = StepClock(torch.device("cuda", 0))
+    with clock.part("forward"):
+        torch.cuda._sleep(10**9)
+    end = torch.cuda.Event()
+    end.record()
+    assert not end.query(), "nobody waited"
+    seconds, parts = clock.read()
+    assert end.query() and 0 < parts["forward"] <= seconds

@@ -54,4 +54,27 @@ def test_a_profile_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog: p
         for step in range(5):
             profiler.before_step(step)
             torch.ones(3).sum()
-    assert "step_00000000_rank00000.json.gz: no profile was written" in caplog.text
+    assert "step_00000000_rank00000.json.gz: was not written" in caplog.text
+
+
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize("writable", [True, False])
+def test_collectives_are_written_beside_a_trace_if_they_can_be(
+    writable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.distributed, "get_backend", lambda: "nccl")
+    monkeypatch.setattr(torch.cuda.nccl, "version", lambda: (2, 28, 9))  # which a trace names
+    monkeypatch.setattr(torch._C._distributed_c10d, "_dump_nccl_trace", lambda: b"flights", raising=False)
+    if not writable:
+        (tmp_path / "flight_recorder").write_text("in the way")
+    asked = SignalFlag()
+    asked.number = signal.SIGUSR2
+    profiler = Profiler(asked, Topology(rank=7, world_size=8), tmp_path)
+    with caplog.at_level(logging.WARNING):
+        profiler.before_step(0)
+        profiler.close()
+    assert len(list((tmp_path / "profiles").iterdir())) == 1
+    if writable:
+        assert (tmp_path / "flight_recorder" / "rank7").read_bytes() == b"flights" and not caplog.text
+    else:
+        assert "flight_recorder/rank7: was not written" in caplog.text

@@ -12,7 +12,8 @@ from trainer.checks.report import Gpu, NodeFacts
 from trainer.errors import PreflightError
 
 _GIB = 2**30
-_DRIVER = Path("/proc/driver/nvidia/version")
+_DRIVER_FILE = Path("/proc/driver/nvidia/version")
+_DRIVER = re.compile(r"Kernel Module\b.*?\s(\d+(\.\d+)+)")  # the open one is "for x86_64", or another machine
 
 
 def look_at_node(device: torch.device, run_dir: Path, cache_dir: Path | None) -> NodeFacts:
@@ -51,6 +52,12 @@ def free_gib(path: Path) -> float:
     return shutil.disk_usage(there).free / _GIB
 
 
+def driver_version(text: str) -> str:
+    """The version of NVIDIA's driver from what it says in /proc; `unknown` where it does not."""
+    found = _DRIVER.search(text)
+    return found[1] if found else "unknown"
+
+
 def _size_gib(folder: Path) -> float:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / _GIB
 
@@ -68,8 +75,7 @@ def _versions(on_gpu: bool) -> dict[str, str]:
         (packages[name] for name in sorted(packages) if name.startswith("nvidia-dali-cuda")), "none"
     )
     if on_gpu:
-        driver = re.search(r"Kernel Module\D*(\d+(\.\d+)+)", _DRIVER.read_text()) if _DRIVER.exists() else None
-        versions["driver"] = driver[1] if driver else "unknown"
+        versions["driver"] = driver_version(_DRIVER_FILE.read_text() if _DRIVER_FILE.exists() else "")
         versions["CUDA"] = str(torch.version.cuda)
         versions["NCCL"] = ".".join(map(str, torch.cuda.nccl.version()))  # type: ignore[no-untyped-call]
     return versions

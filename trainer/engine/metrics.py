@@ -144,7 +144,7 @@ class StepClock:
 
     @contextmanager
     def pause(self) -> Iterator[None]:
-        """Do not count what is done meanwhile: evaluation, pictures, checkpoints."""
+        """Do not count what is done meanwhile: evaluation, pictures, checkpoints. Waits for the device."""
         if self._cuda:
             torch.cuda.synchronize()  # the steps before are not part of the pause
         paused = time.perf_counter()

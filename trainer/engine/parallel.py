@@ -102,7 +102,7 @@ class ZeroEngine:
         self._engine.step()
 
     def grad_norm(self) -> float | Tensor:
-        """L2 norm of the last step's full gradient, before clipping; where it is a tensor, nobody waited for it."""
+        """L2 norm of the last step's full gradient, before clipping; a tensor on the device, or a number."""
         return cast("float | Tensor", self._engine.get_global_grad_norm())
 
     def full_state(self) -> Iterator[tuple[str, dict[str, Tensor]]]:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,19 +43,13 @@ class Profiler:
         trace, self._trace = self._trace, None
         trace.stop()
         name = f"step_{self._first_step:08d}_rank{self._topology.rank:05d}.json.gz"
-        path = self._run_dir / PROFILES / name
-        try:
-            path.parent.mkdir(exist_ok=True)
-            trace.export_chrome_trace(str(path))
-        except OSError as error:
-            log.warning("%s: no profile was written: %s", path, error)
-        else:
-            log.info("wrote the profile %s", path)
+        _write(self._run_dir / PROFILES / name, lambda path: trace.export_chrome_trace(str(path)))
 
     def _write_flights(self) -> None:
         if dist.get_backend() == "nccl":
-            path = self._run_dir / FLIGHT_RECORDER / f"rank{self._topology.rank}"
-            path.write_bytes(cast(Any, torch._C)._distributed_c10d._dump_nccl_trace())
+            record = cast(Any, torch._C)._distributed_c10d._dump_nccl_trace()
+            name = f"rank{self._topology.rank}"
+            _write(self._run_dir / FLIGHT_RECORDER / name, lambda path: path.write_bytes(record))
 
 
 def record_flights(run_dir: Path) -> None:
@@ -68,3 +63,14 @@ def record_flights(run_dir: Path) -> None:
     os.environ.setdefault("TORCH_FR_BUFFER_SIZE", "2000")
     os.environ.setdefault("TORCH_FR_DUMP_TEMP_FILE", str(folder / "rank"))
     os.environ.setdefault("TORCH_NCCL_DUMP_ON_TIMEOUT", "1")
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    """Write one of the files that were asked for; training goes on without it."""
+    try:
+        path.parent.mkdir(exist_ok=True)
+        write(path)
+    except OSError as error:
+        log.warning("%s: was not written: %s", path, error)
+    else:
+        log.info("wrote %s", path)

@@ -12,7 +12,7 @@ from tests.helpers.handmade import write_corpus
 from trainer.checks import model, network
 from trainer.checks.checklist import Checklist
 from trainer.checks.meeting import Meeting
-from trainer.checks.node import free_gib, look_at_node
+from trainer.checks.node import driver_version, free_gib, look_at_node
 from trainer.checks.reading import Corpora
 from trainer.checks.shared import check_shared, trial_folder
 from trainer.config import TrainConfig
@@ -89,6 +89,20 @@ def test_a_rank_without_its_gpu_says_so(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(PreflightError, match="expected more than 3 GPUs, got 0; start one task a GPU"):
         look_at_node(torch.device("cuda", 3), tmp_path, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\n", "550.54.15"),
+        ("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.159.04  Release Build  (b@c)\n", "580.159.04"),
+        ("NVRM version: NVIDIA UNIX Open Kernel Module for aarch64  570.86.15  Release Build\n", "570.86.15"),
+        ("", "unknown"),
+    ],
+    ids=["closed", "open", "open, Arm", "none"],
+)
+def test_the_driver_says_its_version(text: str, version: str) -> None:
+    assert driver_version(text) == version
 
 
 @pytest.mark.gpu
