@@ -194,7 +194,7 @@ def examine_network(config: TrainConfig, meeting: Meeting, checks: Checklist) ->
 
     if not meeting.agree("alive", checks.at_most(20)):
         return None
-    well = checks.run("network", joined, seconds=20, advice=advice)
+    well = checks.run("network", joined, seconds=40, advice=advice)
     if not meeting.agree("joined", checks.at_most(20), ok=well is not None):
         return None
     return checks.run("network", lambda: bus_gb_per_second(topology.device, MEASURE_SECONDS), seconds=15, advice=advice)
