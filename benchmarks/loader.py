@@ -90,10 +90,10 @@ class Loading:
         )
 
     def decodable(self, clips: Sequence[ClipBytes]) -> tuple[list[Bytes], Windows]:
-        """A batch's JPEGs and windows, as the loader gives them to its graph."""
+        """A batch's JPEGs, without the chunks that they lie in, and its windows, as the loader gives them to its graph."""
         g, sizes = np.array([clip.g for clip in clips]), np.array([(clip.width, clip.height) for clip in clips])
         windows = multi_scale_crop(self.config.data.crop, self.config.seed, g, sizes)
-        return [frame for clip in clips for frame in clip.frames], windows
+        return [frame.copy() for clip in clips for frame in clip.frames], windows
 
 
 def cases(folder: Path, store: str | None = None) -> list[Case]:

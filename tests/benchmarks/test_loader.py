@@ -1,12 +1,22 @@
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks import loader
 from benchmarks.harness import ImplausibleError, Row
 from benchmarks.loader import Loading, cases, over_bare, take
-from tests.helpers.handmade import write_corpus
+from tests.helpers import handmade
+
+
+def picture(dataset: str, video: str, frame: int) -> bytes:
+    """A JPEG of noise, another one for each frame."""
+    noise = np.random.default_rng(frame).integers(256, size=(handmade.HEIGHT, handmade.WIDTH, 3), dtype=np.uint8)
+    written = io.BytesIO()
+    Image.fromarray(noise).save(written, "JPEG")
+    return written.getvalue()
 
 
 @pytest.fixture
@@ -15,7 +25,8 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(loader, "BATCH", 2)
     monkeypatch.setattr(loader, "WARM_UP", 3)
     monkeypatch.setattr(loader, "NUM_BATCHES", 4)
-    write_corpus(tmp_path / "long", {"knee": [{"a": [(0, 90)]}]})
+    monkeypatch.setattr(handmade, "jpeg", picture)
+    handmade.write_corpus(tmp_path / "long", {"knee": [{"a": [(0, 90)]}]})
     return str(tmp_path / "long")
 
 
