@@ -34,7 +34,8 @@ from trainer.pretrain import clip_source
 RECIPE = Path(__file__).parent.parent / "configs" / "pretrain" / "surgvista_vitb.yaml"
 BATCH = 64 if torch.cuda.is_available() else 16  # the recipe's, or about as many steps a second from two cores
 LANES = 64  # of the recipe's 2048 the share of one of 32 ranks
-WARM_UP, NUM_BATCHES, NUM_STEPS = 16, 40, 100
+WARM_UP, NUM_BATCHES = 16, 40
+LEAST_STEPS, DRIVE_SECONDS = 20, 10.0
 QUEUED = 3  # two batches in the loader's queue, and one in the hand of its thread
 SHARE = 0.9
 PROBES, SWEEP = 6, (0.5, 0.75, 1.0, 1.25)
@@ -126,7 +127,7 @@ def findings(folder: Path, store: str | None = None, *, rows: Sequence[Row], rep
         curve: list[tuple[float, float]] = []
 
         def utilisation(step_seconds: float) -> float:
-            run = drive(loader, step_seconds, NUM_STEPS, queued=QUEUED)
+            run = drive(loader, step_seconds, steps_at(step_seconds), queued=QUEUED)
             curve.append((BATCH / step_seconds, run.utilisation))
             return run.utilisation
 
@@ -178,7 +179,13 @@ def at_share_of_top(loader: ClipLoader) -> tuple[float, Drive]:
     """The loader's own rate in clips a second, and at once a consumer at SHARE of it."""
     free = drive(loader, 0.0, NUM_BATCHES, queued=QUEUED)
     rate = BATCH * len(free.waits) / free.seconds
-    return rate, drive(loader, BATCH / (SHARE * rate), NUM_STEPS, queued=QUEUED)
+    step_seconds = BATCH / (SHARE * rate)
+    return rate, drive(loader, step_seconds, steps_at(step_seconds), queued=QUEUED)
+
+
+def steps_at(step_seconds: float) -> int:
+    """As many steps as a consumer takes in DRIVE_SECONDS."""
+    return max(LEAST_STEPS, round(DRIVE_SECONDS / step_seconds))
 
 
 def starts(corpus: str, repeats: int) -> list[Fact]:
