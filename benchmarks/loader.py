@@ -1,5 +1,8 @@
 """The whole loader without a model: its own rate, and how busy it keeps a consumer that takes a given time a step.
 
+A folder's corpus has just been written, so the page cache holds it: what is measured there is reading, planning and
+decoding, and no disk.
+
 `python -m benchmarks.loader CORPUS STARTED` measures a new process's first batch, from STARTED in unix seconds on.
 """
 
@@ -74,7 +77,7 @@ class Loading:
             self.loader.close()
         self.loader = None
 
-    def bytes(self) -> list[list[ClipBytes]]:
+    def undecoded(self) -> list[list[ClipBytes]]:
         """The batches that come after `reopen`, as they lie in the shards."""
         with self.source.stream(self.order, global_batch_size=BATCH, start=WARM_UP * BATCH) as stream:
             return list(itertools.islice(stream, NUM_BATCHES))
@@ -91,7 +94,7 @@ class Loading:
         )
 
     def decodable(self, clips: Sequence[ClipBytes]) -> tuple[list[Bytes], Windows]:
-        """A batch's JPEGs, without the chunks that they lie in, and its windows, as the loader gives them to its graph."""
+        """A batch's JPEGs, copied out of their chunks, and its windows, as the loader gives them to its graph."""
         g, sizes = np.array([clip.g for clip in clips]), np.array([(clip.width, clip.height) for clip in clips])
         windows = multi_scale_crop(self.config.data.crop, self.config.seed, g, sizes)
         return [frame.copy() for clip in clips for frame in clip.frames], windows
@@ -101,7 +104,7 @@ def cases(folder: Path, store: str | None = None) -> list[Case]:
     """The loader as fast as it comes, and its DALI graph alone on the same JPEGs."""
     loading = Loading(filled(folder, store))
     decoder = loading.decoder()
-    ready = [loading.decodable(clips) for clips in loading.bytes()]
+    ready = [loading.decodable(clips) for clips in loading.undecoded()]
 
     def load_batches() -> int:
         assert loading.loader
@@ -197,8 +200,10 @@ def starts(corpus: str, repeats: int) -> list[Fact]:
         new.append(json.loads(done.stdout.splitlines()[-1]))
     again = {place: [first_batch(corpus, place) for _ in range(repeats)] for place in (0.0, *PLACES)}
     return [
-        Fact.of("first batch of a new process, imports included", "s", *(run["process"] for run in new)),
-        Fact.of("the same, from opening the corpus on", "s", *(run["corpus"] for run in new)),
+        Fact.of(
+            "first batch of a new process, page cache as it is, with imports", "s", *(run["process"] for run in new)
+        ),
+        Fact.of("the same, without imports: from opening the corpus on", "s", *(run["corpus"] for run in new)),
         Fact.of("first batch again in one process", "s", *again[0.0]),
         *(Fact.of(f"resume at {place:.0%} of an epoch", "s", *again[place]) for place in PLACES),
         Fact.of("peak memory beyond imports", "MB", *(run["peak_mb"] for run in new)),

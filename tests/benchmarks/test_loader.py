@@ -37,7 +37,7 @@ def test_loader_and_graph_do_the_same_clips(corpus: str) -> None:
     batches = [next(loading.loader) for _ in range(loader.NUM_BATCHES)]
     loading.close()
     assert batches[0].clips.shape == (2, 3, 16, 224, 224)
-    ready = loading.bytes()
+    ready = loading.undecoded()
     assert np.array_equal([[clip.g for clip in clips] for clips in ready], [batch.g for batch in batches])
     decoded = loading.decoder().decode(*loading.decodable(ready[-1]))
     assert np.array_equal(decoded, batches[-1].clips)
