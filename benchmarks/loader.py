@@ -200,10 +200,8 @@ def starts(corpus: str, repeats: int) -> list[Fact]:
         new.append(json.loads(done.stdout.splitlines()[-1]))
     again = {place: [first_batch(corpus, place) for _ in range(repeats)] for place in (0.0, *PLACES)}
     return [
-        Fact.of(
-            "first batch of a new process, page cache as it is, with imports", "s", *(run["process"] for run in new)
-        ),
-        Fact.of("the same, without imports: from opening the corpus on", "s", *(run["corpus"] for run in new)),
+        Fact.of("first batch of a new process, page cache as it is", "s", *(run["process"] for run in new)),
+        Fact.of("the same, without imports", "s", *(run["corpus"] for run in new)),
         Fact.of("first batch again in one process", "s", *again[0.0]),
         *(Fact.of(f"resume at {place:.0%} of an epoch", "s", *again[place]) for place in PLACES),
         Fact.of("peak memory beyond imports", "MB", *(run["peak_mb"] for run in new)),
