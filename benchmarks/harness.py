@@ -185,9 +185,13 @@ def facts_table(facts: Sequence[Fact]) -> str:
     """Lay facts out as Markdown, with the least and the most of their repeats."""
     lines = ["| what | median | least to most |", "|---|--:|--:|"]
     for fact in facts:
-        ends = f"{min(fact.values):,.3g} to {max(fact.values):,.3g}" if len(fact.values) > 1 else ""
-        lines.append(f"| {fact.name} | {fact.value:,.3g} {fact.unit} | {ends} |")
+        ends = f"{_short(min(fact.values))} to {_short(max(fact.values))}" if len(fact.values) > 1 else ""
+        lines.append(f"| {fact.name} | {_short(fact.value)} {fact.unit} | {ends} |")
     return "\n".join(lines)
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def conditions() -> dict[str, object]:

@@ -203,7 +203,7 @@ def starts(corpus: str, repeats: int) -> list[Fact]:
         Fact.of("first batch of a new process, page cache as it is", "s", *(run["process"] for run in new)),
         Fact.of("the same, without imports", "s", *(run["corpus"] for run in new)),
         Fact.of("first batch again in one process", "s", *again[0.0]),
-        *(Fact.of(f"resume at {place:.0%} of an epoch", "s", *again[place]) for place in PLACES),
+        *(Fact.of(f"resume at {100 * place:g} % of an epoch", "s", *again[place]) for place in PLACES),
         Fact.of("peak memory beyond imports", "MB", *(run["peak_mb"] for run in new)),
     ]
 

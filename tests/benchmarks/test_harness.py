@@ -46,8 +46,8 @@ def test_preparing_comes_before_each_time_and_takes_none() -> None:
 
 
 def test_findings_stand_beside_the_rows(tmp_path: Path) -> None:
-    findings = Findings([Fact.of("wait", "ms", 1.0, 4.0, 2.0), Fact.of("stall", "%", 3.0)], plot="<svg/>")
-    assert "| wait | 2 ms | 1 to 4 |\n| stall | 3 % |  |" in facts_table(findings.facts)
+    findings = Findings([Fact.of("wait", "ms", 1.0, 4.0, 2.0), Fact.of("peak", "MB", 1234.5)], plot="<svg/>")
+    assert "| wait | 2 ms | 1 to 4 |\n| peak | 1,234 MB |  |" in facts_table(findings.facts)
     save(tmp_path / "theme.json", [], findings)
     saved = json.loads((tmp_path / "theme.json").read_text())
     assert saved["facts"][0] == {"name": "wait", "unit": "ms", "value": 2.0, "values": [1.0, 4.0, 2.0]}
