@@ -8,19 +8,20 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.harness import conditions, measure, save, table
+from benchmarks.harness import conditions, facts_table, measure, save, table
 
 THEMES = {
     "open": "benchmarks.open_corpus",
     "order": "benchmarks.draw_order",
     "read": "benchmarks.read_shards",
     "decode": "benchmarks.decode_clips",
+    "loader": "benchmarks.loader",
     "step": "benchmarks.train_step",
     "save": "benchmarks.save_state",
 }
 STORE_THEMES = {
     "s3": "benchmarks.read_s3",
-    "start": "benchmarks.first_batch",
+    "loader": "benchmarks.loader",
 }
 
 
@@ -57,11 +58,17 @@ def main(argv: Sequence[str]) -> int:
     print(f"{where['hardware']}, {where['cores']} cores, GPU {where['gpu']}, commit {where['commit']}\n", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         for theme in arguments.themes or known:
-            places = (Path(scratch), arguments.store) if theme in STORE_THEMES else (Path(scratch),)
-            rows = measure(importlib.import_module(known[theme]).cases(*places), repeats=arguments.repeats)
+            module = importlib.import_module(known[theme])
+            in_store = arguments.store and theme in STORE_THEMES
+            places = (Path(scratch), arguments.store) if in_store else (Path(scratch),)
+            rows = measure(module.cases(*places), repeats=arguments.repeats)
             print(f"{theme}\n\n{table(rows)}\n", flush=True)
+            findings = None
+            if hasattr(module, "findings"):
+                findings = module.findings(*places, rows=rows, repeats=arguments.repeats)
+                print(f"{facts_table(findings.facts)}\n", flush=True)
             if arguments.save:
-                save(arguments.save / f"{theme}_{arguments.hardware}_{time.strftime('%Y%m')}.json", rows)
+                save(arguments.save / f"{theme}_{arguments.hardware}_{time.strftime('%Y%m')}.json", rows, findings)
     return 0
 
 

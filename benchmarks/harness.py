@@ -32,6 +32,7 @@ class Case:
         missing: Why it cannot be done here, such as a package that is not installed.
         most: The highest rate that is plausible, in units a second, where there is a floor to the time.
         peak_mb: Does it in a process of its own, and returns the most memory it took there beyond what imports did.
+        prepare: Brings about what `run` begins with, before each time and untimed.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Case:
     missing: str = ""
     most: float | None = None
     peak_mb: Callable[[], float] | None = None
+    prepare: Callable[[], object] | None = None
 
 
 class ImplausibleError(Exception):
@@ -75,6 +77,36 @@ class Row:
     missing: str = ""
 
 
+@dataclass(frozen=True)
+class Fact:
+    """What was measured and is no rate, such as a time or a share.
+
+    Attributes:
+        name: What it is of.
+        unit: Such as `s` or `%`.
+        value: The median of all values.
+        values: Of every repeat.
+    """
+
+    name: str
+    unit: str
+    value: float
+    values: tuple[float, ...]
+
+    @staticmethod
+    def of(name: str, unit: str, *values: float) -> "Fact":
+        """From the repeats."""
+        return Fact(name, unit, float(np.median(values)), values)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a theme finds beside its rates: facts, and a plot as an SVG file's text where it says more than a table."""
+
+    facts: Sequence[Fact]
+    plot: str | None = None
+
+
 def join_once() -> Topology:
     """Make this process a run of its own, unless another theme has."""
     topology = topology_from_environment(os.environ)
@@ -94,6 +126,8 @@ def measure(cases: Sequence[Case], *, repeats: int) -> list[Row]:
         for i, case in enumerate(cases):
             if case.run is None:
                 continue
+            if case.prepare:
+                case.prepare()
             wall, busy = time.perf_counter(), time.process_time()
             count = case.run()
             if repeat >= 0:
@@ -147,6 +181,19 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def facts_table(facts: Sequence[Fact]) -> str:
+    """Lay facts out as Markdown, with the least and the most of their repeats."""
+    lines = ["| what | median | least to most |", "|---|--:|--:|"]
+    for fact in facts:
+        ends = f"{_short(min(fact.values))} to {_short(max(fact.values))}" if len(fact.values) > 1 else ""
+        lines.append(f"| {fact.name} | {_short(fact.value)} {fact.unit} | {ends} |")
+    return "\n".join(lines)
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def conditions() -> dict[str, object]:
     """Where, with what and by which command this was measured."""
     on_gpu = torch.cuda.is_available()
@@ -185,7 +232,12 @@ def hardware() -> str:
     return platform.machine()
 
 
-def save(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows and conditions as JSON."""
+def save(path: Path, rows: Sequence[Row], findings: Findings | None = None) -> None:
+    """Write everything and the conditions as JSON, and the plot beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**conditions(), "rows": [asdict(row) for row in rows]}, indent=1), encoding="utf-8")
+    result = {**conditions(), "rows": [asdict(row) for row in rows]}
+    if findings:
+        result["facts"] = [asdict(fact) for fact in findings.facts]
+        if findings.plot:
+            path.with_suffix(".svg").write_text(findings.plot, encoding="utf-8")
+    path.write_text(json.dumps(result, indent=1), encoding="utf-8")

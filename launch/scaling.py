@@ -14,7 +14,7 @@ _FORMAT = 1
 _WIDTH, _HEIGHT = 760, 460
 _LEFT, _RIGHT, _TOP, _BOTTOM = 84, 636, 84, 400
 
-_STYLE = """
+STYLE = """
     .page { fill: #ffffff; }
     text { font: 13px Helvetica, Arial, sans-serif; fill: #57606a; }
     .title { font-size: 16px; font-weight: bold; fill: #1f2328; }
@@ -153,7 +153,7 @@ def plot(results: Sequence[Result]) -> str:
     if last is not first:
         marks.append(f'<text x="{xs[-1] + 10:.1f}" y="{ends[-1] + 3:.1f}">ideal</text>')
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">'
-    return "\n".join([svg, f"  <style>{_STYLE}\n  </style>", *(f"  {mark}" for mark in marks), "</svg>\n"])
+    return "\n".join([svg, f"  <style>{STYLE}\n  </style>", *(f"  {mark}" for mark in marks), "</svg>\n"])
 
 
 def _read(path: Path) -> Result:

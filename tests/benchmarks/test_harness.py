@@ -1,8 +1,10 @@
+import json
 import time
+from pathlib import Path
 
 import pytest
 
-from benchmarks.harness import Case, ImplausibleError, measure, table
+from benchmarks.harness import Case, Fact, Findings, ImplausibleError, facts_table, measure, save, table
 
 
 def work() -> float:
@@ -26,3 +28,27 @@ def test_every_repeat_is_kept_and_the_interval_holds_the_median() -> None:
     (row,) = measure([Case("ours", "clips", work)], repeats=5)
     assert len(row.rates) == 5
     assert min(row.rates) <= row.low <= row.rate <= row.high <= max(row.rates) < 1000
+
+
+def test_preparing_comes_before_each_time_and_takes_none() -> None:
+    done: list[str] = []
+
+    def run() -> float:
+        done.append("run")
+        return work()
+
+    def prepare() -> None:
+        done.append("prepare")
+        time.sleep(0.1)
+
+    (row,) = measure([Case("ours", "clips", run, prepare=prepare)], repeats=2)
+    assert done == ["prepare", "run"] * 3 and row.rate > 20
+
+
+def test_findings_stand_beside_the_rows(tmp_path: Path) -> None:
+    findings = Findings([Fact.of("wait", "ms", 1.0, 4.0, 2.0), Fact.of("peak", "MB", 1234.5)], plot="<svg/>")
+    assert "| wait | 2 ms | 1 to 4 |\n| peak | 1,234 MB |  |" in facts_table(findings.facts)
+    save(tmp_path / "theme.json", [], findings)
+    saved = json.loads((tmp_path / "theme.json").read_text())
+    assert saved["facts"][0] == {"name": "wait", "unit": "ms", "value": 2.0, "values": [1.0, 4.0, 2.0]}
+    assert (tmp_path / "theme.svg").read_text() == "<svg/>"
