@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -158,8 +159,11 @@ def run_loader(processes: int, command: Sequence[str], folder: Path) -> dict[str
     words += ["-m", "launch", "loader", *command, "--warm-up", "5", "--out", str(out)]
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
-        said = next((line for line in done.stderr.splitlines() if line.startswith("surgstream")), done.stderr[-500:])
-        raise ConfigError(f"surgstream loader in {processes} processes: expected numbers, got: {said}")
+        said = re.search(r"^surgstream.*(\n +.*)*", done.stderr, re.MULTILINE)  # torchrun says much more
+        raise ConfigError(
+            f"surgstream loader in {processes} processes: expected numbers, got: "
+            + " ".join((said.group() if said else done.stderr[-500:]).split())
+        )
     tree: Mapping[str, Any] = json.loads(out.read_text(encoding="utf-8"))
     rates = [rank["clips"] / rank["seconds"] for rank in tree["ranks"]]
     return {"processes": processes, "total": tree["total"], "rank_clips_per_second": rates, "config": tree["config"]}
