@@ -9,6 +9,7 @@ from launch.scaling import Axis, axis_ticks
 
 _PANEL_WIDTH, _PANEL_HEIGHT, _TOP = 400, 270, 92
 _LEFT, _RIGHT, _ABOVE, _BELOW = 64, 384, 36, 222
+_LABEL_WIDTH = 36
 _COLOURS = (("#0969da", "#58a6ff"), ("#bc4c00", "#f0883e"), ("#1a7f37", "#3fb950"), ("#8250df", "#bc8cff"))
 
 
@@ -72,12 +73,15 @@ def _panel(panel: Panel, across: str, colours: Mapping[str, str]) -> list[str]:
     for tick in ticks:
         marks.append(f'<path class="grid" d="M{_LEFT} {to_y(tick):.1f}H{_RIGHT}"/>')
         marks.append(f'<text x="{_LEFT - 8}" y="{to_y(tick) + 4:.1f}" text-anchor="end">{tick:,g}</text>')
+    labelled = -math.inf
     for number in sorted(set(xs)):
-        marks.append(f'<text x="{to_x(number):.1f}" y="{_BELOW + 18}" text-anchor="middle">{number:g}</text>')
+        if to_x(number) - labelled > _LABEL_WIDTH:
+            labelled = to_x(number)
+            marks.append(f'<text x="{labelled:.1f}" y="{_BELOW + 18}" text-anchor="middle">{number:g}</text>')
     if panel.limit:
         height, name = panel.limit
         marks.append(f'<path class="limit" d="M{_LEFT} {to_y(height):.1f}H{_RIGHT}"/>')
-        marks.append(f'<text x="{_LEFT + 4}" y="{to_y(height) - 5:.1f}">{escape(name)}</text>')
+        marks.append(f'<text x="{_RIGHT}" y="{to_y(height) - 5:.1f}" text-anchor="end">{escape(name)}</text>')
     for name, line in panel.lines.items():
         places = [f"{to_x(x):.1f} {to_y(y):.1f}" for x, y in line]
         marks.append(f'<path class="{colours[name]}" d="M{"L".join(places)}"/>')

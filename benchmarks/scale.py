@@ -106,7 +106,7 @@ def table(traffic: Sequence[Traffic], rate: float) -> str:
     """Lay the simulation out as Markdown, for ranks that take `rate` clips/s each."""
     lines = [
         f"| ranks | batch | kB a clip | a node's {RANKS_PER_NODE} sharing | ranks a chunk | GETs/s | GB/s | peak/mean "
-        "| open MB a rank: mean, most | of a node | read ahead MB a rank | order ms a step | of a step's time |",
+        "| open MB a rank: mean, most | of a node | read ahead MB a rank | order CPU ms a step | of a step's time |",
         "|" + "--:|" * 13,
     ]
     for row in traffic:
@@ -205,17 +205,17 @@ def plot(traffic: Sequence[Traffic], rate: float) -> str:
         return Panel(title, {name: [(row.ranks, value(row)) for row in rows] for name, rows in lines.items()}, limit)
 
     return draw(
-        "What a rank more costs",
+        "What more ranks cost",
         "simulated: SurgVISTA's corpus, 2048 lanes, chunks of 320 frames of 20 kB",
         "ranks",
         [
-            panel("read for a clip, kB", lambda row: row.kb_per_clip, (FRAME_BYTES / 1e3, "its frame alone")),
+            panel("read for a clip, kB", lambda row: row.kb_per_clip),
             panel(f"GETs/s of all, {rate:g} clips/s a rank", lambda row: rate * row.ranks * row.gets_per_clip),
             panel(
                 "open chunks of a rank, MB",
                 lambda row: row.open_mb,
                 (ReadConfig().buffer_bytes / 1e6, "data.read.buffer_bytes by default"),
             ),
-            panel("order and placement of a step, ms", lambda row: row.step_ms),
+            panel("order and placement of a step, CPU ms", lambda row: row.step_ms),
         ],
     )

@@ -8,13 +8,26 @@ from pathlib import Path
 
 import pytest
 
+_BROKEN = """#!/bin/sh
+case "$*" in
+    *import*) echo ${GPUS:-0 cpu} ;;
+    *"bench step"*) echo half a table; exec sleep ${HANG:-0} ;;
+    *) echo 'surgstream: it broke' >&2; exit 3 ;;
+esac
+"""
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.sh"
 
 
 def gpu_sh(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run it from another folder, as on a box that has the packages and no installed surgstream."""
     there = {name: text for name, text in os.environ.items() if name != "SURGSTREAM_CORPUS"}
-    there |= {"PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": "", "REPEATS": "1", **environment}
+    there |= {
+        "PYTHON": sys.executable,
+        "CUDA_VISIBLE_DEVICES": "",
+        "REPEATS": "1",
+        "OMP_NUM_THREADS": "1",
+        **environment,
+    }
     return subprocess.run([SCRIPT, *words], env=there, cwd="/", capture_output=True, text=True, timeout=300)
 
 
@@ -22,10 +35,7 @@ def gpu_sh(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
 def broken_python(tmp_path: Path) -> str:
     """An interpreter that finds the GPUs it is told and then fails, but hangs where it is asked for `step`."""
     path = tmp_path / "python"
-    path.write_text(
-        '#!/bin/sh\ncase "$*" in\n*import*) echo ${GPUS:-0 cpu} ;;\n*"bench step"*) echo half a table; exec sleep ${HANG:-0} ;;\n'
-        "*) echo 'surgstream: it broke' >&2; exit 3 ;;\nesac\n"
-    )
+    path.write_text(_BROKEN)
     path.chmod(0o755)
     return str(path)
 
