@@ -23,7 +23,8 @@ STORE_THEMES = {
     "s3": "benchmarks.read_s3",
     "loader": "benchmarks.loader",
 }
-
+COMMANDS = {"scale": "benchmarks.scale"}
+"""Themes that take arguments of their own."""
 
 HELP = """\
 Measure this machine. Cases of a theme run in turn, after one warm-up, so that their ratios hold; tables give medians
@@ -33,12 +34,16 @@ and their 95 % intervals. A peer that is not installed is named in the table: pi
   surgstream bench read decode --repeats 5 --save results
   surgstream bench s3 --store s3://bucket/scratch
 
+  surgstream bench scale --help
+
 Absolute rates are this machine's. A measurement that cannot be, faster than its floor, ends with an error.
 """
 
 
 def main(argv: Sequence[str]) -> int:
     """Measure the themes that were asked for."""
+    if argv and argv[0] in COMMANDS:
+        return int(importlib.import_module(COMMANDS[argv[0]]).main(argv[1:]))
     parser = argparse.ArgumentParser(
         prog="surgstream bench", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -5,7 +5,10 @@ from pathlib import Path
 from benchmarks.harness import Case
 from shards.order import DatasetSize, Order, OrderConfig, place
 
-SIZES = [DatasetSize(f"dataset{i}", f"specialty{i % 3}", 3_552_777 // 9 + i) for i in range(9)]
+NUM_CLIPS = (2_000_000, 700_000, 400_000, 250_000, 100_000, 60_000, 30_000, 10_000, 2_777)
+SIZES = [DatasetSize(f"dataset{i}", f"specialty{i % 5}", count) for i, count in enumerate(NUM_CLIPS)]
+"""As SurgVISTA's corpus: nine datasets of very different sizes, 3,552,777 clips."""
+
 WORLD_SIZE, MICRO_BATCH_SIZE = 64, 32
 
 

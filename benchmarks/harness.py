@@ -197,9 +197,10 @@ def _short(value: float) -> str:
 def conditions() -> dict[str, object]:
     """Where, with what and by which command this was measured."""
     on_gpu = torch.cuda.is_available()
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=Path(__file__).parent, capture_output=True, text=True
-    ).stdout.strip()
+    commit = os.environ.get("SURGSTREAM_COMMIT")  # where there is no git, or a copy without its history
+    if commit is None:
+        describe = ["git", "describe", "--always", "--dirty"]
+        commit = subprocess.run(describe, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
     packages = {}
     for name in PACKAGES:
         try:

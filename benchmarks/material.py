@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import os
 import zlib
 from pathlib import Path
 
@@ -20,11 +21,13 @@ SEGMENT_FRAMES = 64
 
 
 def packed_corpus(folder: Path) -> Path:
-    """Make and pack the corpus in `folder`, unless it is there.
+    """Make and pack the corpus in `folder`, unless it is there, or $SURGSTREAM_CORPUS names another.
 
     Returns:
         The packed corpus: some 450 frames, short side 256.
     """
+    if given := os.environ.get("SURGSTREAM_CORPUS"):
+        return Path(given)
     shards = folder / "shards"
     if not (shards / "manifest.json").exists():
         for words in (

@@ -124,9 +124,9 @@ def plot(results: Sequence[Result]) -> str:
     first, last = results[0], results[-1]
     rates = [result.clips_per_second for result in results]
     ideal = [first.clips_per_second * result.nodes / first.nodes for result in results]
-    ticks = _ticks([rate for rate in (*rates, *ideal) if rate > 1e-3] or [1.0])
-    across = _Axis(first.nodes / 1.25, last.nodes * 1.25, _LEFT, _RIGHT)
-    up = _Axis(ticks[0], ticks[-1], _BOTTOM, _TOP)
+    ticks = axis_ticks([rate for rate in (*rates, *ideal) if rate > 1e-3] or [1.0])
+    across = Axis(first.nodes / 1.25, last.nodes * 1.25, _LEFT, _RIGHT)
+    up = Axis(ticks[0], ticks[-1], _BOTTOM, _TOP)
     xs, ys = [across(result.nodes) for result in results], [up(max(ticks[0], rate)) for rate in rates]
     ends = [up(max(ticks[0], rate)) for rate in ideal]
     against = f"{first.nodes} node{'' if first.nodes == 1 else 's'}"
@@ -190,7 +190,7 @@ def _number(value: Any) -> float:
 
 
 @dataclass(frozen=True)
-class _Axis:
+class Axis:
     """A logarithmic axis: numbers from `low` to `high` lie from `start` to `stop` on the page."""
 
     low: float
@@ -199,11 +199,12 @@ class _Axis:
     stop: float
 
     def __call__(self, value: float) -> float:
+        """Where a number above 0 lies."""
         share = math.log(value / self.low) / math.log(self.high / self.low)
         return self.start + share * (self.stop - self.start)
 
 
-def _ticks(values: Sequence[float]) -> list[float]:
+def axis_ticks(values: Sequence[float]) -> list[float]:
     """1, 2 and 5 times powers of ten around positive values; powers alone where those would be too many."""
     powers = range(math.floor(math.log10(min(values))) - 1, math.ceil(math.log10(max(values))) + 2)
     for factors in ((1, 2, 5), (1,)):

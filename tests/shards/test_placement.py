@@ -58,23 +58,6 @@ def test_few_ranks_read_a_chunk():
     assert readers["g"] > 3
 
 
-@pytest.mark.parametrize(("readers", "sharing", "most_kb"), [(8, 1, 32), (64, 1, 40), (512, 8, 40)])
-def test_a_clip_costs_little_traffic(readers, sharing, most_kb):
-    """SurgVISTA's corpus at 16 frames of 20 kB, every fourth: a chunk is its clips and the 60 frames before them."""
-    clips = [2_000_000, 700_000, 400_000, 250_000, 100_000, 60_000, 30_000, 10_000, 2_777]
-    sizes = [DatasetSize(f"d{i}", f"s{i % 5}", count) for i, count in enumerate(clips)]
-    order, batch, warm_up, steps = Order.create(sizes, 0, OrderConfig(lanes=2048, chunk_frames=320)), 2048, 350, 650
-    seen, frames = set(), 0
-    for step in range(steps):
-        draws = order.draws(500 * batch + step * batch, batch)
-        rank = place(draws, micro_batch_size=batch // readers, world_size=readers).rank
-        columns = rank // sharing, draws.epoch, draws.dataset, draws.chunk_first, draws.chunk_clips
-        opened = set(zip(*(column.tolist() for column in columns), strict=True)) - seen
-        seen |= opened
-        frames += sum(num_clips + 60 for *_, num_clips in opened) * (step >= warm_up)
-    assert 20 < 20 * frames / (batch * (steps - warm_up)) < most_kb
-
-
 def test_spread_parts_the_clips_of_a_lane():
     """A dataset of one lane, or fewer lanes than clips, give a step many clips of one chunk."""
     sizes = [DatasetSize("tiny", "s", 60), DatasetSize("large", "t", 50_000)]

@@ -1,0 +1,85 @@
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from benchmarks.draw_order import SIZES
+from benchmarks.plot import Panel, draw
+from benchmarks.scale import CONFIG, LOOK_BACK, START, WARM_UP, plot, table
+from benchmarks.simulation import FRAME_BYTES, WINDOW, Traffic, simulate
+from shards.order import Order, OrderConfig
+from shards.storage import open_storage
+from shards.stream import ClipStream, ReadConfig
+from shards.table import FrameTable
+from tests.helpers.handmade import Layout, write_corpus
+
+LAYOUT: Layout = {
+    "long": [{"a": [(0, 300)]}, {"b": [(0, 250)], "c": [(0, 57)]}],
+    "short": [{"d": [(0, 130)]}],
+}
+
+
+@pytest.mark.parametrize("ranks", [1, 3, 6])
+def test_ranks_read_as_often_as_simulated(tmp_path: Path, ranks: int) -> None:
+    """Every rank's own counter, from the second step on: the clips of the first are read one by one."""
+    write_corpus(tmp_path, LAYOUT)
+    frames = FrameTable.open(open_storage(str(tmp_path)))
+    order = Order.create(frames.sizes(), 5, OrderConfig(lanes=12, chunk_frames=15))
+    batch, steps, read = 18, 40, 0
+    for rank in range(ranks):
+        stream = ClipStream(
+            frames, order, num_frames=3, stride=2, global_batch_size=batch, micro_batch_size=3, rank=rank,
+            world_size=ranks, start=0, stop=batch * (1 + steps), read=ReadConfig(threads=1),
+        )  # fmt: skip
+        with stream:
+            for _ in stream:
+                pass
+        read += stream.counters.chunks_read - batch // ranks
+    simulated = simulate(
+        order, ranks=ranks, clips_per_rank=batch // ranks, micro_batch_size=3, look_back=4, start=batch, warm_up=0,
+        count=batch * steps, window=batch,
+    )  # fmt: skip
+    clips = batch * steps
+    assert round(simulated.gets_per_clip * clips) == 2 * read, "one for the index, one for the frames"
+
+
+@pytest.fixture(scope="module", params=[(8, 256), (64, 32), (512, 4)], ids=lambda sizes: f"{sizes[0]} ranks")
+def traffic(request: pytest.FixtureRequest) -> Traffic:
+    ranks, clips = request.param
+    order = Order.create(SIZES, 0, CONFIG)
+    return simulate(
+        order, ranks=ranks, clips_per_rank=clips, micro_batch_size=min(64, clips), look_back=LOOK_BACK, start=START,
+        warm_up=WARM_UP, count=20 * WINDOW,
+    )  # fmt: skip
+
+
+def test_a_clip_costs_little_traffic(traffic: Traffic) -> None:
+    """SurgVISTA's corpus at 16 frames of 20 kB, every fourth: a chunk is its clips and the 60 frames before them."""
+    most = {8: 32, 64: 40, 512: 60}[traffic.ranks]
+    assert 20 < traffic.node_kb_per_clip <= traffic.kb_per_clip < most
+    assert traffic.node_kb_per_clip < 40
+
+
+def test_memory_is_what_the_order_says(traffic: Traffic) -> None:
+    """About lanes x (chunk + look-back) frames over all ranks, for each rank that reads a chunk."""
+    order = Order.create(SIZES, 0, CONFIG)
+    frames = sum(report.lanes * (report.chunk_clips + LOOK_BACK) for report in order.report())
+    everywhere = traffic.open_mb * traffic.ranks
+    assert 0.95 < everywhere / (frames * FRAME_BYTES / 1e6) < traffic.readers * 1.1
+    assert traffic.open_mb <= traffic.most_open_mb
+
+
+def test_table_and_plot_show_every_number_of_ranks(traffic: Traffic) -> None:
+    assert f"| {traffic.ranks:,} | 2,048 | {traffic.kb_per_clip:.1f} |" in table([traffic], 400)
+    root = ElementTree.fromstring(plot([traffic], 400))
+    assert f"{traffic.ranks}" in {text.text for text in root.iter("{http://www.w3.org/2000/svg}text")}
+
+
+def test_points_of_a_plot_lie_in_their_panel() -> None:
+    panels = [Panel("<a>", {"x & y": [(1, 3.0), (4096, 5e6)]}, (1e3, "limit")), Panel("b", {"z": [(2, 0.01)]})]
+    root = ElementTree.fromstring(draw("title", "subtitle", "ranks", panels))
+    dots = [path.attrib["d"] for path in root.iter("{http://www.w3.org/2000/svg}path") if "dot" in path.attrib["class"]]
+    places = [tuple(map(float, dot.removeprefix("M").removesuffix("h0").split())) for dot in dots]
+    assert len(places) == 3
+    assert all(64 <= x <= 384 and 36 <= y <= 222 for x, y in places)
+    assert places[0][0] < places[1][0] and places[0][1] > places[1][1], "SVG counts downwards"
