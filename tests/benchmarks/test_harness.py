@@ -26,3 +26,25 @@ def test_every_repeat_is_kept_and_the_interval_holds_the_median() -> None:
     (row,) = measure([Case("ours", "clips", work)], repeats=5)
     assert len(row.rates) == 5
     assert min(row.rates) <= row.low <= row.rate <= row.high <= max(row.rates) < 1000
+
+
+def test_mfu_is_the_share_of_the_peak_rate_and_has_a_column_where_there_is_one() -> None:
+    rows = measure(
+        [Case("step", "clips", work, peak_rate=8000.0), Case("peer", "clips", None, missing="no")], repeats=2
+    )
+    assert rows[0].mfu == rows[0].rate / 8000 and rows[1].mfu is None
+    heading, _, step, peer = table(rows).splitlines()
+    assert heading.endswith(" MFU |") and step.endswith(f" {rows[0].mfu:.1%} |")
+    assert heading.count("|") == step.count("|") == peer.count("|")
+    assert "MFU" not in table(rows[1:])
+
+
+def test_what_prepares_comes_before_every_run() -> None:
+    calls: list[str] = []
+
+    def run() -> float:
+        calls.append("run")
+        return 1.0
+
+    measure([Case("ours", "clips", run, prepare=lambda: calls.append("prepare"))], repeats=2)
+    assert calls == ["prepare", "run"] * 3
