@@ -5,7 +5,7 @@ model's, so there the stall is more than the time that a step waits for clips.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from benchmarks.training import load_recipe, make_trainer, num_steps, resident_b
 from shards.order import Order
 from trainer.batch import ClipBatch
 from trainer.data.watch import DataWatch
+from trainer.engine.metrics import Value
 from trainer.pretrain import clip_source, open_corpus
 
 NUM_CLIPS = 1280
@@ -33,17 +34,15 @@ def cases(folder: Path, recipe: Sequence[str]) -> list[Case]:
     loader = clip_source(config, topology, corpus, config.data.crop).open(
         order, global_batch_size=config.global_batch_size, start=0
     )
-    trainer.watch = DataWatch(
-        loader, order, topology, config.data.limits, Path(config.run_dir), config.grad_accum_steps(1)
-    ).report
+    watch = DataWatch(loader, order, topology, config.data.limits, Path(config.run_dir), config.grad_accum_steps(1))
 
-    def case(name: str, batches: Iterator[ClipBatch]) -> Case:
+    def case(name: str, batches: Iterator[ClipBatch], watch: Callable[[int], Mapping[str, Value]]) -> Case:
         def turn_to_them() -> None:
-            trainer.batches = batches
+            trainer.batches, trainer.watch = batches, watch
             take_steps(trainer, num_steps(config, NUM_CLIPS // 4))
 
         run = partial(take_steps, trainer, num_steps(config, NUM_CLIPS))
         return Case(name, "clips", run, prepare=turn_to_them)
 
     resident = itertools.cycle(resident_batches(config, topology.device))
-    return [case("step, clips resident", resident), case("train", loader)]
+    return [case("step, clips resident", resident, trainer.watch), case("train", loader, watch.report)]
