@@ -32,6 +32,7 @@ class Case:
         missing: Why it cannot be done here, such as a package that is not installed.
         most: The highest rate that is plausible, in units a second, where there is a floor to the time.
         peak_mb: Does it in a process of its own, and returns the most memory it took there beyond what imports did.
+        peak_rate: The rate at the device's peak of arithmetic, where that is what the work is made of.
         prepare: Brings about what `run` begins with, before each time and untimed.
     """
 
@@ -41,6 +42,7 @@ class Case:
     missing: str = ""
     most: float | None = None
     peak_mb: Callable[[], float] | None = None
+    peak_rate: float | None = None
     prepare: Callable[[], object] | None = None
 
 
@@ -63,6 +65,7 @@ class Row:
         rates: Of every repeat.
         peak_mb: Most memory it took, in 10^6 bytes, where the case can tell.
         missing: Why it was not measured; its numbers are then 0.
+        mfu: Model FLOPs utilisation, the rate's share of `Case.peak_rate`.
     """
 
     name: str
@@ -75,6 +78,7 @@ class Row:
     rates: tuple[float, ...]
     peak_mb: float | None = None
     missing: str = ""
+    mfu: float | None = None
 
 
 @dataclass(frozen=True)
@@ -163,20 +167,25 @@ def _row(
         rates=tuple(rates.tolist()),
         peak_mb=case.peak_mb and case.peak_mb(),
         missing=case.missing,
+        mfu=rate / case.peak_rate if case.peak_rate else None,
     )
 
 
 def table(rows: Sequence[Row]) -> str:
     """Lay rows out as Markdown; what was not measured is there, with the reason."""
+    with_mfu = any(row.mfu for row in rows)
     lines = ["| case | rate | 95 % interval | CPU ms each | ratio | peak MB |", "|---|--:|--:|--:|--:|--:|"]
+    if with_mfu:
+        lines = [f"{lines[0]} MFU |", f"{lines[1]}--:|"]
     for row in rows:
         if row.missing:
-            lines.append(f"| {row.name} | not measured: {row.missing} | | | | |")
+            lines.append(f"| {row.name} | not measured: {row.missing} | | | | |" + with_mfu * " |")
             continue
         peak = "" if row.peak_mb is None else f"{row.peak_mb:,.0f}"
+        mfu = "" if row.mfu is None else f"{row.mfu:.1%}"
         lines.append(
             f"| {row.name} | {row.rate:,.1f} {row.unit}/s | {row.low:,.1f} to {row.high:,.1f} "
-            f"| {1e3 * row.cpu_seconds:,.3f} | {row.ratio:.2f} | {peak} |"
+            f"| {1e3 * row.cpu_seconds:,.3f} | {row.ratio:.2f} | {peak} |" + with_mfu * f" {mfu} |"
         )
     return "\n".join(lines)
 

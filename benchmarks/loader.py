@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.harness import Case, Fact, Findings, ImplausibleError, Row
 from benchmarks.material import long_corpus
-from benchmarks.save_state import status_kb
+from benchmarks.memory import status_kb
 from benchmarks.utilisation import LEAST, Drive, drive, plot, shortest_step
 from configs.loading import load
 from shards.buffers import Bytes

@@ -1,14 +1,12 @@
 """Checkpoints of 100 million parameters on one process: how fast they are saved and loaded, and the memory it takes."""
 
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import torch
 
 from benchmarks.harness import Case, join_once
+from benchmarks.memory import alone, peak_mb
 from trainer.engine.checkpoint import load_moments, load_parameters, save_checkpoint
 from trainer.engine.config import OptimConfig, ParallelConfig
 from trainer.engine.parallel import ZeroEngine
@@ -30,7 +28,10 @@ def cases(folder: Path) -> list[Case]:
         load_moments(folder / "step_00000001", engine)
         return gigabytes
 
-    return [Case("save, state of 100 M parameters", "GB", save, peak_mb=peak_mb), Case("load it", "GB", load)]
+    return [
+        Case("save, state of 100 M parameters", "GB", save, peak_mb=lambda: alone("benchmarks.save_state")),
+        Case("load it", "GB", load),
+    ]
 
 
 def make_engine() -> tuple[ZeroEngine, float]:
@@ -43,29 +44,11 @@ def make_engine() -> tuple[ZeroEngine, float]:
     return engine, 3 * 4e-9 * sum(parameter.numel() for parameter in module.parameters())
 
 
-def peak_mb() -> float:
-    """What a save takes at its peak beyond what the engine has."""
-    ours = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-    environment = {name: value for name, value in os.environ.items() if name not in ours}
-    command = [sys.executable, "-m", "benchmarks.save_state"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-    return float(done.stdout.splitlines()[-1])
-
-
 def main() -> None:
-    """Print that, from a process of its own."""
+    """Print what a save takes at its peak beyond what the engine has."""
     engine, _ = make_engine()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak is that of what follows
-    before = status_kb("VmRSS")
     with tempfile.TemporaryDirectory() as folder:
-        save_checkpoint(Path(folder), engine, Progress(step=1, g=1, state={}))
-    print((status_kb("VmHWM") - before) / 1e3)
-
-
-def status_kb(name: str) -> int:
-    """A line of this process's status."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+        print(peak_mb(lambda: save_checkpoint(Path(folder), engine, Progress(step=1, g=1, state={}))))
 
 
 if __name__ == "__main__":

@@ -1,57 +1,80 @@
-"""A training step of the tiny SurgVISTA on clips that lie ready, against the same step with reading and decoding."""
+"""A recipe's training step on clips that lie on the device, against the published one and against its arithmetic."""
 
-from collections.abc import Callable
-from dataclasses import replace
+import itertools
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
+import torch
+
 from benchmarks.harness import Case, join_once
-from benchmarks.material import packed_corpus
-from configs.loading import load
-from shards.order import Order
-from trainer.batch import ClipBatch
+from benchmarks.memory import alone, peak_mb
+from benchmarks.products import Products
+from benchmarks.published_step import PublishedLoop
+from benchmarks.training import load_recipe, make_trainer, num_steps, precision, resident_batches, take_steps
 from trainer.config import TrainConfig
-from trainer.engine.parallel import ZeroEngine
-from trainer.objectives import surgvista
-from trainer.pretrain import clip_source, open_corpus
+from trainer.engine.metrics import peak_flops
+from trainer.objectives.surgvista import outline
 
-RECIPE = Path(__file__).parent.parent / "configs" / "pretrain" / "surgvista_tiny.yaml"
-NUM_STEPS = 20
+NUM_CLIPS = 320
 
 
-def cases(folder: Path) -> list[Case]:
-    """Steps on one resident batch, and on batches from the loader; the ratio is 1 - stall."""
-    config = load(TrainConfig, RECIPE, [f"data.corpus={packed_corpus(folder)}", f"run_dir={folder}"])
-    config = replace(config, micro_batch_size=config.global_batch_size)
-    topology = join_once()
-    objective = surgvista.build(config.objective, seed=0).to(topology.device)
-    engine = ZeroEngine(
-        objective,
-        config.optim,
-        config.parallel,
-        micro_batch_size=config.micro_batch_size,
-        grad_accum_steps=1,
-        device=topology.device,
-    )
+def cases(folder: Path, recipe: Sequence[str]) -> list[Case]:
+    """Steps of the real loop and published ones; and, as the floor of their time, their operations alone.
 
-    def step(batch: ClipBatch) -> None:
-        with engine.autocast():
-            targets = objective.targets(batch)
-        engine.backward(engine(batch, targets).loss)
-        engine.step(1e-4)
-
-    corpus = open_corpus(config.data.corpus, config.data.s3)
-    source = clip_source(config, topology, corpus, config.data.crop)
-    order = Order.create(corpus.sizes(), 0, config.data.order)
-    loader = source.open(order, global_batch_size=config.global_batch_size, start=0)
-    resident = next(loader)
-
-    def run(batches: Callable[[], ClipBatch]) -> int:
-        for _ in range(NUM_STEPS):
-            step(batches())
-        float(engine.grad_norm())
-        return NUM_STEPS * config.global_batch_size
-
-    return [
-        Case("step, clips resident", "clips", lambda: run(lambda: resident)),
-        Case("step, clips from the loader", "clips", lambda: run(lambda: next(loader))),
+    The floor is what large matrix products were measured to take, in a first measurement whose best counts. MFU is the
+    share of the data sheet's peak or, where that is not known, of this rate.
+    """
+    config, device = load_recipe(recipe, folder / "step"), join_once().device
+    flops, products = sum(outline(config.objective).flops().values()), Products(device, precision(config, device))
+    measured = products.best_rate()
+    most, peak = measured / flops, (peak_flops(device) or measured) / flops
+    steps = [
+        Case(
+            name,
+            "clips",
+            make(config, device),
+            most=most,
+            peak_rate=peak,
+            peak_mb=partial(alone, "benchmarks.train_step", name, *recipe),
+        )
+        for name, make in STEPS.items()
     ]
+    name = f"as many operations, {flops / 1e9:,.1f} GFLOP a clip, in {products.name}"
+    return [*steps, Case(name, "clips", lambda: products.run() / flops, peak_rate=peak)]
+
+
+def our_steps(config: TrainConfig, device: torch.device) -> Callable[[], int]:
+    """Some steps of the real loop, reported once."""
+    trainer = make_trainer(config, itertools.cycle(resident_batches(config, device)))
+    return partial(take_steps, trainer, num_steps(config, NUM_CLIPS))
+
+
+def published_steps(config: TrainConfig, device: torch.device) -> Callable[[], int]:
+    """As many published steps."""
+    loop = PublishedLoop(config, device)
+    batches = itertools.cycle([loop.batch(batch) for batch in resident_batches(config, device)])
+
+    def run() -> int:
+        for _ in range(num_steps(config, NUM_CLIPS)):
+            loop.step([next(batches) for _ in range(config.grad_accum_steps(1))])
+        return num_steps(config, NUM_CLIPS) * config.global_batch_size
+
+    return run
+
+
+STEPS = {"step": our_steps, "step as published": published_steps}
+
+
+def main(name: str, *recipe: str) -> None:
+    """Print the megabytes that one of the cases takes at its peak, from building the model on."""
+    device = join_once().device
+    with tempfile.TemporaryDirectory() as folder:
+        config = load_recipe(recipe, Path(folder))
+        print(peak_mb(lambda: STEPS[name](config, device)()))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

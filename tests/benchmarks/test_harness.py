@@ -52,3 +52,14 @@ def test_findings_stand_beside_the_rows(tmp_path: Path) -> None:
     saved = json.loads((tmp_path / "theme.json").read_text())
     assert saved["facts"][0] == {"name": "wait", "unit": "ms", "value": 2.0, "values": [1.0, 4.0, 2.0]}
     assert (tmp_path / "theme.svg").read_text() == "<svg/>"
+
+
+def test_mfu_is_the_share_of_the_peak_rate_and_has_a_column_where_there_is_one() -> None:
+    rows = measure(
+        [Case("step", "clips", work, peak_rate=8000.0), Case("peer", "clips", None, missing="no")], repeats=2
+    )
+    assert rows[0].mfu == rows[0].rate / 8000 and rows[1].mfu is None
+    heading, _, step, peer = table(rows).splitlines()
+    assert heading.endswith(" MFU |") and step.endswith(f" {rows[0].mfu:.1%} |")
+    assert heading.count("|") == step.count("|") == peer.count("|")
+    assert "MFU" not in table(rows[1:])

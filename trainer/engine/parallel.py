@@ -69,7 +69,12 @@ class ZeroEngine:
                 "train_micro_batch_size_per_gpu": micro_batch_size,
                 "gradient_accumulation_steps": grad_accum_steps,
                 "gradient_clipping": optim.clip_grad_norm,
-                "zero_optimization": {"stage": self.stage, "overlap_comm": parallel.overlap_comm},
+                "zero_optimization": {
+                    "stage": self.stage,
+                    "overlap_comm": parallel.overlap_comm,
+                    # At stage 1 all gradients are there when they are reduced: a buffer would only cost copies.
+                    "contiguous_gradients": self.stage > 1 or parallel.overlap_comm,
+                },
                 "torch_autocast": {"enabled": self._bf16, "dtype": "bfloat16"},
                 "steps_per_print": 2**62,
             },
