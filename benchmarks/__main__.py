@@ -20,6 +20,7 @@ THEMES = {
 }
 STORE_THEMES = {
     "s3": "benchmarks.read_s3",
+    "s3_peers": "benchmarks.read_peers",
     "start": "benchmarks.first_batch",
 }
 

@@ -8,7 +8,6 @@ from litdata.streaming.cache import Cache
 
 from benchmarks.peers.samples import Sample, as_tensor
 
-NAME = "litData"
 CHUNK_BYTES, BATCH = "64MB", 32
 
 

@@ -8,7 +8,6 @@ from streaming.base.util import clean_stale_shared_memory
 
 from benchmarks.peers.samples import Sample, as_tensor
 
-NAME = "MosaicML Streaming"
 BATCH = 32
 
 

@@ -8,7 +8,6 @@ import webdataset
 
 from benchmarks.peers.samples import Sample, as_tensor
 
-NAME = "webdataset"
 SHARD_BYTES, SHUFFLE_SAMPLES, BATCH = 64 * 2**20, 1000, 32
 
 
