@@ -4,11 +4,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import litdata
+from litdata.streaming import downloader
 from litdata.streaming.cache import Cache
 
 from benchmarks.peers.samples import Sample, as_tensor
 
 CHUNK_BYTES, BATCH = "64MB", 32
+
+downloader._OBSTORE_CLIENT_OPTIONS["allow_http"] = True  # it refuses endpoints without TLS, and has no setting for it
 
 
 def write(samples: Iterable[Sample], folder: Path) -> None:
