@@ -26,6 +26,7 @@ RECIPE_THEMES = {
 TINY = str(Path(__file__).parent.parent / "configs" / "pretrain" / "surgvista_tiny.yaml")
 STORE_THEMES = {
     "s3": "benchmarks.read_s3",
+    "s3_peers": "benchmarks.read_peers",
     "loader": "benchmarks.loader",
 }
 COMMANDS = {"scale": "benchmarks.scale"}

@@ -18,7 +18,10 @@ import torch
 
 from trainer.distributed import Topology, join, topology_from_environment
 
-PACKAGES = ("torch", "nvidia-dali-cuda130", "nvidia-dali-cuda120", "deepspeed", "timm", "webdataset", "numpy", "boto3")
+PACKAGES = (
+    *("torch", "nvidia-dali-cuda130", "nvidia-dali-cuda120", "deepspeed", "timm", "numpy", "boto3"),
+    *("webdataset", "litdata", "mosaicml-streaming"),
+)
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,12 @@ def peak_mb(action: Callable[[], object]) -> float:
         action()
         return (torch.cuda.max_memory_allocated() - before) / 1e6
     Path("/proc/self/clear_refs").write_text("5")  # the peak is that of what follows
-    resident = _status_kb("VmRSS")
+    resident = status_kb("VmRSS")
     action()
-    return (_status_kb("VmHWM") - resident) / 1e3
+    return (status_kb("VmHWM") - resident) / 1e3
 
 
-def _status_kb(name: str) -> int:
+def status_kb(name: str) -> int:
+    """A size of this process as the kernel has it, such as `VmRSS`, in KiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))

@@ -1,4 +1,4 @@
-"""Clips as bytes, from a folder: chunks in the planned order, against sixteen files a clip, and against webdataset."""
+"""Clips as bytes, from a folder: chunks in the planned order, sixteen files a clip, and other loaders."""
 
 import itertools
 from collections.abc import Iterator
@@ -8,6 +8,8 @@ import webdataset
 
 from benchmarks.harness import Case
 from benchmarks.material import NUM_FRAMES, STRIDE, long_corpus
+from benchmarks.peers.samples import clips
+from benchmarks.read_peers import hand_on, peer_cases, stream_case
 from shards.clips import ClipBytes
 from shards.manifest import Manifest
 from shards.order import Order, OrderConfig
@@ -19,27 +21,28 @@ BATCH, NUM_BATCHES = 32, 80
 
 
 def cases(folder: Path) -> list[Case]:
-    """The stream, the same frames as loose files, and the shards as webdataset reads them: a segment a sample."""
+    """The stream, the same frames as loose files, the shards as webdataset reads them, and what peers make of them."""
     storage = open_storage(str(folder / "long"))
     long_corpus(folder, storage)
     table = FrameTable.open(storage)
     shards = [str(folder / "long" / shard.name) for shard in Manifest.load(storage).shards]
     loose = list(_loosen(table, folder / "loose"))
 
-    def stream() -> int:
-        with open_stream(table) as batches:
-            return sum(len(clips) for clips in batches)
-
     def files() -> int:
-        return sum(1 for clip in loose if [path.read_bytes() for path in clip])
+        return sum(hand_on([path.read_bytes() for path in clip]) for clip in loose)
 
-    def samples() -> int:
-        return sum(1 for _ in webdataset.WebDataset(shards, shardshuffle=False))
+    def members() -> int:
+        num_clips = 0
+        for sample in webdataset.WebDataset(shards, shardshuffle=False):
+            frames = [sample[name] for name in sorted(sample) if name.endswith(".jpg")]
+            num_clips += sum(map(hand_on, clips(frames, NUM_FRAMES, STRIDE)))
+        return num_clips
 
     return [
-        Case("stream of chunks", "clips", stream),
+        stream_case(storage),
         Case("16 files opened a clip", "clips", files),
-        Case("webdataset, segments of 64 frames in sequence", "samples", samples),
+        Case("webdataset, our shards, in sequence", "clips", members),
+        *peer_cases(folder, storage, str(folder / "peers")),
     ]
 
 

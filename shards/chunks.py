@@ -17,7 +17,7 @@ from shards.activity import Activities
 from shards.buffers import Bytes, new_buffer
 from shards.cache import ChunkCache
 from shards.index import Rows, read_rows
-from shards.jpeg import picture_size
+from shards.jpeg import PictureSizes
 from shards.table import FrameTable, RowRange
 
 _MOST_READS = 5
@@ -93,7 +93,7 @@ class _Run:
 
     first_frame: int
     data: Bytes
-    places: list[slice]
+    frames: tuple[Bytes, ...]
     bad: dict[int, str]
 
 
@@ -112,14 +112,14 @@ class Chunk:
     def frame(self, frame: int) -> Bytes:
         """The JPEG of frame number `frame` of the dataset, which must lie in the chunk: a view, (num_bytes,)."""
         run = next(run for run in reversed(self.runs) if run.first_frame <= frame)
-        return run.data[run.places[frame - run.first_frame]]
+        return run.frames[frame - run.first_frame]
 
-    def frames(self, frames: Sequence[int]) -> tuple[Bytes, ...]:
+    def frames(self, frames: range) -> tuple[Bytes, ...]:
         """The JPEGs of frames in growing order, as `frame` gives them."""
         run = self.runs[-1]
-        if frames[0] < run.first_frame:
+        if frames.start < run.first_frame:
             return tuple(map(self.frame, frames))
-        return tuple([run.data[run.places[frame - run.first_frame]] for frame in frames])
+        return run.frames[frames.start - run.first_frame : frames.stop - run.first_frame : frames.step]
 
 
 class ChunkReader:
@@ -234,15 +234,19 @@ class ChunkReader:
         if spans is None or spans[1][-1] - spans[0][0] != data.nbytes:
             found = zlib.crc32(index.data)
             reason = f"its index row is damaged: {rows.index}, rows {rows.start} to {rows.stop}, CRC-32 {found:08x}"
-            return _Run(first_frame, np.empty(0, np.uint8), [], dict.fromkeys(range(index.size), reason))
-        starts, stops = spans
-        origin = int(starts[0])
-        run = _Run(first_frame, data, list(map(slice, (starts - origin).tolist(), (stops - origin).tolist())), {})
+            return _Run(first_frame, np.empty(0, np.uint8), (), dict.fromkeys(range(index.size), reason))
+        starts, stops = (ends - spans[0][0] for ends in spans)
+        run = _Run(first_frame, data, tuple(map(data.__getitem__, map(slice, starts.tolist(), stops.tolist()))), {})
         places = self._table.locate_all([rows.dataset] * index.size, range(first_frame, first_frame + index.size))
-        for i, (place, crc32) in enumerate(zip(places, index["crc32"].tolist(), strict=True)):
-            damage = _damage(data[run.places[i]].data, crc32, (place.width, place.height))
-            if damage:
-                run.bad[i] = damage
+        picture_size = PictureSizes()
+        for i, (frame, place, crc32) in enumerate(zip(run.frames, places, index["crc32"].tolist(), strict=True)):
+            found = zlib.crc32(frame.data)
+            size = picture_size(frame.data)
+            if found != crc32:
+                run.bad[i] = f"expected CRC-32 {crc32:08x}, got {found:08x}"
+            elif size != (place.width, place.height):  # decoders take as much memory as the header asks for
+                got = f"{size[0]}x{size[1]}" if size else "no JPEG header"
+                run.bad[i] = f"expected a JPEG of {place.width}x{place.height} pixels, got {got}"
         return run
 
     def _read_bytes(self, name: str, start: int, stop: int) -> Bytes:
@@ -254,18 +258,6 @@ class ChunkReader:
                 self._table.storage.read_into(name, at, data.data[at - start : end - start], self._stop)
             self.counters.add(bytes_read=end - at, requests=1)
         return data
-
-
-def _damage(jpeg: memoryview, crc32: int, size: tuple[int, int]) -> str | None:
-    """Why a frame cannot be used; None when it can."""
-    found = zlib.crc32(jpeg)
-    if found != crc32:
-        return f"expected CRC-32 {crc32:08x}, got {found:08x}"
-    declared = picture_size(jpeg)
-    if declared != size:  # decoders take as much memory as the header asks for
-        got = "no JPEG header" if declared is None else f"{declared[0]}x{declared[1]}"
-        return f"expected a JPEG of {size[0]}x{size[1]} pixels, got {got}"
-    return None
 
 
 def _spans(rows: RowRange, index: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:

@@ -1,6 +1,5 @@
 """Clips cut from chunks, and what stands in for a clip that is damaged."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shards.buffers import Bytes
@@ -84,7 +83,13 @@ class ClipCutter:
     """
 
     def __init__(
-        self, table: FrameTable, order: Order, reader: ChunkReader, look_backs: Sequence[int], limits: BadClipLimits
+        self,
+        table: FrameTable,
+        order: Order,
+        reader: ChunkReader,
+        num_frames: int,
+        stride: int,
+        limits: BadClipLimits,
     ) -> None:
         """Remember how to cut.
 
@@ -92,11 +97,12 @@ class ClipCutter:
             table: The corpus.
             order: Names what stands in for a bad clip.
             reader: Reads that.
-            look_backs: Frames from the anchor back to each frame of a clip, oldest first.
+            num_frames: Frames of a clip, T.
+            stride: Frames of the video from one frame of a clip to the next.
             limits: When to give up.
         """
         self._table, self._order, self._reader = table, order, reader
-        self._look_backs, self._limits = look_backs, limits
+        self._num_frames, self._stride, self._limits = num_frames, stride, limits
         self._num_bad = self._bad_in_a_row = 0
         self.bad_clips: list[BadClip] = []
 
@@ -138,14 +144,17 @@ class ClipCutter:
             raise self._too_many(cause, f"{self._num_bad} clips are damaged")
         return self._cut(g, used, chunk, (where.video, where.frame))
 
-    def _shown(self, where: Location) -> list[int]:
-        """The frames of a clip, by number in the dataset, oldest first."""
-        return [max(where.part_start, where.number - look_back) for look_back in self._look_backs]
+    def _shown(self, where: Location) -> range:
+        """The frames of a clip that lie in its part, by number in the dataset, oldest first."""
+        num_frames = min(self._num_frames, (where.number - where.part_start) // self._stride + 1)
+        return range(where.number - (num_frames - 1) * self._stride, where.number + 1, self._stride)
 
     def _damage(self, where: Location, chunk: Chunk) -> BadFrame | None:
         if not chunk.bad:
             return None
-        return next((chunk.bad[frame] for frame in self._shown(where) if frame in chunk.bad), None)
+        shown = self._shown(where)
+        repeated = [where.part_start] if len(shown) < self._num_frames else []
+        return next((chunk.bad[frame] for frame in (*repeated, *shown) if frame in chunk.bad), None)
 
     def _too_many(self, cause: BadFrame, what: str) -> CorruptSampleError:
         return CorruptSampleError(
@@ -155,7 +164,10 @@ class ClipCutter:
 
     def _cut(self, g: int, where: Location, chunk: Chunk, planned: tuple[str, int] | None) -> ClipBytes:
         frames = chunk.frames(self._shown(where))
-        self._reader.counters.add(bytes_used=sum([frame.nbytes for frame in frames]))
+        repeats = self._num_frames - len(frames)
+        if repeats:
+            frames = (chunk.frame(where.part_start),) * repeats + frames
+        self._reader.counters.add(bytes_used=sum(map(len, frames)))
         return ClipBytes(
             g=g,
             dataset=where.dataset,

@@ -1,6 +1,6 @@
 """Draws: what the order says about each of a run of draws, as arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,3 +38,8 @@ class Draws:
     def concatenate(pieces: Sequence["Draws"]) -> "Draws":
         """One after the other."""
         return Draws(**{name: np.concatenate([vars(piece)[name] for piece in pieces]) for name in vars(pieces[0])})
+
+    def split(self, size: int) -> Iterator["Draws"]:
+        """Pieces of `size` draws each, in order; the last has what remains."""
+        for start in range(0, self.g.size, size):
+            yield Draws(**{name: column[start : start + size] for name, column in vars(self).items()})

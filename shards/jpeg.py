@@ -9,6 +9,20 @@ _SEGMENTS = frozenset(range(0xC0, 0xFF)) - frozenset(range(0xD0, 0xDB))
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
+class PictureSizes:
+    """`picture_size` of one picture after another, quick where one begins as the last one did, up to its size."""
+
+    def __init__(self) -> None:
+        """Know no picture yet."""
+        self._header = b""
+
+    def __call__(self, jpeg: memoryview) -> tuple[int, int] | None:
+        """See `picture_size`."""
+        if not self._header or jpeg[: len(self._header)].tobytes() != self._header:
+            self._header = jpeg[: _size_end(jpeg)].tobytes()
+        return _size_before(self._header, len(self._header))
+
+
 def picture_size(jpeg: bytes | memoryview) -> tuple[int, int] | None:
     """Read width and height from the frame header of a JPEG, without decoding anything.
 
@@ -19,17 +33,28 @@ def picture_size(jpeg: bytes | memoryview) -> tuple[int, int] | None:
         Width and height in pixels; None where no decoder should be asked: there is no frame header before the data, or
         something else than segments before it.
     """
-    if jpeg[:2] != _START:
+    return _size_before(jpeg, _size_end(jpeg))
+
+
+def _size_before(jpeg: bytes | memoryview, end: int) -> tuple[int, int] | None:
+    if not end:
         return None
+    height, width = struct.unpack_from(">HH", jpeg, end - 4)
+    return width, height
+
+
+def _size_end(jpeg: bytes | memoryview) -> int:
+    """Where the size in the frame header ends; 0 when there is none."""
+    if jpeg[:2] != _START:
+        return 0
     at, size = 2, len(jpeg)
     for _ in range(_MOST_SEGMENTS):
         if at + 9 > size:
-            return None
+            return 0
         one, marker, length = struct.unpack_from(">BBH", jpeg, at)
         if one != 0xFF or marker not in _SEGMENTS or length < 2:
-            return None
+            return 0
         if marker in _FRAME_HEADERS:
-            height, width = struct.unpack_from(">HH", jpeg, at + 5)
-            return width, height
+            return at + 9
         at += 2 + length
-    return None
+    return 0

@@ -56,6 +56,9 @@ class _Step:
     chunks: dict[int, Future[Chunk]]
 
 
+_BLOCK_DRAWS = 2048
+"""Draws to evaluate at once: what a hundred cost alone is nearly what two thousand cost."""
+
 _Held = dict[tuple[int, int], tuple[int, Future[Chunk]]]
 """The chunk that each lane we read, (dataset, lane), is in: its first clip, and its bytes to come."""
 
@@ -93,23 +96,22 @@ class ClipFeed(ABC):
             limits: How many clips may be damaged.
             cache: Where to keep chunks on this node; it must be this corpus's.
         """
-        look_backs = [t * stride for t in reversed(range(num_frames))]
         self.counters = ReadCounters()
         self.activities = Activities()
         self._table = table
         self._names = order.dataset_names
-        self._look_back = look_backs[0]
+        self._look_back = (num_frames - 1) * stride
         self._closing = threading.Event()
         self._reader = ChunkReader(
             table,
-            look_back=look_backs[0],
+            look_back=self._look_back,
             range_bytes=read.range_bytes,
             counters=self.counters,
             activities=self.activities,
             stop=self._closing,
             cache=cache,
         )
-        self._cutter = ClipCutter(table, order, self._reader, look_backs, limits)
+        self._cutter = ClipCutter(table, order, self._reader, num_frames, stride, limits)
         self.bad_clips = self._cutter.bad_clips
         self._pool = ThreadPoolExecutor(read.threads, thread_name_prefix="read-chunks")
 
@@ -224,10 +226,8 @@ class ClipStream(ClipFeed):
     def __iter__(self) -> Iterator[list[ClipBytes]]:
         planned: deque[_Step] = deque()
         held: _Held = {}
-        step = self._global_batch_size
-        starts = itertools.count(self._start, step) if self._stop is None else range(self._start, self._stop, step)
-        for g in starts:
-            planned.append(self._plan(g, held))
+        for draws in self._steps():
+            planned.append(self._plan(draws, held))
             while len(planned) > self._prefetch_steps or (planned and self._is_full()):
                 yield from self._clips(planned.popleft())
         while planned:
@@ -236,13 +236,23 @@ class ClipStream(ClipFeed):
     def _is_full(self) -> bool:
         return self.counters.buffer_bytes + self.counters.asked_bytes > self._buffer_bytes
 
-    def _plan(self, g: int, held: _Held) -> _Step:
-        """Ask for the chunks of the step at `g`, and let go of those that the order has left.
+    def _steps(self) -> Iterator[Draws]:
+        """The draws of each step."""
+        step = self._global_batch_size
+        block = step * max(1, _BLOCK_DRAWS // step)
+        for g in itertools.count(self._start, block):
+            count = block if self._stop is None else min(block, self._stop - g)
+            if count <= 0:
+                return
+            yield from self._order.draws(g, count).split(step)
+
+    def _plan(self, draws: Draws, held: _Held) -> _Step:
+        """Ask for the chunks of a step, and let go of those that the order has left.
 
         A chunk lives on in the steps that are planned and still need it. The clips of the first step are read alone:
         the trainer is waiting for them, and whole chunks for every lane would take many times longer.
         """
-        draws = self._order.draws(g, self._global_batch_size)
+        is_first = draws.g[0] == self._start
         placement = place(draws, micro_batch_size=self._micro_batch_size, world_size=self._world_size, deal=self._deal)
         members = placement.members[self._rank]
         ours = np.zeros(draws.g.size, bool)
@@ -254,7 +264,7 @@ class ClipStream(ClipFeed):
         ):
             if (dataset, lane) in held and held[dataset, lane][0] != first:
                 del held[dataset, lane]
-            if is_ours and g == self._start:
+            if is_ours and is_first:
                 chunks[i] = self._read(dataset, clip, 1)
             elif is_ours:
                 if (dataset, lane) not in held:

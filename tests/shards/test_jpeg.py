@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from shards.jpeg import picture_size
+from shards.jpeg import PictureSizes, picture_size
 
 
 @st.composite
@@ -75,3 +75,13 @@ def test_any_bytes_have_a_size_or_none(data: bytes) -> None:
 def test_endless_headers_end() -> None:
     assert picture_size(b"\xff\xd8" + b"\xff\xe0\0\x02" * 10**6) is None
     assert picture_size(b"\xff" * 10**6) is None
+
+
+@given(st.lists(st.binary(max_size=40).map(lambda tail: b"\xff\xd8" + tail) | jpegs(), max_size=3), st.data())
+@settings(max_examples=50, deadline=None)
+def test_sizes_do_not_depend_on_the_pictures_before(pictures: list[bytes], draws: st.DataObject) -> None:
+    again = draws.draw(st.lists(st.sampled_from(pictures), max_size=6)) if pictures else []
+    cut = [data[: draws.draw(st.integers(0, 200))] for data in again]
+    sizes = PictureSizes()
+    for data in [*pictures, *again, *cut]:
+        assert sizes(memoryview(data)) == picture_size(data)
