@@ -266,7 +266,7 @@ def test_pictures_paste_what_is_visible_and_paint_what_is_masked():
 def test_a_perfect_prediction_would_paint_the_original():
     objective, batch = tiny(), clip_batch([30])
     decoder = objective.reconstruction_decoder
-    truth = normalise_pixels(objective._tubelets(batch))[0]
+    truth = normalise_pixels(objective._tubelets(batch.clips))[0]
     decoder.forward = lambda encoded, visible, masked: truth[:, masked[0]]
     rows = objective.pictures(batch)
     torch.testing.assert_close(rows["reconstruction"], rows["original"], rtol=0, atol=1e-5)

@@ -121,12 +121,14 @@ class Trainer:
                 bar.update()
                 if self.due(self.report.every_steps):
                     self.report_metrics(bar)
-                with self.clock.pause():
-                    if self.evaluation and self.due(self.evaluation.every_steps):
+                if self.evaluation and self.due(self.evaluation.every_steps):
+                    with self.clock.pause():
                         self.evaluate(self.evaluation)
-                    if self.due(self.report.pictures_every_steps):
+                if self.due(self.report.pictures_every_steps):
+                    with self.clock.pause():
                         self.draw()
-                    if self.due(self.checkpoint.every_steps):
+                if self.due(self.checkpoint.every_steps):
+                    with self.clock.pause():
                         self.save()
                         self.stopping()  # asked again before the next step, it will know what came during the save
             if self.step < self.plan.last_step:
