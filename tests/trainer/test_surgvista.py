@@ -282,13 +282,62 @@ def test_activation_checkpointing_gives_the_same_gradients():
     assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
 
 
-# PyTorch's own tracer reads .grad of tensors that have none.
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
-def test_networks_compile_without_a_break_and_keep_their_names():
-    eager, compiled, batch = tiny(), tiny(), clip_batch([1, 2])
-    compiled.compile_parts(backend="eager", fullgraph=True)
-    assert list(compiled.state_dict()) == list(eager.state_dict())
-    torch.testing.assert_close(loss_of(compiled, batch).loss, loss_of(eager, batch).loss)
+def gradients_of(objective, batch):
+    """The loss of a micro-batch and its gradients by name."""
+    loss = loss_of(objective, batch).loss
+    loss.backward()
+    return loss.detach(), {name: parameter.grad for name, parameter in objective.named_parameters()}
+
+
+@pytest.fixture
+def graphs():
+    """What is compiled, as a list of the graphs; forgets afterwards."""
+    torch._dynamo.reset()
+    yield (found := [])
+    torch._dynamo.reset()
+
+
+def compiled(graphs, backend=None, **changes):
+    """The tiny objective, compiled as one graph for the teacher and one for the student."""
+
+    def count(graph, inputs):
+        graphs.append(graph)
+        return torch._dynamo.lookup_backend("aot_eager")(graph, inputs)
+
+    objective = tiny(**changes)
+    objective.compile_parts(backend=backend or count, fullgraph=True)
+    return objective
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_compiled_losses_and_gradients_are_those_of_the_plain_networks(precision, checkpointing, graphs):
+    batch, changes = clip_batch([1, 2]), {}
+    if checkpointing:
+        changes = {"encoder": replace(TINY.encoder, activation_checkpointing=True)}
+    fast = compiled(graphs, **changes)
+    assert list(fast.state_dict()) == list(tiny().state_dict())
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+        (loss, gradients), (plain_loss, plain_gradients) = gradients_of(fast, batch), gradients_of(tiny(), batch)
+    assert len(graphs) == 2
+    rtol = 1e-5 if precision == torch.float32 else 1e-3
+    torch.testing.assert_close(loss, plain_loss, rtol=rtol, atol=0)
+    for name, gradient in gradients.items():
+        error = (gradient - plain_gradients[name]).norm() / plain_gradients[name].norm()
+        assert error < rtol, name
+
+
+def test_nothing_is_compiled_again_while_training_evaluating_and_drawing(graphs):
+    objective = compiled(graphs)
+    for step in range(3):
+        loss_of(objective, clip_batch([step, 7])).loss.backward()
+        objective.eval()
+        with torch.no_grad():
+            for size in (2, 1, 3):
+                loss_of(objective, clip_batch(range(size)))
+            objective.pictures(clip_batch([5]))
+        objective.train()
+    assert len(graphs) == 2
 
 
 def test_autocast_stays_close_to_float32():
