@@ -16,6 +16,7 @@ THEMES = {
     "read": "benchmarks.read_shards",
     "decode": "benchmarks.decode_clips",
     "step": "benchmarks.train_step",
+    "fast": "benchmarks.fast_path",
     "save": "benchmarks.save_state",
 }
 STORE_THEMES = {

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from configs.errors import ConfigError
@@ -293,7 +294,7 @@ def gradients_of(objective, batch):
 def graphs():
     """What is compiled, as a list of the graphs; forgets afterwards."""
     torch._dynamo.reset()
-    yield (found := [])
+    yield []
     torch._dynamo.reset()
 
 
@@ -338,6 +339,37 @@ def test_nothing_is_compiled_again_while_training_evaluating_and_drawing(graphs)
             objective.pictures(clip_batch([5]))
         objective.train()
     assert len(graphs) == 2
+
+
+class Attentions(TorchDispatchMode):
+    """Notes what every attention is given, and that none is done by hand."""
+
+    def __init__(self):
+        super().__init__()
+        self.queries = []
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        name = operator.overloadpacket.__name__
+        assert "softmax" not in name, "the kernel that keeps the scores"
+        if name == "_scaled_dot_product_flash_attention_for_cpu":
+            self.queries += [(tensor.dtype, tensor.stride(-1)) for tensor in args[:3]]
+        return operator(*args, **kwargs)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_every_attention_is_left_to_the_flash_kernel(precision):
+    objective, batch = tiny(), clip_batch([1, 2])
+    with Attentions() as seen, torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+        loss_of(objective, batch)
+    depth = 3 + 2 + 2 + len(objective.teacher.model.blocks)
+    assert seen.queries == 3 * depth * [(precision, 1)], "dense heads in the precision of the run"
+
+
+def test_published_heads_fit_the_flash_kernel():
+    config = SurgVistaConfig()
+    networks = (config.encoder, config.reconstruction_decoder, config.distillation_decoder)
+    assert {network.shape.embed_dim // network.shape.num_heads for network in networks} == {64}
 
 
 def test_autocast_stays_close_to_float32():
