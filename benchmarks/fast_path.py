@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MethodType
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,18 +39,19 @@ def cases(folder: Path) -> list[Case]:
     teacher = replace(config.objective.teacher, weights=None, allow_random=True)
     recipe = replace(config.objective, teacher=teacher)
     batch = _clips(config)
+    torch._dynamo.config.recompile_limit = 64  # of one function, here for many objectives
 
     def objective() -> SurgVista:
         return surgvista.build(recipe, seed=0).to(DEVICE)
 
     whole, apart, late_bias = objective(), objective(), objective()
-    whole.compile_parts()
+    _compile(whole)
     for network in (apart.encoder, apart.reconstruction_decoder, apart.distillation_decoder, apart.teacher):
-        network.compile()
+        network.compile(backend=_inductor())
     for module in late_bias.modules():
         if isinstance(module, Attention):
             module.forward = MethodType(_attend_with_late_bias, module)  # type: ignore[method-assign]
-    late_bias.compile_parts()
+    _compile(late_bias)
     steps = {
         "step: one graph for the teacher, one for the student": _step(whole, batch),
         "step: a graph for each network": _step(apart, batch),
@@ -58,8 +60,12 @@ def cases(folder: Path) -> list[Case]:
     }
     for backend in (SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH) if ON_GPU else (SDPBackend.MATH,):
         other = objective()
-        other.compile_parts()
+        _compile(other)
         steps[f"step: attention by {backend.name}"] = _step(other, batch, partial(sdpa_kernel, backend))
+    if ON_GPU:
+        tuned = objective()
+        tuned.compile_parts(mode="max-autotune-no-cudagraphs")
+        steps["step: matrix products tuned"] = _step(tuned, batch)
     return [
         *(Case(name, "clips", run) for name, run in steps.items()),
         *(Case(name, "clips", run) for name, run in _teachers(objective, batch)),
@@ -76,6 +82,16 @@ def _clips(config: TrainConfig) -> ClipBatch:
         names=(ClipName("made", "up", 0),) * size,
         valid=np.ones(size, bool),
     )
+
+
+def _inductor() -> Callable[[Any, Any], Any]:
+    """The compiler under a name of its own: dynamo would take an earlier objective's graph for the next one's."""
+    inductor = torch._dynamo.lookup_backend("inductor")
+    return lambda graph, inputs: inductor(graph, inputs)
+
+
+def _compile(objective: SurgVista) -> None:
+    objective.compile_parts(backend=_inductor())
 
 
 def _autocast() -> torch.autocast:
@@ -106,14 +122,15 @@ def _step(
 
 
 def _teachers(build: Callable[[], SurgVista], batch: ClipBatch) -> Iterator[tuple[str, Callable[[], float]]]:
-    """The teacher on the micro-batches of a step one by one, on all at once, and with its matrices held in bf16."""
+    """The teacher on the micro-batches of a step one by one, on all at once, and held in bf16 in part or whole."""
     together = replace(batch, clips=batch.clips.repeat(GRAD_ACCUM, 1, 1, 1, 1))
-    one_by_one, at_once, in_bf16 = build(), build(), build()
-    for module in in_bf16.teacher.modules():
-        if ON_GPU and isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
+    one_by_one, at_once, matrices, everything = (build() for _ in range(4))
+    for module in matrices.teacher.modules():
+        if isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
             module.to(torch.bfloat16)
-    for objective in (one_by_one, at_once, in_bf16):
-        objective.compile_parts()
+    everything.teacher.model.to(torch.bfloat16)
+    for objective in (one_by_one, at_once, matrices, everything):
+        _compile(objective)
 
     def teach(objective: SurgVista, clips: ClipBatch, times: int) -> Callable[[], float]:
         def run() -> float:
@@ -128,7 +145,8 @@ def _teachers(build: Callable[[], SurgVista], batch: ClipBatch) -> Iterator[tupl
     yield "teacher: micro-batch by micro-batch", teach(one_by_one, batch, GRAD_ACCUM)
     yield f"teacher: {GRAD_ACCUM} micro-batches at once", teach(at_once, together, 1)
     if ON_GPU:
-        yield "teacher: matrices held in bf16", teach(in_bf16, batch, GRAD_ACCUM)
+        yield "teacher: matrices held in bf16", teach(matrices, batch, GRAD_ACCUM)
+        yield "teacher: held in bf16 whole, residuals too", teach(everything, batch, GRAD_ACCUM)
 
 
 def _update(fused: bool) -> Callable[[], float]:

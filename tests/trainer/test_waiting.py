@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounterWithBackend
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.trainer.test_surgvista import clip_batch, tiny
@@ -40,13 +41,17 @@ class Operators(TorchDispatchMode):
 
 
 @contextlib.contextmanager
-def trainer(stage: int, run_dir: Path) -> Iterator[Trainer]:
+def trainer(
+    stage: int, run_dir: Path, autocast: Literal["auto", "bf16"] = "auto", backend: Any = None
+) -> Iterator[Trainer]:
     """A run of the tiny SurgVISTA whose reports come after its last step."""
     topology = topology_from_environment({})
     objective = tiny().to(topology.device)
+    if backend:
+        objective.compile_parts(backend=backend, fullgraph=True)
     engine = ZeroEngine(
-        objective, OptimConfig(), ParallelConfig(zero_stage=stage), micro_batch_size=2, grad_accum_steps=2,
-        device=topology.device,
+        objective, OptimConfig(), ParallelConfig(zero_stage=stage, autocast=autocast), micro_batch_size=2,
+        grad_accum_steps=2, device=topology.device,
     )  # fmt: skip
     batches = [clip_batch([g, g + 1]) for g in range(0, 4 * STEPS, 2)]
     batches = [replace(batch, clips=batch.clips.to(topology.device)) for batch in batches]
@@ -89,6 +94,16 @@ def test_nothing_is_paused_before_something_is_due(alone: None, tmp_path: Path) 
         run.clock.pause = pause  # type: ignore[method-assign]
         run.train()
     assert paused == [STEPS], "for the last checkpoint"
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_all_steps_of_a_compiled_run_take_the_same_two_graphs(
+    stage: int, alone: None, tmp_path: Path, graphs: CompileCounterWithBackend
+) -> None:
+    with trainer(stage, tmp_path, "bf16", graphs) as run:
+        for _ in range(STEPS):
+            run.train_step()
+    assert graphs.frame_count == 2
 
 
 @pytest.mark.gpu
