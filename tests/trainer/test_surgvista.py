@@ -297,8 +297,9 @@ def compiled(graphs, **changes):
     return objective
 
 
-@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize(
+    ("precision", "checkpointing"), [(torch.float32, False), (torch.bfloat16, False), (torch.bfloat16, True)]
+)
 def test_compiled_losses_and_gradients_are_those_of_the_plain_networks(precision, checkpointing, graphs):
     batch, changes = clip_batch([1, 2]), {}
     if checkpointing:

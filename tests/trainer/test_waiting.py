@@ -96,11 +96,10 @@ def test_nothing_is_paused_before_something_is_due(alone: None, tmp_path: Path) 
     assert paused == [STEPS], "for the last checkpoint"
 
 
-@pytest.mark.parametrize("stage", [1, 2])
 def test_all_steps_of_a_compiled_run_take_the_same_two_graphs(
-    stage: int, alone: None, tmp_path: Path, graphs: CompileCounterWithBackend
+    alone: None, tmp_path: Path, graphs: CompileCounterWithBackend
 ) -> None:
-    with trainer(stage, tmp_path, "bf16", graphs) as run:
+    with trainer(1, tmp_path, "bf16", graphs) as run:
         for _ in range(STEPS):
             run.train_step()
     assert graphs.frame_count == 2
