@@ -16,6 +16,7 @@ THEMES = {
     "read": "benchmarks.read_shards",
     "decode": "benchmarks.decode_clips",
     "loader": "benchmarks.loader",
+    "fast": "benchmarks.fast_path",
     "save": "benchmarks.save_state",
 }
 RECIPE_THEMES = {

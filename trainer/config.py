@@ -45,7 +45,7 @@ class TrainConfig:
         epochs: Length of the schedule.
         clips_per_epoch: Clips called an epoch, whatever the batch; null is as many as the corpus has.
         max_steps: Stop after this step, whatever the schedule; null trains to its end.
-        compile: Compile the networks with torch.compile.
+        compile: Compile the teacher's pass and the student's with torch.compile; evaluation runs uncompiled.
         data: Clips.
         held_out: Videos for the held-out loss; null takes none.
         objective: What is learned.

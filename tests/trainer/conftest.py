@@ -1,6 +1,8 @@
 from collections.abc import Iterator
 
 import pytest
+import torch
+from torch._dynamo.testing import CompileCounterWithBackend
 
 from tests.helpers.ranks import process_group
 
@@ -10,3 +12,11 @@ def alone() -> Iterator[None]:
     """A process group of this process."""
     with process_group():
         yield
+
+
+@pytest.fixture
+def graphs() -> Iterator[CompileCounterWithBackend]:
+    """A compiler that optimises nothing and counts its graphs in `frame_count`."""
+    torch._dynamo.reset()
+    yield CompileCounterWithBackend("aot_eager")
+    torch._dynamo.reset()

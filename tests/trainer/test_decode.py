@@ -1,4 +1,5 @@
 import io
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -24,9 +25,10 @@ def jpeg(image: Image.Image) -> np.ndarray:
     return np.frombuffer(data.getvalue(), np.uint8)
 
 
-def decoder(device: str, num_frames: int = 2) -> ClipDecoder:
+def decoder(device: str, decodes: Literal["auto", "cpu", "gpu"] = "auto") -> ClipDecoder:
     place = torch.device(device, 0) if device == "cuda" else torch.device(device)
-    return ClipDecoder(DecodeConfig(threads=1), max_clips=3, num_frames=num_frames, image_size=32, device=place)
+    config = DecodeConfig(device=decodes, threads=1)
+    return ClipDecoder(config, max_clips=3, num_frames=2, image_size=32, device=place)
 
 
 def reference(data: np.ndarray, window: tuple[int, int, int, int]) -> torch.Tensor:
@@ -40,10 +42,11 @@ def reference(data: np.ndarray, window: tuple[int, int, int, int]) -> torch.Tens
 
 
 @pytest.mark.parametrize("device", DEVICES)
-def test_clips_equal_a_plain_reference(device: str) -> None:
+@pytest.mark.parametrize("decodes", ["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
+def test_clips_equal_a_plain_reference(device: str, decodes: Literal["auto", "cpu", "gpu"]) -> None:
     frames = [jpeg(smooth_image(seed)) for seed in range(6)]
     windows = [(0, 0, 80, 80), (10, 4, 61, 55), (30, 20, 80, 80)]
-    clips = decoder(device).decode(frames, np.array(windows, np.int32))
+    clips = decoder(device, decodes).decode(frames, np.array(windows, np.int32))
     assert clips.shape == (3, 3, 2, 32, 32) and clips.dtype == torch.float32 and clips.device.type == device
     for i, data in enumerate(frames):
         expected = reference(data, windows[i // 2])

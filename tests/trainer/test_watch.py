@@ -30,12 +30,13 @@ def report_twice(out: str) -> None:
     rank = topology.rank
     counters, retries, bad_clips = ReadCounters(), Counter[str](), list[BadClip]()
     stream = SimpleNamespace(counters=counters, retries=retries, bad_clips=bad_clips)
-    loader: Any = SimpleNamespace(stream=stream, waits=list[float](), num_ready=1 + rank)
+    loader: Any = SimpleNamespace(stream=stream, waits=list[float](), decode_seconds=0.0, num_ready=1 + rank)
     sizes = [DatasetSize("hip", "orthopaedics", 10), DatasetSize("knee", "orthopaedics", 30)]
     order = Order.create(sizes, 0, OrderConfig())
     watch = DataWatch(loader, order, topology, BadClipLimits(in_all=3), Path(out), batches_per_step=2)
 
     loader.waits += [[1.0, 2.0, 3.0, 4.0, 20.0], [10.0, 0.0, 0.0, 10.0, 20.0]][rank]
+    loader.decode_seconds += [3.0, 5.0][rank]
     counters.add(requests=3, bytes_read=100 + rank, bytes_used=50, chunks_read=2, read_again=rank, open_chunks=4 + rank)
     retries["timeout"] += 1 + rank
     bad_clips += [[bad(7)], [bad(5)]][rank]
@@ -65,7 +66,8 @@ def test_a_report_is_of_all_ranks_and_of_what_is_new(out: Path) -> None:
     assert first == {
         # Steps waited 3 s and 7 s on rank 0, 10 s and 10 s on rank 1; a micro-batch of the next step is left.
         "data/wait_p50_seconds": 8.5, "data/wait_p99_seconds": 10.0, "data/wait_max_seconds": 10.0,
-        "data/slowest_rank": 1.0, "data/batches_ready": 1.5, "data/requests": 6.0, "data/bytes_read": 201.0,
+        "data/slowest_rank": 1.0, "data/decode_seconds": 2.0,
+        "data/batches_ready": 1.5, "data/requests": 6.0, "data/bytes_read": 201.0,
         "data/bytes_used": 100.0, "data/chunks_read": 4.0, "data/read_again": 1.0, "data/open_chunks": 9.0,
         "data/buffer_bytes": 0.0, "data/retries_timeout": 3.0, "data/bytes_read_per_byte_used": 2.01,
         "data/bad_clips": 2.0, "data_share/hip": 0.25, "data_share/knee": 0.75, "data_weight/hip": 0.25,
@@ -77,7 +79,8 @@ def test_a_report_is_of_all_ranks_and_of_what_is_new(out: Path) -> None:
     assert changed == {
         "data/wait_histogram_seconds": [21.0, 21.0],
         "data/wait_p50_seconds": 21.0, "data/wait_p99_seconds": 21.0, "data/wait_max_seconds": 21.0,
-        "data/slowest_rank": 0.0, "data/requests": 8.0, "data/bytes_read": 20.0, "data/bytes_used": 0.0,
+        "data/slowest_rank": 0.0, "data/decode_seconds": 0.0,
+        "data/requests": 8.0, "data/bytes_read": 20.0, "data/bytes_used": 0.0,
         "data/chunks_read": 2.0, "data/read_again": 0.0, "data/buffer_bytes": 16.0, "data/retries_timeout": 0.0,
         "data/bad_clips": 3.0, "data_repeats/hip": 2.0, "data_repeats/knee": 2.0,
     }  # fmt: skip

@@ -32,6 +32,7 @@ class ClipLoader:
     Attributes:
         stream: Where the clips come from.
         waits: Seconds that the trainer waited for each batch, since somebody last emptied the list.
+        decode_seconds: What the thread has spent on decoding so far, its waits for the GPU included.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class ClipLoader:
             prefetch_batches: Micro-batches that may wait decoded.
             stall_warning_seconds: Each time the trainer has waited so long for a batch, the log says what for.
         """
-        self.stream, self.waits = stream, list[float]()
+        self.stream, self.waits, self.decode_seconds = stream, list[float](), 0.0
         self._decoder, self._crop, self._seed, self._device = decoder, crop, seed, device
         self._stall_warning_seconds = stall_warning_seconds
         self._ready: queue.Queue[ClipBatch | BaseException | None] = queue.Queue(maxsize=prefetch_batches)
@@ -117,8 +118,10 @@ class ClipLoader:
             if self._device.type == "cuda":
                 torch.cuda.set_device(self._device)
             for clips in self.stream:
+                started = time.monotonic()
                 with self.stream.activities.doing("decodes"):
                     batch = self._decode(clips)
+                self.decode_seconds += time.monotonic() - started
                 if not self._put(batch):
                     return
             self._put(None)
@@ -144,8 +147,6 @@ class ClipLoader:
             pixels = self._decoder.decode([frame for clip in clips for frame in clip.frames], windows)
         except DecodeError as error:
             raise DecodeError(f"draws {g.min()} to {g.max()}, clips {', '.join(map(str, names))}: {error}") from None
-        if pixels.device != self._device:
-            pixels = pixels.pin_memory().to(self._device, non_blocking=True)
         valid = np.array([clip.valid for clip in clips])
         return ClipBatch(clips=pixels, g=g, names=names, valid=valid)
 

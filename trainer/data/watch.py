@@ -59,6 +59,7 @@ class DataWatch:
         self._loader, self._order, self._topology, self._limits = loader, order, topology, limits
         self._quarantine, self._batches_per_step = run_dir / QUARANTINE, batches_per_step
         self._before: Counter[str] = Counter()
+        self._decoded_before = 0.0
         self._num_bad = 0
 
     def report(self, g: int) -> dict[str, Value]:
@@ -68,9 +69,9 @@ class DataWatch:
             g: Draws that the run has consumed.
 
         Returns:
-            Values under `data/...`, the same on every rank. Waits are of one step on one rank. `data_share/...` is each
-            dataset's share of all draws so far, `data_weight/...` the one that it is to have from its last change on,
-            `data_repeats/...` how often each of its clips was drawn.
+            Values under `data/...`, the same on every rank. Seconds are of one step on one rank. `data_share/...` is
+            each dataset's share of all draws so far, `data_weight/...` the one that it is to have from its last change
+            on, `data_repeats/...` how often each of its clips was drawn.
 
         Raises:
             CorruptSampleError: More clips are damaged than the limits allow, over all ranks.
@@ -86,6 +87,7 @@ class DataWatch:
             "data/wait_p99_seconds": float(np.percentile(waits, 99)),
             "data/wait_max_seconds": float(waits.max()),
             "data/slowest_rank": float(waits.sum(axis=1).argmax()),
+            "data/decode_seconds": float(np.mean([rank["decode"] for rank in news])),
             "data/batches_ready": float(np.mean([rank["ready"] for rank in news])),
             **{f"data/{name}": float(counts[name]) for name in _COUNTERS},
             **{f"data/{name}": float(sum(rank["gauges"][name] for rank in news)) for name in _GAUGES},
@@ -109,10 +111,13 @@ class DataWatch:
         waits = np.array(self._loader.waits[: num_steps * step]).reshape(num_steps, step).sum(axis=1)
         del self._loader.waits[: num_steps * step]
         now = totals(stream)
+        decoded = self._loader.decode_seconds
+        decode, self._decoded_before = (decoded - self._decoded_before) / num_steps, decoded
         counts, self._before = {name: now[name] - self._before[name] for name in now}, now
         bad, stream.bad_clips[:] = [asdict(clip) for clip in stream.bad_clips], []
         return {
             "waits": waits.tolist(),
+            "decode": decode,
             "counts": counts,
             "gauges": {name: getattr(stream.counters, name) for name in _GAUGES},
             "ready": self._loader.num_ready,

@@ -57,7 +57,7 @@ class ZeroEngine:
             lr=0.0,
             betas=optim.betas,
             eps=optim.eps,
-            fused=device.type == "cuda",
+            fused=True,
         )
         self.stage = parallel.zero_stage
         self._parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}

@@ -32,10 +32,8 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend over all N tokens; (B, N, D) to (B, N, D)."""
-        qkv = self.qkv(x)
         bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
-        # Cast, or autocast's half precision would be promoted to float32 here.
-        qkv = qkv + bias.to(qkv.dtype)
+        qkv = F.linear(x, self.qkv.weight, bias)
         q, k, v = rearrange(qkv, "b n (three h d) -> three b h n d", three=3, h=self.num_heads)
         attended = F.scaled_dot_product_attention(q, k, v)
         out: Tensor = self.projection(rearrange(attended, "b h n d -> b n (h d)"))

@@ -68,7 +68,7 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def compile_parts(self, **options: Any) -> None:
-        """Compile the networks in place with `torch.compile(**options)`, leaving names in the state unchanged."""
+        """Compile what training batches pass through, by `torch.compile(**options)`; names in the state stay."""
 
     @abstractmethod
     def flops(self) -> dict[str, int]:

@@ -68,6 +68,7 @@ class SurgVista(Objective):
         self.distillation_decoder = Decoder(config.distillation_decoder, self.grid, embed_dim, teacher.embed_dim)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1, 1), persistent=False)
+        self._training_features, self._training_losses = self._features, self._losses
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         # The one door of `.to()`, `.cuda()` and their like: let the unregistered teacher through as well.
@@ -77,9 +78,8 @@ class SurgVista(Objective):
 
     def targets(self, batch: ClipBatch) -> Tensor:
         """Run the teacher on the first frame of every tubelet; returns its features (B, N, D)."""
-        first_frames = batch.clips[:, :, :: self.config.encoder.tubelet_size]
-        features: Tensor = self.teacher(first_frames * self.std + self.mean)
-        return features
+        features = self._training_features if self.training else self._features
+        return features(batch.clips)
 
     def forward(self, batch: ClipBatch, targets: Tensor) -> ObjectiveOutput:
         """Compute both losses.
@@ -94,25 +94,8 @@ class SurgVista(Objective):
             pixels, that is 0 (`loss/reconstruction_of_mean`), or of the features of the clip's masked tokens
             (`loss/distillation_of_mean`).
         """
-        config, draws = self.config, self._draw(batch)
-        encoded = self.encoder(batch.clips, draws.visible, draws.keeps[_ENCODER])
-        pixels = self.reconstruction_decoder(encoded, draws.visible, draws.masked, draws.keeps[_RECONSTRUCTION])
-        features = self.distillation_decoder(encoded, draws.visible, draws.masked, draws.keeps[_DISTILLATION])
-
-        true_pixels = normalise_pixels(take_tokens(self._tubelets(batch), draws.masked))[0]
-        true_features = take_tokens(targets, draws.masked).float()
-        reconstruction = F.mse_loss(pixels.float(), true_pixels)
-        distillation = F.smooth_l1_loss(features.float(), true_features, beta=config.smooth_l1_beta)
-        loss = config.reconstruction_weight * reconstruction + config.distillation_weight * distillation
-
-        mean_feature = true_features.mean(1, keepdim=True).expand_as(true_features)
-        metrics = {
-            "loss/reconstruction": reconstruction.detach(),
-            "loss/distillation": distillation.detach(),
-            "loss/reconstruction_of_mean": true_pixels.square().mean(),
-            "loss/distillation_of_mean": F.smooth_l1_loss(mean_feature, true_features, beta=config.smooth_l1_beta),
-        }
-        return ObjectiveOutput(loss, metrics)
+        losses = self._training_losses if self.training else self._losses
+        return losses(batch.clips, targets, self._draw(batch))
 
     def after_optimizer_step(self) -> None:
         """Nothing follows: the teacher is frozen."""
@@ -128,7 +111,7 @@ class SurgVista(Objective):
         draws = self._draw(batch)
         encoded = self.encoder(batch.clips, draws.visible)
         predicted = self.reconstruction_decoder(encoded, draws.visible, draws.masked).float()
-        tubelets = self._tubelets(batch).clamp(0.0, 1.0)
+        tubelets = self._tubelets(batch.clips).clamp(0.0, 1.0)
         _, mean, std = normalise_pixels(take_tokens(tubelets, draws.masked))
         predicted = rearrange(predicted, "b m (c p) -> b m c p", c=3) * std + mean
         predicted = rearrange(predicted, "b m c p -> b m (c p)").clamp(0.0, 1.0)
@@ -150,9 +133,12 @@ class SurgVista(Objective):
         }
 
     def compile_parts(self, **options: Any) -> None:
-        """Compile the encoder, the decoders and the teacher in place."""
-        for network in (self.encoder, self.reconstruction_decoder, self.distillation_decoder, self.teacher):
-            network.compile(**options)
+        """Compile the teacher's pass and the student's, losses included, into a graph each, for training alone.
+
+        Evaluation and pictures run as they are: their last batches are smaller, and would be compiled anew.
+        """
+        self._training_features = torch.compile(self._features, **options)
+        self._training_losses = torch.compile(self._losses, **options)
 
     def flops(self) -> dict[str, int]:
         """Floating point operations a clip: forward and backward of the student's parts, forward of the teacher."""
@@ -174,9 +160,35 @@ class SurgVista(Objective):
             "trainable": sum(p.numel() for p in self.parameters() if p.requires_grad),
         }
 
-    def _tubelets(self, batch: ClipBatch) -> Tensor:
+    def _features(self, clips: Tensor) -> Tensor:
+        first_frames = clips[:, :, :: self.config.encoder.tubelet_size]
+        features: Tensor = self.teacher(first_frames * self.std + self.mean)
+        return features
+
+    def _losses(self, clips: Tensor, targets: Tensor, draws: _Draws) -> ObjectiveOutput:
+        config, (visible, masked, keeps) = self.config, draws
+        encoded = self.encoder(clips, visible, keeps[_ENCODER])
+        pixels = self.reconstruction_decoder(encoded, visible, masked, keeps[_RECONSTRUCTION])
+        features = self.distillation_decoder(encoded, visible, masked, keeps[_DISTILLATION])
+
+        true_pixels = normalise_pixels(take_tokens(self._tubelets(clips), masked))[0]
+        true_features = take_tokens(targets, masked).float()
+        reconstruction = F.mse_loss(pixels.float(), true_pixels)
+        distillation = F.smooth_l1_loss(features.float(), true_features, beta=config.smooth_l1_beta)
+        loss = config.reconstruction_weight * reconstruction + config.distillation_weight * distillation
+
+        mean_feature = true_features.mean(1, keepdim=True).expand_as(true_features)
+        metrics = {
+            "loss/reconstruction": reconstruction.detach(),
+            "loss/distillation": distillation.detach(),
+            "loss/reconstruction_of_mean": true_pixels.square().mean(),
+            "loss/distillation_of_mean": F.smooth_l1_loss(mean_feature, true_features, beta=config.smooth_l1_beta),
+        }
+        return ObjectiveOutput(loss, metrics)
+
+    def _tubelets(self, clips: Tensor) -> Tensor:
         """All tokens' pixels in [0, 1], (B, N, C t p p)."""
-        return to_tubelets(batch.clips * self.std + self.mean, *self.tubelet)
+        return to_tubelets(clips * self.std + self.mean, *self.tubelet)
 
     def _draw(self, batch: ClipBatch) -> _Draws:
         """Masks, and drop paths while training, as functions of (seed, g)."""
