@@ -144,8 +144,6 @@ class ClipLoader:
             pixels = self._decoder.decode([frame for clip in clips for frame in clip.frames], windows)
         except DecodeError as error:
             raise DecodeError(f"draws {g.min()} to {g.max()}, clips {', '.join(map(str, names))}: {error}") from None
-        if pixels.device != self._device:
-            pixels = pixels.pin_memory().to(self._device, non_blocking=True)
         valid = np.array([clip.valid for clip in clips])
         return ClipBatch(clips=pixels, g=g, names=names, valid=valid)
 
