@@ -105,7 +105,8 @@ class _Resizer:
 def _resize(images: Sequence[Any], pixels: npt.NDArray[np.uint8]) -> None:
     size = pixels.shape[1:3]
     for image, out in zip(images, pixels, strict=True):
-        planes = torch.utils.dlpack.from_dlpack(image)[None].permute(0, 3, 1, 2)  # in this order torch sees that channels are last
+        pixel_rows = torch.utils.dlpack.from_dlpack(image)[None]  # before permuting, or torch copies it to planes
+        planes = pixel_rows.permute(0, 3, 1, 2)
         out[...] = interpolate(planes, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
 
 
