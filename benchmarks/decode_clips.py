@@ -1,74 +1,60 @@
-"""Clips from bytes to normalised tensors (3, 16, 224, 224): the loader's DALI graph, against Pillow frame by frame."""
+"""Clips to normalised tensors (3, 16, 224, 224): the loader's own decoder, other decoders, and other payloads."""
 
-import io
-from collections.abc import Sequence
+import importlib
+import os
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
 
+from benchmarks.clip_work import ClipWork
 from benchmarks.harness import Case
-from benchmarks.material import IMAGE_SIZE, NUM_FRAMES, packed_corpus
-from benchmarks.read_shards import first_clips
-from shards.clips import ClipBytes
-from shards.storage import open_storage
-from shards.table import FrameTable
-from trainer.batch import IMAGENET_MEAN, IMAGENET_STD
-from trainer.data.augment import Windows, multi_scale_crop
-from trainer.data.config import CropConfig, DecodeConfig
-from trainer.data.decode import ClipDecoder
+from benchmarks.material import IMAGE_SIZE, NUM_FRAMES
+from benchmarks.peers import dali_video
+from trainer.data.config import DecodeConfig
+from trainer.data.decode import ClipDecoder, cores_of_rank
 
-NUM_CLIPS = 16
+NUM_CLIPS, VIDEO_FRAMES = 16, 640
+PEERS = ("opencv", "turbojpeg", "pillow", "torchcodec", "decord", "pyav")
 
 
 def cases(folder: Path) -> list[Case]:
-    """DALI, Pillow on the same JPEGs, and Pillow on PNG files, one file a frame."""
-    clips = first_clips(FrameTable.open(open_storage(str(packed_corpus(folder)))), NUM_CLIPS)
-    g = np.array([clip.g for clip in clips])
-    windows = multi_scale_crop(CropConfig(), 0, g, np.array([(clip.width, clip.height) for clip in clips]))
-    device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
-    places = ["cpu", "gpu"] if device.type == "cuda" else ["cpu"]
-    pngs = _as_png_files(clips, folder / "png")
-
-    def jpegs() -> int:
-        return _pillow([[io.BytesIO(frame.tobytes()) for frame in clip.frames] for clip in clips], windows)
-
+    """All decoders on all cores; those of JPEGs on one thread as well."""
+    work = ClipWork.make(folder, num_clips=NUM_CLIPS, video_frames=VIDEO_FRAMES)
+    on_gpu, threads = torch.cuda.is_available(), cores_of_rank(os.environ)
     return [
-        *(_dali(place, clips, windows, device) for place in places),
-        Case("Pillow, JPEG bytes", "clips", jpegs),
-        Case("Pillow, 16 PNG files", "clips", lambda: _pillow(pngs, windows)),
+        ours(work, "cpu", threads),
+        ours(work, "cpu", 1),
+        ours(work, "gpu", threads) if on_gpu else Case("DALI on the GPU, JPEG bytes", "clips", None, "needs a GPU"),
+        *dali_video.cases(work, on_gpu=on_gpu, threads=threads),
+        *(case for peer in PEERS for case in peer_cases(work, peer, threads)),
     ]
 
 
-def _dali(place: str, clips: Sequence[ClipBytes], windows: Windows, device: torch.device) -> Case:
-    config = DecodeConfig(device=place)  # type: ignore[arg-type]
-    decoder = ClipDecoder(config, max_clips=NUM_CLIPS, num_frames=NUM_FRAMES, image_size=IMAGE_SIZE, device=device)
-    frames = [frame for clip in clips for frame in clip.frames]
+def ours(work: ClipWork, place: str, threads: int) -> Case:
+    """The decoder that the loader has, into the memory of the place where it decodes."""
+    decoder = ClipDecoder(
+        DecodeConfig(device=place, threads=threads),  # type: ignore[arg-type]
+        max_clips=len(work.clips),
+        num_frames=NUM_FRAMES,
+        image_size=IMAGE_SIZE,
+        device=torch.device("cuda", 0) if place == "gpu" else torch.device("cpu"),
+    )
+    frames = [frame for clip in work.clips for frame in clip.frames]
 
     def run() -> int:
-        return decoder.decode(frames, windows).shape[0]
+        return decoder.decode(frames, work.windows).shape[0]
 
-    return Case(f"DALI on the {place.upper()}, JPEG bytes", "clips", run)
-
-
-def _pillow(clips: Sequence[Sequence[io.BytesIO | Path]], windows: Windows) -> int:
-    mean, std = torch.tensor(IMAGENET_MEAN).view(3, 1, 1), torch.tensor(IMAGENET_STD).view(3, 1, 1)
-    for clip, window in zip(clips, windows.tolist(), strict=True):
-        frames: list[Tensor] = []
-        for source in clip:
-            image = Image.open(source).convert("RGB").crop(tuple(window))
-            image = image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR)
-            frames.append((torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255 - mean) / std)
-        torch.stack(frames, dim=1)
-    return len(clips)
+    return Case(f"DALI on the {place.upper()}, JPEG bytes, {threads} thread{'s'[: threads != 1]}", "clips", run)
 
 
-def _as_png_files(clips: Sequence[ClipBytes], folder: Path) -> list[list[Path]]:
-    folder.mkdir(exist_ok=True)
-    paths = [[folder / f"{i:03}_{j:02}.png" for j in range(NUM_FRAMES)] for i in range(len(clips))]
-    for clip, files in zip(clips, paths, strict=True):
-        for frame, path in zip(clip.frames, files, strict=True):
-            Image.open(io.BytesIO(frame.tobytes())).save(path)
-    return paths
+def peer_cases(work: ClipWork, peer: str, threads: int) -> list[Case]:
+    """What a peer can do, or why it can do nothing here."""
+    try:
+        readers = importlib.import_module(f"benchmarks.peers.{peer}").readers(work)
+    except (ImportError, OSError, RuntimeError) as error:  # torchcodec has all three for a lack of FFmpeg's libraries
+        return [Case(peer, "clips", None, missing=str(error).strip().splitlines()[0])]
+    return [
+        work.case(name, read, count)
+        for name, read in readers.items()
+        for count in ((threads, 1) if "JPEG" in name else (threads,))
+    ]

@@ -1,12 +1,18 @@
 """What the benchmarks read: a small synthetic corpus, packed at the size that training uses, and a long one of it."""
 
+import bisect
 import hashlib
+import io
 import itertools
 import os
 import zlib
+from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
+from PIL import Image
 
 from launch.__main__ import main as surgstream
 from shards import index
@@ -18,6 +24,12 @@ from shards.writer import TarWriter
 
 NUM_FRAMES, STRIDE, IMAGE_SIZE = 16, 4, 224
 SEGMENT_FRAMES = 64
+ENCODERS = {
+    "libx264": {"crf": "18", "preset": "veryfast", "x264-params": "scenecut=0"},
+    "libx265": {"crf": "20", "preset": "ultrafast", "x265-params": "scenecut=0:bframes=0:log-level=error"},
+    "mjpeg": {"qmin": "2", "qmax": "2"},
+}
+PIXEL_FORMATS = {"mjpeg": "yuvj420p"}
 
 
 def packed_corpus(folder: Path) -> Path:
@@ -52,11 +64,65 @@ def long_corpus(folder: Path, storage: Storage, *, num_shards: int = 4, shard_fr
         return
     small = open_storage(str(packed_corpus(folder)))
     source = Manifest.load(small).shards[0]
-    rows = index.read_rows(small, source.index_name, 0, source.num_frames)
-    jpegs = [read_range(small, source.name, row["offset"], row["offset"] + row["size"]) for row in rows]
+    jpegs = shard_frames_of(small, source)
     shards = [_write_long(storage, number, source, jpegs, shard_frames) for number in range(num_shards)]
     manifest = Manifest(format_version=FORMAT_VERSION, packing={}, shards=tuple(shards))
     storage.write(MANIFEST_NAME, manifest.to_bytes())
+
+
+def shard_frames_of(storage: Storage, shard: Shard) -> list[bytes]:
+    """All JPEGs of a shard."""
+    rows = index.read_rows(storage, shard.index_name, 0, shard.num_frames)
+    return [read_range(storage, shard.name, row["offset"], row["offset"] + row["size"]) for row in rows]
+
+
+def encode_video(jpegs: Sequence[bytes], path: Path, codec: str, gop_frames: int) -> Path:
+    """Encode frames as an MP4 of closed groups of pictures without B-frames, unless it is there.
+
+    Args:
+        jpegs: The frames.
+        path: Where the video goes.
+        codec: FFmpeg's name of the encoder.
+        gop_frames: Frames from one key frame to the next; 1 makes every frame one.
+    """
+    if path.exists():
+        return path
+    pictures = [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in jpegs]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=5, options=ENCODERS[codec])
+        stream.width, stream.height, stream.pix_fmt = *pictures[0].size, PIXEL_FORMATS.get(codec, "yuv420p")
+        stream.gop_size, stream.max_b_frames = gop_frames, 0
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        container.mux(stream.encode())
+    return path
+
+
+def cut_video(path: Path, frames: Sequence[int]) -> tuple[bytes, list[int]]:
+    """Copy the packets that some frames need into a video of their own, decoding nothing.
+
+    Args:
+        path: A video without B-frames.
+        frames: Numbers of its frames.
+
+    Returns:
+        An MP4, and the numbers that these frames have in it.
+    """
+    with av.open(str(path)) as source:
+        stream = source.streams.video[0]
+        packets = [packet for packet in source.demux(stream) if packet.size]
+        keys = [number for number, packet in enumerate(packets) if packet.is_keyframe]
+        spans = (range(keys[bisect.bisect(keys, frame) - 1], frame + 1) for frame in frames)
+        kept = sorted({number for span in spans for number in span})
+        file = io.BytesIO()
+        with av.open(file, "w", format="mp4") as target:
+            copy = target.add_stream_from_template(stream)
+            for place, number in enumerate(kept):
+                packet = packets[number]
+                packet.stream, packet.time_base, packet.duration = copy, Fraction(1, 5), 1
+                packet.pts = packet.dts = place
+                target.mux(packet)
+    return file.getvalue(), [kept.index(frame) for frame in frames]
 
 
 def _write_long(storage: Storage, number: int, source: Shard, jpegs: list[bytes], num_frames: int) -> Shard:

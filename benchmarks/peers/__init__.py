@@ -1,4 +1,4 @@
-"""Other loaders, each given the same frames in the layout that it reads fastest. None is a dependency.
+"""Other ways to do what surgstream does, one module each, given the same frames: `pip install 'surgstream[peers]'`.
 
-A peer is a module with `write(samples, folder)` and `samples(place, cache, workers)`, which imports its package.
+A loader is a module with `write(samples, folder)` and `samples(place, cache, workers)`, which imports its package.
 """

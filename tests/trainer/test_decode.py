@@ -1,4 +1,5 @@
 import io
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -25,13 +26,12 @@ def jpeg(image: Image.Image) -> np.ndarray:
     return np.frombuffer(data.getvalue(), np.uint8)
 
 
-def decoder(device: str, decodes: Literal["auto", "cpu", "gpu"] = "auto") -> ClipDecoder:
+def decoder(device: str, config: DecodeConfig | None = None) -> ClipDecoder:
     place = torch.device(device, 0) if device == "cuda" else torch.device(device)
-    config = DecodeConfig(device=decodes, threads=1)
-    return ClipDecoder(config, max_clips=3, num_frames=2, image_size=32, device=place)
+    return ClipDecoder(config or DecodeConfig(threads=1), max_clips=3, num_frames=2, image_size=32, device=place)
 
 
-def reference(data: np.ndarray, window: tuple[int, int, int, int]) -> torch.Tensor:
+def reference(data: np.ndarray, window: Sequence[int] | np.ndarray) -> torch.Tensor:
     """Decode with Pillow, crop, resize with torch, normalise: (3, 32, 32)."""
     pixels = np.array(Image.open(io.BytesIO(data.tobytes())).convert("RGB"))
     left, top, right, bottom = window
@@ -41,12 +41,13 @@ def reference(data: np.ndarray, window: tuple[int, int, int, int]) -> torch.Tens
     return (small - mean) / std
 
 
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("decodes", ["cpu", pytest.param("gpu", marks=pytest.mark.gpu)])
-def test_clips_equal_a_plain_reference(device: str, decodes: Literal["auto", "cpu", "gpu"]) -> None:
+@pytest.mark.parametrize(
+    ("device", "decodes"), [("cpu", "cpu"), *(pytest.param("cuda", on, marks=pytest.mark.gpu) for on in ("cpu", "gpu"))]
+)
+def test_clips_equal_a_plain_reference(device: str, decodes: Literal["cpu", "gpu"]) -> None:
     frames = [jpeg(smooth_image(seed)) for seed in range(6)]
     windows = [(0, 0, 80, 80), (10, 4, 61, 55), (30, 20, 80, 80)]
-    clips = decoder(device, decodes).decode(frames, np.array(windows, np.int32))
+    clips = decoder(device, DecodeConfig(device=decodes, threads=1)).decode(frames, np.array(windows, np.int32))
     assert clips.shape == (3, 3, 2, 32, 32) and clips.dtype == torch.float32 and clips.device.type == device
     for i, data in enumerate(frames):
         expected = reference(data, windows[i // 2])
@@ -72,6 +73,17 @@ def test_a_clip_is_the_same_in_any_batch_on_the_cpu() -> None:
     assert torch.equal(
         graph.decode(frames[::-1], windows[::-1])[2, :, 1], decoder("cpu").decode(frames[1::-1], windows[:1])[0, :, 1]
     )
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("threads", [1, 3, 8])
+def test_any_number_of_threads_on_the_cpu_makes_the_same_clips(device: str, threads: int) -> None:
+    frames = [jpeg(smooth_image(seed)) for seed in range(4)]
+    windows = np.array([[10, 4, 61, 55], [30, 20, 80, 80]], np.int32)
+    clips = decoder(device, DecodeConfig(device="cpu", threads=threads)).decode(frames, windows)
+    assert clips.device.type == device
+    for i, data in enumerate(frames):
+        assert (clips[i // 2, :, i % 2].cpu() - reference(data, windows[i // 2])).abs().max() < 0.018
 
 
 def test_an_earlier_batch_stays_what_it_was() -> None:
