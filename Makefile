@@ -6,7 +6,7 @@ VIDEOS ?=
 DEMO ?= demo
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help setup demo test test-services test-gpu check format bench clean
+.PHONY: help setup demo test test-services test-peers test-gpu check format bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,13 +23,19 @@ demo: setup  ## videos -> shards -> training in minutes, no GPU; VIDEOS=FOLDER t
 	PATH="$(CURDIR)/$(BIN):$$PATH" launch/demo.sh "$(DEMO)" "$(VIDEOS)"
 
 test: setup  ## run the tests
-	$(BIN)/python -m pytest -m "not gpu and not services"
+	$(BIN)/python -m pytest -m "not gpu and not peers and not services"
 
 test-services: setup  ## run the tests against a real S3 server and a real Slurm, which apt installs (Debian, Ubuntu)
 	which radosgw ceph-mon ceph-osd ceph munged slurmctld slurmd sbatch >/dev/null || \
 		$(SUDO) apt-get install -y -qq --no-install-recommends \
 		radosgw ceph-mon ceph-osd ceph-common munge slurmctld slurmd slurm-client
 	$(BIN)/python -m pytest -m services
+
+test-peers:  ## run the tests of those we are measured against, in .venv-peers: not all work with what we pin
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check \
+		torch==2.13.0 torchvision==0.28.0 -e '.[cuda13,dev,peers]'
+	.venv-peers/bin/python -m pytest -m peers
 
 test-gpu: setup  ## run the tests that need a GPU
 	$(BIN)/python -m pytest -m gpu

@@ -78,7 +78,7 @@ def test_a_corpus_is_made_and_read(tmp_path: Path) -> None:
     done = gpu_sh(str(tmp_path / "out"), "corpus", "decode", VIDEO_SECONDS="0.5", BUDGET_SECONDS="250")
     assert done.returncode == 0
     assert "corpus: done\ndecode: done\n" in done.stderr
-    assert "| DALI on the CPU, JPEG bytes |" in (tmp_path / "out" / "summary.md").read_text()
+    assert "| DALI on the CPU, JPEG bytes, 1 thread |" in (tmp_path / "out" / "summary.md").read_text()
     assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".json", ".md", ".txt"]
 
 

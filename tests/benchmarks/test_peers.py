@@ -25,11 +25,12 @@ def test_a_run_of_64_frames_has_four_whole_clips_and_every_frame_once() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", ["webdataset", "litdata", "streaming"])
+@pytest.mark.parametrize(
+    "name", ["webdataset", *(pytest.param(n, marks=pytest.mark.peers) for n in ("litdata", "streaming"))]
+)
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_peer_reads_every_sample_once(name: str, workers: int, tmp_path: Path) -> None:
-    pytest.importorskip("trainer.models.teacher")
-    pytest.importorskip(name, exc_type=ImportError)
+    importlib.import_module("trainer.models.teacher")  # see benchmarks/read_peers.py
     peer = importlib.import_module(f"benchmarks.peers.{name}")
     (tmp_path / "data").mkdir()
     peer.write(map(pack, RUNS), tmp_path / "data")
