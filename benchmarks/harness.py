@@ -20,7 +20,8 @@ from trainer.distributed import Topology, join, topology_from_environment
 
 PACKAGES = (
     *("torch", "nvidia-dali-cuda130", "nvidia-dali-cuda120", "deepspeed", "timm", "numpy", "boto3"),
-    *("webdataset", "litdata", "mosaicml-streaming"),
+    *("webdataset", "litdata", "mosaicml-streaming", "opencv-python-headless", "simplejpeg", "torchcodec", "decord"),
+    *("av", "pillow"),
 )
 
 
