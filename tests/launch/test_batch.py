@@ -88,7 +88,7 @@ def test_ranks_of_torchrun_get_the_signals_of_its_task(environment: dict[str, st
         assert job.stdout
         lines = iter(job.stdout.readline, "")
         started = next(line for line in lines if "--rdzv-endpoint" in line)
-        assert "is_host=1" in started and "endpoint=node1:20007" in started, "the address is not told: the name will do"
+        assert "is_host=1" in started and "endpoint=node1:20259" in started, "the address is not told: the name will do"
         assert next(lines) == "ready\n"
         for number in (signal.SIGUSR2, signal.SIGUSR1, signal.SIGTERM):
             os.kill(int((tmp_path / "steps").read_text()), number)

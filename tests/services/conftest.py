@@ -1,4 +1,4 @@
-"""One RADOS Gateway and one Slurm for all service tests that ask for them."""
+"""One RADOS Gateway for all service tests that ask for it, and a new Slurm for each that does."""
 
 import os
 import tempfile
@@ -26,7 +26,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     gateway.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path_factory.mktemp("slurm") / "cluster")
     yield cluster

@@ -77,12 +77,13 @@ def test_the_end_of_its_time_saves_and_requeues_and_the_same_command_finishes(
 ) -> None:
     """Slurm knows minutes, and may tell a job up to one earlier than asked."""
     run_dir = tmp_path / "run"
-    first = Job(cluster, corpora, run_dir, *ENDLESS, "site.time='2'", "site.save_before_end_seconds=60")
+    short = ("checkpoint.every_steps=100000", "site.time='2'", "site.save_before_end_seconds=60")
+    first = Job(cluster, corpora, run_dir, *ENDLESS, *short)
     first.when(lambda: first.num_restarts == 1)
     assert "time is nearly over: tells the run to save" in first.log
     assert "SIGUSR1" in first.log and "requeued, to go on from checkpoint 'step_" in first.log
     saved = newest(run_dir)
-    assert saved and int(saved.name.removeprefix("step_")) % 50, "a checkpoint out of turn"
+    assert saved, "a checkpoint out of turn"
     first.when(lambda: len(starts(run_dir)) == 2)
     assert starts(run_dir)[1]["checkpoint"] == saved.name and starts(run_dir)[1]["restart"] == 1
 
@@ -179,6 +180,7 @@ def test_a_start_that_slurm_has_lost_gives_way_to_the_next(cluster: Cluster, cor
     cluster.cancel(job.id, "USR1")
     job.when(lambda: job.num_restarts == 2)
     cluster.cancel(job.id)
+    job.ends("CANCELLED")
     consumed_as_planned(corpora, run_dir)
 
 
