@@ -237,16 +237,19 @@ class ChunkReader:
             return _Run(first_frame, np.empty(0, np.uint8), (), dict.fromkeys(range(index.size), reason))
         starts, stops = (ends - spans[0][0] for ends in spans)
         run = _Run(first_frame, data, tuple(map(data.__getitem__, map(slice, starts.tolist(), stops.tolist()))), {})
-        places = self._table.locate_all([rows.dataset] * index.size, range(first_frame, first_frame + index.size))
-        picture_size = PictureSizes()
-        for i, (frame, place, crc32) in enumerate(zip(run.frames, places, index["crc32"].tolist(), strict=True)):
-            found = zlib.crc32(frame.data)
-            size = picture_size(frame.data)
-            if found != crc32:
-                run.bad[i] = f"expected CRC-32 {crc32:08x}, got {found:08x}"
-            elif size != (place.width, place.height):  # decoders take as much memory as the header asks for
-                got = f"{size[0]}x{size[1]}" if size else "no JPEG header"
-                run.bad[i] = f"expected a JPEG of {place.width}x{place.height} pixels, got {got}"
+        jpegs = [frame.data for frame in run.frames]
+        crcs, sizes = list(map(zlib.crc32, jpegs)), list(map(PictureSizes(), jpegs))
+        true_crcs = index["crc32"].tolist()
+        true_sizes = self._table.picture_sizes(rows.dataset, first_frame, first_frame + index.size)
+        if crcs != true_crcs or sizes != true_sizes:
+            for i, (crc, size, true_crc, (width, height)) in enumerate(
+                zip(crcs, sizes, true_crcs, true_sizes, strict=True)
+            ):
+                if crc != true_crc:
+                    run.bad[i] = f"expected CRC-32 {true_crc:08x}, got {crc:08x}"
+                elif size != (width, height):  # decoders take as much memory as the header asks for
+                    got = f"{size[0]}x{size[1]}" if size else "no JPEG header"
+                    run.bad[i] = f"expected a JPEG of {width}x{height} pixels, got {got}"
         return run
 
     def _read_bytes(self, name: str, start: int, stop: int) -> Bytes:

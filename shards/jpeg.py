@@ -15,12 +15,14 @@ class PictureSizes:
     def __init__(self) -> None:
         """Know no picture yet."""
         self._header = b""
+        self._size: tuple[int, int] | None = None
 
     def __call__(self, jpeg: memoryview) -> tuple[int, int] | None:
         """See `picture_size`."""
-        if not self._header or jpeg[: len(self._header)].tobytes() != self._header:
+        if not self._header or jpeg[: len(self._header)] != self._header:
             self._header = jpeg[: _size_end(jpeg)].tobytes()
-        return _size_before(self._header, len(self._header))
+            self._size = _size_before(self._header, len(self._header))
+        return self._size
 
 
 def picture_size(jpeg: bytes | memoryview) -> tuple[int, int] | None:

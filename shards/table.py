@@ -207,6 +207,13 @@ class FrameTable:
         ids = [self._videos[video] for video in videos.tolist()]
         return list(map(Location, datasets, frames, ids, *(column.tolist() for column in columns)))
 
+    def picture_sizes(self, dataset: str, start: int, stop: int) -> list[tuple[int, int]]:
+        """Width and height in pixels of frames [start, stop) of a dataset."""
+        numbers = np.arange(start, stop) + self._datasets[dataset].start
+        parts = np.searchsorted(self._part_starts, numbers, side="right") - 1
+        videos = self._part_videos[parts]
+        return list(zip(self._widths[videos].tolist(), self._heights[videos].tolist(), strict=True))
+
     def rows(self, dataset: str, start: int, stop: int) -> Iterator[RowRange]:
         """The index rows of frames [start, stop) of a dataset: one range for each shard they lie in, in order."""
         offset = self._datasets[dataset].start

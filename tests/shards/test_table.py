@@ -164,6 +164,9 @@ def test_many_frames_are_located_as_by_counting(layout, data):
         video, part, start = by_counting(shards, name, number)
         assert (where.video, where.frame) == (video.id, part.first_frame + number - start)
         assert (where.part_start, where.width, where.height) == (start, video.width, video.height)
+        stop = min(number + 50, sizes[name])
+        between = [table.locate(name, other) for other in range(number, stop)]
+        assert table.picture_sizes(name, number, stop) == [(each.width, each.height) for each in between]
 
 
 def megabytes_to_open(num_shards, num_frames):
