@@ -184,11 +184,7 @@ def simulate(
 
 def _deal(draws: Draws, batch: int, micro_batch_size: int, ranks: int) -> Int64:
     """The rank of each draw of some whole steps, (num_draws,)."""
-    columns = vars(draws)
-    steps = (
-        Draws(**{name: column[i : i + batch] for name, column in columns.items()})
-        for i in range(0, draws.g.size, batch)
-    )
+    steps = draws.split(batch)
     return np.concatenate([place(step, micro_batch_size=micro_batch_size, world_size=ranks).rank for step in steps])
 
 

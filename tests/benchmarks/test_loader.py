@@ -56,6 +56,12 @@ def test_a_place_in_the_epoch_is_a_draw_of_it(corpus: str) -> None:
         assert take(batches, 2) == 4
 
 
+def test_a_new_process_begins_with_what_the_page_cache_has_forgotten(corpus: str) -> None:
+    assert loader.evict(corpus) and not loader.evict("s3://bucket/corpus")
+    seen = loader.new_process(corpus)
+    assert 0 < seen["corpus"] < seen["process"] and seen["peak_mb"] > 0
+
+
 def row(name: str, *rates: float) -> Row:
     return Row(name, "clips", rates[1], rates[0], rates[-1], cpu_seconds=0.0, ratio=1.0, rates=rates)
 
