@@ -90,10 +90,11 @@ def encode_video(jpegs: Sequence[bytes], path: Path, codec: str, gop_frames: int
     pictures = [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in jpegs]
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=5, options=ENCODERS[codec])
-        stream.width, stream.height, stream.pix_fmt = *pictures[0].size, PIXEL_FORMATS.get(codec, "yuv420p")
+        width, height = (pixels + pixels % 2 for pixels in pictures[0].size)  # colours have half the resolution
+        stream.width, stream.height, stream.pix_fmt = width, height, PIXEL_FORMATS.get(codec, "yuv420p")
         stream.gop_size, stream.max_b_frames = gop_frames, 0
         for picture in pictures:
-            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+            container.mux(stream.encode(av.VideoFrame.from_image(picture.crop((0, 0, width, height)))))
         container.mux(stream.encode())
     return path
 

@@ -21,7 +21,7 @@ GREY = 1 / (255 * 0.225)  # a grey level, in normalised units
 def work(tmp_path_factory: pytest.TempPathFactory) -> ClipWork:
     """Clips of a video whose frames show their number, so that a wrong one is far off."""
     folder = tmp_path_factory.mktemp("work")
-    make_video(folder / "v.mp4", 120, size=(160, 128))
+    make_video(folder / "v.mp4", 120, size=(576, 324))  # packed 455 wide, which is odd
     corpus = write_corpus(folder, {"name": "d", "videos": "*.mp4"}, fps=25, workers=1)
     assert surgstream(("pack", corpus, str(folder / "one_video"))) == 0
     return ClipWork.make(folder, num_clips=3, video_frames=120)
