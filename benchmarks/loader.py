@@ -214,7 +214,7 @@ def evict(corpus: str) -> bool:
     """Let the page cache forget a folder's files; returns False for a store, whose caches are not ours."""
     if "://" in corpus:
         return False
-    for path in Path(corpus).iterdir():
+    for path in filter(Path.is_file, Path(corpus).rglob("*")):
         with path.open("rb") as file:
             os.fsync(file.fileno())  # what is not on the disk yet cannot be forgotten
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
