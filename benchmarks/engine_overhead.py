@@ -55,7 +55,7 @@ def bare_steps(config: TrainConfig, batches: Iterator[ClipBatch], device: torch.
         parameter_groups(objective, optim.weight_decay),
         betas=optim.betas,
         eps=optim.eps,
-        fused=device.type == "cuda",
+        fused=True,
     )
     dtype = precision(config, device)
     for step in itertools.count():

@@ -69,7 +69,7 @@ def cases(folder: Path) -> list[Case]:
     return [
         *(Case(name, "clips", run) for name, run in steps.items()),
         *(Case(name, "clips", run) for name, run in _teachers(objective, batch)),
-        *(Case(f"AdamW, fused={fused}", "parameters", _update(fused)) for fused in (True, False)),
+        *(Case(f"AdamW, fused={fused}", "M parameters", _update(fused)) for fused in (True, False)),
     ]
 
 
@@ -159,7 +159,7 @@ def _update(fused: bool) -> Callable[[], float]:
         for _ in range(10):
             optimizer.step()
         _wait()
-        return 10 * NUM_PARAMETERS
+        return 10 * NUM_PARAMETERS / 1e6
 
     return run
 

@@ -176,21 +176,24 @@ def _row(
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Lay rows out as Markdown; what was not measured is there, with the reason."""
-    with_mfu = any(row.mfu for row in rows)
-    lines = ["| case | rate | 95 % interval | CPU ms each | ratio | peak MB |", "|---|--:|--:|--:|--:|--:|"]
-    if with_mfu:
-        lines = [f"{lines[0]} MFU |", f"{lines[1]}--:|"]
+    """Lay rows out as Markdown: what was not measured with the reason, ratios where the unit is the first row's."""
+    unit = next((row.unit for row in rows if not row.missing), "")
+    columns: dict[str, Callable[[Row], str]] = {
+        "rate": lambda row: f"{_short(row.rate)} {row.unit}/s",
+        "95 % interval": lambda row: f"{_short(row.low)} to {_short(row.high)}",
+        "CPU ms each": lambda row: _short(1e3 * row.cpu_seconds),
+        "ratio": lambda row: f"{row.ratio:.2f}" if row.unit == unit else "",
+    }
+    if any(row.peak_mb is not None for row in rows):
+        columns["peak MB"] = lambda row: "" if row.peak_mb is None else _short(row.peak_mb)
+    if any(row.mfu for row in rows):
+        columns["MFU"] = lambda row: "" if row.mfu is None else f"{row.mfu:.1%}"
+    lines = [f"| case | {' | '.join(columns)} |", "|---|" + "--:|" * len(columns)]
     for row in rows:
+        cells = [cell(row) for cell in columns.values()]
         if row.missing:
-            lines.append(f"| {row.name} | not measured: {row.missing} | | | | |" + with_mfu * " |")
-            continue
-        peak = "" if row.peak_mb is None else f"{row.peak_mb:,.0f}"
-        mfu = "" if row.mfu is None else f"{row.mfu:.1%}"
-        lines.append(
-            f"| {row.name} | {row.rate:,.1f} {row.unit}/s | {row.low:,.1f} to {row.high:,.1f} "
-            f"| {1e3 * row.cpu_seconds:,.3f} | {row.ratio:.2f} | {peak} |" + with_mfu * f" {mfu} |"
-        )
+            cells = [f"not measured: {row.missing}", *[""] * (len(columns) - 1)]
+        lines.append(f"| {row.name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -62,4 +62,10 @@ def test_mfu_is_the_share_of_the_peak_rate_and_has_a_column_where_there_is_one()
     heading, _, step, peer = table(rows).splitlines()
     assert heading.endswith(" MFU |") and step.endswith(f" {rows[0].mfu:.1%} |")
     assert heading.count("|") == step.count("|") == peer.count("|")
-    assert "MFU" not in table(rows[1:])
+    assert "MFU" not in table(rows[1:]) and "peak MB" not in heading
+
+
+def test_ratios_are_of_one_unit() -> None:
+    rows = measure([Case("open", "shards", work), Case("find", "clips", work)], repeats=2)
+    first, second = (line.split(" | ") for line in table(rows).splitlines()[2:])
+    assert (first[-1], second[-1]) == ("1.00 |", " |")
