@@ -16,7 +16,7 @@ from benchmarks.published_step import PublishedLoop
 from benchmarks.training import load_recipe, make_trainer, num_steps, precision, resident_batches, take_steps
 from trainer.config import TrainConfig
 from trainer.engine.metrics import peak_flops
-from trainer.objectives.surgvista import outline
+from trainer.objectives.choice import outline
 
 NUM_CLIPS = 320
 

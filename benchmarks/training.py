@@ -18,8 +18,8 @@ from trainer.engine.preemption import Agreement, SignalFlag
 from trainer.engine.profile import Profiler
 from trainer.engine.schedules import Plan, Progress
 from trainer.engine.watchdog import Watchdog
-from trainer.objectives import surgvista
-from trainer.objectives.surgvista import SurgVista
+from trainer.objectives import choice
+from trainer.objectives.base import Objective
 from trainer.rundir import prepare_run_dir
 
 # Speed does not depend on what a teacher has learned.
@@ -55,15 +55,15 @@ def resident_batches(config: TrainConfig, device: torch.device, count: int = _NU
     ]
 
 
-def make_objective(config: TrainConfig, device: torch.device) -> SurgVista:
+def make_objective(config: TrainConfig, device: torch.device) -> Objective:
     """The recipe's objective as a run would begin with it."""
-    objective = surgvista.build(config.objective, seed=config.seed).to(device)
+    objective = choice.build(config.objective, seed=config.seed).to(device)
     if config.compile:
         objective.compile_parts()
     return objective
 
 
-def make_engine(config: TrainConfig, objective: SurgVista, device: torch.device) -> ZeroEngine:
+def make_engine(config: TrainConfig, objective: Objective, device: torch.device) -> ZeroEngine:
     """The recipe's engine around an objective."""
     return ZeroEngine(
         objective,

@@ -8,7 +8,7 @@ from shards.order import check_batch
 from trainer.data.config import DataConfig
 from trainer.engine.config import CheckpointConfig, OptimConfig, ParallelConfig, ReportConfig, ResumeConfig
 from trainer.engine.schedules import Plan, Progress
-from trainer.objectives.config import SurgVistaConfig
+from trainer.objectives.config import ObjectiveConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class TrainConfig:
     compile: bool = False
     data: DataConfig
     held_out: HeldOutConfig | None = None
-    objective: SurgVistaConfig
+    objective: ObjectiveConfig
     optim: OptimConfig = field(default_factory=OptimConfig)
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)

@@ -14,7 +14,8 @@ from shards.storage import open_storage
 from shards.table import FrameTable
 from trainer.config import TrainConfig
 from trainer.engine.schedules import Progress
-from trainer.objectives import surgvista
+from trainer.objectives import choice
+from trainer.objectives.base import Objective
 
 HELP = """\
 Describe a recipe as JSON: parameters, tokens, FLOPs and memory by part, and, where the corpus can be read, its clips,
@@ -59,7 +60,7 @@ def describe(config: TrainConfig, world_size: int) -> dict[str, Any]:
     Raises:
         SurgstreamError: The configuration cannot be trained on so many ranks, or timm has no such teacher.
     """
-    objective = surgvista.outline(config.objective)
+    objective = choice.outline(config.objective)
     flops = objective.flops()
     tree: dict[str, Any] = {
         "objective": config.objective.name,
@@ -104,21 +105,19 @@ def data_numbers(config: TrainConfig, table: FrameTable, world_size: int) -> dic
     }
 
 
-def memory(config: TrainConfig, objective: surgvista.SurgVista, world_size: int) -> dict[str, float]:
+def memory(config: TrainConfig, objective: Objective, world_size: int) -> dict[str, float]:
     """Estimate the GiB that a rank holds for the model.
 
     Parameters, gradients and optimizer state are fp32 and sharded as the ZeRO stage says. For its backward pass a
     transformer block in bf16 keeps about 34 bytes for each token and unit of width (Korthikanti et al. 2022, equation
     2, without the attention scores that fused kernels recompute), or 4 under activation checkpointing.
     """
-    trainable, teacher = objective.parts()["trainable"], objective.parts()["teacher"]
+    trainable, teacher = objective.parts()["trainable"], objective.parts().get("teacher", 0)
     stage, recipe = config.parallel.zero_stage, config.objective
-    masked, visible = objective.num_tokens - objective.num_visible, objective.num_visible
     activations = 0
     for network, tokens in (
-        (recipe.encoder, visible),
-        (recipe.reconstruction_decoder, visible + masked),
-        (recipe.distillation_decoder, visible + masked),
+        (recipe.encoder, objective.num_visible),
+        *((decoder, objective.num_tokens) for decoder in recipe.decoders),
     ):
         kept_bytes = 4 if network.activation_checkpointing else 34
         activations += tokens * network.shape.embed_dim * network.shape.depth * kept_bytes

@@ -35,7 +35,7 @@ from trainer.distributed import (
     topology_from_environment,
 )
 from trainer.errors import PreflightError
-from trainer.objectives import surgvista
+from trainer.objectives import choice
 
 HELP = """\
 Check before a run, on the ranks that will train it: GPUs, versions, clocks, space, limits, the store and its speed, the
@@ -215,7 +215,7 @@ def examine_step(config: TrainConfig, meeting: Meeting, checks: Checklist, *, we
 
 def needs(config: TrainConfig, *, with_step: bool) -> Needs:
     """What the recipe needs of a node."""
-    trainable = surgvista.outline(config.objective).parts()["trainable"]
+    trainable = choice.outline(config.objective).parts()["trainable"]
     return Needs(
         checkpoint_gib=3 * 4 * trainable / 2**30,  # parameters and both moments, fp32
         checkpoints=config.checkpoint.keep_last + 1,

@@ -34,7 +34,7 @@ from trainer.engine.profile import Profiler, record_flights
 from trainer.engine.saved import read_progress
 from trainer.engine.schedules import Progress
 from trainer.engine.watchdog import Watchdog
-from trainer.objectives import surgvista
+from trainer.objectives import choice
 from trainer.preflight import preflight
 from trainer.resume import order_from, recipe_changes
 from trainer.rundir import prepare_run_dir
@@ -113,7 +113,7 @@ def pretrain(
     clips = clip_source(config, topology, corpus, config.data.crop)
     evaluation = held_out(config, config.held_out, topology) if config.held_out else None
 
-    objective = surgvista.build(config.objective, seed=config.seed)
+    objective = choice.build(config.objective, seed=config.seed)
     if checkpoint:
         load_parameters(checkpoint, objective)
     objective.to(topology.device)

@@ -16,7 +16,7 @@ from trainer.errors import ModelError
 from trainer.models.config import DecoderConfig, EncoderConfig, TeacherConfig
 from trainer.objectives import surgvista
 from trainer.objectives.config import SurgVistaConfig
-from trainer.objectives.surgvista import normalise_pixels
+from trainer.objectives.pixels import normalise_pixels
 
 # 2 slices of 3 x 3 tokens; 6 of 9 tubes masked.
 TINY = SurgVistaConfig(
@@ -267,7 +267,7 @@ def test_pictures_paste_what_is_visible_and_paint_what_is_masked():
 def test_a_perfect_prediction_would_paint_the_original():
     objective, batch = tiny(), clip_batch([30])
     decoder = objective.reconstruction_decoder
-    truth = normalise_pixels(objective._tubelets(batch.clips))[0]
+    truth = normalise_pixels(objective.pixels._tubelets(batch.clips))[0]
     decoder.forward = lambda encoded, visible, masked: truth[:, masked[0]]
     rows = objective.pictures(batch)
     torch.testing.assert_close(rows["reconstruction"], rows["original"], rtol=0, atol=1e-5)

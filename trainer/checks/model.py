@@ -12,12 +12,13 @@ from trainer.config import TrainConfig
 from trainer.distributed import Topology
 from trainer.engine.parallel import ZeroEngine
 from trainer.errors import PreflightError
-from trainer.objectives import surgvista
+from trainer.objectives import choice
+from trainer.objectives.base import Objective
 
 _GIB = 2**30
 
 
-def build_model(config: TrainConfig, topology: Topology) -> surgvista.SurgVista:
+def build_model(config: TrainConfig, topology: Topology) -> Objective:
     """Build the objective on this rank's device, as a run does.
 
     Raises:
@@ -25,13 +26,13 @@ def build_model(config: TrainConfig, topology: Topology) -> surgvista.SurgVista:
         PreflightError: The GPU's memory does not hold it.
     """
     with _memory(config):
-        objective = surgvista.build(config.objective, seed=config.seed).to(topology.device)
+        objective = choice.build(config.objective, seed=config.seed).to(topology.device)
         if config.compile:
             objective.compile_parts()
         return objective
 
 
-def take_step(config: TrainConfig, topology: Topology, objective: surgvista.SurgVista) -> StepMemory:
+def take_step(config: TrainConfig, topology: Topology, objective: Objective) -> StepMemory:
     """Take one step on random clips; collective.
 
     Two micro-batches are accumulated where the recipe accumulates, since gradients are then kept between them.

@@ -48,6 +48,10 @@ SIZES = {
 }
 
 
+Positions = Literal["sincos", "sinusoid"]
+"""Fixed positions: of all three axes (MVD, SurgVISTA), or of the tokens' numbers (VideoMAE)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
     """The video encoder.
@@ -61,6 +65,7 @@ class EncoderConfig:
         num_frames: Frames of a clip.
         patch_size: Height and width of a tubelet in pixels.
         tubelet_size: Frames of a tubelet.
+        positions: `sincos` of time, row and column (SurgVISTA), or `sinusoid` of the token's number (VideoMAE).
         drop_path: Rate of stochastic depth in the last block; it grows linearly from 0 in the first.
         activation_checkpointing: Recompute each block in the backward pass instead of keeping its activations.
     """
@@ -73,6 +78,7 @@ class EncoderConfig:
     num_frames: int = 16
     patch_size: int = 16
     tubelet_size: int = 2
+    positions: Positions = "sincos"
     drop_path: float = 0.1
     activation_checkpointing: bool = False
 
@@ -106,6 +112,8 @@ class DecoderConfig:
         depth: Number of blocks.
         embed_dim: Width.
         num_heads: Attention heads.
+        positions: As the encoder's.
+        projection_bias: Whether the projection from the encoder's width has a bias.
         drop_path: Rate of stochastic depth in the last block; it grows linearly from 0 in the first.
         activation_checkpointing: Recompute each block in the backward pass instead of keeping its activations.
     """
@@ -113,6 +121,8 @@ class DecoderConfig:
     depth: int
     embed_dim: int = 384
     num_heads: int = 6
+    positions: Positions = "sincos"
+    projection_bias: bool = True
     drop_path: float = 0.1
     activation_checkpointing: bool = False
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer.models.config import DecoderConfig, Grid
-from trainer.models.embed import sincos_positions
+from trainer.models.embed import fixed_positions
 from trainer.models.flops import attention_macs, linear_macs
 from trainer.models.vit import NORM_EPS, Blocks
 
@@ -24,9 +24,9 @@ class Decoder(nn.Module):
     def __init__(self, config: DecoderConfig, grid: Grid, encoder_dim: int, output_dim: int) -> None:
         super().__init__()
         self.shape = config.shape
-        self.projection = nn.Linear(encoder_dim, config.embed_dim)
+        self.projection = nn.Linear(encoder_dim, config.embed_dim, bias=config.projection_bias)
         self.mask_token = nn.Parameter(torch.zeros(config.embed_dim))
-        self.register_buffer("positions", sincos_positions(config.embed_dim, grid), persistent=False)
+        self.register_buffer("positions", fixed_positions(config.positions, config.embed_dim, grid), persistent=False)
         self.blocks = Blocks(config.shape, config.activation_checkpointing)
         self.norm = nn.LayerNorm(config.embed_dim, eps=NORM_EPS)
         self.head = nn.Linear(config.embed_dim, output_dim)

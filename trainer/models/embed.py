@@ -9,7 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from trainer.models.config import Grid
+from trainer.models.config import Grid, Positions
 
 
 def to_tubelets(clips: Tensor, tubelet_size: int, patch_size: int) -> Tensor:
@@ -82,6 +82,31 @@ def sincos_positions(embed_dim: int, grid: Grid) -> Tensor:
     return torch.tensor(np.concatenate(axes, axis=1), dtype=torch.float32)
 
 
+def sinusoid_positions(embed_dim: int, num_tokens: int) -> Tensor:
+    """Fixed positions that number the tokens, as VideoMAE has them: sine and cosine by turns.
+
+    Column 2i of token x is sin(x w_i), column 2i + 1 is cos(x w_i), with w_i = 10000^(-2i/D).
+
+    Args:
+        embed_dim: D, even.
+        num_tokens: N.
+
+    Returns:
+        (N, D) float32.
+    """
+    angles = np.outer(np.arange(num_tokens), 10000.0 ** (-np.arange(0, embed_dim, 2) / embed_dim))
+    return torch.tensor(
+        np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(num_tokens, -1), dtype=torch.float32
+    )
+
+
+def fixed_positions(kind: Positions, embed_dim: int, grid: Grid) -> Tensor:
+    """Positions of a kind, (N, D) float32."""
+    if kind == "sinusoid":
+        return sinusoid_positions(embed_dim, grid.num_tokens)
+    return sincos_positions(embed_dim, grid)
+
+
 class TubeletEmbedding(nn.Module):
     """Embed tubelets linearly and add their positions: a Conv3d whose stride is its kernel, on the wanted tokens only.
 
@@ -90,15 +115,18 @@ class TubeletEmbedding(nn.Module):
         grid: Of the clips.
         tubelet_size: Frames of a tubelet.
         patch_size: Rows and columns of a tubelet.
+        positions: Which are added.
     """
 
     positions: Tensor
 
-    def __init__(self, embed_dim: int, grid: Grid, tubelet_size: int, patch_size: int) -> None:
+    def __init__(
+        self, embed_dim: int, grid: Grid, tubelet_size: int, patch_size: int, positions: Positions = "sincos"
+    ) -> None:
         super().__init__()
         self.tubelet_size, self.patch_size = tubelet_size, patch_size
         self.projection = nn.Linear(3 * tubelet_size * patch_size**2, embed_dim)
-        self.register_buffer("positions", sincos_positions(embed_dim, grid), persistent=False)
+        self.register_buffer("positions", fixed_positions(positions, embed_dim, grid), persistent=False)
 
     def forward(self, clips: Tensor, visible: Tensor | None = None) -> Tensor:
         """Embed clips.

@@ -110,7 +110,9 @@ class Encoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.shape, embed_dim = config.shape, config.shape.embed_dim
-        self.embedding = TubeletEmbedding(embed_dim, config.grid, config.tubelet_size, config.patch_size)
+        self.embedding = TubeletEmbedding(
+            embed_dim, config.grid, config.tubelet_size, config.patch_size, config.positions
+        )
         self.blocks = Blocks(config.shape, config.activation_checkpointing)
         self.norm = nn.LayerNorm(embed_dim, eps=NORM_EPS)
 

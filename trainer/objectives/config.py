@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from trainer.models.config import DecoderConfig, EncoderConfig, TeacherConfig
+from trainer.models.config import DecoderConfig, EncoderConfig, Grid, TeacherConfig
 from trainer.objectives.masking import num_masked_tubes
 
 
@@ -34,13 +34,52 @@ class SurgVistaConfig:
     distillation_weight: float = 0.05
     smooth_l1_beta: float = 1.0
 
+    @property
+    def decoders(self) -> tuple[DecoderConfig, ...]:
+        """The networks that see all tokens."""
+        return self.reconstruction_decoder, self.distillation_decoder
+
     def problems(self) -> Iterator[str]:
         """Fields that do not fit together, one sentence each."""
-        grid = self.encoder.grid
-        if not 0 < num_masked_tubes(grid, self.mask_ratio) < grid.num_tubes:
-            yield (
-                f"mask_ratio: expected some of a slice's {grid.num_tubes} tokens masked and some visible, "
-                f"got {self.mask_ratio}"
-            )
+        yield from mask_problems(self.encoder.grid, self.mask_ratio)
         if self.smooth_l1_beta <= 0.0:
             yield f"smooth_l1_beta: expected a number above 0, got {self.smooth_l1_beta}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoMaeConfig:
+    """The objective VideoMAE; the defaults are SurgRec-MAE's ViT-B.
+
+    Attributes:
+        name: Selects this objective.
+        encoder: The video encoder.
+        decoder: Predicts pixels.
+        mask_ratio: Share of tubes that are masked.
+    """
+
+    name: Literal["videomae"] = "videomae"
+    encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(positions="sinusoid", drop_path=0.0))
+    decoder: DecoderConfig = field(
+        default_factory=lambda: DecoderConfig(depth=4, positions="sinusoid", projection_bias=False, drop_path=0.0)
+    )
+    mask_ratio: float = 0.9
+
+    @property
+    def decoders(self) -> tuple[DecoderConfig, ...]:
+        """The networks that see all tokens."""
+        return (self.decoder,)
+
+    def problems(self) -> Iterator[str]:
+        """Fields that do not fit together, one sentence each."""
+        yield from mask_problems(self.encoder.grid, self.mask_ratio)
+
+
+ObjectiveConfig = SurgVistaConfig | VideoMaeConfig
+
+
+def mask_problems(grid: Grid, mask_ratio: float) -> Iterator[str]:
+    """What is wrong with a share of tubes to mask."""
+    if not 0 < num_masked_tubes(grid, mask_ratio) < grid.num_tubes:
+        yield (
+            f"mask_ratio: expected some of a slice's {grid.num_tubes} tokens masked and some visible, got {mask_ratio}"
+        )

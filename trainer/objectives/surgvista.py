@@ -8,38 +8,22 @@ masked tokens and another the teacher's features of them:
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
-from trainer.batch import IMAGENET_MEAN, IMAGENET_STD, ClipBatch
-from trainer.models.config import DecoderConfig, EncoderConfig
+from trainer.batch import ClipBatch
 from trainer.models.decoder import Decoder
-from trainer.models.embed import from_tubelets, take_tokens, to_tubelets
+from trainer.models.embed import take_tokens
 from trainer.models.teacher import Teacher, load_teacher
 from trainer.models.vit import Encoder, initialise, num_parameters
 from trainer.objectives.base import Objective, ObjectiveOutput
 from trainer.objectives.config import SurgVistaConfig
-from trainer.objectives.masking import drop_path_keeps, num_masked_tubes, tube_mask
-
-# Numbers of the networks, for their drop-path draws.
-_ENCODER, _RECONSTRUCTION, _DISTILLATION = range(3)
-_STD_EPS = 1e-6
-_GREY = 0.5
-_ERROR_GAIN = 4.0
-
-
-class _Draws(NamedTuple):
-    """What (seed, g) decide about a micro-batch, on its device."""
-
-    visible: Tensor
-    masked: Tensor
-    keeps: list[Tensor | None]
+from trainer.objectives.draws import TubeDraws, draw_tubes
+from trainer.objectives.masking import num_masked_tubes
+from trainer.objectives.pixels import Pixels
 
 
 class SurgVista(Objective):
@@ -52,8 +36,6 @@ class SurgVista(Objective):
     """
 
     teacher: Teacher
-    mean: Tensor
-    std: Tensor
 
     def __init__(self, config: SurgVistaConfig, teacher: Teacher, seed: int) -> None:
         super().__init__()
@@ -61,13 +43,12 @@ class SurgVista(Objective):
         self.config, self.seed, self.grid = config, seed, config.encoder.grid
         self.num_tokens = self.grid.num_tokens
         self.num_visible = self.num_tokens - self.grid.slices * num_masked_tubes(self.grid, config.mask_ratio)
-        self.tubelet = (config.encoder.tubelet_size, config.encoder.patch_size)
-        embed_dim, num_pixels = config.encoder.shape.embed_dim, 3 * self.tubelet[0] * self.tubelet[1] ** 2
+        embed_dim, self.pixels = config.encoder.shape.embed_dim, Pixels(config.encoder)
         self.encoder = Encoder(config.encoder)
-        self.reconstruction_decoder = Decoder(config.reconstruction_decoder, self.grid, embed_dim, num_pixels)
+        self.reconstruction_decoder = Decoder(
+            config.reconstruction_decoder, self.grid, embed_dim, self.pixels.per_token
+        )
         self.distillation_decoder = Decoder(config.distillation_decoder, self.grid, embed_dim, teacher.embed_dim)
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1, 1), persistent=False)
         self._training_features, self._training_losses = self._features, self._losses
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -102,35 +83,10 @@ class SurgVista(Objective):
 
     @torch.no_grad()
     def pictures(self, batch: ClipBatch) -> dict[str, Tensor]:
-        """Draw `original`, `masked` (in grey), `reconstruction` and `error`, each (B, 3, T, H, W) in [0, 1].
-
-        The reconstruction shows visible tokens as they are and masked ones as predicted, brought back to pixels with
-        their own true mean and deviation, which the model does not predict. The error is four times the absolute
-        difference, averaged over channels.
-        """
-        draws = self._draw(batch)
-        encoded = self.encoder(batch.clips, draws.visible)
-        predicted = self.reconstruction_decoder(encoded, draws.visible, draws.masked).float()
-        tubelets = self._tubelets(batch.clips).clamp(0.0, 1.0)
-        _, mean, std = normalise_pixels(take_tokens(tubelets, draws.masked))
-        predicted = rearrange(predicted, "b m (c p) -> b m c p", c=3) * std + mean
-        predicted = rearrange(predicted, "b m c p -> b m (c p)").clamp(0.0, 1.0)
-        index = draws.masked.unsqueeze(-1).expand_as(predicted)
-        original, masked, reconstruction = (
-            from_tubelets(tokens, self.grid, *self.tubelet)
-            for tokens in (
-                tubelets,
-                tubelets.scatter(1, index, torch.full_like(predicted, _GREY)),
-                tubelets.scatter(1, index, predicted),
-            )
-        )
-        error = (_ERROR_GAIN * (original - reconstruction).abs().mean(1, keepdim=True)).clamp(max=1.0)
-        return {
-            "original": original,
-            "masked": masked,
-            "reconstruction": reconstruction,
-            "error": error.expand_as(original),
-        }
+        """Draw the reconstruction; see `Pixels.pictures`."""
+        visible, masked, _ = self._draw(batch)
+        encoded = self.encoder(batch.clips, visible)
+        return self.pixels.pictures(self.reconstruction_decoder(encoded, visible, masked), batch.clips, masked)
 
     def compile_parts(self, **options: Any) -> None:
         """Compile the teacher's pass and the student's, losses included, into a graph each, for training alone.
@@ -162,52 +118,34 @@ class SurgVista(Objective):
 
     def _features(self, clips: Tensor) -> Tensor:
         first_frames = clips[:, :, :: self.config.encoder.tubelet_size]
-        features: Tensor = self.teacher(first_frames * self.std + self.mean)
+        features: Tensor = self.teacher(self.pixels.plain(first_frames))
         return features
 
-    def _losses(self, clips: Tensor, targets: Tensor, draws: _Draws) -> ObjectiveOutput:
+    def _losses(self, clips: Tensor, targets: Tensor, draws: TubeDraws) -> ObjectiveOutput:
         config, (visible, masked, keeps) = self.config, draws
-        encoded = self.encoder(clips, visible, keeps[_ENCODER])
-        pixels = self.reconstruction_decoder(encoded, visible, masked, keeps[_RECONSTRUCTION])
-        features = self.distillation_decoder(encoded, visible, masked, keeps[_DISTILLATION])
+        encoded = self.encoder(clips, visible, keeps[0])
+        pixels = self.reconstruction_decoder(encoded, visible, masked, keeps[1])
+        features = self.distillation_decoder(encoded, visible, masked, keeps[2])
 
-        true_pixels = normalise_pixels(take_tokens(self._tubelets(clips), masked))[0]
+        reconstruction, reconstruction_of_mean = self.pixels.losses(pixels, clips, masked)
         true_features = take_tokens(targets, masked).float()
-        reconstruction = F.mse_loss(pixels.float(), true_pixels)
-        distillation = F.smooth_l1_loss(features.float(), true_features, beta=config.smooth_l1_beta)
-        loss = config.reconstruction_weight * reconstruction + config.distillation_weight * distillation
-
         mean_feature = true_features.mean(1, keepdim=True).expand_as(true_features)
+        distillation, distillation_of_mean = (
+            F.smooth_l1_loss(guess, true_features, beta=config.smooth_l1_beta)
+            for guess in (features.float(), mean_feature)
+        )
+        loss = config.reconstruction_weight * reconstruction + config.distillation_weight * distillation
         metrics = {
             "loss/reconstruction": reconstruction.detach(),
             "loss/distillation": distillation.detach(),
-            "loss/reconstruction_of_mean": true_pixels.square().mean(),
-            "loss/distillation_of_mean": F.smooth_l1_loss(mean_feature, true_features, beta=config.smooth_l1_beta),
+            "loss/reconstruction_of_mean": reconstruction_of_mean,
+            "loss/distillation_of_mean": distillation_of_mean,
         }
         return ObjectiveOutput(loss, metrics)
 
-    def _tubelets(self, clips: Tensor) -> Tensor:
-        """All tokens' pixels in [0, 1], (B, N, C t p p)."""
-        return to_tubelets(clips * self.std + self.mean, *self.tubelet)
-
-    def _draw(self, batch: ClipBatch) -> _Draws:
-        """Masks, and drop paths while training, as functions of (seed, g)."""
+    def _draw(self, batch: ClipBatch) -> TubeDraws:
         config = self.config
-        visible, masked = tube_mask(self.grid, config.mask_ratio, self.seed, batch.g)
-        networks: tuple[EncoderConfig | DecoderConfig, ...] = (
-            config.encoder,
-            config.reconstruction_decoder,
-            config.distillation_decoder,
-        )
-        keeps = [self._keeps(network, number, batch) for number, network in enumerate(networks)]
-        device = batch.clips.device
-        return _Draws(_to_device(visible, device), _to_device(masked, device), keeps)
-
-    def _keeps(self, network: EncoderConfig | DecoderConfig, number: int, batch: ClipBatch) -> Tensor | None:
-        if not self.training or network.drop_path == 0.0:
-            return None
-        keeps = drop_path_keeps(network.drop_path, network.shape.depth, self.seed, number, batch.g)
-        return _to_device(keeps, batch.clips.device)
+        return draw_tubes(config.encoder, config.decoders, config.mask_ratio, self.seed, batch, training=self.training)
 
 
 def build(config: SurgVistaConfig, seed: int) -> SurgVista:
@@ -240,23 +178,3 @@ def outline(config: SurgVistaConfig) -> SurgVista:
     encoder = config.encoder
     with torch.device("meta"):
         return SurgVista(config, Teacher(config.teacher, encoder.grid), seed=0)
-
-
-def normalise_pixels(tubelets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Give every tubelet's channels zero mean and unit deviation over their pixels.
-
-    Args:
-        tubelets: (B, M, C t p p) in [0, 1].
-
-    Returns:
-        (B, M, C t p p) normalised; the means, and the deviations (unbiased, with 1e-6 added), each (B, M, C, 1).
-    """
-    channels = rearrange(tubelets, "b m (c p) -> b m c p", c=3)
-    std, mean = torch.std_mean(channels, dim=-1, keepdim=True)
-    std = std + _STD_EPS
-    return rearrange((channels - mean) / std, "b m c p -> b m (c p)"), mean, std
-
-
-def _to_device(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:
-    tensor = torch.from_numpy(array)
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
