@@ -8,7 +8,7 @@ import transformers
 
 from tests.trainer.test_surgvista import clip_batch, loss_of
 from trainer.models.config import DecoderConfig, EncoderConfig
-from trainer.models.layouts import TRANSFORMERS, VIDEOMAE
+from trainer.models.layouts import TRANSFORMERS_VIDEOMAE, VIDEOMAE
 from trainer.objectives import videomae
 from trainer.objectives.config import VideoMaeConfig
 
@@ -51,7 +51,7 @@ def reference(config):
 def test_loss_and_gradients_are_those_of_transformers():
     objective, batch = tiny(), clip_batch([3, 8])
     theirs = reference(objective.config)
-    theirs.load_state_dict(TRANSFORMERS.export(objective.state_dict(), objective.config.encoder))
+    theirs.load_state_dict(TRANSFORMERS_VIDEOMAE.export(objective.state_dict(), objective.config.encoder))
     _, masked, _ = objective._draw(batch)
     hidden = torch.zeros(2, objective.num_tokens, dtype=torch.bool).scatter(1, masked, True)
     expected = theirs(batch.clips.transpose(1, 2), bool_masked_pos=hidden).loss
@@ -60,13 +60,13 @@ def test_loss_and_gradients_are_those_of_transformers():
     loss.backward()
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=0)
     gradients = {name: parameter.grad for name, parameter in theirs.named_parameters()}
-    expected_gradients = TRANSFORMERS.load(gradients, objective.config.encoder)
+    expected_gradients = TRANSFORMERS_VIDEOMAE.load(gradients, objective.config.encoder)
     assert len(expected_gradients) == len(list(objective.parameters()))
     for name, parameter in objective.named_parameters():
         torch.testing.assert_close(parameter.grad, expected_gradients[name], rtol=1e-4, atol=1e-6, msg=name)
 
 
-@pytest.mark.parametrize("layout", [VIDEOMAE, TRANSFORMERS])
+@pytest.mark.parametrize("layout", [VIDEOMAE, TRANSFORMERS_VIDEOMAE])
 def test_a_layout_gives_back_what_it_was_given(layout):
     state, encoder = tiny().state_dict(), TINY.encoder
     back = layout.load(layout.export(state, encoder), encoder)

@@ -48,8 +48,8 @@ SIZES = {
 }
 
 
-Positions = Literal["sincos", "sinusoid"]
-"""Fixed positions: of all three axes (MVD, SurgVISTA), or of the tokens' numbers (VideoMAE)."""
+Positions = Literal["sincos", "sinusoid", "rope"]
+"""Positions: fixed, of all three axes (MVD, SurgVISTA) or of the tokens' numbers (VideoMAE), or rotary (V-JEPA 2)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,8 @@ class EncoderConfig:
         num_frames: Frames of a clip.
         patch_size: Height and width of a tubelet in pixels.
         tubelet_size: Frames of a tubelet.
-        positions: `sincos` of time, row and column (SurgVISTA), or `sinusoid` of the token's number (VideoMAE).
+        positions: `sincos` of time, row and column (SurgVISTA), `sinusoid` of the token's number (VideoMAE), or `rope`,
+            rotary on three axes (V-JEPA 2).
         drop_path: Rate of stochastic depth in the last block; it grows linearly from 0 in the first.
         activation_checkpointing: Recompute each block in the backward pass instead of keeping its activations.
     """
@@ -135,6 +136,36 @@ class DecoderConfig:
         """Fields that do not fit together, one sentence each."""
         yield from self.shape.problems()
         yield from drop_path_problems(self.drop_path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictorConfig:
+    """V-JEPA's predictor.
+
+    Attributes:
+        depth: Number of blocks.
+        embed_dim: Width.
+        num_heads: Attention heads.
+        num_mask_tokens: Mask tokens, one for each kind of mask, by turns where there are fewer.
+        activation_checkpointing: Recompute each block in the backward pass instead of keeping its activations.
+    """
+
+    depth: int = 12
+    embed_dim: int = 384
+    num_heads: int = 12
+    num_mask_tokens: int = 2
+    activation_checkpointing: bool = False
+
+    @property
+    def shape(self) -> Shape:
+        """Width, depth and heads together."""
+        return Shape(self.embed_dim, self.depth, self.num_heads)
+
+    def problems(self) -> Iterator[str]:
+        """Fields that do not fit together, one sentence each."""
+        yield from self.shape.problems()
+        if self.num_mask_tokens < 1:
+            yield f"num_mask_tokens: expected 1 or more, got {self.num_mask_tokens}"
 
 
 def drop_path_problems(rate: float) -> Iterator[str]:

@@ -100,11 +100,11 @@ def sinusoid_positions(embed_dim: int, num_tokens: int) -> Tensor:
     )
 
 
-def fixed_positions(kind: Positions, embed_dim: int, grid: Grid) -> Tensor:
-    """Positions of a kind, (N, D) float32."""
-    if kind == "sinusoid":
-        return sinusoid_positions(embed_dim, grid.num_tokens)
-    return sincos_positions(embed_dim, grid)
+def fixed_positions(kind: Positions, embed_dim: int, grid: Grid) -> Tensor | None:
+    """Positions of a kind to add to the tokens, (N, D) float32; None for those that attention adds."""
+    if kind == "rope":
+        return None
+    return sinusoid_positions(embed_dim, grid.num_tokens) if kind == "sinusoid" else sincos_positions(embed_dim, grid)
 
 
 class TubeletEmbedding(nn.Module):
@@ -118,7 +118,7 @@ class TubeletEmbedding(nn.Module):
         positions: Which are added.
     """
 
-    positions: Tensor
+    positions: Tensor | None
 
     def __init__(
         self, embed_dim: int, grid: Grid, tubelet_size: int, patch_size: int, positions: Positions = "sincos"
@@ -139,8 +139,9 @@ class TubeletEmbedding(nn.Module):
             (B, M, D).
         """
         tubelets = to_tubelets(clips, self.tubelet_size, self.patch_size)
-        positions = self.positions
         if visible is not None:
-            tubelets, positions = take_tokens(tubelets, visible), positions[visible]
+            tubelets = take_tokens(tubelets, visible)
         embedded: Tensor = self.projection(tubelets)
-        return embedded + positions
+        if self.positions is None:
+            return embedded
+        return embedded + (self.positions if visible is None else self.positions[visible])

@@ -1,8 +1,8 @@
-"""The same weights under the names, shapes and orders of other code: VideoMAE's own and that of `transformers`."""
+"""The same weights under the names, shapes and orders of other code."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from einops import rearrange
@@ -12,44 +12,45 @@ from trainer.errors import ModelError
 from trainer.models.config import EncoderConfig
 
 Weights = dict[str, Tensor]
+Pairs = tuple[tuple[str, str], ...]
 
 _PARTS = ("query", "key", "value")
 
 
 @dataclass(frozen=True)
-class VideoMaeLayout:
-    """How other code writes a VideoMAE down.
-
-    All of it keeps the embedding as a Conv3d, the mask token as (1, 1, D), and the pixels of a prediction as
-    (T, H, W, C), where ours are (C, T, H, W).
+class Layout:
+    """How other code writes a model down.
 
     Attributes:
+        whose: What to call it in an error.
         renames: Our name and theirs of each part, with * for the number of a block; the first that matches counts.
+        shapes: By our name, the axes of our tensor and of theirs, as einops writes them: channels c, frames t, rows p
+            and columns q of a tubelet.
         separate: Whether queries, keys and values have a matrix each.
     """
 
-    renames: tuple[tuple[str, str], ...]
-    separate: bool
+    whose: str
+    renames: Pairs
+    shapes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    separate: bool = True
 
     def export(self, state: Mapping[str, Tensor], encoder: EncoderConfig) -> Weights:
-        """Their weights.
+        """Their weights, from ours or from some of ours.
 
         Args:
-            state: Ours, of `VideoMae` or of its encoder alone (`encoder.` before each name).
-            encoder: What they belong to.
+            state: Ours.
+            encoder: The encoder that they belong to.
+
+        Raises:
+            ModelError: A weight has no place there.
         """
         weights: Weights = {}
         for name, tensor in state.items():
-            theirs = self._renamed(name, 0, 1)
-            if name == "encoder.embedding.projection.weight":
-                tensor = _as_conv(tensor, encoder)
-            elif name == "decoder.mask_token":
-                tensor = tensor[None, None]
-            elif name.startswith("decoder.head."):
-                tensor = _reorder(tensor, encoder, "(c t p q)", "(t p q c)")
-            if self.separate and theirs.endswith("qkv.weight"):
-                stem = theirs.removesuffix("qkv.weight")
-                weights |= {f"{stem}{part}.weight": rows for part, rows in zip(_PARTS, tensor.chunk(3), strict=True)}
+            ours, other = self.shapes.get(name, ("", ""))
+            theirs, tensor = self._renamed(name, 0, 1), _rearranged(tensor, ours, other, encoder)
+            if self.separate and theirs.endswith(".qkv.weight"):
+                stem = theirs.removesuffix(".qkv.weight")
+                weights |= {f"{stem}.{part}.weight": rows for part, rows in zip(_PARTS, tensor.chunk(3), strict=True)}
             else:
                 weights[theirs] = tensor
         return {name: tensor.contiguous() for name, tensor in weights.items()}
@@ -58,19 +59,13 @@ class VideoMaeLayout:
         """Ours, from theirs: the inverse of `export`.
 
         Raises:
-            ModelError: A matrix of queries, keys or values lacks the other two.
+            ModelError: A weight has no place here, or a matrix of queries, keys or values lacks the other two.
         """
-        merged = _with_joint_qkv(weights) if self.separate else dict(weights)
         state: Weights = {}
-        for theirs, tensor in merged.items():
+        for theirs, tensor in (_with_joint_qkv(weights) if self.separate else weights).items():
             name = self._renamed(theirs, 1, 0)
-            if name == "encoder.embedding.projection.weight":
-                tensor = tensor.flatten(1)
-            elif name == "decoder.mask_token":
-                tensor = tensor[0, 0]
-            elif name.startswith("decoder.head."):
-                tensor = _reorder(tensor, encoder, "(t p q c)", "(c t p q)")
-            state[name] = tensor.contiguous()
+            ours, other = self.shapes.get(name, ("", ""))
+            state[name] = _rearranged(tensor, other, ours, encoder).contiguous()
         return state
 
     def _renamed(self, name: str, before: int, after: int) -> str:
@@ -79,12 +74,10 @@ class VideoMaeLayout:
             if found:
                 *number, leaf = found.groups("")
                 return pair[after].replace("*", "".join(number)) + leaf
-        raise ModelError(f"expected the weights of a VideoMAE, got {name}, which has no place in one")
+        raise ModelError(f"expected the weights of {self.whose}, got {name}, which has no place there")
 
 
-def _renames(
-    stacks: tuple[tuple[str, str], ...], blocks: tuple[tuple[str, str], ...], others: tuple[tuple[str, str], ...]
-) -> tuple[tuple[str, str], ...]:
+def _renames(stacks: Pairs, blocks: Pairs, others: Pairs) -> Pairs:
     """Pairs for the parts of every block of every stack, and for what lies outside of blocks."""
     inside = (
         (f"{ours}.*.{part}", f"{theirs}.*.{their_part}") for ours, theirs in stacks for part, their_part in blocks
@@ -92,7 +85,16 @@ def _renames(
     return (*inside, *others)
 
 
-VIDEOMAE = VideoMaeLayout(
+_CONV = {"encoder.embedding.projection.weight": ("d (c t p q)", "d c t p q")}
+_VIDEOMAE = {
+    **_CONV,
+    "decoder.mask_token": ("d", "1 1 d"),
+    "decoder.head.weight": ("(c t p q) d", "(t p q c) d"),
+    "decoder.head.bias": ("(c t p q)", "(t p q c)"),
+}
+
+VIDEOMAE = Layout(
+    whose="VideoMAE's own code",
     renames=_renames(
         stacks=(("encoder.blocks", "encoder.blocks"), ("decoder.blocks", "decoder.blocks")),
         blocks=(
@@ -112,11 +114,12 @@ VIDEOMAE = VideoMaeLayout(
             ("decoder.head", "decoder.head"),
         ),
     ),
+    shapes=_VIDEOMAE,
     separate=False,
 )
-"""Checkpoints of VideoMAE's own code (`.pth`), and of those that began with it."""
 
-TRANSFORMERS = VideoMaeLayout(
+TRANSFORMERS_VIDEOMAE = Layout(
+    whose="transformers' VideoMAEForPreTraining",
     renames=_renames(
         stacks=(("encoder.blocks", "videomae.encoder.layer"), ("decoder.blocks", "decoder.decoder_layers")),
         blocks=(
@@ -138,22 +141,44 @@ TRANSFORMERS = VideoMaeLayout(
             ("decoder.head", "decoder.head"),
         ),
     ),
-    separate=True,
+    shapes=_VIDEOMAE,
 )
-"""`VideoMAEForPreTraining` of `transformers`."""
+
+TRANSFORMERS_VJEPA2 = Layout(
+    whose="transformers' VJEPA2Model",
+    renames=_renames(
+        stacks=(("encoder.blocks", "encoder.layer"), ("predictor.blocks", "predictor.layer")),
+        blocks=(
+            ("attention.projection", "attention.proj"),
+            ("attention.q_bias", "attention.query.bias"),
+            ("attention.k_bias", "attention.key.bias"),
+            ("attention.v_bias", "attention.value.bias"),
+            ("attention.qkv", "attention.qkv"),
+            ("mlp.0", "mlp.fc1"),
+            ("mlp.2", "mlp.fc2"),
+            ("norm1", "norm1"),
+            ("norm2", "norm2"),
+        ),
+        others=(
+            ("encoder.embedding.projection", "encoder.embeddings.patch_embeddings.proj"),
+            ("encoder.norm", "encoder.layernorm"),
+            ("predictor.projection", "predictor.embeddings.predictor_embeddings"),
+            ("predictor.mask_tokens", "predictor.embeddings.mask_tokens"),
+            ("predictor.norm", "predictor.layernorm"),
+            ("predictor.head", "predictor.proj"),
+        ),
+    ),
+    shapes={**_CONV, "predictor.mask_tokens": ("n d", "n 1 1 d")},
+)
 
 
-def _as_conv(weight: Tensor, encoder: EncoderConfig) -> Tensor:
-    return rearrange(
-        weight, "d (c t p q) -> d c t p q", c=3, t=encoder.tubelet_size, p=encoder.patch_size, q=encoder.patch_size
-    )
-
-
-def _reorder(rows: Tensor, encoder: EncoderConfig, before: str, after: str) -> Tensor:
-    """Give the first axis, the pixels of a tubelet, another order."""
+def _rearranged(tensor: Tensor, before: str, after: str, encoder: EncoderConfig) -> Tensor:
+    """Give a tensor other axes, where there are any to give."""
+    if not before:
+        return tensor
     sizes = {"c": 3, "t": encoder.tubelet_size, "p": encoder.patch_size, "q": encoder.patch_size}
-    reordered: Tensor = rearrange(rows, f"{before} ... -> {after} ...", **sizes)
-    return reordered
+    rearranged: Tensor = rearrange(tensor, f"{before} -> {after}", **{k: n for k, n in sizes.items() if k in before})
+    return rearranged
 
 
 def _with_joint_qkv(weights: Mapping[str, Tensor]) -> Weights:
@@ -164,10 +189,9 @@ def _with_joint_qkv(weights: Mapping[str, Tensor]) -> Weights:
         if not found:
             joint[name] = tensor
             continue
-        stem = found[1]
-        names = [f"{stem}.{which}.weight" for which in _PARTS]
+        names = [f"{found[1]}.{part}.weight" for part in _PARTS]
         missing = [other for other in names if other not in weights]
         if missing:
             raise ModelError(f"{name}: expected the queries', keys' and values' matrices, {missing[0]} is missing")
-        joint[f"{stem}.qkv.weight"] = torch.cat([weights[other] for other in names])
+        joint[f"{found[1]}.qkv.weight"] = torch.cat([weights[other] for other in names])
     return joint

@@ -1,8 +1,8 @@
 """The video transformer: blocks, and the encoder built of them.
 
-Pre-norm blocks with biases for queries and values but none for keys (a key bias cannot change a softmax), GELU, an MLP
-four times as wide, LayerNorm with epsilon 1e-6. Stochastic depth is handed in, not drawn here, so a block has no state
-and no randomness.
+Pre-norm blocks with biases for queries and values, and for keys where rotary positions let them matter (otherwise a key
+bias cannot change a softmax), GELU, an MLP four times as wide, LayerNorm with epsilon 1e-6. Stochastic depth is handed
+in, not drawn here, so a block has no state and no randomness.
 """
 
 import torch
@@ -14,27 +14,37 @@ from torch.utils.checkpoint import checkpoint
 from trainer.models.config import EncoderConfig, Shape
 from trainer.models.embed import TubeletEmbedding
 from trainer.models.flops import attention_macs, linear_macs
+from trainer.models.rope import Rope, rotate
 
 NORM_EPS = 1e-6
 MLP_RATIO = 4
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention."""
+    """Multi-head self-attention.
 
-    def __init__(self, embed_dim: int, num_heads: int) -> None:
+    Args:
+        embed_dim: D.
+        num_heads: Heads.
+        rotary: Whether positions are rotary, so that keys have biases.
+    """
+
+    def __init__(self, embed_dim: int, num_heads: int, rotary: bool = False) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.qkv = nn.Linear(embed_dim, 3 * embed_dim, bias=False)
         self.q_bias = nn.Parameter(torch.zeros(embed_dim))
+        self.k_bias = nn.Parameter(torch.zeros(embed_dim)) if rotary else None
         self.v_bias = nn.Parameter(torch.zeros(embed_dim))
         self.projection = nn.Linear(embed_dim, embed_dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Attend over all N tokens; (B, N, D) to (B, N, D)."""
-        bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
-        qkv = F.linear(x, self.qkv.weight, bias)
+    def forward(self, x: Tensor, rotation: Tensor | None = None) -> Tensor:
+        """Attend over all N tokens, with the rotary positions that `rotate` takes; (B, N, D) to (B, N, D)."""
+        k_bias = torch.zeros_like(self.q_bias) if self.k_bias is None else self.k_bias
+        qkv = F.linear(x, self.qkv.weight, torch.cat([self.q_bias, k_bias, self.v_bias]))
         q, k, v = rearrange(qkv, "b n (three h d) -> three b h n d", three=3, h=self.num_heads)
+        if rotation is not None:
+            q, k = rotate(q, rotation), rotate(k, rotation)
         attended = F.scaled_dot_product_attention(q, k, v)
         out: Tensor = self.projection(rearrange(attended, "b h n d -> b n (h d)"))
         return out
@@ -43,27 +53,28 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """One pre-norm transformer block."""
 
-    def __init__(self, embed_dim: int, num_heads: int) -> None:
+    def __init__(self, embed_dim: int, num_heads: int, rotary: bool = False) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(embed_dim, eps=NORM_EPS)
-        self.attention = Attention(embed_dim, num_heads)
+        self.attention = Attention(embed_dim, num_heads, rotary)
         self.norm2 = nn.LayerNorm(embed_dim, eps=NORM_EPS)
         self.mlp = nn.Sequential(
             nn.Linear(embed_dim, MLP_RATIO * embed_dim), nn.GELU(), nn.Linear(MLP_RATIO * embed_dim, embed_dim)
         )
 
-    def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, keep: Tensor | None = None, rotation: Tensor | None = None) -> Tensor:
         """Update the tokens.
 
         Args:
             x: (B, N, D).
             keep: (B,) factors of this block's two residual branches: 0 drops both, 1/(1 - rate) keeps both; None is 1.
+            rotation: Rotary positions, see `rotate`.
 
         Returns:
             (B, N, D).
         """
         scale = 1.0 if keep is None else keep[:, None, None]
-        x = x + self.attention(self.norm1(x)) * scale
+        x = x + self.attention(self.norm1(x), rotation) * scale
         x = x + self.mlp(self.norm2(x)) * scale
         return x
 
@@ -74,18 +85,20 @@ class Blocks(nn.ModuleList):
     Args:
         shape: Width, depth and heads.
         activation_checkpointing: Recompute each block in the backward pass.
+        rotary: Whether positions are rotary.
     """
 
-    def __init__(self, shape: Shape, activation_checkpointing: bool = False) -> None:
-        super().__init__(Block(shape.embed_dim, shape.num_heads) for _ in range(shape.depth))
+    def __init__(self, shape: Shape, activation_checkpointing: bool = False, rotary: bool = False) -> None:
+        super().__init__(Block(shape.embed_dim, shape.num_heads, rotary) for _ in range(shape.depth))
         self.shape, self.activation_checkpointing = shape, activation_checkpointing
 
-    def forward(self, x: Tensor, keeps: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, keeps: Tensor | None = None, rotation: Tensor | None = None) -> Tensor:
         """Run all blocks.
 
         Args:
             x: (B, N, D).
             keeps: (B, depth) float32, see `Block.forward`; None keeps everything.
+            rotation: Rotary positions, see `rotate`.
 
         Returns:
             (B, N, D).
@@ -94,9 +107,9 @@ class Blocks(nn.ModuleList):
             keep = None if keeps is None else keeps[:, i]
             if self.activation_checkpointing and torch.is_grad_enabled():
                 # Blocks draw nothing, so there is no random state to restore.
-                x = checkpoint(block, x, keep, use_reentrant=False, preserve_rng_state=False)
+                x = checkpoint(block, x, keep, rotation, use_reentrant=False, preserve_rng_state=False)
             else:
-                x = block(x, keep)
+                x = block(x, keep, rotation)
         return x
 
 
@@ -113,7 +126,8 @@ class Encoder(nn.Module):
         self.embedding = TubeletEmbedding(
             embed_dim, config.grid, config.tubelet_size, config.patch_size, config.positions
         )
-        self.blocks = Blocks(config.shape, config.activation_checkpointing)
+        self.blocks = Blocks(config.shape, config.activation_checkpointing, rotary=config.positions == "rope")
+        self.rope = Rope(config.shape, config.grid) if config.positions == "rope" else None
         self.norm = nn.LayerNorm(embed_dim, eps=NORM_EPS)
 
     def forward(self, clips: Tensor, visible: Tensor | None = None, keeps: Tensor | None = None) -> Tensor:
@@ -127,7 +141,8 @@ class Encoder(nn.Module):
         Returns:
             (B, M, D), normed.
         """
-        encoded: Tensor = self.norm(self.blocks(self.embedding(clips, visible), keeps))
+        rotation = None if self.rope is None else self.rope(visible)
+        encoded: Tensor = self.norm(self.blocks(self.embedding(clips, visible), keeps, rotation))
         return encoded
 
     def flops(self, num_tokens: int) -> int:

@@ -1,0 +1,64 @@
+"""Rotary positions on three axes, as V-JEPA 2 has them: a longer clip needs no new parameters.
+
+A head of width d gives 2 ((d // 3) // 2) channels each to time, row and column; what remains is not rotated. Channels
+2i and 2i + 1 of an axis are turned as a pair, by the position times a frequency of each channel; the frequencies
+10000^(-2i/w) of an axis of width w lie in its channels twice over, one after another, as in the released code.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trainer.models.config import Grid, Shape
+
+
+def rope_tables(head_dim: int, grid: Grid) -> Tensor:
+    """Cosines and sines of every token's angles.
+
+    Args:
+        head_dim: Width of a head, d.
+        grid: Of the clips.
+
+    Returns:
+        (2, N, d) float32.
+    """
+    width = 2 * (head_dim // 3 // 2)
+    frequencies = 10000.0 ** (-np.arange(width // 2) / (width / 2))
+    angles = np.zeros((grid.num_tokens, head_dim))
+    for axis, positions in enumerate(np.indices(grid).reshape(3, -1)):
+        angles[:, axis * width : (axis + 1) * width] = np.tile(np.outer(positions, frequencies), 2)
+    return torch.tensor(np.stack([np.cos(angles), np.sin(angles)]), dtype=torch.float32)
+
+
+def rotate(x: Tensor, rotation: Tensor) -> Tensor:
+    """Turn queries or keys to their positions.
+
+    Args:
+        x: (B, h, N, d).
+        rotation: (2, B, N, d), or (2, 1, N, d) where all clips show the same tokens, see `rope_tables`.
+
+    Returns:
+        (B, h, N, d), of x's type.
+    """
+    cosines, sines = rotation.unsqueeze(2).to(x.dtype)
+    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
+    return x * cosines + torch.stack((-odd, even), dim=-1).flatten(-2) * sines
+
+
+class Rope(nn.Module):
+    """The rotations of a clip's tokens.
+
+    Args:
+        shape: Of the transformer.
+        grid: Of the clips.
+    """
+
+    tables: Tensor
+
+    def __init__(self, shape: Shape, grid: Grid) -> None:
+        super().__init__()
+        self.register_buffer("tables", rope_tables(shape.embed_dim // shape.num_heads, grid), persistent=False)
+
+    def forward(self, tokens: Tensor | None = None) -> Tensor:
+        """Those of tokens (B, M) int64, as (2, B, M, d); of all, as (2, 1, N, d), when None."""
+        return self.tables.unsqueeze(1) if tokens is None else self.tables[:, tokens]
