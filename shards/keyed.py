@@ -30,6 +30,8 @@ class Purpose(IntEnum):
     MASK = 7
     DROP_PATH = 8
     SUBSTITUTE = 9
+    BLOCK_SIZE = 10
+    BLOCKS = 11
 
 
 def mix64(x: UInt64) -> UInt64:

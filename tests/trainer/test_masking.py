@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tests.trainer import reference
 from trainer.models.config import Grid
-from trainer.objectives.masking import drop_path_keeps, num_masked_tubes, tube_mask
+from trainer.objectives.masking import BlockMask, block_mask, drop_path_keeps, num_masked_tubes, tube_mask
 
 PUBLISHED = Grid(8, 14, 14)
 SETTINGS = settings(max_examples=25, derandomize=True, deadline=None)
@@ -74,3 +74,36 @@ def test_drop_path_rates_grow_linearly_and_keep_the_expectation():
 def test_networks_have_draws_of_their_own():
     first, second = (drop_path_keeps(0.5, 8, 0, network, np.arange(100)) for network in (0, 1))
     assert ((first == 0) != (second == 0)).any()
+
+
+BLOCKS = st.builds(BlockMask, st.integers(1, 8), st.floats(0.05, 0.7), st.floats(0.5, 1.0), st.floats(1.0, 2.0))
+
+
+@SETTINGS
+@given(SEEDS, DRAWS, BLOCKS, st.integers(2, 8), st.integers(2, 8), st.integers(1, 4))
+def test_blocks_are_the_same_in_every_slice_and_leave_something(seed, g, blocks, rows, columns, slices):
+    grid, g = Grid(slices, rows, columns), np.array(g)
+    visible, masked = block_mask(grid, blocks, seed, 0, g)
+    assert len(visible) == len(masked) == len(g) and visible.shape[1] and masked.shape[1]
+    for shown, hidden in zip(visible, masked, strict=True):
+        assert not set(shown) & set(hidden) and max(*shown, *hidden) < grid.num_tokens
+        assert (np.diff(shown) > 0).all() and (np.diff(hidden) > 0).all()
+        tubes = set(hidden % grid.num_tubes)
+        assert not tubes & set(shown % grid.num_tubes), "a tube is visible or masked, in all slices"
+
+
+def test_published_blocks_hide_what_the_released_ones_hide():
+    grid, sizes = Grid(8, 14, 14), []
+    for blocks in (BlockMask(8, 0.15, 0.75, 1.5), BlockMask(2, 0.7, 0.75, 1.5)):
+        masks = [block_mask(grid, blocks, 0, 0, np.array([g])) for g in range(500)]
+        sizes.append(np.mean([masked.shape[1] / grid.num_tokens for _, masked in masks]))
+    assert 0.6 < sizes[0] < 0.75 and 0.8 < sizes[1] < 0.95
+
+
+def test_a_clip_has_the_same_blocks_beside_any_other_of_their_size():
+    grid, blocks = Grid(2, 14, 14), BlockMask(8, 0.15, 1.0, 1.0)
+    together = block_mask(grid, blocks, 3, 1, np.arange(6))
+    for i in range(6):
+        alone = block_mask(grid, blocks, 3, 1, np.array([i]))
+        for some, whole in zip(together, alone, strict=True):
+            assert np.array_equal(some[i], whole[0, : some.shape[1]])

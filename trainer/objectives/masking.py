@@ -1,5 +1,7 @@
 """Which tokens are hidden and which residual branches dropped: pure functions of (seed, g), computed on the host."""
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -34,6 +36,72 @@ def tube_mask(grid: Grid, mask_ratio: float, seed: int, g: Int64) -> tuple[Int64
         for tubes in (order[:, :num_masked], order[:, num_masked:])
     )
     return visible, masked
+
+
+class BlockMask(NamedTuple):
+    """Blocks of tokens that are masked in every slice: one kind of mask of V-JEPA.
+
+    Attributes:
+        num_blocks: Blocks of a clip; they may overlap.
+        scale: Share of a slice that a block covers.
+        least_aspect: Least height over width of a block; the most is `most_aspect`.
+        most_aspect: See there.
+    """
+
+    num_blocks: int
+    scale: float
+    least_aspect: float
+    most_aspect: float
+
+
+def block_mask(grid: Grid, blocks: BlockMask, seed: int, kind: int, g: Int64) -> tuple[Int64, Int64]:
+    """Hide the union of some blocks, the same in every slice of a clip.
+
+    One size of block, never a whole slice, is drawn for the micro-batch, their places for each clip. A clip of which
+    nothing would be visible draws its places again. Then all clips are cut to the fewest visible and the fewest masked
+    tokens of any, the last ones being dropped, as the released code does it.
+
+    Args:
+        grid: Of the clips.
+        blocks: The kind of mask.
+        seed: Of the run.
+        kind: Number of the kind within its objective; each has draws of its own.
+        g: (B,) draw numbers of a micro-batch.
+
+    Returns:
+        Indices of the visible (B, V) and of the masked tokens (B, M), each in ascending order; V + M is at most N.
+    """
+    low, high = np.log(blocks.least_aspect), np.log(blocks.most_aspect)
+    size_key = hash64(seed, Purpose.BLOCK_SIZE, kind, g.min(keepdims=True))
+    aspect = np.exp(low + (high - low) * uniform(size_key, 1)[0, 0])
+    area = blocks.scale * grid.num_tubes
+    height = int(np.clip(round(np.sqrt(area * aspect)), 1, grid.rows))
+    width = int(np.clip(round(np.sqrt(area / aspect)), 1, grid.columns if height < grid.rows else grid.columns - 1))
+    hidden = np.ones((len(g), grid.rows, grid.columns), bool)
+    attempt = 0
+    while (all_hidden := hidden.all(axis=(1, 2))).any():
+        key = hash64(seed, Purpose.BLOCKS, kind, attempt, g[all_hidden])
+        hidden[all_hidden] = _covered(grid, uniform(key, 2 * blocks.num_blocks), height, width)
+        attempt += 1
+    return _indices(grid, ~hidden), _indices(grid, hidden)
+
+
+def _covered(grid: Grid, places: npt.NDArray[np.float64], height: int, width: int) -> npt.NDArray[np.bool_]:
+    """What blocks cover whose corners are shares (B, 2 num_blocks) of the room there is: (B, rows, columns)."""
+    tops, lefts = np.split(places, 2, axis=1)
+    tops, lefts = (tops * (grid.rows - height + 1)).astype(int), (lefts * (grid.columns - width + 1)).astype(int)
+    in_rows, in_columns = (
+        (starts[..., None] <= np.arange(size)) & (np.arange(size) < starts[..., None] + length)
+        for starts, size, length in ((tops, grid.rows, height), (lefts, grid.columns, width))
+    )
+    return (in_rows[..., :, None] & in_columns[..., None, :]).any(axis=1)
+
+
+def _indices(grid: Grid, tubes: npt.NDArray[np.bool_]) -> Int64:
+    """The tokens of the tubes (B, rows, columns) that are True, cut to the fewest of any clip."""
+    fewest = tubes.reshape(len(tubes), -1).sum(axis=1).min() * grid.slices
+    tokens = np.repeat(tubes.reshape(len(tubes), 1, -1), grid.slices, axis=1).reshape(len(tubes), -1)
+    return np.stack([np.flatnonzero(clip)[:fewest] for clip in tokens])
 
 
 def drop_path_keeps(rate: float, depth: int, seed: int, network: int, g: Int64) -> npt.NDArray[np.float32]:
