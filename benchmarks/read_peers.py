@@ -87,7 +87,9 @@ def _samples(corpus: Storage, stride: int) -> Iterator[bytes]:
     for shard in Manifest.load(corpus).shards:
         for start in range(0, shard.num_frames, SEGMENT_FRAMES):
             rows = index.read_rows(corpus, shard.index_name, start, min(start + SEGMENT_FRAMES, shard.num_frames))
-            yield pack([read_range(corpus, shard.name, row["offset"], row["offset"] + row["size"]) for row in rows])
+            starts, stops = rows["offset"].tolist(), (rows["offset"] + rows["size"]).tolist()
+            data = memoryview(read_range(corpus, shard.name, starts[0], stops[-1]))
+            yield pack([data[at - starts[0] : end - starts[0]] for at, end in zip(starts, stops, strict=True)])
 
 
 def _write(peer: ModuleType, samples: Iterator[bytes], storage: Storage) -> None:
