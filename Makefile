@@ -49,7 +49,7 @@ format: setup  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup  ## measure reading, decoding and training on this machine
+bench: setup  ## measure this machine, theme by theme: half an hour
 	$(BIN)/surgstream bench
 
 clean:  ## remove the demo's output
