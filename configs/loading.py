@@ -1,9 +1,10 @@
 """YAML files and `a.b=c` overrides, strictly turned into frozen dataclasses.
 
 A room declares its configuration beside the code it configures, as a frozen keyword-only dataclass whose defaults
-are the documentation. This module fills such a class from a file: defaults < YAML < command line. Unknown keys, wrong
-types, duplicate keys and YAML's own traps are errors, all reported at once. A class may define
-`problems() -> Iterator[str]` to check its fields against each other; validation never changes a value.
+are the documentation. This module fills such a class from a file: defaults < YAML < command line. A section that is
+given in part keeps the rest of its field's default, which may differ from its class's. Unknown keys, wrong types,
+duplicate keys and YAML's own traps are errors, all reported at once. A class may define `problems() -> Iterator[str]`
+to check its fields against each other; validation never changes a value.
 
 Understood field types: bool, int, float, str, `Literal`, `X | None`, `tuple[X, ...]`, `dict[str, X]`, nested
 dataclasses, and unions of dataclasses told apart by a `name: Literal[...]` field. A dataclass with a class variable
@@ -169,13 +170,13 @@ def _apply_override(tree: dict[str, Any], word: str) -> None:
     tree[last] = text if _TIME.fullmatch(text) else _parse(text, f"override {word!r}")
 
 
-def _convert(kind: Any, value: Any, path: str, mistakes: list[str]) -> Any:
+def _convert(kind: Any, value: Any, path: str, mistakes: list[str], default: Any = None) -> Any:
     """Convert one parsed value to the declared type; on a mistake, note it and return None."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if dataclasses.is_dataclass(kind):
-        return _convert_dataclass(typing.cast(type[Any], kind), value, path, mistakes)
+        return _convert_dataclass(typing.cast(type[Any], kind), value, path, mistakes, default)
     if origin in (Union, types.UnionType):
-        return _convert_union(arguments, value, path, mistakes)
+        return _convert_union(arguments, value, path, mistakes, default)
     if origin is Literal:
         if value in arguments and type(value) in {type(a) for a in arguments}:
             return value
@@ -206,17 +207,17 @@ def _convert_scalar(kind: Any, value: Any, path: str, mistakes: list[str]) -> An
     return _mistake(mistakes, path, names[kind], value)
 
 
-def _convert_union(kinds: tuple[Any, ...], value: Any, path: str, mistakes: list[str]) -> Any:
+def _convert_union(kinds: tuple[Any, ...], value: Any, path: str, mistakes: list[str], default: Any) -> Any:
     if value is None and types.NoneType in kinds:
         return None
     members = [kind for kind in kinds if kind is not types.NoneType]
     if len(members) == 1:
-        return _convert(members[0], value, path, mistakes)
+        return _convert(members[0], value, path, mistakes, default)
     tagged = {_tag(kind): kind for kind in members if dataclasses.is_dataclass(kind)}
     if isinstance(value, dict) and len(tagged) > 1:
         name = value.get("name")
         if name in tagged:
-            return _convert(tagged[name], value, path, mistakes)
+            return _convert(tagged[name], value, path, mistakes, default)
         return _mistake(
             mistakes, _join(path, "name"), f"one of {', '.join(map(repr, tagged))}", name, _near(name, tagged)
         )
@@ -230,7 +231,7 @@ def _convert_union(kinds: tuple[Any, ...], value: Any, path: str, mistakes: list
     return None
 
 
-def _convert_dataclass(cls: type[Any], value: Any, path: str, mistakes: list[str]) -> Any:
+def _convert_dataclass(cls: type[Any], value: Any, path: str, mistakes: list[str], default: Any) -> Any:
     if not isinstance(value, dict | list) and hasattr(cls, "shorthand"):
         value = {cls.shorthand: value}
     if not isinstance(value, dict):
@@ -242,18 +243,19 @@ def _convert_dataclass(cls: type[Any], value: Any, path: str, mistakes: list[str
         if key not in fields:
             hint = _near(key, fields) or f"; known here: {', '.join(fields)}"
             mistakes.append(f"{_join(path, key)}: unknown key{hint}")
+    defaults = _defaults(cls, default)
     known = {}
-    for name, field in fields.items():
+    for name in fields:
         before = len(mistakes)
         if name in value:
-            converted = _convert(hints[name], value[name], _join(path, name), mistakes)
+            converted = _convert(hints[name], value[name], _join(path, name), mistakes, defaults.get(name))
             if len(mistakes) == before:
                 known[name] = converted
-        elif _is_required(field):
+        elif name not in defaults:
             mistakes.append(f"{_join(path, name)}: missing; it has no default")
-    if any(_is_required(field) and name not in known for name, field in fields.items()):
+    if not fields.keys() <= defaults.keys() | known.keys():
         return None
-    config = cls(**known)  # defaults stand in for what is wrong, and nothing is said of these
+    config = cls(**(defaults | known))  # defaults stand in for what is wrong, and nothing is said of these
     wrong = fields.keys() & value.keys() - known.keys()
     for problem in _problems(config):
         if wrong.isdisjoint(re.findall(r"\w+", problem)):
@@ -261,8 +263,17 @@ def _convert_dataclass(cls: type[Any], value: Any, path: str, mistakes: list[str
     return config
 
 
-def _is_required(field: "dataclasses.Field[Any]") -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+def _defaults(cls: type[Any], default: Any) -> dict[str, Any]:
+    """What a section's fields are where nothing is given: those of its field's default, or else of its class."""
+    if type(default) is cls:
+        return dict(vars(default))
+    defaults = {}
+    for field in dataclasses.fields(cls):
+        if field.default_factory is not dataclasses.MISSING:
+            defaults[field.name] = field.default_factory()
+        elif field.default is not dataclasses.MISSING:
+            defaults[field.name] = field.default
+    return defaults
 
 
 def _is_section(kind: Any) -> bool:

@@ -99,6 +99,20 @@ def test_a_section_with_nothing_below_it_is_as_good_as_absent(tmp_path: Path, ov
     assert load(Optional, write(tmp_path / "none.yaml", "circle:\n")).circle is None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    wheel: Circle = field(default_factory=lambda: Circle(radius=7.0))
+    window: Circle | Square = Square(side=9)
+    ranges: Ranges = Ranges(high=9)
+
+
+def test_a_section_given_in_part_keeps_the_rest_of_its_fields_default() -> None:
+    figure = build(Figure, {"wheel": {"name": "circle"}, "ranges": {"low": 8}}, where="test")
+    assert figure.wheel.radius == 7.0 and figure.ranges == Ranges(low=8, high=9)
+    assert build(Figure, {"window": {"name": "square"}}, where="test").window == Square(side=9)
+    assert build(Figure, {"window": {"name": "circle"}}, where="test").window == Circle()
+
+
 def test_a_section_with_a_shorthand_may_be_a_bare_value() -> None:
     assert build(Config, {"steps": 1, "resume": "none"}, where="").resume == Resume(source="none")
 
