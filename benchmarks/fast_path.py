@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.harness import Case
+from benchmarks.training import surgvista_of
 from configs.loading import load
 from trainer.batch import ClipBatch, ClipName
 from trainer.config import TrainConfig
@@ -36,8 +37,9 @@ NUM_PARAMETERS = 100_000_000 if ON_GPU else 5_000_000
 def cases(folder: Path) -> list[Case]:
     """The step as it is first, then without one part each; the teacher alone; AdamW alone."""
     config = load(TrainConfig, RECIPES / f"surgvista_{'vitb' if ON_GPU else 'tiny'}.yaml", [f"run_dir={folder}"])
-    teacher = replace(config.objective.teacher, weights=None, allow_random=True)
-    recipe = replace(config.objective, teacher=teacher)
+    published = surgvista_of(config)
+    teacher = replace(published.teacher, weights=None, allow_random=True)
+    recipe = replace(published, teacher=teacher)
     batch = _clips(config)
     torch._dynamo.config.recompile_limit = 64  # of one function, here for many objectives
 

@@ -24,6 +24,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.training import surgvista_of
 from trainer.batch import IMAGENET_MEAN, IMAGENET_STD, ClipBatch
 from trainer.config import TrainConfig
 from trainer.engine.optim import parameter_groups
@@ -194,8 +195,9 @@ class PublishedLoop:
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
         self.config, self.device = config, device
-        self.teacher = load_teacher(config.objective.teacher, config.objective.encoder.grid, config.seed).to(device)
-        self.student = PublishedStudent(config.objective, self.teacher.embed_dim).to(device)
+        self.objective = surgvista_of(config)
+        self.teacher = load_teacher(self.objective.teacher, self.objective.encoder.grid, config.seed).to(device)
+        self.student = PublishedStudent(self.objective, self.teacher.embed_dim).to(device)
         optim, half = config.optim, device.type == "cuda"
         self.optimizer = torch.optim.AdamW(
             parameter_groups(self.student, optim.weight_decay), lr=optim.min_lr, betas=optim.betas, eps=optim.eps
@@ -205,7 +207,7 @@ class PublishedLoop:
 
     def batch(self, batch: ClipBatch) -> PublishedBatch:
         """A micro-batch as this step wants it: with the masks that ours would have."""
-        objective = self.config.objective
+        objective = self.objective
         grid = objective.encoder.grid
         _, masked = tube_mask(grid, objective.mask_ratio, self.config.seed, batch.g)
         mask = torch.zeros(len(masked), grid.num_tokens, dtype=torch.bool).scatter(1, torch.from_numpy(masked), True)

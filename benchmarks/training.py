@@ -8,6 +8,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.harness import join_once
+from configs.errors import ConfigError
 from configs.loading import load
 from trainer.batch import ClipBatch, ClipName
 from trainer.config import TrainConfig
@@ -20,6 +21,7 @@ from trainer.engine.schedules import Plan, Progress
 from trainer.engine.watchdog import Watchdog
 from trainer.objectives import choice
 from trainer.objectives.base import Objective
+from trainer.objectives.config import SurgVistaConfig
 from trainer.rundir import prepare_run_dir
 
 # Speed does not depend on what a teacher has learned.
@@ -37,6 +39,17 @@ def load_recipe(words: Sequence[str], run_dir: Path, *ours: str) -> TrainConfig:
     """
     path, *overrides = words
     return load(TrainConfig, path, [f"run_dir={run_dir}", *_ANY_TEACHER, *ours, *overrides])
+
+
+def surgvista_of(config: TrainConfig) -> SurgVistaConfig:
+    """The objective of a recipe, where a comparison is with SurgVISTA's published step.
+
+    Raises:
+        ConfigError: It is another.
+    """
+    if not isinstance(config.objective, SurgVistaConfig):
+        raise ConfigError(f"objective.name: expected surgvista, which is compared here, got {config.objective.name}")
+    return config.objective
 
 
 def resident_batches(config: TrainConfig, device: torch.device, count: int = _NUM_RESIDENT) -> list[ClipBatch]:
@@ -93,9 +106,10 @@ def make_trainer(config: TrainConfig, batches: Iterator[ClipBatch]) -> Trainer:
         progress=start,
         topology=topology,
         run_dir=run_dir,
-        report=ReportConfig(every_steps=20, pictures_every_steps=0),
+        report=ReportConfig(every_steps=20, pictures_every_steps=0, collapse_every_steps=0),
         checkpoint=CheckpointConfig(every_steps=100, keep_last=2),
         evaluation=None,
+        measures=(),
         audit_log=config.data.audit_log,
         watch=lambda _: {},
         agreement=Agreement(SignalFlag(), 600),

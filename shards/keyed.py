@@ -32,6 +32,7 @@ class Purpose(IntEnum):
     SUBSTITUTE = 9
     BLOCK_SIZE = 10
     BLOCKS = 11
+    MASK_RATIO = 12
 
 
 def mix64(x: UInt64) -> UInt64:

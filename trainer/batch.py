@@ -37,12 +37,15 @@ class ClipBatch:
         g: (B,) int64 on the host, the clips' draw numbers: the key of every random choice about a clip.
         names: B clips by name, for logs and messages.
         valid: (B,) bool on the host; False for what fills up the last batch of a finite pass and must not count.
+        step_g: Draw number of the first clip of the optimizer step, over all ranks: the key of what a step draws once.
+            The training loop, which knows it, sets it.
     """
 
     clips: Tensor
     g: npt.NDArray[np.int64]
     names: tuple[ClipName, ...]
     valid: npt.NDArray[np.bool_]
+    step_g: int = 0
 
     def without_padding(self) -> "ClipBatch":
         """The valid clips; all clips where none is valid, so that there is always something to compute."""

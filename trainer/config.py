@@ -34,6 +34,33 @@ class HeldOutConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProbeConfig:
+    """Labels that a linear readout of the features is asked about during training, and nothing is trained on.
+
+    Attributes:
+        label: The kind of label, as in the corpus file.
+        corpus: What the readout is fitted to; null takes `data.corpus`.
+        test_corpus: Other videos, to ask about; null takes `held_out.corpus`.
+        clips: Clips to fit it to, evenly spread over the corpus.
+        test_clips: Clips to ask about.
+        every_steps: How often, in steps; 0 is never.
+    """
+
+    label: str = "phase"
+    corpus: str | None = None
+    test_corpus: str | None = None
+    clips: int = 512
+    test_clips: int = 512
+    every_steps: int = 1000
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with these values."""
+        for name, least in (("clips", 2), ("test_clips", 1), ("every_steps", 0)):
+            if getattr(self, name) < least:
+                yield f"{name}: expected {least} or more, got {getattr(self, name)}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """One training run.
 
@@ -48,6 +75,7 @@ class TrainConfig:
         compile: Compile the teacher's pass and the student's with torch.compile; evaluation runs uncompiled.
         data: Clips.
         held_out: Videos for the held-out loss; null takes none.
+        probe: Labels to ask the features about; null asks nothing.
         objective: What is learned.
         optim: AdamW and its schedule.
         parallel: ZeRO and precision.
@@ -66,6 +94,7 @@ class TrainConfig:
     compile: bool = False
     data: DataConfig
     held_out: HeldOutConfig | None = None
+    probe: ProbeConfig | None = None
     objective: ObjectiveConfig
     optim: OptimConfig = field(default_factory=OptimConfig)
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
@@ -81,6 +110,13 @@ class TrainConfig:
                 yield f"{name}: expected 1 or more, got {value}"
         if self.compile and self.parallel.zero_stage == 3:
             yield "compile: expected false with parallel.zero_stage 3, whose hooks break every graph; stage 2 compiles"
+        if self.parallel.zero_stage == 3 and hasattr(self.objective, "ema"):
+            yield (
+                "parallel.zero_stage: expected 1 or 2, got 3, which keeps no whole parameters for "
+                f"{self.objective.name} to average"
+            )
+        if self.probe and self.probe.test_corpus is None and self.held_out is None:
+            yield "probe.test_corpus: expected a corpus where held_out is null, got nothing"
         if self.epochs <= 0:
             yield f"epochs: expected a number above 0, got {self.epochs}"
         if self.micro_batch_size > 0 and self.global_batch_size % self.micro_batch_size:
@@ -123,4 +159,5 @@ class TrainConfig:
             start_lr=self.optim.warmup_start_lr,
             peak_lr=self.optim.base_lr * batch / 256,
             end_lr=self.optim.min_lr,
+            decay=self.optim.decay,
         )

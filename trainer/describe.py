@@ -112,20 +112,16 @@ def memory(config: TrainConfig, objective: Objective, world_size: int) -> dict[s
     transformer block in bf16 keeps about 34 bytes for each token and unit of width (Korthikanti et al. 2022, equation
     2, without the attention scores that fused kernels recompute), or 4 under activation checkpointing.
     """
-    trainable, teacher = objective.parts()["trainable"], objective.parts().get("teacher", 0)
-    stage, recipe = config.parallel.zero_stage, config.objective
-    activations = 0
-    for network, tokens in (
-        (recipe.encoder, objective.num_visible),
-        *((decoder, objective.num_tokens) for decoder in recipe.decoders),
-    ):
+    parts, stage, activations = objective.parts(), config.parallel.zero_stage, 0
+    trainable, held = parts["trainable"], parts.get("teacher", 0) + parts.get("target_encoder", 0)
+    for network, tokens in objective.trained():
         kept_bytes = 4 if network.activation_checkpointing else 34
         activations += tokens * network.shape.embed_dim * network.shape.depth * kept_bytes
     sizes = {
         "parameters": 4 * trainable / (world_size if stage == 3 else 1),
         "gradients": 4 * trainable / (world_size if stage >= 2 else 1),
         "optimizer": 12 * trainable / world_size,
-        "teacher": 4.0 * teacher,
+        "targets": 4.0 * held,
         "activations": float(config.micro_batch_size * activations),
     }
     return {name: round(size / _GIB, 3) for name, size in {**sizes, "total": sum(sizes.values())}.items()}

@@ -4,7 +4,7 @@ import argparse
 import logging
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from configs.loading import load, to_tree
 from shards.order import Order
 from shards.storage import S3Config, open_storage
 from shards.table import FrameTable
-from trainer.config import HeldOutConfig, TrainConfig
+from trainer.config import HeldOutConfig, ProbeConfig, TrainConfig
 from trainer.data.config import CropConfig
 from trainer.data.source import ClipSource
 from trainer.data.watch import DataWatch
@@ -25,8 +25,9 @@ from trainer.distributed import (
     leave,
     topology_from_environment,
 )
-from trainer.engine.checkpoint import find_checkpoint, load_moments, load_parameters
-from trainer.engine.loop import Evaluation, Trainer
+from trainer.engine.checkpoint import find_checkpoint, load_averages, load_moments, load_parameters
+from trainer.engine.loop import Trainer
+from trainer.engine.observe import Evaluation, Measure
 from trainer.engine.parallel import ZeroEngine
 from trainer.engine.pictures import PICTURED_CLIPS
 from trainer.engine.preemption import STOP_SIGNALS, Agreement, SignalFlag
@@ -35,7 +36,9 @@ from trainer.engine.saved import read_progress
 from trainer.engine.schedules import Progress
 from trainer.engine.watchdog import Watchdog
 from trainer.objectives import choice
+from trainer.objectives.base import Objective
 from trainer.preflight import preflight
+from trainer.probe import ClipsWithLabels, Probe
 from trainer.resume import order_from, recipe_changes
 from trainer.rundir import prepare_run_dir
 from trainer.runfiles import CHECKPOINTS, LOG, STACKS, marked_when_failing, remove_marks
@@ -116,6 +119,7 @@ def pretrain(
     objective = choice.build(config.objective, seed=config.seed)
     if checkpoint:
         load_parameters(checkpoint, objective)
+        load_averages(checkpoint, objective.averages())
     objective.to(topology.device)
     if config.compile:
         objective.compile_parts()
@@ -154,6 +158,9 @@ def pretrain(
             report=config.report,
             checkpoint=config.checkpoint,
             evaluation=evaluation,
+            measures=[Measure(config.probe.every_steps, online_probe(config, topology, objective))]
+            if config.probe
+            else [],
             audit_log=config.data.audit_log,
             watch=watch.report,
             agreement=Agreement(stop, 2 * config.parallel.timeout_seconds),  # the watchdog comes first
@@ -193,6 +200,27 @@ def held_out(config: TrainConfig, settings: HeldOutConfig, topology: Topology) -
         preview=lambda: source.open_pass(PICTURED_CLIPS, shared=False),
         every_steps=settings.every_steps,
     )
+
+
+def online_probe(config: TrainConfig, topology: Topology, objective: Objective) -> Callable[[], dict[str, float]]:
+    """What takes the probe's measure of the objective's features."""
+    settings, held_out = config.probe or ProbeConfig(), config.held_out
+    test_corpus = settings.test_corpus or (held_out.corpus if held_out else config.data.corpus)
+    fit, test = (
+        labelled_clips(config, topology, uri, settings.label, num_clips)
+        for uri, num_clips in (
+            (settings.corpus or config.data.corpus, settings.clips),
+            (test_corpus, settings.test_clips),
+        )
+    )
+    probe = Probe(fit, test)
+    return lambda: {f"probe/{name}": value for name, value in probe.measure(objective.represent).items()}
+
+
+def labelled_clips(config: TrainConfig, topology: Topology, uri: str, label: str, num_clips: int) -> ClipsWithLabels:
+    """Labelled clips of a corpus, as centre squares."""
+    corpus = open_corpus(uri, config.data.s3)
+    return ClipsWithLabels(clip_source(config, topology, corpus, crop=None), corpus, label, num_clips)
 
 
 def report_order(order: Order, config: TrainConfig) -> None:

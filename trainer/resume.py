@@ -12,7 +12,18 @@ from trainer.errors import CheckpointError
 
 # What a run may change freely between its parts.
 _FREE = (
-    *("run_dir", "max_steps", "compile", "held_out", "parallel", "checkpoint", "resume", "report", "micro_batch_size"),
+    *(
+        "run_dir",
+        "max_steps",
+        "compile",
+        "held_out",
+        "probe",
+        "parallel",
+        "checkpoint",
+        "resume",
+        "report",
+        "micro_batch_size",
+    ),
     *("data.read", "data.cache_dir", "data.cache_bytes", "data.decode", "data.s3", "data.corpus", "data.order"),
     *("data.audit_log", "data.stall_warning_seconds", "data.max_bad_clips", "data.max_bad_clips_in_a_row"),
 )

@@ -35,6 +35,9 @@ CORPUS_NAME = "corpus.yaml"
 UNFINISHED = ".unfinished"
 """Folder in OUT for what is being made. A killed run leaves it behind, and the next one removes it."""
 
+MOST_TIMES = 20
+"""Video numbers have two digits."""
+
 SHORTEST, LONGEST = 0.6, 1.4
 """Bounds of a video's length, before the lengths are scaled to their mean."""
 
@@ -47,7 +50,7 @@ LOSSLESS_CODEC = {"level": "3"}
 README = """\
 # A synthetic surgical corpus
 
-Made by `surgstream synth --seconds {seconds:g} --seed {seed}`. In each dataset's folder:
+Made by `surgstream synth --seconds {seconds:g} --seed {seed} --times {times}`. In each dataset's folder:
 
 - `videos/VIDEO.mp4`: H.264, {fps} frames a second. Squares in the corners spell the number of the frame, which
   `shards.synthetic.clock.read_frame_number` reads.
@@ -103,18 +106,22 @@ def main(argv: Sequence[str]) -> int:
         "--seconds", type=float, default=MEAN_SECONDS, help="mean length of a video (default: %(default)g)"
     )
     parser.add_argument("--seed", type=int, default=0, help="another seed, another corpus (default: %(default)d)")
+    parser.add_argument("--times", type=int, default=1, help="so many times 13 videos (default: %(default)d)")
     words = parser.parse_args(argv)
-    sys.stdout.write(synthesize(words.out, words.seconds, words.seed) + "\n")
+    if not 1 <= words.times <= MOST_TIMES:
+        parser.error(f"expected --times of 1 to {MOST_TIMES}, got {words.times}")
+    sys.stdout.write(synthesize(words.out, words.seconds, words.seed, words.times) + "\n")
     return 0
 
 
-def synthesize(out: Path, seconds: float, seed: int) -> str:
+def synthesize(out: Path, seconds: float, seed: int, times: int = 1) -> str:
     """Make the corpus, using every core; `corpus.yaml` appears last, once all is there.
 
     Args:
         out: Folder to make, or an empty one.
         seconds: Mean length of a video.
         seed: Of everything random.
+        times: So many times as many videos of every dataset, and of those that are held out.
 
     Returns:
         A summary of what was made.
@@ -123,7 +130,7 @@ def synthesize(out: Path, seconds: float, seed: int) -> str:
         ShardError: `out` is not empty, `seconds` makes no video, or a worker is killed.
         StorageError: `out` could not be written.
     """
-    jobs = plan(seconds, seed)
+    jobs = plan(seconds, seed, times)
     try:
         existed = out.exists()
         if existed and (not out.is_dir() or any(path.name != UNFINISHED for path in out.iterdir())):
@@ -133,10 +140,10 @@ def synthesize(out: Path, seconds: float, seed: int) -> str:
         folder.mkdir(parents=True)
         try:
             _make(jobs, folder)
-            (folder / "README.md").write_text(_readme(seconds, seed), encoding="utf-8")
+            (folder / "README.md").write_text(_readme(seconds, seed, times), encoding="utf-8")
             for path in folder.iterdir():
                 path.rename(out / path.name)
-            (folder / CORPUS_NAME).write_text(_corpus(jobs), encoding="utf-8")
+            (folder / CORPUS_NAME).write_text(_corpus(jobs, times), encoding="utf-8")
             (folder / CORPUS_NAME).rename(out / CORPUS_NAME)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -152,8 +159,8 @@ def synthesize(out: Path, seconds: float, seed: int) -> str:
     )
 
 
-def plan(seconds: float, seed: int) -> list[Job]:
-    """The videos to make, of unequal lengths around a mean.
+def plan(seconds: float, seed: int, times: int = 1) -> list[Job]:
+    """The videos to make, of unequal lengths around a mean; `times` as many as each dataset has.
 
     Raises:
         ShardError: `seconds` makes videos without frames, or with more of them than a frame number can count.
@@ -161,7 +168,9 @@ def plan(seconds: float, seed: int) -> list[Job]:
     low, high = SECONDS_RANGE
     if not low <= seconds <= high:
         raise ShardError(f"--seconds: expected a number from {low:g} to {high:.0f}, got {seconds:g}")
-    videos = [(dataset, f"{dataset.name}_{i + 1:02d}") for dataset in DATASETS for i in range(dataset.num_videos)]
+    videos = [
+        (dataset, f"{dataset.name}_{i + 1:02d}") for dataset in DATASETS for i in range(times * dataset.num_videos)
+    ]
     shares = np.array([between(key(seed, video, "length"), SHORTEST, LONGEST) for _, video in videos])
     frames = [round(FPS * seconds * share) for share in shares / shares.mean()]
     return [
@@ -235,7 +244,7 @@ def _encoder(
         container.mux(stream.encode())
 
 
-def _corpus(jobs: list[Job]) -> str:
+def _corpus(jobs: list[Job], times: int) -> str:
     datasets = []
     for dataset in DATASETS:
         videos = [job.video for job in jobs if job.dataset is dataset]
@@ -246,7 +255,7 @@ def _corpus(jobs: list[Job]) -> str:
                 "specialty": dataset.procedure.specialty,
                 "procedure": dataset.procedure.name,
                 "videos": f"{dataset.name}/videos/*.mp4",
-                "hold_out": videos[-dataset.num_held_out :],
+                "hold_out": videos[-times * dataset.num_held_out :],
                 "labels": {"phase": labels, "triplets": labels},
                 "licence": LICENCE,
             }
@@ -254,6 +263,8 @@ def _corpus(jobs: list[Job]) -> str:
     return yaml.safe_dump({"datasets": datasets}, sort_keys=False)
 
 
-def _readme(seconds: float, seed: int) -> str:
+def _readme(seconds: float, seed: int, times: int) -> str:
     classes = "\n".join(f"| {value} | {name} |" for name, value in CLASSES.items())
-    return README.format(seconds=seconds, seed=seed, fps=FPS, steps=DEPTH_STEPS_PER_MILLIMETRE, classes=classes)
+    return README.format(
+        seconds=seconds, seed=seed, times=times, fps=FPS, steps=DEPTH_STEPS_PER_MILLIMETRE, classes=classes
+    )

@@ -52,7 +52,7 @@ def test_memory_is_that_of_weights_and_activations(published: dict[str, Any]) ->
         "parameters": weights,
         "gradients": weights,
         "optimizer": 3 * weights / 8,
-        "teacher": teacher,
+        "targets": teacher,
         "activations": kept,
         "total": (2 + 3 / 8) * weights + teacher + kept,
     }

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from tests.helpers.ranks import finish, start_ranks
 from trainer.batch import ClipBatch, ClipName
+from trainer.engine.checkpoint import tensors
 from trainer.engine.config import CheckpointConfig, ReportConfig
 from trainer.engine.saved import read_progress
 from trainer.engine.schedules import Plan, Progress
@@ -28,7 +29,7 @@ from trainer.objectives.base import Objective, ObjectiveOutput
 
 PLAN = Plan(
     global_batch_size=8, grad_accum_steps=2, last_step=6, draws_per_epoch=16, warmup_draws=24, total_draws=64,
-    start_lr=0.0, peak_lr=1.0, end_lr=0.1,
+    start_lr=0.0, peak_lr=1.0, end_lr=0.1, decay="cosine",
 )  # fmt: skip
 
 
@@ -51,11 +52,21 @@ class ClipMean(Objective):
     def after_optimizer_step(self) -> None:
         self.updates += 1
 
+    def averages(self) -> dict[str, Tensor]:
+        return {"weight": torch.tensor(7.0)}
+
+    def latents(self, batch: ClipBatch, targets: Tensor) -> dict[str, Tensor]:
+        assert not self.training and not torch.is_grad_enabled() and len(targets) == len(batch.clips)
+        return {"corners": torch.tensor([[1.0, 0.0], [0.0, 1.0]])}
+
     def pictures(self, batch: ClipBatch) -> dict[str, Tensor]:
         assert not self.training and not torch.is_grad_enabled()
         return {"original": batch.clips}
 
     def compile_parts(self, **options: Any) -> None: ...
+
+    def trained(self) -> list[Any]:
+        return []
 
     def flops(self) -> dict[str, int]:
         return {}
@@ -105,7 +116,8 @@ def train(out: str) -> None:
     rank 1 in its step 1.
     """
     from trainer.distributed import join, leave, topology_from_environment
-    from trainer.engine.loop import Evaluation, Trainer
+    from trainer.engine.loop import Trainer
+    from trainer.engine.observe import Evaluation, Measure
     from trainer.engine.preemption import STOP_SIGNALS, Agreement, SignalFlag
     from trainer.engine.profile import Profiler
     from trainer.engine.watchdog import Watchdog
@@ -139,13 +151,14 @@ def train(out: str) -> None:
             "progress": Progress(step=1, g=8, state={"seed": 3}),
             "topology": topology,
             "run_dir": run_dir,
-            "report": ReportConfig(every_steps=2, pictures_every_steps=4),
+            "report": ReportConfig(every_steps=2, pictures_every_steps=4, collapse_every_steps=5),
             "checkpoint": CheckpointConfig(every_steps=4, keep_last=1),
             "evaluation": Evaluation(
                 open=lambda: contextlib.nullcontext(iter(held_out)),
                 preview=lambda: contextlib.nullcontext(iter([shown])),
                 every_steps=3,
             ),
+            "measures": [Measure(4, lambda: {"probe/accuracy": 0.5})],
             "audit_log": False,
             "watch": lambda g: {"data/watched": g},
             "agreement": Agreement(stop, 60),
@@ -158,7 +171,7 @@ def train(out: str) -> None:
         pauses, pause = list[int](), whole.clock.pause
         whole.clock.pause = lambda: (pauses.append(whole.step), pause())[1]  # type: ignore[method-assign,func-returns-value]
         whole.train()
-    assert pauses == [3, 4, 4, 6, 6, 6], "a pause waits for the device: none where nothing is done"
+    assert pauses == [3, 4, 4, 4, 5, 6, 6, 6, 6, 6], "a pause waits for the device: none where nothing is done"
     assert whole.objective.training and whole.objective.updates == 5  # type: ignore[attr-defined]
     assert len(beats) == 5 + 4 + 4, "before 5 steps, after 2 held-out batches twice, before and after 2 saves"
     (Path(out) / f"lrs{topology.rank}.json").write_text(json.dumps(whole.engine.lrs))  # type: ignore[attr-defined]
@@ -227,6 +240,16 @@ def test_the_held_out_loss_is_the_mean_over_all_clips_of_all_ranks(lines: list[d
         assert line == {"step": step, "held_out/total": pytest.approx((0 + 3 * 2 + 10 * 2 + 31) / 7), **expected}
 
 
+def test_what_else_is_measured_is_reported_when_it_is_due(lines: list[dict[str, Any]]) -> None:
+    assert [line["step"] for line in lines if line.get("probe/accuracy") == 0.5] == [4, 6]
+    found = [line for line in lines if "collapse/corners_std" in line]
+    assert [line["step"] for line in found] == [5, 6]
+    for line in found:
+        assert line["collapse/corners_std"] == pytest.approx(0.5**0.5)
+        assert line["collapse/corners_effective_rank"] == pytest.approx(2.0)
+        assert line["collapse/corners_mean_cosine"] == pytest.approx(0.0)
+
+
 def test_pictures_are_drawn_of_the_preview(out: Path) -> None:
     pictures = sorted((out / "run" / "pictures").iterdir())
     assert [path.name for path in pictures] == ["step_00000004.png", "step_00000006.png"]
@@ -237,6 +260,7 @@ def test_what_is_saved_says_where_the_run_stands(out: Path) -> None:
     (saved,) = (out / "run" / "checkpoints").iterdir()
     assert read_progress(saved).step == 6 and read_progress(saved).g == 48
     assert read_progress(saved).state["seed"] == 3
+    assert [(name, value.item()) for name, value in tensors(saved, "average")] == [("weight", 7.0)]
 
 
 def test_an_evaluation_is_broken_off_by_a_signal_and_its_step_is_saved(out: Path) -> None:
@@ -260,7 +284,8 @@ def test_ranks_are_compared_in_what_they_do_alone(name: str, ratio: float, out: 
 def test_a_signal_that_the_last_step_overtakes_changes_nothing(out: Path) -> None:
     assert read_progress(max((out / "done" / "checkpoints").iterdir())).step == 6
     assert not (out / "done" / "REQUEUE").exists()
-    assert "held_out/total" in (out / "done" / "metrics.jsonl").read_text().splitlines()[-1]
+    lines = [json.loads(line) for line in (out / "done" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "held_out/total" in line] == [3, 6]
 
 
 def test_steps_that_were_not_finite_are_not_saved(out: Path) -> None:

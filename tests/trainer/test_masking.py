@@ -76,7 +76,12 @@ def test_networks_have_draws_of_their_own():
     assert ((first == 0) != (second == 0)).any()
 
 
-BLOCKS = st.builds(BlockMask, st.integers(1, 8), st.floats(0.05, 0.7), st.floats(0.5, 1.0), st.floats(1.0, 2.0))
+BLOCKS = st.builds(
+    BlockMask,
+    num_blocks=st.integers(1, 8),
+    scale=st.floats(0.05, 0.7),
+    aspect=st.tuples(st.floats(0.5, 1.0), st.floats(1.0, 2.0)),
+)
 
 
 @SETTINGS
@@ -94,14 +99,14 @@ def test_blocks_are_the_same_in_every_slice_and_leave_something(seed, g, blocks,
 
 def test_published_blocks_hide_what_the_released_ones_hide():
     grid, sizes = Grid(8, 14, 14), []
-    for blocks in (BlockMask(8, 0.15, 0.75, 1.5), BlockMask(2, 0.7, 0.75, 1.5)):
+    for blocks in (BlockMask(num_blocks=8, scale=0.15), BlockMask(num_blocks=2, scale=0.7)):
         masks = [block_mask(grid, blocks, 0, 0, np.array([g])) for g in range(500)]
         sizes.append(np.mean([masked.shape[1] / grid.num_tokens for _, masked in masks]))
     assert 0.6 < sizes[0] < 0.75 and 0.8 < sizes[1] < 0.95
 
 
 def test_a_clip_has_the_same_blocks_beside_any_other_of_their_size():
-    grid, blocks = Grid(2, 14, 14), BlockMask(8, 0.15, 1.0, 1.0)
+    grid, blocks = Grid(2, 14, 14), BlockMask(num_blocks=8, scale=0.15, aspect=(1.0, 1.0))
     together = block_mask(grid, blocks, 3, 1, np.arange(6))
     for i in range(6):
         alone = block_mask(grid, blocks, 3, 1, np.array([i]))

@@ -293,7 +293,10 @@ def test_published_configuration_is_what_an_empty_section_means():
         ({"mask_ratio": 0.0}, "mask_ratio"),
         ({"smooth_l1_beta": 0.0}, "smooth_l1_beta"),
         ({"encoder": {"patch_size": 0}}, "encoder: image_size"),
-        ({"distillation_decoder": {"embed_dim": 64}}, "distillation_decoder.depth: missing"),
+        (
+            {"distillation_decoder": {"embed_dim": 64}},
+            "distillation_decoder: embed_dim: expected a multiple of num_heads (6)",
+        ),
     ],
 )
 def test_numbers_that_do_not_fit_are_refused(tree, message):

@@ -24,7 +24,7 @@ from trainer.engine.schedules import Plan, Progress
 STEPS = 3
 PLAN = Plan(
     global_batch_size=4, grad_accum_steps=2, last_step=STEPS, draws_per_epoch=64, warmup_draws=8, total_draws=64,
-    start_lr=0.0, peak_lr=1e-3, end_lr=0.0,
+    start_lr=0.0, peak_lr=1e-3, end_lr=0.0, decay="cosine",
 )  # fmt: skip
 
 
@@ -59,8 +59,8 @@ def trainer(
     idle.close = lambda: None
     run = Trainer(
         engine, objective, iter(batches), plan=PLAN, progress=Progress(step=0, g=0, state={}), topology=topology,
-        run_dir=run_dir, report=ReportConfig(every_steps=100, pictures_every_steps=0),
-        checkpoint=CheckpointConfig(every_steps=100), evaluation=None, audit_log=False, watch=lambda g: {},
+        run_dir=run_dir, report=ReportConfig(every_steps=100, pictures_every_steps=0, collapse_every_steps=0),
+        checkpoint=CheckpointConfig(every_steps=100), evaluation=None, measures=(), audit_log=False, watch=lambda g: {},
         agreement=idle, watchdog=idle, profiler=idle,
     )  # fmt: skip
     with contextlib.closing(run):

@@ -1,15 +1,16 @@
 """Checkpoints that survive crashes and fit any world size and ZeRO stage.
 
-A checkpoint is a directory `step_00001000` that holds `state.json` and safetensors files with every parameter and its
-two AdamW moments as full fp32 tensors. It is written beside its final name and renamed when every byte is on disk, so
-what bears the name is whole; sizes and hashes in `state.json`, its own among them, show what was damaged later.
+A checkpoint is a directory `step_00001000` that holds `state.json` and safetensors files with every parameter, its two
+AdamW moments and, where the objective keeps one, its moving average, as full fp32 tensors. It is written beside its
+final name and renamed when every byte is on disk, so what bears the name is whole; sizes and hashes in `state.json`,
+its own among them, show what was damaged later.
 """
 
 import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ log = logging.getLogger(__name__)
 _FILE_BYTES = 1 << 28
 
 
-def save_checkpoint(root: Path, engine: ZeroEngine, progress: Progress) -> Path:
+def save_checkpoint(
+    root: Path, engine: ZeroEngine, progress: Progress, averages: Mapping[str, Tensor] | None = None
+) -> Path:
     """Write a checkpoint; collective over all ranks.
 
     Each parameter is assembled on all ranks in turn and kept by one of them, which writes it in files of about 256 MiB.
@@ -41,6 +44,7 @@ def save_checkpoint(root: Path, engine: ZeroEngine, progress: Progress) -> Path:
         root: The run's checkpoint directory, shared by all ranks.
         engine: The engine to save.
         progress: Where the run stands.
+        averages: The moving averages of some parameters, by their names; the same on all ranks.
 
     Returns:
         The directory of the checkpoint.
@@ -57,7 +61,7 @@ def save_checkpoint(root: Path, engine: ZeroEngine, progress: Progress) -> Path:
     barrier()
     for index, (name, state) in enumerate(engine.full_state()):
         if index % world_size == rank:
-            writer.add(name, state)
+            writer.add(name, state | ({"average": averages[name]} if averages and name in averages else {}))
     writer.flush()
     reports = all_gather((writer.files, writer.error))
     errors = [f"rank {r}: {error}" for r, (_, error) in enumerate(reports) if error]
@@ -95,18 +99,36 @@ def load_parameters(checkpoint: Path, module: torch.nn.Module) -> None:
     Raises:
         CheckpointError: The module's parameters are not the checkpoint's, or these cannot be read.
     """
-    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    differences = []
+    _load(checkpoint, "param", {name: p for name, p in module.named_parameters() if p.requires_grad})
+
+
+def load_averages(checkpoint: Path, averages: Mapping[str, Tensor]) -> None:
+    """Load the checkpoint's moving averages.
+
+    Args:
+        checkpoint: The checkpoint's directory.
+        averages: What to fill, by the names of the parameters.
+
+    Raises:
+        CheckpointError: They are not the checkpoint's, or these cannot be read.
+    """
+    _load(checkpoint, "average", averages)
+
+
+def _load(checkpoint: Path, kind: str, wanted: Mapping[str, Tensor]) -> None:
+    """Copy a checkpoint's tensors of one kind, all of them, into those of the same names, all of them."""
+    left, differences = dict(wanted), []
+    what = "" if kind == "param" else f"the {kind} of "
     with torch.no_grad():
-        for name, value in tensors(checkpoint, "param"):
-            if name not in parameters:
-                differences.append(f"{name} is not in the model")
-            elif parameters[name].shape != value.shape:
-                shape = tuple(parameters[name].shape)
-                differences.append(f"{name} has shape {tuple(value.shape)}, the model's has {shape}")
+        for name, value in tensors(checkpoint, kind):
+            if name not in left:
+                differences.append(f"{what}{name} is not in the model")
+            elif left[name].shape != value.shape:
+                shape = tuple(left[name].shape)
+                differences.append(f"{what}{name} has shape {tuple(value.shape)}, the model's has {shape}")
             else:
-                parameters.pop(name).copy_(value)
-    differences += [f"{name} is not in the checkpoint" for name in parameters]
+                left.pop(name).copy_(value)
+    differences += [f"{what}{name} is not in the checkpoint" for name in left]
     if differences:
         more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
         raise CheckpointError(f"{checkpoint}: fits another model: {'; '.join(differences[:5])}{more}")
@@ -135,7 +157,7 @@ def tensors(checkpoint: Path, wanted: str) -> Iterator[tuple[str, Tensor]]:
 
     Args:
         checkpoint: The checkpoint's directory.
-        wanted: `param`, `exp_avg` or `exp_avg_sq`.
+        wanted: `param`, `exp_avg`, `exp_avg_sq` or `average`.
 
     Yields:
         The name of a parameter and the tensor, fp32.

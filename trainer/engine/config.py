@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from trainer.engine.schedules import Decay
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
@@ -11,7 +13,8 @@ class OptimConfig:
 
     Attributes:
         base_lr: Peak learning rate for a global batch of 256 clips; the peak grows linearly with the global batch.
-        min_lr: Learning rate at the end of the cosine, not scaled.
+        decay: From the peak on: half a `cosine` down to `min_lr`, a `linear` way there, or `none`.
+        min_lr: Learning rate at the end of the decay, not scaled.
         warmup_start_lr: Learning rate of the first step, not scaled.
         warmup_epochs: Length of the linear warm-up.
         weight_decay: Decoupled weight decay of matrices; vectors (biases, norms) and tokens are not decayed.
@@ -22,6 +25,7 @@ class OptimConfig:
     """
 
     base_lr: float = 1.5e-4
+    decay: Decay = "cosine"
     min_lr: float = 1e-5
     warmup_start_lr: float = 0.0
     warmup_epochs: float = 40.0
@@ -123,10 +127,12 @@ class ReportConfig:
     Attributes:
         every_steps: Metrics; values are means over the steps since the last report.
         pictures_every_steps: Pictures of what the model sees and paints.
+        collapse_every_steps: How diverse features are; a collapse is warned of.
     """
 
     every_steps: int = 10
     pictures_every_steps: int = 1000
+    collapse_every_steps: int = 500
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with these values."""

@@ -4,9 +4,9 @@ import json
 import logging
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from trainer.batch import ClipBatch
-from trainer.distributed import Topology, all_gather, from_main, mean_over_ranks
+from trainer.distributed import Topology, all_gather, from_main
 from trainer.engine.checkpoint import prune, save_checkpoint
 from trainer.engine.config import CheckpointConfig, ReportConfig
 from trainer.engine.metrics import MetricsWriter, StepClock, Value, peak_flops, slowest
+from trainer.engine.observe import Evaluation, Measure, Observer
 from trainer.engine.parallel import ZeroEngine
-from trainer.engine.pictures import contact_sheet, save_picture
 from trainer.engine.preemption import Agreement
 from trainer.engine.profile import Profiler
 from trainer.engine.schedules import Plan, Progress
@@ -30,21 +30,6 @@ from trainer.objectives.base import Objective
 from trainer.runfiles import AUDIT, CHECKPOINTS, REQUEUE, check_owner, write_mark
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """Held-out clips.
-
-    Attributes:
-        open: Opens this rank's share of the batches, each time the same ones, equally many on every rank.
-        preview: Opens some of the clips, to be drawn.
-        every_steps: How often the loss is taken, in steps; 0 is never.
-    """
-
-    open: Callable[[], AbstractContextManager[Iterator[ClipBatch]]]
-    preview: Callable[[], AbstractContextManager[Iterator[ClipBatch]]]
-    every_steps: int
 
 
 class Trainer:
@@ -63,6 +48,7 @@ class Trainer:
         report: ReportConfig,
         checkpoint: CheckpointConfig,
         evaluation: Evaluation | None,
+        measures: Sequence[Measure],
         audit_log: bool,
         watch: Callable[[int], Mapping[str, Value]],
         agreement: Agreement,
@@ -82,6 +68,7 @@ class Trainer:
             report: What is reported how often.
             checkpoint: What is saved how often.
             evaluation: Held-out batches, and how often the loss on them is taken.
+            measures: What else to report of the weights.
             audit_log: Whether to write which step consumed which clip.
             watch: What else to report after so many draws; all ranks call it together.
             agreement: Whether somebody asks to stop.
@@ -91,10 +78,11 @@ class Trainer:
         self.engine, self.objective, self.batches, self.plan = engine, objective, batches, plan
         self.step, self.g, self.state = progress.step, progress.g, progress.state
         self.topology, self.run_dir, self.report, self.checkpoint = topology, run_dir, report, checkpoint
-        self.evaluation, self.watch = evaluation, watch
+        self.evaluation, self.measures, self.watch = evaluation, measures, watch
         self.agreement, self.watchdog, self.profiler = agreement, watchdog, profiler
         self.last_saved = self.step
         self.metrics = MetricsWriter(run_dir, step=self.step) if topology.is_main else None
+        self.observer = Observer(engine, objective, topology=topology, run_dir=run_dir, metrics=self.metrics)
         self.clock = StepClock(topology.device)
         self.steps = StepLog(topology, run_dir)
         self.audit = (run_dir / AUDIT / f"rank{topology.rank:05d}.jsonl").open("a") if audit_log else None
@@ -121,12 +109,10 @@ class Trainer:
                 bar.update()
                 if self.due(self.report.every_steps):
                     self.report_metrics(bar)
-                if self.evaluation and self.due(self.evaluation.every_steps):
-                    with self.clock.pause():
-                        self.evaluate(self.evaluation)
-                if self.due(self.report.pictures_every_steps):
-                    with self.clock.pause():
-                        self.draw()
+                for every_steps, look in self.looks():
+                    if self.due(every_steps):
+                        with self.clock.pause():
+                            look()
                 if self.due(self.checkpoint.every_steps):
                     with self.clock.pause():
                         self.save()
@@ -143,12 +129,22 @@ class Trainer:
         """Whether something that happens every so many steps, and at the end, happens now."""
         return every_steps > 0 and (self.step % every_steps == 0 or self.step == self.plan.last_step)
 
+    def looks(self) -> Iterator[tuple[int, Callable[[], None]]]:
+        """What is looked at between steps, and every how many steps."""
+        step, observer = self.step, self.observer
+        if self.evaluation:
+            yield self.evaluation.every_steps, partial(observer.evaluate, step, self.evaluation, self.stopping)
+        for measure in self.measures:
+            yield measure.every_steps, partial(observer.measure, step, measure)
+        yield self.report.collapse_every_steps, partial(observer.look_for_collapse, step, self.batch)
+        yield self.report.pictures_every_steps, partial(observer.draw, step, self.batch, self.evaluation)
+
     def train_step(self) -> None:
         """Consume one global batch: targets, forward and backward for each micro-batch, then one update."""
         lr = self.plan.lr(self.g)
         for _ in range(self.plan.grad_accum_steps):
             with self.clock.host_part("data"):
-                batch = next(self.batches)
+                batch = replace(next(self.batches), step_g=self.g)
             with self.clock.part("targets"), self.engine.autocast():
                 targets = self.objective.targets(batch)
             with self.clock.part("forward"):
@@ -196,46 +192,6 @@ class Trainer:
             self.metrics.write(self.step, values)
             bar.set_postfix_str(f"loss {values['loss/total']:.4f}, {clips_per_second:.1f} clips/s", refresh=False)
 
-    @torch.no_grad()
-    def evaluate(self, evaluation: Evaluation) -> None:
-        """Report the mean loss of the held-out clips over all ranks, without drop path, unless asked to stop."""
-        self.engine.module.eval()
-        num_clips, rows, stopped = 0, [], False
-        with evaluation.open() as batches:
-            for batch in batches:
-                valid, num_valid = batch.without_padding(), int(batch.valid.sum())
-                with self.engine.autocast():
-                    targets = self.objective.targets(valid)
-                output = self.engine(valid, targets)
-                values = {"loss/total": output.loss, **output.metrics}
-                rows.append({key: value.float() * num_valid for key, value in values.items()})
-                num_clips += num_valid
-                if stopped := self.stopping():
-                    break
-            # Read the values before the loader closes, which frees pixels that kernels under way would still read.
-            share = mean_over_ranks(torch.tensor(float(num_clips), device=self.topology.device))
-            sums = {key: mean_over_ranks(torch.stack([row[key] for row in rows]).sum()) for key in rows[0]}
-            means = {f"held_out/{key.split('/')[1]}": (value / share).item() for key, value in sums.items()}
-        means["held_out/clips"] = share.item() * self.topology.world_size
-        self.engine.module.train()
-        if self.metrics and not stopped:
-            self.metrics.write(self.step, means)
-
-    @torch.no_grad()
-    def draw(self) -> None:
-        """Draw some held-out clips, or else the last training batch, as the model sees and paints it."""
-        batch = self.batch
-        if self.evaluation:
-            with self.evaluation.preview() as batches:
-                batch = next(batches).without_padding()
-        self.engine.module.eval()
-        with self.engine.autocast():
-            rows = self.objective.pictures(batch)
-        self.engine.module.train()
-        if self.metrics:
-            path = self.run_dir / "pictures" / f"step_{self.step:08d}.png"
-            self.metrics.picture(self.step, "reconstruction", save_picture(path, contact_sheet(rows)))
-
     def save(self) -> None:
         """Save a checkpoint, if the steps that led to it were finite and the run is still ours."""
         if len(self.steps):
@@ -243,7 +199,8 @@ class Trainer:
         self.watchdog.beat()
         from_main(lambda: check_owner(self.run_dir))
         root = self.run_dir / CHECKPOINTS
-        saved = save_checkpoint(root, self.engine, Progress(step=self.step, g=self.g, state=self.state))
+        progress = Progress(step=self.step, g=self.g, state=self.state)
+        saved = save_checkpoint(root, self.engine, progress, self.objective.averages())
         if self.topology.is_main:
             prune(root, self.checkpoint, saved)
             log.info("saved %s", saved)

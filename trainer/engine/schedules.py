@@ -5,11 +5,15 @@ A resume or another global batch changes nothing else.
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+Decay = Literal["cosine", "linear", "none"]
 
 
-def learning_rate(g: int, *, total: int, warmup: int, start: float, peak: float, end: float) -> float:
-    """Linear warm-up from `start` to `peak`, then half a cosine down to `end`.
+def learning_rate(
+    g: int, *, total: int, warmup: int, start: float, peak: float, end: float, decay: Decay = "cosine"
+) -> float:
+    """Linear warm-up from `start` to `peak`, then half a cosine or a line down to `end`, or the peak for good.
 
     Args:
         g: Draws consumed before this step.
@@ -17,7 +21,8 @@ def learning_rate(g: int, *, total: int, warmup: int, start: float, peak: float,
         warmup: Draws of the warm-up.
         start: Learning rate at g = 0.
         peak: Learning rate at g = warmup.
-        end: Learning rate at g = total and after.
+        end: Learning rate at g = total and after, where it decays.
+        decay: How.
 
     Returns:
         The step's learning rate.
@@ -25,6 +30,10 @@ def learning_rate(g: int, *, total: int, warmup: int, start: float, peak: float,
     if g < warmup:
         return start + (peak - start) * g / warmup
     done = min(1.0, (g - warmup) / max(1, total - warmup))
+    if decay == "none":
+        return peak
+    if decay == "linear":
+        return peak + (end - peak) * done
     return end + 0.5 * (peak - end) * (1.0 + math.cos(math.pi * done))
 
 
@@ -56,7 +65,8 @@ class Plan:
         total_draws: Length of the schedule.
         peak_lr: Learning rate after the warm-up.
         start_lr: Learning rate of the first step.
-        end_lr: Learning rate at the end of the schedule.
+        end_lr: Learning rate at the end of the schedule, where it decays.
+        decay: How it goes there.
     """
 
     global_batch_size: int
@@ -68,9 +78,11 @@ class Plan:
     peak_lr: float
     start_lr: float
     end_lr: float
+    decay: Decay
 
     def lr(self, g: int) -> float:
         """Learning rate of the step that consumes the draws from g on."""
         return learning_rate(
-            g, total=self.total_draws, warmup=self.warmup_draws, start=self.start_lr, peak=self.peak_lr, end=self.end_lr
-        )
+            g, total=self.total_draws, warmup=self.warmup_draws, start=self.start_lr, peak=self.peak_lr,
+            end=self.end_lr, decay=self.decay,
+        )  # fmt: skip

@@ -168,6 +168,10 @@ class PredictorConfig:
             yield f"num_mask_tokens: expected 1 or more, got {self.num_mask_tokens}"
 
 
+Transformer = EncoderConfig | DecoderConfig | PredictorConfig
+"""A network with a `shape` and, perhaps, `activation_checkpointing`."""
+
+
 def drop_path_problems(rate: float) -> Iterator[str]:
     """What is wrong with a rate of stochastic depth."""
     if not 0.0 <= rate < 1.0:

@@ -41,8 +41,9 @@ def rotate(x: Tensor, rotation: Tensor) -> Tensor:
         (B, h, N, d), of x's type.
     """
     cosines, sines = rotation.unsqueeze(2).to(x.dtype)
-    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
-    return x * cosines + torch.stack((-odd, even), dim=-1).flatten(-2) * sines
+    turned: Tensor = torch.stack((-x[..., 1::2], x[..., ::2]), dim=-1).flatten(-2)
+    rotated: Tensor = x * cosines + turned * sines
+    return rotated
 
 
 class Rope(nn.Module):

@@ -5,6 +5,9 @@ bias cannot change a softmax), GELU, an MLP four times as wide, LayerNorm with e
 in, not drawn here, so a block has no state and no randomness.
 """
 
+import math
+import re
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -18,6 +21,7 @@ from trainer.models.rope import Rope, rotate
 
 NORM_EPS = 1e-6
 MLP_RATIO = 4
+_BRANCH_END = re.compile(r"blocks\.(\d+)\.(?:attention\.projection|mlp\.2)\.weight$")
 
 
 class Attention(nn.Module):
@@ -145,13 +149,14 @@ class Encoder(nn.Module):
         encoded: Tensor = self.norm(self.blocks(self.embedding(clips, visible), keeps, rotation))
         return encoded
 
-    def flops(self, num_tokens: int) -> int:
-        """Floating point operations of a forward and a backward pass of one clip's `num_tokens` visible tokens."""
+    def flops(self, num_tokens: int, *, backward: bool = True) -> int:
+        """Floating point operations of a forward, and a backward, pass of one clip's `num_tokens` visible tokens."""
         blocks = linear_macs(self.blocks, num_tokens) + attention_macs(
             self.shape.embed_dim, self.shape.depth, num_tokens
         )
+        embedding = linear_macs(self.embedding, num_tokens)
         # Pixels take no gradient: the embedding's backward pass computes that of its weights alone.
-        return 2 * (3 * blocks + 2 * linear_macs(self.embedding, num_tokens))
+        return 2 * (3 * blocks + 2 * embedding if backward else blocks + embedding)
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:
@@ -174,6 +179,28 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
             nn.init.ones_(parameter)
         else:
             nn.init.xavier_uniform_(parameter, generator=generator)
+
+
+def initialise_rescaled(module: nn.Module, generator: torch.Generator) -> None:
+    """Initialise a model built of this package's parts, as V-JEPA does.
+
+    Matrices are truncated normal with standard deviation 0.02, and those that end block i's two residual branches,
+    counted from 1, are divided by sqrt(2 i); mask tokens and biases are zero, norms one.
+
+    Args:
+        module: Changed in place, parameter by parameter in the order of their names.
+        generator: The only source of randomness.
+    """
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            if name.endswith(("bias", "mask_tokens")):
+                nn.init.zeros_(parameter)
+            elif parameter.ndim == 1:
+                nn.init.ones_(parameter)
+            else:
+                nn.init.trunc_normal_(parameter, std=0.02, generator=generator)
+                if last := _BRANCH_END.search(name):
+                    parameter.div_(math.sqrt(2 * (int(last[1]) + 1)))
 
 
 def num_parameters(module: nn.Module) -> int:

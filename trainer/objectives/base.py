@@ -1,11 +1,15 @@
 """What the engine knows of an objective."""
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Self
 
+import torch
 from torch import Tensor, nn
 
 from trainer.batch import ClipBatch
+from trainer.models.config import Transformer
+from trainer.models.vit import Encoder
 
 
 class ObjectiveOutput(NamedTuple):
@@ -23,16 +27,34 @@ class ObjectiveOutput(NamedTuple):
 class Objective(nn.Module, ABC):
     """Something to learn, with the networks that learn it as submodules.
 
-    A frozen or averaged network that provides targets is held outside the registered submodules, so that it is
-    neither optimised nor saved, but moves with `.to()`.
-
     Attributes:
+        encoder: What is pretrained.
         num_tokens: Tokens of a clip, N.
-        num_visible: Tokens of a clip that the encoder sees.
+        num_visible: Tokens of a clip that the encoder sees, for each mask; about, where that is drawn.
     """
 
+    encoder: Encoder
     num_tokens: int
     num_visible: int
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._held: list[nn.Module] = []
+
+    def hold(self, name: str, network: nn.Module) -> None:
+        """Keep a frozen or averaged network as an attribute, but outside the registered submodules.
+
+        So it is neither optimised nor part of the state, but moves with `.to()`.
+        """
+        object.__setattr__(self, name, network.requires_grad_(False).eval())
+        self._held.append(network)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # The one door of `.to()`, `.cuda()` and their like: let what is held through as well.
+        for network in self._held:
+            network._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     @abstractmethod
     def targets(self, batch: ClipBatch) -> Any:
@@ -48,12 +70,34 @@ class Objective(nn.Module, ABC):
 
         Returns:
             The loss and its parts. Both are means over clips of a value that depends on the clip alone, so they do not
-            depend on how clips are dealt to ranks and micro-batches.
+            depend on how clips are dealt to ranks and micro-batches; or, where an objective says so, a function of the
+            micro-batch, which depends on its size but not on the number of ranks.
         """
 
     @abstractmethod
     def after_optimizer_step(self) -> None:
         """Follow an update of the weights, as an averaged target network must."""
+
+    def averages(self) -> Mapping[str, Tensor]:
+        """The moving averages of some parameters, by their names; they are saved beside them."""
+        return {}
+
+    @torch.no_grad()
+    def represent(self, clips: Tensor) -> Tensor:
+        """What a downstream task would start from: the mean of the encoder's tokens.
+
+        Args:
+            clips: (B, C, T, H, W).
+
+        Returns:
+            (B, D) float32.
+        """
+        tokens: Tensor = self.encoder(clips)
+        return tokens.float().mean(1)
+
+    @abstractmethod
+    def latents(self, batch: ClipBatch, targets: Any) -> dict[str, Tensor]:
+        """What is to stay diverse while learning: named sets of vectors (num, D), without gradient."""
 
     @abstractmethod
     def pictures(self, batch: ClipBatch) -> dict[str, Tensor]:
@@ -69,6 +113,10 @@ class Objective(nn.Module, ABC):
     @abstractmethod
     def compile_parts(self, **options: Any) -> None:
         """Compile what training batches pass through, by `torch.compile(**options)`; names in the state stay."""
+
+    @abstractmethod
+    def trained(self) -> list[tuple[Transformer, int]]:
+        """The networks that keep activations for a backward pass, and how many tokens of a clip pass through each."""
 
     @abstractmethod
     def flops(self) -> dict[str, int]:

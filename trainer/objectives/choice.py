@@ -1,19 +1,23 @@
-"""The objective that a recipe names."""
+"""The objective that a recipe names: `name: videomae` is `trainer/objectives/videomae.py`."""
 
-from trainer.objectives import surgvista, videomae
+import importlib
+from typing import Any
+
 from trainer.objectives.base import Objective
-from trainer.objectives.config import ObjectiveConfig, SurgVistaConfig
+from trainer.objectives.config import ObjectiveConfig
 
 
 def build(config: ObjectiveConfig, seed: int) -> Objective:
     """Make the objective of a run, with its initial weights, on the CPU; see `build` of its module."""
-    if isinstance(config, SurgVistaConfig):
-        return surgvista.build(config, seed)
-    return videomae.build(config, seed)
+    objective: Objective = _module(config).build(config, seed)
+    return objective
 
 
 def outline(config: ObjectiveConfig) -> Objective:
     """Make it on the meta device: shapes to count with, no values; see `outline` of its module."""
-    if isinstance(config, SurgVistaConfig):
-        return surgvista.outline(config)
-    return videomae.outline(config)
+    objective: Objective = _module(config).outline(config)
+    return objective
+
+
+def _module(config: ObjectiveConfig) -> Any:
+    return importlib.import_module(f"trainer.objectives.{config.name}")

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from trainer.models.config import DecoderConfig, EncoderConfig, Grid, TeacherConfig
-from trainer.objectives.masking import num_masked_tubes
+from trainer.models.config import DecoderConfig, EncoderConfig, Grid, PredictorConfig, TeacherConfig
+from trainer.objectives.masking import BlockMask, num_masked_tubes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,94 @@ class VideoMaeConfig:
         yield from mask_problems(self.encoder.grid, self.mask_ratio)
 
 
-ObjectiveConfig = SurgVistaConfig | VideoMaeConfig
+@dataclass(frozen=True, kw_only=True)
+class VJepaConfig:
+    """The objective V-JEPA; the defaults are SurgRec-JEPA's ViT-L.
+
+    Attributes:
+        name: Selects this objective.
+        encoder: The video encoder, with rotary positions.
+        predictor: Predicts the averaged encoder's features.
+        masks: The kinds of masks. Every clip is encoded once with each.
+        ema: Share of the average that is kept at an update of the weights.
+    """
+
+    name: Literal["vjepa"] = "vjepa"
+    encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(size="large", positions="rope", drop_path=0.0))
+    predictor: PredictorConfig = field(default_factory=PredictorConfig)
+    masks: tuple[BlockMask, ...] = (BlockMask(num_blocks=8, scale=0.15), BlockMask(num_blocks=2, scale=0.7))
+    ema: float = 0.99925
+
+    def problems(self) -> Iterator[str]:
+        """Fields that do not fit together, one sentence each."""
+        yield from jepa_problems(self.encoder, self.ema)
+        if not self.masks:
+            yield "masks: expected at least one kind, got none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UniSurgConfig:
+    """The objective UniSurg; the defaults are the published ViT-L of stage 1. For the equations see its module.
+
+    Attributes:
+        name: Selects this objective.
+        encoder: The video encoder, with rotary positions.
+        predictor: Predicts the averaged encoder's features.
+        mask_ratio: Least and most share of tubes that are masked, drawn once a step; evaluations take their mean.
+        ema: Share of the average that is kept at an update of the weights.
+        top_k: Masked tubes of a clip that weigh more, those of most motion.
+        gamma: Sharpness of their weights.
+        standardise_motion: Whether motion scores are standardised over a clip's masked tubes; false takes them raw.
+        scope: `masked` trains on all masked tubes, `topk` on those K alone.
+        reduction: `mean` or `sum` over these tubes.
+        affinity_weight: Of the distilled affinities.
+        temperature: Of the affinities, tau.
+        exclude_self: Leave a tube's affinity to itself out.
+        variance_weight: Of the floor under the deviations.
+        least_std: That floor, sigma_0.
+    """
+
+    name: Literal["unisurg"] = "unisurg"
+    encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(size="large", positions="rope", drop_path=0.0))
+    predictor: PredictorConfig = field(default_factory=lambda: PredictorConfig(num_mask_tokens=1))
+    mask_ratio: tuple[float, ...] = (0.75, 0.95)
+    ema: float = 0.99925
+    top_k: int = 3
+    gamma: float = 2.0
+    standardise_motion: bool = True
+    scope: Literal["masked", "topk"] = "masked"
+    reduction: Literal["mean", "sum"] = "mean"
+    affinity_weight: float = 0.1
+    temperature: float = 0.1
+    exclude_self: bool = False
+    variance_weight: float = 0.3
+    least_std: float = 1.0
+
+    def problems(self) -> Iterator[str]:
+        """Fields that do not fit together, one sentence each."""
+        yield from jepa_problems(self.encoder, self.ema)
+        if len(self.mask_ratio) != 2 or self.mask_ratio[0] > self.mask_ratio[1]:
+            yield f"mask_ratio: expected the least and the most share, got {list(self.mask_ratio)}"
+        else:
+            for ratio in self.mask_ratio:
+                yield from mask_problems(self.encoder.grid, ratio)
+        if self.top_k < 1:
+            yield f"top_k: expected 1 or more, got {self.top_k}"
+        if self.temperature <= 0.0:
+            yield f"temperature: expected a number above 0, got {self.temperature}"
+
+
+ObjectiveConfig = SurgVistaConfig | VideoMaeConfig | VJepaConfig | UniSurgConfig
+
+
+def jepa_problems(encoder: EncoderConfig, ema: float) -> Iterator[str]:
+    """What does not fit an objective with an averaged encoder and a predictor."""
+    if encoder.positions != "rope":
+        yield f"encoder.positions: expected rope, as the predictor has, got {encoder.positions}"
+    if encoder.drop_path:
+        yield f"encoder.drop_path: expected 0, this objective drops nothing, got {encoder.drop_path}"
+    if not 0.0 <= ema < 1.0:
+        yield f"ema: expected a share of at least 0 and below 1, got {ema}"
 
 
 def mask_problems(grid: Grid, mask_ratio: float) -> Iterator[str]:

@@ -43,15 +43,17 @@ def draw_tubes(
     """
     device = batch.clips.device
     visible, masked = tube_mask(encoder.grid, mask_ratio, seed, batch.g)
+    networks: tuple[EncoderConfig | DecoderConfig, ...] = (encoder, *decoders)
     keeps = [
-        _to_device(drop_path_keeps(network.drop_path, network.shape.depth, seed, number, batch.g), device)
+        to_device(drop_path_keeps(network.drop_path, network.shape.depth, seed, number, batch.g), device)
         if training and network.drop_path
         else None
-        for number, network in enumerate((encoder, *decoders))
+        for number, network in enumerate(networks)
     ]
-    return TubeDraws(_to_device(visible, device), _to_device(masked, device), keeps)
+    return TubeDraws(to_device(visible, device), to_device(masked, device), keeps)
 
 
-def _to_device(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:
+def to_device(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:
+    """Bring what was drawn to the device of the clips, without waiting for it."""
     tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

@@ -1,6 +1,7 @@
 """Which tokens are hidden and which residual branches dropped: pure functions of (seed, g), computed on the host."""
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -38,20 +39,28 @@ def tube_mask(grid: Grid, mask_ratio: float, seed: int, g: Int64) -> tuple[Int64
     return visible, masked
 
 
-class BlockMask(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class BlockMask:
     """Blocks of tokens that are masked in every slice: one kind of mask of V-JEPA.
 
     Attributes:
         num_blocks: Blocks of a clip; they may overlap.
         scale: Share of a slice that a block covers.
-        least_aspect: Least height over width of a block; the most is `most_aspect`.
-        most_aspect: See there.
+        aspect: Least and most height over width of a block.
     """
 
     num_blocks: int
     scale: float
-    least_aspect: float
-    most_aspect: float
+    aspect: tuple[float, ...] = (0.75, 1.5)
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong with these numbers, one sentence each."""
+        if self.num_blocks < 1:
+            yield f"num_blocks: expected 1 or more, got {self.num_blocks}"
+        if not 0.0 < self.scale < 1.0:
+            yield f"scale: expected a share above 0 and below 1, got {self.scale}"
+        if len(self.aspect) != 2 or not 0.0 < self.aspect[0] <= self.aspect[1]:
+            yield f"aspect: expected two numbers above 0, the lesser first, got {list(self.aspect)}"
 
 
 def block_mask(grid: Grid, blocks: BlockMask, seed: int, kind: int, g: Int64) -> tuple[Int64, Int64]:
@@ -71,7 +80,7 @@ def block_mask(grid: Grid, blocks: BlockMask, seed: int, kind: int, g: Int64) ->
     Returns:
         Indices of the visible (B, V) and of the masked tokens (B, M), each in ascending order; V + M is at most N.
     """
-    low, high = np.log(blocks.least_aspect), np.log(blocks.most_aspect)
+    low, high = np.log(blocks.aspect)
     size_key = hash64(seed, Purpose.BLOCK_SIZE, kind, g.min(keepdims=True))
     aspect = np.exp(low + (high - low) * uniform(size_key, 1)[0, 0])
     area = blocks.scale * grid.num_tubes
@@ -94,7 +103,8 @@ def _covered(grid: Grid, places: npt.NDArray[np.float64], height: int, width: in
         (starts[..., None] <= np.arange(size)) & (np.arange(size) < starts[..., None] + length)
         for starts, size, length in ((tops, grid.rows, height), (lefts, grid.columns, width))
     )
-    return (in_rows[..., :, None] & in_columns[..., None, :]).any(axis=1)
+    covered = np.any(in_rows[..., :, None] & in_columns[..., None, :], axis=1)
+    return np.asarray(covered, bool)
 
 
 def _indices(grid: Grid, tubes: npt.NDArray[np.bool_]) -> Int64:
@@ -102,6 +112,18 @@ def _indices(grid: Grid, tubes: npt.NDArray[np.bool_]) -> Int64:
     fewest = tubes.reshape(len(tubes), -1).sum(axis=1).min() * grid.slices
     tokens = np.repeat(tubes.reshape(len(tubes), 1, -1), grid.slices, axis=1).reshape(len(tubes), -1)
     return np.stack([np.flatnonzero(clip)[:fewest] for clip in tokens])
+
+
+def step_mask_ratio(low: float, high: float, seed: int, step_g: int) -> float:
+    """Draw a step's share of masked tubes, uniform in [low, high), alike on all ranks.
+
+    Args:
+        low: Least share.
+        high: Most.
+        seed: Of the run.
+        step_g: First draw of the step.
+    """
+    return low + (high - low) * float(uniform(hash64(seed, Purpose.MASK_RATIO, step_g), 1)[0])
 
 
 def drop_path_keeps(rate: float, depth: int, seed: int, network: int, g: Int64) -> npt.NDArray[np.float32]:

@@ -56,19 +56,13 @@ class Pixels(nn.Module):
         their own true mean and deviation, which the model does not predict. The error is four times the absolute
         difference, averaged over channels. For the arguments see `losses`.
         """
+        original, hidden = self.hidden(clips, masked)
         tubelets = self._tubelets(clips).clamp(0.0, 1.0)
         _, mean, std = normalise_pixels(take_tokens(tubelets, masked))
         painted = rearrange(predicted.float(), "b m (c p) -> b m c p", c=3) * std + mean
         painted = rearrange(painted, "b m c p -> b m (c p)").clamp(0.0, 1.0)
         index = masked.unsqueeze(-1).expand_as(painted)
-        original, hidden, reconstruction = (
-            from_tubelets(tokens, self.grid, *self.tubelet)
-            for tokens in (
-                tubelets,
-                tubelets.scatter(1, index, torch.full_like(painted, _GREY)),
-                tubelets.scatter(1, index, painted),
-            )
-        )
+        reconstruction = from_tubelets(tubelets.scatter(1, index, painted), self.grid, *self.tubelet)
         error = (_ERROR_GAIN * (original - reconstruction).abs().mean(1, keepdim=True)).clamp(max=1.0)
         return {
             "original": original,
@@ -76,6 +70,13 @@ class Pixels(nn.Module):
             "reconstruction": reconstruction,
             "error": error.expand_as(original),
         }
+
+    def hidden(self, clips: Tensor, masked: Tensor) -> tuple[Tensor, Tensor]:
+        """Clips (B, C, T, H, W) with values in [0, 1], as they are and with their masked tokens (B, M) in grey."""
+        tubelets = self._tubelets(clips).clamp(0.0, 1.0)
+        grey = tubelets.scatter(1, masked.unsqueeze(-1).expand(-1, -1, tubelets.shape[-1]), _GREY)
+        original, hidden = (from_tubelets(tokens, self.grid, *self.tubelet) for tokens in (tubelets, grey))
+        return original, hidden
 
     def _tubelets(self, clips: Tensor) -> Tensor:
         """All tokens' pixels in [0, 1], (B, N, C t p p)."""

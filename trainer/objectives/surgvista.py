@@ -7,14 +7,14 @@ masked tokens and another the teacher's features of them:
     L = w_r mean (p - p')^2 + w_d mean SmoothL1(f - f'), both over masked tokens alone.
 """
 
-from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from trainer.batch import ClipBatch
+from trainer.models.config import Transformer
 from trainer.models.decoder import Decoder
 from trainer.models.embed import take_tokens
 from trainer.models.teacher import Teacher, load_teacher
@@ -39,7 +39,7 @@ class SurgVista(Objective):
 
     def __init__(self, config: SurgVistaConfig, teacher: Teacher, seed: int) -> None:
         super().__init__()
-        object.__setattr__(self, "teacher", teacher)
+        self.hold("teacher", teacher)
         self.config, self.seed, self.grid = config, seed, config.encoder.grid
         self.num_tokens = self.grid.num_tokens
         self.num_visible = self.num_tokens - self.grid.slices * num_masked_tubes(self.grid, config.mask_ratio)
@@ -50,12 +50,6 @@ class SurgVista(Objective):
         )
         self.distillation_decoder = Decoder(config.distillation_decoder, self.grid, embed_dim, teacher.embed_dim)
         self._training_features, self._training_losses = self._features, self._losses
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        # The one door of `.to()`, `.cuda()` and their like: let the unregistered teacher through as well.
-        self.teacher._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        return self
 
     def targets(self, batch: ClipBatch) -> Tensor:
         """Run the teacher on the first frame of every tubelet; returns its features (B, N, D)."""
@@ -82,6 +76,16 @@ class SurgVista(Objective):
         """Nothing follows: the teacher is frozen."""
 
     @torch.no_grad()
+    def latents(self, batch: ClipBatch, targets: Tensor) -> dict[str, Tensor]:
+        """`targets` and `predictions` of the masked tokens' features."""
+        visible, masked, _ = self._draw(batch)
+        predicted = self.distillation_decoder(self.encoder(batch.clips, visible), visible, masked)
+        return {
+            "targets": take_tokens(targets, masked).float().flatten(0, 1),
+            "predictions": predicted.float().flatten(0, 1),
+        }
+
+    @torch.no_grad()
     def pictures(self, batch: ClipBatch) -> dict[str, Tensor]:
         """Draw the reconstruction; see `Pixels.pictures`."""
         visible, masked, _ = self._draw(batch)
@@ -95,6 +99,10 @@ class SurgVista(Objective):
         """
         self._training_features = torch.compile(self._features, **options)
         self._training_losses = torch.compile(self._losses, **options)
+
+    def trained(self) -> list[tuple[Transformer, int]]:
+        """The encoder, and the decoders, which see all tokens."""
+        return [(self.config.encoder, self.num_visible), *((d, self.num_tokens) for d in self.config.decoders)]
 
     def flops(self) -> dict[str, int]:
         """Floating point operations a clip: forward and backward of the student's parts, forward of the teacher."""

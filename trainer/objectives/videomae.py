@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from trainer.batch import ClipBatch
+from trainer.models.config import Transformer
 from trainer.models.decoder import Decoder
 from trainer.models.vit import Encoder, initialise, num_parameters
 from trainer.objectives.base import Objective, ObjectiveOutput
@@ -50,6 +51,11 @@ class VideoMae(Objective):
         """Nothing follows: no network is averaged."""
 
     @torch.no_grad()
+    def latents(self, batch: ClipBatch, targets: None = None) -> dict[str, Tensor]:
+        """`features`: what the encoder makes of the visible tokens."""
+        return {"features": self.encoder(batch.clips, self._draw(batch).visible).float().flatten(0, 1)}
+
+    @torch.no_grad()
     def pictures(self, batch: ClipBatch) -> dict[str, Tensor]:
         """Draw the reconstruction; see `Pixels.pictures`."""
         visible, masked, _ = self._draw(batch)
@@ -59,6 +65,10 @@ class VideoMae(Objective):
     def compile_parts(self, **options: Any) -> None:
         """Compile the pass and its loss into one graph, for training alone."""
         self._training_losses = torch.compile(self._losses, **options)
+
+    def trained(self) -> list[tuple[Transformer, int]]:
+        """The encoder, and the decoder, which sees all tokens."""
+        return [(self.config.encoder, self.num_visible), (self.config.decoder, self.num_tokens)]
 
     def flops(self) -> dict[str, int]:
         """Floating point operations of a forward and a backward pass of a clip, by network."""

@@ -1,0 +1,70 @@
+"""Labels of packed frames, read back from the JSON of their segments by small ranges."""
+
+import tarfile
+from bisect import bisect_right
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from shards.errors import ManifestError
+from shards.index import Rows, from_bytes
+from shards.labels import LARGEST_FILE
+from shards.sealed import unseal
+from shards.storage import read_range
+from shards.table import FrameTable
+
+_BLOCK = tarfile.BLOCKSIZE
+
+
+class FrameLabels:
+    """What a kind of label says of each frame of a corpus.
+
+    A shard's index tells where its frames lie; what lies between two frames, other than a header, is the JSON of the
+    segment that begins there. Indexes and descriptions are kept once read.
+
+    Args:
+        table: The corpus.
+        kind: Of label, such as `phase`.
+    """
+
+    def __init__(self, table: FrameTable, kind: str) -> None:
+        self._table, self._kind = table, kind
+        self._segments, self._description = cache(self._find_segments), cache(self._read_description)
+
+    def of(self, dataset: str, frames: Sequence[int]) -> list[str | None]:
+        """The labels of some frames of a dataset, by their numbers in it; None where nothing is said.
+
+        Raises:
+            ManifestError: A segment's description is damaged, or there is none.
+            StorageError: The corpus cannot be read.
+        """
+        return [self._label(dataset, frame) for frame in frames]
+
+    def _label(self, dataset: str, frame: int) -> str | None:
+        (place,) = self._table.rows(dataset, frame, frame + 1)
+        first_rows, starts, stops = self._segments(place.shard, place.index)
+        number = bisect_right(first_rows, place.start) - 1
+        segment = self._description(place.shard, starts[number], stops[number])
+        time = (segment["first_frame"] + place.start - first_rows[number]) / Fraction(str(segment["fps"]))
+        rows = segment["labels"].get(self._kind, [])
+        holding = bisect_right(rows, time, key=lambda row: Fraction(str(row[0]))) - 1
+        return str(rows[holding][1]) if holding >= 0 else None
+
+    def _find_segments(self, shard: str, index: str) -> tuple[list[int], list[int], list[int]]:
+        """First row of each segment of a shard, and where the content of its JSON starts and stops in the tar."""
+        rows: Rows = from_bytes(self._table.storage.read(index), where=index)
+        offsets = rows["offset"].astype(np.int64)
+        ends = np.concatenate([[0], (offsets + -(-rows["size"].astype(np.int64) // _BLOCK) * _BLOCK)[:-1]])
+        first_rows = np.flatnonzero(offsets - _BLOCK > ends)
+        if not first_rows.size or first_rows[0]:
+            raise ManifestError(f"{index}: expected a description before the first frame; run `surgstream verify`")
+        return first_rows.tolist(), (ends[first_rows] + _BLOCK).tolist(), (offsets[first_rows] - _BLOCK).tolist()
+
+    def _read_description(self, shard: str, start: int, stop: int) -> dict[str, Any]:
+        where = f"{shard}: bytes {start} to {stop}"
+        if not 0 < stop - start <= LARGEST_FILE:
+            raise ManifestError(f"{where}: expected the description of a segment; run `surgstream verify`")
+        return unseal(read_range(self._table.storage, shard, start, stop).rstrip(b"\0"), where=where)

@@ -1,0 +1,175 @@
+"""UniSurg: V-JEPA's prediction, guided by motion, with distilled affinities and a floor under the variance.
+
+Section 3.4 of the paper's objective, with tubes as masks:
+
+    L = L_motion + 0.1 L_st + 0.3 L_var
+    L_motion = mean over masked tubes i of (1 + w_i) |z_i - h_i|, w = softmax(gamma g) over the K tubes of most motion
+    L_st = mean over masked tubes i of KL(a'_i || a_i), a_ij = softmax_j(cos(z_i, z_j) / tau), a' the same of h
+    L_var = mean over features d of max(0, sigma_0 - sigma_d)
+
+z are predictions and h = LayerNorm(E'(clip)) the averaged encoder's features; |.| is the mean absolute difference, of a
+tube the mean over time. How that departs from the paper's letter, and which switch takes it back:
+
+- L_motion averages over the masked tubes, where the letter sums (`reduction: sum`) over the K alone (`scope: topk`),
+  which would train on 3 of some 167 tubes.
+- Motion scores g are standardised over a clip's masked tubes (`standardise_motion: false` takes them raw, and then the
+  softmax is nearly all on one tube).
+- Affinities are among tubes, of vectors averaged over time, so that memory does not grow with the square of the tokens.
+- sigma_d is the deviation over the micro-batch's masked tokens, after a LayerNorm without parameters. It belongs to the
+  micro-batch.
+"""
+
+import torch
+from einops import rearrange
+from torch import Tensor
+from torch.nn import functional as F
+
+from trainer.batch import ClipBatch
+from trainer.models.embed import take_tokens
+from trainer.objectives.base import ObjectiveOutput
+from trainer.objectives.config import UniSurgConfig
+from trainer.objectives.drawing import heat, spread_over
+from trainer.objectives.draws import to_device
+from trainer.objectives.jepa import Jepa, Mask, TokenCount, distance_of_mean
+from trainer.objectives.masking import num_masked_tubes, step_mask_ratio, tube_mask
+
+_EPS = 1e-6
+
+
+class UniSurg(Jepa):
+    """The objective. `build` makes one that is ready to train.
+
+    Args:
+        config: Its numbers.
+        seed: Decides masks, together with each clip's g, and their ratio, together with the step's first g.
+    """
+
+    def __init__(self, config: UniSurgConfig, seed: int) -> None:
+        grid, mean_ratio = config.encoder.grid, sum(config.mask_ratio) / 2
+        masked = grid.slices * num_masked_tubes(grid, mean_ratio)
+        super().__init__(config, seed, [TokenCount(grid.num_tokens - masked, masked)])
+        self.config, self.mean_ratio = config, mean_ratio
+
+    @torch.no_grad()
+    def pictures(self, batch: ClipBatch) -> dict[str, Tensor]:
+        """What every such objective draws, and two heat maps.
+
+        `motion` is each tube's score, from the least to the most of the clip; `weight` is w, of the masked tubes.
+        """
+        rows, (_, masked) = super().pictures(batch), self._masks(batch)[0]
+        scores = motion_scores(self.pixels.plain(batch.clips), self.config.encoder.patch_size)
+        tubes = masked[:, : masked.shape[1] // self.grid.slices]
+        weights = torch.zeros_like(scores).scatter(1, tubes, self._weights(scores.gather(1, tubes)))
+        low, high = scores.aminmax(dim=1, keepdim=True)
+        size = batch.clips.shape[2:]
+        for name, values in (("motion", (scores - low) / (high - low).clamp(min=_EPS)), ("weight", weights)):
+            rows[name] = spread_over(heat(values.repeat(1, self.grid.slices)), self.grid, size)
+        return rows
+
+    def _masks(self, batch: ClipBatch) -> list[Mask]:
+        ratio = self.mean_ratio
+        if self.training:
+            low, high = self.config.mask_ratio
+            ratio = step_mask_ratio(low, high, self.seed, batch.step_g)
+        visible, masked = tube_mask(self.grid, ratio, self.seed, batch.g)
+        return [Mask(to_device(visible, batch.clips.device), to_device(masked, batch.clips.device))]
+
+    def _losses(self, clips: Tensor, targets: Tensor, masks: list[Mask]) -> ObjectiveOutput:
+        config, ((visible, masked),) = self.config, masks
+        predicted = self.predictor(self.encoder(clips, visible), visible, masked, 0).float()
+        true, slices = take_tokens(targets, masked), self.grid.slices
+        scores = motion_scores(self.pixels.plain(clips), config.encoder.patch_size)
+        weights = self._weights(scores.gather(1, masked[:, : masked.shape[1] // slices]))
+
+        distances = (predicted - true).abs().mean(-1)
+        motion = self._motion(distances.unflatten(1, (slices, -1)).mean(1), weights)
+        tubes, true_tubes = (tokens.unflatten(1, (slices, -1)).mean(1) for tokens in (predicted, true))
+        affinity = affinity_loss(tubes, true_tubes, config.temperature, exclude_self=config.exclude_self)
+        scaled = F.layer_norm(predicted, predicted.shape[-1:]).flatten(0, 1)
+        variance = F.relu(config.least_std - scaled.std(0)).mean()
+        loss = motion + config.affinity_weight * affinity + config.variance_weight * variance
+        metrics = {
+            "loss/prediction": distances.detach().mean(),
+            "loss/prediction_of_mean": distance_of_mean(true),
+            "loss/motion": motion.detach(),
+            "loss/affinity": affinity.detach(),
+            "loss/variance": variance.detach(),
+        }
+        return ObjectiveOutput(loss, metrics)
+
+    def _weights(self, scores: Tensor) -> Tensor:
+        """Weights w of masked tubes, from their motion scores; (B, tubes)."""
+        if self.config.standardise_motion:
+            std, mean = torch.std_mean(scores, dim=1, keepdim=True)
+            scores = (scores - mean) / (std + _EPS)
+        top = scores.topk(min(self.config.top_k, scores.shape[1]), dim=1)
+        return torch.zeros_like(scores).scatter(1, top.indices, (self.config.gamma * top.values).softmax(dim=1))
+
+    def _motion(self, distances: Tensor, weights: Tensor) -> Tensor:
+        """L_motion, from each masked tube's mean absolute difference and its w, both (B, tubes)."""
+        weighted, counts = (1.0 + weights) * distances, torch.ones_like(weights)
+        if self.config.scope == "topk":
+            counts = (weights > 0.0).to(weights)
+        sums = (weighted * counts).sum(1)
+        return (sums if self.config.reduction == "sum" else sums / counts.sum(1)).mean()
+
+
+def motion_scores(clips: Tensor, patch_size: int) -> Tensor:
+    """How much each tube changes, and differs from its neighbours.
+
+    g_i = mean over t of |x_{t+1,i} - x_{t,i}| + mean over t and 4-neighbours j of |x_{t,i} - x_{t,j}|, with x_{t,i} the
+    pixels of patch i of frame t and |.| the mean absolute difference.
+
+    Args:
+        clips: (B, C, T, H, W) in [0, 1].
+        patch_size: Rows and columns of a patch.
+
+    Returns:
+        (B, tubes).
+    """
+    patches = rearrange(clips, "b c t (h p) (w q) -> b t h w (c p q)", p=patch_size, q=patch_size)
+    in_time = (patches[:, 1:] - patches[:, :-1]).abs().mean((1, -1))
+    down = (patches[:, :, 1:] - patches[:, :, :-1]).abs().mean((1, -1))
+    right = (patches[:, :, :, 1:] - patches[:, :, :, :-1]).abs().mean((1, -1))
+    sums = sum(F.pad(to, pad) for to, pads in ((down, _DOWN), (right, _RIGHT)) for pad in pads)
+    numbers = sum(F.pad(torch.ones_like(to), pad) for to, pads in ((down, _DOWN), (right, _RIGHT)) for pad in pads)
+    return (in_time + sums / numbers).flatten(1)
+
+
+_DOWN = ((0, 0, 1, 0), (0, 0, 0, 1))
+_RIGHT = ((1, 0), (0, 1))
+
+
+def affinity_loss(predicted: Tensor, true: Tensor, temperature: float, *, exclude_self: bool) -> Tensor:
+    """L_st: the mean Kullback-Leibler divergence of predicted affinities from the true ones.
+
+    Args:
+        predicted: (B, tubes, D).
+        true: (B, tubes, D).
+        temperature: tau.
+        exclude_self: Leave a tube's affinity to itself out.
+    """
+
+    def log_affinities(vectors: Tensor) -> Tensor:
+        unit = F.normalize(vectors, dim=-1)
+        cosines = unit @ unit.transpose(1, 2) / temperature
+        if exclude_self:
+            cosines = cosines.masked_fill(torch.eye(cosines.shape[1], device=cosines.device).bool(), -1e9)
+        return cosines.log_softmax(-1)
+
+    divergences = F.kl_div(log_affinities(predicted), log_affinities(true), reduction="none", log_target=True)
+    return divergences.sum(-1).mean()
+
+
+def build(config: UniSurgConfig, seed: int) -> UniSurg:
+    """Make the objective of a run, with its initial weights, on the CPU; the same ones for the same config and seed."""
+    with torch.random.fork_rng(devices=[]):
+        objective = UniSurg(config, seed)
+    objective.begin(torch.Generator().manual_seed(seed))
+    return objective
+
+
+def outline(config: UniSurgConfig) -> UniSurg:
+    """Make the objective on the meta device: shapes to count with, no values."""
+    with torch.device("meta"):
+        return UniSurg(config, seed=0)

@@ -1,0 +1,83 @@
+"""V-JEPA: prediction in the space of features, the recipe of SurgRec-JEPA.
+
+"V-JEPA 2: Self-Supervised Video Models Enable Understanding, Prediction and Planning" (Assran et al., 2025), after
+"Revisiting Feature Prediction for Learning Visual Representations from Video" (Bardes et al., 2024). Blocks of tokens
+are hidden through all of time, by two kinds of masks in turn; a predictor says what the averaged encoder makes of them:
+
+    L = mean over masks of mean |z - h| over masked tokens, h = LayerNorm(E'(clip)), w' <- ema w' + (1 - ema) w.
+
+How large the blocks of a micro-batch are, and to how many tokens its clips are cut, belongs to the micro-batch.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from trainer.batch import ClipBatch
+from trainer.models.embed import take_tokens
+from trainer.objectives.base import ObjectiveOutput
+from trainer.objectives.config import VJepaConfig
+from trainer.objectives.draws import to_device
+from trainer.objectives.jepa import Jepa, Mask, TokenCount, distance_of_mean
+from trainer.objectives.masking import block_mask
+
+_COUNTED_CLIPS = 256
+_COUNTED_TOGETHER = 8
+
+
+class VJepa(Jepa):
+    """The objective. `build` makes one that is ready to train.
+
+    Args:
+        config: Its numbers.
+        seed: Decides masks, together with each clip's g.
+    """
+
+    def __init__(self, config: VJepaConfig, seed: int) -> None:
+        super().__init__(config, seed, typical_counts(config))
+        self.config = config
+
+    def _masks(self, batch: ClipBatch) -> list[Mask]:
+        drawn = (
+            block_mask(self.grid, blocks, self.seed, kind, batch.g) for kind, blocks in enumerate(self.config.masks)
+        )
+        device = batch.clips.device
+        return [Mask(to_device(visible, device), to_device(masked, device)) for visible, masked in drawn]
+
+    def _losses(self, clips: Tensor, targets: Tensor, masks: list[Mask]) -> ObjectiveOutput:
+        losses, of_mean = [], []
+        for kind, (visible, masked) in enumerate(masks):
+            predicted = self.predictor(self.encoder(clips, visible), visible, masked, kind)
+            true = take_tokens(targets, masked)
+            losses.append(F.l1_loss(predicted.float(), true))
+            of_mean.append(distance_of_mean(true))
+        loss = torch.stack(losses).mean()
+        metrics = {f"loss/mask_{kind}": part.detach() for kind, part in enumerate(losses)}
+        metrics |= {"loss/prediction": loss.detach(), "loss/prediction_of_mean": torch.stack(of_mean).mean()}
+        return ObjectiveOutput(loss, metrics)
+
+
+def typical_counts(config: VJepaConfig) -> list[TokenCount]:
+    """How many tokens the masks of micro-batches of eight show and hide on average, by kind of mask."""
+    batches = np.arange(_COUNTED_CLIPS).reshape(-1, _COUNTED_TOGETHER)
+    counts = []
+    for kind, blocks in enumerate(config.masks):
+        drawn = [block_mask(config.encoder.grid, blocks, 0, kind, g) for g in batches]
+        visible, masked = (round(float(np.mean([some.shape[1] for some in side]))) for side in zip(*drawn, strict=True))
+        counts.append(TokenCount(visible, masked))
+    return counts
+
+
+def build(config: VJepaConfig, seed: int) -> VJepa:
+    """Make the objective of a run, with its initial weights, on the CPU; the same ones for the same config and seed."""
+    with torch.random.fork_rng(devices=[]):
+        objective = VJepa(config, seed)
+    objective.begin(torch.Generator().manual_seed(seed))
+    return objective
+
+
+def outline(config: VJepaConfig) -> VJepa:
+    """Make the objective on the meta device: shapes to count with, no values."""
+    with torch.device("meta"):
+        return VJepa(config, seed=0)

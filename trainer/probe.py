@@ -1,0 +1,151 @@
+"""An online probe: what a linear readout of frozen features knows of labels that nobody trained on.
+
+One clip, one label, that of its last frame. A ridge classifier is fitted to the features of some clips and asked about
+videos it has not seen. It costs a forward pass of these clips, and says what a loss cannot, least of all one that rises
+while it learns, as that of a JEPA may.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from shards.annotations import FrameLabels
+from shards.table import FrameTable
+from trainer.data.source import ClipSource
+from trainer.distributed import all_gather
+
+log = logging.getLogger(__name__)
+
+RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+"""Ridge penalties to choose from, in units of the mean squared length of a centred feature vector."""
+
+Represent = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Features of labelled clips.
+
+    Attributes:
+        features: (num, D) float32 on the CPU.
+        labels: What each clip shows.
+        videos: Where each is from, as `dataset/video`.
+    """
+
+    features: Tensor
+    labels: tuple[str, ...]
+    videos: tuple[str, ...]
+
+
+class ClipsWithLabels:
+    """Some clips of a corpus, always the same ones, evenly spread.
+
+    Args:
+        source: Loads them.
+        corpus: Their corpus.
+        kind: Of label.
+        num_clips: How many at most; those without a label are left out.
+    """
+
+    def __init__(self, source: ClipSource, corpus: FrameTable, kind: str, num_clips: int) -> None:
+        self._source, self._num_clips = source, num_clips
+        sizes = corpus.sizes()
+        self._names = [size.name for size in sizes]
+        self._starts = [*accumulate((size.num_clips for size in sizes), initial=0)]
+        self._labels = FrameLabels(corpus, kind)
+
+    def encoded(self, represent: Represent) -> Labelled:
+        """Encode them all, shared by the ranks; collective, and every rank gets all."""
+        rows: list[tuple[int, Tensor, str | None, str]] = []
+        with self._source.open_pass(self._num_clips) as batches:
+            for batch in batches:
+                features = represent(batch.clips).float().cpu()
+                labels = map(self._label, batch.g.tolist())
+                videos = (f"{name.dataset}/{name.video}" for name in batch.names)
+                found = zip(batch.g.tolist(), features, labels, videos, strict=True)
+                rows += [row for row, valid in zip(found, batch.valid, strict=True) if valid]
+        gathered = sorted((row for share in all_gather(rows) for row in share if row[2]), key=lambda row: row[0])
+        features = torch.stack([row[1] for row in gathered]) if gathered else torch.empty(0, 1)
+        return Labelled(features, tuple(str(row[2]) for row in gathered), tuple(row[3] for row in gathered))
+
+    def _label(self, g: int) -> str | None:
+        dataset = int(np.searchsorted(self._starts, g, side="right")) - 1
+        (label,) = self._labels.of(self._names[dataset], [g - self._starts[dataset]])
+        return label
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Clips to fit a linear readout to, and clips of other videos to ask it about."""
+
+    fit: ClipsWithLabels
+    test: ClipsWithLabels
+
+    def measure(self, represent: Represent) -> dict[str, float]:
+        """Fit and ask; collective.
+
+        Args:
+            represent: From clips (B, C, T, H, W) to features (B, D).
+
+        Returns:
+            `accuracy` over clips, `balanced_accuracy` (the mean over labels), and what the most frequent label among
+            the clips to fit would score, `accuracy_of_majority`. Nothing, and a warning, without any labels.
+        """
+        fit, test = self.fit.encoded(represent), self.test.encoded(represent)
+        if len(set(fit.labels)) < 2 or not test.labels:
+            log.warning("probe: expected clips of two labels or more, got %d", len(set(fit.labels)))
+            return {}
+        said = linear_probe(fit, test.features)
+        majority = max(sorted(set(fit.labels)), key=fit.labels.count)
+        hits = {
+            label: [said == true for said, true in zip(said, test.labels, strict=True) if true == label]
+            for label in sorted(set(test.labels))
+        }
+        return {
+            "accuracy": float(np.mean([hit for found in hits.values() for hit in found])),
+            "balanced_accuracy": float(np.mean([np.mean(found) for found in hits.values()])),
+            "accuracy_of_majority": test.labels.count(majority) / len(test.labels),
+        }
+
+
+def linear_probe(fit: Labelled, features: Tensor) -> list[str]:
+    """Fit a ridge classifier and ask it.
+
+    Each label has a linear score, fitted by least squares to 1 where it is the clip's and 0 elsewhere; the highest
+    counts. The penalty is that of `RIDGES` which does best on each of the fitted videos when it is left out.
+
+    Args:
+        fit: Labelled features.
+        features: (num, D), what to ask about.
+
+    Returns:
+        A label for each.
+    """
+    mean = fit.features.double().mean(0)
+    fitted, asked = fit.features.double() - mean, features.double() - mean
+    names = sorted(set(fit.labels))
+    truth = torch.tensor([names.index(label) for label in fit.labels])
+    one_hot = torch.nn.functional.one_hot(truth, len(names)).double()
+    gram, videos = fitted @ fitted.T, np.array(fit.videos)
+    folds = [torch.from_numpy(videos != video) for video in sorted(set(fit.videos))] if len(set(videos)) > 1 else []
+    hits = [0] * len(RIDGES)
+    for kept in folds:
+        for i, ridge in enumerate(RIDGES):
+            said = _scores(gram[kept][:, kept], one_hot[kept], gram[~kept][:, kept], ridge).argmax(1)
+            hits[i] += int((said == truth[~kept]).sum())
+    best = RIDGES[max(range(len(RIDGES)), key=lambda i: (hits[i], i))]
+    return [names[i] for i in _scores(gram, one_hot, asked @ fitted.T, best).argmax(1).tolist()]
+
+
+def _scores(gram: Tensor, one_hot: Tensor, asked: Tensor, ridge: float) -> Tensor:
+    """Kernel ridge regression: scores of what is asked, from its products with what is fitted."""
+    penalty = ridge * gram.diagonal().mean().clamp(min=1e-12) * len(gram) ** 0.5
+    base = one_hot.mean(0)
+    weights = torch.linalg.solve(gram + penalty * torch.eye(len(gram), dtype=gram.dtype), one_hot - base)
+    scores: Tensor = asked @ weights + base
+    return scores
