@@ -1,16 +1,28 @@
-"""V-JEPA's networks against `transformers`' own."""
+"""V-JEPA's networks against `transformers`' own, and its loss against slow loops."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import transformers
 from torch import nn
+from torch._dynamo.testing import CompileCounterWithBackend
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
+from configs.errors import ConfigError
+from configs.loading import build as build_config
+from tests.trainer.test_surgvista import clip_batch, loss_of
 from trainer.errors import ModelError
 from trainer.models.config import EncoderConfig, PredictorConfig
 from trainer.models.layouts import TRANSFORMERS_VJEPA2
 from trainer.models.predictor import Predictor
 from trainer.models.vit import Encoder
+from trainer.objectives import vjepa
+from trainer.objectives.config import VJepaConfig
+from trainer.objectives.jepa import TokenCount
+from trainer.objectives.masking import BlockMask, block_mask
 
 ENCODER = EncoderConfig(
     embed_dim=48, depth=2, num_heads=2, image_size=32, num_frames=6, patch_size=8, positions="rope", drop_path=0.0
@@ -78,3 +90,121 @@ def test_the_layout_gives_back_what_it_was_given_and_refuses_the_rest() -> None:
     del weights["encoder.layer.1.attention.key.weight"]
     with pytest.raises(ModelError, match=r"encoder.layer.1.attention.key.weight is missing"):
         TRANSFORMERS_VJEPA2.load(weights, ENCODER)
+
+
+TINY = VJepaConfig(
+    encoder=ENCODER,
+    predictor=PREDICTOR,
+    masks=(BlockMask(num_blocks=3, scale=0.2), BlockMask(num_blocks=1, scale=0.5, aspect=(0.5, 0.5))),
+)
+
+
+def tiny() -> vjepa.VJepa:
+    """A small objective, whose average is not where its encoder is."""
+    objective = vjepa.build(TINY, seed=5)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in [*objective.parameters(), *objective.target_encoder.parameters()]:
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return objective
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_loss_is_the_mean_distance_of_masked_tokens_over_the_kinds_of_masks(training: bool) -> None:
+    objective, batch = tiny().train(training), clip_batch([3, 12345, 0], 32, 6)
+    targets = objective.targets(batch)
+    parts = []
+    for kind, blocks in enumerate(TINY.masks):
+        visible, masked = map(torch.from_numpy, block_mask(ENCODER.grid, blocks, 5, kind, batch.g))
+        with torch.no_grad():
+            predicted = objective.predictor(objective.encoder(batch.clips, visible), visible, masked, kind)
+        distances = [
+            sum(abs(z - h) for z, h in zip(token.tolist(), true[number].tolist(), strict=True)) / 48
+            for clip, tokens, true in zip(predicted, masked, targets, strict=True)
+            for token, number in zip(clip, tokens, strict=True)
+        ]
+        parts.append(sum(distances) / len(distances))
+    loss, metrics = objective(batch, targets)
+    assert [metrics[f"loss/mask_{kind}"].item() for kind in (0, 1)] == pytest.approx(parts, rel=1e-5)
+    assert loss.item() == metrics["loss/prediction"].item() == pytest.approx(sum(parts) / 2, rel=1e-5)
+    assert not any(value.requires_grad for value in metrics.values())
+
+
+def test_each_kind_of_mask_trains_a_token_of_its_own() -> None:
+    objective, batch = tiny(), clip_batch([1, 2], 32, 6)
+    loss_of(objective, batch).loss.backward()
+    gradient = objective.predictor.mask_tokens.grad
+    assert gradient is not None
+    assert gradient[0].any() and gradient[1].any() and not gradient[2].any(), "of three tokens two are used"
+
+
+def test_masks_of_any_size_pass_through_the_same_graphs(graphs: CompileCounterWithBackend) -> None:
+    objective = tiny()
+    plain = [loss_of(objective, clip_batch([g, g + 1], 32, 6)).loss.item() for g in range(0, 12, 2)]
+    sizes = {objective._masks(clip_batch([g, g + 1], 32, 6))[0].masked.shape for g in range(0, 12, 2)}
+    assert len(sizes) > 1
+    objective.compile_parts(backend=graphs, fullgraph=True)
+    compiled, counts = [], []
+    for g in range(0, 12, 2):
+        compiled.append(loss_of(objective, clip_batch([g, g + 1], 32, 6)).loss.item())
+        counts.append(graphs.frame_count)
+    assert compiled == pytest.approx(plain, rel=1e-5)
+    assert counts[0] > 0 and set(counts) == {counts[0]}, "later masks pass through the graphs of the first"
+
+
+def test_initial_weights_are_those_of_v_jepa() -> None:
+    objective = vjepa.build(VJepaConfig(encoder=replace(ENCODER, embed_dim=192, depth=3)), seed=0)
+    for name, parameter in objective.named_parameters():
+        if ".norm" in name and name.endswith("weight"):
+            assert (parameter == 1).all()
+        elif name.endswith(("bias", "mask_tokens")):
+            assert not parameter.any()
+        else:
+            depth = int(name.split(".")[2]) + 1 if name.endswith(("attention.projection.weight", "mlp.2.weight")) else 0
+            expected = 0.02 / (2 * depth) ** 0.5 if depth else 0.02
+            assert parameter.std().item() == pytest.approx(expected, rel=0.05), name
+
+
+def test_published_configuration_has_the_published_networks() -> None:
+    objective = vjepa.outline(VJepaConfig())
+    assert objective.parts() == {
+        "encoder": 303_885_312,
+        "predictor": 22_082_944,
+        "target_encoder": 303_885_312,
+        "total": 325_968_256,
+        "trainable": 325_968_256,
+    }
+    shape = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "mlp_ratio": 4.0}
+    with torch.device("meta"):
+        theirs = transformers.VJEPA2Model(transformers.VJEPA2Config(pred_num_mask_tokens=2, **shape))
+    assert sum(parameter.numel() for parameter in theirs.parameters()) == 325_968_256
+    assert [count.visible / objective.num_tokens for count in objective.counts] == pytest.approx([0.26, 0.1], abs=0.03)
+
+
+def test_flops_are_those_that_pytorch_counts() -> None:
+    objective, batch = tiny(), clip_batch(range(8), 32, 6)
+    masks = objective._masks(batch)
+    objective.counts = tuple(TokenCount(mask.visible.shape[1], mask.masked.shape[1]) for mask in masks)
+    with sdpa_kernel(SDPBackend.MATH):
+        with FlopCounterMode(display=False) as average:
+            targets = objective.targets(batch)
+        with FlopCounterMode(display=False) as rest:
+            objective(batch, targets).loss.backward()
+    flops = objective.flops()
+    assert average.get_total_flops() == 8 * flops.pop("target_encoder")
+    assert rest.get_total_flops() == 8 * sum(flops.values())
+
+
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        ([], "masks: expected at least one kind"),
+        ([{"num_blocks": 0, "scale": 0.5}], "masks[0]: num_blocks: expected 1 or more, got 0"),
+        ([{"num_blocks": 1, "scale": 1.5}], "scale: expected a share above 0 and below 1, got 1.5"),
+        ([{"num_blocks": 1, "scale": 0.5, "aspect": [2.0, 1.0]}], "aspect: expected two numbers above 0"),
+    ],
+)
+def test_masks_that_cannot_be_are_refused(masks: list[dict[str, object]], message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        build_config(VJepaConfig, {"masks": masks}, where="test")
+    assert message in str(raised.value)

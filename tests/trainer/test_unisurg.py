@@ -1,0 +1,247 @@
+"""UniSurg's terms against slow loops over their equations, and what its recipe's numbers mean."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from configs.errors import ConfigError
+from configs.loading import build as build_config
+from tests.trainer.test_surgvista import clip_batch, loss_of
+from trainer.batch import IMAGENET_MEAN, IMAGENET_STD
+from trainer.models.config import EncoderConfig, PredictorConfig
+from trainer.objectives import unisurg
+from trainer.objectives.config import UniSurgConfig
+from trainer.objectives.masking import num_masked_tubes
+
+# 2 slices of 4 x 4 tokens.
+TINY = UniSurgConfig(
+    encoder=EncoderConfig(
+        embed_dim=48, depth=2, num_heads=2, image_size=32, num_frames=4, patch_size=8, positions="rope", drop_path=0.0
+    ),
+    predictor=PredictorConfig(embed_dim=32, depth=1, num_heads=2, num_mask_tokens=1),
+    mask_ratio=(0.4, 0.8),
+)
+
+
+def tiny(**changes):
+    """A small objective, whose average is not where its encoder is."""
+    objective = unisurg.build(replace(TINY, **changes), seed=11)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in [*objective.parameters(), *objective.target_encoder.parameters()]:
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return objective
+
+
+def clips_of(g):
+    return clip_batch(g, size=32, frames=4)
+
+
+def patch(clip, t, row, column):
+    """The pixels of one patch, in [0, 1]."""
+    return clip[:, t, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8]
+
+
+def slow_motion(clip):
+    """g_i of every tube of one clip (C, T, H, W)."""
+    scores = []
+    for row in range(4):
+        for column in range(4):
+            in_time = [np.abs(patch(clip, t + 1, row, column) - patch(clip, t, row, column)).mean() for t in range(3)]
+            neighbours = [
+                np.abs(patch(clip, t, row, column) - patch(clip, t, other_row, other_column)).mean()
+                for t in range(4)
+                for other_row, other_column in (
+                    (row - 1, column),
+                    (row + 1, column),
+                    (row, column - 1),
+                    (row, column + 1),
+                )
+                if 0 <= other_row < 4 and 0 <= other_column < 4
+            ]
+            scores.append(np.mean(in_time) + np.mean(neighbours))
+    return np.array(scores)
+
+
+def slow_weights(scores, config):
+    """w of a clip's masked tubes."""
+    if config.standardise_motion:
+        mean = sum(scores) / len(scores)
+        scores = (scores - mean) / (math.sqrt(sum((scores - mean) ** 2) / (len(scores) - 1)) + 1e-6)
+    top = sorted(range(len(scores)), key=lambda i: -scores[i])[: config.top_k]
+    total = sum(math.exp(config.gamma * scores[i]) for i in top)
+    return [math.exp(config.gamma * scores[i]) / total if i in top else 0.0 for i in range(len(scores))]
+
+
+def slow_affinities(vectors, config):
+    """a_ij of a clip's tubes."""
+    rows = []
+    for i, one in enumerate(vectors):
+        cosines = [
+            one @ other / (np.linalg.norm(one) * np.linalg.norm(other)) / config.temperature for other in vectors
+        ]
+        powers = [0.0 if config.exclude_self and i == j else math.exp(cosine) for j, cosine in enumerate(cosines)]
+        rows.append([power / sum(powers) for power in powers])
+    return rows
+
+
+def slow_terms(objective, batch, targets):
+    """L_motion, L_st and L_var of a micro-batch, clip by clip, tube by tube, token by token."""
+    config, ((visible, masked),) = objective.config, objective._masks(batch)
+    with torch.no_grad():
+        predicted = objective.predictor(objective.encoder(batch.clips, visible), visible, masked, 0).double().numpy()
+    motions, divergences, scaled = [], [], []
+    mean, std = (np.array(values).reshape(3, 1, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    for clip, tokens, z, true in zip(
+        batch.clips.double().numpy(), masked.numpy(), predicted, targets.numpy(), strict=True
+    ):
+        tubes = sorted(set(tokens % 16))
+        weights = slow_weights(slow_motion(clip * std + mean)[tubes], config)
+        errors, pooled, true_pooled = [], [], []
+        for tube, weight in zip(tubes, weights, strict=True):
+            own = [i for i, token in enumerate(tokens) if token % 16 == tube]
+            error = np.mean([np.abs(z[i] - true[tokens[i]]).mean() for i in own])
+            if config.scope == "masked" or weight > 0.0:
+                errors.append((1 + weight) * error)
+            pooled.append(np.mean([z[i] for i in own], axis=0))
+            true_pooled.append(np.mean([true[tokens[i]] for i in own], axis=0))
+        motions.append(sum(errors) if config.reduction == "sum" else np.mean(errors))
+        predicted_rows, true_rows = (slow_affinities(vectors, config) for vectors in (pooled, true_pooled))
+        for row, true_row in zip(predicted_rows, true_rows, strict=True):
+            divergences.append(sum(b * math.log(b / a) for a, b in zip(row, true_row, strict=True) if b > 0.0))
+        scaled += [(vector - vector.mean()) / math.sqrt(vector.var() + 1e-5) for vector in z]
+    deviations = np.std(scaled, axis=0, ddof=1)
+    variance = np.mean([max(0.0, config.least_std - deviation) for deviation in deviations])
+    return np.mean(motions), np.mean(divergences), variance
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"standardise_motion": False, "scope": "topk", "reduction": "sum"},
+        {"exclude_self": True, "top_k": 5, "gamma": 0.7, "temperature": 0.3},
+        {"reduction": "sum", "least_std": 0.6, "affinity_weight": 2.0, "variance_weight": 0.0},
+        {"scope": "topk", "top_k": 100},
+    ],
+    ids=str,
+)
+def test_terms_equal_the_slow_reference(changes):
+    objective, batch = tiny(**changes), replace(clips_of([3, 12345, 0]), step_g=7)
+    targets = objective.targets(batch)
+    loss, metrics = objective(batch, targets)
+    motion, affinity, variance = slow_terms(objective, batch, targets)
+    assert metrics["loss/motion"].item() == pytest.approx(motion, rel=1e-5)
+    assert metrics["loss/affinity"].item() == pytest.approx(affinity, rel=1e-4)
+    assert metrics["loss/variance"].item() == pytest.approx(variance, rel=1e-4, abs=1e-7)
+    config = objective.config
+    total = motion + config.affinity_weight * affinity + config.variance_weight * variance
+    assert loss.item() == pytest.approx(total, rel=1e-5)
+    assert not any(value.requires_grad for value in metrics.values())
+
+
+def test_targets_are_the_averages_features_scaled_to_unit_variance():
+    objective, batch = tiny(), clips_of([1, 2])
+    targets = objective.targets(batch)
+    features = objective.target_encoder(batch.clips)
+    expected = (features - features.mean(-1, keepdim=True)) / torch.sqrt(
+        features.var(-1, correction=0, keepdim=True) + 1e-5
+    )
+    torch.testing.assert_close(targets, expected)
+    assert not targets.requires_grad
+    assert not torch.allclose(targets, F.layer_norm(objective.encoder(batch.clips), (48,)), atol=1e-2)
+
+
+def test_everything_learns_but_the_average():
+    objective, batch = tiny(), clips_of([1, 2])
+    loss_of(objective, batch).loss.backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in objective.parameters())
+    assert all(parameter.grad is None for parameter in objective.target_encoder.parameters())
+    assert not any("target" in name for name in objective.state_dict())
+
+
+def test_the_average_follows_in_its_own_time():
+    objective = tiny(ema=0.9)
+    before = {name: tensor.clone() for name, tensor in objective.averages().items()}
+    objective.after_optimizer_step()
+    parameters = dict(objective.named_parameters())
+    assert {*before} == {name for name in parameters if name.startswith("encoder.")}
+    for name, average in objective.averages().items():
+        torch.testing.assert_close(average, 0.9 * before[name] + 0.1 * parameters[name])
+
+
+def test_a_new_average_is_the_encoder_and_moves_with_the_rest():
+    objective = unisurg.build(TINY, seed=3)
+    assert all(torch.equal(t, dict(objective.named_parameters())[name]) for name, t in objective.averages().items())
+    assert objective.double().target_encoder.norm.weight.dtype == torch.float64
+
+
+def test_the_ratio_is_drawn_once_a_step_and_evaluations_take_the_mean():
+    objective = tiny()
+
+    def num_masked(g, step_g):
+        return objective._masks(replace(clips_of(g), step_g=step_g))[0].masked.shape[1]
+
+    drawn = {step_g: {num_masked(g, step_g) for g in ([1], [2, 3], [900])} for step_g in range(0, 4000, 16)}
+    assert all(len(counts) == 1 for counts in drawn.values()), "all micro-batches of a step hide equally many"
+    assert {counts.pop() // 2 for counts in drawn.values()} == set(range(num_masked_tubes(objective.grid, 0.4), 13))
+    objective.eval()
+    assert num_masked([1], 16) == num_masked([5], 32) == 2 * num_masked_tubes(objective.grid, 0.6)
+
+
+def test_published_configuration_has_the_networks_of_v_jepa_2():
+    objective = unisurg.outline(UniSurgConfig())
+    assert objective.parts() == {
+        "encoder": 303_885_312,
+        "predictor": 22_082_560,
+        "target_encoder": 303_885_312,
+        "total": 325_967_872,
+        "trainable": 325_967_872,
+    }
+    assert objective.num_tokens == 1568 and objective.num_visible == 8 * (196 - 166)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Notes how many numbers the largest tensor has that any operation makes."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        result = function(*arguments, **(keywords or {}))
+        for tensor in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(tensor, torch.Tensor):
+                self.largest = max(self.largest, tensor.numel())
+        return result
+
+
+def test_64_frames_need_no_memory_for_pairs_of_tokens():
+    encoder = replace(TINY.encoder, depth=1, embed_dim=32, image_size=112, num_frames=64, patch_size=8)
+    objective = unisurg.build(replace(TINY, encoder=encoder, mask_ratio=(0.85, 0.85)), seed=0)
+    assert objective.num_tokens == 6272
+    batch = clip_batch([1], size=112, frames=64)
+    with LargestTensor() as seen:
+        loss_of(objective, batch).loss.backward()
+    assert 6272 * 128 <= seen.largest < 6272**2 // 10
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({"mask_ratio": [0.9, 0.8]}, "mask_ratio: expected the least and the most share, got [0.9, 0.8]"),
+        ({"mask_ratio": [0.5, 1.0]}, "mask_ratio: expected some of a slice's 196 tokens masked and some visible"),
+        ({"encoder": {"positions": "sincos"}}, "encoder.positions: expected rope, as the predictor has, got sincos"),
+        ({"encoder": {"drop_path": 0.1}}, "encoder.drop_path: expected 0, this objective drops nothing, got 0.1"),
+        ({"ema": 1.0}, "ema: expected a share of at least 0 and below 1"),
+        ({"top_k": 0}, "top_k: expected 1 or more"),
+        ({"temperature": 0.0}, "temperature: expected a number above 0"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(tree, message):
+    with pytest.raises(ConfigError) as raised:
+        build_config(UniSurgConfig, tree, where="test")
+    assert message in str(raised.value)
