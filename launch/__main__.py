@@ -20,6 +20,7 @@ COMMANDS = {
     "describe": ("trainer.describe", "print a recipe's parameters, FLOPs, memory, steps and clips as JSON"),
     "preflight": ("trainer.preflight", "check nodes, store, network and memory before a run, in under a minute"),
     "pretrain": ("trainer.pretrain", "train a recipe, on one process or under torchrun or srun"),
+    "export": ("trainer.export", "write a checkpoint's encoder as safetensors, for warm starts and for transformers"),
     "launch": ("launch.submit", "start jobs under Slurm or torchrun: training, packing, measuring the loader"),
     "status": ("trainer.status", "tell how runs stand: step, speed, loss, checkpoint, time left"),
     "bench": ("benchmarks.__main__", "measure this machine: reading, decoding, the loader, a training step"),

@@ -16,6 +16,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Context, Decimal
 from fractions import Fraction
 from functools import cached_property
 from typing import Literal
@@ -33,6 +34,7 @@ LONGEST_PERIOD = 2**30
 LARGEST_COUNT = 2**31 - 1
 """The most draws of one dataset in a period, so that keys in 63 bits still tell its draws apart."""
 
+_DECIMALS = Context(prec=20)
 _FRACTION_BITS = 32
 _SHIFT = 14
 
@@ -42,7 +44,9 @@ def asked_shares(weights: Weights, specialties: Mapping[str, str], num_clips: Ma
 
     Args:
         weights: `uniform`: every clip as often as any other. `balanced`: every specialty as often as any other, and
-            within it every dataset, UniSurg's w(x) ~ 1 / (N_d |D_s|). Or the weight of each dataset by name.
+            within it every dataset, UniSurg's w(x) ~ 1 / (N_d |D_s|). `{temperature: a}`: every dataset by its number
+            of clips to the power of a, so 1 is uniform and 0 draws all datasets alike. Or the weight of each dataset by
+            name.
         specialties: The specialty of each dataset.
         num_clips: The clips of each dataset.
 
@@ -52,7 +56,11 @@ def asked_shares(weights: Weights, specialties: Mapping[str, str], num_clips: Ma
     Raises:
         ConfigError: Weights by name do not name exactly the datasets of the corpus.
     """
-    if isinstance(weights, dict):
+    if temperature_of(weights) is not None and len(num_clips) > 1:
+        # Decimals are the same on every machine, powers of doubles are not.
+        power = Decimal(repr(temperature_of(weights)))
+        masses = {name: Fraction(_DECIMALS.power(Decimal(clips), power)) for name, clips in num_clips.items()}
+    elif isinstance(weights, dict):
         for name in sorted(weights.keys() ^ num_clips.keys()):
             known = "a dataset of the corpus" if name in weights else "a weight (0 leaves the dataset out)"
             raise ConfigError(f"weights.{name}: expected {known}; the corpus has {', '.join(num_clips)}")
@@ -65,6 +73,11 @@ def asked_shares(weights: Weights, specialties: Mapping[str, str], num_clips: Ma
         masses = {name: Fraction(clips) for name, clips in num_clips.items()}
     total = sum(masses.values())
     return {name: mass / total for name, mass in masses.items()}
+
+
+def temperature_of(weights: Weights) -> float | None:
+    """The power of a weighting by temperature; None of another. A sole dataset of that name has all draws anyway."""
+    return weights["temperature"] if isinstance(weights, dict) and weights.keys() == {"temperature"} else None
 
 
 def period_counts(shares: Mapping[str, Fraction]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from shards.errors import ManifestError
-from shards.mixture import LARGEST_COUNT, Weights, asked_shares, period_counts
+from shards.mixture import LARGEST_COUNT, Weights, asked_shares, period_counts, temperature_of
 
 Deal = Literal["runs", "spread"]
 
@@ -20,18 +20,22 @@ class OrderConfig:
 
     Attributes:
         weights: `uniform`: every clip as often as any other. `balanced`: every specialty, and within it every dataset,
-            as often as any other. Or a weight for each dataset by name; 0 leaves it out.
+            as often as any other. `{temperature: a}`: every dataset by its number of clips to the power of a, from 1,
+            uniform, to 0, all datasets alike. Or a weight for each dataset by name; 0 leaves it out.
         lanes: Chunks open at a time, over all datasets. A batch mixes best with at least as many lanes as clips; memory
             over all nodes is about lanes x (chunk_frames + look-back) frames.
         chunk_frames: Least frames read together; larger chunks cost less traffic and more memory.
         deal: How a step's clips are dealt to micro-batches. `runs` reads least; `spread` puts as many videos as
             possible into every micro-batch, for losses that compare its clips with each other.
+        most_repeats: A dataset each of whose clips is drawn more often than so many times as an average clip of the
+            corpus is warned of before the first step.
     """
 
     weights: Weights = "uniform"
     lanes: int = 2048
     chunk_frames: int = 320
     deal: Deal = "runs"
+    most_repeats: float = 10.0
 
     def problems(self) -> Iterator[str]:
         """Say what does not fit."""
@@ -43,7 +47,7 @@ class OrderConfig:
             for name, weight in self.weights.items():
                 if weight < 0:
                     yield f"weights.{name}: expected a number of at least 0, got {weight}"
-            if not any(self.weights.values()):
+            if not any(self.weights.values()) and temperature_of(self.weights) is None:
                 yield "weights: expected at least one above 0"
 
 

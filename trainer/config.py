@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 from shards.order import check_batch
 from trainer.data.config import DataConfig
@@ -31,6 +32,27 @@ class HeldOutConfig:
             value = getattr(self, name)
             if value is not None and value < least:
                 yield f"{name}: expected {least} or more, got {value}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmStartConfig:
+    """Weights to begin a run with; `warm_start: PATH` is short for our own, all of them.
+
+    Attributes:
+        weights: A checkpoint's directory (`checkpoints/step_00060000`), what `surgstream export` wrote, or a published
+            .safetensors, .pth or .pt file.
+        layout: Whose names it has: ours, those of VideoMAE's, SurgVISTA's or V-JEPA 2's own code, or those of
+            transformers' `VideoMAEForPreTraining` or `VJEPA2Model`.
+        parts: `all` expects every weight of the objective and no other; `encoder` takes the encoder alone.
+    """
+
+    shorthand: ClassVar[str] = "weights"
+
+    weights: str
+    layout: Literal["surgstream", "videomae", "surgvista", "vjepa2", "transformers_videomae", "transformers_vjepa2"] = (
+        "surgstream"
+    )
+    parts: Literal["all", "encoder"] = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +99,7 @@ class TrainConfig:
         held_out: Videos for the held-out loss; null takes none.
         probe: Labels to ask the features about; null asks nothing.
         objective: What is learned.
+        warm_start: Weights to begin with; null begins with random ones.
         optim: AdamW and its schedule.
         parallel: ZeRO and precision.
         checkpoint: When to save, what to keep.
@@ -96,6 +119,7 @@ class TrainConfig:
     held_out: HeldOutConfig | None = None
     probe: ProbeConfig | None = None
     objective: ObjectiveConfig
+    warm_start: WarmStartConfig | None = None
     optim: OptimConfig = field(default_factory=OptimConfig)
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)

@@ -42,6 +42,7 @@ from trainer.probe import ClipsWithLabels, Probe
 from trainer.resume import order_from, recipe_changes
 from trainer.rundir import prepare_run_dir
 from trainer.runfiles import CHECKPOINTS, LOG, STACKS, marked_when_failing, remove_marks
+from trainer.warmstart import warm_start
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +121,8 @@ def pretrain(
     if checkpoint:
         load_parameters(checkpoint, objective)
         load_averages(checkpoint, objective.averages())
+    elif config.warm_start:
+        warm_start(config.warm_start, objective, config.objective.encoder)
     objective.to(topology.device)
     if config.compile:
         objective.compile_parts()
@@ -224,12 +227,19 @@ def labelled_clips(config: TrainConfig, topology: Topology, uri: str, label: str
 
 
 def report_order(order: Order, config: TrainConfig) -> None:
-    """Log how often each dataset will be seen, and warn when a batch cannot be mixed well."""
+    """Log how often each dataset will be seen, and warn of much repeated ones and of batches that mix badly."""
     for dataset in order.report():
         log.info(
-            "%s: %d clips, %.2f %% of the draws, each clip %.2f times an epoch",
-            dataset.name, dataset.num_clips, 100 * dataset.share, dataset.repeats,
+            "%s (%s): %d clips, %.2f %% of the draws, each clip %.2f times while as many are drawn as the corpus has",
+            dataset.name, dataset.specialty, dataset.num_clips, 100 * dataset.share, dataset.repeats,
         )  # fmt: skip
+        if dataset.repeats > config.data.order.most_repeats:
+            log.warning(
+                "%s: each of its %d clips is drawn %.1f times as often as an average clip, more than "
+                "data.order.most_repeats %g: the model may learn it by heart; weights nearer to uniform, such as "
+                "data.order.weights={temperature: 0.5}, repeat it less",
+                dataset.name, dataset.num_clips, dataset.repeats, config.data.order.most_repeats,
+            )  # fmt: skip
     if order.num_lanes < config.global_batch_size:
         log.warning(
             "%d lanes for batches of %d clips: some clips of a batch will be close neighbours; larger corpora and "

@@ -140,3 +140,26 @@ def test_weights_must_name_the_datasets():
 def test_a_weight_too_small_to_be_drawn_is_refused():
     with pytest.raises(ConfigError, match=r"weights\.b: expected a share of at least 1 draw"):
         period_counts(asked_shares({"a": 1, "b": 1e-12}, {}, {"a": 1, "b": 1}))
+
+
+@pytest.mark.parametrize("power", [0.0, 0.3, 0.5, 1.0, 2.0])
+def test_temperature_weighs_datasets_by_a_power_of_their_clips(power):
+    num_clips = {"large": 3_552_777, "middle": 40_000, "small": 900}
+    shares = asked_shares({"temperature": power}, dict.fromkeys(num_clips, "s"), num_clips)
+    masses = {name: clips**power for name, clips in num_clips.items()}
+    assert sum(shares.values()) == 1
+    for name, share in shares.items():
+        assert float(share) == pytest.approx(masses[name] / sum(masses.values()), rel=1e-12)
+        assert period_counts(shares)[name] > 0
+
+
+def test_the_ends_of_temperature_are_uniform_and_all_alike():
+    num_clips, specialties = {"a": 12345, "b": 77}, {"a": "s", "b": "s"}
+    assert asked_shares({"temperature": 1.0}, specialties, num_clips) == asked_shares("uniform", specialties, num_clips)
+    assert set(asked_shares({"temperature": 0.0}, specialties, num_clips).values()) == {Fraction(1, 2)}
+
+
+def test_a_dataset_may_be_called_temperature():
+    assert asked_shares({"temperature": 3.0}, {"temperature": "s"}, {"temperature": 5}) == {"temperature": 1}
+    both = {"temperature": 3.0, "other": 1.0}
+    assert asked_shares(both, dict.fromkeys(both, "s"), dict.fromkeys(both, 5))["temperature"] == Fraction(3, 4)

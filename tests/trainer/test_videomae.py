@@ -1,5 +1,6 @@
 """VideoMAE against `transformers`' own, and the published numbers."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ import transformers
 
 from tests.trainer.test_surgvista import clip_batch, loss_of
 from trainer.models.config import DecoderConfig, EncoderConfig
-from trainer.models.layouts import TRANSFORMERS_VIDEOMAE, VIDEOMAE
+from trainer.models.published import TRANSFORMERS_VIDEOMAE, VIDEOMAE
 from trainer.objectives import videomae
 from trainer.objectives.config import VideoMaeConfig
 
@@ -48,10 +49,21 @@ def reference(config):
     )  # fmt: skip
 
 
+def in_memory(name):
+    """What transformers calls a weight that its files call otherwise."""
+    return name.replace(".q_bias", ".query.bias").replace(".v_bias", ".value.bias")
+
+
+def on_disk(name):
+    """The other way round."""
+    return re.sub(r"attention\.(query|value)\.bias", lambda found: f"attention.{found[1][0]}_bias", name)
+
+
 def test_loss_and_gradients_are_those_of_transformers():
     objective, batch = tiny(), clip_batch([3, 8])
     theirs = reference(objective.config)
-    theirs.load_state_dict(TRANSFORMERS_VIDEOMAE.export(objective.state_dict(), objective.config.encoder))
+    weights = TRANSFORMERS_VIDEOMAE.export(objective.state_dict(), objective.config.encoder)
+    theirs.load_state_dict({in_memory(name): tensor for name, tensor in weights.items()})
     _, masked, _ = objective._draw(batch)
     hidden = torch.zeros(2, objective.num_tokens, dtype=torch.bool).scatter(1, masked, True)
     expected = theirs(batch.clips.transpose(1, 2), bool_masked_pos=hidden).loss
@@ -59,7 +71,7 @@ def test_loss_and_gradients_are_those_of_transformers():
     loss = loss_of(objective, batch).loss
     loss.backward()
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=0)
-    gradients = {name: parameter.grad for name, parameter in theirs.named_parameters()}
+    gradients = {on_disk(name): parameter.grad for name, parameter in theirs.named_parameters()}
     expected_gradients = TRANSFORMERS_VIDEOMAE.load(gradients, objective.config.encoder)
     assert len(expected_gradients) == len(list(objective.parameters()))
     for name, parameter in objective.named_parameters():

@@ -16,8 +16,8 @@ from configs.loading import build as build_config
 from tests.trainer.test_surgvista import clip_batch, loss_of
 from trainer.errors import ModelError
 from trainer.models.config import EncoderConfig, PredictorConfig
-from trainer.models.layouts import TRANSFORMERS_VJEPA2
 from trainer.models.predictor import Predictor
+from trainer.models.published import TRANSFORMERS_VJEPA2
 from trainer.models.vit import Encoder
 from trainer.objectives import vjepa
 from trainer.objectives.config import VJepaConfig

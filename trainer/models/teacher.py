@@ -1,6 +1,5 @@
 """The frozen image teacher: any ViT of timm, run on one frame of every slice of tokens."""
 
-import argparse
 import difflib
 import importlib.metadata
 import logging
@@ -11,12 +10,12 @@ from typing import Any
 
 import torch
 from einops import rearrange
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainer.errors import ModelError
 from trainer.models.config import Grid, TeacherConfig
+from trainer.models.files import read_tensors
 from trainer.models.flops import attention_macs, linear_macs
 
 # timm imports torchvision, whose PyPI wheels are built for CUDA. Beside a CPU-only torch their compiled operators are
@@ -146,24 +145,7 @@ def _create(config: TeacherConfig) -> Any:
 
 def _read(path: Path) -> dict[str, Tensor]:
     """The weights in a file, out of their wrappers, under their names in timm."""
-    try:
-        if path.suffix == ".safetensors":
-            content: Any = load_file(path)
-        else:
-            # Published checkpoints often carry their command line beside the weights.
-            with torch.serialization.safe_globals([argparse.Namespace]):
-                content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise ModelError(
-            f"teacher.weights: expected a file of weights, got {path}: {error.strerror or error}"
-        ) from None
-    except Exception as error:  # what is no checkpoint can break the unpickler in any way
-        raise ModelError(
-            f"teacher.weights: expected a file that holds named tensors and nothing to run, got {path}, "
-            f"which does not load as one ({type(error).__name__})"
-        ) from None
-    if not isinstance(content, dict):
-        raise ModelError(f"teacher.weights: expected named tensors in {path}, got a {type(content).__name__}")
+    content = read_tensors(path, where="teacher.weights")
     while wrapped := next((content[key] for key in _WRAPPERS if isinstance(content.get(key), dict)), None):
         content = wrapped
     weights: dict[str, Tensor] = {}

@@ -82,6 +82,9 @@ class Objective(nn.Module, ABC):
         """The moving averages of some parameters, by their names; they are saved beside them."""
         return {}
 
+    def average_anew(self) -> None:
+        """Let the averages begin where their parameters are."""
+
     @torch.no_grad()
     def represent(self, clips: Tensor) -> Tensor:
         """What a downstream task would start from: the mean of the encoder's tokens.

@@ -1,0 +1,162 @@
+"""The layouts of published weights: VideoMAE, SurgVISTA and V-JEPA 2 as released, and transformers' of two of them."""
+
+from collections.abc import Mapping
+
+from trainer.models.layouts import Layout, Pairs, Split, renames_of
+
+_TIMM_BLOCKS: Pairs = (
+    ("attention.projection", "attn.proj"),
+    ("attention", "attn"),
+    ("mlp.0", "mlp.fc1"),
+    ("mlp.2", "mlp.fc2"),
+    ("norm1", "norm1"),
+    ("norm2", "norm2"),
+)
+_QKV_APART = Split(".qkv.weight", (".query.weight", ".key.weight", ".value.weight"))
+_CONV = ("d (c t p q)", "d c t p q")
+_HEAD_WEIGHT, _HEAD_BIAS = ("(c t p q) d", "(t p q c) d"), ("(c t p q)", "(t p q c)")
+_VIDEOMAE_SHAPES = {
+    "encoder.embedding.projection.weight": _CONV,
+    "decoder.mask_token": ("d", "1 1 d"),
+    "decoder.head.weight": _HEAD_WEIGHT,
+    "decoder.head.bias": _HEAD_BIAS,
+}
+_VIDEOMAE_DECODER: Pairs = (
+    ("decoder.projection", "encoder_to_decoder"),
+    ("decoder.mask_token", "mask_token"),
+    ("decoder.norm", "decoder.norm"),
+    ("decoder.head", "decoder.head"),
+)
+
+VIDEOMAE = Layout(
+    whose="VideoMAE's own code",
+    positions="sinusoid",
+    renames=renames_of(
+        stacks=(("encoder.blocks", "encoder.blocks"), ("decoder.blocks", "decoder.blocks")),
+        blocks=_TIMM_BLOCKS,
+        others=(
+            ("encoder.embedding.projection", "encoder.patch_embed.proj"),
+            ("encoder.norm", "encoder.norm"),
+            *_VIDEOMAE_DECODER,
+        ),
+    ),
+    shapes=_VIDEOMAE_SHAPES,
+)
+
+TRANSFORMERS_VIDEOMAE = Layout(
+    whose="transformers' VideoMAEForPreTraining",
+    positions="sinusoid",
+    renames=renames_of(
+        stacks=(("encoder.blocks", "videomae.encoder.layer"), ("decoder.blocks", "decoder.decoder_layers")),
+        blocks=(
+            ("attention.projection", "attention.output.dense"),
+            ("attention.q_bias", "attention.attention.q_bias"),
+            ("attention.v_bias", "attention.attention.v_bias"),
+            ("attention.qkv", "attention.attention.qkv"),
+            ("mlp.0", "intermediate.dense"),
+            ("mlp.2", "output.dense"),
+            ("norm1", "layernorm_before"),
+            ("norm2", "layernorm_after"),
+        ),
+        others=(
+            ("encoder.embedding.projection", "videomae.embeddings.patch_embeddings.projection"),
+            ("encoder.norm", "videomae.layernorm"),
+            *_VIDEOMAE_DECODER,
+        ),
+    ),
+    shapes=_VIDEOMAE_SHAPES,
+    they_split=(_QKV_APART,),
+)
+
+SURGVISTA = Layout(
+    whose="SurgVISTA's own code",
+    positions="sincos",
+    renames=renames_of(
+        stacks=(
+            ("encoder.blocks", "blocks"),
+            ("reconstruction_decoder.blocks", "decoder_vid.blocks"),
+            ("distillation_decoder.blocks", "decoder_img.blocks"),
+        ),
+        blocks=_TIMM_BLOCKS,
+        others=(
+            ("encoder.embedding.projection", "patch_embed.proj"),
+            ("encoder.norm", "norm"),
+            *(
+                (f"{ours}.{part}", theirs.format(short))
+                for ours, short in (("reconstruction_decoder", "vid"), ("distillation_decoder", "img"))
+                for part, theirs in (
+                    ("projection", "down_{}"),
+                    ("mask_token", "mask_token_{}"),
+                    ("norm", "decoder_{}.norm"),
+                    ("head", "decoder_{}.head"),
+                )
+            ),
+        ),
+    ),
+    shapes={
+        "encoder.embedding.projection.weight": _CONV,
+        "reconstruction_decoder.mask_token": ("d", "1 1 d"),
+        "distillation_decoder.mask_token": ("d", "1 1 d"),
+        "reconstruction_decoder.head.weight": _HEAD_WEIGHT,
+        "reconstruction_decoder.head.bias": _HEAD_BIAS,
+    },
+    ignored=("pos_embed", "pos_embed_vid", "pos_embed_img"),
+)
+
+VJEPA2 = Layout(
+    whose="V-JEPA 2's own code",
+    positions="rope",
+    renames=renames_of(
+        stacks=(("encoder.blocks", "encoder.blocks"), ("predictor.blocks", "predictor.predictor_blocks")),
+        blocks=_TIMM_BLOCKS,
+        others=(
+            ("encoder.embedding.projection", "encoder.patch_embed.proj"),
+            ("encoder.norm", "encoder.norm"),
+            ("predictor.projection", "predictor.predictor_embed"),
+            ("predictor.mask_tokens", "predictor.mask_tokens"),
+            ("predictor.norm", "predictor.predictor_norm"),
+            ("predictor.head", "predictor.predictor_proj"),
+        ),
+    ),
+    shapes={"encoder.embedding.projection.weight": _CONV, "predictor.mask_tokens": ("n d", "n 1 d")},
+    we_split=(Split(".qkv.bias", (".q_bias", ".k_bias", ".v_bias")),),
+    they_split=(Split(".mask_tokens"),),
+    ignored=("encoder.pos_embed", "predictor.predictor_pos_embed"),
+)
+
+TRANSFORMERS_VJEPA2 = Layout(
+    whose="transformers' VJEPA2Model",
+    positions="rope",
+    renames=renames_of(
+        stacks=(("encoder.blocks", "encoder.layer"), ("predictor.blocks", "predictor.layer")),
+        blocks=(
+            ("attention.projection", "attention.proj"),
+            ("attention.q_bias", "attention.query.bias"),
+            ("attention.k_bias", "attention.key.bias"),
+            ("attention.v_bias", "attention.value.bias"),
+            ("attention.qkv", "attention.qkv"),
+            ("mlp.0", "mlp.fc1"),
+            ("mlp.2", "mlp.fc2"),
+            ("norm1", "norm1"),
+            ("norm2", "norm2"),
+        ),
+        others=(
+            ("encoder.embedding.projection", "encoder.embeddings.patch_embeddings.proj"),
+            ("encoder.norm", "encoder.layernorm"),
+            ("predictor.projection", "predictor.embeddings.predictor_embeddings"),
+            ("predictor.mask_tokens", "predictor.embeddings.mask_tokens"),
+            ("predictor.norm", "predictor.layernorm"),
+            ("predictor.head", "predictor.proj"),
+        ),
+    ),
+    shapes={"encoder.embedding.projection.weight": _CONV, "predictor.mask_tokens": ("n d", "n 1 1 d")},
+    they_split=(_QKV_APART,),
+)
+
+LAYOUTS: Mapping[str, Layout] = {
+    "videomae": VIDEOMAE,
+    "surgvista": SURGVISTA,
+    "vjepa2": VJEPA2,
+    "transformers_videomae": TRANSFORMERS_VIDEOMAE,
+    "transformers_vjepa2": TRANSFORMERS_VJEPA2,
+}
