@@ -15,7 +15,7 @@ from tests.end_to_end.conftest import Corpora
 from tests.helpers.ranks import finish, kill, start, wait_for
 
 RECIPE = "configs/pretrain/surgvista_tiny.yaml"
-SMALLER = (
+SMALL_RUN = (
     "global_batch_size=16",
     "optim.base_lr=8e-3",
     "optim.clip_grad_norm=1.0",
@@ -27,51 +27,75 @@ SMALLER = (
     "objective.encoder.depth=2",
     "objective.encoder.image_size=32",
     "objective.encoder.num_frames=4",
-    "objective.encoder.drop_path=0.2",
-    "objective.reconstruction_decoder.embed_dim=48",
-    "objective.distillation_decoder.embed_dim=48",
     "data.order.lanes=16",
     "data.order.chunk_frames=12",
     "data.audit_log=true",
     "held_out=null",
     "report.every_steps=1",
     "report.pictures_every_steps=0",
+    "report.collapse_every_steps=0",
     "checkpoint.every_steps=4",
     "checkpoint.keep_last=3",
+    "probe=null",
 )
+SMALLER = (
+    *SMALL_RUN,
+    "objective.encoder.drop_path=0.2",
+    "objective.reconstruction_decoder.embed_dim=48",
+    "objective.distillation_decoder.embed_dim=48",
+)
+_SMALL_PREDICTOR = (
+    "objective.predictor.embed_dim=32",
+    "objective.predictor.depth=1",
+    "objective.predictor.num_heads=2",
+)
+_TWO_HEADS = "objective.encoder.num_heads=2"
+OTHERS = {
+    "configs/pretrain/surgrec_mae_tiny.yaml": ("objective.decoder.embed_dim=48",),
+    "configs/pretrain/surgrec_jepa_tiny.yaml": (_TWO_HEADS, *_SMALL_PREDICTOR),
+    "configs/pretrain/unisurg_tiny_stage1.yaml": (_TWO_HEADS, *_SMALL_PREDICTOR),
+}
+"""The other recipes, and what makes them small beside `SMALL_RUN`."""
 
 
-def words(corpora: Corpora, run_dir: Path, *overrides: str) -> list[str]:
+def words(corpora: Corpora, run_dir: Path, *overrides: str, recipe: str = RECIPE) -> list[str]:
     """The recipe and its overrides, later ones winning."""
-    given = (*SMALLER, f"data.corpus={corpora.train}", f"run_dir={run_dir}", *overrides)
-    return [RECIPE, *{word.partition("=")[0]: word for word in given}.values()]
+    smaller = SMALLER if recipe == RECIPE else (*SMALL_RUN, *OTHERS[recipe])
+    given = (*smaller, f"data.corpus={corpora.train}", f"run_dir={run_dir}", *overrides)
+    return [recipe, *{word.partition("=")[0]: word for word in given}.values()]
 
 
-def begin(corpora: Corpora, run_dir: Path, world_size: int, *overrides: str) -> list[BaseProcess]:
+def begin(corpora: Corpora, run_dir: Path, world_size: int, *overrides: str, recipe: str = RECIPE) -> list[BaseProcess]:
     """Start a run, or its next part."""
     run_dir.parent.mkdir(parents=True, exist_ok=True)
-    return start(["pretrain", *words(corpora, run_dir, *overrides)], world_size, run_dir.with_suffix(".log"))
+    return start(
+        ["pretrain", *words(corpora, run_dir, *overrides, recipe=recipe)], world_size, run_dir.with_suffix(".log")
+    )
 
 
-def train(corpora: Corpora, run_dir: Path, world_size: int, *overrides: str) -> list[dict[str, Any]]:
+def train(
+    corpora: Corpora, run_dir: Path, world_size: int, *overrides: str, recipe: str = RECIPE
+) -> list[dict[str, Any]]:
     """Run to the end; returns what it reported."""
-    statuses = finish(begin(corpora, run_dir, world_size, *overrides))
+    statuses = finish(begin(corpora, run_dir, world_size, *overrides, recipe=recipe))
     assert statuses == [0] * world_size, log(run_dir)
     return metrics(run_dir)
 
 
-def fail(corpora: Corpora, run_dir: Path, world_size: int, *overrides: str) -> str:
+def fail(corpora: Corpora, run_dir: Path, world_size: int, *overrides: str, recipe: str = RECIPE) -> str:
     """Run what must fail; returns what rank 0 printed, which must not hold a traceback."""
-    statuses = finish(begin(corpora, run_dir, world_size, *overrides))
+    statuses = finish(begin(corpora, run_dir, world_size, *overrides, recipe=recipe))
     output = log(run_dir)
     assert 0 not in statuses, output
     assert "Traceback" not in output, output
     return output
 
 
-def interrupt(corpora: Corpora, run_dir: Path, world_size: int, moment: Callable[[], bool], *overrides: str) -> None:
+def interrupt(
+    corpora: Corpora, run_dir: Path, world_size: int, moment: Callable[[], bool], *overrides: str, recipe: str = RECIPE
+) -> None:
     """Start a part of a run and SIGKILL all its ranks at some moment."""
-    ranks = begin(corpora, run_dir, world_size, *overrides)
+    ranks = begin(corpora, run_dir, world_size, *overrides, recipe=recipe)
     wait_for(lambda: moment() or not all(rank.is_alive() for rank in ranks))
     assert all(rank.is_alive() for rank in ranks), f"the run ended before it was killed: {log(run_dir)}"
     assert -9 in kill(ranks)  # the others may have seen it die

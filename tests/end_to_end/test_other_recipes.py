@@ -1,0 +1,137 @@
+"""Whole runs of the other recipes: killed and resumed, spread differently, and one stage after the other."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from configs.loading import load
+from tests.end_to_end.conftest import Corpora
+from tests.end_to_end.runs import OTHERS, fail, interrupt, metrics, newest, reported, train
+from trainer.config import TrainConfig
+from trainer.engine.checkpoint import load_averages, load_parameters, tensors
+from trainer.objectives import choice
+from trainer.objectives.base import Objective
+
+MAE, JEPA, UNISURG = OTHERS
+KINDS = ("param", "exp_avg", "exp_avg_sq", "average")
+
+
+def everything(run_dir: Path) -> dict[str, Tensor]:
+    """All tensors of a run's newest checkpoint."""
+    checkpoint = newest(run_dir)
+    assert checkpoint
+    return {f"{kind}/{name}": tensor for kind in KINDS for name, tensor in tensors(checkpoint, kind)}
+
+
+def objective_of(run_dir: Path, *overrides: str) -> Objective:
+    """The objective of a run's newest checkpoint, ready to look at clips."""
+    checkpoint = newest(run_dir)
+    assert checkpoint
+    objective = choice.build(load(TrainConfig, run_dir / "config.yaml", overrides).objective, seed=99)
+    load_parameters(checkpoint, objective)
+    load_averages(checkpoint, objective.averages())
+    return objective.eval()
+
+
+@pytest.mark.parametrize("recipe", OTHERS)
+def test_a_killed_run_goes_on_to_the_same_bits(recipe: str, corpora: Corpora, tmp_path: Path) -> None:
+    calm, killed = tmp_path / "calm", tmp_path / "killed"
+    train(corpora, calm, 2, "max_steps=10", recipe=recipe)
+    interrupt(corpora, killed, 2, reported(killed, 6), "max_steps=10", recipe=recipe)
+    train(corpora, killed, 2, "max_steps=10", recipe=recipe)
+    expected, found = everything(calm), everything(killed)
+    assert sorted(found) == sorted(expected)
+    assert any(key.startswith("average/") for key in found) is (recipe != MAE)
+    for key, tensor in expected.items():
+        assert torch.equal(found[key], tensor), key
+    losses = [{line["step"]: line["loss/total"] for line in metrics(run)} for run in (calm, killed)]
+    assert losses[0] == losses[1] and len(losses[0]) == 10
+
+
+@pytest.mark.parametrize("recipe", [JEPA, UNISURG])
+def test_the_average_does_not_depend_on_how_a_run_is_spread(recipe: str, corpora: Corpora, tmp_path: Path) -> None:
+    words = ("max_steps=50", "epochs=100", "checkpoint.every_steps=50", "micro_batch_size=4", "optim.base_lr=2e-3")
+    spreads = {"1 rank": (1, 1), "1 rank, ZeRO 2": (1, 2), "2 ranks": (2, 1), "2 ranks, ZeRO 2": (2, 2)}
+    found = {}
+    for name, (world_size, stage) in spreads.items():
+        train(corpora, tmp_path / name, world_size, *words, f"parallel.zero_stage={stage}", recipe=recipe)
+        found[name] = {key: t for key, t in everything(tmp_path / name).items() if key.startswith("average/")}
+    begin = dict(choice.build(load(TrainConfig, tmp_path / "1 rank" / "config.yaml").objective, seed=0).averages())
+    assert max((t - begin[key.removeprefix("average/")]).abs().max() for key, t in found["1 rank"].items()) > 1e-3
+    for name, averages in found.items():
+        for key, average in averages.items():
+            torch.testing.assert_close(
+                average, found["1 rank"][key], rtol=0, atol=1e-6, msg=lambda m, k=f"{name}: {key}": f"{k}: {m}"
+            )
+
+
+def test_a_second_stage_begins_with_the_features_of_the_first(corpora: Corpora, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    train(corpora, first, 1, "max_steps=8", recipe=UNISURG)
+    stage_two = (
+        f"warm_start={newest(first)}",
+        "objective.encoder.num_frames=8",
+        "optim.base_lr=1e-12",
+        "objective.ema=0.9999999",
+        "max_steps=1",
+    )
+    train(corpora, second, 1, *stage_two, recipe=UNISURG)
+    clips = torch.randn(2, 3, 4, 32, 32, generator=torch.Generator().manual_seed(0))
+    expected = objective_of(first).represent(clips)
+    # Positions are a matter of the clip's length alone, so the longer run's weights see short clips as the first did.
+    found = objective_of(second, "objective.encoder.num_frames=4").represent(clips)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+def test_the_features_are_probed_and_watched(corpora: Corpora, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    words = (
+        f"held_out={{corpus: {corpora.held_out}, every_steps: 2, clips: 16}}", "max_steps=4",
+        "report.collapse_every_steps=2",
+        "probe={label: phase, clips: 64, test_clips: 32, every_steps: 4}", "report.pictures_every_steps=4",
+    )  # fmt: skip
+    lines = train(corpora, run_dir, 2, *words, recipe=JEPA)
+    (probed,) = (line for line in lines if "probe/accuracy" in line)
+    assert probed["step"] == 4 and 0.0 <= probed["probe/balanced_accuracy"] <= 1.0
+    assert 0.0 <= probed["probe/accuracy_of_majority"] < 0.5
+    watched = [line for line in lines if "collapse/targets_effective_rank" in line]
+    assert [line["step"] for line in watched] == [2, 4]
+    for line in watched:
+        assert 1.0 <= line["collapse/targets_effective_rank"] <= 48.0
+        assert -1.0 <= line["collapse/predictions_mean_cosine"] <= 1.0
+    assert (run_dir / "pictures" / "step_00000004.png").stat().st_size > 5000
+
+
+def test_a_collapse_is_warned_of_with_the_evidence(corpora: Corpora, tmp_path: Path) -> None:
+    """An average that follows at once, and a learning rate that throws the encoder far off, make all targets alike."""
+    run_dir = tmp_path / "run"
+    words = ("objective.ema=0.0", "optim.base_lr=16", "max_steps=20", "report.collapse_every_steps=20")
+    lines = train(corpora, run_dir, 1, *words, recipe=JEPA)
+    (watched,) = (line for line in lines if "collapse/targets_mean_cosine" in line)
+    warning = run_dir.with_suffix(".log.rank0").read_text()
+    assert watched["collapse/targets_mean_cosine"] > 0.98
+    assert f"targets collapse: mean cosine {watched['collapse/targets_mean_cosine']:.3f}" in warning
+
+
+def test_what_is_drawn_too_often_is_warned_of(corpora: Corpora, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    words = ("max_steps=1", "data.order.weights={temperature: 0}", "data.order.most_repeats=1.5")
+    train(corpora, run_dir, 1, *words, recipe=MAE)
+    log = run_dir.with_suffix(".log.rank0").read_text()
+    assert "25.00 % of the draws" in log and "foxglove (general_surgery)" in log
+    assert "more than data.order.most_repeats 1.5" in log
+
+
+def test_an_average_needs_whole_parameters(corpora: Corpora, tmp_path: Path) -> None:
+    message = fail(corpora, tmp_path / "run", 1, "parallel.zero_stage=3", recipe=JEPA)
+    assert (
+        "parallel.zero_stage: expected 1 or 2, got 3, which keeps no whole parameters for vjepa to average" in message
+    )
+
+
+def test_a_probe_needs_other_videos(corpora: Corpora, tmp_path: Path) -> None:
+    message = fail(corpora, tmp_path / "run", 1, "probe={}", recipe=MAE)
+    assert "probe.test_corpus: expected a corpus where held_out is null, got nothing" in json.dumps(message)
