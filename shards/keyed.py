@@ -33,6 +33,7 @@ class Purpose(IntEnum):
     BLOCK_SIZE = 10
     BLOCKS = 11
     MASK_RATIO = 12
+    CROP_OFFSET = 13
 
 
 def mix64(x: UInt64) -> UInt64:

@@ -102,7 +102,8 @@ def for_transformers(objective: ObjectiveConfig, state: Weights) -> tuple[Weight
     Raises:
         ModelError: It has none.
     """
-    encoder, kept = objective.encoder, _ENCODER
+    encoder = objective.encoder
+    kept: tuple[str, ...] = _ENCODER
     predictor = getattr(objective, "predictor", None)
     if encoder.positions == "rope" and predictor is not None:
         layout, numbers, kept = TRANSFORMERS_VJEPA2, _vjepa2_numbers(encoder, predictor), _NETWORKS

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -64,17 +65,21 @@ class ClipsWithLabels:
 
     def encoded(self, represent: Represent) -> Labelled:
         """Encode them all, shared by the ranks; collective, and every rank gets all."""
-        rows: list[tuple[int, Tensor, str | None, str]] = []
+        found: list[tuple[str, str]] = []
+        features: list[npt.NDArray[np.float32]] = []
         with self._source.open_pass(self._num_clips) as batches:
             for batch in batches:
-                features = represent(batch.clips).float().cpu()
-                labels = map(self._label, batch.g.tolist())
-                videos = (f"{name.dataset}/{name.video}" for name in batch.names)
-                found = zip(batch.g.tolist(), features, labels, videos, strict=True)
-                rows += [row for row, valid in zip(found, batch.valid, strict=True) if valid]
-        gathered = sorted((row for share in all_gather(rows) for row in share if row[2]), key=lambda row: row[0])
-        features = torch.stack([row[1] for row in gathered]) if gathered else torch.empty(0, 1)
-        return Labelled(features, tuple(str(row[2]) for row in gathered), tuple(row[3] for row in gathered))
+                labels = [self._label(g) if valid else None for g, valid in zip(batch.g, batch.valid, strict=True)]
+                kept = [i for i, label in enumerate(labels) if label is not None]
+                features.append(represent(batch.clips)[kept].float().cpu().numpy())
+                found += [(str(labels[i]), f"{batch.names[i].dataset}/{batch.names[i].video}") for i in kept]
+        shares = all_gather((np.concatenate(features), found))  # the first rank has the first clips
+        rows = [row for _, share in shares for row in share]
+        return Labelled(
+            features=torch.from_numpy(np.concatenate([share for share, _ in shares])),
+            labels=tuple(label for label, _ in rows),
+            videos=tuple(video for _, video in rows),
+        )
 
     def _label(self, g: int) -> str | None:
         dataset = int(np.searchsorted(self._starts, g, side="right")) - 1

@@ -50,10 +50,9 @@ LOSSLESS_CODEC = {"level": "3"}
 README = """\
 # A synthetic surgical corpus
 
-Made by `surgstream synth --seconds {seconds:g} --seed {seed} --times {times}`. In each dataset's folder:
+Made by `surgstream synth {command}`. In each dataset's folder:
 
-- `videos/VIDEO.mp4`: H.264, {fps} frames a second. Squares in the corners spell the number of the frame, which
-  `shards.synthetic.clock.read_frame_number` reads.
+- `videos/VIDEO.mp4`: H.264, {fps} frames a second.{clock}
 - `labels/VIDEO.csv`: `second,phase,triplets`, a row for the frame shown at each second. Triplets are
   `instrument/verb/target` with `;` between them, one for every instrument in the picture; verb and target are
   `null_verb` and `null_target` while it only comes or goes.
@@ -69,6 +68,29 @@ Masks and depth open with PyAV: `[frame.to_ndarray() for frame in av.open("masks
 """
 
 
+CLOCK = """\
+ Squares in the corners spell the number of the frame, which
+  `shards.synthetic.clock.read_frame_number` reads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthConfig:
+    """Which corpus to make.
+
+    Attributes:
+        seconds: Mean length of a video.
+        seed: Of everything random.
+        times: So many times as many videos of every dataset, and of those that are held out.
+        frame_numbers: Whether squares in the corners tell the number of the frame, for tests of what was read. They
+            tell the time as well, and so give phases away.
+    """
+
+    seconds: float = MEAN_SECONDS
+    seed: int = 0
+    times: int = 1
+    frame_numbers: bool = True
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """One video to make."""
@@ -77,6 +99,7 @@ class Job:
     video: str
     seed: int
     num_frames: int
+    frame_numbers: bool
 
 
 def main(argv: Sequence[str]) -> int:
@@ -107,21 +130,25 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--seed", type=int, default=0, help="another seed, another corpus (default: %(default)d)")
     parser.add_argument("--times", type=int, default=1, help="so many times 13 videos (default: %(default)d)")
-    words = parser.parse_args(argv)
-    if not 1 <= words.times <= MOST_TIMES:
-        parser.error(f"expected --times of 1 to {MOST_TIMES}, got {words.times}")
-    sys.stdout.write(synthesize(words.out, words.seconds, words.seed, words.times) + "\n")
+    parser.add_argument(
+        "--no-frame-numbers",
+        dest="frame_numbers",
+        action="store_false",
+        help="leave out the squares in the corners that number the frames, which give phases away",
+    )
+    words = vars(parser.parse_args(argv))
+    if not 1 <= words["times"] <= MOST_TIMES:
+        parser.error(f"expected --times of 1 to {MOST_TIMES}, got {words['times']}")
+    sys.stdout.write(synthesize(words.pop("out"), SynthConfig(**words)) + "\n")
     return 0
 
 
-def synthesize(out: Path, seconds: float, seed: int, times: int = 1) -> str:
+def synthesize(out: Path, config: SynthConfig) -> str:
     """Make the corpus, using every core; `corpus.yaml` appears last, once all is there.
 
     Args:
         out: Folder to make, or an empty one.
-        seconds: Mean length of a video.
-        seed: Of everything random.
-        times: So many times as many videos of every dataset, and of those that are held out.
+        config: Which.
 
     Returns:
         A summary of what was made.
@@ -130,7 +157,7 @@ def synthesize(out: Path, seconds: float, seed: int, times: int = 1) -> str:
         ShardError: `out` is not empty, `seconds` makes no video, or a worker is killed.
         StorageError: `out` could not be written.
     """
-    jobs = plan(seconds, seed, times)
+    jobs = plan(config)
     try:
         existed = out.exists()
         if existed and (not out.is_dir() or any(path.name != UNFINISHED for path in out.iterdir())):
@@ -140,10 +167,10 @@ def synthesize(out: Path, seconds: float, seed: int, times: int = 1) -> str:
         folder.mkdir(parents=True)
         try:
             _make(jobs, folder)
-            (folder / "README.md").write_text(_readme(seconds, seed, times), encoding="utf-8")
+            (folder / "README.md").write_text(_readme(config), encoding="utf-8")
             for path in folder.iterdir():
                 path.rename(out / path.name)
-            (folder / CORPUS_NAME).write_text(_corpus(jobs, times), encoding="utf-8")
+            (folder / CORPUS_NAME).write_text(_corpus(jobs, config.times), encoding="utf-8")
             (folder / CORPUS_NAME).rename(out / CORPUS_NAME)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -159,22 +186,30 @@ def synthesize(out: Path, seconds: float, seed: int, times: int = 1) -> str:
     )
 
 
-def plan(seconds: float, seed: int, times: int = 1) -> list[Job]:
-    """The videos to make, of unequal lengths around a mean; `times` as many as each dataset has.
+def plan(config: SynthConfig) -> list[Job]:
+    """The videos to make, of unequal lengths around a mean.
 
     Raises:
         ShardError: `seconds` makes videos without frames, or with more of them than a frame number can count.
     """
     low, high = SECONDS_RANGE
-    if not low <= seconds <= high:
-        raise ShardError(f"--seconds: expected a number from {low:g} to {high:.0f}, got {seconds:g}")
+    if not low <= config.seconds <= high:
+        raise ShardError(f"--seconds: expected a number from {low:g} to {high:.0f}, got {config.seconds:g}")
     videos = [
-        (dataset, f"{dataset.name}_{i + 1:02d}") for dataset in DATASETS for i in range(times * dataset.num_videos)
+        (dataset, f"{dataset.name}_{i + 1:02d}")
+        for dataset in DATASETS
+        for i in range(config.times * dataset.num_videos)
     ]
-    shares = np.array([between(key(seed, video, "length"), SHORTEST, LONGEST) for _, video in videos])
-    frames = [round(FPS * seconds * share) for share in shares / shares.mean()]
+    shares = np.array([between(key(config.seed, video, "length"), SHORTEST, LONGEST) for _, video in videos])
+    frames = [round(FPS * config.seconds * share) for share in shares / shares.mean()]
     return [
-        Job(dataset=dataset, video=video, seed=seed, num_frames=num_frames)
+        Job(
+            dataset=dataset,
+            video=video,
+            seed=config.seed,
+            num_frames=num_frames,
+            frame_numbers=config.frame_numbers,
+        )
         for (dataset, video), num_frames in zip(videos, frames, strict=True)
     ]
 
@@ -209,7 +244,8 @@ def write_video(folder: Path, job: Job, progress: Progress) -> None:
         table.writerow(["second", "phase", "triplets"])
         for number in range(job.num_frames):
             frame = film.frame(number / FPS)
-            stamp_frame_number(frame.picture, number)
+            if job.frame_numbers:
+                stamp_frame_number(frame.picture, number)
             write_picture(frame.picture, "rgb24")
             write_mask(frame.mask, "gray")
             write_depth(frame.depth, "gray16le")
@@ -263,8 +299,9 @@ def _corpus(jobs: list[Job], times: int) -> str:
     return yaml.safe_dump({"datasets": datasets}, sort_keys=False)
 
 
-def _readme(seconds: float, seed: int, times: int) -> str:
+def _readme(config: SynthConfig) -> str:
     classes = "\n".join(f"| {value} | {name} |" for name, value in CLASSES.items())
-    return README.format(
-        seconds=seconds, seed=seed, times=times, fps=FPS, steps=DEPTH_STEPS_PER_MILLIMETRE, classes=classes
-    )
+    command = f"--seconds {config.seconds:g} --seed {config.seed} --times {config.times}"
+    command += "" if config.frame_numbers else " --no-frame-numbers"
+    clock = CLOCK if config.frame_numbers else ""
+    return README.format(command=command, clock=clock, fps=FPS, steps=DEPTH_STEPS_PER_MILLIMETRE, classes=classes)

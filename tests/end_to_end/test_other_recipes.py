@@ -60,7 +60,7 @@ def test_the_average_does_not_depend_on_how_a_run_is_spread(recipe: str, corpora
         train(corpora, tmp_path / name, world_size, *words, f"parallel.zero_stage={stage}", recipe=recipe)
         found[name] = {key: t for key, t in everything(tmp_path / name).items() if key.startswith("average/")}
     begin = dict(choice.build(load(TrainConfig, tmp_path / "1 rank" / "config.yaml").objective, seed=0).averages())
-    assert max((t - begin[key.removeprefix("average/")]).abs().max() for key, t in found["1 rank"].items()) > 1e-3
+    assert max((t - begin[key.removeprefix("average/")]).abs().max() for key, t in found["1 rank"].items()) > 5e-4
     for name, averages in found.items():
         for key, average in averages.items():
             torch.testing.assert_close(

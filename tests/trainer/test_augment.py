@@ -55,3 +55,14 @@ def test_the_seed_decides() -> None:
 
 def test_evaluation_takes_the_centre_square() -> None:
     np.testing.assert_array_equal(center_crop(sizes(1, 100, 60)), [[20, 0, 80, 60]])
+
+
+def test_uniform_offsets_reach_every_place_of_the_frame():
+    config = CropConfig(scales=(0.875,), max_distortion=0, offsets="uniform")
+    left, top, right, bottom = multi_scale_crop(config, 5, np.arange(20_000), sizes(20_000, 272, 256)).T
+    assert set(right - left) == set(bottom - top) == {224}
+    assert set(left) == set(range(272 - 224 + 1)) and set(top) == set(range(256 - 224 + 1))
+    for starts in (left, top):
+        counts = np.bincount(starts)
+        assert counts.min() > 0.7 * counts.mean() and counts.max() < 1.3 * counts.mean()
+    assert abs(np.corrcoef(left, top)[0, 1]) < 0.03

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from shards.keyed import Purpose, hash64, permute
+from shards.keyed import Purpose, hash64, permute, uniform
 from trainer.data.config import CropConfig
 
 # Corners, edge centres, centre and the four quarter points, in quarters of the free margin (x, y).
@@ -16,10 +16,10 @@ Windows = npt.NDArray[np.int32]
 def multi_scale_crop(
     config: CropConfig, seed: int, g: npt.NDArray[np.int64], frame_sizes: npt.NDArray[np.int64]
 ) -> Windows:
-    """Draw one crop window a clip: uniform over the allowed (width, height) pairs, and over the 13 fixed offsets.
+    """Draw one crop window a clip: uniform over the allowed (width, height) pairs, and over the offsets.
 
     Args:
-        config: Scales and distortion.
+        config: Scales, distortion and offsets.
         seed: The run's seed.
         g: Draw numbers, shape (B,).
         frame_sizes: Width and height of each clip's frames in pixels, shape (B, 2).
@@ -36,7 +36,10 @@ def multi_scale_crop(
     choice = permute(0, len(pairs) * len(OFFSETS), hash64(seed, Purpose.CROP, g))
     short_side = frame_sizes.min(axis=1, keepdims=True)
     sides = np.floor(short_side * np.array(pairs)[choice // len(OFFSETS)]).astype(np.int64).clip(min=1)
-    start = (frame_sizes - sides) // 4 * np.array(OFFSETS)[choice % len(OFFSETS)]
+    if config.offsets == "fixed":
+        start = (frame_sizes - sides) // 4 * np.array(OFFSETS)[choice % len(OFFSETS)]
+    else:
+        start = np.floor(uniform(hash64(seed, Purpose.CROP_OFFSET, g), 2) * (frame_sizes - sides + 1)).astype(np.int64)
     return np.concatenate([start, start + sides], axis=1).astype(np.int32)
 
 

@@ -17,10 +17,12 @@ class CropConfig:
     Attributes:
         scales: Window sides as fractions of the frame's short side.
         max_distortion: How many places apart in `scales` a window's width and height may be.
+        offsets: `fixed` places windows at one of 13 points, `uniform` anywhere in the frame.
     """
 
     scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
     max_distortion: int = 1
+    offsets: Literal["fixed", "uniform"] = "fixed"
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with these values."""

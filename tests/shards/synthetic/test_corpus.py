@@ -19,7 +19,7 @@ import yaml
 
 from launch.__main__ import main
 from shards.synthetic.clock import read_frame_number
-from shards.synthetic.corpus import FPS, plan, write_video
+from shards.synthetic.corpus import FPS, SynthConfig, plan, write_video
 from shards.synthetic.film import CLASSES
 from shards.synthetic.procedures import DATASETS
 from tests.shards.synthetic.test_clock import through_jpeg
@@ -170,14 +170,14 @@ def test_videos_move_and_do_not_flicker(videos):
 
 @pytest.mark.parametrize("dataset", [dataset.name for dataset in DATASETS])
 def test_the_same_seed_and_length_give_the_same_bytes(root, tmp_path, dataset):
-    job = next(job for job in plan(SECONDS, SEED) if job.dataset.name == dataset)
+    job = next(job for job in plan(SynthConfig(seconds=SECONDS, seed=SEED)) if job.dataset.name == dataset)
     assert written_alone(job, tmp_path / "again") == {
         path: (root / dataset / path).read_bytes() for path in written_alone(job, tmp_path / "once")
     }
 
 
 def test_another_seed_gives_another_corpus(root, tmp_path):
-    job = plan(SECONDS, SEED + 1)[0]
+    job = plan(SynthConfig(seconds=SECONDS, seed=SEED + 1))[0]
     for path, data in written_alone(job, tmp_path).items():
         assert data != (root / job.dataset.name / path).read_bytes()
 
@@ -257,3 +257,22 @@ def corners(height, width):
     side = min(height, width) / 16 * 3 + 4
     rows, columns = np.arange(height)[:, None], np.arange(width)[None, :]
     return (np.minimum(rows, height - 1 - rows) < side) & (np.minimum(columns, width - 1 - columns) < side)
+
+
+def test_more_videos_without_what_gives_phases_away(tmp_path):
+    assert main(["synth", str(tmp_path / "out"), "--seconds", "0.4", "--times", "2", "--no-frame-numbers"]) == 0
+    described = yaml.safe_load((tmp_path / "out" / "corpus.yaml").read_text())["datasets"]
+    for dataset, made in zip(described, DATASETS, strict=True):
+        videos = sorted((tmp_path / "out" / dataset["name"] / "videos").iterdir())
+        assert len(videos) == 2 * made.num_videos and len(dataset["hold_out"]) == 2 * made.num_held_out
+        with pytest.raises(ValueError, match="found none that check out"):
+            read_frame_number(decode(videos[-1], "rgb24")[3])
+    page = (tmp_path / "out" / "README.md").read_text()
+    assert "--times 2 --no-frame-numbers" in page and "Squares" not in page
+
+
+@pytest.mark.parametrize("times", ["0", "21"])
+def test_other_numbers_of_videos_are_refused(times, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["synth", str(tmp_path / "out"), "--times", times])
+    assert f"expected --times of 1 to 20, got {times}" in capsys.readouterr().err
