@@ -1,4 +1,4 @@
-"""The published recipe's file, number by number, and what a resume says when a recipe has changed."""
+"""The published recipes' files, number by number, and what a resume says when a recipe has changed."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,24 +9,59 @@ from configs.errors import ConfigError
 from configs.loading import load, to_tree
 from trainer.config import TrainConfig
 from trainer.engine.schedules import Progress
+from trainer.objectives import choice
+from trainer.objectives.config import VJepaConfig
 from trainer.resume import recipe_changes
 
 RECIPES = Path(__file__).parent.parent.parent / "configs" / "pretrain"
 
-PUBLISHED = {
-    "global_batch_size": 2048, "epochs": 200, "seed": 0, "data.stride": 4, "data.order.weights": "uniform",
-    "data.crop.scales": (1.0, 0.875, 0.75, 0.66), "data.crop.max_distortion": 1, "data.order.lanes": 2048,
-    "data.order.chunk_frames": 320, "objective.encoder.size": "base", "objective.encoder.image_size": 224,
-    "objective.encoder.num_frames": 16, "objective.encoder.patch_size": 16, "objective.encoder.tubelet_size": 2,
-    "objective.encoder.drop_path": 0.1, "objective.mask_ratio": 0.85, "objective.reconstruction_decoder.depth": 4,
-    "objective.reconstruction_decoder.embed_dim": 384, "objective.reconstruction_decoder.num_heads": 6,
-    "objective.reconstruction_decoder.drop_path": 0.1, "objective.distillation_decoder.depth": 2,
-    "objective.distillation_decoder.embed_dim": 384, "objective.distillation_decoder.num_heads": 6,
-    "objective.distillation_decoder.drop_path": 0.1, "objective.reconstruction_weight": 1.0,
-    "objective.distillation_weight": 0.05, "objective.smooth_l1_beta": 1.0, "objective.teacher.normalise": False,
-    "objective.teacher.model": "vit_large_patch16_224", "optim.base_lr": 1.5e-4, "optim.min_lr": 1e-5,
-    "optim.warmup_epochs": 40, "optim.weight_decay": 0.05, "optim.beta1": 0.9, "optim.beta2": 0.95,
-    "parallel.zero_stage": 1,
+PUBLISHED: dict[str, dict[str, object]] = {
+    "surgvista_vitb": {
+        "global_batch_size": 2048, "epochs": 200, "seed": 0, "data.stride": 4, "data.order.weights": "uniform",
+        "data.crop.scales": (1.0, 0.875, 0.75, 0.66), "data.crop.max_distortion": 1, "data.order.lanes": 2048,
+        "data.order.chunk_frames": 320, "objective.encoder.size": "base", "objective.encoder.image_size": 224,
+        "objective.encoder.num_frames": 16, "objective.encoder.patch_size": 16, "objective.encoder.tubelet_size": 2,
+        "objective.encoder.drop_path": 0.1, "objective.mask_ratio": 0.85, "objective.reconstruction_decoder.depth": 4,
+        "objective.reconstruction_decoder.embed_dim": 384, "objective.reconstruction_decoder.num_heads": 6,
+        "objective.reconstruction_decoder.drop_path": 0.1, "objective.distillation_decoder.depth": 2,
+        "objective.distillation_decoder.embed_dim": 384, "objective.distillation_decoder.num_heads": 6,
+        "objective.distillation_decoder.drop_path": 0.1, "objective.reconstruction_weight": 1.0,
+        "objective.distillation_weight": 0.05, "objective.smooth_l1_beta": 1.0, "objective.teacher.normalise": False,
+        "objective.teacher.model": "vit_large_patch16_224", "optim.base_lr": 1.5e-4, "optim.min_lr": 1e-5,
+        "optim.warmup_epochs": 40, "optim.weight_decay": 0.05, "optim.beta1": 0.9, "optim.beta2": 0.95,
+        "parallel.zero_stage": 1,
+    },
+    "surgrec_mae_vitb": {
+        "global_batch_size": 2048, "data.order.weights": "balanced", "objective.name": "videomae",
+        "objective.encoder.size": "base", "objective.encoder.positions": "sinusoid", "objective.encoder.drop_path": 0.0,
+        "objective.mask_ratio": 0.9, "objective.decoder.depth": 4, "objective.decoder.embed_dim": 384,
+        "objective.decoder.num_heads": 6, "objective.decoder.projection_bias": False,
+        "objective.decoder.drop_path": 0.0,
+        "optim.base_lr": 1.5e-4, "optim.min_lr": 1e-5, "optim.warmup_epochs": 40, "optim.weight_decay": 0.05,
+        "optim.beta1": 0.9, "optim.beta2": 0.95, "optim.decay": "cosine",
+    },
+    "surgrec_jepa_vitl": {
+        "objective.name": "vjepa", "objective.encoder.size": "large", "objective.encoder.positions": "rope",
+        "objective.encoder.num_frames": 16, "objective.masks": VJepaConfig().masks, "objective.ema": 0.99925,
+        "objective.predictor.depth": 12, "objective.predictor.embed_dim": 384, "objective.predictor.num_heads": 12,
+        "optim.warmup_start_lr": 1e-4, "optim.weight_decay": 0.04, "optim.beta1": 0.9, "optim.beta2": 0.999,
+        "optim.decay": "none", "data.order.weights": "balanced", "data.order.deal": "spread",
+    },
+    "surgrec_jepa_vitl_phase2": {
+        "objective.encoder.num_frames": 64, "optim.decay": "linear", "optim.min_lr": 1e-6, "optim.warmup_epochs": 0,
+    },
+    "unisurg_vitl_stage1": {
+        "objective.name": "unisurg", "objective.encoder.size": "large", "objective.encoder.num_frames": 16,
+        "objective.mask_ratio": (0.75, 0.95), "objective.top_k": 3, "objective.gamma": 2.0, "objective.ema": 0.99925,
+        "objective.affinity_weight": 0.1, "objective.temperature": 0.1, "objective.variance_weight": 0.3,
+        "objective.least_std": 1.0, "objective.scope": "masked", "objective.standardise_motion": True,
+        "global_batch_size": 256, "micro_batch_size": 64, "epochs": 200, "optim.base_lr": 5e-4, "optim.decay": "cosine",
+        "optim.weight_decay": 0.04, "data.stride": 1, "data.order.weights": "balanced", "data.order.deal": "spread",
+        "data.crop.scales": (0.875,), "data.crop.offsets": "uniform",
+    },
+    "unisurg_vitl_stage2": {
+        "objective.encoder.num_frames": 64, "global_batch_size": 64, "micro_batch_size": 16, "epochs": 80,
+    },
 }  # fmt: skip
 
 
@@ -35,12 +70,37 @@ def recipe() -> TrainConfig:
     return load(TrainConfig, RECIPES / "surgvista_vitb.yaml", [])
 
 
-def test_the_published_recipe_is_what_was_published(recipe: TrainConfig) -> None:
-    for key, expected in PUBLISHED.items():
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_recipe_is_what_was_published(name: str) -> None:
+    recipe = load(TrainConfig, RECIPES / f"{name}.yaml", [])
+    for key, expected in PUBLISHED[name].items():
         value: object = recipe
         for name in key.split("."):
             value = getattr(value, name)
         assert value == expected, key
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_can_be_counted(path: Path) -> None:
+    recipe = load(TrainConfig, path, [])
+    objective = choice.outline(recipe.objective)
+    assert objective.parts()["trainable"] > 0 and sum(objective.flops().values()) > 0
+    assert 0 < objective.num_visible < objective.num_tokens
+    assert recipe.grad_accum_steps(1) >= 1 and recipe.run_dir == f"runs/{path.stem}"
+
+
+def test_v_jepas_schedule_is_that_of_v_jepa_2() -> None:
+    """12,000 steps of warm-up from 1e-4 to 5.25e-4, which stays; then, in the second phase, a line down to 1e-6."""
+    first, second = (
+        load(TrainConfig, RECIPES / f"surgrec_jepa_vitl{phase}.yaml", []).plan(
+            num_clips=10**7, world_size=8, start=Progress(step=0, g=0, state={})
+        )
+        for phase in ("", "_phase2")
+    )
+    lrs = [first.lr(step * 3072) for step in (0, 6000, 12_000, 40_000, 59_999)]
+    assert lrs == pytest.approx([1e-4, 3.125e-4, 5.25e-4, 5.25e-4, 5.25e-4])
+    assert (first.last_step, second.last_step) == (60_000, 12_000)
+    assert [second.lr(step * 3072) for step in (0, 6000, 12_000)] == pytest.approx([5.25e-4, 2.63e-4, 1e-6])
 
 
 def test_a_cache_that_cannot_be_is_refused() -> None:

@@ -1,0 +1,161 @@
+"""What the tiny recipes' features know of phases, beside random encoders and raw pixels; and what sampling changes.
+
+`python -m benchmarks.features FOLDER [--seeds 3]` makes a synthetic corpus in FOLDER, trains every tiny recipe with
+each seed on two processes, and writes `features.json` and a table. A linear readout (`trainer.probe`) is fitted to
+features of labelled training clips and asked about held-out videos. Nothing in the pictures numbers the frames.
+
+The corpus of the second part has one video of the rare specialty; its other training videos are left out.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from configs.loading import load
+from launch.__main__ import main as surgstream
+from trainer.config import TrainConfig
+from trainer.distributed import Topology, join
+from trainer.engine.checkpoint import load_averages, load_parameters
+from trainer.objectives import choice
+from trainer.objectives.base import Objective
+from trainer.pretrain import labelled_clips
+from trainer.probe import Probe
+
+RECIPES = ("surgrec_mae_tiny", "surgrec_jepa_tiny", "unisurg_tiny_stage1")
+RARE, RARE_VIDEOS = "speedwell", 1
+PACKING = ("fps=5", "short_side=80")
+NUM_CLIPS = 1000
+TIMES = 3
+
+
+def make_corpora(folder: Path) -> None:
+    """Render and pack, unless it was done: `all`, `held_out`, `rare`, and `rare_held_out` of the rare alone."""
+    if not (folder / "videos").exists():
+        surgstream(["synth", str(folder / "videos"), "--times", str(TIMES), "--no-frame-numbers"])
+    corpus = yaml.safe_load((folder / "videos" / "corpus.yaml").read_text())
+    described = {"all": corpus, "held_out": corpus, "rare": _with_few(corpus), "rare_held_out": _only_rare(corpus)}
+    for name, tree in described.items():
+        path = folder / "videos" / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(tree))
+        if not (folder / name / "manifest.json").exists():
+            split = ["split=held_out"] if name.endswith("held_out") else []
+            surgstream(["pack", str(path), str(folder / name), *PACKING, *split])
+
+
+def _with_few(corpus: dict[str, Any]) -> dict[str, Any]:
+    few = [f"{RARE}/videos/{RARE}_{number + 1:02d}.mp4" for number in range(RARE_VIDEOS)]
+    datasets = [
+        dataset | ({"videos": few, "hold_out": []} if dataset["name"] == RARE else {}) for dataset in corpus["datasets"]
+    ]
+    return {"datasets": datasets}
+
+
+def _only_rare(corpus: dict[str, Any]) -> dict[str, Any]:
+    return {"datasets": [dataset for dataset in corpus["datasets"] if dataset["name"] == RARE]}
+
+
+def recipe(folder: Path, name: str, seed: int, *overrides: str) -> tuple[str, list[str]]:
+    """A recipe's path, and what makes it a run of ours."""
+    words = [f"seed={seed}", f"data.corpus={folder / 'all'}", f"held_out.corpus={folder / 'held_out'}", "probe=null"]
+    return f"configs/pretrain/{name}.yaml", [*words, *overrides]
+
+
+def train(folder: Path, run: str, name: str, seed: int, *overrides: str) -> tuple[Objective, float]:
+    """Train a recipe as a user would; the objective at its end, and the seconds it took (0 if it was there)."""
+    run_dir = folder / "runs" / run
+    path, words = recipe(folder, name, seed, *overrides, f"run_dir={run_dir}")
+    started = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "launch",
+         "pretrain", path, *words],
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    seconds = time.perf_counter() - started
+    objective = choice.build(load(TrainConfig, path, words).objective, seed)
+    checkpoint = max((run_dir / "checkpoints").glob("step_*"))
+    load_parameters(checkpoint, objective)
+    load_averages(checkpoint, objective.averages())
+    return objective.eval(), seconds
+
+
+def probe_of(folder: Path, topology: Topology, name: str, fit: str, test: str) -> Probe:
+    """A probe of a recipe's clips, fitted to one corpus and asked about another."""
+    path, words = recipe(folder, name, 0)
+    config = load(TrainConfig, path, words)
+    return Probe(*(labelled_clips(config, topology, str(folder / uri), "phase", NUM_CLIPS) for uri in (fit, test)))
+
+
+def recipes(folder: Path, topology: Topology, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """Accuracies of every tiny recipe, of its encoder before training, and of raw pixels."""
+    rows = []
+    for name in RECIPES:
+        probe = probe_of(folder, topology, name, "all", "held_out")
+        raw = probe.measure(lambda clips: clips.flatten(1))
+        for seed in seeds:
+            path, words = recipe(folder, name, seed)
+            random = choice.build(load(TrainConfig, path, words).objective, seed).eval()
+            trained, seconds = train(folder, f"{name}_{seed}", name, seed)
+            row = {"recipe": name, "seed": seed, "minutes": seconds / 60, "raw": raw}
+            rows.append(row | {"random": probe.measure(random.represent), "trained": probe.measure(trained.represent)})
+            print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
+def sampling(folder: Path, topology: Topology, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """Accuracies on the rare specialty, of a recipe that draws it as often as it is there, and of one that balances."""
+    rows = []
+    name = RECIPES[1]
+    probe = probe_of(folder, topology, name, "all", "rare_held_out")
+    for weights in ("uniform", "balanced"):
+        for seed in seeds:
+            words = (f"data.order.weights={weights}", f"data.corpus={folder / 'rare'}")
+            trained, _ = train(folder, f"{weights}_{seed}", name, seed, *words)
+            rows.append({"weights": weights, "seed": seed, "rare": probe.measure(trained.represent)})
+            print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
+def table(rows: Sequence[dict[str, Any]], key: str, columns: Sequence[str]) -> str:
+    """Mean accuracies in percent and their standard deviations over seeds, as Markdown."""
+    lines = [f"| {key} | {' | '.join(columns)} |", f"|---|{'--:|' * len(columns)}"]
+    for name in dict.fromkeys(row[key] for row in rows):
+        cells = []
+        for column in columns:
+            found = [100 * row[column]["accuracy"] for row in rows if row[key] == name]
+            cells.append(f"{statistics.mean(found):.1f} ± {statistics.stdev(found) if len(found) > 1 else 0.0:.1f}")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, and write what was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    words = parser.parse_args()
+    topology, seeds = Topology(), range(words.seeds)
+    make_corpora(words.folder)
+    join(topology, 600)
+    of_recipes = recipes(words.folder, topology, seeds)
+    of_sampling = sampling(words.folder, topology, seeds)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    found = {"commit": commit, "machine": platform.processor(), "command": " ".join(sys.argv[1:])}
+    (words.folder / "features.json").write_text(
+        json.dumps({**found, "recipes": of_recipes, "sampling": of_sampling}, indent=1) + "\n"
+    )
+    print(table(of_recipes, "recipe", ("trained", "random", "raw")))
+    print(table(of_sampling, "weights", ("rare",)))
+
+
+if __name__ == "__main__":
+    main()
