@@ -89,6 +89,7 @@ class RunState:
         losses: The last training losses by name; beside most stands what predicting the mean scores, `NAME_of_mean`.
         held_out: The same on held-out videos.
         held_out_step: When those were taken.
+        features: What was last measured of them, under `probe/` and `collapse/`.
         checkpoint: The newest one.
         job: The last one.
         world_size: Ranks at the last start.
@@ -117,6 +118,7 @@ class RunState:
     losses: dict[str, float]
     held_out: dict[str, float]
     held_out_step: int | None
+    features: dict[str, float]
     checkpoint: Checkpoint | None
     job: Job | None
     world_size: int | None
@@ -187,6 +189,12 @@ def read_run(run_dir: Path, now: float) -> RunState:
         losses=dict(group(last, "loss/")),
         held_out={name: value for name, value in group(held_out, "held_out/") if name != "clips"},
         held_out_step=whole(held_out, "step"),
+        features={
+            f"{kind}{name}": value
+            for line in metrics
+            for kind in ("probe/", "collapse/")
+            for name, value in group(line, kind)
+        },
         checkpoint=checkpoint,
         job=_job(jobs, now),
         world_size=whole(environment, "world_size"),

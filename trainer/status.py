@@ -2,11 +2,12 @@
 
 import argparse
 import json
+import math
 import os
 import sys
 import textwrap
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -149,12 +150,29 @@ def _rows(run: RunState) -> Iterator[tuple[str, str]]:
         yield "checkpoint", f"step {run.checkpoint.step:,}, {age} ago, {size}"
     elif run.step is not None:
         yield "checkpoint", "none yet"
+    yield from _features(run.features)
     yield from _machines(run)
     if run.retries:
         causes = ", ".join(f"{count:,} {cause.replace('_', ' ')}" for cause, count in sorted(run.retries.items()))
         yield "retries", f"{causes}; in the last {run.retries_steps:,} steps"
     if run.step is not None:
         yield "bad clips", f"{run.bad_clips:,}" + (", named in quarantine.jsonl" if run.bad_clips else "")
+
+
+def _features(found: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    """What a linear readout makes of them, and how diverse they are."""
+    if (accuracy := found.get("probe/accuracy")) is not None:
+        majority = found.get("probe/accuracy_of_majority")
+        beside = "" if majority is None else f", {_percent(majority)} by the most frequent label alone"
+        yield "probe", f"{_percent(accuracy)} of unseen clips right{beside}"
+    names = [key.removesuffix("_effective_rank") for key in found if key.endswith("_effective_rank")]
+    said = [
+        f"{name.removeprefix('collapse/')}: effective rank {found[f'{name}_effective_rank']:.1f}, "
+        f"mean cosine {found.get(f'{name}_mean_cosine', math.nan):.2f}"
+        for name in names
+    ]
+    if said:
+        yield "features", "; ".join(said)
 
 
 def _machines(run: RunState) -> Iterator[tuple[str, str]]:

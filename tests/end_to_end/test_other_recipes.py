@@ -9,7 +9,8 @@ from torch import Tensor
 
 from configs.loading import load
 from tests.end_to_end.conftest import Corpora
-from tests.end_to_end.runs import OTHERS, fail, interrupt, metrics, newest, reported, train
+from tests.end_to_end.runs import OTHERS, fail, interrupt, log, metrics, newest, reported, train
+from tests.helpers.ranks import finish, start
 from trainer.config import TrainConfig
 from trainer.engine.checkpoint import load_averages, load_parameters, tensors
 from trainer.objectives import choice
@@ -84,6 +85,26 @@ def test_a_second_stage_begins_with_the_features_of_the_first(corpora: Corpora, 
     # Positions are a matter of the clip's length alone, so the longer run's weights see short clips as the first did.
     found = objective_of(second, "objective.encoder.num_frames=4").represent(clips)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+ANY_RECIPE = (
+    "compile=false", "global_batch_size=4", "micro_batch_size=2", "data.stride=1", "held_out=null", "probe=null",
+    "data.order.lanes=8", "data.order.chunk_frames=12", "data.decode.threads=1", "report.pictures_every_steps=1",
+    "objective.encoder.embed_dim=48", "objective.encoder.depth=1", "objective.encoder.num_heads=2",
+    "objective.encoder.image_size=64", "objective.encoder.num_frames=4", "max_steps=1", "warm_start=null",
+)  # fmt: skip
+ANY_TEACHER = ("objective.teacher={model: test_vit, allow_random: true}",)
+
+
+@pytest.mark.parametrize("path", sorted(Path("configs/pretrain").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_takes_a_step_on_a_cpu(path: Path, corpora: Corpora, tmp_path: Path) -> None:
+    """All that a recipe says but its size, which no CPU would finish."""
+    run_dir = tmp_path / "run"
+    words = [*ANY_RECIPE, *(ANY_TEACHER if "surgvista" in path.stem else ())]
+    words += [f"data.corpus={corpora.train}", f"run_dir={run_dir}"]
+    assert finish(start(["pretrain", str(path), *words], 1, run_dir.with_suffix(".log"))) == [0], log(run_dir)
+    (line,) = (line for line in metrics(run_dir) if "loss/total" in line)
+    assert line["step"] == 1 and newest(run_dir)
 
 
 def test_the_features_are_probed_and_watched(corpora: Corpora, tmp_path: Path) -> None:

@@ -248,3 +248,20 @@ def test_following_ends_with_the_run(
     assert main(["status", str(run.folder), "--follow"]) == 0
     page = capsys.readouterr().out
     assert page.index("training, last report") < page.index("done, ") and "\x1b" not in page
+
+
+def test_what_is_known_of_features_is_told(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run").started(ago=600)
+    earlier = {"step": 20, "time": NOW - 40, "probe/accuracy": 0.2, "probe/accuracy_of_majority": 0.074}
+    later = {"step": 40, "time": NOW - 20, "probe/accuracy": 0.615, "probe/accuracy_of_majority": 0.074}
+    diverse = {
+        "step": 40, "time": NOW - 10, "collapse/targets_effective_rank": 23.44, "collapse/targets_mean_cosine": 0.3,
+        "collapse/predictions_effective_rank": 7.0, "collapse/predictions_mean_cosine": 0.91,
+    }  # fmt: skip
+    page = show([run.lines("metrics.jsonl", [report(20, NOW - 50), earlier, later, diverse], ago=5).read()])
+    said = " ".join(page.split())
+    assert "probe 61.5 % of unseen clips right, 7.4 % by the most frequent label alone" in said
+    assert "targets: effective rank 23.4, mean cosine 0.30; predictions: effective rank 7.0, mean cosine 0.91" in said
+    assert all(len(line) <= 80 for line in page.splitlines())
+    plain = show([Run(tmp_path / "plain").started(ago=600).reports(20).read()])
+    assert "\n  probe " not in plain and "\n  features " not in plain
