@@ -30,8 +30,8 @@ from shards.packing import Packed
 from shards.plan import Plan, Quarantined
 from shards.storage import open_storage
 from shards.synthetic.clock import read_frame_number
+from shards.synthetic.corpus import SynthConfig, write_video
 from shards.synthetic.corpus import plan as plan_synthetic
-from shards.synthetic.corpus import write_video
 from tests.helpers.packing import ROOT, contents, load, write_corpus
 from tests.helpers.s3 import s3_bucket
 from tests.helpers.videos import make_video, number_in, shown_at
@@ -129,7 +129,7 @@ def test_damage_in_the_middle_splits_a_video_into_parts(packed: Path) -> None:
 
 
 def test_a_frame_of_a_synthetic_video_is_what_is_shown_at_its_time(tmp_path: Path) -> None:
-    job = plan_synthetic(4, 0)[0]
+    job = plan_synthetic(SynthConfig(seconds=4))[0]
     for kind in ("videos", "labels", "masks", "depth"):
         (tmp_path / job.dataset.name / kind).mkdir(parents=True)
     write_video(tmp_path, job, lambda frames: None)
