@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.conftest import Corpora
-from tests.end_to_end.runs import metrics, newest, reported, words
+from tests.end_to_end.runs import OTHERS, RECIPE, metrics, newest, reported, words
 from tests.helpers.ranks import wait_for
 from trainer.engine.saved import read_progress
 from trainer.runfiles import FAILED, REQUEUE, read_mark
@@ -53,9 +53,11 @@ torch.cuda.synchronize()
 
 
 @contextmanager
-def running(command: list[str], corpora: Corpora, run_dir: Path, *overrides: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    command: list[str], corpora: Corpora, run_dir: Path, *overrides: str, recipe: str = RECIPE
+) -> Iterator[subprocess.Popen[bytes]]:
     """A command on the recipe, which must end well and is killed if it does not end."""
-    arguments = [sys.executable, "-m", "launch", *command, *words(corpora, run_dir, *ON_GPU, *overrides)]
+    arguments = [sys.executable, "-m", "launch", *command, *words(corpora, run_dir, *ON_GPU, *overrides, recipe=recipe)]
     with printed(run_dir).open("wb") as log:
         process = subprocess.Popen(arguments, stdout=log, stderr=subprocess.STDOUT)
     try:
@@ -66,9 +68,9 @@ def running(command: list[str], corpora: Corpora, run_dir: Path, *overrides: str
         process.wait()
 
 
-def run(command: list[str], corpora: Corpora, run_dir: Path, *overrides: str) -> str:
+def run(command: list[str], corpora: Corpora, run_dir: Path, *overrides: str, recipe: str = RECIPE) -> str:
     """Run a command on the recipe; returns what it printed."""
-    with running(command, corpora, run_dir, *overrides):
+    with running(command, corpora, run_dir, *overrides, recipe=recipe):
         pass
     return printed(run_dir).read_text()
 
@@ -100,6 +102,17 @@ def test_a_run_learns_and_tells_what_the_gpu_does(stage: int, corpora: Corpora, 
         parts = [line[f"time/{part}_seconds"] for part in ("targets", "forward", "backward", "optimizer")]
         assert min(parts) > 0 and line["memory/gpu_gib"] > 0
     assert json.loads((run_dir / "environment.json").read_text())["device"].startswith("NVIDIA")
+
+
+@pytest.mark.parametrize("recipe", OTHERS)
+def test_the_other_recipes_learn_compiled_and_are_watched(recipe: str, corpora: Corpora, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    looks = ("compile=true", "report.collapse_every_steps=10", "report.pictures_every_steps=20")
+    run(["pretrain"], corpora, run_dir, *looks, recipe=recipe)
+    losses = [line["loss/total"] for line in metrics(run_dir) if "loss/total" in line]
+    assert len(losses) == 20 and losses[-1] < losses[0]
+    assert len([line for line in metrics(run_dir) if any("effective_rank" in key for key in line)]) == 2
+    assert (run_dir / "pictures" / "step_00000020.png").exists()
 
 
 def test_asked_it_writes_a_trace_and_its_collectives_and_told_it_stops_and_goes_on(

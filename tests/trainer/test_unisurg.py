@@ -13,6 +13,7 @@ from configs.errors import ConfigError
 from configs.loading import build as build_config
 from tests.trainer.test_surgvista import clip_batch, loss_of
 from trainer.batch import IMAGENET_MEAN, IMAGENET_STD
+from trainer.engine.collapse import diversity
 from trainer.models.config import EncoderConfig, PredictorConfig
 from trainer.objectives import unisurg
 from trainer.objectives.config import UniSurgConfig
@@ -143,6 +144,34 @@ def test_terms_equal_the_slow_reference(changes):
     total = motion + config.affinity_weight * affinity + config.variance_weight * variance
     assert loss.item() == pytest.approx(total, rel=1e-5)
     assert not any(value.requires_grad for value in metrics.values())
+
+
+def test_under_bf16_affinities_stay_in_fp32_and_pictures_can_be_drawn():
+    objective, batch = tiny().eval(), clips_of([3, 8])
+    predicted, true = torch.randn(2, 9, 48), torch.randn(2, 9, 48)
+    plain = unisurg.affinity_loss(predicted, true, 0.1, exclude_self=False)
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        assert torch.equal(unisurg.affinity_loss(predicted, true, 0.1, exclude_self=False), plain)
+        rows = objective.pictures(batch)
+        found = [diversity(vectors) for vectors in objective.latents(batch, objective.targets(batch)).values()]
+    assert all(row.isfinite().all() and row.shape == (2, 3, 4, 32, 32) for row in rows.values())
+    assert all(value.isfinite() for measured in found for value in measured.values())
+
+
+def test_masks_of_any_ratio_pass_through_the_same_graph(graphs):
+    objective = tiny()
+    batches = [replace(clips_of([g, g + 1]), step_g=g) for g in range(0, 120, 10)]
+    plain = [loss_of(objective, batch).loss.item() for batch in batches]
+    assert len({objective._masks(batch)[0].masked.shape for batch in batches}) > 4
+    objective.compile_parts(backend=graphs, fullgraph=True)
+    compiled, counts = [], []
+    for batch in batches:
+        compiled.append(loss_of(objective, batch).loss.item())
+        counts.append(graphs.frame_count)
+    assert compiled == pytest.approx(plain, rel=1e-4)
+    assert counts[-1] <= counts[0] + 1, (
+        "the first may have as many visible as masked tokens; then all sizes are one graph"
+    )
 
 
 def test_targets_are_the_averages_features_scaled_to_unit_variance():

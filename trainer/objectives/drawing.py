@@ -19,6 +19,10 @@ class FeatureColours:
     """
 
     def __init__(self, features: Tensor) -> None:
+        with torch.autocast(features.device.type, enabled=False):
+            self._fit(features)
+
+    def _fit(self, features: Tensor) -> None:
         rows = features.float().flatten(0, 1)
         self._mean = rows.mean(0)
         centred = rows - self._mean
@@ -31,7 +35,8 @@ class FeatureColours:
     def __call__(self, features: Tensor) -> Tensor:
         """Colours of features (B, N, D): (B, N, 3) in [0, 1]."""
         low, high = self._range
-        along: Tensor = (features.float() - self._mean) @ self._axes
+        with torch.autocast(features.device.type, enabled=False):
+            along: Tensor = (features.float() - self._mean) @ self._axes
         colours: Tensor = (along - low) / (high - low).clamp(min=1e-6)
         return colours.clamp(0.0, 1.0)
 

@@ -157,7 +157,8 @@ def affinity_loss(predicted: Tensor, true: Tensor, temperature: float, *, exclud
             cosines = cosines.masked_fill(torch.eye(cosines.shape[1], device=cosines.device).bool(), -1e9)
         return cosines.log_softmax(-1)
 
-    divergences = F.kl_div(log_affinities(predicted), log_affinities(true), reduction="none", log_target=True)
+    with torch.autocast(predicted.device.type, enabled=False):  # bf16 would move cosines over tau by hundredths
+        divergences = F.kl_div(log_affinities(predicted), log_affinities(true), reduction="none", log_target=True)
     return divergences.sum(-1).mean()
 
 
