@@ -105,7 +105,9 @@ class Observer:
         means = dict(zip(found, mean_over_ranks(torch.stack([*found.values()])).tolist(), strict=True))
         if self.metrics:
             self.metrics.write(step, {f"collapse/{key}": value for key, value in means.items()})
-            warn_of_collapse(step, means, {name: rows.shape[-1] for name, rows in latents.items()})
+            # Predictions begin alike, and may stay so for a while.
+            widths = {name: rows.shape[-1] for name, rows in latents.items() if name != "predictions"}
+            warn_of_collapse(step, means, widths)
 
     def draw(self, step: int, batch: ClipBatch, evaluation: Evaluation | None) -> None:
         """Draw some held-out clips, or else a training batch, as the model sees and paints it."""

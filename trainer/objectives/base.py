@@ -98,9 +98,11 @@ class Objective(nn.Module, ABC):
         tokens: Tensor = self.encoder(clips)
         return tokens.float().mean(1)
 
-    @abstractmethod
+    @torch.no_grad()
     def latents(self, batch: ClipBatch, targets: Any) -> dict[str, Tensor]:
-        """What is to stay diverse while learning: named sets of vectors (num, D), without gradient."""
+        """What is to stay diverse while learning, as named sets of vectors (num, D): here, the encoder's tokens."""
+        tokens: Tensor = self.encoder(batch.clips)
+        return {"features": tokens.float().flatten(0, 1)}
 
     @abstractmethod
     def pictures(self, batch: ClipBatch) -> dict[str, Tensor]:

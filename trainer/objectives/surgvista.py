@@ -76,16 +76,6 @@ class SurgVista(Objective):
         """Nothing follows: the teacher is frozen."""
 
     @torch.no_grad()
-    def latents(self, batch: ClipBatch, targets: Tensor) -> dict[str, Tensor]:
-        """`targets` and `predictions` of the masked tokens' features."""
-        visible, masked, _ = self._draw(batch)
-        predicted = self.distillation_decoder(self.encoder(batch.clips, visible), visible, masked)
-        return {
-            "targets": take_tokens(targets, masked).float().flatten(0, 1),
-            "predictions": predicted.float().flatten(0, 1),
-        }
-
-    @torch.no_grad()
     def pictures(self, batch: ClipBatch) -> dict[str, Tensor]:
         """Draw the reconstruction; see `Pixels.pictures`."""
         visible, masked, _ = self._draw(batch)

@@ -51,11 +51,6 @@ class VideoMae(Objective):
         """Nothing follows: no network is averaged."""
 
     @torch.no_grad()
-    def latents(self, batch: ClipBatch, targets: None = None) -> dict[str, Tensor]:
-        """`features`: what the encoder makes of the visible tokens."""
-        return {"features": self.encoder(batch.clips, self._draw(batch).visible).float().flatten(0, 1)}
-
-    @torch.no_grad()
     def pictures(self, batch: ClipBatch) -> dict[str, Tensor]:
         """Draw the reconstruction; see `Pixels.pictures`."""
         visible, masked, _ = self._draw(batch)
