@@ -56,7 +56,7 @@ def asked_shares(weights: Weights, specialties: Mapping[str, str], num_clips: Ma
     Raises:
         ConfigError: Weights by name do not name exactly the datasets of the corpus.
     """
-    if temperature_of(weights) is not None and len(num_clips) > 1:
+    if temperature_of(weights) is not None:
         # Decimals are the same on every machine, powers of doubles are not.
         power = Decimal(repr(temperature_of(weights)))
         masses = {name: Fraction(_DECIMALS.power(Decimal(clips), power)) for name, clips in num_clips.items()}

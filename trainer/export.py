@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from configs.errors import ConfigError
 from configs.loading import build, to_tree
@@ -85,7 +85,7 @@ def export(checkpoint: Path, out: Path, layout: str, *, averaged: bool) -> str:
         weights = {name: tensor for name, tensor in state.items() if name.startswith(_ENCODER)}
         numbers = {"encoder": to_tree(objective.encoder)}
     out.mkdir(parents=True, exist_ok=True)
-    save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
+    (out / "model.safetensors").write_bytes(save(weights, metadata={"format": "pt"}))
     (out / "config.json").write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
     which = "averaged encoder" if average else "encoder"
     count = sum(tensor.numel() for tensor in weights.values())

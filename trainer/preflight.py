@@ -215,9 +215,11 @@ def examine_step(config: TrainConfig, meeting: Meeting, checks: Checklist, *, we
 
 def needs(config: TrainConfig, *, with_step: bool) -> Needs:
     """What the recipe needs of a node."""
-    trainable = choice.outline(config.objective).parts()["trainable"]
+    objective = choice.outline(config.objective)
+    averaged = sum(average.numel() for average in objective.averages().values())
+    saved = 3 * objective.parts()["trainable"] + averaged  # parameters, both moments, averages
     return Needs(
-        checkpoint_gib=3 * 4 * trainable / 2**30,  # parameters and both moments, fp32
+        checkpoint_gib=4 * saved / 2**30,
         checkpoints=config.checkpoint.keep_last + 1,
         cache_gib=config.data.cache_bytes / 2**30,
         with_step=with_step,

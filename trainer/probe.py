@@ -58,6 +58,7 @@ class ClipsWithLabels:
 
     def __init__(self, source: ClipSource, corpus: FrameTable, kind: str, num_clips: int) -> None:
         self._source, self._num_clips = source, num_clips
+        self.what = f"{kind} in {corpus.storage.uri}"
         sizes = corpus.sizes()
         self._names = [size.name for size in sizes]
         self._starts = [*accumulate((size.num_clips for size in sizes), initial=0)]
@@ -106,7 +107,10 @@ class Probe:
         """
         fit, test = self.fit.encoded(represent), self.test.encoded(represent)
         if len(set(fit.labels)) < 2 or not test.labels:
-            log.warning("probe: expected clips of two labels or more, got %d", len(set(fit.labels)))
+            log.warning(
+                "probe: expected two labels or more of %s and one of %s, got %d and %d; see probe.label",
+                self.fit.what, self.test.what, len(set(fit.labels)), len(set(test.labels)),
+            )  # fmt: skip
             return {}
         said = linear_probe(fit, test.features)
         majority = max(sorted(set(fit.labels)), key=fit.labels.count)

@@ -1,5 +1,6 @@
 """Beginning with weights that were trained before: this project's own, or published ones."""
 
+import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from trainer.config import WarmStartConfig
 from trainer.engine.checkpoint import tensors
-from trainer.engine.saved import damage, read_state
+from trainer.engine.saved import STATE, damage, read_state
 from trainer.errors import CheckpointError, ModelError
 from trainer.models.config import EncoderConfig
 from trainer.models.files import published_weights
@@ -56,7 +57,8 @@ def _read(settings: WarmStartConfig, encoder: EncoderConfig) -> tuple[Mapping[st
     """Weights and averages by our names."""
     path, where = Path(settings.weights), "warm_start.weights"
     if settings.layout == "surgstream":
-        if not (path / "state.json").exists():
+        if not (path / STATE).exists():
+            _check_positions(_exported_positions(path), encoder, settings)
             return published_weights(path, where=where)
         if found := damage(path):
             raise CheckpointError(f"{where}: {path}: not a whole checkpoint: {found}")
@@ -65,7 +67,12 @@ def _read(settings: WarmStartConfig, encoder: EncoderConfig) -> tuple[Mapping[st
     layout = LAYOUTS[settings.layout]
     _check_positions(layout.positions, encoder, settings)
     weights, averages = published_weights(path, where=where)
-    return layout.load(weights, encoder), layout.load(averages, encoder)
+    only_encoder = settings.parts == "encoder"
+    try:
+        loaded = [layout.load(some, encoder, skip_unknown=only_encoder) for some in (weights, averages)]
+    except ModelError as error:
+        raise ModelError(f"warm_start: {settings.weights}: {error}") from None
+    return loaded[0], loaded[1]
 
 
 def _trained_positions(checkpoint: Path) -> str | None:
@@ -74,6 +81,14 @@ def _trained_positions(checkpoint: Path) -> str | None:
     except (LookupError, TypeError):  # saved by an earlier version
         return None
     return str(positions)
+
+
+def _exported_positions(path: Path) -> str | None:
+    """What `surgstream export` wrote beside the weights; None of a bare file of weights."""
+    try:
+        return str(json.loads((path / "config.json").read_text(encoding="utf-8"))["encoder"]["positions"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def _check_positions(trained: str | None, encoder: EncoderConfig, settings: WarmStartConfig) -> None:

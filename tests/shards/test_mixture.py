@@ -159,6 +159,10 @@ def test_the_ends_of_temperature_are_uniform_and_all_alike():
     assert set(asked_shares({"temperature": 0.0}, specialties, num_clips).values()) == {Fraction(1, 2)}
 
 
+def test_a_sole_dataset_has_any_temperature():
+    assert asked_shares({"temperature": 0.5}, {"cholec80": "s"}, {"cholec80": 100}) == {"cholec80": 1}
+
+
 def test_a_dataset_may_be_called_temperature():
     assert asked_shares({"temperature": 3.0}, {"temperature": "s"}, {"temperature": 5}) == {"temperature": 1}
     both = {"temperature": 3.0, "other": 1.0}

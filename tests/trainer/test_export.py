@@ -141,6 +141,13 @@ def test_what_cannot_be_exported_or_begun_with_is_refused(
         export(tmp_path, tmp_path / "out", "surgstream", averaged=True)
     with pytest.raises(ModelError, match=r"got sincos; set objective.encoder.positions=sincos"):
         warm_start(WarmStartConfig(weights=str(checkpoint)), choice.build(VIDEOMAE_TINY, 0), VIDEOMAE_TINY.encoder)
+    export(checkpoint, tmp_path / "exported", "surgstream", averaged=True)
+    with pytest.raises(ModelError, match=r"expected an encoder trained with sinusoid positions, got sincos"):
+        warm_start(
+            WarmStartConfig(weights=str(tmp_path / "exported"), parts="encoder"),
+            choice.build(VIDEOMAE_TINY, 0),
+            VIDEOMAE_TINY.encoder,
+        )
     with pytest.raises(ModelError, match=r"encoder.blocks.0.attention.k_bias is missing"):
         sincos = replace(VJEPA_TINY.encoder, positions="sincos")
         warm_start(WarmStartConfig(weights=str(checkpoint), parts="encoder"), choice.build(VJEPA_TINY, 0), sincos)

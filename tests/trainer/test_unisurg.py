@@ -153,7 +153,7 @@ def test_under_bf16_affinities_stay_in_fp32_and_pictures_can_be_drawn():
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
         assert torch.equal(unisurg.affinity_loss(predicted, true, 0.1, exclude_self=False), plain)
         rows = objective.pictures(batch)
-        found = [diversity(vectors) for vectors in objective.latents(batch, objective.targets(batch)).values()]
+        found = [diversity(vectors) for vectors in objective.latents(batch).values()]
     assert all(row.isfinite().all() and row.shape == (2, 3, 4, 32, 32) for row in rows.values())
     assert all(value.isfinite() for measured in found for value in measured.values())
 
@@ -223,6 +223,16 @@ def test_the_ratio_is_drawn_once_a_step_and_evaluations_take_the_mean():
     assert num_masked([1], 16) == num_masked([5], 32) == 2 * num_masked_tubes(objective.grid, 0.6)
 
 
+def test_the_hardest_draws_show_most_tokens():
+    objective, batch = tiny(), clips_of([0, 1])
+    hardest = objective.hardest(batch)
+    shown = objective._masks(hardest)[0].visible.shape[1]
+    assert torch.equal(hardest.clips, batch.clips)
+    assert shown >= max(objective._masks(replace(batch, step_g=g))[0].visible.shape[1] for g in range(0, 128, 2))
+    ((_, most), _) = objective.trained()
+    assert shown <= most == 2 * (16 - num_masked_tubes(objective.grid, 0.4))
+
+
 def test_published_configuration_has_the_networks_of_v_jepa_2():
     objective = unisurg.outline(UniSurgConfig())
     assert objective.parts() == {
@@ -266,6 +276,9 @@ def test_64_frames_need_no_memory_for_pairs_of_tokens():
         ({"encoder": {"positions": "sincos"}}, "encoder.positions: expected rope, as the predictor has, got sincos"),
         ({"encoder": {"drop_path": 0.1}}, "encoder.drop_path: expected 0, this objective drops nothing, got 0.1"),
         ({"ema": 1.0}, "ema: expected a share of at least 0 and below 1"),
+        ({"mask_ratio": [0.006, 0.5]}, "mask_ratio: expected two masked tubes or more, to compare motion, got 0.006"),
+        ({"encoder": {"num_heads": 64, "embed_dim": 576}}, "heads of an even width of 6 or more"),
+        ({"predictor": {"num_heads": 96}}, "num_heads: expected heads of an even width of 6 or more"),
         ({"top_k": 0}, "top_k: expected 1 or more"),
         ({"temperature": 0.0}, "temperature: expected a number above 0"),
     ],

@@ -178,7 +178,7 @@ def test_published_configuration_has_the_published_networks() -> None:
     with torch.device("meta"):
         theirs = transformers.VJEPA2Model(transformers.VJEPA2Config(pred_num_mask_tokens=2, **shape))
     assert sum(parameter.numel() for parameter in theirs.parameters()) == 325_968_256
-    assert [count.visible / objective.num_tokens for count in objective.counts] == pytest.approx([0.26, 0.1], abs=0.03)
+    assert [count.visible / objective.num_tokens for count in objective.counts] == pytest.approx([0.23, 0.06], abs=0.01)
 
 
 def test_flops_are_those_that_pytorch_counts() -> None:

@@ -190,3 +190,24 @@ def test_weights_that_do_not_fit_are_refused(
     with pytest.raises(ModelError, match=message):
         warm_start(WarmStartConfig(**words), objective, VIDEOMAE_TINY.encoder)  # type: ignore[arg-type]
     assert_same(state_of(objective), state_of(choice.build(VIDEOMAE_TINY, seed=99)))
+
+
+def test_an_encoder_is_taken_from_a_file_with_a_classifier(tmp_path: Path) -> None:
+    weights = LAYOUTS["videomae"].export(state_of(objective_of(VIDEOMAE_TINY, 1)), VIDEOMAE_TINY.encoder)
+    encoder = {key: tensor for key, tensor in weights.items() if key.startswith("encoder.")}
+    classifier = {"head.weight": torch.zeros(7, 32), "fc_norm.bias": torch.zeros(32)}
+    torch.save({"module": encoder | classifier}, tmp_path / "w.pt")
+    objective = start(tmp_path / "w.pt", VIDEOMAE_TINY, layout="videomae", parts="encoder")
+    assert torch.equal(objective.encoder.norm.bias, encoder["encoder.norm.bias"])
+    with pytest.raises(
+        ModelError, match=r"warm_start: .*w.pt: expected the weights of VideoMAE's own code, got head.w"
+    ):
+        start(tmp_path / "w.pt", VIDEOMAE_TINY, layout="videomae")
+
+
+def test_weights_of_another_patch_size_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    weights = LAYOUTS["videomae"].export(state_of(objective_of(VIDEOMAE_TINY, 1)), VIDEOMAE_TINY.encoder)
+    torch.save({"model": weights}, tmp_path / "w.pth")
+    larger = replace(VIDEOMAE_TINY, encoder=replace(VIDEOMAE_TINY.encoder, patch_size=16))
+    with pytest.raises(ModelError, match=r"got the shape \(32, 3, 2, 8, 8\); are patch_size and tubelet_size those of"):
+        start(tmp_path / "w.pth", larger, layout="videomae")

@@ -51,7 +51,7 @@ def take_step(config: TrainConfig, topology: Topology, objective: Objective) -> 
             device=device,
         )
         for _ in range(num_micro_batches):
-            batch = _random_clips(config, device)
+            batch = objective.hardest(_random_clips(config, device))
             with engine.autocast():
                 targets = objective.targets(batch)
             engine.backward(engine(batch, targets).loss)

@@ -109,10 +109,10 @@ class Trainer:
                 bar.update()
                 if self.due(self.report.every_steps):
                     self.report_metrics(bar)
-                for every_steps, look in self.looks():
-                    if self.due(every_steps):
-                        with self.clock.pause():
-                            look()
+                for look in [look for every_steps, look in self.looks() if self.due(every_steps)]:
+                    with self.clock.pause():
+                        self.check_finite()
+                        look()
                 if self.due(self.checkpoint.every_steps):
                     with self.clock.pause():
                         self.save()
@@ -192,10 +192,14 @@ class Trainer:
             self.metrics.write(self.step, values)
             bar.set_postfix_str(f"loss {values['loss/total']:.4f}, {clips_per_second:.1f} clips/s", refresh=False)
 
-    def save(self) -> None:
-        """Save a checkpoint, if the steps that led to it were finite and the run is still ours."""
+    def check_finite(self) -> None:
+        """Make sure that the steps since the last report were finite."""
         if len(self.steps):
             self.steps.means()
+
+    def save(self) -> None:
+        """Save a checkpoint, if the steps that led to it were finite and the run is still ours."""
+        self.check_finite()
         self.watchdog.beat()
         from_main(lambda: check_owner(self.run_dir))
         root = self.run_dir / CHECKPOINTS

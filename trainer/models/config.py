@@ -98,6 +98,8 @@ class EncoderConfig:
     def problems(self) -> Iterator[str]:
         """Fields that do not fit together, one sentence each."""
         yield from self.shape.problems()
+        if self.positions == "rope":
+            yield from rotary_problems(self.shape)
         yield from drop_path_problems(self.drop_path)
         for whole, part in (("image_size", "patch_size"), ("num_frames", "tubelet_size")):
             total, step = getattr(self, whole), getattr(self, part)
@@ -164,8 +166,16 @@ class PredictorConfig:
     def problems(self) -> Iterator[str]:
         """Fields that do not fit together, one sentence each."""
         yield from self.shape.problems()
+        yield from rotary_problems(self.shape)
         if self.num_mask_tokens < 1:
             yield f"num_mask_tokens: expected 1 or more, got {self.num_mask_tokens}"
+
+
+def rotary_problems(shape: Shape) -> Iterator[str]:
+    """What is wrong with heads whose channels are turned in pairs, on three axes."""
+    if shape.num_heads > 0 and (shape.embed_dim // shape.num_heads % 2 or shape.embed_dim // shape.num_heads < 6):
+        width = shape.embed_dim // shape.num_heads
+        yield f"num_heads: expected heads of an even width of 6 or more, for rotary positions, got a width of {width}"
 
 
 Transformer = EncoderConfig | DecoderConfig | PredictorConfig

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
-from einops import rearrange
+from einops import EinopsError, rearrange
 from torch import Tensor
 
 from trainer.errors import ModelError
@@ -107,13 +107,18 @@ class Layout:
         weights: Weights = {}
         for name, tensor in state.items():
             ours, theirs = self.shapes.get(name, ("", ""))
-            weights[self._renamed(name, 0, 1)] = _rearranged(tensor, ours, theirs, encoder)
+            weights[self._renamed(name, 0, 1)] = _rearranged(name, tensor, ours, theirs, encoder)
         for split in self.they_split:
             weights = split.split(weights)
         return {name: tensor.contiguous() for name, tensor in weights.items()}
 
-    def load(self, weights: Mapping[str, Tensor], encoder: EncoderConfig) -> Weights:
+    def load(self, weights: Mapping[str, Tensor], encoder: EncoderConfig, *, skip_unknown: bool = False) -> Weights:
         """Ours, from theirs: the inverse of `export`.
+
+        Args:
+            weights: Theirs.
+            encoder: The encoder that they belong to.
+            skip_unknown: Leave out what has no place here, such as a classifier.
 
         Raises:
             ModelError: A weight has no place here, or only some pieces of a tensor are there.
@@ -123,20 +128,30 @@ class Layout:
             weights = split.join(weights)
         state: Weights = {}
         for name, tensor in weights.items():
+            if skip_unknown and not self._knows(name):
+                continue
             renamed = self._renamed(name, 1, 0)
             ours, theirs = self.shapes.get(renamed, ("", ""))
-            state[renamed] = _rearranged(tensor, theirs, ours, encoder)
+            state[renamed] = _rearranged(name, tensor, theirs, ours, encoder)
         for split in self.we_split:
             state = split.split(state)
         return {name: tensor.contiguous() for name, tensor in state.items()}
 
+    def _knows(self, name: str) -> bool:
+        return any(_matched(pair[1], name) for pair in self.renames)
+
     def _renamed(self, name: str, before: int, after: int) -> str:
         for pair in self.renames:
-            found = re.fullmatch(re.escape(pair[before]).replace(r"\*", r"(\d+)") + r"(\..*)?", name)
+            found = _matched(pair[before], name)
             if found:
                 *number, leaf = found.groups("")
                 return pair[after].replace("*", "".join(number)) + leaf
         raise ModelError(f"expected the weights of {self.whose}, got {name}, which has no place there")
+
+
+def _matched(part: str, name: str) -> "re.Match[str] | None":
+    """Whether a weight belongs to a part, with the number of its block and what comes after the part's name."""
+    return re.fullmatch(re.escape(part).replace(r"\*", r"(\d+)") + r"(\..*)?", name)
 
 
 def renames_of(stacks: Pairs, blocks: Pairs, others: Pairs) -> Pairs:
@@ -147,10 +162,17 @@ def renames_of(stacks: Pairs, blocks: Pairs, others: Pairs) -> Pairs:
     return (*inside, *others)
 
 
-def _rearranged(tensor: Tensor, before: str, after: str, encoder: EncoderConfig) -> Tensor:
+def _rearranged(name: str, tensor: Tensor, before: str, after: str, encoder: EncoderConfig) -> Tensor:
     """Give a tensor other axes, where there are any to give."""
     if not before:
         return tensor
     sizes = {"c": 3, "t": encoder.tubelet_size, "p": encoder.patch_size, "q": encoder.patch_size}
-    rearranged: Tensor = rearrange(tensor, f"{before} -> {after}", **{k: n for k, n in sizes.items() if k in before})
+    sizes = {axis: size for axis, size in sizes.items() if axis in before}
+    try:
+        rearranged: Tensor = rearrange(tensor, f"{before} -> {after}", **sizes)
+    except EinopsError:
+        raise ModelError(
+            f"{name}: expected the axes {before} with {sizes}, got the shape {tuple(tensor.shape)}; are patch_size and "
+            "tubelet_size those of these weights?"
+        ) from None
     return rearranged

@@ -99,10 +99,14 @@ class Objective(nn.Module, ABC):
         return tokens.float().mean(1)
 
     @torch.no_grad()
-    def latents(self, batch: ClipBatch, targets: Any) -> dict[str, Tensor]:
+    def latents(self, batch: ClipBatch) -> dict[str, Tensor]:
         """What is to stay diverse while learning, as named sets of vectors (num, D): here, the encoder's tokens."""
         tokens: Tensor = self.encoder(batch.clips)
         return {"features": tokens.float().flatten(0, 1)}
+
+    def hardest(self, batch: ClipBatch) -> ClipBatch:
+        """The same clips under the draws that take most memory, where draws decide how many tokens are seen."""
+        return batch
 
     @abstractmethod
     def pictures(self, batch: ClipBatch) -> dict[str, Tensor]:

@@ -145,6 +145,8 @@ class UniSurgConfig:
         else:
             for ratio in self.mask_ratio:
                 yield from mask_problems(self.encoder.grid, ratio)
+            if num_masked_tubes(self.encoder.grid, self.mask_ratio[0]) < 2:
+                yield f"mask_ratio: expected two masked tubes or more, to compare motion, got {self.mask_ratio[0]}"
         if self.top_k < 1:
             yield f"top_k: expected 1 or more, got {self.top_k}"
         if self.temperature <= 0.0:

@@ -6,6 +6,7 @@ the encoder sees some tokens, and the predictor says what the average makes of t
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +23,8 @@ from trainer.objectives.base import Objective, ObjectiveOutput
 from trainer.objectives.config import UniSurgConfig, VJepaConfig
 from trainer.objectives.drawing import FeatureColours, spread_over
 from trainer.objectives.pixels import Pixels
+
+_TRIED_DRAWS = 64
 
 
 class TokenCount(NamedTuple):
@@ -109,12 +112,18 @@ class Jepa(Objective):
         return tokens.float().mean(1)
 
     @torch.no_grad()
-    def latents(self, batch: ClipBatch, targets: Tensor) -> dict[str, Tensor]:
+    def latents(self, batch: ClipBatch) -> dict[str, Tensor]:
         """`targets` and `predictions` of the masked tokens, the latter scaled like the former."""
-        visible, masked = self._masks(batch)[0]
+        targets, (visible, masked) = self.targets(batch), self._masks(batch)[0]
         predicted = self.predictor(self.encoder(batch.clips, visible), visible, masked, 0).float()
         predicted = F.layer_norm(predicted, predicted.shape[-1:])
         return {"targets": take_tokens(targets, masked).flatten(0, 1), "predictions": predicted.flatten(0, 1)}
+
+    def hardest(self, batch: ClipBatch) -> ClipBatch:
+        """Of some steps' draws, those that show the encoder most tokens."""
+        size = len(batch.g)
+        tried = (replace(batch, g=batch.g + i * size, step_g=i * size) for i in range(_TRIED_DRAWS))
+        return max(tried, key=lambda drawn: sum(mask.visible.numel() for mask in self._masks(drawn)))
 
     @torch.no_grad()
     def pictures(self, batch: ClipBatch) -> dict[str, Tensor]:

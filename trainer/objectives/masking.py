@@ -80,10 +80,10 @@ def block_mask(grid: Grid, blocks: BlockMask, seed: int, kind: int, g: Int64) ->
     Returns:
         Indices of the visible (B, V) and of the masked tokens (B, M), each in ascending order; V + M is at most N.
     """
-    low, high = np.log(blocks.aspect)
+    low, high = blocks.aspect
     size_key = hash64(seed, Purpose.BLOCK_SIZE, kind, g.min(keepdims=True))
-    aspect = np.exp(low + (high - low) * uniform(size_key, 1)[0, 0])
-    area = blocks.scale * grid.num_tubes
+    aspect = low + (high - low) * uniform(size_key, 1)[0, 0]
+    area = max(1, int(blocks.scale * grid.num_tubes))
     height = int(np.clip(round(np.sqrt(area * aspect)), 1, grid.rows))
     width = int(np.clip(round(np.sqrt(area / aspect)), 1, grid.columns if height < grid.rows else grid.columns - 1))
     hidden = np.ones((len(g), grid.rows, grid.columns), bool)

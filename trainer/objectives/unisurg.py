@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trainer.batch import ClipBatch
+from trainer.models.config import Transformer
 from trainer.models.embed import take_tokens
 from trainer.objectives.base import ObjectiveOutput
 from trainer.objectives.config import UniSurgConfig
@@ -59,12 +60,18 @@ class UniSurg(Jepa):
         rows, (_, masked) = super().pictures(batch), self._masks(batch)[0]
         scores = motion_scores(self.pixels.plain(batch.clips), self.config.encoder.patch_size)
         tubes = masked[:, : masked.shape[1] // self.grid.slices]
-        weights = torch.zeros_like(scores).scatter(1, tubes, self._weights(scores.gather(1, tubes)))
+        weights = torch.zeros_like(scores).scatter(1, tubes, self._weights(scores.gather(1, tubes))[0])
         low, high = scores.aminmax(dim=1, keepdim=True)
         size = batch.clips.shape[2:]
         for name, values in (("motion", (scores - low) / (high - low).clamp(min=_EPS)), ("weight", weights)):
             rows[name] = spread_over(heat(values.repeat(1, self.grid.slices)), self.grid, size)
         return rows
+
+    def trained(self) -> list[tuple[Transformer, int]]:
+        """The encoder's and the predictor's passes at the least ratio, which takes most memory."""
+        low, _ = self.config.mask_ratio
+        visible = self.num_tokens - self.grid.slices * num_masked_tubes(self.grid, low)
+        return [(self.config.encoder, visible), (self.config.predictor, self.num_tokens)]
 
     def _masks(self, batch: ClipBatch) -> list[Mask]:
         ratio = self.mean_ratio
@@ -79,10 +86,10 @@ class UniSurg(Jepa):
         predicted = self.predictor(self.encoder(clips, visible), visible, masked, 0).float()
         true, slices = take_tokens(targets, masked), self.grid.slices
         scores = motion_scores(self.pixels.plain(clips), config.encoder.patch_size)
-        weights = self._weights(scores.gather(1, masked[:, : masked.shape[1] // slices]))
+        weights, chosen = self._weights(scores.gather(1, masked[:, : masked.shape[1] // slices]))
 
         distances = (predicted - true).abs().mean(-1)
-        motion = self._motion(distances.unflatten(1, (slices, -1)).mean(1), weights)
+        motion = self._motion(distances.unflatten(1, (slices, -1)).mean(1), weights, chosen)
         tubes, true_tubes = (tokens.unflatten(1, (slices, -1)).mean(1) for tokens in (predicted, true))
         affinity = affinity_loss(tubes, true_tubes, config.temperature, exclude_self=config.exclude_self)
         scaled = F.layer_norm(predicted, predicted.shape[-1:]).flatten(0, 1)
@@ -97,19 +104,20 @@ class UniSurg(Jepa):
         }
         return ObjectiveOutput(loss, metrics)
 
-    def _weights(self, scores: Tensor) -> Tensor:
-        """Weights w of masked tubes, from their motion scores; (B, tubes)."""
+    def _weights(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights w of masked tubes, from their motion scores, and 1 for the K of them that have one; (B, tubes)."""
         if self.config.standardise_motion:
             std, mean = torch.std_mean(scores, dim=1, keepdim=True)
             scores = (scores - mean) / (std + _EPS)
         top = scores.topk(min(self.config.top_k, scores.shape[1]), dim=1)
-        return torch.zeros_like(scores).scatter(1, top.indices, (self.config.gamma * top.values).softmax(dim=1))
+        none = torch.zeros_like(scores)
+        weights = none.scatter(1, top.indices, (self.config.gamma * top.values).softmax(dim=1))
+        return weights, none.scatter(1, top.indices, 1.0)
 
-    def _motion(self, distances: Tensor, weights: Tensor) -> Tensor:
-        """L_motion, from each masked tube's mean absolute difference and its w, both (B, tubes)."""
-        weighted, counts = (1.0 + weights) * distances, torch.ones_like(weights)
-        if self.config.scope == "topk":
-            counts = (weights > 0.0).to(weights)
+    def _motion(self, distances: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
+        """L_motion, from each masked tube's mean absolute difference, its w, and whether it has one; (B, tubes)."""
+        counts = chosen if self.config.scope == "topk" else torch.ones_like(weights)
+        weighted = (1.0 + weights) * distances
         sums = (weighted * counts).sum(1)
         return (sums if self.config.reduction == "sum" else sums / counts.sum(1)).mean()
 

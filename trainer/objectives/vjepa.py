@@ -22,8 +22,8 @@ from trainer.objectives.draws import to_device
 from trainer.objectives.jepa import Jepa, Mask, TokenCount, distance_of_mean
 from trainer.objectives.masking import block_mask
 
-_COUNTED_CLIPS = 256
-_COUNTED_TOGETHER = 8
+_COUNTED_CLIPS = 480
+_COUNTED_TOGETHER = 24
 
 
 class VJepa(Jepa):
@@ -59,7 +59,7 @@ class VJepa(Jepa):
 
 
 def typical_counts(config: VJepaConfig) -> list[TokenCount]:
-    """How many tokens the masks of micro-batches of eight show and hide on average, by kind of mask."""
+    """How many tokens the masks of micro-batches of 24, as published, show and hide on average, by kind of mask."""
     batches = np.arange(_COUNTED_CLIPS).reshape(-1, _COUNTED_TOGETHER)
     counts = []
     for kind, blocks in enumerate(config.masks):
