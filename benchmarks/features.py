@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from torch.nn.functional import adaptive_avg_pool3d
 
 from configs.loading import load
 from launch.__main__ import main as surgstream
@@ -96,16 +97,19 @@ def probe_of(folder: Path, topology: Topology, name: str, fit: str, test: str) -
 
 
 def recipes(folder: Path, topology: Topology, seeds: Sequence[int]) -> list[dict[str, Any]]:
-    """Accuracies of every tiny recipe, of its encoder before training, and of raw pixels."""
+    """Accuracies of every tiny recipe, of its encoder before training, and of raw pixels, whole or averaged to 8 x 8."""
     rows = []
     for name in RECIPES:
         probe = probe_of(folder, topology, name, "all", "held_out")
-        raw = probe.measure(lambda clips: clips.flatten(1))
+        pixels = {
+            "pixels": probe.measure(lambda clips: clips.flatten(1)),
+            "pixels 8 x 8": probe.measure(lambda clips: adaptive_avg_pool3d(clips, (clips.shape[2], 8, 8)).flatten(1)),
+        }
         for seed in seeds:
             path, words = recipe(folder, name, seed)
             random = choice.build(load(TrainConfig, path, words).objective, seed).eval()
             trained, seconds = train(folder, f"{name}_{seed}", name, seed)
-            row = {"recipe": name, "seed": seed, "minutes": seconds / 60, "raw": raw}
+            row = {"recipe": name, "seed": seed, "minutes": seconds / 60, **pixels}
             rows.append(row | {"random": probe.measure(random.represent), "trained": probe.measure(trained.represent)})
             print(json.dumps(rows[-1]), flush=True)
     return rows
@@ -153,7 +157,7 @@ def main() -> None:
     (words.folder / "features.json").write_text(
         json.dumps({**found, "recipes": of_recipes, "sampling": of_sampling}, indent=1) + "\n"
     )
-    print(table(of_recipes, "recipe", ("trained", "random", "raw")))
+    print(table(of_recipes, "recipe", ("trained", "random", "pixels", "pixels 8 x 8")))
     print(table(of_sampling, "weights", ("rare",)))
 
 
