@@ -97,7 +97,7 @@ def probe_of(folder: Path, topology: Topology, name: str, fit: str, test: str) -
 
 
 def recipes(folder: Path, topology: Topology, seeds: Sequence[int]) -> list[dict[str, Any]]:
-    """Accuracies of every tiny recipe, of its encoder before training, and of raw pixels, whole or averaged to 8 x 8."""
+    """Accuracies of every tiny recipe, of its encoder before training, and of raw pixels, as they are or averaged."""
     rows = []
     for name in RECIPES:
         probe = probe_of(folder, topology, name, "all", "held_out")
