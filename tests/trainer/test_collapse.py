@@ -45,7 +45,7 @@ def test_of_many_vectors_evenly_spread_ones_are_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cosine", "rank", "warns"), [(0.5, 30.0, False), (0.99, 30.0, True), (0.5, 1.5, True), (0.97, 2.6, False)]
+    ("cosine", "rank", "warns"), [(0.5, 30.0, False), (0.85, 30.0, True), (0.5, 6.3, True), (0.79, 6.5, False)]
 )
 def test_a_collapse_is_told_with_its_numbers(
     cosine: float, rank: float, warns: bool, caplog: pytest.LogCaptureFixture
@@ -57,4 +57,4 @@ def test_a_collapse_is_told_with_its_numbers(
     if warns:
         (said,) = caplog.messages
         assert f"step 12: targets collapse: mean cosine {cosine:.3f}" in said
-        assert f"effective rank {rank:.1f} of 128 (too little below 2.6), std 0.25" in said
+        assert f"effective rank {rank:.1f} of 128 (too little below 6.4), std 0.25" in said
