@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 MOST_VECTORS = 2048
 MOST_COSINE = 0.8
 LEAST_RANK_SHARE = 0.05
-"""Tiny runs that learned had cosines below 0.5 and 9 % of the dimensions; one that did not had 0.85 and 5.5 %."""
+"""Of single tiny runs: those that learned had cosines below 0.5 and 9 % of the dimensions, one that did not 0.85."""
 
 
 def diversity(vectors: Tensor) -> dict[str, Tensor]:
