@@ -109,9 +109,11 @@ class Trainer:
                 bar.update()
                 if self.due(self.report.every_steps):
                     self.report_metrics(bar)
-                for look in [look for every_steps, look in self.looks() if self.due(every_steps)]:
+                looks = [look for every_steps, look in self.looks() if self.due(every_steps)]
+                if looks:
+                    self.check_finite()
+                for look in looks:
                     with self.clock.pause():
-                        self.check_finite()
                         look()
                 if self.due(self.checkpoint.every_steps):
                     with self.clock.pause():
