@@ -205,7 +205,9 @@ def held_out(config: TrainConfig, settings: HeldOutConfig, topology: Topology) -
     )
 
 
-def online_probe(config: TrainConfig, topology: Topology, objective: Objective) -> Callable[[], dict[str, float]]:
+def online_probe(
+    config: TrainConfig, topology: Topology, objective: Objective
+) -> Callable[[Callable[[], bool]], dict[str, float]]:
     """What takes the probe's measure of the objective's features."""
     settings, held_out = config.probe or ProbeConfig(), config.held_out
     test_corpus = settings.test_corpus or (held_out.corpus if held_out else config.data.corpus)
@@ -217,7 +219,9 @@ def online_probe(config: TrainConfig, topology: Topology, objective: Objective) 
         )
     )
     probe = Probe(fit, test)
-    return lambda: {f"probe/{name}": value for name, value in probe.measure(objective.represent).items()}
+    return lambda stopping: {
+        f"probe/{name}": value for name, value in probe.measure(objective.represent, stopping).items()
+    }
 
 
 def labelled_clips(config: TrainConfig, topology: Topology, uri: str, label: str, num_clips: int) -> ClipsWithLabels:

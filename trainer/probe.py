@@ -64,8 +64,8 @@ class ClipsWithLabels:
         self._starts = [*accumulate((size.num_clips for size in sizes), initial=0)]
         self._labels = FrameLabels(corpus, kind)
 
-    def encoded(self, represent: Represent) -> Labelled:
-        """Encode them all, shared by the ranks; collective, and every rank gets all."""
+    def encoded(self, represent: Represent, stopping: Callable[[], bool]) -> Labelled | None:
+        """Encode them all, shared by the ranks; collective, and every rank gets all. None when asked to stop."""
         found: list[tuple[str, str]] = []
         features: list[npt.NDArray[np.float32]] = []
         with self._source.open_pass(self._num_clips) as batches:
@@ -74,6 +74,8 @@ class ClipsWithLabels:
                 kept = [i for i, label in enumerate(labels) if label is not None]
                 features.append(represent(batch.clips)[kept].float().cpu().numpy())
                 found += [(str(labels[i]), f"{batch.names[i].dataset}/{batch.names[i].video}") for i in kept]
+                if stopping():
+                    return None
         shares = all_gather((np.concatenate(features), found))  # the first rank has the first clips
         rows = [row for _, share in shares for row in share]
         return Labelled(
@@ -95,17 +97,22 @@ class Probe:
     fit: ClipsWithLabels
     test: ClipsWithLabels
 
-    def measure(self, represent: Represent) -> dict[str, float]:
+    def measure(self, represent: Represent, stopping: Callable[[], bool] = lambda: False) -> dict[str, float]:
         """Fit and ask; collective.
 
         Args:
             represent: From clips (B, C, T, H, W) to features (B, D).
+            stopping: Whether all ranks are to make way; asked after every micro-batch.
 
         Returns:
             `accuracy` over clips, `balanced_accuracy` (the mean over labels), and what the most frequent label among
-            the clips to fit would score, `accuracy_of_majority`. Nothing, and a warning, without any labels.
+            the clips to fit would score, `accuracy_of_majority`. Nothing when stopped, or, with a warning, without any
+            labels.
         """
-        fit, test = self.fit.encoded(represent), self.test.encoded(represent)
+        fit = self.fit.encoded(represent, stopping)
+        test = self.test.encoded(represent, stopping) if fit else None
+        if fit is None or test is None:
+            return {}
         if len(set(fit.labels)) < 2 or not test.labels:
             log.warning(
                 "probe: expected two labels or more of %s and one of %s, got %d and %d; see probe.label",

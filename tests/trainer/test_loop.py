@@ -158,7 +158,7 @@ def train(out: str) -> None:
                 preview=lambda: contextlib.nullcontext(iter([shown])),
                 every_steps=3,
             ),
-            "measures": [Measure(4, lambda: {"probe/accuracy": 0.5})],
+            "measures": [Measure(4, lambda stopping: {} if stopping() else {"probe/accuracy": 0.5})],
             "audit_log": False,
             "watch": lambda g: {"data/watched": g},
             "agreement": Agreement(stop, 60),
@@ -173,7 +173,7 @@ def train(out: str) -> None:
         whole.train()
     assert pauses == [3, 4, 4, 4, 5, 6, 6, 6, 6, 6], "a pause waits for the device: none where nothing is done"
     assert whole.objective.training and whole.objective.updates == 5  # type: ignore[attr-defined]
-    assert len(beats) == 5 + 4 + 4, "before 5 steps, after 2 held-out batches twice, before and after 2 saves"
+    assert len(beats) == 5 + 4 + 2 + 4, "before 5 steps, after 2 held-out batches and in a measure twice, at 2 saves"
     (Path(out) / f"lrs{topology.rank}.json").write_text(json.dumps(whole.engine.lrs))  # type: ignore[attr-defined]
 
     evaluated = dict[str, int]()

@@ -1,9 +1,17 @@
 """The linear readout, on features whose labels are known to be there or not."""
 
+import contextlib
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 
-from trainer.probe import Labelled, linear_probe
+from shards.order import DatasetSize
+from trainer import probe
+from trainer.batch import ClipBatch, ClipName
+from trainer.probe import ClipsWithLabels, Labelled, Probe, linear_probe
 
 NAMES = ("cut", "rest", "sew")
 
@@ -47,3 +55,34 @@ def test_few_videos_are_enough(videos: int) -> None:
     fit = labelled(60, signal=6.0, seed=1)
     few = Labelled(fit.features, fit.labels, tuple(str(i % videos) for i in range(60)))
     assert accuracy(few, labelled(90, signal=6.0, seed=2)) > 0.9
+
+
+def test_a_probe_makes_way_between_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    def batches(num_clips: int) -> Any:
+        return contextlib.nullcontext(
+            ClipBatch(
+                clips=torch.rand(2, 3, 1, 4, 4),
+                g=np.array([g, g + 1]),
+                names=(ClipName("set", f"v{g}", 0), ClipName("set", f"v{g}", 1)),
+                valid=np.array([True, True]),
+            )
+            for g in range(0, num_clips, 2)
+        )
+
+    monkeypatch.setattr(
+        probe, "FrameLabels", lambda corpus, kind: SimpleNamespace(of=lambda name, g: [NAMES[g[0] % 3]])
+    )
+    monkeypatch.setattr(probe, "all_gather", lambda share: [share])
+    corpus = SimpleNamespace(storage=SimpleNamespace(uri="corpus"), sizes=lambda: [DatasetSize("set", "s", 100)])
+    clips: Any = ClipsWithLabels(SimpleNamespace(open_pass=batches), corpus, "phase", 10)  # type: ignore[arg-type]
+    asked = list[None]()
+
+    def measure(stop_after: int) -> dict[str, float]:
+        asked.clear()
+        return Probe(clips, clips).measure(
+            lambda some: some.flatten(1), lambda: len(asked.append(None) or asked) > stop_after
+        )
+
+    assert measure(stop_after=100)["accuracy"] >= 0.0 and len(asked) == 5 + 5
+    for batch in range(10):
+        assert measure(stop_after=batch) == {} and len(asked) == batch + 1

@@ -111,6 +111,8 @@ def slow_terms(objective, batch, targets):
                 errors.append((1 + weight) * error)
             pooled.append(np.mean([z[i] for i in own], axis=0))
             true_pooled.append(np.mean([true[tokens[i]] for i in own], axis=0))
+        if config.affinities == "tokens":
+            pooled, true_pooled = list(z), [true[token] for token in tokens]
         motions.append(sum(errors) if config.reduction == "sum" else np.mean(errors))
         predicted_rows, true_rows = (slow_affinities(vectors, config) for vectors in (pooled, true_pooled))
         for row, true_row in zip(predicted_rows, true_rows, strict=True):
@@ -129,10 +131,13 @@ def slow_terms(objective, batch, targets):
         {"exclude_self": True, "top_k": 5, "gamma": 0.7, "temperature": 0.3},
         {"reduction": "sum", "least_std": 0.6, "affinity_weight": 2.0, "variance_weight": 0.0},
         {"scope": "topk", "top_k": 100},
+        {"affinities": "tokens"},
+        {"affinities": "tokens", "exclude_self": True, "temperature": 0.3},
     ],
     ids=str,
 )
-def test_terms_equal_the_slow_reference(changes):
+def test_terms_equal_the_slow_reference(changes, monkeypatch):
+    monkeypatch.setattr(unisurg, "_ROWS", 5)
     objective, batch = tiny(**changes), replace(clips_of([3, 12345, 0]), step_g=7)
     targets = objective.targets(batch)
     loss, metrics = objective(batch, targets)
@@ -258,9 +263,26 @@ class LargestTensor(TorchDispatchMode):
         return result
 
 
-def test_64_frames_need_no_memory_for_pairs_of_tokens():
+@pytest.mark.parametrize("exclude_self", [False, True])
+def test_affinities_by_rows_have_the_same_gradients(exclude_self, monkeypatch):
+    monkeypatch.setattr(unisurg, "_ROWS", 4)
+    generator = torch.Generator().manual_seed(2)
+    vectors, true = (torch.randn(2, 11, 6, generator=generator) for _ in range(2))
+    gradients = []
+    for loss_of_vectors in (unisurg.affinity_loss, unisurg.affinity_loss_by_rows):
+        predicted = vectors.clone().requires_grad_()
+        loss_of_vectors(predicted, true, 0.2, exclude_self=exclude_self).backward()
+        gradients.append(predicted.grad)
+    assert gradients[0].abs().max() > 1e-3
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("affinities", ["tubes", "tokens"])
+def test_64_frames_need_no_memory_for_pairs_of_tokens(affinities):
     encoder = replace(TINY.encoder, depth=1, embed_dim=32, image_size=112, num_frames=64, patch_size=8)
-    objective = unisurg.build(replace(TINY, encoder=encoder, mask_ratio=(0.85, 0.85)), seed=0)
+    objective = unisurg.build(
+        replace(TINY, encoder=encoder, mask_ratio=(0.85, 0.85), affinities=affinities, exclude_self=True), seed=0
+    )
     assert objective.num_tokens == 6272
     batch = clip_batch([1], size=112, frames=64)
     with LargestTensor() as seen:

@@ -137,7 +137,7 @@ class Trainer:
         if self.evaluation:
             yield self.evaluation.every_steps, partial(observer.evaluate, step, self.evaluation, self.stopping)
         for measure in self.measures:
-            yield measure.every_steps, partial(observer.measure, step, measure)
+            yield measure.every_steps, partial(observer.measure, step, measure, self.stopping)
         yield self.report.collapse_every_steps, partial(observer.look_for_collapse, step, self.batch)
         yield self.report.pictures_every_steps, partial(observer.draw, step, self.batch, self.evaluation)
 

@@ -37,11 +37,12 @@ class Measure(NamedTuple):
 
     Attributes:
         every_steps: How often; 0 is never.
-        take: Returns values under `group/name` keys; all ranks call it together, in evaluation mode.
+        take: Given what tells whether to stop, returns values under `group/name` keys, none when stopped; all ranks
+            call it together, in evaluation mode.
     """
 
     every_steps: int
-    take: Callable[[], Mapping[str, float]]
+    take: Callable[[Callable[[], bool]], Mapping[str, float]]
 
 
 class Observer:
@@ -90,10 +91,10 @@ class Observer:
         if self.metrics and not stopped:
             self.metrics.write(step, means)
 
-    def measure(self, step: int, measure: Measure) -> None:
-        """Report something else."""
+    def measure(self, step: int, measure: Measure, stopping: Callable[[], bool]) -> None:
+        """Report something else, unless asked to stop."""
         with self._evaluating(), self.engine.autocast():
-            values = measure.take()
+            values = measure.take(stopping)
         if self.metrics and values:
             self.metrics.write(step, values)
 

@@ -115,8 +115,9 @@ class UniSurgConfig:
         scope: `masked` trains on all masked tubes, `topk` on those K alone.
         reduction: `mean` or `sum` over these tubes.
         affinity_weight: Of the distilled affinities.
+        affinities: `tubes` takes them among masked tubes, `tokens` among masked tokens.
         temperature: Of the affinities, tau.
-        exclude_self: Leave a tube's affinity to itself out.
+        exclude_self: Leave the affinity of a tube, or token, to itself out.
         variance_weight: Of the floor under the deviations.
         least_std: That floor, sigma_0.
     """
@@ -132,6 +133,7 @@ class UniSurgConfig:
     scope: Literal["masked", "topk"] = "masked"
     reduction: Literal["mean", "sum"] = "mean"
     affinity_weight: float = 0.1
+    affinities: Literal["tubes", "tokens"] = "tubes"
     temperature: float = 0.1
     exclude_self: bool = False
     variance_weight: float = 0.3

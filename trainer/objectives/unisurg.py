@@ -14,15 +14,17 @@ tube the mean over time. How that departs from the paper's letter, and which swi
   which would train on 3 of some 167 tubes.
 - Motion scores g are standardised over a clip's masked tubes (`standardise_motion: false` takes them raw, and then the
   softmax is nearly all on one tube).
-- Affinities are among tubes, of vectors averaged over time, so that memory does not grow with the square of the tokens.
+- Affinities are among tubes, of vectors averaged over time (`affinities: tokens` takes them among all masked tokens,
+  some rows at a time, computed again on the way back: memory does not grow with the square of the tokens, time does).
 - sigma_d is the deviation over the micro-batch's masked tokens, after a LayerNorm without parameters. It belongs to the
   micro-batch.
 """
 
 import torch
-from einops import rearrange
+from einops import rearrange, reduce
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from trainer.batch import ClipBatch
 from trainer.models.config import Transformer
@@ -35,6 +37,7 @@ from trainer.objectives.jepa import Jepa, Mask, TokenCount, distance_of_mean
 from trainer.objectives.masking import num_masked_tubes, step_mask_ratio, tube_mask
 
 _EPS = 1e-6
+_ROWS = 256
 
 
 class UniSurg(Jepa):
@@ -90,8 +93,7 @@ class UniSurg(Jepa):
 
         distances = (predicted - true).abs().mean(-1)
         motion = self._motion(distances.unflatten(1, (slices, -1)).mean(1), weights, chosen)
-        tubes, true_tubes = (tokens.unflatten(1, (slices, -1)).mean(1) for tokens in (predicted, true))
-        affinity = affinity_loss(tubes, true_tubes, config.temperature, exclude_self=config.exclude_self)
+        affinity = self._affinity(predicted, true)
         scaled = F.layer_norm(predicted, predicted.shape[-1:]).flatten(0, 1)
         variance = F.relu(config.least_std - scaled.std(0)).mean()
         loss = motion + config.affinity_weight * affinity + config.variance_weight * variance
@@ -103,6 +105,15 @@ class UniSurg(Jepa):
             "loss/variance": variance.detach(),
         }
         return ObjectiveOutput(loss, metrics)
+
+    def _affinity(self, predicted: Tensor, true: Tensor) -> Tensor:
+        """L_st, from masked tokens (B, M, D)."""
+        config = self.config
+        if config.affinities == "tokens":
+            loss: Tensor = affinity_loss_by_rows(predicted, true, config.temperature, exclude_self=config.exclude_self)
+            return loss
+        tubes, true_tubes = (reduce(h, "b (s n) d -> b n d", "mean", s=self.grid.slices) for h in (predicted, true))
+        return affinity_loss(tubes, true_tubes, config.temperature, exclude_self=config.exclude_self)
 
     def _weights(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         """Weights w of masked tubes, from their motion scores, and 1 for the K of them that have one; (B, tubes)."""
@@ -152,22 +163,38 @@ def affinity_loss(predicted: Tensor, true: Tensor, temperature: float, *, exclud
     """L_st: the mean Kullback-Leibler divergence of predicted affinities from the true ones.
 
     Args:
-        predicted: (B, tubes, D).
-        true: (B, tubes, D).
+        predicted: (B, N, D), a vector a tube, or a token.
+        true: (B, N, D).
         temperature: tau.
-        exclude_self: Leave a tube's affinity to itself out.
+        exclude_self: Leave a vector's affinity to itself out.
     """
+    return _divergences(predicted, true, slice(None), temperature, exclude_self).mean()
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # its loop would be compiled anew for every number of tokens
+def affinity_loss_by_rows(predicted: Tensor, true: Tensor, temperature: float, *, exclude_self: bool) -> Tensor:
+    """The same as `affinity_loss`, in memory that grows with N instead of its square."""
+    rows = (slice(start, start + _ROWS) for start in range(0, predicted.shape[1], _ROWS))
+    parts = (
+        checkpoint(_divergences, predicted, true, some, temperature, exclude_self, use_reentrant=False) for some in rows
+    )
+    return torch.cat([*parts], dim=1).mean()
+
+
+def _divergences(predicted: Tensor, true: Tensor, rows: slice, temperature: float, exclude_self: bool) -> Tensor:
+    """The divergence of some vectors' affinities to all, (B, rows)."""
 
     def log_affinities(vectors: Tensor) -> Tensor:
         unit = F.normalize(vectors, dim=-1)
-        cosines = unit @ unit.transpose(1, 2) / temperature
+        cosines = unit[:, rows] @ unit.transpose(1, 2) / temperature
         if exclude_self:
-            cosines = cosines.masked_fill(torch.eye(cosines.shape[1], device=cosines.device).bool(), -1e9)
+            numbers = torch.arange(vectors.shape[1], device=vectors.device)
+            cosines = cosines.masked_fill(numbers[rows, None] == numbers, -1e9)
         return cosines.log_softmax(-1)
 
     with torch.autocast(predicted.device.type, enabled=False):  # bf16 would move cosines over tau by hundredths
         divergences = F.kl_div(log_affinities(predicted), log_affinities(true), reduction="none", log_target=True)
-    return divergences.sum(-1).mean()
+    return divergences.sum(-1)
 
 
 def build(config: UniSurgConfig, seed: int) -> UniSurg:
