@@ -5,7 +5,7 @@ import io
 import reprlib
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -21,7 +21,15 @@ from shards.packed import PackedVideo, Part, Shard, describe, segments
 from shards.packer import Receipt
 from shards.plan import Plan
 from shards.processes import Progress
-from shards.schema import PLAN_NAME, QUARANTINE_NAME, frame_member, receipt_name, segment_key, segment_member
+from shards.schema import (
+    PLAN_NAME,
+    QUARANTINE_NAME,
+    READINGS_NAME,
+    frame_member,
+    receipt_name,
+    segment_key,
+    segment_member,
+)
 from shards.sealed import seal, unseal
 from shards.storage import RangeReader, Storage
 from shards.writer import member_header, padded
@@ -34,10 +42,10 @@ T = TypeVar("T", Plan, Receipt)
 
 
 def check_records(manifest: Manifest, storage: Storage) -> Iterator[str]:
-    """Check the plan, the receipts and the quarantine report.
+    """Check the plan, the receipts, and the reports of what was quarantined and of how the rest was read.
 
     A corpus that was staged has none of them. A planned shard has a receipt even where not one of its videos could be
-    packed. The report repeats what the others say, so it is compared with them once all of them are sound.
+    packed. The reports repeat what the others say, so they are compared with them once all of them are sound.
 
     Args:
         manifest: The corpus's own.
@@ -63,14 +71,20 @@ def check_records(manifest: Manifest, storage: Storage) -> Iterator[str]:
         if isinstance(receipt, Receipt) and receipt.shard != packed.get(name):
             yield f"{receipt_name(name)}: describes another shard than the manifest does"
     if len(records) == 1 + len(receipts):
-        expected = {seal(to_tree(video)) for record in records for video in record.quarantine}
-        report = b"" if storage.size(QUARANTINE_NAME) is None else storage.read(QUARANTINE_NAME)
-        lines = report.splitlines(keepends=True)
-        if sorted(lines) != sorted(expected):
-            yield (
-                f"{QUARANTINE_NAME}: expected the {len(expected)} lines that {PLAN_NAME} and the receipts call for, "
-                f"got {len(expected.intersection(lines))} of them in {len(lines)} lines"
-            )
+        yield from _report(QUARANTINE_NAME, [line for record in records for line in record.quarantine], storage)
+        packings = [receipt for receipt in receipts if isinstance(receipt, Receipt)]
+        yield from _report(READINGS_NAME, [line for receipt in packings for line in receipt.readings], storage)
+
+
+def _report(name: str, records: Iterable[object], storage: Storage) -> Iterator[str]:
+    expected = {seal(to_tree(record)) for record in records}
+    report = b"" if storage.size(name) is None else storage.read(name)
+    lines = report.splitlines(keepends=True)
+    if sorted(lines) != sorted(expected):
+        yield (
+            f"{name}: expected the {len(expected)} lines that {PLAN_NAME} and the receipts call for, "
+            f"got {len(expected.intersection(lines))} of them in {len(lines)} lines"
+        )
 
 
 def check_shard(shard: Shard, segment_frames: int, storage: Storage, progress: Progress) -> Iterator[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from configs.loading import load
 from shards.corpus import CorpusConfig
 from shards.packing import pack, pack_share, prepare
-from shards.schema import QUARANTINE_NAME
+from shards.schema import QUARANTINE_NAME, READINGS_NAME
 from shards.shares import Share
 from shards.storage import open_storage
 
@@ -38,9 +38,12 @@ and so on; then run without either, which packs what a task that failed left und
 keep to the plan, so any of them may run again, at any time; each shard is the same whoever packs it. Write N out:
 SLURM_ARRAY_TASK_COUNT is 1 in a task that is submitted again alone.
 
-Frame k is what the video shows k / fps seconds after its first frame. A video's frames are held in memory until its
-last one is decoded, and in the temporary folder (TMPDIR, else /tmp) where they exceed 256 MiB: about 4 hours at 1
-frame a second, each worker for itself.
+Frame k is what the video shows k / fps seconds after its first frame, as `ffmpeg -vf fps=FPS:round=up` finds it:
+upright, with square pixels, deinterlaced where it is interlaced. Of a damaged or truncated video all that decodes is
+packed; OUT/readings.jsonl tells how each video was read, and which seconds of it are lost.
+
+A video's frames are held in memory until its last one is decoded, and in the temporary folder (TMPDIR, else /tmp) where
+they exceed 256 MiB: about 4 hours at 1 frame a second, each worker for itself.
 """
 
 EPILOG = """\
@@ -87,6 +90,11 @@ def main(argv: Sequence[str]) -> int:
         return 0
     packed = pack(corpus, path.parent, storage)
     sys.stdout.write(packed.table())
+    incomplete = sum(bool(reading.lost) for reading in packed.readings)
+    if incomplete:
+        sys.stdout.write(
+            f"damaged videos: {incomplete}; what they have lost: {storage.uri.rstrip('/')}/{READINGS_NAME}\n"
+        )
     if packed.quarantine:
         sys.stdout.write(f"in quarantine, with reasons: {storage.uri.rstrip('/')}/{QUARANTINE_NAME}\n")
         return QUARANTINE_STATUS

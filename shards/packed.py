@@ -16,6 +16,39 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Span:
+    """A stretch of a video, in seconds after its first shown picture; `stop` is None where nobody can tell."""
+
+    start: float
+    stop: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How a packed video was read.
+
+    `container` and `codec` are FFmpeg's names; `width`, `height`, `fps` and `seconds` are the source's as its header
+    declares them, None where it does not; `lost` could not be decoded.
+    """
+
+    dataset: str
+    video: str
+    source: str
+    container: str
+    codec: str
+    width: int
+    height: int
+    fps: float | None
+    seconds: float | None
+    lost: tuple[Span, ...]
+
+    @property
+    def lost_seconds(self) -> float:
+        """Seconds that are known to be lost."""
+        return sum(span.stop - span.start for span in self.lost if span.stop is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PackedVideo:
     """A video inside a shard.
 

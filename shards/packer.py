@@ -17,16 +17,16 @@ from configs.loading import build, to_tree
 from shards import index
 from shards.corpus import PackConfig
 from shards.errors import ManifestError, StorageError, VideoError
-from shards.frames import jpeg_frames, packed_size, software
 from shards.index import ROW
 from shards.labels import read_labels
-from shards.packed import PackedVideo, Part, Shard, describe, segments
+from shards.packed import PackedVideo, Part, Reading, Shard, describe, segments
 from shards.plan import PlannedShard, PlannedVideo, Quarantined
 from shards.processes import Progress
 from shards.schema import frame_member, index_name, receipt_name, segment_key, segment_member
 from shards.sealed import seal, unseal
 from shards.storage import Storage, Stores, open_storage
-from shards.videos import open_video
+from shards.video.frames import JpegFrames
+from shards.video.picture import software
 from shards.writer import TarWriter
 
 MEMORY_BYTES = 256 * 2**20
@@ -39,6 +39,7 @@ class Receipt:
 
     fingerprint: str
     shard: Shard | None
+    readings: tuple[Reading, ...]
     quarantine: tuple[Quarantined, ...]
     software: dict[str, str]
 
@@ -104,6 +105,7 @@ def pack_shard(task: PackTask, progress: Progress) -> Receipt:
     receipt = Receipt(
         fingerprint=planned.fingerprint(task.options),
         shard=packing.publish_index(storage),
+        readings=tuple(packing.readings),
         quarantine=tuple(quarantine),
         software=software(),
     )
@@ -116,6 +118,7 @@ class _Packing:
 
     def __init__(self, task: PackTask, tar: TarWriter, progress: Progress) -> None:
         self.tar = tar
+        self.readings: list[Reading] = []
         self._task = task
         self._progress = progress
         self._fps = Fraction(str(task.options.fps))
@@ -127,7 +130,7 @@ class _Packing:
         """Append a video, or nothing: whether it can be packed shows only when its last frame is decoded."""
         labels = read_labels(planned.labels, self._stores)
         with _spool() as spool:
-            packed, sizes, source_fps = self._decode(planned, spool)
+            packed, sizes, reading = self._decode(planned, spool)
             with _telling_of_the_temporary_folder():
                 spool.seek(0)
             jpegs = map(spool.read, sizes)
@@ -137,10 +140,11 @@ class _Packing:
                     **describe(self._task.planned, packed, segment),
                     "labels": labels.between(start, stop),
                     "licence": self._task.planned.licence,
-                    "source_fps": source_fps,
+                    "source_fps": reading.fps,
                 }
                 self._add_sample(segment_key(packed.id, number), sample, itertools.islice(jpegs, segment.num_frames))
         self._videos.append(packed)
+        self.readings.append(reading)
 
     def publish_index(self, storage: Storage) -> Shard | None:
         """Write the index beside the published tar; a tar without videos goes again."""
@@ -162,29 +166,32 @@ class _Packing:
             videos=tuple(self._videos),
         )
 
-    def _decode(self, planned: PlannedVideo, spool: IO[bytes]) -> tuple[PackedVideo, list[int], float | None]:
-        """Append a video's JPEGs to `spool`; their sizes and the source's frame rate come back with the video."""
+    def _decode(self, planned: PlannedVideo, spool: IO[bytes]) -> tuple[PackedVideo, list[int], Reading]:
+        """Append a video's JPEGs to `spool`; their sizes come back with the video."""
         options = self._task.options
+        frames = JpegFrames(
+            planned.location,
+            self._stores,
+            fps=self._fps,
+            short_side=options.short_side,
+            quality=options.jpeg_quality,
+        )
         numbers, sizes = [], []
-        with open_video(planned.location, self._stores) as video:
-            frames = jpeg_frames(video, fps=self._fps, short_side=options.short_side, quality=options.jpeg_quality)
-            for number, jpeg in frames:
-                numbers.append(number)
-                with _telling_of_the_temporary_folder():
-                    sizes.append(spool.write(jpeg))
-                self._progress(1)
-            width, height = packed_size(video.width, video.height, options.short_side)
-            source_fps = None if video.rate is None else float(video.rate)
+        for number, jpeg in frames:
+            numbers.append(number)
+            with _telling_of_the_temporary_folder():
+                sizes.append(spool.write(jpeg))
+            self._progress(1)
         packed = PackedVideo(
             id=planned.id,
             source=planned.source,
             parts=tuple(_runs(numbers)),
             first_row=len(self._rows),
             fps=options.fps,
-            width=width,
-            height=height,
+            width=frames.width,
+            height=frames.height,
         )
-        return packed, sizes, source_fps
+        return packed, sizes, frames.reading(dataset=self._task.planned.dataset, video=planned.id)
 
     def _add_sample(self, key: str, sample: dict[str, Any], jpegs: Iterable[bytes]) -> None:
         self.tar.add(segment_member(key), seal(sample))

@@ -11,6 +11,7 @@ from configs.loading import to_tree
 from shards.corpus import CorpusConfig, PackConfig, Source, find_sources
 from shards.errors import ShardError
 from shards.manifest import Manifest
+from shards.packed import Reading
 from shards.packer import PackTask, Receipt, pack_shard
 from shards.plan import (
     Plan,
@@ -28,6 +29,7 @@ from shards.schema import (
     MANIFEST_NAME,
     PLAN_NAME,
     QUARANTINE_NAME,
+    READINGS_NAME,
     index_name,
     is_shard_name,
     receipt_name,
@@ -52,12 +54,14 @@ class Packed:
 
     manifest: Manifest
     quarantine: tuple[Quarantined, ...]
+    readings: tuple[Reading, ...]
 
     def table(self) -> str:
         """One line a dataset, then their sum."""
         names = sorted({shard.dataset for shard in self.manifest.shards} | {video.dataset for video in self.quarantine})
         width = max(len(name) for name in (*names, "dataset"))
-        lines = [f"{'dataset':<{width}} {'videos':>8} {'frames':>12} {'hours':>9} {'MB':>12} {'quarantined':>12}"]
+        columns = f"{'videos':>8} {'frames':>12} {'hours':>9} {'MB':>12} {'quarantined':>12} {'lost_s':>9}"
+        lines = [f"{'dataset':<{width}} {columns}"]
         lines += [self._line(name, width, {name}) for name in names]
         lines += [self._line("total", width, set(names))] if len(names) > 1 else []
         return "\n".join(lines) + "\n"
@@ -69,7 +73,9 @@ class Packed:
         hours = sum(video.num_frames / video.fps for video in videos) / 3600
         megabytes = sum(shard.num_bytes for shard in shards) / 1e6
         quarantined = sum(video.dataset in datasets for video in self.quarantine)
-        return f"{title:<{width}} {len(videos):>8} {frames:>12} {hours:>9.2f} {megabytes:>12.1f} {quarantined:>12}"
+        lost = sum(reading.lost_seconds for reading in self.readings if reading.dataset in datasets)
+        counts = f"{len(videos):>8} {frames:>12} {hours:>9.2f} {megabytes:>12.1f} {quarantined:>12} {lost:>9.1f}"
+        return f"{title:<{width}} {counts}"
 
 
 def pack(corpus: CorpusConfig, folder: Path, storage: Storage) -> Packed:
@@ -181,7 +187,7 @@ def _sweep(storage: Storage, corpus: CorpusConfig) -> None:
         stem, kind = name.rpartition(".")[::2]
         if kind in ("tar", "idx", "json") and is_shard_name(f"{stem}.tar"):
             return name.partition("/")[0] in datasets
-        return name in (PLAN_NAME, MANIFEST_NAME, QUARANTINE_NAME)
+        return name in (PLAN_NAME, MANIFEST_NAME, QUARANTINE_NAME, READINGS_NAME)
 
     storage.sweep(ours)
 
@@ -205,10 +211,12 @@ def _withdraw(storage: Storage, previous: Plan | None, plan: Plan, missing: set[
 
 def _publish(storage: Storage, plan: Plan, receipts: Sequence[Receipt]) -> Packed:
     quarantine = (*plan.quarantine, *(video for receipt in receipts for video in receipt.quarantine))
-    if quarantine:
-        write_if_other(storage, QUARANTINE_NAME, b"".join(seal(to_tree(video)) for video in quarantine))
-    else:
-        storage.delete(QUARANTINE_NAME)
+    readings = tuple(reading for receipt in receipts for reading in receipt.readings)
+    for name, lines in ((QUARANTINE_NAME, quarantine), (READINGS_NAME, readings)):
+        if lines:
+            write_if_other(storage, name, b"".join(seal(to_tree(line)) for line in lines))
+        else:
+            storage.delete(name)
     shards = tuple(receipt.shard for receipt in receipts if receipt.shard is not None)
     if not shards:
         storage.delete(MANIFEST_NAME)
@@ -219,7 +227,7 @@ def _publish(storage: Storage, plan: Plan, receipts: Sequence[Receipt]) -> Packe
         shards=shards,
     )
     write_if_other(storage, MANIFEST_NAME, manifest.to_bytes())
-    return Packed(manifest, quarantine)
+    return Packed(manifest, quarantine, readings)
 
 
 def _options(options: PackConfig) -> dict[str, str | int | float]:

@@ -17,12 +17,12 @@ from configs.errors import ConfigError
 from configs.loading import build, to_tree
 from shards.corpus import CorpusConfig, DatasetConfig, PackConfig, Source
 from shards.errors import ManifestError, VideoError
-from shards.frames import packed_size
 from shards.labels import read_labels
 from shards.schema import FORMAT_VERSION, PLAN_NAME, is_plain_id, is_shard_name, is_shard_of, shard_name, shard_number
 from shards.sealed import digest, seal, unseal
 from shards.storage import Storage, Stores
-from shards.videos import Video, open_video
+from shards.video.files import Video, open_video
+from shards.video.picture import packed_size
 
 PROBES_IN_FLIGHT = 16
 
@@ -261,7 +261,7 @@ def _predict(video: Video, location: str, options: PackConfig, stores: Stores) -
         storage, name = stores.locate(location)
         seconds = Fraction(8 * (storage.size(name) or 0), UNTOLD_BITS_PER_SECOND)
     frames = max(1, math.ceil(seconds * Fraction(str(options.fps))))
-    width, height = packed_size(video.width, video.height, options.short_side)
+    width, height = packed_size(video.width, video.height, options.short_side, video.pixel_aspect)
     return frames, round(frames * width * height * BYTES_PER_PIXEL)
 
 

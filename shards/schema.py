@@ -12,6 +12,7 @@ FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 PLAN_NAME = "plan.json"
 QUARANTINE_NAME = "quarantine.jsonl"
+READINGS_NAME = "readings.jsonl"
 
 FRAME_BYTES = 1024
 """The least that a frame takes in a tar: its header, and one block of content."""

@@ -36,7 +36,7 @@ MAY_IMPORT = {
 
 # A dependency enters by one door.
 DOORS = {
-    "av": ("shards.videos", "shards.frames", "shards.synthetic.corpus"),
+    "av": ("shards.video", "shards.synthetic.corpus"),
     "boto3": ("shards.storage_s3",),
     "botocore": ("shards.storage_s3", "shards.fetch"),
     "webdataset": (),

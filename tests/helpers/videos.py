@@ -87,6 +87,17 @@ def cut(path: Path, share: float, *, inside: bool = False) -> Path:
     return path
 
 
+def spoil(path: Path) -> Path:
+    """Overwrite every packet, so that the header is all that can be read."""
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        for packet in container.demux(video=0):
+            if packet.size:
+                data[packet.pos : packet.pos + packet.size] = b"\xff" * packet.size
+    path.write_bytes(data)
+    return path
+
+
 def shown_at(stamps: Sequence[Fraction], end: Fraction, fps: Fraction) -> list[int]:
     """By definition and slowly: which frame is on the screen k / fps seconds after the first, for each k before `end`.
 

@@ -25,7 +25,7 @@ from shards.corpus import PackConfig
 from shards.errors import StorageError
 from shards.manifest import Manifest
 from shards.pack import main
-from shards.packed import PackedVideo, Part, Shard
+from shards.packed import PackedVideo, Part, Reading, Shard, Span
 from shards.packing import Packed
 from shards.plan import Plan, Quarantined
 from shards.storage import open_storage
@@ -34,7 +34,7 @@ from shards.synthetic.corpus import SynthConfig, write_video
 from shards.synthetic.corpus import plan as plan_synthetic
 from tests.helpers.packing import ROOT, contents, load, write_corpus
 from tests.helpers.s3 import s3_bucket
-from tests.helpers.videos import make_video, number_in, shown_at
+from tests.helpers.videos import cut, make_video, number_in, shown_at, spoil
 
 VFR_MILLISECONDS = [0, 40, 700, 1000, 1010, 1900, 4400, 4500, 4960]
 
@@ -175,8 +175,8 @@ def test_packing_again_touches_nothing(sources: Path, packed: Path, capsys: pyte
     assert main([str(sources / "corpus.yaml"), str(packed), "fps=2", "short_side=32"]) == 0
     assert {path: path.stat().st_mtime_ns for path in packed.rglob("*")} == before
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["dataset", "videos", "frames", "hours", "MB", "quarantined"]
-    assert [line.split()[:2] for line in lines[1:]] == [["one", "3"], ["two", "1"], ["total", "4"]]
+    assert lines[0].split() == ["dataset", "videos", "frames", "hours", "MB", "quarantined", "lost_s"]
+    assert [line.split()[:2] for line in lines[1:4]] == [["one", "3"], ["two", "1"], ["total", "4"]]
 
 
 def test_the_table_adds_up() -> None:
@@ -193,12 +193,15 @@ def test_the_table_adds_up() -> None:
         )
 
     manifest = Manifest(format_version=1, packing={}, shards=(shard("one", 3, 12), shard("two", 1, 5)))
-    lost = tuple(Quarantined(dataset=dataset, video="w", source="w", reason="r") for dataset in ("two", "two", "three"))
-    assert [line.split() for line in Packed(manifest, lost).table().splitlines()[1:]] == [
-        ["one", "1", "21600", "3.00", "12.0", "0"],
-        ["three", "0", "0", "0.00", "0.0", "1"],
-        ["two", "1", "7200", "1.00", "5.0", "2"],
-        ["total", "2", "28800", "4.00", "17.0", "3"],
+    bad = tuple(Quarantined(dataset=dataset, video="w", source="w", reason="r") for dataset in ("two", "two", "three"))
+    lost = (Span(start=1, stop=4), Span(start=5.5, stop=6), Span(start=9, stop=None))
+    facts = {"video": "v", "source": "v", "container": "avi", "codec": "mjpeg", "width": 8, "height": 8}
+    readings = tuple(Reading(dataset=d, fps=2, seconds=9, lost=lost, **facts) for d in ("one", "two", "two"))
+    assert [line.split() for line in Packed(manifest, bad, readings).table().splitlines()[1:]] == [
+        ["one", "1", "21600", "3.00", "12.0", "0", "3.5"],
+        ["three", "0", "0", "0.00", "0.0", "1", "0.0"],
+        ["two", "1", "7200", "1.00", "5.0", "2", "7.0"],
+        ["total", "2", "28800", "4.00", "17.0", "3", "10.5"],
     ]
 
 
@@ -245,9 +248,9 @@ def test_the_held_out_split_has_exactly_the_others(tmp_path: Path) -> None:
 def test_bad_sources_are_quarantined_and_the_rest_is_packed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_video(tmp_path / "a.mp4", 100)
     (tmp_path / "b.mp4").write_bytes(b"not a video" * 99)
-    for name, movie_options in (("c", {"movflags": "faststart"}), ("d", {})):
-        path = make_video(tmp_path / f"{name}.mp4", 100, movie_options=movie_options)
-        path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    spoil(make_video(tmp_path / "c.mp4", 100))
+    path = make_video(tmp_path / "d.mp4", 100)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
     make_video(tmp_path / "e.mp4", 100)
     corpus = write_corpus(tmp_path, {"name": "d", "videos": ["*.mp4", "f.mp4"]})
     for _ in range(2):
@@ -256,7 +259,7 @@ def test_bad_sources_are_quarantined_and_the_rest_is_packed(tmp_path: Path, caps
         lines = [json.loads(line) for line in (tmp_path / "out" / "quarantine.jsonl").read_text().splitlines()]
         assert {line["source"][-5:]: line["reason"].split(":")[0] for line in lines} == {
             "b.mp4": "cannot be opened as a video",
-            "c.mp4": "is truncated or broken",
+            "c.mp4": "not one frame of it can be decoded",
             "d.mp4": "cannot be opened as a video",
             "f.mp4": "is missing",
         }
@@ -268,9 +271,24 @@ def test_bad_sources_are_quarantined_and_the_rest_is_packed(tmp_path: Path, caps
     assert not (tmp_path / "out" / "quarantine.jsonl").exists()
 
 
+def test_what_a_damaged_video_lost_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_video(tmp_path / "a.mp4", 100)
+    cut(make_video(tmp_path / "b.mp4", 1000, time_base=Fraction(1, 5), movie_options={"movflags": "faststart"}), 0.7)
+    corpus = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"})
+    assert main([corpus, str(tmp_path / "out")]) == 0
+    whole, damaged = [json.loads(line) for line in (tmp_path / "out" / "readings.jsonl").read_text().splitlines()]
+    assert whole["lost"] == [] and (whole["container"], whole["codec"]) == ("mov,mp4,m4a,3gp,3g2,mj2", "h264")
+    (span,) = damaged["lost"]
+    frames = load(tmp_path / "out").shards[0].videos[1].num_frames
+    assert (damaged["video"], span["stop"], damaged["seconds"]) == ("b", 200.0, 200.0)
+    assert frames - 1 < span["start"] <= frames
+    *table, told = capsys.readouterr().out.splitlines()
+    assert table[1].split()[-1] == f"{200 - span['start']:.1f}"
+    assert told == f"damaged videos: 1; what they have lost: {tmp_path}/out/readings.jsonl"
+
+
 def test_a_corpus_of_nothing_packable_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = make_video(tmp_path / "a.mp4", 100, movie_options={"movflags": "faststart"})
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    spoil(make_video(tmp_path / "a.mp4", 100))
     corpus = write_corpus(tmp_path, {"name": "d", "videos": "a.mp4"})
     assert surgstream(["pack", corpus, str(tmp_path / "out")]) == 1
     assert "not one video could be packed; quarantine.jsonl there says why" in capsys.readouterr().err

@@ -24,14 +24,14 @@ from shards.manifest import Manifest
 from shards.sealed import seal, unseal
 from shards.storage import open_storage
 from shards.verify import main, verify
-from tests.helpers.videos import make_video
+from tests.helpers.videos import make_video, spoil
 
 TAR, INDEX, RECEIPT = "d/d-000000.tar", "d/d-000000.idx", "d/d-000000.json"
 EMPTY_RECEIPT = "f/f-000000.json"
 """Of a shard of which not one video could be packed."""
 
 FILES = (TAR, INDEX, RECEIPT, "e/e-000000.tar", "e/e-000000.idx", EMPTY_RECEIPT)
-FILES += ("manifest.json", "plan.json", "quarantine.jsonl")
+FILES += ("manifest.json", "plan.json", "quarantine.jsonl", "readings.jsonl")
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +40,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("d/a", "d/b", "e/c"):
         make_video(folder / f"{name}.mp4", 50)
     (folder / "e" / "x.mp4").write_bytes(b"no video")
-    broken = make_video(folder / "f" / "y.mp4", 50, movie_options={"movflags": "faststart"})
-    broken.write_bytes(broken.read_bytes()[:-400])
+    spoil(make_video(folder / "f" / "y.mp4", 50))
     datasets = [{"name": name, "specialty": "s", "procedure": "p", "videos": f"{name}/*.mp4"} for name in "def"]
     options = {"fps": 2, "short_side": 16, "segment_frames": 3}
     (folder / "corpus.yaml").write_text(yaml.safe_dump({"datasets": datasets, "pack": options}))

@@ -1,10 +1,8 @@
 """Which frames are taken, and what they look like."""
 
 import contextlib
-import dataclasses
 import io
 import itertools
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,28 +15,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from shards.errors import VideoError
-from shards.frames import Shown, jpeg_frames, packed_size, pick
 from shards.storage import Stores
-from shards.videos import open_video
-from tests.helpers.videos import cut, make_video, number_in, picture_of, shown_at
+from shards.video.decode import Shown
+from shards.video.frames import JpegFrames, pick
+from shards.video.picture import packed_size
+from tests.helpers.frames import frames_of, numbers_of
+from tests.helpers.videos import make_video, number_in, picture_of, shown_at
 
 rates = st.fractions(Fraction(1, 3), 30, max_denominator=30)
-
-
-def frames_of(path: Path, fps: Fraction = Fraction(1), short_side: int = 256) -> dict[int, bytes]:
-    with open_video(str(path), Stores()) as video:
-        return dict(jpeg_frames(video, fps=fps, short_side=short_side, quality=85))
 
 
 def jpeg_of(grey: npt.NDArray[np.uint8]) -> bytes:
     file = io.BytesIO()
     Image.fromarray(grey).save(file, "JPEG")
     return file.getvalue()
-
-
-def numbers_of(path: Path, fps: Fraction = Fraction(1)) -> dict[int, int]:
-    return {k: number_in(jpeg) for k, jpeg in frames_of(path, fps).items()}
 
 
 @given(gaps=st.lists(st.fractions(Fraction(1, 100), 4, max_denominator=100), min_size=1, max_size=30), fps=rates)
@@ -131,8 +121,7 @@ def test_jpegs_are_baseline_420_of_the_wanted_size_and_look_like_the_source(tmp_
 @pytest.mark.parametrize("quality", [40, 85])
 def test_the_quality_of_the_jpegs_is_the_wanted_one(tmp_path: Path, quality: int) -> None:
     path = make_video(tmp_path / "v.mp4", 1)
-    with open_video(str(path), Stores()) as video:
-        ((_, jpeg),) = jpeg_frames(video, fps=Fraction(1), short_side=48, quality=quality)
+    ((_, jpeg),) = JpegFrames(str(path), Stores(), fps=Fraction(1), short_side=48, quality=quality)
     expected = io.BytesIO()
     Image.new("RGB", (8, 8)).save(expected, "JPEG", quality=quality)
     assert Image.open(io.BytesIO(jpeg)).quantization == Image.open(expected).quantization
@@ -141,99 +130,3 @@ def test_the_quality_of_the_jpegs_is_the_wanted_one(tmp_path: Path, quality: int
 def test_frames_depend_on_nothing_but_the_file(tmp_path: Path) -> None:
     path = make_video(tmp_path / "v.mp4", 60)
     assert frames_of(path) == frames_of(path)
-
-
-def test_damage_ends_a_run_until_the_next_key_frame(tmp_path: Path) -> None:
-    path = make_video(tmp_path / "v.mp4", 250, gop=25)
-    damage(path, packet=90)
-    picked = numbers_of(path, Fraction(5))
-    assert set(picked) == set(range(50)) - {18, 19}, "damage from frame 90 to the key frame at 100"
-    assert all(number == 5 * k for k, number in picked.items()), "no picture built upon a broken one"
-
-
-def test_damage_that_ffmpeg_would_paint_over_is_noticed(tmp_path: Path) -> None:
-    path = make_video(tmp_path / "v.avi", 50, size=(320, 240), grain=30, codec="mjpeg")
-    damage(path, packet=40, keep=2000)
-    assert set(numbers_of(path, Fraction(5))) == set(range(10)) - {8}
-
-
-@pytest.mark.parametrize("packet", range(51, 56))
-def test_a_key_frame_that_comes_out_after_later_damage_is_no_recovery(tmp_path: Path, packet: int) -> None:
-    path = make_video(tmp_path / "v.mp4", 100, gop=25)
-    damage(path, packet)
-    picked = numbers_of(path, Fraction(25))
-    assert not set(picked) & set(range(packet, 75)) and set(range(75, 100)) <= set(picked)
-
-
-def test_a_damaged_first_key_frame_moves_the_start(tmp_path: Path) -> None:
-    path = make_video(tmp_path / "v.mp4", 100, gop=25)
-    damage(path, packet=0)
-    assert list(numbers_of(path, Fraction(5)).values()) == list(range(25, 100, 5))
-
-
-def test_a_video_damaged_up_to_its_end_is_refused(tmp_path: Path) -> None:
-    path = make_video(tmp_path / "v.mp4", 100, gop=100)
-    damage(path, packet=30)
-    with pytest.raises(VideoError, match=r"truncated or broken: it is damaged from 1\.\d s up to its end"):
-        frames_of(path)
-
-
-FASTSTART = {"movflags": "faststart"}
-FRAGMENTED = {"movflags": "frag_keyframe+empty_moov"}
-
-
-@pytest.mark.parametrize("share", [0.7, 0.97])
-@pytest.mark.parametrize(("container", "options"), [("mp4", FASTSTART), ("mkv", {}), ("avi", {}), ("flv", {})])
-def test_a_video_cut_between_two_pictures_is_refused(
-    tmp_path: Path, container: str, options: dict[str, str], share: float
-) -> None:
-    path = make_video(tmp_path / f"v.{container}", 200, time_base=Fraction(1, 5), movie_options=options)
-    with pytest.raises(VideoError, match=r"truncated or broken: its header declares 40\.\d s, it can be decoded up to"):
-        frames_of(cut(path, share))
-
-
-@pytest.mark.parametrize("share", [0.5, 0.97, 1])
-@pytest.mark.parametrize(("container", "options"), [("mp4", FASTSTART), ("mp4", FRAGMENTED), ("avi", {}), ("h264", {})])
-def test_a_video_cut_in_a_picture_is_refused_however_little_is_missing(
-    tmp_path: Path, container: str, options: dict[str, str], share: float
-) -> None:
-    path = make_video(tmp_path / f"v.{container}", 100, grain=9, movie_options=options)
-    with pytest.raises(VideoError, match=r"truncated or broken: it is damaged from \d\.\d s up to its end"):
-        frames_of(cut(path, share, inside=True))
-
-
-def test_a_file_that_cannot_be_read_on_is_refused(tmp_path: Path) -> None:
-    class Container:
-        def demux(self, stream: object) -> Iterator[object]:
-            yield from itertools.islice(video.container.demux(stream), 49)
-            raise av.InvalidDataError(1, "Invalid data")
-
-    with open_video(str(make_video(tmp_path / "v.mp4", 50)), Stores()) as video:
-        broken = dataclasses.replace(video, container=Container())
-        with pytest.raises(VideoError, match=r"it is damaged from 1\.\d s up to its end"):
-            list(jpeg_frames(broken, fps=Fraction(1), short_side=32, quality=85))
-
-
-def test_sound_may_outlast_the_pictures_a_little(tmp_path: Path) -> None:
-    path = make_video(tmp_path / "v.flv", 100, time_base=Fraction(1), codec="flv", sound_seconds=101)
-    with open_video(str(path), Stores()) as video:
-        assert video.seconds is not None and video.seconds > 100.5
-    assert len(frames_of(path)) == 100
-
-
-def test_a_video_of_which_nothing_decodes_is_refused(tmp_path: Path) -> None:
-    path = make_video(tmp_path / "v.mp4", 20, gop=20)
-    for packet in range(20):
-        damage(path, packet=packet)
-    with pytest.raises(VideoError, match="not one frame"):
-        frames_of(path)
-
-
-def damage(path: Path, packet: int, keep: int = 0) -> None:
-    """Overwrite a packet (counted in the order of presentation) from its byte `keep` on."""
-    with av.open(str(path)) as container:
-        packets = [(p.pts, p.pos, p.size) for p in container.demux(video=0) if p.size]
-    _, position, size = sorted(packets)[packet]
-    data = bytearray(path.read_bytes())
-    data[position + keep : position + size] = b"\xff" * (size - keep)
-    path.write_bytes(data)

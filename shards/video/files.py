@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,22 +17,34 @@ from shards.storage import RangeReader, Stores
 READ_AHEAD_BYTES = 8 * 2**20
 """How much of a video on S3 is fetched at a time."""
 
+MOST_PIXELS = 2**26
+"""Of a picture that is decoded: twice as many as 8K has."""
+
+WIDEST_PIXEL = Fraction(4)
+"""What is declared to be wider, or as narrow, is a mistake: then pixels are taken to be square."""
+
 LISTS = ("concat", "dash", "hls", "imf", "mlv", "rtsp", "sdp")
 """What FFmpeg calls files that say where pictures lie instead of holding them: other files, or addresses."""
 
 
 @dataclass(frozen=True)
 class Video:
-    """An open video: PyAV's container and its first stream of moving pictures.
+    """An open video: PyAV's container and its stream of moving pictures, the largest one, as `ffmpeg` chooses.
 
-    `start` and `seconds` are when the pictures begin and how long they last as the header declares it, `rate` is the
-    frames a second; None where it says nothing. An undamaged video may end `slack_seconds` before `seconds`.
+    `kind` and `codec` are FFmpeg's names. `start` and `seconds` are when the pictures begin and how long they last as
+    the header declares it, `rate` is the frames a second; None where it says nothing. An undamaged video may end
+    `slack_seconds` before `seconds`. A pixel is `pixel_aspect` times as wide as high. With `decode_times`, pictures
+    have no other times than those of decoding.
     """
 
     container: Any
     stream: Any
+    kind: str
+    codec: str
     width: int
     height: int
+    pixel_aspect: Fraction
+    decode_times: bool
     start: Fraction | None
     seconds: Fraction | None
     slack_seconds: Fraction
@@ -39,12 +52,13 @@ class Video:
 
 
 @contextlib.contextmanager
-def open_video(location: str, stores: Stores) -> Iterator[Video]:
-    """Open a video for decoding on one thread, which keeps what a damaged video gives independent of the machine.
+def open_video(location: str, stores: Stores, threads: int = 1) -> Iterator[Video]:
+    """Open a video for decoding.
 
     Args:
         location: A path or `s3://BUCKET/KEY`.
         stores: Where `s3://` addresses are read from.
+        threads: To decode with. What a damaged video gives does not depend on the machine if it is 1.
 
     Yields:
         The video, positioned at its start.
@@ -54,16 +68,23 @@ def open_video(location: str, stores: Stores) -> Iterator[Video]:
         StorageError: The store fails.
     """
     if "://" not in location:
-        with _opened(location) as video:
+        with _opened(_file(location), threads) as video:
             yield video
         return
     feed = _Feed(*stores.locate(location))
     try:
-        with _opened(io.BufferedReader(feed, READ_AHEAD_BYTES)) as video:
+        with _opened(io.BufferedReader(feed, READ_AHEAD_BYTES), threads) as video:
             yield video
     finally:
         if feed.failure is not None:
             raise feed.failure
+
+
+def _file(location: str) -> str:
+    """Refuse what can be opened and is no file: a named pipe would make us wait."""
+    if os.path.exists(location) and not os.path.isfile(location):
+        raise VideoError("is not a regular file")
+    return location
 
 
 class _Feed(RangeReader):
@@ -81,16 +102,16 @@ class _Feed(RangeReader):
 
 
 @contextlib.contextmanager
-def _opened(file: Any) -> Iterator[Video]:
+def _opened(file: Any, threads: int) -> Iterator[Video]:
     try:
         container = av.open(file, metadata_errors="replace")
     except av.FFmpegError as error:
         raise VideoError(f"cannot be opened as a video: {error.strerror}") from None
     with container:
-        yield _describe(container)
+        yield _describe(container, threads)
 
 
-def _describe(container: Any) -> Video:
+def _describe(container: Any, threads: int) -> Video:
     streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not streams:
         raise VideoError("has no video stream")
@@ -99,25 +120,44 @@ def _describe(container: Any) -> Video:
         raise VideoError(f"is not a video: FFmpeg reads it as {kind!r}, text or a still picture")
     if kind in LISTS:
         raise VideoError(f"is not a video: FFmpeg reads it as {kind!r}, a list of other files; name those instead")
-    stream = streams[0]
+    stream = max(streams, key=_preference)
     if stream.codec_context is None:
         raise VideoError("has a video stream that FFmpeg has no decoder for")
-    stream.thread_type, stream.codec_context.thread_count = "NONE", 1
-    # Without it some decoders (Motion JPEG, HEVC) paint over what they cannot decode and say nothing.
-    stream.codec_context.options = {"err_detect": "explode"}
+    stream.thread_type, stream.codec_context.thread_count = "AUTO" if threads > 1 else "NONE", threads
+    # Some decoders (Motion JPEG, HEVC) would paint over what they cannot decode and say nothing, and H.264's would crop
+    # a left edge by multiples of 32 pixels.
+    stream.codec_context.options = {
+        "err_detect": "explode",
+        "flags": "+unaligned",
+        "max_pixels": str(MOST_PIXELS),
+    }
     if not (stream.width and stream.height):
         raise VideoError("has a video stream without a picture size")
     seconds, slack_seconds = _declared_length(container, stream)
     return Video(
         container=container,
         stream=stream,
+        kind=kind,
+        codec=stream.codec_context.name,
         width=stream.width,
         height=stream.height,
+        pixel_aspect=_pixel_aspect(stream.sample_aspect_ratio),
+        decode_times=kind == "avi",
         start=None if stream.start_time is None else Fraction(stream.start_time * stream.time_base),
         seconds=seconds,
         slack_seconds=slack_seconds,
         rate=stream.average_rate or stream.guessed_rate,
     )
+
+
+def _preference(stream: Any) -> int:
+    pixels = stream.width * stream.height if stream.codec_context is not None else 0
+    return pixels + 5_000_000 * bool(stream.disposition & Disposition.default)
+
+
+def _pixel_aspect(declared: Fraction | None) -> Fraction:
+    possible = declared is not None and 1 / WIDEST_PIXEL <= declared <= WIDEST_PIXEL
+    return Fraction(declared) if declared is not None and possible else Fraction(1)
 
 
 def _declared_length(container: Any, stream: Any) -> tuple[Fraction | None, Fraction]:

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shards import videos
 from shards.errors import StorageError, VideoError
-from shards.frames import jpeg_frames
 from shards.storage import LocalStorage, Stores, open_storage
-from shards.videos import open_video
+from shards.video import files
+from shards.video.files import open_video
+from shards.video.frames import JpegFrames
 from tests.helpers.s3 import s3_bucket
 from tests.helpers.videos import make_video
 
@@ -98,8 +98,7 @@ def test_a_video_on_s3_gives_the_same_frames(tmp_path: Path) -> None:
     path = make_video(tmp_path / "v.mp4", 60)
 
     def frames(location: str) -> list[tuple[int, bytes]]:
-        with open_video(location, Stores()) as video:
-            return list(jpeg_frames(video, fps=Fraction(5), short_side=32, quality=85))
+        return list(JpegFrames(location, Stores(), fps=Fraction(5), short_side=32, quality=85))
 
     with s3_bucket("videos") as bucket:
         open_storage(bucket).write("in/v.mp4", path.read_bytes())
@@ -124,12 +123,12 @@ def test_a_store_that_fails_is_not_taken_for_a_bad_video(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = make_video(tmp_path / "v.mp4", 50, size=(320, 240), grain=20)
-    monkeypatch.setattr(videos, "READ_AHEAD_BYTES", path.stat().st_size // 10)
+    monkeypatch.setattr(files, "READ_AHEAD_BYTES", path.stat().st_size // 10)
     storage = Failing(tmp_path, "s3://bucket")
 
     def read() -> None:
-        with open_video("s3://bucket/v.mp4", Stores({"s3://bucket": storage})) as video:
-            list(jpeg_frames(video, fps=Fraction(5), short_side=32, quality=85))
+        stores = Stores({"s3://bucket": storage})
+        list(JpegFrames("s3://bucket/v.mp4", stores, fps=Fraction(5), short_side=32, quality=85))
 
     read()
     needed = 1000 - storage.reads_left

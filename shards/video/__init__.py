@@ -1,0 +1,1 @@
+"""Source videos: opened, decoded, and turned into frames."""

@@ -1,0 +1,113 @@
+"""From a decoded picture to a JPEG: upright, with square pixels, in RGB."""
+
+import io
+import struct
+from fractions import Fraction
+from typing import Any
+
+import av
+import PIL
+from av.sidedata.sidedata import Type as SideData
+from av.video.reformatter import Interpolation
+from PIL import Image, features
+
+from shards.errors import VideoError
+
+# Bicubic, rounded the same way on every CPU.
+_SCALING = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+
+Turn = Image.Transpose | None
+
+# What turns a picture upright, by the signs of the diagonal of its display matrix, or else of its counterdiagonal.
+_MIRRORED = {
+    (1, 1): None,
+    (-1, 1): Image.Transpose.FLIP_LEFT_RIGHT,
+    (1, -1): Image.Transpose.FLIP_TOP_BOTTOM,
+    (-1, -1): Image.Transpose.ROTATE_180,
+}
+_TURNED = {
+    (-1, 1): Image.Transpose.ROTATE_90,
+    (1, -1): Image.Transpose.ROTATE_270,
+    (1, 1): Image.Transpose.TRANSPOSE,
+    (-1, -1): Image.Transpose.TRANSVERSE,
+}
+_QUARTERS = frozenset(_TURNED.values())
+
+
+def packed_size(width: int, height: int, short_side: int, pixel_aspect: Fraction = Fraction(1)) -> tuple[int, int]:
+    """The size that a picture is packed at: its shorter side becomes `short_side`, unless it is smaller already.
+
+    Args:
+        width: Source width in pixels.
+        height: Source height in pixels.
+        short_side: Wanted shorter side in pixels.
+        pixel_aspect: Width of a source pixel over its height; packed ones are square.
+
+    Returns:
+        Width and height in pixels; they need not be even.
+    """
+    shown_width = width * pixel_aspect
+    scale = min(Fraction(1), short_side / min(shown_width, Fraction(height)))
+    return max(1, round(shown_width * scale)), max(1, round(height * scale))
+
+
+def upright_size(picture: Any, short_side: int, pixel_aspect: Fraction) -> tuple[int, int]:
+    """The same of a decoded picture, once it is turned upright."""
+    width, height = packed_size(picture.width, picture.height, short_side, pixel_aspect)
+    return (height, width) if turn_of(picture) in _QUARTERS else (width, height)
+
+
+def turn_of(picture: Any) -> Turn:
+    """What turns a picture upright, by its display matrix; angles are taken to the nearest quarter."""
+    matrix = next((bytes(data) for data in picture.side_data if data.type == SideData.DISPLAYMATRIX), None)
+    if matrix is None or len(matrix) != 36:
+        return None
+    a, b, _, c, d = struct.unpack("=5i", matrix[:20])
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return _MIRRORED[_sign(a), _sign(d)]
+    return _TURNED[_sign(b), _sign(c)]
+
+
+def to_image(picture: Any, width: int, height: int) -> Image.Image:
+    """Turn a picture upright and scale it.
+
+    Args:
+        picture: A decoded one.
+        width: What it becomes wide, in pixels.
+        height: What it becomes high.
+
+    Raises:
+        VideoError: It cannot be converted.
+    """
+    turn = turn_of(picture)
+    if turn in _QUARTERS:
+        width, height = height, width
+    try:
+        scaled = picture.reformat(width, height, "rgb24", interpolation=int(_SCALING), threads=1)
+    except av.FFmpegError as error:
+        raise VideoError(f"its pictures cannot be converted to RGB: {error.strerror}") from None
+    image: Image.Image = scaled.to_image()
+    return image if turn is None else image.transpose(turn)
+
+
+def to_jpeg(image: Image.Image, quality: int) -> bytes:
+    """Encode, with chroma halved both ways (4:2:0).
+
+    Args:
+        image: RGB.
+        quality: 1 to 100.
+    """
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality, subsampling="4:2:0")
+    return file.getvalue()
+
+
+def software() -> dict[str, str]:
+    """Versions of the libraries that decide what a frame's bytes are."""
+    libraries = {name: ".".join(map(str, av.library_versions[name])) for name in ("libavcodec", "libswscale")}
+    jpeg = str(features.version("libjpeg_turbo") or features.version("jpg"))
+    return {"av": av.__version__, **libraries, "pillow": PIL.__version__, "libjpeg": jpeg}
+
+
+def _sign(number: int) -> int:
+    return -1 if number < 0 else 1
