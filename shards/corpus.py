@@ -25,6 +25,9 @@ class DatasetConfig:
         videos: A file, a glob or an `s3://` address (which may be a glob too), or a list of them. A video's id is its
             file's name without the suffix.
         hold_out: Ids never packed for training, or a file with one id a line.
+        image_fps: Makes each video a folder of numbered images, and `videos` the folders, whose names are the ids. So
+            many numbers pass in a second: 1 where the image of each second has the next number, 25 where every
+            twenty-fifth picture of a video kept its own.
         labels: For each kind of label a CSV file, with `{video}` where the id goes; see `shards.labels`.
         licence: Goes into every sample.
     """
@@ -34,6 +37,7 @@ class DatasetConfig:
     procedure: str
     videos: str | tuple[str, ...]
     hold_out: str | tuple[str, ...] = ()
+    image_fps: float | None = None
     labels: dict[str, str] = field(default_factory=dict)
     licence: str | None = None
 
@@ -41,6 +45,8 @@ class DatasetConfig:
         """What is wrong with the values."""
         if not is_plain_id(self.name):
             yield f"name: expected 1 to 80 characters of A-Z a-z 0-9 _ -, got {self.name!r}"
+        if self.image_fps is not None and not 0.001 <= self.image_fps <= 1000:
+            yield f"image_fps: expected 0.001 to 1000, got {self.image_fps}"
         if not self.videos:
             yield "videos: expected a file, a glob or a list of them, got nothing"
 
@@ -102,11 +108,15 @@ class CorpusConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A video to pack: where it and its labels lie, as absolute paths or `s3://` addresses."""
+    """A video to pack: where it and its labels lie, as absolute paths or `s3://` addresses.
+
+    For `image_fps` see `DatasetConfig`.
+    """
 
     dataset: str
     id: str
     location: str
+    image_fps: float | None
     labels: dict[str, str]
 
     @property
@@ -161,14 +171,15 @@ def _dataset_sources(dataset: DatasetConfig, folder: Path, stores: Stores) -> It
     by_stem: dict[str, str] = {}
     seen: set[str] = set()
     for pattern in (dataset.videos,) if isinstance(dataset.videos, str) else dataset.videos:
-        found = _expand(pattern, folder, stores)
+        found = _expand(pattern, folder, stores, folders=dataset.image_fps is not None)
         if not found:
-            raise ConfigError(f"{where}: videos: {pattern!r} matches no file")
+            what = "file" if dataset.image_fps is None else "folder"
+            raise ConfigError(f"{where}: videos: {pattern!r} matches no {what}")
         for location in found:
             if _resolved(location) in seen:
                 continue
             seen.add(_resolved(location))
-            stem = PurePosixPath(location).stem
+            stem = PurePosixPath(location).stem if dataset.image_fps is None else PurePosixPath(location).name
             if stem in by_stem:
                 raise ConfigError(
                     f"{where}: expected one video of id {stem!r}, got {by_stem[stem]} and {location}; rename one"
@@ -182,7 +193,13 @@ def _dataset_sources(dataset: DatasetConfig, folder: Path, stores: Stores) -> It
     check_patterns(patterns, by_stem, stores, where=where)
     for stem, location in by_stem.items():
         labels = {kind: pattern.replace("{video}", stem) for kind, pattern in patterns.items()}
-        source = Source(dataset=dataset.name, id=encode_id(stem), location=location, labels=labels)
+        source = Source(
+            dataset=dataset.name,
+            id=encode_id(stem),
+            location=location,
+            image_fps=dataset.image_fps,
+            labels=labels,
+        )
         yield ("held_out" if stem in held_out else "train"), source
 
 
@@ -197,19 +214,21 @@ def _held_out(dataset: DatasetConfig, folder: Path) -> set[str]:
     return {line.strip() for line in lines if line.strip()}
 
 
-def _expand(pattern: str, folder: Path, stores: Stores) -> list[str]:
-    """The files that a path or glob stands for, sorted."""
+def _expand(pattern: str, folder: Path, stores: Stores, *, folders: bool) -> list[str]:
+    """The files, or folders, that a path or glob stands for, sorted."""
     location = _absolute(pattern, folder)
     if not glob.has_magic(pattern) or os.path.exists(location):
-        return [location]
+        return [location.rstrip("/")]
     if "://" not in location:
         found = (_absolute(path, folder) for path in glob.glob(pattern, root_dir=folder, recursive=True))
-        return sorted(path for path in found if os.path.isfile(path))
-    steps = location.split("/")
+        return sorted(path for path in found if (os.path.isdir(path) if folders else os.path.isfile(path)))
+    steps = location.rstrip("/").split("/")
     first = next(number for number, step in enumerate(steps) if glob.has_magic(step))
     prefix, rest = "/".join(steps[:first]), steps[first:]
-    names = (PurePosixPath(name) for name in stores[prefix].sizes())
-    return [f"{prefix}/{name}" for name in names if len(name.parts) == len(rest) and name.match("/".join(rest))]
+    names = {PurePosixPath(name) for name in stores[prefix].sizes()}
+    if folders:
+        names = {name.parent for name in names}
+    return sorted(f"{prefix}/{name}" for name in names if len(name.parts) == len(rest) and name.match("/".join(rest)))
 
 
 def _resolved(location: str) -> str:

@@ -27,6 +27,11 @@ CORPUS.yaml lists the datasets; paths in it are relative to it:
       hold_out: [video41, video42]           # optional: ids never packed for training, or a file with one a line
       labels: {phase: "labels/{video}.csv"}  # optional: CSV with the columns `second` and `phase`
       licence: CC-BY-NC-SA-4.0               # optional
+    - name: m2cai16
+      specialty: laparoscopic_cholecystectomy
+      procedure: cholecystectomy
+      videos: "frames/*"                     # folders of numbered images,
+      image_fps: 1                           # so many numbers a second
 
 OUT is a folder or s3://BUCKET/PREFIX. Packing again does only what is missing: what is new, what has changed (by size
 and time, or ETag), and what an interruption left undone. Other options change every frame, so they pack every shard

@@ -25,6 +25,7 @@ from shards.processes import Progress
 from shards.schema import frame_member, index_name, receipt_name, segment_key, segment_member
 from shards.sealed import seal, unseal
 from shards.storage import Storage, Stores, open_storage
+from shards.video.film import Film, find_film
 from shards.video.frames import JpegFrames
 from shards.video.picture import software
 from shards.writer import TarWriter
@@ -168,14 +169,9 @@ class _Packing:
 
     def _decode(self, planned: PlannedVideo, spool: IO[bytes]) -> tuple[PackedVideo, list[int], Reading]:
         """Append a video's JPEGs to `spool`; their sizes come back with the video."""
-        options = self._task.options
-        frames = JpegFrames(
-            planned.location,
-            self._stores,
-            fps=self._fps,
-            short_side=options.short_side,
-            quality=options.jpeg_quality,
-        )
+        options, dataset = self._task.options, self._task.planned
+        film = find_film(planned.location, self._stores, image_fps=dataset.image_fps)
+        frames = JpegFrames(film, fps=self._fps, short_side=options.short_side, quality=options.jpeg_quality)
         numbers, sizes = [], []
         for number, jpeg in frames:
             numbers.append(number)
@@ -191,13 +187,29 @@ class _Packing:
             width=frames.width,
             height=frames.height,
         )
-        return packed, sizes, frames.reading(dataset=self._task.planned.dataset, video=planned.id)
+        return packed, sizes, _reading(dataset.dataset, planned, film)
 
     def _add_sample(self, key: str, sample: dict[str, Any], jpegs: Iterable[bytes]) -> None:
         self.tar.add(segment_member(key), seal(sample))
         for number, jpeg in enumerate(jpegs):
             offset = self.tar.add(frame_member(key, number), jpeg)
             self._rows.append((offset, len(jpeg), zlib.crc32(jpeg)))
+
+
+def _reading(dataset: str, planned: PlannedVideo, film: Film) -> Reading:
+    header = film.header()
+    return Reading(
+        dataset=dataset,
+        video=planned.id,
+        source=planned.source,
+        container=header.kind,
+        codec=header.codec,
+        width=header.width,
+        height=header.height,
+        fps=None if header.rate is None else float(header.rate),
+        seconds=None if header.seconds is None else float(header.seconds),
+        lost=tuple(film.lost),
+    )
 
 
 @contextlib.contextmanager

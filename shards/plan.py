@@ -21,7 +21,8 @@ from shards.labels import read_labels
 from shards.schema import FORMAT_VERSION, PLAN_NAME, is_plain_id, is_shard_name, is_shard_of, shard_name, shard_number
 from shards.sealed import digest, seal, unseal
 from shards.storage import Storage, Stores
-from shards.video.files import Video, open_video
+from shards.video.files import Header
+from shards.video.film import find_film
 from shards.video.picture import packed_size
 
 PROBES_IN_FLIGHT = 16
@@ -64,6 +65,7 @@ class PlannedShard:
     specialty: str
     procedure: str
     licence: str | None
+    image_fps: float | None = None
     videos: tuple[PlannedVideo, ...]
 
     def problems(self) -> Iterator[str]:
@@ -229,15 +231,17 @@ def _probe(
     """Look at a video's header, unless the earlier plan already did."""
     try:
         labels = {kind: location for kind, location in source.labels.items() if _version(location, stores)}
-        versions = [_version(location, stores) for location in (source.location, *labels.values())]
-        if versions[0] is None:
+        own = (
+            _version(source.location, stores) if source.image_fps is None else _folder_version(source.location, stores)
+        )
+        if own is None:
             raise VideoError("is missing")
-        version = "+".join(map(str, versions))
+        version = "+".join([own, *(str(_version(location, stores)) for location in labels.values())])
         if known is not None and known.version == version:
             return dataclasses.replace(known, location=source.location, labels=labels)
         read_labels(labels, stores)
-        with open_video(source.location, stores) as video:
-            frames, num_bytes = _predict(video, source.location, options, stores)
+        header = find_film(source.location, stores, image_fps=source.image_fps).header()
+        frames, num_bytes = _predict(header, source.location, options, stores)
     except VideoError as error:
         return Quarantined(dataset=source.dataset, video=source.id, source=source.location, reason=str(error))
     return PlannedVideo(
@@ -255,13 +259,20 @@ def _version(location: str, stores: Stores) -> str | None:
     return storage.version(name)
 
 
-def _predict(video: Video, location: str, options: PackConfig, stores: Stores) -> tuple[int, int]:
-    seconds = video.seconds
+def _folder_version(location: str, stores: Stores) -> str | None:
+    """The same of all files in a folder, by their names and sizes."""
+    storage, name = stores.locate(location)
+    sizes = storage.sizes(name)
+    return f"{len(sizes)}-{digest(sizes)}" if sizes else None
+
+
+def _predict(header: Header, location: str, options: PackConfig, stores: Stores) -> tuple[int, int]:
+    seconds = header.seconds
     if seconds is None:
         storage, name = stores.locate(location)
         seconds = Fraction(8 * (storage.size(name) or 0), UNTOLD_BITS_PER_SECOND)
     frames = max(1, math.ceil(seconds * Fraction(str(options.fps))))
-    width, height = packed_size(video.width, video.height, options.short_side, video.pixel_aspect)
+    width, height = packed_size(header.width, header.height, options.short_side, header.pixel_aspect)
     return frames, round(frames * width * height * BYTES_PER_PIXEL)
 
 
@@ -291,5 +302,6 @@ def _assign(
                 specialty=dataset.specialty,
                 procedure=dataset.procedure,
                 licence=dataset.licence,
+                image_fps=dataset.image_fps,
                 videos=tuple(members),
             )

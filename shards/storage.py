@@ -144,10 +144,11 @@ class LocalStorage:
         with self._telling("deleting", name):
             self._path(name).unlink(missing_ok=True)
 
-    def sizes(self) -> dict[str, int]:
+    def sizes(self, folder: str = "") -> dict[str, int]:
         """See `Storage.sizes`."""
-        with self._telling("listing", "its files"):
-            files = (file for file in _files(self._folder) if not _PARTIAL_NAME.fullmatch(file[0]))
+        inside = safe_name(self.uri, folder) + "/" if folder else ""
+        with self._telling("listing", folder or "its files"):
+            files = (file for file in _files(self._folder, inside) if not _PARTIAL_NAME.fullmatch(file[0]))
             return dict(sorted((name, entry.stat().st_size) for name, entry in files))
 
     def free_bytes(self) -> int | None:

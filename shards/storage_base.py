@@ -100,8 +100,8 @@ class Storage(Protocol):
     def delete(self, name: str) -> None:
         """Remove `name`; does nothing when it is absent."""
 
-    def sizes(self) -> dict[str, int]:
-        """All names, sorted, with their lengths in bytes."""
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        """All names, or those inside a folder, sorted, with their lengths in bytes."""
 
     def free_bytes(self) -> int | None:
         """How much more may be written; None where nobody can tell. The folder has to be there."""

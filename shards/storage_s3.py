@@ -90,10 +90,11 @@ class S3Storage:
         with self._telling("deleting", name):
             self._client.delete_object(**self._address(name))
 
-    def sizes(self) -> dict[str, int]:
+    def sizes(self, folder: str = "") -> dict[str, int]:
         """See `Storage.sizes`."""
-        with self._telling("listing", "its objects"):
-            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
+        prefix = self._prefix + (safe_name(self.uri, folder) + "/" if folder else "")
+        with self._telling("listing", folder or "its objects"):
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
             entries = (entry for page in pages for entry in page.get("Contents", ()))
             return dict(sorted((entry["Key"].removeprefix(self._prefix), entry["Size"]) for entry in entries))
 

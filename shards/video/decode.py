@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
 import av
 import av.filter
@@ -14,6 +14,7 @@ from shards.errors import VideoError
 from shards.packed import Span
 from shards.video.files import Video
 from shards.video.sparing import Sparing
+from shards.video.times import Shown
 
 LONGEST_STILL_SECONDS = 600
 """A picture that would stay longer stays for its own duration, and then nothing is known."""
@@ -22,14 +23,6 @@ _CLOCK_STEP_BACK_SECONDS = Fraction(1, 2)
 _CLOCK_STEP_SECONDS = 10
 _BROADCAST = ("mpegts", "mpeg")
 _UNKNOWN_FRAME_SECONDS = Fraction(1, 25)
-
-
-class Shown(NamedTuple):
-    """A picture and the time it is on the screen: [start, stop) in seconds after the video's first shown picture."""
-
-    start: Fraction
-    stop: Fraction
-    picture: Any
 
 
 class Damaged(Exception):
@@ -71,13 +64,13 @@ class Clock:
         return self._origin
 
     def _is_set_anew(self, time: Fraction) -> bool:
-        forward = self.video.kind in _BROADCAST and time > self.end + _CLOCK_STEP_SECONDS
+        forward = self.video.header.kind in _BROADCAST and time > self.end + _CLOCK_STEP_SECONDS
         return forward or time < self._latest - _CLOCK_STEP_BACK_SECONDS
 
     def _seconds(self, picture: Any) -> Fraction:
         if picture.duration and not self.video.decode_times:
             return Fraction(picture.duration * picture.time_base)
-        return 1 / self.video.rate if self.video.rate else _UNKNOWN_FRAME_SECONDS
+        return 1 / self.video.header.rate if self.video.header.rate else _UNKNOWN_FRAME_SECONDS
 
 
 class Pictures:
@@ -219,7 +212,7 @@ class Pictures:
         end = self._clock.end
         if not end:
             raise VideoError("not one frame of it can be decoded")
-        declared = self._video.seconds
+        declared = self._video.header.seconds
         if declared is not None:
             declared += self._declared_start()
         if declared is not None and end < declared - (0 if damaged else self._video.slack_seconds):

@@ -27,28 +27,43 @@ LISTS = ("concat", "dash", "hls", "imf", "mlv", "rtsp", "sdp")
 """What FFmpeg calls files that say where pictures lie instead of holding them: other files, or addresses."""
 
 
-@dataclass(frozen=True)
-class Video:
-    """An open video: PyAV's container and its stream of moving pictures, the largest one, as `ffmpeg` chooses.
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What is known of a video before it is decoded.
 
-    `kind` and `codec` are FFmpeg's names. `start` and `seconds` are when the pictures begin and how long they last as
-    the header declares it, `rate` is the frames a second; None where it says nothing. An undamaged video may end
-    `slack_seconds` before `seconds`. A pixel is `pixel_aspect` times as wide as high. With `decode_times`, pictures
-    have no other times than those of decoding.
+    Attributes:
+        kind: The container's name in FFmpeg.
+        codec: The decoder's.
+        width: Of the stored pictures.
+        height: Of the stored pictures.
+        pixel_aspect: How wide a pixel is for its height.
+        seconds: How long the pictures last; None where the header does not say it.
+        rate: Pictures a second; None where the header does not say it.
     """
 
-    container: Any
-    stream: Any
     kind: str
     codec: str
     width: int
     height: int
     pixel_aspect: Fraction
+    seconds: Fraction | None
+    rate: Fraction | None
+
+
+@dataclass(frozen=True)
+class Video:
+    """An open video: PyAV's container and its stream of moving pictures, the largest one, as `ffmpeg` chooses.
+
+    `start` is when the pictures begin as the header declares it, None where it does not. An undamaged video may end
+    `slack_seconds` before the header's length. With `decode_times`, pictures have no times but those of decoding.
+    """
+
+    container: Any
+    stream: Any
+    header: Header
     decode_times: bool
     start: Fraction | None
-    seconds: Fraction | None
     slack_seconds: Fraction
-    rate: Fraction | None
 
 
 @contextlib.contextmanager
@@ -137,16 +152,18 @@ def _describe(container: Any, threads: int) -> Video:
     return Video(
         container=container,
         stream=stream,
-        kind=kind,
-        codec=stream.codec_context.name,
-        width=stream.width,
-        height=stream.height,
-        pixel_aspect=_pixel_aspect(stream.sample_aspect_ratio),
+        header=Header(
+            kind=kind,
+            codec=stream.codec_context.name,
+            width=stream.width,
+            height=stream.height,
+            pixel_aspect=_pixel_aspect(stream.sample_aspect_ratio),
+            seconds=seconds,
+            rate=stream.average_rate or stream.guessed_rate,
+        ),
         decode_times=kind == "avi",
         start=None if stream.start_time is None else Fraction(stream.start_time * stream.time_base),
-        seconds=seconds,
         slack_seconds=slack_seconds,
-        rate=stream.average_rate or stream.guessed_rate,
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from shards.packed import Span
 from shards.storage import Stores
+from shards.video.film import VideoFile
 from shards.video.frames import JpegFrames
 from tests.helpers.videos import number_in
 
@@ -13,8 +14,8 @@ def read(
     path: Path, fps: Fraction = Fraction(1), *, short_side: int = 256, threads: int = 1, spare: bool = True
 ) -> tuple[dict[int, bytes], list[Span]]:
     """Frames by their numbers, and what was lost."""
-    frames = JpegFrames(str(path), Stores(), fps=fps, short_side=short_side, quality=85, threads=threads, spare=spare)
-    return dict(frames), frames.lost
+    film = VideoFile(str(path), Stores(), threads=threads, spare=spare)
+    return dict(JpegFrames(film, fps=fps, short_side=short_side, quality=85)), film.lost
 
 
 def frames_of(path: Path, fps: Fraction = Fraction(1), short_side: int = 256) -> dict[int, bytes]:

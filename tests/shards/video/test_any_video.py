@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from shards.storage import Stores
+from shards.video.film import VideoFile
 from shards.video.frames import JpegFrames
 from tests.helpers.zoo import KINDS, NUM_PICTURES, RATE, Kind, Pictures, make, number_of, shown_by_ffmpeg
 
@@ -33,9 +34,9 @@ def find(tmp_path_factory: pytest.TempPathFactory) -> Find:
 
 def pictures_of(path: Path, fps: Fraction, *, threads: int = 1, spare: bool = True) -> Pictures:
     """The frames, (num, H, W, 3); there is no gap between them."""
-    frames = JpegFrames(str(path), Stores(), fps=fps, short_side=SHORT_SIDE, quality=95, threads=threads, spare=spare)
-    numbers, jpegs = zip(*frames, strict=True)
-    assert numbers == tuple(range(len(numbers))) and not frames.lost
+    film = VideoFile(str(path), Stores(), threads=threads, spare=spare)
+    numbers, jpegs = zip(*JpegFrames(film, fps=fps, short_side=SHORT_SIDE, quality=95), strict=True)
+    assert numbers == tuple(range(len(numbers))) and not film.lost
     return np.stack([np.asarray(Image.open(io.BytesIO(jpeg))) for jpeg in jpegs])
 
 
@@ -80,7 +81,7 @@ def test_frames_are_upright_with_square_pixels(find: Find, name: str, size: tupl
 def test_both_fields_are_used_but_not_woven(find: Find) -> None:
     """Rows of an interlaced picture alternate between two moments; after deinterlacing they do not."""
     path = find("fields_top_first.mp4")
-    frames = JpegFrames(str(path), Stores(), fps=Fraction(25, 2), short_side=144, quality=95)
+    frames = JpegFrames(VideoFile(str(path), Stores()), fps=Fraction(25, 2), short_side=144, quality=95)
     for _, jpeg in list(frames)[1:]:
         blue = np.asarray(Image.open(io.BytesIO(jpeg)), dtype=float)[80:, :, 2].mean(1)
         assert np.abs(np.diff(blue)).max() < 2.5

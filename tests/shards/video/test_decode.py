@@ -100,7 +100,7 @@ def test_of_a_file_that_cannot_be_read_on_all_before_is_kept(tmp_path: Path) -> 
 def test_sound_may_outlast_the_pictures_a_little(tmp_path: Path) -> None:
     path = make_video(tmp_path / "v.flv", 100, time_base=Fraction(1), codec="flv", sound_seconds=101)
     with open_video(str(path), Stores()) as video:
-        assert video.seconds is not None and video.seconds > 100.5
+        assert video.header.seconds is not None and video.header.seconds > 100.5
     assert len(frames_of(path)) == 100
 
 

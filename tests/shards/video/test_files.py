@@ -14,6 +14,7 @@ from shards.errors import StorageError, VideoError
 from shards.storage import LocalStorage, Stores, open_storage
 from shards.video import files
 from shards.video.files import open_video
+from shards.video.film import VideoFile
 from shards.video.frames import JpegFrames
 from tests.helpers.s3 import s3_bucket
 from tests.helpers.videos import make_video
@@ -23,8 +24,8 @@ from tests.helpers.videos import make_video
 def test_the_header(tmp_path: Path, container: str) -> None:
     path = make_video(tmp_path / f"v.{container}", 50, size=(64, 48))
     with open_video(str(path), Stores()) as video:
-        assert (video.width, video.height, video.rate) == (64, 48, 25)
-        assert video.seconds == 2
+        assert (video.header.width, video.header.height, video.header.rate) == (64, 48, 25)
+        assert video.header.seconds == 2
 
 
 def test_the_length_is_that_of_the_pictures_not_of_the_sound(tmp_path: Path) -> None:
@@ -41,7 +42,7 @@ def test_the_length_is_that_of_the_pictures_not_of_the_sound(tmp_path: Path) -> 
             container.mux(sound.encode(frame))
         container.mux(sound.encode(None))
     with open_video(str(path), Stores()) as video:
-        assert video.seconds == 1
+        assert video.header.seconds == 1
 
 
 def test_metadata_need_not_be_utf8(tmp_path: Path) -> None:
@@ -50,7 +51,7 @@ def test_metadata_need_not_be_utf8(tmp_path: Path) -> None:
         assert container.metadata["ENCODER"].startswith("Lavf")
     path.write_bytes(path.read_bytes().replace(b"Lavf", b"Lav\xe9"))
     with open_video(str(path), Stores()) as video:
-        assert video.seconds == Fraction(1, 5)
+        assert video.header.seconds == Fraction(1, 5)
 
 
 PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\ngood.ts\n#EXT-X-ENDLIST\n"
@@ -98,7 +99,7 @@ def test_a_video_on_s3_gives_the_same_frames(tmp_path: Path) -> None:
     path = make_video(tmp_path / "v.mp4", 60)
 
     def frames(location: str) -> list[tuple[int, bytes]]:
-        return list(JpegFrames(location, Stores(), fps=Fraction(5), short_side=32, quality=85))
+        return list(JpegFrames(VideoFile(location, Stores()), fps=Fraction(5), short_side=32, quality=85))
 
     with s3_bucket("videos") as bucket:
         open_storage(bucket).write("in/v.mp4", path.read_bytes())
@@ -128,7 +129,7 @@ def test_a_store_that_fails_is_not_taken_for_a_bad_video(
 
     def read() -> None:
         stores = Stores({"s3://bucket": storage})
-        list(JpegFrames("s3://bucket/v.mp4", stores, fps=Fraction(5), short_side=32, quality=85))
+        list(JpegFrames(VideoFile("s3://bucket/v.mp4", stores), fps=Fraction(5), short_side=32, quality=85))
 
     read()
     needed = 1000 - storage.reads_left

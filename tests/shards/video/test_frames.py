@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from shards.storage import Stores
-from shards.video.decode import Shown
-from shards.video.frames import JpegFrames, pick
+from shards.video.film import VideoFile
+from shards.video.frames import JpegFrames
 from shards.video.picture import packed_size
+from shards.video.times import Shown, pick
 from tests.helpers.frames import frames_of, numbers_of
 from tests.helpers.videos import make_video, number_in, picture_of, shown_at
 
@@ -121,7 +122,7 @@ def test_jpegs_are_baseline_420_of_the_wanted_size_and_look_like_the_source(tmp_
 @pytest.mark.parametrize("quality", [40, 85])
 def test_the_quality_of_the_jpegs_is_the_wanted_one(tmp_path: Path, quality: int) -> None:
     path = make_video(tmp_path / "v.mp4", 1)
-    ((_, jpeg),) = JpegFrames(str(path), Stores(), fps=Fraction(1), short_side=48, quality=quality)
+    ((_, jpeg),) = JpegFrames(VideoFile(str(path), Stores()), fps=Fraction(1), short_side=48, quality=quality)
     expected = io.BytesIO()
     Image.new("RGB", (8, 8)).save(expected, "JPEG", quality=quality)
     assert Image.open(io.BytesIO(jpeg)).quantization == Image.open(expected).quantization

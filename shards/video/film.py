@@ -1,0 +1,102 @@
+"""A source video, be it one file or a folder of images: its pictures at a steady rate, and what of it is lost."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any, Protocol
+
+from shards.packed import Span
+from shards.storage import Stores
+from shards.video.decode import Damaged, Pictures
+from shards.video.files import Header, open_video
+from shards.video.folders import ImageFolder
+from shards.video.times import pick
+
+
+class Film(Protocol):
+    """What frames are taken of."""
+
+    @property
+    def lost(self) -> list[Span]:
+        """What could not be decoded; complete after the last picture."""
+
+    def header(self) -> Header:
+        """What is known without decoding.
+
+        Raises:
+            VideoError: It is no video.
+            StorageError: The store fails.
+        """
+
+    def picked(self, fps: Fraction) -> Iterator[tuple[int, Any]]:
+        """For each k, the picture on the screen k / fps seconds after the first one, as PyAV's frame.
+
+        Numbers grow; they jump where pictures are lost.
+
+        Raises:
+            VideoError: It is no video, or nothing of it can be decoded.
+            StorageError: The store fails.
+        """
+
+
+def find_film(location: str, stores: Stores, *, image_fps: float | None = None, threads: int = 1) -> Film:
+    """A film, not yet opened.
+
+    Args:
+        location: A path or `s3://BUCKET/KEY`.
+        stores: Where `s3://` addresses are read from.
+        image_fps: Images a second, if it is a folder of numbered images.
+        threads: To decode a file with. They change nothing about the pictures.
+    """
+    if image_fps is not None:
+        return ImageFolder(location, stores, Fraction(str(image_fps)))
+    return VideoFile(location, stores, threads=threads)
+
+
+class VideoFile:
+    """A file; see `Film`.
+
+    Attributes:
+        lost: See `Film.lost`.
+    """
+
+    def __init__(self, location: str, stores: Stores, *, threads: int = 1, spare: bool = True) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            location: A path or `s3://BUCKET/KEY`.
+            stores: Where `s3://` addresses are read from.
+            threads: To decode with.
+            spare: Whether not to decode what is not needed; that changes nothing either.
+        """
+        self.lost: list[Span] = []
+        self._location, self._stores, self._threads, self._spare = location, stores, threads, spare
+        self._header: Header | None = None
+
+    def header(self) -> Header:
+        """See `Film.header`."""
+        if self._header is None:
+            with open_video(self._location, self._stores) as video:
+                self._header = video.header
+        return self._header
+
+    def picked(self, fps: Fraction) -> Iterator[tuple[int, Any]]:
+        """See `Film.picked`.
+
+        Decoding goes on several threads and leaves out what is not needed, until something turns out to be damaged:
+        then what follows is decoded picture by picture on one thread, so that it does not depend on the machine.
+        """
+        latest = -1
+        try:
+            for latest, picture in self._pass(fps, self._threads, spare=self._spare, strict=True):
+                yield latest, picture
+        except Damaged:
+            given = latest
+            again = self._pass(fps, 1, spare=False, strict=False)
+            yield from ((number, picture) for number, picture in again if number > given)
+
+    def _pass(self, fps: Fraction, threads: int, *, spare: bool, strict: bool) -> Iterator[tuple[int, Any]]:
+        with open_video(self._location, self._stores, threads) as video:
+            self._header = video.header
+            pictures = Pictures(video, at=fps if spare else None, strict=strict)
+            self.lost = pictures.lost
+            yield from pick(pictures, fps)

@@ -1,0 +1,131 @@
+"""Folders of numbered images: what others have already taken out of a video, a file a picture."""
+
+import io
+import itertools
+import re
+import statistics
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any
+
+import av
+from PIL import Image, ImageOps
+
+from shards.errors import StorageError, VideoError
+from shards.packed import Span
+from shards.storage import Stores
+from shards.video.files import MOST_PIXELS, Header
+from shards.video.times import Shown, pick
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
+_NUMBER = re.compile(r"(\d+)\D*$")
+
+
+class ImageFolder:
+    """A folder whose images are numbered: number n is on the screen n / image_fps seconds after number 0.
+
+    An image stays until the next one, but no longer than most do: then some are missing. See `shards.video.film.Film`.
+
+    Attributes:
+        lost: See `Film.lost`.
+    """
+
+    def __init__(self, location: str, stores: Stores, image_fps: Fraction) -> None:
+        """Nothing is read yet.
+
+        Args:
+            location: A path or `s3://BUCKET/KEY`.
+            stores: Where `s3://` addresses are read from.
+            image_fps: Numbers a second: 1 where the images of each second have the next number, 25 where every
+                twenty-fifth picture kept its own.
+        """
+        self.lost: list[Span] = []
+        self._location, self._image_fps = location, image_fps
+        self._storage, self._folder = stores.locate(location)
+        self._header: Header | None = None
+
+    def header(self) -> Header:
+        """See `Film.header`."""
+        if self._header is None:
+            times = self._times()
+            image = next((image for _, _, name in times if (image := self._load(name))), None)
+            if image is None:
+                raise VideoError("not one image in it can be read")
+            self._header = Header(
+                kind="images",
+                codec=PurePosixPath(times[0][2]).suffix[1:].lower(),
+                width=image.width,
+                height=image.height,
+                pixel_aspect=Fraction(1),
+                seconds=times[-1][1],
+                rate=self._image_fps / self._step,
+            )
+        return self._header
+
+    def picked(self, fps: Fraction) -> Iterator[tuple[int, Any]]:
+        """See `Film.picked`."""
+        yield from pick(self._shown(fps), fps)
+
+    def _shown(self, fps: Fraction) -> Iterator[Shown]:
+        end, found = Fraction(0), False
+        for start, stop, name in self._times():
+            if start > end:
+                self.lost.append(Span(start=float(end), stop=float(start)))
+            end = stop
+            wanted = -(-start * fps // 1) < -(-stop * fps // 1)
+            image = self._load(name) if wanted else None
+            if image is not None:
+                found = True
+                yield Shown(start, stop, av.VideoFrame.from_image(image))
+            elif wanted:
+                self.lost.append(Span(start=float(start), stop=float(stop)))
+        if not found:
+            raise VideoError("not one image in it can be read")
+
+    def _times(self) -> list[tuple[Fraction, Fraction, str]]:
+        """When each image comes and goes, in seconds after the first, and its name."""
+        numbers, times = list(self._numbered), []
+        for number, following in itertools.pairwise([*numbers, numbers[-1] + self._step]):
+            stop = min(following, number + self._step)
+            start, end = ((some - numbers[0]) / self._image_fps for some in (number, stop))
+            times.append((start, end, self._numbered[number]))
+        return times
+
+    @cached_property
+    def _step(self) -> int:
+        """What the numbers most often grow by; the smallest of those as frequent."""
+        return min(statistics.multimode(b - a for a, b in itertools.pairwise(self._numbered)), default=1)
+
+    @cached_property
+    def _numbered(self) -> dict[int, str]:
+        """The images by number, in order."""
+        found: dict[int, str] = {}
+        for name in self._storage.sizes(self._folder):
+            path = PurePosixPath(name)
+            match = _NUMBER.search(path.stem)
+            if str(path.parent) != self._folder or path.suffix.lower() not in SUFFIXES or match is None:
+                continue
+            number = int(match[1])
+            if found.setdefault(number, name) != name:
+                raise VideoError(f"expected one image of number {number}, got {found[number]} and {name}")
+        if not found:
+            raise VideoError("has no numbered images")
+        return dict(sorted(found.items()))
+
+    def _load(self, name: str) -> Image.Image | None:
+        try:
+            data = self._storage.read(name)
+        except StorageError:
+            if self._storage.size(name) is None:
+                return None
+            raise
+        try:
+            image = Image.open(io.BytesIO(data))
+            if image.width * image.height > MOST_PIXELS:
+                return None
+            return ImageOps.exif_transpose(image).convert("RGB")
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            return None
