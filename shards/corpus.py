@@ -221,7 +221,9 @@ def _expand(pattern: str, folder: Path, stores: Stores, *, folders: bool) -> lis
         return [location.rstrip("/")]
     if "://" not in location:
         found = (_absolute(path, folder) for path in glob.glob(pattern, root_dir=folder, recursive=True))
-        return sorted(path for path in found if (os.path.isdir(path) if folders else os.path.isfile(path)))
+        # A folder that *.mp4 finds is a mistake to be told of; those that * finds are not.
+        telling = not folders and PurePosixPath(pattern).suffix != ""
+        return sorted(path for path in found if telling or os.path.isdir(path) == folders)
     steps = location.rstrip("/").split("/")
     first = next(number for number, step in enumerate(steps) if glob.has_magic(step))
     prefix, rest = "/".join(steps[:first]), steps[first:]

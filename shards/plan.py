@@ -5,6 +5,7 @@ an earlier one: a changed video stays where it is, one that is gone leaves its s
 """
 
 import dataclasses
+import errno
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ from pathlib import PurePosixPath
 from configs.errors import ConfigError
 from configs.loading import build, to_tree
 from shards.corpus import CorpusConfig, DatasetConfig, PackConfig, Source
-from shards.errors import ManifestError, VideoError
+from shards.errors import ManifestError, StorageError, VideoError
 from shards.labels import read_labels
 from shards.schema import FORMAT_VERSION, PLAN_NAME, is_plain_id, is_shard_name, is_shard_of, shard_name, shard_number
 from shards.sealed import digest, seal, unseal
@@ -29,6 +30,9 @@ PROBES_IN_FLIGHT = 16
 
 BYTES_PER_PIXEL = 0.17
 """Of real laparoscopy at 256 lines and JPEG quality 85. Shards of other pictures come out smaller or larger."""
+
+_UNREADABLE = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG)
+"""What is wrong with one file, and not with a store."""
 
 UNTOLD_BITS_PER_SECOND = 2_000_000
 """Guesses the length of a video whose header does not tell it."""
@@ -256,7 +260,12 @@ def _probe(
 
 def _version(location: str, stores: Stores) -> str | None:
     storage, name = stores.locate(location)
-    return storage.version(name)
+    try:
+        return storage.version(name)
+    except StorageError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _UNREADABLE:
+            raise VideoError(f"cannot be read: {error.__cause__.strerror}") from None
+        raise
 
 
 def _folder_version(location: str, stores: Stores) -> str | None:

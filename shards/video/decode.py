@@ -19,6 +19,9 @@ from shards.video.times import Shown
 LONGEST_STILL_SECONDS = 600
 """A picture that would stay longer stays for its own duration, and then nothing is known."""
 
+MOST_HOURS = 100
+"""No video is longer; what seems to be has broken timestamps."""
+
 _CLOCK_STEP_BACK_SECONDS = Fraction(1, 2)
 _CLOCK_STEP_SECONDS = 10
 _BROADCAST = ("mpegts", "mpeg")
@@ -123,6 +126,8 @@ class Pictures:
                 self._lose(held.stop, start)
             elif held:
                 yield Shown(held.start, start, held.picture)
+            if start > 3600 * MOST_HOURS:
+                raise VideoError(f"seems to last more than {MOST_HOURS} hours")
             held = Shown(start, self._clock.end, picture)
         if held:
             yield held

@@ -119,7 +119,8 @@ class _Feed(RangeReader):
 @contextlib.contextmanager
 def _opened(file: Any, threads: int) -> Iterator[Video]:
     try:
-        container = av.open(file, metadata_errors="replace")
+        # The option reaches the decoders that look at the first pictures while the file is opened.
+        container = av.open(file, metadata_errors="replace", options={"max_pixels": str(MOST_PIXELS)})
     except av.FFmpegError as error:
         raise VideoError(f"cannot be opened as a video: {error.strerror}") from None
     with container:
@@ -148,6 +149,8 @@ def _describe(container: Any, threads: int) -> Video:
     }
     if not (stream.width and stream.height):
         raise VideoError("has a video stream without a picture size")
+    if stream.width * stream.height > MOST_PIXELS:
+        raise VideoError(f"its pictures have {stream.width}x{stream.height} pixels, and {MOST_PIXELS} are the most")
     seconds, slack_seconds = _declared_length(container, stream)
     return Video(
         container=container,
