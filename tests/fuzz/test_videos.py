@@ -151,9 +151,8 @@ def test_each_that_is_no_video_has_its_reason(folder: Path, capsys: pytest.Captu
 @pytest.mark.parametrize(("size", "taken"), [((9000, 8000), False), ((8000, 4000), True)])
 def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path: Path, size: tuple[int, int], *, taken: bool) -> None:
     path = tmp_path / "bomb.mkv"
-    ffmpeg(
-        *f"-f lavfi -i color=black:s={size[0]}x{size[1]}:r=1:d=2 -c:v libx264 -preset ultrafast -threads 1 {path}".split()
-    )
+    black = f"-f lavfi -i color=black:s={size[0]}x{size[1]}:r=1:d=2"
+    ffmpeg(*f"{black} -c:v libx264 -preset ultrafast -threads 1 {path}".split())
     assert path.stat().st_size < 10**6
     frames = JpegFrames(VideoFile(str(path), Stores()), fps=Fraction(1), short_side=48, quality=80)
     if taken:
