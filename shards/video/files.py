@@ -164,7 +164,7 @@ def _describe(container: Any, threads: int) -> Video:
             seconds=seconds,
             rate=stream.average_rate or stream.guessed_rate,
         ),
-        decode_times=kind == "avi",
+        decode_times=kind == "avi" and not stream.codec_context.codec.intra_only,
         start=None if stream.start_time is None else Fraction(stream.start_time * stream.time_base),
         slack_seconds=slack_seconds,
     )

@@ -7,7 +7,7 @@ from typing import Any
 from shards.errors import VideoError
 from shards.schema import is_frame_size
 from shards.video.film import Film
-from shards.video.picture import to_image, to_jpeg, upright_size
+from shards.video.picture import Turn, packed_size, to_image, to_jpeg, turn_of, turned_size
 
 
 class JpegFrames:
@@ -30,6 +30,8 @@ class JpegFrames:
             quality: JPEG quality, 1 to 100.
         """
         self._film, self._fps, self._short_side, self._quality = film, fps, short_side, quality
+        self._size: tuple[int, int] | None = None
+        self._turn: Turn = None
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         """Yield each number k and the JPEG. Numbers grow; they jump where frames could not be decoded.
@@ -45,10 +47,15 @@ class JpegFrames:
             yield number, jpeg
 
     def _encode(self, picture: Any) -> bytes:
-        if not self.width:
-            self.width, self.height = upright_size(picture, self._short_side, self._film.header().pixel_aspect)
-            if not is_frame_size(self.width, self.height):
-                raise VideoError(
-                    f"its frames would have {self.width}x{self.height} pixels, and 8K is the most; lower short_side"
-                )
-        return to_jpeg(to_image(picture, self.width, self.height), self._quality)
+        if self._size is None:
+            self._size = self._find_size(picture)
+        return to_jpeg(to_image(picture, *self._size, self._turn), self._quality)
+
+    def _find_size(self, picture: Any) -> tuple[int, int]:
+        """The size of frames before they are turned upright, by the first picture."""
+        self._turn = turn_of(picture)
+        size = packed_size(picture.width, picture.height, self._short_side, self._film.header().pixel_aspect)
+        self.width, self.height = turned_size(*size, self._turn)
+        if not is_frame_size(*size):
+            raise VideoError(f"its frames would have {size[0]}x{size[1]} pixels, and 8K is the most; lower short_side")
+        return size

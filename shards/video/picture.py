@@ -51,14 +51,11 @@ def packed_size(width: int, height: int, short_side: int, pixel_aspect: Fraction
     return max(1, round(shown_width * scale)), max(1, round(height * scale))
 
 
-def upright_size(picture: Any, short_side: int, pixel_aspect: Fraction) -> tuple[int, int]:
-    """The same of a decoded picture, once it is turned upright."""
-    width, height = packed_size(picture.width, picture.height, short_side, pixel_aspect)
-    return (height, width) if turn_of(picture) in _QUARTERS else (width, height)
-
-
 def turn_of(picture: Any) -> Turn:
-    """What turns a picture upright, by its display matrix; angles are taken to the nearest quarter."""
+    """What turns a picture upright, by its display matrix; angles are taken to the nearest quarter.
+
+    A picture that was asked is freed by the garbage collector alone, so ask one of a video.
+    """
     matrix = next((bytes(data) for data in picture.side_data if data.type == SideData.DISPLAYMATRIX), None)
     if matrix is None or len(matrix) != 36:
         return None
@@ -68,25 +65,32 @@ def turn_of(picture: Any) -> Turn:
     return _TURNED[_sign(b), _sign(c)]
 
 
-def to_image(picture: Any, width: int, height: int) -> Image.Image:
-    """Turn a picture upright and scale it.
+def turned_size(width: int, height: int, turn: Turn) -> tuple[int, int]:
+    """The width and height of a picture once it is turned."""
+    return (height, width) if turn in _QUARTERS else (width, height)
+
+
+def to_image(picture: Any, width: int, height: int, turn: Turn) -> Image.Image:
+    """Scale a picture and turn it.
 
     Args:
         picture: A decoded one.
-        width: What it becomes wide, in pixels.
-        height: What it becomes high.
+        width: What it becomes wide before it is turned, in pixels.
+        height: What it becomes high before it is turned.
+        turn: What turns it upright.
 
     Raises:
         VideoError: It cannot be converted.
     """
-    turn = turn_of(picture)
-    if turn in _QUARTERS:
-        width, height = height, width
     try:
-        scaled = picture.reformat(width, height, "rgb24", interpolation=int(_SCALING), threads=1)
+        # In planes: the same values as in rgb24, in half the time.
+        scaled = picture.reformat(width, height, "gbrp", interpolation=int(_SCALING), threads=1)
     except av.FFmpegError as error:
         raise VideoError(f"its pictures cannot be converted to RGB: {error.strerror}") from None
-    image: Image.Image = scaled.to_image()
+    green, blue, red = (
+        Image.frombuffer("L", (width, height), bytes(plane), "raw", "L", plane.line_size, 1) for plane in scaled.planes
+    )
+    image = Image.merge("RGB", (red, green, blue))
     return image if turn is None else image.transpose(turn)
 
 

@@ -1,6 +1,7 @@
-"""Which pictures of a video need not be decoded, because no frame is taken while they are on the screen."""
+"""What of a video need not be decoded, because no frame is taken while it is on the screen."""
 
 import bisect
+import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -8,16 +9,17 @@ from fractions import Fraction
 from typing import Any
 
 from shards.video.files import Video
+from shards.video.keyframes import starts_anew
 
-LOOK_AHEAD_PACKETS = 32
-"""Pictures are stored at most 16 places from where they are shown."""
+LOOK_AHEAD_PACKETS = 64
+"""Pictures are stored at most 16 places from where they are shown; the rest is to find the next key frame."""
 
 LONGEST_STEP_SECONDS = 10
 """From one picture to the next; a longer one may be a clock that was set anew."""
 
 
 class Sparing:
-    """Sorts packets into those whose pictures are wanted and those that only other pictures may need.
+    """Tells the packets whose pictures are wanted from those that only others may need, and these from the useless.
 
     A picture is on the screen from its own timestamp to the next larger one; one that has not been seen yet can only be
     nearer. Once a timestamp is missing or jumps, everything is wanted.
@@ -28,11 +30,12 @@ class Sparing:
     """
 
     def __init__(self, video: Video, fps: Fraction) -> None:
-        self._fps, self._time_base = fps, Fraction(video.stream.time_base)
+        self._fps, self._time_base, self._codec = fps, Fraction(video.stream.time_base), video.header.codec
         self._alone = bool(video.stream.codec_context.codec.intra_only)
         self._regular = not video.decode_times
         self._known: list[int] = []
         self._latest_dts = -math.inf
+        self._useless = self._useful = 0
 
     def packets(self, packets: Iterator[Any], origin: Callable[[], Fraction | None]) -> Iterator[tuple[Any, bool]]:
         """Pass packets on, each with whether its own picture can be spared.
@@ -42,16 +45,20 @@ class Sparing:
             origin: The timestamp in seconds of the first picture; while it is None, nothing is spared.
 
         Yields:
-            The packets; of streams in which no picture needs another, only those that are wanted.
+            The packets, without those that neither a frame nor another picture needs.
         """
         ahead: deque[Any] = deque()
-        for packet in packets:
-            self._note(packet)
+        for packet in itertools.chain(packets, itertools.repeat(None, LOOK_AHEAD_PACKETS)):
+            if packet is not None:
+                self._note(packet)
             ahead.append(packet)
-            if len(ahead) > LOOK_AHEAD_PACKETS:
-                yield from self._sorted(ahead.popleft(), origin())
-        for packet in ahead:
-            yield from self._sorted(packet, origin())
+            if len(ahead) > LOOK_AHEAD_PACKETS and (first := ahead.popleft()) is not None:
+                start = origin()
+                if self._is_wanted(first, start):
+                    self._useless = self._useful = 0
+                    yield first, False
+                elif not self._is_useless(ahead, start):
+                    yield first, True
 
     def _note(self, packet: Any) -> None:
         """Remember when a picture comes."""
@@ -66,15 +73,35 @@ class Sparing:
         del self._known[: -3 * LOOK_AHEAD_PACKETS]
         self._latest_dts = self._latest_dts if packet.dts is None else packet.dts
 
-    def _sorted(self, packet: Any, origin: Fraction | None) -> Iterator[tuple[Any, bool]]:
-        wanted = not self._regular or origin is None or not packet.size or self._is_taken(packet.pts, origin)
-        if wanted or not self._alone:
-            yield packet, not wanted
-
-    def _is_taken(self, start: int, origin: Fraction) -> bool:
-        """Whether a frame is taken while the picture that comes at a timestamp is on the screen."""
-        later = bisect.bisect_right(self._known, start)
+    def _is_wanted(self, packet: Any, origin: Fraction | None) -> bool:
+        """Whether a frame is taken while a packet's picture is on the screen, or nobody can tell."""
+        if not self._regular or origin is None or not packet.size:
+            return True
+        later = bisect.bisect_right(self._known, packet.pts)
         if later == len(self._known):
             return True
-        first, last = ((stamp * self._time_base - origin) * self._fps for stamp in (start, self._known[later]))
+        first, last = ((stamp * self._time_base - origin) * self._fps for stamp in (packet.pts, self._known[later]))
         return math.ceil(first) < math.ceil(last)
+
+    def _is_useless(self, ahead: deque[Any], origin: Fraction | None) -> bool:
+        """Whether no wanted picture needs a spared one: all in between are spared, up to where decoding starts anew.
+
+        What is found out about a packet holds for those that follow it up to there.
+        """
+        if self._alone:
+            return True
+        if not self._useless and not self._useful:
+            for number, packet in enumerate(ahead, start=1):
+                if packet is None or self._is_wanted(packet, origin):
+                    self._useful = number
+                    break
+                if packet.is_keyframe and starts_anew(packet, self._codec):
+                    self._useless = number
+                    break
+            else:
+                self._useful = 1
+        if self._useless:
+            self._useless -= 1
+            return True
+        self._useful -= 1
+        return False

@@ -40,7 +40,7 @@ def pictures_of(path: Path, fps: Fraction, *, threads: int = 1, spare: bool = Tr
     return np.stack([np.asarray(Image.open(io.BytesIO(jpeg))) for jpeg in jpegs])
 
 
-@pytest.mark.parametrize("fps", [Fraction(1), Fraction(7), Fraction(2997, 100)], ids=str)
+@pytest.mark.parametrize("fps", [Fraction(3, 10), Fraction(1), Fraction(7), Fraction(2997, 100)], ids=str)
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_frames_are_what_ffmpeg_shows(find: Find, kind: Kind, fps: Fraction) -> None:
     path = find(kind.name)
