@@ -71,11 +71,12 @@ class Receipt:
 
 @dataclass(frozen=True)
 class PackTask:
-    """A planned shard, how to pack it, and the address of the corpus."""
+    """A planned shard, how to pack it, the address of the corpus, and how many threads decode a video."""
 
     planned: PlannedShard
     options: PackConfig
     out: str
+    threads: int = 1
 
 
 def pack_shard(task: PackTask, progress: Progress) -> Receipt:
@@ -170,7 +171,7 @@ class _Packing:
     def _decode(self, planned: PlannedVideo, spool: IO[bytes]) -> tuple[PackedVideo, list[int], Reading]:
         """Append a video's JPEGs to `spool`; their sizes come back with the video."""
         options, dataset = self._task.options, self._task.planned
-        film = find_film(planned.location, self._stores, image_fps=dataset.image_fps)
+        film = find_film(planned.location, self._stores, image_fps=dataset.image_fps, threads=self._task.threads)
         frames = JpegFrames(film, fps=self._fps, short_side=options.short_side, quality=options.jpeg_quality)
         numbers, sizes = [], []
         for number, jpeg in frames:

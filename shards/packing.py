@@ -42,6 +42,9 @@ logger = logging.getLogger(__name__)
 
 RECEIPTS_IN_FLIGHT = 16
 
+MOST_THREADS = 16
+"""That one video is decoded with, where there are more cores than shards."""
+
 UNFINISHED = "an earlier packing did not finish, or the corpus file describes the dataset anew"
 
 Receipts = dict[str, Receipt | None]
@@ -172,10 +175,12 @@ def _receipts(storage: Storage, plan: Plan, shards: Sequence[PlannedShard]) -> R
 
 
 def _pack_missing(storage: Storage, plan: Plan, receipts: Receipts, workers: int | None) -> Receipts:
-    missing = {name for name, receipt in receipts.items() if receipt is None}
-    tasks = [PackTask(shard, plan.options, storage.uri) for shard in plan.shards if shard.name in missing]
+    missing = [shard for shard in plan.shards if shard.name in receipts and receipts[shard.name] is None]
+    workers = workers or cores()
+    threads = min(MOST_THREADS, max(1, cores() // max(1, min(workers, len(missing)))))
+    tasks = [PackTask(shard, plan.options, storage.uri, threads) for shard in missing]
     expected = [task.planned.predicted_frames for task in tasks]
-    done = run_all(pack_shard, tasks, expected, workers=workers or cores(), label="pack")
+    done = run_all(pack_shard, tasks, expected, workers=workers, label="pack")
     return {**receipts, **{task.planned.name: receipt for task, receipt in done}}
 
 
