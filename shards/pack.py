@@ -36,7 +36,8 @@ CORPUS.yaml lists the datasets; paths in it are relative to it:
 OUT is a folder or s3://BUCKET/PREFIX. Packing again does only what is missing: what is new, what has changed (by size
 and time, or ETag), and what an interruption left undone. Other options change every frame, so they pack every shard
 again; shards that are packed again or removed are told on stderr, with the reason. OUT may not hold shards of anything
-else. One packing at a time works in OUT: a folder is locked meanwhile, S3 cannot be.
+else. One packing at a time works in OUT: a folder is locked meanwhile, S3 cannot be, but there a manifest that somebody
+else published meanwhile is not overwritten.
 
 On many machines, as a Slurm array: first run with --plan-only; then, side by side, N tasks with --part 0/N, --part 1/N
 and so on; then run without either, which packs what a task that failed left undone, and publishes the corpus. Parts

@@ -21,6 +21,7 @@ from shards.plan import (
     make_plan,
     packed_shards,
     plan_options,
+    says,
     write_if_other,
 )
 from shards.processes import cores, run_all
@@ -99,12 +100,13 @@ def pack(corpus: CorpusConfig, folder: Path, storage: Storage) -> Packed:
     sources = find_sources(corpus, folder, Stores())
     with storage.locked():
         plan, receipts = _prepare(corpus, sources, storage)
+        published = storage.version(MANIFEST_NAME)
         try:
             receipts = _pack_missing(storage, plan, receipts, corpus.pack.workers)
         except BaseException:
             _sweep(storage, corpus)
             raise
-        return _publish(storage, plan, [receipt for receipt in receipts.values() if receipt is not None])
+        return _publish(storage, plan, [receipt for receipt in receipts.values() if receipt is not None], published)
 
 
 def prepare(corpus: CorpusConfig, folder: Path, storage: Storage) -> Receipts:
@@ -214,7 +216,8 @@ def _withdraw(storage: Storage, previous: Plan | None, plan: Plan, missing: set[
             storage.delete(stale)
 
 
-def _publish(storage: Storage, plan: Plan, receipts: Sequence[Receipt]) -> Packed:
+def _publish(storage: Storage, plan: Plan, receipts: Sequence[Receipt], published: str | None) -> Packed:
+    """Write the reports, and then the manifest in place of the version that was there before packing."""
     quarantine = (*plan.quarantine, *(video for receipt in receipts for video in receipt.quarantine))
     readings = tuple(reading for receipt in receipts for reading in receipt.readings)
     for name, lines in ((QUARANTINE_NAME, quarantine), (READINGS_NAME, readings)):
@@ -231,7 +234,8 @@ def _publish(storage: Storage, plan: Plan, receipts: Sequence[Receipt]) -> Packe
         packing={**_options(plan.options), **_software(receipts)},
         shards=shards,
     )
-    write_if_other(storage, MANIFEST_NAME, manifest.to_bytes())
+    if not says(storage, MANIFEST_NAME, manifest.to_bytes()):
+        storage.replace(MANIFEST_NAME, manifest.to_bytes(), published)
     return Packed(manifest, quarantine, readings)
 
 

@@ -225,8 +225,13 @@ def packed_shards(storage: Storage) -> set[str]:
 
 def write_if_other(storage: Storage, name: str, data: bytes) -> None:
     """Write a small file unless it already says the same."""
-    if storage.size(name) != len(data) or storage.read(name) != data:
+    if not says(storage, name, data):
         storage.write(name, data)
+
+
+def says(storage: Storage, name: str, data: bytes) -> bool:
+    """Whether a small file has this content."""
+    return storage.size(name) == len(data) and storage.read(name) == data
 
 
 def _probe(

@@ -94,6 +94,9 @@ class Storage(Protocol):
     def write(self, name: str, data: bytes) -> None:
         """Make `data` the whole content of `name`, atomically."""
 
+    def replace(self, name: str, data: bytes, was: str | None) -> None:
+        """The same as `write`, if `name` still is of the version `was`; StorageError otherwise."""
+
     def writer(self, name: str) -> AbstractContextManager[Sink]:
         """A stream that becomes `name` when its block ends, and leaves nothing behind when its block raises."""
 
@@ -137,6 +140,20 @@ def check_size(uri: str, name: str, size: int) -> None:
     """Raise StorageError if a file is too large to be read whole."""
     if size > LARGEST_READ:
         raise StorageError(f"{uri}: {name}: expected at most {LARGEST_READ} bytes, got {size}; it is something else")
+
+
+def check_version(storage: Storage, name: str, was: str | None) -> None:
+    """Raise StorageError unless a file is of the version `was`."""
+    if storage.version(name) != was:
+        raise StorageError(replaced(storage.uri, name))
+
+
+def replaced(uri: str, name: str) -> str:
+    """Says that somebody else wrote a file."""
+    return (
+        f"{uri}: {name}: expected it as it was when this began, got another one: somebody else is at work there; "
+        "wait for their end, and run again"
+    )
 
 
 def without_secrets(text: str) -> str:

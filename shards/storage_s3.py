@@ -14,12 +14,19 @@ from botocore.exceptions import BotoCoreError, ClientError
 from configs.errors import ConfigError
 from shards.errors import StorageError
 from shards.fetch import RangeFetcher, classify
-from shards.storage_base import WITHOUT_USER, S3Config, Sink, check_size, safe_name, without_secrets
+from shards.storage_base import (
+    WITHOUT_USER,
+    S3Config,
+    Sink,
+    check_size,
+    check_version,
+    replaced,
+    safe_name,
+    without_secrets,
+)
+from shards.upload import Upload, md5
 
 logger = logging.getLogger(__name__)
-
-PART_BYTES = 16 * 2**20
-"""Size of an uploaded part: S3 takes at most 10,000 of them an object, so 160 GB a shard."""
 
 
 class S3Storage:
@@ -71,13 +78,28 @@ class S3Storage:
     def write(self, name: str, data: bytes) -> None:
         """See `Storage.write`."""
         with self._telling("writing", name):
-            self._client.put_object(**self._address(name), Body=data)
+            self._client.put_object(**self._address(name), Body=data, ContentMD5=md5(data))
+
+    def replace(self, name: str, data: bytes, was: str | None) -> None:
+        """See `Storage.replace`. Of stores that know no conditions, the last moment is not guarded."""
+        check_version(self, name, was)
+        condition = {"IfNoneMatch": "*"} if was is None else {"IfMatch": was.partition("-")[2]}
+        with self._telling("writing", name):
+            try:
+                self._client.put_object(**self._address(name), Body=data, ContentMD5=md5(data), **condition)
+            except ClientError as error:
+                status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+                if status in (409, 412):
+                    raise StorageError(replaced(self.uri, name)) from None
+                if status != 501:
+                    raise
+                self._client.put_object(**self._address(name), Body=data, ContentMD5=md5(data))
 
     @contextlib.contextmanager
     def writer(self, name: str) -> Iterator[Sink]:
         """See `Storage.writer`."""
         with self._telling("writing", name):
-            upload = _Upload(self._client, self._address(name))
+            upload = Upload(self._client, self._address(name))
             try:
                 yield upload
                 upload.complete()
@@ -149,43 +171,6 @@ class S3Storage:
             raise StorageError(f"{self.uri}: {doing} {name}: {classify(error).detail}") from None
         except BotoCoreError as error:
             raise StorageError(f"{self.uri}: {doing} {name}: {classify(error).detail}") from None
-
-
-class _Upload:
-    """A multipart upload fed by writes; a content shorter than one part is sent in one request instead."""
-
-    def __init__(self, client: Any, address: dict[str, str]) -> None:
-        self._client, self._address = client, address
-        self._pending = bytearray()
-        self._upload: dict[str, str] | None = None
-        self._parts: list[dict[str, Any]] = []
-
-    def write(self, data: bytes | memoryview, /) -> int:
-        self._pending += data
-        while len(self._pending) >= PART_BYTES:
-            self._send(bytes(self._pending[:PART_BYTES]))
-            del self._pending[:PART_BYTES]
-        return len(data)
-
-    def complete(self) -> None:
-        if self._upload is None:
-            self._client.put_object(**self._address, Body=bytes(self._pending))
-            return
-        if self._pending:
-            self._send(bytes(self._pending))
-        self._client.complete_multipart_upload(**self._upload, MultipartUpload={"Parts": self._parts})
-
-    def abort(self) -> None:
-        if self._upload is not None:
-            self._client.abort_multipart_upload(**self._upload)
-
-    def _send(self, body: bytes) -> None:
-        if self._upload is None:
-            answer = self._client.create_multipart_upload(**self._address)
-            self._upload = {**self._address, "UploadId": answer["UploadId"]}
-        number = len(self._parts) + 1
-        answer = self._client.upload_part(**self._upload, PartNumber=number, Body=body)
-        self._parts.append({"PartNumber": number, "ETag": answer["ETag"]})
 
 
 def _client(session: Any, config: S3Config, max_attempts: int) -> Any:

@@ -3,6 +3,7 @@
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,8 +11,9 @@ from launch.__main__ import main as surgstream
 from shards import packing
 from shards.errors import StorageError
 from shards.pack import main
-from shards.storage import open_storage
+from shards.storage import Storage, open_storage
 from tests.helpers.packing import contents, load, start, wait_until, write_corpus
+from tests.helpers.s3 import s3_bucket
 from tests.helpers.videos import make_video
 
 
@@ -122,3 +124,21 @@ def test_an_interrupted_packing_is_finished_by_the_next(six_shards: Path, tmp_pa
         assert process.returncode == 130 and not list(out.rglob("*.partial"))
     assert main([corpus, str(out)]) == 0
     assert contents(out) == contents(six_shards / "out")
+
+
+def test_a_manifest_that_another_packing_published_meanwhile_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_video(tmp_path / "a.mp4", 10)
+    corpus, pack_missing = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}), packing._pack_missing
+
+    def meanwhile(storage: Storage, *rest: Any) -> Any:
+        """Another one publishes while this one packs."""
+        storage.write("manifest.json", b"theirs")
+        return pack_missing(storage, *rest)
+
+    monkeypatch.setattr(packing, "_pack_missing", meanwhile)
+    with s3_bucket("shared") as bucket:
+        with pytest.raises(StorageError, match=r"manifest\.json: expected it as it was when this began, got another"):
+            main([corpus, f"{bucket}/out"])
+        assert open_storage(f"{bucket}/out").read("manifest.json") == b"theirs"

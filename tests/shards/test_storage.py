@@ -9,6 +9,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from configs.errors import ConfigError, SurgstreamError
 from configs.loading import build
+from shards import storage_s3
 from shards.errors import StorageError
 from shards.storage import LocalStorage, RangeReader, S3Config, Storage, Stores, open_storage, read_range
 from tests.helpers.s3 import s3_bucket
@@ -73,6 +75,53 @@ def test_versions_tell_contents_apart(storage: Storage) -> None:
     assert first == storage.version("a")
     storage.write("a", b"two")
     assert storage.version("a") != first
+
+
+def test_what_somebody_else_wrote_is_not_replaced(storage: Storage) -> None:
+    storage.replace("a", b"one", None)
+    first = storage.version("a")
+    with pytest.raises(StorageError, match="a: expected it as it was when this began"):
+        storage.replace("a", b"two", None)
+    storage.replace("a", b"two!", first)
+    for was in (first, None):
+        with pytest.raises(StorageError, match="somebody else is at work there"):
+            storage.replace("a", b"three", was)
+    assert storage.read("a") == b"two!"
+
+
+@pytest.mark.parametrize("was", [b"", b"before"])
+def test_s3_does_not_replace_what_was_written_in_the_last_moment(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, was: bytes
+) -> None:
+    storage = open_storage(f"{bucket}/{tmp_path.name}")
+    if was:
+        storage.write("a", was)
+    version = storage.version("a")
+    monkeypatch.setattr(storage_s3, "check_version", lambda storage, *_: storage.write("a", b"somebody else's"))
+    with pytest.raises(StorageError, match="somebody else is at work there"):
+        storage.replace("a", b"ours", version)
+    assert storage.read("a") == b"somebody else's"
+
+
+@pytest.mark.parametrize("size", [5, 2 * PART + 77])
+def test_what_was_damaged_on_the_way_is_not_left_there(bucket: str, tmp_path: Path, size: int) -> None:
+    storage = open_storage(f"{bucket}/{tmp_path.name}")
+    damaged = list[str]()
+
+    def flip(params: dict[str, Any], **_: object) -> None:
+        """Damage a body after its MD5 was taken, and tell this server, which does not look, nothing of that."""
+        if params.pop("ContentMD5", None) and params.get("PartNumber", 2) == 2:
+            params["Body"] = b"x" + params["Body"][1:]
+            damaged.append("x")
+
+    events = storage._client.meta.events  # type: ignore[attr-defined]
+    events.register("provide-client-params.s3.UploadPart", flip)
+    events.register("provide-client-params.s3.PutObject", flip)
+    with pytest.raises(StorageError, match=r"a: expected .* damaged on the way, and are removed"):  # noqa: SIM117
+        with storage.writer("a") as sink:
+            sink.write(bytes(size))
+    assert damaged and storage.size("a") is None
+    assert "Uploads" not in boto3.client("s3").list_multipart_uploads(Bucket="stores")
 
 
 @pytest.mark.parametrize("size", [0, 5, PART, PART + 1, 2 * PART + 77])
