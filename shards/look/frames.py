@@ -1,0 +1,92 @@
+"""Single frames of a packed corpus, found by video and time."""
+
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from PIL import Image
+
+from configs.errors import ConfigError
+from shards.errors import CorruptSampleError
+from shards.index import read_rows
+from shards.manifest import Manifest
+from shards.packed import PackedVideo, Shard
+from shards.storage import Storage, read_range
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A packed video and the shard that holds it."""
+
+    shard: Shard
+    video: PackedVideo
+
+    @property
+    def name(self) -> str:
+        """`DATASET/VIDEO`."""
+        return f"{self.shard.dataset}/{self.video.id}"
+
+    @property
+    def seconds(self) -> list[float]:
+        """When each of its frames is shown, in seconds after the first picture."""
+        fps = Fraction(str(self.video.fps))
+        numbers = (part.first_frame + number for part in self.video.parts for number in range(part.num_frames))
+        return [float(number / fps) for number in numbers]
+
+
+def find_video(manifest: Manifest, name: str) -> Placed:
+    """A video by `VIDEO`, `DATASET/VIDEO`, or the name of its file.
+
+    Raises:
+        ConfigError: There is none, or there are several.
+    """
+    found = [
+        Placed(shard, video)
+        for shard in manifest.shards
+        for video in shard.videos
+        if name in (video.id, f"{shard.dataset}/{video.id}", video.source, f"{shard.dataset}/{video.source}")
+    ]
+    if len(found) != 1:
+        several = ", ".join(placed.name for placed in found[:5])
+        raise ConfigError(
+            f"--video: expected the name of one video, got {name!r}, which is that of {several or 'none'}"
+        )
+    return found[0]
+
+
+def nearest_frame(placed: Placed, second: float) -> int:
+    """The frame of a video, counted from its first, that is shown at a second or is the nearest to it."""
+    seconds = placed.seconds
+    return min(range(len(seconds)), key=lambda number: (abs(seconds[number] - second), number))
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """At most `wanted` of the numbers below `count`, evenly spread, the first and the last among them."""
+    wanted = min(wanted, count)
+    return [0] if wanted == 1 else [number * (count - 1) // (wanted - 1) for number in range(wanted)]
+
+
+def read_frames(storage: Storage, placed: Placed, numbers: Sequence[int]) -> Iterator[bytes]:
+    """The JPEGs of some frames of a video, counted from its first.
+
+    Raises:
+        CorruptSampleError: A frame is damaged.
+        StorageError: The store fails.
+    """
+    shard, first = placed.shard, placed.video.first_row
+    for number in numbers:
+        (row,) = read_rows(storage, shard.index_name, first + number, first + number + 1)
+        start, size = int(row["offset"]), int(row["size"])
+        data = read_range(storage, shard.name, start, start + size)
+        if zlib.crc32(data) != row["crc32"]:
+            where = f"{storage.uri}: {shard.name}: frame {number} of {placed.video.id}"
+            raise CorruptSampleError(f"{where} is not as it was packed; run `surgstream verify`")
+        yield data
+
+
+def read_images(storage: Storage, placed: Placed, numbers: Sequence[int]) -> Iterator[Image.Image]:
+    """The same, decoded; RGB."""
+    for data in read_frames(storage, placed, numbers):
+        yield Image.open(io.BytesIO(data)).convert("RGB")
