@@ -50,9 +50,7 @@ def find_video(manifest: Manifest, name: str) -> Placed:
     ]
     if len(found) != 1:
         several = ", ".join(placed.name for placed in found[:5])
-        raise ConfigError(
-            f"--video: expected the name of one video, got {name!r}, which is that of {several or 'none'}"
-        )
+        raise ConfigError(f"--video: expected the name of one video, got {name!r}, that of {several or 'none'}")
     return found[0]
 
 
