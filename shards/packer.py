@@ -84,7 +84,7 @@ def pack_shard(task: PackTask, progress: Progress) -> Receipt:
 
     Args:
         task: What to pack.
-        progress: Called after every frame.
+        progress: Called after every frame, and after every video that cannot be packed.
 
     Returns:
         The receipt, as published.
@@ -100,6 +100,7 @@ def pack_shard(task: PackTask, progress: Progress) -> Receipt:
             try:
                 packing.add(video)
             except VideoError as error:
+                progress(0, failed=1)
                 quarantine.append(
                     Quarantined(dataset=planned.dataset, video=video.id, source=video.location, reason=str(error))
                 )

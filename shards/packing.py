@@ -182,7 +182,8 @@ def _pack_missing(storage: Storage, plan: Plan, receipts: Receipts, workers: int
     threads = min(MOST_THREADS, max(1, cores() // max(1, min(workers, len(missing)))))
     tasks = [PackTask(shard, plan.options, storage.uri, threads) for shard in missing]
     expected = [task.planned.predicted_frames for task in tasks]
-    done = run_all(pack_shard, tasks, expected, workers=workers, label="pack")
+    hour = 3600 * plan.options.fps
+    done = run_all(pack_shard, tasks, expected, workers=workers, label="pack", frames_an_hour=hour)
     return {**receipts, **{task.planned.name: receipt for task, receipt in done}}
 
 

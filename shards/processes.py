@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.queues import SimpleQueue
-from typing import NoReturn, TypeVar
+from typing import NoReturn, Protocol, TypeVar
 
 from tqdm import tqdm
 
@@ -18,10 +18,18 @@ from shards.errors import ShardError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-Progress = Callable[[int], None]
-"""Called by the work with the number of frames it has just finished."""
+HOURS = "{desc}: {percentage:3.0f}%|{bar}| {n:.2f}/{total:.2f} h [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
+"""How a bar over hours is written."""
 
-_done_frames: "SimpleQueue[int]"
+
+class Progress(Protocol):
+    """What the work tells of itself."""
+
+    def __call__(self, frames: int, failed: int = 0) -> None:
+        """Report frames and failures that have come since the last time."""
+
+
+_done: "SimpleQueue[tuple[int, int]]"
 
 
 def cores() -> int:
@@ -36,6 +44,7 @@ def run_all(
     *,
     workers: int,
     label: str,
+    frames_an_hour: float | None = None,
 ) -> Iterator[tuple[Task, Result]]:
     """Run `work` on every task in processes of their own, which start fresh: no threads or clients are shared.
 
@@ -45,6 +54,7 @@ def run_all(
         frames: How many frames each is expected to have; the longest start first.
         workers: Most processes at a time.
         label: Stands before the progress bar.
+        frames_an_hour: Makes the bar one of hours of video.
 
     Yields:
         Each task and its result, as they finish.
@@ -56,10 +66,11 @@ def run_all(
     if not tasks:
         return
     context = multiprocessing.get_context("spawn")
-    queue: SimpleQueue[int] = context.SimpleQueue()
+    queue: SimpleQueue[tuple[int, int]] = context.SimpleQueue()
     ours = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=_start, initargs=(queue,))
-    with progress_bar(label, sum(frames), unit=" frames") as bar:
+    num_failed = 0
+    with progress_bar(label, sum(frames), unit=" frames", an_hour=frames_an_hour) as bar:
         try:
             longest_first = sorted(range(len(tasks)), key=lambda number: -frames[number])
             futures = {pool.submit(_run, work, tasks[number]): tasks[number] for number in longest_first}
@@ -67,7 +78,11 @@ def run_all(
             while pending:
                 finished, pending = concurrent.futures.wait(pending, 0.2, concurrent.futures.FIRST_COMPLETED)
                 while not queue.empty():
-                    bar.update(queue.get())
+                    done, failed = queue.get()
+                    bar.update(done)
+                    if failed:
+                        num_failed += failed
+                        bar.set_postfix_str(f"{num_failed} failed")
                 for future in finished:
                     yield futures[future], future.result()
             bar.total = bar.n  # what was expected was an estimate
@@ -85,7 +100,9 @@ def run_all(
             pool.shutdown(cancel_futures=True)
 
 
-def progress_bar(label: str, total: int, *, unit: str, unit_scale: bool = False) -> "tqdm[NoReturn]":
+def progress_bar(
+    label: str, total: int, *, unit: str, unit_scale: bool = False, an_hour: float | None = None
+) -> "tqdm[NoReturn]":
     """A bar that redraws often on a terminal and writes few lines into a log file; none where nothing is to be done.
 
     Args:
@@ -93,23 +110,25 @@ def progress_bar(label: str, total: int, *, unit: str, unit_scale: bool = False)
         total: How much there is to do.
         unit: What of.
         unit_scale: Whether to write thousands as k, M, G.
+        an_hour: Units that make an hour, which is then what is written.
     """
     interval = 0.2 if sys.stderr.isatty() else 30
     return tqdm(
         total=total,
         desc=label,
-        unit=unit,
-        unit_scale=unit_scale,
+        unit="h" if an_hour else unit,
+        unit_scale=1 / an_hour if an_hour else unit_scale,
+        bar_format=HOURS if an_hour else None,
         dynamic_ncols=True,
         mininterval=interval,
         disable=not total,
     )
 
 
-def _start(queue: "SimpleQueue[int]") -> None:
+def _start(queue: "SimpleQueue[tuple[int, int]]") -> None:
     """Prepare a worker: it says what it has done, and ends when its parent does, however that comes about."""
-    global _done_frames
-    _done_frames = queue
+    global _done
+    _done = queue
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
     parent = multiprocessing.parent_process()
@@ -123,4 +142,8 @@ def _start(queue: "SimpleQueue[int]") -> None:
 
 
 def _run(work: Callable[[Task, Progress], Result], task: Task) -> Result:
-    return work(task, _done_frames.put)
+    return work(task, _report)
+
+
+def _report(frames: int, failed: int = 0) -> None:
+    _done.put((frames, failed))

@@ -33,6 +33,17 @@ def test_every_task_gives_its_result(capfd: pytest.CaptureFixture[str]) -> None:
     assert "double: 100%" in capfd.readouterr().err
 
 
+def half_fail(task: int, progress: Progress) -> None:
+    progress(task * 1800, failed=task % 2)
+
+
+def test_hours_and_failures_are_told(capfd: pytest.CaptureFixture[str]) -> None:
+    tasks, frames = [1, 2, 3], [1800, 3600, 5400]
+    assert len(list(run_all(half_fail, tasks, frames, workers=1, label="pack", frames_an_hour=3600))) == 3
+    last = capfd.readouterr().err.split("\r")[-1]
+    assert "pack: 100%" in last and "3.00/3.00 h" in last and "h/s, 2 failed" in last
+
+
 def test_nothing_to_do_starts_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     assert list(run_all(double, [], [], workers=2, label="double")) == []
     assert capfd.readouterr().err == ""
