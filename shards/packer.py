@@ -20,7 +20,7 @@ from shards.errors import ManifestError, StorageError, VideoError
 from shards.index import ROW
 from shards.labels import read_labels
 from shards.packed import PackedVideo, Part, Reading, Shard, describe, segments
-from shards.plan import PlannedShard, PlannedVideo, Quarantined
+from shards.planned import PlannedShard, PlannedVideo, Quarantined
 from shards.processes import Progress
 from shards.schema import frame_member, index_name, receipt_name, segment_key, segment_member
 from shards.sealed import seal, unseal

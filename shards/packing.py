@@ -13,17 +13,8 @@ from shards.errors import ShardError
 from shards.manifest import Manifest
 from shards.packed import Reading
 from shards.packer import PackTask, Receipt, pack_shard
-from shards.plan import (
-    Plan,
-    PlannedShard,
-    Quarantined,
-    earlier_plan,
-    make_plan,
-    packed_shards,
-    plan_options,
-    says,
-    write_if_other,
-)
+from shards.plan import Plan, earlier_plan, make_plan, packed_shards, plan_options, says, write_if_other
+from shards.planned import PlannedShard, Quarantined
 from shards.processes import cores, run_all
 from shards.schema import (
     FORMAT_VERSION,

@@ -5,100 +5,22 @@ an earlier one: a changed video stays where it is, one that is gone leaves its s
 """
 
 import dataclasses
-import errno
 import itertools
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from fractions import Fraction
-from pathlib import PurePosixPath
 
 from configs.errors import ConfigError
 from configs.loading import build, to_tree
 from shards.corpus import CorpusConfig, DatasetConfig, PackConfig, Source
-from shards.errors import ManifestError, StorageError, VideoError
-from shards.labels import read_labels
-from shards.schema import FORMAT_VERSION, PLAN_NAME, is_plain_id, is_shard_name, is_shard_of, shard_name, shard_number
-from shards.sealed import digest, seal, unseal
+from shards.errors import ManifestError
+from shards.planned import PlannedShard, PlannedVideo, Quarantined
+from shards.probing import probe_source
+from shards.schema import PLAN_NAME, is_shard_name, shard_name, shard_number
+from shards.sealed import seal, unseal
 from shards.storage import Storage, Stores
-from shards.video.files import Header
-from shards.video.film import find_film
-from shards.video.picture import packed_size
 
 PROBES_IN_FLIGHT = 16
-
-BYTES_PER_PIXEL = 0.17
-"""Of real laparoscopy at 256 lines and JPEG quality 85. Shards of other pictures come out smaller or larger."""
-
-_UNREADABLE = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG)
-"""What is wrong with one file, and not with a store."""
-
-UNTOLD_BITS_PER_SECOND = 2_000_000
-"""Guesses the length of a video whose header does not tell it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlannedVideo:
-    """A video of a planned shard. `version` changes when its file, or a label file, changes."""
-
-    id: str
-    location: str
-    version: str
-    labels: dict[str, str]
-    predicted_frames: int
-    predicted_bytes: int
-
-    def problems(self) -> Iterator[str]:
-        """What is wrong with the values."""
-        if not is_plain_id(self.id):
-            yield f"id: expected 1 to 80 characters of A-Z a-z 0-9 _ -, got {self.id!r}"
-
-    @property
-    def source(self) -> str:
-        """The name of the file."""
-        return PurePosixPath(self.location).name
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlannedShard:
-    """A shard to pack, with all that its samples say about their dataset."""
-
-    name: str
-    dataset: str
-    specialty: str
-    procedure: str
-    licence: str | None
-    image_fps: float | None = None
-    videos: tuple[PlannedVideo, ...]
-
-    def problems(self) -> Iterator[str]:
-        """What is wrong with the values."""
-        if not is_shard_of(self.name, self.dataset):
-            yield f"name: expected a shard {self.dataset}/{self.dataset}-000000.tar, got {self.name!r}"
-
-    def fingerprint(self, options: PackConfig) -> str:
-        """Changes when the shard's bytes would; not when its sources only move."""
-        tree = to_tree(self)
-        for video in tree["videos"]:
-            video["location"] = PurePosixPath(video["location"]).name
-            video["labels"] = sorted(video["labels"])
-        return digest({"format_version": FORMAT_VERSION, "options": to_tree(options), "shard": tree})
-
-    @property
-    def predicted_frames(self) -> int:
-        """Frames, by the lengths that the headers declare."""
-        return sum(video.predicted_frames for video in self.videos)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Quarantined:
-    """A video that is not packed, and why."""
-
-    dataset: str
-    video: str
-    source: str
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +121,7 @@ def make_plan(corpus: CorpusConfig, sources: Sequence[Source], previous: Plan | 
     known = {(shard.dataset, video.id): video for shard in kept for video in shard.videos}
 
     def probe(source: Source) -> PlannedVideo | Quarantined:
-        return _probe(source, options, known.get((source.dataset, source.id)), stores)
+        return probe_source(source, options, known.get((source.dataset, source.id)), stores)
 
     with ThreadPoolExecutor(PROBES_IN_FLIGHT) as pool:
         probed = list(zip(sources, pool.map(probe, sources), strict=True))
@@ -232,62 +154,6 @@ def write_if_other(storage: Storage, name: str, data: bytes) -> None:
 def says(storage: Storage, name: str, data: bytes) -> bool:
     """Whether a small file has this content."""
     return storage.size(name) == len(data) and storage.read(name) == data
-
-
-def _probe(
-    source: Source, options: PackConfig, known: PlannedVideo | None, stores: Stores
-) -> PlannedVideo | Quarantined:
-    """Look at a video's header, unless the earlier plan already did."""
-    try:
-        labels = {kind: location for kind, location in source.labels.items() if _version(location, stores)}
-        own = (
-            _version(source.location, stores) if source.image_fps is None else _folder_version(source.location, stores)
-        )
-        if own is None:
-            raise VideoError("is missing")
-        version = "+".join([own, *(str(_version(location, stores)) for location in labels.values())])
-        if known is not None and known.version == version:
-            return dataclasses.replace(known, location=source.location, labels=labels)
-        read_labels(labels, stores)
-        header = find_film(source.location, stores, image_fps=source.image_fps).header()
-        frames, num_bytes = _predict(header, source.location, options, stores)
-    except VideoError as error:
-        return Quarantined(dataset=source.dataset, video=source.id, source=source.location, reason=str(error))
-    return PlannedVideo(
-        id=source.id,
-        location=source.location,
-        version=version,
-        labels=labels,
-        predicted_frames=frames,
-        predicted_bytes=num_bytes,
-    )
-
-
-def _version(location: str, stores: Stores) -> str | None:
-    storage, name = stores.locate(location)
-    try:
-        return storage.version(name)
-    except StorageError as error:
-        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _UNREADABLE:
-            raise VideoError(f"cannot be read: {error.__cause__.strerror}") from None
-        raise
-
-
-def _folder_version(location: str, stores: Stores) -> str | None:
-    """The same of all files in a folder, by their names and sizes."""
-    storage, name = stores.locate(location)
-    sizes = storage.sizes(name)
-    return f"{len(sizes)}-{digest(sizes)}" if sizes else None
-
-
-def _predict(header: Header, location: str, options: PackConfig, stores: Stores) -> tuple[int, int]:
-    seconds = header.seconds
-    if seconds is None:
-        storage, name = stores.locate(location)
-        seconds = Fraction(8 * (storage.size(name) or 0), UNTOLD_BITS_PER_SECOND)
-    frames = max(1, math.ceil(seconds * Fraction(str(options.fps))))
-    width, height = packed_size(header.width, header.height, options.short_side, header.pixel_aspect)
-    return frames, round(frames * width * height * BYTES_PER_PIXEL)
 
 
 def _assign(

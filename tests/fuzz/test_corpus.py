@@ -25,7 +25,8 @@ from shards.jpeg import picture_size
 from shards.manifest import Manifest, ManifestFile
 from shards.order import Order, OrderConfig
 from shards.packer import Receipt
-from shards.plan import Plan, PlannedVideo
+from shards.plan import Plan
+from shards.planned import PlannedVideo
 from shards.schema import is_plain_id, is_shard_name
 from shards.sealed import seal
 from shards.storage import open_storage

@@ -11,7 +11,8 @@ from configs.errors import ConfigError
 from configs.loading import build
 from shards.corpus import CorpusConfig, find_sources
 from shards.errors import ManifestError
-from shards.plan import BYTES_PER_PIXEL, Plan, earlier_plan, make_plan
+from shards.plan import Plan, earlier_plan, make_plan
+from shards.probing import BYTES_PER_PIXEL
 from shards.storage import Storage, Stores, open_storage
 from tests.helpers.videos import HEIGHT, WIDTH, make_video
 
