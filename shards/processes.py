@@ -18,7 +18,7 @@ from shards.errors import ShardError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-HOURS = "{desc}: {percentage:3.0f}%|{bar}| {n:.2f}/{total:.2f} h [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"
+HOURS = "{desc}: {percentage:3.0f}%|{bar}| {n:.2f}/{total:.2f} h [{elapsed}<{remaining}{postfix}]"
 """How a bar over hours is written."""
 
 
@@ -79,10 +79,9 @@ def run_all(
                 finished, pending = concurrent.futures.wait(pending, 0.2, concurrent.futures.FIRST_COMPLETED)
                 while not queue.empty():
                     done, failed = queue.get()
+                    num_failed += failed
+                    bar.set_postfix_str(_told(bar, frames_an_hour, num_failed), refresh=False)
                     bar.update(done)
-                    if failed:
-                        num_failed += failed
-                        bar.set_postfix_str(f"{num_failed} failed")
                 for future in finished:
                     yield futures[future], future.result()
             bar.total = bar.n  # what was expected was an estimate
@@ -98,6 +97,12 @@ def run_all(
             raise
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _told(bar: "tqdm[NoReturn]", frames_an_hour: float | None, num_failed: int) -> str:
+    """What a bar says of speed, where it does not by itself, and of failures."""
+    speed = [f"{bar.n / frames_an_hour / bar.format_dict['elapsed']:.3g} h/s"] if frames_an_hour else []
+    return ", ".join(speed + [f"{num_failed} failed"] * bool(num_failed))
 
 
 def progress_bar(
