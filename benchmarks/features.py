@@ -1,16 +1,13 @@
-"""What the tiny recipes' features know of phases, beside random encoders and raw pixels; and what sampling changes.
+"""What the tiny recipes' features know of phases, beside random encoders and raw pixels.
 
 `python -m benchmarks.features FOLDER [--seeds 3]` makes a synthetic corpus in FOLDER, trains every tiny recipe with
 each seed on two processes, and writes `features.json` and a table. A linear readout (`trainer.probe`) is fitted to
 features of labelled training clips and asked about held-out videos. Nothing in the pictures numbers the frames.
-
-The corpus of the second part has one video of the rare specialty; its other training videos are left out.
 """
 
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -22,6 +19,7 @@ from typing import Any
 import yaml
 from torch.nn.functional import adaptive_avg_pool3d
 
+from benchmarks.harness import conditions
 from configs.loading import load
 from launch.__main__ import main as surgstream
 from trainer.config import TrainConfig
@@ -33,36 +31,26 @@ from trainer.pretrain import labelled_clips
 from trainer.probe import Probe
 
 RECIPES = ("surgrec_mae_tiny", "surgrec_jepa_tiny", "unisurg_tiny_stage1")
-RARE, RARE_VIDEOS = "speedwell", 1
 PACKING = ("fps=5", "short_side=80")
 NUM_CLIPS = 1000
 TIMES = 3
 
 
-def make_corpora(folder: Path) -> None:
-    """Render and pack, unless it was done: `all`, `held_out`, `rare`, and `rare_held_out` of the rare alone."""
+def rendered(folder: Path) -> dict[str, Any]:
+    """The corpus file of the videos, which are rendered unless they are there."""
     if not (folder / "videos").exists():
         surgstream(["synth", str(folder / "videos"), "--times", str(TIMES), "--no-frame-numbers"])
-    corpus = yaml.safe_load((folder / "videos" / "corpus.yaml").read_text())
-    described = {"all": corpus, "held_out": corpus, "rare": _with_few(corpus), "rare_held_out": _only_rare(corpus)}
-    for name, tree in described.items():
-        path = folder / "videos" / f"{name}.yaml"
-        path.write_text(yaml.safe_dump(tree))
-        if not (folder / name / "manifest.json").exists():
-            split = ["split=held_out"] if name.endswith("held_out") else []
-            surgstream(["pack", str(path), str(folder / name), *PACKING, *split])
+    tree: dict[str, Any] = yaml.safe_load((folder / "videos" / "corpus.yaml").read_text())
+    return tree
 
 
-def _with_few(corpus: dict[str, Any]) -> dict[str, Any]:
-    few = [f"{RARE}/videos/{RARE}_{number + 1:02d}.mp4" for number in range(RARE_VIDEOS)]
-    datasets = [
-        dataset | ({"videos": few, "hold_out": []} if dataset["name"] == RARE else {}) for dataset in corpus["datasets"]
-    ]
-    return {"datasets": datasets}
-
-
-def _only_rare(corpus: dict[str, Any]) -> dict[str, Any]:
-    return {"datasets": [dataset for dataset in corpus["datasets"] if dataset["name"] == RARE]}
+def packed(folder: Path, name: str, corpus: dict[str, Any]) -> None:
+    """Pack what a corpus file describes, unless it was done; of a name that ends in `held_out`, that split."""
+    path = folder / "videos" / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(corpus))
+    if not (folder / name / "manifest.json").exists():
+        split = ["split=held_out"] if name.endswith("held_out") else []
+        surgstream(["pack", str(path), str(folder / name), *PACKING, *split])
 
 
 def recipe(folder: Path, name: str, seed: int, *overrides: str) -> tuple[str, list[str]]:
@@ -115,20 +103,6 @@ def recipes(folder: Path, topology: Topology, seeds: Sequence[int]) -> list[dict
     return rows
 
 
-def sampling(folder: Path, topology: Topology, seeds: Sequence[int]) -> list[dict[str, Any]]:
-    """Accuracies on the rare specialty, of a recipe that draws it as often as it is there, and of one that balances."""
-    rows = []
-    name = RECIPES[1]
-    probe = probe_of(folder, topology, name, "all", "rare_held_out")
-    for weights in ("uniform", "balanced"):
-        for seed in seeds:
-            words = (f"data.order.weights={weights}", f"data.corpus={folder / 'rare'}")
-            trained, _ = train(folder, f"{weights}_{seed}", name, seed, *words)
-            rows.append({"weights": weights, "seed": seed, "rare": probe.measure(trained.represent)})
-            print(json.dumps(rows[-1]), flush=True)
-    return rows
-
-
 def table(rows: Sequence[dict[str, Any]], key: str, columns: Sequence[str]) -> str:
     """Mean accuracies in percent and their standard deviations over seeds, as Markdown."""
     lines = [f"| {key} | {' | '.join(columns)} |", f"|---|{'--:|' * len(columns)}"]
@@ -136,9 +110,15 @@ def table(rows: Sequence[dict[str, Any]], key: str, columns: Sequence[str]) -> s
         cells = []
         for column in columns:
             found = [100 * row[column]["accuracy"] for row in rows if row[key] == name]
-            cells.append(f"{statistics.mean(found):.1f} ± {statistics.stdev(found) if len(found) > 1 else 0.0:.1f}")
+            cells.append(spread(found, digits=1))
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    """A mean and the standard deviation around it."""
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{statistics.mean(values):.{digits}f} ± {deviation:.{digits}f}"
 
 
 def main() -> None:
@@ -147,18 +127,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     words = parser.parse_args()
-    topology, seeds = Topology(), range(words.seeds)
-    make_corpora(words.folder)
+    corpus, topology = rendered(words.folder), Topology()
+    for name in ("all", "held_out"):
+        packed(words.folder, name, corpus)
     join(topology, 600)
-    of_recipes = recipes(words.folder, topology, seeds)
-    of_sampling = sampling(words.folder, topology, seeds)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    found = {"commit": commit, "machine": platform.processor(), "command": " ".join(sys.argv[1:])}
-    (words.folder / "features.json").write_text(
-        json.dumps({**found, "recipes": of_recipes, "sampling": of_sampling}, indent=1) + "\n"
-    )
-    print(table(of_recipes, "recipe", ("trained", "random", "pixels", "pixels 8 x 8")))
-    print(table(of_sampling, "weights", ("rare",)))
+    rows = recipes(words.folder, topology, range(words.seeds))
+    print(table(rows, "recipe", ("trained", "random", "pixels", "pixels 8 x 8")))
+    (words.folder / "features.json").write_text(json.dumps({**conditions(), "recipes": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,110 @@
+"""What balanced sampling does for a rare specialty, and what it costs the others.
+
+`python -m benchmarks.sampling FOLDER [--seeds 3]` makes a synthetic corpus with one video of one of its specialties,
+trains SurgRec-MAE's tiny recipe on it with each seed, once with draws as frequent as the frames and once balanced, and
+writes `sampling.json` and a table: the loss on held-out videos of the rare specialty, and of the others, as a share of
+what predicting the mean would score.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.features import packed, recipe, rendered, spread, train
+from benchmarks.harness import conditions
+from configs.loading import load
+from trainer.config import TrainConfig
+from trainer.distributed import Topology, join
+from trainer.objectives.base import Objective
+from trainer.pretrain import clip_source, open_corpus
+
+RECIPE = "surgrec_mae_tiny"
+RARE, RARE_VIDEOS = "speedwell", 1
+NUM_CLIPS = 1000
+
+
+def with_few(corpus: dict[str, Any]) -> dict[str, Any]:
+    """The corpus file with the rare dataset's first videos alone."""
+    few = [f"{RARE}/videos/{RARE}_{number + 1:02d}.mp4" for number in range(RARE_VIDEOS)]
+    rare = {"videos": few, "hold_out": []}
+    return {"datasets": [dataset | (rare if dataset["name"] == RARE else {}) for dataset in corpus["datasets"]]}
+
+
+def only(corpus: dict[str, Any], *, rare: bool) -> dict[str, Any]:
+    """The corpus file with the rare dataset alone, or without it."""
+    return {"datasets": [dataset for dataset in corpus["datasets"] if (dataset["name"] == RARE) == rare]}
+
+
+def measure(folder: Path, topology: Topology, seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """Losses of every run."""
+    rows = []
+    for seed in seeds:
+        for weights in ("uniform", "balanced"):
+            words = (f"data.order.weights={weights}", f"data.corpus={folder / 'few'}")
+            trained, _ = train(folder, f"{RECIPE}_{weights}_{seed}", RECIPE, seed, *words)
+            row: dict[str, Any] = {"weights": weights, "seed": seed}
+            for name in ("rare", "others"):
+                row[name] = held_out_loss(trained, folder / f"{name}_held_out", topology, recipe(folder, RECIPE, seed))
+            rows.append(row)
+            print(json.dumps(row), flush=True)
+    return rows
+
+
+@torch.no_grad()
+def held_out_loss(
+    objective: Objective, corpus: Path, topology: Topology, described: tuple[str, list[str]]
+) -> dict[str, float]:
+    """The mean loss of clips, and that of predicting the mean.
+
+    Args:
+        objective: In evaluation mode.
+        corpus: Of the clips.
+        topology: Of this process alone.
+        described: The recipe's path, and what it is overridden by.
+    """
+    config, sums, clips = load(TrainConfig, *described), np.zeros(2), 0
+    source = clip_source(config, topology, open_corpus(str(corpus), config.data.s3), crop=None)
+    with source.open_pass(NUM_CLIPS) as batches:
+        for batch in batches:
+            valid = batch.without_padding()
+            metrics = objective(valid, objective.targets(valid)).metrics
+            means = [metrics[f"loss/{name}"].item() for name in ("reconstruction", "reconstruction_of_mean")]
+            sums += len(valid.g) * np.array(means)
+            clips += len(valid.g)
+    loss, of_mean = (sums / clips).tolist()
+    return {"loss": loss, "loss_of_mean": of_mean, "clips": clips}
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Losses as a share of that of the mean, mean and deviation over seeds, as Markdown."""
+    lines = ["| draws | rare specialty | the others |", "|---|--:|--:|"]
+    for weights in dict.fromkeys(row["weights"] for row in rows):
+        own = [row for row in rows if row["weights"] == weights]
+        shares = [[row[name]["loss"] / row[name]["loss_of_mean"] for row in own] for name in ("rare", "others")]
+        lines.append(f"| {weights} | {' | '.join(spread(values, digits=3) for values in shares)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, and write what was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    words = parser.parse_args()
+    corpus, topology = rendered(words.folder), Topology()
+    packed(words.folder, "few", with_few(corpus))
+    for rare, name in ((True, "rare_held_out"), (False, "others_held_out")):
+        packed(words.folder, name, only(corpus, rare=rare))
+    join(topology, 600)
+    rows = measure(words.folder, topology, range(words.seeds))
+    print(table(rows))
+    (words.folder / "sampling.json").write_text(json.dumps({**conditions(), "runs": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""The corpora that sampling is measured on, and the table that tells of it."""
+
+import yaml
+
+from benchmarks.sampling import RARE, only, table, with_few
+from shards.synthetic.corpus import SynthConfig, _corpus, plan
+
+
+def test_one_video_of_the_rare_specialty_is_left_and_the_others_are_as_they_were() -> None:
+    corpus = yaml.safe_load(_corpus(plan(SynthConfig(times=3)), 3))
+    few = {dataset["name"]: dataset for dataset in with_few(corpus)["datasets"]}
+    rare = few.pop(RARE)
+    assert rare["videos"] == [f"{RARE}/videos/{RARE}_01.mp4"] and not rare["hold_out"]
+    assert few == {dataset["name"]: dataset for dataset in corpus["datasets"] if dataset["name"] != RARE}
+    assert [dataset["name"] for dataset in only(corpus, rare=True)["datasets"]] == [RARE]
+    assert only(corpus, rare=False)["datasets"] == list(few.values())
+
+
+def test_the_table_has_shares_of_the_means_loss() -> None:
+    rows = [
+        {"weights": "uniform", "rare": {"loss": loss, "loss_of_mean": 2.0}, "others": {"loss": 1, "loss_of_mean": 4}}
+        for loss in (1.0, 1.2)
+    ]
+    assert table(rows).splitlines()[-1] == "| uniform | 0.550 ± 0.071 | 0.250 ± 0.000 |"
