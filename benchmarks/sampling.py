@@ -45,8 +45,9 @@ def measure(folder: Path, topology: Topology, seeds: Sequence[int]) -> list[dict
     rows = []
     for seed in seeds:
         for weights in ("uniform", "balanced"):
-            words = (f"data.order.weights={weights}", f"data.corpus={folder / 'few'}")
-            trained, _ = train(folder, f"{RECIPE}_{weights}_{seed}", RECIPE, seed, *words)
+            corpora = (f"data.corpus={folder / 'few'}", f"held_out.corpus={folder / 'rare_held_out'}")
+            run = f"{RECIPE}_{weights}_{seed}"
+            trained, _ = train(folder, run, RECIPE, seed, f"data.order.weights={weights}", *corpora)
             row: dict[str, Any] = {"weights": weights, "seed": seed}
             for name in ("rare", "others"):
                 row[name] = held_out_loss(trained, folder / f"{name}_held_out", topology, recipe(folder, RECIPE, seed))
