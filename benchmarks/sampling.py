@@ -2,8 +2,8 @@
 
 `python -m benchmarks.sampling FOLDER [--seeds 3]` makes a synthetic corpus with one video of one of its specialties,
 trains SurgRec-MAE's tiny recipe on it with each seed, once with draws as frequent as the frames and once balanced, and
-writes `sampling.json` and a table: the loss on held-out videos of the rare specialty, and of the others, as a share of
-what predicting the mean would score.
+writes `sampling.json` and two tables: losses on held-out videos of the rare specialty as training goes on, and in the
+end on those of the others, as shares of what predicting the mean would score.
 """
 
 import argparse
@@ -48,12 +48,22 @@ def measure(folder: Path, topology: Topology, seeds: Sequence[int]) -> list[dict
             corpora = (f"data.corpus={folder / 'few'}", f"held_out.corpus={folder / 'rare_held_out'}")
             run = f"{RECIPE}_{weights}_{seed}"
             trained, _ = train(folder, run, RECIPE, seed, f"data.order.weights={weights}", *corpora)
-            row: dict[str, Any] = {"weights": weights, "seed": seed}
+            row: dict[str, Any] = {"weights": weights, "seed": seed, "by_step": by_step(folder / "runs" / run)}
             for name in ("rare", "others"):
                 row[name] = held_out_loss(trained, folder / f"{name}_held_out", topology, recipe(folder, RECIPE, seed))
             rows.append(row)
             print(json.dumps(row), flush=True)
     return rows
+
+
+def by_step(run_dir: Path) -> dict[str, float]:
+    """The loss on the rare specialty, as a share of the mean's, at each evaluation of a run."""
+    lines = map(json.loads, (run_dir / "metrics.jsonl").read_text().splitlines())
+    return {
+        str(line["step"]): line["held_out/reconstruction"] / line["held_out/reconstruction_of_mean"]
+        for line in lines
+        if "held_out/reconstruction" in line
+    }
 
 
 @torch.no_grad()
@@ -81,13 +91,25 @@ def held_out_loss(
     return {"loss": loss, "loss_of_mean": of_mean, "clips": clips}
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Losses as a share of that of the mean, mean and deviation over seeds, as Markdown."""
-    lines = ["| draws | rare specialty | the others |", "|---|--:|--:|"]
-    for weights in dict.fromkeys(row["weights"] for row in rows):
-        own = [row for row in rows if row["weights"] == weights]
-        shares = [[row[name]["loss"] / row[name]["loss_of_mean"] for row in own] for name in ("rare", "others")]
-        lines.append(f"| {weights} | {' | '.join(spread(values, digits=3) for values in shares)} |")
+def tables(rows: Sequence[dict[str, Any]]) -> str:
+    """Shares of the mean's loss, mean and deviation over seeds, as Markdown."""
+    steps = [step for number, step in enumerate(rows[0]["by_step"], start=1) if number % 2 == 0]
+    on_the_way = {step: [row["by_step"][step] for row in rows] for step in steps}
+    in_the_end = {
+        name: [row[key]["loss"] / row[key]["loss_of_mean"] for row in rows]
+        for name, key in (("rare, all clips", "rare"), ("the others", "others"))
+    }
+    return "\n\n".join(_table([row["weights"] for row in rows], columns) for columns in (on_the_way, in_the_end))
+
+
+def _table(weights: Sequence[str], columns: dict[str, list[float]]) -> str:
+    lines = [f"| draws | {' | '.join(columns)} |", f"|---|{'--:|' * len(columns)}"]
+    for name in dict.fromkeys(weights):
+        own = [
+            [value for value, other in zip(values, weights, strict=True) if other == name]
+            for values in columns.values()
+        ]
+        lines.append(f"| {name} | {' | '.join(spread(values, digits=3) for values in own)} |")
     return "\n".join(lines)
 
 
@@ -103,7 +125,7 @@ def main() -> None:
         packed(words.folder, name, only(corpus, rare=rare))
     join(topology, 600)
     rows = measure(words.folder, topology, range(words.seeds))
-    print(table(rows))
+    print(tables(rows))
     (words.folder / "sampling.json").write_text(json.dumps({**conditions(), "runs": rows}, indent=1) + "\n")
 
 
