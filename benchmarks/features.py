@@ -60,7 +60,7 @@ def recipe(folder: Path, name: str, seed: int, *overrides: str) -> tuple[str, li
 
 
 def train(folder: Path, run: str, name: str, seed: int, *overrides: str) -> tuple[Objective, float]:
-    """Train a recipe as a user would; the objective at its end, and the seconds it took (0 if it was there)."""
+    """Train a recipe as a user would, or what is left of it; the objective at its end, and the seconds of that."""
     run_dir = folder / "runs" / run
     path, words = recipe(folder, name, seed, *overrides, f"run_dir={run_dir}")
     started = time.perf_counter()
@@ -121,12 +121,17 @@ def spread(values: Sequence[float], digits: int) -> str:
     return f"{statistics.mean(values):.{digits}f} ± {deviation:.{digits}f}"
 
 
-def main() -> None:
-    """Measure, and write what was found."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(description: str | None) -> argparse.Namespace:
+    """The words of the command line: `folder`, and how many `seeds`."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    words = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, and write what was found."""
+    words = arguments(__doc__)
     corpus, topology = rendered(words.folder), Topology()
     for name in ("all", "held_out"):
         packed(words.folder, name, corpus)

@@ -6,7 +6,6 @@ writes `sampling.json` and two tables: losses on held-out videos of the rare spe
 end on those of the others, as shares of what predicting the mean would score.
 """
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.features import packed, recipe, rendered, spread, train
+from benchmarks.features import arguments, packed, recipe, rendered, spread, train
 from benchmarks.harness import conditions
 from configs.loading import load
 from trainer.config import TrainConfig
@@ -115,10 +114,7 @@ def _table(weights: Sequence[str], columns: dict[str, list[float]]) -> str:
 
 def main() -> None:
     """Measure, and write what was found."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--seeds", type=int, default=3)
-    words = parser.parse_args()
+    words = arguments(__doc__)
     corpus, topology = rendered(words.folder), Topology()
     packed(words.folder, "few", with_few(corpus))
     for rare, name in ((True, "rare_held_out"), (False, "others_held_out")):

@@ -167,6 +167,8 @@ class Pictures:
             for picture in pictures:
                 stamp = self._stamp(picture)
                 awaited[stamp] -= 1
+                if awaited[stamp] <= 0:
+                    del awaited[stamp]  # a day of video would leave millions
                 if self._video.decode_times:
                     picture.pts = picture.dts
                 if picture.is_corrupt:
@@ -177,7 +179,7 @@ class Pictures:
             if failed:
                 since_damage = set()
                 yield None
-        if self._strict and +awaited:
+        if self._strict and awaited:
             raise Damaged  # decoders with several threads may say nothing
 
     def _packets(self) -> Iterator[tuple[Any, bool]]:
