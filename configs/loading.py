@@ -216,7 +216,7 @@ def _convert_union(kinds: tuple[Any, ...], value: Any, path: str, mistakes: list
     tagged = {_tag(kind): kind for kind in members if dataclasses.is_dataclass(kind)}
     if isinstance(value, dict) and len(tagged) > 1:
         name = value.get("name")
-        if name in tagged:
+        if isinstance(name, str) and name in tagged:
             return _convert(tagged[name], value, path, mistakes, default)
         return _mistake(
             mistakes, _join(path, "name"), f"one of {', '.join(map(repr, tagged))}", name, _near(name, tagged)
