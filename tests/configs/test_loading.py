@@ -137,7 +137,10 @@ def test_a_section_with_a_shorthand_may_be_a_bare_value() -> None:
         ({"steps": 1, "weights": "unifrom"}, "did you mean 'uniform'?"),
         ({"steps": 1, "weights": {"a": "x"}}, "weights.a: expected a number, got 'x'"),
         ({"steps": 1, "shape": {"name": "sqare"}}, "shape.name: expected one of 'circle', 'square', got 'sqare'"),
-        ({"steps": 1, "shape": {"name": {"a": 1}}}, "shape.name: expected one of 'circle', 'square', got {"),
+        (
+            {"steps": 1, "shape": {"name": {"a": 1}}},
+            "shape.name: expected one of 'circle', 'square', got keys and values",
+        ),
         ({"steps": 1, "shape": {"name": "square", "radius": 1.0}}, "shape.radius: unknown key"),
         ({"steps": 1, "resume": {"allow": ["seed"]}}, "resume.allow[0]: expected one of 'corpus', 'weights'"),
     ],
