@@ -126,7 +126,7 @@ def measure(video: Path, fps: int, folder: Path, repeats: int) -> Row:
 def ours(video: Path, fps: int, out: Path, threads: int) -> None:
     """Take frames as packing does, and write each into a file."""
     film = VideoFile(str(video), Stores(), threads=threads)
-    for number, jpeg in JpegFrames(film, fps=Fraction(fps), short_side=SHORT_SIDE, quality=QUALITY):
+    for number, jpeg in JpegFrames(film, fps=Fraction(fps), short_side=SHORT_SIDE, quality=QUALITY, threads=threads):
         (out / f"{number:05d}.jpg").write_bytes(jpeg)
 
 

@@ -1,14 +1,16 @@
 """The corpus file: which videos there are, of what, which of them are held out, and where their labels lie."""
 
 import glob
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from configs.errors import ConfigError
 from shards.labels import check_patterns
+from shards.review import Decision, Review, load_review
 from shards.schema import encode_id, is_plain_id
 from shards.storage import Stores
 from shards.storage_base import without_secrets
@@ -51,6 +53,10 @@ class DatasetConfig:
             yield "videos: expected a file, a glob or a list of them, got nothing"
 
 
+Droppable = Literal["black", "blank", "test_card", "text", "outside", "face"]
+"""Frames without a picture, of one colour, with colour bars, with a slide, from outside of the body, with a face."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PackConfig:
     """How videos become shards.
@@ -61,6 +67,8 @@ class PackConfig:
         short_side: Shorter side of the packed frames in pixels. A smaller source keeps its size.
         jpeg_quality: 1 to 100.
         segment_frames: Most frames in a WebDataset sample.
+        crop_borders: Cuts the black borders around an endoscope's picture off, the same for all of a video.
+        drop: What is left out; a part ends there. See `shards.views`.
         shard_bytes: What a shard should come to; a longer video still stays whole.
         workers: Packing processes; one a core when null.
     """
@@ -69,6 +77,8 @@ class PackConfig:
     fps: float = 1.0
     short_side: int = 256
     jpeg_quality: int = 85
+    crop_borders: bool = False
+    drop: tuple[Droppable, ...] = ()
     segment_frames: int = 64
     shard_bytes: int = 10**9
     workers: int | None = None
@@ -92,10 +102,17 @@ class PackConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig:
-    """The corpus file: its datasets and, optionally, how to pack them."""
+    """The corpus file.
+
+    Attributes:
+        datasets: What there is.
+        pack: How it is packed.
+        review: A file of what a person has decided to keep and to drop; see `shards.review`.
+    """
 
     datasets: tuple[DatasetConfig, ...]
     pack: PackConfig = PackConfig()
+    review: str | None = None
 
     def problems(self) -> Iterator[str]:
         """What is wrong with the values."""
@@ -118,6 +135,7 @@ class Source:
     location: str
     image_fps: float | None
     labels: dict[str, str]
+    review: tuple[Decision, ...]
 
     @property
     def name(self) -> str:
@@ -144,10 +162,12 @@ def find_sources(corpus: CorpusConfig, folder: Path, stores: Stores) -> list[Sou
         StorageError: A bucket cannot be listed.
     """
     splits: dict[str, list[Source]] = {"train": [], "held_out": []}
+    review = {} if corpus.review is None else load_review(folder / corpus.review)
     for dataset in corpus.datasets:
-        for split, source in _dataset_sources(dataset, folder, stores):
+        for split, source in _dataset_sources(dataset, folder, stores, review):
             splits[split].append(source)
     _check_no_leak(**splits)
+    _check_review(review, itertools.chain(*splits.values()))
     if not splits[corpus.pack.split]:
         which = "all videos are held out" if corpus.pack.split == "train" else "no video is held out"
         raise ConfigError(f"datasets: nothing to pack: {which}")
@@ -165,7 +185,15 @@ def _check_no_leak(train: list[Source], held_out: list[Source]) -> None:
             )
 
 
-def _dataset_sources(dataset: DatasetConfig, folder: Path, stores: Stores) -> Iterator[tuple[str, Source]]:
+def _check_review(review: Review, sources: Iterable[Source]) -> None:
+    unknown = sorted(set(review) - {(source.dataset, source.id) for source in sources})
+    if unknown:
+        raise ConfigError(f"review: no video is {'/'.join(unknown[0])} (of {len(unknown)} such)")
+
+
+def _dataset_sources(
+    dataset: DatasetConfig, folder: Path, stores: Stores, review: Review
+) -> Iterator[tuple[str, Source]]:
     """Each video of a dataset, with its split."""
     where = f"datasets: {dataset.name}"
     by_stem: dict[str, str] = {}
@@ -199,6 +227,7 @@ def _dataset_sources(dataset: DatasetConfig, folder: Path, stores: Stores) -> It
             location=location,
             image_fps=dataset.image_fps,
             labels=labels,
+            review=review.get((dataset.name, encode_id(stem)), ()),
         )
         yield ("held_out" if stem in held_out else "train"), source
 

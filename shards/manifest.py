@@ -13,6 +13,7 @@ from configs.errors import ConfigError
 from configs.loading import build, to_tree
 from shards.errors import ManifestError
 from shards.packed import PackedVideo, Part, Shard
+from shards.review import Decision
 from shards.schema import FORMAT_VERSION, FRAME_BYTES, MANIFEST_NAME, is_frame_size, is_plain_id, is_shard_of
 from shards.sealed import canonical
 from shards.storage import Storage
@@ -30,12 +31,24 @@ _KINDS: dict[type, dict[str, type]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reviewed(Decision):
+    """A decision, and the video it is about."""
+
+    dataset: str
+    video: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """All shards of a corpus, sorted by name, and how they were packed (options and software versions)."""
+    """All shards of a corpus, sorted by name, and how they were packed.
+
+    `packing` has the options and the versions of libraries, `review` what a person has decided about its videos.
+    """
 
     format_version: int
-    packing: dict[str, str | int | float]
+    packing: dict[str, bool | str | int | float]
     shards: tuple[Shard, ...]
+    review: tuple[Reviewed, ...] = ()
 
     def to_bytes(self) -> bytes:
         """The manifest's file; see `encode`."""

@@ -48,6 +48,13 @@ Frame k is what the video shows k / fps seconds after its first frame, as `ffmpe
 upright, with square pixels, deinterlaced where it is interlaced. Of a damaged or truncated video all that decodes is
 packed; OUT/readings.jsonl tells how each video was read, and which seconds of it are lost.
 
+Once a second packing looks whether a frame is black, of one colour, a test card, a text slide, or from outside of the
+body, and for writing that is burnt in and, where OpenCV is installed, for faces. What it found stands there as well,
+with scores and small pictures, and in --report, a folder of HTML pages. Nothing is left out unless `drop` asks for it.
+Whoever looks through the report can save what to keep and what to drop as a file, which the corpus file then names:
+
+  review: review.csv                         # dataset,video,start,stop,decision; see the report's own button
+
 A video's frames are held in memory until its last one is decoded, and in the temporary folder (TMPDIR, else /tmp) where
 they exceed 256 MiB: about 4 hours at 1 frame a second, each worker for itself.
 """
@@ -58,6 +65,8 @@ options, with their defaults; they may also stand under `pack:` in the corpus fi
   fps=1.0               frames a second of video, 0.001 to 1000
   short_side=256        shorter side of a frame in pixels; a smaller source keeps its size
   jpeg_quality=85       1 to 100
+  crop_borders=False    cut the black borders around an endoscope's picture off, the same for all of a video
+  drop=[]               leave out what is black, blank, test_card, text, outside, face: a part ends there
   segment_frames=64     most frames in a WebDataset sample
   shard_bytes=1000000000  what a shard should come to; a video is never split over two
   workers=null          packing processes; one a core when null

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Protocol
 
 from shards.schema import index_name
@@ -24,11 +25,45 @@ class Span:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Box:
+    """A rectangle of a picture as it is stored, in pixels; `right` and `bottom` are the first ones outside."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crop(Box):
+    """What is kept of a source's pictures, and a small one of them, whole, as JPEG in base64."""
+
+    thumbnail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A stretch that shows no operation, or what should not be seen, by a rule of `shards.views`.
+
+    `start` and `stop` are in seconds after the first shown picture, `score` is 0.5 to 1, and `thumbnail` is a small
+    frame of it as JPEG in base64.
+    """
+
+    kind: str
+    start: float
+    stop: float
+    score: float
+    thumbnail: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reading:
     """How a packed video was read.
 
     `container` and `codec` are FFmpeg's names; `width`, `height`, `fps` and `seconds` are the source's as its header
-    declares them, None where it does not; `lost` could not be decoded.
+    declares them, None where it does not; `lost` could not be decoded. `findings` are what was seen in it, `dropped`
+    is what was therefore, or by the review, left out. Where `judged` is false, its colours are not those of tissue, so
+    that nothing could be said to lie outside of the body.
     """
 
     dataset: str
@@ -41,11 +76,31 @@ class Reading:
     fps: float | None
     seconds: float | None
     lost: tuple[Span, ...]
+    crop: Crop | None = None
+    findings: tuple[Finding, ...] = ()
+    dropped: tuple[Span, ...] = ()
+    judged: bool = True
 
     @property
     def lost_seconds(self) -> float:
         """Seconds that are known to be lost."""
         return sum(span.stop - span.start for span in self.lost if span.stop is not None)
+
+    @property
+    def dropped_seconds(self) -> float:
+        """Seconds that were left out."""
+        return sum(span.stop - span.start for span in self.dropped if span.stop is not None)
+
+    def between(self, start: Fraction, stop: Fraction) -> dict[str, Any]:
+        """What the JSON of a segment says of the source and of what was found in [start, stop), in seconds."""
+        found = [finding for finding in self.findings if finding.start < stop and finding.stop > start]
+        return {
+            "source_fps": self.fps,
+            "crop": self.crop and [self.crop.left, self.crop.top, self.crop.right, self.crop.bottom],
+            "findings": [
+                {"kind": each.kind, "start": each.start, "stop": each.stop, "score": each.score} for each in found
+            ],
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,12 @@
 """Pack one shard as planned, and keep the receipt that lets a later run skip it."""
 
-import contextlib
 import hashlib
 import itertools
-import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,22 +14,18 @@ from configs.errors import ConfigError
 from configs.loading import build, to_tree
 from shards import index
 from shards.corpus import PackConfig
-from shards.errors import ManifestError, StorageError, VideoError
+from shards.errors import ManifestError, VideoError
 from shards.index import ROW
 from shards.labels import read_labels
-from shards.packed import PackedVideo, Part, Reading, Shard, describe, segments
+from shards.packed import PackedVideo, Reading, Shard, describe, segments
 from shards.planned import PlannedShard, PlannedVideo, Quarantined
 from shards.processes import Progress
 from shards.schema import frame_member, index_name, receipt_name, segment_key, segment_member
 from shards.sealed import seal, unseal
 from shards.storage import Storage, Stores, open_storage
-from shards.video.film import Film, find_film
-from shards.video.frames import JpegFrames
+from shards.taking import take
 from shards.video.picture import software
 from shards.writer import TarWriter
-
-MEMORY_BYTES = 256 * 2**20
-"""How much of a video's JPEGs is held in memory before they go to a temporary file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,24 +124,31 @@ class _Packing:
         self._rows: list[tuple[int, int, int]] = []
 
     def add(self, planned: PlannedVideo) -> None:
-        """Append a video, or nothing: whether it can be packed shows only when its last frame is decoded."""
+        """Append a video, or nothing."""
+        shard, options = self._task.planned, self._task.options
         labels = read_labels(planned.labels, self._stores)
-        with _spool() as spool:
-            packed, sizes, reading = self._decode(planned, spool)
-            with _telling_of_the_temporary_folder():
-                spool.seek(0)
-            jpegs = map(spool.read, sizes)
-            for number, segment in enumerate(segments(packed.parts, self._task.options.segment_frames)):
+        with take(planned, shard, options, self._stores, self._task.threads, self._progress) as taken:
+            packed = PackedVideo(
+                id=planned.id,
+                source=planned.source,
+                parts=taken.parts,
+                first_row=len(self._rows),
+                fps=options.fps,
+                width=taken.width,
+                height=taken.height,
+            )
+            for number, segment in enumerate(segments(packed.parts, options.segment_frames)):
                 start, stop = segment.first_frame / self._fps, (segment.first_frame + segment.num_frames) / self._fps
                 sample = {
-                    **describe(self._task.planned, packed, segment),
+                    **describe(shard, packed, segment),
+                    **taken.reading.between(start, stop),
                     "labels": labels.between(start, stop),
-                    "licence": self._task.planned.licence,
-                    "source_fps": reading.fps,
+                    "licence": shard.licence,
                 }
-                self._add_sample(segment_key(packed.id, number), sample, itertools.islice(jpegs, segment.num_frames))
-        self._videos.append(packed)
-        self.readings.append(reading)
+                jpegs = itertools.islice(taken.jpegs, segment.num_frames)
+                self._add_sample(segment_key(packed.id, number), sample, jpegs)
+            self._videos.append(packed)
+            self.readings.append(taken.reading)
 
     def publish_index(self, storage: Storage) -> Shard | None:
         """Write the index beside the published tar; a tar without videos goes again."""
@@ -169,77 +170,8 @@ class _Packing:
             videos=tuple(self._videos),
         )
 
-    def _decode(self, planned: PlannedVideo, spool: IO[bytes]) -> tuple[PackedVideo, list[int], Reading]:
-        """Append a video's JPEGs to `spool`; their sizes come back with the video."""
-        options, dataset = self._task.options, self._task.planned
-        film = find_film(planned.location, self._stores, image_fps=dataset.image_fps, threads=self._task.threads)
-        frames = JpegFrames(film, fps=self._fps, short_side=options.short_side, quality=options.jpeg_quality)
-        numbers, sizes = [], []
-        for number, jpeg in frames:
-            numbers.append(number)
-            with _telling_of_the_temporary_folder():
-                sizes.append(spool.write(jpeg))
-            self._progress(1)
-        packed = PackedVideo(
-            id=planned.id,
-            source=planned.source,
-            parts=tuple(_runs(numbers)),
-            first_row=len(self._rows),
-            fps=options.fps,
-            width=frames.width,
-            height=frames.height,
-        )
-        return packed, sizes, _reading(dataset.dataset, planned, film)
-
     def _add_sample(self, key: str, sample: dict[str, Any], jpegs: Iterable[bytes]) -> None:
         self.tar.add(segment_member(key), seal(sample))
         for number, jpeg in enumerate(jpegs):
             offset = self.tar.add(frame_member(key, number), jpeg)
             self._rows.append((offset, len(jpeg), zlib.crc32(jpeg)))
-
-
-def _reading(dataset: str, planned: PlannedVideo, film: Film) -> Reading:
-    header = film.header()
-    return Reading(
-        dataset=dataset,
-        video=planned.id,
-        source=planned.source,
-        container=header.kind,
-        codec=header.codec,
-        width=header.width,
-        height=header.height,
-        fps=None if header.rate is None else float(header.rate),
-        seconds=None if header.seconds is None else float(header.seconds),
-        lost=tuple(film.lost),
-    )
-
-
-@contextlib.contextmanager
-def _spool() -> Iterator[IO[bytes]]:
-    """A place for a video's JPEGs: in memory, or in the temporary folder when they are many."""
-    spool = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115
-    try:
-        yield spool
-    finally:
-        with contextlib.suppress(OSError):  # it tries once more to write what could not be written
-            spool.close()
-
-
-@contextlib.contextmanager
-def _telling_of_the_temporary_folder() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"{tempfile.tempdir or 'temporary folder'}: holding the frames of a video: {error.strerror}; "
-            "free some space there, or set TMPDIR to a folder with more"
-        ) from error
-
-
-def _runs(numbers: list[int]) -> Iterator[Part]:
-    """The runs of consecutive numbers in a growing list."""
-    first = 0
-    for here in range(1, len(numbers) + 1):
-        if here == len(numbers) or numbers[here] != numbers[here - 1] + 1:
-            yield Part(first_frame=numbers[first], num_frames=here - first)
-            first = here

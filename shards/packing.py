@@ -10,7 +10,7 @@ from configs.errors import ConfigError
 from configs.loading import to_tree
 from shards.corpus import CorpusConfig, PackConfig, Source, find_sources
 from shards.errors import ShardError
-from shards.manifest import Manifest
+from shards.manifest import Manifest, Reviewed
 from shards.packed import Reading
 from shards.packer import PackTask, Receipt, pack_shard
 from shards.plan import Plan, earlier_plan, make_plan, packed_shards, plan_options, says, write_if_other
@@ -55,7 +55,9 @@ class Packed:
         """One line a dataset, then their sum."""
         names = sorted({shard.dataset for shard in self.manifest.shards} | {video.dataset for video in self.quarantine})
         width = max(len(name) for name in (*names, "dataset"))
-        columns = f"{'videos':>8} {'frames':>12} {'hours':>9} {'MB':>12} {'quarantined':>12} {'lost_s':>9}"
+        columns = (
+            f"{'videos':>8} {'frames':>12} {'hours':>9} {'MB':>12} {'quarantined':>12} {'lost_s':>9} {'dropped_s':>10}"
+        )
         lines = [f"{'dataset':<{width}} {columns}"]
         lines += [self._line(name, width, {name}) for name in names]
         lines += [self._line("total", width, set(names))] if len(names) > 1 else []
@@ -68,9 +70,11 @@ class Packed:
         hours = sum(video.num_frames / video.fps for video in videos) / 3600
         megabytes = sum(shard.num_bytes for shard in shards) / 1e6
         quarantined = sum(video.dataset in datasets for video in self.quarantine)
-        lost = sum(reading.lost_seconds for reading in self.readings if reading.dataset in datasets)
-        counts = f"{len(videos):>8} {frames:>12} {hours:>9.2f} {megabytes:>12.1f} {quarantined:>12} {lost:>9.1f}"
-        return f"{title:<{width}} {counts}"
+        readings = [reading for reading in self.readings if reading.dataset in datasets]
+        lost = sum(reading.lost_seconds for reading in readings)
+        dropped = sum(reading.dropped_seconds for reading in readings)
+        counts = f"{len(videos):>8} {frames:>12} {hours:>9.2f} {megabytes:>12.1f} {quarantined:>12}"
+        return f"{title:<{width}} {counts} {lost:>9.1f} {dropped:>10.1f}"
 
 
 def pack(corpus: CorpusConfig, folder: Path, storage: Storage) -> Packed:
@@ -225,14 +229,21 @@ def _publish(storage: Storage, plan: Plan, receipts: Sequence[Receipt], publishe
         format_version=FORMAT_VERSION,
         packing={**_options(plan.options), **_software(receipts)},
         shards=shards,
+        review=tuple(
+            Reviewed(dataset=shard.dataset, video=video.id, **vars(decision))
+            for shard in plan.shards
+            for video in shard.videos
+            for decision in video.review
+        ),
     )
     if not says(storage, MANIFEST_NAME, manifest.to_bytes()):
         storage.replace(MANIFEST_NAME, manifest.to_bytes(), published)
     return Packed(manifest, quarantine, readings)
 
 
-def _options(options: PackConfig) -> dict[str, str | int | float]:
-    return {name: value for name, value in to_tree(options).items() if value is not None}
+def _options(options: PackConfig) -> dict[str, bool | str | int | float]:
+    told = {name: value for name, value in to_tree(options).items() if value is not None}
+    return {name: ", ".join(value) if isinstance(value, list) else value for name, value in told.items()}
 
 
 def _software(receipts: Sequence[Receipt]) -> dict[str, str]:

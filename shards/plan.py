@@ -45,7 +45,7 @@ class Plan:
 
     def _versions(self, dataset: str) -> dict[str, tuple[str, ...]]:
         videos = (video for shard in self.shards if shard.dataset == dataset for video in shard.videos)
-        return {video.id: (video.source, video.version, *sorted(video.labels)) for video in videos}
+        return {video.id: (video.source, video.version, str(video.review), *sorted(video.labels)) for video in videos}
 
     def save(self, storage: Storage) -> None:
         """Write the plan into its corpus."""

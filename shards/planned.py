@@ -6,18 +6,20 @@ from pathlib import PurePosixPath
 
 from configs.loading import to_tree
 from shards.corpus import PackConfig
+from shards.review import Decision
 from shards.schema import FORMAT_VERSION, is_plain_id, is_shard_of
 from shards.sealed import digest
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedVideo:
-    """A video of a planned shard. `version` changes when its file, or a label file, changes."""
+    """A video of a planned shard. `version` changes when its file, or a label file, changes; `review` is about it."""
 
     id: str
     location: str
     version: str
     labels: dict[str, str]
+    review: tuple[Decision, ...] = ()
     predicted_frames: int
     predicted_bytes: int
 

@@ -48,7 +48,7 @@ def probe_source(
             raise VideoError("is missing")
         version = "+".join([own, *(str(_version(location, stores)) for location in labels.values())])
         if known is not None and known.version == version:
-            return dataclasses.replace(known, location=source.location, labels=labels)
+            return dataclasses.replace(known, location=source.location, labels=labels, review=source.review)
         read_labels(labels, stores)
         header = find_film(source.location, stores, image_fps=source.image_fps).header()
         frames, num_bytes = _predict(header, source.location, options, stores)
@@ -59,6 +59,7 @@ def probe_source(
         location=source.location,
         version=version,
         labels=labels,
+        review=source.review,
         predicted_frames=frames,
         predicted_bytes=num_bytes,
     )

@@ -57,7 +57,7 @@ class Summaries:
 
     corpus: str
     short_frames: int
-    packing: dict[str, str | int | float]
+    packing: dict[str, bool | str | int | float]
     total: Summary
     datasets: tuple[Summary, ...]
     specialties: tuple[Summary, ...]

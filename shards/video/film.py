@@ -1,5 +1,6 @@
 """A source video, be it one file or a folder of images: its pictures at a steady rate, and what of it is lost."""
 
+import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, Protocol
@@ -9,7 +10,11 @@ from shards.storage import Stores
 from shards.video.decode import Damaged, Pictures
 from shards.video.files import Header, open_video
 from shards.video.folders import ImageFolder
+from shards.video.samples import key_frames
 from shards.video.times import pick
+
+FALLBACK_FPS = Fraction(1, 10)
+"""How often a video of unknown length is sampled where it cannot be sought in."""
 
 
 class Film(Protocol):
@@ -21,6 +26,14 @@ class Film(Protocol):
 
     def header(self) -> Header:
         """What is known without decoding.
+
+        Raises:
+            VideoError: It is no video.
+            StorageError: The store fails.
+        """
+
+    def samples(self, count: int) -> Iterator[Any]:
+        """Some pictures from all over it, at most `count`, found without decoding the rest.
 
         Raises:
             VideoError: It is no video.
@@ -78,6 +91,17 @@ class VideoFile:
             with open_video(self._location, self._stores) as video:
                 self._header = video.header
         return self._header
+
+    def samples(self, count: int) -> Iterator[Any]:
+        """See `Film.samples`. They are key frames, or, where these cannot be found, all of it is decoded."""
+        with open_video(self._location, self._stores) as video:
+            found, seconds = 0, video.header.seconds
+            for picture in key_frames(video, count):
+                found += 1
+                yield picture
+        if 2 * found < count:
+            rate = count / seconds if seconds else FALLBACK_FPS
+            yield from (picture for _, picture in itertools.islice(self.picked(rate), count - found))
 
     def picked(self, fps: Fraction) -> Iterator[tuple[int, Any]]:
         """See `Film.picked`.

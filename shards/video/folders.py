@@ -65,6 +65,14 @@ class ImageFolder:
             )
         return self._header
 
+    def samples(self, count: int) -> Iterator[Any]:
+        """See `shards.video.film.Film.samples`."""
+        names = list(self._numbered.values())
+        for number in range(min(count, len(names))):
+            image = self._load(names[number * len(names) // min(count, len(names))])
+            if image is not None:
+                yield av.VideoFrame.from_image(image)
+
     def picked(self, fps: Fraction) -> Iterator[tuple[int, Any]]:
         """See `Film.picked`."""
         yield from pick(self._shown(fps), fps)

@@ -1,16 +1,33 @@
 """From a film to JPEG frames."""
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
+
+from PIL import Image
 
 from shards.errors import VideoError
+from shards.packed import Box
 from shards.schema import is_frame_size
 from shards.video.film import Film
-from shards.video.picture import Turn, packed_size, to_image, to_jpeg, turn_of, turned_size
+from shards.video.picture import Framing, frame, to_image, to_jpeg
+
+Seen = TypeVar("Seen")
 
 
-class JpegFrames:
+class Watcher(Protocol[Seen]):
+    """Who looks at frames while they are packed."""
+
+    def look(self, image: Image.Image) -> Seen:
+        """What is seen in a frame; called on several threads."""
+
+    def note(self, number: int, seen: Seen) -> None:
+        """Take down what was seen in frame `number`; called in order."""
+
+
+class JpegFrames(Generic[Seen]):
     """A film's frames as JPEGs, to be iterated once: frame k is what is shown k / fps seconds after the first picture.
 
     Attributes:
@@ -20,7 +37,17 @@ class JpegFrames:
 
     width, height = 0, 0
 
-    def __init__(self, film: Film, *, fps: Fraction, short_side: int, quality: int) -> None:
+    def __init__(
+        self,
+        film: Film,
+        *,
+        fps: Fraction,
+        short_side: int,
+        quality: int,
+        crop: Box | None = None,
+        threads: int = 1,
+        watcher: Watcher[Seen] | None = None,
+    ) -> None:
         """Nothing is opened yet.
 
         Args:
@@ -28,10 +55,13 @@ class JpegFrames:
             fps: Frames a second.
             short_side: See `packed_size`.
             quality: JPEG quality, 1 to 100.
+            crop: What of each picture is kept.
+            threads: To encode with, beside the decoder.
+            watcher: Sees one frame a second, or every one if they are rarer.
         """
         self._film, self._fps, self._short_side, self._quality = film, fps, short_side, quality
-        self._size: tuple[int, int] | None = None
-        self._turn: Turn = None
+        self._crop, self._threads, self._watcher = crop, threads, watcher
+        self._framing: Framing | None = None
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         """Yield each number k and the JPEG. Numbers grow; they jump where frames could not be decoded.
@@ -40,22 +70,45 @@ class JpegFrames:
             VideoError: Nothing can be decoded or converted, or frames are too large.
             StorageError: The store fails.
         """
-        encoded, jpeg = None, b""
+        waiting: deque[tuple[int, bool, Future[tuple[bytes, Seen | None]]]] = deque()
+        with ThreadPoolExecutor(self._threads) as pool:
+            for coming in self._encoding(pool):
+                waiting.append(coming)
+                if len(waiting) > self._threads:
+                    yield self._finished(*waiting.popleft())
+            while waiting:
+                yield self._finished(*waiting.popleft())
+
+    def _encoding(self, pool: ThreadPoolExecutor) -> Iterator[tuple[int, bool, Future[tuple[bytes, Seen | None]]]]:
+        """Each number, whether its frame is looked at, and what comes of it. A picture that stays is encoded once."""
+        encoded, was_looked_at, due, every = None, False, 0, max(1, int(self._fps))
         for number, picture in self._film.picked(self._fps):
-            if picture is not encoded:
-                encoded, jpeg = picture, self._encode(picture)
-            yield number, jpeg
+            look = self._watcher is not None and number >= due
+            due = number + every if look else due
+            if picture is not encoded or (look and not was_looked_at):
+                if self._framing is None:
+                    self._framing = self._find_framing(picture)
+                encoded, was_looked_at = picture, look
+                future = pool.submit(self._encode, picture, self._framing, look)
+            yield number, look, future
 
-    def _encode(self, picture: Any) -> bytes:
-        if self._size is None:
-            self._size = self._find_size(picture)
-        return to_jpeg(to_image(picture, *self._size, self._turn), self._quality)
+    def _encode(self, picture: Any, framing: Framing, look: bool) -> tuple[bytes, Seen | None]:
+        image = to_image(picture, framing)
+        return to_jpeg(image, self._quality), self._watcher.look(image) if self._watcher and look else None
 
-    def _find_size(self, picture: Any) -> tuple[int, int]:
-        """The size of frames before they are turned upright, by the first picture."""
-        self._turn = turn_of(picture)
-        size = packed_size(picture.width, picture.height, self._short_side, self._film.header().pixel_aspect)
-        self.width, self.height = turned_size(*size, self._turn)
-        if not is_frame_size(*size):
-            raise VideoError(f"its frames would have {size[0]}x{size[1]} pixels, and 8K is the most; lower short_side")
-        return size
+    def _finished(self, number: int, looked: bool, future: Future[tuple[bytes, Seen | None]]) -> tuple[int, bytes]:
+        jpeg, seen = future.result()
+        if self._watcher and looked and seen is not None:
+            self._watcher.note(number, seen)
+        return number, jpeg
+
+    def _find_framing(self, picture: Any) -> Framing:
+        """How all pictures are framed, by the first one."""
+        aspect = self._film.header().pixel_aspect
+        framing = frame(picture, self._short_side, aspect, self._crop)
+        self.width, self.height = framing.size
+        if not is_frame_size(self.width, self.height):
+            raise VideoError(
+                f"its frames would have {self.width}x{self.height} pixels, and 8K is the most; lower short_side"
+            )
+        return framing

@@ -2,16 +2,20 @@
 
 import io
 import struct
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import av
+import numpy as np
+import numpy.typing as npt
 import PIL
 from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import Interpolation
 from PIL import Image, features
 
 from shards.errors import VideoError
+from shards.packed import Box
 
 # Bicubic, rounded the same way on every CPU.
 _SCALING = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
@@ -65,23 +69,57 @@ def turn_of(picture: Any) -> Turn:
     return _TURNED[_sign(b), _sign(c)]
 
 
-def turned_size(width: int, height: int, turn: Turn) -> tuple[int, int]:
-    """The width and height of a picture once it is turned."""
-    return (height, width) if turn in _QUARTERS else (width, height)
+@dataclass(frozen=True)
+class Framing:
+    """How a picture becomes a frame.
+
+    Attributes:
+        scaled: Width and height of the whole picture once it is scaled.
+        window: What of that is kept: left, top, right, bottom.
+        turn: What turns it upright.
+    """
+
+    scaled: tuple[int, int]
+    window: tuple[int, int, int, int]
+    turn: Turn
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the frame."""
+        left, top, right, bottom = self.window
+        size = right - left, bottom - top
+        return (size[1], size[0]) if self.turn in _QUARTERS else size
 
 
-def to_image(picture: Any, width: int, height: int, turn: Turn) -> Image.Image:
-    """Scale a picture and turn it.
+def frame(picture: Any, short_side: int, pixel_aspect: Fraction, crop: Box | None) -> Framing:
+    """Find how the pictures of a video are framed.
+
+    Args:
+        picture: One of them, decoded.
+        short_side: See `packed_size`.
+        pixel_aspect: See `packed_size`.
+        crop: What is kept of a picture; all of it if None.
+    """
+    crop = crop or Box(left=0, top=0, right=picture.width, bottom=picture.height)
+    width, height = crop.right - crop.left, crop.bottom - crop.top
+    size = packed_size(width, height, short_side, pixel_aspect)
+    across, down = Fraction(size[0], width), Fraction(size[1], height)
+    scaled = max(size[0], round(picture.width * across)), max(size[1], round(picture.height * down))
+    left, top = min(round(crop.left * across), scaled[0] - size[0]), min(round(crop.top * down), scaled[1] - size[1])
+    return Framing(scaled, (left, top, left + size[0], top + size[1]), turn_of(picture))
+
+
+def to_image(picture: Any, framing: Framing) -> Image.Image:
+    """Scale a picture, cut its window out and turn it.
 
     Args:
         picture: A decoded one.
-        width: What it becomes wide before it is turned, in pixels.
-        height: What it becomes high before it is turned.
-        turn: What turns it upright.
+        framing: How.
 
     Raises:
         VideoError: It cannot be converted.
     """
+    width, height = framing.scaled
     try:
         # In planes: the same values as in rgb24, in half the time.
         scaled = picture.reformat(width, height, "gbrp", interpolation=int(_SCALING), threads=1)
@@ -90,8 +128,26 @@ def to_image(picture: Any, width: int, height: int, turn: Turn) -> Image.Image:
     green, blue, red = (
         Image.frombuffer("L", (width, height), bytes(plane), "raw", "L", plane.line_size, 1) for plane in scaled.planes
     )
-    image = Image.merge("RGB", (red, green, blue))
-    return image if turn is None else image.transpose(turn)
+    image = Image.merge("RGB", (red, green, blue)).crop(framing.window)
+    return image if framing.turn is None else image.transpose(framing.turn)
+
+
+def thumbnail(picture: Any, side: int) -> npt.NDArray[np.uint8]:
+    """A small copy of a picture as it is stored.
+
+    Args:
+        picture: A decoded one.
+        side: Its longer side in pixels; a smaller picture keeps its size.
+
+    Returns:
+        RGB, shape (H, W, 3).
+
+    Raises:
+        VideoError: It cannot be converted.
+    """
+    scale = min(1.0, side / max(picture.width, picture.height))
+    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+    return np.asarray(to_image(picture, Framing(size, (0, 0, *size), None)))
 
 
 def to_jpeg(image: Image.Image, quality: int) -> bytes:

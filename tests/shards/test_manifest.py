@@ -58,7 +58,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
                     videos=tuple(videos),
                 )
             )
-    packing: dict[str, str | int | float] = {"fps": 1.0, "segment_frames": 64, "split": "train"}
+    packing: dict[str, bool | str | int | float] = {"fps": 1.0, "segment_frames": 64, "split": "train"}
     return Manifest(format_version=1, packing=packing, shards=tuple(sorted(shards, key=lambda shard: shard.name)))
 
 

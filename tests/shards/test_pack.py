@@ -20,7 +20,7 @@ import webdataset
 from PIL import Image
 
 from launch.__main__ import main as surgstream
-from shards import index, packer
+from shards import index, packer, spool
 from shards.corpus import PackConfig
 from shards.errors import StorageError
 from shards.manifest import Manifest
@@ -176,7 +176,7 @@ def test_packing_again_touches_nothing(sources: Path, packed: Path, capsys: pyte
     assert main([str(sources / "corpus.yaml"), str(packed), "fps=2", "short_side=32"]) == 0
     assert {path: path.stat().st_mtime_ns for path in packed.rglob("*")} == before
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["dataset", "videos", "frames", "hours", "MB", "quarantined", "lost_s"]
+    assert lines[0].split() == ["dataset", "videos", "frames", "hours", "MB", "quarantined", "lost_s", "dropped_s"]
     assert [line.split()[:2] for line in lines[1:4]] == [["one", "3"], ["two", "1"], ["total", "4"]]
 
 
@@ -197,12 +197,15 @@ def test_the_table_adds_up() -> None:
     bad = tuple(Quarantined(dataset=dataset, video="w", source="w", reason="r") for dataset in ("two", "two", "three"))
     lost = (Span(start=1, stop=4), Span(start=5.5, stop=6), Span(start=9, stop=None))
     facts = {"video": "v", "source": "v", "container": "avi", "codec": "mjpeg", "width": 8, "height": 8}
-    readings = tuple(Reading(dataset=d, fps=2, seconds=9, lost=lost, **facts) for d in ("one", "two", "two"))
+    dropped = (Span(start=6, stop=8),)
+    readings = tuple(
+        Reading(dataset=d, fps=2, seconds=9, lost=lost, dropped=dropped, **facts) for d in ("one", "two", "two")
+    )
     assert [line.split() for line in Packed(manifest, bad, readings).table().splitlines()[1:]] == [
-        ["one", "1", "21600", "3.00", "12.0", "0", "3.5"],
-        ["three", "0", "0", "0.00", "0.0", "1", "0.0"],
-        ["two", "1", "7200", "1.00", "5.0", "2", "7.0"],
-        ["total", "2", "28800", "4.00", "17.0", "3", "10.5"],
+        ["one", "1", "21600", "3.00", "12.0", "0", "3.5", "2.0"],
+        ["three", "0", "0", "0.00", "0.0", "1", "0.0", "0.0"],
+        ["two", "1", "7200", "1.00", "5.0", "2", "7.0", "4.0"],
+        ["total", "2", "28800", "4.00", "17.0", "3", "10.5", "6.0"],
     ]
 
 
@@ -213,7 +216,7 @@ def test_a_full_temporary_folder_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     plan = Plan.load(open_storage(out))
     assert plan is not None
     task = packer.PackTask(plan.shards[0], plan.options, out)
-    monkeypatch.setattr(packer, "MEMORY_BYTES", 1000)
+    monkeypatch.setattr(spool, "MEMORY_BYTES", 1000)
     assert packer.pack_shard(task, lambda frames: None).shard == load(tmp_path / "out").shards[0]
     monkeypatch.setattr(tempfile, "TemporaryFile", FullFile)
     reason = f"{tempfile.gettempdir()}: holding the frames of a video: No space left on device; .* TMPDIR"
@@ -264,7 +267,7 @@ def test_the_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None
         main(["--help"])
     text = capsys.readouterr().out
     for name, value in vars(PackConfig()).items():
-        written = "null" if value is None else value
+        written = "null" if value is None else list(value) if isinstance(value, tuple) else value
         assert f"  {name}={written} " in text
 
 

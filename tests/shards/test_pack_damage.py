@@ -50,7 +50,7 @@ def test_what_a_damaged_video_lost_is_told(tmp_path: Path, capsys: pytest.Captur
     assert (damaged["video"], span["stop"], damaged["seconds"]) == ("b", 200.0, 200.0)
     assert frames - 1 < span["start"] <= frames
     *table, told = capsys.readouterr().out.splitlines()
-    assert table[1].split()[-1] == f"{200 - span['start']:.1f}"
+    assert table[1].split()[-2] == f"{200 - span['start']:.1f}"
     assert told == f"damaged videos: 1; what they have lost: {tmp_path}/out/readings.jsonl"
 
 

@@ -1,0 +1,180 @@
+"""Take the frames of one video: decoded, cropped, encoded, looked at, and without what is to be dropped."""
+
+import base64
+import contextlib
+import io
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from shards.corpus import PackConfig
+from shards.errors import VideoError
+from shards.packed import Crop, Finding, Part, Reading, Span
+from shards.planned import PlannedShard, PlannedVideo
+from shards.processes import Progress
+from shards.review import Decision
+from shards.spool import spool
+from shards.storage import Stores
+from shards.video.film import Film, find_film
+from shards.video.frames import JpegFrames
+from shards.views.borders import find_border
+from shards.views.watch import Stretch, Watch
+
+THUMBNAIL_SIDE, THUMBNAIL_QUALITY = 160, 75
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A video's frames, those that are kept.
+
+    Attributes:
+        parts: Their uninterrupted runs.
+        width: In pixels.
+        height: In pixels.
+        reading: How the video was read.
+        jpegs: The frames, in order, to be iterated once.
+    """
+
+    parts: tuple[Part, ...]
+    width: int
+    height: int
+    reading: Reading
+    jpegs: Iterator[bytes]
+
+
+@contextlib.contextmanager
+def take(
+    video: PlannedVideo, shard: PlannedShard, options: PackConfig, stores: Stores, threads: int, progress: Progress
+) -> Iterator[Taken]:
+    """Take a video's frames: whether it can be packed shows only when its last one is decoded.
+
+    Args:
+        video: The video.
+        shard: The one it is for.
+        options: How it is packed.
+        stores: Where `s3://` addresses are read from.
+        threads: To decode and encode with.
+        progress: Called after every frame.
+
+    Yields:
+        The frames, which are held in memory, or in the temporary folder when they are many.
+
+    Raises:
+        VideoError: Nothing can be decoded, or everything is dropped.
+        StorageError: A store fails, or the temporary folder is full.
+    """
+    fps, numbers, watch = Fraction(str(options.fps)), list[int](), Watch()
+    film = find_film(video.location, stores, image_fps=shard.image_fps, threads=threads)
+    crop = _crop(film) if options.crop_borders else None
+    frames = JpegFrames(
+        film,
+        fps=fps,
+        short_side=options.short_side,
+        quality=options.jpeg_quality,
+        crop=crop,
+        threads=threads,
+        watcher=watch,
+    )
+    with spool() as spooled:
+        for number, jpeg in frames:
+            numbers.append(number)
+            spooled.append(jpeg)
+            progress(1)
+        stretches = watch.stretches(numbers[-1] + 1)
+        kept = _kept(numbers, [stretch for stretch in stretches if stretch.kind in options.drop], video.review, fps)
+        reading = _reading(
+            film,
+            video,
+            dataset=shard.dataset,
+            crop=crop,
+            findings=tuple(_finding(stretch, spooled.read(numbers.index(stretch.shown)), fps) for stretch in stretches),
+            dropped=tuple(_span(part, fps) for part in _runs(np.array(numbers)[~kept])),
+            judged=watch.judged,
+        )
+        parts = tuple(_runs(np.array(numbers)[kept]))
+        yield Taken(parts, frames.width, frames.height, reading, (spooled.read(int(at)) for at in np.flatnonzero(kept)))
+
+
+def _crop(film: Film) -> Crop | None:
+    border = find_border(film)
+    return None if border is None else Crop(**vars(border.box), thumbnail=_small(Image.fromarray(border.shown)))
+
+
+def _kept(
+    numbers: Sequence[int], unwanted: Iterable[Stretch], review: Iterable[Decision], fps: Fraction
+) -> npt.NDArray[np.bool_]:
+    """Which frames are kept: those of no unwanted stretch, unless the review says otherwise."""
+    kept = np.ones(len(numbers), bool)
+    for stretch in unwanted:
+        kept[slice(*np.searchsorted(numbers, [stretch.first, stretch.stop]))] = False
+    for decision in review:
+        bounds = [math.ceil(Fraction(second) * fps) for second in (decision.start, decision.stop)]
+        kept[slice(*np.searchsorted(numbers, bounds))] = decision.keep
+    if not kept.any():
+        kinds = ", ".join(sorted({stretch.kind for stretch in unwanted})) or "by the review"
+        raise VideoError(f"all of its {len(numbers)} frames are dropped: {kinds}")
+    return kept
+
+
+def _reading(
+    film: Film,
+    video: PlannedVideo,
+    *,
+    dataset: str,
+    crop: Crop | None,
+    findings: tuple[Finding, ...],
+    dropped: tuple[Span, ...],
+    judged: bool,
+) -> Reading:
+    header = film.header()
+    return Reading(
+        dataset=dataset,
+        video=video.id,
+        source=video.source,
+        container=header.kind,
+        codec=header.codec,
+        width=header.width,
+        height=header.height,
+        fps=None if header.rate is None else float(header.rate),
+        seconds=None if header.seconds is None else float(header.seconds),
+        lost=tuple(film.lost),
+        crop=crop,
+        findings=findings,
+        dropped=dropped,
+        judged=judged,
+    )
+
+
+def _finding(stretch: Stretch, jpeg: bytes, fps: Fraction) -> Finding:
+    image = Image.open(io.BytesIO(jpeg))
+    return Finding(
+        kind=stretch.kind,
+        start=float(stretch.first / fps),
+        stop=float(stretch.stop / fps),
+        score=round(stretch.score, 3),
+        thumbnail=_small(image if stretch.box is None else image.crop(stretch.box)),
+    )
+
+
+def _small(image: Image.Image) -> str:
+    """A small copy as JPEG, in base64."""
+    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=THUMBNAIL_QUALITY)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def _span(part: Part, fps: Fraction) -> Span:
+    return Span(start=float(part.first_frame / fps), stop=float((part.first_frame + part.num_frames) / fps))
+
+
+def _runs(numbers: npt.NDArray[np.int64]) -> Iterator[Part]:
+    """The runs of consecutive numbers among growing ones."""
+    for run in np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1):
+        if len(run):
+            yield Part(first_frame=int(run[0]), num_frames=len(run))

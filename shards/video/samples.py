@@ -1,0 +1,45 @@
+"""A few pictures from all over a video, without decoding the rest."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import av
+
+from shards.video.files import Video
+
+FARTHEST_PACKETS = 1000
+"""How far a key frame is looked for."""
+
+
+def key_frames(video: Video, count: int) -> Iterator[Any]:
+    """Key frames near times that are evenly spread; none where the file tells no length or cannot be sought in.
+
+    Args:
+        video: An open video. It is left at any position.
+        count: How many times.
+
+    Yields:
+        The pictures, each once.
+    """
+    if video.header.seconds is None:
+        return
+    video.stream.codec_context.skip_frame = "NONKEY"
+    latest = None
+    for number in range(count):
+        seconds = (video.start or 0) + video.header.seconds * (2 * number + 1) / (2 * count)
+        picture = _at(video, int(seconds / video.stream.time_base))
+        if picture is not None and picture.pts != latest:
+            latest = picture.pts
+            yield picture
+
+
+def _at(video: Video, timestamp: int) -> Any | None:
+    try:
+        video.container.seek(timestamp, stream=video.stream)
+        for number, packet in enumerate(video.container.demux(video.stream)):
+            pictures = packet.decode()
+            if pictures or number > FARTHEST_PACKETS:
+                return pictures[0] if pictures else None
+    except av.FFmpegError:
+        pass
+    return None

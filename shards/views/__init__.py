@@ -1,0 +1,1 @@
+"""What is seen in the frames of a video: its borders, and stretches that show no operation."""
