@@ -101,7 +101,8 @@ class VideoFile:
                 yield picture
         if 2 * found < count:
             rate = count / seconds if seconds else FALLBACK_FPS
-            yield from (picture for _, picture in itertools.islice(self.picked(rate), count - found))
+            pictures = itertools.islice(self.picked(rate), count - found)
+            yield from (next(same) for _, same in itertools.groupby((picture for _, picture in pictures), key=id))
 
     def picked(self, fps: Fraction) -> Iterator[tuple[int, Any]]:
         """See `Film.picked`.

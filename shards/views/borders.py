@@ -18,7 +18,7 @@ SAMPLE_SIDE = 512
 DARK = 24
 """Black, of 255, as cameras and coding leave it."""
 
-LEAST_LIT = 8
+LEAST_LIT = 4
 """Pictures that show something, to tell what is always black from what is dark now."""
 
 LIT_SHARE = 0.1

@@ -17,9 +17,9 @@ class Kind(StrEnum):
     """What a frame shows instead of an operation."""
 
     BLACK = "black"
+    TEXT = "text"
     BLANK = "blank"
     TEST_CARD = "test_card"
-    TEXT = "text"
     OUTSIDE = "outside"
 
 
@@ -86,7 +86,7 @@ def _written(pixels: Pixels) -> float:
     grey = pixels[..., 1]
     level = int(np.bincount(grey.ravel() >> 3).argmax()) * 8 + 4
     off = np.abs(grey.astype(np.int16) - level)
-    background = float((off <= 2 * _NEAR).mean())
+    background = float((off <= _NEAR).mean())
     ink = off > _FAR
     strokes = np.count_nonzero(ink[:, 1:] & ~ink[:, :-1], axis=1)
     lines = float((strokes >= _STROKES).mean()) >= 0.04

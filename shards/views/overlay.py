@@ -52,6 +52,7 @@ class Overlay:
         height, width = (size // _BLOCK * _BLOCK for size in stays.shape[1:])
         blocks = stays[:, :height, :width].reshape(2, height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK).mean((2, 4))
         dense = (blocks >= _DENSE).all(0)
+        dense[:, 1:-1] |= dense[:, :-2] & dense[:, 2:]  # between words
         while dense.any():
             region = largest_region(dense)
             left, top, right, bottom = bounds(region)

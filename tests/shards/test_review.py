@@ -1,0 +1,191 @@
+"""What is found in videos, what is dropped, and what a person decides about it, from the corpus file to the shards."""
+
+import base64
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from configs.errors import ConfigError
+from launch.__main__ import main as surgstream
+from shards.manifest import Reviewed
+from shards.packed import Part
+from shards.review import Decision, load_review
+from tests.helpers.packing import contents, load, write_corpus
+from tests.helpers.scenes import in_disc, make_film, scene, scenes
+from tests.helpers.videos import make_video
+
+SCENES = (("text", 4), ("tissue", 12), ("outside", 3), ("face", 3), ("tissue", 10), ("black", 2))
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video with all kinds of scenes, and one of nothing but an operation in a disc."""
+    folder = tmp_path_factory.mktemp("reviewed")
+    make_film(folder / "mixed.mp4", scenes(*SCENES))
+    make_film(folder / "plain" / "disc.mp4", [in_disc(scene("tissue", n), (190, 85), 70) for n in range(100)])
+    return folder
+
+
+def write(videos: Path, *lines: str, **pack: Any) -> str:
+    """A corpus file, with a review if there are lines."""
+    corpus = Path(write_corpus(videos, {"name": "d", "videos": "*.mp4"}, {"name": "e", "videos": "plain/*"}, **pack))
+    if lines:
+        (videos / "review.csv").write_text("\n".join(("dataset,video,start,stop,decision", *lines)) + "\n")
+        corpus.write_text(corpus.read_text() + "review: review.csv\n")
+    return str(corpus)
+
+
+def readings(out: Path) -> dict[str, Any]:
+    return {r["video"]: r for r in map(json.loads, (out / "readings.jsonl").read_text().splitlines())}
+
+
+def parts(out: Path) -> list[Part]:
+    return list(load(out).shards[0].videos[0].parts)
+
+
+def part(first: int, stop: int) -> Part:
+    return Part(first_frame=first, num_frames=stop - first)
+
+
+def test_without_being_asked_packing_only_tells(videos: Path, tmp_path: Path) -> None:
+    assert surgstream(["pack", write(videos), str(tmp_path / "out")]) == 0
+    found = readings(tmp_path / "out")
+    spans = {(f["kind"], f["start"], f["stop"]) for f in found["mixed"]["findings"]}
+    assert spans == {("text", 0, 4), ("outside", 16, 22), ("face", 19, 22), ("black", 32, 34)}
+    assert all(0.5 <= f["score"] <= 1 for f in found["mixed"]["findings"])
+    assert parts(tmp_path / "out") == [part(0, 34)] and found["mixed"]["dropped"] == []
+    thumbnail = Image.open(io.BytesIO(base64.b64decode(found["mixed"]["findings"][0]["thumbnail"])))
+    assert thumbnail.size == (160, 90)
+    assert found["disc"]["findings"] == [] and found["disc"]["crop"] is None
+
+
+def test_what_is_to_be_dropped_ends_a_part(videos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert surgstream(["pack", write(videos), str(out), "drop=[text, black, face]", "fps=2"]) == 0
+    assert parts(out) == [part(8, 38), part(44, 64)]
+    assert readings(out)["mixed"]["dropped"] == [
+        {"start": 0.0, "stop": 4.0},
+        {"start": 19.0, "stop": 22.0},
+        {"start": 32.0, "stop": 34.0},
+    ]
+    with tarfile.open(out / load(out).shards[0].name) as tar:
+        said = [json.load(tar.extractfile(name)) for name in tar.getnames() if name.endswith(".json")]  # type: ignore
+    assert [[f["kind"] for f in segment["findings"]] for segment in said] == [["outside"], []]
+    assert load(out).packing["drop"] == "text, black, face"
+    assert surgstream(["verify", str(out)]) == 0
+
+
+def test_frames_are_those_that_would_be_there_anyway(videos: Path, tmp_path: Path) -> None:
+    frames = []
+    for name, drop in (("all", "drop=[]"), ("some", "drop=[text,outside]")):
+        assert surgstream(["pack", write(videos), str(tmp_path / name), drop]) == 0
+        with tarfile.open(tmp_path / name / load(tmp_path / name).shards[0].name) as tar:
+            jpegs = [tar.extractfile(member).read() for member in tar.getnames() if member.endswith(".jpg")]  # type: ignore
+        numbers = [p.first_frame + k for p in parts(tmp_path / name) for k in range(p.num_frames)]
+        frames.append(dict(zip(numbers, jpegs, strict=True)))
+    assert set(frames[1]) == set(range(34)) - set(range(4)) - set(range(16, 22))
+    assert frames[1].items() < frames[0].items()
+
+
+def test_a_video_of_which_nothing_stays_is_told(videos: Path, tmp_path: Path) -> None:
+    make_film(tmp_path / "slides.mp4", scenes(("text", 3), ("black", 4)))
+    make_film(tmp_path / "operation.mp4", scenes(("tissue", 3)))
+    corpus = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}, drop=["text", "black"])
+    assert surgstream(["pack", corpus, str(tmp_path / "out")]) == 3
+    (line,) = (tmp_path / "out" / "quarantine.jsonl").read_text().splitlines()
+    assert json.loads(line)["reason"] == "all of its 7 frames are dropped: black, text"
+
+
+def test_borders_are_cropped_if_asked(videos: Path, tmp_path: Path) -> None:
+    assert surgstream(["pack", write(videos), str(tmp_path / "out"), "crop_borders=true", "short_side=64"]) == 0
+    mixed, disc = (shard.videos[0] for shard in load(tmp_path / "out").shards)
+    assert (mixed.width, mixed.height) == (114, 64) and (disc.width, disc.height) == (64, 64)
+    crop = readings(tmp_path / "out")["disc"]["crop"]
+    expected = {"left": 120, "top": 15, "right": 261, "bottom": 156}
+    assert all(abs(crop[side] - at) <= 3 for side, at in expected.items())
+    assert surgstream(["verify", str(tmp_path / "out")]) == 0
+
+
+def test_a_review_is_kept_to_and_packs_only_its_shards_again(videos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert surgstream(["pack", write(videos), str(out), "drop=[text,outside]"]) == 0
+    before = contents(out)
+    lines = ("d,mixed,16,19,keep", "d,mixed,5.5,7.5,drop", "d,mixed,7,7.1,keep")
+    assert surgstream(["pack", write(videos, *lines), str(out), "drop=[text,outside]"]) == 0
+    assert parts(out) == [part(4, 6), part(7, 19), part(22, 34)]
+    decided = [(16.0, 19.0, True), (5.5, 7.5, False), (7.0, 7.1, True)]
+    assert load(out).review == tuple(
+        Reviewed(dataset="d", video="mixed", start=start, stop=stop, keep=keep) for start, stop, keep in decided
+    )
+    changed = {name for name, data in contents(out).items() if before.get(name) != data}
+    assert not any("e-000000" in name for name in changed) and any("d-000000" in name for name in changed)
+    assert surgstream(["pack", write(videos), str(out), "drop=[text,outside]"]) == 0
+    assert contents(out) == before, "without the review all is as it was"
+
+
+def test_a_review_that_drops_all_is_told(videos: Path, tmp_path: Path) -> None:
+    assert surgstream(["pack", write(videos, "d,mixed,0,100,drop"), str(tmp_path / "out")]) == 3
+    assert "all of its 34 frames are dropped: by the review" in (tmp_path / "out" / "quarantine.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (("d,other,1,2,drop",), "review: no video is d/other (of 1 such)"),
+        (("d,mixed,2,1,drop",), "line 2: expected seconds with start below stop, got '2' to '1'"),
+        (("d,mixed,0,1,keep", "d,mixed,a,,drop"), "line 3: expected seconds with start below stop, got 'a' to ''"),
+        (("d,mixed,1,2,discard",), "line 2: decision: expected keep or drop, got 'discard'"),
+        (("d,mixed,1",), "line 2: expected seconds"),
+    ],
+)
+def test_a_wrong_review_is_refused(
+    videos: Path, tmp_path: Path, lines: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert surgstream(["pack", write(videos, *lines), str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_review_files(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_bytes(
+        b"\xef\xbb\xbfremark,decision,stop,start,video,dataset\r\nwall,drop,2.5,1,v,d\r\n,keep,9,3,v,d\r\n"
+    )
+    assert load_review(path) == {
+        ("d", "v"): (Decision(start=1, stop=2.5, keep=False), Decision(start=3, stop=9, keep=True))
+    }
+    path.write_text("dataset,video,start,stop\n")
+    with pytest.raises(ConfigError, match=r"expected the columns dataset, video.*; decision is missing"):
+        load_review(path)
+    with pytest.raises(ConfigError, match=r"review: expected a CSV file: .*No such file"):
+        load_review(tmp_path / "none.csv")
+
+
+def test_neither_sound_nor_what_a_container_says_enters_a_corpus(tmp_path: Path) -> None:
+    name = "DOE JANE 19620102"
+    make_film(tmp_path / "a.mp4", scenes(("tissue", 3)), metadata={"title": name, "comment": name})
+    make_film(tmp_path / "b.mkv", scenes(("tissue", 3)), metadata={"title": name, "patient": name})
+    make_video(tmp_path / "c.mp4", 50, sound_seconds=2)
+    for number in range(3):
+        Image.fromarray(scene("tissue", number)).save(tmp_path / f"{number}.jpg", comment=name.encode())
+    folder = tmp_path / "images" / "d"
+    folder.mkdir(parents=True)
+    for number in range(3):
+        (tmp_path / f"{number}.jpg").rename(folder / f"{number}.jpg")
+    assert all(
+        name.encode() in path.read_bytes() for path in (tmp_path / "a.mp4", tmp_path / "b.mkv", folder / "0.jpg")
+    )
+    corpus = write_corpus(
+        tmp_path, {"name": "v", "videos": ["*.mp4", "*.mkv"]}, {"name": "i", "videos": "images/*", "image_fps": 1}
+    )
+    assert surgstream(["pack", corpus, str(tmp_path / "out")]) == 0
+    packed = contents(tmp_path / "out")
+    assert not any(name.encode() in data for data in packed.values())
+    for shard in load(tmp_path / "out").shards:
+        with tarfile.open(tmp_path / "out" / shard.name) as tar:
+            assert {Path(member).suffix for member in tar.getnames()} == {".json", ".jpg"}
