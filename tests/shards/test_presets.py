@@ -281,7 +281,7 @@ def test_counts_that_differ_are_told_and_nothing_more(tmp_path: Path, caplog: py
     for expected, messages in (
         ({"videos": 1, "frames": 3, "hours": 3 / 3600}, []),
         ({"videos": 2}, ["datasets: d: expected 2 videos, got 1"]),
-        ({"frames": 4}, ["datasets: d: expected 4 frames a second, got 3"]),
+        ({"frames": 4}, ["datasets: d: expected 4 frames at 1 a second, got 3"]),
         ({"hours": 0.5}, ["datasets: d: expected 0.5 hours, got 0.000833333"]),
     ):
         dataset = {"name": "d", "videos": "*.mp4", "hold_out": ["v2"], "expected": expected}
