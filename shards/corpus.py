@@ -36,7 +36,10 @@ class Expected:
         """In words, what is other than expected of so many videos of so many seconds in all."""
         if self.videos is not None and videos != self.videos:
             yield f"expected {self.videos} videos, got {videos}"
-        for unit, expected, got in (("frames at 1 a second", self.frames, seconds), ("hours", self.hours, seconds / 3600)):
+        for unit, expected, got in (
+            ("frames at 1 a second", self.frames, seconds),
+            ("hours", self.hours, seconds / 3600),
+        ):
             if expected is not None and abs(got - expected) > TOLERANCE * expected:
                 yield f"expected {expected:.6g} {unit}, got {got:.6g}"
 

@@ -143,6 +143,9 @@ def test_held_out_is_what_the_split_says(preset: str, tmp_path: Path, caplog: py
 
 def test_no_test_video_of_cholec80_is_trained_on(preset: str, tmp_path: Path) -> None:
     lay_out(tmp_path, preset, "cholec80")
+    for stray in ("video041", "video41_small", "Video42"):
+        video = tmp_path / LAYOUTS[preset]["cholec80"][0][0].replace("video01", stray)
+        video.touch() if video.suffix else video.mkdir()
     parts = {split: corpus_of(preset, split).part(None, "cholec80") for split in ("train", "held_out")}
     ids = {split: {Path(path).stem for path in found(corpus, tmp_path)["cholec80"]} for split, corpus in parts.items()}
     assert {f"video{n}" for n in (73, 77, 78, 79, 80)} <= ids["held_out"]
