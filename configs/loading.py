@@ -20,7 +20,7 @@ import sys
 import types
 import typing
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
@@ -180,7 +180,9 @@ def _convert(kind: Any, value: Any, path: str, mistakes: list[str], default: Any
     if origin is Literal:
         if value in arguments and type(value) in {type(a) for a in arguments}:
             return value
-        return _mistake(mistakes, path, f"one of {', '.join(map(repr, arguments))}", value, _near(value, arguments))
+        return _mistake(
+            mistakes, path, f"one of {', '.join(map(repr, arguments))}", value, did_you_mean(value, arguments)
+        )
     if origin is tuple:
         if isinstance(value, list):
             return tuple(_convert(arguments[0], item, f"{path}[{i}]", mistakes) for i, item in enumerate(value))
@@ -219,7 +221,7 @@ def _convert_union(kinds: tuple[Any, ...], value: Any, path: str, mistakes: list
         if isinstance(name, str) and name in tagged:
             return _convert(tagged[name], value, path, mistakes, default)
         return _mistake(
-            mistakes, _join(path, "name"), f"one of {', '.join(map(repr, tagged))}", name, _near(name, tagged)
+            mistakes, _join(path, "name"), f"one of {', '.join(map(repr, tagged))}", name, did_you_mean(name, tagged)
         )
     attempts: list[list[str]] = []
     for kind in members:
@@ -241,7 +243,7 @@ def _convert_dataclass(cls: type[Any], value: Any, path: str, mistakes: list[str
     fields = {field.name: field for field in dataclasses.fields(cls)}
     for key in value:
         if key not in fields:
-            hint = _near(key, fields) or f"; known here: {', '.join(fields)}"
+            hint = did_you_mean(key, fields) or f"; known here: {', '.join(fields)}"
             mistakes.append(f"{_join(path, key)}: unknown key{hint}")
     defaults = _defaults(cls, default)
     known = {}
@@ -294,7 +296,8 @@ def _mistake(mistakes: list[str], path: str, expected: str, got: Any, hint: str 
     mistakes.append(f"{path}: expected {expected}, got {_kind(got)}{hint}")
 
 
-def _near(word: Any, known: Any) -> str:
+def did_you_mean(word: Any, known: Iterable[Any]) -> str:
+    """A hint at the known word that is most like this one, to end a message with; empty where none is."""
     near = difflib.get_close_matches(str(word), [str(k) for k in known], n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 

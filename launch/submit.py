@@ -12,7 +12,7 @@ from launch.jobs import packing, submit_bench, submit_packing, submit_training, 
 from launch.scaling import plot, read_results, table
 from launch.site import Site
 from launch.torchrun import become, num_gpus, torchrun_line
-from shards.corpus import CorpusConfig
+from shards.corpus import CorpusConfig, find_corpus
 from trainer.config import TrainConfig
 
 DESCRIPTION = """\
@@ -103,14 +103,23 @@ def _pack(argv: Sequence[str]) -> None:
     parser = _parser("pack", "Pack a corpus as a job array, and merge.", "site", "corpus", "out")
     parser.add_argument("--tasks", type=_count, required=True, metavar="N", help="tasks of the array")
     parser.add_argument("--logs", default="pack_logs", metavar="DIR", help="scripts and logs (default: pack_logs)")
+    parser.add_argument("--root", metavar="ROOT", help="as `surgstream pack` takes it, like the next three")
+    parser.add_argument("--review", metavar="FILE")
+    parser.add_argument("--subset", metavar="NAME")
+    parser.add_argument("--datasets", metavar="A,B")
     _add_dry_run(parser)
     words = parser.parse_intermixed_args(argv)
     site, options = _split(words.overrides)
-    corpus = load(CorpusConfig, words.corpus, [f"pack.{option}" for option in options])
+    path, root = find_corpus(words.corpus)
+    corpus = load(CorpusConfig, path, [f"pack.{option}" for option in options])
+    corpus = corpus.part(words.subset, words.datasets)
+    options += [f"--{name}={value}" for name in ("subset", "datasets") if (value := getattr(words, name)) is not None]
+    options += [f"--review={Path(words.review).absolute()}"] if words.review else []
+    root = words.root or root
+    if root != str(path.parent):
+        options.append(f"--root={root if '://' in root else Path(root).absolute()}")
     logs = Path(words.logs).absolute()
-    scripts = packing(
-        load(Site, words.site, site), corpus, Path(words.corpus), words.out, options, num_tasks=words.tasks, logs=logs
-    )
+    scripts = packing(load(Site, words.site, site), corpus, path, words.out, options, num_tasks=words.tasks, logs=logs)
     sys.stdout.write("\n".join(scripts.values()) if words.dry_run else submit_packing(scripts, logs))
 
 

@@ -1,24 +1,52 @@
 """The corpus file: which videos there are, of what, which of them are held out, and where their labels lie."""
 
-import glob
-import itertools
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
+import configs
 from configs.errors import ConfigError
-from shards.labels import check_patterns
-from shards.review import Decision, Review, load_review
-from shards.schema import encode_id, is_plain_id
-from shards.storage import Stores
-from shards.storage_base import without_secrets
+from configs.loading import did_you_mean
+from shards.schema import is_plain_id
+
+PRESETS = Path(configs.__file__).parent / "pack"
+"""Corpus files that come with the package."""
+
+TOLERANCE = 0.02
+"""Of expected frames and hours, a share: publications round them, and cut videos a second longer or shorter."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What others count of a dataset, of what is packed to train: neither held-out nor quarantined videos.
+
+    Attributes:
+        videos: How many, exactly.
+        frames: One a second, whatever `fps` is packed.
+        hours: The same in hours.
+    """
+
+    videos: int | None = None
+    frames: int | None = None
+    hours: float | None = None
+
+    def differences(self, videos: int, seconds: float) -> Iterator[str]:
+        """In words, what is other than expected of so many videos of so many seconds in all."""
+        if self.videos is not None and videos != self.videos:
+            yield f"expected {self.videos} videos, got {videos}"
+        for unit, expected, got in (
+            ("frames at 1 a second", self.frames, seconds),
+            ("hours", self.hours, seconds / 3600),
+        ):
+            if expected is not None and abs(got - expected) > TOLERANCE * expected:
+                yield f"expected {expected:.6g} {unit}, got {got:.6g}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetConfig:
-    """One dataset of the corpus file. Relative paths start at the folder of that file.
+    """One dataset of the corpus file. Relative paths start at the folder of that file, or at `--root`.
 
     Attributes:
         name: Its name in the corpus, of `A-Z a-z 0-9 _ -`.
@@ -26,12 +54,14 @@ class DatasetConfig:
         procedure: Such as `cholecystectomy`.
         videos: A file, a glob or an `s3://` address (which may be a glob too), or a list of them. A video's id is its
             file's name without the suffix.
-        hold_out: Ids never packed for training, or a file with one id a line.
+        hold_out: Ids never packed for training, or a file with one id a line. A glob, such as `video4[1-9]`, holds out
+            what it matches, which may be nothing; an id must be a video's.
         image_fps: Makes each video a folder of numbered images, and `videos` the folders, whose names are the ids. So
             many numbers pass in a second: 1 where the image of each second has the next number, 25 where every
             twenty-fifth picture of a video kept its own.
         labels: For each kind of label a CSV file, with `{video}` where the id goes; see `shards.labels`.
         licence: Goes into every sample.
+        expected: What is packed to train is compared with these counts; a difference is a warning.
     """
 
     name: str
@@ -42,6 +72,7 @@ class DatasetConfig:
     image_fps: float | None = None
     labels: dict[str, str] = field(default_factory=dict)
     licence: str | None = None
+    expected: Expected = Expected()
 
     def problems(self) -> Iterator[str]:
         """What is wrong with the values."""
@@ -66,9 +97,9 @@ class PackConfig:
         fps: Frames packed a second of video, 0.001 to 1000.
         short_side: Shorter side of the packed frames in pixels. A smaller source keeps its size.
         jpeg_quality: 1 to 100.
-        segment_frames: Most frames in a WebDataset sample.
         crop_borders: Cuts the black borders around an endoscope's picture off, the same for all of a video.
         drop: What is left out; a part ends there. See `shards.views`.
+        segment_frames: Most frames in a WebDataset sample.
         shard_bytes: What a shard should come to; a longer video still stays whole.
         workers: Packing processes; one a core when null.
     """
@@ -102,15 +133,17 @@ class PackConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig:
-    """The corpus file.
+    """The corpus file: its datasets and, optionally, how to pack them.
 
     Attributes:
-        datasets: What there is.
-        pack: How it is packed.
+        datasets: All of them.
+        subsets: Names of datasets by the name of their set; `--subset` packs one.
+        pack: How.
         review: A file of what a person has decided to keep and to drop; see `shards.review`.
     """
 
     datasets: tuple[DatasetConfig, ...]
+    subsets: dict[str, tuple[str, ...]] = field(default_factory=dict)
     pack: PackConfig = PackConfig()
     review: str | None = None
 
@@ -121,155 +154,54 @@ class CorpusConfig:
             yield "datasets: expected at least one"
         for name in sorted({name for name in names if names.count(name) > 1}):
             yield f"datasets: expected names that differ, got {name!r} more than once"
+        for subset, members in self.subsets.items():
+            if not members:
+                yield f"subsets.{subset}: expected names of datasets, got none"
+            for name in members:
+                if name not in names:
+                    yield f"subsets.{subset}: no dataset has the name {name!r}{did_you_mean(name, names)}"
+
+    def part(self, subset: str | None, names: str | None) -> "CorpusConfig":
+        """Only the datasets of a subset, or only those of these names, as in `a,b`; all of them when both are None.
+
+        Raises:
+            ConfigError: There is no such subset or dataset.
+        """
+        if subset is not None:
+            chosen = self.subsets[_one_of("--subset", subset, self.subsets)]
+        elif names is not None:
+            known = [dataset.name for dataset in self.datasets]
+            chosen = tuple(_one_of("--datasets", name, known) for name in names.split(","))
+        else:
+            return self
+        return replace(self, datasets=tuple(d for d in self.datasets if d.name in chosen), subsets={})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """A video to pack: where it and its labels lie, as absolute paths or `s3://` addresses.
-
-    For `image_fps` see `DatasetConfig`.
-    """
-
-    dataset: str
-    id: str
-    location: str
-    image_fps: float | None
-    labels: dict[str, str]
-    review: tuple[Decision, ...]
-
-    @property
-    def name(self) -> str:
-        """The name of the file."""
-        return PurePosixPath(self.location).name
-
-
-def find_sources(corpus: CorpusConfig, folder: Path, stores: Stores) -> list[Source]:
-    """List the videos of the split that `corpus.pack` asks for. A file named without a glob need not exist.
-
-    A dataset has a file once, however many globs and symbolic links lead to it.
+def find_corpus(name: str) -> tuple[Path, str]:
+    """The corpus file that a word of the command line means, and where its relative paths start unless `--root` says.
 
     Args:
-        corpus: The corpus file.
-        folder: Where its relative paths start.
-        stores: Where to look for `s3://` globs.
+        name: A file, or where there is none of this name one of the presets in `configs/pack`, such as `surgvista`.
 
     Returns:
-        The videos of all datasets, those of a dataset side by side and in order.
+        The file, and its folder; the current folder for a preset.
 
     Raises:
-        ConfigError: A glob or a label matches nothing, two videos share an id, a held-out id is no video's, a dataset
-            trains on what another one holds out, or nothing is left.
-        StorageError: A bucket cannot be listed.
+        ConfigError: There is neither a file nor a preset.
     """
-    splits: dict[str, list[Source]] = {"train": [], "held_out": []}
-    review = {} if corpus.review is None else load_review(folder / corpus.review)
-    for dataset in corpus.datasets:
-        for split, source in _dataset_sources(dataset, folder, stores, review):
-            splits[split].append(source)
-    _check_no_leak(**splits)
-    _check_review(review, itertools.chain(*splits.values()))
-    if not splits[corpus.pack.split]:
-        which = "all videos are held out" if corpus.pack.split == "train" else "no video is held out"
-        raise ConfigError(f"datasets: nothing to pack: {which}")
-    return splits[corpus.pack.split]
-
-
-def _check_no_leak(train: list[Source], held_out: list[Source]) -> None:
-    holders = {_resolved(source.location): source.dataset for source in held_out}
-    for source in train:
-        holder = holders.get(_resolved(source.location))
-        if holder is not None:
-            raise ConfigError(
-                f"datasets: {source.dataset}: expected no video that {holder} holds out, got {source.location}; "
-                f"hold it out in {source.dataset} as well"
-            )
-
-
-def _check_review(review: Review, sources: Iterable[Source]) -> None:
-    unknown = sorted(set(review) - {(source.dataset, source.id) for source in sources})
-    if unknown:
-        raise ConfigError(f"review: no video is {'/'.join(unknown[0])} (of {len(unknown)} such)")
-
-
-def _dataset_sources(
-    dataset: DatasetConfig, folder: Path, stores: Stores, review: Review
-) -> Iterator[tuple[str, Source]]:
-    """Each video of a dataset, with its split."""
-    where = f"datasets: {dataset.name}"
-    by_stem: dict[str, str] = {}
-    seen: set[str] = set()
-    for pattern in (dataset.videos,) if isinstance(dataset.videos, str) else dataset.videos:
-        found = _expand(pattern, folder, stores, folders=dataset.image_fps is not None)
-        if not found:
-            what = "file" if dataset.image_fps is None else "folder"
-            raise ConfigError(f"{where}: videos: {pattern!r} matches no {what}")
-        for location in found:
-            if _resolved(location) in seen:
-                continue
-            seen.add(_resolved(location))
-            stem = PurePosixPath(location).stem if dataset.image_fps is None else PurePosixPath(location).name
-            if stem in by_stem:
-                raise ConfigError(
-                    f"{where}: expected one video of id {stem!r}, got {by_stem[stem]} and {location}; rename one"
-                )
-            by_stem[stem] = location
-    held_out = _held_out(dataset, folder)
-    unknown = sorted(held_out - set(by_stem))
-    if unknown:
-        raise ConfigError(f"{where}: hold_out: no video has the id {unknown[0]!r} (of {len(unknown)} such)")
-    patterns = {kind: _absolute(path, folder) for kind, path in dataset.labels.items()}
-    check_patterns(patterns, by_stem, stores, where=where)
-    for stem, location in by_stem.items():
-        labels = {kind: pattern.replace("{video}", stem) for kind, pattern in patterns.items()}
-        source = Source(
-            dataset=dataset.name,
-            id=encode_id(stem),
-            location=location,
-            image_fps=dataset.image_fps,
-            labels=labels,
-            review=review.get((dataset.name, encode_id(stem)), ()),
+    presets = {preset.stem: preset for preset in sorted(PRESETS.glob("*.yaml"))}
+    if name in presets and not os.path.isfile(name):
+        return presets[name], "."
+    if is_plain_id(name) and not os.path.exists(name):
+        raise ConfigError(
+            f"{name}: expected a corpus file or one of the presets {', '.join(presets)}, got neither"
+            f"{did_you_mean(name, presets)}"
         )
-        yield ("held_out" if stem in held_out else "train"), source
+    return Path(name), str(Path(name).parent)
 
 
-def _held_out(dataset: DatasetConfig, folder: Path) -> set[str]:
-    if not isinstance(dataset.hold_out, str):
-        return set(dataset.hold_out)
-    path = folder / dataset.hold_out
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"datasets: {dataset.name}: hold_out: expected a file of ids: {error}") from None
-    return {line.strip() for line in lines if line.strip()}
-
-
-def _expand(pattern: str, folder: Path, stores: Stores, *, folders: bool) -> list[str]:
-    """The files, or folders, that a path or glob stands for, sorted."""
-    location = _absolute(pattern, folder)
-    if not glob.has_magic(pattern) or os.path.exists(location):
-        return [location.rstrip("/")]
-    if "://" not in location:
-        found = (_absolute(path, folder) for path in glob.glob(pattern, root_dir=folder, recursive=True))
-        # A folder that *.mp4 finds is a mistake to be told of; those that * finds are not.
-        telling = not folders and PurePosixPath(pattern).suffix != ""
-        return sorted(path for path in found if telling or os.path.isdir(path) == folders)
-    steps = location.rstrip("/").split("/")
-    first = next(number for number, step in enumerate(steps) if glob.has_magic(step))
-    prefix, rest = "/".join(steps[:first]), steps[first:]
-    names = {PurePosixPath(name) for name in stores[prefix].sizes()}
-    if folders:
-        names = {name.parent for name in names}
-    return sorted(f"{prefix}/{name}" for name in names if len(name.parts) == len(rest) and name.match("/".join(rest)))
-
-
-def _resolved(location: str) -> str:
-    """Where a file really lies: two names of one file are one video."""
-    return location if "://" in location else os.path.realpath(location)
-
-
-def _absolute(path: str, folder: Path) -> str:
-    if "://" not in path:
-        return os.path.abspath(folder / path)
-    if not path.startswith("s3://"):
-        raise ConfigError(f"expected a path or s3://BUCKET/KEY, got {without_secrets(path)!r}")
-    return path
+def _one_of(option: str, word: str, known: Collection[str]) -> str:
+    if word not in known:
+        listed = ", ".join(known) or "those in the file, which has none"
+        raise ConfigError(f"{option}: expected one of {listed}, got {word!r}{did_you_mean(word, known)}")
+    return word

@@ -3,10 +3,10 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 
 from configs.loading import load
-from shards.corpus import CorpusConfig
+from shards.corpus import CorpusConfig, find_corpus
 from shards.packing import pack, pack_share, prepare
 from shards.schema import QUARANTINE_NAME, READINGS_NAME
 from shards.shares import Share
@@ -17,21 +17,29 @@ QUARANTINE_STATUS = 3
 DESCRIPTION = """\
 Pack videos into WebDataset shards: JPEG frames at a steady rate, in tar files of about 1 GB with an index beside each.
 
-CORPUS.yaml lists the datasets; paths in it are relative to it:
+CORPUS.yaml lists the datasets; paths in it are relative to it, or to --root:
 
   datasets:
     - name: cholec80
       specialty: laparoscopic_cholecystectomy
       procedure: cholecystectomy
       videos: "videos/*.mp4"                 # or a list of globs, files and s3:// addresses
-      hold_out: [video41, video42]           # optional: ids never packed for training, or a file with one a line
+      hold_out: [video41, "video[5-8]*"]     # optional: ids and globs of ids that are never packed for training, or a
+                                             # file with one a line
       labels: {phase: "labels/{video}.csv"}  # optional: CSV with the columns `second` and `phase`
       licence: CC-BY-NC-SA-4.0               # optional
+      expected: {videos: 40, frames: 86344}  # optional, also hours: counts (frames one a second) to warn of, if what is
+                                             # packed to train has others
     - name: m2cai16
       specialty: laparoscopic_cholecystectomy
       procedure: cholecystectomy
       videos: "frames/*"                     # folders of numbered images,
       image_fps: 1                           # so many numbers a second
+  subsets: {A: [cholec80]}                   # optional: what --subset A packs
+
+Presets of public datasets, in place of CORPUS.yaml: surgvista (the videos), surgvista_frames (the folders of images of
+its published code) and surgrec. Each file, in configs/pack, says which folders it expects below --root, by default the
+current folder, what it holds out, and what could not be found out. Pack what you have by --datasets or --subset.
 
 OUT is a folder or s3://BUCKET/PREFIX. Packing again does only what is missing: what is new, what has changed (by size
 and time, or ETag), and what an interruption left undone. Other options change every frame, so they pack every shard
@@ -51,9 +59,8 @@ packed; OUT/readings.jsonl tells how each video was read, and which seconds of i
 Once a second packing looks whether a frame is black, of one colour, a test card, a text slide, or from outside of the
 body, and for writing that is burnt in and, where OpenCV is installed, for faces. What it found stands there as well,
 with scores and small pictures, and in --report, a folder of HTML pages. Nothing is left out unless `drop` asks for it.
-Whoever looks through the report can save what to keep and what to drop as a file, which the corpus file then names:
-
-  review: review.csv                         # dataset,video,start,stop,decision; see the report's own button
+Whoever looks through the report can save what to keep and what to drop as a file, to be given by --review, or by
+`review: review.csv` in the corpus file; only shards of videos about which something else is decided are packed again.
 
 A video's frames are held in memory until its last one is decoded, and in the temporary folder (TMPDIR, else /tmp) where
 they exceed 256 MiB: about 4 hours at 1 frame a second, each worker for itself.
@@ -75,6 +82,7 @@ examples:
   surgstream pack corpus.yaml shards
   surgstream pack corpus.yaml s3://bucket/corpus fps=5 short_side=224 workers=16
   surgstream pack corpus.yaml shards --part "$SLURM_ARRAY_TASK_ID/16"
+  surgstream pack surgvista shards --root /data --datasets cholec80,autolaparo
   surgstream pack corpus.yaml held_out split=held_out     # only the held-out videos, to watch the loss on them
 
 exit status: 0 all packed; 3 packed, except for the videos that OUT/quarantine.jsonl names with the reason;
@@ -92,18 +100,21 @@ def main(argv: Sequence[str]) -> int:
         The exit status.
     """
     arguments = _parser().parse_intermixed_args(argv)
-    path = Path(arguments.corpus)
+    path, root = find_corpus(arguments.corpus)
+    root = arguments.root or root
     corpus = load(CorpusConfig, path, [f"pack.{word}" for word in arguments.options])
+    review = arguments.review or (corpus.review and str(path.parent / corpus.review))
+    corpus = replace(corpus.part(arguments.subset, arguments.datasets), review=review)
     storage = open_storage(arguments.out)
     if arguments.plan_only:
-        receipts = list(prepare(corpus, path.parent, storage).values())
+        receipts = list(prepare(corpus, root, storage).values())
         sys.stdout.write(f"{receipts.count(None)} of {len(receipts)} shards are still to be packed\n")
         return 0
     if arguments.part is not None:
-        before = list(pack_share(corpus, path.parent, storage, arguments.part).values())
+        before = list(pack_share(corpus, root, storage, arguments.part).values())
         sys.stdout.write(f"packed {before.count(None)} of the {len(before)} shards of this part; the rest was there\n")
         return 0
-    packed = pack(corpus, path.parent, storage)
+    packed = pack(corpus, root, storage)
     sys.stdout.write(packed.table())
     incomplete = sum(bool(reading.lost) for reading in packed.readings)
     if incomplete:
@@ -123,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("corpus", metavar="CORPUS.yaml", help="the corpus file")
+    parser.add_argument("corpus", metavar="CORPUS.yaml", help="the corpus file, or a preset such as surgvista")
     parser.add_argument("out", metavar="OUT", help="a folder or s3://BUCKET/PREFIX")
     parser.add_argument(
         "options",
@@ -131,6 +142,16 @@ def _parser() -> argparse.ArgumentParser:
         nargs="*",
         help="how to pack; also understood under `pack:` in the corpus file",
     )
+    parser.add_argument(
+        "--root",
+        metavar="ROOT",
+        help="where the file's relative paths start: a folder or s3://BUCKET/PREFIX (default: the file's folder; the "
+        "current one for a preset)",
+    )
+    parser.add_argument("--review", metavar="FILE", help="what a person has decided to keep and to drop")
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--subset", metavar="NAME", help="pack only the datasets of one of the file's subsets")
+    choice.add_argument("--datasets", metavar="A,B", help="pack only these datasets")
     steps = parser.add_mutually_exclusive_group()
     steps.add_argument("--plan-only", action="store_true", help="save the plan, pack nothing")
     steps.add_argument("--part", metavar="K/N", type=_share, help="pack what is missing of one of N equal parts")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from configs.errors import ConfigError
 from configs.loading import to_tree
-from shards.corpus import CorpusConfig, PackConfig, Source, find_sources
+from shards.corpus import CorpusConfig, PackConfig
 from shards.errors import ShardError
 from shards.manifest import Manifest, Reviewed
 from shards.packed import Reading
@@ -28,6 +28,7 @@ from shards.schema import (
 )
 from shards.sealed import seal
 from shards.shares import Share
+from shards.sources import Source, find_sources
 from shards.storage import Storage, Stores
 
 logger = logging.getLogger(__name__)
@@ -77,12 +78,12 @@ class Packed:
         return f"{title:<{width}} {counts} {lost:>9.1f} {dropped:>10.1f}"
 
 
-def pack(corpus: CorpusConfig, folder: Path, storage: Storage) -> Packed:
+def pack(corpus: CorpusConfig, root: Path | str, storage: Storage) -> Packed:
     """Plan, pack what is not packed yet, and publish the manifest.
 
     Args:
         corpus: The corpus file.
-        folder: Where its relative paths start.
+        root: Where its relative paths start: a folder or `s3://BUCKET/PREFIX`.
         storage: Where the shards go.
 
     Returns:
@@ -92,7 +93,7 @@ def pack(corpus: CorpusConfig, folder: Path, storage: Storage) -> Packed:
         ConfigError: The corpus file fits neither the sources nor what `storage` already holds.
         ShardError: A store fails, a worker is killed, or not one video can be packed.
     """
-    sources = find_sources(corpus, folder, Stores())
+    sources = find_sources(corpus, root, Stores())
     with storage.locked():
         plan, receipts = _prepare(corpus, sources, storage)
         published = storage.version(MANIFEST_NAME)
@@ -101,24 +102,28 @@ def pack(corpus: CorpusConfig, folder: Path, storage: Storage) -> Packed:
         except BaseException:
             _sweep(storage, corpus)
             raise
-        return _publish(storage, plan, [receipt for receipt in receipts.values() if receipt is not None], published)
+        packed = _publish(storage, plan, [receipt for receipt in receipts.values() if receipt is not None], published)
+    _compare(corpus, [(shard.dataset, len(shard.videos), shard.num_frames) for shard in packed.manifest.shards])
+    return packed
 
 
-def prepare(corpus: CorpusConfig, folder: Path, storage: Storage) -> Receipts:
+def prepare(corpus: CorpusConfig, root: Path | str, storage: Storage) -> Receipts:
     """Do what comes before packing, and save the plan. Takes and raises what `pack` does."""
-    sources = find_sources(corpus, folder, Stores())
+    sources = find_sources(corpus, root, Stores())
     with storage.locked():
-        return _prepare(corpus, sources, storage)[1]
+        plan, receipts = _prepare(corpus, sources, storage)
+    _compare(corpus, [(shard.dataset, len(shard.videos), shard.predicted_frames) for shard in plan.shards])
+    return receipts
 
 
-def pack_share(corpus: CorpusConfig, folder: Path, storage: Storage, share: Share) -> Receipts:
+def pack_share(corpus: CorpusConfig, root: Path | str, storage: Storage, share: Share) -> Receipts:
     """Pack what is missing of a share of the saved plan, beside others who do the same, and publish nothing.
 
     What a killed one leaves stays until `prepare` or `pack`: it may be what another one is writing.
 
     Args:
         corpus: The corpus file.
-        folder: Where its relative paths start.
+        root: Where its relative paths start: a folder or `s3://BUCKET/PREFIX`.
         storage: Where the shards go.
         share: Which of them.
 
@@ -129,7 +134,7 @@ def pack_share(corpus: CorpusConfig, folder: Path, storage: Storage, share: Shar
         ConfigError: There is no plan, or another one than the corpus file and the sources give now.
         ShardError: A store fails, or a worker is killed.
     """
-    sources = find_sources(corpus, folder, Stores())
+    sources = find_sources(corpus, root, Stores())
     with storage.locked(shared=True):
         plan = _saved_plan(corpus, sources, storage)
         mine = share.of([shard.predicted_frames for shard in plan.shards])
@@ -180,6 +185,15 @@ def _pack_missing(storage: Storage, plan: Plan, receipts: Receipts, workers: int
     hour = 3600 * plan.options.fps
     done = run_all(pack_shard, tasks, expected, workers=workers, label="pack", frames_an_hour=hour)
     return {**receipts, **{task.planned.name: receipt for task, receipt in done}}
+
+
+def _compare(corpus: CorpusConfig, shards: Sequence[tuple[str, int, int]]) -> None:
+    """Warn of datasets that are not as large as expected; `shards` are of a dataset, so many videos and frames."""
+    for dataset in corpus.datasets if corpus.pack.split == "train" else ():
+        videos = sum(count for name, count, _ in shards if name == dataset.name)
+        frames = sum(count for name, _, count in shards if name == dataset.name)
+        for difference in dataset.expected.differences(videos, frames / corpus.pack.fps):
+            logger.warning("datasets: %s: %s", dataset.name, difference)
 
 
 def _sweep(storage: Storage, corpus: CorpusConfig) -> None:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 from configs.errors import ConfigError
 from configs.loading import build, to_tree
-from shards.corpus import CorpusConfig, DatasetConfig, PackConfig, Source
+from shards.corpus import CorpusConfig, DatasetConfig, PackConfig
 from shards.errors import ManifestError
 from shards.planned import PlannedShard, PlannedVideo, Quarantined
 from shards.probing import probe_source
 from shards.schema import PLAN_NAME, is_shard_name, shard_name, shard_number
 from shards.sealed import seal, unseal
+from shards.sources import Source
 from shards.storage import Storage, Stores
 
 PROBES_IN_FLIGHT = 16

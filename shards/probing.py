@@ -5,11 +5,12 @@ import errno
 import math
 from fractions import Fraction
 
-from shards.corpus import PackConfig, Source
+from shards.corpus import PackConfig
 from shards.errors import StorageError, VideoError
 from shards.labels import read_labels
 from shards.planned import PlannedVideo, Quarantined
 from shards.sealed import digest
+from shards.sources import Source
 from shards.storage import Stores
 from shards.video.files import Header
 from shards.video.film import find_film

@@ -27,7 +27,8 @@ RECIPE = Path("configs/pretrain/surgvista_tiny.yaml")
 CORPUS = b"""\
 datasets:
   - &a {name: d, specialty: s, procedure: p, videos: ["v/*.mp4", b.mp4], hold_out: [x], labels: {phase: "{video}.csv"}}
-  - {name: e, specialty: s, procedure: p, videos: c.mp4, licence: null}
+  - {name: e, specialty: s, procedure: p, videos: c.mp4, licence: null, expected: {videos: 1, frames: 9, hours: 0.5}}
+subsets: {A: [d], B: [d, e]}
 pack: {fps: 2.5, short_side: 64, segment_frames: 8, shard_bytes: 1_000_000, workers: 1}
 """
 LABELS = b'second,phase,tools\n0,rest,\n2.5,cut,"hook, grasper"\n9,rest,"a ""b"""\n'

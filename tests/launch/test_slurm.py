@@ -170,6 +170,13 @@ def test_packing_is_planned_then_packed_in_parts_then_merged(
     assert "#SBATCH --gpus" not in plan + part + merge
     assert main([*words, "fsp=5", "--tasks", "4"]) == 2
     assert "pack.fsp: unknown key" in capsys.readouterr().err
+    words[3] = "surgvista"
+    assert main([*words, "--subset=A", "--root", "data", "--tasks=4", f"--logs={tmp_path}/logs", "--dry-run"]) == 0
+    plan = capsys.readouterr().out.split(shebang)[1]
+    preset = str(Path("configs/pack/surgvista.yaml").absolute())
+    assert setting(shebang + plan, "words")[1:5] == [preset, "s3://b/c", "--subset=A", f"--root={Path.cwd() / 'data'}"]
+    assert main([*words, "--datasets=colec80", "--tasks=4", "--dry-run"]) == 2
+    assert "--datasets: expected one of cholec80, " in capsys.readouterr().err
 
 
 def test_where_a_recipe_runs(capsys: pytest.CaptureFixture[str]) -> None:

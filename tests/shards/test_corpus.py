@@ -7,7 +7,8 @@ import pytest
 
 from configs.errors import ConfigError
 from configs.loading import build
-from shards.corpus import CorpusConfig, Source, find_sources
+from shards.corpus import CorpusConfig
+from shards.sources import Source, find_sources
 from shards.storage import Stores, open_storage
 from tests.helpers.s3 import s3_bucket
 

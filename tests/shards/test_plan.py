@@ -9,10 +9,11 @@ import pytest
 
 from configs.errors import ConfigError
 from configs.loading import build
-from shards.corpus import CorpusConfig, find_sources
+from shards.corpus import CorpusConfig
 from shards.errors import ManifestError
 from shards.plan import Plan, earlier_plan, make_plan
 from shards.probing import BYTES_PER_PIXEL
+from shards.sources import find_sources
 from shards.storage import Storage, Stores, open_storage
 from tests.helpers.videos import HEIGHT, WIDTH, make_video
 

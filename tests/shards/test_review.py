@@ -136,7 +136,7 @@ def test_a_review_that_drops_all_is_told(videos: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (("d,other,1,2,drop",), "review: no video is d/other (of 1 such)"),
+        (("d,other,1,2,drop",), "datasets: d: review: no video has the id 'other' (of 1 such)"),
         (("d,mixed,2,1,drop",), "line 2: expected seconds with start below stop, got '2' to '1'"),
         (("d,mixed,0,1,keep", "d,mixed,a,,drop"), "line 3: expected seconds with start below stop, got 'a' to ''"),
         (("d,mixed,1,2,discard",), "line 2: decision: expected keep or drop, got 'discard'"),

@@ -1,0 +1,85 @@
+"""Where the videos of public datasets lie, and which of them are for testing: what presets must agree with."""
+
+from collections.abc import Iterable
+
+
+def numbered(pattern: str, *numbers: int) -> list[str]:
+    return [pattern.format(number) for number in numbers]
+
+
+BERN = (2, 10, 11, 16, 20, 21, 29, 32, 33, 34, 37, 39, 45, 54, 55, 58, 62, 66, 70)
+CASES = (764, 817, 828, 834, 871, 886, 887, 895, 911, 925)
+LESIONS = (3, 10, 19, 20, 21, 25, 27, 38, 42, 45, 57, 64, 69, 70, 75)
+CLIPS = [2, 10, 9, 7, 2, 7, 2, 5, 2, 6, 4, 3, 3, 7, 2, 3]
+
+Trees = dict[str, tuple[list[str], list[str]]]
+"""Of each dataset what is for training, and what is held out, below the root."""
+
+
+def surgvista(kind: str, suffix: str, multibypass: str = "") -> Trees:
+    """What both of SurgVISTA's presets share."""
+    return {
+        "heichole": (numbered(f"HeiChole/{kind}/Hei-Chole{{}}{suffix}", *range(1, 25)), []),
+        "pitvis": (numbered(f"PitVis/{kind}/video_{{:02}}{suffix}", *range(1, 26)), []),
+        "psi_ava": (numbered(f"PSI-AVA/{kind}/CASE{{:03}}{suffix}", 1, 15, 21), []),
+        "autolaparo": (
+            numbered(f"AutoLaparo/{kind}/{{:02}}{suffix}", *range(1, 11)),
+            numbered(f"AutoLaparo/{kind}/{{:02}}{suffix}", *range(11, 22)),
+        ),
+        "bernbypass70": (numbered(f"{multibypass}BernBypass70/{kind}/BBP{{:02}}{suffix}", *range(1, 71)), []),
+        "strasbypass70": (numbered(f"{multibypass}StrasBypass70/{kind}/SBP{{:02}}{suffix}", *range(1, 71)), []),
+        "gensurgery": ([f"GenSurgery/{kind}/a hernia{suffix}", f"GenSurgery/{kind}/b{suffix}"], []),
+    }
+
+
+def cholec80(pattern: str, test_pattern: str | None = None) -> tuple[list[str], list[str]]:
+    return numbered(pattern, *range(1, 41)), numbered(test_pattern or pattern, *range(41, 81))
+
+
+def m2cai16(folder: str) -> tuple[list[str], list[str]]:
+    return (
+        numbered(f"{folder}/videos/workflow_video_{{:02}}.mp4", *range(1, 28)),
+        numbered(f"{folder}/videos/test_workflow_video_{{:02}}.mp4", *range(1, 15)),
+    )
+
+
+def apart(pattern: str, everything: Iterable[int], held_out: tuple[int, ...]) -> tuple[list[str], list[str]]:
+    return numbered(pattern, *(n for n in everything if n not in held_out)), numbered(pattern, *held_out)
+
+
+LAYOUTS: dict[str, Trees] = {
+    "surgvista": {
+        "cholec80": cholec80("Cholec80/videos/video{:02}.mp4"),
+        "m2cai16": m2cai16("M2CAI16-workflow"),
+        **surgvista("videos", ".mp4", "MultiBypass140/"),
+    },
+    "surgvista_frames": {
+        "cholec80": cholec80("Cholec80/frames/train/video{:02}", "Cholec80/frames/test/video{:02}"),
+        "m2cai16": apart("M2CAI16-workflow/frames/video_{:02}", range(1, 42), tuple(range(28, 42))),
+        **surgvista("frames", ""),
+    },
+    "surgrec": {
+        "cholec80": cholec80("cholec80/videos/video{:02}.mp4"),
+        "m2cai16": m2cai16("M2CAI16-Workflow"),
+        "autolaparo": apart("AutoLaparo/videos/{:02}.mp4", range(1, 22), tuple(range(15, 22))),
+        "bernbypass70": apart("MultiBypass140/BernBypass70/videos/BBP{:02}.mp4", range(1, 71), BERN),
+        "strasbypass70": apart("MultiBypass140/StrasBypass70/videos/SBP{:02}.mp4", range(1, 71), (26, 52, 58)),
+        "cataract_101": apart("cataract-101/videos/case_{}.mp4", (*range(269, 360), *CASES), CASES),
+        "cataract_1k": apart("cataract-1k/videos/case_{}.mp4", range(4687, 5687), (5011, 5072, 5261, 5300, 5303, 5315)),
+        "cataract_21": apart("cat-21/videos/case_{:02}.mp4", range(1, 22), (18, 19, 20, 21)),
+        "sar_rarp50": apart("SAR-RARP50/videos/video_{}.avi", range(1, 51), tuple(range(41, 51))),
+        "surgicalactions160": (
+            [
+                f"SurgicalActions160/{action:02}_x/{action:02}_{clip:02}.mp4"
+                for action in range(1, 17)
+                for clip in range(1, 11)
+                if clip != CLIPS[action - 1]
+            ],
+            [f"SurgicalActions160/{n:02}_x/{n:02}_{clip:02}.mp4" for n, clip in enumerate(CLIPS, start=1)],
+        ),
+        "colonoscopic": (
+            numbered("Colonoscopic-web/Adenoma/WL({}).mp4", *(n for n in range(1, 77) if n not in LESIONS)),
+            [f"Colonoscopic-web/Serrated/{light}({n}).mp4" for n in LESIONS for light in ("NBI", "WL")],
+        ),
+    },
+}
