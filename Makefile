@@ -25,10 +25,10 @@ demo: setup  ## videos -> shards -> training in minutes, no GPU; VIDEOS=FOLDER t
 test: setup  ## run the tests
 	$(BIN)/python -m pytest -m "not gpu and not peers and not services"
 
-test-services: setup  ## run the tests against a real S3 server and a real Slurm, which apt installs (Debian, Ubuntu)
-	which radosgw ceph-mon ceph-osd ceph munged slurmctld slurmd sbatch >/dev/null || \
+test-services: setup  ## run the tests against a real S3 server, Slurm and browser, which apt installs (Debian, Ubuntu)
+	which chromium radosgw ceph-mon ceph-osd ceph munged slurmctld slurmd sbatch >/dev/null || \
 		$(SUDO) apt-get install -y -qq --no-install-recommends \
-		radosgw ceph-mon ceph-osd ceph-common munge slurmctld slurmd slurm-client
+		chromium radosgw ceph-mon ceph-osd ceph-common munge slurmctld slurmd slurm-client
 	$(BIN)/python -m pytest -m services
 
 test-peers:  ## run the tests of those we are measured against, in .venv-peers: not all work with what we pin

@@ -25,6 +25,7 @@ from shards.sealed import seal, unseal
 from shards.storage import Storage, Stores, open_storage
 from shards.taking import take
 from shards.video.picture import software
+from shards.views.faces import opencv
 from shards.writer import TarWriter
 
 
@@ -104,7 +105,7 @@ def pack_shard(task: PackTask, progress: Progress) -> Receipt:
         shard=packing.publish_index(storage),
         readings=tuple(packing.readings),
         quarantine=tuple(quarantine),
-        software=software(),
+        software={**software(), **opencv()},
     )
     storage.write(receipt_name(planned.name), seal(to_tree(receipt)))
     return receipt

@@ -23,6 +23,7 @@ from shards.storage import Stores
 from shards.video.film import Film, find_film
 from shards.video.frames import JpegFrames
 from shards.views.borders import find_border
+from shards.views.regions import Rectangle
 from shards.views.watch import Stretch, Watch
 
 THUMBNAIL_SIDE, THUMBNAIL_QUALITY = 160, 75
@@ -157,8 +158,15 @@ def _finding(stretch: Stretch, jpeg: bytes, fps: Fraction) -> Finding:
         start=float(stretch.first / fps),
         stop=float(stretch.stop / fps),
         score=round(stretch.score, 3),
-        thumbnail=_small(image if stretch.box is None else image.crop(stretch.box)),
+        thumbnail=_small(image if stretch.box is None else image.crop(_around(stretch.box, image.size))),
     )
+
+
+def _around(box: Rectangle, size: tuple[int, int]) -> Rectangle:
+    """A box with room on all sides, so that its surroundings are seen."""
+    left, top, right, bottom = box
+    room = bottom - top
+    return max(0, left - 4 * room), max(0, top - room), min(size[0], right + 4 * room), min(size[1], bottom + room)
 
 
 def _small(image: Image.Image) -> str:

@@ -8,16 +8,19 @@ from pathlib import Path
 
 from configs.loading import to_tree
 from shards.look.bars import draw_bars
-from shards.look.frames import Placed, find_video, nearest_frame, read_frames, read_images, spread
-from shards.look.sheet import Row, draw_sheet
+from shards.look.frames import Placed, find_video, nearest_frame, read_frames, spread
+from shards.look.report import write_report
+from shards.look.sheet import draw_sheet
+from shards.look.strip import strip
 from shards.look.summary import Summaries, summarise
 from shards.manifest import Manifest
 from shards.storage import Storage, open_storage
 
 DESCRIPTION = """\
 Print what a packed corpus holds: datasets, hours, frames, sizes, videos too short for a clip, and what share of the
-draws each dataset and specialty has without weights. With --grid and --plot it is drawn; with --video one video is
-looked at. Only what is shown is read, also on S3.
+draws each dataset and specialty has without weights. With --grid and --plot it is drawn; with --report a page has each
+video's pictures, its crop and all that was found in it; with --video one video is looked at. Only what is shown is
+read, also on S3.
 """
 
 EPILOG = """\
@@ -25,6 +28,7 @@ examples:
   surgstream inspect shards
   surgstream inspect s3://bucket/corpus --json > corpus.json
   surgstream inspect shards --plot --grid --out pictures     # hours.svg, and a contact sheet DATASET.png of each
+  surgstream inspect shards --report report                  # report/index.html: what was found, cropped and dropped
   surgstream inspect shards --video cholec80/video41 --grid  # its frames over time: cholec80_video41.png
   surgstream inspect shards --video video41 --second 1200    # that frame, as packed: cholec80_video41_1200s.jpg
 """
@@ -52,6 +56,9 @@ def main(argv: Sequence[str]) -> int:
         for path in _pictures_of(storage, placed, arguments.out, second=arguments.second, grid=arguments.grid):
             sys.stdout.write(f"{path}\n")
         return 0
+    if arguments.report is not None:
+        sys.stdout.write(f"{write_report(storage, arguments.report)}\n")
+        return 0
     summaries = summarise(manifest, storage.uri, arguments.short)
     sys.stdout.write(json.dumps(to_tree(summaries), indent=1) + "\n" if arguments.json else summaries.text())
     told = sys.stderr if arguments.json else sys.stdout
@@ -60,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
     for summary in summaries.datasets if arguments.grid else ():
         videos = [Placed(s, video) for s in manifest.shards if s.dataset == summary.name for video in s.videos]
         shown = [videos[number] for number in spread(len(videos), VIDEOS_OF_A_SHEET)]
-        sheet = draw_sheet((_strip(storage, placed, COLUMNS) for placed in shown), COLUMNS)
+        sheet = draw_sheet((strip(storage, placed, COLUMNS) for placed in shown), COLUMNS)
         path = _folder(arguments.out) / f"{summary.name}.png"
         sheet.save(path)
         told.write(f"{path}\n")
@@ -79,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--short", metavar="T", type=int, default=16, help="videos of fewer frames are short; 16")
     parser.add_argument("--plot", action="store_true", help="draw hours by specialty and dataset")
     parser.add_argument("--grid", action="store_true", help="write contact sheets")
+    parser.add_argument("--report", metavar="FOLDER", type=Path, help="write a page about how each video was packed")
     parser.add_argument("--video", metavar="V", help="look at one video: its id, DATASET/ID, or its file's name")
     parser.add_argument("--second", metavar="S", type=float, help="write the frame of that second as it was packed")
     parser.add_argument("--out", metavar="FOLDER", type=Path, default=Path(), help="where pictures are written; here")
@@ -104,19 +112,8 @@ def _pictures_of(storage: Storage, placed: Placed, out: Path, *, second: float |
         yield _write(out / f"{stem}_{placed.seconds[number]:g}s.jpg", jpeg)
     if grid:
         path = _folder(out) / f"{stem}.png"
-        draw_sheet([_strip(storage, placed, FRAMES_OF_A_VIDEO)], COLUMNS).save(path)
+        draw_sheet([strip(storage, placed, FRAMES_OF_A_VIDEO)], COLUMNS).save(path)
         yield path
-
-
-def _strip(storage: Storage, placed: Placed, most: int) -> Row:
-    """Frames of a video over its whole length."""
-    numbers = spread(placed.video.num_frames, most)
-    seconds = placed.seconds
-    title = f"{placed.name}   {placed.video.num_frames} frames, {placed.video.width}x{placed.video.height}"
-    words = [
-        f"{seconds[number]:,.0f} s" if placed.video.fps <= 1 else f"{seconds[number]:,.1f} s" for number in numbers
-    ]
-    return Row(title, list(zip(read_images(storage, placed, numbers), words, strict=True)))
 
 
 def _hours(summaries: Summaries) -> str:

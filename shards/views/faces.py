@@ -24,6 +24,15 @@ def cascade_file() -> Path | None:
     return path if path.exists() else None
 
 
+def opencv() -> dict[str, str]:
+    """Its version, if it can find faces."""
+    if cascade_file() is None:
+        return {}
+    import cv2
+
+    return {"opencv": cv2.__version__}
+
+
 def has_face(image: Image.Image) -> bool:
     """Whether a face looks into the camera; no where OpenCV is missing. Masked faces and profiles are not found.
 

@@ -1,0 +1,206 @@
+"""The report's HTML page: one section a video."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+
+from shards.look.colours import Histogram
+from shards.packed import Reading, Span
+from shards.planned import Quarantined
+from shards.review import Decision
+
+COLOURS = {
+    "black": "#1f2328",
+    "text": "#8250df",
+    "blank": "#0969da",
+    "test_card": "#bf8700",
+    "outside": "#1a7f37",
+    "face": "#bc4c00",
+    "writing": "#57606a",
+}
+_LOST, _DROPPED, _KEPT = "#ff8182", "#cf222e", "#d8e6f3"
+
+CHOICES = (("", "as the rules say"), ("keep", "keep"), ("drop", "drop"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A packed video.
+
+    Attributes:
+        name: `DATASET/VIDEO`.
+        reading: How it was read.
+        packed: Its frames, in words.
+        seconds: How long it lasts.
+        warnings: What should be looked at.
+        strip: Where its pictures over time are, relative to the page.
+        crop: Where the picture that shows its crop is; None without a crop.
+        thumbnails: Where the picture of each finding is.
+        histogram: Of its frames.
+        review: What is decided about it.
+    """
+
+    name: str
+    reading: Reading
+    packed: str
+    seconds: float
+    warnings: tuple[str, ...]
+    strip: str
+    crop: str | None
+    thumbnails: tuple[str, ...]
+    histogram: Histogram
+    review: tuple[Decision, ...]
+
+
+def draw_page(
+    title: str, facts: Iterable[str], quarantine: Sequence[Quarantined], sections: Iterable[Section]
+) -> Iterator[str]:
+    """Write the page, piece by piece.
+
+    Args:
+        title: Of the page.
+        facts: Sentences about all of it.
+        quarantine: What could not be packed.
+        sections: The videos.
+    """
+    style, script = (files("shards.look").joinpath(f"report.{suffix}").read_text() for suffix in ("css", "js"))
+    yield (
+        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
+        f"<style>\n{style}</style>\n<body>\n<header><h1>{escape(title)}</h1>\n"
+        '<label><input type="checkbox" id="noted"> only videos with something to look at</label>\n'
+        '<button class="main" id="save"></button></header>\n<main>\n'
+    )
+    yield "".join(f"<p>{escape(fact)}</p>\n" for fact in facts)
+    yield f"<p>{' '.join(_key(colour, name.replace('_', ' ')) for name, colour in _legend())}</p>\n"
+    yield "".join(
+        f"<section><h2>{escape(f'{each.dataset}/{each.video}')}</h2>"
+        f'<ul class="warnings"><li>not packed: {escape(each.reason)}</li></ul></section>\n'
+        for each in quarantine
+    )
+    for section in sections:
+        yield _section(section)
+    by_hand = _row("", "by hand", "", "", "", "drop", "")
+    yield f'</main>\n<template id="by-hand">{by_hand}</template>\n<script>\n{script}</script>\n</body>\n</html>\n'
+
+
+def _legend() -> Iterator[tuple[str, str]]:
+    yield from (("packed", _KEPT), ("dropped", _DROPPED), ("lost", _LOST))
+    yield from COLOURS.items()
+
+
+def _key(colour: str, name: str) -> str:
+    return f'<label><span class="key" style="background:{colour}"></span>{escape(name)}</label>'
+
+
+def _section(section: Section) -> str:
+    reading = section.reading
+    plain = "" if section.warnings or reading.findings else ' class="plain"'
+    source = f"{reading.source}: {reading.codec} in {reading.container}, {reading.width}x{reading.height}"
+    rate = "" if reading.fps is None else f", {reading.fps:g} a second"
+    warnings = "".join(f"<li>{escape(warning)}</li>" for warning in section.warnings)
+    return (
+        f'<section id="{escape(section.name)}" data-dataset="{escape(reading.dataset)}" '
+        f'data-video="{escape(reading.video)}"{plain}>\n<h2>{escape(section.name)}</h2>\n'
+        f"<p>{escape(source + rate)}, {_clock(section.seconds)}; {escape(section.packed)}</p>\n"
+        + (f'<ul class="warnings">{warnings}</ul>\n' if warnings else "")
+        + _timeline(section)
+        + f'<img class="strip" loading="lazy" alt="frames over time" src="{escape(section.strip)}">\n'
+        + f'<div class="looks">{_crop(section)}<figure>{_histogram(section.histogram)}'
+        + "<figcaption>red, green and blue, from dark to light</figcaption></figure>"
+        + f"{_decisions(section)}</div>\n</section>\n"
+    )
+
+
+def _timeline(section: Section) -> str:
+    """What was packed, and above it what was found, over the length of the video."""
+    length = max(section.seconds, 1e-3)
+
+    def bar(start: float, stop: float | None, top: int, height: int, colour: str, title: str) -> str:
+        end = length if stop is None else stop
+        width = max(1000 * (end - start) / length, 1)
+        return (
+            f'<rect x="{1000 * start / length:.2f}" y="{top}" width="{width:.2f}" height="{height}" fill="{colour}">'
+            f"<title>{escape(title)}: {_clock(start)} to {_clock(end)}</title></rect>"
+        )
+
+    def spans(of: Sequence[Span], colour: str, title: str) -> str:
+        return "".join(bar(span.start, span.stop, 12, 10, colour, title) for span in of)
+
+    found = [each for each in section.reading.findings if each.kind != "writing"]
+    return (
+        '<svg class="timeline" viewBox="0 0 1000 22" preserveAspectRatio="none">'
+        + bar(0, length, 12, 10, _KEPT, "packed")
+        + spans(section.reading.dropped, _DROPPED, "dropped")
+        + spans(section.reading.lost, _LOST, "lost")
+        + "".join(bar(each.start, each.stop, 0, 10, COLOURS[each.kind], each.kind) for each in found)
+        + "</svg>\n"
+    )
+
+
+def _crop(section: Section) -> str:
+    crop, reading = section.reading.crop, section.reading
+    if crop is None or section.crop is None:
+        return ""
+    sides = {
+        "left": crop.left / reading.width,
+        "top": crop.top / reading.height,
+        "width": (crop.right - crop.left) / reading.width,
+        "height": (crop.bottom - crop.top) / reading.height,
+    }
+    style = ";".join(f"{side}:{100 * share:.2f}%" for side, share in sides.items())
+    size = f"{crop.right - crop.left}x{crop.bottom - crop.top}"
+    return (
+        f'<figure><span class="crop"><img loading="lazy" alt="the crop" src="{escape(section.crop)}">'
+        f'<i style="{style}"></i></span><figcaption>cropped to {size}</figcaption></figure>'
+    )
+
+
+def _histogram(histogram: Histogram) -> str:
+    highest = max(max(channel[1:-1]) for channel in histogram) or 1  # black borders would outdo all the rest
+    lines = []
+    for colour, counts in zip(("#cf222e", "#1a7f37", "#0969da"), histogram, strict=True):
+        points = " ".join(f"{3 * at},{60 - 60 * min(1, count / highest):.1f}" for at, count in enumerate(counts))
+        lines.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+    width = 3 * len(histogram[0])
+    return f'<svg width="{2 * width}" height="90" viewBox="0 -2 {width} 64" role="img">{"".join(lines)}</svg>'
+
+
+def _decisions(section: Section) -> str:
+    """A row for each finding, then one for each decision that is about none of them."""
+    decided = {(each.start, each.stop): "keep" if each.keep else "drop" for each in section.review}
+    rows = []
+    for each, thumbnail in zip(section.reading.findings, section.thumbnails, strict=True):
+        start, stop = f"{each.start:g}", f"{each.stop:g}"
+        image = f'<img loading="lazy" alt="{escape(each.kind)}" src="{escape(thumbnail)}">'
+        kind = _key(COLOURS[each.kind], each.kind.replace("_", " "))
+        choice, name = decided.pop((each.start, each.stop), ""), f"{section.name} {start} {stop} {each.kind}"
+        rows.append(_row(image, kind, start, stop, f"{each.score:.2f}", choice, name))
+    for (first, last), choice in decided.items():
+        start, stop = f"{first:g}", f"{last:g}"
+        rows.append(_row("", "by hand", start, stop, "", choice, f"{section.name} {start} {stop}"))
+    head = "<th></th><th>found</th>" + "".join(
+        f'<th class="number">{name}</th>' for name in ("from s", "to s", "score")
+    )
+    return (
+        f"<div><table><thead><tr>{head}<th>decision</th></tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        f"<form>another stretch: {_seconds('from', 'start')}{_seconds('to', 'stop')}<button>add</button></form></div>"
+    )
+
+
+def _row(image: str, kind: str, start: str, stop: str, score: str, choice: str, name: str) -> str:
+    """A stretch and the choice about it; `image` and `kind` are HTML, `name` tells choices apart."""
+    radio = f'<label><input type="radio" name="{escape(name)}" value='
+    choices = "".join(f'{radio}"{value}"{" checked" * (value == choice)}>{words}</label>' for value, words in CHOICES)
+    numbers = "".join(f'<td class="number">{number}</td>' for number in (start, stop, score))
+    cells = f"<td>{image}</td><td>{kind}</td>{numbers}<td>{choices}</td>"
+    return f'<tr data-start="{start}" data-stop="{stop}">{cells}</tr>'
+
+
+def _seconds(word: str, name: str) -> str:
+    return f'<label>{word} <input type="number" name="{name}" min="0" step="any" required> s</label>'
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

@@ -1,0 +1,95 @@
+"""The report in a real browser: what it shows, and what its script saves."""
+
+import json
+import subprocess
+from collections.abc import Sequence
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from launch.__main__ import main as surgstream
+from shards.review import Decision, load_review
+from tests.helpers.packing import load, write_corpus
+from tests.helpers.scenes import in_disc, make_film, scene, scenes
+
+WIDTH, HEIGHT = 1300, 1500
+
+
+def chromium(*words: str) -> str:
+    """Run the browser without a window, and return what it prints."""
+    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--allow-file-access-from-files")
+    run = subprocess.run(["chromium", *flags, *words], capture_output=True, text=True, timeout=120, check=True)
+    return run.stdout
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a corpus file, the corpus `out` and its `report`."""
+    folder = tmp_path_factory.mktemp("browser")
+    make_film(folder / "disc.mp4", [in_disc(scene("tissue", n), (190, 85), 55) for n in range(100)])
+    make_film(folder / "mixed.mp4", scenes(("text", 4), ("tissue", 12), ("outside", 3), ("tissue", 10)))
+    path = write_corpus(folder, {"name": "d", "videos": "*.mp4"}, drop=["text"], crop_borders=True)
+    assert surgstream(["pack", path, str(folder / "out"), "--report", str(folder / "report")]) == 0
+    return folder
+
+
+def after(corpus: Path, steps: Sequence[str], result: str) -> str:
+    """What an expression gives once these steps were taken in the page."""
+    page = (corpus / "report" / "index.html").read_text()
+    script = f"{';'.join(steps)};document.title = JSON.stringify({result});"
+    steered = corpus / "report" / "steered.html"
+    steered.write_text(page.replace("</body>", f"<script>{script}</script></body>"))
+    dom = chromium("--dump-dom", steered.as_uri())
+    return unescape(dom.split("<title>")[1].split("</title>")[0])
+
+
+def choose(row: int, value: str) -> str:
+    return f"document.querySelectorAll('tr[data-start]')[{row}].querySelector('input[value={value}]').click()"
+
+
+def add(video: str, start: float, stop: float) -> str:
+    form = f"document.getElementById('{video}').querySelector('form')"
+    return (
+        f"{{const f = {form}; f.elements.start.value = {start}; f.elements.stop.value = {stop};"
+        "f.querySelector('button').click()}"
+    )
+
+
+def test_decisions_are_saved_and_packing_keeps_to_them(corpus: Path) -> None:
+    steps = [choose(0, "keep"), choose(1, "drop"), add("d/mixed", 8, 9.5), add("d/disc", 2, 1), choose(2, "drop")]
+    saved = json.loads(after(corpus, steps, "csv()"))
+    (corpus / "review.csv").write_text(saved)
+    decisions = {
+        ("d", "mixed"): (
+            Decision(start=0, stop=4, keep=True),
+            Decision(start=16, stop=19, keep=False),
+            Decision(start=8, stop=9.5, keep=False),
+        )
+    }
+    assert load_review(corpus / "review.csv") == decisions, "a stretch that ends before it begins is not added"
+    words = ["pack", str(corpus / "corpus.yaml"), str(corpus / "again"), "--review", str(corpus / "review.csv")]
+    assert surgstream(words) == 0
+    mixed = load(corpus / "again").shards[0].videos[1]
+    assert [(p.first_frame, p.num_frames) for p in mixed.parts] == [(0, 8), (10, 6), (19, 10)]
+
+
+def test_the_button_counts_and_saves_a_file(corpus: Path) -> None:
+    link = "{let made; const create = document.createElement.bind(document);"
+    link += "document.createElement = (tag) => (made = create(tag)); window.link = () => made.download}"
+    steps = [choose(1, "keep"), link, "document.querySelector('#save').click()"]
+    words = "[document.querySelector('#save').textContent, link()]"
+    assert after(corpus, steps, words) == '["Save review.csv (1 decision)","review.csv"]'
+
+
+def test_all_pictures_load_and_nothing_is_cut_off(corpus: Path) -> None:
+    steps = ["document.querySelectorAll('img').forEach((image) => (image.loading = 'eager'))"]
+    sizes = "[[...document.images].length, document.documentElement.scrollWidth <= innerWidth]"
+    assert after(corpus, steps, sizes) == "[5,true]"
+    shot = corpus / "shot.png"
+    chromium(f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={shot}", (corpus / "report" / "index.html").as_uri())
+    page = np.asarray(Image.open(shot).convert("RGB")).astype(int)
+    red = (page[..., 0] > 1.3 * page[..., 1]) & (page[..., 0] > 1.3 * page[..., 2]) & (page[..., 0] > 60)
+    assert red.mean() > 0.02, "tissue is seen"
