@@ -100,6 +100,7 @@ class PackConfig:
         crop_borders: Cuts the black borders around an endoscope's picture off, the same for all of a video.
         drop: What is left out; a part ends there. See `shards.views`.
         segment_frames: Most frames in a WebDataset sample.
+        decode: `nvdec` decodes on an NVIDIA GPU what that can, which may paint over damage without a word.
         shard_bytes: What a shard should come to; a longer video still stays whole.
         workers: Packing processes; one a core when null.
     """
@@ -111,6 +112,7 @@ class PackConfig:
     crop_borders: bool = False
     drop: tuple[Droppable, ...] = ()
     segment_frames: int = 64
+    decode: Literal["cpu", "nvdec"] = "cpu"
     shard_bytes: int = 10**9
     workers: int | None = None
 

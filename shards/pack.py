@@ -77,6 +77,7 @@ options, with their defaults; they may also stand under `pack:` in the corpus fi
   crop_borders=False    cut the black borders around an endoscope's picture off, the same for all of a video
   drop=[]               leave out what is black, blank, test_card, text, outside, face: a part ends there
   segment_frames=64     most frames in a WebDataset sample
+  decode=cpu            nvdec decodes on an NVIDIA GPU what that can
   shard_bytes=1000000000  what a shard should come to; a video is never split over two
   workers=null          packing processes; one a core when null
 

@@ -30,6 +30,7 @@ from shards.sealed import seal
 from shards.shares import Share
 from shards.sources import Source, find_sources
 from shards.storage import Storage, Stores
+from shards.video.files import check_gpu
 
 logger = logging.getLogger(__name__)
 
@@ -178,12 +179,14 @@ def _receipts(storage: Storage, plan: Plan, shards: Sequence[PlannedShard]) -> R
 
 def _pack_missing(storage: Storage, plan: Plan, receipts: Receipts, workers: int | None) -> Receipts:
     missing = [shard for shard in plan.shards if shard.name in receipts and receipts[shard.name] is None]
+    if missing and plan.options.decode == "nvdec":
+        check_gpu()
     workers = workers or cores()
     threads = min(MOST_THREADS, max(1, cores() // max(1, min(workers, len(missing)))))
     tasks = [PackTask(shard, plan.options, storage.uri, threads) for shard in missing]
     expected = [task.planned.predicted_frames for task in tasks]
     hour = 3600 * plan.options.fps
-    done = run_all(pack_shard, tasks, expected, workers=workers, label="pack", frames_an_hour=hour)
+    done = run_all(pack_shard, tasks, expected, workers=workers, label="pack", frames_an_hour=hour, pinned=True)
     return {**receipts, **{task.planned.name: receipt for task, receipt in done}}
 
 

@@ -45,6 +45,7 @@ def run_all(
     workers: int,
     label: str,
     frames_an_hour: float | None = None,
+    pinned: bool = False,
 ) -> Iterator[tuple[Task, Result]]:
     """Run `work` on every task in processes of their own, which start fresh: no threads or clients are shared.
 
@@ -55,6 +56,7 @@ def run_all(
         workers: Most processes at a time.
         label: Stands before the progress bar.
         frames_an_hour: Makes the bar one of hours of video.
+        pinned: Give each process cores of its own, as many as there are for each, so that its threads share caches.
 
     Yields:
         Each task and its result, as they finish.
@@ -68,7 +70,12 @@ def run_all(
     context = multiprocessing.get_context("spawn")
     queue: SimpleQueue[tuple[int, int]] = context.SimpleQueue()
     ours = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=_start, initargs=(queue,))
+    workers = min(workers, len(tasks))
+    places: SimpleQueue[set[int]] = context.SimpleQueue()
+    for place in share_cores(workers) if pinned else ():
+        places.put(place)
+    initial = (queue, places if pinned else None)
+    pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=initial)
     num_failed = 0
     with progress_bar(label, sum(frames), unit=" frames", an_hour=frames_an_hour) as bar:
         try:
@@ -130,10 +137,19 @@ def progress_bar(
     )
 
 
-def _start(queue: "SimpleQueue[tuple[int, int]]") -> None:
+def share_cores(workers: int) -> list[set[int]]:
+    """Cores for each worker: neighbours, no two workers the same ones unless there are more workers than cores."""
+    ours = sorted(os.sched_getaffinity(0))
+    most = max(workers, len(ours))
+    return [{ours[at * len(ours) // most] for at in range(most) if at * workers // most == k} for k in range(workers)]
+
+
+def _start(queue: "SimpleQueue[tuple[int, int]]", places: "SimpleQueue[set[int]] | None") -> None:
     """Prepare a worker: it says what it has done, and ends when its parent does, however that comes about."""
     global _done
     _done = queue
+    if places is not None:
+        os.sched_setaffinity(0, places.get())
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
     parent = multiprocessing.parent_process()

@@ -70,7 +70,8 @@ def take(
         StorageError: A store fails, or the temporary folder is full.
     """
     fps, numbers, watch = Fraction(str(options.fps)), list[int](), Watch()
-    film = find_film(video.location, stores, image_fps=shard.image_fps, threads=threads)
+    gpu = options.decode == "nvdec"
+    film = find_film(video.location, stores, image_fps=shard.image_fps, threads=threads, gpu=gpu)
     crop = _crop(film) if options.crop_borders else None
     frames = JpegFrames(
         film,

@@ -9,8 +9,10 @@ from fractions import Fraction
 from typing import Any
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.stream import Disposition
 
+from configs.errors import ConfigError
 from shards.errors import StorageError, VideoError
 from shards.storage import RangeReader, Stores
 
@@ -66,14 +68,29 @@ class Video:
     slack_seconds: Fraction
 
 
+def check_gpu() -> None:
+    """Make sure that there is a GPU to decode with.
+
+    Raises:
+        ConfigError: There is none, or it cannot be used.
+    """
+    try:
+        HWAccel("cuda").create(av.Codec("h264", "r"))
+    except av.FFmpegError as error:
+        raise ConfigError(
+            f"decode: expected an NVIDIA GPU for nvdec, got none that can be used ({error.strerror}); take decode=cpu"
+        ) from None
+
+
 @contextlib.contextmanager
-def open_video(location: str, stores: Stores, threads: int = 1) -> Iterator[Video]:
+def open_video(location: str, stores: Stores, threads: int = 1, *, gpu: bool = False) -> Iterator[Video]:
     """Open a video for decoding.
 
     Args:
         location: A path or `s3://BUCKET/KEY`.
         stores: Where `s3://` addresses are read from.
         threads: To decode with. What a damaged video gives does not depend on the machine if it is 1.
+        gpu: Decode by NVDEC where it can; the pictures come back to the CPU's memory.
 
     Yields:
         The video, positioned at its start.
@@ -83,12 +100,12 @@ def open_video(location: str, stores: Stores, threads: int = 1) -> Iterator[Vide
         StorageError: The store fails.
     """
     if "://" not in location:
-        with _opened(_file(location), threads) as video:
+        with _opened(_file(location), threads, gpu) as video:
             yield video
         return
     feed = _Feed(*stores.locate(location))
     try:
-        with _opened(io.BufferedReader(feed, READ_AHEAD_BYTES), threads) as video:
+        with _opened(io.BufferedReader(feed, READ_AHEAD_BYTES), threads, gpu) as video:
             yield video
     finally:
         if feed.failure is not None:
@@ -117,10 +134,12 @@ class _Feed(RangeReader):
 
 
 @contextlib.contextmanager
-def _opened(file: Any, threads: int) -> Iterator[Video]:
+def _opened(file: Any, threads: int, gpu: bool) -> Iterator[Video]:
+    accelerator = HWAccel("cuda") if gpu else None
     try:
         # The option reaches the decoders that look at the first pictures while the file is opened.
-        container = av.open(file, metadata_errors="replace", options={"max_pixels": str(MOST_PIXELS)})
+        options = {"max_pixels": str(MOST_PIXELS)}
+        container = av.open(file, metadata_errors="replace", options=options, hwaccel=accelerator)
     except av.FFmpegError as error:
         raise VideoError(f"cannot be opened as a video: {error.strerror}") from None
     with container:

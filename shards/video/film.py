@@ -51,7 +51,9 @@ class Film(Protocol):
         """
 
 
-def find_film(location: str, stores: Stores, *, image_fps: float | None = None, threads: int = 1) -> Film:
+def find_film(
+    location: str, stores: Stores, *, image_fps: float | None = None, threads: int = 1, gpu: bool = False
+) -> Film:
     """A film, not yet opened.
 
     Args:
@@ -59,10 +61,11 @@ def find_film(location: str, stores: Stores, *, image_fps: float | None = None, 
         stores: Where `s3://` addresses are read from.
         image_fps: Images a second, if it is a folder of numbered images.
         threads: To decode a file with. They change nothing about the pictures.
+        gpu: Decode a file by NVDEC where it can.
     """
     if image_fps is not None:
         return ImageFolder(location, stores, Fraction(str(image_fps)))
-    return VideoFile(location, stores, threads=threads)
+    return VideoFile(location, stores, threads=threads, gpu=gpu)
 
 
 class VideoFile:
@@ -72,7 +75,9 @@ class VideoFile:
         lost: See `Film.lost`.
     """
 
-    def __init__(self, location: str, stores: Stores, *, threads: int = 1, spare: bool = True) -> None:
+    def __init__(
+        self, location: str, stores: Stores, *, threads: int = 1, spare: bool = True, gpu: bool = False
+    ) -> None:
         """Nothing is opened yet.
 
         Args:
@@ -80,9 +85,10 @@ class VideoFile:
             stores: Where `s3://` addresses are read from.
             threads: To decode with.
             spare: Whether not to decode what is not needed; that changes nothing either.
+            gpu: Decode by NVDEC where it can, up to the first damage.
         """
         self.lost: list[Span] = []
-        self._location, self._stores, self._threads, self._spare = location, stores, threads, spare
+        self._location, self._stores, self._threads, self._spare, self._gpu = location, stores, threads, spare, gpu
         self._header: Header | None = None
 
     def header(self) -> Header:
@@ -112,15 +118,17 @@ class VideoFile:
         """
         latest = -1
         try:
-            for latest, picture in self._pass(fps, self._threads, spare=self._spare, strict=True):
+            for latest, picture in self._pass(fps, self._threads, spare=self._spare, strict=True, gpu=self._gpu):
                 yield latest, picture
         except Damaged:
             given = latest
             again = self._pass(fps, 1, spare=False, strict=False)
             yield from ((number, picture) for number, picture in again if number > given)
 
-    def _pass(self, fps: Fraction, threads: int, *, spare: bool, strict: bool) -> Iterator[tuple[int, Any]]:
-        with open_video(self._location, self._stores, threads) as video:
+    def _pass(
+        self, fps: Fraction, threads: int, *, spare: bool, strict: bool, gpu: bool = False
+    ) -> Iterator[tuple[int, Any]]:
+        with open_video(self._location, self._stores, threads, gpu=gpu) as video:
             self._header = video.header
             pictures = Pictures(video, at=fps if spare else None, strict=strict)
             self.lost = pictures.lost

@@ -20,6 +20,9 @@ from shards.packed import Box
 # Bicubic, rounded the same way on every CPU.
 _SCALING = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 
+# What NVDEC gives, by the layout in which decoders on the CPU give the same, and which scales otherwise.
+_PLANAR = {"nv12": "yuv420p", "p010le": "yuv420p10le", "p016le": "yuv420p16le"}
+
 Turn = Image.Transpose | None
 
 # What turns a picture upright, by the signs of the diagonal of its display matrix, or else of its counterdiagonal.
@@ -121,6 +124,8 @@ def to_image(picture: Any, framing: Framing) -> Image.Image:
     """
     width, height = framing.scaled
     try:
+        if picture.format.name in _PLANAR:
+            picture = picture.reformat(format=_PLANAR[picture.format.name])
         # In planes: the same values as in rgb24, in half the time.
         scaled = picture.reformat(width, height, "gbrp", interpolation=int(_SCALING), threads=1)
     except av.FFmpegError as error:

@@ -33,7 +33,7 @@ from shards.storage import open_storage
 from shards.synthetic.clock import read_frame_number
 from shards.synthetic.corpus import SynthConfig, write_video
 from shards.synthetic.corpus import plan as plan_synthetic
-from tests.helpers.packing import ROOT, contents, load, write_corpus
+from tests.helpers.packing import ROOT, contents, load, start, write_corpus
 from tests.helpers.s3 import s3_bucket
 from tests.helpers.videos import make_video, number_in, shown_at
 
@@ -260,6 +260,16 @@ def test_mistakes_end_with_one_sentence(tmp_path: Path, capsys: pytest.CaptureFi
         assert surgstream(["pack", words[0], str(tmp_path / "out"), *words[1:]]) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_without_a_gpu_nvdec_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    make_video(tmp_path / "a.mp4", 50)
+    corpus = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}, decode="nvdec")
+    with start("pack", corpus, tmp_path / "out") as run:
+        _, error = run.communicate(timeout=60)
+    assert run.returncode == 2 and "decode: expected an NVIDIA GPU for nvdec, got none that can be used" in error
+    assert not list((tmp_path / "out").rglob("*.tar"))
 
 
 def test_the_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,9 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shards.errors import ShardError, StorageError
-from shards.processes import Progress, run_all
+from shards.processes import Progress, run_all, share_cores
 
 
 def double(task: int, progress: Progress) -> int:
@@ -61,3 +63,28 @@ def test_the_first_failure_stops_the_others(tmp_path: Path) -> None:
 def test_a_killed_worker_is_one_sentence() -> None:
     with pytest.raises(ShardError, match="die: a worker process was killed, perhaps because memory ran out"):
         list(run_all(die, [1, 2], [1, 1], workers=2, label="die"))
+
+
+def own_cores(task: int, progress: Progress) -> set[int]:
+    time.sleep(0.5)
+    return os.sched_getaffinity(0)
+
+
+def test_pinned_processes_have_cores_of_their_own() -> None:
+    ours = os.sched_getaffinity(0)
+    places = [place for _, place in run_all(own_cores, [1, 2], [1, 1], workers=2, label="", pinned=True)]
+    assert set().union(*places) == ours and (len(ours) == 1 or not places[0] & places[1])
+    assert os.sched_getaffinity(0) == ours, "this process itself stays free"
+
+
+@given(st.integers(1, 300), st.integers(1, 300))
+def test_cores_are_shared_evenly(num_cores: int, workers: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "sched_getaffinity", lambda _: {3 * core + 1 for core in range(num_cores)})
+        places = share_cores(workers)
+    assert len(places) == workers and set().union(*places) == {3 * core + 1 for core in range(num_cores)}
+    if workers <= num_cores:
+        assert sum(map(len, places)) == num_cores
+        assert {len(place) for place in places} <= {num_cores // workers, -(-num_cores // workers)}
+    else:
+        assert all(len(place) == 1 for place in places)

@@ -5,13 +5,16 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
 from shards.storage import Stores
+from shards.video.files import open_video
 from shards.video.film import VideoFile
 from shards.video.frames import JpegFrames
+from shards.video.picture import frame, to_image
 from tests.helpers.zoo import KINDS, NUM_PICTURES, RATE, Kind, Pictures, make, number_of, shown_by_ffmpeg
 
 SHORT_SIDE = 96
@@ -32,9 +35,9 @@ def find(tmp_path_factory: pytest.TempPathFactory) -> Find:
     return found
 
 
-def pictures_of(path: Path, fps: Fraction, *, threads: int = 1, spare: bool = True) -> Pictures:
+def pictures_of(path: Path, fps: Fraction, *, threads: int = 1, spare: bool = True, gpu: bool = False) -> Pictures:
     """The frames, (num, H, W, 3); there is no gap between them."""
-    film = VideoFile(str(path), Stores(), threads=threads, spare=spare)
+    film = VideoFile(str(path), Stores(), threads=threads, spare=spare, gpu=gpu)
     numbers, jpegs = zip(*JpegFrames(film, fps=fps, short_side=SHORT_SIDE, quality=95), strict=True)
     assert numbers == tuple(range(len(numbers))) and not film.lost
     return np.stack([np.asarray(Image.open(io.BytesIO(jpeg))) for jpeg in jpegs])
@@ -52,6 +55,29 @@ def test_frames_are_what_ffmpeg_shows(find: Find, kind: Kind, fps: Fraction) -> 
         assert len(pictures) == len(expected)
         differences = np.abs(pictures.astype(float) - expected).mean((1, 2, 3))
         assert differences.max() < 2, f"frame {differences.argmax()}: mean difference {differences.max():.1f}"
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_a_gpu_decodes_the_same_frames(find: Find, kind: Kind) -> None:
+    path = find(kind.name)
+    np.testing.assert_array_equal(pictures_of(path, Fraction(7), gpu=True), pictures_of(path, Fraction(7)))
+
+
+@pytest.mark.gpu
+def test_a_gpu_is_used(find: Find) -> None:
+    with open_video(str(find("h264.mp4")), Stores(), gpu=True) as video:
+        picture = next(video.container.decode(video.stream))
+        assert video.stream.codec_context.is_hwaccel and picture.format.name == "nv12"
+
+
+@pytest.mark.parametrize(("planar", "packed"), [("yuv420p", "nv12"), ("yuv420p10le", "p010le")])
+@pytest.mark.parametrize("short_side", [96, 95, 41])
+def test_what_a_gpu_gives_is_scaled_as_what_a_cpu_gives(planar: str, packed: str, short_side: int) -> None:
+    noise = np.random.default_rng(0).integers(256, size=(96, 170, 3)).astype(np.uint8)
+    picture = av.VideoFrame.from_ndarray(noise, format="rgb24").reformat(format=planar)
+    framing = frame(picture, short_side, Fraction(1), None)
+    assert to_image(picture.reformat(format=packed), framing) == to_image(picture, framing)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.numbered], ids=str)
