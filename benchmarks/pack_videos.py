@@ -2,8 +2,9 @@
 
 `python -m benchmarks.pack_videos FOLDER [VIDEO ...] [--repeats 5]` writes `pack.json` there, and a table. Both take a
 frame a second, or more, scaled to 256 lines; the program is that of the wheel imageio-ffmpeg, at the quality that makes
-about as many bytes. CPU seconds are those of one thread, seconds on the wall those of all cores. Some videos are made,
-of shapes that move under noise, since decoding them has to cost what decoding real ones does.
+about as many bytes. Ours are also looked at, as in packing. CPU seconds are those of one thread, seconds on the wall
+those of all cores. Some videos are made, of shapes that move under noise, since decoding them has to cost what decoding
+real ones does. Frames with the same number are compared, after both codings.
 """
 
 import argparse
@@ -19,13 +20,17 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from imageio_ffmpeg import get_ffmpeg_exe
+from PIL import Image
 
 from benchmarks.harness import conditions
 from shards.processes import cores
 from shards.storage import Stores
 from shards.video.film import VideoFile
 from shards.video.frames import JpegFrames
+from shards.views.watch import Watch
 
 SHORT_SIDE, QUALITY, FFMPEG_QUALITY = 256, 85, 2
 SECONDS = 40
@@ -53,10 +58,11 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """Costs of a video, of every repeat."""
+    """Costs of a video, of every repeat; `difference` is that of the least alike pair of frames, in levels of 255."""
 
     video: str
     fps: int
+    difference: float
     ours: list[Cost]
     ffmpeg: list[Cost]
     ours_all_cores: list[Cost]
@@ -71,7 +77,7 @@ class Row:
         seconds = [f"{statistics.median(cost.cpu_seconds for cost in side):.2f}" for side in sides]
         kilobytes = [f"{side[0].num_bytes / side[0].num_frames / 1e3:.1f}" for side in sides]
         ratios = [f"**{statistics.median(side):.2f}** ({min(side):.2f} to {max(side):.2f})" for side in (cpu, wall)]
-        return [self.video, str(self.fps), *seconds, *ratios, " / ".join(kilobytes)]
+        return [self.video, str(self.fps), *seconds, *ratios, " / ".join(kilobytes), f"{self.difference:.2f}"]
 
 
 def main() -> None:
@@ -118,15 +124,32 @@ def measure(video: Path, fps: int, folder: Path, repeats: int) -> Row:
                 cost = cost_of(run, out)
             if repeat >= 0:
                 costs[name].append(cost)
-    row = Row(video=video.name, fps=fps, **costs)
-    assert row.ours[0].num_frames == row.ffmpeg[0].num_frames, "they do different work"
-    return row
+    return Row(video=video.name, fps=fps, difference=difference(video, fps, folder), **costs)
+
+
+def difference(video: Path, fps: int, folder: Path) -> float:
+    """The largest mean difference between two frames of one number, of which both sides have the same."""
+    sides = folder / "ours", folder / "ffmpeg"
+    with emptied(sides[0]), emptied(sides[1]):
+        ours(video, fps, sides[0], threads=1)
+        by_ffmpeg(video, fps, sides[1], threads=1)
+        pairs = list(zip(*(sorted(side.iterdir()) for side in sides), strict=True))
+        return max(float(np.abs(pixels(one) - pixels(other)).mean()) for one, other in pairs)
+
+
+def pixels(path: Path) -> npt.NDArray[np.float64]:
+    """Of a JPEG file, shape (H, W, 3)."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"), np.float64)
 
 
 def ours(video: Path, fps: int, out: Path, threads: int) -> None:
     """Take frames as packing does, and write each into a file."""
     film = VideoFile(str(video), Stores(), threads=threads)
-    for number, jpeg in JpegFrames(film, fps=Fraction(fps), short_side=SHORT_SIDE, quality=QUALITY, threads=threads):
+    frames = JpegFrames(
+        film, fps=Fraction(fps), short_side=SHORT_SIDE, quality=QUALITY, threads=threads, watcher=Watch()
+    )
+    for number, jpeg in frames:
         (out / f"{number:05d}.jpg").write_bytes(jpeg)
 
 
@@ -175,6 +198,7 @@ def table(rows: Sequence[Row]) -> str:
         "CPU, ours / ffmpeg",
         "wall, ours / ffmpeg",
         "kB a frame",
+        "difference",
     ]
     lines = [" | ".join(heads), "|".join(["---", *["--:"] * (len(heads) - 1)])]
     return "\n".join(f"| {line} |" for line in [*lines, *(" | ".join(row.cells()) for row in rows)])

@@ -16,6 +16,7 @@ from launch.scaling import plot, read_results, table
 from shards.corpus import CorpusConfig
 from shards.errors import VideoError
 from shards.labels import read_labels
+from shards.review import load_review
 from shards.storage import Stores
 from tests.fuzz.damage import TEXTS, altered, cases, damaged
 from trainer.config import TrainConfig
@@ -30,6 +31,11 @@ datasets:
   - {name: e, specialty: s, procedure: p, videos: c.mp4, licence: null, expected: {videos: 1, frames: 9, hours: 0.5}}
 subsets: {A: [d], B: [d, e]}
 pack: {fps: 2.5, short_side: 64, segment_frames: 8, shard_bytes: 1_000_000, workers: 1}
+"""
+REVIEW = b"""\
+dataset,video,start,stop,decision,remark
+d,v,0,31.5,drop,"a wall, and a door"
+d,w,1e2,200,keep,
 """
 LABELS = b'second,phase,tools\n0,rest,\n2.5,cut,"hook, grasper"\n9,rest,"a ""b"""\n'
 
@@ -71,6 +77,19 @@ def check_config(cls: type[CorpusConfig] | type[TrainConfig], path: Path, conten
 @cases(200)
 def test_corpus_files(tmp_path: Path, data: st.DataObject) -> None:
     check_config(CorpusConfig, tmp_path / "corpus.yaml", data.draw(yamls(CORPUS)))
+
+
+@given(st.data())
+@cases(150)
+def test_reviews(tmp_path: Path, data: st.DataObject) -> None:
+    path = tmp_path / "review.csv"
+    path.write_bytes(data.draw(damaged(REVIEW)))
+    try:
+        review = load_review(path)
+    except ConfigError as error:
+        assert str(error).startswith("review: ") and len(str(error)) < 3000
+        return
+    assert all(0 <= each.start < each.stop < math.inf for decisions in review.values() for each in decisions)
 
 
 @given(st.data())

@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from shards.packed import Box
-from shards.storage import Stores
+from shards.storage import Stores, open_storage
 from shards.video.film import VideoFile, find_film
 from shards.views.borders import find_border, lit_box
 from shards.views.regions import largest_region
+from tests.helpers.s3 import s3_bucket
 from tests.helpers.scenes import Picture, in_disc, make_film, scene, scenes, written
 
 
-def box_of(path: Path) -> tuple[int, int, int, int] | None:
+def box_of(path: Path | str) -> tuple[int, int, int, int] | None:
     border = find_border(VideoFile(str(path), Stores()))
     return None if border is None else (border.box.left, border.box.top, border.box.right, border.box.bottom)
 
@@ -70,6 +71,14 @@ def test_folders_of_images(tmp_path: Path) -> None:
         Image.fromarray(disc(number)).save(tmp_path / f"{number:05d}.png")
     border = find_border(find_film(str(tmp_path), Stores(), image_fps=1))
     assert border is not None and border.box == Box(left=120, top=15, right=261, bottom=156)
+
+
+def test_a_video_on_s3(tmp_path: Path) -> None:
+    data = make_film(tmp_path / "v.mp4", [disc(number) for number in range(100)]).read_bytes()
+    with s3_bucket("videos") as bucket:
+        open_storage(bucket).write("v.mp4", data)
+        found = box_of(f"{bucket}/v.mp4")
+    assert is_close(found, (120, 15, 261, 156))
 
 
 @given(st.data())
