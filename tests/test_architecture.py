@@ -37,6 +37,7 @@ MAY_IMPORT = {
 # A dependency enters by one door.
 DOORS = {
     "av": ("shards.video", "shards.synthetic.corpus"),
+    "cv2": ("shards.views.faces",),
     "boto3": ("shards.storage_s3",),
     "botocore": ("shards.storage_s3", "shards.fetch"),
     "webdataset": (),
