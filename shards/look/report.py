@@ -130,7 +130,7 @@ def _facts(manifest: Manifest, storage: Storage, num_quarantined: int) -> Iterat
     yield f"{total.num_videos:,} videos, {total.hours:,.2f} hours, {total.num_frames:,} frames."
     yield f"{num_quarantined:,} videos could not be packed." if num_quarantined else "All videos could be packed."
     options = ("split", "fps", "short_side", "jpeg_quality", "crop_borders", "drop")
-    yield "Packed with " + ", ".join(f"{name}={manifest.packing.get(name, '')}" for name in options) + "."
+    yield "Packed with " + ", ".join(f"{name}={manifest.packing.get(name) or 'nothing'}" for name in options) + "."
     if "opencv" not in manifest.packing:
         yield "Faces were not looked for, since OpenCV was not installed: pip install 'surgstream[faces]'."
     yield (
