@@ -25,7 +25,7 @@ _NEAR = 0.24
 _NEIGHBOURS = 32
 _BATCH = 1 << 16
 
-# Evidence between unlike videos has an exponential tail: of a comparisons, a * _COMMON * exp(-_RARER * evidence) reach it.
+# Between unlike videos evidence has an exponential tail: _COMMON * exp(-_RARER * evidence) of all comparisons reach it.
 _COMMON, _RARER = 1e-4, 6.0
 _FALSE_ALARMS = 0.01
 
@@ -117,21 +117,20 @@ def _candidates(bits: Bits, starts: Ints, band_bytes: int) -> Iterator[tuple[Int
     Of successive equal ones in a video the first counts. Each is paired with the next few like it and no more, so that
     what is everywhere does not take quadratic time.
     """
-    known = bits.any(axis=1)
-    first_of_video = np.zeros(len(bits) + 1, bool)
-    first_of_video[starts] = True
+    known: npt.NDArray[np.bool_] = bits.any(axis=1)
+    first_of_video = np.zeros(len(bits), bool)
+    first_of_video[starts[:-1][np.diff(starts) > 0]] = True
     octets = bits.view(np.uint8)
     for band in range(octets.shape[1] // band_bytes):
         keys = np.zeros(len(bits), np.uint32)
         for octet in range(band * band_bytes, (band + 1) * band_bytes):
             keys = keys << 8 | octets[:, octet]
-        new = known.copy()
-        new[1:] &= (keys[1:] != keys[:-1]) | first_of_video[1:-1]
+        new = known & (first_of_video | np.append(True, keys[1:] != keys[:-1]))
         rows = np.flatnonzero(new)
         rows = rows[np.argsort(keys[rows], kind="stable")]
-        keys, videos = keys[rows], np.searchsorted(starts, rows, side="right")
+        sorted_keys, videos = keys[rows], np.searchsorted(starts, rows, side="right")
         for step in range(1, _NEIGHBOURS + 1):
-            same = np.flatnonzero(keys[step:] == keys[:-step])
+            same = np.flatnonzero(sorted_keys[step:] == sorted_keys[:-step])
             same = same[videos[same] != videos[same + step]]
             yield rows[same], rows[same + step]
 

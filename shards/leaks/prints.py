@@ -4,8 +4,6 @@ What stands still says nothing: a logo, the edge of the endoscope's disc, a scen
 coarsely, by its lowest frequencies in space and in time, so that it survives coding, scaling and a little cropping.
 """
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
@@ -29,7 +27,7 @@ _BLACK, _LIT = 12, 36
 _DARKEST = 16.0
 _STILL = 0.004
 _CUT = 0.5
-_ODD = 0x5EED
+_BLOCK = 128
 
 
 def prints(thumbnails: Grey, known: npt.NDArray[np.bool_]) -> Bits:
@@ -40,77 +38,71 @@ def prints(thumbnails: Grey, known: npt.NDArray[np.bool_]) -> Bits:
         known: Which of them there are, shape (N,).
 
     Returns:
-        Shape (N, WORDS); row n is of thumbnails n to n + FRAMES - 1. Zeros where some of them are missing or dark, where
+        Shape (N, WORDS); row n is of thumbnails n to n + FRAMES - 1. Zeros where one of them is missing or dark, where
         nothing moves, and where most of what moves is one cut.
     """
     found = np.zeros((len(thumbnails), WORDS), np.uint32)
-    if len(thumbnails) < FRAMES:
-        return found
-    shapes = _shapes(thumbnails, known)
-    runs = np.lib.stride_tricks.sliding_window_view(shapes, FRAMES, axis=0)
-    times = (np.arange(FRAMES) + 0.5) / FRAMES
-    beats = np.cos(np.pi * np.arange(1, _BEATS + 1) * times[:, None]).astype(np.float32)
-    motion = (runs @ beats).reshape(len(runs), -1)
-    signs = (hash64(_ODD, np.arange(motion.shape[1])[:, None], np.arange(32 * WORDS)) & np.uint64(1)).astype(np.float32)
-    with np.errstate(invalid="ignore"):
-        bits = motion @ (2 * signs - 1) > 0
-    packed = np.packbits(bits, axis=1).view(np.uint32)
-    packed[~_tells(shapes)] = 0
-    found[: len(packed)] = packed
+    for start in range(0, len(thumbnails) - FRAMES + 1, _BLOCK):
+        block = slice(start, start + _BLOCK + FRAMES - 1)
+        bits = _prints(thumbnails[block], known[block])
+        found[start : start + len(bits)] = bits
     return found
 
 
-def _shapes(thumbnails: Grey, known: npt.NDArray[np.bool_]) -> Floats:
-    """The lowest frequencies of each thumbnail within the lit window, over its brightness; NaN where it is dark.
+def _prints(thumbnails: Grey, known: npt.NDArray[np.bool_]) -> Bits:
+    """The same of a video that is short enough to do it at once; shape (N - FRAMES + 1, WORDS)."""
+    shapes, usable = _shapes(thumbnails, known)
+    steps = np.square(np.diff(shapes, axis=1)).sum(axis=2)
+    total = steps.sum(axis=1)
+    tells = usable & (total > FRAMES * _STILL**2) & (steps.max(axis=1) < _CUT * total)
+    times = (np.arange(FRAMES) + 0.5) / FRAMES
+    beats = np.cos(np.pi * np.arange(1, _BEATS + 1)[:, None] * times).astype(np.float32)
+    motion = (beats @ shapes).reshape(len(shapes), -1)
+    coins = hash64(np.arange(motion.shape[1])[:, None], np.arange(32 * WORDS)) & np.uint64(1)
+    bits = motion @ np.where(coins, np.float32(1), np.float32(-1)) > 0
+    return np.where(tells[:, None], np.packbits(bits, axis=1).view(np.uint32), np.uint32(0))
+
+
+def _shapes(thumbnails: Grey, known: npt.NDArray[np.bool_]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """The lowest frequencies of each thumbnail over its brightness, within the window that is lit in a run of them.
 
     Returns:
-        Shape (N, D).
+        Shape (runs, FRAMES, D), and which runs lack no frame and have none that is dark.
     """
-    usual = thumbnails[known].mean(axis=0, dtype=np.float32) if known.any() else np.zeros((EDGE, EDGE), np.float32)
-    down, across = (_waves(*bounds) for bounds in lit_window(usual))
-    found = np.einsum("ky,nyx,lx->nkl", down, thumbnails, across, optimize=True, dtype=np.float32)
-    bright = found[:, 0, 0]
+    runs = np.lib.stride_tricks.sliding_window_view(thumbnails, FRAMES, axis=0).transpose(0, 3, 1, 2)
+    lit = np.clip((thumbnails - np.float32(_BLACK)) / (_LIT - _BLACK), 0, 1)
+    down, across = (_waves(*_window(lit.mean(axis=axis))) for axis in (2, 1))
+    found = down[:, None] @ runs.astype(np.float32) @ across[:, None].swapaxes(2, 3)
+    bright = found[:, :, 0, 0]
     rows, columns = np.indices((_WAVES, _WAVES))
     low = (rows + columns < _WAVES) & (rows + columns > 0)
-    usable = known & (bright >= _DARKEST)
-    return np.where(usable[:, None], found[:, low] / np.maximum(bright, _DARKEST)[:, None], np.float32(np.nan))
+    usable = (bright >= _DARKEST) & np.lib.stride_tricks.sliding_window_view(known, FRAMES)
+    return found[:, :, low] / np.maximum(bright, _DARKEST)[:, :, None], usable.all(axis=1)
 
 
-def lit_window(usual: npt.NDArray[np.floating]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Where the picture is between black borders: the rectangle with the mean and the spread of what is lit.
+def _window(lit: Floats) -> tuple[Floats, Floats]:
+    """Where the picture is between black borders: the stretch with the mean and the spread of what is lit.
 
     Moments, not edges, since text in a border hardly moves them; a disc's window is the same with borders and without.
 
     Args:
-        usual: The mean thumbnail, shape (EDGE, EDGE).
+        lit: How much of each row, or column, of each thumbnail is lit, shape (N, EDGE).
 
     Returns:
-        First and last row, first and last column, in pixels.
+        First and last row, or column, in each run of FRAMES; shape (runs,).
     """
-    lit = np.clip((usual - _BLACK) / (_LIT - _BLACK), 1e-6, 1)
-    places = np.arange(EDGE) + 0.5
-
-    def bounds(weights: npt.NDArray[np.floating]) -> tuple[float, float]:
-        middle = float(np.average(places, weights=weights))
-        spread = math.sqrt(3 * float(np.average((places - middle) ** 2, weights=weights)))
-        return middle - spread, middle + spread
-
-    return bounds(lit.sum(axis=1)), bounds(lit.sum(axis=0))
+    weights = np.lib.stride_tricks.sliding_window_view(lit, FRAMES, axis=0).mean(axis=2) + np.float32(1e-6)
+    weights /= weights.sum(axis=1, keepdims=True)
+    places = np.arange(EDGE, dtype=np.float32) + np.float32(0.5)
+    middle = weights @ places
+    spread = np.sqrt(3 * (weights * (places - middle[:, None]) ** 2).sum(axis=1))
+    return middle - spread, middle + spread
 
 
-def _waves(start: float, stop: float) -> Floats:
-    """Cosines over [start, stop], shape (_WAVES, EDGE); a pixel at the border counts as far as it is inside."""
-    places = np.arange(EDGE)
+def _waves(start: Floats, stop: Floats) -> Floats:
+    """Cosines over windows, shape (runs, _WAVES, EDGE); a pixel at the border counts as far as it is inside."""
+    places, start, stop = np.arange(EDGE, dtype=np.float32), start[:, None], stop[:, None]
     inside = np.clip(np.minimum(places + 1, stop) - np.maximum(places, start), 0, 1)
-    middles = (places + 0.5 - start) / (stop - start)
-    waves = np.cos(np.pi * np.arange(_WAVES)[:, None] * middles) * inside / inside.sum()
-    return waves.astype(np.float32)
-
-
-def _tells(shapes: Floats) -> npt.NDArray[np.bool_]:
-    """Which runs of FRAMES thumbnails move, and not by one cut alone; shape (N - FRAMES + 1,)."""
-    steps = np.square(np.diff(shapes, axis=0)).sum(axis=1)
-    runs = np.lib.stride_tricks.sliding_window_view(steps, FRAMES - 1)
-    total = runs.sum(axis=1)
-    with np.errstate(invalid="ignore"):
-        return (total > FRAMES * _STILL**2) & (runs.max(axis=1) < _CUT * total)
+    phases = (places + 0.5 - start) / (stop - start) * np.float32(np.pi)
+    waves: Floats = np.cos(np.arange(_WAVES, dtype=np.float32)[:, None] * phases[:, None])
+    return waves * (inside / inside.sum(axis=1, keepdims=True))[:, None]
