@@ -1,7 +1,7 @@
 """Which stretches of which videos show the same, found from their fingerprints in about linear time.
 
-Fingerprints that agree in every bit of some band are candidates; sorting finds them. Around each the whole fingerprints
-are compared, and where enough of them agree, so are the two videos along all of that offset.
+Fingerprints that agree in every bit of some band are candidates; sorting finds them. Where their other bits and the
+fingerprints around them agree as well, the two videos are compared along all of that offset.
 """
 
 import itertools
@@ -20,10 +20,11 @@ Floats = npt.NDArray[np.float64]
 CHANCE = 0.28
 """Share of bits that differ, below which two fingerprints speak for being of the same, above it against."""
 
-_AROUND = 5
-_NEAR = 0.24
-_NEIGHBOURS = 32
-_BATCH = 1 << 16
+_NEAR, _AROUND = 0.24, 15
+"""The largest share of bits in which candidates differ, and how many fingerprints to each side are looked at."""
+
+_NEIGHBOURS, _BATCH = 32, 1 << 16
+"""Others that a fingerprint is compared with in each band, and candidates looked at together."""
 
 # Between unlike videos evidence has an exponential tail: _COMMON * exp(-_RARER * evidence) of all comparisons reach it.
 _COMMON, _RARER = 1e-4, 6.0
@@ -90,9 +91,8 @@ def find_matches(library: Library, band_bytes: int | None = None) -> Iterator[Ma
     """
     enough = evidence_needed(len(library.bits))
     diagonals: set[tuple[int, int, int]] = set()
-    for first, second in _candidates(library.bits, library.starts, band_bytes or _band_bytes(len(library.bits))):
-        for start in range(0, len(first), _BATCH):
-            diagonals |= _agreeing(library, first[start : start + _BATCH], second[start : start + _BATCH])
+    for first, second in _candidates(library, band_bytes or _band_bytes(len(library.bits))):
+        diagonals |= _agreeing(library, first, second, enough / 2)
     for (one, other), group in itertools.groupby(sorted(diagonals), key=lambda diagonal: diagonal[:2]):
         yield from _apart([match for *_, offset in group for match in _along(library, one, other, offset, enough)])
 
@@ -111,41 +111,43 @@ def _band_bytes(count: int) -> int:
     return 2 if count < 1 << 14 else 3 if count < 1 << 23 else 4
 
 
-def _candidates(bits: Bits, starts: Ints, band_bytes: int) -> Iterator[tuple[Ints, Ints]]:
-    """Pairs of rows of different videos that agree in a band, the lower row first.
+def _candidates(library: Library, band_bytes: int) -> Iterator[tuple[Ints, Ints]]:
+    """Pairs of rows of different videos that agree in a band and are near in all bits, the lower row first.
 
     Of successive equal ones in a video the first counts. Each is paired with the next few like it and no more, so that
     what is everywhere does not take quadratic time.
     """
-    known: npt.NDArray[np.bool_] = bits.any(axis=1)
-    first_of_video = np.zeros(len(bits), bool)
-    first_of_video[starts[:-1][np.diff(starts) > 0]] = True
+    bits, starts = library.bits, library.starts
+    opens = np.zeros(len(bits), bool)
+    opens[starts[:-1][np.diff(starts) > 0]] = True
     octets = bits.view(np.uint8)
     for band in range(octets.shape[1] // band_bytes):
-        keys = np.zeros(len(bits), np.uint32)
+        keys: Bits = np.zeros(len(bits), np.uint32)
         for octet in range(band * band_bytes, (band + 1) * band_bytes):
-            keys = keys << 8 | octets[:, octet]
-        new = known & (first_of_video | np.append(True, keys[1:] != keys[:-1]))
-        rows = np.flatnonzero(new)
+            keys = keys << np.uint32(8) | octets[:, octet]
+        rows = np.flatnonzero(bits.any(axis=1) & (opens | np.append(True, keys[1:] != keys[:-1])))
         rows = rows[np.argsort(keys[rows], kind="stable")]
-        sorted_keys, videos = keys[rows], np.searchsorted(starts, rows, side="right")
+        keys = keys[rows]
         for step in range(1, _NEIGHBOURS + 1):
-            same = np.flatnonzero(sorted_keys[step:] == sorted_keys[:-step])
-            same = same[videos[same] != videos[same + step]]
-            yield rows[same], rows[same + step]
+            same = np.flatnonzero(keys[step:] == keys[:-step])
+            for batch in np.array_split(same, len(same) // _BATCH + 1):
+                first, second = rows[batch], rows[batch + step]
+                near = _differing(bits[first], bits[second]) <= _NEAR
+                near &= library.video_of(first) != library.video_of(second)
+                yield first[near], second[near]
 
 
-def _agreeing(library: Library, first: Ints, second: Ints) -> set[tuple[int, int, int]]:
-    """Of candidates, the diagonals of those whose surroundings agree as well: both videos and the offset."""
+def _agreeing(library: Library, first: Ints, second: Ints, enough: float) -> set[tuple[int, int, int]]:
+    """Of candidates, the diagonals of those with evidence around them: both videos and the offset."""
     one, other = library.video_of(first), library.video_of(second)
     around = np.arange(-_AROUND, _AROUND + 1)
     rows, others = first[:, None] + around, second[:, None] + around
     inside = library.holds(one, rows) & library.holds(other, others)
     differing = _differing(library.bits[np.where(inside, rows, 0)], library.bits[np.where(inside, others, 0)])
-    inside &= np.isfinite(differing)
-    count = inside.sum(axis=1)
-    near = np.where(inside, differing, 0).sum(axis=1) <= _NEAR * count
-    kept = near & (count > _AROUND)
+    gains = np.where(inside & np.isfinite(differing), CHANCE - differing, 0)
+    before = np.cumsum(gains[:, _AROUND::-1], axis=1).max(axis=1)
+    after = np.cumsum(gains[:, _AROUND:], axis=1).max(axis=1)
+    kept = before + after - gains[:, _AROUND] >= enough
     one, other = one[kept], other[kept]
     offsets = (first[kept] - library.starts[one]) - (second[kept] - library.starts[other])
     return set(zip(one.tolist(), other.tolist(), offsets.tolist(), strict=True))

@@ -23,11 +23,16 @@ WORDS = 8
 """Words of 32 bits in a fingerprint."""
 
 _WAVES, _BEATS = 5, 5
-_BLACK, _LIT = 12, 36
-_DARKEST = 16.0
-_STILL = 0.004
-_CUT = 0.5
+"""Frequencies in space, in all directions together, and in time."""
+
+_BLACK, _LIT, _DARKEST = 12, 36, 16
+"""Levels of grey: of borders, of what is surely none, and of the darkest pictures that are looked at."""
+
+_STILL, _CUT = 0.004, 0.5
+"""A step from one thumbnail to the next that is none, and the share of a run's motion that makes one a cut."""
+
 _BLOCK = 128
+"""Fingerprints taken at once."""
 
 
 def prints(thumbnails: Grey, known: npt.NDArray[np.bool_]) -> Bits:
@@ -76,8 +81,8 @@ def _shapes(thumbnails: Grey, known: npt.NDArray[np.bool_]) -> tuple[Floats, npt
     bright = found[:, :, 0, 0]
     rows, columns = np.indices((_WAVES, _WAVES))
     low = (rows + columns < _WAVES) & (rows + columns > 0)
-    usable = (bright >= _DARKEST) & np.lib.stride_tricks.sliding_window_view(known, FRAMES)
-    return found[:, :, low] / np.maximum(bright, _DARKEST)[:, :, None], usable.all(axis=1)
+    usable = (bright.min(axis=1) >= _DARKEST) & np.lib.stride_tricks.sliding_window_view(known, FRAMES).min(axis=1)
+    return found[:, :, low] / np.maximum(bright, _DARKEST)[:, :, None], usable
 
 
 def _window(lit: Floats) -> tuple[Floats, Floats]:
@@ -104,5 +109,5 @@ def _waves(start: Floats, stop: Floats) -> Floats:
     places, start, stop = np.arange(EDGE, dtype=np.float32), start[:, None], stop[:, None]
     inside = np.clip(np.minimum(places + 1, stop) - np.maximum(places, start), 0, 1)
     phases = (places + 0.5 - start) / (stop - start) * np.float32(np.pi)
-    waves: Floats = np.cos(np.arange(_WAVES, dtype=np.float32)[:, None] * phases[:, None])
-    return waves * (inside / inside.sum(axis=1, keepdims=True))[:, None]
+    waves = np.cos(np.arange(_WAVES, dtype=np.float32)[:, None] * phases[:, None])
+    return np.asarray(waves * (inside / inside.sum(axis=1, keepdims=True))[:, None])
