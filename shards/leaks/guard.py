@@ -94,15 +94,14 @@ def main(argv: Sequence[str]) -> int:
         parser.error("--fail-on-leak: expected --against as well")
     corpora = {uri: Manifest.load(open_storage(uri)) for uri in (arguments.train, *arguments.against)}
     findings = sorted(find_leaks(corpora, workers=arguments.workers), key=_place)
-    sys.stdout.write(json.dumps(to_tree(findings), indent=1) + "\n" if arguments.json else _told(findings))
+    sys.stdout.write(_as_json(findings) if arguments.json else _told(findings))
     sys.stdout.flush()
-    leaks = [finding for finding in findings if finding.kind == "held_out"]
-    if arguments.fail_on_leak and leaks:
-        names = sorted({f"{leak.first.dataset}/{leak.first.video}" for leak in leaks})
-        some = ", ".join(names[:5]) + ", ..." * (len(names) > 5)
+    leaking = sorted({f"{f.first.dataset}/{f.first.video}" for f in findings if f.kind == "held_out"})
+    if arguments.fail_on_leak and leaking:
+        some = ", ".join(leaking[:5]) + ", ..." * (len(leaking) > 5)
         raise LeakError(
-            f"{arguments.train}: expected nothing of what is held out, got {len(leaks)} stretches of it in {some}; "
-            "hold these videos out, and pack again"
+            f"{arguments.train}: expected nothing of what is held out, got stretches of it in {len(leaking)} of its "
+            f"videos: {some}; hold them out, and pack again"
         )
     return 0
 
@@ -173,6 +172,10 @@ def _stretch(corpus: str, dataset: str, video: str, start: float, seconds: float
 def _place(finding: Finding) -> tuple[int, str, str, float]:
     first = finding.first
     return KINDS.index(finding.kind), first.dataset, first.video, first.start
+
+
+def _as_json(findings: Sequence[Finding]) -> str:
+    return json.dumps([to_tree(finding) for finding in findings], indent=1) + "\n"
 
 
 def _told(findings: Sequence[Finding]) -> str:

@@ -161,9 +161,11 @@ def _along(library: Library, one: int, other: int, offset: int, enough: float) -
     differing = _differing(library.bits[here : here + stop - start], library.bits[there : there + stop - start])
     known = np.flatnonzero(np.isfinite(differing))
     for begin, end, evidence in _stretches(CHANCE - differing[known], enough):
-        at, length = start + int(known[begin]), int(known[end - 1] - known[begin]) + 1
-        score = 1 - 2 * float(differing[known[begin:end]].mean())
-        yield Match(one, other, at, at - offset, length, score, evidence)
+        shares = differing[known[begin:end]]
+        close = begin + np.flatnonzero(shares <= (np.median(shares) + CHANCE) / 2)  # at the ends some are half outside
+        at, length = int(known[close[0]]), int(known[close[-1]] - known[close[0]]) + 1
+        score = 1 - 2 * float(shares.mean())
+        yield Match(one, other, start + at, start + at - offset, length, score, evidence)
 
 
 def _stretches(gains: Floats, enough: float) -> Iterator[tuple[int, int, float]]:

@@ -39,7 +39,7 @@ def read_prints(storage: Storage, placed: Placed, step: float) -> Bits:
         CorruptSampleError: A frame is damaged.
         StorageError: The store fails.
     """
-    numbers, known = _frames_at(placed.video, step)
+    numbers, known = frames_at(placed.video, step)
     thumbnails = np.zeros((len(numbers), EDGE, EDGE), np.uint8)
     jpegs = read_frames(storage, placed, numbers[known].tolist())
     for place, jpeg in zip(np.flatnonzero(known), jpegs, strict=True):
@@ -47,7 +47,7 @@ def read_prints(storage: Storage, placed: Placed, step: float) -> Bits:
     return prints(thumbnails, known)
 
 
-def _frames_at(video: PackedVideo, step: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+def frames_at(video: PackedVideo, step: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """The frames shown every `step` seconds, counted from the video's first, and which of them were packed."""
     starts = np.array([part.first_frame for part in video.parts])
     counts = np.array([part.num_frames for part in video.parts])

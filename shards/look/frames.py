@@ -73,13 +73,16 @@ def read_frames(storage: Storage, placed: Placed, numbers: Sequence[int]) -> Ite
     """The JPEGs of some frames of a video, counted from its first; those that are near each other are read together.
 
     Raises:
-        CorruptSampleError: A frame is damaged.
+        CorruptSampleError: A frame, or its row of the index, is damaged.
         StorageError: The store fails.
     """
     shard, first = placed.shard, placed.video.first_row
     for group in _near(numbers):
         rows = read_rows(storage, shard.index_name, first + group[0], first + group[-1] + 1)
         start, stop = int(rows[0]["offset"]), int(rows[-1]["offset"]) + int(rows[-1]["size"])
+        if not start < stop <= shard.num_bytes:
+            where = f"{storage.uri}: {shard.index_name}: frames {group[0]} to {group[-1]} of {placed.video.id}"
+            raise CorruptSampleError(f"{where} are not in its shard; run `surgstream verify`")
         data = memoryview(read_range(storage, shard.name, start, stop))
         for number in group:
             row = rows[number - group[0]]
