@@ -169,15 +169,23 @@ def _along(library: Library, one: int, other: int, offset: int, enough: float) -
 
 
 def _stretches(gains: Floats, enough: float) -> Iterator[tuple[int, int, float]]:
-    """The stretch with the largest sum, if that is enough, and the same of what lies before and after it."""
+    """The stretch with the largest sum, if that is enough, and the same of what lies before and after it.
+
+    Where a sum falls by as much on the way, there are two stretches, and each of them has enough.
+    """
     waiting = [(0, len(gains))]
     while waiting:
         begin, end = waiting.pop()
         sums = np.concatenate([[0.0], np.cumsum(gains[begin:end])])
         stop = int(np.argmax(sums - np.minimum.accumulate(sums)))
         start = int(np.argmin(sums[: stop + 1]))
-        if (evidence := float(sums[stop] - sums[start])) >= enough:
-            yield begin + start, begin + stop, evidence
+        inner = sums[start : stop + 1]
+        falls = np.maximum.accumulate(inner) - inner
+        if falls.max() >= enough:
+            cut = begin + start + int(np.argmax(falls))
+            waiting += [(begin, cut), (cut, end)]
+        elif inner[-1] - inner[0] >= enough:
+            yield begin + start, begin + stop, float(inner[-1] - inner[0])
             waiting += [(begin, begin + start), (begin + stop, end)]
 
 

@@ -17,13 +17,14 @@ from tests.helpers.s3 import s3_bucket
 
 @pytest.fixture(scope="module")
 def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`train`: two datasets that share a video. `test`: half a minute of `one/b` inside another. `clean`: another."""
+    """`train`: two datasets that share a video; one has part of another twice. `test`: half a minute of `one/b`."""
     folder = tmp_path_factory.mktemp("leaks")
     films = {name: drifting(seed, 60) for seed, name in enumerate("abcde")}
     write_film(folder / "one" / "a.mp4", films["a"])
     write_film(folder / "one" / "b.mp4", films["b"])
     write_film(folder / "two" / "again.avi", films["a"][8:, 3:-3, 4:-4], codec="mpeg4")
     write_film(folder / "two" / "c.mp4", films["c"])
+    write_film(folder / "two" / "part.mp4", films["c"][12:50])
     inside = np.concatenate([films["d"][:20], films["b"][15:45], films["d"][20:30]])
     write_film(folder / "three" / "host.mp4", np.repeat(inside, 5, axis=0), fps=5)
     write_film(folder / "four" / "e.mp4", films["e"])
@@ -40,10 +41,11 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_copies_are_listed_by_kind_with_their_seconds(corpora: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train, test = str(corpora / "train"), str(corpora / "test")
     assert main([train, "--against", test, str(corpora / "clean"), "--json"]) == 0
-    leak, copy = json.loads(capsys.readouterr().out)
-    assert leak["kind"] == "held_out" and copy["kind"] == "across"
+    leak, copy, part = json.loads(capsys.readouterr().out)
+    assert [finding["kind"] for finding in (leak, copy, part)] == ["held_out", "across", "within"]
     places = [(s["corpus"], s["dataset"], s["video"]) for f in (leak, copy) for s in (f["first"], f["second"])]
     assert places == [(train, "one", "b"), (test, "three", "host"), (train, "one", "a"), (train, "two", "again")]
+    assert {part[side]["video"] for side in ("first", "second")} == {"c", "part"}
     assert leak["first"]["start"] == pytest.approx(15, abs=4) and leak["first"]["stop"] == pytest.approx(45, abs=4)
     assert leak["first"]["start"] - leak["second"]["start"] == -5
     assert copy["first"]["start"] - copy["second"]["start"] == 8
@@ -51,12 +53,13 @@ def test_copies_are_listed_by_kind_with_their_seconds(corpora: Path, capsys: pyt
     assert 0.7 < leak["score"] <= 1 and 0.7 < copy["score"] <= 1
 
 
-def test_a_leak_fails_where_that_was_asked(corpora: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_leak_fails_where_that_was_asked(corpora: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(corpora / "test", tmp_path / "same")
     with pytest.raises(LeakError, match=r"train: expected nothing of .* in 1 of its videos: one/b; hold them out"):
-        main([str(corpora / "train"), "--against", str(corpora / "test"), "--fail-on-leak"])
+        main([str(corpora / "train"), "--against", str(corpora / "test"), str(tmp_path / "same"), "--fail-on-leak"])
     lines = capsys.readouterr().out.splitlines()
-    assert "held_out  one/b 1" in lines[0] and "across" in lines[1]
-    assert lines[2] == "stretches that two videos show: 1 held_out, 1 across, 0 within"
+    assert all("held_out  one/b 1" in line for line in lines[:2])
+    assert lines[-1] == "stretches that two videos show: 2 held_out, 1 across, 1 within"
 
 
 def test_copies_among_what_is_trained_on_are_no_leak_also_from_s3(
@@ -66,7 +69,7 @@ def test_copies_among_what_is_trained_on_are_no_leak_also_from_s3(
         assert surgstream(["stage", str(corpora / "clean"), f"{bucket}/clean"]) == 0
         words = [str(corpora / "train"), "--against", f"{bucket}/clean", "--fail-on-leak", "--workers", "1"]
         assert surgstream(["leaks", *words]) == 0
-    assert "0 held_out, 1 across, 0 within" in capsys.readouterr().out
+    assert "0 held_out, 1 across, 1 within" in capsys.readouterr().out
 
 
 def test_a_damaged_frame_is_named(corpora: Path, tmp_path: Path) -> None:

@@ -68,10 +68,24 @@ def test_two_stretches_of_the_same_videos_are_two_matches() -> None:
     assert found == {(100, 0, 40), (20, 70, 40)}
 
 
+def test_two_stretches_at_the_same_offset_are_two_matches() -> None:
+    original = random_prints(1, 160)
+    other = np.concatenate([original[:50], random_prints(2, 60), original[110:]])
+    found = sorted((match.first_start, match.length) for match in matches_in(original, other))
+    assert found == [(0, 50), (110, 50)]
+
+
 def test_a_scene_that_resembles_itself_a_moment_later_is_told_once() -> None:
-    slow = np.repeat(random_prints(1, 20), 4, axis=0)
+    steps = np.random.default_rng(1).random((100, 32 * WORDS)) < 0.02
+    slow = np.packbits(np.logical_xor.accumulate(steps, axis=0), axis=1).view(np.uint32) ^ random_prints(1, 1)
     (match,) = matches_in(slow, slow)
-    assert match.first_start == match.second_start == 0 and match.length == 80
+    assert match.first_start == match.second_start == 0 and match.length == 100
+
+
+def test_a_scene_that_hardly_changes_hides_no_copy() -> None:
+    slow = np.repeat(random_prints(1, 4), 50, axis=0)
+    (match,) = matches_in(slow, slow)
+    assert match.first_start == match.second_start == 0 and match.length == 200
 
 
 def test_a_video_is_not_compared_with_itself() -> None:
