@@ -7,9 +7,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tqdm import tqdm
+
 from configs.loading import to_tree
 from shards.errors import LeakError
-from shards.leaks.matching import Library, find_matches
+from shards.leaks.matching import Library, bands_of, find_matches
 from shards.leaks.prints import FRAMES, Bits
 from shards.leaks.reading import read_prints, step_seconds
 from shards.look.frames import Placed
@@ -128,7 +130,8 @@ def find_leaks(corpora: dict[str, Manifest], *, workers: int) -> Iterator[Findin
     done = {task.number: bits for task, bits in run_all(_prints_of, tasks, frames, workers=workers, label="leaks")}
     videos = [(corpus, shard.dataset, video.id) for corpus, shard in shards for video in shard.videos]
     library = Library([bits for task in tasks for bits in done.pop(task.number)])
-    for match in find_matches(library):
+    bands = bands_of(len(library.bits))
+    for match in find_matches(library, tqdm(bands, "compare", unit=" bands", dynamic_ncols=True)):
         one, other = videos[match.first], videos[match.second]
         if one[0] == train:
             seconds = (match.length - 1 + FRAMES) * step

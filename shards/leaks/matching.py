@@ -6,7 +6,7 @@ fingerprints around them agree as well, the two videos are compared along all of
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,20 +79,31 @@ class Library:
         return (rows >= self.starts[videos, None]) & (rows < self.starts[videos + 1, None])
 
 
-def find_matches(library: Library, band_bytes: int | None = None) -> Iterator[Match]:
+def bands_of(count: int) -> list[slice]:
+    """The bytes of a fingerprint in bands such that few unrelated ones agree in all of a band.
+
+    Args:
+        count: Fingerprints in the library.
+    """
+    width = 2 if count < 1 << 14 else 3 if count < 1 << 23 else 4
+    return [slice(start, start + width) for start in range(0, 4 * WORDS - width + 1, width)]
+
+
+def find_matches(library: Library, bands: Iterable[slice]) -> Iterator[Match]:
     """Find stretches that show the same, in different videos.
 
     Args:
         library: The fingerprints.
-        band_bytes: Width of the bands; by default what the number of fingerprints asks for.
+        bands: Those of `bands_of`; each is gone through once, which takes most of the time.
 
     Yields:
         Matches, sorted by the numbers of their videos; of two videos the one with most evidence first.
     """
     enough = evidence_needed(len(library.bits))
     diagonals: set[tuple[int, int, int]] = set()
-    for first, second in _candidates(library, band_bytes or _band_bytes(len(library.bits))):
-        diagonals |= _agreeing(library, first, second, enough / 2)
+    for band in bands:
+        for first, second in _candidates(library, band):
+            diagonals |= _agreeing(library, first, second, enough / 2)
     for (one, other), group in itertools.groupby(sorted(diagonals), key=lambda diagonal: diagonal[:2]):
         yield from _apart([match for *_, offset in group for match in _along(library, one, other, offset, enough)])
 
@@ -106,35 +117,28 @@ def evidence_needed(count: int) -> float:
     return math.log(max(count, 1000) ** 2 / 2 * _COMMON / _FALSE_ALARMS) / _RARER
 
 
-def _band_bytes(count: int) -> int:
-    """Bytes in a band such that few unrelated fingerprints agree in all of it."""
-    return 2 if count < 1 << 14 else 3 if count < 1 << 23 else 4
-
-
-def _candidates(library: Library, band_bytes: int) -> Iterator[tuple[Ints, Ints]]:
+def _candidates(library: Library, band: slice) -> Iterator[tuple[Ints, Ints]]:
     """Pairs of rows of different videos that agree in a band and are near in all bits, the lower row first.
 
     Of successive equal ones in a video the first counts. Each is paired with the next few like it and no more, so that
     what is everywhere does not take quadratic time.
     """
-    bits, starts = library.bits, library.starts
+    bits = library.bits
+    keys: Bits = np.zeros(len(bits), np.uint32)
+    for octets in bits.view(np.uint8)[:, band].T:
+        keys = keys << np.uint32(8) | octets
     opens = np.zeros(len(bits), bool)
-    opens[starts[:-1][np.diff(starts) > 0]] = True
-    octets = bits.view(np.uint8)
-    for band in range(octets.shape[1] // band_bytes):
-        keys: Bits = np.zeros(len(bits), np.uint32)
-        for octet in range(band * band_bytes, (band + 1) * band_bytes):
-            keys = keys << np.uint32(8) | octets[:, octet]
-        rows = np.flatnonzero(bits.any(axis=1) & (opens | np.append(True, keys[1:] != keys[:-1])))
-        rows = rows[np.argsort(keys[rows], kind="stable")]
-        keys = keys[rows]
-        for step in range(1, _NEIGHBOURS + 1):
-            same = np.flatnonzero(keys[step:] == keys[:-step])
-            for batch in np.array_split(same, len(same) // _BATCH + 1):
-                first, second = rows[batch], rows[batch + step]
-                near = _differing(bits[first], bits[second]) <= _NEAR
-                near &= library.video_of(first) != library.video_of(second)
-                yield first[near], second[near]
+    opens[library.starts[:-1][np.diff(library.starts) > 0]] = True
+    rows = np.flatnonzero(bits.any(axis=1) & (opens | np.append(True, keys[1:] != keys[:-1])))
+    rows = rows[np.argsort(keys[rows], kind="stable")]
+    keys = keys[rows]
+    for step in range(1, _NEIGHBOURS + 1):
+        same = np.flatnonzero(keys[step:] == keys[:-step])
+        for batch in np.array_split(same, len(same) // _BATCH + 1):
+            first, second = rows[batch], rows[batch + step]
+            near = _differing(bits[first], bits[second]) <= _NEAR
+            near &= library.video_of(first) != library.video_of(second)
+            yield first[near], second[near]
 
 
 def _agreeing(library: Library, first: Ints, second: Ints, enough: float) -> set[tuple[int, int, int]]:

@@ -1,11 +1,13 @@
 """Planted copies are found where they are; nothing is found among what is random, rare or everywhere."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shards.leaks.matching import Library, Match, evidence_needed, find_matches
+from shards.leaks.matching import Library, Match, bands_of, evidence_needed, find_matches
 from shards.leaks.prints import WORDS, Bits
 
 
@@ -18,8 +20,8 @@ def flipped(bits: Bits, seed: int, share: float) -> Bits:
     return bits ^ np.packbits(flips, axis=1).view(np.uint32)
 
 
-def matches_in(*videos: Bits, band_bytes: int | None = None) -> list[Match]:
-    return list(find_matches(Library(list(videos)), band_bytes))
+def matches_in(*videos: Bits, as_among: int = 0) -> list[Match]:
+    return list(find_matches(Library(list(videos)), bands_of(as_among)))
 
 
 @settings(max_examples=40, deadline=None)
@@ -29,17 +31,14 @@ def matches_in(*videos: Bits, band_bytes: int | None = None) -> list[Match]:
     length=st.integers(25, 60),
     before=st.integers(0, 80),
     share=st.floats(0, 0.12),
-    band_bytes=st.sampled_from([2, 3]),
+    as_among=st.sampled_from([0, 1_000_000]),
 )
-def test_a_planted_copy_is_found(
-    seed: int, start: int, length: int, before: int, share: float, band_bytes: int
-) -> None:
+def test_a_planted_copy_is_found(seed: int, start: int, length: int, before: int, share: float, as_among: int) -> None:
     original = random_prints(seed, 200)
     copy = flipped(original[start : start + length], seed, share)
     host = np.concatenate([random_prints(seed + 1, before), copy, random_prints(seed + 2, 30)])
-    (match,) = matches_in(
-        random_prints(seed + 3, 50), host, random_prints(seed + 4, 70), original, band_bytes=band_bytes
-    )
+    videos = [random_prints(seed + 3, 50), host, random_prints(seed + 4, 70), original]
+    (match,) = matches_in(*videos, as_among=as_among)
     assert (match.first, match.second) == (1, 3)
     assert match.first_start - match.second_start == before - start
     assert abs(match.first_start - before) <= 1 and abs(match.length - length) <= 2
@@ -108,6 +107,15 @@ def test_what_is_everywhere_hides_no_copy() -> None:
 
 def test_more_to_compare_asks_for_more_evidence() -> None:
     assert evidence_needed(0) < evidence_needed(100_000) < evidence_needed(36_000_000) < 6
+
+
+def test_bands_do_not_overlap_and_grow_with_the_library() -> None:
+    widths = []
+    for count in (0, 100_000, 36_000_000):
+        numbers = [list(range(32))[band] for band in bands_of(count)]
+        assert [*itertools.chain(*numbers)] == [*range(len(numbers) * len(numbers[0]))]
+        widths.append(len(numbers[0]))
+    assert widths == [2, 3, 4]
 
 
 def test_the_list_given_to_a_library_is_emptied() -> None:
