@@ -136,14 +136,23 @@ def look(folder: Path, originals: Sequence[Path], name: str) -> list[Row]:
     addresses = [train, *corpora.values()]
     findings = list(find_leaks({uri: Manifest.load(open_storage(uri)) for uri in addresses}, workers=cores()))
     rows = [
-        _judged(name, kind, [f for f in findings if f.second.corpus == uri], len(originals), hosts)
+        judged(name, kind, [f for f in findings if f.second.corpus == uri], len(originals), hosts)
         for kind, uri in corpora.items()
     ]
     own = sum(finding.kind != "held_out" for finding in findings)
     return [*rows, Row(originals=name, kind="among originals", num_copies=0, num_found=0, false_alarms=own)]
 
 
-def _judged(name: str, kind: str, findings: Iterable[Finding], num_videos: int, hosts: dict[str, str]) -> Row:
+def judged(name: str, kind: str, findings: Iterable[Finding], num_videos: int, hosts: dict[str, str]) -> Row:
+    """Count what was found of copies, which have the names of their originals.
+
+    Args:
+        name: Of the originals.
+        kind: Of the alteration.
+        findings: Between originals and their copies of this kind.
+        num_videos: Originals.
+        hosts: For each of them, the original that its excerpt stands in.
+    """
     found, false_alarms = set(), 0
     for finding in findings:
         first, second = finding.first.video, finding.second.video
