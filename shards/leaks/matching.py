@@ -120,16 +120,14 @@ def evidence_needed(count: int) -> float:
 def _candidates(library: Library, band: slice) -> Iterator[tuple[Ints, Ints]]:
     """Pairs of rows of different videos that agree in a band and are near in all bits, the lower row first.
 
-    Of successive equal ones in a video the first counts. Each is paired with the next few like it and no more, so that
+    Of successive equal ones the first counts. Each is paired with the next few like it and no more, so that
     what is everywhere does not take quadratic time.
     """
     bits = library.bits
     keys: Bits = np.zeros(len(bits), np.uint32)
     for octets in bits.view(np.uint8)[:, band].T:
         keys = keys << np.uint32(8) | octets
-    opens = np.zeros(len(bits), bool)
-    opens[library.starts[:-1][np.diff(library.starts) > 0]] = True
-    rows = np.flatnonzero(bits.any(axis=1) & (opens | np.append(True, keys[1:] != keys[:-1])))
+    rows = np.flatnonzero(bits.any(axis=1) & np.append(True, keys[1:] != keys[:-1]))
     rows = rows[np.argsort(keys[rows], kind="stable")]
     keys = keys[rows]
     for step in range(1, _NEIGHBOURS + 1):

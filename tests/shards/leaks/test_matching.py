@@ -67,11 +67,12 @@ def test_two_stretches_of_the_same_videos_are_two_matches() -> None:
     assert found == {(100, 0, 40), (20, 70, 40)}
 
 
-def test_two_stretches_at_the_same_offset_are_two_matches() -> None:
-    original = random_prints(1, 160)
-    other = np.concatenate([original[:50], random_prints(2, 60), original[110:]])
+@pytest.mark.parametrize("gap", [20, 60, 90])
+def test_two_stretches_at_the_same_offset_are_two_matches(gap: int) -> None:
+    original = random_prints(1, 100 + gap)
+    other = np.concatenate([original[:50], random_prints(2, gap), original[50 + gap :]])
     found = sorted((match.first_start, match.length) for match in matches_in(original, other))
-    assert found == [(0, 50), (110, 50)]
+    assert found == [(0, 50), (50 + gap, 50)]
 
 
 def test_a_scene_that_resembles_itself_a_moment_later_is_told_once() -> None:

@@ -34,16 +34,11 @@ def under_a_logo(film: Pictures) -> Pictures:
     return film
 
 
-def flickering(film: Pictures) -> Pictures:
-    return (film * np.random.default_rng(1).uniform(0.6, 1, (len(film), 1, 1))).astype(np.uint8)
-
-
 ALTERATIONS: dict[str, Callable[[Pictures], Pictures]] = {
     "borders": bordered,
     "cropped": lambda film: film[:, 4:-4, 5:-5],
     "logo": under_a_logo,
     "brighter": lambda film: (255 * (film / 255) ** 0.7).astype(np.uint8),
-    "flickering": flickering,
     "squeezed": lambda film: film[:, :, ::2],
     "noise": lambda film: (film + np.random.default_rng(1).integers(0, 12, film.shape)).clip(0, 255).astype(np.uint8),
 }
@@ -57,6 +52,15 @@ def test_a_copy_has_nearly_the_same_prints(name: str) -> None:
 
 def test_other_films_differ_in_half_of_the_bits() -> None:
     assert 0.4 < differing(prints_of(drifting(1, SECONDS)), prints_of(drifting(2, SECONDS))) < 0.6
+
+
+def test_films_do_not_resemble_each_other_by_their_vignette_and_brightness() -> None:
+    down, across = (np.linspace(-1, 1, edge) ** 2 for edge in (72, 96))
+    vignette = np.clip(1.2 - down[:, None] - across, 0.3, 1)
+    brightness = np.random.default_rng(3).uniform(0.5, 1, (SECONDS, 1, 1))
+    pale = (100 + drifting(seed, SECONDS) / 2 for seed in (1, 2))
+    one, other = (prints_of((film * vignette * brightness).astype(np.uint8)) for film in pale)
+    assert differing(one, other) > 0.45
 
 
 def test_a_print_is_of_its_own_seconds_alone() -> None:
