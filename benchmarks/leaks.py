@@ -9,6 +9,7 @@ program, packed, and looked for among the originals. A mirrored or reversed copy
 import argparse
 import json
 import math
+import resource
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -58,7 +59,7 @@ EXCERPT = "30 s inside another video"
 OTHERS = {"mirrored": ("hflip", H264, ""), "reversed": ("reverse", H264, "")}
 OPTIONS = {"packed at 5 frames/s, 112 lines": ("fps=5", "short_side=112")}
 SLOWER, PIECES = 12.5, 4
-SIZES = (250_000, 1_000_000, 4_000_000)
+SIZES = (250_000, 1_000_000, 4_000_000, 36_000_000)
 PLANTED, PLANTED_SECONDS, FLIPPED = 100, 300, 0.12
 
 
@@ -198,6 +199,7 @@ def matching(size: int) -> dict[str, float]:
     return {
         "hours": size / 3600,
         "seconds": seconds,
+        "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
         "copies": num_copies,
         "found": len(found),
         "false_alarms": sum(match.second - first_copy != match.first for match in matches),

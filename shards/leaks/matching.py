@@ -120,8 +120,8 @@ def evidence_needed(count: int) -> float:
 def _candidates(library: Library, band: slice) -> Iterator[tuple[Ints, Ints]]:
     """Pairs of rows of different videos that agree in a band and are near in all bits, the lower row first.
 
-    Of successive equal ones the first counts. Each is paired with the next few like it and no more, so that
-    what is everywhere does not take quadratic time.
+    Of successive equal ones the first counts. Each is paired with the next few like it and no more, so that what is
+    everywhere does not take quadratic time.
     """
     bits = library.bits
     keys: Bits = np.zeros(len(bits), np.uint32)
