@@ -21,10 +21,10 @@ from shards.processes import Progress, cores, run_all
 from shards.storage import open_storage
 
 DESCRIPTION = """\
-Find stretches that two videos of packed corpora both show, also where one is coded again, scaled, cropped a little, cut
-or under a logo. Videos of TRAIN are compared with each other and with those of every HELD_OUT, which is what `surgstream
-pack split=held_out` makes of a test set. A stretch has to last 20 to 30 seconds in a small corpus and 30 to 45 in one of
-10,000 hours, since chance finds more there. What stands still or is mirrored is not found.
+Find stretches that two videos of packed corpora both show, also where one is coded again, scaled, cropped a little,
+cut or under a logo. Videos of TRAIN are compared with each other and with those of every HELD_OUT, which is what
+`surgstream pack split=held_out` makes of a test set. A stretch has to last 20 to 30 seconds in a small corpus, 30 to
+45 in one of 10,000 hours, since chance finds more there. What stands still or is mirrored is not found.
 
 Each line gives a score, from 0, chance, to 1, the same; the kind of pair; and both videos with the seconds that they
 share, within a few. Kinds: `held_out`, a leak; `across`, of two datasets of TRAIN; `within`, of one. The last two are
