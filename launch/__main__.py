@@ -16,6 +16,7 @@ COMMANDS = {
     "pack": ("shards.pack", "pack videos into WebDataset shards, in a folder or on S3"),
     "verify": ("shards.verify", "check every byte of a packed corpus"),
     "inspect": ("shards.look.inspect", "show what a packed corpus holds, in numbers and in pictures"),
+    "leaks": ("shards.leaks.guard", "find what is in a corpus twice, or in a held-out one as well"),
     "stage": ("shards.stage", "copy a packed corpus to the disks of nodes, a parallel file system or a store"),
     "order": ("trainer.show_order", "print which clip is drawn when, and which rank reads it"),
     "describe": ("trainer.describe", "print a recipe's parameters, FLOPs, memory, steps and clips as JSON"),

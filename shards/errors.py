@@ -23,3 +23,7 @@ class StorageError(ShardError):
 
 class VideoError(ShardError):
     """A source video cannot be packed; the message is the reason that goes to `quarantine.jsonl`."""
+
+
+class LeakError(ShardError):
+    """A training corpus shows what is held out."""

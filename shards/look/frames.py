@@ -15,6 +15,9 @@ from shards.manifest import Manifest
 from shards.packed import PackedVideo, Shard
 from shards.storage import Storage, read_range
 
+GAP_FRAMES, GROUP_FRAMES = 30, 256
+"""Frames from one wanted to the next, and from the first to the last, that are read in one request."""
+
 
 @dataclass(frozen=True)
 class Placed:
@@ -67,21 +70,39 @@ def spread(count: int, wanted: int) -> list[int]:
 
 
 def read_frames(storage: Storage, placed: Placed, numbers: Sequence[int]) -> Iterator[bytes]:
-    """The JPEGs of some frames of a video, counted from its first.
+    """The JPEGs of some frames of a video, counted from its first; those that are near each other are read together.
 
     Raises:
-        CorruptSampleError: A frame is damaged.
+        CorruptSampleError: A frame, or its row of the index, is damaged.
         StorageError: The store fails.
     """
     shard, first = placed.shard, placed.video.first_row
+    for group in _near(numbers):
+        rows = read_rows(storage, shard.index_name, first + group[0], first + group[-1] + 1)
+        start, stop = int(rows[0]["offset"]), int(rows[-1]["offset"]) + int(rows[-1]["size"])
+        if not start < stop <= shard.num_bytes:
+            where = f"{storage.uri}: {shard.index_name}: frames {group[0]} to {group[-1]} of {placed.video.id}"
+            raise CorruptSampleError(f"{where} are not in its shard; run `surgstream verify`")
+        data = memoryview(read_range(storage, shard.name, start, stop))
+        for number in group:
+            row = rows[number - group[0]]
+            jpeg = data[int(row["offset"]) - start :][: int(row["size"])]
+            if zlib.crc32(jpeg) != row["crc32"]:
+                where = f"{storage.uri}: {shard.name}: frame {number} of {placed.video.id}"
+                raise CorruptSampleError(f"{where} is not as it was packed; run `surgstream verify`")
+            yield bytes(jpeg)
+
+
+def _near(numbers: Sequence[int]) -> Iterator[list[int]]:
+    """Cut ascending numbers where they are far apart, and where a group would become long."""
+    group: list[int] = []
     for number in numbers:
-        (row,) = read_rows(storage, shard.index_name, first + number, first + number + 1)
-        start, size = int(row["offset"]), int(row["size"])
-        data = read_range(storage, shard.name, start, start + size)
-        if zlib.crc32(data) != row["crc32"]:
-            where = f"{storage.uri}: {shard.name}: frame {number} of {placed.video.id}"
-            raise CorruptSampleError(f"{where} is not as it was packed; run `surgstream verify`")
-        yield data
+        if group and not (0 < number - group[-1] <= GAP_FRAMES and number - group[0] < GROUP_FRAMES):
+            yield group
+            group = []
+        group.append(number)
+    if group:
+        yield group
 
 
 def read_images(storage: Storage, placed: Placed, numbers: Sequence[int]) -> Iterator[Image.Image]:

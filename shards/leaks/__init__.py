@@ -1,0 +1,1 @@
+"""Finding the same pictures twice, within a corpus or in one that is held out."""

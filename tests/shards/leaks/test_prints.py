@@ -1,0 +1,100 @@
+"""What fingerprints survive, what tells them apart, and what has none."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from shards.leaks.prints import EDGE, FRAMES, Bits, prints
+from tests.helpers.films import Pictures, drifting
+
+SECONDS = 60
+
+
+def prints_of(pictures: Pictures) -> Bits:
+    thumbnails = [Image.fromarray(picture).resize((EDGE, EDGE), Image.Resampling.BOX) for picture in pictures]
+    return prints(np.stack([np.asarray(thumbnail) for thumbnail in thumbnails]), np.ones(len(pictures), bool))
+
+
+def differing(one: Bits, other: Bits) -> float:
+    known = one.any(axis=1) & other.any(axis=1)
+    assert known.sum() >= SECONDS // 2
+    return float(np.bitwise_count(one ^ other)[known].sum(axis=1).mean()) / 256
+
+
+def bordered(film: Pictures) -> Pictures:
+    return np.pad(film, ((0, 0), (11, 5), (30, 14)))
+
+
+def under_a_logo(film: Pictures) -> Pictures:
+    film = film.copy()
+    film[:, 4:12, 4:24] = 255
+    film[:, -8:-2, 30:70] = 0
+    return film
+
+
+ALTERATIONS: dict[str, Callable[[Pictures], Pictures]] = {
+    "borders": bordered,
+    "cropped": lambda film: film[:, 4:-4, 5:-5],
+    "logo": under_a_logo,
+    "brighter": lambda film: (255 * (film / 255) ** 0.7).astype(np.uint8),
+    "squeezed": lambda film: film[:, :, ::2],
+    "noise": lambda film: (film + np.random.default_rng(1).integers(0, 12, film.shape)).clip(0, 255).astype(np.uint8),
+}
+
+
+@pytest.mark.parametrize("name", ALTERATIONS)
+def test_a_copy_has_nearly_the_same_prints(name: str) -> None:
+    film = drifting(1, SECONDS)
+    assert differing(prints_of(film), prints_of(ALTERATIONS[name](film))) < 0.15
+
+
+def test_other_films_differ_in_half_of_the_bits() -> None:
+    assert 0.4 < differing(prints_of(drifting(1, SECONDS)), prints_of(drifting(2, SECONDS))) < 0.6
+
+
+def test_films_do_not_resemble_each_other_by_their_vignette_and_brightness() -> None:
+    down, across = (np.linspace(-1, 1, edge) ** 2 for edge in (72, 96))
+    vignette = np.clip(1.2 - down[:, None] - across, 0.3, 1)
+    brightness = np.random.default_rng(3).uniform(0.5, 1, (SECONDS, 1, 1))
+    pale = (100 + drifting(seed, SECONDS) / 2 for seed in (1, 2))
+    one, other = (prints_of((film * vignette * brightness).astype(np.uint8)) for film in pale)
+    assert differing(one, other) > 0.45
+
+
+def test_a_print_is_of_its_own_seconds_alone() -> None:
+    film = drifting(1, 200)
+    whole, last = prints_of(film), 200 - FRAMES + 1
+    for start in (0, 60, 110, 150):
+        piece = prints_of(film[start : start + 50])[: 50 - FRAMES + 1]
+        assert piece.any(axis=1).all() and np.array_equal(whole[start : start + len(piece)], piece)
+    assert not whole[last:].any()
+
+
+def test_a_film_shorter_than_a_print_has_none() -> None:
+    assert not prints_of(drifting(1, FRAMES - 1)).any()
+
+
+def test_what_stands_still_or_is_dark_has_no_prints() -> None:
+    film = drifting(1, SECONDS)
+    still = np.repeat(film[:1], SECONDS, axis=0)
+    assert not prints_of(still).any()
+    assert not prints_of(still + np.random.default_rng(1).integers(0, 3, still.shape, dtype=np.uint8)).any()
+    assert not prints_of(film // 20).any()
+    assert not prints_of(np.zeros_like(film)).any()
+
+
+def test_a_cut_between_still_pictures_has_no_prints() -> None:
+    film = drifting(1, SECONDS)
+    assert not prints_of(np.repeat(film[[0, 30]], SECONDS // 2, axis=0)).any()
+
+
+def test_a_missing_second_takes_the_prints_around_it() -> None:
+    thumbnails = np.stack([np.asarray(Image.fromarray(picture).resize((EDGE, EDGE))) for picture in drifting(1, 40)])
+    known = np.ones(40, bool)
+    known[20] = False
+    with_gap, without = prints(thumbnails, known), prints(thumbnails, np.ones(40, bool))
+    gap = slice(21 - FRAMES, 21)
+    assert not with_gap[gap].any() and without[gap].any()
+    assert np.array_equal(np.delete(with_gap, gap, axis=0), np.delete(without, gap, axis=0))
