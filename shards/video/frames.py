@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from fractions import Fraction
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -88,6 +88,8 @@ class JpegFrames(Generic[Seen]):
             if picture is not encoded or (look and not was_looked_at):
                 if self._framing is None:
                     self._framing = self._find_framing(picture)
+                if picture is encoded:
+                    wait([future])  # one picture cannot be scaled on two threads at a time
                 encoded, was_looked_at = picture, look
                 future = pool.submit(self._encode, picture, self._framing, look)
             yield number, look, future
