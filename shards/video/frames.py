@@ -82,6 +82,7 @@ class JpegFrames(Generic[Seen]):
     def _encoding(self, pool: ThreadPoolExecutor) -> Iterator[tuple[int, bool, Future[tuple[bytes, Seen | None]]]]:
         """Each number, whether its frame is looked at, and what comes of it. A picture that stays is encoded once."""
         encoded, was_looked_at, due, every = None, False, 0, max(1, int(self._fps))
+        future: Future[tuple[bytes, Seen | None]] = Future()
         for number, picture in self._film.picked(self._fps):
             look = self._watcher is not None and number >= due
             due = number + every if look else due

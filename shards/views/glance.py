@@ -65,8 +65,8 @@ def _score(value: float, *, none: float, sure: float) -> float:
 
 
 def _shrunk(pixels: Pixels) -> Pixels:
-    """About 64 pixels wide, every so many-th of them."""
-    step = max(1, pixels.shape[1] // _SMALL)
+    """About 64 pixels wide, every so many-th of them, and at least one."""
+    step = max(1, min(pixels.shape[1] // _SMALL, len(pixels)))
     return pixels[step // 2 :: step, step // 2 :: step]
 
 
