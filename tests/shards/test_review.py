@@ -4,6 +4,8 @@ import base64
 import io
 import json
 import tarfile
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,15 @@ from PIL import Image
 from configs.errors import ConfigError
 from launch.__main__ import main as surgstream
 from shards.manifest import Reviewed
-from shards.packed import Part
+from shards.packed import Finding, Part, Reading
 from shards.review import Decision, load_review
 from tests.helpers.packing import contents, load, write_corpus
 from tests.helpers.scenes import in_disc, make_film, scene, scenes
 from tests.helpers.videos import make_video
 
+BARE = Reading(
+    dataset="d", video="v", source="v", container="c", codec="c", width=1, height=1, fps=None, seconds=None, lost=()
+)
 SCENES = (("text", 4), ("tissue", 12), ("outside", 3), ("face", 3), ("tissue", 10), ("black", 2))
 
 
@@ -126,6 +131,24 @@ def test_a_review_is_kept_to_and_packs_only_its_shards_again(videos: Path, tmp_p
     assert not any("e-000000" in name for name in changed) and any("d-000000" in name for name in changed)
     assert surgstream(["pack", write(videos), str(out), "drop=[text,outside]"]) == 0
     assert contents(out) == before, "without the review all is as it was"
+
+
+def test_a_stretch_is_reviewed_by_the_seconds_that_are_told_of_it(videos: Path, tmp_path: Path) -> None:
+    assert surgstream(["pack", write(videos), str(tmp_path / "out"), "fps=29.97", "drop=[text,outside,face]"]) == 0
+    found = [f for f in readings(tmp_path / "out")["mixed"]["findings"] if f["kind"] != "black"]
+    lines = [f"d,mixed,{f['start']},{f['stop']},drop" for f in found]
+    assert surgstream(["pack", write(videos, *lines), str(tmp_path / "reviewed"), "fps=29.97"]) == 0
+    assert parts(tmp_path / "reviewed") == parts(tmp_path / "out")
+
+
+def test_a_segment_tells_of_what_was_found_in_it_alone() -> None:
+    fps = Fraction("29.97")
+    for first in range(1, 200):
+        start, stop = first / fps, 2 * first / fps
+        finding = Finding(kind="text", start=float(start), stop=float(stop), score=1, thumbnail="")
+        reading = replace(BARE, findings=(finding,))
+        told = [len(reading.between(*span)["findings"]) for span in ((0 * fps, start), (start, stop), (stop, 2 * stop))]
+        assert told == [0, 1, 0]
 
 
 def test_a_review_that_drops_all_is_told(videos: Path, tmp_path: Path) -> None:
