@@ -119,3 +119,12 @@ def test_histograms_count_every_value() -> None:
     counts = np.array(histogram(map(Image.fromarray, pixels)))
     expected = [np.bincount(pixels[..., channel].ravel() // (256 // BINS), minlength=BINS) for channel in range(3)]
     assert np.array_equal(counts, expected)
+
+
+def test_a_header_that_tells_too_short_a_length_cuts_nothing_off(tmp_path: Path) -> None:
+    tape = make_film(tmp_path / "v.ts", scenes(("tissue", 20)))
+    tape.write_bytes(tape.read_bytes() * 2)
+    corpus = write_corpus(tmp_path, {"name": "d", "videos": "*.ts"})
+    words = ["--report", str(tmp_path / "report")]
+    assert surgstream(["pack", corpus, str(tmp_path / "out"), *words]) == 0
+    assert "packed: 0:00:00 to 0:00:40" in Tags(tmp_path / "report" / "index.html").words
