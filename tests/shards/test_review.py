@@ -164,6 +164,7 @@ def test_a_review_that_drops_all_is_told(videos: Path, tmp_path: Path) -> None:
         (("d,mixed,0,1,keep", "d,mixed,a,,drop"), "line 3: expected seconds with start below stop, got 'a' to ''"),
         (("d,mixed,1,2,discard",), "line 2: decision: expected keep or drop, got 'discard'"),
         (("d,mixed,1",), "line 2: expected seconds"),
+        (("d,mixed,1,2,drop," + 200_000 * "x",), "review: expected a CSV file: field larger than field limit"),
     ],
 )
 def test_a_wrong_review_is_refused(
@@ -182,6 +183,8 @@ def test_review_files(tmp_path: Path) -> None:
     assert load_review(path) == {
         ("d", "v"): (Decision(start=1, stop=2.5, keep=False), Decision(start=3, stop=9, keep=True))
     }
+    path.write_text("start,stop,decision,dataset,video\n1,2,drop,d\n")
+    assert list(load_review(path)) == [("d", "")], "which no video has"
     path.write_text("dataset,video,start,stop\n")
     with pytest.raises(ConfigError, match=r"expected the columns dataset, video.*; decision is missing"):
         load_review(path)
