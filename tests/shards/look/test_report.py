@@ -83,15 +83,17 @@ def test_it_tells_what_was_found_and_decided(report: Path) -> None:
 def test_all_that_was_decided_is_there_to_be_saved_again(tmp_path: Path) -> None:
     for name in ("gone", "mixed"):
         make_film(tmp_path / f"{name}.mp4", scenes(("tissue", 5), ("outside", 3), ("tissue", 10)))
+    (tmp_path / "bad.mp4").write_text("no video")
     third = 1 / 3
-    lines = ("gone,0,1e4,drop", "mixed,0.0,9.0,keep", f"mixed,{third},12345.678,drop", "mixed,5,8,keep")
+    lines = ("bad,0,1,keep", "gone,0,1e4,drop", "mixed,0.0,9.0,keep", f"mixed,{third},12345.678,drop", "mixed,5,8,keep")
     (tmp_path / "review.csv").write_text("\n".join(("dataset,video,start,stop,decision", *(f"d,{x}" for x in lines))))
     corpus = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"})
     words = ["--review", str(tmp_path / "review.csv"), "--report", str(tmp_path / "report")]
     assert surgstream(["pack", corpus, str(tmp_path / "out"), *words]) == 3
     rows = [row for row in Tags(tmp_path / "report" / "index.html").of("tr") if row.get("data-start")]
     found = [(row["data-start"], row["data-stop"], row["data-order"]) for row in rows]
-    assert found == [("0", "10000", "-1"), ("5", "8", "-1"), ("0", "9", "-3"), (str(third), "12345.678", "-2")]
+    others = [("0", "1", "-1"), ("0", "10000", "-1")]
+    assert found == [*others, ("5", "8", "-1"), ("0", "9", "-3"), (str(third), "12345.678", "-2")]
 
 
 @pytest.mark.parametrize(("name", "shown"), [(b"<b>&'x.mp4", "<b>&'x.mp4"), (b"\xff.mp4", "?.mp4")])
