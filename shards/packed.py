@@ -93,7 +93,7 @@ class Reading:
 
     def between(self, start: Fraction, stop: Fraction) -> dict[str, Any]:
         """What the JSON of a segment says of the source and of what was found in [start, stop), in seconds."""
-        found = [finding for finding in self.findings if finding.start < stop and finding.stop > start]
+        found = [each for each in self.findings if each.start < float(stop) and each.stop > float(start)]
         return {
             "source_fps": self.fps,
             "crop": self.crop and [self.crop.left, self.crop.top, self.crop.right, self.crop.bottom],

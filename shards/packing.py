@@ -103,7 +103,8 @@ def pack(corpus: CorpusConfig, root: Path | str, storage: Storage) -> Packed:
         except BaseException:
             _sweep(storage, corpus)
             raise
-        packed = _publish(storage, plan, [receipt for receipt in receipts.values() if receipt is not None], published)
+        finished = [receipt for receipt in receipts.values() if receipt is not None]
+        packed = _publish(storage, sources, plan, finished, published)
     _compare(corpus, [(shard.dataset, len(shard.videos), shard.num_frames) for shard in packed.manifest.shards])
     return packed
 
@@ -229,7 +230,9 @@ def _withdraw(storage: Storage, previous: Plan | None, plan: Plan, missing: set[
             storage.delete(stale)
 
 
-def _publish(storage: Storage, plan: Plan, receipts: Sequence[Receipt], published: str | None) -> Packed:
+def _publish(
+    storage: Storage, sources: Sequence[Source], plan: Plan, receipts: Sequence[Receipt], published: str | None
+) -> Packed:
     """Write the reports, and then the manifest in place of the version that was there before packing."""
     quarantine = (*plan.quarantine, *(video for receipt in receipts for video in receipt.quarantine))
     readings = tuple(reading for receipt in receipts for reading in receipt.readings)
@@ -247,10 +250,9 @@ def _publish(storage: Storage, plan: Plan, receipts: Sequence[Receipt], publishe
         packing={**_options(plan.options), **_software(receipts)},
         shards=shards,
         review=tuple(
-            Reviewed(dataset=shard.dataset, video=video.id, **vars(decision))
-            for shard in plan.shards
-            for video in shard.videos
-            for decision in video.review
+            Reviewed(dataset=source.dataset, video=source.id, **vars(decision))
+            for source in sources
+            for decision in source.review
         ),
     )
     if not says(storage, MANIFEST_NAME, manifest.to_bytes()):

@@ -40,10 +40,13 @@ def load_review(path: Path) -> Review:
         ConfigError: It cannot be read, or a line is not as described above.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        return _parse(path.read_text(encoding="utf-8-sig"), path)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"review: expected a CSV file: {error}") from None
-    rows = csv.DictReader(io.StringIO(text))
+
+
+def _parse(text: str, path: Path) -> Review:
+    rows = csv.DictReader(io.StringIO(text), restval="")
     missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
     if missing:
         raise ConfigError(f"review: {path}: expected the columns {', '.join(COLUMNS)}; {missing[0]} is missing")

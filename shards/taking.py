@@ -4,6 +4,7 @@ import base64
 import contextlib
 import io
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -94,7 +95,9 @@ def take(
             video,
             dataset=shard.dataset,
             crop=crop,
-            findings=tuple(_finding(stretch, spooled.read(numbers.index(stretch.shown)), fps) for stretch in stretches),
+            findings=tuple(
+                _finding(stretch, spooled.read(bisect_left(numbers, stretch.shown)), fps) for stretch in stretches
+            ),
             dropped=tuple(_span(part, fps) for part in _runs(np.array(numbers)[~kept])),
             judged=watch.judged,
         )
@@ -113,14 +116,19 @@ def _kept(
     """Which frames are kept: those of no unwanted stretch, unless the review says otherwise."""
     kept = np.ones(len(numbers), bool)
     for stretch in unwanted:
-        kept[slice(*np.searchsorted(numbers, [stretch.first, stretch.stop]))] = False
+        kept[bisect_left(numbers, stretch.first) : bisect_left(numbers, stretch.stop)] = False
     for decision in review:
-        bounds = [math.ceil(Fraction(second) * fps) for second in (decision.start, decision.stop)]
-        kept[slice(*np.searchsorted(numbers, bounds))] = decision.keep
+        first, stop = (_first_from(second, fps) for second in (decision.start, decision.stop))
+        kept[bisect_left(numbers, first) : bisect_left(numbers, stop)] = decision.keep
     if not kept.any():
         kinds = ", ".join(sorted({stretch.kind for stretch in unwanted})) or "by the review"
         raise VideoError(f"all of its {len(numbers)} frames are dropped: {kinds}")
     return kept
+
+
+def _first_from(second: float, fps: Fraction) -> int:
+    """The number of the first frame at a second or after it; most frames' seconds are not quite what a float says."""
+    return math.ceil(round(Fraction(second) * fps, 2))
 
 
 def _reading(

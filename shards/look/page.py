@@ -6,7 +6,7 @@ from html import escape
 from importlib.resources import files
 
 from shards.look.colours import Histogram
-from shards.packed import Reading, Span
+from shards.packed import Finding, Reading, Span
 from shards.planned import Quarantined
 from shards.review import Decision
 
@@ -54,14 +54,17 @@ class Section:
 
 
 def draw_page(
-    title: str, facts: Iterable[str], quarantine: Sequence[Quarantined], sections: Iterable[Section]
+    title: str,
+    facts: Iterable[str],
+    quarantine: Iterable[tuple[Quarantined, Sequence[Decision]]],
+    sections: Iterable[Section],
 ) -> Iterator[str]:
     """Write the page, piece by piece.
 
     Args:
         title: Of the page.
         facts: Sentences about all of it.
-        quarantine: What could not be packed.
+        quarantine: What could not be packed, and what is decided about it.
         sections: The videos.
     """
     style, script = (files("shards.look").joinpath(f"report.{suffix}").read_text() for suffix in ("css", "js"))
@@ -73,14 +76,13 @@ def draw_page(
     )
     yield "".join(f"<p>{escape(fact)}</p>\n" for fact in facts)
     yield f"<p>{' '.join(_key(colour, name.replace('_', ' ')) for name, colour in _legend())}</p>\n"
-    yield "".join(
-        f"<section><h2>{escape(f'{each.dataset}/{each.video}')}</h2>"
-        f'<ul class="warnings"><li>not packed: {escape(each.reason)}</li></ul></section>\n'
-        for each in quarantine
-    )
+    for each, review in quarantine:
+        warnings = f'<ul class="warnings"><li>not packed: {escape(each.reason)}</li></ul>\n'
+        decisions = _decisions(f"{each.dataset}/{each.video}", (), review)
+        yield f"{_heading(each.dataset, each.video)}{warnings}{decisions}</section>\n"
     for section in sections:
         yield _section(section)
-    by_hand = _row("", "by hand", "", "", "", "drop", "")
+    by_hand = _row("", "by hand", None, "", ("drop", 0), "")
     yield f'</main>\n<template id="by-hand">{by_hand}</template>\n<script>\n{script}</script>\n</body>\n</html>\n'
 
 
@@ -100,16 +102,22 @@ def _section(section: Section) -> str:
     rate = "" if reading.fps is None else f", {reading.fps:g} a second"
     warnings = "".join(f"<li>{escape(warning)}</li>" for warning in section.warnings)
     return (
-        f'<section id="{escape(section.name)}" data-dataset="{escape(reading.dataset)}" '
-        f'data-video="{escape(reading.video)}"{plain}>\n<h2>{escape(section.name)}</h2>\n'
-        f"<p>{escape(source + rate)}, {_clock(section.seconds)}; {escape(section.packed)}</p>\n"
+        _heading(reading.dataset, reading.video, plain)
+        + f"<p>{escape(source + rate)}, {_clock(section.seconds)}; {escape(section.packed)}</p>\n"
         + (f'<ul class="warnings">{warnings}</ul>\n' if warnings else "")
         + _timeline(section)
         + f'<img class="strip" loading="lazy" alt="frames over time" src="{escape(section.strip)}">\n'
         + f'<div class="looks">{_crop(section)}<figure>{_histogram(section.histogram)}'
         + "<figcaption>red, green and blue, from dark to light</figcaption></figure>"
-        + f"{_decisions(section)}</div>\n</section>\n"
+        + f"{_decisions(section.name, zip(reading.findings, section.thumbnails, strict=True), section.review)}</div>\n"
+        + "</section>\n"
     )
+
+
+def _heading(dataset: str, video: str, plain: str = "") -> str:
+    name = escape(f"{dataset}/{video}")
+    data = f'data-dataset="{escape(dataset)}" data-video="{escape(video)}"'
+    return f'<section id="{name}" {data}{plain}>\n<h2>{name}</h2>\n'
 
 
 def _timeline(section: Section) -> str:
@@ -166,19 +174,19 @@ def _histogram(histogram: Histogram) -> str:
     return f'<svg width="{2 * width}" height="90" viewBox="0 -2 {width} 64" role="img">{"".join(lines)}</svg>'
 
 
-def _decisions(section: Section) -> str:
+def _decisions(name: str, findings: Iterable[tuple[Finding, str]], review: Sequence[Decision]) -> str:
     """A row for each finding, then one for each decision that is about none of them."""
-    decided = {(each.start, each.stop): "keep" if each.keep else "drop" for each in section.review}
+    decided = {
+        (each.start, each.stop): ("keep" if each.keep else "drop", number - len(review))
+        for number, each in enumerate(review)
+    }
     rows = []
-    for each, thumbnail in zip(section.reading.findings, section.thumbnails, strict=True):
-        start, stop = f"{each.start:g}", f"{each.stop:g}"
+    for each, thumbnail in findings:
         image = f'<img loading="lazy" alt="{escape(each.kind)}" src="{escape(thumbnail)}">'
         kind = _key(COLOURS[each.kind], each.kind.replace("_", " "))
-        choice, name = decided.pop((each.start, each.stop), ""), f"{section.name} {start} {stop} {each.kind}"
-        rows.append(_row(image, kind, start, stop, f"{each.score:.2f}", choice, name))
-    for (first, last), choice in decided.items():
-        start, stop = f"{first:g}", f"{last:g}"
-        rows.append(_row("", "by hand", start, stop, "", choice, f"{section.name} {start} {stop}"))
+        span = each.start, each.stop
+        rows.append(_row(image, kind, span, f"{each.score:.2f}", decided.pop(span, None), f"{name} {span} {each.kind}"))
+    rows += [_row("", "by hand", span, "", choice, f"{name} {span}") for span, choice in decided.items()]
     head = "<th></th><th>found</th>" + "".join(
         f'<th class="number">{name}</th>' for name in ("from s", "to s", "score")
     )
@@ -188,13 +196,27 @@ def _decisions(section: Section) -> str:
     )
 
 
-def _row(image: str, kind: str, start: str, stop: str, score: str, choice: str, name: str) -> str:
-    """A stretch and the choice about it; `image` and `kind` are HTML, `name` tells choices apart."""
+def _row(
+    image: str, kind: str, span: tuple[float, float] | None, score: str, decided: tuple[str, int] | None, name: str
+) -> str:
+    """A stretch and the choice about it.
+
+    Args:
+        image: HTML.
+        kind: HTML.
+        span: From and to which second; None where the page's script fills it in.
+        score: Of what was found.
+        decided: The choice, and when it was made: a smaller number is earlier, and 0 is when the page opens.
+        name: Tells choices apart.
+    """
+    choice, order = decided or ("", 0)
     radio = f'<label><input type="radio" name="{escape(name)}" value='
     choices = "".join(f'{radio}"{value}"{" checked" * (value == choice)}>{words}</label>' for value, words in CHOICES)
-    numbers = "".join(f'<td class="number">{number}</td>' for number in (start, stop, score))
+    start, stop = (repr(second).removesuffix(".0") for second in span) if span else ("", "")
+    shown = [f"{second:.2f}" for second in span] if span else ["", ""]
+    numbers = "".join(f'<td class="number">{number}</td>' for number in (*shown, score))
     cells = f"<td>{image}</td><td>{kind}</td>{numbers}<td>{choices}</td>"
-    return f'<tr data-start="{start}" data-stop="{stop}">{cells}</tr>'
+    return f'<tr data-start="{start}" data-stop="{stop}" data-order="{order}">{cells}</tr>'
 
 
 def _seconds(word: str, name: str) -> str:

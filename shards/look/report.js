@@ -3,7 +3,15 @@
 const chosen = () =>
   [...document.querySelectorAll("tr[data-start]")]
     .map((row) => ({ row, decision: row.querySelector("input:checked")?.value }))
-    .filter(({ decision }) => decision);
+    .filter(({ decision }) => decision)
+    .sort((a, b) => a.row.dataset.order - b.row.dataset.order); // of those that overlap the latest holds
+
+let latest = 0;
+
+function decided(row) {
+  if (row) row.dataset.order = latest += 1;
+  count();
+}
 
 function csv() {
   const lines = chosen().map(({ row, decision }) => {
@@ -37,10 +45,10 @@ function add(form) {
   row.querySelectorAll("input").forEach((input) => (input.name = name));
   section.querySelector("tbody").append(row);
   form.reset();
-  count();
+  decided(row);
 }
 
-document.addEventListener("change", count);
+document.addEventListener("change", (event) => decided(event.target.closest("tr")));
 document.addEventListener("submit", (event) => {
   event.preventDefault();
   add(event.target);

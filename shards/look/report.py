@@ -18,7 +18,7 @@ from shards.look.summary import summarise
 from shards.manifest import Manifest
 from shards.packed import Reading
 from shards.planned import Quarantined
-from shards.review import Decision
+from shards.review import Decision, Review
 from shards.schema import QUARANTINE_NAME, READINGS_NAME
 from shards.sealed import unseal
 from shards.storage import Storage
@@ -55,7 +55,7 @@ def write_report(storage: Storage, out: Path) -> Path:
     missing = next((each.name for each in videos if (each.shard.dataset, each.video.id) not in readings), None)
     if missing is not None:
         raise ManifestError(f"{storage.uri}: {READINGS_NAME}: expected how {missing} was read; pack the corpus again")
-    review: dict[tuple[str, str], tuple[Decision, ...]] = {}
+    review: Review = {}
     for each in manifest.review:
         key = each.dataset, each.video
         review[key] = (*review.get(key, ()), Decision(start=each.start, stop=each.stop, keep=each.keep))
@@ -66,9 +66,10 @@ def write_report(storage: Storage, out: Path) -> Path:
 
     out.mkdir(parents=True, exist_ok=True)
     page = out / "index.html"
-    with ThreadPoolExecutor(VIDEOS_IN_FLIGHT) as pool, page.open("w", encoding="utf-8") as file:
+    with ThreadPoolExecutor(VIDEOS_IN_FLIGHT) as pool, page.open("w", encoding="utf-8", errors="replace") as file:
         facts = _facts(manifest, storage, len(quarantine))
-        file.writelines(draw_page(f"How {storage.uri} was packed", facts, quarantine, pool.map(section, videos)))
+        failed = [(each, review.get((each.dataset, each.video), ())) for each in quarantine]
+        file.writelines(draw_page(f"How {storage.uri} was packed", facts, failed, pool.map(section, videos)))
     return page
 
 
@@ -89,7 +90,7 @@ def _section(storage: Storage, placed: Placed, reading: Reading, review: tuple[D
         name=placed.name,
         reading=reading,
         packed=f"{video.num_frames:,} frames of {video.width}x{video.height}, {parts}",
-        seconds=reading.seconds or (last.first_frame + last.num_frames) / video.fps,
+        seconds=max(reading.seconds or 0, (last.first_frame + last.num_frames) / video.fps),
         warnings=tuple(_warnings(placed, reading)),
         strip=str(folder / "strip.jpg"),
         crop=None if reading.crop is None else written("crop.jpg", reading.crop.thumbnail),

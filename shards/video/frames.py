@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from fractions import Fraction
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -82,12 +82,15 @@ class JpegFrames(Generic[Seen]):
     def _encoding(self, pool: ThreadPoolExecutor) -> Iterator[tuple[int, bool, Future[tuple[bytes, Seen | None]]]]:
         """Each number, whether its frame is looked at, and what comes of it. A picture that stays is encoded once."""
         encoded, was_looked_at, due, every = None, False, 0, max(1, int(self._fps))
+        future: Future[tuple[bytes, Seen | None]] = Future()
         for number, picture in self._film.picked(self._fps):
             look = self._watcher is not None and number >= due
             due = number + every if look else due
             if picture is not encoded or (look and not was_looked_at):
                 if self._framing is None:
                     self._framing = self._find_framing(picture)
+                if picture is encoded:
+                    wait([future])  # one picture cannot be scaled on two threads at a time
                 encoded, was_looked_at = picture, look
                 future = pool.submit(self._encode, picture, self._framing, look)
             yield number, look, future

@@ -125,7 +125,7 @@ def to_image(picture: Any, framing: Framing) -> Image.Image:
     width, height = framing.scaled
     try:
         if picture.format.name in _PLANAR:
-            picture = picture.reformat(format=_PLANAR[picture.format.name])
+            picture = picture.reformat(format=_PLANAR[picture.format.name], threads=1)  # with more, 10 bits go wrong
         # In planes: the same values as in rgb24, in half the time.
         scaled = picture.reformat(width, height, "gbrp", interpolation=int(_SCALING), threads=1)
     except av.FFmpegError as error:

@@ -65,8 +65,8 @@ def _score(value: float, *, none: float, sure: float) -> float:
 
 
 def _shrunk(pixels: Pixels) -> Pixels:
-    """About 64 pixels wide, every so many-th of them."""
-    step = max(1, pixels.shape[1] // _SMALL)
+    """About 64 pixels wide, every so many-th of them, and at least one."""
+    step = max(1, min(pixels.shape[1] // _SMALL, len(pixels)))
     return pixels[step // 2 :: step, step // 2 :: step]
 
 
@@ -82,15 +82,14 @@ def _striped(small: npt.NDArray[np.float32]) -> float:
 
 
 def _written(pixels: Pixels) -> float:
-    """A slide: one level of grey nearly everywhere, and rows that often leave it, and for no longer than a stroke."""
-    grey = pixels[..., 1]
-    level = int(np.bincount(grey.ravel() >> 3).argmax()) * 8 + 4
-    off = np.abs(grey.astype(np.int16) - level)
-    background = float((off <= _NEAR).mean())
-    ink = off > _FAR
+    """A slide: one colour nearly everywhere, and rows that often leave it, and for no longer than a stroke."""
+    level = [int(np.bincount(pixels[..., channel].ravel() >> 3).argmax()) * 8 + 4 for channel in range(3)]
+    off = np.abs(pixels - np.array(level, np.int16))
+    background = float((off[..., 1] <= _NEAR).mean())
+    ink = off.max(2) > _FAR
     strokes = np.count_nonzero(ink[:, 1:] & ~ink[:, :-1], axis=1)
     lines = float((strokes >= _STROKES).mean()) >= 0.04
-    thin = int(ink.sum()) <= strokes.sum() * _WIDEST_STROKE * grey.shape[1]
+    thin = int(ink.sum()) <= strokes.sum() * _WIDEST_STROKE * pixels.shape[1]
     return _score(background, none=0.3, sure=0.6) * bool(lines and thin)
 
 

@@ -76,6 +76,12 @@ def test_decisions_are_saved_and_packing_keeps_to_them(corpus: Path) -> None:
     assert [(p.first_frame, p.num_frames) for p in mixed.parts] == [(0, 8), (10, 6), (19, 10)]
 
 
+def test_of_decisions_that_overlap_the_latest_is_saved_last(corpus: Path) -> None:
+    steps = [choose(0, "keep"), choose(1, "drop"), add("d/mixed", 2, 20), choose(1, "keep"), choose(0, "drop")]
+    lines = json.loads(after(corpus, steps, "csv()")).split()
+    assert lines[1:] == ["d,mixed,2,20,drop", "d,mixed,16,19,keep", "d,mixed,0,4,drop"]
+
+
 def test_the_button_counts_and_saves_a_file(corpus: Path) -> None:
     link = "{let made; const create = document.createElement.bind(document);"
     link += "document.createElement = (tag) => (made = create(tag)); window.link = () => made.download}"

@@ -4,6 +4,8 @@ import base64
 import io
 import json
 import tarfile
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,15 @@ from PIL import Image
 from configs.errors import ConfigError
 from launch.__main__ import main as surgstream
 from shards.manifest import Reviewed
-from shards.packed import Part
+from shards.packed import Finding, Part, Reading
 from shards.review import Decision, load_review
 from tests.helpers.packing import contents, load, write_corpus
 from tests.helpers.scenes import in_disc, make_film, scene, scenes
 from tests.helpers.videos import make_video
 
+BARE = Reading(
+    dataset="d", video="v", source="v", container="c", codec="c", width=1, height=1, fps=None, seconds=None, lost=()
+)
 SCENES = (("text", 4), ("tissue", 12), ("outside", 3), ("face", 3), ("tissue", 10), ("black", 2))
 
 
@@ -128,6 +133,24 @@ def test_a_review_is_kept_to_and_packs_only_its_shards_again(videos: Path, tmp_p
     assert contents(out) == before, "without the review all is as it was"
 
 
+def test_a_stretch_is_reviewed_by_the_seconds_that_are_told_of_it(videos: Path, tmp_path: Path) -> None:
+    assert surgstream(["pack", write(videos), str(tmp_path / "out"), "fps=29.97", "drop=[text,outside,face]"]) == 0
+    found = [f for f in readings(tmp_path / "out")["mixed"]["findings"] if f["kind"] != "black"]
+    lines = [f"d,mixed,{f['start']},{f['stop']},drop" for f in found]
+    assert surgstream(["pack", write(videos, *lines), str(tmp_path / "reviewed"), "fps=29.97"]) == 0
+    assert parts(tmp_path / "reviewed") == parts(tmp_path / "out")
+
+
+def test_a_segment_tells_of_what_was_found_in_it_alone() -> None:
+    fps = Fraction("29.97")
+    for first in range(1, 200):
+        start, stop = first / fps, 2 * first / fps
+        finding = Finding(kind="text", start=float(start), stop=float(stop), score=1, thumbnail="")
+        reading = replace(BARE, findings=(finding,))
+        told = [len(reading.between(*span)["findings"]) for span in ((0 * fps, start), (start, stop), (stop, 2 * stop))]
+        assert told == [0, 1, 0]
+
+
 def test_a_review_that_drops_all_is_told(videos: Path, tmp_path: Path) -> None:
     assert surgstream(["pack", write(videos, "d,mixed,0,100,drop"), str(tmp_path / "out")]) == 3
     assert "all of its 34 frames are dropped: by the review" in (tmp_path / "out" / "quarantine.jsonl").read_text()
@@ -141,6 +164,7 @@ def test_a_review_that_drops_all_is_told(videos: Path, tmp_path: Path) -> None:
         (("d,mixed,0,1,keep", "d,mixed,a,,drop"), "line 3: expected seconds with start below stop, got 'a' to ''"),
         (("d,mixed,1,2,discard",), "line 2: decision: expected keep or drop, got 'discard'"),
         (("d,mixed,1",), "line 2: expected seconds"),
+        (("d,mixed,1,2,drop," + 200_000 * "x",), "review: expected a CSV file: field larger than field limit"),
     ],
 )
 def test_a_wrong_review_is_refused(
@@ -159,6 +183,8 @@ def test_review_files(tmp_path: Path) -> None:
     assert load_review(path) == {
         ("d", "v"): (Decision(start=1, stop=2.5, keep=False), Decision(start=3, stop=9, keep=True))
     }
+    path.write_text("start,stop,decision,dataset,video\n1,2,drop,d\n")
+    assert list(load_review(path)) == [("d", "")], "which no video has"
     path.write_text("dataset,video,start,stop\n")
     with pytest.raises(ConfigError, match=r"expected the columns dataset, video.*; decision is missing"):
         load_review(path)

@@ -1,5 +1,6 @@
 """The report of a packed corpus."""
 
+import os
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_video_has_its_section_and_its_pictures(report: Path) -> None:
     page = Tags(report / "index.html")
-    assert [section.get("id") for section in page.of("section")] == [None, "d/disc", "d/mixed", "d/named"]
+    assert [section.get("id") for section in page.of("section")] == ["d/broken", "d/disc", "d/mixed", "d/named"]
     assert [section.get("class") for section in page.of("section")[1:]] == [None, None, None]
     pictures = [str(image["src"]) for image in page.of("img")]
     assert len(pictures) == len(set(pictures)) == 3 + 1 + 4 + 1  # strips, the crop, four findings, the writing
@@ -79,13 +80,30 @@ def test_it_tells_what_was_found_and_decided(report: Path) -> None:
     assert any("a name, a date?" in words for words in page.words)
 
 
-def test_what_names_say_is_text(tmp_path: Path) -> None:
-    make_film(tmp_path / "<b>&'x.mp4", scenes(("tissue", 20)))
+def test_all_that_was_decided_is_there_to_be_saved_again(tmp_path: Path) -> None:
+    for name in ("gone", "mixed"):
+        make_film(tmp_path / f"{name}.mp4", scenes(("tissue", 5), ("outside", 3), ("tissue", 10)))
+    (tmp_path / "bad.mp4").write_text("no video")
+    third = 1 / 3
+    lines = ("bad,0,1,keep", "gone,0,1e4,drop", "mixed,0.0,9.0,keep", f"mixed,{third},12345.678,drop", "mixed,5,8,keep")
+    (tmp_path / "review.csv").write_text("\n".join(("dataset,video,start,stop,decision", *(f"d,{x}" for x in lines))))
+    corpus = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"})
+    words = ["--review", str(tmp_path / "review.csv"), "--report", str(tmp_path / "report")]
+    assert surgstream(["pack", corpus, str(tmp_path / "out"), *words]) == 3
+    rows = [row for row in Tags(tmp_path / "report" / "index.html").of("tr") if row.get("data-start")]
+    found = [(row["data-start"], row["data-stop"], row["data-order"]) for row in rows]
+    others = [("0", "1", "-1"), ("0", "10000", "-1")]
+    assert found == [*others, ("5", "8", "-1"), ("0", "9", "-3"), (str(third), "12345.678", "-2")]
+
+
+@pytest.mark.parametrize(("name", "shown"), [(b"<b>&'x.mp4", "<b>&'x.mp4"), (b"\xff.mp4", "?.mp4")])
+def test_what_names_say_is_text(tmp_path: Path, name: bytes, shown: str) -> None:
+    make_film(tmp_path / "film.mp4", scenes(("tissue", 20))).rename(tmp_path / os.fsdecode(name))
     corpus = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"})
     assert surgstream(["pack", corpus, str(tmp_path / "out")]) == 0
     assert surgstream(["inspect", str(tmp_path / "out"), "--report", str(tmp_path / "report")]) == 0
     page = Tags(tmp_path / "report" / "index.html")
-    assert any(words.startswith("<b>&'x.mp4: h264") for words in page.words)
+    assert any(words.startswith(f"{shown}: h264") for words in page.words)
     (_, plain) = (section.get("class") for section in [{}, *page.of("section")])
     assert plain == "plain", "there is nothing to look at"
 
@@ -103,3 +121,12 @@ def test_histograms_count_every_value() -> None:
     counts = np.array(histogram(map(Image.fromarray, pixels)))
     expected = [np.bincount(pixels[..., channel].ravel() // (256 // BINS), minlength=BINS) for channel in range(3)]
     assert np.array_equal(counts, expected)
+
+
+def test_a_header_that_tells_too_short_a_length_cuts_nothing_off(tmp_path: Path) -> None:
+    tape = make_film(tmp_path / "v.ts", scenes(("tissue", 20)))
+    tape.write_bytes(tape.read_bytes() * 2)
+    corpus = write_corpus(tmp_path, {"name": "d", "videos": "*.ts"})
+    words = ["--report", str(tmp_path / "report")]
+    assert surgstream(["pack", corpus, str(tmp_path / "out"), *words]) == 0
+    assert "packed: 0:00:00 to 0:00:40" in Tags(tmp_path / "report" / "index.html").words

@@ -77,7 +77,8 @@ def test_what_a_gpu_gives_is_scaled_as_what_a_cpu_gives(planar: str, packed: str
     noise = np.random.default_rng(0).integers(256, size=(96, 170, 3)).astype(np.uint8)
     picture = av.VideoFrame.from_ndarray(noise, format="rgb24").reformat(format=planar)
     framing = frame(picture, short_side, Fraction(1), None)
-    assert to_image(picture.reformat(format=packed), framing) == to_image(picture, framing)
+    expected, given = to_image(picture, framing), picture.reformat(format=packed, threads=1)
+    assert all(to_image(given, framing) == expected for _ in range(100)), "every time"
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.numbered], ids=str)

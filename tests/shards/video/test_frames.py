@@ -3,8 +3,11 @@
 import contextlib
 import io
 import itertools
+import threading
+import time
 from fractions import Fraction
 from pathlib import Path
+from unittest.mock import Mock, patch
 
 import av
 import av.filter
@@ -131,3 +134,29 @@ def test_the_quality_of_the_jpegs_is_the_wanted_one(tmp_path: Path, quality: int
 def test_frames_depend_on_nothing_but_the_file(tmp_path: Path) -> None:
     path = make_video(tmp_path / "v.mp4", 60)
     assert frames_of(path) == frames_of(path)
+
+
+class Lone:
+    """A picture that must not be scaled on two threads at a time."""
+
+    width, height, side_data = 64, 48, ()
+
+    def __init__(self, number: int) -> None:
+        self._picture = av.VideoFrame.from_ndarray(picture_of(number), format="rgb24")
+        self.format, self._lock = self._picture.format, threading.Lock()
+
+    def reformat(self, *words: object, **options: object) -> object:
+        assert self._lock.acquire(blocking=False)
+        time.sleep(0.01)
+        self._lock.release()
+        return self._picture.reformat(*words, **options)
+
+
+def test_a_picture_that_stays_is_scaled_on_one_thread_at_a_time(tmp_path: Path) -> None:
+    film, watcher = VideoFile(str(make_video(tmp_path / "v.mp4", 1)), Stores()), Mock()
+    lone = [Lone(number) for number in range(11)]
+    shown = [(number, lone[(number + 1) // 2]) for number in range(20)]
+    with patch.object(film, "picked", lambda fps: iter(shown)):
+        frames = dict(JpegFrames(film, fps=Fraction(5, 2), short_side=48, quality=85, threads=3, watcher=watcher))
+    assert list(map(number_in, frames.values())) == [(number + 1) // 2 for number in range(20)]
+    assert [call.args[0] for call in watcher.note.call_args_list] == list(range(0, 20, 2))
