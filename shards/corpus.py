@@ -61,7 +61,7 @@ class DatasetConfig:
             twenty-fifth picture of a video kept its own.
         labels: For each kind of label a CSV file, with `{video}` where the id goes; see `shards.labels`.
         licence: Goes into every sample.
-        expected: What is packed to train is compared with these counts; a difference is a warning.
+        expected: What is packed to train, and dropped, is compared with these counts; a difference is a warning.
     """
 
     name: str

@@ -103,6 +103,8 @@ def main(argv: Sequence[str]) -> int:
         The exit status.
     """
     arguments = _parser().parse_intermixed_args(argv)
+    if arguments.report is not None and (arguments.plan_only or arguments.part is not None):
+        _parser().error("--report: expected neither --plan-only nor --part, which publish nothing to report on")
     path, root = find_corpus(arguments.corpus)
     root = arguments.root or root
     corpus = load(CorpusConfig, path, [f"pack.{word}" for word in arguments.options])

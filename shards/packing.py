@@ -105,7 +105,9 @@ def pack(corpus: CorpusConfig, root: Path | str, storage: Storage) -> Packed:
             raise
         finished = [receipt for receipt in receipts.values() if receipt is not None]
         packed = _publish(storage, sources, plan, finished, published)
-    _compare(corpus, [(shard.dataset, len(shard.videos), shard.num_frames) for shard in packed.manifest.shards])
+    fps = corpus.pack.fps
+    kept = [(shard.dataset, len(shard.videos), shard.num_frames / fps) for shard in packed.manifest.shards]
+    _compare(corpus, [*kept, *((each.dataset, 0, each.dropped_seconds) for each in packed.readings)])
     return packed
 
 
@@ -114,7 +116,8 @@ def prepare(corpus: CorpusConfig, root: Path | str, storage: Storage) -> Receipt
     sources = find_sources(corpus, root, Stores())
     with storage.locked():
         plan, receipts = _prepare(corpus, sources, storage)
-    _compare(corpus, [(shard.dataset, len(shard.videos), shard.predicted_frames) for shard in plan.shards])
+    fps = corpus.pack.fps
+    _compare(corpus, [(shard.dataset, len(shard.videos), shard.predicted_frames / fps) for shard in plan.shards])
     return receipts
 
 
@@ -191,12 +194,12 @@ def _pack_missing(storage: Storage, plan: Plan, receipts: Receipts, workers: int
     return {**receipts, **{task.planned.name: receipt for task, receipt in done}}
 
 
-def _compare(corpus: CorpusConfig, shards: Sequence[tuple[str, int, int]]) -> None:
-    """Warn of datasets that are not as large as expected; `shards` are of a dataset, so many videos and frames."""
+def _compare(corpus: CorpusConfig, pieces: Sequence[tuple[str, int, float]]) -> None:
+    """Warn of datasets that are not as large as expected; `pieces` are of a dataset, so many videos and seconds."""
     for dataset in corpus.datasets if corpus.pack.split == "train" else ():
-        videos = sum(count for name, count, _ in shards if name == dataset.name)
-        frames = sum(count for name, _, count in shards if name == dataset.name)
-        for difference in dataset.expected.differences(videos, frames / corpus.pack.fps):
+        videos = sum(count for name, count, _ in pieces if name == dataset.name)
+        seconds = sum(length for name, _, length in pieces if name == dataset.name)
+        for difference in dataset.expected.differences(videos, seconds):
             logger.warning("datasets: %s: %s", dataset.name, difference)
 
 

@@ -17,7 +17,7 @@ from shards.errors import StorageError, VideoError
 from shards.storage import RangeReader, Stores
 
 READ_AHEAD_BYTES = 8 * 2**20
-"""How much of a video on S3 is fetched at a time."""
+"""How much of a video on S3 is fetched at a time, when it is read from its start to its end."""
 
 MOST_PIXELS = 2**26
 """Of a picture that is decoded: twice as many as 8K has."""
@@ -83,7 +83,9 @@ def check_gpu() -> None:
 
 
 @contextlib.contextmanager
-def open_video(location: str, stores: Stores, threads: int = 1, *, gpu: bool = False) -> Iterator[Video]:
+def open_video(
+    location: str, stores: Stores, threads: int = 1, *, gpu: bool = False, read_ahead: int = READ_AHEAD_BYTES
+) -> Iterator[Video]:
     """Open a video for decoding.
 
     Args:
@@ -91,6 +93,7 @@ def open_video(location: str, stores: Stores, threads: int = 1, *, gpu: bool = F
         stores: Where `s3://` addresses are read from.
         threads: To decode with. What a damaged video gives does not depend on the machine if it is 1.
         gpu: Decode by NVDEC where it can; the pictures come back to the CPU's memory.
+        read_ahead: How many bytes of a video on S3 are fetched at a time.
 
     Yields:
         The video, positioned at its start.
@@ -105,7 +108,7 @@ def open_video(location: str, stores: Stores, threads: int = 1, *, gpu: bool = F
         return
     feed = _Feed(*stores.locate(location))
     try:
-        with _opened(io.BufferedReader(feed, READ_AHEAD_BYTES), threads, gpu) as video:
+        with _opened(io.BufferedReader(feed, read_ahead), threads, gpu) as video:
             yield video
     finally:
         if feed.failure is not None:

@@ -10,7 +10,7 @@ from shards.storage import Stores
 from shards.video.decode import Damaged, Pictures
 from shards.video.files import Header, open_video
 from shards.video.folders import ImageFolder
-from shards.video.samples import key_frames
+from shards.video.samples import KEY_FRAME_BYTES, key_frames
 from shards.video.times import pick
 
 FALLBACK_FPS = Fraction(1, 10)
@@ -100,7 +100,7 @@ class VideoFile:
 
     def samples(self, count: int) -> Iterator[Any]:
         """See `Film.samples`. They are key frames, or, where these cannot be found, all of it is decoded."""
-        with open_video(self._location, self._stores) as video:
+        with open_video(self._location, self._stores, read_ahead=KEY_FRAME_BYTES) as video:
             found, seconds = 0, video.header.seconds
             for picture in key_frames(video, count):
                 found += 1

@@ -7,6 +7,9 @@ import av
 
 from shards.video.files import Video
 
+KEY_FRAME_BYTES = 2**20
+"""What a key frame hardly exceeds: as much of a video on S3 is fetched for each."""
+
 FARTHEST_PACKETS = 1000
 """How far a key frame is looked for."""
 

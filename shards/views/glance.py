@@ -83,10 +83,12 @@ def _striped(small: npt.NDArray[np.float32]) -> float:
 
 def _written(pixels: Pixels) -> float:
     """A slide: one colour nearly everywhere, and rows that often leave it, and for no longer than a stroke."""
-    level = [int(np.bincount(pixels[..., channel].ravel() >> 3).argmax()) * 8 + 4 for channel in range(3)]
-    off = np.abs(pixels - np.array(level, np.int16))
-    background = float((off[..., 1] <= _NEAR).mean())
-    ink = off.max(2) > _FAR
+    planes = np.ascontiguousarray(pixels[::2].transpose(2, 0, 1))  # every other row: letters are taller
+    levels = [int(np.bincount(plane.ravel() >> 3).argmax()) * 8 + 4 for plane in planes]
+    level = np.array(levels, np.uint8)[:, None, None]
+    off = np.maximum(planes, level) - np.minimum(planes, level)
+    background = float((off[1] <= _NEAR).mean())
+    ink = np.asarray((off > _FAR).any(axis=0))
     strokes = np.count_nonzero(ink[:, 1:] & ~ink[:, :-1], axis=1)
     lines = float((strokes >= _STROKES).mean()) >= 0.04
     thin = int(ink.sum()) <= strokes.sum() * _WIDEST_STROKE * pixels.shape[1]

@@ -33,12 +33,14 @@ class Overlay:
     """Counts strokes over a video."""
 
     def __init__(self) -> None:
-        self._counts: npt.NDArray[np.int64] | None = None
+        self._counts: npt.NDArray[np.uint32] | None = None
         self._num_looks = 0
 
     def add(self, strokes: Strokes) -> None:
         """Take a frame's; all are of one size."""
-        self._counts = strokes.astype(np.int64) if self._counts is None else self._counts + strokes
+        if self._counts is None:
+            self._counts = np.zeros(strokes.shape, np.uint32)
+        self._counts += strokes
         self._num_looks += 1
 
     def find(self) -> tuple[Rectangle, float] | None:

@@ -97,6 +97,27 @@ def test_frames_are_those_that_would_be_there_anyway(videos: Path, tmp_path: Pat
     assert frames[1].items() < frames[0].items()
 
 
+def test_what_is_dropped_is_as_expected_as_the_rest(
+    videos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    corpus = write_corpus(
+        videos, {"name": "d", "videos": "*.mp4", "expected": {"videos": 1, "frames": 34}}, drop=["outside", "text"]
+    )
+    assert surgstream(["pack", corpus, str(tmp_path / "out")]) == 0 and not caplog.records
+    corpus = write_corpus(
+        videos, {"name": "d", "videos": "*.mp4", "expected": {"frames": 24}}, drop=["outside", "text"]
+    )
+    assert surgstream(["pack", corpus, str(tmp_path / "out")]) == 0
+    assert "datasets: d: expected 24 frames at 1 a second, got 34" in caplog.text
+
+
+def test_there_is_no_report_on_a_part(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for step in ("--plan-only", "--part=0/2"):
+        with pytest.raises(SystemExit, match="2"):
+            surgstream(["pack", write(videos), str(tmp_path / "out"), step, "--report", str(tmp_path / "report")])
+        assert "--report: expected neither --plan-only nor --part" in capsys.readouterr().err
+
+
 def test_a_video_of_which_nothing_stays_is_told(videos: Path, tmp_path: Path) -> None:
     make_film(tmp_path / "slides.mp4", scenes(("text", 3), ("black", 4)))
     make_film(tmp_path / "operation.mp4", scenes(("tissue", 3)))
