@@ -4,11 +4,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from configs.loading import load
 from shards.corpus import CorpusConfig, find_corpus
-from shards.look.report import write_report
+from shards.look.report import report_folder, write_report
 from shards.packing import pack, pack_share, prepare
 from shards.schema import QUARANTINE_NAME, READINGS_NAME
 from shards.shares import Share
@@ -156,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
         "current one for a preset)",
     )
     parser.add_argument("--review", metavar="FILE", help="what a person has decided to keep and to drop")
-    parser.add_argument("--report", metavar="FOLDER", type=Path, help="then write a page about what was found")
+    parser.add_argument("--report", metavar="FOLDER", type=report_folder, help="then write a page about what was found")
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--subset", metavar="NAME", help="pack only the datasets of one of the file's subsets")
     choice.add_argument("--datasets", metavar="A,B", help="pack only these datasets")

@@ -9,7 +9,7 @@ from pathlib import Path
 from configs.loading import to_tree
 from shards.look.bars import draw_bars
 from shards.look.frames import Placed, find_video, nearest_frame, read_frames, spread
-from shards.look.report import write_report
+from shards.look.report import report_folder, write_report
 from shards.look.sheet import draw_sheet
 from shards.look.strip import strip
 from shards.look.summary import Summaries, summarise
@@ -86,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--short", metavar="T", type=int, default=16, help="videos of fewer frames are short; 16")
     parser.add_argument("--plot", action="store_true", help="draw hours by specialty and dataset")
     parser.add_argument("--grid", action="store_true", help="write contact sheets")
-    parser.add_argument("--report", metavar="FOLDER", type=Path, help="write a page about how each video was packed")
+    parser.add_argument(
+        "--report", metavar="FOLDER", type=report_folder, help="write a page about how each video was packed"
+    )
     parser.add_argument("--video", metavar="V", help="look at one video: its id, DATASET/ID, or its file's name")
     parser.add_argument("--second", metavar="S", type=float, help="write the frame of that second as it was packed")
     parser.add_argument("--out", metavar="FOLDER", type=Path, default=Path(), help="where pictures are written; here")

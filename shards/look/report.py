@@ -1,5 +1,6 @@
 """The report of a packed corpus: a page with every video's frames over time, and all that was found in it."""
 
+import argparse
 import base64
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,17 @@ MUCH = 0.5
 
 VIDEOS_IN_FLIGHT = 8
 """Whose frames are read at a time."""
+
+
+def report_folder(text: str) -> Path:
+    """What `--report` means: a folder on this machine, since a browser opens the page.
+
+    Raises:
+        argparse.ArgumentTypeError: It is an address.
+    """
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"expected a folder of this machine, got {text!r}; copy the report afterwards")
+    return Path(text)
 
 
 def write_report(storage: Storage, out: Path) -> Path:

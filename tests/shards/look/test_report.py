@@ -116,6 +116,13 @@ def test_a_corpus_that_does_not_know_how_it_was_read_is_told(
     assert "readings.jsonl: expected how d/disc was read; pack the corpus again" in capsys.readouterr().err
 
 
+def test_a_report_is_written_here(report: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["pack", "corpus.yaml"], ["inspect"]):
+        with pytest.raises(SystemExit, match="2"):
+            surgstream([*words, str(report.parent / "out"), "--report", "s3://bucket/report"])
+        assert "expected a folder of this machine, got 's3://bucket/report'" in capsys.readouterr().err
+
+
 def test_histograms_count_every_value() -> None:
     pixels = np.random.default_rng(1).integers(256, size=(2, 30, 40, 3)).astype(np.uint8)
     counts = np.array(histogram(map(Image.fromarray, pixels)))
