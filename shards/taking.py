@@ -88,16 +88,18 @@ def take(
             numbers.append(number)
             spooled.append(jpeg)
             progress(1)
-        stretches = watch.stretches(numbers[-1] + 1)
+
+        def frame(number: int) -> Image.Image:
+            return Image.open(io.BytesIO(spooled.read(bisect_left(numbers, number)))).convert("RGB")
+
+        stretches = watch.stretches(numbers[-1] + 1, frame)
         kept = _kept(numbers, [stretch for stretch in stretches if stretch.kind in options.drop], video.review, fps)
         reading = _reading(
             film,
             video,
             dataset=shard.dataset,
             crop=crop,
-            findings=tuple(
-                _finding(stretch, spooled.read(bisect_left(numbers, stretch.shown)), fps) for stretch in stretches
-            ),
+            findings=tuple(_finding(stretch, frame(stretch.shown), fps) for stretch in stretches),
             dropped=tuple(_span(part, fps) for part in _runs(np.array(numbers)[~kept])),
             judged=watch.judged,
         )
@@ -160,8 +162,7 @@ def _reading(
     )
 
 
-def _finding(stretch: Stretch, jpeg: bytes, fps: Fraction) -> Finding:
-    image = Image.open(io.BytesIO(jpeg))
+def _finding(stretch: Stretch, image: Image.Image, fps: Fraction) -> Finding:
     return Finding(
         kind=stretch.kind,
         start=float(stretch.first / fps),

@@ -84,7 +84,7 @@ def check_gpu() -> None:
 
 @contextlib.contextmanager
 def open_video(
-    location: str, stores: Stores, threads: int = 1, *, gpu: bool = False, read_ahead: int = READ_AHEAD_BYTES
+    location: str, stores: Stores, threads: int = 1, *, gpu: bool = False, read_ahead: int | None = None
 ) -> Iterator[Video]:
     """Open a video for decoding.
 
@@ -93,7 +93,7 @@ def open_video(
         stores: Where `s3://` addresses are read from.
         threads: To decode with. What a damaged video gives does not depend on the machine if it is 1.
         gpu: Decode by NVDEC where it can; the pictures come back to the CPU's memory.
-        read_ahead: How many bytes of a video on S3 are fetched at a time.
+        read_ahead: How many bytes of a video on S3 are fetched at a time, if not READ_AHEAD_BYTES.
 
     Yields:
         The video, positioned at its start.
@@ -108,7 +108,7 @@ def open_video(
         return
     feed = _Feed(*stores.locate(location))
     try:
-        with _opened(io.BufferedReader(feed, read_ahead), threads, gpu) as video:
+        with _opened(io.BufferedReader(feed, read_ahead or READ_AHEAD_BYTES), threads, gpu) as video:
             yield video
     finally:
         if feed.failure is not None:

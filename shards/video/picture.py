@@ -133,7 +133,9 @@ def to_image(picture: Any, framing: Framing) -> Image.Image:
     green, blue, red = (
         Image.frombuffer("L", (width, height), bytes(plane), "raw", "L", plane.line_size, 1) for plane in scaled.planes
     )
-    image = Image.merge("RGB", (red, green, blue)).crop(framing.window)
+    image = Image.merge("RGB", (red, green, blue))
+    if framing.window != (0, 0, width, height):
+        image = image.crop(framing.window)
     return image if framing.turn is None else image.transpose(framing.turn)
 
 

@@ -1,8 +1,9 @@
 """Look at a video's frames while they are packed, and tell what was found in it."""
 
+import math
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,22 +23,24 @@ SUSPECT = 0.1
 KINDS = (*(str(kind) for kind in Kind), FACE, WRITING)
 
 
+FACES_SHARE = 0.2
+"""Most of the looks at a video, faces being searched for in the frames of no more: that takes ten times as long."""
+
+
 @dataclass(frozen=True)
 class Sight:
     """What is seen in one frame."""
 
     scores: Glance
-    face: bool
     strokes: Strokes
 
 
 @dataclass(frozen=True)
 class Look:
-    """What stays of it: the frame's number, the scores, and whether there is a face."""
+    """What stays of it: the frame's number, and the scores."""
 
     number: int
     scores: Glance
-    face: bool
 
 
 @dataclass(frozen=True)
@@ -69,14 +72,12 @@ class Watch:
         self._overlay = Overlay()
 
     def look(self, image: Image.Image) -> Sight:
-        """Look at a frame. Faces are looked for where not all colours are those of tissue."""
-        scores = glance(np.asarray(image))
-        face = scores[Kind.OUTSIDE] >= SUSPECT and has_face(image)
-        return Sight(scores, face, strokes_in(image))
+        """Look at a frame."""
+        return Sight(glance(np.asarray(image)), strokes_in(image))
 
     def note(self, number: int, seen: Sight) -> None:
         """Take down what was seen in frame `number`."""
-        self._looks.append(Look(number, seen.scores, seen.face))
+        self._looks.append(Look(number, seen.scores))
         if seen.scores[Kind.BLACK] < SURE:
             self._overlay.add(seen.strokes)
 
@@ -86,11 +87,12 @@ class Watch:
         open_ones = [look.scores[Kind.OUTSIDE] for look in self._looks if kind_of(look.scores) in (None, Kind.OUTSIDE)]
         return not open_ones or statistics.median(open_ones) < SURE
 
-    def stretches(self, stop: int) -> list[Stretch]:
+    def stretches(self, stop: int, frame: Callable[[int], Image.Image]) -> list[Stretch]:
         """All that was found.
 
         Args:
             stop: The number after the last frame's.
+            frame: Gives the frame of a number once more.
         """
         if not self._looks:
             return []
@@ -99,13 +101,23 @@ class Watch:
         kinds = [None if kind is Kind.OUTSIDE and not judged else kind for kind in kinds]
         ends = [look.number for look in self._looks[1:]] + [stop]
         found = list(self._runs(_smoothed([str(kind) if kind else None for kind in kinds]), ends))
-        found += self._runs([FACE if look.face else None for look in self._looks], ends)
+        found += self._runs(self._faces(frame), ends)
         writing = self._overlay.find()
         if writing is not None:
             box, share = writing
             middle = self._looks[len(self._looks) // 2].number
             found.append(Stretch(WRITING, self._looks[0].number, stop, share, middle, box))
         return found
+
+    def _faces(self, frame: Callable[[int], Image.Image]) -> list[str | None]:
+        """The looks that see a face: those at what is not all tissue, or some, each speaking for the next ones."""
+        suspect = [at for at, look in enumerate(self._looks) if look.scores[Kind.OUTSIDE] >= SUSPECT]
+        step = math.ceil(len(suspect) / (FACES_SHARE * len(self._looks)))
+        seen: dict[int, bool] = {}
+        for place, at in enumerate(suspect):
+            alone = place % max(1, step) == 0
+            seen[at] = has_face(frame(self._looks[at].number)) if alone else seen[suspect[place - 1]]
+        return [FACE if seen.get(at) else None for at in range(len(self._looks))]
 
     def _runs(self, kinds: Sequence[str | None], ends: Sequence[int]) -> Iterator[Stretch]:
         """The runs of looks of one kind."""
