@@ -12,8 +12,10 @@ from shards.views.glance import Kind, Pixels, glance, kind_of
 from shards.views.regions import Mask, Rectangle, bounds, largest_region
 
 NUM_SAMPLES = 48
+"""Pictures that borders are looked for in."""
+
 SAMPLE_SIDE = 512
-"""Longer side in pixels of the pictures that borders are looked for in."""
+"""Their longer side in pixels."""
 
 DARK = 24
 """Black, of 255, as cameras and coding leave it."""

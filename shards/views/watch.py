@@ -22,7 +22,6 @@ SUSPECT = 0.1
 
 KINDS = (*(str(kind) for kind in Kind), FACE, WRITING)
 
-
 FACES_SHARE = 0.2
 """Most of the looks at a video, faces being searched for in the frames of no more: that takes ten times as long."""
 
