@@ -59,7 +59,7 @@ packed; OUT/readings.jsonl tells how each video was read, and which seconds of i
 
 Once a second packing looks whether a frame is black, of one colour, a test card, a text slide, or from outside of the
 body, and for writing that is burnt in and, where OpenCV is installed, for faces. What it found stands there as well,
-with scores and small pictures, and in --report, a folder of HTML pages. Nothing is left out unless `drop` asks for it.
+with scores and small pictures, and on the page that --report writes. Nothing is left out unless `drop` asks for it.
 Whoever looks through the report can save what to keep and what to drop as a file, to be given by --review, or by
 `review: review.csv` in the corpus file; only shards of videos about which something else is decided are packed again.
 
