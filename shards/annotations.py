@@ -20,7 +20,7 @@ _BLOCK = tarfile.BLOCKSIZE
 
 
 class FrameLabels:
-    """What a kind of label says of each frame of a corpus.
+    """What a kind of label says of the anchors of a corpus' clips.
 
     A shard's index tells where its frames lie; what lies between two frames, other than a header, is the JSON of the
     segment that begins there. Indexes and descriptions are kept once read.
@@ -34,14 +34,15 @@ class FrameLabels:
         self._table, self._kind = table, kind
         self._segments, self._description = cache(self._find_segments), cache(self._read_description)
 
-    def of(self, dataset: str, frames: Sequence[int]) -> list[str | None]:
-        """The labels of some frames of a dataset, by their numbers in it; None where nothing is said.
+    def of(self, dataset: str, clips: Sequence[int]) -> list[str | None]:
+        """The labels of some clips' anchors, by the clips' numbers in the dataset; None where nothing is said.
 
         Raises:
             ManifestError: A segment's description is damaged, or there is none.
             StorageError: The corpus cannot be read.
         """
-        return [self._label(dataset, frame) for frame in frames]
+        places = self._table.locate_all([dataset] * len(clips), clips)
+        return [self._label(dataset, place.number) for place in places]
 
     def _label(self, dataset: str, frame: int) -> str | None:
         (place,) = self._table.rows(dataset, frame, frame + 1)

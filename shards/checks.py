@@ -5,7 +5,7 @@ import io
 import reprlib
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -17,15 +17,17 @@ from shards import index
 from shards.errors import ManifestError
 from shards.index import ROW, Rows
 from shards.manifest import Manifest
-from shards.packed import PackedVideo, Part, Shard, describe, segments
+from shards.packed import PackedVideo, Part, Reading, Shard, describe, segments
 from shards.packer import Receipt
 from shards.plan import Plan
+from shards.planned import Quarantined
 from shards.processes import Progress
 from shards.schema import (
     PLAN_NAME,
     QUARANTINE_NAME,
     READINGS_NAME,
     frame_member,
+    is_receipt_name,
     receipt_name,
     segment_key,
     segment_member,
@@ -38,10 +40,32 @@ READ_BYTES = 8 * 2**20
 LARGEST_MEMBER = 256 * 2**20
 RECORDS_IN_FLIGHT = 16
 
+_OF_REPORTS = (".html", ".jpg", ".jpeg", ".png")
+
 T = TypeVar("T", Plan, Receipt)
 
 
-def check_records(manifest: Manifest, storage: Storage) -> Iterator[str]:
+def find_pictures(storage: Storage) -> list[str]:
+    """The files beside shards that show what was found, dropped or not.
+
+    Earlier versions kept small pictures in their records, and let a report be written there.
+
+    Raises:
+        StorageError: The store fails.
+    """
+    there = list(storage.sizes())
+    names = list(filter(_is_record, there))
+    with ThreadPoolExecutor(RECORDS_IN_FLIGHT) as pool:
+        held = pool.map(lambda name: b'"thumbnail":"' in storage.read(name), names)
+        records = [name for name, holds in zip(names, held, strict=True) if holds]
+    return records + [name for name in there if name.lower().endswith(_OF_REPORTS)]
+
+
+def _is_record(name: str) -> bool:
+    return name == READINGS_NAME or is_receipt_name(name)
+
+
+def check_records(manifest: Manifest, storage: Storage, known: Collection[str] = ()) -> Iterator[str]:
     """Check the plan, the receipts, and the reports of what was quarantined and of how the rest was read.
 
     A corpus that was staged has none of them. A planned shard has a receipt even where not one of its videos could be
@@ -50,6 +74,7 @@ def check_records(manifest: Manifest, storage: Storage) -> Iterator[str]:
     Args:
         manifest: The corpus's own.
         storage: The corpus.
+        known: Files of an earlier version, which `find_pictures` found and which are not looked at again.
 
     Yields:
         What is wrong.
@@ -62,7 +87,7 @@ def check_records(manifest: Manifest, storage: Storage) -> Iterator[str]:
         return
     plan = _record(Plan, PLAN_NAME, storage)
     planned = set() if isinstance(plan, str) else {shard.name for shard in plan.shards}
-    names = sorted(planned | set(packed))
+    names = sorted(name for name in planned | set(packed) if receipt_name(name) not in known)
     with ThreadPoolExecutor(RECORDS_IN_FLIGHT) as pool:
         receipts = list(pool.map(lambda name: _record(Receipt, receipt_name(name), storage), names))
     records = [record for record in (plan, *receipts) if not isinstance(record, str)]
@@ -70,21 +95,31 @@ def check_records(manifest: Manifest, storage: Storage) -> Iterator[str]:
     for name, receipt in zip(names, receipts, strict=True):
         if isinstance(receipt, Receipt) and receipt.shard != packed.get(name):
             yield f"{receipt_name(name)}: describes another shard than the manifest does"
-    if len(records) == 1 + len(receipts):
-        yield from _report(QUARANTINE_NAME, [line for record in records for line in record.quarantine], storage)
+    if len(records) == 1 + len(receipts) and not any(map(_is_record, known)):
+        yield from _report(
+            Quarantined, QUARANTINE_NAME, [line for record in records for line in record.quarantine], storage
+        )
         packings = [receipt for receipt in receipts if isinstance(receipt, Receipt)]
-        yield from _report(READINGS_NAME, [line for receipt in packings for line in receipt.readings], storage)
+        yield from _report(Reading, READINGS_NAME, [line for receipt in packings for line in receipt.readings], storage)
 
 
-def _report(name: str, records: Iterable[object], storage: Storage) -> Iterator[str]:
+def _report(kind: type[object], name: str, records: Iterable[object], storage: Storage) -> Iterator[str]:
     expected = {seal(to_tree(record)) for record in records}
     report = b"" if storage.size(name) is None else storage.read(name)
-    lines = report.splitlines(keepends=True)
+    lines = [_as_written_now(kind, line) for line in report.splitlines(keepends=True)]
     if sorted(lines) != sorted(expected):
         yield (
             f"{name}: expected the {len(expected)} lines that {PLAN_NAME} and the receipts call for, "
             f"got {len(expected.intersection(lines))} of them in {len(lines)} lines"
         )
+
+
+def _as_written_now(kind: type[object], line: bytes) -> bytes:
+    """A line as this version would write it: earlier ones knew fewer fields. A damaged line stays as it is."""
+    try:
+        return seal(to_tree(build(kind, unseal(line, where=""), where="")))
+    except (ManifestError, ConfigError):
+        return line
 
 
 def check_shard(shard: Shard, segment_frames: int, storage: Storage, progress: Progress) -> Iterator[str]:

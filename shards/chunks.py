@@ -7,6 +7,7 @@ reads agree on it, it is damaged in the store and known as bad; whoever cuts cli
 import threading
 import weakref
 import zlib
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -32,7 +33,6 @@ class ReadCounters:
         requests: Range reads of the store.
         chunks_read: Chunks, of which single clips are some.
         bytes_used: Bytes of frames that clips were cut from, each clip's counted.
-        buffer_bytes: Bytes of chunks in memory now, those of clips that still wait to be decoded included.
         asked_bytes: Bytes of chunks that are asked for and not there yet, as far as they can be expected.
         read_again: Reads of runs of frames that were done once more because a checksum was wrong.
         open_chunks: Chunks held for clips to come, as of the last planned step.
@@ -47,7 +47,6 @@ class ReadCounters:
     requests: int = 0
     chunks_read: int = 0
     bytes_used: int = 0
-    buffer_bytes: int = 0
     asked_bytes: int = 0
     read_again: int = 0
     open_chunks: int = 0
@@ -56,7 +55,17 @@ class ReadCounters:
     cache_bytes: int = 0
     cache_damaged: int = 0
     wait_seconds: float = 0.0
+    _held_bytes: int = field(default=0, repr=False)
+    _freed_bytes: deque[int] = field(default_factory=deque, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    @property
+    def buffer_bytes(self) -> int:
+        """Bytes of chunks in memory now, those of clips that still wait to be decoded included."""
+        with self._lock:
+            while self._freed_bytes:
+                self._held_bytes -= self._freed_bytes.popleft()
+            return self._held_bytes
 
     def add(self, **amounts: int) -> None:
         """Add to counters, by name; safe from many threads."""
@@ -66,8 +75,9 @@ class ReadCounters:
 
     def hold(self, buffer: Bytes) -> None:
         """Count a buffer until it is freed."""
-        self.add(buffer_bytes=buffer.nbytes)
-        weakref.finalize(buffer, self.add, buffer_bytes=-buffer.nbytes).atexit = False
+        self.add(_held_bytes=buffer.nbytes)
+        # Garbage may be collected in the middle of anything, of `add` too: what follows must not wait for its lock.
+        weakref.finalize(buffer, self._freed_bytes.append, buffer.nbytes).atexit = False
 
 
 @dataclass(frozen=True)
@@ -144,7 +154,7 @@ class ChunkReader:
 
         Args:
             table: The corpus.
-            look_back: Frames before a clip's anchor that the clip may show.
+            look_back: Frames at the rate of the clips, before a clip's anchor, that it may show.
             range_bytes: The most bytes of one request.
             counters: Where to count.
             activities: Where to say what is being read.
@@ -163,7 +173,8 @@ class ChunkReader:
         """Read all frames that consecutive clips show: their anchors, and the look-back of the first of them.
 
         Look-back ends where a part begins, so a chunk takes more than one range only where it crosses into another
-        shard. A single clip goes past the cache: chunks come back in every epoch, it does not.
+        shard. Frames between those that are shown are read as well: requests of their own would take longer. A single
+        clip goes past the cache: chunks come back in every epoch, it does not.
 
         Args:
             dataset: The dataset.
@@ -176,14 +187,15 @@ class ChunkReader:
         Raises:
             StorageError: The shard or its index is missing or too short, or the store fails.
         """
-        start = max(self._table.locate(dataset, first_clip).part_start, first_clip - self._look_back)
+        first, last = self._table.locate_all([dataset] * 2, [first_clip, first_clip + num_clips - 1])
+        start = max(first.part_start, first.number - self._look_back * first.apart)
         cache = self._cache if num_clips > 1 else None
         runs, bad, frame = [], {}, start
-        for rows in self._table.rows(dataset, start, first_clip + num_clips):
+        for rows in self._table.rows(dataset, start, last.number + 1):
             run = (cache and self._cached_run(cache, frame, rows)) or self._stored_run(cache, frame, rows)
             for i, reason in run.bad.items():
-                where = self._table.locate(dataset, frame + i)
-                bad[frame + i] = BadFrame(rows.shard, where.video, where.frame, reason)
+                video, number = self._table.video_frame(dataset, frame + i)
+                bad[frame + i] = BadFrame(rows.shard, video, number, reason)
             runs.append(run)
             frame += rows.stop - rows.start
         self.counters.add(chunks_read=1)

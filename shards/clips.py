@@ -37,7 +37,7 @@ class ClipBytes:
         height: Height of its frames in pixels.
         planned: Video and anchor frame of the clip that the order planned, where this one stands in for it; else None.
         frames: T JPEGs, oldest first, each (num_bytes,): views into the chunk they were read with. A clip that begins
-            before its part repeats the part's first frame.
+            before its part repeats the earliest frame that it shows, the last one on its own stride.
         valid: False where it must not count: padding of a finite pass, or a stand-in for a damaged clip of one.
     """
 
@@ -98,7 +98,7 @@ class ClipCutter:
             order: Names what stands in for a bad clip.
             reader: Reads that.
             num_frames: Frames of a clip, T.
-            stride: Frames of the video from one frame of a clip to the next.
+            stride: Frames from one frame of a clip to the next, at the rate of the table.
             limits: When to give up.
         """
         self._table, self._order, self._reader = table, order, reader
@@ -145,16 +145,15 @@ class ClipCutter:
         return self._cut(g, used, chunk, (where.video, where.frame))
 
     def _shown(self, where: Location) -> range:
-        """The frames of a clip that lie in its part, by number in the dataset, oldest first."""
-        num_frames = min(self._num_frames, (where.number - where.part_start) // self._stride + 1)
-        return range(where.number - (num_frames - 1) * self._stride, where.number + 1, self._stride)
+        """The frames of a clip that its part has, by number in the dataset, oldest first."""
+        stride = self._stride * where.apart
+        num_frames = min(self._num_frames, (where.number - where.part_start) // stride + 1)
+        return range(where.number - (num_frames - 1) * stride, where.number + 1, stride)
 
     def _damage(self, where: Location, chunk: Chunk) -> BadFrame | None:
         if not chunk.bad:
             return None
-        shown = self._shown(where)
-        repeated = [where.part_start] if len(shown) < self._num_frames else []
-        return next((chunk.bad[frame] for frame in (*repeated, *shown) if frame in chunk.bad), None)
+        return next((chunk.bad[frame] for frame in self._shown(where) if frame in chunk.bad), None)
 
     def _too_many(self, cause: BadFrame, what: str) -> CorruptSampleError:
         return CorruptSampleError(
@@ -164,9 +163,7 @@ class ClipCutter:
 
     def _cut(self, g: int, where: Location, chunk: Chunk, planned: tuple[str, int] | None) -> ClipBytes:
         frames = chunk.frames(self._shown(where))
-        repeats = self._num_frames - len(frames)
-        if repeats:
-            frames = (chunk.frame(where.part_start),) * repeats + frames
+        frames = frames[:1] * (self._num_frames - len(frames)) + frames
         self._reader.counters.add(bytes_used=sum(map(len, frames)))
         return ClipBytes(
             g=g,

@@ -4,15 +4,16 @@ import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-import configs
 from configs.errors import ConfigError
 from configs.loading import did_you_mean
+from configs.places import Anywhere, Folder
+from configs.presets import find_preset, presets
+from configs.ranges import Range
+from shards import naming
+from shards.naming import BY_NAME
 from shards.schema import is_plain_id
-
-PRESETS = Path(configs.__file__).parent / "pack"
-"""Corpus files that come with the package."""
 
 TOLERANCE = 0.02
 """Of expected frames and hours, a share: publications round them, and cut videos a second longer or shorter."""
@@ -28,9 +29,9 @@ class Expected:
         hours: The same in hours.
     """
 
-    videos: int | None = None
-    frames: int | None = None
-    hours: float | None = None
+    videos: Annotated[int, Range(0, 10**9)] | None = None
+    frames: Annotated[int, Range(0, 10**15)] | None = None
+    hours: Annotated[float, Range(0, 1e12)] | None = None
 
     def differences(self, videos: int, seconds: float) -> Iterator[str]:
         """In words, what is other than expected of so many videos of so many seconds in all."""
@@ -52,14 +53,18 @@ class DatasetConfig:
         name: Its name in the corpus, of `A-Z a-z 0-9 _ -`.
         specialty: Such as `laparoscopic_cholecystectomy`.
         procedure: Such as `cholecystectomy`.
-        videos: A file, a glob or an `s3://` address (which may be a glob too), or a list of them. A video's id is its
-            file's name without the suffix.
+        videos: A file, a glob or an `s3://` address (which may be a glob too), or a list of them. `**` in a glob is any
+            number of folders, and hidden files are left out.
+        id: What a video is called, by a pattern: `{stem}` is its file's name without the suffix, `{parent}` that of the
+            file's folder, `{grandparent}` that of the folder's folder.
         hold_out: Ids never packed for training, or a file with one id a line. A glob, such as `video4[1-9]`, holds out
             what it matches, which may be nothing; an id must be a video's.
         image_fps: Makes each video a folder of numbered images, and `videos` the folders, whose names are the ids. So
             many numbers pass in a second: 1 where the image of each second has the next number, 25 where every
             twenty-fifth picture of a video kept its own.
-        labels: For each kind of label a CSV file, with `{video}` where the id goes; see `shards.labels`.
+        labels: For each kind of label a CSV file, with `{video}` where the id goes, or the fields of an id; see
+            `shards.labels`.
+        min_seconds: A video of which fewer seconds would be packed is left out, and told of; null is as `pack` has it.
         licence: Goes into every sample.
         expected: What is packed to train, and dropped, is compared with these counts; a difference is a warning.
     """
@@ -67,10 +72,12 @@ class DatasetConfig:
     name: str
     specialty: str
     procedure: str
-    videos: str | tuple[str, ...]
-    hold_out: str | tuple[str, ...] = ()
-    image_fps: float | None = None
-    labels: dict[str, str] = field(default_factory=dict)
+    videos: Anywhere | tuple[Anywhere, ...]
+    id: str = BY_NAME
+    hold_out: Anywhere | tuple[str, ...] = ()
+    image_fps: Annotated[float, Range(0.001, 1e3)] | None = None
+    labels: dict[str, Anywhere] = field(default_factory=dict)
+    min_seconds: Annotated[float, Range(0, 1e6)] | None = None
     licence: str | None = None
     expected: Expected = Expected()
 
@@ -78,10 +85,9 @@ class DatasetConfig:
         """What is wrong with the values."""
         if not is_plain_id(self.name):
             yield f"name: expected 1 to 80 characters of A-Z a-z 0-9 _ -, got {self.name!r}"
-        if self.image_fps is not None and not 0.001 <= self.image_fps <= 1000:
-            yield f"image_fps: expected 0.001 to 1000, got {self.image_fps}"
         if not self.videos:
             yield "videos: expected a file, a glob or a list of them, got nothing"
+        yield from (f"id: {problem}" for problem in naming.problems(self.id))
 
 
 Droppable = Literal["black", "blank", "test_card", "text", "outside", "face"]
@@ -99,6 +105,7 @@ class PackConfig:
         jpeg_quality: 1 to 100.
         crop_borders: Cuts the black borders around an endoscope's picture off, the same for all of a video.
         drop: What is left out; a part ends there. See `shards.views`.
+        min_seconds: Least length of a video, without what is dropped, where its dataset says nothing else.
         segment_frames: Most frames in a WebDataset sample.
         decode: `nvdec` decodes on an NVIDIA GPU what that can, which may paint over damage without a word.
         shard_bytes: What a shard should come to; a longer video still stays whole.
@@ -106,31 +113,16 @@ class PackConfig:
     """
 
     split: Literal["train", "held_out"] = "train"
-    fps: float = 1.0
-    short_side: int = 256
-    jpeg_quality: int = 85
+    fps: Annotated[float, Range(0.001, 1e3)] = 1.0
+    short_side: Annotated[int, Range(16, 2**14)] = 256
+    jpeg_quality: Annotated[int, Range(1, 100)] = 85
     crop_borders: bool = False
     drop: tuple[Droppable, ...] = ()
-    segment_frames: int = 64
+    min_seconds: Annotated[float, Range(0, 1e6)] = 0.0
+    segment_frames: Annotated[int, Range(1, 10**4)] = 64
     decode: Literal["cpu", "nvdec"] = "cpu"
-    shard_bytes: int = 10**9
-    workers: int | None = None
-
-    def problems(self) -> Iterator[str]:
-        """What is wrong with the values."""
-        limits = (
-            ("fps", 0.001, 1000),
-            ("short_side", 16, 2**14),
-            ("jpeg_quality", 1, 100),
-            ("segment_frames", 1, 10**4),
-        )
-        for name, low, high in limits:
-            if not low <= getattr(self, name) <= high:
-                yield f"{name}: expected {low} to {high}, got {getattr(self, name)}"
-        if self.shard_bytes < 1:
-            yield f"shard_bytes: expected at least 1, got {self.shard_bytes}"
-        if self.workers is not None and self.workers < 1:
-            yield f"workers: expected at least 1, got {self.workers}"
+    shard_bytes: Annotated[int, Range(1, 10**15)] = 10**9
+    workers: Annotated[int, Range(1, 4096)] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,12 +134,14 @@ class CorpusConfig:
         subsets: Names of datasets by the name of their set; `--subset` packs one.
         pack: How.
         review: A file of what a person has decided to keep and to drop; see `shards.review`.
+        pseudonyms: A file, outside of the packed corpus, of what videos are called in it; see `shards.pseudonyms`.
     """
 
     datasets: tuple[DatasetConfig, ...]
     subsets: dict[str, tuple[str, ...]] = field(default_factory=dict)
     pack: PackConfig = PackConfig()
-    review: str | None = None
+    review: Anywhere | None = None
+    pseudonyms: Folder | None = None
 
     def problems(self) -> Iterator[str]:
         """What is wrong with the values."""
@@ -189,17 +183,20 @@ def find_corpus(name: str) -> tuple[Path, str]:
         The file, and its folder; the current folder for a preset.
 
     Raises:
-        ConfigError: There is neither a file nor a preset.
+        ConfigError: There is neither a file nor a preset, or it is a folder of videos.
     """
-    presets = {preset.stem: preset for preset in sorted(PRESETS.glob("*.yaml"))}
-    if name in presets and not os.path.isfile(name):
-        return presets[name], "."
-    if is_plain_id(name) and not os.path.exists(name):
+    if is_folder(name):
         raise ConfigError(
-            f"{name}: expected a corpus file or one of the presets {', '.join(presets)}, got neither"
-            f"{did_you_mean(name, presets)}"
+            f"{name}: expected a corpus file, got a folder; write one, `surgstream pack {name} OUT --print-corpus > "
+            "corpus.yaml`, and name that"
         )
-    return Path(name), str(Path(name).parent)
+    preset = find_preset("pack", name)
+    return (preset, ".") if preset else (Path(name), str(Path(name).parent))
+
+
+def is_folder(word: str) -> bool:
+    """Whether a word means a folder of videos: one that is there and no preset's name, or an `s3://` address."""
+    return word.startswith("s3://") or (os.path.isdir(word) and word not in presets("pack"))
 
 
 def _one_of(option: str, word: str, known: Collection[str]) -> str:

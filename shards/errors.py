@@ -21,8 +21,28 @@ class StorageError(ShardError):
     comes_again = False
 
 
+class UnusableFileError(StorageError):
+    """A file or a folder cannot be used, however well its store is: access is denied, or it is of another kind."""
+
+
+class ReplacedError(StorageError):
+    """A file is no longer the one that was first read from."""
+
+
+class OwnedError(StorageError):
+    """Somebody else writes to a store."""
+
+
 class VideoError(ShardError):
-    """A source video cannot be packed; the message is the reason that goes to `quarantine.jsonl`."""
+    """A source video cannot be packed; the message is the reason that goes to `quarantine.jsonl`.
+
+    Attributes:
+        nameless: The same for videos whose names are not told: a message that names a file has another one without.
+    """
+
+    def __init__(self, reason: str, nameless: str | None = None) -> None:
+        super().__init__(reason)
+        self.nameless = nameless or reason
 
 
 class LeakError(ShardError):

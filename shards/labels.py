@@ -14,16 +14,20 @@ import csv
 import io
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
 from configs.errors import ConfigError
-from shards.errors import StorageError, VideoError
+from shards.errors import UnusableFileError, VideoError
 from shards.storage import Stores
 
 LARGEST_FILE = 64 * 2**20
 """Of labels in bytes; parsed, they take many times as much memory."""
+
+_SHOWN = 200
+_SEPARATORS = {"\t": "tabs", ";": "semicolons", " ": "spaces"}
+_TIMES = ("second", "seconds", "frame", "frames", "frame_number", "frame_id")
 
 Row = tuple[float, str]
 """A second, and what holds from then on."""
@@ -41,26 +45,47 @@ class Labels:
         return {kind: rows for kind, rows in found.items() if rows}
 
 
-def check_patterns(patterns: dict[str, str], videos: Collection[str], stores: Stores, *, where: str) -> None:
-    """Check that every kind of label has a file for at least one video of a dataset.
+def check_labels(
+    patterns: Mapping[str, str], files: Collection[Mapping[str, str]], stores: Stores, *, where: str
+) -> None:
+    """Check that every kind of label has a file that can be read, for at least one video of a dataset.
+
+    What is wrong with one file is that video's; what is wrong with all of them is the corpus file's.
 
     Args:
-        patterns: Kind of label -> path or `s3://` address, with `{video}` where the id goes.
-        videos: The ids of all videos of the dataset, held out or not.
+        patterns: Kind of label -> path or `s3://` address, as the corpus file has them.
+        files: The same of each video of the dataset, held out or not.
         stores: Where the files lie.
         where: What to call the dataset in messages.
 
     Raises:
-        ConfigError: A pattern has no file at all, so it is taken to be mistyped.
+        ConfigError: A pattern has no file at all, so it is taken to be mistyped, or all of its files are of another
+            kind.
         StorageError: A store fails.
     """
     for kind, pattern in patterns.items():
-        locations = (stores.locate(pattern.replace("{video}", video)) for video in videos)
-        if not any(storage.size(name) is not None for storage, name in locations):
+        mistakes: list[str] = []
+        if any(_fits(kind, locations[kind], stores, mistakes) for locations in files):
+            continue
+        if not mistakes:
             raise ConfigError(
-                f"{where}: labels.{kind}: expected {pattern} to be there for at least one of {len(videos)} videos, "
+                f"{where}: labels.{kind}: expected {pattern} to be there for at least one of {len(files)} videos, "
                 "got none; correct the path, or leave the label out"
             )
+        raise ConfigError(f"{where}: labels.{kind}: none of {len(mistakes)} files fits, such as {mistakes[0]}")
+
+
+def _fits(kind: str, location: str, stores: Stores, mistakes: list[str]) -> bool:
+    """Whether a file of labels is there and can be read; if it only is there, what is wrong joins the mistakes."""
+    storage, name = stores.locate(location)
+    if storage.size(name) is None:
+        return False
+    try:
+        _read(kind, location, stores)
+    except VideoError as error:
+        mistakes.append(str(error).removeprefix("labels: "))
+        return False
+    return True
 
 
 def read_labels(locations: dict[str, str], stores: Stores) -> Labels:
@@ -74,7 +99,9 @@ def read_labels(locations: dict[str, str], stores: Stores) -> Labels:
         Their rows.
 
     Raises:
-        VideoError: A file is missing, is not UTF-8 CSV, or lacks a column, or a second is not a number.
+        VideoError: A file is missing, is not UTF-8 CSV, or lacks a column, a row has more columns than the header, or
+            a second is not a number.
+        StorageError: A store fails.
     """
     return Labels({kind: _read(kind, location, stores) for kind, location in locations.items()})
 
@@ -82,17 +109,50 @@ def read_labels(locations: dict[str, str], stores: Stores) -> Labels:
 def _read(kind: str, location: str, stores: Stores) -> list[Row]:
     storage, name = stores.locate(location)
     try:
-        if (storage.size(name) or 0) > LARGEST_FILE:
+        size = storage.size(name)
+        if size is None:
+            raise ValueError("it is missing")
+        if size > LARGEST_FILE:
             raise ValueError(f"it has more than {LARGEST_FILE} bytes")
-        reader = csv.reader(io.StringIO(storage.read(name).decode("utf-8-sig"), newline=""), strict=True)
-        header, *lines = list(reader)
+        text = storage.read(name).decode("utf-8-sig")
+        header, *lines = list(csv.reader(io.StringIO(text, newline=""), strict=True)) or [[]]
+        if not {"second", kind} <= {*header}:
+            raise ValueError(_other_columns(header, kind))
         time, value = header.index("second"), header.index(kind)
+        if longer := next((line for line in lines if any(line[len(header) :])), None):
+            raise ValueError(f"got a row of more columns, {','.join(longer)[:_SHOWN]!r}; put what has commas in quotes")
         rows = [(_finite(line[time]), line[value]) for line in lines if line]
-    except (StorageError, UnicodeDecodeError, csv.Error, ValueError, IndexError) as error:
+    except (UnusableFileError, UnicodeDecodeError, csv.Error, ValueError, IndexError) as error:
         raise VideoError(
-            f"labels: {location}: expected a CSV file with the columns 'second' and {kind!r}: {error}"
+            f"labels: {location}: expected a CSV file with the columns 'second' and {kind!r}: {error}",
+            nameless=f"labels: expected a CSV file with the columns 'second' and {kind!r}",
         ) from None
     return sorted(rows, key=_second)
+
+
+def _other_columns(header: list[str], kind: str) -> str:
+    """In words, what a file has instead of the columns `second` and `kind`, and what makes a file that has them.
+
+    Most public labels, such as Cholec80's, are tables of the pictures of a video by number, with tabs between columns.
+    """
+    line = ",".join(header)[:_SHOWN]
+    separator = next((mark for mark in ",\t; " if mark in line), ",")
+    columns = [column.strip() for column in line.split(separator)]
+    said = f"got {line!r}" if line else "got nothing"
+    if separator != ",":
+        said += f", with {_SEPARATORS[separator]} between columns instead of commas"
+
+    values = [column for column in columns if column.lower() == kind.lower()]
+    times = [column for column in columns if column.lower() in _TIMES]
+    if not values or not times:
+        return f"{said}; name columns so, or call the label what its column is called"
+    number = "$T" if times[0].lower() in ("second", "seconds") else "$T/25"
+    script = f'NR==1{{print "second,{kind}"}} NR>1{{print {number} "," $V}}'
+    script = script.replace("$T", f"${columns.index(times[0]) + 1}").replace("$V", f"${columns.index(values[0]) + 1}")
+    counted = ", and numbers of pictures instead of seconds" * ("/25" in number)
+    rate = " (25 is how many pictures the video has a second)" * ("/25" in number)
+    mark = {"\t": "\\t"}.get(separator, separator)
+    return f"{said}{counted}; make such files of them: awk -F'{mark}' '{script}' FILE > NEW.csv{rate}"
 
 
 def _finite(text: str) -> float:

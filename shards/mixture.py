@@ -19,14 +19,18 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 from fractions import Fraction
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from configs.errors import ConfigError
+from configs.ranges import Range
 from shards.keyed import Int64, Purpose, UInt64, hash64
 
-Weights = Literal["uniform", "balanced"] | dict[str, float]
+Weights = Literal["uniform", "balanced"] | dict[str, Annotated[float, Range(0, 1e12)]]
+
+STEEPEST = 8.0
+"""The greatest `temperature`."""
 
 LONGEST_PERIOD = 2**30
 """Weights whose exact period would be longer are rounded to this many parts."""

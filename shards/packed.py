@@ -35,35 +35,41 @@ class Box:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crop(Box):
-    """What is kept of a source's pictures, and a small one of them, whole, as JPEG in base64."""
+class Change:
+    """Where the pictures of a source become others: in seconds after the first one, from what, and to what."""
 
-    thumbnail: str
+    second: float
+    was: str
+    now: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """A stretch that shows no operation, or what should not be seen, by a rule of `shards.views`.
 
-    `start` and `stop` are in seconds after the first shown picture, `score` is 0.5 to 1, and `thumbnail` is a small
-    frame of it as JPEG in base64.
+    `start` and `stop` are in seconds after the first shown picture, `score` is 0.5 to 1, and `shown` is the second of
+    the frame that shows it best: within `box`, in pixels of a frame, or all over it if None.
     """
 
     kind: str
     start: float
     stop: float
     score: float
-    thumbnail: str
+    shown: float
+    box: Box | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How a packed video was read.
+    """How a video was read that was packed, or of which all was dropped.
 
     `container` and `codec` are FFmpeg's names; `width`, `height`, `fps` and `seconds` are the source's as its header
-    declares them, None where it does not; `lost` could not be decoded. `findings` are what was seen in it, `dropped`
-    is what was therefore, or by the review, left out. Where `judged` is false, its colours are not those of tissue, so
-    that nothing could be said to lie outside of the body.
+    declares them, None where it does not; `lost` could not be decoded; `crop` is what is kept of its stored pictures.
+    `findings` are what was seen in it, `dropped` is what was therefore, or by the review, left out. Where `judged` is
+    false, its colours are not those of tissue, so that nothing could be said to lie outside of the body.
+    A video that is `too_short`, by `min_seconds`, is left out: all of it that would be packed is dropped.
+    `changes` are where size, pixel aspect or turn of its pictures change; frames keep their proportions, on black where
+    they do not fill the frame.
     """
 
     dataset: str
@@ -76,10 +82,12 @@ class Reading:
     fps: float | None
     seconds: float | None
     lost: tuple[Span, ...]
-    crop: Crop | None = None
+    crop: Box | None = None
     findings: tuple[Finding, ...] = ()
     dropped: tuple[Span, ...] = ()
     judged: bool = True
+    changes: tuple[Change, ...] = ()
+    too_short: bool = False
 
     @property
     def lost_seconds(self) -> float:
@@ -90,6 +98,17 @@ class Reading:
     def dropped_seconds(self) -> float:
         """Seconds that were left out."""
         return sum(span.stop - span.start for span in self.dropped if span.stop is not None)
+
+    def found_seconds(self, kind: str) -> tuple[float, float]:
+        """Seconds in which something of a kind was found, and how many of them were left out."""
+        found = [each for each in self.findings if each.kind == kind]
+        out = (
+            min(each.stop, span.stop) - max(each.start, span.start)
+            for each in found
+            for span in self.dropped
+            if span.stop is not None
+        )
+        return sum(each.stop - each.start for each in found), sum(filter(lambda seconds: seconds > 0, out))
 
     def between(self, start: Fraction, stop: Fraction) -> dict[str, Any]:
         """What the JSON of a segment says of the source and of what was found in [start, stop), in seconds."""

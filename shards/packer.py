@@ -3,7 +3,10 @@
 import hashlib
 import itertools
 import zlib
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -18,14 +21,15 @@ from shards.errors import ManifestError, VideoError
 from shards.index import ROW
 from shards.labels import read_labels
 from shards.packed import PackedVideo, Reading, Shard, describe, segments
-from shards.planned import PlannedShard, PlannedVideo, Quarantined
+from shards.planned import PlannedShard, PlannedVideo, Quarantined, quarantined
 from shards.processes import Progress
 from shards.schema import frame_member, index_name, receipt_name, segment_key, segment_member
 from shards.sealed import seal, unseal
+from shards.spool import MEMORY_BYTES
 from shards.storage import Storage, Stores, open_storage
-from shards.taking import take
+from shards.taking import Taken, take
 from shards.video.picture import software
-from shards.views.faces import opencv
+from shards.views.faces import detector
 from shards.writer import TarWriter
 
 
@@ -66,7 +70,7 @@ class Receipt:
 
 @dataclass(frozen=True)
 class PackTask:
-    """A planned shard, how to pack it, the address of the corpus, and how many threads decode a video."""
+    """A planned shard, how to pack it, the address of the corpus, and how many threads decode its videos."""
 
     planned: PlannedShard
     options: PackConfig
@@ -75,7 +79,7 @@ class PackTask:
 
 
 def pack_shard(task: PackTask, progress: Progress) -> Receipt:
-    """Decode a shard's videos one after another and publish the shard, its index and its receipt, in this order.
+    """Decode a shard's videos, some side by side, and publish the shard, its index and its receipt, in this order.
 
     Args:
         task: What to pack.
@@ -90,45 +94,77 @@ def pack_shard(task: PackTask, progress: Progress) -> Receipt:
     planned, storage = task.planned, open_storage(task.out)
     quarantine: list[Quarantined] = []
     with storage.writer(planned.name) as sink:
-        packing = _Packing(task, TarWriter(sink), progress)
-        for video in planned.videos:
+        packing = _Packing(task, TarWriter(sink))
+        for video, coming in _side_by_side(task, progress):
             try:
-                packing.add(video)
+                packing.add(video, *coming.result())
             except VideoError as error:
                 progress(0, failed=1)
-                quarantine.append(
-                    Quarantined(dataset=planned.dataset, video=video.id, source=video.location, reason=str(error))
-                )
+                quarantine.append(quarantined(planned.dataset, video, error))
         packing.tar.close()
     receipt = Receipt(
         fingerprint=planned.fingerprint(task.options),
         shard=packing.publish_index(storage),
         readings=tuple(packing.readings),
         quarantine=tuple(quarantine),
-        software={**software(), **opencv()},
+        software={**software(), **detector()},
     )
     storage.write(receipt_name(planned.name), seal(to_tree(receipt)))
     return receipt
 
 
+_Coming = tuple[ExitStack, Taken]
+"""The frames of a video, and what holds them until it is closed."""
+
+
+def _side_by_side(task: PackTask, progress: Progress) -> Iterator[tuple[PlannedVideo, Future[_Coming]]]:
+    """Take the frames of a shard's videos, as many at a time as there are threads, in order.
+
+    A thread a video costs less than threads that share one: a short clip is over before all of them have begun. What a
+    GPU decodes goes one by one, since each open video takes memory there.
+    """
+    shard, stores = task.planned, Stores()
+    at_once = min(task.threads, len(shard.videos)) if task.options.decode == "cpu" else 1
+    share = {"threads": task.threads // at_once, "memory_bytes": MEMORY_BYTES // at_once}
+
+    def frames_of(video: PlannedVideo) -> _Coming:
+        with ExitStack() as stack:
+            taken = stack.enter_context(take(video, shard, task.options, stores, progress, **share))
+            return stack.pop_all(), taken
+
+    waiting, pool = deque[tuple[PlannedVideo, Future[_Coming]]](), ThreadPoolExecutor(at_once)
+    try:
+        for video in shard.videos:
+            waiting.append((video, pool.submit(frames_of, video)))
+            if len(waiting) == at_once:
+                yield waiting.popleft()
+        yield from waiting
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # an error is told at once
+
+
 class _Packing:
     """A shard in the making: the tar, and what the manifest and the index will say of it."""
 
-    def __init__(self, task: PackTask, tar: TarWriter, progress: Progress) -> None:
+    def __init__(self, task: PackTask, tar: TarWriter) -> None:
         self.tar = tar
         self.readings: list[Reading] = []
         self._task = task
-        self._progress = progress
         self._fps = Fraction(str(task.options.fps))
         self._stores = Stores()
         self._videos: list[PackedVideo] = []
         self._rows: list[tuple[int, int, int]] = []
 
-    def add(self, planned: PlannedVideo) -> None:
-        """Append a video, or nothing."""
+    def add(self, planned: PlannedVideo, frames: ExitStack, taken: Taken) -> None:
+        """Append a video, or nothing, and let go of its frames."""
         shard, options = self._task.planned, self._task.options
-        labels = read_labels(planned.labels, self._stores)
-        with take(planned, shard, options, self._stores, self._task.threads, self._progress) as taken:
+        with frames:
+            labels = read_labels(planned.labels, self._stores)
+            self.readings.append(taken.reading)
+            if taken.reading.too_short:
+                return
+            if not taken.parts:
+                raise VideoError(_all_dropped(taken.reading, options))
             packed = PackedVideo(
                 id=planned.id,
                 source=planned.source,
@@ -149,7 +185,6 @@ class _Packing:
                 jpegs = itertools.islice(taken.jpegs, segment.num_frames)
                 self._add_sample(segment_key(packed.id, number), sample, jpegs)
             self._videos.append(packed)
-            self.readings.append(taken.reading)
 
     def publish_index(self, storage: Storage) -> Shard | None:
         """Write the index beside the published tar; a tar without videos goes again."""
@@ -176,3 +211,10 @@ class _Packing:
         for number, jpeg in enumerate(jpegs):
             offset = self.tar.add(frame_member(key, number), jpeg)
             self._rows.append((offset, len(jpeg), zlib.crc32(jpeg)))
+
+
+def _all_dropped(reading: Reading, options: PackConfig) -> str:
+    """Why nothing of a video is left."""
+    number = round(reading.dropped_seconds * options.fps)
+    kinds = sorted({finding.kind for finding in reading.findings} & set(options.drop))
+    return f"all of its {number} frames are dropped: {', '.join(kinds) or 'by the review'}"

@@ -1,23 +1,27 @@
 """What `surgstream pack` does: it plans, packs what is missing, and publishes; or many do it, a share each."""
 
 import logging
-from collections.abc import Sequence
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from configs.errors import ConfigError
-from configs.loading import to_tree
 from shards.corpus import CorpusConfig, PackConfig
-from shards.errors import ShardError
-from shards.manifest import Manifest, Reviewed
+from shards.errors import OwnedError
+from shards.manifest import Manifest
+from shards.outcome import Packed
+from shards.outside import check_outside
+from shards.owner import Owner, owning
 from shards.packed import Reading
 from shards.packer import PackTask, Receipt, pack_shard
-from shards.plan import Plan, earlier_plan, make_plan, packed_shards, plan_options, says, write_if_other
-from shards.planned import PlannedShard, Quarantined
+from shards.plan import Plan, earlier_plan, make_plan, packed_shards, plan_options
+from shards.planned import PlannedShard, PlannedVideo
 from shards.processes import cores, run_all
+from shards.publishing import publish
 from shards.schema import (
-    FORMAT_VERSION,
     MANIFEST_NAME,
     PLAN_NAME,
     QUARANTINE_NAME,
@@ -26,11 +30,11 @@ from shards.schema import (
     is_shard_name,
     receipt_name,
 )
-from shards.sealed import seal
 from shards.shares import Share
 from shards.sources import Source, find_sources
 from shards.storage import Storage, Stores
 from shards.video.files import check_gpu
+from shards.views.watch import KINDS, obstacles
 
 logger = logging.getLogger(__name__)
 
@@ -39,44 +43,13 @@ RECEIPTS_IN_FLIGHT = 16
 MOST_THREADS = 16
 """That one video is decoded with, where there are more cores than shards."""
 
-UNFINISHED = "an earlier packing did not finish, or the corpus file describes the dataset anew"
+UNFINISHED = (
+    "an earlier packing did not finish, another version of surgstream packed it, or the corpus file describes the "
+    "dataset anew"
+)
 
 Receipts = dict[str, Receipt | None]
 """By the names of planned shards; None where one is still to be packed."""
-
-
-@dataclass(frozen=True)
-class Packed:
-    """A finished packing."""
-
-    manifest: Manifest
-    quarantine: tuple[Quarantined, ...]
-    readings: tuple[Reading, ...]
-
-    def table(self) -> str:
-        """One line a dataset, then their sum."""
-        names = sorted({shard.dataset for shard in self.manifest.shards} | {video.dataset for video in self.quarantine})
-        width = max(len(name) for name in (*names, "dataset"))
-        columns = (
-            f"{'videos':>8} {'frames':>12} {'hours':>9} {'MB':>12} {'quarantined':>12} {'lost_s':>9} {'dropped_s':>10}"
-        )
-        lines = [f"{'dataset':<{width}} {columns}"]
-        lines += [self._line(name, width, {name}) for name in names]
-        lines += [self._line("total", width, set(names))] if len(names) > 1 else []
-        return "\n".join(lines) + "\n"
-
-    def _line(self, title: str, width: int, datasets: set[str]) -> str:
-        shards = [shard for shard in self.manifest.shards if shard.dataset in datasets]
-        videos = [video for shard in shards for video in shard.videos]
-        frames = sum(video.num_frames for video in videos)
-        hours = sum(video.num_frames / video.fps for video in videos) / 3600
-        megabytes = sum(shard.num_bytes for shard in shards) / 1e6
-        quarantined = sum(video.dataset in datasets for video in self.quarantine)
-        readings = [reading for reading in self.readings if reading.dataset in datasets]
-        lost = sum(reading.lost_seconds for reading in readings)
-        dropped = sum(reading.dropped_seconds for reading in readings)
-        counts = f"{len(videos):>8} {frames:>12} {hours:>9.2f} {megabytes:>12.1f} {quarantined:>12}"
-        return f"{title:<{width}} {counts} {lost:>9.1f} {dropped:>10.1f}"
 
 
 def pack(corpus: CorpusConfig, root: Path | str, storage: Storage) -> Packed:
@@ -91,33 +64,47 @@ def pack(corpus: CorpusConfig, root: Path | str, storage: Storage) -> Packed:
         What the corpus now holds.
 
     Raises:
-        ConfigError: The corpus file fits neither the sources nor what `storage` already holds.
+        ConfigError: The corpus file fits neither the sources nor what `storage` already holds, or what is to be left
+            out cannot be looked for here.
         ShardError: A store fails, a worker is killed, or not one video can be packed.
     """
-    sources = find_sources(corpus, root, Stores())
-    with storage.locked():
-        plan, receipts = _prepare(corpus, sources, storage)
-        published = storage.version(MANIFEST_NAME)
+    sources = _find_sources(corpus, root, storage)
+    with owning(storage, "packing") as owner:
+        plan, before = _prepare(corpus, sources, storage)
+        published, began = storage.version(MANIFEST_NAME), time.monotonic()
         try:
-            receipts = _pack_missing(storage, plan, receipts, corpus.pack.workers)
+            receipts = _pack_missing(storage, owner, plan, before, corpus.pack.workers)
+        except OwnedError:  # what lies there is another's now
+            raise
         except BaseException:
             _sweep(storage, corpus)
             raise
         finished = [receipt for receipt in receipts.values() if receipt is not None]
-        packed = _publish(storage, sources, plan, finished, published)
+        took = time.monotonic() - began
+        packed = publish(storage, sources, plan, finished, published)
+    new = [receipt for name, receipt in receipts.items() if receipt is not None and before[name] is None]
+    _tell_unjudged(corpus.pack, packed.readings)
     fps = corpus.pack.fps
     kept = [(shard.dataset, len(shard.videos), shard.num_frames / fps) for shard in packed.manifest.shards]
-    _compare(corpus, [*kept, *((each.dataset, 0, each.dropped_seconds) for each in packed.readings)])
-    return packed
+    dropped = [(each.dataset, 0, each.dropped_seconds) for each in packed.readings if not each.too_short]
+    _compare(corpus, [*kept, *dropped])
+    return replace(packed, new_seconds=_seconds(new, fps), took_seconds=took)
+
+
+def _seconds(receipts: Sequence[Receipt], fps: float) -> float:
+    """How much video was read for some shards, as far as it could be."""
+    frames = sum(receipt.shard.num_frames for receipt in receipts if receipt.shard is not None)
+    return frames / fps + sum(reading.dropped_seconds for receipt in receipts for reading in receipt.readings)
 
 
 def prepare(corpus: CorpusConfig, root: Path | str, storage: Storage) -> Receipts:
     """Do what comes before packing, and save the plan. Takes and raises what `pack` does."""
-    sources = find_sources(corpus, root, Stores())
-    with storage.locked():
+    sources = _find_sources(corpus, root, storage)
+    with owning(storage, "packing"):
         plan, receipts = _prepare(corpus, sources, storage)
     fps = corpus.pack.fps
-    _compare(corpus, [(shard.dataset, len(shard.videos), shard.predicted_frames / fps) for shard in plan.shards])
+    long = [(shard, each) for shard, each in _videos(plan) if not shard.is_too_short(each.predicted_frames, fps)]
+    _compare(corpus, [(shard.dataset, 1, each.predicted_frames / fps) for shard, each in long])
     return receipts
 
 
@@ -136,26 +123,93 @@ def pack_share(corpus: CorpusConfig, root: Path | str, storage: Storage, share: 
         The receipts that the share had before; those that were None are there now.
 
     Raises:
-        ConfigError: There is no plan, or another one than the corpus file and the sources give now.
+        ConfigError: There is no plan, or another one than the corpus file and the sources give now, or what is to be
+            left out cannot be looked for here.
         ShardError: A store fails, or a worker is killed.
     """
-    sources = find_sources(corpus, root, Stores())
-    with storage.locked(shared=True):
+    sources = _find_sources(corpus, root, storage, extend=False)
+    with owning(storage, "packing", shared=True) as owner:
         plan = _saved_plan(corpus, sources, storage)
         mine = share.of([shard.predicted_frames for shard in plan.shards])
         before = _receipts(storage, plan, [plan.shards[number] for number in mine])
-        _pack_missing(storage, plan, before, corpus.pack.workers)
+        _check_unpublished(storage, [name for name, receipt in before.items() if receipt is None])
+        _pack_missing(storage, owner, plan, before, corpus.pack.workers)
         return before
+
+
+def _check_unpublished(storage: Storage, missing: Collection[str]) -> None:
+    """Refuse to pack shards that a published corpus lists: only a packing that takes its manifest back may."""
+    if not missing or storage.size(MANIFEST_NAME) is None:
+        return
+    listed = {shard.name for shard in Manifest.load(storage).shards}.intersection(missing)
+    if listed:
+        raise ConfigError(
+            f"{storage.uri}: expected shards that nobody reads yet, got {len(listed)} of a published corpus, such as "
+            f"{min(listed)}, to pack again, as after an update of surgstream; run with --plan-only first"
+        )
+
+
+def _find_sources(corpus: CorpusConfig, root: Path | str, storage: Storage, *, extend: bool = True) -> list[Source]:
+    """All that is to be packed, if what is to be left out of it can be looked for here."""
+    _check_kinds(corpus.pack)
+    if corpus.pseudonyms is not None:
+        check_outside("pseudonyms", corpus.pseudonyms, storage.uri)
+    return find_sources(corpus, root, Stores(), extend=extend)
+
+
+def _check_kinds(options: PackConfig) -> None:
+    """Refuse to leave out what cannot be looked for on this machine, and warn of what is not looked for at all."""
+    for kind, reason in obstacles(KINDS).items():
+        if kind in options.drop:
+            raise ConfigError(f"drop: {kind} is to be left out and cannot be looked for: {reason}")
+        logger.warning("%s is not looked for in any video: %s", kind, reason)
+
+
+def _tell_unjudged(options: PackConfig, readings: Sequence[Reading]) -> None:
+    """Warn of videos in which views from outside of the body were to be left out and could not be told from others."""
+    unjudged = [reading for reading in readings if not reading.judged]
+    if "outside" in options.drop and unjudged:
+        logger.warning(
+            "outside was not looked for in %d videos, such as %s of %s, most of which has not the colours of tissue",
+            len(unjudged),
+            unjudged[0].video,
+            unjudged[0].dataset,
+        )
 
 
 def _prepare(corpus: CorpusConfig, sources: Sequence[Source], storage: Storage) -> tuple[Plan, Receipts]:
     previous = earlier_plan(corpus, storage)
+    if previous is not None and previous.has_pseudonyms and corpus.pseudonyms is None:
+        raise ConfigError(
+            f"{storage.uri}: expected --pseudonyms, since its videos have such names, got none; give the file, or pack "
+            "into another folder"
+        )
     plan = make_plan(corpus, sources, previous)
+    _tell_short(plan)
     _sweep(storage, corpus)
     receipts = _receipts(storage, plan, plan.shards)
     _withdraw(storage, previous, plan, {name for name, receipt in receipts.items() if receipt is None})
     plan.save(storage)
     return plan, receipts
+
+
+def _videos(plan: Plan) -> Iterator[tuple[PlannedShard, PlannedVideo]]:
+    return ((shard, video) for shard in plan.shards for video in shard.videos)
+
+
+def _tell_short(plan: Plan) -> None:
+    """Warn of datasets with videos that seem to be too short; whether they are shows only when they are decoded."""
+    fps = plan.options.fps
+    short = Counter(shard.dataset for shard, each in _videos(plan) if shard.is_too_short(each.predicted_frames, fps))
+    for shard in {shard.dataset: shard for shard in plan.shards if shard.dataset in short}.values():
+        logger.warning(
+            "datasets: %s: %d of %d videos are shorter than min_seconds=%g, by what their files declare: such are left "
+            "out",
+            shard.dataset,
+            short[shard.dataset],
+            sum(its.dataset == shard.dataset for its, _ in _videos(plan)),
+            shard.min_seconds,
+        )
 
 
 def _saved_plan(corpus: CorpusConfig, sources: Sequence[Source], storage: Storage) -> Plan:
@@ -181,7 +235,8 @@ def _receipts(storage: Storage, plan: Plan, shards: Sequence[PlannedShard]) -> R
         return {shard.name: receipt for shard, receipt in zip(shards, receipts, strict=True)}
 
 
-def _pack_missing(storage: Storage, plan: Plan, receipts: Receipts, workers: int | None) -> Receipts:
+def _pack_missing(storage: Storage, owner: Owner, plan: Plan, receipts: Receipts, workers: int | None) -> Receipts:
+    """Pack the shards that have no receipt yet; ends as soon as somebody else has taken the store over."""
     missing = [shard for shard in plan.shards if shard.name in receipts and receipts[shard.name] is None]
     if missing and plan.options.decode == "nvdec":
         check_gpu()
@@ -191,7 +246,11 @@ def _pack_missing(storage: Storage, plan: Plan, receipts: Receipts, workers: int
     expected = [task.planned.predicted_frames for task in tasks]
     hour = 3600 * plan.options.fps
     done = run_all(pack_shard, tasks, expected, workers=workers, label="pack", frames_an_hour=hour, pinned=True)
-    return {**receipts, **{task.planned.name: receipt for task, receipt in done}}
+    packed = dict(receipts)
+    for task, receipt in done:
+        owner.check()
+        packed[task.planned.name] = receipt
+    return packed
 
 
 def _compare(corpus: CorpusConfig, pieces: Sequence[tuple[str, int, float]]) -> None:
@@ -221,57 +280,14 @@ def _withdraw(storage: Storage, previous: Plan | None, plan: Plan, missing: set[
     if previous is None:
         return  # nothing is packed yet
     present = packed_shards(storage)
-    again, gone = present & missing, present - {shard.name for shard in plan.shards}
+    planned = {shard.name for shard in plan.shards}
+    again, gone = present & missing, present - planned
     if again or gone:
         storage.delete(MANIFEST_NAME)
     for dataset in sorted({name.partition("/")[0] for name in again | gone}):
         counts = [sum(name.startswith(f"{dataset}/") for name in names) for names in (again, gone)]
         reason = previous.difference(plan, dataset) or UNFINISHED
         logger.warning("%s: %s: packs %d shards again and removes %d: %s", storage.uri, dataset, *counts, reason)
-    for name in sorted(gone):
+    for name in sorted(gone | {shard.name for shard in previous.shards} - planned):
         for stale in (name, index_name(name), receipt_name(name)):
             storage.delete(stale)
-
-
-def _publish(
-    storage: Storage, sources: Sequence[Source], plan: Plan, receipts: Sequence[Receipt], published: str | None
-) -> Packed:
-    """Write the reports, and then the manifest in place of the version that was there before packing."""
-    quarantine = (*plan.quarantine, *(video for receipt in receipts for video in receipt.quarantine))
-    readings = tuple(reading for receipt in receipts for reading in receipt.readings)
-    for name, lines in ((QUARANTINE_NAME, quarantine), (READINGS_NAME, readings)):
-        if lines:
-            write_if_other(storage, name, b"".join(seal(to_tree(line)) for line in lines))
-        else:
-            storage.delete(name)
-    shards = tuple(receipt.shard for receipt in receipts if receipt.shard is not None)
-    if not shards:
-        storage.delete(MANIFEST_NAME)
-        raise ShardError(f"{storage.uri}: not one video could be packed; {QUARANTINE_NAME} there says why")
-    manifest = Manifest(
-        format_version=FORMAT_VERSION,
-        packing={**_options(plan.options), **_software(receipts)},
-        shards=shards,
-        review=tuple(
-            Reviewed(dataset=source.dataset, video=source.id, **vars(decision))
-            for source in sources
-            for decision in source.review
-        ),
-    )
-    if not says(storage, MANIFEST_NAME, manifest.to_bytes()):
-        storage.replace(MANIFEST_NAME, manifest.to_bytes(), published)
-    return Packed(manifest, quarantine, readings)
-
-
-def _options(options: PackConfig) -> dict[str, bool | str | int | float]:
-    told = {name: value for name, value in to_tree(options).items() if value is not None}
-    return {name: ", ".join(value) if isinstance(value, list) else value for name, value in told.items()}
-
-
-def _software(receipts: Sequence[Receipt]) -> dict[str, str]:
-    """Versions by library; more than one where shards were packed at different times."""
-    libraries = sorted({library for receipt in receipts for library in receipt.software})
-    return {
-        library: ", ".join(sorted({receipt.software[library] for receipt in receipts if library in receipt.software}))
-        for library in libraries
-    }

@@ -81,7 +81,7 @@ class ClipPass(ClipFeed):
         Args:
             table: The corpus.
             num_frames: Frames of a clip, T.
-            stride: Frames of the video from one frame of a clip to the next.
+            stride: Frames from one frame of a clip to the next, at the rate of the table.
             micro_batch_size: Clips of a micro-batch.
             rank: This rank.
             world_size: All ranks.
@@ -138,5 +138,5 @@ class ClipPass(ClipFeed):
     def _cut(self, dataset: int, clips: Sequence[int], chunk: Future[Chunk]) -> Iterator[ClipBytes]:
         frames = self._wait_for(chunk)
         for where in self._table.locate_all([self._names[dataset]] * len(clips), clips):
-            found = self._cutter.clip(self._starts[dataset] + where.number, dataset, where, frames)
+            found = self._cutter.clip(self._starts[dataset] + where.clip, dataset, where, frames)
             yield replace(found, valid=found.planned is None)

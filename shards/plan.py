@@ -4,11 +4,10 @@ Packers only execute a plan, so any number of them work side by side without tal
 an earlier one: a changed video stays where it is, one that is gone leaves its shard, new ones open new shards.
 """
 
-import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from configs.errors import ConfigError
 from configs.loading import build, to_tree
@@ -20,6 +19,7 @@ from shards.schema import PLAN_NAME, is_shard_name, shard_name, shard_number
 from shards.sealed import seal, unseal
 from shards.sources import Source
 from shards.storage import Storage, Stores
+from shards.video.film import Film, find_film
 
 PROBES_IN_FLIGHT = 16
 
@@ -48,9 +48,15 @@ class Plan:
         videos = (video for shard in self.shards if shard.dataset == dataset for video in shard.videos)
         return {video.id: (video.source, video.version, str(video.review), *sorted(video.labels)) for video in videos}
 
+    @property
+    def has_pseudonyms(self) -> bool:
+        """Whether its videos are called otherwise than their files."""
+        return any(video.hidden for shard in self.shards for video in shard.videos)
+
     def save(self, storage: Storage) -> None:
         """Write the plan into its corpus."""
-        write_if_other(storage, PLAN_NAME, seal(to_tree(self)))
+        shards = (replace(shard, videos=tuple(video.written() for video in shard.videos)) for shard in self.shards)
+        write_if_other(storage, PLAN_NAME, seal(to_tree(replace(self, shards=tuple(shards)))))
 
     @staticmethod
     def load(storage: Storage) -> "Plan | None":
@@ -102,6 +108,22 @@ def earlier_plan(corpus: CorpusConfig, storage: Storage) -> Plan | None:
     return previous
 
 
+def planned_films(storage: Storage) -> dict[tuple[str, str], Film]:
+    """The sources of a corpus's videos, not yet opened, by dataset and id; none where it has no plan that tells them.
+
+    Raises:
+        ManifestError: The plan is damaged.
+        StorageError: The store fails.
+    """
+    plan, stores = Plan.load(storage), Stores()
+    return {
+        (shard.dataset, video.id): find_film(video.location, stores, image_fps=shard.image_fps)
+        for shard in (plan.shards if plan else ())
+        for video in shard.videos
+        if not video.hidden
+    }
+
+
 def make_plan(corpus: CorpusConfig, sources: Sequence[Source], previous: Plan | None) -> Plan:
     """Probe the sources and give every video its shard.
 
@@ -131,14 +153,14 @@ def make_plan(corpus: CorpusConfig, sources: Sequence[Source], previous: Plan | 
         videos = [video for source, video in probed if source.dataset == dataset.name]
         good = {video.id: video for video in videos if isinstance(video, PlannedVideo)}
         earlier = [shard for shard in kept if shard.dataset == dataset.name]
-        shards += _assign(dataset, good, earlier, options.shard_bytes)
+        shards += _assign(dataset, good, earlier, options)
     quarantine = tuple(video for _, video in probed if isinstance(video, Quarantined))
     return Plan(options=options, shards=tuple(sorted(shards, key=lambda shard: shard.name)), quarantine=quarantine)
 
 
 def plan_options(corpus: CorpusConfig) -> PackConfig:
     """What a plan keeps of a corpus file's options: all but `workers`, which changes nothing."""
-    return dataclasses.replace(corpus.pack, workers=None)
+    return replace(corpus.pack, workers=None)
 
 
 def packed_shards(storage: Storage) -> set[str]:
@@ -158,7 +180,7 @@ def says(storage: Storage, name: str, data: bytes) -> bool:
 
 
 def _assign(
-    dataset: DatasetConfig, videos: dict[str, PlannedVideo], earlier: Iterable[PlannedShard], shard_bytes: int
+    dataset: DatasetConfig, videos: dict[str, PlannedVideo], earlier: Iterable[PlannedShard], options: PackConfig
 ) -> Iterator[PlannedShard]:
     """Keep the videos of earlier shards where they are, and fill new shards with the others in order."""
     placed: list[tuple[str, list[PlannedVideo]]] = []
@@ -172,7 +194,7 @@ def _assign(
     for video in (video for video in videos.values() if video.id not in old):
         if video.predicted_bytes > room:
             placed.append((shard_name(dataset.name, next(numbers)), []))
-            room = shard_bytes
+            room = options.shard_bytes
         placed[-1][1].append(video)
         room -= video.predicted_bytes
     for name, members in placed:
@@ -184,5 +206,6 @@ def _assign(
                 procedure=dataset.procedure,
                 licence=dataset.licence,
                 image_fps=dataset.image_fps,
+                min_seconds=options.min_seconds if dataset.min_seconds is None else dataset.min_seconds,
                 videos=tuple(members),
             )

@@ -1,11 +1,14 @@
 """What a plan says of each shard and video, and of what cannot be packed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import PurePosixPath
+from typing import Protocol
 
 from configs.loading import to_tree
 from shards.corpus import PackConfig
+from shards.errors import VideoError
 from shards.review import Decision
 from shards.schema import FORMAT_VERSION, is_plain_id, is_shard_of
 from shards.sealed import digest
@@ -13,7 +16,11 @@ from shards.sealed import digest
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedVideo:
-    """A video of a planned shard. `version` changes when its file, or a label file, changes; `review` is about it."""
+    """A video of a planned shard.
+
+    `version` changes when its file, or a label file, changes; `review` is about it. Where it is `hidden` what the file
+    is called, `id` is a pseudonym, and nothing that is written into a corpus names the file.
+    """
 
     id: str
     location: str
@@ -22,6 +29,7 @@ class PlannedVideo:
     review: tuple[Decision, ...] = ()
     predicted_frames: int
     predicted_bytes: int
+    hidden: bool = False
 
     def problems(self) -> Iterator[str]:
         """What is wrong with the values."""
@@ -30,13 +38,17 @@ class PlannedVideo:
 
     @property
     def source(self) -> str:
-        """The name of the file."""
-        return PurePosixPath(self.location).name
+        """What the corpus calls the file."""
+        return self.id if self.hidden else PurePosixPath(self.location).name
+
+    def written(self) -> "PlannedVideo":
+        """The same, as it is written into a corpus."""
+        return replace(self, location=self.id, labels=dict.fromkeys(self.labels, self.id)) if self.hidden else self
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedShard:
-    """A shard to pack, with all that its samples say about their dataset."""
+    """A shard to pack, with all that its samples say about their dataset, and how long its videos are at least."""
 
     name: str
     dataset: str
@@ -44,6 +56,7 @@ class PlannedShard:
     procedure: str
     licence: str | None
     image_fps: float | None = None
+    min_seconds: float = 0.0
     videos: tuple[PlannedVideo, ...]
 
     def problems(self) -> Iterator[str]:
@@ -54,10 +67,14 @@ class PlannedShard:
     def fingerprint(self, options: PackConfig) -> str:
         """Changes when the shard's bytes would; not when its sources only move."""
         tree = to_tree(self)
-        for video in tree["videos"]:
-            video["location"] = PurePosixPath(video["location"]).name
+        for video, planned in zip(tree["videos"], self.videos, strict=True):
+            video["location"] = planned.source
             video["labels"] = sorted(video["labels"])
         return digest({"format_version": FORMAT_VERSION, "options": to_tree(options), "shard": tree})
+
+    def is_too_short(self, num_frames: int, fps: float) -> bool:
+        """Whether a video of which so many frames would be packed is left out instead."""
+        return 0 < num_frames < Fraction(str(self.min_seconds)) * Fraction(str(fps))
 
     @property
     def predicted_frames(self) -> int:
@@ -73,3 +90,25 @@ class Quarantined:
     video: str
     source: str
     reason: str
+
+
+class Named(Protocol):
+    """A video, planned or not."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+
+    @property
+    def location(self) -> str:
+        """Where its file lies."""
+
+    @property
+    def hidden(self) -> bool:
+        """Whether that is not to be told."""
+
+
+def quarantined(dataset: str, video: Named, error: VideoError) -> Quarantined:
+    """What a corpus says of a video that cannot be packed."""
+    source, reason = (video.id, error.nameless) if video.hidden else (video.location, str(error))
+    return Quarantined(dataset=dataset, video=video.id, source=source, reason=reason)

@@ -1,14 +1,13 @@
 """What is known of a source before it is packed: its version, and how much it will come to."""
 
 import dataclasses
-import errno
 import math
 from fractions import Fraction
 
 from shards.corpus import PackConfig
-from shards.errors import StorageError, VideoError
+from shards.errors import UnusableFileError, VideoError
 from shards.labels import read_labels
-from shards.planned import PlannedVideo, Quarantined
+from shards.planned import PlannedVideo, Quarantined, quarantined
 from shards.sealed import digest
 from shards.sources import Source
 from shards.storage import Stores
@@ -18,9 +17,6 @@ from shards.video.picture import packed_size
 
 BYTES_PER_PIXEL = 0.17
 """Of real laparoscopy at 256 lines and JPEG quality 85. Shards of other pictures come out smaller or larger."""
-
-_UNREADABLE = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG)
-"""What is wrong with one file, and not with a store."""
 
 UNTOLD_BITS_PER_SECOND = 2_000_000
 """Guesses the length of a video whose header does not tell it."""
@@ -48,13 +44,20 @@ def probe_source(
         if own is None:
             raise VideoError("is missing")
         version = "+".join([own, *(str(_version(location, stores)) for location in labels.values())])
+        if source.hidden:
+            version = digest({"version": version})  # the time of a file may be that of an operation
         if known is not None and known.version == version:
-            return dataclasses.replace(known, location=source.location, labels=labels, review=source.review)
+            return dataclasses.replace(
+                known, location=source.location, labels=labels, review=source.review, hidden=source.hidden
+            )
         read_labels(labels, stores)
         header = find_film(source.location, stores, image_fps=source.image_fps).header()
         frames, num_bytes = _predict(header, source.location, options, stores)
+    except UnusableFileError as error:
+        reason = getattr(error.__cause__, "strerror", None) or "it is no file"
+        return quarantined(source.dataset, source, VideoError(f"cannot be read: {reason}"))
     except VideoError as error:
-        return Quarantined(dataset=source.dataset, video=source.id, source=source.location, reason=str(error))
+        return quarantined(source.dataset, source, error)
     return PlannedVideo(
         id=source.id,
         location=source.location,
@@ -63,17 +66,13 @@ def probe_source(
         review=source.review,
         predicted_frames=frames,
         predicted_bytes=num_bytes,
+        hidden=source.hidden,
     )
 
 
 def _version(location: str, stores: Stores) -> str | None:
     storage, name = stores.locate(location)
-    try:
-        return storage.version(name)
-    except StorageError as error:
-        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _UNREADABLE:
-            raise VideoError(f"cannot be read: {error.__cause__.strerror}") from None
-        raise
+    return storage.version(name)
 
 
 def _folder_version(location: str, stores: Stores) -> str | None:

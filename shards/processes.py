@@ -4,22 +4,18 @@ import concurrent.futures
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.queues import SimpleQueue
-from typing import NoReturn, Protocol, TypeVar
-
-from tqdm import tqdm
+from typing import Protocol, TypeVar
 
 from shards.errors import ShardError
+from shards.progress import Bar, progress_bar
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-HOURS = "{desc}: {percentage:3.0f}%|{bar}| {n:.2f}/{total:.2f} h [{elapsed}<{remaining}{postfix}]"
-"""How a bar over hours is written."""
 
 
 class Progress(Protocol):
@@ -92,7 +88,6 @@ def run_all(
                 for future in finished:
                     yield futures[future], future.result()
             bar.total = bar.n  # what was expected was an estimate
-            bar.refresh()
         except BaseException as error:
             for process in set(multiprocessing.active_children()) - ours:
                 process.terminate()
@@ -106,35 +101,10 @@ def run_all(
             pool.shutdown(cancel_futures=True)
 
 
-def _told(bar: "tqdm[NoReturn]", frames_an_hour: float | None, num_failed: int) -> str:
+def _told(bar: Bar, frames_an_hour: float | None, num_failed: int) -> str:
     """What a bar says of speed, where it does not by itself, and of failures."""
     speed = [f"{bar.n / frames_an_hour / bar.format_dict['elapsed']:.3g} h/s"] if frames_an_hour else []
     return ", ".join(speed + [f"{num_failed} failed"] * bool(num_failed))
-
-
-def progress_bar(
-    label: str, total: int, *, unit: str, unit_scale: bool = False, an_hour: float | None = None
-) -> "tqdm[NoReturn]":
-    """A bar that redraws often on a terminal and writes few lines into a log file; none where nothing is to be done.
-
-    Args:
-        label: Stands before it.
-        total: How much there is to do.
-        unit: What of.
-        unit_scale: Whether to write thousands as k, M, G.
-        an_hour: Units that make an hour, which is then what is written.
-    """
-    interval = 0.2 if sys.stderr.isatty() else 30
-    return tqdm(
-        total=total,
-        desc=label,
-        unit="h" if an_hour else unit,
-        unit_scale=1 / an_hour if an_hour else unit_scale,
-        bar_format=HOURS if an_hour else None,
-        dynamic_ncols=True,
-        mininterval=interval,
-        disable=not total,
-    )
 
 
 def share_cores(workers: int) -> list[set[int]]:

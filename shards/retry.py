@@ -4,9 +4,11 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
+from configs.ranges import Range
 from shards.errors import StorageError
 
 _SHOWN = 12
@@ -14,7 +16,7 @@ _SHOWN = 12
 
 @dataclass(frozen=True, kw_only=True)
 class RetryConfig:
-    """How long a store may fail.
+    """How long a store, or the file system of a folder, may fail.
 
     Attributes:
         timeout_seconds: A read that gets not one new byte for so long ends the run.
@@ -22,15 +24,9 @@ class RetryConfig:
         max_delay_seconds: Where the doubling ends.
     """
 
-    timeout_seconds: float = 300.0
-    first_delay_seconds: float = 0.1
-    max_delay_seconds: float = 20.0
-
-    def problems(self) -> Iterator[str]:
-        """Yield what is wrong with these values."""
-        for name in ("timeout_seconds", "first_delay_seconds", "max_delay_seconds"):
-            if getattr(self, name) <= 0:
-                yield f"{name}: expected a number above 0, got {getattr(self, name)}"
+    timeout_seconds: Annotated[float, Range(1e-3, 1e6)] = 300.0
+    first_delay_seconds: Annotated[float, Range(1e-3, 1e4)] = 0.1
+    max_delay_seconds: Annotated[float, Range(1e-3, 1e4)] = 20.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ class Retries:
         config: RetryConfig,
         *,
         causes: Counter[str],
-        stop: threading.Event,
+        stop: threading.Event | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start with no failure.
@@ -68,7 +64,7 @@ class Retries:
             what: What is read, for messages.
             config: When to wait and to give up.
             causes: Where to count failures.
-            stop: When set, waiting ends and so does the read.
+            stop: When set, waiting ends and so does the read; None never ends it.
             clock: Seconds.
         """
         self._what, self._config, self._causes, self._stop, self._clock = what, config, causes, stop, clock
@@ -98,13 +94,13 @@ class Retries:
         if left <= 0.0:
             raise StorageError(self._given_up())
         self._in_a_row += 1
-        if self._stop.wait(min(delay, left)):
+        if (self._stop or threading.Event()).wait(min(delay, left)):
             raise StorageError(f"{self._what}: no longer wanted")
 
     def _given_up(self) -> str:
         shown = self._history[-_SHOWN:]
         before = f"{len(self._history) - len(shown)} earlier ones, then " if len(self._history) > len(shown) else ""
         return (
-            f"{self._what}: no new byte for {self._config.timeout_seconds:g} s; {len(self._history)} failed tries: "
+            f"{self._what}: nothing came for {self._config.timeout_seconds:g} s; {len(self._history)} failed tries: "
             f"{before}{'; '.join(shown)}"
         )

@@ -12,10 +12,12 @@ holds. Further columns, such as a remark, are not read.
 import csv
 import io
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from configs.errors import ConfigError
+from shards.errors import UnusableFileError
+from shards.storage import Stores
 
 COLUMNS = ("dataset", "video", "start", "stop", "decision")
 
@@ -33,28 +35,42 @@ Review = dict[tuple[str, str], tuple[Decision, ...]]
 """By dataset and id of the video."""
 
 
-def load_review(path: Path) -> Review:
+def load_review(location: str, stores: Stores) -> Review:
     """Read a review.
 
+    Args:
+        location: A path or `s3://BUCKET/KEY`.
+        stores: Where it lies.
+
     Raises:
-        ConfigError: It cannot be read, or a line is not as described above.
+        ConfigError: It is not there, or a line is not as described above.
+        StorageError: A store fails.
     """
+    storage, name = stores.locate(location)
     try:
-        return _parse(path.read_text(encoding="utf-8-sig"), path)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"review: expected a CSV file: {error}") from None
+        if storage.size(name) is None:
+            raise ConfigError(f"review: expected a CSV file: {location} is missing")
+        return _parse(storage.read(name).decode("utf-8-sig"), location)
+    except (UnusableFileError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"review: {location}: expected a CSV file: {error}") from None
 
 
-def _parse(text: str, path: Path) -> Review:
+def _parse(text: str, location: str) -> Review:
     rows = csv.DictReader(io.StringIO(text), restval="")
     missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
     if missing:
-        raise ConfigError(f"review: {path}: expected the columns {', '.join(COLUMNS)}; {missing[0]} is missing")
-    review: Review = {}
-    for row in rows:
-        key = row["dataset"], row["video"]
-        review[key] = (*review.get(key, ()), _decision(row, f"review: {path}: line {rows.line_num}"))
-    return review
+        raise ConfigError(f"review: {location}: expected the columns {', '.join(COLUMNS)}; {missing[0]} is missing")
+    return by_video(
+        (row["dataset"], row["video"], _decision(row, f"review: {location}: line {rows.line_num}")) for row in rows
+    )
+
+
+def by_video(decisions: Iterable[tuple[str, str, Decision]]) -> Review:
+    """Decisions, each with its dataset and the id of its video, in order."""
+    review: dict[tuple[str, str], list[Decision]] = {}
+    for dataset, video, decision in decisions:
+        review.setdefault((dataset, video), []).append(decision)
+    return {key: tuple(its_own) for key, its_own in review.items()}
 
 
 def _decision(row: dict[str, str], where: str) -> Decision:

@@ -84,6 +84,11 @@ def receipt_name(shard: str) -> str:
     return shard.removesuffix(".tar") + ".json"
 
 
+def is_receipt_name(name: str) -> bool:
+    """Whether `name` is one that `receipt_name` gives."""
+    return name.endswith(".json") and is_shard_name(f"{name.removesuffix('.json')}.tar")
+
+
 def segment_key(video: str, segment: int) -> str:
     """The WebDataset key of a video's segment: its members are named `KEY.json` and `KEY.0000.jpg` onwards."""
     return f"{video}_{segment:05d}"

@@ -6,10 +6,11 @@ clips already drawn are drawn in the same places when the order is evaluated aga
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
+from configs.ranges import Range
 from shards.errors import ManifestError
-from shards.mixture import LARGEST_COUNT, Weights, asked_shares, period_counts, temperature_of
+from shards.mixture import LARGEST_COUNT, STEEPEST, Weights, asked_shares, period_counts, temperature_of
 
 Deal = Literal["runs", "spread"]
 
@@ -32,28 +33,23 @@ class OrderConfig:
     """
 
     weights: Weights = "uniform"
-    lanes: int = 2048
-    chunk_frames: int = 320
+    lanes: Annotated[int, Range(1, 2**24)] = 2048
+    chunk_frames: Annotated[int, Range(1, 2**24)] = 320
     deal: Deal = "runs"
-    most_repeats: float = 10.0
+    most_repeats: Annotated[float, Range(0, 1e9)] = 10.0
 
     def problems(self) -> Iterator[str]:
         """Say what does not fit."""
-        if self.lanes < 1:
-            yield f"lanes: expected at least 1, got {self.lanes}"
-        if self.chunk_frames < 1:
-            yield f"chunk_frames: expected at least 1, got {self.chunk_frames}"
-        if isinstance(self.weights, dict):
-            for name, weight in self.weights.items():
-                if weight < 0:
-                    yield f"weights.{name}: expected a number of at least 0, got {weight}"
-            if not any(self.weights.values()) and temperature_of(self.weights) is None:
-                yield "weights: expected at least one above 0"
+        temperature = temperature_of(self.weights)
+        if temperature is not None and temperature > STEEPEST:
+            yield f"weights.temperature: expected 0 to {STEEPEST:g}, got {temperature:g}"
+        if isinstance(self.weights, dict) and temperature is None and not any(self.weights.values()):
+            yield "weights: expected at least one above 0"
 
 
 @dataclass(frozen=True)
 class DatasetSize:
-    """What the order needs to know of a dataset. It has one clip for each frame, numbered from 0."""
+    """What the order needs to know of a dataset. It has one clip for each frame that a run shows, from 0."""
 
     name: str
     specialty: str
@@ -141,7 +137,8 @@ def first_segment(start: int, sizes: Sequence[DatasetSize], config: OrderConfig)
     for size in sizes:
         if not 0 < size.num_clips <= LARGEST_COUNT:
             expected = f"between 1 and {LARGEST_COUNT} clips, got {size.num_clips}"
-            raise ManifestError(f"dataset {size.name}: expected {expected}; pack it again, or split it in two")
+            remedy = "split it in two" if size.num_clips else "raise data.fps, its parts are shorter than a frame"
+            raise ManifestError(f"dataset {size.name}: expected {expected}; {remedy}")
     num_clips = {size.name: size.num_clips for size in sizes}
     shares = asked_shares(config.weights, {size.name: size.specialty for size in sizes}, num_clips)
     # One period of uniform weights is one pass over the corpus.

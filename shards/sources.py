@@ -3,16 +3,19 @@
 import glob
 import logging
 import os
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from configs.errors import ConfigError
 from shards.corpus import CorpusConfig, DatasetConfig
-from shards.errors import StorageError
-from shards.labels import check_patterns
-from shards.review import Decision, load_review
+from shards.errors import UnusableFileError
+from shards.globs import find, split_glob
+from shards.labels import check_labels
+from shards.naming import BY_NAME, by_id, fill, label_files
+from shards.pseudonyms import find_pseudonyms
+from shards.review import Decision, Review, load_review
 from shards.schema import encode_id
 from shards.storage import Stores
 from shards.storage_base import without_secrets
@@ -24,7 +27,8 @@ logger = logging.getLogger(__name__)
 class Source:
     """A video to pack: where it and its labels lie, as absolute paths or `s3://` addresses.
 
-    For `image_fps` see `DatasetConfig`.
+    `image_fps` and `id_pattern` are `image_fps` and `id` of `DatasetConfig`. `id` is a pseudonym where it is `hidden`
+    what the file is called.
     """
 
     dataset: str
@@ -32,15 +36,26 @@ class Source:
     location: str
     image_fps: float | None
     labels: dict[str, str]
-    review: tuple[Decision, ...]
+    review: tuple[Decision, ...] = ()
+    hidden: bool = False
+    id_pattern: str = BY_NAME
 
     @property
     def name(self) -> str:
-        """The name of the file."""
-        return PurePosixPath(self.location).name
+        """What the corpus calls the file: by its name, or by its pseudonym."""
+        return self.id if self.hidden else PurePosixPath(self.location).name
+
+    @property
+    def own_id(self) -> str:
+        """What the corpus file calls it: its id before that is encoded, or hidden."""
+        return fill(self.id_pattern, self.location, is_folder=self.image_fps is not None)
 
 
-def find_sources(corpus: CorpusConfig, root: Path | str, stores: Stores) -> list[Source]:
+Placed = tuple[str, Source]
+"""A split, `train` or `held_out`, and a video of it."""
+
+
+def find_sources(corpus: CorpusConfig, root: Path | str, stores: Stores, *, extend: bool = True) -> list[Source]:
     """List the videos of the split that `corpus.pack` asks for. A file named without a glob need not exist.
 
     A dataset has a file once, however many globs and symbolic links lead to it.
@@ -49,34 +64,56 @@ def find_sources(corpus: CorpusConfig, root: Path | str, stores: Stores) -> list
         corpus: The corpus file.
         root: Where its relative paths start: a folder or `s3://BUCKET/PREFIX`.
         stores: Where to look for `s3://` globs.
+        extend: Whether videos without a pseudonym are given one, where the corpus file asks for pseudonyms.
 
     Returns:
-        The videos of all datasets, those of a dataset side by side and in order.
+        The videos of all datasets, those of a dataset side by side and in order: of their names, or of their
+        pseudonyms, since the order of names may tell of them.
 
     Raises:
         ConfigError: A dataset's videos or a label are not there, two videos share an id, a held-out id is no video's, a
             dataset trains on what another one holds out, or nothing is left.
-        StorageError: A bucket cannot be listed.
+        StorageError: A bucket or a folder cannot be listed, or a store fails.
     """
-    splits: dict[str, list[Source]] = {"train": [], "held_out": []}
-    review = {} if corpus.review is None else load_review(Path(corpus.review))
-    for dataset in corpus.datasets:
-        of_dataset = {video: review.pop((name, video)) for name, video in [*review] if name == dataset.name}
-        for split, source in _dataset_sources(dataset, str(root), stores, of_dataset):
-            splits[split].append(source)
+    found = [each for dataset in corpus.datasets for each in _dataset_sources(dataset, str(root), stores)]
+    if corpus.pseudonyms is not None:
+        found = _hidden(found, Path(corpus.pseudonyms), extend=extend)
+    if corpus.review is not None:
+        found = _reviewed(found, load_review(corpus.review, stores))
+    splits = {split: [source for its, source in found if its == split] for split in ("train", "held_out")}
     _check_no_leak(**splits)
-    for name in sorted({name for name, _ in review}):
-        logger.warning("review: %s: is not packed; what is decided about it is not needed", name)
     if not splits[corpus.pack.split]:
         which = "all videos are held out" if corpus.pack.split == "train" else "no video is held out"
         raise ConfigError(f"datasets: nothing to pack: {which}")
     return splits[corpus.pack.split]
 
 
+def _hidden(found: Sequence[Placed], path: Path, *, extend: bool) -> list[Placed]:
+    """The same under pseudonyms, and in the order of these."""
+    names = find_pseudonyms(path, [(source.dataset, source.own_id) for _, source in found], extend=extend)
+    hidden = [(split, replace(each, id=names[each.dataset, each.own_id], hidden=True)) for split, each in found]
+    place = {source.dataset: number for number, (_, source) in reversed([*enumerate(hidden)])}
+    return sorted(hidden, key=lambda each: (place[each[1].dataset], each[1].id))
+
+
+def _reviewed(found: Sequence[Placed], review: Review) -> list[Placed]:
+    """The same, each with what is decided about it."""
+    ids = {(source.dataset, source.id) for _, source in found}
+    datasets = {dataset for dataset, _ in ids}
+    unknown = sorted(key for key in review if key[0] in datasets and key not in ids)
+    if unknown:
+        dataset, video = unknown[0]
+        number = sum(key[0] == dataset for key in unknown)
+        raise ConfigError(f"datasets: {dataset}: review: no video has the id {video!r} (of {number} such)")
+    for name in sorted({name for name, _ in review} - datasets):
+        logger.warning("review: %s: is not packed; what is decided about it is not needed", name)
+    return [(split, replace(each, review=review.get((each.dataset, each.id), ()))) for split, each in found]
+
+
 def _check_no_leak(train: list[Source], held_out: list[Source]) -> None:
-    holders = {_resolved(source.location): source.dataset for source in held_out}
+    holders = {resolved(source.location): source.dataset for source in held_out}
     for source in train:
-        holder = holders.get(_resolved(source.location))
+        holder = holders.get(resolved(source.location))
         if holder is not None:
             raise ConfigError(
                 f"datasets: {source.dataset}: expected no video that {holder} holds out, got {source.location}; "
@@ -84,12 +121,31 @@ def _check_no_leak(train: list[Source], held_out: list[Source]) -> None:
             )
 
 
-def _dataset_sources(
-    dataset: DatasetConfig, root: str, stores: Stores, review: dict[str, tuple[Decision, ...]]
-) -> Iterator[tuple[str, Source]]:
-    """Each video of a dataset, with its split and what is decided about it."""
+def _dataset_sources(dataset: DatasetConfig, root: str, stores: Stores) -> Iterator[Placed]:
+    """Each video of a dataset, with its split."""
     where = f"datasets: {dataset.name}"
-    by_stem: dict[str, str] = {}
+    folders = dataset.image_fps is not None
+    by_own_id = by_id(dataset.id, _locations(dataset, root, stores, where=where), folders=folders, where=where)
+    held_out = _held_out(dataset, by_own_id, root, stores, where=where)
+    patterns = {kind: located(path, root) for kind, path in dataset.labels.items()}
+    labels = {
+        own_id: label_files(patterns, location, own_id, is_folder=folders) for own_id, location in by_own_id.items()
+    }
+    check_labels(patterns, labels.values(), stores, where=where)
+    for own_id, location in by_own_id.items():
+        source = Source(
+            dataset=dataset.name,
+            id=encode_id(own_id),
+            location=location,
+            image_fps=dataset.image_fps,
+            labels=labels[own_id],
+            id_pattern=dataset.id,
+        )
+        yield ("held_out" if own_id in held_out else "train"), source
+
+
+def _locations(dataset: DatasetConfig, root: str, stores: Stores, *, where: str) -> Iterator[str]:
+    """Where the videos of a dataset lie, each once."""
     seen: set[str] = set()
     for pattern in (dataset.videos,) if isinstance(dataset.videos, str) else dataset.videos:
         found = _expand(pattern, root, stores, folders=dataset.image_fps is not None)
@@ -100,41 +156,21 @@ def _dataset_sources(
                 "the dataset out by --datasets or --subset"
             )
         for location in found:
-            if _resolved(location) in seen:
-                continue
-            seen.add(_resolved(location))
-            stem = PurePosixPath(location).stem if dataset.image_fps is None else PurePosixPath(location).name
-            if stem in by_stem:
-                raise ConfigError(
-                    f"{where}: expected one video of id {stem!r}, got {by_stem[stem]} and {location}; rename one"
-                )
-            by_stem[stem] = location
-    held_out = _held_out(dataset, by_stem, root, stores, where=where)
-    patterns = {kind: _absolute(path, root) for kind, path in dataset.labels.items()}
-    check_patterns(patterns, by_stem, stores, where=where)
-    for stem, location in by_stem.items():
-        labels = {kind: pattern.replace("{video}", stem) for kind, pattern in patterns.items()}
-        source = Source(
-            dataset=dataset.name,
-            id=encode_id(stem),
-            location=location,
-            image_fps=dataset.image_fps,
-            labels=labels,
-            review=review.pop(encode_id(stem), ()),
-        )
-        yield ("held_out" if stem in held_out else "train"), source
-    if review:
-        raise ConfigError(f"{where}: review: no video has the id {min(review)!r} (of {len(review)} such)")
+            if resolved(location) not in seen:
+                seen.add(resolved(location))
+                yield location
 
 
 def _held_out(dataset: DatasetConfig, ids: Collection[str], root: str, stores: Stores, *, where: str) -> set[str]:
     """Those ids that the dataset holds out."""
     listed = dataset.hold_out
     if isinstance(listed, str):
-        storage, name = stores.locate(_absolute(listed, root))
+        storage, name = stores.locate(located(listed, root))
         try:
-            listed = tuple(filter(None, map(str.strip, storage.read(name).decode().splitlines())))
-        except (StorageError, UnicodeDecodeError) as error:
+            if storage.size(name) is None:
+                raise ConfigError(f"{where}: hold_out: expected a file of ids: {storage.uri}: {name} is missing")
+            listed = tuple(filter(None, map(str.strip, storage.read(name).decode("utf-8-sig").splitlines())))
+        except (UnusableFileError, UnicodeDecodeError) as error:
             raise ConfigError(f"{where}: hold_out: expected a file of ids: {error}") from None
     globs = {entry for entry in listed if entry not in ids and glob.has_magic(entry)}
     unknown = sorted(set(listed) - globs - set(ids))
@@ -149,29 +185,25 @@ def _held_out(dataset: DatasetConfig, ids: Collection[str], root: str, stores: S
 
 def _expand(pattern: str, root: str, stores: Stores, *, folders: bool) -> list[str]:
     """The files, or folders, that a path or glob stands for, sorted."""
-    location = _absolute(pattern, root)
-    if not glob.has_magic(pattern) or os.path.exists(location):
-        return [location.rstrip("/")]
-    if "://" not in location:
-        found = (_absolute(path, root) for path in glob.glob(pattern, root_dir=root, recursive=True))
-        # A folder that *.mp4 finds is a mistake to be told of; those that * finds are not.
-        telling = not folders and PurePosixPath(pattern).suffix != ""
-        return sorted(path for path in found if telling or os.path.isdir(path) == folders)
-    steps = location.rstrip("/").split("/")
-    first = next(number for number, step in enumerate(steps) if glob.has_magic(step))
-    prefix, rest = "/".join(steps[:first]), steps[first:]
-    names = {PurePosixPath(name) for name in stores[prefix].sizes()}
-    if folders:
-        names = {name.parent for name in names}
-    return sorted(f"{prefix}/{name}" for name in names if len(name.parts) == len(rest) and name.match("/".join(rest)))
+    head, rest = split_glob(pattern)
+    if not glob.has_magic(rest):
+        return [located(pattern, root).rstrip("/")]
+    place = located(head, root)
+    # A folder that *.mp4 finds is a mistake to be told of; those that * finds are not.
+    telling = not folders and PurePosixPath(pattern).suffix != ""
+    found = find(stores[place].tree(), rest)
+    return sorted(
+        {os.path.join(place, name).rstrip("/") for name, is_folder in found if telling or is_folder == folders}
+    )
 
 
-def _resolved(location: str) -> str:
+def resolved(location: str) -> str:
     """Where a file really lies: two names of one file are one video."""
     return location if "://" in location else os.path.realpath(location)
 
 
-def _absolute(path: str, root: str) -> str:
+def located(path: str, root: str) -> str:
+    """A path of a corpus file as an address: relative ones start at the root, addresses stand for themselves."""
     location = path if "://" in path else os.path.join(root, path)
     if "://" not in location:
         return os.path.abspath(location)

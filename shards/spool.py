@@ -8,7 +8,7 @@ from typing import IO, Any
 from shards.errors import StorageError
 
 MEMORY_BYTES = 256 * 2**20
-"""How much is held in memory before it goes to a temporary file."""
+"""How much a process holds in memory before it goes to temporary files."""
 
 
 class Spool:
@@ -39,9 +39,9 @@ class Spool:
 
 
 @contextlib.contextmanager
-def spool() -> Iterator[Spool]:
-    """An empty one, which is gone afterwards."""
-    file: Any = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115
+def spool(memory_bytes: int) -> Iterator[Spool]:
+    """An empty one, which is gone afterwards; it goes to a temporary file where it holds more than so much."""
+    file: Any = tempfile.SpooledTemporaryFile(memory_bytes)  # noqa: SIM115
     try:
         yield Spool(file)
     finally:

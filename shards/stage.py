@@ -12,63 +12,19 @@ from configs.errors import ConfigError
 from shards.errors import CorruptSampleError, StorageError
 from shards.index import ROW
 from shards.manifest import ManifestFile
+from shards.owner import owning
 from shards.plan import packed_shards
-from shards.processes import progress_bar
+from shards.progress import progress_bar
 from shards.schema import MANIFEST_NAME, PLAN_NAME, index_name, is_shard_name
 from shards.storage import Storage, open_storage
 
 PIECE_BYTES = 8 * 2**20
 
-DESCRIPTION = """\
-Copy a packed corpus: to the disks of the nodes, to a parallel file system, or to another store. FROM and TO are each a
-folder, file:///FOLDER or s3://BUCKET/PREFIX.
 
-Every shard and index is compared with the manifest's SHA-256 while it is copied, and the manifest comes last: what lies
-in TO is whole or not there. Staging again goes on where it ended. Files of the right size are read and compared once
-more, unless TO has this very manifest already, which says that all of them were; --checksum compares them even so.
-
-What training and `surgstream verify` read is copied: manifest, shards and indexes; not the plan, the receipts and the
-quarantine report, so packing goes on in FROM alone. TO may hold nothing that was packed there, nor other shards.
-
-One stage at a time works in a folder, and others wait for its end, so every rank of a node may run the same command:
-one of them copies. S3 has no locks: there it is up to you. Each file that is being copied takes 8 MiB of memory, 48 on
-the way to S3.
-"""
-
-EPILOG = """\
-examples:
-  surgstream stage s3://bucket/corpus /local/corpus
-  srun --ntasks-per-node=1 surgstream stage s3://bucket/corpus /local/corpus    # to every node of a job
-  surgstream stage /shared/corpus s3://bucket/corpus --files 32
-
-exit status: 0 all is there; 1 it is not, run it again; 2 wrong arguments, or TO holds something else.
-"""
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run `surgstream stage`.
-
-    Args:
-        argv: The words after `stage`.
-
-    Returns:
-        The exit status.
-    """
-    parser = argparse.ArgumentParser(
-        prog="surgstream stage",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("source", metavar="FROM", help="the packed corpus")
-    parser.add_argument("target", metavar="TO", help="where to copy it")
-    parser.add_argument("--files", metavar="N", type=int, default=16, help="files at a time, 16 by default")
-    parser.add_argument("--checksum", action="store_true", help="read what is there again, even where it was staged")
-    arguments = parser.parse_args(argv)
-    if arguments.files < 1:
-        parser.error(f"--files: expected at least 1, got {arguments.files}")
-    source, target = open_storage(arguments.source), open_storage(arguments.target)
-    staged = stage(source, target, num_at_once=arguments.files, checksum=arguments.checksum)
+def run(words: argparse.Namespace) -> int:
+    """Do the work of `surgstream stage`."""
+    source, target = open_storage(words.source), open_storage(words.target)
+    staged = stage(source, target, num_at_once=words.files, checksum=words.checksum)
     sys.stdout.write(staged.summary())
     return 0
 
@@ -117,7 +73,7 @@ def stage(source: Storage, target: Storage, *, num_at_once: int, checksum: bool)
     files = tuple(_files(manifest))
     if target.size(PLAN_NAME) is not None:
         raise ConfigError(f"{target.uri}: a corpus was packed there, which has a {PLAN_NAME}; stage into another place")
-    with target.locked(wait=True):
+    with owning(target, "staging", wait=True) as owner:
         _check_shards(target, files)
         target.sweep({MANIFEST_NAME, *(file.name for file in files)}.__contains__)
         sizes = target.sizes()
@@ -131,6 +87,7 @@ def stage(source: Storage, target: Storage, *, num_at_once: int, checksum: bool)
         copied_bytes = _Copying(source, target, of_right_size, sum(file.num_bytes for file in work)).run(
             work, num_at_once
         )
+        owner.check()
         if not was_staged:
             target.write(MANIFEST_NAME, manifest.data)
     return Staged(files, copied_bytes)

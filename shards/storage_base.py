@@ -5,11 +5,13 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from pathlib import PurePosixPath
-from typing import Literal, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal, Protocol
 
+from configs.places import Folder
+from configs.ranges import Range
 from shards.errors import StorageError
+from shards.globs import Tree
 from shards.retry import RetryConfig
 
 LARGEST_READ = 2**30
@@ -27,32 +29,40 @@ class S3Config:
     """How to reach S3. Credentials are boto3's own: environment, profile, instance role or a process.
 
     Attributes:
-        endpoint_url: Of stores that are not Amazon's; `AWS_ENDPOINT_URL` where null.
-        region: Its region; the environment's where null.
-        addressing_style: `path` puts the bucket in the path, `virtual` in the host name; `auto` lets boto3 choose.
-        ca_bundle: A file of certificates to trust, for stores with their own; `AWS_CA_BUNDLE` where null.
+        endpoint_url: Of stores that are not Amazon's; boto3's where null: `AWS_ENDPOINT_URL`, or that of the profile.
+        region: Its region; boto3's where null.
+        profile: The section of `~/.aws/config` and `~/.aws/credentials` to go by; boto3's where null: `AWS_PROFILE`.
+        addressing_style: `path` puts the bucket in the path, `virtual` in the host name, `auto` is for the endpoint to
+            decide; boto3's where null: `s3 = addressing_style = ...` in the profile.
+        ca_bundle: A file of certificates to trust, for stores with their own; boto3's where null: `AWS_CA_BUNDLE`, or
+            that of the profile.
         anonymous: Sign nothing, for public buckets.
         connect_timeout_seconds: How long to wait for a connection.
         read_timeout_seconds: How long to wait for the next bytes.
-        retry: When to try again, and when to give up.
+        retry: When to try again, and when to give up; also reads from folders, whose file systems fail as well.
     """
 
     endpoint_url: str | None = None
     region: str | None = None
-    addressing_style: Literal["auto", "path", "virtual"] = "auto"
-    ca_bundle: str | None = None
+    profile: str | None = None
+    addressing_style: Literal["auto", "path", "virtual"] | None = None
+    ca_bundle: Folder | None = None
     anonymous: bool = False
-    connect_timeout_seconds: float = 5.0
-    read_timeout_seconds: float = 10.0
+    connect_timeout_seconds: Annotated[float, Range(1e-3, 1e4)] = 5.0
+    read_timeout_seconds: Annotated[float, Range(1e-3, 1e4)] = 10.0
     retry: RetryConfig = field(default_factory=RetryConfig)
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with these values."""
-        for name in ("connect_timeout_seconds", "read_timeout_seconds"):
-            if getattr(self, name) <= 0:
-                yield f"{name}: expected a number above 0, got {getattr(self, name)}"
         if "@" in (self.endpoint_url or ""):
             yield f"endpoint_url: {WITHOUT_USER}"
+
+    def over(self, general: "S3Config") -> "S3Config":
+        """These settings, and `general` ones for those that are as they are by default."""
+        default, retry, usual = S3Config(), vars(self.retry), RetryConfig()
+        changed = {name: value for name, value in vars(self).items() if value != getattr(default, name)}
+        changed["retry"] = replace(general.retry, **{k: v for k, v in retry.items() if v != getattr(usual, k)})
+        return replace(general, **changed)
 
 
 class Sink(Protocol):
@@ -70,7 +80,7 @@ class Storage(Protocol):
 
     Attributes:
         uri: The address.
-        retries: How often reads failed and were tried again, by cause.
+        retries: How often reads failed and were tried again, by cause; on S3 also other requests, with new credentials.
     """
 
     uri: str
@@ -82,7 +92,8 @@ class Storage(Protocol):
     def read_into(self, name: str, start: int, out: memoryview, stop: threading.Event | None = None) -> None:
         """Fill `out` with the bytes of `name` from `start` on; StorageError when it ends earlier.
 
-        Setting `stop` ends the waiting for a store that fails, with a StorageError.
+        It is a StorageError, too, when others have replaced `name` since it was first read from. Setting `stop` ends
+        the waiting for a store that fails, with a StorageError.
         """
 
     def size(self, name: str) -> int | None:
@@ -93,6 +104,9 @@ class Storage(Protocol):
 
     def write(self, name: str, data: bytes) -> None:
         """Make `data` the whole content of `name`, atomically."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        """The same as `write`, if there is none of that name; whether it was so. Of several who try one succeeds."""
 
     def replace(self, name: str, data: bytes, was: str | None) -> None:
         """The same as `write`, if `name` still is of the version `was`; StorageError otherwise."""
@@ -106,22 +120,14 @@ class Storage(Protocol):
     def sizes(self, folder: str = "") -> dict[str, int]:
         """All names, or those inside a folder, sorted, with their lengths in bytes."""
 
+    def tree(self) -> Tree:
+        """All names as a tree. Of a folder no more is read than is walked."""
+
     def free_bytes(self) -> int | None:
         """How much more may be written; None where nobody can tell. The folder has to be there."""
 
     def sweep(self, ours: Callable[[str], bool]) -> None:
         """Remove what killed writers left of the names that are `ours`; call it only while nobody else writes them."""
-
-    def locked(self, *, shared: bool = False, wait: bool = False) -> AbstractContextManager[None]:
-        """Keep others from writing while the block runs.
-
-        A folder's lock ends with its process, however that ends. S3 has no locks: there it is up to the caller who
-        writes to a prefix.
-
-        Args:
-            shared: Keep out only those who do not share.
-            wait: Wait for those who are at work; StorageError otherwise.
-        """
 
 
 def safe_name(uri: str, name: str) -> str:
@@ -130,8 +136,8 @@ def safe_name(uri: str, name: str) -> str:
     Raises:
         StorageError: The name is absolute, climbs with `..`, is empty, or cannot be a file's.
     """
-    path = PurePosixPath(name)
-    if not path.parts or path.is_absolute() or ".." in path.parts or _NO_FILE.search(name):
+    steps = name.split("/")
+    if {"", "."}.issuperset(steps) or name.startswith("/") or ".." in steps or _NO_FILE.search(name):
         raise StorageError(f"{uri}: expected a name inside the store, got {name!r}")
     return name
 
@@ -154,6 +160,16 @@ def replaced(uri: str, name: str) -> str:
         f"{uri}: {name}: expected it as it was when this began, got another one: somebody else is at work there; "
         "wait for their end, and run again"
     )
+
+
+def is_weak(etag: str) -> bool:
+    """Whether contents that differ a little may share an ETag; in a condition such as If-Match it never fits."""
+    return etag.startswith("W/")
+
+
+def opaque(etag: str) -> str:
+    """What two ETags have in common, of which one or both are weak and which stand for the same content."""
+    return etag.removeprefix("W/")
 
 
 def without_secrets(text: str) -> str:

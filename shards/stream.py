@@ -8,11 +8,12 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
 
 from configs.errors import ConfigError
+from configs.ranges import Range
 from shards.activity import Activities
 from shards.cache import ChunkCache
 from shards.chunks import Chunk, ChunkReader, ReadCounters
@@ -34,16 +35,10 @@ class ReadConfig:
             must fit in any case.
     """
 
-    threads: int = 8
-    prefetch_steps: int = 32
-    range_bytes: int = 8 * 2**20
-    buffer_bytes: int = 4 * 2**30
-
-    def problems(self) -> Iterator[str]:
-        """Say what does not fit."""
-        for name, least in (("threads", 1), ("prefetch_steps", 0), ("range_bytes", 1), ("buffer_bytes", 1)):
-            if getattr(self, name) < least:
-                yield f"{name}: expected at least {least}, got {getattr(self, name)}"
+    threads: Annotated[int, Range(1, 1024)] = 8
+    prefetch_steps: Annotated[int, Range(0, 10**4)] = 32
+    range_bytes: Annotated[int, Range(1, 2**30)] = 8 * 2**20
+    buffer_bytes: Annotated[int, Range(1, 2**44)] = 4 * 2**30
 
 
 @dataclass(frozen=True)
@@ -91,7 +86,7 @@ class ClipFeed(ABC):
             table: The corpus.
             order: Names the datasets, and what stands in for a bad clip.
             num_frames: Frames of a clip, T.
-            stride: Frames of the video from one frame of a clip to the next.
+            stride: Frames from one frame of a clip to the next, at the rate of the table.
             read: How to read.
             limits: How many clips may be damaged.
             cache: Where to keep chunks on this node; it must be this corpus's.
@@ -147,7 +142,7 @@ class ClipFeed(ABC):
 
     def _read(self, dataset: int, first_clip: int, num_clips: int) -> Future[Chunk]:
         name = self._names[dataset]
-        expected = int((num_clips + self._look_back) * self._table.mean_frame_bytes(name))
+        expected = int((num_clips + self._look_back) * self._table.mean_clip_bytes(name))
         self.counters.add(asked_bytes=expected)
         chunk = self._pool.submit(self._reader.read, name, first_clip, num_clips)
         chunk.add_done_callback(lambda _: self.counters.add(asked_bytes=-expected))
@@ -190,7 +185,7 @@ class ClipStream(ClipFeed):
             table: The corpus.
             order: Which clip is drawn when.
             num_frames: Frames of a clip, T.
-            stride: Frames of the video from one frame of a clip to the next.
+            stride: Frames from one frame of a clip to the next, at the rate of the table.
             global_batch_size: Draws of a step, over all ranks.
             micro_batch_size: Clips of a micro-batch.
             rank: This rank.
@@ -290,7 +285,7 @@ def _check_buffer(table: FrameTable, order: Order, look_back: int, buffer_bytes:
     """The order decides how many chunks are open; memory must hold this rank's share of them."""
     needed = 0.0
     for report in order.report():
-        needed += report.lanes * (report.chunk_clips + look_back) * table.mean_frame_bytes(report.name)
+        needed += report.lanes * (report.chunk_clips + look_back) * table.mean_clip_bytes(report.name)
     needed /= world_size
     if needed > buffer_bytes:
         raise ConfigError(

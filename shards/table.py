@@ -11,6 +11,7 @@ from shards.errors import ManifestError
 from shards.index import ROW
 from shards.manifest import ManifestFile
 from shards.packed import Shard
+from shards.rates import frames_apart
 from shards.schema import index_name
 from shards.segments import DatasetSize
 from shards.storage import Storage
@@ -20,23 +21,27 @@ Int64 = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Location:
-    """A frame of a dataset, which is also the anchor of a clip.
+    """Where a clip lies: its anchor, which is its last frame, and how to find those before.
 
     Attributes:
         dataset: The dataset.
-        number: Its number in the dataset.
+        clip: The clip's number in the dataset.
+        number: The anchor's number among the packed frames of the dataset.
         video: Id of the video it belongs to.
         frame: Its number in the video.
-        part_start: Number in the dataset of the first frame of its part; clips do not look back beyond it.
+        part_start: Number in the dataset of the first frame that its part shows; clips do not look back beyond it.
+        apart: Packed frames from one that is shown to the next.
         width: Width of the video's frames in pixels.
         height: Their height in pixels.
     """
 
     dataset: str
+    clip: int
     number: int
     video: str
     frame: int
     part_start: int
+    apart: int
     width: int
     height: int
 
@@ -63,36 +68,40 @@ class RowRange:
 
 @dataclass(frozen=True)
 class _Dataset:
-    """A dataset, and where its frames [start, stop) lie among those of the corpus."""
+    """A dataset, and which parts [first_part, end_part), frames [start, ...) and clips of the corpus are its own."""
 
     specialty: str
-    start: int
-    stop: int
     num_bytes: int
-
-    @property
-    def num_frames(self) -> int:
-        return self.stop - self.start
+    first_part: int
+    end_part: int
+    start: int
+    first_clip: int
+    num_clips: int
 
 
 class FrameTable:
-    """A packed corpus, seen as datasets of numbered frames.
+    """A packed corpus, seen as datasets of numbered frames, and of the clips that a run at some rate cuts from them.
 
-    Frames of a dataset are numbered from 0 in the order of the manifest; clip c is the one whose anchor is frame c.
-    Columns are kept, not objects: a corpus may have millions of videos, and every rank has a table.
+    Frames of a dataset are numbered from 0 in the order of the manifest. The anchor of clip c is frame c, or, at a rate
+    below the packed one, the c-th of the frames that `shards.rates` picks. Columns are kept, not objects: a corpus may
+    have millions of videos, and every rank has a table.
 
     Attributes:
         storage: Where the corpus lies.
         sha256: SHA-256 of its manifest.
     """
 
-    def __init__(self, storage: Storage, shards: Iterable[Shard], sha256: str) -> None:
+    def __init__(self, storage: Storage, shards: Iterable[Shard], sha256: str, fps: float | None = None) -> None:
         """Number the frames of a corpus.
 
         Args:
             storage: Where it lies.
             shards: As its manifest lists them.
             sha256: SHA-256 of the manifest.
+            fps: Frames a second that clips are cut at; None takes every packed frame.
+
+        Raises:
+            ConfigError: A video was packed at another rate, and at no whole multiple of it.
         """
         self.storage = storage
         self.sha256 = sha256
@@ -100,13 +109,15 @@ class FrameTable:
         self._videos: list[str] = []
         specialties: dict[str, str] = {}
         firsts: list[int] = []
-        shard_bytes, shard_frames, widths, heights, part_videos, part_firsts, part_frames = (
-            array("q") for _ in range(7)
+        first_parts: list[int] = []
+        shard_bytes, shard_frames, widths, heights, apart, part_videos, part_firsts, part_frames = (
+            array("q") for _ in range(8)
         )
         for shard in shards:
             if shard.dataset not in specialties:
                 specialties[shard.dataset] = shard.specialty
                 firsts.append(len(self._shards))
+                first_parts.append(len(part_videos))
             self._shards.append(shard.name)
             shard_bytes.append(shard.num_bytes)
             shard_frames.append(shard.num_frames)
@@ -118,21 +129,29 @@ class FrameTable:
                 self._videos.append(video.id)
                 widths.append(video.width)
                 heights.append(video.height)
+                apart.append(frames_apart(shard.dataset, video, fps, where=storage.uri))
         self._shard_bytes, self._shard_starts = np.array(shard_bytes), _starts(shard_frames)
-        self._widths, self._heights = np.array(widths), np.array(heights)
+        self._widths, self._heights, self._apart = np.array(widths), np.array(heights), np.array(apart)
         self._part_videos, self._part_firsts = np.array(part_videos), np.array(part_firsts)
         self._part_starts = _starts(part_frames)
-        starts = self._shard_starts[[*firsts, len(self._shards)]].tolist()
+        steps = self._apart[self._part_videos]
+        self._part_skips = -self._part_firsts % steps  # frames before the first that is shown
+        self._clip_starts = _starts(-(-np.maximum(0, np.array(part_frames) - self._part_skips) // steps))
+
         num_bytes = np.add.reduceat(self._shard_bytes, firsts).tolist()
-        facts = zip(specialties.values(), starts[:-1], starts[1:], num_bytes, strict=True)
+        end_parts = [*first_parts[1:], len(part_videos)]
+        starts, clips = self._part_starts[first_parts].tolist(), self._clip_starts[first_parts].tolist()
+        num_clips = np.diff(self._clip_starts[[*first_parts, len(part_videos)]]).tolist()
+        facts = zip(specialties.values(), num_bytes, first_parts, end_parts, starts, clips, num_clips, strict=True)
         self._datasets = dict(zip(specialties, (_Dataset(*fact) for fact in facts), strict=True))
 
     @staticmethod
-    def open(storage: Storage, *, check: bool = True) -> "FrameTable":
+    def open(storage: Storage, *, fps: float | None = None, check: bool = True) -> "FrameTable":
         """Load the manifest of a corpus, and by default compare it with what lies beside it.
 
         Args:
             storage: The corpus.
+            fps: Frames a second that clips are cut at; None takes every packed frame.
             check: List the store and compare sizes; of many ranks one is enough.
 
         Returns:
@@ -140,10 +159,11 @@ class FrameTable:
 
         Raises:
             ManifestError: The manifest is missing or wrong, or a shard or index is missing or has another size.
+            ConfigError: A video was packed at another rate, and at no whole multiple of it.
             StorageError: The store cannot be read.
         """
         manifest = ManifestFile.load(storage)
-        table = FrameTable(storage, manifest.shards(), manifest.sha256)
+        table = FrameTable(storage, manifest.shards(), manifest.sha256, fps)
         if check:
             table.check_sizes()
         return table
@@ -167,45 +187,69 @@ class FrameTable:
     def sizes(self) -> tuple[DatasetSize, ...]:
         """The datasets, sorted by name."""
         return tuple(
-            DatasetSize(name, dataset.specialty, dataset.num_frames) for name, dataset in sorted(self._datasets.items())
+            DatasetSize(name, dataset.specialty, dataset.num_clips) for name, dataset in sorted(self._datasets.items())
         )
 
-    def mean_frame_bytes(self, dataset: str) -> float:
-        """Bytes of a shard that a frame of the dataset takes on average, tar headers included."""
-        return self._datasets[dataset].num_bytes / self._datasets[dataset].num_frames
+    def mean_clip_bytes(self, dataset: str) -> float:
+        """Bytes that the shards of a dataset hold for each clip: its anchor, and what is not shown after it."""
+        found = self._datasets[dataset]
+        return found.num_bytes / found.num_clips
 
-    def locate(self, dataset: str, frame: int) -> Location:
-        """Find frame number `frame` of a dataset; see `locate_all`."""
-        return self.locate_all([dataset], [frame])[0]
+    def part_frames(self, dataset: str) -> Int64:
+        """Frames that each part of a dataset shows, each the anchor of a clip: (num,)."""
+        found = self._datasets[dataset]
+        return np.diff(self._clip_starts[found.first_part : found.end_part + 1])
 
-    def locate_all(self, datasets: Sequence[str], frames: Sequence[int]) -> list[Location]:
-        """Find many frames at once.
+    def frames_apart(self, dataset: str) -> list[int]:
+        """How many packed frames pass from one that is shown to the next, in any video of a dataset: all there are."""
+        found = self._datasets[dataset]
+        videos = self._part_videos[found.first_part : found.end_part]
+        return [int(apart) for apart in np.unique(self._apart[videos])]
+
+    def locate(self, dataset: str, clip: int) -> Location:
+        """Find clip number `clip` of a dataset; see `locate_all`."""
+        return self.locate_all([dataset], [clip])[0]
+
+    def locate_all(self, datasets: Sequence[str], clips: Sequence[int]) -> list[Location]:
+        """Find many clips at once.
 
         Args:
             datasets: The dataset of each.
-            frames: Its number in the dataset.
+            clips: Its number in the dataset.
 
         Returns:
             Where each lies.
 
         Raises:
-            IndexError: A dataset has no such frame.
+            IndexError: A dataset has no such clip.
         """
         found = [self._datasets[name] for name in datasets]
-        for name, dataset, frame in zip(datasets, found, frames, strict=True):
-            if not 0 <= frame < dataset.num_frames:
-                raise IndexError(f"{name}: expected a frame in [0, {dataset.num_frames}), got {frame}")
-        starts, numbers = np.array([dataset.start for dataset in found], np.int64), np.array(frames, np.int64)
-        parts = np.searchsorted(self._part_starts, starts + numbers, side="right") - 1
-        part_starts, videos = self._part_starts[parts] - starts, self._part_videos[parts]
+        for name, dataset, clip in zip(datasets, found, clips, strict=True):
+            if not 0 <= clip < dataset.num_clips:
+                raise IndexError(f"{name}: expected a clip in [0, {dataset.num_clips}), got {clip}")
+        starts = np.array([dataset.start for dataset in found], np.int64)
+        numbers = np.array([dataset.first_clip for dataset in found], np.int64) + np.array(clips, np.int64)
+        parts = np.searchsorted(self._clip_starts, numbers, side="right") - 1
+        videos = self._part_videos[parts]
+        into_part = self._part_skips[parts] + (numbers - self._clip_starts[parts]) * self._apart[videos]
+        part_starts = self._part_starts[parts] - starts
+        ids = [self._videos[video] for video in videos.tolist()]
         columns = (
-            self._part_firsts[parts] + numbers - part_starts,
-            part_starts,
+            self._part_firsts[parts] + into_part,
+            part_starts + self._part_skips[parts],
+            self._apart[videos],
             self._widths[videos],
             self._heights[videos],
         )
-        ids = [self._videos[video] for video in videos.tolist()]
-        return list(map(Location, datasets, frames, ids, *(column.tolist() for column in columns)))
+        anchors = (part_starts + into_part).tolist()
+        return list(map(Location, datasets, clips, anchors, ids, *(column.tolist() for column in columns)))
+
+    def video_frame(self, dataset: str, number: int) -> tuple[str, int]:
+        """The video that packed frame `number` of a dataset, shown or not, belongs to, and its number there."""
+        number += self._datasets[dataset].start
+        part = int(np.searchsorted(self._part_starts, number, side="right")) - 1
+        frame = self._part_firsts[part] + number - self._part_starts[part]
+        return self._videos[self._part_videos[part]], int(frame)
 
     def picture_sizes(self, dataset: str, start: int, stop: int) -> list[tuple[int, int]]:
         """Width and height in pixels of frames [start, stop) of a dataset."""
@@ -231,6 +275,6 @@ class FrameTable:
             yield index_name(name), frames * ROW.itemsize
 
 
-def _starts(counts: "array[int]") -> Int64:
+def _starts(counts: "array[int] | Int64") -> Int64:
     """Where each run starts that follows the ones before it, and last where all of them end."""
     return np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))

@@ -1,9 +1,7 @@
 """Take the frames of one video: decoded, cropped, encoded, looked at, and without what is to be dropped."""
 
-import base64
 import contextlib
 import io
-import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,8 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from shards.corpus import PackConfig
-from shards.errors import VideoError
-from shards.packed import Crop, Finding, Part, Reading, Span
+from shards.packed import Box, Change, Finding, Part, Reading, Span
 from shards.planned import PlannedShard, PlannedVideo
 from shards.processes import Progress
 from shards.review import Decision
@@ -24,10 +21,7 @@ from shards.storage import Stores
 from shards.video.film import Film, find_film
 from shards.video.frames import JpegFrames
 from shards.views.borders import find_border
-from shards.views.regions import Rectangle
 from shards.views.watch import Stretch, Watch
-
-THUMBNAIL_SIDE, THUMBNAIL_QUALITY = 160, 75
 
 
 @dataclass(frozen=True)
@@ -35,7 +29,7 @@ class Taken:
     """A video's frames, those that are kept.
 
     Attributes:
-        parts: Their uninterrupted runs.
+        parts: Their uninterrupted runs; none where all is dropped, or too little left.
         width: In pixels.
         height: In pixels.
         reading: How the video was read.
@@ -51,7 +45,14 @@ class Taken:
 
 @contextlib.contextmanager
 def take(
-    video: PlannedVideo, shard: PlannedShard, options: PackConfig, stores: Stores, threads: int, progress: Progress
+    video: PlannedVideo,
+    shard: PlannedShard,
+    options: PackConfig,
+    stores: Stores,
+    progress: Progress,
+    *,
+    threads: int,
+    memory_bytes: int,
 ) -> Iterator[Taken]:
     """Take a video's frames: whether it can be packed shows only when its last one is decoded.
 
@@ -60,30 +61,31 @@ def take(
         shard: The one it is for.
         options: How it is packed.
         stores: Where `s3://` addresses are read from.
-        threads: To decode and encode with.
         progress: Called after every frame.
+        threads: To decode and encode with.
+        memory_bytes: How much of it is held in memory.
 
     Yields:
         The frames, which are held in memory, or in the temporary folder when they are many.
 
     Raises:
-        VideoError: Nothing can be decoded, or everything is dropped.
+        VideoError: Nothing can be decoded.
         StorageError: A store fails, or the temporary folder is full.
     """
     fps, numbers, watch = Fraction(str(options.fps)), list[int](), Watch()
     gpu = options.decode == "nvdec"
     film = find_film(video.location, stores, image_fps=shard.image_fps, threads=threads, gpu=gpu)
-    crop = _crop(film) if options.crop_borders else None
+    border = find_border(film) if options.crop_borders else None
     frames = JpegFrames(
         film,
         fps=fps,
         short_side=options.short_side,
         quality=options.jpeg_quality,
-        crop=crop,
+        crop=None if border is None else (border.box, border.shape),
         threads=threads,
         watcher=watch,
     )
-    with spool() as spooled:
+    with spool(memory_bytes) as spooled:
         for number, jpeg in frames:
             numbers.append(number)
             spooled.append(jpeg)
@@ -94,43 +96,40 @@ def take(
 
         stretches = watch.stretches(numbers[-1] + 1, frame)
         kept = _kept(numbers, [stretch for stretch in stretches if stretch.kind in options.drop], video.review, fps)
+        too_short = shard.is_too_short(int(kept.sum()), options.fps)
+        kept &= not too_short
         reading = _reading(
             film,
             video,
             dataset=shard.dataset,
-            crop=crop,
-            findings=tuple(_finding(stretch, frame(stretch.shown), fps) for stretch in stretches),
+            crop=None if border is None else border.box,
+            findings=tuple(_finding(stretch, fps) for stretch in stretches),
             dropped=tuple(_span(part, fps) for part in _runs(np.array(numbers)[~kept])),
             judged=watch.judged,
+            changes=tuple(frames.changes),
+            too_short=too_short,
         )
         parts = tuple(_runs(np.array(numbers)[kept]))
         yield Taken(parts, frames.width, frames.height, reading, (spooled.read(int(at)) for at in np.flatnonzero(kept)))
 
 
-def _crop(film: Film) -> Crop | None:
-    border = find_border(film)
-    return None if border is None else Crop(**vars(border.box), thumbnail=_small(Image.fromarray(border.shown)))
-
-
 def _kept(
-    numbers: Sequence[int], unwanted: Iterable[Stretch], review: Iterable[Decision], fps: Fraction
+    numbers: Sequence[int], unwanted: Iterable[Stretch], review: Sequence[Decision], fps: Fraction
 ) -> npt.NDArray[np.bool_]:
     """Which frames are kept: those of no unwanted stretch, unless the review says otherwise."""
     kept = np.ones(len(numbers), bool)
     for stretch in unwanted:
         kept[bisect_left(numbers, stretch.first) : bisect_left(numbers, stretch.stop)] = False
-    for decision in review:
-        first, stop = (_first_from(second, fps) for second in (decision.start, decision.stop))
-        kept[bisect_left(numbers, first) : bisect_left(numbers, stop)] = decision.keep
-    if not kept.any():
-        kinds = ", ".join(sorted({stretch.kind for stretch in unwanted})) or "by the review"
-        raise VideoError(f"all of its {len(numbers)} frames are dropped: {kinds}")
+    seconds = np.array([(decision.start, decision.stop) for decision in review]).reshape(-1, 2)
+    bounds = np.searchsorted(np.asarray(numbers), _first_from(seconds, fps))
+    for decision, (first, stop) in zip(review, bounds.tolist(), strict=True):
+        kept[first:stop] = decision.keep
     return kept
 
 
-def _first_from(second: float, fps: Fraction) -> int:
-    """The number of the first frame at a second or after it; most frames' seconds are not quite what a float says."""
-    return math.ceil(round(Fraction(second) * fps, 2))
+def _first_from(seconds: npt.NDArray[np.float64], fps: Fraction) -> npt.NDArray[np.float64]:
+    """The numbers of the first frames at seconds or after; most frames' seconds are not quite what a float says."""
+    return np.ceil(np.round(seconds * float(fps), 2))
 
 
 def _reading(
@@ -138,10 +137,12 @@ def _reading(
     video: PlannedVideo,
     *,
     dataset: str,
-    crop: Crop | None,
+    crop: Box | None,
     findings: tuple[Finding, ...],
     dropped: tuple[Span, ...],
     judged: bool,
+    changes: tuple[Change, ...],
+    too_short: bool,
 ) -> Reading:
     header = film.header()
     return Reading(
@@ -159,32 +160,24 @@ def _reading(
         findings=findings,
         dropped=dropped,
         judged=judged,
+        changes=changes,
+        too_short=too_short,
     )
 
 
-def _finding(stretch: Stretch, image: Image.Image, fps: Fraction) -> Finding:
+def _finding(stretch: Stretch, fps: Fraction) -> Finding:
     return Finding(
         kind=stretch.kind,
         start=float(stretch.first / fps),
         stop=float(stretch.stop / fps),
         score=round(stretch.score, 3),
-        thumbnail=_small(image if stretch.box is None else image.crop(_around(stretch.box, image.size))),
+        shown=float(stretch.shown / fps),
+        box=None if stretch.box is None else _box(*stretch.box),
     )
 
 
-def _around(box: Rectangle, size: tuple[int, int]) -> Rectangle:
-    """A box with room on all sides, so that its surroundings are seen."""
-    left, top, right, bottom = box
-    room = bottom - top
-    return max(0, left - 4 * room), max(0, top - room), min(size[0], right + 4 * room), min(size[1], bottom + room)
-
-
-def _small(image: Image.Image) -> str:
-    """A small copy as JPEG, in base64."""
-    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=THUMBNAIL_QUALITY)
-    return base64.b64encode(file.getvalue()).decode()
+def _box(left: int, top: int, right: int, bottom: int) -> Box:
+    return Box(left=left, top=top, right=right, bottom=bottom)
 
 
 def _span(part: Part, fps: Fraction) -> Span:

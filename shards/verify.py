@@ -1,11 +1,12 @@
 """`surgstream verify`: check every byte of a packed corpus, and name what is wrong."""
 
 import argparse
+import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shards.checks import check_records, check_shard
+from shards.checks import check_records, check_shard, find_pictures
 from shards.errors import ManifestError
 from shards.manifest import Manifest
 from shards.packed import Shard
@@ -13,46 +14,15 @@ from shards.processes import Progress, cores, run_all
 from shards.schema import MANIFEST_NAME
 from shards.storage import Storage, open_storage
 
-DESCRIPTION = """\
-Check a packed corpus: recompute the checksum of every shard, index and frame, compare the tars with the indexes and
-the manifest, decode every JPEG, and check the plan, the receipts and the quarantine report, which a staged corpus does
-not have. What is wrong is named by shard, member and frame, one line each.
-"""
-
-EPILOG = """\
-examples:
-  surgstream verify shards
-  surgstream verify s3://bucket/corpus --workers 16
-
-exit status: 0 every byte is as it was packed; 1 something is not; 2 wrong arguments. A damaged shard is mended by
-deleting it and running `surgstream pack` again, or `surgstream stage` where it was staged.
-"""
+logger = logging.getLogger(__name__)
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run `surgstream verify`.
-
-    Args:
-        argv: The words after `verify`.
-
-    Returns:
-        The exit status.
-    """
-    parser = argparse.ArgumentParser(
-        prog="surgstream verify",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("out", metavar="OUT", help="the packed corpus: a folder or s3://BUCKET/PREFIX")
-    parser.add_argument("--workers", metavar="N", type=int, default=cores(), help="processes; one a core by default")
-    arguments = parser.parse_args(argv)
-    if arguments.workers < 1:
-        parser.error(f"--workers: expected at least 1, got {arguments.workers}")
-    storage = open_storage(arguments.out)
+def run(words: argparse.Namespace) -> int:
+    """Do the work of `surgstream verify`."""
+    storage = open_storage(words.out)
     manifest = Manifest.load(storage)
     num_findings = 0
-    for finding in verify(manifest, storage, workers=arguments.workers):
+    for finding in verify(manifest, storage, workers=words.workers or cores()):
         sys.stdout.write(finding + "\n")
         num_findings += 1
     sys.stdout.write(_summary(manifest, num_findings))
@@ -79,7 +49,16 @@ def verify(manifest: Manifest, storage: Storage, *, workers: int) -> Iterator[st
             f"{storage.uri}: {MANIFEST_NAME}: packing.segment_frames: "
             f"expected a whole number of at least 1, got {segment_frames!r}"
         )
-    yield from check_records(manifest, storage)
+    pictured = find_pictures(storage)
+    if pictured:
+        logger.warning(
+            "%s: %d files, such as %s, hold pictures of what was found, and of what was dropped as well: an earlier "
+            "version kept them there; run `surgstream pack` again to be rid of those in records, and delete reports",
+            storage.uri,
+            len(pictured),
+            pictured[0],
+        )
+    yield from check_records(manifest, storage, pictured)
     tasks = [VerifyTask(shard, segment_frames, storage.uri) for shard in manifest.shards]
     frames = [shard.num_frames for shard in manifest.shards]
     for _, findings in run_all(_verify_shard, tasks, frames, workers=workers, label="verify"):

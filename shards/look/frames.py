@@ -58,8 +58,15 @@ def find_video(manifest: Manifest, name: str) -> Placed:
 
 
 def nearest_frame(placed: Placed, second: float) -> int:
-    """The frame of a video, counted from its first, that is shown at a second or is the nearest to it."""
+    """The frame of a video, counted from its first, that is shown at a second or is the nearest to it.
+
+    Raises:
+        ConfigError: The video is shorter.
+    """
     seconds = placed.seconds
+    end = seconds[-1] + 1 / placed.video.fps
+    if second > end:
+        raise ConfigError(f"--second: expected 0 to {end:g}, where {placed.name} ends, got {second:g}")
     return min(range(len(seconds)), key=lambda number: (abs(seconds[number] - second), number))
 
 
@@ -69,15 +76,21 @@ def spread(count: int, wanted: int) -> list[int]:
     return [0] if wanted == 1 else [number * (count - 1) // (wanted - 1) for number in range(wanted)]
 
 
-def read_frames(storage: Storage, placed: Placed, numbers: Sequence[int]) -> Iterator[bytes]:
+def read_frames(storage: Storage, placed: Placed, numbers: Sequence[int], gap: int = GAP_FRAMES) -> Iterator[bytes]:
     """The JPEGs of some frames of a video, counted from its first; those that are near each other are read together.
+
+    Args:
+        storage: The corpus.
+        placed: The video.
+        numbers: Which frames.
+        gap: From one to the next of those that are near each other.
 
     Raises:
         CorruptSampleError: A frame, or its row of the index, is damaged.
         StorageError: The store fails.
     """
     shard, first = placed.shard, placed.video.first_row
-    for group in _near(numbers):
+    for group in _near(numbers, gap):
         rows = read_rows(storage, shard.index_name, first + group[0], first + group[-1] + 1)
         start, stop = int(rows[0]["offset"]), int(rows[-1]["offset"]) + int(rows[-1]["size"])
         if not start < stop <= shard.num_bytes:
@@ -93,11 +106,11 @@ def read_frames(storage: Storage, placed: Placed, numbers: Sequence[int]) -> Ite
             yield bytes(jpeg)
 
 
-def _near(numbers: Sequence[int]) -> Iterator[list[int]]:
+def _near(numbers: Sequence[int], gap: int) -> Iterator[list[int]]:
     """Cut ascending numbers where they are far apart, and where a group would become long."""
     group: list[int] = []
     for number in numbers:
-        if group and not (0 < number - group[-1] <= GAP_FRAMES and number - group[0] < GROUP_FRAMES):
+        if group and not (0 < number - group[-1] <= gap and number - group[0] < GROUP_FRAMES):
             yield group
             group = []
         group.append(number)

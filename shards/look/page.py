@@ -6,6 +6,7 @@ from html import escape
 from importlib.resources import files
 
 from shards.look.colours import Histogram
+from shards.look.sprites import DROPPED_COLOUR, Sprite
 from shards.packed import Finding, Reading, Span
 from shards.planned import Quarantined
 from shards.review import Decision
@@ -19,25 +20,32 @@ COLOURS = {
     "face": "#bc4c00",
     "writing": "#57606a",
 }
-_LOST, _DROPPED, _KEPT = "#ff8182", "#cf222e", "#d8e6f3"
+_LOST, _KEPT = "#ff8182", "#d8e6f3"
+
+_ENLARGED = (
+    '<dialog id="enlarged"><canvas></canvas><p><button data-step="-1" title="left arrow">◀</button>'
+    '<button data-step="1" title="right arrow">▶</button> <span></span> '
+    '<button data-end="start">from here</button><button data-end="stop">to here</button>'
+    '<button data-add>drop this stretch</button><button data-close title="Escape">close</button></p></dialog>'
+)
 
 CHOICES = (("", "as the rules say"), ("keep", "keep"), ("drop", "drop"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A packed video.
+    """A video that was packed, or of which all was dropped.
 
     Attributes:
         name: `DATASET/VIDEO`.
         reading: How it was read.
-        packed: Its frames, in words.
+        packed: What of it is packed, in words.
         seconds: How long it lasts.
         warnings: What should be looked at.
-        strip: Where its pictures over time are, relative to the page.
-        crop: Where the picture that shows its crop is; None without a crop.
-        thumbnails: Where the picture of each finding is.
-        histogram: Of its frames.
+        strip: Its pictures over time.
+        found: Pictures of each finding.
+        crop: Where the picture that shows its crop is, relative to the page; None without one.
+        histogram: Of its pictures; None where there are none.
         review: What is decided about it.
     """
 
@@ -46,15 +54,16 @@ class Section:
     packed: str
     seconds: float
     warnings: tuple[str, ...]
-    strip: str
+    strip: tuple[Sprite, ...]
+    found: tuple[tuple[Sprite, ...], ...]
     crop: str | None
-    thumbnails: tuple[str, ...]
-    histogram: Histogram
+    histogram: Histogram | None
     review: tuple[Decision, ...]
 
 
 def draw_page(
     title: str,
+    key: tuple[str, str],
     facts: Iterable[str],
     quarantine: Iterable[tuple[Quarantined, Sequence[Decision]]],
     sections: Iterable[Section],
@@ -63,6 +72,7 @@ def draw_page(
 
     Args:
         title: Of the page.
+        key: The corpus, and a text that changes with it: what is decided on the page is remembered for these.
         facts: Sentences about all of it.
         quarantine: What could not be packed, and what is decided about it.
         sections: The videos.
@@ -70,9 +80,11 @@ def draw_page(
     style, script = (files("shards.look").joinpath(f"report.{suffix}").read_text() for suffix in ("css", "js"))
     yield (
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
-        f"<style>\n{style}</style>\n<body>\n<header><h1>{escape(title)}</h1>\n"
+        f'<style>\n{style}</style>\n<body data-corpus="{escape(key[0])}" data-version="{escape(key[1])}">\n'
+        f"<header><h1>{escape(title)}</h1>\n"
         '<label><input type="checkbox" id="noted"> only videos with something to look at</label>\n'
-        '<button class="main" id="save"></button></header>\n<main>\n'
+        '<button class="main" id="save"></button>\n'
+        '<p id="restored" hidden><span></span> <button>Forget them</button></p></header>\n<main>\n'
     )
     yield "".join(f"<p>{escape(fact)}</p>\n" for fact in facts)
     yield f"<p>{' '.join(_key(colour, name.replace('_', ' ')) for name, colour in _legend())}</p>\n"
@@ -83,11 +95,12 @@ def draw_page(
     for section in sections:
         yield _section(section)
     by_hand = _row("", "by hand", None, "", ("drop", 0), "")
-    yield f'</main>\n<template id="by-hand">{by_hand}</template>\n<script>\n{script}</script>\n</body>\n</html>\n'
+    yield f'</main>\n{_ENLARGED}\n<template id="by-hand">{by_hand}</template>\n'
+    yield f"<script>\n{script}</script>\n</body>\n</html>\n"
 
 
 def _legend() -> Iterator[tuple[str, str]]:
-    yield from (("packed", _KEPT), ("dropped", _DROPPED), ("lost", _LOST))
+    yield from (("packed", _KEPT), ("dropped", DROPPED_COLOUR), ("lost", _LOST))
     yield from COLOURS.items()
 
 
@@ -106,10 +119,9 @@ def _section(section: Section) -> str:
         + f"<p>{escape(source + rate)}, {_clock(section.seconds)}; {escape(section.packed)}</p>\n"
         + (f'<ul class="warnings">{warnings}</ul>\n' if warnings else "")
         + _timeline(section)
-        + f'<img class="strip" loading="lazy" alt="frames over time" src="{escape(section.strip)}">\n'
-        + f'<div class="looks">{_crop(section)}<figure>{_histogram(section.histogram)}'
-        + "<figcaption>red, green and blue, from dark to light</figcaption></figure>"
-        + f"{_decisions(section.name, zip(reading.findings, section.thumbnails, strict=True), section.review)}</div>\n"
+        + f'<div class="films">{"".join(_film(sprite) for sprite in section.strip)}</div>\n'
+        + f'<div class="looks">{_crop(section)}{_histogram(section.histogram)}'
+        + f"{_decisions(section.name, zip(reading.findings, section.found, strict=True), section.review)}</div>\n"
         + "</section>\n"
     )
 
@@ -118,6 +130,20 @@ def _heading(dataset: str, video: str, plain: str = "") -> str:
     name = escape(f"{dataset}/{video}")
     data = f'data-dataset="{escape(dataset)}" data-video="{escape(video)}"'
     return f'<section id="{name}" {data}{plain}>\n<h2>{name}</h2>\n'
+
+
+def _film(sprite: Sprite) -> str:
+    """Lines of pictures, each with the time of its first one before it."""
+    firsts = "".join(f"<li>{_clock(second)}</li>" for second in sprite.seconds[:: sprite.columns])
+    return f'<div class="film"><ol>{firsts}</ol>{_sheet(sprite, "frames over time", "100%")}</div>\n'
+
+
+def _sheet(sprite: Sprite, alt: str, width: str) -> str:
+    lines = -(-len(sprite.seconds) // sprite.columns)
+    size = f'width="{sprite.columns * sprite.cell[0]}" height="{lines * sprite.cell[1]}" style="width:{width}"'
+    numbers = {"columns": (sprite.columns,), "cell": sprite.cell, "size": sprite.size, "seconds": sprite.seconds}
+    data = " ".join(f'data-{name}="{" ".join(f"{x:.10g}" for x in values)}"' for name, values in numbers.items())
+    return f'<img class="sheet" loading="lazy" alt="{escape(alt)}" src="{escape(sprite.file)}" {size} {data}>'
 
 
 def _timeline(section: Section) -> str:
@@ -139,7 +165,7 @@ def _timeline(section: Section) -> str:
     return (
         '<svg class="timeline" viewBox="0 0 1000 22" preserveAspectRatio="none">'
         + bar(0, length, 12, 10, _KEPT, "packed")
-        + spans(section.reading.dropped, _DROPPED, "dropped")
+        + spans(section.reading.dropped, DROPPED_COLOUR, "dropped")
         + spans(section.reading.lost, _LOST, "lost")
         + "".join(bar(each.start, each.stop, 0, 10, COLOURS[each.kind], each.kind) for each in found)
         + "</svg>\n"
@@ -164,28 +190,36 @@ def _crop(section: Section) -> str:
     )
 
 
-def _histogram(histogram: Histogram) -> str:
+def _histogram(histogram: Histogram | None) -> str:
+    if histogram is None:
+        return ""
     highest = max(max(channel[1:-1]) for channel in histogram) or 1  # black borders would outdo all the rest
     lines = []
     for colour, counts in zip(("#cf222e", "#1a7f37", "#0969da"), histogram, strict=True):
         points = " ".join(f"{3 * at},{60 - 60 * min(1, count / highest):.1f}" for at, count in enumerate(counts))
         lines.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
     width = 3 * len(histogram[0])
-    return f'<svg width="{2 * width}" height="90" viewBox="0 -2 {width} 64" role="img">{"".join(lines)}</svg>'
+    return (
+        f'<figure><svg width="{2 * width}" height="90" viewBox="0 -2 {width} 64" role="img">{"".join(lines)}</svg>'
+        "<figcaption>red, green and blue, from dark to light</figcaption></figure>"
+    )
 
 
-def _decisions(name: str, findings: Iterable[tuple[Finding, str]], review: Sequence[Decision]) -> str:
+def _decisions(name: str, findings: Iterable[tuple[Finding, Sequence[Sprite]]], review: Sequence[Decision]) -> str:
     """A row for each finding, then one for each decision that is about none of them."""
     decided = {
         (each.start, each.stop): ("keep" if each.keep else "drop", number - len(review))
         for number, each in enumerate(review)
     }
     rows = []
-    for each, thumbnail in findings:
-        image = f'<img loading="lazy" alt="{escape(each.kind)}" src="{escape(thumbnail)}">'
+    for each, sprites in findings:
+        width = "calc({} * var(--small))"
+        images = "".join(_sheet(sprite, each.kind, width.format(sprite.columns)) for sprite in sprites)
         kind = _key(COLOURS[each.kind], each.kind.replace("_", " "))
         span = each.start, each.stop
-        rows.append(_row(image, kind, span, f"{each.score:.2f}", decided.pop(span, None), f"{name} {span} {each.kind}"))
+        rows.append(
+            _row(images, kind, span, f"{each.score:.2f}", decided.pop(span, None), f"{name} {span} {each.kind}")
+        )
     rows += [_row("", "by hand", span, "", choice, f"{name} {span}") for span, choice in decided.items()]
     head = "<th></th><th>found</th>" + "".join(
         f'<th class="number">{name}</th>' for name in ("from s", "to s", "score")
@@ -197,12 +231,12 @@ def _decisions(name: str, findings: Iterable[tuple[Finding, str]], review: Seque
 
 
 def _row(
-    image: str, kind: str, span: tuple[float, float] | None, score: str, decided: tuple[str, int] | None, name: str
+    images: str, kind: str, span: tuple[float, float] | None, score: str, decided: tuple[str, int] | None, name: str
 ) -> str:
     """A stretch and the choice about it.
 
     Args:
-        image: HTML.
+        images: HTML.
         kind: HTML.
         span: From and to which second; None where the page's script fills it in.
         score: Of what was found.
@@ -215,7 +249,7 @@ def _row(
     start, stop = (repr(second).removesuffix(".0") for second in span) if span else ("", "")
     shown = [f"{second:.2f}" for second in span] if span else ["", ""]
     numbers = "".join(f'<td class="number">{number}</td>' for number in (*shown, score))
-    cells = f"<td>{image}</td><td>{kind}</td>{numbers}<td>{choices}</td>"
+    cells = f"<td>{images}</td><td>{kind}</td>{numbers}<td>{choices}</td>"
     return f'<tr data-start="{start}" data-stop="{stop}" data-order="{order}">{cells}</tr>'
 
 

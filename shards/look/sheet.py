@@ -24,19 +24,18 @@ class Row:
     cells: Sequence[tuple[Image.Image, str]]
 
 
-def draw_sheet(rows: Iterable[Row], columns: int, *, titled: bool = True) -> Image.Image:
+def draw_sheet(rows: Iterable[Row], columns: int) -> Image.Image:
     """Lay rows out below each other, each in as many lines as it needs.
 
     Args:
         rows: The rows, at least one.
         columns: Pictures in a line.
-        titled: Whether to write what rows are of.
 
     Returns:
         RGB.
     """
     font = ImageFont.load_default(_SIZE)
-    lines = [line for row in rows for line in _lines(row, columns, titled)]
+    lines = [line for row in rows for line in _lines(row, columns)]
     heights = [_LINE * bool(title) + CELL_HEIGHT + _LINE + _GAP for title, _ in lines]
     sheet = Image.new("RGB", (columns * (CELL_WIDTH + _GAP) + _GAP, sum(heights) + _GAP), _PAGE)
     draw, top = ImageDraw.Draw(sheet), _GAP
@@ -53,6 +52,6 @@ def draw_sheet(rows: Iterable[Row], columns: int, *, titled: bool = True) -> Ima
     return sheet
 
 
-def _lines(row: Row, columns: int, titled: bool) -> Iterator[tuple[str, Sequence[tuple[Image.Image, str]]]]:
+def _lines(row: Row, columns: int) -> Iterator[tuple[str, Sequence[tuple[Image.Image, str]]]]:
     for start in range(0, len(row.cells), columns):
-        yield (row.title if titled and start == 0 else ""), row.cells[start : start + columns]
+        yield (row.title if start == 0 else ""), row.cells[start : start + columns]

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-MAX_FRAMES = 1 << 16
+from shards.synthetic.config import MAX_FRAMES
+
 BLOCKS_PER_SHORT_SIDE = 16
 CORNER = ((0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (0, 2))
 WHITE = 160

@@ -10,7 +10,7 @@ import contextlib
 import csv
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -23,25 +23,17 @@ import yaml
 
 from shards.errors import ShardError, StorageError
 from shards.processes import Progress, cores, run_all
-from shards.synthetic.clock import MAX_FRAMES, stamp_frame_number
+from shards.synthetic.clock import stamp_frame_number
+from shards.synthetic.config import FPS, LONGEST, SHORTEST, SynthConfig
 from shards.synthetic.film import CLASSES, DEPTH_STEPS_PER_MILLIMETRE, Film
 from shards.synthetic.procedures import DATASETS, Dataset
 from shards.synthetic.texture import between, key
 
-FPS = 25
-MEAN_SECONDS = 20.0
 LICENCE = "CC0-1.0"
 CORPUS_NAME = "corpus.yaml"
 UNFINISHED = ".unfinished"
 """Folder in OUT for what is being made. A killed run leaves it behind, and the next one removes it."""
 
-MOST_TIMES = 20
-"""Video numbers have two digits."""
-
-SHORTEST, LONGEST = 0.6, 1.4
-"""Bounds of a video's length, before the lengths are scaled to their mean."""
-
-SECONDS_RANGE = (0.1, MAX_FRAMES / FPS * SHORTEST / LONGEST)
 PICTURE_CODEC = {"preset": "faster", "crf": "20", "g": "50", "mbtree": "0"}
 """A keyframe every two seconds. With its macroblock tree, x264 writes other bytes from one run to the next."""
 
@@ -74,24 +66,6 @@ CLOCK = """\
 
 
 @dataclass(frozen=True, kw_only=True)
-class SynthConfig:
-    """Which corpus to make.
-
-    Attributes:
-        seconds: Mean length of a video.
-        seed: Of everything random.
-        times: So many times as many videos of every dataset, and of those that are held out.
-        frame_numbers: Whether squares in the corners tell the number of the frame, for tests of what was read. They
-            tell the time as well, and so give phases away.
-    """
-
-    seconds: float = MEAN_SECONDS
-    seed: int = 0
-    times: int = 1
-    frame_numbers: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
 class Job:
     """One video to make."""
 
@@ -102,44 +76,15 @@ class Job:
     frame_numbers: bool
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run `surgstream synth`.
-
-    Args:
-        argv: The words after `synth`.
-
-    Returns:
-        The exit status.
+def run(words: argparse.Namespace) -> int:
+    """Do the work of `surgstream synth`.
 
     Raises:
-        ShardError: OUT is not empty, the length makes no video, or a worker is killed.
+        ShardError: OUT is not empty, or a worker is killed.
         StorageError: OUT could not be written.
     """
-    parser = argparse.ArgumentParser(
-        prog="surgstream synth",
-        description="Make a small labelled surgical corpus, in under a minute on two cores: videos of four invented\n"
-        "datasets, with phases, instrument-verb-target triplets, instrument masks and depth, and the corpus.yaml\n"
-        "that `surgstream pack` reads. The same seed and length give the same corpus.",
-        epilog="example: surgstream synth corpus && surgstream pack corpus/corpus.yaml shards\n\n"
-        "exit status: 0 done, 1 failed, 2 wrong arguments",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("out", metavar="OUT", type=Path, help="folder to make; it must be empty or not exist")
-    parser.add_argument(
-        "--seconds", type=float, default=MEAN_SECONDS, help="mean length of a video (default: %(default)g)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="another seed, another corpus (default: %(default)d)")
-    parser.add_argument("--times", type=int, default=1, help="so many times 13 videos (default: %(default)d)")
-    parser.add_argument(
-        "--no-frame-numbers",
-        dest="frame_numbers",
-        action="store_false",
-        help="leave out the squares in the corners that number the frames, which give phases away",
-    )
-    words = vars(parser.parse_args(argv))
-    if not 1 <= words["times"] <= MOST_TIMES:
-        parser.error(f"expected --times of 1 to {MOST_TIMES}, got {words['times']}")
-    sys.stdout.write(synthesize(words.pop("out"), SynthConfig(**words)) + "\n")
+    config = SynthConfig(seconds=words.seconds, seed=words.seed, times=words.times, frame_numbers=words.frame_numbers)
+    sys.stdout.write(synthesize(words.out, config) + "\n")
     return 0
 
 
@@ -154,7 +99,7 @@ def synthesize(out: Path, config: SynthConfig) -> str:
         A summary of what was made.
 
     Raises:
-        ShardError: `out` is not empty, `seconds` makes no video, or a worker is killed.
+        ShardError: `out` is not empty, or a worker is killed.
         StorageError: `out` could not be written.
     """
     jobs = plan(config)
@@ -187,14 +132,7 @@ def synthesize(out: Path, config: SynthConfig) -> str:
 
 
 def plan(config: SynthConfig) -> list[Job]:
-    """The videos to make, of unequal lengths around a mean.
-
-    Raises:
-        ShardError: `seconds` makes videos without frames, or with more of them than a frame number can count.
-    """
-    low, high = SECONDS_RANGE
-    if not low <= config.seconds <= high:
-        raise ShardError(f"--seconds: expected a number from {low:g} to {high:.0f}, got {config.seconds:g}")
+    """The videos to make, of unequal lengths around a mean."""
     videos = [
         (dataset, f"{dataset.name}_{i + 1:02d}")
         for dataset in DATASETS

@@ -3,18 +3,19 @@
 import contextlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import av
-import av.filter
 
 from shards.errors import VideoError
 from shards.packed import Span
+from shards.video.deinterlace import Deinterlacer
 from shards.video.files import Video
+from shards.video.keyframes import shows_a_picture
+from shards.video.recovery import Recovery
 from shards.video.sparing import Sparing
-from shards.video.times import Shown
+from shards.video.times import Scale, Shown, Ticks
 
 LONGEST_STILL_SECONDS = 600
 """A picture that would stay longer stays for its own duration, and then nothing is known."""
@@ -22,65 +23,71 @@ LONGEST_STILL_SECONDS = 600
 MOST_HOURS = 100
 """No video is longer; what seems to be has broken timestamps."""
 
-_CLOCK_STEP_BACK_SECONDS = Fraction(1, 2)
-_CLOCK_STEP_SECONDS = 10
+SLACK_SECONDS = Fraction(1, 2)
+"""By which an undamaged video may be shorter than its header says."""
+
+_CLOCK_STEPS_SECONDS = Fraction(1, 2), 10  # back, and, of broadcasts, forward
 _BROADCAST = ("mpegts", "mpeg")
-_UNKNOWN_FRAME_SECONDS = Fraction(1, 25)
+_TURN_FROM_KEY_FRAMES = ("h264", "hevc")
+_UNKNOWN_RATE = Fraction(25)
 
 
 class Damaged(Exception):
     """A picture is missing or broken."""
 
 
-@dataclass
 class Clock:
-    """Turns timestamps into seconds after the first picture, as FFmpeg does when it plays a file.
+    """Turns timestamps into times after the first picture, as FFmpeg does when it plays a file.
 
     Attributes:
-        video: The video.
+        scale: What times are counted in.
         end: When the latest picture ends, by its own duration.
+        origin: The timestamp of time 0; None until there was a picture.
     """
 
-    video: Video
-    end: Fraction = Fraction(0)
-    _origin: Fraction | None = None
-    _latest: Fraction = Fraction(0)
+    def __init__(self, video: Video) -> None:
+        """No picture was there yet.
 
-    def start(self, picture: Any) -> Fraction:
+        Args:
+            video: The video.
+        """
+        step, usual = Fraction(video.stream.time_base), 1 / (video.header.rate or _UNKNOWN_RATE)
+        self.scale = Scale(step, [usual])
+        self.end: Ticks = 0
+        self.origin: Ticks | None = None
+        self._latest: Ticks = 0
+        self._usual, self._has_durations = self.scale.of(usual), not video.decode_times
+        self._is_broadcast = video.header.kind in _BROADCAST
+        self._step_back, self._step = (round(each * self.scale.per_second) for each in _CLOCK_STEPS_SECONDS)
+
+    def start(self, picture: Any) -> Ticks:
         """When a picture comes on the screen, and never before the one that was shown last.
 
         Where a clock was set anew, and broadcasts' clocks are, time goes on where it was.
         """
+        step = picture.time_base
         if picture.pts is None:
             self._latest = self.end
         else:
-            time = picture.pts * Fraction(picture.time_base)
-            if self._origin is None or self._is_set_anew(time - self._origin):
-                self._origin = time - self.end
-            self._latest = max(time - self._origin, self._latest)
-        self.end = self._latest + self._seconds(picture)
+            time = self.scale.of_stamp(picture.pts, step)
+            if self.origin is None or self._is_set_anew(time - self.origin):
+                self.origin = time - self.end
+            self._latest = max(time - self.origin, self._latest)
+        has_duration = self._has_durations and picture.duration
+        self.end = self._latest + (self.scale.of_stamp(picture.duration, step) if has_duration else self._usual)
         return self._latest
 
-    @property
-    def origin(self) -> Fraction | None:
-        """The timestamp of second 0; None until there was one."""
-        return self._origin
-
-    def _is_set_anew(self, time: Fraction) -> bool:
-        forward = self.video.header.kind in _BROADCAST and time > self.end + _CLOCK_STEP_SECONDS
-        return forward or time < self._latest - _CLOCK_STEP_BACK_SECONDS
-
-    def _seconds(self, picture: Any) -> Fraction:
-        if picture.duration and not self.video.decode_times:
-            return Fraction(picture.duration * picture.time_base)
-        return 1 / self.video.header.rate if self.video.header.rate else _UNKNOWN_FRAME_SECONDS
+    def _is_set_anew(self, time: Ticks) -> bool:
+        forward = self._is_broadcast and time > self.end + self._step
+        return forward or time < self._latest - self._step_back
 
 
 class Pictures:
     """The pictures of a video and when they are on the screen, to be iterated once.
 
     A picture stays until the next one comes; the last one, and the last before damage, for its own duration. After
-    damage nothing counts until the next key frame, because pictures that follow a broken one are broken as well.
+    damage nothing counts until the stream is whole again (`shards.video.recovery`), because pictures that follow a
+    broken one are broken as well.
 
     Attributes:
         lost: What could not be decoded, complete after the last picture.
@@ -96,7 +103,14 @@ class Pictures:
         """
         self.lost: list[Span] = []
         self._video, self._at, self._strict, self._clock = video, at, strict, Clock(video)
-        self._deinterlacer: _Deinterlacer | None = None
+        self._deinterlacer: Deinterlacer | None = None
+        self._repeated_until: Fraction | None = None
+        self._others_until: Fraction | None = None
+
+    @property
+    def scale(self) -> Scale:
+        """What their times are counted in."""
+        return self._clock.scale
 
     def __iter__(self) -> Iterator[Shown]:
         """Yield them in order of time, the first one at 0.
@@ -107,7 +121,8 @@ class Pictures:
             StorageError: The store fails.
         """
         held: Shown | None = None
-        broken_since: Fraction | None = None
+        broken_since: Ticks | None = None
+        longest_still, longest = (self.scale.of(Fraction(each)) for each in (LONGEST_STILL_SECONDS, 3600 * MOST_HOURS))
         for picture in self._frames():
             if picture is None:
                 if self._strict:
@@ -117,27 +132,30 @@ class Pictures:
                 broken_since = broken_since or self._clock.end
                 held = None
                 continue
+            if picture.key_frame and self._video.header.codec in _TURN_FROM_KEY_FRAMES:
+                self._video.shapes.note(picture)
             start = self._clock.start(picture)
             if broken_since is not None:
                 self._lose(broken_since or self._declared_start(), start)
                 broken_since = None
-            if held and start - held.start > LONGEST_STILL_SECONDS:
+            if held and start - held.start > longest_still:
                 yield held
                 self._lose(held.stop, start)
             elif held:
                 yield Shown(held.start, start, held.picture)
-            if start > 3600 * MOST_HOURS:
+            if start > longest:
                 raise VideoError(f"seems to last more than {MOST_HOURS} hours")
             held = Shown(start, self._clock.end, picture)
         if held:
-            yield held
+            self._clock.end = max(self._clock.end, self._repeated_end(held))
+            yield Shown(held.start, self._clock.end, held.picture)
         self._find_end(damaged=held is None)
 
     def _frames(self) -> Iterator[Any | None]:
         """Decoded pictures; None where some are missing. Interlaced ones, and all that follow, are deinterlaced."""
         for picture in self._decoded():
             if picture is not None and picture.interlaced_frame and self._deinterlacer is None:
-                self._deinterlacer = _Deinterlacer()
+                self._deinterlacer = Deinterlacer()
             if self._deinterlacer is None:
                 yield picture
                 continue
@@ -150,7 +168,7 @@ class Pictures:
     def _decoded(self) -> Iterator[Any | None]:
         """Decoded pictures in order of presentation; None where some are missing, and last when the end is."""
         context, awaited = self._video.stream.codec_context, Counter[int | None]()
-        since_damage: set[int | None] | None = None
+        codec, recovery = self._video.header.codec, None
         for packet, spare in self._packets():
             if packet is None:
                 yield None
@@ -160,105 +178,124 @@ class Pictures:
                 pictures, failed = packet.decode(), packet.is_corrupt
             except av.FFmpegError:
                 pictures, failed = [], True
-            if packet.size and not packet.is_discard and not spare:
-                awaited[self._stamp(packet)] += 1
-            if since_damage is not None:
-                since_damage.add(self._stamp(packet))
+                if codec == "hevc":
+                    context.flush_buffers()  # or it refuses what is built upon missing pictures, recovery point or not
+            if packet.size and not packet.is_discard and not spare and self._is_shown(packet):
+                awaited[self._awaited_by(packet)] += 1
+            if recovery is not None and packet.size:
+                recovery.feed(packet, self._stamp(packet))
             for picture in pictures:
-                stamp = self._stamp(picture)
-                awaited[stamp] -= 1
-                if awaited[stamp] <= 0:
-                    del awaited[stamp]  # a day of video would leave millions
+                stamp, waiting = self._stamp(picture), self._awaited_by(picture)
+                awaited[waiting] -= 1
+                if awaited[waiting] <= 0:
+                    del awaited[waiting]  # a day of video would leave millions
                 if self._video.decode_times:
                     picture.pts = picture.dts
                 if picture.is_corrupt:
-                    failed = True
-                elif since_damage is None or (picture.key_frame and stamp in since_damage):
-                    since_damage = None
+                    failed |= recovery is None or codec != "hevc"  # which gives pictures that are not yet whole
+                elif recovery is None or recovery.counts(picture, stamp):
+                    recovery = None
                     yield picture
             if failed:
-                since_damage = set()
+                recovery = Recovery(codec, interlaced=self._deinterlacer is not None)
                 yield None
         if self._strict and awaited:
             raise Damaged  # decoders with several threads may say nothing
 
     def _packets(self) -> Iterator[tuple[Any, bool]]:
         """The stream's packets, and whether their pictures can be spared; None when the file cannot be read on."""
-        packets = self._video.container.demux(self._video.stream)
+        length = self._video.length
+        alone = length is None or length.own
+        packets = self._video.container.demux(self._video.stream) if alone else self._video.container.demux()
+        packets = self._pictures_only(packets)
         try:
             if self._at is None:
                 yield from ((packet, False) for packet in packets)
             else:
-                yield from Sparing(self._video, self._at).packets(packets, self._grid_origin)
+                yield from Sparing(self._video, self._at, self.scale).packets(packets, self._grid_origin)
         except av.FFmpegError:
             yield None, False
+
+    def _pictures_only(self, packets: Iterator[Any]) -> Iterator[Any]:
+        """The packets of the stream but empty ones, and, last, the empty one that makes a decoder give what it holds.
+
+        An empty one before means the same picture again. How far other streams reach is noted.
+        """
+        last = None
+        with contextlib.suppress(IndexError):  # at the end PyAV looks for streams that appeared meanwhile
+            for packet in packets:
+                if packet.stream.index != self._video.stream.index:
+                    self._others_until = _later(self._others_until, packet)
+                elif packet.size:
+                    yield packet
+                else:
+                    self._repeated_until = _later(self._repeated_until, packet)
+                    last = packet
+        if last is not None:
+            yield last
+
+    def _repeated_end(self, last: Shown) -> Ticks:
+        """Until when the last picture is said to be repeated, if that can be."""
+        if self._repeated_until is None or self._clock.origin is None:
+            return last.stop
+        end = self.scale.of(self._repeated_until) - self._clock.origin
+        return end if self.scale.seconds(end - last.start) <= LONGEST_STILL_SECONDS else last.stop
+
+    def _is_shown(self, packet: Any) -> bool:
+        """Whether a picture comes of a packet; if not, the last one stays."""
+        shown = shows_a_picture(packet, self._video.header.codec)
+        if not shown:
+            self._repeated_until = _later(self._repeated_until, packet)
+        return shown
 
     def _stamp(self, some: Any) -> int | None:
         """What a packet and its picture have in common."""
         stamp: int | None = some.dts if self._video.decode_times else some.pts
         return stamp
 
-    def _grid_origin(self) -> Fraction | None:
+    def _awaited_by(self, some: Any) -> int | None:
+        """What a packet is known by until its picture comes; by times of decoding they are only counted."""
+        pts: int | None = some.pts
+        return None if self._video.decode_times else pts
+
+    def _grid_origin(self) -> Ticks | None:
         return None if self._deinterlacer else self._clock.origin
 
-    def _lose(self, start: Fraction, stop: Fraction | None) -> None:
+    def _lose(self, start: Ticks, stop: Ticks | None) -> None:
         if stop is None or stop > start:
-            self.lost.append(Span(start=float(start), stop=None if stop is None else float(stop)))
+            last = None if stop is None else float(self.scale.seconds(stop))
+            self.lost.append(Span(start=float(self.scale.seconds(start)), stop=last))
 
-    def _declared_start(self) -> Fraction:
-        """When the header says that the first picture comes: before second 0, if those before it are lost."""
+    def _declared_start(self) -> Ticks:
+        """When the header says that the first picture comes: before time 0, if those before it are lost."""
         origin, start = self._clock.origin, self._video.start
-        return Fraction(0) if origin is None or start is None else min(Fraction(0), start - origin)
+        return 0 if origin is None or start is None else min(0, self.scale.of(start) - origin)
 
     def _find_end(self, *, damaged: bool) -> None:
         """Find out whether the end is missing.
 
         What was cut off between two pictures shows only in containers that declare their length, unlike transport
-        streams.
+        streams. Where that is the length of the whole file and others, sound say, are there to its end, it is whole.
         """
-        end = self._clock.end
+        end, slack = self._clock.end, self.scale.of(SLACK_SECONDS)
         if not end:
             raise VideoError("not one frame of it can be decoded")
-        declared = self._video.header.seconds
-        if declared is not None:
-            declared += self._declared_start()
-        if declared is not None and end < declared - (0 if damaged else self._video.slack_seconds):
+        length = self._video.length
+        declared = None if length is None else self.scale.of(length.seconds) + self._declared_start()
+        if length is not None and declared is not None and not length.own:
+            others, origin = self._others_until, self._clock.origin or 0
+            reach = end if others is None else self.scale.of(others) - origin
+            declared = None if reach >= declared - slack else declared
+
+        if declared is not None and end < declared - (0 if damaged else slack):
             self._lose(end, declared)
         elif damaged:
             self._lose(end, None)
 
 
-class _Deinterlacer:
-    """FFmpeg's bwdif: one picture of each, made from both its fields; progressive ones pass as they are."""
-
-    _graph: Any = None
-    _kind: Any = None
-
-    def push(self, picture: Any | None) -> Iterator[Any]:
-        """Put a picture in, None at an end, and take out what is ready: a picture waits for the next one."""
-        kind = None if picture is None else (picture.width, picture.height, picture.format.name, picture.time_base)
-        if self._graph is not None and kind != self._kind:
-            yield from self._put(None)
-            self._graph = None
-        if picture is not None:
-            if self._graph is None:
-                self._graph, self._kind = _bwdif(picture), kind
-            yield from self._put(picture)
-
-    def _put(self, picture: Any | None) -> Iterator[Any]:
-        self._graph.push(picture)
-        with contextlib.suppress(av.BlockingIOError, av.EOFError):
-            while True:
-                yield self._graph.pull()
-
-
-def _bwdif(picture: Any) -> Any:
-    graph = av.filter.Graph()
-    graph.link_nodes(
-        graph.add_buffer(
-            width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base
-        ),
-        graph.add("bwdif", "mode=send_frame:deint=interlaced"),
-        graph.add("buffersink"),
-    ).configure()
-    return graph
+def _later(until: Fraction | None, packet: Any) -> Fraction | None:
+    """When a packet ends, in seconds by its own clock, if that is later and known."""
+    if packet.pts is None:
+        return until
+    end = Fraction(packet.pts + (packet.duration or 0)) * Fraction(packet.time_base)
+    return end if until is None else max(until, end)

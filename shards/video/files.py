@@ -1,29 +1,26 @@
 """Source videos: open one wherever it lies, and tell what its header says."""
 
 import contextlib
-import io
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 from av.codec.hwaccel import HWAccel
 from av.stream import Disposition
 
 from configs.errors import ConfigError
-from shards.errors import StorageError, VideoError
-from shards.storage import RangeReader, Stores
-
-READ_AHEAD_BYTES = 8 * 2**20
-"""How much of a video on S3 is fetched at a time, when it is read from its start to its end."""
+from shards.errors import VideoError
+from shards.storage import Stores
+from shards.video.cropping import declared_margins
+from shards.video.feed import feed
+from shards.video.foreign import foreign, missing
+from shards.video.lengths import Length, declared_length
+from shards.video.shape import Margins, Shapes, square
 
 MOST_PIXELS = 2**26
 """Of a picture that is decoded: twice as many as 8K has."""
-
-WIDEST_PIXEL = Fraction(4)
-"""What is declared to be wider, or as narrow, is a mistake: then pixels are taken to be square."""
 
 LISTS = ("concat", "dash", "hls", "imf", "mlv", "rtsp", "sdp")
 """What FFmpeg calls files that say where pictures lie instead of holding them: other files, or addresses."""
@@ -56,8 +53,14 @@ class Header:
 class Video:
     """An open video: PyAV's container and its stream of moving pictures, the largest one, as `ffmpeg` chooses.
 
-    `start` is when the pictures begin as the header declares it, None where it does not. An undamaged video may end
-    `slack_seconds` before the header's length. With `decode_times`, pictures have no times but those of decoding.
+    Attributes:
+        container: PyAV's.
+        stream: PyAV's.
+        header: What is known before decoding.
+        decode_times: Whether pictures have no times but those of decoding.
+        start: When they begin, by the header, in seconds of the container's clock; None where it does not tell.
+        length: How long they last, by the header; None where it does not tell.
+        shapes: Tells what each of them is like.
     """
 
     container: Any
@@ -65,7 +68,8 @@ class Video:
     header: Header
     decode_times: bool
     start: Fraction | None
-    slack_seconds: Fraction
+    length: Length | None
+    shapes: Shapes
 
 
 def check_gpu() -> None:
@@ -93,63 +97,37 @@ def open_video(
         stores: Where `s3://` addresses are read from.
         threads: To decode with. What a damaged video gives does not depend on the machine if it is 1.
         gpu: Decode by NVDEC where it can; the pictures come back to the CPU's memory.
-        read_ahead: How many bytes of a video on S3 are fetched at a time, if not READ_AHEAD_BYTES.
+        read_ahead: See `shards.video.feed.feed`.
 
     Yields:
         The video, positioned at its start.
 
     Raises:
         VideoError: FFmpeg cannot open it, or there are no moving pictures in it.
-        StorageError: The store fails.
+        StorageError: The store, or the file system, fails.
     """
-    if "://" not in location:
-        with _opened(_file(location), threads, gpu) as video:
-            yield video
-        return
-    feed = _Feed(*stores.locate(location))
-    try:
-        with _opened(io.BufferedReader(feed, read_ahead or READ_AHEAD_BYTES), threads, gpu) as video:
-            yield video
-    finally:
-        if feed.failure is not None:
-            raise feed.failure
-
-
-def _file(location: str) -> str:
-    """Refuse what can be opened and is no file: a named pipe would make us wait."""
-    if os.path.exists(location) and not os.path.isfile(location):
-        raise VideoError("is not a regular file")
-    return location
-
-
-class _Feed(RangeReader):
-    """A stored video for FFmpeg, which drops exceptions: to it, a store that fails looks like the end of the file."""
-
-    failure: StorageError | None = None
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        if self.failure is None:
-            try:
-                return super().readinto(buffer)
-            except StorageError as error:
-                self.failure = error
-        return 0
+    with feed(location, stores, read_ahead) as file:
+        if what := foreign(file):
+            raise VideoError(f"is not a video: it is {what}")
+        margins = declared_margins(file)
+        with _opened(file, gpu) as container:
+            yield _describe(container, threads, margins)
 
 
 @contextlib.contextmanager
-def _opened(file: Any, threads: int, gpu: bool) -> Iterator[Video]:
+def _opened(file: BinaryIO, gpu: bool) -> Iterator[Any]:
     accelerator = HWAccel("cuda") if gpu else None
     try:
         # The option reaches the decoders that look at the first pictures while the file is opened.
         options = {"max_pixels": str(MOST_PIXELS)}
         container = av.open(file, metadata_errors="replace", options=options, hwaccel=accelerator)
     except av.FFmpegError as error:
-        raise VideoError(f"cannot be opened as a video: {error.strerror}") from None
+        raise VideoError(f"cannot be opened as a video: {missing(file) or error.strerror}") from None
     with container:
-        yield _describe(container, threads)
+        yield container
 
 
-def _describe(container: Any, threads: int) -> Video:
+def _describe(container: Any, threads: int, margins: list[Margins]) -> Video:
     streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not streams:
         raise VideoError("has no video stream")
@@ -173,7 +151,8 @@ def _describe(container: Any, threads: int) -> Video:
         raise VideoError("has a video stream without a picture size")
     if stream.width * stream.height > MOST_PIXELS:
         raise VideoError(f"its pictures have {stream.width}x{stream.height} pixels, and {MOST_PIXELS} are the most")
-    seconds, slack_seconds = _declared_length(container, stream)
+    own_aspect = stream.codec_context.sample_aspect_ratio
+    length, place = declared_length(container, stream), streams.index(stream)
     return Video(
         container=container,
         stream=stream,
@@ -182,44 +161,21 @@ def _describe(container: Any, threads: int) -> Video:
             codec=stream.codec_context.name,
             width=stream.width,
             height=stream.height,
-            pixel_aspect=_pixel_aspect(stream.sample_aspect_ratio),
-            seconds=seconds,
+            pixel_aspect=square(stream.sample_aspect_ratio),
+            seconds=None if length is None else length.seconds,
             rate=stream.average_rate or stream.guessed_rate,
         ),
         decode_times=kind == "avi" and not stream.codec_context.codec.intra_only,
         start=None if stream.start_time is None else Fraction(stream.start_time * stream.time_base),
-        slack_seconds=slack_seconds,
+        length=length,
+        shapes=Shapes(
+            declared=own_aspect or Fraction(1),
+            overruled=None if stream.sample_aspect_ratio == own_aspect else stream.sample_aspect_ratio,
+            margins=margins[place] if place < len(margins) else Margins(),
+        ),
     )
 
 
 def _preference(stream: Any) -> int:
     pixels = stream.width * stream.height if stream.codec_context is not None else 0
     return pixels + 5_000_000 * bool(stream.disposition & Disposition.default)
-
-
-def _pixel_aspect(declared: Fraction | None) -> Fraction:
-    possible = declared is not None and 1 / WIDEST_PIXEL <= declared <= WIDEST_PIXEL
-    return Fraction(declared) if declared is not None and possible else Fraction(1)
-
-
-def _declared_length(container: Any, stream: Any) -> tuple[Fraction | None, Fraction]:
-    """The seconds that the header declares, and how many of them an undamaged video may lack."""
-    slack = Fraction(1, 2)
-    seconds = _stream_seconds(container, stream)
-    if seconds is None and container.duration is not None:
-        seconds = Fraction(container.duration, av.time_base)
-        slack = max(slack, seconds / 100)  # it may be the length of a longer sound track
-    return seconds, slack
-
-
-def _stream_seconds(container: Any, stream: Any) -> Fraction | None:
-    """The length of the stream itself, if the header tells it."""
-    if container.format.name == "avi" and stream.frames and stream.average_rate:
-        return Fraction(stream.frames / stream.average_rate)  # FFmpeg shortens the duration to what the file holds
-    if stream.duration is not None:
-        return Fraction(stream.duration * stream.time_base)
-    hours, *sixtieths = stream.metadata.get("DURATION", "").split(":")  # Matroska's
-    if len(sixtieths) == 2:
-        with contextlib.suppress(ValueError):
-            return 3600 * Fraction(hours) + 60 * Fraction(sixtieths[0]) + Fraction(sixtieths[1])
-    return None

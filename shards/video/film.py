@@ -1,16 +1,18 @@
 """A source video, be it one file or a folder of images: its pictures at a steady rate, and what of it is lost."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any, Protocol
 
 from shards.packed import Span
 from shards.storage import Stores
 from shards.video.decode import Damaged, Pictures
-from shards.video.files import Header, open_video
+from shards.video.files import Header, Video, open_video
 from shards.video.folders import ImageFolder
+from shards.video.glimpses import Window, glimpses
 from shards.video.samples import KEY_FRAME_BYTES, key_frames
+from shards.video.shape import Shape, Shapes
 from shards.video.times import pick
 
 FALLBACK_FPS = Fraction(1, 10)
@@ -39,6 +41,17 @@ class Film(Protocol):
             VideoError: It is no video.
             StorageError: The store fails.
         """
+
+    def glimpses(self, windows: Iterable[Window]) -> Iterator[tuple[Fraction, Any] | None]:
+        """One picture of each window of time, found without decoding the rest; see `shards.video.glimpses`.
+
+        Raises:
+            VideoError: It is no video.
+            StorageError: The store fails.
+        """
+
+    def shape(self, picture: Any) -> Shape:
+        """What one of its pictures is like."""
 
     def picked(self, fps: Fraction) -> Iterator[tuple[int, Any]]:
         """For each k, the picture on the screen k / fps seconds after the first one, as PyAV's frame.
@@ -90,17 +103,20 @@ class VideoFile:
         self.lost: list[Span] = []
         self._location, self._stores, self._threads, self._spare, self._gpu = location, stores, threads, spare, gpu
         self._header: Header | None = None
+        self._shapes: Shapes | None = None
 
     def header(self) -> Header:
         """See `Film.header`."""
         if self._header is None:
             with open_video(self._location, self._stores) as video:
-                self._header = video.header
+                self._meet(video)
+        assert self._header is not None
         return self._header
 
     def samples(self, count: int) -> Iterator[Any]:
         """See `Film.samples`. They are key frames, or, where these cannot be found, all of it is decoded."""
         with open_video(self._location, self._stores, read_ahead=KEY_FRAME_BYTES) as video:
+            self._meet(video)
             found, seconds = 0, video.header.seconds
             for picture in key_frames(video, count):
                 found += 1
@@ -109,6 +125,17 @@ class VideoFile:
             rate = count / seconds if seconds else FALLBACK_FPS
             pictures = itertools.islice(self.picked(rate), count - found)
             yield from (next(same) for _, same in itertools.groupby((picture for _, picture in pictures), key=id))
+
+    def glimpses(self, windows: Iterable[Window]) -> Iterator[tuple[Fraction, Any] | None]:
+        """See `Film.glimpses`."""
+        with open_video(self._location, self._stores, read_ahead=KEY_FRAME_BYTES) as video:
+            self._meet(video)
+            yield from glimpses(video, windows)
+
+    def shape(self, picture: Any) -> Shape:
+        """See `Film.shape`."""
+        assert self._shapes is not None
+        return self._shapes.of(picture)
 
     def picked(self, fps: Fraction) -> Iterator[tuple[int, Any]]:
         """See `Film.picked`.
@@ -129,7 +156,10 @@ class VideoFile:
         self, fps: Fraction, threads: int, *, spare: bool, strict: bool, gpu: bool = False
     ) -> Iterator[tuple[int, Any]]:
         with open_video(self._location, self._stores, threads, gpu=gpu) as video:
-            self._header = video.header
+            self._meet(video)
             pictures = Pictures(video, at=fps if spare else None, strict=strict)
             self.lost = pictures.lost
-            yield from pick(pictures, fps)
+            yield from pick(pictures, fps / pictures.scale.per_second)
+
+    def _meet(self, video: Video) -> None:
+        self._header, self._shapes = video.header, video.shapes

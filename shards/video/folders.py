@@ -4,7 +4,8 @@ import io
 import itertools
 import re
 import statistics
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -17,6 +18,8 @@ from shards.errors import StorageError, VideoError
 from shards.packed import Span
 from shards.storage import Stores
 from shards.video.files import MOST_PIXELS, Header
+from shards.video.glimpses import Window
+from shards.video.shape import Shape, whole
 from shards.video.times import Shown, pick
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -73,6 +76,20 @@ class ImageFolder:
             if image is not None:
                 yield av.VideoFrame.from_image(image)
 
+    def glimpses(self, windows: Iterable[Window]) -> Iterator[tuple[Fraction, Any] | None]:
+        """See `Film.glimpses`."""
+        times = self._times()
+        stops = [stop for _, stop, _ in times]
+        for low, high in windows:
+            here = bisect_right(stops, low)
+            start, _, name = times[here] if here < len(times) else (high, high, "")
+            image = self._load(name) if start < high else None
+            yield None if image is None else (max(start, low), av.VideoFrame.from_image(image))
+
+    def shape(self, picture: Any) -> Shape:
+        """See `shards.video.film.Film.shape`."""
+        return Shape(picture.width, picture.height, whole(picture.width, picture.height))
+
     def picked(self, fps: Fraction) -> Iterator[tuple[int, Any]]:
         """See `Film.picked`."""
         yield from pick(self._shown(fps), fps)
@@ -118,7 +135,8 @@ class ImageFolder:
                 continue
             number = int(match[1])
             if found.setdefault(number, name) != name:
-                raise VideoError(f"expected one image of number {number}, got {found[number]} and {name}")
+                nameless = f"expected one image of number {number}, got two"
+                raise VideoError(f"{nameless}: {found[number]} and {name}", nameless)
         if not found:
             raise VideoError("has no numbered images")
         return dict(sorted(found.items()))

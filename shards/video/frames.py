@@ -9,12 +9,16 @@ from typing import Any, Generic, Protocol, TypeVar
 from PIL import Image
 
 from shards.errors import VideoError
-from shards.packed import Box
+from shards.packed import Box, Change
 from shards.schema import is_frame_size
 from shards.video.film import Film
-from shards.video.picture import Framing, frame, to_image, to_jpeg
+from shards.video.picture import Framing, fit, frame, to_image, to_jpeg
+from shards.video.shape import Shape
 
 Seen = TypeVar("Seen")
+
+MOST_CHANGES = 100
+"""That are told of a video; one that changes more often is broken."""
 
 
 class Watcher(Protocol[Seen]):
@@ -31,8 +35,9 @@ class JpegFrames(Generic[Seen]):
     """A film's frames as JPEGs, to be iterated once: frame k is what is shown k / fps seconds after the first picture.
 
     Attributes:
-        width: Of the frames, in pixels; known with the first of them.
+        width: Of the frames, in pixels; known with the first of them, whose picture decides it.
         height: Of the frames.
+        changes: Where pictures became others than those before, complete after the last frame.
     """
 
     width, height = 0, 0
@@ -44,7 +49,7 @@ class JpegFrames(Generic[Seen]):
         fps: Fraction,
         short_side: int,
         quality: int,
-        crop: Box | None = None,
+        crop: tuple[Box, Shape] | None = None,
         threads: int = 1,
         watcher: Watcher[Seen] | None = None,
     ) -> None:
@@ -55,12 +60,14 @@ class JpegFrames(Generic[Seen]):
             fps: Frames a second.
             short_side: See `packed_size`.
             quality: JPEG quality, 1 to 100.
-            crop: What of each picture is kept.
+            crop: What is kept of pictures that are stored as given; of others, all that is shown.
             threads: To encode with, beside the decoder.
             watcher: Sees one frame a second, or every one if they are rarer.
         """
         self._film, self._fps, self._short_side, self._quality = film, fps, short_side, quality
         self._crop, self._threads, self._watcher = crop, threads, watcher
+        self.changes: list[Change] = []
+        self._shape: Shape | None = None
         self._framing: Framing | None = None
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
@@ -87,12 +94,10 @@ class JpegFrames(Generic[Seen]):
             look = self._watcher is not None and number >= due
             due = number + every if look else due
             if picture is not encoded or (look and not was_looked_at):
-                if self._framing is None:
-                    self._framing = self._find_framing(picture)
                 if picture is encoded:
                     wait([future])  # one picture cannot be scaled on two threads at a time
                 encoded, was_looked_at = picture, look
-                future = pool.submit(self._encode, picture, self._framing, look)
+                future = pool.submit(self._encode, picture, self._framing_of(picture, number), look)
             yield number, look, future
 
     def _encode(self, picture: Any, framing: Framing, look: bool) -> tuple[bytes, Seen | None]:
@@ -105,13 +110,26 @@ class JpegFrames(Generic[Seen]):
             self._watcher.note(number, seen)
         return number, jpeg
 
-    def _find_framing(self, picture: Any) -> Framing:
-        """How all pictures are framed, by the first one."""
-        aspect = self._film.header().pixel_aspect
-        framing = frame(picture, self._short_side, aspect, self._crop)
-        self.width, self.height = framing.size
+    def _framing_of(self, picture: Any, number: int) -> Framing:
+        """How a picture is framed: the first one decides the size of all, into which others are fitted."""
+        shape = self._film.shape(picture)
+        if self._framing is not None and shape == self._shape:
+            return self._framing
+
+        crop = self._crop[0] if self._crop and self._crop[1] == shape.stored else None
+        if self._framing is None:
+            self._framing = frame(shape, self._short_side, crop)
+            self.width, self.height = self._framing.size
+            self._check_size()
+        else:
+            self._framing = fit(shape, (self.width, self.height), crop)
+            if len(self.changes) < MOST_CHANGES:
+                self.changes.append(Change(second=float(number / self._fps), was=str(self._shape), now=str(shape)))
+        self._shape = shape
+        return self._framing
+
+    def _check_size(self) -> None:
         if not is_frame_size(self.width, self.height):
             raise VideoError(
                 f"its frames would have {self.width}x{self.height} pixels, and 8K is the most; lower short_side"
             )
-        return framing

@@ -1,7 +1,7 @@
 """From a decoded picture to a JPEG: upright, with square pixels, in RGB."""
 
 import io
-import struct
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -10,35 +10,19 @@ import av
 import numpy as np
 import numpy.typing as npt
 import PIL
-from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import Interpolation
 from PIL import Image, features
 
 from shards.errors import VideoError
 from shards.packed import Box
+from shards.video.files import MOST_PIXELS
+from shards.video.shape import Shape, Turn
 
 # Bicubic, rounded the same way on every CPU.
 _SCALING = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 
 # What NVDEC gives, by the layout in which decoders on the CPU give the same, and which scales otherwise.
 _PLANAR = {"nv12": "yuv420p", "p010le": "yuv420p10le", "p016le": "yuv420p16le"}
-
-Turn = Image.Transpose | None
-
-# What turns a picture upright, by the signs of the diagonal of its display matrix, or else of its counterdiagonal.
-_MIRRORED = {
-    (1, 1): None,
-    (-1, 1): Image.Transpose.FLIP_LEFT_RIGHT,
-    (1, -1): Image.Transpose.FLIP_TOP_BOTTOM,
-    (-1, -1): Image.Transpose.ROTATE_180,
-}
-_TURNED = {
-    (-1, 1): Image.Transpose.ROTATE_90,
-    (1, -1): Image.Transpose.ROTATE_270,
-    (1, 1): Image.Transpose.TRANSPOSE,
-    (-1, -1): Image.Transpose.TRANSVERSE,
-}
-_QUARTERS = frozenset(_TURNED.values())
 
 
 def packed_size(width: int, height: int, short_side: int, pixel_aspect: Fraction = Fraction(1)) -> tuple[int, int]:
@@ -58,20 +42,6 @@ def packed_size(width: int, height: int, short_side: int, pixel_aspect: Fraction
     return max(1, round(shown_width * scale)), max(1, round(height * scale))
 
 
-def turn_of(picture: Any) -> Turn:
-    """What turns a picture upright, by its display matrix; angles are taken to the nearest quarter.
-
-    A picture that was asked is freed by the garbage collector alone, so ask one of a video.
-    """
-    matrix = next((bytes(data) for data in picture.side_data if data.type == SideData.DISPLAYMATRIX), None)
-    if matrix is None or len(matrix) != 36:
-        return None
-    a, b, _, c, d = struct.unpack("=5i", matrix[:20])
-    if abs(a) + abs(d) >= abs(b) + abs(c):
-        return _MIRRORED[_sign(a), _sign(d)]
-    return _TURNED[_sign(b), _sign(c)]
-
-
 @dataclass(frozen=True)
 class Framing:
     """How a picture becomes a frame.
@@ -80,40 +50,70 @@ class Framing:
         scaled: Width and height of the whole picture once it is scaled.
         window: What of that is kept: left, top, right, bottom.
         turn: What turns it upright.
+        size: Width and height of the frame. Where the window does not fill it, the rest is black.
     """
 
     scaled: tuple[int, int]
     window: tuple[int, int, int, int]
     turn: Turn
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of the frame."""
-        left, top, right, bottom = self.window
-        size = right - left, bottom - top
-        return (size[1], size[0]) if self.turn in _QUARTERS else size
+    size: tuple[int, int]
 
 
-def frame(picture: Any, short_side: int, pixel_aspect: Fraction, crop: Box | None) -> Framing:
-    """Find how the pictures of a video are framed.
+def frame(shape: Shape, short_side: int, crop: Box | None = None) -> Framing:
+    """How the first picture of a video becomes a frame, which decides the size of all.
 
     Args:
-        picture: One of them, decoded.
+        shape: What it is like.
         short_side: See `packed_size`.
-        pixel_aspect: See `packed_size`.
-        crop: What is kept of a picture; all of it if None.
+        crop: What is kept of it; all that is shown if None.
     """
-    crop = crop or Box(left=0, top=0, right=picture.width, bottom=picture.height)
-    width, height = crop.right - crop.left, crop.bottom - crop.top
-    size = packed_size(width, height, short_side, pixel_aspect)
-    across, down = Fraction(size[0], width), Fraction(size[1], height)
-    scaled = max(size[0], round(picture.width * across)), max(size[1], round(picture.height * down))
-    left, top = min(round(crop.left * across), scaled[0] - size[0]), min(round(crop.top * down), scaled[1] - size[1])
-    return Framing(scaled, (left, top, left + size[0], top + size[1]), turn_of(picture))
+    box = crop or shape.box
+    size = packed_size(box.right - box.left, box.bottom - box.top, short_side, shape.pixel_aspect)
+    return _framing(shape, box, size, _turned(size, shape))
+
+
+def fit(shape: Shape, size: tuple[int, int], crop: Box | None = None) -> Framing:
+    """How a picture becomes a frame of a given size: as large as it fits into it, in its own proportions.
+
+    Args:
+        shape: What it is like.
+        size: Width and height of the frame.
+        crop: See `frame`.
+    """
+    box = crop or shape.box
+    room = _turned(size, shape)
+    shown = (box.right - box.left) * shape.pixel_aspect, Fraction(box.bottom - box.top)
+    scale = min(room[0] / shown[0], room[1] / shown[1])
+    most = Fraction(math.sqrt(MOST_PIXELS / (shape.width * shape.pixel_aspect * shape.height)))
+    if scale <= most and _rounds_to(shown, room):
+        return _framing(shape, box, room, size)
+
+    scale = min(scale, most)
+    return _framing(shape, box, (max(1, round(shown[0] * scale)), max(1, round(shown[1] * scale))), size)
+
+
+def _rounds_to(shown: tuple[Fraction, Fraction], size: tuple[int, int]) -> bool:
+    """Whether there is a scale at which both sides round to a size."""
+    least = max((side - Fraction(1, 2)) / own for own, side in zip(shown, size, strict=True))
+    most = min((side + Fraction(1, 2)) / own for own, side in zip(shown, size, strict=True))
+    return least <= most
+
+
+def _framing(shape: Shape, box: Box, kept: tuple[int, int], size: tuple[int, int]) -> Framing:
+    """Scale a picture so that a box of it comes to the size `kept`."""
+    across, down = Fraction(kept[0], box.right - box.left), Fraction(kept[1], box.bottom - box.top)
+    scaled = max(kept[0], round(shape.width * across)), max(kept[1], round(shape.height * down))
+    left, top = min(round(box.left * across), scaled[0] - kept[0]), min(round(box.top * down), scaled[1] - kept[1])
+    return Framing(scaled, (left, top, left + kept[0], top + kept[1]), shape.turn, size)
+
+
+def _turned(size: tuple[int, int], shape: Shape) -> tuple[int, int]:
+    """A size before a picture is turned, by that afterwards, and the other way round."""
+    return (size[1], size[0]) if shape.is_quarter_turn else size
 
 
 def to_image(picture: Any, framing: Framing) -> Image.Image:
-    """Scale a picture, cut its window out and turn it.
+    """Scale a picture, cut its window out, turn it, and put it in the middle of its frame.
 
     Args:
         picture: A decoded one.
@@ -136,14 +136,22 @@ def to_image(picture: Any, framing: Framing) -> Image.Image:
     image = Image.merge("RGB", (red, green, blue))
     if framing.window != (0, 0, width, height):
         image = image.crop(framing.window)
-    return image if framing.turn is None else image.transpose(framing.turn)
+    if framing.turn is not None:
+        image = image.transpose(framing.turn)
+    if image.size == framing.size:
+        return image
+
+    canvas = Image.new("RGB", framing.size)
+    canvas.paste(image, ((canvas.width - image.width) // 2, (canvas.height - image.height) // 2))
+    return canvas
 
 
-def thumbnail(picture: Any, side: int) -> npt.NDArray[np.uint8]:
-    """A small copy of a picture as it is stored.
+def thumbnail(picture: Any, shape: Shape, side: int) -> npt.NDArray[np.uint8]:
+    """A small copy of what is shown of a picture, as it is stored: neither turned nor with square pixels.
 
     Args:
         picture: A decoded one.
+        shape: What it is like.
         side: Its longer side in pixels; a smaller picture keeps its size.
 
     Returns:
@@ -152,9 +160,12 @@ def thumbnail(picture: Any, side: int) -> npt.NDArray[np.uint8]:
     Raises:
         VideoError: It cannot be converted.
     """
-    scale = min(1.0, side / max(picture.width, picture.height))
-    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-    return np.asarray(to_image(picture, Framing(size, (0, 0, *size), None)))
+    box = shape.box
+    width, height = box.right - box.left, box.bottom - box.top
+    scale = min(1.0, side / max(width, height))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    stored = Shape(shape.width, shape.height, box)
+    return np.asarray(to_image(picture, _framing(stored, box, size, size)))
 
 
 def to_jpeg(image: Image.Image, quality: int) -> bytes:
@@ -174,7 +185,3 @@ def software() -> dict[str, str]:
     libraries = {name: ".".join(map(str, av.library_versions[name])) for name in ("libavcodec", "libswscale")}
     jpeg = str(features.version("libjpeg_turbo") or features.version("jpg"))
     return {"av": av.__version__, **libraries, "pillow": PIL.__version__, "libjpeg": jpeg}
-
-
-def _sign(number: int) -> int:
-    return -1 if number < 0 else 1

@@ -8,7 +8,7 @@ import av
 from shards.video.files import Video
 
 KEY_FRAME_BYTES = 2**20
-"""What a key frame hardly exceeds: as much of a video on S3 is fetched for each."""
+"""What a key frame hardly exceeds: as much of a video is fetched for each."""
 
 FARTHEST_PACKETS = 1000
 """How far a key frame is looked for."""
@@ -27,21 +27,26 @@ def key_frames(video: Video, count: int) -> Iterator[Any]:
     if video.header.seconds is None:
         return
     video.stream.codec_context.skip_frame = "NONKEY"
-    latest = None
+    met = set[int]()
     for number in range(count):
         seconds = (video.start or 0) + video.header.seconds * (2 * number + 1) / (2 * count)
-        picture = _at(video, int(seconds / video.stream.time_base))
-        if picture is not None and picture.pts != latest:
-            latest = picture.pts
+        picture = _at(video, int(seconds / video.stream.time_base), met)
+        if picture is not None:
             yield picture
 
 
-def _at(video: Video, timestamp: int) -> Any | None:
+def _at(video: Video, timestamp: int, met: set[int]) -> Any | None:
+    """The key frame before a time; None where it was `met`, since a short clip has few, and each is decoded once."""
+    first = None
     try:
         video.container.seek(timestamp, stream=video.stream)
         for number, packet in enumerate(video.container.demux(video.stream)):
+            first = packet.pts if first is None and packet.is_keyframe else first
+            if first in met:
+                return None
             pictures = packet.decode()
             if pictures or number > FARTHEST_PACKETS:
+                met.update([] if first is None else [first])
                 return pictures[0] if pictures else None
     except av.FFmpegError:
         pass

@@ -10,6 +10,7 @@ from typing import Any
 
 from shards.video.files import Video
 from shards.video.keyframes import starts_anew
+from shards.video.times import Scale, Ticks, first_frame
 
 LOOK_AHEAD_PACKETS = 64
 """Pictures are stored at most 16 places from where they are shown; the rest is to find the next key frame."""
@@ -27,22 +28,25 @@ class Sparing:
     Args:
         video: An open video.
         fps: Frames are taken k / fps seconds after the first picture.
+        scale: What times are counted in.
     """
 
-    def __init__(self, video: Video, fps: Fraction) -> None:
-        self._fps, self._time_base, self._codec = fps, Fraction(video.stream.time_base), video.header.codec
+    def __init__(self, video: Video, fps: Fraction, scale: Scale) -> None:
+        self._codec, self._scale, self._frames_a_tick = video.header.codec, scale, fps / scale.per_second
+        self._step = Fraction(video.stream.time_base)
+        self._longest_step = math.ceil(LONGEST_STEP_SECONDS / self._step)
         self._alone = bool(video.stream.codec_context.codec.intra_only)
         self._regular = not video.decode_times
         self._known: list[int] = []
         self._latest_dts = -math.inf
         self._useless = self._useful = 0
 
-    def packets(self, packets: Iterator[Any], origin: Callable[[], Fraction | None]) -> Iterator[tuple[Any, bool]]:
+    def packets(self, packets: Iterator[Any], origin: Callable[[], Ticks | None]) -> Iterator[tuple[Any, bool]]:
         """Pass packets on, each with whether its own picture can be spared.
 
         Args:
             packets: In the order of the file.
-            origin: The timestamp in seconds of the first picture; while it is None, nothing is spared.
+            origin: The timestamp in ticks of the first picture; while it is None, nothing is spared.
 
         Yields:
             The packets, without those that neither a frame nor another picture needs.
@@ -68,22 +72,23 @@ class Sparing:
             self._regular = False
             return
         if self._known:
-            self._regular &= abs(packet.pts - self._known[-1]) * self._time_base < LONGEST_STEP_SECONDS
+            self._regular &= abs(packet.pts - self._known[-1]) < self._longest_step
         bisect.insort(self._known, packet.pts)
         del self._known[: -3 * LOOK_AHEAD_PACKETS]
         self._latest_dts = self._latest_dts if packet.dts is None else packet.dts
 
-    def _is_wanted(self, packet: Any, origin: Fraction | None) -> bool:
+    def _is_wanted(self, packet: Any, origin: Ticks | None) -> bool:
         """Whether a frame is taken while a packet's picture is on the screen, or nobody can tell."""
         if not self._regular or origin is None or not packet.size:
             return True
         later = bisect.bisect_right(self._known, packet.pts)
         if later == len(self._known):
             return True
-        first, last = ((stamp * self._time_base - origin) * self._fps for stamp in (packet.pts, self._known[later]))
-        return math.ceil(first) < math.ceil(last)
+        times = (self._scale.of_stamp(stamp, self._step) - origin for stamp in (packet.pts, self._known[later]))
+        first, last = (first_frame(time, self._frames_a_tick) for time in times)
+        return first < last
 
-    def _is_useless(self, ahead: deque[Any], origin: Fraction | None) -> bool:
+    def _is_useless(self, ahead: deque[Any], origin: Ticks | None) -> bool:
         """Whether no wanted picture needs a spared one: all in between are spared, up to where decoding starts anew.
 
         What is found out about a packet holds for those that follow it up to there.

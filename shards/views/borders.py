@@ -1,5 +1,6 @@
 """The black borders of a video: what an endoscope's picture, a disc or a rectangle, leaves of the screen."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,17 +9,15 @@ import numpy as np
 from shards.packed import Box
 from shards.video.film import Film
 from shards.video.picture import thumbnail
-from shards.views.glance import Kind, Pixels, glance, kind_of
-from shards.views.regions import Mask, Rectangle, bounds, largest_region
+from shards.video.shape import Shape
+from shards.views.glance import DARK, Kind, Pixels, glance, kind_of
+from shards.views.regions import Mask, Rectangle, bounds, largest_of_cells
 
 NUM_SAMPLES = 48
 """Pictures that borders are looked for in."""
 
 SAMPLE_SIDE = 512
 """Their longer side in pixels."""
-
-DARK = 24
-"""Black, of 255, as cameras and coding leave it."""
 
 LEAST_LIT = 4
 """Pictures that show something, to tell what is always black from what is dark now."""
@@ -37,10 +36,15 @@ _BLOCK = 4
 
 @dataclass(frozen=True)
 class Border:
-    """What lies within a border: `box`, rounded outwards, in pixels of the stored picture; and `shown`, a picture."""
+    """What lies within a border.
+
+    Attributes:
+        box: What, rounded outwards, in pixels of the stored picture.
+        shape: Of the pictures that it was found in, stored: others, of another size say, may have another border.
+    """
 
     box: Box
-    shown: Pixels
+    shape: Shape
 
 
 def find_border(film: Film) -> Border | None:
@@ -50,28 +54,37 @@ def find_border(film: Film) -> Border | None:
         film: The video.
 
     Returns:
-        None where there is no border worth a crop, or where too few pictures show anything.
+        What lies within it; None where there is no border worth a crop, or where too few pictures show anything.
 
     Raises:
         VideoError: It is no video.
         StorageError: The store fails.
     """
-    header = film.header()
-    size = header.width, header.height
-    same_size = (picture for picture in film.samples(NUM_SAMPLES) if (picture.width, picture.height) == size)
-    small = (thumbnail(picture, SAMPLE_SIDE) for picture in same_size)
-    shown = [pixels for pixels in small if kind_of(glance(pixels)) in (None, Kind.OUTSIDE)]
+    by_shape = defaultdict[Shape, list[Pixels]](list)
+    for picture in film.samples(NUM_SAMPLES):
+        shape = film.shape(picture).stored
+        by_shape[shape].append(thumbnail(picture, shape, SAMPLE_SIDE))
+    if not by_shape:
+        return None
+
+    shape, small = max(by_shape.items(), key=lambda each: len(each[1]))
+    kinds = [kind_of(glance(pixels)) for pixels in small]
+    shown = [pixels for pixels, kind in zip(small, kinds, strict=True) if kind in (None, Kind.OUTSIDE)]
+    if len(shown) < LEAST_LIT:  # then what seems to be a card, or of one colour, may be what the camera shows
+        shown = [pixels for pixels, kind in zip(small, kinds, strict=True) if kind not in (Kind.BLACK, Kind.TEXT)]
+
     found = lit_box([pixels.max(2) > DARK for pixels in shown])
     if found is None:
         return None
     height, width = shown[0].shape[:2]
+    across, down = shape.box.right - shape.box.left, shape.box.bottom - shape.box.top
     box = Box(
-        left=found[0] * header.width // width,
-        top=found[1] * header.height // height,
-        right=-(-found[2] * header.width // width),
-        bottom=-(-found[3] * header.height // height),
+        left=shape.box.left + found[0] * across // width,
+        top=shape.box.top + found[1] * down // height,
+        right=shape.box.left - (-found[2] * across // width),
+        bottom=shape.box.top - (-found[3] * down // height),
     )
-    return Border(box, max(shown, key=lambda pixels: float(pixels.mean())))
+    return Border(box, shape)
 
 
 def lit_box(pictures: Sequence[Mask]) -> Rectangle | None:
@@ -88,7 +101,7 @@ def lit_box(pictures: Sequence[Mask]) -> Rectangle | None:
         return None
     often = np.sum(pictures, 0) >= max(2, LIT_SHARE * num_lit)
     height, width = often.shape
-    region = often & np.kron(largest_region(_blocks(often)), np.ones((_BLOCK, _BLOCK), bool))[:height, :width]
+    region = largest_of_cells(often, _BLOCK, 0)
     if not region.any():
         return None
     left, top, right, bottom = bounds(region)
@@ -96,11 +109,3 @@ def lit_box(pictures: Sequence[Mask]) -> Rectangle | None:
     if 2 - sum(kept) < LEAST_BORDER or kept[0] * kept[1] < LEAST_KEPT:
         return None
     return left, top, right, bottom
-
-
-def _blocks(mask: Mask) -> Mask:
-    """Whether anything is lit in each block."""
-    height, width = mask.shape
-    padded = np.pad(mask, ((0, -height % _BLOCK), (0, -width % _BLOCK)))
-    blocks = padded.reshape(-(-height // _BLOCK), _BLOCK, -(-width // _BLOCK), _BLOCK)
-    return np.asarray(blocks.any((1, 3)), bool)

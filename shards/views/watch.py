@@ -1,29 +1,40 @@
 """Look at a video's frames while they are packed, and tell what was found in it."""
 
+import itertools
 import math
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from shards.views.faces import has_face
+from shards.views import faces
 from shards.views.glance import SURE, Glance, Kind, glance, kind_of
 from shards.views.overlay import Overlay, Strokes, strokes_in
 from shards.views.regions import Rectangle
 
 FACE, WRITING = "face", "writing"
-"""What is found beside a `Kind`: a face in an outside view; writing that is burnt into the whole video."""
+"""What is found beside a `Kind`: a face, anywhere; writing that is burnt into the whole video."""
 
 SUSPECT = 0.1
 """Score from which something outside of the body may be in sight."""
 
 KINDS = (*(str(kind) for kind in Kind), FACE, WRITING)
 
-FACES_SHARE = 0.2
-"""Most of the looks at a video, faces being searched for in the frames of no more: that takes ten times as long."""
+_OBSTACLES: dict[str, Callable[[], str | None]] = {FACE: faces.obstacle}
+"""What may keep a kind from being looked for; all others need nothing but the frames."""
+
+FACES_EVERY, FACES_SUSPECTS = 2, 0.25
+"""Every so many-th look is searched for a face, whatever it shows, and of what may be outside of the body that lies
+between no more than this share of all looks: a search takes several times as long as all other looking."""
+
+
+def obstacles(kinds: Iterable[str]) -> dict[str, str]:
+    """Those of some kinds that cannot be looked for on this machine, each with the reason and what helps."""
+    reasons = ((kind, _OBSTACLES[kind]()) for kind in kinds if kind in _OBSTACLES)
+    return {kind: reason for kind, reason in reasons if reason is not None}
 
 
 @dataclass(frozen=True)
@@ -100,7 +111,7 @@ class Watch:
         kinds = [None if kind is Kind.OUTSIDE and not judged else kind for kind in kinds]
         ends = [look.number for look in self._looks[1:]] + [stop]
         found = list(self._runs(_smoothed([str(kind) if kind else None for kind in kinds]), ends))
-        found += self._runs(self._faces(frame), ends)
+        found += self._faces(stop, frame)
         writing = self._overlay.find()
         if writing is not None:
             box, share = writing
@@ -108,15 +119,28 @@ class Watch:
             found.append(Stretch(WRITING, self._looks[0].number, stop, share, middle, box))
         return found
 
-    def _faces(self, frame: Callable[[int], Image.Image]) -> list[str | None]:
-        """The looks that see a face: those at what is not all tissue, or some, each speaking for the next ones."""
+    def _faces(self, stop: int, frame: Callable[[int], Image.Image]) -> Iterator[Stretch]:
+        """Faces. Each speaks for all frames up to the nearest ones, before and after it, that were searched in vain."""
+        if obstacles([FACE]):
+            return
+        numbers = [self._looks[at].number for at in self._searched()]
+        scores = [faces.face_score(frame(number)) for number in numbers]
+        begins = [numbers[0], *(number + 1 for number in numbers)]
+        ends = [*numbers[1:], stop]
+        for seen, run in itertools.groupby(range(len(scores)), key=lambda at: scores[at] > 0):
+            if seen:
+                hits = list(run)
+                best = max(hits, key=scores.__getitem__)
+                score = statistics.fmean(scores[at] for at in hits)
+                yield Stretch(FACE, begins[hits[0]], ends[hits[-1]], score, numbers[best])
+
+    def _searched(self) -> list[int]:
+        """Which looks are searched for faces."""
+        everywhere = range(0, len(self._looks), FACES_EVERY)
         suspect = [at for at, look in enumerate(self._looks) if look.scores[Kind.OUTSIDE] >= SUSPECT]
-        step = math.ceil(len(suspect) / (FACES_SHARE * len(self._looks)))
-        seen: dict[int, bool] = {}
-        for place, at in enumerate(suspect):
-            alone = place % max(1, step) == 0
-            seen[at] = has_face(frame(self._looks[at].number)) if alone else seen[suspect[place - 1]]
-        return [FACE if seen.get(at) else None for at in range(len(self._looks))]
+        between = [at for at in suspect if at not in everywhere]
+        step = math.ceil(len(between) / (FACES_SUSPECTS * len(self._looks)))
+        return sorted([*everywhere, *between[:: max(1, step)]])
 
     def _runs(self, kinds: Sequence[str | None], ends: Sequence[int]) -> Iterator[Stretch]:
         """The runs of looks of one kind."""
@@ -126,7 +150,7 @@ class Watch:
                 continue
             kind = kinds[first]
             if kind is not None:
-                scores = [1.0 if kind == FACE else look.scores[Kind(kind)] for look in self._looks[first:here]]
+                scores = [look.scores[Kind(kind)] for look in self._looks[first:here]]
                 best = self._looks[first + scores.index(max(scores))].number
                 score = max(SURE, statistics.fmean(scores))
                 yield Stretch(kind, self._looks[first].number, ends[here - 1], score, best)

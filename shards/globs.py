@@ -1,0 +1,115 @@
+"""Globs over a tree of names: the same answer for a folder of a file system and for a prefix of a bucket.
+
+A pattern means what `glob.glob(pattern, recursive=True)` makes of it: `**` is any number of folders, also none, and
+what begins with a dot is found only by a step that does so as well. Only a step that is itself the name of an entry
+means that entry alone, whatever brackets are in it.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+from typing import Protocol
+
+_ANY_FOLDERS = "**"
+_LITERAL_HEAD = re.compile(r"(?:[^*?[/]*/)*")
+
+
+class Tree(Protocol):
+    """A folder."""
+
+    def items(self) -> "Iterable[tuple[str, Tree | None]]":
+        """Its entries by name; of those that are folders, their trees."""
+
+
+class Names:
+    """The tree of a flat listing, such as a bucket's. Names that end in a slash are folders, be they empty."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._files: list[str] = []
+        self._folders: dict[str, Names] = {}
+        for name in names:
+            *folders, file = name.split("/")
+            here = self
+            for folder in folders:
+                here = here._folders.setdefault(folder, Names())
+            if file:
+                here._files.append(file)
+
+    def items(self) -> "Iterator[tuple[str, Names | None]]":
+        """See `Tree.items`. A store may have a file and a folder of one name."""
+        yield from ((name, None) for name in self._files)
+        yield from self._folders.items()
+
+
+def split_glob(pattern: str) -> tuple[str, str]:
+    """The folder up to which a pattern holds no magic, with its slash, and the rest."""
+    head = _LITERAL_HEAD.match(pattern)
+    assert head is not None  # it matches the empty string
+    return pattern[: head.end()], pattern[head.end() :]
+
+
+def find(tree: Tree, pattern: str) -> Iterator[tuple[str, bool]]:
+    """Find what a pattern matches, and read no more of the tree than that takes.
+
+    Args:
+        tree: Where the pattern starts.
+        pattern: Steps with slashes between them.
+
+    Yields:
+        Each name below the tree that matches, in no order, and whether it is a folder. The tree itself is "".
+    """
+    steps = [step for step in pattern.split("/") if step not in ("", ".")]
+    start = _skipping(steps, {0})
+    if len(steps) in start:
+        yield "", True
+    ahead = [("", tree, start)]
+    while ahead:
+        inside, tree, places = ahead.pop()
+        entries = list(tree.items())
+        names = {name for name, _ in entries}
+        for name, below in entries:
+            after = _skipping(steps, _step(steps, places, name, names))
+            if len(steps) in after:
+                yield inside + name, below is not None
+            if below is not None and after - {len(steps)}:
+                ahead.append((f"{inside}{name}/", below, after))
+
+
+def walk(tree: Tree) -> Iterator[str]:
+    """All names below a tree that are no folders', in no order."""
+    ahead = [("", tree)]
+    while ahead:
+        inside, tree = ahead.pop()
+        for name, below in tree.items():
+            if below is None:
+                yield inside + name
+            else:
+                ahead.append((f"{inside}{name}/", below))
+
+
+def _step(steps: list[str], places: set[int], name: str, names: set[str]) -> set[int]:
+    """Where in a pattern one may be after an entry, for each place in which one may be before it."""
+    after = set()
+    for place in places - {len(steps)}:
+        step = steps[place]
+        if step == _ANY_FOLDERS:
+            if not name.startswith("."):
+                after.add(place)
+        elif name == step or (step not in names and _matches(name, step)):
+            after.add(place + 1)
+    return after
+
+
+def _skipping(steps: list[str], places: set[int]) -> set[int]:
+    """The same places, and those behind each `**`, which may be no folder at all."""
+    reached = set[int]()
+    for place in places:
+        reached.add(place)
+        while place < len(steps) and steps[place] == _ANY_FOLDERS:
+            place += 1
+            reached.add(place)
+    return reached
+
+
+def _matches(name: str, step: str) -> bool:
+    return (step.startswith(".") or not name.startswith(".")) and fnmatchcase(name, step)

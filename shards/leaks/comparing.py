@@ -1,0 +1,202 @@
+"""Comparing packed corpora: every video is looked at, in processes of their own, then all with all, in three ways."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from shards.leaks.findings import Compared, Doubtful, Finding, Side, Stretch, best_of
+from shards.leaks.frames import find_equal
+from shards.leaks.matching import Library, Match, bands_of, evidence_needed, find_matches, num_comparisons
+from shards.leaks.pictures import find_alike
+from shards.leaks.prints import FRAMES
+from shards.leaks.reading import PHASES, Look, Source, look_at, step_seconds
+from shards.leaks.thumbnails import POSES, WORDS, Bits
+from shards.look.frames import Placed
+from shards.manifest import Manifest
+from shards.packed import PackedVideo, Shard
+from shards.processes import Progress, run_all
+from shards.progress import progress_bar
+from shards.storage import open_storage
+
+Mask = npt.NDArray[np.bool_]
+
+Sources = dict[tuple[str, str], Source]
+"""The files of a corpus' videos, by dataset and id."""
+
+_GAIN = 0.16
+"""What a second of a good copy adds to the evidence: a copy of less than that in all is not found by its motion."""
+
+
+@dataclass(frozen=True)
+class LookTask:
+    """A shard, the address of its corpus, seconds from one fingerprint to the next, and files to look at instead."""
+
+    number: int
+    corpus: str
+    shard: Shard
+    step: float
+    sources: Sources
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A video of a corpus, and what is known of it."""
+
+    corpus: str
+    dataset: str
+    video: PackedVideo
+    look: Look
+
+    def stretch(self, start: float, seconds: float) -> Stretch:
+        """Some seconds of it."""
+        return Stretch(corpus=self.corpus, dataset=self.dataset, video=self.video.id, start=start, stop=start + seconds)
+
+
+def compare(corpora: dict[str, Manifest], *, workers: int, sources: dict[str, Sources] | None = None) -> Compared:
+    """Compare corpora.
+
+    Args:
+        corpora: Manifests by address, first that to train on, then those that are held out.
+        workers: Processes at a time.
+        sources: By address of a corpus, the files that are looked at in the stead of packed frames.
+
+    Returns:
+        What videos of the first share with each other and with those of the others, and what could not be compared.
+
+    Raises:
+        CorruptSampleError: A frame is damaged.
+        StorageError: A store fails.
+        VideoError: A source cannot be decoded.
+    """
+    train = next(iter(corpora))
+    shards = [(corpus, shard) for corpus, manifest in corpora.items() for shard in manifest.shards]
+    step = step_seconds(video.fps for _, shard in shards for video in shard.videos)
+    tasks = [
+        LookTask(number, corpus, shard, step, (sources or {}).get(corpus, {}))
+        for number, (corpus, shard) in enumerate(shards)
+    ]
+    frames = [shard.num_frames for _, shard in shards]
+    done = {task.number: looks for task, looks in run_all(_look, tasks, frames, workers=workers, label="leaks")}
+    seen = [
+        Seen(task.corpus, task.shard.dataset, video, look)
+        for task in tasks
+        for video, look in zip(task.shard.videos, done.pop(task.number), strict=True)
+    ]
+    num_train = sum(each.corpus == train for each in seen)
+    motion = _libraries([list(each.look.motion) for each in seen])
+    needed = evidence_needed(num_comparisons(motion, num_train)) / _GAIN
+    moving = np.array([each.look.motion[0].any(axis=1).sum() >= needed for each in seen])
+    return Compared(
+        findings=tuple(best_of(_findings(seen, motion, ~moving, num_train, step))),
+        corpora=tuple(_side(uri, seen, step) for uri in corpora),
+        by_pictures=tuple(_doubtful(seen, moving, needed, step, told=True)),
+        not_compared=tuple(_doubtful(seen, moving, needed, step, told=False)),
+        missed_between_seconds=tuple(_missed(seen, num_train)),
+    )
+
+
+def _findings(
+    seen: list[Seen],
+    motion: list[Library],
+    short: Mask,
+    train: int,
+    step: float,
+) -> Iterator[Finding]:
+    """What is shown twice, by any way; a stretch may be found by several."""
+    for equal in find_equal([each.look.keys for each in seen], [each.video for each in seen], train=train):
+        one, other = seen[equal.first], seen[equal.second]
+        starts = equal.first_start, equal.second_start
+        yield _finding(one, other, train <= equal.second, starts, equal.seconds, way="frames", pose=0, score=1.0)
+
+    def found(match: Match, way: str, more: int) -> Finding:
+        one, other = seen[match.first], seen[match.second]
+        phases = len(one.look.motion), len(other.look.motion)
+        starts = (
+            (match.first_start + match.first_phase / phases[0]) * step,
+            (match.second_start + match.second_phase / phases[1]) * step,
+        )
+        seconds = (match.length + more) * step
+        return _finding(one, other, train <= match.second, starts, seconds, way=way, pose=match.pose, score=match.score)
+
+    bands = bands_of(len(motion[0].bits))
+    for match in find_matches(motion, progress_bar("compare", len(bands), unit=" bands", over=bands), train=train):
+        yield found(match, "motion", FRAMES - 1)
+    for match in find_alike(_libraries([list(each.look.pictures) for each in seen]), short, train=train):
+        yield found(match, "pictures", 0)
+
+
+def _finding(
+    one: Seen,
+    other: Seen,
+    held_out: bool,
+    starts: tuple[float, float],
+    seconds: float,
+    *,
+    way: str,
+    pose: int,
+    score: float,
+) -> Finding:
+    return Finding(
+        kind="held_out" if held_out else "within" if other.dataset == one.dataset else "across",
+        way=way,
+        pose=next(name for name, number in POSES.items() if number == pose),
+        first=one.stretch(starts[0], seconds),
+        second=other.stretch(starts[1], seconds),
+        score=round(score, 3),
+    )
+
+
+def _libraries(looks: list[list[Bits]]) -> list[Library]:
+    """The fingerprints of all videos at each phase."""
+    none = np.zeros((0, WORDS), np.uint32)
+    return [Library([phases[number] if number < len(phases) else none for phases in looks]) for number in range(PHASES)]
+
+
+def _side(uri: str, seen: list[Seen], step: float) -> Side:
+    here = [each.look for each in seen if each.corpus == uri]
+    looked_at = sum(look.num_pictures for look in here)
+    silent = looked_at - sum(_told_seconds(look) for look in here)
+    return Side(corpus=uri, videos=len(here), seconds=looked_at * step, silent_seconds=silent * step)
+
+
+def _told_seconds(look: Look) -> int:
+    """How many of a video's pictures some fingerprint of motion is of."""
+    tells: Mask = np.asarray(look.motion[0].any(axis=1))
+    return int((np.convolve(tells, np.ones(FRAMES, int))[: len(tells)] > 0).sum()) if len(tells) else 0
+
+
+def _doubtful(seen: list[Seen], moving: Mask, needed: float, step: float, *, told: bool) -> Iterator[Doubtful]:
+    """Videos that cannot be told by their motion, and can, or cannot, by their pictures."""
+    for each, moves in zip(seen, moving, strict=True):
+        look = each.look
+        shown = int(look.pictures[0].any(axis=1).sum())
+        if moves or (shown > 0) != told:
+            continue
+        why = "still"
+        if 2 * shown < look.num_pictures:
+            why = "dark or of one colour"
+        elif look.num_pictures < needed + FRAMES:
+            why = "too short"
+        seconds = look.num_pictures * step
+        yield Doubtful(corpus=each.corpus, dataset=each.dataset, video=each.video.id, seconds=seconds, why=why)
+
+
+def _missed(seen: list[Seen], train: int) -> Iterator[str]:
+    """Kinds of pairs of which neither may be looked at as often as it takes."""
+    slow = [len(each.look.motion) < PHASES for each in seen]
+    if any(slow[:train]) and any(slow[train:]):
+        yield "held_out"
+    if sum(slow[:train]) > 1:
+        yield from ("across", "within")
+
+
+def _look(task: LookTask, progress: Progress) -> list[Look]:
+    storage, found = open_storage(task.corpus), []
+    for video in task.shard.videos:
+        found.append(
+            look_at(storage, Placed(task.shard, video), task.step, task.sources.get((task.shard.dataset, video.id)))
+        )
+        progress(video.num_frames)
+    return found

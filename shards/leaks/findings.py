@@ -1,0 +1,170 @@
+"""What comparing corpora has found, and what could not be compared, as text and as JSON."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from configs.loading import to_tree
+
+KINDS = ("held_out", "across", "within")
+WAYS = ("frames", "motion", "pictures")
+
+LISTED = 10
+"""Names that the terminal shows of a list; JSON has them all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stretch:
+    """Seconds of a video, from its first picture on."""
+
+    corpus: str
+    dataset: str
+    video: str
+    start: float
+    stop: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Two stretches that show the same; `second` is the held-out one where one is.
+
+    Attributes:
+        kind: One of KINDS.
+        way: One of WAYS: frames that are the same byte for byte, the same motion, single pictures that look the same.
+        pose: How the one lies, seen from the other: upright, mirrored, or turned by half a turn.
+        first: Of a video.
+        second: Of another one.
+        score: 0, as by chance, to 1, the same.
+    """
+
+    kind: str
+    way: str
+    pose: str
+    first: Stretch
+    second: Stretch
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doubtful:
+    """A video that could not be compared by its motion, and why: it is too short, still, or dark or of one colour."""
+
+    corpus: str
+    dataset: str
+    video: str
+    seconds: float
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """How much of a corpus was looked at; `silent_seconds` are those without a fingerprint of motion."""
+
+    corpus: str
+    videos: int
+    seconds: float
+    silent_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """All that came of comparing corpora.
+
+    Attributes:
+        findings: What is shown twice.
+        corpora: What was compared, TRAIN first.
+        by_pictures: Videos that were compared by single pictures and whole frames alone.
+        not_compared: Videos that were compared by whole frames alone: copies that are coded again are not found.
+        missed_between_seconds: Kinds of which copies may be missed that start between two seconds, since neither video
+            has four frames a second.
+    """
+
+    findings: tuple[Finding, ...]
+    corpora: tuple[Side, ...]
+    by_pictures: tuple[Doubtful, ...]
+    not_compared: tuple[Doubtful, ...]
+    missed_between_seconds: tuple[str, ...]
+
+
+def best_of(findings: Iterable[Finding]) -> list[Finding]:
+    """Without those most of which is in one of the same videos that is surer: of equal frames, or longer."""
+    kept: dict[tuple[Stretch, ...], list[Finding]] = {}
+    for finding in sorted(findings, key=_surest_first):
+        same = kept.setdefault(tuple(_whole(side) for side in (finding.first, finding.second)), [])
+        if not any(_shared(finding.first, better.first) > _length(finding.first) / 2 for better in same):
+            same.append(finding)
+    return sorted((finding for group in kept.values() for finding in group), key=_place)
+
+
+def as_json(compared: Compared) -> str:
+    """All of it."""
+    return json.dumps(to_tree(compared), indent=1) + "\n"
+
+
+def as_text(compared: Compared) -> str:
+    """A line for each finding, how many of each kind there are, and what could not be compared."""
+    lines = [_told(finding) for finding in compared.findings]
+    counts = Counter(finding.kind for finding in compared.findings)
+    lines.append("stretches that two videos show: " + ", ".join(f"{counts[kind]} {kind}" for kind in KINDS))
+    for side in compared.corpora:
+        lines += _about(side, compared)
+    if compared.missed_between_seconds:
+        kinds = ", ".join(compared.missed_between_seconds)
+        lines.append(
+            f"{kinds}: videos of both sides have fewer than four frames a second, so copies that start between seconds "
+            "may be missed; --from-sources compares the videos themselves"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first of many names."""
+    return ", ".join(names[:LISTED]) + f", and {len(names) - LISTED} more" * (len(names) > LISTED)
+
+
+def _about(side: Side, compared: Compared) -> Iterator[str]:
+    share = side.silent_seconds / max(side.seconds, 1)
+    yield (
+        f"{side.corpus}: {side.videos} videos, {side.seconds:,.0f} s, of which {side.silent_seconds:,.0f} s "
+        f"({share:.0%}) have no fingerprint of motion"
+    )
+    for videos, what in (
+        (compared.by_pictures, "compared by single pictures alone, since too short or still"),
+        (compared.not_compared, "NOT compared, but for equal frames"),
+    ):
+        here = [video for video in videos if video.corpus == side.corpus]
+        if here:
+            named = [f"{video.dataset}/{video.video} ({video.seconds:,.0f} s, {video.why})" for video in here]
+            yield f"  {len(here)} videos {what}: {some_of(named)}"
+
+
+def _told(finding: Finding) -> str:
+    how = finding.way if finding.pose == "upright" else f"{finding.way}, {finding.pose}"
+    sides = f"{_named(finding.first)}  =  {_named(finding.second)}"
+    return f"{finding.score:.2f}  {finding.kind:<8}  {sides}  ({how})"
+
+
+def _named(stretch: Stretch) -> str:
+    return f"{stretch.dataset}/{stretch.video} {stretch.start:,.0f} to {stretch.stop:,.0f} s"
+
+
+def _surest_first(finding: Finding) -> tuple[bool, float]:
+    return finding.way != "frames", -finding.score * _length(finding.first)
+
+
+def _whole(stretch: Stretch) -> Stretch:
+    return Stretch(corpus=stretch.corpus, dataset=stretch.dataset, video=stretch.video, start=0, stop=0)
+
+
+def _length(stretch: Stretch) -> float:
+    return stretch.stop - stretch.start
+
+
+def _shared(one: Stretch, other: Stretch) -> float:
+    return min(one.stop, other.stop) - max(one.start, other.start)
+
+
+def _place(finding: Finding) -> tuple[int, str, str, float]:
+    first = finding.first
+    return KINDS.index(finding.kind), first.dataset, first.video, first.start

@@ -1,0 +1,55 @@
+"""When pictures count again after damage: those that follow a broken one are built upon it."""
+
+from typing import Any
+
+from shards.video.keyframes import is_reference, pictures_to_recovery
+
+LONGEST_WAIT_SECONDS = 60
+"""After which pictures count although nothing says that they are whole again.
+
+Streams without any key frame or recovery point renew their pictures bit by bit, within 132 pictures as MPEG-4 and H.263
+demand. Ten times as long is waited, since nobody sees it, and an eight-hour film is not lost for one packet.
+"""
+
+
+class Recovery:
+    """Follows a stream from a damaged packet on. Made anew at each further damage.
+
+    Args:
+        codec: FFmpeg's name of the decoder.
+        interlaced: Whether a picture may come as two packets, a field each.
+    """
+
+    def __init__(self, codec: str, *, interlaced: bool) -> None:
+        self._codec, self._fields = codec, 2 if interlaced else 1
+        self._fed: set[int | None] = set()
+        self._left: int | None = None
+        self._whole_from: int | None = None
+        self._latest = 0
+        self._first_seconds: float | None = None
+
+    def feed(self, packet: Any, stamp: int | None) -> None:
+        """Take note of a packet that was decoded since the damage, and of its stamp."""
+        self._fed.add(stamp)
+        if stamp is None or self._whole_from is not None:
+            return
+        left = pictures_to_recovery(packet, self._codec)
+        if left is not None and (self._left is None or left * self._fields < self._left):
+            self._left, self._latest = left * self._fields, stamp
+        elif self._left is not None:
+            self._left -= is_reference(packet, self._codec)
+            self._latest = max(self._latest, stamp)
+        if self._left is not None and self._left <= 0:
+            self._whole_from = self._latest
+
+    def counts(self, picture: Any, stamp: int | None) -> bool:
+        """Whether a picture that came out is whole, as are those that come after it."""
+        if picture.key_frame and stamp in self._fed:
+            return True
+        if stamp is None:
+            return False
+        if self._whole_from is not None and stamp >= self._whole_from:
+            return True
+        seconds = float(stamp * picture.time_base)
+        self._first_seconds = seconds if self._first_seconds is None else min(seconds, self._first_seconds)
+        return seconds - self._first_seconds >= LONGEST_WAIT_SECONDS
