@@ -3,8 +3,10 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
+from configs.places import Anywhere, Folder
+from configs.ranges import Range
 from shards.order import check_batch
 from trainer.data.config import DataConfig
 from trainer.engine.config import CheckpointConfig, OptimConfig, ParallelConfig, ReportConfig, ResumeConfig
@@ -22,16 +24,9 @@ class HeldOutConfig:
         clips: Clips to take it on, evenly spread over the corpus; null takes every clip once.
     """
 
-    corpus: str
-    every_steps: int = 1000
-    clips: int | None = 1024
-
-    def problems(self) -> Iterator[str]:
-        """Yield what is wrong with these values."""
-        for name, least in (("every_steps", 0), ("clips", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                yield f"{name}: expected {least} or more, got {value}"
+    corpus: Anywhere
+    every_steps: Annotated[int, Range(0, 10**9)] = 1000
+    clips: Annotated[int, Range(1, 10**9)] | None = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,18 +36,25 @@ class WarmStartConfig:
     Attributes:
         weights: A checkpoint's directory (`checkpoints/step_00060000`), what `surgstream export` wrote, or a published
             .safetensors, .pth or .pt file.
-        layout: Whose names it has: ours, those of VideoMAE's, SurgVISTA's or V-JEPA 2's own code, or those of
-            transformers' `VideoMAEForPreTraining` or `VJEPA2Model`.
+        layout: Whose names it has: ours, those of VideoMAE's (V2's and SurgRec-MAE's, too), SurgVISTA's or V-JEPA 2's
+            (SurgRec-JEPA's and SurgMotion's, too) own code, or those of transformers' `VideoMAEForPreTraining` or
+            `VJEPA2Model`.
         parts: `all` expects every weight of the objective and no other; `encoder` takes the encoder alone.
+        prefix: What stands before the names of its weights, or the first words of that, where a published file holds
+            several networks: `model_ema`, `state_dict.student`. Null finds it.
+        moments: Take AdamW's moments over as well, where `all` parts come from a checkpoint of ours; nothing else has
+            them, and begins without, as false does.
     """
 
     shorthand: ClassVar[str] = "weights"
 
-    weights: str
+    weights: Folder
     layout: Literal["surgstream", "videomae", "surgvista", "vjepa2", "transformers_videomae", "transformers_vjepa2"] = (
         "surgstream"
     )
     parts: Literal["all", "encoder"] = "all"
+    prefix: str | None = None
+    moments: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,17 +71,11 @@ class ProbeConfig:
     """
 
     label: str = "phase"
-    corpus: str | None = None
-    test_corpus: str | None = None
-    clips: int = 512
-    test_clips: int = 512
-    every_steps: int = 1000
-
-    def problems(self) -> Iterator[str]:
-        """Yield what is wrong with these values."""
-        for name, least in (("clips", 2), ("test_clips", 1), ("every_steps", 0)):
-            if getattr(self, name) < least:
-                yield f"{name}: expected {least} or more, got {getattr(self, name)}"
+    corpus: Anywhere | None = None
+    test_corpus: Anywhere | None = None
+    clips: Annotated[int, Range(2, 10**9)] = 512
+    test_clips: Annotated[int, Range(1, 10**9)] = 512
+    every_steps: Annotated[int, Range(0, 10**9)] = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,13 +103,13 @@ class TrainConfig:
         report: Metrics and pictures.
     """
 
-    run_dir: str
-    seed: int = 0
-    global_batch_size: int
-    micro_batch_size: int
-    epochs: float
-    clips_per_epoch: int | None = None
-    max_steps: int | None = None
+    run_dir: Folder
+    seed: Annotated[int, Range(0, 2**62)] = 0
+    global_batch_size: Annotated[int, Range(1, 2**17)]
+    micro_batch_size: Annotated[int, Range(1, 2**16)]
+    epochs: Annotated[float, Range(1e-6, 1e6)]
+    clips_per_epoch: Annotated[int, Range(1, 10**12)] | None = None
+    max_steps: Annotated[int, Range(1, 10**9)] | None = None
     compile: bool = False
     data: DataConfig
     held_out: HeldOutConfig | None = None
@@ -127,11 +123,7 @@ class TrainConfig:
     report: ReportConfig = field(default_factory=ReportConfig)
 
     def problems(self) -> Iterator[str]:
-        """Yield what is wrong with these values."""
-        for name in ("global_batch_size", "micro_batch_size", "clips_per_epoch", "max_steps"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                yield f"{name}: expected 1 or more, got {value}"
+        """Yield what does not fit together."""
         if self.compile and self.parallel.zero_stage == 3:
             yield "compile: expected false with parallel.zero_stage 3, whose hooks break every graph; stage 2 compiles"
         if self.parallel.zero_stage == 3 and hasattr(self.objective, "ema"):
@@ -141,13 +133,21 @@ class TrainConfig:
             )
         if self.probe and self.probe.test_corpus is None and self.held_out is None:
             yield "probe.test_corpus: expected a corpus where held_out is null, got nothing"
-        if self.epochs <= 0:
-            yield f"epochs: expected a number above 0, got {self.epochs}"
-        if self.micro_batch_size > 0 and self.global_batch_size % self.micro_batch_size:
+        if self.global_batch_size % self.micro_batch_size:
             yield (
                 f"global_batch_size: expected a multiple of micro_batch_size {self.micro_batch_size}, "
                 f"got {self.global_batch_size}"
             )
+
+    @property
+    def corpora(self) -> tuple[str, ...]:
+        """All that the run reads, each once, what it trains on first."""
+        places = [self.data.corpus]
+        if self.held_out:
+            places.append(self.held_out.corpus)
+        if self.probe:
+            places += filter(None, (self.probe.corpus, self.probe.test_corpus))
+        return tuple(dict.fromkeys(places))
 
     def grad_accum_steps(self, world_size: int) -> int:
         """Micro-batches a rank and step.

@@ -3,12 +3,12 @@
 import logging
 import os
 import re
-import socket
 import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _FIRST_WORD_SECONDS = 1.0
+_SIZES_BY_MPI = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
 _LOST_PEER = re.compile("onnection (closed|reset) by (remote )?peer|remote process exit", re.IGNORECASE)
 
 
@@ -86,10 +87,22 @@ def topology_from_environment(environment: Mapping[str, str]) -> Topology:
         address = environment.get("MASTER_ADDR") or slurm_hosts(environment)[0]
         port = int(environment.get("MASTER_PORT") or 20000 + int(environment["SLURM_JOB_ID"]) % 10000)
     else:
+        _check_alone(environment)
         return Topology()
     if not 0 <= rank < world_size:
         raise DistributedError(f"environment: expected a rank in [0, {world_size}), got {rank}")
     return Topology(rank=rank, local_rank=local_rank, world_size=world_size, master_addr=address, master_port=port)
+
+
+def _check_alone(environment: Mapping[str, str]) -> None:
+    """Make sure that no launcher which we do not know has started this process as one of many."""
+    for name in _SIZES_BY_MPI:
+        size = environment.get(name, "1")
+        if size.isdigit() and int(size) > 1:
+            raise DistributedError(
+                f"environment: expected torchrun or srun, got {name}={size}, as from mpirun or hydra; start each of "
+                "the processes by `torchrun --nproc-per-node N -m launch pretrain ...` or by srun"
+            )
 
 
 def slurm_hosts(environment: Mapping[str, str]) -> list[str]:
@@ -110,44 +123,6 @@ def slurm_hosts(environment: Mapping[str, str]) -> list[str]:
             f"srun: expected scontrol to expand the node list {nodes!r} ({error}); export MASTER_ADDR in the job script"
         ) from None
     return listing.stdout.split()
-
-
-def join(topology: Topology, timeout_seconds: float) -> None:
-    """Join the process group: NCCL between GPUs, gloo between CPUs.
-
-    Args:
-        topology: This process's place.
-        timeout_seconds: How long a rank may make no progress before the run ends.
-
-    Raises:
-        DistributedError: The GPU of this rank does not exist, or the group could not be formed.
-    """
-    if torch.cuda.is_available():
-        if topology.device.index >= torch.cuda.device_count():
-            raise DistributedError(
-                f"rank {topology.rank}: expected a GPU for local rank {topology.local_rank}, "
-                f"got {torch.cuda.device_count()} GPUs on this node; start one task a GPU"
-            )
-        torch.cuda.set_device(topology.device)
-    os.environ.update(  # DeepSpeed reads these, whatever started the run
-        RANK=str(topology.rank),
-        LOCAL_RANK=str(topology.local_rank),
-        WORLD_SIZE=str(topology.world_size),
-        MASTER_ADDR=topology.master_addr,
-        MASTER_PORT=str(topology.master_port or _free_port()),
-    )
-    try:
-        dist.init_process_group(
-            "nccl" if topology.device.type == "cuda" else "gloo",
-            timeout=collective_timeout(timeout_seconds, topology.device),
-            # A group of one, split from a bound one, is refused by some NCCL: "CUDA error 600".
-            device_id=topology.device if topology.device.type == "cuda" and topology.world_size > 1 else None,
-        )
-    except (RuntimeError, ValueError) as error:
-        raise DistributedError(
-            f"rank {topology.rank}: could not meet the other {topology.world_size - 1} ranks at "
-            f"{topology.master_addr}:{os.environ['MASTER_PORT']} ({error})"
-        ) from None
 
 
 def collective_timeout(timeout_seconds: float, device: torch.device) -> timedelta:
@@ -213,11 +188,25 @@ def leave() -> None:
         dist.destroy_process_group()
 
 
+class _LogFile(logging.FileHandler):
+    """A log beside standard error. Where it cannot be written any more, that is said once, and the run goes on."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler.handleError`."""
+        if not isinstance(sys.exception(), OSError):  # one message that cannot be put together
+            super().handleError(record)
+            return
+        logging.getLogger().removeHandler(self)
+        log.warning("%s: %s; what follows is not written there", self.baseFilename, sys.exception())
+        with suppress(OSError):  # what it still holds fails again
+            self.close()
+
+
 def configure_logging(topology: Topology, file: Path | None = None) -> None:
     """Log as `[rank r/W]`: everything from rank 0, warnings from the others; to a file as well, if one is given."""
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if file:
-        handlers.append(logging.FileHandler(file, encoding="utf-8"))
+        handlers.append(_LogFile(file, encoding="utf-8", errors="backslashreplace"))
     logging.basicConfig(
         handlers=handlers,
         level=logging.INFO if topology.is_main else logging.WARNING,
@@ -262,9 +251,3 @@ def barrier() -> None:
     """Wait for all ranks, if there are others."""
     if dist.get_world_size() > 1:
         dist.barrier()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

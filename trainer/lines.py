@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from configs.files import open_regular
+
 Line = dict[str, Any]
 
 _MOST_BYTES = 4 * 2**20
@@ -14,7 +16,7 @@ _MOST_BYTES = 4 * 2**20
 
 def tail(path: Path) -> list[Line]:
     """The lines at the end of a JSON-lines file, of its last 4 MiB, without torn ones; none when it cannot be read."""
-    with suppress(OSError), path.open("rb") as file:
+    with suppress(OSError), open_regular(path) as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - _MOST_BYTES))
         return [line for data in file.read(_MOST_BYTES).split(b"\n") if isinstance(line := _parsed(data), dict)]
     return []
@@ -22,7 +24,7 @@ def tail(path: Path) -> list[Line]:
 
 def read_object(path: Path) -> Line:
     """The object in a JSON file; empty when there is none."""
-    with suppress(OSError), path.open("rb") as file:
+    with suppress(OSError), open_regular(path) as file:
         found = _parsed(file.read(_MOST_BYTES))
         return found if isinstance(found, dict) else {}
     return {}

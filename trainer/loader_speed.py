@@ -29,47 +29,20 @@ from trainer.distributed import (
     barrier,
     configure_logging,
     from_main,
-    join,
     leave,
     topology_from_environment,
 )
+from trainer.joining import join
 from trainer.pretrain import clip_source, open_corpus
 from trainer.rundir import environment
-from trainer.show_order import LAST_DRAW
 
 log = logging.getLogger(__name__)
-
-HELP = """\
-Measure how fast the clips of a recipe are read and decoded: its order, stream and loader, and no model.
-
-  surgstream loader configs/pretrain/surgvista_tiny.yaml data.corpus=demo/shards --seconds 20
-  torchrun --nproc-per-node 8 -m launch loader configs/pretrain/surgvista_vitb.yaml data.corpus=s3://bucket/corpus
-  srun --ntasks-per-node 8 surgstream loader configs/pretrain/surgvista_vitb.yaml --out speed/nodes_2/loader.json
-
-Every rank takes its batches as fast as they come. All count over the same window, which opens --warm-up seconds after
-they began together: clips that come in it, what is read from the store, and retries. "waits" is the share of the
-window in which a rank had no bytes to go on with: near 100 % the store or the network is the limit, near 0 % decoding
-is. --no-decode measures reading alone. A cache (data.cache_dir) serves what it has kept from runs before.
-"""
 
 _FORMAT = 1
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the command."""
-    parser = argparse.ArgumentParser(
-        prog="surgstream loader", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("config", help="the recipe, a YAML file")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="values that replace the recipe's")
-    parser.add_argument("--seconds", type=float, default=60.0, metavar="S", help="length of the window (default: 60)")
-    parser.add_argument("--warm-up", type=float, default=10.0, metavar="S", help="seconds before it (default: 10)")
-    parser.add_argument("--start", type=int, default=0, metavar="G", help="first draw (default: 0)")
-    parser.add_argument("--no-decode", action="store_true", help="read bytes, decode nothing")
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="where rank 0 writes all numbers")
-    words = parser.parse_intermixed_args(argv)
-    if not (0 < words.seconds <= 86400 and 0 <= words.warm_up <= 86400 and 0 <= words.start <= LAST_DRAW):
-        parser.error("expected --seconds above 0, --warm-up of at least 0, both a day at most, --start in [0, 2^62]")
+def run(words: argparse.Namespace) -> int:
+    """Do the work of `surgstream loader`."""
     topology = topology_from_environment(os.environ)
     configure_logging(topology)
     with alone_when_failing(topology):
@@ -113,7 +86,7 @@ def measure(
     Raises:
         SurgstreamError: The corpus cannot be read or decoded, or its batches cannot be dealt to the ranks.
     """
-    corpus = open_corpus(config.data.corpus, config.data.s3)
+    corpus = open_corpus(config.data.corpus, config.data)
     with _batches(config, topology, corpus, start=start, decode=decode) as (feed, sizes):
         own = _count(feed, sizes, warm_up=warm_up, seconds=seconds)
     where = environment(topology)

@@ -6,17 +6,15 @@ import logging
 import os
 import shutil
 import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
 
 from configs.loading import load, to_tree
 from trainer.checks.checklist import Checklist
-from trainer.checks.judge import Needs, judge, verdict
+from trainer.checks.judge import Needs, judge
 from trainer.checks.meeting import Meeting
 from trainer.checks.model import build_model, take_step
 from trainer.checks.network import bus_gb_per_second
@@ -24,30 +22,20 @@ from trainer.checks.node import look_at_node
 from trainer.checks.reading import Corpora
 from trainer.checks.report import RankReport, StepMemory
 from trainer.checks.shared import check_shared, trial_folder
-from trainer.checks.table import render
+from trainer.checks.table import one_line, render
+from trainer.compile_caches import keep_on_node
 from trainer.config import TrainConfig
 from trainer.distributed import (
     Topology,
     alone_when_failing,
     configure_logging,
-    join,
     leave,
     topology_from_environment,
 )
 from trainer.errors import PreflightError
+from trainer.estimates import GIB, checkpoint_bytes
+from trainer.joining import after, join
 from trainer.objectives import choice
-
-HELP = """\
-Check before a run, on the ranks that will train it: GPUs, versions, clocks, space, limits, the store and its speed, the
-corpus, the run directory, the network, and one step of the model in memory.
-
-  surgstream preflight configs/pretrain/surgvista_tiny.yaml data.corpus=demo/shards
-  torchrun --nproc-per-node 8 -m launch preflight configs/pretrain/surgvista_vitb.yaml
-  srun --ntasks-per-node 8 surgstream preflight configs/pretrain/surgvista_vitb.yaml
-
-Prints one line a node, then what failed and what to do, then `go` or `no go`. Takes under a minute; compiling, where
-the recipe asks for it, comes on top. `surgstream pretrain --preflight` does the same before it trains.
-"""
 
 MEETING_SECONDS = 30.0
 """How long ranks wait for one that does not come: nodes of one job differ by seconds in what starting takes them."""
@@ -67,14 +55,9 @@ _GOODBYE_SECONDS = 5.0
 log = logging.getLogger(__name__)
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the command."""
-    parser = argparse.ArgumentParser(
-        prog="surgstream preflight", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("config", help="the recipe, a YAML file")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="values that replace the recipe's")
-    words = parser.parse_args(argv)
+def run(words: argparse.Namespace) -> int:
+    """Do the work of `surgstream preflight`."""
+    keep_on_node(os.environ)
     topology = topology_from_environment(os.environ)
     configure_logging(topology)
     with alone_when_failing(topology):
@@ -85,13 +68,14 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def preflight(config: TrainConfig, topology: Topology, *, with_step: bool) -> None:
+def preflight(config: TrainConfig, topology: Topology, *, with_step: bool, patience_seconds: float = 0.0) -> None:
     """Check everything, and join the process group on the way; rank 0 prints what was found.
 
     Args:
         config: The run's configuration.
         topology: This process's place.
         with_step: Whether to take a step of the model.
+        patience_seconds: How much later than others a rank may come.
 
     Raises:
         PreflightError: Something forbids a run, on every rank; or not all ranks came.
@@ -99,8 +83,9 @@ def preflight(config: TrainConfig, topology: Topology, *, with_step: bool) -> No
     """
     needed = needs(config, with_step=with_step)  # what no node could give is refused before ranks wait for each other
     seconds = CHECK_SECONDS + (COMPILE_SECONDS if with_step and config.compile else 0.0)
-    with ended_after(MEETING_SECONDS + seconds + 2 * REPORT_SECONDS):
-        meeting = Meeting(topology, MEETING_SECONDS)
+    meeting_seconds = MEETING_SECONDS + patience_seconds
+    with ended_after(meeting_seconds + seconds + 2 * REPORT_SECONDS):
+        meeting = Meeting(topology, meeting_seconds)
         checks = Checklist(meeting, topology.device, seconds)
         report = examine(config, meeting, checks, with_step=with_step)
         meeting.tell(f"report/{topology.rank}", json.dumps(to_tree(report)))
@@ -109,18 +94,17 @@ def preflight(config: TrainConfig, topology: Topology, *, with_step: bool) -> No
             problems = judge(reports, needed)
             sys.stdout.write(render(reports, problems) + "\n")
             sys.stdout.flush()
-            meeting.tell("verdict", verdict(problems))
+            meeting.tell("verdict", one_line(reports, problems))
         said = meeting.hear("verdict", checks.at_most(seconds) + 2 * REPORT_SECONDS)
         shutil.rmtree(trial_folder(meeting, Path(config.run_dir) / "checkpoints"), ignore_errors=True)
         meeting.leave(_GOODBYE_SECONDS)
     if said != "go":
-        raise PreflightError(f"{said}; rank 0 printed which and what to do")
+        raise PreflightError(said)
     if topology.device.type == "cuda":
         torch.cuda.set_device(topology.device)  # the checks did so in threads of their own
 
 
-@contextmanager
-def ended_after(seconds: float) -> Iterator[None]:
+def ended_after(seconds: float) -> AbstractContextManager[None]:
     """End this process when the block takes longer: the socket of a node that froze stays open and silent."""
 
     def end() -> None:
@@ -128,13 +112,7 @@ def ended_after(seconds: float) -> Iterator[None]:
         logging.shutdown()
         os._exit(PreflightError.exit_status)
 
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+    return after(seconds, end)
 
 
 def examine(config: TrainConfig, meeting: Meeting, checks: Checklist, *, with_step: bool) -> RankReport:
@@ -143,7 +121,7 @@ def examine(config: TrainConfig, meeting: Meeting, checks: Checklist, *, with_st
     A check that needs every rank is left out where one of them is not well.
     """
     topology, device, run_dir = meeting.topology, meeting.topology.device, Path(config.run_dir)
-    cache_dir = Path(config.data.cache_dir) if config.data.cache_dir else None
+    cache_dir = config.data.cache_folder
     facts = checks.run(
         "node",
         lambda: look_at_node(device, run_dir, cache_dir),
@@ -215,11 +193,8 @@ def examine_step(config: TrainConfig, meeting: Meeting, checks: Checklist, *, we
 
 def needs(config: TrainConfig, *, with_step: bool) -> Needs:
     """What the recipe needs of a node."""
-    objective = choice.outline(config.objective)
-    averaged = sum(average.numel() for average in objective.averages().values())
-    saved = 3 * objective.parts()["trainable"] + averaged  # parameters, both moments, averages
     return Needs(
-        checkpoint_gib=4 * saved / 2**30,
+        checkpoint_gib=checkpoint_bytes(choice.outline(config.objective)) / GIB,
         checkpoints=config.checkpoint.keep_last + 1,
         cache_gib=config.data.cache_bytes / 2**30,
         with_step=with_step,

@@ -4,24 +4,24 @@ import argparse
 import logging
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 from configs.loading import load, to_tree
-from shards.order import Order
-from shards.storage import S3Config, open_storage
+from shards.storage import open_storage
 from shards.table import FrameTable
+from trainer.compile_caches import keep_on_node
 from trainer.config import HeldOutConfig, ProbeConfig, TrainConfig
-from trainer.data.config import CropConfig
+from trainer.data.config import CropConfig, DataConfig
 from trainer.data.source import ClipSource
 from trainer.data.watch import DataWatch
+from trainer.device import tell_device
 from trainer.distributed import (
     Topology,
     alone_when_failing,
     configure_logging,
     from_main,
-    join,
     leave,
     topology_from_environment,
 )
@@ -30,72 +30,62 @@ from trainer.engine.loop import Trainer
 from trainer.engine.observe import Evaluation, Measure
 from trainer.engine.parallel import ZeroEngine
 from trainer.engine.pictures import PICTURED_CLIPS
-from trainer.engine.preemption import STOP_SIGNALS, Agreement, SignalFlag
+from trainer.engine.preemption import Agreement, SignalFlag, StopFlag
 from trainer.engine.profile import Profiler, record_flights
 from trainer.engine.saved import read_progress
 from trainer.engine.schedules import Progress
 from trainer.engine.watchdog import Watchdog
+from trainer.joining import join
+from trainer.mixing import report_mixing
 from trainer.objectives import choice
 from trainer.objectives.base import Objective
 from trainer.preflight import preflight
 from trainer.probe import ClipsWithLabels, Probe
 from trainer.resume import order_from, recipe_changes
-from trainer.rundir import prepare_run_dir
-from trainer.runfiles import CHECKPOINTS, LOG, STACKS, marked_when_failing, remove_marks
-from trainer.warmstart import warm_start
+from trainer.rundir import OWNING_SECONDS, owned_run, prepare_run_dir
+from trainer.runfiles import CHECKPOINTS, LOG, stacks_file
+from trainer.warmstart import carried_moments, warm_start
 
 log = logging.getLogger(__name__)
 
-HELP = """\
-Train a recipe on a packed corpus.
 
-  surgstream pretrain configs/pretrain/surgvista_tiny.yaml data.corpus=demo/shards
-  torchrun --nproc-per-node 8 -m launch pretrain configs/pretrain/surgvista_vitb.yaml data.corpus=s3://bucket/corpus
-  srun --ntasks-per-node 8 surgstream pretrain configs/pretrain/surgvista_vitb.yaml run_dir=/scratch/run1
-
-Everything of a run is written to its run_dir; the same command continues it from its newest whole checkpoint, on any
-number of ranks that divides the global batch. Any key of the YAML can be overridden as section.key=value.
-
-SIGTERM or SIGUSR1 to any rank: all save after the same step and end, with a mark REQUEUE. SIGUSR2 to a rank: it writes
-its threads' stacks, and a trace of its next steps, and goes on.
-"""
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run the command."""
-    parser = argparse.ArgumentParser(
-        prog="surgstream pretrain", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("config", help="the recipe, a YAML file")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="values that replace the recipe's")
-    parser.add_argument("--preflight", action="store_true", help="check nodes, store and network first")
-    words = parser.parse_intermixed_args(argv)
-    stop, profile = SignalFlag(*STOP_SIGNALS), SignalFlag(signal.SIGUSR2)
+def run(words: argparse.Namespace) -> int:
+    """Do the work of `surgstream pretrain`."""
+    profile, launcher = SignalFlag(signal.SIGUSR2), os.getppid()
+    keep_on_node(os.environ)
     topology = topology_from_environment(os.environ)
     configure_logging(topology)
     with alone_when_failing(topology):
         config = load(TrainConfig, words.config, words.overrides)
-        run_dir = Path(config.run_dir)
-        if topology.is_main:
-            remove_marks(run_dir)
-        stacks, timeout_seconds = run_dir / STACKS / f"rank{topology.rank:05d}.txt", config.parallel.timeout_seconds
-        with marked_when_failing(run_dir), closing(Watchdog(stacks, timeout_seconds)) as watchdog:
+        watchdog = Watchdog(config.parallel.timeout_seconds, f"rank {topology.rank}/{topology.world_size}")
+        with closing(watchdog), owned_run(Path(config.run_dir), topology, watchdog) as check_owner:
+            # From here on there is something to save; until then a signal ends this process.
+            launched = topology.world_size > 1 or "RANK" in os.environ
+            stop = StopFlag(launcher if launched else None, speaks=topology.is_main)
             config.grad_accum_steps(topology.world_size)  # refused before ranks wait for each other
             if topology.device.type == "cuda":
-                record_flights(run_dir)
+                record_flights(Path(config.run_dir), topology)
             if words.preflight:
-                preflight(config, topology, with_step=False)  # the run's first step is one
+                # The run's first step is one. Rank 0 may have watched a dead owner before.
+                preflight(config, topology, with_step=False, patience_seconds=OWNING_SECONDS)
             else:
                 watchdog.beat()  # NCCL connects without a timeout
-                join(topology, timeout_seconds)
+                join(topology, config.parallel.timeout_seconds)
+            if not topology.is_main:  # which now know that the run directory is theirs
+                watchdog.write_to(stacks_file(Path(config.run_dir), topology.rank))
             watchdog.beat()
-            pretrain(config, topology, stop, profile, watchdog)
+            pretrain(config, topology, stop, profile, watchdog, check_owner)
             leave()
     return 0
 
 
 def pretrain(
-    config: TrainConfig, topology: Topology, stop: SignalFlag, profile: SignalFlag, watchdog: Watchdog
+    config: TrainConfig,
+    topology: Topology,
+    stop: SignalFlag,
+    profile: SignalFlag,
+    watchdog: Watchdog,
+    check_owner: Callable[[], None],
 ) -> None:
     """Train one run to its end, from its newest checkpoint.
 
@@ -105,12 +95,13 @@ def pretrain(
         stop: Raised when the run is to make way before its end.
         profile: Raised when somebody wants to see what this rank does.
         watchdog: Ends this process when it hangs.
+        check_owner: Raises if somebody else has taken the run over.
 
     Raises:
         SurgstreamError: The data, the model, the checkpoint or the processes do not fit, or the loss is not finite.
     """
     grad_accum_steps = config.grad_accum_steps(topology.world_size)
-    corpus = open_corpus(config.data.corpus, config.data.s3)
+    corpus = open_corpus(config.data.corpus, config.data)
     checkpoint = find_checkpoint(Path(config.run_dir) / CHECKPOINTS, config.resume.checkpoint)
     progress = read_progress(checkpoint) if checkpoint else Progress(step=0, g=0, state={})
     order = order_from(progress, config, corpus)
@@ -134,17 +125,20 @@ def pretrain(
         grad_accum_steps=grad_accum_steps,
         device=topology.device,
     )
-    if checkpoint:
-        load_moments(checkpoint, engine)
+    if moments := checkpoint or carried_moments(config.warm_start, config.optim):
+        load_moments(moments, engine)
 
+    num_clips = sum(size.num_clips for size in corpus.sizes())
+    plan = config.plan(num_clips=num_clips, world_size=topology.world_size, start=progress)
     from_main(lambda: prepare_run_dir(config, topology, progress))
     if topology.is_main:
         configure_logging(topology, Path(config.run_dir) / LOG)
+        tell_device(topology)
         beginning = f"resuming from {checkpoint}" if checkpoint else "starting"
         log.info("%s: step %d, %d clips seen", beginning, progress.step, progress.g)
         for difference in recipe_changes(progress, config):
             log.warning("the recipe is not the checkpoint's: %s", difference)
-        report_order(order, config)
+        report_mixing(order, config, corpus, progress, plan.last_step)
     state = {"order": order.to_json(), "manifest": corpus.sha256, "config": to_tree(config)}
     with clips.open(order, global_batch_size=config.global_batch_size, start=progress.g) as batches:
         watch = DataWatch(batches, order, topology, config.data.limits, Path(config.run_dir), grad_accum_steps)
@@ -152,9 +146,7 @@ def pretrain(
             engine,
             objective,
             batches,
-            plan=config.plan(
-                num_clips=sum(size.num_clips for size in corpus.sizes()), world_size=topology.world_size, start=progress
-            ),
+            plan=plan,
             progress=Progress(step=progress.step, g=progress.g, state=state),
             topology=topology,
             run_dir=Path(config.run_dir),
@@ -169,14 +161,15 @@ def pretrain(
             agreement=Agreement(stop, 2 * config.parallel.timeout_seconds),  # the watchdog comes first
             watchdog=watchdog,
             profiler=Profiler(profile, topology, Path(config.run_dir)),
+            check_owner=check_owner,
         )
         with closing(trainer):
             trainer.train()
 
 
-def open_corpus(uri: str, s3: S3Config) -> FrameTable:
-    """Open a packed corpus on every rank; rank 0 alone checks that nothing of it is missing."""
-    corpus = FrameTable.open(open_storage(uri, s3), check=False)
+def open_corpus(uri: str, data: DataConfig) -> FrameTable:
+    """Open a packed corpus on every rank, at a recipe's rate; rank 0 alone checks that nothing of it is missing."""
+    corpus = FrameTable.open(open_storage(uri, data.s3), fps=data.fps, check=False)
     from_main(corpus.check_sizes)
     return corpus
 
@@ -197,7 +190,7 @@ def clip_source(config: TrainConfig, topology: Topology, corpus: FrameTable, cro
 
 def held_out(config: TrainConfig, settings: HeldOutConfig, topology: Topology) -> Evaluation:
     """The held-out clips: centre squares, the same ones each time."""
-    source = clip_source(config, topology, open_corpus(settings.corpus, config.data.s3), crop=None)
+    source = clip_source(config, topology, open_corpus(settings.corpus, config.data), crop=None)
     return Evaluation(
         open=lambda: source.open_pass(settings.clips),
         preview=lambda: source.open_pass(PICTURED_CLIPS, shared=False),
@@ -226,27 +219,5 @@ def online_probe(
 
 def labelled_clips(config: TrainConfig, topology: Topology, uri: str, label: str, num_clips: int) -> ClipsWithLabels:
     """Labelled clips of a corpus, as centre squares."""
-    corpus = open_corpus(uri, config.data.s3)
+    corpus = open_corpus(uri, config.data)
     return ClipsWithLabels(clip_source(config, topology, corpus, crop=None), corpus, label, num_clips)
-
-
-def report_order(order: Order, config: TrainConfig) -> None:
-    """Log how often each dataset will be seen, and warn of much repeated ones and of batches that mix badly."""
-    for dataset in order.report():
-        log.info(
-            "%s (%s): %d clips, %.2f %% of the draws, each clip %.2f times while as many are drawn as the corpus has",
-            dataset.name, dataset.specialty, dataset.num_clips, 100 * dataset.share, dataset.repeats,
-        )  # fmt: skip
-        if dataset.repeats > config.data.order.most_repeats:
-            log.warning(
-                "%s: each of its %d clips is drawn %.1f times as often as an average clip, more than "
-                "data.order.most_repeats %g: the model may learn it by heart; weights nearer to uniform, such as "
-                "data.order.weights={temperature: 0.5}, repeat it less",
-                dataset.name, dataset.num_clips, dataset.repeats, config.data.order.most_repeats,
-            )  # fmt: skip
-    if order.num_lanes < config.global_batch_size:
-        log.warning(
-            "%d lanes for batches of %d clips: some clips of a batch will be close neighbours; larger corpora and "
-            "data.order.lanes >= global_batch_size mix better",
-            order.num_lanes, config.global_batch_size,
-        )  # fmt: skip

@@ -1,7 +1,7 @@
 """Whether a run may go on from a checkpoint with the data it is given now, and in which order."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from configs.loading import to_tree
 from shards.order import Order
@@ -9,6 +9,8 @@ from shards.table import FrameTable
 from trainer.config import TrainConfig
 from trainer.engine.schedules import Progress
 from trainer.errors import CheckpointError
+
+T = TypeVar("T")
 
 # What a run may change freely between its parts.
 _FREE = (
@@ -39,7 +41,8 @@ def recipe_changes(progress: Progress, config: TrainConfig) -> list[str]:
     Returns:
         One `key: before -> now` for each difference. Corpus, weights and lanes are `order_from`'s affair.
     """
-    before, now = (dict(_leaves(tree)) for tree in (progress.state.get("config", {}), to_tree(config)))
+    saved = _held(progress, "config", dict) if "config" in progress.state else {}
+    before, now = (dict(_leaves(tree)) for tree in (saved, to_tree(config)))
     return [
         f"{key}: {before.get(key)} -> {now.get(key)}"
         for key in sorted({**before, **now})
@@ -53,6 +56,16 @@ def _leaves(tree: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
             yield from _leaves(value, f"{path}{key}.")
         else:
             yield f"{path}{key}", list(value) if isinstance(value, tuple) else value
+
+
+def _held(progress: Progress, key: str, kind: type[T]) -> T:
+    value = progress.state.get(key)
+    if not isinstance(value, kind):
+        raise CheckpointError(
+            f"the checkpoint of step {progress.step}: state.json: {key}: expected what a run saves there, got "
+            f"{'nothing' if value is None else 'something else'}; resume from another checkpoint"
+        )
+    return value
 
 
 def order_from(progress: Progress, config: TrainConfig, corpus: FrameTable) -> Order:
@@ -72,16 +85,19 @@ def order_from(progress: Progress, config: TrainConfig, corpus: FrameTable) -> O
     sizes, settings = corpus.sizes(), config.data.order
     if not progress.state:
         return Order.create(sizes, config.seed, settings)
-    before = Order.from_json(progress.state["order"])
+    before = Order.from_json(_held(progress, "order", dict))
     if before.seed != config.seed:
         raise CheckpointError(
             f"seed: expected {before.seed} as in the checkpoint of step {progress.step}, got {config.seed}; "
             "another seed is another run: choose another run_dir"
         )
     differences = before.differences(sizes, settings)
-    if progress.state["manifest"] != corpus.sha256:
-        hashes = f"its manifest was {progress.state['manifest'][:12]}, now {corpus.sha256[:12]}"
+    manifest = _held(progress, "manifest", str)
+    if manifest != corpus.sha256:
+        hashes = f"its manifest was {manifest[:12]}, now {corpus.sha256[:12]}"
         differences["corpus"] = ", ".join(filter(None, [differences.get("corpus"), hashes]))
+    if "corpus" in differences and any(corpus.frames_apart(size.name) != [1] for size in sizes):
+        differences["corpus"] += f", of which data.fps={config.data.fps:g} shows a part; null takes every packed frame"
     unexpected = [difference for kind, difference in differences.items() if kind not in config.resume.allow]
     if unexpected:
         kinds = ", ".join(sorted(differences))

@@ -1,23 +1,27 @@
-"""What the files in a run directory are called, and the two marks that a run leaves for whoever started it.
+"""What the files in a run directory are called, and the marks that a run leaves for whoever started it.
 
 torchrun swallows exit statuses, so a run says in its directory how it ended. `REQUEUE`: it stopped where it was told to
 and goes on when it is started again. `FAILED`: it would fail again. Each holds one sentence; a start removes both.
 """
 
-import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from configs.errors import SurgstreamError
-from trainer.errors import DistributedError, PreflightError
+from configs.files import read_text
+from trainer.errors import PreflightError
 
 REQUEUE = "REQUEUE"
 FAILED = "FAILED"
+REFUSALS = "SURGSTREAM_REFUSALS"
+"""The variable by which a job's script names a file for the sentence that somebody else trains in its directory."""
+
 METRICS = "metrics.jsonl"
 JOBS = "jobs.jsonl"
+SUBMITTED = "submitted.jsonl"
 QUARANTINE = "quarantine.jsonl"
 LOG = "train.log"
 AUDIT = "audit"
@@ -35,6 +39,11 @@ def checkpoint_name(step: int) -> str:
 def checkpoints_in(folder: Path) -> list[Path]:
     """The published checkpoints in a folder, newest first."""
     return sorted(folder.glob("step_" + "[0-9]" * 8), reverse=True)
+
+
+def stacks_file(run_dir: Path, rank: int) -> Path:
+    """Where a rank that hangs writes its stacks."""
+    return run_dir / STACKS / f"rank{rank:05d}.txt"
 
 
 def write_mark(run_dir: Path, mark: str, sentence: str) -> None:
@@ -57,30 +66,9 @@ def write_mark(run_dir: Path, mark: str, sentence: str) -> None:
 def read_mark(run_dir: Path, mark: str) -> str | None:
     """The sentence of a mark, or None where there is none."""
     try:
-        return (run_dir / mark).read_text(encoding="utf-8").strip()
+        return read_text(run_dir / mark).strip()
     except FileNotFoundError:
         return None
-
-
-def check_owner(run_dir: Path) -> None:
-    """Make sure that no later start of a Slurm job has taken the run over.
-
-    A node that Slurm has lost may be alive: its ranks train on while the job has begun anew elsewhere.
-
-    Raises:
-        DistributedError: Another start is the last one in `jobs.jsonl`.
-    """
-    jobs, job = run_dir / JOBS, os.environ.get("SLURM_JOB_ID")
-    if job is None or not jobs.exists():
-        return
-    lines = map(json.loads, jobs.read_text(encoding="utf-8").splitlines())
-    starts = [(line["job"], line["restart"]) for line in lines]
-    ours = job, int(os.environ.get("SLURM_RESTART_COUNT", "0"))
-    if ours in starts and starts[-1] != ours:  # who is not there was started by hand
-        raise DistributedError(
-            f"{jobs}: expected start {ours[1]} of job {ours[0]} to be the last, got start {starts[-1][1]} of job "
-            f"{starts[-1][0]}, which has taken this run over; this one ends without saving"
-        )
 
 
 def remove_marks(run_dir: Path) -> None:
@@ -90,16 +78,20 @@ def remove_marks(run_dir: Path) -> None:
 
 
 @contextmanager
-def marked_when_failing(run_dir: Path) -> Iterator[None]:
+def marked_when_failing(run_dir: Path, ours: Callable[[], bool] = lambda: True) -> Iterator[None]:
     """Mark the run as failed when its block raises what would be raised again; errors that may pass leave no mark.
 
     Nodes that are not fit for a run which has trained before are such: its next start may get better ones.
+
+    Args:
+        run_dir: The run's directory.
+        ours: Whether this process is of the one run that may write there.
     """
     try:
         yield
     except SurgstreamError as error:
         has_trained = any(checkpoints_in(run_dir / CHECKPOINTS))
-        if error.comes_again and not (isinstance(error, PreflightError) and has_trained):
+        if ours() and error.comes_again and not (isinstance(error, PreflightError) and has_trained):
             with suppress(OSError):  # the error itself is what the user is to read
                 write_mark(run_dir, FAILED, str(error))
         raise

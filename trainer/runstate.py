@@ -1,26 +1,24 @@
-"""How a run stands, as the files of its run directory tell it; imports nothing heavy and asks nobody else.
+"""How a run stands, as the files of its run directory tell it, and Slurm; imports nothing heavy.
 
 Files may be missing, torn, replaced meanwhile or of an older version: what they do not tell is None.
 """
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from configs.files import open_regular
 from trainer.lines import Line, group, number, read_object, tail, text, whole
-from trainer.runfiles import CHECKPOINTS, FAILED, JOBS, LOG, METRICS, QUARANTINE, REQUEUE, checkpoints_in
-
-State = Literal["not started", "starting", "training", "silent", "waiting", "failed", "done"]
+from trainer.pace import Pace, pace_of, patience_of, seconds_left
+from trainer.runfiles import CHECKPOINTS, FAILED, JOBS, LOG, METRICS, QUARANTINE, REQUEUE, SUBMITTED, checkpoints_in
+from trainer.slurm_words import Word
+from trainer.standing import Signs, State, decide, last_error, lives, read_writer
 
 _MARK_BYTES = 4096
-_PACE_REPORTS = 10
-_FIRST_REPORT_SECONDS = 900.0
-_LEAST_PATIENCE_SECONDS = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,20 +50,6 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
-    """How fast steps follow each other.
-
-    Attributes:
-        step_seconds: A step, the mean of the last ten reports.
-        pause_seconds: What evaluations, pictures and checkpoints cost beside each step: wall-clock time between the
-            reports that the tail of the metrics holds since the last start, less the steps' own.
-    """
-
-    step_seconds: float
-    pause_seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class RunState:
     """How a run stands.
 
@@ -73,8 +57,9 @@ class RunState:
         run_dir: Its directory.
         time: When it was read, in unix seconds.
         state: `starting` has not reported since its last start; `silent` has written neither to `metrics.jsonl` nor to
-            `train.log` for longer than `patience_seconds`; `waiting` is to be requeued.
-        reason: The sentence of the mark that a run leaves when it fails or waits.
+            `train.log` for longer than `patience_seconds`; `waiting` is in Slurm's queue; see `trainer.standing`.
+        reason: Why it is not training: the sentence of the mark that a run leaves, or what Slurm says.
+        writer: Host, process and job of who writes there, or did when it was killed; empty when nobody does.
         quiet_seconds: Since anything was written.
         report_seconds: Since the last report.
         patience_seconds: Three times the longest pause between two recent reports, and at least five minutes.
@@ -104,6 +89,7 @@ class RunState:
     time: float
     state: State
     reason: str
+    writer: str
     quiet_seconds: float | None
     report_seconds: float | None
     patience_seconds: float
@@ -129,12 +115,19 @@ class RunState:
     bad_clips: int
 
 
-def read_run(run_dir: Path, now: float) -> RunState:
+def jobs_of(run_dir: Path) -> tuple[str, str]:
+    """The Slurm job that was submitted last for a run, and the one that started last; empty where there is none."""
+    submitted, started = (text((tail(run_dir / name) or [{}])[-1], "job") or "" for name in (SUBMITTED, JOBS))
+    return submitted or started, started
+
+
+def read_run(run_dir: Path, now: float, words: Mapping[str, Word] | None = None) -> RunState:
     """Read how a run stands.
 
     Args:
         run_dir: Its directory; may be empty.
         now: The time, in unix seconds.
+        words: What Slurm says of its jobs, as far as it was asked.
     """
     metrics, jobs = tail(run_dir / METRICS), tail(run_dir / JOBS)
     environment = read_object(run_dir / "environment.json")
@@ -148,33 +141,35 @@ def read_run(run_dir: Path, now: float) -> RunState:
     checkpoint = _checkpoint(run_dir / CHECKPOINTS, now)
 
     written = max(started, *(_changed(run_dir / name) for name in (METRICS, LOG)))
-    patience = _patience(recent)
+    patience = patience_of(recent)
     step, last_step = whole(last, "step"), whole(last, "progress/last_step")
-    marks = {name: _mark(run_dir / name, submitted) for name in (FAILED, REQUEUE)}
-    ended = step is not None and last_step is not None and step >= last_step
-    saved = ended and checkpoint is not None and checkpoint.step >= (last_step or 0)
-    state: State
-    if marks[FAILED] is not None:
-        state = "failed"
-    elif marks[REQUEUE] is not None:
-        state = "waiting"
-    elif not written:
-        state = "not started"
-    elif saved and reported >= started:
-        state = "done"
-    elif now - written > patience:
-        state = "done" if ended else "silent"
-    else:
-        state = "starting" if started > reported else "training"
+    finished = step is not None and last_step is not None and step >= last_step
+    writer, (queued, job) = read_writer(run_dir), jobs_of(run_dir)
+    state, reason = decide(
+        Signs(
+            failed=_mark(run_dir / FAILED, submitted),
+            requeue=_mark(run_dir / REQUEUE, submitted),
+            alive=lives(writer, has_begun=_changed(run_dir / "environment.json") > submitted),
+            queued=(words or {}).get(queued),
+            word=(words or {}).get(job) if writer is None or writer.job == job else None,
+            saved=finished and checkpoint is not None and checkpoint.step >= (last_step or 0),
+            finished=finished and checkpoint is None,
+            written=written > 0,
+            quiet=now - written > patience,
+            reported=reported >= started,
+            error=last_error(run_dir / LOG),
+        )
+    )
 
-    pace = _pace(reports, recent)
+    pace = pace_of(reports, recent)
     steps_left = max(0, last_step - step) if last_step is not None and step is not None else None
     step_seconds, wait_seconds = number(last, "time/step_seconds"), number(last, "data/wait_seconds")
     return RunState(
         run_dir=str(run_dir),
         time=now,
         state=state,
-        reason=marks[FAILED] or marks[REQUEUE] or "",
+        reason=reason,
+        writer=str(writer or ""),
         quiet_seconds=now - written if written else None,
         report_seconds=now - reported if reported else None,
         patience_seconds=patience,
@@ -185,7 +180,7 @@ def read_run(run_dir: Path, now: float) -> RunState:
         clips_per_second=number(last, "throughput/clips_per_second"),
         wait_share=wait_seconds / step_seconds if step_seconds and wait_seconds is not None else None,
         pace=pace,
-        seconds_left=_seconds_left(pace, steps_left, now - reported if state == "training" else 0.0),
+        seconds_left=seconds_left(pace, steps_left, now - reported if state == "training" else 0.0),
         losses=dict(group(last, "loss/")),
         held_out={name: value for name, value in group(held_out, "held_out/") if name != "clips"},
         held_out_step=whole(held_out, "step"),
@@ -216,37 +211,11 @@ def _changed(path: Path) -> float:
 
 def _mark(path: Path, submitted: float) -> str | None:
     """The sentence of a mark, unless a job has started since; that one will remove it."""
-    with suppress(OSError), path.open("rb") as file:
+    with suppress(OSError), open_regular(path) as file:
         if os.fstat(file.fileno()).st_mtime >= submitted:
             words = file.read(_MARK_BYTES).decode(errors="replace").split()
             return "".join(letter for letter in " ".join(words) if letter.isprintable())
     return None
-
-
-def _patience(recent: Sequence[Line]) -> float:
-    """How long a run may write nothing before it counts as silent, from its own reports since its last start."""
-    if len(recent) < 2:
-        return _FIRST_REPORT_SECONDS
-    longest: float = max(after["time"] - before["time"] for before, after in pairwise(recent))
-    return max(_LEAST_PATIENCE_SECONDS, 3 * longest)
-
-
-def _pace(reports: Sequence[Line], recent: Sequence[Line]) -> Pace | None:
-    if not reports:
-        return None
-    last = [line["time/step_seconds"] for line in reports[-_PACE_REPORTS:]]
-    steps, pause = 0, 0.0
-    for before, after in pairwise(recent):
-        between = after["step"] - before["step"]
-        steps += between
-        pause += after["time"] - before["time"] - between * after["time/step_seconds"]
-    return Pace(step_seconds=sum(last) / len(last), pause_seconds=max(0.0, pause / steps) if steps > 0 else 0.0)
-
-
-def _seconds_left(pace: Pace | None, steps_left: int | None, passed: float) -> float | None:
-    if pace is None or steps_left is None:
-        return None
-    return max(0.0, steps_left * (pace.step_seconds + pace.pause_seconds) - passed)
 
 
 def _last_epoch(last: Line, steps_left: int | None) -> float | None:
@@ -301,6 +270,6 @@ def _job(jobs: Sequence[Line], now: float) -> Job | None:
 
 
 def _count_lines(path: Path) -> int:
-    with suppress(OSError), path.open("rb") as file:
+    with suppress(OSError), open_regular(path) as file:
         return sum(piece.count(b"\n") for piece in iter(lambda: file.read(2**20), b""))
     return 0

@@ -9,65 +9,38 @@ import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from configs.errors import ConfigError
-from trainer.runstate import RunState, read_run
-
-HELP = """\
-Tell how runs stand, from the files of their run directories alone: no job is asked, nothing is disturbed.
-
-  surgstream status runs/surgvista_vitb
-  surgstream status runs/surgvista_vitb --follow
-  surgstream status runs/* --json | jq -r 'select(.state == "silent") | .run_dir'
-
-One run is shown in full, several as a table of one line a run; --json prints one object a run and line. --follow goes
-on until every run is done or has failed.
-
-A run is
-  not started  when its directory tells of no start
-  starting     until the first report after a start
-  training     while it reports
-  silent       when it has written neither to metrics.jsonl nor to train.log for three times the longest pause between
-               its recent reports, and at least five minutes; before its first two reports, for fifteen minutes. It may
-               hang, or have been killed
-  waiting      when it was asked to stop, has saved a checkpoint, and is to be requeued or started again
-  failed       when it ended for a reason that would come again; the sentence says which
-  done         when its last step is saved
-
-Time left is the steps left times a step, which is the mean of the last ten reports and what evaluations, pictures and
-checkpoints have cost beside each step since the last start. Waiting for data is of the first rank's last report.
-
-Exit status: 0; 1 when a run has failed.
-"""
+from configs.printable import CLEAR
+from trainer.runstate import RunState, jobs_of, read_run
+from trainer.slurm_words import Word, ask_slurm
+from trainer.standing import ENDED
 
 _WIDTH, _LABEL = 80, 13
 _REFRESH_SECONDS, _REPRINT_SECONDS = 2.0, 60.0
-_ENDED = ("done", "failed")
-_CLEAR = "\x1b[H\x1b[J"
+_ASK_SECONDS = 60.0
+"""How long Slurm is not asked again: its controller serves everybody."""
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run the command."""
-    parser = argparse.ArgumentParser(
-        prog="surgstream status", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run_dirs", nargs="+", type=Path, metavar="RUN_DIR", help="the run_dir of a recipe")
-    parser.add_argument("--follow", action="store_true", help="refresh until every run is done or has failed")
-    parser.add_argument("--json", action="store_true", help="print JSON, a line a run")
-    words = parser.parse_args(argv)
+def run(words: argparse.Namespace) -> int:
+    """Do the work of `surgstream status`."""
     for run_dir in words.run_dirs:
         if not run_dir.is_dir():
             raise ConfigError(f"{run_dir}: expected a run directory, got {'a file' if run_dir.exists() else 'nothing'}")
     in_place = words.follow and not words.json and sys.stdout.isatty()
+    said, asked = dict[str, Word](), -math.inf
     while True:
         now = time.time()
-        runs = [read_run(run_dir, now) for run_dir in words.run_dirs]
+        if time.monotonic() - asked >= _ASK_SECONDS:
+            said, asked = ask_slurm(job for run_dir in words.run_dirs for job in jobs_of(run_dir)), time.monotonic()
+        runs = [read_run(run_dir, now, said) for run_dir in words.run_dirs]
         page = "\n".join(json.dumps(asdict(run)) for run in runs) if words.json else show(runs)
-        sys.stdout.write(f"{_CLEAR if in_place else ''}{page}\n")
+        if in_place:
+            sys.stdout.write(CLEAR)
+        sys.stdout.write(f"{page}\n")
         sys.stdout.flush()
-        if not words.follow or all(run.state in _ENDED for run in runs):
-            return int(any(run.state == "failed" for run in runs))
+        if not words.follow or all(run.state in ENDED for run in runs):
+            return int(any(run.state in ("failed", "crashed") for run in runs))
         time.sleep(_REFRESH_SECONDS if in_place else _REPRINT_SECONDS)
 
 
@@ -86,7 +59,7 @@ def block(run: RunState) -> str:
 
 
 def table(runs: Sequence[RunState]) -> str:
-    """One line a run, called by what sets its directory apart; a long name keeps its end."""
+    """One line a run, called by what sets its directory apart; a long name keeps its end. Reasons stand below."""
     rows = [("state", "step", "done", "clips/s", "waits", "loss", "left")]
     for run in runs:
         share = run.step / run.last_step if run.step is not None and run.last_step else None
@@ -108,10 +81,12 @@ def table(runs: Sequence[RunState]) -> str:
     names = ["run", *(os.path.relpath(path, root) for path in paths)]
     names = [name if len(name) <= room else f"...{name[3 - room :]}" for name in names]
     longest = max(map(len, names))
-    lines = []
-    for name, (state, *cells) in zip(names, rows, strict=True):
+    lines, reasons = [], ["", *(run.reason for run in runs)]
+    for name, (state, *cells), reason in zip(names, rows, reasons, strict=True):
         aligned = [f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)]
         lines.append("  ".join([f"{name:<{longest}}", f"{state:<{widths[0]}}", *aligned]).rstrip())
+        if reason:
+            lines.append(f"  {textwrap.shorten(reason, _WIDTH - 2, placeholder=' ...')}")
     return "\n".join(lines)
 
 
@@ -184,6 +159,8 @@ def _machines(run: RunState) -> Iterator[tuple[str, str]]:
         if left is not None and run.state in ("starting", "training", "silent"):
             ends = f"; ends in {duration(left)}" if left > 0 else f"; its time ended {duration(-left)} ago"
         yield "job", f"{run.job.id}; {_counted(run.job.starts, 'start')}, {_counted(run.job.requeues, 'requeue')}{ends}"
+    if run.writer:
+        yield "writer", run.writer
     if run.slowest:
         host = f" on {run.slowest['host']}" if run.slowest["host"] else ""
         over = f", {run.slowest['over_median']:.2f} x the median" if run.slowest["over_median"] else ""
@@ -198,10 +175,8 @@ def _state(run: RunState) -> str:
     if run.state == "silent":
         since = time.strftime("%d %b %H:%M:%S", time.localtime(run.time - quiet))
         return f"silent for {duration(quiet)}, since {since}; see train.log"
-    if run.state == "waiting":
-        return f"waiting to be {'requeued' if run.job else 'started again'}: {run.reason}"
-    if run.state == "failed":
-        return f"failed: {run.reason}"
+    if run.reason:
+        return f"{run.state}: {run.reason}"
     return {"starting": f"starting for {duration(quiet)}", "done": f"done, {duration(quiet)} ago"}.get(
         run.state, run.state
     )

@@ -2,24 +2,31 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from configs.files import read_text
 from trainer.config import WarmStartConfig
 from trainer.engine.checkpoint import tensors
+from trainer.engine.config import OptimConfig
 from trainer.engine.saved import STATE, damage, read_state
 from trainer.errors import CheckpointError, ModelError
 from trainer.models.config import EncoderConfig
-from trainer.models.files import published_weights
+from trainer.models.networks import WeightsFile
 from trainer.models.published import LAYOUTS
 from trainer.objectives.base import Objective
+from trainer.runfiles import CHECKPOINTS, checkpoints_in
 
 log = logging.getLogger(__name__)
 
+Named = Mapping[str, Tensor]
+
 ENCODER = "encoder."
+_OURS = "encoder.embedding.projection.weight"
 _SHOWN = 4
 
 
@@ -36,43 +43,97 @@ def warm_start(settings: WarmStartConfig, objective: Objective, encoder: Encoder
         CheckpointError: Our own checkpoint is damaged.
     """
     parameters = {name: p for name, p in objective.named_parameters() if _wanted(name, settings)}
-    weights, averages = _read(settings, encoder)
+    weights, averages = _read(settings, encoder, averaged=bool(objective.averages()))
     given = {name: tensor for name, tensor in weights.items() if _wanted(name, settings)}
     _copy(given, parameters, settings)
     left = sorted({name.split(".")[0] for name in weights.keys() - given.keys()})
     log.info(
         "begins with %d weights of %s%s", len(given), settings.weights, f", without {', '.join(left)}" if left else ""
     )
-    if averages and objective.averages():
+    if averages:
         _copy(averages, objective.averages(), settings)
     else:
         objective.average_anew()
+
+
+def carried_moments(settings: WarmStartConfig | None, optim: OptimConfig) -> Path | None:
+    """The checkpoint whose AdamW moments a new run goes on with; None where it begins with none.
+
+    They are taken whole or not at all: AdamW has one step count for all parameters, and new ones beside old ones would
+    take first steps of several times the learning rate.
+
+    Args:
+        settings: Which weights the run begins with, if any.
+        optim: Its optimizer; one that begins with trained weights, but neither with moments nor low, is warned of.
+    """
+    if settings is None:
+        return None
+    checkpoint = Path(settings.weights)
+    whole = settings.layout == "surgstream" and settings.parts == "all" and (checkpoint / STATE).exists()
+    if whole and settings.moments:
+        log.info("goes on with the moments of %s", checkpoint)
+        return checkpoint
+    if optim.warmup_epochs == 0:
+        log.warning(
+            "AdamW begins without moments and at its peak learning rate, which throws trained weights off; set "
+            "optim.warmup_epochs"
+        )
+    return None
 
 
 def _wanted(name: str, settings: WarmStartConfig) -> bool:
     return settings.parts == "all" or name.startswith(ENCODER)
 
 
-def _read(settings: WarmStartConfig, encoder: EncoderConfig) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
-    """Weights and averages by our names."""
-    path, where = Path(settings.weights), "warm_start.weights"
-    if settings.layout == "surgstream":
-        if not (path / STATE).exists():
-            _check_positions(_exported_positions(path), encoder, settings)
-            return published_weights(path, where=where)
-        if found := damage(path):
-            raise CheckpointError(f"{where}: {path}: not a whole checkpoint: {found}")
-        _check_positions(_trained_positions(path), encoder, settings)
-        return dict(tensors(path, "param")), dict(tensors(path, "average"))
-    layout = LAYOUTS[settings.layout]
+def _read(settings: WarmStartConfig, encoder: EncoderConfig, *, averaged: bool) -> tuple[Named, Named]:
+    """Weights by our names and, where they are wanted and there, averages."""
+    path = Path(settings.weights)
+    if settings.layout != "surgstream":
+        return _published(settings, encoder, averaged=averaged)
+    if not (path / STATE).exists():
+        _refuse_run(path)
+        _check_positions(_exported_positions(path), encoder, settings)
+        file = _file(settings)
+        with _named(settings):
+            return file.network(_OURS, "an encoder of ours").weights, {}
+    if found := damage(path):
+        raise CheckpointError(f"warm_start.weights: {path}: not a whole checkpoint: {found}")
+    if settings.prefix is not None:
+        raise ModelError(
+            f"warm_start.prefix: expected none, as {path} is a checkpoint of ours, got {settings.prefix!r}"
+        )
+    _check_positions(_trained_positions(path), encoder, settings)
+    return dict(tensors(path, "param")), dict(tensors(path, "average")) if averaged else {}
+
+
+def _refuse_run(path: Path) -> None:
+    """Name a run's newest checkpoint: what a run begins with stays the same, so it is not looked up."""
+    if checkpoints := checkpoints_in(path / CHECKPOINTS):
+        raise ModelError(
+            f"warm_start.weights: expected one of a run's checkpoints, got the run {path}; "
+            f"its newest is {checkpoints[0]}"
+        )
+
+
+def _published(settings: WarmStartConfig, encoder: EncoderConfig, *, averaged: bool) -> tuple[Named, Named]:
+    layout, file = LAYOUTS[settings.layout], _file(settings)
     _check_positions(layout.positions, encoder, settings)
-    weights, averages = published_weights(path, where=where)
-    only_encoder = settings.parts == "encoder"
+    with _named(settings):
+        weights = layout.read(file, encoder, only_encoder=settings.parts == "encoder")
+        return weights, layout.read_average(file, encoder) if averaged else {}
+
+
+def _file(settings: WarmStartConfig) -> WeightsFile:
+    return WeightsFile(Path(settings.weights), "warm_start", settings.prefix)
+
+
+@contextmanager
+def _named(settings: WarmStartConfig) -> Iterator[None]:
+    """Say of which file it is that a network is missing, or has weights without a place."""
     try:
-        loaded = [layout.load(some, encoder, skip_unknown=only_encoder) for some in (weights, averages)]
+        yield
     except ModelError as error:
         raise ModelError(f"warm_start: {settings.weights}: {error}") from None
-    return loaded[0], loaded[1]
 
 
 def _trained_positions(checkpoint: Path) -> str | None:
@@ -86,7 +147,7 @@ def _trained_positions(checkpoint: Path) -> str | None:
 def _exported_positions(path: Path) -> str | None:
     """What `surgstream export` wrote beside the weights; None of a bare file of weights."""
     try:
-        return str(json.loads((path / "config.json").read_text(encoding="utf-8"))["encoder"]["positions"])
+        return str(json.loads(read_text(path / "config.json"))["encoder"]["positions"])
     except (OSError, ValueError, LookupError, TypeError):
         return None
 
@@ -100,17 +161,18 @@ def _check_positions(trained: str | None, encoder: EncoderConfig, settings: Warm
         )
 
 
-def _copy(given: Mapping[str, Tensor], places: Mapping[str, Tensor], settings: WarmStartConfig) -> None:
-    differences = [f"{name} is missing" for name in places if name not in given]
-    differences += [f"{name} has no place" for name in given if name not in places]
-    differences += [
+def _copy(given: Named, places: Named, settings: WarmStartConfig) -> None:
+    differences = [
         f"{name} has the shape {tuple(tensor.shape)}, not {tuple(places[name].shape)}"
         for name, tensor in given.items()
         if name in places and places[name].shape != tensor.shape
     ]
+    differences += [f"{name} is missing" for name in places if name not in given]
+    differences += [f"{name} has no place" for name in given if name not in places]
     if differences:
         more = f" and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
-        advice = "; warm_start.parts=encoder takes the encoder alone" if settings.parts == "all" else ""
+        whole = settings.parts == "all" and not any(difference.startswith(ENCODER) for difference in differences)
+        advice = "; warm_start.parts=encoder takes the encoder alone, which fits" if whole else ""
         raise ModelError(
             f"warm_start: {settings.weights}: expected the weights of this objective, got others: "
             f"{'; '.join(differences[:_SHOWN])}{more}{advice}"

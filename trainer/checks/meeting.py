@@ -5,7 +5,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import timedelta
 
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
@@ -14,6 +14,7 @@ from configs.loading import build
 from trainer.checks.report import Failure, RankReport, in_words
 from trainer.distributed import Topology, slurm_hosts
 from trainer.errors import DistributedError, PreflightError
+from trainer.joining import serves_store, telling_who_is_missing
 
 _POLL_SECONDS = 0.05
 
@@ -38,7 +39,7 @@ class Meeting:
             PreflightError: Rank 0 cannot be reached, or not all ranks came; their nodes are named.
         """
         self.topology, self.node = topology, node_name(os.environ)
-        serves = topology.is_main and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+        serves = serves_store(topology)
         try:
             if not serves:
                 _wait_for_port(topology, seconds)
@@ -62,7 +63,9 @@ class Meeting:
             self.tell("token", os.urandom(8).hex())
         self.tell(f"node/{topology.rank}", self.node)
         self.tell(f"doing/{topology.rank}", "node")
-        if not self.agree("here", seconds):
+        with telling_who_is_missing(topology, self._absent) if topology.is_main else nullcontext():
+            all_here = self.agree("here", seconds)
+        if not all_here:
             raise PreflightError(f"{self._missing()} within {seconds:g} s; see what they print, or exclude their nodes")
         self.token = self.hear("token", seconds)
 
@@ -159,10 +162,14 @@ class Meeting:
                 f"rank {self.topology.rank} on {self.node}: rank 0 fell silent; its own message says why"
             ) from None
 
+    def _absent(self) -> set[int]:
+        """The ranks that have not come; a RuntimeError where rank 0 is gone."""
+        return {rank for rank in range(self.topology.world_size) if not self._store.check([f"preflight/node/{rank}"])}
+
     def _missing(self) -> str:
         ranks = range(self.topology.world_size)
         try:
-            here = {rank for rank in ranks if self._store.check([f"preflight/node/{rank}"])}
+            here = set(ranks) - self._absent()
             nodes = {self._store.get(f"preflight/node/{rank}").decode() for rank in here}
         except RuntimeError:  # rank 0 has said it and left
             return "not all ranks came"

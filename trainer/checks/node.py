@@ -58,6 +58,11 @@ def driver_version(text: str) -> str:
     return found[1] if found else "unknown"
 
 
+def installed_driver() -> str:
+    """The version of this node's driver."""
+    return driver_version(_DRIVER_FILE.read_text() if _DRIVER_FILE.exists() else "")
+
+
 def _size_gib(folder: Path) -> float:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / _GIB
 
@@ -75,7 +80,7 @@ def _versions(on_gpu: bool) -> dict[str, str]:
         (packages[name] for name in sorted(packages) if name.startswith("nvidia-dali-cuda")), "none"
     )
     if on_gpu:
-        versions["driver"] = driver_version(_DRIVER_FILE.read_text() if _DRIVER_FILE.exists() else "")
+        versions["driver"] = installed_driver()
         versions["CUDA"] = str(torch.version.cuda)
         versions["NCCL"] = ".".join(map(str, torch.cuda.nccl.version()))  # type: ignore[no-untyped-call]
     return versions

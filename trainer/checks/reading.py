@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import accumulate, count
 
 from shards.manifest import ManifestFile
+from shards.rates import check_rates
 from shards.storage import open_storage
 from trainer.config import TrainConfig
 
@@ -22,24 +23,25 @@ class Corpora:
     """The corpora of a recipe, as far as this check needs them.
 
     Attributes:
-        manifest: The beginning of the SHA-256 of the corpus manifest, and of the held-out one's where there is one.
+        manifest: The beginning of the SHA-256 of the corpus' manifest, and of those of all others that the run reads.
     """
 
     def __init__(self, config: TrainConfig) -> None:
         """Read the manifests.
 
         Raises:
-            SurgstreamError: The store cannot be reached, access is denied, or there is no corpus.
+            SurgstreamError: The store cannot be reached, access is denied, there is no corpus, or it was packed at a
+                rate that the recipe cannot take.
         """
         s3, self._read = config.data.s3, config.data.read
         retry = replace(s3.retry, timeout_seconds=min(s3.retry.timeout_seconds, PATIENCE_SECONDS))
-        self._storage = open_storage(config.data.corpus, impatient := replace(s3, retry=retry))
-        manifest = ManifestFile.load(self._storage)
-        self._shards = [(shard.name, shard.num_bytes) for shard in manifest.shards()]
-        self.manifest = manifest.sha256[:_HASH_DIGITS]
-        if config.held_out:
-            held_out = ManifestFile.load(open_storage(config.held_out.corpus, impatient))
-            self.manifest += f"+{held_out.sha256[:_HASH_DIGITS]}"
+        impatient = replace(s3, retry=retry)
+        self._storage = open_storage(config.data.corpus, impatient)
+        manifests = {place: ManifestFile.load(open_storage(place, impatient)) for place in config.corpora}
+        for place, manifest in manifests.items():
+            check_rates(manifest.shards(), config.data.fps, where=place)
+        self._shards = [(shard.name, shard.num_bytes) for shard in manifests[config.data.corpus].shards()]
+        self.manifest = "+".join(manifest.sha256[:_HASH_DIGITS] for manifest in manifests.values())
 
     def mb_per_second(self, seconds: float, *, rank: int, world_size: int) -> float:
         """Read ranges all over the corpus, as many at once as a run does, different ones on each rank.

@@ -8,6 +8,7 @@ from trainer.checks.report import NodeFacts, RankReport, in_words, spans
 
 _NODES_NAMED = 4
 _COLUMNS = 120
+_PROBLEMS_NAMED = 3
 
 _Cell = Callable[[list[RankReport]], str]
 
@@ -138,6 +139,13 @@ def _short(speed: float) -> str:
 def _size(gib: float) -> str:
     """GiB as `df -h` writes them."""
     return f"{gib / 1024:.1f}T" if gib >= 1000 else f"{gib:.1f}G" if gib < 10 else f"{gib:.0f}G"
+
+
+def one_line(reports: Sequence[RankReport], problems: Sequence[Problem]) -> str:
+    """The verdict on one line: `go`, or `no go` with the first problems that forbid a run."""
+    fatal = [f"{_where(problem, reports)}: {problem.sentence}" for problem in problems if problem.fatal]
+    more = [f"and {len(fatal) - _PROBLEMS_NAMED} more"] if len(fatal) > _PROBLEMS_NAMED else []
+    return "; ".join([verdict(problems), *fatal[:_PROBLEMS_NAMED], *more])
 
 
 def _where(problem: Problem, reports: Sequence[RankReport]) -> str:

@@ -2,8 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
+from configs.errors import ConfigError
+from configs.places import Anywhere, NodeFolder, expanded
+from configs.ranges import Range
 from shards.clips import BadClipLimits
 from shards.order import OrderConfig
 from shards.storage import S3Config
@@ -20,16 +24,14 @@ class CropConfig:
         offsets: `fixed` places windows at one of 13 points, `uniform` anywhere in the frame.
     """
 
-    scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
-    max_distortion: int = 1
+    scales: tuple[Annotated[float, Range(0.01, 1)], ...] = (1.0, 0.875, 0.75, 0.66)
+    max_distortion: Annotated[int, Range(0, 100)] = 1
     offsets: Literal["fixed", "uniform"] = "fixed"
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with these values."""
-        if not self.scales or not all(0 < scale <= 1 for scale in self.scales):
-            yield f"scales: expected fractions in (0, 1], got {list(self.scales)}"
-        if self.max_distortion < 0:
-            yield f"max_distortion: expected 0 or more, got {self.max_distortion}"
+        if not self.scales:
+            yield "scales: expected at least one, got none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,7 @@ class DecodeConfig:
     """
 
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    threads: int = 0
+    threads: Annotated[int, Range(0, 512)] = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,18 +53,22 @@ class DataConfig:
 
     Attributes:
         corpus: The packed corpus: a folder or `s3://bucket/prefix`.
-        stride: Packed frames from one frame of a clip to the next. A clip of T frames ends at its anchor frame and
-            looks (T - 1) * stride frames back.
+        fps: Frames a second that clips are cut at, from `corpus` and from whatever is evaluated on. A corpus at k times
+            the rate is taken as if it had been packed at this one: every k-th frame of a video, each the anchor of one
+            clip, at k times the bytes. null takes every packed frame, whatever its rate.
+        stride: Frames, at that rate, from one frame of a clip to the next. A clip of T frames ends at its anchor frame
+            and looks (T - 1) * stride frames back.
         order: Which clip is drawn when.
         read: How shards are read.
-        cache_dir: A folder on the node's own disk that keeps chunks for later epochs and runs; null keeps none. The
-            ranks of a node share it. Runs with another corpus, order or stride add to it, and nothing is ever removed
-            to make room: delete the folder when it holds what no run needs.
+        cache_dir: A folder on the node's own disk that keeps chunks for later epochs and runs; null keeps none. Its
+            variables are those of the node, as in `/local/$SLURM_JOB_ID`. The ranks of a node share it. Runs with
+            another corpus, order or stride add to it, and nothing is ever removed to make room: delete the folder when
+            it holds what no run needs.
         cache_bytes: The most bytes of chunks in that folder, over all runs. The default holds 3.5 million frames of
             20 kB with the look-back of their chunks.
         crop: How clips are cropped.
         decode: Where JPEGs are decoded.
-        s3: How to reach S3, where the environment does not say it.
+        s3: How to reach S3, before `SURGSTREAM_STORES` and boto3's own settings. Its `retry` holds for folders as well.
         stall_warning_seconds: Each time the trainer has waited so long for a batch, the log says what for.
         max_bad_clips: How many clips may be damaged, over all ranks since the last start, before the run ends; until
             then another clip of the same dataset stands in for each.
@@ -70,35 +76,34 @@ class DataConfig:
         audit_log: Write which step consumed which clip to `audit/` in the run directory.
     """
 
-    corpus: str
-    stride: int = 4
+    corpus: Anywhere
+    fps: Annotated[float, Range(0.001, 1e3)] | None = None
+    stride: Annotated[int, Range(1, 10**4)] = 4
     order: OrderConfig = field(default_factory=OrderConfig)
     read: ReadConfig = field(default_factory=ReadConfig)
-    cache_dir: str | None = None
-    cache_bytes: int = 100 * 10**9
+    cache_dir: NodeFolder | None = None
+    cache_bytes: Annotated[int, Range(1, 10**18)] = 100 * 10**9
     crop: CropConfig = field(default_factory=CropConfig)
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     s3: S3Config = field(default_factory=S3Config)
-    stall_warning_seconds: float = 60.0
-    max_bad_clips: int = 100
-    max_bad_clips_in_a_row: int = 16
+    stall_warning_seconds: Annotated[float, Range(1e-3, 1e6)] = 60.0
+    max_bad_clips: Annotated[int, Range(0, 10**9)] = 100
+    max_bad_clips_in_a_row: Annotated[int, Range(0, 10**9)] = 16
     audit_log: bool = False
+
+    @property
+    def cache_folder(self) -> Path | None:
+        """`cache_dir` on this node.
+
+        Raises:
+            ConfigError: It names a variable that is not set here.
+        """
+        try:
+            return None if self.cache_dir is None else Path(expanded(self.cache_dir, remote=False))
+        except ValueError as error:
+            raise ConfigError(f"data.cache_dir: {error}") from None
 
     @property
     def limits(self) -> BadClipLimits:
         """How many clips may be damaged."""
         return BadClipLimits(in_all=self.max_bad_clips, in_a_row=self.max_bad_clips_in_a_row)
-
-    def problems(self) -> Iterator[str]:
-        """Yield what is wrong with these values."""
-        if self.stride < 1:
-            yield f"stride: expected 1 or more, got {self.stride}"
-        if self.cache_dir == "":
-            yield "cache_dir: expected a folder or null, got nothing; is a variable of the shell not set?"
-        if self.cache_bytes < 1:
-            yield f"cache_bytes: expected 1 or more, got {self.cache_bytes}"
-        for name in ("max_bad_clips", "max_bad_clips_in_a_row"):
-            if getattr(self, name) < 0:
-                yield f"{name}: expected 0 or more, got {getattr(self, name)}"
-        if self.stall_warning_seconds <= 0:
-            yield f"stall_warning_seconds: expected a number above 0, got {self.stall_warning_seconds}"

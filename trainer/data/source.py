@@ -1,7 +1,6 @@
 """A packed corpus in a given order, as batches on this rank's device."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from shards.cache import ChunkCache
 from shards.order import Order
@@ -34,7 +33,7 @@ class ByteSource:
         """
         self._data, self._corpus, self._topology = data, corpus, topology
         self._num_frames, self._micro_batch_size = num_frames, micro_batch_size
-        self._cache = ChunkCache(Path(data.cache_dir), data.cache_bytes, corpus.sha256) if data.cache_dir else None
+        self._cache = ChunkCache(data.cache_folder, data.cache_bytes, corpus.sha256) if data.cache_folder else None
 
     def stream(self, order: Order, *, global_batch_size: int, start: int) -> ClipStream:
         """This rank's share of the draws of an order, from `start` on without end."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from configs.files import naming
 from shards.clips import BadClipLimits
 from shards.errors import CorruptSampleError
 from shards.order import Order
@@ -127,7 +128,7 @@ class DataWatch:
     def _quarantined(self, clips: list[dict[str, Any]]) -> None:
         self._num_bad += len(clips)
         if clips and self._topology.is_main:
-            with self._quarantine.open("a", encoding="utf-8") as file:
+            with naming(self._quarantine), self._quarantine.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(clip) + "\n" for clip in sorted(clips, key=lambda clip: clip["g"]))
         if self._num_bad > self._limits.in_all:
             raise CorruptSampleError(

@@ -2,8 +2,8 @@
 
 A checkpoint is a directory `step_00001000` that holds `state.json` and safetensors files with every parameter, its two
 AdamW moments and, where the objective keeps one, its moving average, as full fp32 tensors. It is written beside its
-final name and renamed when every byte is on disk, so what bears the name is whole; sizes and hashes in `state.json`,
-its own among them, show what was damaged later.
+final name and renamed when every byte is on disk, so what bears the name and has a `state.json` is whole; sizes and
+hashes in that, its own among them, show what was damaged later.
 """
 
 import hashlib
@@ -20,10 +20,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from configs.files import open_regular
 from trainer.distributed import all_gather, barrier, from_main
 from trainer.engine.config import CheckpointConfig
 from trainer.engine.parallel import MOMENTS, ZeroEngine
-from trainer.engine.saved import STATE, damage, file_name, read_progress, read_state, state_bytes, unreadable
+from trainer.engine.saved import STATE, damage, file_name, newest_whole, read_state, state_bytes, unreadable
 from trainer.engine.schedules import Progress
 from trainer.errors import CheckpointError, SaveError
 from trainer.runfiles import checkpoint_name, checkpoints_in
@@ -67,7 +68,8 @@ def save_checkpoint(
     errors = [f"rank {r}: {error}" for r, (_, error) in enumerate(reports) if error]
     if rank == 0 and not errors:
         files = {name: entry for share, _ in reports for name, entry in share.items()}
-        content = {"step": progress.step, "g": progress.g, "files": files, **progress.state}
+        counts = {"step": progress.step, "g": progress.g, "optimizer_step": engine.optimizer_step()}
+        content = {**counts, "files": files, **progress.state}
         writer.attempt(lambda: _publish(partial, final, content))
     if rank == 0 and (errors or writer.error):
         shutil.rmtree(partial, ignore_errors=True)
@@ -149,7 +151,7 @@ def load_moments(checkpoint: Path, engine: ZeroEngine) -> None:
             engine.load_moment(name, moment, value)
         if left:
             raise CheckpointError(f"{checkpoint}: expected {moment} of {min(left)}, which has none")
-    engine.set_optimizer_step(read_progress(checkpoint).step)
+    engine.set_optimizer_step(read_state(checkpoint)["optimizer_step"])
 
 
 def tensors(checkpoint: Path, wanted: str) -> Iterator[tuple[str, Tensor]]:
@@ -167,6 +169,7 @@ def tensors(checkpoint: Path, wanted: str) -> Iterator[tuple[str, Tensor]]:
     """
     for file in sorted(read_state(checkpoint)["files"]):
         try:
+            open_regular(checkpoint / file).close()
             with safe_open(checkpoint / file, framework="pt") as content:
                 for key in content.keys():  # noqa: SIM118 - not a dictionary
                     kind, _, name = key.partition("/")
@@ -187,13 +190,22 @@ def prune(root: Path, config: CheckpointConfig, saved: Path) -> None:
     them, so they are damaged, or somebody's second thoughts.
     """
     for leftover in root.glob(".partial-*"):
-        shutil.rmtree(leftover)
-    until_now = [checkpoint for checkpoint in checkpoints_in(root) if _step(checkpoint) <= _step(saved)]
-    for checkpoint in until_now[config.keep_last :]:
-        if config.keep_every == 0 or _step(checkpoint) % config.keep_every:
-            doomed = root / f".partial-{checkpoint.name}"
-            checkpoint.rename(doomed)
-            shutil.rmtree(doomed)
+        _remove(leftover)
+    steps = sorted(step for step in map(_step, checkpoints_in(root)) if step <= _step(saved))
+    before = [0, *steps]
+    for step, last in zip(steps[: -config.keep_last], before, strict=False):
+        if config.keep_every == 0 or step // config.keep_every == last // config.keep_every:
+            _remove(root / checkpoint_name(step))
+
+
+def _remove(folder: Path) -> None:
+    """Delete a checkpoint, its state first: what cannot be deleted stays whole, what is deleted in part is none."""
+    try:
+        (folder / STATE).unlink(missing_ok=True)
+        shutil.rmtree(folder)
+    except OSError as error:
+        reason = error.strerror or error
+        log.warning("%s: cannot be deleted: %s; training goes on, and its room stays taken", folder, reason)
 
 
 def _step(checkpoint: Path) -> int:
@@ -236,27 +248,18 @@ class _ShareWriter:
 
 
 def _choose(root: Path, wanted: str) -> Path | None:
+    if wanted == "auto":
+        return newest_whole(root)
     checkpoints = checkpoints_in(root)
     if wanted == "none":
         if checkpoints:
             raise CheckpointError(f"{root}: holds checkpoints, and resume is none; choose another run_dir, or auto")
         return None
-    if wanted != "auto":
-        if found := damage(Path(wanted)):
-            raise CheckpointError(f"{wanted}: not a whole checkpoint: {found}")
-        if checkpoints and checkpoints[0].name > Path(wanted).name:
-            raise CheckpointError(
-                f"{root}: holds checkpoints newer than {wanted}; choose another run_dir or delete them"
-            )
-        return Path(wanted)
-    for checkpoint in checkpoints:
-        found = damage(checkpoint)
-        if found is None:
-            return checkpoint
-        log.warning("skipped checkpoint %s: %s", checkpoint, found)
-    if checkpoints:
-        raise CheckpointError(f"{root}: none of {len(checkpoints)} checkpoints is whole; delete them to start anew")
-    return None
+    if found := damage(Path(wanted)):
+        raise CheckpointError(f"{wanted}: not a whole checkpoint: {found}")
+    if checkpoints and checkpoints[0].name > Path(wanted).name:
+        raise CheckpointError(f"{root}: holds checkpoints newer than {wanted}; choose another run_dir or delete them")
+    return Path(wanted)
 
 
 def _make_anew(directory: Path) -> None:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
+from configs.places import Folder
+from configs.ranges import Range
 from trainer.engine.schedules import Decay
 
 
@@ -24,33 +26,21 @@ class OptimConfig:
         clip_grad_norm: Largest L2 norm of the full gradient; 0 does not clip.
     """
 
-    base_lr: float = 1.5e-4
+    base_lr: Annotated[float, Range(1e-12, 1e3)] = 1.5e-4
     decay: Decay = "cosine"
-    min_lr: float = 1e-5
-    warmup_start_lr: float = 0.0
-    warmup_epochs: float = 40.0
-    weight_decay: float = 0.05
-    beta1: float = 0.9
-    beta2: float = 0.95
-    eps: float = 1e-8
-    clip_grad_norm: float = 0.0
+    min_lr: Annotated[float, Range(0, 1e3)] = 1e-5
+    warmup_start_lr: Annotated[float, Range(0, 1e3)] = 0.0
+    warmup_epochs: Annotated[float, Range(0, 1e6)] = 40.0
+    weight_decay: Annotated[float, Range(0, 1e3)] = 0.05
+    beta1: Annotated[float, Range(0, 0.999999)] = 0.9
+    beta2: Annotated[float, Range(0, 0.999999)] = 0.95
+    eps: Annotated[float, Range(1e-30, 1)] = 1e-8
+    clip_grad_norm: Annotated[float, Range(0, 1e9)] = 0.0
 
     @property
     def betas(self) -> tuple[float, float]:
         """AdamW's pair of moment decay rates."""
         return self.beta1, self.beta2
-
-    def problems(self) -> Iterator[str]:
-        """Yield what is wrong with these values."""
-        for name in ("base_lr", "eps"):
-            if getattr(self, name) <= 0:
-                yield f"{name}: expected a number above 0, got {getattr(self, name)}"
-        for name in ("min_lr", "warmup_start_lr", "warmup_epochs", "weight_decay", "clip_grad_norm"):
-            if getattr(self, name) < 0:
-                yield f"{name}: expected 0 or more, got {getattr(self, name)}"
-        for name in ("beta1", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                yield f"{name}: expected a number in [0, 1), got {getattr(self, name)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +55,10 @@ class ParallelConfig:
         timeout_seconds: How long a rank may make no progress before it writes its stacks and the run ends.
     """
 
-    zero_stage: int = 1
+    zero_stage: Annotated[int, Range(0, 3)] = 1
     autocast: Literal["auto", "bf16", "none"] = "auto"
     overlap_comm: bool = False
-    timeout_seconds: float = 1800.0
+    timeout_seconds: Annotated[float, Range(1, 1e6)] = 1800.0
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with these values."""
@@ -77,31 +67,28 @@ class ParallelConfig:
                 "zero_stage: 0 is refused: DeepSpeed gives no access to full fp32 tensors there, so a run could not be "
                 "resumed on another world size; use 1"
             )
-        elif self.zero_stage not in (1, 2, 3):
-            yield f"zero_stage: expected 1, 2 or 3, got {self.zero_stage}"
-        if self.timeout_seconds <= 0:
-            yield f"timeout_seconds: expected a number above 0, got {self.timeout_seconds}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointConfig:
-    """When to save, and what to keep.
+    """When to save, and what to keep. A run also saves at its end, and when it is asked to stop.
 
     Attributes:
-        every_steps: Save each time this many steps are done, and at the end.
+        every_steps: Save after each step that is divisible by this; null goes by minutes alone.
+        every_minutes: Save when so much time has passed since the last save; null goes by steps alone.
         keep_last: The newest checkpoints to keep.
-        keep_every: Also keep checkpoints of steps divisible by this; 0 keeps none of them.
+        keep_every: Also keep the first checkpoint at or after each multiple of so many steps; 0 keeps none of them.
     """
 
-    every_steps: int = 1000
-    keep_last: int = 3
-    keep_every: int = 0
+    every_steps: Annotated[int, Range(1, 10**9)] | None = 1000
+    every_minutes: Annotated[float, Range(0.001, 1e6)] | None = 30.0
+    keep_last: Annotated[int, Range(1, 10**6)] = 3
+    keep_every: Annotated[int, Range(0, 10**9)] = 0
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with these values."""
-        for name, least in (("every_steps", 1), ("keep_last", 1), ("keep_every", 0)):
-            if getattr(self, name) < least:
-                yield f"{name}: expected {least} or more, got {getattr(self, name)}"
+        if self.every_steps is None and self.every_minutes is None:
+            yield "every_minutes: expected a number where every_steps is null, got null: nothing would be saved"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +103,7 @@ class ResumeConfig:
 
     shorthand: ClassVar[str] = "checkpoint"
 
-    checkpoint: str = "auto"
+    checkpoint: Folder = "auto"
     allow: tuple[Literal["corpus", "weights", "lanes"], ...] = ()
 
 
@@ -130,11 +117,6 @@ class ReportConfig:
         collapse_every_steps: How diverse features are; a collapse is warned of.
     """
 
-    every_steps: int = 10
-    pictures_every_steps: int = 1000
-    collapse_every_steps: int = 500
-
-    def problems(self) -> Iterator[str]:
-        """Yield what is wrong with these values."""
-        if self.every_steps < 1:
-            yield f"every_steps: expected 1 or more, got {self.every_steps}"
+    every_steps: Annotated[int, Range(1, 10**9)] = 10
+    pictures_every_steps: Annotated[int, Range(0, 10**9)] = 1000
+    collapse_every_steps: Annotated[int, Range(0, 10**9)] = 500

@@ -4,16 +4,19 @@ import json
 import logging
 import platform
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from configs.files import naming
+from shards.progress import progress_bar
 from trainer.batch import ClipBatch
 from trainer.distributed import Topology, all_gather, from_main
 from trainer.engine.checkpoint import prune, save_checkpoint
@@ -27,7 +30,7 @@ from trainer.engine.schedules import Plan, Progress
 from trainer.engine.steps import StepLog
 from trainer.engine.watchdog import Watchdog
 from trainer.objectives.base import Objective
-from trainer.runfiles import AUDIT, CHECKPOINTS, REQUEUE, check_owner, write_mark
+from trainer.runfiles import AUDIT, CHECKPOINTS, REQUEUE, write_mark
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +57,7 @@ class Trainer:
         agreement: Agreement,
         watchdog: Watchdog,
         profiler: Profiler,
+        check_owner: Callable[[], None],
     ) -> None:
         """Take over a run at `progress`.
 
@@ -74,13 +78,14 @@ class Trainer:
             agreement: Whether somebody asks to stop.
             watchdog: What is told that this rank moves.
             profiler: What traces steps when somebody asks for it.
+            check_owner: Raises if somebody else has taken the run over; rank 0 calls it before each save.
         """
         self.engine, self.objective, self.batches, self.plan = engine, objective, batches, plan
         self.step, self.g, self.state = progress.step, progress.g, progress.state
         self.topology, self.run_dir, self.report, self.checkpoint = topology, run_dir, report, checkpoint
         self.evaluation, self.measures, self.watch = evaluation, measures, watch
         self.agreement, self.watchdog, self.profiler = agreement, watchdog, profiler
-        self.last_saved = self.step
+        self.check_owner, self.last_saved, self.saved_at = check_owner, self.step, time.monotonic()
         self.metrics = MetricsWriter(run_dir, step=self.step) if topology.is_main else None
         self.observer = Observer(engine, objective, topology=topology, run_dir=run_dir, metrics=self.metrics)
         self.clock = StepClock(topology.device)
@@ -93,16 +98,11 @@ class Trainer:
         Raises:
             NonFiniteLossError: The loss or the gradient norm is not finite.
             SaveError: A checkpoint could not be saved.
-            DistributedError: Another start of the job has taken the run over.
+            OwnedError: Another start has taken the run over.
         """
-        bar = tqdm(
-            total=self.plan.last_step,
-            initial=self.step,
-            unit="step",
-            disable=not self.topology.is_main,
-            mininterval=0.5 if sys.stderr.isatty() else 30.0,  # a log file wants few lines
-        )
-        with bar, logging_redirect_tqdm():
+        shown = self.topology.is_main
+        bar = progress_bar("train", self.plan.last_step, unit=" steps", done=self.step, shown=shown)
+        with bar, logging_redirect_tqdm() if sys.stderr.isatty() else nullcontext():
             while self.step < self.plan.last_step and not self.stopping():
                 self.profiler.before_step(self.step)
                 self.train_step()
@@ -115,7 +115,7 @@ class Trainer:
                 for look in looks:
                     with self.clock.pause():
                         look()
-                if self.due(self.checkpoint.every_steps):
+                if self.due_to_save():
                     with self.clock.pause():
                         self.save()
                         self.stopping()  # asked again before the next step, it will know what came during the save
@@ -125,11 +125,21 @@ class Trainer:
     def stopping(self) -> bool:
         """Tell the watchdog that this rank moves, and whether all ranks stop before the plan is done."""
         self.watchdog.beat()
-        return self.agreement.stopping() and self.step < self.plan.last_step
+        return self.agreement.stopping(save=self.late_to_save()) and self.step < self.plan.last_step
 
     def due(self, every_steps: int) -> bool:
         """Whether something that happens every so many steps, and at the end, happens now."""
         return every_steps > 0 and (self.step % every_steps == 0 or self.step == self.plan.last_step)
+
+    def due_to_save(self) -> bool:
+        """Whether all ranks save now: after so many steps, after so many minutes by rank 0's clock, and at the end."""
+        at_the_end = self.step == self.plan.last_step
+        return at_the_end or self.due(self.checkpoint.every_steps or 0) or self.agreement.saving
+
+    def late_to_save(self) -> bool:
+        """Whether this rank, if it is rank 0, finds that its last save is too many minutes ago."""
+        minutes = self.checkpoint.every_minutes
+        return self.topology.is_main and minutes is not None and time.monotonic() - self.saved_at >= 60 * minutes
 
     def looks(self) -> Iterator[tuple[int, Callable[[], None]]]:
         """What is looked at between steps, and every how many steps."""
@@ -203,14 +213,14 @@ class Trainer:
         """Save a checkpoint, if the steps that led to it were finite and the run is still ours."""
         self.check_finite()
         self.watchdog.beat()
-        from_main(lambda: check_owner(self.run_dir))
+        from_main(self.check_owner)
         root = self.run_dir / CHECKPOINTS
         progress = Progress(step=self.step, g=self.g, state=self.state)
         saved = save_checkpoint(root, self.engine, progress, self.objective.averages())
         if self.topology.is_main:
             prune(root, self.checkpoint, saved)
             log.info("saved %s", saved)
-        self.last_saved = self.step
+        self.last_saved, self.saved_at = self.step, time.monotonic()
 
     def make_way(self, bar: Any) -> None:
         """Save what is not saved, and leave the mark that says so to whoever starts the run again."""
@@ -230,12 +240,13 @@ class Trainer:
         """Log which step and rank consumed which clip."""
         if self.audit is None:
             return
-        for g, name in zip(batch.g.tolist(), batch.names, strict=True):
-            entry = {"g": g, "step": self.step, "rank": self.topology.rank, **name._asdict()}
-            if name.planned is None:
-                del entry["planned"]
-            self.audit.write(json.dumps(entry) + "\n")
-        self.audit.flush()
+        with naming(self.audit.name):
+            for g, name in zip(batch.g.tolist(), batch.names, strict=True):
+                entry = {"g": g, "step": self.step, "rank": self.topology.rank, **name._asdict()}
+                if name.planned is None:
+                    del entry["planned"]
+                self.audit.write(json.dumps(entry) + "\n")
+            self.audit.flush()
 
     def close(self) -> None:
         """Close the run's files."""

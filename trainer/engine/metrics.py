@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from configs.files import naming
 from trainer.runfiles import METRICS
 
 Value = float | str | npt.NDArray[np.float64]
@@ -44,22 +45,27 @@ class MetricsWriter:
         Of arrays the lines keep counts, see `counts_by_size`.
         """
         line = {key: counts_by_size(value) if isinstance(value, np.ndarray) else value for key, value in values.items()}
-        self._lines.write(json.dumps({"step": step, "time": time.time(), **line}) + "\n")
-        self._lines.flush()
-        for key, value in values.items():
-            if isinstance(value, np.ndarray):
-                self._board.add_histogram(key, value, step)
-            elif not isinstance(value, str):
-                self._board.add_scalar(key, value, step)
+        with naming(self._lines.name):
+            self._lines.write(json.dumps({"step": step, "time": time.time(), **line}) + "\n")
+            self._lines.flush()
+        with naming(self._board.log_dir):
+            for key, value in values.items():
+                if isinstance(value, np.ndarray):
+                    self._board.add_histogram(key, value, step)
+                elif not isinstance(value, str):
+                    self._board.add_scalar(key, value, step)
 
     def picture(self, step: int, name: str, image: Tensor) -> None:
         """Show an image (3, H, W), uint8."""
-        self._board.add_image(name, image, step)
+        with naming(self._board.log_dir):
+            self._board.add_image(name, image, step)
 
     def close(self) -> None:
         """Flush and close."""
-        self._lines.close()
-        self._board.close()
+        with naming(self._lines.name):
+            self._lines.close()
+        with naming(self._board.log_dir):
+            self._board.close()
 
 
 def counts_by_size(values: npt.NDArray[np.float64]) -> dict[str, int]:

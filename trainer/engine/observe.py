@@ -10,7 +10,7 @@ import torch
 
 from trainer.batch import ClipBatch
 from trainer.distributed import Topology, mean_over_ranks
-from trainer.engine.collapse import diversity, warn_of_collapse
+from trainer.engine.collapse import CollapseWatch, diversity
 from trainer.engine.metrics import MetricsWriter
 from trainer.engine.parallel import ZeroEngine
 from trainer.engine.pictures import contact_sheet, save_picture
@@ -68,6 +68,7 @@ class Observer:
         """
         self.engine, self.objective, self.topology = engine, objective, topology
         self.run_dir, self.metrics = run_dir, metrics
+        self.collapse = CollapseWatch(objective.against_collapse)
 
     def evaluate(self, step: int, evaluation: Evaluation, stopping: Callable[[], bool]) -> None:
         """Report the mean loss of the held-out clips over all ranks, without drop path, unless asked to stop."""
@@ -107,8 +108,8 @@ class Observer:
         if self.metrics:
             self.metrics.write(step, {f"collapse/{key}": value for key, value in means.items()})
             # Predictions begin alike, and may stay so for a while.
-            widths = {name: rows.shape[-1] for name, rows in latents.items() if name != "predictions"}
-            warn_of_collapse(step, means, widths)
+            sizes = {name: (len(rows), rows.shape[-1]) for name, rows in latents.items() if name != "predictions"}
+            self.collapse.look(step, means, sizes)
 
     def draw(self, step: int, batch: ClipBatch, evaluation: Evaluation | None) -> None:
         """Draw some held-out clips, or else a training batch, as the model sees and paints it."""

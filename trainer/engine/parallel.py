@@ -50,7 +50,7 @@ class ZeroEngine:
         """Shard `module` over the process group; see `ParallelConfig` and `OptimConfig`."""
         self._bf16 = parallel.autocast == "bf16" or (parallel.autocast == "auto" and device.type == "cuda")
         self._device = device
-        _keep_cpu_kernels_uncompiled(device)
+        _leave_kernels_uncompiled()
         # lr 0 so that the step that creates the moments leaves the parameters as they are.
         optimizer = torch.optim.AdamW(
             parameter_groups(module, optim.weight_decay),
@@ -128,6 +128,10 @@ class ZeroEngine:
         else:
             safe_set_full_optimizer_state(parameter, value.to(parameter.device), moment)
 
+    def optimizer_step(self) -> int:
+        """AdamW's step count: those of this run, and of the runs before it whose moments it took over."""
+        return int(next(iter(self._engine.optimizer.optimizer.state.values()))["step"])
+
     def set_optimizer_step(self, step: int) -> None:
         """Set AdamW's step count, which its bias correction needs."""
         for state in self._engine.optimizer.optimizer.state.values():
@@ -161,7 +165,9 @@ class ZeroEngine:
         return flat.narrow(0, size * dist.get_rank(), size).to(parameter.device)
 
 
-def _keep_cpu_kernels_uncompiled(device: torch.device) -> None:
-    """On a CPU DeepSpeed would compile, for minutes, a shared-memory op that only inference uses."""
-    if device.type == "cpu":
-        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+def _leave_kernels_uncompiled() -> None:
+    """Say that no kernel of DeepSpeed's own fits; none is used here.
+
+    It would ask a compiler about each at every start, and on a CPU build one that only inference uses, for minutes.
+    """
+    deepspeed.ops.__compatible_ops__ = {}

@@ -52,14 +52,15 @@ class Profiler:
             _write(self._run_dir / FLIGHT_RECORDER / name, lambda path: path.write_bytes(record))
 
 
-def record_flights(run_dir: Path) -> None:
+def record_flights(run_dir: Path, topology: Topology) -> None:
     """Have NCCL keep its last collectives, and write them to the run directory when one of them takes too long.
 
     Call it before the process group is joined; what the environment says already stays. `torchfrtrace --prefix rank
     RUN_DIR/flight_recorder` compares the ranks' records.
     """
     folder = run_dir.absolute() / FLIGHT_RECORDER
-    folder.mkdir(parents=True, exist_ok=True)
+    if topology.is_main:  # the others do not know yet that the run is theirs
+        folder.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("TORCH_FR_BUFFER_SIZE", "2000")
     os.environ.setdefault("TORCH_FR_DUMP_TEMP_FILE", str(folder / "rank"))
     os.environ.setdefault("TORCH_NCCL_DUMP_ON_TIMEOUT", "1")

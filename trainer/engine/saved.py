@@ -2,13 +2,18 @@
 
 import hashlib
 import json
+import logging
 import os
 import re
 from pathlib import Path
 from typing import Any
 
+from configs.files import open_regular
 from trainer.engine.schedules import Progress
 from trainer.errors import CheckpointError
+from trainer.runfiles import checkpoints_in
+
+log = logging.getLogger(__name__)
 
 FORMAT = 2
 STATE = "state.json"
@@ -26,7 +31,7 @@ def state_bytes(state: dict[str, Any]) -> bytes:
     """`state.json`: format, checksum and what is given.
 
     Args:
-        state: `step`, `g`, `files` (name -> `bytes` and `sha256`), and whatever the run wants back.
+        state: `step`, `g`, `optimizer_step`, `files` (name -> `bytes` and `sha256`), and whatever the run wants back.
     """
     state = {"format": FORMAT, **state}
     return json.dumps({**state, "sha256": _digest(state)}, indent=1).encode()
@@ -64,7 +69,7 @@ def damage(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint, or None when every byte is as it was written."""
     try:
         for name, entry in _state(checkpoint)["files"].items():
-            with (checkpoint / name).open("rb") as file:
+            with open_regular(checkpoint / name) as file:
                 if os.fstat(file.fileno()).st_size != entry["bytes"]:
                     return f"{name} has {os.fstat(file.fileno()).st_size} bytes, expected {entry['bytes']}"
                 if hashlib.file_digest(file, "sha256").hexdigest() != entry["sha256"]:
@@ -76,13 +81,33 @@ def damage(checkpoint: Path) -> str | None:
     return None
 
 
+def newest_whole(root: Path) -> Path | None:
+    """The newest checkpoint of a run that is as it was written; None where there are no checkpoints.
+
+    Args:
+        root: The run's checkpoint directory.
+
+    Raises:
+        CheckpointError: There are, and none is whole.
+    """
+    checkpoints = checkpoints_in(root)
+    for checkpoint in checkpoints:
+        found = damage(checkpoint)
+        if found is None:
+            return checkpoint
+        log.warning("skipped checkpoint %s: %s", checkpoint, found)
+    if checkpoints:
+        raise CheckpointError(f"{root}: none of {len(checkpoints)} checkpoints is whole; delete them to start anew")
+    return None
+
+
 class _NotWholeError(Exception):
     """What is wrong with a checkpoint."""
 
 
 def _state(checkpoint: Path) -> dict[str, Any]:
     """The state, whose checksum guards against damage and whose files lie in the checkpoint's directory."""
-    with (checkpoint / STATE).open("rb") as file:
+    with open_regular(checkpoint / STATE) as file:
         data = file.read(_MOST_STATE_BYTES)
     try:
         state = json.loads(data)
@@ -90,7 +115,8 @@ def _state(checkpoint: Path) -> dict[str, Any]:
             raise _NotWholeError(f"format {state['format']!r:.20}, this version reads {FORMAT}")
         sound = state.pop("sha256") == _digest(state)
         files = {name: (entry["bytes"], entry["sha256"]) for name, entry in state["files"].items()}
-        counts = [state["step"], state["g"], *(size for size, _ in files.values())]
+        state.setdefault("optimizer_step", state["step"])  # of versions that took over no moments
+        counts = [state["step"], state["g"], state["optimizer_step"], *(size for size, _ in files.values())]
         sound &= all(type(count) is int and 0 <= count < 2**63 for count in counts)
         sound &= all(_FILE_NAME.fullmatch(name) for name in files)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):

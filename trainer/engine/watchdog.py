@@ -1,42 +1,91 @@
-"""What a rank leaves behind when it hangs or crashes: the stacks of all its threads."""
+"""What a rank leaves behind when it hangs or crashes: the stacks of all its threads, and a line that says so."""
 
 import faulthandler
+import os
 import signal
+import threading
+import time
 from pathlib import Path
+from typing import IO
+
+_STDERR = 2
+_MOST_SECONDS_LATER = 0.5
 
 
 class Watchdog:
     """Ends this process when it has not moved for a time, and writes down where all its threads are when it ends badly.
 
-    Stacks are appended to a file when `beat` was not called for too long; at a crash or an abort, such as NCCL's after
-    its timeout; and at SIGUSR2, which ends nothing. They are written without Python's lock, so whatever holds it.
+    Stacks are written when `beat` was not called for too long; at a crash or an abort, such as NCCL's after its
+    timeout; and at SIGUSR2, which ends nothing. They are written without Python's lock, so whatever holds it. The line
+    on standard error needs that lock, and is missing where a library hangs with it.
     """
 
-    def __init__(self, path: Path, timeout_seconds: float) -> None:
+    def __init__(self, timeout_seconds: float, who: str = "this process") -> None:
         """Be ready for a crash and for SIGUSR2, which goes on to the handler that is set by now.
 
+        Stacks go to standard error until `write_to` is called.
+
         Args:
-            path: The file for the stacks.
             timeout_seconds: How long this process may take from one beat to the next, once it has beaten.
+            who: What to call it.
+        """
+        self._timeout_seconds, self._who = timeout_seconds, who
+        self._path: Path | None = None
+        self._file: IO[str] | None = None
+        self._due = 0.0
+        self._closed = threading.Event()
+        self._teller: threading.Thread | None = None
+        self._arm()
+
+    def write_to(self, path: Path) -> None:
+        """Append stacks to a file from now on.
 
         Raises:
-            OSError: The file cannot be opened.
+            OSError: It cannot be opened.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._timeout_seconds = path, timeout_seconds
-        self._file = path.open("a", encoding="utf-8")
-        faulthandler.enable(self._file)
-        faulthandler.register(signal.SIGUSR2, self._file, chain=True)
+        self._path, self._file = path, path.open("a", encoding="utf-8")
+        self._arm()
+        if self._teller is not None:
+            self.beat()
 
     def beat(self) -> None:
         """Say that this process moves."""
-        faulthandler.dump_traceback_later(self._timeout_seconds, exit=True, file=self._file)
+        later = min(_MOST_SECONDS_LATER, 0.05 * self._timeout_seconds)  # so that the line comes first
+        self._due = time.monotonic() + self._timeout_seconds
+        faulthandler.dump_traceback_later(self._timeout_seconds + later, exit=True, file=self._output)
+        if self._teller is None:
+            self._teller = threading.Thread(target=self._tell, name="watchdog", daemon=True)
+            self._teller.start()
 
     def close(self) -> None:
-        """Stop watching; a file without stacks is removed."""
+        """Stop watching. A file without stacks stays, since it may be another start's by now."""
         faulthandler.cancel_dump_traceback_later()
         faulthandler.unregister(signal.SIGUSR2)
         faulthandler.disable()
-        self._file.close()
-        if self._path.stat().st_size == 0:
-            self._path.unlink()
+        self._closed.set()
+        if self._teller is not None:
+            self._teller.join()
+        if self._file is not None:
+            self._file.close()
+
+    @property
+    def _output(self) -> IO[str] | int:
+        return _STDERR if self._file is None else self._file
+
+    def _arm(self) -> None:
+        faulthandler.unregister(signal.SIGUSR2)
+        faulthandler.enable(self._output)
+        faulthandler.register(signal.SIGUSR2, self._output, chain=True)
+
+    def _tell(self) -> None:
+        """Wait for the time to be over, and say what comes then."""
+        while (left := self._due - time.monotonic()) > 0:
+            if self._closed.wait(left):
+                return
+        where = f"in {self._path}" if self._path else "below"
+        line = (
+            f"{self._who}: has not moved for {self._timeout_seconds:g} s, so it hangs or waits for a rank that does; "
+            f"it ends, and the stacks of its threads are {where}\n"
+        )
+        os.write(_STDERR, line.encode())  # not by a stream, whose lock may be what hangs

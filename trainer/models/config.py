@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
+
+from configs.places import Folder
+from configs.ranges import Range
 
 
 class Grid(NamedTuple):
@@ -24,17 +27,21 @@ class Grid(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """Width, depth and heads of a transformer."""
+    """Width, depth and heads of a transformer, and how many times as wide its MLPs are."""
 
     embed_dim: int
     depth: int
     num_heads: int
+    mlp_ratio: float = 4.0
+
+    @property
+    def mlp_dim(self) -> int:
+        """Width of an MLP's hidden layer."""
+        return round(self.mlp_ratio * self.embed_dim)
 
     def problems(self) -> Iterator[str]:
         """What is wrong with these numbers, one sentence each."""
-        if min(self) < 1:
-            yield f"embed_dim, depth and num_heads: expected whole numbers of at least 1, got {tuple(self)}"
-        elif self.embed_dim % self.num_heads:
+        if self.embed_dim % self.num_heads:
             yield f"embed_dim: expected a multiple of num_heads ({self.num_heads}), got {self.embed_dim}"
         if self.embed_dim % 16:
             yield f"embed_dim: expected a multiple of 16 (positions on three axes need it), got {self.embed_dim}"
@@ -45,8 +52,15 @@ SIZES = {
     "base": Shape(768, 12, 12),
     "large": Shape(1024, 24, 16),
     "huge": Shape(1280, 32, 16),
+    "giant": Shape(1408, 40, 16, 48 / 11),
 }
 
+
+MOST_TOKENS = 2**16
+"""Of a clip: three times those of 64 frames of 384x384."""
+
+MOST_PIXELS = 4096
+"""Along a side of an image."""
 
 Positions = Literal["sincos", "sinusoid", "rope"]
 """Positions: fixed, of all three axes (MVD, SurgVISTA) or of the tokens' numbers (VideoMAE), or rotary (V-JEPA 2)."""
@@ -57,7 +71,8 @@ class EncoderConfig:
     """The video encoder.
 
     Attributes:
-        size: A ViT's usual numbers: small 384/12/6, base 768/12/12, large 1024/24/16, huge 1280/32/16.
+        size: A ViT's usual numbers: small 384/12/6, base 768/12/12, large 1024/24/16, huge 1280/32/16, giant
+            1408/40/16 with MLPs 6144 wide. V-JEPA 2's giant has 22 heads.
         embed_dim: Width, instead of the size's.
         depth: Number of blocks, instead of the size's.
         num_heads: Attention heads, instead of the size's.
@@ -71,16 +86,16 @@ class EncoderConfig:
         activation_checkpointing: Recompute each block in the backward pass instead of keeping its activations.
     """
 
-    size: Literal["small", "base", "large", "huge"] = "base"
-    embed_dim: int | None = None
-    depth: int | None = None
-    num_heads: int | None = None
-    image_size: int = 224
-    num_frames: int = 16
-    patch_size: int = 16
-    tubelet_size: int = 2
+    size: Literal["small", "base", "large", "huge", "giant"] = "base"
+    embed_dim: Annotated[int, Range(16, 2**14)] | None = None
+    depth: Annotated[int, Range(1, 128)] | None = None
+    num_heads: Annotated[int, Range(1, 256)] | None = None
+    image_size: Annotated[int, Range(1, MOST_PIXELS)] = 224
+    num_frames: Annotated[int, Range(1, 4096)] = 16
+    patch_size: Annotated[int, Range(1, 4096)] = 16
+    tubelet_size: Annotated[int, Range(1, 4096)] = 2
     positions: Positions = "sincos"
-    drop_path: float = 0.1
+    drop_path: Annotated[float, Range(0, 0.99)] = 0.1
     activation_checkpointing: bool = False
 
     @property
@@ -100,11 +115,12 @@ class EncoderConfig:
         yield from self.shape.problems()
         if self.positions == "rope":
             yield from rotary_problems(self.shape)
-        yield from drop_path_problems(self.drop_path)
         for whole, part in (("image_size", "patch_size"), ("num_frames", "tubelet_size")):
             total, step = getattr(self, whole), getattr(self, part)
-            if step < 1 or total < 1 or total % step:
+            if total % step:
                 yield f"{whole}: expected a multiple of {part} ({step}), got {total}"
+        if self.grid.num_tokens > MOST_TOKENS:
+            yield f"patch_size: expected at most {MOST_TOKENS} tokens of a clip, got {self.grid.num_tokens}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,12 +137,12 @@ class DecoderConfig:
         activation_checkpointing: Recompute each block in the backward pass instead of keeping its activations.
     """
 
-    depth: int
-    embed_dim: int = 384
-    num_heads: int = 6
+    depth: Annotated[int, Range(1, 128)]
+    embed_dim: Annotated[int, Range(16, 2**14)] = 384
+    num_heads: Annotated[int, Range(1, 256)] = 6
     positions: Positions = "sincos"
     projection_bias: bool = True
-    drop_path: float = 0.1
+    drop_path: Annotated[float, Range(0, 0.99)] = 0.1
     activation_checkpointing: bool = False
 
     @property
@@ -137,7 +153,6 @@ class DecoderConfig:
     def problems(self) -> Iterator[str]:
         """Fields that do not fit together, one sentence each."""
         yield from self.shape.problems()
-        yield from drop_path_problems(self.drop_path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,10 +167,10 @@ class PredictorConfig:
         activation_checkpointing: Recompute each block in the backward pass instead of keeping its activations.
     """
 
-    depth: int = 12
-    embed_dim: int = 384
-    num_heads: int = 12
-    num_mask_tokens: int = 2
+    depth: Annotated[int, Range(1, 128)] = 12
+    embed_dim: Annotated[int, Range(16, 2**14)] = 384
+    num_heads: Annotated[int, Range(1, 256)] = 12
+    num_mask_tokens: Annotated[int, Range(1, 64)] = 2
     activation_checkpointing: bool = False
 
     @property
@@ -167,14 +182,12 @@ class PredictorConfig:
         """Fields that do not fit together, one sentence each."""
         yield from self.shape.problems()
         yield from rotary_problems(self.shape)
-        if self.num_mask_tokens < 1:
-            yield f"num_mask_tokens: expected 1 or more, got {self.num_mask_tokens}"
 
 
 def rotary_problems(shape: Shape) -> Iterator[str]:
     """What is wrong with heads whose channels are turned in pairs, on three axes."""
-    if shape.num_heads > 0 and (shape.embed_dim // shape.num_heads % 2 or shape.embed_dim // shape.num_heads < 6):
-        width = shape.embed_dim // shape.num_heads
+    width = shape.embed_dim // shape.num_heads
+    if width % 2 or width < 6:
         yield f"num_heads: expected heads of an even width of 6 or more, for rotary positions, got a width of {width}"
 
 
@@ -182,36 +195,43 @@ Transformer = EncoderConfig | DecoderConfig | PredictorConfig
 """A network with a `shape` and, perhaps, `activation_checkpointing`."""
 
 
-def drop_path_problems(rate: float) -> Iterator[str]:
-    """What is wrong with a rate of stochastic depth."""
-    if not 0.0 <= rate < 1.0:
-        yield f"drop_path: expected a rate of at least 0 and below 1, got {rate}"
-
-
 @dataclass(frozen=True, kw_only=True)
 class TeacherConfig:
     """The image teacher.
 
     Attributes:
-        model: Name of a ViT in timm, such as vit_large_patch16_224.
+        model: Name of a ViT in timm, such as `vit_large_patch16_224`, or of weights of one that timm knows, such as
+            `vit_base_patch14_dinov2.lvd142m`.
         weights: Its weights, a .pth, .pt or .safetensors file.
+        prefix: What stands before the names of its weights there, or the first words of that, where the file holds
+            several networks: `student.backbone`. Null finds it, and takes an average where there is one.
+        pretrained: Take timm's own weights of the model, from its cache or the network.
         allow_random: Train against a random teacher when no weights are given; for tests and demonstrations.
-        image_size: Image size of the weights in pixels, when it is not the model's own; from there, positions are
-            resampled to the size of the clips.
-        mean: Per channel, what the teacher's own training subtracted from pixels in [0, 1]; ImageNet's by default.
-        std: Per channel, what it then divided by.
+        image_size: Image size in pixels that the weights were trained at. Null is what their positions say, else the
+            model's own; from there, positions are resampled to the size of the clips.
+        mean: Per channel, what the teacher's own training subtracted from pixels in [0, 1]. Null is what timm says of
+            the weights where they are its own or named in `model`, else ImageNet's.
+        std: Per channel, what it then divided by; null as there.
+        norm_eps: Epsilon of its LayerNorms; null is the model's own in timm.
         normalise: Pass the features through a LayerNorm without parameters.
     """
 
     model: str = "vit_large_patch16_224"
-    weights: str | None = None
+    weights: Folder | None = None
+    prefix: str | None = None
+    pretrained: bool = False
     allow_random: bool = False
-    image_size: int | None = None
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    image_size: Annotated[int, Range(1, MOST_PIXELS)] | None = None
+    mean: tuple[Annotated[float, Range(-1e3, 1e3)], ...] | None = None
+    std: tuple[Annotated[float, Range(1e-6, 1e3)], ...] | None = None
+    norm_eps: Annotated[float, Range(1e-12, 1)] | None = None
     normalise: bool = False
 
     def problems(self) -> Iterator[str]:
         """Fields that do not fit together, one sentence each."""
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0.0:
-            yield f"mean and std: expected three numbers each, std above 0, got {self.mean} and {self.std}"
+        if any(values is not None and len(values) != 3 for values in (self.mean, self.std)):
+            yield f"mean and std: expected three numbers each, got {self.mean} and {self.std}"
+        if self.pretrained and self.weights is not None:
+            yield f"pretrained: expected false where weights are given, got true and {self.weights}"
+        if self.prefix is not None and self.weights is None:
+            yield f"prefix: expected a file of weights that it is about, got {self.prefix!r} and no weights"

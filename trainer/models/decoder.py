@@ -38,7 +38,7 @@ class Decoder(nn.Module):
             encoded: (B, V, D), the encoder's output.
             visible: (B, V) int64, which tokens those are.
             masked: (B, M) int64, which tokens to predict.
-            keeps: (B, depth) float32, see `Block.forward`.
+            keeps: (B, depth, 2) float32, see `Block.forward`.
 
         Returns:
             (B, M, output_dim), in the order of `masked`.

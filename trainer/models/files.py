@@ -3,7 +3,7 @@
 import argparse
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +11,49 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from configs.files import open_regular
 from trainer.errors import ModelError
 
-_WRAPPERS = ("model", "module", "state_dict")
-_PREFIXES = re.compile(r"^((module|backbone)\.)+")
-_VJEPA2_NETWORKS = ("encoder", "predictor")
+States = dict[str, dict[str, Tensor]]
+"""Named tensors, by the keys of the file that lead to them: `""`, `model.`, `teacher.`, `state_dict.model.`."""
+
+_REFUSED = re.compile(r"GLOBAL (\S+)")
+_ADAPTERS = re.compile(r"(^|\.)(lora_\w+|base_layer|modules_to_save)\.")
+
+# Modules that hold one other and add nothing, wherever they stand in a name.
+_SHELLS = re.compile(r"(^|(?<=\.))(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+# Blocks in chunks, as DINOv2 trains them, are numbered through.
+_CHUNK = re.compile(r"(?<=\bblocks\.)\d+\.(?=\d+\.)")
 
 
-def read_tensors(path: Path, *, where: str) -> dict[str, Any]:
-    """What a .safetensors, .pth or .pt file holds; a folder stands for its `model.safetensors`.
+def read_states(path: Path, *, where: str) -> States:
+    """All named tensors of a .safetensors, .pth or .pt file; a folder stands for its `model.safetensors`.
+
+    What compilers, FSDP and activation checkpointing put into names is left out of them, and so are chunks of blocks.
 
     Args:
         path: The file.
         where: Which setting names it, for messages.
 
     Raises:
-        ModelError: It cannot be read, or holds something to run.
+        ModelError: It cannot be read, holds something to run or no named tensors, or is a set of adapters.
     """
-    path = path / "model.safetensors" if path.is_dir() else path
+    states: States = {}
+    _collect(read_tensors(path, where=where), "", states, seen=set())
+    if not states:
+        raise ModelError(f"{where}: expected named tensors in {path}, got none")
+    _refuse_adapters((name for state in states.values() for name in state), path, where)
+    return states
+
+
+def read_tensors(path: Path, *, where: str) -> dict[str, Any]:
+    """What a file holds, as it is; see `read_states`."""
+    if path.is_dir():
+        folder, path = path, path / "model.safetensors"
+        if not path.exists():
+            raise ModelError(f"{where}: expected a file of weights, got the folder {folder}, without {path.name}")
     try:
+        open_regular(path).close()
         if path.suffix == ".safetensors":
             content: Any = load_file(path)
         else:
@@ -41,40 +65,43 @@ def read_tensors(path: Path, *, where: str) -> dict[str, Any]:
         raise ModelError(f"{where}: expected a file of weights, got {path}: {error.strerror or error}") from None
     except Exception as error:  # what is no checkpoint can break the unpickler in any way
         raise ModelError(
-            f"{where}: expected a file that holds named tensors and nothing to run, got {path}, "
-            f"which does not load as one ({type(error).__name__})"
+            f"{where}: expected a file that holds named tensors and nothing to run, got {path}, {_reason(error)}"
         ) from None
     if not isinstance(content, dict):
         raise ModelError(f"{where}: expected named tensors in {path}, got a {type(content).__name__}")
     return content
 
 
-def published_weights(path: Path, *, where: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The weights of a published file by their own names, out of their wrappers, and the averages beside them.
-
-    V-JEPA 2 keeps its networks apart; here their names begin with `encoder.` and `predictor.`, and the averages are
-    those of its target encoder.
-
-    Args:
-        path: The file.
-        where: Which setting names it, for messages.
-
-    Raises:
-        ModelError: It cannot be read, or holds no named tensors.
-    """
-    content = read_tensors(path, where=where)
-    networks = {name: content[name] for name in _VJEPA2_NETWORKS if isinstance(content.get(name), Mapping)}
-    if networks:
-        averages = content.get("target_encoder") or {}
-        weights = {f"{name}.{key}": tensor for name, part in networks.items() for key, tensor in _named(part).items()}
-        return weights, {f"encoder.{key}": tensor for key, tensor in _named(averages).items()}
-    while wrapped := next((content[key] for key in _WRAPPERS if isinstance(content.get(key), dict)), None):
-        content = wrapped
-    weights = _named(content)
-    if not weights:
-        raise ModelError(f"{where}: expected named tensors in {path}, got none")
-    return weights, {}
+def _reason(error: Exception) -> str:
+    """What is wrong with a file that does not load, and, where it holds more than weights, how to save those alone."""
+    if refused := _REFUSED.search(str(error)):
+        return (
+            f"which holds {refused[1]} beside them; where you trust it, save its weights alone: torch.load(FILE, "
+            "weights_only=False), then torch.save of its named tensors"
+        )
+    return f"which does not load as one ({type(error).__name__})"
 
 
-def _named(content: Mapping[str, Any]) -> dict[str, Tensor]:
-    return {_PREFIXES.sub("", str(key)): value for key, value in content.items() if isinstance(value, Tensor)}
+def _collect(content: Mapping[Any, Any], keys: str, states: States, seen: set[int]) -> None:
+    """Gather the tensors of a tree of mappings, each mapping once: a damaged or made-up file may refer to itself."""
+    if id(content) in seen:
+        return
+    seen.add(id(content))
+    named = {key: value for key, value in content.items() if isinstance(key, str)}
+    if tensors := {_plain(key): value for key, value in named.items() if isinstance(value, Tensor)}:
+        states[keys] = tensors
+    for key, value in named.items():
+        if isinstance(value, Mapping):
+            _collect(value, f"{keys}{key}.", states, seen)
+
+
+def _plain(name: str) -> str:
+    return _CHUNK.sub("", _SHELLS.sub("", name))
+
+
+def _refuse_adapters(names: Iterable[str], path: Path, where: str) -> None:
+    if adapter := next((name for name in names if _ADAPTERS.search(name)), None):
+        raise ModelError(
+            f"{where}: expected a model's own weights in {path}, got an adapter's (LoRA, PEFT), {adapter}; merge it "
+            "into its model (in PEFT, merge_and_unload()), and save that model's state_dict()"
+        )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from trainer.errors import ModelError
 from trainer.models.config import EncoderConfig, Positions
+from trainer.models.networks import Part, WeightsFile
 
 Weights = dict[str, Tensor]
 Pairs = tuple[tuple[str, str], ...]
@@ -43,7 +44,7 @@ class Split:
         """Put the pieces of every such tensor together.
 
         Raises:
-            ModelError: Some of a tensor's pieces are there, others are not.
+            ModelError: Some of a tensor's pieces are there, others are not, or they do not fit together.
         """
         joint: Weights = {}
         for name, tensor in weights.items():
@@ -54,7 +55,11 @@ class Split:
             missing = [f"{stem}{end}" for end in ends if f"{stem}{end}" not in weights]
             if missing:
                 raise ModelError(f"{name}: expected the other parts of {stem}{self.whole}, {missing[0]} is missing")
-            joint[f"{stem}{self.whole}"] = torch.cat([weights[f"{stem}{end}"] for end in ends])
+            pieces = [weights[f"{stem}{end}"] for end in ends]
+            shapes = {tuple(piece.shape) for piece in pieces}
+            if len(shapes) > 1 or () in shapes:
+                raise ModelError(f"{name}: expected the parts of {stem}{self.whole} to be of one shape, got {shapes}")
+            joint[f"{stem}{self.whole}"] = torch.cat(pieces)
         return joint
 
     def _stem(self, name: str) -> str | None:
@@ -76,16 +81,21 @@ class Layout:
     Attributes:
         whose: What to call it in an error.
         positions: Those that its encoder has.
+        encoder: Where its encoder is.
+        networks: Where all of its networks are.
         renames: Our name and theirs of each part, with * for the number of a block; the first that matches counts.
         shapes: By our name, the axes of our tensor and of theirs, as einops writes them: channels c, frames t, rows p
             and columns q of a tubelet.
         we_split: What we have in pieces and they whole.
         they_split: What they have in pieces and we whole.
-        ignored: Names of theirs that say nothing we do not know, such as fixed positions.
+        ignored: Parts of theirs that say nothing we do not know, such as fixed positions, or that only other tasks
+            need, such as a classifier.
     """
 
     whose: str
     positions: Positions
+    encoder: Part
+    networks: tuple[Part, ...]
     renames: Pairs
     shapes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     we_split: tuple[Split, ...] = ()
@@ -112,33 +122,57 @@ class Layout:
             weights = split.split(weights)
         return {name: tensor.contiguous() for name, tensor in weights.items()}
 
-    def load(self, weights: Mapping[str, Tensor], encoder: EncoderConfig, *, skip_unknown: bool = False) -> Weights:
+    def read(self, file: WeightsFile, encoder: EncoderConfig, *, only_encoder: bool) -> Weights:
+        """Our weights, out of a file of theirs.
+
+        Args:
+            file: Theirs.
+            encoder: The encoder that they belong to.
+            only_encoder: Whether to leave all other networks alone.
+
+        Raises:
+            ModelError: A network is not there, or see `load`.
+        """
+        weights: Weights = {}
+        for part in (self.encoder,) if only_encoder else self.networks:
+            weights |= part.named(file.network(part.anchor, self.whose))
+        return self.load(weights, encoder)
+
+    def read_average(self, file: WeightsFile, encoder: EncoderConfig) -> Weights:
+        """The encoder's moving average by our names, out of a file of theirs; nothing where it has none.
+
+        Raises:
+            ModelError: See `load`.
+        """
+        average = file.average(self.encoder.anchor)
+        return self.load(self.encoder.named(average), encoder) if average else {}
+
+    def load(self, weights: Mapping[str, Tensor], encoder: EncoderConfig) -> Weights:
         """Ours, from theirs: the inverse of `export`.
 
         Args:
             weights: Theirs.
             encoder: The encoder that they belong to.
-            skip_unknown: Leave out what has no place here, such as a classifier.
 
         Raises:
             ModelError: A weight has no place here, or only some pieces of a tensor are there.
         """
-        weights = {name: tensor for name, tensor in weights.items() if name not in self.ignored}
+        weights = {name: tensor for name, tensor in weights.items() if not self._ignores(name)}
         for split in self.they_split:
             weights = split.join(weights)
         state: Weights = {}
         for name, tensor in weights.items():
-            if skip_unknown and not self._knows(name):
-                continue
             renamed = self._renamed(name, 1, 0)
+            if renamed in state:
+                raise ModelError(f"expected one weight for {renamed}, got {name} as well as another")
             ours, theirs = self.shapes.get(renamed, ("", ""))
             state[renamed] = _rearranged(name, tensor, theirs, ours, encoder)
         for split in self.we_split:
             state = split.split(state)
         return {name: tensor.contiguous() for name, tensor in state.items()}
 
-    def _knows(self, name: str) -> bool:
-        return any(_matched(pair[1], name) for pair in self.renames)
+    def _ignores(self, name: str) -> bool:
+        return any(_matched(part, name) for part in self.ignored)
 
     def _renamed(self, name: str, before: int, after: int) -> str:
         for pair in self.renames:

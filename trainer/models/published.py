@@ -1,8 +1,13 @@
-"""The layouts of published weights: VideoMAE, SurgVISTA and V-JEPA 2 as released, and transformers' of two of them."""
+"""The layouts of published weights: VideoMAE, SurgVISTA and V-JEPA 2 as released, and transformers' of two of them.
+
+VideoMAE V2, SurgRec-MAE and fine-tuned models have VideoMAE's, SurgRec-JEPA and SurgMotion V-JEPA 2's. A fine-tuned
+model's norm comes after its pooling and is called `fc_norm`; it is the nearest thing to the encoder's own.
+"""
 
 from collections.abc import Mapping
 
 from trainer.models.layouts import Layout, Pairs, Split, renames_of
+from trainer.models.networks import Part
 
 _TIMM_BLOCKS: Pairs = (
     ("attention.projection", "attn.proj"),
@@ -31,21 +36,27 @@ _VIDEOMAE_DECODER: Pairs = (
 VIDEOMAE = Layout(
     whose="VideoMAE's own code",
     positions="sinusoid",
+    encoder=Part("patch_embed.proj.weight", within="encoder."),
+    networks=(Part("encoder.patch_embed.proj.weight"),),
     renames=renames_of(
         stacks=(("encoder.blocks", "encoder.blocks"), ("decoder.blocks", "decoder.blocks")),
         blocks=_TIMM_BLOCKS,
         others=(
             ("encoder.embedding.projection", "encoder.patch_embed.proj"),
             ("encoder.norm", "encoder.norm"),
+            ("encoder.norm", "encoder.fc_norm"),
             *_VIDEOMAE_DECODER,
         ),
     ),
     shapes=_VIDEOMAE_SHAPES,
+    ignored=("encoder.head",),
 )
 
 TRANSFORMERS_VIDEOMAE = Layout(
     whose="transformers' VideoMAEForPreTraining",
     positions="sinusoid",
+    encoder=Part("embeddings.patch_embeddings.projection.weight", within="videomae."),
+    networks=(Part("videomae.embeddings.patch_embeddings.projection.weight"),),
     renames=renames_of(
         stacks=(("encoder.blocks", "videomae.encoder.layer"), ("decoder.blocks", "decoder.decoder_layers")),
         blocks=(
@@ -71,6 +82,8 @@ TRANSFORMERS_VIDEOMAE = Layout(
 SURGVISTA = Layout(
     whose="SurgVISTA's own code",
     positions="sincos",
+    encoder=Part("patch_embed.proj.weight"),
+    networks=(Part("patch_embed.proj.weight"),),
     renames=renames_of(
         stacks=(
             ("encoder.blocks", "blocks"),
@@ -81,6 +94,7 @@ SURGVISTA = Layout(
         others=(
             ("encoder.embedding.projection", "patch_embed.proj"),
             ("encoder.norm", "norm"),
+            ("encoder.norm", "fc_norm"),
             *(
                 (f"{ours}.{part}", theirs.format(short))
                 for ours, short in (("reconstruction_decoder", "vid"), ("distillation_decoder", "img"))
@@ -100,12 +114,17 @@ SURGVISTA = Layout(
         "reconstruction_decoder.head.weight": _HEAD_WEIGHT,
         "reconstruction_decoder.head.bias": _HEAD_BIAS,
     },
-    ignored=("pos_embed", "pos_embed_vid", "pos_embed_img"),
+    ignored=("pos_embed", "pos_embed_vid", "pos_embed_img", "head"),
 )
 
 VJEPA2 = Layout(
     whose="V-JEPA 2's own code",
     positions="rope",
+    encoder=Part("patch_embed.proj.weight", within="encoder."),
+    networks=(
+        Part("patch_embed.proj.weight", within="encoder."),
+        Part("predictor_embed.weight", within="predictor."),
+    ),
     renames=renames_of(
         stacks=(("encoder.blocks", "encoder.blocks"), ("predictor.blocks", "predictor.predictor_blocks")),
         blocks=_TIMM_BLOCKS,
@@ -127,6 +146,8 @@ VJEPA2 = Layout(
 TRANSFORMERS_VJEPA2 = Layout(
     whose="transformers' VJEPA2Model",
     positions="rope",
+    encoder=Part("embeddings.patch_embeddings.proj.weight", within="encoder."),
+    networks=(Part("encoder.embeddings.patch_embeddings.proj.weight"),),
     renames=renames_of(
         stacks=(("encoder.blocks", "encoder.layer"), ("predictor.blocks", "predictor.layer")),
         blocks=(

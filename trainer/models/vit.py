@@ -1,8 +1,8 @@
 """The video transformer: blocks, and the encoder built of them.
 
 Pre-norm blocks with biases for queries and values, and for keys where rotary positions let them matter (otherwise a key
-bias cannot change a softmax), GELU, an MLP four times as wide, LayerNorm with epsilon 1e-6. Stochastic depth is handed
-in, not drawn here, so a block has no state and no randomness.
+bias cannot change a softmax), GELU, an MLP some four times as wide, LayerNorm with epsilon 1e-6. Stochastic depth is
+handed in, not drawn here, so a block has no state and no randomness.
 """
 
 import math
@@ -20,7 +20,6 @@ from trainer.models.flops import attention_macs, linear_macs
 from trainer.models.rope import Rope, rotate
 
 NORM_EPS = 1e-6
-MLP_RATIO = 4
 _BRANCH_END = re.compile(r"blocks\.(\d+)\.(?:attention\.projection|mlp\.2)\.weight$")
 
 
@@ -57,29 +56,29 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """One pre-norm transformer block."""
 
-    def __init__(self, embed_dim: int, num_heads: int, rotary: bool = False) -> None:
+    def __init__(self, shape: Shape, rotary: bool = False) -> None:
         super().__init__()
+        embed_dim, mlp_dim = shape.embed_dim, shape.mlp_dim
         self.norm1 = nn.LayerNorm(embed_dim, eps=NORM_EPS)
-        self.attention = Attention(embed_dim, num_heads, rotary)
+        self.attention = Attention(embed_dim, shape.num_heads, rotary)
         self.norm2 = nn.LayerNorm(embed_dim, eps=NORM_EPS)
-        self.mlp = nn.Sequential(
-            nn.Linear(embed_dim, MLP_RATIO * embed_dim), nn.GELU(), nn.Linear(MLP_RATIO * embed_dim, embed_dim)
-        )
+        self.mlp = nn.Sequential(nn.Linear(embed_dim, mlp_dim), nn.GELU(), nn.Linear(mlp_dim, embed_dim))
 
     def forward(self, x: Tensor, keep: Tensor | None = None, rotation: Tensor | None = None) -> Tensor:
         """Update the tokens.
 
         Args:
             x: (B, N, D).
-            keep: (B,) factors of this block's two residual branches: 0 drops both, 1/(1 - rate) keeps both; None is 1.
+            keep: (B, 2) factors of the attention's and the MLP's residual branch: 0 drops it, 1/(1 - rate) keeps it;
+                None is 1.
             rotation: Rotary positions, see `rotate`.
 
         Returns:
             (B, N, D).
         """
-        scale = 1.0 if keep is None else keep[:, None, None]
-        x = x + self.attention(self.norm1(x), rotation) * scale
-        x = x + self.mlp(self.norm2(x)) * scale
+        of_attention, of_mlp = (1.0, 1.0) if keep is None else keep[:, :, None, None].unbind(1)
+        x = x + self.attention(self.norm1(x), rotation) * of_attention
+        x = x + self.mlp(self.norm2(x)) * of_mlp
         return x
 
 
@@ -93,7 +92,7 @@ class Blocks(nn.ModuleList):
     """
 
     def __init__(self, shape: Shape, activation_checkpointing: bool = False, rotary: bool = False) -> None:
-        super().__init__(Block(shape.embed_dim, shape.num_heads, rotary) for _ in range(shape.depth))
+        super().__init__(Block(shape, rotary) for _ in range(shape.depth))
         self.shape, self.activation_checkpointing = shape, activation_checkpointing
 
     def forward(self, x: Tensor, keeps: Tensor | None = None, rotation: Tensor | None = None) -> Tensor:
@@ -101,7 +100,7 @@ class Blocks(nn.ModuleList):
 
         Args:
             x: (B, N, D).
-            keeps: (B, depth) float32, see `Block.forward`; None keeps everything.
+            keeps: (B, depth, 2) float32, see `Block.forward`; None keeps everything.
             rotation: Rotary positions, see `rotate`.
 
         Returns:
@@ -140,7 +139,7 @@ class Encoder(nn.Module):
         Args:
             clips: (B, C, T, H, W), ImageNet-normalised.
             visible: (B, M) int64, the tokens to encode; all N when None.
-            keeps: (B, depth) float32, see `Block.forward`.
+            keeps: (B, depth, 2) float32, see `Block.forward`.
 
         Returns:
             (B, M, D), normed.
@@ -160,11 +159,11 @@ class Encoder(nn.Module):
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:
-    """Initialise a model built of this package's parts, as VideoMAE does.
+    """Initialise a model built of this package's parts, as VideoMAE and SurgVISTA do.
 
-    Matrices (with queries, keys and values as one) are Xavier uniform, mask tokens truncated normal with standard
-    deviation 0.02, biases zero, norms one. VideoMAE leaves its Conv3d at PyTorch's default; here it is a matrix like
-    the others, as in MAE.
+    Matrices (with queries, keys and values as one) are Xavier uniform, biases zero, norms one. Mask tokens are a normal
+    distribution of standard deviation 0.02 that is cut off there. The embedding's weights and biases are uniform up to
+    1 / sqrt(values of a tubelet), PyTorch's default of the Conv3d that it is, half as large as a matrix of it would be.
 
     Args:
         module: Changed in place, parameter by parameter in the order of their names.
@@ -172,7 +171,10 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
     """
     for name, parameter in module.named_parameters():
         if name.endswith("mask_token"):
-            nn.init.trunc_normal_(parameter, std=0.02, generator=generator)
+            nn.init.trunc_normal_(parameter, std=0.02, a=-0.02, b=0.02, generator=generator)
+        elif "embedding.projection" in name:
+            values = module.get_parameter(f"{name.rpartition('.')[0]}.weight").shape[1]
+            nn.init.uniform_(parameter, -(values**-0.5), values**-0.5, generator=generator)
         elif name.endswith("bias"):
             nn.init.zeros_(parameter)
         elif parameter.ndim == 1:

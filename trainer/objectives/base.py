@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -31,11 +31,16 @@ class Objective(nn.Module, ABC):
         encoder: What is pretrained.
         num_tokens: Tokens of a clip, N.
         num_visible: Tokens of a clip that the encoder sees, for each mask; about, where that is drawn.
+        num_masked: Tokens of a clip that are predicted, likewise; a mask may leave some that are neither.
+        against_collapse: What to do when features become one vector, in the recipe's own keys.
     """
+
+    against_collapse: ClassVar[str] = "Lower optim.base_lr, or lengthen optim.warmup_epochs"
 
     encoder: Encoder
     num_tokens: int
     num_visible: int
+    num_masked: int
 
     def __init__(self) -> None:
         super().__init__()

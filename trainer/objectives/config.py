@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
+from configs.ranges import Range
 from trainer.models.config import DecoderConfig, EncoderConfig, Grid, PredictorConfig, TeacherConfig
 from trainer.objectives.masking import BlockMask, num_masked_tubes
 
@@ -29,10 +30,10 @@ class SurgVistaConfig:
     reconstruction_decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(depth=4))
     distillation_decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(depth=2))
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
-    mask_ratio: float = 0.85
-    reconstruction_weight: float = 1.0
-    distillation_weight: float = 0.05
-    smooth_l1_beta: float = 1.0
+    mask_ratio: Annotated[float, Range(0, 1)] = 0.85
+    reconstruction_weight: Annotated[float, Range(0, 1e6)] = 1.0
+    distillation_weight: Annotated[float, Range(0, 1e6)] = 0.05
+    smooth_l1_beta: Annotated[float, Range(1e-6, 1e6)] = 1.0
 
     @property
     def decoders(self) -> tuple[DecoderConfig, ...]:
@@ -42,8 +43,6 @@ class SurgVistaConfig:
     def problems(self) -> Iterator[str]:
         """Fields that do not fit together, one sentence each."""
         yield from mask_problems(self.encoder.grid, self.mask_ratio)
-        if self.smooth_l1_beta <= 0.0:
-            yield f"smooth_l1_beta: expected a number above 0, got {self.smooth_l1_beta}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +61,7 @@ class VideoMaeConfig:
     decoder: DecoderConfig = field(
         default_factory=lambda: DecoderConfig(depth=4, positions="sinusoid", projection_bias=False, drop_path=0.0)
     )
-    mask_ratio: float = 0.9
+    mask_ratio: Annotated[float, Range(0, 1)] = 0.9
 
     @property
     def decoders(self) -> tuple[DecoderConfig, ...]:
@@ -90,18 +89,18 @@ class VJepaConfig:
     encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(size="large", positions="rope", drop_path=0.0))
     predictor: PredictorConfig = field(default_factory=PredictorConfig)
     masks: tuple[BlockMask, ...] = (BlockMask(num_blocks=8, scale=0.15), BlockMask(num_blocks=2, scale=0.7))
-    ema: float = 0.99925
+    ema: Annotated[float, Range(0, 0.9999999)] = 0.99925
 
     def problems(self) -> Iterator[str]:
         """Fields that do not fit together, one sentence each."""
-        yield from jepa_problems(self.encoder, self.ema)
+        yield from jepa_problems(self.encoder)
         if not self.masks:
             yield "masks: expected at least one kind, got none"
 
 
 @dataclass(frozen=True, kw_only=True)
 class UniSurgConfig:
-    """The objective UniSurg; the defaults are the published ViT-L of stage 1. For the equations see its module.
+    """The objective UniSurg; the defaults are stage 1's, on a ViT-L, since the paper names no encoder. See its module.
 
     Attributes:
         name: Selects this objective.
@@ -111,37 +110,44 @@ class UniSurgConfig:
         ema: Share of the average that is kept at an update of the weights.
         top_k: Masked tubes of a clip that weigh more, those of most motion.
         gamma: Sharpness of their weights.
+        norm: What |.| is, of a patch's pixels and of a token's features: the `mean` of absolute values, or the `sum`.
         standardise_motion: Whether motion scores are standardised over a clip's masked tubes; false takes them raw.
         scope: `masked` trains on all masked tubes, `topk` on those K alone.
         reduction: `mean` or `sum` over these tubes.
+        normalise_targets: Whether the averaged encoder's features pass a LayerNorm without parameters; false takes them
+            raw.
         affinity_weight: Of the distilled affinities.
         affinities: `tubes` takes them among masked tubes, `tokens` among masked tokens.
         temperature: Of the affinities, tau.
         exclude_self: Leave the affinity of a tube, or token, to itself out.
         variance_weight: Of the floor under the deviations.
         least_std: That floor, sigma_0.
+        normalise_variance: Whether deviations are those of predictions after such a LayerNorm; false takes them raw.
     """
 
     name: Literal["unisurg"] = "unisurg"
     encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(size="large", positions="rope", drop_path=0.0))
     predictor: PredictorConfig = field(default_factory=lambda: PredictorConfig(num_mask_tokens=1))
-    mask_ratio: tuple[float, ...] = (0.75, 0.95)
-    ema: float = 0.99925
-    top_k: int = 3
-    gamma: float = 2.0
+    mask_ratio: tuple[Annotated[float, Range(0, 1)], ...] = (0.75, 0.95)
+    ema: Annotated[float, Range(0, 0.9999999)] = 0.99925
+    top_k: Annotated[int, Range(1, 2**16)] = 3
+    gamma: Annotated[float, Range(0, 1e3)] = 2.0
+    norm: Literal["mean", "sum"] = "mean"
     standardise_motion: bool = True
     scope: Literal["masked", "topk"] = "masked"
     reduction: Literal["mean", "sum"] = "mean"
-    affinity_weight: float = 0.1
+    normalise_targets: bool = True
+    affinity_weight: Annotated[float, Range(0, 1e6)] = 0.1
     affinities: Literal["tubes", "tokens"] = "tubes"
-    temperature: float = 0.1
+    temperature: Annotated[float, Range(1e-4, 1e4)] = 0.1
     exclude_self: bool = False
-    variance_weight: float = 0.3
-    least_std: float = 1.0
+    variance_weight: Annotated[float, Range(0, 1e6)] = 0.3
+    least_std: Annotated[float, Range(0, 1e6)] = 1.0
+    normalise_variance: bool = True
 
     def problems(self) -> Iterator[str]:
         """Fields that do not fit together, one sentence each."""
-        yield from jepa_problems(self.encoder, self.ema)
+        yield from jepa_problems(self.encoder)
         if len(self.mask_ratio) != 2 or self.mask_ratio[0] > self.mask_ratio[1]:
             yield f"mask_ratio: expected the least and the most share, got {list(self.mask_ratio)}"
         else:
@@ -149,23 +155,19 @@ class UniSurgConfig:
                 yield from mask_problems(self.encoder.grid, ratio)
             if num_masked_tubes(self.encoder.grid, self.mask_ratio[0]) < 2:
                 yield f"mask_ratio: expected two masked tubes or more, to compare motion, got {self.mask_ratio[0]}"
-        if self.top_k < 1:
-            yield f"top_k: expected 1 or more, got {self.top_k}"
-        if self.temperature <= 0.0:
-            yield f"temperature: expected a number above 0, got {self.temperature}"
 
 
 ObjectiveConfig = SurgVistaConfig | VideoMaeConfig | VJepaConfig | UniSurgConfig
 
 
-def jepa_problems(encoder: EncoderConfig, ema: float) -> Iterator[str]:
+def jepa_problems(encoder: EncoderConfig) -> Iterator[str]:
     """What does not fit an objective with an averaged encoder and a predictor."""
     if encoder.positions != "rope":
         yield f"encoder.positions: expected rope, as the predictor has, got {encoder.positions}"
     if encoder.drop_path:
         yield f"encoder.drop_path: expected 0, this objective drops nothing, got {encoder.drop_path}"
-    if not 0.0 <= ema < 1.0:
-        yield f"ema: expected a share of at least 0 and below 1, got {ema}"
+    if encoder.grid.num_tubes < 2:
+        yield "encoder.patch_size: expected two tokens or more in a slice, one to see and one to predict, got one"
 
 
 def mask_problems(grid: Grid, mask_ratio: float) -> Iterator[str]:

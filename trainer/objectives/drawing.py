@@ -59,6 +59,12 @@ def spread_over(colours: Tensor, grid: Grid, size: Sequence[int]) -> Tensor:
     return painted
 
 
+def only(tokens: Tensor, index: Tensor) -> Tensor:
+    """Tokens (B, N, D), with 0, which is black, in place of those that are not in `index` (B, M)."""
+    index = index.unsqueeze(-1).expand(-1, -1, tokens.shape[-1])
+    return torch.zeros_like(tokens).scatter(1, index, tokens.gather(1, index))
+
+
 def heat(values: Tensor) -> Tensor:
     """Values in [0, 1] from black over red and yellow to white: (..., N) to (..., N, 3)."""
     return torch.stack([3 * values, 3 * values - 1, 3 * values - 2], dim=-1).clamp(0.0, 1.0)

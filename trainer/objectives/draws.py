@@ -19,7 +19,7 @@ class TubeDraws(NamedTuple):
     Attributes:
         visible: (B, V) int64, the tokens that the encoder sees.
         masked: (B, M) int64, the others.
-        keeps: For each network, (B, depth) float32 (see `Block.forward`), or None where it drops nothing.
+        keeps: For each network, (B, depth, 2) float32 (see `Block.forward`), or None where it drops nothing.
     """
 
     visible: Tensor

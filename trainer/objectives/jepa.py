@@ -7,6 +7,7 @@ the encoder sees some tokens, and the predictor says what the average makes of t
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import torch
@@ -21,7 +22,7 @@ from trainer.models.predictor import Predictor
 from trainer.models.vit import Encoder, initialise_rescaled, num_parameters
 from trainer.objectives.base import Objective, ObjectiveOutput
 from trainer.objectives.config import UniSurgConfig, VJepaConfig
-from trainer.objectives.drawing import FeatureColours, spread_over
+from trainer.objectives.drawing import FeatureColours, only, spread_over
 from trainer.objectives.pixels import Pixels
 
 _TRIED_DRAWS = 64
@@ -53,15 +54,28 @@ class Jepa(Objective):
         config: Their numbers.
         seed: Decides masks, together with each clip's g.
         counts: For each kind of mask, the tokens that it shows and hides; about, where these are drawn.
+        normalise_targets: Whether targets pass a LayerNorm without parameters.
     """
 
     target_encoder: Encoder
+    against_collapse = (
+        "Raise objective.ema, so that the average follows more slowly, lower optim.base_lr, or lengthen "
+        "optim.warmup_epochs"
+    )
 
-    def __init__(self, config: VJepaConfig | UniSurgConfig, seed: int, counts: Sequence[TokenCount]) -> None:
+    def __init__(
+        self,
+        config: VJepaConfig | UniSurgConfig,
+        seed: int,
+        counts: Sequence[TokenCount],
+        *,
+        normalise_targets: bool = True,
+    ) -> None:
         super().__init__()
         self.seed, self.grid, self.counts = seed, config.encoder.grid, tuple(counts)
+        self._normalise_targets = normalise_targets
         self.num_tokens = self.grid.num_tokens
-        self.num_visible = round(sum(count.visible for count in counts) / len(counts))
+        self.num_visible, self.num_masked = (round(fmean(kinds)) for kinds in zip(*counts, strict=True))
         self.pixels, self.encoder = Pixels(config.encoder), Encoder(config.encoder)
         self.predictor = Predictor(config.predictor, self.grid, config.encoder.shape.embed_dim)
         self.hold("target_encoder", Encoder(config.encoder))
@@ -78,7 +92,7 @@ class Jepa(Objective):
         self.target_encoder.load_state_dict(self.encoder.state_dict())
 
     def targets(self, batch: ClipBatch) -> Tensor:
-        """What the average makes of every token, through a LayerNorm without parameters: (B, N, D) float32."""
+        """What the average makes of every token, scaled as the predictions are to be: (B, N, D) float32."""
         features = self._training_features if self.training else self._features
         with torch.no_grad():
             return features(batch.clips)
@@ -116,7 +130,7 @@ class Jepa(Objective):
         """`targets` and `predictions` of the masked tokens, the latter scaled like the former."""
         targets, (visible, masked) = self.targets(batch), self._masks(batch)[0]
         predicted = self.predictor(self.encoder(batch.clips, visible), visible, masked, 0).float()
-        predicted = F.layer_norm(predicted, predicted.shape[-1:])
+        predicted = self._scaled(predicted)
         return {"targets": take_tokens(targets, masked).flatten(0, 1), "predictions": predicted.flatten(0, 1)}
 
     def hardest(self, batch: ClipBatch) -> ClipBatch:
@@ -130,18 +144,20 @@ class Jepa(Objective):
         """Draw `original`, `masked` (in grey), `features` and `prediction`.
 
         Features are those of the averaged encoder, the first three principal components of these clips' tokens as red,
-        green and blue. The prediction shows the same of visible tokens, and what is predicted of the others.
+        green and blue. The prediction shows the same of visible tokens, and what is predicted of masked ones; tokens
+        that a mask leaves out are black.
         """
         targets, (visible, masked) = self.targets(batch), self._masks(batch)[0]
         predicted = self.predictor(self.encoder(batch.clips, visible), visible, masked, 0).float()
         index = masked.unsqueeze(-1).expand_as(predicted)
         colours, size = FeatureColours(targets), batch.clips.shape[2:]
-        original, hidden = self.pixels.hidden(batch.clips, masked)
+        painted = only(colours(targets.scatter(1, index, predicted)), torch.cat([visible, masked], dim=1))
+        original, hidden = self.pixels.hidden(batch.clips, visible, masked)
         return {
             "original": original,
             "masked": hidden,
             "features": spread_over(colours(targets), self.grid, size),
-            "prediction": spread_over(colours(targets.scatter(1, index, predicted)), self.grid, size),
+            "prediction": spread_over(painted, self.grid, size),
         }
 
     def compile_parts(self, **options: Any) -> None:
@@ -178,8 +194,10 @@ class Jepa(Objective):
         }
 
     def _features(self, clips: Tensor) -> Tensor:
-        features: Tensor = self.target_encoder(clips).float()
-        return F.layer_norm(features, features.shape[-1:])
+        return self._scaled(self.target_encoder(clips).float())
+
+    def _scaled(self, features: Tensor) -> Tensor:
+        return F.layer_norm(features, features.shape[-1:]) if self._normalise_targets else features
 
     @abstractmethod
     def _masks(self, batch: ClipBatch) -> list[Mask]:

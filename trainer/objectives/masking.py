@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 
+from configs.ranges import Range
 from shards.keyed import Purpose, choice, hash64, uniform
 from trainer.models.config import Grid
 
@@ -49,26 +51,23 @@ class BlockMask:
         aspect: Least and most height over width of a block.
     """
 
-    num_blocks: int
-    scale: float
-    aspect: tuple[float, ...] = (0.75, 1.5)
+    num_blocks: Annotated[int, Range(1, 32)]
+    scale: Annotated[float, Range(0.001, 0.999)]
+    aspect: tuple[Annotated[float, Range(0.01, 100)], ...] = (0.75, 1.5)
 
     def problems(self) -> Iterator[str]:
         """What is wrong with these numbers, one sentence each."""
-        if self.num_blocks < 1:
-            yield f"num_blocks: expected 1 or more, got {self.num_blocks}"
-        if not 0.0 < self.scale < 1.0:
-            yield f"scale: expected a share above 0 and below 1, got {self.scale}"
-        if len(self.aspect) != 2 or not 0.0 < self.aspect[0] <= self.aspect[1]:
-            yield f"aspect: expected two numbers above 0, the lesser first, got {list(self.aspect)}"
+        if len(self.aspect) != 2 or self.aspect[0] > self.aspect[1]:
+            yield f"aspect: expected two numbers, the lesser first, got {list(self.aspect)}"
 
 
 def block_mask(grid: Grid, blocks: BlockMask, seed: int, kind: int, g: Int64) -> tuple[Int64, Int64]:
     """Hide the union of some blocks, the same in every slice of a clip.
 
     One size of block, never a whole slice, is drawn for the micro-batch, their places for each clip. A clip of which
-    nothing would be visible draws its places again. Then all clips are cut to the fewest visible and the fewest masked
-    tokens of any, the last ones being dropped, as the released code does it.
+    nothing would be visible draws its places again, after 16 times with one block less each time. Then all clips are
+    cut to the fewest visible and the fewest masked tokens of any, the last ones being dropped, as the released code
+    does it.
 
     Args:
         grid: Of the clips.
@@ -90,7 +89,8 @@ def block_mask(grid: Grid, blocks: BlockMask, seed: int, kind: int, g: Int64) ->
     attempt = 0
     while (all_hidden := hidden.all(axis=(1, 2))).any():
         key = hash64(seed, Purpose.BLOCKS, kind, attempt, g[all_hidden])
-        hidden[all_hidden] = _covered(grid, uniform(key, 2 * blocks.num_blocks), height, width)
+        num_blocks = max(1, blocks.num_blocks - max(0, attempt - 16))  # one alone leaves something visible
+        hidden[all_hidden] = _covered(grid, uniform(key, 2 * num_blocks), height, width)
         attempt += 1
     return _indices(grid, ~hidden), _indices(grid, hidden)
 
@@ -127,10 +127,10 @@ def step_mask_ratio(low: float, high: float, seed: int, step_g: int) -> float:
 
 
 def drop_path_keeps(rate: float, depth: int, seed: int, network: int, g: Int64) -> npt.NDArray[np.float32]:
-    """Stochastic depth: the factor of each block's residual branches, for each clip.
+    """Stochastic depth: the factor of each residual branch of each block, for each clip.
 
-    Block i of `depth` is dropped at the rate p = rate i / (depth - 1); what is kept is scaled by 1 / (1 - p), so that
-    its expectation is that of the whole network.
+    Both branches of block i of `depth` are dropped at the rate p = rate i / (depth - 1), each by a draw of its own;
+    what is kept is scaled by 1 / (1 - p), so that its expectation is that of the whole network.
 
     Args:
         rate: Of the last block.
@@ -140,8 +140,8 @@ def drop_path_keeps(rate: float, depth: int, seed: int, network: int, g: Int64) 
         g: (B,) draw numbers.
 
     Returns:
-        (B, depth), 0 where a block is dropped.
+        (B, depth, 2), 0 where a branch is dropped; of a block, the attention comes first, then the MLP.
     """
-    rates = np.linspace(0.0, rate, depth)
-    kept = uniform(hash64(seed, Purpose.DROP_PATH, network, g), depth) >= rates
-    return (kept / (1.0 - rates)).astype(np.float32)
+    rates = np.linspace(0.0, rate, depth)[:, None]
+    draws = uniform(hash64(seed, Purpose.DROP_PATH, network, g), 2 * depth).reshape(len(g), depth, 2)
+    return ((draws >= rates) / (1.0 - rates)).astype(np.float32)

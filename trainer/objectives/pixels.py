@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from trainer.batch import IMAGENET_MEAN, IMAGENET_STD
 from trainer.models.config import EncoderConfig
 from trainer.models.embed import from_tubelets, take_tokens, to_tubelets
+from trainer.objectives.drawing import only
 
 _STD_EPS = 1e-6
 _GREY = 0.5
@@ -49,14 +50,14 @@ class Pixels(nn.Module):
         true_pixels = normalise_pixels(take_tokens(self._tubelets(clips), masked))[0]
         return F.mse_loss(predicted.float(), true_pixels), true_pixels.square().mean()
 
-    def pictures(self, predicted: Tensor, clips: Tensor, masked: Tensor) -> dict[str, Tensor]:
+    def pictures(self, predicted: Tensor, clips: Tensor, visible: Tensor, masked: Tensor) -> dict[str, Tensor]:
         """Draw `original`, `masked` (in grey), `reconstruction` and `error`, each (B, 3, T, H, W) in [0, 1].
 
         The reconstruction shows visible tokens as they are and masked ones as predicted, brought back to pixels with
         their own true mean and deviation, which the model does not predict. The error is four times the absolute
-        difference, averaged over channels. For the arguments see `losses`.
+        difference, averaged over channels. For the arguments see `losses` and `hidden`.
         """
-        original, hidden = self.hidden(clips, masked)
+        original, hidden = self.hidden(clips, visible, masked)
         tubelets = self._tubelets(clips).clamp(0.0, 1.0)
         _, mean, std = normalise_pixels(take_tokens(tubelets, masked))
         painted = rearrange(predicted.float(), "b m (c p) -> b m c p", c=3) * std + mean
@@ -71,11 +72,21 @@ class Pixels(nn.Module):
             "error": error.expand_as(original),
         }
 
-    def hidden(self, clips: Tensor, masked: Tensor) -> tuple[Tensor, Tensor]:
-        """Clips (B, C, T, H, W) with values in [0, 1], as they are and with their masked tokens (B, M) in grey."""
+    def hidden(self, clips: Tensor, visible: Tensor, masked: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw clips as they are, and as a mask leaves them.
+
+        Args:
+            clips: (B, C, T, H, W).
+            visible: (B, V) int64, the tokens that the encoder sees.
+            masked: (B, M) int64, the tokens to predict, in grey; what is neither is black.
+
+        Returns:
+            Two of (B, 3, T, H, W) in [0, 1].
+        """
         tubelets = self._tubelets(clips).clamp(0.0, 1.0)
-        grey = tubelets.scatter(1, masked.unsqueeze(-1).expand(-1, -1, tubelets.shape[-1]), _GREY)
-        original, hidden = (from_tubelets(tokens, self.grid, *self.tubelet) for tokens in (tubelets, grey))
+        shown = only(tubelets, visible)
+        shown = shown.scatter(1, masked.unsqueeze(-1).expand(-1, -1, tubelets.shape[-1]), _GREY)
+        original, hidden = (from_tubelets(tokens, self.grid, *self.tubelet) for tokens in (tubelets, shown))
         return original, hidden
 
     def _tubelets(self, clips: Tensor) -> Tensor:

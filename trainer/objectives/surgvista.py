@@ -36,13 +36,18 @@ class SurgVista(Objective):
     """
 
     teacher: Teacher
+    against_collapse = (
+        "Lower optim.base_lr, or lengthen optim.warmup_epochs; a loss/distillation_of_mean near 0 says that the "
+        "teacher's features are alike as well"
+    )
 
     def __init__(self, config: SurgVistaConfig, teacher: Teacher, seed: int) -> None:
         super().__init__()
         self.hold("teacher", teacher)
         self.config, self.seed, self.grid = config, seed, config.encoder.grid
         self.num_tokens = self.grid.num_tokens
-        self.num_visible = self.num_tokens - self.grid.slices * num_masked_tubes(self.grid, config.mask_ratio)
+        self.num_masked = self.grid.slices * num_masked_tubes(self.grid, config.mask_ratio)
+        self.num_visible = self.num_tokens - self.num_masked
         embed_dim, self.pixels = config.encoder.shape.embed_dim, Pixels(config.encoder)
         self.encoder = Encoder(config.encoder)
         self.reconstruction_decoder = Decoder(
@@ -79,8 +84,8 @@ class SurgVista(Objective):
     def pictures(self, batch: ClipBatch) -> dict[str, Tensor]:
         """Draw the reconstruction; see `Pixels.pictures`."""
         visible, masked, _ = self._draw(batch)
-        encoded = self.encoder(batch.clips, visible)
-        return self.pixels.pictures(self.reconstruction_decoder(encoded, visible, masked), batch.clips, masked)
+        predicted = self.reconstruction_decoder(self.encoder(batch.clips, visible), visible, masked)
+        return self.pixels.pictures(predicted, batch.clips, visible, masked)
 
     def compile_parts(self, **options: Any) -> None:
         """Compile the teacher's pass and the student's, losses included, into a graph each, for training alone.
@@ -96,11 +101,10 @@ class SurgVista(Objective):
 
     def flops(self) -> dict[str, int]:
         """Floating point operations a clip: forward and backward of the student's parts, forward of the teacher."""
-        num_visible, num_masked = self.num_visible, self.num_tokens - self.num_visible
         return {
-            "encoder": self.encoder.flops(num_visible),
-            "reconstruction_decoder": self.reconstruction_decoder.flops(num_visible, num_masked),
-            "distillation_decoder": self.distillation_decoder.flops(num_visible, num_masked),
+            "encoder": self.encoder.flops(self.num_visible),
+            "reconstruction_decoder": self.reconstruction_decoder.flops(self.num_visible, self.num_masked),
+            "distillation_decoder": self.distillation_decoder.flops(self.num_visible, self.num_masked),
             "teacher": self.teacher.flops(),
         }
 

@@ -10,14 +10,21 @@ Section 3.4 of the paper's objective, with tubes as masks:
 z are predictions and h = LayerNorm(E'(clip)) the averaged encoder's features; |.| is the mean absolute difference, of a
 tube the mean over time. How that departs from the paper's letter, and which switch takes it back:
 
+- |.| is a mean, where the letter has an L1 norm (`norm: sum`), D times as large in L_motion, and as many times as a
+  patch has values in motion scores.
 - L_motion averages over the masked tubes, where the letter sums (`reduction: sum`) over the K alone (`scope: topk`),
-  which would train on 3 of some 167 tubes.
-- Motion scores g are standardised over a clip's masked tubes (`standardise_motion: false` takes them raw, and then the
-  softmax is nearly all on one tube).
-- Affinities are among tubes, of vectors averaged over time (`affinities: tokens` takes them among all masked tokens,
-  some rows at a time, computed again on the way back: memory does not grow with the square of the tokens, time does).
-- sigma_d is the deviation over the micro-batch's masked tokens, after a LayerNorm without parameters. It belongs to the
-  micro-batch.
+  which trains on 3 of some 167 tubes.
+- Motion scores g are standardised over a clip's masked tubes, where the letter takes them raw (`standardise_motion:
+  false`). As sums they are so large that the softmax gives one tube all of the weight; as means they are so small that
+  it gives the K tubes alike.
+- Affinities are among tubes, of vectors averaged over time, where the letter's are among all masked tokens
+  (`affinities: tokens`, some rows at a time, computed again on the way back: time grows with the square of the tokens,
+  memory does not).
+- h and sigma_d are of features after a LayerNorm without parameters, where the letter has none (`normalise_targets:
+  false`, `normalise_variance: false`).
+
+The recipe `unisurg_letter` has all of these. What the letter leaves open is the same in both: that a step draws one
+ratio, that a tube's error is its mean over time, and that sigma_d is over the micro-batch's masked tokens.
 """
 
 import torch
@@ -48,11 +55,18 @@ class UniSurg(Jepa):
         seed: Decides masks, together with each clip's g, and their ratio, together with the step's first g.
     """
 
+    against_collapse = (
+        "Raise objective.variance_weight or objective.ema, mask less (objective.mask_ratio), or lower optim.base_lr"
+    )
+
     def __init__(self, config: UniSurgConfig, seed: int) -> None:
         grid, mean_ratio = config.encoder.grid, sum(config.mask_ratio) / 2
         masked = grid.slices * num_masked_tubes(grid, mean_ratio)
-        super().__init__(config, seed, [TokenCount(grid.num_tokens - masked, masked)])
+        counts = [TokenCount(grid.num_tokens - masked, masked)]
+        super().__init__(config, seed, counts, normalise_targets=config.normalise_targets)
         self.config, self.mean_ratio = config, mean_ratio
+        patch, width = 3 * config.encoder.patch_size**2, config.encoder.shape.embed_dim
+        self._patch_values, self._token_values = (patch, width) if config.norm == "sum" else (1, 1)
 
     @torch.no_grad()
     def pictures(self, batch: ClipBatch) -> dict[str, Tensor]:
@@ -61,7 +75,7 @@ class UniSurg(Jepa):
         `motion` is each tube's score, from the least to the most of the clip; `weight` is w, of the masked tubes.
         """
         rows, (_, masked) = super().pictures(batch), self._masks(batch)[0]
-        scores = motion_scores(self.pixels.plain(batch.clips), self.config.encoder.patch_size)
+        scores = self._scores(batch.clips)
         tubes = masked[:, : masked.shape[1] // self.grid.slices]
         weights = torch.zeros_like(scores).scatter(1, tubes, self._weights(scores.gather(1, tubes))[0])
         low, high = scores.aminmax(dim=1, keepdim=True)
@@ -88,14 +102,13 @@ class UniSurg(Jepa):
         config, ((visible, masked),) = self.config, masks
         predicted = self.predictor(self.encoder(clips, visible), visible, masked, 0).float()
         true, slices = take_tokens(targets, masked), self.grid.slices
-        scores = motion_scores(self.pixels.plain(clips), config.encoder.patch_size)
-        weights, chosen = self._weights(scores.gather(1, masked[:, : masked.shape[1] // slices]))
+        weights, chosen = self._weights(self._scores(clips).gather(1, masked[:, : masked.shape[1] // slices]))
 
         distances = (predicted - true).abs().mean(-1)
-        motion = self._motion(distances.unflatten(1, (slices, -1)).mean(1), weights, chosen)
+        motion = self._token_values * self._motion(distances.unflatten(1, (slices, -1)).mean(1), weights, chosen)
         affinity = self._affinity(predicted, true)
-        scaled = F.layer_norm(predicted, predicted.shape[-1:]).flatten(0, 1)
-        variance = F.relu(config.least_std - scaled.std(0)).mean()
+        measured = F.layer_norm(predicted, predicted.shape[-1:]) if config.normalise_variance else predicted
+        variance = F.relu(config.least_std - measured.flatten(0, 1).std(0)).mean()
         loss = motion + config.affinity_weight * affinity + config.variance_weight * variance
         metrics = {
             "loss/prediction": distances.detach().mean(),
@@ -105,6 +118,10 @@ class UniSurg(Jepa):
             "loss/variance": variance.detach(),
         }
         return ObjectiveOutput(loss, metrics)
+
+    def _scores(self, clips: Tensor) -> Tensor:
+        """Motion scores g of all tubes of clips as loaded, (B, tubes)."""
+        return self._patch_values * motion_scores(self.pixels.plain(clips), self.config.encoder.patch_size)
 
     def _affinity(self, predicted: Tensor, true: Tensor) -> Tensor:
         """L_st, from masked tokens (B, M, D)."""
@@ -134,7 +151,7 @@ class UniSurg(Jepa):
 
 
 def motion_scores(clips: Tensor, patch_size: int) -> Tensor:
-    """How much each tube changes, and differs from its neighbours.
+    """How much each tube changes, and differs from its neighbours, per value of a patch.
 
     g_i = mean over t of |x_{t+1,i} - x_{t,i}| + mean over t and 4-neighbours j of |x_{t,i} - x_{t,j}|, with x_{t,i} the
     pixels of patch i of frame t and |.| the mean absolute difference.

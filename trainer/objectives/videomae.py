@@ -34,7 +34,8 @@ class VideoMae(Objective):
         super().__init__()
         self.config, self.seed, self.grid = config, seed, config.encoder.grid
         self.num_tokens = self.grid.num_tokens
-        self.num_visible = self.num_tokens - self.grid.slices * num_masked_tubes(self.grid, config.mask_ratio)
+        self.num_masked = self.grid.slices * num_masked_tubes(self.grid, config.mask_ratio)
+        self.num_visible = self.num_tokens - self.num_masked
         self.pixels, self.encoder = Pixels(config.encoder), Encoder(config.encoder)
         self.decoder = Decoder(config.decoder, self.grid, config.encoder.shape.embed_dim, self.pixels.per_token)
         self._training_losses = self._losses
@@ -55,7 +56,7 @@ class VideoMae(Objective):
         """Draw the reconstruction; see `Pixels.pictures`."""
         visible, masked, _ = self._draw(batch)
         predicted = self.decoder(self.encoder(batch.clips, visible), visible, masked)
-        return self.pixels.pictures(predicted, batch.clips, masked)
+        return self.pixels.pictures(predicted, batch.clips, visible, masked)
 
     def compile_parts(self, **options: Any) -> None:
         """Compile the pass and its loss into one graph, for training alone."""
@@ -67,10 +68,9 @@ class VideoMae(Objective):
 
     def flops(self) -> dict[str, int]:
         """Floating point operations of a forward and a backward pass of a clip, by network."""
-        num_masked = self.num_tokens - self.num_visible
         return {
             "encoder": self.encoder.flops(self.num_visible),
-            "decoder": self.decoder.flops(self.num_visible, num_masked),
+            "decoder": self.decoder.flops(self.num_visible, self.num_masked),
         }
 
     def parts(self) -> dict[str, int]:

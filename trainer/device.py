@@ -1,0 +1,66 @@
+"""What a rank computes on, in the first lines of its log."""
+
+import logging
+import os
+import platform
+import subprocess
+
+import torch
+
+from trainer.checks.node import installed_driver
+from trainer.distributed import Topology
+from trainer.estimates import GIB
+
+log = logging.getLogger(__name__)
+
+
+def tell_device(topology: Topology) -> None:
+    """Log the device of this rank; warn where there is a GPU that torch does not see."""
+    device = topology.device
+    if device.type == "cuda":
+        found = torch.cuda.get_device_properties(device)
+        log.info(
+            "computing on %s: %s, %.0f GiB, driver %s; torch %s, CUDA %s",
+            device, found.name, found.total_memory / GIB, installed_driver(), torch.__version__, torch.version.cuda,
+        )  # fmt: skip
+        return
+
+    log.info(
+        "computing on the CPU: %s, %d cores; torch %s",
+        platform.processor() or platform.machine(), len(os.sched_getaffinity(0)), torch.__version__,
+    )  # fmt: skip
+    if gpus := gpus_of_driver():
+        log.warning("nvidia-smi sees %s, which torch does not: %s", gpus, why_unseen())
+
+
+def gpus_of_driver() -> str:
+    """The node's GPUs, as the driver's own tool calls them, with its version; empty where there is none."""
+    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    try:
+        listing = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    gpus = [line.split(", ") for line in listing.splitlines() if line.count(", ") == 2]
+    if not gpus:
+        return ""
+    name, memory, driver = gpus[0]
+    return f"{len(gpus)} x {name} of {memory} (driver {driver})"
+
+
+def why_unseen() -> str:
+    """Why torch does not see a GPU that is there, and what to do."""
+    if torch.version.cuda is None:
+        return f"torch {torch.__version__} is built without CUDA; install surgstream[cuda13], or cuda12"
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and visible.partition(",")[0].strip() in ("", "-1"):
+        return f"CUDA_VISIBLE_DEVICES={visible!r} hides it"
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+    else:
+        reason = "it counts none"
+    return (
+        f"{reason}; torch {torch.__version__} is of CUDA {torch.version.cuda}: a newer driver, or a torch of an older "
+        "CUDA, such as that of surgstream[cuda12], may see it"
+    )

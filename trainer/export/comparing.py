@@ -1,0 +1,105 @@
+"""Whether what was written gives the features of what was trained, read as a user will read it."""
+
+import importlib
+import importlib.util
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainer.errors import ModelError
+from trainer.export.forms import ENCODER
+from trainer.export.reading import load_encoder
+from trainer.export.record import Check
+from trainer.export.source import Source
+from trainer.models.config import EncoderConfig
+from trainer.models.vit import Encoder
+
+log = logging.getLogger(__name__)
+
+LARGEST_DIFFERENCE = 1e-4
+"""Of features of about unit size in float32; other code's kernels and orders of sums stay below a tenth of it."""
+
+
+def check(folder: Path, source: Source) -> Check:
+    """Read the folder by all who can, and compare their features of one clip with the training encoder's.
+
+    transformers reads what is written for it where it is installed.
+
+    Args:
+        folder: What was written.
+        source: What was trained.
+
+    Raises:
+        ModelError: They differ by more than `LARGEST_DIFFERENCE`, or somebody cannot read it.
+    """
+    clip = fixed_clip(source.recipe.objective.encoder)
+    expected = trained_features(source, clip)
+    written = load_encoder(folder)
+
+    found = {"surgstream": _features(written, clip)}
+    if written.config.layout == "transformers" and _has_transformers():
+        found |= {"transformers": _transformers_features(folder, clip, written.config.encoder)}
+    differences = {reader: float((features - expected).abs().max()) for reader, features in found.items()}
+    for reader, difference in differences.items():
+        if not difference <= LARGEST_DIFFERENCE:
+            raise ModelError(
+                f"--layout {written.config.layout}: expected {reader} to read the features of the training encoder, "
+                f"got others, by up to {difference:.2g}; nothing was exported"
+            )
+    return Check(largest_difference=max(differences.values()), read_by=tuple(differences))
+
+
+def _has_transformers() -> bool:
+    """Whether transformers is there, and works; it is no dependency."""
+    if importlib.util.find_spec("transformers") is None:
+        return False
+    try:
+        # The teacher's module declares what torchvision, which transformers imports, lacks beside a CPU-only torch.
+        for module in ("trainer.models.teacher", "transformers.modeling_utils"):
+            importlib.import_module(module)
+    except ImportError as error:
+        log.warning("transformers is installed and does not work here, so it reads nothing again: %s", error)
+        return False
+    return True
+
+
+def fixed_clip(encoder: EncoderConfig) -> Tensor:
+    """A clip of noise, always the same: (1, C, T, H, W)."""
+    shape = (1, 3, encoder.num_frames, encoder.image_size, encoder.image_size)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+
+def trained_features(source: Source, clips: Tensor) -> Tensor:
+    """The tokens (B, N, D) of the encoder as it was trained."""
+    encoder = Encoder(source.recipe.objective.encoder)
+    encoder.load_state_dict(
+        {name.removeprefix(ENCODER): t for name, t in source.state.items() if name.startswith(ENCODER)}
+    )
+    return _features(encoder.eval(), clips)
+
+
+@torch.no_grad()
+def _features(encoder: torch.nn.Module, clips: Tensor) -> Tensor:
+    tokens: Tensor = encoder(clips)
+    return tokens
+
+
+@torch.no_grad()
+def _transformers_features(folder: Path, clips: Tensor, encoder: EncoderConfig) -> Tensor:
+    """What transformers' own model makes of the clips, or the model that is copied beside the weights."""
+    import transformers
+
+    from trainer.export.modeling_surgical_vit import SurgicalVitModel
+
+    options: dict[str, Any] = {}
+    kind: Any = SurgicalVitModel if encoder.positions == "sincos" else transformers.VideoMAEModel
+    if encoder.positions == "rope":
+        kind, options = transformers.VJEPA2Model, {"skip_predictor": True}
+    theirs, loaded = kind.from_pretrained(folder, output_loading_info=True)
+    if wrong := {key: names for key, names in loaded.items() if names}:
+        raise ModelError(f"--layout transformers: expected it to take every weight, got {wrong}; nothing was exported")
+    tokens: Tensor = theirs.eval()(clips.transpose(1, 2), **options).last_hidden_state
+    return tokens

@@ -1,0 +1,134 @@
+"""An exported encoder, read back: `load_encoder`."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from trainer.errors import ModelError
+from trainer.export.forms import FORMS
+from trainer.export.record import ExportRecord, read_record
+from trainer.models.config import EncoderConfig
+from trainer.models.layouts import Weights
+from trainer.models.vit import Encoder
+
+
+class PretrainedEncoder(nn.Module):
+    """An encoder that was exported. `load_encoder` makes one.
+
+    Attributes:
+        config: Its numbers, and what its clips are like: `config.encoder.num_frames`, `config.encoder.image_size`,
+            `config.fps`, `config.stride`, `config.mean`, `config.std`.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: ExportRecord) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config.encoder)
+        self.register_buffer("mean", torch.tensor(config.mean), persistent=False)
+        self.register_buffer("std", torch.tensor(config.std), persistent=False)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Encode clips.
+
+        Args:
+            clips: (B, C, T, H, W) float, as `prepare` returns them.
+
+        Returns:
+            (B, N, D), the normed tokens in the order of time, row, column.
+
+        Raises:
+            ModelError: They are of another size or length than the encoder's.
+        """
+        numbers = self.config.encoder
+        expected = (3, numbers.num_frames, numbers.image_size, numbers.image_size)
+        if clips.ndim != 5 or clips.shape[1:] != expected:
+            raise ModelError(f"clips: expected the shape (B, {', '.join(map(str, expected))}), got {(*clips.shape,)}")
+        tokens: Tensor = self.encoder(clips)
+        return tokens
+
+    def prepare(self, frames: Tensor | npt.NDArray[np.uint8]) -> Tensor:
+        """Make clips of frames, as held-out clips are made in training.
+
+        Of each frame the largest centred square is taken, resized and normalised.
+
+        Args:
+            frames: (T, H, W, 3) or (B, T, H, W, 3) uint8, a tensor or an array: RGB, oldest first, `stride / fps`
+                seconds apart.
+
+        Returns:
+            (B, C, T, H, W) float32, on the encoder's device.
+
+        Raises:
+            ModelError: They are of another shape or type.
+        """
+        if isinstance(frames, np.ndarray):
+            frames = torch.from_numpy(np.ascontiguousarray(frames))
+        if frames.ndim not in (4, 5) or frames.shape[-1] != 3 or frames.dtype != torch.uint8:
+            shape = (*frames.shape,)
+            raise ModelError(f"frames: expected (T, H, W, 3) or (B, T, H, W, 3) bytes, got {shape} of {frames.dtype}")
+        clips = frames.to(self.mean.device).reshape(-1, *frames.shape[-4:])
+        height, width, size = *clips.shape[2:4], self.config.encoder.image_size
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+
+        squares = rearrange(clips[:, :, top : top + side, left : left + side], "b t h w c -> (b t) c h w")
+        pixels = interpolate(squares.float(), (size, size), mode="bilinear", antialias=True)
+        pixels = rearrange(pixels.round().clamp(0, 255), "(b t) c h w -> b t h w c", b=len(clips))
+        return rearrange((pixels / 255 - self.mean) / self.std, "b t h w c -> b c t h w").contiguous()
+
+
+def load_encoder(folder: str | Path) -> PretrainedEncoder:
+    """Read what `surgstream export` wrote, of whatever layout.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        The encoder, on the CPU, in eval mode.
+
+    Raises:
+        ModelError: It is not such a folder, or its weights are not those of the encoder it speaks of.
+    """
+    folder = Path(folder)
+    record = read_record(folder)
+    form = FORMS[record.layout].get(record.encoder.positions)
+    if form is None:
+        raise ModelError(
+            f"{folder}: expected an encoder that {record.layout} has a place for, got {record.encoder.positions} "
+            "positions; export it again"
+        )
+    state = form.read(folder, record.encoder)
+    _check_size(state, record.encoder, folder / form.file)
+    loaded = PretrainedEncoder(record)
+    try:
+        loaded.encoder.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{folder / form.file}: expected the encoder that config.json tells of: {reason}") from None
+    return loaded.eval()
+
+
+def _check_size(state: Weights, encoder: EncoderConfig, file: Path) -> None:
+    """Make sure that the file holds about as much as config.json says, before memory for that is taken.
+
+    Raises:
+        ModelError: It does not.
+    """
+    shape = encoder.shape
+    per_token = 3 * encoder.tubelet_size * encoder.patch_size**2
+    expected = {"embedding.projection.weight": (shape.embed_dim, per_token), "norm.weight": (shape.embed_dim,)}
+    got = {name: (*state[name].shape,) if name in state else None for name in expected}
+    depth = sum(name.startswith("blocks.") and name.endswith(".norm1.weight") for name in state)
+    if got != expected or depth != shape.depth:
+        raise ModelError(
+            f"{file}: expected the encoder that config.json tells of, {shape.depth} blocks and {expected}, got {depth} "
+            f"blocks and {got}"
+        )

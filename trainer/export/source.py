@@ -1,0 +1,127 @@
+"""What a checkpoint has to export."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from configs.errors import ConfigError
+from configs.loading import build
+from shards.order import DatasetReport, Order
+from trainer.batch import IMAGENET_MEAN, IMAGENET_STD
+from trainer.config import TrainConfig
+from trainer.engine.checkpoint import tensors
+from trainer.engine.saved import STATE, damage, newest_whole, read_progress
+from trainer.engine.schedules import Progress
+from trainer.errors import CheckpointError
+from trainer.export.forms import ENCODER, PREDICTOR
+from trainer.export.record import ExportRecord, LayoutName
+from trainer.models.config import EncoderConfig
+from trainer.models.layouts import Weights
+from trainer.runfiles import CHECKPOINTS
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A trained encoder, and how it came to be.
+
+    Attributes:
+        recipe: What it was trained with.
+        state: The weights of the encoder and of the predictor, where there is one, by our names.
+        averaged: Whether the encoder's are the moving average.
+        step: Of the training.
+        clips_seen: Until then.
+        datasets: What it was drawn from at the end; empty where the checkpoint does not tell.
+    """
+
+    recipe: TrainConfig
+    state: Weights
+    averaged: bool
+    step: int
+    clips_seen: int
+    datasets: tuple[DatasetReport, ...] = ()
+
+    def record(self, layout: LayoutName) -> ExportRecord:
+        """What `config.json` is to say, without the check."""
+        data, encoder = self.recipe.data, self.recipe.objective.encoder
+        return ExportRecord(
+            layout=layout,
+            encoder=_resolved(encoder),
+            mean=IMAGENET_MEAN,
+            std=IMAGENET_STD,
+            fps=data.fps,
+            stride=data.stride,
+            crop=data.crop,
+            objective=self.recipe.objective.name,
+            weights="average" if self.averaged else "trained",
+            step=self.step,
+            clips_seen=self.clips_seen,
+        )
+
+
+def _resolved(encoder: EncoderConfig) -> EncoderConfig:
+    """The same network, its size in numbers, without what only training needs."""
+    shape = encoder.shape
+    return replace(
+        encoder,
+        embed_dim=shape.embed_dim,
+        depth=shape.depth,
+        num_heads=shape.num_heads,
+        drop_path=0.0,
+        activation_checkpointing=False,
+    )
+
+
+def checkpoint_of(place: Path) -> Path:
+    """The checkpoint that is meant: the folder itself, or the newest whole one of a run directory.
+
+    Raises:
+        CheckpointError: It is not whole, or the folder is neither.
+    """
+    if not (place / STATE).exists() and (place / CHECKPOINTS).is_dir():
+        newest = newest_whole(place / CHECKPOINTS)
+        if newest is None:
+            raise CheckpointError(f"{place}: expected a run that has saved a checkpoint, got one without")
+        return newest
+    if found := damage(place):
+        raise CheckpointError(f"{place}: expected a run directory or a whole checkpoint, got: {found}")
+    return place
+
+
+def read_source(checkpoint: Path, *, averaged: bool) -> Source:
+    """Read what is to be exported.
+
+    Args:
+        checkpoint: A whole checkpoint's directory.
+        averaged: Whether to take the moving average, where there is one.
+
+    Raises:
+        CheckpointError: It is of a version that kept no configuration, or cannot be read.
+    """
+    progress = read_progress(checkpoint)
+    try:
+        recipe = build(TrainConfig, progress.state["config"], where=f"{checkpoint}: its configuration")
+    except (LookupError, AttributeError, ConfigError) as error:
+        raise CheckpointError(f"{checkpoint}: expected the configuration it was trained with: {error}") from None
+
+    trained, average = _networks(checkpoint, "param"), _networks(checkpoint, "average") if averaged else {}
+    return Source(
+        recipe=recipe,
+        state=trained | average,
+        averaged=bool(average),
+        step=progress.step,
+        clips_seen=progress.g,
+        datasets=_datasets(progress),
+    )
+
+
+def _networks(checkpoint: Path, kind: str) -> Weights:
+    """The tensors of one kind that others may want."""
+    return {name: tensor for name, tensor in tensors(checkpoint, kind) if name.startswith((ENCODER, PREDICTOR))}
+
+
+def _datasets(progress: Progress) -> tuple[DatasetReport, ...]:
+    if "order" not in progress.state:
+        return ()
+    try:
+        return Order.from_json(progress.state["order"]).report()
+    except (ConfigError, AttributeError) as error:
+        raise CheckpointError(f"the checkpoint of step {progress.step}: state.json: order: {error}") from None

@@ -1,0 +1,88 @@
+"""An exported folder: written beside its place, read again, and put there whole or not at all."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from shards.durable import sync_folder
+from shards.owner import OWNERS, owning
+from shards.storage import open_storage
+from trainer.errors import ModelError
+from trainer.export import for_transformers
+from trainer.export.card import CARD, card
+from trainer.export.comparing import check
+from trainer.export.forms import Form, form_for
+from trainer.export.record import CONFIG, ExportRecord, LayoutName, config_bytes
+from trainer.export.source import Source
+
+
+def publish(source: Source, out: Path, layout: LayoutName) -> ExportRecord:
+    """Write a folder, read it again, and give it its name.
+
+    Args:
+        source: What to write.
+        out: The folder's place; it must be empty or not exist.
+        layout: For whose code.
+
+    Returns:
+        What its `config.json` says.
+
+    Raises:
+        ModelError: The layout has no place for this encoder, `out` is taken, or the folder gives other features.
+        StorageError: It cannot be written, or somebody else writes there.
+    """
+    form = form_for(layout, source.recipe.objective)
+    record = source.record(layout)
+    with _being_written(out.resolve()) as content:
+        storage = open_storage(str(content))
+        for name, data in _files(record, form, source).items():
+            storage.write(name, data)
+        record = replace(record, check=check(content, source))
+        storage.write(CONFIG, _config(record, source))
+        storage.write(CARD, card(record, source, form).encode())
+    return record
+
+
+@contextmanager
+def _being_written(out: Path) -> Iterator[Path]:
+    """A folder to write to, which becomes `out` when the block ends; one process at a time has it.
+
+    It lies in a hidden folder beside `out`. What a killed process has left there is removed by the next one.
+    """
+    partial = out.with_name(f".{out.name}.partial")
+    content = partial / "content"
+    try:
+        with owning(open_storage(str(partial)), "exporting"):
+            _check_free(out)
+            shutil.rmtree(content, ignore_errors=True)
+            try:
+                yield content
+                content.rename(out)
+                sync_folder(out.parent)
+            finally:
+                shutil.rmtree(content, ignore_errors=True)
+    finally:
+        with suppress(OSError):  # somebody else may be at work there
+            (partial / OWNERS).rmdir()
+            partial.rmdir()
+
+
+def _check_free(out: Path) -> None:
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ModelError(f"{out}: exists and is not empty; choose another folder or delete it")
+
+
+def _files(record: ExportRecord, form: Form, source: Source) -> dict[str, bytes]:
+    """The weights, and what their readers want beside them."""
+    objective = source.recipe.objective
+    written = {form.file: form.to_bytes(source.state, objective.encoder), CONFIG: _config(record, source)}
+    if record.layout == "transformers":
+        written |= for_transformers.files(objective.encoder)
+    return written
+
+
+def _config(record: ExportRecord, source: Source) -> bytes:
+    theirs = for_transformers.numbers(source.recipe.objective) if record.layout == "transformers" else None
+    return config_bytes(record, theirs)

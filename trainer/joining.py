@@ -1,0 +1,148 @@
+"""How a rank joins the others, and tells whom it waits for."""
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
+
+from trainer.checks.report import in_words
+from trainer.distributed import Topology, collective_timeout
+from trainer.errors import DistributedError
+
+log = logging.getLogger(__name__)
+
+_PATIENCE_SECONDS = 5.0
+"""How long rank 0 waits in silence."""
+
+_POLL_SECONDS = 0.05
+
+
+def join(topology: Topology, timeout_seconds: float) -> None:
+    """Join the process group: NCCL between GPUs, gloo between CPUs.
+
+    Args:
+        topology: This process's place.
+        timeout_seconds: How long a rank may make no progress before the run ends.
+
+    Raises:
+        DistributedError: The GPU of this rank does not exist, or the group could not be formed.
+    """
+    if torch.cuda.is_available():
+        if topology.device.index >= torch.cuda.device_count():
+            raise DistributedError(
+                f"rank {topology.rank}: expected a GPU for local rank {topology.local_rank}, "
+                f"got {torch.cuda.device_count()} GPUs on this node; start one task a GPU"
+            )
+        torch.cuda.set_device(topology.device)
+    os.environ.update(  # DeepSpeed reads these, whatever started the run
+        RANK=str(topology.rank),
+        LOCAL_RANK=str(topology.local_rank),
+        WORLD_SIZE=str(topology.world_size),
+        MASTER_ADDR=topology.master_addr,
+        MASTER_PORT=str(topology.master_port or _free_port()),
+    )
+    try:
+        dist.init_process_group(
+            "nccl" if topology.device.type == "cuda" else "gloo",
+            store=_meet(topology, timeout_seconds),
+            rank=topology.rank,
+            world_size=topology.world_size,
+            timeout=collective_timeout(timeout_seconds, topology.device),
+            # A group of one, split from a bound one, is refused by some NCCL: "CUDA error 600".
+            device_id=topology.device if topology.device.type == "cuda" and topology.world_size > 1 else None,
+        )
+    except (RuntimeError, ValueError) as error:
+        raise DistributedError(
+            f"rank {topology.rank}: could not meet the other {topology.world_size - 1} ranks at "
+            f"{topology.master_addr}:{os.environ['MASTER_PORT']} ({error})"
+        ) from None
+
+
+def serves_store(topology: Topology) -> bool:
+    """Whether this process serves the store of keys where ranks meet; under torchrun an agent does."""
+    return topology.is_main and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+
+
+@contextmanager
+def after(seconds: float, action: Callable[[], None]) -> Iterator[None]:
+    """Do something, in a thread of its own, once the block has taken so long."""
+    timer = threading.Timer(seconds, action)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def telling_who_is_missing(topology: Topology, missing: Callable[[], set[int]]) -> AbstractContextManager[None]:
+    """Log once which ranks the block waits for, where it takes longer than nodes usually differ; for rank 0.
+
+    Args:
+        topology: This process's place.
+        missing: The ranks that have not come; called in a thread of its own.
+    """
+
+    def tell() -> None:
+        with suppress(RuntimeError):  # the store is gone, and the block says so itself
+            if ranks := missing():
+                log.warning("waiting for %s of %d%s", in_words(ranks), topology.world_size, _ways_out(topology))
+
+    return after(_PATIENCE_SECONDS, tell)
+
+
+def _ways_out(topology: Topology) -> str:
+    """What to do for those who have started one process in a shell that is itself one of srun's tasks."""
+    if "TORCHELASTIC_RUN_ID" in os.environ or "SLURM_PROCID" not in os.environ:
+        return ""
+    return (
+        f", since srun has started {topology.world_size} tasks (SLURM_NTASKS); in a shell that is one of them, set "
+        "SLURM_NTASKS=1 to train in this process alone, or `surgstream launch torchrun RECIPE` to use all GPUs"
+    )
+
+
+def _meet(topology: Topology, timeout_seconds: float) -> Store:
+    """Come to where ranks meet; rank 0 waits there for all of them.
+
+    Raises:
+        RuntimeError: Rank 0 cannot be reached, or not all ranks came.
+    """
+    server = TCPStore(
+        topology.master_addr,
+        int(os.environ["MASTER_PORT"]),
+        topology.world_size,
+        is_master=serves_store(topology),
+        timeout=timedelta(seconds=timeout_seconds),
+        wait_for_workers=False,
+        multi_tenant=True,  # a preflight may have met at the same port
+    )
+    store = PrefixStore(f"join/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", server)
+    names = [f"here/{rank}" for rank in range(topology.world_size)]
+    store.set(names[topology.rank], "")
+    if not topology.is_main:
+        return store
+
+    def missing() -> set[int]:
+        return {rank for rank, name in enumerate(names) if not store.check([name])}
+
+    deadline = time.monotonic() + timeout_seconds
+    with telling_who_is_missing(topology, missing):
+        while not store.check(names):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{in_words(missing())} did not come")
+            time.sleep(_POLL_SECONDS)
+    return store
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,157 @@
+"""Which tensors of a file are a network: what stands before their names, and how others call averages.
+
+A file may hold one network, bare or in any wrapping (`model`, `state_dict`, `module.`, `teacher.backbone.`), or several
+beside each other. A network is known by one weight that it has for certain, its anchor. Whatever stands before the
+anchor's name, keys of the file and beginnings of names alike, is the network's prefix.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from trainer.errors import ModelError
+from trainer.models.files import States, read_states
+
+log = logging.getLogger(__name__)
+
+# How moving averages of weights are called, the surest name first.
+AVERAGES = ("teacher", "target_encoder", "model_ema", "state_dict_ema", "ema_state_dict", "ema_model", "ema")
+_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network of a file.
+
+    Attributes:
+        prefix: What stands before its names there.
+        weights: Its weights, by the names that its own code gives them.
+    """
+
+    prefix: str
+    weights: dict[str, Tensor]
+
+    @property
+    def rank(self) -> int | None:
+        """Which of the names of averages is in the prefix; None where none is."""
+        words = self.prefix.split(".")
+        return next((rank for rank, name in enumerate(AVERAGES) if name in words), None)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A network that files hold on its own.
+
+    Attributes:
+        anchor: A weight that it has for certain, by the name that its own code gives it.
+        within: What its names begin with where it is a part of a larger model.
+    """
+
+    anchor: str
+    within: str = ""
+
+    def named(self, network: Network) -> dict[str, Tensor]:
+        """The weights of such a network by their names in the larger model."""
+        return {f"{self.within}{name}": tensor for name, tensor in network.weights.items()}
+
+
+class WeightsFile:
+    """A file that holds networks.
+
+    Args:
+        path: A .safetensors, .pth or .pt file, or a folder with a `model.safetensors`.
+        setting: Which settings name it, for messages: `teacher` for `teacher.weights` and `teacher.prefix`; None where
+            a folder of ours does.
+        prefix: What stands before the names of the network that is meant, or its first words; None is any.
+
+    Raises:
+        ModelError: See `read_states`.
+    """
+
+    def __init__(self, path: Path, setting: str | None, prefix: str | None = None) -> None:
+        self.path, self.setting, self.prefix = path, setting, prefix
+        self.states: States = read_states(path, where=f"{setting}.weights" if setting else "weights")
+
+    def network(self, anchor: str, whose: str, *, averaged: bool = False) -> Network:
+        """The network that has a weight.
+
+        Args:
+            anchor: That weight, by the name that the network's own code gives it.
+            whose: What to call the network in a message.
+            averaged: Whether to take an average where there is one; else only where there is nothing else.
+
+        Raises:
+            ModelError: There is none, or none is more likely to be meant than another; does not say in which file.
+        """
+        found = self.networks(anchor)
+        if not found:
+            raise ModelError(self._nothing(anchor, whose))
+        plain = [network for network in found if network.rank is None]
+        averages = _surest(found)
+        chosen = self._one(averages or plain if averaged else plain or averages)
+        if len(found) > 1:
+            log.info("%s: takes %r of %s", self.path, chosen.prefix, _listed(network.prefix for network in found))
+        return chosen
+
+    def average(self, anchor: str) -> Network | None:
+        """The average of the network that has a weight; None where the file has none.
+
+        Raises:
+            ModelError: See `network`.
+        """
+        averages = _surest(self.networks(anchor))
+        return self._one(averages) if averages else None
+
+    def networks(self, anchor: str) -> list[Network]:
+        """All networks that have a weight, where they are not left out by the prefix."""
+        found = self._all(anchor)
+        if self.prefix is None:
+            return found
+        start = _closed(self.prefix)
+        exact = [network for network in found if network.prefix == start]
+        return exact or [network for network in found if network.prefix.startswith(start)]
+
+    def _one(self, chosen: list[Network]) -> Network:
+        if len(chosen) > 1:
+            prefixes = _listed(network.prefix for network in chosen)
+            advice = f"; set {self.setting}.prefix to one" if self.setting else ""
+            raise ModelError(f"expected one network, got those behind {prefixes}{advice}")
+        return chosen[0]
+
+    def _all(self, anchor: str) -> list[Network]:
+        found = []
+        for keys, tensors in self.states.items():
+            starts = [name.removesuffix(anchor) for name in tensors if name == anchor or name.endswith(f".{anchor}")]
+            for start in starts:
+                # A network whose prefix goes on from this one's is another one.
+                others = tuple(other for other in starts if other != start and other.startswith(start))
+                names = [name for name in tensors if name.startswith(start) and not name.startswith(others)]
+                found.append(Network(f"{keys}{start}", {name.removeprefix(start): tensors[name] for name in names}))
+        return found
+
+    def _nothing(self, anchor: str, whose: str) -> str:
+        if others := self._all(anchor):
+            prefixes = _listed(network.prefix for network in others)
+            return f"expected {self.setting}.prefix to be one of {prefixes}, got {self.prefix!r}"
+        starts = _listed(f"{keys}{name.partition('.')[0]}" for keys, names in self.states.items() for name in names)
+        return f"expected the weights of {whose}, {anchor} among them, got names that begin with {starts}"
+
+
+def _closed(prefix: str) -> str:
+    """The prefix with the dot that ends it, unless it is empty."""
+    return f"{prefix.rstrip('.')}." if prefix else ""
+
+
+def _surest(found: list[Network]) -> list[Network]:
+    """The averages among networks whose name is the surest one."""
+    ranks = [network.rank for network in found if network.rank is not None]
+    return [network for network in found if ranks and network.rank == min(ranks)]
+
+
+def _listed(words: Iterable[str]) -> str:
+    """Each word once, the first few of them."""
+    each = [repr(word) for word in dict.fromkeys(words)]
+    return ", ".join(each[:_SHOWN]) + (f" and {len(each) - _SHOWN} more" if len(each) > _SHOWN else "")
