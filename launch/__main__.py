@@ -1,47 +1,63 @@
-"""The `surgstream` command: maps a subcommand to the module that does the work, and runs it.
+"""The `surgstream` command: finds the subcommand, and turns what goes wrong into a sentence and an exit status.
 
-Modules are imported only when their command is called, so `surgstream --help` and everything that runs on login nodes
-need neither torch nor DALI.
+The arguments of each subcommand are in `launch.commands`, and what does its work is imported once they are parsed, so
+that help, and everything that runs on login nodes, needs neither torch nor DALI.
 """
 
-import importlib
+import importlib.metadata
 import os
+import platform
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 
 from configs.errors import SurgstreamError
+from configs.loading import did_you_mean
+from configs.printable import Printable
+from launch.commands import run
 
 COMMANDS = {
-    "synth": ("shards.synthetic.corpus", "make a small labelled surgical corpus, to try everything without data"),
-    "pack": ("shards.pack", "pack videos into WebDataset shards, in a folder or on S3"),
-    "verify": ("shards.verify", "check every byte of a packed corpus"),
-    "inspect": ("shards.look.inspect", "show what a packed corpus holds, in numbers and in pictures"),
-    "leaks": ("shards.leaks.guard", "find what is in a corpus twice, or in a held-out one as well"),
-    "stage": ("shards.stage", "copy a packed corpus to the disks of nodes, a parallel file system or a store"),
-    "order": ("trainer.show_order", "print which clip is drawn when, and which rank reads it"),
-    "describe": ("trainer.describe", "print a recipe's parameters, FLOPs, memory, steps and clips as JSON"),
-    "preflight": ("trainer.preflight", "check nodes, store, network and memory before a run, in under a minute"),
-    "pretrain": ("trainer.pretrain", "train a recipe, on one process or under torchrun or srun"),
-    "export": ("trainer.export", "write a checkpoint's encoder as safetensors, for warm starts and for transformers"),
-    "launch": ("launch.submit", "start jobs under Slurm or torchrun: training, packing, measuring the loader"),
-    "status": ("trainer.status", "tell how runs stand: step, speed, loss, checkpoint, time left"),
-    "bench": ("benchmarks.__main__", "measure this machine: reading, decoding, the loader, a training step"),
-    "loader": ("trainer.loader_speed", "measure how fast a recipe's clips are read and decoded, without a model"),
+    "synth": "make a small labelled surgical corpus, to try all without data",
+    "pack": "pack videos into WebDataset shards, in a folder or on S3",
+    "verify": "check every byte of a packed corpus",
+    "inspect": "show what a packed corpus holds, in numbers and in pictures",
+    "leaks": "find what is in a corpus twice, or in a held-out one as well",
+    "stage": "copy a packed corpus to nodes' disks, a file system or a store",
+    "order": "print which clip is drawn when, and which rank reads it",
+    "describe": "tell what a recipe takes: FLOPs, memory, steps, hours, disk",
+    "preflight": "check nodes, store, network and memory before a run",
+    "pretrain": "train a recipe, on one process or under torchrun or srun",
+    "export": "write a checkpoint's encoder as safetensors, for others too",
+    "launch": "start jobs: training, packing, measuring the loader",
+    "status": "tell how runs stand: step, speed, loss, checkpoint, time left",
+    "bench": "measure this machine: reading, decoding, loader, training step",
+    "loader": "measure how fast a recipe's clips are read and decoded",
 }
 
 USAGE = "\n".join(
     [
         "usage: surgstream COMMAND [arguments]",
         "",
-        "Pretraining for surgical video foundation models: videos -> shards -> clips -> training.",
+        "Pretraining for surgical video foundation models:",
+        "videos -> shards -> clips -> training.",
         "",
         "commands, in the order you will need them:",
-        *(f"  {name:<10} {summary}" for name, (_, summary) in COMMANDS.items()),
+        *(f"  {name:<10} {summary}" for name, summary in COMMANDS.items()),
         "",
-        "`surgstream COMMAND --help` explains one of them.",
-        "Exit status: 0 done, 1 failed, 2 wrong arguments or configuration, 3 packed with some videos in quarantine.",
+        "`surgstream COMMAND --help`, or `surgstream help COMMAND`, explains one of them;",
+        "`surgstream --version` tells which version this is.",
+        "",
+        "S3 is reached as boto3 is told; SURGSTREAM_STORES=FILE tells it for each bucket",
+        '(README, "S3").',
+        "",
+        "Exit status: 0 done, 1 failed, 2 wrong arguments or configuration, 3 packed, but",
+        "not all (`pack --strict`).",
     ]
 )
+
+DALI = "pip install 'surgstream[cuda13]', or [cuda12] where the driver is older"
+REMEDIES = {"nvidia": DALI}
+"""Where another remedy than installing the package with all that it depends on helps, by what is missing."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,31 +69,54 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
+    streams = (sys.stdout, sys.stderr)  # None where they are closed
+    out, err = (stream or open(os.devnull, "w", encoding="utf-8") for stream in streams)  # noqa: SIM115
     try:
-        try:
-            return _run(list(sys.argv[1:] if argv is None else argv))
-        finally:
-            sys.stdout.flush()
+        with redirect_stdout(Printable(out)), redirect_stderr(Printable(err)):
+            try:
+                return _main(list(sys.argv[1:] if argv is None else argv))
+            finally:
+                sys.stdout.flush()
     except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where the interpreter's last flush goes
-        return 141
+        status = 141
+    except OSError as error:  # a full disk under what is printed
+        err.write(f"surgstream: standard output: {error.strerror or error}\n")
+        status = 1
+    os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())  # where the interpreter's last flush goes
+    return status
 
 
-def _run(words: Sequence[str]) -> int:
+def _main(words: list[str]) -> int:
+    if len(words) > 1 and words[0] == "help":
+        words = [*words[1:], "--help"]
     if not words or words[0] in ("-h", "--help", "help"):
         sys.stdout.write(USAGE + "\n")
         return 0 if words else 2
+    if words[0] in ("-V", "--version", "version"):
+        sys.stdout.write(f"surgstream {_version()}\n")
+        return 0
+
     name, *rest = words
     if name not in COMMANDS:
-        sys.stderr.write(f"surgstream: unknown command {name!r}\n\n{USAGE}\n")
+        sys.stderr.write(f"surgstream: unknown command {name!r}{did_you_mean(name, COMMANDS)}\n\n{USAGE}\n")
         return 2
-    try:
-        command = importlib.import_module(COMMANDS[name][0])
-    except ModuleNotFoundError as error:  # on a login node, say
-        sys.stderr.write(f"surgstream {name}: needs {error.name}, which is not installed here\n")
+    if platform.system() != "Linux" and not {"-h", "--help"} & {*rest}:
+        sys.stderr.write(
+            f"surgstream {name}: expected Linux, got {platform.system()}; use WSL 2 on Windows, a Linux container or "
+            "another machine on macOS\n"
+        )
         return 1
+    return _run(name, rest)
+
+
+def _run(name: str, rest: Sequence[str]) -> int:
     try:
-        status = command.main(rest)
+        return run(name, rest)
+    except ModuleNotFoundError as error:  # on a login node, say
+        package = str(error.name).partition(".")[0]
+        remedy = REMEDIES.get(package, "pip install surgstream with what it depends on, as README says")
+        sys.stderr.write(f"surgstream {name}: needs {error.name}, which is not installed here; {remedy}\n")
+        return 1
     except SurgstreamError as error:
         sys.stderr.write(f"surgstream {name}: {error}\n")
         return error.exit_status
@@ -90,7 +129,13 @@ def _run(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         sys.stderr.write(f"surgstream {name}: interrupted\n")
         return 130
-    return int(status)
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("surgstream")
+    except importlib.metadata.PackageNotFoundError:
+        return "of a checkout that is not installed"
 
 
 if __name__ == "__main__":

@@ -9,28 +9,13 @@ STEPS=${STEPS:-1200}
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
-pack() { # 3 means: packed, but some files were no videos; they are named in quarantine.jsonl
-    surgstream pack "$CORPUS" "$@" fps=5 short_side=80 || [ $? -eq 3 ]
+pack() { # files that are no videos are named in quarantine.jsonl
+    surgstream pack "$CORPUS" "$@" fps=5 short_side=80
 }
 
 train() {
     OMP_NUM_THREADS=1 torchrun --standalone --nproc-per-node 2 -m launch pretrain \
         configs/pretrain/surgvista_tiny.yaml run_dir="$OUT/run" data.corpus="$OUT/shards" "$HELD_OUT" "$@"
-}
-
-describe_folder() { # a corpus file of one dataset; the last of several videos is held out
-    mapfile -t files < <(find -L "$(realpath "$VIDEOS")" -maxdepth 1 -type f -regextype posix-extended \
-        -iregex '.*\.(avi|m4v|mkv|mov|mp4|mpe?g|mts|ts|webm|wmv)' | sort)
-    if [ ${#files[@]} -eq 0 ]; then
-        echo "$VIDEOS: expected a folder with video files (mp4, mkv, avi, mov, ...), found none" >&2
-        return 1
-    fi
-    printf 'datasets:\n  - name: videos\n    specialty: surgery\n    procedure: unknown\n    videos:\n'
-    printf '      - "%s"\n' "${files[@]}"
-    if [ ${#files[@]} -gt 1 ]; then
-        last=$(basename "${files[-1]}")
-        printf '    hold_out: ["%s"]\n' "${last%.*}"
-    fi
 }
 
 mkdir -p "$OUT"
@@ -41,14 +26,14 @@ if [ -z "$VIDEOS" ]; then
 else
     say "1. Describing the videos in $VIDEOS"
     CORPUS=$OUT/corpus.yaml
-    describe_folder >"$CORPUS"
-    cat "$CORPUS"
+    surgstream pack "$VIDEOS" "$OUT/shards" --hold-out 1 --print-corpus | tee "$CORPUS"
 fi
 
 say "2. Packing them into WebDataset shards, 5 frames per second, 80 pixels high"
 pack "$OUT/shards"
 if grep -q hold_out "$CORPUS"; then
     pack "$OUT/held_out" split=held_out
+    surgstream leaks "$OUT/shards" --against "$OUT/held_out" # a copy would make the held-out loss mean nothing
     HELD_OUT=held_out.corpus=$OUT/held_out
 else
     HELD_OUT=held_out=null

@@ -2,14 +2,18 @@
 
 import dataclasses
 import hashlib
+import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from configs.loading import to_yaml
+from configs.errors import ConfigError
+from configs.loading import build, to_tree, to_yaml
 from launch.site import Site
 from launch.slurm import render, submit
 from shards.corpus import CorpusConfig
 from trainer.config import TrainConfig
+from trainer.runfiles import SUBMITTED
 
 
 def training(site: Site, config: TrainConfig) -> str:
@@ -137,12 +141,18 @@ def submit_packing(scripts: dict[str, str], logs: Path) -> str:
 
 
 def _submit(run_dir: Path, script: str, site: Site, config: TrainConfig, *options: str) -> str:
+    for name, settings in (("site", site), ("recipe", config)):
+        if build(type(settings), to_tree(settings), where=f"{run_dir}/{name}.yaml") != settings:
+            raise ConfigError(f"{run_dir}/{name}.yaml: expected no $ in paths, got one that a job would expand")
     run_dir.mkdir(parents=True, exist_ok=True)
     (run_dir / "site.yaml").write_text(to_yaml(site), encoding="utf-8")
     (run_dir / "recipe.yaml").write_text(to_yaml(config), encoding="utf-8")
     batch = run_dir / "slurm.sbatch"
     batch.write_text(script, encoding="utf-8")
-    return submit(batch, *options)
+    job = submit(batch, *options)
+    with (run_dir / SUBMITTED).open("a", encoding="utf-8") as file:  # for `surgstream status`, until it starts
+        file.write(json.dumps({"time": time.time(), "job": job}) + "\n")
+    return job
 
 
 def _name(run_dir: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import ConfigError
+from configs.files import read_text
 
 _FORMAT = 1
 _WIDTH, _HEIGHT = 760, 460
@@ -158,7 +159,7 @@ def plot(results: Sequence[Result]) -> str:
 
 def _read(path: Path) -> Result:
     try:
-        tree: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        tree: Mapping[str, Any] = json.loads(read_text(path))
         if tree["format"] != _FORMAT:
             raise ConfigError(f"{path}: expected format {_FORMAT}, got {tree['format']!r:.20}; measure again")
         total, decoded, corpus = tree["total"], tree["decode"], tree["corpus"]["sha256"][:12]

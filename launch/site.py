@@ -3,15 +3,22 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from configs.places import Folder
+from configs.ranges import Range
 
 _TIME = re.compile(r"(\d+-\d{1,2}(:\d{2}){0,2}|\d+(:\d{2}){0,2})")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_GPU_TYPE = re.compile(r"[A-Za-z0-9_.-]+")
+_GPU_OPTION = re.compile(r"--(gpus|gpus-per-\w+|ntasks-per-gpu)(=|$)|--gres=gpu|-G")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerConfig:
     """The image that programs run in; `launch/container.def` builds one.
+
+    `$NAME` in image and mounts is a variable of the job, as in `environment`.
 
     Attributes:
         runtime: `apptainer` starts it in every task; `pyxis` is srun's plugin for enroot.
@@ -32,6 +39,8 @@ class Site:
     Attributes:
         nodes: Nodes of a job.
         gpus_per_node: GPUs of a node, one rank each; 0 trains on CPUs.
+        gpu_type: Which ones, as the cluster calls them, such as `h800`; null takes any.
+        gpu_option: How they are asked for: most clusters know `--gpus-per-node`, older ones `--gres`.
         ranks_per_node: Ranks of a node without GPUs.
         cpus_per_task: CPUs a rank, as Slurm counts them: cores or hardware threads.
         memory: Memory a node, such as `900G`; `0` is all of it, null the partition's default.
@@ -50,17 +59,21 @@ class Site:
             earlier.
         most_starts_without_progress: A job that was started so often from one checkpoint is not requeued again; 0
             never requeues.
-        modules: Environment modules to load.
-        venv: A virtual environment that all nodes see.
+        modules: Environment modules to load, that of Apptainer for instance.
+        venv: A virtual environment that all nodes see. Python packages of its surroundings stay outside, as they do of
+            a container: PYTHONPATH and its like are unset, unless `environment` sets them.
         container: An image instead.
         before: Shell commands to run once on each node first, such as `surgstream stage ...`.
-        environment: Variables of every process.
+        environment: Variables of every process. In their values `$NAME` and `${NAME}` are variables of the job as it
+            starts, as in `/opt/x/bin:$PATH`, and `$$` is a dollar.
     """
 
-    nodes: int = 1
-    gpus_per_node: int = 8
-    ranks_per_node: int = 1
-    cpus_per_task: int = 1
+    nodes: Annotated[int, Range(1, 2**16)] = 1
+    gpus_per_node: Annotated[int, Range(0, 1024)] = 8
+    gpu_type: str | None = None
+    gpu_option: Literal["gpus-per-node", "gres"] = "gpus-per-node"
+    ranks_per_node: Annotated[int, Range(1, 1024)] = 1
+    cpus_per_task: Annotated[int, Range(1, 2**16)] = 1
     memory: str | None = None
     exclusive: bool = False
     partition: str | None = None
@@ -72,22 +85,16 @@ class Site:
     options: tuple[str, ...] = ()
     launcher: Literal["srun", "torchrun"] = "srun"
     srun_options: tuple[str, ...] = ()
-    save_before_end_seconds: int = 300
-    most_starts_without_progress: int = 3
+    save_before_end_seconds: Annotated[int, Range(60, 2**16 - 1)] = 300
+    most_starts_without_progress: Annotated[int, Range(0, 10**6)] = 3
     modules: tuple[str, ...] = ()
-    venv: str | None = None
+    venv: Folder | None = None
     container: ContainerConfig | None = None
     before: tuple[str, ...] = ()
-    environment: dict[str, str | int] = field(default_factory=dict)
+    environment: dict[str, str | Annotated[int, Range(-(2**62), 2**62)]] = field(default_factory=dict)
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with these values."""
-        for name in ("nodes", "ranks_per_node", "cpus_per_task"):
-            if getattr(self, name) < 1:
-                yield f"{name}: expected 1 or more, got {getattr(self, name)}"
-        for name in ("gpus_per_node", "most_starts_without_progress"):
-            if getattr(self, name) < 0:
-                yield f"{name}: expected 0 or more, got {getattr(self, name)}"
         if self.gpus_per_node and self.ranks_per_node not in (1, self.gpus_per_node):
             yield f"ranks_per_node: expected 1 beside gpus_per_node, since each has a rank, got {self.ranks_per_node}"
         if not _TIME.fullmatch(self.time):
@@ -95,22 +102,33 @@ class Site:
                 "time: expected minutes, hours:minutes:seconds, days-hours or days-hours:minutes:seconds in quotes, "
                 f"got {self.time!r}"
             )
-        if self.save_before_end_seconds < 60:
-            yield f"save_before_end_seconds: expected 60 or more, got {self.save_before_end_seconds}"
+        if self.gpu_type is not None and not (self.gpus_per_node and _GPU_TYPE.fullmatch(self.gpu_type)):
+            yield f"gpu_type: expected a name such as h800, beside gpus_per_node, got {self.gpu_type!r}"
         for name in self.environment:
             if not _NAME.fullmatch(name):
                 yield f"environment: expected names of variables, got {name!r}"
+        path = str(self.environment.get("PATH", "$PATH"))
+        if not re.search(r"\$PATH\b|\$\{PATH\}", path):
+            yield f"environment.PATH: expected $PATH in it, or no program will be found, got {path!r}"
         for name in ("options", "srun_options"):
             for option in getattr(self, name):
                 if not option.startswith("-") or "\n" in option:
                     yield f"{name}: expected options such as --mail-type=FAIL, got {option!r}"
-        if self.container and (self.venv or self.modules):
-            yield "container: expected no venv and no modules beside it; what a container needs is inside"
+        for option in filter(_GPU_OPTION.match, self.options):
+            yield f"options: expected gpus_per_node, gpu_type and gpu_option to ask for GPUs, got {option!r}"
+        if self.container and self.venv:
+            yield "container: expected no venv beside it; what a container needs is inside"
 
     @property
     def tasks_per_node(self) -> int:
         """Ranks of a node."""
         return self.gpus_per_node or self.ranks_per_node
+
+    @property
+    def gpus(self) -> str:
+        """The option that asks for a node's GPUs."""
+        gpus = f"{self.gpu_type}:{self.gpus_per_node}" if self.gpu_type else str(self.gpus_per_node)
+        return f"--gres=gpu:{gpus}" if self.gpu_option == "gres" else f"--gpus-per-node={gpus}"
 
     @property
     def world_size(self) -> int:

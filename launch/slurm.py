@@ -1,9 +1,10 @@
 """A site and a command as a batch script, and its way to Slurm."""
 
+import os
 import re
 import shlex
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from launch.errors import LaunchError
@@ -11,6 +12,12 @@ from launch.site import Site
 
 _SCRIPT = Path(__file__).with_name("slurm.sbatch")
 _NO_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
+_JOB = re.compile(r"(\d+)(;\S+)?")
+_SPECIAL = re.compile(r"""\$\$|(?P<name>\$[A-Z_]\w*|\$\{[A-Z_]\w*\})|[\\"`$]""", re.ASCII | re.IGNORECASE)
+
+_OF_A_JOB = re.compile("(SLURM|SBATCH|SALLOC|SRUN|PMI|PMIX)[A-Z0-9]*_|(CUDA_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL)$")
+_OF_SLURM = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
+"""Which Slurm to talk to, and as whom; nothing of a job."""
 
 
 def render(
@@ -46,7 +53,7 @@ def directives(site: Site, run_dir: Path, name: str) -> Iterator[str]:
     yield f"--ntasks-per-node={site.tasks_per_node}"
     yield f"--cpus-per-task={site.cpus_per_task}"
     if site.gpus_per_node:
-        yield f"--gpus-per-node={site.gpus_per_node}"
+        yield site.gpus
     if site.memory:
         yield f"--mem={site.memory}"
     if site.exclusive:
@@ -62,40 +69,58 @@ def directives(site: Site, run_dir: Path, name: str) -> Iterator[str]:
 
 
 def submit(script: Path, *options: str) -> str:
-    """Hand a script to sbatch.
+    """Hand a script to sbatch. A job is the same wherever it is submitted from, inside another job as well.
 
     Returns:
         The job's id.
 
     Raises:
-        LaunchError: There is no sbatch, or it refuses; its own words are in the message.
+        LaunchError: There is no sbatch, or it refuses, or names no job; its own words are in the message.
     """
     command = ["sbatch", "--parsable", *options, str(script)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True, env=outside_of_jobs(os.environ))
     except FileNotFoundError:
         raise LaunchError(
             "sbatch: not found; run this where Slurm is, usually a login node, or print the script with --dry-run"
         ) from None
     if done.returncode:
         raise LaunchError(f"sbatch refused {script}: {done.stderr.strip() or f'status {done.returncode}'}")
-    return done.stdout.strip().partition(";")[0]
+
+    ids = [found[1] for line in done.stdout.splitlines() if (found := _JOB.fullmatch(line.strip()))]
+    if not ids:
+        raise LaunchError(
+            f"sbatch {script}: expected a line with the job's id, got {done.stdout.strip()!r}; a job may have been "
+            "queued: see squeue before you submit again"
+        )
+    return ids[-1]  # some sites greet first
+
+
+def outside_of_jobs(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment without what Slurm and its launchers say of a job, and what they take for options.
+
+    `SBATCH_*` would overrule the site's own settings; which Slurm to talk to stays.
+    """
+    return {name: value for name, value in environment.items() if name in _OF_SLURM or not _OF_A_JOB.match(name)}
 
 
 def _settings(site: Site, words: Sequence[str], run_dir: Path, requeues: bool) -> Iterator[str]:
-    for name, value in site.environment.items():
-        yield f"export {name}={shlex.quote(str(value))}"
     if site.modules:
         yield "command -v module >/dev/null || source /etc/profile || true"
         yield f"module load {shlex.join(site.modules)}"
+    if site.venv or site.container:
+        yield "unset PYTHONPATH PYTHONHOME PYTHONSTARTUP # packages of the host would come before those inside"
+        yield "export PYTHONNOUSERSITE=1"
+    for name, value in site.environment.items():
+        yield f"export {name}={_value(str(value))}"
     if site.venv:
         yield f"source {shlex.quote(str(Path(site.venv).absolute() / 'bin' / 'activate'))}"
     yield f"launcher={site.launcher}"
     yield f"most_starts_without_progress={site.most_starts_without_progress if requeues else 0}"
-    yield f"srun_options={_array([*_pyxis(site, run_dir), *site.srun_options])}"
-    yield f"inside={_array(_apptainer(site, run_dir))}"
-    yield f"before={_array(site.before)}"
-    yield f"words=({' '.join(_word(word) for word in words)})"
+    yield f"srun_options={_array([*map(_value, _pyxis(site, run_dir)), *map(_quote, site.srun_options)])}"
+    yield f"inside={_array(map(_value, _apptainer(site, run_dir)))}"
+    yield f"before={_array(map(_quote, site.before))}"
+    yield f"words={_array(map(_word, words))}"
     yield f"run_dir={shlex.quote(str(run_dir))}"
 
 
@@ -104,7 +129,7 @@ def _apptainer(site: Site, run_dir: Path) -> Iterator[str]:
         yield from ("apptainer", "exec")
         if site.gpus_per_node:
             yield "--nv"
-        for mount in (str(run_dir), *site.container.mounts):
+        for mount in (_literal(run_dir), *site.container.mounts):
             yield f"--bind={mount}"
         yield site.container.image
 
@@ -112,7 +137,7 @@ def _apptainer(site: Site, run_dir: Path) -> Iterator[str]:
 def _pyxis(site: Site, run_dir: Path) -> Iterator[str]:
     if site.container and site.container.runtime == "pyxis":
         yield f"--container-image={site.container.image}"
-        mounts = (str(run_dir), *site.container.mounts)
+        mounts = (_literal(run_dir), *site.container.mounts)
         yield f"--container-mounts={','.join(m if ':' in m else f'{m}:{m}' for m in mounts)}"
 
 
@@ -122,12 +147,29 @@ def _directive(option: str) -> str:
 
 
 def _array(words: Iterable[str]) -> str:
-    return f"({' '.join(map(_quote, words))})"
+    """Quoted words as bash's array."""
+    return f"({' '.join(words)})"
+
+
+def _literal(path: Path) -> str:
+    """A path as `_value` takes it."""
+    return str(path).replace("$", "$$")
 
 
 def _quote(word: str) -> str:
     """A word as bash reads it back; one with a comma could be taken for a mistake."""
     return f"'{word}'" if re.fullmatch(r"[\w/=:.,-]*,[\w/=:.,-]*", word) else shlex.quote(word)
+
+
+def _value(value: str) -> str:
+    """A value of the site's: `$NAME` and `${NAME}` are left to the shell, `$$` is a dollar."""
+    if not any(found["name"] for found in _SPECIAL.finditer(value)):
+        return _quote(value.replace("$$", "$"))
+
+    def quoted(found: re.Match[str]) -> str:
+        return found["name"] or f"\\{found[0][0]}"
+
+    return f'"{_SPECIAL.sub(quoted, value)}"'
 
 
 def _word(word: str) -> str:

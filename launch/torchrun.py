@@ -1,13 +1,17 @@
 """The line that starts torchrun, on one node or on each of many."""
 
+import importlib.util
 import os
-import shutil
+import re
 import signal
 import subprocess
+import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from launch.errors import LaunchError
+
+_SECONDS_TO_SAVE = "300"  # torchrun's own is 30
 
 
 def torchrun_line(
@@ -24,7 +28,7 @@ def torchrun_line(
     """
     meeting = ["--rdzv-backend=c10d", f"--rdzv-endpoint={endpoint}", f"--rdzv-id={run_id}"] if endpoint else []
     return [
-        "torchrun",
+        *(sys.executable, "-m", "torch.distributed.run"),
         *(meeting or ["--standalone"]),
         f"--nnodes={num_nodes}",
         f"--nproc-per-node={ranks_per_node}",
@@ -37,22 +41,60 @@ def torchrun_line(
 def become(command: Sequence[str]) -> NoReturn:
     """Replace this process by torchrun.
 
-    It ignores the signals that its workers are to get, of which it would die.
+    It ignores the signals that its workers are to get, of which it would die, and where it is interrupted itself gives
+    them the time to save.
 
     Raises:
-        LaunchError: There is no torchrun.
+        LaunchError: There is no torch.
     """
-    if shutil.which(command[0]) is None:
-        raise LaunchError("torchrun: not found; activate the environment that torch is installed in")
+    if importlib.util.find_spec("torch") is None:
+        raise LaunchError(
+            f"torchrun: not found beside {sys.executable}; start surgstream from the environment that torch is in"
+        )
     for number in (signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", _SECONDS_TO_SAVE)
     os.execvp(command[0], list(command))
 
 
 def num_gpus() -> int:
-    """GPUs of this node, as the driver's own tool counts them; 0 where there is none."""
+    """GPUs of this node that a process may use, as the driver's own tool lists them; 0 where there is none."""
     try:
         listing = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return 0
-    return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
+    return num_visible(listing.stdout, os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+def num_visible(listing: str, visible: str | None) -> int:
+    """How many GPUs CUDA shows to a process.
+
+    Args:
+        listing: What `nvidia-smi --list-gpus` prints.
+        visible: `CUDA_VISIBLE_DEVICES`: indices, or beginnings of UUIDs; None shows all. What follows an entry that
+            means no device is invisible, and an entry that comes twice hides all. Of MIG devices a process has one.
+    """
+    gpus = re.findall(r"^GPU \d+:.*\(UUID: (GPU-\S+)\)", listing, re.MULTILINE)
+    if visible is None:
+        return len(gpus)
+
+    migs = re.findall(r"^ +MIG .*\(UUID: (MIG-\S+)\)", listing, re.MULTILINE)
+    found = list[str]()
+    for entry in map(str.strip, visible.split(",")):
+        device = _device(entry, gpus, migs)
+        if device is None:
+            break
+        if device in found:
+            return 0
+        found.append(device)
+        if device in migs:
+            break
+    return len(found)
+
+
+def _device(entry: str, gpus: Sequence[str], migs: Sequence[str]) -> str | None:
+    """The UUID of the device that an entry of `CUDA_VISIBLE_DEVICES` means, if it means one."""
+    if entry.isascii() and entry.isdecimal():
+        return gpus[int(entry)] if int(entry) < len(gpus) else None
+    matching = [uuid for uuid in (*gpus, *migs) if uuid.startswith(entry)] if entry.startswith(("GPU-", "MIG-")) else []
+    return matching[0] if len(matching) == 1 else None

@@ -1,0 +1,47 @@
+"""What the parsers of commands have in common."""
+
+import argparse
+import re
+import textwrap
+
+from configs.presets import Preset
+
+
+class Page(argparse.HelpFormatter):
+    """Wraps paragraphs to the terminal's width; indented lines, such as examples, stay as they are written."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        pieces = re.split(r"(?m)^((?: .*)?\n)", text)
+        return "".join(piece if number % 2 else _wrapped(piece, width) for number, piece in enumerate(pieces))
+
+
+def _wrapped(paragraph: str, width: int) -> str:
+    """A paragraph's lines joined and wrapped, which are none or end in a line break."""
+    return textwrap.fill(paragraph, width, break_on_hyphens=False, break_long_words=False) + "\n" * bool(paragraph)
+
+
+def command(name: str, work: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
+    """Make the parser of a command.
+
+    Args:
+        name: What follows `surgstream`.
+        work: The module that does the work.
+        description: Stands above the arguments.
+        epilog: Stands below them.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"surgstream {name}",
+        description=description,
+        epilog=epilog,
+        formatter_class=Page,
+    )
+    parser.set_defaults(work=work)
+    return parser
+
+
+def add_recipe(parser: argparse.ArgumentParser) -> None:
+    """Let a command take a recipe, and values that replace the recipe's."""
+    parser.add_argument(
+        "config", type=Preset("pretrain"), help="the recipe: a YAML file, or the name of one in configs/pretrain"
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="values that replace the recipe's")
