@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 VIDEOS ?=
 DEMO ?= demo
+# A process a core; a file's tests stay together, since they share what they have made.
+SIDE_BY_SIDE := -n auto --maxprocesses 8 --dist loadfile
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: help setup demo test test-services test-peers test-gpu check format bench clean
@@ -23,13 +25,13 @@ demo: setup  ## videos -> shards -> training in minutes, no GPU; VIDEOS=FOLDER t
 	PATH="$(CURDIR)/$(BIN):$$PATH" launch/demo.sh "$(DEMO)" "$(VIDEOS)"
 
 test: setup  ## run the tests
-	$(BIN)/python -m pytest -m "not gpu and not peers and not services"
+	$(BIN)/python -m pytest -m "not gpu and not peers and not services" $(SIDE_BY_SIDE)
 
 test-services: setup  ## run the tests against a real S3 server, Slurm and browser, which apt installs (Debian, Ubuntu)
 	which chromium radosgw ceph-mon ceph-osd ceph munged slurmctld slurmd sbatch >/dev/null || \
-		$(SUDO) apt-get install -y -qq --no-install-recommends \
-		chromium radosgw ceph-mon ceph-osd ceph-common munge slurmctld slurmd slurm-client
-	$(BIN)/python -m pytest -m services
+		{ $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends \
+		chromium radosgw ceph-mon ceph-osd ceph-common munge slurmctld slurmd slurm-client; }
+	$(BIN)/python -m pytest -m services $(SIDE_BY_SIDE)
 
 test-peers:  ## run the tests of those we are measured against, in .venv-peers: not all work with what we pin
 	$(PYTHON) -m venv .venv-peers

@@ -4,36 +4,38 @@ A room declares its configuration beside the code it configures, as a frozen key
 are the documentation. This module fills such a class from a file: defaults < YAML < command line. A section that is
 given in part keeps the rest of its field's default, which may differ from its class's. Unknown keys, wrong types,
 duplicate keys and YAML's own traps are errors, all reported at once. A class may define `problems() -> Iterator[str]`
-to check its fields against each other; validation never changes a value.
+to check its fields against each other. Validation changes no value, except that variables in places are expanded.
 
 Understood field types: bool, int, float, str, `Literal`, `X | None`, `tuple[X, ...]`, `dict[str, X]`, nested
-dataclasses, and unions of dataclasses told apart by a `name: Literal[...]` field. A dataclass with a class variable
+dataclasses, and unions of dataclasses told apart by a `name: Literal[...]` field. `Annotated[int, Range(1, 64)]` gives
+a number its range, and `configs.places` has the types of folders and addresses. A dataclass with a class variable
 `shorthand` may be given as the bare value of the field so named. A section with nothing below it, a bare `optim:`, is
 as good as absent.
 """
 
 import dataclasses
 import difflib
+import itertools
 import math
 import re
 import sys
 import types
 import typing
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union
-
-import yaml
+from typing import Annotated, Any, Literal, TypeVar, Union
 
 from configs.errors import ConfigError
+from configs.parsing import LARGEST_INT, parse_yaml, read_yaml, write_yaml
+from configs.places import Place
+from configs.ranges import Range
 
 T = TypeVar("T")
 
-_LARGEST_FILE = 16 * 2**20
-_LARGEST_INT = 2**63
+_MOST_MISTAKES, _MOST_CHARACTERS = 20, 1000
 _SHOWN = 200
-_SURROGATE = re.compile("[\\ud800-\\udfff]")
+_LONGEST_WORD, _MOST_WORDS = 80, 1000
 _TIME = re.compile(r"\d+(:\d\d)+")  # a shell takes the quotes away that a file needs
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
@@ -52,16 +54,11 @@ def load(cls: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
     Raises:
         ConfigError: The file is missing or malformed, or any key or value is wrong; every mistake is in the message.
     """
-    try:
-        tree = _parse(_read(Path(path)), str(path)) or {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"{path}: expected a readable YAML file: {getattr(error, 'strerror', None) or error}"
-        ) from None
+    tree = read_yaml(Path(path)) or {}
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: expected keys and values at the top, got {_kind(tree)}")
     for word in overrides:
-        _apply_override(tree, word)
+        override(tree, word)
     return build(cls, tree, where=str(path))
 
 
@@ -82,7 +79,9 @@ def build(cls: type[T], tree: dict[str, Any], *, where: str) -> T:
     mistakes: list[str] = []
     config = _convert(cls, tree, "", mistakes)
     if mistakes:
-        raise ConfigError("\n  ".join([f"{where}: {len(mistakes)} mistake(s)", *mistakes]))
+        shown = [mistake[:_MOST_CHARACTERS] for mistake in mistakes[:_MOST_MISTAKES]]
+        more = [f"and {len(mistakes) - len(shown)} more"] if len(mistakes) > len(shown) else []
+        raise ConfigError("\n  ".join([f"{where}: {len(mistakes)} mistake(s)", *shown, *more]))
     return typing.cast(T, config)
 
 
@@ -99,64 +98,11 @@ def to_tree(config: Any) -> Any:
 
 def to_yaml(config: Any) -> str:
     """The resolved configuration as YAML that `load` reads back to an equal one."""
-    return yaml.safe_dump(to_tree(config), sort_keys=False, width=120)
+    return write_yaml(to_tree(config))
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses duplicate keys, and `24:00:00`, which it would read as the number 86400."""
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        kind = node.tag.rpartition(":")[2]
-        if kind in ("int", "float") and ":" in node.value:
-            raise _problem(node, f"{node.value} would be read as a number in base 60; put it in quotes")
-        try:
-            value = super().construct_object(node, deep)
-        except (ValueError, LookupError, AttributeError):  # its ways to say that `0b_` is no number
-            raise _problem(node, f"{node.value} is no {kind}; put it in quotes") from None
-        if isinstance(value, str) and _SURROGATE.search(value):
-            raise _problem(node, f"{value!r} is no Unicode text; write the character itself")
-        if isinstance(value, int) and abs(value) >= _LARGEST_INT:
-            raise _problem(node, "expected whole numbers below 2**63, got a larger one")
-        return value
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        if not isinstance(node, yaml.MappingNode):
-            raise _problem(node, "expected keys and values")
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if not isinstance(key, str):
-                raise _problem(node, f"key {key!r} is not a string; quote it")
-        for key, count in Counter(keys).items():
-            if count > 1:
-                raise _problem(node, f"key {key!r} stands here twice")
-        return super().construct_mapping(node, deep)
-
-
-def _problem(node: yaml.Node, problem: str) -> yaml.YAMLError:
-    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-
-
-def _read(path: Path) -> str:
-    with path.open("rb") as file:
-        data = file.read(_LARGEST_FILE + 1)
-    if len(data) > _LARGEST_FILE:
-        raise ConfigError(f"{path}: expected at most {_LARGEST_FILE} bytes of YAML, got more")
-    return data.decode("utf-8")
-
-
-def _parse(text: str, where: str) -> Any:
-    try:
-        tree = yaml.load(text, Loader=_StrictLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
-    except RecursionError:
-        raise ConfigError(f"{where}: expected a few levels of keys, got too many to read") from None
-    return tree
-
-
-def _apply_override(tree: dict[str, Any], word: str) -> None:
+def override(tree: dict[str, Any], word: str) -> None:
+    """Put the value of a word such as `optim.base_lr=3e-4` into parsed YAML; ConfigError where it is malformed."""
     dotted, equals, text = word.partition("=")
     if not equals or not all(dotted.split(".")):
         raise ConfigError(f"override {word!r}: expected key=value or section.key=value")
@@ -167,16 +113,19 @@ def _apply_override(tree: dict[str, Any], word: str) -> None:
         if not isinstance(tree[section], dict):
             raise ConfigError(f"override {word!r}: {section!r} is {_kind(tree[section])}, it has no keys below it")
         tree = tree[section]
-    tree[last] = text if _TIME.fullmatch(text) else _parse(text, f"override {word!r}")
+    tree[last] = text if _TIME.fullmatch(text) else parse_yaml(text, f"override {word!r}")
 
 
 def _convert(kind: Any, value: Any, path: str, mistakes: list[str], default: Any = None) -> Any:
     """Convert one parsed value to the declared type; on a mistake, note it and return None."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if dataclasses.is_dataclass(kind):
-        return _convert_dataclass(typing.cast(type[Any], kind), value, path, mistakes, default)
+        return _convert_dataclass(kind, value, path, mistakes, default)
     if origin in (Union, types.UnionType):
         return _convert_union(arguments, value, path, mistakes, default)
+    if origin is Annotated:
+        kind, rule = arguments
+        return _convert_annotated(kind, rule, value, path, mistakes)
     if origin is Literal:
         if value in arguments and type(value) in {type(a) for a in arguments}:
             return value
@@ -194,13 +143,23 @@ def _convert(kind: Any, value: Any, path: str, mistakes: list[str], default: Any
     return _convert_scalar(kind, value, path, mistakes)
 
 
+def _convert_annotated(kind: Any, rule: Range | Place, value: Any, path: str, mistakes: list[str]) -> Any:
+    converted = _convert_scalar(kind, value, path, mistakes)
+    if converted is None:
+        return None
+    try:
+        return rule.read(converted)
+    except ValueError as error:
+        mistakes.append(f"{path}: {error}")
+
+
 def _convert_scalar(kind: Any, value: Any, path: str, mistakes: list[str]) -> Any:
     if kind is float and not isinstance(value, bool):
         if isinstance(value, float | int) and abs(value) <= sys.float_info.max:  # not infinite, and a number
             return float(value)
         if isinstance(value, str) and _FLOAT.fullmatch(value) and math.isfinite(float(value)):  # YAML reads 1e3 as text
             return float(value)
-    if kind is int and type(value) is int and abs(value) >= _LARGEST_INT:  # some are even too large to be printed
+    if kind is int and type(value) is int and abs(value) >= LARGEST_INT:  # some are even too large to be printed
         mistakes.append(f"{path}: expected a whole number below 2**63, got a larger one")
         return None
     if kind is not float and isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
@@ -223,28 +182,36 @@ def _convert_union(kinds: tuple[Any, ...], value: Any, path: str, mistakes: list
         return _mistake(
             mistakes, _join(path, "name"), f"one of {', '.join(map(repr, tagged))}", name, did_you_mean(name, tagged)
         )
+    # What is wrong is told of the member that is meant.
+    shape = dict if isinstance(value, dict) else tuple if isinstance(value, list) else None
+    members = [kind for kind in members if _container(kind) is shape] or members
     attempts: list[list[str]] = []
     for kind in members:
         attempts.append([])
         result = _convert(kind, value, path, attempts[-1])
         if not attempts[-1]:
             return result
-    mistakes.append(" or: ".join(attempt[0] for attempt in attempts))
+    mistakes.extend(attempts[0] if len(attempts) == 1 else [" or: ".join(attempt[0] for attempt in attempts)])
     return None
 
 
-def _convert_dataclass(cls: type[Any], value: Any, path: str, mistakes: list[str], default: Any) -> Any:
+def _container(kind: Any) -> Any:
+    origin = typing.get_origin(kind)
+    return origin if origin in (dict, tuple) else None
+
+
+def _convert_dataclass(cls: Any, value: Any, path: str, mistakes: list[str], default: Any) -> Any:
     if not isinstance(value, dict | list) and hasattr(cls, "shorthand"):
         value = {cls.shorthand: value}
     if not isinstance(value, dict):
         return _mistake(mistakes, path, "keys and values", value)
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     value = {key: item for key, item in value.items() if item is not None or not _is_section(hints.get(key))}
     fields = {field.name: field for field in dataclasses.fields(cls)}
-    for key in value:
-        if key not in fields:
-            hint = did_you_mean(key, fields) or f"; known here: {', '.join(fields)}"
-            mistakes.append(f"{_join(path, key)}: unknown key{hint}")
+    for key in [key for key in value if key not in fields]:
+        told = len(mistakes) < _MOST_MISTAKES
+        hint = (did_you_mean(key, fields) or f"; known here: {', '.join(fields)}") if told else ""
+        mistakes.append(f"{_join(path, key)}: unknown key{hint}")
     defaults = _defaults(cls, default)
     known = {}
     for name in fields:
@@ -289,7 +256,12 @@ def _problems(config: Any) -> Iterator[str]:
 
 
 def _tag(cls: Any) -> str:
-    return str(typing.get_args(typing.get_type_hints(cls)["name"])[0])
+    return str(typing.get_args(_hints(cls)["name"])[0])
+
+
+@cache
+def _hints(cls: Any) -> dict[str, Any]:
+    return typing.get_type_hints(cls, include_extras=True)
 
 
 def _mistake(mistakes: list[str], path: str, expected: str, got: Any, hint: str = "") -> None:
@@ -297,8 +269,13 @@ def _mistake(mistakes: list[str], path: str, expected: str, got: Any, hint: str 
 
 
 def did_you_mean(word: Any, known: Iterable[Any]) -> str:
-    """A hint at the known word that is most like this one, to end a message with; empty where none is."""
-    near = difflib.get_close_matches(str(word), [str(k) for k in known], n=1)
+    """A hint at the known word that is most like this one, to end a message with; empty where none is.
+
+    It is looked for among a thousand words, and for a word alone, so that it takes no time.
+    """
+    if not isinstance(word, str) or len(word) > _LONGEST_WORD:
+        return ""
+    near = difflib.get_close_matches(word, [str(k) for k in itertools.islice(known, _MOST_WORDS)], n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

@@ -1,0 +1,55 @@
+"""Files that are there to be read, and errors that say which file they are about."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path
+
+
+def open_regular(path: str | Path) -> BufferedReader:
+    """Open a file to read its bytes, if it is a regular one: a FIFO, a socket or a device might never answer.
+
+    Raises:
+        OSError: It cannot be opened, or is of another kind.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would wait for its writer
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, f"expected a regular file, got a {kind_of(mode)}", str(path))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_text(path: str | Path, errors: str = "strict") -> str:
+    """All of a regular file of text in UTF-8, with or without the mark that some editors put before it.
+
+    Raises:
+        OSError: See `open_regular`.
+        UnicodeDecodeError: It is in another encoding.
+    """
+    with open_regular(path) as file:
+        return file.read().decode("utf-8-sig", errors)
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Let an OSError in its block, which a write alone raises without a name, say which file it is about."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+def kind_of(mode: int) -> str:
+    """What a file is that is neither regular nor a folder, in a word."""
+    kinds = {stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket"}
+    return kinds.get(stat.S_IFMT(mode), "device")

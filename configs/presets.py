@@ -1,0 +1,58 @@
+"""Configurations that come with the package, by name: `surgvista_vitb` is `configs/pretrain/surgvista_vitb.yaml`."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from configs.errors import ConfigError
+from configs.loading import did_you_mean
+from configs.places import to_place
+
+Kind = Literal["launch", "pack", "pretrain"]
+"""Sites, corpora and recipes, by the folder that they lie in."""
+
+_CALLED = {"launch": "a site's file", "pack": "a corpus file, a folder of videos", "pretrain": "a recipe's file"}
+
+
+class Preset:
+    """The `type` of an argument that takes a YAML file, or the name of one in a folder of `configs`, for argparse."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+
+    def __call__(self, word: str) -> str:
+        """The file that a word means, as a path."""
+        return str(find_preset(self.kind, word) or to_place(word))
+
+
+def presets(kind: Kind) -> dict[str, Path]:
+    """All files of a kind, by name."""
+    return {path.stem: path for path in sorted((Path(__file__).parent / kind).glob("*.yaml"))}
+
+
+def find_preset(kind: Kind, word: str) -> Path | None:
+    """The file that a word names, or that is the only one whose name begins with it: `h800` is `h800_infiniband`.
+
+    Args:
+        kind: Of what.
+        word: What a user wrote.
+
+    Returns:
+        None where it is a path: where it has a slash or a suffix, or a file of this name is there.
+
+    Raises:
+        ConfigError: It is no path, and there is none of this name.
+    """
+    if os.path.isfile(word) or "/" in word or Path(word).suffix:
+        return None
+    known = presets(kind)
+    if word in known:
+        return known[word]
+    begun = [name for name in known if name.startswith(f"{word}_")]
+    if len(begun) == 1:
+        return known[begun[0]]
+    got = f"the beginning of {' and '.join(begun)}" if begun else "neither"
+    raise ConfigError(
+        f"{word}: expected {_CALLED[kind]} or one of the presets {', '.join(known)}; got {got}"
+        f"{did_you_mean(word, known)}"
+    )
