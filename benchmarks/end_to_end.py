@@ -29,7 +29,7 @@ def cases(folder: Path, recipe: Sequence[str]) -> list[Case]:
     config = load_recipe(recipe, folder / "train", f"data.corpus={packed_corpus(folder)}")
     trainer = make_trainer(config, iter(()))
     topology = trainer.topology
-    corpus = open_corpus(config.data.corpus, config.data.s3)
+    corpus = open_corpus(config.data.corpus, config.data)
     order = Order.create(corpus.sizes(), config.seed, config.data.order)
     loader = clip_source(config, topology, corpus, config.data.crop).open(
         order, global_batch_size=config.global_batch_size, start=0

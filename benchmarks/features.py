@@ -23,8 +23,9 @@ from benchmarks.harness import conditions
 from configs.loading import load
 from launch.__main__ import main as surgstream
 from trainer.config import TrainConfig
-from trainer.distributed import Topology, join
+from trainer.distributed import Topology
 from trainer.engine.checkpoint import load_averages, load_parameters
+from trainer.joining import join
 from trainer.objectives import choice
 from trainer.objectives.base import Objective
 from trainer.pretrain import labelled_clips

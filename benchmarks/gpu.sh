@@ -62,7 +62,7 @@ elif [[ $NUM_GPUS -gt 0 ]]; then
 else
     RECIPE=(configs/pretrain/surgvista_tiny.yaml)
 fi
-RECIPE+=(held_out=null "run_dir=$TMPDIR/run")
+RECIPE+=(held_out=null data.fps=null "run_dir=$TMPDIR/run") # speed, at whatever rate the material has
 [[ -z ${SURGSTREAM_CORPUS:-} ]] || RECIPE+=("data.corpus=$SURGSTREAM_CORPUS")
 
 run() { # SECONDS COMMAND...: standard output to the file of the part, everything to the log

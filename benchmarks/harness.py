@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from trainer.distributed import Topology, join, topology_from_environment
+from trainer.distributed import Topology, topology_from_environment
+from trainer.joining import join
 
 PACKAGES = (
     *("torch", "nvidia-dali-cuda130", "nvidia-dali-cuda120", "deepspeed", "timm", "numpy", "boto3"),

@@ -1,9 +1,10 @@
 """How many copies `surgstream leaks` finds, how many it makes up, and what it costs.
 
-`python -m benchmarks.leaks FOLDER [--real VIDEO] [--seconds 60] [--times 3] [--seed 0]` writes `leaks.json` there, and
-tables. Originals are a synthetic corpus, every second video without the black around its disc; with --real also four
-pieces of a real video, slowed down so that each has half a minute. Copies of all of them are altered by FFmpeg's
-program, packed, and looked for among the originals. A mirrored or reversed copy counts as another video.
+`python -m benchmarks.leaks FOLDER [--films 24] [--real VIDEO ...] [--seed 0]` writes `leaks.json` there, and tables.
+Originals are synthetic films of 45 seconds that move as fast as real endoscopy, by the 90th percentile of optical flow.
+Copies are made in twelve ways by FFmpeg's program, and start 5.0 to 5.9 s later: of frames packed ten times a second
+those are taken that packing at a lower rate, from such a start, would give. So are clips of eight seconds,
+which only single pictures tell. With --real the same is done with clips of real videos.
 """
 
 import argparse
@@ -13,64 +14,49 @@ import resource
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import yaml
 
 from benchmarks.harness import conditions
-from benchmarks.pack_videos import cost_of, cpu_seconds, emptied, ffmpeg, made, ours
+from benchmarks.leak_films import KINDS, RATE, REAL_SPEED, looks, make_films
+from benchmarks.pack_videos import cost_of, cpu_seconds, emptied, made, ours
 from launch.__main__ import main as surgstream
-from shards.leaks.guard import Finding, find_leaks
-from shards.leaks.matching import Library, bands_of, find_matches
-from shards.leaks.prints import WORDS, Bits
-from shards.leaks.reading import read_prints
+from shards.leaks.matching import Library, Match, bands_of, find_matches
+from shards.leaks.pictures import find_alike, hashes
+from shards.leaks.prints import FRAMES, prints
+from shards.leaks.reading import PHASES, look_at, num_phases
+from shards.leaks.thumbnails import WORDS, Bits, Grey
 from shards.look.frames import Placed
 from shards.manifest import Manifest
-from shards.processes import cores
 from shards.storage import open_storage
 
-H264 = "-c:v libx264 -preset ultrafast -crf 26 -pix_fmt yuv420p"
-HEVC = "-c:v libx265 -preset ultrafast -x265-params log-level=error -crf 36 -pix_fmt yuv420p"
-INSIDE = "crop=trunc(iw*0.26)*2:trunc(ih*0.34)*2"
-CROPPED = "crop=trunc(iw*0.45)*2:trunc(ih*0.45)*2"
-HALF = "scale=trunc(iw/4)*2:trunc(ih/4)*2"
-LOGO = (
-    "drawbox=x=iw*0.03:y=ih*0.04:w=iw*0.18:h=ih*0.09:c=white:t=fill,"
-    "drawbox=x=iw*0.3:y=ih*0.9:w=iw*0.4:h=ih*0.05:c=yellow@0.8:t=fill"
-)
-ALTERATIONS = {
-    "HEVC at a low rate": ("null", HEVC, ""),
-    "MPEG-4 at a low rate": ("null", "-c:v mpeg4 -q:v 20", ""),
-    "half the size": (HALF, H264, ""),
-    "4:3 squeezed": ("scale=400:300", H264, ""),
-    "5 % cut from each side": (CROPPED, H264, ""),
-    "black borders added": ("pad=iw*1.3:ih*1.2:(ow-iw)/2:(oh-ih)/2", H264, ""),
-    "22 % of the width, 6 % of the height cut": ("crop=trunc(iw*0.39)*2:trunc(ih*0.47)*2", H264, ""),
-    "logo and text": (LOGO, H264, ""),
-    "gamma 1.3, pale": ("eq=gamma=1.3:saturation=0.6", H264, ""),
-    "start and end cut": ("null", H264, "-ss 8 -t 26"),
-    "half a second off": ("null", H264, "-ss 0.5"),
-    "packed at 5 frames/s, 112 lines": ("null", H264, ""),
-    "cut, cropped, halved, logo, HEVC": (f"{CROPPED},{HALF},{LOGO}", HEVC, "-ss 5.5"),
-}
-EXCERPT = "30 s inside another video"
-OTHERS = {"mirrored": ("hflip", H264, ""), "reversed": ("reverse", H264, "")}
-OPTIONS = {"packed at 5 frames/s, 112 lines": ("fps=5", "short_side=112")}
-SLOWER, PIECES = 12.5, 4
+PACKINGS = {"5 frames/s": (5, 5), "2 frames/s": (2, 2), "1 frame/s": (1, 1), "1 frame/s, --from-sources": (1, RATE)}
+"""Frames a second that originals, and copies, are looked at."""
+
+STARTS = range(10)
+"""Tenths of a second that copies start later, beside the seconds that are cut."""
+
+CLIP_SECONDS, LONG_SECONDS = 8, 30
+FILM_CUT, CLIP_CUT = 5, 1
+"""Seconds that are cut from both ends of copies."""
+
 SIZES = (250_000, 1_000_000, 4_000_000, 36_000_000)
 PLANTED, PLANTED_SECONDS, FLIPPED = 100, 300, 0.12
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What was found of the copies of one kind: how many of them, and matches with videos that they do not show."""
+    """What was found of copies: how many of each start, and matches with videos that they do not show."""
 
-    originals: str
+    packing: str
     kind: str
     num_copies: int
-    num_found: int
+    num_found: tuple[int, ...]
     false_alarms: int
 
 
@@ -78,91 +64,150 @@ def main() -> None:
     """Measure, and write what was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--real", metavar="VIDEO", type=Path)
-    parser.add_argument("--seconds", type=int, default=60)
-    parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--films", type=int, default=24)
+    parser.add_argument("--real", metavar="VIDEO", type=Path, nargs="+", default=[])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--costs", action="store_true", help="measure costs as well")
     words = parser.parse_args()
-    rows = look(
-        words.folder / "synthetic", synthetic(words.folder, words.seconds, words.times, words.seed), "synthetic"
-    )
-    if words.real:
-        rows += look(words.folder / "real", pieces(words.folder / "real", words.real), "real")
-    found = {
+    speeds = make_films(words.folder / "films", words.films, words.seed)
+    films, clips = look(words.folder, [*speeds]) if speeds else ([], [])
+    found: dict[str, object] = {
         **conditions(),
-        "rows": [asdict(row) for row in rows],
-        "share_of_packing": share_of_packing(words.folder),
-        "matching": [matching(size) for size in SIZES],
+        "real_speed": REAL_SPEED,
+        "speeds": list(speeds.values()),
+        "films": [asdict(row) for row in films],
+        "clips": [asdict(row) for row in clips],
     }
-    print(table(rows))
-    print(json.dumps({name: found[name] for name in ("share_of_packing", "matching")}, indent=1))
+    print(table(films))
+    print(table(clips))
+    if words.real:
+        real_films, real_clips = look(words.folder, words.real)
+        found["real"] = {
+            "videos": [video.name for video in words.real],
+            "films": [asdict(row) for row in real_films],
+            "clips": [asdict(row) for row in real_clips],
+        }
+        print(table(real_films))
+        print(table(real_clips))
+    if words.costs:
+        found |= {"share_of_packing": share_of_packing(words.folder), "matching": [matching(size) for size in SIZES]}
     (words.folder / "leaks.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
-def synthetic(folder: Path, seconds: int, times: int, seed: int) -> list[Path]:
-    """Videos of the synthetic corpus; of every second one only what is inside the disc."""
-    source = folder / "videos"
-    if not source.exists():
-        options = [f"--{name}={value}" for name, value in (("seconds", seconds), ("times", times), ("seed", seed))]
-        assert surgstream(["synth", str(source), "--no-frame-numbers", *options]) == 0
-    videos = sorted(source.glob("*/videos/*.mp4"))
-    return [
-        video if number % 2 else _written(folder / "synthetic" / "inside" / video.name, video, INSIDE, H264)
-        for number, video in enumerate(videos)
-    ]
+def look(folder: Path, videos: Sequence[Path]) -> tuple[list[Row], list[Row]]:
+    """Alter videos and look for the copies among the originals: whole, those that are long enough, and as clips."""
+    originals = looks(folder, [*videos], None)
+    copies = {kind: looks(folder, [*videos], kind) for kind in KINDS}
+
+    long = [number for number, each in enumerate(originals) if len(each) >= LONG_SECONDS * RATE]
+    films = {kind: [moving(some[number]) for number in long] for kind, some in copies.items()}
+    whole = rows_of([moving(originals[number]) for number in long], films, find_matches, FILM_CUT * RATE)
+
+    clips = {kind: [still(middle(each)) for each in some] for kind, some in copies.items()}
+    return whole, rows_of([still(each) for each in originals], clips, _find_clips, CLIP_CUT * RATE)
 
 
-def pieces(folder: Path, video: Path) -> list[Path]:
-    """Disjoint pieces of the first ten seconds of a video, slowed down."""
-    seconds = 10 / PIECES
-    slow = f"scale=640:-2,setpts={SLOWER}*(PTS-STARTPTS),fps=25"
-    return [
-        _written(folder / f"piece{k}.mp4", video, slow, H264, f"-ss {k * seconds} -t {seconds}") for k in range(PIECES)
-    ]
+def middle(thumbnails: Grey) -> Grey:
+    """A clip from the middle of a video, and what is cut from its copies."""
+    frames = (CLIP_SECONDS + 2 * CLIP_CUT) * RATE
+    start = max(0, (len(thumbnails) - frames) // 2 // RATE * RATE)
+    return thumbnails[start : start + frames]
 
 
-def look(folder: Path, originals: Sequence[Path], name: str) -> list[Row]:
-    """Alter, pack and look for copies; rows by kind, the last of them for the originals among themselves."""
-    copies = {
-        kind: [_written(folder / _plain(kind) / video.name, video, *how) for video in originals]
-        for kind, how in (ALTERATIONS | OTHERS).items()
-    }
-    hosts = {video.stem: host.stem for video, host in zip(originals, [*originals[1:], originals[0]], strict=True)}
-    copies[EXCERPT] = [
-        _excerpt(folder / _plain(EXCERPT) / video.name, video, originals[number - len(originals) + 1])
-        for number, video in enumerate(originals)
-    ]
-    train = _packed(folder, "originals", originals)
-    corpora = {kind: _packed(folder, _plain(kind), videos, OPTIONS.get(kind, ())) for kind, videos in copies.items()}
-    addresses = [train, *corpora.values()]
-    findings = list(find_leaks({uri: Manifest.load(open_storage(uri)) for uri in addresses}, workers=cores()))
-    rows = [
-        judged(name, kind, [f for f in findings if f.second.corpus == uri], len(originals), hosts)
-        for kind, uri in corpora.items()
-    ]
-    own = sum(finding.kind != "held_out" for finding in findings)
-    return [*rows, Row(originals=name, kind="among originals", num_copies=0, num_found=0, false_alarms=own)]
+@dataclass(frozen=True)
+class Taken:
+    """A video's fingerprints from every tenth of a second on, shape (N, WORDS), and frames that each is of."""
+
+    bits: Bits
+    frames: int
+
+    def packed(self, fps: int, start: int = 0, cut: int = 0) -> list[Bits]:
+        """Those at each phase of a video that is packed at a rate.
+
+        Args:
+            fps: The rate.
+            start: Tenths of a second that it begins later.
+            cut: Tenths that it ends earlier.
+        """
+        bits = self.bits[: len(self.bits) - cut].copy()
+        bits[len(bits) - self.frames + 1 :] = 0  # they would be of frames that are cut
+        count = num_phases(fps, 1)
+        return [bits[start + int(fps * phase / count) * RATE // fps :: RATE] for phase in range(count)]
 
 
-def judged(name: str, kind: str, findings: Iterable[Finding], num_videos: int, hosts: dict[str, str]) -> Row:
-    """Count what was found of copies, which have the names of their originals.
+def moving(thumbnails: Grey) -> Taken:
+    """Fingerprints of how a video moves."""
+    bits = np.zeros((len(thumbnails), WORDS), np.uint32)
+    for at in range(RATE):
+        some = thumbnails[at::RATE]
+        bits[at::RATE] = prints(some, np.ones(len(some), bool))
+    return Taken(bits, (FRAMES - 1) * RATE + 1)
+
+
+def still(thumbnails: Grey) -> Taken:
+    """Fingerprints of its single pictures."""
+    return Taken(hashes(thumbnails, np.ones(len(thumbnails), bool)), 1)
+
+
+Find = Callable[..., Iterable[Match]]
+
+
+def _find_clips(phases: list[Library], bands: object, train: int) -> Iterable[Match]:
+    """What is found of clips, which follow the originals."""
+    return find_alike(phases, np.arange(len(phases[0].starts) - 1) >= train, train=train)
+
+
+def rows_of(originals: Sequence[Taken], copies: dict[str, list[Taken]], find: Find, cut: int) -> list[Row]:
+    """Look for copies of each packing and start, those of all kinds together, and count.
 
     Args:
-        name: Of the originals.
-        kind: Of the alteration.
-        findings: Between originals and their copies of this kind.
-        num_videos: Originals.
-        hosts: For each of them, the original that its excerpt stands in.
+        originals: Videos.
+        copies: Copies of them, by kind.
+        find: What looks for them.
+        cut: Tenths of a second that are cut from both ends of copies.
     """
-    found, false_alarms = set(), 0
-    for finding in findings:
-        first, second = finding.first.video, finding.second.video
-        if kind not in OTHERS and first == second:
-            found.add(first)
-        elif kind != EXCERPT or hosts[second] != first:
-            false_alarms += 1
-    num_copies = 0 if kind in OTHERS else num_videos
-    return Row(originals=name, kind=kind, num_copies=num_copies, num_found=len(found), false_alarms=false_alarms)
+    with ProcessPoolExecutor() as pool:
+        return [row for rows in pool.map(partial(_rows_of, originals, copies, find, cut), PACKINGS) for row in rows]
+
+
+def _rows_of(
+    originals: Sequence[Taken], copies: dict[str, list[Taken]], find: Find, cut: int, packing: str
+) -> list[Row]:
+    (fps, copied_fps), count, found = PACKINGS[packing], len(originals), []
+    for start in STARTS:
+        videos = [each.packed(fps) for each in originals]
+        videos += [each.packed(copied_fps, cut + start, cut) for some in copies.values() for each in some]
+        found.append(list(find(_libraries(videos), bands_of(0), train=count)))
+    rows = [judged(packing, kind, found, count, count * (place + 1)) for place, kind in enumerate(copies)]
+    return [*rows, among(packing, found, count)]
+
+
+def judged(packing: str, kind: str, found: Sequence[Sequence[Match]], count: int, first: int) -> Row:
+    """Count what was found of copies of a kind.
+
+    Args:
+        packing: One of PACKINGS.
+        kind: Of the copies.
+        found: For each start, what was found; originals have the numbers below `count`.
+        count: Originals, and copies.
+        first: The number of the first original's copy; the others follow in order.
+    """
+    ours = [[match for match in some if match.first < count and 0 <= match.second - first < count] for some in found]
+    right = [{match.first for match in some if match.second - first == match.first} for some in ours]
+    wrong = sum(match.second - first != match.first for some in ours for match in some)
+    numbers = tuple(len(some) for some in right)
+    return Row(packing=packing, kind=kind, num_copies=count, num_found=numbers, false_alarms=wrong)
+
+
+def among(packing: str, found: Sequence[Sequence[Match]], count: int) -> Row:
+    """What was made up among originals, which have the numbers below `count`."""
+    wrong = max(sum(match.second < count for match in some) for some in found)
+    return Row(packing=packing, kind="among originals", num_copies=0, num_found=(), false_alarms=wrong)
+
+
+def _libraries(videos: list[list[Bits]]) -> list[Library]:
+    none = np.zeros((0, WORDS), np.uint32)
+    return [Library([each[phase] if phase < len(each) else none for each in videos]) for phase in range(PHASES)]
 
 
 def share_of_packing(folder: Path, repeats: int = 5) -> dict[str, list[float]]:
@@ -174,7 +219,7 @@ def share_of_packing(folder: Path, repeats: int = 5) -> dict[str, list[float]]:
     for _ in range(repeats + 1):
         with emptied(folder / "cost" / "frames"):
             packing.append(cost_of(lambda: ours(video, 1, folder / "cost" / "frames", 1), folder / "cost" / "frames"))
-        prints.append(_cpu(lambda: read_prints(storage, Placed(shard, shard.videos[0]), 1.0)))
+        prints.append(_cpu(lambda: look_at(storage, Placed(shard, shard.videos[0]), 1.0)))
     seconds = [cost.cpu_seconds for cost in packing]
     return {
         "packing_cpu_seconds": seconds[1:],
@@ -193,7 +238,7 @@ def matching(size: int) -> dict[str, float]:
         flips = np.packbits(keyed.random((PLANTED_SECONDS, 32 * WORDS)) < FLIPPED, axis=1).view(np.uint32)
         videos.append(video[600 : 600 + PLANTED_SECONDS] ^ flips)
     num_copies, library, started = len(videos) - first_copy, Library(videos), time.perf_counter()
-    matches = list(find_matches(library, bands_of(len(library.bits))))
+    matches = list(find_matches([library], bands_of(len(library.bits)), train=len(library.starts) - 1))
     seconds = time.perf_counter() - started
     found = {match.first for match in matches if match.second - first_copy == match.first}
     return {
@@ -219,25 +264,6 @@ def _cpu(run: Callable[[], object]) -> float:
     return cpu_seconds() - before
 
 
-def _written(path: Path, video: Path, filters: str, encoding: str, cut: str = "") -> Path:
-    """An altered copy, unless it is there."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        ffmpeg(*cut.split(), "-i", str(video), "-an", "-vf", filters, *encoding.split(), str(path))
-    return path
-
-
-def _excerpt(path: Path, video: Path, host: Path) -> Path:
-    """Half a minute of a video between two parts of another, from a moment between the seconds."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        parts = ((host, "0", "15.3"), (video, "0.7", "30"), (host, "18", "12"))
-        inputs = [word for source, start, length in parts for word in ("-ss", start, "-t", length, "-i", str(source))]
-        scaled = "".join(f"[{k}]scale=320:240,setsar=1,fps=25[v{k}];" for k in range(3))
-        ffmpeg(*inputs, "-filter_complex", f"{scaled}[v0][v1][v2]concat=n=3:v=1:a=0", *H264.split(), str(path))
-    return path
-
-
 def _packed(folder: Path, name: str, videos: Sequence[Path], options: Sequence[str] = ()) -> str:
     """Pack videos as one dataset, and return the address."""
     corpus = folder / f"{name}.yaml"
@@ -249,18 +275,13 @@ def _packed(folder: Path, name: str, videos: Sequence[Path], options: Sequence[s
     return out
 
 
-def _plain(kind: str) -> str:
-    return "".join(letter if letter.isalnum() else "_" for letter in kind)
-
-
 def table(rows: Sequence[Row]) -> str:
     """As Markdown."""
-    lines = ["originals | copies | found | false alarms", "--- | --- | --: | --:"]
-    lines += [
-        f"{row.originals} | {row.kind} | {f'{row.num_found} of {row.num_copies}' if row.num_copies else ''} | "
-        f"{row.false_alarms}"
-        for row in rows
-    ]
+    starts = " | ".join(f"+{start / 10} s" for start in STARTS)
+    lines = [f"packing | copies | {starts} | false alarms", "--- | --- |" + " --: |" * len(STARTS) + " --:"]
+    for row in rows:
+        cells = row.num_found or ("",) * len(STARTS)
+        lines.append(f"{row.packing} | {row.kind} | {' | '.join(map(str, cells))} | {row.false_alarms}")
     return "\n".join(f"| {line} |" for line in lines)
 
 

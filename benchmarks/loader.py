@@ -52,7 +52,7 @@ class Loading:
 
     def __init__(self, corpus: str) -> None:
         """Do what a run does before its first batch is asked for."""
-        words = [f"data.corpus={corpus}", f"data.order.lanes={LANES}"]
+        words = [f"data.corpus={corpus}", "data.fps=null", f"data.order.lanes={LANES}"]
         words += [f"{size}_batch_size={BATCH}" for size in ("global", "micro")]
         self.config = load(TrainConfig, RECIPE, words)
         self.topology = Topology(rank=0, local_rank=0, world_size=1)

@@ -81,7 +81,7 @@ class PlainBlock(nn.Module):
 
 def plain_blocks(config: EncoderConfig | DecoderConfig) -> nn.ModuleList:
     """The stack of a network."""
-    width, depth, heads = config.shape
+    width, depth, heads, _ = config.shape
     return nn.ModuleList(PlainBlock(width, heads, rate) for rate in np.linspace(0, config.drop_path, depth).tolist())
 
 

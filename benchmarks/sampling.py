@@ -18,7 +18,8 @@ from benchmarks.features import arguments, packed, recipe, rendered, spread, tra
 from benchmarks.harness import conditions
 from configs.loading import load
 from trainer.config import TrainConfig
-from trainer.distributed import Topology, join
+from trainer.distributed import Topology
+from trainer.joining import join
 from trainer.objectives.base import Objective
 from trainer.pretrain import clip_source, open_corpus
 
@@ -78,7 +79,7 @@ def held_out_loss(
         described: The recipe's path, and what it is overridden by.
     """
     config, sums, clips = load(TrainConfig, *described), np.zeros(2), 0
-    source = clip_source(config, topology, open_corpus(str(corpus), config.data.s3), crop=None)
+    source = clip_source(config, topology, open_corpus(str(corpus), config.data), crop=None)
     with source.open_pass(NUM_CLIPS) as batches:
         for batch in batches:
             valid = batch.without_padding()

@@ -17,51 +17,22 @@ from benchmarks.draw_order import SIZES
 from benchmarks.harness import conditions
 from benchmarks.material import long_corpus
 from benchmarks.plot import Panel, draw
-from benchmarks.simulation import FRAME_BYTES, RANKS_PER_NODE, Traffic, simulate
+from benchmarks.simulation import RANKS_PER_NODE, Traffic, simulate
 from configs.errors import ConfigError
 from shards.order import Order, OrderConfig
 from shards.storage import open_storage
 from shards.stream import ReadConfig
 
-RECIPE = Path(__file__).parent.parent / "configs" / "pretrain" / "surgvista_vitb.yaml"
 GLOBAL_BATCH_SIZE, MICRO_BATCH_SIZE, LOOK_BACK = 2048, 64, 60
 CONFIG = OrderConfig(lanes=2048, chunk_frames=320)
 CLIPS_PER_RANK = (64, 4)
 RANKS = (1, 4, 16, 64, 256, 512, 1024, 2048, 4096)
 START, WARM_UP, COUNT = 500 * 2048, 350 * 2048, 650 * 2048
 
-HELP = f"""\
-Count what ranks read and hold, by the order and the placement alone, for SurgVISTA's corpus (nine datasets, 3.55
-million clips of 16 frames of {FRAME_BYTES // 1000} kB, {CONFIG.lanes} lanes, chunks of {CONFIG.chunk_frames} frames):
-with its batch of {GLOBAL_BATCH_SIZE} clips, and with as many clips on each rank however many there are. Then run
-`surgstream loader` in 1, 2 and 4 processes on this machine.
 
-  surgstream bench scale
-  surgstream bench scale --rate 400 --save results
-  surgstream bench scale --ranks --processes 1 2 4 8 --recipe RECIPE.yaml data.corpus=s3://bucket/corpus
-
---ranks or --processes without numbers leaves that half out.
-"""
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run the command."""
-    parser = argparse.ArgumentParser(
-        prog="surgstream bench scale", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="the recipe's values, data.corpus among them")
-    parser.add_argument("--ranks", type=int, nargs="*", default=RANKS, metavar="N", help="ranks to simulate")
-    parser.add_argument("--rate", type=float, default=400.0, help="clips/s of a rank for GETs/s (default: 400)")
-    parser.add_argument("--processes", type=int, nargs="*", default=(1, 2, 4), metavar="N", help="processes to run")
-    parser.add_argument("--recipe", default=str(RECIPE), help="what they read by (default: SurgVISTA's ViT-B)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="what each run measures (default: 10)")
-    parser.add_argument("--repeats", type=int, default=3, help="interleaved repeats of the runs (default: 3)")
-    parser.add_argument("--save", type=Path, metavar="FOLDER", help="write scale_HARDWARE_YYYYMM.json and .svg there")
-    parser.add_argument("--hardware", default="cpu", help="HARDWARE in those names")
-    words = parser.parse_intermixed_args(argv)
-    if min([1, *words.ranks, *words.processes]) < 1 or not (words.rate > 0 and words.seconds > 0 and words.repeats > 0):
-        parser.error("expected numbers above 0")
-    traffic = weak_and_strong(words.ranks)
+def run(words: argparse.Namespace) -> int:
+    """Do the work of `surgstream bench scale`."""
+    traffic = weak_and_strong(RANKS if words.ranks is None else words.ranks)
     if traffic:
         print(table(traffic, words.rate) + "\n", flush=True)
     runs: list[dict[str, Any]] = []
@@ -132,6 +103,7 @@ def small_reading(folder: Path) -> list[str]:
     long_corpus(folder, open_storage(str(corpus)))
     return [
         f"data.corpus={corpus}",
+        "data.fps=null",  # that of what is made here
         "held_out=null",
         "global_batch_size=64",
         "micro_batch_size=8",
