@@ -25,8 +25,7 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(loader, "BATCH", 2)
     monkeypatch.setattr(loader, "WARM_UP", 3)
     monkeypatch.setattr(loader, "NUM_BATCHES", 4)
-    monkeypatch.setattr(handmade, "jpeg", picture)
-    handmade.write_corpus(tmp_path / "long", {"knee": [{"a": [(0, 90)]}]})
+    handmade.write_corpus(tmp_path / "long", {"knee": [{"a": [(0, 90)]}]}, picture=picture)
     return str(tmp_path / "long")
 
 

@@ -8,14 +8,15 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.__main__ import TINY
 from benchmarks.products import Products
 from benchmarks.published_step import PublishedLoop
 from benchmarks.training import load_recipe, make_objective, num_steps, resident_batches
+from configs.presets import presets
 from tests.helpers.ranks import finish, start_ranks
 from trainer.config import TrainConfig
 
 CPU = torch.device("cpu")
+TINY = str(presets("pretrain")["surgvista_tiny"])
 SMALL = (
     *("objective.encoder.depth=2", "objective.encoder.embed_dim=32", "objective.encoder.image_size=32"),
     *("objective.reconstruction_decoder.embed_dim=32", "objective.distillation_decoder.embed_dim=32"),

@@ -245,3 +245,30 @@ def test_a_resolved_configuration_reads_back_equal(config: Config) -> None:
     tree = yaml.safe_load(to_yaml(config))
     assert build(Config, tree, where="") == config
     assert tree == to_tree(config)
+
+
+def laughs(text: str, times: int = 12) -> str:
+    lines = [f"a0: &a0 {text}", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, times))]
+    return "\n".join([*lines, f"steps: *a{times - 1}"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (laughs("{x: 1, y: 2}"), "expected at most 1000000 values, an alias's counted again, got more"),
+        ("steps: &a [*a]", "expected at most 1000000 values, an alias's counted again, got more"),
+        (f"steps: 1\n{'k' * 900}: 1", "unknown key; known here"),
+        (f"steps: 1\nshape: {{name: {[1] * 500}}}", "shape.name: expected one of 'circle', 'square', got a list"),
+        (f"steps: 1\nweights: {{a: &a {['x'] * 9}, {', '.join(f'k{i}: *a' for i in range(500))}}}", "and 481 more"),
+    ],
+)
+def test_however_much_is_wrong_is_told_soon_and_briefly(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(Config, write(tmp_path / "c.yaml", text))
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 25_000
+
+
+def test_a_hundred_thousand_unknown_keys_are_told_soon_and_briefly() -> None:
+    text = mistakes(**{f"unknown{i}": i for i in range(100_000)})
+    assert text.startswith("file.yaml: 100001 mistake(s)") and text.endswith("and 99981 more")

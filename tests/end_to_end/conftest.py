@@ -1,9 +1,11 @@
 """A synthetic corpus, packed by the commands a user would call, once for all tests."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from launch.__main__ import main
 
@@ -21,10 +23,21 @@ class Corpora:
 
 @pytest.fixture(scope="session")
 def corpora(tmp_path_factory: pytest.TempPathFactory) -> Corpora:
-    root = tmp_path_factory.mktemp("corpora")
+    """Made by the first of the processes that the tests are spread over."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # which all of them have
     found = Corpora(train=root / "train", held_out=root / "held_out", videos=root / "videos")
-    assert main(["synth", str(found.videos), "--seconds", "4"]) == 0
-    corpus = str(found.videos / "corpus.yaml")
-    assert main(["pack", corpus, str(found.train), *PACKING]) == 0
-    assert main(["pack", corpus, str(found.held_out), *PACKING, "split=held_out"]) == 0
+    done = root / "corpora_are_made"
+    with FileLock(root / "corpora.lock"):
+        if not done.exists():
+            _make(found)
+            done.touch()
     return found
+
+
+def _make(corpora: Corpora) -> None:
+    assert main(["synth", str(corpora.videos), "--seconds", "4"]) == 0
+    corpus = str(corpora.videos / "corpus.yaml")
+    assert main(["pack", corpus, str(corpora.train), *PACKING]) == 0
+    assert main(["pack", corpus, str(corpora.held_out), *PACKING, "split=held_out"]) == 0

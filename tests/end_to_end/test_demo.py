@@ -39,5 +39,5 @@ def test_videos_of_ones_own_are_packed_trained_on_and_resumed(corpora: Corpora, 
 
 def test_a_folder_without_videos_is_refused(tmp_path: Path) -> None:
     ended = demo(str(tmp_path / "demo"), str(tmp_path), steps=2)
-    assert ended.returncode == 1
-    assert "expected a folder with video files" in ended.stderr
+    assert ended.returncode == 2
+    assert "expected a folder with videos" in ended.stderr

@@ -33,13 +33,15 @@ import sys
 from pathlib import Path
 import torch
 import torch.distributed as dist
-from trainer.distributed import Topology, join
+from trainer.distributed import Topology
+from trainer.joining import join
 from trainer.engine.profile import record_flights
 from trainer.engine.watchdog import Watchdog
 
 run_dir = Path(sys.argv[1])
-watchdog = Watchdog(run_dir / "stacks" / "rank00000.txt", 20)
-record_flights(run_dir)
+watchdog = Watchdog(20)
+watchdog.write_to(run_dir / "stacks" / "rank00000.txt")
+record_flights(run_dir, Topology())
 join(Topology(), 20)
 values = torch.ones(4, device="cuda")
 dist.all_reduce(values)

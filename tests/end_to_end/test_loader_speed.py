@@ -49,7 +49,7 @@ def test_ranks_are_measured_together(
 
     page = log(tmp_path / "run")
     assert f"clips {'read and decoded' if decode else 'read, not decoded'} in 1 s" in page
-    assert f"node7      2  {sum(speeds):,.1f}" in page
+    assert ["node7", "2", f"{sum(speeds):,.1f}"] in [line.split()[:3] for line in page.splitlines()]
     assert "efficiency" in table(read_results(tmp_path / "results"))
 
 

@@ -52,14 +52,13 @@ def test_a_killed_run_goes_on_to_the_same_bits(recipe: str, corpora: Corpora, tm
     assert losses[0] == losses[1] and len(losses[0]) == 10
 
 
-@pytest.mark.parametrize("recipe", [JEPA, UNISURG])
-def test_the_average_does_not_depend_on_how_a_run_is_spread(recipe: str, corpora: Corpora, tmp_path: Path) -> None:
-    length = ("max_steps=50", "epochs=100", "checkpoint.every_steps=50")
-    words = (*length, "micro_batch_size=4", "optim.base_lr=2e-3", "objective.ema=0.99")
-    spreads = {"1 rank": (1, 1), "1 rank, ZeRO 2": (1, 2), "2 ranks": (2, 1), "2 ranks, ZeRO 2": (2, 2)}
+def test_the_average_does_not_depend_on_how_a_run_is_spread(corpora: Corpora, tmp_path: Path) -> None:
+    length = ("max_steps=20", "epochs=100", "checkpoint.every_steps=20")
+    words = (*length, "micro_batch_size=4", "optim.base_lr=2e-3", "objective.ema=0.95")
+    spreads = {"1 rank": (1, 1), "2 ranks": (2, 1), "2 ranks, ZeRO 2": (2, 2)}
     found = {}
     for name, (world_size, stage) in spreads.items():
-        train(corpora, tmp_path / name, world_size, *words, f"parallel.zero_stage={stage}", recipe=recipe)
+        train(corpora, tmp_path / name, world_size, *words, f"parallel.zero_stage={stage}", recipe=UNISURG)
         found[name] = {key: t for key, t in everything(tmp_path / name).items() if key.startswith("average/")}
     begin = dict(choice.build(load(TrainConfig, tmp_path / "1 rank" / "config.yaml").objective, seed=0).averages())
     assert max((t - begin[key.removeprefix("average/")]).abs().max() for key, t in found["1 rank"].items()) > 5e-4
@@ -89,8 +88,9 @@ def test_a_second_stage_begins_with_the_features_of_the_first(corpora: Corpora, 
 
 
 ANY_RECIPE = (
-    "compile=false", "global_batch_size=4", "micro_batch_size=2", "data.stride=1", "held_out=null", "probe=null",
-    "data.order.lanes=8", "data.order.chunk_frames=12", "data.decode.threads=1", "report.pictures_every_steps=1",
+    "compile=false", "global_batch_size=4", "micro_batch_size=2", "data.fps=null", "data.stride=1", "held_out=null",
+    "probe=null", "data.order.lanes=8", "data.order.chunk_frames=12", "data.decode.threads=1",
+    "report.pictures_every_steps=1",
     "objective.encoder.embed_dim=48", "objective.encoder.depth=1", "objective.encoder.num_heads=2",
     "objective.encoder.image_size=64", "objective.encoder.num_frames=4", "max_steps=1", "warm_start=null",
 )  # fmt: skip
@@ -135,15 +135,18 @@ def test_a_collapse_is_warned_of_with_the_evidence(corpora: Corpora, tmp_path: P
     (watched,) = (line for line in lines if "collapse/targets_mean_cosine" in line)
     warning = run_dir.with_suffix(".log.rank0").read_text()
     assert watched["collapse/targets_mean_cosine"] > 0.98
-    assert f"targets collapse: mean cosine {watched['collapse/targets_mean_cosine']:.3f}" in warning
+    assert f"targets collapse: mean cosine {watched['collapse/targets_mean_cosine']:.3g}, above 0.9 " in warning
+    assert "Raise objective.ema" in warning
 
 
 def test_what_is_drawn_too_often_is_warned_of(corpora: Corpora, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     words = ("max_steps=1", "data.order.weights={temperature: 0}", "data.order.most_repeats=1.5")
     train(corpora, run_dir, 1, *words, recipe=MAE)
-    log = run_dir.with_suffix(".log.rank0").read_text()
-    assert "25.00 % of the draws" in log and "foxglove (general_surgery)" in log
+    log = (run_dir / "train.log").read_text()
+    assert "computing on " in log.splitlines()[0]
+    assert "25.00 % of the draws, each clip 0.1" in log and " times in this run of 16 draws" in log
+    assert "foxglove (general_surgery)" in log
     assert "more than data.order.most_repeats 1.5" in log
 
 

@@ -15,8 +15,20 @@ import pytest
 
 from launch.__main__ import main
 from tests.end_to_end.conftest import Corpora
-from tests.end_to_end.runs import audit, begin, log, losses, metrics, newest, planned, reported, train, words
-from tests.helpers.ranks import finish, kill, start_ranks, wait_for
+from tests.end_to_end.runs import (
+    audit,
+    begin,
+    interrupt,
+    log,
+    losses,
+    metrics,
+    newest,
+    planned,
+    reported,
+    train,
+    words,
+)
+from tests.helpers.ranks import finish, kill, start_ranks, surgstream, wait_for
 from trainer.engine.saved import read_progress
 from trainer.runfiles import FAILED, REQUEUE, read_mark
 
@@ -37,7 +49,7 @@ def goes_on(corpora: Corpora, run_dir: Path, whole: dict[int, tuple[float, ...]]
     assert not list((run_dir / "stacks").iterdir()), "nothing hung"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_one_rank_is_told_and_all_stop_after_the_same_step(
     number: signal.Signals, corpora: Corpora, whole: dict[int, tuple[float, ...]], tmp_path: Path
 ) -> None:
@@ -55,6 +67,39 @@ def test_one_rank_is_told_and_all_stop_after_the_same_step(
     why = f"{number.name} on rank 1 ({HOST}); checkpoint of step {step}"
     assert read_mark(run_dir, REQUEUE) == why and f"stopped: {why}" in log(run_dir)
     goes_on(corpora, run_dir, whole)
+
+
+def save_for_ever(arguments: list[str]) -> None:
+    """Run, and never come back from saving."""
+    pytest.MonkeyPatch().setattr("trainer.engine.loop.save_checkpoint", lambda *_: time.sleep(600))
+    surgstream(arguments, arguments.pop())
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM], ids=["from the terminal", "from torchrun"])
+def test_ctrl_c_again_ends_at_once(second: signal.Signals, corpora: Corpora, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    arguments = ["pretrain", *words(corpora, run_dir, "checkpoint.every_steps=1000"), str(run_dir.with_suffix(".log"))]
+    ranks = start_ranks(save_for_ever, 1, (arguments,))
+    wait_for(reported(run_dir, 2))
+    for number, answer in ((signal.SIGINT, "Ctrl-C again ends at once"), (second, "interrupted again: ends at once")):
+        os.kill(ranks[0].pid or 0, number)
+        wait_for(lambda answer=answer: answer in log(run_dir))  # type: ignore[misc]
+    assert finish(ranks, timeout_seconds=60) == [130]
+    assert newest(run_dir) is None and read_mark(run_dir, REQUEUE) is None
+    assert train(corpora, run_dir, 1)[-1]["step"] == 20, "nobody owns its run directory"
+
+
+def test_a_run_that_saves_by_minutes_goes_on_from_there(
+    corpora: Corpora, whole: dict[int, tuple[float, ...]], tmp_path: Path
+) -> None:
+    run_dir, by_minutes = tmp_path / "run", ("checkpoint.every_steps=null", "checkpoint.every_minutes=0.002")
+    interrupt(corpora, run_dir, 2, lambda: newest(run_dir) is not None, *by_minutes)
+    checkpoint = newest(run_dir)
+    assert checkpoint and 0 < read_progress(checkpoint).step < 20
+
+    assert losses(train(corpora, run_dir, 2, "checkpoint.every_steps=null")) == whole
+    assert f"resuming from {checkpoint}: step {read_progress(checkpoint).step}" in log(run_dir)
+    assert newest(run_dir) == run_dir / "checkpoints" / "step_00000020", "the end is saved, whatever the minutes"
 
 
 @pytest.mark.parametrize(

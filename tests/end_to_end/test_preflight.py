@@ -103,7 +103,9 @@ def test_no_training_after_a_no_go(num_ranks: int, corpora: Corpora, tmp_path: P
     statuses, output = run(["pretrain", "--preflight"], tmp_path, [command] * num_ranks)
     assert statuses == [1] * num_ranks, output
     assert "no go: 1 problem" in output.splitlines() and "starting" not in output
-    assert output.splitlines()[-1].endswith("no go: 1 problem; rank 0 printed which and what to do")
+    last = output.splitlines()[-1]
+    assert "no go: 1 problem; corpus, rank" in last and f"{tmp_path / 'nowhere'}" in last
+    assert (tmp_path / "run" / "FAILED").read_text().strip() in last, "which `surgstream status` tells"
 
 
 def test_no_rank_waits_for_one_that_freezes(corpora: Corpora, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_reviews(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "review.csv"
     path.write_bytes(data.draw(damaged(REVIEW)))
     try:
-        review = load_review(path)
+        review = load_review(str(path), Stores())
     except ConfigError as error:
         assert str(error).startswith("review: ") and len(str(error)) < 3000
         return

@@ -85,11 +85,11 @@ def test_a_prefix_is_never_left(store: Any, name: str) -> None:
         sent.append(urllib.parse.unquote(urllib.parse.urlsplit(request.url).path))
         raise _CaughtError
 
-    store._client.meta.events.register("before-send.s3", caught, unique_id="caught")
+    store._client._clients.patient.meta.events.register("before-send.s3", caught, unique_id="caught")
     for act in (store.size, lambda name: store.write(name, b"x"), store.delete):
         with pytest.raises((_CaughtError, StorageError)):
             act(name)
     for path in sent:
         assert path.startswith("/bucket/some/prefix/")
         assert posixpath.normpath(path).startswith("/bucket/some/prefix/")
-    store._client.meta.events.unregister("before-send.s3", unique_id="caught")
+    store._client._clients.patient.meta.events.unregister("before-send.s3", unique_id="caught")

@@ -18,7 +18,7 @@ from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
 Kind = Literal[
-    "reset_before", "reset", "early_end", "stall", "slow_down", "server_error", "flip", "expired", "throttle"
+    "reset_before", "lost", "reset", "early_end", "stall", "slow_down", "server_error", "flip", "refused", "throttle"
 ]
 _PIECE = 64 * 1024
 
@@ -28,29 +28,38 @@ class Fault:
     """What happens to one request.
 
     Attributes:
-        kind: `reset_before`: the connection is reset before any answer; `reset`, `early_end`, `stall`: reset, closed or
-            silent after `at` bytes of the body; `slow_down`: 503 with Retry-After; `server_error`: 500; `flip`: one bit
-            of byte `at` is flipped; `expired`: 400 ExpiredToken; `throttle`: `bytes_per_second` on this connection.
+        kind: `reset_before`: the connection is reset before any answer; `lost`: the same, once the server has done what
+            was asked; `reset`, `early_end`, `stall`: reset, closed or silent after `at` bytes of the body;
+            `slow_down`: 503 with Retry-After; `server_error`: 500; `flip`: one bit of byte `at` is flipped; `refused`:
+            `status` and `code`; `throttle`: `bytes_per_second` on this connection.
         at: Bytes of the body that pass first.
         retry_after: Seconds, in the header of `slow_down`.
         bytes_per_second: Of `throttle`.
+        status: Of `refused`.
+        code: In the body of `refused`, which the answer to HEAD has not.
+        headers: Of `refused`.
     """
 
     kind: Kind
     at: int = 0
     retry_after: int = 0
     bytes_per_second: float = 0.0
+    status: int = 400
+    code: str = "ExpiredToken"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request as the proxy sees it; `number` counts from 0, `access_key` is the one that signed it."""
+    """A request as the proxy sees it; `number` counts from 0, `access_key` is the one that signed it for `region`."""
 
     number: int
     method: str
     path: str
     range: str | None
     access_key: str | None
+    region: str | None
+    if_match: str | None
 
 
 Plan = Callable[[Request], Fault | None]
@@ -115,7 +124,7 @@ class FaultProxy:
 
     def arrived(self, handler: BaseHTTPRequestHandler) -> Fault | None:
         """Note a request and decide about it."""
-        signed = re.search(r"Credential=([^/]+)/", handler.headers.get("Authorization", ""))
+        signed = re.search(r"Credential=([^/]+)/\d+/([^/]+)/", handler.headers.get("Authorization", ""))
         with self._lock:
             self.connections.add(handler.client_address[1])
             request = Request(
@@ -124,6 +133,8 @@ class FaultProxy:
                 path=handler.path,
                 range=handler.headers.get("Range"),
                 access_key=signed and signed[1],
+                region=signed and signed[2],
+                if_match=handler.headers.get("If-Match"),
             )
             self.requests.append(request)
         return self.plan(request)
@@ -158,6 +169,8 @@ def _handler(proxy: FaultProxy, upstream: SplitResult) -> type[BaseHTTPRequestHa
             try:
                 link.request(self.command, self.path, body=body, headers=dict(self.headers))
                 answer = link.getresponse()
+                if fault and fault.kind == "lost":
+                    raise ConnectionError("the answer is lost")
                 self.send_response(answer.status)
                 for name, value in answer.getheaders():
                     if name.lower() not in ("server", "date", "connection", "transfer-encoding"):
@@ -180,8 +193,8 @@ def _handler(proxy: FaultProxy, upstream: SplitResult) -> type[BaseHTTPRequestHa
                 self._error(503, "SlowDown", {"Retry-After": str(fault.retry_after)})
             elif fault.kind == "server_error":
                 self._error(500, "InternalError", {})
-            elif fault.kind == "expired":
-                self._error(400, "ExpiredToken", {})
+            elif fault.kind == "refused":
+                self._error(fault.status, fault.code, dict(fault.headers))
             else:
                 return False
             return True
@@ -193,7 +206,8 @@ def _handler(proxy: FaultProxy, upstream: SplitResult) -> type[BaseHTTPRequestHa
             for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body)
+            if self.command != "HEAD":
+                self.wfile.write(body)
 
         def _pass_on(self, answer: http.client.HTTPResponse, fault: Fault | None) -> None:
             done, started = 0, time.monotonic()

@@ -5,6 +5,7 @@ import io
 import struct
 import tarfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -35,18 +36,25 @@ def jpeg(dataset: str, video: str, frame: int, width: int = WIDTH, height: int =
     return struct.pack(">HHHBHH", 0xFFD8, 0xFFC0, 8, 8, height, width) + name * (5 + zlib.crc32(name) % 60)
 
 
-def write_corpus(folder: Path, layout: Layout = LAYOUT) -> Manifest:
+def write_corpus(
+    folder: Path,
+    layout: Layout = LAYOUT,
+    fps: float | dict[str, float] = 5.0,
+    picture: Callable[[str, str, int], bytes] = jpeg,
+) -> Manifest:
     """Write a corpus of made-up frames.
 
     Args:
         folder: Where to.
         layout: Its datasets.
+        fps: Frames a second: of all, or by video; as the tiny recipes want them by default.
+        picture: The bytes of a frame of `WIDTH` x `HEIGHT`, by dataset, video and number.
 
     Returns:
         Its manifest.
     """
     shards = [
-        _write_shard(folder, dataset, number, videos)
+        _write_shard(folder, dataset, number, videos, fps, picture)
         for dataset, numbered in layout.items()
         for number, videos in enumerate(numbered)
     ]
@@ -66,7 +74,14 @@ def read_frame(folder: Path, shard: Shard, video: str, frame: int) -> bytes:
         return member.read()
 
 
-def _write_shard(folder: Path, dataset: str, number: int, videos: dict[str, list[tuple[int, int]]]) -> Shard:
+def _write_shard(
+    folder: Path,
+    dataset: str,
+    number: int,
+    videos: dict[str, list[tuple[int, int]]],
+    fps: float | dict[str, float],
+    picture: Callable[[str, str, int], bytes],
+) -> Shard:
     name = shard_name(dataset, number)
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,10 +93,16 @@ def _write_shard(folder: Path, dataset: str, number: int, videos: dict[str, list
                 key = segment_key(video, i // SEGMENT_FRAMES)
                 if i % SEGMENT_FRAMES == 0:
                     _add(tar, segment_member(key), b"{}")
-                _add(tar, frame_member(key, i % SEGMENT_FRAMES), jpeg(dataset, video, frame))
+                _add(tar, frame_member(key, i % SEGMENT_FRAMES), picture(dataset, video, frame))
             packed.append(
                 PackedVideo(
-                    id=video, source=f"{video}.mp4", parts=parts, first_row=row, fps=1.0, width=WIDTH, height=HEIGHT
+                    id=video,
+                    source=f"{video}.mp4",
+                    parts=parts,
+                    first_row=row,
+                    fps=fps[video] if isinstance(fps, dict) else fps,
+                    width=WIDTH,
+                    height=HEIGHT,
                 )
             )
             row += packed[-1].num_frames

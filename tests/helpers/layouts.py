@@ -21,7 +21,7 @@ def surgvista(kind: str, suffix: str, multibypass: str = "") -> Trees:
     return {
         "heichole": (numbered(f"HeiChole/{kind}/Hei-Chole{{}}{suffix}", *range(1, 25)), []),
         "pitvis": (numbered(f"PitVis/{kind}/video_{{:02}}{suffix}", *range(1, 26)), []),
-        "psi_ava": (numbered(f"PSI-AVA/{kind}/CASE{{:03}}{suffix}", 1, 15, 21), []),
+        "psi_ava": (numbered(f"PSI-AVA/{kind}/CASE{{:03}}{suffix}", 1, 2, 3, 4, 15, 18, 21, 47), []),
         "autolaparo": (
             numbered(f"AutoLaparo/{kind}/{{:02}}{suffix}", *range(1, 11)),
             numbered(f"AutoLaparo/{kind}/{{:02}}{suffix}", *range(11, 22)),
@@ -57,6 +57,35 @@ LAYOUTS: dict[str, Trees] = {
         "cholec80": cholec80("Cholec80/frames/train/video{:02}", "Cholec80/frames/test/video{:02}"),
         "m2cai16": apart("M2CAI16-workflow/frames/video_{:02}", range(1, 42), tuple(range(28, 42))),
         **surgvista("frames", ""),
+    },
+    "unisurg": {
+        "cholec80": cholec80("Cholec80/videos/video{:02}.mp4"),
+        "m2cai16": m2cai16("M2CAI16-workflow"),
+        **{
+            name: surgvista("videos", ".mp4", "MultiBypass140/")[name]
+            for name in ("pitvis", "bernbypass70", "strasbypass70", "psi_ava")
+        },
+        "autolaparo": apart("AutoLaparo/videos/{:02}.mp4", range(1, 22), tuple(range(15, 22))),
+        "cataracts": (
+            numbered("CATARACTS/videos/train{:02}.mp4", *range(1, 26)),
+            numbered("CATARACTS/videos/test{:02}.mp4", *range(1, 26)),
+        ),
+        "pmlr50": apart("PmLR50/frames/{:02}", range(1, 51), tuple(range(38, 48))),
+        "jigsaws": (
+            [f"JIGSAWS/{task}/video/{task}_B001_capture{n}.avi" for task in ("Knot_Tying", "Suturing") for n in (1, 2)],
+            [],
+        ),
+        **{
+            name: ([f"{folder}/a.mp4", f"{folder}/of a kind/b.mp4"], [])
+            for name, folder in (
+                ("avos", "AVOS"),
+                ("ophnet", "OphNet"),
+                ("copesd", "CoPESD"),
+                ("endofm", "EndoFM"),
+                ("aixsuture", "AIxSuture"),
+                ("egosurgery", "EgoSurgery"),
+            )
+        },
     },
     "surgrec": {
         "cholec80": cholec80("cholec80/videos/video{:02}.mp4"),

@@ -17,7 +17,19 @@ from pathlib import Path
 from typing import Any
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["trainer.pretrain", "launch.__main__"])
+_CONTEXT.set_forkserver_preload(
+    [
+        "trainer.pretrain",
+        "trainer.objectives.surgvista",
+        "trainer.objectives.unisurg",
+        "trainer.objectives.videomae",
+        "trainer.objectives.vjepa",
+        "launch.__main__",
+        # What DeepSpeed and torch import when they are first used.
+        "deepspeed.runtime.zero.muon.muon_optimizer",
+        "torch._inductor.compile_fx",
+    ]
+)
 
 
 def start(words: Sequence[str], world_size: int, log: Path) -> list[BaseProcess]:
@@ -72,7 +84,8 @@ def process_group() -> Iterator[None]:
     """Make this process a world of its own for the length of a block."""
     from deepspeed import comm
 
-    from trainer.distributed import Topology, join, leave
+    from trainer.distributed import Topology, leave
+    from trainer.joining import join
 
     before = dict(os.environ)
     join(Topology(), 60)

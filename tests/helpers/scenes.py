@@ -43,6 +43,12 @@ def scene(kind: str, number: int, size: tuple[int, int] = SIZE) -> Picture:
     return light.clip(0, 255).astype(np.uint8)
 
 
+def lumen(number: int, size: tuple[int, int] = (320, 240)) -> Picture:
+    """Bright tissue that fades from one side to the other, so that columns tell nearly all of its colours."""
+    fade = np.linspace(0.2, 0.8, size[0])[None, :, None] * np.array([0, 250, 200]) + np.array([250, 0, 0])
+    return (fade + 0.05 * scene("tissue", number, size)).clip(0, 255).astype(np.uint8)
+
+
 def written(text: str, image: Image.Image | Picture, at: tuple[int, int]) -> Picture:
     """The same with a line of white writing."""
     image = Image.fromarray(np.asarray(image))

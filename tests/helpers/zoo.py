@@ -26,7 +26,7 @@ class Kind:
         options: What encodes it.
         of: Makes it from this other file instead of from pictures.
         before: Options that belong before the input.
-        agrees: Whether FFmpeg's program finds the right pictures in it.
+        agrees: Whether FFmpeg's program finds the right pictures in it, all of them upright.
         numbered: Whether picture n can be read, and comes at n / RATE seconds, in the file as it was written.
     """
 
@@ -112,10 +112,15 @@ KINDS = (
         numbered=False,
     ),
     Kind("late_start.ts", f"{_X264} -output_ts_offset 1000"),
+    Kind("very_late_start.mkv", f"{_X264} -output_ts_offset 3600"),
+    Kind("very_late_start.wmv", "-c:v wmv2 -q:v 2 -output_ts_offset 3600"),
+    Kind("long_sound.flv", "-f lavfi -i sine=d=20 -c:v flv -q:v 2 -c:a mp3"),
+    Kind("long_sound.mpg", f"-f lavfi -i sine=d=20 {_MPEG2} -c:a mp2", numbered=False),
     Kind("negative_start.mkv", f"{_X264} -output_ts_offset -0.5 -avoid_negative_ts disabled", agrees=False),
     Kind("fields_top_first.mpg", f"{_FIELDS} -c:v mpeg2video -q:v 2", numbered=False),
     Kind("fields_top_first.mp4", f"{_FIELDS} {_X264} -x264-params tff=1", numbered=False),
     Kind("fields_bottom_first.mp4", f"{_FIELDS.replace('top', 'bottom')} {_X264} -x264-params bff=1", numbered=False),
+    Kind("fields_wide.mpg", f"-aspect 16:9 {_FIELDS} -c:v mpeg2video -q:v 2", numbered=False),
     Kind("dv.avi", "-vf scale=720:576,setsar=16/15 -pix_fmt yuv420p -c:v dvvideo -r 25"),
     Kind("edit_list.mp4", "-c copy", of="h264.mp4", before="-ss 0.9", numbered=False),
     Kind("turned_90.mp4", "-c copy", of="h264.mp4", before="-display_rotation 90", numbered=False),
@@ -123,6 +128,13 @@ KINDS = (
     Kind("turned_270.mp4", "-c copy", of="h264.mp4", before="-display_rotation -90", numbered=False),
     Kind("mirrored.mp4", "-c copy", of="h264.mp4", before="-display_hflip", numbered=False),
     Kind("mirrored_turned.mp4", "-c copy", of="h264.mp4", before="-display_hflip -display_rotation 90", numbered=False),
+    Kind(
+        "turned_by_the_first.mp4",
+        "-c copy -bsf:v h264_metadata=display_orientation=insert:rotate=90",
+        of="h264.mp4",
+        agrees=False,
+        numbered=False,
+    ),
     Kind(
         "cropped.mp4",
         "-c copy -bsf:v h264_metadata=crop_left=16:crop_right=10:crop_top=4:crop_bottom=6",

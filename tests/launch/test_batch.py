@@ -19,7 +19,9 @@ PROGRAMS = {
     "surgstream": "exit 9",
     "scontrol": """case "$*" in
         "show hostnames node1") echo node1 ;;
-        *"show job 7") away && echo "JobId=7 JobState=$STATE Dependency=(null) Restarts=0 BatchFlag=1" ;;
+        *"show job 7") # the last task of an array, so all are told of
+            away && echo "JobId=6 ArrayJobId=7 JobState=RUNNING Restarts=5 BatchFlag=1" &&
+                echo "JobId=7 JobState=$STATE Dependency=(null) Restarts=0 BatchFlag=1" ;;
         "requeue 7") away && touch "$FOLDER/requeued" ;;
         *) exit 1 ;;
     esac""",

@@ -12,6 +12,7 @@ from launch.__main__ import main
 from launch.site import ContainerConfig, Site
 from launch.slurm import render
 from tests.launch.test_site import PRESETS
+from trainer.runstate import jobs_of
 
 RECIPE = "configs/pretrain/surgvista_tiny.yaml"
 CONTAINERS = {
@@ -96,6 +97,63 @@ def test_containers_see_what_is_mounted() -> None:
     assert setting(scripts["none"], "inside") == setting(scripts["none"], "srun_options") == []
 
 
+@pytest.mark.parametrize(("runtime", "array"), [("apptainer", "inside"), ("pyxis", "srun_options")])
+def test_variables_of_the_node_are_expanded_in_image_and_mounts(tmp_path: Path, runtime: str, array: str) -> None:
+    container = ContainerConfig(runtime=runtime, image="$IMAGES/s.sif", mounts=("/local/$USER:/local",))  # type: ignore[arg-type]
+    script = render(Site(time="1", container=container), [], run_dir=Path("/runs/$5"), name="run")
+    head = script.partition("job=${SLURM_JOB_ID")[0] + f'printf "%s\n" "${{{array}[@]}}"'
+    environment = {"PATH": "/usr/bin:/bin", "IMAGES": "/my images", "USER": "me"}
+    printed = subprocess.run(["bash", "-c", head], env=environment, capture_output=True, text=True, check=True).stdout
+    assert "/my images/s.sif" in printed and "/local/me:/local" in printed and "/runs/$5" in printed
+
+
+def said_by(script: str, programs: Path, **environment: str) -> dict[str, str]:
+    """What the head of a script makes of an environment, up to where it looks for its job."""
+    head = script.partition("job=${SLURM_JOB_ID")[0] + "env -0\n"
+    path = f"{programs}:/usr/bin:/bin"
+    done = subprocess.run(["bash", "-c", head], env={"PATH": path, **environment}, capture_output=True, check=True)
+    return dict(line.decode().split("=", 1) for line in done.stdout.split(b"\0") if line)
+
+
+def test_variables_in_values_are_those_of_the_job_and_all_else_is_literal(tmp_path: Path) -> None:
+    values: dict[str, str | int] = {
+        "PATH": "/x/bin:$PATH", "WHERE": "${HOME}/a b", "PRICE": "$$HOME", "NONE": "-$NO_SUCH-", "N": 4,
+        "ODD": "\"q\" `id` \\ $(id) 'x' $1 $", "BOTH": "\"$HOME\" `id` \\ $(id) 'x' $1 $",
+    }  # fmt: skip
+    script = render(Site(time="1", environment=values), [], run_dir=tmp_path, name="run")
+    found = said_by(script, tmp_path, HOME="/home/me")
+    expected = {
+        "PATH": f"/x/bin:{tmp_path}:/usr/bin:/bin", "WHERE": "/home/me/a b", "PRICE": "$HOME", "NONE": "--", "N": "4",
+        "ODD": values["ODD"], "BOTH": "\"/home/me\" `id` \\ $(id) 'x' $1 $",
+    }  # fmt: skip
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_of_what_slurm_and_its_launchers_read_only_the_site_s_own_reaches_a_job(tmp_path: Path) -> None:
+    own: dict[str, str | int] = {"PMIX_MCA_gds": "hash", "SLURM_CPU_BIND": "cores"}
+    script = render(Site(time="1", environment=own), [], run_dir=tmp_path, name="run")
+    outer = {"SLURM_CPU_BIND": "none", "SLURM_MEM_PER_CPU": "100", "PMI_RANK": "3", "SLURM_CONF": "/etc/slurm.conf"}
+    found = said_by(script, tmp_path, **outer)
+    read = {name: value for name, value in found.items() if name.startswith(("SLURM", "PMI"))}
+    assert read == {"PMIX_MCA_gds": "hash", "SLURM_CPU_BIND": "cores", "SLURM_CONF": "/etc/slurm.conf"}
+
+
+def test_python_packages_of_the_surroundings_stay_outside(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "activate").touch()
+    host = {"PYTHONPATH": "/opt/ros", "PYTHONHOME": "/usr", "PYTHONSTARTUP": "x.py"}
+
+    def inside(site: Site) -> dict[str, str]:
+        found = said_by(render(site, [], run_dir=tmp_path, name="run"), tmp_path, **host)
+        return {name: value for name, value in found.items() if name.startswith("PYTHON")}
+
+    for place in ({"venv": str(tmp_path)}, {"container": CONTAINERS["apptainer"]}, {"container": CONTAINERS["pyxis"]}):
+        assert inside(Site(time="1", **place)) == {"PYTHONNOUSERSITE": "1"}  # type: ignore[arg-type]
+    asked = Site(time="1", venv=str(tmp_path), environment={"PYTHONPATH": "/mine"})
+    assert inside(asked) == {"PYTHONNOUSERSITE": "1", "PYTHONPATH": "/mine"}
+    assert inside(Site(time="1")) == host, "where Python itself is of the surroundings"
+
+
 def test_a_job_that_is_not_requeued_is_not_told_to_save() -> None:
     script = render(Site(time="1"), ["loader"], run_dir=Path("/run"), name="run", requeues=False)
     assert "#SBATCH --signal" not in script and "#SBATCH --requeue" not in script
@@ -132,7 +190,7 @@ def test_a_dry_run_prints_the_script_and_writes_nothing(tmp_path: Path, capsys: 
     [
         (["micro_batch_size=5"], "global_batch_size: expected a multiple of micro_batch_size 5, got 16"),
         (["site.nodes=3"], "expected a multiple of micro_batch_size x world_size = 8 x 3 = 24, got 16"),
-        (["site.nodes=0"], "nodes: expected 1 or more, got 0"),
+        (["site.nodes=0"], "nodes: expected 1 to 65536, got 0"),
         (["site.time=24h"], "time: expected minutes, hours:minutes:seconds"),
         (["optim.base_rl=1"], "optim.base_rl: unknown key; did you mean 'base_lr'?"),
     ],
@@ -175,10 +233,109 @@ def test_packing_is_planned_then_packed_in_parts_then_merged(
     plan = capsys.readouterr().out.split(shebang)[1]
     preset = str(Path("configs/pack/surgvista.yaml").absolute())
     assert setting(shebang + plan, "words")[1:5] == [preset, "s3://b/c", "--subset=A", f"--root={Path.cwd() / 'data'}"]
+    files = ["--review=r.csv", "--pseudonyms=names.csv"]
+    assert main([*words, *files, "--tasks=4", f"--logs={tmp_path}/logs", "--dry-run"]) == 0
+    for script in capsys.readouterr().out.split(shebang)[1:]:
+        assert [f"--{name}" for name in (f"review={Path.cwd()}/r.csv", f"pseudonyms={Path.cwd()}/names.csv")] == (
+            setting(shebang + script, "words")[3:5]
+        )
+    assert main([*words, "--review=s3://b/r.csv", "--tasks=4", f"--logs={tmp_path}/logs", "--dry-run"]) == 0
+    plan = capsys.readouterr().out.split(shebang)[1]
+    assert setting(shebang + plan, "words")[3] == "--review=s3://b/r.csv"
     assert main([*words, "--datasets=colec80", "--tasks=4", "--dry-run"]) == 2
     assert "--datasets: expected one of cholec80, " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("we$ird", "expected a variable that is set, got $ird"), ("$HERE", "expected no $ in paths")]
+)
+def test_a_folder_that_a_job_would_take_for_another_is_refused(
+    name: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HERE", "there")
+    folder, root = tmp_path / name, Path.cwd()
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    words = ["launch", "slurm", str(root / "configs/launch/cpu_test.yaml"), str(root / RECIPE), "run_dir=run"]
+    assert main([*words, "site.venv=null"]) == 2
+    assert expected in capsys.readouterr().err and not list(folder.iterdir())
 
 
 def test_where_a_recipe_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["launch", "run-dir", RECIPE, "run_dir=here"]) == 0
     assert capsys.readouterr().out == f"{Path.cwd() / 'here'}\n"
+
+
+GREETING = "Welcome to X!\n2026-11-29\n----"
+
+
+@pytest.fixture
+def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An sbatch that says what `says` holds, and notes its arguments in `calls`."""
+    program = tmp_path / "bin" / "sbatch"
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\necho "$@" >>{tmp_path}/calls; env -0 >{tmp_path}/environment; cat {tmp_path}/says\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    return tmp_path
+
+
+def submissions(folder: Path) -> list[list[str]]:
+    """The command lines that submit each kind of job."""
+    corpus = folder / "corpus.yaml"
+    corpus.write_text("datasets: [{name: d, specialty: s, procedure: p, videos: '*.mp4'}]\n")
+    site = "configs/launch/cpu_test.yaml"
+    return [
+        ["launch", "slurm", site, RECIPE, f"run_dir={folder}/run"],
+        ["launch", "bench", site, RECIPE, "--nodes=1,2", f"--out={folder}/bench"],
+        ["launch", "pack", site, str(corpus), str(folder / "out"), "--tasks=2", f"--logs={folder}/logs"],
+    ]
+
+
+@pytest.mark.parametrize("says", ["4711", "4711;west", f"{GREETING}\n4711;west", f"{GREETING}\n12\n4711\n\nBye."])
+def test_the_job_is_what_the_last_line_with_an_id_says(
+    sbatch: Path, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (sbatch / "says").write_text(says)
+    for words in submissions(sbatch):
+        assert main(words) == 0
+        assert capsys.readouterr().out.startswith("job 4711: ")
+    assert jobs_of(sbatch / "run") == ("4711", ""), "`surgstream status` knows it while it waits"
+    calls = (sbatch / "calls").read_text()
+    assert "--dependency=afterany:4711 " in calls and calls.count("--dependency=afterok:4711 ") == 2
+
+
+def test_an_sbatch_that_names_no_job_may_have_queued_one(sbatch: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (sbatch / "says").write_text(GREETING)
+    for words in submissions(sbatch):
+        assert main(words) == 1
+        said = capsys.readouterr().err
+        assert "expected a line with the job's id, got 'Welcome to X!" in said and "may have been queued" in said
+
+
+def test_a_submission_has_nothing_of_the_job_that_it_comes_from(
+    sbatch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = ("SLURM_JOB_ID", "SLURM_MEM_PER_CPU", "SLURM_GPUS_PER_TASK", "SLURM_RESTART_COUNT", "SLURMD_NODENAME",
+           "SBATCH_GRES", "SALLOC_PARTITION", "SRUN_CPUS_PER_TASK", "PMI_RANK", "PMI2_SIZE", "PMIX_RANK",
+           "CUDA_VISIBLE_DEVICES")  # fmt: skip
+    stays = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT", "AWS_PROFILE", "NCCL_DEBUG", "SLURMISH", "CUDA_HOME")
+    for name in (*job, *stays):
+        monkeypatch.setenv(name, "7")
+    (sbatch / "says").write_text("1")
+    for words in submissions(sbatch):
+        assert main(words) == 0
+        found = dict(line.split("=", 1) for line in (sbatch / "environment").read_text().split("\0") if line)
+        assert not found.keys() & {*job} and found.keys() >= {*stays}
+
+
+def test_a_merge_fails_over_a_quarantined_video_only_if_asked_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = submissions(tmp_path)[2]
+    for more in ([], ["--strict"]):
+        assert main([*words, *more, "--dry-run"]) == 0
+        merge = "#!" + capsys.readouterr().out.split("#!")[-1]
+        assert setting(checked(merge), "words")[3:] == more

@@ -79,6 +79,15 @@ class Gateway:
         process.kill()
         process.wait()
 
+    def add_key(self, access_key: str, secret_key: str) -> None:
+        """Let the tests' user come by a key, beside those that it has."""
+        secret = ("--secret-key", secret_key)
+        self._ceph("radosgw-admin", "key", "create", "--uid", "tests", "--access-key", access_key, *secret)
+
+    def remove_key(self, access_key: str) -> None:
+        """Let nobody come by a key any more."""
+        self._ceph("radosgw-admin", "key", "rm", "--uid", "tests", "--access-key", access_key)
+
     def stop(self) -> None:
         """End all processes."""
         for process in reversed(self._processes.values()):
@@ -111,11 +120,9 @@ class Gateway:
         self._spawn("ceph-osd", "-i", "0", "-f")
 
     def _create_user(self) -> None:
-        user = ("--uid", "tests", "--access-key")
-        self._ceph(
-            "radosgw-admin", "user", "create", "--display-name", "tests", *user, ACCESS_KEY, "--secret-key", SECRET_KEY
-        )
-        self._ceph("radosgw-admin", "key", "create", *user, OTHER_ACCESS_KEY, "--secret-key", OTHER_SECRET_KEY)
+        self._ceph("radosgw-admin", "user", "create", "--uid", "tests", "--display-name", "tests")
+        for key, secret in ((ACCESS_KEY, SECRET_KEY), (OTHER_ACCESS_KEY, OTHER_SECRET_KEY)):
+            self.add_key(key, secret)
 
     def _ceph(self, program: str, *words: str, check: bool = True) -> int:
         return _run(program, "-c", str(self.folder / "ceph.conf"), *words, check=check)

@@ -1,7 +1,8 @@
 """A Slurm of virtual nodes on the loopback: munged, slurmctld and one slurmd a node, in a folder that is thrown away.
 
 Needs Debian's slurmctld, slurmd, slurm-client and munge; works as root and as a plain user, several at a time. A node's
-GPUs are device files that every machine has: they are counted and set CUDA_VISIBLE_DEVICES, nothing more.
+GPUs are device files that every machine has, of a type h800: they are counted and set CUDA_VISIBLE_DEVICES, nothing
+more.
 
 What Slurm 22.05 does to a job, measured here. "Told" is SIGCONT and SIGTERM to every process, SIGKILL after KillWait.
 
@@ -20,6 +21,7 @@ What Slurm 22.05 does to a job, measured here. "Told" is SIGCONT and SIGTERM to 
 | its own slurmd is killed  | nothing, runs on   | told on other nodes      | COMPLETING or PENDING, Restarts one more |
 | a task dies, bad exit     | srun's exit status | TERM or KILL             | RUNNING                                  |
 
+- KillWait is Slurm's own default: within a shorter one a loaded machine's batch shell cannot ask `scontrol` any more.
 - Limits and --signal are looked at every 30 s: --signal came 5 to 25 s early (the manual says up to
   60), the end of a limit 25 s late.
 - What tasks have started is told as proctrack/linuxproc does it. proctrack/cgroup, which real clusters have, and
@@ -48,7 +50,7 @@ from signal import SIGKILL
 
 from tests.services.rgw import free_port
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "sinfo", "scancel")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "salloc", "sbatch", "scontrol", "sinfo", "scancel")
 ENDED = ("COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL")
 
 _CONFIG = """\
@@ -82,7 +84,7 @@ SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,bf_interval=2
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 JobRequeue=1
-KillWait=5
+KillWait=30
 OverTimeLimit=0
 MinJobAge=3600
 GresTypes=gpu
@@ -90,7 +92,8 @@ PartitionName=normal Nodes=ALL Default=YES PriorityTier=1 GraceTime={grace_secon
 PartitionName=urgent Nodes=ALL PriorityTier=2 PreemptMode=OFF
 """
 _NODE = (
-    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory=8000 Gres=gpu:{gpus}\n"
+    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory=8000 "
+    "Gres=gpu:h800:{gpus}\n"
 )
 
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty")
@@ -230,7 +233,7 @@ class Cluster:
         nodes = [_NODE.format(name=name, host=host, port=free_port(), cpus=cpus, gpus=gpus) for name in self.nodes]
         head = _CONFIG.format(folder=self.folder, host=host, port=free_port(), user=user, grace_seconds=grace_seconds)
         (self.folder / "slurm.conf").write_text(head + "".join(nodes))
-        (self.folder / "gres.conf").write_text("".join(f"Name=gpu File={file}\n" for file in _DEVICES[:gpus]))
+        (self.folder / "gres.conf").write_text("".join(f"Name=gpu Type=h800 File={file}\n" for file in _DEVICES[:gpus]))
 
     def _records(self, job: str) -> list[dict[str, str]]:
         lines = self.run("scontrol", "-o", "show", "job", job).splitlines()

@@ -17,11 +17,11 @@ from tests.services.slurm import Cluster
 
 
 def contents(corpus: Path) -> dict[str, str]:
-    """The checksum of every file of a corpus but its lock."""
+    """The checksum of every file of a corpus."""
     return {
         str(path.relative_to(corpus)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in corpus.rglob("*")
-        if path.is_file() and path.name != ".pack.lock"
+        if path.is_file()
     }
 
 

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from html import unescape
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 
 from launch.__main__ import main as surgstream
 from shards.review import Decision, load_review
+from shards.storage import Stores
 from tests.helpers.packing import load, write_corpus
 from tests.helpers.scenes import in_disc, make_film, scene, scenes
 
@@ -36,18 +38,19 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def after(corpus: Path, steps: Sequence[str], result: str) -> str:
-    """What an expression gives once these steps were taken in the page."""
-    page = (corpus / "report" / "index.html").read_text()
-    script = f"{';'.join(steps)};document.title = JSON.stringify({result});"
+def after(corpus: Path, steps: Sequence[str], result: str, profile: Path | None = None) -> str:
+    """What an expression gives once these steps were taken in the page, by a browser that remembers in `profile`."""
+    page = (corpus / "report" / "index.html").read_text().replace('loading="lazy"', "")
+    script = f"addEventListener('load', () => {{{';'.join(steps)};document.title = JSON.stringify({result})}})"
     steered = corpus / "report" / "steered.html"
     steered.write_text(page.replace("</body>", f"<script>{script}</script></body>"))
-    dom = chromium("--dump-dom", steered.as_uri())
+    with tempfile.TemporaryDirectory() as fresh:
+        dom = chromium(f"--user-data-dir={profile or fresh}", "--dump-dom", steered.as_uri())
     return unescape(dom.split("<title>")[1].split("</title>")[0])
 
 
 def choose(row: int, value: str) -> str:
-    return f"document.querySelectorAll('tr[data-start]')[{row}].querySelector('input[value={value}]').click()"
+    return f"document.querySelectorAll('tr[data-start]')[{row}].querySelector('input[value=\"{value}\"]').click()"
 
 
 def add(video: str, start: float, stop: float) -> str:
@@ -69,7 +72,9 @@ def test_decisions_are_saved_and_packing_keeps_to_them(corpus: Path) -> None:
             Decision(start=8, stop=9.5, keep=False),
         )
     }
-    assert load_review(corpus / "review.csv") == decisions, "a stretch that ends before it begins is not added"
+    assert load_review(str(corpus / "review.csv"), Stores()) == decisions, (
+        "a stretch that ends before it begins is not added"
+    )
     words = ["pack", str(corpus / "corpus.yaml"), str(corpus / "again"), "--review", str(corpus / "review.csv")]
     assert surgstream(words) == 0
     mixed = load(corpus / "again").shards[0].videos[1]
@@ -90,10 +95,57 @@ def test_the_button_counts_and_saves_a_file(corpus: Path) -> None:
     assert after(corpus, steps, words) == '["Save review.csv (1 decision)","review.csv"]'
 
 
+def test_decisions_outlive_the_tab(corpus: Path, tmp_path: Path) -> None:
+    steps = [choose(0, "keep"), add("d/mixed", 2, 20), choose(1, "drop"), choose(1, ""), choose(1, "keep")]
+    saved = json.loads(after(corpus, steps, "csv()", tmp_path))
+    assert saved.split()[1:] == ["d,mixed,0,4,keep", "d,mixed,2,20,drop", "d,mixed,16,19,keep"]
+
+    told = "document.querySelector('#restored').checkVisibility() && document.querySelector('#restored').innerText"
+    later = json.loads(after(corpus, [], f"[csv(), {told}]", tmp_path))
+    assert later[0] == saved and "are restored: 3." in later[1]
+    steps = [choose(0, "drop"), add("d/disc", 1, 2)]
+    changed = json.loads(after(corpus, steps, "csv()", tmp_path)).split()[1:]
+    assert changed == ["d,mixed,2,20,drop", "d,mixed,16,19,keep", "d,mixed,0,4,drop", "d,disc,1,2,drop"]
+    again = json.loads(after(corpus, [], "csv()", tmp_path)).split()[1:]
+    assert again == changed
+
+    forgotten = json.loads(after(corpus, ["localStorage.clear()"], f"{told}", tmp_path))
+    assert "are restored" in forgotten
+    assert json.loads(after(corpus, [], f"[csv(), {told}]", tmp_path)) == ["dataset,video,start,stop,decision\n", False]
+
+
+def test_nothing_is_restored_where_nothing_was_decided(corpus: Path, tmp_path: Path) -> None:
+    told = "[csv(), document.querySelector('#restored').checkVisibility()]"
+    for _ in range(2):
+        assert json.loads(after(corpus, [], told, tmp_path)) == ["dataset,video,start,stop,decision\n", False]
+
+
+def test_a_picture_is_enlarged_where_it_is_clicked(corpus: Path) -> None:
+    sheet = "const sheet = document.getElementById('d/mixed').querySelector('.film .sheet')"
+    steps = [
+        sheet,
+        "sheet.scrollIntoView()",
+        "const box = sheet.getBoundingClientRect()",
+        "const at = {clientX: box.left + 0.15 * box.width, clientY: box.top + 5, bubbles: true}",
+        "sheet.dispatchEvent(new MouseEvent('click', at))",
+    ]
+    canvas = "document.querySelector('#enlarged canvas')"
+    told = "document.querySelector('#enlarged span').textContent"
+    look = f"[{canvas}.width, {canvas}.getBoundingClientRect().width > 3 * box.width / 10, {told}]"
+    assert json.loads(after(corpus, steps, look)) == [320, True, "d/mixed · 00:00:02 · 2.00 s"]
+
+    press = "document.querySelector('#enlarged').dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight'}))"
+    mark = "document.querySelector('#enlarged [data-end={}]').click()"
+    drop = "document.querySelector('#enlarged [data-add]').click()"
+    steps += [mark.format("start"), press, press, mark.format("stop")]
+    assert json.loads(after(corpus, steps, told)) == "d/mixed · 00:00:06 · 6.00 s · from 2 to 6 s"
+    assert json.loads(after(corpus, [*steps, drop], "csv()")).split()[1:] == ["d,mixed,2,6,drop"]
+
+
 def test_all_pictures_load_and_nothing_is_cut_off(corpus: Path) -> None:
-    steps = ["document.querySelectorAll('img').forEach((image) => (image.loading = 'eager'))"]
-    sizes = "[[...document.images].length, document.documentElement.scrollWidth <= innerWidth]"
-    assert after(corpus, steps, sizes) == "[5,true]"
+    loaded = "[...document.images].filter((image) => image.naturalWidth).length"
+    sizes = f"[document.images.length, {loaded}, document.documentElement.scrollWidth <= innerWidth]"
+    assert after(corpus, [], sizes) == "[5,5,true]"
     shot = corpus / "shot.png"
     chromium(f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={shot}", (corpus / "report" / "index.html").as_uri())
     page = np.asarray(Image.open(shot).convert("RGB")).astype(int)

@@ -69,7 +69,7 @@ def test_secrets_stay_where_they_are(bucket: str, gateway: Gateway, credentials:
     def keys_expire(request: Request) -> Fault | None:
         if request.number >= 40 and request.access_key != OTHER_ACCESS_KEY:
             threading.Timer(0.2, write_credentials, (credentials, OTHER_ACCESS_KEY, OTHER_SECRET_KEY)).start()
-            return Fault("expired")
+            return Fault("refused")
         return every_tenth(request)
 
     with fault_proxy(gateway.endpoint, every_tenth) as proxy:
@@ -93,7 +93,7 @@ def refused(corpus: str, out: Path, proxy: FaultProxy, credentials: Path) -> Non
     """Everything that makes a store refuse, the keys being wrong to begin with."""
     assert "access is denied; check the credentials" in fail(corpus, out / "wrong_key", proxy.endpoint)
     credentials.write_text(credentials.read_text() + f"aws_session_token = {TOKEN}\n")
-    proxy.plan = lambda request: Fault("expired")
+    proxy.plan = lambda request: Fault("refused")
     assert "HTTP 400" in fail(corpus, out / "expired", proxy.endpoint)
     proxy.plan = lambda request: Fault("server_error")
     assert "HTTP 500" in fail(corpus, out / "broken", proxy.endpoint)
@@ -101,4 +101,4 @@ def refused(corpus: str, out: Path, proxy: FaultProxy, credentials: Path) -> Non
     assert "without user" in fail(corpus, out / "environment", address)
     assert "without user" in fail(corpus, out / "s3", proxy.endpoint, f"data.s3.endpoint_url={address}")
     assert "without user" in fail(f"s3://user:{PASSWORD}@bucket/x", out / "address", proxy.endpoint)
-    assert "expected a folder" in fail(f"https://user:{PASSWORD}@store/x?Signature=1", out / "web", proxy.endpoint)
+    assert "expected a path, s3:" in fail(f"https://user:{PASSWORD}@store/x?Signature=1", out / "web", proxy.endpoint)

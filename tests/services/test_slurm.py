@@ -45,8 +45,9 @@ def test_a_batch_shell_is_told_of_its_end_and_can_tell_which(
     printed(tmp_path, "step")
     getattr(cluster, act)(job)
     cluster.wait(job, end)
-    lines = [line for line in printed(tmp_path) if line.startswith(("start", "told"))]
-    assert lines[:2] == ["start first", f"told JobState=COMPLETING Restarts={restarts}"]
+    told = f"told JobState=COMPLETING Restarts={restarts}"
+    lines = [line for line in printed(tmp_path, told) if line.startswith(("start", "told"))]
+    assert lines[:2] == ["start first", told]
     assert lines[2:] == ["start 1"] * restarts
 
 

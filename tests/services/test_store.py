@@ -1,7 +1,8 @@
 """Reading and packing against a real S3 server: credentials, restarts, replaced objects, faults at random."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -13,13 +14,14 @@ from launch.__main__ import main
 from shards.clips import ClipBytes
 from shards.errors import StorageError
 from shards.retry import RetryConfig
-from shards.storage import S3Config, open_storage
+from shards.storage import S3Config, Storage, open_storage, read_range
+from shards.upload import PART_BYTES
 from tests.helpers.faults import SEED, Fault, RandomFaults, Request, fault_proxy
 from tests.helpers.handmade import write_corpus
 from tests.helpers.ranks import kill, start_ranks, wait_for
 from tests.services.conftest import write_credentials
 from tests.services.reading import BATCH, consume, consumed, line, stream
-from tests.services.rgw import OTHER_ACCESS_KEY, OTHER_SECRET_KEY, SECRET_KEY, Gateway
+from tests.services.rgw import ACCESS_KEY, OTHER_ACCESS_KEY, OTHER_SECRET_KEY, SECRET_KEY, Gateway
 
 DRAWS = 960
 PATIENT = RetryConfig(timeout_seconds=30, first_delay_seconds=0.02, max_delay_seconds=0.2)
@@ -104,7 +106,7 @@ def test_a_token_that_expires_is_renewed_from_where_it_came(
     uri: str, gateway: Gateway, credentials: Path, expected: list[object]
 ) -> None:
     def old_keys_expire(request: Request) -> Fault | None:
-        return Fault("expired") if request.number >= 40 and request.access_key != OTHER_ACCESS_KEY else None
+        return Fault("refused") if request.number >= 40 and request.access_key != OTHER_ACCESS_KEY else None
 
     with (
         fault_proxy(gateway.endpoint, old_keys_expire) as proxy,
@@ -115,6 +117,65 @@ def test_a_token_that_expires_is_renewed_from_where_it_came(
         threading.Timer(0.5, write_credentials, (credentials, OTHER_ACCESS_KEY, OTHER_SECRET_KEY)).start()
         assert first + content(batches) == expected
         assert clips.retries["expired"] > 0
+
+
+@contextmanager
+def upload(storage: Storage, *, rest: int = 0) -> Iterator[None]:
+    """An upload, two parts of which are sent when the block begins, and so many bytes more when it ends."""
+    with storage.writer("big") as sink:
+        sink.write(bytes(2 * PART_BYTES))
+        yield
+        sink.write(bytes(rest))
+
+
+def upload_whole(storage: Storage) -> None:
+    with upload(storage):
+        pass
+
+
+def test_a_key_that_is_replaced_ends_no_request(bucket: str, gateway: Gateway, credentials: Path) -> None:
+    """Each kind of request is the first one after its store, opened and used before, has lost its key."""
+    kinds: dict[str, Callable[[Storage], object]] = {
+        "range": lambda storage: read_range(storage, "a", 0, 4),
+        "size": lambda storage: storage.size("a"),
+        "missing": lambda storage: storage.size("nothing"),
+        "list": lambda storage: storage.sizes(),
+        "write": lambda storage: storage.write("b", b"new"),
+        "create": lambda storage: storage.create("c", b"new"),
+        "replace": lambda storage: storage.replace("a", b"new", storage.version("a")),
+        "delete": lambda storage: storage.delete("a"),
+        "sweep": lambda storage: storage.sweep(lambda _: True),
+        "upload": upload_whole,
+    }
+    stores = {kind: open_storage(f"s3://{bucket}/{kind}") for kind in (*kinds, "part", "complete", "abort")}
+    for storage in stores.values():
+        storage.write("a", b"data")
+    uploads = {kind: upload(stores[kind], rest=5 * (kind == "part")) for kind in ("part", "complete", "abort")}
+    for begun in uploads.values():
+        begun.__enter__()
+
+    gateway.add_key("surgstreamthird", "aThirdOne")
+    write_credentials(credentials, "surgstreamthird", "aThirdOne")
+    gateway.remove_key(ACCESS_KEY)
+    try:
+        for kind, act in kinds.items():
+            act(stores[kind])
+        for kind in ("part", "complete"):
+            uploads[kind].__exit__(None, None, None)
+        uploads["abort"].__exit__(ZeroDivisionError, ZeroDivisionError(), None)
+        renewals = {kind: storage.retries["expired"] for kind, storage in stores.items()}
+        assert renewals == dict.fromkeys(stores, 1)
+        sizes = [stores[kind].size("big") for kind in uploads]
+        assert sizes == [2 * PART_BYTES + 5, 2 * PART_BYTES, None]
+    finally:
+        gateway.add_key(ACCESS_KEY, SECRET_KEY)
+        gateway.remove_key("surgstreamthird")
+
+
+def test_a_bucket_that_is_not_there_is_told_as_such(bucket: str) -> None:
+    for act in (lambda store: store.size("a"), lambda store: store.read("a"), lambda store: store.sizes()):
+        with pytest.raises(StorageError, match=rf"bucket {bucket}0 at http.* does not exist"):
+            act(open_storage(f"s3://{bucket}0/corpus"))
 
 
 def test_a_shard_that_is_replaced_under_the_run_ends_it(uri: str, bucket: str, folder: Path) -> None:

@@ -118,6 +118,7 @@ def test_a_cancelled_job_saves_and_stays_cancelled(cluster: Cluster, corpora: Co
     log = job.ends("CANCELLED")
     assert job.num_restarts == 0 and len(starts(run_dir)) == 1
     assert newest(run_dir), f"it had the time to save: {log}"
+    assert f"cancelled: job {job.id} is CANCELLED" in surgstream(cluster, "status", str(run_dir))
     consumed_as_planned(corpora, run_dir)
 
 
@@ -174,7 +175,7 @@ def test_a_start_that_slurm_has_lost_gives_way_to_the_next(cluster: Cluster, cor
     cluster.kill_slurmd(node)
     job.when(lambda: len(starts(run_dir)) == 2)
     job.when(lambda: not ghost.is_running() or ghost.status() == psutil.STATUS_ZOMBIE)
-    assert "which has taken this run over; this one ends without saving" in (run_dir / "train.log").read_text()
+    assert "which has taken over; this process ends without writing more" in (run_dir / "train.log").read_text()
     cluster.start_node(node)
     job.when(lambda: "resuming from" in job.log)
     cluster.cancel(job.id, "USR1")
@@ -210,7 +211,8 @@ def test_nor_does_one_that_slurm_itself_starts_again(cluster: Cluster, corpora: 
 def test_an_error_that_would_come_again_ends_the_job(
     cluster: Cluster, corpora: Corpora, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job = Job(cluster, corpora, tmp_path / "run", "optim.base_lr=1e30", "optim.clip_grad_norm=0")
+    exploding = ("optim.base_lr=1000", "optim.weight_decay=1000", "optim.warmup_epochs=0", "optim.clip_grad_norm=0")
+    job = Job(cluster, corpora, tmp_path / "run", *exploding)
     log = job.ends("FAILED")
     assert job.num_restarts == 0
     assert "is not requeued, since this would come again" in log

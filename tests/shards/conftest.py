@@ -1,8 +1,11 @@
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from shards.pack import main
+from tests.helpers.commands import pack as main
+from tests.helpers.faults import FaultProxy, fault_proxy
 from tests.helpers.packing import write_corpus
 from tests.helpers.videos import make_video
 
@@ -16,3 +19,10 @@ def six_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     corpus = write_corpus(folder, {"name": "d", "videos": "*.mp4"}, fps=25, shard_bytes=1, workers=2)
     assert main([corpus, str(folder / "out")]) == 0
     return folder
+
+
+@pytest.fixture
+def proxy(bucket: str) -> Iterator[FaultProxy]:
+    """A proxy before the server of a test's bucket."""
+    with fault_proxy(os.environ["AWS_ENDPOINT_URL"]) as proxy:
+        yield proxy

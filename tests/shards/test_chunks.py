@@ -1,3 +1,4 @@
+import gc
 import threading
 import zlib
 
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 
 from shards.activity import Activities
+from shards.buffers import new_buffer
 from shards.chunks import BadFrame, ChunkReader, ReadCounters
 from shards.errors import StorageError
 from shards.index import ROW
@@ -172,3 +174,24 @@ def test_buffers_are_counted_until_the_last_frame_is_let_go(corpus):
     assert counters.buffer_bytes == held, "a view keeps its chunk"
     del frame
     assert counters.buffer_bytes == 0
+
+
+class Collecting(int):
+    """A number that has garbage collected while it is added to a counter."""
+
+    def __radd__(self, other):
+        gc.collect()
+        return other + int(self)
+
+
+def test_garbage_that_is_collected_while_something_is_counted_is_counted_as_well():
+    counters = ReadCounters()
+    counters.hold(buffer := new_buffer(8))
+    circle = [buffer]
+    circle.append(circle)
+    del buffer, circle
+    counting = threading.Thread(target=counters.add, kwargs={"requests": Collecting(1)}, daemon=True)
+    counting.start()
+    counting.join(10)
+    assert not counting.is_alive(), "it waits for itself"
+    assert (counters.requests, counters.buffer_bytes) == (1, 0)

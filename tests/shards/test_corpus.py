@@ -19,7 +19,7 @@ FILES = ("a/v1.mp4", "a/v2.mp4", "a/deep/v3.mp4", "b/v1.avi", "b/notes.txt", "b/
 def folder(tmp_path: Path) -> Path:
     for name in FILES:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(b"")
+        (tmp_path / name).write_text("second,phase\n" if name.endswith(".csv") else "")
     return tmp_path
 
 
@@ -67,7 +67,7 @@ def test_globs_on_s3(tmp_path: Path) -> None:
 
 
 def test_held_out_videos_are_in_one_split_only(folder: Path) -> None:
-    (folder / "held_out.txt").write_text("v2\n\n")
+    (folder / "held_out.txt").write_bytes(b"\xef\xbb\xbfv2\n\n")  # some editors put a mark before a text
     for hold_out in (["v2"], "held_out.txt"):
         assert names(find(folder, videos="a/*.mp4", hold_out=hold_out)) == ["v1.mp4"]
         assert names(find(folder, "held_out", videos="a/*.mp4", hold_out=hold_out)) == ["v2.mp4"]
@@ -108,17 +108,67 @@ def test_ids_and_labels_come_from_the_file_name(folder: Path) -> None:
     assert source.labels == {"phase": str(folder / "labels" / "x[1].csv")}
 
 
+@pytest.fixture
+def recorder(tmp_path: Path) -> Path:
+    """Files as a recorder leaves them: every case begins with 00000."""
+    for case in ("case1", "case2", "case3"):
+        for number in ("00000", "00001"):
+            (tmp_path / case).mkdir(exist_ok=True)
+            (tmp_path / case / f"{number}.MTS").write_bytes(b"")
+            (tmp_path / case / f"{number}.csv").write_text("second,phase\n")
+    return tmp_path
+
+
+def test_equal_ids_are_all_named_at_once_with_the_pattern_that_tells_them_apart(recorder: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        find(recorder, videos="*/*.MTS")
+    said = str(caught.value)
+    assert "got 2 ids of several; set `id: '{parent}_{stem}'`" in said
+    for number in ("00000", "00001"):
+        assert re.search(rf"'{number}': .*case1/{number}.MTS and .*case2/{number}.MTS and .*case3/{number}.MTS", said)
+
+
+def test_equal_ids_are_named_up_to_a_number(tmp_path: Path) -> None:
+    for number in range(300):
+        for folder in ("a/x", "b/x"):
+            (tmp_path / folder).mkdir(exist_ok=True, parents=True)
+            (tmp_path / folder / f"{number}.mp4").write_bytes(b"")
+    with pytest.raises(ConfigError) as caught:
+        find(tmp_path, videos="**/*.mp4")
+    assert "got 300 ids of several; set `id: '{grandparent}_{parent}_{stem}'`" in str(caught.value)
+    assert str(caught.value).endswith("and 290 more") and len(str(caught.value).splitlines()) == 12
+
+
+def test_ids_from_folders_are_those_of_hold_out_and_labels(recorder: Path) -> None:
+    dataset = {"videos": "*/*.MTS", "id": "{parent}_{stem}", "hold_out": ["case3_*", "case1_00001"]}
+    (recorder / "labels").mkdir()
+    (recorder / "labels" / "case1_00000.csv").write_text("second,phase\n")
+    for labels in ("labels/{video}.csv", "{parent}/{stem}.csv"):
+        train, held_out = (
+            find(recorder, split, labels={"phase": labels}, **dataset) for split in ("train", "held_out")
+        )
+        assert [source.id for source in train] == ["case1_00000", "case2_00000", "case2_00001"]
+        assert [source.id for source in held_out] == ["case1_00001", "case3_00000", "case3_00001"]
+        expected = labels.replace("{video}", "case1_00000").replace("{parent}", "case1").replace("{stem}", "00000")
+        assert train[0].labels == {"phase": str(recorder / expected)}
+
+
 @pytest.mark.parametrize(
     ("dataset", "message"),
     [
         ({"videos": "c/*.mp4"}, r"datasets: d: videos: 'c/\*\.mp4' matches no file"),
-        ({"videos": ["a/v1.mp4", "b/v1.avi"]}, "expected one video of id 'v1', got .*v1.mp4 and .*v1.avi"),
+        (
+            {"videos": ["a/v1.mp4", "b/v1.avi"]},
+            "one video of an id, got 1 ids of several.*\n.*'v1': .*v1.mp4 and .*v1.avi",
+        ),
         ({"videos": "a/*.mp4", "hold_out": ["v7"]}, "hold_out: no video has the id 'v7'"),
         ({"videos": "a/*.mp4", "hold_out": "no file"}, "hold_out: expected a file of ids"),
         ({"videos": "a/*.mp4", "hold_out": ["v1", "v2"]}, "nothing to pack: all videos are held out"),
         ({"videos": "a/*.mp4", "split": "held_out"}, "nothing to pack: no video is held out"),
-        ({"videos": "http://x/a.mp4"}, "expected a path or s3://BUCKET/KEY"),
+        ({"videos": "http://x/a.mp4"}, "videos: expected a path, s3://BUCKET/PREFIX or file:///PATH, got 'http:"),
         ({"videos": "a/*.mp4", "labels": {"phase": "lables/{video}.csv"}}, "labels.phase: .*lables.* got none"),
+        ({"videos": "a/*.mp4", "id": "{stm}"}, "id: expected .*, got {stm}; did you mean 'stem'"),
+        ({"videos": "a/*.mp4", "id": "video"}, "id: expected a pattern such as '{parent}_{stem}', got 'video'"),
         ({"videos": []}, "videos: expected a file, a glob or a list of them"),
         ({"videos": "a/*.mp4", "name": "x/y"}, "name: expected 1 to 80 characters"),
     ],

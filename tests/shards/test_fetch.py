@@ -9,10 +9,10 @@ import boto3
 import pytest
 
 from shards.errors import StorageError
-from shards.fetch import retry_after
 from shards.retry import RetryConfig
+from shards.s3_failures import retry_after
 from shards.storage import S3Config, Storage, open_storage, read_range
-from tests.helpers.faults import Fault, FaultProxy, Request, fault_proxy
+from tests.helpers.faults import Fault, FaultProxy, Request
 from tests.helpers.s3 import s3_bucket
 
 SIZE = 5 * 2**20
@@ -25,12 +25,6 @@ def bucket() -> Iterator[str]:
     with s3_bucket("fetched") as bucket:
         boto3.client("s3").put_object(Bucket="fetched", Key="here/shard.tar", Body=CONTENT)
         yield bucket
-
-
-@pytest.fixture
-def proxy(bucket: str) -> Iterator[FaultProxy]:
-    with fault_proxy(os.environ["AWS_ENDPOINT_URL"]) as proxy:
-        yield proxy
 
 
 @pytest.fixture
@@ -55,7 +49,7 @@ FAULTS = {
     "stall": (Fault("stall", at=SIZE // 4), "timeout"),
     "slow_down": (Fault("slow_down"), "throttled"),
     "server_error": (Fault("server_error"), "server"),
-    "expired": (Fault("expired"), "expired"),
+    "expired": (Fault("refused"), "expired"),
 }
 
 

@@ -139,9 +139,9 @@ def test_draws_refuses_what_does_not_exist(start, count):
 def test_an_empty_corpus_is_refused():
     with pytest.raises(ManifestError, match="the corpus is empty: expected at least one dataset"):
         Order.create([], 0, CONFIG)
-    for num_clips in (0, 2**31):
+    for num_clips, remedy in ((0, "raise data.fps, its parts are shorter than a frame"), (2**31, "split it in two")):
         with pytest.raises(
-            ManifestError, match=rf"dataset x: expected between 1 and 2147483647 clips, got {num_clips}"
+            ManifestError, match=rf"dataset x: expected between 1 and 2147483647 clips, got {num_clips}; .*{remedy}"
         ):
             Order.create([DatasetSize("x", "s", num_clips)], 0, CONFIG)
 

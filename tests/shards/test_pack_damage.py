@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from launch.__main__ import main as surgstream
-from shards.pack import main
-from tests.helpers.packing import contents, load, write_corpus
+from shards.video.feed import LOCAL_AHEAD_BYTES
+from tests.helpers.commands import pack as main
+from tests.helpers.packing import ROOT, contents, load, write_corpus
 from tests.helpers.videos import cut, make_video, spoil
 
 
@@ -21,7 +22,7 @@ def test_bad_sources_are_quarantined_and_the_rest_is_packed(tmp_path: Path, caps
     make_video(tmp_path / "e.mp4", 100)
     corpus = write_corpus(tmp_path, {"name": "d", "videos": ["*.mp4", "f.mp4"]})
     for _ in range(2):
-        assert main([corpus, str(tmp_path / "out")]) == 3
+        assert main([corpus, str(tmp_path / "out")]) == 0
         assert [video.id for video in load(tmp_path / "out").shards[0].videos] == ["a", "e"]
         lines = [json.loads(line) for line in (tmp_path / "out" / "quarantine.jsonl").read_text().splitlines()]
         assert {line["source"][-5:]: line["reason"].split(":")[0] for line in lines} == {
@@ -30,10 +31,12 @@ def test_bad_sources_are_quarantined_and_the_rest_is_packed(tmp_path: Path, caps
             "d.mp4": "cannot be opened as a video",
             "f.mp4": "is missing",
         }
-        assert "quarantine.jsonl" in capsys.readouterr().out
+        told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("in quarantine")]
+        assert told == [f"in quarantine: 4, with reasons: {tmp_path}/out/quarantine.jsonl"]
+    assert main([corpus, str(tmp_path / "out"), "--strict"]) == 3
     for name in "bcdf":
         make_video(tmp_path / f"{name}.mp4", 100)
-    assert main([corpus, str(tmp_path / "out")]) == 0
+    assert main([corpus, str(tmp_path / "out"), "--strict"]) == 0
     assert sorted(v.id for shard in load(tmp_path / "out").shards for v in shard.videos) == list("abcdef")
     assert not (tmp_path / "out" / "quarantine.jsonl").exists()
 
@@ -58,5 +61,47 @@ def test_a_corpus_of_nothing_packable_is_an_error(tmp_path: Path, capsys: pytest
     spoil(make_video(tmp_path / "a.mp4", 100))
     corpus = write_corpus(tmp_path, {"name": "d", "videos": "a.mp4"})
     assert surgstream(["pack", corpus, str(tmp_path / "out")]) == 1
-    assert "not one video could be packed; quarantine.jsonl there says why" in capsys.readouterr().err
+    assert (
+        "not one video could be packed: 1 are in quarantine (quarantine.jsonl there says why), 0 are shorter"
+        in capsys.readouterr().err
+    )
     assert not [name for name in contents(tmp_path / "out") if name.endswith((".tar", ".idx", "manifest.json"))]
+
+
+FAULT = """
+import errno, pathlib
+from shards.errors import StorageError
+from shards.storage import LocalStorage
+
+sound = LocalStorage.read_into
+
+def read_into(self, name, start, out, stop=None):
+    if name.endswith(".mkv") and start > 0 and pathlib.Path({flag!r}).exists():
+        raise StorageError("reading v.mkv: Stale file handle") from OSError(errno.ESTALE, "Stale file handle")
+    sound(self, name, start, out, stop)
+
+LocalStorage.read_into = read_into
+"""
+
+
+def test_a_file_system_that_fails_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_video(tmp_path / "v.mkv", 250, size=(320, 240), grain=40)
+    assert (tmp_path / "v.mkv").stat().st_size > 3 * LOCAL_AHEAD_BYTES
+    flag, faults = tmp_path / "fails", tmp_path / "faults"
+    faults.mkdir()
+    (faults / "sitecustomize.py").write_text(FAULT.format(flag=str(flag)))  # what workers import when they start
+    monkeypatch.setenv("PYTHONPATH", f"{faults}:{ROOT}")
+    corpus = write_corpus(tmp_path, {"name": "d", "videos": "*.mkv"}, fps=5)
+
+    flag.touch()
+    assert surgstream(["pack", corpus, str(tmp_path / "out")]) == 1
+    assert "Stale file handle" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+    flag.unlink()
+    assert surgstream(["pack", corpus, str(tmp_path / "out")]) == 0
+    (reading,) = (tmp_path / "out" / "readings.jsonl").read_text().splitlines()
+    assert json.loads(reading)["lost"] == []
+    assert load(tmp_path / "out").shards[0].num_frames == 50

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from launch.__main__ import main as surgstream
 from shards import packing
 from shards.manifest import Manifest
-from shards.pack import main
+from shards.owner import owning
 from shards.shares import Share
 from shards.storage import open_storage
+from tests.helpers.commands import pack as main
 from tests.helpers.packing import contents, load, start, wait_until, write_corpus
 from tests.helpers.s3 import s3_bucket
 from tests.helpers.videos import make_video
@@ -46,7 +47,7 @@ def test_four_parts_side_by_side_pack_what_one_process_does(
     corpus, out = str(six_shards / "corpus.yaml"), tmp_path / "out"
     assert main([corpus, "--plan-only", str(out), "workers=1"]) == 0
     assert capsys.readouterr().out == "6 of 6 shards are still to be packed\n"
-    assert sorted(contents(out)) == [".pack.lock", "plan.json"]
+    assert list(contents(out)) == ["plan.json"]
     parts = [start("pack", corpus, out, f"--part={number}/4", "workers=1") for number in range(4)]
     said = [part.communicate(timeout=100) for part in parts]
     assert [part.returncode for part in parts] == [0] * 4, said
@@ -131,11 +132,11 @@ def test_parts_keep_the_other_steps_out(tmp_path: Path, capsys: pytest.CaptureFi
     corpus, out = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}), str(tmp_path / "out")
     assert main([corpus, out, "--plan-only"]) == 0
     part, plan, last = (["pack", corpus, out, *words] for words in (["--part=0/1"], ["--plan-only"], []))
-    with open_storage(out).locked():
+    with owning(open_storage(out), "packing"):
         assert surgstream(part) == 1
-    with open_storage(out).locked(shared=True):
+    with owning(open_storage(out), "packing", shared=True):
         assert [surgstream(step) for step in (plan, last, part)] == [1, 1, 0]
-    assert capsys.readouterr().err.count(f"{out}: another packing is at work in it; wait for its end") == 3
+    assert capsys.readouterr().err.count(f"{out}: expected nobody else to write there, got packing on") == 3
     assert surgstream(last) == 0
 
 
@@ -144,7 +145,21 @@ def test_the_last_step_tells_what_parts_put_in_quarantine(tmp_path: Path) -> Non
     broken = make_video(tmp_path / "b.mp4", 100, movie_options={"movflags": "faststart"})
     os.truncate(broken, broken.stat().st_size // 2)
     corpus, out = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}), str(tmp_path / "out")
-    assert [main([corpus, out, *step]) for step in (["--plan-only"], ["--part=0/1"], [])] == [0, 0, 3]
+    assert [main([corpus, out, *step]) for step in (["--plan-only"], ["--part=0/1"], ["--strict"])] == [0, 0, 3]
+
+
+def test_a_part_leaves_alone_what_is_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A shard that another version packed has no receipt that fits."""
+    make_video(tmp_path / "a.mp4", 10)
+    corpus, out = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}), tmp_path / "out"
+    assert main([corpus, str(out)]) == 0
+    (out / "d" / "d-000000.json").unlink()
+    before = contents(out)
+    assert surgstream(["pack", corpus, str(out), "--part=0/1"]) == 2
+    assert "got 1 of a published corpus, such as d/d-000000.tar, to pack again" in capsys.readouterr().err
+    assert contents(out) == before
+    assert [main([corpus, str(out), *step]) for step in (["--plan-only"], ["--part=0/1"], [])] == [0, 0, 0]
+    assert surgstream(["verify", str(out)]) == 0
 
 
 def test_parts_on_s3(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The corpus files that come with the package: what they take from the layout that they describe, and what never."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,13 @@ from PIL import Image
 
 from configs.errors import ConfigError
 from configs.loading import build, load
+from configs.presets import presets
 from launch.__main__ import main as surgstream
-from shards.corpus import PRESETS, CorpusConfig, Expected, find_corpus
-from shards.pack import main
+from shards.corpus import CorpusConfig, Expected, find_corpus
 from shards.packing import pack
 from shards.sources import find_sources
 from shards.storage import Stores, open_storage
+from tests.helpers.commands import pack as main
 from tests.helpers.layouts import LAYOUTS
 from tests.helpers.packing import load as load_manifest
 from tests.helpers.packing import write_corpus
@@ -28,7 +30,7 @@ def preset(request: pytest.FixtureRequest) -> str:
 
 
 def corpus_of(preset: str, split: str = "train") -> CorpusConfig:
-    return load(CorpusConfig, PRESETS / f"{preset}.yaml", [f"pack.split={split}"])
+    return load(CorpusConfig, presets("pack")[preset], [f"pack.split={split}"])
 
 
 def lay_out(root: Path, preset: str, *datasets: str) -> None:
@@ -37,7 +39,7 @@ def lay_out(root: Path, preset: str, *datasets: str) -> None:
         for name in (name for names in LAYOUTS[preset][dataset] for name in names):
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.mkdir() if preset == "surgvista_frames" else path.touch()
+            path.touch() if path.suffix else path.mkdir()
 
 
 def found(corpus: CorpusConfig, root: Path) -> dict[str, list[str]]:
@@ -48,7 +50,7 @@ def found(corpus: CorpusConfig, root: Path) -> dict[str, list[str]]:
 
 
 def test_each_has_a_layout_here() -> None:
-    assert {path.stem for path in PRESETS.iterdir() if path.suffix == ".yaml"} == set(LAYOUTS)
+    assert set(presets("pack")) == set(LAYOUTS)
 
 
 def test_held_out_is_what_the_split_says(preset: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -68,7 +70,7 @@ def test_no_test_video_of_cholec80_is_trained_on(preset: str, tmp_path: Path) ->
     ids = {split: {Path(path).stem for path in found(corpus, tmp_path)["cholec80"]} for split, corpus in parts.items()}
     assert {f"video{n}" for n in (73, 77, 78, 79, 80)} <= ids["held_out"]
     assert ids["train"] == {f"video{n:02}" for n in range(1, 41)}
-    assert "73, 77, 78, 79 and 80" in (PRESETS / f"{preset}.yaml").read_text()
+    assert "73, 77, 78, 79 and 80" in (presets("pack")[preset]).read_text()
 
 
 def test_counts_are_those_of_the_layout(preset: str) -> None:
@@ -79,8 +81,42 @@ def test_counts_are_those_of_the_layout(preset: str) -> None:
 @pytest.mark.parametrize("preset", ["surgvista", "surgvista_frames"])
 def test_settings_of_surgvista_grow(preset: str) -> None:
     corpus = corpus_of(preset)
-    sets = [{dataset.name for dataset in corpus.part(name, None).datasets} for name in ("A", "D", "E")]
-    assert sets == [{"cholec80"}, set(LAYOUTS[preset]) - {"gensurgery"}, set(LAYOUTS[preset])]
+    sets = [{dataset.name for dataset in corpus.part(name, None).datasets} for name in "ABCDE"]
+    assert all(smaller < larger for smaller, larger in pairwise(sets))
+    assert (sets[0], sets[3], sets[4]) == ({"cholec80"}, set(LAYOUTS[preset]) - {"gensurgery"}, set(LAYOUTS[preset]))
+
+
+@pytest.mark.parametrize("preset", ["surgvista", "surgvista_frames"])
+def test_settings_of_surgvista_have_the_printed_shares(preset: str) -> None:
+    """Of cholecystectomy: 100 % in A and B, 47.3 % in C, 17.4 % in D, whose 1.20 M frames are of 274 videos."""
+    corpus, shares = corpus_of(preset), {}
+    for name in "ABCD":
+        datasets = corpus.part(name, None).datasets
+        frames = [dataset.expected.frames or 0 for dataset in datasets]
+        of_gall_bladders = sum(
+            count for count, dataset in zip(frames, datasets, strict=True) if dataset.procedure == "cholecystectomy"
+        )
+        shares[name] = round(100 * of_gall_bladders / sum(frames), 1)
+    assert shares == {"A": 100.0, "B": 100.0, "C": 47.3, "D": 17.4}
+    assert sum(dataset.expected.frames or 0 for dataset in corpus.part("D", None).datasets) == 1_203_159
+    assert sum(dataset.expected.videos or 0 for dataset in corpus.part("D", None).datasets) == 274
+
+
+RECIPES_OF = {"surgvista": "surgvista_vitb", "surgvista_frames": "surgvista_vitb", "surgrec": "surgrec_mae_vitb",
+              "unisurg": "unisurg_vitl_stage1"}  # fmt: skip
+
+
+def test_each_is_packed_at_the_rate_of_its_recipe(preset: str) -> None:
+    said = yaml.safe_load(presets("pack")[preset].read_text())["pack"]["fps"]
+    recipe = yaml.safe_load(presets("pretrain")[RECIPES_OF[preset]].read_text())
+    assert said == recipe["data"]["fps"]
+
+
+def test_short_videos_of_the_web_are_left_out() -> None:
+    for preset in ("surgvista", "surgvista_frames"):
+        assert {each.name: each.min_seconds for each in corpus_of(preset).datasets if each.min_seconds} == {
+            "gensurgery": 60
+        }
 
 
 def test_both_forms_of_surgvista_are_the_same_corpus() -> None:
@@ -173,9 +209,9 @@ def test_root_on_s3(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["surgvsta"], "surgvsta: expected a corpus file or one of the presets .*; did you mean 'surgvista'"),
+        (["surgvsta"], "surgvsta: expected a corpus file, a folder of videos or one of .*; did you mean 'surgvista'"),
         (["no/such.yaml"], "no/such.yaml: expected a readable YAML file"),
-        (["surgvista", "--subset", "a"], "--subset: expected one of A, D, E, got 'a'"),
+        (["surgvista", "--subset", "a"], "--subset: expected one of A, B, C, D, E, got 'a'"),
         (["surgvista", "--datasets", "cholec80,pitviz"], "--datasets: .*got 'pitviz'; did you mean 'pitvis'"),
         (["surgrec", "--subset", "A"], "--subset: expected one of those in the file, which has none, got 'A'"),
     ],
@@ -184,6 +220,15 @@ def test_mistakes_of_words(words: list[str], message: str, tmp_path: Path, capsy
     name, *options = words
     assert surgstream(["pack", name, str(tmp_path / "out"), *options]) == 2
     assert re.search(message, capsys.readouterr().err)
+
+
+def test_a_folder_with_the_name_of_a_preset_is_named_by_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "surgvista").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert surgstream(["pack", "surgvista", "out", "--print-corpus"]) == 0
+    assert "takes the preset surgvista; the folder here is ./surgvista" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -222,7 +267,7 @@ def test_published_numbers_are_rounded() -> None:
 def test_where_paths_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "surgrec").write_text(yaml.safe_dump({}))
-    assert find_corpus("surgvista") == (PRESETS / "surgvista.yaml", ".")
+    assert find_corpus("surgvista") == (presets("pack")["surgvista"], ".")
     assert find_corpus("surgrec") == (Path("surgrec"), ".")
     assert find_corpus("a/b.yaml") == (Path("a/b.yaml"), "a")
 

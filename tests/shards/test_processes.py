@@ -42,7 +42,7 @@ def half_fail(task: int, progress: Progress) -> None:
 def test_hours_and_failures_are_told(capfd: pytest.CaptureFixture[str]) -> None:
     tasks, frames = [1, 2, 3], [1800, 3600, 5400]
     assert len(list(run_all(half_fail, tasks, frames, workers=1, label="pack", frames_an_hour=3600))) == 3
-    last = capfd.readouterr().err.split("\r")[-1]
+    last = capfd.readouterr().err.splitlines()[-1]
     assert "pack: 100%" in last and "3.00/3.00 h" in last and "h/s, 2 failed" in last
 
 

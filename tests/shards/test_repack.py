@@ -2,6 +2,7 @@
 
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import pytest
 
 from launch.__main__ import main as surgstream
 from shards import packing
-from shards.errors import StorageError
-from shards.pack import main
+from shards.errors import OwnedError, StorageError
+from shards.owner import OWNERS, owning
+from shards.owner_record import this_process
 from shards.storage import Storage, open_storage
+from tests.helpers.commands import pack as main
 from tests.helpers.packing import contents, load, start, wait_until, write_corpus
 from tests.helpers.s3 import s3_bucket
 from tests.helpers.videos import make_video
@@ -72,10 +75,31 @@ def test_a_manifest_goes_before_the_first_shard_that_it_lists(tmp_path: Path, mo
 def test_another_packing_in_the_same_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_video(tmp_path / "a.mp4", 10)
     corpus, out = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}), str(tmp_path / "out")
-    with open_storage(out).locked():
+    with owning(open_storage(out), "packing"):
         assert surgstream(["pack", corpus, out]) == 1
-    assert f"{out}: another packing is at work in it; wait for its end" in capsys.readouterr().err
-    assert contents(tmp_path / "out") == {".pack.lock": b""}
+    assert f"{out}: expected nobody else to write there, got packing on" in capsys.readouterr().err
+    assert contents(tmp_path / "out") == {}
+
+
+def test_a_packing_that_was_taken_over_meanwhile_publishes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_video(tmp_path / "a.mp4", 10)
+    corpus, out = (
+        write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}, workers=1),
+        open_storage(str(tmp_path / "out")),
+    )
+    run_all = packing.run_all
+
+    def taken_over(*arguments: Any, **settings: Any) -> Any:
+        later = replace(this_process("packing"), host="node17")
+        out.write(f"{OWNERS}/00000009", later.to_bytes())
+        return run_all(*arguments, **settings)
+
+    monkeypatch.setattr(packing, "run_all", taken_over)
+    with pytest.raises(OwnedError, match=r"got packing on node17 .* which has taken over; this process ends"):
+        main([corpus, out.uri])
+    assert "manifest.json" not in out.sizes()
 
 
 def test_shards_in_a_linked_folder_are_seen(tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
 """What is found in videos, what is dropped, and what a person decides about it, from the corpus file to the shards."""
 
-import base64
-import io
 import json
+import re
 import tarfile
 from dataclasses import replace
 from fractions import Fraction
@@ -17,7 +16,9 @@ from launch.__main__ import main as surgstream
 from shards.manifest import Reviewed
 from shards.packed import Finding, Part, Reading
 from shards.review import Decision, load_review
-from tests.helpers.packing import contents, load, write_corpus
+from shards.storage import Stores, open_storage
+from tests.helpers.packing import ROOT, contents, load, write_corpus
+from tests.helpers.s3 import s3_bucket
 from tests.helpers.scenes import in_disc, make_film, scene, scenes
 from tests.helpers.videos import make_video
 
@@ -64,18 +65,44 @@ def test_without_being_asked_packing_only_tells(videos: Path, tmp_path: Path) ->
     assert spans == {("text", 0, 4), ("outside", 16, 22), ("face", 19, 22), ("black", 32, 34)}
     assert all(0.5 <= f["score"] <= 1 for f in found["mixed"]["findings"])
     assert parts(tmp_path / "out") == [part(0, 34)] and found["mixed"]["dropped"] == []
-    thumbnail = Image.open(io.BytesIO(base64.b64decode(found["mixed"]["findings"][0]["thumbnail"])))
-    assert thumbnail.size == (160, 90)
     assert found["disc"]["findings"] == [] and found["disc"]["crop"] is None
+
+
+def test_no_picture_lies_beside_the_shards(videos: Path, tmp_path: Path) -> None:
+    for name, drop in (("all", "drop=[]"), ("some", "drop=[text,face,outside]")):
+        words = [str(tmp_path / name), drop, "crop_borders=true", "--report", str(tmp_path / "report")]
+        assert surgstream(["pack", write(videos), *words]) == 0
+        beside = {path: data for path, data in contents(tmp_path / name).items() if not path.endswith((".tar", ".idx"))}
+        assert {"plan.json", "readings.jsonl", "d/d-000000.json"} <= beside.keys()
+        words = re.findall(rb"[A-Za-z0-9+/=]+", b"\n".join(beside.values()))
+        assert max(map(len, words)) <= 64, "checksums are the longest words, and no JPEG has so few in base64"
+        assert not any(b"\xff\xd8" in data for data in beside.values())
+
+
+def test_the_end_tells_of_each_kind_that_was_found(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_film(tmp_path / "slides.mp4", scenes(("text", 3), ("black", 4)))
+    make_film(tmp_path / "seen.mp4", scenes(("tissue", 12), ("face", 3), ("tissue", 10), ("black", 2)))
+    (tmp_path / "review.csv").write_text("dataset,video,start,stop,decision\nd,seen,13,15,keep\n")
+    corpus = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}, drop=["text", "face"])
+    assert surgstream(["pack", corpus, str(tmp_path / "out"), "--review", str(tmp_path / "review.csv")]) == 0
+    found = [line for line in capsys.readouterr().out.splitlines() if line.startswith("found ")]
+    assert found == [
+        "found black: 2 videos, 6.0 s, none dropped",
+        "found face: 1 video, 5.0 s, 3.0 s dropped",
+        "found outside: 1 video, 3.0 s, 1.0 s dropped",
+        "found text: 1 video, 3.0 s, all dropped",
+    ]
 
 
 def test_what_is_to_be_dropped_ends_a_part(videos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert surgstream(["pack", write(videos), str(out), "drop=[text, black, face]", "fps=2"]) == 0
-    assert parts(out) == [part(8, 38), part(44, 64)]
+    assert parts(out) == [part(8, 37), part(44, 64)], "no face was seen at second 18, and nobody looked until second 19"
     assert readings(out)["mixed"]["dropped"] == [
         {"start": 0.0, "stop": 4.0},
-        {"start": 19.0, "stop": 22.0},
+        {"start": 18.5, "stop": 22.0},
         {"start": 32.0, "stop": 34.0},
     ]
     with tarfile.open(out / load(out).shards[0].name) as tar:
@@ -122,9 +149,10 @@ def test_a_video_of_which_nothing_stays_is_told(videos: Path, tmp_path: Path) ->
     make_film(tmp_path / "slides.mp4", scenes(("text", 3), ("black", 4)))
     make_film(tmp_path / "operation.mp4", scenes(("tissue", 3)))
     corpus = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}, drop=["text", "black"])
-    assert surgstream(["pack", corpus, str(tmp_path / "out")]) == 3
+    assert surgstream(["pack", corpus, str(tmp_path / "out")]) == 0
     (line,) = (tmp_path / "out" / "quarantine.jsonl").read_text().splitlines()
     assert json.loads(line)["reason"] == "all of its 7 frames are dropped: black, text"
+    assert readings(tmp_path / "out")["slides"]["dropped"] == [{"start": 0.0, "stop": 7.0}]
 
 
 def test_borders_are_cropped_if_asked(videos: Path, tmp_path: Path) -> None:
@@ -154,6 +182,15 @@ def test_a_review_is_kept_to_and_packs_only_its_shards_again(videos: Path, tmp_p
     assert contents(out) == before, "without the review all is as it was"
 
 
+def test_a_review_may_lie_in_a_bucket(videos: Path, tmp_path: Path) -> None:
+    corpus = Path(write(videos))
+    with s3_bucket("reviews") as bucket:
+        open_storage(bucket).write("review.csv", b"dataset,video,start,stop,decision\nd,mixed,0,2,drop\n")
+        corpus.write_text(f"{corpus.read_text()}review: {bucket}/review.csv\n")
+        assert surgstream(["pack", str(corpus), str(tmp_path / "out"), "--plan-only"]) == 0
+    assert '"drop"' in (tmp_path / "out" / "plan.json").read_text()
+
+
 def test_a_stretch_is_reviewed_by_the_seconds_that_are_told_of_it(videos: Path, tmp_path: Path) -> None:
     assert surgstream(["pack", write(videos), str(tmp_path / "out"), "fps=29.97", "drop=[text,outside,face]"]) == 0
     found = [f for f in readings(tmp_path / "out")["mixed"]["findings"] if f["kind"] != "black"]
@@ -166,14 +203,14 @@ def test_a_segment_tells_of_what_was_found_in_it_alone() -> None:
     fps = Fraction("29.97")
     for first in range(1, 200):
         start, stop = first / fps, 2 * first / fps
-        finding = Finding(kind="text", start=float(start), stop=float(stop), score=1, thumbnail="")
+        finding = Finding(kind="text", start=float(start), stop=float(stop), score=1, shown=float(start))
         reading = replace(BARE, findings=(finding,))
         told = [len(reading.between(*span)["findings"]) for span in ((0 * fps, start), (start, stop), (stop, 2 * stop))]
         assert told == [0, 1, 0]
 
 
 def test_a_review_that_drops_all_is_told(videos: Path, tmp_path: Path) -> None:
-    assert surgstream(["pack", write(videos, "d,mixed,0,100,drop"), str(tmp_path / "out")]) == 3
+    assert surgstream(["pack", write(videos, "d,mixed,0,100,drop"), str(tmp_path / "out")]) == 0
     assert "all of its 34 frames are dropped: by the review" in (tmp_path / "out" / "quarantine.jsonl").read_text()
 
 
@@ -185,7 +222,7 @@ def test_a_review_that_drops_all_is_told(videos: Path, tmp_path: Path) -> None:
         (("d,mixed,0,1,keep", "d,mixed,a,,drop"), "line 3: expected seconds with start below stop, got 'a' to ''"),
         (("d,mixed,1,2,discard",), "line 2: decision: expected keep or drop, got 'discard'"),
         (("d,mixed,1",), "line 2: expected seconds"),
-        (("d,mixed,1,2,drop," + 200_000 * "x",), "review: expected a CSV file: field larger than field limit"),
+        (("d,mixed,1,2,drop," + 200_000 * "x",), "review.csv: expected a CSV file: field larger than field limit"),
     ],
 )
 def test_a_wrong_review_is_refused(
@@ -201,16 +238,26 @@ def test_review_files(tmp_path: Path) -> None:
     path.write_bytes(
         b"\xef\xbb\xbfremark,decision,stop,start,video,dataset\r\nwall,drop,2.5,1,v,d\r\n,keep,9,3,v,d\r\n"
     )
-    assert load_review(path) == {
+    assert load_review(str(path), Stores()) == {
         ("d", "v"): (Decision(start=1, stop=2.5, keep=False), Decision(start=3, stop=9, keep=True))
     }
     path.write_text("start,stop,decision,dataset,video\n1,2,drop,d\n")
-    assert list(load_review(path)) == [("d", "")], "which no video has"
+    assert list(load_review(str(path), Stores())) == [("d", "")], "which no video has"
     path.write_text("dataset,video,start,stop\n")
     with pytest.raises(ConfigError, match=r"expected the columns dataset, video.*; decision is missing"):
-        load_review(path)
-    with pytest.raises(ConfigError, match=r"review: expected a CSV file: .*No such file"):
-        load_review(tmp_path / "none.csv")
+        load_review(str(path), Stores())
+    with pytest.raises(ConfigError, match=r"review: expected a CSV file: .*none\.csv is missing"):
+        load_review(str(tmp_path / "none.csv"), Stores())
+
+
+def test_the_readme_names_all_that_enters_a_shard(videos: Path, tmp_path: Path) -> None:
+    assert surgstream(["pack", write(videos), str(tmp_path / "out")]) == 0
+    with tarfile.open(tmp_path / "out" / load(tmp_path / "out").shards[0].name) as tar:
+        member = next(name for name in tar.getnames() if name.endswith(".json"))
+        said = json.load(tar.extractfile(member))  # type: ignore[arg-type]
+    readme = (ROOT / "README.md").read_text()
+    paragraph = readme[readme.index("- **What enters a corpus.**") :].partition("The manifest")[0]
+    assert set(re.findall("`([a-z_]+)`", paragraph)) == said.keys()
 
 
 def test_neither_sound_nor_what_a_container_says_enters_a_corpus(tmp_path: Path) -> None:

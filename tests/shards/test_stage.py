@@ -10,8 +10,11 @@ import pytest
 
 from launch.__main__ import main as surgstream
 from shards.errors import StorageError
-from shards.stage import main, stage
+from shards.owner import OWNERS, owning
+from shards.stage import stage
 from shards.storage import LocalStorage, open_storage
+from tests.helpers.commands import stage as main
+from tests.helpers.faults import Fault, fault_proxy
 from tests.helpers.packing import contents, start, wait_until
 from tests.helpers.s3 import s3_bucket
 
@@ -46,7 +49,7 @@ def test_a_folder_and_a_store_and_a_folder(
     total = sum(len(data) for name, data in to_read(corpus).items() if name != "manifest.json") / 1e6
     line = f"6 shards, {total:.1f} MB: {total:.1f} MB copied, the rest was there\n"
     assert capsys.readouterr().out == line * 2
-    assert contents(tmp_path / "back") == {**to_read(corpus), ".pack.lock": b""}
+    assert contents(tmp_path / "back") == to_read(corpus)
 
 
 def test_a_staged_corpus_verifies(staged: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,31 +87,36 @@ def test_without_the_manifest_what_is_there_is_compared(corpus: Path, staged: Pa
     assert to_read(staged) == to_read(corpus) and not (staged / PARTIAL).exists()
 
 
-def test_a_killed_stage_goes_on(corpus: Path, tmp_path: Path) -> None:
-    source, target = Path(shutil.copytree(corpus, tmp_path / "source")), tmp_path / "staged"
-    (source / "d" / "d-000003.tar").unlink()
-    os.mkfifo(source / "d" / "d-000003.tar")  # whoever opens it waits
-    process = start("stage", source, target, "--files=1")
-    wait_until(lambda: bool(list(target.glob("d/.d-000003.tar.*.partial"))))
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
-    (source / "d" / "d-000003.tar").unlink()
-    shutil.copy(corpus / "d" / "d-000003.tar", source / "d" / "d-000003.tar")
-    there = {path: path.stat().st_ino for path in target.glob("d/d-*")}
-    assert len(there) == 6 and not (target / "manifest.json").exists()
-    assert main([str(source), str(target)]) == 0
+def test_a_killed_stage_goes_on(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "staged"
+    with s3_bucket("killed") as source:
+        assert main([str(corpus), source]) == 0
+        with fault_proxy(os.environ["AWS_ENDPOINT_URL"]) as proxy:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+            proxy.plan = lambda request: (
+                Fault("stall") if request.path.endswith("d-000003.tar") and request.range else None
+            )
+            process = start("stage", source, target, "--files=1")
+            wait_until(lambda: bool(list(target.glob("d/.d-000003.tar.*.partial"))))
+            process.send_signal(signal.SIGKILL)
+            process.communicate(timeout=60)
+            there = {path: path.stat().st_ino for path in target.glob("d/d-*")}
+            assert len(there) == 6 and not (target / "manifest.json").exists()
+
+            proxy.plan = lambda request: None
+            assert main([source, str(target)]) == 0
     assert to_read(target) == to_read(corpus) and not list(target.rglob("*.partial"))
     assert {path: path.stat().st_ino for path in there} == there
 
 
 def test_ranks_of_a_node_wait_for_the_one_that_copies(corpus: Path, tmp_path: Path) -> None:
     target = open_storage(str(tmp_path))
-    with target.locked():
+    with owning(target, "staging"):
         ranks = [start("stage", corpus, tmp_path) for _ in range(2)]
         for rank in ranks:
             assert rank.stderr is not None
-            assert rank.stderr.readline() == f"{tmp_path}: waiting for the end of another process that writes to it\n"
-        assert list(target.sizes()) == [".pack.lock"]
+            assert rank.stderr.readline().startswith(f"{tmp_path}: waiting for the end of staging on ")
+        assert list(target.sizes()) == [f"{OWNERS}/00000001"]
     said = sorted(rank.communicate(timeout=60)[0].split(": ")[1] for rank in ranks)
     assert said[0] == "0.0 MB copied, the rest was there\n" and said[1] != said[0]
     assert to_read(tmp_path) == to_read(corpus)
@@ -163,7 +171,7 @@ def test_the_first_failure_ends_the_others(corpus: Path, tmp_path: Path, monkeyp
 
     with pytest.raises(StorageError, match="the store is down"):
         stage(Failing(corpus, str(corpus)), open_storage(str(tmp_path)), num_at_once=2, checksum=False)
-    assert went_on == [] and list(contents(tmp_path)) == [".pack.lock"]
+    assert went_on == [] and contents(tmp_path) == {}
 
 
 def test_a_place_that_holds_something_else_is_refused(
@@ -198,7 +206,7 @@ def test_room_is_looked_for_first(
     assert surgstream(["stage", str(corpus), str(tmp_path / "new")]) == 1
     assert f"{tmp_path / 'new'}: expected 0.00" in (error := capsys.readouterr().err)
     assert "GB of free space, got 1e-06; free some, or stage into another place" in error
-    assert list(contents(tmp_path / "new")) == [".pack.lock"]
+    assert contents(tmp_path / "new") == {}
     assert main([str(corpus), str(staged)]) == 0, "nothing more is needed"
 
 
@@ -211,10 +219,10 @@ def test_a_disk_that_fills_up_is_a_sentence(
     monkeypatch.setattr(os, "fsync", full)
     assert surgstream(["stage", str(corpus), str(tmp_path)]) == 1
     assert "No space left on device; free some and run again" in capsys.readouterr().err
-    assert list(contents(tmp_path)) == [".pack.lock"]
+    assert contents(tmp_path) == {}
 
 
 def test_a_number_of_files_is_at_least_one(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["here", "there", "--files=0"])
-    assert "--files: expected at least 1, got 0" in capsys.readouterr().err
+    assert "--files: expected a whole number from 1 to 1024, got '0'" in capsys.readouterr().err

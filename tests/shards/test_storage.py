@@ -1,13 +1,13 @@
 """Both kinds of store keep the same promises."""
 
 import errno
-import fcntl
 import http.server
 import io
 import os
 import threading
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,31 @@ def test_what_somebody_else_wrote_is_not_replaced(storage: Storage) -> None:
     assert storage.read("a") == b"two!"
 
 
+@pytest.mark.parametrize("how", ["write", "replace", "writer", "delete"])
+def test_what_a_process_changes_itself_it_reads_anew(storage: Storage, how: str) -> None:
+    storage.write("a", b"before")
+    assert read_range(storage, "a", 0, 3) == b"bef"
+    if how == "write":
+        storage.write("a", b"after that")
+    elif how == "replace":
+        storage.replace("a", b"after that", storage.version("a"))
+    elif how == "writer":
+        with storage.writer("a") as sink:
+            sink.write(b"after that")
+    else:
+        storage.delete("a")
+        open_storage(storage.uri).write("a", b"after that")
+    assert read_range(storage, "a", 0, 3) == b"aft"
+
+
+def test_what_others_change_is_not_read_on(storage: Storage) -> None:
+    storage.write("a", b"before")
+    assert read_range(storage, "a", 0, 3) == b"bef"
+    open_storage(storage.uri).write("a", b"after that")
+    with pytest.raises(StorageError, match=r"\ba\b.* was replaced while the run read it .* this is another corpus now"):
+        read_range(storage, "a", 3, 6)
+
+
 @pytest.mark.parametrize("was", [b"", b"before"])
 def test_s3_does_not_replace_what_was_written_in_the_last_moment(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, was: bytes
@@ -114,7 +139,7 @@ def test_what_was_damaged_on_the_way_is_not_left_there(bucket: str, tmp_path: Pa
             params["Body"] = b"x" + params["Body"][1:]
             damaged.append("x")
 
-    events = storage._client.meta.events  # type: ignore[attr-defined]
+    events = storage._client._clients.patient.meta.events  # type: ignore[attr-defined]
     events.register("provide-client-params.s3.UploadPart", flip)
     events.register("provide-client-params.s3.PutObject", flip)
     with pytest.raises(StorageError, match=r"a: expected .* damaged on the way, and are removed"):  # noqa: SIM117
@@ -195,20 +220,34 @@ def test_sweeping_a_prefix_leaves_the_rest_of_its_bucket(bucket: str) -> None:
     assert open_storage(bucket).size("b/1") == PART + 1
 
 
-def test_a_folder_is_locked_for_one_at_a_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("place", ["folder", "folder without links", "s3"])
+def test_of_several_who_make_a_file_one_does(
+    place: str, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    uri = str(tmp_path / "corpus")
-    for _ in range(2):
-        with open_storage(uri).locked(), pytest.raises(StorageError, match="another packing is at work in it"):
-            open_storage(uri).locked().__enter__()
-
     def none(*_: object) -> None:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
-    monkeypatch.setattr(fcntl, "flock", none)
-    with open_storage(uri).locked():
-        assert "its file system has no locks; keep others from writing" in caplog.text
+    if place == "folder without links":
+        monkeypatch.setattr(os, "link", none)
+    uri = f"{bucket}/made" if place == "s3" else str(tmp_path / "made")
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda number: open_storage(uri).create("a/b", b"%d" % number), range(8)))
+    assert made.count(True) == 1
+    storage = open_storage(uri)
+    assert storage.read("a/b") == b"%d" % made.index(True) and list(storage.sizes()) == ["a/b"]
+
+
+def test_a_link_whose_answer_was_lost_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = os.link
+
+    def sent_twice(*names: Path) -> None:
+        link(*names)
+        link(*names)
+
+    monkeypatch.setattr(os, "link", sent_twice)
+    storage = open_storage(str(tmp_path))
+    assert [storage.create("a", b"1"), storage.create("a", b"2")] == [True, False]
+    assert storage.read("a") == b"1"
 
 
 def test_s3_is_asked_for_no_checksums_of_its_own(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,7 +369,9 @@ def test_what_is_too_large_to_be_a_record_is_not_read(storage: Storage, monkeypa
 def test_a_store_that_cannot_be_reached_is_a_storage_error(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(StorageError, match=r"s3://nobody: reading .* key a: it is missing .*NoSuchBucket"):
+    with pytest.raises(
+        StorageError, match=r"s3://nobody: .*bucket nobody at http://127.0.0.1:\d+ does not exist.*NoSuchBucket"
+    ):
         open_storage("s3://nobody").read("a")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "not an address")
     with pytest.raises(StorageError, match="S3 is not set up"):

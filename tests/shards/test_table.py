@@ -41,7 +41,7 @@ def test_every_frame_is_located(corpus):
                         assert (found.dataset, found.number, found.width, found.height) == (dataset, number, 64, 48)
                         number += 1
         for outside in (-1, number):
-            with pytest.raises(IndexError, match=rf"{dataset}: expected a frame in \[0, {number}\), got {outside}"):
+            with pytest.raises(IndexError, match=rf"{dataset}: expected a clip in \[0, {number}\), got {outside}"):
                 table.locate(dataset, outside)
 
 

@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from configs.loading import to_tree
 from launch.__main__ import main as surgstream
 from shards import index
-from shards.checks import check_records, check_shard
+from shards.checks import check_records, check_shard, find_pictures
 from shards.errors import ManifestError
 from shards.manifest import Manifest
 from shards.sealed import seal, unseal
 from shards.storage import open_storage
-from shards.verify import main, verify
+from shards.verify import verify
+from tests.helpers.commands import verify as main
 from tests.helpers.videos import make_video, spoil
 
 TAR, INDEX, RECEIPT = "d/d-000000.tar", "d/d-000000.idx", "d/d-000000.json"
@@ -44,7 +45,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     datasets = [{"name": name, "specialty": "s", "procedure": "p", "videos": f"{name}/*.mp4"} for name in "def"]
     options = {"fps": 2, "short_side": 16, "segment_frames": 3}
     (folder / "corpus.yaml").write_text(yaml.safe_dump({"datasets": datasets, "pack": options}))
-    assert surgstream(["pack", str(folder / "corpus.yaml"), str(folder / "out")]) == 3
+    assert surgstream(["pack", str(folder / "corpus.yaml"), str(folder / "out")]) == 0
     return folder / "out"
 
 
@@ -236,6 +237,61 @@ def test_segments_of_no_frames_are_refused(corpus: Path) -> None:
         list(verify(manifest=Manifest.load(open_storage(str(corpus))), storage=open_storage(str(corpus)), workers=1))
 
 
+def test_pictures_that_an_earlier_version_left_are_warned_of(
+    corpus: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It kept a small picture of each finding, dropped or not, in its reading."""
+    receipt = unseal((corpus / RECEIPT).read_bytes(), where=RECEIPT)
+    finding = {"kind": "face", "start": 0.0, "stop": 1.0, "score": 1.0, "thumbnail": "/9j/4AAQ"}
+    receipt["readings"] = [{**reading, "findings": [finding]} for reading in receipt["readings"]]
+    (corpus / RECEIPT).write_bytes(seal(receipt))
+    lines = [seal(reading) for reading in receipt["readings"]]
+    (corpus / "readings.jsonl").write_bytes(b"".join(lines))
+
+    assert main([str(corpus), "--workers", "2"]) == 0
+    assert "every byte is as it was packed" in capsys.readouterr().out
+    (record,) = caplog.records
+    assert "2 files, such as d/d-000000.json, hold pictures of what was found" in record.getMessage()
+    flip(corpus / "e" / "e-000000.tar", 2000)
+    assert main([str(corpus), "--workers", "2"]) == 1, "all else is looked at as ever"
+
+
+def test_what_an_earlier_version_packed_is_sound(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its readings and receipts do not know of changes in a video."""
+    for name in ("readings.jsonl", *(str(path.relative_to(corpus)) for path in corpus.glob("*/*.json"))):
+        lines = [unseal(line, where=name) for line in (corpus / name).read_bytes().splitlines(keepends=True)]
+        for line in lines:
+            for reading in line.get("readings", [line]):
+                reading.pop("changes", None)
+        (corpus / name).write_bytes(b"".join(map(seal, lines)))
+    assert main([str(corpus), "--workers", "2"]) == 0
+    assert "every byte is as it was packed" in capsys.readouterr().out
+
+
+def test_a_report_that_lies_in_a_corpus_is_warned_of(
+    corpus: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    (corpus / "report" / "pictures").mkdir(parents=True)
+    (corpus / "report" / "index.html").write_text("a page")
+    (corpus / "report" / "pictures" / "time0.jpg").write_bytes(b"a face")
+    assert main([str(corpus), "--workers", "2"]) == 0
+    (record,) = caplog.records
+    assert "2 files, such as report/index.html, hold pictures of what was found" in record.getMessage()
+    (corpus / "readings.jsonl").write_bytes(b"")
+    assert main([str(corpus), "--workers", "2"]) == 1, "all else is looked at as ever"
+
+
+def test_packing_again_is_rid_of_them(packed: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(packed.parent, tmp_path / "all"))
+    receipt = unseal((folder / "out" / RECEIPT).read_bytes(), where=RECEIPT)
+    finding = {"kind": "face", "start": 0.0, "stop": 1.0, "score": 1.0, "thumbnail": "/9j/4AAQ"}
+    receipt["readings"] = [{**reading, "findings": [finding]} for reading in receipt["readings"]]
+    (folder / "out" / RECEIPT).write_bytes(seal(receipt))
+    assert find_pictures(open_storage(str(folder / "out"))) == [RECEIPT]
+    assert surgstream(["pack", str(folder / "corpus.yaml"), str(folder / "out")]) == 0
+    assert find_pictures(open_storage(str(folder / "out"))) == [] and findings(folder / "out") == []
+
+
 def repaired(tar: bytearray) -> bytearray:
     """The tar with the checksum of every block that looks like a header made to fit."""
     for start in range(0, len(tar), tarfile.BLOCKSIZE):
@@ -278,5 +334,5 @@ def test_a_deleted_shard_is_mended_by_packing_again(packed: Path, tmp_path: Path
     folder = Path(shutil.copytree(packed.parent, tmp_path / "all"))
     before = (folder / "out" / TAR).read_bytes()
     (folder / "out" / TAR).unlink()
-    assert surgstream(["pack", str(folder / "corpus.yaml"), str(folder / "out")]) == 3
+    assert surgstream(["pack", str(folder / "corpus.yaml"), str(folder / "out")]) == 0
     assert (folder / "out" / TAR).read_bytes() == before and findings(folder / "out") == []

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 State = Mapping[str, Array]
+Scales = list[tuple[float, float]]
 
 MASK, DROP_PATH = 7, 8
 _GOLDEN, _WRAP = 0x9E3779B97F4A7C15, 2**64
@@ -34,13 +35,14 @@ def masked_tubes(seed: int, g: int, num_tubes: int, num_masked: int) -> list[int
     return sorted(sorted(range(num_tubes), key=lambda tube: hash64(key, tube))[:num_masked])
 
 
-def drop_path_scales(rate: float, depth: int, seed: int, network: int, g: int) -> list[float]:
+def drop_path_scales(rate: float, depth: int, seed: int, network: int, g: int) -> Scales:
     key = hash64(seed, DROP_PATH, network, g)
     scales = []
     for i in range(depth):
         p = rate * i / (depth - 1) if depth > 1 else 0.0
-        draw = (hash64(key, i) >> 11) / 2**53
-        scales.append(0.0 if draw < p else 1.0 / (1.0 - p))
+        draws = [(hash64(key, number) >> 11) / 2**53 for number in (2 * i, 2 * i + 1)]
+        of_attention, of_mlp = (0.0 if draw < p else 1.0 / (1.0 - p) for draw in draws)
+        scales.append((of_attention, of_mlp))
     return scales
 
 
@@ -79,12 +81,12 @@ def attention(x: Array, state: State, name: str, num_heads: int) -> Array:
     return linear(out, state, f"{name}.projection")
 
 
-def blocks(x: Array, state: State, name: str, num_heads: int, scales: list[float]) -> Array:
-    for i, scale in enumerate(scales):
+def blocks(x: Array, state: State, name: str, num_heads: int, scales: Scales) -> Array:
+    for i, (of_attention, of_mlp) in enumerate(scales):
         block = f"{name}.{i}"
-        x = x + scale * attention(layer_norm(x, state, f"{block}.norm1"), state, f"{block}.attention", num_heads)
+        x = x + of_attention * attention(layer_norm(x, state, f"{block}.norm1"), state, f"{block}.attention", num_heads)
         hidden = gelu(linear(layer_norm(x, state, f"{block}.norm2"), state, f"{block}.mlp.0"))
-        x = x + scale * linear(hidden, state, f"{block}.mlp.2")
+        x = x + of_mlp * linear(hidden, state, f"{block}.mlp.2")
     return x
 
 
@@ -116,7 +118,7 @@ def encode(
     clip: Array,
     state: State,
     visible: list[int],
-    scales: list[float],
+    scales: Scales,
     num_heads: int,
     tubelet_size: int,
     patch_size: int,
@@ -137,7 +139,7 @@ def decode(
     state: State,
     visible: list[int],
     masked: list[int],
-    scales: list[float],
+    scales: Scales,
     num_heads: int,
     rows: int,
     columns: int,

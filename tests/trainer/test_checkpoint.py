@@ -5,20 +5,27 @@ import json
 import logging
 import os
 import resource
+import shutil
 import signal
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.helpers.ranks import finish, start_ranks
 from trainer.engine.checkpoint import find_checkpoint, load_moments, load_parameters, prune, save_checkpoint
 from trainer.engine.config import CheckpointConfig, OptimConfig, ParallelConfig
 from trainer.engine.parallel import ZeroEngine
-from trainer.engine.saved import read_progress
+from trainer.engine.saved import damage, read_progress
 from trainer.engine.schedules import Progress
 from trainer.errors import CheckpointError
+from trainer.runfiles import checkpoint_name
 
 pytestmark = pytest.mark.usefixtures("alone")
 
@@ -166,6 +173,55 @@ def test_pruning_keeps_the_last_and_every_nth(root: Path) -> None:
     assert sorted(path.name for path in root.iterdir()) == ["step_00000020", "step_00000030"]
 
 
+@given(
+    gaps=st.lists(st.integers(1, 40), min_size=1, max_size=12),
+    keep_last=st.integers(1, 4),
+    keep_every=st.integers(0, 50),
+)
+def test_whenever_a_run_saves_the_last_and_the_first_of_every_so_many_steps_stay(
+    gaps: list[int], keep_last: int, keep_every: int
+) -> None:
+    """Saves come after any steps, as by minutes, and each is followed by a pruning."""
+    config, steps = CheckpointConfig(keep_last=keep_last, keep_every=keep_every), list(accumulate(gaps))
+    with TemporaryDirectory() as folder:
+        for step in steps:
+            saved = Path(folder) / checkpoint_name(step)
+            saved.mkdir()
+            (saved / "state.json").write_text("{}")
+            prune(Path(folder), config, saved)
+        kept = {int(path.name.removeprefix("step_")) for path in Path(folder).iterdir()}
+
+    expected = set(steps[-keep_last:])
+    for multiple in range(keep_every, steps[-1] + 1, keep_every) if keep_every else ():
+        first = min(step for step in steps if step >= multiple)
+        expected |= {first} if first < multiple + keep_every else set()
+    assert kept == expected
+
+
+@pytest.mark.parametrize("place", ["pathlib.Path.unlink", "shutil.rmtree"])
+def test_what_cannot_be_deleted_is_a_warning_and_training_goes_on(
+    place: str, root: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two checkpoints are to go, and one of them is protected, in whole or in part."""
+    module, _, name = place.rpartition(".")
+    delete = getattr(Path, name) if module == "pathlib.Path" else shutil.rmtree
+
+    def protected(path: Path, **options: Any) -> None:
+        if "step_00000010" in str(path):
+            raise PermissionError(1, "Operation not permitted", str(path))
+        delete(path, **options)
+
+    monkeypatch.setattr(place, protected)
+    for _ in range(2):
+        prune(root, CheckpointConfig(keep_last=1), root / "step_00000030")
+        assert sorted(path.name for path in root.iterdir()) == ["step_00000010", "step_00000030"]
+    told = f"{root}/step_00000010: cannot be deleted: Operation not permitted; training goes on"
+    assert caplog.text.count(told) == 2
+    whole = damage(root / "step_00000010") is None
+    assert whole == (name == "unlink"), "what is protected stays whole"
+    assert find_checkpoint(root, "auto") == root / "step_00000030"
+
+
 def test_pruning_after_a_resume_from_before_damage_keeps_what_was_just_saved(root: Path) -> None:
     (root / "step_00000030" / "state.json").write_text("damaged")
     (root / "step_00000020").rename(root / "step_00000025")
@@ -194,13 +250,13 @@ def test_a_state_in_many_files_is_loaded_whole(root: Path, monkeypatch: pytest.M
     load_parameters(saved, module)
     engine = wrap(module)
     load_moments(saved, engine)
-    engine.set_optimizer_step(2)
     assert train(engine, 2) == expected
 
 
 def save_on_two_ranks(out: str) -> None:
     """On each rank: train as one process would, save in many files, and save where rank 1's writes fail."""
-    from trainer.distributed import join, leave, topology_from_environment
+    from trainer.distributed import leave, topology_from_environment
+    from trainer.joining import join
 
     topology = topology_from_environment(os.environ)
     join(topology, 60)
@@ -226,6 +282,7 @@ def test_ranks_save_their_shares_and_fail_together(tmp_path: Path) -> None:
     load_parameters(tmp_path / "step_00000003", module)
     resumed = wrap(module)
     load_moments(tmp_path / "step_00000003", resumed)
+    assert resumed.optimizer_step() == 3
     for (name, tensors), (_, saved) in zip(expected.full_state(), resumed.full_state(), strict=True):
         for kind, tensor in tensors.items():
             torch.testing.assert_close(saved[kind], tensor, msg=f"{kind} of {name}")

@@ -2,11 +2,18 @@
 
 import logging
 import math
+import re
+from pathlib import Path
 
 import pytest
 import torch
 
-from trainer.engine.collapse import diversity, warn_of_collapse
+from configs.loading import load
+from trainer.config import TrainConfig
+from trainer.engine.collapse import CollapseWatch, diversity
+from trainer.objectives import choice
+
+RECIPES = Path(__file__).parent.parent.parent / "configs" / "pretrain"
 
 
 def measured(vectors: torch.Tensor) -> dict[str, float]:
@@ -44,17 +51,69 @@ def test_of_many_vectors_evenly_spread_ones_are_taken() -> None:
     assert measured(vectors)["std"] == pytest.approx(0.5, rel=1e-2)
 
 
-@pytest.mark.parametrize(
-    ("cosine", "rank", "warns"), [(0.5, 30.0, False), (0.85, 30.0, True), (0.5, 6.3, True), (0.79, 6.5, False)]
-)
-def test_a_collapse_is_told_with_its_numbers(
-    cosine: float, rank: float, warns: bool, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.WARNING)
+    return caplog
+
+
+def look(watch: CollapseWatch, cosine: float, rank: float, *, num: int = 512, step: int = 12) -> None:
     means = {"targets_std": 0.25, "targets_effective_rank": rank, "targets_mean_cosine": cosine}
-    with caplog.at_level(logging.WARNING):
-        warn_of_collapse(12, means, {"targets": 128})
-    assert bool(caplog.records) is warns
-    if warns:
-        (said,) = caplog.messages
-        assert f"step 12: targets collapse: mean cosine {cosine:.3f}" in said
-        assert f"effective rank {rank:.1f} of 128 (too little below 6.4), std 0.25" in said
+    watch.look(step, means, {"targets": (num, 128)})
+
+
+COSINE = "mean cosine 0.97, above 0.9 (1 if all were one vector)"
+RANK = "effective rank 2.5, below 3 (1 if all were one vector)"
+
+
+@pytest.mark.parametrize(
+    ("cosine", "rank", "signs"),
+    [(0.89, 3.1, None), (0.97, 30.0, COSINE), (0.5, 2.5, RANK), (0.97, 2.5, f"{COSINE} and {RANK}")],
+)
+def test_a_collapse_is_told_by_what_shows_it_and_by_no_other_number(
+    cosine: float, rank: float, signs: str | None, said: pytest.LogCaptureFixture
+) -> None:
+    look(CollapseWatch("Do this"), cosine, rank)
+    if signs is None:
+        assert not said.messages
+        return
+    (line,) = said.messages
+    assert line.startswith(f"step 12: targets collapse: {signs}; the loss does not show it")
+    assert "Do this. " in line
+
+
+@pytest.mark.parametrize(
+    ("cosines", "told"),
+    [
+        ([0.92, 0.92, 0.93, 0.925, 0.901], [0]),  # said once
+        ([0.92, 0.958, 0.961, 0.97, 0.985], [0, 2, 4]),  # again when it is twice as near
+        ([0.92, 0.88, 0.92, 0.84, 0.92, 0.92], [0, 4]),  # again after it was clearly away, not at the limit itself
+    ],
+    ids=["stays", "gets worse", "comes back"],
+)
+def test_a_collapse_is_told_again_when_it_gets_worse_or_comes_back(
+    cosines: list[float], told: list[int], said: pytest.LogCaptureFixture
+) -> None:
+    watch = CollapseWatch("Do this")
+    for step, cosine in enumerate(cosines):
+        look(watch, cosine, 30.0, step=step)
+    assert [int(line.split()[1].rstrip(":")) for line in said.messages] == told
+
+
+@pytest.mark.parametrize(("vectors", "collapsed"), [(torch.eye(2), False), (torch.ones(2, 5), True)])
+def test_two_vectors_may_differ_as_much_as_two_can(
+    vectors: torch.Tensor, collapsed: bool, said: pytest.LogCaptureFixture
+) -> None:
+    found = measured(vectors)
+    look(CollapseWatch(""), found["mean_cosine"], found["effective_rank"], num=2)
+    assert bool(said.messages) is collapsed
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_advice_names_keys_of_the_recipe(recipe: Path) -> None:
+    config = load(TrainConfig, recipe, [])
+    keys = re.findall(r"(?:objective|optim)\.[a-z_]+", choice.outline(config.objective).against_collapse)
+    assert "optim.base_lr" in keys
+    for key in keys:
+        room, name = key.split(".")
+        assert hasattr(getattr(config, room), name)

@@ -1,12 +1,13 @@
 import logging
 import os
 import sys
-from typing import Any
+import warnings
+from pathlib import Path
 
 import pytest
 import torch
 
-from trainer.distributed import Topology, alone_when_failing, join, topology_from_environment
+from trainer.distributed import Topology, alone_when_failing, configure_logging, topology_from_environment
 from trainer.errors import DistributedError
 
 TORCHRUN = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "node0", "MASTER_PORT": "29500"}
@@ -52,6 +53,15 @@ def test_a_shell_inside_an_allocation_is_no_task_of_it() -> None:
         topology_from_environment({"SLURM_NTASKS": "16"})
 
 
+@pytest.mark.parametrize("name", ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"])
+def test_ranks_of_mpirun_are_told_what_to_start_them_with(name: str) -> None:
+    with pytest.raises(DistributedError, match=f"expected torchrun or srun, got {name}=2, as from mpirun or hydra"):
+        topology_from_environment({name: "2"})
+    assert topology_from_environment({name: "1"}) == Topology()
+    assert topology_from_environment({name: "2", **TORCHRUN}).world_size == 4
+    assert topology_from_environment({name: "16", **SLURM, "MASTER_ADDR": "node0"}).world_size == 16
+
+
 @pytest.mark.parametrize(("num_gpus", "index"), [(0, None), (1, 0), (8, 3)])
 def test_a_rank_takes_its_own_gpu_or_the_only_one_it_sees(
     num_gpus: int, index: int | None, monkeypatch: pytest.MonkeyPatch
@@ -59,20 +69,6 @@ def test_a_rank_takes_its_own_gpu_or_the_only_one_it_sees(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: num_gpus > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: num_gpus)
     assert Topology(rank=3, local_rank=3, world_size=8).device.index == index
-
-
-@pytest.mark.parametrize(("world_size", "bound"), [(1, None), (2, torch.device("cuda", 0))])
-def test_nccl_is_bound_to_its_gpu_unless_it_is_alone(
-    world_size: int, bound: torch.device | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = dict[str, Any]()
-    monkeypatch.setattr(os, "environ", dict(os.environ))
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr(torch.cuda, "set_device", lambda device: found.update(current=device))
-    monkeypatch.setattr(torch.distributed, "init_process_group", lambda name, **settings: found.update(settings))
-    join(Topology(world_size=world_size), 60)
-    assert found["current"] == torch.device("cuda", 0) and found["device_id"] == bound
 
 
 @pytest.mark.parametrize(
@@ -92,3 +88,32 @@ def test_only_a_lost_peer_is_blamed_on_others(
     with pytest.raises(SystemExit, match="1"), alone_when_failing(Topology(world_size=2)):
         raise RuntimeError(error)
     assert said in caplog.text and ("another rank" in caplog.text) == ("another rank" in said)
+
+
+def test_a_log_that_a_full_disk_does_not_take_is_told_of_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])
+    monkeypatch.setattr(logging.root, "level", logging.root.level)
+    with warnings.catch_warnings():
+        configure_logging(Topology(), Path("/dev/full"))
+    for number in range(3):
+        logging.getLogger("here").info("step %d", number)
+    told = capsys.readouterr().err
+    assert [number for number in range(3) if f"step {number}" in told] == [0, 1, 2] and "Traceback" not in told
+    assert told.count("/dev/full: [Errno 28] No space left on device; what follows is not written there") == 1
+
+
+def test_a_message_that_cannot_be_written_ends_no_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])
+    monkeypatch.setattr(logging.root, "level", logging.root.level)
+    with warnings.catch_warnings():
+        configure_logging(Topology(), tmp_path / "train.log")
+    for words in (("name: %s", "v\udcff.mp4"), ("%d clips", "no"), ("next",)):
+        logging.getLogger("here").info(*words)
+    logging.root.handlers[1].close()
+    lines = (tmp_path / "train.log").read_text().splitlines()
+    assert [line.partition("INFO ")[2] for line in lines] == ["name: v\\udcff.mp4", "next"]
+    assert "Logging error" in capsys.readouterr().err

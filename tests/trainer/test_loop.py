@@ -98,6 +98,9 @@ class Engine:
     def grad_norm(self) -> float:
         return 2.0
 
+    def optimizer_step(self) -> int:
+        return 0
+
     def full_state(self) -> Iterator[tuple[str, dict[str, Tensor]]]:
         yield "weight", {kind: self.module.weight.data for kind in ("param", "exp_avg", "exp_avg_sq")}
 
@@ -115,13 +118,14 @@ def train(out: str) -> None:
     One is stopped while it evaluates after step 3, one while it does so after its last step, and one meets a NaN on
     rank 1 in its step 1.
     """
-    from trainer.distributed import join, leave, topology_from_environment
+    from trainer.distributed import leave, topology_from_environment
     from trainer.engine.loop import Trainer
     from trainer.engine.observe import Evaluation, Measure
     from trainer.engine.preemption import STOP_SIGNALS, Agreement, SignalFlag
     from trainer.engine.profile import Profiler
     from trainer.engine.watchdog import Watchdog
     from trainer.errors import NonFiniteLossError
+    from trainer.joining import join
 
     topology = topology_from_environment(os.environ)
     join(topology, 60)
@@ -132,7 +136,7 @@ def train(out: str) -> None:
         [clip_batch(0, 1, value=10.0), clip_batch(31, 999, num_valid=1)],
     )[topology.rank]
     shown = clip_batch(0, 1, value=1.0)
-    stop, watchdog, beats = SignalFlag(*STOP_SIGNALS), Watchdog(Path(out) / f"stacks{topology.rank}", 60), list[None]()
+    stop, watchdog, beats = SignalFlag(*STOP_SIGNALS), Watchdog(60), list[None]()
     watchdog.beat = lambda: beats.append(None)  # type: ignore[method-assign]
 
     def stopped_at(step: int, run: Trainer) -> Iterator[ClipBatch]:
@@ -163,6 +167,7 @@ def train(out: str) -> None:
             "watch": lambda g: {"data/watched": g},
             "agreement": Agreement(stop, 60),
             "watchdog": watchdog,
+            "check_owner": lambda: None,
             "profiler": Profiler(SignalFlag(), topology, run_dir),
         }
         return Trainer(Engine(objective), objective, iter(batches), **(settings | changes))  # type: ignore[arg-type]
@@ -175,6 +180,19 @@ def train(out: str) -> None:
     assert whole.objective.training and whole.objective.updates == 5  # type: ignore[attr-defined]
     assert len(beats) == 5 + 4 + 2 + 4, "before 5 steps, after 2 held-out batches and in a measure twice, at 2 saves"
     (Path(out) / f"lrs{topology.rank}.json").write_text(json.dumps(whole.engine.lrs))  # type: ignore[attr-defined]
+
+    by_minutes: dict[str, Any] = {
+        "checkpoint": CheckpointConfig(every_steps=None, every_minutes=1.0, keep_last=9),
+        "evaluation": None,
+        "measures": [],
+    }
+    with contextlib.closing(trainer("minutes", [clip_batch(g, g + 1) for g in draws[2:]], **by_minutes)) as timed:
+        timed.late_to_save = lambda: topology.is_main and timed.step > timed.last_saved  # type: ignore[method-assign]
+        timed.train()
+        timed.saved_at, late = timed.saved_at - 61, Trainer.late_to_save
+        assert late(timed) == topology.is_main, "rank 0 alone looks at its clock"
+        timed.saved_at += 30
+        assert not late(timed)
 
     evaluated = dict[str, int]()
     for name, step in (("stopped", 3), ("done", 6)):
@@ -261,6 +279,11 @@ def test_what_is_saved_says_where_the_run_stands(out: Path) -> None:
     assert read_progress(saved).step == 6 and read_progress(saved).g == 48
     assert read_progress(saved).state["seed"] == 3
     assert [(name, value.item()) for name, value in tensors(saved, "average")] == [("weight", 7.0)]
+
+
+def test_a_step_after_rank_0_finds_that_minutes_are_over_all_save_and_at_the_end(out: Path) -> None:
+    saved = [path.name for path in sorted((out / "minutes" / "checkpoints").iterdir())]
+    assert saved == ["step_00000004", "step_00000006"], "late after step 2, known after 3, and not late again after 4"
 
 
 def test_an_evaluation_is_broken_off_by_a_signal_and_its_step_is_saved(out: Path) -> None:

@@ -59,7 +59,7 @@ def test_seeds_and_draws_give_different_masks():
 @given(SEEDS, DRAWS, st.floats(0.0, 0.9), st.integers(1, 6), st.integers(0, 2))
 def test_drop_paths_are_those_of_the_reference_whatever_shares_the_batch(seed, g, rate, depth, network):
     keeps = drop_path_keeps(rate, depth, seed, network, g)
-    assert keeps.shape == (len(g), depth) and keeps.dtype == np.float32
+    assert keeps.shape == (len(g), depth, 2) and keeps.dtype == np.float32
     for i, draw in enumerate(g):
         expected = reference.drop_path_scales(rate, depth, seed, network, int(draw))
         np.testing.assert_allclose(keeps[i], expected, rtol=1e-6)
@@ -67,8 +67,15 @@ def test_drop_paths_are_those_of_the_reference_whatever_shares_the_batch(seed, g
 
 def test_drop_path_rates_grow_linearly_and_keep_the_expectation():
     keeps = drop_path_keeps(0.4, 5, 0, 0, np.arange(20_000))
-    np.testing.assert_allclose((keeps == 0).mean(0), [0.0, 0.1, 0.2, 0.3, 0.4], atol=0.02)
+    for branch in (0, 1):
+        np.testing.assert_allclose((keeps[..., branch] == 0).mean(0), [0.0, 0.1, 0.2, 0.3, 0.4], atol=0.02)
     np.testing.assert_allclose(keeps.mean(0), 1.0, atol=0.03)
+
+
+def test_the_branches_of_a_block_are_dropped_independently():
+    """Both at the square of the rate, as the released codes draw for each of them."""
+    dropped = drop_path_keeps(0.4, 5, 0, 0, np.arange(20_000)) == 0
+    np.testing.assert_allclose(dropped.all(-1).mean(0), np.square([0.0, 0.1, 0.2, 0.3, 0.4]), atol=0.02)
 
 
 def test_networks_have_draws_of_their_own():

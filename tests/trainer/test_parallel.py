@@ -49,9 +49,10 @@ def train_in_every_stage(out: str) -> None:
     """On each rank: for each stage the losses, and from each stage into each other the losses after the change."""
     import torch.distributed as dist
 
-    from trainer.distributed import collective_timeout, join, leave, mean_over_ranks, topology_from_environment
+    from trainer.distributed import collective_timeout, leave, mean_over_ranks, topology_from_environment
     from trainer.engine.config import OptimConfig, ParallelConfig
     from trainer.engine.parallel import ZeroEngine
+    from trainer.joining import join
 
     topology = topology_from_environment(os.environ)
     join(topology, 60)

@@ -21,7 +21,7 @@ def test_the_flight_recorder_writes_to_the_run_directory_unless_told_otherwise(
     for name in ("TORCH_FR_DUMP_TEMP_FILE", "TORCH_NCCL_DUMP_ON_TIMEOUT"):
         monkeypatch.setenv(name, "")  # restored afterwards
         monkeypatch.delenv(name)
-    record_flights(Path("run"))
+    record_flights(Path("run"), Topology())
     assert os.environ["TORCH_FR_DUMP_TEMP_FILE"] == str(tmp_path / "run" / "flight_recorder" / "rank")
     assert os.environ["TORCH_NCCL_DUMP_ON_TIMEOUT"] == "1"
     assert os.environ["TORCH_FR_BUFFER_SIZE"] == "77"

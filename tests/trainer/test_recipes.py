@@ -17,7 +17,8 @@ RECIPES = Path(__file__).parent.parent.parent / "configs" / "pretrain"
 
 PUBLISHED: dict[str, dict[str, object]] = {
     "surgvista_vitb": {
-        "global_batch_size": 2048, "epochs": 200, "seed": 0, "data.stride": 4, "data.order.weights": "uniform",
+        "global_batch_size": 2048, "epochs": 200, "seed": 0, "data.fps": 1.0, "data.stride": 4,
+        "data.order.weights": "uniform",
         "data.crop.scales": (1.0, 0.875, 0.75, 0.66), "data.crop.max_distortion": 1, "data.order.lanes": 2048,
         "data.order.chunk_frames": 320, "objective.encoder.size": "base", "objective.encoder.image_size": 224,
         "objective.encoder.num_frames": 16, "objective.encoder.patch_size": 16, "objective.encoder.tubelet_size": 2,
@@ -56,7 +57,8 @@ PUBLISHED: dict[str, dict[str, object]] = {
         "objective.affinity_weight": 0.1, "objective.temperature": 0.1, "objective.variance_weight": 0.3,
         "objective.least_std": 1.0, "objective.scope": "masked", "objective.standardise_motion": True,
         "global_batch_size": 256, "micro_batch_size": 64, "epochs": 200, "optim.base_lr": 5e-4, "optim.decay": "cosine",
-        "optim.weight_decay": 0.04, "data.stride": 1, "data.order.weights": "balanced", "data.order.deal": "spread",
+        "optim.weight_decay": 0.04, "data.fps": 1.0, "data.stride": 1, "data.order.weights": "balanced",
+        "data.order.deal": "spread",
         "data.crop.scales": (0.875,), "data.crop.offsets": "uniform",
     },
     "unisurg_vitl_stage2": {
@@ -103,11 +105,21 @@ def test_v_jepas_schedule_is_that_of_v_jepa_2() -> None:
     assert [second.lr(step * 3072) for step in (0, 6000, 12_000)] == pytest.approx([5.25e-4, 2.63e-4, 1e-6])
 
 
+def test_surgrec_maes_length_is_ours_and_said_to_be() -> None:
+    """As many clips as VideoMAE's ViT-B saw of Kinetics-400: 800 epochs of 240,000 videos; its file says so."""
+    path = RECIPES / "surgrec_mae_vitb.yaml"
+    recipe = load(TrainConfig, path, [])
+    plan = recipe.plan(num_clips=214_500_000, world_size=8, start=Progress(step=0, g=0, state={}))
+    assert plan.total_draws == 800 * 240_000 and plan.last_step == 93_750
+    assert "The budget is ours: 192 M clips" in path.read_text() and "93,750 steps" in path.read_text()
+    assert -(-200 * 214_500_000 // 2048) > 20_900_000, "what it would be of every frame"
+
+
 def test_a_cache_that_cannot_be_is_refused() -> None:
     with pytest.raises(ConfigError) as error:
         load(TrainConfig, RECIPES / "surgvista_vitb.yaml", ["data.cache_dir=''", "data.cache_bytes=0"])
-    assert "cache_dir: expected a folder or null" in str(error.value)
-    assert "cache_bytes: expected 1 or more, got 0" in str(error.value)
+    assert "cache_dir: expected a path; addresses are not supported here, got nothing" in str(error.value)
+    assert "cache_bytes: expected 1 to 1000000000000000000, got 0" in str(error.value)
 
 
 def test_its_schedule(recipe: TrainConfig) -> None:
@@ -150,3 +162,9 @@ def test_a_changed_recipe_is_said_and_a_changed_place_is_not(recipe: TrainConfig
         "objective.teacher.normalise: False -> True",
     ]
     assert recipe_changes(Progress(step=0, g=0, state={}), changed) == []
+
+
+def test_a_run_that_would_save_nothing_is_a_mistake() -> None:
+    neither = ["checkpoint.every_steps=null", "checkpoint.every_minutes=null"]
+    with pytest.raises(ConfigError, match="checkpoint: every_minutes: expected a number where every_steps"):
+        load(TrainConfig, RECIPES / "surgvista_tiny.yaml", neither)

@@ -15,9 +15,7 @@ from trainer.errors import (
 from trainer.runfiles import (
     CHECKPOINTS,
     FAILED,
-    JOBS,
     REQUEUE,
-    check_owner,
     checkpoint_name,
     checkpoints_in,
     marked_when_failing,
@@ -69,22 +67,12 @@ def test_a_run_that_has_trained_may_get_better_nodes_next_time(tmp_path: Path) -
     assert read_mark(tmp_path, FAILED) is None
 
 
-def test_a_start_that_was_given_up_by_slurm_leaves_the_run_to_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    check_owner(tmp_path)
-    monkeypatch.setenv("SLURM_JOB_ID", "12")
-    check_owner(tmp_path)
-    first, second = (f'{{"job": "12", "restart": {restart}}}\n' for restart in (0, 1))
-    (tmp_path / JOBS).write_text(first)
-    check_owner(tmp_path)
-    (tmp_path / JOBS).write_text(first + second)
-    with pytest.raises(DistributedError, match="expected start 0 of job 12 to be the last, got start 1 of job 12"):
-        check_owner(tmp_path)
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    check_owner(tmp_path)
-    monkeypatch.setenv("SLURM_JOB_ID", "13")
-    check_owner(tmp_path)  # started by hand, in an allocation of its own
+def test_who_does_not_know_yet_whose_the_run_is_leaves_no_mark(tmp_path: Path) -> None:
+    ours = iter([False, True])
+    for expected in (None, "what is wrong"):
+        with pytest.raises(ConfigError), marked_when_failing(tmp_path, lambda: next(ours)):
+            raise ConfigError("what is wrong")
+        assert read_mark(tmp_path, FAILED) == expected
 
 
 def test_a_mark_that_cannot_be_written_hides_no_error(tmp_path: Path) -> None:

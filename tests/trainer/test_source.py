@@ -15,6 +15,7 @@ from trainer.data.augment import center_crop, multi_scale_crop
 from trainer.data.config import CropConfig
 from trainer.distributed import Topology
 from trainer.engine.schedules import Progress
+from trainer.errors import CheckpointError
 from trainer.pretrain import clip_source, held_out, open_corpus
 from trainer.resume import order_from
 
@@ -67,7 +68,7 @@ def lengths(batch: ClipBatch, stride: int) -> list[list[int]]:
     """The frames of a batch's clips, told by their lengths."""
     back = [t * stride for t in reversed(range(NUM_FRAMES))]
     return [
-        [len(jpeg(name.dataset, name.video, max(0, name.anchor_frame - frames))) for frames in back]
+        [len(jpeg(name.dataset, name.video, max(name.anchor_frame % stride, name.anchor_frame - t))) for t in back]
         for name in batch.names
     ]
 
@@ -75,7 +76,7 @@ def lengths(batch: ClipBatch, stride: int) -> list[list[int]]:
 def test_training_clips_have_the_stride_and_crop_of_the_configuration(
     config: TrainConfig, windows: list[np.ndarray]
 ) -> None:
-    corpus = open_corpus(config.data.corpus, config.data.s3)
+    corpus = open_corpus(config.data.corpus, config.data)
     order = order_from(Progress(step=0, g=0, state={}), config, corpus)
     ranks = []
     for rank in (0, 1):
@@ -114,3 +115,14 @@ def test_held_out_clips_are_centre_squares_each_once_over_all_ranks_alike_each_t
     assert valid == [[[0, 2], [4]], [[6, 8], []]], "5 of 9 clips, filled up to 2 batches on each of 2 ranks"
     for window in windows:
         np.testing.assert_array_equal(window, center_crop(SIZES))
+
+
+@pytest.mark.parametrize("state", [{}, {"order": None}, {"order": 3}, {"order": "x", "manifest": 4}])
+def test_a_forged_state_is_told_in_a_sentence(config: TrainConfig, state: dict[str, object]) -> None:
+    corpus = open_corpus(config.data.corpus, config.data)
+    with pytest.raises(CheckpointError, match=r"checkpoint of step 4: state\.json: order: expected what a run saves"):
+        order_from(Progress(step=4, g=32, state={"format": 2, **state}), config, corpus)
+    sound = order_from(Progress(step=0, g=0, state={}), config, corpus).to_json()
+    for manifest in ({}, {"manifest": None}, {"manifest": ["x"]}):
+        with pytest.raises(CheckpointError, match=r"state\.json: manifest: expected what a run saves there, got"):
+            order_from(Progress(step=4, g=32, state={"order": sound, **manifest}), config, corpus)

@@ -4,17 +4,25 @@ import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from launch.__main__ import main
-from trainer.runstate import RunState, read_run
+from shards.owner_record import Record, this_process
+from trainer.runstate import RunState, jobs_of, read_run
+from trainer.slurm_words import Word, ask_slurm
 from trainer.status import duration, show
 
 NOW = 1795258800.0
 HOUR = 3600.0
+
+ELSEWHERE = Record(
+    doing="training", host="node1", machine="another one", pid=12, started="3", job="4711", restart=0,
+    since="2026-11-20 09:00:00 UTC",
+)  # fmt: skip
 
 Line = dict[str, Any]
 
@@ -47,6 +55,7 @@ class Run:
         return self.write(name, "".join(json.dumps(line) + "\n" for line in lines) + torn, ago)
 
     def started(self, ago: float, ranks: int = 16) -> "Run":
+        self.written_by(ELSEWHERE)
         return self.write("environment.json", json.dumps({"world_size": ranks, "device": "NVIDIA H800"}), ago)
 
     def reports(self, *steps: int, ago: float = 5.0) -> "Run":
@@ -65,8 +74,18 @@ class Run:
         before = path.read_text() if path.exists() else ""
         return self.write("jobs.jsonl", before + json.dumps(line) + "\n", ago)
 
-    def read(self) -> RunState:
-        return read_run(self.folder, NOW)
+    def written_by(self, record: Record | None) -> "Run":
+        """A process that has not given the directory back."""
+        if record is None:
+            (self.folder / ".owner" / "00000001").unlink()
+            return self
+        return self.write(".owner/00000001", record.to_bytes().decode(), 5)
+
+    def submitted(self, job: str) -> "Run":
+        return self.lines("submitted.jsonl", [{"time": NOW - 9, "job": job}], 9)
+
+    def read(self, *words: Word) -> RunState:
+        return read_run(self.folder, NOW, {word.job: word for word in words})
 
 
 @pytest.fixture
@@ -74,12 +93,17 @@ def run(tmp_path: Path) -> Run:
     return Run(tmp_path / "vitb")
 
 
+LOG = "09:00:00 [rank 0/16] ERROR disk is gone\n09:00:01 [rank 0/16] INFO bye\n"
+REASONS = {
+    "stopped": "SIGUSR1 on rank 3", "failed": "step 41: nan", "crashed": "its process has ended; disk is gone",
+}  # fmt: skip
 STATES: dict[str, Callable[[Run], Run]] = {
     "not started": lambda run: run,
     "starting": lambda run: run.job(40).started(30),
     "training": lambda run: run.started(100).reports(20, 40, 60),
     "silent": lambda run: run.started(1000).reports(20, 40, 60, ago=301),
-    "waiting": lambda run: run.job(900).started(880).reports(20, 40).write("REQUEUE", "SIGUSR1 on rank 3\n", 1),
+    "stopped": lambda run: run.job(900).started(880).reports(20, 40).write("REQUEUE", "SIGUSR1 on rank 3\n", 1),
+    "crashed": lambda run: run.started(900).reports(20, 40).written_by(None).write("train.log", LOG, 5),
     "failed": lambda run: run.job(900).started(880).reports(20, 40).write("FAILED", "step 41: nan\n", 1),
     "done": lambda run: run.started(900).reports(1980, 2000, ago=800).saved(2000, 790),
 }
@@ -89,12 +113,109 @@ STATES: dict[str, Callable[[Run], Run]] = {
 def test_states(run: Run, state: str) -> None:
     found = STATES[state](run).read()
     assert found.state == state
-    assert found.reason == {"waiting": "SIGUSR1 on rank 3", "failed": "step 41: nan"}.get(state, "")
+    assert found.reason == REASONS.get(state, "")
+
+
+def word(state: str, reason: str = "None", job: str = "4711") -> Word:
+    return Word(job=job, state=state, reason=reason)
+
+
+TRAINED: Callable[[Run], Run] = lambda run: run.job(900).started(880).reports(20, 40)  # noqa: E731
+SILENT: Callable[[Run], Run] = lambda run: run.job(900).started(880).reports(20, 40, ago=700)  # noqa: E731
+UNSAVED: Callable[[Run], Run] = lambda run: run.job(900).started(880).reports(1980, 2000).saved(1900, 99)  # noqa: E731
+SAVED: Callable[[Run], Run] = lambda run: TRAINED(run).write("REQUEUE", "SIGUSR1 on rank 3", 1)  # noqa: E731
+
+
+@pytest.mark.parametrize(
+    ("make", "words", "state", "reason"),
+    [
+        (lambda run: run.submitted("5"), [word("PENDING", "Priority", "5")], "waiting", "job 5 is PENDING (Priority)"),
+        (lambda run: run.submitted("5"), [word("CANCELLED", job="5")], "not started", "job 5 is CANCELLED"),
+        (lambda run: run.submitted("5"), [], "not started", ""),
+        (TRAINED, [word("RUNNING")], "training", ""),
+        (
+            lambda run: TRAINED(run).submitted("5"),
+            [word("RUNNING"), word("PENDING", "Dependency", "5")],
+            "training",
+            "",
+        ),
+        (TRAINED, [word("OUT_OF_MEMORY")], "crashed", "job 4711 is OUT_OF_MEMORY; it left no word: see its log"),
+        (TRAINED, [word("NODE_FAIL")], "crashed", "job 4711 is NODE_FAIL; it left no word: see its log"),
+        (TRAINED, [word("CANCELLED")], "cancelled", "job 4711 is CANCELLED"),
+        (TRAINED, [word("PENDING", "BeginTime")], "waiting", "job 4711 is PENDING (BeginTime)"),
+        (
+            lambda run: TRAINED(run).written_by(None),
+            [word("RUNNING")],
+            "waiting",
+            "job 4711 is RUNNING, and decides what follows: its processes have ended",
+        ),
+        (SAVED, [word("CANCELLED")], "cancelled", "job 4711 is CANCELLED; SIGUSR1 on rank 3"),
+        (SAVED, [word("PENDING", "BeginTime")], "waiting", "job 4711 is PENDING (BeginTime); SIGUSR1 on rank 3"),
+        (SAVED, [word("COMPLETING")], "waiting", "SIGUSR1 on rank 3"),
+        (SAVED, [word("COMPLETED")], "stopped", "SIGUSR1 on rank 3"),
+        (SAVED, [word("FORGOTTEN")], "stopped", "SIGUSR1 on rank 3"),
+        (lambda run: TRAINED(run).written_by(replace(ELSEWHERE, job="")), [word("COMPLETED")], "training", ""),
+        (TRAINED, [word("FORGOTTEN")], "training", ""),
+        (SILENT, [word("FORGOTTEN")], "crashed", "job 4711 is FORGOTTEN; it left no word: see its log"),
+        (UNSAVED, [word("OUT_OF_MEMORY")], "crashed", "job 4711 is OUT_OF_MEMORY; it left no word: see its log"),
+        (UNSAVED, [], "training", ""),
+    ],
+)
+def test_slurm_is_believed_where_it_knows_the_run(
+    run: Run, make: Callable[[Run], Run], words: list[Word], state: str, reason: str
+) -> None:
+    found = make(run).read(*words)
+    assert (found.state, found.reason) == (state, reason)
+
+
+def test_a_process_of_this_machine_is_looked_up(run: Run) -> None:
+    here = this_process("training")
+    assert run.started(9000).reports(20, ago=5000).written_by(here).read().state == "silent"
+    dead = run.written_by(replace(here, started="1")).read()
+    assert dead.state == "crashed" and dead.reason.startswith("its process has ended; ")
+    assert f"  writer       training on {here.host}" in show([dead])
+
+
+def test_jobs_are_looked_for_where_they_are_told(run: Run) -> None:
+    assert jobs_of(run.folder) == ("", "")
+    assert jobs_of(run.job(900).folder) == ("4711", "4711")
+    assert jobs_of(run.submitted("5").folder) == ("5", "4711")
+
+
+def program(folder: Path, name: str, script: str) -> None:
+    (folder / name).write_text(f'#!/bin/sh\necho {name} >>"{folder}/calls"\n{script}\n')
+    (folder / name).chmod(0o755)
+
+
+def test_slurm_is_asked_once_for_all_and_its_accounting_for_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    program(tmp_path, "squeue", "echo \"$@\" | grep -q 'jobs=1,2,3 ' && echo '2|PENDING|Resources'")
+    program(tmp_path, "sacct", "echo '1|CANCELLED by 1000|None'; echo '2|RUNNING|None'; echo nonsense")
+    assert ask_slurm(["2", "1", "3", "2", "", "$(id)"]) == {
+        "1": word("CANCELLED", job="1"),
+        "2": word("PENDING", "Resources", job="2"),
+        "3": word("FORGOTTEN", "", job="3"),
+    }
+    assert (tmp_path / "calls").read_text().split() == ["squeue", "sacct"]
+    assert ask_slurm([]) == {}
+
+
+def test_a_slurm_that_does_not_answer_has_forgotten_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    program(tmp_path, "squeue", "echo 'Unable to contact slurm controller' >&2; exit 1")
+    assert ask_slurm(["1"]) == {}
+    program(tmp_path, "squeue", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
+    program(tmp_path, "sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
+    assert ask_slurm(["1"]) == {"1": word("FORGOTTEN", "", job="1")}
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    assert ask_slurm(["1"]) == {}
 
 
 def test_a_start_makes_marks_and_earlier_reports_things_of_the_past(run: Run) -> None:
     run.started(900).reports(20, 40, ago=600).write("REQUEUE", "SIGTERM", 590)
-    assert run.read().state == "waiting"
+    assert run.read().state == "stopped"
     assert run.job(30, restart=1).read().state == "starting"
     assert run.write("FAILED", "no GPU", 5).read().state == "failed"
 
@@ -166,6 +287,8 @@ def test_one_run_in_full(run: Run) -> None:
         "  checkpoint   step 1,000, 12 s ago, 1.5 MB\n"
         "  machines     16 ranks on node[1-2], NVIDIA H800\n"
         "  job          4711; 2 starts, 1 requeue; ends in 1 h 0 min\n"
+        "  writer       training on node1 (process 12, Slurm job 4711) since 2026-11-20\n"
+        "               09:00:00 UTC\n"
         "  slowest      rank 13 on node2, 1.08 x the median\n"
         "  retries      1 broken body, 3 throttled; in the last 40 steps\n"
         "  bad clips    2, named in quarantine.jsonl\n"
@@ -186,9 +309,13 @@ def test_several_runs_are_a_table_that_fits_a_terminal(tmp_path: Path) -> None:
         "1_starting             starting\n"
         "2_training             training        60    3 %    4,096    2 %  0.6481  16 min\n"
         "...nt_and_a_long_name  silent          60    3 %    4,096    2 %  0.6481  16 min\n"
-        "4_waiting              waiting         40    2 %    4,096    2 %  0.6481  16 min\n"
-        "5_failed               failed          40    2 %    4,096    2 %  0.6481  16 min\n"
-        "6_done                 done         2,000  100 %    4,096    2 %  0.6481"
+        "4_stopped              stopped         40    2 %    4,096    2 %  0.6481  16 min\n"
+        "  SIGUSR1 on rank 3\n"
+        "5_crashed              crashed         40    2 %    4,096    2 %  0.6481  16 min\n"
+        "  its process has ended; disk is gone\n"
+        "6_failed               failed          40    2 %    4,096    2 %  0.6481  16 min\n"
+        "  step 41: nan\n"
+        "7_done                 done         2,000  100 %    4,096    2 %  0.6481"
     )
     assert show(runs) == page
     assert max(map(len, page.splitlines())) <= 80

@@ -292,7 +292,7 @@ def test_published_configuration_is_what_an_empty_section_means():
         ({"mask_ratio": 1.0}, "mask_ratio: expected some of a slice's 196 tokens masked and some visible, got 1.0"),
         ({"mask_ratio": 0.0}, "mask_ratio"),
         ({"smooth_l1_beta": 0.0}, "smooth_l1_beta"),
-        ({"encoder": {"patch_size": 0}}, "encoder: image_size"),
+        ({"encoder": {"patch_size": 0}}, "encoder.patch_size: expected 1 to"),
         (
             {"distillation_decoder": {"embed_dim": 64}},
             "distillation_decoder: embed_dim: expected a multiple of num_heads (6)",

@@ -1,42 +1,25 @@
-import argparse
+"""The teacher's features, its settings, and weights of timm's own."""
+
+import json
 import logging
 
+import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from configs.errors import ConfigError
 from configs.loading import build
+from tests.helpers.teachers import GRID, MODEL, last_block_patches, saved, vit
 from trainer.errors import ModelError
 from trainer.models.config import Grid, TeacherConfig
-from trainer.models.teacher import Teacher, load_teacher, timm  # timm by its one door
-
-# timm's own model for tests: 64 wide, 6 blocks, patches of 16, a class token; 160 pixels unless told otherwise.
-MODEL = "test_vit"
-GRID = Grid(2, 4, 4)
+from trainer.models.teacher import Teacher, load_teacher
+from trainer.models.timm_vit import timm  # by its one door
 
 
 @pytest.fixture(scope="module")
 def trained():
-    """A timm model with all it has, norm and head included, at the clips' size of 64 pixels."""
-    with torch.random.fork_rng():
-        torch.manual_seed(5)
-        return timm.create_model(MODEL, num_classes=10, img_size=64).eval()
-
-
-def saved(path, content):
-    (save_file if path.suffix == ".safetensors" else torch.save)(content, path)
-    return load_teacher(TeacherConfig(model=MODEL, image_size=64, weights=str(path)), GRID, seed=0)
-
-
-def last_block_patches(model, image):
-    """What the last block puts out for one image (C, H, W), without the class token, by way of a hook."""
-    seen = []
-    handle = model.blocks[-1].register_forward_hook(lambda _module, _input, output: seen.append(output))
-    with torch.no_grad():
-        model(image[None])
-    handle.remove()
-    return seen[0][0, model.num_prefix_tokens :]
+    return vit()
 
 
 def test_features_are_the_raw_last_block_patches_in_token_order(tmp_path, trained):
@@ -81,36 +64,9 @@ def test_pixels_are_normalised_as_the_teacher_was_trained_and_features_on_reques
     torch.testing.assert_close(features[0, 16:], expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "wrap",
-    [
-        lambda state: {"model": state, "args": argparse.Namespace(lr=1e-3), "epoch": 3},
-        lambda state: {"state_dict": {f"module.encoder.{name}": tensor for name, tensor in state.items()}},
-        lambda state: {"teacher": {f"backbone.{name}": tensor for name, tensor in state.items()}, "student": state},
-        lambda state: {"target_encoder": {f"module.{name}": tensor for name, tensor in state.items()}, "encoder": {}},
-        lambda state: {
-            "state_dict": {"model": {**state, "fc.fc1.weight": torch.zeros(3), "mask_token": torch.zeros(1)}}
-        },
-        lambda state: {name: tensor for name, tensor in state.items() if not name.startswith(("norm.", "head."))},
-    ],
-)
-def test_weights_come_out_of_common_wrappings(tmp_path, trained, wrap):
-    teacher = saved(tmp_path / "weights.pth", wrap(trained.state_dict()))
-    for name, tensor in teacher.model.state_dict().items():
-        assert torch.equal(tensor, trained.state_dict()[name])
-
-
-def test_safetensors_and_half_precision_files_load(tmp_path, trained):
-    half = {name: tensor.half() for name, tensor in trained.state_dict().items()}
-    teacher = saved(tmp_path / "weights.safetensors", half)
-    for name, tensor in teacher.model.state_dict().items():
-        assert tensor.dtype == torch.float32
-        assert torch.equal(tensor, half[name].float())
-
-
 def test_weights_of_another_image_size_are_resampled_after_loading(tmp_path, trained):
     torch.save(trained.state_dict(), tmp_path / "weights.pth")
-    config = TeacherConfig(model=MODEL, image_size=64, weights=str(tmp_path / "weights.pth"))
+    config = TeacherConfig(model=MODEL, weights=str(tmp_path / "weights.pth"))
     teacher = load_teacher(config, Grid(1, 6, 6), seed=0)
     assert teacher.model.pos_embed.shape == (1, 37, 64)
     assert torch.equal(teacher.model.pos_embed[:, 0], trained.pos_embed[:, 0])
@@ -125,7 +81,7 @@ def test_a_teacher_is_frozen_and_in_evaluation_mode():
 
 
 def test_random_weights_need_permission(caplog):
-    with pytest.raises(ModelError, match=r"got none; set teacher\.weights to one, or teacher\.allow_random"):
+    with pytest.raises(ModelError, match=r"got none; set teacher\.weights to one, teacher\.pretrained .*allow_random"):
         load_teacher(TeacherConfig(model=MODEL), GRID, seed=0)
     with caplog.at_level(logging.INFO):
         load_teacher(TeacherConfig(model=MODEL, allow_random=True), GRID, seed=0)
@@ -138,59 +94,6 @@ def test_random_weights_are_a_function_of_the_seed_and_leave_the_global_generato
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(first["model.blocks.0.mlp.fc1.weight"], other["model.blocks.0.mlp.fc1.weight"])
-
-
-def test_weights_of_another_architecture_are_refused_key_by_key(tmp_path, trained):
-    state = trained.state_dict()
-    del state["blocks.5.mlp.fc1.bias"]
-    state["blocks.0.attn.qkv.weight"] = torch.zeros(3, 3)
-    state |= {f"blocks.{i}.norm1.weight": torch.zeros(64) for i in range(6, 10)}
-    with pytest.raises(ModelError) as raised:
-        saved(tmp_path / "weights.pth", state)
-    message = str(raised.value)
-    assert "\n" not in message
-    assert f"of {MODEL}, got {tmp_path / 'weights.pth'}" in message
-    assert "1 missing from the file (blocks.5.mlp.fc1.bias)" in message
-    assert "4 not of this model (blocks.6.norm1.weight, blocks.7.norm1.weight, blocks.8.norm1.weight, ...)" in message
-    assert "1 of another shape (blocks.0.attn.qkv.weight (3, 3) instead of (192, 64))" in message
-
-
-def test_weights_of_another_image_size_say_so(tmp_path, trained):
-    torch.save(trained.state_dict(), tmp_path / "weights.pth")
-    config = TeacherConfig(model=MODEL, weights=str(tmp_path / "weights.pth"))
-    with pytest.raises(ModelError, match=r"pos_embed \(1, 17, 64\) instead of \(1, 101, 64\)\); set .*image_size"):
-        load_teacher(config, GRID, seed=0)
-
-
-def test_two_networks_in_one_file_are_refused(tmp_path, trained):
-    state = trained.state_dict()
-    with pytest.raises(ModelError, match="cls_token twice"):
-        saved(tmp_path / "weights.pth", {**state, "encoder.cls_token": state["cls_token"]})
-
-
-@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
-@pytest.mark.parametrize("content", [None, b"", b"these are no weights\n"])
-def test_a_file_that_cannot_be_read_is_named(tmp_path, suffix, content):
-    path = tmp_path / f"weights.{suffix}"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(ModelError) as raised:
-        load_teacher(TeacherConfig(model=MODEL, weights=str(path)), GRID, seed=0)
-    message = str(raised.value)
-    assert str(path) in message and "\n" not in message
-    assert ("No such file" in message) == (content is None)
-
-
-def test_code_in_a_weights_file_is_not_run(tmp_path):
-    torch.save({"model": ModelError("anything but tensors")}, tmp_path / "weights.pth")
-    with pytest.raises(ModelError, match=r"nothing to run, got .* does not load as one"):
-        load_teacher(TeacherConfig(model=MODEL, weights=str(tmp_path / "weights.pth")), GRID, seed=0)
-
-
-def test_a_file_without_named_tensors_is_refused(tmp_path):
-    torch.save([torch.zeros(3)], tmp_path / "weights.pth")
-    with pytest.raises(ModelError, match=r"expected named tensors in .*, got a list"):
-        load_teacher(TeacherConfig(model=MODEL, weights=str(tmp_path / "weights.pth")), GRID, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +110,75 @@ def test_models_that_cannot_teach_are_refused(model, message):
     assert message in str(raised.value)
 
 
-@pytest.mark.parametrize("tree", [{"mean": [0.5]}, {"std": [0.2, 0.2, 0.0]}])
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        (
+            {"pretrained": True, "weights": "a.pth"},
+            "pretrained: expected false where weights are given, got true and a.pt",
+        ),
+        ({"prefix": "teacher"}, "prefix: expected a file of weights that it is about, got 'teacher' and no weights"),
+    ],
+)
+def test_settings_that_contradict_are_refused(tree, message):
+    with pytest.raises(ConfigError, match=message):
+        build(TeacherConfig, tree, where="test")
+
+
+@pytest.mark.parametrize("tree", [{"mean": [0.5]}, {"std": [0.2, 0.2]}])
 def test_mean_and_std_are_three_sensible_numbers(tree):
     with pytest.raises(ConfigError, match="mean and std: expected three numbers"):
         build(TeacherConfig, tree, where="test")
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A cache of the hub's, empty, and no network."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    return tmp_path / "hub"
+
+
+def test_timms_own_weights_come_out_of_its_cache(hub):
+    full = timm.create_model(MODEL, pretrained=False)
+    folder = hub / "models--timm--test_vit.r160_in1k"
+    (folder / "snapshots" / "1").mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text("1")
+    save_file(full.state_dict(), folder / "snapshots" / "1" / "model.safetensors")
+    (folder / "snapshots" / "1" / "config.json").write_text(json.dumps({"architecture": MODEL}))
+    before = torch.get_rng_state()
+    for name in (MODEL, f"{MODEL}.r160_in1k"):
+        teacher = load_teacher(TeacherConfig(model=name, pretrained=True), GRID, seed=0)
+        for key, tensor in teacher.model.blocks.state_dict().items():
+            assert torch.equal(tensor, full.blocks.state_dict()[key])
+    assert torch.equal(torch.get_rng_state(), before), "the global generator is left alone"
+
+
+def test_without_network_and_cache_it_says_how_to_fill_the_cache(hub):
+    with pytest.raises(ModelError) as raised:
+        load_teacher(TeacherConfig(model=MODEL, pretrained=True), GRID, seed=0)
+    message = str(raised.value)
+    assert "run `hf download timm/test_vit.r160_in1k` where there is a network, with the same HF_HOME" in message
+    assert "\n" not in message
+
+
+def test_weights_that_timm_does_not_know_are_refused():
+    with pytest.raises(ModelError, match=r"expected weights of test_vit that timm knows, r160_in1k, got r160"):
+        load_teacher(TeacherConfig(model=f"{MODEL}.r160", allow_random=True), GRID, seed=0)
+    with pytest.raises(ModelError, match="expected a model that timm has weights of, got vit_base_patch32_plus_256"):
+        load_teacher(TeacherConfig(model="vit_base_patch32_plus_256", pretrained=True), GRID, seed=0)
+
+
+def test_pixels_are_those_that_timm_says_where_its_weights_are_named(caplog):
+    half, imagenet = (0.5, 0.5, 0.5), (0.485, 0.456, 0.406)
+
+    def mean(**settings):
+        teacher = Teacher(TeacherConfig(**settings), GRID)
+        return tuple(round(float(value), 3) for value in teacher.mean.flatten())
+
+    assert mean(model=MODEL) == imagenet
+    assert mean(model=f"{MODEL}.r160_in1k") == mean(model=MODEL, pretrained=True) == half
+    assert "teacher.mean" not in caplog.text
+    assert mean(model=f"{MODEL}.r160_in1k", mean=imagenet) == imagenet
+    assert f"{MODEL}.r160_in1k was trained with ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))" in caplog.text

@@ -34,17 +34,20 @@ def test_sizes_are_the_usual_ones_and_single_numbers_can_be_given():
     assert EncoderConfig().shape == Shape(768, 12, 12)
     assert EncoderConfig(size="large").shape == Shape(1024, 24, 16)
     assert EncoderConfig(size="huge", patch_size=14).shape == Shape(1280, 32, 16)
+    assert EncoderConfig(size="giant", patch_size=14).shape.mlp_dim == 6144
     assert EncoderConfig(depth=3).shape == Shape(768, 3, 12)
     assert EncoderConfig(size="huge", patch_size=14).grid == (8, 16, 16)
 
 
-@pytest.mark.parametrize("size", ["small", "base", "large", "huge"])
+@pytest.mark.parametrize("size", ["small", "base", "large", "huge", "giant"])
 def test_every_size_has_the_parameters_of_its_layers(size):
     with torch.device("meta"):
         encoder = Encoder(EncoderConfig(size=size))
-    width, depth, _ = EncoderConfig(size=size).shape
-    # A block: 12 matrices of width squared; biases of q, v, projection (3), MLP (5); two norms (4).
-    expected = (1536 + 1) * width + depth * (12 * width**2 + 12 * width) + 2 * width
+    width, depth = EncoderConfig(size=size).shape[:2]
+    hidden = 6144 if size == "giant" else 4 * width
+    # A block: q, k, v, the projection; two of the MLP; biases of q, v, projection (3), MLP (1); two norms (4).
+    block = 4 * width**2 + 2 * width * hidden + 8 * width + hidden
+    expected = (1536 + 1) * width + depth * block + 2 * width
     assert sum(p.numel() for p in encoder.parameters()) == expected
 
 
@@ -58,12 +61,13 @@ def test_published_encoder_has_the_published_parameters():
     [
         ({"embed_dim": 100}, "multiple of 16"),
         ({"num_heads": 5}, "multiple of num_heads (5)"),
-        ({"depth": 0}, "at least 1"),
-        ({"num_heads": 0}, "at least 1"),
+        ({"depth": 0}, "depth: expected 1 to 128, got 0"),
+        ({"num_heads": 0}, "num_heads: expected 1 to 256, got 0"),
         ({"image_size": 225}, "image_size: expected a multiple of patch_size (16), got 225"),
-        ({"patch_size": 0}, "image_size"),
+        ({"patch_size": 0}, "patch_size: expected 1 to 4096, got 0"),
+        ({"patch_size": 1, "num_frames": 64}, "patch_size: expected at most 65536 tokens of a clip, got 1605632"),
         ({"num_frames": 15}, "num_frames: expected a multiple of tubelet_size (2), got 15"),
-        ({"drop_path": 1.0}, "drop_path"),
+        ({"drop_path": 1.0}, "drop_path: expected 0 to 0.99, got 1.0"),
     ],
 )
 def test_numbers_that_do_not_fit_are_refused(tree, message):
@@ -75,28 +79,28 @@ def test_numbers_that_do_not_fit_are_refused(tree, message):
 def test_encoder_equals_the_slow_reference():
     encoder, clips = tiny_encoder(), torch.randn(2, 3, 4, 24, 24, generator=torch.Generator().manual_seed(1))
     visible = [[0, 5, 9, 17], [3, 4, 8, 12]]
-    keeps = [[1.0, 0.0, 1.25], [1.0, 1.1, 0.0]]
+    keeps = [[(1.0, 0.9), (0.0, 1.5), (1.25, 1.2)], [(1.0, 1.0), (1.1, 0.0), (0.0, 0.0)]]
     fast = encoder(clips, torch.tensor(visible), torch.tensor(keeps)).detach().numpy()
     everything = encoder(clips).detach().numpy()
     for i, clip in enumerate(clips.double().numpy()):
         slow = reference.encode(clip, as_numpy(encoder), visible[i], keeps[i], 2, 2, 8)
         np.testing.assert_allclose(fast[i], slow, rtol=1e-4, atol=1e-5)
-        slow = reference.encode(clip, as_numpy(encoder), list(range(18)), [1.0] * 3, 2, 2, 8)
+        slow = reference.encode(clip, as_numpy(encoder), list(range(18)), [(1.0, 1.0)] * 3, 2, 2, 8)
         np.testing.assert_allclose(everything[i], slow, rtol=1e-4, atol=1e-5)
 
 
-def test_a_dropped_block_changes_nothing_and_a_kept_one_is_scaled():
-    block = Block(32, 2)
-    x = torch.randn(3, 5, 32)
-    out = block(x, torch.tensor([0.0, 1.0, 2.0]))
+def test_a_dropped_branch_changes_nothing_and_a_kept_one_is_scaled():
+    block = Block(Shape(32, 1, 2))
+    x = torch.randn(4, 5, 32)
+    out = block(x, torch.tensor([[0.0, 0.0], [1.0, 1.0], [2.0, 0.0], [0.0, 3.0]]))
     assert torch.equal(out[0], x[0])
     torch.testing.assert_close(out[1:2], block(x[1:2]))
-    attended = x[2:] + 2.0 * block.attention(block.norm1(x[2:]))
-    torch.testing.assert_close(out[2:], attended + 2.0 * block.mlp(block.norm2(attended)))
+    torch.testing.assert_close(out[2:3], x[2:3] + 2.0 * block.attention(block.norm1(x[2:3])))
+    torch.testing.assert_close(out[3:4], x[3:4] + 3.0 * block.mlp(block.norm2(x[3:4])))
 
 
 def test_queries_and_values_have_biases_and_keys_have_none():
-    names = {name for name, _ in Block(32, 2).attention.named_parameters()}
+    names = {name for name, _ in Block(Shape(32, 1, 2)).attention.named_parameters()}
     assert names == {"qkv.weight", "q_bias", "v_bias", "projection.weight", "projection.bias"}
 
 
@@ -105,7 +109,8 @@ def test_activation_checkpointing_gives_the_same_gradients():
     for checkpointing in (False, True):
         encoder = tiny_encoder(activation_checkpointing=checkpointing)
         clips = torch.randn(2, 3, 4, 24, 24, generator=torch.Generator().manual_seed(1))
-        encoder(clips, keeps=torch.tensor([[1.0, 0.0, 1.25], [1.0, 1.1, 1.25]])).square().sum().backward()
+        keeps = torch.tensor([[[1.0, 1.0], [0.0, 1.2], [1.25, 0.0]], [[1.0, 1.0], [1.1, 1.1], [0.0, 1.25]]])
+        encoder(clips, keeps=keeps).square().sum().backward()
         gradients.append([p.grad for p in encoder.parameters()])
     assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
 
@@ -130,10 +135,21 @@ def test_initial_weights_are_xavier_uniform_and_a_function_of_the_generator():
         initialise(encoder, torch.Generator().manual_seed(7))
     first, second = (encoder.state_dict() for encoder in encoders)
     assert all(torch.equal(first[name], second[name]) for name in first)
-    for name, fan_in, fan_out in (("blocks.0.attention.qkv", 32, 96), ("embedding.projection", 384, 32)):
-        bound = math.sqrt(6 / (fan_in + fan_out))
-        weight = first[f"{name}.weight"]
-        assert 0.95 * bound < weight.abs().max() <= bound
-        assert weight.std() == pytest.approx(bound / math.sqrt(3), rel=0.05)
-    assert all((first[name] == 0).all() for name in first if name.endswith("bias"))
+    for name, bound in (
+        ("blocks.0.attention.qkv.weight", math.sqrt(6 / (32 + 96))),
+        ("embedding.projection.weight", math.sqrt(1 / 384)),
+    ):
+        assert 0.95 * bound < first[name].abs().max() <= bound
+        assert first[name].std() == pytest.approx(bound / math.sqrt(3), rel=0.05)
+    assert all((first[name] == 0).all() for name in first if name.endswith("bias") and "embedding" not in name)
     assert all((first[name] == 1).all() for name in first if "norm" in name and name.endswith("weight"))
+
+
+def test_an_embedding_begins_as_the_conv3d_that_it_is():
+    """As in the released codes, which leave that layer as PyTorch makes it; its bias, too."""
+    encoder, conv = Encoder(EncoderConfig(depth=1)), torch.nn.Conv3d(3, 768, (2, 16, 16))
+    initialise(encoder, torch.Generator().manual_seed(7))
+    embedding = encoder.embedding.projection
+    for ours, theirs in ((embedding.weight, conv.weight), (embedding.bias, conv.bias)):
+        assert ours.std().item() == pytest.approx(theirs.std().item(), rel=0.1)
+        assert ours.abs().max().item() == pytest.approx(theirs.abs().max().item(), rel=0.01)

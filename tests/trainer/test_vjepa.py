@@ -16,6 +16,7 @@ from configs.loading import build as build_config
 from tests.trainer.test_surgvista import clip_batch, loss_of
 from trainer.errors import ModelError
 from trainer.models.config import EncoderConfig, PredictorConfig
+from trainer.models.embed import to_tubelets
 from trainer.models.predictor import Predictor
 from trainer.models.published import TRANSFORMERS_VJEPA2
 from trainer.models.vit import Encoder
@@ -138,16 +139,16 @@ def test_each_kind_of_mask_trains_a_token_of_its_own() -> None:
     assert gradient[0].any() and gradient[1].any() and not gradient[2].any(), "of three tokens two are used"
 
 
-def test_masks_of_any_size_pass_through_the_same_graphs(graphs: CompileCounterWithBackend) -> None:
+def test_masks_of_any_size_pass_through_the_same_graphs(traces: CompileCounterWithBackend) -> None:
     objective = tiny()
     plain = [loss_of(objective, clip_batch([g, g + 1], 32, 6)).loss.item() for g in range(0, 12, 2)]
     sizes = {objective._masks(clip_batch([g, g + 1], 32, 6))[0].masked.shape for g in range(0, 12, 2)}
     assert len(sizes) > 1
-    objective.compile_parts(backend=graphs, fullgraph=True)
+    objective.compile_parts(backend=traces, fullgraph=True)
     compiled, counts = [], []
     for g in range(0, 12, 2):
         compiled.append(loss_of(objective, clip_batch([g, g + 1], 32, 6)).loss.item())
-        counts.append(graphs.frame_count)
+        counts.append(traces.frame_count)
     assert compiled == pytest.approx(plain, rel=1e-5)
     assert counts[0] > 0 and set(counts) == {counts[0]}, "later masks pass through the graphs of the first"
 
@@ -181,6 +182,30 @@ def test_published_configuration_has_the_published_networks() -> None:
     assert [count.visible / objective.num_tokens for count in objective.counts] == pytest.approx([0.23, 0.06], abs=0.01)
 
 
+def test_tokens_that_the_cut_leaves_out_are_counted_and_drawn_as_neither() -> None:
+    objective, batch = tiny().eval(), clip_batch([1, 2, 3], 32, 6)
+    published = vjepa.outline(VJepaConfig())
+    for tokens, kind in ((published.num_visible, "visible"), (published.num_masked, "masked")):
+        assert tokens == round(sum(getattr(count, kind) for count in published.counts) / 2)
+    assert published.num_visible + published.num_masked < published.num_tokens
+
+    (visible, masked), rows = objective._masks(batch)[0], objective.pictures(batch)
+    tubelets = {name: to_tubelets(row, 2, 8) for name, row in rows.items()}
+    left_out = 0
+    for i, (shown, hidden) in enumerate(zip(visible.tolist(), masked.tolist(), strict=True)):
+        for token in range(48):
+            of_mask, of_prediction = tubelets["masked"][i, token], tubelets["prediction"][i, token]
+            if token in shown:
+                assert torch.equal(of_mask, tubelets["original"][i, token])
+                torch.testing.assert_close(of_prediction, tubelets["features"][i, token])
+            elif token in hidden:
+                assert (of_mask == 0.5).all()
+            else:
+                assert not of_mask.any() and not of_prediction.any()
+                left_out += 1
+    assert left_out
+
+
 def test_flops_are_those_that_pytorch_counts() -> None:
     objective, batch = tiny(), clip_batch(range(8), 32, 6)
     masks = objective._masks(batch)
@@ -199,9 +224,9 @@ def test_flops_are_those_that_pytorch_counts() -> None:
     ("masks", "message"),
     [
         ([], "masks: expected at least one kind"),
-        ([{"num_blocks": 0, "scale": 0.5}], "masks[0]: num_blocks: expected 1 or more, got 0"),
-        ([{"num_blocks": 1, "scale": 1.5}], "scale: expected a share above 0 and below 1, got 1.5"),
-        ([{"num_blocks": 1, "scale": 0.5, "aspect": [2.0, 1.0]}], "aspect: expected two numbers above 0"),
+        ([{"num_blocks": 0, "scale": 0.5}], "masks[0].num_blocks: expected 1 to 32, got 0"),
+        ([{"num_blocks": 1, "scale": 1.5}], "scale: expected 0.001 to 0.999, got 1.5"),
+        ([{"num_blocks": 1, "scale": 0.5, "aspect": [2.0, 1.0]}], "aspect: expected two numbers"),
     ],
 )
 def test_masks_that_cannot_be_are_refused(masks: list[dict[str, object]], message: str) -> None:

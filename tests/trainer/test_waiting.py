@@ -55,13 +55,15 @@ def trainer(
     )  # fmt: skip
     batches = [clip_batch([g, g + 1]) for g in range(0, 4 * STEPS, 2)]
     batches = [replace(batch, clips=batch.clips.to(topology.device)) for batch in batches]
-    idle: Any = SimpleNamespace(before_step=lambda step: None, beat=lambda: None, stopping=lambda: False)
+    idle: Any = SimpleNamespace(
+        before_step=lambda step: None, beat=lambda: None, stopping=lambda save: False, saving=False
+    )
     idle.close = lambda: None
     run = Trainer(
         engine, objective, iter(batches), plan=PLAN, progress=Progress(step=0, g=0, state={}), topology=topology,
         run_dir=run_dir, report=ReportConfig(every_steps=100, pictures_every_steps=0, collapse_every_steps=0),
         checkpoint=CheckpointConfig(every_steps=100), evaluation=None, measures=(), audit_log=False, watch=lambda g: {},
-        agreement=idle, watchdog=idle, profiler=idle,
+        agreement=idle, watchdog=idle, profiler=idle, check_owner=lambda: None,
     )  # fmt: skip
     with contextlib.closing(run):
         yield run

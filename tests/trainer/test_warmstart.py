@@ -205,6 +205,45 @@ def test_an_encoder_is_taken_from_a_file_with_a_classifier(tmp_path: Path) -> No
         start(tmp_path / "w.pt", VIDEOMAE_TINY, layout="videomae")
 
 
+@pytest.mark.parametrize("name", ["videomae", "surgvista", "vjepa2"])
+@pytest.mark.parametrize("wrapping", ["module.", "_orig_mod.", "module._orig_mod.", "model.net."])
+def test_wrappings_of_a_published_file_are_found(name: str, wrapping: str, tmp_path: Path) -> None:
+    config = CONFIGS[name]
+    source = objective_of(config, 1)
+    weights = LAYOUTS[name].export(state_of(source), config.encoder)
+    torch.save({"state_dict": {f"{wrapping}{key}": t for key, t in weights.items()}}, tmp_path / "w.ckpt")
+    assert_same(state_of(start(tmp_path / "w.ckpt", config, layout=name)), state_of(source))
+
+
+def test_a_fine_tuned_encoder_starts_one(tmp_path: Path) -> None:
+    """VideoMAE's fine-tuning has no `encoder.` before its names, and its norm after the pooling."""
+    source = state_of(objective_of(VIDEOMAE_TINY, 1))
+    weights = LAYOUTS["videomae"].export(source, VIDEOMAE_TINY.encoder)
+    encoder = {k.removeprefix("encoder."): tensor for k, tensor in weights.items() if k.startswith("encoder.")}
+    tuned = {re.sub(r"^norm\.", "fc_norm.", key): tensor for key, tensor in encoder.items()}
+    torch.save({"module": {**tuned, "head.weight": torch.zeros(9, 32)}}, tmp_path / "w.pth")
+    begun = state_of(start(tmp_path / "w.pth", VIDEOMAE_TINY, layout="videomae", parts="encoder"))
+    assert all(torch.equal(begun[key], source[key]) for key in begun if key.startswith("encoder."))
+
+
+def test_what_was_trained_comes_before_its_average(tmp_path: Path) -> None:
+    trained, averaged = (
+        LAYOUTS["videomae"].export(state_of(objective_of(VIDEOMAE_TINY, seed)), VIDEOMAE_TINY.encoder)
+        for seed in (1, 2)
+    )
+    torch.save({"model_ema": averaged, "model": trained}, tmp_path / "w.pth")
+    for settings, seed in (({}, 1), ({"prefix": "model_ema"}, 2)):
+        begun = start(tmp_path / "w.pth", VIDEOMAE_TINY, layout="videomae", **settings)
+        assert_same(state_of(begun), state_of(objective_of(VIDEOMAE_TINY, seed)))
+
+
+def test_the_encoder_alone_is_advised_where_it_fits(tmp_path: Path) -> None:
+    weights = LAYOUTS["videomae"].export(state_of(objective_of(VIDEOMAE_TINY, 1)), VIDEOMAE_TINY.encoder)
+    torch.save({"model": {k: t for k, t in weights.items() if not k.startswith("decoder.")}}, tmp_path / "w.pth")
+    with pytest.raises(ModelError, match=r"decoder\.\S+ is missing.*; warm_start\.parts=encoder takes the enc"):
+        start(tmp_path / "w.pth", VIDEOMAE_TINY, layout="videomae")
+
+
 def test_weights_of_another_patch_size_are_refused_in_a_sentence(tmp_path: Path) -> None:
     weights = LAYOUTS["videomae"].export(state_of(objective_of(VIDEOMAE_TINY, 1)), VIDEOMAE_TINY.encoder)
     torch.save({"model": weights}, tmp_path / "w.pth")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from shards.buffers import new_buffer
 from shards.chunks import BadFrame, ReadCounters
 from shards.clips import BadClip, BadClipLimits
 from shards.errors import CorruptSampleError
@@ -23,7 +24,8 @@ def bad(g: int) -> BadClip:
 def report_twice(out: str) -> None:
     """On each rank: a report of 2 steps of 2 micro-batches, one of a step more, and one of more damage than allowed."""
     from trainer.data.watch import DataWatch
-    from trainer.distributed import join, leave, topology_from_environment
+    from trainer.distributed import leave, topology_from_environment
+    from trainer.joining import join
 
     topology = topology_from_environment(os.environ)
     join(topology, 60)
@@ -42,9 +44,11 @@ def report_twice(out: str) -> None:
     bad_clips += [[bad(7)], [bad(5)]][rank]
     reports = [watch.report(40)]
     loader.waits += [1.0, 5.0]
-    counters.add(requests=4, bytes_read=10, chunks_read=1, buffer_bytes=8)
+    counters.add(requests=4, bytes_read=10, chunks_read=1)
+    counters.hold(chunk := new_buffer(8))
     bad_clips += [[], [bad(50)]][rank]
     reports.append(watch.report(80))
+    del chunk
     loader.waits += [1.0]
     bad_clips += [[bad(90)], []][rank]
     with pytest.raises(CorruptSampleError) as raised:

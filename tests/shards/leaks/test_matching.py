@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shards.leaks.matching import Library, Match, bands_of, evidence_needed, find_matches
-from shards.leaks.prints import WORDS, Bits
+from shards.leaks.matching import Library, Match, bands_of, evidence_needed, find_matches, num_comparisons
+from shards.leaks.thumbnails import POSES, WORDS, Bits, posed
 
 
 def random_prints(seed: int, count: int) -> Bits:
@@ -21,7 +21,7 @@ def flipped(bits: Bits, seed: int, share: float) -> Bits:
 
 
 def matches_in(*videos: Bits, as_among: int = 0) -> list[Match]:
-    return list(find_matches(Library(list(videos)), bands_of(as_among)))
+    return list(find_matches([Library(list(videos))], bands_of(as_among), train=len(videos)))
 
 
 @settings(max_examples=40, deadline=None)
@@ -107,7 +107,7 @@ def test_what_is_everywhere_hides_no_copy() -> None:
 
 
 def test_more_to_compare_asks_for_more_evidence() -> None:
-    assert evidence_needed(0) < evidence_needed(100_000) < evidence_needed(36_000_000) < 6
+    assert evidence_needed(0) < evidence_needed(10**10) < evidence_needed(36_000_000**2) < 6
 
 
 def test_bands_do_not_overlap_and_grow_with_the_library() -> None:
@@ -124,3 +124,30 @@ def test_the_list_given_to_a_library_is_emptied() -> None:
     expected = np.concatenate(videos)
     library = Library(videos)
     assert videos == [] and np.array_equal(library.bits, expected) and library.starts.tolist() == [0, 3, 3, 7]
+
+
+@pytest.mark.parametrize("pose", POSES.values())
+def test_a_copy_in_another_pose_is_found(pose: int) -> None:
+    original = random_prints(1, 60)
+    (match,) = matches_in(random_prints(2, 80), original, posed(flipped(original, 1, 0.1), pose))
+    assert (match.first, match.second, match.pose, match.length) == (1, 2, pose, 60)
+
+
+@pytest.mark.parametrize("phased", [0, 1])
+def test_a_copy_that_only_another_phase_shows_is_found_whichever_video_has_it(phased: int) -> None:
+    original, between = random_prints(1, 60), random_prints(2, 60)
+    firsts = [original, between] if phased else [between, original]
+    seconds = [np.zeros((0, WORDS), np.uint32)] * 2
+    seconds[phased] = flipped(firsts[1 - phased][10:50], 1, 0.1)
+    (match,) = find_matches([Library(firsts), Library(seconds)], bands_of(0), train=2)
+    assert (match.first, match.second) == (0, 1)
+    assert (match.first_phase, match.second_phase) == ((0, 1) if phased else (1, 0))
+    assert match.first_start - match.second_start == (10 if phased else -10)
+
+
+def test_what_is_held_out_is_not_compared_with_itself() -> None:
+    train, held_out = random_prints(1, 60), random_prints(2, 60)
+    library = Library([train, held_out, held_out.copy(), train.copy()])
+    assert num_comparisons([library], 1) == 60 * 240 * len(POSES)
+    (match,) = find_matches([library], bands_of(0), train=1)
+    assert (match.first, match.second) == (0, 3)

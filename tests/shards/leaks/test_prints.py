@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shards.leaks.prints import EDGE, FRAMES, Bits, prints
+from shards.leaks.matching import CHANCE
+from shards.leaks.prints import FRAMES, prints
+from shards.leaks.thumbnails import EDGE, POSES, Bits, posed
 from tests.helpers.films import Pictures, drifting
 
 SECONDS = 60
@@ -98,3 +100,31 @@ def test_a_missing_second_takes_the_prints_around_it() -> None:
     gap = slice(21 - FRAMES, 21)
     assert not with_gap[gap].any() and without[gap].any()
     assert np.array_equal(np.delete(with_gap, gap, axis=0), np.delete(without, gap, axis=0))
+
+
+FLIPS: dict[str, Callable[[Pictures], Pictures]] = {
+    "upright": lambda film: film,
+    "mirrored": lambda film: film[:, :, ::-1],
+    "turned": lambda film: film[:, ::-1, ::-1],
+}
+
+
+@pytest.mark.parametrize("name", POSES)
+def test_the_prints_of_a_flipped_film_are_those_of_the_film_in_another_order(name: str) -> None:
+    film = drifting(1, SECONDS)
+    flipped = prints_of(FLIPS[name](film))
+    assert differing(posed(prints_of(film), POSES[name]), flipped) < 0.02
+    for other in POSES.keys() - {name}:
+        assert differing(posed(prints_of(film), POSES[other]), flipped) > 0.3
+
+
+def test_a_fade_that_films_share_does_not_make_them_alike() -> None:
+    fade = np.clip((np.arange(SECONDS) - 20) / 10, 0, 1)[:, None, None] * np.linspace(0, 1, 96)
+    one, other = (prints_of((80 + 0.3 * drifting(seed, SECONDS) + 70 * fade).astype(np.uint8)) for seed in (3, 4))
+    during = slice(15, 25)
+    assert differing_in(one[during], other[during]) > CHANCE
+
+
+def differing_in(one: Bits, other: Bits) -> float:
+    assert one.any(axis=1).all() and other.any(axis=1).all()
+    return float(np.bitwise_count(one ^ other).sum(axis=1).mean()) / 256

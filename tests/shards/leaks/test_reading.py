@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from shards.leaks.reading import frames_at, step_seconds
+from shards.leaks.reading import frames_at, num_phases, step_seconds
 from shards.packed import PackedVideo, Part
 
 
@@ -41,3 +41,15 @@ def test_numbers_are_of_frames_that_exist() -> None:
     numbers, known = frames_at(video(7.3, (11, 100), (150, 333)), 1.0)
     assert numbers[known].min() >= 0 and numbers[known].max() < 433
     assert np.all(np.diff(numbers[known]) > 0)
+
+
+@pytest.mark.parametrize(
+    ("fps", "step", "expected"), [(1, 1, 1), (1.9, 1, 1), (2, 1, 2), (3.5, 1, 3), (25, 1, 4), (1, 2, 2)]
+)
+def test_there_are_as_many_phases_as_frames_that_differ_up_to_four(fps: float, step: float, expected: int) -> None:
+    assert num_phases(fps, step) == expected
+
+
+def test_a_phase_begins_later() -> None:
+    numbers, known = frames_at(video(4.0, (0, 12)), 1.0, 0.25)
+    assert numbers.tolist() == [1, 5, 9] and known.all()

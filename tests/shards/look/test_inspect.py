@@ -13,8 +13,8 @@ from configs.errors import ConfigError
 from launch.__main__ import main as surgstream
 from shards.errors import CorruptSampleError
 from shards.look.frames import find_video, nearest_frame, spread
-from shards.look.inspect import main
 from shards.look.sheet import CELL_HEIGHT, CELL_WIDTH, Row, draw_sheet
+from tests.helpers.commands import inspect as main
 from tests.helpers.packing import contents, load, write_corpus
 from tests.helpers.s3 import s3_bucket
 from tests.helpers.videos import make_video, number_in
@@ -107,7 +107,10 @@ def test_a_second_that_is_lost_gives_the_nearest(corpus: Path) -> None:
     (first, second) = placed.video.parts
     hole = (first.first_frame + first.num_frames) / 5
     assert placed.seconds[nearest_frame(placed, hole)] == pytest.approx(hole - 0.2)
-    assert placed.seconds[nearest_frame(placed, 10**6)] == (second.first_frame + second.num_frames - 1) / 5
+    end = (second.first_frame + second.num_frames) / 5
+    assert placed.seconds[nearest_frame(placed, end)] == pytest.approx(end - 0.2)
+    with pytest.raises(ConfigError, match=f"--second: expected 0 to {end:g}, where .* ends, got 99"):
+        nearest_frame(placed, 99)
 
 
 def test_mistakes_are_said(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ from shards.video.files import open_video
 from shards.video.film import VideoFile
 from shards.video.frames import JpegFrames
 from shards.video.picture import frame, to_image
+from shards.video.shape import Shape, whole
 from tests.helpers.zoo import KINDS, NUM_PICTURES, RATE, Kind, Pictures, make, number_of, shown_by_ffmpeg
 
 SHORT_SIDE = 96
@@ -76,7 +77,7 @@ def test_a_gpu_is_used(find: Find) -> None:
 def test_what_a_gpu_gives_is_scaled_as_what_a_cpu_gives(planar: str, packed: str, short_side: int) -> None:
     noise = np.random.default_rng(0).integers(256, size=(96, 170, 3)).astype(np.uint8)
     picture = av.VideoFrame.from_ndarray(noise, format="rgb24").reformat(format=planar)
-    framing = frame(picture, short_side, Fraction(1), None)
+    framing = frame(Shape(170, 96, whole(170, 96)), short_side)
     expected, given = to_image(picture, framing), picture.reformat(format=packed, threads=1)
     assert all(to_image(given, framing) == expected for _ in range(100)), "every time"
 
@@ -94,7 +95,9 @@ def test_frames_show_what_was_drawn_for_their_time(find: Find, kind: Kind) -> No
         ("turned_90.mp4", (96, 128)),
         ("mirrored_turned.mp4", (96, 128)),
         ("turned_180.mp4", (128, 96)),
+        ("turned_by_the_first.mp4", (96, 128)),
         ("wide_pixels.mp4", (140, 96)),
+        ("fields_wide.mpg", (171, 96)),
         ("impossible_pixels.mkv", (128, 96)),
         ("dv.avi", (128, 96)),
         ("cropped.mp4", (119, 96)),
@@ -103,6 +106,12 @@ def test_frames_show_what_was_drawn_for_their_time(find: Find, kind: Kind) -> No
 def test_frames_are_upright_with_square_pixels(find: Find, name: str, size: tuple[int, int]) -> None:
     _, height, width, _ = pictures_of(find(name), Fraction(1)).shape
     assert (width, height) == size
+
+
+def test_what_one_picture_says_of_its_turn_holds_until_another_says_otherwise(find: Find) -> None:
+    turned, upright = (pictures_of(find(name), Fraction(7)) for name in ("turned_by_the_first.mp4", "h264.mp4"))
+    expected = np.rot90(upright.astype(float), axes=(1, 2))
+    assert np.abs(turned - expected).mean((1, 2, 3)).max() < 3
 
 
 def test_both_fields_are_used_but_not_woven(find: Find) -> None:

@@ -12,11 +12,13 @@ from PIL import Image
 
 from shards.errors import StorageError, VideoError
 from shards.storage import LocalStorage, Stores, open_storage
-from shards.video import files
+from shards.video import feed
 from shards.video.files import open_video
 from shards.video.film import VideoFile
 from shards.video.frames import JpegFrames
+from shards.views.borders import find_border
 from tests.helpers.s3 import s3_bucket
+from tests.helpers.scenes import in_disc, make_film, scene
 from tests.helpers.videos import make_video
 
 
@@ -81,7 +83,7 @@ def sound_only(path: Path) -> None:
     ("name", "write", "reason"),
     [
         ("a.mp4", lambda path: path.write_bytes(b"no video " * 500), "cannot be opened as a video: Invalid data"),
-        ("a.mp4", lambda path: path.write_bytes(b""), "cannot be opened as a video"),
+        ("a.mp4", lambda path: path.write_bytes(b""), "is not a video: it is empty"),
         ("a.mp4", lambda path: None, "cannot be opened as a video: No such file"),
         ("a.txt", lambda path: path.write_bytes(b"hello world\n" * 50), "is not a video: FFmpeg reads it as 'tty'"),
         ("a.png", lambda path: Image.new("RGB", (64, 48)).save(path), "is not a video: FFmpeg reads it as 'png_pipe'"),
@@ -120,16 +122,19 @@ class Failing(LocalStorage):
         super().read_into(name, start, out, stop)
 
 
+@pytest.mark.parametrize("folder", ["s3://bucket", "local"])
 def test_a_store_that_fails_is_not_taken_for_a_bad_video(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, folder: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    path = make_video(tmp_path / "v.mp4", 50, size=(320, 240), grain=20)
-    monkeypatch.setattr(files, "READ_AHEAD_BYTES", path.stat().st_size // 10)
-    storage = Failing(tmp_path, "s3://bucket")
+    path = make_video(tmp_path / "v.mkv", 50, size=(320, 240), grain=20)
+    folder = folder if "://" in folder else str(tmp_path)
+    for name in ("STORED_AHEAD_BYTES", "LOCAL_AHEAD_BYTES"):
+        monkeypatch.setattr(feed, name, path.stat().st_size // 10)
+    storage = Failing(tmp_path, folder)
 
     def read() -> None:
-        stores = Stores({"s3://bucket": storage})
-        list(JpegFrames(VideoFile("s3://bucket/v.mp4", stores), fps=Fraction(5), short_side=32, quality=85))
+        film = VideoFile(f"{folder}/v.mkv", Stores({folder: storage}))
+        list(JpegFrames(film, fps=Fraction(5), short_side=32, quality=85))
 
     read()
     needed = 1000 - storage.reads_left
@@ -137,3 +142,30 @@ def test_a_store_that_fails_is_not_taken_for_a_bad_video(
         with pytest.raises(StorageError, match="the store is down"):
             read()
     assert needed > 10 and capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("folder", ["s3://bucket", "local"])
+def test_borders_are_not_judged_by_fewer_pictures_because_a_store_fails(tmp_path: Path, folder: str) -> None:
+    pictures = [in_disc(scene("tissue", number), (190, 85), 70) for number in range(100)]
+    make_film(tmp_path / "v.mp4", pictures)
+    folder = folder if "://" in folder else str(tmp_path)
+    storage = Failing(tmp_path, folder)
+    film = VideoFile(f"{folder}/v.mp4", Stores({folder: storage}))
+    assert find_border(film) is not None
+    needed = 1000 - storage.reads_left
+    for storage.reads_left in range(needed):
+        with pytest.raises(StorageError, match="the store is down"):
+            find_border(VideoFile(f"{folder}/v.mp4", Stores({folder: storage})))
+
+
+def test_a_video_that_is_still_being_written_is_packed_another_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "LOCAL_AHEAD_BYTES", 4096)
+    path = make_video(tmp_path / "v.ts", 500, size=(320, 240))
+    pictures = VideoFile(str(path), Stores(), spare=False).picked(Fraction(25))
+    next(pictures)
+    with path.open("ab") as file:
+        file.write(bytes(100_000))
+    with pytest.raises(VideoError, match="changes while it is read; pack again when it is whole"):
+        list(pictures)

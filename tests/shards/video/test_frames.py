@@ -22,6 +22,7 @@ from shards.storage import Stores
 from shards.video.film import VideoFile
 from shards.video.frames import JpegFrames
 from shards.video.picture import packed_size
+from shards.video.shape import Shape, whole
 from shards.video.times import Shown, pick
 from tests.helpers.frames import frames_of, numbers_of
 from tests.helpers.videos import make_video, number_in, picture_of, shown_at
@@ -139,8 +140,6 @@ def test_frames_depend_on_nothing_but_the_file(tmp_path: Path) -> None:
 class Lone:
     """A picture that must not be scaled on two threads at a time."""
 
-    width, height, side_data = 64, 48, ()
-
     def __init__(self, number: int) -> None:
         self._picture = av.VideoFrame.from_ndarray(picture_of(number), format="rgb24")
         self.format, self._lock = self._picture.format, threading.Lock()
@@ -156,7 +155,8 @@ def test_a_picture_that_stays_is_scaled_on_one_thread_at_a_time(tmp_path: Path) 
     film, watcher = VideoFile(str(make_video(tmp_path / "v.mp4", 1)), Stores()), Mock()
     lone = [Lone(number) for number in range(11)]
     shown = [(number, lone[(number + 1) // 2]) for number in range(20)]
-    with patch.object(film, "picked", lambda fps: iter(shown)):
+    shape = Shape(64, 48, whole(64, 48))
+    with patch.multiple(film, picked=lambda fps: iter(shown), shape=lambda picture: shape):
         frames = dict(JpegFrames(film, fps=Fraction(5, 2), short_side=48, quality=85, threads=3, watcher=watcher))
     assert list(map(number_in, frames.values())) == [(number + 1) // 2 for number in range(20)]
     assert [call.args[0] for call in watcher.note.call_args_list] == list(range(0, 20, 2))

@@ -14,7 +14,7 @@ from shards.video.film import VideoFile, find_film
 from shards.views.borders import find_border, lit_box
 from shards.views.regions import largest_region
 from tests.helpers.s3 import s3_bucket
-from tests.helpers.scenes import Picture, in_disc, make_film, scene, scenes, written
+from tests.helpers.scenes import Picture, in_disc, lumen, make_film, scene, scenes, written
 
 
 def box_of(path: Path | str) -> tuple[int, int, int, int] | None:
@@ -53,6 +53,17 @@ def test_a_rectangle_with_dark_corners_loses_nothing(tmp_path: Path) -> None:
 def test_bars_above_and_below(tmp_path: Path) -> None:
     pictures = [np.pad(scene("tissue", n, (320, 140)), ((20, 20), (0, 0), (0, 0))) for n in range(60)]
     assert is_close(box_of(make_film(tmp_path / "v.mp4", pictures)), (0, 20, 320, 160))
+
+
+def test_a_bright_picture_between_pillars(tmp_path: Path) -> None:
+    pictures = [np.pad(lumen(n, (240, 180)), ((0, 0), (40, 40), (0, 0))) for n in range(60)]
+    assert is_close(box_of(make_film(tmp_path / "v.mp4", pictures)), (40, 0, 280, 180))
+
+
+def test_what_is_taken_for_a_card_or_a_wall_throughout_has_its_border_too(tmp_path: Path) -> None:
+    for kind in ("test_card", "blank", "outside"):
+        pictures = [np.pad(scene(kind, n, (240, 180)), ((0, 0), (40, 40), (0, 0))) for n in range(60)]
+        assert is_close(box_of(make_film(tmp_path / f"{kind}.mp4", pictures)), (40, 0, 280, 180))
 
 
 def test_where_nothing_can_be_told_nothing_is_cropped(tmp_path: Path) -> None:

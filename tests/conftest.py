@@ -1,0 +1,46 @@
+"""Timings are measured in `benchmarks/`, and never asserted: a busy machine is no failure. What never ends is one."""
+
+import resource
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import FrameType
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
+
+MEMORY_BYTES, CPU_SECONDS = 2 * 2**30, 20
+
+
+@pytest.fixture
+def bounded_memory() -> Iterator[None]:
+    """2 GiB beyond what the process has: whatever wants gigabytes gets a MemoryError, which no test expects."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY_BYTES, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.fixture
+def ending() -> Callable[[str], AbstractContextManager[None]]:
+    """Fails where a block takes 20 s of CPU: what a mistake asks for is without end, or far from it."""
+
+    @contextmanager
+    def ends(what: str) -> Iterator[None]:
+        def told(_number: int, _frame: FrameType | None) -> None:
+            pytest.fail(f"{what}: not done after {CPU_SECONDS} s of CPU")
+
+        before = signal.signal(signal.SIGPROF, told)
+        signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.signal(signal.SIGPROF, before)
+
+    return ends

@@ -1,0 +1,104 @@
+"""Files of weights in which names, shapes and nesting are others: a network that fits, or a sentence."""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tests.fuzz.damage import cases
+from tests.trainer.test_surgvista import TINY as SURGVISTA
+from tests.trainer.test_videomae import TINY as VIDEOMAE
+from tests.trainer.test_vjepa import TINY as VJEPA
+from trainer.config import WarmStartConfig
+from trainer.errors import ModelError
+from trainer.models.config import Grid, TeacherConfig
+from trainer.models.published import LAYOUTS
+from trainer.models.teacher import load_teacher
+from trainer.models.timm_vit import timm
+from trainer.objectives import choice
+from trainer.objectives.config import ObjectiveConfig
+from trainer.warmstart import warm_start
+
+OBJECTIVES: dict[str, ObjectiveConfig] = {
+    "videomae": VIDEOMAE, "surgvista": SURGVISTA, "vjepa2": VJEPA, "transformers_videomae": VIDEOMAE,
+}  # fmt: skip
+WORDS = ["", ".", "blocks", "blocks.0", "0", "module.", "teacher.", "encoder.", "patch_embed.proj.weight", "pos_embed"]
+WORDS += ["attn.qkv.bias", "attn.q.weight", "attn.v.bias", "ls1.gamma", "mask_token", "register_tokens", "fc_norm.bias"]
+WORDS += ["storage_tokens", "mask_tokens.0", "_orig_mod.", "lora_A.weight", "\x1b[2J"]
+SHAPES = [(), (0,), (1,), (7,), (64,), (192,), (1, 1), (64, 64), (1, 26, 64), (1, 10**6, 8), (64, 3, 16, 16), (2, 2, 2)]
+
+
+@st.composite
+def others(draw: st.DrawFn, weights: dict[str, Tensor]) -> dict[str, Any]:
+    """Weights in which up to four tensors are missing, or have other names or shapes, under up to two keys."""
+    weights = dict(weights)
+    for _ in range(draw(st.integers(1, 4))):
+        name = draw(st.sampled_from(sorted(weights)))
+        tensor = weights.pop(name)
+        match draw(st.sampled_from(["missing", "renamed", "shaped", "doubled"])):
+            case "renamed":
+                weights[draw(st.sampled_from(WORDS)) + draw(st.sampled_from([name, ""]))] = tensor
+            case "shaped":
+                weights[name] = torch.zeros(draw(st.sampled_from(SHAPES)))
+            case "doubled":
+                start = draw(st.sampled_from(WORDS))
+                weights |= {f"{start}{key}": value for key, value in weights.items()} | {name: tensor}
+        if not weights:
+            break
+    content: dict[str, Any] = weights
+    for key in draw(st.lists(st.sampled_from(["model", "teacher", "encoder", "", "a.b", "ema"]), max_size=2)):
+        content = {key: content, "other": draw(st.sampled_from([{}, weights, torch.zeros(1), None]))}
+    return content
+
+
+@functools.cache
+def image_weights() -> dict[str, Tensor]:
+    model = timm.create_model("test_vit", num_classes=0, img_size=64)
+    return {name: tensor.detach() for name, tensor in model.state_dict().items()}
+
+
+@functools.cache
+def video_weights(layout: str) -> dict[str, Tensor]:
+    config = OBJECTIVES[layout]
+    state = {name: p.detach() for name, p in choice.build(config, seed=0).named_parameters()}
+    return LAYOUTS[layout].export(state, config.encoder)
+
+
+@cases(25)
+@given(st.data())
+def test_a_teacher_is_whole_or_refused(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    path = write(tmp_path_factory, data.draw(others(image_weights())))
+    prefix = data.draw(st.sampled_from([None, "", "model", "teacher."]))
+    try:
+        teacher = load_teacher(TeacherConfig(model="test_vit", weights=str(path), prefix=prefix), Grid(1, 2, 2), seed=0)
+    except ModelError as error:
+        assert "\n" not in str(error)
+    else:
+        assert teacher(torch.rand(1, 3, 1, 32, 32)).isfinite().all()
+
+
+@pytest.mark.parametrize("layout", OBJECTIVES)
+@cases(10)
+@given(st.data())
+def test_a_run_begins_or_a_file_is_refused(
+    layout: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = write(tmp_path_factory, data.draw(others(video_weights(layout))))
+    parts = data.draw(st.sampled_from(["all", "encoder"]))
+    settings = WarmStartConfig(weights=str(path), layout=layout, parts=parts)  # type: ignore[arg-type]
+    config = OBJECTIVES[layout]
+    try:
+        warm_start(settings, choice.outline(config), config.encoder)
+    except ModelError as error:
+        assert "\n" not in str(error)
+
+
+def write(tmp_path_factory: pytest.TempPathFactory, content: dict[str, Any]) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "weights.pth"
+    torch.save(content, path)
+    return path

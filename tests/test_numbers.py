@@ -1,0 +1,198 @@
+"""Every number that a user may give has a range, and whatever is inside of all ranges ends soon, in bounded memory."""
+
+import argparse
+import contextlib
+import dataclasses
+import importlib
+import math
+import types
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Union
+
+import pytest
+import yaml
+
+from configs.errors import ConfigError, SurgstreamError
+from configs.loading import build, load, to_tree
+from configs.ranges import Number, Range
+from launch.__main__ import COMMANDS
+from launch.jobs import training
+from launch.site import Site
+from shards.corpus import CorpusConfig
+from shards.order import DatasetSize, Order
+from shards.order import place as place_draws
+from trainer.config import TrainConfig
+from trainer.describe import describe
+from trainer.engine.schedules import Progress
+
+RECIPES = Path(__file__).parent.parent / "configs" / "pretrain"
+DATASET = {"name": "d", "specialty": "s", "procedure": "p", "videos": "v", "image_fps": 1, "expected": {"videos": 1}}
+CORPUS = {"datasets": [DATASET]}
+SITE = {"time": "1:00:00", "environment": {"A": 1}, "gpus_per_node": 0}
+
+EXTREMES = (0, -1, 2**31, 2**62, 2**63, 10**400, 1e308, -1e308, 1e-308, math.nan, math.inf, -math.inf)
+WAYS = [["launch", way] for way in ("slurm", "torchrun", "bench", "pack", "run-dir")]
+TINY = load(TrainConfig, RECIPES / "surgvista_tiny.yaml", ["run_dir=/runs/tiny"])
+
+pytestmark = pytest.mark.usefixtures("bounded_memory")
+
+Place = tuple[str | int, ...]
+"""The keys and indices that lead to a value in a tree."""
+Ending = Callable[[str], contextlib.AbstractContextManager[None]]
+
+
+def recipe(name: str) -> dict[str, Any]:
+    tree: dict[str, Any] = yaml.safe_load((RECIPES / f"{name}.yaml").read_text())
+    tree["data"]["order"]["weights"] = {"a": 1, "b": 2}
+    return tree | {"held_out": {"corpus": "c"}, "probe": {}, "max_steps": 1000}
+
+
+ROOTS: dict[str, tuple[type[Any], dict[str, Any]]] = {
+    **{name: (TrainConfig, recipe(f"{name}_tiny")) for name in ("surgvista", "surgrec_mae", "surgrec_jepa")},
+    "unisurg": (TrainConfig, recipe("unisurg_tiny_stage1")),
+    "corpus": (CorpusConfig, CORPUS),
+    "site": (Site, SITE),
+}
+
+
+def members(kind: Any) -> tuple[Any, ...]:
+    return typing.get_args(kind) if typing.get_origin(kind) in (Union, types.UnionType) else (kind,)
+
+
+def numbers(kind: Any, value: Any, place: Place) -> Iterator[tuple[Place, Any]]:
+    """Where numbers stand in a configuration, with what is declared of each."""
+    for member in members(kind):
+        origin, arguments = typing.get_origin(member), typing.get_args(member)
+        if member in (int, float) or (origin is Annotated and arguments[0] in (int, float)):
+            yield place, member
+        elif dataclasses.is_dataclass(member) and type(value) is member:
+            for name, hint in typing.get_type_hints(member, include_extras=True).items():
+                if name != "shorthand":
+                    yield from numbers(hint, getattr(value, name), (*place, name))
+        elif origin in (tuple, dict) and isinstance(value, origin):
+            keys = range(len(value)) if origin is tuple else value
+            for key in keys:
+                yield from numbers(arguments[0 if origin is tuple else 1], value[key], (*place, key))
+
+
+def changed(tree: Any, place: Place, value: Any) -> Any:
+    if not place:
+        return value
+    copy = list(tree) if isinstance(tree, list) else dict(tree)
+    copy[place[0]] = changed(copy[place[0]], place[1:], value)  # type: ignore[index,call-overload]
+    return copy
+
+
+def varied(root: str) -> Iterator[tuple[Place, Any]]:
+    """The numbers of a root; what the recipes have in common is varied in one of them."""
+    cls, tree = ROOTS[root]
+    for place, kind in numbers(cls, build(cls, tree, where="test"), ()):
+        if cls is not TrainConfig or root == "surgvista" or place[0] == "objective":
+            yield place, kind
+
+
+def written(place: Place) -> str:
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in place)[1:]
+
+
+def resolved(root: str) -> tuple[type[Any], dict[str, Any]]:
+    cls, tree = ROOTS[root]
+    return cls, to_tree(build(cls, tree, where="test"))
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_every_number_of_a_configuration_has_a_finite_range(root: str) -> None:
+    cls, tree = resolved(root)
+    found = list(numbers(cls, build(cls, tree, where="test"), ()))
+    assert len(found) >= 7
+    for place, kind in found:
+        assert typing.get_origin(kind) is Annotated, f"{cls.__name__}: {written(place)}: expected a range, got none"
+        number, range_ = typing.get_args(kind)
+        assert number in (int, float) and isinstance(range_, Range)
+        assert -math.inf < range_.least < range_.greatest < math.inf
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_whatever_is_out_of_range_is_told_in_a_sentence(root: str, ending: Ending) -> None:
+    """It names the field, what is expected, and what was got."""
+    cls, tree = resolved(root)
+    for place, kind in varied(root):
+        range_ = typing.get_args(kind)[1]
+        beyond = (math.nextafter(range_.greatest, math.inf), range_.greatest + 1, range_.least - 1)
+        for value in {*EXTREMES, *beyond} - set(inside(kind)):
+            with ending(f"{written(place)}={value}"), pytest.raises(ConfigError) as caught:
+                build(cls, changed(tree, place, value), where="test")
+            assert f"{written(place)}: expected " in str(caught.value), value
+            assert "got " in str(caught.value)
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_whatever_is_in_range_ends_soon_or_in_a_sentence(root: str, ending: Ending) -> None:
+    cls, tree = resolved(root)
+    for place, kind in varied(root):
+        for value in ends(kind) if place[0] == "objective" else inside(kind):  # networks take time to count
+            with ending(f"{written(place)}={value}"), contextlib.suppress(SurgstreamError):
+                use(build(cls, changed(tree, place, value), where="test"), place)
+
+
+def inside(kind: Any) -> set[float]:
+    """The extremes that are in a number's range, its ends among them."""
+    number, range_ = typing.get_args(kind)
+    return {value for value in {*ends(kind), *EXTREMES} if value in range_ and (number is float or type(value) is int)}
+
+
+def ends(kind: Any) -> set[float]:
+    number, range_ = typing.get_args(kind)
+    return {number(range_.least), number(range_.greatest)}
+
+
+def use(config: Any, place: Place) -> None:
+    """All that is computed from a configuration before anything runs."""
+    if isinstance(config, Site):
+        training(config, TINY)
+    if isinstance(config, TrainConfig) and place[0] == "objective":
+        describe(config, world_size=1)
+    elif isinstance(config, TrainConfig):
+        order = Order.create([DatasetSize("a", "s", 10**9), DatasetSize("b", "t", 7)], config.seed, config.data.order)
+        plan = config.plan(num_clips=order.num_clips, world_size=1, start=Progress(step=0, g=0, state={}))
+        draws = order.draws((plan.last_step - 1) * plan.global_batch_size, plan.global_batch_size)
+        place_draws(draws, micro_batch_size=config.micro_batch_size, world_size=1, deal=config.data.order.deal)
+        assert math.isfinite(plan.lr(plan.total_draws))
+
+
+class Made(Exception):
+    """Ends a command once its parser is made, which it holds."""
+
+
+PARSE = argparse.ArgumentParser.parse_known_args
+
+
+@pytest.mark.parametrize("words", [[name] for name in COMMANDS if name != "launch"] + WAYS + [["bench", "scale"]])
+def test_every_number_of_a_command_has_a_range(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def made(parser: argparse.ArgumentParser, *arguments: Any) -> Any:
+        if parser.prog == "surgstream launch":
+            return PARSE(parser, *arguments)
+        raise Made(parser)
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", made)
+    with pytest.raises(Made) as caught:
+        importlib.import_module(f"launch.commands.{words[0]}").parse(words[1:])
+    (parser,) = caught.value.args
+    for action in parser._actions:
+        assert action.type not in (int, float), f"{words} {action.option_strings}: expected a range, got none"
+        if isinstance(action.type, Number):
+            flag, range_ = action.option_strings[0], action.type.range
+            for value in {*EXTREMES, "", "x", range_.greatest + 1, range_.least - 1} - inside_flag(action.type):
+                with pytest.raises(SystemExit, match="2"):
+                    PARSE(parser, [f"{flag}={value}"])
+                assert f"argument {flag}: expected " in capsys.readouterr().err
+            for value in inside_flag(action.type):
+                assert action.type(str(value)) == value
+
+
+def inside_flag(number: Number) -> set[float]:
+    return inside(Annotated[number.kind, number.range])

@@ -1,0 +1,11 @@
+import pytest
+
+from tests.helpers.ranks import process_group
+from tests.trainer.export.saved import CONFIGS, Saved, save
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
+    """Read it alone."""
+    with process_group():
+        return {name: save(config, tmp_path_factory.mktemp(name)) for name, config in CONFIGS.items()}

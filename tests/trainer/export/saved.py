@@ -1,0 +1,63 @@
+"""Small checkpoints as runs save them, and the features of what was saved."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from configs.loading import to_tree
+from shards.order import DatasetSize, Order, OrderConfig
+from tests.trainer.test_surgvista import TINY as SURGVISTA_TINY
+from tests.trainer.test_surgvista import clip_batch
+from tests.trainer.test_unisurg import TINY as UNISURG_TINY
+from tests.trainer.test_videomae import TINY as VIDEOMAE_TINY
+from tests.trainer.test_vjepa import TINY as VJEPA_TINY
+from tests.trainer.test_warmstart import objective_of
+from trainer.config import TrainConfig
+from trainer.data.config import DataConfig
+from trainer.engine.checkpoint import save_checkpoint
+from trainer.engine.config import OptimConfig, ParallelConfig
+from trainer.engine.parallel import ZeroEngine
+from trainer.engine.schedules import Progress
+from trainer.objectives.base import Objective
+from trainer.objectives.config import ObjectiveConfig
+
+CONFIGS: dict[str, ObjectiveConfig] = {
+    "surgvista": SURGVISTA_TINY, "videomae": VIDEOMAE_TINY, "vjepa": VJEPA_TINY, "unisurg": UNISURG_TINY,
+}  # fmt: skip
+FITTING = {
+    "surgvista": ("surgstream", "transformers", "surgvista"),
+    "videomae": ("surgstream", "transformers", "videomae"),
+    "vjepa": ("surgstream", "transformers", "vjepa2"),
+    "unisurg": ("surgstream", "transformers", "vjepa2"),
+}
+DATASETS = [DatasetSize("cholec80", "laparoscopy", 900), DatasetSize("pitvis", "neurosurgery", 300)]
+
+Saved = dict[str, tuple[Path, Objective]]
+"""A checkpoint of each objective, and the objective it was saved from."""
+
+
+def save(config: ObjectiveConfig, folder: Path, **state: Any) -> tuple[Path, Objective]:
+    """A checkpoint as a run would save it, and the objective it was saved from."""
+    objective = objective_of(config, seed=4)
+    recipe = TrainConfig(
+        run_dir="x", global_batch_size=2, micro_batch_size=2, epochs=1, data=DataConfig(corpus="y"), objective=config
+    )
+    engine = ZeroEngine(
+        objective, OptimConfig(), ParallelConfig(), micro_batch_size=2, grad_accum_steps=1, device=torch.device("cpu")
+    )
+    order = Order.create(DATASETS, 0, OrderConfig())
+    state = {"config": to_tree(recipe), "order": order.to_json()} | state
+    return save_checkpoint(folder, engine, Progress(step=7, g=14, state=state), objective.averages()), objective
+
+
+def clips_for(config: ObjectiveConfig) -> torch.Tensor:
+    return clip_batch([1, 2], config.encoder.image_size, config.encoder.num_frames).clips
+
+
+@torch.no_grad()
+def features(objective: Objective, clips: torch.Tensor, *, averaged: bool = True) -> torch.Tensor:
+    """All tokens of the averaged encoder, where there is one, or of the trained one."""
+    encoder = getattr(objective, "target_encoder", objective.encoder) if averaged else objective.encoder
+    tokens: torch.Tensor = encoder.eval()(clips)
+    return tokens

@@ -1,0 +1,97 @@
+"""What a log says of the device, on nodes that have none, one, or one that torch does not see."""
+
+import logging
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from trainer.device import gpus_of_driver, tell_device
+from trainer.distributed import Topology
+
+LISTING = "NVIDIA RTX A5000, 24564 MiB, 470.199.02"
+TOO_OLD = "The NVIDIA driver on your system is too old (found version 11040).\nPlease update your GPU driver"
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO)
+    return caplog
+
+
+@pytest.fixture
+def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A driver's tool that lists two GPUs."""
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\nprintf '{LISTING}\\n{LISTING}\\n'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return tool
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_without_gpus_the_log_names_the_cpu_and_warns_of_nothing(
+    said: pytest.LogCaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    tell_device(Topology())
+    (line,) = said.messages
+    assert line.startswith("computing on the CPU: ") and f"torch {torch.__version__}" in line
+
+
+@pytest.mark.usefixtures("no_gpu", "driver")
+@pytest.mark.parametrize(
+    ("cuda", "visible", "reason"),
+    [
+        (None, None, "is built without CUDA; install surgstream[cuda13], or cuda12"),
+        ("13.0", "", "CUDA_VISIBLE_DEVICES='' hides it"),
+        ("13.0", "-1", "CUDA_VISIBLE_DEVICES='-1' hides it"),
+        ("13.0", None, "The NVIDIA driver on your system is too old (found version 11040).; torch"),
+        ("13.0", "0", "is of CUDA 13.0: a newer driver, or a torch of an older CUDA"),
+        ("13.0", "GPU-8932f937", "is of CUDA 13.0: a newer driver"),
+    ],
+)
+def test_a_gpu_that_torch_does_not_see_is_warned_of_with_the_reason(
+    cuda: str | None, visible: str | None, reason: str, said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise RuntimeError(TOO_OLD)
+
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(torch.cuda, "init", refuse)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    tell_device(Topology())
+    cpu, warning = said.records
+    assert cpu.levelname == "INFO" and warning.levelname == "WARNING"
+    expected = "nvidia-smi sees 2 x NVIDIA RTX A5000 of 24564 MiB (driver 470.199.02), which torch does not: "
+    assert warning.getMessage().startswith(expected)
+    assert reason in warning.getMessage() and "\n" not in warning.getMessage()
+
+
+@pytest.mark.parametrize("answer", ["echo No devices were found", "echo NVIDIA-SMI has failed >&2; exit 9"])
+def test_a_tool_that_finds_none_is_no_gpu(answer: str, driver: Path) -> None:
+    driver.write_text(f"#!/bin/sh\n{answer}\n")
+    assert gpus_of_driver() == ""
+
+
+def test_a_gpu_is_named_with_memory_driver_and_cuda(
+    said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = SimpleNamespace(name="NVIDIA H800", total_memory=80 * 2**30)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: found)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr("trainer.device.installed_driver", lambda: "580.95.05")
+    tell_device(Topology(rank=3, local_rank=3, world_size=8))
+    expected = f"computing on cuda:3: NVIDIA H800, 80 GiB, driver 580.95.05; torch {torch.__version__}, CUDA 13.0"
+    assert said.messages == [expected]

@@ -1,0 +1,93 @@
+"""What a run says of its order before the first step."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from configs.loading import load
+from shards.order import Order
+from shards.storage import open_storage
+from shards.table import FrameTable
+from tests.helpers.handmade import LAYOUT, write_corpus
+from trainer.config import TrainConfig
+from trainer.engine.schedules import Progress
+from trainer.estimates import cut_short_share
+from trainer.mixing import report_mixing
+
+NEW = Progress(step=0, g=0, state={})
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> FrameTable:
+    write_corpus(tmp_path)
+    return FrameTable.open(open_storage(str(tmp_path)))
+
+
+def config_of(*overrides: str) -> TrainConfig:
+    recipe = Path(__file__).parents[2] / "configs" / "pretrain" / "surgvista_tiny.yaml"
+    return load(TrainConfig, recipe, ["global_batch_size=16", "data.order.lanes=16", *overrides])
+
+
+def told(
+    corpus: FrameTable, config: TrainConfig, caplog: pytest.LogCaptureFixture, progress: Progress = NEW, last: int = 100
+) -> list[tuple[int, str]]:
+    caplog.set_level(logging.INFO)
+    order = Order.create(corpus.sizes(), 0, config.data.order)
+    report_mixing(order, config, corpus, progress, last)
+    return [(record.levelno, record.message) for record in caplog.records]
+
+
+@pytest.mark.parametrize("back", [0, 1, 5, 15, 39, 60])
+def test_clips_that_begin_before_their_part(corpus: FrameTable, back: int) -> None:
+    for name in LAYOUT:
+        share = cut_short_share(corpus.part_frames(name), back)
+        parts = [count for shard in LAYOUT[name] for spans in shard.values() for _, count in spans]
+        anchors = [anchor for count in parts for anchor in range(count)]
+        assert share == pytest.approx(sum(anchor - back < 0 for anchor in anchors) / len(anchors))
+
+
+def test_how_often_clips_are_seen_is_of_the_run(corpus: FrameTable, caplog: pytest.LogCaptureFixture) -> None:
+    lines = told(corpus, config_of(), caplog)
+    assert lines[0][1].startswith("cataract (cataract")
+    total = sum(size.num_clips for size in corpus.sizes())
+    assert f"each clip {1600 / total:.3g} times in this run of 1600 draws; " in lines[0][1]
+
+
+def test_a_run_that_goes_on_with_another_batch_counts_all_it_draws(
+    corpus: FrameTable, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = told(corpus, config_of(), caplog, Progress(step=40, g=320, state={}))
+    assert f"in this run of {320 + 60 * 16} draws" in lines[0][1]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "level", "expected"),
+    [
+        (["data.order.lanes=2", "data.order.chunk_frames=4"], logging.WARNING, "data.order.lanes >= global_batch_size"),
+        (["data.order.chunk_frames=64"], logging.INFO, "all that this corpus has at data.order.chunk_frames=64"),
+        (["data.order.chunk_frames=4"], None, ""),
+    ],
+)
+def test_few_lanes_are_a_warning_only_where_more_can_be_had(
+    corpus: FrameTable,
+    caplog: pytest.LogCaptureFixture,
+    overrides: list[str],
+    level: int | None,
+    expected: str,
+) -> None:
+    found = [(at, line) for at, line in told(corpus, config_of(*overrides), caplog) if " lanes for batches of " in line]
+    assert [at for at, _ in found] == ([level] if level else [])
+    assert all(expected in line for _, line in found)
+
+
+def test_clips_that_repeat_a_frame_are_warned_of(corpus: FrameTable, caplog: pytest.LogCaptureFixture) -> None:
+    """Clips of 64 frames of videos of a few seconds show their first frame over and over."""
+    lines = told(corpus, config_of("objective.encoder.num_frames=64"), caplog)
+    warned = [line for level, line in lines if level == logging.WARNING and "frames that its clips show" in line]
+    assert [line.split(":")[0] for line in warned] == ["cataract", "knee"]
+    assert "knee: 91 % of the frames that its clips show are a clip's earliest one again" in warned[1]
+    assert "since clips look back 63 frames, 12.6 s" in warned[1] and "min_seconds" in warned[1]
+    caplog.clear()
+    lines = told(corpus, config_of("objective.encoder.num_frames=2"), caplog)
+    assert not any("frames that its clips show" in line for _, line in lines)
