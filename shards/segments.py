@@ -33,7 +33,7 @@ class OrderConfig:
     """
 
     weights: Weights = "uniform"
-    lanes: Annotated[int, Range(1, 2**24)] = 2048
+    lanes: Annotated[int, Range(1, 2**20)] = 2048
     chunk_frames: Annotated[int, Range(1, 2**24)] = 320
     deal: Deal = "runs"
     most_repeats: Annotated[float, Range(0, 1e9)] = 10.0
