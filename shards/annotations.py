@@ -11,7 +11,7 @@ import numpy as np
 
 from shards.errors import ManifestError
 from shards.index import Rows, from_bytes
-from shards.labels import LARGEST_FILE
+from shards.schema import LARGEST_LABELS
 from shards.sealed import unseal
 from shards.storage import read_range
 from shards.table import FrameTable
@@ -66,6 +66,6 @@ class FrameLabels:
 
     def _read_description(self, shard: str, start: int, stop: int) -> dict[str, Any]:
         where = f"{shard}: bytes {start} to {stop}"
-        if not 0 < stop - start <= LARGEST_FILE:
+        if not 0 < stop - start <= LARGEST_LABELS:
             raise ManifestError(f"{where}: expected the description of a segment; run `surgstream verify`")
         return unseal(read_range(self._table.storage, shard, start, stop).rstrip(b"\0"), where=where)

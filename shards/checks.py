@@ -20,8 +20,8 @@ from shards.manifest import Manifest
 from shards.packed import PackedVideo, Part, Reading, Shard, describe, segments
 from shards.packer import Receipt
 from shards.plan import Plan
-from shards.planned import Quarantined
 from shards.processes import Progress
+from shards.quarantine import Quarantined
 from shards.schema import (
     PLAN_NAME,
     QUARANTINE_NAME,

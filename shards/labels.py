@@ -20,10 +20,8 @@ from fractions import Fraction
 
 from configs.errors import ConfigError
 from shards.errors import UnusableFileError, VideoError
+from shards.schema import LARGEST_LABELS
 from shards.storage import Stores
-
-LARGEST_FILE = 64 * 2**20
-"""Of labels in bytes; parsed, they take many times as much memory."""
 
 _SHOWN = 200
 _SEPARATORS = {"\t": "tabs", ";": "semicolons", " ": "spaces"}
@@ -112,8 +110,8 @@ def _read(kind: str, location: str, stores: Stores) -> list[Row]:
         size = storage.size(name)
         if size is None:
             raise ValueError("it is missing")
-        if size > LARGEST_FILE:
-            raise ValueError(f"it has more than {LARGEST_FILE} bytes")
+        if size > LARGEST_LABELS:
+            raise ValueError(f"it has more than {LARGEST_LABELS} bytes")
         text = storage.read(name).decode("utf-8-sig")
         header, *lines = list(csv.reader(io.StringIO(text, newline=""), strict=True)) or [[]]
         if not {"second", kind} <= {*header}:

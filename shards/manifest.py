@@ -14,7 +14,15 @@ from configs.loading import build, to_tree
 from shards.errors import ManifestError
 from shards.packed import PackedVideo, Part, Shard
 from shards.review import Decision
-from shards.schema import FORMAT_VERSION, FRAME_BYTES, MANIFEST_NAME, is_frame_size, is_plain_id, is_shard_of
+from shards.schema import (
+    FORMAT_VERSION,
+    FRAME_BYTES,
+    MANIFEST_NAME,
+    is_frame_size,
+    is_plain_id,
+    is_shard_name,
+    is_shard_of,
+)
 from shards.sealed import canonical
 from shards.storage import Storage
 
@@ -241,3 +249,8 @@ def _check_video(video: PackedVideo, row: int, where: str) -> None:
         frame = part.first_frame + part.num_frames
     if not 0 < frame <= _LARGEST:
         raise ManifestError(f"{where}: expected parts that end after frame 0 and before frame 2^63, got {frame}")
+
+
+def packed_shards(storage: Storage) -> set[str]:
+    """The names of the shards that lie in a corpus, planned or not."""
+    return {name for name in storage.sizes() if is_shard_name(name)}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from shards.manifest import Manifest
 from shards.packed import Reading
-from shards.planned import Quarantined
+from shards.quarantine import Quarantined
 from shards.sources import Source
 from shards.storage import Stores
 from shards.video.film import Film, find_film

@@ -21,8 +21,9 @@ from shards.errors import ManifestError, VideoError
 from shards.index import ROW
 from shards.labels import read_labels
 from shards.packed import PackedVideo, Reading, Shard, describe, segments
-from shards.planned import PlannedShard, PlannedVideo, Quarantined, quarantined
+from shards.planned import PlannedShard, PlannedVideo
 from shards.processes import Progress
+from shards.quarantine import Quarantined, quarantined
 from shards.schema import frame_member, index_name, receipt_name, segment_key, segment_member
 from shards.sealed import seal, unseal
 from shards.spool import MEMORY_BYTES

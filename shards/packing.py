@@ -11,13 +11,13 @@ from pathlib import Path
 from configs.errors import ConfigError
 from shards.corpus import CorpusConfig, PackConfig
 from shards.errors import OwnedError
-from shards.manifest import Manifest
+from shards.manifest import Manifest, packed_shards
 from shards.outcome import Packed
 from shards.outside import check_outside
 from shards.owner import Owner, owning
 from shards.packed import Reading
 from shards.packer import PackTask, Receipt, pack_shard
-from shards.plan import Plan, earlier_plan, make_plan, packed_shards, plan_options
+from shards.plan import Plan, earlier_plan, make_plan, plan_options
 from shards.planned import PlannedShard, PlannedVideo
 from shards.processes import cores, run_all
 from shards.publishing import publish

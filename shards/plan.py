@@ -13,9 +13,11 @@ from configs.errors import ConfigError
 from configs.loading import build, to_tree
 from shards.corpus import CorpusConfig, DatasetConfig, PackConfig
 from shards.errors import ManifestError
-from shards.planned import PlannedShard, PlannedVideo, Quarantined
+from shards.manifest import packed_shards
+from shards.planned import PlannedShard, PlannedVideo
 from shards.probing import probe_source
-from shards.schema import PLAN_NAME, is_shard_name, shard_name, shard_number
+from shards.quarantine import Quarantined
+from shards.schema import PLAN_NAME, shard_name, shard_number
 from shards.sealed import seal, unseal
 from shards.sources import Source
 from shards.storage import Storage, Stores
@@ -161,11 +163,6 @@ def make_plan(corpus: CorpusConfig, sources: Sequence[Source], previous: Plan | 
 def plan_options(corpus: CorpusConfig) -> PackConfig:
     """What a plan keeps of a corpus file's options: all but `workers`, which changes nothing."""
     return replace(corpus.pack, workers=None)
-
-
-def packed_shards(storage: Storage) -> set[str]:
-    """The names of the shards that lie in a corpus, planned or not."""
-    return {name for name in storage.sizes() if is_shard_name(name)}
 
 
 def write_if_other(storage: Storage, name: str, data: bytes) -> None:

@@ -1,14 +1,12 @@
-"""What a plan says of each shard and video, and of what cannot be packed."""
+"""What a plan says of each shard and video."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import PurePosixPath
-from typing import Protocol
 
 from configs.loading import to_tree
 from shards.corpus import PackConfig
-from shards.errors import VideoError
 from shards.review import Decision
 from shards.schema import FORMAT_VERSION, is_plain_id, is_shard_of
 from shards.sealed import digest
@@ -80,35 +78,3 @@ class PlannedShard:
     def predicted_frames(self) -> int:
         """Frames, by the lengths that the headers declare."""
         return sum(video.predicted_frames for video in self.videos)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Quarantined:
-    """A video that is not packed, and why."""
-
-    dataset: str
-    video: str
-    source: str
-    reason: str
-
-
-class Named(Protocol):
-    """A video, planned or not."""
-
-    @property
-    def id(self) -> str:
-        """Its id."""
-
-    @property
-    def location(self) -> str:
-        """Where its file lies."""
-
-    @property
-    def hidden(self) -> bool:
-        """Whether that is not to be told."""
-
-
-def quarantined(dataset: str, video: Named, error: VideoError) -> Quarantined:
-    """What a corpus says of a video that cannot be packed."""
-    source, reason = (video.id, error.nameless) if video.hidden else (video.location, str(error))
-    return Quarantined(dataset=dataset, video=video.id, source=source, reason=reason)

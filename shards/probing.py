@@ -7,7 +7,8 @@ from fractions import Fraction
 from shards.corpus import PackConfig
 from shards.errors import UnusableFileError, VideoError
 from shards.labels import read_labels
-from shards.planned import PlannedVideo, Quarantined, quarantined
+from shards.planned import PlannedVideo
+from shards.quarantine import Quarantined, quarantined
 from shards.sealed import digest
 from shards.sources import Source
 from shards.storage import Stores

@@ -17,6 +17,9 @@ READINGS_NAME = "readings.jsonl"
 FRAME_BYTES = 1024
 """The least that a frame takes in a tar: its header, and one block of content."""
 
+LARGEST_LABELS = 64 * 2**20
+"""Of a file of labels in bytes; parsed, they take many times as much memory."""
+
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _DIGESTED_ID = re.compile(r".*--[0-9a-f]{16}")
 _SHARD = re.compile(r"(?P<dataset>[A-Za-z0-9_-]{1,80})/(?P=dataset)-(?P<number>[0-9]{6})\.tar")

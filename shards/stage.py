@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from configs.errors import ConfigError
 from shards.errors import CorruptSampleError, StorageError
 from shards.index import ROW
-from shards.manifest import ManifestFile
+from shards.manifest import ManifestFile, packed_shards
 from shards.owner import owning
-from shards.plan import packed_shards
 from shards.progress import progress_bar
 from shards.schema import MANIFEST_NAME, PLAN_NAME, index_name, is_shard_name
 from shards.storage import Storage, open_storage

@@ -13,8 +13,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 
-from trainer.checks.report import in_words
-from trainer.distributed import Topology, collective_timeout
+from trainer.distributed import Topology, collective_timeout, in_words
 from trainer.errors import DistributedError
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from importlib.resources import files
 from shards.look.colours import Histogram
 from shards.look.sprites import DROPPED_COLOUR, Sprite
 from shards.packed import Finding, Reading, Span
-from shards.planned import Quarantined
+from shards.quarantine import Quarantined
 from shards.review import Decision
 
 COLOURS = {

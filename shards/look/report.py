@@ -19,7 +19,7 @@ from shards.look.summary import summarise
 from shards.manifest import Manifest
 from shards.owner import owning
 from shards.packed import Finding, Reading, Span
-from shards.planned import Quarantined
+from shards.quarantine import Quarantined
 from shards.review import Decision, by_video
 from shards.schema import MANIFEST_NAME, PLAN_NAME, QUARANTINE_NAME, READINGS_NAME
 from shards.sealed import unseal

@@ -27,7 +27,7 @@ from shards.manifest import Manifest
 from shards.outcome import Packed
 from shards.packed import PackedVideo, Part, Reading, Shard, Span
 from shards.plan import Plan
-from shards.planned import Quarantined
+from shards.quarantine import Quarantined
 from shards.storage import open_storage
 from shards.synthetic.clock import read_frame_number
 from shards.synthetic.corpus import SynthConfig, write_video

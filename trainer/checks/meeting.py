@@ -11,8 +11,8 @@ from datetime import timedelta
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from configs.loading import build
-from trainer.checks.report import Failure, RankReport, in_words
-from trainer.distributed import Topology, slurm_hosts
+from trainer.checks.report import Failure, RankReport
+from trainer.distributed import Topology, in_words, slurm_hosts
 from trainer.errors import DistributedError, PreflightError
 from trainer.joining import serves_store, telling_who_is_missing
 

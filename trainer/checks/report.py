@@ -1,6 +1,5 @@
 """What a rank found out, as plain data: it travels to rank 0, which judges and prints it."""
 
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 
@@ -87,19 +86,3 @@ class RankReport:
     bus_gb_per_second: float | None = None
     step: StepMemory | None = None
     failures: tuple[Failure, ...] = ()
-
-
-def spans(numbers: Iterable[int]) -> str:
-    """Write numbers as `0-7, 12`."""
-    found: list[list[int]] = []
-    for number in sorted(numbers):
-        if found and number == found[-1][1] + 1:
-            found[-1][1] = number
-        else:
-            found.append([number, number])
-    return ", ".join(f"{first}-{last}" if last > first else str(first) for first, last in found)
-
-
-def in_words(ranks: Collection[int]) -> str:
-    """Write ranks as `ranks 0-7, 12`."""
-    return f"{'ranks' if len(ranks) > 1 else 'rank'} {spans(ranks)}"

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from textwrap import fill
 
 from trainer.checks.judge import Problem, gpus_in_words, nodes, skews, usual, verdict
-from trainer.checks.report import NodeFacts, RankReport, in_words, spans
+from trainer.checks.report import NodeFacts, RankReport
+from trainer.distributed import in_words, spans
 
 _NODES_NAMED = 4
 _COLUMNS = 120

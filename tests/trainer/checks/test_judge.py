@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from tests.trainer.checks.reports import NEEDS, VERSIONS, change, cluster
 from trainer.checks.judge import Problem, judge, verdict
-from trainer.checks.report import Failure, RankReport, StepMemory, spans
+from trainer.checks.report import Failure, RankReport, StepMemory
+from trainer.distributed import spans
 
 
 def problems(reports: list[RankReport]) -> list[Problem]:
