@@ -1,1 +1,1 @@
-"""What things cost, measured: `make bench`, or `python -m benchmarks THEME`."""
+"""What things cost, measured: `make bench`, or `python -m surgstream.benchmarks THEME`."""

@@ -7,8 +7,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.harness import conditions, facts_table, measure, save, table
-from launch.commands.bench import RECIPE_THEMES, STORE_THEMES, THEMES, parse
+from surgstream.benchmarks.support.harness import conditions, facts_table, measure, save, table
+from surgstream.launch.commands.bench import RECIPE_THEMES, STORE_THEMES, THEMES, parse
 
 
 def run(words: argparse.Namespace) -> int:

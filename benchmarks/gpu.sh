@@ -44,7 +44,7 @@ TMPDIR=$(mktemp -d) # what a part that is stopped leaves behind goes with it
 RUNNING=
 trap '[[ -z $RUNNING ]] || kill "$RUNNING"; rm -rf "$TMPDIR"' EXIT
 trap 'exit 130' INT TERM
-export TMPDIR PYTHONUNBUFFERED=1 PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
+export TMPDIR PYTHONUNBUFFERED=1 PYTHONPATH=$PWD/src${PYTHONPATH:+:$PYTHONPATH}
 export SURGSTREAM_COMMIT=${SURGSTREAM_COMMIT:-$(git describe --always --dirty 2>/dev/null || echo unknown)}
 SUMMARY=$OUT/summary.md LOG=$OUT/log.txt
 
@@ -78,7 +78,7 @@ run() { # SECONDS COMMAND...: standard output to the file of the part, everythin
 
 bench() { # SECONDS THEME ARGUMENTS...: on one GPU, the first of those visible
     local first=${CUDA_VISIBLE_DEVICES:-0}
-    CUDA_VISIBLE_DEVICES=${first%%,*} run "$1" "$PYTHON" -m launch bench "${@:2}" \
+    CUDA_VISIBLE_DEVICES=${first%%,*} run "$1" "$PYTHON" -m surgstream bench "${@:2}" \
         --repeats "${REPEATS:-5}" --save "$OUT" --hardware "$HARDWARE"
 }
 
@@ -96,8 +96,8 @@ corpus() {
         return
     fi
     # shellcheck disable=SC2016 # it is the inner shell that expands
-    run "$1" bash -ec '"$1" -m launch synth "$TMPDIR/videos" --seconds "$2"
-        "$1" -m launch pack "$TMPDIR/videos/corpus.yaml" "$TMPDIR/shards" fps=5' \
+    run "$1" bash -ec '"$1" -m surgstream synth "$TMPDIR/videos" --seconds "$2"
+        "$1" -m surgstream pack "$TMPDIR/videos/corpus.yaml" "$TMPDIR/shards" fps=5' \
         corpus "$PYTHON" "${VIDEO_SECONDS:-20}" || return
     export SURGSTREAM_CORPUS=$TMPDIR/shards
     RECIPE+=("data.corpus=$SURGSTREAM_CORPUS")
@@ -118,7 +118,7 @@ scale() { # `surgstream loader` in 1, 2, 4, 8 processes, a GPU each
         processes+=("$number")
         number=$((2 * number))
     done
-    run "$1" "$PYTHON" -m launch bench scale --ranks --processes "${processes[@]}" --repeats 1 --save "$OUT" \
+    run "$1" "$PYTHON" -m surgstream bench scale --ranks --processes "${processes[@]}" --repeats 1 --save "$OUT" \
         --hardware "$HARDWARE" --recipe "${RECIPE[@]}"
 }
 

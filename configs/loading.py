@@ -26,10 +26,10 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union
 
-from configs.errors import ConfigError
-from configs.parsing import LARGEST_INT, parse_yaml, read_yaml, write_yaml
-from configs.places import Place
-from configs.ranges import Range
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.parsing import LARGEST_INT, parse_yaml, read_yaml, write_yaml
+from surgstream.configs.places import Place
+from surgstream.configs.ranges import Range
 
 T = TypeVar("T")
 

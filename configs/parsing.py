@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from configs.errors import ConfigError
-from configs.files import open_regular
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.files import open_regular
 
 LARGEST_INT = 2**63
 """Whole numbers are below it."""

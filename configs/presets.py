@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from configs.errors import ConfigError
-from configs.loading import did_you_mean
-from configs.places import to_place
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.loading import did_you_mean
+from surgstream.configs.places import to_place
 
 Kind = Literal["launch", "pack", "pretrain"]
 """Sites, corpora and recipes, by the folder that they lie in."""

@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 
-from configs.errors import SurgstreamError
-from configs.loading import did_you_mean
-from configs.printable import Printable
-from launch.commands import run
+from surgstream.configs.errors import SurgstreamError
+from surgstream.configs.loading import did_you_mean
+from surgstream.configs.printable import Printable
+from surgstream.launch.commands import run
 
 COMMANDS = {
     "synth": "make a small labelled surgical corpus, to try all without data",

@@ -14,7 +14,7 @@ pack() { # files that are no videos are named in quarantine.jsonl
 }
 
 train() {
-    OMP_NUM_THREADS=1 torchrun --standalone --nproc-per-node 2 -m launch pretrain \
+    OMP_NUM_THREADS=1 torchrun --standalone --nproc-per-node 2 -m surgstream pretrain \
         configs/pretrain/surgvista_tiny.yaml run_dir="$OUT/run" data.corpus="$OUT/shards" "$HELD_OUT" "$@"
 }
 
@@ -50,10 +50,10 @@ cat <<EOT
   metrics     $OUT/run/metrics.jsonl (or: tensorboard --logdir $OUT/run/tensorboard)
   checkpoint  $(find "$OUT/run/checkpoints" -mindepth 1 -maxdepth 1 -name 'step_*' | sort | tail -n 1)
 
-$(python -m launch.demo_report "$OUT/run/metrics.jsonl")
+$(python -m surgstream.launch.demo_report "$OUT/run/metrics.jsonl")
 
 The published recipe, on a node of 8 GPUs, with your own packed corpus and the weights of your image teacher:
 
-  torchrun --standalone --nproc-per-node 8 -m launch pretrain configs/pretrain/surgvista_vitb.yaml \\
+  torchrun --standalone --nproc-per-node 8 -m surgstream pretrain configs/pretrain/surgvista_vitb.yaml \\
       run_dir=runs/surgvista data.corpus=s3://BUCKET/CORPUS held_out=null objective.teacher.weights=TEACHER.pth
 EOT

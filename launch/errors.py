@@ -1,6 +1,6 @@
 """What can go wrong in starting jobs."""
 
-from configs.errors import SurgstreamError
+from surgstream.configs.errors import SurgstreamError
 
 
 class LaunchError(SurgstreamError):

@@ -7,13 +7,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from configs.errors import ConfigError
-from configs.loading import build, to_tree, to_yaml
-from launch.site import Site
-from launch.slurm import render, submit
-from shards.corpus import CorpusConfig
-from trainer.config import TrainConfig
-from trainer.runfiles import SUBMITTED
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.loading import build, to_tree, to_yaml
+from surgstream.launch.site import Site
+from surgstream.launch.slurm import render, submit
+from surgstream.shards.corpus.file import CorpusConfig
+from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.runs.files import SUBMITTED
 
 
 def training(site: Site, config: TrainConfig) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from configs.errors import ConfigError
-from configs.files import read_text
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.files import read_text
 
 _FORMAT = 1
 _WIDTH, _HEIGHT = 760, 460

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from configs.places import Folder
-from configs.ranges import Range
+from surgstream.configs.places import Folder
+from surgstream.configs.ranges import Range
 
 _TIME = re.compile(r"(\d+-\d{1,2}(:\d{2}){0,2}|\d+(:\d{2}){0,2})")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -7,8 +7,8 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from launch.errors import LaunchError
-from launch.site import Site
+from surgstream.launch.errors import LaunchError
+from surgstream.launch.site import Site
 
 _SCRIPT = Path(__file__).with_name("slurm.sbatch")
 _NO_NAME = re.compile(r"[^A-Za-z0-9_.-]+")

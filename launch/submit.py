@@ -7,15 +7,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from configs.loading import load
-from launch.jobs import packing, submit_bench, submit_packing, submit_training, training
-from launch.scaling import plot, read_results, table
-from launch.site import Site
-from launch.surroundings import check_venv
-from launch.torchrun import become, num_gpus, torchrun_line
-from shards.corpus import CorpusConfig, find_corpus
-from shards.rates import check_rates_at_hand
-from trainer.config import TrainConfig
+from surgstream.configs.loading import load
+from surgstream.launch.jobs import packing, submit_bench, submit_packing, submit_training, training
+from surgstream.launch.scaling import plot, read_results, table
+from surgstream.launch.site import Site
+from surgstream.launch.surroundings import check_venv
+from surgstream.launch.torchrun import become, num_gpus, torchrun_line
+from surgstream.shards.corpus.file import CorpusConfig, find_corpus
+from surgstream.shards.format.rates import check_rates_at_hand
+from surgstream.trainer.config import TrainConfig
 
 
 def run(words: argparse.Namespace) -> int:

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from configs.errors import ConfigError
-from launch.site import Site
+from surgstream.configs.errors import ConfigError
+from surgstream.launch.site import Site
 
 
 def check_venv(site: Site, *, dry_run: bool = False) -> None:

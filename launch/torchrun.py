@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from launch.errors import LaunchError
+from surgstream.launch.errors import LaunchError
 
 _SECONDS_TO_SAVE = "300"  # torchrun's own is 30
 
@@ -33,7 +33,7 @@ def torchrun_line(
         f"--nnodes={num_nodes}",
         f"--nproc-per-node={ranks_per_node}",
         "--max-restarts=0",
-        *("-m", "launch"),
+        *("-m", "surgstream"),
         *words,
     ]
 

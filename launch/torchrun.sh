@@ -4,4 +4,4 @@
 #   launch/torchrun.sh CONFIG [key=value ...]
 #   launch/torchrun.sh --nnodes 4 --rdzv-endpoint node1:29500 CONFIG [key=value ...]
 set -euo pipefail
-exec python3 -m launch launch torchrun "$@"
+exec python3 -m surgstream launch torchrun "$@"

@@ -1,6 +1,6 @@
 """What can go wrong with shards, from packing to reading."""
 
-from configs.errors import SurgstreamError
+from surgstream.configs.errors import SurgstreamError
 
 
 class ShardError(SurgstreamError):

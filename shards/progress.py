@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 from tqdm.utils import disp_len
 
-from configs.printable import RETURN
+from surgstream.configs.printable import RETURN
 
 _BAR_SECONDS, _LINE_SECONDS = 0.2, 30.0
 

@@ -14,18 +14,18 @@ from typing import Annotated, Any, Union
 import pytest
 import yaml
 
-from configs.errors import ConfigError, SurgstreamError
-from configs.loading import build, load, to_tree
-from configs.ranges import Number, Range
-from launch.__main__ import COMMANDS
-from launch.jobs import training
-from launch.site import Site
-from shards.corpus import CorpusConfig
-from shards.order import DatasetSize, Order
-from shards.order import place as place_draws
-from trainer.config import TrainConfig
-from trainer.describe import describe
-from trainer.engine.schedules import Progress
+from surgstream.configs.errors import ConfigError, SurgstreamError
+from surgstream.configs.loading import build, load, to_tree
+from surgstream.configs.ranges import Number, Range
+from surgstream.launch.__main__ import COMMANDS
+from surgstream.launch.jobs import training
+from surgstream.launch.site import Site
+from surgstream.shards.corpus.file import CorpusConfig
+from surgstream.shards.order.sequence import DatasetSize, Order
+from surgstream.shards.order.sequence import place as place_draws
+from surgstream.trainer.commands.describe import describe
+from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.engine.schedules import Progress
 
 RECIPES = Path(__file__).parent.parent / "configs" / "pretrain"
 DATASET = {"name": "d", "specialty": "s", "procedure": "p", "videos": "v", "image_fps": 1, "expected": {"videos": 1}}
@@ -180,7 +180,7 @@ def test_every_number_of_a_command_has_a_range(
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", made)
     with pytest.raises(Made) as caught:
-        importlib.import_module(f"launch.commands.{words[0]}").parse(words[1:])
+        importlib.import_module(f"surgstream.launch.commands.{words[0]}").parse(words[1:])
     (parser,) = caught.value.args
     for action in parser._actions:
         assert action.type not in (int, float), f"{words} {action.option_strings}: expected a range, got none"

@@ -17,7 +17,7 @@ FORBIDDEN = {
 BETWEEN_RANKS = {"broadcast_object_list", "all_gather_object", "gather_object", "scatter_object_list"}
 """These pickle what ranks of one run tell each other; nothing of it was read from storage."""
 SAFE_LOADERS = {"_StrictLoader", "yaml.SafeLoader"}
-MEANT = {"benchmarks.public_loaders": ["exec"]}
+MEANT = {"benchmarks.experiments.public_loaders": ["exec"]}
 """It runs the loaders of clones that its user names, as they stand there: that is what it is for."""
 
 

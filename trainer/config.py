@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
-from configs.places import Anywhere, Folder
-from configs.ranges import Range
-from shards.order import check_batch
-from trainer.data.config import DataConfig
-from trainer.engine.config import CheckpointConfig, OptimConfig, ParallelConfig, ReportConfig, ResumeConfig
-from trainer.engine.schedules import Plan, Progress
-from trainer.objectives.config import ObjectiveConfig
+from surgstream.configs.places import Anywhere, Folder
+from surgstream.configs.ranges import Range
+from surgstream.shards.order.sequence import check_batch
+from surgstream.trainer.data.config import DataConfig
+from surgstream.trainer.engine.config import CheckpointConfig, OptimConfig, ParallelConfig, ReportConfig, ResumeConfig
+from surgstream.trainer.engine.schedules import Plan, Progress
+from surgstream.trainer.objectives.config import ObjectiveConfig
 
 
 @dataclass(frozen=True, kw_only=True)

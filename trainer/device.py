@@ -7,9 +7,9 @@ import subprocess
 
 import torch
 
-from trainer.checks.node import installed_driver
-from trainer.distributed import Topology
-from trainer.estimates import GIB
+from surgstream.trainer.distributed import Topology
+from surgstream.trainer.estimates import GIB
+from surgstream.trainer.preflight.node import installed_driver
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from typing import Any, TypeVar, cast
 import torch
 import torch.distributed as dist
 
-from configs.errors import SurgstreamError
-from trainer.errors import DistributedError
+from surgstream.configs.errors import SurgstreamError
+from surgstream.trainer.errors import DistributedError
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def _check_alone(environment: Mapping[str, str]) -> None:
         if size.isdigit() and int(size) > 1:
             raise DistributedError(
                 f"environment: expected torchrun or srun, got {name}={size}, as from mpirun or hydra; start each of "
-                "the processes by `torchrun --nproc-per-node N -m launch pretrain ...` or by srun"
+                "the processes by `torchrun --nproc-per-node N -m surgstream pretrain ...` or by srun"
             )
 
 

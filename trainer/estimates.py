@@ -3,9 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
-from trainer.config import TrainConfig
-from trainer.engine.schedules import Plan
-from trainer.objectives.base import Objective
+from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.engine.schedules import Plan
+from surgstream.trainer.objectives.base import Objective
 
 GIB = 2**30
 

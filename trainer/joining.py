@@ -13,8 +13,8 @@ import torch
 import torch.distributed as dist
 from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 
-from trainer.distributed import Topology, collective_timeout, in_words
-from trainer.errors import DistributedError
+from surgstream.trainer.distributed import Topology, collective_timeout, in_words
+from surgstream.trainer.errors import DistributedError
 
 log = logging.getLogger(__name__)
 

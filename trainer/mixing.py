@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Iterator
 
-from shards.order import Order
-from shards.table import FrameTable
-from trainer.config import TrainConfig
-from trainer.engine.schedules import Progress
-from trainer.estimates import cut_short_share, repeated_share
+from surgstream.shards.order.sequence import Order
+from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.engine.schedules import Progress
+from surgstream.trainer.estimates import cut_short_share, repeated_share
 
 log = logging.getLogger(__name__)
 

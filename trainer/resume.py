@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from configs.loading import to_tree
-from shards.order import Order
-from shards.table import FrameTable
-from trainer.config import TrainConfig
-from trainer.engine.schedules import Progress
-from trainer.errors import CheckpointError
+from surgstream.configs.loading import to_tree
+from surgstream.shards.order.sequence import Order
+from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.engine.schedules import Progress
+from surgstream.trainer.errors import CheckpointError
 
 T = TypeVar("T")
 

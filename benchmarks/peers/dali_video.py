@@ -7,9 +7,9 @@ import torch
 from nvidia.dali import fn, pipeline_def, types
 from torch import Tensor
 
-from benchmarks.clip_work import MEAN, STD, ClipWork
-from benchmarks.harness import Case
-from benchmarks.material import IMAGE_SIZE, cut_video
+from surgstream.benchmarks.support.clip_work import MEAN, STD, ClipWork
+from surgstream.benchmarks.support.harness import Case
+from surgstream.benchmarks.support.material import IMAGE_SIZE, cut_video
 
 VIDEOS = {
     "H.264 all-intra": ("libx264", 1),

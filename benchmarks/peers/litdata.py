@@ -7,7 +7,7 @@ import litdata
 from litdata.streaming import downloader
 from litdata.streaming.cache import Cache
 
-from benchmarks.peers.samples import Sample, as_tensor
+from surgstream.benchmarks.peers.samples import Sample, as_tensor
 
 CHUNK_BYTES, BATCH = "64MB", 32
 

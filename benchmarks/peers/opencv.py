@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.clip_work import ClipWork, ReadClip
+from surgstream.benchmarks.support.clip_work import ClipWork, ReadClip
 
 
 def readers(work: ClipWork) -> dict[str, ReadClip]:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.clip_work import MEAN, SCALE, Clip, ClipWork, ReadClip
-from benchmarks.material import IMAGE_SIZE
+from surgstream.benchmarks.support.clip_work import MEAN, SCALE, Clip, ClipWork, ReadClip
+from surgstream.benchmarks.support.material import IMAGE_SIZE
 
 
 def readers(work: ClipWork) -> dict[str, ReadClip]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import av
 
-from benchmarks.clip_work import Clip, ClipWork, Pixels, ReadClip
-from benchmarks.material import cut_video
+from surgstream.benchmarks.support.clip_work import Clip, ClipWork, Pixels, ReadClip
+from surgstream.benchmarks.support.material import cut_video
 
 
 def readers(work: ClipWork) -> dict[str, ReadClip]:

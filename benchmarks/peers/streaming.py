@@ -6,7 +6,7 @@ from pathlib import Path
 import streaming
 from streaming.base.util import clean_stale_shared_memory
 
-from benchmarks.peers.samples import Sample, as_tensor
+from surgstream.benchmarks.peers.samples import Sample, as_tensor
 
 BATCH = 32
 

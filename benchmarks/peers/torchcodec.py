@@ -4,7 +4,7 @@ from functools import partial
 
 from torchcodec.decoders import VideoDecoder
 
-from benchmarks.clip_work import Clip, ClipWork, ReadClip
+from surgstream.benchmarks.support.clip_work import Clip, ClipWork, ReadClip
 
 
 def readers(work: ClipWork) -> dict[str, ReadClip]:

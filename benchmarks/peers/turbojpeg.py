@@ -2,7 +2,7 @@
 
 import simplejpeg
 
-from benchmarks.clip_work import ClipWork, ReadClip
+from surgstream.benchmarks.support.clip_work import ClipWork, ReadClip
 
 
 def readers(work: ClipWork) -> dict[str, ReadClip]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import boto3
 import webdataset
 
-from benchmarks.peers.samples import Sample, as_tensor
+from surgstream.benchmarks.peers.samples import Sample, as_tensor
 
 SHARD_BYTES, SHUFFLE_SAMPLES, BATCH = 64 * 2**20, 1000, 32
 

@@ -3,10 +3,10 @@
 import argparse
 from collections.abc import Sequence
 
-from configs.places import to_folder
-from configs.presets import Preset
-from configs.ranges import Number
-from launch.commands.parsing import command
+from surgstream.configs.places import to_folder
+from surgstream.configs.presets import Preset
+from surgstream.configs.ranges import Number
+from surgstream.launch.commands.parsing import command
 
 DESCRIPTION = """\
 Measure this machine. Cases of a theme run in turn, after one warm-up, so that their ratios hold; tables give medians
@@ -38,29 +38,29 @@ with its batch of 2048 clips, and with as many clips on each rank however many t
 
 
 THEMES = {
-    "open": "benchmarks.open_corpus",
-    "order": "benchmarks.draw_order",
-    "read": "benchmarks.read_shards",
-    "decode": "benchmarks.decode_clips",
-    "loader": "benchmarks.loader",
-    "fast": "benchmarks.fast_path",
-    "save": "benchmarks.save_state",
+    "open": "surgstream.benchmarks.themes.open_corpus",
+    "order": "surgstream.benchmarks.themes.draw_order",
+    "read": "surgstream.benchmarks.themes.read_shards",
+    "decode": "surgstream.benchmarks.themes.decode_clips",
+    "loader": "surgstream.benchmarks.themes.loader",
+    "fast": "surgstream.benchmarks.themes.fast_path",
+    "save": "surgstream.benchmarks.themes.save_state",
 }
 RECIPE_THEMES = {
-    "step": "benchmarks.train_step",
-    "train": "benchmarks.end_to_end",
-    "engine": "benchmarks.engine_overhead",
+    "step": "surgstream.benchmarks.themes.train_step",
+    "train": "surgstream.benchmarks.themes.end_to_end",
+    "engine": "surgstream.benchmarks.themes.engine_overhead",
 }
 STORE_THEMES = {
-    "s3": "benchmarks.read_s3",
-    "s3_peers": "benchmarks.read_peers",
-    "loader": "benchmarks.loader",
+    "s3": "surgstream.benchmarks.themes.read_s3",
+    "s3_peers": "surgstream.benchmarks.themes.read_peers",
+    "loader": "surgstream.benchmarks.themes.loader",
 }
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream bench`."""
-    parser = command("bench", "benchmarks.__main__", DESCRIPTION)
+    parser = command("bench", "surgstream.benchmarks.__main__", DESCRIPTION)
     everywhere = THEMES | RECIPE_THEMES
     parser.add_argument(
         "themes", nargs="*", metavar="THEME", help=f"of {', '.join(everywhere)}; all of them by default"
@@ -91,7 +91,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _scale(argv: Sequence[str]) -> argparse.Namespace:
-    parser = command("bench scale", "benchmarks.scale", SCALE_DESCRIPTION)
+    parser = command("bench scale", "surgstream.benchmarks.themes.scale", SCALE_DESCRIPTION)
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="the recipe's values, data.corpus among them")
     parser.add_argument("--ranks", type=Number(int, 1, 2**20), nargs="*", metavar="N", help="ranks to simulate")
     parser.add_argument(

@@ -3,8 +3,8 @@
 import argparse
 from collections.abc import Sequence
 
-from configs.ranges import Number
-from launch.commands.parsing import add_recipe, command
+from surgstream.configs.ranges import Number
+from surgstream.launch.commands.parsing import add_recipe, command
 
 DESCRIPTION = """\
 Describe a recipe: parameters, operations and memory by part, steps, saves, room on the disk and, where the corpus can
@@ -22,7 +22,7 @@ GPUs. Evaluations, saves and waiting for data are not among them.
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream describe`."""
-    parser = command("describe", "trainer.describe", DESCRIPTION)
+    parser = command("describe", "surgstream.trainer.commands.describe", DESCRIPTION)
     add_recipe(parser)
     parser.add_argument("--world-size", type=Number(int, 1, 2**20), default=1, metavar="W", help="ranks (default: 1)")
     parser.add_argument(

@@ -3,8 +3,8 @@
 import argparse
 from collections.abc import Sequence
 
-from configs.places import to_folder
-from launch.commands.parsing import command
+from surgstream.configs.places import to_folder
+from surgstream.launch.commands.parsing import command
 
 DESCRIPTION = """\
 Write the encoder of a run, or of one of its checkpoints, for others to use.
@@ -16,7 +16,7 @@ Write the encoder of a run, or of one of its checkpoints, for others to use.
 The folder has the weights, config.json with all that a user must know (size, frames, stride, frame rate where it is
 known, mean, std), and a model card, README.md, for you to complete. This reads it, whatever its layout:
 
-  from trainer.export import load_encoder
+  from surgstream.trainer.export import load_encoder
   encoder = load_encoder("exported")
   tokens = encoder(encoder.prepare(frames))   # (T, H, W, 3) bytes
 
@@ -40,7 +40,7 @@ Where a moving average of the encoder is kept, it is what is written, unless `--
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream export`."""
-    parser = command("export", "trainer.export.command", DESCRIPTION)
+    parser = command("export", "surgstream.trainer.commands.export", DESCRIPTION)
     parser.add_argument(
         "checkpoint", metavar="RUN_OR_CHECKPOINT", type=to_folder,
         help="a run_dir, whose newest whole checkpoint is taken, or a checkpoint's directory, .../checkpoints/step_...",

@@ -4,10 +4,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from configs.places import to_folder, to_place
-from configs.ranges import Number
-from launch.commands.parsing import command
-from shards.outside import report_folder
+from surgstream.configs.places import to_folder, to_place
+from surgstream.configs.ranges import Number
+from surgstream.launch.commands.parsing import command
+from surgstream.shards.format.outside import report_folder
 
 DESCRIPTION = """\
 Print what a packed corpus holds: datasets, hours, frames, sizes, videos too short for a clip, and what share of the
@@ -34,7 +34,7 @@ examples:
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream inspect`."""
-    parser = command("inspect", "shards.look.inspect", DESCRIPTION, EPILOG)
+    parser = command("inspect", "surgstream.shards.commands.inspect", DESCRIPTION, EPILOG)
     parser.add_argument(
         "corpus", metavar="CORPUS", type=to_place, help="the packed corpus: a folder or s3://BUCKET/PREFIX"
     )

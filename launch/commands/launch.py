@@ -3,10 +3,10 @@
 import argparse
 from collections.abc import Callable, Sequence
 
-from configs.places import to_folder, to_place
-from configs.presets import Preset
-from configs.ranges import Number
-from launch.commands.parsing import command
+from surgstream.configs.places import to_folder, to_place
+from surgstream.configs.presets import Preset
+from surgstream.configs.ranges import Number
+from surgstream.launch.commands.parsing import command
 
 DESCRIPTION = """\
 Start jobs on a cluster.
@@ -36,7 +36,7 @@ _NUM_NODES = Number(int, 1, 2**16)
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream launch`, the first of which says by which way."""
     ways = {"slurm": _slurm, "torchrun": _torchrun, "bench": _bench, "pack": _pack, "run-dir": _run_dir}
-    parser = command("launch", "launch.submit", DESCRIPTION)
+    parser = command("launch", "surgstream.launch.submit", DESCRIPTION)
     parser.add_argument("way", choices=ways, metavar="WAY", help=f"one of {', '.join(ways)}; WAY --help explains it")
     way = parser.parse_args(argv[:1]).way
     return ways[way](argv[1:])
@@ -106,7 +106,7 @@ _POSITIONALS: dict[str, tuple[Callable[[str], str], str]] = {
 
 
 def _way(way: str, description: str, *positionals: str) -> argparse.ArgumentParser:
-    parser = command(f"launch {way}", "launch.submit", description)
+    parser = command(f"launch {way}", "surgstream.launch.submit", description)
     parser.set_defaults(way=way)
     for name in positionals:
         kind, text = _POSITIONALS[name]

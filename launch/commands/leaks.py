@@ -3,9 +3,9 @@
 import argparse
 from collections.abc import Sequence
 
-from configs.places import to_place
-from configs.ranges import Number
-from launch.commands.parsing import command
+from surgstream.configs.places import to_place
+from surgstream.configs.ranges import Number
+from surgstream.launch.commands.parsing import command
 
 DESCRIPTION = """\
 Find stretches that two videos of packed corpora both show, also where one is coded again, scaled, cropped a little,
@@ -43,7 +43,7 @@ or a held-out video could not be compared; 2 wrong arguments.
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream leaks`."""
-    parser = command("leaks", "shards.leaks.guard", DESCRIPTION, EPILOG)
+    parser = command("leaks", "surgstream.shards.commands.leaks", DESCRIPTION, EPILOG)
     parser.add_argument(
         "train", metavar="TRAIN", type=to_place, help="the packed corpus to train on: a folder or s3://BUCKET/PREFIX"
     )

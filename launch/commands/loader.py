@@ -3,15 +3,15 @@
 import argparse
 from collections.abc import Sequence
 
-from configs.places import to_folder
-from configs.ranges import LAST_DRAW, Number
-from launch.commands.parsing import add_recipe, command
+from surgstream.configs.places import to_folder
+from surgstream.configs.ranges import LAST_DRAW, Number
+from surgstream.launch.commands.parsing import add_recipe, command
 
 DESCRIPTION = """\
 Measure how fast the clips of a recipe are read and decoded: its order, stream and loader, and no model.
 
   surgstream loader surgvista_tiny data.corpus=demo/shards --seconds 20
-  torchrun --nproc-per-node 8 -m launch loader surgvista_vitb \\
+  torchrun --nproc-per-node 8 -m surgstream loader surgvista_vitb \\
       data.corpus=s3://bucket/corpus
   srun --ntasks-per-node 8 surgstream loader surgvista_vitb \\
       --out speed/nodes_2/loader.json
@@ -25,7 +25,7 @@ is. --no-decode measures reading alone. A cache (data.cache_dir) serves what it 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream loader`."""
-    parser = command("loader", "trainer.loader_speed", DESCRIPTION)
+    parser = command("loader", "surgstream.trainer.commands.loader", DESCRIPTION)
     add_recipe(parser)
     parser.add_argument(
         "--seconds",

@@ -3,9 +3,9 @@
 import argparse
 from collections.abc import Sequence
 
-from configs.places import to_folder
-from configs.ranges import LAST_DRAW, Number
-from launch.commands.parsing import add_recipe, command
+from surgstream.configs.places import to_folder
+from surgstream.configs.ranges import LAST_DRAW, Number
+from surgstream.launch.commands.parsing import add_recipe, command
 
 DESCRIPTION = """\
 Print the order of a recipe, one JSON line a draw: g, step, rank, dataset, video, anchor_frame.
@@ -24,7 +24,7 @@ on: give the checkpoint that it was resumed from, and the recipe of that time.
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream order`."""
-    parser = command("order", "trainer.show_order", DESCRIPTION)
+    parser = command("order", "surgstream.trainer.commands.order", DESCRIPTION)
     add_recipe(parser)
     parser.add_argument(
         "--checkpoint", type=to_folder, metavar="DIR", help="where the run goes on from (default: none)"

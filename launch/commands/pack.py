@@ -3,11 +3,11 @@
 import argparse
 from collections.abc import Sequence
 
-from configs.places import to_place
-from configs.ranges import Number
-from launch.commands.parsing import command
-from shards.outside import report_folder
-from shards.shares import Share
+from surgstream.configs.places import to_place
+from surgstream.configs.ranges import Number
+from surgstream.launch.commands.parsing import command
+from surgstream.shards.format.outside import report_folder
+from surgstream.shards.packing.shares import Share
 
 DESCRIPTION = """\
 Pack videos into WebDataset shards: JPEG frames at a steady rate, in tar files of about 1 GB with an index beside each.
@@ -129,7 +129,7 @@ video does not show in it.
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream pack`."""
-    parser = command("pack", "shards.pack", DESCRIPTION, EPILOG)
+    parser = command("pack", "surgstream.shards.commands.pack", DESCRIPTION, EPILOG)
     parser.add_argument(
         "corpus",
         metavar="CORPUS",

@@ -4,7 +4,7 @@ import argparse
 import re
 import textwrap
 
-from configs.presets import Preset
+from surgstream.configs.presets import Preset
 
 
 class Page(argparse.HelpFormatter):

@@ -3,13 +3,13 @@
 import argparse
 from collections.abc import Sequence
 
-from launch.commands.parsing import add_recipe, command
+from surgstream.launch.commands.parsing import add_recipe, command
 
 DESCRIPTION = """\
 Train a recipe on a packed corpus.
 
   surgstream pretrain surgvista_tiny data.corpus=demo/shards
-  torchrun --nproc-per-node 8 -m launch pretrain surgvista_vitb \\
+  torchrun --nproc-per-node 8 -m surgstream pretrain surgvista_vitb \\
       data.corpus=s3://bucket/corpus
   srun --ntasks-per-node 8 surgstream pretrain surgvista_vitb \\
       run_dir=/scratch/run1
@@ -24,7 +24,7 @@ once, without saving. SIGUSR2 to a rank: it writes its threads' stacks, and a tr
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream pretrain`."""
-    parser = command("pretrain", "trainer.pretrain", DESCRIPTION)
+    parser = command("pretrain", "surgstream.trainer.commands.pretrain", DESCRIPTION)
     add_recipe(parser)
     parser.add_argument("--preflight", action="store_true", help="check nodes, store and network first")
     return parser.parse_intermixed_args(argv)

@@ -3,9 +3,9 @@
 import argparse
 from collections.abc import Sequence
 
-from configs.places import to_place
-from configs.ranges import Number
-from launch.commands.parsing import command
+from surgstream.configs.places import to_place
+from surgstream.configs.ranges import Number
+from surgstream.launch.commands.parsing import command
 
 DESCRIPTION = """\
 Copy a packed corpus: to the disks of the nodes, to a parallel file system, or to another store. FROM and TO are each a
@@ -36,7 +36,7 @@ exit status: 0 all is there; 1 it is not, run it again; 2 wrong arguments, or TO
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream stage`."""
-    parser = command("stage", "shards.stage", DESCRIPTION, EPILOG)
+    parser = command("stage", "surgstream.shards.commands.stage", DESCRIPTION, EPILOG)
     parser.add_argument("source", metavar="FROM", type=to_place, help="the packed corpus")
     parser.add_argument("target", metavar="TO", type=to_place, help="where to copy it")
     parser.add_argument(

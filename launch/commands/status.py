@@ -3,8 +3,8 @@
 import argparse
 from collections.abc import Sequence
 
-from configs.places import to_folder
-from launch.commands.parsing import command
+from surgstream.configs.places import to_folder
+from surgstream.launch.commands.parsing import command
 
 DESCRIPTION = """\
 Tell how runs stand, from the files of their run directories and, where Slurm is, from what it says of their jobs.
@@ -47,7 +47,7 @@ Exit status: 0; 1 when a run has failed or crashed.
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream status`."""
-    parser = command("status", "trainer.status", DESCRIPTION)
+    parser = command("status", "surgstream.trainer.commands.status", DESCRIPTION)
     parser.add_argument("run_dirs", nargs="+", type=to_folder, metavar="RUN_DIR", help="the run_dir of a recipe")
     parser.add_argument("--follow", action="store_true", help="refresh until every run has ended")
     parser.add_argument("--json", action="store_true", help="print JSON, a line a run")

@@ -3,10 +3,10 @@
 import argparse
 from collections.abc import Sequence
 
-from configs.places import to_folder
-from configs.ranges import Number
-from launch.commands.parsing import command
-from shards.synthetic.config import MEAN_SECONDS, MOST_TIMES, SECONDS_RANGE
+from surgstream.configs.places import to_folder
+from surgstream.configs.ranges import Number
+from surgstream.launch.commands.parsing import command
+from surgstream.shards.synthetic.config import MEAN_SECONDS, MOST_TIMES, SECONDS_RANGE
 
 DESCRIPTION = """\
 Make a small labelled surgical corpus, in under a minute on two cores: videos of four invented
@@ -23,7 +23,7 @@ exit status: 0 done, 1 failed, 2 wrong arguments
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream synth`."""
-    parser = command("synth", "shards.synthetic.corpus", DESCRIPTION, EPILOG)
+    parser = command("synth", "surgstream.shards.synthetic.corpus", DESCRIPTION, EPILOG)
     parser.add_argument("out", metavar="OUT", type=to_folder, help="folder to make; it must be empty or not exist")
     parser.add_argument(
         "--seconds",

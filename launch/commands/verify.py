@@ -3,9 +3,9 @@
 import argparse
 from collections.abc import Sequence
 
-from configs.places import to_place
-from configs.ranges import Number
-from launch.commands.parsing import command
+from surgstream.configs.places import to_place
+from surgstream.configs.ranges import Number
+from surgstream.launch.commands.parsing import command
 
 DESCRIPTION = """\
 Check a packed corpus: recompute the checksum of every shard, index and frame, compare the tars with the indexes and
@@ -26,7 +26,7 @@ deleting it and running `surgstream pack` again, or `surgstream stage` where it 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream verify`."""
-    parser = command("verify", "shards.verify", DESCRIPTION, EPILOG)
+    parser = command("verify", "surgstream.shards.commands.verify", DESCRIPTION, EPILOG)
     parser.add_argument("out", metavar="OUT", type=to_place, help="the packed corpus: a folder or s3://BUCKET/PREFIX")
     parser.add_argument("--workers", metavar="N", type=Number(int, 1, 4096), help="processes; one a core by default")
     return parser.parse_intermixed_args(argv)

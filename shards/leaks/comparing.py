@@ -6,19 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from shards.leaks.findings import Compared, Doubtful, Finding, Side, Stretch, best_of
-from shards.leaks.frames import find_equal
-from shards.leaks.matching import Library, Match, bands_of, evidence_needed, find_matches, num_comparisons
-from shards.leaks.pictures import find_alike
-from shards.leaks.prints import FRAMES
-from shards.leaks.reading import PHASES, Look, Source, look_at, step_seconds
-from shards.leaks.thumbnails import POSES, WORDS, Bits
-from shards.look.frames import Placed
-from shards.manifest import Manifest
-from shards.packed import PackedVideo, Shard
-from shards.processes import Progress, run_all
-from shards.progress import progress_bar
-from shards.storage import open_storage
+from surgstream.shards.format.manifest import Manifest
+from surgstream.shards.format.records import PackedVideo, Shard
+from surgstream.shards.inspection.packed_frames import Placed
+from surgstream.shards.leaks.findings import Compared, Doubtful, Finding, Side, Stretch, best_of
+from surgstream.shards.leaks.fingerprints import FRAMES
+from surgstream.shards.leaks.frames import find_equal
+from surgstream.shards.leaks.matching import Library, Match, bands_of, evidence_needed, find_matches, num_comparisons
+from surgstream.shards.leaks.pictures import find_alike
+from surgstream.shards.leaks.read import PHASES, Look, Source, look_at, step_seconds
+from surgstream.shards.leaks.thumbnails import POSES, WORDS, Bits
+from surgstream.shards.progress import progress_bar
+from surgstream.shards.storage.stores import open_storage
+from surgstream.shards.workers import Progress, run_all
 
 Mask = npt.NDArray[np.bool_]
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from configs.loading import to_tree
+from surgstream.configs.loading import to_tree
 
 KINDS = ("held_out", "across", "within")
 WAYS = ("frames", "motion", "pictures")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from shards.index import Rows
-from shards.packed import PackedVideo
+from surgstream.shards.format.index import Rows
+from surgstream.shards.format.records import PackedVideo
 
 Keys = npt.NDArray[np.uint64]
 Ints = npt.NDArray[np.int64]

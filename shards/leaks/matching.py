@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from shards.leaks.thumbnails import POSES, WORDS, Bits, differing, posed, word_order
+from surgstream.shards.leaks.thumbnails import POSES, WORDS, Bits, differing, posed, word_order
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

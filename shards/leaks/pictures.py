@@ -10,8 +10,17 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from shards.leaks.matching import Diagonal, Library, Match, bands_of, by_pair, candidates, diagonals_of, shares_along
-from shards.leaks.thumbnails import DARKEST, Bits, Grey, coins, lit, packed, waves, window
+from surgstream.shards.leaks.matching import (
+    Diagonal,
+    Library,
+    Match,
+    bands_of,
+    by_pair,
+    candidates,
+    diagonals_of,
+    shares_along,
+)
+from surgstream.shards.leaks.thumbnails import DARKEST, Bits, Grey, coins, lit, packed, waves, window
 
 _LOWEST, _WAVES = 8, 20
 """Frequencies in space, in all directions together, from and below."""

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from shards.keyed import hash64
+from surgstream.shards.keyed_random import hash64
 
 Grey = npt.NDArray[np.uint8]
 Bits = npt.NDArray[np.uint32]

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from shards.keyed import UInt64
-from shards.synthetic.texture import (
+from surgstream.shards.keyed_random import UInt64
+from surgstream.shards.synthetic.texture import (
     Canvas,
     Colour,
     Floats,

@@ -6,7 +6,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from shards.synthetic.texture import EXTENT, SIZE, Floats, Tissue, ramp
+from surgstream.shards.synthetic.texture import EXTENT, SIZE, Floats, Tissue, ramp
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from shards.synthetic.config import MAX_FRAMES
+from surgstream.shards.synthetic.config import MAX_FRAMES
 
 BLOCKS_PER_SHORT_SIDE = 16
 CORNER = ((0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (0, 2))

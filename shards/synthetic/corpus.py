@@ -21,13 +21,13 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from shards.errors import ShardError, StorageError
-from shards.processes import Progress, cores, run_all
-from shards.synthetic.clock import stamp_frame_number
-from shards.synthetic.config import FPS, LONGEST, SHORTEST, SynthConfig
-from shards.synthetic.film import CLASSES, DEPTH_STEPS_PER_MILLIMETRE, Film
-from shards.synthetic.procedures import DATASETS, Dataset
-from shards.synthetic.texture import between, key
+from surgstream.shards.errors import ShardError, StorageError
+from surgstream.shards.synthetic.clock import stamp_frame_number
+from surgstream.shards.synthetic.config import FPS, LONGEST, SHORTEST, SynthConfig
+from surgstream.shards.synthetic.film import CLASSES, DEPTH_STEPS_PER_MILLIMETRE, Film
+from surgstream.shards.synthetic.procedures import DATASETS, Dataset
+from surgstream.shards.synthetic.texture import between, key
+from surgstream.shards.workers import Progress, cores, run_all
 
 LICENCE = "CC0-1.0"
 CORPUS_NAME = "corpus.yaml"
@@ -62,7 +62,7 @@ Masks and depth open with PyAV: `[frame.to_ndarray() for frame in av.open("masks
 
 CLOCK = """\
  Squares in the corners spell the number of the frame, which
-  `shards.synthetic.clock.read_frame_number` reads."""
+  `surgstream.shards.synthetic.clock.read_frame_number` reads."""
 
 
 @dataclass(frozen=True, kw_only=True)

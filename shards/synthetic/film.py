@@ -7,14 +7,14 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from shards.keyed import UInt64
-from shards.synthetic import anatomy
-from shards.synthetic.camera import Camera, FieldCamera, Pull, View
-from shards.synthetic.procedures import TOOLS, Dataset
-from shards.synthetic.story import Playing, Story
-from shards.synthetic.texture import Floats, Tissue, between, key, noise
-from shards.synthetic.tools import Drawn, Pose, draw
-from shards.synthetic.tunnel import TubeCamera
+from surgstream.shards.keyed_random import UInt64
+from surgstream.shards.synthetic import anatomy
+from surgstream.shards.synthetic.camera import Camera, FieldCamera, Pull, View
+from surgstream.shards.synthetic.procedures import TOOLS, Dataset
+from surgstream.shards.synthetic.story import Playing, Story
+from surgstream.shards.synthetic.texture import Floats, Tissue, between, key, noise
+from surgstream.shards.synthetic.tools import Drawn, Pose, draw
+from surgstream.shards.synthetic.tunnel import TubeCamera
 
 CLASSES = {name: value for value, name in enumerate(sorted(TOOLS), start=1)}
 """Value of each instrument's pixels in a mask; 0 is tissue and background."""

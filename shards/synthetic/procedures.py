@@ -3,7 +3,7 @@
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
-from shards.synthetic.tools import STEEL, Tool
+from surgstream.shards.synthetic.tools import STEEL, Tool
 
 WHITE = (0.80, 0.82, 0.86)
 

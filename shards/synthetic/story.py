@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shards.keyed import UInt64, uniform
-from shards.synthetic.procedures import Act, Phase, Procedure
-from shards.synthetic.texture import between, key
+from surgstream.shards.keyed_random import UInt64, uniform
+from surgstream.shards.synthetic.procedures import Act, Phase, Procedure
+from surgstream.shards.synthetic.texture import between, key
 
 DRAGGING = frozenset({"grasp", "retract", "tear"})
 CLOSING = DRAGGING | {"clip", "transect", "resect"}

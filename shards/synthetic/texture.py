@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shards.keyed import UInt64, hash64, uniform
+from surgstream.shards.keyed_random import UInt64, hash64, uniform
 
 Floats = npt.NDArray[np.floating[Any]]
 Colour = tuple[float, float, float]
@@ -24,7 +24,7 @@ EXTENT = 2.0
 
 
 def key(parent: UInt64 | int, *words: str | int) -> UInt64:
-    """A key for `shards.keyed` named by words, so that every random choice of a video has a readable name."""
+    """A key for `shards.keyed_random` named by words, so that every random choice of a video has a readable name."""
     for word in words:
         parts = list(word.encode()) if isinstance(word, str) else [word]
         parent = hash64(parent, len(parts), *parts)

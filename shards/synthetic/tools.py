@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from shards.synthetic.texture import Colour, Floats, light
+from surgstream.shards.synthetic.texture import Colour, Floats, light
 
 STEEL: Colour = (0.66, 0.66, 0.68)
 BLACK: Colour = (0.13, 0.13, 0.15)

@@ -4,9 +4,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from shards.synthetic.anatomy import PERIOD
-from shards.synthetic.camera import Seen, View, drag, illuminate, sample
-from shards.synthetic.texture import Floats, Tissue
+from surgstream.shards.synthetic.anatomy import PERIOD
+from surgstream.shards.synthetic.camera import Seen, View, drag, illuminate, sample
+from surgstream.shards.synthetic.texture import Floats, Tissue
 
 ANGLES, RINGS, STEPS = 224, 96, 96
 NEAR, FAR = 0.3, 9.0

@@ -8,14 +8,14 @@ from typing import Any
 
 import av
 
-from shards.errors import VideoError
-from shards.packed import Span
-from shards.video.deinterlace import Deinterlacer
-from shards.video.files import Video
-from shards.video.keyframes import shows_a_picture
-from shards.video.recovery import Recovery
-from shards.video.sparing import Sparing
-from shards.video.times import Scale, Shown, Ticks
+from surgstream.shards.errors import VideoError
+from surgstream.shards.format.records import Span
+from surgstream.shards.video.container.files import Video
+from surgstream.shards.video.deinterlace import Deinterlacer
+from surgstream.shards.video.keyframes import shows_a_picture
+from surgstream.shards.video.recovery import Recovery
+from surgstream.shards.video.sampling import Scale, Shown, Ticks
+from surgstream.shards.video.skipping import Sparing
 
 LONGEST_STILL_SECONDS = 600
 """A picture that would stay longer stays for its own duration, and then nothing is known."""

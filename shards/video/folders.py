@@ -14,13 +14,13 @@ from typing import Any
 import av
 from PIL import Image, ImageOps
 
-from shards.errors import StorageError, VideoError
-from shards.packed import Span
-from shards.storage import Stores
-from shards.video.files import MOST_PIXELS, Header
-from shards.video.glimpses import Window
-from shards.video.shape import Shape, whole
-from shards.video.times import Shown, pick
+from surgstream.shards.errors import StorageError, VideoError
+from surgstream.shards.format.records import Span
+from surgstream.shards.storage.stores import Stores
+from surgstream.shards.video.container.files import MOST_PIXELS, Header
+from surgstream.shards.video.container.shape import Shape, whole
+from surgstream.shards.video.sampling import Shown, pick
+from surgstream.shards.video.stills import Window
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -30,7 +30,8 @@ _NUMBER = re.compile(r"(\d+)\D*$")
 class ImageFolder:
     """A folder whose images are numbered: number n is on the screen n / image_fps seconds after number 0.
 
-    An image stays until the next one, but no longer than most do: then some are missing. See `shards.video.film.Film`.
+    An image stays until the next one, but no longer than most do: then some are missing. See
+    `shards.video.sources.Film`.
 
     Attributes:
         lost: See `Film.lost`.
@@ -69,7 +70,7 @@ class ImageFolder:
         return self._header
 
     def samples(self, count: int) -> Iterator[Any]:
-        """See `shards.video.film.Film.samples`."""
+        """See `shards.video.sources.Film.samples`."""
         names = list(self._numbered.values())
         for number in range(min(count, len(names))):
             image = self._load(names[number * len(names) // min(count, len(names))])
@@ -87,7 +88,7 @@ class ImageFolder:
             yield None if image is None else (max(start, low), av.VideoFrame.from_image(image))
 
     def shape(self, picture: Any) -> Shape:
-        """See `shards.video.film.Film.shape`."""
+        """See `shards.video.sources.Film.shape`."""
         return Shape(picture.width, picture.height, whole(picture.width, picture.height))
 
     def picked(self, fps: Fraction) -> Iterator[tuple[int, Any]]:

@@ -8,12 +8,12 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from PIL import Image
 
-from shards.errors import VideoError
-from shards.packed import Box, Change
-from shards.schema import is_frame_size
-from shards.video.film import Film
-from shards.video.picture import Framing, fit, frame, to_image, to_jpeg
-from shards.video.shape import Shape
+from surgstream.shards.errors import VideoError
+from surgstream.shards.format.names import is_frame_size
+from surgstream.shards.format.records import Box, Change
+from surgstream.shards.video.container.shape import Shape
+from surgstream.shards.video.picture import Framing, fit, frame, to_image, to_jpeg
+from surgstream.shards.video.sources import Film
 
 Seen = TypeVar("Seen")
 

@@ -13,10 +13,10 @@ import PIL
 from av.video.reformatter import Interpolation
 from PIL import Image, features
 
-from shards.errors import VideoError
-from shards.packed import Box
-from shards.video.files import MOST_PIXELS
-from shards.video.shape import Shape, Turn
+from surgstream.shards.errors import VideoError
+from surgstream.shards.format.records import Box
+from surgstream.shards.video.container.files import MOST_PIXELS
+from surgstream.shards.video.container.shape import Shape, Turn
 
 # Bicubic, rounded the same way on every CPU.
 _SCALING = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND | Interpolation.BITEXACT

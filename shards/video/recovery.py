@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from shards.video.keyframes import is_reference, pictures_to_recovery
+from surgstream.shards.video.keyframes import is_reference, pictures_to_recovery
 
 LONGEST_WAIT_SECONDS = 60
 """After which pictures count although nothing says that they are whole again.

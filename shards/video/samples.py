@@ -5,7 +5,7 @@ from typing import Any
 
 import av
 
-from shards.video.files import Video
+from surgstream.shards.video.container.files import Video
 
 KEY_FRAME_BYTES = 2**20
 """What a key frame hardly exceeds: as much of a video is fetched for each."""

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.clip_work import ClipWork
-from benchmarks.decode_clips import PEERS, ours, peer_cases
-from benchmarks.material import IMAGE_SIZE, NUM_FRAMES, cut_video
-from benchmarks.peers.dali_video import CutClips
-from launch.__main__ import main as surgstream
+from surgstream.benchmarks.peers.dali_video import CutClips
+from surgstream.benchmarks.support.clip_work import ClipWork
+from surgstream.benchmarks.support.material import IMAGE_SIZE, NUM_FRAMES, cut_video
+from surgstream.benchmarks.themes.decode_clips import PEERS, ours, peer_cases
+from surgstream.launch.__main__ import main as surgstream
+from surgstream.trainer.data.config import DecodeConfig
+from surgstream.trainer.data.decode import ClipDecoder
 from tests.helpers.packing import write_corpus
 from tests.helpers.videos import make_video
-from trainer.data.config import DecodeConfig
-from trainer.data.decode import ClipDecoder
 
 GREY = 1 / (255 * 0.225)  # a grey level, in normalised units
 
@@ -49,7 +49,7 @@ def test_the_frame_numbers_are_those_of_the_clips(work: ClipWork) -> None:
     "peer", [peer if peer in ("pillow", "pyav") else pytest.param(peer, marks=pytest.mark.peers) for peer in PEERS]
 )
 def test_a_peer_makes_the_clips_that_we_make(work: ClipWork, expected: np.ndarray, peer: str) -> None:
-    readers = importlib.import_module(f"benchmarks.peers.{peer}").readers(work)
+    readers = importlib.import_module(f"surgstream.benchmarks.peers.{peer}").readers(work)
     for name, read in readers.items():
         # JPEG and PNG: decoders and filters round differently. Video: what the codec loses.
         tolerance = 1.0 if "H.264" in name else 0.1
@@ -81,7 +81,7 @@ def test_a_cut_has_the_packets_that_the_clip_needs(work: ClipWork, gop_frames: i
 
 def test_a_peer_that_is_not_installed_is_named(work: ClipWork, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "decord", None)
-    monkeypatch.delitem(__import__("sys").modules, "benchmarks.peers.decord", raising=False)
+    monkeypatch.delitem(__import__("sys").modules, "surgstream.benchmarks.peers.decord", raising=False)
     (case,) = peer_cases(work, "decord", 1)
     assert case.run is None and "decord" in case.missing
 

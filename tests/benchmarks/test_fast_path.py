@@ -1,7 +1,7 @@
 import torch
 
-from benchmarks.fast_path import _attend_with_late_bias
-from trainer.models.vit import Attention
+from surgstream.benchmarks.themes.fast_path import _attend_with_late_bias
+from surgstream.trainer.models.vit import Attention
 
 
 def test_late_biases_give_the_same_attention() -> None:

@@ -1,6 +1,6 @@
 """The table that tells what features know."""
 
-from benchmarks.features import table
+from surgstream.benchmarks.experiments.features import table
 
 
 def test_a_table_has_means_and_spreads_over_seeds() -> None:

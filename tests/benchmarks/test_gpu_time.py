@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.gpu_time import shares
+from surgstream.benchmarks.experiments.gpu_time import shares
 
 
 def ran(name: str, stream: int, start: float, seconds: float, category: str = "kernel") -> dict[str, Any]:

@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.harness import Case, Fact, Findings, ImplausibleError, facts_table, measure, save, table
+from surgstream.benchmarks.support.harness import (
+    Case,
+    Fact,
+    Findings,
+    ImplausibleError,
+    facts_table,
+    measure,
+    save,
+    table,
+)
 
 
 def work() -> float:

@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import jpeg_target
-from benchmarks.jpeg_target import Row, frames_of, measure, table, target
-from configs.loading import load
+from surgstream.benchmarks.experiments import jpeg_target
+from surgstream.benchmarks.experiments.jpeg_target import Row, frames_of, measure, table, target
+from surgstream.configs.loading import load
+from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.objectives.pixels import normalise_pixels
 from tests.helpers.videos import make_video
-from trainer.config import TrainConfig
-from trainer.objectives.pixels import normalise_pixels
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from benchmarks.leak_films import KINDS, RATE, SECONDS
-from benchmarks.leaks import Row, among, judged, matching, middle, moving, rows_of, still, table
-from shards.leaks.matching import Match, find_matches
-from shards.leaks.prints import prints
+from surgstream.benchmarks.experiments.leak_films import KINDS, RATE, SECONDS
+from surgstream.benchmarks.experiments.leaks import Row, among, judged, matching, middle, moving, rows_of, still, table
+from surgstream.shards.leaks.fingerprints import prints
+from surgstream.shards.leaks.matching import Match, find_matches
 from tests.helpers.films import drifting
 
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import loader
-from benchmarks.harness import ImplausibleError, Row
-from benchmarks.loader import Loading, cases, over_bare, take
+from surgstream.benchmarks.support.harness import ImplausibleError, Row
+from surgstream.benchmarks.themes import loader
+from surgstream.benchmarks.themes.loader import Loading, cases, over_bare, take
 from tests.helpers import handmade
 
 

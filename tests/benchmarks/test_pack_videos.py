@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.pack_videos import Cost, Row, measure, table
+from surgstream.benchmarks.experiments.pack_videos import Cost, Row, measure, table
 from tests.helpers.videos import make_video
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.peers.samples import as_tensor, clips, pack, unpack
+from surgstream.benchmarks.peers.samples import as_tensor, clips, pack, unpack
 
 RUNS = [[bytes([i, j]) * (i + j) for j in range(9)] for i in range(40)]
 
@@ -30,8 +30,8 @@ def test_a_run_of_64_frames_has_four_whole_clips_and_every_frame_once() -> None:
 )
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_peer_reads_every_sample_once(name: str, workers: int, tmp_path: Path) -> None:
-    importlib.import_module("trainer.models.teacher")  # see benchmarks/read_peers.py
-    peer = importlib.import_module(f"benchmarks.peers.{name}")
+    importlib.import_module("surgstream.trainer.models.teacher")  # see benchmarks/themes/read_peers.py
+    peer = importlib.import_module(f"surgstream.benchmarks.peers.{name}")
     (tmp_path / "data").mkdir()
     peer.write(map(pack, RUNS), tmp_path / "data")
     read = chain.from_iterable(map(unpack, peer.samples(str(tmp_path / "data"), tmp_path / "cache", workers)))

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.sampling import RARE, by_step, only, tables, with_few
-from shards.synthetic.corpus import SynthConfig, _corpus, plan
+from surgstream.benchmarks.experiments.sampling import RARE, by_step, only, tables, with_few
+from surgstream.shards.synthetic.corpus import SynthConfig, _corpus, plan
 
 
 def test_one_video_of_the_rare_specialty_is_left_and_the_others_are_as_they_were() -> None:

@@ -3,14 +3,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.draw_order import SIZES
-from benchmarks.plot import Panel, draw
-from benchmarks.scale import CONFIG, LOOK_BACK, START, WARM_UP, plot, table
-from benchmarks.simulation import FRAME_BYTES, WINDOW, Traffic, simulate
-from shards.order import Order, OrderConfig
-from shards.storage import open_storage
-from shards.stream import ClipStream, ReadConfig
-from shards.table import FrameTable
+from surgstream.benchmarks.support.plot import Panel, draw
+from surgstream.benchmarks.support.simulation import FRAME_BYTES, WINDOW, Traffic, simulate
+from surgstream.benchmarks.themes.draw_order import SIZES
+from surgstream.benchmarks.themes.scale import CONFIG, LOOK_BACK, START, WARM_UP, plot, table
+from surgstream.shards.order.sequence import Order, OrderConfig
+from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.stream import ClipStream, ReadConfig
+from surgstream.shards.storage.stores import open_storage
 from tests.helpers.handmade import Layout, write_corpus
 
 LAYOUT: Layout = {

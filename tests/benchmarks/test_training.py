@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.products import Products
-from benchmarks.published_step import PublishedLoop
-from benchmarks.training import load_recipe, make_objective, num_steps, resident_batches
-from configs.presets import presets
+from surgstream.benchmarks.support.products import Products
+from surgstream.benchmarks.support.published_step import PublishedLoop
+from surgstream.benchmarks.support.training import load_recipe, make_objective, num_steps, resident_batches
+from surgstream.configs.presets import presets
+from surgstream.trainer.config import TrainConfig
 from tests.helpers.ranks import finish, start_ranks
-from trainer.config import TrainConfig
 
 CPU = torch.device("cpu")
 TINY = str(presets("pretrain")["surgvista_tiny"])
@@ -56,11 +56,11 @@ def test_the_published_step_learns_and_reads_a_loss_each_micro_step(tmp_path: Pa
 
 def losses_of_every_loop(out: str) -> None:
     """As a run of its own: five steps of each loop, then a case of the theme `engine`."""
-    from benchmarks import engine_overhead
-    from benchmarks.engine_overhead import bare_steps, engine_steps
-    from benchmarks.harness import join_once
-    from benchmarks.training import make_trainer
-    from trainer.distributed import leave
+    from surgstream.benchmarks.support.harness import join_once
+    from surgstream.benchmarks.support.training import make_trainer
+    from surgstream.benchmarks.themes import engine_overhead
+    from surgstream.benchmarks.themes.engine_overhead import bare_steps, engine_steps
+    from surgstream.trainer.distributed import leave
 
     folder = Path(out).parent
     config, device = small(folder / "run", "optim.clip_grad_norm=0.5"), join_once().device

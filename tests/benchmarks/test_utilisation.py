@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks import utilisation
-from benchmarks.harness import ImplausibleError
-from benchmarks.utilisation import Drive, drive, plot, shortest_step
+from surgstream.benchmarks.support import utilisation
+from surgstream.benchmarks.support.harness import ImplausibleError
+from surgstream.benchmarks.support.utilisation import Drive, drive, plot, shortest_step
 
 
 class Clock:

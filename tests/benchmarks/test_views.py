@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.views import SOURCES, Row, measure, table
+from surgstream.benchmarks.experiments.views import SOURCES, Row, measure, table
 from tests.helpers.scenes import make_film, scene, scenes
 
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from configs.errors import ConfigError
-from configs.files import naming, open_regular, read_text
-from configs.loading import load
-from launch.site import Site
-from shards.errors import UnusableFileError
-from shards.storage import open_storage
-from trainer.engine.saved import damage, state_bytes
-from trainer.errors import ModelError
-from trainer.models.files import read_tensors
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.files import naming, open_regular, read_text
+from surgstream.configs.loading import load
+from surgstream.launch.site import Site
+from surgstream.shards.errors import UnusableFileError
+from surgstream.shards.storage.stores import open_storage
+from surgstream.trainer.engine.checkpoint_files import damage, state_bytes
+from surgstream.trainer.errors import ModelError
+from surgstream.trainer.models.files import read_tensors
 
 
 @pytest.fixture

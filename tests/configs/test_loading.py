@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from configs.errors import ConfigError
-from configs.loading import build, load, to_tree, to_yaml
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.loading import build, load, to_tree, to_yaml
 
 
 @dataclass(frozen=True, kw_only=True)

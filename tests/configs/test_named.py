@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from configs.errors import ConfigError
-from configs.presets import Preset, find_preset, presets
-from launch.__main__ import main
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.presets import Preset, find_preset, presets
+from surgstream.launch.__main__ import main
 
 ROOT = Path(__file__).parents[2] / "configs"
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from configs.errors import ConfigError
-from configs.loading import load, to_tree
-from configs.places import expanded, to_folder, to_place
-from launch.__main__ import main
-from trainer.config import TrainConfig
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.loading import load, to_tree
+from surgstream.configs.places import expanded, to_folder, to_place
+from surgstream.launch.__main__ import main
+from surgstream.trainer.config import TrainConfig
 
 RECIPE = Path("configs/pretrain/surgvista_tiny.yaml")
 

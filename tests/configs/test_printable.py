@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configs.printable import CLEAR, Printable, printable
-from launch.__main__ import main
+from surgstream.configs.printable import CLEAR, Printable, printable
+from surgstream.launch.__main__ import main
 
 
 @given(st.text(st.characters(exclude_categories=())))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from launch.__main__ import main
+from surgstream.launch.__main__ import main
 
 PACKING = ["fps=5", "short_side=72", "workers=2", "segment_frames=8"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from launch.__main__ import main
+from surgstream.launch.__main__ import main
 from tests.end_to_end.conftest import Corpora
 from tests.helpers.ranks import finish, kill, start, wait_for
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from shards.order import Order
+from surgstream.shards.order.sequence import Order
+from surgstream.trainer.engine.checkpoint_files import read_progress
+from surgstream.trainer.engine.schedules import Progress
 from tests.end_to_end.conftest import Corpora
 from tests.end_to_end.runs import audit, close, fail, interrupt, losses, metrics, newest, planned, reported, train
-from trainer.engine.saved import read_progress
-from trainer.engine.schedules import Progress
 
 KEPT = ("checkpoint.every_steps=1", "checkpoint.keep_last=100", "max_steps=50")
 BATCH_12 = ("global_batch_size=12", "micro_batch_size=2")

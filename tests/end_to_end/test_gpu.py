@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
+from surgstream.trainer.engine.checkpoint_files import read_progress
+from surgstream.trainer.runs.files import FAILED, REQUEUE, read_mark
 from tests.end_to_end.conftest import Corpora
 from tests.end_to_end.runs import OTHERS, RECIPE, metrics, newest, reported, words
 from tests.helpers.ranks import wait_for
-from trainer.engine.saved import read_progress
-from trainer.runfiles import FAILED, REQUEUE, read_mark
 
 pytestmark = pytest.mark.gpu
 
@@ -33,10 +33,10 @@ import sys
 from pathlib import Path
 import torch
 import torch.distributed as dist
-from trainer.distributed import Topology
-from trainer.joining import join
-from trainer.engine.profile import record_flights
-from trainer.engine.watchdog import Watchdog
+from surgstream.trainer.distributed import Topology
+from surgstream.trainer.joining import join
+from surgstream.trainer.engine.profile import record_flights
+from surgstream.trainer.engine.watchdog import Watchdog
 
 run_dir = Path(sys.argv[1])
 watchdog = Watchdog(20)
@@ -59,7 +59,13 @@ def running(
     command: list[str], corpora: Corpora, run_dir: Path, *overrides: str, recipe: str = RECIPE
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A command on the recipe, which must end well and is killed if it does not end."""
-    arguments = [sys.executable, "-m", "launch", *command, *words(corpora, run_dir, *ON_GPU, *overrides, recipe=recipe)]
+    arguments = [
+        sys.executable,
+        "-m",
+        "surgstream",
+        *command,
+        *words(corpora, run_dir, *ON_GPU, *overrides, recipe=recipe),
+    ]
     with printed(run_dir).open("wb") as log:
         process = subprocess.Popen(arguments, stdout=log, stderr=subprocess.STDOUT)
     try:

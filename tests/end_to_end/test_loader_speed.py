@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from launch.scaling import read_results, table
-from shards.chunks import ReadCounters
+from surgstream.launch.scaling import read_results, table
+from surgstream.shards.reading.chunks import ReadCounters
+from surgstream.trainer.commands.loader import _count, rates
 from tests.end_to_end.conftest import Corpora
 from tests.end_to_end.runs import log, words
 from tests.helpers.ranks import finish, start
-from trainer.loader_speed import _count, rates
 
 WINDOW = ("--seconds", "1", "--warm-up", "0.2")
 

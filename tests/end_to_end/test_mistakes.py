@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from shards.index import ROW
+from surgstream.shards.format.index import ROW
+from surgstream.trainer.models.timm_vit import timm
+from surgstream.trainer.runs.files import FAILED, read_mark
 from tests.end_to_end.conftest import Corpora
 from tests.end_to_end.runs import audit, begin, close, fail, losses, metrics, train, without_rank
 from tests.helpers.ranks import kill, wait_for
-from trainer.models.timm_vit import timm
-from trainer.runfiles import FAILED, read_mark
 
 
 @pytest.fixture

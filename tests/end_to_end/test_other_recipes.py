@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from configs.loading import load
+from surgstream.configs.loading import load
+from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.engine.checkpoint import load_averages, load_parameters, tensors
+from surgstream.trainer.objectives import choice
+from surgstream.trainer.objectives.base import Objective
 from tests.end_to_end.conftest import Corpora
 from tests.end_to_end.runs import OTHERS, fail, interrupt, log, metrics, newest, reported, train
 from tests.helpers.ranks import finish, start
-from trainer.config import TrainConfig
-from trainer.engine.checkpoint import load_averages, load_parameters, tensors
-from trainer.objectives import choice
-from trainer.objectives.base import Objective
 
 MAE, JEPA, UNISURG = OTHERS
 KINDS = ("param", "exp_avg", "exp_avg_sq", "average")

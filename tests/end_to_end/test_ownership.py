@@ -10,12 +10,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from surgstream.trainer.engine.checkpoint_files import read_progress
+from surgstream.trainer.runs.files import FAILED, REQUEUE, read_mark
 from tests.end_to_end.conftest import Corpora
 from tests.end_to_end.runs import audit, begin, fail, log, metrics, newest, planned, reported, train, words
 from tests.helpers.packing import ROOT
 from tests.helpers.ranks import finish, kill, wait_for
-from trainer.engine.saved import read_progress
-from trainer.runfiles import FAILED, REQUEUE, read_mark
 
 NO_TEACHER = "objective.teacher.weights=nowhere.pth"
 ENDLESS = ("max_steps=100000", "epochs=100000", "checkpoint.every_steps=1000")
@@ -64,7 +64,7 @@ def test_ranks_end_with_a_launcher_that_is_killed_or_interrupted_and_the_run_goe
     number: signal.Signals, why: str, corpora: Corpora, tmp_path: Path
 ) -> None:
     run_dir = tmp_path / "run"
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "launch"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "surgstream"]
     with (tmp_path / "output").open("w") as output:
         launcher = subprocess.Popen(
             [*torchrun, "pretrain", *words(corpora, run_dir, *ENDLESS)],

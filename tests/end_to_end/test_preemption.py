@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-from launch.__main__ import main
+from surgstream.launch.__main__ import main
+from surgstream.trainer.engine.checkpoint_files import read_progress
+from surgstream.trainer.runs.files import FAILED, REQUEUE, read_mark
 from tests.end_to_end.conftest import Corpora
 from tests.end_to_end.runs import (
     audit,
@@ -29,8 +31,6 @@ from tests.end_to_end.runs import (
     words,
 )
 from tests.helpers.ranks import finish, kill, start_ranks, surgstream, wait_for
-from trainer.engine.saved import read_progress
-from trainer.runfiles import FAILED, REQUEUE, read_mark
 
 HOST = platform.node()
 
@@ -71,7 +71,7 @@ def test_one_rank_is_told_and_all_stop_after_the_same_step(
 
 def save_for_ever(arguments: list[str]) -> None:
     """Run, and never come back from saving."""
-    pytest.MonkeyPatch().setattr("trainer.engine.loop.save_checkpoint", lambda *_: time.sleep(600))
+    pytest.MonkeyPatch().setattr("surgstream.trainer.engine.loop.save_checkpoint", lambda *_: time.sleep(600))
     surgstream(arguments, arguments.pop())
 
 
@@ -105,9 +105,9 @@ def test_a_run_that_saves_by_minutes_goes_on_from_there(
 @pytest.mark.parametrize(
     ("place", "where", "saved"),
     [
-        ("trainer.pretrain.join", "no step was done", []),
-        ("trainer.pretrain.order_from", "no step was done", []),
-        ("trainer.engine.loop.save_checkpoint", "checkpoint of step 4", ["step_00000004"]),
+        ("surgstream.trainer.commands.pretrain.join", "no step was done", []),
+        ("surgstream.trainer.commands.pretrain.order_from", "no step was done", []),
+        ("surgstream.trainer.engine.loop.save_checkpoint", "checkpoint of step 4", ["step_00000004"]),
     ],
     ids=["before it joins", "before its first step", "during a save"],
 )
@@ -156,7 +156,7 @@ def test_a_rank_that_hangs_ends_the_others_which_write_their_stacks(corpora: Cor
 
 def hang_where_ranks_meet(arguments: list[str]) -> None:
     """Run, and never come back from joining the others."""
-    pytest.MonkeyPatch().setattr("trainer.pretrain.join", lambda *_: time.sleep(60))
+    pytest.MonkeyPatch().setattr("surgstream.trainer.commands.pretrain.join", lambda *_: time.sleep(60))
     sys.exit(main(["pretrain", *arguments]))
 
 

@@ -22,7 +22,7 @@ def run(command: list[str], tmp_path: Path, ranks: list[list[str]]) -> tuple[lis
 
 def as_node(commands: list[list[str]], log: str) -> None:
     """Be one rank: measure for a moment, and have a node's name."""
-    import trainer.preflight as entry
+    import surgstream.trainer.commands.preflight as entry
 
     entry.MEASURE_SECONDS = 0.1
     rank = int(os.environ["RANK"])
@@ -119,7 +119,7 @@ def test_no_rank_waits_for_one_that_freezes(corpora: Corpora, tmp_path: Path) ->
 
 def as_frozen_main(commands: list[list[str]], log: str) -> None:
     """Be one rank, which is patient for seconds; rank 0 stops in its first check."""
-    import trainer.preflight as entry
+    import surgstream.trainer.commands.preflight as entry
 
     entry.MEETING_SECONDS, entry.CHECK_SECONDS, entry.REPORT_SECONDS = 5.0, 1.0, 1.0
     if os.environ["RANK"] == "0":
@@ -138,7 +138,7 @@ def test_a_rank_that_ends_in_a_check_is_named_in_the_table(corpora: Corpora, tmp
 
 def as_dying_rank(commands: list[list[str]], log: str) -> None:
     """Be one rank; rank 1 ends while it tries the run directory."""
-    import trainer.preflight as entry
+    import surgstream.trainer.commands.preflight as entry
 
     entry.CHECK_SECONDS, entry.REPORT_SECONDS = 3.0, 1.0
     if os.environ["RANK"] == "1":

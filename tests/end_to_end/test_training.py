@@ -9,9 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from launch.__main__ import main
-from shards.manifest import Manifest
-from shards.storage import open_storage
+from surgstream.launch.__main__ import main
+from surgstream.shards.format.manifest import Manifest
+from surgstream.shards.storage.stores import open_storage
+from surgstream.trainer.models.decoder import Decoder
+from surgstream.trainer.models.teacher import Teacher
+from surgstream.trainer.models.vit import Encoder
+from surgstream.trainer.objectives.surgvista import SurgVista
+from surgstream.trainer.runs.state import read_run
 from tests.end_to_end.conftest import PACKING, Corpora
 from tests.end_to_end.runs import (
     audit,
@@ -28,11 +33,6 @@ from tests.end_to_end.runs import (
 )  # fmt: skip
 from tests.helpers.ranks import finish, start_ranks
 from tests.helpers.s3 import s3_bucket
-from trainer.models.decoder import Decoder
-from trainer.models.teacher import Teacher
-from trainer.models.vit import Encoder
-from trainer.objectives.surgvista import SurgVista
-from trainer.runstate import read_run
 
 SPREADS = {
     "1 rank, accumulating 2": (1, ()),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from launch.__main__ import main
+from surgstream.launch.__main__ import main
 from tests.helpers.videos import make_video
 
 

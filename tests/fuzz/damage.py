@@ -15,8 +15,8 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from shards.manifest import encode
-from shards.sealed import seal
+from surgstream.shards.format.checksummed import seal
+from surgstream.shards.format.manifest import encode
 
 SCALE = int(os.environ.get("FUZZ", "1"))
 

@@ -13,12 +13,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from surgstream.trainer.engine.checkpoint import find_checkpoint, load_moments, load_parameters
+from surgstream.trainer.engine.checkpoint_files import STATE, read_progress, state_bytes
+from surgstream.trainer.engine.zero import ZeroEngine
+from surgstream.trainer.errors import CheckpointError
 from tests.fuzz.damage import NUMBERS, TEXTS, altered, cases, damaged
 from tests.helpers.ranks import process_group
-from trainer.engine.checkpoint import find_checkpoint, load_moments, load_parameters
-from trainer.engine.parallel import ZeroEngine
-from trainer.engine.saved import STATE, read_progress, state_bytes
-from trainer.errors import CheckpointError
 
 KINDS = ("param", "exp_avg", "exp_avg_sq")
 

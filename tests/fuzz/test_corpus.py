@@ -16,23 +16,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL.JpegImagePlugin import JpegImageFile
 
-from configs.loading import to_tree
-from shards.checks import check_records, check_shard
-from shards.clips import BadClipLimits
-from shards.errors import ManifestError, ShardError
-from shards.index import ROW
-from shards.jpeg import picture_size
-from shards.manifest import Manifest, ManifestFile
-from shards.order import Order, OrderConfig
-from shards.packer import Receipt
-from shards.plan import Plan
-from shards.planned import PlannedVideo
-from shards.schema import is_plain_id, is_shard_name
-from shards.sealed import seal
-from shards.storage import open_storage
-from shards.stream import ClipStream, ReadConfig
-from shards.table import FrameTable
-from shards.writer import TarWriter
+from surgstream.configs.loading import to_tree
+from surgstream.shards.errors import ManifestError, ShardError
+from surgstream.shards.format.checksummed import seal
+from surgstream.shards.format.index import ROW
+from surgstream.shards.format.jpeg import picture_size
+from surgstream.shards.format.manifest import Manifest, ManifestFile
+from surgstream.shards.format.names import is_plain_id, is_shard_name
+from surgstream.shards.format.tar import TarWriter
+from surgstream.shards.order.sequence import Order, OrderConfig
+from surgstream.shards.packing.checks import check_records, check_shard
+from surgstream.shards.packing.plan import Plan
+from surgstream.shards.packing.plan_records import PlannedVideo
+from surgstream.shards.packing.shard import Receipt
+from surgstream.shards.reading.clips import BadClipLimits
+from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.stream import ClipStream, ReadConfig
+from surgstream.shards.storage.stores import open_storage
 from tests.fuzz.damage import NUMBERS, cases, damaged, manifests, records, replaced
 
 TAR, INDEX = "d/d-000000.tar", "d/d-000000.idx"
@@ -247,7 +247,7 @@ def test_verify_decodes_no_picture_of_another_size(copy: Path, monkeypatch: pyte
 
 def test_verify_takes_no_memory_for_members_that_cannot_be(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for limit in ("LARGEST_MEMBER", "READ_BYTES"):
-        monkeypatch.setattr(f"shards.checks.{limit}", 512)
+        monkeypatch.setattr(f"surgstream.shards.packing.checks.{limit}", 512)
     storage = open_storage(str(copy))
     (finding,) = check_shard(Manifest.load(storage).shards[0], 5, storage, lambda frames: None)
     assert "on it does not fit its index" in finding

@@ -8,17 +8,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.data.config import DataConfig
+from surgstream.trainer.errors import ModelError
+from surgstream.trainer.export import load_encoder
+from surgstream.trainer.export.record import CONFIG, LayoutName
+from surgstream.trainer.export.source import Source
+from surgstream.trainer.export.writing import publish
+from surgstream.trainer.models.config import EncoderConfig
+from surgstream.trainer.models.vit import Encoder
+from surgstream.trainer.objectives.config import VideoMaeConfig
 from tests.fuzz.damage import altered, cases, damaged
-from trainer.config import TrainConfig
-from trainer.data.config import DataConfig
-from trainer.errors import ModelError
-from trainer.export import load_encoder
-from trainer.export.record import CONFIG, LayoutName
-from trainer.export.source import Source
-from trainer.export.writing import publish
-from trainer.models.config import EncoderConfig
-from trainer.models.vit import Encoder
-from trainer.objectives.config import VideoMaeConfig
 
 ENCODER = EncoderConfig(
     embed_dim=16, depth=1, num_heads=2, image_size=16, num_frames=2, patch_size=8, positions="sinusoid"

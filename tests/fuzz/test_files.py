@@ -10,19 +10,19 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configs.errors import ConfigError
-from configs.loading import load, to_tree
-from launch.scaling import plot, read_results, table
-from shards.corpus import CorpusConfig
-from shards.errors import VideoError
-from shards.labels import read_labels
-from shards.review import load_review
-from shards.storage import Stores
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.loading import load, to_tree
+from surgstream.launch.scaling import plot, read_results, table
+from surgstream.shards.corpus.file import CorpusConfig
+from surgstream.shards.corpus.labels import read_labels
+from surgstream.shards.errors import VideoError
+from surgstream.shards.format.review import load_review
+from surgstream.shards.storage.stores import Stores
+from surgstream.trainer.commands.status import show
+from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.engine.metrics import cut_log
+from surgstream.trainer.runs.state import read_run
 from tests.fuzz.damage import TEXTS, altered, cases, damaged
-from trainer.config import TrainConfig
-from trainer.engine.metrics import cut_log
-from trainer.runstate import read_run
-from trainer.status import show
 
 RECIPE = Path("configs/pretrain/surgvista_tiny.yaml")
 CORPUS = b"""\

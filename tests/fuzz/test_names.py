@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shards import schema
-from shards.errors import StorageError
-from shards.storage import open_storage
-from shards.storage_base import safe_name
+from surgstream.shards.errors import StorageError
+from surgstream.shards.format import names as schema
+from surgstream.shards.storage.base import safe_name
+from surgstream.shards.storage.stores import open_storage
 from tests.fuzz.damage import TEXTS, cases
 
 STEPS = ["..", ".", "", "a", "a-000000.tar", "~", "...", "\\", "C:", "%2e%2e", "\0", "\n", "\ud800", "\xe9" * 300]

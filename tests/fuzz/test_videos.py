@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from shards.errors import VideoError
-from shards.storage import Stores
-from shards.video.film import VideoFile
-from shards.video.frames import JpegFrames
+from surgstream.shards.errors import VideoError
+from surgstream.shards.storage.stores import Stores
+from surgstream.shards.video.frames import JpegFrames
+from surgstream.shards.video.sources import VideoFile
 from tests.fuzz.damage import SCALE
 from tests.helpers.commands import pack
 from tests.helpers.packing import write_corpus

@@ -10,19 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from surgstream.trainer.config import WarmStartConfig
+from surgstream.trainer.errors import ModelError
+from surgstream.trainer.models.config import Grid, TeacherConfig
+from surgstream.trainer.models.published import LAYOUTS
+from surgstream.trainer.models.teacher import load_teacher
+from surgstream.trainer.models.timm_vit import timm
+from surgstream.trainer.objectives import choice
+from surgstream.trainer.objectives.config import ObjectiveConfig
+from surgstream.trainer.warm_start import warm_start
 from tests.fuzz.damage import cases
-from tests.trainer.test_surgvista import TINY as SURGVISTA
-from tests.trainer.test_videomae import TINY as VIDEOMAE
-from tests.trainer.test_vjepa import TINY as VJEPA
-from trainer.config import WarmStartConfig
-from trainer.errors import ModelError
-from trainer.models.config import Grid, TeacherConfig
-from trainer.models.published import LAYOUTS
-from trainer.models.teacher import load_teacher
-from trainer.models.timm_vit import timm
-from trainer.objectives import choice
-from trainer.objectives.config import ObjectiveConfig
-from trainer.warmstart import warm_start
+from tests.trainer.objectives.test_surgvista import TINY as SURGVISTA
+from tests.trainer.objectives.test_videomae import TINY as VIDEOMAE
+from tests.trainer.objectives.test_vjepa import TINY as VJEPA
 
 OBJECTIVES: dict[str, ObjectiveConfig] = {
     "videomae": VIDEOMAE, "surgvista": SURGVISTA, "vjepa2": VJEPA, "transformers_videomae": VIDEOMAE,

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from shards.cache import LEDGER_NAME, ChunkCache
-from shards.clips import BadClipLimits
-from shards.index import ROW
-from shards.order import Order, OrderConfig
-from shards.storage import open_storage
-from shards.stream import ClipStream, ReadConfig
-from shards.table import FrameTable, RowRange
+from surgstream.shards.format.index import ROW
+from surgstream.shards.order.sequence import Order, OrderConfig
+from surgstream.shards.reading.cache import LEDGER_NAME, ChunkCache
+from surgstream.shards.reading.clips import BadClipLimits
+from surgstream.shards.reading.frame_table import FrameTable, RowRange
+from surgstream.shards.reading.stream import ClipStream, ReadConfig
+from surgstream.shards.storage.stores import open_storage
 
 PLENTY = 10**8
 CORPUS = "c" * 64

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from launch.commands import run
+from surgstream.launch.commands import run
 
 pack = partial(run, "pack")
 verify = partial(run, "verify")

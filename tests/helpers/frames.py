@@ -3,10 +3,10 @@
 from fractions import Fraction
 from pathlib import Path
 
-from shards.packed import Span
-from shards.storage import Stores
-from shards.video.film import VideoFile
-from shards.video.frames import JpegFrames
+from surgstream.shards.format.records import Span
+from surgstream.shards.storage.stores import Stores
+from surgstream.shards.video.frames import JpegFrames
+from surgstream.shards.video.sources import VideoFile
 from tests.helpers.videos import number_in
 
 

@@ -10,10 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from shards.index import ROW
-from shards.manifest import Manifest
-from shards.packed import PackedVideo, Part, Shard
-from shards.schema import FORMAT_VERSION, MANIFEST_NAME, frame_member, segment_key, segment_member, shard_name
+from surgstream.shards.format.index import ROW
+from surgstream.shards.format.manifest import Manifest
+from surgstream.shards.format.names import (
+    FORMAT_VERSION,
+    MANIFEST_NAME,
+    frame_member,
+    segment_key,
+    segment_member,
+    shard_name,
+)
+from surgstream.shards.format.records import PackedVideo, Part, Shard
 
 SEGMENT_FRAMES = 8
 

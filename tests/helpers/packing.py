@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from shards.manifest import Manifest
-from shards.storage import open_storage
+from surgstream.shards.format.manifest import Manifest
+from surgstream.shards.storage.stores import open_storage
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +37,7 @@ def load(folder: Path) -> Manifest:
 def start(*words: object) -> "subprocess.Popen[str]":
     """Start `surgstream` with these words, as a terminal would."""
     return subprocess.Popen(
-        [sys.executable, "-m", "launch", *map(str, words)],
+        [sys.executable, "-m", "surgstream", *map(str, words)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

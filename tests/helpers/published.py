@@ -9,7 +9,7 @@ import torch
 import yaml
 from torch import Tensor
 
-FOLDER = Path(__file__).parent.parent / "trainer" / "published"
+FOLDER = Path(__file__).parent.parent / "trainer" / "models" / "published"
 _NUMBERS = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 

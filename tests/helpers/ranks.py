@@ -19,12 +19,12 @@ from typing import Any
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
     [
-        "trainer.pretrain",
-        "trainer.objectives.surgvista",
-        "trainer.objectives.unisurg",
-        "trainer.objectives.videomae",
-        "trainer.objectives.vjepa",
-        "launch.__main__",
+        "surgstream.trainer.commands.pretrain",
+        "surgstream.trainer.objectives.surgvista",
+        "surgstream.trainer.objectives.unisurg",
+        "surgstream.trainer.objectives.videomae",
+        "surgstream.trainer.objectives.vjepa",
+        "surgstream.launch.__main__",
         # What DeepSpeed and torch import when they are first used.
         "deepspeed.runtime.zero.muon.muon_optimizer",
         "torch._inductor.compile_fx",
@@ -84,8 +84,8 @@ def process_group() -> Iterator[None]:
     """Make this process a world of its own for the length of a block."""
     from deepspeed import comm
 
-    from trainer.distributed import Topology, leave
-    from trainer.joining import join
+    from surgstream.trainer.distributed import Topology, leave
+    from surgstream.trainer.joining import join
 
     before = dict(os.environ)
     join(Topology(), 60)
@@ -124,7 +124,7 @@ def _as_rank(
 
 def surgstream(words: list[str], log: str) -> None:
     """Run `surgstream WORDS` as this process's only task; its output goes to `log`.rankR."""
-    from launch.__main__ import main
+    from surgstream.launch.__main__ import main
 
     output = open(f"{log}.rank{os.environ['RANK']}", "w")  # noqa: SIM115 - open until the process ends
     os.dup2(output.fileno(), 1)

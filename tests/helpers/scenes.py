@@ -18,7 +18,7 @@ Picture = npt.NDArray[np.uint8]
 
 
 def scene(kind: str, number: int, size: tuple[int, int] = SIZE) -> Picture:
-    """Picture `number` of a scene: `tissue`, or one of `shards.views.watch.KINDS`; shape (H, W, 3)."""
+    """Picture `number` of a scene: `tissue`, or one of `shards.screening.screener.KINDS`; shape (H, W, 3)."""
     width, height = size
     y, x = np.mgrid[:height, :width] / height
     if kind == "black":

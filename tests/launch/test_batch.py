@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from launch.site import Site
-from launch.slurm import render
+from surgstream.launch.site import Site
+from surgstream.launch.slurm import render
 
 PROGRAMS = {
     "srun": 'echo $$ >>"$FOLDER/steps"; while [[ $1 == -* ]]; do shift; done; SLURM_PROCID=0 exec "$@"',

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from launch.__main__ import COMMANDS, main
+from surgstream.launch.__main__ import COMMANDS, main
+from surgstream.trainer.engine.checkpoint_files import state_bytes
 from tests.helpers.handmade import write_corpus
-from trainer.engine.saved import state_bytes
 
 FULL = "surgstream: standard output: No space left on device\n"
 
 
 def surgstream(*words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, "-m", "launch", *words], capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, "-m", "surgstream", *words], capture_output=True, text=True, timeout=120)
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,7 +62,7 @@ class Blocked:
         assert name.partition(".")[0] not in BLOCKED, f"{name} is imported"
 
 sys.meta_path.insert(0, Blocked())
-from launch.__main__ import main
+from surgstream.launch.__main__ import main
 for words in PAGES:
     try:
         status = main(["help", *words])
@@ -99,7 +99,7 @@ def test_a_reader_that_leaves_ends_a_command_quietly(words: list[str], tmp_path:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer) as output:
-        command = [sys.executable, "-m", "launch", *(word.replace("SHARDS", str(tmp_path)) for word in words)]
+        command = [sys.executable, "-m", "surgstream", *(word.replace("SHARDS", str(tmp_path)) for word in words)]
         ended = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True, timeout=120)
     assert ended.returncode == 141
     assert "Traceback" not in ended.stderr and "Broken" not in ended.stderr
@@ -109,7 +109,7 @@ def test_a_reader_that_leaves_ends_a_command_quietly(words: list[str], tmp_path:
     ("redirection", "status", "told"), [(">&-", 0, ""), (">&- 2>&-", 0, ""), (">/dev/full", 1, FULL)]
 )
 def test_output_that_goes_nowhere_is_no_traceback(redirection: str, status: int, told: str) -> None:
-    command = f"{sys.executable} -m launch --help {redirection}"
+    command = f"{sys.executable} -m surgstream --help {redirection}"
     ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
     assert (ended.returncode, ended.stdout, ended.stderr) == (status, "", told)
 
@@ -139,13 +139,16 @@ def test_an_order_goes_on_from_a_checkpoint_alone(tmp_path: Path, capsys: pytest
 
 
 LOGIN = """\
-import sys, launch.scaling, trainer.show_order, trainer.status
-from configs.loading import load
-from trainer.config import TrainConfig
+import sys, surgstream.launch.scaling, surgstream.trainer.commands.order, surgstream.trainer.commands.status
+from surgstream.configs.loading import load
+from surgstream.trainer.config import TrainConfig
 for name in ("surgvista_tiny", "surgvista_vitb"):
     load(TrainConfig, f"configs/pretrain/{name}.yaml", ["data.corpus=SHARDS"]).grad_accum_steps(1)
 """
-PACKING = "import sys, launch.__main__, shards.pack, shards.stage, shards.verify"
+PACKING = """\
+import sys, surgstream.launch.__main__
+from surgstream.shards.commands import pack, stage, verify
+"""
 HEAVY = {"torch", "torchvision", "nvidia", "deepspeed", "timm", "einops", "safetensors", "tensorboard", "boto3"}
 
 
@@ -162,7 +165,7 @@ def test_where_a_package_is_missing_what_needs_it_says_so(
     def need(name: str, argv: list[str]) -> int:
         raise ModuleNotFoundError(f"No module named {package!r}", name=package)
 
-    monkeypatch.setattr("launch.__main__.run", need)
+    monkeypatch.setattr("surgstream.launch.__main__.run", need)
     assert main(["pretrain", "recipe.yaml"]) == 1
     said = capsys.readouterr().err
     assert said.startswith(f"surgstream pretrain: needs {package}, which is not installed here; ") and remedy in said
@@ -172,6 +175,6 @@ def test_a_full_disk_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     def fill(_: argparse.Namespace) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "run/metrics.jsonl")
 
-    monkeypatch.setattr("shards.pack.run", fill)
+    monkeypatch.setattr("surgstream.shards.commands.pack.run", fill)
     assert main(["pack", "corpus.yaml", "out"]) == 1
     assert capsys.readouterr().err == "surgstream pack: run/metrics.jsonl: No space left on device\n"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configs.errors import ConfigError
-from launch.scaling import Result, efficiency, plot, read_results, table
+from surgstream.configs.errors import ConfigError
+from surgstream.launch.scaling import Result, efficiency, plot, read_results, table
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configs.errors import ConfigError
-from configs.loading import load
-from launch.site import Site
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.loading import load
+from surgstream.launch.site import Site
 
 PRESETS = sorted(Path("configs/launch").glob("*.yaml"))
 

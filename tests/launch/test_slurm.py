@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from configs.loading import load
-from launch.__main__ import main
-from launch.site import ContainerConfig, Site
-from launch.slurm import render
+from surgstream.configs.loading import load
+from surgstream.launch.__main__ import main
+from surgstream.launch.site import ContainerConfig, Site
+from surgstream.launch.slurm import render
+from surgstream.trainer.runs.state import jobs_of
 from tests.launch.test_site import PRESETS
-from trainer.runstate import jobs_of
 
 RECIPE = "configs/pretrain/surgvista_tiny.yaml"
 CONTAINERS = {

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.__main__ import main
+from surgstream.launch.__main__ import main
 
 SITE, RECIPE = "configs/launch/cpu_test.yaml", "configs/pretrain/surgvista_tiny.yaml"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from launch.__main__ import main
-from launch.torchrun import num_visible
+from surgstream.launch.__main__ import main
+from surgstream.launch.torchrun import num_visible
 
 RECIPE = "configs/pretrain/surgvista_tiny.yaml"
 
@@ -16,7 +16,7 @@ def test_one_node(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["launch", "torchrun", RECIPE, "--nproc-per-node", "2", "--dry-run", "max_steps=4"]) == 0
     assert capsys.readouterr().out == (
         f"{sys.executable} -m torch.distributed.run --standalone --nnodes=1 --nproc-per-node=2 --max-restarts=0 "
-        f"-m launch pretrain --preflight {RECIPE} max_steps=4\n"
+        f"-m surgstream pretrain --preflight {RECIPE} max_steps=4\n"
     )
 
 

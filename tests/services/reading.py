@@ -4,11 +4,11 @@ import os
 import zlib
 from pathlib import Path
 
-from shards.clips import ClipBytes
-from shards.order import Order, OrderConfig
-from shards.storage import S3Config, open_storage
-from shards.stream import ClipStream, ReadConfig
-from shards.table import FrameTable
+from surgstream.shards.order.sequence import Order, OrderConfig
+from surgstream.shards.reading.clips import ClipBytes
+from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.stream import ClipStream, ReadConfig
+from surgstream.shards.storage.stores import S3Config, open_storage
 
 NUM_FRAMES, STRIDE, BATCH = 4, 3, 12
 

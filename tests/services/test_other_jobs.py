@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from launch.__main__ import main
+from surgstream.launch.__main__ import main
 from tests.end_to_end.conftest import PACKING, Corpora
 from tests.end_to_end.runs import RECIPE, words
 from tests.helpers.ranks import wait_for

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from launch.__main__ import main as surgstream
-from shards.review import Decision, load_review
-from shards.storage import Stores
+from surgstream.launch.__main__ import main as surgstream
+from surgstream.shards.format.review import Decision, load_review
+from surgstream.shards.storage.stores import Stores
 from tests.helpers.packing import load, write_corpus
 from tests.helpers.scenes import in_disc, make_film, scene, scenes
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.__main__ import main
+from surgstream.launch.__main__ import main
 from tests.end_to_end.runs import RECIPE, SMALLER
 from tests.helpers.faults import Fault, FaultProxy, Kind, Request, fault_proxy
 from tests.helpers.ranks import finish, start
@@ -32,7 +32,7 @@ def pack(videos: Path, corpus: str, log: Path, endpoint: str) -> int:
     words = ["pack", str(videos / "corpus.yaml"), corpus, "short_side=72", "fps=5", "workers=1"]
     with log.open("w") as file:
         return subprocess.run(
-            [sys.executable, "-m", "launch", *words],
+            [sys.executable, "-m", "surgstream", *words],
             env=os.environ | {"AWS_ENDPOINT_URL": endpoint},
             stdout=file, stderr=file, timeout=240,
         ).returncode  # fmt: skip

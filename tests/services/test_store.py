@@ -10,12 +10,12 @@ import boto3
 import numpy as np
 import pytest
 
-from launch.__main__ import main
-from shards.clips import ClipBytes
-from shards.errors import StorageError
-from shards.retry import RetryConfig
-from shards.storage import S3Config, Storage, open_storage, read_range
-from shards.upload import PART_BYTES
+from surgstream.launch.__main__ import main
+from surgstream.shards.errors import StorageError
+from surgstream.shards.reading.clips import ClipBytes
+from surgstream.shards.storage.retry import RetryConfig
+from surgstream.shards.storage.s3_upload import PART_BYTES
+from surgstream.shards.storage.stores import S3Config, Storage, open_storage, read_range
 from tests.helpers.faults import SEED, Fault, RandomFaults, Request, fault_proxy
 from tests.helpers.handmade import write_corpus
 from tests.helpers.ranks import kill, start_ranks, wait_for

@@ -6,8 +6,8 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from launch.site import Site
-from launch.slurm import render
+from surgstream.launch.site import Site
+from surgstream.launch.slurm import render
 from tests.services.jobs import ROOT
 from tests.services.slurm import Cluster
 
@@ -18,7 +18,9 @@ PLACES = (
     ["salloc", "-n1", "--gpus-per-task=1"],
     ["srun", "-n1", "--mem-per-gpu=10", "--gpus-per-node=1", "--cpu-bind=none"],
 )
-SUBMIT = "import sys; from pathlib import Path; from launch.slurm import submit; print(submit(Path(sys.argv[1])))"
+SUBMIT = (
+    "import sys; from pathlib import Path; from surgstream.launch.slurm import submit; print(submit(Path(sys.argv[1])))"
+)
 SHOW = "echo $SLURM_PROCID of $SLURM_NTASKS sees ${CUDA_VISIBLE_DEVICES-none}, restart $SLURM_RESTART_COUNT"
 
 
@@ -29,7 +31,7 @@ def ranks(cluster: Cluster, folder: Path, site: Site, place: list[str], *, by_ha
     (folder / "surgstream").chmod(0o755)
     (folder / "script").write_text(render(site, [], run_dir=folder, name="run"))
     way = ["sbatch", "--parsable"] if by_hand else [sys.executable, "-c", SUBMIT]
-    surroundings = [f"PATH={folder}:/usr/bin:/bin", f"PYTHONPATH={ROOT}", "SLURM_RESTART_COUNT=3"]
+    surroundings = [f"PATH={folder}:/usr/bin:/bin", f"PYTHONPATH={ROOT / 'src'}", "SLURM_RESTART_COUNT=3"]
     job = cluster.run(*place, "env", *surroundings, *way, str(folder / "script")).split()[-1]
     ended = cluster.wait(job)
     log = (folder / f"slurm-{job}.log").read_text()
@@ -58,8 +60,9 @@ def test_slurm_tells_what_becomes_of_jobs(cluster: Cluster, tmp_path: Path) -> N
     script.write_text("#!/bin/sh\nsleep 60\n")
     waits, cancelled = (cluster.submit("--hold", "--output=/dev/null", script) for _ in range(2))
     cluster.cancel(cancelled)
-    code = "import sys; from trainer.slurm_words import ask_slurm; print(*ask_slurm(sys.argv[1:]).values(), sep='\\n')"
-    ask = ["env", f"PYTHONPATH={ROOT}", sys.executable, "-c", code]
+    code = "import sys; from surgstream.trainer.runs.slurm import ask_slurm; "
+    code += "print(*ask_slurm(sys.argv[1:]).values(), sep='\\n')"
+    ask = ["env", f"PYTHONPATH={ROOT / 'src'}", sys.executable, "-c", code]
     assert cluster.run(*ask, waits, cancelled, "99").splitlines() == [
         f"job {waits} is PENDING (JobHeldUser)", f"job {cancelled} is CANCELLED (JobHeldUser)", "job 99 is FORGOTTEN",
     ]  # fmt: skip

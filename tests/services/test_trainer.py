@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from launch.__main__ import main
+from surgstream.launch.__main__ import main
+from surgstream.trainer.engine.checkpoint_files import read_progress
 from tests.end_to_end.conftest import PACKING, Corpora
 from tests.end_to_end.runs import audit, interrupt, newest, planned, reported, train, without_rank
 from tests.helpers.faults import SEED, RandomFaults, fault_proxy
 from tests.services.rgw import Gateway
-from trainer.engine.saved import read_progress
 
 RETRY = "{timeout_seconds: 60, first_delay_seconds: 0.02, max_delay_seconds: 0.2}"
 

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from launch.__main__ import main
+from surgstream.launch.__main__ import main
 from tests.end_to_end.conftest import Corpora
 from tests.end_to_end.runs import audit, close, losses, metrics, newest, planned, reported, train, words
 from tests.services.jobs import ROOT, Job, surgstream

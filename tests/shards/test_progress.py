@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
-from configs.printable import Printable
-from shards.progress import progress_bar
+from surgstream.configs.printable import Printable
+from surgstream.shards.progress import progress_bar
 
 
 def work() -> None:
@@ -24,7 +24,7 @@ def test_a_log_gets_the_first_line_and_the_last(capfd: pytest.CaptureFixture[str
 def test_between_them_a_line_comes_when_its_time_has(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shards.progress._LINE_SECONDS", 0.0)
+    monkeypatch.setattr("surgstream.shards.progress._LINE_SECONDS", 0.0)
     assert list(progress_bar("compare", 3, unit=" bands", over="abc")) == list("abc")
     assert [line[:16] for line in capfd.readouterr().err.splitlines()] == [
         f"compare: {share} {done}" for share, done in (("  0%", "0/"), (" 33%", "1/"), (" 67%", "2/"), ("100%", "3/"))

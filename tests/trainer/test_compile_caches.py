@@ -3,7 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from trainer.compile_caches import CACHES, keep_on_node
+from surgstream.trainer.compile_caches import CACHES, keep_on_node
 
 
 def test_caches_lie_in_a_folder_of_the_job_on_the_nodes_disk(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_code_is_run_from_no_folder_that_others_may_write_to(tmp_path: Path) -> 
 
 def test_torch_and_triton_take_them(tmp_path: Path) -> None:
     code = (
-        "import os; from trainer.compile_caches import keep_on_node; keep_on_node(os.environ)\n"
+        "import os; from surgstream.trainer.compile_caches import keep_on_node; keep_on_node(os.environ)\n"
         "from torch._inductor.runtime.cache_dir_utils import cache_dir, triton_cache_dir\n"
         "from torch.utils.cpp_extension import get_default_build_root\n"
         "print(cache_dir(), triton_cache_dir(0), os.environ['TORCH_EXTENSIONS_DIR'])\n"

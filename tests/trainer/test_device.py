@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from trainer.device import gpus_of_driver, tell_device
-from trainer.distributed import Topology
+from surgstream.trainer.device import gpus_of_driver, tell_device
+from surgstream.trainer.distributed import Topology
 
 LISTING = "NVIDIA RTX A5000, 24564 MiB, 470.199.02"
 TOO_OLD = "The NVIDIA driver on your system is too old (found version 11040).\nPlease update your GPU driver"
@@ -91,7 +91,7 @@ def test_a_gpu_is_named_with_memory_driver_and_cuda(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: found)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
-    monkeypatch.setattr("trainer.device.installed_driver", lambda: "580.95.05")
+    monkeypatch.setattr("surgstream.trainer.device.installed_driver", lambda: "580.95.05")
     tell_device(Topology(rank=3, local_rank=3, world_size=8))
     expected = f"computing on cuda:3: NVIDIA H800, 80 GiB, driver 580.95.05; torch {torch.__version__}, CUDA 13.0"
     assert said.messages == [expected]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainer.distributed import Topology, alone_when_failing, configure_logging, topology_from_environment
-from trainer.errors import DistributedError
+from surgstream.trainer.distributed import Topology, alone_when_failing, configure_logging, topology_from_environment
+from surgstream.trainer.errors import DistributedError
 
 TORCHRUN = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "node0", "MASTER_PORT": "29500"}
 SLURM = {"SLURM_NTASKS": "16", "SLURM_PROCID": "9", "SLURM_LOCALID": "1", "SLURM_JOB_ID": "123456"}

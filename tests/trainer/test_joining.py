@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import torch
 
+from surgstream.trainer.distributed import Topology, leave, topology_from_environment
+from surgstream.trainer.errors import DistributedError
+from surgstream.trainer.joining import join
 from tests.helpers.ranks import finish, start_ranks
-from trainer.distributed import Topology, leave, topology_from_environment
-from trainer.errors import DistributedError
-from trainer.joining import join
 
 SHELL = {"SLURM_PROCID": "0", "SLURM_NTASKS": "4"}
 
@@ -23,7 +23,7 @@ def test_nccl_is_bound_to_its_gpu_unless_it_is_alone(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: found.update(current=device))
     monkeypatch.setattr(torch.distributed, "init_process_group", lambda name, **settings: found.update(settings))
-    monkeypatch.setattr("trainer.joining._meet", lambda *_: None)
+    monkeypatch.setattr("surgstream.trainer.joining._meet", lambda *_: None)
     join(Topology(world_size=world_size), 60)
     assert found["current"] == torch.device("cuda", 0) and found["device_id"] == bound
 
@@ -32,7 +32,7 @@ def test_nccl_is_bound_to_its_gpu_unless_it_is_alone(
 def alone_of_four(monkeypatch: pytest.MonkeyPatch) -> Topology:
     """The first of four ranks, whose others never come."""
     monkeypatch.setattr(os, "environ", {name: value for name, value in os.environ.items() if "SLURM" not in name})
-    monkeypatch.setattr("trainer.joining._PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr("surgstream.trainer.joining._PATIENCE_SECONDS", 0.01)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return Topology(world_size=4, master_port=probe.getsockname()[1])

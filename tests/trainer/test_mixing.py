@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from configs.loading import load
-from shards.order import Order
-from shards.storage import open_storage
-from shards.table import FrameTable
+from surgstream.configs.loading import load
+from surgstream.shards.order.sequence import Order
+from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.storage.stores import open_storage
+from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.engine.schedules import Progress
+from surgstream.trainer.estimates import cut_short_share
+from surgstream.trainer.mixing import report_mixing
 from tests.helpers.handmade import LAYOUT, write_corpus
-from trainer.config import TrainConfig
-from trainer.engine.schedules import Progress
-from trainer.estimates import cut_short_share
-from trainer.mixing import report_mixing
 
 NEW = Progress(step=0, g=0, state={})
 

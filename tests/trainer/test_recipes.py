@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from configs.errors import ConfigError
-from configs.loading import load, to_tree
-from trainer.config import TrainConfig
-from trainer.engine.schedules import Progress
-from trainer.objectives import choice
-from trainer.objectives.config import VJepaConfig
-from trainer.resume import recipe_changes
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.loading import load, to_tree
+from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.engine.schedules import Progress
+from surgstream.trainer.objectives import choice
+from surgstream.trainer.objectives.config import VJepaConfig
+from surgstream.trainer.resume import recipe_changes
 
 RECIPES = Path(__file__).parent.parent.parent / "configs" / "pretrain"
 

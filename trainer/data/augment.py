@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from shards.keyed import Purpose, hash64, permute, uniform
-from trainer.data.config import CropConfig
+from surgstream.shards.keyed_random import Purpose, hash64, permute, uniform
+from surgstream.trainer.data.config import CropConfig
 
 # Corners, edge centres, centre and the four quarter points, in quarters of the free margin (x, y).
 OFFSETS = ((0, 0), (4, 0), (0, 4), (4, 4), (2, 2), (0, 2), (4, 2), (2, 4), (2, 0), (1, 1), (3, 1), (1, 3), (3, 3))

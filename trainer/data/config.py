@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from configs.errors import ConfigError
-from configs.places import Anywhere, NodeFolder, expanded
-from configs.ranges import Range
-from shards.clips import BadClipLimits
-from shards.order import OrderConfig
-from shards.storage import S3Config
-from shards.stream import ReadConfig
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.places import Anywhere, NodeFolder, expanded
+from surgstream.configs.ranges import Range
+from surgstream.shards.order.sequence import OrderConfig
+from surgstream.shards.reading.clips import BadClipLimits
+from surgstream.shards.reading.stream import ReadConfig
+from surgstream.shards.storage.stores import S3Config
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,10 +13,10 @@ from nvidia.dali import fn, pipeline_def, types
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from trainer.batch import IMAGENET_MEAN, IMAGENET_STD
-from trainer.data.augment import Windows
-from trainer.data.config import DecodeConfig
-from trainer.errors import DecodeError
+from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
+from surgstream.trainer.data.augment import Windows
+from surgstream.trainer.data.config import DecodeConfig
+from surgstream.trainer.errors import DecodeError
 
 
 class ClipDecoder:

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from shards.clips import ClipBytes
-from shards.stream import ClipFeed
-from trainer.batch import ClipBatch, ClipName
-from trainer.data.augment import center_crop, multi_scale_crop
-from trainer.data.config import CropConfig
-from trainer.data.decode import ClipDecoder
-from trainer.errors import DecodeError
+from surgstream.shards.reading.clips import ClipBytes
+from surgstream.shards.reading.stream import ClipFeed
+from surgstream.trainer.batch import ClipBatch, ClipName
+from surgstream.trainer.data.augment import center_crop, multi_scale_crop
+from surgstream.trainer.data.config import CropConfig
+from surgstream.trainer.data.decode import ClipDecoder
+from surgstream.trainer.errors import DecodeError
 
 log = logging.getLogger(__name__)
 

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from shards.cache import ChunkCache
-from shards.order import Order
-from shards.passes import ClipPass
-from shards.stream import ClipFeed, ClipStream
-from shards.table import FrameTable
-from trainer.data.config import CropConfig, DataConfig
-from trainer.data.decode import ClipDecoder
-from trainer.data.loader import ClipLoader
-from trainer.distributed import Topology
+from surgstream.shards.order.sequence import Order
+from surgstream.shards.reading.cache import ChunkCache
+from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.passes import ClipPass
+from surgstream.shards.reading.stream import ClipFeed, ClipStream
+from surgstream.trainer.data.config import CropConfig, DataConfig
+from surgstream.trainer.data.decode import ClipDecoder
+from surgstream.trainer.data.loader import ClipLoader
+from surgstream.trainer.distributed import Topology
 
 
 class ByteSource:
@@ -102,7 +102,7 @@ class ClipSource(ByteSource):
     def open_pass(
         self, num_clips: int | None = None, *, datasets: Sequence[str] | None = None, shared: bool = True
     ) -> ClipLoader:
-        """Start loading clips in the order of the corpus, each once; see `shards.passes`.
+        """Start loading clips in the order of the corpus, each once; see `shards.reading.passes`.
 
         Args:
             num_clips: Take so many, evenly spread; None takes all.

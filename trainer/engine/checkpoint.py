@@ -20,14 +20,22 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from configs.files import open_regular
-from trainer.distributed import all_gather, barrier, from_main
-from trainer.engine.config import CheckpointConfig
-from trainer.engine.parallel import MOMENTS, ZeroEngine
-from trainer.engine.saved import STATE, damage, file_name, newest_whole, read_state, state_bytes, unreadable
-from trainer.engine.schedules import Progress
-from trainer.errors import CheckpointError, SaveError
-from trainer.runfiles import checkpoint_name, checkpoints_in
+from surgstream.configs.files import open_regular
+from surgstream.trainer.distributed import all_gather, barrier, from_main
+from surgstream.trainer.engine.checkpoint_files import (
+    STATE,
+    damage,
+    file_name,
+    newest_whole,
+    read_state,
+    state_bytes,
+    unreadable,
+)
+from surgstream.trainer.engine.config import CheckpointConfig
+from surgstream.trainer.engine.schedules import Progress
+from surgstream.trainer.engine.zero import MOMENTS, ZeroEngine
+from surgstream.trainer.errors import CheckpointError, SaveError
+from surgstream.trainer.runs.files import checkpoint_name, checkpoints_in
 
 log = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from configs.places import Folder
-from configs.ranges import Range
-from trainer.engine.schedules import Decay
+from surgstream.configs.places import Folder
+from surgstream.configs.ranges import Range
+from surgstream.trainer.engine.schedules import Decay
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,22 +15,22 @@ from typing import Any
 import torch
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from configs.files import naming
-from shards.progress import progress_bar
-from trainer.batch import ClipBatch
-from trainer.distributed import Topology, all_gather, from_main
-from trainer.engine.checkpoint import prune, save_checkpoint
-from trainer.engine.config import CheckpointConfig, ReportConfig
-from trainer.engine.metrics import MetricsWriter, StepClock, Value, peak_flops, slowest
-from trainer.engine.observe import Evaluation, Measure, Observer
-from trainer.engine.parallel import ZeroEngine
-from trainer.engine.preemption import Agreement
-from trainer.engine.profile import Profiler
-from trainer.engine.schedules import Plan, Progress
-from trainer.engine.steps import StepLog
-from trainer.engine.watchdog import Watchdog
-from trainer.objectives.base import Objective
-from trainer.runfiles import AUDIT, CHECKPOINTS, REQUEUE, write_mark
+from surgstream.configs.files import naming
+from surgstream.shards.progress import progress_bar
+from surgstream.trainer.batch import ClipBatch
+from surgstream.trainer.distributed import Topology, all_gather, from_main
+from surgstream.trainer.engine.checkpoint import prune, save_checkpoint
+from surgstream.trainer.engine.config import CheckpointConfig, ReportConfig
+from surgstream.trainer.engine.metrics import MetricsWriter, StepClock, Value, peak_flops, slowest
+from surgstream.trainer.engine.periodic import Evaluation, Measure, Observer
+from surgstream.trainer.engine.preemption import Agreement
+from surgstream.trainer.engine.profile import Profiler
+from surgstream.trainer.engine.schedules import Plan, Progress
+from surgstream.trainer.engine.step_log import StepLog
+from surgstream.trainer.engine.watchdog import Watchdog
+from surgstream.trainer.engine.zero import ZeroEngine
+from surgstream.trainer.objectives.base import Objective
+from surgstream.trainer.runs.files import AUDIT, CHECKPOINTS, REQUEUE, write_mark
 
 log = logging.getLogger(__name__)
 

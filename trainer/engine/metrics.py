@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from configs.files import naming
-from trainer.runfiles import METRICS
+from surgstream.configs.files import naming
+from surgstream.trainer.runs.files import METRICS
 
 Value = float | str | npt.NDArray[np.float64]
 

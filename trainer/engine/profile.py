@@ -9,9 +9,9 @@ from typing import Any, cast
 import torch
 import torch.distributed as dist
 
-from trainer.distributed import Topology
-from trainer.engine.preemption import SignalFlag
-from trainer.runfiles import FLIGHT_RECORDER, PROFILES
+from surgstream.trainer.distributed import Topology
+from surgstream.trainer.engine.preemption import SignalFlag
+from surgstream.trainer.runs.files import FLIGHT_RECORDER, PROFILES
 
 log = logging.getLogger(__name__)
 

@@ -1,8 +1,8 @@
 """The model card of an exported folder: `README.md`."""
 
-from trainer.export.forms import ENCODER, Form
-from trainer.export.record import ExportRecord
-from trainer.export.source import Source
+from surgstream.trainer.export.forms import ENCODER, Form
+from surgstream.trainer.export.record import ExportRecord
+from surgstream.trainer.export.source import Source
 
 CARD = "README.md"
 
@@ -71,7 +71,7 @@ def _frames(record: ExportRecord) -> str:
 def _how_to_load(record: ExportRecord, form: Form) -> str:
     lines = _THEIR_WAYS.get((record.layout, record.encoder.positions), "")
     ours = f"""\
-from trainer.export import load_encoder  # of surgstream
+from surgstream.trainer.export import load_encoder  # of surgstream
 
 encoder = load_encoder("FOLDER")
 tokens = encoder(encoder.prepare(frames))  # frames: ({record.encoder.num_frames}, H, W, 3) uint8"""

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainer.errors import ModelError
-from trainer.export.forms import ENCODER
-from trainer.export.reading import load_encoder
-from trainer.export.record import Check
-from trainer.export.source import Source
-from trainer.models.config import EncoderConfig
-from trainer.models.vit import Encoder
+from surgstream.trainer.errors import ModelError
+from surgstream.trainer.export.forms import ENCODER
+from surgstream.trainer.export.reading import load_encoder
+from surgstream.trainer.export.record import Check
+from surgstream.trainer.export.source import Source
+from surgstream.trainer.models.config import EncoderConfig
+from surgstream.trainer.models.vit import Encoder
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def _has_transformers() -> bool:
         return False
     try:
         # The teacher's module declares what torchvision, which transformers imports, lacks beside a CPU-only torch.
-        for module in ("trainer.models.teacher", "transformers.modeling_utils"):
+        for module in ("surgstream.trainer.models.teacher", "transformers.modeling_utils"):
             importlib.import_module(module)
     except ImportError as error:
         log.warning("transformers is installed and does not work here, so it reads nothing again: %s", error)
@@ -92,7 +92,7 @@ def _transformers_features(folder: Path, clips: Tensor, encoder: EncoderConfig) 
     """What transformers' own model makes of the clips, or the model that is copied beside the weights."""
     import transformers
 
-    from trainer.export.modeling_surgical_vit import SurgicalVitModel
+    from surgstream.trainer.export.modeling_surgical_vit import SurgicalVitModel
 
     options: dict[str, Any] = {}
     kind: Any = SurgicalVitModel if encoder.positions == "sincos" else transformers.VideoMAEModel

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from trainer.batch import IMAGENET_MEAN, IMAGENET_STD
-from trainer.models.config import EncoderConfig, PredictorConfig
-from trainer.models.vit import NORM_EPS
-from trainer.objectives.config import ObjectiveConfig
+from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
+from surgstream.trainer.models.config import EncoderConfig, PredictorConfig
+from surgstream.trainer.models.vit import NORM_EPS
+from surgstream.trainer.objectives.config import ObjectiveConfig
 
 MODELLING = "modeling_surgical_vit.py"
 """Copied beside the weights of an encoder with sincos positions, which no model of transformers has."""

@@ -9,13 +9,13 @@ from typing import get_args
 import torch
 from safetensors.torch import save
 
-from trainer.errors import ModelError
-from trainer.export.record import LayoutName
-from trainer.models.config import EncoderConfig, Positions
-from trainer.models.layouts import Layout, Weights
-from trainer.models.networks import WeightsFile
-from trainer.models.published import LAYOUTS
-from trainer.objectives.config import ObjectiveConfig
+from surgstream.trainer.errors import ModelError
+from surgstream.trainer.export.record import LayoutName
+from surgstream.trainer.models.config import EncoderConfig, Positions
+from surgstream.trainer.models.layouts import Layout, Weights
+from surgstream.trainer.models.networks import WeightsFile
+from surgstream.trainer.models.published import LAYOUTS
+from surgstream.trainer.objectives.config import ObjectiveConfig
 
 ENCODER, PREDICTOR = "encoder.", "predictor."
 _OURS = "embedding.projection.weight"

@@ -9,12 +9,12 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from trainer.errors import ModelError
-from trainer.export.forms import FORMS
-from trainer.export.record import ExportRecord, read_record
-from trainer.models.config import EncoderConfig
-from trainer.models.layouts import Weights
-from trainer.models.vit import Encoder
+from surgstream.trainer.errors import ModelError
+from surgstream.trainer.export.forms import FORMS
+from surgstream.trainer.export.record import ExportRecord, read_record
+from surgstream.trainer.models.config import EncoderConfig
+from surgstream.trainer.models.layouts import Weights
+from surgstream.trainer.models.vit import Encoder
 
 
 class PretrainedEncoder(nn.Module):

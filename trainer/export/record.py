@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from configs.errors import ConfigError
-from configs.files import read_text
-from configs.loading import build, to_tree
-from configs.ranges import LAST_DRAW, Range
-from trainer.data.config import CropConfig
-from trainer.errors import ModelError
-from trainer.models.config import EncoderConfig
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.files import read_text
+from surgstream.configs.loading import build, to_tree
+from surgstream.configs.ranges import LAST_DRAW, Range
+from surgstream.trainer.data.config import CropConfig
+from surgstream.trainer.errors import ModelError
+from surgstream.trainer.models.config import EncoderConfig
 
 CONFIG = "config.json"
 TRANSFORMERS_KEY = "surgstream"

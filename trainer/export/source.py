@@ -3,20 +3,20 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from configs.errors import ConfigError
-from configs.loading import build
-from shards.order import DatasetReport, Order
-from trainer.batch import IMAGENET_MEAN, IMAGENET_STD
-from trainer.config import TrainConfig
-from trainer.engine.checkpoint import tensors
-from trainer.engine.saved import STATE, damage, newest_whole, read_progress
-from trainer.engine.schedules import Progress
-from trainer.errors import CheckpointError
-from trainer.export.forms import ENCODER, PREDICTOR
-from trainer.export.record import ExportRecord, LayoutName
-from trainer.models.config import EncoderConfig
-from trainer.models.layouts import Weights
-from trainer.runfiles import CHECKPOINTS
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.loading import build
+from surgstream.shards.order.sequence import DatasetReport, Order
+from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
+from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.engine.checkpoint import tensors
+from surgstream.trainer.engine.checkpoint_files import STATE, damage, newest_whole, read_progress
+from surgstream.trainer.engine.schedules import Progress
+from surgstream.trainer.errors import CheckpointError
+from surgstream.trainer.export.forms import ENCODER, PREDICTOR
+from surgstream.trainer.export.record import ExportRecord, LayoutName
+from surgstream.trainer.models.config import EncoderConfig
+from surgstream.trainer.models.layouts import Weights
+from surgstream.trainer.runs.files import CHECKPOINTS
 
 
 @dataclass(frozen=True, eq=False)

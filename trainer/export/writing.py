@@ -6,16 +6,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from shards.durable import sync_folder
-from shards.owner import OWNERS, owning
-from shards.storage import open_storage
-from trainer.errors import ModelError
-from trainer.export import for_transformers
-from trainer.export.card import CARD, card
-from trainer.export.comparing import check
-from trainer.export.forms import Form, form_for
-from trainer.export.record import CONFIG, ExportRecord, LayoutName, config_bytes
-from trainer.export.source import Source
+from surgstream.shards.storage.durable import sync_folder
+from surgstream.shards.storage.owner import OWNERS, owning
+from surgstream.shards.storage.stores import open_storage
+from surgstream.trainer.errors import ModelError
+from surgstream.trainer.export import for_transformers
+from surgstream.trainer.export.card import CARD, card
+from surgstream.trainer.export.comparing import check
+from surgstream.trainer.export.forms import Form, form_for
+from surgstream.trainer.export.record import CONFIG, ExportRecord, LayoutName, config_bytes
+from surgstream.trainer.export.source import Source
 
 
 def publish(source: Source, out: Path, layout: LayoutName) -> ExportRecord:

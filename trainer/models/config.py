@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
-from configs.places import Folder
-from configs.ranges import Range
+from surgstream.configs.places import Folder
+from surgstream.configs.ranges import Range
 
 
 class Grid(NamedTuple):

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from trainer.models.config import DecoderConfig, Grid
-from trainer.models.embed import fixed_positions
-from trainer.models.flops import attention_macs, linear_macs
-from trainer.models.vit import NORM_EPS, Blocks
+from surgstream.trainer.models.config import DecoderConfig, Grid
+from surgstream.trainer.models.embed import fixed_positions
+from surgstream.trainer.models.flops import attention_macs, linear_macs
+from surgstream.trainer.models.vit import NORM_EPS, Blocks
 
 
 class Decoder(nn.Module):

@@ -9,7 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from trainer.models.config import Grid, Positions
+from surgstream.trainer.models.config import Grid, Positions
 
 
 def to_tubelets(clips: Tensor, tubelet_size: int, patch_size: int) -> Tensor:

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from configs.files import open_regular
-from trainer.errors import ModelError
+from surgstream.configs.files import open_regular
+from surgstream.trainer.errors import ModelError
 
 States = dict[str, dict[str, Tensor]]
 """Named tensors, by the keys of the file that lead to them: `""`, `model.`, `teacher.`, `state_dict.model.`."""

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainer.errors import ModelError
-from trainer.models.layouts import Split, Weights
-from trainer.models.networks import Part
+from surgstream.trainer.errors import ModelError
+from surgstream.trainer.models.layouts import Split, Weights
+from surgstream.trainer.models.networks import Part
 
 IMAGE_VIT = Part("patch_embed.proj.weight")
 

@@ -8,9 +8,9 @@ import torch
 from einops import EinopsError, rearrange
 from torch import Tensor
 
-from trainer.errors import ModelError
-from trainer.models.config import EncoderConfig, Positions
-from trainer.models.networks import Part, WeightsFile
+from surgstream.trainer.errors import ModelError
+from surgstream.trainer.models.config import EncoderConfig, Positions
+from surgstream.trainer.models.networks import Part, WeightsFile
 
 Weights = dict[str, Tensor]
 Pairs = tuple[tuple[str, str], ...]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from trainer.errors import ModelError
-from trainer.models.files import States, read_states
+from surgstream.trainer.errors import ModelError
+from surgstream.trainer.models.files import States, read_states
 
 log = logging.getLogger(__name__)
 

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from trainer.models.config import Grid, PredictorConfig
-from trainer.models.flops import attention_macs, linear_macs
-from trainer.models.rope import Rope
-from trainer.models.vit import NORM_EPS, Blocks
+from surgstream.trainer.models.config import Grid, PredictorConfig
+from surgstream.trainer.models.flops import attention_macs, linear_macs
+from surgstream.trainer.models.rope import Rope
+from surgstream.trainer.models.vit import NORM_EPS, Blocks
 
 
 class Predictor(nn.Module):

@@ -6,8 +6,8 @@ model's norm comes after its pooling and is called `fc_norm`; it is the nearest 
 
 from collections.abc import Mapping
 
-from trainer.models.layouts import Layout, Pairs, Split, renames_of
-from trainer.models.networks import Part
+from surgstream.trainer.models.layouts import Layout, Pairs, Split, renames_of
+from surgstream.trainer.models.networks import Part
 
 _TIMM_BLOCKS: Pairs = (
     ("attention.projection", "attn.proj"),

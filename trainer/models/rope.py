@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainer.models.config import Grid, Shape
+from surgstream.trainer.models.config import Grid, Shape
 
 
 def rope_tables(head_dim: int, grid: Grid) -> Tensor:

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainer.errors import ModelError
-from trainer.models.config import MOST_PIXELS, TeacherConfig
-from trainer.models.images import AFTER_BLOCKS, IMAGE_VIT
-from trainer.models.layouts import Weights
+from surgstream.trainer.errors import ModelError
+from surgstream.trainer.models.config import MOST_PIXELS, TeacherConfig
+from surgstream.trainer.models.images import AFTER_BLOCKS, IMAGE_VIT
+from surgstream.trainer.models.layouts import Weights
 
 # timm imports torchvision, whose PyPI wheels are built for CUDA. Beside a CPU-only torch their compiled operators are
 # missing, and the import fails on these two, which no ViT uses: declaring them is enough.

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from trainer.models.config import EncoderConfig, Shape
-from trainer.models.embed import TubeletEmbedding
-from trainer.models.flops import attention_macs, linear_macs
-from trainer.models.rope import Rope, rotate
+from surgstream.trainer.models.config import EncoderConfig, Shape
+from surgstream.trainer.models.embed import TubeletEmbedding
+from surgstream.trainer.models.flops import attention_macs, linear_macs
+from surgstream.trainer.models.rope import Rope, rotate
 
 NORM_EPS = 1e-6
 _BRANCH_END = re.compile(r"blocks\.(\d+)\.(?:attention\.projection|mlp\.2)\.weight$")

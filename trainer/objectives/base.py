@@ -7,9 +7,9 @@ from typing import Any, ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from trainer.batch import ClipBatch
-from trainer.models.config import Transformer
-from trainer.models.vit import Encoder
+from surgstream.trainer.batch import ClipBatch
+from surgstream.trainer.models.config import Transformer
+from surgstream.trainer.models.vit import Encoder
 
 
 class ObjectiveOutput(NamedTuple):

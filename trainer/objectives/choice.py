@@ -3,8 +3,8 @@
 import importlib
 from typing import Any
 
-from trainer.objectives.base import Objective
-from trainer.objectives.config import ObjectiveConfig
+from surgstream.trainer.objectives.base import Objective
+from surgstream.trainer.objectives.config import ObjectiveConfig
 
 
 def build(config: ObjectiveConfig, seed: int) -> Objective:
@@ -20,4 +20,4 @@ def outline(config: ObjectiveConfig) -> Objective:
 
 
 def _module(config: ObjectiveConfig) -> Any:
-    return importlib.import_module(f"trainer.objectives.{config.name}")
+    return importlib.import_module(f"surgstream.trainer.objectives.{config.name}")

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from configs.ranges import Range
-from trainer.models.config import DecoderConfig, EncoderConfig, Grid, PredictorConfig, TeacherConfig
-from trainer.objectives.masking import BlockMask, num_masked_tubes
+from surgstream.configs.ranges import Range
+from surgstream.trainer.models.config import DecoderConfig, EncoderConfig, Grid, PredictorConfig, TeacherConfig
+from surgstream.trainer.objectives.masking import BlockMask, num_masked_tubes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,15 +15,15 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from trainer.batch import ClipBatch
-from trainer.models.config import Transformer
-from trainer.models.embed import take_tokens
-from trainer.models.predictor import Predictor
-from trainer.models.vit import Encoder, initialise_rescaled, num_parameters
-from trainer.objectives.base import Objective, ObjectiveOutput
-from trainer.objectives.config import UniSurgConfig, VJepaConfig
-from trainer.objectives.drawing import FeatureColours, only, spread_over
-from trainer.objectives.pixels import Pixels
+from surgstream.trainer.batch import ClipBatch
+from surgstream.trainer.models.config import Transformer
+from surgstream.trainer.models.embed import take_tokens
+from surgstream.trainer.models.predictor import Predictor
+from surgstream.trainer.models.vit import Encoder, initialise_rescaled, num_parameters
+from surgstream.trainer.objectives.base import Objective, ObjectiveOutput
+from surgstream.trainer.objectives.colours import FeatureColours, only, spread_over
+from surgstream.trainer.objectives.config import UniSurgConfig, VJepaConfig
+from surgstream.trainer.objectives.pixels import Pixels
 
 _TRIED_DRAWS = 64
 

@@ -7,9 +7,9 @@ from typing import Annotated
 import numpy as np
 import numpy.typing as npt
 
-from configs.ranges import Range
-from shards.keyed import Purpose, choice, hash64, uniform
-from trainer.models.config import Grid
+from surgstream.configs.ranges import Range
+from surgstream.shards.keyed_random import Purpose, choice, hash64, uniform
+from surgstream.trainer.models.config import Grid
 
 Int64 = npt.NDArray[np.int64]
 

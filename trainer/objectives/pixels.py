@@ -5,10 +5,10 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainer.batch import IMAGENET_MEAN, IMAGENET_STD
-from trainer.models.config import EncoderConfig
-from trainer.models.embed import from_tubelets, take_tokens, to_tubelets
-from trainer.objectives.drawing import only
+from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
+from surgstream.trainer.models.config import EncoderConfig
+from surgstream.trainer.models.embed import from_tubelets, take_tokens, to_tubelets
+from surgstream.trainer.objectives.colours import only
 
 _STD_EPS = 1e-6
 _GREY = 0.5

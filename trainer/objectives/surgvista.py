@@ -13,17 +13,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from trainer.batch import ClipBatch
-from trainer.models.config import Transformer
-from trainer.models.decoder import Decoder
-from trainer.models.embed import take_tokens
-from trainer.models.teacher import Teacher, load_teacher
-from trainer.models.vit import Encoder, initialise, num_parameters
-from trainer.objectives.base import Objective, ObjectiveOutput
-from trainer.objectives.config import SurgVistaConfig
-from trainer.objectives.draws import TubeDraws, draw_tubes
-from trainer.objectives.masking import num_masked_tubes
-from trainer.objectives.pixels import Pixels
+from surgstream.trainer.batch import ClipBatch
+from surgstream.trainer.models.config import Transformer
+from surgstream.trainer.models.decoder import Decoder
+from surgstream.trainer.models.embed import take_tokens
+from surgstream.trainer.models.teacher import Teacher, load_teacher
+from surgstream.trainer.models.vit import Encoder, initialise, num_parameters
+from surgstream.trainer.objectives.base import Objective, ObjectiveOutput
+from surgstream.trainer.objectives.config import SurgVistaConfig
+from surgstream.trainer.objectives.masking import num_masked_tubes
+from surgstream.trainer.objectives.pixels import Pixels
+from surgstream.trainer.objectives.tube_draws import TubeDraws, draw_tubes
 
 
 class SurgVista(Objective):

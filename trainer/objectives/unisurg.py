@@ -33,15 +33,15 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from trainer.batch import ClipBatch
-from trainer.models.config import Transformer
-from trainer.models.embed import take_tokens
-from trainer.objectives.base import ObjectiveOutput
-from trainer.objectives.config import UniSurgConfig
-from trainer.objectives.drawing import heat, spread_over
-from trainer.objectives.draws import to_device
-from trainer.objectives.jepa import Jepa, Mask, TokenCount, distance_of_mean
-from trainer.objectives.masking import num_masked_tubes, step_mask_ratio, tube_mask
+from surgstream.trainer.batch import ClipBatch
+from surgstream.trainer.models.config import Transformer
+from surgstream.trainer.models.embed import take_tokens
+from surgstream.trainer.objectives.base import ObjectiveOutput
+from surgstream.trainer.objectives.colours import heat, spread_over
+from surgstream.trainer.objectives.config import UniSurgConfig
+from surgstream.trainer.objectives.jepa import Jepa, Mask, TokenCount, distance_of_mean
+from surgstream.trainer.objectives.masking import num_masked_tubes, step_mask_ratio, tube_mask
+from surgstream.trainer.objectives.tube_draws import to_device
 
 _EPS = 1e-6
 _ROWS = 256

@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainer.batch import ClipBatch
-from trainer.models.config import Transformer
-from trainer.models.decoder import Decoder
-from trainer.models.vit import Encoder, initialise, num_parameters
-from trainer.objectives.base import Objective, ObjectiveOutput
-from trainer.objectives.config import VideoMaeConfig
-from trainer.objectives.draws import TubeDraws, draw_tubes
-from trainer.objectives.masking import num_masked_tubes
-from trainer.objectives.pixels import Pixels
+from surgstream.trainer.batch import ClipBatch
+from surgstream.trainer.models.config import Transformer
+from surgstream.trainer.models.decoder import Decoder
+from surgstream.trainer.models.vit import Encoder, initialise, num_parameters
+from surgstream.trainer.objectives.base import Objective, ObjectiveOutput
+from surgstream.trainer.objectives.config import VideoMaeConfig
+from surgstream.trainer.objectives.masking import num_masked_tubes
+from surgstream.trainer.objectives.pixels import Pixels
+from surgstream.trainer.objectives.tube_draws import TubeDraws, draw_tubes
 
 
 class VideoMae(Objective):

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from trainer.batch import ClipBatch
-from trainer.models.embed import take_tokens
-from trainer.objectives.base import ObjectiveOutput
-from trainer.objectives.config import VJepaConfig
-from trainer.objectives.draws import to_device
-from trainer.objectives.jepa import Jepa, Mask, TokenCount, distance_of_mean
-from trainer.objectives.masking import block_mask
+from surgstream.trainer.batch import ClipBatch
+from surgstream.trainer.models.embed import take_tokens
+from surgstream.trainer.objectives.base import ObjectiveOutput
+from surgstream.trainer.objectives.config import VJepaConfig
+from surgstream.trainer.objectives.jepa import Jepa, Mask, TokenCount, distance_of_mean
+from surgstream.trainer.objectives.masking import block_mask
+from surgstream.trainer.objectives.tube_draws import to_device
 
 _COUNTED_CLIPS = 480
 _COUNTED_TOGETHER = 24

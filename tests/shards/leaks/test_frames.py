@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shards.index import ROW
-from shards.leaks.frames import Equal, Keys, find_equal, keys_of
-from shards.packed import PackedVideo, Part
+from surgstream.shards.format.index import ROW
+from surgstream.shards.format.records import PackedVideo, Part
+from surgstream.shards.leaks.frames import Equal, Keys, find_equal, keys_of
 
 
 def video(num_frames: int, fps: float = 1.0, first: int = 0) -> PackedVideo:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shards.leaks.matching import Library, Match, bands_of, evidence_needed, find_matches, num_comparisons
-from shards.leaks.thumbnails import POSES, WORDS, Bits, posed
+from surgstream.shards.leaks.matching import Library, Match, bands_of, evidence_needed, find_matches, num_comparisons
+from surgstream.shards.leaks.thumbnails import POSES, WORDS, Bits, posed
 
 
 def random_prints(seed: int, count: int) -> Bits:

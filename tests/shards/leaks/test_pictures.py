@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shards.leaks.matching import Library, Match
-from shards.leaks.pictures import find_alike, hashes
-from shards.leaks.thumbnails import EDGE, POSES, WORDS, Bits, Grey, differing, posed
+from surgstream.shards.leaks.matching import Library, Match
+from surgstream.shards.leaks.pictures import find_alike, hashes
+from surgstream.shards.leaks.thumbnails import EDGE, POSES, WORDS, Bits, Grey, differing, posed
 from tests.helpers.films import Pictures
 
 SECONDS = 8

@@ -6,7 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from shards.synthetic.clock import BLOCKS_PER_SHORT_SIDE, CORNER, MAX_FRAMES, read_frame_number, stamp_frame_number
+from surgstream.shards.synthetic.clock import (
+    BLOCKS_PER_SHORT_SIDE,
+    CORNER,
+    MAX_FRAMES,
+    read_frame_number,
+    stamp_frame_number,
+)
 
 numbers = st.integers(0, MAX_FRAMES - 1)
 

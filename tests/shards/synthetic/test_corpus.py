@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 import yaml
 
-from launch.__main__ import main
-from shards.synthetic.clock import read_frame_number
-from shards.synthetic.corpus import FPS, SynthConfig, plan, write_video
-from shards.synthetic.film import CLASSES
-from shards.synthetic.procedures import DATASETS
+from surgstream.launch.__main__ import main
+from surgstream.shards.synthetic.clock import read_frame_number
+from surgstream.shards.synthetic.corpus import FPS, SynthConfig, plan, write_video
+from surgstream.shards.synthetic.film import CLASSES
+from surgstream.shards.synthetic.procedures import DATASETS
 from tests.shards.synthetic.test_clock import through_jpeg
 
 SECONDS, SEED = 1.5, 3
@@ -194,7 +194,7 @@ def test_a_folder_that_is_not_empty_is_left_alone(root, capsys):
 def start_synth(*words):
     """Start `surgstream synth` in a process group of its own, as a terminal does."""
     return subprocess.Popen(
-        [sys.executable, "-m", "launch", "synth", *words],
+        [sys.executable, "-m", "surgstream", "synth", *words],
         cwd=Path(__file__).parents[3],
         start_new_session=True,
         stderr=subprocess.PIPE,
@@ -230,7 +230,7 @@ def test_a_length_that_makes_no_corpus_is_refused(tmp_path, capsys, seconds):
 
 
 def test_a_disk_that_takes_no_more_leaves_nothing_behind(tmp_path):
-    command = "import sys; from launch.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    command = "import sys; from surgstream.launch.__main__ import main; sys.exit(main(sys.argv[1:]))"
     done = subprocess.run(
         [sys.executable, "-c", command, "synth", str(tmp_path / "out"), "--seconds", "0.3"],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shards.synthetic.camera import FieldCamera, Pull, View
-from shards.synthetic.film import CLASSES, DEPTH_STEPS_PER_MILLIMETRE, Film
-from shards.synthetic.procedures import DATASETS, TOOLS
-from shards.synthetic.story import Story
-from shards.synthetic.texture import SIZE, Tissue, between, key, noise
-from shards.synthetic.tunnel import TubeCamera
+from surgstream.shards.synthetic.camera import FieldCamera, Pull, View
+from surgstream.shards.synthetic.film import CLASSES, DEPTH_STEPS_PER_MILLIMETRE, Film
+from surgstream.shards.synthetic.procedures import DATASETS, TOOLS
+from surgstream.shards.synthetic.story import Story
+from surgstream.shards.synthetic.texture import SIZE, Tissue, between, key, noise
+from surgstream.shards.synthetic.tunnel import TubeCamera
 
 SECONDS = 20.0
 STILL = View(look=(0.0, 0.0), distance=1.6, roll=0.0, breath=0.0, stain=0.0)

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shards.storage import Stores
-from shards.video.files import open_video
-from shards.video.film import VideoFile
-from shards.video.frames import JpegFrames
-from shards.video.picture import frame, to_image
-from shards.video.shape import Shape, whole
+from surgstream.shards.storage.stores import Stores
+from surgstream.shards.video.container.files import open_video
+from surgstream.shards.video.container.shape import Shape, whole
+from surgstream.shards.video.frames import JpegFrames
+from surgstream.shards.video.picture import frame, to_image
+from surgstream.shards.video.sources import VideoFile
 from tests.helpers.zoo import KINDS, NUM_PICTURES, RATE, Kind, Pictures, make, number_of, shown_by_ffmpeg
 
 SHORT_SIDE = 96

@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from shards.packed import Box, Change
-from shards.storage import Stores
-from shards.video.film import Film, VideoFile, find_film
-from shards.video.frames import JpegFrames
-from shards.video.picture import fit, frame
-from shards.video.shape import Margins, Shape, Shapes, whole
-from shards.views.borders import find_border
+from surgstream.shards.format.records import Box, Change
+from surgstream.shards.screening.borders import find_border
+from surgstream.shards.storage.stores import Stores
+from surgstream.shards.video.container.shape import Margins, Shape, Shapes, whole
+from surgstream.shards.video.frames import JpegFrames
+from surgstream.shards.video.picture import fit, frame
+from surgstream.shards.video.sources import Film, VideoFile, find_film
 from tests.helpers.commands import pack as main
 from tests.helpers.packing import write_corpus
 from tests.helpers.scenes import in_disc, make_film, scene

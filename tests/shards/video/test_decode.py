@@ -9,12 +9,12 @@ from pathlib import Path
 import av
 import pytest
 
-from shards.errors import VideoError
-from shards.storage import Stores
-from shards.video import decode
-from shards.video.decode import Pictures
-from shards.video.files import open_video
-from shards.video.sparing import LOOK_AHEAD_PACKETS
+from surgstream.shards.errors import VideoError
+from surgstream.shards.storage.stores import Stores
+from surgstream.shards.video import decode
+from surgstream.shards.video.container.files import open_video
+from surgstream.shards.video.decode import Pictures
+from surgstream.shards.video.skipping import LOOK_AHEAD_PACKETS
 from tests.helpers.frames import frames_of, lost_of, numbers_of
 from tests.helpers.videos import cut, make_video
 

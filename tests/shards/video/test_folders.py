@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from shards.errors import VideoError
-from shards.storage import Stores, open_storage
-from shards.video.film import find_film
-from shards.video.frames import JpegFrames
+from surgstream.shards.errors import VideoError
+from surgstream.shards.storage.stores import Stores, open_storage
+from surgstream.shards.video.frames import JpegFrames
+from surgstream.shards.video.sources import find_film
 from tests.helpers.s3 import s3_bucket
 from tests.helpers.videos import number_in, picture_of
 

@@ -18,12 +18,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from shards.storage import Stores
-from shards.video.film import VideoFile
-from shards.video.frames import JpegFrames
-from shards.video.picture import packed_size
-from shards.video.shape import Shape, whole
-from shards.video.times import Shown, pick
+from surgstream.shards.storage.stores import Stores
+from surgstream.shards.video.container.shape import Shape, whole
+from surgstream.shards.video.frames import JpegFrames
+from surgstream.shards.video.picture import packed_size
+from surgstream.shards.video.sampling import Shown, pick
+from surgstream.shards.video.sources import VideoFile
 from tests.helpers.frames import frames_of, numbers_of
 from tests.helpers.videos import make_video, number_in, picture_of, shown_at
 

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pytest
 from av.packet import Packet
 
-from shards.storage import Stores
-from shards.video import decode, recovery
-from shards.video.decode import Damaged, Pictures
-from shards.video.files import open_video
-from shards.video.film import VideoFile
+from surgstream.shards.storage.stores import Stores
+from surgstream.shards.video import decode, recovery
+from surgstream.shards.video.container.files import open_video
+from surgstream.shards.video.decode import Damaged, Pictures
+from surgstream.shards.video.sources import VideoFile
 from tests.helpers.frames import lost_of
 from tests.helpers.zoo import ffmpeg, shown_by_ffmpeg
 

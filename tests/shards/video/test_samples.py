@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from shards.storage import Stores
-from shards.video.files import open_video
-from shards.video.samples import key_frames
+from surgstream.shards.storage.stores import Stores
+from surgstream.shards.video.container.files import open_video
+from surgstream.shards.video.samples import key_frames
 from tests.helpers.videos import make_video
 
 NUM_FRAMES, GROUP, COUNT = 100, 50, 48

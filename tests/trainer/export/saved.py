@@ -5,22 +5,22 @@ from typing import Any
 
 import torch
 
-from configs.loading import to_tree
-from shards.order import DatasetSize, Order, OrderConfig
-from tests.trainer.test_surgvista import TINY as SURGVISTA_TINY
-from tests.trainer.test_surgvista import clip_batch
-from tests.trainer.test_unisurg import TINY as UNISURG_TINY
-from tests.trainer.test_videomae import TINY as VIDEOMAE_TINY
-from tests.trainer.test_vjepa import TINY as VJEPA_TINY
-from tests.trainer.test_warmstart import objective_of
-from trainer.config import TrainConfig
-from trainer.data.config import DataConfig
-from trainer.engine.checkpoint import save_checkpoint
-from trainer.engine.config import OptimConfig, ParallelConfig
-from trainer.engine.parallel import ZeroEngine
-from trainer.engine.schedules import Progress
-from trainer.objectives.base import Objective
-from trainer.objectives.config import ObjectiveConfig
+from surgstream.configs.loading import to_tree
+from surgstream.shards.order.sequence import DatasetSize, Order, OrderConfig
+from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.data.config import DataConfig
+from surgstream.trainer.engine.checkpoint import save_checkpoint
+from surgstream.trainer.engine.config import OptimConfig, ParallelConfig
+from surgstream.trainer.engine.schedules import Progress
+from surgstream.trainer.engine.zero import ZeroEngine
+from surgstream.trainer.objectives.base import Objective
+from surgstream.trainer.objectives.config import ObjectiveConfig
+from tests.trainer.objectives.test_surgvista import TINY as SURGVISTA_TINY
+from tests.trainer.objectives.test_surgvista import clip_batch
+from tests.trainer.objectives.test_unisurg import TINY as UNISURG_TINY
+from tests.trainer.objectives.test_videomae import TINY as VIDEOMAE_TINY
+from tests.trainer.objectives.test_vjepa import TINY as VJEPA_TINY
+from tests.trainer.test_warm_start import objective_of
 
 CONFIGS: dict[str, ObjectiveConfig] = {
     "surgvista": SURGVISTA_TINY, "videomae": VIDEOMAE_TINY, "vjepa": VJEPA_TINY, "unisurg": UNISURG_TINY,

@@ -15,19 +15,19 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from configs.errors import SurgstreamError
-from launch.commands import run
+from surgstream.configs.errors import SurgstreamError
+from surgstream.launch.commands import run
+from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
+from surgstream.trainer.commands.export import export
+from surgstream.trainer.data.augment import center_crop
+from surgstream.trainer.errors import CheckpointError, ModelError
+from surgstream.trainer.export import load_encoder, writing
+from surgstream.trainer.export.forms import Form
+from surgstream.trainer.export.source import read_source
+from surgstream.trainer.export.writing import publish
 from tests.helpers.ranks import process_group, start_ranks
+from tests.trainer.data.test_decode import decoder, jpeg, smooth_image
 from tests.trainer.export.saved import CONFIGS, Saved, features, save
-from tests.trainer.test_decode import decoder, jpeg, smooth_image
-from trainer.batch import IMAGENET_MEAN, IMAGENET_STD
-from trainer.data.augment import center_crop
-from trainer.errors import CheckpointError, ModelError
-from trainer.export import load_encoder, writing
-from trainer.export.command import export
-from trainer.export.forms import Form
-from trainer.export.source import read_source
-from trainer.export.writing import publish
 
 
 def test_a_run_stands_for_its_newest_whole_checkpoint(saved: Saved, tmp_path: Path) -> None:

@@ -10,14 +10,14 @@ import torch
 import transformers
 from torch import Tensor
 
-from launch.commands import run
+from surgstream.launch.commands import run
+from surgstream.trainer.commands.export import export
+from surgstream.trainer.errors import ModelError
+from surgstream.trainer.export import load_encoder
+from surgstream.trainer.export.forms import FORMS, form_for
+from surgstream.trainer.models.config import EncoderConfig
 from tests.trainer.export.saved import CONFIGS, FITTING, Saved, clips_for, features
-from tests.trainer.test_videomae import TINY as VIDEOMAE_TINY
-from trainer.errors import ModelError
-from trainer.export import load_encoder
-from trainer.export.command import export
-from trainer.export.forms import FORMS, form_for
-from trainer.models.config import EncoderConfig
+from tests.trainer.objectives.test_videomae import TINY as VIDEOMAE_TINY
 
 PAIRS = [(name, layout) for name, layouts in FITTING.items() for layout in layouts]
 

@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from launch.commands import run
+from surgstream.launch.commands import run
+from surgstream.trainer.commands.export import export
+from surgstream.trainer.config import WarmStartConfig
+from surgstream.trainer.errors import ModelError
+from surgstream.trainer.objectives import choice
+from surgstream.trainer.warm_start import warm_start
 from tests.trainer.export.saved import CONFIGS, Saved, clips_for, features
-from tests.trainer.test_unisurg import TINY as UNISURG_TINY
-from tests.trainer.test_videomae import TINY as VIDEOMAE_TINY
-from tests.trainer.test_vjepa import TINY as VJEPA_TINY
-from trainer.config import WarmStartConfig
-from trainer.errors import ModelError
-from trainer.export.command import export
-from trainer.objectives import choice
-from trainer.warmstart import warm_start
+from tests.trainer.objectives.test_unisurg import TINY as UNISURG_TINY
+from tests.trainer.objectives.test_videomae import TINY as VIDEOMAE_TINY
+from tests.trainer.objectives.test_vjepa import TINY as VJEPA_TINY
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -1,0 +1,147 @@
+"""Exports of full size, with random weights, in the hands of the code that reads such models in public.
+
+`python -m surgstream.benchmarks.experiments.exports CLONES OUT_DIR --python PYTHON` writes `exports.json` there, and a
+table. CLONES holds clones of the repositories in `EXPORTS`, as OWNER+NAME; PYTHON has torch, einops and the timm that
+they need (0.4.12).
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from surgstream.benchmarks.support.harness import conditions
+from surgstream.configs.loading import load
+from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.export.comparing import fixed_clip, trained_features
+from surgstream.trainer.export.record import LayoutName
+from surgstream.trainer.export.source import Source
+from surgstream.trainer.export.writing import publish
+from surgstream.trainer.models.predictor import Predictor
+from surgstream.trainer.models.vit import Encoder, initialise
+
+RECIPES = Path(__file__).parents[2] / "configs" / "pretrain"
+
+
+@dataclass(frozen=True)
+class Export:
+    """What is exported, and whose code reads it.
+
+    Attributes:
+        recipe: What is exported.
+        layout: For whom.
+        readers: By repository, OWNER+NAME, the names of its loaders in `public_loaders`.
+    """
+
+    recipe: str
+    layout: LayoutName
+    readers: Mapping[str, tuple[str, ...]]
+
+
+EXPORTS = (
+    Export(
+        "surgrec_mae_vitb",
+        "videomae",
+        {"MCG-NJU+VideoMAE": ("videomae", "videomae_cls"), "Siiichenggg+SurgRec-open-source": ("surgrec",)},
+    ),
+    Export("surgvista_vitb", "surgvista", {"isyangshu+SurgVISTA": ("surgvista", "surgvista_cls")}),
+    Export("surgrec_jepa_vitl", "vjepa2", {"facebookresearch+vjepa2": ("vjepa2_hub", "vjepa2_evals")}),
+)
+
+
+def main() -> None:
+    """Export, let them read, and write down what they found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clones", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--python", required=True, help="of the environment with their timm")
+    words = parser.parse_args()
+
+    command = "python -m surgstream.benchmarks.experiments.exports CLONES OUT_DIR --python PYTHON"
+    found = {**conditions(), "command": command, "timm_of_the_readers": _version(words.python)}
+    words.out.mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, Any]] = []
+    for export in EXPORTS:
+        rows += measure(export, words.clones, words.python)
+        text = json.dumps({**found, "rows": rows}, indent=1)
+        (words.out / "exports.json").write_text(text + "\n", encoding="utf-8")
+    print(table(rows))
+
+
+def measure(export: Export, clones: Path, python: str) -> list[dict[str, Any]]:
+    """One line for each loader."""
+    source = random_source(export.recipe)
+    with tempfile.TemporaryDirectory() as folder:
+        publish(source, Path(folder) / "out", export.layout)
+        (file,) = (Path(folder) / "out").glob("model.p*")
+        compared = Path(folder) / "compared.pt"
+        torch.save(material(source), compared)
+        return [
+            {"recipe": export.recipe, "layout": export.layout, "repository": repository}
+            | read_by(loader, clones / repository, python, file, compared)
+            for repository, loaders in export.readers.items()
+            for loader in loaders
+        ]
+
+
+def read_by(loader: str, clone: Path, python: str, file: Path, compared: Path) -> dict[str, Any]:
+    """What a loader of a repository found, in a process of its own."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=clone, stdout=subprocess.PIPE, text=True, check=True)
+    script = Path(__file__).with_name("public_loaders.py")
+    command = [python, str(script), loader, str(clone), str(file), str(compared)]
+    environment = os.environ | {"PYTHONPATH": ""}
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+    found: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return {"commit": commit.stdout.strip(), **found}
+
+
+def random_source(recipe: str) -> Source:
+    """A recipe's networks with random weights, all of them different, as a checkpoint would give them."""
+    config = load(TrainConfig, RECIPES / f"{recipe}.yaml", ["data.corpus=x", "held_out=null"])
+    encoder = config.objective.encoder
+    networks = nn.ModuleDict({"encoder": Encoder(encoder)})
+    if predictor := getattr(config.objective, "predictor", None):
+        networks["predictor"] = Predictor(predictor, encoder.grid, encoder.shape.embed_dim)
+    generator = torch.Generator().manual_seed(0)
+    initialise(networks, generator)
+    with torch.no_grad():
+        for parameter in networks.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.02)
+    state = {name: parameter.detach() for name, parameter in networks.named_parameters()}
+    return Source(recipe=config, state=state, averaged=False, step=0, clips_seen=0)
+
+
+def material(source: Source) -> dict[str, Any]:
+    """What readers compare with: a clip, its tokens, and the weights of the norm that they passed last."""
+    clip = fixed_clip(source.recipe.objective.encoder)
+    norm = [source.state[f"encoder.norm.{name}"] for name in ("weight", "bias")]
+    return {"clip": clip, "tokens": trained_features(source, clip), "norm": norm}
+
+
+def _version(python: str) -> str:
+    ask = "from importlib.metadata import version; print(version('timm'))"
+    return subprocess.run([python, "-c", ask], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """For the results' README."""
+    lines = ["| loader | commit | tensors | taken | not taken | largest difference |", "|---|---|--:|--:|---|--:|"]
+    for row in rows:
+        left = ", ".join(row["not_taken"]) or "none"
+        lines.append(
+            f"| {row['repository'].replace('+', '/')}, {row['loader']} | {row['commit'][:7]} | {row['tensors']} | "
+            f"{row['taken']} | {left} | {row['largest_difference']:.2g} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

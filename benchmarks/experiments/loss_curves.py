@@ -1,0 +1,94 @@
+"""A recipe's losses, by seed, kept in FILE.
+
+`python -m surgstream.benchmarks.experiments.loss_curves FILE CASE TREE RECIPE [KEY=VALUE ...]`
+
+TREE is a copy of the repository, of any commit, whose code trains: what a change does to losses is the difference of
+two cases. It is one process with one thread, so a case gives the same numbers again.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from surgstream.benchmarks.support.harness import conditions
+
+Curve = dict[str, dict[str, float]]
+"""Losses by name, by step."""
+
+
+def main() -> int:
+    """Train, keep the losses, and print those of the last step."""
+    parser = argparse.ArgumentParser(
+        prog="python -m surgstream.benchmarks.experiments.loss_curves", description=__doc__
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="JSON; other cases in it stay")
+    parser.add_argument("case", metavar="CASE", help="what to call it")
+    parser.add_argument("tree", type=Path, metavar="TREE", help="whose code trains")
+    parser.add_argument("recipe", metavar="RECIPE")
+    parser.add_argument("words", nargs="*", metavar="KEY=VALUE")
+    parser.add_argument("--commit", default="", help="of TREE, where it has no git")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="behind all else")
+    arguments = parser.parse_intermixed_args()
+
+    curves = {str(seed): train(arguments.tree, arguments.recipe, arguments.words, seed) for seed in arguments.seeds}
+    kept: dict[str, Any] = (
+        json.loads(arguments.file.read_text()) if arguments.file.exists() else {**conditions(), "cases": {}}
+    )
+    shown = [word for word in arguments.words if "corpus=" not in word]
+    kept["cases"][arguments.case] = {
+        "commit": arguments.commit, "recipe": arguments.recipe, "words": shown, "curves": curves,
+    }  # fmt: skip
+    arguments.file.write_text(json.dumps(kept, indent=1) + "\n")
+    print(f"{arguments.case}: {'; '.join(summary(list(curves.values())))}")
+    return 0
+
+
+def train(tree: Path, recipe: str, words: Sequence[str], seed: int) -> Curve:
+    """A whole run in a folder of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(tree / "src"), "OMP_NUM_THREADS": "1"}
+    with tempfile.TemporaryDirectory() as folder:
+        command = [
+            sys.executable,
+            "-m",
+            "surgstream",
+            "pretrain",
+            recipe,
+            f"run_dir={folder}/run",
+            f"seed={seed}",
+            *words,
+        ]
+        ended = subprocess.run(command, cwd=tree, env=environment, stderr=subprocess.PIPE, text=True, check=False)
+        if ended.returncode:
+            raise SystemExit(f"{' '.join(command)}: {ended.stderr[-2000:]}")
+        lines = [json.loads(line) for line in (Path(folder) / "run" / "metrics.jsonl").read_text().splitlines()]
+    curve: Curve = {}
+    for line in lines:
+        curve.setdefault(str(line["step"]), {}).update(losses(line))
+    return curve
+
+
+def losses(line: dict[str, Any]) -> dict[str, float]:
+    """What a line of `metrics.jsonl` tells of losses, training's and held-out ones."""
+    kinds = {name: name.partition("/")[0] for name in line if not name.endswith(("_of_mean", "/clips"))}
+    return {name: round(line[name], 6) for name, kind in kinds.items() if kind in ("loss", "held_out")}
+
+
+def summary(curves: Sequence[Curve]) -> list[str]:
+    """Each loss at the last step: its mean over seeds, and its least and most."""
+    last = [curve[max(curve, key=int)] for curve in curves]
+    return [
+        f"{name} {statistics.fmean(values):.4f} ({min(values):.4f} to {max(values):.4f})"
+        for name in last[0]
+        for values in ([row[name] for row in last],)
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

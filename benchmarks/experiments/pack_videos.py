@@ -1,0 +1,210 @@
+"""What packing a video costs, from the file to its JPEGs, beside FFmpeg's own program that does the same.
+
+`python -m surgstream.benchmarks.experiments.pack_videos FOLDER [VIDEO ...] [--repeats 5]` writes `pack.json` there, and
+a table. Both take a frame a second, or more, scaled to 256 lines; the program is that of the wheel imageio-ffmpeg, at
+the quality that makes about as many bytes. Ours are also looked at, as in packing. CPU seconds are those of one thread,
+seconds on the wall those of all cores. Some videos are made, of shapes that move under noise, since decoding them has
+to cost what decoding real ones does. Ours, as JPEG, are also compared with what the program shows, uncoded.
+"""
+
+import argparse
+import json
+import resource
+import shutil
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from imageio_ffmpeg import get_ffmpeg_exe
+from PIL import Image
+
+from surgstream.benchmarks.support.harness import conditions
+from surgstream.shards.screening.screener import Watch
+from surgstream.shards.storage.stores import Stores
+from surgstream.shards.video.frames import JpegFrames
+from surgstream.shards.video.sources import VideoFile
+from surgstream.shards.workers import cores
+
+SHORT_SIDE, QUALITY, FFMPEG_QUALITY = 256, 85, 2
+EXACTLY = "bicubic+accurate_rnd+full_chroma_int+bitexact"
+SECONDS = 40
+PICTURES = f"life=s=240x135:mold=10:r=25:ratio=0.2:seed=1,scale=1920x1080,gblur=8,noise=alls=6:allf=t,trim=0:{SECONDS}"
+KINDS = {
+    "h264.mp4": "-c:v libx264 -preset veryfast -crf 23 -pix_fmt yuv420p",
+    "h264_short_groups.mp4": "-c:v libx264 -preset veryfast -crf 23 -g 12 -pix_fmt yuv420p",
+    "hevc.mp4": "-c:v libx265 -preset ultrafast -x265-params log-level=error -pix_fmt yuv420p",
+    "mpeg2.ts": "-c:v mpeg2video -q:v 4 -g 12 -bf 2",
+    "motion_jpeg.avi": "-c:v mjpeg -q:v 4 -pix_fmt yuvj420p",
+}
+RATES = {"h264.mp4": (1, 5, 25)}
+"""Frames a second; 1 for all others."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a piece of work took, and what it made."""
+
+    cpu_seconds: float
+    wall_seconds: float
+    num_frames: int
+    num_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Costs of a video, of every repeat, and the mean difference, of 255, of the frame least like the program's."""
+
+    video: str
+    fps: int
+    difference: float
+    ours: list[Cost]
+    ffmpeg: list[Cost]
+    ours_all_cores: list[Cost]
+    ffmpeg_all_cores: list[Cost]
+
+    def cells(self) -> list[str]:
+        """A line of the table; ratios are medians over repeats."""
+        cpu = [ours.cpu_seconds / other.cpu_seconds for ours, other in zip(self.ours, self.ffmpeg, strict=True)]
+        pairs = zip(self.ours_all_cores, self.ffmpeg_all_cores, strict=True)
+        wall = [ours.wall_seconds / other.wall_seconds for ours, other in pairs]
+        sides = (self.ffmpeg, self.ours)
+        seconds = [f"{statistics.median(cost.cpu_seconds for cost in side):.2f}" for side in sides]
+        kilobytes = [f"{side[0].num_bytes / side[0].num_frames / 1e3:.1f}" for side in sides]
+        ratios = [f"**{statistics.median(side):.2f}** ({min(side):.2f} to {max(side):.2f})" for side in (cpu, wall)]
+        return [self.video, str(self.fps), *seconds, *ratios, " / ".join(kilobytes), f"{self.difference:.2f}"]
+
+
+def main() -> None:
+    """Measure, and write what was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("videos", type=Path, nargs="*")
+    parser.add_argument("--repeats", type=int, default=5)
+    words = parser.parse_args()
+    rows = [
+        measure(video, fps, words.folder, words.repeats)
+        for video in (*made(words.folder), *words.videos)
+        for fps in RATES.get(video.name, (1,))
+    ]
+    print(table(rows))
+    found = {**conditions(), "rows": [asdict(row) for row in rows]}
+    (words.folder / "pack.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
+def made(folder: Path) -> Iterator[Path]:
+    """The videos of `KINDS`, encoded unless they are there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, options in KINDS.items():
+        if not (folder / name).exists():
+            source = folder / next(iter(KINDS))
+            pictures = ["-i", str(source)] if source.exists() else ["-f", "lavfi", "-i", PICTURES]
+            ffmpeg(*pictures, *options.split(), str(folder / name))
+        yield folder / name
+
+
+def measure(video: Path, fps: int, folder: Path, repeats: int) -> Row:
+    """All four ways in turn, once to warm up and then `repeats` times."""
+    out = folder / "frames"
+    ways: dict[str, Callable[[], None]] = {
+        "ours": lambda: ours(video, fps, out, threads=1),
+        "ffmpeg": lambda: by_ffmpeg(video, fps, out, threads=1),
+        "ours_all_cores": lambda: ours(video, fps, out, threads=cores()),
+        "ffmpeg_all_cores": lambda: by_ffmpeg(video, fps, out, threads=cores()),
+    }
+    costs: dict[str, list[Cost]] = {name: [] for name in ways}
+    for repeat in range(-1, repeats):
+        for name, run in ways.items():
+            with emptied(out):
+                cost = cost_of(run, out)
+            if repeat >= 0:
+                costs[name].append(cost)
+    return Row(video=video.name, fps=fps, difference=difference(video, fps, folder), **costs)
+
+
+def difference(video: Path, fps: int, folder: Path) -> float:
+    """The largest mean difference between two frames of one number, of which both sides have the same."""
+    sides = folder / "ours", folder / "ffmpeg"
+    with emptied(sides[0]), emptied(sides[1]):
+        ours(video, fps, sides[0], threads=1)
+        filters = f"fps={fps}:round=up,scale=-1:{SHORT_SIDE}:flags={EXACTLY},format=rgb24"
+        ffmpeg("-i", str(video), "-an", "-vf", filters, f"{sides[1]}/%05d.png")
+        pairs = list(zip(*(sorted(side.iterdir()) for side in sides), strict=True))
+        return max(float(np.abs(pixels(one) - pixels(other)).mean()) for one, other in pairs)
+
+
+def pixels(path: Path) -> npt.NDArray[np.float64]:
+    """Of an image file, shape (H, W, 3)."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"), np.float64)
+
+
+def ours(video: Path, fps: int, out: Path, threads: int) -> None:
+    """Take frames as packing does, and write each into a file."""
+    film = VideoFile(str(video), Stores(), threads=threads)
+    frames = JpegFrames(
+        film, fps=Fraction(fps), short_side=SHORT_SIDE, quality=QUALITY, threads=threads, watcher=Watch()
+    )
+    for number, jpeg in frames:
+        (out / f"{number:05d}.jpg").write_bytes(jpeg)
+
+
+def by_ffmpeg(video: Path, fps: int, out: Path, threads: int) -> None:
+    """The same by the program."""
+    filters = f"fps={fps}:round=up,scale=-1:{SHORT_SIDE}"
+    encoding = f"-pix_fmt yuvj420p -q:v {FFMPEG_QUALITY} -threads 1 {out}/%05d.jpg"
+    ffmpeg("-threads", str(threads), "-i", str(video), "-an", "-vf", filters, *encoding.split())
+
+
+def ffmpeg(*words: str) -> None:
+    """Run the program."""
+    subprocess.run([get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-y", *words], check=True)
+
+
+def cost_of(run: Callable[[], None], out: Path) -> Cost:
+    """Run something that writes JPEGs."""
+    before, started = cpu_seconds(), time.perf_counter()
+    run()
+    wall, cpu = time.perf_counter() - started, cpu_seconds() - before
+    sizes = [path.stat().st_size for path in out.iterdir()]
+    return Cost(cpu, wall, len(sizes), sum(sizes))
+
+
+def cpu_seconds() -> float:
+    """Of this process and of those that it has waited for."""
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+@contextmanager
+def emptied(folder: Path) -> Iterator[None]:
+    """A new folder, which goes again."""
+    folder.mkdir()
+    yield
+    shutil.rmtree(folder)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """As Markdown."""
+    heads = [
+        "video",
+        "frames/s",
+        "CPU s, ffmpeg",
+        "CPU s, ours",
+        "CPU, ours / ffmpeg",
+        "wall, ours / ffmpeg",
+        "kB a frame",
+        "difference",
+    ]
+    lines = [" | ".join(heads), "|".join(["---", *["--:"] * (len(heads) - 1)])]
+    return "\n".join(f"| {line} |" for line in [*lines, *(" | ".join(row.cells()) for row in rows)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""What every way of decoding is given, and what all do alike once they have pixels."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn.functional import interpolate
+
+from surgstream.benchmarks.support.harness import Case
+from surgstream.benchmarks.support.material import (
+    IMAGE_SIZE,
+    NUM_FRAMES,
+    STRIDE,
+    encode_video,
+    long_corpus,
+    shard_frames_of,
+)
+from surgstream.benchmarks.themes.read_shards import first_clips
+from surgstream.shards.format.manifest import Manifest
+from surgstream.shards.reading.clips import ClipBytes
+from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.storage.stores import open_storage
+from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
+from surgstream.trainer.data.augment import Windows, multi_scale_crop
+from surgstream.trainer.data.config import CropConfig
+
+MEAN, STD = (255 * np.array(values, np.float32)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+SCALE = 1 / STD
+
+Clip = npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.uint8]
+ReadClip = Callable[[int], Clip]
+"""The number of a clip -> its frames (T, C, H, W), normalised."""
+
+
+@dataclass(frozen=True)
+class ClipWork:
+    """Clips to decode.
+
+    Attributes:
+        clips: Their JPEGs.
+        windows: Crop windows (left, top, right, bottom), shape (B, 4).
+        frames: The numbers of each clip's frames in the video, shape (B, T).
+        jpegs: All frames of that video.
+        folder: Where videos are kept.
+    """
+
+    clips: tuple[ClipBytes, ...]
+    windows: Windows
+    frames: npt.NDArray[np.int32]
+    jpegs: tuple[bytes, ...]
+    folder: Path
+
+    @classmethod
+    def make(cls, folder: Path, *, num_clips: int, video_frames: int) -> "ClipWork":
+        """Draw clips from a corpus of one long video, with crop windows as training draws them."""
+        storage = open_storage(str(folder / "one_video"))
+        long_corpus(folder, storage, num_shards=1, shard_frames=video_frames)
+        clips = first_clips(FrameTable.open(storage), num_clips)
+        anchors = np.array([clip.anchor_frame for clip in clips], np.int32)
+        return cls(
+            clips=tuple(clips),
+            windows=multi_scale_crop(
+                CropConfig(), 0, np.array([clip.g for clip in clips]), np.array([(c.width, c.height) for c in clips])
+            ),
+            frames=np.maximum(0, anchors[:, None] - STRIDE * np.arange(NUM_FRAMES - 1, -1, -1, dtype=np.int32)),
+            jpegs=tuple(shard_frames_of(storage, Manifest.load(storage).shards[0])),
+            folder=folder,
+        )
+
+    def video(self, codec: str, gop_frames: int) -> Path:
+        """The frames as a video; see `encode_video`."""
+        return encode_video(self.jpegs, self.folder / f"{codec}_{gop_frames}.mp4", codec, gop_frames)
+
+    def augmented(self, number: int, frames: Iterable[Pixels]) -> Clip:
+        """Crop, resize and normalise a clip's frames (H, W, C), in the fastest way that was found, on one thread."""
+        left, top, right, bottom = self.windows[number]
+        cropped = torch.from_numpy(np.stack([frame[top:bottom, left:right] for frame in frames])).permute(0, 3, 1, 2)
+        resized = interpolate(cropped, (IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", antialias=True).numpy()
+        clip = np.empty(resized.shape, np.float32)
+        for frame, pixels in zip(clip, resized, strict=True):
+            np.subtract(pixels, MEAN, out=frame)
+            np.multiply(frame, SCALE, out=frame)
+        return clip
+
+    def case(self, name: str, read: ReadClip, threads: int) -> Case:
+        """Read all clips, each on one of some threads."""
+        pool = ThreadPoolExecutor(threads)
+
+        def run() -> int:
+            return sum(1 for _ in pool.map(read, range(len(self.clips))))
+
+        return Case(f"{name}, {threads} threads" if threads > 1 else f"{name}, 1 thread", "clips", run)

@@ -1,0 +1,138 @@
+"""What the themes that train have in common: a recipe, clips that lie ready, and the real loop."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from surgstream.benchmarks.support.harness import join_once
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.loading import load
+from surgstream.trainer.batch import ClipBatch, ClipName
+from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.engine.config import CheckpointConfig, ReportConfig
+from surgstream.trainer.engine.loop import Trainer
+from surgstream.trainer.engine.preemption import Agreement, SignalFlag
+from surgstream.trainer.engine.profile import Profiler
+from surgstream.trainer.engine.schedules import Plan, Progress
+from surgstream.trainer.engine.watchdog import Watchdog
+from surgstream.trainer.engine.zero import ZeroEngine
+from surgstream.trainer.objectives import choice
+from surgstream.trainer.objectives.base import Objective
+from surgstream.trainer.objectives.config import SurgVistaConfig
+from surgstream.trainer.run_directory import prepare_run_dir
+
+# Speed does not depend on what a teacher has learned, nor on the rate of what is read.
+_ANY_MATERIAL = ("objective.teacher.weights=null", "objective.teacher.allow_random=true", "data.fps=null")
+_NUM_RESIDENT = 2
+
+
+def load_recipe(words: Sequence[str], run_dir: Path, *ours: str) -> TrainConfig:
+    """Load a recipe for one process, with a random teacher.
+
+    Args:
+        words: Its path, then overrides.
+        run_dir: Where a run writes.
+        ours: Overrides before those.
+    """
+    path, *overrides = words
+    return load(TrainConfig, path, [f"run_dir={run_dir}", *_ANY_MATERIAL, *ours, *overrides])
+
+
+def surgvista_of(config: TrainConfig) -> SurgVistaConfig:
+    """The objective of a recipe, where a comparison is with SurgVISTA's published step.
+
+    Raises:
+        ConfigError: It is another.
+    """
+    if not isinstance(config.objective, SurgVistaConfig):
+        raise ConfigError(f"objective.name: expected surgvista, which is compared here, got {config.objective.name}")
+    return config.objective
+
+
+def resident_batches(config: TrainConfig, device: torch.device, count: int = _NUM_RESIDENT) -> list[ClipBatch]:
+    """Micro-batches of noise on the device, strided as the loader's are."""
+    encoder, size = config.objective.encoder, config.micro_batch_size
+    shape = (size, encoder.num_frames, 3, encoder.image_size, encoder.image_size)
+    generator = torch.Generator().manual_seed(0)
+    return [
+        ClipBatch(
+            clips=torch.randn(shape, generator=generator).to(device).transpose(1, 2),
+            g=np.arange(i * size, (i + 1) * size),
+            names=tuple(ClipName("noise", "noise", j) for j in range(size)),
+            valid=np.ones(size, bool),
+        )
+        for i in range(count)
+    ]
+
+
+def make_objective(config: TrainConfig, device: torch.device) -> Objective:
+    """The recipe's objective as a run would begin with it."""
+    objective = choice.build(config.objective, seed=config.seed).to(device)
+    if config.compile:
+        objective.compile_parts()
+    return objective
+
+
+def make_engine(config: TrainConfig, objective: Objective, device: torch.device) -> ZeroEngine:
+    """The recipe's engine around an objective."""
+    return ZeroEngine(
+        objective,
+        config.optim,
+        config.parallel,
+        micro_batch_size=config.micro_batch_size,
+        grad_accum_steps=config.grad_accum_steps(1),
+        device=device,
+    )
+
+
+def make_plan(config: TrainConfig) -> Plan:
+    """The recipe's schedule, of its own epochs or of epochs of a million clips."""
+    return config.plan(num_clips=10**6, world_size=1, start=Progress(step=0, g=0, state={}))
+
+
+def make_trainer(config: TrainConfig, batches: Iterator[ClipBatch]) -> Trainer:
+    """The real loop in this process, with reports every 20 steps and a checkpoint every 100, without pictures."""
+    topology, run_dir, start = join_once(), Path(config.run_dir), Progress(step=0, g=0, state={})
+    prepare_run_dir(config, topology, start)
+    objective = make_objective(config, topology.device)
+    return Trainer(
+        make_engine(config, objective, topology.device),
+        objective,
+        batches,
+        plan=make_plan(config),
+        progress=start,
+        topology=topology,
+        run_dir=run_dir,
+        report=ReportConfig(every_steps=20, pictures_every_steps=0, collapse_every_steps=0),
+        checkpoint=CheckpointConfig(every_steps=100, keep_last=2),
+        evaluation=None,
+        measures=(),
+        audit_log=config.data.audit_log,
+        watch=lambda _: {},
+        agreement=Agreement(SignalFlag(), 600),
+        watchdog=Watchdog(600),
+        profiler=Profiler(SignalFlag(), topology, run_dir),
+        check_owner=lambda: None,
+    )
+
+
+def take_steps(trainer: Trainer, num_steps: int) -> int:
+    """Take steps of the real loop and report them once, which waits for the device; returns the clips."""
+    for _ in range(num_steps):
+        trainer.train_step()
+    trainer.report_metrics(tqdm(disable=True))
+    return num_steps * trainer.plan.global_batch_size
+
+
+def num_steps(config: TrainConfig, num_clips: int) -> int:
+    """Steps that take at least so many clips."""
+    return -(-num_clips // config.global_batch_size)
+
+
+def precision(config: TrainConfig, device: torch.device) -> torch.dtype:
+    """What the engine multiplies in."""
+    on_gpu, autocast = device.type == "cuda", config.parallel.autocast
+    return torch.bfloat16 if autocast == "bf16" or (autocast == "auto" and on_gpu) else torch.float32

@@ -1,0 +1,1 @@
+"""What `surgstream bench` measures, a theme each."""

@@ -1,0 +1,60 @@
+"""Clips to normalised tensors (3, 16, 224, 224): the loader's own decoder, other decoders, and other payloads."""
+
+import importlib
+import os
+from pathlib import Path
+
+import torch
+
+from surgstream.benchmarks.peers import dali_video
+from surgstream.benchmarks.support.clip_work import ClipWork
+from surgstream.benchmarks.support.harness import Case
+from surgstream.benchmarks.support.material import IMAGE_SIZE, NUM_FRAMES
+from surgstream.trainer.data.config import DecodeConfig
+from surgstream.trainer.data.decode import ClipDecoder, cores_of_rank
+
+NUM_CLIPS, VIDEO_FRAMES = 16, 640
+PEERS = ("opencv", "turbojpeg", "pillow", "torchcodec", "decord", "pyav")
+
+
+def cases(folder: Path) -> list[Case]:
+    """All decoders on all cores; those of JPEGs on one thread as well."""
+    work = ClipWork.make(folder, num_clips=NUM_CLIPS, video_frames=VIDEO_FRAMES)
+    on_gpu, threads = torch.cuda.is_available(), cores_of_rank(os.environ)
+    return [
+        ours(work, "cpu", threads),
+        ours(work, "cpu", 1),
+        ours(work, "gpu", threads) if on_gpu else Case("DALI on the GPU, JPEG bytes", "clips", None, "needs a GPU"),
+        *dali_video.cases(work, on_gpu=on_gpu, threads=threads),
+        *(case for peer in PEERS for case in peer_cases(work, peer, threads)),
+    ]
+
+
+def ours(work: ClipWork, place: str, threads: int) -> Case:
+    """The decoder that the loader has, into the memory of the place where it decodes."""
+    decoder = ClipDecoder(
+        DecodeConfig(device=place, threads=threads),  # type: ignore[arg-type]
+        max_clips=len(work.clips),
+        num_frames=NUM_FRAMES,
+        image_size=IMAGE_SIZE,
+        device=torch.device("cuda", 0) if place == "gpu" else torch.device("cpu"),
+    )
+    frames = [frame for clip in work.clips for frame in clip.frames]
+
+    def run() -> int:
+        return decoder.decode(frames, work.windows).shape[0]
+
+    return Case(f"DALI on the {place.upper()}, JPEG bytes, {threads} thread{'s'[: threads != 1]}", "clips", run)
+
+
+def peer_cases(work: ClipWork, peer: str, threads: int) -> list[Case]:
+    """What a peer can do, or why it can do nothing here."""
+    try:
+        readers = importlib.import_module(f"surgstream.benchmarks.peers.{peer}").readers(work)
+    except (ImportError, OSError, RuntimeError) as error:  # torchcodec has all three for a lack of FFmpeg's libraries
+        return [Case(peer, "clips", None, missing=str(error).strip().splitlines()[0])]
+    return [
+        work.case(name, read, count)
+        for name, read in readers.items()
+        for count in ((threads, 1) if "JPEG" in name else (threads,))
+    ]

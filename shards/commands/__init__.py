@@ -1,0 +1,1 @@
+"""The commands about shards, a module each; `launch.commands` has their arguments."""

@@ -1,0 +1,86 @@
+"""`surgstream verify`: check every byte of a packed corpus, and name what is wrong."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from surgstream.shards.errors import ManifestError
+from surgstream.shards.format.manifest import Manifest
+from surgstream.shards.format.names import MANIFEST_NAME
+from surgstream.shards.format.records import Shard
+from surgstream.shards.packing.checks import check_records, check_shard, find_pictures
+from surgstream.shards.storage.stores import Storage, open_storage
+from surgstream.shards.workers import Progress, cores, run_all
+
+logger = logging.getLogger(__name__)
+
+
+def run(words: argparse.Namespace) -> int:
+    """Do the work of `surgstream verify`."""
+    storage = open_storage(words.out)
+    manifest = Manifest.load(storage)
+    num_findings = 0
+    for finding in verify(manifest, storage, workers=words.workers or cores()):
+        sys.stdout.write(finding + "\n")
+        num_findings += 1
+    sys.stdout.write(_summary(manifest, num_findings))
+    return 1 if num_findings else 0
+
+
+def verify(manifest: Manifest, storage: Storage, *, workers: int) -> Iterator[str]:
+    """Check a corpus.
+
+    Args:
+        manifest: The corpus's own.
+        storage: Where it lies.
+        workers: Processes at a time; each checks one shard.
+
+    Yields:
+        Everything that is wrong, one sentence each.
+
+    Raises:
+        ShardError: The store fails, or a worker is killed.
+    """
+    segment_frames = manifest.packing.get("segment_frames")
+    if not isinstance(segment_frames, int) or segment_frames < 1:
+        raise ManifestError(
+            f"{storage.uri}: {MANIFEST_NAME}: packing.segment_frames: "
+            f"expected a whole number of at least 1, got {segment_frames!r}"
+        )
+    pictured = find_pictures(storage)
+    if pictured:
+        logger.warning(
+            "%s: %d files, such as %s, hold pictures of what was found, and of what was dropped as well: an earlier "
+            "version kept them there; run `surgstream pack` again to be rid of those in records, and delete reports",
+            storage.uri,
+            len(pictured),
+            pictured[0],
+        )
+    yield from check_records(manifest, storage, pictured)
+    tasks = [VerifyTask(shard, segment_frames, storage.uri) for shard in manifest.shards]
+    frames = [shard.num_frames for shard in manifest.shards]
+    for _, findings in run_all(_verify_shard, tasks, frames, workers=workers, label="verify"):
+        yield from findings
+
+
+@dataclass(frozen=True)
+class VerifyTask:
+    """A shard, the length of its segments, and the address of the corpus."""
+
+    shard: Shard
+    segment_frames: int
+    out: str
+
+
+def _verify_shard(task: VerifyTask, progress: Progress) -> list[str]:
+    return list(check_shard(task.shard, task.segment_frames, open_storage(task.out), progress))
+
+
+def _summary(manifest: Manifest, num_findings: int) -> str:
+    videos = sum(len(shard.videos) for shard in manifest.shards)
+    frames = sum(shard.num_frames for shard in manifest.shards)
+    megabytes = sum(shard.num_bytes for shard in manifest.shards) / 1e6
+    verdict = f"{num_findings} damaged" if num_findings else "every byte is as it was packed"
+    return f"{len(manifest.shards)} shards, {videos} videos, {frames} frames, {megabytes:.1f} MB: {verdict}\n"

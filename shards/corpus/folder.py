@@ -1,0 +1,72 @@
+"""A folder of videos, described as a corpus file would: what `surgstream pack FOLDER OUT` packs."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.loading import override
+from surgstream.shards.corpus.naming import BY_NAME, fill, telling_apart
+from surgstream.shards.corpus.sources import resolved
+from surgstream.shards.storage.globs import walk
+from surgstream.shards.storage.stores import Stores
+
+SUFFIXES = (
+    "3gp", "asf", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "mxf", "ogv", "ts", "vob",
+    "webm", "wmv",
+)  # fmt: skip
+"""Of what is taken for a video, in any case of letters."""
+
+
+def describe_folder(folder: str, options: Sequence[str], *, hold_out: int) -> dict[str, Any]:
+    """Describe a folder: one dataset of all videos in it, at any depth.
+
+    Ids are the names of the files, with those of the folders above them where that is needed to tell them apart.
+
+    Args:
+        folder: A folder of this machine, or `s3://BUCKET/PREFIX`.
+        options: How to pack, such as `fps=5`.
+        hold_out: So many videos are held out, the last by their names, but never all.
+
+    Returns:
+        What a corpus file would hold, as keys and values.
+
+    Raises:
+        ConfigError: There is no video, or an option is malformed.
+        StorageError: The folder cannot be listed.
+    """
+    place = folder.rstrip("/") if "://" in folder else os.path.abspath(folder)
+    names = [name for name in walk(Stores()[place].tree()) if _is_video(name)]
+    if not names:
+        raise ConfigError(
+            f"{folder}: expected a folder with videos ({', '.join(SUFFIXES)}), got none; folders of images need a "
+            "corpus file, see `surgstream pack --help`"
+        )
+    by_suffix = sorted(names, key=lambda name: (PurePosixPath(name).suffix, name))  # as their globs will be read
+    once = {resolved(f"{place}/{name}"): f"{place}/{name}" for name in reversed(by_suffix)}  # whatever links lead to it
+    videos = sorted(once.values())
+    pattern = telling_apart(videos) or BY_NAME
+    suffixes = sorted({PurePosixPath(name).suffix for name in names})
+    dataset: dict[str, Any] = {
+        "name": re.sub(r"[^A-Za-z0-9_-]+", "_", PurePosixPath(place).name).strip("_")[:80] or "videos",
+        "specialty": "unknown",
+        "procedure": "unknown",
+        "videos": [f"{place}/**/*{suffix}" for suffix in suffixes],
+    }
+    if pattern != BY_NAME:
+        dataset["id"] = pattern
+    if held_out := videos[max(1, len(videos) - hold_out) :]:
+        dataset["hold_out"] = [fill(pattern, video, is_folder=False) for video in held_out]
+
+    tree: dict[str, Any] = {"datasets": [dataset]}
+    for option in options:
+        override(tree, f"pack.{option}")
+    return tree
+
+
+def _is_video(name: str) -> bool:
+    path = PurePosixPath(name)
+    hidden = any(part.startswith(".") for part in path.parts)
+    return not hidden and path.suffix.lower().removeprefix(".") in SUFFIXES

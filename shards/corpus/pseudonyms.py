@@ -1,0 +1,115 @@
+"""Pseudonyms: what a corpus calls videos whose files have names that must not be told, such as a patient's.
+
+    dataset,video,pseudonym
+    cholec80,DOE_JANE_19620102,v4c1f09d2be73
+
+The map is a CSV file that stays outside of the corpus, and is all that leads back: a pseudonym is drawn at random, once
+for all times. Lines may be written by hand, say with the numbers of a study.
+"""
+
+import csv
+import io
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.files import read_text
+from surgstream.shards.format.names import is_plain_id
+from surgstream.shards.storage.durable import sync, sync_folder
+from surgstream.shards.storage.owner import owning
+from surgstream.shards.storage.stores import open_storage
+
+COLUMNS = ("dataset", "video", "pseudonym")
+
+Video = tuple[str, str]
+"""Its dataset, and the name of its file without the suffix."""
+
+
+def find_pseudonyms(path: Path, videos: Sequence[Video], *, extend: bool) -> dict[Video, str]:
+    """Give every video its pseudonym.
+
+    Args:
+        path: The map.
+        videos: All videos.
+        extend: Write those into the map that are not there yet; others may do the same at the same time.
+
+    Returns:
+        The pseudonyms, those of videos that are gone included.
+
+    Raises:
+        ConfigError: The map is not as described above, or lacks a video and is not to be extended.
+        StorageError: Its folder cannot be written to.
+        OSError: It cannot be written.
+    """
+    known = _load(path)
+    missing = [video for video in videos if video not in known]
+    if not missing:
+        return known
+    if not extend:
+        raise ConfigError(
+            f"pseudonyms: {path}: expected a line for each video, got none for {len(missing)} of them, such as "
+            f"{'/'.join(missing[0])}; run with --plan-only first"
+        )
+
+    with owning(open_storage(str(path.parent)), "naming videos", wait=True):
+        known = _load(path)
+        missing = [video for video in videos if video not in known]
+        taken = {(dataset, pseudonym) for (dataset, _), pseudonym in known.items()}
+        added = {video: _draw(video[0], taken) for video in dict.fromkeys(missing)}
+        _extend(path, added)
+    return {**known, **added}
+
+
+def _text(path: Path) -> str:
+    """The map as it is; one without lines where there is none."""
+    return read_text(path, "surrogateescape") if path.exists() else ",".join(COLUMNS) + "\n"
+
+
+def _load(path: Path) -> dict[Video, str]:
+    try:
+        rows = csv.DictReader(io.StringIO(_text(path), newline=""), restval="", strict=True)
+        if missing := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
+            raise ConfigError(f"pseudonyms: {path}: expected the columns {', '.join(COLUMNS)}; {missing[0]} is missing")
+        lines = [(rows.line_num, row["dataset"], row["video"], row["pseudonym"]) for row in rows]
+    except (OSError, csv.Error) as error:
+        raise ConfigError(f"pseudonyms: expected a CSV file: {error}") from None
+    known: dict[Video, str] = {}
+    taken: set[Video] = set()
+    for number, dataset, video, pseudonym in lines:
+        where = f"pseudonyms: {path}: line {number}"
+        if not is_plain_id(pseudonym):
+            raise ConfigError(f"{where}: expected 1 to 80 characters of A-Z a-z 0-9 _ -, got {pseudonym!r}")
+        if (dataset, video) in known or (dataset, pseudonym) in taken:
+            raise ConfigError(f"{where}: expected each video and each pseudonym of a dataset once, got one again")
+        known[dataset, video] = pseudonym
+        taken.add((dataset, pseudonym))
+    return known
+
+
+def _draw(dataset: str, taken: set[Video]) -> str:
+    """A pseudonym that no video of a dataset has, which is taken then."""
+    while (dataset, pseudonym := f"v{secrets.token_hex(6)}") in taken:
+        pass
+    taken.add((dataset, pseudonym))
+    return pseudonym
+
+
+def _extend(path: Path, added: dict[Video, str]) -> None:
+    """Add lines to the map, whole or not at all; all others stay as they are, and a new map is for its owner's eyes."""
+    before = _text(path)
+    text = io.StringIO(newline="")
+    text.write(before if before.endswith("\n") else before + "\n")
+    columns = csv.DictReader(io.StringIO(before, newline="")).fieldnames or COLUMNS
+    writer = csv.DictWriter(text, columns, restval="")
+    writer.writerows(dict(zip(COLUMNS, (*video, pseudonym), strict=True)) for video, pseudonym in added.items())
+
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+    partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(text.getvalue().encode("utf-8", "surrogateescape"))
+        sync(file)
+    partial.replace(path)
+    sync_folder(path.parent)

@@ -1,0 +1,212 @@
+"""The videos that a corpus file means: found, told apart by their ids, and split into train and held out."""
+
+import glob
+import logging
+import os
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from surgstream.configs.errors import ConfigError
+from surgstream.shards.corpus.file import CorpusConfig, DatasetConfig
+from surgstream.shards.corpus.labels import check_labels
+from surgstream.shards.corpus.naming import BY_NAME, by_id, fill, label_files
+from surgstream.shards.corpus.pseudonyms import find_pseudonyms
+from surgstream.shards.errors import UnusableFileError
+from surgstream.shards.format.names import encode_id
+from surgstream.shards.format.review import Decision, Review, load_review
+from surgstream.shards.storage.base import without_secrets
+from surgstream.shards.storage.globs import find, split_glob
+from surgstream.shards.storage.stores import Stores
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A video to pack: where it and its labels lie, as absolute paths or `s3://` addresses.
+
+    `image_fps` and `id_pattern` are `image_fps` and `id` of `DatasetConfig`. `id` is a pseudonym where it is `hidden`
+    what the file is called.
+    """
+
+    dataset: str
+    id: str
+    location: str
+    image_fps: float | None
+    labels: dict[str, str]
+    review: tuple[Decision, ...] = ()
+    hidden: bool = False
+    id_pattern: str = BY_NAME
+
+    @property
+    def name(self) -> str:
+        """What the corpus calls the file: by its name, or by its pseudonym."""
+        return self.id if self.hidden else PurePosixPath(self.location).name
+
+    @property
+    def own_id(self) -> str:
+        """What the corpus file calls it: its id before that is encoded, or hidden."""
+        return fill(self.id_pattern, self.location, is_folder=self.image_fps is not None)
+
+
+Placed = tuple[str, Source]
+"""A split, `train` or `held_out`, and a video of it."""
+
+
+def find_sources(corpus: CorpusConfig, root: Path | str, stores: Stores, *, extend: bool = True) -> list[Source]:
+    """List the videos of the split that `corpus.pack` asks for. A file named without a glob need not exist.
+
+    A dataset has a file once, however many globs and symbolic links lead to it.
+
+    Args:
+        corpus: The corpus file.
+        root: Where its relative paths start: a folder or `s3://BUCKET/PREFIX`.
+        stores: Where to look for `s3://` globs.
+        extend: Whether videos without a pseudonym are given one, where the corpus file asks for pseudonyms.
+
+    Returns:
+        The videos of all datasets, those of a dataset side by side and in order: of their names, or of their
+        pseudonyms, since the order of names may tell of them.
+
+    Raises:
+        ConfigError: A dataset's videos or a label are not there, two videos share an id, a held-out id is no video's, a
+            dataset trains on what another one holds out, or nothing is left.
+        StorageError: A bucket or a folder cannot be listed, or a store fails.
+    """
+    found = [each for dataset in corpus.datasets for each in _dataset_sources(dataset, str(root), stores)]
+    if corpus.pseudonyms is not None:
+        found = _hidden(found, Path(corpus.pseudonyms), extend=extend)
+    if corpus.review is not None:
+        found = _reviewed(found, load_review(corpus.review, stores))
+    splits = {split: [source for its, source in found if its == split] for split in ("train", "held_out")}
+    _check_no_leak(**splits)
+    if not splits[corpus.pack.split]:
+        which = "all videos are held out" if corpus.pack.split == "train" else "no video is held out"
+        raise ConfigError(f"datasets: nothing to pack: {which}")
+    return splits[corpus.pack.split]
+
+
+def _hidden(found: Sequence[Placed], path: Path, *, extend: bool) -> list[Placed]:
+    """The same under pseudonyms, and in the order of these."""
+    names = find_pseudonyms(path, [(source.dataset, source.own_id) for _, source in found], extend=extend)
+    hidden = [(split, replace(each, id=names[each.dataset, each.own_id], hidden=True)) for split, each in found]
+    place = {source.dataset: number for number, (_, source) in reversed([*enumerate(hidden)])}
+    return sorted(hidden, key=lambda each: (place[each[1].dataset], each[1].id))
+
+
+def _reviewed(found: Sequence[Placed], review: Review) -> list[Placed]:
+    """The same, each with what is decided about it."""
+    ids = {(source.dataset, source.id) for _, source in found}
+    datasets = {dataset for dataset, _ in ids}
+    unknown = sorted(key for key in review if key[0] in datasets and key not in ids)
+    if unknown:
+        dataset, video = unknown[0]
+        number = sum(key[0] == dataset for key in unknown)
+        raise ConfigError(f"datasets: {dataset}: review: no video has the id {video!r} (of {number} such)")
+    for name in sorted({name for name, _ in review} - datasets):
+        logger.warning("review: %s: is not packed; what is decided about it is not needed", name)
+    return [(split, replace(each, review=review.get((each.dataset, each.id), ()))) for split, each in found]
+
+
+def _check_no_leak(train: list[Source], held_out: list[Source]) -> None:
+    holders = {resolved(source.location): source.dataset for source in held_out}
+    for source in train:
+        holder = holders.get(resolved(source.location))
+        if holder is not None:
+            raise ConfigError(
+                f"datasets: {source.dataset}: expected no video that {holder} holds out, got {source.location}; "
+                f"hold it out in {source.dataset} as well"
+            )
+
+
+def _dataset_sources(dataset: DatasetConfig, root: str, stores: Stores) -> Iterator[Placed]:
+    """Each video of a dataset, with its split."""
+    where = f"datasets: {dataset.name}"
+    folders = dataset.image_fps is not None
+    by_own_id = by_id(dataset.id, _locations(dataset, root, stores, where=where), folders=folders, where=where)
+    held_out = _held_out(dataset, by_own_id, root, stores, where=where)
+    patterns = {kind: located(path, root) for kind, path in dataset.labels.items()}
+    labels = {
+        own_id: label_files(patterns, location, own_id, is_folder=folders) for own_id, location in by_own_id.items()
+    }
+    check_labels(patterns, labels.values(), stores, where=where)
+    for own_id, location in by_own_id.items():
+        source = Source(
+            dataset=dataset.name,
+            id=encode_id(own_id),
+            location=location,
+            image_fps=dataset.image_fps,
+            labels=labels[own_id],
+            id_pattern=dataset.id,
+        )
+        yield ("held_out" if own_id in held_out else "train"), source
+
+
+def _locations(dataset: DatasetConfig, root: str, stores: Stores, *, where: str) -> Iterator[str]:
+    """Where the videos of a dataset lie, each once."""
+    seen: set[str] = set()
+    for pattern in (dataset.videos,) if isinstance(dataset.videos, str) else dataset.videos:
+        found = _expand(pattern, root, stores, folders=dataset.image_fps is not None)
+        if not found:
+            what = "file" if dataset.image_fps is None else "folder"
+            raise ConfigError(
+                f"{where}: videos: {pattern!r} matches no {what} below {root or '.'}; correct it or --root, or leave "
+                "the dataset out by --datasets or --subset"
+            )
+        for location in found:
+            if resolved(location) not in seen:
+                seen.add(resolved(location))
+                yield location
+
+
+def _held_out(dataset: DatasetConfig, ids: Collection[str], root: str, stores: Stores, *, where: str) -> set[str]:
+    """Those ids that the dataset holds out."""
+    listed = dataset.hold_out
+    if isinstance(listed, str):
+        storage, name = stores.locate(located(listed, root))
+        try:
+            if storage.size(name) is None:
+                raise ConfigError(f"{where}: hold_out: expected a file of ids: {storage.uri}: {name} is missing")
+            listed = tuple(filter(None, map(str.strip, storage.read(name).decode("utf-8-sig").splitlines())))
+        except (UnusableFileError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{where}: hold_out: expected a file of ids: {error}") from None
+    globs = {entry for entry in listed if entry not in ids and glob.has_magic(entry)}
+    unknown = sorted(set(listed) - globs - set(ids))
+    if unknown:
+        raise ConfigError(f"{where}: hold_out: no video has the id {unknown[0]!r} (of {len(unknown)} such)")
+    matches = {entry: {id for id in ids if fnmatchcase(id, entry)} for entry in globs}
+    idle = sorted(entry for entry, found in matches.items() if not found)
+    if idle:
+        logger.warning("%s: hold_out: no video matches %s", where, ", ".join(idle))
+    return (set(listed) - globs).union(*matches.values())
+
+
+def _expand(pattern: str, root: str, stores: Stores, *, folders: bool) -> list[str]:
+    """The files, or folders, that a path or glob stands for, sorted."""
+    head, rest = split_glob(pattern)
+    if not glob.has_magic(rest):
+        return [located(pattern, root).rstrip("/")]
+    place = located(head, root)
+    # A folder that *.mp4 finds is a mistake to be told of; those that * finds are not.
+    telling = not folders and PurePosixPath(pattern).suffix != ""
+    found = find(stores[place].tree(), rest)
+    return sorted(
+        {os.path.join(place, name).rstrip("/") for name, is_folder in found if telling or is_folder == folders}
+    )
+
+
+def resolved(location: str) -> str:
+    """Where a file really lies: two names of one file are one video."""
+    return location if "://" in location else os.path.realpath(location)
+
+
+def located(path: str, root: str) -> str:
+    """A path of a corpus file as an address: relative ones start at the root, addresses stand for themselves."""
+    location = path if "://" in path else os.path.join(root, path)
+    if "://" not in location:
+        return os.path.abspath(location)
+    if not location.startswith("s3://"):
+        raise ConfigError(f"expected a path or s3://BUCKET/KEY, got {without_secrets(location)!r}")
+    return location

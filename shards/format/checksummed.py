@@ -1,0 +1,46 @@
+"""JSON that carries a checksum of itself: the form of every file a corpus keeps beside its shards."""
+
+import hashlib
+import json
+from typing import Any
+
+from surgstream.shards.errors import ManifestError
+
+
+def canonical(tree: dict[str, Any]) -> bytes:
+    """The one way to write `tree`: one line of ASCII JSON with sorted keys and no spaces, and its newline."""
+    return (json.dumps(tree, sort_keys=True, separators=(",", ":")) + "\n").encode("ascii")
+
+
+def digest(tree: dict[str, Any]) -> str:
+    """SHA-256 of what `tree` says."""
+    return hashlib.sha256(canonical(tree)).hexdigest()
+
+
+def seal(tree: dict[str, Any]) -> bytes:
+    """One line of canonical JSON: `tree` and, under `checksum`, its digest."""
+    return canonical({**tree, "checksum": digest(tree)})
+
+
+def unseal(data: bytes, *, where: str) -> dict[str, Any]:
+    """Read what `seal` wrote.
+
+    Args:
+        data: The line, with its newline.
+        where: What to call the source in messages.
+
+    Returns:
+        The sealed dictionary.
+
+    Raises:
+        ManifestError: Any byte differs from what was sealed.
+    """
+    try:
+        tree = json.loads(data)
+        checksum = tree.pop("checksum", None) if isinstance(tree, dict) else None
+        sound = checksum is not None and data == canonical({**tree, "checksum": checksum}) and checksum == digest(tree)
+    except (ValueError, RecursionError) as error:
+        raise ManifestError(f"{where}: expected JSON: {error}; it is damaged: delete it and pack again") from None
+    if not sound:
+        raise ManifestError(f"{where}: its checksum does not fit what it says; it is damaged: delete it and pack again")
+    return dict(tree)

@@ -1,0 +1,39 @@
+"""What packing writes for its own people, and what must not lie in a corpus that may go to others."""
+
+import argparse
+from pathlib import Path
+from urllib.parse import unquote
+
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.places import to_folder
+
+
+def report_folder(text: str) -> Path:
+    """What `--report` means: a folder on this machine, since a browser opens the page.
+
+    Raises:
+        argparse.ArgumentTypeError: It is an address.
+    """
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"expected a folder of this machine, got {text!r}; copy the report afterwards")
+    return to_folder(text)
+
+
+def check_outside(what: str, path: Path | str, uri: str) -> None:
+    """Refuse what would lie in a corpus.
+
+    Args:
+        what: What to call it in messages.
+        path: Where it would lie.
+        uri: The corpus.
+
+    Raises:
+        ConfigError: It would, or it is no path of this machine.
+    """
+    if "://" in str(path):
+        raise ConfigError(f"{what}: expected a path of this machine, got {path}")
+    folder = unquote(uri.removeprefix("file://")) if uri.startswith("file://") else uri
+    if "://" not in folder and Path(path).resolve().is_relative_to(Path(folder).resolve()):
+        raise ConfigError(
+            f"{what}: expected a path outside of {uri}, got {path}: it shows what the corpus does not tell"
+        )

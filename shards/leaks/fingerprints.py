@@ -1,0 +1,83 @@
+"""Fingerprints of a video: 256 bits for each second, of how the picture changes in the seconds around it.
+
+What stands still says nothing: a logo, the edge of the endoscope's disc, a scene without motion. What moves is seen
+coarsely, by its lowest frequencies in space and in time, so that it survives coding, scaling and a little cropping.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from surgstream.shards.leaks.thumbnails import DARKEST, WORDS, Bits, Floats, Grey, coins, lit, packed, waves, window
+
+FRAMES = 12
+"""Successive thumbnails that a fingerprint is of."""
+
+_WAVES, _BEATS = 5, 5
+"""Frequencies in space, in all directions together, and in time."""
+
+_ROWS, _COLUMNS = (axis[np.add(*np.indices((_WAVES, _WAVES))) < _WAVES][1:] for axis in np.indices((_WAVES, _WAVES)))
+"""Those in space: how often each swings down and across the picture. The first, its brightness, is left out."""
+
+_COINS = coins(np.tile(_ROWS, _BEATS), np.tile(_COLUMNS, _BEATS))
+
+_STILL, _CUT = 0.004, 0.5
+"""A step from one thumbnail to the next that is none, and the share of a run's motion that makes one a cut."""
+
+_BLOCK = 128
+"""Fingerprints taken at once."""
+
+
+def prints(thumbnails: Grey, known: npt.NDArray[np.bool_]) -> Bits:
+    """Fingerprints of a video.
+
+    Args:
+        thumbnails: One a second, shape (N, EDGE, EDGE).
+        known: Which of them there are, shape (N,).
+
+    Returns:
+        Shape (N, WORDS); row n is of thumbnails n to n + FRAMES - 1. Zeros where one of them is missing or dark, where
+        nothing moves, and where most of what moves is one cut.
+    """
+    found = np.zeros((len(thumbnails), WORDS), np.uint32)
+    for start in range(0, len(thumbnails) - FRAMES + 1, _BLOCK):
+        block = slice(start, start + _BLOCK + FRAMES - 1)
+        bits = _prints(thumbnails[block], known[block])
+        found[start : start + len(bits)] = bits
+    return found
+
+
+def _prints(thumbnails: Grey, known: npt.NDArray[np.bool_]) -> Bits:
+    """The same of a video that is short enough to do it at once; shape (N - FRAMES + 1, WORDS)."""
+    shapes, usable = _shapes(thumbnails, known)
+    steps = np.square(np.diff(shapes, axis=1)).sum(axis=2)
+    total = steps.sum(axis=1)
+    tells = usable & (total > FRAMES * _STILL**2) & (steps.max(axis=1) < _CUT * total)
+
+    times = (np.arange(FRAMES) + 0.5) / FRAMES
+    beats = np.cos(np.pi * np.arange(1, _BEATS + 1)[:, None] * times).astype(np.float32)
+    motion = beats @ shapes
+    # Slow beats are the strongest, and one of them alone, a fade, would make unlike videos alike.
+    strength = np.sqrt(np.square(motion).sum(axis=2, keepdims=True) + np.float32(1e-12))
+    motion = (motion / np.sqrt(strength)).reshape(len(shapes), -1)
+
+    return np.where(tells[:, None], packed(motion @ _COINS), np.uint32(0))
+
+
+def _shapes(thumbnails: Grey, known: npt.NDArray[np.bool_]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """The lowest frequencies of each thumbnail over its brightness, within the window that is lit in a run of them.
+
+    Returns:
+        Shape (runs, FRAMES, D), and which runs lack no frame and have none that is dark.
+    """
+    runs = np.lib.stride_tricks.sliding_window_view(thumbnails, FRAMES, axis=0).transpose(0, 3, 1, 2)
+    here = lit(thumbnails)
+    down, across = (waves(*window(_over_runs(here.mean(axis=axis))), _WAVES) for axis in (2, 1))
+    found = down[:, None] @ runs.astype(np.float32) @ across[:, None].swapaxes(2, 3)
+    bright = found[:, :, 0, 0]
+    usable = (bright.min(axis=1) >= DARKEST) & np.lib.stride_tricks.sliding_window_view(known, FRAMES).min(axis=1)
+    return found[:, :, _ROWS, _COLUMNS] / np.maximum(bright, DARKEST)[:, :, None], usable
+
+
+def _over_runs(values: Floats) -> Floats:
+    """Means over each run of FRAMES rows."""
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(values, FRAMES, axis=0).mean(axis=2))

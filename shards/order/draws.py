@@ -1,0 +1,45 @@
+"""Draws: what the order says about each of a run of draws, as arrays."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from surgstream.shards.keyed_random import Int64
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Draws of an order; every array has the shape (num_draws,).
+
+    Attributes:
+        g: Number of the draw.
+        dataset: Index into `Order.dataset_names`.
+        k: Draws of that dataset before it.
+        epoch: Pass over the dataset.
+        clip: Clip of the dataset.
+        lane: Lane of the dataset; -1 for a leftover.
+        chunk_first: First clip of the chunk to read it from.
+        chunk_clips: Clips in that chunk.
+        seat: Where the draw sits among those of its step; see `shards.order.placement.place`.
+    """
+
+    g: Int64
+    dataset: Int64
+    k: Int64
+    epoch: Int64
+    clip: Int64
+    lane: Int64
+    chunk_first: Int64
+    chunk_clips: Int64
+    seat: Int64
+
+    @staticmethod
+    def concatenate(pieces: Sequence["Draws"]) -> "Draws":
+        """One after the other."""
+        return Draws(**{name: np.concatenate([vars(piece)[name] for piece in pieces]) for name in vars(pieces[0])})
+
+    def split(self, size: int) -> Iterator["Draws"]:
+        """Pieces of `size` draws each, in order; the last has what remains."""
+        for start in range(0, self.g.size, size):
+            yield Draws(**{name: column[start : start + size] for name, column in vars(self).items()})

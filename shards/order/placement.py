@@ -1,0 +1,110 @@
+"""Placement: which rank treats which draw of a step. It is no part of the order: ranks come and go."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from surgstream.configs.errors import ConfigError
+from surgstream.shards.keyed_random import Int64
+from surgstream.shards.order.draws import Draws
+from surgstream.shards.order.lanes import SEATS
+from surgstream.shards.order.revisions import Deal
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Who treats each draw of a step.
+
+    Attributes:
+        members: Index into the step's draws, (world_size, num_micro_batches, micro_batch_size): the clips of every
+            micro-batch of every rank, in order.
+    """
+
+    members: Int64
+
+    @cached_property
+    def rank(self) -> Int64:
+        """The rank of each draw, (num_draws,)."""
+        rank = np.empty(self.members.size, np.int64)
+        rank[self.members.reshape(len(self.members), -1)] = np.arange(len(self.members))[:, None]
+        return rank
+
+
+def place(draws: Draws, *, micro_batch_size: int, world_size: int, deal: Deal = "runs") -> Placement:
+    """Deal the draws of one step to the micro-batches of all ranks.
+
+    The draws are sorted by seat, which a lane keeps from step to step, so the same ranks find the same lanes again and
+    few of them read the same chunk. What a micro-batch holds depends on its size, not on the number of ranks.
+
+    Args:
+        draws: The G draws of a step.
+        micro_batch_size: Clips in a micro-batch, m.
+        world_size: Ranks.
+        deal: `runs`: draws of one lane sit together, so one rank reads their chunk. `spread`: they sit apart, so that
+            they meet in different micro-batches, and more ranks read the chunk. Where no lane has two draws in a
+            step both are the same.
+
+    Returns:
+        The members of each micro-batch.
+
+    Raises:
+        ConfigError: G is not a multiple of micro_batch_size x world_size.
+    """
+    check_batch(draws.g.size, micro_batch_size, world_size)
+    seat = draws.seat if deal == "runs" else (draws.seat + _apart(draws)) % SEATS
+    by_seat = np.lexsort((draws.dataset, seat))
+    return Placement(by_seat.reshape(world_size, -1, micro_batch_size))
+
+
+def check_batch(global_batch_size: int, micro_batch_size: int, world_size: int) -> None:
+    """Check that a global batch can be dealt.
+
+    Raises:
+        ConfigError: It is not a positive multiple of micro_batch_size x world_size; names what is.
+    """
+    least = micro_batch_size * world_size
+    if min(global_batch_size, micro_batch_size, world_size) < 1 or global_batch_size % least:
+        raise ConfigError(
+            f"global_batch_size: expected a multiple of micro_batch_size x world_size = {micro_batch_size} x "
+            f"{world_size} = {least}, got {global_batch_size}; "
+            f"use {_what_fits(global_batch_size, micro_batch_size, world_size)}"
+        )
+
+
+def _what_fits(global_batch_size: int, micro_batch_size: int, world_size: int) -> str:
+    """The numbers of ranks for this micro-batch, and the largest micro-batch within it for this number of ranks."""
+    if min(global_batch_size, micro_batch_size, world_size) < 1:
+        return "numbers of at least 1"
+    ways = []
+    if global_batch_size % micro_batch_size == 0:
+        ways.append(f"{_listed(_divisors(global_batch_size // micro_batch_size))} ranks")
+    if global_batch_size % world_size == 0:
+        smaller = [size for size in _divisors(global_batch_size // world_size) if size <= micro_batch_size]
+        ways.append(f"micro_batch_size {smaller[-1]}")
+    return " or ".join(ways) or f"{_listed(_divisors(global_batch_size))} ranks, and a micro-batch that fits them"
+
+
+def _divisors(number: int) -> list[int]:
+    return [n for n in range(1, number + 1) if number % n == 0]
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def _apart(draws: Draws) -> Int64:
+    """How far from the seat of its lane each draw of a step sits, (num_draws,).
+
+    The draws of a lane sit 0, 1/2, 1/4, 3/4, 1/8, ... of all seats away (van der Corput's sequence): spread evenly
+    however many they are, and one more or less does not move the others.
+    """
+    lane = draws.dataset * (draws.lane.max() + 2) + draws.lane
+    by_lane = np.argsort(lane, kind="stable")
+    _, starts, counts = np.unique(lane[by_lane], return_index=True, return_counts=True)
+    turn = np.empty_like(lane)
+    turn[by_lane] = np.arange(lane.size) - np.repeat(starts, counts)
+    apart = np.zeros(lane.size, np.int64)
+    for bit in range(int(turn.max()).bit_length()):
+        apart += ((turn >> bit) & 1) * (SEATS >> bit + 1)
+    return apart

@@ -1,0 +1,207 @@
+"""Segments: the stretches of an order over which corpus, weights and lanes stay the same.
+
+A run that never changes them has one segment. A change at a resume appends another, so that the past stays what it was:
+clips already drawn are drawn in the same places when the order is evaluated again.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
+
+from surgstream.configs.ranges import Range
+from surgstream.shards.errors import ManifestError
+from surgstream.shards.order.mixture import (
+    LARGEST_COUNT,
+    STEEPEST,
+    Weights,
+    asked_shares,
+    period_counts,
+    temperature_of,
+)
+
+Deal = Literal["runs", "spread"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderConfig:
+    """How clips are drawn from a corpus; choose it for the corpus and the batch, not for the machine.
+
+    Attributes:
+        weights: `uniform`: every clip as often as any other. `balanced`: every specialty, and within it every dataset,
+            as often as any other. `{temperature: a}`: every dataset by its number of clips to the power of a, from 1,
+            uniform, to 0, all datasets alike. Or a weight for each dataset by name; 0 leaves it out.
+        lanes: Chunks open at a time, over all datasets. A batch mixes best with at least as many lanes as clips; memory
+            over all nodes is about lanes x (chunk_frames + look-back) frames.
+        chunk_frames: Least frames read together; larger chunks cost less traffic and more memory.
+        deal: How a step's clips are dealt to micro-batches. `runs` reads least; `spread` puts as many videos as
+            possible into every micro-batch, for losses that compare its clips with each other.
+        most_repeats: A dataset each of whose clips is drawn more often than so many times as an average clip of the
+            corpus is warned of before the first step.
+    """
+
+    weights: Weights = "uniform"
+    lanes: Annotated[int, Range(1, 2**20)] = 2048
+    chunk_frames: Annotated[int, Range(1, 2**24)] = 320
+    deal: Deal = "runs"
+    most_repeats: Annotated[float, Range(0, 1e9)] = 10.0
+
+    def problems(self) -> Iterator[str]:
+        """Say what does not fit."""
+        temperature = temperature_of(self.weights)
+        if temperature is not None and temperature > STEEPEST:
+            yield f"weights.temperature: expected 0 to {STEEPEST:g}, got {temperature:g}"
+        if isinstance(self.weights, dict) and temperature is None and not any(self.weights.values()):
+            yield "weights: expected at least one above 0"
+
+
+@dataclass(frozen=True)
+class DatasetSize:
+    """What the order needs to know of a dataset. It has one clip for each frame that a run shows, from 0."""
+
+    name: str
+    specialty: str
+    num_clips: int
+
+
+@dataclass(frozen=True)
+class DatasetPlan:
+    """A dataset's part in a segment.
+
+    Attributes:
+        size: The dataset.
+        asked: The share of all draws that the weights ask for.
+        count: Its draws in a period of the segment; 0 leaves it out.
+        k_base: Its draws before the segment, rounded up to whole epochs if its layout changed with the segment.
+        lanes: The most lanes it may use.
+        in_corpus: False once it has left the corpus; it is remembered in case it comes back.
+    """
+
+    size: DatasetSize
+    asked: float
+    count: int
+    k_base: int
+    lanes: int
+    in_corpus: bool
+
+
+@dataclass(frozen=True)
+class Segment:
+    """All that decides the draws from `start` until the next segment."""
+
+    start: int
+    weights: Weights
+    lanes: int
+    chunk_frames: int
+    datasets: tuple[DatasetPlan, ...]
+
+    def differences(self, sizes: Sequence[DatasetSize], config: OrderConfig) -> dict[str, str]:
+        """Compare with what a run asks for now.
+
+        Args:
+            sizes: The datasets of the corpus.
+            config: The configuration of the order.
+
+        Returns:
+            A clause for each of `corpus`, `weights` and `lanes` that differs, saying how.
+        """
+        then = {plan.size.name: plan.size for plan in self.datasets if plan.in_corpus}
+        now = {size.name: size for size in sizes}
+        changes = [
+            *(f"{name} is gone" for name in then if name not in now),
+            *(f"{name} is new" for name in now if name not in then),
+            *(
+                f"{name} had {_say(then[name])}, now {_say(now[name])}"
+                for name in now
+                if now[name] != then.get(name, now[name])
+            ),
+        ]
+        found = {"corpus": ", ".join(changes)} if changes else {}
+        if self.weights != config.weights:
+            found["weights"] = f"weights were {self.weights}, now {config.weights}"
+        if (self.lanes, self.chunk_frames) != (config.lanes, config.chunk_frames):
+            before, after = f"{self.lanes} x {self.chunk_frames}", f"{config.lanes} x {config.chunk_frames}"
+            found["lanes"] = f"lanes x chunk_frames were {before}, now {after}"
+        return found
+
+
+def first_segment(start: int, sizes: Sequence[DatasetSize], config: OrderConfig) -> Segment:
+    """A segment that knows no past: every dataset begins its first epoch.
+
+    Args:
+        start: First draw of the segment.
+        sizes: The datasets of the corpus.
+        config: Weights and lanes.
+
+    Returns:
+        The segment. Each dataset has its share of the lanes, and at least one.
+
+    Raises:
+        ManifestError: The corpus has no datasets, or one without clips or with too many.
+        ConfigError: The weights do not fit the datasets.
+    """
+    if not sizes:
+        raise ManifestError("the corpus is empty: expected at least one dataset; pack some videos")
+    for size in sizes:
+        if not 0 < size.num_clips <= LARGEST_COUNT:
+            expected = f"between 1 and {LARGEST_COUNT} clips, got {size.num_clips}"
+            remedy = "split it in two" if size.num_clips else "raise data.fps, its parts are shorter than a frame"
+            raise ManifestError(f"dataset {size.name}: expected {expected}; {remedy}")
+    num_clips = {size.name: size.num_clips for size in sizes}
+    shares = asked_shares(config.weights, {size.name: size.specialty for size in sizes}, num_clips)
+    # One period of uniform weights is one pass over the corpus.
+    counts = num_clips if config.weights == "uniform" else period_counts(shares)
+    plans = (
+        DatasetPlan(
+            size=size,
+            asked=float(shares[size.name]),
+            count=counts[size.name],
+            k_base=0,
+            lanes=max(1, round(config.lanes * shares[size.name])),
+            in_corpus=True,
+        )
+        for size in sizes
+    )
+    return Segment(start, config.weights, config.lanes, config.chunk_frames, tuple(plans))
+
+
+def next_segment(
+    last: Segment, drawn: Sequence[int], start: int, sizes: Sequence[DatasetSize], config: OrderConfig
+) -> Segment:
+    """The segment that follows another when corpus, weights or lanes change.
+
+    Where a dataset's clips and lanes stay the same, it goes on within its epoch; lanes stay when only weights change,
+    because another grid would lose the clips that the epoch still owes. Otherwise it starts its next epoch. Datasets
+    keep their index: those that left the corpus stay in the list, undrawn, and new ones come last.
+
+    Args:
+        last: The segment before.
+        drawn: Draws of each of its datasets before `start`.
+        start: First draw of the new segment.
+        sizes: The datasets of the corpus.
+        config: Weights and lanes.
+
+    Returns:
+        The new segment.
+
+    Raises:
+        ManifestError: As `first_segment`.
+        ConfigError: As `first_segment`.
+    """
+    fresh = first_segment(start, sizes, config)
+    arriving = {plan.size.name: plan for plan in fresh.datasets}
+    keeps_chunks = last.chunk_frames == config.chunk_frames
+    plans = []
+    for old, k in zip(last.datasets, drawn, strict=True):
+        new = arriving.pop(old.size.name, None)
+        if new is None:
+            plans.append(replace(old, asked=0.0, count=0, k_base=k, in_corpus=False))
+            continue
+        lanes = old.lanes if keeps_chunks and last.lanes == config.lanes else new.lanes
+        goes_on = keeps_chunks and (lanes, new.size.num_clips) == (old.lanes, old.size.num_clips)
+        next_epoch = -(-k // old.size.num_clips)
+        plans.append(replace(new, lanes=lanes, k_base=k if goes_on else next_epoch * new.size.num_clips))
+    return replace(fresh, datasets=(*plans, *arriving.values()))
+
+
+def _say(size: DatasetSize) -> str:
+    return f"{size.num_clips} clips of {size.specialty}"

@@ -1,0 +1,1 @@
+"""From source videos to shards: planned, packed side by side, checked and published."""

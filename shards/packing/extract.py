@@ -1,0 +1,191 @@
+"""Take the frames of one video: decoded, cropped, encoded, looked at, and without what is to be dropped."""
+
+import contextlib
+import io
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from surgstream.shards.corpus.file import PackConfig
+from surgstream.shards.format.records import Box, Change, Finding, Part, Reading, Span
+from surgstream.shards.format.review import Decision
+from surgstream.shards.packing.plan_records import PlannedShard, PlannedVideo
+from surgstream.shards.packing.spool import spool
+from surgstream.shards.screening.borders import find_border
+from surgstream.shards.screening.screener import Stretch, Watch
+from surgstream.shards.storage.stores import Stores
+from surgstream.shards.video.frames import JpegFrames
+from surgstream.shards.video.sources import Film, find_film
+from surgstream.shards.workers import Progress
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A video's frames, those that are kept.
+
+    Attributes:
+        parts: Their uninterrupted runs; none where all is dropped, or too little left.
+        width: In pixels.
+        height: In pixels.
+        reading: How the video was read.
+        jpegs: The frames, in order, to be iterated once.
+    """
+
+    parts: tuple[Part, ...]
+    width: int
+    height: int
+    reading: Reading
+    jpegs: Iterator[bytes]
+
+
+@contextlib.contextmanager
+def take(
+    video: PlannedVideo,
+    shard: PlannedShard,
+    options: PackConfig,
+    stores: Stores,
+    progress: Progress,
+    *,
+    threads: int,
+    memory_bytes: int,
+) -> Iterator[Taken]:
+    """Take a video's frames: whether it can be packed shows only when its last one is decoded.
+
+    Args:
+        video: The video.
+        shard: The one it is for.
+        options: How it is packed.
+        stores: Where `s3://` addresses are read from.
+        progress: Called after every frame.
+        threads: To decode and encode with.
+        memory_bytes: How much of it is held in memory.
+
+    Yields:
+        The frames, which are held in memory, or in the temporary folder when they are many.
+
+    Raises:
+        VideoError: Nothing can be decoded.
+        StorageError: A store fails, or the temporary folder is full.
+    """
+    fps, numbers, watch = Fraction(str(options.fps)), list[int](), Watch()
+    gpu = options.decode == "nvdec"
+    film = find_film(video.location, stores, image_fps=shard.image_fps, threads=threads, gpu=gpu)
+    border = find_border(film) if options.crop_borders else None
+    frames = JpegFrames(
+        film,
+        fps=fps,
+        short_side=options.short_side,
+        quality=options.jpeg_quality,
+        crop=None if border is None else (border.box, border.shape),
+        threads=threads,
+        watcher=watch,
+    )
+    with spool(memory_bytes) as spooled:
+        for number, jpeg in frames:
+            numbers.append(number)
+            spooled.append(jpeg)
+            progress(1)
+
+        def frame(number: int) -> Image.Image:
+            return Image.open(io.BytesIO(spooled.read(bisect_left(numbers, number)))).convert("RGB")
+
+        stretches = watch.stretches(numbers[-1] + 1, frame)
+        kept = _kept(numbers, [stretch for stretch in stretches if stretch.kind in options.drop], video.review, fps)
+        too_short = shard.is_too_short(int(kept.sum()), options.fps)
+        kept &= not too_short
+        reading = _reading(
+            film,
+            video,
+            dataset=shard.dataset,
+            crop=None if border is None else border.box,
+            findings=tuple(_finding(stretch, fps) for stretch in stretches),
+            dropped=tuple(_span(part, fps) for part in _runs(np.array(numbers)[~kept])),
+            judged=watch.judged,
+            changes=tuple(frames.changes),
+            too_short=too_short,
+        )
+        parts = tuple(_runs(np.array(numbers)[kept]))
+        yield Taken(parts, frames.width, frames.height, reading, (spooled.read(int(at)) for at in np.flatnonzero(kept)))
+
+
+def _kept(
+    numbers: Sequence[int], unwanted: Iterable[Stretch], review: Sequence[Decision], fps: Fraction
+) -> npt.NDArray[np.bool_]:
+    """Which frames are kept: those of no unwanted stretch, unless the review says otherwise."""
+    kept = np.ones(len(numbers), bool)
+    for stretch in unwanted:
+        kept[bisect_left(numbers, stretch.first) : bisect_left(numbers, stretch.stop)] = False
+    seconds = np.array([(decision.start, decision.stop) for decision in review]).reshape(-1, 2)
+    bounds = np.searchsorted(np.asarray(numbers), _first_from(seconds, fps))
+    for decision, (first, stop) in zip(review, bounds.tolist(), strict=True):
+        kept[first:stop] = decision.keep
+    return kept
+
+
+def _first_from(seconds: npt.NDArray[np.float64], fps: Fraction) -> npt.NDArray[np.float64]:
+    """The numbers of the first frames at seconds or after; most frames' seconds are not quite what a float says."""
+    return np.ceil(np.round(seconds * float(fps), 2))
+
+
+def _reading(
+    film: Film,
+    video: PlannedVideo,
+    *,
+    dataset: str,
+    crop: Box | None,
+    findings: tuple[Finding, ...],
+    dropped: tuple[Span, ...],
+    judged: bool,
+    changes: tuple[Change, ...],
+    too_short: bool,
+) -> Reading:
+    header = film.header()
+    return Reading(
+        dataset=dataset,
+        video=video.id,
+        source=video.source,
+        container=header.kind,
+        codec=header.codec,
+        width=header.width,
+        height=header.height,
+        fps=None if header.rate is None else float(header.rate),
+        seconds=None if header.seconds is None else float(header.seconds),
+        lost=tuple(film.lost),
+        crop=crop,
+        findings=findings,
+        dropped=dropped,
+        judged=judged,
+        changes=changes,
+        too_short=too_short,
+    )
+
+
+def _finding(stretch: Stretch, fps: Fraction) -> Finding:
+    return Finding(
+        kind=stretch.kind,
+        start=float(stretch.first / fps),
+        stop=float(stretch.stop / fps),
+        score=round(stretch.score, 3),
+        shown=float(stretch.shown / fps),
+        box=None if stretch.box is None else _box(*stretch.box),
+    )
+
+
+def _box(left: int, top: int, right: int, bottom: int) -> Box:
+    return Box(left=left, top=top, right=right, bottom=bottom)
+
+
+def _span(part: Part, fps: Fraction) -> Span:
+    return Span(start=float(part.first_frame / fps), stop=float((part.first_frame + part.num_frames) / fps))
+
+
+def _runs(numbers: npt.NDArray[np.int64]) -> Iterator[Part]:
+    """The runs of consecutive numbers among growing ones."""
+    for run in np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1):
+        if len(run):
+            yield Part(first_frame=int(run[0]), num_frames=len(run))

@@ -1,0 +1,208 @@
+"""The plan of a corpus: which videos go into which shard, fixed before anything is packed.
+
+Packers only execute a plan, so any number of them work side by side without talking. A later plan keeps the shards of
+an earlier one: a changed video stays where it is, one that is gone leaves its shard, new ones open new shards.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.loading import build, to_tree
+from surgstream.shards.corpus.file import CorpusConfig, DatasetConfig, PackConfig
+from surgstream.shards.corpus.sources import Source
+from surgstream.shards.errors import ManifestError
+from surgstream.shards.format.checksummed import seal, unseal
+from surgstream.shards.format.manifest import packed_shards
+from surgstream.shards.format.names import PLAN_NAME, shard_name, shard_number
+from surgstream.shards.format.quarantine import Quarantined
+from surgstream.shards.packing.plan_records import PlannedShard, PlannedVideo
+from surgstream.shards.packing.probe import probe_source
+from surgstream.shards.storage.stores import Storage, Stores
+from surgstream.shards.video.sources import Film, find_film
+
+PROBES_IN_FLIGHT = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Options (as `plan_options` gives them), shards sorted by name, and what cannot be opened at all."""
+
+    options: PackConfig
+    shards: tuple[PlannedShard, ...]
+    quarantine: tuple[Quarantined, ...]
+
+    def difference(self, later: "Plan", dataset: str) -> str:
+        """In words, why shards of a dataset that were packed by this plan do not fit a later one; empty if they may."""
+        was, now = to_tree(self.options), to_tree(later.options)
+        reasons = [f"{name} was {was[name]} and is {now[name]}" for name in was if was[name] != now[name]]
+        if not reasons:
+            before, after = self._versions(dataset), later._versions(dataset)
+            lost = sorted(before.keys() - after.keys())
+            changed = sorted(id for id in before.keys() & after.keys() if before[id] != after[id])
+            for ids, what in ((lost, "no longer packed"), (changed, "changed")):
+                reasons += [f"{len(ids)} of its videos {what}, such as {ids[0]}"] if ids else []
+        return ", ".join(reasons)
+
+    def _versions(self, dataset: str) -> dict[str, tuple[str, ...]]:
+        videos = (video for shard in self.shards if shard.dataset == dataset for video in shard.videos)
+        return {video.id: (video.source, video.version, str(video.review), *sorted(video.labels)) for video in videos}
+
+    @property
+    def has_pseudonyms(self) -> bool:
+        """Whether its videos are called otherwise than their files."""
+        return any(video.hidden for shard in self.shards for video in shard.videos)
+
+    def save(self, storage: Storage) -> None:
+        """Write the plan into its corpus."""
+        shards = (replace(shard, videos=tuple(video.written() for video in shard.videos)) for shard in self.shards)
+        write_if_other(storage, PLAN_NAME, seal(to_tree(replace(self, shards=tuple(shards)))))
+
+    @staticmethod
+    def load(storage: Storage) -> "Plan | None":
+        """Read the plan of a corpus; None where there is none.
+
+        Raises:
+            ManifestError: It is damaged, or of another version of this program.
+        """
+        if storage.size(PLAN_NAME) is None:
+            return None
+        where = f"{storage.uri}: {PLAN_NAME}"
+        try:
+            return build(Plan, unseal(storage.read(PLAN_NAME), where=where), where=where)
+        except (ManifestError, ConfigError):
+            raise ManifestError(
+                f"{where}: expected the plan of a corpus, got something else or a damaged one; put a copy of it back, "
+                "or pack into another folder"
+            ) from None
+
+
+def earlier_plan(corpus: CorpusConfig, storage: Storage) -> Plan | None:
+    """The plan that the shards in a store were packed by; None where there are none yet.
+
+    Packing removes the shards that its plan does not have, so a wrong folder must not cost a corpus.
+
+    Raises:
+        ConfigError: The shards are of another corpus, of the other split, or of an unknown plan.
+        ManifestError: The plan is damaged.
+        StorageError: The store fails.
+    """
+    present = packed_shards(storage)
+    foreign = sorted({name.partition("/")[0] for name in present} - {dataset.name for dataset in corpus.datasets})
+    if foreign:
+        raise ConfigError(
+            f"{storage.uri}: holds shards of dataset {foreign[0]!r}, which the corpus file does not have; "
+            f"pack into another folder, or remove {foreign[0]} there first"
+        )
+    previous = Plan.load(storage)
+    if previous is None and present:
+        raise ConfigError(
+            f"{storage.uri}: holds shards, such as {min(present)}, without the {PLAN_NAME} that they were packed by; "
+            "pack into another folder, or remove them first"
+        )
+    if previous is not None and previous.options.split != corpus.pack.split:
+        raise ConfigError(
+            f"{storage.uri}: holds the {previous.options.split!r} split, not {corpus.pack.split!r}; "
+            "pack into another folder"
+        )
+    return previous
+
+
+def planned_films(storage: Storage) -> dict[tuple[str, str], Film]:
+    """The sources of a corpus's videos, not yet opened, by dataset and id; none where it has no plan that tells them.
+
+    Raises:
+        ManifestError: The plan is damaged.
+        StorageError: The store fails.
+    """
+    plan, stores = Plan.load(storage), Stores()
+    return {
+        (shard.dataset, video.id): find_film(video.location, stores, image_fps=shard.image_fps)
+        for shard in (plan.shards if plan else ())
+        for video in shard.videos
+        if not video.hidden
+    }
+
+
+def make_plan(corpus: CorpusConfig, sources: Sequence[Source], previous: Plan | None) -> Plan:
+    """Probe the sources and give every video its shard.
+
+    Args:
+        corpus: The corpus file.
+        sources: Its videos.
+        previous: The plan that it was packed by before, which is kept to.
+
+    Returns:
+        The plan, not yet saved.
+
+    Raises:
+        StorageError: A store fails.
+    """
+    stores = Stores()
+    options = plan_options(corpus)
+    kept = previous.shards if previous is not None and previous.options == options else ()
+    known = {(shard.dataset, video.id): video for shard in kept for video in shard.videos}
+
+    def probe(source: Source) -> PlannedVideo | Quarantined:
+        return probe_source(source, options, known.get((source.dataset, source.id)), stores)
+
+    with ThreadPoolExecutor(PROBES_IN_FLIGHT) as pool:
+        probed = list(zip(sources, pool.map(probe, sources), strict=True))
+    shards: list[PlannedShard] = []
+    for dataset in corpus.datasets:
+        videos = [video for source, video in probed if source.dataset == dataset.name]
+        good = {video.id: video for video in videos if isinstance(video, PlannedVideo)}
+        earlier = [shard for shard in kept if shard.dataset == dataset.name]
+        shards += _assign(dataset, good, earlier, options)
+    quarantine = tuple(video for _, video in probed if isinstance(video, Quarantined))
+    return Plan(options=options, shards=tuple(sorted(shards, key=lambda shard: shard.name)), quarantine=quarantine)
+
+
+def plan_options(corpus: CorpusConfig) -> PackConfig:
+    """What a plan keeps of a corpus file's options: all but `workers`, which changes nothing."""
+    return replace(corpus.pack, workers=None)
+
+
+def write_if_other(storage: Storage, name: str, data: bytes) -> None:
+    """Write a small file unless it already says the same."""
+    if not says(storage, name, data):
+        storage.write(name, data)
+
+
+def says(storage: Storage, name: str, data: bytes) -> bool:
+    """Whether a small file has this content."""
+    return storage.size(name) == len(data) and storage.read(name) == data
+
+
+def _assign(
+    dataset: DatasetConfig, videos: dict[str, PlannedVideo], earlier: Iterable[PlannedShard], options: PackConfig
+) -> Iterator[PlannedShard]:
+    """Keep the videos of earlier shards where they are, and fill new shards with the others in order."""
+    placed: list[tuple[str, list[PlannedVideo]]] = []
+    next_number = 0
+    for shard in earlier:
+        placed.append((shard.name, [videos[video.id] for video in shard.videos if video.id in videos]))
+        next_number = shard_number(shard.name) + 1
+    old = {video.id for _, members in placed for video in members}
+    numbers = itertools.count(next_number)
+    room = 0
+    for video in (video for video in videos.values() if video.id not in old):
+        if video.predicted_bytes > room:
+            placed.append((shard_name(dataset.name, next(numbers)), []))
+            room = options.shard_bytes
+        placed[-1][1].append(video)
+        room -= video.predicted_bytes
+    for name, members in placed:
+        if members:
+            yield PlannedShard(
+                name=name,
+                dataset=dataset.name,
+                specialty=dataset.specialty,
+                procedure=dataset.procedure,
+                licence=dataset.licence,
+                image_fps=dataset.image_fps,
+                min_seconds=options.min_seconds if dataset.min_seconds is None else dataset.min_seconds,
+                videos=tuple(members),
+            )

@@ -1,0 +1,80 @@
+"""What a plan says of each shard and video."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import PurePosixPath
+
+from surgstream.configs.loading import to_tree
+from surgstream.shards.corpus.file import PackConfig
+from surgstream.shards.format.checksummed import digest
+from surgstream.shards.format.names import FORMAT_VERSION, is_plain_id, is_shard_of
+from surgstream.shards.format.review import Decision
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedVideo:
+    """A video of a planned shard.
+
+    `version` changes when its file, or a label file, changes; `review` is about it. Where it is `hidden` what the file
+    is called, `id` is a pseudonym, and nothing that is written into a corpus names the file.
+    """
+
+    id: str
+    location: str
+    version: str
+    labels: dict[str, str]
+    review: tuple[Decision, ...] = ()
+    predicted_frames: int
+    predicted_bytes: int
+    hidden: bool = False
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong with the values."""
+        if not is_plain_id(self.id):
+            yield f"id: expected 1 to 80 characters of A-Z a-z 0-9 _ -, got {self.id!r}"
+
+    @property
+    def source(self) -> str:
+        """What the corpus calls the file."""
+        return self.id if self.hidden else PurePosixPath(self.location).name
+
+    def written(self) -> "PlannedVideo":
+        """The same, as it is written into a corpus."""
+        return replace(self, location=self.id, labels=dict.fromkeys(self.labels, self.id)) if self.hidden else self
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedShard:
+    """A shard to pack, with all that its samples say about their dataset, and how long its videos are at least."""
+
+    name: str
+    dataset: str
+    specialty: str
+    procedure: str
+    licence: str | None
+    image_fps: float | None = None
+    min_seconds: float = 0.0
+    videos: tuple[PlannedVideo, ...]
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong with the values."""
+        if not is_shard_of(self.name, self.dataset):
+            yield f"name: expected a shard {self.dataset}/{self.dataset}-000000.tar, got {self.name!r}"
+
+    def fingerprint(self, options: PackConfig) -> str:
+        """Changes when the shard's bytes would; not when its sources only move."""
+        tree = to_tree(self)
+        for video, planned in zip(tree["videos"], self.videos, strict=True):
+            video["location"] = planned.source
+            video["labels"] = sorted(video["labels"])
+        return digest({"format_version": FORMAT_VERSION, "options": to_tree(options), "shard": tree})
+
+    def is_too_short(self, num_frames: int, fps: float) -> bool:
+        """Whether a video of which so many frames would be packed is left out instead."""
+        return 0 < num_frames < Fraction(str(self.min_seconds)) * Fraction(str(fps))
+
+    @property
+    def predicted_frames(self) -> int:
+        """Frames, by the lengths that the headers declare."""
+        return sum(video.predicted_frames for video in self.videos)

@@ -1,0 +1,1 @@
+"""From the planned order to the bytes of clips, read ahead, cached and checked."""

@@ -1,0 +1,177 @@
+"""Clips cut from chunks, and what stands in for a clip that is damaged."""
+
+from dataclasses import dataclass
+
+from surgstream.shards.errors import CorruptSampleError
+from surgstream.shards.order.sequence import Order
+from surgstream.shards.reading.buffers import Bytes
+from surgstream.shards.reading.chunks import BadFrame, Chunk, ChunkReader
+from surgstream.shards.reading.frame_table import FrameTable, Location
+
+_MOST_SUBSTITUTES = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadClipLimits:
+    """How many clips may be damaged before a run ends; until then others of the same dataset stand in for them.
+
+    Attributes:
+        in_all: Of this run since its last start, over all ranks.
+        in_a_row: Of one rank's clips; more are no accident.
+    """
+
+    in_all: int = 100
+    in_a_row: int = 16
+
+
+@dataclass(frozen=True, eq=False)
+class ClipBytes:
+    """A clip as it lies in the shards.
+
+    Attributes:
+        g: The draw it is; in a finite pass, its number among all clips.
+        dataset: Its dataset.
+        video: Id of its video in the dataset.
+        anchor_frame: Number in the video of its last frame.
+        width: Width of its frames in pixels.
+        height: Height of its frames in pixels.
+        planned: Video and anchor frame of the clip that the order planned, where this one stands in for it; else None.
+        frames: T JPEGs, oldest first, each (num_bytes,): views into the chunk they were read with. A clip that begins
+            before its part repeats the earliest frame that it shows, the last one on its own stride.
+        valid: False where it must not count: padding of a finite pass, or a stand-in for a damaged clip of one.
+    """
+
+    g: int
+    dataset: str
+    video: str
+    anchor_frame: int
+    width: int
+    height: int
+    planned: tuple[str, int] | None
+    frames: tuple[Bytes, ...]
+    valid: bool = True
+
+
+@dataclass(frozen=True)
+class BadClip:
+    """A clip that was planned and could not be used.
+
+    Attributes:
+        g: The draw it was.
+        dataset: Its dataset.
+        video: Id of its video in the dataset.
+        anchor_frame: Number in the video of its last frame.
+        used_video: Id of the video of the clip that stood in for it.
+        used_anchor_frame: Number of that clip's last frame.
+        cause: The first of its frames that is bad.
+    """
+
+    g: int
+    dataset: str
+    video: str
+    anchor_frame: int
+    used_video: str
+    used_anchor_frame: int
+    cause: BadFrame
+
+
+class ClipCutter:
+    """Cuts the clips of draws from the chunks that hold them.
+
+    Attributes:
+        bad_clips: Clips that could not be used, since somebody last emptied the list.
+    """
+
+    def __init__(
+        self,
+        table: FrameTable,
+        order: Order,
+        reader: ChunkReader,
+        num_frames: int,
+        stride: int,
+        limits: BadClipLimits,
+    ) -> None:
+        """Remember how to cut.
+
+        Args:
+            table: The corpus.
+            order: Names what stands in for a bad clip.
+            reader: Reads that.
+            num_frames: Frames of a clip, T.
+            stride: Frames from one frame of a clip to the next, at the rate of the table.
+            limits: When to give up.
+        """
+        self._table, self._order, self._reader = table, order, reader
+        self._num_frames, self._stride, self._limits = num_frames, stride, limits
+        self._num_bad = self._bad_in_a_row = 0
+        self.bad_clips: list[BadClip] = []
+
+    def clip(self, g: int, dataset: int, where: Location, chunk: Chunk) -> ClipBytes:
+        """The clip of a draw, or the one that stands in for it: a function of (seed, g) and of what is damaged.
+
+        Args:
+            g: The draw.
+            dataset: Its dataset, by number in the order.
+            where: Where its clip lies.
+            chunk: What holds it.
+
+        Returns:
+            The clip.
+
+        Raises:
+            CorruptSampleError: Too many clips are damaged.
+            StorageError: What should stand in cannot be read.
+        """
+        cause = self._damage(where, chunk)
+        if cause is None:
+            self._bad_in_a_row = 0
+            return self._cut(g, where, chunk, None)
+        used, attempt = where, 0
+        bad: BadFrame | None = cause
+        while bad:
+            if attempt == _MOST_SUBSTITUTES:
+                raise self._too_many(cause, f"{attempt} clips that should stand in for another one are damaged as well")
+            clip = self._order.substitute(dataset, g, attempt)
+            used, chunk = self._table.locate(where.dataset, clip), self._reader.read(where.dataset, clip, 1)
+            bad = self._damage(used, chunk)
+            attempt += 1
+        self.bad_clips.append(BadClip(g, where.dataset, where.video, where.frame, used.video, used.frame, cause))
+        self._num_bad += 1
+        self._bad_in_a_row += 1
+        if self._bad_in_a_row > self._limits.in_a_row:
+            raise self._too_many(cause, f"{self._bad_in_a_row} clips in a row are damaged")
+        if self._num_bad > self._limits.in_all:
+            raise self._too_many(cause, f"{self._num_bad} clips are damaged")
+        return self._cut(g, used, chunk, (where.video, where.frame))
+
+    def _shown(self, where: Location) -> range:
+        """The frames of a clip that its part has, by number in the dataset, oldest first."""
+        stride = self._stride * where.apart
+        num_frames = min(self._num_frames, (where.number - where.part_start) // stride + 1)
+        return range(where.number - (num_frames - 1) * stride, where.number + 1, stride)
+
+    def _damage(self, where: Location, chunk: Chunk) -> BadFrame | None:
+        if not chunk.bad:
+            return None
+        return next((chunk.bad[frame] for frame in self._shown(where) if frame in chunk.bad), None)
+
+    def _too_many(self, cause: BadFrame, what: str) -> CorruptSampleError:
+        return CorruptSampleError(
+            f"{self._table.storage.uri}: {what}, the last one by {cause.shard}: video {cause.video}, frame "
+            f"{cause.frame}: {cause.reason}; run `surgstream verify`, then copy the shard again or pack it again"
+        )
+
+    def _cut(self, g: int, where: Location, chunk: Chunk, planned: tuple[str, int] | None) -> ClipBytes:
+        frames = chunk.frames(self._shown(where))
+        frames = frames[:1] * (self._num_frames - len(frames)) + frames
+        self._reader.counters.add(bytes_used=sum(map(len, frames)))
+        return ClipBytes(
+            g=g,
+            dataset=where.dataset,
+            video=where.video,
+            anchor_frame=where.frame,
+            width=where.width,
+            height=where.height,
+            planned=planned,
+            frames=frames,
+        )

@@ -1,0 +1,280 @@
+"""The frame table: where each clip of a corpus lies. Memory grows with the number of videos, not of frames."""
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from surgstream.shards.errors import ManifestError
+from surgstream.shards.format.index import ROW
+from surgstream.shards.format.manifest import ManifestFile
+from surgstream.shards.format.names import index_name
+from surgstream.shards.format.rates import frames_apart
+from surgstream.shards.format.records import Shard
+from surgstream.shards.order.revisions import DatasetSize
+from surgstream.shards.storage.stores import Storage
+
+Int64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a clip lies: its anchor, which is its last frame, and how to find those before.
+
+    Attributes:
+        dataset: The dataset.
+        clip: The clip's number in the dataset.
+        number: The anchor's number among the packed frames of the dataset.
+        video: Id of the video it belongs to.
+        frame: Its number in the video.
+        part_start: Number in the dataset of the first frame that its part shows; clips do not look back beyond it.
+        apart: Packed frames from one that is shown to the next.
+        width: Width of the video's frames in pixels.
+        height: Their height in pixels.
+    """
+
+    dataset: str
+    clip: int
+    number: int
+    video: str
+    frame: int
+    part_start: int
+    apart: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class RowRange:
+    """Rows [start, stop) of a shard's index; `shard` is the name of the tar, of `shard_bytes` bytes."""
+
+    shard: str
+    shard_bytes: int
+    start: int
+    stop: int
+
+    @property
+    def dataset(self) -> str:
+        """The dataset of the shard."""
+        return self.shard.partition("/")[0]
+
+    @property
+    def index(self) -> str:
+        """The name of the index."""
+        return index_name(self.shard)
+
+
+@dataclass(frozen=True)
+class _Dataset:
+    """A dataset, and which parts [first_part, end_part), frames [start, ...) and clips of the corpus are its own."""
+
+    specialty: str
+    num_bytes: int
+    first_part: int
+    end_part: int
+    start: int
+    first_clip: int
+    num_clips: int
+
+
+class FrameTable:
+    """A packed corpus, seen as datasets of numbered frames, and of the clips that a run at some rate cuts from them.
+
+    Frames of a dataset are numbered from 0 in the order of the manifest. The anchor of clip c is frame c, or, at a rate
+    below the packed one, the c-th of the frames that `shards.format.rates` picks. Columns are kept, not objects: a
+    corpus may have millions of videos, and every rank has a table.
+
+    Attributes:
+        storage: Where the corpus lies.
+        sha256: SHA-256 of its manifest.
+    """
+
+    def __init__(self, storage: Storage, shards: Iterable[Shard], sha256: str, fps: float | None = None) -> None:
+        """Number the frames of a corpus.
+
+        Args:
+            storage: Where it lies.
+            shards: As its manifest lists them.
+            sha256: SHA-256 of the manifest.
+            fps: Frames a second that clips are cut at; None takes every packed frame.
+
+        Raises:
+            ConfigError: A video was packed at another rate, and at no whole multiple of it.
+        """
+        self.storage = storage
+        self.sha256 = sha256
+        self._shards: list[str] = []
+        self._videos: list[str] = []
+        specialties: dict[str, str] = {}
+        firsts: list[int] = []
+        first_parts: list[int] = []
+        shard_bytes, shard_frames, widths, heights, apart, part_videos, part_firsts, part_frames = (
+            array("q") for _ in range(8)
+        )
+        for shard in shards:
+            if shard.dataset not in specialties:
+                specialties[shard.dataset] = shard.specialty
+                firsts.append(len(self._shards))
+                first_parts.append(len(part_videos))
+            self._shards.append(shard.name)
+            shard_bytes.append(shard.num_bytes)
+            shard_frames.append(shard.num_frames)
+            for video in shard.videos:
+                for part in video.parts:
+                    part_videos.append(len(self._videos))
+                    part_firsts.append(part.first_frame)
+                    part_frames.append(part.num_frames)
+                self._videos.append(video.id)
+                widths.append(video.width)
+                heights.append(video.height)
+                apart.append(frames_apart(shard.dataset, video, fps, where=storage.uri))
+        self._shard_bytes, self._shard_starts = np.array(shard_bytes), _starts(shard_frames)
+        self._widths, self._heights, self._apart = np.array(widths), np.array(heights), np.array(apart)
+        self._part_videos, self._part_firsts = np.array(part_videos), np.array(part_firsts)
+        self._part_starts = _starts(part_frames)
+        steps = self._apart[self._part_videos]
+        self._part_skips = -self._part_firsts % steps  # frames before the first that is shown
+        self._clip_starts = _starts(-(-np.maximum(0, np.array(part_frames) - self._part_skips) // steps))
+
+        num_bytes = np.add.reduceat(self._shard_bytes, firsts).tolist()
+        end_parts = [*first_parts[1:], len(part_videos)]
+        starts, clips = self._part_starts[first_parts].tolist(), self._clip_starts[first_parts].tolist()
+        num_clips = np.diff(self._clip_starts[[*first_parts, len(part_videos)]]).tolist()
+        facts = zip(specialties.values(), num_bytes, first_parts, end_parts, starts, clips, num_clips, strict=True)
+        self._datasets = dict(zip(specialties, (_Dataset(*fact) for fact in facts), strict=True))
+
+    @staticmethod
+    def open(storage: Storage, *, fps: float | None = None, check: bool = True) -> "FrameTable":
+        """Load the manifest of a corpus, and by default compare it with what lies beside it.
+
+        Args:
+            storage: The corpus.
+            fps: Frames a second that clips are cut at; None takes every packed frame.
+            check: List the store and compare sizes; of many ranks one is enough.
+
+        Returns:
+            The table.
+
+        Raises:
+            ManifestError: The manifest is missing or wrong, or a shard or index is missing or has another size.
+            ConfigError: A video was packed at another rate, and at no whole multiple of it.
+            StorageError: The store cannot be read.
+        """
+        manifest = ManifestFile.load(storage)
+        table = FrameTable(storage, manifest.shards(), manifest.sha256, fps)
+        if check:
+            table.check_sizes()
+        return table
+
+    def check_sizes(self) -> None:
+        """Compare the sizes of all shards and indexes with the manifest.
+
+        Raises:
+            ManifestError: One of them is missing or has another size; the first in the manifest is named.
+            StorageError: The store cannot be listed.
+        """
+        found = self.storage.sizes()
+        for name, size in self._expected_sizes():
+            if found.get(name) != size:
+                got = f"got {found[name]}" if name in found else "it is missing"
+                raise ManifestError(
+                    f"{self.storage.uri}: {name}: expected {size} bytes by the manifest, {got}; "
+                    "copy the corpus again, or run `surgstream pack` again"
+                )
+
+    def sizes(self) -> tuple[DatasetSize, ...]:
+        """The datasets, sorted by name."""
+        return tuple(
+            DatasetSize(name, dataset.specialty, dataset.num_clips) for name, dataset in sorted(self._datasets.items())
+        )
+
+    def mean_clip_bytes(self, dataset: str) -> float:
+        """Bytes that the shards of a dataset hold for each clip: its anchor, and what is not shown after it."""
+        found = self._datasets[dataset]
+        return found.num_bytes / found.num_clips
+
+    def part_frames(self, dataset: str) -> Int64:
+        """Frames that each part of a dataset shows, each the anchor of a clip: (num,)."""
+        found = self._datasets[dataset]
+        return np.diff(self._clip_starts[found.first_part : found.end_part + 1])
+
+    def frames_apart(self, dataset: str) -> list[int]:
+        """How many packed frames pass from one that is shown to the next, in any video of a dataset: all there are."""
+        found = self._datasets[dataset]
+        videos = self._part_videos[found.first_part : found.end_part]
+        return [int(apart) for apart in np.unique(self._apart[videos])]
+
+    def locate(self, dataset: str, clip: int) -> Location:
+        """Find clip number `clip` of a dataset; see `locate_all`."""
+        return self.locate_all([dataset], [clip])[0]
+
+    def locate_all(self, datasets: Sequence[str], clips: Sequence[int]) -> list[Location]:
+        """Find many clips at once.
+
+        Args:
+            datasets: The dataset of each.
+            clips: Its number in the dataset.
+
+        Returns:
+            Where each lies.
+
+        Raises:
+            IndexError: A dataset has no such clip.
+        """
+        found = [self._datasets[name] for name in datasets]
+        for name, dataset, clip in zip(datasets, found, clips, strict=True):
+            if not 0 <= clip < dataset.num_clips:
+                raise IndexError(f"{name}: expected a clip in [0, {dataset.num_clips}), got {clip}")
+        starts = np.array([dataset.start for dataset in found], np.int64)
+        numbers = np.array([dataset.first_clip for dataset in found], np.int64) + np.array(clips, np.int64)
+        parts = np.searchsorted(self._clip_starts, numbers, side="right") - 1
+        videos = self._part_videos[parts]
+        into_part = self._part_skips[parts] + (numbers - self._clip_starts[parts]) * self._apart[videos]
+        part_starts = self._part_starts[parts] - starts
+        ids = [self._videos[video] for video in videos.tolist()]
+        columns = (
+            self._part_firsts[parts] + into_part,
+            part_starts + self._part_skips[parts],
+            self._apart[videos],
+            self._widths[videos],
+            self._heights[videos],
+        )
+        anchors = (part_starts + into_part).tolist()
+        return list(map(Location, datasets, clips, anchors, ids, *(column.tolist() for column in columns)))
+
+    def video_frame(self, dataset: str, number: int) -> tuple[str, int]:
+        """The video that packed frame `number` of a dataset, shown or not, belongs to, and its number there."""
+        number += self._datasets[dataset].start
+        part = int(np.searchsorted(self._part_starts, number, side="right")) - 1
+        frame = self._part_firsts[part] + number - self._part_starts[part]
+        return self._videos[self._part_videos[part]], int(frame)
+
+    def picture_sizes(self, dataset: str, start: int, stop: int) -> list[tuple[int, int]]:
+        """Width and height in pixels of frames [start, stop) of a dataset."""
+        numbers = np.arange(start, stop) + self._datasets[dataset].start
+        parts = np.searchsorted(self._part_starts, numbers, side="right") - 1
+        videos = self._part_videos[parts]
+        return list(zip(self._widths[videos].tolist(), self._heights[videos].tolist(), strict=True))
+
+    def rows(self, dataset: str, start: int, stop: int) -> Iterator[RowRange]:
+        """The index rows of frames [start, stop) of a dataset: one range for each shard they lie in, in order."""
+        offset = self._datasets[dataset].start
+        start, stop = start + offset, stop + offset
+        i = int(np.searchsorted(self._shard_starts, start, side="right")) - 1
+        while start < stop:
+            first, end = int(self._shard_starts[i]), min(stop, int(self._shard_starts[i + 1]))
+            yield RowRange(self._shards[i], int(self._shard_bytes[i]), start - first, end - first)
+            start, i = end, i + 1
+
+    def _expected_sizes(self) -> Iterator[tuple[str, int]]:
+        num_frames = np.diff(self._shard_starts).tolist()
+        for name, num_bytes, frames in zip(self._shards, self._shard_bytes.tolist(), num_frames, strict=True):
+            yield name, num_bytes
+            yield index_name(name), frames * ROW.itemsize
+
+
+def _starts(counts: "array[int] | Int64") -> Int64:
+    """Where each run starts that follows the ones before it, and last where all of them end."""
+    return np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))

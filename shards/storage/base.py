@@ -1,0 +1,184 @@
+"""What every store promises, and what all of them need."""
+
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal, Protocol
+
+from surgstream.configs.places import Folder
+from surgstream.configs.ranges import Range
+from surgstream.shards.errors import StorageError
+from surgstream.shards.storage.globs import Tree
+from surgstream.shards.storage.retry import RetryConfig
+
+LARGEST_READ = 2**30
+"""The most bytes that are read whole: files that belong beside shards are far smaller."""
+
+WITHOUT_USER = "expected an address without user and password; boto3 finds them in the environment or in ~/.aws"
+
+_NO_FILE = re.compile("[\\0\\ud800-\\udc7f\\udd00-\\udfff]")
+_USER = re.compile(r"(?<=://)[^\s\"']*@")
+_SIGNED = re.compile(r"(?i)(signature|credential|token|awsaccesskeyid|secret\w*)[\"']?\s*[=:]\s*[^\s&,;]+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Config:
+    """How to reach S3. Credentials are boto3's own: environment, profile, instance role or a process.
+
+    Attributes:
+        endpoint_url: Of stores that are not Amazon's; boto3's where null: `AWS_ENDPOINT_URL`, or that of the profile.
+        region: Its region; boto3's where null.
+        profile: The section of `~/.aws/config` and `~/.aws/credentials` to go by; boto3's where null: `AWS_PROFILE`.
+        addressing_style: `path` puts the bucket in the path, `virtual` in the host name, `auto` is for the endpoint to
+            decide; boto3's where null: `s3 = addressing_style = ...` in the profile.
+        ca_bundle: A file of certificates to trust, for stores with their own; boto3's where null: `AWS_CA_BUNDLE`, or
+            that of the profile.
+        anonymous: Sign nothing, for public buckets.
+        connect_timeout_seconds: How long to wait for a connection.
+        read_timeout_seconds: How long to wait for the next bytes.
+        retry: When to try again, and when to give up; also reads from folders, whose file systems fail as well.
+    """
+
+    endpoint_url: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    addressing_style: Literal["auto", "path", "virtual"] | None = None
+    ca_bundle: Folder | None = None
+    anonymous: bool = False
+    connect_timeout_seconds: Annotated[float, Range(1e-3, 1e4)] = 5.0
+    read_timeout_seconds: Annotated[float, Range(1e-3, 1e4)] = 10.0
+    retry: RetryConfig = field(default_factory=RetryConfig)
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with these values."""
+        if "@" in (self.endpoint_url or ""):
+            yield f"endpoint_url: {WITHOUT_USER}"
+
+    def over(self, general: "S3Config") -> "S3Config":
+        """These settings, and `general` ones for those that are as they are by default."""
+        default, retry, usual = S3Config(), vars(self.retry), RetryConfig()
+        changed = {name: value for name, value in vars(self).items() if value != getattr(default, name)}
+        changed["retry"] = replace(general.retry, **{k: v for k, v in retry.items() if v != getattr(usual, k)})
+        return replace(general, **changed)
+
+
+class Sink(Protocol):
+    """Where a writer's bytes go."""
+
+    def write(self, data: bytes | memoryview, /) -> int:
+        """Append `data`."""
+
+
+class Storage(Protocol):
+    """Named byte strings under one address; safe to use from many threads.
+
+    Names are relative paths with forward slashes. Every method raises StorageError, naming the address and the name,
+    when the store fails.
+
+    Attributes:
+        uri: The address.
+        retries: How often reads failed and were tried again, by cause; on S3 also other requests, with new credentials.
+    """
+
+    uri: str
+    retries: Counter[str]
+
+    def read(self, name: str) -> bytes:
+        """All bytes of `name`; StorageError when they are more than `LARGEST_READ`."""
+
+    def read_into(self, name: str, start: int, out: memoryview, stop: threading.Event | None = None) -> None:
+        """Fill `out` with the bytes of `name` from `start` on; StorageError when it ends earlier.
+
+        It is a StorageError, too, when others have replaced `name` since it was first read from. Setting `stop` ends
+        the waiting for a store that fails, with a StorageError.
+        """
+
+    def size(self, name: str) -> int | None:
+        """Length of `name` in bytes; None when there is no such name."""
+
+    def version(self, name: str) -> str | None:
+        """A text that changes when `name` is written anew: size and time, or the ETag; None when it is absent."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Make `data` the whole content of `name`, atomically."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        """The same as `write`, if there is none of that name; whether it was so. Of several who try one succeeds."""
+
+    def replace(self, name: str, data: bytes, was: str | None) -> None:
+        """The same as `write`, if `name` still is of the version `was`; StorageError otherwise."""
+
+    def writer(self, name: str) -> AbstractContextManager[Sink]:
+        """A stream that becomes `name` when its block ends, and leaves nothing behind when its block raises."""
+
+    def delete(self, name: str) -> None:
+        """Remove `name`; does nothing when it is absent."""
+
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        """All names, or those inside a folder, sorted, with their lengths in bytes."""
+
+    def tree(self) -> Tree:
+        """All names as a tree. Of a folder no more is read than is walked."""
+
+    def free_bytes(self) -> int | None:
+        """How much more may be written; None where nobody can tell. The folder has to be there."""
+
+    def sweep(self, ours: Callable[[str], bool]) -> None:
+        """Remove what killed writers left of the names that are `ours`; call it only while nobody else writes them."""
+
+
+def safe_name(uri: str, name: str) -> str:
+    """Return `name` if it stays below `uri`.
+
+    Raises:
+        StorageError: The name is absolute, climbs with `..`, is empty, or cannot be a file's.
+    """
+    steps = name.split("/")
+    if {"", "."}.issuperset(steps) or name.startswith("/") or ".." in steps or _NO_FILE.search(name):
+        raise StorageError(f"{uri}: expected a name inside the store, got {name!r}")
+    return name
+
+
+def check_size(uri: str, name: str, size: int) -> None:
+    """Raise StorageError if a file is too large to be read whole."""
+    if size > LARGEST_READ:
+        raise StorageError(f"{uri}: {name}: expected at most {LARGEST_READ} bytes, got {size}; it is something else")
+
+
+def check_version(storage: Storage, name: str, was: str | None) -> None:
+    """Raise StorageError unless a file is of the version `was`."""
+    if storage.version(name) != was:
+        raise StorageError(replaced(storage.uri, name))
+
+
+def replaced(uri: str, name: str) -> str:
+    """Says that somebody else wrote a file."""
+    return (
+        f"{uri}: {name}: expected it as it was when this began, got another one: somebody else is at work there; "
+        "wait for their end, and run again"
+    )
+
+
+def is_weak(etag: str) -> bool:
+    """Whether contents that differ a little may share an ETag; in a condition such as If-Match it never fits."""
+    return etag.startswith("W/")
+
+
+def opaque(etag: str) -> str:
+    """What two ETags have in common, of which one or both are weak and which stand for the same content."""
+    return etag.removeprefix("W/")
+
+
+def without_secrets(text: str) -> str:
+    """A text for messages: without the users and passwords of addresses, and without signatures and tokens."""
+    return _SIGNED.sub("...", _USER.sub("...@", text))
+
+
+def read_range(storage: Storage, name: str, start: int, stop: int) -> bytes:
+    """Bytes [start, stop) of `name`; see `Storage.read_into`."""
+    data = bytearray(stop - start)
+    storage.read_into(name, start, memoryview(data))
+    return bytes(data)

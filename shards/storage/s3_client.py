@@ -1,0 +1,150 @@
+"""One bucket by way of boto3, whose every request survives the end of its credentials; the only module with boto3."""
+
+import threading
+from collections import Counter
+from typing import Any, NamedTuple
+
+import boto3
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from surgstream.configs.errors import ConfigError
+from surgstream.shards.errors import StorageError
+from surgstream.shards.storage.base import WITHOUT_USER, S3Config, without_secrets
+from surgstream.shards.storage.retry import Failure
+from surgstream.shards.storage.s3_failures import classify, code_of, may_be_renewed, redirects_nowhere, status_of
+
+
+class _Clients(NamedTuple):
+    """boto3's clients, with the same credentials."""
+
+    patient: Any
+    hasty: Any
+
+
+class S3Client:
+    """Sends requests about one bucket; safe to use from many threads.
+
+    When the store no longer takes its credentials, they are looked up anew where boto3 finds them, by one thread for
+    all, and the request is sent once more.
+
+    Attributes:
+        bucket: The bucket.
+        place: The bucket and its endpoint, for messages.
+        causes: How often requests failed and were sent again, by cause; boto3's own tries not counted.
+    """
+
+    def __init__(self, bucket: str, config: S3Config) -> None:
+        """Contact nobody yet.
+
+        Raises:
+            StorageError: What boto3 is configured by makes no sense.
+            ConfigError: The endpoint holds a user, and so a password.
+        """
+        self.bucket, self._config = bucket, config
+        self.causes: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._bucket_is_there = False
+        try:
+            self._clients = _connect(config)
+        except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is not a URL
+            raise StorageError(f"s3://{bucket}: S3 is not set up: {without_secrets(str(error))}") from None
+        endpoint = self._clients.patient.meta.endpoint_url
+        if "@" in endpoint:
+            raise ConfigError(f"AWS_ENDPOINT_URL: {WITHOUT_USER}")
+        self.place = f"bucket {bucket} at {endpoint}"
+
+    def call(self, operation: str, *, hasty: bool = False, **arguments: Any) -> dict[str, Any]:
+        """Run one of boto3's operations on the bucket.
+
+        Args:
+            operation: Its name, such as `put_object`.
+            hasty: Fail at the first fault of store or network, for callers who try again by themselves.
+            **arguments: Its arguments without the bucket; what they send can be sent twice.
+
+        Returns:
+            boto3's answer.
+
+        Raises:
+            ClientError: The store refuses.
+            BotoCoreError: It cannot be reached, or there are no credentials.
+        """
+        clients = self._clients
+        try:
+            return self._send(clients, operation, hasty, arguments)
+        except (ClientError, BotoCoreError) as error:
+            if not may_be_renewed(error):
+                raise
+            self.causes["expired"] += 1
+        self._renew(clients)
+        return self._send(self._clients, operation, hasty, arguments)
+
+    def explain(self, error: Exception) -> Failure:
+        """What an error of `call` means; see `classify`."""
+        return classify(error, self.place)
+
+    def _send(self, clients: _Clients, operation: str, hasty: bool, arguments: dict[str, Any]) -> dict[str, Any]:
+        client = clients.hasty if hasty else clients.patient
+        try:
+            return dict(getattr(client, operation)(Bucket=self.bucket, **arguments))
+        except ClientError as error:
+            if operation == "head_object":
+                self._ask_why(error, client, arguments)
+            raise
+
+    def _ask_why(self, refusal: ClientError, client: Any, arguments: dict[str, Any]) -> None:
+        """Send a HEAD as a GET, whose answer has a body to say why it was refused, and so raise another error.
+
+        What is missing is asked for only until the bucket is known to be there.
+        """
+        if status_of(refusal) in (400, 403) or (status_of(refusal) == 404 and not self._bucket_is_there):
+            try:
+                client.get_object(Bucket=self.bucket, **arguments)["Body"].close()
+            except ClientError as error:
+                self._bucket_is_there = status_of(error) == 404 and code_of(error) != "NoSuchBucket"
+                raise
+
+    def _renew(self, stale: _Clients) -> None:
+        with self._lock:
+            if self._clients is stale:  # else another thread was faster
+                self._clients = _connect(self._config)
+
+
+def _connect(config: S3Config) -> _Clients:
+    """New clients, with credentials as they are found now."""
+    session = boto3.session.Session(profile_name=config.profile)
+    return _Clients(patient=_client(session, config, max_attempts=5), hasty=_client(session, config, max_attempts=1))
+
+
+def _client(session: Any, config: S3Config, max_attempts: int) -> Any:
+    """A client. What is not set is left to boto3.
+
+    Checksums only where the protocol demands them: some stores return a whole object's checksum with a range.
+    """
+    client = session.client(
+        "s3",
+        endpoint_url=config.endpoint_url,
+        region_name=config.region,
+        verify=config.ca_bundle,
+        config=Config(
+            connect_timeout=config.connect_timeout_seconds,
+            read_timeout=config.read_timeout_seconds,
+            max_pool_connections=64,
+            retries={"mode": "standard", "total_max_attempts": max_attempts},
+            signature_version=UNSIGNED if config.anonymous else None,
+            s3={"addressing_style": config.addressing_style} if config.addressing_style else None,
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
+    client.meta.events.register_first("needs-retry.s3", _refuse_redirects)
+    return client
+
+
+def _refuse_redirects(response: Any, operation: Any, **_: Any) -> None:
+    """End a request that is redirected nowhere: boto3 would ask for the bucket, which is redirected, for ever."""
+    if response is not None:
+        error = ClientError(response[1], operation.name)
+        if redirects_nowhere(error):
+            raise error

@@ -1,0 +1,166 @@
+"""What a failing request to S3 means: whether to send it again, whether other credentials may help, how to say it."""
+
+import email.utils
+import time
+from collections.abc import Callable
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+from botocore.exceptions import ConnectionError as BotoConnectionError
+from urllib3.exceptions import HTTPError
+
+from surgstream.shards.storage.base import without_secrets
+from surgstream.shards.storage.retry import Failure
+
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
+"""Credentials that were right."""
+
+_UNKNOWN = {
+    "InvalidToken",
+    "InvalidTokenId",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidSecurity",
+    "UnrecognizedClientException",
+    "SignatureDoesNotMatch",
+}
+"""Credentials that a store does not know, or no longer: keys are rotated, and so are secrets of one key."""
+
+_THROTTLED = {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}
+_REDIRECTS = (301, 302, 307, 308)
+
+
+class UnusableAnswerError(Exception):
+    """An answer that no other try would better."""
+
+
+FAILURES = (BotoCoreError, ClientError, HTTPError, OSError, UnusableAnswerError)
+"""What requests and their bodies raise."""
+
+
+def code_of(error: ClientError) -> str:
+    """The store's word for what is wrong; the status where the answer has no body."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def status_of(error: ClientError) -> int:
+    """The status of HTTP; 0 where there is none."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def may_be_renewed(error: Exception) -> bool:
+    """Whether the same request might succeed with credentials that are looked up anew."""
+    if isinstance(error, ClientError):
+        return code_of(error) in _EXPIRED | _UNKNOWN
+    return isinstance(error, NoCredentialsError)  # their file may just be written
+
+
+def knows_no_upload(error: Exception) -> bool:
+    """Whether there is no such upload in parts, because it was aborted or, by some stores, because it is complete."""
+    return isinstance(error, ClientError) and code_of(error) == "NoSuchUpload"
+
+
+def redirects_nowhere(error: ClientError) -> bool:
+    """Whether a store sends us elsewhere without a region, in which boto3 would look for the bucket."""
+    return status_of(error) in _REDIRECTS and not _region(error)
+
+
+def classify(error: Exception, place: str) -> Failure:
+    """Say why a request failed, and whether to try again.
+
+    Args:
+        error: One of `FAILURES`.
+        place: The bucket and its endpoint, for messages.
+    """
+    if isinstance(error, ClientError):
+        return _refused(error, place)
+    if isinstance(error, UnusableAnswerError):
+        return Failure("unusable", str(error), fatal=True)
+    if isinstance(error, NoCredentialsError):
+        return Failure("credentials", str(error), fatal=True)
+    if isinstance(error, CredentialRetrievalError):
+        return Failure("credentials", _short(error))
+    if isinstance(error, (ReadTimeoutError, TimeoutError)):
+        return Failure("timeout", _short(error))
+    if isinstance(error, (ResponseStreamingError, IncompleteReadError, HTTPError)):
+        return Failure("broken_body", _short(error))
+    if isinstance(error, (BotoConnectionError, HTTPClientError, OSError)):
+        return Failure("timeout" if "timeout" in type(error).__name__.lower() else "connection", _short(error))
+    return Failure("client", _short(error), fatal=True)
+
+
+def _refused(error: ClientError, place: str) -> Failure:
+    code, status = code_of(error), status_of(error)
+    meta = error.response.get("ResponseMetadata", {})
+    headers = meta.get("HTTPHeaders", {})
+    request_id = meta.get("RequestId") or headers.get("x-amz-request-id", "unknown")
+    said = " ".join(dict.fromkeys((str(status), code)))  # the answer to HEAD has no code but the status
+    detail = f"HTTP {said}, request id {request_id}"
+
+    if code in _EXPIRED:
+        return Failure(
+            "expired", f"the token has expired, and boto3 finds no newer one; renew it, and run again ({detail})"
+        )
+    if status == 429 or code in _THROTTLED:
+        return Failure("throttled", detail, retry_after(headers.get("retry-after")))
+    if status >= 500:
+        return Failure("server", detail, retry_after(headers.get("retry-after")))
+    if code == "RequestTimeout":
+        return Failure("timeout", detail)
+    return Failure("refused", f"{_meaning(error, place)} ({detail})", fatal=True)
+
+
+def _meaning(error: ClientError, place: str) -> str:
+    code, status = code_of(error), status_of(error)
+    if code in _UNKNOWN:
+        return "access is denied; check the credentials that boto3 finds: the store does not know them, or no longer"
+    if code == "NoSuchBucket":
+        return f"{place} does not exist; check its name, the endpoint and the region"
+    if status in _REDIRECTS:
+        return f"{place} is not there: the answer points to {_target(error)}; set endpoint_url or region to that"
+    meanings = {
+        403: "access is denied; check the credentials and their rights; without s3:ListBucket, missing is denied",
+        404: "it is missing",
+        412: "it was replaced while the run read it (its ETag changed): this is another corpus now",
+        416: "it ends before the bytes asked for: it is cut short",
+    }
+    return meanings.get(status, "the store refuses")
+
+
+def _target(error: ClientError) -> str:
+    """Where a redirection leads, as far as the store says it."""
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    region = _region(error)
+    address = headers.get("location") or error.response.get("Error", {}).get("Endpoint")
+    told = [without_secrets(str(address))[:200]] * bool(address) + [f"the region {region}"] * bool(region)
+    return " and ".join(told) or "another place, which it does not name"
+
+
+def _region(error: ClientError) -> str | None:
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    region: str | None = headers.get("x-amz-bucket-region") or error.response.get("Error", {}).get("Region")
+    return region
+
+
+def retry_after(value: str | None, now: Callable[[], float] = time.time) -> float | None:
+    """Seconds that a Retry-After header asks to wait: a number, or a date; None when it is neither."""
+    if value is None:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now())
+    except (TypeError, ValueError):
+        return None
+
+
+def _short(error: Exception) -> str:
+    return without_secrets(" ".join(f"{type(error).__name__}: {error}".split()))[:200]

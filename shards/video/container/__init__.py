@@ -1,0 +1,1 @@
+"""Video files: found, opened, and told from what is none."""

@@ -1,0 +1,140 @@
+"""Work on many shards at once, one process a shard, behind one progress bar over their frames."""
+
+import concurrent.futures
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.queues import SimpleQueue
+from typing import Protocol, TypeVar
+
+from surgstream.shards.errors import ShardError
+from surgstream.shards.progress import Bar, progress_bar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+class Progress(Protocol):
+    """What the work tells of itself."""
+
+    def __call__(self, frames: int, failed: int = 0) -> None:
+        """Report frames and failures that have come since the last time."""
+
+
+_done: "SimpleQueue[tuple[int, int]]"
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def run_all(
+    work: Callable[[Task, Progress], Result],
+    tasks: Sequence[Task],
+    frames: Sequence[int],
+    *,
+    workers: int,
+    label: str,
+    frames_an_hour: float | None = None,
+    pinned: bool = False,
+) -> Iterator[tuple[Task, Result]]:
+    """Run `work` on every task in processes of their own, which start fresh: no threads or clients are shared.
+
+    Args:
+        work: A picklable function of a task and of a `Progress`.
+        tasks: Picklable tasks.
+        frames: How many frames each is expected to have; the longest start first.
+        workers: Most processes at a time.
+        label: Stands before the progress bar.
+        frames_an_hour: Makes the bar one of hours of video.
+        pinned: Give each process cores of its own, as many as there are for each, so that its threads share caches.
+
+    Yields:
+        Each task and its result, as they finish.
+
+    Raises:
+        ShardError: A process was killed.
+        Exception: Whatever `work` raised first; what has not started then does not start.
+    """
+    if not tasks:
+        return
+    context = multiprocessing.get_context("spawn")
+    queue: SimpleQueue[tuple[int, int]] = context.SimpleQueue()
+    ours = set(multiprocessing.active_children())
+    workers = min(workers, len(tasks))
+    places: SimpleQueue[set[int]] = context.SimpleQueue()
+    for place in share_cores(workers) if pinned else ():
+        places.put(place)
+    initial = (queue, places if pinned else None)
+    pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=initial)
+    num_failed = 0
+    with progress_bar(label, sum(frames), unit=" frames", an_hour=frames_an_hour) as bar:
+        try:
+            longest_first = sorted(range(len(tasks)), key=lambda number: -frames[number])
+            futures = {pool.submit(_run, work, tasks[number]): tasks[number] for number in longest_first}
+            pending = set(futures)
+            while pending:
+                finished, pending = concurrent.futures.wait(pending, 0.2, concurrent.futures.FIRST_COMPLETED)
+                while not queue.empty():
+                    done, failed = queue.get()
+                    num_failed += failed
+                    bar.set_postfix_str(_told(bar, frames_an_hour, num_failed), refresh=False)
+                    bar.update(done)
+                for future in finished:
+                    yield futures[future], future.result()
+            bar.total = bar.n  # what was expected was an estimate
+        except BaseException as error:
+            for process in set(multiprocessing.active_children()) - ours:
+                process.terminate()
+            if isinstance(error, BrokenProcessPool):
+                raise ShardError(
+                    f"{label}: a worker process was killed, perhaps because memory ran out; "
+                    "run the same command again with fewer workers"
+                ) from None
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _told(bar: Bar, frames_an_hour: float | None, num_failed: int) -> str:
+    """What a bar says of speed, where it does not by itself, and of failures."""
+    speed = [f"{bar.n / frames_an_hour / bar.format_dict['elapsed']:.3g} h/s"] if frames_an_hour else []
+    return ", ".join(speed + [f"{num_failed} failed"] * bool(num_failed))
+
+
+def share_cores(workers: int) -> list[set[int]]:
+    """Cores for each worker: neighbours, no two workers the same ones unless there are more workers than cores."""
+    ours = sorted(os.sched_getaffinity(0))
+    most = max(workers, len(ours))
+    return [{ours[at * len(ours) // most] for at in range(most) if at * workers // most == k} for k in range(workers)]
+
+
+def _start(queue: "SimpleQueue[tuple[int, int]]", places: "SimpleQueue[set[int]] | None") -> None:
+    """Prepare a worker: it says what it has done, and ends when its parent does, however that comes about."""
+    global _done
+    _done = queue
+    if places is not None:
+        os.sched_setaffinity(0, places.get())
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def _run(work: Callable[[Task, Progress], Result], task: Task) -> Result:
+    return work(task, _report)
+
+
+def _report(frames: int, failed: int = 0) -> None:
+    _done.put((frames, failed))

@@ -1,0 +1,1 @@
+"""Pretraining for surgical video foundation models; its rooms are the folders of the same names."""

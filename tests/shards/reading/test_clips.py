@@ -1,0 +1,140 @@
+"""Damaged frames: what stands in for their clips, wherever and in whatever company they are read."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from surgstream.shards.errors import CorruptSampleError
+from surgstream.shards.format.index import ROW
+from surgstream.shards.order.sequence import Order, OrderConfig
+from surgstream.shards.reading.clips import BadClipLimits, ClipBytes
+from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.stream import ClipStream, ReadConfig
+from surgstream.shards.storage.stores import open_storage
+from tests.helpers.handmade import jpeg, write_corpus
+
+NUM_FRAMES, STRIDE, DRAWS = 4, 3, 480
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    write_corpus(tmp_path)
+    return tmp_path
+
+
+def damage(corpus: Path, shard: str, rows: range) -> None:
+    """Flip a bit in some frames of a shard."""
+    path = corpus / f"{shard}.tar"
+    index = np.frombuffer(path.with_suffix(".idx").read_bytes(), ROW)
+    tar = bytearray(path.read_bytes())
+    for row in rows:
+        tar[int(index["offset"][row])] ^= 4
+    path.write_bytes(tar)
+
+
+def stream(corpus: Path, **changes: object) -> ClipStream:
+    table = FrameTable.open(open_storage(str(corpus)))
+    settings = {
+        "num_frames": NUM_FRAMES,
+        "stride": STRIDE,
+        "global_batch_size": 12,
+        "micro_batch_size": 3,
+        "rank": 0,
+        "world_size": 1,
+        "start": 0,
+        "stop": DRAWS,
+        "read": ReadConfig(),
+        "limits": BadClipLimits(in_all=400, in_a_row=50),
+    }
+    order = Order.create(table.sizes(), 5, OrderConfig(lanes=6, chunk_frames=7))
+    return ClipStream(table, order, **(settings | changes))  # type: ignore[arg-type]
+
+
+def collect(corpus: Path, **changes: object) -> dict[int, ClipBytes]:
+    with stream(corpus, **changes) as batches:
+        return {clip.g: clip for batch in batches for clip in batch}
+
+
+def content(clips: dict[int, ClipBytes]) -> dict[int, tuple[object, ...]]:
+    return {
+        g: (c.dataset, c.video, c.anchor_frame, c.planned, [f.tobytes() for f in c.frames]) for g, c in clips.items()
+    }
+
+
+def test_only_damaged_clips_are_replaced_by_whole_ones_of_their_dataset(corpus: Path) -> None:
+    before = collect(corpus)
+    damage(corpus, "cataract/cataract-000000", range(20, 22))
+    after = collect(corpus)
+    assert after.keys() == before.keys() == set(range(DRAWS)), "no batch shrinks"
+    replaced = [g for g in before if after[g].planned]
+    assert replaced, "the damage is met"
+    for g, clip in after.items():
+        was = before[g]
+        shows_damage = was.video == "v0" and {20, 21} & {
+            max(0, was.anchor_frame - back * STRIDE) for back in range(NUM_FRAMES)
+        }
+        assert (g in replaced) == bool(shows_damage and was.dataset == "cataract")
+        if clip.planned:
+            assert clip.planned == (was.video, was.anchor_frame) and clip.dataset == was.dataset
+            assert clip.frames[-1].tobytes() == jpeg(clip.dataset, clip.video, clip.anchor_frame)
+        else:
+            assert (clip.video, clip.anchor_frame) == (was.video, was.anchor_frame)
+
+
+def test_the_log_names_plan_use_and_cause(corpus: Path) -> None:
+    damage(corpus, "cataract/cataract-000000", range(20, 21))
+    with stream(corpus) as batches:
+        clips = {clip.g: clip for batch in batches for clip in batch if clip.planned}
+        log = batches.bad_clips
+    assert [bad.g for bad in log] == list(clips)
+    for bad in log:
+        used = clips[bad.g]
+        assert (bad.video, bad.anchor_frame) == used.planned
+        assert (bad.used_video, bad.used_anchor_frame) == (used.video, used.anchor_frame)
+        assert (bad.cause.shard, bad.cause.video, bad.cause.frame) == ("cataract/cataract-000000.tar", "v0", 20)
+        assert "expected CRC-32" in bad.cause.reason
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+@pytest.mark.parametrize("start", [0, 240])
+def test_any_rank_at_any_resume_replaces_a_clip_by_the_same_one(corpus: Path, world_size: int, start: int) -> None:
+    damage(corpus, "cataract/cataract-000001", range(5, 25))
+    whole = content(collect(corpus))
+    union: dict[int, tuple[object, ...]] = {}
+    for rank in range(world_size):
+        union |= content(collect(corpus, rank=rank, world_size=world_size, start=start))
+    assert union == {g: clip for g, clip in whole.items() if g >= start}
+
+
+def expect_end(corpus: Path, limits: BadClipLimits, message: str, *, spoil: Callable[[], None]) -> None:
+    spoil()
+    with pytest.raises(CorruptSampleError, match=message):
+        collect(corpus, limits=limits)
+
+
+def test_too_many_in_all_end_the_run(corpus: Path) -> None:
+    expect_end(
+        corpus,
+        BadClipLimits(in_all=3, in_a_row=100),
+        r"4 clips are damaged, the last one by cataract/cataract-000000\.tar: video v0, frame 20.*surgstream verify",
+        spoil=lambda: damage(corpus, "cataract/cataract-000000", range(20, 21)),
+    )
+
+
+def test_too_many_in_a_row_end_the_run(corpus: Path) -> None:
+    def spoil() -> None:
+        damage(corpus, "cataract/cataract-000000", range(2, 40))
+        damage(corpus, "cataract/cataract-000001", range(36))
+
+    expect_end(corpus, BadClipLimits(in_all=10**6, in_a_row=2), "3 clips in a row are damaged", spoil=spoil)
+
+
+def test_a_dataset_without_a_whole_clip_ends_the_run(corpus: Path) -> None:
+    expect_end(
+        corpus,
+        BadClipLimits(in_all=10**6, in_a_row=10**6),
+        "16 clips that should stand in for another one are damaged as well",
+        spoil=lambda: damage(corpus, "knee/knee-000000", range(11)),
+    )

@@ -1,0 +1,134 @@
+"""The loader with a stream and a decoder that do as they are told."""
+
+import logging
+import re
+import threading
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from surgstream.shards.errors import StorageError
+from surgstream.shards.reading.activity import Activities
+from surgstream.shards.reading.clips import ClipBytes
+from surgstream.trainer.batch import ClipName
+from surgstream.trainer.data.augment import center_crop, multi_scale_crop
+from surgstream.trainer.data.config import CropConfig
+from surgstream.trainer.data.loader import ClipLoader
+from surgstream.trainer.errors import DecodeError
+from tests.helpers.ranks import wait_for
+
+BROKEN = 255
+
+
+def clip(g: int) -> ClipBytes:
+    """A clip of two frames, each one byte long: its draw."""
+    frames = (np.array([g], np.uint8),) * 2
+    planned = ("b", 7) if g == 3 else None
+    return ClipBytes(g, "knee", "a", 10 + g, width=100, height=60, planned=planned, frames=frames)
+
+
+class Stream:
+    """Yields pairs of clips until its script says to wait or to fail."""
+
+    def __init__(self, *script: Any) -> None:
+        self.activities, self.script, self.closed = Activities(), script, threading.Event()
+
+    def __iter__(self) -> Iterator[list[ClipBytes]]:
+        for item in self.script:
+            if isinstance(item, Exception):
+                raise item
+            if item == "wait":
+                with self.activities.doing("reads knee-000000.tar"):
+                    self.closed.wait()
+                raise CancelledError
+            yield [clip(item), clip(item + 1)]
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+class Decoder:
+    """Makes a pixel of each byte, and remembers the windows."""
+
+    def __init__(self) -> None:
+        self.windows: list[np.ndarray] = []
+
+    def decode(self, frames: list[np.ndarray], windows: np.ndarray) -> torch.Tensor:
+        self.windows.append(windows)
+        if any(frame[0] == BROKEN for frame in frames):
+            raise DecodeError("expected whole JPEG frames")
+        return torch.tensor(np.concatenate(frames)).view(2, 1, 2, 1, 1).float()
+
+
+def load(*script: Any, decoder: Decoder | None = None, **options: Any) -> ClipLoader:
+    settings: dict[str, Any] = {"crop": None, "seed": 5, "device": torch.device("cpu")}
+    return ClipLoader(Stream(*script), decoder or Decoder(), **(settings | options))  # type: ignore[arg-type]
+
+
+def test_batches_come_in_order_and_end_for_good() -> None:
+    with load(0, 2, 4, 6) as loader:
+        batches = list(loader)
+        assert list(loader) == []
+    assert [batch.g.tolist() for batch in batches] == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    assert [batch.clips.flatten().tolist() for batch in batches][1] == [2, 2, 3, 3]
+    assert batches[1].names == (ClipName("knee", "a", 12), ClipName("knee", "a", 13, planned=("b", 7)))
+    assert len(loader.waits) >= 4 and loader.decode_seconds > 0
+
+
+def test_an_error_comes_where_its_batch_was_due_and_again() -> None:
+    with load(0, 2, StorageError("the store is gone")) as loader:
+        assert [next(loader).g[0] for _ in range(2)] == [0, 2]
+        for _ in range(2):
+            with pytest.raises(StorageError, match="the store is gone"):
+                next(loader)
+
+
+def test_a_clip_that_cannot_be_decoded_is_named() -> None:
+    with load(0, BROKEN - 1) as loader:
+        next(loader)
+        with pytest.raises(DecodeError, match="draws 254 to 255, clips knee/a@264, knee/a@265: expected whole JPEG"):
+            next(loader)
+
+
+@pytest.mark.parametrize("crop", [None, CropConfig(scales=(0.5, 0.25))])
+def test_windows_are_those_of_seed_and_draw_or_the_centre(crop: CropConfig | None) -> None:
+    decoder = Decoder()
+    with load(0, 2, decoder=decoder, crop=crop) as loader:
+        list(loader)
+    g, sizes = np.arange(4), np.tile([[100, 60]], (4, 1))
+    expected = multi_scale_crop(crop, 5, g, sizes) if crop else center_crop(sizes)
+    np.testing.assert_array_equal(np.concatenate(decoder.windows), expected)
+
+
+def test_decoding_stays_a_few_batches_ahead_and_closing_ends_it() -> None:
+    decoder = Decoder()
+    loader = load(*range(0, 100, 2), decoder=decoder, prefetch_batches=3)
+    wait_for(lambda: loader.num_ready == 3 and len(decoder.windows) == 4)
+    loader.close()
+    loader.close()
+    assert not loader._thread.is_alive() and loader.stream.closed.is_set()  # type: ignore[attr-defined]
+    assert len(decoder.windows) == 4
+
+
+def test_closing_ends_a_thread_that_waits_for_the_stream() -> None:
+    with load(0, "wait") as loader:
+        next(loader)
+    assert not loader._thread.is_alive()
+
+
+def test_a_trainer_that_waits_long_is_told_what_for(caplog: pytest.LogCaptureFixture) -> None:
+    def close_when_said_twice() -> None:
+        wait_for(lambda: len(caplog.messages) >= 2)
+        loader.stream.close()
+
+    with load("wait", stall_warning_seconds=0.4) as loader, caplog.at_level(logging.WARNING):
+        threading.Thread(target=close_when_said_twice).start()
+        with pytest.raises(CancelledError):
+            next(loader)
+    assert caplog.messages[0].startswith("no batch for 0 s; ")
+    assert re.match(r"no batch for 1 s; decode: reads knee-000000\.tar for \d+\.\d s", caplog.messages[1])
+    assert loader.waits[0] >= 0.8

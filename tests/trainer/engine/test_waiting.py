@@ -1,0 +1,123 @@
+"""Where a training step makes the host wait for the device."""
+
+import contextlib
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import pytest
+import torch
+from torch._dynamo.testing import CompileCounterWithBackend
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from surgstream.trainer.distributed import topology_from_environment
+from surgstream.trainer.engine.config import CheckpointConfig, OptimConfig, ParallelConfig, ReportConfig
+from surgstream.trainer.engine.loop import Trainer
+from surgstream.trainer.engine.schedules import Plan, Progress
+from surgstream.trainer.engine.zero import ZeroEngine
+from tests.trainer.objectives.test_surgvista import clip_batch, tiny
+
+STEPS = 3
+PLAN = Plan(
+    global_batch_size=4, grad_accum_steps=2, last_step=STEPS, draws_per_epoch=64, warmup_draws=8, total_draws=64,
+    start_lr=0.0, peak_lr=1e-3, end_lr=0.0, decay="cosine",
+)  # fmt: skip
+
+
+class Operators(TorchDispatchMode):
+    """Counts what is computed, by operator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts = Counter[str]()
+
+    def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.counts[operator.overloadpacket.__name__] += 1
+        return operator(*args, **(kwargs or {}))
+
+
+@contextlib.contextmanager
+def trainer(
+    stage: int, run_dir: Path, autocast: Literal["auto", "bf16"] = "auto", backend: Any = None
+) -> Iterator[Trainer]:
+    """A run of the tiny SurgVISTA whose reports come after its last step."""
+    topology = topology_from_environment({})
+    objective = tiny().to(topology.device)
+    if backend:
+        objective.compile_parts(backend=backend, fullgraph=True)
+    engine = ZeroEngine(
+        objective, OptimConfig(), ParallelConfig(zero_stage=stage, autocast=autocast), micro_batch_size=2,
+        grad_accum_steps=2, device=topology.device,
+    )  # fmt: skip
+    batches = [clip_batch([g, g + 1]) for g in range(0, 4 * STEPS, 2)]
+    batches = [replace(batch, clips=batch.clips.to(topology.device)) for batch in batches]
+    idle: Any = SimpleNamespace(
+        before_step=lambda step: None, beat=lambda: None, stopping=lambda save: False, saving=False
+    )
+    idle.close = lambda: None
+    run = Trainer(
+        engine, objective, iter(batches), plan=PLAN, progress=Progress(step=0, g=0, state={}), topology=topology,
+        run_dir=run_dir, report=ReportConfig(every_steps=100, pictures_every_steps=0, collapse_every_steps=0),
+        checkpoint=CheckpointConfig(every_steps=100), evaluation=None, measures=(), audit_log=False, watch=lambda g: {},
+        agreement=idle, watchdog=idle, profiler=idle, check_owner=lambda: None,
+    )  # fmt: skip
+    with contextlib.closing(run):
+        yield run
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_a_step_waits_once_for_the_gradient_norm_and_updates_with_one_kernel(
+    stage: int, alone: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    linear = torch.nn.functional.linear
+    monkeypatch.setattr(torch.nn.functional, "linear", linear)  # undone afterwards: stage 3 leaves its own there
+    with trainer(stage, tmp_path) as run:
+        run.train_step()
+        for read in ("cpu", "numpy", "tolist"):
+            monkeypatch.setattr(torch.Tensor, read, lambda tensor, name=read: pytest.fail(f"Tensor.{name}"))
+        with Operators() as seen:
+            run.train_step()
+    assert seen.counts["_local_scalar_dense"] == 1, "DeepSpeed's, which skips updates that are not finite"
+    assert not seen.counts["nonzero"] and not seen.counts["masked_select"]
+    assert seen.counts["_fused_adamw_"] == 2, "one a parameter group"
+
+
+def test_nothing_is_paused_before_something_is_due(alone: None, tmp_path: Path) -> None:
+    paused = list[int]()
+
+    @contextlib.contextmanager
+    def pause() -> Iterator[None]:
+        paused.append(run.step)
+        yield
+
+    with trainer(1, tmp_path) as run:
+        run.clock.pause = pause  # type: ignore[method-assign]
+        run.train()
+    assert paused == [STEPS], "for the last checkpoint"
+
+
+def test_all_steps_of_a_compiled_run_take_the_same_two_graphs(
+    alone: None, tmp_path: Path, graphs: CompileCounterWithBackend
+) -> None:
+    with trainer(1, tmp_path, "bf16", graphs) as run:
+        for _ in range(STEPS):
+            run.train_step()
+    assert graphs.frame_count == 2
+
+
+@pytest.mark.gpu
+def test_a_step_waits_once_on_a_gpu(alone: None, tmp_path: Path) -> None:
+    with trainer(1, tmp_path) as run:
+        run.train_step()
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            with warnings.catch_warnings(record=True) as waits:
+                warnings.simplefilter("always")
+                run.train_step()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert sum("synchronizing CUDA operation" in str(wait.message) for wait in waits) == 1

@@ -1,0 +1,184 @@
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from surgstream.configs.loading import load
+from surgstream.shards.errors import StorageError
+from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.distributed import Topology
+from surgstream.trainer.errors import PreflightError
+from surgstream.trainer.preflight import model, network
+from surgstream.trainer.preflight.checklist import Checklist
+from surgstream.trainer.preflight.node import driver_version, free_gib, look_at_node
+from surgstream.trainer.preflight.rendezvous import Meeting
+from surgstream.trainer.preflight.shared_folder import check_shared, trial_folder
+from surgstream.trainer.preflight.store import Corpora
+from tests.helpers.handmade import write_corpus
+
+CPU = torch.device("cpu")
+RECIPE = "configs/pretrain/surgvista_tiny.yaml"
+
+
+@pytest.fixture(scope="module")
+def meeting() -> Meeting:
+    return Meeting(Topology(), 10)
+
+
+@pytest.fixture
+def checks(meeting: Meeting) -> Checklist:
+    return Checklist(meeting, CPU, 10)
+
+
+def recipe(*overrides: str) -> TrainConfig:
+    return load(TrainConfig, RECIPE, overrides)
+
+
+def raising(error: Exception) -> Callable[[], None]:
+    def action() -> None:
+        raise error
+
+    return action
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (PreflightError("it is broken; mend it"), "it is broken; mend it"),
+        (StorageError("s3://b: access is denied"), "s3://b: access is denied; look there"),
+        (PermissionError(13, "Permission denied", "/run"), "/run: Permission denied; look there"),
+        (RuntimeError("NCCL is ill\nand long"), "RuntimeError: NCCL is ill; look there"),
+        (OSError("http://me:secret@host fails"), "http://...@host fails; look there"),
+    ],
+)
+def test_a_check_that_fails_becomes_a_sentence_without_secrets(
+    checks: Checklist, error: Exception, sentence: str
+) -> None:
+    assert checks.run("store", raising(error), seconds=5, advice="look there") is None
+    assert [(failure.check, failure.sentence) for failure in checks.failures] == [("store", sentence)]
+
+
+def test_a_check_that_hangs_is_left_behind(checks: Checklist) -> None:
+    end = threading.Event()
+    assert checks.run("disk", end.wait, seconds=0.1, advice="look there") is None
+    assert checks.run("next", lambda: 5, seconds=5, advice="") == 5
+    assert [failure.sentence for failure in checks.failures] == ["no answer within 0 s; look there"]
+    end.set()
+
+
+def test_no_check_gets_more_time_than_there_is_for_all(meeting: Meeting) -> None:
+    end = threading.Event()
+    assert Checklist(meeting, CPU, 0.1).run("disk", end.wait, seconds=3600, advice="") is None
+    end.set()
+
+
+def test_a_node_is_seen_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "chunk").write_bytes(bytes(2**20))
+    facts = look_at_node(CPU, tmp_path / "not" / "there", tmp_path / "cache")
+    assert facts.gpus == () and facts.own_gpu == ""
+    assert facts.versions["torch"] == torch.__version__ and facts.versions["DALI"] != "none"
+    assert facts.cache_gib == pytest.approx(facts.run_dir_gib + 1 / 1024, abs=0.5)
+    assert facts.shm_gib == pytest.approx(free_gib(Path("/dev/shm")), abs=0.5)
+
+
+def test_a_rank_without_its_gpu_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(PreflightError, match="expected more than 3 GPUs, got 0; start one task a GPU"):
+        look_at_node(torch.device("cuda", 3), tmp_path, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\n", "550.54.15"),
+        ("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.159.04  Release Build  (b@c)\n", "580.159.04"),
+        ("NVRM version: NVIDIA UNIX Open Kernel Module for aarch64  570.86.15  Release Build\n", "570.86.15"),
+        ("", "unknown"),
+    ],
+    ids=["closed", "open", "open, Arm", "none"],
+)
+def test_the_driver_says_its_version(text: str, version: str) -> None:
+    assert driver_version(text) == version
+
+
+@pytest.mark.gpu
+def test_a_gpu_is_seen_and_a_step_takes_memory(tmp_path: Path, alone: None) -> None:
+    topology = Topology()
+    facts = look_at_node(topology.device, tmp_path, None)
+    assert facts.own_gpu in {gpu.uuid for gpu in facts.gpus} and 0 < facts.own_free_gib <= facts.gpus[0].gib
+    assert facts.versions.keys() == {"torch", "DALI", "driver", "CUDA", "NCCL"}
+    step = model.take_step(config := recipe("micro_batch_size=2"), topology, model.build_model(config, topology))
+    assert 0 < step.peak_gib < step.gib
+
+
+def test_reading_goes_all_over_the_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_corpus(tmp_path)
+    corpora = Corpora(recipe(f"data.corpus={tmp_path}", "held_out=null", "data.read.range_bytes=1000"))
+    read: set[tuple[str, int]] = set()
+    storage = corpora._storage
+    inner = storage.read_into
+
+    def note(name: str, start: int, out: memoryview, stop: threading.Event | None = None) -> None:
+        read.add((name, start))
+        inner(name, start, out, stop)
+
+    monkeypatch.setattr(storage, "read_into", note)
+    assert corpora.mb_per_second(0.2, rank=1, world_size=2) > 0
+    assert {name for name, _ in read} == {name for name, _ in corpora._shards}
+    sizes = dict(corpora._shards)
+    for name, size in sizes.items():
+        starts = [start for shard, start in read if shard == name]
+        assert min(starts) < size / 5 and max(starts) > size / 2, "from its beginning to its end"
+
+
+def test_a_shard_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    corpora = Corpora(recipe(f"data.corpus={tmp_path}", "held_out=null"))
+    for shard in tmp_path.rglob("*.tar"):
+        shard.unlink()
+    with pytest.raises(StorageError, match=r"tar is missing"):
+        corpora.mb_per_second(0.1, rank=0, world_size=1)
+
+
+def test_both_corpora_have_a_part_in_the_name(tmp_path: Path) -> None:
+    train, held_out = tmp_path / "train", tmp_path / "held_out"
+    write_corpus(train)
+    write_corpus(held_out, {"knee": [{"a": [(0, 11)]}]})
+    both = Corpora(recipe(f"data.corpus={train}", f"held_out.corpus={held_out}")).manifest
+    alone = [Corpora(recipe(f"data.corpus={corpus}", "held_out=null")).manifest for corpus in (train, held_out)]
+    assert both == "+".join(alone)
+
+
+def test_a_run_directory_is_tried_in_a_folder_of_its_own(meeting: Meeting, tmp_path: Path) -> None:
+    assert check_shared(meeting, tmp_path / "checkpoints", 5)
+    assert [path.name for path in trial_folder(meeting, tmp_path / "checkpoints").iterdir()] == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("micro", "advice"), [(8, "micro_batch_size=4"), (5, "micro_batch_size=1"), (1, "zero_stage=2")]
+)
+def test_a_step_that_does_not_fit_says_what_to_try(
+    micro: int, advice: str, monkeypatch: pytest.MonkeyPatch, alone: None
+) -> None:
+    def full(*_: object) -> Iterator[None]:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    config = recipe("global_batch_size=40", f"micro_batch_size={micro}")
+    objective = model.build_model(config, Topology())
+    monkeypatch.setattr(objective, "forward", full)
+    with pytest.raises(PreflightError, match=f"micro_batch_size {micro} does not fit .* try .*{advice}"):
+        model.take_step(config, Topology(), objective)
+
+
+def test_a_step_trains_nothing_else_and_has_no_gpu_memory_here(alone: None) -> None:
+    config = recipe("micro_batch_size=2")
+    found = model.take_step(config, Topology(), model.build_model(config, Topology()))
+    assert found == replace(found, peak_gib=0.0, gib=0.0)
+
+
+def test_a_rank_alone_has_no_network(alone: None) -> None:
+    assert network.bus_gb_per_second(CPU, 1.0) == 0.0

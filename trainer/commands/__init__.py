@@ -1,0 +1,1 @@
+"""The commands about training, a module each; `launch.commands` has their arguments."""

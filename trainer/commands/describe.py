@@ -1,0 +1,207 @@
+"""`surgstream describe`: a recipe in numbers, before anything is trained."""
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from statistics import fmean
+from typing import Any
+
+from surgstream.configs.errors import SurgstreamError
+from surgstream.configs.loading import load
+from surgstream.shards.format.rates import RateError, check_rates_at_hand
+from surgstream.shards.order.sequence import Order
+from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.storage.stores import open_storage
+from surgstream.trainer import estimates
+from surgstream.trainer.batch import ClipName
+from surgstream.trainer.commands.describe_table import table
+from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.engine.schedules import Plan, Progress
+from surgstream.trainer.mixing import corpus_warnings, look_back, repetition
+from surgstream.trainer.objectives import choice
+from surgstream.trainer.objectives.base import Objective
+
+MOST_DRAWS = 400
+"""Of a clip in a run, before it is warned of: twice as many as in SurgVISTA's recipe."""
+
+_AUDIT_LINE_BYTES = 110.0  # of a corpus that is not there: names of ten letters
+
+
+def run(words: argparse.Namespace) -> int:
+    """Do the work of `surgstream describe`."""
+    config = load(TrainConfig, words.config, words.overrides)
+    tree = describe(config, words.world_size, words.tflops)
+    sys.stdout.write((json.dumps(tree, indent=2) if words.json else table(tree)) + "\n")
+    return 0
+
+
+def describe(config: TrainConfig, world_size: int, tflops: float | None = None) -> dict[str, Any]:
+    """Count everything that a configuration decides.
+
+    Args:
+        config: The run's configuration.
+        world_size: Ranks it would run on.
+        tflops: What each GPU does in a second, in 10^12 operations; None leaves the hours out.
+
+    Returns:
+        A JSON tree. `corpus` is null, with the reason in `corpus_error`, where the corpus cannot be read; the run's
+        numbers are there all the same, where the recipe gives `clips_per_epoch`.
+
+    Raises:
+        SurgstreamError: The configuration cannot be trained on so many ranks, or at the rate of a corpus that can be
+            read, or timm has no such teacher.
+    """
+    objective = choice.outline(config.objective)
+    flops = objective.flops()
+    tree: dict[str, Any] = {
+        "objective": config.objective.name,
+        "parameters": objective.parts(),
+        "tokens": {
+            "clip": objective.num_tokens,
+            "visible": objective.num_visible,
+            "masked": objective.num_masked,
+        },
+        "clip": {
+            "frames": config.objective.encoder.num_frames,
+            "stride": config.data.stride,
+            "fps": config.data.fps,
+            "seconds": config.data.fps and look_back(config) / config.data.fps,
+        },
+        "flops_per_clip": {**flops, "total": sum(flops.values())},
+        "memory_gib": estimates.memory(config, objective, world_size),
+        "batch": {
+            "global": config.global_batch_size,
+            "micro": config.micro_batch_size,
+            "grad_accum_steps": config.grad_accum_steps(world_size),
+            "world_size": world_size,
+        },
+    }
+    check_rates_at_hand(config.corpora, config.data.fps)
+    try:
+        frames = FrameTable.open(open_storage(config.data.corpus, config.data.s3), fps=config.data.fps, check=False)
+    except RateError:
+        raise
+    except SurgstreamError as error:
+        tree |= {"corpus": None, "corpus_error": str(error)}
+        if config.clips_per_epoch is None:
+            return tree
+        plan = _plan(config, config.clips_per_epoch, world_size)
+        return tree | run_numbers(config, objective, plan, world_size, tflops, _AUDIT_LINE_BYTES)
+
+    sizes = frames.sizes()
+    plan = _plan(config, sum(size.num_clips for size in sizes), world_size)
+    order = Order.create(sizes, config.seed, config.data.order)
+    return {
+        **tree,
+        **run_numbers(config, objective, plan, world_size, tflops, _audit_line_bytes(frames, plan, world_size)),
+        **corpus_numbers(config, frames, order, plan),
+    }
+
+
+def run_numbers(
+    config: TrainConfig,
+    objective: Objective,
+    plan: Plan,
+    world_size: int,
+    tflops: float | None,
+    audit_line_bytes: float,
+) -> dict[str, Any]:
+    """What the run comes to: clips, steps, saves, bytes, and hours where a speed is given."""
+    flops = sum(objective.flops().values())
+    clips = plan.last_step * plan.global_batch_size
+    return {
+        "clips": {"corpus": None, "epoch": plan.draws_per_epoch, "run": clips},
+        "steps": {
+            "epoch": math.ceil(plan.draws_per_epoch / plan.global_batch_size),
+            "warm_up": math.ceil(plan.warmup_draws / plan.global_batch_size),
+            "run": plan.last_step,
+        },
+        "peak_lr": plan.peak_lr,
+        "flops_run": flops * clips,
+        "saves": {"every_steps": config.checkpoint.every_steps, "every_minutes": config.checkpoint.every_minutes},
+        "disk_bytes": estimates.disk(config, objective, plan, audit_line_bytes),
+        "time": tflops and estimates.time(config, flops, plan, world_size=world_size, tflops=tflops),
+        "warnings": [*_run_warnings(plan)],
+    }
+
+
+def corpus_numbers(config: TrainConfig, frames: FrameTable, order: Order, plan: Plan) -> dict[str, Any]:
+    """What the corpus adds: its clips, lanes, and how often each dataset's clips are drawn."""
+    clips = sum(size.num_clips for size in frames.sizes())
+    run = plan.last_step * plan.global_batch_size
+    datasets = [
+        {
+            "name": report.name,
+            "clips": report.num_clips,
+            "share": report.share,
+            "repeats_an_epoch": report.repeats,
+            "share_cut_short": estimates.cut_short_share(frames.part_frames(report.name), look_back(config)),
+            "draws_of_a_clip": run * report.share / report.num_clips,
+            "repeated_frames": repetition(config, frames, report.name),
+            "packed_frames_apart": frames.frames_apart(report.name),
+        }
+        for report in order.report()
+    ]
+    warnings = [*_run_warnings(plan), *_batch_warnings(config, order)]
+    for dataset in datasets:
+        warnings += _draw_warnings(config, dataset)
+    warnings += corpus_warnings(config, frames)
+    return {
+        "corpus": frames.sha256,
+        "clips": {"corpus": clips, "epoch": plan.draws_per_epoch, "run": run},
+        "lanes": order.num_lanes,
+        "lanes_cover_the_batch": order.num_lanes >= config.global_batch_size,
+        "datasets": datasets,
+        "warnings": warnings,
+    }
+
+
+def _plan(config: TrainConfig, num_clips: int, world_size: int) -> Plan:
+    return config.plan(num_clips=num_clips, world_size=world_size, start=Progress(step=0, g=0, state={}))
+
+
+def _audit_line_bytes(frames: FrameTable, plan: Plan, world_size: int) -> float:
+    """Of a clip in the audit log, with the names of clips from the middle of each dataset."""
+    names = [frames.locate(size.name, size.num_clips // 2) for size in frames.sizes()]
+    place = {"g": plan.last_step * plan.global_batch_size, "step": plan.last_step, "rank": world_size - 1}
+    clips = (ClipName(name.dataset, name.video, name.frame)._asdict() | place for name in names)
+    return fmean(len(json.dumps({key: value for key, value in clip.items() if key != "planned"})) + 1 for clip in clips)
+
+
+def _run_warnings(plan: Plan) -> Iterator[str]:
+    draws = plan.last_step * plan.global_batch_size
+    if plan.warmup_draws >= draws:
+        yield (
+            f"the warm-up of {plan.warmup_draws:,} clips is as long as the run of {draws:,}: the learning rate never "
+            "gets to its peak; lower optim.warmup_epochs"
+        )
+
+
+def _batch_warnings(config: TrainConfig, order: Order) -> Iterator[str]:
+    batch = config.global_batch_size
+    if order.num_clips < batch:
+        yield (
+            f"a batch of {batch:,} has each of the corpus' {order.num_clips:,} clips {batch / order.num_clips:.1f} "
+            "times; lower global_batch_size, or pack more videos"
+        )
+    elif order.num_lanes < batch:
+        yield (
+            f"{order.num_lanes:,} lanes for batches of {batch:,} clips: some clips of a batch are close neighbours; "
+            "raise data.order.lanes, lower data.order.chunk_frames, or pack more videos"
+        )
+
+
+def _draw_warnings(config: TrainConfig, dataset: Mapping[str, Any]) -> Iterator[str]:
+    name, draws = dataset["name"], dataset["draws_of_a_clip"]
+    if draws > MOST_DRAWS:
+        yield (
+            f"{name}: each of its {dataset['clips']:,} clips is drawn {draws:,.0f} times, 200 times in SurgVISTA's "
+            "recipe: the model may learn them by heart; lower epochs, or pack more videos"
+        )
+    if dataset["repeats_an_epoch"] > config.data.order.most_repeats:
+        yield (
+            f"{name}: its clips are drawn {dataset['repeats_an_epoch']:,.1f} times as often as an average clip; "
+            "weights nearer to uniform, such as data.order.weights={temperature: 0.5}, repeat it less"
+        )

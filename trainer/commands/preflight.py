@@ -1,0 +1,201 @@
+"""`surgstream preflight`: is everything there that a run needs, on every node?"""
+
+import argparse
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import torch
+
+from surgstream.configs.loading import load, to_tree
+from surgstream.trainer.compile_caches import keep_on_node
+from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.distributed import (
+    Topology,
+    alone_when_failing,
+    configure_logging,
+    leave,
+    topology_from_environment,
+)
+from surgstream.trainer.errors import PreflightError
+from surgstream.trainer.estimates import GIB, checkpoint_bytes
+from surgstream.trainer.joining import after, join
+from surgstream.trainer.objectives import choice
+from surgstream.trainer.preflight.checklist import Checklist
+from surgstream.trainer.preflight.model import build_model, take_step
+from surgstream.trainer.preflight.network import bus_gb_per_second
+from surgstream.trainer.preflight.node import look_at_node
+from surgstream.trainer.preflight.rendezvous import Meeting
+from surgstream.trainer.preflight.report import RankReport, StepMemory
+from surgstream.trainer.preflight.rules import Needs, judge
+from surgstream.trainer.preflight.shared_folder import check_shared, trial_folder
+from surgstream.trainer.preflight.store import Corpora
+from surgstream.trainer.preflight.table import one_line, render
+
+MEETING_SECONDS = 30.0
+"""How long ranks wait for one that does not come: nodes of one job differ by seconds in what starting takes them."""
+
+CHECK_SECONDS = 45.0
+COMPILE_SECONDS = 180.0
+"""On top, where a model is compiled."""
+
+MEASURE_SECONDS = 3.0
+"""For the store's and for the network's speed."""
+
+REPORT_SECONDS = 20.0
+"""How much later than rank 0 a rank may be done; the checks meet more often than that."""
+
+_GOODBYE_SECONDS = 5.0
+
+log = logging.getLogger(__name__)
+
+
+def run(words: argparse.Namespace) -> int:
+    """Do the work of `surgstream preflight`."""
+    keep_on_node(os.environ)
+    topology = topology_from_environment(os.environ)
+    configure_logging(topology)
+    with alone_when_failing(topology):
+        config = load(TrainConfig, words.config, words.overrides)
+        config.grad_accum_steps(topology.world_size)
+        preflight(config, topology, with_step=True)
+    leave()
+    return 0
+
+
+def preflight(config: TrainConfig, topology: Topology, *, with_step: bool, patience_seconds: float = 0.0) -> None:
+    """Check everything, and join the process group on the way; rank 0 prints what was found.
+
+    Args:
+        config: The run's configuration.
+        topology: This process's place.
+        with_step: Whether to take a step of the model.
+        patience_seconds: How much later than others a rank may come.
+
+    Raises:
+        PreflightError: Something forbids a run, on every rank; or not all ranks came.
+        ModelError: There is no such model.
+    """
+    needed = needs(config, with_step=with_step)  # what no node could give is refused before ranks wait for each other
+    seconds = CHECK_SECONDS + (COMPILE_SECONDS if with_step and config.compile else 0.0)
+    meeting_seconds = MEETING_SECONDS + patience_seconds
+    with ended_after(meeting_seconds + seconds + 2 * REPORT_SECONDS):
+        meeting = Meeting(topology, meeting_seconds)
+        checks = Checklist(meeting, topology.device, seconds)
+        report = examine(config, meeting, checks, with_step=with_step)
+        meeting.tell(f"report/{topology.rank}", json.dumps(to_tree(report)))
+        if topology.is_main:
+            reports = meeting.collect(REPORT_SECONDS)
+            problems = judge(reports, needed)
+            sys.stdout.write(render(reports, problems) + "\n")
+            sys.stdout.flush()
+            meeting.tell("verdict", one_line(reports, problems))
+        said = meeting.hear("verdict", checks.at_most(seconds) + 2 * REPORT_SECONDS)
+        shutil.rmtree(trial_folder(meeting, Path(config.run_dir) / "checkpoints"), ignore_errors=True)
+        meeting.leave(_GOODBYE_SECONDS)
+    if said != "go":
+        raise PreflightError(said)
+    if topology.device.type == "cuda":
+        torch.cuda.set_device(topology.device)  # the checks did so in threads of their own
+
+
+def ended_after(seconds: float) -> AbstractContextManager[None]:
+    """End this process when the block takes longer: the socket of a node that froze stays open and silent."""
+
+    def end() -> None:
+        log.error("no verdict after %g s: rank 0 or the way to it hangs; see what it prints", seconds)
+        logging.shutdown()
+        os._exit(PreflightError.exit_status)
+
+    return after(seconds, end)
+
+
+def examine(config: TrainConfig, meeting: Meeting, checks: Checklist, *, with_step: bool) -> RankReport:
+    """Run all checks on this rank, in step with the others.
+
+    A check that needs every rank is left out where one of them is not well.
+    """
+    topology, device, run_dir = meeting.topology, meeting.topology.device, Path(config.run_dir)
+    cache_dir = config.data.cache_folder
+    facts = checks.run(
+        "node",
+        lambda: look_at_node(device, run_dir, cache_dir),
+        seconds=10,
+        advice="see whether df and nvidia-smi answer on this node",
+    )
+    corpora = checks.run(
+        "corpus", lambda: Corpora(config), seconds=15, advice="see whether this node reaches the store, and as whom"
+    )
+    clock = time.time() if meeting.agree("clock", checks.at_most(26)) else None
+    mb_per_second = None
+    if corpora:
+        mb_per_second = checks.run(
+            "store",
+            lambda: corpora.mb_per_second(MEASURE_SECONDS, rank=topology.rank, world_size=topology.world_size),
+            seconds=12,
+            advice="see whether this node reaches the store",
+        )
+    shared = checks.run(
+        "run_dir",
+        lambda: check_shared(meeting, run_dir / "checkpoints", checks.at_most(10)),
+        seconds=15,
+        advice="choose a run_dir that this node can write to",
+    )
+    bus = examine_network(config, meeting, checks)
+    step = examine_step(config, meeting, checks, well=bus is not None) if with_step else None
+    return RankReport(
+        rank=topology.rank,
+        node=meeting.node,
+        facts=facts,
+        clock=clock,
+        manifest=corpora.manifest if corpora else None,
+        mb_per_second=mb_per_second,
+        shared=shared,
+        bus_gb_per_second=bus,
+        step=step,
+        failures=tuple(checks.failures),
+    )
+
+
+def examine_network(config: TrainConfig, meeting: Meeting, checks: Checklist) -> float | None:
+    """Join the process group and measure an all-reduce; None where a rank failed."""
+    topology, advice = meeting.topology, "see what NCCL_DEBUG=INFO prints; set NCCL_SOCKET_IFNAME and NCCL_IB_HCA"
+
+    def joined() -> bool:
+        join(topology, config.parallel.timeout_seconds)
+        return True
+
+    if not meeting.agree("alive", checks.at_most(20)):
+        return None
+    well = checks.run("network", joined, seconds=40, advice=advice)
+    if not meeting.agree("joined", checks.at_most(20), ok=well is not None):
+        return None
+    return checks.run("network", lambda: bus_gb_per_second(topology.device, MEASURE_SECONDS), seconds=15, advice=advice)
+
+
+def examine_step(config: TrainConfig, meeting: Meeting, checks: Checklist, *, well: bool) -> StepMemory | None:
+    """Build the model and take a step; None where a rank failed, or was not `well` before."""
+    topology, advice = meeting.topology, "see what it prints above; try compile=false or a smaller micro_batch_size"
+    model = (
+        checks.run("step", lambda: build_model(config, topology), seconds=COMPILE_SECONDS, advice=advice)
+        if well
+        else None
+    )
+    if not meeting.agree("model", checks.at_most(COMPILE_SECONDS), ok=model is not None) or model is None:
+        return None
+    return checks.run("step", lambda: take_step(config, topology, model), seconds=COMPILE_SECONDS, advice=advice)
+
+
+def needs(config: TrainConfig, *, with_step: bool) -> Needs:
+    """What the recipe needs of a node."""
+    return Needs(
+        checkpoint_gib=checkpoint_bytes(choice.outline(config.objective)) / GIB,
+        checkpoints=config.checkpoint.keep_last + 1,
+        cache_gib=config.data.cache_bytes / 2**30,
+        with_step=with_step,
+    )

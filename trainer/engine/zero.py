@@ -1,0 +1,173 @@
+"""The one door to DeepSpeed: ZeRO data parallelism, and its state as full tensors.
+
+DeepSpeed's own checkpoints fit one world size and one stage. Here the state is named full tensors (each parameter with
+its two AdamW moments), which any world size and any stage can load.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.distributed_c10d import _set_pg_timeout
+
+from surgstream.trainer.distributed import collective_timeout
+from surgstream.trainer.engine.config import OptimConfig, ParallelConfig
+from surgstream.trainer.engine.optim import parameter_groups
+
+# DeepSpeed looks for accelerators when it is imported, and warns when it has to guess.
+os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
+
+import deepspeed
+from deepspeed.utils import (
+    safe_get_full_fp32_param,
+    safe_get_full_optimizer_state,
+    safe_set_full_optimizer_state,
+    safe_set_local_optimizer_state,
+)
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+class ZeroEngine:
+    """A module under DeepSpeed ZeRO with torch's AdamW.
+
+    The learning rate is set from outside before each step; nothing here keeps a schedule.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        optim: OptimConfig,
+        parallel: ParallelConfig,
+        *,
+        micro_batch_size: int,
+        grad_accum_steps: int,
+        device: torch.device,
+    ) -> None:
+        """Shard `module` over the process group; see `ParallelConfig` and `OptimConfig`."""
+        self._bf16 = parallel.autocast == "bf16" or (parallel.autocast == "auto" and device.type == "cuda")
+        self._device = device
+        _leave_kernels_uncompiled()
+        # lr 0 so that the step that creates the moments leaves the parameters as they are.
+        optimizer = torch.optim.AdamW(
+            parameter_groups(module, optim.weight_decay),
+            lr=0.0,
+            betas=optim.betas,
+            eps=optim.eps,
+            fused=True,
+        )
+        self.stage = parallel.zero_stage
+        self._parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        self._engine, *_ = deepspeed.initialize(
+            model=module,
+            optimizer=optimizer,
+            dist_init_required=False,
+            config={
+                "train_micro_batch_size_per_gpu": micro_batch_size,
+                "gradient_accumulation_steps": grad_accum_steps,
+                "gradient_clipping": optim.clip_grad_norm,
+                "zero_optimization": {
+                    "stage": self.stage,
+                    "overlap_comm": parallel.overlap_comm,
+                    # At stage 1 all gradients are there when they are reduced: a buffer would only cost copies.
+                    "contiguous_gradients": self.stage > 1 or parallel.overlap_comm,
+                },
+                "torch_autocast": {"enabled": self._bf16, "dtype": "bfloat16"},
+                "steps_per_print": 2**62,
+            },
+        )
+        # DeepSpeed reduces in a group of its own, which it gives torch's default.
+        _set_pg_timeout(collective_timeout(parallel.timeout_seconds, device), self._engine.seq_data_parallel_group)
+        self._create_moments()
+
+    @property
+    def module(self) -> nn.Module:
+        """The wrapped module; call the engine, not this, in a training step."""
+        return self._engine.module  # type: ignore[no-any-return]
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Run the module's forward pass under the engine's precision."""
+        return self._engine(*inputs)
+
+    def autocast(self) -> torch.autocast:
+        """The engine's precision, for what is computed outside its forward pass: targets, pictures."""
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16)
+
+    def backward(self, loss: Tensor) -> None:
+        """Accumulate the gradients of one micro-batch's mean loss."""
+        self._engine.backward(loss)
+
+    def step(self, lr: float) -> None:
+        """End a micro-batch; on the last of a step, clip the gradients and update the parameters with `lr`."""
+        for group in self._engine.optimizer.param_groups:
+            group["lr"] = lr
+        self._engine.step()
+
+    def grad_norm(self) -> float | Tensor:
+        """L2 norm of the last step's full gradient, before clipping; a tensor on the device, or a number."""
+        return cast("float | Tensor", self._engine.get_global_grad_norm())
+
+    def full_state(self) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """Yield every parameter's name and its full fp32 `param`, `exp_avg` and `exp_avg_sq`.
+
+        Collective: all ranks iterate in the same order, and one parameter at a time is assembled on each.
+        """
+        for name, parameter in self._parameters.items():
+            tensors = {"param": safe_get_full_fp32_param(parameter)}
+            tensors |= {moment: safe_get_full_optimizer_state(parameter, moment) for moment in MOMENTS}
+            yield name, tensors
+
+    def load_moment(self, name: str, moment: str, value: Tensor) -> None:
+        """Set one parameter's full `exp_avg` or `exp_avg_sq`. Parameters themselves are loaded before wrapping."""
+        parameter = self._parameters[name]
+        if self.stage == 3:
+            safe_set_local_optimizer_state(parameter, self._partition_of(parameter, value), moment)
+        else:
+            safe_set_full_optimizer_state(parameter, value.to(parameter.device), moment)
+
+    def optimizer_step(self) -> int:
+        """AdamW's step count: those of this run, and of the runs before it whose moments it took over."""
+        return int(next(iter(self._engine.optimizer.optimizer.state.values()))["step"])
+
+    def set_optimizer_step(self, step: int) -> None:
+        """Set AdamW's step count, which its bias correction needs."""
+        for state in self._engine.optimizer.optimizer.state.values():
+            state["step"] = torch.full_like(state["step"], float(step))
+
+    def _create_moments(self) -> None:
+        """Create AdamW's state before the first step, so that it can be read and loaded at any time.
+
+        A step with zero gradients and lr 0 makes it; then the step count goes back to 0. At stages 1 and 2 DeepSpeed is
+        told to map parameters to their moments: left alone it would do so in the middle of the first step, after the
+        first parameter group's update, and miss the other groups.
+        """
+        zero = self._engine.optimizer
+        flats = zero.fp32_partitioned_groups_flat if self.stage == 3 else zero.single_partition_of_fp32_groups
+        everything, *_ = zero.optimizer.param_groups
+        saved, everything["params"] = everything["params"], list(flats)
+        for flat in flats:
+            flat.grad = torch.zeros_like(flat)
+        zero.optimizer.step()
+        for flat in flats:
+            flat.grad = None
+        everything["params"] = saved
+        if self.stage < 3:
+            zero._lazy_init_hp_params_optimizer_state()
+        self.set_optimizer_step(0)
+
+    def _partition_of(self, parameter: nn.Parameter, value: Tensor) -> Tensor:
+        """This rank's part of a full tensor at stage 3, zero-padded as DeepSpeed pads the last rank's."""
+        size = cast(Any, parameter).ds_tensor.numel()
+        flat = nn.functional.pad(value.flatten(), (0, size * dist.get_world_size() - value.numel()))
+        return flat.narrow(0, size * dist.get_rank(), size).to(parameter.device)
+
+
+def _leave_kernels_uncompiled() -> None:
+    """Say that no kernel of DeepSpeed's own fits; none is used here.
+
+    It would ask a compiler about each at every start, and on a CPU build one that only inference uses, for minutes.
+    """
+    deepspeed.ops.__compatible_ops__ = {}

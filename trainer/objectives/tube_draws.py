@@ -1,0 +1,59 @@
+"""What (seed, g) decide about a micro-batch, on its device."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from surgstream.trainer.batch import ClipBatch
+from surgstream.trainer.models.config import DecoderConfig, EncoderConfig
+from surgstream.trainer.objectives.masking import drop_path_keeps, tube_mask
+
+
+class TubeDraws(NamedTuple):
+    """A micro-batch's masks and drop paths.
+
+    Attributes:
+        visible: (B, V) int64, the tokens that the encoder sees.
+        masked: (B, M) int64, the others.
+        keeps: For each network, (B, depth, 2) float32 (see `Block.forward`), or None where it drops nothing.
+    """
+
+    visible: Tensor
+    masked: Tensor
+    keeps: list[Tensor | None]
+
+
+def draw_tubes(
+    encoder: EncoderConfig, decoders: Sequence[DecoderConfig], mask_ratio: float, seed: int, batch: ClipBatch,
+    *, training: bool,
+) -> TubeDraws:  # fmt: skip
+    """Draw for a micro-batch.
+
+    Args:
+        encoder: Whose tubes are masked; the first network.
+        decoders: The other networks, in their order.
+        mask_ratio: Share of tubes that are masked.
+        seed: Of the run.
+        batch: B clips.
+        training: Whether residual branches are dropped.
+    """
+    device = batch.clips.device
+    visible, masked = tube_mask(encoder.grid, mask_ratio, seed, batch.g)
+    networks: tuple[EncoderConfig | DecoderConfig, ...] = (encoder, *decoders)
+    keeps = [
+        to_device(drop_path_keeps(network.drop_path, network.shape.depth, seed, number, batch.g), device)
+        if training and network.drop_path
+        else None
+        for number, network in enumerate(networks)
+    ]
+    return TubeDraws(to_device(visible, device), to_device(masked, device), keeps)
+
+
+def to_device(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:
+    """Bring what was drawn to the device of the clips, without waiting for it."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

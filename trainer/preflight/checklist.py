@@ -1,0 +1,83 @@
+"""Runs checks so that none of them can end or hold up the others."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+import torch
+
+from surgstream.configs.errors import SurgstreamError
+from surgstream.shards.errors import StorageError
+from surgstream.shards.storage.base import without_secrets
+from surgstream.trainer.preflight.rendezvous import Meeting
+from surgstream.trainer.preflight.report import Failure
+
+T = TypeVar("T")
+
+_LONGEST_SENTENCE = 400
+
+
+class Checklist:
+    """The checks of one rank.
+
+    Attributes:
+        failures: What failed so far.
+    """
+
+    def __init__(self, meeting: Meeting, device: torch.device, seconds: float) -> None:
+        """Start the clock.
+
+        Args:
+            meeting: The ranks.
+            device: What this rank computes on.
+            seconds: For all checks together.
+        """
+        self.failures: list[Failure] = []
+        self._meeting, self._device = meeting, device
+        self._deadline = time.monotonic() + seconds
+
+    def at_most(self, seconds: float) -> float:
+        """So many seconds, or what is left of the time for all checks; never less than a moment."""
+        return min(seconds, max(self._deadline - time.monotonic(), 0.1))
+
+    def run(self, check: str, action: Callable[[], T], *, seconds: float, advice: str) -> T | None:
+        """Run one check in a thread of its own, which is left behind when it does not end.
+
+        Args:
+            check: Its name, a column of the table.
+            action: What it does.
+            seconds: How long it may take.
+            advice: What to do when it fails without saying so itself.
+
+        Returns:
+            What the action returned; None when it failed.
+        """
+        self._meeting.tell(f"doing/{self._meeting.topology.rank}", check)
+        outcome: Future[T] = Future()
+        threading.Thread(target=self._act, args=(action, outcome), name=f"check-{check}", daemon=True).start()
+        limit = self.at_most(seconds)
+        try:
+            return outcome.result(limit)
+        except StorageError as error:  # says what happened, not what to do
+            sentence = f"{error}; {advice}"
+        except SurgstreamError as error:
+            sentence = str(error)
+        except TimeoutError:
+            sentence = f"no answer within {limit:.0f} s; {advice}"
+        except OSError as error:
+            sentence = f"{error.filename}: {error.strerror}; {advice}" if error.filename else f"{error}; {advice}"
+        except Exception as error:  # whatever it is, the other checks go on
+            said = next(iter(str(error).splitlines()), "")
+            sentence = f"{type(error).__name__}: {said[:_LONGEST_SENTENCE]}; {advice}"
+        self.failures.append(Failure(check=check, sentence=without_secrets(sentence)))
+        return None
+
+    def _act(self, action: Callable[[], T], outcome: Future[T]) -> None:
+        try:
+            if self._device.type == "cuda" and self._device.index < torch.cuda.device_count():
+                torch.cuda.set_device(self._device)  # each thread has its own
+            outcome.set_result(action())
+        except BaseException as error:
+            outcome.set_exception(error)

@@ -1,0 +1,87 @@
+"""One step of the recipe's model on made-up clips: do weights, compilation and memory allow it?"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from surgstream.trainer.batch import ClipBatch, ClipName
+from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.distributed import Topology
+from surgstream.trainer.engine.zero import ZeroEngine
+from surgstream.trainer.errors import PreflightError
+from surgstream.trainer.objectives import choice
+from surgstream.trainer.objectives.base import Objective
+from surgstream.trainer.preflight.report import StepMemory
+
+_GIB = 2**30
+
+
+def build_model(config: TrainConfig, topology: Topology) -> Objective:
+    """Build the objective on this rank's device, as a run does.
+
+    Raises:
+        ModelError: The teacher's weights are missing or do not fit.
+        PreflightError: The GPU's memory does not hold it.
+    """
+    with _memory(config):
+        objective = choice.build(config.objective, seed=config.seed).to(topology.device)
+        if config.compile:
+            objective.compile_parts()
+        return objective
+
+
+def take_step(config: TrainConfig, topology: Topology, objective: Objective) -> StepMemory:
+    """Take one step on random clips; collective.
+
+    Two micro-batches are accumulated where the recipe accumulates, since gradients are then kept between them.
+
+    Raises:
+        PreflightError: The GPU's memory does not hold it; the message says which micro-batch to try.
+    """
+    device, num_micro_batches = topology.device, min(2, config.grad_accum_steps(topology.world_size))
+    with _memory(config):
+        engine = ZeroEngine(
+            objective,
+            config.optim,
+            config.parallel,
+            micro_batch_size=config.micro_batch_size,
+            grad_accum_steps=num_micro_batches,
+            device=device,
+        )
+        for _ in range(num_micro_batches):
+            batch = objective.hardest(_random_clips(config, device))
+            with engine.autocast():
+                targets = objective.targets(batch)
+            engine.backward(engine(batch, targets).loss)
+            engine.step(lr=0.0)
+        if device.type != "cuda":
+            return StepMemory(peak_gib=0.0, gib=0.0)
+        torch.cuda.synchronize(device)
+    gib = torch.cuda.get_device_properties(device).total_memory / _GIB
+    return StepMemory(peak_gib=torch.cuda.max_memory_reserved(device) / _GIB, gib=gib)
+
+
+def _random_clips(config: TrainConfig, device: torch.device) -> ClipBatch:
+    size, frames, encoder = config.micro_batch_size, config.objective.encoder.num_frames, config.objective.encoder
+    return ClipBatch(
+        clips=torch.randn(size, frames, 3, encoder.image_size, encoder.image_size, device=device).transpose(1, 2),
+        g=np.arange(size),
+        names=(ClipName("preflight", "random", 0),) * size,
+        valid=np.ones(size, bool),
+    )
+
+
+@contextmanager
+def _memory(config: TrainConfig) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        size = config.micro_batch_size
+        smaller = next((divisor for divisor in range(size // 2, 0, -1) if size % divisor == 0), None)
+        advice = f"try micro_batch_size={smaller}" if smaller else "try parallel.zero_stage=2"
+        raise PreflightError(
+            f"one step with micro_batch_size {size} does not fit into the GPU's memory; {advice}, or "
+            "objective.encoder.activation_checkpointing=true"
+        ) from None

@@ -1,0 +1,198 @@
+"""Where ranks meet before they trust collectives: a store of keys on rank 0 that tells who is missing."""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from datetime import timedelta
+
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+from surgstream.configs.loading import build
+from surgstream.trainer.distributed import Topology, in_words, slurm_hosts
+from surgstream.trainer.errors import DistributedError, PreflightError
+from surgstream.trainer.joining import serves_store, telling_who_is_missing
+from surgstream.trainer.preflight.report import Failure, RankReport
+
+_POLL_SECONDS = 0.05
+
+
+class Meeting:
+    """All ranks of a run, connected by a key-value store that rank 0 (under torchrun, its agent) serves.
+
+    Attributes:
+        topology: This process's place.
+        node: The name of its node.
+        token: A word that no other meeting has.
+    """
+
+    def __init__(self, topology: Topology, seconds: float) -> None:
+        """Wait for all ranks.
+
+        Args:
+            topology: This process's place.
+            seconds: How long to wait.
+
+        Raises:
+            PreflightError: Rank 0 cannot be reached, or not all ranks came; their nodes are named.
+        """
+        self.topology, self.node = topology, node_name(os.environ)
+        serves = serves_store(topology)
+        try:
+            if not serves:
+                _wait_for_port(topology, seconds)
+            self._store = TCPStore(
+                topology.master_addr,
+                topology.master_port,
+                topology.world_size,
+                is_master=serves,
+                timeout=timedelta(seconds=seconds),
+                wait_for_workers=False,
+                multi_tenant=True,  # the process group will use the same port
+            )
+        except (OSError, RuntimeError) as error:
+            raise PreflightError(
+                f"rank {topology.rank} on {self.node}: could not meet rank 0 at {topology.master_addr}:"
+                f"{topology.master_port} within {seconds:g} s ({str(error).partition(chr(10))[0]}); is it "
+                "running, is a firewall between?"
+            ) from None
+        self._complete = True
+        if topology.is_main:
+            self.tell("token", os.urandom(8).hex())
+        self.tell(f"node/{topology.rank}", self.node)
+        self.tell(f"doing/{topology.rank}", "node")
+        with telling_who_is_missing(topology, self._absent) if topology.is_main else nullcontext():
+            all_here = self.agree("here", seconds)
+        if not all_here:
+            raise PreflightError(f"{self._missing()} within {seconds:g} s; see what they print, or exclude their nodes")
+        self.token = self.hear("token", seconds)
+
+    def agree(self, name: str, seconds: float, *, ok: bool = True) -> bool:
+        """Wait until all ranks are here and well, or one of them is not.
+
+        Args:
+            name: What is agreed on; each name once.
+            seconds: How long to wait. Whoever waited in vain does not wait again, nor does anybody for it.
+            ok: Whether this rank is well.
+
+        Returns:
+            Whether all ranks are well.
+        """
+        yes, no = f"preflight/{name}/yes", f"preflight/{name}/no"
+        deadline = time.monotonic() + seconds
+        try:
+            here = self._store.add(f"preflight/{name}", 1) if ok and self._complete else 0
+            if here == self.topology.world_size and not self._store.check([no]):
+                self._store.set(yes, "")
+            while ok and self._complete and not self._store.check([yes]):
+                if self._store.check([no]):
+                    return False
+                self._complete = time.monotonic() < deadline
+                time.sleep(_POLL_SECONDS)
+            if not (ok and self._complete):
+                self._store.set(no, "")
+            return ok and self._complete
+        except RuntimeError:  # rank 0 is gone
+            self._complete = False
+            return False
+
+    def tell(self, key: str, value: str) -> None:
+        """Publish a text that `hear` returns on any rank.
+
+        Raises:
+            PreflightError: Rank 0 is gone.
+        """
+        with self._talking():
+            self._store.set(f"preflight/{key}", value)
+
+    def hear(self, key: str, seconds: float) -> str:
+        """Wait for a text that a rank tells.
+
+        Raises:
+            PreflightError: It does not come.
+        """
+        deadline, key = time.monotonic() + seconds, f"preflight/{key}"
+        with self._talking():
+            while not self._store.check([key]):  # to poll spares the log what `wait` prints when time is up
+                if time.monotonic() > deadline:
+                    raise RuntimeError
+                time.sleep(_POLL_SECONDS)
+            return bytes(self._store.get(key)).decode()
+
+    def collect(self, seconds: float) -> list[RankReport]:
+        """Wait for the reports that all ranks tell as `report/RANK`.
+
+        Args:
+            seconds: How long to wait.
+
+        Returns:
+            The reports by rank. Of a rank that did not report, it says in which check it fell silent.
+        """
+        deadline = time.monotonic() + seconds
+        return [self._report(rank, deadline - time.monotonic()) for rank in range(self.topology.world_size)]
+
+    def leave(self, seconds: float) -> None:
+        """Say good-bye; rank 0, which serves the meeting, waits for the others."""
+        deadline = time.monotonic() + seconds
+        with suppress(RuntimeError):
+            gone = self._store.add("preflight/gone", 1)
+            while self.topology.is_main and gone < self.topology.world_size and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+                gone = self._store.add("preflight/gone", 0)
+
+    def _report(self, rank: int, seconds: float) -> RankReport:
+        try:
+            text = self.hear(f"report/{rank}", seconds)
+        except PreflightError:
+            failure = Failure(
+                check=self.hear(f"doing/{rank}", 1),
+                sentence="no word since this check began; see what these ranks print, or exclude their nodes",
+            )
+            return RankReport(rank=rank, node=self.hear(f"node/{rank}", 1), failures=(failure,))
+        return build(RankReport, json.loads(text), where=f"report of rank {rank}")
+
+    @contextmanager
+    def _talking(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError:
+            raise PreflightError(
+                f"rank {self.topology.rank} on {self.node}: rank 0 fell silent; its own message says why"
+            ) from None
+
+    def _absent(self) -> set[int]:
+        """The ranks that have not come; a RuntimeError where rank 0 is gone."""
+        return {rank for rank in range(self.topology.world_size) if not self._store.check([f"preflight/node/{rank}"])}
+
+    def _missing(self) -> str:
+        ranks = range(self.topology.world_size)
+        try:
+            here = set(ranks) - self._absent()
+            nodes = {self._store.get(f"preflight/node/{rank}").decode() for rank in here}
+        except RuntimeError:  # rank 0 has said it and left
+            return "not all ranks came"
+        silent: set[str] = set()
+        with suppress(DistributedError):
+            silent = set(slurm_hosts(os.environ)) - nodes
+        unheard = f" (nothing was heard of {', '.join(sorted(silent))})" if silent else ""
+        return f"{in_words(set(ranks) - here)} of {len(ranks)} did not come{unheard}"
+
+
+def node_name(environment: Mapping[str, str]) -> str:
+    """What to call this node: Slurm's name for it, else the host's."""
+    return environment.get("SLURMD_NODENAME") or socket.gethostname()
+
+
+def _wait_for_port(topology: Topology, seconds: float) -> None:
+    """Try until rank 0 listens; the store's own client fills the log with stacks meanwhile."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with socket.create_connection((topology.master_addr, topology.master_port), timeout=seconds):
+                return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_POLL_SECONDS)

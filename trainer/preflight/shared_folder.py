@@ -1,0 +1,57 @@
+"""The run directory: can every rank write to it, and is it the same one for all?"""
+
+import os
+from pathlib import Path
+
+from surgstream.trainer.errors import PreflightError
+from surgstream.trainer.preflight.rendezvous import Meeting
+
+
+def check_shared(meeting: Meeting, checkpoints: Path, seconds: float) -> bool | None:
+    """Write a file and rename it, as a checkpoint does, and look for those of the other ranks.
+
+    Rank 0 looks for every rank's file, the others for rank 0's. All names are new, so that no file system answers from
+    what it remembers of the folder.
+
+    Args:
+        meeting: The ranks.
+        checkpoints: Where checkpoints go.
+        seconds: How long to wait for the others.
+
+    Returns:
+        True; None where another rank failed, which says so itself.
+
+    Raises:
+        OSError: This rank cannot write there.
+        PreflightError: A file that another rank wrote is not there.
+    """
+    rank, folder = meeting.topology.rank, trial_folder(meeting, checkpoints)
+    try:
+        _write(folder, rank)
+    except OSError:
+        meeting.agree("written", 0.0, ok=False)
+        raise
+    if not meeting.agree("written", seconds):
+        return None
+    for other in range(meeting.topology.world_size) if rank == 0 else (0,):
+        if not (folder / str(other)).exists():
+            raise PreflightError(
+                f"{checkpoints}: what rank {other} wrote there is not seen here; run_dir must be on a file system that "
+                "all nodes share"
+            )
+    return True
+
+
+def trial_folder(meeting: Meeting, checkpoints: Path) -> Path:
+    """Where `check_shared` writes; to be removed when all ranks are done."""
+    return checkpoints / f".preflight-{meeting.token}"
+
+
+def _write(folder: Path, rank: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".partial-{rank}"
+    with partial.open("wb") as file:
+        file.write(b"preflight")
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(folder / str(rank))

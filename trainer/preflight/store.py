@@ -1,0 +1,81 @@
+"""The store: can the corpus be opened with these credentials, and how fast does it come?"""
+
+import threading
+import time
+from bisect import bisect_right
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import accumulate, count
+
+from surgstream.shards.format.manifest import ManifestFile
+from surgstream.shards.format.rates import check_rates
+from surgstream.shards.storage.stores import open_storage
+from surgstream.trainer.config import TrainConfig
+
+PATIENCE_SECONDS = 8.0
+"""A store that gives no byte for so long is down as far as this check goes; a run is more patient."""
+
+_GOLDEN = 0.6180339887498949
+_HASH_DIGITS = 12
+
+
+class Corpora:
+    """The corpora of a recipe, as far as this check needs them.
+
+    Attributes:
+        manifest: The beginning of the SHA-256 of the corpus' manifest, and of those of all others that the run reads.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        """Read the manifests.
+
+        Raises:
+            SurgstreamError: The store cannot be reached, access is denied, there is no corpus, or it was packed at a
+                rate that the recipe cannot take.
+        """
+        s3, self._read = config.data.s3, config.data.read
+        retry = replace(s3.retry, timeout_seconds=min(s3.retry.timeout_seconds, PATIENCE_SECONDS))
+        impatient = replace(s3, retry=retry)
+        self._storage = open_storage(config.data.corpus, impatient)
+        manifests = {place: ManifestFile.load(open_storage(place, impatient)) for place in config.corpora}
+        for place, manifest in manifests.items():
+            check_rates(manifest.shards(), config.data.fps, where=place)
+        self._shards = [(shard.name, shard.num_bytes) for shard in manifests[config.data.corpus].shards()]
+        self.manifest = "+".join(manifest.sha256[:_HASH_DIGITS] for manifest in manifests.values())
+
+    def mb_per_second(self, seconds: float, *, rank: int, world_size: int) -> float:
+        """Read ranges all over the corpus, as many at once as a run does, different ones on each rank.
+
+        Args:
+            seconds: For how long; requests under way are waited for.
+            rank: This rank.
+            world_size: All ranks.
+
+        Returns:
+            MB a second, of this rank.
+
+        Raises:
+            StorageError: A range cannot be read.
+        """
+        ends = list(accumulate(num_bytes for _, num_bytes in self._shards))
+        numbers, stop = count(rank, world_size), threading.Event()
+        started = time.perf_counter()
+
+        def work() -> int:
+            total = 0
+            while not total or time.perf_counter() - started < seconds:
+                position = int(next(numbers) * _GOLDEN % 1.0 * ends[-1])  # far from the reads before
+                name, num_bytes = self._shards[i := bisect_right(ends, position)]
+                length = min(self._read.range_bytes, num_bytes)
+                start = min(position - (ends[i] - num_bytes), num_bytes - length)
+                self._storage.read_into(name, start, memoryview(bytearray(length)), stop)
+                total += length
+            return total
+
+        with ThreadPoolExecutor(self._read.threads) as pool:
+            workers = [pool.submit(work) for _ in range(self._read.threads)]
+            try:
+                total = sum(worker.result() for worker in workers)
+            finally:
+                stop.set()
+        return total / (time.perf_counter() - started) / 1e6

@@ -1,0 +1,156 @@
+"""The table: one line a node, then what failed and what to do."""
+
+from collections.abc import Callable, Sequence
+from textwrap import fill
+
+from surgstream.trainer.distributed import in_words, spans
+from surgstream.trainer.preflight.report import NodeFacts, RankReport
+from surgstream.trainer.preflight.rules import Problem, gpus_in_words, nodes, skews, usual, verdict
+
+_NODES_NAMED = 4
+_COLUMNS = 120
+_PROBLEMS_NAMED = 3
+
+_Cell = Callable[[list[RankReport]], str]
+
+
+def render(reports: Sequence[RankReport], problems: Sequence[Problem]) -> str:
+    """Write everything down, for a terminal of 120 columns.
+
+    Args:
+        reports: Of the ranks, by rank.
+        problems: What is wrong, from `judge`.
+
+    Returns:
+        Lines, the last one `go` or `no go: N problems`.
+    """
+    fatal = [problem for problem in problems if problem.fatal]
+    warnings = [problem for problem in problems if not problem.fatal]
+    lines = [*_head(reports), "", *_table(reports, fatal), ""]
+    for title, some in (("what failed: what to do", fatal), ("warnings", warnings)):
+        if some:
+            lines += [title, *(_wrapped(f"{_where(problem, reports)}: {problem.sentence}") for problem in some), ""]
+    return "\n".join([*lines, verdict(problems)])
+
+
+def _wrapped(sentence: str) -> str:
+    return fill(
+        sentence,
+        _COLUMNS,
+        initial_indent="  ",
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _head(reports: Sequence[RankReport]) -> list[str]:
+    facts = [report.facts for report in reports if report.facts]
+    names = dict.fromkeys(name for own in facts for name in own.versions)
+    versions = [f"{name} {usual(own.versions.get(name, 'none') for own in facts)}" for name in names]
+    gpus = [usual(gpus_in_words(own) for own in facts)] if facts else []
+    manifests = [report.manifest for report in reports if report.manifest]
+    corpus = [f"corpus {usual(manifests)}"] if manifests else []
+    count = f"{_count(len(nodes(reports)), 'node')}, {_count(len(reports), 'rank')}"
+    return [count + ": " + ", ".join([*gpus, *versions]), *corpus]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number > 1 else ''}"
+
+
+def _table(reports: Sequence[RankReport], fatal: Sequence[Problem]) -> list[str]:
+    columns = _columns(reports)
+    rows = [list(columns)]
+    for own in nodes(reports).values():
+        ranks = {report.rank for report in own}
+        failed = {problem.check for problem in fatal if ranks & set(problem.ranks)}
+        cells = {title: cell(own) for title, cell in columns.items()}
+        rows.append([_marked(cells[title]) if title in failed else cells[title] for title in columns])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    left = [row[0].ljust(widths[0]) for row in rows]
+    right = [[cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)] for row in rows]
+    return ["  ".join([first, *rest]) for first, rest in zip(left, right, strict=True)]
+
+
+def _marked(cell: str) -> str:
+    return "failed" if cell in ("-", "same", "ok") else f"{cell}!"
+
+
+def _columns(reports: Sequence[RankReport]) -> dict[str, _Cell]:
+    off, found = skews(reports), [report.facts for report in reports if report.facts]
+    columns: dict[str, _Cell] = {
+        "node": lambda own: own[0].node[-16:],
+        "ranks": lambda own: spans(report.rank for report in own),
+        "GPUs": _gpus,
+        "versions": _from_facts(lambda _: "same"),
+        "limits": _from_facts(lambda _: "ok"),
+        "clock": lambda own: _clock([off[report.rank] for report in own if report.rank in off]),
+        "disk": _from_facts(lambda facts: _size(facts.run_dir_gib)),
+        "cache": _from_facts(lambda facts: _size(facts.cache_gib or 0.0)),
+        "shm": _from_facts(lambda facts: _size(facts.shm_gib)),
+        "corpus": lambda own: "same" if all(report.manifest for report in own) else "-",
+        "store": lambda own: (
+            f"{sum(r.mb_per_second or 0.0 for r in own):.0f} MB/s" if any(r.mb_per_second for r in own) else "-"
+        ),
+        "run_dir": lambda own: "ok" if all(report.shared for report in own) else "-",
+        "network": lambda own: _slowest([report.bus_gb_per_second for report in own]),
+        "step": lambda own: _step(own),
+    }
+    if not any(facts.cache_gib is not None for facts in found):
+        del columns["cache"]
+    if not any(report.step for report in reports):
+        del columns["step"]
+    return columns
+
+
+def _gpus(own: Sequence[RankReport]) -> str:
+    sizes = {gpu.uuid: gpu.gib for report in own if report.facts for gpu in report.facts.gpus}
+    return f"{len(sizes)}x{min(sizes.values()):.0f}G" if sizes else "-"
+
+
+def _from_facts(cell: Callable[[NodeFacts], str]) -> _Cell:
+    def first(own: list[RankReport]) -> str:
+        return next((cell(report.facts) for report in own if report.facts), "-")
+
+    return first
+
+
+def _clock(seconds: Sequence[float]) -> str:
+    furthest = max(seconds, key=lambda second: abs(second), default=None)
+    return "-" if furthest is None else f"{round(furthest, 1) + 0.0:+.1f}s"  # + 0.0: no -0.0
+
+
+def _step(own: Sequence[RankReport]) -> str:
+    peaks = [report.step.peak_gib for report in own if report.step]
+    if len(peaks) < len(own):
+        return "-"
+    return f"{max(peaks):.0f}G" if max(peaks) else "ok"
+
+
+def _slowest(speeds: Sequence[float | None]) -> str:
+    known = [speed for speed in speeds if speed]
+    return f"{_short(min(known))} GB/s" if known else "-"
+
+
+def _short(speed: float) -> str:
+    return f"{speed:.0f}" if speed >= 10 else f"{speed:.2g}"
+
+
+def _size(gib: float) -> str:
+    """GiB as `df -h` writes them."""
+    return f"{gib / 1024:.1f}T" if gib >= 1000 else f"{gib:.1f}G" if gib < 10 else f"{gib:.0f}G"
+
+
+def one_line(reports: Sequence[RankReport], problems: Sequence[Problem]) -> str:
+    """The verdict on one line: `go`, or `no go` with the first problems that forbid a run."""
+    fatal = [f"{_where(problem, reports)}: {problem.sentence}" for problem in problems if problem.fatal]
+    more = [f"and {len(fatal) - _PROBLEMS_NAMED} more"] if len(fatal) > _PROBLEMS_NAMED else []
+    return "; ".join([verdict(problems), *fatal[:_PROBLEMS_NAMED], *more])
+
+
+def _where(problem: Problem, reports: Sequence[RankReport]) -> str:
+    """`clock, rank 3 on node2`: the column, and whose fault it is."""
+    names = list(dict.fromkeys(report.node for report in reports if report.rank in problem.ranks))
+    on = f" on {', '.join(names)}" if 0 < len(names) <= _NODES_NAMED else f" on {len(names)} nodes" if names else ""
+    return f"{problem.check}, {in_words(problem.ranks)}{on}"

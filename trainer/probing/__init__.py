@@ -1,0 +1,1 @@
+"""What frozen features know, by readouts that are trained on them."""

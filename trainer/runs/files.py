@@ -1,0 +1,97 @@
+"""What the files in a run directory are called, and the marks that a run leaves for whoever started it.
+
+torchrun swallows exit statuses, so a run says in its directory how it ended. `REQUEUE`: it stopped where it was told to
+and goes on when it is started again. `FAILED`: it would fail again. Each holds one sentence; a start removes both.
+"""
+
+import os
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from surgstream.configs.errors import SurgstreamError
+from surgstream.configs.files import read_text
+from surgstream.trainer.errors import PreflightError
+
+REQUEUE = "REQUEUE"
+FAILED = "FAILED"
+REFUSALS = "SURGSTREAM_REFUSALS"
+"""The variable by which a job's script names a file for the sentence that somebody else trains in its directory."""
+
+METRICS = "metrics.jsonl"
+JOBS = "jobs.jsonl"
+SUBMITTED = "submitted.jsonl"
+QUARANTINE = "quarantine.jsonl"
+LOG = "train.log"
+AUDIT = "audit"
+CHECKPOINTS = "checkpoints"
+STACKS = "stacks"
+PROFILES = "profiles"
+FLIGHT_RECORDER = "flight_recorder"
+
+
+def checkpoint_name(step: int) -> str:
+    """What the checkpoint of a step is called."""
+    return f"step_{step:08d}"
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The published checkpoints in a folder, newest first."""
+    return sorted(folder.glob("step_" + "[0-9]" * 8), reverse=True)
+
+
+def stacks_file(run_dir: Path, rank: int) -> Path:
+    """Where a rank that hangs writes its stacks."""
+    return run_dir / STACKS / f"rank{rank:05d}.txt"
+
+
+def write_mark(run_dir: Path, mark: str, sentence: str) -> None:
+    """Leave a mark; it is there with its whole sentence or not at all.
+
+    Args:
+        run_dir: The run's directory, made if need be.
+        mark: `REQUEUE` or `FAILED`.
+        sentence: Why.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    run_dir.mkdir(parents=True, exist_ok=True)
+    partial = run_dir / f".{mark}-{platform.node()}-{os.getpid()}"  # every rank may write one
+    partial.write_text(sentence + "\n", encoding="utf-8")
+    partial.replace(run_dir / mark)
+
+
+def read_mark(run_dir: Path, mark: str) -> str | None:
+    """The sentence of a mark, or None where there is none."""
+    try:
+        return read_text(run_dir / mark).strip()
+    except FileNotFoundError:
+        return None
+
+
+def remove_marks(run_dir: Path) -> None:
+    """Forget how the run ended last time."""
+    for mark in (REQUEUE, FAILED):
+        (run_dir / mark).unlink(missing_ok=True)
+
+
+@contextmanager
+def marked_when_failing(run_dir: Path, ours: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """Mark the run as failed when its block raises what would be raised again; errors that may pass leave no mark.
+
+    Nodes that are not fit for a run which has trained before are such: its next start may get better ones.
+
+    Args:
+        run_dir: The run's directory.
+        ours: Whether this process is of the one run that may write there.
+    """
+    try:
+        yield
+    except SurgstreamError as error:
+        has_trained = any(checkpoints_in(run_dir / CHECKPOINTS))
+        if ours() and error.comes_again and not (isinstance(error, PreflightError) and has_trained):
+            with suppress(OSError):  # the error itself is what the user is to read
+                write_mark(run_dir, FAILED, str(error))
+        raise

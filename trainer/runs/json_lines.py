@@ -1,0 +1,65 @@
+"""JSON files of a run directory, read while somebody writes them and without believing what they say."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from surgstream.configs.files import open_regular
+
+Line = dict[str, Any]
+
+_MOST_BYTES = 4 * 2**20
+
+
+def tail(path: Path) -> list[Line]:
+    """The lines at the end of a JSON-lines file, of its last 4 MiB, without torn ones; none when it cannot be read."""
+    with suppress(OSError), open_regular(path) as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _MOST_BYTES))
+        return [line for data in file.read(_MOST_BYTES).split(b"\n") if isinstance(line := _parsed(data), dict)]
+    return []
+
+
+def read_object(path: Path) -> Line:
+    """The object in a JSON file; empty when there is none."""
+    with suppress(OSError), open_regular(path) as file:
+        found = _parsed(file.read(_MOST_BYTES))
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def number(line: Line, key: str) -> float | None:
+    """A number of a line below 2^63, if it has it."""
+    value = line.get(key)
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63:
+        return float(value)
+    return None
+
+
+def whole(line: Line, key: str) -> int | None:
+    """A whole number of a line, if it has it."""
+    value = number(line, key)
+    return int(value) if value is not None and value.is_integer() else None
+
+
+def text(line: Line, key: str) -> str | None:
+    """A printable string of a line, if it has it."""
+    value = line.get(key)
+    return value if isinstance(value, str) and value.isprintable() else None
+
+
+def group(line: Line, prefix: str) -> Iterator[tuple[str, float]]:
+    """The numbers whose keys begin with `prefix`, called by the rest of the key."""
+    for key in line:
+        value = number(line, key)
+        if key.startswith(prefix) and value is not None and key.isprintable():
+            yield key.removeprefix(prefix), value
+
+
+def _parsed(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
