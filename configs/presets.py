@@ -27,7 +27,7 @@ class Preset:
 
 def presets(kind: Kind) -> dict[str, Path]:
     """All files of a kind, by name."""
-    return {path.stem: path for path in sorted((Path(__file__).parent / kind).glob("*.yaml"))}
+    return {path.stem: path for path in sorted((Path(__file__).resolve().parent / kind).glob("*.yaml"))}
 
 
 def find_preset(kind: Kind, word: str) -> Path | None:

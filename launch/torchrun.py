@@ -28,6 +28,7 @@ def torchrun_line(
     """
     meeting = ["--rdzv-backend=c10d", f"--rdzv-endpoint={endpoint}", f"--rdzv-id={run_id}"] if endpoint else []
     return [
+        *("env", "PYTHONSAFEPATH=1"),  # what lies in the working folder is not ours, whatever it is called
         *(sys.executable, "-m", "torch.distributed.run"),
         *(meeting or ["--standalone"]),
         f"--nnodes={num_nodes}",

@@ -15,8 +15,8 @@ RECIPE = "configs/pretrain/surgvista_tiny.yaml"
 def test_one_node(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["launch", "torchrun", RECIPE, "--nproc-per-node", "2", "--dry-run", "max_steps=4"]) == 0
     assert capsys.readouterr().out == (
-        f"{sys.executable} -m torch.distributed.run --standalone --nnodes=1 --nproc-per-node=2 --max-restarts=0 "
-        f"-m surgstream pretrain --preflight {RECIPE} max_steps=4\n"
+        f"env PYTHONSAFEPATH=1 {sys.executable} -m torch.distributed.run --standalone --nnodes=1 --nproc-per-node=2 "
+        f"--max-restarts=0 -m surgstream pretrain --preflight {RECIPE} max_steps=4\n"
     )
 
 
@@ -24,7 +24,7 @@ def test_many_nodes_meet_at_one(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["launch", "torchrun", RECIPE, "run_dir=runs/a", "micro_batch_size=1", "--nproc-per-node=8", "--nnodes=2"]
     assert main([*words, "--rdzv-endpoint=node1:29500", "--dry-run"]) == 0
     meeting = ["--rdzv-backend=c10d", "--rdzv-endpoint=node1:29500", "--rdzv-id=surgstream-a"]
-    assert shlex.split(capsys.readouterr().out)[3:6] == meeting
+    assert shlex.split(capsys.readouterr().out)[5:8] == meeting
     with pytest.raises(SystemExit):
         main([*words, "--dry-run"])
     assert "--nnodes: expected --rdzv-endpoint HOST:PORT beside it" in capsys.readouterr().err
@@ -80,7 +80,10 @@ def test_the_script_becomes_torchrun_which_outlives_its_workers_signals(tmp_path
     )
     for folder in (fake.parent, fake.parent.parent):
         (folder / "__init__.py").touch()
-    here = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": f"{tmp_path}:{os.getcwd()}"}
+    here = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": f"{tmp_path}:{os.getcwd()}/src",
+    }
     words = ["launch/torchrun.sh", RECIPE, "--nproc-per-node=2"]
     with subprocess.Popen(words, env=os.environ | here, stdout=subprocess.PIPE, text=True) as script:
         said, _ = script.communicate(timeout=60)
