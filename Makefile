@@ -18,7 +18,7 @@ setup: $(VENV)/.done  ## make .venv with everything pinned (CPU or GPU, DALI for
 $(VENV)/.done: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "surgstream needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cuda13,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pack,cuda13,dev]'
 	touch $@
 
 demo: setup  ## videos -> shards -> training in minutes, no GPU; VIDEOS=FOLDER takes your own videos
@@ -36,7 +36,7 @@ test-services: setup  ## run the tests against a real S3 server, Slurm and brows
 test-peers:  ## run the tests of those we are measured against, in .venv-peers: not all work with what we pin
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check \
-		torch==2.13.0 torchvision==0.28.0 -e '.[cuda13,dev,peers]'
+		torch==2.13.0 torchvision==0.28.0 -e '.[pack,cuda13,dev,peers]'
 	.venv-peers/bin/python -m pytest -m peers
 
 test-gpu: setup  ## run the tests that need a GPU

@@ -56,8 +56,15 @@ USAGE = "\n".join(
 )
 
 DALI = "pip install 'surgstream[cuda13]', or [cuda12] where the driver is older"
-REMEDIES = {"nvidia": DALI}
-"""Where another remedy than installing the package with all that it depends on helps, by what is missing."""
+EXTRAS = {
+    "pack": ("av", "cv2", "PIL"),
+    "s3": ("boto3", "botocore"),
+    "train": ("deepspeed", "einops", "safetensors", "tensorboard", "timm", "torch"),
+}
+REMEDIES = {"nvidia": DALI} | {
+    package: f"pip install 'surgstream[{extra}]'" for extra, packages in EXTRAS.items() for package in packages
+}
+"""What helps where a package is missing."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -158,7 +158,10 @@ def test_login_nodes_need_no_torch(code: str, absent: set[str]) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
-@pytest.mark.parametrize(("package", "remedy"), [("nvidia.dali", "surgstream[cuda13]"), ("torch", "as README says")])
+@pytest.mark.parametrize(
+    ("package", "remedy"),
+    [("nvidia.dali", "surgstream[cuda13]"), ("torch", "surgstream[train]"), ("torchx", "as README says")],
+)
 def test_where_a_package_is_missing_what_needs_it_says_so(
     package: str, remedy: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,7 +1,6 @@
 """What an install has: everything that runs, under one name."""
 
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -9,24 +8,12 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-ROOMS = ("configs", "shards", "trainer", "launch", "benchmarks")
-BUILD = "from setuptools.build_meta import build_wheel; print(build_wheel('.'))"
+from tests.helpers.wheels import ROOMS, ROOT, build_wheel
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, since building leaves files behind."""
-    copy = tmp_path_factory.mktemp("wheel") / "surgstream"
-    copy.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
-        shutil.copy(ROOT / name, copy)
-    for room in ("src", *ROOMS):
-        shutil.copytree(ROOT / room, copy / room, symlinks=True, ignore=shutil.ignore_patterns("results", "*.egg-info"))
-
-    build = subprocess.run([sys.executable, "-c", BUILD], cwd=copy, capture_output=True, text=True, timeout=120)
-    assert build.returncode == 0, build.stderr
-    return copy / build.stdout.split()[-1]
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 def test_a_wheel_has_all_that_runs(wheel: Path) -> None:
