@@ -23,7 +23,7 @@ from torch.nn.functional import adaptive_avg_pool3d
 from surgstream.benchmarks.support.harness import conditions
 from surgstream.configs.loading import load
 from surgstream.launch.__main__ import main as surgstream
-from surgstream.trainer.commands.pretrain import labelled_clips
+from surgstream.trainer.assembly import labelled_clips
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.distributed import Topology
 from surgstream.trainer.engine.checkpoint import load_averages, load_parameters

@@ -20,8 +20,8 @@ from surgstream.benchmarks.support.harness import conditions
 from surgstream.configs.loading import load
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import open_storage
+from surgstream.trainer.assembly import clip_source
 from surgstream.trainer.batch import ClipBatch
-from surgstream.trainer.commands.pretrain import clip_source
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.distributed import Topology
 from surgstream.trainer.engine.optim import parameter_groups

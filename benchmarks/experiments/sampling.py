@@ -17,7 +17,7 @@ import torch
 from surgstream.benchmarks.experiments.features import arguments, packed, recipe, rendered, spread, train
 from surgstream.benchmarks.support.harness import conditions
 from surgstream.configs.loading import load
-from surgstream.trainer.commands.pretrain import clip_source, open_corpus
+from surgstream.trainer.assembly import clip_source, open_corpus
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.distributed import Topology
 from surgstream.trainer.joining import join

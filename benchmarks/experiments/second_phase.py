@@ -19,8 +19,8 @@ import torch
 
 from surgstream.benchmarks.support.harness import conditions
 from surgstream.configs.loading import load
+from surgstream.trainer.assembly import clip_source, open_corpus
 from surgstream.trainer.batch import ClipBatch
-from surgstream.trainer.commands.pretrain import clip_source, open_corpus
 from surgstream.trainer.config import TrainConfig, WarmStartConfig
 from surgstream.trainer.distributed import Topology, leave
 from surgstream.trainer.engine.checkpoint import load_moments, save_checkpoint

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from surgstream.benchmarks.support.harness import join_once
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import load
+from surgstream.trainer.assembly import build_engine, build_objective
 from surgstream.trainer.batch import ClipBatch, ClipName
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.config import CheckpointConfig, ReportConfig
@@ -18,9 +19,6 @@ from surgstream.trainer.engine.preemption import Agreement, SignalFlag
 from surgstream.trainer.engine.profile import Profiler
 from surgstream.trainer.engine.schedules import Plan, Progress
 from surgstream.trainer.engine.watchdog import Watchdog
-from surgstream.trainer.engine.zero import ZeroEngine
-from surgstream.trainer.objectives import choice
-from surgstream.trainer.objectives.base import Objective
 from surgstream.trainer.objectives.config import SurgVistaConfig
 from surgstream.trainer.run_directory import prepare_run_dir
 
@@ -68,26 +66,6 @@ def resident_batches(config: TrainConfig, device: torch.device, count: int = _NU
     ]
 
 
-def make_objective(config: TrainConfig, device: torch.device) -> Objective:
-    """The recipe's objective as a run would begin with it."""
-    objective = choice.build(config.objective, seed=config.seed).to(device)
-    if config.compile:
-        objective.compile_parts()
-    return objective
-
-
-def make_engine(config: TrainConfig, objective: Objective, device: torch.device) -> ZeroEngine:
-    """The recipe's engine around an objective."""
-    return ZeroEngine(
-        objective,
-        config.optim,
-        config.parallel,
-        micro_batch_size=config.micro_batch_size,
-        grad_accum_steps=config.grad_accum_steps(1),
-        device=device,
-    )
-
-
 def make_plan(config: TrainConfig) -> Plan:
     """The recipe's schedule, of its own epochs or of epochs of a million clips."""
     return config.plan(num_clips=10**6, world_size=1, start=Progress(step=0, g=0, state={}))
@@ -97,9 +75,9 @@ def make_trainer(config: TrainConfig, batches: Iterator[ClipBatch]) -> Trainer:
     """The real loop in this process, with reports every 20 steps and a checkpoint every 100, without pictures."""
     topology, run_dir, start = join_once(), Path(config.run_dir), Progress(step=0, g=0, state={})
     prepare_run_dir(config, topology, start)
-    objective = make_objective(config, topology.device)
+    objective = build_objective(config, topology.device)
     return Trainer(
-        make_engine(config, objective, topology.device),
+        build_engine(config, objective, topology.device, grad_accum_steps=config.grad_accum_steps(1)),
         objective,
         batches,
         plan=make_plan(config),

@@ -13,8 +13,8 @@ from surgstream.benchmarks.support.harness import Case
 from surgstream.benchmarks.support.material import packed_corpus
 from surgstream.benchmarks.support.training import load_recipe, make_trainer, num_steps, resident_batches, take_steps
 from surgstream.shards.order.sequence import Order
+from surgstream.trainer.assembly import clip_source, open_corpus
 from surgstream.trainer.batch import ClipBatch
-from surgstream.trainer.commands.pretrain import clip_source, open_corpus
 from surgstream.trainer.data.metrics import DataWatch
 from surgstream.trainer.engine.metrics import Value
 

@@ -11,13 +11,12 @@ from torch import Tensor
 from surgstream.benchmarks.support.harness import Case, join_once
 from surgstream.benchmarks.support.training import (
     load_recipe,
-    make_engine,
-    make_objective,
     make_plan,
     make_trainer,
     precision,
     resident_batches,
 )
+from surgstream.trainer.assembly import build_engine, build_objective
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.optim import parameter_groups
@@ -50,7 +49,7 @@ def cases(folder: Path, recipe: Sequence[str]) -> list[Case]:
 
 def bare_steps(config: TrainConfig, batches: Iterator[ClipBatch], device: torch.device) -> Iterator[Tensor]:
     """Train without end in plain torch; yields each step's mean loss, on the device."""
-    objective, plan, optim = make_objective(config, device), make_plan(config), config.optim
+    objective, plan, optim = build_objective(config, device), make_plan(config), config.optim
     optimizer = torch.optim.AdamW(
         parameter_groups(objective, optim.weight_decay),
         betas=optim.betas,
@@ -77,8 +76,8 @@ def bare_steps(config: TrainConfig, batches: Iterator[ClipBatch], device: torch.
 
 def engine_steps(config: TrainConfig, batches: Iterator[ClipBatch], device: torch.device) -> Iterator[Tensor]:
     """The same under the engine."""
-    objective, plan = make_objective(config, device), make_plan(config)
-    engine = make_engine(config, objective, device)
+    objective, plan = build_objective(config, device), make_plan(config)
+    engine = build_engine(config, objective, device, grad_accum_steps=config.grad_accum_steps(1))
     for step in itertools.count():
         losses = []
         for batch in itertools.islice(batches, plan.grad_accum_steps):

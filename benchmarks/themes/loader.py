@@ -29,7 +29,7 @@ from surgstream.shards.reading.buffers import Bytes
 from surgstream.shards.reading.clips import ClipBytes
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import open_storage
-from surgstream.trainer.commands.pretrain import clip_source
+from surgstream.trainer.assembly import clip_source
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.data.augment import Windows, multi_scale_crop
 from surgstream.trainer.data.decode import ClipDecoder

@@ -10,8 +10,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from surgstream.benchmarks.support.products import Products
 from surgstream.benchmarks.support.published_step import PublishedLoop
-from surgstream.benchmarks.support.training import load_recipe, make_objective, num_steps, resident_batches
+from surgstream.benchmarks.support.training import load_recipe, num_steps, resident_batches
 from surgstream.configs.presets import presets
+from surgstream.trainer.assembly import build_objective
 from surgstream.trainer.config import TrainConfig
 from tests.helpers.ranks import finish, start_ranks
 
@@ -31,7 +32,7 @@ def small(run_dir: Path, *changes: str) -> TrainConfig:
 def test_the_published_step_has_our_losses_and_gradients(tmp_path: Path) -> None:
     changes = ("objective.encoder.drop_path=0", "objective.teacher.normalise=true", "objective.smooth_l1_beta=0.5")
     config = small(tmp_path, *changes)
-    objective, loop = make_objective(config, CPU), PublishedLoop(config, CPU)
+    objective, loop = build_objective(config, CPU), PublishedLoop(config, CPU)
     loop.student.load_state_dict(objective.state_dict())
     for batch in resident_batches(config, CPU):
         ours = objective(batch, objective.targets(batch))

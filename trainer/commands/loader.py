@@ -18,7 +18,7 @@ from surgstream.configs.loading import load, to_tree
 from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.stream import ClipFeed
-from surgstream.trainer.commands.pretrain import clip_source, open_corpus
+from surgstream.trainer.assembly import clip_source, open_corpus
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.data.metrics import totals
 from surgstream.trainer.data.source import ByteSource

@@ -6,17 +6,15 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from surgstream.configs.loading import load, to_tree
-from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.shards.storage.stores import open_storage
+from surgstream.trainer.assembly import build_engine, build_objective, clip_source, held_out, online_probe, open_corpus
 from surgstream.trainer.commands.preflight import preflight
 from surgstream.trainer.compile_caches import keep_on_node
-from surgstream.trainer.config import HeldOutConfig, ProbeConfig, TrainConfig
-from surgstream.trainer.data.config import CropConfig, DataConfig
+from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.data.metrics import DataWatch
-from surgstream.trainer.data.source import ClipSource
 from surgstream.trainer.device import tell_device
 from surgstream.trainer.distributed import (
     Topology,
@@ -29,18 +27,14 @@ from surgstream.trainer.distributed import (
 from surgstream.trainer.engine.checkpoint import find_checkpoint, load_averages, load_moments, load_parameters
 from surgstream.trainer.engine.checkpoint_files import read_progress
 from surgstream.trainer.engine.loop import Trainer
-from surgstream.trainer.engine.periodic import Evaluation, Measure
-from surgstream.trainer.engine.pictures import PICTURED_CLIPS
+from surgstream.trainer.engine.periodic import Measure
 from surgstream.trainer.engine.preemption import Agreement, SignalFlag, StopFlag
 from surgstream.trainer.engine.profile import Profiler, record_flights
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.engine.watchdog import Watchdog
-from surgstream.trainer.engine.zero import ZeroEngine
 from surgstream.trainer.joining import join
 from surgstream.trainer.mixing import report_mixing
-from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.base import Objective
-from surgstream.trainer.probing.linear_probe import ClipsWithLabels, Probe
 from surgstream.trainer.resume import order_from, recipe_changes
 from surgstream.trainer.run_directory import OWNING_SECONDS, owned_run, prepare_run_dir
 from surgstream.trainer.runs.files import CHECKPOINTS, LOG, stacks_file
@@ -100,48 +94,33 @@ def pretrain(
     Raises:
         SurgstreamError: The data, the model, the checkpoint or the processes do not fit, or the loss is not finite.
     """
+    run_dir, device = Path(config.run_dir), topology.device
     grad_accum_steps = config.grad_accum_steps(topology.world_size)
     corpus = open_corpus(config.data.corpus, config.data)
-    checkpoint = find_checkpoint(Path(config.run_dir) / CHECKPOINTS, config.resume.checkpoint)
+    checkpoint = find_checkpoint(run_dir / CHECKPOINTS, config.resume.checkpoint)
     progress = read_progress(checkpoint) if checkpoint else Progress(step=0, g=0, state={})
     order = order_from(progress, config, corpus)
     clips = clip_source(config, topology, corpus, config.data.crop)
     evaluation = held_out(config, config.held_out, topology) if config.held_out else None
 
-    objective = choice.build(config.objective, seed=config.seed)
-    if checkpoint:
-        load_parameters(checkpoint, objective)
-        load_averages(checkpoint, objective.averages())
-    elif config.warm_start:
-        warm_start(config.warm_start, objective, config.objective.encoder)
-    objective.to(topology.device)
-    if config.compile:
-        objective.compile_parts()
-    engine = ZeroEngine(
-        objective,
-        config.optim,
-        config.parallel,
-        micro_batch_size=config.micro_batch_size,
-        grad_accum_steps=grad_accum_steps,
-        device=topology.device,
-    )
+    objective = build_objective(config, device, partial(_load_weights, config, checkpoint))
+    engine = build_engine(config, objective, device, grad_accum_steps=grad_accum_steps)
     if moments := checkpoint or carried_moments(config.warm_start, config.optim):
         load_moments(moments, engine)
+    probe = Measure(config.probe.every_steps, online_probe(config, topology, objective)) if config.probe else None
 
     num_clips = sum(size.num_clips for size in corpus.sizes())
     plan = config.plan(num_clips=num_clips, world_size=topology.world_size, start=progress)
     from_main(lambda: prepare_run_dir(config, topology, progress))
     if topology.is_main:
-        configure_logging(topology, Path(config.run_dir) / LOG)
+        configure_logging(topology, run_dir / LOG)
         tell_device(topology)
-        beginning = f"resuming from {checkpoint}" if checkpoint else "starting"
-        log.info("%s: step %d, %d clips seen", beginning, progress.step, progress.g)
-        for difference in recipe_changes(progress, config):
-            log.warning("the recipe is not the checkpoint's: %s", difference)
+        _tell_beginning(config, checkpoint, progress)
         report_mixing(order, config, corpus, progress, plan.last_step)
+
     state = {"order": order.to_json(), "manifest": corpus.sha256, "config": to_tree(config)}
     with clips.open(order, global_batch_size=config.global_batch_size, start=progress.g) as batches:
-        watch = DataWatch(batches, order, topology, config.data.limits, Path(config.run_dir), grad_accum_steps)
+        watch = DataWatch(batches, order, topology, config.data.limits, run_dir, grad_accum_steps)
         trainer = Trainer(
             engine,
             objective,
@@ -149,75 +128,32 @@ def pretrain(
             plan=plan,
             progress=Progress(step=progress.step, g=progress.g, state=state),
             topology=topology,
-            run_dir=Path(config.run_dir),
+            run_dir=run_dir,
             report=config.report,
             checkpoint=config.checkpoint,
             evaluation=evaluation,
-            measures=[Measure(config.probe.every_steps, online_probe(config, topology, objective))]
-            if config.probe
-            else [],
+            measures=[probe] if probe else [],
             audit_log=config.data.audit_log,
             watch=watch.report,
             agreement=Agreement(stop, 2 * config.parallel.timeout_seconds),  # the watchdog comes first
             watchdog=watchdog,
-            profiler=Profiler(profile, topology, Path(config.run_dir)),
+            profiler=Profiler(profile, topology, run_dir),
             check_owner=check_owner,
         )
         with closing(trainer):
             trainer.train()
 
 
-def open_corpus(uri: str, data: DataConfig) -> FrameTable:
-    """Open a packed corpus on every rank, at a recipe's rate; rank 0 alone checks that nothing of it is missing."""
-    corpus = FrameTable.open(open_storage(uri, data.s3), fps=data.fps, check=False)
-    from_main(corpus.check_sizes)
-    return corpus
+def _load_weights(config: TrainConfig, checkpoint: Path | None, objective: Objective) -> None:
+    if checkpoint:
+        load_parameters(checkpoint, objective)
+        load_averages(checkpoint, objective.averages())
+    elif config.warm_start:
+        warm_start(config.warm_start, objective, config.objective.encoder)
 
 
-def clip_source(config: TrainConfig, topology: Topology, corpus: FrameTable, crop: CropConfig | None) -> ClipSource:
-    """The clips of a corpus as the model wants them."""
-    return ClipSource(
-        config.data,
-        corpus,
-        seed=config.seed,
-        num_frames=config.objective.encoder.num_frames,
-        image_size=config.objective.encoder.image_size,
-        micro_batch_size=config.micro_batch_size,
-        topology=topology,
-        crop=crop,
-    )
-
-
-def held_out(config: TrainConfig, settings: HeldOutConfig, topology: Topology) -> Evaluation:
-    """The held-out clips: centre squares, the same ones each time."""
-    source = clip_source(config, topology, open_corpus(settings.corpus, config.data), crop=None)
-    return Evaluation(
-        open=lambda: source.open_pass(settings.clips),
-        preview=lambda: source.open_pass(PICTURED_CLIPS, shared=False),
-        every_steps=settings.every_steps,
-    )
-
-
-def online_probe(
-    config: TrainConfig, topology: Topology, objective: Objective
-) -> Callable[[Callable[[], bool]], dict[str, float]]:
-    """What takes the probe's measure of the objective's features."""
-    settings, held_out = config.probe or ProbeConfig(), config.held_out
-    test_corpus = settings.test_corpus or (held_out.corpus if held_out else config.data.corpus)
-    fit, test = (
-        labelled_clips(config, topology, uri, settings.label, num_clips)
-        for uri, num_clips in (
-            (settings.corpus or config.data.corpus, settings.clips),
-            (test_corpus, settings.test_clips),
-        )
-    )
-    probe = Probe(fit, test)
-    return lambda stopping: {
-        f"probe/{name}": value for name, value in probe.measure(objective.represent, stopping).items()
-    }
-
-
-def labelled_clips(config: TrainConfig, topology: Topology, uri: str, label: str, num_clips: int) -> ClipsWithLabels:
-    """Labelled clips of a corpus, as centre squares."""
-    corpus = open_corpus(uri, config.data)
-    return ClipsWithLabels(clip_source(config, topology, corpus, crop=None), corpus, label, num_clips)
+def _tell_beginning(config: TrainConfig, checkpoint: Path | None, progress: Progress) -> None:
+    beginning = f"resuming from {checkpoint}" if checkpoint else "starting"
+    log.info("%s: step %d, %d clips seen", beginning, progress.step, progress.g)
+    for difference in recipe_changes(progress, config):
+        log.warning("the recipe is not the checkpoint's: %s", difference)

@@ -6,12 +6,11 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from surgstream.trainer.assembly import build_engine, build_objective
 from surgstream.trainer.batch import ClipBatch, ClipName
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.distributed import Topology
-from surgstream.trainer.engine.zero import ZeroEngine
 from surgstream.trainer.errors import PreflightError
-from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.base import Objective
 from surgstream.trainer.preflight.report import StepMemory
 
@@ -26,10 +25,7 @@ def build_model(config: TrainConfig, topology: Topology) -> Objective:
         PreflightError: The GPU's memory does not hold it.
     """
     with _memory(config):
-        objective = choice.build(config.objective, seed=config.seed).to(topology.device)
-        if config.compile:
-            objective.compile_parts()
-        return objective
+        return build_objective(config, topology.device)
 
 
 def take_step(config: TrainConfig, topology: Topology, objective: Objective) -> StepMemory:
@@ -42,14 +38,7 @@ def take_step(config: TrainConfig, topology: Topology, objective: Objective) -> 
     """
     device, num_micro_batches = topology.device, min(2, config.grad_accum_steps(topology.world_size))
     with _memory(config):
-        engine = ZeroEngine(
-            objective,
-            config.optim,
-            config.parallel,
-            micro_batch_size=config.micro_batch_size,
-            grad_accum_steps=num_micro_batches,
-            device=device,
-        )
+        engine = build_engine(config, objective, device, grad_accum_steps=num_micro_batches)
         for _ in range(num_micro_batches):
             batch = objective.hardest(_random_clips(config, device))
             with engine.autocast():

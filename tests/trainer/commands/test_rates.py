@@ -11,8 +11,8 @@ from surgstream.shards.format.rates import RateError
 from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import open_storage
+from surgstream.trainer.assembly import open_corpus
 from surgstream.trainer.commands.describe import describe
-from surgstream.trainer.commands.pretrain import open_corpus
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.errors import CheckpointError

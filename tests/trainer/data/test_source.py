@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from surgstream.configs.loading import load
+from surgstream.trainer.assembly import clip_source, held_out, open_corpus
 from surgstream.trainer.batch import ClipBatch
-from surgstream.trainer.commands.pretrain import clip_source, held_out, open_corpus
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.data.augment import center_crop, multi_scale_crop
 from surgstream.trainer.data.config import CropConfig
