@@ -1,4 +1,4 @@
-"""What the demo's run learned, as a small table: `python -m launch.demo_report METRICS.jsonl`."""
+"""What the demo's run learned, as a small table: `python -m surgstream.launch.demo_report METRICS.jsonl`."""
 
 import json
 import statistics
