@@ -16,6 +16,7 @@ def open_regular(path: str | Path) -> BufferedReader:
         OSError: It cannot be opened, or is of another kind.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would wait for its writer
+
     try:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode):

@@ -126,6 +126,7 @@ def _convert(kind: Any, value: Any, path: str, mistakes: list[str], default: Any
     if origin is Annotated:
         kind, rule = arguments
         return _convert_annotated(kind, rule, value, path, mistakes)
+
     if origin is Literal:
         if value in arguments and type(value) in {type(a) for a in arguments}:
             return value
@@ -182,6 +183,7 @@ def _convert_union(kinds: tuple[Any, ...], value: Any, path: str, mistakes: list
         return _mistake(
             mistakes, _join(path, "name"), f"one of {', '.join(map(repr, tagged))}", name, did_you_mean(name, tagged)
         )
+
     # What is wrong is told of the member that is meant.
     shape = dict if isinstance(value, dict) else tuple if isinstance(value, list) else None
     members = [kind for kind in members if _container(kind) is shape] or members
@@ -205,13 +207,16 @@ def _convert_dataclass(cls: Any, value: Any, path: str, mistakes: list[str], def
         value = {cls.shorthand: value}
     if not isinstance(value, dict):
         return _mistake(mistakes, path, "keys and values", value)
+
     hints = _hints(cls)
     value = {key: item for key, item in value.items() if item is not None or not _is_section(hints.get(key))}
     fields = {field.name: field for field in dataclasses.fields(cls)}
     for key in [key for key in value if key not in fields]:
+        # A hint takes time, and nobody sees those of mistakes that are not shown
         told = len(mistakes) < _MOST_MISTAKES
         hint = (did_you_mean(key, fields) or f"; known here: {', '.join(fields)}") if told else ""
         mistakes.append(f"{_join(path, key)}: unknown key{hint}")
+
     defaults = _defaults(cls, default)
     known = {}
     for name in fields:
@@ -222,9 +227,11 @@ def _convert_dataclass(cls: Any, value: Any, path: str, mistakes: list[str], def
                 known[name] = converted
         elif name not in defaults:
             mistakes.append(f"{_join(path, name)}: missing; it has no default")
+
     if not fields.keys() <= defaults.keys() | known.keys():
         return None
     config = cls(**(defaults | known))  # defaults stand in for what is wrong, and nothing is said of these
+    # A problem that names a wrong field would tell its mistake twice
     wrong = fields.keys() & value.keys() - known.keys()
     for problem in _problems(config):
         if wrong.isdisjoint(re.findall(r"\w+", problem)):

@@ -66,6 +66,7 @@ def read_yaml(path: Path) -> Any:
     """
     try:
         with open_regular(path) as file:
+            # One byte more than is allowed tells that there is more
             data = file.read(_LARGEST_FILE + 1)
         if len(data) > _LARGEST_FILE:
             raise ConfigError(f"{path}: expected at most {_LARGEST_FILE} bytes of YAML, got more")
@@ -83,6 +84,7 @@ def parse_yaml(text: str, where: str) -> Any:
     """
     try:
         tree = yaml.load(text, Loader=_StrictLoader)
+        # Aliases let a short text stand for millions of values
         if _num_values(tree, {}) > _MOST_VALUES:
             raise ConfigError(f"{where}: expected at most {_MOST_VALUES} values, an alias's counted again, got more")
     except yaml.YAMLError as error:
@@ -91,6 +93,7 @@ def parse_yaml(text: str, where: str) -> Any:
         raise ConfigError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
     except RecursionError:
         raise ConfigError(f"{where}: expected a few levels of keys, got too many to read") from None
+
     return tree
 
 

@@ -65,8 +65,10 @@ def expanded(text: str, *, remote: bool = True) -> str:
     text = _VARIABLE.sub(_value, text)
     if text.startswith("~"):
         text = os.path.expanduser(text)
+        # `expanduser` leaves the name of a user who does not exist
         if text.startswith("~"):
             raise ValueError(f"expected a user's home folder, got {text.partition('/')[0]!r}; a name begins with ./")
+
     return checked(text, remote)
 
 

@@ -45,12 +45,14 @@ def find_preset(kind: Kind, word: str) -> Path | None:
     """
     if os.path.isfile(word) or "/" in word or Path(word).suffix:
         return None
+
     known = presets(kind)
     if word in known:
         return known[word]
     begun = [name for name in known if name.startswith(f"{word}_")]
     if len(begun) == 1:
         return known[begun[0]]
+
     got = f"the beginning of {' and '.join(begun)}" if begun else "neither"
     raise ConfigError(
         f"{word}: expected {_CALLED[kind]} or one of the presets {', '.join(known)}; got {got}"

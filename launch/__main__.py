@@ -78,17 +78,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     streams = (sys.stdout, sys.stderr)  # None where they are closed
     out, err = (stream or open(os.devnull, "w", encoding="utf-8") for stream in streams)  # noqa: SIM115
+
     try:
         with redirect_stdout(Printable(out)), redirect_stderr(Printable(err)):
             try:
                 return _main(list(sys.argv[1:] if argv is None else argv))
             finally:
+                # A full disk or a closed pipe must show here, not at the interpreter's exit
                 sys.stdout.flush()
     except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
         status = 141
     except OSError as error:  # a full disk under what is printed
         err.write(f"surgstream: standard output: {error.strerror or error}\n")
         status = 1
+
     os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())  # where the interpreter's last flush goes
     return status
 
@@ -96,6 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(words: list[str]) -> int:
     if len(words) > 1 and words[0] == "help":
         words = [*words[1:], "--help"]
+
     if not words or words[0] in ("-h", "--help", "help"):
         sys.stdout.write(USAGE + "\n")
         return 0 if words else 2
@@ -107,6 +111,8 @@ def _main(words: list[str]) -> int:
     if name not in COMMANDS:
         sys.stderr.write(f"surgstream: unknown command {name!r}{did_you_mean(name, COMMANDS)}\n\n{USAGE}\n")
         return 2
+
+    # Help is given on any system
     if platform.system() != "Linux" and not {"-h", "--help"} & {*rest}:
         sys.stderr.write(
             f"surgstream {name}: expected Linux, got {platform.system()}; use WSL 2 on Windows, a Linux container or "
@@ -128,6 +134,7 @@ def _run(name: str, rest: Sequence[str]) -> int:
         sys.stderr.write(f"surgstream {name}: {error}\n")
         return error.exit_status
     except BrokenPipeError:
+        # `main` ends quietly on it; below it would pass for a mistake of files
         raise
     except OSError as error:  # a full disk, a folder without rights
         where = f"{error.filename}: " if error.filename else ""

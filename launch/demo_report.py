@@ -20,6 +20,7 @@ def report(path: Path) -> str:
     """
     entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     lines = [f"  {'loss':<16}{'clips':<12}{'first':>8}{'last':>8}{'of the mean':>14}"]
+
     for loss in LOSSES:
         for group, clips in GROUPS.items():
             key = f"{group}/{loss}"
@@ -29,6 +30,7 @@ def report(path: Path) -> str:
                 lines.append(
                     f"  {loss:<16}{clips:<12}{first[key]:>8.3f}{last[key]:>8.3f}{last[key + '_of_mean']:>14.3f}"
                 )
+
     rates = [entry["throughput/clips_per_second"] for entry in entries if "throughput/clips_per_second" in entry]
     lines.append(f"  {statistics.median(rates):.1f} clips/s, the median of {len(rates)} reports")
     return "\n".join(lines)

@@ -26,6 +26,7 @@ def training(site: Site, config: TrainConfig) -> str:
     Raises:
         ConfigError: The global batch cannot be dealt evenly to the site's ranks.
     """
+    # Called for its check: the ranks have to share the batch evenly
     config.grad_accum_steps(site.world_size)
     run_dir = Path(config.run_dir)
     words = ["pretrain", "--preflight", str(run_dir / "recipe.yaml")]
@@ -45,6 +46,7 @@ def submit_training(site: Site, config: TrainConfig) -> str:
     """
     run_dir, script = Path(config.run_dir), training(site, config)
     job = _submit(run_dir, script, site, config)
+
     return (
         f"job {job}: {site.nodes} nodes, {site.world_size} ranks by {site.launcher}\n"
         f"  script    {run_dir}/slurm.sbatch, from site.yaml and recipe.yaml there\n"
@@ -81,11 +83,14 @@ def submit_bench(site: Site, config: TrainConfig, *, nodes: Sequence[int], folde
         recipe = dataclasses.replace(
             config, run_dir=str(run_dir), global_batch_size=config.micro_batch_size * part.world_size
         )
+
         words = ["loader", str(run_dir / "recipe.yaml"), f"--seconds={seconds:g}", f"--out={run_dir}/loader.json"]
         script = render(part, words, run_dir=run_dir, name=_name(run_dir), requeues=False)
         job = _submit(run_dir, script, part, recipe, *before)
+        # Not `afterok`: where one number of nodes fails, the others are still measured
         before = [f"--dependency=afterany:{job}"]
         page += f"job {job}: {num_nodes} nodes, {part.world_size} ranks; log {run_dir}/slurm-{job}.log\n"
+
     return page
 
 
@@ -103,9 +108,11 @@ def packing(
         num_tasks: Array tasks.
         logs: Where logs go; absolute.
     """
+    # A task runs on one node without GPUs, whatever training asks for there
     one = dataclasses.replace(site, nodes=1, gpus_per_node=0, ranks_per_node=1, launcher="srun")
     words = ["pack", str(path.absolute()), out if "://" in out else str(Path(out).absolute()), *options]
     name = f"pack-{corpus.datasets[0].name}"
+
     kinds = {
         "plan": (["--plan-only"], []),
         "part": (
@@ -114,6 +121,7 @@ def packing(
         ),
         "merge": ([], []),
     }
+
     return {
         kind: render(one, [*words, *more], run_dir=logs, name=name, options=directives, requeues=False)
         for kind, (more, directives) in kinds.items()
@@ -131,22 +139,28 @@ def submit_packing(scripts: dict[str, str], logs: Path) -> str:
     """
     logs.mkdir(parents=True, exist_ok=True)
     page, before = "", list[str]()
+
     for kind, script in scripts.items():
         batch = logs / f"{kind}.sbatch"
         batch.write_text(script, encoding="utf-8")
         job = submit(batch, *before)
+        # Without the second option, what follows a failed job stays queued for ever
         before = [f"--dependency=afterok:{job}", "--kill-on-invalid-dep=yes"]
         page += f"job {job}: {kind}\n"
+
     return f"{page}logs in {logs}; the same command again does what is missing\n"
 
 
 def _submit(run_dir: Path, script: str, site: Site, config: TrainConfig, *options: str) -> str:
+    # The job reads these files back, and has to find the settings that were checked here
     for name, settings in (("site", site), ("recipe", config)):
         if build(type(settings), to_tree(settings), where=f"{run_dir}/{name}.yaml") != settings:
             raise ConfigError(f"{run_dir}/{name}.yaml: expected no $ in paths, got one that a job would expand")
+
     run_dir.mkdir(parents=True, exist_ok=True)
     (run_dir / "site.yaml").write_text(to_yaml(site), encoding="utf-8")
     (run_dir / "recipe.yaml").write_text(to_yaml(config), encoding="utf-8")
+
     batch = run_dir / "slurm.sbatch"
     batch.write_text(script, encoding="utf-8")
     job = submit(batch, *options)

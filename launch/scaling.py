@@ -82,15 +82,19 @@ def read_results(folder: Path) -> list[Result]:
         found = _read(path)
         if found.nodes not in newest or newest[found.nodes].time < found.time:
             newest[found.nodes] = found
+
     if not newest:
         raise ConfigError(f"{folder}: expected files loader.json, which `surgstream loader --out` writes, got none")
     results = [newest[nodes] for nodes in sorted(newest)]
+
+    # Rates compare only where the same was measured, of the same corpus
     for result in results[1:]:
         if result.work != results[0].work:
             raise ConfigError(
                 f"{result.path}: expected {results[0].work}, as {results[0].path}, got {result.work}; "
                 "keep different measurements in different folders"
             )
+
     return results
 
 
@@ -99,6 +103,7 @@ def table(results: Sequence[Result]) -> str:
     rows: list[tuple[str, ...]] = [
         ("nodes", "ranks", "clips/s", "GB/s", "min", "median", "max", "GETs/s", "retries", "efficiency")
     ]
+
     for result in results:
         spread = (f"{pick(result.node_clips_per_second):,.0f}" for pick in (min, statistics.median, max))
         rows.append(
@@ -108,8 +113,10 @@ def table(results: Sequence[Result]) -> str:
                 f"{result.retries:,}", f"{100 * efficiency(result, results[0]):.0f} %",
             )
         )  # fmt: skip
+
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
+    # The heading stands over min, median and max, columns 4 to 6; two blanks part any two columns
     over, across = sum(widths[:4]) + 4 * 2, sum(widths[4:7]) + 2 * 2
     return "\n".join([f"{'':{over}}{'clips/s of a node':^{across}}".rstrip(), *lines])
 
@@ -125,11 +132,14 @@ def plot(results: Sequence[Result]) -> str:
     first, last = results[0], results[-1]
     rates = [result.clips_per_second for result in results]
     ideal = [first.clips_per_second * result.nodes / first.nodes for result in results]
+    # A logarithmic axis has no 0: such rates lie on its lowest tick
     ticks = axis_ticks([rate for rate in (*rates, *ideal) if rate > 1e-3] or [1.0])
+
     across = Axis(first.nodes / 1.25, last.nodes * 1.25, _LEFT, _RIGHT)
     up = Axis(ticks[0], ticks[-1], _BOTTOM, _TOP)
     xs, ys = [across(result.nodes) for result in results], [up(max(ticks[0], rate)) for rate in rates]
     ends = [up(max(ticks[0], rate)) for rate in ideal]
+
     against = f"{first.nodes} node{'' if first.nodes == 1 else 's'}"
     marks = [
         '<rect class="page" width="100%" height="100%"/>',
@@ -137,15 +147,18 @@ def plot(results: Sequence[Result]) -> str:
         f'<text x="{_LEFT}" y="55">{first.work}; in per cent: efficiency against {against}</text>',
         f'<text x="{(_LEFT + _RIGHT) / 2}" y="{_HEIGHT - 14}" text-anchor="middle">nodes</text>',
     ]
+
     for tick in ticks:
         marks.append(f'<path class="grid" d="M{_LEFT} {up(tick):.1f}H{_RIGHT}"/>')
         marks.append(f'<text x="{_LEFT - 10}" y="{up(tick) + 4:.1f}" text-anchor="end">{tick:,g}</text>')
     for path, heights in (("ideal", ends), ("measured", ys)):
         places = "L".join(f"{x:.1f} {y:.1f}" for x, y in zip(xs, heights, strict=True))
         marks.append(f'<path class="{path}" d="M{places}"/>')
+
     for result, x, y, end in zip(results, xs, ys, ends, strict=True):
         share = "" if result is first else f", {100 * efficiency(result, first):.0f} %"
         label = f"{result.clips_per_second:,.0f}{share}"
+        # On the side away from the ideal line; y grows downwards
         above = f'x="{x - 8:.1f}" y="{y - 10:.1f}" text-anchor="end"'
         below = f'x="{x + 8:.1f}" y="{y + 20:.1f}"'
         marks.append(f'<text x="{x:.1f}" y="{_BOTTOM + 24}" text-anchor="middle">{result.nodes}</text>')
@@ -153,6 +166,7 @@ def plot(results: Sequence[Result]) -> str:
         marks.append(f'<text class="value" {above if y < end else below}>{label}</text>')
     if last is not first:
         marks.append(f'<text x="{xs[-1] + 10:.1f}" y="{ends[-1] + 3:.1f}">ideal</text>')
+
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">'
     return "\n".join([svg, f"  <style>{STYLE}\n  </style>", *(f"  {mark}" for mark in marks), "</svg>\n"])
 
@@ -163,6 +177,7 @@ def _read(path: Path) -> Result:
         if tree["format"] != _FORMAT:
             raise ConfigError(f"{path}: expected format {_FORMAT}, got {tree['format']!r:.20}; measure again")
         total, decoded, corpus = tree["total"], tree["decode"], tree["corpus"]["sha256"][:12]
+
         result = Result(
             path=path,
             time=_number(tree["time"]),
@@ -173,14 +188,17 @@ def _read(path: Path) -> Result:
             requests_per_second=_number(total["requests_per_second"]),
             retries=int(sum(map(_number, total["retries"].values()))),
             node_clips_per_second=tuple(_number(node["clips_per_second"]) for node in tree["nodes"]),
+            # As a number, so that nothing but hexadecimal digits gets into the text
             work=f"clips {'read and decoded' if decoded else 'read'}, corpus {int(corpus, 16):012x}",
         )
+
         if result.nodes != len(result.node_clips_per_second) or result.nodes < 1:
             raise ValueError("nodes")
     except OSError as error:
         raise ConfigError(f"{path}: expected a readable file: {error.strerror}") from None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise ConfigError(f"{path}: expected what `surgstream loader --out` writes; move other files away") from None
+
     return result
 
 

@@ -104,18 +104,23 @@ class Site:
             )
         if self.gpu_type is not None and not (self.gpus_per_node and _GPU_TYPE.fullmatch(self.gpu_type)):
             yield f"gpu_type: expected a name such as h800, beside gpus_per_node, got {self.gpu_type!r}"
+
         for name in self.environment:
             if not _NAME.fullmatch(name):
                 yield f"environment: expected names of variables, got {name!r}"
         path = str(self.environment.get("PATH", "$PATH"))
         if not re.search(r"\$PATH\b|\$\{PATH\}", path):
             yield f"environment.PATH: expected $PATH in it, or no program will be found, got {path!r}"
+
         for name in ("options", "srun_options"):
             for option in getattr(self, name):
+                # A line break would end the comment `#SBATCH ...` and begin a line of the script
                 if not option.startswith("-") or "\n" in option:
                     yield f"{name}: expected options such as --mail-type=FAIL, got {option!r}"
+
         for option in filter(_GPU_OPTION.match, self.options):
             yield f"options: expected gpus_per_node, gpu_type and gpu_option to ask for GPUs, got {option!r}"
+
         if self.container and self.venv:
             yield "container: expected no venv beside it; what a container needs is inside"
 

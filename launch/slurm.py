@@ -39,7 +39,9 @@ def render(
     """
     text = _SCRIPT.read_text(encoding="utf-8")
     if requeues:
+        # `B:` signals the batch shell alone, which then tells the ranks
         options = (f"--signal=B:USR1@{site.save_before_end_seconds}", "--requeue", *options)
+
     text = _replace(
         text, "directives", [f"#SBATCH {_directive(option)}" for option in (*directives(site, run_dir, name), *options)]
     )
@@ -52,6 +54,7 @@ def directives(site: Site, run_dir: Path, name: str) -> Iterator[str]:
     yield f"--nodes={site.nodes}"
     yield f"--ntasks-per-node={site.tasks_per_node}"
     yield f"--cpus-per-task={site.cpus_per_task}"
+
     if site.gpus_per_node:
         yield site.gpus
     if site.memory:
@@ -61,7 +64,9 @@ def directives(site: Site, run_dir: Path, name: str) -> Iterator[str]:
     for option in ("partition", "account", "qos", "constraint", "exclude"):
         if value := getattr(site, option):
             yield f"--{option}={value}"
+
     yield f"--time={site.time}"
+    # A job that is requeued goes on in the log that it has
     yield "--open-mode=append"
     yield f"--chdir={Path.cwd()}"
     yield f"--output={run_dir}/slurm-%j.log"
@@ -106,15 +111,19 @@ def outside_of_jobs(environment: Mapping[str, str]) -> dict[str, str]:
 
 def _settings(site: Site, words: Sequence[str], run_dir: Path, requeues: bool) -> Iterator[str]:
     if site.modules:
+        # `module` is a function that login shells define; the shell of a batch script may lack it
         yield "command -v module >/dev/null || source /etc/profile || true"
         yield f"module load {shlex.join(site.modules)}"
+
     if site.venv or site.container:
         yield "unset PYTHONPATH PYTHONHOME PYTHONSTARTUP # packages of the host would come before those inside"
         yield "export PYTHONNOUSERSITE=1"
     for name, value in site.environment.items():
         yield f"export {name}={_value(str(value))}"
+    # After the site's variables, so that the venv comes first in PATH
     if site.venv:
         yield f"source {shlex.quote(str(Path(site.venv).absolute() / 'bin' / 'activate'))}"
+
     yield f"launcher={site.launcher}"
     yield f"most_starts_without_progress={site.most_starts_without_progress if requeues else 0}"
     yield f"srun_options={_array([*map(_value, _pyxis(site, run_dir)), *map(_quote, site.srun_options)])}"

@@ -34,7 +34,9 @@ def _slurm(words: argparse.Namespace) -> None:
 def _torchrun(words: argparse.Namespace) -> None:
     config = _recipe(words.recipe, words.overrides)
     ranks = words.nproc_per_node or num_gpus() or 1
+    # Called for its check: the ranks have to share the batch evenly
     config.grad_accum_steps(words.nnodes * ranks)
+
     line = torchrun_line(
         ["pretrain", "--preflight", words.recipe, *words.overrides],
         num_nodes=words.nnodes,
@@ -42,6 +44,7 @@ def _torchrun(words: argparse.Namespace) -> None:
         endpoint=words.rdzv_endpoint,
         run_id=f"surgstream-{Path(config.run_dir).name}",
     )
+
     if words.dry_run:
         sys.stdout.write(shlex.join(line) + "\n")
     else:
@@ -64,16 +67,20 @@ def _bench(words: argparse.Namespace) -> None:
 def _pack(words: argparse.Namespace) -> None:
     overrides, options = _split(words.overrides)
     path, root = find_corpus(words.corpus)
+    # Jobs read the file again; read here too, its mistakes are told before anything is queued
     corpus = load(CorpusConfig, path, [f"pack.{option}" for option in options])
     corpus = corpus.part(words.subset, words.datasets)
+
     options += [f"--{name}={value}" for name in ("subset", "datasets") if (value := getattr(words, name)) is not None]
     files = {"review": words.review, "pseudonyms": words.pseudonyms}
     options += [f"--{name}={_absolute(file)}" for name, file in files.items() if file]
     root = words.root or root
+    # Relative paths of the file start in its folder without being told
     if root != str(path.parent):
         options.append(f"--root={_absolute(root)}")
     if words.strict:
         options.append("--strict")
+
     logs, site = words.logs.absolute(), load(Site, words.site, overrides)
     check_venv(site, dry_run=words.dry_run)
     scripts = packing(site, corpus, path, words.out, options, num_tasks=words.tasks, logs=logs)

@@ -52,6 +52,7 @@ def become(command: Sequence[str]) -> NoReturn:
         raise LaunchError(
             f"torchrun: not found beside {sys.executable}; start surgstream from the environment that torch is in"
         )
+
     for number in (signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", _SECONDS_TO_SAVE)

@@ -63,6 +63,7 @@ def hash64(*parts: Ints) -> UInt64:
     state = np.zeros((), dtype=np.uint64)
     with np.errstate(over="ignore"):
         for part in parts:
+            # mix64 maps 0 to 0; the constant makes every part count, zeros as well
             state = mix64((state + _GOLDEN) ^ mix64(_as_uint64(part) + _GOLDEN))
     return np.asarray(state)
 
@@ -82,6 +83,7 @@ def uniform(key: UInt64, count: int) -> npt.NDArray[np.float64]:
     Returns:
         float64 array of shape (..., count), with 53 random bits each.
     """
+    # A double holds 53 bits exactly, so nothing is rounded up to 1
     bits = hash64(np.asarray(key)[..., None], np.arange(count)) >> np.uint64(11)
     return bits.astype(np.float64) * 2.0**-53
 
@@ -120,11 +122,14 @@ def permute(index: Ints, size: Ints, key: Ints) -> Int64:
     index, size, key = np.broadcast_arrays(np.asarray(index, np.int64), np.asarray(size, np.int64), _as_uint64(key))
     if np.any((index < 0) | (index >= size)):
         raise ValueError("permute: expected every index in [0, size)")
+
     shape = index.shape
     out, size, key = index.flatten(), size.ravel(), key.ravel()
     # The square root of a double below 2^53 is correctly rounded, so a is the same on every machine.
     a = np.ceil(np.sqrt(size)).astype(np.int64)
     b = -(-size // np.maximum(a, 1))
+
+    # `walking` holds the places whose values still lie outside of [0, size)
     walking = np.arange(out.size)
     while walking.size:
         out[walking] = _feistel(out[walking], a[walking], b[walking], key[walking])

@@ -92,6 +92,7 @@ def progress_bar(
     seconds = _BAR_SECONDS if on_terminal else _LINE_SECONDS
     bar = "|{bar}|" if on_terminal else ""
     kind: type[Bar] = _Redrawn if on_terminal else _Lines
+
     return kind(
         over,
         desc=label,
@@ -102,6 +103,7 @@ def progress_bar(
         bar_format=f"{{desc}}: {{percentage:3.0f}}%{bar} {_HOURS if an_hour else _COUNTS}",
         dynamic_ncols=on_terminal,
         mininterval=seconds,
+        # Else tqdm's monitor thread, which refreshes after 10 s, would write more lines
         maxinterval=max(seconds, 10.0),
         disable=not (total and shown),
     )

@@ -63,22 +63,28 @@ def run_all(
     """
     if not tasks:
         return
+
     context = multiprocessing.get_context("spawn")
     queue: SimpleQueue[tuple[int, int]] = context.SimpleQueue()
+    # Whatever else this process has started is not to be terminated
     ours = set(multiprocessing.active_children())
     workers = min(workers, len(tasks))
+
+    # A worker takes one of the places when it starts, and pins itself to it
     places: SimpleQueue[set[int]] = context.SimpleQueue()
     for place in share_cores(workers) if pinned else ():
         places.put(place)
     initial = (queue, places if pinned else None)
     pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=initial)
     num_failed = 0
+
     with progress_bar(label, sum(frames), unit=" frames", an_hour=frames_an_hour) as bar:
         try:
             longest_first = sorted(range(len(tasks)), key=lambda number: -frames[number])
             futures = {pool.submit(_run, work, tasks[number]): tasks[number] for number in longest_first}
             pending = set(futures)
             while pending:
+                # The timeout lets the bar move while no task finishes
                 finished, pending = concurrent.futures.wait(pending, 0.2, concurrent.futures.FIRST_COMPLETED)
                 while not queue.empty():
                     done, failed = queue.get()
@@ -89,6 +95,7 @@ def run_all(
                     yield futures[future], future.result()
             bar.total = bar.n  # what was expected was an estimate
         except BaseException as error:
+            # The shutdown below would wait for tasks that are in the middle of their work
             for process in set(multiprocessing.active_children()) - ours:
                 process.terminate()
             if isinstance(error, BrokenProcessPool):
@@ -110,6 +117,7 @@ def _told(bar: Bar, frames_an_hour: float | None, num_failed: int) -> str:
 def share_cores(workers: int) -> list[set[int]]:
     """Cores for each worker: neighbours, no two workers the same ones unless there are more workers than cores."""
     ours = sorted(os.sched_getaffinity(0))
+    # Slots, as many as there are workers or cores: each lies on a core and belongs to a worker
     most = max(workers, len(ours))
     return [{ours[at * len(ours) // most] for at in range(most) if at * workers // most == k} for k in range(workers)]
 
@@ -122,6 +130,7 @@ def _start(queue: "SimpleQueue[tuple[int, int]]", places: "SimpleQueue[set[int]]
         os.sched_setaffinity(0, places.get())
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
+
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -131,8 +131,10 @@ class TrainConfig:
                 "parallel.zero_stage: expected 1 or 2, got 3, which keeps no whole parameters for "
                 f"{self.objective.name} to average"
             )
+
         if self.probe and self.probe.test_corpus is None and self.held_out is None:
             yield "probe.test_corpus: expected a corpus where held_out is null, got nothing"
+
         if self.global_batch_size % self.micro_batch_size:
             yield (
                 f"global_batch_size: expected a multiple of micro_batch_size {self.micro_batch_size}, "
@@ -172,7 +174,9 @@ class TrainConfig:
         batch = self.global_batch_size
         draws_per_epoch = self.clips_per_epoch or num_clips
         total_draws = math.ceil(self.epochs * draws_per_epoch)
+        # From where the run stands: the steps before may have had another batch size.
         last_step = start.step + max(0, math.ceil((total_draws - start.g) / batch))
+
         return Plan(
             global_batch_size=batch,
             grad_accum_steps=self.grad_accum_steps(world_size),
@@ -181,7 +185,7 @@ class TrainConfig:
             warmup_draws=math.ceil(self.optim.warmup_epochs * draws_per_epoch),
             total_draws=total_draws,
             start_lr=self.optim.warmup_start_lr,
-            peak_lr=self.optim.base_lr * batch / 256,
+            peak_lr=self.optim.base_lr * batch / 256,  # base_lr is meant for a batch of 256
             end_lr=self.optim.min_lr,
             decay=self.optim.decay,
         )

@@ -54,12 +54,14 @@ def why_unseen() -> str:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and visible.partition(",")[0].strip() in ("", "-1"):
         return f"CUDA_VISIBLE_DEVICES={visible!r} hides it"
+
     try:
         torch.cuda.init()  # type: ignore[no-untyped-call]
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
     else:
         reason = "it counts none"
+
     return (
         f"{reason}; torch {torch.__version__} is of CUDA {torch.version.cuda}: a newer driver, or a torch of an older "
         "CUDA, such as that of surgstream[cuda12], may see it"

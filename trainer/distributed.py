@@ -85,10 +85,12 @@ def topology_from_environment(environment: Mapping[str, str]) -> Topology:
         rank, local_rank = int(environment["SLURM_PROCID"]), int(environment["SLURM_LOCALID"])
         world_size = int(environment["SLURM_NTASKS"])
         address = environment.get("MASTER_ADDR") or slurm_hosts(environment)[0]
+        # The same on every rank without a word between them, and another one for most other jobs.
         port = int(environment.get("MASTER_PORT") or 20000 + int(environment["SLURM_JOB_ID"]) % 10000)
     else:
         _check_alone(environment)
         return Topology()
+
     if not 0 <= rank < world_size:
         raise DistributedError(f"environment: expected a rank in [0, {world_size}), got {rank}")
     return Topology(rank=rank, local_rank=local_rank, world_size=world_size, master_addr=address, master_port=port)
@@ -114,6 +116,7 @@ def slurm_hosts(environment: Mapping[str, str]) -> list[str]:
     nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_JOB_NODELIST", "")
     if "SLURM_JOB_ID" not in environment:
         return []
+
     try:
         listing = subprocess.run(
             ["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True, timeout=30
@@ -122,6 +125,7 @@ def slurm_hosts(environment: Mapping[str, str]) -> list[str]:
         raise DistributedError(
             f"srun: expected scontrol to expand the node list {nodes!r} ({error}); export MASTER_ADDR in the job script"
         ) from None
+
     return listing.stdout.split()
 
 
@@ -170,14 +174,18 @@ def alone_when_failing(topology: Topology) -> Iterator[None]:
         if topology.world_size == 1:
             leave()
             raise
+
         if not topology.is_main:
             time.sleep(_FIRST_WORD_SECONDS)
+
         if isinstance(error, SurgstreamError | OSError):
             log.error("%s", error)
         elif isinstance(error, RuntimeError) and _LOST_PEER.search(str(error)):
             log.error("another rank has ended; its own message, or its stacks in the run directory, say why")
         elif not isinstance(error, KeyboardInterrupt):
             log.exception("unexpected error")
+
+        # No exit handler runs, as some would wait for other ranks; so the log is flushed by hand.
         logging.shutdown()
         os._exit(error.exit_status if isinstance(error, SurgstreamError) else 1)
 
@@ -207,6 +215,7 @@ def configure_logging(topology: Topology, file: Path | None = None) -> None:
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if file:
         handlers.append(_LogFile(file, encoding="utf-8", errors="backslashreplace"))
+
     logging.basicConfig(
         handlers=handlers,
         level=logging.INFO if topology.is_main else logging.WARNING,
@@ -214,6 +223,7 @@ def configure_logging(topology: Topology, file: Path | None = None) -> None:
         datefmt="%H:%M:%S",
         force=True,
     )
+
     for noisy in ("DeepSpeed", "deepspeed", "botocore", "nvidia", "timm"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # DeepSpeed 0.19 calls functions that torch 2.13 renames.

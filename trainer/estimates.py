@@ -28,13 +28,15 @@ def memory(config: TrainConfig, objective: Objective, world_size: int) -> dict[s
     for network, tokens in objective.trained():
         kept_bytes = 4 if network.activation_checkpointing else 34
         activations += tokens * network.shape.embed_dim * network.shape.depth * kept_bytes
+
     sizes = {
         "parameters": 4 * trainable / (world_size if stage == 3 else 1),
         "gradients": 4 * trainable / (world_size if stage >= 2 else 1),
-        "optimizer": 12 * trainable / world_size,
+        "optimizer": 12 * trainable / world_size,  # DeepSpeed's fp32 copy and both moments
         "targets": 4.0 * held,
         "activations": float(config.micro_batch_size * activations),
     }
+
     return {name: round(size / GIB, 3) for name, size in {**sizes, "total": sum(sizes.values())}.items()}
 
 
@@ -57,12 +59,14 @@ def disk(config: TrainConfig, objective: Objective, plan: Plan, audit_line_bytes
     each, settings = checkpoint_bytes(objective), config.checkpoint
     kept = settings.keep_last + 1 + (steps // settings.keep_every if settings.keep_every else 0)
     pictured = config.report.pictures_every_steps
+
     sizes = {
         "checkpoints": each * kept,
         "metrics": REPORT_BYTES * -(-steps // config.report.every_steps),
         "pictures": PICTURE_BYTES * -(-steps // pictured) if pictured else 0,
         "audit": round(audit_line_bytes * clips) if config.data.audit_log else 0,
     }
+
     return {"a_checkpoint": each, **sizes, "total": sum(sizes.values())}
 
 
@@ -80,7 +84,9 @@ def time(
     """
     step_seconds = flops_per_clip * plan.global_batch_size / (tflops * 1e12 * world_size)
     hours = step_seconds * plan.last_step / 3600
+    # Without saves every so many steps there is the one at the end.
     by_steps = min(config.checkpoint.every_steps or plan.last_step, plan.last_step) * step_seconds / 60
+
     return {
         "tflops": tflops,
         "step_seconds": step_seconds,

@@ -41,6 +41,7 @@ def join(topology: Topology, timeout_seconds: float) -> None:
                 f"got {torch.cuda.device_count()} GPUs on this node; start one task a GPU"
             )
         torch.cuda.set_device(topology.device)
+
     os.environ.update(  # DeepSpeed reads these, whatever started the run
         RANK=str(topology.rank),
         LOCAL_RANK=str(topology.local_rank),
@@ -48,6 +49,7 @@ def join(topology: Topology, timeout_seconds: float) -> None:
         MASTER_ADDR=topology.master_addr,
         MASTER_PORT=str(topology.master_port or _free_port()),
     )
+
     try:
         dist.init_process_group(
             "nccl" if topology.device.type == "cuda" else "gloo",
@@ -123,6 +125,8 @@ def _meet(topology: Topology, timeout_seconds: float) -> Store:
         wait_for_workers=False,
         multi_tenant=True,  # a preflight may have met at the same port
     )
+
+    # torchrun's store outlives the ranks that it restarts: each start has keys of its own.
     store = PrefixStore(f"join/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", server)
     names = [f"here/{rank}" for rank in range(topology.world_size)]
     store.set(names[topology.rank], "")

@@ -65,6 +65,7 @@ def report_mixing(order: Order, config: TrainConfig, corpus: FrameTable, progres
         last_step: Where it ends.
     """
     run_draws = progress.g + (last_step - progress.step) * config.global_batch_size
+
     for dataset in order.report():
         short = cut_short_share(corpus.part_frames(dataset.name), look_back(config))
         log.info(
@@ -80,6 +81,7 @@ def report_mixing(order: Order, config: TrainConfig, corpus: FrameTable, progres
                 "data.order.weights={temperature: 0.5}, repeat it less",
                 dataset.name, dataset.num_clips, dataset.repeats, config.data.order.most_repeats,
             )  # fmt: skip
+
     for warning in corpus_warnings(config, corpus):
         log.warning("%s", warning)
     _report_lanes(order, config)
@@ -90,6 +92,8 @@ def _report_lanes(order: Order, config: TrainConfig) -> None:
     batch, chunk_frames = config.global_batch_size, config.data.order.chunk_frames
     if order.num_lanes >= batch:
         return
+
+    # A lane has at least one chunk of a dataset, so there can be no more lanes than these.
     most = sum(max(1, dataset.num_clips // chunk_frames) for dataset in order.report())
     if order.num_lanes < min(most, batch):
         log.warning(

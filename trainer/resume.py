@@ -43,6 +43,8 @@ def recipe_changes(progress: Progress, config: TrainConfig) -> list[str]:
     """
     saved = _held(progress, "config", dict) if "config" in progress.state else {}
     before, now = (dict(_leaves(tree)) for tree in (saved, to_tree(config)))
+
+    # The dot at the end lets `data.order` cover all below it, but no longer name.
     return [
         f"{key}: {before.get(key)} -> {now.get(key)}"
         for key in sorted({**before, **now})
@@ -85,19 +87,23 @@ def order_from(progress: Progress, config: TrainConfig, corpus: FrameTable) -> O
     sizes, settings = corpus.sizes(), config.data.order
     if not progress.state:
         return Order.create(sizes, config.seed, settings)
+
     before = Order.from_json(_held(progress, "order", dict))
     if before.seed != config.seed:
         raise CheckpointError(
             f"seed: expected {before.seed} as in the checkpoint of step {progress.step}, got {config.seed}; "
             "another seed is another run: choose another run_dir"
         )
+
     differences = before.differences(sizes, settings)
+    # The corpus may have changed where its sizes, which the order knows, have not.
     manifest = _held(progress, "manifest", str)
     if manifest != corpus.sha256:
         hashes = f"its manifest was {manifest[:12]}, now {corpus.sha256[:12]}"
         differences["corpus"] = ", ".join(filter(None, [differences.get("corpus"), hashes]))
     if "corpus" in differences and any(corpus.frames_apart(size.name) != [1] for size in sizes):
         differences["corpus"] += f", of which data.fps={config.data.fps:g} shows a part; null takes every packed frame"
+
     unexpected = [difference for kind, difference in differences.items() if kind not in config.resume.allow]
     if unexpected:
         kinds = ", ".join(sorted(differences))
@@ -105,4 +111,5 @@ def order_from(progress: Progress, config: TrainConfig, corpus: FrameTable) -> O
             f"the checkpoint of step {progress.step} belongs to another order: {'; '.join(unexpected)}; "
             f"to go on with these from here, set resume.allow: [{kinds}]"
         )
+
     return before.resumed(progress.g, sizes, settings)

@@ -64,13 +64,16 @@ def owned_run(run_dir: Path, topology: Topology, watchdog: Watchdog) -> Iterator
         except OwnedError as error:
             _tell_job(str(error))
             raise
+
         watchdog.write_to(stacks_file(run_dir, topology.rank))
         remove_marks(run_dir)
+
         try:
             with marked_when_failing(run_dir):
                 yield owner.check
         finally:
             with suppress(StorageError):
+                # Where somebody else has taken the run over, the stacks are theirs.
                 owner.check()
                 _remove_empty(run_dir / STACKS)
 

@@ -46,10 +46,12 @@ def warm_start(settings: WarmStartConfig, objective: Objective, encoder: Encoder
     weights, averages = _read(settings, encoder, averaged=bool(objective.averages()))
     given = {name: tensor for name, tensor in weights.items() if _wanted(name, settings)}
     _copy(given, parameters, settings)
+
     left = sorted({name.split(".")[0] for name in weights.keys() - given.keys()})
     log.info(
         "begins with %d weights of %s%s", len(given), settings.weights, f", without {', '.join(left)}" if left else ""
     )
+
     if averages:
         _copy(averages, objective.averages(), settings)
     else:
@@ -68,11 +70,13 @@ def carried_moments(settings: WarmStartConfig | None, optim: OptimConfig) -> Pat
     """
     if settings is None:
         return None
+
     checkpoint = Path(settings.weights)
     whole = settings.layout == "surgstream" and settings.parts == "all" and (checkpoint / STATE).exists()
     if whole and settings.moments:
         log.info("goes on with the moments of %s", checkpoint)
         return checkpoint
+
     if optim.warmup_epochs == 0:
         log.warning(
             "AdamW begins without moments and at its peak learning rate, which throws trained weights off; set "
@@ -90,18 +94,22 @@ def _read(settings: WarmStartConfig, encoder: EncoderConfig, *, averaged: bool) 
     path = Path(settings.weights)
     if settings.layout != "surgstream":
         return _published(settings, encoder, averaged=averaged)
+
+    # No checkpoint, so what `surgstream export` wrote, or a bare file of our weights.
     if not (path / STATE).exists():
         _refuse_run(path)
         _check_positions(_exported_positions(path), encoder, settings)
         file = _file(settings)
         with _named(settings):
             return file.network(_OURS, "an encoder of ours").weights, {}
+
     if found := damage(path):
         raise CheckpointError(f"warm_start.weights: {path}: not a whole checkpoint: {found}")
     if settings.prefix is not None:
         raise ModelError(
             f"warm_start.prefix: expected none, as {path} is a checkpoint of ours, got {settings.prefix!r}"
         )
+
     _check_positions(_trained_positions(path), encoder, settings)
     return dict(tensors(path, "param")), dict(tensors(path, "average")) if averaged else {}
 
@@ -169,6 +177,7 @@ def _copy(given: Named, places: Named, settings: WarmStartConfig) -> None:
     ]
     differences += [f"{name} is missing" for name in places if name not in given]
     differences += [f"{name} has no place" for name in given if name not in places]
+
     if differences:
         more = f" and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
         whole = settings.parts == "all" and not any(difference.startswith(ENCODER) for difference in differences)
@@ -177,6 +186,7 @@ def _copy(given: Named, places: Named, settings: WarmStartConfig) -> None:
             f"warm_start: {settings.weights}: expected the weights of this objective, got others: "
             f"{'; '.join(differences[:_SHOWN])}{more}{advice}"
         )
+
     with torch.no_grad():
         for name, tensor in given.items():
             places[name].copy_(tensor)

@@ -94,7 +94,9 @@ def _yunet(weights: bytes, lines: int) -> Callable[[Pixels], list[Hit]]:
         small = _scaled(pixels, lines)
         height, width = small.shape[:2]
         net.setInputSize((width, height))
+        # OpenCV's model expects BGR
         found = net.detect(np.ascontiguousarray(small[..., ::-1]))[1]
+        # A row is left, top, width and height of the box, five landmarks, and the score
         return [
             (float(box[14]), float(box[0] + box[2] / 2) / width, float(box[1] + box[3] / 2) / height)
             for box in (() if found is None else found)
@@ -108,8 +110,11 @@ def _centerface(weights: bytes, lines: int) -> Callable[[Pixels], list[Hit]]:
 
     def find(pixels: Pixels) -> list[Hit]:
         small = _scaled(pixels, lines)
+        # The net takes sides that are multiples of 32
         size = -(-small.shape[1] // 32) * 32, -(-small.shape[0] // 32) * 32
         net.setInput(cv2.dnn.blobFromImage(small, 1.0, size))
+
+        # Cells of 4 x 4 pixels; the offsets' first channel is y, the second x
         heat, _, offset, _ = net.forward(["537", "538", "539", "540"])
         rows, columns = np.nonzero(heat[0, 0] >= 0.2)
         return [
@@ -131,12 +136,17 @@ def _blazeface(weights: bytes, side: int) -> Callable[[Pixels], list[Hit]]:
     def find(pixels: Pixels) -> list[Hit]:
         height, width = pixels.shape[:2]
         longer = max(height, width)
+        # The net sees squares: black is added on both sides, and taken off again below
         square = np.zeros((longer, longer, 3), np.uint8)
         top, left = (longer - height) // 2, (longer - width) // 2
         square[top : top + height, left : left + width] = pixels
+
         small = cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA)
         net.setInput(cv2.dnn.blobFromImage(small, 1 / 127.5, mean=(127.5, 127.5, 127.5)))
+
+        # By their last axis: 1 is scores, 16 boxes, whose middle from the anchor comes first
         outputs = {part.shape[-1]: part[0] for part in net.forward(net.getUnconnectedOutLayersNames())}
+        # Scores come as logits
         scores = 1 / (1 + np.exp(-outputs[1][:, 0].clip(-50, 50)))
         middles = (outputs[16][:, :2] / side + anchors) * longer
         return [

@@ -144,9 +144,11 @@ def framed(picture: Image.Image, box: Box, size: float) -> tuple[Image.Image, tu
     scale = size * LINES / height
     middle = (left + width / 2) * scale, (top + height / 2) * scale
     wanted = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+
     frame = Image.new("RGB", (WIDTH, LINES), DRAPE)
     at = WIDTH / 2 - middle[0], LINES / 2 - middle[1]
     frame.paste(picture.resize(wanted, Image.Resampling.BICUBIC), (round(at[0]), round(at[1])))
+
     half = width * scale / 2, height * scale / 2
     return frame, (WIDTH / 2 - half[0], LINES / 2 - half[1], WIDTH / 2 + half[0], LINES / 2 + half[1])
 
@@ -158,8 +160,10 @@ def masked(picture: Image.Image, box: Box) -> Image.Image:
     down = [top + 0.6 * height, top + 0.52 * height, top + 0.48 * height, top + 0.52 * height, top + 0.6 * height]
     chin = [(left + 0.95 * width, top + 0.85 * height), (left + 0.7 * width, top + 1.04 * height)]
     chin += [(left + 0.3 * width, top + 1.04 * height), (left + 0.05 * width, top + 0.85 * height)]
+
     shape = Image.new("L", picture.size)
     ImageDraw.Draw(shape).polygon([*zip(across, down, strict=True), *chin], fill=255)
+
     folds = np.arange(picture.height)[:, None, None] / (0.11 * height) % 1 < 0.15
     cloth = np.where(folds, (118, 160, 178), (140, 186, 204)).astype(np.uint8)
     cloth = np.broadcast_to(cloth, (picture.height, picture.width, 3))
@@ -183,6 +187,8 @@ def white(kelvin: float) -> npt.NDArray[np.float64]:
     else:
         x = np.polyval((-3.0258469, 2.1070379, 0.2226347, 0.240390), t)
         y = np.polyval((3.0817580, -5.87338670, 3.75112997, -0.37001483), x)
+
+    # From chromaticity to XYZ with Y = 1, and by sRGB's matrix to linear RGB
     colour = np.array((x / y, 1, (1 - x - y) / y))
     to_rgb = np.array(((3.2406, -1.5372, -0.4986), (-0.9689, 1.8758, 0.0415), (0.0557, -0.2040, 1.0570)))
     return np.asarray(to_rgb @ colour)

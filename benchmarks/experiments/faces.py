@@ -93,13 +93,16 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", metavar="TEXT", default="", help="detectors in whose names this is")
     words = parser.parse_args()
+
     packages = words.folder / "packages"
     all_detectors = [each for each in detectors(packages) if words.only in each.name]
     synthetic = synthetic_videos(words.folder / "synthetic")
     surgery = {"real": list(real_looks(words.videos)), "synthetic": list(synthetic_looks(synthetic))}
     packing = {video.name: packing_cost(video, all_detectors, words.repeats) for video in (*words.videos, synthetic[0])}
+
     shown = face_frames(list(faces(packages)))
     rows = [measure(detector, shown, surgery, packing) for detector in all_detectors]
+
     sources = {name: PACKAGES[name].licence for name in sorted({package for package, _ in FACES})}
     found = {
         **conditions(),
@@ -135,12 +138,15 @@ def measure(
         kind: statistics.fmean(found(detector, pixels_of(jpeg), place) for jpeg, place in frames)
         for kind, frames in shown.items()
     }
+
+    # Of every look at surgery the highest score; all of these searches together are timed
     started = time.process_time()
     scores = {
         kind: [max((hit[0] for hit in detector.find(look)), default=0.0) for look in looks]
         for kind, looks in surgery.items()
     }
     seconds = time.process_time() - started
+
     return Row(
         name=detector.name,
         licence=detector.licence,
@@ -218,6 +224,7 @@ def cpu_seconds(video: Path, detector: Detector | None) -> float:
             stack.enter_context(patch.dict(watch._OBSTACLES, {watch.FACE: lambda: "not to be searched for"}))
         else:
             stack.enter_context(patch.object(product, "face_score", detector.score))
+
         started = time.process_time()
         jpegs = [jpeg for _, jpeg in packed_frames(video, 1, watching)]
         list(watching.stretches(len(jpegs), lambda number: Image.fromarray(pixels_of(jpegs[number]))))
@@ -231,6 +238,7 @@ def summary(rows: Sequence[Row]) -> str:
         "alarms, real | synthetic | packing CPU |",
         "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
+
     for row in rows:
         large = ("0.25", "0.5", "0.75", "1.0")
         shares = (
@@ -239,10 +247,12 @@ def summary(rows: Sequence[Row]) -> str:
             statistics.fmean(row.recall[f"{size} 2700"] for size in large),
             statistics.fmean(row.recall[f"{size} masked"] for size in MASKED_SIZES),
         )
+
         alarms = [f"{row.alarms[kind]} of {row.looks[kind]:,}" for kind in ("real", "synthetic")]
         packing = ", ".join(f"{statistics.median(ratios):.2f}" for ratios in row.packing.values())
         cells = (row.name, row.licence, f"{row.num_bytes / 1e6:.2f}", f"{row.milliseconds:.1f}")
         lines.append(f"| {' | '.join((*cells, *(f'{share:.0%}' for share in shares), *alarms, packing))} |")
+
     return "\n".join(lines)
 
 

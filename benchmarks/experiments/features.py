@@ -65,6 +65,7 @@ def train(folder: Path, run: str, name: str, seed: int, *overrides: str) -> tupl
     """Train a recipe as a user would, or what is left of it; the objective at its end, and the seconds of that."""
     run_dir = folder / "runs" / run
     path, words = recipe(folder, name, seed, *overrides, f"run_dir={run_dir}")
+
     started = time.perf_counter()
     subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "surgstream",
@@ -72,7 +73,9 @@ def train(folder: Path, run: str, name: str, seed: int, *overrides: str) -> tupl
         env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     seconds = time.perf_counter() - started
+
     objective = choice.build(load(TrainConfig, path, words).objective, seed)
+    # Steps in these names have leading zeros, so the last name is the newest
     checkpoint = max((run_dir / "checkpoints").glob("step_*"))
     load_parameters(checkpoint, objective)
     load_averages(checkpoint, objective.averages())
@@ -95,13 +98,16 @@ def recipes(folder: Path, topology: Topology, seeds: Sequence[int]) -> list[dict
             "pixels": probe.measure(lambda clips: clips.flatten(1)),
             "pixels 8 x 8": probe.measure(lambda clips: adaptive_avg_pool3d(clips, (clips.shape[2], 8, 8)).flatten(1)),
         }
+
         for seed in seeds:
             path, words = recipe(folder, name, seed)
+            # Of the same seed: the weights that training begins with
             random = choice.build(load(TrainConfig, path, words).objective, seed).eval()
             trained, seconds = train(folder, f"{name}_{seed}", name, seed)
             row = {"recipe": name, "seed": seed, "minutes": seconds / 60, **pixels}
             rows.append(row | {"random": probe.measure(random.represent), "trained": probe.measure(trained.represent)})
             print(json.dumps(rows[-1]), flush=True)
+
     return rows
 
 

@@ -37,6 +37,7 @@ def shares(events: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     events = [event for event in events if event.get("cat") in _ON_GPU]
     if not events:
         raise ValueError("expected kernels in the trace, got none; it is of a run without a GPU")
+
     decoding = {event["args"]["stream"] for event in events if _DECODES.search(event["name"])}
     spans: dict[str, list[Span]] = defaultdict(list)
     for event in events:
@@ -45,6 +46,8 @@ def shares(events: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         else:
             part = "communication" if _COMMUNICATES.search(event["name"]) else "model"
         spans[part].append((event["ts"], event["ts"] + event["dur"]))
+
+    # Streams overlap, so times are those of unions of spans, not sums
     everything = [span for part in spans.values() for span in part]
     whole = max(end for _, end in everything) - min(start for start, _ in everything)
     busy = {part: _covered(spans[part]) / whole for part in ("model", "decode", "communication")}

@@ -91,13 +91,17 @@ def measure(frames: Sequence[Image.Image], config: TrainConfig) -> list[Row]:
     sizes = np.tile([frames[0].size], (WINDOWS, 1))
     windows = multi_scale_crop(config.data.crop, config.seed, np.arange(WINDOWS), sizes)
     true = [target(frames, window, config) for window in windows]
+    # Tubelets are normalised, so their mean is 0 and the mean square is the variance
     variance = torch.cat(true).square().mean()
+
     rows = []
     for quality, chroma in itertools.product(QUALITIES, CHROMAS):
         jpegs = [encoded(each, quality, chroma) for each in frames]
         decoded = [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in jpegs]
         seen = [target(decoded, window, config) for window in windows]
+        # Of each tubelet of each window, as a share of the variance
         errors = (torch.cat(seen) - torch.cat(true)).square().mean(-1) / variance
+
         rows.append(
             Row(
                 short_side=min(frames[0].size),
@@ -108,6 +112,7 @@ def measure(frames: Sequence[Image.Image], config: TrainConfig) -> list[Row]:
                 median=float(errors.median()),
             )
         )
+
     return rows
 
 

@@ -72,8 +72,11 @@ def _make_film(folder: Path, seed: int, number: int) -> tuple[Path, float]:
     path = folder / f"film{number:02d}.mkv"
     if path.exists():
         return path, float(path.with_suffix(".speed").read_text())
+
     dataset = DATASETS[number % len(DATASETS)]
+    # Even sides, which 4:2:0 needs
     dataset = replace(dataset, width=dataset.width // 4 * 2, height=dataset.height // 4 * 2)
+
     parent, speed, found = key(seed, f"fast{number}"), 4.0, 0.0
     for _ in range(4):  # what flow finds falls behind where pictures move far
         film = Film(dataset, parent, SECONDS * speed)
@@ -81,6 +84,8 @@ def _make_film(folder: Path, seed: int, number: int) -> tuple[Path, float]:
         if found >= REAL_SPEED:
             break
         speed *= 1.05 * REAL_SPEED / found
+
+    # The film is last: where it is there, its speed is too
     path.with_suffix(".speed").write_text(str(found))
     _write(path, film, speed)
     return path, found
@@ -150,9 +155,11 @@ def _look(folder: Path, kind: str | None, video: Path) -> Grey:
             filters, encoding = KINDS[kind]
             copy = folder / f"{name}.mkv"
             ffmpeg("-threads", "1", "-i", str(video), "-an", "-vf", filters, *encoding.split(), str(copy))
+
         frames = JpegFrames[None](find_film(str(copy), Stores()), fps=Fraction(RATE), short_side=128, quality=85)
         np.save(kept, np.stack([thumbnail(jpeg) for _, jpeg in frames]))
         if kind is not None:
             copy.unlink()
+
     found: Grey = np.load(kept)
     return found

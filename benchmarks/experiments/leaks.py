@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--costs", action="store_true", help="measure costs as well")
     words = parser.parse_args()
+
     speeds = make_films(words.folder / "films", words.films, words.seed)
     films, clips = look(words.folder, [*speeds]) if speeds else ([], [])
     found: dict[str, object] = {
@@ -80,6 +81,7 @@ def main() -> None:
     }
     print(table(films))
     print(table(clips))
+
     if words.real:
         real_films, real_clips = look(words.folder, words.real)
         found["real"] = {
@@ -89,6 +91,7 @@ def main() -> None:
         }
         print(table(real_films))
         print(table(real_clips))
+
     if words.costs:
         found |= {"share_of_packing": share_of_packing(words.folder), "matching": [matching(size) for size in SIZES]}
     (words.folder / "leaks.json").write_text(json.dumps(found, indent=1) + "\n")
@@ -192,6 +195,7 @@ def judged(packing: str, kind: str, found: Sequence[Sequence[Match]], count: int
         count: Originals, and copies.
         first: The number of the first original's copy; the others follow in order.
     """
+    # The copy of original number i is video number `first + i`
     ours = [[match for match in some if match.first < count and 0 <= match.second - first < count] for some in found]
     right = [{match.first for match in some if match.second - first == match.first} for some in ours]
     wrong = sum(match.second - first != match.first for some in ours for match in some)
@@ -216,10 +220,12 @@ def share_of_packing(folder: Path, repeats: int = 5) -> dict[str, list[float]]:
     storage = open_storage(_packed(folder / "cost", "shards", [video]))
     (shard,) = Manifest.load(storage).shards
     packing, prints = [], []
+    # The first round warms up, and is left out below
     for _ in range(repeats + 1):
         with emptied(folder / "cost" / "frames"):
             packing.append(cost_of(lambda: ours(video, 1, folder / "cost" / "frames", 1), folder / "cost" / "frames"))
         prints.append(_cpu(lambda: look_at(storage, Placed(shard, shard.videos[0]), 1.0)))
+
     seconds = [cost.cpu_seconds for cost in packing]
     return {
         "packing_cpu_seconds": seconds[1:],
@@ -235,11 +241,14 @@ def matching(size: int) -> dict[str, float]:
     videos = [_made_up(keyed, projection) for _ in range(math.ceil(size / 3600))]
     first_copy = len(videos)
     for video in videos[:PLANTED]:
+        # A copy, some of whose bits are flipped as coding again flips them
         flips = np.packbits(keyed.random((PLANTED_SECONDS, 32 * WORDS)) < FLIPPED, axis=1).view(np.uint32)
         videos.append(video[600 : 600 + PLANTED_SECONDS] ^ flips)
+
     num_copies, library, started = len(videos) - first_copy, Library(videos), time.perf_counter()
     matches = list(find_matches([library], bands_of(len(library.bits)), train=len(library.starts) - 1))
     seconds = time.perf_counter() - started
+
     found = {match.first for match in matches if match.second - first_copy == match.first}
     return {
         "hours": size / 3600,

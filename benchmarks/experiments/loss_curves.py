@@ -41,10 +41,12 @@ def main() -> int:
     kept: dict[str, Any] = (
         json.loads(arguments.file.read_text()) if arguments.file.exists() else {**conditions(), "cases": {}}
     )
+    # Without the corpus's path, which is this machine's
     shown = [word for word in arguments.words if "corpus=" not in word]
     kept["cases"][arguments.case] = {
         "commit": arguments.commit, "recipe": arguments.recipe, "words": shown, "curves": curves,
     }  # fmt: skip
+
     arguments.file.write_text(json.dumps(kept, indent=1) + "\n")
     print(f"{arguments.case}: {'; '.join(summary(list(curves.values())))}")
     return 0
@@ -52,7 +54,9 @@ def main() -> int:
 
 def train(tree: Path, recipe: str, words: Sequence[str], seed: int) -> Curve:
     """A whole run in a folder of its own."""
+    # The code of TREE comes before what is installed
     environment = {**os.environ, "PYTHONPATH": str(tree / "src"), "OMP_NUM_THREADS": "1"}
+
     with tempfile.TemporaryDirectory() as folder:
         command = [
             sys.executable,
@@ -64,10 +68,12 @@ def train(tree: Path, recipe: str, words: Sequence[str], seed: int) -> Curve:
             f"seed={seed}",
             *words,
         ]
+
         ended = subprocess.run(command, cwd=tree, env=environment, stderr=subprocess.PIPE, text=True, check=False)
         if ended.returncode:
             raise SystemExit(f"{' '.join(command)}: {ended.stderr[-2000:]}")
         lines = [json.loads(line) for line in (Path(folder) / "run" / "metrics.jsonl").read_text().splitlines()]
+
     curve: Curve = {}
     for line in lines:
         curve.setdefault(str(line["step"]), {}).update(losses(line))

@@ -47,11 +47,13 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--every", type=int, default=10)
     arguments = parser.parse_args()
+
     found = {}
     for name, switches in CASES.items():
         words = [f"data.corpus={arguments.corpus}", *(f"objective.{switch}" for switch in switches)]
         config = load(TrainConfig, RECIPES / "unisurg_tiny_stage1.yaml", words)
         found[name] = [*shares(config, arguments.steps, arguments.every)]
+
     print(json.dumps({**conditions(), "cases": found}, indent=1))
     return 0
 
@@ -61,15 +63,18 @@ def shares(config: TrainConfig, steps: int, every: int) -> Iterator[dict[str, An
     beginning = Progress(step=0, g=0, state={})
     table = FrameTable.open(open_storage(config.data.corpus, config.data.s3))
     order, source = order_from(beginning, config, table), clip_source(config, Topology(), table, config.data.crop)
+
     objective = cast(UniSurg, choice.build(config.objective, config.seed))
     optim, batch_size = config.optim, config.micro_batch_size
     optimizer = torch.optim.AdamW(parameter_groups(objective, optim.weight_decay), betas=optim.betas, eps=optim.eps)
     plan = config.plan(num_clips=1, world_size=1, start=beginning)
+
     with source.open(order, global_batch_size=batch_size, start=0) as batches:
         for step in range(steps + 1):
             batch = replace(next(batches), step_g=step * batch_size)
             if step % every == 0:
                 yield {"step": step, **gradients(objective, batch)}
+
             for group in optimizer.param_groups:
                 group["lr"] = plan.lr(step * config.global_batch_size)
             optimizer.zero_grad()
@@ -88,12 +93,16 @@ def gradients(objective: UniSurg, batch: ClipBatch) -> dict[str, Any]:
         return torch.cat([part.flatten() for part in torch.autograd.grad(loss, parameters)])
 
     motion = gradient(0.0, 0.0)
+    # The motion term has no weight and is in every loss, so the others are differences to it
     affinity = gradient(config.affinity_weight, 0.0) - motion
     variance = gradient(0.0, config.variance_weight) - motion
     objective.config = config
+
+    # A tube hides the same tokens of every slice, so those of the first stand for it
     ((_, masked),) = objective._masks(batch)
     tubes = masked[:, : masked.shape[1] // objective.grid.slices]
     weights = objective._weights(objective._scores(batch.clips).gather(1, tubes))[0]
+
     norms = {"motion": motion, "affinity": affinity, "variance": variance}
     return {
         **{name: round(vector.norm().item(), 4) for name, vector in norms.items()},

@@ -88,11 +88,13 @@ def main() -> None:
     parser.add_argument("videos", type=Path, nargs="*")
     parser.add_argument("--repeats", type=int, default=5)
     words = parser.parse_args()
+
     rows = [
         measure(video, fps, words.folder, words.repeats)
         for video in (*made(words.folder), *words.videos)
         for fps in RATES.get(video.name, (1,))
     ]
+
     print(table(rows))
     found = {**conditions(), "rows": [asdict(row) for row in rows]}
     (words.folder / "pack.json").write_text(json.dumps(found, indent=1) + "\n")
@@ -118,6 +120,7 @@ def measure(video: Path, fps: int, folder: Path, repeats: int) -> Row:
         "ours_all_cores": lambda: ours(video, fps, out, threads=cores()),
         "ffmpeg_all_cores": lambda: by_ffmpeg(video, fps, out, threads=cores()),
     }
+
     costs: dict[str, list[Cost]] = {name: [] for name in ways}
     for repeat in range(-1, repeats):
         for name, run in ways.items():
@@ -125,6 +128,7 @@ def measure(video: Path, fps: int, folder: Path, repeats: int) -> Row:
                 cost = cost_of(run, out)
             if repeat >= 0:
                 costs[name].append(cost)
+
     return Row(video=video.name, fps=fps, difference=difference(video, fps, folder), **costs)
 
 

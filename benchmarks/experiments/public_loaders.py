@@ -32,8 +32,11 @@ def main() -> None:
 
     model, weights = LOADERS[loader](Path(clone), file)
     state = model.state_dict()
+
+    # By value, since loaders rename what they take
     taken = {name for name, tensor in weights.items() if any(_same(tensor, other) for other in state.values())}
     new = [name for name, tensor in state.items() if not any(_same(tensor, given) for given in weights.values())]
+
     tokens = _tokens(model, content)
     print(
         json.dumps(

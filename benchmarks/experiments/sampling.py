@@ -80,13 +80,16 @@ def held_out_loss(
     """
     config, sums, clips = load(TrainConfig, *described), np.zeros(2), 0
     source = clip_source(config, topology, open_corpus(str(corpus), config.data), crop=None)
+
     with source.open_pass(NUM_CLIPS) as batches:
         for batch in batches:
             valid = batch.without_padding()
             metrics = objective(valid, objective.targets(valid)).metrics
             means = [metrics[f"loss/{name}"].item() for name in ("reconstruction", "reconstruction_of_mean")]
+            # Batches weigh as many as their clips, since padding is left out of the last one
             sums += len(valid.g) * np.array(means)
             clips += len(valid.g)
+
     loss, of_mean = (sums / clips).tolist()
     return {"loss": loss, "loss_of_mean": of_mean, "clips": clips}
 

@@ -52,6 +52,7 @@ def main() -> int:
     parser.add_argument("--second-steps", type=int, default=10)
     parser.add_argument("--lr", type=float, default=5e-4)
     arguments = parser.parse_args()
+
     join(Topology(), 60)
     found = {}
     for recipe, words in MASKS.items():
@@ -59,6 +60,7 @@ def main() -> int:
             path, corpus = RECIPES / f"{recipe}.yaml", f"data.corpus={arguments.corpus}"
             config = load(TrainConfig, path, [*SMALL, *words, corpus, f"seed={seed}"])
             found[f"{recipe}, seed {seed}"] = compare(config, arguments)
+
     print(json.dumps({**conditions(), "cases": found}, indent=1))
     leave()
     return 0
@@ -68,6 +70,7 @@ def compare(config: TrainConfig, arguments: argparse.Namespace) -> dict[str, lis
     """Losses of a second phase's steps, and the mean of the first phase's last ten."""
     first, engine = wrap(config, None)
     losses = train(config, first, engine, arguments.steps, arguments.lr)
+
     longer = replace(config.objective, encoder=replace(config.objective.encoder, num_frames=8))
     second = replace(config, objective=longer)
     curves = {}
@@ -77,6 +80,7 @@ def compare(config: TrainConfig, arguments: argparse.Namespace) -> dict[str, lis
             objective, engine = wrap(second, WarmStartConfig(weights=str(saved), moments=moments))
             name = "with moments" if moments else "without"
             curves[name] = train(second, objective, engine, arguments.second_steps, arguments.lr)
+
     return {"first phase": round(statistics.fmean(losses[-10:]), 5), **curves}
 
 

@@ -61,6 +61,7 @@ def main() -> None:
     parser.add_argument("--kind", choices=CODECS, help="clips in such files alone")
     parser.add_argument("--only", default="", help="beside the first, only sides with this in their name")
     words = parser.parse_args()
+
     clips = made(words.folder, words.clips, words.kind)
     out = words.folder / "out"
     without_faces = {"PYTHONPATH": f"{without_opencv(words.folder)}:{os.environ.get('PYTHONPATH', '')}"}
@@ -71,6 +72,8 @@ def main() -> None:
         "pack, faces not looked for": lambda: ours(words.folder, out, **without_faces),
         "pack crop_borders=true": lambda: ours(words.folder, out, "crop_borders=true"),
     }
+
+    # Ratios are over the first side, so that is always measured
     first = next(iter(sides))
     sides = {name: run for name, run in sides.items() if name == first or words.only in name}
     costs = measure(sides, out, words.repeats)
@@ -86,9 +89,11 @@ def made(folder: Path, count: int, kind: str | None = None) -> list[Path]:
     with ThreadPoolExecutor(cores()) as pool:
         paths = list(pool.map(lambda number: _made_file(files, number), range(NUM_FILES)))
     paths = [path for path in paths if kind in (None, path.suffix[1:])]
+
     shutil.rmtree(videos, ignore_errors=True)
     videos.mkdir()
     (folder / "corpus.yaml").write_text(CORPUS)
+
     clips = []
     for number, path in zip(range(count), itertools.cycle(paths), strict=False):
         clips.append(videos / f"clip{number:05d}{path.suffix}")
@@ -102,11 +107,16 @@ def _made_file(folder: Path, number: int) -> Path:
     path = folder / f"{number:02d}.{kind}"
     if path.exists():
         return path
+
+    # Shifted by one every five files, or all AVI files, every fifth, would be of one size
     (width, height), rate = SIZES[(number + number // len(SIZES)) % len(SIZES)], RATES[number % len(RATES)]
+    # Lengths grow by a constant factor; 31 has no divisor in common with 50, so all of them occur
     seconds = SHORTEST_SECONDS * (LONGEST_SECONDS / SHORTEST_SECONDS) ** (number * 31 % NUM_FILES / (NUM_FILES - 1))
     cells = f"life=s={width // 8}x{height // 8}:mold=10:r={rate}:ratio=0.2:seed={number}"
     colours = "life_color=#f0b0a0:death_color=#903020:mold_color=#501008"
     pictures = f"{cells}:{colours},scale={width}x{height},noise=alls=6:allf=t,trim=0:{seconds:.2f}"
+
+    # Renamed once it is whole: an interrupted run leaves no half file
     partial = folder / f".{path.name}.{kind}"
     ffmpeg("-f", "lavfi", "-i", pictures, "-threads", "1", *CODECS[kind].split(), str(partial))
     partial.rename(path)

@@ -25,9 +25,11 @@ def main() -> int:
     parser.add_argument("--minutes", type=int, default=30)
     parser.add_argument("--save", type=Path, metavar="FILE")
     arguments = parser.parse_args()
+
     storage = open_storage(arguments.store)
     with tempfile.TemporaryDirectory() as scratch:
         long_corpus(Path(scratch), storage)
+
     rows: list[dict[str, float]] = []
     started, num_clips = time.monotonic(), 0
     with open_stream(FrameTable.open(storage), num_frames=NUM_FRAMES, endless=True) as stream:
@@ -38,6 +40,7 @@ def main() -> int:
                 read = stream.counters.bytes_read
                 rows.append({"minute": minute, "clips": num_clips, "read_gb": read / 1e9, "resident_mb": resident_mb()})
                 print(", ".join(f"{name} {value:,.0f}" for name, value in rows[-1].items()), flush=True)
+
     if arguments.save:
         arguments.save.write_text(json.dumps({**conditions(), "rows": rows}, indent=1), encoding="utf-8")
     return 0

@@ -238,6 +238,7 @@ def table(rows: list[Row]) -> str:
         "| shown | looks | taken for outside | for black, blank, text or a card | ms a look |",
         "|---|--:|--:|--:|--:|",
     ]
+
     for row in rows:
         if not row.num_looks:
             lines.append(f"| {row.source.name} | missing | | | |")
@@ -251,6 +252,7 @@ def table(rows: list[Row]) -> str:
             f"{1e3 * row.seconds:.2f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
+
     return "\n".join(lines)
 
 

@@ -38,13 +38,16 @@ class CutClips:
     def __init__(self, work: ClipWork, codec: str, gop_frames: int, *, device_id: int | None, threads: int) -> None:
         path = work.video(codec, gop_frames)
         cuts = [cut_video(path, frames.tolist()) for frames in work.frames]
+        # (B, 2, 2), corners as (y, x): DALI's regions have their axes in the frames' order
         corners = work.windows.reshape(-1, 2, 2)[:, :, ::-1].astype(np.float32)
+
         self._inputs = {
             "video": [np.frombuffer(data, np.uint8) for data, _ in cuts],
             "frames": [np.array(places, np.int32) for _, places in cuts],
             "start": np.ascontiguousarray(corners[:, 0]),
             "end": np.ascontiguousarray(corners[:, 1]),
         }
+
         self._pipeline = _graph(
             decoder="cpu" if device_id is None else "mixed",
             batch_size=len(cuts),

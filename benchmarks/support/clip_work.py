@@ -62,11 +62,13 @@ class ClipWork:
         long_corpus(folder, storage, num_shards=1, shard_frames=video_frames)
         clips = first_clips(FrameTable.open(storage), num_clips)
         anchors = np.array([clip.anchor_frame for clip in clips], np.int32)
+
         return cls(
             clips=tuple(clips),
             windows=multi_scale_crop(
                 CropConfig(), 0, np.array([clip.g for clip in clips]), np.array([(c.width, c.height) for c in clips])
             ),
+            # A clip ends with its anchor; before a video's first frame that one is repeated
             frames=np.maximum(0, anchors[:, None] - STRIDE * np.arange(NUM_FRAMES - 1, -1, -1, dtype=np.int32)),
             jpegs=tuple(shard_frames_of(storage, Manifest.load(storage).shards[0])),
             folder=folder,

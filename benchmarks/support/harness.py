@@ -131,6 +131,7 @@ def measure(cases: Sequence[Case], *, repeats: int) -> list[Row]:
         ImplausibleError: A case was faster than it can be.
     """
     rates, cpu = np.zeros((2, len(cases), repeats))
+
     for repeat in range(-1, repeats):
         for i, case in enumerate(cases):
             if case.run is None:
@@ -142,6 +143,8 @@ def measure(cases: Sequence[Case], *, repeats: int) -> list[Row]:
             if repeat >= 0:
                 rates[i, repeat] = count / (time.perf_counter() - wall)
                 cpu[i, repeat] = (time.process_time() - busy) / count
+
+    # Bootstrap: which repeats each of 2000 resamples has, the same for all cases
     resampled = np.random.default_rng(0).integers(repeats, size=(2000, repeats))
     base = rates[next(i for i, case in enumerate(cases) if case.run)]
     return [_row(case, own, busy, own / base, resampled) for case, own, busy in zip(cases, rates, cpu, strict=True)]
@@ -160,6 +163,8 @@ def _row(
             f"{case.name}: expected at most {case.most:,.1f} {case.unit}/s, which is the floor of its time, got "
             f"{rate:,.1f}; it does not do what it says, or the floor is wrong"
         )
+
+    # The medians of all resamples; their middle 95 % are the interval
     low, high = np.percentile(np.median(rates[resampled], axis=1), (2.5, 97.5))
     return Row(
         name=case.name,
@@ -185,10 +190,12 @@ def table(rows: Sequence[Row]) -> str:
         "CPU ms each": lambda row: _short(1e3 * row.cpu_seconds),
         "ratio": lambda row: f"{row.ratio:.2f}" if row.unit == unit else "",
     }
+
     if any(row.peak_mb is not None for row in rows):
         columns["peak MB"] = lambda row: "" if row.peak_mb is None else _short(row.peak_mb)
     if any(row.mfu for row in rows):
         columns["MFU"] = lambda row: "" if row.mfu is None else f"{row.mfu:.1%}"
+
     lines = [f"| case | {' | '.join(columns)} |", "|---|" + "--:|" * len(columns)]
     for row in rows:
         cells = [cell(row) for cell in columns.values()]
@@ -218,12 +225,14 @@ def conditions() -> dict[str, object]:
     if commit is None:
         describe = ["git", "describe", "--always", "--dirty"]
         commit = subprocess.run(describe, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
+
     packages = {}
     for name in PACKAGES:
         try:
             packages[name] = version(name)
         except ModuleNotFoundError:
             continue
+
     return {
         "commit": commit,
         "command": command(),

@@ -47,6 +47,7 @@ def packed_corpus(folder: Path) -> Path:
     """
     if given := os.environ.get("SURGSTREAM_CORPUS"):
         return Path(given)
+
     shards = folder / "shards"
     if not (shards / "manifest.json").exists():
         for words in (
@@ -55,6 +56,7 @@ def packed_corpus(folder: Path) -> Path:
         ):
             if surgstream(words):
                 raise SystemExit(f"benchmarks: surgstream {' '.join(words)} failed")
+
     return shards
 
 
@@ -69,10 +71,13 @@ def long_corpus(folder: Path, storage: Storage, *, num_shards: int = 4, shard_fr
     """
     if storage.size(MANIFEST_NAME) is not None:
         return
+
     small = open_storage(str(packed_corpus(folder)))
     source = Manifest.load(small).shards[0]
     jpegs = shard_frames_of(small, source)
     shards = [_write_long(storage, number, source, jpegs, shard_frames) for number in range(num_shards)]
+
+    # The manifest is last: where it is missing, all is written again
     manifest = Manifest(format_version=FORMAT_VERSION, packing={}, shards=tuple(shards))
     storage.write(MANIFEST_NAME, manifest.to_bytes())
 
@@ -94,6 +99,7 @@ def encode_video(jpegs: Sequence[bytes], path: Path, codec: str, gop_frames: int
     """
     if path.exists():
         return path
+
     pictures = [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in jpegs]
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=5, options=ENCODERS[codec])
@@ -102,6 +108,7 @@ def encode_video(jpegs: Sequence[bytes], path: Path, codec: str, gop_frames: int
         stream.gop_size, stream.max_b_frames = gop_frames, 0
         for picture in pictures:
             container.mux(stream.encode(av.VideoFrame.from_image(picture.crop((0, 0, width, height)))))
+        # What the encoder still holds
         container.mux(stream.encode())
     return path
 
@@ -118,15 +125,20 @@ def cut_video(path: Path, frames: Sequence[int]) -> tuple[bytes, list[int]]:
     """
     with av.open(str(path)) as source:
         stream = source.streams.video[0]
+        # The demuxer ends with an empty packet
         packets = [packet for packet in source.demux(stream) if packet.size]
         keys = [number for number, packet in enumerate(packets) if packet.is_keyframe]
+
+        # From the last key frame to the frame itself: without B-frames nothing after it is needed
         spans = (range(keys[bisect.bisect(keys, frame) - 1], frame + 1) for frame in frames)
         kept = sorted({number for span in spans for number in span})
+
         file = io.BytesIO()
         with av.open(file, "w", format="mp4") as target:
             copy = target.add_stream_from_template(stream)
             for place, number in enumerate(kept):
                 packet = packets[number]
+                # New times without gaps, as if these frames were the whole video
                 packet.stream, packet.time_base, packet.duration = copy, Fraction(1, 5), 1
                 packet.pts = packet.dts = place
                 target.mux(packet)
@@ -139,10 +151,13 @@ def _write_long(storage: Storage, number: int, source: Shard, jpegs: list[bytes]
         tar = TarWriter(sink)
         for i, jpeg in enumerate(itertools.islice(itertools.cycle(jpegs), num_frames)):
             key = segment_key(video, i // SEGMENT_FRAMES)
+            # A row of the index: where in the tar, how many bytes, their CRC-32
             rows.append((tar.add(frame_member(key, i % SEGMENT_FRAMES), jpeg), len(jpeg), zlib.crc32(jpeg)))
         tar.close()
+
     data = index.to_bytes(np.array(rows, index.ROW))
     storage.write(index_name(name), data)
+
     packed = PackedVideo(
         id=video,
         source=f"{video}.mp4",
@@ -152,6 +167,7 @@ def _write_long(storage: Storage, number: int, source: Shard, jpegs: list[bytes]
         width=source.videos[0].width,
         height=source.videos[0].height,
     )
+
     return Shard(
         name=name,
         num_bytes=tar.num_bytes,

@@ -47,14 +47,18 @@ def draw(title: str, subtitle: str, across: str, panels: Sequence[Panel]) -> str
         f'<text class="title" x="{_LEFT}" y="30">{escape(title)}</text>',
         f'<text x="{_LEFT}" y="50">{escape(subtitle)}</text>',
     ]
+
     x = float(_LEFT)
     for name in names:
         marks.append(f'<path class="{colours[name]}" d="M{x:.0f} 70h22"/>')
         marks.append(f'<text x="{x + 28:.0f}" y="74">{escape(name)}</text>')
+        # A letter of 12 px is some 6.6 px wide
         x += 54 + 6.6 * len(name)
+
     for i, panel in enumerate(panels):
         left, top = i % 2 * _PANEL_WIDTH, _TOP + i // 2 * _PANEL_HEIGHT
         marks += [f'<g transform="translate({left} {top})">', *_panel(panel, across, colours), "</g>"]
+
     width, height = min(2, len(panels)) * _PANEL_WIDTH, _TOP + math.ceil(len(panels) / 2) * _PANEL_HEIGHT
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">'
     return "\n".join([svg, f"  <style>{_style()}\n  </style>", *(f"  {mark}" for mark in marks), "</svg>\n"])
@@ -66,6 +70,7 @@ def _panel(panel: Panel, across: str, colours: Mapping[str, str]) -> list[str]:
     ticks = axis_ticks([y for _, y in points] + ([panel.limit[0]] if panel.limit else []))
     to_x = Axis(min(xs) / 1.15, max(xs) * 1.15, _LEFT, _RIGHT)
     to_y = Axis(ticks[0], ticks[-1], _BELOW, _ABOVE)
+
     marks = [
         f'<text class="panel" x="{_LEFT}" y="20">{escape(panel.title)}</text>',
         f'<text x="{(_LEFT + _RIGHT) / 2}" y="{_BELOW + 36}" text-anchor="middle">{escape(across)}</text>',
@@ -73,18 +78,23 @@ def _panel(panel: Panel, across: str, colours: Mapping[str, str]) -> list[str]:
     for tick in ticks:
         marks.append(f'<path class="grid" d="M{_LEFT} {to_y(tick):.1f}H{_RIGHT}"/>')
         marks.append(f'<text x="{_LEFT - 8}" y="{to_y(tick) + 4:.1f}" text-anchor="end">{tick:,g}</text>')
+
+    # A number is left out where it would run into the last one
     labelled = -math.inf
     for number in sorted(set(xs)):
         if to_x(number) - labelled > _LABEL_WIDTH:
             labelled = to_x(number)
             marks.append(f'<text x="{labelled:.1f}" y="{_BELOW + 18}" text-anchor="middle">{number:g}</text>')
+
     if panel.limit:
         height, name = panel.limit
         marks.append(f'<path class="limit" d="M{_LEFT} {to_y(height):.1f}H{_RIGHT}"/>')
         marks.append(f'<text x="{_RIGHT}" y="{to_y(height) - 5:.1f}" text-anchor="end">{escape(name)}</text>')
+
     for name, line in panel.lines.items():
         places = [f"{to_x(x):.1f} {to_y(y):.1f}" for x, y in line]
         marks.append(f'<path class="{colours[name]}" d="M{"L".join(places)}"/>')
+        # A path of no length is drawn as its round ends, a dot
         marks += [f'<path class="{colours[name]} dot" d="M{place}h0"/>' for place in places]
     return marks
 

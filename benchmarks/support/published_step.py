@@ -221,12 +221,16 @@ class PublishedLoop:
             self.scaler.scale(loss / len(batches)).backward()  # type: ignore[no-untyped-call]
             losses.append(loss.item())
             for part in parts:
+                # Waits for the device once more, as published
                 part.item()
+
         self.scaler.unscale_(self.optimizer)
+        # For the published log alone; nothing is clipped
         torch.nn.utils.get_total_norm([p.grad for p in self.student.parameters() if p.grad is not None])
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad()
+
         return losses
 
     def losses(self, batch: PublishedBatch) -> tuple[Tensor, Tensor, Tensor]:

@@ -89,9 +89,11 @@ class Held:
         needed, first = np.unique(keys, return_index=True)
         is_new = ~np.isin(needed, self._keys, assume_unique=True)
         opened = first[is_new]
+
         held = np.concatenate([self._keys, needed[is_new]])
         frames = np.concatenate([self._frames, draws.chunk_clips[opened] + look_back])
         self._now[lane] = draws.chunk_first  # of a lane's draws the last one counts
+
         its_lane, its_chunk = np.divmod(held // self._num_readers, 1 << _CLIP_BITS)
         stays = self._now[its_lane] == its_chunk
         self._keys, self._frames = held[stays], frames[stays]
@@ -136,15 +138,18 @@ def simulate(
         ConfigError: The clips of a rank are no whole micro-batches.
     """
     batch = ranks * clips_per_rank
+    # A window is whole steps; warm-up and count are rounded up, to steps and to windows
     window = max(1, window // batch) * batch
     begin = start + -(-warm_up // batch) * batch
     end = begin + -(-count // window) * window
     nodes = -(-ranks // RANKS_PER_NODE)
+    # Who reads for itself: each rank, each node, and all ranks as one, which opens every chunk once
     by_rank, by_node, alone = Held(order, ranks), Held(order, nodes), Held(order, 1)
     openings = np.zeros((end - begin) // window, np.int64)
     frames = node_frames = requests = read_once = 0
     held: list[Int64] = []
     block = max(1, order.num_clips // _BLOCKS_PER_EPOCH // batch) * batch
+
     for g in range(start, end, block):
         draws = order.draws(g, min(block, end - g))
         rank = _deal(draws, batch, micro_batch_size, ranks)
@@ -159,11 +164,13 @@ def simulate(
         sizes = draws.chunk_clips[opened] + look_back
         frames += int(sizes.sum())
         node_frames += int((draws.chunk_clips[node_opened] + look_back).sum())
+        # One GET for the index, the others for the chunk's bytes, rounded up
         requests += int((1 - (-sizes * FRAME_BYTES // RANGE_BYTES)).sum())
         read_once += opened_once.size
         openings += np.bincount((draws.g[opened] - begin) // window, minlength=openings.size)
         if g >= begin:
             held.append(by_rank.frames())
+
     clips = end - begin
     return Traffic(
         ranks=ranks,

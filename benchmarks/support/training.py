@@ -76,6 +76,7 @@ def make_trainer(config: TrainConfig, batches: Iterator[ClipBatch]) -> Trainer:
     topology, run_dir, start = join_once(), Path(config.run_dir), Progress(step=0, g=0, state={})
     prepare_run_dir(config, topology, start)
     objective = build_objective(config, topology.device)
+
     return Trainer(
         build_engine(config, objective, topology.device, grad_accum_steps=config.grad_accum_steps(1)),
         objective,

@@ -60,14 +60,17 @@ def drive(batches: Iterator[object], step_seconds: float, num_steps: int, *, que
     """
     for _ in range(queued + 1):
         next(batches)
+
     waits = []
     began = asked = time.perf_counter()
+    # The first step computes on the last batch that was taken above
     for step in range(num_steps):
         if step:
             next(batches)
             waits.append(time.perf_counter() - asked)
         time.sleep(step_seconds)
         asked = time.perf_counter()
+
     return Drive(step_seconds, asked - began, tuple(waits))
 
 
@@ -85,11 +88,13 @@ def shortest_step(utilisation: Callable[[float], float], fast: float, slow: floa
     """
     found = math.inf
     for _ in range(probes):
+        # Beyond `slow` as long as no step has done; then by halves
         step = slow if math.isinf(found) else (fast + found) / 2
         if utilisation(step) >= LEAST:
             found = step
         else:
             fast, slow = step, 2 * slow
+
     return found
 
 
@@ -108,9 +113,11 @@ def plot(points: Sequence[tuple[float, float]], top: float) -> str:
     def y(share: float) -> float:
         return _BOTTOM - share * (_BOTTOM - _TOP)
 
+    # Faster than the loader, a consumer computes for `top / rate` of its time
     falling = [top + i / 20 * (end - top) for i in range(21)]
     even = "L".join(f"{x(rate):.1f} {y(top / rate):.1f}" for rate in falling)
     measured = "L".join(f"{x(rate):.1f} {y(share):.1f}" for rate, share in sorted(points))
+
     marks = [
         '<rect class="page" width="100%" height="100%"/>',
         f'<text class="title" x="{_LEFT}" y="34">Accelerator utilisation over its rate</text>',
@@ -127,5 +134,6 @@ def plot(points: Sequence[tuple[float, float]], top: float) -> str:
             for share in (0.5, 1)
         ),
     ]
+
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">'
     return "\n".join([svg, f"  <style>{STYLE}\n  </style>", *(f"  {mark}" for mark in marks), "</svg>\n"])

@@ -57,6 +57,7 @@ def bare_steps(config: TrainConfig, batches: Iterator[ClipBatch], device: torch.
         fused=True,
     )
     dtype = precision(config, device)
+
     for step in itertools.count():
         for group in optimizer.param_groups:
             group["lr"] = plan.lr(step * plan.global_batch_size)
@@ -66,6 +67,7 @@ def bare_steps(config: TrainConfig, batches: Iterator[ClipBatch], device: torch.
                 loss = objective(batch, objective.targets(batch)).loss
             (loss / plan.grad_accum_steps).backward()
             losses.append(loss.detach())
+
         if optim.clip_grad_norm:
             torch.nn.utils.clip_grad_norm_(objective.parameters(), optim.clip_grad_norm)
         optimizer.step()
@@ -78,6 +80,7 @@ def engine_steps(config: TrainConfig, batches: Iterator[ClipBatch], device: torc
     """The same under the engine."""
     objective, plan = build_objective(config, device), make_plan(config)
     engine = build_engine(config, objective, device, grad_accum_steps=config.grad_accum_steps(1))
+
     for step in itertools.count():
         losses = []
         for batch in itertools.islice(batches, plan.grad_accum_steps):

@@ -40,6 +40,7 @@ def cases(folder: Path) -> list[Case]:
     published = surgvista_of(config)
     teacher = replace(published.teacher, weights=None, allow_random=True)
     recipe = replace(published, teacher=teacher)
+
     batch = _clips(config)
     torch._dynamo.config.recompile_limit = 64  # of one function, here for many objectives
 
@@ -54,12 +55,14 @@ def cases(folder: Path) -> list[Case]:
         if isinstance(module, Attention):
             module.forward = MethodType(_attend_with_late_bias, module)  # type: ignore[method-assign]
     _compile(late_bias)
+
     steps = {
         "step: one graph for the teacher, one for the student": _step(whole, batch),
         "step: a graph for each network": _step(apart, batch),
         "step: not compiled": _step(objective(), batch),
         "step: biases of queries and values added after their product": _step(late_bias, batch),
     }
+
     for backend in (SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH) if ON_GPU else (SDPBackend.MATH,):
         other = objective()
         _compile(other)
@@ -68,6 +71,7 @@ def cases(folder: Path) -> list[Case]:
         tuned = objective()
         tuned.compile_parts(mode="max-autotune-no-cudagraphs")
         steps["step: matrix products tuned"] = _step(tuned, batch)
+
     return [
         *(Case(name, "clips", run) for name, run in steps.items()),
         *(Case(name, "clips", run) for name, run in _teachers(objective, batch)),
@@ -127,6 +131,7 @@ def _teachers(build: Callable[[], SurgVista], batch: ClipBatch) -> Iterator[tupl
     """The teacher on the micro-batches of a step one by one, on all at once, and held in bf16 in part or whole."""
     together = replace(batch, clips=batch.clips.repeat(GRAD_ACCUM, 1, 1, 1, 1))
     one_by_one, at_once, matrices, everything = (build() for _ in range(4))
+
     for module in matrices.teacher.modules():
         if isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
             module.to(torch.bfloat16)

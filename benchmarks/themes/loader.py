@@ -125,6 +125,7 @@ def findings(folder: Path, store: str | None = None, *, rows: Sequence[Row], rep
     """What a consumer sees: its utilisation over its rate, its waits, and how long it waits for its first batch."""
     ratio = over_bare(*rows)
     corpus = filled(folder, store)
+
     with Loading(corpus).open() as loader:
         take(loader, WARM_UP)
         runs = [at_share_of_top(loader) for _ in range(repeats)]
@@ -136,11 +137,15 @@ def findings(folder: Path, store: str | None = None, *, rows: Sequence[Row], rep
             curve.append((BATCH / step_seconds, run.utilisation))
             return run.utilisation
 
+        # An even loader would keep up from BATCH / top on: the search begins on both sides of that
         shortest = shortest_step(utilisation, 0.9 * BATCH / top, 1.4 * BATCH / top, probes=PROBES)
+        # More points of the curve, which `utilisation` notes
         for share in SWEEP:
             utilisation(BATCH / (share * top))
+
     waits = 1e3 * np.array([wait for _, run in runs for wait in run.waits])
     at = f"consumer at {SHARE} of the loader's own rate"
+
     facts = [
         ratio,
         Fact.of(f"{at}: stall, 1 - AU", "%", *(100 * (1 - run.utilisation) for _, run in runs)),
@@ -198,6 +203,7 @@ def starts(corpus: str, repeats: int) -> list[Fact]:
     cold = [new_process(corpus) for _ in range(repeats) if evict(corpus)]
     warm = [new_process(corpus) for _ in range(repeats)]
     again = {place: [first_batch(corpus, place) for _ in range(repeats)] for place in (0.0, *PLACES)}
+
     return [
         *(
             Fact.of(f"first batch of a new process, {how}", "s", *(run[key] for run in runs))

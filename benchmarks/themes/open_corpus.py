@@ -60,9 +60,11 @@ def _shards() -> Iterator[Shard]:
             name, num_videos = shard_name(f"dataset{dataset:02d}", number), 1 + number % 3
             sha256 = hashlib.sha256(name.encode()).hexdigest()
             frames = SHARD_FRAMES // num_videos
+
             parts: tuple[Part, ...] = (Part(first_frame=0, num_frames=frames),)
             if number % 10 == 0:
                 parts = (Part(first_frame=0, num_frames=60), Part(first_frame=65, num_frames=frames - 60))
+
             videos = (
                 PackedVideo(
                     id=f"video{number:05d}_{i}",
@@ -75,6 +77,7 @@ def _shards() -> Iterator[Shard]:
                 )
                 for i in range(num_videos)
             )
+
             yield Shard(
                 name=name,
                 num_bytes=20_000 * SHARD_FRAMES,

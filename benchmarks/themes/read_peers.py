@@ -55,12 +55,14 @@ def peer_cases(folder: Path, corpus: Storage, place: str) -> list[Case]:
         except ImportError as error:
             found.append(Case(name, "clips", None, missing=f"{error}"))
             continue
+
         for layout, stride in (("clip", 1), (f"{SEGMENT_FRAMES} frames", STRIDE)):
             where = f"{place}/{module}-{layout.replace(' ', '-')}"
             _write(peer, _samples(corpus, stride), open_storage(where))
             for workers in (0, NUM_WORKERS):
                 told = f"{name}, {layout} a sample" + f", {workers} workers" * bool(workers)
                 found.append(Case(told, "clips", partial(read, peer, where, folder, stride, workers)))
+
     return found
 
 

@@ -35,14 +35,17 @@ def run(words: argparse.Namespace) -> int:
     traffic = weak_and_strong(RANKS if words.ranks is None else words.ranks)
     if traffic:
         print(table(traffic, words.rate) + "\n", flush=True)
+
     runs: list[dict[str, Any]] = []
     if words.processes:
         with tempfile.TemporaryDirectory() as scratch:
             recipe = [words.recipe, *(words.overrides or small_reading(Path(scratch)))]
+            # Interleaved, so that what disturbs the machine meets all numbers of processes
             for _ in range(words.repeats):
                 for number in words.processes:
                     runs.append(run_loader(number, [*recipe, "--seconds", str(words.seconds)], Path(scratch)))
         print(run_table(runs), flush=True)
+
     if words.save:
         words.save.mkdir(parents=True, exist_ok=True)
         path = words.save / f"scale_{words.hardware}_{time.strftime('%Y%m')}.json"
@@ -50,6 +53,7 @@ def run(words: argparse.Namespace) -> int:
         path.write_text(json.dumps(tree, indent=1), encoding="utf-8")
         if traffic:
             path.with_suffix(".svg").write_text(plot(traffic, words.rate), encoding="utf-8")
+
     return 0
 
 
@@ -58,6 +62,8 @@ def weak_and_strong(ranks: Sequence[int]) -> list[Traffic]:
     order = Order.create(SIZES, 0, CONFIG)
     sizes = [(number, GLOBAL_BATCH_SIZE // number) for number in ranks if GLOBAL_BATCH_SIZE % number == 0]
     sizes += [(number, clips) for clips in CLIPS_PER_RANK for number in ranks]
+
+    # A size that is of both kinds is simulated once
     return [
         simulate(
             order,
@@ -80,7 +86,9 @@ def table(traffic: Sequence[Traffic], rate: float) -> str:
         "| open MB a rank: mean, most | of a node | read ahead MB a rank | order CPU ms a step | of a step's time |",
         "|" + "--:|" * 13,
     ]
+
     for row in traffic:
+        # CPU seconds of planning a step over the seconds that its clips last at `rate`
         share = row.step_ms / 1e3 * rate / row.clips_per_rank
         lines.append(
             f"| {row.ranks:,} | {row.global_batch_size:,} | {row.kb_per_clip:.1f} | {row.node_kb_per_clip:.1f} "
@@ -89,6 +97,7 @@ def table(traffic: Sequence[Traffic], rate: float) -> str:
             f"| {row.open_mb:,.0f}, {row.most_open_mb:,.0f} | {node_mb(row):,.0f} | {row.ahead_mb:,.0f} "
             f"| {row.step_ms:.1f} | {100 * share:.1f} % |"
         )
+
     return "\n".join([f"simulated, GETs/s and GB/s at {rate:g} clips/s a rank", "", *lines])
 
 
@@ -130,12 +139,14 @@ def run_loader(processes: int, command: Sequence[str], folder: Path) -> dict[str
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     words += ["-m", "surgstream", "loader", *command, "--warm-up", "5", "--out", str(out)]
     done = subprocess.run(words, capture_output=True, text=True)
+
     if done.returncode:
         said = re.search(r"^surgstream.*(\n +.*)*", done.stderr, re.MULTILINE)  # torchrun says much more
         raise ConfigError(
             f"surgstream loader in {processes} processes: expected numbers, got: "
             + " ".join((said.group() if said else done.stderr[-500:]).split())
         )
+
     tree: Mapping[str, Any] = json.loads(out.read_text(encoding="utf-8"))
     rates = [rank["clips"] / rank["seconds"] for rank in tree["ranks"]]
     return {"processes": processes, "total": tree["total"], "rank_clips_per_second": rates, "config": tree["config"]}

@@ -37,7 +37,9 @@ def cases(folder: Path, recipe: Sequence[str]) -> list[Case]:
     config, device = load_recipe(recipe, folder / "step"), join_once().device
     flops, products = sum(outline(config.objective).flops().values()), Products(device, precision(config, device))
     measured = products.best_rate()
+    # Over the operations of a clip, FLOP/s are clips/s
     most, peak = measured / flops, (peak_flops(device) or measured) / flops
+
     steps = [
         Case(
             name,
@@ -49,6 +51,7 @@ def cases(folder: Path, recipe: Sequence[str]) -> list[Case]:
         )
         for name, make in STEPS.items()
     ]
+
     name = f"as many operations, {flops / 1e9:,.1f} GFLOP a clip, in {products.name}"
     return [*steps, Case(name, "clips", lambda: products.run() / flops, peak_rate=peak)]
 

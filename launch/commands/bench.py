@@ -62,6 +62,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream bench`."""
     parser = command("bench", "surgstream.benchmarks.__main__", DESCRIPTION)
     everywhere = THEMES | RECIPE_THEMES
+
     parser.add_argument(
         "themes", nargs="*", metavar="THEME", help=f"of {', '.join(everywhere)}; all of them by default"
     )
@@ -78,11 +79,15 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--repeats", type=Number(int, 1, 10**6), default=7, help="interleaved repeats of every case")
     parser.add_argument("--save", type=to_folder, metavar="FOLDER", help="write THEME_HARDWARE_YYYYMM.json there")
     parser.add_argument("--hardware", default="cpu", help="HARDWARE in those names")
+
     if argv[:1] == ["scale"]:  # which has arguments of its own
         return _scale(argv[1:])
+
     words = parser.parse_intermixed_args(argv)
+    # Overrides stand anywhere among the themes, which have no `=` in their names
     words.overrides = [word for word in words.themes if "=" in word]
     words.themes = [word for word in words.themes if "=" not in word]
+
     known = everywhere | (STORE_THEMES if words.store else {})
     unknown = set(words.themes) - set(known)
     if unknown:
@@ -97,6 +102,7 @@ def _scale(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--rate", type=Number(float, 1e-3, 1e6), default=400.0, help="clips/s of a rank for GETs/s (default: 400)"
     )
+
     parser.add_argument(
         "--processes", type=Number(int, 1, 1024), nargs="*", default=(1, 2, 4), metavar="N", help="processes to run"
     )
@@ -112,6 +118,7 @@ def _scale(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--repeats", type=Number(int, 1, 10**6), default=3, help="interleaved repeats of the runs (default: 3)"
     )
+
     parser.add_argument(
         "--save", type=to_folder, metavar="FOLDER", help="write scale_HARDWARE_YYYYMM.json and .svg there"
     )

@@ -46,6 +46,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="a run_dir, whose newest whole checkpoint is taken, or a checkpoint's directory, .../checkpoints/step_...",
     )  # fmt: skip
     parser.add_argument("out", metavar="OUT", type=to_folder, help="folder to make; it must be empty or not exist")
+
     parser.add_argument(
         "--layout",
         choices=("surgstream", "transformers", "videomae", "surgvista", "vjepa2"),
@@ -53,4 +54,5 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="whose code is to read it",
     )
     parser.add_argument("--weights", choices=("average", "trained"), default="average")
+
     return parser.parse_intermixed_args(argv)

@@ -42,6 +42,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--short", metavar="T", type=Number(int, 1, 10**9), default=16, help="videos of fewer frames are short; 16"
     )
+
     parser.add_argument("--plot", action="store_true", help="draw hours by specialty and dataset")
     parser.add_argument("--grid", action="store_true", help="write contact sheets")
     parser.add_argument(
@@ -54,6 +55,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--out", metavar="FOLDER", type=to_folder, default=Path(), help="where pictures are written; here"
     )
+
     words = parser.parse_intermixed_args(argv)
     if words.second is not None and words.video is None:
         parser.error("--second: expected --video as well")

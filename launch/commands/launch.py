@@ -81,6 +81,8 @@ def _pack(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--logs", type=to_folder, default="pack_logs", metavar="DIR", help="scripts and logs (default: pack_logs)"
     )
+
+    # What `surgstream pack` is told in the jobs
     parser.add_argument("--strict", action="store_true", help="fail the last job where a video is in quarantine")
     parser.add_argument(
         "--root", metavar="ROOT", type=to_place, help="as `surgstream pack` takes it, like the next four"
@@ -89,6 +91,7 @@ def _pack(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--pseudonyms", metavar="FILE", type=to_place)
     parser.add_argument("--subset", metavar="NAME")
     parser.add_argument("--datasets", metavar="A,B")
+
     _add_dry_run(parser)
     return parser.parse_intermixed_args(argv)
 

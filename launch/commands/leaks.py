@@ -56,6 +56,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         default=[],
         help="packed corpora held out of it",
     )
+
     parser.add_argument("--from-sources", action="store_true", help="decode the videos that were packed; see above")
     parser.add_argument(
         "--fail-on-leak",
@@ -64,6 +65,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--json", action="store_true", help="all of the result as JSON")
     parser.add_argument("--workers", metavar="N", type=Number(int, 1, 4096), help="processes; one a core by default")
+
     words = parser.parse_intermixed_args(argv)
     if words.train in words.against:
         parser.error(f"--against: expected other corpora than TRAIN, got {words.train}")

@@ -27,6 +27,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream loader`."""
     parser = command("loader", "surgstream.trainer.commands.loader", DESCRIPTION)
     add_recipe(parser)
+
     parser.add_argument(
         "--seconds",
         type=Number(float, 0.01, 86400),
@@ -42,4 +43,5 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--no-decode", action="store_true", help="read bytes, decode nothing")
     parser.add_argument("--out", type=to_folder, metavar="FILE.json", help="where rank 0 writes all numbers")
+
     return parser.parse_intermixed_args(argv)

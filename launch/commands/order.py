@@ -26,6 +26,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream order`."""
     parser = command("order", "surgstream.trainer.commands.order", DESCRIPTION)
     add_recipe(parser)
+
     parser.add_argument(
         "--checkpoint", type=to_folder, metavar="DIR", help="where the run goes on from (default: none)"
     )
@@ -38,4 +39,5 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--world-size", type=Number(int, 1, 2**20), default=1, metavar="W", help="ranks to deal to (default: 1)"
     )
+
     return parser.parse_intermixed_args(argv)

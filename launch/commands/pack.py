@@ -143,6 +143,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         nargs="*",
         help="how to pack; also understood under `pack:` in the corpus file",
     )
+
     parser.add_argument(
         "--root",
         metavar="ROOT",
@@ -156,6 +157,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--strict", action="store_true", help="fail, with 3, where a video could not be packed")
     parser.add_argument("--report", metavar="FOLDER", type=report_folder, help="then write a page about what was found")
+
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--subset", metavar="NAME", help="pack only the datasets of one of the file's subsets")
     choice.add_argument("--datasets", metavar="A,B", help="pack only these datasets")
@@ -166,10 +168,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         default=0,
         help="of a folder, hold the last N videos out, but never all of them",
     )
+
     steps = parser.add_mutually_exclusive_group()
     steps.add_argument("--print-corpus", action="store_true", help="print the corpus file, pack nothing")
     steps.add_argument("--plan-only", action="store_true", help="save the plan, pack nothing")
     steps.add_argument("--part", metavar="K/N", type=_share, help="pack what is missing of one of N equal parts")
+
     words = parser.parse_intermixed_args(argv)
     if words.report is not None and (words.plan_only or words.part is not None):
         parser.error("--report: expected neither --plan-only nor --part, which publish nothing to report on")

@@ -25,6 +25,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream synth`."""
     parser = command("synth", "surgstream.shards.synthetic.corpus", DESCRIPTION, EPILOG)
     parser.add_argument("out", metavar="OUT", type=to_folder, help="folder to make; it must be empty or not exist")
+
     parser.add_argument(
         "--seconds",
         type=Number(float, *SECONDS_RANGE),
@@ -43,4 +44,5 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         action="store_false",
         help="leave out the squares in the corners that number the frames, which give phases away",
     )
+
     return parser.parse_intermixed_args(argv)

@@ -23,12 +23,14 @@ def run(words: argparse.Namespace) -> int:
     """Do the work of `surgstream inspect`."""
     storage = open_storage(words.corpus)
     manifest = Manifest.load(storage)
+
     if words.video is not None:
         placed = find_video(manifest, words.video)
         sys.stdout.write(_told(placed))
         for path in _pictures_of(storage, placed, words.out, second=words.second, grid=words.grid):
             sys.stdout.write(f"{path}\n")
         return 0
+
     if words.report is not None:
         from surgstream.shards.inspection.report import write_report  # they need PyAV, which the rest does not
         from surgstream.shards.packing.plan import planned_films
@@ -36,11 +38,14 @@ def run(words: argparse.Namespace) -> int:
         check_outside("--report", words.report, storage.uri)
         sys.stdout.write(f"{write_report(storage, words.report, planned_films(storage))}\n")
         return 0
+
     summaries = summarise(manifest, storage.uri, words.short)
     sys.stdout.write(json.dumps(to_tree(summaries), indent=1) + "\n" if words.json else summaries.text())
+    # Standard output is JSON alone, for programs to read
     told = sys.stderr if words.json else sys.stdout
     if words.plot:
         told.write(f"{_write(words.out / 'hours.svg', _hours(summaries).encode())}\n")
+
     for summary in summaries.datasets if words.grid else ():
         videos = [Placed(s, video) for s in manifest.shards if s.dataset == summary.name for video in s.videos]
         shown = [videos[number] for number in spread(len(videos), VIDEOS_OF_A_SHEET)]

@@ -37,6 +37,7 @@ def _fail_on_leak(train: str, compared: Compared) -> None:
             f"{train}: expected nothing of what is held out, got stretches of it in {len(leaking)} of its videos: "
             f"{some_of(leaking)}; hold them out, and pack again"
         )
+
     lost = sorted(f"{video.dataset}/{video.video}" for video in compared.not_compared if video.corpus != train)
     if lost:
         raise LeakError(
@@ -48,6 +49,7 @@ def _fail_on_leak(train: str, compared: Compared) -> None:
 def _sources(corpora: dict[str, Manifest]) -> dict[str, Sources]:
     """Where the videos lie that corpora were packed from, by the plans that are kept beside their shards."""
     found: dict[str, Sources] = {}
+    # One side will do: a copy is found if one of its two videos is looked at often
     for uri in list(corpora)[1:] or list(corpora):
         plan = Plan.load(open_storage(uri))
         if plan is None:
@@ -60,6 +62,7 @@ def _sources(corpora: dict[str, Manifest]) -> dict[str, Sources]:
                 f"--from-sources: {uri}: expected a plan that tells where its videos lie, got one of pseudonyms; pack "
                 "them at 4 frames a second or more without --pseudonyms, into another folder, and compare that"
             )
+
         found[uri] = {
             (shard.dataset, video.id): (video.location, shard.image_fps)
             for shard in plan.shards

@@ -29,10 +29,13 @@ def run(words: argparse.Namespace) -> int:
     if is_folder(words.corpus):
         sys.stdout.write(f"packs what this corpus file says, which --print-corpus prints:\n\n{text}\n")
         sys.stdout.flush()
+
     storage = open_storage(words.out)
     if words.report is not None:
         check_outside("--report", words.report, storage.uri)
+
     if words.plan_only:
+        # None for a shard that has no receipt yet
         receipts = list(prepare(corpus, root, storage).values())
         sys.stdout.write(f"{receipts.count(None)} of {len(receipts)} shards are still to be packed\n")
         return 0
@@ -40,10 +43,12 @@ def run(words: argparse.Namespace) -> int:
         before = list(pack_share(corpus, root, storage, words.part).values())
         sys.stdout.write(f"packed {before.count(None)} of the {len(before)} shards of this part; the rest was there\n")
         return 0
+
     packed = pack(corpus, root, storage)
     sys.stdout.write(packed.table() + packed.found() + packed.left_out() + packed.speed())
     if words.report is not None:
         sys.stdout.write(f"report: {write_report(storage, words.report, packed.films())}\n")
+
     incomplete = sum(bool(reading.lost) for reading in packed.readings)
     if incomplete:
         sys.stdout.write(
@@ -69,6 +74,8 @@ def _corpus(words: argparse.Namespace) -> tuple[str, CorpusConfig, str]:
             raise ConfigError(f"--hold-out: expected a folder of videos, got {path}; set `hold_out` of its datasets")
         corpus = load(CorpusConfig, path, [f"pack.{word}" for word in words.options])
         text, folder = path.read_text(encoding="utf-8"), path.parent
+
+    # What the command line says counts, then the file, whose paths are relative to it
     review = words.review or (corpus.review and located(corpus.review, str(folder)))
     pseudonyms = words.pseudonyms or (corpus.pseudonyms and located(corpus.pseudonyms, str(folder)))
     corpus = replace(corpus.part(words.subset, words.datasets), review=review, pseudonyms=pseudonyms)

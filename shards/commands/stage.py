@@ -72,20 +72,25 @@ def stage(source: Storage, target: Storage, *, num_at_once: int, checksum: bool)
     files = tuple(_files(manifest))
     if target.size(PLAN_NAME) is not None:
         raise ConfigError(f"{target.uri}: a corpus was packed there, which has a {PLAN_NAME}; stage into another place")
+
     with owning(target, "staging", wait=True) as owner:
         _check_shards(target, files)
         target.sweep({MANIFEST_NAME, *(file.name for file in files)}.__contains__)
         sizes = target.sizes()
         of_right_size = {file.name for file in files if sizes.get(file.name) == file.num_bytes}
         _check_room(target, sum(file.num_bytes for file in files if file.name not in of_right_size))
+
         was_staged = sizes.get(MANIFEST_NAME) == len(manifest.data) and target.read(MANIFEST_NAME) == manifest.data
         if not was_staged:
+            # Nobody is to read what is now half of one corpus and half of another
             target.delete(MANIFEST_NAME)
+        # A manifest is written last: beside it, files of the right size were sound
         trusted = of_right_size if was_staged and not checksum else set()
         work = [file for file in files if file.name not in trusted]
         copied_bytes = _Copying(source, target, of_right_size, sum(file.num_bytes for file in work)).run(
             work, num_at_once
         )
+
         owner.check()
         if not was_staged:
             target.write(MANIFEST_NAME, manifest.data)
@@ -168,7 +173,9 @@ class _Copying:
             digest.update(piece)
             yield piece
             self._progress(len(piece))
+
         if digest.hexdigest() != file.sha256:
+            # It is copied, and counted, once more
             self._progress(-file.num_bytes)
             raise CorruptSampleError(
                 f"{storage.uri}: {file.name}: SHA-256: expected {file.sha256}, got {digest.hexdigest()}; it is "

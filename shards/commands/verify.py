@@ -49,6 +49,7 @@ def verify(manifest: Manifest, storage: Storage, *, workers: int) -> Iterator[st
             f"{storage.uri}: {MANIFEST_NAME}: packing.segment_frames: "
             f"expected a whole number of at least 1, got {segment_frames!r}"
         )
+
     pictured = find_pictures(storage)
     if pictured:
         logger.warning(
@@ -58,6 +59,7 @@ def verify(manifest: Manifest, storage: Storage, *, workers: int) -> Iterator[st
             len(pictured),
             pictured[0],
         )
+
     yield from check_records(manifest, storage, pictured)
     tasks = [VerifyTask(shard, segment_frames, storage.uri) for shard in manifest.shards]
     frames = [shard.num_frames for shard in manifest.shards]

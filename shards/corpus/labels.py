@@ -63,6 +63,7 @@ def check_labels(
     """
     for kind, pattern in patterns.items():
         mistakes: list[str] = []
+        # One that fits is enough: the files of a large dataset are not all read twice.
         if any(_fits(kind, locations[kind], stores, mistakes) for locations in files):
             continue
         if not mistakes:
@@ -113,10 +114,13 @@ def _read(kind: str, location: str, stores: Stores) -> list[Row]:
         if size > LARGEST_LABELS:
             raise ValueError(f"it has more than {LARGEST_LABELS} bytes")
         text = storage.read(name).decode("utf-8-sig")
+
+        # An empty file has a header without columns.
         header, *lines = list(csv.reader(io.StringIO(text, newline=""), strict=True)) or [[]]
         if not {"second", kind} <= {*header}:
             raise ValueError(_other_columns(header, kind))
         time, value = header.index("second"), header.index(kind)
+        # Empty columns beyond the header do no harm; text there comes from an unquoted comma.
         if longer := next((line for line in lines if any(line[len(header) :])), None):
             raise ValueError(f"got a row of more columns, {','.join(longer)[:_SHOWN]!r}; put what has commas in quotes")
         rows = [(_finite(line[time]), line[value]) for line in lines if line]
@@ -125,6 +129,8 @@ def _read(kind: str, location: str, stores: Stores) -> list[Row]:
             f"labels: {location}: expected a CSV file with the columns 'second' and {kind!r}: {error}",
             nameless=f"labels: expected a CSV file with the columns 'second' and {kind!r}",
         ) from None
+
+    # Stable: rows that share a second stay in the order of the file.
     return sorted(rows, key=_second)
 
 
@@ -144,6 +150,8 @@ def _other_columns(header: list[str], kind: str) -> str:
     times = [column for column in columns if column.lower() in _TIMES]
     if not values or not times:
         return f"{said}; name columns so, or call the label what its column is called"
+
+    # An awk program that makes such a file: $T and $V stand for the two columns, counted from 1.
     number = "$T" if times[0].lower() in ("second", "seconds") else "$T/25"
     script = f'NR==1{{print "second,{kind}"}} NR>1{{print {number} "," $V}}'
     script = script.replace("$T", f"${columns.index(times[0]) + 1}").replace("$V", f"${columns.index(values[0]) + 1}")
@@ -162,6 +170,7 @@ def _finite(text: str) -> float:
 
 def _holding(rows: list[Row], start: Fraction, stop: Fraction) -> list[Row]:
     before = bisect_right(rows, start, key=_second)
+    # Several rows may share the second that holds at `start`: go back to the first of them.
     first = bisect_left(rows, _second(rows[before - 1]), key=_second) if before else 0
     return rows[first : bisect_left(rows, stop, key=_second)]
 

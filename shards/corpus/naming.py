@@ -40,6 +40,7 @@ def fill(pattern: str, location: str, *, is_folder: bool, **more: str) -> str:
         **{f"parent{up}": path.parents[up - 1].name for up in _HIGHER if up <= len(path.parents)},
         **more,
     }
+    # A field that nobody knows, or that lies above the root, stays as it is.
     return _FIELD.sub(lambda field: names.get(field[1], field[0]), pattern)
 
 

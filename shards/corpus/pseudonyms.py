@@ -54,6 +54,7 @@ def find_pseudonyms(path: Path, videos: Sequence[Video], *, extend: bool) -> dic
         )
 
     with owning(open_storage(str(path.parent)), "naming videos", wait=True):
+        # Somebody else may have extended the map since it was read.
         known = _load(path)
         missing = [video for video in videos if video not in known]
         taken = {(dataset, pseudonym) for (dataset, _), pseudonym in known.items()}
@@ -75,6 +76,7 @@ def _load(path: Path) -> dict[Video, str]:
         lines = [(rows.line_num, row["dataset"], row["video"], row["pseudonym"]) for row in rows]
     except (OSError, csv.Error) as error:
         raise ConfigError(f"pseudonyms: expected a CSV file: {error}") from None
+
     known: dict[Video, str] = {}
     taken: set[Video] = set()
     for number, dataset, video, pseudonym in lines:
@@ -85,6 +87,7 @@ def _load(path: Path) -> dict[Video, str]:
             raise ConfigError(f"{where}: expected each video and each pseudonym of a dataset once, got one again")
         known[dataset, video] = pseudonym
         taken.add((dataset, pseudonym))
+
     return known
 
 
@@ -101,12 +104,14 @@ def _extend(path: Path, added: dict[Video, str]) -> None:
     before = _text(path)
     text = io.StringIO(newline="")
     text.write(before if before.endswith("\n") else before + "\n")
+    # A person may have added columns or changed their order; new lines leave added ones empty.
     columns = csv.DictReader(io.StringIO(before, newline="")).fieldnames or COLUMNS
     writer = csv.DictWriter(text, columns, restval="")
     writer.writerows(dict(zip(COLUMNS, (*video, pseudonym), strict=True)) for video, pseudonym in added.items())
 
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
     partial = path.with_name(f".{path.name}.partial")
+    # O_EXCL: the mode holds for a file that is made here, not for one that lies there.
     partial.unlink(missing_ok=True)
     with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         file.write(text.getvalue().encode("utf-8", "surrogateescape"))

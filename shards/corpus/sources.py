@@ -78,8 +78,10 @@ def find_sources(corpus: CorpusConfig, root: Path | str, stores: Stores, *, exte
     found = [each for dataset in corpus.datasets for each in _dataset_sources(dataset, str(root), stores)]
     if corpus.pseudonyms is not None:
         found = _hidden(found, Path(corpus.pseudonyms), extend=extend)
+    # After the pseudonyms, since a review calls videos what the corpus calls them.
     if corpus.review is not None:
         found = _reviewed(found, load_review(corpus.review, stores))
+
     splits = {split: [source for its, source in found if its == split] for split in ("train", "held_out")}
     _check_no_leak(**splits)
     if not splits[corpus.pack.split]:
@@ -92,6 +94,7 @@ def _hidden(found: Sequence[Placed], path: Path, *, extend: bool) -> list[Placed
     """The same under pseudonyms, and in the order of these."""
     names = find_pseudonyms(path, [(source.dataset, source.own_id) for _, source in found], extend=extend)
     hidden = [(split, replace(each, id=names[each.dataset, each.own_id], hidden=True)) for split, each in found]
+    # Datasets stay in their order: each has the place of its first video, which reversing lets win.
     place = {source.dataset: number for number, (_, source) in reversed([*enumerate(hidden)])}
     return sorted(hidden, key=lambda each: (place[each[1].dataset], each[1].id))
 
@@ -127,11 +130,14 @@ def _dataset_sources(dataset: DatasetConfig, root: str, stores: Stores) -> Itera
     folders = dataset.image_fps is not None
     by_own_id = by_id(dataset.id, _locations(dataset, root, stores, where=where), folders=folders, where=where)
     held_out = _held_out(dataset, by_own_id, root, stores, where=where)
+
+    # Label files are found by a video's own id; the corpus has it encoded.
     patterns = {kind: located(path, root) for kind, path in dataset.labels.items()}
     labels = {
         own_id: label_files(patterns, location, own_id, is_folder=folders) for own_id, location in by_own_id.items()
     }
     check_labels(patterns, labels.values(), stores, where=where)
+
     for own_id, location in by_own_id.items():
         source = Source(
             dataset=dataset.name,
@@ -155,6 +161,7 @@ def _locations(dataset: DatasetConfig, root: str, stores: Stores, *, where: str)
                 f"{where}: videos: {pattern!r} matches no {what} below {root or '.'}; correct it or --root, or leave "
                 "the dataset out by --datasets or --subset"
             )
+
         for location in found:
             if resolved(location) not in seen:
                 seen.add(resolved(location))
@@ -172,10 +179,13 @@ def _held_out(dataset: DatasetConfig, ids: Collection[str], root: str, stores: S
             listed = tuple(filter(None, map(str.strip, storage.read(name).decode("utf-8-sig").splitlines())))
         except (UnusableFileError, UnicodeDecodeError) as error:
             raise ConfigError(f"{where}: hold_out: expected a file of ids: {error}") from None
+
+    # An id may look like a glob, such as `case[1]`; where a video has it, it means only that.
     globs = {entry for entry in listed if entry not in ids and glob.has_magic(entry)}
     unknown = sorted(set(listed) - globs - set(ids))
     if unknown:
         raise ConfigError(f"{where}: hold_out: no video has the id {unknown[0]!r} (of {len(unknown)} such)")
+
     matches = {entry: {id for id in ids if fnmatchcase(id, entry)} for entry in globs}
     idle = sorted(entry for entry, found in matches.items() if not found)
     if idle:

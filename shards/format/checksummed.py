@@ -38,6 +38,7 @@ def unseal(data: bytes, *, where: str) -> dict[str, Any]:
     try:
         tree = json.loads(data)
         checksum = tree.pop("checksum", None) if isinstance(tree, dict) else None
+        # Bytes are compared as well: JSON can write one dictionary in many ways.
         sound = checksum is not None and data == canonical({**tree, "checksum": checksum}) and checksum == digest(tree)
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{where}: expected JSON: {error}; it is damaged: delete it and pack again") from None

@@ -56,6 +56,7 @@ def _size_end(jpeg: bytes | memoryview) -> int:
         one, marker, length = struct.unpack_from(">BBH", jpeg, at)
         if one != 0xFF or marker not in _SEGMENTS or length < 2:
             return 0
+        # A frame header: 2 bytes of marker, 2 of length, 1 of precision, 2 of height, 2 of width.
         if marker in _FRAME_HEADERS:
             return at + 9
         at += 2 + length

@@ -86,6 +86,7 @@ class ManifestFile:
         Raises:
             ManifestError: It is damaged or of another format version.
         """
+        # One pass: the checksum covers all but the last line, the corpus's name all of it.
         digest = hashlib.sha256(memoryview(data)[:-_CHECKSUM_BYTES])
         self.data, self._where, self._last_line = data, where, _last_line(digest.hexdigest())
         if not data.endswith(self._last_line):
@@ -94,6 +95,8 @@ class ManifestFile:
             )
         digest.update(self._last_line)
         self.sha256 = digest.hexdigest()
+
+        # The first line opens the list of shards; closed at once, it is a manifest without any.
         head = self._json(io.BytesIO(data).readline() + b"]}")
         version = head.get("format_version") if isinstance(head, dict) else None
         if version != FORMAT_VERSION:
@@ -135,7 +138,7 @@ class ManifestFile:
         """
         previous, ids, num_bytes = None, set[str](), 0
         lines = io.BytesIO(self.data)
-        lines.readline()
+        lines.readline()  # the head, which is checked already
         for number, line in enumerate(iter(lines.readline, self._last_line)):
             shard = self._shard(self._json(line.removesuffix(b"\n").removesuffix(b",")), number)
             if previous is None or previous.dataset != shard.dataset:
@@ -144,6 +147,7 @@ class ManifestFile:
             self._check(shard, previous, ids, num_bytes)
             yield shard
             previous = shard
+
         if previous is None:
             raise ManifestError(f"{self._where}: expected at least one shard; the corpus is empty")
 
@@ -193,6 +197,8 @@ class ManifestFile:
                 f"{where}: expected specialty {previous.specialty!r}, as in the other shards of its dataset, got "
                 f"{shard.specialty!r}; pack them again, or under different dataset names"
             )
+
+        # The videos of a shard follow each other in its index, a row a frame.
         row = 0
         for video in shard.videos:
             _check_video(video, row, f"{where}: video {video.id!r}")
@@ -200,11 +206,13 @@ class ManifestFile:
                 raise ManifestError(f"{where}: video {video.id!r} stands twice in dataset {shard.dataset!r}")
             ids.add(video.id)
             row += video.num_frames
+
         if row == 0:
             raise ManifestError(f"{where}: expected frames, it has none")
         if shard.num_bytes < row * FRAME_BYTES:
             least = row * FRAME_BYTES
             raise ManifestError(f"{where}: expected at least {least} bytes for {row} frames, got {shard.num_bytes}")
+        # Readers add sizes up in signed 64 bits.
         if num_bytes > _LARGEST:
             raise ManifestError(f"{where}: expected less than 2^63 bytes in all shards up to it, got {num_bytes}")
 
@@ -216,6 +224,7 @@ def encode(tree: dict[str, Any]) -> bytes:
         ASCII JSON with sorted keys and no spaces: a line that opens it, one for each shard, and one that closes it with
         a checksum of all before.
     """
+    # `shards` comes after all other keys when they are sorted, so its list can stay open.
     head = canonical({**tree, "shards": []}).removesuffix(b"]}\n")
     lines = b",\n".join(canonical(shard).strip() for shard in tree["shards"])
     body = head + b"\n" + lines + b"\n" * bool(lines)
@@ -242,6 +251,8 @@ def _check_video(video: PackedVideo, row: int, where: str) -> None:
         raise ManifestError(f"{where}: expected first_row {row}, got {video.first_row}")
     if not 0 < video.fps < math.inf:
         raise ManifestError(f"{where}: expected a finite fps above 0, got {video.fps}")
+
+    # One past the last frame of the parts so far
     frame = 0
     for part in video.parts:
         if part.first_frame < frame or part.num_frames < 1:

@@ -102,6 +102,7 @@ class Reading:
     def found_seconds(self, kind: str) -> tuple[float, float]:
         """Seconds in which something of a kind was found, and how many of them were left out."""
         found = [each for each in self.findings if each.kind == kind]
+        # What each finding and each stretch share; below 0 where they lie apart
         out = (
             min(each.stop, span.stop) - max(each.start, span.start)
             for each in found

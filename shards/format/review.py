@@ -77,7 +77,7 @@ def _decision(row: dict[str, str], where: str) -> Decision:
     try:
         start, stop = float(row["start"]), float(row["stop"])
     except (TypeError, ValueError):
-        start = stop = math.nan
+        start = stop = math.nan  # no comparison holds of it
     if not 0 <= start < stop < math.inf:
         raise ConfigError(f"{where}: expected seconds with start below stop, got {row['start']!r} to {row['stop']!r}")
     if row["decision"] not in ("keep", "drop"):

@@ -27,10 +27,12 @@ def draw_bars(title: str, groups: Sequence[tuple[str, Sequence[tuple[str, float]
     """
     longest = max((length for _, bars in groups for _, length in bars), default=0.0) or 1.0
     marks, top = [f'<text class="title" x="16" y="28">{escape(title)}</text>'], 44
+
     for colour, (name, bars) in zip(itertools.cycle(_COLOURS), groups, strict=False):
         marks.append(f'<text class="group" x="16" y="{top + 18}">{escape(name)}</text>')
         top += 28
         for label, length in sorted(bars, key=lambda bar: (-bar[1], bar[0])):
+            # At least a pixel, so that every bar is seen
             width, line = max(length / longest * _LONGEST, 1), top + 14
             marks += [
                 f'<text x="{_LEFT - 8}" y="{line}" text-anchor="end">{escape(_cut(label))}</text>',
@@ -39,6 +41,7 @@ def draw_bars(title: str, groups: Sequence[tuple[str, Sequence[tuple[str, float]
             ]
             top += _BAR + _GAP
         top += 12
+
     size = f'width="{_WIDTH}" height="{top}" viewBox="0 0 {_WIDTH} {top}"'
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">'
     page = '<rect width="100%" height="100%" fill="#ffffff"/>'

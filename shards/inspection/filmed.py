@@ -44,6 +44,7 @@ def write_pictures(sights: Sights, findings: Sequence[Finding], fps: float, out:
     step = max(1, int(spacing(sights.stop / fps) * fps))
     strip = dict.fromkeys(range(0, sights.stop, step), step)
     moments = [_moments(finding, fps) for finding in findings]
+    # All at once, since each call opens the source anew
     seen = sights.see(_together([strip, *moments]))
     opened = (Image.open(io.BytesIO(sight.jpeg)) for sight in seen.values() if sight.jpeg is not None)
     size = next((picture_size(image.size) for image in opened), None)
@@ -57,6 +58,7 @@ def write_pictures(sights: Sights, findings: Sequence[Finding], fps: float, out:
     cells = [Cell(seen[at], _colours(findings, at / fps, (at + step) / fps)) for at in strip if at in seen]
     sprites = []
 
+    # Sheets are written as their pictures are counted, so no more than one of them is in memory
     def images() -> Iterator[Image.Image]:
         for sprite, its_own in written(cells, "time", columns_of(size)):
             sprites.append(sprite)
@@ -84,6 +86,7 @@ def _moments(finding: Finding, fps: float) -> Rooms:
     first, stop, best = (round(second * fps) for second in (finding.start, finding.stop, finding.shown))
     numbers = sorted({first, (first + stop - 1) // 2, stop - 1, best})
     rooms = {number: end - number for number, end in zip(numbers, [*numbers[1:], stop], strict=True)}
+    # No neighbour does for the one that shows it best
     return {**rooms, best: 1}
 
 

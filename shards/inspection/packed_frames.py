@@ -93,9 +93,11 @@ def read_frames(storage: Storage, placed: Placed, numbers: Sequence[int], gap: i
     for group in _near(numbers, gap):
         rows = read_rows(storage, shard.index_name, first + group[0], first + group[-1] + 1)
         start, stop = int(rows[0]["offset"]), int(rows[-1]["offset"]) + int(rows[-1]["size"])
+        # Before anything is read: a damaged index may ask for any range
         if not start < stop <= shard.num_bytes:
             where = f"{storage.uri}: {shard.index_name}: frames {group[0]} to {group[-1]} of {placed.video.id}"
             raise CorruptSampleError(f"{where} are not in its shard; run `surgstream verify`")
+
         data = memoryview(read_range(storage, shard.name, start, stop))
         for number in group:
             row = rows[number - group[0]]

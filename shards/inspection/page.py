@@ -80,6 +80,7 @@ def draw_page(
     style, script = (
         files("surgstream.shards.inspection").joinpath(f"report.{suffix}").read_text() for suffix in ("css", "js")
     )
+
     yield (
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
         f'<style>\n{style}</style>\n<body data-corpus="{escape(key[0])}" data-version="{escape(key[1])}">\n'
@@ -88,14 +89,18 @@ def draw_page(
         '<button class="main" id="save"></button>\n'
         '<p id="restored" hidden><span></span> <button>Forget them</button></p></header>\n<main>\n'
     )
+
     yield "".join(f"<p>{escape(fact)}</p>\n" for fact in facts)
     yield f"<p>{' '.join(_key(colour, name.replace('_', ' ')) for name, colour in _legend())}</p>\n"
+
     for each, review in quarantine:
         warnings = f'<ul class="warnings"><li>not packed: {escape(each.reason)}</li></ul>\n'
         decisions = _decisions(f"{each.dataset}/{each.video}", (), review)
         yield f"{_heading(each.dataset, each.video)}{warnings}{decisions}</section>\n"
     for section in sections:
         yield _section(section)
+
+    # The page's script fills it in for each stretch that is added
     by_hand = _row("", "by hand", None, "", ("drop", 0), "")
     yield f'</main>\n{_ENLARGED}\n<template id="by-hand">{by_hand}</template>\n'
     yield f"<script>\n{script}</script>\n</body>\n</html>\n"
@@ -116,6 +121,7 @@ def _section(section: Section) -> str:
     source = f"{reading.source}: {reading.codec} in {reading.container}, {reading.width}x{reading.height}"
     rate = "" if reading.fps is None else f", {reading.fps:g} a second"
     warnings = "".join(f"<li>{escape(warning)}</li>" for warning in section.warnings)
+
     return (
         _heading(reading.dataset, reading.video, plain)
         + f"<p>{escape(source + rate)}, {_clock(section.seconds)}; {escape(section.packed)}</p>\n"
@@ -178,6 +184,8 @@ def _crop(section: Section) -> str:
     crop, reading = section.reading.crop, section.reading
     if crop is None or section.crop is None:
         return ""
+
+    # As shares, since the picture is shown at any size
     sides = {
         "left": crop.left / reading.width,
         "top": crop.top / reading.height,
@@ -186,6 +194,7 @@ def _crop(section: Section) -> str:
     }
     style = ";".join(f"{side}:{100 * share:.2f}%" for side, share in sides.items())
     size = f"{crop.right - crop.left}x{crop.bottom - crop.top}"
+
     return (
         f'<figure><span class="crop"><img loading="lazy" alt="the crop" src="{escape(section.crop)}">'
         f'<i style="{style}"></i></span><figcaption>cropped to {size}</figcaption></figure>'
@@ -200,6 +209,7 @@ def _histogram(histogram: Histogram | None) -> str:
     for colour, counts in zip(("#cf222e", "#1a7f37", "#0969da"), histogram, strict=True):
         points = " ".join(f"{3 * at},{60 - 60 * min(1, count / highest):.1f}" for at, count in enumerate(counts))
         lines.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+
     width = 3 * len(histogram[0])
     return (
         f'<figure><svg width="{2 * width}" height="90" viewBox="0 -2 {width} 64" role="img">{"".join(lines)}</svg>'
@@ -209,10 +219,12 @@ def _histogram(histogram: Histogram | None) -> str:
 
 def _decisions(name: str, findings: Iterable[tuple[Finding, Sequence[Sprite]]], review: Sequence[Decision]) -> str:
     """A row for each finding, then one for each decision that is about none of them."""
+    # Orders are negative, since this was decided before the page is opened
     decided = {
         (each.start, each.stop): ("keep" if each.keep else "drop", number - len(review))
         for number, each in enumerate(review)
     }
+
     rows = []
     for each, sprites in findings:
         width = "calc({} * var(--small))"
@@ -222,7 +234,10 @@ def _decisions(name: str, findings: Iterable[tuple[Finding, Sequence[Sprite]]], 
         rows.append(
             _row(images, kind, span, f"{each.score:.2f}", decided.pop(span, None), f"{name} {span} {each.kind}")
         )
+
+    # What is left is about none of the findings
     rows += [_row("", "by hand", span, "", choice, f"{name} {span}") for span, choice in decided.items()]
+
     head = "<th></th><th>found</th>" + "".join(
         f'<th class="number">{name}</th>' for name in ("from s", "to s", "score")
     )
@@ -248,6 +263,7 @@ def _row(
     choice, order = decided or ("", 0)
     radio = f'<label><input type="radio" name="{escape(name)}" value='
     choices = "".join(f'{radio}"{value}"{" checked" * (value == choice)}>{words}</label>' for value, words in CHOICES)
+    # With all digits, by which stretches are told apart when the review is read again
     start, stop = (repr(second).removesuffix(".0") for second in span) if span else ("", "")
     shown = [f"{second:.2f}" for second in span] if span else ["", ""]
     numbers = "".join(f'<td class="number">{number}</td>' for number in (*shown, score))

@@ -65,6 +65,7 @@ def write_report(storage: Storage, out: Path, films: Mapping[tuple[str, str], Fi
             f"{storage.uri}: {READINGS_NAME}: expected how {'/'.join(min(missing))} was read, got nothing; "
             + ("report on the corpus that this one was staged from" if staged else "pack it again")
         )
+
     quarantine = {(each.dataset, each.video): each for each in _records(Quarantined, storage, QUARANTINE_NAME)}
     review = by_video(
         (each.dataset, each.video, Decision(start=each.start, stop=each.stop, keep=each.keep))
@@ -84,6 +85,7 @@ def write_report(storage: Storage, out: Path, films: Mapping[tuple[str, str], Fi
         page.open("w", encoding="utf-8", errors="replace") as file,
     ):
         read = {(reading.dataset, reading.video) for reading in readings}
+        # What is in quarantine although it was read has been dropped as a whole
         failed = [(each, review.get(key, ())) for key, each in quarantine.items() if key not in read]
         too_short = sum(reading.too_short for reading in readings)
         facts = _facts(manifest, storage, len(failed), len(quarantine) - len(failed), too_short)
@@ -131,11 +133,13 @@ class _Seen:
         folder = f"pictures/{name}"
         sights = Sights(self.storage, placed, reading, self.film, fps)
         filmed = write_pictures(sights, reading.findings, fps, out, folder)
+
         crop = None
         if reading.crop is not None and (image := sights.uncropped()) is not None:
             crop = f"{folder}/crop.jpg"
             (out / crop).parent.mkdir(parents=True, exist_ok=True)
             image.save(out / crop, quality=PICTURE_QUALITY)
+
         return Section(
             name=name,
             reading=reading,
@@ -170,6 +174,7 @@ class _Seen:
 def _warnings(placed: Placed | None, reading: Reading) -> Iterator[str]:
     """What a person should look at."""
     kinds = {each.kind for each in reading.findings}
+
     if "face" in kinds:
         yield "a face may be seen"
     if "writing" in kinds:
@@ -178,6 +183,7 @@ def _warnings(placed: Placed | None, reading: Reading) -> Iterator[str]:
         yield "there are views from outside of the body"
     if not reading.judged:
         yield "most of it has not the colours of tissue, so views from outside of the body were not looked for"
+
     if reading.lost:
         yield f"{reading.lost_seconds:,.1f} seconds of it could not be decoded"
     if reading.changes:
@@ -186,12 +192,14 @@ def _warnings(placed: Placed | None, reading: Reading) -> Iterator[str]:
             f"its pictures change {'once,' if len(reading.changes) == 1 else f'{len(reading.changes)} times, first'} "
             f"at {first.second:,.1f} s from {first.was} to {first.now}; those that do not fill the frame are on black"
         )
+
     frames = placed.video.num_frames if placed else 0
     seconds = frames / placed.video.fps if placed else 0
     if reading.dropped_seconds > MUCH * (reading.dropped_seconds + seconds):
         yield f"{'most' if placed else 'all'} of it is dropped: {reading.dropped_seconds:,.0f} seconds"
     if placed and frames < SHORT_FRAMES:
         yield f"it has fewer than {SHORT_FRAMES} frames"
+
     crop = reading.crop
     if crop is not None and (crop.right - crop.left) * (crop.bottom - crop.top) < MUCH * reading.width * reading.height:
         yield "most of the picture is cropped"
@@ -204,6 +212,7 @@ def _facts(manifest: Manifest, storage: Storage, num_failed: int, num_dropped: i
         f"Videos that could not be packed: {num_failed:,}. Videos all of which is dropped: {num_dropped:,}. "
         f"Videos left out, since they are shorter than min_seconds: {num_short:,}."
     )
+
     told = {
         "split": "unknown",
         "fps": "unknown",
@@ -217,6 +226,7 @@ def _facts(manifest: Manifest, storage: Storage, num_failed: int, num_dropped: i
         f"side, JPEG quality {told['jpeg_quality']}. Borders are {cropped}cropped. Dropped is "
         f"{told.get('drop') or 'nothing'}."
     )
+
     if "none" in str(manifest.packing.get("face_detector", "")):
         yield "Faces were not looked for in all of it, since OpenCV was missing where it was packed."
     yield (

@@ -36,9 +36,11 @@ def draw_sheet(rows: Iterable[Row], columns: int) -> Image.Image:
     """
     font = ImageFont.load_default(_SIZE)
     lines = [line for row in rows for line in _lines(row, columns)]
+    # Every line has words below its pictures; the first one of a row a title above them
     heights = [_LINE * bool(title) + CELL_HEIGHT + _LINE + _GAP for title, _ in lines]
     sheet = Image.new("RGB", (columns * (CELL_WIDTH + _GAP) + _GAP, sum(heights) + _GAP), _PAGE)
     draw, top = ImageDraw.Draw(sheet), _GAP
+
     for (title, cells), height in zip(lines, heights, strict=True):
         if title:
             draw.text((_GAP, top), title, _TEXT, font)

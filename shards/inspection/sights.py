@@ -110,6 +110,7 @@ class Sights:
         with ThreadPoolExecutor(CHUNKS_IN_FLIGHT) as pool:
             read = pool.map(lambda chunk: list(read_frames(self._storage, placed, chunk, GAP)), chunks)
             jpegs = [jpeg for chunk in read for jpeg in chunk]
+
         seconds = (float(number / self._fps) for number in rows)
         return {
             number: Sight(second, jpeg, dropped=False)
@@ -130,8 +131,10 @@ class Sights:
         """What is made of a picture of each window, and its second."""
         if windows and self._film is None:
             self.missing = "its source is not known here"
+        # A source that has failed once is not asked again
         if not windows or self._film is None or self.missing:
             return [None] * len(windows)
+
         try:
             found = self._film.glimpses(windows)
             return [None if seen is None else (float(seen[0]), make(seen[1])) for seen in found]
@@ -145,6 +148,7 @@ class Sights:
         """A picture of the source as packing would frame it."""
         assert self._film is not None
         shape, crop = self._film.shape(picture), self._reading.crop
+        # The first picture decides the size of all, as in packing
         self._first = self._first or shape
         framing = frame(self._first, LINES, crop)
         if shape != self._first:

@@ -101,15 +101,18 @@ def _draw(
     band, frame = (max(1, size[1] // part) for part in (_BAND, _FRAME))
     sheet = Image.new("RGB", (columns * width, -(-len(cells) // columns) * height), _PAGE)
     draw = ImageDraw.Draw(sheet)
+
     for number, (cell, image) in enumerate(zip(cells, images, strict=True)):
         left, top = number % columns * width, number // columns * height
         right, bottom = left + size[0] - 1, top + size[1] - 1
         if image is None:
+            # No picture could be had: a field that is crossed out
             draw.rectangle((left, top, right, bottom), _NOTHING)
             draw.line((left, top, right, bottom), _PAGE, 2)
             draw.line((left, bottom, right, top), _PAGE, 2)
         else:
             sheet.paste(image, (left, top))
+
         if cell.sight.dropped:
             draw.rectangle((left, top, right, bottom), outline=DROPPED_COLOUR, width=frame)
         for place, colour in enumerate(cell.colours or (_NO_BAND,)):

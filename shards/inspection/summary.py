@@ -98,6 +98,7 @@ def _summary(name: str, shards: Sequence[Shard], total: int, short_frames: int) 
     videos = [video for shard in shards for video in shard.videos]
     seconds = [video.num_frames / video.fps for video in videos]
     num_frames = sum(video.num_frames for video in videos)
+
     return Summary(
         name=name,
         specialty=_only(shard.specialty for shard in shards),

@@ -73,21 +73,27 @@ def compare(corpora: dict[str, Manifest], *, workers: int, sources: dict[str, So
     train = next(iter(corpora))
     shards = [(corpus, shard) for corpus, manifest in corpora.items() for shard in manifest.shards]
     step = step_seconds(video.fps for _, shard in shards for video in shard.videos)
+
     tasks = [
         LookTask(number, corpus, shard, step, (sources or {}).get(corpus, {}))
         for number, (corpus, shard) in enumerate(shards)
     ]
     frames = [shard.num_frames for _, shard in shards]
     done = {task.number: looks for task, looks in run_all(_look, tasks, frames, workers=workers, label="leaks")}
+
+    # In the order of the corpora again, the first `num_train` videos being those to train on
     seen = [
         Seen(task.corpus, task.shard.dataset, video, look)
         for task in tasks
         for video, look in zip(task.shard.videos, done.pop(task.number), strict=True)
     ]
+
     num_train = sum(each.corpus == train for each in seen)
     motion = _libraries([list(each.look.motion) for each in seen])
+    # How many telling fingerprints a video needs for a copy to be found by its motion
     needed = evidence_needed(num_comparisons(motion, num_train)) / _GAIN
     moving = np.array([each.look.motion[0].any(axis=1).sum() >= needed for each in seen])
+
     return Compared(
         findings=tuple(best_of(_findings(seen, motion, ~moving, num_train, step))),
         corpora=tuple(_side(uri, seen, step) for uri in corpora),
@@ -117,6 +123,7 @@ def _findings(
             (match.first_start + match.first_phase / phases[0]) * step,
             (match.second_start + match.second_phase / phases[1]) * step,
         )
+        # The last fingerprint of motion is of as many more pictures
         seconds = (match.length + more) * step
         return _finding(one, other, train <= match.second, starts, seconds, way=way, pose=match.pose, score=match.score)
 
@@ -164,6 +171,7 @@ def _side(uri: str, seen: list[Seen], step: float) -> Side:
 def _told_seconds(look: Look) -> int:
     """How many of a video's pictures some fingerprint of motion is of."""
     tells: Mask = np.asarray(look.motion[0].any(axis=1))
+    # Fingerprint n is of the pictures n to n + FRAMES - 1, over which the convolution spreads it
     return int((np.convolve(tells, np.ones(FRAMES, int))[: len(tells)] > 0).sum()) if len(tells) else 0
 
 
@@ -174,6 +182,7 @@ def _doubtful(seen: list[Seen], moving: Mask, needed: float, step: float, *, tol
         shown = int(look.pictures[0].any(axis=1).sum())
         if moves or (shown > 0) != told:
             continue
+
         why = "still"
         if 2 * shown < look.num_pictures:
             why = "dark or of one colour"

@@ -107,6 +107,7 @@ def as_text(compared: Compared) -> str:
     lines = [_told(finding) for finding in compared.findings]
     counts = Counter(finding.kind for finding in compared.findings)
     lines.append("stretches that two videos show: " + ", ".join(f"{counts[kind]} {kind}" for kind in KINDS))
+
     for side in compared.corpora:
         lines += _about(side, compared)
     if compared.missed_between_seconds:
@@ -129,6 +130,7 @@ def _about(side: Side, compared: Compared) -> Iterator[str]:
         f"{side.corpus}: {side.videos} videos, {side.seconds:,.0f} s, of which {side.silent_seconds:,.0f} s "
         f"({share:.0%}) have no fingerprint of motion"
     )
+
     for videos, what in (
         (compared.by_pictures, "compared by single pictures alone, since too short or still"),
         (compared.not_compared, "NOT compared, but for equal frames"),

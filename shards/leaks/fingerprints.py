@@ -40,6 +40,7 @@ def prints(thumbnails: Grey, known: npt.NDArray[np.bool_]) -> Bits:
     """
     found = np.zeros((len(thumbnails), WORDS), np.uint32)
     for start in range(0, len(thumbnails) - FRAMES + 1, _BLOCK):
+        # Blocks share FRAMES - 1 thumbnails, so no run is cut
         block = slice(start, start + _BLOCK + FRAMES - 1)
         bits = _prints(thumbnails[block], known[block])
         found[start : start + len(bits)] = bits
@@ -69,10 +70,13 @@ def _shapes(thumbnails: Grey, known: npt.NDArray[np.bool_]) -> tuple[Floats, npt
     Returns:
         Shape (runs, FRAMES, D), and which runs lack no frame and have none that is dark.
     """
+    # Shape (runs, FRAMES, EDGE, EDGE)
     runs = np.lib.stride_tricks.sliding_window_view(thumbnails, FRAMES, axis=0).transpose(0, 3, 1, 2)
     here = lit(thumbnails)
     down, across = (waves(*window(_over_runs(here.mean(axis=axis))), _WAVES) for axis in (2, 1))
+    # Cosines down times pictures times cosines across: shape (runs, FRAMES, _WAVES, _WAVES)
     found = down[:, None] @ runs.astype(np.float32) @ across[:, None].swapaxes(2, 3)
+    # Frequency 0 in both directions is the mean
     bright = found[:, :, 0, 0]
     usable = (bright.min(axis=1) >= DARKEST) & np.lib.stride_tricks.sliding_window_view(known, FRAMES).min(axis=1)
     return found[:, :, _ROWS, _COLUMNS] / np.maximum(bright, DARKEST)[:, :, None], usable

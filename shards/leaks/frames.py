@@ -59,12 +59,16 @@ def find_equal(keys: Sequence[Keys], videos: Sequence[PackedVideo], *, train: in
     Yields:
         Stretches, by the numbers of their videos.
     """
+    # Where each video's frames begin among all, and how many there are
     starts = np.concatenate([[0], np.cumsum([len(some) for some in keys], dtype=np.int64)])
     rows, others = _pairs(np.concatenate(keys), starts, train)
     first, second = (np.searchsorted(starts, side, side="right") - 1 for side in (rows, others))
+
+    # Sorted by pairs of videos, each of which is one group
     order = np.lexsort((rows, second, first))
     rows, others, first, second = rows[order], others[order], first[order], second[order]
     changes = np.flatnonzero((np.diff(first) != 0) | (np.diff(second) != 0)) + 1
+
     for group in np.split(np.arange(len(rows)), changes) if len(rows) else ():
         one, other = int(first[group[0]]), int(second[group[0]])
         here, there = rows[group] - starts[one], others[group] - starts[other]
@@ -78,9 +82,12 @@ def find_equal(keys: Sequence[Keys], videos: Sequence[PackedVideo], *, train: in
 def _pairs(keys: Keys, starts: Ints, train: int) -> tuple[Ints, Ints]:
     """Rows of equal frames of different videos, the lower first; each with a few others, so that time stays linear."""
     changed = np.append(True, keys[1:] != keys[:-1])[: len(keys)]  # of a picture that stands still the first counts
+    # So does the first of each video, whatever the one before it ends with
     changed[starts[:-1][starts[:-1] < len(keys)]] = True
     useful, found = changed & (keys != 0), []
+
     for part in range(_SLICES):
+        # By the upper 4 bits of the CRC-32: equal frames are in the same part
         rows = np.flatnonzero(useful & (keys >> np.uint64(60) == np.uint64(part)))
         rows = rows[np.argsort(keys[rows], kind="stable")]
         for step in range(1, _NEIGHBOURS + 1):
@@ -89,6 +96,7 @@ def _pairs(keys: Keys, starts: Ints, train: int) -> tuple[Ints, Ints]:
             video, other = (np.searchsorted(starts, side, side="right") - 1 for side in (first, second))
             kept = (video != other) & (video < train)
             found.append((first[kept], second[kept]))
+
     return np.concatenate([first for first, _ in found]), np.concatenate([second for _, second in found])
 
 

@@ -96,6 +96,7 @@ class Library:
         """Put them together; the list is emptied, since there is not room for all of them twice."""
         self.starts = np.concatenate([[0], np.cumsum([len(video) for video in videos], dtype=np.int64)])
         self.bits = np.zeros((self.starts[-1], WORDS), np.uint32)
+        # From the last one on, so that each is freed when it is copied
         for start in self.starts[-2::-1]:
             video = videos.pop()
             self.bits[start : start + len(video)] = video
@@ -174,11 +175,14 @@ def candidates(
     for band in bands:
         known_keys, known_rows = _sorted(known.bits, np.arange(4 * WORDS)[band])
         for (phase, queries), pose in itertools.product(enumerate(phases), POSES.values()):
+            # The band that the fingerprints have in the pose, without posing all of them
             keys, rows = _sorted(queries.bits, (4 * word_order(pose)[:, None] + np.arange(4)).ravel()[band])
+            # Where among the known keys those that are equal begin and end, for each query
             start, stop = (np.searchsorted(known_keys, keys, side=side) for side in ("left", "right"))
             found = stop > start
             rows, start, count = rows[found], start[found], (stop - start)[found]
             start += rows % np.maximum(1, count - _NEIGHBOURS + 1)  # not the same few of many for all
+
             for step in range(min(_NEIGHBOURS, int(count.max(initial=0)))):
                 some = np.flatnonzero(count > step)
                 for batch in np.array_split(some, len(some) // _BATCH + 1):
@@ -207,10 +211,13 @@ def _agreeing(
     known, queries = phases[0], phases[phase]
     one, other = known.video_of(first), queries.video_of(second)
     around = np.arange(-_AROUND, _AROUND + 1)
+    # Shape (C, 2 * _AROUND + 1)
     rows, others = first[:, None] + around, second[:, None] + around
     inside = known.holds(one, rows) & queries.holds(other, others)
     shares = differing(known.bits[np.where(inside, rows, 0)], posed(queries.bits[np.where(inside, others, 0)], pose))
     gains = np.where(inside & np.isfinite(shares), CHANCE - shares, 0)
+
+    # The largest sums back from the candidate and on from it, of which both hold its own gain
     before = np.cumsum(gains[:, _AROUND::-1], axis=1).max(axis=1)
     after = np.cumsum(gains[:, _AROUND:], axis=1).max(axis=1)
     kept = before + after - gains[:, _AROUND] >= enough
@@ -262,6 +269,7 @@ def _stretches(gains: Floats, enough: float) -> Iterator[tuple[int, int, float]]
     while waiting:
         begin, end = waiting.pop()
         sums = np.concatenate([[0.0], np.cumsum(gains[begin:end])])
+        # The largest rise from any sum before
         stop = int(np.argmax(sums - np.minimum.accumulate(sums)))
         start = int(np.argmin(sums[: stop + 1]))
         inner = sums[start : stop + 1]

@@ -63,6 +63,7 @@ def hashes(thumbnails: Grey, known: npt.NDArray[np.bool_]) -> Bits:
         _hashes(thumbnails[start : start + _BLOCK], known[start : start + _BLOCK])
         for start in range(0, len(thumbnails), _BLOCK)
     ]
+    # The empty one is for videos without any thumbnail
     return np.concatenate([packed(np.zeros((0, _COINS.shape[1]), np.float32)), *blocks])
 
 
@@ -70,6 +71,7 @@ def _hashes(thumbnails: Grey, known: npt.NDArray[np.bool_]) -> Bits:
     black = np.minimum(thumbnails.min(axis=(1, 2), keepdims=True), _RAISED)
     here = lit(thumbnails - black)
     down, across = (waves(*window(here.mean(axis=axis)), _WAVES) for axis in (2, 1))
+    # Shape (N, _WAVES, _WAVES)
     found = down @ thumbnails.astype(np.float32) @ across.swapaxes(1, 2)
     bright, fine = found[:, 0, 0], found[:, _ROWS, _COLUMNS]
     strength = np.sqrt(np.square(fine).sum(axis=1))

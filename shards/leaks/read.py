@@ -86,9 +86,12 @@ def look_at(storage: Storage, placed: Placed, step: float, source: Source | None
         thumbnails, places = _from_shard(storage, placed, step)
     else:
         thumbnails, places = _from_source(source, video, step)
+
+    # Where a place is -1, any thumbnail stands in, and the mask says that it is none
     seen = [(thumbnails[np.maximum(at, 0)], at >= 0) for at in places]
     motion = tuple(prints(*some) for some in seen)
     moves = int(motion[0].any(axis=1).sum()) >= _MANY
+
     rows = read_rows(storage, shard.index_name, video.first_row, video.first_row + video.num_frames)
     return Look(
         motion=motion,
@@ -103,7 +106,9 @@ def frames_at(video: PackedVideo, step: float, phase: float = 0.0) -> tuple[npt.
     starts = np.array([part.first_frame for part in video.parts])
     counts = np.array([part.num_frames for part in video.parts])
     seconds = np.arange(phase, (starts[-1] + counts[-1]) / video.fps - _LATE, step)
+    # Rounding must not lead to the frame before
     shown = np.floor(seconds * video.fps + _LATE).astype(np.int64)
+    # The part that begins last before a frame, which may still end before it
     part = np.maximum(np.searchsorted(starts, shown, side="right") - 1, 0)
     inside = shown - starts[part]
     known = (inside >= 0) & (inside < counts[part])
@@ -132,13 +137,17 @@ def _from_source(source: Source, video: PackedVideo, step: float) -> tuple[Grey,
     except VideoError as error:
         raise VideoError(f"{source[0]}: {error}") from None
 
+    # The place of each of the source's frames among the thumbnails; -1 where it is lost
     places = np.full(numbers[-1] + 1, -1)
     places[numbers] = np.arange(len(numbers))
+
     phases = []
     for number in range(PHASES):
         _, packed = frames_at(video, step, number * step / PHASES)
         at = np.full(len(packed), -1)
+        # Phase n has every PHASES-th frame from n on
         shown = places[number::PHASES][: len(packed)]
         at[: len(shown)] = np.where(packed[: len(shown)], shown, -1)
         phases.append(at)
+
     return np.stack(found), phases

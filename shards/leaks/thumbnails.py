@@ -59,6 +59,7 @@ def window(weights: Floats) -> tuple[Floats, Floats]:
     weights /= weights.sum(axis=1, keepdims=True)
     places = np.arange(EDGE, dtype=np.float32) + np.float32(0.5)
     middle = weights @ places
+    # An even stretch from m - s to m + s has the variance s^2 / 3
     spread = np.sqrt(3 * (weights * (places - middle[:, None]) ** 2).sum(axis=1))
     return middle - spread, middle + spread
 
@@ -87,6 +88,7 @@ def coins(rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> Floats
     """
     heads = hash64(np.arange(len(rows))[:, None], np.arange(32 * WORDS // _FLIPS)) & np.uint64(1)
     signs = np.where(heads, np.float32(1), np.float32(-1))
+    # Whether a wave changes its sign where its direction is flipped: those of odd frequency do
     across, down = (frequency[:, None] % 2 for frequency in (columns, rows))
     quarters = [np.where(across * (flip & 1) ^ down * (flip >> 1), -signs, signs) for flip in range(_FLIPS)]
     return np.concatenate(quarters, axis=1)

@@ -98,9 +98,12 @@ class Grid:
         """
         keys = np.array([hash_text(name) for name in names], np.uint64)
         clips = np.array(num_clips, np.int64)
+
+        # L, R and n, (num_datasets,); max(1, ...) makes a dataset of less than n0 clips one chunk.
         lanes = np.minimum(np.array(max_lanes, np.int64), np.maximum(1, clips // chunk_frames))
         rows = np.maximum(1, clips // (lanes * chunk_frames))
         chunk = clips // (lanes * rows)
+
         return Grid(
             seed=seed,
             keys=keys,
@@ -130,13 +133,16 @@ class Grid:
         clips, lanes, rows = self.num_clips[dataset], self.lanes[dataset], self.rows[dataset]
         chunk, leftovers = self.chunk_clips[dataset], self.leftovers[dataset]
         epoch, i = np.divmod(k, clips)
+        # Draw i of an epoch is a leftover where i T / N passes a whole number: evenly spread.
         leftovers_before = i * leftovers // clips
         is_leftover = (i + 1) * leftovers // clips > leftovers_before
 
         turn, lane = np.divmod(i - leftovers_before, lanes)
+        # Lane l starts l n / L clips ahead, and comes round to those it skipped at the epoch's end.
         row, slot = np.divmod((turn + lane * chunk // lanes) % (rows * chunk), chunk)
         first = self._chunk_at(dataset, epoch, row, lane) * chunk
         size = chunk.copy()
+        # The middle of one of L equal stretches of seats; fits 63 bits with up to 2^20 lanes.
         seat = (2 * (lane * self.strides[dataset] % lanes) + 1) * SEATS // (2 * lanes)
 
         lane[is_leftover] = LEFTOVER
@@ -153,6 +159,7 @@ class Grid:
         cell = row * lanes + lane
         later = row > 0
         others = (lanes * (self.rows[dataset] - 1))[later]
+        # Two permutations: this epoch's, of all rows but row 0, then every epoch's, of all cells.
         key = self._key(Purpose.CHUNK_ROWS, dataset[later], epoch[later])
         cell[later] = lanes[later] + permute(cell[later] - lanes[later], others, key)
         return permute(cell, lanes * self.rows[dataset], self._key(Purpose.CHUNK_ROWS, dataset))

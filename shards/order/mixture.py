@@ -75,6 +75,7 @@ def asked_shares(weights: Weights, specialties: Mapping[str, str], num_clips: Ma
         masses = {name: Fraction(1, crowd[specialties[name]]) for name in num_clips}
     else:
         masses = {name: Fraction(clips) for name, clips in num_clips.items()}
+
     total = sum(masses.values())
     return {name: mass / total for name, mass in masses.items()}
 
@@ -101,9 +102,11 @@ def period_counts(shares: Mapping[str, Fraction]) -> dict[str, int]:
     """
     period = min(math.lcm(*(share.denominator for share in shares.values())), LONGEST_PERIOD)
     counts = {name: math.floor(share * period) for name, share in shares.items()}
+    # Largest remainder first: each takes one of the draws that rounding down has left.
     remainders = sorted(shares, key=lambda name: counts[name] - shares[name] * period)
     for name in remainders[: period - sum(counts.values())]:
         counts[name] += 1
+
     for name, share in shares.items():
         if share and not counts[name]:
             raise ConfigError(
@@ -172,16 +175,21 @@ class Mixture:
         one, slack = 1 << (self._fraction_bits + _SHIFT), self.counts.size
         early = max(0, (start - first * self.period - slack) * one // self.period)
         late = min(one, -((last * self.period - stop - slack) * one // self.period))
+
+        # (num_periods, D): draws j of [low, high) lie in the window.
         low = np.zeros((last - first + 1, self.counts.size), np.int64)
         high = np.tile(self.counts, (last - first + 1, 1))
         low[0], high[-1] = self._drawn_below(first, early), self._drawn_below(last, late)
         spans = (high - low).ravel()
+
+        # An entry for each draw: its cell of the table, and its j, counting up from the cell's low.
         cell = np.repeat(np.arange(spans.size), spans)
         j = np.arange(cell.size) + np.repeat(low.ravel() - (np.cumsum(spans) - spans), spans)
         period, dataset = np.divmod(cell, self.counts.size)
         period += first
         # Stable, so that draws with equal keys stay as they were listed: by dataset, then by j.
         rank = np.lexsort((self._draw_keys(period, dataset, j), period))
+
         k = period * self.counts[dataset] + j
         return dataset[rank], k[rank], first * self.counts + low[0]
 
@@ -189,6 +197,7 @@ class Mixture:
         """How many draws of each dataset have a key below `threshold` in this period, (D,)."""
         # floor(x / c) < t if and only if x < t c, and x is a multiple of 2^shift.
         limit = -((-threshold * self.counts) >> _SHIFT)
+        # Draws before `whole` lie below the limit; that one does if its fraction is below `part`.
         whole, part = limit >> self._fraction_bits, limit & ((1 << self._fraction_bits) - 1)
         return whole + (self._fractions(period, np.arange(self.counts.size), whole) < part)
 

@@ -27,6 +27,7 @@ class Placement:
     def rank(self) -> Int64:
         """The rank of each draw, (num_draws,)."""
         rank = np.empty(self.members.size, np.int64)
+        # (world_size, num_draws / world_size): each row's draws get the number of the row.
         rank[self.members.reshape(len(self.members), -1)] = np.arange(len(self.members))[:, None]
         return rank
 
@@ -53,7 +54,7 @@ def place(draws: Draws, *, micro_batch_size: int, world_size: int, deal: Deal = 
     """
     check_batch(draws.g.size, micro_batch_size, world_size)
     seat = draws.seat if deal == "runs" else (draws.seat + _apart(draws)) % SEATS
-    by_seat = np.lexsort((draws.dataset, seat))
+    by_seat = np.lexsort((draws.dataset, seat))  # the last key, seat, goes first
     return Placement(by_seat.reshape(world_size, -1, micro_batch_size))
 
 
@@ -99,11 +100,15 @@ def _apart(draws: Draws) -> Int64:
     The draws of a lane sit 0, 1/2, 1/4, 3/4, 1/8, ... of all seats away (van der Corput's sequence): spread evenly
     however many they are, and one more or less does not move the others.
     """
+    # One number for each lane of each dataset; lanes count from -1 on.
     lane = draws.dataset * (draws.lane.max() + 2) + draws.lane
     by_lane = np.argsort(lane, kind="stable")
     _, starts, counts = np.unique(lane[by_lane], return_index=True, return_counts=True)
+    # Which of its lane's draws each is: 0, 1, ...
     turn = np.empty_like(lane)
     turn[by_lane] = np.arange(lane.size) - np.repeat(starts, counts)
+
+    # The bits of the turn, mirrored: bit 0 is worth half of all seats, bit 1 a quarter.
     apart = np.zeros(lane.size, np.int64)
     for bit in range(int(turn.max()).bit_length()):
         apart += ((turn >> bit) & 1) * (SEATS >> bit + 1)

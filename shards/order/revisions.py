@@ -106,6 +106,8 @@ class Segment:
         """
         then = {plan.size.name: plan.size for plan in self.datasets if plan.in_corpus}
         now = {size.name: size for size in sizes}
+
+        # A new dataset is compared with itself, so that it is told of only as new.
         changes = [
             *(f"{name} is gone" for name in then if name not in now),
             *(f"{name} is new" for name in now if name not in then),
@@ -115,6 +117,7 @@ class Segment:
                 if now[name] != then.get(name, now[name])
             ),
         ]
+
         found = {"corpus": ", ".join(changes)} if changes else {}
         if self.weights != config.weights:
             found["weights"] = f"weights were {self.weights}, now {config.weights}"
@@ -146,10 +149,12 @@ def first_segment(start: int, sizes: Sequence[DatasetSize], config: OrderConfig)
             expected = f"between 1 and {LARGEST_COUNT} clips, got {size.num_clips}"
             remedy = "split it in two" if size.num_clips else "raise data.fps, its parts are shorter than a frame"
             raise ManifestError(f"dataset {size.name}: expected {expected}; {remedy}")
+
     num_clips = {size.name: size.num_clips for size in sizes}
     shares = asked_shares(config.weights, {size.name: size.specialty for size in sizes}, num_clips)
     # One period of uniform weights is one pass over the corpus.
     counts = num_clips if config.weights == "uniform" else period_counts(shares)
+
     plans = (
         DatasetPlan(
             size=size,
@@ -190,6 +195,7 @@ def next_segment(
     fresh = first_segment(start, sizes, config)
     arriving = {plan.size.name: plan for plan in fresh.datasets}
     keeps_chunks = last.chunk_frames == config.chunk_frames
+
     plans = []
     for old, k in zip(last.datasets, drawn, strict=True):
         new = arriving.pop(old.size.name, None)
@@ -198,8 +204,11 @@ def next_segment(
             continue
         lanes = old.lanes if keeps_chunks and last.lanes == config.lanes else new.lanes
         goes_on = keeps_chunks and (lanes, new.size.num_clips) == (old.lanes, old.size.num_clips)
+        # Epochs count on, or an earlier one's random choices would come again.
         next_epoch = -(-k // old.size.num_clips)
         plans.append(replace(new, lanes=lanes, k_base=k if goes_on else next_epoch * new.size.num_clips))
+
+    # Those that are left are new.
     return replace(fresh, datasets=(*plans, *arriving.values()))
 
 

@@ -148,6 +148,8 @@ class Order:
         """How the last segment treats each dataset that it draws from."""
         plans = self.segments[-1].datasets
         mixture, grid = self._machinery[-1]
+
+        # i counts the datasets that are not drawn too, as the grid does.
         return tuple(
             DatasetReport(
                 name=plan.size.name,
@@ -178,6 +180,8 @@ class Order:
         """
         if start < 0 or count < 1:
             raise ValueError(f"draws: expected start >= 0 and count >= 1, got {start} and {count}")
+
+        # A segment ends where the next one starts; the last one is endless.
         ends = [*(segment.start for segment in self.segments[1:]), start + count]
         pieces = [
             self._segment_draws(i, max(start, segment.start), min(start + count, end))
@@ -210,6 +214,7 @@ class Order:
     def _segment_draws(self, index: int, start: int, stop: int) -> Draws:
         segment, (mixture, grid) = self.segments[index], self._machinery[index]
         dataset, k = mixture.draws(start - segment.start, stop - segment.start)
+        # The mixture counts from the segment's start, lanes from the dataset's first draw.
         k = k + np.array([plan.k_base for plan in segment.datasets], np.int64)[dataset]
         visits = grid.visit(dataset, k)
         return Draws(g=np.arange(start, stop), dataset=dataset, k=k, **vars(visits))
@@ -227,6 +232,7 @@ class Order:
                 max_lanes=[plan.lanes for plan in plans],
                 chunk_frames=segment.chunk_frames,
             )
+
             counts = np.array([plan.count for plan in plans], np.int64)
             machinery.append((Mixture(seed=self.seed, keys=grid.keys, counts=counts), grid))
         return machinery

@@ -85,16 +85,20 @@ def check_records(manifest: Manifest, storage: Storage, known: Collection[str] =
     packed = {shard.name: shard for shard in manifest.shards}
     if not {PLAN_NAME, *map(receipt_name, packed)} & storage.sizes().keys():
         return
+
     plan = _record(Plan, PLAN_NAME, storage)
     planned = set() if isinstance(plan, str) else {shard.name for shard in plan.shards}
     names = sorted(name for name in planned | set(packed) if receipt_name(name) not in known)
     with ThreadPoolExecutor(RECORDS_IN_FLIGHT) as pool:
         receipts = list(pool.map(lambda name: _record(Receipt, receipt_name(name), storage), names))
+
     records = [record for record in (plan, *receipts) if not isinstance(record, str)]
     yield from (damage for damage in (plan, *receipts) if isinstance(damage, str))
     for name, receipt in zip(names, receipts, strict=True):
         if isinstance(receipt, Receipt) and receipt.shard != packed.get(name):
             yield f"{receipt_name(name)}: describes another shard than the manifest does"
+
+    # What the reports should say is known only where all records are sound and looked at.
     if len(records) == 1 + len(receipts) and not any(map(_is_record, known)):
         yield from _report(
             Quarantined, QUARANTINE_NAME, [line for record in records for line in record.quarantine], storage
@@ -150,15 +154,20 @@ def check_shard(shard: Shard, segment_frames: int, storage: Storage, progress: P
             rows = index.from_bytes(data, where=shard.index_name)
         else:
             yield f"{shard.index_name}: SHA-256: expected {shard.index_sha256}, got {sha256}"
+
     size = storage.size(shard.name)
     if size != shard.num_bytes:
         yield _other_size(shard.name, shard.num_bytes, size)
         return
+
     tape, sound = _Tape(storage, shard), True
     for finding in () if rows is None else _check_members(shard, segment_frames, tape, rows, progress):
         sound = False
         yield f"{shard.name}: {finding}"
+    # Hashes what is left; whether it is zeros, the members' check tells.
     tape.rest_is_zero()
+
+    # Damage that was told with its place makes the checksum wrong as well.
     if sound and tape.sha256 != shard.sha256:
         yield f"{shard.name}: SHA-256: expected {shard.sha256}, got {tape.sha256}"
 
@@ -207,12 +216,15 @@ def _check_description(
     member = segment_member(key)
     header = tape.take(tarfile.BLOCKSIZE)
     block = tape.take(first_frame_offset - tarfile.BLOCKSIZE - tape.position)
+    # Its JSON is one line; zeros fill the last block.
     content = block[: block.find(b"\n") + 1]
+
     try:
         said = unseal(content, where=member)
     except ManifestError:
         yield f"{member}: its JSON is damaged"
         return
+
     if header != member_header(member, len(content)):
         yield f"{member}: its tar header is damaged"
     if block != content.ljust(padded(len(content)), b"\0"):
@@ -229,9 +241,10 @@ def _check_frames(video: PackedVideo, segment: Part, key: str, tape: "_Tape", ro
         size = int(row["size"])
         header = tape.take(tarfile.BLOCKSIZE)
         if row["offset"] != tape.position:
-            raise _LostError
+            raise _LostError  # members follow each other without a gap
         jpeg = tape.take(size)
         padding = tape.take(padded(size) - size)
+
         if header != member_header(member, size):
             yield f"{where}: its tar header is damaged"
         if any(padding):
@@ -239,6 +252,7 @@ def _check_frames(video: PackedVideo, segment: Part, key: str, tape: "_Tape", ro
         if zlib.crc32(jpeg) != row["crc32"]:
             yield f"{where}: CRC-32: expected {row['crc32']:08x}, got {zlib.crc32(jpeg):08x}"
             continue
+
         try:
             with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as picture:
                 if picture.size == (video.width, video.height):  # a header may ask for any amount of memory

@@ -85,6 +85,7 @@ def take(
         threads=threads,
         watcher=watch,
     )
+
     with spool(memory_bytes) as spooled:
         for number, jpeg in frames:
             numbers.append(number)
@@ -97,7 +98,7 @@ def take(
         stretches = watch.stretches(numbers[-1] + 1, frame)
         kept = _kept(numbers, [stretch for stretch in stretches if stretch.kind in options.drop], video.review, fps)
         too_short = shard.is_too_short(int(kept.sum()), options.fps)
-        kept &= not too_short
+        kept &= not too_short  # all or nothing
         reading = _reading(
             film,
             video,
@@ -109,6 +110,7 @@ def take(
             changes=tuple(frames.changes),
             too_short=too_short,
         )
+
         parts = tuple(_runs(np.array(numbers)[kept]))
         yield Taken(parts, frames.width, frames.height, reading, (spooled.read(int(at)) for at in np.flatnonzero(kept)))
 
@@ -120,6 +122,8 @@ def _kept(
     kept = np.ones(len(numbers), bool)
     for stretch in unwanted:
         kept[bisect_left(numbers, stretch.first) : bisect_left(numbers, stretch.stop)] = False
+
+    # (num_decisions, 2), start and stop: seconds, then positions among the decoded frames
     seconds = np.array([(decision.start, decision.stop) for decision in review]).reshape(-1, 2)
     bounds = np.searchsorted(np.asarray(numbers), _first_from(seconds, fps))
     for decision, (first, stop) in zip(review, bounds.tolist(), strict=True):
@@ -155,7 +159,7 @@ def _reading(
         height=header.height,
         fps=None if header.rate is None else float(header.rate),
         seconds=None if header.seconds is None else float(header.seconds),
-        lost=tuple(film.lost),
+        lost=tuple(film.lost),  # complete: the last frame is decoded
         crop=crop,
         findings=findings,
         dropped=dropped,
@@ -187,5 +191,5 @@ def _span(part: Part, fps: Fraction) -> Span:
 def _runs(numbers: npt.NDArray[np.int64]) -> Iterator[Part]:
     """The runs of consecutive numbers among growing ones."""
     for run in np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1):
-        if len(run):
+        if len(run):  # no numbers give one run without any
             yield Part(first_frame=int(run[0]), num_frames=len(run))

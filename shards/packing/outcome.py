@@ -42,6 +42,7 @@ class Packed:
             counts = [reading.found_seconds(kind) for reading in self.readings]
             videos = sum(found > 0 for found, _ in counts)
             found, out = (f"{sum(column):,.1f} s" for column in zip(*counts, strict=True))
+            # Compared as printed, so that a rounding error does not pass for a rest.
             dropped = {found: "all", "0.0 s": "none"}.get(out, out)
             lines.append(f"found {kind}: {videos:,} video{'s' * (videos != 1)}, {found}, {dropped} dropped\n")
         return "".join(lines)

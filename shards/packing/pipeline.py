@@ -82,10 +82,12 @@ def pack(corpus: CorpusConfig, root: Path | str, storage: Storage) -> Packed:
         finished = [receipt for receipt in receipts.values() if receipt is not None]
         took = time.monotonic() - began
         packed = publish(storage, sources, plan, finished, published)
+
     new = [receipt for name, receipt in receipts.items() if receipt is not None and before[name] is None]
     _tell_unjudged(corpus.pack, packed.readings)
     fps = corpus.pack.fps
     kept = [(shard.dataset, len(shard.videos), shard.num_frames / fps) for shard in packed.manifest.shards]
+    # The expected hours have what is dropped as well; its videos are counted already.
     dropped = [(each.dataset, 0, each.dropped_seconds) for each in packed.readings if not each.too_short]
     _compare(corpus, [*kept, *dropped])
     return replace(packed, new_seconds=_seconds(new, fps), took_seconds=took)
@@ -184,10 +186,12 @@ def _prepare(corpus: CorpusConfig, sources: Sequence[Source], storage: Storage) 
             f"{storage.uri}: expected --pseudonyms, since its videos have such names, got none; give the file, or pack "
             "into another folder"
         )
+
     plan = make_plan(corpus, sources, previous)
     _tell_short(plan)
     _sweep(storage, corpus)
     receipts = _receipts(storage, plan, plan.shards)
+    # Before the new plan is saved: only the previous one tells which files have to go.
     _withdraw(storage, previous, plan, {name for name, receipt in receipts.items() if receipt is None})
     plan.save(storage)
     return plan, receipts
@@ -221,6 +225,7 @@ def _saved_plan(corpus: CorpusConfig, sources: Sequence[Source], storage: Storag
     was, would_be = ([shard.fingerprint(plan.options) for shard in plan.shards] for plan in (saved, now))
     if was == would_be:
         return now
+
     reasons = [saved.difference(now, dataset) for dataset in sorted({shard.dataset for shard in saved.shards})]
     reason = next(filter(None, reasons), "there are new videos, or a dataset is described anew")
     raise ConfigError(
@@ -241,6 +246,7 @@ def _pack_missing(storage: Storage, owner: Owner, plan: Plan, receipts: Receipts
     if missing and plan.options.decode == "nvdec":
         check_gpu()
     workers = workers or cores()
+    # Where there are fewer shards than cores, the other cores decode within them.
     threads = min(MOST_THREADS, max(1, cores() // max(1, min(workers, len(missing)))))
     tasks = [PackTask(shard, plan.options, storage.uri, threads) for shard in missing]
     expected = [task.planned.predicted_frames for task in tasks]
@@ -288,6 +294,7 @@ def _withdraw(storage: Storage, previous: Plan | None, plan: Plan, missing: set[
         counts = [sum(name.startswith(f"{dataset}/") for name in names) for names in (again, gone)]
         reason = previous.difference(plan, dataset) or UNFINISHED
         logger.warning("%s: %s: packs %d shards again and removes %d: %s", storage.uri, dataset, *counts, reason)
+
     for name in sorted(gone | {shard.name for shard in previous.shards} - planned):
         for stale in (name, index_name(name), receipt_name(name)):
             storage.delete(stale)

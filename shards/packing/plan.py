@@ -96,6 +96,7 @@ def earlier_plan(corpus: CorpusConfig, storage: Storage) -> Plan | None:
             f"{storage.uri}: holds shards of dataset {foreign[0]!r}, which the corpus file does not have; "
             f"pack into another folder, or remove {foreign[0]} there first"
         )
+
     previous = Plan.load(storage)
     if previous is None and present:
         raise ConfigError(
@@ -107,6 +108,7 @@ def earlier_plan(corpus: CorpusConfig, storage: Storage) -> Plan | None:
             f"{storage.uri}: holds the {previous.options.split!r} split, not {corpus.pack.split!r}; "
             "pack into another folder"
         )
+
     return previous
 
 
@@ -142,6 +144,7 @@ def make_plan(corpus: CorpusConfig, sources: Sequence[Source], previous: Plan | 
     """
     stores = Stores()
     options = plan_options(corpus)
+    # Other options pack every shard again, so videos need not stay where they are.
     kept = previous.shards if previous is not None and previous.options == options else ()
     known = {(shard.dataset, video.id): video for shard in kept for video in shard.videos}
 
@@ -150,12 +153,14 @@ def make_plan(corpus: CorpusConfig, sources: Sequence[Source], previous: Plan | 
 
     with ThreadPoolExecutor(PROBES_IN_FLIGHT) as pool:
         probed = list(zip(sources, pool.map(probe, sources), strict=True))
+
     shards: list[PlannedShard] = []
     for dataset in corpus.datasets:
         videos = [video for source, video in probed if source.dataset == dataset.name]
         good = {video.id: video for video in videos if isinstance(video, PlannedVideo)}
         earlier = [shard for shard in kept if shard.dataset == dataset.name]
         shards += _assign(dataset, good, earlier, options)
+
     quarantine = tuple(video for _, video in probed if isinstance(video, Quarantined))
     return Plan(options=options, shards=tuple(sorted(shards, key=lambda shard: shard.name)), quarantine=quarantine)
 
@@ -182,11 +187,14 @@ def _assign(
     """Keep the videos of earlier shards where they are, and fill new shards with the others in order."""
     placed: list[tuple[str, list[PlannedVideo]]] = []
     next_number = 0
+    # Sorted by name, so the last one has the highest number.
     for shard in earlier:
         placed.append((shard.name, [videos[video.id] for video in shard.videos if video.id in videos]))
         next_number = shard_number(shard.name) + 1
+
     old = {video.id for _, members in placed for video in members}
     numbers = itertools.count(next_number)
+    # Bytes left in the shard being filled; none at first, since earlier shards gain no videos.
     room = 0
     for video in (video for video in videos.values() if video.id not in old):
         if video.predicted_bytes > room:
@@ -194,6 +202,7 @@ def _assign(
             room = options.shard_bytes
         placed[-1][1].append(video)
         room -= video.predicted_bytes
+
     for name, members in placed:
         if members:
             yield PlannedShard(

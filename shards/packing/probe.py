@@ -38,12 +38,14 @@ def probe_source(
         StorageError: A store fails.
     """
     try:
+        # A video need not have every label file; those that are there belong to its version.
         labels = {kind: location for kind, location in source.labels.items() if _version(location, stores)}
         own = (
             _version(source.location, stores) if source.image_fps is None else _folder_version(source.location, stores)
         )
         if own is None:
             raise VideoError("is missing")
+
         version = "+".join([own, *(str(_version(location, stores)) for location in labels.values())])
         if source.hidden:
             version = digest({"version": version})  # the time of a file may be that of an operation
@@ -51,6 +53,8 @@ def probe_source(
             return dataclasses.replace(
                 known, location=source.location, labels=labels, review=source.review, hidden=source.hidden
             )
+
+        # Read only to find out now what would put the video into quarantine later.
         read_labels(labels, stores)
         header = find_film(source.location, stores, image_fps=source.image_fps).header()
         frames, num_bytes = _predict(header, source.location, options, stores)
@@ -59,6 +63,7 @@ def probe_source(
         return quarantined(source.dataset, source, VideoError(f"cannot be read: {reason}"))
     except VideoError as error:
         return quarantined(source.dataset, source, error)
+
     return PlannedVideo(
         id=source.id,
         location=source.location,

@@ -39,7 +39,8 @@ def publish(
         if lines:
             write_if_other(storage, name, b"".join(seal(to_tree(line)) for line in lines))
         else:
-            storage.delete(name)
+            storage.delete(name)  # an earlier packing may have left one
+
     shards = tuple(receipt.shard for receipt in receipts if receipt.shard is not None)
     if not shards:
         storage.delete(MANIFEST_NAME)
@@ -48,6 +49,7 @@ def publish(
             f"{storage.uri}: not one video could be packed: {len(quarantine)} are in quarantine ({QUARANTINE_NAME} "
             f"there says why), {short} are shorter than min_seconds ({READINGS_NAME})"
         )
+
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         packing={**_options(plan.options), **_software(receipts)},
@@ -58,6 +60,7 @@ def publish(
             for decision in source.review
         ),
     )
+
     if not says(storage, MANIFEST_NAME, manifest.to_bytes()):
         storage.replace(MANIFEST_NAME, manifest.to_bytes(), published)
     return Packed(manifest, quarantine, readings, tuple(sources))

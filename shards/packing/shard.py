@@ -54,12 +54,15 @@ class Receipt:
         name = receipt_name(planned.name)
         if storage.size(name) is None:
             return None
+
         try:
             receipt = build(Receipt, unseal(storage.read(name), where=name), where=name)
         except (ManifestError, ConfigError):
             return None
         if receipt.fingerprint != planned.fingerprint(options):
             return None
+
+        # The receipt was written last, so sizes are enough to see what was lost since.
         shard = receipt.shard
         whole = shard is None or (
             shard.name == planned.name
@@ -94,6 +97,7 @@ def pack_shard(task: PackTask, progress: Progress) -> Receipt:
     """
     planned, storage = task.planned, open_storage(task.out)
     quarantine: list[Quarantined] = []
+
     with storage.writer(planned.name) as sink:
         packing = _Packing(task, TarWriter(sink))
         for video, coming in _side_by_side(task, progress):
@@ -103,6 +107,7 @@ def pack_shard(task: PackTask, progress: Progress) -> Receipt:
                 progress(0, failed=1)
                 quarantine.append(quarantined(planned.dataset, video, error))
         packing.tar.close()
+
     receipt = Receipt(
         fingerprint=planned.fingerprint(task.options),
         shard=packing.publish_index(storage),
@@ -110,6 +115,8 @@ def pack_shard(task: PackTask, progress: Progress) -> Receipt:
         quarantine=tuple(quarantine),
         software={**software(), **detector()},
     )
+
+    # Comes last: a shard without its receipt is packed again.
     storage.write(receipt_name(planned.name), seal(to_tree(receipt)))
     return receipt
 
@@ -131,12 +138,14 @@ def _side_by_side(task: PackTask, progress: Progress) -> Iterator[tuple[PlannedV
     def frames_of(video: PlannedVideo) -> _Coming:
         with ExitStack() as stack:
             taken = stack.enter_context(take(video, shard, task.options, stores, progress, **share))
+            # The frames outlive this block; whoever is given the stack closes them.
             return stack.pop_all(), taken
 
     waiting, pool = deque[tuple[PlannedVideo, Future[_Coming]]](), ThreadPoolExecutor(at_once)
     try:
         for video in shard.videos:
             waiting.append((video, pool.submit(frames_of, video)))
+            # The oldest is used up before another one begins, so that no more are held at a time.
             if len(waiting) == at_once:
                 yield waiting.popleft()
         yield from waiting
@@ -160,12 +169,14 @@ class _Packing:
         """Append a video, or nothing, and let go of its frames."""
         shard, options = self._task.planned, self._task.options
         with frames:
+            # What a video may be blamed for comes before its first byte: a tar cannot take it back.
             labels = read_labels(planned.labels, self._stores)
             self.readings.append(taken.reading)
             if taken.reading.too_short:
                 return
             if not taken.parts:
                 raise VideoError(_all_dropped(taken.reading, options))
+
             packed = PackedVideo(
                 id=planned.id,
                 source=planned.source,
@@ -175,6 +186,7 @@ class _Packing:
                 width=taken.width,
                 height=taken.height,
             )
+
             for number, segment in enumerate(segments(packed.parts, options.segment_frames)):
                 start, stop = segment.first_frame / self._fps, (segment.first_frame + segment.num_frames) / self._fps
                 sample = {
@@ -183,8 +195,10 @@ class _Packing:
                     "labels": labels.between(start, stop),
                     "licence": shard.licence,
                 }
+                # One iterator goes through all segments: frames lie in their order.
                 jpegs = itertools.islice(taken.jpegs, segment.num_frames)
                 self._add_sample(segment_key(packed.id, number), sample, jpegs)
+
             self._videos.append(packed)
 
     def publish_index(self, storage: Storage) -> Shard | None:
@@ -194,8 +208,10 @@ class _Packing:
             storage.delete(planned.name)
             storage.delete(index_name(planned.name))
             return None
+
         data = index.to_bytes(np.array(self._rows, dtype=ROW))
         storage.write(index_name(planned.name), data)
+
         return Shard(
             name=planned.name,
             num_bytes=self.tar.num_bytes,

@@ -30,6 +30,7 @@ class Share:
         Returns:
             Numbers of pieces, ascending; every piece is in exactly one share.
         """
+        # A heap of (work, number): the first one is the share with the least.
         shares = [(0, number) for number in range(self.count)]
         mine = []
         for piece in sorted(range(len(sizes)), key=lambda piece: -sizes[piece]):

@@ -16,6 +16,7 @@ class Activities:
     @contextmanager
     def doing(self, what: str) -> Iterator[None]:
         """Note what this thread does for the length of a block."""
+        # Each thread writes only its own note, so no lock is needed.
         name = threading.current_thread().name
         before = self._notes.get(name)
         self._notes[name] = what, time.monotonic()
@@ -30,5 +31,6 @@ class Activities:
     def report(self) -> str:
         """What every thread does now and for how long; one line."""
         now = time.monotonic()
+        # A copy, since threads go on noting.
         notes = sorted(self._notes.copy().items())
         return "; ".join(f"{name}: {what} for {now - since:.1f} s" for name, (what, since) in notes) or "nobody reads"

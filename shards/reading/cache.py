@@ -57,6 +57,7 @@ class ChunkCache:
         self._root, self._most_bytes = folder, most_bytes
         self._folder = folder / corpus
         self._keeps, self._keeps_lock = True, threading.Lock()
+
         try:
             for path in (folder, self._folder):
                 _make_private(path)
@@ -82,6 +83,7 @@ class ChunkCache:
             with self._path(rows).open("rb") as file:
                 index = np.zeros(rows.stop - rows.start, ROW)
                 num_bytes = os.fstat(file.fileno()).st_size - file.readinto(index.data)
+                # No run is longer than its shard, whatever became of the file.
                 data = new_buffer(min(num_bytes, rows.shard_bytes))
                 hold(data)
                 return index, data[: file.readinto(data.data)]
@@ -92,6 +94,7 @@ class ChunkCache:
         """Keep what `read` is to return, unless there is no room, or somebody keeps it already or is about to."""
         if not self._keeps:
             return
+
         path, size = self._path(rows), index.nbytes + data.nbytes
         partial = path.with_name(f"{path.name}.partial")
         try:
@@ -105,6 +108,8 @@ class ChunkCache:
                     opened.enter_context(_removed_when_it_fails(partial))
                     fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed: its writer lives
                     file.truncate(size)  # so that it counts in full from now on
+
+                # The ledger is not locked while the chunk is written: that may take long.
                 file.write(index.data)
                 file.write(data.data)
                 file.flush()
@@ -156,11 +161,14 @@ class ChunkCache:
             if not self._keeps:
                 return
             self._keeps = False
+
+        # Where the ledger fails as well, every rank warns.
         is_first = True
         with contextlib.suppress(OSError), self._locked() as ledger:
             used = ledger.read()
             is_first = used < self._most_bytes
             ledger.write(max(used, self._most_bytes))
+
         if is_first:
             logger.warning(
                 "cache %s: %s; the run goes on, reads what is cached, and keeps no more of what it reads",
@@ -208,6 +216,7 @@ def _removed_when_it_fails(path: Path) -> Iterator[None]:
 
 def _is_abandoned(partial: Path) -> bool:
     with partial.open("r+b") as file:
+        # Its writer's lock, which the system takes back when that dies.
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -223,6 +232,8 @@ def _make_private(folder: Path) -> None:
         raise ConfigError(
             f"cache_dir: {folder}: expected a folder to make or to use: {error.strerror}; name another one"
         ) from None
+
+    # Of the folder, not of what a link leads to: whoever owns a link can turn it.
     status = folder.lstat()
     if stat.S_ISLNK(status.st_mode):
         got = "a symbolic link"
@@ -232,6 +243,7 @@ def _make_private(folder: Path) -> None:
         got = f"mode {stat.S_IMODE(status.st_mode):o}"
     else:
         return
+
     raise ConfigError(
         f"cache_dir: {folder}: expected a folder of your own that nobody else may write to, got {got}; "
         "name one that does not exist yet"

@@ -63,6 +63,7 @@ class ReadCounters:
     def buffer_bytes(self) -> int:
         """Bytes of chunks in memory now, those of clips that still wait to be decoded included."""
         with self._lock:
+            # Appended to without the lock, see `hold`.
             while self._freed_bytes:
                 self._held_bytes -= self._freed_bytes.popleft()
             return self._held_bytes
@@ -190,6 +191,7 @@ class ChunkReader:
         first, last = self._table.locate_all([dataset] * 2, [first_clip, first_clip + num_clips - 1])
         start = max(first.part_start, first.number - self._look_back * first.apart)
         cache = self._cache if num_clips > 1 else None
+
         runs, bad, frame = [], {}, start
         for rows in self._table.rows(dataset, start, last.number + 1):
             run = (cache and self._cached_run(cache, frame, rows)) or self._stored_run(cache, frame, rows)
@@ -198,6 +200,7 @@ class ChunkReader:
                 bad[frame + i] = BadFrame(rows.shard, video, number, reason)
             runs.append(run)
             frame += rows.stop - rows.start
+
         self.counters.add(chunks_read=1)
         return Chunk(runs, bad)
 
@@ -225,6 +228,7 @@ class ChunkReader:
             if not run.bad or run.bad == bad:
                 break
             bad = run.bad
+
         if cache and not run.bad:
             with self._activities.doing(f"keeps {rows.shard}, rows {rows.start} to {rows.stop}, in the cache"):
                 cache.keep(rows, index, data)
@@ -244,15 +248,21 @@ class ChunkReader:
     def _checked_run(self, first_frame: int, rows: RowRange, index: Rows, data: Bytes) -> _Run:
         spans = _spans(rows, index)
         if spans is None or spans[1][-1] - spans[0][0] != data.nbytes:
+            # In the reason, so that two reads agree only on the same damage
             found = zlib.crc32(index.data)
             reason = f"its index row is damaged: {rows.index}, rows {rows.start} to {rows.stop}, CRC-32 {found:08x}"
             return _Run(first_frame, np.empty(0, np.uint8), (), dict.fromkeys(range(index.size), reason))
+
+        # Within `data`, which begins with the first frame
         starts, stops = (ends - spans[0][0] for ends in spans)
         run = _Run(first_frame, data, tuple(map(data.__getitem__, map(slice, starts.tolist(), stops.tolist()))), {})
+
         jpegs = [frame.data for frame in run.frames]
         crcs, sizes = list(map(zlib.crc32, jpegs)), list(map(PictureSizes(), jpegs))
         true_crcs = index["crc32"].tolist()
         true_sizes = self._table.picture_sizes(rows.dataset, first_frame, first_frame + index.size)
+
+        # Whole lists first: damage is rare, and a loop over all frames is slow.
         if crcs != true_crcs or sizes != true_sizes:
             for i, (crc, size, true_crc, (width, height)) in enumerate(
                 zip(crcs, sizes, true_crcs, true_sizes, strict=True)
@@ -280,6 +290,7 @@ def _spans(rows: RowRange, index: Rows) -> tuple[npt.NDArray[np.int64], npt.NDAr
 
     A damaged index must not make us read gigabytes, and zeros in place of one must not pass for frames.
     """
+    # Unsigned while they are compared: as signed numbers, offsets from 2^63 on would be negative.
     if (index["size"] == 0).any() or (index["offset"] > rows.shard_bytes).any():
         return None
     starts = index["offset"].astype(np.int64)

@@ -126,6 +126,7 @@ class ClipCutter:
         if cause is None:
             self._bad_in_a_row = 0
             return self._cut(g, where, chunk, None)
+
         used, attempt = where, 0
         bad: BadFrame | None = cause
         while bad:
@@ -135,13 +136,16 @@ class ClipCutter:
             used, chunk = self._table.locate(where.dataset, clip), self._reader.read(where.dataset, clip, 1)
             bad = self._damage(used, chunk)
             attempt += 1
+
         self.bad_clips.append(BadClip(g, where.dataset, where.video, where.frame, used.video, used.frame, cause))
         self._num_bad += 1
         self._bad_in_a_row += 1
         if self._bad_in_a_row > self._limits.in_a_row:
             raise self._too_many(cause, f"{self._bad_in_a_row} clips in a row are damaged")
+        # Those of this rank; the sum over all ranks is checked where it is known.
         if self._num_bad > self._limits.in_all:
             raise self._too_many(cause, f"{self._num_bad} clips are damaged")
+
         return self._cut(g, used, chunk, (where.video, where.frame))
 
     def _shown(self, where: Location) -> range:

@@ -49,6 +49,7 @@ class FrameLabels:
         first_rows, starts, stops = self._segments(place.shard, place.index)
         number = bisect_right(first_rows, place.start) - 1
         segment = self._description(place.shard, starts[number], stops[number])
+        # Exact, in seconds of the video: rows start at decimals.
         time = (segment["first_frame"] + place.start - first_rows[number]) / Fraction(str(segment["fps"]))
         rows = segment["labels"].get(self._kind, [])
         holding = bisect_right(rows, time, key=lambda row: Fraction(str(row[0]))) - 1
@@ -58,7 +59,9 @@ class FrameLabels:
         """First row of each segment of a shard, and where the content of its JSON starts and stops in the tar."""
         rows: Rows = from_bytes(self._table.storage.read(index), where=index)
         offsets = rows["offset"].astype(np.int64)
+        # Where the content before each frame ends, filled up to whole blocks; 0 at the start.
         ends = np.concatenate([[0], (offsets + -(-rows["size"].astype(np.int64) // _BLOCK) * _BLOCK)[:-1]])
+        # More than the header of the frame lies there only where a description comes first.
         first_rows = np.flatnonzero(offsets - _BLOCK > ends)
         if not first_rows.size or first_rows[0]:
             raise ManifestError(f"{index}: expected a description before the first frame; run `surgstream verify`")

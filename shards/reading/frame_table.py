@@ -110,9 +110,11 @@ class FrameTable:
         specialties: dict[str, str] = {}
         firsts: list[int] = []
         first_parts: list[int] = []
+        # 8 bytes a number; a list would hold an object for each.
         shard_bytes, shard_frames, widths, heights, apart, part_videos, part_firsts, part_frames = (
             array("q") for _ in range(8)
         )
+
         for shard in shards:
             if shard.dataset not in specialties:
                 specialties[shard.dataset] = shard.specialty
@@ -130,12 +132,14 @@ class FrameTable:
                 widths.append(video.width)
                 heights.append(video.height)
                 apart.append(frames_apart(shard.dataset, video, fps, where=storage.uri))
+
         self._shard_bytes, self._shard_starts = np.array(shard_bytes), _starts(shard_frames)
         self._widths, self._heights, self._apart = np.array(widths), np.array(heights), np.array(apart)
         self._part_videos, self._part_firsts = np.array(part_videos), np.array(part_firsts)
         self._part_starts = _starts(part_frames)
         steps = self._apart[self._part_videos]
         self._part_skips = -self._part_firsts % steps  # frames before the first that is shown
+        # Frames that each part shows: every `steps`-th after those it skips, rounded up
         self._clip_starts = _starts(-(-np.maximum(0, np.array(part_frames) - self._part_skips) // steps))
 
         num_bytes = np.add.reduceat(self._shard_bytes, firsts).tolist()
@@ -227,12 +231,16 @@ class FrameTable:
         for name, dataset, clip in zip(datasets, found, clips, strict=True):
             if not 0 <= clip < dataset.num_clips:
                 raise IndexError(f"{name}: expected a clip in [0, {dataset.num_clips}), got {clip}")
+
         starts = np.array([dataset.start for dataset in found], np.int64)
         numbers = np.array([dataset.first_clip for dataset in found], np.int64) + np.array(clips, np.int64)
+        # The last part that starts at or before the clip: those without clips start with the next.
         parts = np.searchsorted(self._clip_starts, numbers, side="right") - 1
         videos = self._part_videos[parts]
+        # Packed frames from the start of the part to the anchor, (num_clips,)
         into_part = self._part_skips[parts] + (numbers - self._clip_starts[parts]) * self._apart[videos]
         part_starts = self._part_starts[parts] - starts
+
         ids = [self._videos[video] for video in videos.tolist()]
         columns = (
             self._part_firsts[parts] + into_part,

@@ -96,7 +96,7 @@ class ClipFeed(ABC):
         self._table = table
         self._names = order.dataset_names
         self._look_back = (num_frames - 1) * stride
-        self._closing = threading.Event()
+        self._closing = threading.Event()  # ends reads that wait for a failing store
         self._reader = ChunkReader(
             table,
             look_back=self._look_back,
@@ -107,7 +107,7 @@ class ClipFeed(ABC):
             cache=cache,
         )
         self._cutter = ClipCutter(table, order, self._reader, num_frames, stride, limits)
-        self.bad_clips = self._cutter.bad_clips
+        self.bad_clips = self._cutter.bad_clips  # the same list, to be emptied in place
         self._pool = ThreadPoolExecutor(read.threads, thread_name_prefix="read-chunks")
 
     @abstractmethod
@@ -214,7 +214,7 @@ class ClipStream(ClipFeed):
         self._rank = rank
         self._world_size = world_size
         self._deal = deal
-        self._start = start
+        self._start = start  # the clips of its step are read alone, see `_plan`
         self._stop = stop
         self._prefetch_steps, self._buffer_bytes = read.prefetch_steps, read.buffer_bytes
 
@@ -252,13 +252,13 @@ class ClipStream(ClipFeed):
         members = placement.members[self._rank]
         ours = np.zeros(draws.g.size, bool)
         ours[members] = True
-        chunks = {}
+        chunks = {}  # by position in the step, of our draws alone
         visits = (draws.dataset, draws.lane, draws.chunk_first, draws.chunk_clips, draws.clip, ours)
         for i, (dataset, lane, first, size, clip, is_ours) in enumerate(
             zip(*(v.tolist() for v in visits), strict=True)
         ):
             if (dataset, lane) in held and held[dataset, lane][0] != first:
-                del held[dataset, lane]
+                del held[dataset, lane]  # a lane has one chunk at a time, whoever reads it
             if is_ours and is_first:
                 chunks[i] = self._read(dataset, clip, 1)
             elif is_ours:

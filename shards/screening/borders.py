@@ -76,6 +76,8 @@ def find_border(film: Film) -> Border | None:
     found = lit_box([pixels.max(2) > DARK for pixels in shown])
     if found is None:
         return None
+
+    # From the thumbnail to stored pixels, right and bottom rounded up
     height, width = shown[0].shape[:2]
     across, down = shape.box.right - shape.box.left, shape.box.bottom - shape.box.top
     box = Box(
@@ -99,11 +101,13 @@ def lit_box(pictures: Sequence[Mask]) -> Rectangle | None:
     num_lit = sum(bool(lit.any()) for lit in pictures)
     if num_lit < LEAST_LIT:
         return None
+
     often = np.sum(pictures, 0) >= max(2, LIT_SHARE * num_lit)
     height, width = often.shape
     region = largest_of_cells(often, _BLOCK, 0)
     if not region.any():
         return None
+
     left, top, right, bottom = bounds(region)
     kept = (right - left) / width, (bottom - top) / height
     if 2 - sum(kept) < LEAST_BORDER or kept[0] * kept[1] < LEAST_KEPT:

@@ -50,11 +50,15 @@ class Overlay:
         """
         if self._counts is None or self._num_looks < LEAST_LOOKS:
             return None
+
         stays = self._counts >= STAYS * self._num_looks
         height, width = (size // _BLOCK * _BLOCK for size in stays.shape[1:])
+        # How much of each block is strokes, of either kind; shape (2, rows, columns)
         blocks = stays[:, :height, :width].reshape(2, height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK).mean((2, 4))
         dense = (blocks >= _DENSE).all(0)
         dense[:, 1:-1] |= dense[:, :-2] & dense[:, 2:]  # between words
+
+        # The largest region may be no writing: then the next one is looked at
         while dense.any():
             region = largest_region(dense)
             left, top, right, bottom = bounds(region)

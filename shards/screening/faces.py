@@ -55,8 +55,10 @@ def face_score(image: Image.Image) -> float:
     scale = min(1.0, _LINES / min(image.size))
     width, height = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     small = np.asarray(image.resize((width, height), Image.Resampling.BOX))
+    # Padded to what the network can take, and in OpenCV's order: blue, green, red
     pixels = np.zeros((max(height, _LEAST), max(width, _LEAST), 3), np.uint8)
     pixels[:height, :width] = small[..., ::-1]
+    # A row for each face, whose last number is the score
     found = _detector(pixels.shape[1], pixels.shape[0]).detect(pixels)[1]
     return 0.0 if found is None else float(found[:, -1].max())
 

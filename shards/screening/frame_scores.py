@@ -51,8 +51,10 @@ def glance(pixels: Pixels) -> Glance:
     small = _shrunk(pixels).astype(np.float32)
     luma = small.mean(0)
     bright = float(np.percentile(luma, 99))
+    # How much of it is nearly of one colour
     level = np.median(small, (1, 2), keepdims=True)
     near = float((np.abs(small - level).max(0) <= _NEAR).mean())
+
     return {
         Kind.BLACK: _score(bright, none=2 * _LIT, sure=_LIT),
         Kind.BLANK: _score(near, none=0.8, sure=0.97) * (bright >= _LIT),
@@ -103,6 +105,7 @@ def _striped(small: npt.NDArray[np.float32]) -> float:
     warmth = strong[0] - strong[2]
     if not ((warmth > _COLOURED).any() and (warmth < -_COLOURED).any()):  # of tissue all columns lean to red
         return 0.0
+    # The share of the variance that lies between columns
     explained = float(columns.var(1).sum() / upper.var((1, 2)).sum())
     colours = len(np.unique(np.round(strong / 64), axis=1).T)
     return _score(explained, none=0.55, sure=0.7) * (colours >= 4)
@@ -111,11 +114,15 @@ def _striped(small: npt.NDArray[np.float32]) -> float:
 def _written(pixels: Pixels) -> float:
     """A slide: one colour nearly everywhere, and rows that often leave it, and for no longer than a stroke."""
     planes = np.ascontiguousarray(pixels[::2].transpose(2, 0, 1))  # every other row: letters are taller
+    # The middle of the most frequent of 32 levels, for each colour
     levels = [int(np.bincount(plane.ravel() >> 3).argmax()) * 8 + 4 for plane in planes]
     level = np.array(levels, np.uint8)[:, None, None]
+    # The absolute difference, without leaving uint8
     off = np.maximum(planes, level) - np.minimum(planes, level)
     background = float((off <= _NEAR).all(axis=0).mean())
     ink = np.asarray((off > _FAR).any(axis=0))
+
+    # How often ink begins in each row
     strokes = np.count_nonzero(ink[:, 1:] & ~ink[:, :-1], axis=1)
     lines = float((strokes >= _STROKES).mean()) >= 0.04
     thin = int(ink.sum()) <= strokes.sum() * _WIDEST_STROKE * pixels.shape[1]

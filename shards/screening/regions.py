@@ -17,12 +17,14 @@ def largest_region(mask: Mask) -> Mask:
     Returns:
         The same shape.
     """
+    # Every cell has a label of its own at first; the largest of a region spreads over all of it
     labels = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
     while True:
         spread = _along_rows(_along_rows(labels).T).T
         if np.array_equal(spread, labels):
             break
         labels = spread
+
     sizes = np.bincount(labels[mask])
     return mask & (labels == sizes.argmax()) if sizes.size else mask
 
@@ -35,6 +37,7 @@ def _along_rows(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     first = np.flatnonzero(starts)
     if not first.size:
         return labels
+    # What lies between two runs is counted in, and is 0
     largest = np.maximum.reduceat(labels.ravel(), first)
     run = np.cumsum(starts).reshape(labels.shape) - 1
     return np.where(inside, largest[run], 0)
@@ -53,6 +56,7 @@ def largest_of_cells(mask: Mask, side: int, share: float) -> Mask:
     """
     height, width = mask.shape
     padded = np.pad(mask, ((0, -height % side), (0, -width % side)), mode="edge")
+    # Shape (rows, side, columns, side) before the mean
     cells = padded.reshape(len(padded) // side, side, -1, side).mean((1, 3)) > share
     return mask & largest_region(cells).repeat(side, 0).repeat(side, 1)[:height, :width]
 

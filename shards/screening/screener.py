@@ -106,12 +106,15 @@ class Watch:
         """
         if not self._looks:
             return []
+
         judged = self.judged
         kinds = [kind_of(look.scores) for look in self._looks]
         kinds = [None if kind is Kind.OUTSIDE and not judged else kind for kind in kinds]
+        # A look speaks for all frames up to the next one
         ends = [look.number for look in self._looks[1:]] + [stop]
         found = list(self._runs(_smoothed([str(kind) if kind else None for kind in kinds]), ends))
         found += self._faces(stop, frame)
+
         writing = self._overlay.find()
         if writing is not None:
             box, share = writing
@@ -125,8 +128,10 @@ class Watch:
             return
         numbers = [self._looks[at].number for at in self._searched()]
         scores = [faces.face_score(frame(number)) for number in numbers]
+        # From behind the frame that was searched before up to the one that was searched next
         begins = [numbers[0], *(number + 1 for number in numbers)]
         ends = [*numbers[1:], stop]
+
         for seen, run in itertools.groupby(range(len(scores)), key=lambda at: scores[at] > 0):
             if seen:
                 hits = list(run)

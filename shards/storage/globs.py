@@ -59,9 +59,12 @@ def find(tree: Tree, pattern: str) -> Iterator[tuple[str, bool]]:
         Each name below the tree that matches, in no order, and whether it is a folder. The tree itself is "".
     """
     steps = [step for step in pattern.split("/") if step not in ("", ".")]
+    # Places are indices into `steps`; at len(steps) all of the pattern is matched
     start = _skipping(steps, {0})
     if len(steps) in start:
         yield "", True
+
+    # A folder's name with its slash, its tree, and the places that are reached there
     ahead = [("", tree, start)]
     while ahead:
         inside, tree, places = ahead.pop()

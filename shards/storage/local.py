@@ -68,6 +68,7 @@ class LocalStorage:
         path, at = self._path(name), 0
 
         def attempt(retries: Retries) -> None:
+            # Kept from try to try: the file is opened anew, and read on from there
             nonlocal at
             with open_regular(path) as file:
                 descriptor = file.fileno()

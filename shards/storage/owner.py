@@ -94,6 +94,7 @@ class Owner:
             living = self._living(others, told)
             if living is None and self._claim(others):
                 break
+
             if living is not None and not wait:
                 raise OwnedError(
                     f"{self._storage.uri}: expected nobody else to write there, got {living}; wait for its end or "
@@ -102,7 +103,9 @@ class Owner:
             if living is not None and not told:
                 told = True
                 logger.warning("%s: waiting for the end of %s", self._storage.uri, living)
+            # At random, so that several who wait do not claim in step
             time.sleep(random.uniform(0.1, 0.5))
+
         self._heart.start()
 
     def check(self) -> None:

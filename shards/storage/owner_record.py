@@ -113,4 +113,5 @@ def started(pid: int) -> str | None:
     except OSError:
         return None
     state, *rest = stat.rpartition(")")[2].split()  # the name in parentheses may hold anything
+    # Field 22 of proc(5) is the start; a zombie (Z) or dead process (X) has ended
     return None if state in "ZX" else rest[18]

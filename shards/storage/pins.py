@@ -45,15 +45,18 @@ class Pins:
         """
         status = os.fstat(descriptor)
         first = self._first.get(name)
+        # Of threads that open a file at once one sets the pin, and all compare with that
         if first is None:
             now = _First(status.st_size, status.st_mtime_ns, start, _sample(descriptor, start))
             first = self._first.setdefault(name, now)
+
         if first.size == status.st_size:
             if first.mtime_ns == status.st_mtime_ns:
                 return
             if first.sample == _sample(descriptor, first.start):
                 self._first[name] = replace(first, mtime_ns=status.st_mtime_ns)
                 return
+
         changed = "bytes of it" if first.size == status.st_size else f"its length of {first.size} bytes"
         raise ReplacedError(
             f"{self._uri}: {name} was replaced while the run read it ({changed} changed): this is another corpus now"

@@ -87,13 +87,16 @@ class Retries:
         self._history.append(f"at {now - self._started:.1f} s {failure.cause} ({failure.detail})")
         if failure.fatal:
             raise StorageError(f"{self._what}: {failure.detail}")
+
         config = self._config
+        # The exponent is bounded, since 2.0 ** 1024 overflows
         limit = min(config.max_delay_seconds, config.first_delay_seconds * 2.0 ** min(self._in_a_row, 60))
         delay = max(random.uniform(0.0, limit), failure.retry_after or 0.0)
         left = self._progress + config.timeout_seconds - now
         if left <= 0.0:
             raise StorageError(self._given_up())
         self._in_a_row += 1
+        # An event that nobody can set only makes this thread sleep
         if (self._stop or threading.Event()).wait(min(delay, left)):
             raise StorageError(f"{self._what}: no longer wanted")
 

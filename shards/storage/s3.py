@@ -125,11 +125,12 @@ class S3Storage:
             try:
                 self._put(key, data, **condition)
             except ClientError as error:
+                # 409: somebody else is writing it; 412: the condition does not hold
                 if status_of(error) in (409, 412):
                     return False
                 if status_of(error) != 501:
                     raise
-                self._put(key, data)
+                self._put(key, data)  # 501: the store knows no conditions
         return True
 
     def _listed(self, folder: str = "") -> list[tuple[str, int]]:

@@ -46,10 +46,12 @@ class S3Client:
         self.causes: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._bucket_is_there = False
+
         try:
             self._clients = _connect(config)
         except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is not a URL
             raise StorageError(f"s3://{bucket}: S3 is not set up: {without_secrets(str(error))}") from None
+
         endpoint = self._clients.patient.meta.endpoint_url
         if "@" in endpoint:
             raise ConfigError(f"AWS_ENDPOINT_URL: {WITHOUT_USER}")
@@ -70,6 +72,7 @@ class S3Client:
             ClientError: The store refuses.
             BotoCoreError: It cannot be reached, or there are no credentials.
         """
+        # Kept, so that `_renew` can tell whether another thread has replaced them
         clients = self._clients
         try:
             return self._send(clients, operation, hasty, arguments)
@@ -138,6 +141,7 @@ def _client(session: Any, config: S3Config, max_attempts: int) -> Any:
             response_checksum_validation="when_required",
         ),
     )
+
     client.meta.events.register_first("needs-retry.s3", _refuse_redirects)
     return client
 

@@ -84,10 +84,13 @@ def classify(error: Exception, place: str) -> Failure:
         return _refused(error, place)
     if isinstance(error, UnusableAnswerError):
         return Failure("unusable", str(error), fatal=True)
+
     if isinstance(error, NoCredentialsError):
         return Failure("credentials", str(error), fatal=True)
     if isinstance(error, CredentialRetrievalError):
         return Failure("credentials", _short(error))
+
+    # The order matters: a ReadTimeoutError, say, is an HTTPClientError and an HTTPError as well
     if isinstance(error, (ReadTimeoutError, TimeoutError)):
         return Failure("timeout", _short(error))
     if isinstance(error, (ResponseStreamingError, IncompleteReadError, HTTPError)):
@@ -126,6 +129,7 @@ def _meaning(error: ClientError, place: str) -> str:
         return f"{place} does not exist; check its name, the endpoint and the region"
     if status in _REDIRECTS:
         return f"{place} is not there: the answer points to {_target(error)}; set endpoint_url or region to that"
+
     meanings = {
         403: "access is denied; check the credentials and their rights; without s3:ListBucket, missing is denied",
         404: "it is missing",

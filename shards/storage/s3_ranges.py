@@ -58,8 +58,10 @@ class RangeFetcher:
         """Send one request and fill `out` with its body; yields the size of every piece as it arrives."""
         etag = self._etags.get(key)
         condition = {"IfMatch": etag} if etag and not is_weak(etag) else {}
+        # The last byte is part of an HTTP range
         reach = f"bytes={start}-{start + len(out) - 1}"
         answer = self._client.call("get_object", hasty=True, Key=key, Range=reach, **condition)
+
         body = answer["Body"]
         try:
             self._check(answer, key, start, len(out))
@@ -81,6 +83,7 @@ class RangeFetcher:
             raise UnusableAnswerError(
                 f"expected {count} bytes, got {answer['ContentLength']}: the store does not serve ranges"
             )
+
         etag = answer.get("ETag") or ""
         if etag and opaque(self._etags.setdefault(key, etag)) != opaque(etag):
             raise UnusableAnswerError(

@@ -71,12 +71,15 @@ class Upload:
         if self._pending:
             self._send_part(bytes(self._pending))
         parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(self._etags, start=1)]
+        # The ETag of an object in parts: the MD5 of their MD5s, and how many there are
         tag = f"{_digest(b''.join(self._digests)).hexdigest()}-{len(parts)}"
         try:
             self._about_upload("complete_multipart_upload", MultipartUpload={"Parts": parts})
         except FAILURES as error:
             if not knows_no_upload(error) or not self._is_there(tag):
                 raise
+
+        # From here on there is no upload to abort
         self._upload_id = None
         self._compare(tag)
 
@@ -130,6 +133,7 @@ class Upload:
     def _lies_there(self) -> bool:
         """Read the object back; whether it is what was sent, in which case ETags are not compared again."""
         self._fetcher.forget(self._key)
+        # One buffer for all parts, of which the last one may be shorter
         part = memoryview(bytearray(min(PART_BYTES, self._num_bytes)))
         for number, digest in enumerate(self._digests):
             start = number * PART_BYTES

@@ -37,12 +37,14 @@ def open_storage(uri: str, s3: S3Config | None = None) -> Storage:
     """
     if not uri:
         raise StorageError("expected a folder or an address, got nothing; is a variable of the shell not set?")
+
     retry = (s3 or S3Config()).retry
     scheme, separator, rest = uri.partition("://")
     if not separator:
         return LocalStorage(Path(uri), uri, retry)
     if scheme == "file" and rest.startswith("/"):
         return LocalStorage(Path(urllib.parse.unquote(rest)), uri, retry)
+
     bucket, _, prefix = rest.partition("/")
     if scheme == "s3" and "@" in bucket:
         raise ConfigError(f"s3://: {WITHOUT_USER}")

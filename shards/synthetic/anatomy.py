@@ -47,6 +47,7 @@ def gallbladder(parent: UInt64) -> Tissue:
     """Liver on both sides, the gallbladder hanging between, fat around the cystic duct."""
     canvas = Canvas(parent)
     shift, tilt = between(key(parent, "shift"), -0.10, 0.10), between(key(parent, "tilt"), -0.25, 0.25)
+
     # fmt: off
     organs = (
         Organ(centre=(0, 0), radii=(9, 9), base=-0.05, rise=0.05, colours=PERITONEUM, vessels=0.5),
@@ -61,8 +62,10 @@ def gallbladder(parent: UInt64) -> Tissue:
               colours=GALLBLADDER, vessels=0.7, grain=0.02),
     )
     # fmt: on
+
     for organ in organs:
         canvas.lay(organ)
+
     landmarks = {
         "overview": (0.1, 0.1),
         "gallbladder_fundus": (-0.36, -0.50),
@@ -78,11 +81,13 @@ def appendix(parent: UInt64) -> Tissue:
     canvas = Canvas(parent)
     lie = between(key(parent, "lie"), -0.3, 0.3)
     canvas.lay(Organ(centre=(0, 0), radii=(9, 9), base=-0.05, rise=0.05, colours=PERITONEUM, vessels=0.6))
+
     for i in range(9):
         loop = key(parent, "loop", i)
         centre = between(key(loop, "x"), -1.5, 1.5), -1.5 + 0.36 * i + between(key(loop, "y"), -0.08, 0.08)
         radii, angle = (1.5, between(key(loop, "radius"), 0.34, 0.46)), between(key(loop, "angle"), -0.6, 0.6)
         canvas.lay(Organ(centre=centre, radii=radii, angle=angle, base=0.02 * i, rise=0.36, colours=BOWEL, vessels=0.7))
+
     # fmt: off
     canvas.lay(Organ(centre=(-0.9, 0.55), radii=(0.8, 0.5), angle=0.5, base=0.2, colours=FAT, lobules=1.6, gloss=0.5))
     canvas.lay(Organ(centre=(0.15, 0.32), radii=(0.6, 0.22), angle=lie + 0.1, base=0.3, rise=0.22,
@@ -90,6 +95,7 @@ def appendix(parent: UInt64) -> Tissue:
     canvas.lay(Organ(centre=(0.1, 0.08), radii=(0.75, 0.115), angle=lie, base=0.42, rise=0.18,
                      colours=APPENDIX, vessels=0.9))
     # fmt: on
+
     c, s = float(np.cos(lie)), float(np.sin(lie))
     landmarks = {
         "overview": (0.0, 0.0),
@@ -105,6 +111,8 @@ def eye(parent: UInt64) -> Tissue:
     """A cataractous eye under the microscope: lids, white sclera, iris, and a clouded lens in the pupil."""
     canvas = Canvas(parent)
     canvas.lay(Organ(centre=(0, 0), radii=(9, 9), base=0.1, rise=0.1, colours=LIDS, vessels=0.1, lobules=0.3))
+
+    # Between the lids the ball shows as an ellipse, wider than high
     radius = np.hypot(0.88 * canvas.x, 1.18 * canvas.y) + 0.03 * canvas.coarse
     ball = ramp(radius, 1.04, 0.98)
     canvas.height += (0.45 * np.sqrt(np.clip(1.5 - radius**2, 0, 2)) - 0.25 - canvas.height) * ball
@@ -112,10 +120,14 @@ def eye(parent: UInt64) -> Tissue:
     white = redden(light(SCLERA) * (1 + 0.05 * canvas.medium), np.minimum(red, 1))
     canvas.colour += (white - canvas.colour) * ball
     canvas.bump *= 1 - 0.7 * ball
+
     r = np.hypot(canvas.x, canvas.y)
     _paint_iris(canvas, r, parent)
+    # The cornea, a glossy dome over iris and pupil
     canvas.height += 0.3 * np.sqrt(np.clip(0.60**2 - r**2, 0, 1)) * ramp(r, 0.60, 0.5)
     canvas.gloss *= 0.35 + 0.65 * ramp(r, 0.62, 0.56)
+
+    # The cloud clears from the rim inwards, and is never wider than the pupil
     threshold = 0.02 + 1.7 * r**2 + 0.03 * canvas.medium + ramp(r, 0.34, 0.37)
     landmarks = {"overview": (0.0, 0.0), "lens": (0.0, 0.02), "lens_capsule": (0.12, -0.1), "cornea": (0.50, 0.08)}
     return canvas.finish(landmarks, CATARACT, 0.6, threshold)
@@ -131,26 +143,33 @@ def colon(parent: UInt64) -> Tissue:
         noise(key(parent, "veins"), COLON_SHAPE, 5, 70, 1.6),
     )
     speckle = noise(key(parent, "speckle"), COLON_SHAPE, 60, 250, 0.5)
+
+    # The polyp: its angle and its place along the colon, and how far away from it each texel is
     place = between(key(parent, "polyp"), 0.2, 1.4), 3.95 * PERIOD / FOLDS
     away = np.hypot((turn - place[0]) * 0.9, z - place[1] + 0.02 * medium)
     polyp = np.sqrt(np.clip(1 - np.square(away / 0.32), 0, 1))
     radius = 1 + 0.05 * coarse - 0.40 * polyp
+
     for i in range(FOLDS):
         fold = key(parent, "fold", i)
         crest = (i + between(key(fold, "place"), 0.2, 0.6)) * PERIOD / FOLDS
         crest = crest + 0.10 * np.sin(turn + between(key(fold, "lean"), 0, 2 * np.pi)) + 0.05 * patches
+        # The shorter way along a colon that repeats
         apart = (z - crest + PERIOD / 2) % PERIOD - PERIOD / 2
         arc = 0.55 + 0.45 * np.cos(3 * turn + between(key(fold, "arc"), 0, 2 * np.pi))
         radius -= between(key(fold, "height"), 0.22, 0.42) * arc * np.exp(-np.square(apart / 0.13))
+
     first, second = (light(colour) for colour in MUCOSA)
     mottled = first + (second - first) * ramp(patches + 0.5 * medium, -1.5, 1.5)
     net = vessels(veins, 0.05 + 0.05 * np.clip(coarse, 0, 2)) * ramp(patches, -0.3, 0.8)
     colour = redden(mottled * (1 + 0.02 * speckle + 0.07 * medium), 0.5 * net)
     colour += (light(POLYP) * (1 + 0.12 * medium) - colour) * ramp(polyp, 0, 0.4)
     relief = radius - 0.003 * medium - 0.0012 * speckle * (0.5 + ramp(patches, 0, 1.5))
+    # Central differences that wrap around; those around the axis are per length of arc
     slope_z = (np.roll(relief, -1, 0) - np.roll(relief, 1, 0)) * (COLON_SHAPE[0] / (2 * PERIOD))
     slope_turn = (np.roll(relief, -1, 1) - np.roll(relief, 1, 1)) * (COLON_SHAPE[1] / (4 * np.pi)) / radius
     threshold = 0.1 + away + 0.1 * patches + 0.03 * medium
+
     return Tissue(
         height=radius.astype(np.float32),
         paint=rows_of_paint(colour, slope_turn, slope_z, np.ones_like(radius), threshold),
@@ -162,6 +181,7 @@ def colon(parent: UInt64) -> Tissue:
 
 def _paint_iris(canvas: Canvas, r: Floats, parent: UInt64) -> None:
     angle = np.arctan2(canvas.y, canvas.x)
+    # Fibres run outwards: rows of the noise are radii, its columns are angles
     rows = np.clip(12 * r + 3 * canvas.coarse, 0, 255).astype(np.intp)
     columns = ((angle / (2 * np.pi) + 0.5) * 1023).astype(np.intp)
     fibres = noise(key(parent, "fibres"), (256, 1024), 30, 120, 0.2)[rows, columns]

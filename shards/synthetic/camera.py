@@ -91,16 +91,19 @@ class FieldCamera:
         c, s = np.float32(np.cos(view.roll) / self.focal), np.float32(np.sin(view.roll) / self.focal)
         ray_x, ray_y = c * x - s * y, s * x + c * y
         look_x, look_y, swell = self._breathe(view)
+
         depth: Floats = np.full_like(x, view.distance)
         for _ in range(3):  # the height where a ray lands depends on where it lands: iterate to a fixed point
             index = self._texel(look_x + ray_x * depth, look_y + ray_y * depth)
             depth = np.float32(view.distance) - np.float32(swell) * self.tissue.height.reshape(-1)[index]
+
         colour, slope_x, slope_y, gloss = sample(self.tissue, index, view.stain)
         steep, oblique = _length(slope_x, slope_y), _length(ray_x, ray_y)
         facing = (1 + slope_x * ray_x + slope_y * ray_y) / (steep * oblique)
         half_x, half_y = ray_x - np.float32(0.10), ray_y + np.float32(0.16)  # the light sits beside the lens
         mirror = (1 + slope_x * half_x + slope_y * half_y) / (steep * _length(half_x, half_y))
         arriving = np.square(np.float32(view.distance) / (oblique * depth))
+
         return Seen(colour=illuminate(colour, facing, mirror, arriving, gloss), depth=depth * self.millimetres)
 
     def project(self, landmark: str, view: View) -> tuple[float, float, float]:
@@ -156,6 +159,7 @@ def illuminate(colour: Floats, facing: Floats, mirror: Floats, arriving: Floats,
     """
     sheen = np.square(np.square(np.maximum(mirror, 0)))
     highlight = sheen
+    # To the 256th power of the cosine, which makes highlights small
     for _ in range(6):
         highlight = highlight * highlight
     return (colour * np.maximum(facing, 0.2) + gloss * (highlight + np.float32(0.03) * sheen * sheen)) * arriving

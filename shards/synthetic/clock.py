@@ -64,6 +64,7 @@ def _squares(image: npt.NDArray[np.uint8], margin: float) -> Iterator[tuple[int,
     """Top, bottom, left and right of each square, shrunk on all sides by `margin` of its size."""
     height, width = image.shape[:2]
     size = min(height, width) / BLOCKS_PER_SHORT_SIDE
+
     for from_bottom, from_right in ((False, False), (False, True), (True, False), (True, True)):
         for column, row in CORNER:
             left, right = round((column + margin) * size), round((column + 1 - margin) * size)

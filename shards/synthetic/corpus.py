@@ -107,6 +107,8 @@ def synthesize(out: Path, config: SynthConfig) -> str:
         existed = out.exists()
         if existed and (not out.is_dir() or any(path.name != UNFINISHED for path in out.iterdir())):
             raise ShardError(f"{out}: exists and is not empty; choose another folder or delete it")
+
+        # Inside of OUT, so that renaming stays within one file system
         folder = out / UNFINISHED
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -124,6 +126,7 @@ def synthesize(out: Path, config: SynthConfig) -> str:
                     out.rmdir()
     except OSError as error:
         raise StorageError(f"{out}: could not write the corpus: {error.strerror}") from error
+
     num_bytes = sum(path.stat().st_size for path in out.rglob("*.mp4"))
     length = sum(job.num_frames for job in jobs) / FPS
     return (
@@ -138,8 +141,11 @@ def plan(config: SynthConfig) -> list[Job]:
         for dataset in DATASETS
         for i in range(config.times * dataset.num_videos)
     ]
+
     shares = np.array([between(key(config.seed, video, "length"), SHORTEST, LONGEST) for _, video in videos])
+    # Scaled to a mean of 1, so that `seconds` is the mean length
     frames = [round(FPS * config.seconds * share) for share in shares / shares.mean()]
+
     return [
         Job(
             dataset=dataset,
@@ -172,6 +178,7 @@ def write_video(folder: Path, job: Job, progress: Progress) -> None:
     dataset, place = job.dataset, folder / job.dataset.name
     film = Film(dataset, key(job.seed, job.video), job.num_frames / FPS)
     size = dataset.width, dataset.height
+
     with (
         _encoder(place / "videos" / f"{job.video}.mp4", "libx264", "yuv420p", size, PICTURE_CODEC) as write_picture,
         _encoder(place / "masks" / f"{job.video}.mkv", "ffv1", "gray", size, LOSSLESS_CODEC) as write_mask,
@@ -180,6 +187,7 @@ def write_video(folder: Path, job: Job, progress: Progress) -> None:
     ):
         table = csv.writer(labels, lineterminator="\n")
         table.writerow(["second", "phase", "triplets"])
+
         for number in range(job.num_frames):
             frame = film.frame(number / FPS)
             if job.frame_numbers:
@@ -215,7 +223,7 @@ def _encoder(
             num_written += 1
 
         yield write
-        container.mux(stream.encode())
+        container.mux(stream.encode())  # what the encoder still holds
 
 
 def _corpus(jobs: list[Job], times: int) -> str:
@@ -234,6 +242,7 @@ def _corpus(jobs: list[Job], times: int) -> str:
                 "licence": LICENCE,
             }
         )
+
     return yaml.safe_dump({"datasets": datasets}, sort_keys=False)
 
 

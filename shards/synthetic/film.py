@@ -80,6 +80,7 @@ class Disc:
         self.inside = np.flatnonzero(r < 1)
         self.x, self.y, r = (v[self.inside].astype(np.float32) for v in (x, y, r))
         self.row, self.column = (v[self.inside].astype(np.int32) for v in (row, column))
+        # A rim that is soft for a pixel and a half, and less light towards it
         self.vignette = np.clip((1 - r) / np.float32(1.5 * self.pixel), 0, 1) * (1 - 0.45 * r**3)
 
     def frame(self, values: npt.NDArray[T]) -> npt.NDArray[T]:
@@ -118,18 +119,24 @@ class Film:
         pulls = tuple(
             Pull(at=grip[:2], by=act.drag(t)) for act, grip in zip(playing, grips, strict=True) if any(act.drag(t))
         )
+
         seen = self.camera.see(replace(view, pulls=pulls))
         drawings = [self._draw(act, grip, t) for act, grip in zip(playing, grips, strict=True)]
+
         colour, depth = seen.colour, seen.depth
         mask = np.zeros(depth.shape, np.uint8)
+        # All shadows before any instrument is painted: they fall on tissue alone
         for drawn in drawings:
             colour *= drawn.shadow
         for act, drawn in zip(playing, drawings, strict=True):
             colour[:, drawn.index] += (drawn.colour - colour[:, drawn.index]) * drawn.cover
+            # A pixel belongs to an instrument that covers more than half of it
             solid = drawn.index[drawn.cover > 0.5]
             mask[solid] = CLASSES[act.act.tool]
             depth[solid] = np.minimum(drawn.depth[drawn.cover > 0.5], depth[solid])
+
         self._smoke(colour, t)
+        # The tone curve that `texture.light` is the inverse of
         tone = np.sqrt(np.clip(colour * self.exposure, 0, 1))
         return Frame(
             picture=self.disc.frame(np.rint(255 * tone.T).astype(np.uint8)),
@@ -144,6 +151,7 @@ class Film:
         start, stop = np.array(self.camera.stand(left)), np.array(self.camera.stand(made_for))
         *sway, roll = self.story.sway(t)
         x, y, distance = start + share * (stop - start) + np.array(self.camera.sway) * sway
+
         return View(
             look=(float(x), float(y)),
             distance=float(distance),
@@ -155,6 +163,7 @@ class Film:
     def _grip(self, playing: Playing, view: View, t: float) -> tuple[float, float, float]:
         """Where an instrument's tip works: x and y in disc radii, inside the disc, and depth in millimetres."""
         x, y, depth = self.camera.project(playing.act.target, view)
+        # What lies farther out than 0.85 radii is worked on from there
         outside = max(float(np.hypot(x, y)) / 0.85, 1.0)
         by, tremble = playing.drag(t), playing.tremble(t)
         return x / outside + by[0] + tremble[0], y / outside + by[1] + tremble[1], depth

@@ -96,7 +96,9 @@ class Story:
             for i, phase in enumerate(procedure.phases)
             for j, act in enumerate(phase.acts)
         )
+
         self.bleeds = between(key(parent, "bleeds"), 0, 1) < 0.7
+        # Frequencies and phases of three swings each along x, y and the axis, and in roll
         self.waves = uniform(key(parent, "waves"), 24).reshape(2, 4, 3)
 
     def phase(self, t: float) -> Phase:

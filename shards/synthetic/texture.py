@@ -55,6 +55,8 @@ def noise(parent: UInt64, shape: tuple[int, int], low: int, high: int, slope: fl
     angle = 2 * np.pi * uniform(parent, frequency.size).reshape(frequency.shape)
     band = (frequency >= low) & (frequency <= high)
     amplitude = np.where(band, np.maximum(frequency, 1.0) ** -slope, 0.0)
+
+    # Half a spectrum, since the field is real; its last rows are the negative frequencies
     spectrum = np.zeros((shape[0], shape[1] // 2 + 1), dtype=np.complex64)
     spectrum[np.ix_(down % shape[0], across)] = amplitude * np.exp(1j * angle)
     field: Floats = np.fft.irfft2(spectrum, s=shape)
@@ -64,8 +66,10 @@ def noise(parent: UInt64, shape: tuple[int, int], low: int, high: int, slope: fl
 def blur(field: Floats, sigma: float) -> Floats:
     """Gaussian blur of a field with mirrored borders; `sigma` in texels."""
     rows, columns = field.shape
+    # Blurring wraps around, and so meets the mirror image at every border
     mirrored = np.pad(field, ((0, rows), (0, columns)), mode="symmetric")
     down, across = np.fft.fftfreq(2 * rows)[:, None], np.fft.rfftfreq(2 * columns)[None, :]
+    # The Fourier transform of a Gaussian
     gain = np.exp(-2 * (np.pi * sigma) ** 2 * (down**2 + across**2)).astype(np.float32)
     blurred: Floats = np.fft.irfft2(np.fft.rfft2(mirrored) * gain, s=mirrored.shape)
     return blurred[:rows, :columns].astype(np.float32)
@@ -162,6 +166,7 @@ class Canvas:
         self.lumps = noise(key(parent, "lumps"), shape, 8, 16, 1.0)
         self.veins = noise(key(parent, "veins"), shape, 5, 70, 1.7)
         self.speckle = noise(key(parent, "speckle"), shape, 50, 250, 0.5)
+
         self.height: Floats = np.full(shape, -9, np.float32)
         self.bump: Floats = np.zeros(shape, np.float32)
         self.gloss: Floats = np.ones(shape, np.float32)
@@ -176,17 +181,20 @@ class Canvas:
         """Paint an organ over whatever lies lower."""
         x = self.x - organ.centre[0] + 0.07 * self.coarse
         y = self.y - organ.centre[1] + 0.07 * self.patches
+        # In the organ's own axes and radii
         c, s = float(np.cos(organ.angle)), float(np.sin(organ.angle))
         u, v = (c * x + s * y) / organ.radii[0], (c * y - s * x) / organ.radii[1]
         dome = np.sqrt(np.clip(1 - u * u - v * v, 0, 1))
         furrows = 0.035 * organ.lobules * np.exp(-np.square(1.5 * self.lumps + 0.3 * self.medium)) * ramp(dome, 0, 0.5)
         top = organ.base + organ.rise * dome - furrows
         inside = (dome > 0) & (top > self.height)
+
         wet = 0.3 + ramp(self.patches, 0.2, 1.5)
         bump = 0.0013 * (1 + 2 * organ.lobules) * self.medium + 0.0007 * wet * self.speckle
         first, second = (light(colour) for colour in organ.colours)
         mottled = first + (second - first) * ramp(0.6 * self.medium + self.patches, -1.5, 1.5)
         colour = redden(mottled * (1 + organ.grain * self.speckle + 0.06 * self.medium), organ.vessels * self.vessels())
+
         self.height = np.where(inside, top, self.height)
         self.bump = np.where(inside, bump, self.bump)
         self.gloss = np.where(inside, organ.gloss, self.gloss)
@@ -196,10 +204,12 @@ class Canvas:
         self, landmarks: Mapping[str, tuple[float, float]], stain: Colour, opacity: float, threshold: Floats
     ) -> Tissue:
         """Darken the creases and hand out what a camera needs; the arguments are `Tissue`'s."""
+        # How far each place lies below what surrounds it, closely and widely
         near, wide = (np.clip(blur(self.height, sigma) - self.height, 0, 1) for sigma in (14, 50))
         shaded = self.colour / (1 + 10 * near + 12 * wide)
         height = blur(self.height, 2.5)
         slope_y, slope_x = np.gradient(height + self.bump, np.float32(2 * EXTENT / SIZE))
+
         return Tissue(
             height=height,
             paint=rows_of_paint(shaded, np.asarray(slope_x), np.asarray(slope_y), self.gloss, threshold),

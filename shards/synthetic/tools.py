@@ -87,17 +87,26 @@ def draw(tool: Tool, pose: Pose, x: Floats, y: Floats, pixel: float) -> Drawn:
     along_x, along_y = pose.entry[0] - pose.tip[0], pose.entry[1] - pose.tip[1]
     reach = max(float(np.hypot(along_x, along_y)), 1e-3)
     along_x, along_y = along_x / reach, along_y / reach
+
+    # How far behind the tip each pixel is along the shaft, and how far beside its axis
     behind = (x - pose.tip[0]) * along_x + (y - pose.tip[1]) * along_y
     beside = (y - pose.tip[1]) * along_x - (x - pose.tip[0]) * along_y
+
+    # A soft shadow on one side, which widens with the distance from the tip
     cast = (beside + 0.03 + 0.07 * np.maximum(behind, 0)) / (1.5 * tool.width + 0.06 * np.maximum(behind, 0))
     shadow = 1 - 0.45 * np.exp(-cast * cast) * np.clip(behind / 0.1 + 0.7, 0, 1)
+
+    # From here on only the pixels that may be covered
     widest = max(tool.width * 1.8, tool.opening * 1.2, 0.3 * tool.length)
     index = np.flatnonzero((behind > -pixel) & (np.abs(beside) < widest))
     a, b = behind[index], beside[index]
     centre, half = _outline(tool, pose.opened, a, b)
+    # The edge is a pixel wide, so that it is smooth
     cover = np.clip(0.5 + (half - np.abs(b - centre)) / pixel, 0, 1) * np.clip(0.5 + a / pixel, 0, 1)
+
     across = np.clip((b - centre) / np.maximum(half, 1e-4), -1, 1)
     axis = pose.tip_depth * (1 - 0.6 * np.clip(a / 1.8, 0, 1))
+    # A cylinder comes nearer in its middle; a disc radius is about 40 mm
     depth = np.maximum(axis - 40 * tool.width * np.sqrt(1 - across * across), 1)
     colour = _metal(tool, a, across) * np.clip(np.square(45 / depth), 0.35, 1.3)
     return Drawn(index=index, cover=cover, colour=colour, depth=depth, shadow=shadow)
@@ -105,9 +114,11 @@ def draw(tool: Tool, pose: Pose, x: Floats, y: Floats, pixel: float) -> Drawn:
 
 def _outline(tool: Tool, opened: float, a: Floats, b: Floats) -> tuple[Floats, Floats]:
     """Centre line and half width, at distance `a` behind the tip, of the part of the instrument nearest to `b`."""
+    # 0 at the tip, 1 where the shaft begins
     part = np.clip(a / tool.length, 0, 1)
     side = np.where(b < 0, np.float32(-1), np.float32(1))
     shaft = tool.width * (1 + 0.35 * np.maximum(a - tool.length, 0))
+
     if tool.tip == "jaws":
         centre = side * (tool.opening * opened * (1 - part) + 0.35 * tool.width * np.sqrt(part))
         half = tool.width * (0.28 + 0.42 * np.sqrt(part))
@@ -123,6 +134,7 @@ def _outline(tool: Tool, opened: float, a: Floats, b: Floats) -> tuple[Floats, F
         centre, half = np.zeros_like(a), tool.width * (0.05 + 1.3 * np.minimum(part * 1.3, 1) - 0.6 * part**3)
     else:
         centre, half = np.zeros_like(a), tool.width * (0.22 + 0.5 * part)
+
     on_shaft = a > tool.length
     return np.where(on_shaft, 0, centre).astype(np.float32), np.where(on_shaft, shaft, half).astype(np.float32)
 

@@ -13,7 +13,7 @@ NEAR, FAR = 0.3, 9.0
 
 
 class TubeCamera:
-    """A wide-angle camera on the axis of a tube, see `synthetic_camera.Camera`; lengths in the tube's radii."""
+    """A wide-angle camera on the axis of a tube, see `camera.Camera`; lengths in the tube's radii."""
 
     sway: ClassVar = (0.22, 0.18, 0.15)
     focal = 0.62
@@ -42,14 +42,17 @@ class TubeCamera:
         x, y = drag(self.x, self.y, view.pulls)
         bend = 1 / (1 + x * x + y * y)  # far parts of the tube shift more than near ones
         x, y = x - np.float32(view.look[0]) * bend, y - np.float32(view.look[1]) * bend
+
         turn = (np.arctan2(y, x) + np.float32(view.roll)) / np.float32(2 * np.pi) % 1
         ahead = self._cast(turn, np.sqrt(x * x + y * y), view.distance)
         row = ((ahead + np.float32(view.distance)) * np.float32(rows / PERIOD)).astype(np.int32) % rows
         index = row * columns + (turn * columns).astype(np.int32) % columns
+
         colour, slope_turn, slope_z, gloss = sample(self.tissue, index, view.stain)
         radius = self.tissue.height.reshape(-1)[index]
         distance = np.sqrt(ahead * ahead + radius * radius)
         steep = np.sqrt(1 + slope_z * slope_z + slope_turn * slope_turn)
+        # The normal times the way to the camera; both are divided by their lengths below
         towards = radius - slope_z * ahead
         beside = np.float32(0.15)  # the light sits beside the lens
         mirror = (towards + beside * slope_turn) / (steep * np.sqrt(distance * distance + beside * beside))
@@ -78,8 +81,11 @@ class TubeCamera:
         rows, columns = self.tissue.height.shape
         row = ((self.steps + travelled) * (rows / PERIOD)).astype(np.int64) % rows
         column = np.arange(ANGLES) * columns // ANGLES
+        # Shape (ANGLES, STEPS)
         appears = self.focal * self.tissue.height[np.ix_(row, column)].T / self.steps
         profile = np.minimum.accumulate(appears, axis=1)
+
+        # The first step whose wall appears no farther out than each ring; shape (ANGLES, RINGS)
         hit = np.count_nonzero(profile[:, None, :] > self.rings[None, :, None], axis=2).clip(1, STEPS - 1)
         angles = np.arange(ANGLES)[:, None]
         before, after = profile[angles, hit - 1], profile[angles, hit]
@@ -89,8 +95,10 @@ class TubeCamera:
 
     def _interpolate(self, table: Floats, row: Floats, column: Floats) -> Floats:
         """Bilinear look-up in a table (ANGLES, RINGS) whose rows wrap around."""
+        # So little below the last column that there is a next one
         column = np.clip(column, 0, RINGS - 1.001)
         i, j, down, across, flat = row.astype(np.int32), column.astype(np.int32), row % 1, column % 1, table.reshape(-1)
+        # The row after the last is the first
         here, next_ = i % ANGLES * RINGS + j, (i + 1) % ANGLES * RINGS + j
         first = flat[here] * (1 - across) + flat[here + 1] * across
         second = flat[next_] * (1 - across) + flat[next_ + 1] * across

@@ -129,7 +129,7 @@ class Pictures:
                     raise Damaged
                 if held:
                     yield held
-                broken_since = broken_since or self._clock.end
+                broken_since = broken_since or self._clock.end  # 0: before the first picture
                 held = None
                 continue
             if picture.key_frame and self._video.header.codec in _TURN_FROM_KEY_FRAMES:
@@ -146,6 +146,7 @@ class Pictures:
             if start > longest:
                 raise VideoError(f"seems to last more than {MOST_HOURS} hours")
             held = Shown(start, self._clock.end, picture)
+
         if held:
             self._clock.end = max(self._clock.end, self._repeated_end(held))
             yield Shown(held.start, self._clock.end, held.picture)
@@ -181,7 +182,7 @@ class Pictures:
                 if codec == "hevc":
                     context.flush_buffers()  # or it refuses what is built upon missing pictures, recovery point or not
             if packet.size and not packet.is_discard and not spare and self._is_shown(packet):
-                awaited[self._awaited_by(packet)] += 1
+                awaited[self._awaited_by(packet)] += 1  # one more picture of this time is to come
             if recovery is not None and packet.size:
                 recovery.feed(packet, self._stamp(packet))
             for picture in pictures:
@@ -286,7 +287,6 @@ class Pictures:
             others, origin = self._others_until, self._clock.origin or 0
             reach = end if others is None else self.scale.of(others) - origin
             declared = None if reach >= declared - slack else declared
-
         if declared is not None and end < declared - (0 if damaged else slack):
             self._lose(end, declared)
         elif damaged:

@@ -58,6 +58,7 @@ class ImageFolder:
             image = next((image for _, _, name in times if (image := self._load(name))), None)
             if image is None:
                 raise VideoError("not one image in it can be read")
+
             self._header = Header(
                 kind="images",
                 codec=PurePosixPath(times[0][2]).suffix[1:].lower(),
@@ -65,6 +66,7 @@ class ImageFolder:
                 height=image.height,
                 pixel_aspect=Fraction(1),
                 seconds=times[-1][1],
+                # Numbers grow by `_step` from one image to the next
                 rate=self._image_fps / self._step,
             )
         return self._header
@@ -101,6 +103,7 @@ class ImageFolder:
             if start > end:
                 self.lost.append(Span(start=float(end), stop=float(start)))
             end = stop
+            # Whether a frame, taken at some k / fps, falls into [start, stop)
             wanted = -(-start * fps // 1) < -(-stop * fps // 1)
             image = self._load(name) if wanted else None
             if image is not None:
@@ -108,6 +111,7 @@ class ImageFolder:
                 yield Shown(start, stop, av.VideoFrame.from_image(image))
             elif wanted:
                 self.lost.append(Span(start=float(start), stop=float(stop)))
+
         if not found:
             raise VideoError("not one image in it can be read")
 
@@ -138,6 +142,7 @@ class ImageFolder:
             if found.setdefault(number, name) != name:
                 nameless = f"expected one image of number {number}, got two"
                 raise VideoError(f"{nameless}: {found[number]} and {name}", nameless)
+
         if not found:
             raise VideoError("has no numbered images")
         return dict(sorted(found.items()))
@@ -147,8 +152,9 @@ class ImageFolder:
             data = self._storage.read(name)
         except StorageError:
             if self._storage.size(name) is None:
-                return None
+                return None  # gone since the folder was listed
             raise
+
         try:
             image = Image.open(io.BytesIO(data))
             if image.width * image.height > MOST_PIXELS:

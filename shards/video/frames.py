@@ -81,6 +81,7 @@ class JpegFrames(Generic[Seen]):
         with ThreadPoolExecutor(self._threads) as pool:
             for coming in self._encoding(pool):
                 waiting.append(coming)
+                # No more are waited for than threads encode, since decoded pictures are large
                 if len(waiting) > self._threads:
                     yield self._finished(*waiting.popleft())
             while waiting:
@@ -90,9 +91,11 @@ class JpegFrames(Generic[Seen]):
         """Each number, whether its frame is looked at, and what comes of it. A picture that stays is encoded once."""
         encoded, was_looked_at, due, every = None, False, 0, max(1, int(self._fps))
         future: Future[tuple[bytes, Seen | None]] = Future()
+
         for number, picture in self._film.picked(self._fps):
             look = self._watcher is not None and number >= due
             due = number + every if look else due
+            # A picture that stays is encoded again if only now a look at it is due
             if picture is not encoded or (look and not was_looked_at):
                 if picture is encoded:
                     wait([future])  # one picture cannot be scaled on two threads at a time
@@ -116,6 +119,7 @@ class JpegFrames(Generic[Seen]):
         if self._framing is not None and shape == self._shape:
             return self._framing
 
+        # A crop was found for one stored shape, and means nothing for others
         crop = self._crop[0] if self._crop and self._crop[1] == shape.stored else None
         if self._framing is None:
             self._framing = frame(shape, self._short_side, crop)
@@ -125,6 +129,7 @@ class JpegFrames(Generic[Seen]):
             self._framing = fit(shape, (self.width, self.height), crop)
             if len(self.changes) < MOST_CHANGES:
                 self.changes.append(Change(second=float(number / self._fps), was=str(self._shape), now=str(shape)))
+
         self._shape = shape
         return self._framing
 

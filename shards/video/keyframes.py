@@ -22,12 +22,12 @@ def starts_anew(packet: Any, codec: str) -> bool:
     if codec in ("vp8", "vp9", "libvpx-vp9"):
         return True
     if codec == "h264":
-        return any(unit[0] & 31 == 5 for unit in _units(packet))
+        return any(unit[0] & 31 == 5 for unit in _units(packet))  # IDR
     if codec == "hevc":
-        return any(16 <= unit[0] >> 1 & 63 <= 20 for unit in _units(packet))
+        return any(16 <= unit[0] >> 1 & 63 <= 20 for unit in _units(packet))  # BLA or IDR
     if codec in ("mpeg1video", "mpeg2video"):
         group = _MPEG2_GROUP.search(bytes(packet))
-        return group is not None and bool(group[1][0] & 0x40)
+        return group is not None and bool(group[1][0] & 0x40)  # closed_gop
     return False
 
 
@@ -40,12 +40,14 @@ def pictures_to_recovery(packet: Any, codec: str) -> int | None:
         packet: Any.
         codec: FFmpeg's name of the decoder.
     """
+    # Mask and shift of a unit's type, the type of supplemental information, and bytes of header
     kinds = {"h264": (0x1F, 0, 6, 1), "hevc": (0x3F, 1, 39, 2)}
     if codec not in kinds:
         return None
     mask, shift, information, header_size = kinds[codec]
     for unit in _units(packet):
         if unit[0] >> shift & mask == information:
+            # Without the bytes that keep start codes out of a unit (emulation prevention)
             found = _recovery_point(unit[header_size:].replace(b"\x00\x00\x03", b"\x00\x00"))
             if found is not None:
                 return found if codec == "h264" else (found + 1) // 2  # of a signed number
@@ -54,13 +56,14 @@ def pictures_to_recovery(packet: Any, codec: str) -> int | None:
 
 def is_reference(packet: Any, codec: str) -> bool:
     """Whether other pictures may be built upon this one; True where that cannot be told."""
+    # Slices, of a picture whose nal_ref_idc is not 0
     return codec != "h264" or any(unit[0] & 31 in (1, 5) and unit[0] & 0x60 for unit in _units(packet))
 
 
 def shows_a_picture(packet: Any, codec: str) -> bool:
     """Whether a picture of its own comes of a packet, if it is sound: some only help others, or repeat the last one."""
     if codec in ("vp8", "libvpx"):
-        return bool(bytes(packet)[0] & 0x10)
+        return bool(bytes(packet)[0] & 0x10)  # show_frame
     return codec != "mpeg4" or packet.size > _NOT_CODED_BYTES
 
 
@@ -71,6 +74,7 @@ def _recovery_point(information: bytes) -> int | None:
         kind, at = _sum(information, at)
         size, at = _sum(information, at)
         if kind == 6:
+            # Unsigned Exp-Golomb: as many zeros as bits follow the first 1; the value is one less
             bits = int.from_bytes(information[at : at + 8].ljust(8, b"\0"))
             zeros = 64 - bits.bit_length()
             return None if zeros > 20 else (bits >> 63 - 2 * zeros) - 1
@@ -89,19 +93,24 @@ def _sum(data: bytes, at: int) -> tuple[int, int]:
 def _units(packet: Any) -> Iterator[bytes]:
     """The network abstraction layer units, none of them empty: by start codes (Annex B), or else by lengths."""
     data, extra = bytes(packet), packet.stream.codec_context.extradata
+    # Start codes, unless extradata is MP4's record of parameters, whose first byte is 1
     if not extra or extra[0] != 1:
         starts = [code.end() for code in _START_CODE.finditer(data)]
         yield from (
             data[start:stop] for start, stop in zip(starts, [*starts[1:], len(data)], strict=True) if start < stop
         )
         return
+
+    # Where in that record the size of a length stands
     place = 4 if packet.stream.codec_context.name == "h264" else 21
     if len(extra) <= place:
         return
     length_size = extra[place] % 4 + 1
+
     at = 0
     while at + length_size < len(data):
         size = int.from_bytes(data[at : at + length_size])
         at += length_size
+        # An empty unit would have no first byte to look at
         yield data[at : at + size] or data[at : at + 1]
         at += size

@@ -84,6 +84,7 @@ def fit(shape: Shape, size: tuple[int, int], crop: Box | None = None) -> Framing
     room = _turned(size, shape)
     shown = (box.right - box.left) * shape.pixel_aspect, Fraction(box.bottom - box.top)
     scale = min(room[0] / shown[0], room[1] / shown[1])
+    # The scale at which the whole picture, of which the box may be little, has MOST_PIXELS
     most = Fraction(math.sqrt(MOST_PIXELS / (shape.width * shape.pixel_aspect * shape.height)))
     if scale <= most and _rounds_to(shown, room):
         return _framing(shape, box, room, size)
@@ -103,6 +104,7 @@ def _framing(shape: Shape, box: Box, kept: tuple[int, int], size: tuple[int, int
     """Scale a picture so that a box of it comes to the size `kept`."""
     across, down = Fraction(kept[0], box.right - box.left), Fraction(kept[1], box.bottom - box.top)
     scaled = max(kept[0], round(shape.width * across)), max(kept[1], round(shape.height * down))
+    # Rounding must not push the window over the edge
     left, top = min(round(box.left * across), scaled[0] - kept[0]), min(round(box.top * down), scaled[1] - kept[1])
     return Framing(scaled, (left, top, left + kept[0], top + kept[1]), shape.turn, size)
 
@@ -130,10 +132,13 @@ def to_image(picture: Any, framing: Framing) -> Image.Image:
         scaled = picture.reformat(width, height, "gbrp", interpolation=int(_SCALING), threads=1)
     except av.FFmpegError as error:
         raise VideoError(f"its pictures cannot be converted to RGB: {error.strerror}") from None
+
+    # The planes of gbrp are in this order, and their lines may be padded
     green, blue, red = (
         Image.frombuffer("L", (width, height), bytes(plane), "raw", "L", plane.line_size, 1) for plane in scaled.planes
     )
     image = Image.merge("RGB", (red, green, blue))
+
     if framing.window != (0, 0, width, height):
         image = image.crop(framing.window)
     if framing.turn is not None:

@@ -33,10 +33,13 @@ class Recovery:
         self._fed.add(stamp)
         if stamp is None or self._whole_from is not None:
             return
+
         left = pictures_to_recovery(packet, self._codec)
+        # Of several recovery points the one that is reached first counts
         if left is not None and (self._left is None or left * self._fields < self._left):
             self._left, self._latest = left * self._fields, stamp
         elif self._left is not None:
+            # H.264 counts pictures that others are built upon, HEVC all of them
             self._left -= is_reference(packet, self._codec)
             self._latest = max(self._latest, stamp)
         if self._left is not None and self._left <= 0:
@@ -50,6 +53,7 @@ class Recovery:
             return False
         if self._whole_from is not None and stamp >= self._whole_from:
             return True
+        # Nothing says so: see LONGEST_WAIT_SECONDS
         seconds = float(stamp * picture.time_base)
         self._first_seconds = seconds if self._first_seconds is None else min(seconds, self._first_seconds)
         return seconds - self._first_seconds >= LONGEST_WAIT_SECONDS

@@ -29,6 +29,7 @@ def key_frames(video: Video, count: int) -> Iterator[Any]:
     video.stream.codec_context.skip_frame = "NONKEY"
     met = set[int]()
     for number in range(count):
+        # The middle of each of `count` equal parts
         seconds = (video.start or 0) + video.header.seconds * (2 * number + 1) / (2 * count)
         picture = _at(video, int(seconds / video.stream.time_base), met)
         if picture is not None:
@@ -41,6 +42,7 @@ def _at(video: Video, timestamp: int, met: set[int]) -> Any | None:
     try:
         video.container.seek(timestamp, stream=video.stream)
         for number, packet in enumerate(video.container.demux(video.stream)):
+            # The key frame that decoding begins at, by its timestamp
             first = packet.pts if first is None and packet.is_keyframe else first
             if first in met:
                 return None

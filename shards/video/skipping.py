@@ -52,6 +52,7 @@ class Sparing:
             The packets, without those that neither a frame nor another picture needs.
         """
         ahead: deque[Any] = deque()
+        # As many None push the last packets out of the queue
         for packet in itertools.chain(packets, itertools.repeat(None, LOOK_AHEAD_PACKETS)):
             if packet is not None:
                 self._note(packet)
@@ -74,6 +75,7 @@ class Sparing:
         if self._known:
             self._regular &= abs(packet.pts - self._known[-1]) < self._longest_step
         bisect.insort(self._known, packet.pts)
+        # A day of video would leave millions
         del self._known[: -3 * LOOK_AHEAD_PACKETS]
         self._latest_dts = self._latest_dts if packet.dts is None else packet.dts
 
@@ -81,6 +83,8 @@ class Sparing:
         """Whether a frame is taken while a packet's picture is on the screen, or nobody can tell."""
         if not self._regular or origin is None or not packet.size:
             return True
+
+        # The next larger timestamp ends a picture's time on the screen
         later = bisect.bisect_right(self._known, packet.pts)
         if later == len(self._known):
             return True
@@ -95,6 +99,8 @@ class Sparing:
         """
         if self._alone:
             return True
+
+        # One look ahead tells about several packets; these count how many of them are still to come
         if not self._useless and not self._useful:
             for number, packet in enumerate(ahead, start=1):
                 if packet is None or self._is_wanted(packet, origin):
@@ -104,7 +110,8 @@ class Sparing:
                     self._useless = number
                     break
             else:
-                self._useful = 1
+                self._useful = 1  # it cannot be told, so look again for the next packet
+
         if self._useless:
             self._useless -= 1
             return True

@@ -124,6 +124,7 @@ class VideoFile:
         if 2 * found < count:
             rate = count / seconds if seconds else FALLBACK_FPS
             pictures = itertools.islice(self.picked(rate), count - found)
+            # A picture that stays is given once
             yield from (next(same) for _, same in itertools.groupby((picture for _, picture in pictures), key=id))
 
     def glimpses(self, windows: Iterable[Window]) -> Iterator[tuple[Fraction, Any] | None]:

@@ -43,6 +43,7 @@ def glimpses(video: Video, windows: Iterable[Window]) -> Iterator[tuple[Fraction
     for low, high in windows:
         start, stop = origin + low, origin + high
         near = shown is not None and shown[0] <= start <= shown[0] + AHEAD_SECONDS
+        # Decode on to what is near, unless the window is likely to have a key frame of its own
         if not near or stop - start > AHEAD_SECONDS:
             for back in BACK_SECONDS:
                 pictures = _pictures(video, before=stop - back)
@@ -70,7 +71,9 @@ def _pictures(video: Video, before: Fraction | None = None) -> Iterator[tuple[Fr
     step: Fraction = video.stream.time_base
     try:
         if before is not None:
+            # A key frame at that very time is not before it
             video.container.seek(int(before / step) - 1, stream=video.stream)
+
         fruitless = 0
         for packet in video.container.demux(video.stream):
             found = _decoded(packet)

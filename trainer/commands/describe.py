@@ -78,11 +78,12 @@ def describe(config: TrainConfig, world_size: int, tflops: float | None = None) 
             "world_size": world_size,
         },
     }
+
     check_rates_at_hand(config.corpora, config.data.fps)
     try:
         frames = FrameTable.open(open_storage(config.data.corpus, config.data.s3), fps=config.data.fps, check=False)
     except RateError:
-        raise
+        raise  # the corpus is there, so the recipe is to be mended
     except SurgstreamError as error:
         tree |= {"corpus": None, "corpus_error": str(error)}
         if config.clips_per_epoch is None:
@@ -111,6 +112,7 @@ def run_numbers(
     """What the run comes to: clips, steps, saves, bytes, and hours where a speed is given."""
     flops = sum(objective.flops().values())
     clips = plan.last_step * plan.global_batch_size
+
     return {
         "clips": {"corpus": None, "epoch": plan.draws_per_epoch, "run": clips},
         "steps": {
@@ -131,6 +133,7 @@ def corpus_numbers(config: TrainConfig, frames: FrameTable, order: Order, plan: 
     """What the corpus adds: its clips, lanes, and how often each dataset's clips are drawn."""
     clips = sum(size.num_clips for size in frames.sizes())
     run = plan.last_step * plan.global_batch_size
+
     datasets = [
         {
             "name": report.name,
@@ -144,10 +147,13 @@ def corpus_numbers(config: TrainConfig, frames: FrameTable, order: Order, plan: 
         }
         for report in order.report()
     ]
+
+    # These replace `run_numbers`' warnings in the tree, and so begin with the run's own.
     warnings = [*_run_warnings(plan), *_batch_warnings(config, order)]
     for dataset in datasets:
         warnings += _draw_warnings(config, dataset)
     warnings += corpus_warnings(config, frames)
+
     return {
         "corpus": frames.sha256,
         "clips": {"corpus": clips, "epoch": plan.draws_per_epoch, "run": run},

@@ -47,6 +47,8 @@ def _run(tree: Tree) -> Iterator[str]:
     counted = f"of which the encoder sees {tokens['visible']:,}, and {tokens['masked']:,} are predicted"
     yield from _labelled("a clip", f"{tokens['clip']:,} tokens, {counted}")
     yield f"            {_span(tree['clip'])}"
+
+    # Without a corpus and without `clips_per_epoch` nothing is known of the run.
     if "steps" not in tree:
         yield from _labelled("a run", f"not known: {tree['corpus_error']}")
         return

@@ -49,8 +49,10 @@ def run(words: argparse.Namespace) -> int:
         config = load(TrainConfig, words.config, words.overrides)
         config.grad_accum_steps(topology.world_size)  # refused before ranks wait for each other
         join(topology, config.parallel.timeout_seconds)
+        # Made before anything is measured, so that a bad path costs no result.
         if words.out:
             from_main(lambda: words.out.parent.mkdir(parents=True, exist_ok=True))
+
         result = measure(
             config,
             topology,
@@ -59,10 +61,12 @@ def run(words: argparse.Namespace) -> int:
             seconds=words.seconds,
             decode=not words.no_decode,
         )
+
         if topology.is_main:
             sys.stdout.write(table(result) + "\n")
             if words.out:
                 _write(words.out, result)
+
     leave()
     return 0
 
@@ -89,14 +93,17 @@ def measure(
     corpus = open_corpus(config.data.corpus, config.data)
     with _batches(config, topology, corpus, start=start, decode=decode) as (feed, sizes):
         own = _count(feed, sizes, warm_up=warm_up, seconds=seconds)
+
     where = environment(topology)
     host = node_name(os.environ)
     ranks = all_gather({"rank": topology.rank, "host": host, **own})
+    # One entry a node: its ranks see the same hardware.
     hardware = {seen["host"]: seen for seen in all_gather({"host": host, **{k: where[k] for k in ("device", "cpus")}})}
     nodes = [
         {**hardware[host], **rates([rank for rank in ranks if rank["host"] == host])}
         for host in dict.fromkeys(rank["host"] for rank in ranks)
     ]
+
     return {
         "format": _FORMAT,
         "time": time.time(),
@@ -136,6 +143,7 @@ def rates(ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         counts.update(rank["counts"])
     clips = sum(rank["clips"] for rank in ranks)
 
+    # Each rank has timed its own window, so rates are added up, not counts.
     def per_second(name: str) -> float:
         return float(sum(rank["counts"].get(name, 0) / rank["seconds"] for rank in ranks))
 
@@ -163,15 +171,19 @@ def table(result: Mapping[str, Any]) -> str:
     """The numbers of each node and of all, and the slowest rank, for a terminal."""
     work = "read and decoded" if result["decode"] else "read, not decoded"
     lines = [f"clips {work} in {result['seconds']:g} s, after {result['warm_up_seconds']:g} s to warm up", ""]
+
     rows = [("node", "ranks", "clips/s", "GB/s", "GETs/s", "retries", "waits")]
     for name, group in [*((node["host"], node) for node in result["nodes"]), ("all", result["total"])]:
         rates = (f"{group['clips_per_second']:,.1f}", f"{group['gigabytes_per_second']:.3f}")
         costs = (f"{group['requests_per_second']:,.1f}", f"{sum(group['retries'].values()):,}")
         rows.append((name, f"{group['ranks']}", *rates, *costs, f"{100 * group['wait_share']:.0f} %"))
+
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for name, *cells in rows:
         aligned = [f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)]
         lines.append("  ".join([f"{name:<{widths[0]}}", *aligned]))
+
+    # In training every step waits for the slowest rank, so all go at its pace.
     slowest = min(result["ranks"], key=lambda rank: rank["clips"] / rank["seconds"])
     speed, ranks = result["total"]["slowest_rank_clips_per_second"], result["world_size"]
     return "\n".join(
@@ -191,8 +203,10 @@ def _batches(
 ) -> Iterator[tuple[ClipFeed, Iterator[int]]]:
     """Begin to read on all ranks at once; gives what is read from, and the sizes of the batches as they come."""
     order, batch = Order.create(corpus.sizes(), config.seed, config.data.order), config.global_batch_size
+
     if decode:
         clips = clip_source(config, topology, corpus, config.data.crop)
+        # Decoders take a different time to build on each rank: none reads before all are ready.
         barrier()
         with clips.open(order, global_batch_size=batch, start=start) as loader:
             yield loader.stream, (len(clips.g) for clips in loader)
@@ -219,6 +233,7 @@ def _count(feed: ClipFeed, sizes: Iterator[int], *, warm_up: float, seconds: flo
     def look() -> None:
         for end in (warm_up, warm_up + seconds):
             time.sleep(max(0.0, began + end - time.perf_counter()))
+            # The main thread goes on meanwhile: `clips` lacks at most the batch that it waits for.
             seen.append(
                 {
                     "seconds": time.perf_counter() - began,
@@ -236,8 +251,10 @@ def _count(feed: ClipFeed, sizes: Iterator[int], *, warm_up: float, seconds: flo
     while not closed.is_set():
         clips += next(sizes)
         first_batch_seconds = first_batch_seconds or time.perf_counter() - began
+
     if first_batch_seconds > warm_up:
         log.warning("the first batch came after %.1f s, when the window was open; raise --warm-up", first_batch_seconds)
+
     opened, closing = seen
     news = {name: closing[name] - opened[name] for name in opened if name != "counts"}
     counts = {name: count - opened["counts"][name] for name, count in closing["counts"].items()}

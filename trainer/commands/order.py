@@ -44,6 +44,8 @@ def lines(
     table = FrameTable.open(open_storage(config.data.corpus, config.data.s3), fps=config.data.fps)
     order = order_from(progress, config, table)
     batch = config.global_batch_size
+
+    # A clip's rank depends on its whole step, so each step that is touched is dealt in full.
     for step, wanted in groupby(range(start, start + count), key=lambda g: (g - progress.g) // batch):
         first = progress.g + step * batch
         draws = order.draws(first, batch)
@@ -52,6 +54,7 @@ def lines(
         )
         names = [order.dataset_names[dataset] for dataset in draws.dataset.tolist()]
         locations = table.locate_all(names, draws.clip.tolist())
+
         for g in wanted:
             i = g - first
             yield {

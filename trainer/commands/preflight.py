@@ -84,6 +84,7 @@ def preflight(config: TrainConfig, topology: Topology, *, with_step: bool, patie
     needed = needs(config, with_step=with_step)  # what no node could give is refused before ranks wait for each other
     seconds = CHECK_SECONDS + (COMPILE_SECONDS if with_step and config.compile else 0.0)
     meeting_seconds = MEETING_SECONDS + patience_seconds
+
     with ended_after(meeting_seconds + seconds + 2 * REPORT_SECONDS):
         meeting = Meeting(topology, meeting_seconds)
         checks = Checklist(meeting, topology.device, seconds)
@@ -95,9 +96,12 @@ def preflight(config: TrainConfig, topology: Topology, *, with_step: bool, patie
             sys.stdout.write(render(reports, problems) + "\n")
             sys.stdout.flush()
             meeting.tell("verdict", one_line(reports, problems))
+
         said = meeting.hear("verdict", checks.at_most(seconds) + 2 * REPORT_SECONDS)
+        # Nobody looks for files there any more once the verdict is told.
         shutil.rmtree(trial_folder(meeting, Path(config.run_dir) / "checkpoints"), ignore_errors=True)
         meeting.leave(_GOODBYE_SECONDS)
+
     if said != "go":
         raise PreflightError(said)
     if topology.device.type == "cuda":
@@ -122,6 +126,7 @@ def examine(config: TrainConfig, meeting: Meeting, checks: Checklist, *, with_st
     """
     topology, device, run_dir = meeting.topology, meeting.topology.device, Path(config.run_dir)
     cache_dir = config.data.cache_folder
+
     facts = checks.run(
         "node",
         lambda: look_at_node(device, run_dir, cache_dir),
@@ -131,6 +136,8 @@ def examine(config: TrainConfig, meeting: Meeting, checks: Checklist, *, with_st
     corpora = checks.run(
         "corpus", lambda: Corpora(config), seconds=15, advice="see whether this node reaches the store, and as whom"
     )
+
+    # All ranks leave an agreement at about the same moment, so that their clocks can be compared.
     clock = time.time() if meeting.agree("clock", checks.at_most(26)) else None
     mb_per_second = None
     if corpora:
@@ -140,6 +147,7 @@ def examine(config: TrainConfig, meeting: Meeting, checks: Checklist, *, with_st
             seconds=12,
             advice="see whether this node reaches the store",
         )
+
     shared = checks.run(
         "run_dir",
         lambda: check_shared(meeting, run_dir / "checkpoints", checks.at_most(10)),
@@ -148,6 +156,7 @@ def examine(config: TrainConfig, meeting: Meeting, checks: Checklist, *, with_st
     )
     bus = examine_network(config, meeting, checks)
     step = examine_step(config, meeting, checks, well=bus is not None) if with_step else None
+
     return RankReport(
         rank=topology.rank,
         node=meeting.node,

@@ -45,10 +45,12 @@ log = logging.getLogger(__name__)
 
 def run(words: argparse.Namespace) -> int:
     """Do the work of `surgstream pretrain`."""
+    # Before the watchdog, which chains SIGUSR2 on to the handler that it finds.
     profile, launcher = SignalFlag(signal.SIGUSR2), os.getppid()
     keep_on_node(os.environ)
     topology = topology_from_environment(os.environ)
     configure_logging(topology)
+
     with alone_when_failing(topology):
         config = load(TrainConfig, words.config, words.overrides)
         watchdog = Watchdog(config.parallel.timeout_seconds, f"rank {topology.rank}/{topology.world_size}")
@@ -57,6 +59,7 @@ def run(words: argparse.Namespace) -> int:
             launched = topology.world_size > 1 or "RANK" in os.environ
             stop = StopFlag(launcher if launched else None, speaks=topology.is_main)
             config.grad_accum_steps(topology.world_size)  # refused before ranks wait for each other
+
             if topology.device.type == "cuda":
                 record_flights(Path(config.run_dir), topology)
             if words.preflight:
@@ -65,11 +68,13 @@ def run(words: argparse.Namespace) -> int:
             else:
                 watchdog.beat()  # NCCL connects without a timeout
                 join(topology, config.parallel.timeout_seconds)
+
             if not topology.is_main:  # which now know that the run directory is theirs
                 watchdog.write_to(stacks_file(Path(config.run_dir), topology.rank))
             watchdog.beat()
             pretrain(config, topology, stop, profile, watchdog, check_owner)
             leave()
+
     return 0
 
 

@@ -27,14 +27,17 @@ def run(words: argparse.Namespace) -> int:
     for run_dir in words.run_dirs:
         if not run_dir.is_dir():
             raise ConfigError(f"{run_dir}: expected a run directory, got {'a file' if run_dir.exists() else 'nothing'}")
+
     in_place = words.follow and not words.json and sys.stdout.isatty()
     said, asked = dict[str, Word](), -math.inf
+
     while True:
         now = time.time()
         if time.monotonic() - asked >= _ASK_SECONDS:
             said, asked = ask_slurm(job for run_dir in words.run_dirs for job in jobs_of(run_dir)), time.monotonic()
         runs = [read_run(run_dir, now, said) for run_dir in words.run_dirs]
         page = "\n".join(json.dumps(asdict(run)) for run in runs) if words.json else show(runs)
+
         if in_place:
             sys.stdout.write(CLEAR)
         sys.stdout.write(f"{page}\n")
@@ -74,19 +77,24 @@ def table(runs: Sequence[RunState]) -> str:
                 duration(run.seconds_left) if run.seconds_left else "",
             )
         )
+
+    # Two blanks stand between columns; names get what is left of the line.
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     room = max(12, _WIDTH - sum(widths) - 2 * len(widths))
+
     paths = [os.path.abspath(run.run_dir) for run in runs]
     root = os.path.commonpath([os.path.dirname(path) for path in paths])
     names = ["run", *(os.path.relpath(path, root) for path in paths)]
     names = [name if len(name) <= room else f"...{name[3 - room :]}" for name in names]
     longest = max(map(len, names))
+
     lines, reasons = [], ["", *(run.reason for run in runs)]
     for name, (state, *cells), reason in zip(names, rows, reasons, strict=True):
         aligned = [f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)]
         lines.append("  ".join([f"{name:<{longest}}", f"{state:<{widths[0]}}", *aligned]).rstrip())
         if reason:
             lines.append(f"  {textwrap.shorten(reason, _WIDTH - 2, placeholder=' ...')}")
+
     return "\n".join(lines)
 
 
@@ -112,14 +120,17 @@ def _rows(run: RunState) -> Iterator[tuple[str, str]]:
         epochs = "" if run.epoch is None else f", epoch {run.epoch:,.2f}"
         epochs += "" if run.last_epoch is None else f" of {run.last_epoch:,.2f}"
         yield "progress", f"step {run.step:,}{whole}{epochs}"
+
     if run.clips_per_second is not None and run.pace is not None:
         step = f"{run.pace.step_seconds:.{3 if run.pace.step_seconds < 10 else 1}f} s a step"
         waits = "" if run.wait_share is None else f", {_percent(run.wait_share)} of it waiting for data"
         yield "speed", f"{run.clips_per_second:,.1f} clips/s, {step}{waits}"
     if run.seconds_left and run.pace and run.step is not None and run.last_step is not None:
         extra = run.pace.pause_seconds / run.pace.step_seconds
+        # Less would be shown as 0.0 %.
         pauses = f"; evaluations and checkpoints add {_percent(extra)}" if extra >= 0.0005 else ""
         yield "time left", f"{duration(run.seconds_left)}, {run.last_step - run.step:,} steps{pauses}"
+
     if run.checkpoint:
         age, size = duration(run.checkpoint.age_seconds), _size(run.checkpoint.num_bytes)
         yield "checkpoint", f"step {run.checkpoint.step:,}, {age} ago, {size}"
@@ -127,6 +138,7 @@ def _rows(run: RunState) -> Iterator[tuple[str, str]]:
         yield "checkpoint", "none yet"
     yield from _features(run.features)
     yield from _machines(run)
+
     if run.retries:
         causes = ", ".join(f"{count:,} {cause.replace('_', ' ')}" for cause, count in sorted(run.retries.items()))
         yield "retries", f"{causes}; in the last {run.retries_steps:,} steps"
@@ -154,11 +166,13 @@ def _machines(run: RunState) -> Iterator[tuple[str, str]]:
     if run.world_size is not None:
         nodes = f" on {run.job.nodes}" if run.job and run.job.nodes else ""
         yield "machines", _counted(run.world_size, "rank") + nodes + (f", {run.device}" if run.device else "")
+
     if run.job:
         left, ends = run.job.seconds_left, ""
         if left is not None and run.state in ("starting", "training", "silent"):
             ends = f"; ends in {duration(left)}" if left > 0 else f"; its time ended {duration(-left)} ago"
         yield "job", f"{run.job.id}; {_counted(run.job.starts, 'start')}, {_counted(run.job.requeues, 'requeue')}{ends}"
+
     if run.writer:
         yield "writer", run.writer
     if run.slowest:
@@ -185,11 +199,14 @@ def _state(run: RunState) -> str:
 def _losses(run: RunState) -> list[str]:
     """Training and held-out losses side by side, beside what predicting the mean scores."""
     columns = [(head, found) for head, found in (("training", run.losses), ("held out", run.held_out)) if found]
+    # `NAME_of_mean` stands beside its loss, and has no row of its own.
     names = dict.fromkeys(name for _, found in columns for name in found if not name.endswith("_of_mean"))
     if not names:
         return []
+
     when = f"  at step {run.held_out_step:,}" if run.held_out_step != run.step and run.held_out else ""
     rows = [f"  {'loss':<16}" + "".join(f"{head:>12}{'of mean':>9}" for head, _ in columns) + when]
+
     for name in names:
         values = [found.get(key) for _, found in columns for key in (name, f"{name}_of_mean")]
         cells = [

@@ -33,13 +33,17 @@ def multi_scale_crop(
         for j, width in enumerate(config.scales)
         if abs(i - j) <= config.max_distortion
     ]
+
+    # One draw below pairs x offsets decides both: the pair by quotient, the offset by remainder.
     choice = permute(0, len(pairs) * len(OFFSETS), hash64(seed, Purpose.CROP, g))
     short_side = frame_sizes.min(axis=1, keepdims=True)
     sides = np.floor(short_side * np.array(pairs)[choice // len(OFFSETS)]).astype(np.int64).clip(min=1)
+
     if config.offsets == "fixed":
         start = (frame_sizes - sides) // 4 * np.array(OFFSETS)[choice % len(OFFSETS)]
     else:
         start = np.floor(uniform(hash64(seed, Purpose.CROP_OFFSET, g), 2) * (frame_sizes - sides + 1)).astype(np.int64)
+
     return np.concatenate([start, start + sides], axis=1).astype(np.int32)
 
 

@@ -38,6 +38,7 @@ class ClipDecoder:
         on_gpu = device.type == "cuda"
         if config.device == "gpu" and not on_gpu:
             raise DecodeError("decode.device: gpu: expected a GPU, this process has none; use auto or cpu")
+
         threads = config.threads or cores_of_rank(os.environ)
         graph = {
             "batch_size": max_clips * num_frames,
@@ -45,14 +46,17 @@ class ClipDecoder:
             "device_id": device.index if on_gpu else None,
             "prefetch_queue_depth": 1,
         }
+
         self._resizer: _Resizer | None = None
         if on_gpu and config.device != "cpu":
             self._decoding = _clips_graph(image_size=image_size, **graph)
         else:
+            # Decoding stays on the CPU even where there is a GPU, which then only normalises.
             self._decoding = _windows_graph(**(graph | {"device_id": None}))
             self._resizer = _Resizer(max_clips * num_frames, image_size, threads)
             self._normalising = _normalising_graph(on_gpu=on_gpu, **graph)
             self._normalising.build()
+
         self._decoding.build()
 
     def decode(self, frames: Sequence[npt.NDArray[np.uint8]], windows: Windows) -> Tensor:
@@ -69,14 +73,17 @@ class ClipDecoder:
         Raises:
             DecodeError: A frame is not a whole JPEG. The graph is of no further use.
         """
+        # (B, 4) to (B T, 2, 2): the two corners of the window, for each frame.
         corners = np.repeat(windows.reshape(-1, 2, 2), self._num_frames, axis=0)[:, :, ::-1]  # as (y, x)
         start, end = np.ascontiguousarray(corners[:, 0]), np.ascontiguousarray(corners[:, 1])
+
         try:
             (images,) = self._decoding.run(
                 jpeg=list(frames), start=start, end=end
             )  # returns when the images are ready, on a GPU too
         except RuntimeError as error:
             raise DecodeError(f"expected whole JPEG frames, DALI says: {str(error).splitlines()[0]}") from None
+
         if self._resizer:
             (images,) = self._normalising.run(pixels=self._resizer.resize(images))
         clips: Tensor = torch.utils.dlpack.from_dlpack(images.as_tensor())

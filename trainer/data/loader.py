@@ -60,9 +60,13 @@ class ClipLoader:
         self.stream, self.waits, self.decode_seconds = stream, list[float](), 0.0
         self._decoder, self._crop, self._seed, self._device = decoder, crop, seed, device
         self._stall_warning_seconds = stall_warning_seconds
+
+        # From the thread: a batch, the error that ended it, or None at the end of the stream.
         self._ready: queue.Queue[ClipBatch | BaseException | None] = queue.Queue(maxsize=prefetch_batches)
         self._closing = threading.Event()
+        # Batches that kernels may still read, each with an event that comes after those kernels.
         self._in_use: deque[tuple[ClipBatch, torch.Event]] = deque()
+
         self._thread = threading.Thread(target=self._work, name="decode", daemon=True)
         self._thread.start()
 
@@ -82,6 +86,7 @@ class ClipLoader:
         self.waits.append(time.monotonic() - started)
         if isinstance(item, ClipBatch):
             return self._keep_while_in_use(item)
+        # Put back, so that every later call ends in the same way.
         self._ready.put(item)
         raise StopIteration if item is None else item
 
@@ -158,6 +163,7 @@ class ClipLoader:
         if self._device.type == "cuda":
             while len(self._in_use) > 1 and self._in_use[0][1].query():
                 self._in_use.popleft()
+            # By now the trainer has queued all of its work on the last batch.
             if self._in_use:
                 self._in_use[-1][1].record()
             self._in_use.append((batch, torch.Event("cuda")))

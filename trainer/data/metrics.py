@@ -78,10 +78,12 @@ class DataWatch:
             CorruptSampleError: More clips are damaged than the limits allow, over all ranks.
         """
         news = all_gather(self._news())
+        # (ranks, steps), in seconds.
         waits = np.array([rank["waits"] for rank in news])
         counts = Counter[str]()
         for rank in news:
             counts.update(rank["counts"])
+
         values: dict[str, Value] = {
             "data/wait_histogram_seconds": waits.ravel(),
             "data/wait_p50_seconds": float(np.percentile(waits, 50)),
@@ -96,26 +98,34 @@ class DataWatch:
         }
         if counts["bytes_used"]:
             values["data/bytes_read_per_byte_used"] = counts["bytes_read"] / counts["bytes_used"]
+
+        # Raises on every rank alike, since all count the same clips.
         self._quarantined([bad for rank in news for bad in rank["bad"]])
         values["data/bad_clips"] = float(self._num_bad)
+
         for size, drawn in self._order.drawn_before(g).items():
             values[f"data_share/{size.name}"] = drawn / g
             values[f"data_repeats/{size.name}"] = drawn / size.num_clips
         for part in self._order.report():
             values[f"data_weight/{part.name}"] = part.asked
+
         return values
 
     def _news(self) -> dict[str, Any]:
         """What happened on this rank since the last report."""
         stream, step = self._loader.stream, self._batches_per_step
+
+        # Micro-batches of a step that is under way stay for the next report.
         num_steps = len(self._loader.waits) // step
         waits = np.array(self._loader.waits[: num_steps * step]).reshape(num_steps, step).sum(axis=1)
         del self._loader.waits[: num_steps * step]
+
         now = totals(stream)
         decoded = self._loader.decode_seconds
         decode, self._decoded_before = (decoded - self._decoded_before) / num_steps, decoded
         counts, self._before = {name: now[name] - self._before[name] for name in now}, now
         bad, stream.bad_clips[:] = [asdict(clip) for clip in stream.bad_clips], []
+
         return {
             "waits": waits.tolist(),
             "decode": decode,

@@ -47,7 +47,7 @@ class ByteSource:
             rank=self._topology.rank,
             world_size=self._topology.world_size,
             start=start,
-            stop=None,
+            stop=None,  # the trainer ends by its plan
             read=self._data.read,
             deal=self._data.order.deal,
             limits=self._data.limits,
@@ -115,6 +115,7 @@ class ClipSource(ByteSource):
                 num_frames=self._num_frames,
                 stride=self._data.stride,
                 micro_batch_size=self._micro_batch_size,
+                # Not shared, each rank reads as if it were alone.
                 rank=self._topology.rank if shared else 0,
                 world_size=self._topology.world_size if shared else 1,
                 chunk_frames=self._data.order.chunk_frames,

@@ -67,18 +67,18 @@ def save_checkpoint(
     writer = _ShareWriter(partial, rank)
     if rank == 0:
         writer.attempt(lambda: _make_anew(partial))
-    barrier()
+    barrier()  # nobody writes before the folder is there
     for index, (name, state) in enumerate(engine.full_state()):
         if index % world_size == rank:
             writer.add(name, state | ({"average": averages[name]} if averages and name in averages else {}))
     writer.flush()
-    reports = all_gather((writer.files, writer.error))
+    reports = all_gather((writer.files, writer.error))  # comes back when all ranks have written
     errors = [f"rank {r}: {error}" for r, (_, error) in enumerate(reports) if error]
     if rank == 0 and not errors:
         files = {name: entry for share, _ in reports for name, entry in share.items()}
         counts = {"step": progress.step, "g": progress.g, "optimizer_step": engine.optimizer_step()}
         content = {**counts, "files": files, **progress.state}
-        writer.attempt(lambda: _publish(partial, final, content))
+        writer.attempt(lambda: _publish(partial, final, content))  # renamed, it is a checkpoint
     if rank == 0 and (errors or writer.error):
         shutil.rmtree(partial, ignore_errors=True)
     errors += [error for error in all_gather(writer.error if not errors else None) if error]
@@ -137,7 +137,7 @@ def _load(checkpoint: Path, kind: str, wanted: Mapping[str, Tensor]) -> None:
                 shape = tuple(left[name].shape)
                 differences.append(f"{what}{name} has shape {tuple(value.shape)}, the model's has {shape}")
             else:
-                left.pop(name).copy_(value)
+                left.pop(name).copy_(value)  # what stays in `left` has no tensor
     differences += [f"{what}{name} is not in the checkpoint" for name in left]
     if differences:
         more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
@@ -152,7 +152,7 @@ def load_moments(checkpoint: Path, engine: ZeroEngine) -> None:
     """
     shapes = {name: value.shape for name, value in tensors(checkpoint, "param")}
     for moment in MOMENTS:
-        left = dict(shapes)
+        left = dict(shapes)  # what has no moment yet; a second one finds nothing
         for name, value in tensors(checkpoint, moment):
             if left.pop(name, None) != value.shape:
                 raise CheckpointError(f"{checkpoint}: {moment} of {name} has shape {tuple(value.shape)}, it has not")

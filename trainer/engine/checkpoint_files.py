@@ -96,6 +96,7 @@ def newest_whole(root: Path) -> Path | None:
         if found is None:
             return checkpoint
         log.warning("skipped checkpoint %s: %s", checkpoint, found)
+
     if checkpoints:
         raise CheckpointError(f"{root}: none of {len(checkpoints)} checkpoints is whole; delete them to start anew")
     return None
@@ -109,18 +110,22 @@ def _state(checkpoint: Path) -> dict[str, Any]:
     """The state, whose checksum guards against damage and whose files lie in the checkpoint's directory."""
     with open_regular(checkpoint / STATE) as file:
         data = file.read(_MOST_STATE_BYTES)
+
     try:
         state = json.loads(data)
         if state["format"] != FORMAT:
             raise _NotWholeError(f"format {state['format']!r:.20}, this version reads {FORMAT}")
+        # The checksum is of everything but itself.
         sound = state.pop("sha256") == _digest(state)
         files = {name: (entry["bytes"], entry["sha256"]) for name, entry in state["files"].items()}
         state.setdefault("optimizer_step", state["step"])  # of versions that took over no moments
         counts = [state["step"], state["g"], state["optimizer_step"], *(size for size, _ in files.values())]
+        # By `type`, since isinstance would let True pass as a number.
         sound &= all(type(count) is int and 0 <= count < 2**63 for count in counts)
         sound &= all(_FILE_NAME.fullmatch(name) for name in files)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         sound = False
+
     if not sound:
         raise _NotWholeError(f"{STATE} is malformed")
     return dict(state)

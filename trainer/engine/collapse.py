@@ -34,13 +34,16 @@ def diversity(vectors: Tensor) -> dict[str, Tensor]:
     Args:
         vectors: (n, D), at least two; of more than 2048 evenly spread ones are taken.
     """
+    # Every k-th vector, with k rounded up, so that at most MOST_VECTORS are left.
     vectors = vectors.float()[:: -(-len(vectors) // MOST_VECTORS)]
     values = torch.linalg.svdvals(vectors)
     shares = values / values.sum().clamp(min=1e-30)
     unit, n = F.normalize(vectors, dim=1), len(vectors)
+
     return {
         "std": vectors.std(0).mean(),
         "effective_rank": torch.special.entr(shares).sum().exp(),
+        # |sum of units|^2 adds up all n^2 cosines, n of them of a vector with itself, which are 1.
         "mean_cosine": (unit.sum(0).square().sum() - n) / (n * (n - 1)),
     }
 
@@ -92,6 +95,7 @@ class CollapseWatch:
                 value = means[f"{name}_{sign.kind}"]
                 if self._is_news(name, sign, value):
                     signs.append(_in_words(sign, value))
+
             if signs:
                 log.warning(
                     "step %d: %s collapse: %s; the loss does not show it, pictures and probe may. %s. It is said again "

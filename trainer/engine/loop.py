@@ -86,6 +86,7 @@ class Trainer:
         self.evaluation, self.measures, self.watch = evaluation, measures, watch
         self.agreement, self.watchdog, self.profiler = agreement, watchdog, profiler
         self.check_owner, self.last_saved, self.saved_at = check_owner, self.step, time.monotonic()
+
         self.metrics = MetricsWriter(run_dir, step=self.step) if topology.is_main else None
         self.observer = Observer(engine, objective, topology=topology, run_dir=run_dir, metrics=self.metrics)
         self.clock = StepClock(topology.device)
@@ -107,18 +108,23 @@ class Trainer:
                 self.profiler.before_step(self.step)
                 self.train_step()
                 bar.update()
+
                 if self.due(self.report.every_steps):
                     self.report_metrics(bar)
+
                 looks = [look for every_steps, look in self.looks() if self.due(every_steps)]
+                # So that a loss that is not finite is named as such, not by what looks at weights.
                 if looks:
                     self.check_finite()
                 for look in looks:
                     with self.clock.pause():
                         look()
+
                 if self.due_to_save():
                     with self.clock.pause():
                         self.save()
                         self.stopping()  # asked again before the next step, it will know what came during the save
+
             if self.step < self.plan.last_step:
                 self.make_way(bar)
 
@@ -154,6 +160,7 @@ class Trainer:
     def train_step(self) -> None:
         """Consume one global batch: targets, forward and backward for each micro-batch, then one update."""
         lr = self.plan.lr(self.g)
+
         for _ in range(self.plan.grad_accum_steps):
             with self.clock.host_part("data"):
                 batch = replace(next(self.batches), step_g=self.g)
@@ -163,26 +170,33 @@ class Trainer:
                 output = self.engine(batch, targets)
             with self.clock.part("backward"):
                 self.engine.backward(output.loss)
+            # Updates the weights on the step's last micro-batch alone.
             with self.clock.part("optimizer"):
                 self.engine.step(lr)
             self.steps.add_micro_batch(batch, {"loss/total": output.loss.detach(), **output.metrics})
             self.write_audit(batch)
+
         self.objective.after_optimizer_step()
         self.steps.end_step(self.step, self.engine.grad_norm())
-        self.batch = batch
+        self.batch = batch  # what is looked at between steps
         self.step += 1
         self.g += self.plan.global_batch_size
 
     def report_metrics(self, bar: Any) -> None:
         """Check and report the steps since the last report."""
+        # All ranks do this after the same step, and gather in the same order.
         steps = len(self.steps)
         values: dict[str, Value] = dict(self.steps.means())
         self.steps.clear()
         seconds, parts = self.clock.read()
+
+        # In collectives all wait for the slowest rank: what each does alone tells which it is.
         alone = ("data", "targets", "forward") if self.engine.stage < 3 else ("data", "targets")  # without collectives
         seconds_by_rank = all_gather((sum(parts[name] for name in alone), platform.node()))
         clips_per_second = steps * self.plan.global_batch_size / seconds
+
         values |= {
+            # The rate of the step just done, which began so many draws ago.
             "optim/lr": self.plan.lr(self.g - self.plan.global_batch_size),
             "progress/clips": self.g,
             "progress/last_step": self.plan.last_step,
@@ -194,12 +208,14 @@ class Trainer:
         }
         values |= slowest(seconds_by_rank)
         values |= self.watch(self.g)
+
         device = self.topology.device
         if peak := peak_flops(device):
             flops = sum(self.objective.flops().values()) * clips_per_second / self.topology.world_size
             values["model/mfu"] = flops / peak
         if device.type == "cuda":
             values["memory/gpu_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
+
         if self.metrics:
             self.metrics.write(self.step, values)
             bar.set_postfix_str(f"loss {values['loss/total']:.4f}, {clips_per_second:.1f} clips/s", refresh=False)

@@ -45,9 +45,11 @@ class MetricsWriter:
         Of arrays the lines keep counts, see `counts_by_size`.
         """
         line = {key: counts_by_size(value) if isinstance(value, np.ndarray) else value for key, value in values.items()}
+
         with naming(self._lines.name):
             self._lines.write(json.dumps({"step": step, "time": time.time(), **line}) + "\n")
             self._lines.flush()
+
         with naming(self._board.log_dir):
             for key, value in values.items():
                 if isinstance(value, np.ndarray):
@@ -89,6 +91,7 @@ def cut_log(path: Path, key: str, *, keep_below: int) -> None:
     """
     if not path.exists():
         return
+
     kept = []
     for line in path.read_bytes().splitlines():
         try:
@@ -97,6 +100,7 @@ def cut_log(path: Path, key: str, *, keep_below: int) -> None:
             break
         if keeps:
             kept.append(line.decode() + "\n")
+
     partial = path.with_suffix(".partial")
     partial.write_text("".join(kept), encoding="utf-8")
     partial.replace(path)

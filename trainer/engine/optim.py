@@ -13,10 +13,12 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
     """
     matrices: list[nn.Parameter] = []
     vectors: list[nn.Parameter] = []
+
     for name, parameter in module.named_parameters():
         is_token = name.rpartition(".")[2] in ("mask_token", "mask_tokens")
         is_vector = is_token or parameter.numel() <= max(parameter.shape, default=1)
         if parameter.requires_grad:
             (vectors if is_vector else matrices).append(parameter)
+
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]

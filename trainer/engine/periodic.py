@@ -80,15 +80,18 @@ class Observer:
                     targets = self.objective.targets(valid)
                 output = self.engine(valid, targets)
                 values = {"loss/total": output.loss, **output.metrics}
+                # Batches, and ranks, have different numbers of clips: sums are added, not means.
                 rows.append({key: value.float() * num_valid for key, value in values.items()})
                 num_clips += num_valid
                 if stopped := stopping():
                     break
+
             # Read the values before the loader closes, which frees pixels that kernels under way would still read.
             share = mean_over_ranks(torch.tensor(float(num_clips), device=self.topology.device))
             sums = {key: mean_over_ranks(torch.stack([row[key] for row in rows]).sum()) for key in rows[0]}
             means = {f"held_out/{key.split('/')[1]}": (value / share).item() for key, value in sums.items()}
         means["held_out/clips"] = share.item() * self.topology.world_size
+
         if self.metrics and not stopped:
             self.metrics.write(step, means)
 

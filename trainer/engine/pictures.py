@@ -28,21 +28,26 @@ def contact_sheet(rows: Mapping[str, Tensor], *, num_clips: int = PICTURED_CLIPS
     first = next(iter(rows.values()))
     num_clips, num_columns = min(num_clips, first.shape[0]), min(num_columns, first.shape[2])
     frames = torch.linspace(0, first.shape[2] - 1, num_columns).round().long()
+
     across = max(1, min(num_clips, _MOST_ACROSS // num_columns))
+    # Of one clip: a gap behind every tile, and three more to the next clip.
     width, height = (count * (_TILE + _GAP) + 3 * _GAP for count in (num_columns, len(rows)))
     sheet = Image.new("RGB", (_MARGIN + across * width, -(-num_clips // across) * height), _PAPER)
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
+
     for clip in range(num_clips):
         left = _MARGIN + clip % across * width
         for row, (name, clips) in enumerate(rows.items()):
             top = clip // across * height + row * (_TILE + _GAP)
             pen.text((_GAP, top + _TILE // 2), name, fill=_INK, font=font, anchor="lm")
+            # (C, columns, H, W) in [0, 1] to (columns, H, W, C) bytes.
             pixels = (
                 clips[clip, :, frames].float().clamp(0, 1).mul(255).round().byte().permute(1, 2, 3, 0).cpu().numpy()
             )
             for column, frame in enumerate(pixels):
                 tile = Image.fromarray(np.ascontiguousarray(frame)).resize((_TILE, _TILE), Image.Resampling.BICUBIC)
                 sheet.paste(tile, (left + column * (_TILE + _GAP), top))
+
     return sheet
 
 

@@ -60,6 +60,8 @@ class StopFlag(SignalFlag):
         """
         super().__init__(*STOP_SIGNALS)
         self._launcher, self._speaks = launcher, speaks
+
+        # A signal's number is in the pipe at once, also while the main thread runs no handler.
         heard, told = os.pipe()
         os.set_blocking(told, False)
         signal.set_wakeup_fd(told, warn_on_full_buffer=False)
@@ -123,6 +125,7 @@ class Agreement:
         Args:
             save: Whether this rank finds that it is time to save, which all learn when they are next here.
         """
+        # Of the exchange that the last question began.
         self._work.wait()
         self._answer, saves = self._found.tolist()
         self.saving = saves > 0
@@ -137,5 +140,6 @@ class Agreement:
 
     def _exchange(self, *, save: bool) -> None:
         number = self._stop.reason()
+        # The reason above the rank: the maximum is the highest reason, and a rank that has it.
         self._found = torch.tensor([(number << _SHIFT) + dist.get_rank() if number else 0, int(save)])
         self._work = dist.all_reduce(self._found, dist.ReduceOp.MAX, group=self._group, async_op=True)

@@ -50,7 +50,9 @@ class StepLog:
         """
         keys = list(self._steps[0][1])
         rows = [torch.stack([values[key].to(self._topology.device) for key in keys]) for _, values, _ in self._steps]
+        # (steps, keys); what is not finite on one rank is so in the mean, and thus on all.
         table = mean_over_ranks(torch.stack(rows)).tolist()
+
         for (step, _, clips), row in zip(self._steps, table, strict=True):
             if not all(map(math.isfinite, row)):
                 self._stop(step, dict(zip(keys, row, strict=True)), clips)

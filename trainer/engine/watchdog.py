@@ -80,6 +80,7 @@ class Watchdog:
 
     def _tell(self) -> None:
         """Wait for the time to be over, and say what comes then."""
+        # `beat` moves `_due` on from the main thread while this one waits.
         while (left := self._due - time.monotonic()) > 0:
             if self._closed.wait(left):
                 return

@@ -51,6 +51,7 @@ class ZeroEngine:
         self._bf16 = parallel.autocast == "bf16" or (parallel.autocast == "auto" and device.type == "cuda")
         self._device = device
         _leave_kernels_uncompiled()
+
         # lr 0 so that the step that creates the moments leaves the parameters as they are.
         optimizer = torch.optim.AdamW(
             parameter_groups(module, optim.weight_decay),
@@ -59,6 +60,7 @@ class ZeroEngine:
             eps=optim.eps,
             fused=True,
         )
+
         self.stage = parallel.zero_stage
         self._parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
         self._engine, *_ = deepspeed.initialize(
@@ -76,9 +78,10 @@ class ZeroEngine:
                     "contiguous_gradients": self.stage > 1 or parallel.overlap_comm,
                 },
                 "torch_autocast": {"enabled": self._bf16, "dtype": "bfloat16"},
-                "steps_per_print": 2**62,
+                "steps_per_print": 2**62,  # never
             },
         )
+
         # DeepSpeed reduces in a group of its own, which it gives torch's default.
         _set_pg_timeout(collective_timeout(parallel.timeout_seconds, device), self._engine.seq_data_parallel_group)
         self._create_moments()
@@ -146,14 +149,17 @@ class ZeroEngine:
         """
         zero = self._engine.optimizer
         flats = zero.fp32_partitioned_groups_flat if self.stage == 3 else zero.single_partition_of_fp32_groups
+        # The first group has every flat part in this step; with lr 0 its settings do not matter.
         everything, *_ = zero.optimizer.param_groups
         saved, everything["params"] = everything["params"], list(flats)
+
         for flat in flats:
             flat.grad = torch.zeros_like(flat)
         zero.optimizer.step()
         for flat in flats:
             flat.grad = None
         everything["params"] = saved
+
         if self.stage < 3:
             zero._lazy_init_hp_params_optimizer_state()
         self.set_optimizer_step(0)

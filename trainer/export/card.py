@@ -43,6 +43,7 @@ def _what_it_is(record: ExportRecord, source: Source) -> str:
     shape, crop = encoder.shape, record.crop
     count = sum(tensor.numel() for name, tensor in source.state.items() if name.startswith(ENCODER))
     side = encoder.image_size
+
     rows = {
         "objective": record.objective,
         "encoder": f"{shape.depth} blocks, width {shape.embed_dim}, {shape.num_heads} heads, tubelets of "
@@ -57,6 +58,7 @@ def _what_it_is(record: ExportRecord, source: Source) -> str:
         "training": f"step {record.step:,}, {record.clips_seen:,} clips, batches of {recipe.global_batch_size:,}, "
         f"AdamW at {recipe.optim.base_lr:g} for 256 clips",
     }
+
     return "\n".join(["|  |  |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())])
 
 

@@ -43,12 +43,15 @@ def check(folder: Path, source: Source) -> Check:
     if written.config.layout == "transformers" and _has_transformers():
         found |= {"transformers": _transformers_features(folder, clip, written.config.encoder)}
     differences = {reader: float((features - expected).abs().max()) for reader, features in found.items()}
+
     for reader, difference in differences.items():
+        # Not `>`, which would let NaN pass.
         if not difference <= LARGEST_DIFFERENCE:
             raise ModelError(
                 f"--layout {written.config.layout}: expected {reader} to read the features of the training encoder, "
                 f"got others, by up to {difference:.2g}; nothing was exported"
             )
+
     return Check(largest_difference=max(differences.values()), read_by=tuple(differences))
 
 
@@ -98,8 +101,10 @@ def _transformers_features(folder: Path, clips: Tensor, encoder: EncoderConfig) 
     kind: Any = SurgicalVitModel if encoder.positions == "sincos" else transformers.VideoMAEModel
     if encoder.positions == "rope":
         kind, options = transformers.VJEPA2Model, {"skip_predictor": True}
+
     theirs, loaded = kind.from_pretrained(folder, output_loading_info=True)
     if wrong := {key: names for key, names in loaded.items() if names}:
         raise ModelError(f"--layout transformers: expected it to take every weight, got {wrong}; nothing was exported")
+    # Theirs takes (B, T, C, H, W).
     tokens: Tensor = theirs.eval()(clips.transpose(1, 2), **options).last_hidden_state
     return tokens

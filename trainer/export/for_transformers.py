@@ -110,4 +110,5 @@ def _processor(encoder: EncoderConfig, **kind: str) -> bytes:
         "image_mean": IMAGENET_MEAN,
         "image_std": IMAGENET_STD,
     }
+
     return (json.dumps(settings, indent=2) + "\n").encode()

@@ -108,10 +108,12 @@ def form_for(name: LayoutName, objective: ObjectiveConfig) -> Form:
         for layout, forms in FORMS.items()
         if positions in forms and not (forms[positions].has_predictor and not hasattr(objective, "predictor"))
     }
+
     if name not in fitting:
         predictor = "" if hasattr(objective, "predictor") else " and no predictor"
         raise ModelError(
             f"--layout: expected {' or '.join(fitting)}, which have a place for an encoder with {positions} "
             f"positions{predictor}, got {name}"
         )
+
     return fitting[name]

@@ -156,5 +156,6 @@ def sincos_positions(width: int, grid: tuple[int, int, int]) -> Tensor:
     for coordinate, share in ((time, width // 4), (column, width * 3 // 8), (row, width * 3 // 8)):
         angles = np.outer(coordinate, 10000.0 ** (-np.arange(0, share, 2) / share))
         parts += [np.sin(angles), np.cos(angles)]
+
     # Not torch.tensor, which has no values on the meta device, where transformers makes models.
     return torch.from_numpy(np.concatenate(parts, axis=1).astype(np.float32))

@@ -74,6 +74,7 @@ class PretrainedEncoder(nn.Module):
         if frames.ndim not in (4, 5) or frames.shape[-1] != 3 or frames.dtype != torch.uint8:
             shape = (*frames.shape,)
             raise ModelError(f"frames: expected (T, H, W, 3) or (B, T, H, W, 3) bytes, got {shape} of {frames.dtype}")
+
         clips = frames.to(self.mean.device).reshape(-1, *frames.shape[-4:])
         height, width, size = *clips.shape[2:4], self.config.encoder.image_size
         side = min(height, width)
@@ -81,6 +82,7 @@ class PretrainedEncoder(nn.Module):
 
         squares = rearrange(clips[:, :, top : top + side, left : left + side], "b t h w c -> (b t) c h w")
         pixels = interpolate(squares.float(), (size, size), mode="bilinear", antialias=True)
+        # Rounded to bytes, as the loader's resized frames are.
         pixels = rearrange(pixels.round().clamp(0, 255), "(b t) c h w -> b t h w c", b=len(clips))
         return rearrange((pixels / 255 - self.mean) / self.std, "b t h w c -> b c t h w").contiguous()
 
@@ -105,6 +107,7 @@ def load_encoder(folder: str | Path) -> PretrainedEncoder:
             f"{folder}: expected an encoder that {record.layout} has a place for, got {record.encoder.positions} "
             "positions; export it again"
         )
+
     state = form.read(folder, record.encoder)
     _check_size(state, record.encoder, folder / form.file)
     loaded = PretrainedEncoder(record)
@@ -113,6 +116,7 @@ def load_encoder(folder: str | Path) -> PretrainedEncoder:
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise ModelError(f"{folder / form.file}: expected the encoder that config.json tells of: {reason}") from None
+
     return loaded.eval()
 
 
@@ -127,6 +131,7 @@ def _check_size(state: Weights, encoder: EncoderConfig, file: Path) -> None:
     expected = {"embedding.projection.weight": (shape.embed_dim, per_token), "norm.weight": (shape.embed_dim,)}
     got = {name: (*state[name].shape,) if name in state else None for name in expected}
     depth = sum(name.startswith("blocks.") and name.endswith(".norm1.weight") for name in state)
+
     if got != expected or depth != shape.depth:
         raise ModelError(
             f"{file}: expected the encoder that config.json tells of, {shape.depth} blocks and {expected}, got {depth} "

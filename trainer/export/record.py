@@ -95,6 +95,7 @@ def read_record(folder: Path) -> ExportRecord:
     path = folder / CONFIG
     try:
         tree = json.loads(read_text(path))
+        # transformers' own config.json has our numbers under a key of their own.
         tree = tree.get(TRANSFORMERS_KEY, tree)
         return build(ExportRecord, tree, where=str(path))
     except OSError as error:

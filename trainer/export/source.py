@@ -105,7 +105,7 @@ def read_source(checkpoint: Path, *, averaged: bool) -> Source:
     trained, average = _networks(checkpoint, "param"), _networks(checkpoint, "average") if averaged else {}
     return Source(
         recipe=recipe,
-        state=trained | average,
+        state=trained | average,  # an average takes the place of what it is of
         averaged=bool(average),
         step=progress.step,
         clips_seen=progress.g,

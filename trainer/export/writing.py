@@ -35,13 +35,16 @@ def publish(source: Source, out: Path, layout: LayoutName) -> ExportRecord:
     """
     form = form_for(layout, source.recipe.objective)
     record = source.record(layout)
+
     with _being_written(out.resolve()) as content:
         storage = open_storage(str(content))
         for name, data in _files(record, form, source).items():
             storage.write(name, data)
+        # The check reads the folder as a user will, so `config.json` is there before its result is.
         record = replace(record, check=check(content, source))
         storage.write(CONFIG, _config(record, source))
         storage.write(CARD, card(record, source, form).encode())
+
     return record
 
 
@@ -55,6 +58,7 @@ def _being_written(out: Path) -> Iterator[Path]:
     content = partial / "content"
     try:
         with owning(open_storage(str(partial)), "exporting"):
+            # With the lock held: another process could be about to give `out` its name.
             _check_free(out)
             shutil.rmtree(content, ignore_errors=True)
             try:

@@ -46,6 +46,7 @@ class Decoder(nn.Module):
         shown = self.projection(encoded) + self.positions[visible]
         hidden = self.mask_token + self.positions[masked]
         tokens = self.blocks(torch.cat([shown, hidden], dim=1), keeps)
+        # Visible tokens come first, and nothing is predicted of them.
         predicted: Tensor = self.head(self.norm(tokens[:, shown.shape[1] :]))
         return predicted
 

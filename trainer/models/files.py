@@ -52,7 +52,9 @@ def read_tensors(path: Path, *, where: str) -> dict[str, Any]:
         folder, path = path, path / "model.safetensors"
         if not path.exists():
             raise ModelError(f"{where}: expected a file of weights, got the folder {folder}, without {path.name}")
+
     try:
+        # Neither reader refuses a pipe or a device, which could hold it up for ever.
         open_regular(path).close()
         if path.suffix == ".safetensors":
             content: Any = load_file(path)
@@ -67,6 +69,7 @@ def read_tensors(path: Path, *, where: str) -> dict[str, Any]:
         raise ModelError(
             f"{where}: expected a file that holds named tensors and nothing to run, got {path}, {_reason(error)}"
         ) from None
+
     if not isinstance(content, dict):
         raise ModelError(f"{where}: expected named tensors in {path}, got a {type(content).__name__}")
     return content

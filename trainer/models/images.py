@@ -55,6 +55,7 @@ def as_timm(weights: Weights, model: Any) -> Weights:
     weights = _with_class_row(weights, model)
     _check_biases(weights, model)
     weights = _filtered(weights, model)
+    # Not sooner, since the filter knows DINOv2 by it.
     weights = {name: tensor for name, tensor in weights.items() if not _MASK_TOKEN.match(name)}
     return _without_scales(weights, model)
 

@@ -51,15 +51,20 @@ class Split:
             if (stem := self._stem(name)) is None:
                 joint[name] = tensor
                 continue
+
             ends = self.pieces or self._numbered(stem, weights)
             missing = [f"{stem}{end}" for end in ends if f"{stem}{end}" not in weights]
             if missing:
                 raise ModelError(f"{name}: expected the other parts of {stem}{self.whole}, {missing[0]} is missing")
+
             pieces = [weights[f"{stem}{end}"] for end in ends]
             shapes = {tuple(piece.shape) for piece in pieces}
+            # Scalars, of shape (), have no axis to be joined along.
             if len(shapes) > 1 or () in shapes:
                 raise ModelError(f"{name}: expected the parts of {stem}{self.whole} to be of one shape, got {shapes}")
+            # Done again at each of the pieces, with the same result.
             joint[f"{stem}{self.whole}"] = torch.cat(pieces)
+
         return joint
 
     def _stem(self, name: str) -> str | None:
@@ -114,10 +119,12 @@ class Layout:
         """
         for split in self.we_split:
             state = split.join(state)
+
         weights: Weights = {}
         for name, tensor in state.items():
             ours, theirs = self.shapes.get(name, ("", ""))
             weights[self._renamed(name, 0, 1)] = _rearranged(name, tensor, ours, theirs, encoder)
+
         for split in self.they_split:
             weights = split.split(weights)
         return {name: tensor.contiguous() for name, tensor in weights.items()}
@@ -160,6 +167,7 @@ class Layout:
         weights = {name: tensor for name, tensor in weights.items() if not self._ignores(name)}
         for split in self.they_split:
             weights = split.join(weights)
+
         state: Weights = {}
         for name, tensor in weights.items():
             renamed = self._renamed(name, 1, 0)
@@ -167,6 +175,7 @@ class Layout:
                 raise ModelError(f"expected one weight for {renamed}, got {name} as well as another")
             ours, theirs = self.shapes.get(renamed, ("", ""))
             state[renamed] = _rearranged(name, tensor, theirs, ours, encoder)
+
         for split in self.we_split:
             state = split.split(state)
         return {name: tensor.contiguous() for name, tensor in state.items()}

@@ -89,6 +89,7 @@ class WeightsFile:
         found = self.networks(anchor)
         if not found:
             raise ModelError(self._nothing(anchor, whose))
+
         plain = [network for network in found if network.rank is None]
         averages = _surest(found)
         chosen = self._one(averages or plain if averaged else plain or averages)

@@ -41,9 +41,11 @@ class Predictor(nn.Module):
             (B, M, D), in the order of `masked`.
         """
         shown = self.projection(encoded)
+        # Where there are fewer mask tokens than kinds of masks, kinds share them.
         hidden = self.mask_tokens[mask_number % len(self.mask_tokens)].expand(*masked.shape, -1)
         rotation = self.rope(torch.cat([visible, masked], dim=1))
         tokens = self.blocks(torch.cat([shown, hidden.to(shown.dtype)], dim=1), rotation=rotation)
+        # Visible tokens come first, and nothing is predicted of them.
         predicted: Tensor = self.head(self.norm(tokens[:, shown.shape[1] :]))
         return predicted
 

@@ -24,6 +24,7 @@ def rope_tables(head_dim: int, grid: Grid) -> Tensor:
     """
     width = 2 * (head_dim // 3 // 2)
     frequencies = 10000.0 ** (-np.arange(width // 2) / (width / 2))
+    # Channels beyond the three axes keep the angle 0, and so are not turned.
     angles = np.zeros((grid.num_tokens, head_dim))
     for axis, positions in enumerate(np.indices(grid).reshape(3, -1)):
         angles[:, axis * width : (axis + 1) * width] = np.tile(np.outer(positions, frequencies), 2)
@@ -41,6 +42,7 @@ def rotate(x: Tensor, rotation: Tensor) -> Tensor:
         (B, h, N, d), of x's type.
     """
     cosines, sines = rotation.unsqueeze(2).to(x.dtype)
+    # (x0, x1) to (-x1, x0) in each pair of channels.
     turned: Tensor = torch.stack((-x[..., 1::2], x[..., ::2]), dim=-1).flatten(-2)
     rotated: Tensor = x * cosines + turned * sines
     return rotated

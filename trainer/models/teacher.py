@@ -43,11 +43,13 @@ class Teacher(nn.Module):
         self.model = create_vit(config, trained_side(weights or {}))
         if weights is not None:
             fill(self.model, as_timm(weights, self.model), config.model)
+
         self.patch_size = int(self.model.patch_embed.patch_size[0])
         self.image_size = (grid.rows * self.patch_size, grid.columns * self.patch_size)
         if tuple(self.model.patch_embed.img_size) != self.image_size:
             self.model.set_input_size(img_size=self.image_size)  # resamples the positions
         self.embed_dim = int(self.model.num_features)
+
         mean, std = _pixels(config)
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
@@ -67,6 +69,7 @@ class Teacher(nn.Module):
         if images.shape[-2:] != self.image_size:
             images = F.interpolate(images, self.image_size, mode="bilinear", antialias=True)
         images = (images - self.mean) / self.std
+        # The last block alone, and of its tokens those of patches.
         (tokens,) = self.model.forward_intermediates(
             images, indices=1, norm=False, output_fmt="NLC", intermediates_only=True
         )
@@ -102,6 +105,7 @@ def load_teacher(config: TeacherConfig, grid: Grid, seed: int) -> Teacher:
         if weights is None:
             log.info("teacher %s has random weights: its features mean nothing", config.model)
         torch.default_generator.manual_seed(seed)
+
         try:
             return Teacher(config, grid, weights)
         except ModelError as error:
@@ -117,10 +121,12 @@ def _weights(config: TeacherConfig) -> Weights | None:
             return file.network(IMAGE_VIT.anchor, "an image ViT", averaged=True).weights
         except ModelError as error:
             raise ModelError(f"teacher.weights: {config.weights}: {error}") from None
+
     if config.pretrained:
         return pretrained_weights(config.model)
     if config.allow_random:
         return None
+
     raise ModelError(
         f"teacher {config.model}: expected a file of weights, got none; set teacher.weights to one, teacher.pretrained "
         "to true for timm's own, or teacher.allow_random to true to train against random features"

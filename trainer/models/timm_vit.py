@@ -38,14 +38,18 @@ def create_vit(config: TeacherConfig, side: int | None) -> Any:
     model = timm.create_model(config.model.partition(".")[0], pretrained=False, num_classes=0)
     if not all(hasattr(model, name) for name in ("patch_embed", "blocks", "num_prefix_tokens", "set_input_size")):
         raise ModelError(f"teacher.model: expected a ViT, got {config.model!r}, which is a {type(model).__name__}")
+
     _set_size(model, config, side)
+    # Replaced, not deleted: its forward passes still call them.
     for name in AFTER_BLOCKS:
         if getattr(model, name, None) is not None:
             setattr(model, name, nn.Identity())
+
     if config.norm_eps is not None:
         for module in model.modules():
             if isinstance(module, nn.LayerNorm):
                 module.eps = config.norm_eps
+
     return model
 
 
@@ -55,6 +59,8 @@ def _set_size(model: Any, config: TeacherConfig, side: int | None) -> None:
     image_size = config.image_size or trained
     if image_size is None:
         return
+
+    # A file's positions could ask for any amount of memory; the setting has this bound itself.
     if image_size > MOST_PIXELS:
         raise ModelError(f"expected positions for images of at most {MOST_PIXELS} pixels, got {side} x {side} of them")
     if trained not in (None, image_size):
@@ -66,6 +72,7 @@ def _set_size(model: Any, config: TeacherConfig, side: int | None) -> None:
             f"teacher.image_size: expected a multiple of {config.model}'s patches of {patch_size} pixels, "
             f"got {image_size}"
         )
+
     model.set_input_size(img_size=(image_size, image_size))
 
 
@@ -90,6 +97,7 @@ def fill(model: nn.Module, weights: Weights, name: str) -> None:
             if name in weights and weights[name].shape != tensor.shape
         ],
     }
+
     if any(differences.values()):
         found = "; ".join(
             f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
@@ -99,6 +107,7 @@ def fill(model: nn.Module, weights: Weights, name: str) -> None:
         kinds = _outline(expected), _outline(weights)
         advice = f"; teacher.model is {kinds[0]}, the weights are of {kinds[1]}" if kinds[0] != kinds[1] else ""
         raise ModelError(f"expected the {len(expected)} tensors of {name}, got others: {found}{advice}")
+
     model.load_state_dict(weights)
 
 
@@ -119,6 +128,7 @@ def pretrained_weights(name: str) -> Weights:
     known = timm.get_pretrained_cfg(name)
     if known is None or not known.has_weights:
         raise ModelError(f"teacher.pretrained: expected a model that timm has weights of, got {name}")
+
     try:
         model = timm.create_model(name, pretrained=True, num_classes=0)
     except Exception as error:  # no network, no room, a proxy that says no: there are many ways
@@ -128,6 +138,7 @@ def pretrained_weights(name: str) -> Weights:
             f"{type(error).__name__}: {said}; run `hf download {known.hf_hub_id}` where there is a network, with the "
             "same HF_HOME, or set teacher.weights to a file"
         ) from None
+
     log.info("teacher %s has weights of timm's, licence: %s", name, known.license or "not said")
     return dict(model.state_dict())
 

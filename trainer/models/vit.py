@@ -76,6 +76,7 @@ class Block(nn.Module):
         Returns:
             (B, N, D).
         """
+        # Each (B, 1, 1): one factor for all tokens of a clip.
         of_attention, of_mlp = (1.0, 1.0) if keep is None else keep[:, :, None, None].unbind(1)
         x = x + self.attention(self.norm1(x), rotation) * of_attention
         x = x + self.mlp(self.norm2(x)) * of_mlp
@@ -170,6 +171,7 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
         generator: The only source of randomness.
     """
     for name, parameter in module.named_parameters():
+        # The order decides: mask tokens have one axis as norms do, and the embedding has a bias.
         if name.endswith("mask_token"):
             nn.init.trunc_normal_(parameter, std=0.02, a=-0.02, b=0.02, generator=generator)
         elif "embedding.projection" in name:
@@ -201,6 +203,7 @@ def initialise_rescaled(module: nn.Module, generator: torch.Generator) -> None:
                 nn.init.ones_(parameter)
             else:
                 nn.init.trunc_normal_(parameter, std=0.02, generator=generator)
+                # Names count blocks from 0, the formula from 1.
                 if last := _BRANCH_END.search(name):
                     parameter.div_(math.sqrt(2 * (int(last[1]) + 1)))
 

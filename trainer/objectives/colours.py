@@ -27,6 +27,7 @@ class FeatureColours:
         self._mean = rows.mean(0)
         centred = rows - self._mean
         _, directions = torch.linalg.eigh(centred.T @ centred)
+        # Eigenvalues ascend: the last three directions, the one of most variance first.
         axes = directions[:, -3:].flip(1)
         # A direction and its opposite are one component: let the largest weight be above 0, so that colours stay.
         self._axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()

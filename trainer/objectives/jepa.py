@@ -76,10 +76,13 @@ class Jepa(Objective):
         self._normalise_targets = normalise_targets
         self.num_tokens = self.grid.num_tokens
         self.num_visible, self.num_masked = (round(fmean(kinds)) for kinds in zip(*counts, strict=True))
+
         self.pixels, self.encoder = Pixels(config.encoder), Encoder(config.encoder)
         self.predictor = Predictor(config.predictor, self.grid, config.encoder.shape.embed_dim)
         self.hold("target_encoder", Encoder(config.encoder))
         self._networks, self._average = (config.encoder, config.predictor), get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
+
+        # `compile_parts` puts others in their place, for training alone.
         self._training_features, self._training_losses = self._features, self._losses
 
     def begin(self, generator: torch.Generator) -> None:
@@ -150,9 +153,11 @@ class Jepa(Objective):
         targets, (visible, masked) = self.targets(batch), self._masks(batch)[0]
         predicted = self.predictor(self.encoder(batch.clips, visible), visible, masked, 0).float()
         index = masked.unsqueeze(-1).expand_as(predicted)
+
         colours, size = FeatureColours(targets), batch.clips.shape[2:]
         painted = only(colours(targets.scatter(1, index, predicted)), torch.cat([visible, masked], dim=1))
         original, hidden = self.pixels.hidden(batch.clips, visible, masked)
+
         return {
             "original": original,
             "masked": hidden,

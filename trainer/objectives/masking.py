@@ -33,6 +33,7 @@ def tube_mask(grid: Grid, mask_ratio: float, seed: int, g: Int64) -> tuple[Int64
     """
     num_masked = num_masked_tubes(grid, mask_ratio)
     order = choice(hash64(seed, Purpose.MASK, g), grid.num_tubes)
+    # (slices, 1): what makes a tube's number that of its token in each slice.
     starts = np.arange(grid.slices)[:, None] * grid.num_tubes
     masked, visible = (
         (starts + np.sort(tubes)[:, None, :]).reshape(len(g), -1)
@@ -80,11 +81,15 @@ def block_mask(grid: Grid, blocks: BlockMask, seed: int, kind: int, g: Int64) ->
         Indices of the visible (B, V) and of the masked tokens (B, M), each in ascending order; V + M is at most N.
     """
     low, high = blocks.aspect
+    # The least draw number stands for the micro-batch, all clips of which have one size of block.
     size_key = hash64(seed, Purpose.BLOCK_SIZE, kind, g.min(keepdims=True))
     aspect = low + (high - low) * uniform(size_key, 1)[0, 0]
     area = max(1, int(blocks.scale * grid.num_tubes))
     height = int(np.clip(round(np.sqrt(area * aspect)), 1, grid.rows))
+    # A block over all rows leaves out a column, so that something can be visible.
     width = int(np.clip(round(np.sqrt(area / aspect)), 1, grid.columns if height < grid.rows else grid.columns - 1))
+
+    # All is hidden to begin with, so that every clip draws its places at least once.
     hidden = np.ones((len(g), grid.rows, grid.columns), bool)
     attempt = 0
     while (all_hidden := hidden.all(axis=(1, 2))).any():
@@ -92,6 +97,7 @@ def block_mask(grid: Grid, blocks: BlockMask, seed: int, kind: int, g: Int64) ->
         num_blocks = max(1, blocks.num_blocks - max(0, attempt - 16))  # one alone leaves something visible
         hidden[all_hidden] = _covered(grid, uniform(key, 2 * num_blocks), height, width)
         attempt += 1
+
     return _indices(grid, ~hidden), _indices(grid, hidden)
 
 
@@ -99,6 +105,7 @@ def _covered(grid: Grid, places: npt.NDArray[np.float64], height: int, width: in
     """What blocks cover whose corners are shares (B, 2 num_blocks) of the room there is: (B, rows, columns)."""
     tops, lefts = np.split(places, 2, axis=1)
     tops, lefts = (tops * (grid.rows - height + 1)).astype(int), (lefts * (grid.columns - width + 1)).astype(int)
+    # (B, num_blocks, rows) and (B, num_blocks, columns).
     in_rows, in_columns = (
         (starts[..., None] <= np.arange(size)) & (np.arange(size) < starts[..., None] + length)
         for starts, size, length in ((tops, grid.rows, height), (lefts, grid.columns, width))

@@ -59,12 +59,14 @@ class Pixels(nn.Module):
         """
         original, hidden = self.hidden(clips, visible, masked)
         tubelets = self._tubelets(clips).clamp(0.0, 1.0)
+
         _, mean, std = normalise_pixels(take_tokens(tubelets, masked))
         painted = rearrange(predicted.float(), "b m (c p) -> b m c p", c=3) * std + mean
         painted = rearrange(painted, "b m c p -> b m (c p)").clamp(0.0, 1.0)
         index = masked.unsqueeze(-1).expand_as(painted)
         reconstruction = from_tubelets(tubelets.scatter(1, index, painted), self.grid, *self.tubelet)
         error = (_ERROR_GAIN * (original - reconstruction).abs().mean(1, keepdim=True)).clamp(max=1.0)
+
         return {
             "original": original,
             "masked": hidden,

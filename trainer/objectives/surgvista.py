@@ -125,6 +125,7 @@ class SurgVista(Objective):
 
     def _losses(self, clips: Tensor, targets: Tensor, draws: TubeDraws) -> ObjectiveOutput:
         config, (visible, masked, keeps) = self.config, draws
+        # `keeps` has one entry a network: the encoder, then both decoders.
         encoded = self.encoder(clips, visible, keeps[0])
         pixels = self.reconstruction_decoder(encoded, visible, masked, keeps[1])
         features = self.distillation_decoder(encoded, visible, masked, keeps[2])
@@ -136,6 +137,7 @@ class SurgVista(Objective):
             F.smooth_l1_loss(guess, true_features, beta=config.smooth_l1_beta)
             for guess in (features.float(), mean_feature)
         )
+
         loss = config.reconstruction_weight * reconstruction + config.distillation_weight * distillation
         metrics = {
             "loss/reconstruction": reconstruction.detach(),
@@ -165,6 +167,7 @@ def build(config: SurgVistaConfig, seed: int) -> SurgVista:
     """
     encoder = config.encoder
     teacher = load_teacher(config.teacher, encoder.grid, seed)
+    # Modules draw default weights when they are made, from the global generator.
     with torch.random.fork_rng(devices=[]):
         objective = SurgVista(config, teacher, seed)
     initialise(objective, torch.Generator().manual_seed(seed))

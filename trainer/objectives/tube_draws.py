@@ -44,6 +44,7 @@ def draw_tubes(
     device = batch.clips.device
     visible, masked = tube_mask(encoder.grid, mask_ratio, seed, batch.g)
     networks: tuple[EncoderConfig | DecoderConfig, ...] = (encoder, *decoders)
+    # Its number gives each network draws of its own.
     keeps = [
         to_device(drop_path_keeps(network.drop_path, network.shape.depth, seed, number, batch.g), device)
         if training and network.drop_path

@@ -102,13 +102,16 @@ class UniSurg(Jepa):
         config, ((visible, masked),) = self.config, masks
         predicted = self.predictor(self.encoder(clips, visible), visible, masked, 0).float()
         true, slices = take_tokens(targets, masked), self.grid.slices
+        # The first slice's tokens have the numbers of their tubes.
         weights, chosen = self._weights(self._scores(clips).gather(1, masked[:, : masked.shape[1] // slices]))
 
         distances = (predicted - true).abs().mean(-1)
+        # From (B, M) to (B, masked tubes): of each, the mean over time.
         motion = self._token_values * self._motion(distances.unflatten(1, (slices, -1)).mean(1), weights, chosen)
         affinity = self._affinity(predicted, true)
         measured = F.layer_norm(predicted, predicted.shape[-1:]) if config.normalise_variance else predicted
         variance = F.relu(config.least_std - measured.flatten(0, 1).std(0)).mean()
+
         loss = motion + config.affinity_weight * affinity + config.variance_weight * variance
         metrics = {
             "loss/prediction": distances.detach().mean(),
@@ -167,6 +170,8 @@ def motion_scores(clips: Tensor, patch_size: int) -> Tensor:
     in_time = (patches[:, 1:] - patches[:, :-1]).abs().mean((1, -1))
     down = (patches[:, :, 1:] - patches[:, :, :-1]).abs().mean((1, -1))
     right = (patches[:, :, :, 1:] - patches[:, :, :, :-1]).abs().mean((1, -1))
+
+    # A difference counts for both of its patches; those at an edge have fewer to average over.
     sums = sum(F.pad(to, pad) for to, pads in ((down, _DOWN), (right, _RIGHT)) for pad in pads)
     numbers = sum(F.pad(torch.ones_like(to), pad) for to, pads in ((down, _DOWN), (right, _RIGHT)) for pad in pads)
     return (in_time + sums / numbers).flatten(1)

@@ -54,10 +54,12 @@ class Checklist:
         Returns:
             What the action returned; None when it failed.
         """
+        # Tells rank 0 in which check this rank falls silent, if it does.
         self._meeting.tell(f"doing/{self._meeting.topology.rank}", check)
         outcome: Future[T] = Future()
         threading.Thread(target=self._act, args=(action, outcome), name=f"check-{check}", daemon=True).start()
         limit = self.at_most(seconds)
+
         try:
             return outcome.result(limit)
         except StorageError as error:  # says what happened, not what to do
@@ -71,6 +73,7 @@ class Checklist:
         except Exception as error:  # whatever it is, the other checks go on
             said = next(iter(str(error).splitlines()), "")
             sentence = f"{type(error).__name__}: {said[:_LONGEST_SENTENCE]}; {advice}"
+
         self.failures.append(Failure(check=check, sentence=without_secrets(sentence)))
         return None
 

@@ -39,7 +39,9 @@ def take_step(config: TrainConfig, topology: Topology, objective: Objective) -> 
     device, num_micro_batches = topology.device, min(2, config.grad_accum_steps(topology.world_size))
     with _memory(config):
         engine = build_engine(config, objective, device, grad_accum_steps=num_micro_batches)
+
         for _ in range(num_micro_batches):
+            # The masks that need most memory, of those that some steps draw.
             batch = objective.hardest(_random_clips(config, device))
             with engine.autocast():
                 targets = objective.targets(batch)
@@ -47,6 +49,7 @@ def take_step(config: TrainConfig, topology: Topology, objective: Objective) -> 
             engine.step(lr=0.0)
         if device.type != "cuda":
             return StepMemory(peak_gib=0.0, gib=0.0)
+
         torch.cuda.synchronize(device)
     gib = torch.cuda.get_device_properties(device).total_memory / _GIB
     return StepMemory(peak_gib=torch.cuda.max_memory_reserved(device) / _GIB, gib=gib)

@@ -27,11 +27,14 @@ def bus_gb_per_second(device: torch.device, seconds: float) -> float:
     ranks = dist.get_world_size()
     if ranks == 1:
         return 0.0
+
     num_bytes = _GPU_BYTES if device.type == "cuda" else _CPU_BYTES
     values = torch.ones(num_bytes // 4, device=device)
     dist.all_reduce(values)  # the first one connects
     if not bool((values == ranks).all()):
         raise PreflightError(f"an all-reduce of ones over {ranks} ranks did not give {ranks}; the network loses data")
+
+    # Ranks measure different speeds but must reduce equally often, or some wait in vain.
     rounds = torch.tensor([seconds / _seconds(values, 1)], device=device)
     dist.broadcast(rounds, 0)
     times = max(1, int(rounds.item()))

@@ -31,12 +31,14 @@ def look_at_node(device: torch.device, run_dir: Path, cache_dir: Path | None) ->
     gpus = tuple(_gpu(index) for index in range(torch.cuda.device_count())) if on_gpu else ()
     if on_gpu and device.index >= len(gpus):
         raise PreflightError(f"expected more than {device.index} GPUs, got {len(gpus)}; start one task a GPU")
+
     return NodeFacts(
         gpus=gpus,
         own_gpu=gpus[device.index].uuid if on_gpu else "",
         own_free_gib=torch.cuda.mem_get_info(device)[0] / _GIB if on_gpu else 0.0,
         versions=_versions(on_gpu),
         run_dir_gib=free_gib(run_dir),
+        # What the cache holds already counts as its room.
         cache_gib=free_gib(cache_dir) + _size_gib(cache_dir) if cache_dir else None,
         shm_gib=free_gib(Path("/dev/shm")),
         nofile=resource.getrlimit(resource.RLIMIT_NOFILE)[0],

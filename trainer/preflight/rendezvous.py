@@ -58,11 +58,14 @@ class Meeting:
                 f"{topology.master_port} within {seconds:g} s ({str(error).partition(chr(10))[0]}); is it "
                 "running, is a firewall between?"
             ) from None
+
+        # False once a rank is missing or rank 0 is gone: then nobody is waited for any more.
         self._complete = True
         if topology.is_main:
             self.tell("token", os.urandom(8).hex())
         self.tell(f"node/{topology.rank}", self.node)
         self.tell(f"doing/{topology.rank}", "node")
+
         with telling_who_is_missing(topology, self._absent) if topology.is_main else nullcontext():
             all_here = self.agree("here", seconds)
         if not all_here:
@@ -82,8 +85,10 @@ class Meeting:
         """
         yes, no = f"preflight/{name}/yes", f"preflight/{name}/no"
         deadline = time.monotonic() + seconds
+
         try:
             here = self._store.add(f"preflight/{name}", 1) if ok and self._complete else 0
+            # The last rank to come says yes for all, unless one has said no.
             if here == self.topology.world_size and not self._store.check([no]):
                 self._store.set(yes, "")
             while ok and self._complete and not self._store.check([yes]):
@@ -91,6 +96,8 @@ class Meeting:
                     return False
                 self._complete = time.monotonic() < deadline
                 time.sleep(_POLL_SECONDS)
+
+            # Not well, or out of time: the others need not wait for this rank.
             if not (ok and self._complete):
                 self._store.set(no, "")
             return ok and self._complete

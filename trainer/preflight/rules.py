@@ -72,12 +72,15 @@ def judge(reports: Sequence[RankReport], needs: Needs) -> list[Problem]:
     found = list(_failures(reports))
     found += _odd_values(reports, facts)
     found += _clocks(reports)
+
     for nodes_ranks in nodes(reports).values():
         own = [facts[report.rank] for report in nodes_ranks if report.facts]
         ranks = tuple(report.rank for report in nodes_ranks)
         if own:
+            # Space and limits are the node's: one of its ranks speaks for all.
             space = (*_space(own[0], len(ranks), needs), *_limits(own[0], len(ranks), len(reports)), *_gpus(own))
             found += [Problem(check=check, sentence=said, ranks=ranks, fatal=fatal) for check, said, fatal in space]
+
     found += _speeds(reports)
     if not any(problem.fatal for problem in found):
         found += _unchecked(reports, needs)
@@ -170,8 +173,9 @@ def _space(facts: NodeFacts, num_ranks: int, needs: Needs) -> _Verdicts:
             "disk",
             f"run_dir has {facts.run_dir_gib:.1f} GiB free, {needs.checkpoints} checkpoints take {checkpoints:.1f}; "
             "free some, or lower checkpoint.keep_last",
-            facts.run_dir_gib < needs.checkpoint_gib,
+            facts.run_dir_gib < needs.checkpoint_gib,  # with room for one a run can begin
         )
+
     if facts.cache_gib is not None and facts.cache_gib < needs.cache_gib:
         yield (
             "cache",
@@ -179,6 +183,7 @@ def _space(facts: NodeFacts, num_ranks: int, needs: Needs) -> _Verdicts:
             "does not fit is read from the store in every epoch",
             False,
         )
+
     least = SHM_GIB_PER_RANK * num_ranks
     if len(facts.gpus) > 1 and num_ranks > 1 and facts.shm_gib < least:
         yield (
@@ -191,6 +196,7 @@ def _space(facts: NodeFacts, num_ranks: int, needs: Needs) -> _Verdicts:
 
 def _limits(facts: NodeFacts, num_ranks: int, world_size: int) -> _Verdicts:
     files, threads = _OTHER_FILES + _FILES_PER_PEER * world_size, _THREADS_PER_RANK * num_ranks
+    # A limit of -1 is none.
     if 0 <= facts.nofile < files:
         yield (
             "limits",
@@ -198,6 +204,7 @@ def _limits(facts: NodeFacts, num_ranks: int, world_size: int) -> _Verdicts:
             f"{max(files, 65536)}` in the job",
             True,
         )
+
     if 0 <= facts.nproc < threads:
         yield (
             "limits",
@@ -205,6 +212,7 @@ def _limits(facts: NodeFacts, num_ranks: int, world_size: int) -> _Verdicts:
             f"{max(threads, 65536)}` in the job",
             True,
         )
+
     if facts.infiniband and facts.gpus and facts.memlock >= 0:  # a privileged process may lock more all the same
         yield (
             "limits",
@@ -221,6 +229,7 @@ def _gpus(facts: Sequence[NodeFacts]) -> _Verdicts:
         yield "GPUs", f"{len(used)} ranks share {len(set(used))} GPUs; start one task a GPU", True
     elif len(seen) > len(used):
         yield "GPUs", f"{len(seen)} GPUs are seen, {len(used)} used; start one task a GPU", False
+
     sizes = {gpu.uuid: gpu.gib for own in facts for gpu in own.gpus}
     least = min((own.own_free_gib / sizes[own.own_gpu] for own in facts if own.own_gpu), default=1.0)
     if least < FULL_GPU:
@@ -243,6 +252,7 @@ def _speeds(reports: Sequence[RankReport]) -> Iterator[Problem]:
                 ranks=tuple(report.rank for report in own),
                 fatal=False,
             )
+
     speeds = {r.rank: r.bus_gb_per_second for r in reports if r.bus_gb_per_second and r.facts and r.facts.gpus}
     slow = {rank: speed for rank, speed in speeds.items() if speed < BUS_GB_PER_SECOND}
     if slow and len(nodes(reports)) > 1:
@@ -253,6 +263,7 @@ def _speeds(reports: Sequence[RankReport]) -> Iterator[Problem]:
             ranks=tuple(slow),
             fatal=False,
         )
+
     full = tuple(r.rank for r in reports if r.step and r.step.peak_gib > FULL_GPU * r.step.gib)
     if full:
         yield Problem(

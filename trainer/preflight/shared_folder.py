@@ -26,13 +26,16 @@ def check_shared(meeting: Meeting, checkpoints: Path, seconds: float) -> bool | 
         PreflightError: A file that another rank wrote is not there.
     """
     rank, folder = meeting.topology.rank, trial_folder(meeting, checkpoints)
+
     try:
         _write(folder, rank)
     except OSError:
+        # The others learn it at once, and do not wait for this rank's file.
         meeting.agree("written", 0.0, ok=False)
         raise
     if not meeting.agree("written", seconds):
         return None
+
     for other in range(meeting.topology.world_size) if rank == 0 else (0,):
         if not (folder / str(other)).exists():
             raise PreflightError(

@@ -37,6 +37,7 @@ class Corpora:
         retry = replace(s3.retry, timeout_seconds=min(s3.retry.timeout_seconds, PATIENCE_SECONDS))
         impatient = replace(s3, retry=retry)
         self._storage = open_storage(config.data.corpus, impatient)
+
         manifests = {place: ManifestFile.load(open_storage(place, impatient)) for place in config.corpora}
         for place, manifest in manifests.items():
             check_rates(manifest.shards(), config.data.fps, where=place)
@@ -58,6 +59,7 @@ class Corpora:
             StorageError: A range cannot be read.
         """
         ends = list(accumulate(num_bytes for _, num_bytes in self._shards))
+        # Reads are spread by the golden ratio; a rank's threads share its numbers, ranks do not.
         numbers, stop = count(rank, world_size), threading.Event()
         started = time.perf_counter()
 
@@ -67,6 +69,7 @@ class Corpora:
                 position = int(next(numbers) * _GOLDEN % 1.0 * ends[-1])  # far from the reads before
                 name, num_bytes = self._shards[i := bisect_right(ends, position)]
                 length = min(self._read.range_bytes, num_bytes)
+                # A range that would end past its shard begins earlier.
                 start = min(position - (ends[i] - num_bytes), num_bytes - length)
                 self._storage.read_into(name, start, memoryview(bytearray(length)), stop)
                 total += length

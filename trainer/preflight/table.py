@@ -97,6 +97,8 @@ def _columns(reports: Sequence[RankReport]) -> dict[str, _Cell]:
         "network": lambda own: _slowest([report.bus_gb_per_second for report in own]),
         "step": lambda own: _step(own),
     }
+
+    # Columns that this recipe, or this call, has nothing to fill with.
     if not any(facts.cache_gib is not None for facts in found):
         del columns["cache"]
     if not any(report.step for report in reports):

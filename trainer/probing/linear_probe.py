@@ -68,6 +68,7 @@ class ClipsWithLabels:
         """Encode them all, shared by the ranks; collective, and every rank gets all. None when asked to stop."""
         found: list[tuple[str, str]] = []
         features: list[npt.NDArray[np.float32]] = []
+
         with self._source.open_pass(self._num_clips) as batches:
             for batch in batches:
                 labels = [self._label(g) if valid else None for g, valid in zip(batch.g, batch.valid, strict=True)]
@@ -76,6 +77,7 @@ class ClipsWithLabels:
                 found += [(str(labels[i]), f"{batch.names[i].dataset}/{batch.names[i].video}") for i in kept]
                 if stopping():
                     return None
+
         shares = all_gather((np.concatenate(features), found))  # the first rank has the first clips
         rows = [row for _, share in shares for row in share]
         return Labelled(
@@ -113,18 +115,22 @@ class Probe:
         test = self.test.encoded(represent, stopping) if fit else None
         if fit is None or test is None:
             return {}
+
         if len(set(fit.labels)) < 2 or not test.labels:
             log.warning(
                 "probe: expected two labels or more of %s and one of %s, got %d and %d; see probe.label",
                 self.fit.what, self.test.what, len(set(fit.labels)), len(set(test.labels)),
             )  # fmt: skip
             return {}
+
         said = linear_probe(fit, test.features)
+        # Sorted, so that of equally frequent labels every run takes the same one.
         majority = max(sorted(set(fit.labels)), key=fit.labels.count)
         hits = {
             label: [said == true for said, true in zip(said, test.labels, strict=True) if true == label]
             for label in sorted(set(test.labels))
         }
+
         return {
             "accuracy": float(np.mean([hit for found in hits.values() for hit in found])),
             "balanced_accuracy": float(np.mean([np.mean(found) for found in hits.values()])),
@@ -151,13 +157,18 @@ def linear_probe(fit: Labelled, features: Tensor) -> list[str]:
     names, videos = sorted(set(fit.labels)), sorted(set(fit.videos))
     truth = torch.tensor([names.index(label) for label in fit.labels])
     one_hot = torch.nn.functional.one_hot(truth, len(names)).double()
+
+    # In kernel form, (num, num): the cost grows with the clips, not with the width.
     gram = fitted @ fitted.T / fitted.shape[1]
+    # Clips of one video are alike, so a video is left out as a whole.
     fold, hits = torch.tensor([videos.index(video) % _FOLDS for video in fit.videos]), torch.zeros(len(RIDGES))
+
     for number in range(min(_FOLDS, len(videos))):
         kept, left = torch.nonzero(fold != number).flatten(), torch.nonzero(fold == number).flatten()
         if kept.numel():
             scores = _scores(gram[kept][:, kept], one_hot[kept], gram[left][:, kept], RIDGES)
             hits += (scores.argmax(-1) == truth[left]).sum(1)
+
     best = RIDGES[int(hits.argmax())]
     (scores,) = _scores(gram, one_hot, asked @ fitted.T / fitted.shape[1], [best])
     return [names[i] for i in scores.argmax(1).tolist()]
@@ -165,6 +176,7 @@ def linear_probe(fit: Labelled, features: Tensor) -> list[str]:
 
 def _scores(gram: Tensor, one_hot: Tensor, asked: Tensor, ridges: Sequence[float]) -> Tensor:
     """Kernel ridge regression, (num ridges, num asked, num labels), from the products of what is asked and fitted."""
+    # One decomposition serves all penalties.
     values, vectors = torch.linalg.eigh(gram)
     base = one_hot.mean(0)
     along = vectors.T @ (one_hot - base)

@@ -42,12 +42,14 @@ def pace_of(reports: Sequence[Line], recent: Sequence[Line]) -> Pace | None:
     """
     if not reports:
         return None
+
     last = [line["time/step_seconds"] for line in reports[-_PACE_REPORTS:]]
     steps, pause = 0, 0.0
     for before, after in pairwise(recent):
         between = after["step"] - before["step"]
         steps += between
         pause += after["time"] - before["time"] - between * after["time/step_seconds"]
+
     return Pace(step_seconds=sum(last) / len(last), pause_seconds=max(0.0, pause / steps) if steps > 0 else 0.0)
 
 

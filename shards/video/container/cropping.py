@@ -54,8 +54,11 @@ def _of_mp4(file: BinaryIO, whole: _Part) -> Iterator[Margins]:
     for track in _boxes(file, movie) if movie else ():
         media = _first(_boxes(file, track), b"mdia") if track.name == b"trak" else None
         handler = _first(_boxes(file, media), b"hdlr") if media else None
+        # The kind of a track stands behind 8 other bytes of its handler
         if media is None or handler is None or _read(file, handler.start + 8, 4) != b"vide":
             continue
+
+        # Down to the table of descriptions, whose first entry is behind 8 bytes of its own
         inner: _Part | None = media
         for name in (b"minf", b"stbl", b"stsd"):
             inner = _first(_boxes(file, inner), name) if inner else None
@@ -70,6 +73,7 @@ def _aperture(file: BinaryIO, entry: _Part) -> Margins:
         return Margins()
     width, height = struct.unpack(">HH", _read(file, entry.start + _SIZE_AT, 4))
     numbers = struct.unpack(">8i", _read(file, clap.start, 32))
+    # Width, height and how far the centre is off, each as numerator and denominator
     kept_width, kept_height, right, down = (Fraction(*numbers[at : at + 2]) for at in range(0, 8, 2))
     left, top = int((width - kept_width) / 2 + right), int((height - kept_height) / 2 + down)
     margins = Margins(left, top, int(width - kept_width) - left, int(height - kept_height) - top)
@@ -100,10 +104,10 @@ def _boxes(file: BinaryIO, outer: _Part) -> Iterator[_Part]:
             return
         size, name = struct.unpack(">I4s", _read(file, at, 8))
         start = at + 8
-        if size == 1:
+        if size == 1:  # 64 bits of it follow the name
             (size,) = struct.unpack(">Q", _read(file, start, 8))
             start += 8
-        stop = at + size if size else outer.stop
+        stop = at + size if size else outer.stop  # 0: to the end of the outer box
         if stop < start:
             return
         yield _Part(name, start, min(stop, outer.stop))
@@ -116,9 +120,11 @@ def _elements(file: BinaryIO, outer: _Part) -> Iterator[_Part]:
     for _ in range(_MOST_PARTS):
         if at >= outer.stop:
             return
+        # At most 4 bytes of name and 8 of size
         head = _read(file, at, 12)
         length = _length(head[0])
         name, rest = int.from_bytes(head[:length]), head[length:]
+        # Each byte of a size has 7 bits of the number; all of them 1 is an unknown size
         bits = 7 * _length(rest[0])
         size = int.from_bytes(rest[: bits // 7]) & (1 << bits) - 1
         start = at + length + bits // 7

@@ -36,6 +36,7 @@ def feed(location: str, stores: Stores, read_ahead: int | None = None) -> Iterat
     local = "://" not in location
     if local and os.path.exists(location) and not os.path.isfile(location):
         raise VideoError("is not a regular file")  # a named pipe would make us wait
+
     storage, name = stores.locate(location)
     try:
         if local and storage.size(name) is None:

@@ -131,11 +131,13 @@ def _describe(container: Any, threads: int, margins: list[Margins]) -> Video:
     streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not streams:
         raise VideoError("has no video stream")
+
     kind = container.format.name
     if kind == "tty" or kind.startswith("image2") or kind.endswith("_pipe"):
         raise VideoError(f"is not a video: FFmpeg reads it as {kind!r}, text or a still picture")
     if kind in LISTS:
         raise VideoError(f"is not a video: FFmpeg reads it as {kind!r}, a list of other files; name those instead")
+
     stream = max(streams, key=_preference)
     if stream.codec_context is None:
         raise VideoError("has a video stream that FFmpeg has no decoder for")
@@ -147,10 +149,12 @@ def _describe(container: Any, threads: int, margins: list[Margins]) -> Video:
         "flags": "+unaligned",
         "max_pixels": str(MOST_PIXELS),
     }
+
     if not (stream.width and stream.height):
         raise VideoError("has a video stream without a picture size")
     if stream.width * stream.height > MOST_PIXELS:
         raise VideoError(f"its pictures have {stream.width}x{stream.height} pixels, and {MOST_PIXELS} are the most")
+
     own_aspect = stream.codec_context.sample_aspect_ratio
     length, place = declared_length(container, stream), streams.index(stream)
     return Video(
@@ -165,6 +169,7 @@ def _describe(container: Any, threads: int, margins: list[Margins]) -> Video:
             seconds=None if length is None else length.seconds,
             rate=stream.average_rate or stream.guessed_rate,
         ),
+        # AVI has times of decoding alone; where every picture stands for itself these are right
         decode_times=kind == "avi" and not stream.codec_context.codec.intra_only,
         start=None if stream.start_time is None else Fraction(stream.start_time * stream.time_base),
         length=length,
@@ -178,4 +183,5 @@ def _describe(container: Any, threads: int, margins: list[Margins]) -> Video:
 
 def _preference(stream: Any) -> int:
     pixels = stream.width * stream.height if stream.codec_context is not None else 0
+    # As much as `ffmpeg` adds to the default stream
     return pixels + 5_000_000 * bool(stream.disposition & Disposition.default)

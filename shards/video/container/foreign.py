@@ -51,6 +51,8 @@ def missing(file: BinaryIO) -> str:
         return "it begins with zeros, as a download does that was not finished; copy it again"
     if _read(file, 4, 4) != b"ftyp":
         return ""
+
+    # From box to box, as far as they are whole
     position = 0
     while position + 8 <= size:
         header = _read(file, position, 16)

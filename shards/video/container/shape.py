@@ -126,11 +126,14 @@ class Shapes:
         corner = self._corner(picture)
         matrix, own = _display_matrix(corner), self._declared
         if corner is not None:
+            # `_widening` has added 4 * _PARTS pixels times the aspect
             measured = Fraction((corner.width - _CORNER[0]) // 4, _PARTS)
             own = own if abs(own - measured) <= Fraction(1, _PARTS) else measured  # what is declared is exact
+
         width, height, margins = picture.width, picture.height, self._margins
         box = Box(left=margins.left, top=margins.top, right=width - margins.right, bottom=height - margins.bottom)
         possible = box.left < box.right and box.top < box.bottom
+
         return Shape(
             width=width,
             height=height,
@@ -154,7 +157,7 @@ class Shapes:
             self._graph.push(picture)
             return self._graph.pull()
         except av.FFmpegError:
-            self._kind = ""
+            self._kind = ""  # a graph that has failed is made anew
             return None
 
 
@@ -183,6 +186,7 @@ def _display_matrix(corner: Any | None) -> bytes | None:
 
 def _turn(display_matrix: bytes) -> Turn:
     """What turns a picture upright; angles are taken to the nearest quarter."""
+    # The upper left 2x2 of the 3x3 matrix, row by row
     a, b, _, c, d = struct.unpack("=5i", display_matrix[:20])
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return _MIRRORED[_sign(a), _sign(d)]
