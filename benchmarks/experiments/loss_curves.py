@@ -32,23 +32,21 @@ def main() -> int:
     parser.add_argument("case", metavar="CASE", help="what to call it")
     parser.add_argument("tree", type=Path, metavar="TREE", help="whose code trains")
     parser.add_argument("recipe", metavar="RECIPE")
-    parser.add_argument("words", nargs="*", metavar="KEY=VALUE")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     parser.add_argument("--commit", default="", help="of TREE, where it has no git")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="behind all else")
-    arguments = parser.parse_intermixed_args()
+    words = parser.parse_intermixed_args()
 
-    curves = {str(seed): train(arguments.tree, arguments.recipe, arguments.words, seed) for seed in arguments.seeds}
-    kept: dict[str, Any] = (
-        json.loads(arguments.file.read_text()) if arguments.file.exists() else {**conditions(), "cases": {}}
-    )
+    curves = {str(seed): train(words.tree, words.recipe, words.overrides, seed) for seed in words.seeds}
+    kept: dict[str, Any] = json.loads(words.file.read_text()) if words.file.exists() else {**conditions(), "cases": {}}
     # Without the corpus's path, which is this machine's
-    shown = [word for word in arguments.words if "corpus=" not in word]
-    kept["cases"][arguments.case] = {
-        "commit": arguments.commit, "recipe": arguments.recipe, "words": shown, "curves": curves,
+    shown = [word for word in words.overrides if "corpus=" not in word]
+    kept["cases"][words.case] = {
+        "commit": words.commit, "recipe": words.recipe, "words": shown, "curves": curves,
     }  # fmt: skip
 
-    arguments.file.write_text(json.dumps(kept, indent=1) + "\n")
-    print(f"{arguments.case}: {'; '.join(summary(list(curves.values())))}")
+    words.file.write_text(json.dumps(kept, indent=1) + "\n")
+    print(f"{words.case}: {'; '.join(summary(list(curves.values())))}")
     return 0
 
 

@@ -46,13 +46,13 @@ def main() -> int:
     parser.add_argument("corpus", metavar="CORPUS")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--every", type=int, default=10)
-    arguments = parser.parse_args()
+    words = parser.parse_args()
 
     found = {}
     for name, switches in CASES.items():
-        words = [f"data.corpus={arguments.corpus}", *(f"objective.{switch}" for switch in switches)]
-        config = load(TrainConfig, RECIPES / "unisurg_tiny_stage1.yaml", words)
-        found[name] = [*shares(config, arguments.steps, arguments.every)]
+        overrides = [f"data.corpus={words.corpus}", *(f"objective.{switch}" for switch in switches)]
+        config = load(TrainConfig, RECIPES / "unisurg_tiny_stage1.yaml", overrides)
+        found[name] = [*shares(config, words.steps, words.every)]
 
     print(json.dumps({**conditions(), "cases": found}, indent=1))
     return 0

@@ -51,35 +51,35 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=100, help="of the first phase")
     parser.add_argument("--second-steps", type=int, default=10)
     parser.add_argument("--lr", type=float, default=5e-4)
-    arguments = parser.parse_args()
+    words = parser.parse_args()
 
     join(Topology(), 60)
     found = {}
-    for recipe, words in MASKS.items():
-        for seed in range(arguments.seeds):
-            path, corpus = RECIPES / f"{recipe}.yaml", f"data.corpus={arguments.corpus}"
-            config = load(TrainConfig, path, [*SMALL, *words, corpus, f"seed={seed}"])
-            found[f"{recipe}, seed {seed}"] = compare(config, arguments)
+    for recipe, masks in MASKS.items():
+        for seed in range(words.seeds):
+            path, corpus = RECIPES / f"{recipe}.yaml", f"data.corpus={words.corpus}"
+            config = load(TrainConfig, path, [*SMALL, *masks, corpus, f"seed={seed}"])
+            found[f"{recipe}, seed {seed}"] = compare(config, words)
 
     print(json.dumps({**conditions(), "cases": found}, indent=1))
     leave()
     return 0
 
 
-def compare(config: TrainConfig, arguments: argparse.Namespace) -> dict[str, list[float] | float]:
+def compare(config: TrainConfig, words: argparse.Namespace) -> dict[str, list[float] | float]:
     """Losses of a second phase's steps, and the mean of the first phase's last ten."""
     first, engine = wrap(config, None)
-    losses = train(config, first, engine, arguments.steps, arguments.lr)
+    losses = train(config, first, engine, words.steps, words.lr)
 
     longer = replace(config.objective, encoder=replace(config.objective.encoder, num_frames=8))
     second = replace(config, objective=longer)
     curves = {}
     with tempfile.TemporaryDirectory() as folder:
-        saved = save_checkpoint(Path(folder), engine, replace(BEGINNING, step=arguments.steps), first.averages())
+        saved = save_checkpoint(Path(folder), engine, replace(BEGINNING, step=words.steps), first.averages())
         for moments in (True, False):
             objective, engine = wrap(second, WarmStartConfig(weights=str(saved), moments=moments))
             name = "with moments" if moments else "without"
-            curves[name] = train(second, objective, engine, arguments.second_steps, arguments.lr)
+            curves[name] = train(second, objective, engine, words.second_steps, words.lr)
 
     return {"first phase": round(statistics.fmean(losses[-10:]), 5), **curves}
 

@@ -24,16 +24,16 @@ def main() -> int:
     parser.add_argument("store", metavar="STORE", help="a folder or s3:// prefix to fill and to read")
     parser.add_argument("--minutes", type=int, default=30)
     parser.add_argument("--save", type=Path, metavar="FILE")
-    arguments = parser.parse_args()
+    words = parser.parse_args()
 
-    storage = open_storage(arguments.store)
+    storage = open_storage(words.store)
     with tempfile.TemporaryDirectory() as scratch:
         long_corpus(Path(scratch), storage)
 
     rows: list[dict[str, float]] = []
     started, num_clips = time.monotonic(), 0
     with open_stream(FrameTable.open(storage), num_frames=NUM_FRAMES, endless=True) as stream:
-        for clips in itertools.takewhile(lambda _: len(rows) < arguments.minutes, stream):
+        for clips in itertools.takewhile(lambda _: len(rows) < words.minutes, stream):
             num_clips += len(clips)
             minute = len(rows) + 1
             if time.monotonic() - started >= 60 * minute:
@@ -41,8 +41,8 @@ def main() -> int:
                 rows.append({"minute": minute, "clips": num_clips, "read_gb": read / 1e9, "resident_mb": resident_mb()})
                 print(", ".join(f"{name} {value:,.0f}" for name, value in rows[-1].items()), flush=True)
 
-    if arguments.save:
-        arguments.save.write_text(json.dumps({**conditions(), "rows": rows}, indent=1), encoding="utf-8")
+    if words.save:
+        words.save.write_text(json.dumps({**conditions(), "rows": rows}, indent=1), encoding="utf-8")
     return 0
 
 

@@ -24,15 +24,15 @@ def main() -> int:
     )
     parser.add_argument("run_dirs", metavar="RUN_DIR", nargs="+", type=Path)
     parser.add_argument("--save", type=Path, metavar="FILE")
-    arguments = parser.parse_args()
+    words = parser.parse_args()
 
-    rows = [{"run": path.name, "seconds": seconds_to_first_step(path)} for path in arguments.run_dirs]
+    rows = [{"run": path.name, "seconds": seconds_to_first_step(path)} for path in words.run_dirs]
     for row in rows:
         print(f"{row['run']}: {row['seconds']:.1f} s")
     print(f"median: {statistics.median(row['seconds'] for row in rows):.1f} s")
 
-    if arguments.save:
-        arguments.save.write_text(json.dumps({**conditions(), "rows": rows}, indent=1), encoding="utf-8")
+    if words.save:
+        words.save.write_text(json.dumps({**conditions(), "rows": rows}, indent=1), encoding="utf-8")
     return 0
 
 

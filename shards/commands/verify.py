@@ -14,7 +14,7 @@ from surgstream.shards.packing.checks import check_records, check_shard, find_pi
 from surgstream.shards.storage.stores import Storage, open_storage
 from surgstream.shards.workers import Progress, cores, run_all
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 def run(words: argparse.Namespace) -> int:
@@ -52,7 +52,7 @@ def verify(manifest: Manifest, storage: Storage, *, workers: int) -> Iterator[st
 
     pictured = find_pictures(storage)
     if pictured:
-        logger.warning(
+        log.warning(
             "%s: %d files, such as %s, hold pictures of what was found, and of what was dropped as well: an earlier "
             "version kept them there; run `surgstream pack` again to be rid of those in records, and delete reports",
             storage.uri,

@@ -20,7 +20,7 @@ from surgstream.shards.storage.base import without_secrets
 from surgstream.shards.storage.globs import find, split_glob
 from surgstream.shards.storage.stores import Stores
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ def _reviewed(found: Sequence[Placed], review: Review) -> list[Placed]:
         number = sum(key[0] == dataset for key in unknown)
         raise ConfigError(f"datasets: {dataset}: review: no video has the id {video!r} (of {number} such)")
     for name in sorted({name for name, _ in review} - datasets):
-        logger.warning("review: %s: is not packed; what is decided about it is not needed", name)
+        log.warning("review: %s: is not packed; what is decided about it is not needed", name)
     return [(split, replace(each, review=review.get((each.dataset, each.id), ()))) for split, each in found]
 
 
@@ -189,7 +189,7 @@ def _held_out(dataset: DatasetConfig, ids: Collection[str], root: str, stores: S
     matches = {entry: {id for id in ids if fnmatchcase(id, entry)} for entry in globs}
     idle = sorted(entry for entry, found in matches.items() if not found)
     if idle:
-        logger.warning("%s: hold_out: no video matches %s", where, ", ".join(idle))
+        log.warning("%s: hold_out: no video matches %s", where, ", ".join(idle))
     return (set(listed) - globs).union(*matches.values())
 
 

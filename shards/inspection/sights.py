@@ -23,7 +23,7 @@ from surgstream.shards.video.picture import fit, frame, thumbnail, to_image, to_
 from surgstream.shards.video.sources import Film
 from surgstream.shards.video.stills import Window
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 LINES, QUALITY = 256, 80
 """Shorter side of a picture that comes from the source, and its quality."""
@@ -139,7 +139,7 @@ class Sights:
             found = self._film.glimpses(windows)
             return [None if seen is None else (float(seen[0]), make(seen[1])) for seen in found]
         except (VideoError, StorageError) as error:
-            logger.warning("%s/%s: no pictures of its source: %s", self._reading.dataset, self._reading.video, error)
+            log.warning("%s/%s: no pictures of its source: %s", self._reading.dataset, self._reading.video, error)
             reason = error.nameless if isinstance(error, VideoError) else "its store fails"  # the page may be shown
             self.missing = f"its source cannot be read: {reason}"
             return [None] * len(windows)

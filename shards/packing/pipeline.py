@@ -36,7 +36,7 @@ from surgstream.shards.storage.stores import Storage, Stores
 from surgstream.shards.video.container.files import check_gpu
 from surgstream.shards.workers import cores, run_all
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 RECEIPTS_IN_FLIGHT = 16
 
@@ -164,14 +164,14 @@ def _check_kinds(options: PackConfig) -> None:
     for kind, reason in obstacles(KINDS).items():
         if kind in options.drop:
             raise ConfigError(f"drop: {kind} is to be left out and cannot be looked for: {reason}")
-        logger.warning("%s is not looked for in any video: %s", kind, reason)
+        log.warning("%s is not looked for in any video: %s", kind, reason)
 
 
 def _tell_unjudged(options: PackConfig, readings: Sequence[Reading]) -> None:
     """Warn of videos in which views from outside of the body were to be left out and could not be told from others."""
     unjudged = [reading for reading in readings if not reading.judged]
     if "outside" in options.drop and unjudged:
-        logger.warning(
+        log.warning(
             "outside was not looked for in %d videos, such as %s of %s, most of which has not the colours of tissue",
             len(unjudged),
             unjudged[0].video,
@@ -206,7 +206,7 @@ def _tell_short(plan: Plan) -> None:
     fps = plan.options.fps
     short = Counter(shard.dataset for shard, each in _videos(plan) if shard.is_too_short(each.predicted_frames, fps))
     for shard in {shard.dataset: shard for shard in plan.shards if shard.dataset in short}.values():
-        logger.warning(
+        log.warning(
             "datasets: %s: %d of %d videos are shorter than min_seconds=%g, by what their files declare: such are left "
             "out",
             shard.dataset,
@@ -265,7 +265,7 @@ def _compare(corpus: CorpusConfig, pieces: Sequence[tuple[str, int, float]]) -> 
         videos = sum(count for name, count, _ in pieces if name == dataset.name)
         seconds = sum(length for name, _, length in pieces if name == dataset.name)
         for difference in dataset.expected.differences(videos, seconds):
-            logger.warning("datasets: %s: %s", dataset.name, difference)
+            log.warning("datasets: %s: %s", dataset.name, difference)
 
 
 def _sweep(storage: Storage, corpus: CorpusConfig) -> None:
@@ -293,7 +293,7 @@ def _withdraw(storage: Storage, previous: Plan | None, plan: Plan, missing: set[
     for dataset in sorted({name.partition("/")[0] for name in again | gone}):
         counts = [sum(name.startswith(f"{dataset}/") for name in names) for names in (again, gone)]
         reason = previous.difference(plan, dataset) or UNFINISHED
-        logger.warning("%s: %s: packs %d shards again and removes %d: %s", storage.uri, dataset, *counts, reason)
+        log.warning("%s: %s: packs %d shards again and removes %d: %s", storage.uri, dataset, *counts, reason)
 
     for name in sorted(gone | {shard.name for shard in previous.shards} - planned):
         for stale in (name, index_name(name), receipt_name(name)):

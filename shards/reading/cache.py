@@ -28,7 +28,7 @@ from surgstream.shards.format.index import ROW, Rows
 from surgstream.shards.reading.buffers import Bytes, new_buffer
 from surgstream.shards.reading.frame_table import RowRange
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 LEDGER_NAME = "surgstream-cache.bytes"
 
@@ -64,7 +64,7 @@ class ChunkCache:
             with self._locked() as ledger:
                 used = self._count()
                 ledger.write(used)
-            logger.info("cache %s: %.1f of %.1f GB are in use", folder, used / 1e9, most_bytes / 1e9)
+            log.info("cache %s: %.1f of %.1f GB are in use", folder, used / 1e9, most_bytes / 1e9)
         except OSError as error:
             self._give_up(error)
 
@@ -170,7 +170,7 @@ class ChunkCache:
             ledger.write(max(used, self._most_bytes))
 
         if is_first:
-            logger.warning(
+            log.warning(
                 "cache %s: %s; the run goes on, reads what is cached, and keeps no more of what it reads",
                 self._root,
                 error.strerror or error,

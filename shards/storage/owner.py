@@ -22,7 +22,7 @@ from surgstream.shards.errors import OwnedError, StorageError
 from surgstream.shards.storage.base import Storage
 from surgstream.shards.storage.owner_record import Record, is_hidden, started, this_process
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 OWNERS = ".owner"
 """The folder of the records."""
@@ -102,7 +102,7 @@ class Owner:
                 )
             if living is not None and not told:
                 told = True
-                logger.warning("%s: waiting for the end of %s", self._storage.uri, living)
+                log.warning("%s: waiting for the end of %s", self._storage.uri, living)
             # At random, so that several who wait do not claim in step
             time.sleep(random.uniform(0.1, 0.5))
 
@@ -175,7 +175,7 @@ class Owner:
             first, *more = unknown.values()
             whose = f"{first} and {len(more)} others" if more else str(first)
             seconds = self._pace.stale_seconds
-            logger.warning("%s: waits up to %g s for a sign of life of %s", self._storage.uri, seconds, whose)
+            log.warning("%s: waits up to %g s for a sign of life of %s", self._storage.uri, seconds, whose)
         return self._watched(unknown) if unknown else None
 
     def _has_ended(self, other: Record) -> bool | None:
@@ -237,11 +237,11 @@ class Owner:
                 self._storage.write(self._name, self._record.to_bytes())
             except OwnedError as error:
                 if lost:  # and not to somebody who took a number, saw this one, and gave it back
-                    logger.warning("%s", error)
+                    log.warning("%s", error)
                     return
                 lost = True
             except StorageError as error:
-                logger.warning("no heartbeat, the next one in %g s: %s", self._pace.beat_seconds, error)
+                log.warning("no heartbeat, the next one in %g s: %s", self._pace.beat_seconds, error)
 
 
 def _is_alone(name: str) -> bool:

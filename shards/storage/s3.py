@@ -17,7 +17,7 @@ from surgstream.shards.storage.s3_listing import objects, uploads
 from surgstream.shards.storage.s3_ranges import RangeFetcher
 from surgstream.shards.storage.s3_upload import Upload, md5
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class S3Storage:
@@ -114,7 +114,7 @@ class S3Storage:
                         self._client.call("abort_multipart_upload", Key=key, UploadId=upload_id)
             except ClientError as error:  # nobody sees such uploads, and to list them is a right of its own
                 detail = self._client.explain(error).detail
-                logger.warning("%s: unfinished uploads cannot be removed: %s", self.uri, detail)
+                log.warning("%s: unfinished uploads cannot be removed: %s", self.uri, detail)
 
     def _put(self, key: str, data: bytes, **condition: Any) -> None:
         self._client.call("put_object", Key=key, Body=data, ContentMD5=md5(data), **condition)

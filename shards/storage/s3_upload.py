@@ -12,7 +12,7 @@ from surgstream.shards.storage.s3_client import S3Client
 from surgstream.shards.storage.s3_failures import FAILURES, knows_no_upload
 from surgstream.shards.storage.s3_ranges import RangeFetcher
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 PART_BYTES = 16 * 2**20
 """Size of an uploaded part: S3 takes at most 10,000 of them an object, so 160 GB a shard."""
@@ -143,7 +143,7 @@ class Upload:
                 return False
 
         _OTHER_ETAGS.add(self._client.place)
-        logger.warning(
+        log.warning(
             "%s: its ETags look like MD5s and are none, since %s is what was sent, read back; from now on lengths are "
             "compared, and the MD5s that the store itself checks",
             self._client.place,
