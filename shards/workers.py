@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 
 class Progress(Protocol):
-    """What the work tells of itself."""
+    """Progress callback of work on frames."""
 
     def __call__(self, frames: int, failed: int = 0) -> None:
         """Report frames and failures that have come since the last time."""

@@ -41,7 +41,9 @@ def run(words: argparse.Namespace) -> int:
         return 0
     if words.part is not None:
         before = list(pack_share(corpus, root, storage, words.part).values())
-        sys.stdout.write(f"packed {before.count(None)} of the {len(before)} shards of this part; the rest was there\n")
+        sys.stdout.write(
+            f"packed {before.count(None)} of the {len(before)} shards of this part; the rest was already there\n"
+        )
         return 0
 
     packed = pack(corpus, root, storage)

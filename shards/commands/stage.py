@@ -48,7 +48,8 @@ class Staged:
         """One line."""
         shards = sum(is_shard_name(file.name) for file in self.files)
         megabytes = sum(file.num_bytes for file in self.files) / 1e6
-        return f"{shards} shards, {megabytes:.1f} MB: {self.copied_bytes / 1e6:.1f} MB copied, the rest was there\n"
+        copied = self.copied_bytes / 1e6
+        return f"{shards} shards, {megabytes:.1f} MB: {copied:.1f} MB copied, the rest was already there\n"
 
 
 def stage(source: Storage, target: Storage, *, num_at_once: int, checksum: bool) -> Staged:

@@ -43,5 +43,5 @@ def unseal(data: bytes, *, where: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{where}: expected JSON: {error}; it is damaged: delete it and pack again") from None
     if not sound:
-        raise ManifestError(f"{where}: its checksum does not fit what it says; it is damaged: delete it and pack again")
+        raise ManifestError(f"{where}: checksum mismatch; it is damaged: delete it and pack again")
     return dict(tree)

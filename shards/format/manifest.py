@@ -90,9 +90,7 @@ class ManifestFile:
         digest = hashlib.sha256(memoryview(data)[:-_CHECKSUM_BYTES])
         self.data, self._where, self._last_line = data, where, _last_line(digest.hexdigest())
         if not data.endswith(self._last_line):
-            raise ManifestError(
-                f"{where}: its checksum does not fit what it says; it is damaged: delete it and pack again"
-            )
+            raise ManifestError(f"{where}: checksum mismatch; it is damaged: delete it and pack again")
         digest.update(self._last_line)
         self.sha256 = digest.hexdigest()
 

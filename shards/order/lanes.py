@@ -31,7 +31,7 @@ SEATS = 2**40
 
 @dataclass(frozen=True, eq=False)
 class Visits:
-    """What draws of some datasets read; every array has the shape (num_draws,).
+    """The chunk and clip that each draw reads; every array has the shape (num_draws,).
 
     Attributes:
         epoch: Pass over the dataset.

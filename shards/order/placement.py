@@ -14,7 +14,7 @@ from surgstream.shards.order.revisions import Deal
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """Who treats each draw of a step.
+    """Which rank and micro-batch each draw of a step goes to.
 
     Attributes:
         members: Index into the step's draws, (world_size, num_micro_batches, micro_batch_size): the clips of every

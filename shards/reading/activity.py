@@ -33,4 +33,7 @@ class Activities:
         now = time.monotonic()
         # A copy, since threads go on noting.
         notes = sorted(self._notes.copy().items())
-        return "; ".join(f"{name}: {what} for {now - since:.1f} s" for name, (what, since) in notes) or "nobody reads"
+        return (
+            "; ".join(f"{name}: {what} for {now - since:.1f} s" for name, (what, since) in notes)
+            or "no reader is active"
+        )

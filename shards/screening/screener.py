@@ -47,7 +47,7 @@ class Sight:
 
 @dataclass(frozen=True)
 class Look:
-    """What stays of it: the frame's number, and the scores."""
+    """A scored frame: its number, and the scores."""
 
     number: int
     scores: Glance

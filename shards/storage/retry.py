@@ -98,7 +98,7 @@ class Retries:
         self._in_a_row += 1
         # An event that nobody can set only makes this thread sleep
         if (self._stop or threading.Event()).wait(min(delay, left)):
-            raise StorageError(f"{self._what}: no longer wanted")
+            raise StorageError(f"{self._what}: cancelled: the reader is closing")
 
     def _given_up(self) -> str:
         shown = self._history[-_SHOWN:]

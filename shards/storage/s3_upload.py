@@ -153,7 +153,7 @@ class Upload:
 
 
 def md5(data: bytes) -> str:
-    """What a store compares a body with before it takes it."""
+    """Base64 of a body's MD5, for the Content-MD5 header."""
     return base64.b64encode(_digest(data).digest()).decode()
 
 

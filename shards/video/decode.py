@@ -250,7 +250,7 @@ class Pictures:
         return shown
 
     def _stamp(self, some: Any) -> int | None:
-        """What a packet and its picture have in common."""
+        """The timestamp that a packet shares with its picture."""
         stamp: int | None = some.dts if self._video.decode_times else some.pts
         return stamp
 

@@ -33,7 +33,7 @@ class Evaluation:
 
 
 class Measure(NamedTuple):
-    """Something to report of the weights as they are.
+    """A measurement of the current weights.
 
     Attributes:
         every_steps: How often; 0 is never.

@@ -137,7 +137,7 @@ class Jepa(Objective):
         return {"targets": take_tokens(targets, masked).flatten(0, 1), "predictions": predicted.flatten(0, 1)}
 
     def hardest(self, batch: ClipBatch) -> ClipBatch:
-        """Of some steps' draws, those that show the encoder most tokens."""
+        """The draws, among some steps', with the most visible tokens: the worst case for memory."""
         size = len(batch.g)
         tried = (replace(batch, g=batch.g + i * size, step_g=i * size) for i in range(_TRIED_DRAWS))
         return max(tried, key=lambda drawn: sum(mask.visible.numel() for mask in self._masks(drawn)))

@@ -56,7 +56,7 @@ class Meeting:
             raise PreflightError(
                 f"rank {topology.rank} on {self.node}: could not meet rank 0 at {topology.master_addr}:"
                 f"{topology.master_port} within {seconds:g} s ({str(error).partition(chr(10))[0]}); is it "
-                "running, is a firewall between?"
+                "running, is a firewall in between?"
             ) from None
 
         # False once a rank is missing or rank 0 is gone: then nobody is waited for any more.
@@ -166,7 +166,7 @@ class Meeting:
             yield
         except RuntimeError:
             raise PreflightError(
-                f"rank {self.topology.rank} on {self.node}: rank 0 fell silent; its own message says why"
+                f"rank {self.topology.rank} on {self.node}: lost contact with rank 0; its own message says why"
             ) from None
 
     def _absent(self) -> set[int]:

@@ -47,7 +47,7 @@ def test_a_folder_and_a_store_and_a_folder(
         assert main([f"file://{corpus}", f"{bucket}/corpus"]) == 0
         assert main([f"{bucket}/corpus", str(tmp_path / "back"), "--files", "2"]) == 0
     total = sum(len(data) for name, data in to_read(corpus).items() if name != "manifest.json") / 1e6
-    line = f"6 shards, {total:.1f} MB: {total:.1f} MB copied, the rest was there\n"
+    line = f"6 shards, {total:.1f} MB: {total:.1f} MB copied, the rest was already there\n"
     assert capsys.readouterr().out == line * 2
     assert contents(tmp_path / "back") == to_read(corpus)
 
@@ -118,7 +118,7 @@ def test_ranks_of_a_node_wait_for_the_one_that_copies(corpus: Path, tmp_path: Pa
             assert rank.stderr.readline().startswith(f"{tmp_path}: waiting for the end of staging on ")
         assert list(target.sizes()) == [f"{OWNERS}/00000001"]
     said = sorted(rank.communicate(timeout=60)[0].split(": ")[1] for rank in ranks)
-    assert said[0] == "0.0 MB copied, the rest was there\n" and said[1] != said[0]
+    assert said[0] == "0.0 MB copied, the rest was already there\n" and said[1] != said[0]
     assert to_read(tmp_path) == to_read(corpus)
 
 

@@ -384,4 +384,4 @@ def test_a_thread_that_waits_says_what_for(corpus):
     storage.gate.set()
     consumer.join()
     stream.close()
-    assert stream.activities.report() == "nobody reads"
+    assert stream.activities.report() == "no reader is active"

@@ -89,5 +89,5 @@ def test_when_rank_0_goes_the_others_are_told() -> None:
     main, other = meet(2)
     del main
     assert not other.agree("anything", 10)
-    with pytest.raises(PreflightError, match="rank 0 fell silent"):
+    with pytest.raises(PreflightError, match="lost contact with rank 0"):
         other.hear("verdict", 10)
