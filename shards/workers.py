@@ -8,6 +8,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.context import SpawnContext
+from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
 from typing import Protocol, TypeVar
 
@@ -68,44 +71,53 @@ def run_all(
     queue: SimpleQueue[tuple[int, int]] = context.SimpleQueue()
     # Whatever else this process has started is not to be terminated
     ours = set(multiprocessing.active_children())
-    workers = min(workers, len(tasks))
+    pool = _start_pool(context, queue, min(workers, len(tasks)), pinned)
+    num_failed = 0
 
+    with progress_bar(label, sum(frames), unit=" frames", an_hour=frames_an_hour) as bar, _ended(pool, ours, label):
+        longest_first = sorted(range(len(tasks)), key=lambda number: -frames[number])
+        futures = {pool.submit(_run, work, tasks[number]): tasks[number] for number in longest_first}
+        pending = set(futures)
+        while pending:
+            # The timeout lets the bar move while no task finishes
+            finished, pending = concurrent.futures.wait(pending, 0.2, concurrent.futures.FIRST_COMPLETED)
+            while not queue.empty():
+                done, failed = queue.get()
+                num_failed += failed
+                bar.set_postfix_str(_told(bar, frames_an_hour, num_failed), refresh=False)
+                bar.update(done)
+            for future in finished:
+                yield futures[future], future.result()
+        bar.total = bar.n  # what was expected was an estimate
+
+
+@contextmanager
+def _ended(pool: ProcessPoolExecutor, others: set[BaseProcess], label: str) -> Iterator[None]:
+    """End a pool, and where its user fails or goes away what it is in the middle of; `others` are not its processes."""
+    try:
+        yield
+    except BaseException as error:
+        # The shutdown below would wait for tasks that are in the middle of their work
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise ShardError(
+                f"{label}: a worker process was killed, perhaps because memory ran out; "
+                "run the same command again with fewer workers"
+            ) from None
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_pool(
+    context: SpawnContext, queue: "SimpleQueue[tuple[int, int]]", workers: int, pinned: bool
+) -> ProcessPoolExecutor:
     # A worker takes one of the places when it starts, and pins itself to it
     places: SimpleQueue[set[int]] = context.SimpleQueue()
     for place in share_cores(workers) if pinned else ():
         places.put(place)
-    initial = (queue, places if pinned else None)
-    pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=initial)
-    num_failed = 0
-
-    with progress_bar(label, sum(frames), unit=" frames", an_hour=frames_an_hour) as bar:
-        try:
-            longest_first = sorted(range(len(tasks)), key=lambda number: -frames[number])
-            futures = {pool.submit(_run, work, tasks[number]): tasks[number] for number in longest_first}
-            pending = set(futures)
-            while pending:
-                # The timeout lets the bar move while no task finishes
-                finished, pending = concurrent.futures.wait(pending, 0.2, concurrent.futures.FIRST_COMPLETED)
-                while not queue.empty():
-                    done, failed = queue.get()
-                    num_failed += failed
-                    bar.set_postfix_str(_told(bar, frames_an_hour, num_failed), refresh=False)
-                    bar.update(done)
-                for future in finished:
-                    yield futures[future], future.result()
-            bar.total = bar.n  # what was expected was an estimate
-        except BaseException as error:
-            # The shutdown below would wait for tasks that are in the middle of their work
-            for process in set(multiprocessing.active_children()) - ours:
-                process.terminate()
-            if isinstance(error, BrokenProcessPool):
-                raise ShardError(
-                    f"{label}: a worker process was killed, perhaps because memory ran out; "
-                    "run the same command again with fewer workers"
-                ) from None
-            raise
-        finally:
-            pool.shutdown(cancel_futures=True)
+    return ProcessPoolExecutor(workers, context, initializer=_start, initargs=(queue, places if pinned else None))
 
 
 def _told(bar: Bar, frames_an_hour: float | None, num_failed: int) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from surgstream.shards.keyed_random import Int64
 from surgstream.shards.order.draws import Draws
 from surgstream.shards.order.sequence import Order, place
-from surgstream.shards.reading.stream import ReadConfig
+from surgstream.shards.reading.config import ReadConfig
 
 FRAME_BYTES = 20_000
 """A JPEG of 455 x 256 pixels of real laparoscopy."""

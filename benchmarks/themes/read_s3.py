@@ -10,8 +10,9 @@ from surgstream.benchmarks.support.harness import Case
 from surgstream.benchmarks.support.material import NUM_FRAMES, STRIDE, long_corpus
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.order.sequence import Order, OrderConfig
+from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.shards.reading.stream import ClipStream, ReadConfig
+from surgstream.shards.reading.stream import ClipStream
 from surgstream.shards.storage.stores import Storage, open_storage
 
 CONNECTIONS, RANGE_BYTES, READ_BYTES = 8, 8 * 2**20, 2**20

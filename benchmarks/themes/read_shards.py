@@ -13,8 +13,9 @@ from surgstream.benchmarks.themes.read_peers import hand_on, peer_cases, stream_
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.order.sequence import Order, OrderConfig
 from surgstream.shards.reading.clips import ClipBytes
+from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.shards.reading.stream import ClipStream, ReadConfig
+from surgstream.shards.reading.stream import ClipStream
 from surgstream.shards.storage.stores import open_storage
 
 BATCH, NUM_BATCHES = 32, 80

@@ -20,7 +20,7 @@ from surgstream.benchmarks.support.simulation import RANKS_PER_NODE, Traffic, si
 from surgstream.benchmarks.themes.draw_order import SIZES
 from surgstream.configs.errors import ConfigError
 from surgstream.shards.order.sequence import Order, OrderConfig
-from surgstream.shards.reading.stream import ReadConfig
+from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.storage.stores import open_storage
 
 GLOBAL_BATCH_SIZE, MICRO_BATCH_SIZE, LOOK_BACK = 2048, 64, 60

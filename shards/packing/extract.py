@@ -16,8 +16,8 @@ from surgstream.shards.format.records import Box, Change, Finding, Part, Reading
 from surgstream.shards.format.review import Decision
 from surgstream.shards.packing.plan_records import PlannedShard, PlannedVideo
 from surgstream.shards.packing.spool import spool
-from surgstream.shards.screening.borders import find_border
-from surgstream.shards.screening.screener import Stretch, Watch
+from surgstream.shards.screening.borders import Border, find_border
+from surgstream.shards.screening.screener import Sight, Stretch, Watch
 from surgstream.shards.storage.stores import Stores
 from surgstream.shards.video.frames import JpegFrames
 from surgstream.shards.video.sources import Film, find_film
@@ -73,18 +73,9 @@ def take(
         StorageError: A store fails, or the temporary folder is full.
     """
     fps, numbers, watch = Fraction(str(options.fps)), list[int](), Watch()
-    gpu = options.decode == "nvdec"
-    film = find_film(video.location, stores, image_fps=shard.image_fps, threads=threads, gpu=gpu)
+    film = find_film(video.location, stores, image_fps=shard.image_fps, threads=threads, gpu=options.decode == "nvdec")
     border = find_border(film) if options.crop_borders else None
-    frames = JpegFrames(
-        film,
-        fps=fps,
-        short_side=options.short_side,
-        quality=options.jpeg_quality,
-        crop=None if border is None else (border.box, border.shape),
-        threads=threads,
-        watcher=watch,
-    )
+    frames = _frames(film, options, border, watch, threads)
 
     with spool(memory_bytes) as spooled:
         for number, jpeg in frames:
@@ -113,6 +104,18 @@ def take(
 
         parts = tuple(_runs(np.array(numbers)[kept]))
         yield Taken(parts, frames.width, frames.height, reading, (spooled.read(int(at)) for at in np.flatnonzero(kept)))
+
+
+def _frames(film: Film, options: PackConfig, border: Border | None, watch: Watch, threads: int) -> JpegFrames[Sight]:
+    return JpegFrames(
+        film,
+        fps=Fraction(str(options.fps)),
+        short_side=options.short_side,
+        quality=options.jpeg_quality,
+        crop=None if border is None else (border.box, border.shape),
+        threads=threads,
+        watcher=watch,
+    )
 
 
 def _kept(

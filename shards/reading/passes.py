@@ -16,8 +16,9 @@ from surgstream.shards.order.sequence import Order, OrderConfig
 from surgstream.shards.reading.cache import ChunkCache
 from surgstream.shards.reading.chunks import Chunk
 from surgstream.shards.reading.clips import BadClipLimits, ClipBytes
+from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.shards.reading.stream import ClipFeed, ReadConfig
+from surgstream.shards.reading.stream import ClipFeed
 
 
 @dataclass(frozen=True)

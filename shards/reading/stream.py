@@ -8,37 +8,19 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Annotated, Self
+from typing import Self
 
 import numpy as np
 
 from surgstream.configs.errors import ConfigError
-from surgstream.configs.ranges import Range
 from surgstream.shards.errors import ManifestError
 from surgstream.shards.order.sequence import Deal, Draws, Order, check_batch, place
 from surgstream.shards.reading.activity import Activities
 from surgstream.shards.reading.cache import ChunkCache
 from surgstream.shards.reading.chunks import Chunk, ChunkReader, ReadCounters
 from surgstream.shards.reading.clips import BadClipLimits, ClipBytes, ClipCutter
+from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.reading.frame_table import FrameTable, Location
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReadConfig:
-    """How a rank reads shards; changes nothing about which clips it gets.
-
-    Attributes:
-        threads: Requests in flight.
-        prefetch_steps: Steps whose chunks are read before they are due.
-        range_bytes: The most bytes of one request.
-        buffer_bytes: Memory for chunks. Reading ahead waits while more is in use; the chunks that the order keeps open
-            must fit in any case.
-    """
-
-    threads: Annotated[int, Range(1, 1024)] = 8
-    prefetch_steps: Annotated[int, Range(0, 10**4)] = 32
-    range_bytes: Annotated[int, Range(1, 2**30)] = 8 * 2**20
-    buffer_bytes: Annotated[int, Range(1, 2**44)] = 4 * 2**30
 
 
 @dataclass(frozen=True)

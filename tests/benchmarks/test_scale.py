@@ -8,8 +8,9 @@ from surgstream.benchmarks.support.simulation import FRAME_BYTES, WINDOW, Traffi
 from surgstream.benchmarks.themes.draw_order import SIZES
 from surgstream.benchmarks.themes.scale import CONFIG, LOOK_BACK, START, WARM_UP, plot, table
 from surgstream.shards.order.sequence import Order, OrderConfig
+from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.shards.reading.stream import ClipStream, ReadConfig
+from surgstream.shards.reading.stream import ClipStream
 from surgstream.shards.storage.stores import open_storage
 from tests.helpers.handmade import Layout, write_corpus
 

@@ -30,8 +30,9 @@ from surgstream.shards.packing.plan import Plan
 from surgstream.shards.packing.plan_records import PlannedVideo
 from surgstream.shards.packing.shard import Receipt
 from surgstream.shards.reading.clips import BadClipLimits
+from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.shards.reading.stream import ClipStream, ReadConfig
+from surgstream.shards.reading.stream import ClipStream
 from surgstream.shards.storage.stores import open_storage
 from tests.fuzz.damage import NUMBERS, cases, damaged, manifests, records, replaced
 

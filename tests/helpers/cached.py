@@ -14,8 +14,9 @@ from surgstream.shards.format.index import ROW
 from surgstream.shards.order.sequence import Order, OrderConfig
 from surgstream.shards.reading.cache import LEDGER_NAME, ChunkCache
 from surgstream.shards.reading.clips import BadClipLimits
+from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.reading.frame_table import FrameTable, RowRange
-from surgstream.shards.reading.stream import ClipStream, ReadConfig
+from surgstream.shards.reading.stream import ClipStream
 from surgstream.shards.storage.stores import open_storage
 
 PLENTY = 10**8

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from surgstream.shards.order.sequence import Order, OrderConfig
 from surgstream.shards.reading.clips import ClipBytes
+from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.shards.reading.stream import ClipStream, ReadConfig
+from surgstream.shards.reading.stream import ClipStream
 from surgstream.shards.storage.stores import S3Config, open_storage
 
 NUM_FRAMES, STRIDE, BATCH = 4, 3, 12

@@ -54,8 +54,33 @@ def describe(config: TrainConfig, world_size: int, tflops: float | None = None) 
             read, or timm has no such teacher.
     """
     objective = choice.outline(config.objective)
+    tree = recipe_numbers(config, objective, world_size)
+    check_rates_at_hand(config.corpora, config.data.fps)
+    try:
+        frames = FrameTable.open(open_storage(config.data.corpus, config.data.s3), fps=config.data.fps, check=False)
+    except RateError:
+        raise  # the corpus is there, so the recipe is to be mended
+    except SurgstreamError as error:
+        tree |= {"corpus": None, "corpus_error": str(error)}
+        if config.clips_per_epoch is None:
+            return tree
+        plan = _plan(config, config.clips_per_epoch, world_size)
+        return tree | run_numbers(config, objective, plan, world_size, tflops, _AUDIT_LINE_BYTES)
+
+    sizes = frames.sizes()
+    plan = _plan(config, sum(size.num_clips for size in sizes), world_size)
+    order = Order.create(sizes, config.seed, config.data.order)
+    return {
+        **tree,
+        **run_numbers(config, objective, plan, world_size, tflops, _audit_line_bytes(frames, plan, world_size)),
+        **corpus_numbers(config, frames, order, plan),
+    }
+
+
+def recipe_numbers(config: TrainConfig, objective: Objective, world_size: int) -> dict[str, Any]:
+    """What follows from the recipe alone."""
     flops = objective.flops()
-    tree: dict[str, Any] = {
+    return {
         "objective": config.objective.name,
         "parameters": objective.parts(),
         "tokens": {
@@ -77,27 +102,6 @@ def describe(config: TrainConfig, world_size: int, tflops: float | None = None) 
             "grad_accum_steps": config.grad_accum_steps(world_size),
             "world_size": world_size,
         },
-    }
-
-    check_rates_at_hand(config.corpora, config.data.fps)
-    try:
-        frames = FrameTable.open(open_storage(config.data.corpus, config.data.s3), fps=config.data.fps, check=False)
-    except RateError:
-        raise  # the corpus is there, so the recipe is to be mended
-    except SurgstreamError as error:
-        tree |= {"corpus": None, "corpus_error": str(error)}
-        if config.clips_per_epoch is None:
-            return tree
-        plan = _plan(config, config.clips_per_epoch, world_size)
-        return tree | run_numbers(config, objective, plan, world_size, tflops, _AUDIT_LINE_BYTES)
-
-    sizes = frames.sizes()
-    plan = _plan(config, sum(size.num_clips for size in sizes), world_size)
-    order = Order.create(sizes, config.seed, config.data.order)
-    return {
-        **tree,
-        **run_numbers(config, objective, plan, world_size, tflops, _audit_line_bytes(frames, plan, world_size)),
-        **corpus_numbers(config, frames, order, plan),
     }
 
 

@@ -10,7 +10,7 @@ from surgstream.configs.places import Anywhere, NodeFolder, expanded
 from surgstream.configs.ranges import Range
 from surgstream.shards.order.sequence import OrderConfig
 from surgstream.shards.reading.clips import BadClipLimits
-from surgstream.shards.reading.stream import ReadConfig
+from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.storage.stores import S3Config
 
 

@@ -8,7 +8,6 @@ hashes in that, its own among them, show what was damaged later.
 
 import hashlib
 import logging
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from surgstream.configs.files import open_regular
+from surgstream.shards.storage.durable import sync, sync_folder
 from surgstream.trainer.distributed import all_gather, barrier, from_main
 from surgstream.trainer.engine.checkpoint_files import (
     STATE,
@@ -277,25 +277,16 @@ def _make_anew(directory: Path) -> None:
 
 def _publish(partial: Path, final: Path, state: dict[str, Any]) -> None:
     _write_durably(partial / STATE, state_bytes(state))
-    _sync_directory(partial)
+    sync_folder(partial)
     if final.exists():  # damaged: the run resumed from before it and is here again
         aside = partial.with_name(f"{partial.name}-damaged")
         shutil.rmtree(aside, ignore_errors=True)
         final.rename(aside)
     partial.rename(final)
-    _sync_directory(final.parent)
+    sync_folder(final.parent)
 
 
 def _write_durably(path: Path, data: bytes) -> None:
     with path.open("wb") as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(file)

@@ -13,9 +13,10 @@ from surgstream.shards.format.index import ROW
 from surgstream.shards.format.rates import RateError, check_rates_at_hand
 from surgstream.shards.order.sequence import Order, OrderConfig
 from surgstream.shards.reading.clips import BadClipLimits
+from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.passes import ClipPass
-from surgstream.shards.reading.stream import ClipStream, ReadConfig
+from surgstream.shards.reading.stream import ClipStream
 from surgstream.shards.storage.stores import open_storage
 from tests.helpers.commands import pack
 from tests.helpers.handmade import LAYOUT, jpeg, write_corpus

@@ -10,8 +10,9 @@ from surgstream.shards.errors import CorruptSampleError
 from surgstream.shards.format.index import ROW
 from surgstream.shards.order.sequence import Order, OrderConfig
 from surgstream.shards.reading.clips import BadClipLimits, ClipBytes
+from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.shards.reading.stream import ClipStream, ReadConfig
+from surgstream.shards.reading.stream import ClipStream
 from surgstream.shards.storage.stores import open_storage
 from tests.helpers.handmade import jpeg, write_corpus
 

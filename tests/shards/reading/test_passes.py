@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from surgstream.configs.errors import ConfigError
 from surgstream.shards.format.index import ROW
 from surgstream.shards.reading.clips import ClipBytes
+from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.passes import ClipPass, share
-from surgstream.shards.reading.stream import ReadConfig
 from surgstream.shards.storage.stores import open_storage
 from tests.helpers.handmade import LAYOUT, jpeg, write_corpus
 

@@ -22,8 +22,9 @@ from surgstream.shards.keyed_random import hash_text
 from surgstream.shards.order.sequence import DatasetSize, Order, OrderConfig, place
 from surgstream.shards.reading.cache import ChunkCache
 from surgstream.shards.reading.chunks import Chunk
+from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.shards.reading.stream import ClipStream, ReadConfig
+from surgstream.shards.reading.stream import ClipStream
 from surgstream.shards.storage.retry import RetryConfig
 from surgstream.shards.storage.stores import LocalStorage, open_storage
 from tests.helpers.file_systems import FailingCalls

@@ -1,0 +1,24 @@
+"""How a rank reads shards, in numbers."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from surgstream.configs.ranges import Range
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadConfig:
+    """How a rank reads shards; changes nothing about which clips it gets.
+
+    Attributes:
+        threads: Requests in flight.
+        prefetch_steps: Steps whose chunks are read before they are due.
+        range_bytes: The most bytes of one request.
+        buffer_bytes: Memory for chunks. Reading ahead waits while more is in use; the chunks that the order keeps open
+            must fit in any case.
+    """
+
+    threads: Annotated[int, Range(1, 1024)] = 8
+    prefetch_steps: Annotated[int, Range(0, 10**4)] = 32
+    range_bytes: Annotated[int, Range(1, 2**30)] = 8 * 2**20
+    buffer_bytes: Annotated[int, Range(1, 2**44)] = 4 * 2**30
