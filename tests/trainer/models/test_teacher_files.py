@@ -196,7 +196,9 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, suffix, content):
 
 def test_code_in_a_weights_file_is_not_run(tmp_path):
     torch.save({"model": ModelError("anything but tensors")}, tmp_path / "weights.pth")
-    with pytest.raises(ModelError, match=r"nothing to run, got .* which holds surgstream\.trainer\.errors\.ModelError beside"):
+    with pytest.raises(
+        ModelError, match=r"nothing to run, got .* which holds surgstream\.trainer\.errors\.ModelError beside"
+    ):
         load_teacher(TeacherConfig(model=MODEL, weights=str(tmp_path / "weights.pth")), GRID, seed=0)
 
 
