@@ -70,7 +70,7 @@ def online_probe(
     )
 
     def measure(stopping: Callable[[], bool]) -> dict[str, float]:
-        found = probe.measure(objective.represent, stopping)
+        found = probe.measure(objective.embed, stopping)
         return {f"probe/{name}": value for name, value in found.items()}
 
     return measure

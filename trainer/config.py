@@ -126,7 +126,7 @@ class TrainConfig:
         """Yield what does not fit together."""
         if self.compile and self.parallel.zero_stage == 3:
             yield "compile: expected false with parallel.zero_stage 3, whose hooks break every graph; stage 2 compiles"
-        if self.parallel.zero_stage == 3 and hasattr(self.objective, "ema"):
+        if self.parallel.zero_stage == 3 and self.objective.has_average:
             yield (
                 "parallel.zero_stage: expected 1 or 2, got 3, which keeps no whole parameters for "
                 f"{self.objective.name} to average"

@@ -23,9 +23,9 @@ def memory(config: TrainConfig, objective: Objective, world_size: int) -> dict[s
     transformer block in bf16 keeps about 34 bytes for each token and unit of width (Korthikanti et al. 2022, equation
     2, without the attention scores that fused kernels recompute), or 4 under activation checkpointing.
     """
-    parts, stage, activations = objective.parts(), config.parallel.zero_stage, 0
-    trainable, held = parts["trainable"], parts.get("teacher", 0) + parts.get("target_encoder", 0)
-    for network, tokens in objective.trained():
+    stage, activations = config.parallel.zero_stage, 0
+    trainable = objective.num_parameters()["trainable"]
+    for network, tokens in objective.passes():
         kept_bytes = 4 if network.activation_checkpointing else 34
         activations += tokens * network.shape.embed_dim * network.shape.depth * kept_bytes
 
@@ -33,7 +33,7 @@ def memory(config: TrainConfig, objective: Objective, world_size: int) -> dict[s
         "parameters": 4 * trainable / (world_size if stage == 3 else 1),
         "gradients": 4 * trainable / (world_size if stage >= 2 else 1),
         "optimizer": 12 * trainable / world_size,  # DeepSpeed's fp32 copy and both moments
-        "targets": 4.0 * held,
+        "targets": 4.0 * objective.num_frozen(),
         "activations": float(config.micro_batch_size * activations),
     }
 
@@ -43,7 +43,7 @@ def memory(config: TrainConfig, objective: Objective, world_size: int) -> dict[s
 def checkpoint_bytes(objective: Objective) -> int:
     """Of one checkpoint: fp32 parameters, both moments of each, and averages."""
     averaged = sum(average.numel() for average in objective.averages().values())
-    return 4 * (3 * objective.parts()["trainable"] + averaged)
+    return 4 * (3 * objective.num_parameters()["trainable"] + averaged)
 
 
 def disk(config: TrainConfig, objective: Objective, plan: Plan, audit_line_bytes: float) -> dict[str, int]:

@@ -55,7 +55,7 @@ def warm_start(settings: WarmStartConfig, objective: Objective, encoder: Encoder
     if averages:
         _copy(averages, objective.averages(), settings)
     else:
-        objective.average_anew()
+        objective.reset_average()
 
 
 def carried_moments(settings: WarmStartConfig | None, optim: OptimConfig) -> Path | None:

@@ -27,6 +27,7 @@ from surgstream.trainer.export.source import Source
 from surgstream.trainer.export.writing import publish
 from surgstream.trainer.models.predictor import Predictor
 from surgstream.trainer.models.vit import Encoder, initialise
+from surgstream.trainer.objectives.config import predictor_of
 
 RECIPES = Path(__file__).parents[2] / "configs" / "pretrain"
 
@@ -108,7 +109,7 @@ def random_source(recipe: str) -> Source:
     config = load(TrainConfig, RECIPES / f"{recipe}.yaml", ["data.corpus=x", "held_out=null"])
     encoder = config.objective.encoder
     networks = nn.ModuleDict({"encoder": Encoder(encoder)})
-    if predictor := getattr(config.objective, "predictor", None):
+    if predictor := predictor_of(config.objective):
         networks["predictor"] = Predictor(predictor, encoder.grid, encoder.shape.embed_dim)
     generator = torch.Generator().manual_seed(0)
     initialise(networks, generator)

@@ -105,7 +105,7 @@ def recipes(folder: Path, topology: Topology, seeds: Sequence[int]) -> list[dict
             random = choice.build(load(TrainConfig, path, words).objective, seed).eval()
             trained, seconds = train(folder, f"{name}_{seed}", name, seed)
             row = {"recipe": name, "seed": seed, "minutes": seconds / 60, **pixels}
-            rows.append(row | {"random": probe.measure(random.represent), "trained": probe.measure(trained.represent)})
+            rows.append(row | {"random": probe.measure(random.embed), "trained": probe.measure(trained.embed)})
             print(json.dumps(rows[-1]), flush=True)
 
     return rows

@@ -99,7 +99,7 @@ def gradients(objective: UniSurg, batch: ClipBatch) -> dict[str, Any]:
     objective.config = config
 
     # A tube hides the same tokens of every slice, so those of the first stand for it
-    ((_, masked),) = objective._masks(batch)
+    ((_, masked),) = objective.draw(batch)
     tubes = masked[:, : masked.shape[1] // objective.grid.slices]
     weights = objective._weights(objective._scores(batch.clips).gather(1, tubes))[0]
 

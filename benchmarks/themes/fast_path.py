@@ -24,7 +24,7 @@ from surgstream.configs.loading import load
 from surgstream.trainer.batch import ClipBatch, ClipName
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.models.vit import Attention
-from surgstream.trainer.objectives import surgvista
+from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.surgvista import SurgVista
 
 RECIPES = Path(__file__).parents[2] / "configs" / "pretrain"
@@ -45,7 +45,7 @@ def cases(folder: Path) -> list[Case]:
     torch._dynamo.config.recompile_limit = 64  # of one function, here for many objectives
 
     def objective() -> SurgVista:
-        return surgvista.build(recipe, seed=0).to(DEVICE)
+        return choice.build(recipe, seed=0).to(DEVICE)
 
     whole, apart, late_bias = objective(), objective(), objective()
     _compile(whole)

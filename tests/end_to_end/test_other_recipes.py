@@ -81,9 +81,9 @@ def test_a_second_stage_begins_with_the_features_of_the_first(corpora: Corpora, 
     )
     train(corpora, second, 1, *stage_two, recipe=UNISURG)
     clips = torch.randn(2, 3, 4, 32, 32, generator=torch.Generator().manual_seed(0))
-    expected = objective_of(first).represent(clips)
+    expected = objective_of(first).embed(clips)
     # Positions are a matter of the clip's length alone, so the longer run's weights see short clips as the first did.
-    found = objective_of(second, "objective.encoder.num_frames=4").represent(clips)
+    found = objective_of(second, "objective.encoder.num_frames=4").embed(clips)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 

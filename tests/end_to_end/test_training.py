@@ -145,7 +145,7 @@ def train_watched(arguments: list[str], out: str) -> None:
         ((), [], "full", 0),
         (
             ("compile=true", "parallel.autocast=bf16", "seed=7"),
-            ["_features", "_losses"],
+            ["features", "losses"],
             "torch.bfloat16",
             7,
         ),

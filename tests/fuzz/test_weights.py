@@ -93,7 +93,7 @@ def test_a_run_begins_or_a_file_is_refused(
     settings = WarmStartConfig(weights=str(path), layout=layout, parts=parts)  # type: ignore[arg-type]
     config = OBJECTIVES[layout]
     try:
-        warm_start(settings, choice.outline(config), config.encoder)
+        warm_start(settings, choice.build_on_meta(config), config.encoder)
     except ModelError as error:
         assert "\n" not in str(error)
 

@@ -85,8 +85,8 @@ def test_a_published_recipe_is_what_was_published(name: str) -> None:
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_recipe_can_be_counted(path: Path) -> None:
     recipe = load(TrainConfig, path, [])
-    objective = choice.outline(recipe.objective)
-    assert objective.parts()["trainable"] > 0 and sum(objective.flops().values()) > 0
+    objective = choice.build_on_meta(recipe.objective)
+    assert objective.num_parameters()["trainable"] > 0 and sum(objective.flops().values()) > 0
     assert 0 < objective.num_visible < objective.num_tokens
     assert recipe.grad_accum_steps(1) >= 1 and recipe.run_dir == f"runs/{path.stem}"
 

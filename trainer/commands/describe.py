@@ -53,7 +53,7 @@ def describe(config: TrainConfig, world_size: int, tflops: float | None = None) 
         SurgstreamError: The configuration cannot be trained on so many ranks, or at the rate of a corpus that can be
             read, or timm has no such teacher.
     """
-    objective = choice.outline(config.objective)
+    objective = choice.build_on_meta(config.objective)
     tree = recipe_numbers(config, objective, world_size)
     check_rates_at_hand(config.corpora, config.data.fps)
     try:
@@ -82,7 +82,7 @@ def recipe_numbers(config: TrainConfig, objective: Objective, world_size: int) -
     flops = objective.flops()
     return {
         "objective": config.objective.name,
-        "parameters": objective.parts(),
+        "parameters": objective.num_parameters(),
         "tokens": {
             "clip": objective.num_tokens,
             "visible": objective.num_visible,

@@ -203,7 +203,7 @@ def examine_step(config: TrainConfig, meeting: Meeting, checks: Checklist, *, we
 def needs(config: TrainConfig, *, with_step: bool) -> Needs:
     """What the recipe needs of a node."""
     return Needs(
-        checkpoint_gib=checkpoint_bytes(choice.outline(config.objective)) / GIB,
+        checkpoint_gib=checkpoint_bytes(choice.build_on_meta(config.objective)) / GIB,
         checkpoints=config.checkpoint.keep_last + 1,
         cache_gib=config.data.cache_bytes / 2**30,
         with_step=with_step,

@@ -105,7 +105,7 @@ class Observer:
     def look_for_collapse(self, step: int, batch: ClipBatch) -> None:
         """Report how diverse a batch's features are, the mean over ranks, and warn when they are not."""
         with self._evaluating(), self.engine.autocast():
-            latents = self.objective.latents(batch)
+            latents = self.objective.collapse_features(batch)
         found = {f"{name}_{kind}": v for name, rows in latents.items() for kind, v in diversity(rows).items()}
         means = dict(zip(found, mean_over_ranks(torch.stack([*found.values()])).tolist(), strict=True))
         if self.metrics:

@@ -7,7 +7,7 @@ from typing import Any
 from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
 from surgstream.trainer.models.config import EncoderConfig, PredictorConfig
 from surgstream.trainer.models.vit import NORM_EPS
-from surgstream.trainer.objectives.config import ObjectiveConfig
+from surgstream.trainer.objectives.config import ObjectiveConfig, predictor_of
 
 MODELLING = "modeling_surgical_vit.py"
 """Copied beside the weights of an encoder with sincos positions, which no model of transformers has."""
@@ -16,8 +16,7 @@ MODELLING = "modeling_surgical_vit.py"
 def numbers(objective: ObjectiveConfig) -> dict[str, Any]:
     """Its `config.json`; that it has a model for the encoder, `form_for` has made sure."""
     encoder = objective.encoder
-    predictor: PredictorConfig | None = getattr(objective, "predictor", None)
-    if predictor:
+    if predictor := predictor_of(objective):
         theirs = _vjepa2_numbers(encoder, predictor)
     elif encoder.positions == "sinusoid":
         theirs = _videomae_numbers(encoder)

@@ -15,7 +15,7 @@ from surgstream.trainer.models.config import EncoderConfig, Positions
 from surgstream.trainer.models.layouts import Layout, Weights
 from surgstream.trainer.models.networks import WeightsFile
 from surgstream.trainer.models.published import LAYOUTS
-from surgstream.trainer.objectives.config import ObjectiveConfig
+from surgstream.trainer.objectives.config import ObjectiveConfig, predictor_of
 
 ENCODER, PREDICTOR = "encoder.", "predictor."
 _OURS = "embedding.projection.weight"
@@ -102,18 +102,18 @@ def form_for(name: LayoutName, objective: ObjectiveConfig) -> Form:
     Raises:
         ModelError: It has none; says which have.
     """
-    positions = objective.encoder.positions
+    positions, predictor = objective.encoder.positions, predictor_of(objective)
     fitting = {
         layout: forms[positions]
         for layout, forms in FORMS.items()
-        if positions in forms and not (forms[positions].has_predictor and not hasattr(objective, "predictor"))
+        if positions in forms and (predictor or not forms[positions].has_predictor)
     }
 
     if name not in fitting:
-        predictor = "" if hasattr(objective, "predictor") else " and no predictor"
+        without = "" if predictor else " and no predictor"
         raise ModelError(
             f"--layout: expected {' or '.join(fitting)}, which have a place for an encoder with {positions} "
-            f"positions{predictor}, got {name}"
+            f"positions{without}, got {name}"
         )
 
     return fitting[name]

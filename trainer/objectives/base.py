@@ -1,4 +1,8 @@
-"""What the engine knows of an objective."""
+"""What the engine knows of an objective.
+
+A new one is a class with `targets` (or `features`, where a network makes them), `draw`, `losses`, `pictures` and
+`networks`; all else follows from these.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -9,7 +13,7 @@ from torch import Tensor, nn
 
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.models.config import Transformer
-from surgstream.trainer.models.vit import Encoder
+from surgstream.trainer.models.vit import Encoder, initialise, num_parameters
 
 
 class ObjectiveOutput(NamedTuple):
@@ -24,6 +28,32 @@ class ObjectiveOutput(NamedTuple):
     metrics: dict[str, Tensor]
 
 
+class Pass(NamedTuple):
+    """One pass of a clip through a network that keeps activations for a backward pass.
+
+    Attributes:
+        transformer: The network's numbers.
+        num_tokens: Tokens of a clip that pass through its blocks.
+    """
+
+    transformer: Transformer
+    num_tokens: int
+
+
+class NetworkUse(NamedTuple):
+    """A network of an objective, and what training on one clip takes of it.
+
+    Attributes:
+        network: The network.
+        flops: Floating point operations, those of the backward pass included where there is one.
+        passes: Those that keep activations; none where the network only provides targets, frozen or averaged.
+    """
+
+    network: nn.Module
+    flops: int
+    passes: tuple[Pass, ...] = ()
+
+
 class Objective(nn.Module, ABC):
     """Something to learn, with the networks that learn it as submodules.
 
@@ -33,9 +63,11 @@ class Objective(nn.Module, ABC):
         num_visible: Tokens of a clip that the encoder sees, for each mask; about, where that is drawn.
         num_masked: Tokens of a clip that are predicted, likewise; a mask may leave some that are neither.
         against_collapse: What to do when features become one vector, in the recipe's own keys.
+        masks_change_size: Whether micro-batches differ in how many tokens they show.
     """
 
     against_collapse: ClassVar[str] = "Lower optim.base_lr, or lengthen optim.warmup_epochs"
+    masks_change_size: ClassVar[bool] = False
 
     encoder: Encoder
     num_tokens: int
@@ -44,34 +76,45 @@ class Objective(nn.Module, ABC):
 
     def __init__(self) -> None:
         super().__init__()
-        self._held: list[nn.Module] = []
+        self._frozen: list[nn.Module] = []
+        self._compiled_features: Callable[..., Any] | None = None
+        self._compiled_losses: Callable[..., ObjectiveOutput] | None = None
 
-    def hold(self, name: str, network: nn.Module) -> None:
+    def attach_frozen(self, name: str, network: nn.Module) -> None:
         """Keep a frozen or averaged network as an attribute, but outside the registered submodules.
 
         So it is neither optimised nor part of the state, but moves with `.to()`.
         """
         object.__setattr__(self, name, network.requires_grad_(False).eval())
-        self._held.append(network)
+        self._frozen.append(network)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        # The one door of `.to()`, `.cuda()` and their like: let what is held through as well.
-        for network in self._held:
+        # The one door of `.to()`, `.cuda()` and their like: let what is frozen through as well.
+        for network in self._frozen:
             network._apply(fn, recurse)  # type: ignore[no-untyped-call]
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
     @abstractmethod
-    def targets(self, batch: ClipBatch) -> Any:
-        """Compute what `forward` is to predict, without gradient, before the engine's own forward pass."""
+    def networks(self) -> dict[str, NetworkUse]:
+        """The networks by name, those that are trained first."""
+
+    def features(self, clips: Tensor) -> Any:
+        """What a frozen or averaged network makes of clips (B, C, T, H, W), as targets; by default there is none."""
+        return None
 
     @abstractmethod
-    def forward(self, batch: ClipBatch, targets: Any) -> ObjectiveOutput:
-        """Compute the loss of one micro-batch.
+    def draw(self, batch: ClipBatch) -> Any:
+        """What is drawn for a micro-batch, such as masks: a function of the seed and of each clip's g."""
+
+    @abstractmethod
+    def losses(self, clips: Tensor, targets: Any, draws: Any) -> ObjectiveOutput:
+        """Compute the loss of one micro-batch from tensors alone, so that it compiles into one graph.
 
         Args:
-            batch: B clips.
-            targets: What `targets` returned for them.
+            clips: (B, C, T, H, W).
+            targets: What `features` returned for them.
+            draws: What `draw` returned for them.
 
         Returns:
             The loss and its parts. Both are means over clips of a value that depends on the clip alone, so they do not
@@ -79,19 +122,44 @@ class Objective(nn.Module, ABC):
             micro-batch, which depends on its size but not on the number of ranks.
         """
 
-    @abstractmethod
+    @torch.no_grad()
+    def targets(self, batch: ClipBatch) -> Any:
+        """Compute what `forward` is to predict, before the engine's own forward pass."""
+        features = self._compiled_features if self.training else None
+        return (features or self.features)(batch.clips)
+
+    def forward(self, batch: ClipBatch, targets: Any = None) -> ObjectiveOutput:
+        """Compute the loss of one micro-batch of B clips, with what `targets` returned for it; see `losses`."""
+        losses = self._compiled_losses if self.training else None
+        return (losses or self.losses)(batch.clips, targets, self.draw(batch))
+
+    def compile_parts(self, **options: Any) -> None:
+        """Compile what training batches pass through, by `torch.compile(**options)`; names in the state stay.
+
+        It is a graph for the targets, if a network makes them, and one for the losses. Evaluation and pictures run as
+        they are: their last batches are smaller, and would be compiled anew.
+        """
+        if type(self).features is not Objective.features:
+            self._compiled_features = torch.compile(self.features, **options)
+        dynamic = {"dynamic": True} if self.masks_change_size else {}
+        self._compiled_losses = torch.compile(self.losses, **dynamic, **options)
+
+    def init_weights(self, generator: torch.Generator) -> None:
+        """Give the networks their initial weights, with the generator as the only source of randomness."""
+        initialise(self, generator)
+
     def after_optimizer_step(self) -> None:
-        """Follow an update of the weights, as an averaged target network must."""
+        """Follow an update of the weights, as an averaged target network must; by default nothing does."""
 
     def averages(self) -> Mapping[str, Tensor]:
         """The moving averages of some parameters, by their names; they are saved beside them."""
         return {}
 
-    def average_anew(self) -> None:
+    def reset_average(self) -> None:
         """Let the averages begin where their parameters are."""
 
     @torch.no_grad()
-    def represent(self, clips: Tensor) -> Tensor:
+    def embed(self, clips: Tensor) -> Tensor:
         """What a downstream task would start from: the mean of the encoder's tokens.
 
         Args:
@@ -104,12 +172,12 @@ class Objective(nn.Module, ABC):
         return tokens.float().mean(1)
 
     @torch.no_grad()
-    def latents(self, batch: ClipBatch) -> dict[str, Tensor]:
-        """What is to stay diverse while learning, as named sets of vectors (num, D): here, the encoder's tokens."""
+    def collapse_features(self, batch: ClipBatch) -> dict[str, Tensor]:
+        """Features whose collapse is monitored, as named sets of vectors (num, D): here, the encoder's tokens."""
         tokens: Tensor = self.encoder(batch.clips)
         return {"features": tokens.float().flatten(0, 1)}
 
-    def hardest(self, batch: ClipBatch) -> ClipBatch:
+    def worst_case(self, batch: ClipBatch) -> ClipBatch:
         """The same clips under the draws that take most memory, where draws decide how many tokens are seen."""
         return batch
 
@@ -124,18 +192,20 @@ class Objective(nn.Module, ABC):
             Named rows of (B, 3, T, H, W) with values in [0, 1].
         """
 
-    @abstractmethod
-    def compile_parts(self, **options: Any) -> None:
-        """Compile what training batches pass through, by `torch.compile(**options)`; names in the state stay."""
+    def passes(self) -> list[Pass]:
+        """The passes that keep activations for a backward pass, over all networks."""
+        return [each for use in self.networks().values() for each in use.passes]
 
-    @abstractmethod
-    def trained(self) -> list[tuple[Transformer, int]]:
-        """The networks that keep activations for a backward pass, and how many tokens of a clip pass through each."""
-
-    @abstractmethod
     def flops(self) -> dict[str, int]:
-        """Floating point operations of training on one clip, by part; their sum is the whole."""
+        """Floating point operations of training on one clip, by network; their sum is the whole."""
+        return {name: use.flops for name, use in self.networks().items()}
 
-    @abstractmethod
-    def parts(self) -> dict[str, int]:
-        """Parameters by part, and `total` and `trainable` without what only provides targets."""
+    def num_parameters(self) -> dict[str, int]:
+        """Parameters by network, fixed positions counted; `total` and `trainable` are of what is trained alone."""
+        counts = {name: num_parameters(use.network) for name, use in self.networks().items()}
+        trainable = sum(p.numel() for p in self.parameters() if p.requires_grad)
+        return counts | {"total": sum(counts.values()) - self.num_frozen(), "trainable": trainable}
+
+    def num_frozen(self) -> int:
+        """Parameters of what only provides targets, frozen or averaged."""
+        return sum(num_parameters(use.network) for use in self.networks().values() if not use.passes)

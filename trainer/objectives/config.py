@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Protocol
 
 from surgstream.configs.ranges import Range
 from surgstream.trainer.models.config import DecoderConfig, EncoderConfig, Grid, PredictorConfig, TeacherConfig
@@ -24,6 +24,8 @@ class SurgVistaConfig:
         distillation_weight: Of the SmoothL1 loss of features.
         smooth_l1_beta: Where SmoothL1 turns from a square into an absolute value.
     """
+
+    has_average: ClassVar[bool] = False
 
     name: Literal["surgvista"] = "surgvista"
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -56,6 +58,8 @@ class VideoMaeConfig:
         mask_ratio: Share of tubes that are masked.
     """
 
+    has_average: ClassVar[bool] = False
+
     name: Literal["videomae"] = "videomae"
     encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(positions="sinusoid", drop_path=0.0))
     decoder: DecoderConfig = field(
@@ -84,6 +88,8 @@ class VJepaConfig:
         masks: The kinds of masks. Every clip is encoded once with each.
         ema: Share of the average that is kept at an update of the weights.
     """
+
+    has_average: ClassVar[bool] = True
 
     name: Literal["vjepa"] = "vjepa"
     encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(size="large", positions="rope", drop_path=0.0))
@@ -125,6 +131,8 @@ class UniSurgConfig:
         normalise_variance: Whether deviations are those of predictions after such a LayerNorm; false takes them raw.
     """
 
+    has_average: ClassVar[bool] = True
+
     name: Literal["unisurg"] = "unisurg"
     encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(size="large", positions="rope", drop_path=0.0))
     predictor: PredictorConfig = field(default_factory=lambda: PredictorConfig(num_mask_tokens=1))
@@ -158,6 +166,28 @@ class UniSurgConfig:
 
 
 ObjectiveConfig = SurgVistaConfig | VideoMaeConfig | VJepaConfig | UniSurgConfig
+"""Each says by `has_average` whether it averages weights, which ZeRO 3 does not allow."""
+
+
+class JepaConfig(Protocol):
+    """What joint-embedding predictive objectives have in common."""
+
+    @property
+    def encoder(self) -> EncoderConfig:
+        """The video encoder, with rotary positions."""
+
+    @property
+    def predictor(self) -> PredictorConfig:
+        """Predicts the averaged encoder's features."""
+
+    @property
+    def ema(self) -> float:
+        """Share of the average that is kept at an update of the weights."""
+
+
+def predictor_of(config: ObjectiveConfig) -> PredictorConfig | None:
+    """The predictor of an objective that has one."""
+    return config.predictor if isinstance(config, VJepaConfig | UniSurgConfig) else None
 
 
 def jepa_problems(encoder: EncoderConfig) -> Iterator[str]:

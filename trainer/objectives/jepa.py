@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,13 +16,12 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from surgstream.trainer.batch import ClipBatch
-from surgstream.trainer.models.config import Transformer
 from surgstream.trainer.models.embed import take_tokens
 from surgstream.trainer.models.predictor import Predictor
-from surgstream.trainer.models.vit import Encoder, initialise_rescaled, num_parameters
-from surgstream.trainer.objectives.base import Objective, ObjectiveOutput
+from surgstream.trainer.models.vit import Encoder, initialise_rescaled
+from surgstream.trainer.objectives.base import NetworkUse, Objective, Pass
 from surgstream.trainer.objectives.colours import FeatureColours, only, spread_over
-from surgstream.trainer.objectives.config import UniSurgConfig, VJepaConfig
+from surgstream.trainer.objectives.config import JepaConfig
 from surgstream.trainer.objectives.pixels import Pixels
 
 _TRIED_DRAWS = 64
@@ -58,6 +57,7 @@ class Jepa(Objective):
     """
 
     target_encoder: Encoder
+    masks_change_size = True
     against_collapse = (
         "Raise objective.ema, so that the average follows more slowly, lower optim.base_lr, or lengthen "
         "optim.warmup_epochs"
@@ -65,7 +65,7 @@ class Jepa(Objective):
 
     def __init__(
         self,
-        config: VJepaConfig | UniSurgConfig,
+        config: JepaConfig,
         seed: int,
         counts: Sequence[TokenCount],
         *,
@@ -79,40 +79,21 @@ class Jepa(Objective):
 
         self.pixels, self.encoder = Pixels(config.encoder), Encoder(config.encoder)
         self.predictor = Predictor(config.predictor, self.grid, config.encoder.shape.embed_dim)
-        self.hold("target_encoder", Encoder(config.encoder))
+        self.attach_frozen("target_encoder", Encoder(config.encoder))
         self._networks, self._average = (config.encoder, config.predictor), get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
 
-        # `compile_parts` puts others in their place, for training alone.
-        self._training_features, self._training_losses = self._features, self._losses
-
-    def begin(self, generator: torch.Generator) -> None:
+    def init_weights(self, generator: torch.Generator) -> None:
         """Give the networks initial weights, and the average the encoder's."""
         initialise_rescaled(self, generator)
-        self.average_anew()
+        self.reset_average()
 
-    def average_anew(self) -> None:
+    def reset_average(self) -> None:
         """Let the average begin where the encoder is."""
         self.target_encoder.load_state_dict(self.encoder.state_dict())
 
-    def targets(self, batch: ClipBatch) -> Tensor:
+    def features(self, clips: Tensor) -> Tensor:
         """What the average makes of every token, scaled as the predictions are to be: (B, N, D) float32."""
-        features = self._training_features if self.training else self._features
-        with torch.no_grad():
-            return features(batch.clips)
-
-    def forward(self, batch: ClipBatch, targets: Tensor) -> ObjectiveOutput:
-        """Compute the loss.
-
-        Args:
-            batch: B clips.
-            targets: (B, N, D), see `targets`.
-
-        Returns:
-            The loss and its parts; `loss/prediction_of_mean` is what the mean of each clip's masked targets would score
-            as a prediction, which goes to 0 when the targets collapse.
-        """
-        losses = self._training_losses if self.training else self._losses
-        return losses(batch.clips, targets, self._masks(batch))
+        return self._scaled(self.target_encoder(clips).float())
 
     def after_optimizer_step(self) -> None:
         """Let the average follow: w' <- ema w' + (1 - ema) w, in fp32."""
@@ -123,24 +104,24 @@ class Jepa(Objective):
         return {f"encoder.{name}": parameter for name, parameter in self.target_encoder.named_parameters()}
 
     @torch.no_grad()
-    def represent(self, clips: Tensor) -> Tensor:
+    def embed(self, clips: Tensor) -> Tensor:
         """The mean of the averaged encoder's tokens, which is what V-JEPA hands on: (B, D) float32."""
         tokens: Tensor = self.target_encoder(clips)
         return tokens.float().mean(1)
 
     @torch.no_grad()
-    def latents(self, batch: ClipBatch) -> dict[str, Tensor]:
+    def collapse_features(self, batch: ClipBatch) -> dict[str, Tensor]:
         """`targets` and `predictions` of the masked tokens, the latter scaled like the former."""
-        targets, (visible, masked) = self.targets(batch), self._masks(batch)[0]
+        targets, (visible, masked) = self.targets(batch), self.draw(batch)[0]
         predicted = self.predictor(self.encoder(batch.clips, visible), visible, masked, 0).float()
         predicted = self._scaled(predicted)
         return {"targets": take_tokens(targets, masked).flatten(0, 1), "predictions": predicted.flatten(0, 1)}
 
-    def hardest(self, batch: ClipBatch) -> ClipBatch:
+    def worst_case(self, batch: ClipBatch) -> ClipBatch:
         """The draws, among some steps', with the most visible tokens: the worst case for memory."""
         size = len(batch.g)
         tried = (replace(batch, g=batch.g + i * size, step_g=i * size) for i in range(_TRIED_DRAWS))
-        return max(tried, key=lambda drawn: sum(mask.visible.numel() for mask in self._masks(drawn)))
+        return max(tried, key=lambda drawn: sum(mask.visible.numel() for mask in self.draw(drawn)))
 
     @torch.no_grad()
     def pictures(self, batch: ClipBatch) -> dict[str, Tensor]:
@@ -150,7 +131,7 @@ class Jepa(Objective):
         green and blue. The prediction shows the same of visible tokens, and what is predicted of masked ones; tokens
         that a mask leaves out are black.
         """
-        targets, (visible, masked) = self.targets(batch), self._masks(batch)[0]
+        targets, (visible, masked) = self.targets(batch), self.draw(batch)[0]
         predicted = self.predictor(self.encoder(batch.clips, visible), visible, masked, 0).float()
         index = masked.unsqueeze(-1).expand_as(predicted)
 
@@ -165,52 +146,28 @@ class Jepa(Objective):
             "prediction": spread_over(painted, self.grid, size),
         }
 
-    def compile_parts(self, **options: Any) -> None:
-        """Compile the average's pass, and the encoder's and predictor's with the losses, for training alone.
-
-        The latter for any number of visible and masked tokens, since masks of another size would compile it anew.
-        """
-        self._training_features = torch.compile(self._features, **options)
-        self._training_losses = torch.compile(self._losses, dynamic=True, **options)
-
-    def trained(self) -> list[tuple[Transformer, int]]:
-        """The encoder's and the predictor's passes, one for each kind of mask."""
+    def networks(self) -> dict[str, NetworkUse]:
+        """The encoder and the predictor, a pass each for each kind of mask, and the average."""
         encoder, predictor = self._networks
-        return [
-            *((encoder, visible) for visible, _ in self.counts),
-            *((predictor, visible + masked) for visible, masked in self.counts),
-        ]
+        encodings = tuple(Pass(encoder, visible) for visible, _ in self.counts)
+        predictions = tuple(Pass(predictor, visible + masked) for visible, masked in self.counts)
 
-    def flops(self) -> dict[str, int]:
-        """Floating point operations of a clip: forward and backward of what learns, forward of the average."""
+        encoding_flops = sum(self.encoder.flops(visible) for visible, _ in self.counts)
+        prediction_flops = sum(self.predictor.flops(visible, masked) for visible, masked in self.counts)
         return {
-            "encoder": sum(self.encoder.flops(visible) for visible, _ in self.counts),
-            "predictor": sum(self.predictor.flops(visible, masked) for visible, masked in self.counts),
-            "target_encoder": self.target_encoder.flops(self.num_tokens, backward=False),
+            "encoder": NetworkUse(self.encoder, encoding_flops, encodings),
+            "predictor": NetworkUse(self.predictor, prediction_flops, predictions),
+            "target_encoder": NetworkUse(
+                self.target_encoder, self.target_encoder.flops(self.num_tokens, backward=False)
+            ),
         }
 
-    def parts(self) -> dict[str, int]:
-        """Parameters by network; `total` is without the average, a copy of the encoder."""
-        parts = {name: num_parameters(self.get_submodule(name)) for name in ("encoder", "predictor")}
-        return parts | {
-            "target_encoder": num_parameters(self.target_encoder),
-            "total": sum(parts.values()),
-            "trainable": sum(p.numel() for p in self.parameters() if p.requires_grad),
-        }
-
-    def _features(self, clips: Tensor) -> Tensor:
-        return self._scaled(self.target_encoder(clips).float())
+    @abstractmethod
+    def draw(self, batch: ClipBatch) -> list[Mask]:
+        """The masks of a micro-batch, one of each kind."""
 
     def _scaled(self, features: Tensor) -> Tensor:
         return F.layer_norm(features, features.shape[-1:]) if self._normalise_targets else features
-
-    @abstractmethod
-    def _masks(self, batch: ClipBatch) -> list[Mask]:
-        """The masks of a micro-batch, one of each kind."""
-
-    @abstractmethod
-    def _losses(self, clips: Tensor, targets: Tensor, masks: list[Mask]) -> ObjectiveOutput:
-        """The loss and its parts; for the arguments see `forward`."""
 
 
 def distance_of_mean(true: Tensor) -> Tensor:

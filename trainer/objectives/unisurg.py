@@ -48,7 +48,7 @@ _ROWS = 256
 
 
 class UniSurg(Jepa):
-    """The objective. `build` makes one that is ready to train.
+    """The objective.
 
     Args:
         config: Its numbers.
@@ -74,7 +74,7 @@ class UniSurg(Jepa):
 
         `motion` is each tube's score, from the least to the most of the clip; `weight` is w, of the masked tubes.
         """
-        rows, (_, masked) = super().pictures(batch), self._masks(batch)[0]
+        rows, (_, masked) = super().pictures(batch), self.draw(batch)[0]
         scores = self._scores(batch.clips)
         tubes = masked[:, : masked.shape[1] // self.grid.slices]
         weights = torch.zeros_like(scores).scatter(1, tubes, self._weights(scores.gather(1, tubes))[0])
@@ -90,7 +90,8 @@ class UniSurg(Jepa):
         visible = self.num_tokens - self.grid.slices * num_masked_tubes(self.grid, low)
         return [(self.config.encoder, visible), (self.config.predictor, self.num_tokens)]
 
-    def _masks(self, batch: ClipBatch) -> list[Mask]:
+    def draw(self, batch: ClipBatch) -> list[Mask]:
+        """Tubes to hide, in a share that is one for all clips of a step."""
         ratio = self.mean_ratio
         if self.training:
             low, high = self.config.mask_ratio
@@ -98,7 +99,8 @@ class UniSurg(Jepa):
         visible, masked = tube_mask(self.grid, ratio, self.seed, batch.g)
         return [Mask(to_device(visible, batch.clips.device), to_device(masked, batch.clips.device))]
 
-    def _losses(self, clips: Tensor, targets: Tensor, masks: list[Mask]) -> ObjectiveOutput:
+    def losses(self, clips: Tensor, targets: Tensor, masks: list[Mask]) -> ObjectiveOutput:
+        """Compute the loss and its terms; `loss/prediction_of_mean` is the loss of each clip's mean masked target."""
         config, ((visible, masked),) = self.config, masks
         predicted = self.predictor(self.encoder(clips, visible), visible, masked, 0).float()
         true, slices = take_tokens(targets, masked), self.grid.slices
@@ -219,15 +221,6 @@ def _divergences(predicted: Tensor, true: Tensor, rows: slice, temperature: floa
     return divergences.sum(-1)
 
 
-def build(config: UniSurgConfig, seed: int) -> UniSurg:
-    """Make the objective of a run, with its initial weights, on the CPU; the same ones for the same config and seed."""
-    with torch.random.fork_rng(devices=[]):
-        objective = UniSurg(config, seed)
-    objective.begin(torch.Generator().manual_seed(seed))
-    return objective
-
-
-def outline(config: UniSurgConfig) -> UniSurg:
-    """Make the objective on the meta device: shapes to count with, no values."""
-    with torch.device("meta"):
-        return UniSurg(config, seed=0)
+def make(config: UniSurgConfig, seed: int, *, with_weights: bool) -> UniSurg:
+    """Make the objective; see `choice.build`."""
+    return UniSurg(config, seed)

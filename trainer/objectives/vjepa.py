@@ -27,7 +27,7 @@ _COUNTED_TOGETHER = 24
 
 
 class VJepa(Jepa):
-    """The objective. `build` makes one that is ready to train.
+    """The objective.
 
     Args:
         config: Its numbers.
@@ -38,14 +38,20 @@ class VJepa(Jepa):
         super().__init__(config, seed, typical_counts(config))
         self.config = config
 
-    def _masks(self, batch: ClipBatch) -> list[Mask]:
+    def draw(self, batch: ClipBatch) -> list[Mask]:
+        """Blocks to hide, through all of time, for each kind of mask."""
         drawn = (
             block_mask(self.grid, blocks, self.seed, kind, batch.g) for kind, blocks in enumerate(self.config.masks)
         )
         device = batch.clips.device
         return [Mask(to_device(visible, device), to_device(masked, device)) for visible, masked in drawn]
 
-    def _losses(self, clips: Tensor, targets: Tensor, masks: list[Mask]) -> ObjectiveOutput:
+    def losses(self, clips: Tensor, targets: Tensor, masks: list[Mask]) -> ObjectiveOutput:
+        """Compute the loss, and its parts by kind of mask.
+
+        `loss/prediction_of_mean` is what the mean of each clip's masked targets would score as a prediction, which goes
+        to 0 when the targets collapse.
+        """
         losses, of_mean = [], []
         for kind, (visible, masked) in enumerate(masks):
             predicted = self.predictor(self.encoder(clips, visible), visible, masked, kind)
@@ -69,15 +75,6 @@ def typical_counts(config: VJepaConfig) -> list[TokenCount]:
     return counts
 
 
-def build(config: VJepaConfig, seed: int) -> VJepa:
-    """Make the objective of a run, with its initial weights, on the CPU; the same ones for the same config and seed."""
-    with torch.random.fork_rng(devices=[]):
-        objective = VJepa(config, seed)
-    objective.begin(torch.Generator().manual_seed(seed))
-    return objective
-
-
-def outline(config: VJepaConfig) -> VJepa:
-    """Make the objective on the meta device: shapes to count with, no values."""
-    with torch.device("meta"):
-        return VJepa(config, seed=0)
+def make(config: VJepaConfig, seed: int, *, with_weights: bool) -> VJepa:
+    """Make the objective; see `choice.build`."""
+    return VJepa(config, seed)

@@ -42,7 +42,7 @@ def take_step(config: TrainConfig, topology: Topology, objective: Objective) -> 
 
         for _ in range(num_micro_batches):
             # The masks that need most memory, of those that some steps draw.
-            batch = objective.hardest(_random_clips(config, device))
+            batch = objective.worst_case(_random_clips(config, device))
             with engine.autocast():
                 targets = objective.targets(batch)
             engine.backward(engine(batch, targets).loss)

@@ -119,10 +119,10 @@ def test_saves_come_by_steps_or_minutes(words: tuple[str, ...], minutes: float) 
 def test_a_run_leaves_its_checkpoints_logs_and_audit() -> None:
     words = ["clips_per_epoch=64000", "epochs=16", "data.audit_log=true"]
     config = load(TrainConfig, RECIPES / "surgrec_jepa_tiny.yaml", [*words, "checkpoint.keep_every=5000"])
-    plan, objective = config.plan(num_clips=1, world_size=1, start=BEGINNING), choice.outline(config.objective)
+    plan, objective = config.plan(num_clips=1, world_size=1, start=BEGINNING), choice.build_on_meta(config.objective)
     assert plan.last_step == 16_000
     found = estimates.disk(config, objective, plan, audit_line_bytes=100.0)
-    parts = objective.parts()
+    parts = objective.num_parameters()
     assert found["a_checkpoint"] == 4 * (3 * parts["trainable"] + parts["target_encoder"])
     assert found["checkpoints"] == found["a_checkpoint"] * (2 + 1 + 3), "the last, one under way, every 5000th"
     assert found["audit"] == 100 * 16_000 * 64

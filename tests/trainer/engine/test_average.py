@@ -8,7 +8,7 @@ from deepspeed.utils import safe_get_full_fp32_param
 
 from surgstream.trainer.engine.config import OptimConfig, ParallelConfig
 from surgstream.trainer.engine.zero import ZeroEngine
-from surgstream.trainer.objectives import vjepa
+from surgstream.trainer.objectives import choice
 from tests.trainer.objectives.test_surgvista import clip_batch
 from tests.trainer.objectives.test_vjepa import TINY
 
@@ -17,7 +17,7 @@ from tests.trainer.objectives.test_vjepa import TINY
 @pytest.mark.parametrize("autocast", ["none", "bf16"])
 def test_the_average_is_that_of_the_masters(stage: int, autocast: str, alone: None) -> None:
     config = replace(TINY, ema=0.9)
-    objective = vjepa.build(config, seed=1)
+    objective = choice.build(config, seed=1)
     engine = ZeroEngine(
         objective, OptimConfig(weight_decay=0.04), ParallelConfig(zero_stage=stage, autocast=autocast),  # type: ignore[arg-type]
         micro_batch_size=2, grad_accum_steps=1, device=torch.device("cpu"),

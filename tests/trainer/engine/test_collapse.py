@@ -112,7 +112,7 @@ def test_two_vectors_may_differ_as_much_as_two_can(
 @pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_advice_names_keys_of_the_recipe(recipe: Path) -> None:
     config = load(TrainConfig, recipe, [])
-    keys = re.findall(r"(?:objective|optim)\.[a-z_]+", choice.outline(config.objective).against_collapse)
+    keys = re.findall(r"(?:objective|optim)\.[a-z_]+", choice.build_on_meta(config.objective).against_collapse)
     assert "optim.base_lr" in keys
     for key in keys:
         room, name = key.split(".")

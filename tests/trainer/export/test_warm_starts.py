@@ -77,7 +77,7 @@ def test_longer_clips_go_on_from_the_same_features(saved: Saved) -> None:
     again.target_encoder.load_state_dict(begun.target_encoder.state_dict())  # type: ignore[operator, union-attr]
     clips = clips_for(UNISURG_TINY)
     assert torch.equal(features(again, clips), features(objective, clips))
-    assert begun.represent(clips_for(longer)).isfinite().all()
+    assert begun.embed(clips_for(longer)).isfinite().all()
 
 
 def test_weights_of_other_positions_are_refused(saved: Saved, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ GRID = Grid(8, 14, 14)
 def start(file: Published, path: Path, layout: str, config: ObjectiveConfig, parts: Any) -> Objective:
     """An objective without values that began with a file."""
     torch.save(file.content(), path)
-    objective = choice.outline(config)
+    objective = choice.build_on_meta(config)
     settings = WarmStartConfig(weights=str(path), layout=layout, parts=parts)  # type: ignore[arg-type]
     warm_start(settings, objective, config.encoder)
     return objective

@@ -65,7 +65,7 @@ def slow_affinities(vectors, config):
 
 def slow_terms(objective, batch, targets, predicted):
     """L_motion, L_st and L_var of a micro-batch in float64, clip by clip, tube by tube, token by token."""
-    config, ((_, masked),) = objective.config, objective._masks(batch)
+    config, ((_, masked),) = objective.config, objective.draw(batch)
     motions, divergences, measured = [], [], []
     mean, std = (np.array(values).reshape(3, 1, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     for clip, tokens, z, true in zip(

@@ -12,7 +12,7 @@ from surgstream.configs.loading import build as build_config
 from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD, ClipBatch, ClipName
 from surgstream.trainer.errors import ModelError
 from surgstream.trainer.models.config import DecoderConfig, EncoderConfig, TeacherConfig
-from surgstream.trainer.objectives import surgvista
+from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.config import SurgVistaConfig
 from surgstream.trainer.objectives.pixels import normalise_pixels
 from tests.trainer import reference
@@ -40,7 +40,7 @@ def clip_batch(g, size=48, frames=4):
 
 
 def tiny(**changes):
-    return surgvista.build(replace(TINY, **changes), seed=11)
+    return choice.build(replace(TINY, **changes), seed=11)
 
 
 def loss_of(objective, batch):
@@ -48,11 +48,11 @@ def loss_of(objective, batch):
 
 
 def published(teacher="vit_large_patch16_224"):
-    return surgvista.outline(SurgVistaConfig(teacher=TeacherConfig(model=teacher)))
+    return choice.build_on_meta(SurgVistaConfig(teacher=TeacherConfig(model=teacher)))
 
 
 def test_published_configuration_has_the_published_parameters():
-    parts = published().parts()
+    parts = published().num_parameters()
     assert parts == {
         "encoder": 87_431_424,
         "reconstruction_decoder": 8_586_240,
@@ -61,7 +61,7 @@ def test_published_configuration_has_the_published_parameters():
         "total": 100_858_624,
         "trainable": 98_450_176,
     }
-    assert published("vit_base_patch16_224").parts()["total"] == 100_760_064
+    assert published("vit_base_patch16_224").num_parameters()["total"] == 100_760_064
 
 
 def test_published_configuration_has_the_published_tokens_and_losses():
@@ -214,7 +214,7 @@ def test_every_trained_parameter_gets_a_gradient():
 
 def test_building_is_a_function_of_the_seed_and_leaves_the_global_generator_alone():
     before = torch.get_rng_state()
-    first, second, other = (surgvista.build(TINY, seed).state_dict() for seed in (1, 1, 2))
+    first, second, other = (choice.build(TINY, seed).state_dict() for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(first["encoder.blocks.0.mlp.0.weight"], other["encoder.blocks.0.mlp.0.weight"])

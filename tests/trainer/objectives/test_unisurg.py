@@ -14,7 +14,7 @@ from surgstream.configs.loading import load
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.collapse import diversity
 from surgstream.trainer.models.config import EncoderConfig, PredictorConfig
-from surgstream.trainer.objectives import unisurg
+from surgstream.trainer.objectives import choice, unisurg
 from surgstream.trainer.objectives.config import UniSurgConfig
 from surgstream.trainer.objectives.masking import num_masked_tubes
 from tests.trainer.objectives.slow_unisurg import slow_terms
@@ -32,7 +32,7 @@ TINY = UniSurgConfig(
 
 def tiny(**changes):
     """A small objective, whose average is not where its encoder is."""
-    objective = unisurg.build(replace(TINY, **changes), seed=11)
+    objective = choice.build(replace(TINY, **changes), seed=11)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in [*objective.parameters(), *objective.target_encoder.parameters()]:
@@ -116,7 +116,7 @@ def test_under_bf16_affinities_stay_in_fp32_and_pictures_can_be_drawn():
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
         assert torch.equal(unisurg.affinity_loss(predicted, true, 0.1, exclude_self=False), plain)
         rows = objective.pictures(batch)
-        found = [diversity(vectors) for vectors in objective.latents(batch).values()]
+        found = [diversity(vectors) for vectors in objective.collapse_features(batch).values()]
     assert all(row.isfinite().all() and row.shape == (2, 3, 4, 32, 32) for row in rows.values())
     assert all(value.isfinite() for measured in found for value in measured.values())
 
@@ -125,7 +125,7 @@ def test_masks_of_any_ratio_pass_through_the_same_graph(graphs):
     objective = tiny(encoder=replace(TINY.encoder, depth=1))
     batches = [replace(clips_of([g, g + 1]), step_g=g) for g in range(10, 120, 10)]
     plain = [loss_of(objective, batch).loss.item() for batch in batches]
-    assert len({objective._masks(batch)[0].masked.shape for batch in batches}) > 4
+    assert len({objective.draw(batch)[0].masked.shape for batch in batches}) > 4
     objective.compile_parts(backend=graphs, fullgraph=True)
     compiled, counts = [], []
     for batch in batches:
@@ -167,7 +167,7 @@ def test_the_average_follows_in_its_own_time():
 
 
 def test_a_new_average_is_the_encoder_and_moves_with_the_rest():
-    objective = unisurg.build(TINY, seed=3)
+    objective = choice.build(TINY, seed=3)
     assert all(torch.equal(t, dict(objective.named_parameters())[name]) for name, t in objective.averages().items())
     assert objective.double().target_encoder.norm.weight.dtype == torch.float64
 
@@ -176,7 +176,7 @@ def test_the_ratio_is_drawn_once_a_step_and_evaluations_take_the_mean():
     objective = tiny()
 
     def num_masked(g, step_g):
-        return objective._masks(replace(clips_of(g), step_g=step_g))[0].masked.shape[1]
+        return objective.draw(replace(clips_of(g), step_g=step_g))[0].masked.shape[1]
 
     drawn = {step_g: {num_masked(g, step_g) for g in ([1], [2, 3], [900])} for step_g in range(0, 4000, 16)}
     assert all(len(counts) == 1 for counts in drawn.values()), "all micro-batches of a step hide equally many"
@@ -187,17 +187,17 @@ def test_the_ratio_is_drawn_once_a_step_and_evaluations_take_the_mean():
 
 def test_the_hardest_draws_show_most_tokens():
     objective, batch = tiny(), clips_of([0, 1])
-    hardest = objective.hardest(batch)
-    shown = objective._masks(hardest)[0].visible.shape[1]
+    hardest = objective.worst_case(batch)
+    shown = objective.draw(hardest)[0].visible.shape[1]
     assert torch.equal(hardest.clips, batch.clips)
-    assert shown >= max(objective._masks(replace(batch, step_g=g))[0].visible.shape[1] for g in range(0, 128, 2))
-    ((_, most), _) = objective.trained()
+    assert shown >= max(objective.draw(replace(batch, step_g=g))[0].visible.shape[1] for g in range(0, 128, 2))
+    ((_, most), _) = objective.passes()
     assert shown <= most == 2 * (16 - num_masked_tubes(objective.grid, 0.4))
 
 
 def test_published_configuration_has_the_networks_of_v_jepa_2():
-    objective = unisurg.outline(UniSurgConfig())
-    assert objective.parts() == {
+    objective = choice.build_on_meta(UniSurgConfig())
+    assert objective.num_parameters() == {
         "encoder": 303_885_312,
         "predictor": 22_082_560,
         "target_encoder": 303_885_312,
@@ -237,7 +237,7 @@ def test_affinities_by_rows_have_the_same_gradients(exclude_self, monkeypatch):
 @pytest.mark.parametrize("affinities", ["tubes", "tokens"])
 def test_64_frames_need_no_memory_for_pairs_of_tokens(affinities):
     encoder = replace(TINY.encoder, depth=1, embed_dim=32, image_size=112, num_frames=64, patch_size=8)
-    objective = unisurg.build(
+    objective = choice.build(
         replace(TINY, encoder=encoder, mask_ratio=(0.85, 0.85), affinities=affinities, exclude_self=True), seed=0
     )
     assert objective.num_tokens == 6272

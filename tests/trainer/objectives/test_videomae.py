@@ -9,7 +9,7 @@ import transformers
 
 from surgstream.trainer.models.config import DecoderConfig, EncoderConfig
 from surgstream.trainer.models.published import TRANSFORMERS_VIDEOMAE, VIDEOMAE
-from surgstream.trainer.objectives import videomae
+from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.config import VideoMaeConfig
 from tests.trainer.objectives.test_surgvista import clip_batch, loss_of
 
@@ -26,7 +26,7 @@ TINY = VideoMaeConfig(
 
 def tiny(**changes):
     """A small objective whose biases are not zero, so that a lost one is seen."""
-    objective = videomae.build(replace(TINY, **changes), seed=0)
+    objective = choice.build(replace(TINY, **changes), seed=0)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in objective.parameters():
@@ -64,7 +64,7 @@ def test_loss_and_gradients_are_those_of_transformers():
     theirs = reference(objective.config)
     weights = TRANSFORMERS_VIDEOMAE.export(objective.state_dict(), objective.config.encoder)
     theirs.load_state_dict({in_memory(name): tensor for name, tensor in weights.items()})
-    _, masked, _ = objective._draw(batch)
+    _, masked, _ = objective.draw(batch)
     hidden = torch.zeros(2, objective.num_tokens, dtype=torch.bool).scatter(1, masked, True)
     expected = theirs(batch.clips.transpose(1, 2), bool_masked_pos=hidden).loss
     expected.backward()
@@ -87,7 +87,7 @@ def test_a_layout_gives_back_what_it_was_given(layout):
 
 
 def test_published_configuration_has_the_published_parameters():
-    objective = videomae.outline(VideoMaeConfig())
+    objective = choice.build_on_meta(VideoMaeConfig())
     assert objective.num_visible == 160 and objective.num_tokens == 1568
     theirs = sum(p.numel() for p in reference(VideoMaeConfig()).parameters())
-    assert objective.parts()["trainable"] == theirs == 94_210_944
+    assert objective.num_parameters()["trainable"] == theirs == 94_210_944

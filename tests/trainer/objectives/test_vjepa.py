@@ -19,7 +19,7 @@ from surgstream.trainer.models.embed import to_tubelets
 from surgstream.trainer.models.predictor import Predictor
 from surgstream.trainer.models.published import TRANSFORMERS_VJEPA2
 from surgstream.trainer.models.vit import Encoder
-from surgstream.trainer.objectives import vjepa
+from surgstream.trainer.objectives import choice, vjepa
 from surgstream.trainer.objectives.config import VJepaConfig
 from surgstream.trainer.objectives.jepa import TokenCount
 from surgstream.trainer.objectives.masking import BlockMask, block_mask
@@ -102,7 +102,7 @@ TINY = VJepaConfig(
 
 def tiny() -> vjepa.VJepa:
     """A small objective, whose average is not where its encoder is."""
-    objective = vjepa.build(TINY, seed=5)
+    objective = choice.build(TINY, seed=5)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in [*objective.parameters(), *objective.target_encoder.parameters()]:
@@ -142,7 +142,7 @@ def test_each_kind_of_mask_trains_a_token_of_its_own() -> None:
 def test_masks_of_any_size_pass_through_the_same_graphs(traces: CompileCounterWithBackend) -> None:
     objective = tiny()
     plain = [loss_of(objective, clip_batch([g, g + 1], 32, 6)).loss.item() for g in range(0, 12, 2)]
-    sizes = {objective._masks(clip_batch([g, g + 1], 32, 6))[0].masked.shape for g in range(0, 12, 2)}
+    sizes = {objective.draw(clip_batch([g, g + 1], 32, 6))[0].masked.shape for g in range(0, 12, 2)}
     assert len(sizes) > 1
     objective.compile_parts(backend=traces, fullgraph=True)
     compiled, counts = [], []
@@ -154,7 +154,7 @@ def test_masks_of_any_size_pass_through_the_same_graphs(traces: CompileCounterWi
 
 
 def test_initial_weights_are_those_of_v_jepa() -> None:
-    objective = vjepa.build(VJepaConfig(encoder=replace(ENCODER, embed_dim=192, depth=3)), seed=0)
+    objective = choice.build(VJepaConfig(encoder=replace(ENCODER, embed_dim=192, depth=3)), seed=0)
     for name, parameter in objective.named_parameters():
         if ".norm" in name and name.endswith("weight"):
             assert (parameter == 1).all()
@@ -167,8 +167,8 @@ def test_initial_weights_are_those_of_v_jepa() -> None:
 
 
 def test_published_configuration_has_the_published_networks() -> None:
-    objective = vjepa.outline(VJepaConfig())
-    assert objective.parts() == {
+    objective = choice.build_on_meta(VJepaConfig())
+    assert objective.num_parameters() == {
         "encoder": 303_885_312,
         "predictor": 22_082_944,
         "target_encoder": 303_885_312,
@@ -184,12 +184,12 @@ def test_published_configuration_has_the_published_networks() -> None:
 
 def test_tokens_that_the_cut_leaves_out_are_counted_and_drawn_as_neither() -> None:
     objective, batch = tiny().eval(), clip_batch([1, 2, 3], 32, 6)
-    published = vjepa.outline(VJepaConfig())
+    published = choice.build_on_meta(VJepaConfig())
     for tokens, kind in ((published.num_visible, "visible"), (published.num_masked, "masked")):
         assert tokens == round(sum(getattr(count, kind) for count in published.counts) / 2)
     assert published.num_visible + published.num_masked < published.num_tokens
 
-    (visible, masked), rows = objective._masks(batch)[0], objective.pictures(batch)
+    (visible, masked), rows = objective.draw(batch)[0], objective.pictures(batch)
     tubelets = {name: to_tubelets(row, 2, 8) for name, row in rows.items()}
     left_out = 0
     for i, (shown, hidden) in enumerate(zip(visible.tolist(), masked.tolist(), strict=True)):
@@ -208,7 +208,7 @@ def test_tokens_that_the_cut_leaves_out_are_counted_and_drawn_as_neither() -> No
 
 def test_flops_are_those_that_pytorch_counts() -> None:
     objective, batch = tiny(), clip_batch(range(8), 32, 6)
-    masks = objective._masks(batch)
+    masks = objective.draw(batch)
     objective.counts = tuple(TokenCount(mask.visible.shape[1], mask.masked.shape[1]) for mask in masks)
     with sdpa_kernel(SDPBackend.MATH):
         with FlopCounterMode(display=False) as average:
