@@ -45,7 +45,9 @@ def cases(folder: Path) -> list[Case]:
     torch._dynamo.config.recompile_limit = 64  # of one function, here for many objectives
 
     def objective() -> SurgVista:
-        return choice.build(recipe, seed=0).to(DEVICE)
+        built = choice.build(recipe, seed=0)
+        assert isinstance(built, SurgVista)
+        return built.to(DEVICE)
 
     whole, apart, late_bias = objective(), objective(), objective()
     _compile(whole)

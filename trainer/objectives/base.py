@@ -141,8 +141,9 @@ class Objective(nn.Module, ABC):
         """
         if type(self).features is not Objective.features:
             self._compiled_features = torch.compile(self.features, **options)
-        dynamic = {"dynamic": True} if self.masks_change_size else {}
-        self._compiled_losses = torch.compile(self.losses, **dynamic, **options)
+        # None lets torch find out by compiling again, once a size changes.
+        dynamic = True if self.masks_change_size else None
+        self._compiled_losses = torch.compile(self.losses, dynamic=dynamic, **options)
 
     def init_weights(self, generator: torch.Generator) -> None:
         """Give the networks their initial weights, with the generator as the only source of randomness."""
