@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Submits a few short jobs, one after another, and waits for them: `surgstream.benchmarks.experiments.start_job` then reads how they began.
+# Submits a few short jobs, one after another, and waits for them; surgstream.benchmarks.experiments.start_job then
+# reads how they began.
 # Usage: start_jobs.sh CORPUS SCRATCH, where a Slurm of two nodes can be reached.
 set -euo pipefail
 cd "$(dirname "$0")/.."

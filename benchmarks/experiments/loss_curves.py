@@ -2,8 +2,8 @@
 
 `python -m surgstream.benchmarks.experiments.loss_curves FILE CASE TREE RECIPE [KEY=VALUE ...]`
 
-TREE is a copy of the repository, of any commit, whose code trains: what a change does to losses is the difference of
-two cases. It is one process with one thread, so a case gives the same numbers again.
+TREE is a copy of the repository, of any commit that has `src`, whose code trains: what a change does to losses is the
+difference of two cases. It is one process with one thread, so a case gives the same numbers again.
 """
 
 import argparse
@@ -53,20 +53,14 @@ def main() -> int:
 def train(tree: Path, recipe: str, words: Sequence[str], seed: int) -> Curve:
     """A whole run in a folder of its own."""
     # The code of TREE comes before what is installed
+    tree = tree.resolve()
+    if not (tree / "src" / "surgstream").is_dir():
+        raise SystemExit(f"{tree}: expected a copy of the repository, got no src/surgstream there")
     environment = {**os.environ, "PYTHONPATH": str(tree / "src"), "OMP_NUM_THREADS": "1"}
 
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            "-m",
-            "surgstream",
-            "pretrain",
-            recipe,
-            f"run_dir={folder}/run",
-            f"seed={seed}",
-            *words,
-        ]
-
+        run = (f"run_dir={folder}/run", f"seed={seed}")
+        command = [sys.executable, "-m", "surgstream", "pretrain", recipe, *run, *words]
         ended = subprocess.run(command, cwd=tree, env=environment, stderr=subprocess.PIPE, text=True, check=False)
         if ended.returncode:
             raise SystemExit(f"{' '.join(command)}: {ended.stderr[-2000:]}")

@@ -1,7 +1,7 @@
 """Exported files, loaded by the code of those who publish such models, from clones of their repositories.
 
-`benchmarks.experiments.exports` runs this file, in an environment with the timm that they need, once for each loader,
-as
+`benchmarks.experiments.exports` runs this file, in an environment with the timm that they need, once for each
+loader, as
 
     python public_loaders.py LOADER CLONE FILE MATERIAL
 

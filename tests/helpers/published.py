@@ -15,7 +15,7 @@ _NUMBERS = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 @dataclass(frozen=True)
 class Published:
-    """A file as `tests/trainer/published/NAME.yaml` says.
+    """A file as `tests/trainer/models/published/NAME.yaml` says.
 
     Attributes:
         what: Which file, and how its names were found.

@@ -34,9 +34,8 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from surgstream.trainer.batch import ClipBatch
-from surgstream.trainer.models.config import Transformer
 from surgstream.trainer.models.embed import take_tokens
-from surgstream.trainer.objectives.base import ObjectiveOutput
+from surgstream.trainer.objectives.base import ObjectiveOutput, Pass
 from surgstream.trainer.objectives.colours import heat, spread_over
 from surgstream.trainer.objectives.config import UniSurgConfig
 from surgstream.trainer.objectives.jepa import Jepa, Mask, TokenCount, distance_of_mean
@@ -84,11 +83,11 @@ class UniSurg(Jepa):
             rows[name] = spread_over(heat(values.repeat(1, self.grid.slices)), self.grid, size)
         return rows
 
-    def trained(self) -> list[tuple[Transformer, int]]:
+    def passes(self) -> list[Pass]:
         """The encoder's and the predictor's passes at the least ratio, which takes most memory."""
         low, _ = self.config.mask_ratio
         visible = self.num_tokens - self.grid.slices * num_masked_tubes(self.grid, low)
-        return [(self.config.encoder, visible), (self.config.predictor, self.num_tokens)]
+        return [Pass(self.config.encoder, visible), Pass(self.config.predictor, self.num_tokens)]
 
     def draw(self, batch: ClipBatch) -> list[Mask]:
         """Tubes to hide, in a share that is one for all clips of a step."""

@@ -24,7 +24,7 @@ from surgstream.trainer.engine.checkpoint import tensors
 from surgstream.trainer.engine.checkpoint_files import read_progress
 from surgstream.trainer.engine.config import CheckpointConfig, ReportConfig
 from surgstream.trainer.engine.schedules import Plan, Progress
-from surgstream.trainer.objectives.base import Objective, ObjectiveOutput
+from surgstream.trainer.objectives.base import NetworkUse, Objective, ObjectiveOutput
 from tests.helpers.ranks import finish, start_ranks
 
 PLAN = Plan(
@@ -45,7 +45,9 @@ class ClipMean(Objective):
         time.sleep(0.05 * int(os.environ["RANK"]))
         return batch.clips.flatten(1).mean(1)
 
-    def forward(self, batch: ClipBatch, targets: Tensor) -> ObjectiveOutput:
+    def draw(self, batch: ClipBatch) -> None: ...
+
+    def losses(self, clips: Tensor, targets: Tensor, draws: None) -> ObjectiveOutput:
         modes = {"loss/training": self.training, "loss/gradients": torch.is_grad_enabled()}
         return ObjectiveOutput(self.weight * targets.mean(), {name: torch.tensor(on) for name, on in modes.items()})
 
@@ -55,7 +57,7 @@ class ClipMean(Objective):
     def averages(self) -> dict[str, Tensor]:
         return {"weight": torch.tensor(7.0)}
 
-    def latents(self, batch: ClipBatch) -> dict[str, Tensor]:
+    def collapse_features(self, batch: ClipBatch) -> dict[str, Tensor]:
         assert not self.training and not torch.is_grad_enabled() and len(batch.clips)
         return {"corners": torch.tensor([[1.0, 0.0], [0.0, 1.0]])}
 
@@ -63,15 +65,7 @@ class ClipMean(Objective):
         assert not self.training and not torch.is_grad_enabled()
         return {"original": batch.clips}
 
-    def compile_parts(self, **options: Any) -> None: ...
-
-    def trained(self) -> list[Any]:
-        return []
-
-    def flops(self) -> dict[str, int]:
-        return {}
-
-    def parts(self) -> dict[str, int]:
+    def networks(self) -> dict[str, NetworkUse]:
         return {}
 
 
