@@ -26,6 +26,7 @@ from surgstream.shards.order.sequence import place as place_draws
 from surgstream.trainer.commands.describe import describe
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.schedules import Progress
+from surgstream.trainer.objectives.config import ObjectiveConfig
 
 RECIPES = Path(__file__).parent.parent / "configs" / "pretrain"
 DATASET = {"name": "d", "specialty": "s", "procedure": "p", "videos": "v", "image_fps": 1, "expected": {"videos": 1}}
@@ -49,9 +50,14 @@ def recipe(name: str) -> dict[str, Any]:
     return tree | {"held_out": {"corpus": "c"}, "probe": {}, "max_steps": 1000}
 
 
+def tiny_recipes() -> dict[str, dict[str, Any]]:
+    """One for each objective, by its name."""
+    found = [recipe(path.stem) for path in sorted(RECIPES.glob("*_tiny*.yaml"), reverse=True)]
+    return {tree["objective"]["name"]: tree for tree in found}
+
+
 ROOTS: dict[str, tuple[type[Any], dict[str, Any]]] = {
-    **{name: (TrainConfig, recipe(f"{name}_tiny")) for name in ("surgvista", "surgrec_mae", "surgrec_jepa")},
-    "unisurg": (TrainConfig, recipe("unisurg_tiny_stage1")),
+    **{name: (TrainConfig, tree) for name, tree in tiny_recipes().items()},
     "corpus": (CorpusConfig, CORPUS),
     "site": (Site, SITE),
 }
@@ -100,6 +106,13 @@ def written(place: Place) -> str:
 def resolved(root: str) -> tuple[type[Any], dict[str, Any]]:
     cls, tree = ROOTS[root]
     return cls, to_tree(build(cls, tree, where="test"))
+
+
+def test_every_objective_has_a_tiny_recipe_and_what_all_have() -> None:
+    for config in typing.get_args(ObjectiveConfig):
+        assert config.name in ROOTS, f"{config.name}: expected a tiny recipe in configs/pretrain"
+        assert isinstance(config.has_average, bool)
+        assert config().encoder and not list(config().problems())
 
 
 @pytest.mark.parametrize("root", ROOTS)

@@ -1,7 +1,7 @@
 """What the engine knows of an objective.
 
-A new one is a class with `targets` (or `features`, where a network makes them), `draw`, `losses`, `pictures` and
-`networks`; all else follows from these.
+A new one is a class with `networks`, `draw`, `losses` and `pictures`, and `features` where a network makes the targets.
+It sets the attributes of `Objective` that have no value there; all else follows.
 """
 
 from abc import ABC, abstractmethod
@@ -112,7 +112,7 @@ class Objective(nn.Module, ABC):
         """Compute the loss of one micro-batch from tensors alone, so that it compiles into one graph.
 
         Args:
-            clips: (B, C, T, H, W).
+            clips: (B, C, T, H, W), normalised as those of a `ClipBatch`.
             targets: What `features` returned for them.
             draws: What `draw` returned for them.
 
