@@ -128,7 +128,7 @@ def train_watched(arguments: list[str], out: str) -> None:
             precision = str(torch.get_autocast_dtype("cpu")) if torch.is_autocast_enabled("cpu") else "full"
             precisions.add((type(module).__name__, precision))
 
-    def note_compiled(part: Any) -> Any:
+    def note_compiled(part: Any, **options: Any) -> Any:
         if isinstance(getattr(part, "__self__", None), SurgVista):  # DeepSpeed compiles as well
             compiled.append(part.__name__)
         return part
