@@ -73,7 +73,7 @@ def _frames(record: ExportRecord) -> str:
 def _how_to_load(record: ExportRecord, form: Form) -> str:
     lines = _THEIR_WAYS.get((record.layout, record.encoder.positions), "")
     ours = f"""\
-from surgstream.trainer.export import load_encoder  # of surgstream
+from surgstream.trainer.export import load_encoder
 
 encoder = load_encoder("FOLDER")
 tokens = encoder(encoder.prepare(frames))  # frames: ({record.encoder.num_frames}, H, W, 3) uint8"""
