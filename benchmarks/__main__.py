@@ -16,14 +16,21 @@ def run(words: argparse.Namespace) -> int:
     recipe = [words.recipe, *words.overrides]
     known = THEMES | RECIPE_THEMES | (STORE_THEMES if words.store else {})
     where = conditions()
-    print(f"{where['hardware']}, {where['cores']} cores, GPU {where['gpu']}, commit {where['commit']}\n", flush=True)
+    print(
+        f"{where['hardware']}, {where['cores']} cores, GPU {where['gpu']}, commit {where['commit']}\n",
+        flush=True,
+    )
 
     with tempfile.TemporaryDirectory() as scratch:
         for theme in words.themes or known:
             module = importlib.import_module(known[theme])
             in_store = words.store and theme in STORE_THEMES
             # What `cases` takes: the folder, the store's prefix if any, the recipe if it trains
-            material = (Path(scratch), *[words.store] * bool(in_store), *[recipe] * (theme in RECIPE_THEMES))
+            material = (
+                Path(scratch),
+                *[words.store] * bool(in_store),
+                *[recipe] * (theme in RECIPE_THEMES),
+            )
 
             rows = measure(module.cases(*material), repeats=words.repeats)
             print(f"{theme}\n\n{table(rows)}\n", flush=True)
@@ -33,7 +40,11 @@ def run(words: argparse.Namespace) -> int:
                 findings = module.findings(*material, rows=rows, repeats=words.repeats)
                 print(f"{facts_table(findings.facts)}\n", flush=True)
             if words.save:
-                save(words.save / f"{theme}_{words.hardware}_{time.strftime('%Y%m')}.json", rows, findings)
+                save(
+                    words.save / f"{theme}_{words.hardware}_{time.strftime('%Y%m')}.json",
+                    rows,
+                    findings,
+                )
 
     return 0
 

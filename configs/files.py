@@ -15,14 +15,18 @@ def open_regular(path: str | Path) -> BufferedReader:
     Raises:
         OSError: It cannot be opened, or is of another kind.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would wait for its writer
+    descriptor = os.open(
+        path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    )  # a FIFO would wait for its writer
 
     try:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, f"expected a regular file, got a {kind_of(mode)}", str(path))
+            raise OSError(
+                errno.EINVAL, f"expected a regular file, got a {kind_of(mode)}", str(path)
+            )
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)

@@ -88,7 +88,9 @@ def build(cls: type[T], tree: dict[str, Any], *, where: str) -> T:
 def to_tree(config: Any) -> Any:
     """The plain dictionaries, lists and scalars of a configuration: what `build` reads back to an equal one."""
     if dataclasses.is_dataclass(config):
-        return {field.name: to_tree(getattr(config, field.name)) for field in dataclasses.fields(config)}
+        return {
+            field.name: to_tree(getattr(config, field.name)) for field in dataclasses.fields(config)
+        }
     if isinstance(config, dict):
         return {key: to_tree(value) for key, value in config.items()}
     if isinstance(config, tuple):
@@ -111,7 +113,9 @@ def override(tree: dict[str, Any], word: str) -> None:
         if tree.get(section) is None:
             tree[section] = {}
         if not isinstance(tree[section], dict):
-            raise ConfigError(f"override {word!r}: {section!r} is {_kind(tree[section])}, it has no keys below it")
+            raise ConfigError(
+                f"override {word!r}: {section!r} is {_kind(tree[section])}, it has no keys below it"
+            )
         tree = tree[section]
     tree[last] = text if _TIME.fullmatch(text) else parse_yaml(text, f"override {word!r}")
 
@@ -131,20 +135,32 @@ def _convert(kind: Any, value: Any, path: str, mistakes: list[str], default: Any
         if value in arguments and type(value) in {type(a) for a in arguments}:
             return value
         return _mistake(
-            mistakes, path, f"one of {', '.join(map(repr, arguments))}", value, did_you_mean(value, arguments)
+            mistakes,
+            path,
+            f"one of {', '.join(map(repr, arguments))}",
+            value,
+            did_you_mean(value, arguments),
         )
     if origin is tuple:
         if isinstance(value, list):
-            return tuple(_convert(arguments[0], item, f"{path}[{i}]", mistakes) for i, item in enumerate(value))
+            return tuple(
+                _convert(arguments[0], item, f"{path}[{i}]", mistakes)
+                for i, item in enumerate(value)
+            )
         return _mistake(mistakes, path, "a list", value)
     if origin is dict:
         if isinstance(value, dict):
-            return {key: _convert(arguments[1], item, f"{path}.{key}", mistakes) for key, item in value.items()}
+            return {
+                key: _convert(arguments[1], item, f"{path}.{key}", mistakes)
+                for key, item in value.items()
+            }
         return _mistake(mistakes, path, "keys and values", value)
     return _convert_scalar(kind, value, path, mistakes)
 
 
-def _convert_annotated(kind: Any, rule: Range | Place, value: Any, path: str, mistakes: list[str]) -> Any:
+def _convert_annotated(
+    kind: Any, rule: Range | Place, value: Any, path: str, mistakes: list[str]
+) -> Any:
     converted = _convert_scalar(kind, value, path, mistakes)
     if converted is None:
         return None
@@ -156,20 +172,37 @@ def _convert_annotated(kind: Any, rule: Range | Place, value: Any, path: str, mi
 
 def _convert_scalar(kind: Any, value: Any, path: str, mistakes: list[str]) -> Any:
     if kind is float and not isinstance(value, bool):
-        if isinstance(value, float | int) and abs(value) <= sys.float_info.max:  # not infinite, and a number
+        if (
+            isinstance(value, float | int) and abs(value) <= sys.float_info.max
+        ):  # not infinite, and a number
             return float(value)
-        if isinstance(value, str) and _FLOAT.fullmatch(value) and math.isfinite(float(value)):  # YAML reads 1e3 as text
+        if (
+            isinstance(value, str) and _FLOAT.fullmatch(value) and math.isfinite(float(value))
+        ):  # YAML reads 1e3 as text
             return float(value)
-    if kind is int and type(value) is int and abs(value) >= LARGEST_INT:  # some are even too large to be printed
+    if (
+        kind is int and type(value) is int and abs(value) >= LARGEST_INT
+    ):  # some are even too large to be printed
         mistakes.append(f"{path}: expected a whole number below 2**63, got a larger one")
         return None
-    if kind is not float and isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+    if (
+        kind is not float
+        and isinstance(value, kind)
+        and not (kind is int and isinstance(value, bool))
+    ):
         return value
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a string (quote it)"}
+    names = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "a string (quote it)",
+    }
     return _mistake(mistakes, path, names[kind], value)
 
 
-def _convert_union(kinds: tuple[Any, ...], value: Any, path: str, mistakes: list[str], default: Any) -> Any:
+def _convert_union(
+    kinds: tuple[Any, ...], value: Any, path: str, mistakes: list[str], default: Any
+) -> Any:
     if value is None and types.NoneType in kinds:
         return None
     members = [kind for kind in kinds if kind is not types.NoneType]
@@ -181,7 +214,11 @@ def _convert_union(kinds: tuple[Any, ...], value: Any, path: str, mistakes: list
         if isinstance(name, str) and name in tagged:
             return _convert(tagged[name], value, path, mistakes, default)
         return _mistake(
-            mistakes, _join(path, "name"), f"one of {', '.join(map(repr, tagged))}", name, did_you_mean(name, tagged)
+            mistakes,
+            _join(path, "name"),
+            f"one of {', '.join(map(repr, tagged))}",
+            name,
+            did_you_mean(name, tagged),
         )
 
     # What is wrong is told of the member that is meant.
@@ -193,7 +230,9 @@ def _convert_union(kinds: tuple[Any, ...], value: Any, path: str, mistakes: list
         result = _convert(kind, value, path, attempts[-1])
         if not attempts[-1]:
             return result
-    mistakes.extend(attempts[0] if len(attempts) == 1 else [" or: ".join(attempt[0] for attempt in attempts)])
+    mistakes.extend(
+        attempts[0] if len(attempts) == 1 else [" or: ".join(attempt[0] for attempt in attempts)]
+    )
     return None
 
 
@@ -209,7 +248,11 @@ def _convert_dataclass(cls: Any, value: Any, path: str, mistakes: list[str], def
         return _mistake(mistakes, path, "keys and values", value)
 
     hints = _hints(cls)
-    value = {key: item for key, item in value.items() if item is not None or not _is_section(hints.get(key))}
+    value = {
+        key: item
+        for key, item in value.items()
+        if item is not None or not _is_section(hints.get(key))
+    }
     fields = {field.name: field for field in dataclasses.fields(cls)}
     for key in [key for key in value if key not in fields]:
         # A hint takes time, and nobody sees those of mistakes that are not shown
@@ -222,7 +265,9 @@ def _convert_dataclass(cls: Any, value: Any, path: str, mistakes: list[str], def
     for name in fields:
         before = len(mistakes)
         if name in value:
-            converted = _convert(hints[name], value[name], _join(path, name), mistakes, defaults.get(name))
+            converted = _convert(
+                hints[name], value[name], _join(path, name), mistakes, defaults.get(name)
+            )
             if len(mistakes) == before:
                 known[name] = converted
         elif name not in defaults:
@@ -230,7 +275,9 @@ def _convert_dataclass(cls: Any, value: Any, path: str, mistakes: list[str], def
 
     if not fields.keys() <= defaults.keys() | known.keys():
         return None
-    config = cls(**(defaults | known))  # defaults stand in for what is wrong, and nothing is said of these
+    config = cls(
+        **(defaults | known)
+    )  # defaults stand in for what is wrong, and nothing is said of these
     # A problem that names a wrong field would tell its mistake twice
     wrong = fields.keys() & value.keys() - known.keys()
     for problem in _problems(config):
@@ -253,7 +300,9 @@ def _defaults(cls: type[Any], default: Any) -> dict[str, Any]:
 
 
 def _is_section(kind: Any) -> bool:
-    kinds = typing.get_args(kind) if typing.get_origin(kind) in (Union, types.UnionType) else (kind,)
+    kinds = (
+        typing.get_args(kind) if typing.get_origin(kind) in (Union, types.UnionType) else (kind,)
+    )
     return types.NoneType not in kinds and any(dataclasses.is_dataclass(member) for member in kinds)
 
 
@@ -282,7 +331,9 @@ def did_you_mean(word: Any, known: Iterable[Any]) -> str:
     """
     if not isinstance(word, str) or len(word) > _LONGEST_WORD:
         return ""
-    near = difflib.get_close_matches(word, [str(k) for k in itertools.islice(known, _MOST_WORDS)], n=1)
+    near = difflib.get_close_matches(
+        word, [str(k) for k in itertools.islice(known, _MOST_WORDS)], n=1
+    )
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

@@ -30,7 +30,9 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         kind = node.tag.rpartition(":")[2]
         if kind in ("int", "float") and ":" in node.value:
-            raise _problem(node, f"{node.value} would be read as a number in base 60; put it in quotes")
+            raise _problem(
+                node, f"{node.value} would be read as a number in base 60; put it in quotes"
+            )
         try:
             value = super().construct_object(node, deep)
         except (ValueError, LookupError, AttributeError):  # its ways to say that `0b_` is no number
@@ -86,11 +88,15 @@ def parse_yaml(text: str, where: str) -> Any:
         tree = yaml.load(text, Loader=_StrictLoader)
         # Aliases let a short text stand for millions of values
         if _num_values(tree, {}) > _MOST_VALUES:
-            raise ConfigError(f"{where}: expected at most {_MOST_VALUES} values, an alias's counted again, got more")
+            raise ConfigError(
+                f"{where}: expected at most {_MOST_VALUES} values, an alias's counted again, got more"
+            )
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+        raise ConfigError(
+            f"{where}{line}: not valid YAML: {getattr(error, 'problem', None) or error}"
+        ) from None
     except RecursionError:
         raise ConfigError(f"{where}: expected a few levels of keys, got too many to read") from None
 

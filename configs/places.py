@@ -39,7 +39,11 @@ class Place:
         Raises:
             ValueError: It is half an address or of another kind, or a variable is not set; says what is expected.
         """
-        return text if self.later and checked(text, self.remote) else expanded(text, remote=self.remote)
+        return (
+            text
+            if self.later and checked(text, self.remote)
+            else expanded(text, remote=self.remote)
+        )
 
 
 Anywhere = Annotated[str, Place(remote=True)]
@@ -67,7 +71,9 @@ def expanded(text: str, *, remote: bool = True) -> str:
         text = os.path.expanduser(text)
         # `expanduser` leaves the name of a user who does not exist
         if text.startswith("~"):
-            raise ValueError(f"expected a user's home folder, got {text.partition('/')[0]!r}; a name begins with ./")
+            raise ValueError(
+                f"expected a user's home folder, got {text.partition('/')[0]!r}; a name begins with ./"
+            )
 
     return checked(text, remote)
 
@@ -78,12 +84,18 @@ def checked(text: str, remote: bool) -> str:
     Raises:
         ValueError: It is neither.
     """
-    expected = "a path, s3://BUCKET/PREFIX or file:///PATH" if remote else "a path; addresses are not supported here"
+    expected = (
+        "a path, s3://BUCKET/PREFIX or file:///PATH"
+        if remote
+        else "a path; addresses are not supported here"
+    )
     if not text:
         raise ValueError(f"expected {expected}, got nothing; is a variable of the shell not set?")
     scheme = _SCHEME.match(text)
     if scheme and not (remote and _WHOLE.match(text)):  # the rest of it may hold a password
-        raise ValueError(f"expected {expected}, got {scheme[0] + '...'!r}; a path with a colon begins with ./ or /")
+        raise ValueError(
+            f"expected {expected}, got {scheme[0] + '...'!r}; a path with a colon begins with ./ or /"
+        )
     return text
 
 

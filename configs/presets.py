@@ -11,7 +11,11 @@ from surgstream.configs.places import to_place
 Kind = Literal["launch", "pack", "pretrain"]
 """Sites, corpora and recipes, by the folder that they lie in."""
 
-_CALLED = {"launch": "a site's file", "pack": "a corpus file, a folder of videos", "pretrain": "a recipe's file"}
+_CALLED = {
+    "launch": "a site's file",
+    "pack": "a corpus file, a folder of videos",
+    "pretrain": "a recipe's file",
+}
 
 
 class Preset:
@@ -27,7 +31,9 @@ class Preset:
 
 def presets(kind: Kind) -> dict[str, Path]:
     """All files of a kind, by name."""
-    return {path.stem: path for path in sorted((Path(__file__).resolve().parent / kind).glob("*.yaml"))}
+    return {
+        path.stem: path for path in sorted((Path(__file__).resolve().parent / kind).glob("*.yaml"))
+    }
 
 
 def find_preset(kind: Kind, word: str) -> Path | None:

@@ -10,7 +10,9 @@ from typing import Any, TextIO
 CLEAR, RETURN = "\x1b[H\x1b[J", "\r"
 """To clear a terminal, and to begin its line again: what passes, and only if it is written alone."""
 
-_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_OBEYED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 """Controls of C0 and C1 but tab and newline, marks that turn the direction of text, and halves of characters."""
 
 

@@ -62,7 +62,9 @@ EXTRAS = {
     "train": ("deepspeed", "einops", "safetensors", "tensorboard", "timm", "torch"),
 }
 REMEDIES = {"nvidia": DALI} | {
-    package: f"pip install 'surgstream[{extra}]'" for extra, packages in EXTRAS.items() for package in packages
+    package: f"pip install 'surgstream[{extra}]'"
+    for extra, packages in EXTRAS.items()
+    for package in packages
 }
 """What helps where a package is missing."""
 
@@ -92,7 +94,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         err.write(f"surgstream: standard output: {error.strerror or error}\n")
         status = 1
 
-    os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())  # where the interpreter's last flush goes
+    os.dup2(
+        os.open(os.devnull, os.O_WRONLY), out.fileno()
+    )  # where the interpreter's last flush goes
     return status
 
 
@@ -109,7 +113,9 @@ def _main(words: list[str]) -> int:
 
     name, *rest = words
     if name not in COMMANDS:
-        sys.stderr.write(f"surgstream: unknown command {name!r}{did_you_mean(name, COMMANDS)}\n\n{USAGE}\n")
+        sys.stderr.write(
+            f"surgstream: unknown command {name!r}{did_you_mean(name, COMMANDS)}\n\n{USAGE}\n"
+        )
         return 2
 
     # Help is given on any system
@@ -127,8 +133,12 @@ def _run(name: str, rest: Sequence[str]) -> int:
         return run(name, rest)
     except ModuleNotFoundError as error:  # on a login node, say
         package = str(error.name).partition(".")[0]
-        remedy = REMEDIES.get(package, "pip install surgstream with what it depends on, as README says")
-        sys.stderr.write(f"surgstream {name}: needs {error.name}, which is not installed here; {remedy}\n")
+        remedy = REMEDIES.get(
+            package, "pip install surgstream with what it depends on, as README says"
+        )
+        sys.stderr.write(
+            f"surgstream {name}: needs {error.name}, which is not installed here; {remedy}\n"
+        )
         return 1
     except SurgstreamError as error:
         sys.stderr.write(f"surgstream {name}: {error}\n")

@@ -31,7 +31,11 @@ def report(path: Path) -> str:
                     f"  {loss:<16}{clips:<12}{first[key]:>8.3f}{last[key]:>8.3f}{last[key + '_of_mean']:>14.3f}"
                 )
 
-    rates = [entry["throughput/clips_per_second"] for entry in entries if "throughput/clips_per_second" in entry]
+    rates = [
+        entry["throughput/clips_per_second"]
+        for entry in entries
+        if "throughput/clips_per_second" in entry
+    ]
     lines.append(f"  {statistics.median(rates):.1f} clips/s, the median of {len(rates)} reports")
     return "\n".join(lines)
 

@@ -31,7 +31,9 @@ def training(site: Site, config: TrainConfig) -> str:
     run_dir = Path(config.run_dir)
     words = ["pretrain", "--preflight", str(run_dir / "recipe.yaml")]
     # One job at a time works in a run directory: later ones of the same name wait.
-    return render(site, words, run_dir=run_dir, name=_name(run_dir), options=["--dependency=singleton"])
+    return render(
+        site, words, run_dir=run_dir, name=_name(run_dir), options=["--dependency=singleton"]
+    )
 
 
 def submit_training(site: Site, config: TrainConfig) -> str:
@@ -58,7 +60,9 @@ def submit_training(site: Site, config: TrainConfig) -> str:
     )
 
 
-def submit_bench(site: Site, config: TrainConfig, *, nodes: Sequence[int], folder: Path, seconds: float) -> str:
+def submit_bench(
+    site: Site, config: TrainConfig, *, nodes: Sequence[int], folder: Path, seconds: float
+) -> str:
     """Submit the loader alone on each number of nodes, one job after another so that they do not share the store.
 
     Ranks read `micro_batch_size` clips a step each, whatever the number of nodes.
@@ -81,10 +85,17 @@ def submit_bench(site: Site, config: TrainConfig, *, nodes: Sequence[int], folde
         part = dataclasses.replace(site, nodes=num_nodes)
         run_dir = folder / f"nodes_{num_nodes:04d}"
         recipe = dataclasses.replace(
-            config, run_dir=str(run_dir), global_batch_size=config.micro_batch_size * part.world_size
+            config,
+            run_dir=str(run_dir),
+            global_batch_size=config.micro_batch_size * part.world_size,
         )
 
-        words = ["loader", str(run_dir / "recipe.yaml"), f"--seconds={seconds:g}", f"--out={run_dir}/loader.json"]
+        words = [
+            "loader",
+            str(run_dir / "recipe.yaml"),
+            f"--seconds={seconds:g}",
+            f"--out={run_dir}/loader.json",
+        ]
         script = render(part, words, run_dir=run_dir, name=_name(run_dir), requeues=False)
         job = _submit(run_dir, script, part, recipe, *before)
         # Not `afterok`: where one number of nodes fails, the others are still measured
@@ -95,7 +106,14 @@ def submit_bench(site: Site, config: TrainConfig, *, nodes: Sequence[int], folde
 
 
 def packing(
-    site: Site, corpus: CorpusConfig, path: Path, out: str, options: Sequence[str], *, num_tasks: int, logs: Path
+    site: Site,
+    corpus: CorpusConfig,
+    path: Path,
+    out: str,
+    options: Sequence[str],
+    *,
+    num_tasks: int,
+    logs: Path,
 ) -> dict[str, str]:
     """The batch scripts of a packing: `plan` decides what goes where, `part` packs a share, `merge` publishes.
 
@@ -110,7 +128,12 @@ def packing(
     """
     # A task runs on one node without GPUs, whatever training asks for there
     one = dataclasses.replace(site, nodes=1, gpus_per_node=0, ranks_per_node=1, launcher="srun")
-    words = ["pack", str(path.absolute()), out if "://" in out else str(Path(out).absolute()), *options]
+    words = [
+        "pack",
+        str(path.absolute()),
+        out if "://" in out else str(Path(out).absolute()),
+        *options,
+    ]
     name = f"pack-{corpus.datasets[0].name}"
 
     kinds = {
@@ -123,7 +146,9 @@ def packing(
     }
 
     return {
-        kind: render(one, [*words, *more], run_dir=logs, name=name, options=directives, requeues=False)
+        kind: render(
+            one, [*words, *more], run_dir=logs, name=name, options=directives, requeues=False
+        )
         for kind, (more, directives) in kinds.items()
     }
 
@@ -155,7 +180,9 @@ def _submit(run_dir: Path, script: str, site: Site, config: TrainConfig, *option
     # The job reads these files back, and has to find the settings that were checked here
     for name, settings in (("site", site), ("recipe", config)):
         if build(type(settings), to_tree(settings), where=f"{run_dir}/{name}.yaml") != settings:
-            raise ConfigError(f"{run_dir}/{name}.yaml: expected no $ in paths, got one that a job would expand")
+            raise ConfigError(
+                f"{run_dir}/{name}.yaml: expected no $ in paths, got one that a job would expand"
+            )
 
     run_dir.mkdir(parents=True, exist_ok=True)
     (run_dir / "site.yaml").write_text(to_yaml(site), encoding="utf-8")
@@ -164,7 +191,9 @@ def _submit(run_dir: Path, script: str, site: Site, config: TrainConfig, *option
     batch = run_dir / "slurm.sbatch"
     batch.write_text(script, encoding="utf-8")
     job = submit(batch, *options)
-    with (run_dir / SUBMITTED).open("a", encoding="utf-8") as file:  # for `surgstream status`, until it starts
+    with (run_dir / SUBMITTED).open(
+        "a", encoding="utf-8"
+    ) as file:  # for `surgstream status`, until it starts
         file.write(json.dumps({"time": time.time(), "job": job}) + "\n")
     return job
 

@@ -84,7 +84,9 @@ def read_results(folder: Path) -> list[Result]:
             newest[found.nodes] = found
 
     if not newest:
-        raise ConfigError(f"{folder}: expected files loader.json, which `surgstream loader --out` writes, got none")
+        raise ConfigError(
+            f"{folder}: expected files loader.json, which `surgstream loader --out` writes, got none"
+        )
     results = [newest[nodes] for nodes in sorted(newest)]
 
     # Rates compare only where the same was measured, of the same corpus
@@ -101,11 +103,24 @@ def read_results(folder: Path) -> list[Result]:
 def table(results: Sequence[Result]) -> str:
     """Lay results out for a terminal; efficiency is against the fewest nodes."""
     rows: list[tuple[str, ...]] = [
-        ("nodes", "ranks", "clips/s", "GB/s", "min", "median", "max", "GETs/s", "retries", "efficiency")
+        (
+            "nodes",
+            "ranks",
+            "clips/s",
+            "GB/s",
+            "min",
+            "median",
+            "max",
+            "GETs/s",
+            "retries",
+            "efficiency",
+        )
     ]
 
     for result in results:
-        spread = (f"{pick(result.node_clips_per_second):,.0f}" for pick in (min, statistics.median, max))
+        spread = (
+            f"{pick(result.node_clips_per_second):,.0f}" for pick in (min, statistics.median, max)
+        )
         rows.append(
             (
                 f"{result.nodes}", f"{result.ranks}", f"{result.clips_per_second:,.0f}",
@@ -115,7 +130,10 @@ def table(results: Sequence[Result]) -> str:
         )  # fmt: skip
 
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
+    lines = [
+        "  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    ]
     # The heading stands over min, median and max, columns 4 to 6; two blanks part any two columns
     over, across = sum(widths[:4]) + 4 * 2, sum(widths[4:7]) + 2 * 2
     return "\n".join([f"{'':{over}}{'clips/s of a node':^{across}}".rstrip(), *lines])
@@ -137,7 +155,10 @@ def plot(results: Sequence[Result]) -> str:
 
     across = Axis(first.nodes / 1.25, last.nodes * 1.25, _LEFT, _RIGHT)
     up = Axis(ticks[0], ticks[-1], _BOTTOM, _TOP)
-    xs, ys = [across(result.nodes) for result in results], [up(max(ticks[0], rate)) for rate in rates]
+    xs, ys = (
+        [across(result.nodes) for result in results],
+        [up(max(ticks[0], rate)) for rate in rates],
+    )
     ends = [up(max(ticks[0], rate)) for rate in ideal]
 
     against = f"{first.nodes} node{'' if first.nodes == 1 else 's'}"
@@ -150,7 +171,9 @@ def plot(results: Sequence[Result]) -> str:
 
     for tick in ticks:
         marks.append(f'<path class="grid" d="M{_LEFT} {up(tick):.1f}H{_RIGHT}"/>')
-        marks.append(f'<text x="{_LEFT - 10}" y="{up(tick) + 4:.1f}" text-anchor="end">{tick:,g}</text>')
+        marks.append(
+            f'<text x="{_LEFT - 10}" y="{up(tick) + 4:.1f}" text-anchor="end">{tick:,g}</text>'
+        )
     for path, heights in (("ideal", ends), ("measured", ys)):
         places = "L".join(f"{x:.1f} {y:.1f}" for x, y in zip(xs, heights, strict=True))
         marks.append(f'<path class="{path}" d="M{places}"/>')
@@ -161,21 +184,27 @@ def plot(results: Sequence[Result]) -> str:
         # On the side away from the ideal line; y grows downwards
         above = f'x="{x - 8:.1f}" y="{y - 10:.1f}" text-anchor="end"'
         below = f'x="{x + 8:.1f}" y="{y + 20:.1f}"'
-        marks.append(f'<text x="{x:.1f}" y="{_BOTTOM + 24}" text-anchor="middle">{result.nodes}</text>')
+        marks.append(
+            f'<text x="{x:.1f}" y="{_BOTTOM + 24}" text-anchor="middle">{result.nodes}</text>'
+        )
         marks.append(f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="4.5"/>')
         marks.append(f'<text class="value" {above if y < end else below}>{label}</text>')
     if last is not first:
         marks.append(f'<text x="{xs[-1] + 10:.1f}" y="{ends[-1] + 3:.1f}">ideal</text>')
 
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">'
-    return "\n".join([svg, f"  <style>{STYLE}\n  </style>", *(f"  {mark}" for mark in marks), "</svg>\n"])
+    return "\n".join(
+        [svg, f"  <style>{STYLE}\n  </style>", *(f"  {mark}" for mark in marks), "</svg>\n"]
+    )
 
 
 def _read(path: Path) -> Result:
     try:
         tree: Mapping[str, Any] = json.loads(read_text(path))
         if tree["format"] != _FORMAT:
-            raise ConfigError(f"{path}: expected format {_FORMAT}, got {tree['format']!r:.20}; measure again")
+            raise ConfigError(
+                f"{path}: expected format {_FORMAT}, got {tree['format']!r:.20}; measure again"
+            )
         total, decoded, corpus = tree["total"], tree["decode"], tree["corpus"]["sha256"][:12]
 
         result = Result(
@@ -187,7 +216,9 @@ def _read(path: Path) -> Result:
             gigabytes_per_second=_number(total["gigabytes_per_second"]),
             requests_per_second=_number(total["requests_per_second"]),
             retries=int(sum(map(_number, total["retries"].values()))),
-            node_clips_per_second=tuple(_number(node["clips_per_second"]) for node in tree["nodes"]),
+            node_clips_per_second=tuple(
+                _number(node["clips_per_second"]) for node in tree["nodes"]
+            ),
             # As a number, so that nothing but hexadecimal digits gets into the text
             work=f"clips {'read and decoded' if decoded else 'read'}, corpus {int(corpus, 16):012x}",
         )
@@ -197,7 +228,9 @@ def _read(path: Path) -> Result:
     except OSError as error:
         raise ConfigError(f"{path}: expected a readable file: {error.strerror}") from None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise ConfigError(f"{path}: expected what `surgstream loader --out` writes; move other files away") from None
+        raise ConfigError(
+            f"{path}: expected what `surgstream loader --out` writes; move other files away"
+        ) from None
 
     return result
 

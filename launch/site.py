@@ -91,7 +91,9 @@ class Site:
     venv: Folder | None = None
     container: ContainerConfig | None = None
     before: tuple[str, ...] = ()
-    environment: dict[str, str | Annotated[int, Range(-(2**62), 2**62)]] = field(default_factory=dict)
+    environment: dict[str, str | Annotated[int, Range(-(2**62), 2**62)]] = field(
+        default_factory=dict
+    )
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with these values."""
@@ -102,7 +104,9 @@ class Site:
                 "time: expected minutes, hours:minutes:seconds, days-hours or days-hours:minutes:seconds in quotes, "
                 f"got {self.time!r}"
             )
-        if self.gpu_type is not None and not (self.gpus_per_node and _GPU_TYPE.fullmatch(self.gpu_type)):
+        if self.gpu_type is not None and not (
+            self.gpus_per_node and _GPU_TYPE.fullmatch(self.gpu_type)
+        ):
             yield f"gpu_type: expected a name such as h800, beside gpus_per_node, got {self.gpu_type!r}"
 
         for name in self.environment:

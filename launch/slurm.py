@@ -13,15 +13,25 @@ from surgstream.launch.site import Site
 _SCRIPT = Path(__file__).with_name("slurm.sbatch")
 _NO_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 _JOB = re.compile(r"(\d+)(;\S+)?")
-_SPECIAL = re.compile(r"""\$\$|(?P<name>\$[A-Z_]\w*|\$\{[A-Z_]\w*\})|[\\"`$]""", re.ASCII | re.IGNORECASE)
+_SPECIAL = re.compile(
+    r"""\$\$|(?P<name>\$[A-Z_]\w*|\$\{[A-Z_]\w*\})|[\\"`$]""", re.ASCII | re.IGNORECASE
+)
 
-_OF_A_JOB = re.compile("(SLURM|SBATCH|SALLOC|SRUN|PMI|PMIX)[A-Z0-9]*_|(CUDA_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL)$")
+_OF_A_JOB = re.compile(
+    "(SLURM|SBATCH|SALLOC|SRUN|PMI|PMIX)[A-Z0-9]*_|(CUDA_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL)$"
+)
 _OF_SLURM = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
 """Which Slurm to talk to, and as whom; nothing of a job."""
 
 
 def render(
-    site: Site, words: Sequence[str], *, run_dir: Path, name: str, options: Sequence[str] = (), requeues: bool = True
+    site: Site,
+    words: Sequence[str],
+    *,
+    run_dir: Path,
+    name: str,
+    options: Sequence[str] = (),
+    requeues: bool = True,
 ) -> str:
     """Write the batch script of a job: `launch/slurm.sbatch` with a site's own settings.
 
@@ -43,7 +53,12 @@ def render(
         options = (f"--signal=B:USR1@{site.save_before_end_seconds}", "--requeue", *options)
 
     text = _replace(
-        text, "directives", [f"#SBATCH {_directive(option)}" for option in (*directives(site, run_dir, name), *options)]
+        text,
+        "directives",
+        [
+            f"#SBATCH {_directive(option)}"
+            for option in (*directives(site, run_dir, name), *options)
+        ],
     )
     return _replace(text, "site", _settings(site, words, run_dir, requeues))
 
@@ -84,13 +99,17 @@ def submit(script: Path, *options: str) -> str:
     """
     command = ["sbatch", "--parsable", *options, str(script)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, env=outside_of_jobs(os.environ))
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=outside_of_jobs(os.environ)
+        )
     except FileNotFoundError:
         raise LaunchError(
             "sbatch: not found; run this where Slurm is, usually a login node, or print the script with --dry-run"
         ) from None
     if done.returncode:
-        raise LaunchError(f"sbatch refused {script}: {done.stderr.strip() or f'status {done.returncode}'}")
+        raise LaunchError(
+            f"sbatch refused {script}: {done.stderr.strip() or f'status {done.returncode}'}"
+        )
 
     ids = [found[1] for line in done.stdout.splitlines() if (found := _JOB.fullmatch(line.strip()))]
     if not ids:
@@ -106,7 +125,11 @@ def outside_of_jobs(environment: Mapping[str, str]) -> dict[str, str]:
 
     `SBATCH_*` would overrule the site's own settings; which Slurm to talk to stays.
     """
-    return {name: value for name, value in environment.items() if name in _OF_SLURM or not _OF_A_JOB.match(name)}
+    return {
+        name: value
+        for name, value in environment.items()
+        if name in _OF_SLURM or not _OF_A_JOB.match(name)
+    }
 
 
 def _settings(site: Site, words: Sequence[str], run_dir: Path, requeues: bool) -> Iterator[str]:

@@ -20,7 +20,13 @@ from surgstream.trainer.config import TrainConfig
 
 def run(words: argparse.Namespace) -> int:
     """Do the work of `surgstream launch`."""
-    ways = {"slurm": _slurm, "torchrun": _torchrun, "bench": _bench, "pack": _pack, "run-dir": _run_dir}
+    ways = {
+        "slurm": _slurm,
+        "torchrun": _torchrun,
+        "bench": _bench,
+        "pack": _pack,
+        "run-dir": _run_dir,
+    }
     ways[words.way](words)
     return 0
 
@@ -60,7 +66,9 @@ def _bench(words: argparse.Namespace) -> None:
         return
     site, config = _site_and_recipe(words)
     check_venv(site)
-    sys.stdout.write(submit_bench(site, config, nodes=words.nodes, folder=folder, seconds=words.seconds))
+    sys.stdout.write(
+        submit_bench(site, config, nodes=words.nodes, folder=folder, seconds=words.seconds)
+    )
     sys.stdout.write("the same command with --report prints and draws what they have measured\n")
 
 
@@ -71,7 +79,11 @@ def _pack(words: argparse.Namespace) -> None:
     corpus = load(CorpusConfig, path, [f"pack.{option}" for option in options])
     corpus = corpus.part(words.subset, words.datasets)
 
-    options += [f"--{name}={value}" for name in ("subset", "datasets") if (value := getattr(words, name)) is not None]
+    options += [
+        f"--{name}={value}"
+        for name in ("subset", "datasets")
+        if (value := getattr(words, name)) is not None
+    ]
     files = {"review": words.review, "pseudonyms": words.pseudonyms}
     options += [f"--{name}={_absolute(file)}" for name, file in files.items() if file]
     root = words.root or root
@@ -84,7 +96,9 @@ def _pack(words: argparse.Namespace) -> None:
     logs, site = words.logs.absolute(), load(Site, words.site, overrides)
     check_venv(site, dry_run=words.dry_run)
     scripts = packing(site, corpus, path, words.out, options, num_tasks=words.tasks, logs=logs)
-    sys.stdout.write("\n".join(scripts.values()) if words.dry_run else submit_packing(scripts, logs))
+    sys.stdout.write(
+        "\n".join(scripts.values()) if words.dry_run else submit_packing(scripts, logs)
+    )
 
 
 def _run_dir(words: argparse.Namespace) -> None:

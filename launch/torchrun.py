@@ -15,7 +15,12 @@ _SECONDS_TO_SAVE = "300"  # torchrun's own is 30
 
 
 def torchrun_line(
-    words: Sequence[str], *, num_nodes: int, ranks_per_node: int, endpoint: str | None, run_id: str = "surgstream"
+    words: Sequence[str],
+    *,
+    num_nodes: int,
+    ranks_per_node: int,
+    endpoint: str | None,
+    run_id: str = "surgstream",
 ) -> list[str]:
     """The command that runs `surgstream WORDS` on every rank.
 
@@ -26,9 +31,16 @@ def torchrun_line(
         endpoint: HOST:PORT where the nodes meet, HOST being one of them; None for one node alone.
         run_id: Tells runs apart that meet at one place.
     """
-    meeting = ["--rdzv-backend=c10d", f"--rdzv-endpoint={endpoint}", f"--rdzv-id={run_id}"] if endpoint else []
+    meeting = (
+        ["--rdzv-backend=c10d", f"--rdzv-endpoint={endpoint}", f"--rdzv-id={run_id}"]
+        if endpoint
+        else []
+    )
     return [
-        *("env", "PYTHONSAFEPATH=1"),  # what lies in the working folder is not ours, whatever it is called
+        *(
+            "env",
+            "PYTHONSAFEPATH=1",
+        ),  # what lies in the working folder is not ours, whatever it is called
         *(sys.executable, "-m", "torch.distributed.run"),
         *(meeting or ["--standalone"]),
         f"--nnodes={num_nodes}",
@@ -62,7 +74,9 @@ def become(command: Sequence[str]) -> NoReturn:
 def num_gpus() -> int:
     """GPUs of this node that a process may use, as the driver's own tool lists them; 0 where there is none."""
     try:
-        listing = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=30)
+        listing = subprocess.run(
+            ["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=30
+        )
     except (OSError, subprocess.TimeoutExpired):
         return 0
     return num_visible(listing.stdout, os.environ.get("CUDA_VISIBLE_DEVICES"))
@@ -98,5 +112,9 @@ def _device(entry: str, gpus: Sequence[str], migs: Sequence[str]) -> str | None:
     """The UUID of the device that an entry of `CUDA_VISIBLE_DEVICES` means, if it means one."""
     if entry.isascii() and entry.isdecimal():
         return gpus[int(entry)] if int(entry) < len(gpus) else None
-    matching = [uuid for uuid in (*gpus, *migs) if uuid.startswith(entry)] if entry.startswith(("GPU-", "MIG-")) else []
+    matching = (
+        [uuid for uuid in (*gpus, *migs) if uuid.startswith(entry)]
+        if entry.startswith(("GPU-", "MIG-"))
+        else []
+    )
     return matching[0] if len(matching) == 1 else None

@@ -119,7 +119,9 @@ def permute(index: Ints, size: Ints, key: Ints) -> Int64:
     Raises:
         ValueError: An index lies outside [0, size).
     """
-    index, size, key = np.broadcast_arrays(np.asarray(index, np.int64), np.asarray(size, np.int64), _as_uint64(key))
+    index, size, key = np.broadcast_arrays(
+        np.asarray(index, np.int64), np.asarray(size, np.int64), _as_uint64(key)
+    )
     if np.any((index < 0) | (index >= size)):
         raise ValueError("permute: expected every index in [0, size)")
 

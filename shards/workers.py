@@ -74,13 +74,20 @@ def run_all(
     pool = _start_pool(context, queue, min(workers, len(tasks)), pinned)
     num_failed = 0
 
-    with progress_bar(label, sum(frames), unit=" frames", an_hour=frames_an_hour) as bar, _ended(pool, ours, label):
+    with (
+        progress_bar(label, sum(frames), unit=" frames", an_hour=frames_an_hour) as bar,
+        _ended(pool, ours, label),
+    ):
         longest_first = sorted(range(len(tasks)), key=lambda number: -frames[number])
-        futures = {pool.submit(_run, work, tasks[number]): tasks[number] for number in longest_first}
+        futures = {
+            pool.submit(_run, work, tasks[number]): tasks[number] for number in longest_first
+        }
         pending = set(futures)
         while pending:
             # The timeout lets the bar move while no task finishes
-            finished, pending = concurrent.futures.wait(pending, 0.2, concurrent.futures.FIRST_COMPLETED)
+            finished, pending = concurrent.futures.wait(
+                pending, 0.2, concurrent.futures.FIRST_COMPLETED
+            )
             while not queue.empty():
                 done, failed = queue.get()
                 num_failed += failed
@@ -117,12 +124,16 @@ def _start_pool(
     places: SimpleQueue[set[int]] = context.SimpleQueue()
     for place in share_cores(workers) if pinned else ():
         places.put(place)
-    return ProcessPoolExecutor(workers, context, initializer=_start, initargs=(queue, places if pinned else None))
+    return ProcessPoolExecutor(
+        workers, context, initializer=_start, initargs=(queue, places if pinned else None)
+    )
 
 
 def _told(bar: Bar, frames_an_hour: float | None, num_failed: int) -> str:
     """What a bar says of speed, where it does not by itself, and of failures."""
-    speed = [f"{bar.n / frames_an_hour / bar.format_dict['elapsed']:.3g} h/s"] if frames_an_hour else []
+    speed = (
+        [f"{bar.n / frames_an_hour / bar.format_dict['elapsed']:.3g} h/s"] if frames_an_hour else []
+    )
     return ", ".join(speed + [f"{num_failed} failed"] * bool(num_failed))
 
 
@@ -131,7 +142,10 @@ def share_cores(workers: int) -> list[set[int]]:
     ours = sorted(os.sched_getaffinity(0))
     # Slots, as many as there are workers or cores: each lies on a core and belongs to a worker
     most = max(workers, len(ours))
-    return [{ours[at * len(ours) // most] for at in range(most) if at * workers // most == k} for k in range(workers)]
+    return [
+        {ours[at * len(ours) // most] for at in range(most) if at * workers // most == k}
+        for k in range(workers)
+    ]
 
 
 def _start(queue: "SimpleQueue[tuple[int, int]]", places: "SimpleQueue[set[int]] | None") -> None:

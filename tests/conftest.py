@@ -21,7 +21,9 @@ def bounded_memory() -> Iterator[None]:
     """2 GiB beyond what the process has: whatever wants gigabytes gets a MemoryError, which no test expects."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY_BYTES, before[1]))
+    resource.setrlimit(
+        resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY_BYTES, before[1])
+    )
     yield
     resource.setrlimit(resource.RLIMIT_AS, before)
 

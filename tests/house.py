@@ -19,7 +19,22 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 ROOMS = ("configs", "shards", "trainer", "launch", "benchmarks")
 LONG_FUNCTION, COLUMNS, SHARED_LINES = 15, 100, 8
-DECIDING = {"if", "else", "for", "while", "return", "yield", "with", "try", "raise", "assert", "and", "or", "in", "is"}
+DECIDING = {
+    "if",
+    "else",
+    "for",
+    "while",
+    "return",
+    "yield",
+    "with",
+    "try",
+    "raise",
+    "assert",
+    "and",
+    "or",
+    "in",
+    "is",
+}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Place = tuple[Path, int]
 Pair = tuple[Place, Place]
@@ -50,10 +65,16 @@ class Figures:
         yield "nodes a code line", f"{self.nodes / lines:.1f}"
         yield "comments a hundred code lines", f"{100 * self.comments / lines:.1f}"
         yield f"lines past {COLUMNS} columns", f"{100 * self.wide_lines / lines:.1f} %"
-        yield "assignments of several", f"{100 * self.tuple_assignments / max(1, self.assignments):.1f} %"
+        yield (
+            "assignments of several",
+            f"{100 * self.tuple_assignments / max(1, self.assignments):.1f} %",
+        )
         yield "nested comprehensions", str(self.nested_comprehensions)
         bare = len(self.without_paragraph)
-        yield "long functions without a paragraph or comment", f"{100 * bare / long:.0f} % ({bare} of {long})"
+        yield (
+            "long functions without a paragraph or comment",
+            f"{100 * bare / long:.0f} % ({bare} of {long})",
+        )
         yield "longest file", f"{self.longest_file[1]}, {self.longest_file[0]}"
         yield "longest function", f"{self.longest_function[1]}, {self.longest_function[0]}"
 
@@ -63,7 +84,9 @@ def docstrings(tree: ast.AST) -> set[int]:
     return {
         line
         for node in ast.walk(tree)
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
         for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
     }
 
@@ -96,7 +119,9 @@ def look_at(path: Path, figures: Figures) -> None:
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
             figures.assignments += 1
-            figures.tuple_assignments += isinstance(node.value, ast.Tuple) and isinstance(node.targets[0], ast.Tuple)
+            figures.tuple_assignments += isinstance(node.value, ast.Tuple) and isinstance(
+                node.targets[0], ast.Tuple
+            )
         elif isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
             figures.nested_comprehensions += len(node.generators) > 1
         elif isinstance(node, Function):
@@ -104,11 +129,18 @@ def look_at(path: Path, figures: Figures) -> None:
 
 
 def look_at_function(
-    node: Function, lines: list[str], strings: set[int], comments: set[int], name: str, figures: Figures
+    node: Function,
+    lines: list[str],
+    strings: set[int],
+    comments: set[int],
+    name: str,
+    figures: Figures,
 ) -> None:
     """Count one function in."""
     end = node.end_lineno or node.lineno
-    figures.longest_function = max(figures.longest_function, (end - node.lineno + 1, f"{name} {node.name}"))
+    figures.longest_function = max(
+        figures.longest_function, (end - node.lineno + 1, f"{name} {node.name}")
+    )
 
     body = [number for number in range(node.body[0].lineno, end + 1) if number not in strings]
     if len(body) < LONG_FUNCTION:
@@ -133,7 +165,9 @@ def shared(paths: list[Path]) -> list[tuple[str, str]]:
         starts |= {*itertools.pairwise(places)}
 
     # Of a stretch of more than eight lines, the first ones.
-    firsts = sorted(pair for pair in starts if tuple((path, at - 1) for path, at in pair) not in starts)
+    firsts = sorted(
+        pair for pair in starts if tuple((path, at - 1) for path, at in pair) not in starts
+    )
     return [(place(*one, lines), place(*other, lines)) for one, other in firsts]
 
 
@@ -188,12 +222,18 @@ def main() -> None:
     for one, other in pairs:
         print(f"  {one}  {other}")
 
-    folders = Counter(str(path.parent.relative_to(ROOT)) for path in paths if path.name != "__init__.py")
+    folders = Counter(
+        str(path.parent.relative_to(ROOT)) for path in paths if path.name != "__init__.py"
+    )
     print("\nmodules in a folder, the fullest")
     for folder, count in folders.most_common(6):
         print(f"  {folder:<44}{count}")
     if "--functions" in sys.argv:
-        print("\nlong functions without a paragraph or comment", *figures.without_paragraph, sep="\n  ")
+        print(
+            "\nlong functions without a paragraph or comment",
+            *figures.without_paragraph,
+            sep="\n  ",
+        )
 
 
 if __name__ == "__main__":

@@ -56,7 +56,10 @@ def sections(config: Any, prefix: str, of: str = "") -> Iterator[str]:
 def attributes(config: Any) -> dict[str, str]:
     """What a dataclass's docstring says of each attribute, on one line."""
     _, _, text = (inspect.getdoc(config) or "").partition("Attributes:\n")
-    return {name: " ".join(meaning.split()).replace("|", "\\|") for name, meaning in _ATTRIBUTE.findall(text)}
+    return {
+        name: " ".join(meaning.split()).replace("|", "\\|")
+        for name, meaning in _ATTRIBUTE.findall(text)
+    }
 
 
 def members(kind: Any) -> tuple[Any, ...]:

@@ -80,7 +80,16 @@ DOORS = {
 }
 
 # Not installed on login nodes. Nor are boto3 and PyAV, whose doors in `shards` are opened late.
-HEAVY = ("torch", "torchvision", "nvidia", "deepspeed", "timm", "einops", "safetensors", "tensorboard")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "nvidia",
+    "deepspeed",
+    "timm",
+    "einops",
+    "safetensors",
+    "tensorboard",
+)
 
 # What login nodes run of `trainer`, beside every `config`: it imports nothing heavy, and of `trainer`
 # only its like.
@@ -102,7 +111,9 @@ def imports(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             assert node.module
-            assert node.module.partition(".")[0] not in (*ROOMS, "benchmarks"), f"{path}: not by way of surgstream"
+            assert node.module.partition(".")[0] not in (*ROOMS, "benchmarks"), (
+                f"{path}: not by way of surgstream"
+            )
             room = node.module.removeprefix("surgstream.")
             yield from (f"{room}.{alias.name}" for alias in node.names)
 
@@ -122,12 +133,16 @@ def test_a_module_imports_only_what_its_room_may(path: Path) -> None:
     for imported in imports(path):
         if under(imported, (*ROOMS, "tests", "benchmarks")):
             open_to_all = ("configs", "shards.errors") if under(name, ("shards",)) else ("configs",)
-            assert under(imported, (*MAY_IMPORT[room], *open_to_all)), f"{name} may not import {imported}"
+            assert under(imported, (*MAY_IMPORT[room], *open_to_all)), (
+                f"{name} may not import {imported}"
+            )
         for dependency, doors in DOORS.items():
             if under(imported, (dependency,)):
                 assert under(name, doors), f"{name} imports {dependency}; its door is {doors}"
         if under(room, ("configs", "shards", "launch")) or is_lean(name):
-            assert not under(imported, HEAVY), f"{name} imports {imported}; it runs where that is not installed"
+            assert not under(imported, HEAVY), (
+                f"{name} imports {imported}; it runs where that is not installed"
+            )
         if is_lean(name) and under(imported, ("trainer",)):
             module = imported if is_lean(imported) else imported.rpartition(".")[0]
             assert is_lean(module), f"{name} imports {imported}, which is not for login nodes"
@@ -158,7 +173,9 @@ def room_of(name: str) -> str:
     return name.rpartition(".")[0] if name.count(".") > 1 else name
 
 
-@pytest.mark.parametrize("arrows", [arrows_between_modules(), arrows_between_rooms()], ids=["modules", "rooms"])
+@pytest.mark.parametrize(
+    "arrows", [arrows_between_modules(), arrows_between_rooms()], ids=["modules", "rooms"]
+)
 def test_there_is_no_import_circle(arrows: dict[str, set[str]]) -> None:
     done: set[str] = set()
 
@@ -182,7 +199,10 @@ def test_files_and_functions_have_a_size_that_one_can_read(path: Path) -> None:
     text = path.read_text()
     assert len(text.splitlines()) <= 300, f"{path}: look for the missing room"
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef) and f"{module_name(path)}.{node.name}" not in LONG_FUNCTIONS:
+        if (
+            isinstance(node, ast.FunctionDef)
+            and f"{module_name(path)}.{node.name}" not in LONG_FUNCTIONS
+        ):
             num_lines = (node.end_lineno or node.lineno) - node.lineno + 1
             assert num_lines <= 60, f"{path}: {node.name} has {num_lines} lines; look for its steps"
 

@@ -29,11 +29,31 @@ from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.objectives.config import ObjectiveConfig
 
 RECIPES = Path(__file__).parent.parent / "configs" / "pretrain"
-DATASET = {"name": "d", "specialty": "s", "procedure": "p", "videos": "v", "image_fps": 1, "expected": {"videos": 1}}
+DATASET = {
+    "name": "d",
+    "specialty": "s",
+    "procedure": "p",
+    "videos": "v",
+    "image_fps": 1,
+    "expected": {"videos": 1},
+}
 CORPUS = {"datasets": [DATASET]}
 SITE = {"time": "1:00:00", "environment": {"A": 1}, "gpus_per_node": 0}
 
-EXTREMES = (0, -1, 2**31, 2**62, 2**63, 10**400, 1e308, -1e308, 1e-308, math.nan, math.inf, -math.inf)
+EXTREMES = (
+    0,
+    -1,
+    2**31,
+    2**62,
+    2**63,
+    10**400,
+    1e308,
+    -1e308,
+    1e-308,
+    math.nan,
+    math.inf,
+    -math.inf,
+)
 WAYS = [["launch", way] for way in ("slurm", "torchrun", "bench", "pack", "run-dir")]
 TINY = load(TrainConfig, RECIPES / "surgvista_tiny.yaml", ["run_dir=/runs/tiny"])
 
@@ -80,7 +100,9 @@ def numbers(kind: Any, value: Any, place: Place) -> Iterator[tuple[Place, Any]]:
         elif origin in (tuple, dict) and isinstance(value, origin):
             keys = range(len(value)) if origin is tuple else value
             for key in keys:
-                yield from numbers(arguments[0 if origin is tuple else 1], value[key], (*place, key))
+                yield from numbers(
+                    arguments[0 if origin is tuple else 1], value[key], (*place, key)
+                )
 
 
 def changed(tree: Any, place: Place, value: Any) -> Any:
@@ -121,7 +143,9 @@ def test_every_number_of_a_configuration_has_a_finite_range(root: str) -> None:
     found = list(numbers(cls, build(cls, tree, where="test"), ()))
     assert len(found) >= 7
     for place, kind in found:
-        assert typing.get_origin(kind) is Annotated, f"{cls.__name__}: {written(place)}: expected a range, got none"
+        assert typing.get_origin(kind) is Annotated, (
+            f"{cls.__name__}: {written(place)}: expected a range, got none"
+        )
         number, range_ = typing.get_args(kind)
         assert number in (int, float) and isinstance(range_, Range)
         assert -math.inf < range_.least < range_.greatest < math.inf
@@ -145,7 +169,9 @@ def test_whatever_is_out_of_range_is_told_in_a_sentence(root: str, ending: Endin
 def test_whatever_is_in_range_ends_soon_or_in_a_sentence(root: str, ending: Ending) -> None:
     cls, tree = resolved(root)
     for place, kind in varied(root):
-        for value in ends(kind) if place[0] == "objective" else inside(kind):  # networks take time to count
+        for value in (
+            ends(kind) if place[0] == "objective" else inside(kind)
+        ):  # networks take time to count
             with ending(f"{written(place)}={value}"), contextlib.suppress(SurgstreamError):
                 use(build(cls, changed(tree, place, value), where="test"), place)
 
@@ -153,7 +179,11 @@ def test_whatever_is_in_range_ends_soon_or_in_a_sentence(root: str, ending: Endi
 def inside(kind: Any) -> set[float]:
     """The extremes that are in a number's range, its ends among them."""
     number, range_ = typing.get_args(kind)
-    return {value for value in {*ends(kind), *EXTREMES} if value in range_ and (number is float or type(value) is int)}
+    return {
+        value
+        for value in {*ends(kind), *EXTREMES}
+        if value in range_ and (number is float or type(value) is int)
+    }
 
 
 def ends(kind: Any) -> set[float]:
@@ -168,10 +198,19 @@ def use(config: Any, place: Place) -> None:
     if isinstance(config, TrainConfig) and place[0] == "objective":
         describe(config, world_size=1)
     elif isinstance(config, TrainConfig):
-        order = Order.create([DatasetSize("a", "s", 10**9), DatasetSize("b", "t", 7)], config.seed, config.data.order)
-        plan = config.plan(num_clips=order.num_clips, world_size=1, start=Progress(step=0, g=0, state={}))
+        order = Order.create(
+            [DatasetSize("a", "s", 10**9), DatasetSize("b", "t", 7)], config.seed, config.data.order
+        )
+        plan = config.plan(
+            num_clips=order.num_clips, world_size=1, start=Progress(step=0, g=0, state={})
+        )
         draws = order.draws((plan.last_step - 1) * plan.global_batch_size, plan.global_batch_size)
-        place_draws(draws, micro_batch_size=config.micro_batch_size, world_size=1, deal=config.data.order.deal)
+        place_draws(
+            draws,
+            micro_batch_size=config.micro_batch_size,
+            world_size=1,
+            deal=config.data.order.deal,
+        )
         assert math.isfinite(plan.lr(plan.total_draws))
 
 
@@ -182,7 +221,9 @@ class Made(Exception):
 PARSE = argparse.ArgumentParser.parse_known_args
 
 
-@pytest.mark.parametrize("words", [[name] for name in COMMANDS if name != "launch"] + WAYS + [["bench", "scale"]])
+@pytest.mark.parametrize(
+    "words", [[name] for name in COMMANDS if name != "launch"] + WAYS + [["bench", "scale"]]
+)
 def test_every_number_of_a_command_has_a_range(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -196,10 +237,14 @@ def test_every_number_of_a_command_has_a_range(
         importlib.import_module(f"surgstream.launch.commands.{words[0]}").parse(words[1:])
     (parser,) = caught.value.args
     for action in parser._actions:
-        assert action.type not in (int, float), f"{words} {action.option_strings}: expected a range, got none"
+        assert action.type not in (int, float), (
+            f"{words} {action.option_strings}: expected a range, got none"
+        )
         if isinstance(action.type, Number):
             flag, range_ = action.option_strings[0], action.type.range
-            for value in {*EXTREMES, "", "x", range_.greatest + 1, range_.least - 1} - inside_flag(action.type):
+            for value in {*EXTREMES, "", "x", range_.greatest + 1, range_.least - 1} - inside_flag(
+                action.type
+            ):
                 with pytest.raises(SystemExit, match="2"):
                     PARSE(parser, [f"{flag}={value}"])
                 assert f"argument {flag}: expected " in capsys.readouterr().err

@@ -14,7 +14,12 @@ FORBIDDEN = {
     "eval", "exec", "os.system", "os.popen", "yaml.unsafe_load", "yaml.full_load", "torch.jit.load", "torch.hub.load",
     "extractall", "extract",
 }  # fmt: skip
-BETWEEN_RANKS = {"broadcast_object_list", "all_gather_object", "gather_object", "scatter_object_list"}
+BETWEEN_RANKS = {
+    "broadcast_object_list",
+    "all_gather_object",
+    "gather_object",
+    "scatter_object_list",
+}
 """These pickle what ranks of one run tell each other; nothing of it was read from storage."""
 SAFE_LOADERS = {"_StrictLoader", "yaml.SafeLoader"}
 MEANT = {"benchmarks.experiments.public_loaders": ["exec"]}
@@ -34,7 +39,10 @@ def unsafe(source: str, name: str = "") -> Iterator[str]:
                 yield "torch.load without weights_only=True"
             if call == "yaml.load" and given.get("Loader") not in SAFE_LOADERS:
                 yield "yaml.load without a safe loader"
-            if given.get("allow_pickle", "False") != "False" or given.get("shell", "False") != "False":
+            if (
+                given.get("allow_pickle", "False") != "False"
+                or given.get("shell", "False") != "False"
+            ):
                 yield f"{call} with allow_pickle or shell"
             if last in BETWEEN_RANKS and name != "trainer.distributed":
                 yield f"{call} outside trainer.distributed"

@@ -25,7 +25,9 @@ def open_corpus(uri: str, data: DataConfig) -> FrameTable:
     return corpus
 
 
-def clip_source(config: TrainConfig, topology: Topology, corpus: FrameTable, crop: CropConfig | None) -> ClipSource:
+def clip_source(
+    config: TrainConfig, topology: Topology, corpus: FrameTable, crop: CropConfig | None
+) -> ClipSource:
     """The clips of a corpus as the model wants them."""
     return ClipSource(
         config.data,
@@ -49,10 +51,14 @@ def held_out(config: TrainConfig, settings: HeldOutConfig, topology: Topology) -
     )
 
 
-def labelled_clips(config: TrainConfig, topology: Topology, uri: str, label: str, num_clips: int) -> ClipsWithLabels:
+def labelled_clips(
+    config: TrainConfig, topology: Topology, uri: str, label: str, num_clips: int
+) -> ClipsWithLabels:
     """Labelled clips of a corpus, as centre squares."""
     corpus = open_corpus(uri, config.data)
-    return ClipsWithLabels(clip_source(config, topology, corpus, crop=None), corpus, label, num_clips)
+    return ClipsWithLabels(
+        clip_source(config, topology, corpus, crop=None), corpus, label, num_clips
+    )
 
 
 def online_probe(
@@ -77,7 +83,9 @@ def online_probe(
 
 
 def build_objective(
-    config: TrainConfig, device: torch.device, load_weights: Callable[[Objective], None] = lambda _: None
+    config: TrainConfig,
+    device: torch.device,
+    load_weights: Callable[[Objective], None] = lambda _: None,
 ) -> Objective:
     """The recipe's objective on a device, compiled where the recipe says so.
 

@@ -53,4 +53,6 @@ class ClipBatch:
             return self
         kept = np.flatnonzero(self.valid).tolist()
         names = tuple(self.names[i] for i in kept)
-        return ClipBatch(clips=self.clips[kept], g=self.g[kept], names=names, valid=self.valid[kept])
+        return ClipBatch(
+            clips=self.clips[kept], g=self.g[kept], names=names, valid=self.valid[kept]
+        )

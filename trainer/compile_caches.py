@@ -22,7 +22,9 @@ def keep_on_node(environment: MutableMapping[str, str]) -> None:
     """
     disks = (environment.get(name) for name in ("SLURM_TMPDIR", "TMPDIR"))
     disk = next((disk for disk in disks if disk and os.path.isdir(disk)), "/tmp")
-    folder = Path(disk) / "-".join(filter(None, ["surgstream", str(os.getuid()), environment.get("SLURM_JOB_ID")]))
+    folder = Path(disk) / "-".join(
+        filter(None, ["surgstream", str(os.getuid()), environment.get("SLURM_JOB_ID")])
+    )
     if _is_ours(folder):
         for name, cache in CACHES.items():
             environment.setdefault(name, str(folder / cache))
@@ -35,4 +37,9 @@ def _is_ours(folder: Path) -> bool:
         found = folder.lstat()
     except OSError:
         return False
-    return folder.is_dir() and not folder.is_symlink() and found.st_uid == os.getuid() and not found.st_mode & 0o022
+    return (
+        folder.is_dir()
+        and not folder.is_symlink()
+        and found.st_uid == os.getuid()
+        and not found.st_mode & 0o022
+    )

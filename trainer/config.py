@@ -9,7 +9,13 @@ from surgstream.configs.places import Anywhere, Folder
 from surgstream.configs.ranges import Range
 from surgstream.shards.order.sequence import check_batch
 from surgstream.trainer.data.config import DataConfig
-from surgstream.trainer.engine.config import CheckpointConfig, OptimConfig, ParallelConfig, ReportConfig, ResumeConfig
+from surgstream.trainer.engine.config import (
+    CheckpointConfig,
+    OptimConfig,
+    ParallelConfig,
+    ReportConfig,
+    ResumeConfig,
+)
 from surgstream.trainer.engine.schedules import Plan, Progress
 from surgstream.trainer.objectives.config import ObjectiveConfig
 
@@ -49,9 +55,14 @@ class WarmStartConfig:
     shorthand: ClassVar[str] = "weights"
 
     weights: Folder
-    layout: Literal["surgstream", "videomae", "surgvista", "vjepa2", "transformers_videomae", "transformers_vjepa2"] = (
-        "surgstream"
-    )
+    layout: Literal[
+        "surgstream",
+        "videomae",
+        "surgvista",
+        "vjepa2",
+        "transformers_videomae",
+        "transformers_vjepa2",
+    ] = "surgstream"
     parts: Literal["all", "encoder"] = "all"
     prefix: str | None = None
     moments: bool = True

@@ -37,7 +37,9 @@ def gpus_of_driver() -> str:
     """The node's GPUs, as the driver's own tool calls them, with its version; empty where there is none."""
     query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
     try:
-        listing = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
+        listing = subprocess.run(
+            query, capture_output=True, text=True, timeout=30, check=True
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return ""
     gpus = [line.split(", ") for line in listing.splitlines() if line.count(", ") == 2]

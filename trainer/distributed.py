@@ -26,7 +26,9 @@ T = TypeVar("T")
 
 _FIRST_WORD_SECONDS = 1.0
 _SIZES_BY_MPI = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
-_LOST_PEER = re.compile("onnection (closed|reset) by (remote )?peer|remote process exit", re.IGNORECASE)
+_LOST_PEER = re.compile(
+    "onnection (closed|reset) by (remote )?peer|remote process exit", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,14 +88,22 @@ def topology_from_environment(environment: Mapping[str, str]) -> Topology:
         world_size = int(environment["SLURM_NTASKS"])
         address = environment.get("MASTER_ADDR") or slurm_hosts(environment)[0]
         # The same on every rank without a word between them, and another one for most other jobs.
-        port = int(environment.get("MASTER_PORT") or 20000 + int(environment["SLURM_JOB_ID"]) % 10000)
+        port = int(
+            environment.get("MASTER_PORT") or 20000 + int(environment["SLURM_JOB_ID"]) % 10000
+        )
     else:
         _check_alone(environment)
         return Topology()
 
     if not 0 <= rank < world_size:
         raise DistributedError(f"environment: expected a rank in [0, {world_size}), got {rank}")
-    return Topology(rank=rank, local_rank=local_rank, world_size=world_size, master_addr=address, master_port=port)
+    return Topology(
+        rank=rank,
+        local_rank=local_rank,
+        world_size=world_size,
+        master_addr=address,
+        master_port=port,
+    )
 
 
 def _check_alone(environment: Mapping[str, str]) -> None:
@@ -119,7 +129,11 @@ def slurm_hosts(environment: Mapping[str, str]) -> list[str]:
 
     try:
         listing = subprocess.run(
-            ["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True, timeout=30
+            ["scontrol", "show", "hostnames", nodes],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise DistributedError(
@@ -152,7 +166,10 @@ def host_group(timeout_seconds: float) -> dist.ProcessGroup:
         DistributedError: The hosts cannot reach each other.
     """
     try:
-        return cast(dist.ProcessGroup, dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout_seconds)))
+        return cast(
+            dist.ProcessGroup,
+            dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout_seconds)),
+        )
     except RuntimeError as error:
         raise DistributedError(
             f"rank {dist.get_rank()}: expected gloo to connect all hosts, got {error}; set GLOO_SOCKET_IFNAME to the "
@@ -181,7 +198,9 @@ def alone_when_failing(topology: Topology) -> Iterator[None]:
         if isinstance(error, SurgstreamError | OSError):
             log.error("%s", error)
         elif isinstance(error, RuntimeError) and _LOST_PEER.search(str(error)):
-            log.error("another rank has ended; its own message, or its stacks in the run directory, say why")
+            log.error(
+                "another rank has ended; its own message, or its stacks in the run directory, say why"
+            )
         elif not isinstance(error, KeyboardInterrupt):
             log.exception("unexpected error")
 

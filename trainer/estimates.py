@@ -37,7 +37,9 @@ def memory(config: TrainConfig, objective: Objective, world_size: int) -> dict[s
         "activations": float(config.micro_batch_size * activations),
     }
 
-    return {name: round(size / GIB, 3) for name, size in {**sizes, "total": sum(sizes.values())}.items()}
+    return {
+        name: round(size / GIB, 3) for name, size in {**sizes, "total": sum(sizes.values())}.items()
+    }
 
 
 def checkpoint_bytes(objective: Objective) -> int:
@@ -46,7 +48,9 @@ def checkpoint_bytes(objective: Objective) -> int:
     return 4 * (3 * objective.num_parameters()["trainable"] + averaged)
 
 
-def disk(config: TrainConfig, objective: Objective, plan: Plan, audit_line_bytes: float) -> dict[str, int]:
+def disk(
+    config: TrainConfig, objective: Objective, plan: Plan, audit_line_bytes: float
+) -> dict[str, int]:
     """Bytes that the whole run leaves in its directory; `checkpoints` with the one that is being written.
 
     Args:
@@ -85,7 +89,9 @@ def time(
     step_seconds = flops_per_clip * plan.global_batch_size / (tflops * 1e12 * world_size)
     hours = step_seconds * plan.last_step / 3600
     # Without saves every so many steps there is the one at the end.
-    by_steps = min(config.checkpoint.every_steps or plan.last_step, plan.last_step) * step_seconds / 60
+    by_steps = (
+        min(config.checkpoint.every_steps or plan.last_step, plan.last_step) * step_seconds / 60
+    )
 
     return {
         "tflops": tflops,
@@ -115,7 +121,13 @@ def repeated_share(part_frames: npt.NDArray[np.int64], *, num_frames: int, strid
         num_frames: Of a clip.
         stride: Frames from one to the next.
     """
-    early = np.minimum(part_frames, (num_frames - 1) * stride)  # anchors that may lack frames before them
-    blocks, rest = np.divmod(early, stride)  # in each block of `stride` anchors as many frames are lacking
-    lacking = stride * (blocks * (num_frames - 1) - blocks * (blocks - 1) // 2) + rest * (num_frames - 1 - blocks)
+    early = np.minimum(
+        part_frames, (num_frames - 1) * stride
+    )  # anchors that may lack frames before them
+    blocks, rest = np.divmod(
+        early, stride
+    )  # in each block of `stride` anchors as many frames are lacking
+    lacking = stride * (blocks * (num_frames - 1) - blocks * (blocks - 1) // 2) + rest * (
+        num_frames - 1 - blocks
+    )
     return float(lacking.sum() / (num_frames * part_frames.sum()))

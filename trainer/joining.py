@@ -58,7 +58,9 @@ def join(topology: Topology, timeout_seconds: float) -> None:
             world_size=topology.world_size,
             timeout=collective_timeout(timeout_seconds, topology.device),
             # A group of one, split from a bound one, is refused by some NCCL: "CUDA error 600".
-            device_id=topology.device if topology.device.type == "cuda" and topology.world_size > 1 else None,
+            device_id=topology.device
+            if topology.device.type == "cuda" and topology.world_size > 1
+            else None,
         )
     except (RuntimeError, ValueError) as error:
         raise DistributedError(
@@ -84,7 +86,9 @@ def after(seconds: float, action: Callable[[], None]) -> Iterator[None]:
         timer.cancel()
 
 
-def telling_who_is_missing(topology: Topology, missing: Callable[[], set[int]]) -> AbstractContextManager[None]:
+def telling_who_is_missing(
+    topology: Topology, missing: Callable[[], set[int]]
+) -> AbstractContextManager[None]:
     """Log once which ranks the block waits for, where it takes longer than nodes usually differ; for rank 0.
 
     Args:
@@ -95,7 +99,12 @@ def telling_who_is_missing(topology: Topology, missing: Callable[[], set[int]]) 
     def tell() -> None:
         with suppress(RuntimeError):  # the store is gone, and the block says so itself
             if ranks := missing():
-                log.warning("waiting for %s of %d%s", in_words(ranks), topology.world_size, _ways_out(topology))
+                log.warning(
+                    "waiting for %s of %d%s",
+                    in_words(ranks),
+                    topology.world_size,
+                    _ways_out(topology),
+                )
 
     return after(_PATIENCE_SECONDS, tell)
 

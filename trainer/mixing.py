@@ -23,7 +23,9 @@ def look_back(config: TrainConfig) -> int:
 def repetition(config: TrainConfig, corpus: FrameTable, dataset: str) -> float:
     """The share of the frames which the clips of a dataset show that is a clip's earliest one again."""
     num_frames = config.objective.encoder.num_frames
-    return repeated_share(corpus.part_frames(dataset), num_frames=num_frames, stride=config.data.stride)
+    return repeated_share(
+        corpus.part_frames(dataset), num_frames=num_frames, stride=config.data.stride
+    )
 
 
 def corpus_warnings(config: TrainConfig, corpus: FrameTable) -> Iterator[str]:
@@ -54,7 +56,9 @@ def _repetition_warnings(config: TrainConfig, corpus: FrameTable, dataset: str) 
         )
 
 
-def report_mixing(order: Order, config: TrainConfig, corpus: FrameTable, progress: Progress, last_step: int) -> None:
+def report_mixing(
+    order: Order, config: TrainConfig, corpus: FrameTable, progress: Progress, last_step: int
+) -> None:
     """Log it, and warn of datasets that are repeated much, of clips that repeat a frame, and of batches that mix badly.
 
     Args:

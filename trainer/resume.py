@@ -26,8 +26,21 @@ _FREE = (
         "report",
         "micro_batch_size",
     ),
-    *("data.read", "data.cache_dir", "data.cache_bytes", "data.decode", "data.s3", "data.corpus", "data.order"),
-    *("data.audit_log", "data.stall_warning_seconds", "data.max_bad_clips", "data.max_bad_clips_in_a_row"),
+    *(
+        "data.read",
+        "data.cache_dir",
+        "data.cache_bytes",
+        "data.decode",
+        "data.s3",
+        "data.corpus",
+        "data.order",
+    ),
+    *(
+        "data.audit_log",
+        "data.stall_warning_seconds",
+        "data.max_bad_clips",
+        "data.max_bad_clips_in_a_row",
+    ),
 )
 
 
@@ -48,7 +61,9 @@ def recipe_changes(progress: Progress, config: TrainConfig) -> list[str]:
     return [
         f"{key}: {before.get(key)} -> {now.get(key)}"
         for key in sorted({**before, **now})
-        if before and before.get(key) != now.get(key) and not any(f"{key}.".startswith(f"{free}.") for free in _FREE)
+        if before
+        and before.get(key) != now.get(key)
+        and not any(f"{key}.".startswith(f"{free}.") for free in _FREE)
     ]
 
 
@@ -102,9 +117,13 @@ def order_from(progress: Progress, config: TrainConfig, corpus: FrameTable) -> O
         hashes = f"its manifest was {manifest[:12]}, now {corpus.sha256[:12]}"
         differences["corpus"] = ", ".join(filter(None, [differences.get("corpus"), hashes]))
     if "corpus" in differences and any(corpus.frames_apart(size.name) != [1] for size in sizes):
-        differences["corpus"] += f", of which data.fps={config.data.fps:g} shows a part; null takes every packed frame"
+        differences["corpus"] += (
+            f", of which data.fps={config.data.fps:g} shows a part; null takes every packed frame"
+        )
 
-    unexpected = [difference for kind, difference in differences.items() if kind not in config.resume.allow]
+    unexpected = [
+        difference for kind, difference in differences.items() if kind not in config.resume.allow
+    ]
     if unexpected:
         kinds = ", ".join(sorted(differences))
         raise CheckpointError(

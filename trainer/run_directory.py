@@ -37,7 +37,9 @@ OWNING_SECONDS = Pace().stale_seconds + 2 * Pace().beat_seconds
 
 
 @contextmanager
-def owned_run(run_dir: Path, topology: Topology, watchdog: Watchdog) -> Iterator[Callable[[], None]]:
+def owned_run(
+    run_dir: Path, topology: Topology, watchdog: Watchdog
+) -> Iterator[Callable[[], None]]:
     """Have the run directory for these ranks alone: rank 0 owns it, and before that nothing in it is touched.
 
     Other ranks know that it is theirs when they have met rank 0.
@@ -102,7 +104,9 @@ def prepare_run_dir(config: TrainConfig, topology: Topology, progress: Progress)
     (run_dir / AUDIT).mkdir(parents=True, exist_ok=True)
     (run_dir / CHECKPOINTS).mkdir(exist_ok=True)
     (run_dir / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
-    (run_dir / "environment.json").write_text(json.dumps(environment(topology), indent=1), encoding="utf-8")
+    (run_dir / "environment.json").write_text(
+        json.dumps(environment(topology), indent=1), encoding="utf-8"
+    )
     for log in (run_dir / AUDIT).glob("*.jsonl"):
         cut_log(log, "g", keep_below=progress.g)
     cut_log(run_dir / QUARANTINE, "g", keep_below=progress.g)
@@ -115,7 +119,9 @@ def environment(topology: Topology) -> dict[str, object]:
     return {
         "host": platform.node(),
         "world_size": topology.world_size,
-        "device": torch.cuda.get_device_name() if on_gpu else platform.processor() or platform.machine(),
+        "device": torch.cuda.get_device_name()
+        if on_gpu
+        else platform.processor() or platform.machine(),
         "cpus": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
         "cuda": torch.version.cuda,

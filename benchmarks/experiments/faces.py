@@ -87,18 +87,28 @@ class Row:
 
 def main() -> None:
     """Measure, and write what was found."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("videos", type=Path, nargs="+")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", metavar="TEXT", default="", help="detectors in whose names this is")
+    parser.add_argument(
+        "--only", metavar="TEXT", default="", help="detectors in whose names this is"
+    )
     words = parser.parse_args()
 
     packages = words.folder / "packages"
     all_detectors = [each for each in detectors(packages) if words.only in each.name]
     synthetic = synthetic_videos(words.folder / "synthetic")
-    surgery = {"real": list(real_looks(words.videos)), "synthetic": list(synthetic_looks(synthetic))}
-    packing = {video.name: packing_cost(video, all_detectors, words.repeats) for video in (*words.videos, synthetic[0])}
+    surgery = {
+        "real": list(real_looks(words.videos)),
+        "synthetic": list(synthetic_looks(synthetic)),
+    }
+    packing = {
+        video.name: packing_cost(video, all_detectors, words.repeats)
+        for video in (*words.videos, synthetic[0])
+    }
 
     shown = face_frames(list(faces(packages)))
     rows = [measure(detector, shown, surgery, packing) for detector in all_detectors]
@@ -120,7 +130,9 @@ def face_frames(shown: Sequence[tuple[Image.Image, Box]]) -> dict[str, list[tupl
     for size in SIZES:
         framings = [framed(picture, box, size) for picture, box in shown]
         for kelvin in KELVINS:
-            frames[f"{size} {kelvin}"] = [(to_jpeg(lit(frame, kelvin), QUALITY), place) for frame, place in framings]
+            frames[f"{size} {kelvin}"] = [
+                (to_jpeg(lit(frame, kelvin), QUALITY), place) for frame, place in framings
+            ]
     for size in MASKED_SIZES:
         framings = [framed(masked(picture, box), box, size) for picture, box in shown]
         frames[f"{size} masked"] = [(to_jpeg(frame, QUALITY), place) for frame, place in framings]
@@ -155,7 +167,10 @@ def measure(
         milliseconds=1e3 * seconds / sum(map(len, surgery.values())),
         recall=recall,
         looks={kind: len(looks) for kind, looks in surgery.items()},
-        alarms={kind: sum(score >= detector.threshold for score in told) for kind, told in scores.items()},
+        alarms={
+            kind: sum(score >= detector.threshold for score in told)
+            for kind, told in scores.items()
+        },
         highest={kind: round(max(told), 3) for kind, told in scores.items()},
         packing={video: costs[detector.name] for video, costs in packing.items()},
     )
@@ -184,7 +199,9 @@ def synthetic_videos(folder: Path) -> list[Path]:
     return sorted(folder.glob("*/videos/*.mp4"))
 
 
-def packed_frames(video: Path, fps: int, watcher: watch.Watch | None = None) -> JpegFrames[watch.Sight]:
+def packed_frames(
+    video: Path, fps: int, watcher: watch.Watch | None = None
+) -> JpegFrames[watch.Sight]:
     """A video's frames as packing takes them."""
     film = VideoFile(str(video), Stores(), threads=1)
     return JpegFrames(film, fps=Fraction(fps), short_side=LINES, quality=QUALITY, watcher=watcher)
@@ -196,7 +213,9 @@ def real_looks(videos: Sequence[Path]) -> Iterator[Pixels]:
         for _, jpeg in packed_frames(video, 6):
             cold = pixels_of(jpeg)
             warm = pixels_of(to_jpeg(lit(Image.fromarray(cold), WARM), QUALITY))
-            yield from (np.ascontiguousarray(pixels[turn]) for pixels in (cold, warm) for turn in TURNS)
+            yield from (
+                np.ascontiguousarray(pixels[turn]) for pixels in (cold, warm) for turn in TURNS
+            )
 
 
 def synthetic_looks(videos: Sequence[Path]) -> Iterator[Pixels]:
@@ -204,7 +223,9 @@ def synthetic_looks(videos: Sequence[Path]) -> Iterator[Pixels]:
     yield from (pixels_of(jpeg) for video in videos for _, jpeg in packed_frames(video, 1))
 
 
-def packing_cost(video: Path, candidates: Sequence[Detector], repeats: int) -> dict[str, list[float]]:
+def packing_cost(
+    video: Path, candidates: Sequence[Detector], repeats: int
+) -> dict[str, list[float]]:
     """CPU seconds of packing a frame a second with each detector over those with none, interleaved, of every repeat."""
     ratios: dict[str, list[float]] = {detector.name: [] for detector in candidates}
     for repeat in range(-1, repeats):
@@ -221,13 +242,17 @@ def cpu_seconds(video: Path, detector: Detector | None) -> float:
     watching = watch.Watch()
     with ExitStack() as stack:
         if detector is None:
-            stack.enter_context(patch.dict(watch._OBSTACLES, {watch.FACE: lambda: "not to be searched for"}))
+            stack.enter_context(
+                patch.dict(watch._OBSTACLES, {watch.FACE: lambda: "not to be searched for"})
+            )
         else:
             stack.enter_context(patch.object(product, "face_score", detector.score))
 
         started = time.process_time()
         jpegs = [jpeg for _, jpeg in packed_frames(video, 1, watching)]
-        list(watching.stretches(len(jpegs), lambda number: Image.fromarray(pixels_of(jpegs[number]))))
+        list(
+            watching.stretches(len(jpegs), lambda number: Image.fromarray(pixels_of(jpegs[number])))
+        )
         return time.process_time() - started
 
 
@@ -242,7 +267,9 @@ def summary(rows: Sequence[Row]) -> str:
     for row in rows:
         large = ("0.25", "0.5", "0.75", "1.0")
         shares = (
-            statistics.fmean(row.recall[f"{size} {kelvin}"] for size in large for kelvin in KELVINS),
+            statistics.fmean(
+                row.recall[f"{size} {kelvin}"] for size in large for kelvin in KELVINS
+            ),
             statistics.fmean(row.recall[f"0.1 {kelvin}"] for kelvin in KELVINS),
             statistics.fmean(row.recall[f"{size} 2700"] for size in large),
             statistics.fmean(row.recall[f"{size} masked"] for size in MASKED_SIZES),
@@ -251,7 +278,9 @@ def summary(rows: Sequence[Row]) -> str:
         alarms = [f"{row.alarms[kind]} of {row.looks[kind]:,}" for kind in ("real", "synthetic")]
         packing = ", ".join(f"{statistics.median(ratios):.2f}" for ratios in row.packing.values())
         cells = (row.name, row.licence, f"{row.num_bytes / 1e6:.2f}", f"{row.milliseconds:.1f}")
-        lines.append(f"| {' | '.join((*cells, *(f'{share:.0%}' for share in shares), *alarms, packing))} |")
+        lines.append(
+            f"| {' | '.join((*cells, *(f'{share:.0%}' for share in shares), *alarms, packing))} |"
+        )
 
     return "\n".join(lines)
 

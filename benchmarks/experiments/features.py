@@ -57,7 +57,12 @@ def packed(folder: Path, name: str, corpus: dict[str, Any]) -> None:
 
 def recipe(folder: Path, name: str, seed: int, *overrides: str) -> tuple[str, list[str]]:
     """A recipe's path, and what makes it a run of ours."""
-    words = [f"seed={seed}", f"data.corpus={folder / 'all'}", f"held_out.corpus={folder / 'held_out'}", "probe=null"]
+    words = [
+        f"seed={seed}",
+        f"data.corpus={folder / 'all'}",
+        f"held_out.corpus={folder / 'held_out'}",
+        "probe=null",
+    ]
     return f"configs/pretrain/{name}.yaml", [*words, *overrides]
 
 
@@ -86,7 +91,12 @@ def probe_of(folder: Path, topology: Topology, name: str, fit: str, test: str) -
     """A probe of a recipe's clips, fitted to one corpus and asked about another."""
     path, words = recipe(folder, name, 0)
     config = load(TrainConfig, path, words)
-    return Probe(*(labelled_clips(config, topology, str(folder / uri), "phase", NUM_CLIPS) for uri in (fit, test)))
+    return Probe(
+        *(
+            labelled_clips(config, topology, str(folder / uri), "phase", NUM_CLIPS)
+            for uri in (fit, test)
+        )
+    )
 
 
 def recipes(folder: Path, topology: Topology, seeds: Sequence[int]) -> list[dict[str, Any]]:
@@ -96,7 +106,9 @@ def recipes(folder: Path, topology: Topology, seeds: Sequence[int]) -> list[dict
         probe = probe_of(folder, topology, name, "all", "held_out")
         pixels = {
             "pixels": probe.measure(lambda clips: clips.flatten(1)),
-            "pixels 8 x 8": probe.measure(lambda clips: adaptive_avg_pool3d(clips, (clips.shape[2], 8, 8)).flatten(1)),
+            "pixels 8 x 8": probe.measure(
+                lambda clips: adaptive_avg_pool3d(clips, (clips.shape[2], 8, 8)).flatten(1)
+            ),
         }
 
         for seed in seeds:
@@ -105,7 +117,10 @@ def recipes(folder: Path, topology: Topology, seeds: Sequence[int]) -> list[dict
             random = choice.build(load(TrainConfig, path, words).objective, seed).eval()
             trained, seconds = train(folder, f"{name}_{seed}", name, seed)
             row = {"recipe": name, "seed": seed, "minutes": seconds / 60, **pixels}
-            rows.append(row | {"random": probe.measure(random.embed), "trained": probe.measure(trained.embed)})
+            rows.append(
+                row
+                | {"random": probe.measure(random.embed), "trained": probe.measure(trained.embed)}
+            )
             print(json.dumps(rows[-1]), flush=True)
 
     return rows
@@ -131,7 +146,9 @@ def spread(values: Sequence[float], digits: int) -> str:
 
 def arguments(description: str | None) -> argparse.Namespace:
     """The words of the command line: `folder`, and how many `seeds`."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     return parser.parse_args()
@@ -146,7 +163,9 @@ def main() -> None:
     join(topology, 600)
     rows = recipes(words.folder, topology, range(words.seeds))
     print(table(rows, "recipe", ("trained", "random", "pixels", "pixels 8 x 8")))
-    (words.folder / "features.json").write_text(json.dumps({**conditions(), "recipes": rows}, indent=1) + "\n")
+    (words.folder / "features.json").write_text(
+        json.dumps({**conditions(), "recipes": rows}, indent=1) + "\n"
+    )
 
 
 if __name__ == "__main__":

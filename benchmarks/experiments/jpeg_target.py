@@ -65,7 +65,9 @@ class Row:
 
 def main() -> None:
     """Measure, and write what was found."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("video", type=Path)
     parser.add_argument("folder", type=Path)
     words = parser.parse_args()
@@ -83,7 +85,10 @@ def frames_of(video: Path, short_side: int, config: TrainConfig) -> list[Image.I
     if seconds is None:
         raise SystemExit(f"{video}: expected a video whose header tells its length")
     fps = config.objective.encoder.num_frames / seconds
-    return [to_image(picture, frame(film.shape(picture), short_side)) for _, picture in film.picked(Fraction(fps))]
+    return [
+        to_image(picture, frame(film.shape(picture), short_side))
+        for _, picture in film.picked(Fraction(fps))
+    ]
 
 
 def measure(frames: Sequence[Image.Image], config: TrainConfig) -> list[Row]:

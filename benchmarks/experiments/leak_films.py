@@ -32,7 +32,9 @@ REAL_SPEED = 0.275
 FLOW_WIDTH, FLOW_SECONDS, FLOW_LOOKS, BRIGHT = 320, 0.04, 12, 20
 
 H264 = "-c:v libx264 -preset ultrafast -crf 26 -pix_fmt yuv420p"
-HEVC = "-c:v libx265 -preset ultrafast -x265-params log-level=error:pools=1 -crf 36 -pix_fmt yuv420p"
+HEVC = (
+    "-c:v libx265 -preset ultrafast -x265-params log-level=error:pools=1 -crf 36 -pix_fmt yuv420p"
+)
 CROPPED = "crop=trunc(iw*0.45)*2:trunc(ih*0.45)*2"
 HALF = "scale=trunc(iw/4)*2:trunc(ih/4)*2"
 LOGO = (
@@ -93,7 +95,12 @@ def _make_film(folder: Path, seed: int, number: int) -> tuple[Path, float]:
 
 def _speed_of(film: Film, speed: float) -> float:
     times = np.linspace(1, SECONDS - 1, FLOW_LOOKS)
-    return flow([(film.frame(t * speed).picture, film.frame((t + FLOW_SECONDS) * speed).picture) for t in times])
+    return flow(
+        [
+            (film.frame(t * speed).picture, film.frame((t + FLOW_SECONDS) * speed).picture)
+            for t in times
+        ]
+    )
 
 
 def flow(pairs: list[tuple[Picture, Picture]]) -> float:
@@ -106,7 +113,10 @@ def flow(pairs: list[tuple[Picture, Picture]]) -> float:
     lengths = []
     for pair in pairs:
         size = FLOW_WIDTH, round(FLOW_WIDTH * pair[0].shape[0] / pair[0].shape[1])
-        grey = [cv2.resize(cv2.cvtColor(each, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA) for each in pair]
+        grey = [
+            cv2.resize(cv2.cvtColor(each, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
+            for each in pair
+        ]
         field = cv2.calcOpticalFlowFarneback(grey[0], grey[1], None, 0.5, 4, 21, 3, 7, 1.5, 0)
         lengths.append(np.hypot(field[..., 0], field[..., 1])[grey[0] > BRIGHT])
     return float(np.percentile(np.concatenate(lengths), 90)) / FLOW_SECONDS / FLOW_WIDTH
@@ -122,11 +132,15 @@ def flow_of(video: Path) -> float:
 
 def _write(path: Path, film: Film, speed: float) -> None:
     with av.open(str(path.with_suffix(".part.mkv")), "w") as container:
-        stream = container.add_stream("libx264", rate=RATE, options={"preset": "ultrafast", "crf": "14"})
+        stream = container.add_stream(
+            "libx264", rate=RATE, options={"preset": "ultrafast", "crf": "14"}
+        )
         stream.height, stream.width = film.disc.shape
         stream.pix_fmt, stream.codec_context.thread_count = "yuv420p", 1
         for number in range(SECONDS * RATE):
-            frame = av.VideoFrame.from_ndarray(film.frame(number / RATE * speed).picture, format="rgb24")
+            frame = av.VideoFrame.from_ndarray(
+                film.frame(number / RATE * speed).picture, format="rgb24"
+            )
             frame.pts, frame.time_base = number, Fraction(1, RATE)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -154,9 +168,21 @@ def _look(folder: Path, kind: str | None, video: Path) -> Grey:
         if kind is not None:
             filters, encoding = KINDS[kind]
             copy = folder / f"{name}.mkv"
-            ffmpeg("-threads", "1", "-i", str(video), "-an", "-vf", filters, *encoding.split(), str(copy))
+            ffmpeg(
+                "-threads",
+                "1",
+                "-i",
+                str(video),
+                "-an",
+                "-vf",
+                filters,
+                *encoding.split(),
+                str(copy),
+            )
 
-        frames = JpegFrames[None](find_film(str(copy), Stores()), fps=Fraction(RATE), short_side=128, quality=85)
+        frames = JpegFrames[None](
+            find_film(str(copy), Stores()), fps=Fraction(RATE), short_side=128, quality=85
+        )
         np.save(kept, np.stack([thumbnail(jpeg) for _, jpeg in frames]))
         if kind is not None:
             copy.unlink()

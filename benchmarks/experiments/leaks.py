@@ -35,7 +35,12 @@ from surgstream.shards.leaks.read import PHASES, look_at, num_phases
 from surgstream.shards.leaks.thumbnails import WORDS, Bits, Grey
 from surgstream.shards.storage.stores import open_storage
 
-PACKINGS = {"5 frames/s": (5, 5), "2 frames/s": (2, 2), "1 frame/s": (1, 1), "1 frame/s, --from-sources": (1, RATE)}
+PACKINGS = {
+    "5 frames/s": (5, 5),
+    "2 frames/s": (2, 2),
+    "1 frame/s": (1, 1),
+    "1 frame/s, --from-sources": (1, RATE),
+}
 """Frames a second that originals, and copies, are looked at."""
 
 STARTS = range(10)
@@ -62,7 +67,9 @@ class Row:
 
 def main() -> None:
     """Measure, and write what was found."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--films", type=int, default=24)
     parser.add_argument("--real", metavar="VIDEO", type=Path, nargs="+", default=[])
@@ -93,7 +100,10 @@ def main() -> None:
         print(table(real_clips))
 
     if words.costs:
-        found |= {"share_of_packing": share_of_packing(words.folder), "matching": [matching(size) for size in SIZES]}
+        found |= {
+            "share_of_packing": share_of_packing(words.folder),
+            "matching": [matching(size) for size in SIZES],
+        }
     (words.folder / "leaks.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
@@ -104,7 +114,9 @@ def look(folder: Path, videos: Sequence[Path]) -> tuple[list[Row], list[Row]]:
 
     long = [number for number, each in enumerate(originals) if len(each) >= LONG_SECONDS * RATE]
     films = {kind: [moving(some[number]) for number in long] for kind, some in copies.items()}
-    whole = rows_of([moving(originals[number]) for number in long], films, find_matches, FILM_CUT * RATE)
+    whole = rows_of(
+        [moving(originals[number]) for number in long], films, find_matches, FILM_CUT * RATE
+    )
 
     clips = {kind: [still(middle(each)) for each in some] for kind, some in copies.items()}
     return whole, rows_of([still(each) for each in originals], clips, _find_clips, CLIP_CUT * RATE)
@@ -135,7 +147,9 @@ class Taken:
         bits = self.bits[: len(self.bits) - cut].copy()
         bits[len(bits) - self.frames + 1 :] = 0  # they would be of frames that are cut
         count = num_phases(fps, 1)
-        return [bits[start + int(fps * phase / count) * RATE // fps :: RATE] for phase in range(count)]
+        return [
+            bits[start + int(fps * phase / count) * RATE // fps :: RATE] for phase in range(count)
+        ]
 
 
 def moving(thumbnails: Grey) -> Taken:
@@ -160,7 +174,9 @@ def _find_clips(phases: list[Library], bands: object, train: int) -> Iterable[Ma
     return find_alike(phases, np.arange(len(phases[0].starts) - 1) >= train, train=train)
 
 
-def rows_of(originals: Sequence[Taken], copies: dict[str, list[Taken]], find: Find, cut: int) -> list[Row]:
+def rows_of(
+    originals: Sequence[Taken], copies: dict[str, list[Taken]], find: Find, cut: int
+) -> list[Row]:
     """Look for copies of each packing and start, those of all kinds together, and count.
 
     Args:
@@ -170,7 +186,11 @@ def rows_of(originals: Sequence[Taken], copies: dict[str, list[Taken]], find: Fi
         cut: Tenths of a second that are cut from both ends of copies.
     """
     with ProcessPoolExecutor() as pool:
-        return [row for rows in pool.map(partial(_rows_of, originals, copies, find, cut), PACKINGS) for row in rows]
+        return [
+            row
+            for rows in pool.map(partial(_rows_of, originals, copies, find, cut), PACKINGS)
+            for row in rows
+        ]
 
 
 def _rows_of(
@@ -179,13 +199,20 @@ def _rows_of(
     (fps, copied_fps), count, found = PACKINGS[packing], len(originals), []
     for start in STARTS:
         videos = [each.packed(fps) for each in originals]
-        videos += [each.packed(copied_fps, cut + start, cut) for some in copies.values() for each in some]
+        videos += [
+            each.packed(copied_fps, cut + start, cut) for some in copies.values() for each in some
+        ]
         found.append(list(find(_libraries(videos), bands_of(0), train=count)))
-    rows = [judged(packing, kind, found, count, count * (place + 1)) for place, kind in enumerate(copies)]
+    rows = [
+        judged(packing, kind, found, count, count * (place + 1))
+        for place, kind in enumerate(copies)
+    ]
     return [*rows, among(packing, found, count)]
 
 
-def judged(packing: str, kind: str, found: Sequence[Sequence[Match]], count: int, first: int) -> Row:
+def judged(
+    packing: str, kind: str, found: Sequence[Sequence[Match]], count: int, first: int
+) -> Row:
     """Count what was found of copies of a kind.
 
     Args:
@@ -196,8 +223,13 @@ def judged(packing: str, kind: str, found: Sequence[Sequence[Match]], count: int
         first: The number of the first original's copy; the others follow in order.
     """
     # The copy of original number i is video number `first + i`
-    ours = [[match for match in some if match.first < count and 0 <= match.second - first < count] for some in found]
-    right = [{match.first for match in some if match.second - first == match.first} for some in ours]
+    ours = [
+        [match for match in some if match.first < count and 0 <= match.second - first < count]
+        for some in found
+    ]
+    right = [
+        {match.first for match in some if match.second - first == match.first} for some in ours
+    ]
     wrong = sum(match.second - first != match.first for some in ours for match in some)
     numbers = tuple(len(some) for some in right)
     return Row(packing=packing, kind=kind, num_copies=count, num_found=numbers, false_alarms=wrong)
@@ -206,12 +238,17 @@ def judged(packing: str, kind: str, found: Sequence[Sequence[Match]], count: int
 def among(packing: str, found: Sequence[Sequence[Match]], count: int) -> Row:
     """What was made up among originals, which have the numbers below `count`."""
     wrong = max(sum(match.second < count for match in some) for some in found)
-    return Row(packing=packing, kind="among originals", num_copies=0, num_found=(), false_alarms=wrong)
+    return Row(
+        packing=packing, kind="among originals", num_copies=0, num_found=(), false_alarms=wrong
+    )
 
 
 def _libraries(videos: list[list[Bits]]) -> list[Library]:
     none = np.zeros((0, WORDS), np.uint32)
-    return [Library([each[phase] if phase < len(each) else none for each in videos]) for phase in range(PHASES)]
+    return [
+        Library([each[phase] if phase < len(each) else none for each in videos])
+        for phase in range(PHASES)
+    ]
 
 
 def share_of_packing(folder: Path, repeats: int = 5) -> dict[str, list[float]]:
@@ -223,14 +260,21 @@ def share_of_packing(folder: Path, repeats: int = 5) -> dict[str, list[float]]:
     # The first round warms up, and is left out below
     for _ in range(repeats + 1):
         with emptied(folder / "cost" / "frames"):
-            packing.append(cost_of(lambda: ours(video, 1, folder / "cost" / "frames", 1), folder / "cost" / "frames"))
+            packing.append(
+                cost_of(
+                    lambda: ours(video, 1, folder / "cost" / "frames", 1),
+                    folder / "cost" / "frames",
+                )
+            )
         prints.append(_cpu(lambda: look_at(storage, Placed(shard, shard.videos[0]), 1.0)))
 
     seconds = [cost.cpu_seconds for cost in packing]
     return {
         "packing_cpu_seconds": seconds[1:],
         "prints_cpu_seconds": prints[1:],
-        "share": [statistics.median(of / whole for of, whole in zip(prints[1:], seconds[1:], strict=True))],
+        "share": [
+            statistics.median(of / whole for of, whole in zip(prints[1:], seconds[1:], strict=True))
+        ],
     }
 
 
@@ -242,11 +286,15 @@ def matching(size: int) -> dict[str, float]:
     first_copy = len(videos)
     for video in videos[:PLANTED]:
         # A copy, some of whose bits are flipped as coding again flips them
-        flips = np.packbits(keyed.random((PLANTED_SECONDS, 32 * WORDS)) < FLIPPED, axis=1).view(np.uint32)
+        flips = np.packbits(keyed.random((PLANTED_SECONDS, 32 * WORDS)) < FLIPPED, axis=1).view(
+            np.uint32
+        )
         videos.append(video[600 : 600 + PLANTED_SECONDS] ^ flips)
 
     num_copies, library, started = len(videos) - first_copy, Library(videos), time.perf_counter()
-    matches = list(find_matches([library], bands_of(len(library.bits)), train=len(library.starts) - 1))
+    matches = list(
+        find_matches([library], bands_of(len(library.bits)), train=len(library.starts) - 1)
+    )
     seconds = time.perf_counter() - started
 
     found = {match.first for match in matches if match.second - first_copy == match.first}
@@ -260,7 +308,9 @@ def matching(size: int) -> dict[str, float]:
     }
 
 
-def _made_up(keyed: np.random.Generator, projection: "np.ndarray[tuple[int, int], np.dtype[np.float32]]") -> Bits:
+def _made_up(
+    keyed: np.random.Generator, projection: "np.ndarray[tuple[int, int], np.dtype[np.float32]]"
+) -> Bits:
     motion = keyed.standard_normal((3600, len(projection)), np.float32)
     for second in range(1, len(motion)):
         motion[second] += np.float32(0.8) * motion[second - 1]
@@ -287,10 +337,15 @@ def _packed(folder: Path, name: str, videos: Sequence[Path], options: Sequence[s
 def table(rows: Sequence[Row]) -> str:
     """As Markdown."""
     starts = " | ".join(f"+{start / 10} s" for start in STARTS)
-    lines = [f"packing | copies | {starts} | false alarms", "--- | --- |" + " --: |" * len(STARTS) + " --:"]
+    lines = [
+        f"packing | copies | {starts} | false alarms",
+        "--- | --- |" + " --: |" * len(STARTS) + " --:",
+    ]
     for row in rows:
         cells = row.num_found or ("",) * len(STARTS)
-        lines.append(f"{row.packing} | {row.kind} | {' | '.join(map(str, cells))} | {row.false_alarms}")
+        lines.append(
+            f"{row.packing} | {row.kind} | {' | '.join(map(str, cells))} | {row.false_alarms}"
+        )
     return "\n".join(f"| {line} |" for line in lines)
 
 

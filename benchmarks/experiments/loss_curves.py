@@ -37,8 +37,12 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="behind all else")
     words = parser.parse_intermixed_args()
 
-    curves = {str(seed): train(words.tree, words.recipe, words.overrides, seed) for seed in words.seeds}
-    kept: dict[str, Any] = json.loads(words.file.read_text()) if words.file.exists() else {**conditions(), "cases": {}}
+    curves = {
+        str(seed): train(words.tree, words.recipe, words.overrides, seed) for seed in words.seeds
+    }
+    kept: dict[str, Any] = (
+        json.loads(words.file.read_text()) if words.file.exists() else {**conditions(), "cases": {}}
+    )
     # Without the corpus's path, which is this machine's
     shown = [word for word in words.overrides if "corpus=" not in word]
     kept["cases"][words.case] = {
@@ -61,10 +65,15 @@ def train(tree: Path, recipe: str, words: Sequence[str], seed: int) -> Curve:
     with tempfile.TemporaryDirectory() as folder:
         run = (f"run_dir={folder}/run", f"seed={seed}")
         command = [sys.executable, "-m", "surgstream", "pretrain", recipe, *run, *words]
-        ended = subprocess.run(command, cwd=tree, env=environment, stderr=subprocess.PIPE, text=True, check=False)
+        ended = subprocess.run(
+            command, cwd=tree, env=environment, stderr=subprocess.PIPE, text=True, check=False
+        )
         if ended.returncode:
             raise SystemExit(f"{' '.join(command)}: {ended.stderr[-2000:]}")
-        lines = [json.loads(line) for line in (Path(folder) / "run" / "metrics.jsonl").read_text().splitlines()]
+        lines = [
+            json.loads(line)
+            for line in (Path(folder) / "run" / "metrics.jsonl").read_text().splitlines()
+        ]
 
     curve: Curve = {}
     for line in lines:
@@ -74,8 +83,12 @@ def train(tree: Path, recipe: str, words: Sequence[str], seed: int) -> Curve:
 
 def losses(line: dict[str, Any]) -> dict[str, float]:
     """What a line of `metrics.jsonl` tells of losses, training's and held-out ones."""
-    kinds = {name: name.partition("/")[0] for name in line if not name.endswith(("_of_mean", "/clips"))}
-    return {name: round(line[name], 6) for name, kind in kinds.items() if kind in ("loss", "held_out")}
+    kinds = {
+        name: name.partition("/")[0] for name in line if not name.endswith(("_of_mean", "/clips"))
+    }
+    return {
+        name: round(line[name], 6) for name, kind in kinds.items() if kind in ("loss", "held_out")
+    }
 
 
 def summary(curves: Sequence[Curve]) -> list[str]:

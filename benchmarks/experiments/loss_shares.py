@@ -62,11 +62,16 @@ def shares(config: TrainConfig, steps: int, every: int) -> Iterator[dict[str, An
     """Train on one micro-batch a step, and look at every so many steps."""
     beginning = Progress(step=0, g=0, state={})
     table = FrameTable.open(open_storage(config.data.corpus, config.data.s3))
-    order, source = order_from(beginning, config, table), clip_source(config, Topology(), table, config.data.crop)
+    order, source = (
+        order_from(beginning, config, table),
+        clip_source(config, Topology(), table, config.data.crop),
+    )
 
     objective = cast(UniSurg, choice.build(config.objective, config.seed))
     optim, batch_size = config.optim, config.micro_batch_size
-    optimizer = torch.optim.AdamW(parameter_groups(objective, optim.weight_decay), betas=optim.betas, eps=optim.eps)
+    optimizer = torch.optim.AdamW(
+        parameter_groups(objective, optim.weight_decay), betas=optim.betas, eps=optim.eps
+    )
     plan = config.plan(num_clips=1, world_size=1, start=beginning)
 
     with source.open(order, global_batch_size=batch_size, start=0) as batches:
@@ -88,7 +93,9 @@ def gradients(objective: UniSurg, batch: ClipBatch) -> dict[str, Any]:
     config, parameters = objective.config, [*objective.parameters()]
 
     def gradient(affinity_weight: float, variance_weight: float) -> Tensor:
-        objective.config = replace(config, affinity_weight=affinity_weight, variance_weight=variance_weight)
+        objective.config = replace(
+            config, affinity_weight=affinity_weight, variance_weight=variance_weight
+        )
         loss = objective(batch, objective.targets(batch)).loss
         return torch.cat([part.flatten() for part in torch.autograd.grad(loss, parameters)])
 
@@ -106,7 +113,9 @@ def gradients(objective: UniSurg, batch: ClipBatch) -> dict[str, Any]:
     norms = {"motion": motion, "affinity": affinity, "variance": variance}
     return {
         **{name: round(vector.norm().item(), 4) for name, vector in norms.items()},
-        "weights": [round(value, 3) for value in weights.topk(config.top_k, dim=1).values.mean(0).tolist()],
+        "weights": [
+            round(value, 3) for value in weights.topk(config.top_k, dim=1).values.mean(0).tolist()
+        ],
     }
 
 

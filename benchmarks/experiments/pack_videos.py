@@ -71,19 +71,34 @@ class Row:
 
     def cells(self) -> list[str]:
         """A line of the table; ratios are medians over repeats."""
-        cpu = [ours.cpu_seconds / other.cpu_seconds for ours, other in zip(self.ours, self.ffmpeg, strict=True)]
+        cpu = [
+            ours.cpu_seconds / other.cpu_seconds
+            for ours, other in zip(self.ours, self.ffmpeg, strict=True)
+        ]
         pairs = zip(self.ours_all_cores, self.ffmpeg_all_cores, strict=True)
         wall = [ours.wall_seconds / other.wall_seconds for ours, other in pairs]
         sides = (self.ffmpeg, self.ours)
         seconds = [f"{statistics.median(cost.cpu_seconds for cost in side):.2f}" for side in sides]
         kilobytes = [f"{side[0].num_bytes / side[0].num_frames / 1e3:.1f}" for side in sides]
-        ratios = [f"**{statistics.median(side):.2f}** ({min(side):.2f} to {max(side):.2f})" for side in (cpu, wall)]
-        return [self.video, str(self.fps), *seconds, *ratios, " / ".join(kilobytes), f"{self.difference:.2f}"]
+        ratios = [
+            f"**{statistics.median(side):.2f}** ({min(side):.2f} to {max(side):.2f})"
+            for side in (cpu, wall)
+        ]
+        return [
+            self.video,
+            str(self.fps),
+            *seconds,
+            *ratios,
+            " / ".join(kilobytes),
+            f"{self.difference:.2f}",
+        ]
 
 
 def main() -> None:
     """Measure, and write what was found."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("videos", type=Path, nargs="*")
     parser.add_argument("--repeats", type=int, default=5)
@@ -153,7 +168,12 @@ def ours(video: Path, fps: int, out: Path, threads: int) -> None:
     """Take frames as packing does, and write each into a file."""
     film = VideoFile(str(video), Stores(), threads=threads)
     frames = JpegFrames(
-        film, fps=Fraction(fps), short_side=SHORT_SIDE, quality=QUALITY, threads=threads, watcher=Watch()
+        film,
+        fps=Fraction(fps),
+        short_side=SHORT_SIDE,
+        quality=QUALITY,
+        threads=threads,
+        watcher=Watch(),
     )
     for number, jpeg in frames:
         (out / f"{number:05d}.jpg").write_bytes(jpeg)
@@ -168,7 +188,9 @@ def by_ffmpeg(video: Path, fps: int, out: Path, threads: int) -> None:
 
 def ffmpeg(*words: str) -> None:
     """Run the program."""
-    subprocess.run([get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-y", *words], check=True)
+    subprocess.run(
+        [get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-y", *words], check=True
+    )
 
 
 def cost_of(run: Callable[[], None], out: Path) -> Cost:

@@ -34,8 +34,16 @@ def main() -> None:
     state = model.state_dict()
 
     # By value, since loaders rename what they take
-    taken = {name for name, tensor in weights.items() if any(_same(tensor, other) for other in state.values())}
-    new = [name for name, tensor in state.items() if not any(_same(tensor, given) for given in weights.values())]
+    taken = {
+        name
+        for name, tensor in weights.items()
+        if any(_same(tensor, other) for other in state.values())
+    }
+    new = [
+        name
+        for name, tensor in state.items()
+        if not any(_same(tensor, given) for given in weights.values())
+    ]
 
     tokens = _tokens(model, content)
     print(
@@ -59,7 +67,9 @@ def _tokens(model: Any, content: dict[str, Any]) -> torch.Tensor:
     """
     pools = isinstance(model.norm, torch.nn.Identity)
     caught: list[torch.Tensor] = []
-    (model.blocks[-1] if pools else model.norm).register_forward_hook(lambda _module, _given, out: caught.append(out))
+    (model.blocks[-1] if pools else model.norm).register_forward_hook(
+        lambda _module, _given, out: caught.append(out)
+    )
     with torch.no_grad():
         model.eval()(content["clip"])
     if not pools:
@@ -81,7 +91,10 @@ def _stub() -> None:
     board.SummaryWriter = None
     sys.modules |= {"torch._six": six, "tensorboardX": board}
     for operator in ("nms", "qnms"):  # torchvision's wheels are built for CUDA
-        torch.library.define(f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        torch.library.define(
+            f"torchvision::{operator}",
+            "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+        )
 
 
 def _run_block(script: Path, condition: str, names: dict[str, Any]) -> None:
@@ -103,9 +116,17 @@ def _videomae(clone: Path, file: str, mean_pooling: bool) -> Loaded:
     import utils  # type: ignore[import-not-found]
     from timm.models import create_model
 
-    model = create_model("vit_base_patch16_224", num_classes=7, use_mean_pooling=mean_pooling, init_scale=0.001)
+    model = create_model(
+        "vit_base_patch16_224", num_classes=7, use_mean_pooling=mean_pooling, init_scale=0.001
+    )
     args = Namespace(finetune=file, model_key="model|module", model_prefix="", num_frames=16)
-    names = {"args": args, "model": model, "torch": torch, "utils": utils, "OrderedDict": OrderedDict}
+    names = {
+        "args": args,
+        "model": model,
+        "torch": torch,
+        "utils": utils,
+        "OrderedDict": OrderedDict,
+    }
     _run_block(clone / "run_class_finetuning.py", "args.finetune", names)
     return model, torch.load(file, weights_only=True)["model"]
 
@@ -116,9 +137,22 @@ def _surgrec(clone: Path, file: str) -> Loaded:
     from timm.models import create_model
 
     model = create_model("vit_base_patch16_224", pretrained=True, num_classes=7)
-    args = Namespace(finetune=file, model_key="model|module|encoder|target_encoder", model_prefix="", num_frames=16)
-    names = {"args": args, "model": model, "torch": torch, "utils": utils, "OrderedDict": OrderedDict}
-    _run_block(clone / "surgrec_video/entrypoints/run_class_finetuning_videomae.py", "args.finetune", names)
+    args = Namespace(
+        finetune=file,
+        model_key="model|module|encoder|target_encoder",
+        model_prefix="",
+        num_frames=16,
+    )
+    names = {
+        "args": args,
+        "model": model,
+        "torch": torch,
+        "utils": utils,
+        "OrderedDict": OrderedDict,
+    }
+    _run_block(
+        clone / "surgrec_video/entrypoints/run_class_finetuning_videomae.py", "args.finetune", names
+    )
     return model, torch.load(file, weights_only=True)["model"]
 
 
@@ -142,10 +176,14 @@ def _surgvista(clone: Path, file: str, mean_pooling: bool) -> Loaded:
 def _vjepa2_hub(clone: Path, file: str) -> Loaded:
     from src.hub import backbones  # type: ignore[import-not-found]
 
-    torch.hub.set_dir(str(Path(file).parent / "hub"))  # where it copies the file to, as if from its server
+    torch.hub.set_dir(
+        str(Path(file).parent / "hub")
+    )  # where it copies the file to, as if from its server
     backbones.VJEPA_BASE_URL = f"file://{Path(file).parent}"
     backbones.ARCH_NAME_MAP["vit_large"] = ("vit_large", Path(file).stem)
-    encoder, predictor = backbones._make_vjepa2_model(img_size=224, num_frames=16, num_mask_tokens=2)
+    encoder, predictor = backbones._make_vjepa2_model(
+        img_size=224, num_frames=16, num_mask_tokens=2
+    )
     content = torch.load(file, weights_only=True)
     networks = ("encoder", "predictor")
     both = torch.nn.ModuleDict({"encoder": encoder, "predictor": predictor})
@@ -156,7 +194,12 @@ def _vjepa2_hub(clone: Path, file: str) -> Loaded:
 def _vjepa2_evals(clone: Path, file: str) -> Loaded:
     from evals.video_classification_frozen.modelcustom import vit_encoder_multiclip  # type: ignore[import-not-found]
 
-    encoder = {"model_name": "vit_large", "checkpoint_key": "target_encoder", "tubelet_size": 2, "patch_size": 16}
+    encoder = {
+        "model_name": "vit_large",
+        "checkpoint_key": "target_encoder",
+        "tubelet_size": 2,
+        "patch_size": 16,
+    }
     encoder |= {"uniform_power": True, "use_rope": True}
     loaded = vit_encoder_multiclip.init_module(224, 16, file, {"encoder": encoder}, {})
     return loaded.model, torch.load(file, weights_only=True)["target_encoder"]

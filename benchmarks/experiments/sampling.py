@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from surgstream.benchmarks.experiments.features import arguments, packed, recipe, rendered, spread, train
+from surgstream.benchmarks.experiments.features import (
+    arguments,
+    packed,
+    recipe,
+    rendered,
+    spread,
+    train,
+)
 from surgstream.benchmarks.support.harness import conditions
 from surgstream.configs.loading import load
 from surgstream.trainer.assembly import clip_source, open_corpus
@@ -32,12 +39,18 @@ def with_few(corpus: dict[str, Any]) -> dict[str, Any]:
     """The corpus file with the rare dataset's first videos alone."""
     few = [f"{RARE}/videos/{RARE}_{number + 1:02d}.mp4" for number in range(RARE_VIDEOS)]
     rare = {"videos": few, "hold_out": []}
-    return {"datasets": [dataset | (rare if dataset["name"] == RARE else {}) for dataset in corpus["datasets"]]}
+    return {
+        "datasets": [
+            dataset | (rare if dataset["name"] == RARE else {}) for dataset in corpus["datasets"]
+        ]
+    }
 
 
 def only(corpus: dict[str, Any], *, rare: bool) -> dict[str, Any]:
     """The corpus file with the rare dataset alone, or without it."""
-    return {"datasets": [dataset for dataset in corpus["datasets"] if (dataset["name"] == RARE) == rare]}
+    return {
+        "datasets": [dataset for dataset in corpus["datasets"] if (dataset["name"] == RARE) == rare]
+    }
 
 
 def measure(folder: Path, topology: Topology, seeds: Sequence[int]) -> list[dict[str, Any]]:
@@ -45,12 +58,21 @@ def measure(folder: Path, topology: Topology, seeds: Sequence[int]) -> list[dict
     rows = []
     for seed in seeds:
         for weights in ("uniform", "balanced"):
-            corpora = (f"data.corpus={folder / 'few'}", f"held_out.corpus={folder / 'rare_held_out'}")
+            corpora = (
+                f"data.corpus={folder / 'few'}",
+                f"held_out.corpus={folder / 'rare_held_out'}",
+            )
             run = f"{RECIPE}_{weights}_{seed}"
             trained, _ = train(folder, run, RECIPE, seed, f"data.order.weights={weights}", *corpora)
-            row: dict[str, Any] = {"weights": weights, "seed": seed, "by_step": by_step(folder / "runs" / run)}
+            row: dict[str, Any] = {
+                "weights": weights,
+                "seed": seed,
+                "by_step": by_step(folder / "runs" / run),
+            }
             for name in ("rare", "others"):
-                row[name] = held_out_loss(trained, folder / f"{name}_held_out", topology, recipe(folder, RECIPE, seed))
+                row[name] = held_out_loss(
+                    trained, folder / f"{name}_held_out", topology, recipe(folder, RECIPE, seed)
+                )
             rows.append(row)
             print(json.dumps(row), flush=True)
     return rows
@@ -85,7 +107,10 @@ def held_out_loss(
         for batch in batches:
             valid = batch.without_padding()
             metrics = objective(valid, objective.targets(valid)).metrics
-            means = [metrics[f"loss/{name}"].item() for name in ("reconstruction", "reconstruction_of_mean")]
+            means = [
+                metrics[f"loss/{name}"].item()
+                for name in ("reconstruction", "reconstruction_of_mean")
+            ]
             # Batches weigh as many as their clips, since padding is left out of the last one
             sums += len(valid.g) * np.array(means)
             clips += len(valid.g)
@@ -102,7 +127,9 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
         name: [row[key]["loss"] / row[key]["loss_of_mean"] for row in rows]
         for name, key in (("rare, all clips", "rare"), ("the others", "others"))
     }
-    return "\n\n".join(_table([row["weights"] for row in rows], columns) for columns in (on_the_way, in_the_end))
+    return "\n\n".join(
+        _table([row["weights"] for row in rows], columns) for columns in (on_the_way, in_the_end)
+    )
 
 
 def _table(weights: Sequence[str], columns: dict[str, list[float]]) -> str:
@@ -126,7 +153,9 @@ def main() -> None:
     join(topology, 600)
     rows = measure(words.folder, topology, range(words.seeds))
     print(tables(rows))
-    (words.folder / "sampling.json").write_text(json.dumps({**conditions(), "runs": rows}, indent=1) + "\n")
+    (words.folder / "sampling.json").write_text(
+        json.dumps({**conditions(), "runs": rows}, indent=1) + "\n"
+    )
 
 
 if __name__ == "__main__":

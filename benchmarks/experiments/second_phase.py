@@ -34,8 +34,18 @@ from surgstream.trainer.warm_start import carried_moments, warm_start
 
 RECIPES = Path(__file__).parents[2] / "configs" / "pretrain"
 SMALL = (
-    *("global_batch_size=16", "micro_batch_size=16", "held_out=null", "probe=null", "objective.encoder.depth=2"),
-    *("objective.encoder.embed_dim=96", "objective.encoder.patch_size=16", "objective.predictor.depth=1"),
+    *(
+        "global_batch_size=16",
+        "micro_batch_size=16",
+        "held_out=null",
+        "probe=null",
+        "objective.encoder.depth=2",
+    ),
+    *(
+        "objective.encoder.embed_dim=96",
+        "objective.encoder.patch_size=16",
+        "objective.predictor.depth=1",
+    ),
 )
 MASKS = {"surgrec_jepa_tiny": (), "unisurg_tiny_stage1": ("objective.mask_ratio=[0.4, 0.75]",)}
 BEGINNING = Progress(step=0, g=0, state={})
@@ -75,7 +85,9 @@ def compare(config: TrainConfig, words: argparse.Namespace) -> dict[str, list[fl
     second = replace(config, objective=longer)
     curves = {}
     with tempfile.TemporaryDirectory() as folder:
-        saved = save_checkpoint(Path(folder), engine, replace(BEGINNING, step=words.steps), first.averages())
+        saved = save_checkpoint(
+            Path(folder), engine, replace(BEGINNING, step=words.steps), first.averages()
+        )
         for moments in (True, False):
             objective, engine = wrap(second, WarmStartConfig(weights=str(saved), moments=moments))
             name = "with moments" if moments else "without"
@@ -98,7 +110,9 @@ def wrap(config: TrainConfig, settings: WarmStartConfig | None) -> tuple[Objecti
     return objective, engine
 
 
-def train(config: TrainConfig, objective: Objective, engine: ZeroEngine, steps: int, lr: float) -> list[float]:
+def train(
+    config: TrainConfig, objective: Objective, engine: ZeroEngine, steps: int, lr: float
+) -> list[float]:
     """The loss of each step at one learning rate."""
     losses = []
     for batch in first_batches(config, steps):
@@ -113,7 +127,10 @@ def train(config: TrainConfig, objective: Objective, engine: ZeroEngine, steps: 
 def first_batches(config: TrainConfig, steps: int) -> Iterator[ClipBatch]:
     """The batches of a run's first steps."""
     table, batch_size = open_corpus(config.data.corpus, config.data), config.global_batch_size
-    source, order = clip_source(config, Topology(), table, config.data.crop), order_from(BEGINNING, config, table)
+    source, order = (
+        clip_source(config, Topology(), table, config.data.crop),
+        order_from(BEGINNING, config, table),
+    )
     with source.open(order, global_batch_size=batch_size, start=0) as batches:
         for step in range(steps):
             yield replace(next(batches), step_g=step * batch_size)

@@ -54,17 +54,23 @@ class Cost:
 
 def main() -> None:
     """Measure, and write what was found."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--clips", type=int, default=2000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--kind", choices=CODECS, help="clips in such files alone")
-    parser.add_argument("--only", default="", help="beside the first, only sides with this in their name")
+    parser.add_argument(
+        "--only", default="", help="beside the first, only sides with this in their name"
+    )
     words = parser.parse_args()
 
     clips = made(words.folder, words.clips, words.kind)
     out = words.folder / "out"
-    without_faces = {"PYTHONPATH": f"{without_opencv(words.folder)}:{os.environ.get('PYTHONPATH', '')}"}
+    without_faces = {
+        "PYTHONPATH": f"{without_opencv(words.folder)}:{os.environ.get('PYTHONPATH', '')}"
+    }
     sides: dict[str, Callable[[], None]] = {
         "ffmpeg -threads 1": lambda: by_ffmpeg(clips, out, ["-threads", "1"]),
         "ffmpeg, its own threads": lambda: by_ffmpeg(clips, out, []),
@@ -109,9 +115,14 @@ def _made_file(folder: Path, number: int) -> Path:
         return path
 
     # Shifted by one every five files, or all AVI files, every fifth, would be of one size
-    (width, height), rate = SIZES[(number + number // len(SIZES)) % len(SIZES)], RATES[number % len(RATES)]
+    (width, height), rate = (
+        SIZES[(number + number // len(SIZES)) % len(SIZES)],
+        RATES[number % len(RATES)],
+    )
     # Lengths grow by a constant factor; 31 has no divisor in common with 50, so all of them occur
-    seconds = SHORTEST_SECONDS * (LONGEST_SECONDS / SHORTEST_SECONDS) ** (number * 31 % NUM_FILES / (NUM_FILES - 1))
+    seconds = SHORTEST_SECONDS * (LONGEST_SECONDS / SHORTEST_SECONDS) ** (
+        number * 31 % NUM_FILES / (NUM_FILES - 1)
+    )
     cells = f"life=s={width // 8}x{height // 8}:mold=10:r={rate}:ratio=0.2:seed={number}"
     colours = "life_color=#f0b0a0:death_color=#903020:mold_color=#501008"
     pictures = f"{cells}:{colours},scale={width}x{height},noise=alls=6:allf=t,trim=0:{seconds:.2f}"
@@ -123,7 +134,9 @@ def _made_file(folder: Path, number: int) -> Path:
     return path
 
 
-def measure(sides: Mapping[str, Callable[[], None]], out: Path, repeats: int) -> dict[str, list[Cost]]:
+def measure(
+    sides: Mapping[str, Callable[[], None]], out: Path, repeats: int
+) -> dict[str, list[Cost]]:
     """All sides in turn, `repeats` times."""
     costs: dict[str, list[Cost]] = {name: [] for name in sides}
     for _ in range(repeats):
@@ -147,9 +160,19 @@ def without_opencv(folder: Path) -> Path:
 
 def ours(folder: Path, out: Path, *options: str, **environment: str) -> None:
     """All clips by one command."""
-    command = [sys.executable, "-m", "surgstream", "pack", str(folder / "corpus.yaml"), str(out), *options]
+    command = [
+        sys.executable,
+        "-m",
+        "surgstream",
+        "pack",
+        str(folder / "corpus.yaml"),
+        str(out),
+        *options,
+    ]
     quiet = subprocess.DEVNULL
-    subprocess.run(command, check=True, env={**os.environ, **environment}, stdout=quiet, stderr=quiet)
+    subprocess.run(
+        command, check=True, env={**os.environ, **environment}, stdout=quiet, stderr=quiet
+    )
 
 
 def by_ffmpeg(clips: Sequence[Path], out: Path, options: Sequence[str]) -> None:
@@ -159,7 +182,16 @@ def by_ffmpeg(clips: Sequence[Path], out: Path, options: Sequence[str]) -> None:
 
     def run(clip: Path) -> None:
         (out / clip.stem).mkdir()
-        ffmpeg(*options, "-i", str(clip), "-an", "-vf", filters, *encoding, f"{out}/{clip.stem}/%05d.jpg")
+        ffmpeg(
+            *options,
+            "-i",
+            str(clip),
+            "-an",
+            "-vf",
+            filters,
+            *encoding,
+            f"{out}/{clip.stem}/%05d.jpg",
+        )
 
     with ThreadPoolExecutor(cores()) as pool:
         list(pool.map(run, clips))
@@ -167,7 +199,9 @@ def by_ffmpeg(clips: Sequence[Path], out: Path, options: Sequence[str]) -> None:
 
 def ffmpeg(*words: str) -> None:
     """Run the program."""
-    subprocess.run([get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-y", *words], check=True)
+    subprocess.run(
+        [get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-y", *words], check=True
+    )
 
 
 def cpu_seconds() -> float:
@@ -185,12 +219,17 @@ def jpeg_bytes(out: Path) -> int:
 def table(costs: Mapping[str, Sequence[Cost]], num_clips: int) -> str:
     """As Markdown; ratios to the first side are medians over repeats."""
     first = next(iter(costs.values()))
-    lines = ["| side | CPU ms a clip | over the first | bytes, over the first |", "|---|--:|--:|--:|"]
+    lines = [
+        "| side | CPU ms a clip | over the first | bytes, over the first |",
+        "|---|--:|--:|--:|",
+    ]
     for name, of in costs.items():
         ratios = [one.cpu_seconds / other.cpu_seconds for one, other in zip(of, first, strict=True)]
         ms = 1e3 * statistics.median(cost.cpu_seconds for cost in of) / num_clips
         ratio = f"**{statistics.median(ratios):.2f}** ({min(ratios):.2f} to {max(ratios):.2f})"
-        lines.append(f"| {name} | {ms:.0f} | {ratio} | {of[0].num_bytes / first[0].num_bytes:.3f} |")
+        lines.append(
+            f"| {name} | {ms:.0f} | {ratio} | {of[0].num_bytes / first[0].num_bytes:.3f} |"
+        )
     return "\n".join(lines)
 
 

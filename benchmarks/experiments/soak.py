@@ -20,8 +20,12 @@ from surgstream.shards.storage.stores import open_storage
 
 def main() -> int:
     """Stream epoch after epoch; print one line a minute."""
-    parser = argparse.ArgumentParser(prog="python -m surgstream.benchmarks.experiments.soak", description=__doc__)
-    parser.add_argument("store", metavar="STORE", help="a folder or s3:// prefix to fill and to read")
+    parser = argparse.ArgumentParser(
+        prog="python -m surgstream.benchmarks.experiments.soak", description=__doc__
+    )
+    parser.add_argument(
+        "store", metavar="STORE", help="a folder or s3:// prefix to fill and to read"
+    )
     parser.add_argument("--minutes", type=int, default=30)
     parser.add_argument("--save", type=Path, metavar="FILE")
     words = parser.parse_args()
@@ -38,11 +42,23 @@ def main() -> int:
             minute = len(rows) + 1
             if time.monotonic() - started >= 60 * minute:
                 read = stream.counters.bytes_read
-                rows.append({"minute": minute, "clips": num_clips, "read_gb": read / 1e9, "resident_mb": resident_mb()})
-                print(", ".join(f"{name} {value:,.0f}" for name, value in rows[-1].items()), flush=True)
+                rows.append(
+                    {
+                        "minute": minute,
+                        "clips": num_clips,
+                        "read_gb": read / 1e9,
+                        "resident_mb": resident_mb(),
+                    }
+                )
+                print(
+                    ", ".join(f"{name} {value:,.0f}" for name, value in rows[-1].items()),
+                    flush=True,
+                )
 
     if words.save:
-        words.save.write_text(json.dumps({**conditions(), "rows": rows}, indent=1), encoding="utf-8")
+        words.save.write_text(
+            json.dumps({**conditions(), "rows": rows}, indent=1), encoding="utf-8"
+        )
     return 0
 
 

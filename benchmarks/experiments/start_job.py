@@ -32,7 +32,9 @@ def main() -> int:
     print(f"median: {statistics.median(row['seconds'] for row in rows):.1f} s")
 
     if words.save:
-        words.save.write_text(json.dumps({**conditions(), "rows": rows}, indent=1), encoding="utf-8")
+        words.save.write_text(
+            json.dumps({**conditions(), "rows": rows}, indent=1), encoding="utf-8"
+        )
     return 0
 
 

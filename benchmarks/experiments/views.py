@@ -122,7 +122,12 @@ SOURCES = (
         folder="open-mmlab+mmaction2",
         commit="4d6c934747",
         licence="Apache-2.0",
-        files=("demo/demo.mp4", "demo/demo_spatiotemporal_det.mp4", "demo/test_video*.mp4", "tests/data/test.*"),
+        files=(
+            "demo/demo.mp4",
+            "demo/demo_spatiotemporal_det.mp4",
+            "demo/test_video*.mp4",
+            "tests/data/test.*",
+        ),
         outside=True,
     ),
     Source(
@@ -184,7 +189,9 @@ class Pictures:
 
 def main() -> None:
     """Measure, and write what was found."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     words = parser.parse_args()
     rows = [measure(source, words.folder) for source in SOURCES]
@@ -197,7 +204,9 @@ def measure(source: Source, folder: Path) -> Row:
     """Look at all of a source."""
     kinds: dict[str, int] = {}
     num_looks, seconds = 0, 0.0
-    for path in sorted({path for files in source.files for path in (folder / source.folder).glob(files)}):
+    for path in sorted(
+        {path for files in source.files for path in (folder / source.folder).glob(files)}
+    ):
         if source.labelled and is_outside(path) != source.outside:
             continue
         for pixels in looks(path):
@@ -212,7 +221,9 @@ def measure(source: Source, folder: Path) -> Row:
 def is_outside(picture: Path) -> bool | None:
     """Whether a labelled picture shows people and nothing of the operation; None where it is a slide."""
     labels = picture.parent.parent / "labels" / f"{picture.stem}.txt"
-    classes = {line.split()[0] for line in labels.read_text(encoding="utf-8").splitlines() if line.strip()}
+    classes = {
+        line.split()[0] for line in labels.read_text(encoding="utf-8").splitlines() if line.strip()
+    }
     if SURGICAL in classes:
         return False
     return True if "1" in classes else None
@@ -226,7 +237,11 @@ def looks(path: Path) -> Iterator[Pixels]:
         return
     pictures = Pictures()
     for _ in JpegFrames(
-        VideoFile(str(path), Stores()), fps=Fraction(1), short_side=LINES, quality=85, watcher=pictures
+        VideoFile(str(path), Stores()),
+        fps=Fraction(1),
+        short_side=LINES,
+        quality=85,
+        watcher=pictures,
     ):
         pass
     yield from pictures.seen

@@ -35,7 +35,9 @@ def cases(work: ClipWork, *, on_gpu: bool, threads: int) -> list[Case]:
 class CutClips:
     """Clips cut from a video of the work, as a batch for DALI."""
 
-    def __init__(self, work: ClipWork, codec: str, gop_frames: int, *, device_id: int | None, threads: int) -> None:
+    def __init__(
+        self, work: ClipWork, codec: str, gop_frames: int, *, device_id: int | None, threads: int
+    ) -> None:
         path = work.video(codec, gop_frames)
         cuts = [cut_video(path, frames.tolist()) for frames in work.frames]
         # (B, 2, 2), corners as (y, x): DALI's regions have their axes in the frames' order
@@ -76,7 +78,18 @@ def _graph(decoder: str) -> Any:
     end = fn.external_source(name="end", dtype=types.FLOAT, ndim=1)
     clips = fn.decoders.video(video, frames=frames, device=decoder)
     size = (IMAGE_SIZE, IMAGE_SIZE)
-    clips = fn.resize(clips, size=size, roi_start=start, roi_end=end, interp_type=types.INTERP_LINEAR, antialias=True)
+    clips = fn.resize(
+        clips,
+        size=size,
+        roi_start=start,
+        roi_end=end,
+        interp_type=types.INTERP_LINEAR,
+        antialias=True,
+    )
     return fn.crop_mirror_normalize(
-        clips, dtype=types.FLOAT, output_layout="FCHW", mean=MEAN.ravel().tolist(), std=STD.ravel().tolist()
+        clips,
+        dtype=types.FLOAT,
+        output_layout="FCHW",
+        mean=MEAN.ravel().tolist(),
+        std=STD.ravel().tolist(),
     )

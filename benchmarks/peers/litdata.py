@@ -11,7 +11,9 @@ from surgstream.benchmarks.peers.samples import Sample, as_tensor
 
 CHUNK_BYTES, BATCH = "64MB", 32
 
-downloader._OBSTORE_CLIENT_OPTIONS["allow_http"] = True  # it refuses endpoints without TLS, and has no setting for it
+downloader._OBSTORE_CLIENT_OPTIONS["allow_http"] = (
+    True  # it refuses endpoints without TLS, and has no setting for it
+)
 
 
 def write(samples: Iterable[Sample], folder: Path) -> None:
@@ -28,5 +30,7 @@ def samples(place: str, cache: Path, workers: int) -> Iterator[Sample]:
     dataset = litdata.StreamingDataset(place, cache_dir=str(cache), shuffle=True)
     if not workers:
         return iter(dataset)
-    loader = litdata.StreamingDataLoader(dataset, batch_size=BATCH, num_workers=workers, collate_fn=as_tensor)
+    loader = litdata.StreamingDataLoader(
+        dataset, batch_size=BATCH, num_workers=workers, collate_fn=as_tensor
+    )
     return (batch.numpy().data for batch in loader)

@@ -18,13 +18,20 @@ def readers(work: ClipWork) -> dict[str, ReadClip]:
     def read(number: int, sources: Sequence[io.BytesIO | Path]) -> Clip:
         window = tuple(work.windows[number].tolist())
         frames = (Image.open(source).convert("RGB").crop(window) for source in sources)
-        resized = (frame.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR) for frame in frames)
-        return np.stack([(np.asarray(frame).transpose(2, 0, 1) - MEAN) * SCALE for frame in resized])
+        resized = (
+            frame.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR) for frame in frames
+        )
+        return np.stack(
+            [(np.asarray(frame).transpose(2, 0, 1) - MEAN) * SCALE for frame in resized]
+        )
 
     def jpegs(number: int) -> Clip:
         return read(number, [io.BytesIO(frame.tobytes()) for frame in work.clips[number].frames])
 
-    return {"Pillow, JPEG bytes": jpegs, "Pillow, 16 PNG files": lambda number: read(number, files[number])}
+    return {
+        "Pillow, JPEG bytes": jpegs,
+        "Pillow, 16 PNG files": lambda number: read(number, files[number]),
+    }
 
 
 def _as_png_files(work: ClipWork) -> list[list[Path]]:

@@ -19,7 +19,9 @@ def readers(work: ClipWork) -> dict[str, ReadClip]:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1
-            return work.augmented(number, [_frame_at(container, stream, frame) for frame in work.frames[number]])
+            return work.augmented(
+                number, [_frame_at(container, stream, frame) for frame in work.frames[number]]
+            )
 
     def whole(number: int) -> Clip:
         data, places = cuts[number]

@@ -21,11 +21,15 @@ def write(samples: Iterable[Sample], folder: Path) -> None:
 def samples(place: str, cache: Path, workers: int) -> Iterator[Sample]:
     """Every sample once."""
     clean_stale_shared_memory()
-    where = {"remote": place, "local": str(cache)} if place.startswith("s3://") else {"local": place}
+    where = (
+        {"remote": place, "local": str(cache)} if place.startswith("s3://") else {"local": place}
+    )
     dataset = streaming.StreamingDataset(**where, shuffle=True, batch_size=BATCH)
     if not workers:
         return (sample["sample"] for sample in dataset)
-    loader = streaming.StreamingDataLoader(dataset, batch_size=BATCH, num_workers=workers, collate_fn=_collate)
+    loader = streaming.StreamingDataLoader(
+        dataset, batch_size=BATCH, num_workers=workers, collate_fn=_collate
+    )
     return (batch.numpy().data for batch in loader)
 
 

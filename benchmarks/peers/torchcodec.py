@@ -12,7 +12,9 @@ def readers(work: ClipWork) -> dict[str, ReadClip]:
 
     def read(path: str, number: int) -> Clip:
         decoder = VideoDecoder(path, dimension_order="NHWC", num_ffmpeg_threads=1)
-        return work.augmented(number, decoder.get_frames_at(work.frames[number].tolist()).data.numpy())
+        return work.augmented(
+            number, decoder.get_frames_at(work.frames[number].tolist()).data.numpy()
+        )
 
     return {
         "torchcodec, H.264 all-intra": partial(read, str(work.video("libx264", 1))),

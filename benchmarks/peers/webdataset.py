@@ -20,10 +20,14 @@ def write(samples: Iterable[Sample], folder: Path) -> None:
 
 def samples(place: str, cache: Path, workers: int) -> Iterator[Sample]:
     """Every sample once."""
-    dataset = webdataset.WebDataset(_urls(place), shardshuffle=100, empty_check=False).shuffle(SHUFFLE_SAMPLES)
+    dataset = webdataset.WebDataset(_urls(place), shardshuffle=100, empty_check=False).shuffle(
+        SHUFFLE_SAMPLES
+    )
     if not workers:
         return (sample["bin"] for sample in dataset)
-    loader = webdataset.WebLoader(dataset.map(_bytes).batched(BATCH, collation_fn=as_tensor), None, num_workers=workers)
+    loader = webdataset.WebLoader(
+        dataset.map(_bytes).batched(BATCH, collation_fn=as_tensor), None, num_workers=workers
+    )
     return (batch.numpy().data for batch in loader)
 
 
@@ -37,6 +41,12 @@ def _urls(place: str) -> list[str]:
         return sorted(map(str, Path(place).glob("*.tar")))
     bucket, _, prefix = place.removeprefix("s3://").partition("/")
     client = boto3.client("s3")
-    keys = [entry["Key"] for entry in client.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/")["Contents"]]
-    signed = (client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key}) for key in keys)
+    keys = [
+        entry["Key"]
+        for entry in client.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/")["Contents"]
+    ]
+    signed = (
+        client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key})
+        for key in keys
+    )
     return [f"pipe:curl --silent --fail '{url}'" for url in signed]

@@ -28,7 +28,9 @@ from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
 from surgstream.trainer.data.augment import Windows, multi_scale_crop
 from surgstream.trainer.data.config import CropConfig
 
-MEAN, STD = (255 * np.array(values, np.float32)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+MEAN, STD = (
+    255 * np.array(values, np.float32)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD)
+)
 SCALE = 1 / STD
 
 Clip = npt.NDArray[np.float32]
@@ -66,23 +68,34 @@ class ClipWork:
         return cls(
             clips=tuple(clips),
             windows=multi_scale_crop(
-                CropConfig(), 0, np.array([clip.g for clip in clips]), np.array([(c.width, c.height) for c in clips])
+                CropConfig(),
+                0,
+                np.array([clip.g for clip in clips]),
+                np.array([(c.width, c.height) for c in clips]),
             ),
             # A clip ends with its anchor; before a video's first frame that one is repeated
-            frames=np.maximum(0, anchors[:, None] - STRIDE * np.arange(NUM_FRAMES - 1, -1, -1, dtype=np.int32)),
+            frames=np.maximum(
+                0, anchors[:, None] - STRIDE * np.arange(NUM_FRAMES - 1, -1, -1, dtype=np.int32)
+            ),
             jpegs=tuple(shard_frames_of(storage, Manifest.load(storage).shards[0])),
             folder=folder,
         )
 
     def video(self, codec: str, gop_frames: int) -> Path:
         """The frames as a video; see `encode_video`."""
-        return encode_video(self.jpegs, self.folder / f"{codec}_{gop_frames}.mp4", codec, gop_frames)
+        return encode_video(
+            self.jpegs, self.folder / f"{codec}_{gop_frames}.mp4", codec, gop_frames
+        )
 
     def augmented(self, number: int, frames: Iterable[Pixels]) -> Clip:
         """Crop, resize and normalise a clip's frames (H, W, C), in the fastest way that was found, on one thread."""
         left, top, right, bottom = self.windows[number]
-        cropped = torch.from_numpy(np.stack([frame[top:bottom, left:right] for frame in frames])).permute(0, 3, 1, 2)
-        resized = interpolate(cropped, (IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", antialias=True).numpy()
+        cropped = torch.from_numpy(
+            np.stack([frame[top:bottom, left:right] for frame in frames])
+        ).permute(0, 3, 1, 2)
+        resized = interpolate(
+            cropped, (IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", antialias=True
+        ).numpy()
         clip = np.empty(resized.shape, np.float32)
         for frame, pixels in zip(clip, resized, strict=True):
             np.subtract(pixels, MEAN, out=frame)
@@ -96,4 +109,6 @@ class ClipWork:
         def run() -> int:
             return sum(1 for _ in pool.map(read, range(len(self.clips))))
 
-        return Case(f"{name}, {threads} threads" if threads > 1 else f"{name}, 1 thread", "clips", run)
+        return Case(
+            f"{name}, {threads} threads" if threads > 1 else f"{name}, 1 thread", "clips", run
+        )

@@ -21,7 +21,15 @@ from surgstream.trainer.joining import join
 
 PACKAGES = (
     *("torch", "nvidia-dali-cuda130", "nvidia-dali-cuda120", "deepspeed", "timm", "numpy", "boto3"),
-    *("webdataset", "litdata", "mosaicml-streaming", "opencv-python-headless", "simplejpeg", "torchcodec", "decord"),
+    *(
+        "webdataset",
+        "litdata",
+        "mosaicml-streaming",
+        "opencv-python-headless",
+        "simplejpeg",
+        "torchcodec",
+        "decord",
+    ),
     *("av", "pillow"),
 )
 
@@ -147,7 +155,10 @@ def measure(cases: Sequence[Case], *, repeats: int) -> list[Row]:
     # Bootstrap: which repeats each of 2000 resamples has, the same for all cases
     resampled = np.random.default_rng(0).integers(repeats, size=(2000, repeats))
     base = rates[next(i for i, case in enumerate(cases) if case.run)]
-    return [_row(case, own, busy, own / base, resampled) for case, own, busy in zip(cases, rates, cpu, strict=True)]
+    return [
+        _row(case, own, busy, own / base, resampled)
+        for case, own, busy in zip(cases, rates, cpu, strict=True)
+    ]
 
 
 def _row(
@@ -209,7 +220,11 @@ def facts_table(facts: Sequence[Fact]) -> str:
     """Lay facts out as Markdown, with the least and the most of their repeats."""
     lines = ["| what | median | least to most |", "|---|--:|--:|"]
     for fact in facts:
-        ends = f"{_short(min(fact.values))} to {_short(max(fact.values))}" if len(fact.values) > 1 else ""
+        ends = (
+            f"{_short(min(fact.values))} to {_short(max(fact.values))}"
+            if len(fact.values) > 1
+            else ""
+        )
         lines.append(f"| {fact.name} | {_short(fact.value)} {fact.unit} | {ends} |")
     return "\n".join(lines)
 
@@ -221,10 +236,14 @@ def _short(value: float) -> str:
 def conditions() -> dict[str, object]:
     """Where, with what and by which command this was measured."""
     on_gpu = torch.cuda.is_available()
-    commit = os.environ.get("SURGSTREAM_COMMIT")  # where there is no git, or a copy without its history
+    commit = os.environ.get(
+        "SURGSTREAM_COMMIT"
+    )  # where there is no git, or a copy without its history
     if commit is None:
         describe = ["git", "describe", "--always", "--dirty"]
-        commit = subprocess.run(describe, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
+        commit = subprocess.run(
+            describe, cwd=Path(__file__).parent, capture_output=True, text=True
+        ).stdout.strip()
 
     packages = {}
     for name in PACKAGES:

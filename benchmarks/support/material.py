@@ -33,7 +33,11 @@ NUM_FRAMES, STRIDE, IMAGE_SIZE = 16, 4, 224
 SEGMENT_FRAMES = 64
 ENCODERS = {
     "libx264": {"crf": "18", "preset": "veryfast", "x264-params": "scenecut=0"},
-    "libx265": {"crf": "20", "preset": "ultrafast", "x265-params": "scenecut=0:bframes=0:log-level=error"},
+    "libx265": {
+        "crf": "20",
+        "preset": "ultrafast",
+        "x265-params": "scenecut=0:bframes=0:log-level=error",
+    },
     "mjpeg": {"qmin": "2", "qmax": "2"},
 }
 PIXEL_FORMATS = {"mjpeg": "yuvj420p"}
@@ -60,7 +64,9 @@ def packed_corpus(folder: Path) -> Path:
     return shards
 
 
-def long_corpus(folder: Path, storage: Storage, *, num_shards: int = 4, shard_frames: int = 8000) -> None:
+def long_corpus(
+    folder: Path, storage: Storage, *, num_shards: int = 4, shard_frames: int = 8000
+) -> None:
     """Write shards of one long video each, the small corpus's frames over and over, unless they are there.
 
     Args:
@@ -75,7 +81,9 @@ def long_corpus(folder: Path, storage: Storage, *, num_shards: int = 4, shard_fr
     small = open_storage(str(packed_corpus(folder)))
     source = Manifest.load(small).shards[0]
     jpegs = shard_frames_of(small, source)
-    shards = [_write_long(storage, number, source, jpegs, shard_frames) for number in range(num_shards)]
+    shards = [
+        _write_long(storage, number, source, jpegs, shard_frames) for number in range(num_shards)
+    ]
 
     # The manifest is last: where it is missing, all is written again
     manifest = Manifest(format_version=FORMAT_VERSION, packing={}, shards=tuple(shards))
@@ -85,7 +93,9 @@ def long_corpus(folder: Path, storage: Storage, *, num_shards: int = 4, shard_fr
 def shard_frames_of(storage: Storage, shard: Shard) -> list[bytes]:
     """All JPEGs of a shard."""
     rows = index.read_rows(storage, shard.index_name, 0, shard.num_frames)
-    return [read_range(storage, shard.name, row["offset"], row["offset"] + row["size"]) for row in rows]
+    return [
+        read_range(storage, shard.name, row["offset"], row["offset"] + row["size"]) for row in rows
+    ]
 
 
 def encode_video(jpegs: Sequence[bytes], path: Path, codec: str, gop_frames: int) -> Path:
@@ -103,11 +113,19 @@ def encode_video(jpegs: Sequence[bytes], path: Path, codec: str, gop_frames: int
     pictures = [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in jpegs]
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=5, options=ENCODERS[codec])
-        width, height = (pixels + pixels % 2 for pixels in pictures[0].size)  # colours have half the resolution
-        stream.width, stream.height, stream.pix_fmt = width, height, PIXEL_FORMATS.get(codec, "yuv420p")
+        width, height = (
+            pixels + pixels % 2 for pixels in pictures[0].size
+        )  # colours have half the resolution
+        stream.width, stream.height, stream.pix_fmt = (
+            width,
+            height,
+            PIXEL_FORMATS.get(codec, "yuv420p"),
+        )
         stream.gop_size, stream.max_b_frames = gop_frames, 0
         for picture in pictures:
-            container.mux(stream.encode(av.VideoFrame.from_image(picture.crop((0, 0, width, height)))))
+            container.mux(
+                stream.encode(av.VideoFrame.from_image(picture.crop((0, 0, width, height))))
+            )
         # What the encoder still holds
         container.mux(stream.encode())
     return path
@@ -145,14 +163,18 @@ def cut_video(path: Path, frames: Sequence[int]) -> tuple[bytes, list[int]]:
     return file.getvalue(), [kept.index(frame) for frame in frames]
 
 
-def _write_long(storage: Storage, number: int, source: Shard, jpegs: list[bytes], num_frames: int) -> Shard:
+def _write_long(
+    storage: Storage, number: int, source: Shard, jpegs: list[bytes], num_frames: int
+) -> Shard:
     name, video, rows = shard_name("long", number), f"video{number}", []
     with storage.writer(name) as sink:
         tar = TarWriter(sink)
         for i, jpeg in enumerate(itertools.islice(itertools.cycle(jpegs), num_frames)):
             key = segment_key(video, i // SEGMENT_FRAMES)
             # A row of the index: where in the tar, how many bytes, their CRC-32
-            rows.append((tar.add(frame_member(key, i % SEGMENT_FRAMES), jpeg), len(jpeg), zlib.crc32(jpeg)))
+            rows.append(
+                (tar.add(frame_member(key, i % SEGMENT_FRAMES), jpeg), len(jpeg), zlib.crc32(jpeg))
+            )
         tar.close()
 
     data = index.to_bytes(np.array(rows, index.ROW))

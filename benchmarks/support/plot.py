@@ -10,7 +10,12 @@ from surgstream.launch.scaling import Axis, axis_ticks
 _PANEL_WIDTH, _PANEL_HEIGHT, _TOP = 400, 270, 92
 _LEFT, _RIGHT, _ABOVE, _BELOW = 64, 384, 36, 222
 _LABEL_WIDTH = 36
-_COLOURS = (("#0969da", "#58a6ff"), ("#bc4c00", "#f0883e"), ("#1a7f37", "#3fb950"), ("#8250df", "#bc8cff"))
+_COLOURS = (
+    ("#0969da", "#58a6ff"),
+    ("#bc4c00", "#f0883e"),
+    ("#1a7f37", "#3fb950"),
+    ("#8250df", "#bc8cff"),
+)
 
 
 @dataclass(frozen=True)
@@ -57,11 +62,20 @@ def draw(title: str, subtitle: str, across: str, panels: Sequence[Panel]) -> str
 
     for i, panel in enumerate(panels):
         left, top = i % 2 * _PANEL_WIDTH, _TOP + i // 2 * _PANEL_HEIGHT
-        marks += [f'<g transform="translate({left} {top})">', *_panel(panel, across, colours), "</g>"]
+        marks += [
+            f'<g transform="translate({left} {top})">',
+            *_panel(panel, across, colours),
+            "</g>",
+        ]
 
-    width, height = min(2, len(panels)) * _PANEL_WIDTH, _TOP + math.ceil(len(panels) / 2) * _PANEL_HEIGHT
+    width, height = (
+        min(2, len(panels)) * _PANEL_WIDTH,
+        _TOP + math.ceil(len(panels) / 2) * _PANEL_HEIGHT,
+    )
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">'
-    return "\n".join([svg, f"  <style>{_style()}\n  </style>", *(f"  {mark}" for mark in marks), "</svg>\n"])
+    return "\n".join(
+        [svg, f"  <style>{_style()}\n  </style>", *(f"  {mark}" for mark in marks), "</svg>\n"]
+    )
 
 
 def _panel(panel: Panel, across: str, colours: Mapping[str, str]) -> list[str]:
@@ -77,19 +91,25 @@ def _panel(panel: Panel, across: str, colours: Mapping[str, str]) -> list[str]:
     ]
     for tick in ticks:
         marks.append(f'<path class="grid" d="M{_LEFT} {to_y(tick):.1f}H{_RIGHT}"/>')
-        marks.append(f'<text x="{_LEFT - 8}" y="{to_y(tick) + 4:.1f}" text-anchor="end">{tick:,g}</text>')
+        marks.append(
+            f'<text x="{_LEFT - 8}" y="{to_y(tick) + 4:.1f}" text-anchor="end">{tick:,g}</text>'
+        )
 
     # A number is left out where it would run into the last one
     labelled = -math.inf
     for number in sorted(set(xs)):
         if to_x(number) - labelled > _LABEL_WIDTH:
             labelled = to_x(number)
-            marks.append(f'<text x="{labelled:.1f}" y="{_BELOW + 18}" text-anchor="middle">{number:g}</text>')
+            marks.append(
+                f'<text x="{labelled:.1f}" y="{_BELOW + 18}" text-anchor="middle">{number:g}</text>'
+            )
 
     if panel.limit:
         height, name = panel.limit
         marks.append(f'<path class="limit" d="M{_LEFT} {to_y(height):.1f}H{_RIGHT}"/>')
-        marks.append(f'<text x="{_RIGHT}" y="{to_y(height) - 5:.1f}" text-anchor="end">{escape(name)}</text>')
+        marks.append(
+            f'<text x="{_RIGHT}" y="{to_y(height) - 5:.1f}" text-anchor="end">{escape(name)}</text>'
+        )
 
     for name, line in panel.lines.items():
         places = [f"{to_x(x):.1f} {to_y(y):.1f}" for x, y in line]

@@ -44,7 +44,10 @@ class PlainAttention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.qkv = nn.Linear(embed_dim, 3 * embed_dim, bias=False)
-        self.q_bias, self.v_bias = nn.Parameter(torch.zeros(embed_dim)), nn.Parameter(torch.zeros(embed_dim))
+        self.q_bias, self.v_bias = (
+            nn.Parameter(torch.zeros(embed_dim)),
+            nn.Parameter(torch.zeros(embed_dim)),
+        )
         self.projection = nn.Linear(embed_dim, embed_dim)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,9 +66,14 @@ class PlainBlock(nn.Module):
     def __init__(self, embed_dim: int, num_heads: int, drop_path: float) -> None:
         super().__init__()
         self.drop_path = drop_path
-        self.norm1, self.norm2 = nn.LayerNorm(embed_dim, eps=_EPS), nn.LayerNorm(embed_dim, eps=_EPS)
+        self.norm1, self.norm2 = (
+            nn.LayerNorm(embed_dim, eps=_EPS),
+            nn.LayerNorm(embed_dim, eps=_EPS),
+        )
         self.attention = PlainAttention(embed_dim, num_heads)
-        self.mlp = nn.Sequential(nn.Linear(embed_dim, 4 * embed_dim), nn.GELU(), nn.Linear(4 * embed_dim, embed_dim))
+        self.mlp = nn.Sequential(
+            nn.Linear(embed_dim, 4 * embed_dim), nn.GELU(), nn.Linear(4 * embed_dim, embed_dim)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, D) to (B, N, D)."""
@@ -82,7 +90,9 @@ class PlainBlock(nn.Module):
 def plain_blocks(config: EncoderConfig | DecoderConfig) -> nn.ModuleList:
     """The stack of a network."""
     width, depth, heads, _ = config.shape
-    return nn.ModuleList(PlainBlock(width, heads, rate) for rate in np.linspace(0, config.drop_path, depth).tolist())
+    return nn.ModuleList(
+        PlainBlock(width, heads, rate) for rate in np.linspace(0, config.drop_path, depth).tolist()
+    )
 
 
 class PlainEmbedding(nn.Module):
@@ -129,7 +139,10 @@ class PlainDecoder(nn.Module):
     def __init__(self, config: DecoderConfig, encoder: EncoderConfig, output_dim: int) -> None:
         super().__init__()
         width = config.embed_dim
-        self.projection, self.mask_token = nn.Linear(encoder.shape.embed_dim, width), nn.Parameter(torch.zeros(width))
+        self.projection, self.mask_token = (
+            nn.Linear(encoder.shape.embed_dim, width),
+            nn.Parameter(torch.zeros(width)),
+        )
         self.register_buffer("positions", sincos_positions(width, encoder.grid), persistent=False)
         self.blocks, self.norm = plain_blocks(config), nn.LayerNorm(width, eps=_EPS)
         self.head = nn.Linear(width, output_dim)
@@ -162,12 +175,19 @@ class PublishedStudent(nn.Module):
         )
         self.distillation_decoder = PlainDecoder(config.distillation_decoder, encoder, feature_dim)
 
-    def forward(self, clips: Tensor, mask: Tensor, pixels: Tensor, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, clips: Tensor, mask: Tensor, pixels: Tensor, features: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """The loss, and its parts, of reconstruction and of distillation."""
         encoded, config = self.encoder(clips, mask), self.config
         reconstruction = F.mse_loss(self.reconstruction_decoder(encoded, mask), pixels)
-        distillation = F.smooth_l1_loss(self.distillation_decoder(encoded, mask), features, beta=config.smooth_l1_beta)
-        loss = config.reconstruction_weight * reconstruction + config.distillation_weight * distillation
+        distillation = F.smooth_l1_loss(
+            self.distillation_decoder(encoded, mask), features, beta=config.smooth_l1_beta
+        )
+        loss = (
+            config.reconstruction_weight * reconstruction
+            + config.distillation_weight * distillation
+        )
         return loss, reconstruction, distillation
 
 
@@ -196,11 +216,16 @@ class PublishedLoop:
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
         self.config, self.device = config, device
         self.objective = surgvista_of(config)
-        self.teacher = load_teacher(self.objective.teacher, self.objective.encoder.grid, config.seed).to(device)
+        self.teacher = load_teacher(
+            self.objective.teacher, self.objective.encoder.grid, config.seed
+        ).to(device)
         self.student = PublishedStudent(self.objective, self.teacher.embed_dim).to(device)
         optim, half = config.optim, device.type == "cuda"
         self.optimizer = torch.optim.AdamW(
-            parameter_groups(self.student, optim.weight_decay), lr=optim.min_lr, betas=optim.betas, eps=optim.eps
+            parameter_groups(self.student, optim.weight_decay),
+            lr=optim.min_lr,
+            betas=optim.betas,
+            eps=optim.eps,
         )
         self.scaler = torch.amp.GradScaler(device.type, enabled=half)
         self.autocast = torch.autocast(device.type, torch.float16, enabled=half)
@@ -210,7 +235,9 @@ class PublishedLoop:
         objective = self.objective
         grid = objective.encoder.grid
         _, masked = tube_mask(grid, objective.mask_ratio, self.config.seed, batch.g)
-        mask = torch.zeros(len(masked), grid.num_tokens, dtype=torch.bool).scatter(1, torch.from_numpy(masked), True)
+        mask = torch.zeros(len(masked), grid.num_tokens, dtype=torch.bool).scatter(
+            1, torch.from_numpy(masked), True
+        )
         return PublishedBatch(batch.clips, batch.clips.clone(), mask)
 
     def step(self, batches: Sequence[PublishedBatch]) -> list[float]:
@@ -226,7 +253,9 @@ class PublishedLoop:
 
         self.scaler.unscale_(self.optimizer)
         # For the published log alone; nothing is clipped
-        torch.nn.utils.get_total_norm([p.grad for p in self.student.parameters() if p.grad is not None])
+        torch.nn.utils.get_total_norm(
+            [p.grad for p in self.student.parameters() if p.grad is not None]
+        )
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad()
@@ -237,7 +266,9 @@ class PublishedLoop:
         """The mean loss of B clips, and its parts."""
         encoder, mask = self.config.objective.encoder, batch.mask.to(self.device)
         with torch.no_grad():
-            pixels = pick(normalised_tubelets(batch.clips, encoder.tubelet_size, encoder.patch_size), mask)
+            pixels = pick(
+                normalised_tubelets(batch.clips, encoder.tubelet_size, encoder.patch_size), mask
+            )
             with self.autocast:
                 frames = unnormalised(batch.crops)[:, :, :: encoder.tubelet_size]
                 features = pick(plain_features(self.teacher, frames), mask)
@@ -251,7 +282,9 @@ def plain_features(teacher: Teacher, frames: Tensor) -> Tensor:
     images = rearrange(frames, "b c s h w -> (b s) c h w")
     if images.shape[-2:] != teacher.image_size:
         images = F.interpolate(images, teacher.image_size, mode="bilinear", antialias=True)
-    tokens = teacher.model.forward_features((images - teacher.mean) / teacher.std)[:, teacher.model.num_prefix_tokens :]
+    tokens = teacher.model.forward_features((images - teacher.mean) / teacher.std)[
+        :, teacher.model.num_prefix_tokens :
+    ]
     features: Tensor = rearrange(tokens, "(b s) n d -> b (s n) d", b=len(frames))
     return F.layer_norm(features, features.shape[-1:]) if teacher.normalise else features
 
@@ -263,7 +296,10 @@ def pick(tokens: Tensor, mask: Tensor) -> Tensor:
 
 def unnormalised(clips: Tensor) -> Tensor:
     """Clips with values in [0, 1]."""
-    mean, std = (torch.tensor(values, device=clips.device).view(3, 1, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = (
+        torch.tensor(values, device=clips.device).view(3, 1, 1, 1)
+        for values in (IMAGENET_MEAN, IMAGENET_STD)
+    )
     return clips * std + mean
 
 

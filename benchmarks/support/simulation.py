@@ -192,7 +192,9 @@ def simulate(
 def _deal(draws: Draws, batch: int, micro_batch_size: int, ranks: int) -> Int64:
     """The rank of each draw of some whole steps, (num_draws,)."""
     steps = draws.split(batch)
-    return np.concatenate([place(step, micro_batch_size=micro_batch_size, world_size=ranks).rank for step in steps])
+    return np.concatenate(
+        [place(step, micro_batch_size=micro_batch_size, world_size=ranks).rank for step in steps]
+    )
 
 
 def _step_seconds(order: Order, start: int, batch: int, micro_batch_size: int, ranks: int) -> float:

@@ -23,7 +23,11 @@ from surgstream.trainer.objectives.config import SurgVistaConfig
 from surgstream.trainer.run_directory import prepare_run_dir
 
 # Speed does not depend on what a teacher has learned, nor on the rate of what is read.
-_ANY_MATERIAL = ("objective.teacher.weights=null", "objective.teacher.allow_random=true", "data.fps=null")
+_ANY_MATERIAL = (
+    "objective.teacher.weights=null",
+    "objective.teacher.allow_random=true",
+    "data.fps=null",
+)
 _NUM_RESIDENT = 2
 
 
@@ -46,11 +50,15 @@ def surgvista_of(config: TrainConfig) -> SurgVistaConfig:
         ConfigError: It is another.
     """
     if not isinstance(config.objective, SurgVistaConfig):
-        raise ConfigError(f"objective.name: expected surgvista, which is compared here, got {config.objective.name}")
+        raise ConfigError(
+            f"objective.name: expected surgvista, which is compared here, got {config.objective.name}"
+        )
     return config.objective
 
 
-def resident_batches(config: TrainConfig, device: torch.device, count: int = _NUM_RESIDENT) -> list[ClipBatch]:
+def resident_batches(
+    config: TrainConfig, device: torch.device, count: int = _NUM_RESIDENT
+) -> list[ClipBatch]:
     """Micro-batches of noise on the device, strided as the loader's are."""
     encoder, size = config.objective.encoder, config.micro_batch_size
     shape = (size, encoder.num_frames, 3, encoder.image_size, encoder.image_size)
@@ -78,7 +86,9 @@ def make_trainer(config: TrainConfig, batches: Iterator[ClipBatch]) -> Trainer:
     objective = build_objective(config, topology.device)
 
     return Trainer(
-        build_engine(config, objective, topology.device, grad_accum_steps=config.grad_accum_steps(1)),
+        build_engine(
+            config, objective, topology.device, grad_accum_steps=config.grad_accum_steps(1)
+        ),
         objective,
         batches,
         plan=make_plan(config),
@@ -114,4 +124,6 @@ def num_steps(config: TrainConfig, num_clips: int) -> int:
 def precision(config: TrainConfig, device: torch.device) -> torch.dtype:
     """What the engine multiplies in."""
     on_gpu, autocast = device.type == "cuda", config.parallel.autocast
-    return torch.bfloat16 if autocast == "bf16" or (autocast == "auto" and on_gpu) else torch.float32
+    return (
+        torch.bfloat16 if autocast == "bf16" or (autocast == "auto" and on_gpu) else torch.float32
+    )

@@ -74,7 +74,9 @@ def drive(batches: Iterator[object], step_seconds: float, num_steps: int, *, que
     return Drive(step_seconds, asked - began, tuple(waits))
 
 
-def shortest_step(utilisation: Callable[[float], float], fast: float, slow: float, *, probes: int) -> float:
+def shortest_step(
+    utilisation: Callable[[float], float], fast: float, slow: float, *, probes: int
+) -> float:
     """Find the shortest step at which utilisation is LEAST, by bisection.
 
     Args:
@@ -123,12 +125,18 @@ def plot(points: Sequence[tuple[float, float]], top: float) -> str:
         f'<text class="title" x="{_LEFT}" y="34">Accelerator utilisation over its rate</text>',
         f'<text x="{_LEFT}" y="55">dashed: a loader that always gives {top:,.0f} clips/s, and AU of {LEAST}</text>',
         f'<text x="{(_LEFT + _RIGHT) / 2}" y="{_HEIGHT - 14}" text-anchor="middle">clips/s that it asks for</text>',
-        *(f'<text x="{_LEFT - 10}" y="{y(share) + 4:.1f}" text-anchor="end">{share:g}</text>' for share in (0, 0.5, 1)),
+        *(
+            f'<text x="{_LEFT - 10}" y="{y(share) + 4:.1f}" text-anchor="end">{share:g}</text>'
+            for share in (0, 0.5, 1)
+        ),
         *(f'<path class="grid" d="M{_LEFT} {y(share):.1f}H{_RIGHT}"/>' for share in (0, 0.5, 1)),
         f'<path class="ideal" d="M{_LEFT} {y(LEAST):.1f}H{_RIGHT}"/>',
         f'<path class="ideal" d="M{_LEFT} {y(1):.1f}H{x(top):.1f}L{even}"/>',
         f'<path class="measured" d="M{measured}"/>',
-        *(f'<circle class="dot" cx="{x(rate):.1f}" cy="{y(share):.1f}" r="4.5"/>' for rate, share in points),
+        *(
+            f'<circle class="dot" cx="{x(rate):.1f}" cy="{y(share):.1f}" r="4.5"/>'
+            for rate, share in points
+        ),
         *(
             f'<text x="{x(share * top):.1f}" y="{_BOTTOM + 24}" text-anchor="middle">{share * top:,.0f}</text>'
             for share in (0.5, 1)
@@ -136,4 +144,6 @@ def plot(points: Sequence[tuple[float, float]], top: float) -> str:
     ]
 
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">'
-    return "\n".join([svg, f"  <style>{STYLE}\n  </style>", *(f"  {mark}" for mark in marks), "</svg>\n"])
+    return "\n".join(
+        [svg, f"  <style>{STYLE}\n  </style>", *(f"  {mark}" for mark in marks), "</svg>\n"]
+    )

@@ -24,7 +24,9 @@ def cases(folder: Path) -> list[Case]:
     return [
         ours(work, "cpu", threads),
         ours(work, "cpu", 1),
-        ours(work, "gpu", threads) if on_gpu else Case("DALI on the GPU, JPEG bytes", "clips", None, "needs a GPU"),
+        ours(work, "gpu", threads)
+        if on_gpu
+        else Case("DALI on the GPU, JPEG bytes", "clips", None, "needs a GPU"),
         *dali_video.cases(work, on_gpu=on_gpu, threads=threads),
         *(case for peer in PEERS for case in peer_cases(work, peer, threads)),
     ]
@@ -44,14 +46,22 @@ def ours(work: ClipWork, place: str, threads: int) -> Case:
     def run() -> int:
         return decoder.decode(frames, work.windows).shape[0]
 
-    return Case(f"DALI on the {place.upper()}, JPEG bytes, {threads} thread{'s'[: threads != 1]}", "clips", run)
+    return Case(
+        f"DALI on the {place.upper()}, JPEG bytes, {threads} thread{'s'[: threads != 1]}",
+        "clips",
+        run,
+    )
 
 
 def peer_cases(work: ClipWork, peer: str, threads: int) -> list[Case]:
     """What a peer can do, or why it can do nothing here."""
     try:
         readers = importlib.import_module(f"surgstream.benchmarks.peers.{peer}").readers(work)
-    except (ImportError, OSError, RuntimeError) as error:  # torchcodec has all three for a lack of FFmpeg's libraries
+    except (
+        ImportError,
+        OSError,
+        RuntimeError,
+    ) as error:  # torchcodec has all three for a lack of FFmpeg's libraries
         return [Case(peer, "clips", None, missing=str(error).strip().splitlines()[0])]
     return [
         work.case(name, read, count)

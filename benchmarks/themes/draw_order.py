@@ -6,7 +6,9 @@ from surgstream.benchmarks.support.harness import Case
 from surgstream.shards.order.sequence import DatasetSize, Order, OrderConfig, place
 
 NUM_CLIPS = (2_000_000, 700_000, 400_000, 250_000, 100_000, 60_000, 30_000, 10_000, 2_777)
-SIZES = [DatasetSize(f"dataset{i}", f"specialty{i % 5}", count) for i, count in enumerate(NUM_CLIPS)]
+SIZES = [
+    DatasetSize(f"dataset{i}", f"specialty{i % 5}", count) for i, count in enumerate(NUM_CLIPS)
+]
 """As SurgVISTA's corpus: nine datasets of very different sizes, 3,552,777 clips."""
 
 WORLD_SIZE, MICRO_BATCH_SIZE = 64, 32

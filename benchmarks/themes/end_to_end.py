@@ -11,7 +11,13 @@ from pathlib import Path
 
 from surgstream.benchmarks.support.harness import Case
 from surgstream.benchmarks.support.material import packed_corpus
-from surgstream.benchmarks.support.training import load_recipe, make_trainer, num_steps, resident_batches, take_steps
+from surgstream.benchmarks.support.training import (
+    load_recipe,
+    make_trainer,
+    num_steps,
+    resident_batches,
+    take_steps,
+)
 from surgstream.shards.order.sequence import Order
 from surgstream.trainer.assembly import clip_source, open_corpus
 from surgstream.trainer.batch import ClipBatch
@@ -34,9 +40,18 @@ def cases(folder: Path, recipe: Sequence[str]) -> list[Case]:
     loader = clip_source(config, topology, corpus, config.data.crop).open(
         order, global_batch_size=config.global_batch_size, start=0
     )
-    watch = DataWatch(loader, order, topology, config.data.limits, Path(config.run_dir), config.grad_accum_steps(1))
+    watch = DataWatch(
+        loader,
+        order,
+        topology,
+        config.data.limits,
+        Path(config.run_dir),
+        config.grad_accum_steps(1),
+    )
 
-    def case(name: str, batches: Iterator[ClipBatch], watch: Callable[[int], Mapping[str, Value]]) -> Case:
+    def case(
+        name: str, batches: Iterator[ClipBatch], watch: Callable[[int], Mapping[str, Value]]
+    ) -> Case:
         def turn_to_them() -> None:
             trainer.batches, trainer.watch = batches, watch
             take_steps(trainer, num_steps(config, NUM_CLIPS // 4))
@@ -45,4 +60,7 @@ def cases(folder: Path, recipe: Sequence[str]) -> list[Case]:
         return Case(name, "clips", run, prepare=turn_to_them)
 
     resident = itertools.cycle(resident_batches(config, topology.device))
-    return [case("step, clips resident", resident, trainer.watch), case("train", loader, watch.report)]
+    return [
+        case("step, clips resident", resident, trainer.watch),
+        case("train", loader, watch.report),
+    ]

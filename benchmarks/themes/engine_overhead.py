@@ -29,7 +29,10 @@ def cases(folder: Path, recipe: Sequence[str]) -> list[Case]:
     config, device = load_recipe(recipe, folder / "engine"), join_once().device
     batches = itertools.cycle(resident_batches(config, device))
     trainer = make_trainer(config, batches)
-    loops = {"bare torch loop": bare_steps(config, batches, device), "engine": engine_steps(config, batches, device)}
+    loops = {
+        "bare torch loop": bare_steps(config, batches, device),
+        "engine": engine_steps(config, batches, device),
+    }
     num_clips = NUM_STEPS * config.global_batch_size
 
     def run(loop: Iterator[Tensor]) -> int:
@@ -47,7 +50,9 @@ def cases(folder: Path, recipe: Sequence[str]) -> list[Case]:
     ]
 
 
-def bare_steps(config: TrainConfig, batches: Iterator[ClipBatch], device: torch.device) -> Iterator[Tensor]:
+def bare_steps(
+    config: TrainConfig, batches: Iterator[ClipBatch], device: torch.device
+) -> Iterator[Tensor]:
     """Train without end in plain torch; yields each step's mean loss, on the device."""
     objective, plan, optim = build_objective(config, device), make_plan(config), config.optim
     optimizer = torch.optim.AdamW(
@@ -76,7 +81,9 @@ def bare_steps(config: TrainConfig, batches: Iterator[ClipBatch], device: torch.
         yield torch.stack(losses).mean()
 
 
-def engine_steps(config: TrainConfig, batches: Iterator[ClipBatch], device: torch.device) -> Iterator[Tensor]:
+def engine_steps(
+    config: TrainConfig, batches: Iterator[ClipBatch], device: torch.device
+) -> Iterator[Tensor]:
     """The same under the engine."""
     objective, plan = build_objective(config, device), make_plan(config)
     engine = build_engine(config, objective, device, grad_accum_steps=config.grad_accum_steps(1))

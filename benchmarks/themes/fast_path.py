@@ -36,7 +36,11 @@ NUM_PARAMETERS = 100_000_000 if ON_GPU else 5_000_000
 
 def cases(folder: Path) -> list[Case]:
     """The step as it is first, then without one part each; the teacher alone; AdamW alone."""
-    config = load(TrainConfig, RECIPES / f"surgvista_{'vitb' if ON_GPU else 'tiny'}.yaml", [f"run_dir={folder}"])
+    config = load(
+        TrainConfig,
+        RECIPES / f"surgvista_{'vitb' if ON_GPU else 'tiny'}.yaml",
+        [f"run_dir={folder}"],
+    )
     published = surgvista_of(config)
     teacher = replace(published.teacher, weights=None, allow_random=True)
     recipe = replace(published, teacher=teacher)
@@ -51,7 +55,12 @@ def cases(folder: Path) -> list[Case]:
 
     whole, apart, late_bias = objective(), objective(), objective()
     _compile(whole)
-    for network in (apart.encoder, apart.reconstruction_decoder, apart.distillation_decoder, apart.teacher):
+    for network in (
+        apart.encoder,
+        apart.reconstruction_decoder,
+        apart.distillation_decoder,
+        apart.teacher,
+    ):
         network.compile(backend=_inductor())
     for module in late_bias.modules():
         if isinstance(module, Attention):
@@ -68,7 +77,9 @@ def cases(folder: Path) -> list[Case]:
     for backend in (SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH) if ON_GPU else (SDPBackend.MATH,):
         other = objective()
         _compile(other)
-        steps[f"step: attention by {backend.name}"] = _step(other, batch, partial(sdpa_kernel, backend))
+        steps[f"step: attention by {backend.name}"] = _step(
+            other, batch, partial(sdpa_kernel, backend)
+        )
     if ON_GPU:
         tuned = objective()
         tuned.compile_parts(mode="max-autotune-no-cudagraphs")
@@ -112,7 +123,9 @@ def _wait() -> None:
 
 
 def _step(
-    objective: SurgVista, batch: ClipBatch, context: Callable[[], AbstractContextManager[object]] = nullcontext
+    objective: SurgVista,
+    batch: ClipBatch,
+    context: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Callable[[], float]:
     """Targets, forward and backward of some micro-batches."""
 
@@ -129,7 +142,9 @@ def _step(
     return run
 
 
-def _teachers(build: Callable[[], SurgVista], batch: ClipBatch) -> Iterator[tuple[str, Callable[[], float]]]:
+def _teachers(
+    build: Callable[[], SurgVista], batch: ClipBatch
+) -> Iterator[tuple[str, Callable[[], float]]]:
     """The teacher on the micro-batches of a step one by one, on all at once, and held in bf16 in part or whole."""
     together = replace(batch, clips=batch.clips.repeat(GRAD_ACCUM, 1, 1, 1, 1))
     one_by_one, at_once, matrices, everything = (build() for _ in range(4))

@@ -37,7 +37,9 @@ from surgstream.trainer.data.loader import ClipLoader
 from surgstream.trainer.distributed import Topology
 
 RECIPE = Path(__file__).parents[2] / "configs" / "pretrain" / "surgvista_vitb.yaml"
-BATCH = 64 if torch.cuda.is_available() else 16  # the recipe's, or about as many steps a second from two cores
+BATCH = (
+    64 if torch.cuda.is_available() else 16
+)  # the recipe's, or about as many steps a second from two cores
 LANES = 64  # of the recipe's 2048 the share of one of 32 ranks
 WARM_UP, NUM_BATCHES = 16, 40
 LEAST_STEPS, DRIVE_SECONDS = 20, 10.0
@@ -65,7 +67,9 @@ class Loading:
 
     def open(self, place: float = 0.0) -> ClipLoader:
         """Load from somewhere in the epoch on."""
-        return self.source.open(self.order, global_batch_size=BATCH, start=int(place * self.num_clips) // BATCH * BATCH)
+        return self.source.open(
+            self.order, global_batch_size=BATCH, start=int(place * self.num_clips) // BATCH * BATCH
+        )
 
     def reopen(self) -> None:
         """Load from the beginning, past what starting takes."""
@@ -81,7 +85,9 @@ class Loading:
 
     def undecoded(self) -> list[list[ClipBytes]]:
         """The batches that come after `reopen`, as they lie in the shards."""
-        with self.source.stream(self.order, global_batch_size=BATCH, start=WARM_UP * BATCH) as stream:
+        with self.source.stream(
+            self.order, global_batch_size=BATCH, start=WARM_UP * BATCH
+        ) as stream:
             return list(itertools.islice(stream, NUM_BATCHES))
 
     def decoder(self) -> ClipDecoder:
@@ -97,7 +103,10 @@ class Loading:
 
     def decodable(self, clips: Sequence[ClipBytes]) -> tuple[list[Bytes], Windows]:
         """A batch's JPEGs, copied out of their chunks, and its windows, as the loader gives them to its graph."""
-        g, sizes = np.array([clip.g for clip in clips]), np.array([(clip.width, clip.height) for clip in clips])
+        g, sizes = (
+            np.array([clip.g for clip in clips]),
+            np.array([(clip.width, clip.height) for clip in clips]),
+        )
         windows = multi_scale_crop(self.config.data.crop, self.config.seed, g, sizes)
         return [frame.copy() for clip in clips for frame in clip.frames], windows
 
@@ -121,7 +130,9 @@ def cases(folder: Path, store: str | None = None) -> list[Case]:
     ]
 
 
-def findings(folder: Path, store: str | None = None, *, rows: Sequence[Row], repeats: int) -> Findings:
+def findings(
+    folder: Path, store: str | None = None, *, rows: Sequence[Row], repeats: int
+) -> Findings:
     """What a consumer sees: its utilisation over its rate, its waits, and how long it waits for its first batch."""
     ratio = over_bare(*rows)
     corpus = filled(folder, store)
@@ -182,7 +193,9 @@ def over_bare(loader: Row, bare: Row) -> Fact:
             f"{loader.name}: expected at most {bare.high:,.1f} clips/s, as {bare.name}, got {loader.low:,.1f}; "
             "one of them does not decode what it says"
         )
-    return Fact.of("loader over bare DALI graph", "x", *np.divide(loader.rates, bare.rates).tolist())
+    return Fact.of(
+        "loader over bare DALI graph", "x", *np.divide(loader.rates, bare.rates).tolist()
+    )
 
 
 def at_share_of_top(loader: ClipLoader) -> tuple[float, Drive]:
@@ -202,7 +215,9 @@ def starts(corpus: str, repeats: int) -> list[Fact]:
     """Seconds to the first batch: in new processes, from a disk where it is one's own, and in this one."""
     cold = [new_process(corpus) for _ in range(repeats) if evict(corpus)]
     warm = [new_process(corpus) for _ in range(repeats)]
-    again = {place: [first_batch(corpus, place) for _ in range(repeats)] for place in (0.0, *PLACES)}
+    again = {
+        place: [first_batch(corpus, place) for _ in range(repeats)] for place in (0.0, *PLACES)
+    }
 
     return [
         *(
@@ -212,7 +227,10 @@ def starts(corpus: str, repeats: int) -> list[Fact]:
             if runs
         ),
         Fact.of("first batch again in one process", "s", *again[0.0]),
-        *(Fact.of(f"resume at {100 * place:g} % of an epoch", "s", *again[place]) for place in PLACES),
+        *(
+            Fact.of(f"resume at {100 * place:g} % of an epoch", "s", *again[place])
+            for place in PLACES
+        ),
         Fact.of("peak memory beyond imports", "MB", *(run["peak_mb"] for run in warm)),
     ]
 
@@ -230,7 +248,13 @@ def evict(corpus: str) -> bool:
 
 def new_process(corpus: str) -> dict[str, float]:
     """What `main` prints in a new process."""
-    command = [sys.executable, "-m", "surgstream.benchmarks.themes.loader", corpus, str(time.time())]
+    command = [
+        sys.executable,
+        "-m",
+        "surgstream.benchmarks.themes.loader",
+        corpus,
+        str(time.time()),
+    ]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     printed: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return printed

@@ -26,7 +26,10 @@ def cases(folder: Path) -> list[Case]:
     (corpus / MANIFEST_NAME).write_bytes(_manifest().to_bytes())
     table, order = open_corpus(corpus)
     draws = order.draws(10**8, STEP)
-    names, clips = [order.dataset_names[dataset] for dataset in draws.dataset.tolist()], draws.clip.tolist()
+    names, clips = (
+        [order.dataset_names[dataset] for dataset in draws.dataset.tolist()],
+        draws.clip.tolist(),
+    )
 
     def run_open() -> int:
         open_corpus(corpus)
@@ -63,7 +66,10 @@ def _shards() -> Iterator[Shard]:
 
             parts: tuple[Part, ...] = (Part(first_frame=0, num_frames=frames),)
             if number % 10 == 0:
-                parts = (Part(first_frame=0, num_frames=60), Part(first_frame=65, num_frames=frames - 60))
+                parts = (
+                    Part(first_frame=0, num_frames=60),
+                    Part(first_frame=65, num_frames=frames - 60),
+                )
 
             videos = (
                 PackedVideo(

@@ -61,7 +61,9 @@ def peer_cases(folder: Path, corpus: Storage, place: str) -> list[Case]:
             _write(peer, _samples(corpus, stride), open_storage(where))
             for workers in (0, NUM_WORKERS):
                 told = f"{name}, {layout} a sample" + f", {workers} workers" * bool(workers)
-                found.append(Case(told, "clips", partial(read, peer, where, folder, stride, workers)))
+                found.append(
+                    Case(told, "clips", partial(read, peer, where, folder, stride, workers))
+                )
 
     return found
 
@@ -88,10 +90,17 @@ def _samples(corpus: Storage, stride: int) -> Iterator[bytes]:
         return
     for shard in Manifest.load(corpus).shards:
         for start in range(0, shard.num_frames, SEGMENT_FRAMES):
-            rows = index.read_rows(corpus, shard.index_name, start, min(start + SEGMENT_FRAMES, shard.num_frames))
+            rows = index.read_rows(
+                corpus, shard.index_name, start, min(start + SEGMENT_FRAMES, shard.num_frames)
+            )
             starts, stops = rows["offset"].tolist(), (rows["offset"] + rows["size"]).tolist()
             data = memoryview(read_range(corpus, shard.name, starts[0], stops[-1]))
-            yield pack([data[at - starts[0] : end - starts[0]] for at, end in zip(starts, stops, strict=True)])
+            yield pack(
+                [
+                    data[at - starts[0] : end - starts[0]]
+                    for at, end in zip(starts, stops, strict=True)
+                ]
+            )
 
 
 def _write(peer: ModuleType, samples: Iterator[bytes], storage: Storage) -> None:

@@ -27,8 +27,16 @@ def cases(folder: Path, store: str) -> list[Case]:
         Case("boto3 alone", "MB", lambda: download(storage)),
         Case("boto3 alone, one connection", "MB", lambda: download(storage, connections=1)),
         Case("stream, clips of 1 frame", "MB", lambda: deliver(storage, num_frames=1)),
-        Case(f"stream, clips of {NUM_FRAMES} frames", "MB", lambda: deliver(storage, num_frames=NUM_FRAMES)),
-        Case("stream, what it fetches for these", "MB", lambda: deliver(storage, num_frames=NUM_FRAMES, fetched=True)),
+        Case(
+            f"stream, clips of {NUM_FRAMES} frames",
+            "MB",
+            lambda: deliver(storage, num_frames=NUM_FRAMES),
+        ),
+        Case(
+            "stream, what it fetches for these",
+            "MB",
+            lambda: deliver(storage, num_frames=NUM_FRAMES, fetched=True),
+        ),
     ]
 
 
@@ -39,7 +47,9 @@ def download(storage: Storage, connections: int = CONNECTIONS) -> float:
 
     def read(task: tuple[str, int, int]) -> int:
         name, start, stop = task
-        body = client.get_object(Bucket=bucket, Key=f"{prefix}/{name}", Range=f"bytes={start}-{stop - 1}")["Body"]
+        body = client.get_object(
+            Bucket=bucket, Key=f"{prefix}/{name}", Range=f"bytes={start}-{stop - 1}"
+        )["Body"]
         return sum(len(piece) for piece in body.iter_chunks(READ_BYTES))
 
     with ThreadPoolExecutor(connections) as pool:

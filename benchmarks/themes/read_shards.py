@@ -76,7 +76,10 @@ def _loosen(table: FrameTable, folder: Path) -> Iterator[list[Path]]:
     for clip in first_clips(table, BATCH * NUM_BATCHES):
         paths = []
         for back, frame in zip(range(NUM_FRAMES - 1, -1, -1), clip.frames, strict=True):
-            path = folder / f"{clip.dataset}_{clip.video}_{max(0, clip.anchor_frame - back * STRIDE)}.jpg"
+            path = (
+                folder
+                / f"{clip.dataset}_{clip.video}_{max(0, clip.anchor_frame - back * STRIDE)}.jpg"
+            )
             path.write_bytes(frame.tobytes())
             paths.append(path)
         yield paths

@@ -44,7 +44,12 @@ def make_engine() -> tuple[ZeroEngine, float]:
     topology = join_once()
     module = torch.nn.Sequential(*(torch.nn.Linear(WIDTH, WIDTH) for _ in range(DEPTH)))
     engine = ZeroEngine(
-        module, OptimConfig(), ParallelConfig(), micro_batch_size=1, grad_accum_steps=1, device=topology.device
+        module,
+        OptimConfig(),
+        ParallelConfig(),
+        micro_batch_size=1,
+        grad_accum_steps=1,
+        device=topology.device,
     )
     return engine, 3 * 4e-9 * sum(parameter.numel() for parameter in module.parameters())
 
@@ -53,7 +58,9 @@ def main() -> None:
     """Print what a save takes at its peak beyond what the engine has."""
     engine, _ = make_engine()
     with tempfile.TemporaryDirectory() as folder:
-        print(peak_mb(lambda: save_checkpoint(Path(folder), engine, Progress(step=1, g=1, state={}))))
+        print(
+            peak_mb(lambda: save_checkpoint(Path(folder), engine, Progress(step=1, g=1, state={})))
+        )
 
 
 if __name__ == "__main__":

@@ -43,13 +43,22 @@ def run(words: argparse.Namespace) -> int:
             # Interleaved, so that what disturbs the machine meets all numbers of processes
             for _ in range(words.repeats):
                 for number in words.processes:
-                    runs.append(run_loader(number, [*recipe, "--seconds", str(words.seconds)], Path(scratch)))
+                    runs.append(
+                        run_loader(
+                            number, [*recipe, "--seconds", str(words.seconds)], Path(scratch)
+                        )
+                    )
         print(run_table(runs), flush=True)
 
     if words.save:
         words.save.mkdir(parents=True, exist_ok=True)
         path = words.save / f"scale_{words.hardware}_{time.strftime('%Y%m')}.json"
-        tree = {**conditions(), "rate": words.rate, "simulated": list(map(asdict, traffic)), "runs": runs}
+        tree = {
+            **conditions(),
+            "rate": words.rate,
+            "simulated": list(map(asdict, traffic)),
+            "runs": runs,
+        }
         path.write_text(json.dumps(tree, indent=1), encoding="utf-8")
         if traffic:
             path.with_suffix(".svg").write_text(plot(traffic, words.rate), encoding="utf-8")
@@ -60,7 +69,9 @@ def run(words: argparse.Namespace) -> int:
 def weak_and_strong(ranks: Sequence[int]) -> list[Traffic]:
     """Simulate the published batch on every number of ranks that can share it, then fixed clips a rank."""
     order = Order.create(SIZES, 0, CONFIG)
-    sizes = [(number, GLOBAL_BATCH_SIZE // number) for number in ranks if GLOBAL_BATCH_SIZE % number == 0]
+    sizes = [
+        (number, GLOBAL_BATCH_SIZE // number) for number in ranks if GLOBAL_BATCH_SIZE % number == 0
+    ]
     sizes += [(number, clips) for clips in CLIPS_PER_RANK for number in ranks]
 
     # A size that is of both kinds is simulated once
@@ -136,12 +147,21 @@ def run_loader(processes: int, command: Sequence[str], folder: Path) -> dict[str
         ConfigError: It failed, with what it said last.
     """
     out = folder / "loader.json"
-    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    words = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        str(processes),
+    ]
     words += ["-m", "surgstream", "loader", *command, "--warm-up", "5", "--out", str(out)]
     done = subprocess.run(words, capture_output=True, text=True)
 
     if done.returncode:
-        said = re.search(r"^surgstream.*(\n +.*)*", done.stderr, re.MULTILINE)  # torchrun says much more
+        said = re.search(
+            r"^surgstream.*(\n +.*)*", done.stderr, re.MULTILINE
+        )  # torchrun says much more
         raise ConfigError(
             f"surgstream loader in {processes} processes: expected numbers, got: "
             + " ".join((said.group() if said else done.stderr[-500:]).split())
@@ -149,7 +169,12 @@ def run_loader(processes: int, command: Sequence[str], folder: Path) -> dict[str
 
     tree: Mapping[str, Any] = json.loads(out.read_text(encoding="utf-8"))
     rates = [rank["clips"] / rank["seconds"] for rank in tree["ranks"]]
-    return {"processes": processes, "total": tree["total"], "rank_clips_per_second": rates, "config": tree["config"]}
+    return {
+        "processes": processes,
+        "total": tree["total"],
+        "rank_clips_per_second": rates,
+        "config": tree["config"],
+    }
 
 
 def run_table(runs: Sequence[Mapping[str, Any]]) -> str:
@@ -185,7 +210,11 @@ def plot(traffic: Sequence[Traffic], rate: float) -> str:
     lines = {name: sorted(rows, key=lambda row: row.ranks) for name, rows in lines.items() if rows}
 
     def panel(title: str, value: Any, limit: tuple[float, str] | None = None) -> Panel:
-        return Panel(title, {name: [(row.ranks, value(row)) for row in rows] for name, rows in lines.items()}, limit)
+        return Panel(
+            title,
+            {name: [(row.ranks, value(row)) for row in rows] for name, rows in lines.items()},
+            limit,
+        )
 
     return draw(
         "What more ranks cost",
@@ -193,7 +222,10 @@ def plot(traffic: Sequence[Traffic], rate: float) -> str:
         "ranks",
         [
             panel("read for a clip, kB", lambda row: row.kb_per_clip),
-            panel(f"GETs/s of all, {rate:g} clips/s a rank", lambda row: rate * row.ranks * row.gets_per_clip),
+            panel(
+                f"GETs/s of all, {rate:g} clips/s a rank",
+                lambda row: rate * row.ranks * row.gets_per_clip,
+            ),
             panel(
                 "open chunks of a rank, MB",
                 lambda row: row.open_mb,

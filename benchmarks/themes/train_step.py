@@ -35,7 +35,10 @@ def cases(folder: Path, recipe: Sequence[str]) -> list[Case]:
     share of the data sheet's peak or, where that is not known, of this rate.
     """
     config, device = load_recipe(recipe, folder / "step"), join_once().device
-    flops, products = sum(build_on_meta(config.objective).flops().values()), Products(device, precision(config, device))
+    flops, products = (
+        sum(build_on_meta(config.objective).flops().values()),
+        Products(device, precision(config, device)),
+    )
     measured = products.best_rate()
     # Over the operations of a clip, FLOP/s are clips/s
     most, peak = measured / flops, (peak_flops(device) or measured) / flops

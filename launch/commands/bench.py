@@ -64,10 +64,15 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     everywhere = THEMES | RECIPE_THEMES
 
     parser.add_argument(
-        "themes", nargs="*", metavar="THEME", help=f"of {', '.join(everywhere)}; all of them by default"
+        "themes",
+        nargs="*",
+        metavar="THEME",
+        help=f"of {', '.join(everywhere)}; all of them by default",
     )
     parser.add_argument(
-        "--store", metavar="s3://...", help=f"a prefix to fill and to read; also measures {', '.join(STORE_THEMES)}"
+        "--store",
+        metavar="s3://...",
+        help=f"a prefix to fill and to read; also measures {', '.join(STORE_THEMES)}",
     )
     parser.add_argument(
         "--recipe",
@@ -76,8 +81,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         metavar="CONFIG",
         help=f"what {', '.join(RECIPE_THEMES)} train; key=value words override its values",
     )
-    parser.add_argument("--repeats", type=Number(int, 1, 10**6), default=7, help="interleaved repeats of every case")
-    parser.add_argument("--save", type=to_folder, metavar="FOLDER", help="write THEME_HARDWARE_YYYYMM.json there")
+    parser.add_argument(
+        "--repeats", type=Number(int, 1, 10**6), default=7, help="interleaved repeats of every case"
+    )
+    parser.add_argument(
+        "--save", type=to_folder, metavar="FOLDER", help="write THEME_HARDWARE_YYYYMM.json there"
+    )
     parser.add_argument("--hardware", default="cpu", help="HARDWARE in those names")
 
     if argv[:1] == ["scale"]:  # which has arguments of its own
@@ -97,14 +106,29 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def _scale(argv: Sequence[str]) -> argparse.Namespace:
     parser = command("bench scale", "surgstream.benchmarks.themes.scale", SCALE_DESCRIPTION)
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="the recipe's values, data.corpus among them")
-    parser.add_argument("--ranks", type=Number(int, 1, 2**20), nargs="*", metavar="N", help="ranks to simulate")
     parser.add_argument(
-        "--rate", type=Number(float, 1e-3, 1e6), default=400.0, help="clips/s of a rank for GETs/s (default: 400)"
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help="the recipe's values, data.corpus among them",
+    )
+    parser.add_argument(
+        "--ranks", type=Number(int, 1, 2**20), nargs="*", metavar="N", help="ranks to simulate"
+    )
+    parser.add_argument(
+        "--rate",
+        type=Number(float, 1e-3, 1e6),
+        default=400.0,
+        help="clips/s of a rank for GETs/s (default: 400)",
     )
 
     parser.add_argument(
-        "--processes", type=Number(int, 1, 1024), nargs="*", default=(1, 2, 4), metavar="N", help="processes to run"
+        "--processes",
+        type=Number(int, 1, 1024),
+        nargs="*",
+        default=(1, 2, 4),
+        metavar="N",
+        help="processes to run",
     )
     parser.add_argument(
         "--recipe",
@@ -113,14 +137,23 @@ def _scale(argv: Sequence[str]) -> argparse.Namespace:
         help="what they read by (default: SurgVISTA's ViT-B)",
     )
     parser.add_argument(
-        "--seconds", type=Number(float, 0.01, 86400), default=10.0, help="what each run measures (default: 10)"
+        "--seconds",
+        type=Number(float, 0.01, 86400),
+        default=10.0,
+        help="what each run measures (default: 10)",
     )
     parser.add_argument(
-        "--repeats", type=Number(int, 1, 10**6), default=3, help="interleaved repeats of the runs (default: 3)"
+        "--repeats",
+        type=Number(int, 1, 10**6),
+        default=3,
+        help="interleaved repeats of the runs (default: 3)",
     )
 
     parser.add_argument(
-        "--save", type=to_folder, metavar="FOLDER", help="write scale_HARDWARE_YYYYMM.json and .svg there"
+        "--save",
+        type=to_folder,
+        metavar="FOLDER",
+        help="write scale_HARDWARE_YYYYMM.json and .svg there",
     )
     parser.add_argument("--hardware", default="cpu", help="HARDWARE in those names")
     return parser.parse_intermixed_args(argv)

@@ -24,7 +24,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream describe`."""
     parser = command("describe", "surgstream.trainer.commands.describe", DESCRIPTION)
     add_recipe(parser)
-    parser.add_argument("--world-size", type=Number(int, 1, 2**20), default=1, metavar="W", help="ranks (default: 1)")
+    parser.add_argument(
+        "--world-size",
+        type=Number(int, 1, 2**20),
+        default=1,
+        metavar="W",
+        help="ranks (default: 1)",
+    )
     parser.add_argument(
         "--tflops",
         type=Number(float, 1e-3, 1e6),

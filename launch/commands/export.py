@@ -45,7 +45,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "checkpoint", metavar="RUN_OR_CHECKPOINT", type=to_folder,
         help="a run_dir, whose newest whole checkpoint is taken, or a checkpoint's directory, .../checkpoints/step_...",
     )  # fmt: skip
-    parser.add_argument("out", metavar="OUT", type=to_folder, help="folder to make; it must be empty or not exist")
+    parser.add_argument(
+        "out", metavar="OUT", type=to_folder, help="folder to make; it must be empty or not exist"
+    )
 
     parser.add_argument(
         "--layout",

@@ -36,24 +36,43 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream inspect`."""
     parser = command("inspect", "surgstream.shards.commands.inspect", DESCRIPTION, EPILOG)
     parser.add_argument(
-        "corpus", metavar="CORPUS", type=to_place, help="the packed corpus: a folder or s3://BUCKET/PREFIX"
+        "corpus",
+        metavar="CORPUS",
+        type=to_place,
+        help="the packed corpus: a folder or s3://BUCKET/PREFIX",
     )
     parser.add_argument("--json", action="store_true", help="the numbers as JSON")
     parser.add_argument(
-        "--short", metavar="T", type=Number(int, 1, 10**9), default=16, help="videos of fewer frames are short; 16"
+        "--short",
+        metavar="T",
+        type=Number(int, 1, 10**9),
+        default=16,
+        help="videos of fewer frames are short; 16",
     )
 
     parser.add_argument("--plot", action="store_true", help="draw hours by specialty and dataset")
     parser.add_argument("--grid", action="store_true", help="write contact sheets")
     parser.add_argument(
-        "--report", metavar="FOLDER", type=report_folder, help="write a page about how each video was packed"
+        "--report",
+        metavar="FOLDER",
+        type=report_folder,
+        help="write a page about how each video was packed",
     )
-    parser.add_argument("--video", metavar="V", help="look at one video: its id, DATASET/ID, or its file's name")
     parser.add_argument(
-        "--second", metavar="S", type=Number(float, 0, 1e9), help="write the frame of that second as it was packed"
+        "--video", metavar="V", help="look at one video: its id, DATASET/ID, or its file's name"
     )
     parser.add_argument(
-        "--out", metavar="FOLDER", type=to_folder, default=Path(), help="where pictures are written; here"
+        "--second",
+        metavar="S",
+        type=Number(float, 0, 1e9),
+        help="write the frame of that second as it was packed",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FOLDER",
+        type=to_folder,
+        default=Path(),
+        help="where pictures are written; here",
     )
 
     words = parser.parse_intermixed_args(argv)

@@ -35,9 +35,17 @@ _NUM_NODES = Number(int, 1, 2**16)
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream launch`, the first of which says by which way."""
-    ways = {"slurm": _slurm, "torchrun": _torchrun, "bench": _bench, "pack": _pack, "run-dir": _run_dir}
+    ways = {
+        "slurm": _slurm,
+        "torchrun": _torchrun,
+        "bench": _bench,
+        "pack": _pack,
+        "run-dir": _run_dir,
+    }
     parser = command("launch", "surgstream.launch.submit", DESCRIPTION)
-    parser.add_argument("way", choices=ways, metavar="WAY", help=f"one of {', '.join(ways)}; WAY --help explains it")
+    parser.add_argument(
+        "way", choices=ways, metavar="WAY", help=f"one of {', '.join(ways)}; WAY --help explains it"
+    )
     way = parser.parse_args(argv[:1]).way
     return ways[way](argv[1:])
 
@@ -50,42 +58,80 @@ def _slurm(argv: Sequence[str]) -> argparse.Namespace:
 
 def _torchrun(argv: Sequence[str]) -> argparse.Namespace:
     parser = _way("torchrun", "Train on this node, or on many when started on each.", "recipe")
-    parser.add_argument("--nnodes", type=_NUM_NODES, default=1, metavar="N", help="nodes (default: 1)")
     parser.add_argument(
-        "--nproc-per-node", type=Number(int, 1, 1024), metavar="N", help="ranks a node (default: its GPUs, or 1)"
+        "--nnodes", type=_NUM_NODES, default=1, metavar="N", help="nodes (default: 1)"
     )
-    parser.add_argument("--rdzv-endpoint", metavar="HOST:PORT", help="where nodes meet: one of them, and a free port")
+    parser.add_argument(
+        "--nproc-per-node",
+        type=Number(int, 1, 1024),
+        metavar="N",
+        help="ranks a node (default: its GPUs, or 1)",
+    )
+    parser.add_argument(
+        "--rdzv-endpoint",
+        metavar="HOST:PORT",
+        help="where nodes meet: one of them, and a free port",
+    )
     _add_dry_run(parser)
     words = parser.parse_intermixed_args(argv)
     if words.nnodes > 1 and not words.rdzv_endpoint:
-        parser.error("--nnodes: expected --rdzv-endpoint HOST:PORT beside it, the same on all nodes, got none")
+        parser.error(
+            "--nnodes: expected --rdzv-endpoint HOST:PORT beside it, the same on all nodes, got none"
+        )
     return words
 
 
 def _bench(argv: Sequence[str]) -> argparse.Namespace:
-    parser = _way("bench", "Measure the loader alone on more and more nodes, or report it.", "site", "recipe")
-    parser.add_argument("--nodes", type=_counts, default=[1, 2, 4], metavar="N,N", help="jobs' (default: 1,2,4)")
-    parser.add_argument(
-        "--seconds", type=Number(float, 1, 86400), default=60, metavar="S", help="how long each measures (default: 60)"
+    parser = _way(
+        "bench", "Measure the loader alone on more and more nodes, or report it.", "site", "recipe"
     )
     parser.add_argument(
-        "--out", type=to_folder, default="loader_bench", metavar="DIR", help="results and logs (default: loader_bench)"
+        "--nodes", type=_counts, default=[1, 2, 4], metavar="N,N", help="jobs' (default: 1,2,4)"
     )
-    parser.add_argument("--report", action="store_true", help="print and draw what has been measured; submit nothing")
+    parser.add_argument(
+        "--seconds",
+        type=Number(float, 1, 86400),
+        default=60,
+        metavar="S",
+        help="how long each measures (default: 60)",
+    )
+    parser.add_argument(
+        "--out",
+        type=to_folder,
+        default="loader_bench",
+        metavar="DIR",
+        help="results and logs (default: loader_bench)",
+    )
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="print and draw what has been measured; submit nothing",
+    )
     return parser.parse_intermixed_args(argv)
 
 
 def _pack(argv: Sequence[str]) -> argparse.Namespace:
     parser = _way("pack", "Pack a corpus as a job array, and merge.", "site", "corpus", "out")
-    parser.add_argument("--tasks", type=Number(int, 1, 10**5), required=True, metavar="N", help="tasks of the array")
     parser.add_argument(
-        "--logs", type=to_folder, default="pack_logs", metavar="DIR", help="scripts and logs (default: pack_logs)"
+        "--tasks", type=Number(int, 1, 10**5), required=True, metavar="N", help="tasks of the array"
+    )
+    parser.add_argument(
+        "--logs",
+        type=to_folder,
+        default="pack_logs",
+        metavar="DIR",
+        help="scripts and logs (default: pack_logs)",
     )
 
     # What `surgstream pack` is told in the jobs
-    parser.add_argument("--strict", action="store_true", help="fail the last job where a video is in quarantine")
     parser.add_argument(
-        "--root", metavar="ROOT", type=to_place, help="as `surgstream pack` takes it, like the next four"
+        "--strict", action="store_true", help="fail the last job where a video is in quarantine"
+    )
+    parser.add_argument(
+        "--root",
+        metavar="ROOT",
+        type=to_place,
+        help="as `surgstream pack` takes it, like the next four",
     )
     parser.add_argument("--review", metavar="FILE", type=to_place)
     parser.add_argument("--pseudonyms", metavar="FILE", type=to_place)
@@ -97,7 +143,9 @@ def _pack(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _run_dir(argv: Sequence[str]) -> argparse.Namespace:
-    return _way("run-dir", "Print a recipe's absolute run directory.", "recipe").parse_intermixed_args(argv)
+    return _way(
+        "run-dir", "Print a recipe's absolute run directory.", "recipe"
+    ).parse_intermixed_args(argv)
 
 
 _POSITIONALS: dict[str, tuple[Callable[[str], str], str]] = {
@@ -114,12 +162,16 @@ def _way(way: str, description: str, *positionals: str) -> argparse.ArgumentPars
     for name in positionals:
         kind, text = _POSITIONALS[name]
         parser.add_argument(name, metavar=name.upper(), type=kind, help=text)
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="values that replace the files'")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="values that replace the files'"
+    )
     return parser
 
 
 def _add_dry_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="print what would be run, and do nothing")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print what would be run, and do nothing"
+    )
 
 
 def _counts(text: str) -> list[float]:

@@ -45,7 +45,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream leaks`."""
     parser = command("leaks", "surgstream.shards.commands.leaks", DESCRIPTION, EPILOG)
     parser.add_argument(
-        "train", metavar="TRAIN", type=to_place, help="the packed corpus to train on: a folder or s3://BUCKET/PREFIX"
+        "train",
+        metavar="TRAIN",
+        type=to_place,
+        help="the packed corpus to train on: a folder or s3://BUCKET/PREFIX",
     )
     parser.add_argument(
         "--against",
@@ -57,14 +60,18 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="packed corpora held out of it",
     )
 
-    parser.add_argument("--from-sources", action="store_true", help="decode the videos that were packed; see above")
+    parser.add_argument(
+        "--from-sources", action="store_true", help="decode the videos that were packed; see above"
+    )
     parser.add_argument(
         "--fail-on-leak",
         action="store_true",
         help="exit with 1 where TRAIN shows what is held out, or something held out could not be compared",
     )
     parser.add_argument("--json", action="store_true", help="all of the result as JSON")
-    parser.add_argument("--workers", metavar="N", type=Number(int, 1, 4096), help="processes; one a core by default")
+    parser.add_argument(
+        "--workers", metavar="N", type=Number(int, 1, 4096), help="processes; one a core by default"
+    )
 
     words = parser.parse_intermixed_args(argv)
     if words.train in words.against:

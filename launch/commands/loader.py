@@ -36,12 +36,22 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="length of the window (default: 60)",
     )
     parser.add_argument(
-        "--warm-up", type=Number(float, 0, 86400), default=10.0, metavar="S", help="seconds before it (default: 10)"
+        "--warm-up",
+        type=Number(float, 0, 86400),
+        default=10.0,
+        metavar="S",
+        help="seconds before it (default: 10)",
     )
     parser.add_argument(
-        "--start", type=Number(int, 0, LAST_DRAW), default=0, metavar="G", help="first draw (default: 0)"
+        "--start",
+        type=Number(int, 0, LAST_DRAW),
+        default=0,
+        metavar="G",
+        help="first draw (default: 0)",
     )
     parser.add_argument("--no-decode", action="store_true", help="read bytes, decode nothing")
-    parser.add_argument("--out", type=to_folder, metavar="FILE.json", help="where rank 0 writes all numbers")
+    parser.add_argument(
+        "--out", type=to_folder, metavar="FILE.json", help="where rank 0 writes all numbers"
+    )
 
     return parser.parse_intermixed_args(argv)

@@ -28,16 +28,30 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add_recipe(parser)
 
     parser.add_argument(
-        "--checkpoint", type=to_folder, metavar="DIR", help="where the run goes on from (default: none)"
+        "--checkpoint",
+        type=to_folder,
+        metavar="DIR",
+        help="where the run goes on from (default: none)",
     )
     parser.add_argument(
-        "--start", type=Number(int, 0, LAST_DRAW), metavar="G", help="first draw (default: the checkpoint's, or 0)"
+        "--start",
+        type=Number(int, 0, LAST_DRAW),
+        metavar="G",
+        help="first draw (default: the checkpoint's, or 0)",
     )
     parser.add_argument(
-        "--count", type=Number(int, 0, 10**9), default=10, metavar="N", help="how many draws (default: 10)"
+        "--count",
+        type=Number(int, 0, 10**9),
+        default=10,
+        metavar="N",
+        help="how many draws (default: 10)",
     )
     parser.add_argument(
-        "--world-size", type=Number(int, 1, 2**20), default=1, metavar="W", help="ranks to deal to (default: 1)"
+        "--world-size",
+        type=Number(int, 1, 2**20),
+        default=1,
+        metavar="W",
+        help="ranks to deal to (default: 1)",
     )
 
     return parser.parse_intermixed_args(argv)

@@ -151,15 +151,32 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="where the file's relative paths start: a folder or s3://BUCKET/PREFIX (default: the file's folder; the "
         "current one for a preset)",
     )
-    parser.add_argument("--review", metavar="FILE", type=to_place, help="what a person has decided to keep and to drop")
     parser.add_argument(
-        "--pseudonyms", metavar="FILE", type=to_place, help="call videos what this CSV file says, not by their names"
+        "--review",
+        metavar="FILE",
+        type=to_place,
+        help="what a person has decided to keep and to drop",
     )
-    parser.add_argument("--strict", action="store_true", help="fail, with 3, where a video could not be packed")
-    parser.add_argument("--report", metavar="FOLDER", type=report_folder, help="then write a page about what was found")
+    parser.add_argument(
+        "--pseudonyms",
+        metavar="FILE",
+        type=to_place,
+        help="call videos what this CSV file says, not by their names",
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="fail, with 3, where a video could not be packed"
+    )
+    parser.add_argument(
+        "--report",
+        metavar="FOLDER",
+        type=report_folder,
+        help="then write a page about what was found",
+    )
 
     choice = parser.add_mutually_exclusive_group()
-    choice.add_argument("--subset", metavar="NAME", help="pack only the datasets of one of the file's subsets")
+    choice.add_argument(
+        "--subset", metavar="NAME", help="pack only the datasets of one of the file's subsets"
+    )
     choice.add_argument("--datasets", metavar="A,B", help="pack only these datasets")
     parser.add_argument(
         "--hold-out",
@@ -170,13 +187,19 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
 
     steps = parser.add_mutually_exclusive_group()
-    steps.add_argument("--print-corpus", action="store_true", help="print the corpus file, pack nothing")
+    steps.add_argument(
+        "--print-corpus", action="store_true", help="print the corpus file, pack nothing"
+    )
     steps.add_argument("--plan-only", action="store_true", help="save the plan, pack nothing")
-    steps.add_argument("--part", metavar="K/N", type=_share, help="pack what is missing of one of N equal parts")
+    steps.add_argument(
+        "--part", metavar="K/N", type=_share, help="pack what is missing of one of N equal parts"
+    )
 
     words = parser.parse_intermixed_args(argv)
     if words.report is not None and (words.plan_only or words.part is not None):
-        parser.error("--report: expected neither --plan-only nor --part, which publish nothing to report on")
+        parser.error(
+            "--report: expected neither --plan-only nor --part, which publish nothing to report on"
+        )
     return words
 
 

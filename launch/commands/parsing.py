@@ -12,12 +12,16 @@ class Page(argparse.HelpFormatter):
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         pieces = re.split(r"(?m)^((?: .*)?\n)", text)
-        return "".join(piece if number % 2 else _wrapped(piece, width) for number, piece in enumerate(pieces))
+        return "".join(
+            piece if number % 2 else _wrapped(piece, width) for number, piece in enumerate(pieces)
+        )
 
 
 def _wrapped(paragraph: str, width: int) -> str:
     """A paragraph's lines joined and wrapped, which are none or end in a line break."""
-    return textwrap.fill(paragraph, width, break_on_hyphens=False, break_long_words=False) + "\n" * bool(paragraph)
+    return textwrap.fill(
+        paragraph, width, break_on_hyphens=False, break_long_words=False
+    ) + "\n" * bool(paragraph)
 
 
 def command(name: str, work: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
@@ -42,6 +46,10 @@ def command(name: str, work: str, description: str, epilog: str = "") -> argpars
 def add_recipe(parser: argparse.ArgumentParser) -> None:
     """Let a command take a recipe, and values that replace the recipe's."""
     parser.add_argument(
-        "config", type=Preset("pretrain"), help="the recipe: a YAML file, or the name of one in configs/pretrain"
+        "config",
+        type=Preset("pretrain"),
+        help="the recipe: a YAML file, or the name of one in configs/pretrain",
     )
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="values that replace the recipe's")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="values that replace the recipe's"
+    )

@@ -26,5 +26,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream pretrain`."""
     parser = command("pretrain", "surgstream.trainer.commands.pretrain", DESCRIPTION)
     add_recipe(parser)
-    parser.add_argument("--preflight", action="store_true", help="check nodes, store and network first")
+    parser.add_argument(
+        "--preflight", action="store_true", help="check nodes, store and network first"
+    )
     return parser.parse_intermixed_args(argv)

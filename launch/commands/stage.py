@@ -40,7 +40,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("source", metavar="FROM", type=to_place, help="the packed corpus")
     parser.add_argument("target", metavar="TO", type=to_place, help="where to copy it")
     parser.add_argument(
-        "--files", metavar="N", type=Number(int, 1, 1024), default=16, help="files at a time, 16 by default"
+        "--files",
+        metavar="N",
+        type=Number(int, 1, 1024),
+        default=16,
+        help="files at a time, 16 by default",
     )
-    parser.add_argument("--checksum", action="store_true", help="read what is there again, even where it was staged")
+    parser.add_argument(
+        "--checksum", action="store_true", help="read what is there again, even where it was staged"
+    )
     return parser.parse_intermixed_args(argv)

@@ -48,7 +48,9 @@ Exit status: 0; 1 when a run has failed or crashed.
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream status`."""
     parser = command("status", "surgstream.trainer.commands.status", DESCRIPTION)
-    parser.add_argument("run_dirs", nargs="+", type=to_folder, metavar="RUN_DIR", help="the run_dir of a recipe")
+    parser.add_argument(
+        "run_dirs", nargs="+", type=to_folder, metavar="RUN_DIR", help="the run_dir of a recipe"
+    )
     parser.add_argument("--follow", action="store_true", help="refresh until every run has ended")
     parser.add_argument("--json", action="store_true", help="print JSON, a line a run")
     return parser.parse_intermixed_args(argv)

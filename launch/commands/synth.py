@@ -24,7 +24,9 @@ exit status: 0 done, 1 failed, 2 wrong arguments
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream synth`."""
     parser = command("synth", "surgstream.shards.synthetic.corpus", DESCRIPTION, EPILOG)
-    parser.add_argument("out", metavar="OUT", type=to_folder, help="folder to make; it must be empty or not exist")
+    parser.add_argument(
+        "out", metavar="OUT", type=to_folder, help="folder to make; it must be empty or not exist"
+    )
 
     parser.add_argument(
         "--seconds",
@@ -33,10 +35,16 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="mean length of a video (default: %(default)g)",
     )
     parser.add_argument(
-        "--seed", type=Number(int, 0, 2**62), default=0, help="another seed, another corpus (default: %(default)d)"
+        "--seed",
+        type=Number(int, 0, 2**62),
+        default=0,
+        help="another seed, another corpus (default: %(default)d)",
     )
     parser.add_argument(
-        "--times", type=Number(int, 1, MOST_TIMES), default=1, help="so many times 13 videos (default: %(default)d)"
+        "--times",
+        type=Number(int, 1, MOST_TIMES),
+        default=1,
+        help="so many times 13 videos (default: %(default)d)",
     )
     parser.add_argument(
         "--no-frame-numbers",

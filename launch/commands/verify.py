@@ -27,6 +27,13 @@ deleting it and running `surgstream pack` again, or `surgstream stage` where it 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream verify`."""
     parser = command("verify", "surgstream.shards.commands.verify", DESCRIPTION, EPILOG)
-    parser.add_argument("out", metavar="OUT", type=to_place, help="the packed corpus: a folder or s3://BUCKET/PREFIX")
-    parser.add_argument("--workers", metavar="N", type=Number(int, 1, 4096), help="processes; one a core by default")
+    parser.add_argument(
+        "out",
+        metavar="OUT",
+        type=to_place,
+        help="the packed corpus: a folder or s3://BUCKET/PREFIX",
+    )
+    parser.add_argument(
+        "--workers", metavar="N", type=Number(int, 1, 4096), help="processes; one a core by default"
+    )
     return parser.parse_intermixed_args(argv)

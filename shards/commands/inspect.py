@@ -10,7 +10,13 @@ from surgstream.configs.loading import to_tree
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.outside import check_outside
 from surgstream.shards.inspection.bars import draw_bars
-from surgstream.shards.inspection.packed_frames import Placed, find_video, nearest_frame, read_frames, spread
+from surgstream.shards.inspection.packed_frames import (
+    Placed,
+    find_video,
+    nearest_frame,
+    read_frames,
+    spread,
+)
 from surgstream.shards.inspection.sheet import draw_sheet
 from surgstream.shards.inspection.strip import strip
 from surgstream.shards.inspection.summary import Summaries, summarise
@@ -32,7 +38,9 @@ def run(words: argparse.Namespace) -> int:
         return 0
 
     if words.report is not None:
-        from surgstream.shards.inspection.report import write_report  # they need PyAV, which the rest does not
+        from surgstream.shards.inspection.report import (
+            write_report,
+        )  # they need PyAV, which the rest does not
         from surgstream.shards.packing.plan import planned_films
 
         check_outside("--report", words.report, storage.uri)
@@ -40,14 +48,21 @@ def run(words: argparse.Namespace) -> int:
         return 0
 
     summaries = summarise(manifest, storage.uri, words.short)
-    sys.stdout.write(json.dumps(to_tree(summaries), indent=1) + "\n" if words.json else summaries.text())
+    sys.stdout.write(
+        json.dumps(to_tree(summaries), indent=1) + "\n" if words.json else summaries.text()
+    )
     # Standard output is JSON alone, for programs to read
     told = sys.stderr if words.json else sys.stdout
     if words.plot:
         told.write(f"{_write(words.out / 'hours.svg', _hours(summaries).encode())}\n")
 
     for summary in summaries.datasets if words.grid else ():
-        videos = [Placed(s, video) for s in manifest.shards if s.dataset == summary.name for video in s.videos]
+        videos = [
+            Placed(s, video)
+            for s in manifest.shards
+            if s.dataset == summary.name
+            for video in s.videos
+        ]
         shown = [videos[number] for number in spread(len(videos), VIDEOS_OF_A_SHEET)]
         sheet = draw_sheet((strip(storage, placed, COLUMNS) for placed in shown), COLUMNS)
         path = _folder(words.out) / f"{summary.name}.png"
@@ -67,7 +82,9 @@ def _told(placed: Placed) -> str:
     )
 
 
-def _pictures_of(storage: Storage, placed: Placed, out: Path, *, second: float | None, grid: bool) -> Iterator[Path]:
+def _pictures_of(
+    storage: Storage, placed: Placed, out: Path, *, second: float | None, grid: bool
+) -> Iterator[Path]:
     stem = placed.name.replace("/", "_")
     if second is not None:
         number = nearest_frame(placed, second)
@@ -84,7 +101,9 @@ def _hours(summaries: Summaries) -> str:
         ("by specialty", [(summary.name, summary.hours) for summary in summaries.specialties]),
         ("by dataset", [(summary.name, summary.hours) for summary in summaries.datasets]),
     ]
-    return draw_bars(f"{summaries.total.hours:,.2f} hours in {summaries.total.num_videos:,} videos", groups, "h")
+    return draw_bars(
+        f"{summaries.total.hours:,.2f} hours in {summaries.total.num_videos:,} videos", groups, "h"
+    )
 
 
 def _folder(path: Path) -> Path:

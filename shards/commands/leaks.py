@@ -31,14 +31,18 @@ def run(words: argparse.Namespace) -> int:
 
 
 def _fail_on_leak(train: str, compared: Compared) -> None:
-    leaking = sorted({f"{f.first.dataset}/{f.first.video}" for f in compared.findings if f.kind == "held_out"})
+    leaking = sorted(
+        {f"{f.first.dataset}/{f.first.video}" for f in compared.findings if f.kind == "held_out"}
+    )
     if leaking:
         raise LeakError(
             f"{train}: expected nothing of what is held out, got stretches of it in {len(leaking)} of its videos: "
             f"{some_of(leaking)}; hold them out, and pack again"
         )
 
-    lost = sorted(f"{video.dataset}/{video.video}" for video in compared.not_compared if video.corpus != train)
+    lost = sorted(
+        f"{video.dataset}/{video.video}" for video in compared.not_compared if video.corpus != train
+    )
     if lost:
         raise LeakError(
             f"{train}: expected held-out videos that can be compared with it, got {len(lost)} that are dark or of one "

@@ -27,7 +27,9 @@ def run(words: argparse.Namespace) -> int:
         sys.stdout.write(text)
         return 0
     if is_folder(words.corpus):
-        sys.stdout.write(f"packs what this corpus file says, which --print-corpus prints:\n\n{text}\n")
+        sys.stdout.write(
+            f"packs what this corpus file says, which --print-corpus prints:\n\n{text}\n"
+        )
         sys.stdout.flush()
 
     storage = open_storage(words.out)
@@ -37,7 +39,9 @@ def run(words: argparse.Namespace) -> int:
     if words.plan_only:
         # None for a shard that has no receipt yet
         receipts = list(prepare(corpus, root, storage).values())
-        sys.stdout.write(f"{receipts.count(None)} of {len(receipts)} shards are still to be packed\n")
+        sys.stdout.write(
+            f"{receipts.count(None)} of {len(receipts)} shards are still to be packed\n"
+        )
         return 0
     if words.part is not None:
         before = list(pack_share(corpus, root, storage, words.part).values())
@@ -58,7 +62,9 @@ def run(words: argparse.Namespace) -> int:
         )
     if packed.quarantine:
         count = len(packed.quarantine)
-        sys.stdout.write(f"in quarantine: {count}, with reasons: {storage.uri.rstrip('/')}/{QUARANTINE_NAME}\n")
+        sys.stdout.write(
+            f"in quarantine: {count}, with reasons: {storage.uri.rstrip('/')}/{QUARANTINE_NAME}\n"
+        )
     return QUARANTINE_STATUS if packed.quarantine and words.strict else 0
 
 
@@ -71,14 +77,20 @@ def _corpus(words: argparse.Namespace) -> tuple[str, CorpusConfig, str]:
     else:
         path, root = find_corpus(words.corpus)
         if os.path.isdir(words.corpus):
-            sys.stderr.write(f"takes the preset {words.corpus}; the folder here is ./{words.corpus}\n")
+            sys.stderr.write(
+                f"takes the preset {words.corpus}; the folder here is ./{words.corpus}\n"
+            )
         if words.hold_out:
-            raise ConfigError(f"--hold-out: expected a folder of videos, got {path}; set `hold_out` of its datasets")
+            raise ConfigError(
+                f"--hold-out: expected a folder of videos, got {path}; set `hold_out` of its datasets"
+            )
         corpus = load(CorpusConfig, path, [f"pack.{word}" for word in words.options])
         text, folder = path.read_text(encoding="utf-8"), path.parent
 
     # What the command line says counts, then the file, whose paths are relative to it
     review = words.review or (corpus.review and located(corpus.review, str(folder)))
     pseudonyms = words.pseudonyms or (corpus.pseudonyms and located(corpus.pseudonyms, str(folder)))
-    corpus = replace(corpus.part(words.subset, words.datasets), review=review, pseudonyms=pseudonyms)
+    corpus = replace(
+        corpus.part(words.subset, words.datasets), review=review, pseudonyms=pseudonyms
+    )
     return text, corpus, words.root or root

@@ -72,7 +72,9 @@ def stage(source: Storage, target: Storage, *, num_at_once: int, checksum: bool)
     manifest = ManifestFile.load(source)
     files = tuple(_files(manifest))
     if target.size(PLAN_NAME) is not None:
-        raise ConfigError(f"{target.uri}: a corpus was packed there, which has a {PLAN_NAME}; stage into another place")
+        raise ConfigError(
+            f"{target.uri}: a corpus was packed there, which has a {PLAN_NAME}; stage into another place"
+        )
 
     with owning(target, "staging", wait=True) as owner:
         _check_shards(target, files)
@@ -81,16 +83,19 @@ def stage(source: Storage, target: Storage, *, num_at_once: int, checksum: bool)
         of_right_size = {file.name for file in files if sizes.get(file.name) == file.num_bytes}
         _check_room(target, sum(file.num_bytes for file in files if file.name not in of_right_size))
 
-        was_staged = sizes.get(MANIFEST_NAME) == len(manifest.data) and target.read(MANIFEST_NAME) == manifest.data
+        was_staged = (
+            sizes.get(MANIFEST_NAME) == len(manifest.data)
+            and target.read(MANIFEST_NAME) == manifest.data
+        )
         if not was_staged:
             # Nobody is to read what is now half of one corpus and half of another
             target.delete(MANIFEST_NAME)
         # A manifest is written last: beside it, files of the right size were sound
         trusted = of_right_size if was_staged and not checksum else set()
         work = [file for file in files if file.name not in trusted]
-        copied_bytes = _Copying(source, target, of_right_size, sum(file.num_bytes for file in work)).run(
-            work, num_at_once
-        )
+        copied_bytes = _Copying(
+            source, target, of_right_size, sum(file.num_bytes for file in work)
+        ).run(work, num_at_once)
 
         owner.check()
         if not was_staged:
@@ -125,7 +130,9 @@ def _check_room(target: Storage, num_bytes: int) -> None:
 class _Copying:
     """The copying of files by threads, behind one progress bar over their bytes."""
 
-    def __init__(self, source: Storage, target: Storage, of_right_size: set[str], num_bytes: int) -> None:
+    def __init__(
+        self, source: Storage, target: Storage, of_right_size: set[str], num_bytes: int
+    ) -> None:
         self._source, self._target, self._of_right_size = source, target, of_right_size
         self._bar = progress_bar("stage", num_bytes, unit="B", unit_scale=True)
         self._bar_lock = threading.Lock()
@@ -135,7 +142,10 @@ class _Copying:
         """Bring all files to the target; returns the bytes that had to be copied. The first failure ends it."""
         with self._bar, ThreadPoolExecutor(num_at_once) as pool:
             try:
-                return sum(done.result() for done in as_completed([pool.submit(self._bring, file) for file in files]))
+                return sum(
+                    done.result()
+                    for done in as_completed([pool.submit(self._bring, file) for file in files])
+                )
             except BaseException:
                 self._stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)

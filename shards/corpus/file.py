@@ -171,7 +171,9 @@ class CorpusConfig:
             chosen = tuple(_one_of("--datasets", name, known) for name in names.split(","))
         else:
             return self
-        return replace(self, datasets=tuple(d for d in self.datasets if d.name in chosen), subsets={})
+        return replace(
+            self, datasets=tuple(d for d in self.datasets if d.name in chosen), subsets={}
+        )
 
 
 def find_corpus(name: str) -> tuple[Path, str]:
@@ -203,5 +205,7 @@ def is_folder(word: str) -> bool:
 def _one_of(option: str, word: str, known: Collection[str]) -> str:
     if word not in known:
         listed = ", ".join(known) or "those in the file, which has none"
-        raise ConfigError(f"{option}: expected one of {listed}, got {word!r}{did_you_mean(word, known)}")
+        raise ConfigError(
+            f"{option}: expected one of {listed}, got {word!r}{did_you_mean(word, known)}"
+        )
     return word

@@ -46,14 +46,19 @@ def describe_folder(folder: str, options: Sequence[str], *, hold_out: int) -> di
         )
 
     # Reversed: of several links to one file the first one stays, as in `find_sources`.
-    by_suffix = sorted(names, key=lambda name: (PurePosixPath(name).suffix, name))  # as their globs will be read
-    once = {resolved(f"{place}/{name}"): f"{place}/{name}" for name in reversed(by_suffix)}  # whatever links lead to it
+    by_suffix = sorted(
+        names, key=lambda name: (PurePosixPath(name).suffix, name)
+    )  # as their globs will be read
+    once = {
+        resolved(f"{place}/{name}"): f"{place}/{name}" for name in reversed(by_suffix)
+    }  # whatever links lead to it
     videos = sorted(once.values())
     pattern = telling_apart(videos) or BY_NAME
     suffixes = sorted({PurePosixPath(name).suffix for name in names})
 
     dataset: dict[str, Any] = {
-        "name": re.sub(r"[^A-Za-z0-9_-]+", "_", PurePosixPath(place).name).strip("_")[:80] or "videos",
+        "name": re.sub(r"[^A-Za-z0-9_-]+", "_", PurePosixPath(place).name).strip("_")[:80]
+        or "videos",
         "specialty": "unknown",
         "procedure": "unknown",
         "videos": [f"{place}/**/*{suffix}" for suffix in suffixes],

@@ -71,7 +71,9 @@ def check_labels(
                 f"{where}: labels.{kind}: expected {pattern} to be there for at least one of {len(files)} videos, "
                 "got none; correct the path, or leave the label out"
             )
-        raise ConfigError(f"{where}: labels.{kind}: none of {len(mistakes)} files fits, such as {mistakes[0]}")
+        raise ConfigError(
+            f"{where}: labels.{kind}: none of {len(mistakes)} files fits, such as {mistakes[0]}"
+        )
 
 
 def _fits(kind: str, location: str, stores: Stores, mistakes: list[str]) -> bool:
@@ -122,7 +124,9 @@ def _read(kind: str, location: str, stores: Stores) -> list[Row]:
         time, value = header.index("second"), header.index(kind)
         # Empty columns beyond the header do no harm; text there comes from an unquoted comma.
         if longer := next((line for line in lines if any(line[len(header) :])), None):
-            raise ValueError(f"got a row of more columns, {','.join(longer)[:_SHOWN]!r}; put what has commas in quotes")
+            raise ValueError(
+                f"got a row of more columns, {','.join(longer)[:_SHOWN]!r}; put what has commas in quotes"
+            )
         rows = [(_finite(line[time]), line[value]) for line in lines if line]
     except (UnusableFileError, UnicodeDecodeError, csv.Error, ValueError, IndexError) as error:
         raise VideoError(
@@ -154,11 +158,15 @@ def _other_columns(header: list[str], kind: str) -> str:
     # An awk program that makes such a file: $T and $V stand for the two columns, counted from 1.
     number = "$T" if times[0].lower() in ("second", "seconds") else "$T/25"
     script = f'NR==1{{print "second,{kind}"}} NR>1{{print {number} "," $V}}'
-    script = script.replace("$T", f"${columns.index(times[0]) + 1}").replace("$V", f"${columns.index(values[0]) + 1}")
+    script = script.replace("$T", f"${columns.index(times[0]) + 1}").replace(
+        "$V", f"${columns.index(values[0]) + 1}"
+    )
     counted = ", and numbers of pictures instead of seconds" * ("/25" in number)
     rate = " (25 is how many pictures the video has a second)" * ("/25" in number)
     mark = {"\t": "\\t"}.get(separator, separator)
-    return f"{said}{counted}; make such files of them: awk -F'{mark}' '{script}' FILE > NEW.csv{rate}"
+    return (
+        f"{said}{counted}; make such files of them: awk -F'{mark}' '{script}' FILE > NEW.csv{rate}"
+    )
 
 
 def _finite(text: str) -> float:

@@ -74,12 +74,20 @@ def by_id(pattern: str, locations: Iterable[str], *, folders: bool, where: str) 
         return {id: places[0] for id, places in found.items()}
 
     longer = telling_apart(videos, folders=folders)
-    remedy = "rename them" if longer is None else f"set `id: {longer!r}` for this dataset, or rename them"
+    remedy = (
+        "rename them"
+        if longer is None
+        else f"set `id: {longer!r}` for this dataset, or rename them"
+    )
     lines = [f"{id!r}: {' and '.join(places[:3])}" for id, places in list(shared.items())[:_SHOWN]]
     more = [f"and {len(shared) - _SHOWN} more"] * (len(shared) > _SHOWN)
     raise ConfigError(
         "\n  ".join(
-            [f"{where}: expected one video of an id, got {len(shared)} ids of several; {remedy}", *lines, *more]
+            [
+                f"{where}: expected one video of an id, got {len(shared)} ids of several; {remedy}",
+                *lines,
+                *more,
+            ]
         )
     )
 
@@ -93,9 +101,14 @@ def telling_apart(locations: Iterable[str], *, folders: bool = False) -> str | N
     return None
 
 
-def label_files(labels: Mapping[str, str], location: str, id: str, *, is_folder: bool) -> dict[str, str]:
+def label_files(
+    labels: Mapping[str, str], location: str, id: str, *, is_folder: bool
+) -> dict[str, str]:
     """A video's label files by kind, from patterns with `{video}` where its id goes, or the fields of an id."""
-    return {kind: fill(pattern, location, is_folder=is_folder, video=id) for kind, pattern in labels.items()}
+    return {
+        kind: fill(pattern, location, is_folder=is_folder, video=id)
+        for kind, pattern in labels.items()
+    }
 
 
 def _grouped(pattern: str, locations: Iterable[str], folders: bool) -> dict[str, list[str]]:

@@ -72,7 +72,9 @@ def _load(path: Path) -> dict[Video, str]:
     try:
         rows = csv.DictReader(io.StringIO(_text(path), newline=""), restval="", strict=True)
         if missing := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
-            raise ConfigError(f"pseudonyms: {path}: expected the columns {', '.join(COLUMNS)}; {missing[0]} is missing")
+            raise ConfigError(
+                f"pseudonyms: {path}: expected the columns {', '.join(COLUMNS)}; {missing[0]} is missing"
+            )
         lines = [(rows.line_num, row["dataset"], row["video"], row["pseudonym"]) for row in rows]
     except (OSError, csv.Error) as error:
         raise ConfigError(f"pseudonyms: expected a CSV file: {error}") from None
@@ -82,9 +84,13 @@ def _load(path: Path) -> dict[Video, str]:
     for number, dataset, video, pseudonym in lines:
         where = f"pseudonyms: {path}: line {number}"
         if not is_plain_id(pseudonym):
-            raise ConfigError(f"{where}: expected 1 to 80 characters of A-Z a-z 0-9 _ -, got {pseudonym!r}")
+            raise ConfigError(
+                f"{where}: expected 1 to 80 characters of A-Z a-z 0-9 _ -, got {pseudonym!r}"
+            )
         if (dataset, video) in known or (dataset, pseudonym) in taken:
-            raise ConfigError(f"{where}: expected each video and each pseudonym of a dataset once, got one again")
+            raise ConfigError(
+                f"{where}: expected each video and each pseudonym of a dataset once, got one again"
+            )
         known[dataset, video] = pseudonym
         taken.add((dataset, pseudonym))
 
@@ -107,7 +113,9 @@ def _extend(path: Path, added: dict[Video, str]) -> None:
     # A person may have added columns or changed their order; new lines leave added ones empty.
     columns = csv.DictReader(io.StringIO(before, newline="")).fieldnames or COLUMNS
     writer = csv.DictWriter(text, columns, restval="")
-    writer.writerows(dict(zip(COLUMNS, (*video, pseudonym), strict=True)) for video, pseudonym in added.items())
+    writer.writerows(
+        dict(zip(COLUMNS, (*video, pseudonym), strict=True)) for video, pseudonym in added.items()
+    )
 
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
     partial = path.with_name(f".{path.name}.partial")

@@ -55,7 +55,9 @@ Placed = tuple[str, Source]
 """A split, `train` or `held_out`, and a video of it."""
 
 
-def find_sources(corpus: CorpusConfig, root: Path | str, stores: Stores, *, extend: bool = True) -> list[Source]:
+def find_sources(
+    corpus: CorpusConfig, root: Path | str, stores: Stores, *, extend: bool = True
+) -> list[Source]:
     """List the videos of the split that `corpus.pack` asks for. A file named without a glob need not exist.
 
     A dataset has a file once, however many globs and symbolic links lead to it.
@@ -75,25 +77,36 @@ def find_sources(corpus: CorpusConfig, root: Path | str, stores: Stores, *, exte
             dataset trains on what another one holds out, or nothing is left.
         StorageError: A bucket or a folder cannot be listed, or a store fails.
     """
-    found = [each for dataset in corpus.datasets for each in _dataset_sources(dataset, str(root), stores)]
+    found = [
+        each for dataset in corpus.datasets for each in _dataset_sources(dataset, str(root), stores)
+    ]
     if corpus.pseudonyms is not None:
         found = _hidden(found, Path(corpus.pseudonyms), extend=extend)
     # After the pseudonyms, since a review calls videos what the corpus calls them.
     if corpus.review is not None:
         found = _reviewed(found, load_review(corpus.review, stores))
 
-    splits = {split: [source for its, source in found if its == split] for split in ("train", "held_out")}
+    splits = {
+        split: [source for its, source in found if its == split] for split in ("train", "held_out")
+    }
     _check_no_leak(**splits)
     if not splits[corpus.pack.split]:
-        which = "all videos are held out" if corpus.pack.split == "train" else "no video is held out"
+        which = (
+            "all videos are held out" if corpus.pack.split == "train" else "no video is held out"
+        )
         raise ConfigError(f"datasets: nothing to pack: {which}")
     return splits[corpus.pack.split]
 
 
 def _hidden(found: Sequence[Placed], path: Path, *, extend: bool) -> list[Placed]:
     """The same under pseudonyms, and in the order of these."""
-    names = find_pseudonyms(path, [(source.dataset, source.own_id) for _, source in found], extend=extend)
-    hidden = [(split, replace(each, id=names[each.dataset, each.own_id], hidden=True)) for split, each in found]
+    names = find_pseudonyms(
+        path, [(source.dataset, source.own_id) for _, source in found], extend=extend
+    )
+    hidden = [
+        (split, replace(each, id=names[each.dataset, each.own_id], hidden=True))
+        for split, each in found
+    ]
     # Datasets stay in their order: each has the place of its first video, which reversing lets win.
     place = {source.dataset: number for number, (_, source) in reversed([*enumerate(hidden)])}
     return sorted(hidden, key=lambda each: (place[each[1].dataset], each[1].id))
@@ -107,10 +120,15 @@ def _reviewed(found: Sequence[Placed], review: Review) -> list[Placed]:
     if unknown:
         dataset, video = unknown[0]
         number = sum(key[0] == dataset for key in unknown)
-        raise ConfigError(f"datasets: {dataset}: review: no video has the id {video!r} (of {number} such)")
+        raise ConfigError(
+            f"datasets: {dataset}: review: no video has the id {video!r} (of {number} such)"
+        )
     for name in sorted({name for name, _ in review} - datasets):
         log.warning("review: %s: is not packed; what is decided about it is not needed", name)
-    return [(split, replace(each, review=review.get((each.dataset, each.id), ()))) for split, each in found]
+    return [
+        (split, replace(each, review=review.get((each.dataset, each.id), ())))
+        for split, each in found
+    ]
 
 
 def _check_no_leak(train: list[Source], held_out: list[Source]) -> None:
@@ -128,13 +146,16 @@ def _dataset_sources(dataset: DatasetConfig, root: str, stores: Stores) -> Itera
     """Each video of a dataset, with its split."""
     where = f"datasets: {dataset.name}"
     folders = dataset.image_fps is not None
-    by_own_id = by_id(dataset.id, _locations(dataset, root, stores, where=where), folders=folders, where=where)
+    by_own_id = by_id(
+        dataset.id, _locations(dataset, root, stores, where=where), folders=folders, where=where
+    )
     held_out = _held_out(dataset, by_own_id, root, stores, where=where)
 
     # Label files are found by a video's own id; the corpus has it encoded.
     patterns = {kind: located(path, root) for kind, path in dataset.labels.items()}
     labels = {
-        own_id: label_files(patterns, location, own_id, is_folder=folders) for own_id, location in by_own_id.items()
+        own_id: label_files(patterns, location, own_id, is_folder=folders)
+        for own_id, location in by_own_id.items()
     }
     check_labels(patterns, labels.values(), stores, where=where)
 
@@ -168,15 +189,21 @@ def _locations(dataset: DatasetConfig, root: str, stores: Stores, *, where: str)
                 yield location
 
 
-def _held_out(dataset: DatasetConfig, ids: Collection[str], root: str, stores: Stores, *, where: str) -> set[str]:
+def _held_out(
+    dataset: DatasetConfig, ids: Collection[str], root: str, stores: Stores, *, where: str
+) -> set[str]:
     """Those ids that the dataset holds out."""
     listed = dataset.hold_out
     if isinstance(listed, str):
         storage, name = stores.locate(located(listed, root))
         try:
             if storage.size(name) is None:
-                raise ConfigError(f"{where}: hold_out: expected a file of ids: {storage.uri}: {name} is missing")
-            listed = tuple(filter(None, map(str.strip, storage.read(name).decode("utf-8-sig").splitlines())))
+                raise ConfigError(
+                    f"{where}: hold_out: expected a file of ids: {storage.uri}: {name} is missing"
+                )
+            listed = tuple(
+                filter(None, map(str.strip, storage.read(name).decode("utf-8-sig").splitlines()))
+            )
         except (UnusableFileError, UnicodeDecodeError) as error:
             raise ConfigError(f"{where}: hold_out: expected a file of ids: {error}") from None
 
@@ -184,7 +211,9 @@ def _held_out(dataset: DatasetConfig, ids: Collection[str], root: str, stores: S
     globs = {entry for entry in listed if entry not in ids and glob.has_magic(entry)}
     unknown = sorted(set(listed) - globs - set(ids))
     if unknown:
-        raise ConfigError(f"{where}: hold_out: no video has the id {unknown[0]!r} (of {len(unknown)} such)")
+        raise ConfigError(
+            f"{where}: hold_out: no video has the id {unknown[0]!r} (of {len(unknown)} such)"
+        )
 
     matches = {entry: {id for id in ids if fnmatchcase(id, entry)} for entry in globs}
     idle = sorted(entry for entry, found in matches.items() if not found)
@@ -203,7 +232,11 @@ def _expand(pattern: str, root: str, stores: Stores, *, folders: bool) -> list[s
     telling = not folders and PurePosixPath(pattern).suffix != ""
     found = find(stores[place].tree(), rest)
     return sorted(
-        {os.path.join(place, name).rstrip("/") for name, is_folder in found if telling or is_folder == folders}
+        {
+            os.path.join(place, name).rstrip("/")
+            for name, is_folder in found
+            if telling or is_folder == folders
+        }
     )
 
 

@@ -39,9 +39,15 @@ def unseal(data: bytes, *, where: str) -> dict[str, Any]:
         tree = json.loads(data)
         checksum = tree.pop("checksum", None) if isinstance(tree, dict) else None
         # Bytes are compared as well: JSON can write one dictionary in many ways.
-        sound = checksum is not None and data == canonical({**tree, "checksum": checksum}) and checksum == digest(tree)
+        sound = (
+            checksum is not None
+            and data == canonical({**tree, "checksum": checksum})
+            and checksum == digest(tree)
+        )
     except (ValueError, RecursionError) as error:
-        raise ManifestError(f"{where}: expected JSON: {error}; it is damaged: delete it and pack again") from None
+        raise ManifestError(
+            f"{where}: expected JSON: {error}; it is damaged: delete it and pack again"
+        ) from None
     if not sound:
         raise ManifestError(f"{where}: checksum mismatch; it is damaged: delete it and pack again")
     return dict(tree)

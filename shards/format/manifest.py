@@ -32,7 +32,10 @@ _CHECKSUM_BYTES = len(b'],"checksum":""}\n') + hashlib.sha256().digest_size * 2
 _LARGEST = 2**63 - 1
 
 _KINDS: dict[type, dict[str, type]] = {
-    cls: {name: list if get_origin(kind) is tuple else kind for name, kind in get_type_hints(cls).items()}
+    cls: {
+        name: list if get_origin(kind) is tuple else kind
+        for name, kind in get_type_hints(cls).items()
+    }
     for cls in (Shard, PackedVideo, Part)
 }
 """The types of their fields in JSON."""
@@ -90,7 +93,9 @@ class ManifestFile:
         digest = hashlib.sha256(memoryview(data)[:-_CHECKSUM_BYTES])
         self.data, self._where, self._last_line = data, where, _last_line(digest.hexdigest())
         if not data.endswith(self._last_line):
-            raise ManifestError(f"{where}: checksum mismatch; it is damaged: delete it and pack again")
+            raise ManifestError(
+                f"{where}: checksum mismatch; it is damaged: delete it and pack again"
+            )
         digest.update(self._last_line)
         self.sha256 = digest.hexdigest()
 
@@ -186,11 +191,19 @@ class ManifestFile:
             num_bytes: Bytes of all shards so far, its own included.
         """
         if not is_shard_of(shard.name, shard.dataset):
-            raise ManifestError(f"{self._where}: expected a shard DATASET/DATASET-000000.tar, got {shard.name!r}")
+            raise ManifestError(
+                f"{self._where}: expected a shard DATASET/DATASET-000000.tar, got {shard.name!r}"
+            )
         where = f"{self._where}: {shard.name}"
         if previous is not None and previous.name >= shard.name:
-            raise ManifestError(f"{where}: expected shards sorted by name, each once, got it after {previous.name}")
-        if previous is not None and previous.dataset == shard.dataset and previous.specialty != shard.specialty:
+            raise ManifestError(
+                f"{where}: expected shards sorted by name, each once, got it after {previous.name}"
+            )
+        if (
+            previous is not None
+            and previous.dataset == shard.dataset
+            and previous.specialty != shard.specialty
+        ):
             raise ManifestError(
                 f"{where}: expected specialty {previous.specialty!r}, as in the other shards of its dataset, got "
                 f"{shard.specialty!r}; pack them again, or under different dataset names"
@@ -201,7 +214,9 @@ class ManifestFile:
         for video in shard.videos:
             _check_video(video, row, f"{where}: video {video.id!r}")
             if video.id in ids:
-                raise ManifestError(f"{where}: video {video.id!r} stands twice in dataset {shard.dataset!r}")
+                raise ManifestError(
+                    f"{where}: video {video.id!r} stands twice in dataset {shard.dataset!r}"
+                )
             ids.add(video.id)
             row += video.num_frames
 
@@ -209,10 +224,14 @@ class ManifestFile:
             raise ManifestError(f"{where}: expected frames, it has none")
         if shard.num_bytes < row * FRAME_BYTES:
             least = row * FRAME_BYTES
-            raise ManifestError(f"{where}: expected at least {least} bytes for {row} frames, got {shard.num_bytes}")
+            raise ManifestError(
+                f"{where}: expected at least {least} bytes for {row} frames, got {shard.num_bytes}"
+            )
         # Readers add sizes up in signed 64 bits.
         if num_bytes > _LARGEST:
-            raise ManifestError(f"{where}: expected less than 2^63 bytes in all shards up to it, got {num_bytes}")
+            raise ManifestError(
+                f"{where}: expected less than 2^63 bytes in all shards up to it, got {num_bytes}"
+            )
 
 
 def encode(tree: dict[str, Any]) -> bytes:
@@ -244,7 +263,9 @@ def _check_video(video: PackedVideo, row: int, where: str) -> None:
     if not is_plain_id(video.id):
         raise ManifestError(f"{where}: expected an id of 1 to 80 characters of A-Z a-z 0-9 _ -")
     if not is_frame_size(video.width, video.height):
-        raise ManifestError(f"{where}: expected frames of up to 8K, got {video.width}x{video.height} pixels")
+        raise ManifestError(
+            f"{where}: expected frames of up to 8K, got {video.width}x{video.height} pixels"
+        )
     if video.first_row != row:
         raise ManifestError(f"{where}: expected first_row {row}, got {video.first_row}")
     if not 0 < video.fps < math.inf:
@@ -254,10 +275,14 @@ def _check_video(video: PackedVideo, row: int, where: str) -> None:
     frame = 0
     for part in video.parts:
         if part.first_frame < frame or part.num_frames < 1:
-            raise ManifestError(f"{where}: expected parts with frames, in order, that do not overlap")
+            raise ManifestError(
+                f"{where}: expected parts with frames, in order, that do not overlap"
+            )
         frame = part.first_frame + part.num_frames
     if not 0 < frame <= _LARGEST:
-        raise ManifestError(f"{where}: expected parts that end after frame 0 and before frame 2^63, got {frame}")
+        raise ManifestError(
+            f"{where}: expected parts that end after frame 0 and before frame 2^63, got {frame}"
+        )
 
 
 def packed_shards(storage: Storage) -> set[str]:

@@ -15,7 +15,9 @@ def report_folder(text: str) -> Path:
         argparse.ArgumentTypeError: It is an address.
     """
     if "://" in text:
-        raise argparse.ArgumentTypeError(f"expected a folder of this machine, got {text!r}; copy the report afterwards")
+        raise argparse.ArgumentTypeError(
+            f"expected a folder of this machine, got {text!r}; copy the report afterwards"
+        )
     return to_folder(text)
 
 

@@ -109,16 +109,22 @@ class Reading:
             for span in self.dropped
             if span.stop is not None
         )
-        return sum(each.stop - each.start for each in found), sum(filter(lambda seconds: seconds > 0, out))
+        return sum(each.stop - each.start for each in found), sum(
+            filter(lambda seconds: seconds > 0, out)
+        )
 
     def between(self, start: Fraction, stop: Fraction) -> dict[str, Any]:
         """What the JSON of a segment says of the source and of what was found in [start, stop), in seconds."""
-        found = [each for each in self.findings if each.start < float(stop) and each.stop > float(start)]
+        found = [
+            each for each in self.findings if each.start < float(stop) and each.stop > float(start)
+        ]
         return {
             "source_fps": self.fps,
-            "crop": self.crop and [self.crop.left, self.crop.top, self.crop.right, self.crop.bottom],
+            "crop": self.crop
+            and [self.crop.left, self.crop.top, self.crop.right, self.crop.bottom],
             "findings": [
-                {"kind": each.kind, "start": each.start, "stop": each.stop, "score": each.score} for each in found
+                {"kind": each.kind, "start": each.start, "stop": each.stop, "score": each.score}
+                for each in found
             ],
         }
 

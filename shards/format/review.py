@@ -59,9 +59,12 @@ def _parse(text: str, location: str) -> Review:
     rows = csv.DictReader(io.StringIO(text), restval="")
     missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
     if missing:
-        raise ConfigError(f"review: {location}: expected the columns {', '.join(COLUMNS)}; {missing[0]} is missing")
+        raise ConfigError(
+            f"review: {location}: expected the columns {', '.join(COLUMNS)}; {missing[0]} is missing"
+        )
     return by_video(
-        (row["dataset"], row["video"], _decision(row, f"review: {location}: line {rows.line_num}")) for row in rows
+        (row["dataset"], row["video"], _decision(row, f"review: {location}: line {rows.line_num}"))
+        for row in rows
     )
 
 
@@ -79,7 +82,9 @@ def _decision(row: dict[str, str], where: str) -> Decision:
     except (TypeError, ValueError):
         start = stop = math.nan  # no comparison holds of it
     if not 0 <= start < stop < math.inf:
-        raise ConfigError(f"{where}: expected seconds with start below stop, got {row['start']!r} to {row['stop']!r}")
+        raise ConfigError(
+            f"{where}: expected seconds with start below stop, got {row['start']!r} to {row['stop']!r}"
+        )
     if row["decision"] not in ("keep", "drop"):
         raise ConfigError(f"{where}: decision: expected keep or drop, got {row['decision']!r}")
     return Decision(start=start, stop=stop, keep=row["decision"] == "keep")

@@ -14,7 +14,9 @@ _STYLE = (
 )
 
 
-def draw_bars(title: str, groups: Sequence[tuple[str, Sequence[tuple[str, float]]]], unit: str) -> str:
+def draw_bars(
+    title: str, groups: Sequence[tuple[str, Sequence[tuple[str, float]]]], unit: str
+) -> str:
     """Groups of horizontal bars to one scale, the longest of each group first.
 
     Args:

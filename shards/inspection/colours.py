@@ -14,7 +14,8 @@ Histogram = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 def histogram(images: Iterable[Image.Image]) -> Histogram:
     """Count the values of all pixels of RGB images."""
     counts = sum(
-        (np.array(image.histogram()).reshape(3, BINS, -1).sum(2) for image in images), np.zeros((3, BINS), int)
+        (np.array(image.histogram()).reshape(3, BINS, -1).sum(2) for image in images),
+        np.zeros((3, BINS), int),
     )
     red, green, blue = (tuple(map(int, channel)) for channel in counts)
     return red, green, blue

@@ -11,7 +11,13 @@ from surgstream.shards.format.records import Box, Finding
 from surgstream.shards.inspection.colours import Histogram, histogram
 from surgstream.shards.inspection.page import COLOURS
 from surgstream.shards.inspection.sights import QUALITY, Sight, Sights
-from surgstream.shards.inspection.sprites import Cell, Sprite, columns_of, picture_size, write_sprites
+from surgstream.shards.inspection.sprites import (
+    Cell,
+    Sprite,
+    columns_of,
+    picture_size,
+    write_sprites,
+)
 from surgstream.shards.video.picture import to_jpeg
 
 MOST_PICTURES, FEWEST_PICTURES = 240, 10
@@ -31,7 +37,9 @@ class Filmed:
     histogram: Histogram | None
 
 
-def write_pictures(sights: Sights, findings: Sequence[Finding], fps: float, out: Path, folder: str) -> Filmed:
+def write_pictures(
+    sights: Sights, findings: Sequence[Finding], fps: float, out: Path, folder: str
+) -> Filmed:
     """Write a video's pictures.
 
     Args:
@@ -46,16 +54,24 @@ def write_pictures(sights: Sights, findings: Sequence[Finding], fps: float, out:
     moments = [_moments(finding, fps) for finding in findings]
     # All at once, since each call opens the source anew
     seen = sights.see(_together([strip, *moments]))
-    opened = (Image.open(io.BytesIO(sight.jpeg)) for sight in seen.values() if sight.jpeg is not None)
+    opened = (
+        Image.open(io.BytesIO(sight.jpeg)) for sight in seen.values() if sight.jpeg is not None
+    )
     size = next((picture_size(image.size) for image in opened), None)
     if size is None:
         return Filmed((), tuple(() for _ in findings), None)
 
-    def written(cells: Sequence[Cell], stem: str, columns: int) -> Iterator[tuple[Sprite, list[Image.Image]]]:
+    def written(
+        cells: Sequence[Cell], stem: str, columns: int
+    ) -> Iterator[tuple[Sprite, list[Image.Image]]]:
         columns = min(columns, max(1, len(cells)))
         return write_sprites(cells, size, out, f"{folder}/{stem}", columns)
 
-    cells = [Cell(seen[at], _colours(findings, at / fps, (at + step) / fps)) for at in strip if at in seen]
+    cells = [
+        Cell(seen[at], _colours(findings, at / fps, (at + step) / fps))
+        for at in strip
+        if at in seen
+    ]
     sprites = []
 
     # Sheets are written as their pictures are counted, so no more than one of them is in memory
@@ -70,7 +86,9 @@ def write_pictures(sights: Sights, findings: Sequence[Finding], fps: float, out:
         pictures = [seen[at] for at in rooms if at in seen]
         if finding.box is not None:
             pictures = [*_enlarged(pictures, finding), *pictures]
-        sheets = written([Cell(sight) for sight in pictures], f"{number}_{finding.kind}", len(pictures))
+        sheets = written(
+            [Cell(sight) for sight in pictures], f"{number}_{finding.kind}", len(pictures)
+        )
         found.append(tuple(sprite for sprite, _ in sheets))
     return Filmed(tuple(sprites), tuple(found), counts)
 
@@ -83,9 +101,13 @@ def spacing(seconds: float) -> float:
 
 def _moments(finding: Finding, fps: float) -> Rooms:
     """The first and the last frame of a finding, the one in the middle, and the one that shows it best."""
-    first, stop, best = (round(second * fps) for second in (finding.start, finding.stop, finding.shown))
+    first, stop, best = (
+        round(second * fps) for second in (finding.start, finding.stop, finding.shown)
+    )
     numbers = sorted({first, (first + stop - 1) // 2, stop - 1, best})
-    rooms = {number: end - number for number, end in zip(numbers, [*numbers[1:], stop], strict=True)}
+    rooms = {
+        number: end - number for number, end in zip(numbers, [*numbers[1:], stop], strict=True)
+    }
     # No neighbour does for the one that shows it best
     return {**rooms, best: 1}
 
@@ -101,13 +123,17 @@ def _together(parts: Iterable[Rooms]) -> Rooms:
 
 def _colours(findings: Iterable[Finding], start: float, stop: float) -> tuple[str, ...]:
     """Those of what was found in [start, stop); writing is all over a video."""
-    kinds = {each.kind for each in findings if each.start < stop and each.stop > start} - {"writing"}
+    kinds = {each.kind for each in findings if each.start < stop and each.stop > start} - {
+        "writing"
+    }
     return tuple(COLOURS[kind] for kind in COLOURS if kind in kinds)
 
 
 def _enlarged(pictures: Sequence[Sight], finding: Finding) -> Iterator[Sight]:
     """What is within a finding's box, with room on all sides, so that its surroundings are seen."""
-    shown = next((sight for sight in pictures if sight.second == finding.shown and not sight.dropped), None)
+    shown = next(
+        (sight for sight in pictures if sight.second == finding.shown and not sight.dropped), None
+    )
     if shown is None or shown.jpeg is None or finding.box is None:
         return
     with Image.open(io.BytesIO(shown.jpeg)) as image:

@@ -35,7 +35,11 @@ class Placed:
     def seconds(self) -> list[float]:
         """When each of its frames is shown, in seconds after the first picture."""
         fps = Fraction(str(self.video.fps))
-        numbers = (part.first_frame + number for part in self.video.parts for number in range(part.num_frames))
+        numbers = (
+            part.first_frame + number
+            for part in self.video.parts
+            for number in range(part.num_frames)
+        )
         return [float(number / fps) for number in numbers]
 
 
@@ -49,11 +53,19 @@ def find_video(manifest: Manifest, name: str) -> Placed:
         Placed(shard, video)
         for shard in manifest.shards
         for video in shard.videos
-        if name in (video.id, f"{shard.dataset}/{video.id}", video.source, f"{shard.dataset}/{video.source}")
+        if name
+        in (
+            video.id,
+            f"{shard.dataset}/{video.id}",
+            video.source,
+            f"{shard.dataset}/{video.source}",
+        )
     ]
     if len(found) != 1:
         several = ", ".join(placed.name for placed in found[:5])
-        raise ConfigError(f"--video: expected the name of one video, got {name!r}, that of {several or 'none'}")
+        raise ConfigError(
+            f"--video: expected the name of one video, got {name!r}, that of {several or 'none'}"
+        )
     return found[0]
 
 
@@ -66,17 +78,23 @@ def nearest_frame(placed: Placed, second: float) -> int:
     seconds = placed.seconds
     end = seconds[-1] + 1 / placed.video.fps
     if second > end:
-        raise ConfigError(f"--second: expected 0 to {end:g}, where {placed.name} ends, got {second:g}")
+        raise ConfigError(
+            f"--second: expected 0 to {end:g}, where {placed.name} ends, got {second:g}"
+        )
     return min(range(len(seconds)), key=lambda number: (abs(seconds[number] - second), number))
 
 
 def spread(count: int, wanted: int) -> list[int]:
     """At most `wanted` of the numbers below `count`, evenly spread, the first and the last among them."""
     wanted = min(wanted, count)
-    return [0] if wanted == 1 else [number * (count - 1) // (wanted - 1) for number in range(wanted)]
+    return (
+        [0] if wanted == 1 else [number * (count - 1) // (wanted - 1) for number in range(wanted)]
+    )
 
 
-def read_frames(storage: Storage, placed: Placed, numbers: Sequence[int], gap: int = GAP_FRAMES) -> Iterator[bytes]:
+def read_frames(
+    storage: Storage, placed: Placed, numbers: Sequence[int], gap: int = GAP_FRAMES
+) -> Iterator[bytes]:
     """The JPEGs of some frames of a video, counted from its first; those that are near each other are read together.
 
     Args:
@@ -104,7 +122,9 @@ def read_frames(storage: Storage, placed: Placed, numbers: Sequence[int], gap: i
             jpeg = data[int(row["offset"]) - start :][: int(row["size"])]
             if zlib.crc32(jpeg) != row["crc32"]:
                 where = f"{storage.uri}: {shard.name}: frame {number} of {placed.video.id}"
-                raise CorruptSampleError(f"{where} is not as it was packed; run `surgstream verify`")
+                raise CorruptSampleError(
+                    f"{where} is not as it was packed; run `surgstream verify`"
+                )
             yield bytes(jpeg)
 
 

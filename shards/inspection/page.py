@@ -78,7 +78,8 @@ def draw_page(
         sections: The videos.
     """
     style, script = (
-        files("surgstream.shards.inspection").joinpath(f"report.{suffix}").read_text() for suffix in ("css", "js")
+        files("surgstream.shards.inspection").joinpath(f"report.{suffix}").read_text()
+        for suffix in ("css", "js")
     )
 
     yield (
@@ -143,14 +144,23 @@ def _heading(dataset: str, video: str, plain: str = "") -> str:
 def _film(sprite: Sprite) -> str:
     """Lines of pictures, each with the time of its first one before it."""
     firsts = "".join(f"<li>{_clock(second)}</li>" for second in sprite.seconds[:: sprite.columns])
-    return f'<div class="film"><ol>{firsts}</ol>{_sheet(sprite, "frames over time", "100%")}</div>\n'
+    return (
+        f'<div class="film"><ol>{firsts}</ol>{_sheet(sprite, "frames over time", "100%")}</div>\n'
+    )
 
 
 def _sheet(sprite: Sprite, alt: str, width: str) -> str:
     lines = -(-len(sprite.seconds) // sprite.columns)
     size = f'width="{sprite.columns * sprite.cell[0]}" height="{lines * sprite.cell[1]}" style="width:{width}"'
-    numbers = {"columns": (sprite.columns,), "cell": sprite.cell, "size": sprite.size, "seconds": sprite.seconds}
-    data = " ".join(f'data-{name}="{" ".join(f"{x:.10g}" for x in values)}"' for name, values in numbers.items())
+    numbers = {
+        "columns": (sprite.columns,),
+        "cell": sprite.cell,
+        "size": sprite.size,
+        "seconds": sprite.seconds,
+    }
+    data = " ".join(
+        f'data-{name}="{" ".join(f"{x:.10g}" for x in values)}"' for name, values in numbers.items()
+    )
     return f'<img class="sheet" loading="lazy" alt="{escape(alt)}" src="{escape(sprite.file)}" {size} {data}>'
 
 
@@ -158,7 +168,9 @@ def _timeline(section: Section) -> str:
     """What was packed, and above it what was found, over the length of the video."""
     length = max(section.seconds, 1e-3)
 
-    def bar(start: float, stop: float | None, top: int, height: int, colour: str, title: str) -> str:
+    def bar(
+        start: float, stop: float | None, top: int, height: int, colour: str, title: str
+    ) -> str:
         end = length if stop is None else stop
         width = max(1000 * (end - start) / length, 1)
         return (
@@ -175,7 +187,9 @@ def _timeline(section: Section) -> str:
         + bar(0, length, 12, 10, _KEPT, "packed")
         + spans(section.reading.dropped, DROPPED_COLOUR, "dropped")
         + spans(section.reading.lost, _LOST, "lost")
-        + "".join(bar(each.start, each.stop, 0, 10, COLOURS[each.kind], each.kind) for each in found)
+        + "".join(
+            bar(each.start, each.stop, 0, 10, COLOURS[each.kind], each.kind) for each in found
+        )
         + "</svg>\n"
     )
 
@@ -204,11 +218,17 @@ def _crop(section: Section) -> str:
 def _histogram(histogram: Histogram | None) -> str:
     if histogram is None:
         return ""
-    highest = max(max(channel[1:-1]) for channel in histogram) or 1  # black borders would outdo all the rest
+    highest = (
+        max(max(channel[1:-1]) for channel in histogram) or 1
+    )  # black borders would outdo all the rest
     lines = []
     for colour, counts in zip(("#cf222e", "#1a7f37", "#0969da"), histogram, strict=True):
-        points = " ".join(f"{3 * at},{60 - 60 * min(1, count / highest):.1f}" for at, count in enumerate(counts))
-        lines.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+        points = " ".join(
+            f"{3 * at},{60 - 60 * min(1, count / highest):.1f}" for at, count in enumerate(counts)
+        )
+        lines.append(
+            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
+        )
 
     width = 3 * len(histogram[0])
     return (
@@ -217,7 +237,9 @@ def _histogram(histogram: Histogram | None) -> str:
     )
 
 
-def _decisions(name: str, findings: Iterable[tuple[Finding, Sequence[Sprite]]], review: Sequence[Decision]) -> str:
+def _decisions(
+    name: str, findings: Iterable[tuple[Finding, Sequence[Sprite]]], review: Sequence[Decision]
+) -> str:
     """A row for each finding, then one for each decision that is about none of them."""
     # Orders are negative, since this was decided before the page is opened
     decided = {
@@ -228,15 +250,26 @@ def _decisions(name: str, findings: Iterable[tuple[Finding, Sequence[Sprite]]], 
     rows = []
     for each, sprites in findings:
         width = "calc({} * var(--small))"
-        images = "".join(_sheet(sprite, each.kind, width.format(sprite.columns)) for sprite in sprites)
+        images = "".join(
+            _sheet(sprite, each.kind, width.format(sprite.columns)) for sprite in sprites
+        )
         kind = _key(COLOURS[each.kind], each.kind.replace("_", " "))
         span = each.start, each.stop
         rows.append(
-            _row(images, kind, span, f"{each.score:.2f}", decided.pop(span, None), f"{name} {span} {each.kind}")
+            _row(
+                images,
+                kind,
+                span,
+                f"{each.score:.2f}",
+                decided.pop(span, None),
+                f"{name} {span} {each.kind}",
+            )
         )
 
     # What is left is about none of the findings
-    rows += [_row("", "by hand", span, "", choice, f"{name} {span}") for span, choice in decided.items()]
+    rows += [
+        _row("", "by hand", span, "", choice, f"{name} {span}") for span, choice in decided.items()
+    ]
 
     head = "<th></th><th>found</th>" + "".join(
         f'<th class="number">{name}</th>' for name in ("from s", "to s", "score")
@@ -248,7 +281,12 @@ def _decisions(name: str, findings: Iterable[tuple[Finding, Sequence[Sprite]]], 
 
 
 def _row(
-    images: str, kind: str, span: tuple[float, float] | None, score: str, decided: tuple[str, int] | None, name: str
+    images: str,
+    kind: str,
+    span: tuple[float, float] | None,
+    score: str,
+    decided: tuple[str, int] | None,
+    name: str,
 ) -> str:
     """A stretch and the choice about it.
 
@@ -262,7 +300,10 @@ def _row(
     """
     choice, order = decided or ("", 0)
     radio = f'<label><input type="radio" name="{escape(name)}" value='
-    choices = "".join(f'{radio}"{value}"{" checked" * (value == choice)}>{words}</label>' for value, words in CHOICES)
+    choices = "".join(
+        f'{radio}"{value}"{" checked" * (value == choice)}>{words}</label>'
+        for value, words in CHOICES
+    )
     # With all digits, by which stretches are told apart when the review is read again
     start, stop = (repr(second).removesuffix(".0") for second in span) if span else ("", "")
     shown = [f"{second:.2f}" for second in span] if span else ["", ""]
@@ -272,7 +313,9 @@ def _row(
 
 
 def _seconds(word: str, name: str) -> str:
-    return f'<label>{word} <input type="number" name="{name}" min="0" step="any" required> s</label>'
+    return (
+        f'<label>{word} <input type="number" name="{name}" min="0" step="any" required> s</label>'
+    )
 
 
 def _clock(seconds: float) -> str:

@@ -56,7 +56,11 @@ def write_report(storage: Storage, out: Path, films: Mapping[tuple[str, str], Fi
         StorageError: The store fails.
     """
     manifest = Manifest.load(storage)
-    videos = {(shard.dataset, video.id): Placed(shard, video) for shard in manifest.shards for video in shard.videos}
+    videos = {
+        (shard.dataset, video.id): Placed(shard, video)
+        for shard in manifest.shards
+        for video in shard.videos
+    }
     readings = [_checked(each, storage.uri) for each in _records(Reading, storage, READINGS_NAME)]
     missing = videos.keys() - {(reading.dataset, reading.video) for reading in readings}
     if missing:
@@ -66,7 +70,9 @@ def write_report(storage: Storage, out: Path, films: Mapping[tuple[str, str], Fi
             + ("report on the corpus that this one was staged from" if staged else "pack it again")
         )
 
-    quarantine = {(each.dataset, each.video): each for each in _records(Quarantined, storage, QUARANTINE_NAME)}
+    quarantine = {
+        (each.dataset, each.video): each for each in _records(Quarantined, storage, QUARANTINE_NAME)
+    }
     review = by_video(
         (each.dataset, each.video, Decision(start=each.start, stop=each.stop, keep=each.keep))
         for each in manifest.review
@@ -86,7 +92,9 @@ def write_report(storage: Storage, out: Path, films: Mapping[tuple[str, str], Fi
     ):
         read = {(reading.dataset, reading.video) for reading in readings}
         # What is in quarantine although it was read has been dropped as a whole
-        failed = [(each, review.get(key, ())) for key, each in quarantine.items() if key not in read]
+        failed = [
+            (each, review.get(key, ())) for key, each in quarantine.items() if key not in read
+        ]
         too_short = sum(reading.too_short for reading in readings)
         facts = _facts(manifest, storage, len(failed), len(quarantine) - len(failed), too_short)
         key = storage.uri, _version(storage)
@@ -156,7 +164,9 @@ class _Seen:
     def _fps(self) -> float:
         fps = self.placed.video.fps if self.placed else self.manifest.packing.get("fps")
         if not isinstance(fps, int | float) or not 0 < fps < math.inf:
-            raise ManifestError(f"{self.storage.uri}: {MANIFEST_NAME}: packing.fps: expected a number, got {fps!r}")
+            raise ManifestError(
+                f"{self.storage.uri}: {MANIFEST_NAME}: packing.fps: expected a number, got {fps!r}"
+            )
         return fps
 
     def _packed(self) -> str:
@@ -201,11 +211,17 @@ def _warnings(placed: Placed | None, reading: Reading) -> Iterator[str]:
         yield f"it has fewer than {SHORT_FRAMES} frames"
 
     crop = reading.crop
-    if crop is not None and (crop.right - crop.left) * (crop.bottom - crop.top) < MUCH * reading.width * reading.height:
+    if (
+        crop is not None
+        and (crop.right - crop.left) * (crop.bottom - crop.top)
+        < MUCH * reading.width * reading.height
+    ):
         yield "most of the picture is cropped"
 
 
-def _facts(manifest: Manifest, storage: Storage, num_failed: int, num_dropped: int, num_short: int) -> Iterator[str]:
+def _facts(
+    manifest: Manifest, storage: Storage, num_failed: int, num_dropped: int, num_short: int
+) -> Iterator[str]:
     total = summarise(manifest, storage.uri, SHORT_FRAMES).total
     yield f"Videos: {total.num_videos:,}, of {total.hours:,.2f} hours and {total.num_frames:,} frames."
     yield (

@@ -48,7 +48,10 @@ def draw_sheet(rows: Iterable[Row], columns: int) -> Image.Image:
             left, above = _GAP + column * (CELL_WIDTH + _GAP), top + _LINE * bool(title)
             draw.rectangle((left, above, left + CELL_WIDTH - 1, above + CELL_HEIGHT - 1), _EMPTY)
             small = ImageOps.contain(picture, (CELL_WIDTH, CELL_HEIGHT))
-            sheet.paste(small, (left + (CELL_WIDTH - small.width) // 2, above + (CELL_HEIGHT - small.height) // 2))
+            sheet.paste(
+                small,
+                (left + (CELL_WIDTH - small.width) // 2, above + (CELL_HEIGHT - small.height) // 2),
+            )
             draw.text((left, above + CELL_HEIGHT), word, _TEXT, font)
         top += height
     return sheet

@@ -53,7 +53,12 @@ class Sights:
     missing = ""
 
     def __init__(
-        self, storage: Storage, placed: Placed | None, reading: Reading, film: Film | None, fps: float
+        self,
+        storage: Storage,
+        placed: Placed | None,
+        reading: Reading,
+        film: Film | None,
+        fps: float,
     ) -> None:
         """Nothing is opened yet.
 
@@ -70,7 +75,9 @@ class Sights:
         self._kept = placed.video.parts if placed else ()
         spans = ((span.start, span.stop) for span in reading.dropped if span.stop is not None)
         numbers = ((round(start * self._fps), round(stop * self._fps)) for start, stop in spans)
-        self._dropped = [Part(first_frame=first, num_frames=stop - first) for first, stop in numbers]
+        self._dropped = [
+            Part(first_frame=first, num_frames=stop - first) for first, stop in numbers
+        ]
 
     @property
     def stop(self) -> int:
@@ -88,7 +95,9 @@ class Sights:
         """
         numbers = sorted(rooms)
         rows = {number: row for number in numbers if (row := _row(self._kept, number)) is not None}
-        ends = {number: end for number in numbers if (end := _end(self._dropped, number)) is not None}
+        ends = {
+            number: end for number in numbers if (end := _end(self._dropped, number)) is not None
+        }
         windows = {number: min(number + rooms[number], end) for number, end in ends.items()}
         return dict(sorted({**self._packed(rows), **self._of_source(windows)}.items()))
 
@@ -108,7 +117,9 @@ class Sights:
         placed, wanted = self._placed, list(rows.values())
         chunks = [wanted[start : start + CHUNK] for start in range(0, len(wanted), CHUNK)]
         with ThreadPoolExecutor(CHUNKS_IN_FLIGHT) as pool:
-            read = pool.map(lambda chunk: list(read_frames(self._storage, placed, chunk, GAP)), chunks)
+            read = pool.map(
+                lambda chunk: list(read_frames(self._storage, placed, chunk, GAP)), chunks
+            )
             jpegs = [jpeg for chunk in read for jpeg in chunk]
 
         seconds = (float(number / self._fps) for number in rows)
@@ -127,7 +138,9 @@ class Sights:
             sights[number] = Sight(second, jpeg, dropped=True)
         return sights
 
-    def _glimpses(self, windows: Sequence[Window], make: Callable[[Any], Made]) -> list[tuple[float, Made] | None]:
+    def _glimpses(
+        self, windows: Sequence[Window], make: Callable[[Any], Made]
+    ) -> list[tuple[float, Made] | None]:
         """What is made of a picture of each window, and its second."""
         if windows and self._film is None:
             self.missing = "its source is not known here"
@@ -139,8 +152,15 @@ class Sights:
             found = self._film.glimpses(windows)
             return [None if seen is None else (float(seen[0]), make(seen[1])) for seen in found]
         except (VideoError, StorageError) as error:
-            log.warning("%s/%s: no pictures of its source: %s", self._reading.dataset, self._reading.video, error)
-            reason = error.nameless if isinstance(error, VideoError) else "its store fails"  # the page may be shown
+            log.warning(
+                "%s/%s: no pictures of its source: %s",
+                self._reading.dataset,
+                self._reading.video,
+                error,
+            )
+            reason = (
+                error.nameless if isinstance(error, VideoError) else "its store fails"
+            )  # the page may be shown
             self.missing = f"its source cannot be read: {reason}"
             return [None] * len(windows)
 

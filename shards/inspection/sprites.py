@@ -86,7 +86,10 @@ def write_sprites(
         _draw(some, images, size, columns).save(out / file, quality=QUALITY)
         cell = _cell_size(size)
         seconds = tuple(each.sight.second for each in some)
-        yield Sprite(file, columns, cell, size, seconds), [image for image in images if image is not None]
+        yield (
+            Sprite(file, columns, cell, size, seconds),
+            [image for image in images if image is not None],
+        )
 
 
 def _cell_size(size: tuple[int, int]) -> tuple[int, int]:

@@ -11,6 +11,7 @@ def strip(storage: Storage, placed: Placed, most: int) -> Row:
     seconds = placed.seconds
     title = f"{placed.name}   {placed.video.num_frames} frames, {placed.video.width}x{placed.video.height}"
     words = [
-        f"{seconds[number]:,.0f} s" if placed.video.fps <= 1 else f"{seconds[number]:,.1f} s" for number in numbers
+        f"{seconds[number]:,.0f} s" if placed.video.fps <= 1 else f"{seconds[number]:,.1f} s"
+        for number in numbers
     ]
     return Row(title, list(zip(read_images(storage, placed, numbers), words, strict=True)))

@@ -80,7 +80,12 @@ def summarise(manifest: Manifest, uri: str, short_frames: int) -> Summaries:
     def grouped(key: Callable[[Shard], str]) -> tuple[Summary, ...]:
         names = sorted({key(shard) for shard in manifest.shards})
         return tuple(
-            _summary(name, [shard for shard in manifest.shards if key(shard) == name], total, short_frames)
+            _summary(
+                name,
+                [shard for shard in manifest.shards if key(shard) == name],
+                total,
+                short_frames,
+            )
             for name in names
         )
 

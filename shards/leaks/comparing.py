@@ -12,7 +12,14 @@ from surgstream.shards.inspection.packed_frames import Placed
 from surgstream.shards.leaks.findings import Compared, Doubtful, Finding, Side, Stretch, best_of
 from surgstream.shards.leaks.fingerprints import FRAMES
 from surgstream.shards.leaks.frames import find_equal
-from surgstream.shards.leaks.matching import Library, Match, bands_of, evidence_needed, find_matches, num_comparisons
+from surgstream.shards.leaks.matching import (
+    Library,
+    Match,
+    bands_of,
+    evidence_needed,
+    find_matches,
+    num_comparisons,
+)
 from surgstream.shards.leaks.pictures import find_alike
 from surgstream.shards.leaks.read import PHASES, Look, Source, look_at, step_seconds
 from surgstream.shards.leaks.thumbnails import POSES, WORDS, Bits
@@ -51,10 +58,18 @@ class Seen:
 
     def stretch(self, start: float, seconds: float) -> Stretch:
         """Some seconds of it."""
-        return Stretch(corpus=self.corpus, dataset=self.dataset, video=self.video.id, start=start, stop=start + seconds)
+        return Stretch(
+            corpus=self.corpus,
+            dataset=self.dataset,
+            video=self.video.id,
+            start=start,
+            stop=start + seconds,
+        )
 
 
-def compare(corpora: dict[str, Manifest], *, workers: int, sources: dict[str, Sources] | None = None) -> Compared:
+def compare(
+    corpora: dict[str, Manifest], *, workers: int, sources: dict[str, Sources] | None = None
+) -> Compared:
     """Compare corpora.
 
     Args:
@@ -79,7 +94,10 @@ def compare(corpora: dict[str, Manifest], *, workers: int, sources: dict[str, So
         for number, (corpus, shard) in enumerate(shards)
     ]
     frames = [shard.num_frames for _, shard in shards]
-    done = {task.number: looks for task, looks in run_all(_look, tasks, frames, workers=workers, label="leaks")}
+    done = {
+        task.number: looks
+        for task, looks in run_all(_look, tasks, frames, workers=workers, label="leaks")
+    }
 
     # In the order of the corpora again, the first `num_train` videos being those to train on
     seen = [
@@ -111,10 +129,21 @@ def _findings(
     step: float,
 ) -> Iterator[Finding]:
     """What is shown twice, by any way; a stretch may be found by several."""
-    for equal in find_equal([each.look.keys for each in seen], [each.video for each in seen], train=train):
+    for equal in find_equal(
+        [each.look.keys for each in seen], [each.video for each in seen], train=train
+    ):
         one, other = seen[equal.first], seen[equal.second]
         starts = equal.first_start, equal.second_start
-        yield _finding(one, other, train <= equal.second, starts, equal.seconds, way="frames", pose=0, score=1.0)
+        yield _finding(
+            one,
+            other,
+            train <= equal.second,
+            starts,
+            equal.seconds,
+            way="frames",
+            pose=0,
+            score=1.0,
+        )
 
     def found(match: Match, way: str, more: int) -> Finding:
         one, other = seen[match.first], seen[match.second]
@@ -125,12 +154,25 @@ def _findings(
         )
         # The last fingerprint of motion is of as many more pictures
         seconds = (match.length + more) * step
-        return _finding(one, other, train <= match.second, starts, seconds, way=way, pose=match.pose, score=match.score)
+        return _finding(
+            one,
+            other,
+            train <= match.second,
+            starts,
+            seconds,
+            way=way,
+            pose=match.pose,
+            score=match.score,
+        )
 
     bands = bands_of(len(motion[0].bits))
-    for match in find_matches(motion, progress_bar("compare", len(bands), unit=" bands", over=bands), train=train):
+    for match in find_matches(
+        motion, progress_bar("compare", len(bands), unit=" bands", over=bands), train=train
+    ):
         yield found(match, "motion", FRAMES - 1)
-    for match in find_alike(_libraries([list(each.look.pictures) for each in seen]), short, train=train):
+    for match in find_alike(
+        _libraries([list(each.look.pictures) for each in seen]), short, train=train
+    ):
         yield found(match, "pictures", 0)
 
 
@@ -158,24 +200,33 @@ def _finding(
 def _libraries(looks: list[list[Bits]]) -> list[Library]:
     """The fingerprints of all videos at each phase."""
     none = np.zeros((0, WORDS), np.uint32)
-    return [Library([phases[number] if number < len(phases) else none for phases in looks]) for number in range(PHASES)]
+    return [
+        Library([phases[number] if number < len(phases) else none for phases in looks])
+        for number in range(PHASES)
+    ]
 
 
 def _side(uri: str, seen: list[Seen], step: float) -> Side:
     here = [each.look for each in seen if each.corpus == uri]
     looked_at = sum(look.num_pictures for look in here)
     silent = looked_at - sum(_told_seconds(look) for look in here)
-    return Side(corpus=uri, videos=len(here), seconds=looked_at * step, silent_seconds=silent * step)
+    return Side(
+        corpus=uri, videos=len(here), seconds=looked_at * step, silent_seconds=silent * step
+    )
 
 
 def _told_seconds(look: Look) -> int:
     """How many of a video's pictures some fingerprint of motion is of."""
     tells: Mask = np.asarray(look.motion[0].any(axis=1))
     # Fingerprint n is of the pictures n to n + FRAMES - 1, over which the convolution spreads it
-    return int((np.convolve(tells, np.ones(FRAMES, int))[: len(tells)] > 0).sum()) if len(tells) else 0
+    return (
+        int((np.convolve(tells, np.ones(FRAMES, int))[: len(tells)] > 0).sum()) if len(tells) else 0
+    )
 
 
-def _doubtful(seen: list[Seen], moving: Mask, needed: float, step: float, *, told: bool) -> Iterator[Doubtful]:
+def _doubtful(
+    seen: list[Seen], moving: Mask, needed: float, step: float, *, told: bool
+) -> Iterator[Doubtful]:
     """Videos that cannot be told by their motion, and can, or cannot, by their pictures."""
     for each, moves in zip(seen, moving, strict=True):
         look = each.look
@@ -189,7 +240,9 @@ def _doubtful(seen: list[Seen], moving: Mask, needed: float, step: float, *, tol
         elif look.num_pictures < needed + FRAMES:
             why = "too short"
         seconds = look.num_pictures * step
-        yield Doubtful(corpus=each.corpus, dataset=each.dataset, video=each.video.id, seconds=seconds, why=why)
+        yield Doubtful(
+            corpus=each.corpus, dataset=each.dataset, video=each.video.id, seconds=seconds, why=why
+        )
 
 
 def _missed(seen: list[Seen], train: int) -> Iterator[str]:
@@ -205,7 +258,12 @@ def _look(task: LookTask, progress: Progress) -> list[Look]:
     storage, found = open_storage(task.corpus), []
     for video in task.shard.videos:
         found.append(
-            look_at(storage, Placed(task.shard, video), task.step, task.sources.get((task.shard.dataset, video.id)))
+            look_at(
+                storage,
+                Placed(task.shard, video),
+                task.step,
+                task.sources.get((task.shard.dataset, video.id)),
+            )
         )
         progress(video.num_frames)
     return found

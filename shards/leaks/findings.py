@@ -92,7 +92,9 @@ def best_of(findings: Iterable[Finding]) -> list[Finding]:
     kept: dict[tuple[Stretch, ...], list[Finding]] = {}
     for finding in sorted(findings, key=_surest_first):
         same = kept.setdefault(tuple(_whole(side) for side in (finding.first, finding.second)), [])
-        if not any(_shared(finding.first, better.first) > _length(finding.first) / 2 for better in same):
+        if not any(
+            _shared(finding.first, better.first) > _length(finding.first) / 2 for better in same
+        ):
             same.append(finding)
     return sorted((finding for group in kept.values() for finding in group), key=_place)
 
@@ -106,7 +108,9 @@ def as_text(compared: Compared) -> str:
     """A line for each finding, how many of each kind there are, and what could not be compared."""
     lines = [_told(finding) for finding in compared.findings]
     counts = Counter(finding.kind for finding in compared.findings)
-    lines.append("stretches that two videos show: " + ", ".join(f"{counts[kind]} {kind}" for kind in KINDS))
+    lines.append(
+        "stretches that two videos show: " + ", ".join(f"{counts[kind]} {kind}" for kind in KINDS)
+    )
 
     for side in compared.corpora:
         lines += _about(side, compared)
@@ -137,7 +141,10 @@ def _about(side: Side, compared: Compared) -> Iterator[str]:
     ):
         here = [video for video in videos if video.corpus == side.corpus]
         if here:
-            named = [f"{video.dataset}/{video.video} ({video.seconds:,.0f} s, {video.why})" for video in here]
+            named = [
+                f"{video.dataset}/{video.video} ({video.seconds:,.0f} s, {video.why})"
+                for video in here
+            ]
             yield f"  {len(here)} videos {what}: {some_of(named)}"
 
 
@@ -156,7 +163,9 @@ def _surest_first(finding: Finding) -> tuple[bool, float]:
 
 
 def _whole(stretch: Stretch) -> Stretch:
-    return Stretch(corpus=stretch.corpus, dataset=stretch.dataset, video=stretch.video, start=0, stop=0)
+    return Stretch(
+        corpus=stretch.corpus, dataset=stretch.dataset, video=stretch.video, start=0, stop=0
+    )
 
 
 def _length(stretch: Stretch) -> float:

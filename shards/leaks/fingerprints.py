@@ -7,7 +7,18 @@ coarsely, by its lowest frequencies in space and in time, so that it survives co
 import numpy as np
 import numpy.typing as npt
 
-from surgstream.shards.leaks.thumbnails import DARKEST, WORDS, Bits, Floats, Grey, coins, lit, packed, waves, window
+from surgstream.shards.leaks.thumbnails import (
+    DARKEST,
+    WORDS,
+    Bits,
+    Floats,
+    Grey,
+    coins,
+    lit,
+    packed,
+    waves,
+    window,
+)
 
 FRAMES = 12
 """Successive thumbnails that a fingerprint is of."""
@@ -15,7 +26,10 @@ FRAMES = 12
 _WAVES, _BEATS = 5, 5
 """Frequencies in space, in all directions together, and in time."""
 
-_ROWS, _COLUMNS = (axis[np.add(*np.indices((_WAVES, _WAVES))) < _WAVES][1:] for axis in np.indices((_WAVES, _WAVES)))
+_ROWS, _COLUMNS = (
+    axis[np.add(*np.indices((_WAVES, _WAVES))) < _WAVES][1:]
+    for axis in np.indices((_WAVES, _WAVES))
+)
 """Those in space: how often each swings down and across the picture. The first, its brightness, is left out."""
 
 _COINS = coins(np.tile(_ROWS, _BEATS), np.tile(_COLUMNS, _BEATS))
@@ -71,14 +85,18 @@ def _shapes(thumbnails: Grey, known: npt.NDArray[np.bool_]) -> tuple[Floats, npt
         Shape (runs, FRAMES, D), and which runs lack no frame and have none that is dark.
     """
     # Shape (runs, FRAMES, EDGE, EDGE)
-    runs = np.lib.stride_tricks.sliding_window_view(thumbnails, FRAMES, axis=0).transpose(0, 3, 1, 2)
+    runs = np.lib.stride_tricks.sliding_window_view(thumbnails, FRAMES, axis=0).transpose(
+        0, 3, 1, 2
+    )
     here = lit(thumbnails)
     down, across = (waves(*window(_over_runs(here.mean(axis=axis))), _WAVES) for axis in (2, 1))
     # Cosines down times pictures times cosines across: shape (runs, FRAMES, _WAVES, _WAVES)
     found = down[:, None] @ runs.astype(np.float32) @ across[:, None].swapaxes(2, 3)
     # Frequency 0 in both directions is the mean
     bright = found[:, :, 0, 0]
-    usable = (bright.min(axis=1) >= DARKEST) & np.lib.stride_tricks.sliding_window_view(known, FRAMES).min(axis=1)
+    usable = (bright.min(axis=1) >= DARKEST) & np.lib.stride_tricks.sliding_window_view(
+        known, FRAMES
+    ).min(axis=1)
     return found[:, :, _ROWS, _COLUMNS] / np.maximum(bright, DARKEST)[:, :, None], usable
 
 

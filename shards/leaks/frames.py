@@ -48,7 +48,9 @@ def keys_of(rows: Rows, video: PackedVideo) -> Keys:
     return np.where(shows, keys, np.uint64(0))
 
 
-def find_equal(keys: Sequence[Keys], videos: Sequence[PackedVideo], *, train: int) -> Iterator[Equal]:
+def find_equal(
+    keys: Sequence[Keys], videos: Sequence[PackedVideo], *, train: int
+) -> Iterator[Equal]:
     """Find frames that videos share, at any length.
 
     Args:
@@ -81,7 +83,9 @@ def find_equal(keys: Sequence[Keys], videos: Sequence[PackedVideo], *, train: in
 
 def _pairs(keys: Keys, starts: Ints, train: int) -> tuple[Ints, Ints]:
     """Rows of equal frames of different videos, the lower first; each with a few others, so that time stays linear."""
-    changed = np.append(True, keys[1:] != keys[:-1])[: len(keys)]  # of a picture that stands still the first counts
+    changed = np.append(True, keys[1:] != keys[:-1])[
+        : len(keys)
+    ]  # of a picture that stands still the first counts
     # So does the first of each video, whatever the one before it ends with
     changed[starts[:-1][starts[:-1] < len(keys)]] = True
     useful, found = changed & (keys != 0), []
@@ -93,11 +97,15 @@ def _pairs(keys: Keys, starts: Ints, train: int) -> tuple[Ints, Ints]:
         for step in range(1, _NEIGHBOURS + 1):
             same = np.flatnonzero(keys[rows[step:]] == keys[rows[:-step]])
             first, second = rows[same], rows[same + step]
-            video, other = (np.searchsorted(starts, side, side="right") - 1 for side in (first, second))
+            video, other = (
+                np.searchsorted(starts, side, side="right") - 1 for side in (first, second)
+            )
             kept = (video != other) & (video < train)
             found.append((first[kept], second[kept]))
 
-    return np.concatenate([first for first, _ in found]), np.concatenate([second for _, second in found])
+    return np.concatenate([first for first, _ in found]), np.concatenate(
+        [second for _, second in found]
+    )
 
 
 def _different(keys: Keys) -> int:
@@ -107,7 +115,9 @@ def _different(keys: Keys) -> int:
 
 def _seconds(video: PackedVideo) -> npt.NDArray[np.float64]:
     """When each frame of a video is shown."""
-    numbers = [np.arange(part.first_frame, part.first_frame + part.num_frames) for part in video.parts]
+    numbers = [
+        np.arange(part.first_frame, part.first_frame + part.num_frames) for part in video.parts
+    ]
     return np.concatenate(numbers) / video.fps
 
 

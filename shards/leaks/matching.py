@@ -94,7 +94,9 @@ class Library:
 
     def __init__(self, videos: list[Bits]) -> None:
         """Put them together; the list is emptied, since there is not room for all of them twice."""
-        self.starts = np.concatenate([[0], np.cumsum([len(video) for video in videos], dtype=np.int64)])
+        self.starts = np.concatenate(
+            [[0], np.cumsum([len(video) for video in videos], dtype=np.int64)]
+        )
         self.bits = np.zeros((self.starts[-1], WORDS), np.uint32)
         # From the last one on, so that each is freed when it is copied
         for start in self.starts[-2::-1]:
@@ -120,7 +122,9 @@ def bands_of(count: int) -> list[slice]:
     return [slice(start, start + width) for start in range(0, 4 * WORDS - width + 1, width)]
 
 
-def find_matches(phases: Sequence[Library], bands: Iterable[slice], *, train: int) -> Iterator[Match]:
+def find_matches(
+    phases: Sequence[Library], bands: Iterable[slice], *, train: int
+) -> Iterator[Match]:
     """Find stretches of the first videos that other videos show as well.
 
     Args:
@@ -136,7 +140,9 @@ def find_matches(phases: Sequence[Library], bands: Iterable[slice], *, train: in
     for first, second, phase, pose in candidates(phases, bands, train=train, near=_NEAR):
         diagonals |= _agreeing(phases, first, second, phase, pose, enough / 2)
     for _, group in by_pair(diagonals):
-        yield from _apart([match for diagonal in group for match in _along(phases, diagonal, enough)])
+        yield from _apart(
+            [match for diagonal in group for match in _along(phases, diagonal, enough)]
+        )
 
 
 def num_comparisons(phases: Sequence[Library], train: int) -> int:
@@ -176,12 +182,18 @@ def candidates(
         known_keys, known_rows = _sorted(known.bits, np.arange(4 * WORDS)[band])
         for (phase, queries), pose in itertools.product(enumerate(phases), POSES.values()):
             # The band that the fingerprints have in the pose, without posing all of them
-            keys, rows = _sorted(queries.bits, (4 * word_order(pose)[:, None] + np.arange(4)).ravel()[band])
+            keys, rows = _sorted(
+                queries.bits, (4 * word_order(pose)[:, None] + np.arange(4)).ravel()[band]
+            )
             # Where among the known keys those that are equal begin and end, for each query
-            start, stop = (np.searchsorted(known_keys, keys, side=side) for side in ("left", "right"))
+            start, stop = (
+                np.searchsorted(known_keys, keys, side=side) for side in ("left", "right")
+            )
             found = stop > start
             rows, start, count = rows[found], start[found], (stop - start)[found]
-            start += rows % np.maximum(1, count - _NEIGHBOURS + 1)  # not the same few of many for all
+            start += rows % np.maximum(
+                1, count - _NEIGHBOURS + 1
+            )  # not the same few of many for all
 
             for step in range(min(_NEIGHBOURS, int(count.max(initial=0)))):
                 some = np.flatnonzero(count > step)
@@ -189,7 +201,9 @@ def candidates(
                     first, second = known_rows[start[batch] + step], rows[batch]
                     kept = differing(known.bits[first], posed(queries.bits[second], pose)) <= near
                     one, other = known.video_of(first), queries.video_of(second)
-                    kept &= (one < other) | ((one > other) & (phase > 0))  # at phase 0 in one order only
+                    kept &= (one < other) | (
+                        (one > other) & (phase > 0)
+                    )  # at phase 0 in one order only
                     kept &= np.minimum(one, other) < train
                     yield first[kept], second[kept], phase, pose
 
@@ -214,7 +228,10 @@ def _agreeing(
     # Shape (C, 2 * _AROUND + 1)
     rows, others = first[:, None] + around, second[:, None] + around
     inside = known.holds(one, rows) & queries.holds(other, others)
-    shares = differing(known.bits[np.where(inside, rows, 0)], posed(queries.bits[np.where(inside, others, 0)], pose))
+    shares = differing(
+        known.bits[np.where(inside, rows, 0)],
+        posed(queries.bits[np.where(inside, others, 0)], pose),
+    )
     gains = np.where(inside & np.isfinite(shares), CHANCE - shares, 0)
 
     # The largest sums back from the candidate and on from it, of which both hold its own gain
@@ -224,7 +241,9 @@ def _agreeing(
     return set(diagonals_of(phases, first[kept], second[kept], phase, pose))
 
 
-def diagonals_of(phases: Sequence[Library], first: Ints, second: Ints, phase: int, pose: int) -> Iterator[Diagonal]:
+def diagonals_of(
+    phases: Sequence[Library], first: Ints, second: Ints, phase: int, pose: int
+) -> Iterator[Diagonal]:
     """The diagonal of each pair of rows."""
     known, queries = phases[0], phases[phase]
     one, other = known.video_of(first), queries.video_of(second)
@@ -239,7 +258,9 @@ def _along(phases: Sequence[Library], diagonal: Diagonal, enough: float) -> Iter
     tells = np.flatnonzero(np.isfinite(found))
     for begin, end, evidence in _stretches(CHANCE - found[tells], enough):
         shares = found[tells[begin:end]]
-        close = begin + np.flatnonzero(shares <= (np.median(shares) + CHANCE) / 2)  # at the ends some are half outside
+        close = begin + np.flatnonzero(
+            shares <= (np.median(shares) + CHANCE) / 2
+        )  # at the ends some are half outside
         yield Match.on(
             diagonal,
             start + int(tells[close[0]]),
@@ -257,7 +278,9 @@ def shares_along(phases: Sequence[Library], diagonal: Diagonal) -> tuple[int, Fl
     stop = min(int(np.diff(known.starts)[one]), int(np.diff(queries.starts)[other]) + offset)
     here, there = known.starts[one] + start, queries.starts[other] + start - offset
     length = stop - start
-    return start, differing(known.bits[here : here + length], posed(queries.bits[there : there + length], pose))
+    return start, differing(
+        known.bits[here : here + length], posed(queries.bits[there : there + length], pose)
+    )
 
 
 def _stretches(gains: Floats, enough: float) -> Iterator[tuple[int, int, float]]:

@@ -20,13 +20,24 @@ from surgstream.shards.leaks.matching import (
     diagonals_of,
     shares_along,
 )
-from surgstream.shards.leaks.thumbnails import DARKEST, Bits, Grey, coins, lit, packed, waves, window
+from surgstream.shards.leaks.thumbnails import (
+    DARKEST,
+    Bits,
+    Grey,
+    coins,
+    lit,
+    packed,
+    waves,
+    window,
+)
 
 _LOWEST, _WAVES = 8, 20
 """Frequencies in space, in all directions together, from and below."""
 
 _SUMS = np.add(*np.indices((_WAVES, _WAVES)))
-_ROWS, _COLUMNS = (axis[(_LOWEST <= _SUMS) & (_SUMS < _WAVES)] for axis in np.indices((_WAVES, _WAVES)))
+_ROWS, _COLUMNS = (
+    axis[(_LOWEST <= _SUMS) & (_SUMS < _WAVES)] for axis in np.indices((_WAVES, _WAVES))
+)
 _COINS = coins(_ROWS, _COLUMNS) * ((_ROWS + _COLUMNS) ** 1.5).astype(np.float32)[:, None]
 """Fine structure is the weaker the finer it is; so weighted, all of it has a say."""
 
@@ -79,7 +90,9 @@ def _hashes(thumbnails: Grey, known: npt.NDArray[np.bool_]) -> Bits:
     return np.where(tells[:, None], packed(fine @ _COINS), np.uint32(0))
 
 
-def find_alike(phases: Sequence[Library], short: npt.NDArray[np.bool_], *, train: int) -> Iterator[Match]:
+def find_alike(
+    phases: Sequence[Library], short: npt.NDArray[np.bool_], *, train: int
+) -> Iterator[Match]:
     """Find short videos in others, and others in short ones.
 
     Args:
@@ -93,7 +106,9 @@ def find_alike(phases: Sequence[Library], short: npt.NDArray[np.bool_], *, train
     if not short.any():
         return
     votes = Counter[Diagonal]()
-    for first, second, phase, pose in candidates(phases, bands_of(len(phases[0].bits)), train=train, near=_NEAR):
+    for first, second, phase, pose in candidates(
+        phases, bands_of(len(phases[0].bits)), train=train, near=_NEAR
+    ):
         either = short[phases[0].video_of(first)] | short[phases[phase].video_of(second)]
         votes.update(diagonals_of(phases, first[either], second[either], phase, pose))
 
@@ -122,4 +137,6 @@ def _alike(phases: Sequence[Library], diagonal: Diagonal, needed: float) -> Matc
         return None
     score = 1 - 2 * float(shares[near].mean())
     length = int(near[-1] - near[0]) + 1
-    return Match.on(diagonal, start + int(near[0]), length=length, score=score, evidence=score * len(near))
+    return Match.on(
+        diagonal, start + int(near[0]), length=length, score=score, evidence=score * len(near)
+    )

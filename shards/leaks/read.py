@@ -101,7 +101,9 @@ def look_at(storage: Storage, placed: Placed, step: float, source: Source | None
     )
 
 
-def frames_at(video: PackedVideo, step: float, phase: float = 0.0) -> tuple[npt.NDArray[np.int64], Known]:
+def frames_at(
+    video: PackedVideo, step: float, phase: float = 0.0
+) -> tuple[npt.NDArray[np.int64], Known]:
     """The frames shown every `step` seconds from second `phase` on, and which of them were packed."""
     starts = np.array([part.first_frame for part in video.parts])
     counts = np.array([part.num_frames for part in video.parts])
@@ -115,7 +117,9 @@ def frames_at(video: PackedVideo, step: float, phase: float = 0.0) -> tuple[npt.
     return np.where(known, np.cumsum(counts)[part] - counts[part] + inside, 0), known
 
 
-def _from_shard(storage: Storage, placed: Placed, step: float) -> tuple[Grey, list[npt.NDArray[np.int64]]]:
+def _from_shard(
+    storage: Storage, placed: Placed, step: float
+) -> tuple[Grey, list[npt.NDArray[np.int64]]]:
     """Thumbnails of packed frames, and for each phase the places among them of those wanted, -1 where there is none."""
     phases = num_phases(placed.video.fps, step)
     wanted = [frames_at(placed.video, step, number * step / phases) for number in range(phases)]
@@ -123,12 +127,20 @@ def _from_shard(storage: Storage, placed: Placed, step: float) -> tuple[Grey, li
     thumbnails = np.zeros((max(1, len(numbers)), EDGE, EDGE), np.uint8)
     for place, jpeg in enumerate(read_frames(storage, placed, numbers.tolist())):
         thumbnails[place] = thumbnail(jpeg)
-    return thumbnails, [np.where(known, np.searchsorted(numbers, some), -1) for some, known in wanted]
+    return thumbnails, [
+        np.where(known, np.searchsorted(numbers, some), -1) for some, known in wanted
+    ]
 
 
-def _from_source(source: Source, video: PackedVideo, step: float) -> tuple[Grey, list[npt.NDArray[np.int64]]]:
+def _from_source(
+    source: Source, video: PackedVideo, step: float
+) -> tuple[Grey, list[npt.NDArray[np.int64]]]:
     """The same of the source, where the video was packed."""
-    fps, numbers, found = PHASES / Fraction(step).limit_denominator(10**6), list[int](), list[Grey]()
+    fps, numbers, found = (
+        PHASES / Fraction(step).limit_denominator(10**6),
+        list[int](),
+        list[Grey](),
+    )
     film = find_film(source[0], Stores(), image_fps=source[1])
     try:
         for number, jpeg in JpegFrames(film, fps=fps, short_side=_SHORT_SIDE, quality=_QUALITY):

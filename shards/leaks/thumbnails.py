@@ -90,7 +90,9 @@ def coins(rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> Floats
     signs = np.where(heads, np.float32(1), np.float32(-1))
     # Whether a wave changes its sign where its direction is flipped: those of odd frequency do
     across, down = (frequency[:, None] % 2 for frequency in (columns, rows))
-    quarters = [np.where(across * (flip & 1) ^ down * (flip >> 1), -signs, signs) for flip in range(_FLIPS)]
+    quarters = [
+        np.where(across * (flip & 1) ^ down * (flip >> 1), -signs, signs) for flip in range(_FLIPS)
+    ]
     return np.concatenate(quarters, axis=1)
 
 

@@ -37,9 +37,16 @@ class Draws:
     @staticmethod
     def concatenate(pieces: Sequence["Draws"]) -> "Draws":
         """One after the other."""
-        return Draws(**{name: np.concatenate([vars(piece)[name] for piece in pieces]) for name in vars(pieces[0])})
+        return Draws(
+            **{
+                name: np.concatenate([vars(piece)[name] for piece in pieces])
+                for name in vars(pieces[0])
+            }
+        )
 
     def split(self, size: int) -> Iterator["Draws"]:
         """Pieces of `size` draws each, in order; the last has what remains."""
         for start in range(0, self.g.size, size):
-            yield Draws(**{name: column[start : start + size] for name, column in vars(self).items()})
+            yield Draws(
+                **{name: column[start : start + size] for name, column in vars(self).items()}
+            )

@@ -82,7 +82,11 @@ class Grid:
 
     @staticmethod
     def lay_out(
-        seed: int, names: Sequence[str], num_clips: Sequence[int], max_lanes: Sequence[int], chunk_frames: int
+        seed: int,
+        names: Sequence[str],
+        num_clips: Sequence[int],
+        max_lanes: Sequence[int],
+        chunk_frames: int,
     ) -> "Grid":
         """Lay out datasets.
 
@@ -113,7 +117,9 @@ class Grid:
             chunk_clips=chunk,
             leftovers=clips - lanes * rows * chunk,
             strides=np.array([_stride(int(count)) for count in lanes], np.int64),
-            single_seats=(hash64(seed, Purpose.SINGLE_LANE, keys) % np.uint64(SEATS)).astype(np.int64),
+            single_seats=(hash64(seed, Purpose.SINGLE_LANE, keys) % np.uint64(SEATS)).astype(
+                np.int64
+            ),
         )
 
     def visit(self, dataset: Int64, k: Int64) -> Visits:
@@ -151,7 +157,9 @@ class Grid:
             dataset[is_leftover], epoch[is_leftover], leftovers_before[is_leftover]
         )
         clip = first + permute(slot, size, self._key(Purpose.CLIP_IN_CHUNK, dataset, epoch, first))
-        return Visits(epoch=epoch, lane=lane, chunk_first=first, chunk_clips=size, clip=clip, seat=seat)
+        return Visits(
+            epoch=epoch, lane=lane, chunk_first=first, chunk_clips=size, clip=clip, seat=seat
+        )
 
     def _chunk_at(self, dataset: Int64, epoch: Int64, row: Int64, lane: Int64) -> Int64:
         """The chunk at a place of an epoch's grid: row 0 is the same in every epoch, the others are shuffled."""
@@ -164,7 +172,9 @@ class Grid:
         cell[later] = lanes[later] + permute(cell[later] - lanes[later], others, key)
         return permute(cell, lanes * self.rows[dataset], self._key(Purpose.CHUNK_ROWS, dataset))
 
-    def _leftover_block(self, dataset: Int64, epoch: Int64, number: Int64) -> tuple[Int64, Int64, Int64]:
+    def _leftover_block(
+        self, dataset: Int64, epoch: Int64, number: Int64
+    ) -> tuple[Int64, Int64, Int64]:
         """First clip and size of the block that leftover `number` of an epoch lies in, and its slot there.
 
         Whole blocks of n come first, shuffled; the rest, which is smaller, stays last.
@@ -184,4 +194,6 @@ class Grid:
 def _stride(lanes: int) -> int:
     """The number coprime to `lanes` nearest to 0.618 of it: any run of lanes then spreads evenly over [0, lanes)."""
     target = (618 * lanes + 500) // 1000
-    return min((n for n in range(1, lanes + 1) if math.gcd(n, lanes) == 1), key=lambda n: abs(n - target))
+    return min(
+        (n for n in range(1, lanes + 1) if math.gcd(n, lanes) == 1), key=lambda n: abs(n - target)
+    )

@@ -43,7 +43,9 @@ _FRACTION_BITS = 32
 _SHIFT = 14
 
 
-def asked_shares(weights: Weights, specialties: Mapping[str, str], num_clips: Mapping[str, int]) -> dict[str, Fraction]:
+def asked_shares(
+    weights: Weights, specialties: Mapping[str, str], num_clips: Mapping[str, int]
+) -> dict[str, Fraction]:
     """The share of all draws that a weighting asks for each dataset.
 
     Args:
@@ -63,11 +65,20 @@ def asked_shares(weights: Weights, specialties: Mapping[str, str], num_clips: Ma
     if temperature_of(weights) is not None:
         # Decimals are the same on every machine, powers of doubles are not.
         power = Decimal(repr(temperature_of(weights)))
-        masses = {name: Fraction(_DECIMALS.power(Decimal(clips), power)) for name, clips in num_clips.items()}
+        masses = {
+            name: Fraction(_DECIMALS.power(Decimal(clips), power))
+            for name, clips in num_clips.items()
+        }
     elif isinstance(weights, dict):
         for name in sorted(weights.keys() ^ num_clips.keys()):
-            known = "a dataset of the corpus" if name in weights else "a weight (0 leaves the dataset out)"
-            raise ConfigError(f"weights.{name}: expected {known}; the corpus has {', '.join(num_clips)}")
+            known = (
+                "a dataset of the corpus"
+                if name in weights
+                else "a weight (0 leaves the dataset out)"
+            )
+            raise ConfigError(
+                f"weights.{name}: expected {known}; the corpus has {', '.join(num_clips)}"
+            )
         # repr gives the decimal that was written, so 0.1 means one tenth and not its nearest double.
         masses = {name: Fraction(repr(float(weights[name]))) for name in num_clips}
     elif weights == "balanced":
@@ -82,7 +93,11 @@ def asked_shares(weights: Weights, specialties: Mapping[str, str], num_clips: Ma
 
 def temperature_of(weights: Weights) -> float | None:
     """The power of a weighting by temperature; None of another. A sole dataset of that name has all draws anyway."""
-    return weights["temperature"] if isinstance(weights, dict) and weights.keys() == {"temperature"} else None
+    return (
+        weights["temperature"]
+        if isinstance(weights, dict) and weights.keys() == {"temperature"}
+        else None
+    )
 
 
 def period_counts(shares: Mapping[str, Fraction]) -> dict[str, int]:

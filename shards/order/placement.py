@@ -32,7 +32,9 @@ class Placement:
         return rank
 
 
-def place(draws: Draws, *, micro_batch_size: int, world_size: int, deal: Deal = "runs") -> Placement:
+def place(
+    draws: Draws, *, micro_batch_size: int, world_size: int, deal: Deal = "runs"
+) -> Placement:
     """Deal the draws of one step to the micro-batches of all ranks.
 
     The draws are sorted by seat, which a lane keeps from step to step, so the same ranks find the same lanes again and
@@ -81,9 +83,14 @@ def _what_fits(global_batch_size: int, micro_batch_size: int, world_size: int) -
     if global_batch_size % micro_batch_size == 0:
         ways.append(f"{_listed(_divisors(global_batch_size // micro_batch_size))} ranks")
     if global_batch_size % world_size == 0:
-        smaller = [size for size in _divisors(global_batch_size // world_size) if size <= micro_batch_size]
+        smaller = [
+            size for size in _divisors(global_batch_size // world_size) if size <= micro_batch_size
+        ]
         ways.append(f"micro_batch_size {smaller[-1]}")
-    return " or ".join(ways) or f"{_listed(_divisors(global_batch_size))} ranks, and a micro-batch that fits them"
+    return (
+        " or ".join(ways)
+        or f"{_listed(_divisors(global_batch_size))} ranks, and a micro-batch that fits them"
+    )
 
 
 def _divisors(number: int) -> list[int]:

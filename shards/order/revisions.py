@@ -50,7 +50,11 @@ class OrderConfig:
         temperature = temperature_of(self.weights)
         if temperature is not None and temperature > STEEPEST:
             yield f"weights.temperature: expected 0 to {STEEPEST:g}, got {temperature:g}"
-        if isinstance(self.weights, dict) and temperature is None and not any(self.weights.values()):
+        if (
+            isinstance(self.weights, dict)
+            and temperature is None
+            and not any(self.weights.values())
+        ):
             yield "weights: expected at least one above 0"
 
 
@@ -122,7 +126,10 @@ class Segment:
         if self.weights != config.weights:
             found["weights"] = f"weights were {self.weights}, now {config.weights}"
         if (self.lanes, self.chunk_frames) != (config.lanes, config.chunk_frames):
-            before, after = f"{self.lanes} x {self.chunk_frames}", f"{config.lanes} x {config.chunk_frames}"
+            before, after = (
+                f"{self.lanes} x {self.chunk_frames}",
+                f"{config.lanes} x {config.chunk_frames}",
+            )
             found["lanes"] = f"lanes x chunk_frames were {before}, now {after}"
         return found
 
@@ -147,7 +154,11 @@ def first_segment(start: int, sizes: Sequence[DatasetSize], config: OrderConfig)
     for size in sizes:
         if not 0 < size.num_clips <= LARGEST_COUNT:
             expected = f"between 1 and {LARGEST_COUNT} clips, got {size.num_clips}"
-            remedy = "split it in two" if size.num_clips else "raise data.fps, its parts are shorter than a frame"
+            remedy = (
+                "split it in two"
+                if size.num_clips
+                else "raise data.fps, its parts are shorter than a frame"
+            )
             raise ManifestError(f"dataset {size.name}: expected {expected}; {remedy}")
 
     num_clips = {size.name: size.num_clips for size in sizes}
@@ -170,7 +181,11 @@ def first_segment(start: int, sizes: Sequence[DatasetSize], config: OrderConfig)
 
 
 def next_segment(
-    last: Segment, drawn: Sequence[int], start: int, sizes: Sequence[DatasetSize], config: OrderConfig
+    last: Segment,
+    drawn: Sequence[int],
+    start: int,
+    sizes: Sequence[DatasetSize],
+    config: OrderConfig,
 ) -> Segment:
     """The segment that follows another when corpus, weights or lanes change.
 
@@ -206,7 +221,9 @@ def next_segment(
         goes_on = keeps_chunks and (lanes, new.size.num_clips) == (old.lanes, old.size.num_clips)
         # Epochs count on, or an earlier one's random choices would come again.
         next_epoch = -(-k // old.size.num_clips)
-        plans.append(replace(new, lanes=lanes, k_base=k if goes_on else next_epoch * new.size.num_clips))
+        plans.append(
+            replace(new, lanes=lanes, k_base=k if goes_on else next_epoch * new.size.num_clips)
+        )
 
     # Those that are left are new.
     return replace(fresh, datasets=(*plans, *arriving.values()))

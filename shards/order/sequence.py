@@ -26,9 +26,26 @@ from surgstream.shards.order.draws import Draws
 from surgstream.shards.order.lanes import Grid
 from surgstream.shards.order.mixture import Mixture
 from surgstream.shards.order.placement import Placement, check_batch, place
-from surgstream.shards.order.revisions import DatasetSize, Deal, OrderConfig, Segment, first_segment, next_segment
+from surgstream.shards.order.revisions import (
+    DatasetSize,
+    Deal,
+    OrderConfig,
+    Segment,
+    first_segment,
+    next_segment,
+)
 
-__all__ = ["DatasetReport", "DatasetSize", "Deal", "Draws", "Order", "OrderConfig", "Placement", "check_batch", "place"]
+__all__ = [
+    "DatasetReport",
+    "DatasetSize",
+    "Deal",
+    "Draws",
+    "Order",
+    "OrderConfig",
+    "Placement",
+    "check_batch",
+    "place",
+]
 
 
 @dataclass(frozen=True)
@@ -123,7 +140,9 @@ class Order:
         """
         last = self.segments[-1]
         if g < last.start:
-            raise ValueError(f"resumed: expected g of at least {last.start}, where the last segment starts, got {g}")
+            raise ValueError(
+                f"resumed: expected g of at least {last.start}, where the last segment starts, got {g}"
+            )
         if not self.differences(sizes, config):
             return self
         drawn = list(self.drawn_before(g).values())
@@ -195,7 +214,9 @@ class Order:
         i = max(i for i, segment in enumerate(self.segments) if segment.start <= g)
         segment, (mixture, _) = self.segments[i], self._machinery[i]
         drawn = mixture.drawn_before(g - segment.start) + [plan.k_base for plan in segment.datasets]
-        return {plan.size: count for plan, count in zip(segment.datasets, drawn.tolist(), strict=True)}
+        return {
+            plan.size: count for plan, count in zip(segment.datasets, drawn.tolist(), strict=True)
+        }
 
     def substitute(self, dataset: int, g: int, attempt: int) -> int:
         """The clip to take in draw g when the planned one, and `attempt` others so found, cannot be used.

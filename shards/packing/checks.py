@@ -65,7 +65,9 @@ def _is_record(name: str) -> bool:
     return name == READINGS_NAME or is_receipt_name(name)
 
 
-def check_records(manifest: Manifest, storage: Storage, known: Collection[str] = ()) -> Iterator[str]:
+def check_records(
+    manifest: Manifest, storage: Storage, known: Collection[str] = ()
+) -> Iterator[str]:
     """Check the plan, the receipts, and the reports of what was quarantined and of how the rest was read.
 
     A corpus that was staged has none of them. A planned shard has a receipt even where not one of its videos could be
@@ -101,13 +103,23 @@ def check_records(manifest: Manifest, storage: Storage, known: Collection[str] =
     # What the reports should say is known only where all records are sound and looked at.
     if len(records) == 1 + len(receipts) and not any(map(_is_record, known)):
         yield from _report(
-            Quarantined, QUARANTINE_NAME, [line for record in records for line in record.quarantine], storage
+            Quarantined,
+            QUARANTINE_NAME,
+            [line for record in records for line in record.quarantine],
+            storage,
         )
         packings = [receipt for receipt in receipts if isinstance(receipt, Receipt)]
-        yield from _report(Reading, READINGS_NAME, [line for receipt in packings for line in receipt.readings], storage)
+        yield from _report(
+            Reading,
+            READINGS_NAME,
+            [line for receipt in packings for line in receipt.readings],
+            storage,
+        )
 
 
-def _report(kind: type[object], name: str, records: Iterable[object], storage: Storage) -> Iterator[str]:
+def _report(
+    kind: type[object], name: str, records: Iterable[object], storage: Storage
+) -> Iterator[str]:
     expected = {seal(to_tree(record)) for record in records}
     report = b"" if storage.size(name) is None else storage.read(name)
     lines = [_as_written_now(kind, line) for line in report.splitlines(keepends=True)]
@@ -126,7 +138,9 @@ def _as_written_now(kind: type[object], line: bytes) -> bytes:
         return line
 
 
-def check_shard(shard: Shard, segment_frames: int, storage: Storage, progress: Progress) -> Iterator[str]:
+def check_shard(
+    shard: Shard, segment_frames: int, storage: Storage, progress: Progress
+) -> Iterator[str]:
     """Check a shard and its index.
 
     Without a sound index a damaged tar is found, but not where.
@@ -161,7 +175,9 @@ def check_shard(shard: Shard, segment_frames: int, storage: Storage, progress: P
         return
 
     tape, sound = _Tape(storage, shard), True
-    for finding in () if rows is None else _check_members(shard, segment_frames, tape, rows, progress):
+    for finding in (
+        () if rows is None else _check_members(shard, segment_frames, tape, rows, progress)
+    ):
         sound = False
         yield f"{shard.name}: {finding}"
     # Hashes what is left; whether it is zeros, the members' check tells.
@@ -173,7 +189,9 @@ def check_shard(shard: Shard, segment_frames: int, storage: Storage, progress: P
 
 
 def _other_size(name: str, expected: int, size: int | None) -> str:
-    return f"{name}: is missing" if size is None else f"{name}: expected {expected} bytes, got {size}"
+    return (
+        f"{name}: is missing" if size is None else f"{name}: expected {expected} bytes, got {size}"
+    )
 
 
 def _record(cls: type[T], name: str, storage: Storage) -> T | str:
@@ -186,13 +204,17 @@ def _record(cls: type[T], name: str, storage: Storage) -> T | str:
         return str(error)
 
 
-def _check_members(shard: Shard, segment_frames: int, tape: "_Tape", rows: Rows, progress: Progress) -> Iterator[str]:
+def _check_members(
+    shard: Shard, segment_frames: int, tape: "_Tape", rows: Rows, progress: Progress
+) -> Iterator[str]:
     """Compare the tar, byte by byte from its start to its end, with what packing writes."""
     try:
         for video in shard.videos:
             for number, segment, its_rows in _segments_and_rows(video, segment_frames, rows):
                 key = segment_key(video.id, number)
-                yield from _check_description(shard, video, segment, key, tape, int(its_rows[0]["offset"]))
+                yield from _check_description(
+                    shard, video, segment, key, tape, int(its_rows[0]["offset"])
+                )
                 yield from _check_frames(video, segment, key, tape, its_rows)
                 progress(segment.num_frames)
     except _LostError:
@@ -202,7 +224,9 @@ def _check_members(shard: Shard, segment_frames: int, tape: "_Tape", rows: Rows,
         yield f"its end, after the last member: expected zeros up to byte {shard.num_bytes}"
 
 
-def _segments_and_rows(video: PackedVideo, segment_frames: int, rows: Rows) -> Iterator[tuple[int, Part, Rows]]:
+def _segments_and_rows(
+    video: PackedVideo, segment_frames: int, rows: Rows
+) -> Iterator[tuple[int, Part, Rows]]:
     row = video.first_row
     for number, segment in enumerate(segments(video.parts, segment_frames)):
         yield number, segment, rows[row : row + segment.num_frames]
@@ -210,7 +234,12 @@ def _segments_and_rows(video: PackedVideo, segment_frames: int, rows: Rows) -> I
 
 
 def _check_description(
-    shard: Shard, video: PackedVideo, segment: Part, key: str, tape: "_Tape", first_frame_offset: int
+    shard: Shard,
+    video: PackedVideo,
+    segment: Part,
+    key: str,
+    tape: "_Tape",
+    first_frame_offset: int,
 ) -> Iterator[str]:
     """Check a segment's JSON member, which ends where the header of its first frame begins."""
     member = segment_member(key)
@@ -234,7 +263,9 @@ def _check_description(
             yield f"{member}: {fact}: the manifest has {value!r}, this has {reprlib.repr(said.get(fact))}"
 
 
-def _check_frames(video: PackedVideo, segment: Part, key: str, tape: "_Tape", rows: Rows) -> Iterator[str]:
+def _check_frames(
+    video: PackedVideo, segment: Part, key: str, tape: "_Tape", rows: Rows
+) -> Iterator[str]:
     for number, row in enumerate(rows):
         member = frame_member(key, number)
         where = f"{member} (video {video.id!r}, frame {segment.first_frame + number})"
@@ -255,10 +286,16 @@ def _check_frames(video: PackedVideo, segment: Part, key: str, tape: "_Tape", ro
 
         try:
             with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as picture:
-                if picture.size == (video.width, video.height):  # a header may ask for any amount of memory
+                if picture.size == (
+                    video.width,
+                    video.height,
+                ):  # a header may ask for any amount of memory
                     picture.load()
                 else:
-                    expected, got = f"{video.width}x{video.height}", f"{picture.width}x{picture.height}"
+                    expected, got = (
+                        f"{video.width}x{video.height}",
+                        f"{picture.width}x{picture.height}",
+                    )
                     yield f"{where}: expected {expected} pixels, got {got}"
         except Exception as error:  # Pillow raises many kinds where bytes make no sense
             yield f"{where}: cannot be decoded: {error}"

@@ -73,7 +73,13 @@ def take(
         StorageError: A store fails, or the temporary folder is full.
     """
     fps, numbers, watch = Fraction(str(options.fps)), list[int](), Watch()
-    film = find_film(video.location, stores, image_fps=shard.image_fps, threads=threads, gpu=options.decode == "nvdec")
+    film = find_film(
+        video.location,
+        stores,
+        image_fps=shard.image_fps,
+        threads=threads,
+        gpu=options.decode == "nvdec",
+    )
     border = find_border(film) if options.crop_borders else None
     frames = _frames(film, options, border, watch, threads)
 
@@ -87,7 +93,12 @@ def take(
             return Image.open(io.BytesIO(spooled.read(bisect_left(numbers, number)))).convert("RGB")
 
         stretches = watch.stretches(numbers[-1] + 1, frame)
-        kept = _kept(numbers, [stretch for stretch in stretches if stretch.kind in options.drop], video.review, fps)
+        kept = _kept(
+            numbers,
+            [stretch for stretch in stretches if stretch.kind in options.drop],
+            video.review,
+            fps,
+        )
         too_short = shard.is_too_short(int(kept.sum()), options.fps)
         kept &= not too_short  # all or nothing
         reading = _reading(
@@ -103,10 +114,18 @@ def take(
         )
 
         parts = tuple(_runs(np.array(numbers)[kept]))
-        yield Taken(parts, frames.width, frames.height, reading, (spooled.read(int(at)) for at in np.flatnonzero(kept)))
+        yield Taken(
+            parts,
+            frames.width,
+            frames.height,
+            reading,
+            (spooled.read(int(at)) for at in np.flatnonzero(kept)),
+        )
 
 
-def _frames(film: Film, options: PackConfig, border: Border | None, watch: Watch, threads: int) -> JpegFrames[Sight]:
+def _frames(
+    film: Film, options: PackConfig, border: Border | None, watch: Watch, threads: int
+) -> JpegFrames[Sight]:
     return JpegFrames(
         film,
         fps=Fraction(str(options.fps)),
@@ -188,7 +207,9 @@ def _box(left: int, top: int, right: int, bottom: int) -> Box:
 
 
 def _span(part: Part, fps: Fraction) -> Span:
-    return Span(start=float(part.first_frame / fps), stop=float((part.first_frame + part.num_frames) / fps))
+    return Span(
+        start=float(part.first_frame / fps), stop=float((part.first_frame + part.num_frames) / fps)
+    )
 
 
 def _runs(numbers: npt.NDArray[np.int64]) -> Iterator[Part]:

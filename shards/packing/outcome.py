@@ -24,12 +24,13 @@ class Packed:
     def table(self) -> str:
         """One line a dataset, then their sum."""
         packed = {shard.dataset for shard in self.manifest.shards}
-        others = {video.dataset for video in self.quarantine} | {reading.dataset for reading in self.readings}
+        others = {video.dataset for video in self.quarantine} | {
+            reading.dataset for reading in self.readings
+        }
         names = sorted(packed | others)
         width = max(len(name) for name in (*names, "dataset"))
-        columns = (
-            f"{'videos':>8} {'frames':>12} {'hours':>9} {'MB':>12} {'quarantined':>12} {'lost_s':>9} {'dropped_s':>10}"
-        )
+        columns = f"{'videos':>8} {'frames':>12} {'hours':>9} {'MB':>12} {'quarantined':>12}"
+        columns += f" {'lost_s':>9} {'dropped_s':>10}"
         lines = [f"{'dataset':<{width}} {columns}"]
         lines += [self._line(name, width, {name}) for name in names]
         lines += [self._line("total", width, set(names))] if len(names) > 1 else []
@@ -38,13 +39,17 @@ class Packed:
     def found(self) -> str:
         """A line for each kind that was found in the videos: in how many, how long in all, and how much is dropped."""
         lines = []
-        for kind in sorted({finding.kind for reading in self.readings for finding in reading.findings}):
+        for kind in sorted(
+            {finding.kind for reading in self.readings for finding in reading.findings}
+        ):
             counts = [reading.found_seconds(kind) for reading in self.readings]
             videos = sum(found > 0 for found, _ in counts)
             found, out = (f"{sum(column):,.1f} s" for column in zip(*counts, strict=True))
             # Compared as printed, so that a rounding error does not pass for a rest.
             dropped = {found: "all", "0.0 s": "none"}.get(out, out)
-            lines.append(f"found {kind}: {videos:,} video{'s' * (videos != 1)}, {found}, {dropped} dropped\n")
+            lines.append(
+                f"found {kind}: {videos:,} video{'s' * (videos != 1)}, {found}, {dropped} dropped\n"
+            )
         return "".join(lines)
 
     def left_out(self) -> str:
@@ -72,7 +77,8 @@ class Packed:
         """The sources, not yet opened, by dataset and id."""
         stores = Stores()
         return {
-            (each.dataset, each.id): find_film(each.location, stores, image_fps=each.image_fps) for each in self.sources
+            (each.dataset, each.id): find_film(each.location, stores, image_fps=each.image_fps)
+            for each in self.sources
         }
 
     def _line(self, title: str, width: int, datasets: set[str]) -> str:

@@ -83,12 +83,21 @@ def pack(corpus: CorpusConfig, root: Path | str, storage: Storage) -> Packed:
         took = time.monotonic() - began
         packed = publish(storage, sources, plan, finished, published)
 
-    new = [receipt for name, receipt in receipts.items() if receipt is not None and before[name] is None]
+    new = [
+        receipt
+        for name, receipt in receipts.items()
+        if receipt is not None and before[name] is None
+    ]
     _tell_unjudged(corpus.pack, packed.readings)
     fps = corpus.pack.fps
-    kept = [(shard.dataset, len(shard.videos), shard.num_frames / fps) for shard in packed.manifest.shards]
+    kept = [
+        (shard.dataset, len(shard.videos), shard.num_frames / fps)
+        for shard in packed.manifest.shards
+    ]
     # The expected hours have what is dropped as well; its videos are counted already.
-    dropped = [(each.dataset, 0, each.dropped_seconds) for each in packed.readings if not each.too_short]
+    dropped = [
+        (each.dataset, 0, each.dropped_seconds) for each in packed.readings if not each.too_short
+    ]
     _compare(corpus, [*kept, *dropped])
     return replace(packed, new_seconds=_seconds(new, fps), took_seconds=took)
 
@@ -96,7 +105,9 @@ def pack(corpus: CorpusConfig, root: Path | str, storage: Storage) -> Packed:
 def _seconds(receipts: Sequence[Receipt], fps: float) -> float:
     """How much video was read for some shards, as far as it could be."""
     frames = sum(receipt.shard.num_frames for receipt in receipts if receipt.shard is not None)
-    return frames / fps + sum(reading.dropped_seconds for receipt in receipts for reading in receipt.readings)
+    return frames / fps + sum(
+        reading.dropped_seconds for receipt in receipts for reading in receipt.readings
+    )
 
 
 def prepare(corpus: CorpusConfig, root: Path | str, storage: Storage) -> Receipts:
@@ -105,7 +116,11 @@ def prepare(corpus: CorpusConfig, root: Path | str, storage: Storage) -> Receipt
     with owning(storage, "packing"):
         plan, receipts = _prepare(corpus, sources, storage)
     fps = corpus.pack.fps
-    long = [(shard, each) for shard, each in _videos(plan) if not shard.is_too_short(each.predicted_frames, fps)]
+    long = [
+        (shard, each)
+        for shard, each in _videos(plan)
+        if not shard.is_too_short(each.predicted_frames, fps)
+    ]
     _compare(corpus, [(shard.dataset, 1, each.predicted_frames / fps) for shard, each in long])
     return receipts
 
@@ -151,7 +166,9 @@ def _check_unpublished(storage: Storage, missing: Collection[str]) -> None:
         )
 
 
-def _find_sources(corpus: CorpusConfig, root: Path | str, storage: Storage, *, extend: bool = True) -> list[Source]:
+def _find_sources(
+    corpus: CorpusConfig, root: Path | str, storage: Storage, *, extend: bool = True
+) -> list[Source]:
     """All that is to be packed, if what is to be left out of it can be looked for here."""
     _check_kinds(corpus.pack)
     if corpus.pseudonyms is not None:
@@ -179,7 +196,9 @@ def _tell_unjudged(options: PackConfig, readings: Sequence[Reading]) -> None:
         )
 
 
-def _prepare(corpus: CorpusConfig, sources: Sequence[Source], storage: Storage) -> tuple[Plan, Receipts]:
+def _prepare(
+    corpus: CorpusConfig, sources: Sequence[Source], storage: Storage
+) -> tuple[Plan, Receipts]:
     previous = earlier_plan(corpus, storage)
     if previous is not None and previous.has_pseudonyms and corpus.pseudonyms is None:
         raise ConfigError(
@@ -192,7 +211,9 @@ def _prepare(corpus: CorpusConfig, sources: Sequence[Source], storage: Storage) 
     _sweep(storage, corpus)
     receipts = _receipts(storage, plan, plan.shards)
     # Before the new plan is saved: only the previous one tells which files have to go.
-    _withdraw(storage, previous, plan, {name for name, receipt in receipts.items() if receipt is None})
+    _withdraw(
+        storage, previous, plan, {name for name, receipt in receipts.items() if receipt is None}
+    )
     plan.save(storage)
     return plan, receipts
 
@@ -204,7 +225,11 @@ def _videos(plan: Plan) -> Iterator[tuple[PlannedShard, PlannedVideo]]:
 def _tell_short(plan: Plan) -> None:
     """Warn of datasets with videos that seem to be too short; whether they are shows only when they are decoded."""
     fps = plan.options.fps
-    short = Counter(shard.dataset for shard, each in _videos(plan) if shard.is_too_short(each.predicted_frames, fps))
+    short = Counter(
+        shard.dataset
+        for shard, each in _videos(plan)
+        if shard.is_too_short(each.predicted_frames, fps)
+    )
     for shard in {shard.dataset: shard for shard in plan.shards if shard.dataset in short}.values():
         log.warning(
             "datasets: %s: %d of %d videos are shorter than min_seconds=%g, by what their files declare: such are left "
@@ -220,13 +245,24 @@ def _saved_plan(corpus: CorpusConfig, sources: Sequence[Source], storage: Storag
     """The plan that shares are of, with the sources where they lie now, if it still is what would be planned."""
     saved, options = earlier_plan(corpus, storage), plan_options(corpus)
     if saved is None:
-        raise ConfigError(f"{storage.uri}: expected a {PLAN_NAME} to pack a part of; run with --plan-only first")
-    now = make_plan(corpus, sources, saved) if saved.options == options else replace(saved, options=options)
-    was, would_be = ([shard.fingerprint(plan.options) for shard in plan.shards] for plan in (saved, now))
+        raise ConfigError(
+            f"{storage.uri}: expected a {PLAN_NAME} to pack a part of; run with --plan-only first"
+        )
+    now = (
+        make_plan(corpus, sources, saved)
+        if saved.options == options
+        else replace(saved, options=options)
+    )
+    was, would_be = (
+        [shard.fingerprint(plan.options) for shard in plan.shards] for plan in (saved, now)
+    )
     if was == would_be:
         return now
 
-    reasons = [saved.difference(now, dataset) for dataset in sorted({shard.dataset for shard in saved.shards})]
+    reasons = [
+        saved.difference(now, dataset)
+        for dataset in sorted({shard.dataset for shard in saved.shards})
+    ]
     reason = next(filter(None, reasons), "there are new videos, or a dataset is described anew")
     raise ConfigError(
         f"{storage.uri}: {PLAN_NAME} does not fit the corpus file and the options any more: {reason}; "
@@ -240,9 +276,13 @@ def _receipts(storage: Storage, plan: Plan, shards: Sequence[PlannedShard]) -> R
         return {shard.name: receipt for shard, receipt in zip(shards, receipts, strict=True)}
 
 
-def _pack_missing(storage: Storage, owner: Owner, plan: Plan, receipts: Receipts, workers: int | None) -> Receipts:
+def _pack_missing(
+    storage: Storage, owner: Owner, plan: Plan, receipts: Receipts, workers: int | None
+) -> Receipts:
     """Pack the shards that have no receipt yet; ends as soon as somebody else has taken the store over."""
-    missing = [shard for shard in plan.shards if shard.name in receipts and receipts[shard.name] is None]
+    missing = [
+        shard for shard in plan.shards if shard.name in receipts and receipts[shard.name] is None
+    ]
     if missing and plan.options.decode == "nvdec":
         check_gpu()
     workers = workers or cores()
@@ -251,7 +291,9 @@ def _pack_missing(storage: Storage, owner: Owner, plan: Plan, receipts: Receipts
     tasks = [PackTask(shard, plan.options, storage.uri, threads) for shard in missing]
     expected = [task.planned.predicted_frames for task in tasks]
     hour = 3600 * plan.options.fps
-    done = run_all(pack_shard, tasks, expected, workers=workers, label="pack", frames_an_hour=hour, pinned=True)
+    done = run_all(
+        pack_shard, tasks, expected, workers=workers, label="pack", frames_an_hour=hour, pinned=True
+    )
     packed = dict(receipts)
     for task, receipt in done:
         owner.check()
@@ -293,7 +335,13 @@ def _withdraw(storage: Storage, previous: Plan | None, plan: Plan, missing: set[
     for dataset in sorted({name.partition("/")[0] for name in again | gone}):
         counts = [sum(name.startswith(f"{dataset}/") for name in names) for names in (again, gone)]
         reason = previous.difference(plan, dataset) or UNFINISHED
-        log.warning("%s: %s: packs %d shards again and removes %d: %s", storage.uri, dataset, *counts, reason)
+        log.warning(
+            "%s: %s: packs %d shards again and removes %d: %s",
+            storage.uri,
+            dataset,
+            *counts,
+            reason,
+        )
 
     for name in sorted(gone | {shard.name for shard in previous.shards} - planned):
         for stale in (name, index_name(name), receipt_name(name)):

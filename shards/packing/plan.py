@@ -37,7 +37,9 @@ class Plan:
     def difference(self, later: "Plan", dataset: str) -> str:
         """In words, why shards of a dataset that were packed by this plan do not fit a later one; empty if they may."""
         was, now = to_tree(self.options), to_tree(later.options)
-        reasons = [f"{name} was {was[name]} and is {now[name]}" for name in was if was[name] != now[name]]
+        reasons = [
+            f"{name} was {was[name]} and is {now[name]}" for name in was if was[name] != now[name]
+        ]
         if not reasons:
             before, after = self._versions(dataset), later._versions(dataset)
             lost = sorted(before.keys() - after.keys())
@@ -47,8 +49,13 @@ class Plan:
         return ", ".join(reasons)
 
     def _versions(self, dataset: str) -> dict[str, tuple[str, ...]]:
-        videos = (video for shard in self.shards if shard.dataset == dataset for video in shard.videos)
-        return {video.id: (video.source, video.version, str(video.review), *sorted(video.labels)) for video in videos}
+        videos = (
+            video for shard in self.shards if shard.dataset == dataset for video in shard.videos
+        )
+        return {
+            video.id: (video.source, video.version, str(video.review), *sorted(video.labels))
+            for video in videos
+        }
 
     @property
     def has_pseudonyms(self) -> bool:
@@ -57,7 +64,10 @@ class Plan:
 
     def save(self, storage: Storage) -> None:
         """Write the plan into its corpus."""
-        shards = (replace(shard, videos=tuple(video.written() for video in shard.videos)) for shard in self.shards)
+        shards = (
+            replace(shard, videos=tuple(video.written() for video in shard.videos))
+            for shard in self.shards
+        )
         write_if_other(storage, PLAN_NAME, seal(to_tree(replace(self, shards=tuple(shards)))))
 
     @staticmethod
@@ -90,7 +100,9 @@ def earlier_plan(corpus: CorpusConfig, storage: Storage) -> Plan | None:
         StorageError: The store fails.
     """
     present = packed_shards(storage)
-    foreign = sorted({name.partition("/")[0] for name in present} - {dataset.name for dataset in corpus.datasets})
+    foreign = sorted(
+        {name.partition("/")[0] for name in present} - {dataset.name for dataset in corpus.datasets}
+    )
     if foreign:
         raise ConfigError(
             f"{storage.uri}: holds shards of dataset {foreign[0]!r}, which the corpus file does not have; "
@@ -162,7 +174,11 @@ def make_plan(corpus: CorpusConfig, sources: Sequence[Source], previous: Plan | 
         shards += _assign(dataset, good, earlier, options)
 
     quarantine = tuple(video for _, video in probed if isinstance(video, Quarantined))
-    return Plan(options=options, shards=tuple(sorted(shards, key=lambda shard: shard.name)), quarantine=quarantine)
+    return Plan(
+        options=options,
+        shards=tuple(sorted(shards, key=lambda shard: shard.name)),
+        quarantine=quarantine,
+    )
 
 
 def plan_options(corpus: CorpusConfig) -> PackConfig:
@@ -182,14 +198,19 @@ def says(storage: Storage, name: str, data: bytes) -> bool:
 
 
 def _assign(
-    dataset: DatasetConfig, videos: dict[str, PlannedVideo], earlier: Iterable[PlannedShard], options: PackConfig
+    dataset: DatasetConfig,
+    videos: dict[str, PlannedVideo],
+    earlier: Iterable[PlannedShard],
+    options: PackConfig,
 ) -> Iterator[PlannedShard]:
     """Keep the videos of earlier shards where they are, and fill new shards with the others in order."""
     placed: list[tuple[str, list[PlannedVideo]]] = []
     next_number = 0
     # Sorted by name, so the last one has the highest number.
     for shard in earlier:
-        placed.append((shard.name, [videos[video.id] for video in shard.videos if video.id in videos]))
+        placed.append(
+            (shard.name, [videos[video.id] for video in shard.videos if video.id in videos])
+        )
         next_number = shard_number(shard.name) + 1
 
     old = {video.id for _, members in placed for video in members}
@@ -212,6 +233,8 @@ def _assign(
                 procedure=dataset.procedure,
                 licence=dataset.licence,
                 image_fps=dataset.image_fps,
-                min_seconds=options.min_seconds if dataset.min_seconds is None else dataset.min_seconds,
+                min_seconds=options.min_seconds
+                if dataset.min_seconds is None
+                else dataset.min_seconds,
                 videos=tuple(members),
             )

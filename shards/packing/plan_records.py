@@ -41,7 +41,11 @@ class PlannedVideo:
 
     def written(self) -> "PlannedVideo":
         """The same, as it is written into a corpus."""
-        return replace(self, location=self.id, labels=dict.fromkeys(self.labels, self.id)) if self.hidden else self
+        return (
+            replace(self, location=self.id, labels=dict.fromkeys(self.labels, self.id))
+            if self.hidden
+            else self
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +72,9 @@ class PlannedShard:
         for video, planned in zip(tree["videos"], self.videos, strict=True):
             video["location"] = planned.source
             video["labels"] = sorted(video["labels"])
-        return digest({"format_version": FORMAT_VERSION, "options": to_tree(options), "shard": tree})
+        return digest(
+            {"format_version": FORMAT_VERSION, "options": to_tree(options), "shard": tree}
+        )
 
     def is_too_short(self, num_frames: int, fps: float) -> bool:
         """Whether a video of which so many frames would be packed is left out instead."""

@@ -39,19 +39,29 @@ def probe_source(
     """
     try:
         # A video need not have every label file; those that are there belong to its version.
-        labels = {kind: location for kind, location in source.labels.items() if _version(location, stores)}
+        labels = {
+            kind: location for kind, location in source.labels.items() if _version(location, stores)
+        }
         own = (
-            _version(source.location, stores) if source.image_fps is None else _folder_version(source.location, stores)
+            _version(source.location, stores)
+            if source.image_fps is None
+            else _folder_version(source.location, stores)
         )
         if own is None:
             raise VideoError("is missing")
 
-        version = "+".join([own, *(str(_version(location, stores)) for location in labels.values())])
+        version = "+".join(
+            [own, *(str(_version(location, stores)) for location in labels.values())]
+        )
         if source.hidden:
             version = digest({"version": version})  # the time of a file may be that of an operation
         if known is not None and known.version == version:
             return dataclasses.replace(
-                known, location=source.location, labels=labels, review=source.review, hidden=source.hidden
+                known,
+                location=source.location,
+                labels=labels,
+                review=source.review,
+                hidden=source.hidden,
             )
 
         # Read only to find out now what would put the video into quarantine later.
@@ -94,5 +104,7 @@ def _predict(header: Header, location: str, options: PackConfig, stores: Stores)
         storage, name = stores.locate(location)
         seconds = Fraction(8 * (storage.size(name) or 0), UNTOLD_BITS_PER_SECOND)
     frames = max(1, math.ceil(seconds * Fraction(str(options.fps))))
-    width, height = packed_size(header.width, header.height, options.short_side, header.pixel_aspect)
+    width, height = packed_size(
+        header.width, header.height, options.short_side, header.pixel_aspect
+    )
     return frames, round(frames * width * height * BYTES_PER_PIXEL)

@@ -8,7 +8,12 @@ from surgstream.shards.corpus.sources import Source
 from surgstream.shards.errors import ShardError
 from surgstream.shards.format.checksummed import seal
 from surgstream.shards.format.manifest import Manifest, Reviewed
-from surgstream.shards.format.names import FORMAT_VERSION, MANIFEST_NAME, QUARANTINE_NAME, READINGS_NAME
+from surgstream.shards.format.names import (
+    FORMAT_VERSION,
+    MANIFEST_NAME,
+    QUARANTINE_NAME,
+    READINGS_NAME,
+)
 from surgstream.shards.packing.outcome import Packed
 from surgstream.shards.packing.plan import Plan, says, write_if_other
 from surgstream.shards.packing.shard import Receipt
@@ -16,7 +21,11 @@ from surgstream.shards.storage.stores import Storage
 
 
 def publish(
-    storage: Storage, sources: Sequence[Source], plan: Plan, receipts: Sequence[Receipt], published: str | None
+    storage: Storage,
+    sources: Sequence[Source],
+    plan: Plan,
+    receipts: Sequence[Receipt],
+    published: str | None,
 ) -> Packed:
     """Write the reports, and then the manifest in place of the version that was there before packing.
 
@@ -33,7 +42,10 @@ def publish(
     Raises:
         ShardError: Not one video could be packed, a store fails, or somebody else has published meanwhile.
     """
-    quarantine = (*plan.quarantine, *(video for receipt in receipts for video in receipt.quarantine))
+    quarantine = (
+        *plan.quarantine,
+        *(video for receipt in receipts for video in receipt.quarantine),
+    )
     readings = tuple(reading for receipt in receipts for reading in receipt.readings)
     for name, lines in ((QUARANTINE_NAME, quarantine), (READINGS_NAME, readings)):
         if lines:
@@ -68,13 +80,19 @@ def publish(
 
 def _options(options: PackConfig) -> dict[str, bool | str | int | float]:
     told = {name: value for name, value in to_tree(options).items() if value is not None}
-    return {name: ", ".join(value) if isinstance(value, list) else value for name, value in told.items()}
+    return {
+        name: ", ".join(value) if isinstance(value, list) else value for name, value in told.items()
+    }
 
 
 def _software(receipts: Sequence[Receipt]) -> dict[str, str]:
     """Versions by library; more than one where shards were packed at different times."""
     libraries = sorted({library for receipt in receipts for library in receipt.software})
     return {
-        library: ", ".join(sorted({receipt.software[library] for receipt in receipts if library in receipt.software}))
+        library: ", ".join(
+            sorted(
+                {receipt.software[library] for receipt in receipts if library in receipt.software}
+            )
+        )
         for library in libraries
     }

@@ -21,7 +21,13 @@ from surgstream.shards.errors import ManifestError, VideoError
 from surgstream.shards.format import index
 from surgstream.shards.format.checksummed import seal, unseal
 from surgstream.shards.format.index import ROW
-from surgstream.shards.format.names import frame_member, index_name, receipt_name, segment_key, segment_member
+from surgstream.shards.format.names import (
+    frame_member,
+    index_name,
+    receipt_name,
+    segment_key,
+    segment_member,
+)
 from surgstream.shards.format.quarantine import Quarantined, quarantined
 from surgstream.shards.format.records import PackedVideo, Reading, Shard, describe, segments
 from surgstream.shards.format.tar import TarWriter
@@ -125,7 +131,9 @@ _Coming = tuple[ExitStack, Taken]
 """The frames of a video, and what holds them until it is closed."""
 
 
-def _side_by_side(task: PackTask, progress: Progress) -> Iterator[tuple[PlannedVideo, Future[_Coming]]]:
+def _side_by_side(
+    task: PackTask, progress: Progress
+) -> Iterator[tuple[PlannedVideo, Future[_Coming]]]:
     """Take the frames of a shard's videos, as many at a time as there are threads, in order.
 
     A thread a video costs less than threads that share one: a short clip is over before all of them have begun. What a
@@ -188,7 +196,10 @@ class _Packing:
             )
 
             for number, segment in enumerate(segments(packed.parts, options.segment_frames)):
-                start, stop = segment.first_frame / self._fps, (segment.first_frame + segment.num_frames) / self._fps
+                start, stop = (
+                    segment.first_frame / self._fps,
+                    (segment.first_frame + segment.num_frames) / self._fps,
+                )
                 sample = {
                     **describe(shard, packed, segment),
                     **taken.reading.between(start, stop),

@@ -201,7 +201,9 @@ def _lock(descriptor: int) -> None:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"another process has locked it for {_LOCK_SECONDS:.0f} s") from None
+                raise TimeoutError(
+                    f"another process has locked it for {_LOCK_SECONDS:.0f} s"
+                ) from None
             time.sleep(0.001)
 
 

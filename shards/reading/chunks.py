@@ -130,7 +130,9 @@ class Chunk:
         run = self.runs[-1]
         if frames.start < run.first_frame:
             return tuple(map(self.frame, frames))
-        return run.frames[frames.start - run.first_frame : frames.stop - run.first_frame : frames.step]
+        return run.frames[
+            frames.start - run.first_frame : frames.stop - run.first_frame : frames.step
+        ]
 
 
 class ChunkReader:
@@ -188,13 +190,17 @@ class ChunkReader:
         Raises:
             StorageError: The shard or its index is missing or too short, or the store fails.
         """
-        first, last = self._table.locate_all([dataset] * 2, [first_clip, first_clip + num_clips - 1])
+        first, last = self._table.locate_all(
+            [dataset] * 2, [first_clip, first_clip + num_clips - 1]
+        )
         start = max(first.part_start, first.number - self._look_back * first.apart)
         cache = self._cache if num_clips > 1 else None
 
         runs, bad, frame = [], {}, start
         for rows in self._table.rows(dataset, start, last.number + 1):
-            run = (cache and self._cached_run(cache, frame, rows)) or self._stored_run(cache, frame, rows)
+            run = (cache and self._cached_run(cache, frame, rows)) or self._stored_run(
+                cache, frame, rows
+            )
             for i, reason in run.bad.items():
                 video, number = self._table.video_frame(dataset, frame + i)
                 bad[frame + i] = BadFrame(rows.shard, video, number, reason)
@@ -205,7 +211,9 @@ class ChunkReader:
         return Chunk(runs, bad)
 
     def _cached_run(self, cache: ChunkCache, first_frame: int, rows: RowRange) -> _Run | None:
-        with self._activities.doing(f"reads {rows.shard}, rows {rows.start} to {rows.stop}, from the cache"):
+        with self._activities.doing(
+            f"reads {rows.shard}, rows {rows.start} to {rows.stop}, from the cache"
+        ):
             found = cache.read(rows, self.counters.hold)
             if found:
                 index, data = found
@@ -230,7 +238,9 @@ class ChunkReader:
             bad = run.bad
 
         if cache and not run.bad:
-            with self._activities.doing(f"keeps {rows.shard}, rows {rows.start} to {rows.stop}, in the cache"):
+            with self._activities.doing(
+                f"keeps {rows.shard}, rows {rows.start} to {rows.stop}, in the cache"
+            ):
                 cache.keep(rows, index, data)
         return run
 
@@ -251,11 +261,18 @@ class ChunkReader:
             # In the reason, so that two reads agree only on the same damage
             found = zlib.crc32(index.data)
             reason = f"its index row is damaged: {rows.index}, rows {rows.start} to {rows.stop}, CRC-32 {found:08x}"
-            return _Run(first_frame, np.empty(0, np.uint8), (), dict.fromkeys(range(index.size), reason))
+            return _Run(
+                first_frame, np.empty(0, np.uint8), (), dict.fromkeys(range(index.size), reason)
+            )
 
         # Within `data`, which begins with the first frame
         starts, stops = (ends - spans[0][0] for ends in spans)
-        run = _Run(first_frame, data, tuple(map(data.__getitem__, map(slice, starts.tolist(), stops.tolist()))), {})
+        run = _Run(
+            first_frame,
+            data,
+            tuple(map(data.__getitem__, map(slice, starts.tolist(), stops.tolist()))),
+            {},
+        )
 
         jpegs = [frame.data for frame in run.frames]
         crcs, sizes = list(map(zlib.crc32, jpegs)), list(map(PictureSizes(), jpegs))
@@ -280,12 +297,16 @@ class ChunkReader:
         for at in range(start, stop, self._range_bytes):
             end = min(at + self._range_bytes, stop)
             with self._activities.doing(f"reads {name}, bytes {at} to {end}"):
-                self._table.storage.read_into(name, at, data.data[at - start : end - start], self._stop)
+                self._table.storage.read_into(
+                    name, at, data.data[at - start : end - start], self._stop
+                )
             self.counters.add(bytes_read=end - at, requests=1)
         return data
 
 
-def _spans(rows: RowRange, index: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
+def _spans(
+    rows: RowRange, index: Rows
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
     """Where each frame starts and stops in the shard; None when that cannot be.
 
     A damaged index must not make us read gigabytes, and zeros in place of one must not pass for frames.

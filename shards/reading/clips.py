@@ -131,13 +131,21 @@ class ClipCutter:
         bad: BadFrame | None = cause
         while bad:
             if attempt == _MOST_SUBSTITUTES:
-                raise self._too_many(cause, f"{attempt} clips that should stand in for another one are damaged as well")
+                raise self._too_many(
+                    cause,
+                    f"{attempt} clips that should stand in for another one are damaged as well",
+                )
             clip = self._order.substitute(dataset, g, attempt)
-            used, chunk = self._table.locate(where.dataset, clip), self._reader.read(where.dataset, clip, 1)
+            used, chunk = (
+                self._table.locate(where.dataset, clip),
+                self._reader.read(where.dataset, clip, 1),
+            )
             bad = self._damage(used, chunk)
             attempt += 1
 
-        self.bad_clips.append(BadClip(g, where.dataset, where.video, where.frame, used.video, used.frame, cause))
+        self.bad_clips.append(
+            BadClip(g, where.dataset, where.video, where.frame, used.video, used.frame, cause)
+        )
         self._num_bad += 1
         self._bad_in_a_row += 1
         if self._bad_in_a_row > self._limits.in_a_row:
@@ -165,7 +173,9 @@ class ClipCutter:
             f"{cause.frame}: {cause.reason}; run `surgstream verify`, then copy the shard again or pack it again"
         )
 
-    def _cut(self, g: int, where: Location, chunk: Chunk, planned: tuple[str, int] | None) -> ClipBytes:
+    def _cut(
+        self, g: int, where: Location, chunk: Chunk, planned: tuple[str, int] | None
+    ) -> ClipBytes:
         frames = chunk.frames(self._shown(where))
         frames = frames[:1] * (self._num_frames - len(frames)) + frames
         self._reader.counters.add(bytes_used=sum(map(len, frames)))

@@ -32,7 +32,10 @@ class FrameLabels:
 
     def __init__(self, table: FrameTable, kind: str) -> None:
         self._table, self._kind = table, kind
-        self._segments, self._description = cache(self._find_segments), cache(self._read_description)
+        self._segments, self._description = (
+            cache(self._find_segments),
+            cache(self._read_description),
+        )
 
     def of(self, dataset: str, clips: Sequence[int]) -> list[str | None]:
         """The labels of some clips' anchors, by the clips' numbers in the dataset; None where nothing is said.
@@ -50,7 +53,9 @@ class FrameLabels:
         number = bisect_right(first_rows, place.start) - 1
         segment = self._description(place.shard, starts[number], stops[number])
         # Exact, in seconds of the video: rows start at decimals.
-        time = (segment["first_frame"] + place.start - first_rows[number]) / Fraction(str(segment["fps"]))
+        time = (segment["first_frame"] + place.start - first_rows[number]) / Fraction(
+            str(segment["fps"])
+        )
         rows = segment["labels"].get(self._kind, [])
         holding = bisect_right(rows, time, key=lambda row: Fraction(str(row[0]))) - 1
         return str(rows[holding][1]) if holding >= 0 else None
@@ -60,15 +65,27 @@ class FrameLabels:
         rows: Rows = from_bytes(self._table.storage.read(index), where=index)
         offsets = rows["offset"].astype(np.int64)
         # Where the content before each frame ends, filled up to whole blocks; 0 at the start.
-        ends = np.concatenate([[0], (offsets + -(-rows["size"].astype(np.int64) // _BLOCK) * _BLOCK)[:-1]])
+        ends = np.concatenate(
+            [[0], (offsets + -(-rows["size"].astype(np.int64) // _BLOCK) * _BLOCK)[:-1]]
+        )
         # More than the header of the frame lies there only where a description comes first.
         first_rows = np.flatnonzero(offsets - _BLOCK > ends)
         if not first_rows.size or first_rows[0]:
-            raise ManifestError(f"{index}: expected a description before the first frame; run `surgstream verify`")
-        return first_rows.tolist(), (ends[first_rows] + _BLOCK).tolist(), (offsets[first_rows] - _BLOCK).tolist()
+            raise ManifestError(
+                f"{index}: expected a description before the first frame; run `surgstream verify`"
+            )
+        return (
+            first_rows.tolist(),
+            (ends[first_rows] + _BLOCK).tolist(),
+            (offsets[first_rows] - _BLOCK).tolist(),
+        )
 
     def _read_description(self, shard: str, start: int, stop: int) -> dict[str, Any]:
         where = f"{shard}: bytes {start} to {stop}"
         if not 0 < stop - start <= LARGEST_LABELS:
-            raise ManifestError(f"{where}: expected the description of a segment; run `surgstream verify`")
-        return unseal(read_range(self._table.storage, shard, start, stop).rstrip(b"\0"), where=where)
+            raise ManifestError(
+                f"{where}: expected the description of a segment; run `surgstream verify`"
+            )
+        return unseal(
+            read_range(self._table.storage, shard, start, stop).rstrip(b"\0"), where=where
+        )

@@ -91,7 +91,9 @@ class FrameTable:
         sha256: SHA-256 of its manifest.
     """
 
-    def __init__(self, storage: Storage, shards: Iterable[Shard], sha256: str, fps: float | None = None) -> None:
+    def __init__(
+        self, storage: Storage, shards: Iterable[Shard], sha256: str, fps: float | None = None
+    ) -> None:
         """Number the frames of a corpus.
 
         Args:
@@ -134,19 +136,37 @@ class FrameTable:
                 apart.append(frames_apart(shard.dataset, video, fps, where=storage.uri))
 
         self._shard_bytes, self._shard_starts = np.array(shard_bytes), _starts(shard_frames)
-        self._widths, self._heights, self._apart = np.array(widths), np.array(heights), np.array(apart)
+        self._widths, self._heights, self._apart = (
+            np.array(widths),
+            np.array(heights),
+            np.array(apart),
+        )
         self._part_videos, self._part_firsts = np.array(part_videos), np.array(part_firsts)
         self._part_starts = _starts(part_frames)
         steps = self._apart[self._part_videos]
         self._part_skips = -self._part_firsts % steps  # frames before the first that is shown
         # Frames that each part shows: every `steps`-th after those it skips, rounded up
-        self._clip_starts = _starts(-(-np.maximum(0, np.array(part_frames) - self._part_skips) // steps))
+        self._clip_starts = _starts(
+            -(-np.maximum(0, np.array(part_frames) - self._part_skips) // steps)
+        )
 
         num_bytes = np.add.reduceat(self._shard_bytes, firsts).tolist()
         end_parts = [*first_parts[1:], len(part_videos)]
-        starts, clips = self._part_starts[first_parts].tolist(), self._clip_starts[first_parts].tolist()
+        starts, clips = (
+            self._part_starts[first_parts].tolist(),
+            self._clip_starts[first_parts].tolist(),
+        )
         num_clips = np.diff(self._clip_starts[[*first_parts, len(part_videos)]]).tolist()
-        facts = zip(specialties.values(), num_bytes, first_parts, end_parts, starts, clips, num_clips, strict=True)
+        facts = zip(
+            specialties.values(),
+            num_bytes,
+            first_parts,
+            end_parts,
+            starts,
+            clips,
+            num_clips,
+            strict=True,
+        )
         self._datasets = dict(zip(specialties, (_Dataset(*fact) for fact in facts), strict=True))
 
     @staticmethod
@@ -191,7 +211,8 @@ class FrameTable:
     def sizes(self) -> tuple[DatasetSize, ...]:
         """The datasets, sorted by name."""
         return tuple(
-            DatasetSize(name, dataset.specialty, dataset.num_clips) for name, dataset in sorted(self._datasets.items())
+            DatasetSize(name, dataset.specialty, dataset.num_clips)
+            for name, dataset in sorted(self._datasets.items())
         )
 
     def mean_clip_bytes(self, dataset: str) -> float:
@@ -233,12 +254,16 @@ class FrameTable:
                 raise IndexError(f"{name}: expected a clip in [0, {dataset.num_clips}), got {clip}")
 
         starts = np.array([dataset.start for dataset in found], np.int64)
-        numbers = np.array([dataset.first_clip for dataset in found], np.int64) + np.array(clips, np.int64)
+        numbers = np.array([dataset.first_clip for dataset in found], np.int64) + np.array(
+            clips, np.int64
+        )
         # The last part that starts at or before the clip: those without clips start with the next.
         parts = np.searchsorted(self._clip_starts, numbers, side="right") - 1
         videos = self._part_videos[parts]
         # Packed frames from the start of the part to the anchor, (num_clips,)
-        into_part = self._part_skips[parts] + (numbers - self._clip_starts[parts]) * self._apart[videos]
+        into_part = (
+            self._part_skips[parts] + (numbers - self._clip_starts[parts]) * self._apart[videos]
+        )
         part_starts = self._part_starts[parts] - starts
 
         ids = [self._videos[video] for video in videos.tolist()]
@@ -250,7 +275,9 @@ class FrameTable:
             self._heights[videos],
         )
         anchors = (part_starts + into_part).tolist()
-        return list(map(Location, datasets, clips, anchors, ids, *(column.tolist() for column in columns)))
+        return list(
+            map(Location, datasets, clips, anchors, ids, *(column.tolist() for column in columns))
+        )
 
     def video_frame(self, dataset: str, number: int) -> tuple[str, int]:
         """The video that packed frame `number` of a dataset, shown or not, belongs to, and its number there."""
@@ -278,7 +305,9 @@ class FrameTable:
 
     def _expected_sizes(self) -> Iterator[tuple[str, int]]:
         num_frames = np.diff(self._shard_starts).tolist()
-        for name, num_bytes, frames in zip(self._shards, self._shard_bytes.tolist(), num_frames, strict=True):
+        for name, num_bytes, frames in zip(
+            self._shards, self._shard_bytes.tolist(), num_frames, strict=True
+        ):
             yield name, num_bytes
             yield index_name(name), frames * ROW.itemsize
 

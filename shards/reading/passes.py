@@ -100,17 +100,33 @@ class ClipPass(ClipFeed):
         names = [size.name for size in table.sizes()]
         for name in datasets or ():
             if name not in names:
-                raise ConfigError(f"{table.storage.uri}: expected a dataset out of {', '.join(names)}, got {name}")
+                raise ConfigError(
+                    f"{table.storage.uri}: expected a dataset out of {', '.join(names)}, got {name}"
+                )
         sizes = [size for size in table.sizes() if datasets is None or size.name in datasets]
         # The seed decides no more than what fills the place of a damaged clip.
         order = Order.create(sizes, 0, OrderConfig())
-        super().__init__(table, order, num_frames=num_frames, stride=stride, read=read, limits=limits, cache=cache)
+        super().__init__(
+            table,
+            order,
+            num_frames=num_frames,
+            stride=stride,
+            read=read,
+            limits=limits,
+            cache=cache,
+        )
 
         # The number of each dataset's first clip, and last that of all clips
         self._starts = list(accumulate((size.num_clips for size in sizes), initial=0))
         self._num_clips = min(num_clips or self._starts[-1], self._starts[-1])
-        self._micro_batch_size, self._chunk_frames, self._most_ahead = micro_batch_size, chunk_frames, read.threads
-        self.share = share(self._num_clips, micro_batch_size=micro_batch_size, rank=rank, world_size=world_size)
+        self._micro_batch_size, self._chunk_frames, self._most_ahead = (
+            micro_batch_size,
+            chunk_frames,
+            read.threads,
+        )
+        self.share = share(
+            self._num_clips, micro_batch_size=micro_batch_size, rank=rank, world_size=world_size
+        )
 
     def __iter__(self) -> Iterator[list[ClipBytes]]:
         clips = self._clips(self.share.start, self.share.stop)
@@ -118,7 +134,9 @@ class ClipPass(ClipFeed):
             batch = list(islice(clips, self._micro_batch_size))
             if missing := self._micro_batch_size - len(batch):
                 # The share's last clip, or the one before an empty share: rank 0 has at least one.
-                filler = batch[-1] if batch else next(self._clips(self.share.stop - 1, self.share.stop))
+                filler = (
+                    batch[-1] if batch else next(self._clips(self.share.stop - 1, self.share.stop))
+                )
                 batch += [replace(filler, valid=False)] * missing
             yield batch
 
@@ -126,7 +144,9 @@ class ClipPass(ClipFeed):
         """Clips [start, stop) of the pass, read ahead by as many chunks as there are threads."""
         ahead: deque[tuple[int, list[int], Future[Chunk]]] = deque()
         # The middle of each of as many equal stretches of the corpus as clips are taken
-        numbers = ((2 * i + 1) * self._starts[-1] // (2 * self._num_clips) for i in range(start, stop))
+        numbers = (
+            (2 * i + 1) * self._starts[-1] // (2 * self._num_clips) for i in range(start, stop)
+        )
         for (dataset, _), members in groupby(numbers, self._place):
             clips = [number - self._starts[dataset] for number in members]
             ahead.append((dataset, clips, self._read(dataset, clips[0], clips[-1] - clips[0] + 1)))

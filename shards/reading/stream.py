@@ -186,10 +186,20 @@ class ClipStream(ClipFeed):
         """
         check_batch(global_batch_size, micro_batch_size, world_size)
         if stop is not None and (stop < start or (stop - start) % global_batch_size):
-            raise ValueError(f"stop: expected {start} plus whole steps of {global_batch_size}, got {stop}")
+            raise ValueError(
+                f"stop: expected {start} plus whole steps of {global_batch_size}, got {stop}"
+            )
         _check_same_corpus(table, order)
         _check_buffer(table, order, (num_frames - 1) * stride, read.buffer_bytes, world_size)
-        super().__init__(table, order, num_frames=num_frames, stride=stride, read=read, limits=limits, cache=cache)
+        super().__init__(
+            table,
+            order,
+            num_frames=num_frames,
+            stride=stride,
+            read=read,
+            limits=limits,
+            cache=cache,
+        )
         self._order = order
         self._global_batch_size = global_batch_size
         self._micro_batch_size = micro_batch_size
@@ -230,7 +240,12 @@ class ClipStream(ClipFeed):
         the trainer is waiting for them, and whole chunks for every lane would take many times longer.
         """
         is_first = draws.g[0] == self._start
-        placement = place(draws, micro_batch_size=self._micro_batch_size, world_size=self._world_size, deal=self._deal)
+        placement = place(
+            draws,
+            micro_batch_size=self._micro_batch_size,
+            world_size=self._world_size,
+            deal=self._deal,
+        )
         members = placement.members[self._rank]
         ours = np.zeros(draws.g.size, bool)
         ours[members] = True
@@ -250,7 +265,12 @@ class ClipStream(ClipFeed):
         self.counters.open_chunks = len(held)
         names = [self._names[dataset] for dataset in draws.dataset[ours].tolist()]
         locations = self._table.locate_all(names, draws.clip[ours].tolist())
-        return _Step(draws, members.tolist(), dict(zip(np.flatnonzero(ours).tolist(), locations, strict=True)), chunks)
+        return _Step(
+            draws,
+            members.tolist(),
+            dict(zip(np.flatnonzero(ours).tolist(), locations, strict=True)),
+            chunks,
+        )
 
     def _clips(self, step: _Step) -> Iterator[list[ClipBytes]]:
         """The micro-batches of a planned step; chunks are let go of as they are used."""
@@ -259,15 +279,23 @@ class ClipStream(ClipFeed):
             clips = []
             for i in members:
                 chunk = self._wait_for(step.chunks.pop(i))
-                clips.append(self._cutter.clip(int(draws.g[i]), int(draws.dataset[i]), step.locations[i], chunk))
+                clips.append(
+                    self._cutter.clip(
+                        int(draws.g[i]), int(draws.dataset[i]), step.locations[i], chunk
+                    )
+                )
             yield clips
 
 
-def _check_buffer(table: FrameTable, order: Order, look_back: int, buffer_bytes: int, world_size: int) -> None:
+def _check_buffer(
+    table: FrameTable, order: Order, look_back: int, buffer_bytes: int, world_size: int
+) -> None:
     """The order decides how many chunks are open; memory must hold this rank's share of them."""
     needed = 0.0
     for report in order.report():
-        needed += report.lanes * (report.chunk_clips + look_back) * table.mean_clip_bytes(report.name)
+        needed += (
+            report.lanes * (report.chunk_clips + look_back) * table.mean_clip_bytes(report.name)
+        )
     needed /= world_size
     if needed > buffer_bytes:
         raise ConfigError(

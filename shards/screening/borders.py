@@ -69,9 +69,17 @@ def find_border(film: Film) -> Border | None:
 
     shape, small = max(by_shape.items(), key=lambda each: len(each[1]))
     kinds = [kind_of(glance(pixels)) for pixels in small]
-    shown = [pixels for pixels, kind in zip(small, kinds, strict=True) if kind in (None, Kind.OUTSIDE)]
-    if len(shown) < LEAST_LIT:  # then what seems to be a card, or of one colour, may be what the camera shows
-        shown = [pixels for pixels, kind in zip(small, kinds, strict=True) if kind not in (Kind.BLACK, Kind.TEXT)]
+    shown = [
+        pixels for pixels, kind in zip(small, kinds, strict=True) if kind in (None, Kind.OUTSIDE)
+    ]
+    if (
+        len(shown) < LEAST_LIT
+    ):  # then what seems to be a card, or of one colour, may be what the camera shows
+        shown = [
+            pixels
+            for pixels, kind in zip(small, kinds, strict=True)
+            if kind not in (Kind.BLACK, Kind.TEXT)
+        ]
 
     found = lit_box([pixels.max(2) > DARK for pixels in shown])
     if found is None:

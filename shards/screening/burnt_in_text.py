@@ -54,7 +54,11 @@ class Overlay:
         stays = self._counts >= STAYS * self._num_looks
         height, width = (size // _BLOCK * _BLOCK for size in stays.shape[1:])
         # How much of each block is strokes, of either kind; shape (2, rows, columns)
-        blocks = stays[:, :height, :width].reshape(2, height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK).mean((2, 4))
+        blocks = (
+            stays[:, :height, :width]
+            .reshape(2, height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK)
+            .mean((2, 4))
+        )
         dense = (blocks >= _DENSE).all(0)
         dense[:, 1:-1] |= dense[:, :-2] & dense[:, 2:]  # between words
 

@@ -70,6 +70,8 @@ def _detector(width: int, height: int) -> Any:
     if not hasattr(_local, "detector"):
         cv2.setNumThreads(1)
         weights, settings = np.fromfile(MODEL, np.uint8), np.empty(0, np.uint8)
-        _local.detector = cv2.FaceDetectorYN.create("onnx", weights, settings, (width, height), _SCORE)
+        _local.detector = cv2.FaceDetectorYN.create(
+            "onnx", weights, settings, (width, height), _SCORE
+        )
     _local.detector.setInputSize((width, height))
     return _local.detector

@@ -103,7 +103,9 @@ def _striped(small: npt.NDArray[np.float32]) -> float:
     columns = upper.mean(1)
     strong = columns[:, np.ptp(columns, axis=0) > 96]
     warmth = strong[0] - strong[2]
-    if not ((warmth > _COLOURED).any() and (warmth < -_COLOURED).any()):  # of tissue all columns lean to red
+    if not (
+        (warmth > _COLOURED).any() and (warmth < -_COLOURED).any()
+    ):  # of tissue all columns lean to red
         return 0.0
     # The share of the variance that lies between columns
     explained = float(columns.var(1).sum() / upper.var((1, 2)).sum())
@@ -113,7 +115,9 @@ def _striped(small: npt.NDArray[np.float32]) -> float:
 
 def _written(pixels: Pixels) -> float:
     """A slide: one colour nearly everywhere, and rows that often leave it, and for no longer than a stroke."""
-    planes = np.ascontiguousarray(pixels[::2].transpose(2, 0, 1))  # every other row: letters are taller
+    planes = np.ascontiguousarray(
+        pixels[::2].transpose(2, 0, 1)
+    )  # every other row: letters are taller
     # The middle of the most frequent of 32 levels, for each colour
     levels = [int(np.bincount(plane.ravel() >> 3).argmax()) * 8 + 4 for plane in planes]
     level = np.array(levels, np.uint8)[:, None, None]

@@ -94,7 +94,11 @@ class Watch:
     @property
     def judged(self) -> bool:
         """Whether most of the video has the colours of tissue, so that what has not is outside."""
-        open_ones = [look.scores[Kind.OUTSIDE] for look in self._looks if kind_of(look.scores) in (None, Kind.OUTSIDE)]
+        open_ones = [
+            look.scores[Kind.OUTSIDE]
+            for look in self._looks
+            if kind_of(look.scores) in (None, Kind.OUTSIDE)
+        ]
         return not open_ones or statistics.median(open_ones) < SURE
 
     def stretches(self, stop: int, frame: Callable[[int], Image.Image]) -> list[Stretch]:
@@ -142,7 +146,9 @@ class Watch:
     def _searched(self) -> list[int]:
         """Which looks are searched for faces."""
         everywhere = range(0, len(self._looks), FACES_EVERY)
-        suspect = [at for at, look in enumerate(self._looks) if look.scores[Kind.OUTSIDE] >= SUSPECT]
+        suspect = [
+            at for at, look in enumerate(self._looks) if look.scores[Kind.OUTSIDE] >= SUSPECT
+        ]
         between = [at for at in suspect if at not in everywhere]
         step = math.ceil(len(between) / (FACES_SUSPECTS * len(self._looks)))
         return sorted([*everywhere, *between[:: max(1, step)]])

@@ -21,7 +21,9 @@ WITHOUT_USER = "expected an address without user and password; boto3 finds them 
 
 _NO_FILE = re.compile("[\\0\\ud800-\\udc7f\\udd00-\\udfff]")
 _USER = re.compile(r"(?<=://)[^\s\"']*@")
-_SIGNED = re.compile(r"(?i)(signature|credential|token|awsaccesskeyid|secret\w*)[\"']?\s*[=:]\s*[^\s&,;]+")
+_SIGNED = re.compile(
+    r"(?i)(signature|credential|token|awsaccesskeyid|secret\w*)[\"']?\s*[=:]\s*[^\s&,;]+"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +62,12 @@ class S3Config:
     def over(self, general: "S3Config") -> "S3Config":
         """These settings, and `general` ones for those that are as they are by default."""
         default, retry, usual = S3Config(), vars(self.retry), RetryConfig()
-        changed = {name: value for name, value in vars(self).items() if value != getattr(default, name)}
-        changed["retry"] = replace(general.retry, **{k: v for k, v in retry.items() if v != getattr(usual, k)})
+        changed = {
+            name: value for name, value in vars(self).items() if value != getattr(default, name)
+        }
+        changed["retry"] = replace(
+            general.retry, **{k: v for k, v in retry.items() if v != getattr(usual, k)}
+        )
         return replace(general, **changed)
 
 
@@ -89,7 +95,9 @@ class Storage(Protocol):
     def read(self, name: str) -> bytes:
         """All bytes of `name`; StorageError when they are more than `LARGEST_READ`."""
 
-    def read_into(self, name: str, start: int, out: memoryview, stop: threading.Event | None = None) -> None:
+    def read_into(
+        self, name: str, start: int, out: memoryview, stop: threading.Event | None = None
+    ) -> None:
         """Fill `out` with the bytes of `name` from `start` on; StorageError when it ends earlier.
 
         It is a StorageError, too, when others have replaced `name` since it was first read from. Setting `stop` ends
@@ -137,7 +145,12 @@ def safe_name(uri: str, name: str) -> str:
         StorageError: The name is absolute, climbs with `..`, is empty, or cannot be a file's.
     """
     steps = name.split("/")
-    if {"", "."}.issuperset(steps) or name.startswith("/") or ".." in steps or _NO_FILE.search(name):
+    if (
+        {"", "."}.issuperset(steps)
+        or name.startswith("/")
+        or ".." in steps
+        or _NO_FILE.search(name)
+    ):
         raise StorageError(f"{uri}: expected a name inside the store, got {name!r}")
     return name
 
@@ -145,7 +158,9 @@ def safe_name(uri: str, name: str) -> str:
 def check_size(uri: str, name: str, size: int) -> None:
     """Raise StorageError if a file is too large to be read whole."""
     if size > LARGEST_READ:
-        raise StorageError(f"{uri}: {name}: expected at most {LARGEST_READ} bytes, got {size}; it is something else")
+        raise StorageError(
+            f"{uri}: {name}: expected at most {LARGEST_READ} bytes, got {size}; it is something else"
+        )
 
 
 def check_version(storage: Storage, name: str, was: str | None) -> None:

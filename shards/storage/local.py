@@ -24,17 +24,51 @@ from surgstream.shards.storage.retry import Failure, Retries, RetryConfig
 T = TypeVar("T")
 
 _PARTIAL = ".partial"
-_PARTIAL_NAME = re.compile(rf"(?P<folder>.*/)?\.(?P<name>[^/]+)\.[0-9a-f]{{32}}{re.escape(_PARTIAL)}")
+_PARTIAL_NAME = re.compile(
+    rf"(?P<folder>.*/)?\.(?P<name>[^/]+)\.[0-9a-f]{{32}}{re.escape(_PARTIAL)}"
+)
 
 _PASSING = {
-    *(errno.EIO, errno.EREMOTEIO, errno.ECOMM, errno.EPROTO, errno.EAGAIN),  # soft mounts, FUSE, BeeGFS
-    *(errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ESHUTDOWN, errno.EKEYEXPIRED),  # NFS, evictions by Lustre
-    *(errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ENETRESET, errno.ENOLINK),  # CIFS
-    *(errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ENOBUFS),  # sshfs
+    *(
+        errno.EIO,
+        errno.EREMOTEIO,
+        errno.ECOMM,
+        errno.EPROTO,
+        errno.EAGAIN,
+    ),  # soft mounts, FUSE, BeeGFS
+    *(
+        errno.ESTALE,
+        errno.ETIMEDOUT,
+        errno.ENOTCONN,
+        errno.ESHUTDOWN,
+        errno.EKEYEXPIRED,
+    ),  # NFS, evictions by Lustre
+    *(
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.ENETRESET,
+        errno.ENOLINK,
+    ),  # CIFS
+    *(
+        errno.ECONNREFUSED,
+        errno.ECONNRESET,
+        errno.ECONNABORTED,
+        errno.EPIPE,
+        errno.ENOBUFS,
+    ),  # sshfs
 }
 """What file systems answer while their server is away."""
 
-_OF_ONE_FILE = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG}
+_OF_ONE_FILE = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EISDIR,
+    errno.EINVAL,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+}
 """What is wrong with one file, and not with a store."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -63,7 +97,9 @@ class LocalStorage:
 
         return self._patiently("reading", name, attempt)
 
-    def read_into(self, name: str, start: int, out: memoryview, stop: threading.Event | None = None) -> None:
+    def read_into(
+        self, name: str, start: int, out: memoryview, stop: threading.Event | None = None
+    ) -> None:
         """See `Storage.read_into`."""
         path, at = self._path(name), 0
 
@@ -143,7 +179,9 @@ class LocalStorage:
 
     def free_bytes(self) -> int | None:
         """See `Storage.free_bytes`."""
-        return self._patiently("looking for room in", "its folder", lambda _: shutil.disk_usage(self._folder).free)
+        return self._patiently(
+            "looking for room in", "its folder", lambda _: shutil.disk_usage(self._folder).free
+        )
 
     def sweep(self, ours: Callable[[str], bool]) -> None:
         """See `Storage.sweep`."""
@@ -163,7 +201,9 @@ class LocalStorage:
             try:
                 yield partial, path
             finally:
-                with contextlib.suppress(OSError):  # what stays is hidden, and swept by the next packing
+                with contextlib.suppress(
+                    OSError
+                ):  # what stays is hidden, and swept by the next packing
                     partial.unlink(missing_ok=True)
             self._pins.forget(name)
             sync_folder(path.parent)
@@ -197,7 +237,9 @@ class LocalStorage:
             except (FileNotFoundError, NotADirectoryError):
                 return []
             except PermissionError as error:
-                if f"/{folder}".endswith("/lost+found/"):  # only root may list it, and nobody keeps anything there
+                if f"/{folder}".endswith(
+                    "/lost+found/"
+                ):  # only root may list it, and nobody keeps anything there
                     return []
                 raise UnusableFileError(
                     f"{self.uri}: {folder or 'it'} cannot be listed ({error.strerror}), and what lies in it would be "
@@ -207,7 +249,11 @@ class LocalStorage:
         return self._patiently("listing", folder or "its files", attempt)
 
     def _patiently(
-        self, doing: str, name: str, attempt: Callable[[Retries], T], stop: threading.Event | None = None
+        self,
+        doing: str,
+        name: str,
+        attempt: Callable[[Retries], T],
+        stop: threading.Event | None = None,
     ) -> T:
         """Attempt something until it works, or fails in a way that waiting does not cure, or for too long."""
         what = f"{self.uri}: {doing} {name}"
@@ -257,7 +303,10 @@ class _Folder:
             return
         below = self._above | {here}
         for name, is_folder in self._storage._entries(self._inside):
-            yield name, _Folder(self._storage, f"{self._inside}{name}/", below) if is_folder else None
+            yield (
+                name,
+                _Folder(self._storage, f"{self._inside}{name}/", below) if is_folder else None,
+            )
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:

@@ -50,7 +50,12 @@ Records = Mapping[str, Record]
 
 @contextlib.contextmanager
 def owning(
-    storage: Storage, doing: str, *, shared: bool = False, wait: bool = False, pace: Pace | None = None
+    storage: Storage,
+    doing: str,
+    *,
+    shared: bool = False,
+    wait: bool = False,
+    pace: Pace | None = None,
 ) -> Iterator["Owner"]:
     """Keep others from writing to a store while the block runs.
 
@@ -118,13 +123,21 @@ class Owner:
         records = self._records(lambda name: name == self._name or _is_alone(name))
         mine = records.get(self._name)
         owner = max(filter(_is_alone, records), default=self._name)
-        if mine is not None and mine.token == self._record.token and (self._shared or owner == self._name):
+        if (
+            mine is not None
+            and mine.token == self._record.token
+            and (self._shared or owner == self._name)
+        ):
             return
 
         by = records.get(owner)
         raise OwnedError(
             f"{self._storage.uri}: expected still to be written to by this process, got "
-            + (f"{by}, which has taken over" if by else "nobody's record: somebody took over, and has ended")
+            + (
+                f"{by}, which has taken over"
+                if by
+                else "nobody's record: somebody took over, and has ended"
+            )
             + "; this process ends without writing more"
         )
 
@@ -175,7 +188,9 @@ class Owner:
             first, *more = unknown.values()
             whose = f"{first} and {len(more)} others" if more else str(first)
             seconds = self._pace.stale_seconds
-            log.warning("%s: waits up to %g s for a sign of life of %s", self._storage.uri, seconds, whose)
+            log.warning(
+                "%s: waits up to %g s for a sign of life of %s", self._storage.uri, seconds, whose
+            )
         return self._watched(unknown) if unknown else None
 
     def _has_ended(self, other: Record) -> bool | None:
@@ -205,9 +220,14 @@ class Owner:
         if self._shared:
             self._storage.write(self._name, self._record.to_bytes())
         else:
-            highest = max((int(name.rpartition("/")[2]) for name in ended if _is_alone(name)), default=0)
+            highest = max(
+                (int(name.rpartition("/")[2]) for name in ended if _is_alone(name)), default=0
+            )
             self._name = f"{OWNERS}/{highest + 1:08}"
-            if not self._storage.create(self._name, self._record.to_bytes()) and not self._is_mine():
+            if (
+                not self._storage.create(self._name, self._record.to_bytes())
+                and not self._is_mine()
+            ):
                 return False
 
         # Whoever came meanwhile sees this record, or is seen here.
@@ -241,7 +261,9 @@ class Owner:
                     return
                 lost = True
             except StorageError as error:
-                log.warning("no heartbeat, the next one in %g s: %s", self._pace.beat_seconds, error)
+                log.warning(
+                    "no heartbeat, the next one in %g s: %s", self._pace.beat_seconds, error
+                )
 
 
 def _is_alone(name: str) -> bool:

@@ -57,7 +57,9 @@ class Pins:
                 self._first[name] = replace(first, mtime_ns=status.st_mtime_ns)
                 return
 
-        changed = "bytes of it" if first.size == status.st_size else f"its length of {first.size} bytes"
+        changed = (
+            "bytes of it" if first.size == status.st_size else f"its length of {first.size} bytes"
+        )
         raise ReplacedError(
             f"{self._uri}: {name} was replaced while the run read it ({changed} changed): this is another corpus now"
         )

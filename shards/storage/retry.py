@@ -67,7 +67,13 @@ class Retries:
             stop: When set, waiting ends and so does the read; None never ends it.
             clock: Seconds.
         """
-        self._what, self._config, self._causes, self._stop, self._clock = what, config, causes, stop, clock
+        self._what, self._config, self._causes, self._stop, self._clock = (
+            what,
+            config,
+            causes,
+            stop,
+            clock,
+        )
         self._started = self._progress = clock()
         self._in_a_row = 0
         self._history: list[str] = []
@@ -90,7 +96,9 @@ class Retries:
 
         config = self._config
         # The exponent is bounded, since 2.0 ** 1024 overflows
-        limit = min(config.max_delay_seconds, config.first_delay_seconds * 2.0 ** min(self._in_a_row, 60))
+        limit = min(
+            config.max_delay_seconds, config.first_delay_seconds * 2.0 ** min(self._in_a_row, 60)
+        )
         delay = max(random.uniform(0.0, limit), failure.retry_after or 0.0)
         left = self._progress + config.timeout_seconds - now
         if left <= 0.0:
@@ -102,7 +110,11 @@ class Retries:
 
     def _given_up(self) -> str:
         shown = self._history[-_SHOWN:]
-        before = f"{len(self._history) - len(shown)} earlier ones, then " if len(self._history) > len(shown) else ""
+        before = (
+            f"{len(self._history) - len(shown)} earlier ones, then "
+            if len(self._history) > len(shown)
+            else ""
+        )
         return (
             f"{self._what}: nothing came for {self._config.timeout_seconds:g} s; {len(self._history)} failed tries: "
             f"{before}{'; '.join(shown)}"

@@ -9,7 +9,15 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from surgstream.shards.errors import StorageError
-from surgstream.shards.storage.base import S3Config, Sink, check_size, check_version, is_weak, replaced, safe_name
+from surgstream.shards.storage.base import (
+    S3Config,
+    Sink,
+    check_size,
+    check_version,
+    is_weak,
+    replaced,
+    safe_name,
+)
 from surgstream.shards.storage.globs import Names
 from surgstream.shards.storage.s3_client import S3Client
 from surgstream.shards.storage.s3_failures import code_of, status_of
@@ -43,7 +51,9 @@ class S3Storage:
         self.read_into(name, 0, memoryview(data))
         return bytes(data)
 
-    def read_into(self, name: str, start: int, out: memoryview, stop: threading.Event | None = None) -> None:
+    def read_into(
+        self, name: str, start: int, out: memoryview, stop: threading.Event | None = None
+    ) -> None:
         """See `Storage.read_into`."""
         self._fetcher.read_into(self._key(name), start, out, stop)
 
@@ -84,7 +94,9 @@ class S3Storage:
                 yield upload
                 upload.complete()
             except BaseException:
-                with contextlib.suppress(ClientError, BotoCoreError):  # what happened before is to be told
+                with contextlib.suppress(
+                    ClientError, BotoCoreError
+                ):  # what happened before is to be told
                     upload.abort()
                 raise
 
@@ -95,7 +107,9 @@ class S3Storage:
 
     def sizes(self, folder: str = "") -> dict[str, int]:
         """See `Storage.sizes`."""
-        return dict(sorted((name, size) for name, size in self._listed(folder) if name.rpartition("/")[2]))
+        return dict(
+            sorted((name, size) for name, size in self._listed(folder) if name.rpartition("/")[2])
+        )
 
     def tree(self) -> Names:
         """See `Storage.tree`."""
@@ -112,7 +126,9 @@ class S3Storage:
                     key, upload_id = upload["Key"], upload["UploadId"]
                     if ours(key.removeprefix(self._prefix)):
                         self._client.call("abort_multipart_upload", Key=key, UploadId=upload_id)
-            except ClientError as error:  # nobody sees such uploads, and to list them is a right of its own
+            except (
+                ClientError
+            ) as error:  # nobody sees such uploads, and to list them is a right of its own
                 detail = self._client.explain(error).detail
                 log.warning("%s: unfinished uploads cannot be removed: %s", self.uri, detail)
 
@@ -137,7 +153,10 @@ class S3Storage:
         """The names below the prefix, or inside a folder of it, and their lengths."""
         prefix = self._prefix + (safe_name(self.uri, folder) + "/" if folder else "")
         with self._telling("listing", folder or "its objects"):
-            return [(each["Key"].removeprefix(self._prefix), each["Size"]) for each in objects(self._client, prefix)]
+            return [
+                (each["Key"].removeprefix(self._prefix), each["Size"])
+                for each in objects(self._client, prefix)
+            ]
 
     def _key(self, name: str) -> str:
         key = self._prefix + safe_name(self.uri, name)
@@ -174,7 +193,9 @@ class S3Storage:
             code = code_of(error) if isinstance(error, ClientError) else ""
             if code in ("NoSuchKey", "404"):
                 raise StorageError(f"{self.uri}: {name} is missing") from None
-            raise StorageError(f"{self.uri}: {doing} {name}: {self._client.explain(error).detail}") from None
+            raise StorageError(
+                f"{self.uri}: {doing} {name}: {self._client.explain(error).detail}"
+            ) from None
 
 
 def _unchanged(was: str | None) -> tuple[dict[str, str], ...]:

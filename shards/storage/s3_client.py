@@ -13,7 +13,13 @@ from surgstream.configs.errors import ConfigError
 from surgstream.shards.errors import StorageError
 from surgstream.shards.storage.base import WITHOUT_USER, S3Config, without_secrets
 from surgstream.shards.storage.retry import Failure
-from surgstream.shards.storage.s3_failures import classify, code_of, may_be_renewed, redirects_nowhere, status_of
+from surgstream.shards.storage.s3_failures import (
+    classify,
+    code_of,
+    may_be_renewed,
+    redirects_nowhere,
+    status_of,
+)
 
 
 class _Clients(NamedTuple):
@@ -50,7 +56,9 @@ class S3Client:
         try:
             self._clients = _connect(config)
         except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is not a URL
-            raise StorageError(f"s3://{bucket}: S3 is not set up: {without_secrets(str(error))}") from None
+            raise StorageError(
+                f"s3://{bucket}: S3 is not set up: {without_secrets(str(error))}"
+            ) from None
 
         endpoint = self._clients.patient.meta.endpoint_url
         if "@" in endpoint:
@@ -87,7 +95,9 @@ class S3Client:
         """What an error of `call` means; see `classify`."""
         return classify(error, self.place)
 
-    def _send(self, clients: _Clients, operation: str, hasty: bool, arguments: dict[str, Any]) -> dict[str, Any]:
+    def _send(
+        self, clients: _Clients, operation: str, hasty: bool, arguments: dict[str, Any]
+    ) -> dict[str, Any]:
         client = clients.hasty if hasty else clients.patient
         try:
             return dict(getattr(client, operation)(Bucket=self.bucket, **arguments))
@@ -101,7 +111,9 @@ class S3Client:
 
         What is missing is asked for only until the bucket is known to be there.
         """
-        if status_of(refusal) in (400, 403) or (status_of(refusal) == 404 and not self._bucket_is_there):
+        if status_of(refusal) in (400, 403) or (
+            status_of(refusal) == 404 and not self._bucket_is_there
+        ):
             try:
                 client.get_object(Bucket=self.bucket, **arguments)["Body"].close()
             except ClientError as error:
@@ -117,7 +129,10 @@ class S3Client:
 def _connect(config: S3Config) -> _Clients:
     """New clients, with credentials as they are found now."""
     session = boto3.session.Session(profile_name=config.profile)
-    return _Clients(patient=_client(session, config, max_attempts=5), hasty=_client(session, config, max_attempts=1))
+    return _Clients(
+        patient=_client(session, config, max_attempts=5),
+        hasty=_client(session, config, max_attempts=1),
+    )
 
 
 def _client(session: Any, config: S3Config, max_attempts: int) -> Any:

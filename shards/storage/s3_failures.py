@@ -34,7 +34,13 @@ _UNKNOWN = {
 }
 """Credentials that a store does not know, or no longer: keys are rotated, and so are secrets of one key."""
 
-_THROTTLED = {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}
+_THROTTLED = {
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "TooManyRequests",
+}
 _REDIRECTS = (301, 302, 307, 308)
 
 
@@ -96,7 +102,9 @@ def classify(error: Exception, place: str) -> Failure:
     if isinstance(error, (ResponseStreamingError, IncompleteReadError, HTTPError)):
         return Failure("broken_body", _short(error))
     if isinstance(error, (BotoConnectionError, HTTPClientError, OSError)):
-        return Failure("timeout" if "timeout" in type(error).__name__.lower() else "connection", _short(error))
+        return Failure(
+            "timeout" if "timeout" in type(error).__name__.lower() else "connection", _short(error)
+        )
     return Failure("client", _short(error), fatal=True)
 
 
@@ -105,12 +113,15 @@ def _refused(error: ClientError, place: str) -> Failure:
     meta = error.response.get("ResponseMetadata", {})
     headers = meta.get("HTTPHeaders", {})
     request_id = meta.get("RequestId") or headers.get("x-amz-request-id", "unknown")
-    said = " ".join(dict.fromkeys((str(status), code)))  # the answer to HEAD has no code but the status
+    said = " ".join(
+        dict.fromkeys((str(status), code))
+    )  # the answer to HEAD has no code but the status
     detail = f"HTTP {said}, request id {request_id}"
 
     if code in _EXPIRED:
         return Failure(
-            "expired", f"the token has expired, and boto3 finds no newer one; renew it, and run again ({detail})"
+            "expired",
+            f"the token has expired, and boto3 finds no newer one; renew it, and run again ({detail})",
         )
     if status == 429 or code in _THROTTLED:
         return Failure("throttled", detail, retry_after(headers.get("retry-after")))
@@ -144,13 +155,17 @@ def _target(error: ClientError) -> str:
     headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     region = _region(error)
     address = headers.get("location") or error.response.get("Error", {}).get("Endpoint")
-    told = [without_secrets(str(address))[:200]] * bool(address) + [f"the region {region}"] * bool(region)
+    told = [without_secrets(str(address))[:200]] * bool(address) + [f"the region {region}"] * bool(
+        region
+    )
     return " and ".join(told) or "another place, which it does not name"
 
 
 def _region(error: ClientError) -> str | None:
     headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    region: str | None = headers.get("x-amz-bucket-region") or error.response.get("Error", {}).get("Region")
+    region: str | None = headers.get("x-amz-bucket-region") or error.response.get("Error", {}).get(
+        "Region"
+    )
     return region
 
 

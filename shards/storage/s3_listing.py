@@ -30,14 +30,18 @@ def objects(client: Client, prefix: str) -> Iterator[Page]:
     """
 
     def ask(place: Place) -> Page:
-        return client.call("list_objects" if "Marker" in place else "list_objects_v2", Prefix=prefix, **place)
+        return client.call(
+            "list_objects" if "Marker" in place else "list_objects_v2", Prefix=prefix, **place
+        )
 
     def following(page: Page) -> Place:
         if token := page.get("NextContinuationToken"):
             return {"ContinuationToken": token}
         return {"Marker": page.get("NextMarker") or _last(page, "Contents").get("Key", "")}
 
-    return _entries(f"s3://{client.bucket}/{prefix}", "Contents", ask, following, lambda entry: entry["Key"])
+    return _entries(
+        f"s3://{client.bucket}/{prefix}", "Contents", ask, following, lambda entry: entry["Key"]
+    )
 
 
 def uploads(client: Client, prefix: str) -> Iterator[Page]:
@@ -54,7 +58,11 @@ def uploads(client: Client, prefix: str) -> Iterator[Page]:
         }
 
     return _entries(
-        f"s3://{client.bucket}/{prefix}", "Uploads", ask, following, lambda entry: (entry["Key"], entry["UploadId"])
+        f"s3://{client.bucket}/{prefix}",
+        "Uploads",
+        ask,
+        following,
+        lambda entry: (entry["Key"], entry["UploadId"]),
     )
 
 

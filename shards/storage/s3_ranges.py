@@ -32,7 +32,9 @@ class RangeFetcher:
         self._client, self._uri, self._retry = client, uri, retry
         self._etags: dict[str, str] = {}
 
-    def read_into(self, key: str, start: int, out: memoryview, stop: threading.Event | None = None) -> None:
+    def read_into(
+        self, key: str, start: int, out: memoryview, stop: threading.Event | None = None
+    ) -> None:
         """Fill `out` with the object's bytes from `start` on; setting `stop` ends the waiting for a store that fails.
 
         Raises:
@@ -69,7 +71,9 @@ class RangeFetcher:
             while at < len(out):
                 count = body.readinto(out[at : at + _READ_BYTES])
                 if not count:
-                    raise ResponseStreamingError(error=f"the body ended after {at} of {len(out)} bytes")
+                    raise ResponseStreamingError(
+                        error=f"the body ended after {at} of {len(out)} bytes"
+                    )
                 at += count
                 yield count
         finally:

@@ -70,7 +70,9 @@ class Upload:
 
         if self._pending:
             self._send_part(bytes(self._pending))
-        parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(self._etags, start=1)]
+        parts = [
+            {"PartNumber": number, "ETag": etag} for number, etag in enumerate(self._etags, start=1)
+        ]
         # The ETag of an object in parts: the MD5 of their MD5s, and how many there are
         tag = f"{_digest(b''.join(self._digests)).hexdigest()}-{len(parts)}"
         try:
@@ -90,9 +92,13 @@ class Upload:
 
     def _send_part(self, body: bytes) -> None:
         if self._upload_id is None:
-            self._upload_id = self._client.call("create_multipart_upload", Key=self._key)["UploadId"]
+            self._upload_id = self._client.call("create_multipart_upload", Key=self._key)[
+                "UploadId"
+            ]
         number = len(self._etags) + 1
-        answer = self._about_upload("upload_part", PartNumber=number, Body=body, ContentMD5=self._noted(body))
+        answer = self._about_upload(
+            "upload_part", PartNumber=number, Body=body, ContentMD5=self._noted(body)
+        )
         self._etags.append(answer["ETag"])
 
     def _noted(self, body: bytes) -> str:
@@ -111,13 +117,17 @@ class Upload:
             head = self._client.call("head_object", Key=self._key)
         except FAILURES:
             return False
-        return bool(head["ContentLength"] == self._num_bytes and head.get("ETag", "").strip('"') == tag)
+        return bool(
+            head["ContentLength"] == self._num_bytes and head.get("ETag", "").strip('"') == tag
+        )
 
     def _compare(self, tag: str) -> None:
         """Compare what lies in the store with what was sent, whose ETag is `tag` where that is made of MD5s."""
         head = self._client.call("head_object", Key=self._key)
         stored, length = head.get("ETag", "").strip('"'), head["ContentLength"]
-        if length == self._num_bytes and (stored == tag or not self._is_of_md5(head, stored) or self._lies_there()):
+        if length == self._num_bytes and (
+            stored == tag or not self._is_of_md5(head, stored) or self._lies_there()
+        ):
             return
 
         self._client.call("delete_object", Key=self._key)

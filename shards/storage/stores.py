@@ -12,10 +12,24 @@ from pathlib import Path
 from surgstream.configs.errors import ConfigError
 from surgstream.shards.errors import StorageError
 from surgstream.shards.storage.access import reached
-from surgstream.shards.storage.base import WITHOUT_USER, S3Config, Storage, read_range, without_secrets
+from surgstream.shards.storage.base import (
+    WITHOUT_USER,
+    S3Config,
+    Storage,
+    read_range,
+    without_secrets,
+)
 from surgstream.shards.storage.local import LocalStorage
 
-__all__ = ["LocalStorage", "RangeReader", "S3Config", "Storage", "Stores", "open_storage", "read_range"]
+__all__ = [
+    "LocalStorage",
+    "RangeReader",
+    "S3Config",
+    "Storage",
+    "Stores",
+    "open_storage",
+    "read_range",
+]
 
 
 def open_storage(uri: str, s3: S3Config | None = None) -> Storage:
@@ -36,7 +50,9 @@ def open_storage(uri: str, s3: S3Config | None = None) -> Storage:
         ConfigError: It holds a user, and so a password; or the file that `SURGSTREAM_STORES` names is wrong.
     """
     if not uri:
-        raise StorageError("expected a folder or an address, got nothing; is a variable of the shell not set?")
+        raise StorageError(
+            "expected a folder or an address, got nothing; is a variable of the shell not set?"
+        )
 
     retry = (s3 or S3Config()).retry
     scheme, separator, rest = uri.partition("://")
@@ -52,7 +68,9 @@ def open_storage(uri: str, s3: S3Config | None = None) -> Storage:
         from surgstream.shards.storage.s3 import S3Storage  # boto3 takes half a second to import
 
         return S3Storage(bucket, prefix, uri, reached(bucket, s3))
-    raise StorageError(f"{without_secrets(uri)}: expected a folder, file:///FOLDER or s3://BUCKET/PREFIX")
+    raise StorageError(
+        f"{without_secrets(uri)}: expected a folder, file:///FOLDER or s3://BUCKET/PREFIX"
+    )
 
 
 class Stores(dict[str, Storage]):

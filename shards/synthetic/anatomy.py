@@ -29,7 +29,12 @@ BOWEL: Colours = ((0.84, 0.48, 0.42), (0.74, 0.36, 0.34))
 APPENDIX: Colours = ((0.88, 0.52, 0.46), (0.86, 0.64, 0.50))
 LIDS: Colours = ((0.78, 0.50, 0.42), (0.70, 0.40, 0.35))
 MUCOSA: Colours = ((0.88, 0.48, 0.36), (0.78, 0.33, 0.27))
-IRISES: tuple[Colour, ...] = ((0.46, 0.29, 0.16), (0.42, 0.54, 0.60), (0.46, 0.46, 0.30), (0.34, 0.21, 0.14))
+IRISES: tuple[Colour, ...] = (
+    (0.46, 0.29, 0.16),
+    (0.42, 0.54, 0.60),
+    (0.46, 0.46, 0.30),
+    (0.34, 0.21, 0.14),
+)
 SCLERA: Colour = (0.94, 0.84, 0.78)
 RED_REFLEX: Colour = (0.66, 0.24, 0.11)
 POLYP: Colour = (0.80, 0.28, 0.26)
@@ -46,7 +51,10 @@ FOLDS = 7
 def gallbladder(parent: UInt64) -> Tissue:
     """Liver on both sides, the gallbladder hanging between, fat around the cystic duct."""
     canvas = Canvas(parent)
-    shift, tilt = between(key(parent, "shift"), -0.10, 0.10), between(key(parent, "tilt"), -0.25, 0.25)
+    shift, tilt = (
+        between(key(parent, "shift"), -0.10, 0.10),
+        between(key(parent, "tilt"), -0.25, 0.25),
+    )
 
     # fmt: off
     organs = (
@@ -80,13 +88,31 @@ def appendix(parent: UInt64) -> Tissue:
     """Loops of bowel, an apron of fat, and the appendix in front of them."""
     canvas = Canvas(parent)
     lie = between(key(parent, "lie"), -0.3, 0.3)
-    canvas.lay(Organ(centre=(0, 0), radii=(9, 9), base=-0.05, rise=0.05, colours=PERITONEUM, vessels=0.6))
+    canvas.lay(
+        Organ(centre=(0, 0), radii=(9, 9), base=-0.05, rise=0.05, colours=PERITONEUM, vessels=0.6)
+    )
 
     for i in range(9):
         loop = key(parent, "loop", i)
-        centre = between(key(loop, "x"), -1.5, 1.5), -1.5 + 0.36 * i + between(key(loop, "y"), -0.08, 0.08)
-        radii, angle = (1.5, between(key(loop, "radius"), 0.34, 0.46)), between(key(loop, "angle"), -0.6, 0.6)
-        canvas.lay(Organ(centre=centre, radii=radii, angle=angle, base=0.02 * i, rise=0.36, colours=BOWEL, vessels=0.7))
+        centre = (
+            between(key(loop, "x"), -1.5, 1.5),
+            -1.5 + 0.36 * i + between(key(loop, "y"), -0.08, 0.08),
+        )
+        radii, angle = (
+            (1.5, between(key(loop, "radius"), 0.34, 0.46)),
+            between(key(loop, "angle"), -0.6, 0.6),
+        )
+        canvas.lay(
+            Organ(
+                centre=centre,
+                radii=radii,
+                angle=angle,
+                base=0.02 * i,
+                rise=0.36,
+                colours=BOWEL,
+                vessels=0.7,
+            )
+        )
 
     # fmt: off
     canvas.lay(Organ(centre=(-0.9, 0.55), radii=(0.8, 0.5), angle=0.5, base=0.2, colours=FAT, lobules=1.6, gloss=0.5))
@@ -110,7 +136,11 @@ def appendix(parent: UInt64) -> Tissue:
 def eye(parent: UInt64) -> Tissue:
     """A cataractous eye under the microscope: lids, white sclera, iris, and a clouded lens in the pupil."""
     canvas = Canvas(parent)
-    canvas.lay(Organ(centre=(0, 0), radii=(9, 9), base=0.1, rise=0.1, colours=LIDS, vessels=0.1, lobules=0.3))
+    canvas.lay(
+        Organ(
+            centre=(0, 0), radii=(9, 9), base=0.1, rise=0.1, colours=LIDS, vessels=0.1, lobules=0.3
+        )
+    )
 
     # Between the lids the ball shows as an ellipse, wider than high
     radius = np.hypot(0.88 * canvas.x, 1.18 * canvas.y) + 0.03 * canvas.coarse
@@ -129,7 +159,12 @@ def eye(parent: UInt64) -> Tissue:
 
     # The cloud clears from the rim inwards, and is never wider than the pupil
     threshold = 0.02 + 1.7 * r**2 + 0.03 * canvas.medium + ramp(r, 0.34, 0.37)
-    landmarks = {"overview": (0.0, 0.0), "lens": (0.0, 0.02), "lens_capsule": (0.12, -0.1), "cornea": (0.50, 0.08)}
+    landmarks = {
+        "overview": (0.0, 0.0),
+        "lens": (0.0, 0.02),
+        "lens_capsule": (0.12, -0.1),
+        "cornea": (0.50, 0.08),
+    }
     return canvas.finish(landmarks, CATARACT, 0.6, threshold)
 
 
@@ -137,7 +172,9 @@ def colon(parent: UInt64) -> Tissue:
     """The wall of a colon, unrolled: rows along it, columns around; folds, vessels, and one polyp between two folds."""
     z = np.linspace(0, PERIOD, COLON_SHAPE[0], endpoint=False, dtype=np.float32)[:, None]
     turn = np.linspace(0, 2 * np.pi, COLON_SHAPE[1], endpoint=False, dtype=np.float32)[None, :]
-    coarse, patches = (noise(key(parent, name), COLON_SHAPE, 1, 8, 1.2) for name in ("coarse", "patches"))
+    coarse, patches = (
+        noise(key(parent, name), COLON_SHAPE, 1, 8, 1.2) for name in ("coarse", "patches")
+    )
     medium, veins = (
         noise(key(parent, "medium"), COLON_SHAPE, 6, 80, 1.0),
         noise(key(parent, "veins"), COLON_SHAPE, 5, 70, 1.6),
@@ -153,7 +190,9 @@ def colon(parent: UInt64) -> Tissue:
     for i in range(FOLDS):
         fold = key(parent, "fold", i)
         crest = (i + between(key(fold, "place"), 0.2, 0.6)) * PERIOD / FOLDS
-        crest = crest + 0.10 * np.sin(turn + between(key(fold, "lean"), 0, 2 * np.pi)) + 0.05 * patches
+        crest = (
+            crest + 0.10 * np.sin(turn + between(key(fold, "lean"), 0, 2 * np.pi)) + 0.05 * patches
+        )
         # The shorter way along a colon that repeats
         apart = (z - crest + PERIOD / 2) % PERIOD - PERIOD / 2
         arc = 0.55 + 0.45 * np.cos(3 * turn + between(key(fold, "arc"), 0, 2 * np.pi))
@@ -167,7 +206,9 @@ def colon(parent: UInt64) -> Tissue:
     relief = radius - 0.003 * medium - 0.0012 * speckle * (0.5 + ramp(patches, 0, 1.5))
     # Central differences that wrap around; those around the axis are per length of arc
     slope_z = (np.roll(relief, -1, 0) - np.roll(relief, 1, 0)) * (COLON_SHAPE[0] / (2 * PERIOD))
-    slope_turn = (np.roll(relief, -1, 1) - np.roll(relief, 1, 1)) * (COLON_SHAPE[1] / (4 * np.pi)) / radius
+    slope_turn = (
+        (np.roll(relief, -1, 1) - np.roll(relief, 1, 1)) * (COLON_SHAPE[1] / (4 * np.pi)) / radius
+    )
     threshold = 0.1 + away + 0.1 * patches + 0.03 * medium
 
     return Tissue(

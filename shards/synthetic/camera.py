@@ -88,23 +88,37 @@ class FieldCamera:
     def see(self, view: View) -> Seen:
         """See `Camera`."""
         x, y = drag(self.x, self.y, view.pulls)
-        c, s = np.float32(np.cos(view.roll) / self.focal), np.float32(np.sin(view.roll) / self.focal)
+        c, s = (
+            np.float32(np.cos(view.roll) / self.focal),
+            np.float32(np.sin(view.roll) / self.focal),
+        )
         ray_x, ray_y = c * x - s * y, s * x + c * y
         look_x, look_y, swell = self._breathe(view)
 
         depth: Floats = np.full_like(x, view.distance)
-        for _ in range(3):  # the height where a ray lands depends on where it lands: iterate to a fixed point
+        for _ in range(
+            3
+        ):  # the height where a ray lands depends on where it lands: iterate to a fixed point
             index = self._texel(look_x + ray_x * depth, look_y + ray_y * depth)
-            depth = np.float32(view.distance) - np.float32(swell) * self.tissue.height.reshape(-1)[index]
+            depth = (
+                np.float32(view.distance)
+                - np.float32(swell) * self.tissue.height.reshape(-1)[index]
+            )
 
         colour, slope_x, slope_y, gloss = sample(self.tissue, index, view.stain)
         steep, oblique = _length(slope_x, slope_y), _length(ray_x, ray_y)
         facing = (1 + slope_x * ray_x + slope_y * ray_y) / (steep * oblique)
-        half_x, half_y = ray_x - np.float32(0.10), ray_y + np.float32(0.16)  # the light sits beside the lens
+        half_x, half_y = (
+            ray_x - np.float32(0.10),
+            ray_y + np.float32(0.16),
+        )  # the light sits beside the lens
         mirror = (1 + slope_x * half_x + slope_y * half_y) / (steep * _length(half_x, half_y))
         arriving = np.square(np.float32(view.distance) / (oblique * depth))
 
-        return Seen(colour=illuminate(colour, facing, mirror, arriving, gloss), depth=depth * self.millimetres)
+        return Seen(
+            colour=illuminate(colour, facing, mirror, arriving, gloss),
+            depth=depth * self.millimetres,
+        )
 
     def project(self, landmark: str, view: View) -> tuple[float, float, float]:
         """See `Camera`."""
@@ -131,20 +145,28 @@ class FieldCamera:
 def drag(x: Floats, y: Floats, pulls: tuple[Pull, ...]) -> tuple[Floats, Floats]:
     """Where, if nothing were dragged, the tissue would appear that now appears at x, y (N,)."""
     for pull in pulls:
-        near = np.exp(-(np.square(x - pull.at[0]) + np.square(y - pull.at[1])) / np.float32(2 * 0.22**2))
+        near = np.exp(
+            -(np.square(x - pull.at[0]) + np.square(y - pull.at[1])) / np.float32(2 * 0.22**2)
+        )
         x, y = x - np.float32(pull.by[0]) * near, y - np.float32(pull.by[1]) * near
     return x, y
 
 
-def sample(tissue: Tissue, index: npt.NDArray[np.int32], stain: float) -> tuple[Floats, Floats, Floats, Floats]:
+def sample(
+    tissue: Tissue, index: npt.NDArray[np.int32], stain: float
+) -> tuple[Floats, Floats, Floats, Floats]:
     """Stained colour (3, N), slopes along columns and along rows (N,), and gloss (N,) of texels (N,)."""
     red, green, blue, slope_across, slope_down, gloss, threshold, _ = tissue.paint[index].T.copy()
     colour = np.stack([red, green, blue])
-    colour += (tissue.stain - colour) * (tissue.opacity * ramp(np.float32(stain) - threshold, 0, 0.08))
+    colour += (tissue.stain - colour) * (
+        tissue.opacity * ramp(np.float32(stain) - threshold, 0, 0.08)
+    )
     return colour, slope_across, slope_down, gloss
 
 
-def illuminate(colour: Floats, facing: Floats, mirror: Floats, arriving: Floats, gloss: Floats) -> Floats:
+def illuminate(
+    colour: Floats, facing: Floats, mirror: Floats, arriving: Floats, gloss: Floats
+) -> Floats:
     """Wet tissue under the endoscope's own light.
 
     Args:
@@ -162,7 +184,9 @@ def illuminate(colour: Floats, facing: Floats, mirror: Floats, arriving: Floats,
     # To the 256th power of the cosine, which makes highlights small
     for _ in range(6):
         highlight = highlight * highlight
-    return (colour * np.maximum(facing, 0.2) + gloss * (highlight + np.float32(0.03) * sheen * sheen)) * arriving
+    return (
+        colour * np.maximum(facing, 0.2) + gloss * (highlight + np.float32(0.03) * sheen * sheen)
+    ) * arriving
 
 
 def _length(x: Floats, y: Floats) -> Floats:

@@ -51,7 +51,9 @@ def read_frame_number(image: npt.NDArray[np.uint8]) -> int:
         code = code << 1 | int(image[top:bottom, left:right].mean() > WHITE / 2)
     number, check = code >> 8, code & 0xFF
     if check != _check(number):
-        raise ValueError("frame number: expected the squares of a synthetic video's corners, found none that check out")
+        raise ValueError(
+            "frame number: expected the squares of a synthetic video's corners, found none that check out"
+        )
     return number
 
 

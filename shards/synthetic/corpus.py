@@ -83,7 +83,9 @@ def run(words: argparse.Namespace) -> int:
         ShardError: OUT is not empty, or a worker is killed.
         StorageError: OUT could not be written.
     """
-    config = SynthConfig(seconds=words.seconds, seed=words.seed, times=words.times, frame_numbers=words.frame_numbers)
+    config = SynthConfig(
+        seconds=words.seconds, seed=words.seed, times=words.times, frame_numbers=words.frame_numbers
+    )
     sys.stdout.write(synthesize(words.out, config) + "\n")
     return 0
 
@@ -129,9 +131,8 @@ def synthesize(out: Path, config: SynthConfig) -> str:
 
     num_bytes = sum(path.stat().st_size for path in out.rglob("*.mp4"))
     length = sum(job.num_frames for job in jobs) / FPS
-    return (
-        f"{out}: {len(DATASETS)} datasets, {len(jobs)} videos, {length:.0f} seconds, {num_bytes / 1e6:.1f} MB of video"
-    )
+    counts = f"{len(DATASETS)} datasets, {len(jobs)} videos, {length:.0f} seconds"
+    return f"{out}: {counts}, {num_bytes / 1e6:.1f} MB of video"
 
 
 def plan(config: SynthConfig) -> list[Job]:
@@ -142,7 +143,9 @@ def plan(config: SynthConfig) -> list[Job]:
         for i in range(config.times * dataset.num_videos)
     ]
 
-    shares = np.array([between(key(config.seed, video, "length"), SHORTEST, LONGEST) for _, video in videos])
+    shares = np.array(
+        [between(key(config.seed, video, "length"), SHORTEST, LONGEST) for _, video in videos]
+    )
     # Scaled to a mean of 1, so that `seconds` is the mean length
     frames = [round(FPS * config.seconds * share) for share in shares / shares.mean()]
 
@@ -180,9 +183,15 @@ def write_video(folder: Path, job: Job, progress: Progress) -> None:
     size = dataset.width, dataset.height
 
     with (
-        _encoder(place / "videos" / f"{job.video}.mp4", "libx264", "yuv420p", size, PICTURE_CODEC) as write_picture,
-        _encoder(place / "masks" / f"{job.video}.mkv", "ffv1", "gray", size, LOSSLESS_CODEC) as write_mask,
-        _encoder(place / "depth" / f"{job.video}.mkv", "ffv1", "gray16le", size, LOSSLESS_CODEC) as write_depth,
+        _encoder(
+            place / "videos" / f"{job.video}.mp4", "libx264", "yuv420p", size, PICTURE_CODEC
+        ) as write_picture,
+        _encoder(
+            place / "masks" / f"{job.video}.mkv", "ffv1", "gray", size, LOSSLESS_CODEC
+        ) as write_mask,
+        _encoder(
+            place / "depth" / f"{job.video}.mkv", "ffv1", "gray16le", size, LOSSLESS_CODEC
+        ) as write_depth,
         (place / "labels" / f"{job.video}.csv").open("w", encoding="utf-8", newline="") as labels,
     ):
         table = csv.writer(labels, lineterminator="\n")
@@ -196,7 +205,13 @@ def write_video(folder: Path, job: Job, progress: Progress) -> None:
             write_mask(frame.mask, "gray")
             write_depth(frame.depth, "gray16le")
             if number % FPS == 0:
-                table.writerow([number // FPS, frame.phase, ";".join("/".join(triplet) for triplet in frame.triplets)])
+                table.writerow(
+                    [
+                        number // FPS,
+                        frame.phase,
+                        ";".join("/".join(triplet) for triplet in frame.triplets),
+                    ]
+                )
             progress(1)
 
 
@@ -217,7 +232,9 @@ def _encoder(
 
         def write(array: npt.NDArray[np.generic], array_format: str) -> None:
             nonlocal num_written
-            frame = av.VideoFrame.from_ndarray(array, format=array_format).reformat(format=pixel_format)
+            frame = av.VideoFrame.from_ndarray(array, format=array_format).reformat(
+                format=pixel_format
+            )
             frame.pts, frame.time_base = num_written, Fraction(1, FPS)
             container.mux(stream.encode(frame))
             num_written += 1
@@ -251,4 +268,6 @@ def _readme(config: SynthConfig) -> str:
     command = f"--seconds {config.seconds:g} --seed {config.seed} --times {config.times}"
     command += "" if config.frame_numbers else " --no-frame-numbers"
     clock = CLOCK if config.frame_numbers else ""
-    return README.format(command=command, clock=clock, fps=FPS, steps=DEPTH_STEPS_PER_MILLIMETRE, classes=classes)
+    return README.format(
+        command=command, clock=clock, fps=FPS, steps=DEPTH_STEPS_PER_MILLIMETRE, classes=classes
+    )

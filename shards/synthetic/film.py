@@ -25,7 +25,9 @@ SMOKE_TILE = 512
 SMOKE_DRIFTS = ((23.0, -31.0), (-17.0, -12.0))
 """Two layers of smoke and their drift along x and y, in pixels a second."""
 
-SCENERIES: dict[str, tuple[Callable[[UInt64], Tissue], Callable[[Tissue, Floats, Floats], Camera]]] = {
+SCENERIES: dict[
+    str, tuple[Callable[[UInt64], Tissue], Callable[[Tissue, Floats, Floats], Camera]]
+] = {
     "gallbladder": (anatomy.gallbladder, FieldCamera),
     "appendix": (anatomy.appendix, FieldCamera),
     "eye": (anatomy.eye, FieldCamera),
@@ -106,9 +108,14 @@ class Film:
         paint, camera = SCENERIES[dataset.procedure.scenery]
         self.camera = camera(paint(key(parent, "scene")), self.disc.x, self.disc.y)
         self.roll = between(key(parent, "roll"), -0.35, 0.35)
-        self.fumes = 0.5 + 0.25 * noise(key(parent, "fumes"), (SMOKE_TILE, SMOKE_TILE), 1, 10, 1.6).reshape(-1)
+        self.fumes = 0.5 + 0.25 * noise(
+            key(parent, "fumes"), (SMOKE_TILE, SMOKE_TILE), 1, 10, 1.6
+        ).reshape(-1)
         brightness = between(key(parent, "brightness"), 0.85, 1.15)
-        balance = [[brightness * between(key(parent, "balance", channel), 0.86, 1.14)] for channel in range(3)]
+        balance = [
+            [brightness * between(key(parent, "balance", channel), 0.86, 1.14)]
+            for channel in range(3)
+        ]
         self.exposure = np.array(balance, np.float32) * self.disc.vignette
 
     def frame(self, t: float) -> Frame:
@@ -117,7 +124,9 @@ class Film:
         playing = [act for act in self.story.acts if act.reach(t) > 0]
         grips = [self._grip(act, view, t) for act in playing]
         pulls = tuple(
-            Pull(at=grip[:2], by=act.drag(t)) for act, grip in zip(playing, grips, strict=True) if any(act.drag(t))
+            Pull(at=grip[:2], by=act.drag(t))
+            for act, grip in zip(playing, grips, strict=True)
+            if any(act.drag(t))
         )
 
         seen = self.camera.see(replace(view, pulls=pulls))
@@ -143,7 +152,9 @@ class Film:
             mask=self.disc.frame(mask),
             depth=self.disc.frame(np.rint(depth * DEPTH_STEPS_PER_MILLIMETRE).astype(np.uint16)),
             phase=self.story.phase(t).name,
-            triplets=tuple(act.triplet(t) for act in playing if np.any(mask == CLASSES[act.act.tool])),
+            triplets=tuple(
+                act.triplet(t) for act in playing if np.any(mask == CLASSES[act.act.tool])
+            ),
         )
 
     def _view(self, t: float) -> View:
@@ -173,7 +184,9 @@ class Film:
         reach = playing.reach(t)
         entry = 1.45 * float(np.cos(playing.side)), 1.45 * float(np.sin(playing.side))
         tip = entry[0] + (x - entry[0]) * reach, entry[1] + (y - entry[1]) * reach
-        pose = Pose(entry=entry, tip=tip, opened=playing.opened(t), tip_depth=depth * (0.7 + 0.28 * reach))
+        pose = Pose(
+            entry=entry, tip=tip, opened=playing.opened(t), tip_depth=depth * (0.7 + 0.28 * reach)
+        )
         return draw(TOOLS[playing.act.tool], pose, self.disc.x, self.disc.y, self.disc.pixel)
 
     def _smoke(self, colour: Floats, t: float) -> None:

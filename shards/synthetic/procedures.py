@@ -15,7 +15,14 @@ TOOLS = {
         Tool(name="clipper", tip="jaws", width=0.062, length=0.22, opening=0.09),
         Tool(name="scissors", tip="jaws", width=0.05, length=0.24, opening=0.15),
         Tool(name="irrigator", tip="needle", width=0.065, length=0.08, shaft=STEEL),
-        Tool(name="bipolar", tip="jaws", width=0.055, length=0.20, opening=0.10, shaft=(0.16, 0.22, 0.42)),
+        Tool(
+            name="bipolar",
+            tip="jaws",
+            width=0.055,
+            length=0.20,
+            opening=0.10,
+            shaft=(0.16, 0.22, 0.42),
+        ),
         Tool(name="stapler", tip="jaws", width=0.085, length=0.50, opening=0.12),
         Tool(name="knife", tip="blade", width=0.05, length=0.26, shaft=STEEL),
         Tool(name="forceps", tip="jaws", width=0.03, length=0.30, opening=0.08, shaft=STEEL),
@@ -23,7 +30,14 @@ TOOLS = {
         Tool(name="chopper", tip="hook", width=0.028, length=0.14, shaft=STEEL),
         Tool(name="lens_injector", tip="needle", width=0.09, length=0.30, shaft=(0.35, 0.60, 0.70)),
         Tool(name="cannula", tip="needle", width=0.03, length=0.30, shaft=STEEL),
-        Tool(name="biopsy_forceps", tip="jaws", width=0.06, length=0.13, opening=0.09, shaft=(0.85, 0.62, 0.18)),
+        Tool(
+            name="biopsy_forceps",
+            tip="jaws",
+            width=0.06,
+            length=0.13,
+            opening=0.09,
+            shaft=(0.85, 0.62, 0.18),
+        ),
         Tool(name="snare", tip="loop", width=0.055, length=0.42, opening=0.17, shaft=WHITE),
         Tool(name="injection_needle", tip="needle", width=0.05, length=0.16, shaft=WHITE),
     )
@@ -90,7 +104,12 @@ CHOLECYSTECTOMY = Procedure(
     specialty="general_surgery",
     scenery="gallbladder",
     phases=(
-        Phase("preparation", 0.14, "overview", (Act("grasper", "grasp", "gallbladder_fundus", 200, (0.3, 1)),)),
+        Phase(
+            "preparation",
+            0.14,
+            "overview",
+            (Act("grasper", "grasp", "gallbladder_fundus", 200, (0.3, 1)),),
+        ),
         Phase(
             "calot_triangle_dissection",
             0.28,
@@ -134,7 +153,9 @@ APPENDECTOMY = Procedure(
     specialty="general_surgery",
     scenery="appendix",
     phases=(
-        Phase("exploration", 0.22, "bowel", (Act("grasper", "retract", "bowel", 200, (0.3, 0.95)),)),
+        Phase(
+            "exploration", 0.22, "bowel", (Act("grasper", "retract", "bowel", 200, (0.3, 0.95)),)
+        ),
         Phase(
             "mesoappendix_dissection",
             0.34,
@@ -155,7 +176,10 @@ APPENDECTOMY = Procedure(
             ),
         ),
         Phase(
-            "irrigation", 0.20, "overview", (Act("irrigator", "irrigate", "mesoappendix", 150, (0.1, 0.9), stain=-0.6),)
+            "irrigation",
+            0.20,
+            "overview",
+            (Act("irrigator", "irrigate", "mesoappendix", 150, (0.1, 0.9), stain=-0.6),),
         ),
     ),
 )
@@ -167,7 +191,12 @@ CATARACT_SURGERY = Procedure(
     clouded=0.32,
     phases=(
         Phase("incision", 0.14, "overview", (Act("knife", "incise", "cornea", 0, (0.15, 0.9)),)),
-        Phase("capsulorhexis", 0.18, "lens", (Act("forceps", "tear", "lens_capsule", 15, (0.05, 0.95)),)),
+        Phase(
+            "capsulorhexis",
+            0.18,
+            "lens",
+            (Act("forceps", "tear", "lens_capsule", 15, (0.05, 0.95)),),
+        ),
         Phase(
             "phacoemulsification",
             0.34,
@@ -177,8 +206,15 @@ CATARACT_SURGERY = Procedure(
                 Act("chopper", "split", "lens", 165, (0.12, 0.85)),
             ),
         ),
-        Phase("lens_implantation", 0.20, "lens", (Act("lens_injector", "insert", "lens_capsule", 5, (0.1, 0.9)),)),
-        Phase("hydration", 0.14, "overview", (Act("cannula", "irrigate", "cornea", 20, (0.1, 0.9)),)),
+        Phase(
+            "lens_implantation",
+            0.20,
+            "lens",
+            (Act("lens_injector", "insert", "lens_capsule", 5, (0.1, 0.9)),),
+        ),
+        Phase(
+            "hydration", 0.14, "overview", (Act("cannula", "irrigate", "cornea", 20, (0.1, 0.9)),)
+        ),
     ),
 )
 
@@ -190,9 +226,17 @@ COLONOSCOPY = Procedure(
     phases=(
         Phase("intubation", 0.02, "rectum"),
         Phase("insertion", 0.24, "polyp"),
-        Phase("injection", 0.16, "polyp", (Act("injection_needle", "inject", "polyp", 55, (0.1, 0.9)),)),
         Phase(
-            "polypectomy", 0.22, "polyp", (Act("snare", "resect", "polyp", 60, (0.05, 0.95), stain=0.5, smoke=True),)
+            "injection",
+            0.16,
+            "polyp",
+            (Act("injection_needle", "inject", "polyp", 55, (0.1, 0.9)),),
+        ),
+        Phase(
+            "polypectomy",
+            0.22,
+            "polyp",
+            (Act("snare", "resect", "polyp", 60, (0.05, 0.95), stain=0.5, smoke=True),),
         ),
         Phase("biopsy", 0.12, "polyp", (Act("biopsy_forceps", "grasp", "polyp", 50, (0.1, 0.9)),)),
         Phase("withdrawal", 0.24, "rectum"),
@@ -224,10 +268,40 @@ class Dataset:
 
 
 DATASETS = (
-    Dataset(name="larkspur", procedure=CHOLECYSTECTOMY, num_videos=5, num_held_out=1, width=320, height=240, disc=0.49),
-    Dataset(name="foxglove", procedure=APPENDECTOMY, num_videos=2, num_held_out=1, width=352, height=208, disc=0.66),
     Dataset(
-        name="speedwell", procedure=CATARACT_SURGERY, num_videos=3, num_held_out=1, width=288, height=240, disc=0.50
+        name="larkspur",
+        procedure=CHOLECYSTECTOMY,
+        num_videos=5,
+        num_held_out=1,
+        width=320,
+        height=240,
+        disc=0.49,
     ),
-    Dataset(name="meander", procedure=COLONOSCOPY, num_videos=3, num_held_out=1, width=256, height=256, disc=0.49),
+    Dataset(
+        name="foxglove",
+        procedure=APPENDECTOMY,
+        num_videos=2,
+        num_held_out=1,
+        width=352,
+        height=208,
+        disc=0.66,
+    ),
+    Dataset(
+        name="speedwell",
+        procedure=CATARACT_SURGERY,
+        num_videos=3,
+        num_held_out=1,
+        width=288,
+        height=240,
+        disc=0.50,
+    ),
+    Dataset(
+        name="meander",
+        procedure=COLONOSCOPY,
+        num_videos=3,
+        num_held_out=1,
+        width=256,
+        height=256,
+        disc=0.49,
+    ),
 )

@@ -51,7 +51,9 @@ class Playing:
 
     def opened(self, t: float) -> float:
         """How far the jaws are open, 0 to 1."""
-        at_work = 0.0 if self.act.verb in CLOSING else 0.5 + 0.5 * float(np.cos(5.0 * (t - self.start)))
+        at_work = (
+            0.0 if self.act.verb in CLOSING else 0.5 + 0.5 * float(np.cos(5.0 * (t - self.start)))
+        )
         return 1 - self.contact(t) * (1 - at_work)
 
     def drag(self, t: float) -> tuple[float, float]:
@@ -88,7 +90,8 @@ class Story:
         """
         self.procedure = procedure
         shares = [
-            phase.share * between(key(parent, "share", i), 0.75, 1.25) for i, phase in enumerate(procedure.phases)
+            phase.share * between(key(parent, "share", i), 0.75, 1.25)
+            for i, phase in enumerate(procedure.phases)
         ]
         self.bounds = seconds * np.concatenate([[0.0], np.cumsum(shares) / sum(shares)])
         self.acts = tuple(
@@ -110,7 +113,11 @@ class Story:
         i = self._place(t)
         elapsed = (t - self.bounds[i]) / (self.bounds[i + 1] - self.bounds[i])
         phases = self.procedure.phases
-        return phases[max(i - 1, 0)].stand, phases[i].stand, smooth(float(elapsed) / self.procedure.travel)
+        return (
+            phases[max(i - 1, 0)].stand,
+            phases[i].stand,
+            smooth(float(elapsed) / self.procedure.travel),
+        )
 
     def sway(self, t: float) -> tuple[float, float, float, float]:
         """Wandering and trembling of a hand-held camera: along x, y, its axis, and in roll, each -1 to 1."""
@@ -145,6 +152,8 @@ class Story:
     def _play(self, act: Act, phase: int, parent: UInt64) -> Playing:
         start, stop = float(self.bounds[phase]), float(self.bounds[phase + 1])
         late = between(key(parent, "late"), 0, 0.06)
-        first, last = (start + share * (stop - start) for share in (act.span[0] + late, act.span[1]))
+        first, last = (
+            start + share * (stop - start) for share in (act.span[0] + late, act.span[1])
+        )
         side = act.side + between(key(parent, "side"), -12, 12)
         return Playing(act=act, start=first, stop=last, side=float(np.radians(side)))

@@ -116,7 +116,9 @@ class Tissue:
     opacity: float
 
 
-def rows_of_paint(colour: Floats, slope_across: Floats, slope_down: Floats, gloss: Floats, threshold: Floats) -> Floats:
+def rows_of_paint(
+    colour: Floats, slope_across: Floats, slope_down: Floats, gloss: Floats, threshold: Floats
+) -> Floats:
     """`Tissue.paint` from maps of shape (R, S), and (3, R, S) for the colour; steep slopes are cut, for softer rims."""
     slopes = np.clip([slope_across, slope_down], -3, 3)
     maps = [*np.clip(colour, 0, 1), *slopes, gloss, np.maximum(threshold, 0), np.zeros_like(gloss)]
@@ -185,7 +187,12 @@ class Canvas:
         c, s = float(np.cos(organ.angle)), float(np.sin(organ.angle))
         u, v = (c * x + s * y) / organ.radii[0], (c * y - s * x) / organ.radii[1]
         dome = np.sqrt(np.clip(1 - u * u - v * v, 0, 1))
-        furrows = 0.035 * organ.lobules * np.exp(-np.square(1.5 * self.lumps + 0.3 * self.medium)) * ramp(dome, 0, 0.5)
+        furrows = (
+            0.035
+            * organ.lobules
+            * np.exp(-np.square(1.5 * self.lumps + 0.3 * self.medium))
+            * ramp(dome, 0, 0.5)
+        )
         top = organ.base + organ.rise * dome - furrows
         inside = (dome > 0) & (top > self.height)
 
@@ -193,7 +200,10 @@ class Canvas:
         bump = 0.0013 * (1 + 2 * organ.lobules) * self.medium + 0.0007 * wet * self.speckle
         first, second = (light(colour) for colour in organ.colours)
         mottled = first + (second - first) * ramp(0.6 * self.medium + self.patches, -1.5, 1.5)
-        colour = redden(mottled * (1 + organ.grain * self.speckle + 0.06 * self.medium), organ.vessels * self.vessels())
+        colour = redden(
+            mottled * (1 + organ.grain * self.speckle + 0.06 * self.medium),
+            organ.vessels * self.vessels(),
+        )
 
         self.height = np.where(inside, top, self.height)
         self.bump = np.where(inside, bump, self.bump)
@@ -201,7 +211,11 @@ class Canvas:
         self.colour = np.where(inside, colour, self.colour)
 
     def finish(
-        self, landmarks: Mapping[str, tuple[float, float]], stain: Colour, opacity: float, threshold: Floats
+        self,
+        landmarks: Mapping[str, tuple[float, float]],
+        stain: Colour,
+        opacity: float,
+        threshold: Floats,
     ) -> Tissue:
         """Darken the creases and hand out what a camera needs; the arguments are `Tissue`'s."""
         # How far each place lies below what surrounds it, closely and widely
@@ -212,7 +226,9 @@ class Canvas:
 
         return Tissue(
             height=height,
-            paint=rows_of_paint(shaded, np.asarray(slope_x), np.asarray(slope_y), self.gloss, threshold),
+            paint=rows_of_paint(
+                shaded, np.asarray(slope_x), np.asarray(slope_y), self.gloss, threshold
+            ),
             landmarks=landmarks,
             stain=light(stain).reshape(3, 1),
             opacity=opacity,

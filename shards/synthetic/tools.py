@@ -93,7 +93,9 @@ def draw(tool: Tool, pose: Pose, x: Floats, y: Floats, pixel: float) -> Drawn:
     beside = (y - pose.tip[1]) * along_x - (x - pose.tip[0]) * along_y
 
     # A soft shadow on one side, which widens with the distance from the tip
-    cast = (beside + 0.03 + 0.07 * np.maximum(behind, 0)) / (1.5 * tool.width + 0.06 * np.maximum(behind, 0))
+    cast = (beside + 0.03 + 0.07 * np.maximum(behind, 0)) / (
+        1.5 * tool.width + 0.06 * np.maximum(behind, 0)
+    )
     shadow = 1 - 0.45 * np.exp(-cast * cast) * np.clip(behind / 0.1 + 0.7, 0, 1)
 
     # From here on only the pixels that may be covered
@@ -102,7 +104,9 @@ def draw(tool: Tool, pose: Pose, x: Floats, y: Floats, pixel: float) -> Drawn:
     a, b = behind[index], beside[index]
     centre, half = _outline(tool, pose.opened, a, b)
     # The edge is a pixel wide, so that it is smooth
-    cover = np.clip(0.5 + (half - np.abs(b - centre)) / pixel, 0, 1) * np.clip(0.5 + a / pixel, 0, 1)
+    cover = np.clip(0.5 + (half - np.abs(b - centre)) / pixel, 0, 1) * np.clip(
+        0.5 + a / pixel, 0, 1
+    )
 
     across = np.clip((b - centre) / np.maximum(half, 1e-4), -1, 1)
     axis = pose.tip_depth * (1 - 0.6 * np.clip(a / 1.8, 0, 1))
@@ -125,27 +129,38 @@ def _outline(tool: Tool, opened: float, a: Floats, b: Floats) -> tuple[Floats, F
     elif tool.tip == "hook":
         bent = part < 0.2
         centre = np.where(bent, 0.22 * tool.length, 0).astype(np.float32)
-        half = np.where(bent, 0.25 * tool.length, 0.25 * tool.width + 0.2 * tool.width * part).astype(np.float32)
+        half = np.where(
+            bent, 0.25 * tool.length, 0.25 * tool.width + 0.2 * tool.width * part
+        ).astype(np.float32)
     elif tool.tip == "loop":
         bow = np.sqrt(np.maximum(1 - np.square(2 * part - 1), 0))
         centre = side * (0.02 + tool.opening * opened) * bow
         half = 0.014 + 0.02 * (1 - bow) ** 2
     elif tool.tip == "blade":
-        centre, half = np.zeros_like(a), tool.width * (0.05 + 1.3 * np.minimum(part * 1.3, 1) - 0.6 * part**3)
+        centre, half = (
+            np.zeros_like(a),
+            tool.width * (0.05 + 1.3 * np.minimum(part * 1.3, 1) - 0.6 * part**3),
+        )
     else:
         centre, half = np.zeros_like(a), tool.width * (0.22 + 0.5 * part)
 
     on_shaft = a > tool.length
-    return np.where(on_shaft, 0, centre).astype(np.float32), np.where(on_shaft, shaft, half).astype(np.float32)
+    return np.where(on_shaft, 0, centre).astype(np.float32), np.where(on_shaft, shaft, half).astype(
+        np.float32
+    )
 
 
 def _metal(tool: Tool, a: Floats, across: Floats) -> Floats:
     """Colour of a lit cylinder: bright streaks along a dark or steel body, a collar and a joint behind the tip."""
     behind = a - tool.length
     body = np.where(behind > COLLAR, light(tool.shaft).reshape(3, 1), light(STEEL).reshape(3, 1))
-    rings = 0.6 * np.exp(-np.square(behind / 0.012)) + 0.5 * np.exp(-np.square((behind - COLLAR) / 0.01))
+    rings = 0.6 * np.exp(-np.square(behind / 0.012)) + 0.5 * np.exp(
+        -np.square((behind - COLLAR) / 0.01)
+    )
     teeth = 1 + 0.25 * np.sin(a * 170) * (a < 0.8 * tool.length) * (tool.tip == "jaws")
-    streak = np.exp(-np.square((across + 0.4) / 0.16)) + 0.35 * np.exp(-np.square((across - 0.55) / 0.14))
+    streak = np.exp(-np.square((across + 0.4) / 0.16)) + 0.35 * np.exp(
+        -np.square((across - 0.55) / 0.14)
+    )
     shaded = 0.18 + 0.62 * np.sqrt(1 - across * across)
     shine = light((0.95, 0.92, 0.92)).reshape(3, 1) * (0.12 + np.sqrt(body.max(axis=0))) * streak
     metal: Floats = (body * shaded * teeth + shine * (0.7 + 0.3 * np.sin(9 * a))) * (1 - rings)

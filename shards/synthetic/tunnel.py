@@ -45,7 +45,9 @@ class TubeCamera:
 
         turn = (np.arctan2(y, x) + np.float32(view.roll)) / np.float32(2 * np.pi) % 1
         ahead = self._cast(turn, np.sqrt(x * x + y * y), view.distance)
-        row = ((ahead + np.float32(view.distance)) * np.float32(rows / PERIOD)).astype(np.int32) % rows
+        row = ((ahead + np.float32(view.distance)) * np.float32(rows / PERIOD)).astype(
+            np.int32
+        ) % rows
         index = row * columns + (turn * columns).astype(np.int32) % columns
 
         colour, slope_turn, slope_z, gloss = sample(self.tissue, index, view.stain)
@@ -55,7 +57,9 @@ class TubeCamera:
         # The normal times the way to the camera; both are divided by their lengths below
         towards = radius - slope_z * ahead
         beside = np.float32(0.15)  # the light sits beside the lens
-        mirror = (towards + beside * slope_turn) / (steep * np.sqrt(distance * distance + beside * beside))
+        mirror = (towards + beside * slope_turn) / (
+            steep * np.sqrt(distance * distance + beside * beside)
+        )
         arriving = np.square(np.float32(1.25) / distance)
         colour = illuminate(colour, towards / (steep * distance), mirror, arriving, gloss)
         return Seen(colour=colour, depth=ahead * self.millimetres)
@@ -65,9 +69,14 @@ class TubeCamera:
         angle, z = self.tissue.landmarks[landmark]
         ahead = max((z - view.distance + PERIOD / 2) % PERIOD - PERIOD / 2, NEAR)
         r = 0.7 * self.focal / ahead
-        straight_x, straight_y = r * float(np.cos(angle - view.roll)), r * float(np.sin(angle - view.roll))
+        straight_x, straight_y = (
+            r * float(np.cos(angle - view.roll)),
+            r * float(np.sin(angle - view.roll)),
+        )
         x, y = straight_x, straight_y
-        for _ in range(5):  # the bend depends on where the landmark appears: iterate to a fixed point
+        for _ in range(
+            5
+        ):  # the bend depends on where the landmark appears: iterate to a fixed point
             bend = 1 / (1 + x * x + y * y)
             x, y = straight_x + view.look[0] * bend, straight_y + view.look[1] * bend
         return x, y, ahead * self.millimetres
@@ -86,18 +95,28 @@ class TubeCamera:
         profile = np.minimum.accumulate(appears, axis=1)
 
         # The first step whose wall appears no farther out than each ring; shape (ANGLES, RINGS)
-        hit = np.count_nonzero(profile[:, None, :] > self.rings[None, :, None], axis=2).clip(1, STEPS - 1)
+        hit = np.count_nonzero(profile[:, None, :] > self.rings[None, :, None], axis=2).clip(
+            1, STEPS - 1
+        )
         angles = np.arange(ANGLES)[:, None]
         before, after = profile[angles, hit - 1], profile[angles, hit]
         part = np.clip((before - self.rings) / np.maximum(before - after, 1e-6), 0, 1)
-        table = (self.steps[hit - 1] + part * (self.steps[hit] - self.steps[hit - 1])).astype(np.float32)
+        table = (self.steps[hit - 1] + part * (self.steps[hit] - self.steps[hit - 1])).astype(
+            np.float32
+        )
         return self._interpolate(table, turn * ANGLES, (np.sqrt(r) - np.float32(0.1)) * (RINGS - 1))
 
     def _interpolate(self, table: Floats, row: Floats, column: Floats) -> Floats:
         """Bilinear look-up in a table (ANGLES, RINGS) whose rows wrap around."""
         # So little below the last column that there is a next one
         column = np.clip(column, 0, RINGS - 1.001)
-        i, j, down, across, flat = row.astype(np.int32), column.astype(np.int32), row % 1, column % 1, table.reshape(-1)
+        i, j, down, across, flat = (
+            row.astype(np.int32),
+            column.astype(np.int32),
+            row % 1,
+            column % 1,
+            table.reshape(-1),
+        )
         # The row after the last is the first
         here, next_ = i % ANGLES * RINGS + j, (i + 1) % ANGLES * RINGS + j
         first = flat[here] * (1 - across) + flat[here + 1] * across

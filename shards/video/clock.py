@@ -33,7 +33,9 @@ class Clock:
         self._latest: Ticks = 0
         self._usual, self._has_durations = self.scale.of(usual), not video.decode_times
         self._is_broadcast = video.header.kind in _BROADCAST
-        self._step_back, self._step = (round(each * self.scale.per_second) for each in _CLOCK_STEPS_SECONDS)
+        self._step_back, self._step = (
+            round(each * self.scale.per_second) for each in _CLOCK_STEPS_SECONDS
+        )
 
     def start(self, picture: Any) -> Ticks:
         """When a picture comes on the screen, and never before the one that was shown last.
@@ -49,7 +51,9 @@ class Clock:
                 self.origin = time - self.end
             self._latest = max(time - self.origin, self._latest)
         has_duration = self._has_durations and picture.duration
-        self.end = self._latest + (self.scale.of_stamp(picture.duration, step) if has_duration else self._usual)
+        self.end = self._latest + (
+            self.scale.of_stamp(picture.duration, step) if has_duration else self._usual
+        )
         return self._latest
 
     def _is_set_anew(self, time: Ticks) -> bool:

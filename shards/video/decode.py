@@ -74,7 +74,9 @@ class Pictures:
         """
         held: Shown | None = None
         broken_since: Ticks | None = None
-        longest_still, longest = (self.scale.of(Fraction(each)) for each in (LONGEST_STILL_SECONDS, 3600 * MOST_HOURS))
+        longest_still, longest = (
+            self.scale.of(Fraction(each)) for each in (LONGEST_STILL_SECONDS, 3600 * MOST_HOURS)
+        )
         for picture in self._frames():
             if picture is None:
                 if self._strict:
@@ -145,7 +147,9 @@ class Pictures:
                 if self._video.decode_times:
                     picture.pts = picture.dts
                 if picture.is_corrupt:
-                    failed |= recovery is None or codec != "hevc"  # which gives pictures that are not yet whole
+                    failed |= (
+                        recovery is None or codec != "hevc"
+                    )  # which gives pictures that are not yet whole
                 elif recovery is None or recovery.counts(picture, stamp):
                     recovery = None
                     yield picture
@@ -159,13 +163,19 @@ class Pictures:
         """The stream's packets, and whether their pictures can be spared; None when the file cannot be read on."""
         length = self._video.length
         alone = length is None or length.own
-        packets = self._video.container.demux(self._video.stream) if alone else self._video.container.demux()
+        packets = (
+            self._video.container.demux(self._video.stream)
+            if alone
+            else self._video.container.demux()
+        )
         packets = self._pictures_only(packets)
         try:
             if self._at is None:
                 yield from ((packet, False) for packet in packets)
             else:
-                yield from Sparing(self._video, self._at, self.scale).packets(packets, self._grid_origin)
+                yield from Sparing(self._video, self._at, self.scale).packets(
+                    packets, self._grid_origin
+                )
         except av.FFmpegError:
             yield None, False
 
@@ -175,7 +185,9 @@ class Pictures:
         An empty one before means the same picture again. How far other streams reach is noted.
         """
         last = None
-        with contextlib.suppress(IndexError):  # at the end PyAV looks for streams that appeared meanwhile
+        with contextlib.suppress(
+            IndexError
+        ):  # at the end PyAV looks for streams that appeared meanwhile
             for packet in packets:
                 if packet.stream.index != self._video.stream.index:
                     self._others_until = _later(self._others_until, packet)
@@ -234,7 +246,9 @@ class Pictures:
         if not end:
             raise VideoError("not one frame of it can be decoded")
         length = self._video.length
-        declared = None if length is None else self.scale.of(length.seconds) + self._declared_start()
+        declared = (
+            None if length is None else self.scale.of(length.seconds) + self._declared_start()
+        )
         if length is not None and declared is not None and not length.own:
             others, origin = self._others_until, self._clock.origin or 0
             reach = end if others is None else self.scale.of(others) - origin

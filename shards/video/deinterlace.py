@@ -16,7 +16,11 @@ class Deinterlacer:
 
     def push(self, picture: Any | None) -> Iterator[Any]:
         """Put a picture in, None at an end, and take out what is ready: a picture waits for the next one."""
-        kind = None if picture is None else (picture.width, picture.height, picture.format.name, picture.time_base)
+        kind = (
+            None
+            if picture is None
+            else (picture.width, picture.height, picture.format.name, picture.time_base)
+        )
         if self._graph is not None and kind != self._kind:
             yield from self._put(None)
             self._graph = None
@@ -36,7 +40,10 @@ def _bwdif(picture: Any) -> Any:
     graph = av.filter.Graph()
     graph.link_nodes(
         graph.add_buffer(
-            width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base
+            width=picture.width,
+            height=picture.height,
+            format=picture.format,
+            time_base=picture.time_base,
         ),
         graph.add("bwdif", "mode=send_frame:deint=interlaced"),
         graph.add("buffersink"),

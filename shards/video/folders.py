@@ -127,7 +127,9 @@ class ImageFolder:
     @cached_property
     def _step(self) -> int:
         """What the numbers most often grow by; the smallest of those as frequent."""
-        return min(statistics.multimode(b - a for a, b in itertools.pairwise(self._numbered)), default=1)
+        return min(
+            statistics.multimode(b - a for a, b in itertools.pairwise(self._numbered)), default=1
+        )
 
     @cached_property
     def _numbered(self) -> dict[int, str]:
@@ -136,7 +138,11 @@ class ImageFolder:
         for name in self._storage.sizes(self._folder):
             path = PurePosixPath(name)
             match = _NUMBER.search(path.stem)
-            if str(path.parent) != self._folder or path.suffix.lower() not in SUFFIXES or match is None:
+            if (
+                str(path.parent) != self._folder
+                or path.suffix.lower() not in SUFFIXES
+                or match is None
+            ):
                 continue
             number = int(match[1])
             if found.setdefault(number, name) != name:

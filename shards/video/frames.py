@@ -87,7 +87,9 @@ class JpegFrames(Generic[Seen]):
             while waiting:
                 yield self._finished(*waiting.popleft())
 
-    def _encoding(self, pool: ThreadPoolExecutor) -> Iterator[tuple[int, bool, Future[tuple[bytes, Seen | None]]]]:
+    def _encoding(
+        self, pool: ThreadPoolExecutor
+    ) -> Iterator[tuple[int, bool, Future[tuple[bytes, Seen | None]]]]:
         """Each number, whether its frame is looked at, and what comes of it. A picture that stays is encoded once."""
         encoded, was_looked_at, due, every = None, False, 0, max(1, int(self._fps))
         future: Future[tuple[bytes, Seen | None]] = Future()
@@ -105,9 +107,13 @@ class JpegFrames(Generic[Seen]):
 
     def _encode(self, picture: Any, framing: Framing, look: bool) -> tuple[bytes, Seen | None]:
         image = to_image(picture, framing)
-        return to_jpeg(image, self._quality), self._watcher.look(image) if self._watcher and look else None
+        return to_jpeg(image, self._quality), self._watcher.look(
+            image
+        ) if self._watcher and look else None
 
-    def _finished(self, number: int, looked: bool, future: Future[tuple[bytes, Seen | None]]) -> tuple[int, bytes]:
+    def _finished(
+        self, number: int, looked: bool, future: Future[tuple[bytes, Seen | None]]
+    ) -> tuple[int, bytes]:
         jpeg, seen = future.result()
         if self._watcher and looked and seen is not None:
             self._watcher.note(number, seen)
@@ -128,7 +134,9 @@ class JpegFrames(Generic[Seen]):
         else:
             self._framing = fit(shape, (self.width, self.height), crop)
             if len(self.changes) < MOST_CHANGES:
-                self.changes.append(Change(second=float(number / self._fps), was=str(self._shape), now=str(shape)))
+                self.changes.append(
+                    Change(second=float(number / self._fps), was=str(self._shape), now=str(shape))
+                )
 
         self._shape = shape
         return self._framing

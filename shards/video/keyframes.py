@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 _START_CODE = re.compile(b"\\x00\\x00\\x01")
-_NOT_CODED_BYTES = 19  # the most of an MPEG-4 picture that says "as before", by FFmpeg's own measure
+_NOT_CODED_BYTES = (
+    19  # the most of an MPEG-4 picture that says "as before", by FFmpeg's own measure
+)
 _MPEG2_GROUP = re.compile(b"\\x00\\x00\\x01\\xb8...(.)", re.DOTALL)
 
 
@@ -57,7 +59,9 @@ def pictures_to_recovery(packet: Any, codec: str) -> int | None:
 def is_reference(packet: Any, codec: str) -> bool:
     """Whether other pictures may be built upon this one; True where that cannot be told."""
     # Slices, of a picture whose nal_ref_idc is not 0
-    return codec != "h264" or any(unit[0] & 31 in (1, 5) and unit[0] & 0x60 for unit in _units(packet))
+    return codec != "h264" or any(
+        unit[0] & 31 in (1, 5) and unit[0] & 0x60 for unit in _units(packet)
+    )
 
 
 def shows_a_picture(packet: Any, codec: str) -> bool:
@@ -97,7 +101,9 @@ def _units(packet: Any) -> Iterator[bytes]:
     if not extra or extra[0] != 1:
         starts = [code.end() for code in _START_CODE.finditer(data)]
         yield from (
-            data[start:stop] for start, stop in zip(starts, [*starts[1:], len(data)], strict=True) if start < stop
+            data[start:stop]
+            for start, stop in zip(starts, [*starts[1:], len(data)], strict=True)
+            if start < stop
         )
         return
 

@@ -19,13 +19,20 @@ from surgstream.shards.video.container.files import MOST_PIXELS
 from surgstream.shards.video.container.shape import Shape, Turn
 
 # Bicubic, rounded the same way on every CPU.
-_SCALING = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+_SCALING = (
+    Interpolation.BICUBIC
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.ACCURATE_RND
+    | Interpolation.BITEXACT
+)
 
 # What NVDEC gives, by the layout in which decoders on the CPU give the same, and which scales otherwise.
 _PLANAR = {"nv12": "yuv420p", "p010le": "yuv420p10le", "p016le": "yuv420p16le"}
 
 
-def packed_size(width: int, height: int, short_side: int, pixel_aspect: Fraction = Fraction(1)) -> tuple[int, int]:
+def packed_size(
+    width: int, height: int, short_side: int, pixel_aspect: Fraction = Fraction(1)
+) -> tuple[int, int]:
     """The size that a picture is packed at: its shorter side becomes `short_side`, unless it is smaller already.
 
     Args:
@@ -90,7 +97,9 @@ def fit(shape: Shape, size: tuple[int, int], crop: Box | None = None) -> Framing
         return _framing(shape, box, room, size)
 
     scale = min(scale, most)
-    return _framing(shape, box, (max(1, round(shown[0] * scale)), max(1, round(shown[1] * scale))), size)
+    return _framing(
+        shape, box, (max(1, round(shown[0] * scale)), max(1, round(shown[1] * scale))), size
+    )
 
 
 def _rounds_to(shown: tuple[Fraction, Fraction], size: tuple[int, int]) -> bool:
@@ -105,7 +114,10 @@ def _framing(shape: Shape, box: Box, kept: tuple[int, int], size: tuple[int, int
     across, down = Fraction(kept[0], box.right - box.left), Fraction(kept[1], box.bottom - box.top)
     scaled = max(kept[0], round(shape.width * across)), max(kept[1], round(shape.height * down))
     # Rounding must not push the window over the edge
-    left, top = min(round(box.left * across), scaled[0] - kept[0]), min(round(box.top * down), scaled[1] - kept[1])
+    left, top = (
+        min(round(box.left * across), scaled[0] - kept[0]),
+        min(round(box.top * down), scaled[1] - kept[1]),
+    )
     return Framing(scaled, (left, top, left + kept[0], top + kept[1]), shape.turn, size)
 
 
@@ -127,7 +139,9 @@ def to_image(picture: Any, framing: Framing) -> Image.Image:
     width, height = framing.scaled
     try:
         if picture.format.name in _PLANAR:
-            picture = picture.reformat(format=_PLANAR[picture.format.name], threads=1)  # with more, 10 bits go wrong
+            picture = picture.reformat(
+                format=_PLANAR[picture.format.name], threads=1
+            )  # with more, 10 bits go wrong
         # In planes: the same values as in rgb24, in half the time.
         scaled = picture.reformat(width, height, "gbrp", interpolation=int(_SCALING), threads=1)
     except av.FFmpegError as error:
@@ -135,7 +149,8 @@ def to_image(picture: Any, framing: Framing) -> Image.Image:
 
     # The planes of gbrp are in this order, and their lines may be padded
     green, blue, red = (
-        Image.frombuffer("L", (width, height), bytes(plane), "raw", "L", plane.line_size, 1) for plane in scaled.planes
+        Image.frombuffer("L", (width, height), bytes(plane), "raw", "L", plane.line_size, 1)
+        for plane in scaled.planes
     )
     image = Image.merge("RGB", (red, green, blue))
 
@@ -187,6 +202,8 @@ def to_jpeg(image: Image.Image, quality: int) -> bytes:
 
 def software() -> dict[str, str]:
     """Versions of the libraries that decide what a frame's bytes are."""
-    libraries = {name: ".".join(map(str, av.library_versions[name])) for name in ("libavcodec", "libswscale")}
+    libraries = {
+        name: ".".join(map(str, av.library_versions[name])) for name in ("libavcodec", "libswscale")
+    }
     jpeg = str(features.version("libjpeg_turbo") or features.version("jpg"))
     return {"av": av.__version__, **libraries, "pillow": PIL.__version__, "libjpeg": jpeg}

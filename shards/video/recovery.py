@@ -55,5 +55,7 @@ class Recovery:
             return True
         # Nothing says so: see LONGEST_WAIT_SECONDS
         seconds = float(stamp * picture.time_base)
-        self._first_seconds = seconds if self._first_seconds is None else min(seconds, self._first_seconds)
+        self._first_seconds = (
+            seconds if self._first_seconds is None else min(seconds, self._first_seconds)
+        )
         return seconds - self._first_seconds >= LONGEST_WAIT_SECONDS

@@ -72,5 +72,7 @@ def pick(pictures: Iterable[Shown], frames_a_tick: Fraction) -> Iterator[tuple[i
         k and the picture, for every k at which there is one.
     """
     for shown in pictures:
-        for number in range(first_frame(shown.start, frames_a_tick), first_frame(shown.stop, frames_a_tick)):
+        for number in range(
+            first_frame(shown.start, frames_a_tick), first_frame(shown.stop, frames_a_tick)
+        ):
             yield number, shown.picture

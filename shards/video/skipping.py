@@ -32,7 +32,11 @@ class Sparing:
     """
 
     def __init__(self, video: Video, fps: Fraction, scale: Scale) -> None:
-        self._codec, self._scale, self._frames_a_tick = video.header.codec, scale, fps / scale.per_second
+        self._codec, self._scale, self._frames_a_tick = (
+            video.header.codec,
+            scale,
+            fps / scale.per_second,
+        )
         self._step = Fraction(video.stream.time_base)
         self._longest_step = math.ceil(LONGEST_STEP_SECONDS / self._step)
         self._alone = bool(video.stream.codec_context.codec.intra_only)
@@ -41,7 +45,9 @@ class Sparing:
         self._latest_dts = -math.inf
         self._useless = self._useful = 0
 
-    def packets(self, packets: Iterator[Any], origin: Callable[[], Ticks | None]) -> Iterator[tuple[Any, bool]]:
+    def packets(
+        self, packets: Iterator[Any], origin: Callable[[], Ticks | None]
+    ) -> Iterator[tuple[Any, bool]]:
         """Pass packets on, each with whether its own picture can be spared.
 
         Args:
@@ -88,7 +94,10 @@ class Sparing:
         later = bisect.bisect_right(self._known, packet.pts)
         if later == len(self._known):
             return True
-        times = (self._scale.of_stamp(stamp, self._step) - origin for stamp in (packet.pts, self._known[later]))
+        times = (
+            self._scale.of_stamp(stamp, self._step) - origin
+            for stamp in (packet.pts, self._known[later])
+        )
         first, last = (first_frame(time, self._frames_a_tick) for time in times)
         return first < last
 

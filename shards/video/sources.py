@@ -65,7 +65,12 @@ class Film(Protocol):
 
 
 def find_film(
-    location: str, stores: Stores, *, image_fps: float | None = None, threads: int = 1, gpu: bool = False
+    location: str,
+    stores: Stores,
+    *,
+    image_fps: float | None = None,
+    threads: int = 1,
+    gpu: bool = False,
 ) -> Film:
     """A film, not yet opened.
 
@@ -89,7 +94,13 @@ class VideoFile:
     """
 
     def __init__(
-        self, location: str, stores: Stores, *, threads: int = 1, spare: bool = True, gpu: bool = False
+        self,
+        location: str,
+        stores: Stores,
+        *,
+        threads: int = 1,
+        spare: bool = True,
+        gpu: bool = False,
     ) -> None:
         """Nothing is opened yet.
 
@@ -101,7 +112,13 @@ class VideoFile:
             gpu: Decode by NVDEC where it can, up to the first damage.
         """
         self.lost: list[Span] = []
-        self._location, self._stores, self._threads, self._spare, self._gpu = location, stores, threads, spare, gpu
+        self._location, self._stores, self._threads, self._spare, self._gpu = (
+            location,
+            stores,
+            threads,
+            spare,
+            gpu,
+        )
         self._header: Header | None = None
         self._shapes: Shapes | None = None
 
@@ -125,7 +142,10 @@ class VideoFile:
             rate = count / seconds if seconds else FALLBACK_FPS
             pictures = itertools.islice(self.picked(rate), count - found)
             # A picture that stays is given once
-            yield from (next(same) for _, same in itertools.groupby((picture for _, picture in pictures), key=id))
+            yield from (
+                next(same)
+                for _, same in itertools.groupby((picture for _, picture in pictures), key=id)
+            )
 
     def glimpses(self, windows: Iterable[Window]) -> Iterator[tuple[Fraction, Any] | None]:
         """See `Film.glimpses`."""
@@ -146,7 +166,9 @@ class VideoFile:
         """
         latest = -1
         try:
-            for latest, picture in self._pass(fps, self._threads, spare=self._spare, strict=True, gpu=self._gpu):
+            for latest, picture in self._pass(
+                fps, self._threads, spare=self._spare, strict=True, gpu=self._gpu
+            ):
                 yield latest, picture
         except Damaged:
             given = latest

@@ -42,13 +42,21 @@ def expected(work: ClipWork) -> np.ndarray:
 
 def test_the_frame_numbers_are_those_of_the_clips(work: ClipWork) -> None:
     for clip, numbers in zip(work.clips, work.frames, strict=True):
-        assert [frame.tobytes() for frame in clip.frames] == [work.jpegs[number] for number in numbers]
+        assert [frame.tobytes() for frame in clip.frames] == [
+            work.jpegs[number] for number in numbers
+        ]
 
 
 @pytest.mark.parametrize(
-    "peer", [peer if peer in ("pillow", "pyav") else pytest.param(peer, marks=pytest.mark.peers) for peer in PEERS]
+    "peer",
+    [
+        peer if peer in ("pillow", "pyav") else pytest.param(peer, marks=pytest.mark.peers)
+        for peer in PEERS
+    ],
 )
-def test_a_peer_makes_the_clips_that_we_make(work: ClipWork, expected: np.ndarray, peer: str) -> None:
+def test_a_peer_makes_the_clips_that_we_make(
+    work: ClipWork, expected: np.ndarray, peer: str
+) -> None:
     readers = importlib.import_module(f"surgstream.benchmarks.peers.{peer}").readers(work)
     for name, read in readers.items():
         # JPEG and PNG: decoders and filters round differently. Video: what the codec loses.
@@ -56,12 +64,17 @@ def test_a_peer_makes_the_clips_that_we_make(work: ClipWork, expected: np.ndarra
         for number, clip in enumerate(expected):
             difference = np.abs(read(number) - clip)
             assert difference.shape == (NUM_FRAMES, 3, IMAGE_SIZE, IMAGE_SIZE)
-            assert difference.mean(axis=(1, 2, 3)).max() < tolerance * GREY, f"{name}, clip {number}"
+            assert difference.mean(axis=(1, 2, 3)).max() < tolerance * GREY, (
+                f"{name}, clip {number}"
+            )
 
 
 @pytest.mark.parametrize(
     ("codec", "device_id"),
-    [("mjpeg", None), *(pytest.param(codec, 0, marks=pytest.mark.gpu) for codec in ("libx264", "libx265"))],
+    [
+        ("mjpeg", None),
+        *(pytest.param(codec, 0, marks=pytest.mark.gpu) for codec in ("libx264", "libx265")),
+    ],
 )
 @pytest.mark.parametrize("gop_frames", [1, 8])
 def test_cut_clips_through_dali_are_the_clips_that_we_make(
@@ -72,16 +85,22 @@ def test_cut_clips_through_dali_are_the_clips_that_we_make(
 
 
 @pytest.mark.parametrize(("gop_frames", "most"), [(1, NUM_FRAMES), (8, 4 * NUM_FRAMES)])
-def test_a_cut_has_the_packets_that_the_clip_needs(work: ClipWork, gop_frames: int, most: int) -> None:
+def test_a_cut_has_the_packets_that_the_clip_needs(
+    work: ClipWork, gop_frames: int, most: int
+) -> None:
     path = work.video("libx264", gop_frames)
     data, places = cut_video(path, work.frames[0].tolist())
     assert len(places) == NUM_FRAMES and max(places) < most
     assert len(data) < path.stat().st_size
 
 
-def test_a_peer_that_is_not_installed_is_named(work: ClipWork, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_peer_that_is_not_installed_is_named(
+    work: ClipWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(__import__("sys").modules, "decord", None)
-    monkeypatch.delitem(__import__("sys").modules, "surgstream.benchmarks.peers.decord", raising=False)
+    monkeypatch.delitem(
+        __import__("sys").modules, "surgstream.benchmarks.peers.decord", raising=False
+    )
     (case,) = peer_cases(work, "decord", 1)
     assert case.run is None and "decord" in case.missing
 

@@ -28,7 +28,9 @@ def gpu_sh(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         "OMP_NUM_THREADS": "1",
         **environment,
     }
-    return subprocess.run([SCRIPT, *words], env=there, cwd="/", capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [SCRIPT, *words], env=there, cwd="/", capture_output=True, text=True, timeout=300
+    )
 
 
 @pytest.fixture
@@ -42,7 +44,14 @@ def broken_python(tmp_path: Path) -> str:
 
 def test_a_part_that_breaks_or_hangs_ends_alone(tmp_path: Path, broken_python: str) -> None:
     done = gpu_sh(
-        str(tmp_path / "out"), "tests", "decode", "step", "train", PYTHON=broken_python, BUDGET_SECONDS="4", HANG="60"
+        str(tmp_path / "out"),
+        "tests",
+        "decode",
+        "step",
+        "train",
+        PYTHON=broken_python,
+        BUDGET_SECONDS="4",
+        HANG="60",
     )
     assert done.returncode == 0, done.stderr
     summary = (tmp_path / "out" / "summary.md").read_text()
@@ -61,40 +70,69 @@ def test_on_gpus_the_published_recipe_is_measured(tmp_path: Path, broken_python:
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     (corpus / "manifest.json").touch()
-    done = gpu_sh(str(tmp_path / "out"), PYTHON=broken_python, GPUS="5 h100", SURGSTREAM_CORPUS=str(corpus))
+    done = gpu_sh(
+        str(tmp_path / "out"), PYTHON=broken_python, GPUS="5 h100", SURGSTREAM_CORPUS=str(corpus)
+    )
     assert done.returncode == 0 and f"corpus: skipped, given: {corpus}" in done.stderr
     log = (tmp_path / "out" / "log.txt").read_text()
-    commands = {line.split(":")[0][4:]: line for line in log.splitlines() if line.startswith("=== ")}
+    commands = {
+        line.split(":")[0][4:]: line for line in log.splitlines() if line.startswith("=== ")
+    }
     recipe = "--recipe configs/pretrain/surgvista_vitb.yaml objective.teacher.weights=null"
     assert list(commands) == ["tests", "decode", "loader", "step", "train", "scale"]
     assert "-m pytest -m gpu " in commands["tests"]
-    assert all(f"bench {theme} {recipe}" in commands[theme] for theme in ("loader", "step", "train"))
-    assert all(f"data.corpus={corpus} " in f"{commands[theme]} " for theme in ("loader", "step", "train", "scale"))
+    assert all(
+        f"bench {theme} {recipe}" in commands[theme] for theme in ("loader", "step", "train")
+    )
+    assert all(
+        f"data.corpus={corpus} " in f"{commands[theme]} "
+        for theme in ("loader", "step", "train", "scale")
+    )
     assert "global_batch_size=256" in commands["step"] and "--hardware h100" in commands["step"]
-    assert "--processes 1 2 4 " in commands["scale"] and "global_batch_size" not in commands["scale"]
+    assert (
+        "--processes 1 2 4 " in commands["scale"] and "global_batch_size" not in commands["scale"]
+    )
 
 
 def test_a_corpus_is_made_and_read(tmp_path: Path) -> None:
-    done = gpu_sh(str(tmp_path / "out"), "corpus", "decode", VIDEO_SECONDS="0.5", BUDGET_SECONDS="250")
+    done = gpu_sh(
+        str(tmp_path / "out"), "corpus", "decode", VIDEO_SECONDS="0.5", BUDGET_SECONDS="250"
+    )
     assert done.returncode == 0
     assert "corpus: done\ndecode: done\n" in done.stderr
-    assert "| DALI on the CPU, JPEG bytes, 1 thread |" in (tmp_path / "out" / "summary.md").read_text()
+    assert (
+        "| DALI on the CPU, JPEG bytes, 1 thread |" in (tmp_path / "out" / "summary.md").read_text()
+    )
     assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".json", ".md", ".txt"]
 
 
 def test_wrong_words_are_refused(tmp_path: Path) -> None:
     for words, environment, said in (
         ((), {}, "expected OUT_DIR [PART ...]"),
-        ((str(tmp_path),), {"BUDGET_SECONDS": "soon"}, "BUDGET_SECONDS: expected whole seconds, got soon"),
-        ((str(tmp_path),), {"PYTHON": "no-such-python"}, "PYTHON: expected an interpreter, found no no-such-python"),
-        ((str(tmp_path),), {"SURGSTREAM_CORPUS": "/nowhere"}, "expected a packed corpus, got /nowhere"),
+        (
+            (str(tmp_path),),
+            {"BUDGET_SECONDS": "soon"},
+            "BUDGET_SECONDS: expected whole seconds, got soon",
+        ),
+        (
+            (str(tmp_path),),
+            {"PYTHON": "no-such-python"},
+            "PYTHON: expected an interpreter, found no no-such-python",
+        ),
+        (
+            (str(tmp_path),),
+            {"SURGSTREAM_CORPUS": "/nowhere"},
+            "expected a packed corpus, got /nowhere",
+        ),
     ):
         done = gpu_sh(*words, **environment)
         assert (done.returncode, said in done.stderr) == (2, True), done.stderr
 
 
 def test_shellcheck_has_nothing_against_it() -> None:
-    shellcheck = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    shellcheck = shutil.which(
+        "shellcheck", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    )
     assert shellcheck
     found = subprocess.run([shellcheck, SCRIPT], capture_output=True, text=True)
     assert not found.returncode, found.stdout

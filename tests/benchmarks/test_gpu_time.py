@@ -5,7 +5,9 @@ import pytest
 from surgstream.benchmarks.experiments.gpu_time import shares
 
 
-def ran(name: str, stream: int, start: float, seconds: float, category: str = "kernel") -> dict[str, Any]:
+def ran(
+    name: str, stream: int, start: float, seconds: float, category: str = "kernel"
+) -> dict[str, Any]:
     return {"cat": category, "name": name, "ts": start, "dur": seconds, "args": {"stream": stream}}
 
 

@@ -22,14 +22,22 @@ def work() -> float:
 
 
 def test_what_cannot_be_measured_is_named_with_the_reason() -> None:
-    rows = measure([Case("peer", "clips", None, missing="not installed"), Case("ours", "clips", work)], repeats=2)
-    assert rows[0].rates == (0.0, 0.0) and rows[1].ratio == 1.0, "the first that was measured is the base"
+    rows = measure(
+        [Case("peer", "clips", None, missing="not installed"), Case("ours", "clips", work)],
+        repeats=2,
+    )
+    assert rows[0].rates == (0.0, 0.0) and rows[1].ratio == 1.0, (
+        "the first that was measured is the base"
+    )
     assert "| peer | not measured: not installed |" in table(rows)
 
 
 def test_a_rate_beyond_the_floor_is_an_error() -> None:
     cases = [Case("step", "clips", work, most=10.0)]
-    with pytest.raises(ImplausibleError, match=r"step: expected at most 10.0 clips/s, .* it does not do what it says"):
+    with pytest.raises(
+        ImplausibleError,
+        match=r"step: expected at most 10.0 clips/s, .* it does not do what it says",
+    ):
         measure(cases, repeats=3)
 
 
@@ -55,17 +63,25 @@ def test_preparing_comes_before_each_time_and_takes_none() -> None:
 
 
 def test_findings_stand_beside_the_rows(tmp_path: Path) -> None:
-    findings = Findings([Fact.of("wait", "ms", 1.0, 4.0, 2.0), Fact.of("peak", "MB", 1234.5)], plot="<svg/>")
+    findings = Findings(
+        [Fact.of("wait", "ms", 1.0, 4.0, 2.0), Fact.of("peak", "MB", 1234.5)], plot="<svg/>"
+    )
     assert "| wait | 2 ms | 1 to 4 |\n| peak | 1,234 MB |  |" in facts_table(findings.facts)
     save(tmp_path / "theme.json", [], findings)
     saved = json.loads((tmp_path / "theme.json").read_text())
-    assert saved["facts"][0] == {"name": "wait", "unit": "ms", "value": 2.0, "values": [1.0, 4.0, 2.0]}
+    assert saved["facts"][0] == {
+        "name": "wait",
+        "unit": "ms",
+        "value": 2.0,
+        "values": [1.0, 4.0, 2.0],
+    }
     assert (tmp_path / "theme.svg").read_text() == "<svg/>"
 
 
 def test_mfu_is_the_share_of_the_peak_rate_and_has_a_column_where_there_is_one() -> None:
     rows = measure(
-        [Case("step", "clips", work, peak_rate=8000.0), Case("peer", "clips", None, missing="no")], repeats=2
+        [Case("step", "clips", work, peak_rate=8000.0), Case("peer", "clips", None, missing="no")],
+        repeats=2,
     )
     assert rows[0].mfu == rows[0].rate / 8000 and rows[1].mfu is None
     heading, _, step, peer = table(rows).splitlines()

@@ -3,14 +3,31 @@
 import numpy as np
 
 from surgstream.benchmarks.experiments.leak_films import KINDS, RATE, SECONDS
-from surgstream.benchmarks.experiments.leaks import Row, among, judged, matching, middle, moving, rows_of, still, table
+from surgstream.benchmarks.experiments.leaks import (
+    Row,
+    among,
+    judged,
+    matching,
+    middle,
+    moving,
+    rows_of,
+    still,
+    table,
+)
 from surgstream.shards.leaks.fingerprints import prints
 from surgstream.shards.leaks.matching import Match, find_matches
 from tests.helpers.films import drifting
 
 
 def match(first: int, second: int) -> Match:
-    where = {"first_start": 0, "second_start": 0, "first_phase": 0, "second_phase": 0, "pose": 0, "length": 30}
+    where = {
+        "first_start": 0,
+        "second_start": 0,
+        "first_phase": 0,
+        "second_phase": 0,
+        "pose": 0,
+        "length": 30,
+    }
     return Match(first=first, second=second, score=0.9, evidence=5, **where)
 
 
@@ -19,7 +36,9 @@ def test_copies_are_found_once_and_others_are_false_alarms() -> None:
     row = judged("5 frames/s", "mirrored", found, 3, 3)
     assert (row.num_copies, row.num_found, row.false_alarms) == (3, (1, 1), 1)
     assert among("5 frames/s", found, 3).false_alarms == 1
-    shown = Row(packing="1 frame/s", kind="mirrored", num_copies=3, num_found=(3,) * 10, false_alarms=0)
+    shown = Row(
+        packing="1 frame/s", kind="mirrored", num_copies=3, num_found=(3,) * 10, false_alarms=0
+    )
     assert table([shown]).splitlines()[-1] == "| 1 frame/s | mirrored |" + " 3 |" * 10 + " 0 |"
 
 
@@ -35,7 +54,8 @@ def test_cut_prints_are_those_of_a_film_that_was_cut() -> None:
 
 def test_copies_of_films_are_found_at_every_start() -> None:
     originals = [
-        moving(np.stack([picture[:64, :64] for picture in drifting(seed, SECONDS, fps=RATE)])) for seed in (1, 2)
+        moving(np.stack([picture[:64, :64] for picture in drifting(seed, SECONDS, fps=RATE)]))
+        for seed in (1, 2)
     ]
     rows = rows_of(originals, {next(iter(KINDS)): originals}, find_matches, 5 * RATE)
     assert len(rows) == 8

@@ -13,7 +13,9 @@ from tests.helpers import handmade
 
 def picture(dataset: str, video: str, frame: int) -> bytes:
     """A JPEG of noise, another one for each frame."""
-    noise = np.random.default_rng(frame).integers(256, size=(handmade.HEIGHT, handmade.WIDTH, 3), dtype=np.uint8)
+    noise = np.random.default_rng(frame).integers(
+        256, size=(handmade.HEIGHT, handmade.WIDTH, 3), dtype=np.uint8
+    )
     written = io.BytesIO()
     Image.fromarray(noise).save(written, "JPEG")
     return written.getvalue()
@@ -37,7 +39,9 @@ def test_loader_and_graph_do_the_same_clips(corpus: str) -> None:
     loading.close()
     assert batches[0].clips.shape == (2, 3, 16, 224, 224)
     ready = loading.undecoded()
-    assert np.array_equal([[clip.g for clip in clips] for clips in ready], [batch.g for batch in batches])
+    assert np.array_equal(
+        [[clip.g for clip in clips] for clips in ready], [batch.g for batch in batches]
+    )
     decoded = loading.decoder().decode(*loading.decodable(ready[-1]))
     assert np.array_equal(decoded, batches[-1].clips)
 
@@ -62,7 +66,9 @@ def test_a_new_process_begins_with_what_the_page_cache_has_forgotten(corpus: str
 
 
 def row(name: str, *rates: float) -> Row:
-    return Row(name, "clips", rates[1], rates[0], rates[-1], cpu_seconds=0.0, ratio=1.0, rates=rates)
+    return Row(
+        name, "clips", rates[1], rates[0], rates[-1], cpu_seconds=0.0, ratio=1.0, rates=rates
+    )
 
 
 def test_the_ratio_is_taken_repeat_by_repeat() -> None:
@@ -72,5 +78,7 @@ def test_the_ratio_is_taken_repeat_by_repeat() -> None:
 
 def test_a_loader_beyond_its_own_graph_is_an_error() -> None:
     over_bare(row("loader", 100.0, 120.0, 130.0), row("graph", 90.0, 100.0, 110.0))
-    with pytest.raises(ImplausibleError, match=r"loader: expected at most 110.0 clips/s, as graph, got 111.0"):
+    with pytest.raises(
+        ImplausibleError, match=r"loader: expected at most 110.0 clips/s, as graph, got 111.0"
+    ):
         over_bare(row("loader", 111.0, 120.0, 130.0), row("graph", 90.0, 100.0, 110.0))

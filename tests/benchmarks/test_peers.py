@@ -26,13 +26,18 @@ def test_a_run_of_64_frames_has_four_whole_clips_and_every_frame_once() -> None:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
-    "name", ["webdataset", *(pytest.param(n, marks=pytest.mark.peers) for n in ("litdata", "streaming"))]
+    "name",
+    ["webdataset", *(pytest.param(n, marks=pytest.mark.peers) for n in ("litdata", "streaming"))],
 )
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_peer_reads_every_sample_once(name: str, workers: int, tmp_path: Path) -> None:
-    importlib.import_module("surgstream.trainer.models.teacher")  # see benchmarks/themes/read_peers.py
+    importlib.import_module(
+        "surgstream.trainer.models.teacher"
+    )  # see benchmarks/themes/read_peers.py
     peer = importlib.import_module(f"surgstream.benchmarks.peers.{name}")
     (tmp_path / "data").mkdir()
     peer.write(map(pack, RUNS), tmp_path / "data")
-    read = chain.from_iterable(map(unpack, peer.samples(str(tmp_path / "data"), tmp_path / "cache", workers)))
+    read = chain.from_iterable(
+        map(unpack, peer.samples(str(tmp_path / "data"), tmp_path / "cache", workers))
+    )
     assert sorted([list(map(bytes, frames)) for frames in read]) == sorted(RUNS)

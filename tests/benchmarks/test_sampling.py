@@ -14,17 +14,25 @@ def test_one_video_of_the_rare_specialty_is_left_and_the_others_are_as_they_were
     few = {dataset["name"]: dataset for dataset in with_few(corpus)["datasets"]}
     rare = few.pop(RARE)
     assert rare["videos"] == [f"{RARE}/videos/{RARE}_01.mp4"] and not rare["hold_out"]
-    assert few == {dataset["name"]: dataset for dataset in corpus["datasets"] if dataset["name"] != RARE}
+    assert few == {
+        dataset["name"]: dataset for dataset in corpus["datasets"] if dataset["name"] != RARE
+    }
     assert [dataset["name"] for dataset in only(corpus, rare=True)["datasets"]] == [RARE]
     assert only(corpus, rare=False)["datasets"] == list(few.values())
 
 
 def test_the_tables_have_shares_of_the_means_loss(tmp_path: Path) -> None:
     lines = [
-        {"step": step, "held_out/reconstruction": 1.0 / step, "held_out/reconstruction_of_mean": 0.5}
+        {
+            "step": step,
+            "held_out/reconstruction": 1.0 / step,
+            "held_out/reconstruction_of_mean": 0.5,
+        }
         for step in (20, 40, 60, 80)
     ]
-    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in [{"step": 10}, *lines]))
+    (tmp_path / "metrics.jsonl").write_text(
+        "".join(json.dumps(line) + "\n" for line in [{"step": 10}, *lines])
+    )
     rows = [
         {
             "weights": "uniform",

@@ -41,10 +41,14 @@ def test_ranks_read_as_often_as_simulated(tmp_path: Path, ranks: int) -> None:
         count=batch * steps, window=batch,
     )  # fmt: skip
     clips = batch * steps
-    assert round(simulated.gets_per_clip * clips) == 2 * read, "one for the index, one for the frames"
+    assert round(simulated.gets_per_clip * clips) == 2 * read, (
+        "one for the index, one for the frames"
+    )
 
 
-@pytest.fixture(scope="module", params=[(8, 256), (64, 32), (512, 4)], ids=lambda sizes: f"{sizes[0]} ranks")
+@pytest.fixture(
+    scope="module", params=[(8, 256), (64, 32), (512, 4)], ids=lambda sizes: f"{sizes[0]} ranks"
+)
 def traffic(request: pytest.FixtureRequest) -> Traffic:
     ranks, clips = request.param
     order = Order.create(SIZES, 0, CONFIG)
@@ -73,13 +77,22 @@ def test_memory_is_what_the_order_says(traffic: Traffic) -> None:
 def test_table_and_plot_show_every_number_of_ranks(traffic: Traffic) -> None:
     assert f"| {traffic.ranks:,} | 2,048 | {traffic.kb_per_clip:.1f} |" in table([traffic], 400)
     root = ElementTree.fromstring(plot([traffic], 400))
-    assert f"{traffic.ranks}" in {text.text for text in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert f"{traffic.ranks}" in {
+        text.text for text in root.iter("{http://www.w3.org/2000/svg}text")
+    }
 
 
 def test_points_of_a_plot_lie_in_their_panel() -> None:
-    panels = [Panel("<a>", {"x & y": [(1, 3.0), (4096, 5e6)]}, (1e3, "limit")), Panel("b", {"z": [(2, 0.01)]})]
+    panels = [
+        Panel("<a>", {"x & y": [(1, 3.0), (4096, 5e6)]}, (1e3, "limit")),
+        Panel("b", {"z": [(2, 0.01)]}),
+    ]
     root = ElementTree.fromstring(draw("title", "subtitle", "ranks", panels))
-    dots = [path.attrib["d"] for path in root.iter("{http://www.w3.org/2000/svg}path") if "dot" in path.attrib["class"]]
+    dots = [
+        path.attrib["d"]
+        for path in root.iter("{http://www.w3.org/2000/svg}path")
+        if "dot" in path.attrib["class"]
+    ]
     places = [tuple(map(float, dot.removeprefix("M").removesuffix("h0").split())) for dot in dots]
     assert len(places) == 3
     assert all(64 <= x <= 384 and 36 <= y <= 222 for x, y in places)

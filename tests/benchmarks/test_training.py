@@ -19,8 +19,15 @@ from tests.helpers.ranks import finish, start_ranks
 CPU = torch.device("cpu")
 TINY = str(presets("pretrain")["surgvista_tiny"])
 SMALL = (
-    *("objective.encoder.depth=2", "objective.encoder.embed_dim=32", "objective.encoder.image_size=32"),
-    *("objective.reconstruction_decoder.embed_dim=32", "objective.distillation_decoder.embed_dim=32"),
+    *(
+        "objective.encoder.depth=2",
+        "objective.encoder.embed_dim=32",
+        "objective.encoder.image_size=32",
+    ),
+    *(
+        "objective.reconstruction_decoder.embed_dim=32",
+        "objective.distillation_decoder.embed_dim=32",
+    ),
     *("global_batch_size=4", "micro_batch_size=2"),
 )
 
@@ -30,7 +37,11 @@ def small(run_dir: Path, *changes: str) -> TrainConfig:
 
 
 def test_the_published_step_has_our_losses_and_gradients(tmp_path: Path) -> None:
-    changes = ("objective.encoder.drop_path=0", "objective.teacher.normalise=true", "objective.smooth_l1_beta=0.5")
+    changes = (
+        "objective.encoder.drop_path=0",
+        "objective.teacher.normalise=true",
+        "objective.smooth_l1_beta=0.5",
+    )
     config = small(tmp_path, *changes)
     objective, loop = build_objective(config, CPU), PublishedLoop(config, CPU)
     loop.student.load_state_dict(objective.state_dict())
@@ -91,7 +102,10 @@ def test_the_loops_have_equal_losses_and_the_last_reports_and_saves(tmp_path: Pa
     run_dir = tmp_path / "engine"
     lines = (run_dir / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == list(range(20, 201, 20))
-    assert {path.name for path in (run_dir / "checkpoints").iterdir()} == {"step_00000100", "step_00000200"}
+    assert {path.name for path in (run_dir / "checkpoints").iterdir()} == {
+        "step_00000100",
+        "step_00000200",
+    }
 
 
 def test_products_do_the_operations_that_they_say() -> None:
@@ -108,6 +122,8 @@ def test_a_run_takes_at_least_so_many_clips(tmp_path: Path) -> None:
 
 def test_a_recipe_needs_no_weights_and_is_overridden_last(tmp_path: Path) -> None:
     vitb = str(Path(TINY).with_name("surgvista_vitb.yaml"))
-    config = load_recipe([vitb, "micro_batch_size=32", "run_dir=here"], tmp_path, "micro_batch_size=8")
+    config = load_recipe(
+        [vitb, "micro_batch_size=32", "run_dir=here"], tmp_path, "micro_batch_size=8"
+    )
     assert config.objective.teacher.weights is None
     assert (config.micro_batch_size, config.run_dir) == (32, "here")

@@ -52,13 +52,18 @@ def test_utilisation_is_computing_over_everything_but_the_first_wait() -> None:
 
 
 def test_more_than_all_of_the_time_is_an_error() -> None:
-    with pytest.raises(ImplausibleError, match=r"expected at most 1, got 1\.1429: 8\.0000 s of computing in 7\.0000 s"):
+    with pytest.raises(
+        ImplausibleError,
+        match=r"expected at most 1, got 1\.1429: 8\.0000 s of computing in 7\.0000 s",
+    ):
         _ = Drive(2.0, 7.0, (0.0, 0.0, 0.0)).utilisation
 
 
 def test_waits_are_those_between_steps(clock: Clock) -> None:
     seen = drive(loader(clock, 3.0, queue=3), 2.0, 4, queued=3)
-    assert seen.waits == (1.0, 1.0, 1.0), "a step of 2 s waits 1 s for a batch of 3 s, but for the first"
+    assert seen.waits == (1.0, 1.0, 1.0), (
+        "a step of 2 s waits 1 s for a batch of 3 s, but for the first"
+    )
     assert seen.seconds == 11.0 and seen.utilisation == 8 / 11
 
 
@@ -74,11 +79,15 @@ def test_bisection_finds_the_rate_of_a_loader(clock: Clock, batch_seconds: float
 
     step = shortest_step(measured, 0.8 * batch_seconds, 1.5 * batch_seconds, probes=12)
     assert measured(step) >= 0.95
-    assert step == pytest.approx(0.95 * batch_seconds, rel=0.01), "a consumer faster than its loader by 1 / 0.95"
+    assert step == pytest.approx(0.95 * batch_seconds, rel=0.01), (
+        "a consumer faster than its loader by 1 / 0.95"
+    )
 
 
 def test_bisection_goes_beyond_a_step_that_was_thought_long_enough() -> None:
-    assert shortest_step(lambda step: min(1.0, step / 10), 1.0, 2.0, probes=20) == pytest.approx(9.5, rel=0.01)
+    assert shortest_step(lambda step: min(1.0, step / 10), 1.0, 2.0, probes=20) == pytest.approx(
+        9.5, rel=0.01
+    )
 
 
 def test_bisection_ends_where_nothing_is_enough() -> None:

@@ -11,7 +11,12 @@ from tests.helpers.scenes import make_film, scene, scenes
 
 def test_pictures_and_seconds_of_videos_are_counted_by_kind(tmp_path: Path) -> None:
     folder = tmp_path / "source" / "train"
-    for name, kind, label in (("a", "outside", "1"), ("b", "tissue", "2"), ("c", "text", "4"), ("d", "tissue", "1")):
+    for name, kind, label in (
+        ("a", "outside", "1"),
+        ("b", "tissue", "2"),
+        ("c", "text", "4"),
+        ("d", "tissue", "1"),
+    ):
         (folder / "images").mkdir(parents=True, exist_ok=True)
         (folder / "labels").mkdir(exist_ok=True)
         Image.fromarray(scene(kind, 0)).save(folder / "images" / f"{name}.jpg", quality=95)

@@ -78,8 +78,14 @@ def mistakes(**tree: object) -> str:
 
 def test_defaults_then_file_then_command_line(tmp_path: Path) -> None:
     path = write(tmp_path / "c.yaml", "steps: 3\nrate: 0.25\nshape: {name: square}\n")
-    config = load(Config, path, ["rate=1e-3", "shape.side=9", "note=null", "sizes=[1, 2]", "resume.allow=[corpus]"])
-    assert config == Config(steps=3, rate=1e-3, shape=Square(side=9), sizes=(1, 2), resume=Resume(allow=("corpus",)))
+    config = load(
+        Config,
+        path,
+        ["rate=1e-3", "shape.side=9", "note=null", "sizes=[1, 2]", "resume.allow=[corpus]"],
+    )
+    assert config == Config(
+        steps=3, rate=1e-3, shape=Square(side=9), sizes=(1, 2), resume=Resume(allow=("corpus",))
+    )
 
 
 @pytest.mark.parametrize("text", ["3e-4", "0.0003", "3.0e-4", "'3e-4'"])
@@ -93,7 +99,9 @@ def test_whole_numbers_are_floats_where_a_float_is_due() -> None:
 
 
 @pytest.mark.parametrize("overrides", [[], ["resume.allow=[corpus]", "shape.name=square"]])
-def test_a_section_with_nothing_below_it_is_as_good_as_absent(tmp_path: Path, overrides: list[str]) -> None:
+def test_a_section_with_nothing_below_it_is_as_good_as_absent(
+    tmp_path: Path, overrides: list[str]
+) -> None:
     bare = load(Config, write(tmp_path / "bare.yaml", "steps: 1\nresume:\nshape:\n"), overrides)
     assert bare == load(Config, write(tmp_path / "absent.yaml", "steps: 1\n"), overrides)
     assert load(Optional, write(tmp_path / "none.yaml", "circle:\n")).circle is None
@@ -136,13 +144,19 @@ def test_a_section_with_a_shorthand_may_be_a_bare_value() -> None:
         ({"steps": 1, "sizes": [1, "a"]}, "sizes[1]: expected a whole number, got 'a'"),
         ({"steps": 1, "weights": "unifrom"}, "did you mean 'uniform'?"),
         ({"steps": 1, "weights": {"a": "x"}}, "weights.a: expected a number, got 'x'"),
-        ({"steps": 1, "shape": {"name": "sqare"}}, "shape.name: expected one of 'circle', 'square', got 'sqare'"),
+        (
+            {"steps": 1, "shape": {"name": "sqare"}},
+            "shape.name: expected one of 'circle', 'square', got 'sqare'",
+        ),
         (
             {"steps": 1, "shape": {"name": {"a": 1}}},
             "shape.name: expected one of 'circle', 'square', got keys and values",
         ),
         ({"steps": 1, "shape": {"name": "square", "radius": 1.0}}, "shape.radius: unknown key"),
-        ({"steps": 1, "resume": {"allow": ["seed"]}}, "resume.allow[0]: expected one of 'corpus', 'weights'"),
+        (
+            {"steps": 1, "resume": {"allow": ["seed"]}},
+            "resume.allow[0]: expected one of 'corpus', 'weights'",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_path(tree: dict[str, object], message: str) -> None:
@@ -158,13 +172,24 @@ def test_all_mistakes_come_at_once() -> None:
 @pytest.mark.parametrize(
     ("tree", "expected"),
     [
-        ({"low": 9, "step": 0}, ["high: expected at least low (9), got 5", "step: expected at least 1, got 0"]),
-        ({"low": "x", "step": 0}, ["low: expected a whole number, got 'x'", "step: expected at least 1, got 0"]),
+        (
+            {"low": 9, "step": 0},
+            ["high: expected at least low (9), got 5", "step: expected at least 1, got 0"],
+        ),
+        (
+            {"low": "x", "step": 0},
+            ["low: expected a whole number, got 'x'", "step: expected at least 1, got 0"],
+        ),
         ({"low": "x", "high": -1}, ["low: expected a whole number, got 'x'"]),
-        ({"lower": 1, "step": 0}, ["lower: unknown key; did you mean 'low'?", "step: expected at least 1, got 0"]),
+        (
+            {"lower": 1, "step": 0},
+            ["lower: unknown key; did you mean 'low'?", "step: expected at least 1, got 0"],
+        ),
     ],
 )
-def test_a_wrong_type_hides_no_other_mistake_and_makes_none(tree: dict[str, object], expected: list[str]) -> None:
+def test_a_wrong_type_hides_no_other_mistake_and_makes_none(
+    tree: dict[str, object], expected: list[str]
+) -> None:
     with pytest.raises(ConfigError) as caught:
         build(Ranges, tree, where="x")
     assert str(caught.value).split("\n  ")[1:] == expected
@@ -174,12 +199,18 @@ def test_a_wrong_type_hides_no_other_mistake_and_makes_none(tree: dict[str, obje
     ("text", "message"),
     [
         ("steps: 1\nsteps: 2", "'steps' stands here twice"),
-        ("steps: 1\nnote: 24:00:00", "24:00:00 would be read as a number in base 60; put it in quotes"),
+        (
+            "steps: 1\nnote: 24:00:00",
+            "24:00:00 would be read as a number in base 60; put it in quotes",
+        ),
         ("1: 2", "key 1 is not a string"),
         ("steps: [1", "not valid YAML"),
         ("- 1", "expected keys and values at the top, got a list"),
         ("steps: !!python/name:os.system 1", "not valid YAML"),
-        ("steps: 1\nnote: 2023-13-45", "c.yaml:2: not valid YAML: 2023-13-45 is no timestamp; put it in quotes"),
+        (
+            "steps: 1\nnote: 2023-13-45",
+            "c.yaml:2: not valid YAML: 2023-13-45 is no timestamp; put it in quotes",
+        ),
         ("steps: 0b_", "0b_ is no int; put it in quotes"),
         ("steps: !!int abc", "abc is no int"),
         ("steps: !!int ''", " is no int"),
@@ -200,10 +231,15 @@ def test_yaml_traps_are_errors(tmp_path: Path, text: str, message: str) -> None:
 
 @given(st.text("[]{}!&*<:,-'0b_xe.19 \n#?|>%@`~intsp") | st.text())
 @settings(derandomize=True, max_examples=300, deadline=None)
-def test_no_text_is_worse_than_an_error(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+def test_no_text_is_worse_than_an_error(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     path.write_text(f"steps: 1\n{text}", encoding="utf-8")
-    for file, overrides in ((path, []), (write(path.with_name("one.yaml"), "steps: 1"), [f"note={text}"])):
+    for file, overrides in (
+        (path, []),
+        (write(path.with_name("one.yaml"), "steps: 1"), [f"note={text}"]),
+    ):
         with contextlib.suppress(ConfigError):
             load(Config, file, overrides)
 
@@ -216,7 +252,11 @@ def test_a_malformed_override_is_an_error(tmp_path: Path, word: str) -> None:
 
 def test_a_time_on_the_command_line_needs_no_quotes_inside_quotes(tmp_path: Path) -> None:
     path = write(tmp_path / "c.yaml", "steps: 1")
-    assert load(Config, path, ["note=24:00:00"]).note == load(Config, path, ["note='24:00:00'"]).note == "24:00:00"
+    assert (
+        load(Config, path, ["note=24:00:00"]).note
+        == load(Config, path, ["note='24:00:00'"]).note
+        == "24:00:00"
+    )
 
 
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
@@ -248,21 +288,35 @@ def test_a_resolved_configuration_reads_back_equal(config: Config) -> None:
 
 
 def laughs(text: str, times: int = 12) -> str:
-    lines = [f"a0: &a0 {text}", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, times))]
+    lines = [
+        f"a0: &a0 {text}",
+        *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, times)),
+    ]
     return "\n".join([*lines, f"steps: *a{times - 1}"])
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (laughs("{x: 1, y: 2}"), "expected at most 1000000 values, an alias's counted again, got more"),
+        (
+            laughs("{x: 1, y: 2}"),
+            "expected at most 1000000 values, an alias's counted again, got more",
+        ),
         ("steps: &a [*a]", "expected at most 1000000 values, an alias's counted again, got more"),
         (f"steps: 1\n{'k' * 900}: 1", "unknown key; known here"),
-        (f"steps: 1\nshape: {{name: {[1] * 500}}}", "shape.name: expected one of 'circle', 'square', got a list"),
-        (f"steps: 1\nweights: {{a: &a {['x'] * 9}, {', '.join(f'k{i}: *a' for i in range(500))}}}", "and 481 more"),
+        (
+            f"steps: 1\nshape: {{name: {[1] * 500}}}",
+            "shape.name: expected one of 'circle', 'square', got a list",
+        ),
+        (
+            f"steps: 1\nweights: {{a: &a {['x'] * 9}, {', '.join(f'k{i}: *a' for i in range(500))}}}",
+            "and 481 more",
+        ),
     ],
 )
-def test_however_much_is_wrong_is_told_soon_and_briefly(tmp_path: Path, text: str, message: str) -> None:
+def test_however_much_is_wrong_is_told_soon_and_briefly(
+    tmp_path: Path, text: str, message: str
+) -> None:
     with pytest.raises(ConfigError) as caught:
         load(Config, write(tmp_path / "c.yaml", text))
     assert message in str(caught.value)

@@ -19,8 +19,12 @@ def test_a_name_is_a_file_of_its_folder() -> None:
 
 def test_the_only_name_that_begins_so_is_meant() -> None:
     assert find_preset("launch", "h800") == ROOT / "launch" / "h800_infiniband.yaml"
-    assert find_preset("pack", "surgvista") == ROOT / "pack" / "surgvista.yaml", "a whole name comes first"
-    with pytest.raises(ConfigError, match=r"surgvista: .*; got the beginning of surgvista_tiny and surgvista_vitb"):
+    assert find_preset("pack", "surgvista") == ROOT / "pack" / "surgvista.yaml", (
+        "a whole name comes first"
+    )
+    with pytest.raises(
+        ConfigError, match=r"surgvista: .*; got the beginning of surgvista_tiny and surgvista_vitb"
+    ):
         find_preset("pretrain", "surgvista")
 
 

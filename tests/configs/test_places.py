@@ -45,19 +45,32 @@ def test_home_and_variables_are_expanded(written: str, meant: str) -> None:
 @pytest.mark.parametrize(
     "written",
     [
-        *("s3:/bucket/x", "s3:bucket/x", "S3://bucket/x", "s3://", "s3:///x", "file:/x", "file:x", "file://host/x"),
+        *(
+            "s3:/bucket/x",
+            "s3:bucket/x",
+            "S3://bucket/x",
+            "s3://",
+            "s3:///x",
+            "file:/x",
+            "file:x",
+            "file://host/x",
+        ),
         *("http://host/x", "https:/x", "gs://bucket/x", "hdfs:/x"),
     ],
 )
 def test_half_an_address_is_refused_with_what_to_write(written: str) -> None:
-    with pytest.raises(ValueError, match=r"expected a path, s3://BUCKET/PREFIX or file:///PATH, got '.*:\.\.\.'"):
+    with pytest.raises(
+        ValueError, match=r"expected a path, s3://BUCKET/PREFIX or file:///PATH, got '.*:\.\.\.'"
+    ):
         expanded(written)
     with pytest.raises(argparse.ArgumentTypeError, match="expected a path"):
         to_folder(written)
 
 
 def test_what_is_not_set_is_named() -> None:
-    with pytest.raises(ValueError, match=r"expected a variable that is set, got \$UNSET, which is not"):
+    with pytest.raises(
+        ValueError, match=r"expected a variable that is set, got \$UNSET, which is not"
+    ):
         expanded("/scratch/${UNSET}/x")
     with pytest.raises(ValueError, match="got '~nobody-of-this-name'"):
         expanded("~nobody-of-this-name/x")
@@ -72,17 +85,27 @@ def test_no_password_of_an_address_is_repeated() -> None:
 
 
 def test_places_of_a_recipe_are_expanded_where_it_is_read() -> None:
-    words = ["run_dir=~/runs/a", "data.corpus=$BUCKET/c", "warm_start=$DATA/w.pt", "resume=${DATA}/step_00000001"]
+    words = [
+        "run_dir=~/runs/a",
+        "data.corpus=$BUCKET/c",
+        "warm_start=$DATA/w.pt",
+        "resume=${DATA}/step_00000001",
+    ]
     config = load(TrainConfig, RECIPE, words)
     assert (config.run_dir, config.data.corpus) == ("/home/me/runs/a", "s3://bucket/c")
     assert config.warm_start is not None
-    assert (config.warm_start.weights, config.resume.checkpoint) == ("/data/w.pt", "/data/step_00000001")
+    assert (config.warm_start.weights, config.resume.checkpoint) == (
+        "/data/w.pt",
+        "/data/step_00000001",
+    )
 
 
 def test_what_only_a_node_knows_is_expanded_there(monkeypatch: pytest.MonkeyPatch) -> None:
     data = load(TrainConfig, RECIPE, ["data.cache_dir=/local/$UNSET/c"]).data
     assert to_tree(data)["cache_dir"] == "/local/$UNSET/c"
-    with pytest.raises(ConfigError, match=r"data\.cache_dir: expected a variable that is set, got \$UNSET"):
+    with pytest.raises(
+        ConfigError, match=r"data\.cache_dir: expected a variable that is set, got \$UNSET"
+    ):
         _ = data.cache_folder
     monkeypatch.setenv("UNSET", "17")
     assert data.cache_folder == Path("/local/17/c")
@@ -91,10 +114,22 @@ def test_what_only_a_node_knows_is_expanded_there(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("run_dir=s3://bucket/run", "run_dir: expected a path; addresses are not supported here, got 's3:...'"),
-        ("run_dir=s3:/bucket/run", "run_dir: expected a path; addresses are not supported here, got 's3:...'"),
-        ("data.corpus=s3:/bucket/c", "data.corpus: expected a path, s3://BUCKET/PREFIX or file:///PATH, got 's3:...'"),
-        ("data.cache_dir=s3://bucket/c", "data.cache_dir: expected a path; addresses are not supported here"),
+        (
+            "run_dir=s3://bucket/run",
+            "run_dir: expected a path; addresses are not supported here, got 's3:...'",
+        ),
+        (
+            "run_dir=s3:/bucket/run",
+            "run_dir: expected a path; addresses are not supported here, got 's3:...'",
+        ),
+        (
+            "data.corpus=s3:/bucket/c",
+            "data.corpus: expected a path, s3://BUCKET/PREFIX or file:///PATH, got 's3:...'",
+        ),
+        (
+            "data.cache_dir=s3://bucket/c",
+            "data.cache_dir: expected a path; addresses are not supported here",
+        ),
         ("run_dir=/x/$UNSET", "run_dir: expected a variable that is set, got $UNSET, which is not"),
         ("run_dir=''", "run_dir: expected a path; addresses are not supported here, got nothing"),
     ],
@@ -124,7 +159,9 @@ def test_a_wrong_place_of_a_recipe_is_one_sentence(word: str, message: str) -> N
     ],
     ids=" ".join,
 )
-def test_a_wrong_place_behind_a_command_is_wrong_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_place_behind_a_command_is_wrong_usage(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(words)
     assert ": expected a " in capsys.readouterr().err

@@ -12,7 +12,10 @@ from surgstream.launch.__main__ import main
 
 @given(st.text(st.characters(exclude_categories=())))
 def test_nothing_that_a_terminal_obeys_passes(text: str) -> None:
-    assert all(letter in "\n\t" or (letter >= " " and not 0x7F <= ord(letter) <= 0x9F) for letter in printable(text))
+    assert all(
+        letter in "\n\t" or (letter >= " " and not 0x7F <= ord(letter) <= 0x9F)
+        for letter in printable(text)
+    )
     printable(text).encode()
 
 

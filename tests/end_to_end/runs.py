@@ -65,11 +65,15 @@ def words(corpora: Corpora, run_dir: Path, *overrides: str, recipe: str = RECIPE
     return [recipe, *{word.partition("=")[0]: word for word in given}.values()]
 
 
-def begin(corpora: Corpora, run_dir: Path, world_size: int, *overrides: str, recipe: str = RECIPE) -> list[BaseProcess]:
+def begin(
+    corpora: Corpora, run_dir: Path, world_size: int, *overrides: str, recipe: str = RECIPE
+) -> list[BaseProcess]:
     """Start a run, or its next part."""
     run_dir.parent.mkdir(parents=True, exist_ok=True)
     return start(
-        ["pretrain", *words(corpora, run_dir, *overrides, recipe=recipe)], world_size, run_dir.with_suffix(".log")
+        ["pretrain", *words(corpora, run_dir, *overrides, recipe=recipe)],
+        world_size,
+        run_dir.with_suffix(".log"),
     )
 
 
@@ -82,7 +86,9 @@ def train(
     return metrics(run_dir)
 
 
-def fail(corpora: Corpora, run_dir: Path, world_size: int, *overrides: str, recipe: str = RECIPE) -> str:
+def fail(
+    corpora: Corpora, run_dir: Path, world_size: int, *overrides: str, recipe: str = RECIPE
+) -> str:
     """Run what must fail; returns what rank 0 printed, which must not hold a traceback."""
     statuses = finish(begin(corpora, run_dir, world_size, *overrides, recipe=recipe))
     output = log(run_dir)
@@ -92,12 +98,19 @@ def fail(corpora: Corpora, run_dir: Path, world_size: int, *overrides: str, reci
 
 
 def interrupt(
-    corpora: Corpora, run_dir: Path, world_size: int, moment: Callable[[], bool], *overrides: str, recipe: str = RECIPE
+    corpora: Corpora,
+    run_dir: Path,
+    world_size: int,
+    moment: Callable[[], bool],
+    *overrides: str,
+    recipe: str = RECIPE,
 ) -> None:
     """Start a part of a run and SIGKILL all its ranks at some moment."""
     ranks = begin(corpora, run_dir, world_size, *overrides, recipe=recipe)
     wait_for(lambda: moment() or not all(rank.is_alive() for rank in ranks))
-    assert all(rank.is_alive() for rank in ranks), f"the run ended before it was killed: {log(run_dir)}"
+    assert all(rank.is_alive() for rank in ranks), (
+        f"the run ended before it was killed: {log(run_dir)}"
+    )
     assert -9 in kill(ranks)  # the others may have seen it die
 
 
@@ -138,12 +151,21 @@ def losses(lines: list[dict[str, Any]]) -> dict[int, tuple[float, float, float]]
 
 def audit(run_dir: Path) -> list[dict[str, Any]]:
     """The committed clip log of all ranks, by draw."""
-    lines = [line for path in (run_dir / "audit").glob("*.jsonl") for line in path.read_text().splitlines()]
+    lines = [
+        line
+        for path in (run_dir / "audit").glob("*.jsonl")
+        for line in path.read_text().splitlines()
+    ]
     return sorted((json.loads(line) for line in lines), key=lambda entry: entry["g"])
 
 
 def planned(
-    corpora: Corpora, run_dir: Path, count: int, world_size: int, *overrides: str, checkpoint: Path | None = None
+    corpora: Corpora,
+    run_dir: Path,
+    count: int,
+    world_size: int,
+    *overrides: str,
+    checkpoint: Path | None = None,
 ) -> list[dict[str, Any]]:
     """What `surgstream order` prints of a run that goes on from a checkpoint, or of a new one."""
     spread = ["--count", str(count), "--world-size", str(world_size)]

@@ -12,13 +12,22 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def demo(*words: str, steps: int) -> "subprocess.CompletedProcess[str]":
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "STEPS": str(steps)}
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "STEPS": str(steps),
+    }
     return subprocess.run(
-        [str(ROOT / "launch" / "demo.sh"), *words], env=environment, capture_output=True, text=True, timeout=300
+        [str(ROOT / "launch" / "demo.sh"), *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
 
 
-def test_videos_of_ones_own_are_packed_trained_on_and_resumed(corpora: Corpora, tmp_path: Path) -> None:
+def test_videos_of_ones_own_are_packed_trained_on_and_resumed(
+    corpora: Corpora, tmp_path: Path
+) -> None:
     out, videos = tmp_path / "demo", tmp_path / "videos"
     videos.mkdir()
     for video in sorted(corpora.videos.glob("larkspur/**/*.mp4"))[:2]:

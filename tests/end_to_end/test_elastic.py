@@ -7,7 +7,18 @@ from surgstream.shards.order.sequence import Order
 from surgstream.trainer.engine.checkpoint_files import read_progress
 from surgstream.trainer.engine.schedules import Progress
 from tests.end_to_end.conftest import Corpora
-from tests.end_to_end.runs import audit, close, fail, interrupt, losses, metrics, newest, planned, reported, train
+from tests.end_to_end.runs import (
+    audit,
+    close,
+    fail,
+    interrupt,
+    losses,
+    metrics,
+    newest,
+    planned,
+    reported,
+    train,
+)
 
 KEPT = ("checkpoint.every_steps=1", "checkpoint.keep_last=100", "max_steps=50")
 BATCH_12 = ("global_batch_size=12", "micro_batch_size=2")
@@ -46,7 +57,14 @@ class Run:
     def finished(self, world_size: int, *overrides: str) -> None:
         """Go on for three steps; all that was consumed and learned must then be as in a run without kills."""
         begin, before = newest(self._run_dir), self.progress
-        train(self._corpora, self._run_dir, world_size, *KEPT, f"max_steps={before.step + 3}", *overrides)
+        train(
+            self._corpora,
+            self._run_dir,
+            world_size,
+            *KEPT,
+            f"max_steps={before.step + 3}",
+            *overrides,
+        )
         self._note(begin, before, world_size, overrides)
         assert audit(self._run_dir) == self.plan
         calm = self._run_dir.with_name("calm")
@@ -54,9 +72,13 @@ class Run:
             train(self._corpora, calm, 1, f"max_steps={step}", *settings)
         close(losses(metrics(self._run_dir)), losses(metrics(calm)))
 
-    def _note(self, begin: Path | None, before: Progress, world_size: int, overrides: tuple[str, ...]) -> None:
+    def _note(
+        self, begin: Path | None, before: Progress, world_size: int, overrides: tuple[str, ...]
+    ) -> None:
         count = self.progress.g - before.g
-        self.plan += planned(self._corpora, self._run_dir, count, world_size, *overrides, checkpoint=begin)
+        self.plan += planned(
+            self._corpora, self._run_dir, count, world_size, *overrides, checkpoint=begin
+        )
         self._parts.append((self.progress.step, overrides))
 
 
@@ -76,7 +98,9 @@ def test_another_global_batch(corpora: Corpora, tmp_path: Path) -> None:
     run.finished(1)
     assert [entry["g"] for entry in run.plan] == list(range(run.progress.g))
     for line in metrics(tmp_path / "run"):
-        assert line["progress/epoch"] == line["progress/clips"] / 128, "an epoch is as long as before"
+        assert line["progress/epoch"] == line["progress/clips"] / 128, (
+            "an epoch is as long as before"
+        )
 
 
 def test_other_weights(corpora: Corpora, tmp_path: Path) -> None:
@@ -85,7 +109,14 @@ def test_other_weights(corpora: Corpora, tmp_path: Path) -> None:
     run.killed(2)
     changes = [0, run.progress.g]
     # Killed before it could save, a change leaves no trace.
-    interrupt(corpora, run_dir, 1, reported(run_dir, run.progress.step + 2), *BALANCED, "checkpoint.every_steps=1000")
+    interrupt(
+        corpora,
+        run_dir,
+        1,
+        reported(run_dir, run.progress.step + 2),
+        *BALANCED,
+        "checkpoint.every_steps=1000",
+    )
     run.killed(1, *BALANCED)
     run.killed(2, *BALANCED)
     changes.append(run.progress.g)

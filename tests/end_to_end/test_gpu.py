@@ -76,7 +76,9 @@ def running(
         process.wait()
 
 
-def run(command: list[str], corpora: Corpora, run_dir: Path, *overrides: str, recipe: str = RECIPE) -> str:
+def run(
+    command: list[str], corpora: Corpora, run_dir: Path, *overrides: str, recipe: str = RECIPE
+) -> str:
     """Run a command on the recipe; returns what it printed."""
     with running(command, corpora, run_dir, *overrides, recipe=recipe):
         pass
@@ -89,37 +91,52 @@ def printed(run_dir: Path) -> Path:
 
 def flights(run_dir: Path) -> list[dict[str, Any]]:
     """The collectives in a flight record, oldest first."""
-    entries: list[dict[str, Any]] = pickle.loads((run_dir / "flight_recorder" / "rank0").read_bytes())["entries"]
+    entries: list[dict[str, Any]] = pickle.loads(
+        (run_dir / "flight_recorder" / "rank0").read_bytes()
+    )["entries"]
     return entries
 
 
 def test_preflight(corpora: Corpora, tmp_path: Path) -> None:
     output = run(["preflight"], corpora, tmp_path / "run")
     assert output.splitlines()[-1] == "go", output
-    assert "1 node, 1 rank: NVIDIA" in output and "NCCL 2." in output and "driver unknown" not in output
+    assert (
+        "1 node, 1 rank: NVIDIA" in output
+        and "NCCL 2." in output
+        and "driver unknown" not in output
+    )
 
 
 @pytest.mark.parametrize("stage", [1, 2, 3])
-def test_a_run_learns_and_tells_what_the_gpu_does(stage: int, corpora: Corpora, tmp_path: Path) -> None:
+def test_a_run_learns_and_tells_what_the_gpu_does(
+    stage: int, corpora: Corpora, tmp_path: Path
+) -> None:
     run_dir = tmp_path / "run"
     run(["pretrain", "--preflight"], corpora, run_dir, f"parallel.zero_stage={stage}")
     lines = metrics(run_dir)
     assert [line["step"] for line in lines] == list(range(1, 21))
     assert lines[-1]["loss/total"] < lines[0]["loss/total"]
     for line in lines:
-        parts = [line[f"time/{part}_seconds"] for part in ("targets", "forward", "backward", "optimizer")]
+        parts = [
+            line[f"time/{part}_seconds"] for part in ("targets", "forward", "backward", "optimizer")
+        ]
         assert min(parts) > 0 and line["memory/gpu_gib"] > 0
     assert json.loads((run_dir / "environment.json").read_text())["device"].startswith("NVIDIA")
 
 
 @pytest.mark.parametrize("recipe", OTHERS)
-def test_the_other_recipes_learn_compiled_and_are_watched(recipe: str, corpora: Corpora, tmp_path: Path) -> None:
+def test_the_other_recipes_learn_compiled_and_are_watched(
+    recipe: str, corpora: Corpora, tmp_path: Path
+) -> None:
     run_dir = tmp_path / "run"
     looks = ("compile=true", "report.collapse_every_steps=10", "report.pictures_every_steps=20")
     run(["pretrain"], corpora, run_dir, *looks, recipe=recipe)
     losses = [line["loss/total"] for line in metrics(run_dir) if "loss/total" in line]
     assert len(losses) == 20 and losses[-1] < losses[0]
-    assert len([line for line in metrics(run_dir) if any("effective_rank" in key for key in line)]) == 2
+    assert (
+        len([line for line in metrics(run_dir) if any("effective_rank" in key for key in line)])
+        == 2
+    )
     assert (run_dir / "pictures" / "step_00000020.png").exists()
 
 
@@ -156,8 +173,13 @@ def test_asked_it_writes_a_trace_and_its_collectives_and_told_it_stops_and_goes_
 def test_a_gpu_that_hangs_leaves_the_collectives_and_the_stacks(
     watched: str, status: int, stacks: str, tmp_path: Path
 ) -> None:
-    brief = {**os.environ, "TORCH_NCCL_WAIT_TIMEOUT_DUMP_MILSEC": "2000"}  # NCCL aborts four times later
-    ended = subprocess.run([sys.executable, "-c", HANG, str(tmp_path), watched], env=brief, timeout=100, check=False)
+    brief = {
+        **os.environ,
+        "TORCH_NCCL_WAIT_TIMEOUT_DUMP_MILSEC": "2000",
+    }  # NCCL aborts four times later
+    ended = subprocess.run(
+        [sys.executable, "-c", HANG, str(tmp_path), watched], env=brief, timeout=100, check=False
+    )
     assert ended.returncode == status
     assert (tmp_path / "stacks" / "rank00000.txt").read_text().startswith(stacks)
     last = flights(tmp_path)[-1]

@@ -22,7 +22,9 @@ def measure(corpora: Corpora, folder: Path, world_size: int, *more: str) -> dict
     """Run the command; returns what it wrote."""
     out, run_dir = folder / "results" / "loader.json", folder / "run"
     command = ["loader", *words(corpora, run_dir), *WINDOW, "--out", str(out), *more]
-    assert finish(start(command, world_size, run_dir.with_suffix(".log"))) == [0] * world_size, log(run_dir)
+    assert finish(start(command, world_size, run_dir.with_suffix(".log"))) == [0] * world_size, log(
+        run_dir
+    )
     assert not run_dir.exists()
     return json.loads(out.read_text())  # type: ignore[no-any-return]
 
@@ -35,7 +37,9 @@ def test_ranks_are_measured_together(
     found = measure(corpora, tmp_path, 2, *([] if decode else ["--no-decode"]))
     assert [rank["rank"] for rank in found["ranks"]] == [0, 1]
     assert (found["world_size"], found["num_nodes"], found["decode"]) == (2, 1, decode)
-    assert found["config"]["num_frames"] == 4 and found["config"]["data"]["corpus"] == str(corpora.train)
+    assert found["config"]["num_frames"] == 4 and found["config"]["data"]["corpus"] == str(
+        corpora.train
+    )
     assert len(found["corpus"]["sha256"]) == 64 and found["environment"]["packages"]["numpy"]
     for rank in found["ranks"]:
         assert rank["clips"] > 0 and rank["clips"] % 8 == 0 and rank["seconds"] > 0
@@ -55,7 +59,9 @@ def test_ranks_are_measured_together(
 
 def test_one_process_alone_is_measured_too(corpora: Corpora, tmp_path: Path) -> None:
     found = measure(corpora, tmp_path, 1, "--start", "160")
-    assert (found["start"], found["world_size"]) == (160, 1) and found["total"]["clips_per_second"] > 0
+    assert (found["start"], found["world_size"]) == (160, 1) and found["total"][
+        "clips_per_second"
+    ] > 0
 
 
 def test_a_batch_that_cannot_be_dealt_is_refused(corpora: Corpora, tmp_path: Path) -> None:
@@ -78,7 +84,9 @@ def test_what_came_before_the_window_does_not_count() -> None:
 
     own = _count(feed, sizes(), warm_up=0.05, seconds=0.1)
     assert 0 < own["clips"] <= taken[0]
-    assert abs(own["clips"] - 4 * own["counts"]["requests"]) <= 4, "at most the batch that is on its way"
+    assert abs(own["clips"] - 4 * own["counts"]["requests"]) <= 4, (
+        "at most the batch that is on its way"
+    )
 
 
 def rank(clips: int, **counts: int) -> dict[str, Any]:

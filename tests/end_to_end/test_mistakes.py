@@ -24,7 +24,9 @@ def copy(corpora: Corpora, tmp_path: Path) -> Path:
 
 def refused(corpora: Corpora, tmp_path: Path, *overrides: str, world_size: int = 1) -> str:
     message = fail(corpora, tmp_path / "run", world_size, *overrides)
-    assert not list(tmp_path.glob("run/checkpoints/*")), "a run that never trained has no checkpoint"
+    assert not list(tmp_path.glob("run/checkpoints/*")), (
+        "a run that never trained has no checkpoint"
+    )
     return message.strip().splitlines()[-1]
 
 
@@ -33,7 +35,9 @@ def test_an_unknown_key(corpora: Corpora, tmp_path: Path) -> None:
     assert message.strip() == "optim.base_rl: unknown key; did you mean 'base_lr'?"
 
 
-def test_a_corpus_that_is_not_there_is_said_once_however_many_ranks_miss_it(corpora: Corpora, tmp_path: Path) -> None:
+def test_a_corpus_that_is_not_there_is_said_once_however_many_ranks_miss_it(
+    corpora: Corpora, tmp_path: Path
+) -> None:
     ranks = begin(corpora, tmp_path / "run", 2, f"data.corpus={tmp_path / 'nowhere'}")
     wait_for(lambda: not all(rank.is_alive() for rank in ranks))
     assert kill(ranks) == [1, -9], "as launchers do, when a rank has ended"
@@ -45,12 +49,17 @@ def test_a_corpus_that_is_not_there_is_said_once_however_many_ranks_miss_it(corp
 def test_a_run_directory_that_cannot_be_made(corpora: Corpora, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     message = refused(corpora, tmp_path, f"run_dir={tmp_path / 'file' / 'run'}")
-    assert message == f"surgstream pretrain: {tmp_path / 'file' / 'run'}: writing .owner/00000001: Not a directory"
+    assert (
+        message
+        == f"surgstream pretrain: {tmp_path / 'file' / 'run'}: writing .owner/00000001: Not a directory"
+    )
 
 
 def test_a_shard_that_is_missing(corpora: Corpora, tmp_path: Path, copy: Path) -> None:
     next(copy.glob("larkspur/*.tar")).unlink()
-    assert "larkspur/larkspur-000000.tar: expected" in refused(corpora, tmp_path, f"data.corpus={copy}")
+    assert "larkspur/larkspur-000000.tar: expected" in refused(
+        corpora, tmp_path, f"data.corpus={copy}"
+    )
 
 
 def test_an_index_that_was_cut_short(corpora: Corpora, tmp_path: Path, copy: Path) -> None:
@@ -70,7 +79,10 @@ def test_more_damaged_clips_than_allowed(corpora: Corpora, tmp_path: Path, copy:
 
 @pytest.mark.parametrize(
     ("limit", "expected"),
-    [("max_bad_clips=1", "2 clips are damaged"), ("max_bad_clips_in_a_row=0", "1 clips in a row are damaged")],
+    [
+        ("max_bad_clips=1", "2 clips are damaged"),
+        ("max_bad_clips_in_a_row=0", "1 clips in a row are damaged"),
+    ],
 )
 def test_the_recipe_says_how_many_clips_may_be_damaged(
     limit: str, expected: str, corpora: Corpora, tmp_path: Path, copy: Path
@@ -84,18 +96,31 @@ def test_a_few_damaged_frames_are_replaced_alike_on_any_ranks_and_listed(
 ) -> None:
     flip_bits(copy, "larkspur/larkspur-000000", every=12)
     runs = [tmp_path / "alone", tmp_path / "together"]
-    close(*(losses(train(corpora, run, n, f"data.corpus={copy}", "max_steps=4")) for n, run in enumerate(runs, 1)))
+    close(
+        *(
+            losses(train(corpora, run, n, f"data.corpus={copy}", "max_steps=4"))
+            for n, run in enumerate(runs, 1)
+        )
+    )
     assert without_rank(audit(runs[0])) == without_rank(audit(runs[1]))
 
-    quarantined = [json.loads(line) for line in (runs[1] / "quarantine.jsonl").read_text().splitlines()]
+    quarantined = [
+        json.loads(line) for line in (runs[1] / "quarantine.jsonl").read_text().splitlines()
+    ]
     used = {entry["g"]: entry for entry in audit(runs[1]) if "planned" in entry}
     assert used, "damage was met"
     for bad in quarantined:
         if bad["g"] in used:  # reading is ahead of training
             entry = used.pop(bad["g"])
             assert [bad["video"], bad["anchor_frame"]] == entry["planned"]
-            assert (bad["used_video"], bad["used_anchor_frame"]) == (entry["video"], entry["anchor_frame"])
-            assert bad["cause"]["shard"] == "larkspur/larkspur-000000.tar" and "CRC-32" in bad["cause"]["reason"]
+            assert (bad["used_video"], bad["used_anchor_frame"]) == (
+                entry["video"],
+                entry["anchor_frame"],
+            )
+            assert (
+                bad["cause"]["shard"] == "larkspur/larkspur-000000.tar"
+                and "CRC-32" in bad["cause"]["reason"]
+            )
     assert not used, "every replaced clip is listed"
     assert metrics(runs[1])[-1]["data/bad_clips"] == len(quarantined)
 
@@ -110,7 +135,10 @@ def flip_bits(corpus: Path, shard: str, every: int) -> None:
 
 
 def test_a_teacher_of_another_architecture(corpora: Corpora, tmp_path: Path) -> None:
-    torch.save(timm.create_model("vit_tiny_patch16_224", num_classes=0).state_dict(), tmp_path / "teacher.pth")
+    torch.save(
+        timm.create_model("vit_tiny_patch16_224", num_classes=0).state_dict(),
+        tmp_path / "teacher.pth",
+    )
     message = refused(corpora, tmp_path, f"objective.teacher.weights={tmp_path / 'teacher.pth'}")
     assert "teacher.weights: " in message and "tensors of test_vit, got others" in message
     assert "of another shape" in message
@@ -123,15 +151,25 @@ def test_a_teacher_without_weights(corpora: Corpora, tmp_path: Path) -> None:
 
 def test_a_batch_that_cannot_be_dealt(corpora: Corpora, tmp_path: Path) -> None:
     message = refused(corpora, tmp_path, "global_batch_size=24", world_size=2)
-    assert "global_batch_size: expected a multiple of micro_batch_size x world_size = 8 x 2 = 16, got 24" in message
+    assert (
+        "global_batch_size: expected a multiple of micro_batch_size x world_size = 8 x 2 = 16, got 24"
+        in message
+    )
 
 
 def test_zero_stage_0(corpora: Corpora, tmp_path: Path) -> None:
     assert "zero_stage: 0 is refused" in refused(corpora, tmp_path, "parallel.zero_stage=0")
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_with_all_that_is_needed(corpora: Corpora, tmp_path: Path) -> None:
-    exploding = ("optim.base_lr=1000", "optim.weight_decay=1000", "optim.warmup_epochs=0", "optim.clip_grad_norm=0")
+def test_a_loss_that_is_not_finite_stops_the_run_with_all_that_is_needed(
+    corpora: Corpora, tmp_path: Path
+) -> None:
+    exploding = (
+        "optim.base_lr=1000",
+        "optim.weight_decay=1000",
+        "optim.warmup_epochs=0",
+        "optim.clip_grad_norm=0",
+    )
     message = fail(corpora, tmp_path / "run", 2, *exploding, "report.every_steps=5")
     last = message.strip().splitlines()[-1]
     assert "expected finite losses and gradient norm, got loss/total" in last
@@ -142,5 +180,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_all_that_is_needed(corpora
     found = json.loads(report.read_text())
     first = found["step"] * 16
     assert f"step {found['step']}:" in last
-    assert [int(g) for g in found["clips"]] == list(range(first, first + 16)), "both ranks' clips, by draw"
+    assert [int(g) for g in found["clips"]] == list(range(first, first + 16)), (
+        "both ranks' clips, by draw"
+    )
     assert all("/" in name and "@" in name for name in found["clips"].values())

@@ -24,21 +24,27 @@ def everything(run_dir: Path) -> dict[str, Tensor]:
     """All tensors of a run's newest checkpoint."""
     checkpoint = newest(run_dir)
     assert checkpoint
-    return {f"{kind}/{name}": tensor for kind in KINDS for name, tensor in tensors(checkpoint, kind)}
+    return {
+        f"{kind}/{name}": tensor for kind in KINDS for name, tensor in tensors(checkpoint, kind)
+    }
 
 
 def objective_of(run_dir: Path, *overrides: str) -> Objective:
     """The objective of a run's newest checkpoint, ready to look at clips."""
     checkpoint = newest(run_dir)
     assert checkpoint
-    objective = choice.build(load(TrainConfig, run_dir / "config.yaml", overrides).objective, seed=99)
+    objective = choice.build(
+        load(TrainConfig, run_dir / "config.yaml", overrides).objective, seed=99
+    )
     load_parameters(checkpoint, objective)
     load_averages(checkpoint, objective.averages())
     return objective.eval()
 
 
 @pytest.mark.parametrize("recipe", OTHERS)
-def test_a_killed_run_goes_on_to_the_same_bits(recipe: str, corpora: Corpora, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_to_the_same_bits(
+    recipe: str, corpora: Corpora, tmp_path: Path
+) -> None:
     calm, killed = tmp_path / "calm", tmp_path / "killed"
     train(corpora, calm, 2, "max_steps=10", recipe=recipe)
     interrupt(corpora, killed, 2, reported(killed, 6), "max_steps=10", recipe=recipe)
@@ -52,24 +58,51 @@ def test_a_killed_run_goes_on_to_the_same_bits(recipe: str, corpora: Corpora, tm
     assert losses[0] == losses[1] and len(losses[0]) == 10
 
 
-def test_the_average_does_not_depend_on_how_a_run_is_spread(corpora: Corpora, tmp_path: Path) -> None:
+def test_the_average_does_not_depend_on_how_a_run_is_spread(
+    corpora: Corpora, tmp_path: Path
+) -> None:
     length = ("max_steps=20", "epochs=100", "checkpoint.every_steps=20")
     words = (*length, "micro_batch_size=4", "optim.base_lr=2e-3", "objective.ema=0.95")
     spreads = {"1 rank": (1, 1), "2 ranks": (2, 1), "2 ranks, ZeRO 2": (2, 2)}
     found = {}
     for name, (world_size, stage) in spreads.items():
-        train(corpora, tmp_path / name, world_size, *words, f"parallel.zero_stage={stage}", recipe=UNISURG)
-        found[name] = {key: t for key, t in everything(tmp_path / name).items() if key.startswith("average/")}
-    begin = dict(choice.build(load(TrainConfig, tmp_path / "1 rank" / "config.yaml").objective, seed=0).averages())
-    assert max((t - begin[key.removeprefix("average/")]).abs().max() for key, t in found["1 rank"].items()) > 5e-4
+        train(
+            corpora,
+            tmp_path / name,
+            world_size,
+            *words,
+            f"parallel.zero_stage={stage}",
+            recipe=UNISURG,
+        )
+        found[name] = {
+            key: t for key, t in everything(tmp_path / name).items() if key.startswith("average/")
+        }
+    begin = dict(
+        choice.build(
+            load(TrainConfig, tmp_path / "1 rank" / "config.yaml").objective, seed=0
+        ).averages()
+    )
+    assert (
+        max(
+            (t - begin[key.removeprefix("average/")]).abs().max()
+            for key, t in found["1 rank"].items()
+        )
+        > 5e-4
+    )
     for name, averages in found.items():
         for key, average in averages.items():
             torch.testing.assert_close(
-                average, found["1 rank"][key], rtol=0, atol=1e-6, msg=lambda m, k=f"{name}: {key}": f"{k}: {m}"
+                average,
+                found["1 rank"][key],
+                rtol=0,
+                atol=1e-6,
+                msg=lambda m, k=f"{name}: {key}": f"{k}: {m}",
             )
 
 
-def test_a_second_stage_begins_with_the_features_of_the_first(corpora: Corpora, tmp_path: Path) -> None:
+def test_a_second_stage_begins_with_the_features_of_the_first(
+    corpora: Corpora, tmp_path: Path
+) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     train(corpora, first, 1, "max_steps=8", recipe=UNISURG)
     stage_two = (
@@ -97,13 +130,17 @@ ANY_RECIPE = (
 ANY_TEACHER = ("objective.teacher={model: test_vit, allow_random: true}",)
 
 
-@pytest.mark.parametrize("path", sorted(Path("configs/pretrain").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(Path("configs/pretrain").glob("*.yaml")), ids=lambda path: path.stem
+)
 def test_every_recipe_takes_a_step_on_a_cpu(path: Path, corpora: Corpora, tmp_path: Path) -> None:
     """All that a recipe says but its size, which no CPU would finish."""
     run_dir = tmp_path / "run"
     words = [*ANY_RECIPE, *(ANY_TEACHER if "surgvista" in path.stem else ())]
     words += [f"data.corpus={corpora.train}", f"run_dir={run_dir}"]
-    assert finish(start(["pretrain", str(path), *words], 1, run_dir.with_suffix(".log"))) == [0], log(run_dir)
+    assert finish(start(["pretrain", str(path), *words], 1, run_dir.with_suffix(".log"))) == [0], (
+        log(run_dir)
+    )
     (line,) = (line for line in metrics(run_dir) if "loss/total" in line)
     assert line["step"] == 1 and newest(run_dir)
 
@@ -130,12 +167,20 @@ def test_the_features_are_probed_and_watched(corpora: Corpora, tmp_path: Path) -
 def test_a_collapse_is_warned_of_with_the_evidence(corpora: Corpora, tmp_path: Path) -> None:
     """An average that follows at once, and a learning rate that throws the encoder far off, make all targets alike."""
     run_dir = tmp_path / "run"
-    words = ("objective.ema=0.0", "optim.base_lr=16", "max_steps=20", "report.collapse_every_steps=20")
+    words = (
+        "objective.ema=0.0",
+        "optim.base_lr=16",
+        "max_steps=20",
+        "report.collapse_every_steps=20",
+    )
     lines = train(corpora, run_dir, 1, *words, recipe=JEPA)
     (watched,) = (line for line in lines if "collapse/targets_mean_cosine" in line)
     warning = run_dir.with_suffix(".log.rank0").read_text()
     assert watched["collapse/targets_mean_cosine"] > 0.98
-    assert f"targets collapse: mean cosine {watched['collapse/targets_mean_cosine']:.3g}, above 0.9 " in warning
+    assert (
+        f"targets collapse: mean cosine {watched['collapse/targets_mean_cosine']:.3g}, above 0.9 "
+        in warning
+    )
     assert "Raise objective.ema" in warning
 
 
@@ -153,10 +198,13 @@ def test_what_is_drawn_too_often_is_warned_of(corpora: Corpora, tmp_path: Path) 
 def test_an_average_needs_whole_parameters(corpora: Corpora, tmp_path: Path) -> None:
     message = fail(corpora, tmp_path / "run", 1, "parallel.zero_stage=3", recipe=JEPA)
     assert (
-        "parallel.zero_stage: expected 1 or 2, got 3, which keeps no whole parameters for vjepa to average" in message
+        "parallel.zero_stage: expected 1 or 2, got 3, which keeps no whole parameters for vjepa to average"
+        in message
     )
 
 
 def test_a_probe_needs_other_videos(corpora: Corpora, tmp_path: Path) -> None:
     message = fail(corpora, tmp_path / "run", 1, "probe={}", recipe=MAE)
-    assert "probe.test_corpus: expected a corpus where held_out is null, got nothing" in json.dumps(message)
+    assert "probe.test_corpus: expected a corpus where held_out is null, got nothing" in json.dumps(
+        message
+    )

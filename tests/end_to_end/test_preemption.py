@@ -36,7 +36,9 @@ HOST = platform.node()
 
 
 @pytest.fixture(scope="module")
-def whole(corpora: Corpora, tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[float, ...]]:
+def whole(
+    corpora: Corpora, tmp_path_factory: pytest.TempPathFactory
+) -> dict[int, tuple[float, ...]]:
     """The losses of an uninterrupted run on 2 ranks."""
     return losses(train(corpora, tmp_path_factory.mktemp("whole") / "run", 2))
 
@@ -71,17 +73,30 @@ def test_one_rank_is_told_and_all_stop_after_the_same_step(
 
 def save_for_ever(arguments: list[str]) -> None:
     """Run, and never come back from saving."""
-    pytest.MonkeyPatch().setattr("surgstream.trainer.engine.loop.save_checkpoint", lambda *_: time.sleep(600))
+    pytest.MonkeyPatch().setattr(
+        "surgstream.trainer.engine.loop.save_checkpoint", lambda *_: time.sleep(600)
+    )
     surgstream(arguments, arguments.pop())
 
 
-@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM], ids=["from the terminal", "from torchrun"])
-def test_ctrl_c_again_ends_at_once(second: signal.Signals, corpora: Corpora, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "second", [signal.SIGINT, signal.SIGTERM], ids=["from the terminal", "from torchrun"]
+)
+def test_ctrl_c_again_ends_at_once(
+    second: signal.Signals, corpora: Corpora, tmp_path: Path
+) -> None:
     run_dir = tmp_path / "run"
-    arguments = ["pretrain", *words(corpora, run_dir, "checkpoint.every_steps=1000"), str(run_dir.with_suffix(".log"))]
+    arguments = [
+        "pretrain",
+        *words(corpora, run_dir, "checkpoint.every_steps=1000"),
+        str(run_dir.with_suffix(".log")),
+    ]
     ranks = start_ranks(save_for_ever, 1, (arguments,))
     wait_for(reported(run_dir, 2))
-    for number, answer in ((signal.SIGINT, "Ctrl-C again ends at once"), (second, "interrupted again: ends at once")):
+    for number, answer in (
+        (signal.SIGINT, "Ctrl-C again ends at once"),
+        (second, "interrupted again: ends at once"),
+    ):
         os.kill(ranks[0].pid or 0, number)
         wait_for(lambda answer=answer: answer in log(run_dir))  # type: ignore[misc]
     assert finish(ranks, timeout_seconds=60) == [130]
@@ -92,14 +107,19 @@ def test_ctrl_c_again_ends_at_once(second: signal.Signals, corpora: Corpora, tmp
 def test_a_run_that_saves_by_minutes_goes_on_from_there(
     corpora: Corpora, whole: dict[int, tuple[float, ...]], tmp_path: Path
 ) -> None:
-    run_dir, by_minutes = tmp_path / "run", ("checkpoint.every_steps=null", "checkpoint.every_minutes=0.002")
+    run_dir, by_minutes = (
+        tmp_path / "run",
+        ("checkpoint.every_steps=null", "checkpoint.every_minutes=0.002"),
+    )
     interrupt(corpora, run_dir, 2, lambda: newest(run_dir) is not None, *by_minutes)
     checkpoint = newest(run_dir)
     assert checkpoint and 0 < read_progress(checkpoint).step < 20
 
     assert losses(train(corpora, run_dir, 2, "checkpoint.every_steps=null")) == whole
     assert f"resuming from {checkpoint}: step {read_progress(checkpoint).step}" in log(run_dir)
-    assert newest(run_dir) == run_dir / "checkpoints" / "step_00000020", "the end is saved, whatever the minutes"
+    assert newest(run_dir) == run_dir / "checkpoints" / "step_00000020", (
+        "the end is saved, whatever the minutes"
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,7 +127,11 @@ def test_a_run_that_saves_by_minutes_goes_on_from_there(
     [
         ("surgstream.trainer.commands.pretrain.join", "no step was done", []),
         ("surgstream.trainer.commands.pretrain.order_from", "no step was done", []),
-        ("surgstream.trainer.engine.loop.save_checkpoint", "checkpoint of step 4", ["step_00000004"]),
+        (
+            "surgstream.trainer.engine.loop.save_checkpoint",
+            "checkpoint of step 4",
+            ["step_00000004"],
+        ),
     ],
     ids=["before it joins", "before its first step", "during a save"],
 )
@@ -123,7 +147,9 @@ def test_a_rank_is_told_at_an_awkward_time(
     assert finish(start_ranks(train_and_be_told, 2, (words(corpora, run_dir), place))) == [0, 0]
     assert read_mark(run_dir, REQUEUE) == f"SIGUSR1 on rank 1 ({HOST}); {where}"
     assert [path.name for path in (run_dir / "checkpoints").iterdir()] == saved
-    assert (run_dir / "train.log").read_text().count("INFO saved ") == len(saved), "what is saved is not saved again"
+    assert (run_dir / "train.log").read_text().count("INFO saved ") == len(saved), (
+        "what is saved is not saved again"
+    )
     goes_on(corpora, run_dir, whole)
 
 
@@ -141,7 +167,9 @@ def train_and_be_told(arguments: list[str], place: str) -> None:
     sys.exit(main(["pretrain", *arguments]))
 
 
-def test_a_rank_that_hangs_ends_the_others_which_write_their_stacks(corpora: Corpora, tmp_path: Path) -> None:
+def test_a_rank_that_hangs_ends_the_others_which_write_their_stacks(
+    corpora: Corpora, tmp_path: Path
+) -> None:
     run_dir = tmp_path / "run"
     ranks = begin(corpora, run_dir, 2, "parallel.timeout_seconds=5")
     wait_for(reported(run_dir, 6))
@@ -150,13 +178,17 @@ def test_a_rank_that_hangs_ends_the_others_which_write_their_stacks(corpora: Cor
     assert kill(ranks) == [1, -9]
     stacks = (run_dir / "stacks" / "rank00000.txt").read_text()
     assert stacks.startswith("Timeout")
-    assert "trainer/engine/loop.py" in stacks and "trainer/data/loader.py" in stacks, "of all threads"
+    assert "trainer/engine/loop.py" in stacks and "trainer/data/loader.py" in stacks, (
+        "of all threads"
+    )
     assert read_mark(run_dir, REQUEUE) is None and read_mark(run_dir, FAILED) is None
 
 
 def hang_where_ranks_meet(arguments: list[str]) -> None:
     """Run, and never come back from joining the others."""
-    pytest.MonkeyPatch().setattr("surgstream.trainer.commands.pretrain.join", lambda *_: time.sleep(60))
+    pytest.MonkeyPatch().setattr(
+        "surgstream.trainer.commands.pretrain.join", lambda *_: time.sleep(60)
+    )
     sys.exit(main(["pretrain", *arguments]))
 
 
@@ -168,7 +200,9 @@ def test_a_rank_that_hangs_where_it_meets_the_others_ends_and_writes_its_stacks(
     assert "hang_where_ranks_meet" in (tmp_path / "run" / "stacks" / "rank00000.txt").read_text()
 
 
-def test_a_rank_that_is_killed_ends_the_others_at_once_and_the_run_may_go_on(corpora: Corpora, tmp_path: Path) -> None:
+def test_a_rank_that_is_killed_ends_the_others_at_once_and_the_run_may_go_on(
+    corpora: Corpora, tmp_path: Path
+) -> None:
     run_dir = tmp_path / "run"
     ranks = begin(corpora, run_dir, 2)
     wait_for(reported(run_dir, 6))

@@ -14,7 +14,9 @@ from tests.helpers.ranks import finish, kill, start_ranks, surgstream
 def run(command: list[str], tmp_path: Path, ranks: list[list[str]]) -> tuple[list[int], str]:
     """Run a command with each rank's own words; returns exit statuses and what rank 0 printed."""
     log = tmp_path / "log"
-    statuses = finish(start_ranks(as_node, len(ranks), ([[*command, *own] for own in ranks], str(log))))
+    statuses = finish(
+        start_ranks(as_node, len(ranks), ([[*command, *own] for own in ranks], str(log)))
+    )
     output = Path(f"{log}.rank0").read_text()
     assert "Traceback" not in output, output
     return statuses, output
@@ -51,7 +53,9 @@ def test_go(corpora: Corpora, tmp_path: Path) -> None:
 
 def test_alone(corpora: Corpora, tmp_path: Path) -> None:
     statuses, output = run(["preflight"], tmp_path, [words(corpora, tmp_path / "run")])
-    assert statuses == [0] and "1 node, 1 rank: no GPU" in output and output.splitlines()[-1] == "go"
+    assert (
+        statuses == [0] and "1 node, 1 rank: no GPU" in output and output.splitlines()[-1] == "go"
+    )
 
 
 def test_a_wrong_address_is_said_once_for_all_ranks(corpora: Corpora, tmp_path: Path) -> None:
@@ -65,15 +69,21 @@ def test_a_wrong_address_is_said_once_for_all_ranks(corpora: Corpora, tmp_path: 
     assert row(output, "node0")[-1] == "ok", "the other checks go on"
 
 
-def test_a_corpus_and_a_run_directory_that_are_not_the_same_on_all_nodes(corpora: Corpora, tmp_path: Path) -> None:
+def test_a_corpus_and_a_run_directory_that_are_not_the_same_on_all_nodes(
+    corpora: Corpora, tmp_path: Path
+) -> None:
     other = words(corpora, tmp_path / "other", f"data.corpus={corpora.held_out}")
     statuses, output = run(["preflight"], tmp_path, [words(corpora, tmp_path / "run"), other])
     assert statuses == [1, 1], output
     assert "corpus, rank 1 on node1: manifest" in told(output)
-    assert f"run_dir, rank 0 on node0: {tmp_path / 'run'}/checkpoints: what rank 1 wrote there is not seen" in told(
-        output
+    assert (
+        f"run_dir, rank 0 on node0: {tmp_path / 'run'}/checkpoints: what rank 1 wrote there is not seen"
+        in told(output)
     )
-    assert f"run_dir, rank 1 on node1: {tmp_path / 'other'}/checkpoints: what rank 0 wrote there" in told(output)
+    assert (
+        f"run_dir, rank 1 on node1: {tmp_path / 'other'}/checkpoints: what rank 0 wrote there"
+        in told(output)
+    )
     assert "no go: 3 problems" in output.splitlines()
     assert not [*tmp_path.glob("*/checkpoints/*"), *tmp_path.glob("*/checkpoints/.*")]
 
@@ -83,7 +93,9 @@ def test_a_run_directory_that_one_node_cannot_write_to(corpora: Corpora, tmp_pat
     blocked = words(corpora, tmp_path / "file" / "run")
     statuses, output = run(["preflight"], tmp_path, [words(corpora, tmp_path / "run"), blocked])
     assert statuses == [1, 1], output
-    assert f"run_dir, rank 1 on node1: {tmp_path}/file/run" in told(output) and "Not a directory" in told(output)
+    assert f"run_dir, rank 1 on node1: {tmp_path}/file/run" in told(
+        output
+    ) and "Not a directory" in told(output)
     assert "no go: 1 problem" in output.splitlines(), "the other rank is not to blame"
     assert row(output, "node0")[-1] == "ok", "nor does it wait in vain"
 
@@ -94,7 +106,9 @@ def test_training_after_a_go(corpora: Corpora, tmp_path: Path) -> None:
     assert statuses == [0, 0], output
     assert "\ngo\n" in output and output.index("\ngo\n") < output.index("starting: step 0")
     assert (tmp_path / "run" / "checkpoints" / "step_00000001").is_dir()
-    assert "step" not in next(line for line in output.splitlines() if line.startswith("node ")).split()
+    assert (
+        "step" not in next(line for line in output.splitlines() if line.startswith("node ")).split()
+    )
 
 
 @pytest.mark.parametrize("num_ranks", [1, 2])
@@ -105,7 +119,9 @@ def test_no_training_after_a_no_go(num_ranks: int, corpora: Corpora, tmp_path: P
     assert "no go: 1 problem" in output.splitlines() and "starting" not in output
     last = output.splitlines()[-1]
     assert "no go: 1 problem; corpus, rank" in last and f"{tmp_path / 'nowhere'}" in last
-    assert (tmp_path / "run" / "FAILED").read_text().strip() in last, "which `surgstream status` tells"
+    assert (tmp_path / "run" / "FAILED").read_text().strip() in last, (
+        "which `surgstream status` tells"
+    )
 
 
 def test_no_rank_waits_for_one_that_freezes(corpora: Corpora, tmp_path: Path) -> None:
@@ -114,7 +130,10 @@ def test_no_rank_waits_for_one_that_freezes(corpora: Corpora, tmp_path: Path) ->
     ranks[1].join(60)
     assert ranks[1].exitcode == 1, "rank 0 says nothing, not even that it is gone"
     kill(ranks)
-    assert "no verdict after 8 s: rank 0 or the way to it hangs" in (tmp_path / "log.rank1").read_text()
+    assert (
+        "no verdict after 8 s: rank 0 or the way to it hangs"
+        in (tmp_path / "log.rank1").read_text()
+    )
 
 
 def as_frozen_main(commands: list[list[str]], log: str) -> None:
@@ -127,7 +146,9 @@ def as_frozen_main(commands: list[list[str]], log: str) -> None:
     as_node(commands, log)
 
 
-def test_a_rank_that_ends_in_a_check_is_named_in_the_table(corpora: Corpora, tmp_path: Path) -> None:
+def test_a_rank_that_ends_in_a_check_is_named_in_the_table(
+    corpora: Corpora, tmp_path: Path
+) -> None:
     commands = [["preflight", *words(corpora, tmp_path / "run")]] * 2
     statuses = finish(start_ranks(as_dying_rank, 2, (commands, str(tmp_path / "log"))))
     output = (tmp_path / "log.rank0").read_text()

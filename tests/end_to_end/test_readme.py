@@ -16,6 +16,8 @@ def test_the_example_gives_the_batch_that_it_says(corpora: Corpora, tmp_path: Pa
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo" / "shards").symlink_to(corpora.train)
 
-    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
     assert run.returncode == 0, run.stderr
     assert re.fullmatch(r"torch\.Size\(\[8, 3, 4, 64, 64\]\) \w+/\w+@\d+\n", run.stdout)

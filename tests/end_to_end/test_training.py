@@ -47,7 +47,9 @@ SPREADS = {
 
 
 @pytest.fixture(scope="module")
-def whole(corpora: Corpora, tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[float, ...]]:
+def whole(
+    corpora: Corpora, tmp_path_factory: pytest.TempPathFactory
+) -> dict[int, tuple[float, ...]]:
     """The losses of an uninterrupted run on 2 ranks under ZeRO 1."""
     return losses(train(corpora, tmp_path_factory.mktemp("whole") / "run", 2))
 
@@ -66,7 +68,11 @@ def test_a_corpus_on_s3_gives_the_same_run_and_so_does_the_cache(
     with s3_bucket("surgery") as bucket:
         assert main(["pack", str(corpora.videos / "corpus.yaml"), f"{bucket}/train", *PACKING]) == 0
         assert main(["verify", f"{bucket}/train"]) == 0
-        overrides = f"data.corpus={bucket}/train", f"data.cache_dir={tmp_path / 'cache'}", "max_steps=4"
+        overrides = (
+            f"data.corpus={bucket}/train",
+            f"data.cache_dir={tmp_path / 'cache'}",
+            "max_steps=4",
+        )
         cold, warm = (train(corpora, tmp_path / name, 2, *overrides) for name in ("cold", "warm"))
     assert losses(cold) == losses(warm) == {step: whole[step] for step in (1, 2, 3, 4)}
     hits, misses = (sum(line[f"data/cache_{name}"] for line in warm) for name in ("hits", "misses"))
@@ -84,7 +90,9 @@ def test_killed_twice_a_run_goes_on_bit_for_bit(
     assert resumed == whole
     assert audit(run_dir) == planned(corpora, run_dir, 20 * 16, 2)
     names = sorted(path.name for path in (run_dir / "checkpoints").iterdir())
-    assert names == ["step_00000012", "step_00000016", "step_00000020"], "nothing half-written is left"
+    assert names == ["step_00000012", "step_00000016", "step_00000020"], (
+        "nothing half-written is left"
+    )
 
 
 def test_a_run_goes_on_with_other_ranks_and_another_zero_stage(
@@ -112,8 +120,14 @@ def test_held_out_losses_and_pictures_change_nothing(
     assert losses(lines) == whole
     held_out = {line["step"]: line for line in lines if "held_out/total" in line}
     assert list(held_out) == [10, 20]
-    assert all(0 < line["held_out/reconstruction"] < 2 and line["held_out/clips"] == 20 for line in held_out.values())
-    assert sorted(path.name for path in (run_dir / "pictures").iterdir()) == ["step_00000010.png", "step_00000020.png"]
+    assert all(
+        0 < line["held_out/reconstruction"] < 2 and line["held_out/clips"] == 20
+        for line in held_out.values()
+    )
+    assert sorted(path.name for path in (run_dir / "pictures").iterdir()) == [
+        "step_00000010.png",
+        "step_00000020.png",
+    ]
     assert list((run_dir / "tensorboard").iterdir())
 
 
@@ -125,7 +139,9 @@ def train_watched(arguments: list[str], out: str) -> None:
         if isinstance(module, SurgVista):
             seeds.add(module.seed)
         if isinstance(module, (Encoder, Decoder, Teacher)):
-            precision = str(torch.get_autocast_dtype("cpu")) if torch.is_autocast_enabled("cpu") else "full"
+            precision = (
+                str(torch.get_autocast_dtype("cpu")) if torch.is_autocast_enabled("cpu") else "full"
+            )
             precisions.add((type(module).__name__, precision))
 
     def note_compiled(part: Any, **options: Any) -> Any:
@@ -152,7 +168,12 @@ def train_watched(arguments: list[str], out: str) -> None:
     ],
 )
 def test_compilation_precision_and_seed_reach_every_network(
-    overrides: tuple[str, ...], compiled: list[str], precision: str, seed: int, corpora: Corpora, tmp_path: Path
+    overrides: tuple[str, ...],
+    compiled: list[str],
+    precision: str,
+    seed: int,
+    corpora: Corpora,
+    tmp_path: Path,
 ) -> None:
     out = tmp_path / "found.json"
     arguments = words(corpora, tmp_path / "run", "max_steps=1", *overrides)
@@ -165,14 +186,22 @@ def test_compilation_precision_and_seed_reach_every_network(
 
 
 @pytest.mark.parametrize("clips", ["null", "1"])
-def test_the_held_out_loss_counts_each_clip_once_on_any_ranks(corpora: Corpora, tmp_path: Path, clips: str) -> None:
+def test_the_held_out_loss_counts_each_clip_once_on_any_ranks(
+    corpora: Corpora, tmp_path: Path, clips: str
+) -> None:
     """Whatever fills up the last batches; with one clip and two ranks that is all that one of them has."""
     held_out = f"held_out={{corpus: {corpora.held_out}, every_steps: 1, clips: {clips}}}"
-    alone = train(corpora, tmp_path / "alone", 1, held_out, "max_steps=1", "micro_batch_size=16")[-1]
+    alone = train(corpora, tmp_path / "alone", 1, held_out, "max_steps=1", "micro_batch_size=16")[
+        -1
+    ]
     spread = ("micro_batch_size=4", "parallel.zero_stage=3")
     together = train(corpora, tmp_path / "together", 2, held_out, "max_steps=1", *spread)[-1]
-    frames = sum(shard.num_frames for shard in Manifest.load(open_storage(str(corpora.held_out))).shards)
-    assert alone["held_out/clips"] == together["held_out/clips"] == (frames if clips == "null" else 1)
+    frames = sum(
+        shard.num_frames for shard in Manifest.load(open_storage(str(corpora.held_out))).shards
+    )
+    assert (
+        alone["held_out/clips"] == together["held_out/clips"] == (frames if clips == "null" else 1)
+    )
     assert frames % 8, "there is something to fill up"
     assert alone.pop("time") < together.pop("time")
     assert alone == pytest.approx(together, abs=1e-5)
@@ -182,15 +211,23 @@ def test_the_reported_line_says_what_a_user_looks_for(corpora: Corpora, tmp_path
     line = train(corpora, tmp_path / "run", 1, "max_steps=2", "report.every_steps=2")[0]
     assert line["step"] == 2 and line["progress/clips"] == 32
     assert line["throughput/clips_per_second"] > 0 and line["data/wait_seconds"] >= 0
-    parts = [line[f"time/{part}_seconds"] for part in ("targets", "forward", "backward", "optimizer")]
+    parts = [
+        line[f"time/{part}_seconds"] for part in ("targets", "forward", "backward", "optimizer")
+    ]
     assert min(parts) > 0 and sum(parts) + line["data/wait_seconds"] <= line["time/step_seconds"]
     # Warm-up: base_lr x 16/256 x the share of the warm-up that step 1 has behind it.
     assert line["optim/lr"] == pytest.approx(8e-3 * 16 / 256 * 16 / (0.3 * 8 * 16), rel=0.05)
     run = read_run(tmp_path / "run", time.time())
     assert (run.state, run.step, run.last_step, run.seconds_left) == ("done", 2, 2, 0)
-    assert run.epoch == run.last_epoch == pytest.approx(32 / 128) and run.losses["total"] == line["loss/total"]
+    assert (
+        run.epoch == run.last_epoch == pytest.approx(32 / 128)
+        and run.losses["total"] == line["loss/total"]
+    )
     assert run.checkpoint and run.checkpoint.step == 2 and run.checkpoint.num_bytes > 100_000
-    assert run.slowest == {"rank": 0, "host": platform.node(), "over_median": 1.0} and run.world_size == 1
+    assert (
+        run.slowest == {"rank": 0, "host": platform.node(), "over_median": 1.0}
+        and run.world_size == 1
+    )
 
 
 def test_a_run_that_is_done_does_nothing(corpora: Corpora, tmp_path: Path) -> None:
@@ -198,16 +235,31 @@ def test_a_run_that_is_done_does_nothing(corpora: Corpora, tmp_path: Path) -> No
     assert train(corpora, tmp_path / "run", 1, "max_steps=4") == first
 
 
-def test_another_seed_or_weights_at_a_resume_is_an_error_that_names_them(corpora: Corpora, tmp_path: Path) -> None:
+def test_another_seed_or_weights_at_a_resume_is_an_error_that_names_them(
+    corpora: Corpora, tmp_path: Path
+) -> None:
     run_dir = tmp_path / "run"
     train(corpora, run_dir, 1, "max_steps=4")
-    assert "seed: expected 0 as in the checkpoint of step 4, got 1" in fail(corpora, run_dir, 1, "seed=1")
-    assert "weights were uniform, now balanced" in fail(corpora, run_dir, 1, "data.order.weights=balanced")
+    assert "seed: expected 0 as in the checkpoint of step 4, got 1" in fail(
+        corpora, run_dir, 1, "seed=1"
+    )
+    assert "weights were uniform, now balanced" in fail(
+        corpora, run_dir, 1, "data.order.weights=balanced"
+    )
     refused = fail(corpora, run_dir, 1, f"data.corpus={corpora.held_out}")
     assert "resume.allow: [corpus]" in refused
 
-    train(corpora, run_dir, 1, "max_steps=8", "data.order.weights=balanced", "resume.allow=[weights]")
-    train(corpora, run_dir, 1, "max_steps=12", f"data.corpus={corpora.held_out}", "resume.allow=[weights, corpus]")
+    train(
+        corpora, run_dir, 1, "max_steps=8", "data.order.weights=balanced", "resume.allow=[weights]"
+    )
+    train(
+        corpora,
+        run_dir,
+        1,
+        "max_steps=12",
+        f"data.corpus={corpora.held_out}",
+        "resume.allow=[weights, corpus]",
+    )
     consumed = audit(run_dir)
     assert [entry["g"] for entry in consumed] == list(range(12 * 16))
     assert consumed[: 4 * 16] == planned(corpora, run_dir, 4 * 16, 1)

@@ -16,7 +16,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("d/a", "d/b", "e/c"):
         make_video(folder / f"{name}.mp4", 30)
     (folder / "e" / "x.mp4").write_bytes(b"no video")
-    datasets = [{"name": name, "specialty": "s", "procedure": "p", "videos": f"{name}/*.mp4"} for name in "de"]
+    datasets = [
+        {"name": name, "specialty": "s", "procedure": "p", "videos": f"{name}/*.mp4"}
+        for name in "de"
+    ]
     pack = {"fps": 10, "short_side": 16, "segment_frames": 5, "workers": 1}
     (folder / "corpus.yaml").write_text(yaml.safe_dump({"datasets": datasets, "pack": pack}))
     assert main(["pack", str(folder / "corpus.yaml"), str(folder / "out")]) == 0

@@ -32,18 +32,52 @@ def cases(count: int) -> settings:
     )
 
 
-NUMBERS = [0, -1, 1, True, 2**31, 2**32 - 1, 2**53 + 1, 2**63 - 1, 2**63, 2**64, -(2**63), 10**4290, 0.5, 1e308]
+NUMBERS = [
+    0,
+    -1,
+    1,
+    True,
+    2**31,
+    2**32 - 1,
+    2**53 + 1,
+    2**63 - 1,
+    2**63,
+    2**64,
+    -(2**63),
+    10**4290,
+    0.5,
+    1e308,
+]
 NUMBERS += [float("nan"), float("inf"), -0.0]
-TEXTS = ["", ".", "..", "../x", "/etc/passwd", "a/../../b", "d/d-000000.tar", "e/e-000000.tar", "x\0y", "\ud800"]
+TEXTS = [
+    "",
+    ".",
+    "..",
+    "../x",
+    "/etc/passwd",
+    "a/../../b",
+    "d/d-000000.tar",
+    "e/e-000000.tar",
+    "x\0y",
+    "\ud800",
+]
 TEXTS += ["\x1b[2J", "a" * 100_000, "\xe9" * 90, "a.b", "1" * 5000, "NaN"]
 DEEP: Any = 1
 for _ in range(300):
     DEEP = [DEEP]
 
-scalars = st.none() | st.booleans() | st.integers() | st.text(max_size=9) | st.sampled_from([*NUMBERS, *TEXTS])
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=9)
+    | st.sampled_from([*NUMBERS, *TEXTS])
+)
 values = st.just(DEEP) | st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4)
+    ),
     max_leaves=9,
 )
 
@@ -108,7 +142,9 @@ def records(data: bytes) -> st.SearchStrategy[bytes]:
 
 def manifests(data: bytes) -> st.SearchStrategy[bytes]:
     """The same of a manifest, which is sealed line by line."""
-    return _any_of(data, lambda tree: encode(tree) if isinstance(tree.get("shards"), list) else seal(tree))
+    return _any_of(
+        data, lambda tree: encode(tree) if isinstance(tree.get("shards"), list) else seal(tree)
+    )
 
 
 def _any_of(data: bytes, seal: Callable[[dict[str, Any]], bytes]) -> st.SearchStrategy[bytes]:

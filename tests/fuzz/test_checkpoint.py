@@ -37,7 +37,10 @@ class Engine:
     """Takes the place of DeepSpeed's, which is not to be asked for what it does not have."""
 
     def load_moment(self, name: str, moment: str, value: torch.Tensor) -> None:
-        assert value.shape == dict(network().named_parameters())[name].shape and value.dtype == torch.float32
+        assert (
+            value.shape == dict(network().named_parameters())[name].shape
+            and value.dtype == torch.float32
+        )
 
     def set_optimizer_step(self, step: int) -> None:
         assert 0 <= step < 2**63
@@ -45,13 +48,22 @@ class Engine:
 
 def tensors() -> dict[str, torch.Tensor]:
     parameters = dict(network().named_parameters())
-    return {f"{kind}/{name}": value.detach().clone() for kind in KINDS for name, value in parameters.items()}
+    return {
+        f"{kind}/{name}": value.detach().clone()
+        for kind in KINDS
+        for name, value in parameters.items()
+    }
 
 
 def write(checkpoint: Path, content: bytes, **changes: Any) -> dict[str, Any]:
     """Write a whole checkpoint; returns its state."""
     checkpoint.mkdir(parents=True, exist_ok=True)
-    files = {"rank00000-000.safetensors": {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}}
+    files = {
+        "rank00000-000.safetensors": {
+            "bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
+    }
     state = {"step": 7, "g": 28, "files": files, "order": {"seed": 1}, **changes}
     (checkpoint / STATE).write_bytes(state_bytes(state))
     (checkpoint / "rank00000-000.safetensors").write_bytes(content)
@@ -114,8 +126,14 @@ def test_states_that_are_well_summed_nonsense(checkpoint: Path, data: st.DataObj
 def test_tensors_that_are_well_summed_nonsense(checkpoint: Path, data: st.DataObject) -> None:
     content = tensors()
     for _ in range(data.draw(st.integers(1, 3))):
-        name = data.draw(st.sampled_from(["param", "param/", "", "/", "exp_avg/x", *sorted(tensors())]))
-        kind = data.draw(st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.int8, torch.complex64]))
+        name = data.draw(
+            st.sampled_from(["param", "param/", "", "/", "exp_avg/x", *sorted(tensors())])
+        )
+        kind = data.draw(
+            st.sampled_from(
+                [torch.float32, torch.float64, torch.bfloat16, torch.int8, torch.complex64]
+            )
+        )
         shape = data.draw(st.sampled_from([(), (0,), (2,), (3, 2), (2, 3), (2, 3, 1)]))
         if data.draw(st.booleans()):
             content.pop(name, None)
@@ -125,7 +143,9 @@ def test_tensors_that_are_well_summed_nonsense(checkpoint: Path, data: st.DataOb
     size = int.from_bytes(raw[:8], "little")
     if data.draw(st.booleans()):  # a header of one's own
         header = json.dumps(data.draw(altered(json.loads(raw[8 : 8 + size])))).encode()
-        declared = st.sampled_from([number for number in NUMBERS if type(number) is int and 0 <= number < 2**64])
+        declared = st.sampled_from(
+            [number for number in NUMBERS if type(number) is int and 0 <= number < 2**64]
+        )
         length = data.draw(st.just(len(header)) | declared)
         raw = length.to_bytes(8, "little") + header + raw[8 + size :]
     shutil.rmtree(checkpoint, ignore_errors=True)

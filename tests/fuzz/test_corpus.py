@@ -56,7 +56,9 @@ def read(corpus: Path) -> None:
             start=0, stop=24, read=ReadConfig(threads=2), limits=limits,
         ) as stream:  # fmt: skip
             for clip in (clip for batch in stream for clip in batch):
-                assert all(picture_size(frame.data) == (clip.width, clip.height) for frame in clip.frames)
+                assert all(
+                    picture_size(frame.data) == (clip.width, clip.height) for frame in clip.frames
+                )
     except ShardError as error:
         names_a_file(error, corpus)
 
@@ -93,7 +95,9 @@ def test_manifests(corpus: Path, data: st.DataObject) -> None:
     for shard in manifest.shards:
         assert is_shard_name(shard.name) and all(is_plain_id(video.id) for video in shard.videos)
         assert 0 < shard.num_frames * ROW.itemsize < shard.num_bytes < 2**63
-        assert all(0 < video.width * video.height <= 2**25 and video.fps > 0 for video in shard.videos)
+        assert all(
+            0 < video.width * video.height <= 2**25 and video.fps > 0 for video in shard.videos
+        )
     table = FrameTable(open_storage(str(corpus)), manifest.shards, "")
     try:
         order = Order.create(table.sizes(), 5, OrderConfig(lanes=3, chunk_frames=6))
@@ -118,7 +122,10 @@ def test_a_corpus_under_another_manifest(corpus: Path, copy: Path, data: st.Data
             names_a_file(error, copy)
             return
         for shard in manifest.shards:
-            for name, size in ((shard.name, shard.num_bytes), (shard.index_name, shard.num_frames * ROW.itemsize)):
+            for name, size in (
+                (shard.name, shard.num_bytes),
+                (shard.index_name, shard.num_frames * ROW.itemsize),
+            ):
                 if size <= 2**24 and (corpus / name).exists():
                     shutil.copyfile(corpus / name, copy / name)
                     os.truncate(copy / name, size)
@@ -129,7 +136,9 @@ def test_a_corpus_under_another_manifest(corpus: Path, copy: Path, data: st.Data
 @given(st.data())
 @cases(100)
 def test_damaged_files(corpus: Path, data: st.DataObject) -> None:
-    path = data.draw(st.sampled_from(sorted(path for path in corpus.rglob("*.*") if path.is_file())))
+    path = data.draw(
+        st.sampled_from(sorted(path for path in corpus.rglob("*.*") if path.is_file()))
+    )
     with replaced(path, data.draw(damaged(path.read_bytes()))):
         read(corpus)
         check(corpus)
@@ -140,8 +149,13 @@ def publish(corpus: Path, tar: bytes, index: bytes) -> None:
     manifest = Manifest.load(open_storage(str(corpus)))
     (corpus / TAR).write_bytes(tar)
     (corpus / INDEX).write_bytes(index)
-    sums = {"sha256": hashlib.sha256(tar).hexdigest(), "index_sha256": hashlib.sha256(index).hexdigest()}
-    shards = [replace(s, num_bytes=len(tar), **sums) if s.name == TAR else s for s in manifest.shards]
+    sums = {
+        "sha256": hashlib.sha256(tar).hexdigest(),
+        "index_sha256": hashlib.sha256(index).hexdigest(),
+    }
+    shards = [
+        replace(s, num_bytes=len(tar), **sums) if s.name == TAR else s for s in manifest.shards
+    ]
     (corpus / "manifest.json").write_bytes(replace(manifest, shards=tuple(shards)).to_bytes())
 
 
@@ -155,7 +169,9 @@ def test_indexes(corpus: Path, copy: Path, data: st.DataObject) -> None:
         limit = np.iinfo(rows.dtype[field]).max
         row = data.draw(st.integers(0, len(rows) - 1))
         old = int(rows[field][row])
-        new = data.draw(st.sampled_from(whole) | st.integers(-600, 600).map(lambda by, old=old: old + by))
+        new = data.draw(
+            st.sampled_from(whole) | st.integers(-600, 600).map(lambda by, old=old: old + by)
+        )
         rows[field][row] = min(max(new, 0), limit)
     publish(copy, (corpus / TAR).read_bytes(), rows.tobytes())
     read(copy)
@@ -168,10 +184,14 @@ def test_tars(corpus: Path, copy: Path, data: st.DataObject) -> None:
     """Other members under other names, well summed and indexed: descriptions, frames, whatever."""
     with tarfile.open(corpus / TAR) as archive:
         members = [(member.name, archive.extractfile(member).read()) for member in archive]
-    for i in data.draw(st.lists(st.integers(0, len(members) - 1), min_size=1, max_size=3, unique=True)):
+    for i in data.draw(
+        st.lists(st.integers(0, len(members) - 1), min_size=1, max_size=3, unique=True)
+    ):
         name, content = members[i]
         kind = records(content) if name.endswith(".json") else damaged(content)
-        names = st.sampled_from([name, name, name, "../../x", "/etc/passwd", "a" * 100, members[0][0]])
+        names = st.sampled_from(
+            [name, name, name, "../../x", "/etc/passwd", "a" * 100, members[0][0]]
+        )
         members[i] = data.draw(names), data.draw(kind)
     file, rows = io.BytesIO(), []
     writer = TarWriter(file)
@@ -190,7 +210,9 @@ def test_tars(corpus: Path, copy: Path, data: st.DataObject) -> None:
 @given(st.data())
 @cases(200)
 def test_plans_receipts_and_quarantine(corpus: Path, data: st.DataObject) -> None:
-    name = data.draw(st.sampled_from(["plan.json", "d/d-000000.json", "e/e-000000.json", "quarantine.jsonl"]))
+    name = data.draw(
+        st.sampled_from(["plan.json", "d/d-000000.json", "e/e-000000.json", "quarantine.jsonl"])
+    )
     storage = open_storage(str(corpus))
     planned, options = Plan.load(storage).shards, Plan.load(storage).options
     with replaced(corpus / name, data.draw(records((corpus / name).read_bytes()))):
@@ -220,10 +242,17 @@ def test_a_plan_of_files_elsewhere_is_refused(corpus: Path) -> None:
     storage = open_storage(str(corpus))
     plan = Plan.load(storage)
     assert plan
-    for changes in ({"name": "../d-000000.tar"}, {"name": "e/e-000000.tar"}, {"videos": (bad_id(plan),)}):
+    for changes in (
+        {"name": "../d-000000.tar"},
+        {"name": "e/e-000000.tar"},
+        {"videos": (bad_id(plan),)},
+    ):
         shards = (replace(plan.shards[0], **changes),)  # type: ignore[arg-type]
         altered = seal(to_tree(replace(plan, shards=shards)))
-        with replaced(corpus / "plan.json", altered), pytest.raises(ManifestError, match=r"plan\.json"):
+        with (
+            replaced(corpus / "plan.json", altered),
+            pytest.raises(ManifestError, match=r"plan\.json"),
+        ):
             Plan.load(storage)
 
 
@@ -231,10 +260,15 @@ def bad_id(plan: Plan) -> PlannedVideo:
     return replace(plan.shards[0].videos[0], id="../x")
 
 
-def test_verify_decodes_no_picture_of_another_size(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify_decodes_no_picture_of_another_size(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     decoded: list[tuple[int, int]] = []
     monkeypatch.setattr(JpegImageFile, "load", lambda picture: decoded.append(picture.size))
-    tar, rows = bytearray((copy / TAR).read_bytes()), np.frombuffer((copy / INDEX).read_bytes(), ROW).copy()
+    tar, rows = (
+        bytearray((copy / TAR).read_bytes()),
+        np.frombuffer((copy / INDEX).read_bytes(), ROW).copy(),
+    )
     start, size, _ = rows[3].tolist()
     header = tar.index(b"\xff\xc0", start) + 5
     tar[header : header + 4] = struct.pack(">HH", 9000, 9000)
@@ -246,7 +280,9 @@ def test_verify_decodes_no_picture_of_another_size(copy: Path, monkeypatch: pyte
     assert decoded and (9000, 9000) not in decoded
 
 
-def test_verify_takes_no_memory_for_members_that_cannot_be(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify_takes_no_memory_for_members_that_cannot_be(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for limit in ("LARGEST_MEMBER", "READ_BYTES"):
         monkeypatch.setattr(f"surgstream.shards.packing.checks.{limit}", 512)
     storage = open_storage(str(copy))

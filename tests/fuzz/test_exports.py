@@ -21,7 +21,13 @@ from surgstream.trainer.objectives.config import VideoMaeConfig
 from tests.fuzz.damage import altered, cases, damaged
 
 ENCODER = EncoderConfig(
-    embed_dim=16, depth=1, num_heads=2, image_size=16, num_frames=2, patch_size=8, positions="sinusoid"
+    embed_dim=16,
+    depth=1,
+    num_heads=2,
+    image_size=16,
+    num_frames=2,
+    patch_size=8,
+    positions="sinusoid",
 )
 
 
@@ -32,7 +38,10 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         run_dir="x", global_batch_size=1, micro_batch_size=1, epochs=1, data=DataConfig(corpus="y"),
         objective=VideoMaeConfig(encoder=ENCODER),
     )  # fmt: skip
-    state = {f"encoder.{name}": parameter.detach() for name, parameter in Encoder(ENCODER).named_parameters()}
+    state = {
+        f"encoder.{name}": parameter.detach()
+        for name, parameter in Encoder(ENCODER).named_parameters()
+    }
     out = tmp_path_factory.mktemp(layout) / "out"
     publish(Source(recipe=recipe, state=state, averaged=False, step=1, clips_seen=1), out, layout)
     return out
@@ -43,7 +52,9 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_config(folder: Path, data: st.DataObject) -> None:
     path = folder / CONFIG
     whole = path.read_bytes()
-    path.write_bytes(data.draw(altered(json.loads(whole)).map(json.dumps).map(str.encode) | damaged(whole)))
+    path.write_bytes(
+        data.draw(altered(json.loads(whole)).map(json.dumps).map(str.encode) | damaged(whole))
+    )
     try:
         encoder = load_encoder(folder)
     except ModelError as error:

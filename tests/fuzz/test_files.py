@@ -39,9 +39,45 @@ d,w,1e2,200,keep,
 """
 LABELS = b'second,phase,tools\n0,rest,\n2.5,cut,"hook, grasper"\n9,rest,"a ""b"""\n'
 
-WORDS = ["&a ", "*a", "<<: *a", "!!map x", "!!set {a}", "!!omap [a: 1]", "!!binary a", "!!timestamp x", "!!int ''"]
-WORDS += ["!!python/name:os", "-0x" + "f" * 6000, "0b_", "12:30:00", ".nan", "-.inf", "1e400", "2026-99-99", "no"]
-WORDS += ['"\\ud800"', "? [a]", "? ", "- ", ": ", "|", "{", "[" * 500, "\t", "%", "\n---\n", "\x85", "\ufeff", "@", "`"]
+WORDS = [
+    "&a ",
+    "*a",
+    "<<: *a",
+    "!!map x",
+    "!!set {a}",
+    "!!omap [a: 1]",
+    "!!binary a",
+    "!!timestamp x",
+    "!!int ''",
+]
+WORDS += [
+    "!!python/name:os",
+    "-0x" + "f" * 6000,
+    "0b_",
+    "12:30:00",
+    ".nan",
+    "-.inf",
+    "1e400",
+    "2026-99-99",
+    "no",
+]
+WORDS += [
+    '"\\ud800"',
+    "? [a]",
+    "? ",
+    "- ",
+    ": ",
+    "|",
+    "{",
+    "[" * 500,
+    "\t",
+    "%",
+    "\n---\n",
+    "\x85",
+    "\ufeff",
+    "@",
+    "`",
+]
 WORDS += ["''", "\n", "k: 1\n" * 3]
 
 
@@ -89,7 +125,11 @@ def test_reviews(tmp_path: Path, data: st.DataObject) -> None:
     except ConfigError as error:
         assert str(error).startswith("review: ") and len(str(error)) < 3000
         return
-    assert all(0 <= each.start < each.stop < math.inf for decisions in review.values() for each in decisions)
+    assert all(
+        0 <= each.start < each.stop < math.inf
+        for decisions in review.values()
+        for each in decisions
+    )
 
 
 @given(st.data())
@@ -110,9 +150,13 @@ def test_long_files_are_read_in_time(tmp_path: Path, many: str) -> None:
 def test_labels(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "labels.csv"
     words = st.lists(
-        st.sampled_from(["second", "phase", "tools", ",", "\n", '"', "nan", "1e999", "-1", "0", *TEXTS[8:]])
+        st.sampled_from(
+            ["second", "phase", "tools", ",", "\n", '"', "nan", "1e999", "-1", "0", *TEXTS[8:]]
+        )
     )
-    content = data.draw(damaged(LABELS) | words.map(lambda some: "".join(some).encode(errors="surrogatepass")))
+    content = data.draw(
+        damaged(LABELS) | words.map(lambda some: "".join(some).encode(errors="surrogatepass"))
+    )
     path.write_bytes(content)
     try:
         labels = read_labels({"phase": str(path), "tools": str(path)}, Stores())
@@ -131,7 +175,8 @@ def test_logs(tmp_path: Path, data: st.DataObject) -> None:
     lines = [json.dumps({"g": g, "video": "v"}) + "\n" for g in range(20)]
     path.write_bytes(data.draw(damaged("".join(lines).encode())))
     path.write_bytes(
-        path.read_bytes() + data.draw(st.sampled_from([b"", b"[]\n", b'{"g": "x"}\n', b"[" * 3000, b"1\n"]))
+        path.read_bytes()
+        + data.draw(st.sampled_from([b"", b"[]\n", b'{"g": "x"}\n', b"[" * 3000, b"1\n"]))
     )
     cut_log(path, "g", keep_below=10)
     assert all(json.loads(line)["g"] < 10 for line in path.read_text().splitlines())

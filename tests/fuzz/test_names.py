@@ -15,7 +15,22 @@ from surgstream.shards.storage.base import safe_name
 from surgstream.shards.storage.stores import open_storage
 from tests.fuzz.damage import TEXTS, cases
 
-STEPS = ["..", ".", "", "a", "a-000000.tar", "~", "...", "\\", "C:", "%2e%2e", "\0", "\n", "\ud800", "\xe9" * 300]
+STEPS = [
+    "..",
+    ".",
+    "",
+    "a",
+    "a-000000.tar",
+    "~",
+    "...",
+    "\\",
+    "C:",
+    "%2e%2e",
+    "\0",
+    "\n",
+    "\ud800",
+    "\xe9" * 300,
+]
 names = (
     st.lists(st.sampled_from(STEPS) | st.text(max_size=5), max_size=6).map("/".join)
     | st.sampled_from(TEXTS)
@@ -42,7 +57,10 @@ def test_shards_and_what_lies_beside_them_stay_inside(tmp_path: Path, name: str)
     if schema.is_shard_name(name):
         assert schema.shard_name(name.partition("/")[0], schema.shard_number(name)) == name
         for beside in (name, schema.index_name(name), schema.receipt_name(name)):
-            assert safe_name("here", beside) and Path(posixpath.normpath(tmp_path / beside)).parent.parent == tmp_path
+            assert (
+                safe_name("here", beside)
+                and Path(posixpath.normpath(tmp_path / beside)).parent.parent == tmp_path
+            )
 
 
 @given(names)
@@ -51,7 +69,13 @@ def test_a_folder_touches_nothing_outside(tmp_path: Path, name: str) -> None:
     outside = tmp_path / "outside"
     outside.write_text("untouched")
     store = open_storage(str(tmp_path / "deep" / "store"))
-    for act in (store.size, store.version, lambda name: store.write(name, b"x"), store.read, store.delete):
+    for act in (
+        store.size,
+        store.version,
+        lambda name: store.write(name, b"x"),
+        store.read,
+        store.delete,
+    ):
         try:
             act(name)
         except StorageError as error:
@@ -85,7 +109,9 @@ def test_a_prefix_is_never_left(store: Any, name: str) -> None:
         sent.append(urllib.parse.unquote(urllib.parse.urlsplit(request.url).path))
         raise _CaughtError
 
-    store._client._clients.patient.meta.events.register("before-send.s3", caught, unique_id="caught")
+    store._client._clients.patient.meta.events.register(
+        "before-send.s3", caught, unique_id="caught"
+    )
     for act in (store.size, lambda name: store.write(name, b"x"), store.delete):
         with pytest.raises((_CaughtError, StorageError)):
             act(name)

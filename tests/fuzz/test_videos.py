@@ -47,7 +47,11 @@ def no_hang() -> Iterator[None]:
 def file_of(name: str, folder: Path) -> Path:
     path = folder / name
     if not path.exists():
-        make(next(kind for kind in KINDS if kind.name == name), folder, lambda of: file_of(of, folder))
+        make(
+            next(kind for kind in KINDS if kind.name == name),
+            folder,
+            lambda of: file_of(of, folder),
+        )
     return path
 
 
@@ -86,7 +90,11 @@ def test_damaged_videos(name: str, folder: Path, tmp_path: Path) -> None:
                 found.append(str(error))
                 assert len(str(error)) > 10
             else:
-                assert frames and list(frames) == sorted(frames) and all(map(number_in, frames.values())) is not None
+                assert (
+                    frames
+                    and list(frames) == sorted(frames)
+                    and all(map(number_in, frames.values())) is not None
+                )
                 found.append((list(frames), film.lost))
         assert found[0] == found[1], f"damage {number}: it depends on the number of threads"
         outcomes["refused" if isinstance(found[0], str) else "packed"] += 1
@@ -95,7 +103,9 @@ def test_damaged_videos(name: str, folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mpg", ".wmv", ".txt", ""])
 @pytest.mark.parametrize("name", ["h264.mp4", "vp9.webm", "mpeg2.mpg"])
-def test_a_wrong_suffix_does_not_matter(name: str, suffix: str, folder: Path, tmp_path: Path) -> None:
+def test_a_wrong_suffix_does_not_matter(
+    name: str, suffix: str, folder: Path, tmp_path: Path
+) -> None:
     path = tmp_path / f"v{suffix}"
     path.write_bytes(file_of(name, folder).read_bytes())
     right, wrong = (
@@ -118,7 +128,9 @@ def as_nobody() -> Iterator[None]:
         os.seteuid(0)
 
 
-def test_each_that_is_no_video_has_its_reason(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_that_is_no_video_has_its_reason(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     video = file_of("h264.mp4", folder).read_bytes()
     with tempfile.TemporaryDirectory() as name:
         here = Path(name)
@@ -130,12 +142,20 @@ def test_each_that_is_no_video_has_its_reason(folder: Path, capsys: pytest.Captu
         (here / "empty.mp4").touch()
         (here / "good.mp4").write_bytes(video)
         (here / "text.mp4").write_text("not a video\n" * 99)
-        corpus = write_corpus(here, {"name": "d", "videos": ["*.mp4", f"{'long' * 200}.mp4"]}, short_side=32)
+        corpus = write_corpus(
+            here, {"name": "d", "videos": ["*.mp4", f"{'long' * 200}.mp4"]}, short_side=32
+        )
         assert pack([corpus, str(here / "out")]) == 0
-        lines = [json.loads(line) for line in (here / "out" / "quarantine.jsonl").read_text().splitlines()]
+        lines = [
+            json.loads(line)
+            for line in (here / "out" / "quarantine.jsonl").read_text().splitlines()
+        ]
         (here / "forbidden.mp4").write_bytes(video)
         (here / "forbidden.mp4").chmod(0)
-        with as_nobody(), pytest.raises(VideoError, match="cannot be opened as a video: Permission denied"):
+        with (
+            as_nobody(),
+            pytest.raises(VideoError, match="cannot be opened as a video: Permission denied"),
+        ):
             VideoFile(str(here / "forbidden.mp4"), Stores()).header()
     assert {line["video"][:6]: line["reason"] for line in lines} == {
         "empty": "is not a video: it is empty",
@@ -149,7 +169,9 @@ def test_each_that_is_no_video_has_its_reason(folder: Path, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize(("size", "taken"), [((9000, 8000), False), ((8000, 4000), True)])
-def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path: Path, size: tuple[int, int], *, taken: bool) -> None:
+def test_a_picture_that_would_fill_the_memory_is_refused(
+    tmp_path: Path, size: tuple[int, int], *, taken: bool
+) -> None:
     path = tmp_path / "bomb.mkv"
     black = f"-f lavfi -i color=black:s={size[0]}x{size[1]}:r=1:d=2"
     ffmpeg(*f"{black} -c:v libx264 -preset ultrafast -threads 1 {path}".split())
@@ -158,7 +180,9 @@ def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path: Path, size: t
     if taken:
         assert len(dict(frames)) == 2
     else:
-        with pytest.raises(VideoError, match="its pictures have 9000x8000 pixels, and 67108864 are the most"):
+        with pytest.raises(
+            VideoError, match="its pictures have 9000x8000 pixels, and 67108864 are the most"
+        ):
             dict(frames)
 
 
@@ -166,7 +190,9 @@ def test_a_picture_that_grows_is_lost(tmp_path: Path) -> None:
     """The header tells a small size, and far behind it a picture has a large one."""
     small, large, path = (tmp_path / f"{name}.h264" for name in ("small", "large", "v"))
     encoding = "-c:v libx264 -preset ultrafast -threads 1"
-    ffmpeg(*f"-f lavfi -i nullsrc=s=320x240:r=25:d=4,noise=alls=100:allf=t -qp 1 {encoding} {small}".split())
+    ffmpeg(
+        *f"-f lavfi -i nullsrc=s=320x240:r=25:d=4,noise=alls=100:allf=t -qp 1 {encoding} {small}".split()
+    )
     ffmpeg(*f"-f lavfi -i color=black:s=16384x8192:r=25:d=0.08 {encoding} {large}".split())
     path.write_bytes(small.read_bytes() + large.read_bytes())
     assert small.stat().st_size > 5_000_000, "more than FFmpeg looks at before it begins"
@@ -176,6 +202,12 @@ def test_a_picture_that_grows_is_lost(tmp_path: Path) -> None:
 
 
 def test_timestamps_that_cannot_be_are_no_endless_video(tmp_path: Path) -> None:
-    path = make_video(tmp_path / "v.mkv", [599 * n for n in range(620)], time_base=Fraction(1), gop=1)
+    path = make_video(
+        tmp_path / "v.mkv", [599 * n for n in range(620)], time_base=Fraction(1), gop=1
+    )
     with pytest.raises(VideoError, match="seems to last more than 100 hours"):
-        dict(JpegFrames(VideoFile(str(path), Stores()), fps=Fraction(1, 100), short_side=48, quality=80))
+        dict(
+            JpegFrames(
+                VideoFile(str(path), Stores()), fps=Fraction(1, 100), short_side=48, quality=80
+            )
+        )

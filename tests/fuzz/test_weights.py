@@ -27,10 +27,42 @@ from tests.trainer.objectives.test_vjepa import TINY as VJEPA
 OBJECTIVES: dict[str, ObjectiveConfig] = {
     "videomae": VIDEOMAE, "surgvista": SURGVISTA, "vjepa2": VJEPA, "transformers_videomae": VIDEOMAE,
 }  # fmt: skip
-WORDS = ["", ".", "blocks", "blocks.0", "0", "module.", "teacher.", "encoder.", "patch_embed.proj.weight", "pos_embed"]
-WORDS += ["attn.qkv.bias", "attn.q.weight", "attn.v.bias", "ls1.gamma", "mask_token", "register_tokens", "fc_norm.bias"]
+WORDS = [
+    "",
+    ".",
+    "blocks",
+    "blocks.0",
+    "0",
+    "module.",
+    "teacher.",
+    "encoder.",
+    "patch_embed.proj.weight",
+    "pos_embed",
+]
+WORDS += [
+    "attn.qkv.bias",
+    "attn.q.weight",
+    "attn.v.bias",
+    "ls1.gamma",
+    "mask_token",
+    "register_tokens",
+    "fc_norm.bias",
+]
 WORDS += ["storage_tokens", "mask_tokens.0", "_orig_mod.", "lora_A.weight", "\x1b[2J"]
-SHAPES = [(), (0,), (1,), (7,), (64,), (192,), (1, 1), (64, 64), (1, 26, 64), (1, 10**6, 8), (64, 3, 16, 16), (2, 2, 2)]
+SHAPES = [
+    (),
+    (0,),
+    (1,),
+    (7,),
+    (64,),
+    (192,),
+    (1, 1),
+    (64, 64),
+    (1, 26, 64),
+    (1, 10**6, 8),
+    (64, 3, 16, 16),
+    (2, 2, 2),
+]
 
 
 @st.composite
@@ -47,12 +79,19 @@ def others(draw: st.DrawFn, weights: dict[str, Tensor]) -> dict[str, Any]:
                 weights[name] = torch.zeros(draw(st.sampled_from(SHAPES)))
             case "doubled":
                 start = draw(st.sampled_from(WORDS))
-                weights |= {f"{start}{key}": value for key, value in weights.items()} | {name: tensor}
+                weights |= {f"{start}{key}": value for key, value in weights.items()} | {
+                    name: tensor
+                }
         if not weights:
             break
     content: dict[str, Any] = weights
-    for key in draw(st.lists(st.sampled_from(["model", "teacher", "encoder", "", "a.b", "ema"]), max_size=2)):
-        content = {key: content, "other": draw(st.sampled_from([{}, weights, torch.zeros(1), None]))}
+    for key in draw(
+        st.lists(st.sampled_from(["model", "teacher", "encoder", "", "a.b", "ema"]), max_size=2)
+    ):
+        content = {
+            key: content,
+            "other": draw(st.sampled_from([{}, weights, torch.zeros(1), None])),
+        }
     return content
 
 
@@ -71,11 +110,15 @@ def video_weights(layout: str) -> dict[str, Tensor]:
 
 @cases(25)
 @given(st.data())
-def test_a_teacher_is_whole_or_refused(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_a_teacher_is_whole_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     path = write(tmp_path_factory, data.draw(others(image_weights())))
     prefix = data.draw(st.sampled_from([None, "", "model", "teacher."]))
     try:
-        teacher = load_teacher(TeacherConfig(model="test_vit", weights=str(path), prefix=prefix), Grid(1, 2, 2), seed=0)
+        teacher = load_teacher(
+            TeacherConfig(model="test_vit", weights=str(path), prefix=prefix), Grid(1, 2, 2), seed=0
+        )
     except ModelError as error:
         assert "\n" not in str(error)
     else:

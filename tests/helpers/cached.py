@@ -52,13 +52,21 @@ def stream(
 def content(clips: ClipStream) -> dict[int, tuple[Any, ...]]:
     """All clips of a stream, by draw."""
     return {
-        clip.g: (clip.dataset, clip.video, clip.anchor_frame, clip.planned, [f.tobytes() for f in clip.frames])
+        clip.g: (
+            clip.dataset,
+            clip.video,
+            clip.anchor_frame,
+            clip.planned,
+            [f.tobytes() for f in clip.frames],
+        )
         for batch in clips
         for clip in batch
     }
 
 
-def collect(corpus: Path, folder: Path | None, most_bytes: int = PLENTY, **changes: Any) -> dict[int, tuple[Any, ...]]:
+def collect(
+    corpus: Path, folder: Path | None, most_bytes: int = PLENTY, **changes: Any
+) -> dict[int, tuple[Any, ...]]:
     with stream(corpus, folder, most_bytes, **changes) as clips:
         return content(clips)
 
@@ -82,12 +90,16 @@ def made_up(number: int, num_bytes: int = 20_000) -> tuple[RowRange, Any, Any]:
 
 
 def start(action: Callable[..., None], *arguments: Any) -> BaseProcess:
-    process = multiprocessing.get_context("spawn").Process(target=action, args=arguments, daemon=True)
+    process = multiprocessing.get_context("spawn").Process(
+        target=action, args=arguments, daemon=True
+    )
     process.start()
     return process
 
 
-def read_as_rank(corpus: Path, folder: Path, rank: int, expected: dict[int, tuple[Any, ...]]) -> None:
+def read_as_rank(
+    corpus: Path, folder: Path, rank: int, expected: dict[int, tuple[Any, ...]]
+) -> None:
     for _ in range(2):
         part = collect(corpus, folder, rank=rank, world_size=2, deal="spread")
         assert len(part) == len(expected) / 2 and part.items() <= expected.items()

@@ -18,7 +18,16 @@ from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
 Kind = Literal[
-    "reset_before", "lost", "reset", "early_end", "stall", "slow_down", "server_error", "flip", "refused", "throttle"
+    "reset_before",
+    "lost",
+    "reset",
+    "early_end",
+    "stall",
+    "slow_down",
+    "server_error",
+    "flip",
+    "refused",
+    "throttle",
 ]
 _PIECE = 64 * 1024
 
@@ -77,7 +86,15 @@ class RandomFaults:
         num_met: Faults so far.
     """
 
-    KINDS: tuple[Kind, ...] = ("reset_before", "reset", "early_end", "slow_down", "server_error", "flip", "stall")
+    KINDS: tuple[Kind, ...] = (
+        "reset_before",
+        "reset",
+        "early_end",
+        "slow_down",
+        "server_error",
+        "flip",
+        "stall",
+    )
 
     def __init__(self, seed: int = SEED) -> None:
         print(f"SEED={seed}")
@@ -104,17 +121,23 @@ class FaultProxy:
         connections: The client's ports, one a connection.
     """
 
-    def __init__(self, upstream: str, plan: Plan = lambda request: None, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, upstream: str, plan: Plan = lambda request: None, tls: ssl.SSLContext | None = None
+    ) -> None:
         """Listen on a free port of the loopback, in front of `upstream`; with `tls`, speak HTTPS."""
         self.plan, self.requests, self.connections = plan, list[Request](), set[int]()
         self._lock, self._closing = threading.Lock(), threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, urlsplit(upstream)))
         self._server.daemon_threads = True
-        self._server.handle_error = lambda request, client: None  # clients are killed in the middle of a word
+        self._server.handle_error = lambda request, client: (
+            None
+        )  # clients are killed in the middle of a word
         if tls:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self.endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        ).start()
 
     def close(self) -> None:
         """Stop listening, and end what stalls."""
@@ -124,7 +147,9 @@ class FaultProxy:
 
     def arrived(self, handler: BaseHTTPRequestHandler) -> Fault | None:
         """Note a request and decide about it."""
-        signed = re.search(r"Credential=([^/]+)/\d+/([^/]+)/", handler.headers.get("Authorization", ""))
+        signed = re.search(
+            r"Credential=([^/]+)/\d+/([^/]+)/", handler.headers.get("Authorization", "")
+        )
         with self._lock:
             self.connections.add(handler.client_address[1])
             request = Request(
@@ -175,7 +200,9 @@ def _handler(proxy: FaultProxy, upstream: SplitResult) -> type[BaseHTTPRequestHa
                 for name, value in answer.getheaders():
                     if name.lower() not in ("server", "date", "connection", "transfer-encoding"):
                         self.send_header(name, value)
-                if answer.length is None:  # the server sends chunks of unknown number, we send until we close
+                if (
+                    answer.length is None
+                ):  # the server sends chunks of unknown number, we send until we close
                     self.send_header("Connection", "close")
                 self.end_headers()
                 self._pass_on(answer, fault)
@@ -237,7 +264,9 @@ def _handler(proxy: FaultProxy, upstream: SplitResult) -> type[BaseHTTPRequestHa
 
         def _reset(self) -> None:
             with suppress(OSError):
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                )
                 self.connection.close()
             self.close_connection = True
 

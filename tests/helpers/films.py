@@ -10,7 +10,9 @@ import numpy.typing as npt
 Pictures = npt.NDArray[np.uint8]
 
 
-def drifting(seed: int, seconds: int, *, fps: int = 1, size: tuple[int, int] = (96, 72)) -> Pictures:
+def drifting(
+    seed: int, seconds: int, *, fps: int = 1, size: tuple[int, int] = (96, 72)
+) -> Pictures:
     """Six patches of light that each go their own way.
 
     Args:
@@ -23,7 +25,9 @@ def drifting(seed: int, seconds: int, *, fps: int = 1, size: tuple[int, int] = (
         Grey, shape (seconds * fps, H, W).
     """
     keyed = np.random.default_rng(seed)
-    turns = np.add.accumulate(keyed.normal(size=(seconds + 2, 6, 2)), axis=0)  # a new direction each second
+    turns = np.add.accumulate(
+        keyed.normal(size=(seconds + 2, 6, 2)), axis=0
+    )  # a new direction each second
     times = np.arange(seconds * fps) / fps
     whole, share = times.astype(int), (times % 1)[:, None, None]
     places = 0.5 + 0.4 * np.sin(turns[whole] * (1 - share) + turns[whole + 1] * share)
@@ -42,6 +46,10 @@ def write_film(path: Path, pictures: Pictures, fps: int = 1, codec: str = "libx2
         stream.height, stream.width = pictures.shape[1:]
         stream.pix_fmt, stream.bit_rate = "yuv420p", 200_000
         for picture in pictures:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.stack([picture] * 3, axis=2), format="rgb24")))
+            container.mux(
+                stream.encode(
+                    av.VideoFrame.from_ndarray(np.stack([picture] * 3, axis=2), format="rgb24")
+                )
+            )
         container.mux(stream.encode(None))
     return path

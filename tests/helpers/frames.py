@@ -11,7 +11,12 @@ from tests.helpers.videos import number_in
 
 
 def read(
-    path: Path, fps: Fraction = Fraction(1), *, short_side: int = 256, threads: int = 1, spare: bool = True
+    path: Path,
+    fps: Fraction = Fraction(1),
+    *,
+    short_side: int = 256,
+    threads: int = 1,
+    spare: bool = True,
 ) -> tuple[dict[int, bytes], list[Span]]:
     """Frames by their numbers, and what was lost."""
     film = VideoFile(str(path), Stores(), threads=threads, spare=spare)
@@ -33,4 +38,7 @@ def numbers_of(path: Path, fps: Fraction = Fraction(1)) -> dict[int, int]:
 
 def lost_of(path: Path, fps: Fraction = Fraction(1)) -> list[tuple[float, float | None]]:
     """What of a video is lost, in seconds after its first picture, to the hundredth."""
-    return [(round(span.start, 2), None if span.stop is None else round(span.stop, 2)) for span in read(path, fps)[1]]
+    return [
+        (round(span.start, 2), None if span.stop is None else round(span.stop, 2))
+        for span in read(path, fps)[1]
+    ]

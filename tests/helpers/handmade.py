@@ -40,7 +40,9 @@ WIDTH, HEIGHT = 64, 48
 def jpeg(dataset: str, video: str, frame: int, width: int = WIDTH, height: int = HEIGHT) -> bytes:
     """Bytes that stand for a frame: no picture behind the header, but its own and of its own length."""
     name = f"{dataset}/{video}/{frame};".encode()
-    return struct.pack(">HHHBHH", 0xFFD8, 0xFFC0, 8, 8, height, width) + name * (5 + zlib.crc32(name) % 60)
+    return struct.pack(">HHHBHH", 0xFFD8, 0xFFC0, 8, 8, height, width) + name * (
+        5 + zlib.crc32(name) % 60
+    )
 
 
 def write_corpus(
@@ -66,7 +68,9 @@ def write_corpus(
         for number, videos in enumerate(numbered)
     ]
     manifest = Manifest(
-        format_version=FORMAT_VERSION, packing={}, shards=tuple(sorted(shards, key=lambda shard: shard.name))
+        format_version=FORMAT_VERSION,
+        packing={},
+        shards=tuple(sorted(shards, key=lambda shard: shard.name)),
     )
     (folder / MANIFEST_NAME).write_bytes(manifest.to_bytes())
     return manifest
@@ -76,7 +80,9 @@ def read_frame(folder: Path, shard: Shard, video: str, frame: int) -> bytes:
     """A frame's bytes by its name in the tar, without the index."""
     number = _frame_numbers(next(v for v in shard.videos if v.id == video).parts).index(frame)
     with tarfile.open(folder / shard.name) as tar:
-        member = tar.extractfile(frame_member(segment_key(video, number // SEGMENT_FRAMES), number % SEGMENT_FRAMES))
+        member = tar.extractfile(
+            frame_member(segment_key(video, number // SEGMENT_FRAMES), number % SEGMENT_FRAMES)
+        )
         assert member
         return member.read()
 

@@ -21,13 +21,22 @@ def surgvista(kind: str, suffix: str, multibypass: str = "") -> Trees:
     return {
         "heichole": (numbered(f"HeiChole/{kind}/Hei-Chole{{}}{suffix}", *range(1, 25)), []),
         "pitvis": (numbered(f"PitVis/{kind}/video_{{:02}}{suffix}", *range(1, 26)), []),
-        "psi_ava": (numbered(f"PSI-AVA/{kind}/CASE{{:03}}{suffix}", 1, 2, 3, 4, 15, 18, 21, 47), []),
+        "psi_ava": (
+            numbered(f"PSI-AVA/{kind}/CASE{{:03}}{suffix}", 1, 2, 3, 4, 15, 18, 21, 47),
+            [],
+        ),
         "autolaparo": (
             numbered(f"AutoLaparo/{kind}/{{:02}}{suffix}", *range(1, 11)),
             numbered(f"AutoLaparo/{kind}/{{:02}}{suffix}", *range(11, 22)),
         ),
-        "bernbypass70": (numbered(f"{multibypass}BernBypass70/{kind}/BBP{{:02}}{suffix}", *range(1, 71)), []),
-        "strasbypass70": (numbered(f"{multibypass}StrasBypass70/{kind}/SBP{{:02}}{suffix}", *range(1, 71)), []),
+        "bernbypass70": (
+            numbered(f"{multibypass}BernBypass70/{kind}/BBP{{:02}}{suffix}", *range(1, 71)),
+            [],
+        ),
+        "strasbypass70": (
+            numbered(f"{multibypass}StrasBypass70/{kind}/SBP{{:02}}{suffix}", *range(1, 71)),
+            [],
+        ),
         "gensurgery": ([f"GenSurgery/{kind}/a hernia{suffix}", f"GenSurgery/{kind}/b{suffix}"], []),
     }
 
@@ -43,8 +52,12 @@ def m2cai16(folder: str) -> tuple[list[str], list[str]]:
     )
 
 
-def apart(pattern: str, everything: Iterable[int], held_out: tuple[int, ...]) -> tuple[list[str], list[str]]:
-    return numbered(pattern, *(n for n in everything if n not in held_out)), numbered(pattern, *held_out)
+def apart(
+    pattern: str, everything: Iterable[int], held_out: tuple[int, ...]
+) -> tuple[list[str], list[str]]:
+    return numbered(pattern, *(n for n in everything if n not in held_out)), numbered(
+        pattern, *held_out
+    )
 
 
 LAYOUTS: dict[str, Trees] = {
@@ -72,7 +85,11 @@ LAYOUTS: dict[str, Trees] = {
         ),
         "pmlr50": apart("PmLR50/frames/{:02}", range(1, 51), tuple(range(38, 48))),
         "jigsaws": (
-            [f"JIGSAWS/{task}/video/{task}_B001_capture{n}.avi" for task in ("Knot_Tying", "Suturing") for n in (1, 2)],
+            [
+                f"JIGSAWS/{task}/video/{task}_B001_capture{n}.avi"
+                for task in ("Knot_Tying", "Suturing")
+                for n in (1, 2)
+            ],
             [],
         ),
         **{
@@ -91,10 +108,18 @@ LAYOUTS: dict[str, Trees] = {
         "cholec80": cholec80("cholec80/videos/video{:02}.mp4"),
         "m2cai16": m2cai16("M2CAI16-Workflow"),
         "autolaparo": apart("AutoLaparo/videos/{:02}.mp4", range(1, 22), tuple(range(15, 22))),
-        "bernbypass70": apart("MultiBypass140/BernBypass70/videos/BBP{:02}.mp4", range(1, 71), BERN),
-        "strasbypass70": apart("MultiBypass140/StrasBypass70/videos/SBP{:02}.mp4", range(1, 71), (26, 52, 58)),
+        "bernbypass70": apart(
+            "MultiBypass140/BernBypass70/videos/BBP{:02}.mp4", range(1, 71), BERN
+        ),
+        "strasbypass70": apart(
+            "MultiBypass140/StrasBypass70/videos/SBP{:02}.mp4", range(1, 71), (26, 52, 58)
+        ),
         "cataract_101": apart("cataract-101/videos/case_{}.mp4", (*range(269, 360), *CASES), CASES),
-        "cataract_1k": apart("cataract-1k/videos/case_{}.mp4", range(4687, 5687), (5011, 5072, 5261, 5300, 5303, 5315)),
+        "cataract_1k": apart(
+            "cataract-1k/videos/case_{}.mp4",
+            range(4687, 5687),
+            (5011, 5072, 5261, 5300, 5303, 5315),
+        ),
         "cataract_21": apart("cat-21/videos/case_{:02}.mp4", range(1, 22), (18, 19, 20, 21)),
         "sar_rarp50": apart("SAR-RARP50/videos/video_{}.avi", range(1, 51), tuple(range(41, 51))),
         "surgicalactions160": (
@@ -104,11 +129,21 @@ LAYOUTS: dict[str, Trees] = {
                 for clip in range(1, 11)
                 if clip != CLIPS[action - 1]
             ],
-            [f"SurgicalActions160/{n:02}_x/{n:02}_{clip:02}.mp4" for n, clip in enumerate(CLIPS, start=1)],
+            [
+                f"SurgicalActions160/{n:02}_x/{n:02}_{clip:02}.mp4"
+                for n, clip in enumerate(CLIPS, start=1)
+            ],
         ),
         "colonoscopic": (
-            numbered("Colonoscopic-web/Adenoma/WL({}).mp4", *(n for n in range(1, 77) if n not in LESIONS)),
-            [f"Colonoscopic-web/Serrated/{light}({n}).mp4" for n in LESIONS for light in ("NBI", "WL")],
+            numbered(
+                "Colonoscopic-web/Adenoma/WL({}).mp4",
+                *(n for n in range(1, 77) if n not in LESIONS),
+            ),
+            [
+                f"Colonoscopic-web/Serrated/{light}({n}).mp4"
+                for n in LESIONS
+                for light in ("NBI", "WL")
+            ],
         ),
     },
 }

@@ -26,7 +26,11 @@ def write_corpus(folder: Path, *datasets: dict[str, Any], **pack: Any) -> str:
 
 def contents(folder: Path) -> dict[str, bytes]:
     """All files below a folder."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def load(folder: Path) -> Manifest:

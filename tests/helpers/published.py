@@ -48,7 +48,9 @@ def published(name: str) -> Published:
     """A frozen file; `{0..11}` in a name stands for twelve of them."""
     tree = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
     tensors = {
-        expanded: tuple(shape) for pattern, shape in tree.pop("tensors").items() for expanded in _expand(pattern)
+        expanded: tuple(shape)
+        for pattern, shape in tree.pop("tensors").items()
+        for expanded in _expand(pattern)
     }
     return Published(**tree | {"keys": tuple(tree["keys"])}, tensors=tensors)
 
@@ -56,4 +58,6 @@ def published(name: str) -> Published:
 def _expand(pattern: str) -> list[str]:
     if not (found := _NUMBERS.search(pattern)):
         return [pattern]
-    return [_NUMBERS.sub(str(number), pattern) for number in range(int(found[1]), int(found[2]) + 1)]
+    return [
+        _NUMBERS.sub(str(number), pattern) for number in range(int(found[1]), int(found[2]) + 1)
+    ]

@@ -37,14 +37,18 @@ def start(words: Sequence[str], world_size: int, log: Path) -> list[BaseProcess]
     return start_ranks(surgstream, world_size, (list(words), str(log)))
 
 
-def start_ranks(action: Callable[..., None], world_size: int, arguments: tuple[Any, ...]) -> list[BaseProcess]:
+def start_ranks(
+    action: Callable[..., None], world_size: int, arguments: tuple[Any, ...]
+) -> list[BaseProcess]:
     """Start `action(*arguments)` on every rank of a new world."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     ranks = [
         _CONTEXT.Process(
-            target=_as_rank, args=(dict(os.environ), rank, world_size, port, action, arguments), daemon=True
+            target=_as_rank,
+            args=(dict(os.environ), rank, world_size, port, action, arguments),
+            daemon=True,
         )
         for rank in range(world_size)
     ]

@@ -26,12 +26,25 @@ def scene(kind: str, number: int, size: tuple[int, int] = SIZE) -> Picture:
     if kind == "blank":
         return np.broadcast_to(np.array([20, 40, 200], np.uint8), (height, width, 3)).copy()
     if kind == "test_card":
-        bars = np.array([[235, 235, 235], [235, 235, 16], [16, 235, 235], [16, 235, 16], [235, 16, 235], [16, 16, 235]])
+        bars = np.array(
+            [
+                [235, 235, 235],
+                [235, 235, 16],
+                [16, 235, 235],
+                [16, 235, 16],
+                [235, 16, 235],
+                [16, 16, 235],
+            ]
+        )
         return bars[np.clip((x * height / width * 6).astype(int), 0, 5)].astype(np.uint8)
     if kind == "text":
-        return written("Robotic prostatectomy  No. 12", Image.new("RGB", size, (16, 24, 48)), (20, height // 3))
+        return written(
+            "Robotic prostatectomy  No. 12", Image.new("RGB", size, (16, 24, 48)), (20, height // 3)
+        )
     if kind in ("outside", "face"):
-        drapes = np.stack([60 + 40 * np.sin(9 * x), 110 + 40 * np.sin(7 * y), 130 + 30 * np.sin(5 * (x + y))], 2)
+        drapes = np.stack(
+            [60 + 40 * np.sin(9 * x), 110 + 40 * np.sin(7 * y), 130 + 30 * np.sin(5 * (x + y))], 2
+        )
         picture = drapes.clip(0, 255).astype(np.uint8)
         if kind == "face":
             with Image.open(FACE) as face:
@@ -45,14 +58,18 @@ def scene(kind: str, number: int, size: tuple[int, int] = SIZE) -> Picture:
 
 def lumen(number: int, size: tuple[int, int] = (320, 240)) -> Picture:
     """Bright tissue that fades from one side to the other, so that columns tell nearly all of its colours."""
-    fade = np.linspace(0.2, 0.8, size[0])[None, :, None] * np.array([0, 250, 200]) + np.array([250, 0, 0])
+    fade = np.linspace(0.2, 0.8, size[0])[None, :, None] * np.array([0, 250, 200]) + np.array(
+        [250, 0, 0]
+    )
     return (fade + 0.05 * scene("tissue", number, size)).clip(0, 255).astype(np.uint8)
 
 
 def written(text: str, image: Image.Image | Picture, at: tuple[int, int]) -> Picture:
     """The same with a line of white writing."""
     image = Image.fromarray(np.asarray(image))
-    ImageDraw.Draw(image).text(at, text, (255, 255, 255), ImageFont.load_default(max(12, image.height // 12)))
+    ImageDraw.Draw(image).text(
+        at, text, (255, 255, 255), ImageFont.load_default(max(12, image.height // 12))
+    )
     return np.asarray(image)
 
 
@@ -70,7 +87,11 @@ def scenes(*kinds_and_seconds: tuple[str, int], size: tuple[int, int] = SIZE) ->
 
 
 def make_film(
-    path: Path, pictures: Sequence[Picture], *, gop: int = 10, metadata: dict[str, str] | None = None
+    path: Path,
+    pictures: Sequence[Picture],
+    *,
+    gop: int = 10,
+    metadata: dict[str, str] | None = None,
 ) -> Path:
     """Write pictures as an H.264 file."""
     path.parent.mkdir(parents=True, exist_ok=True)

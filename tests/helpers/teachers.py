@@ -32,7 +32,9 @@ def saved(path: Path, content: dict[str, Any]) -> Teacher:
 def last_block_patches(model: Any, image: Tensor) -> Tensor:
     """What the last block puts out for one image (C, H, W), without the class token, by way of a hook."""
     seen: list[Tensor] = []
-    handle = model.blocks[-1].register_forward_hook(lambda _module, _input, output: seen.append(output))
+    handle = model.blocks[-1].register_forward_hook(
+        lambda _module, _input, output: seen.append(output)
+    )
     with torch.no_grad():
         model(image[None])
     handle.remove()

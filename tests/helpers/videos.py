@@ -19,14 +19,19 @@ def picture_of(number: int, width: int = WIDTH, height: int = HEIGHT) -> npt.NDA
     """Eight upright bars, white for a one: the number in binary, lowest bit first. Shape (H, W, 3)."""
     bits = number >> np.arange(BITS) & 1
     bar = np.arange(width) * BITS // width
-    return np.broadcast_to((bits[bar] * 220 + 15).astype(np.uint8)[None, :, None], (height, width, 3))
+    return np.broadcast_to(
+        (bits[bar] * 220 + 15).astype(np.uint8)[None, :, None], (height, width, 3)
+    )
 
 
 def number_in(jpeg: bytes) -> int:
     """The number that `picture_of` drew, read back from a JPEG of any size."""
     grey = np.asarray(Image.open(io.BytesIO(jpeg)).convert("L"), dtype=np.float64)
     bars = np.array_split(grey, BITS, axis=1)
-    return sum((bar[:, bar.shape[1] // 4 : -(bar.shape[1] // 4)].mean() > 125) << bit for bit, bar in enumerate(bars))
+    return sum(
+        (bar[:, bar.shape[1] // 4 : -(bar.shape[1] // 4)].mean() > 125) << bit
+        for bit, bar in enumerate(bars)
+    )
 
 
 def make_video(
@@ -58,21 +63,36 @@ def make_video(
     stamps = range(pts) if isinstance(pts, int) else pts
     with av.open(str(path), "w", options=movie_options or {}) as container:
         stream = container.add_stream(codec, rate=1 / time_base)
-        stream.width, stream.height, stream.pix_fmt = *size, "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = (
+            *size,
+            "yuvj420p" if codec == "mjpeg" else "yuv420p",
+        )
         stream.time_base = stream.codec_context.time_base = time_base
         stream.codec_context.thread_count = 1
         if codec == "libx264":
             b_frames = "0" if path.suffix == ".avi" else "2"  # AVI cannot say when they are shown
-            stream.options = {"preset": "veryfast", "crf": "20", "g": str(gop), "bf": b_frames, "sc_threshold": "0"}
+            stream.options = {
+                "preset": "veryfast",
+                "crf": "20",
+                "g": str(gop),
+                "bf": b_frames,
+                "sc_threshold": "0",
+            }
         sound = container.add_stream("pcm_s16le", rate=11025) if sound_seconds else None
         for number, stamp in enumerate(stamps):
-            noise = np.random.default_rng(number).integers(grain, size=(*size[::-1], 1), dtype=np.uint8)
-            frame = av.VideoFrame.from_ndarray(picture_of(number % 256, *size) + noise, format="rgb24")
+            noise = np.random.default_rng(number).integers(
+                grain, size=(*size[::-1], 1), dtype=np.uint8
+            )
+            frame = av.VideoFrame.from_ndarray(
+                picture_of(number % 256, *size) + noise, format="rgb24"
+            )
             frame.pts, frame.time_base = stamp, time_base
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         for second in range(sound_seconds):
-            silence = av.AudioFrame.from_ndarray(np.zeros((1, 11025), np.int16), format="s16", layout="mono")
+            silence = av.AudioFrame.from_ndarray(
+                np.zeros((1, 11025), np.int16), format="s16", layout="mono"
+            )
             silence.sample_rate, silence.pts = 11025, 11025 * second
             container.mux(sound.encode(silence))
     return path
@@ -81,7 +101,9 @@ def make_video(
 def cut(path: Path, share: float, *, inside: bool = False) -> Path:
     """Cut off the end of a video before the packet (in the order of the file) at `share`, or in the middle of it."""
     with av.open(str(path)) as container:
-        packets = sorted((packet.pos, packet.size) for packet in container.demux(video=0) if packet.size)
+        packets = sorted(
+            (packet.pos, packet.size) for packet in container.demux(video=0) if packet.size
+        )
     position, size = packets[min(round(share * len(packets)), len(packets) - 1)]
     os.truncate(path, position + inside * size // 2)
     return path

@@ -17,8 +17,15 @@ def build_wheel(folder: Path) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(ROOT / name, copy)
     for room in ("src", *ROOMS):
-        shutil.copytree(ROOT / room, copy / room, symlinks=True, ignore=shutil.ignore_patterns("results", "*.egg-info"))
+        shutil.copytree(
+            ROOT / room,
+            copy / room,
+            symlinks=True,
+            ignore=shutil.ignore_patterns("results", "*.egg-info"),
+        )
 
-    build = subprocess.run([sys.executable, "-c", BUILD], cwd=copy, capture_output=True, text=True, timeout=120)
+    build = subprocess.run(
+        [sys.executable, "-c", BUILD], cwd=copy, capture_output=True, text=True, timeout=120
+    )
     assert build.returncode == 0, build.stderr
     return copy / build.stdout.split()[-1]

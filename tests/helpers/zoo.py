@@ -92,12 +92,18 @@ KINDS = (
     Kind("rgb.mkv", "-c:v ffv1 -pix_fmt bgr0"),
     Kind("grey.mkv", "-c:v ffv1 -pix_fmt gray"),
     Kind("full_range.mp4", f"-vf scale=out_range=full {_X264} -color_range pc"),
-    Kind("bt709.mp4", f"-vf scale=out_color_matrix=bt709 {_X264} -colorspace bt709 -color_primaries bt709"),
+    Kind(
+        "bt709.mp4",
+        f"-vf scale=out_color_matrix=bt709 {_X264} -colorspace bt709 -color_primaries bt709",
+    ),
     Kind(
         "bt709_full_range.mkv",
         f"-vf scale=out_color_matrix=bt709:out_range=full {_X264} -colorspace bt709 -color_range pc",
     ),
-    Kind("bt2020_10bit.mp4", f"-vf scale=out_color_matrix=bt2020 {_X264} -pix_fmt yuv420p10le -colorspace bt2020nc"),
+    Kind(
+        "bt2020_10bit.mp4",
+        f"-vf scale=out_color_matrix=bt2020 {_X264} -pix_fmt yuv420p10le -colorspace bt2020nc",
+    ),
     Kind("odd_size.mkv", "-vf crop=191:143 -c:v ffv1"),
     Kind("odd_size.webm", f"-vf crop=191:143 {_VP9} -pix_fmt yuv420p"),
     Kind("odd_size_444.mp4", f"-vf crop=191:143 {_X264} -pix_fmt yuv444p"),
@@ -116,18 +122,36 @@ KINDS = (
     Kind("very_late_start.wmv", "-c:v wmv2 -q:v 2 -output_ts_offset 3600"),
     Kind("long_sound.flv", "-f lavfi -i sine=d=20 -c:v flv -q:v 2 -c:a mp3"),
     Kind("long_sound.mpg", f"-f lavfi -i sine=d=20 {_MPEG2} -c:a mp2", numbered=False),
-    Kind("negative_start.mkv", f"{_X264} -output_ts_offset -0.5 -avoid_negative_ts disabled", agrees=False),
+    Kind(
+        "negative_start.mkv",
+        f"{_X264} -output_ts_offset -0.5 -avoid_negative_ts disabled",
+        agrees=False,
+    ),
     Kind("fields_top_first.mpg", f"{_FIELDS} -c:v mpeg2video -q:v 2", numbered=False),
     Kind("fields_top_first.mp4", f"{_FIELDS} {_X264} -x264-params tff=1", numbered=False),
-    Kind("fields_bottom_first.mp4", f"{_FIELDS.replace('top', 'bottom')} {_X264} -x264-params bff=1", numbered=False),
+    Kind(
+        "fields_bottom_first.mp4",
+        f"{_FIELDS.replace('top', 'bottom')} {_X264} -x264-params bff=1",
+        numbered=False,
+    ),
     Kind("fields_wide.mpg", f"-aspect 16:9 {_FIELDS} -c:v mpeg2video -q:v 2", numbered=False),
     Kind("dv.avi", "-vf scale=720:576,setsar=16/15 -pix_fmt yuv420p -c:v dvvideo -r 25"),
     Kind("edit_list.mp4", "-c copy", of="h264.mp4", before="-ss 0.9", numbered=False),
     Kind("turned_90.mp4", "-c copy", of="h264.mp4", before="-display_rotation 90", numbered=False),
-    Kind("turned_180.mp4", "-c copy", of="h264.mp4", before="-display_rotation 180", numbered=False),
-    Kind("turned_270.mp4", "-c copy", of="h264.mp4", before="-display_rotation -90", numbered=False),
+    Kind(
+        "turned_180.mp4", "-c copy", of="h264.mp4", before="-display_rotation 180", numbered=False
+    ),
+    Kind(
+        "turned_270.mp4", "-c copy", of="h264.mp4", before="-display_rotation -90", numbered=False
+    ),
     Kind("mirrored.mp4", "-c copy", of="h264.mp4", before="-display_hflip", numbered=False),
-    Kind("mirrored_turned.mp4", "-c copy", of="h264.mp4", before="-display_hflip -display_rotation 90", numbered=False),
+    Kind(
+        "mirrored_turned.mp4",
+        "-c copy",
+        of="h264.mp4",
+        before="-display_hflip -display_rotation 90",
+        numbered=False,
+    ),
     Kind(
         "turned_by_the_first.mp4",
         "-c copy -bsf:v h264_metadata=display_orientation=insert:rotate=90",
@@ -141,7 +165,12 @@ KINDS = (
         of="h264.mp4",
         numbered=False,
     ),
-    Kind("missing_pictures.ts", r"-c copy -bsf:v noise=drop=eq(mod(n\,20)\,7)", of="h264.ts", numbered=False),
+    Kind(
+        "missing_pictures.ts",
+        r"-c copy -bsf:v noise=drop=eq(mod(n\,20)\,7)",
+        of="h264.ts",
+        numbered=False,
+    ),
 )
 
 
@@ -157,7 +186,10 @@ def number_of(shown: Pictures) -> int:
     """The number in the upper half of an upright picture."""
     grey = shown[: shown.shape[0] // 2 - 8].mean((0, 2))
     bars = np.array_split(grey, 8)
-    return sum(int(bar[len(bar) // 4 : -(len(bar) // 4)].mean() > 125) << bit for bit, bar in enumerate(bars))
+    return sum(
+        int(bar[len(bar) // 4 : -(len(bar) // 4)].mean() > 125) << bit
+        for bit, bar in enumerate(bars)
+    )
 
 
 def make(kind: Kind, folder: Path, find: Callable[[str], Path]) -> Path:
@@ -174,7 +206,11 @@ def make(kind: Kind, folder: Path, find: Callable[[str], Path]) -> Path:
         ffmpeg(*kind.before.split(), "-i", str(find(kind.of)), *options)
         return path
     raw = f"-f rawvideo -pix_fmt rgb24 -s {WIDTH}x{HEIGHT} -r {RATE} -i -"
-    ffmpeg(*raw.split(), *options, sent=b"".join(picture(number).tobytes() for number in range(NUM_PICTURES)))
+    ffmpeg(
+        *raw.split(),
+        *options,
+        sent=b"".join(picture(number).tobytes() for number in range(NUM_PICTURES)),
+    )
     return path
 
 
@@ -186,7 +222,17 @@ def shown_by_ffmpeg(path: Path, fps: Fraction, width: int, height: int) -> Pictu
         f"fps={fps}:round=up",
         f"scale={width}:{height}:flags=bicubic+full_chroma_int+accurate_rnd",
     ]
-    words = ["-flags", "unaligned", "-i", str(path), "-an", "-vf", ",".join(filters), "-fps_mode", "passthrough"]
+    words = [
+        "-flags",
+        "unaligned",
+        "-i",
+        str(path),
+        "-an",
+        "-vf",
+        ",".join(filters),
+        "-fps_mode",
+        "passthrough",
+    ]
     data = ffmpeg(*words, "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
     return np.frombuffer(data, np.uint8).reshape(-1, height, width, 3)
 

@@ -46,7 +46,11 @@ def environment(tmp_path: Path) -> dict[str, str]:
         (tmp_path / name).chmod(0o755)
     (tmp_path / "rank.py").write_text(RANK)
     job = {"JOB_ID": "7", "NTASKS": "1", "JOB_NUM_NODES": "1", "JOB_NODELIST": "node1"}
-    here = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "FOLDER": str(tmp_path), "STATE": "RUNNING Reason=None"}
+    here = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "FOLDER": str(tmp_path),
+        "STATE": "RUNNING Reason=None",
+    }
     return {**os.environ, **here, **{f"SLURM_{name}": value for name, value in job.items()}}
 
 
@@ -55,7 +59,11 @@ def start(site: Site, environment: dict[str, str]) -> "subprocess.Popen[str]":
     script = folder / "script"
     script.write_text(render(site, ["pretrain"], run_dir=folder / "run", name="run"))
     return subprocess.Popen(
-        ["bash", script], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ["bash", script],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 
@@ -63,18 +71,28 @@ def log(site: Site, environment: dict[str, str]) -> str:
     return start(site, environment).communicate(timeout=60)[0]
 
 
-def test_a_controller_that_is_away_is_asked_again(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_controller_that_is_away_is_asked_again(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     assert "ended with status 9; requeued" in log(Site(time="1"), environment)
     assert (tmp_path / "requeued").exists()
     assert '"end": 0}' in (tmp_path / "run" / "jobs.jsonl").read_text(), "a job without an end"
 
 
-def test_a_job_that_ran_into_its_limit_goes_on_and_a_cancelled_one_does_not(environment: dict[str, str]) -> None:
-    assert "; requeued" in log(Site(time="1"), environment | {"STATE": "COMPLETING Reason=TimeLimit"})
-    assert "is left to them" in log(Site(time="1"), environment | {"STATE": "COMPLETING Reason=None"})
+def test_a_job_that_ran_into_its_limit_goes_on_and_a_cancelled_one_does_not(
+    environment: dict[str, str],
+) -> None:
+    assert "; requeued" in log(
+        Site(time="1"), environment | {"STATE": "COMPLETING Reason=TimeLimit"}
+    )
+    assert "is left to them" in log(
+        Site(time="1"), environment | {"STATE": "COMPLETING Reason=None"}
+    )
 
 
-def test_what_fails_before_training_is_decided_on_as_training_is(environment: dict[str, str]) -> None:
+def test_what_fails_before_training_is_decided_on_as_training_is(
+    environment: dict[str, str],
+) -> None:
     assert "ended with status 3; requeued" in log(Site(time="1", before=("exit 3",)), environment)
 
 
@@ -85,12 +103,16 @@ def test_checkpoints_may_lie_elsewhere(environment: dict[str, str], tmp_path: Pa
     assert "to go on from checkpoint 'step_00000040'" in log(Site(time="1"), environment)
 
 
-def test_ranks_of_torchrun_get_the_signals_of_its_task(environment: dict[str, str], tmp_path: Path) -> None:
+def test_ranks_of_torchrun_get_the_signals_of_its_task(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     with start(Site(time="1", launcher="torchrun"), environment) as job:
         assert job.stdout
         lines = iter(job.stdout.readline, "")
         started = next(line for line in lines if "--rdzv-endpoint" in line)
-        assert "is_host=1" in started and "endpoint=node1:20259" in started, "the address is not told: the name will do"
+        assert "is_host=1" in started and "endpoint=node1:20259" in started, (
+            "the address is not told: the name will do"
+        )
         assert next(lines) == "ready\n"
         for number in (signal.SIGUSR2, signal.SIGUSR1, signal.SIGTERM):
             os.kill(int((tmp_path / "steps").read_text()), number)

@@ -16,7 +16,9 @@ FULL = "surgstream: standard output: No space left on device\n"
 
 
 def surgstream(*words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, "-m", "surgstream", *words], capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-m", "surgstream", *words], capture_output=True, text=True, timeout=120
+    )
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,16 +28,22 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("words", [[], ["pakc"]])
-def test_a_wrong_command_shows_the_page_and_fails(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_command_shows_the_page_and_fails(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(words) == 2
     captured = capsys.readouterr()
     assert "usage: surgstream" in captured.out + captured.err
 
 
 @pytest.mark.parametrize("words", [["pakc"], ["help", "pakc"], ["pakc", "--help"]])
-def test_a_misspelt_command_is_told_which_was_meant(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_misspelt_command_is_told_which_was_meant(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(words) == 2
-    assert capsys.readouterr().err.startswith("surgstream: unknown command 'pakc'; did you mean 'pack'?\n")
+    assert capsys.readouterr().err.startswith(
+        "surgstream: unknown command 'pakc'; did you mean 'pack'?\n"
+    )
 
 
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,7 +60,9 @@ def test_other_systems_are_told_where_it_runs(
 
 
 PAGES = [[name] for name in COMMANDS]
-PAGES += [["launch", way] for way in ("slurm", "torchrun", "bench", "pack", "run-dir")] + [["bench", "scale"]]
+PAGES += [["launch", way] for way in ("slurm", "torchrun", "bench", "pack", "run-dir")] + [
+    ["bench", "scale"]
+]
 
 EXPLAIN = """\
 import sys
@@ -75,7 +85,9 @@ for words in PAGES:
 def test_every_command_explains_itself_where_nothing_heavy_is_installed() -> None:
     blocked = HEAVY | {"av", "cv2", "numpy", "PIL", "tqdm", "webdataset", "botocore"}
     code = EXPLAIN.replace("BLOCKED", repr(blocked)).replace("PAGES", repr(PAGES))
-    explained = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    explained = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120
+    )
     assert explained.returncode == 0, explained.stderr
     pages = explained.stdout.split("usage: ")[1:]
     for words, page in zip(PAGES, pages, strict=True):
@@ -92,21 +104,32 @@ def test_a_mistake_is_a_sentence_without_a_traceback() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["order", "configs/pretrain/surgvista_tiny.yaml", "data.corpus=SHARDS", "--count", "3000"]],
+    [
+        ["--help"],
+        ["order", "configs/pretrain/surgvista_tiny.yaml", "data.corpus=SHARDS", "--count", "3000"],
+    ],
 )
 def test_a_reader_that_leaves_ends_a_command_quietly(words: list[str], tmp_path: Path) -> None:
     write_corpus(tmp_path)
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer) as output:
-        command = [sys.executable, "-m", "surgstream", *(word.replace("SHARDS", str(tmp_path)) for word in words)]
-        ended = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True, timeout=120)
+        command = [
+            sys.executable,
+            "-m",
+            "surgstream",
+            *(word.replace("SHARDS", str(tmp_path)) for word in words),
+        ]
+        ended = subprocess.run(
+            command, stdout=output, stderr=subprocess.PIPE, text=True, timeout=120
+        )
     assert ended.returncode == 141
     assert "Traceback" not in ended.stderr and "Broken" not in ended.stderr
 
 
 @pytest.mark.parametrize(
-    ("redirection", "status", "told"), [(">&-", 0, ""), (">&- 2>&-", 0, ""), (">/dev/full", 1, FULL)]
+    ("redirection", "status", "told"),
+    [(">&-", 0, ""), (">&- 2>&-", 0, ""), (">/dev/full", 1, FULL)],
 )
 def test_output_that_goes_nowhere_is_no_traceback(redirection: str, status: int, told: str) -> None:
     command = f"{sys.executable} -m surgstream --help {redirection}"
@@ -117,7 +140,11 @@ def test_output_that_goes_nowhere_is_no_traceback(redirection: str, status: int,
 def test_draws_beyond_counting_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     recipe = "configs/pretrain/surgvista_tiny.yaml"
     for start, count, expected in (
-        ("99999999999999999999", "1", "--start: expected a whole number from 0 to 4611686018427387904"),
+        (
+            "99999999999999999999",
+            "1",
+            "--start: expected a whole number from 0 to 4611686018427387904",
+        ),
         ("0", str(2**63), "--count: expected a whole number from 0 to 1000000000"),
         (str(2**62), "1", "expected --start and --count to end at draw 2^62 at most"),
     ):
@@ -129,9 +156,16 @@ def test_draws_beyond_counting_are_refused(capsys: pytest.CaptureFixture[str]) -
         assert expected in capsys.readouterr().err
 
 
-def test_an_order_goes_on_from_a_checkpoint_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["order", "configs/pretrain/surgvista_tiny.yaml", "--checkpoint", str(tmp_path)]) != 0
-    assert f"{tmp_path}: cannot be read: No such file or directory; resume from" in capsys.readouterr().err
+def test_an_order_goes_on_from_a_checkpoint_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(["order", "configs/pretrain/surgvista_tiny.yaml", "--checkpoint", str(tmp_path)]) != 0
+    )
+    assert (
+        f"{tmp_path}: cannot be read: No such file or directory; resume from"
+        in capsys.readouterr().err
+    )
     (tmp_path / "state.json").write_bytes(state_bytes({"step": 4, "g": 64, "files": {}}))
     recipe = "configs/pretrain/surgvista_tiny.yaml"
     assert main(["order", recipe, "--checkpoint", str(tmp_path), "--start", "63"]) == 2
@@ -149,7 +183,17 @@ PACKING = """\
 import sys, surgstream.launch.__main__
 from surgstream.shards.commands import pack, stage, verify
 """
-HEAVY = {"torch", "torchvision", "nvidia", "deepspeed", "timm", "einops", "safetensors", "tensorboard", "boto3"}
+HEAVY = {
+    "torch",
+    "torchvision",
+    "nvidia",
+    "deepspeed",
+    "timm",
+    "einops",
+    "safetensors",
+    "tensorboard",
+    "boto3",
+}
 
 
 @pytest.mark.parametrize(("code", "absent"), [(LOGIN, HEAVY | {"av"}), (PACKING, HEAVY)])
@@ -160,7 +204,11 @@ def test_login_nodes_need_no_torch(code: str, absent: set[str]) -> None:
 
 @pytest.mark.parametrize(
     ("package", "remedy"),
-    [("nvidia.dali", "surgstream[cuda13]"), ("torch", "surgstream[train]"), ("torchx", "as README says")],
+    [
+        ("nvidia.dali", "surgstream[cuda13]"),
+        ("torch", "surgstream[train]"),
+        ("torchx", "as README says"),
+    ],
 )
 def test_where_a_package_is_missing_what_needs_it_says_so(
     package: str, remedy: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -171,13 +219,20 @@ def test_where_a_package_is_missing_what_needs_it_says_so(
     monkeypatch.setattr("surgstream.launch.__main__.run", need)
     assert main(["pretrain", "recipe.yaml"]) == 1
     said = capsys.readouterr().err
-    assert said.startswith(f"surgstream pretrain: needs {package}, which is not installed here; ") and remedy in said
+    assert (
+        said.startswith(f"surgstream pretrain: needs {package}, which is not installed here; ")
+        and remedy in said
+    )
 
 
-def test_a_full_disk_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def fill(_: argparse.Namespace) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "run/metrics.jsonl")
 
     monkeypatch.setattr("surgstream.shards.commands.pack.run", fill)
     assert main(["pack", "corpus.yaml", "out"]) == 1
-    assert capsys.readouterr().err == "surgstream pack: run/metrics.jsonl: No space left on device\n"
+    assert (
+        capsys.readouterr().err == "surgstream pack: run/metrics.jsonl: No space left on device\n"
+    )

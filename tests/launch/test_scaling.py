@@ -14,7 +14,9 @@ from surgstream.launch.scaling import Result, efficiency, plot, read_results, ta
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def measured(nodes: int, *node_rates: float, time: float = 1.0, decode: bool = True, **more: Any) -> dict[str, Any]:
+def measured(
+    nodes: int, *node_rates: float, time: float = 1.0, decode: bool = True, **more: Any
+) -> dict[str, Any]:
     """What `surgstream loader --out` writes, as far as it is read here."""
     return {
         "format": 1, "time": time, "num_nodes": nodes, "world_size": 8 * nodes, "decode": decode,
@@ -39,9 +41,18 @@ FOUR = measured(4, 900, 940, 1000, 760)
 
 
 def test_results_grow_by_nodes_and_the_newest_counts(tmp_path: Path) -> None:
-    write(tmp_path, FOUR, measured(1, 900.0, time=3.0), measured(1, 1000.0, time=5.0), measured(1, 800.0, time=4.0))
+    write(
+        tmp_path,
+        FOUR,
+        measured(1, 900.0, time=3.0),
+        measured(1, 1000.0, time=5.0),
+        measured(1, 800.0, time=4.0),
+    )
     results = read_results(tmp_path)
-    assert [(result.nodes, result.clips_per_second) for result in results] == [(1, 1000.0), (4, 3600.0)]
+    assert [(result.nodes, result.clips_per_second) for result in results] == [
+        (1, 1000.0),
+        (4, 3600.0),
+    ]
     assert efficiency(results[1], results[0]) == pytest.approx(0.9)
 
 
@@ -54,7 +65,9 @@ def test_the_table(tmp_path: Path) -> None:
     )
 
 
-def drawn(results: list[Result]) -> tuple[list[tuple[float, float]], list[tuple[float, float]], list[str]]:
+def drawn(
+    results: list[Result],
+) -> tuple[list[tuple[float, float]], list[tuple[float, float]], list[str]]:
     """The places of the dots and of the ideal line's points, and all texts."""
     root = ElementTree.fromstring(plot(results))
     dots = [(float(dot.attrib["cx"]), float(dot.attrib["cy"])) for dot in root.iter(f"{SVG}circle")]
@@ -63,7 +76,9 @@ def drawn(results: list[Result]) -> tuple[list[tuple[float, float]], list[tuple[
     return dots, ideal, [text.text or "" for text in root.iter(f"{SVG}text")]  # type: ignore[return-value]
 
 
-def test_the_plot_has_doublings_equally_far_apart_and_labels_where_they_belong(tmp_path: Path) -> None:
+def test_the_plot_has_doublings_equally_far_apart_and_labels_where_they_belong(
+    tmp_path: Path,
+) -> None:
     results = read_results(write(tmp_path, measured(1, 1000.0), measured(2, 1000.0, 1000.0), FOUR))
     dots, ideal, texts = drawn(results)
     (x1, y1), (x2, y2), (x4, y4) = dots
@@ -92,15 +107,27 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"expected files loader\.json, .* got none"):
         read_results(tmp_path)
     write(tmp_path, measured(1, 1000.0), measured(2, 1.0, 1.0, decode=False))
-    with pytest.raises(ConfigError, match=r"nodes_1/loader\.json: expected clips read and decoded, .* as .*nodes_0"):
+    with pytest.raises(
+        ConfigError, match=r"nodes_1/loader\.json: expected clips read and decoded, .* as .*nodes_0"
+    ):
         read_results(tmp_path)
 
 
 @pytest.mark.parametrize(
-    "tree", [[], {"format": 1}, measured(2, 1.0), measured(0), measured(1, -1.0), measured(1, float("nan"))]
+    "tree",
+    [
+        [],
+        {"format": 1},
+        measured(2, 1.0),
+        measured(0),
+        measured(1, -1.0),
+        measured(1, float("nan")),
+    ],
 )
 def test_another_file_is_refused(tmp_path: Path, tree: Any) -> None:
-    with pytest.raises(ConfigError, match=r"nodes_0/loader\.json: expected what `surgstream loader --out` writes"):
+    with pytest.raises(
+        ConfigError, match=r"nodes_0/loader\.json: expected what `surgstream loader --out` writes"
+    ):
         read_results(write(tmp_path, tree))
 
 

@@ -29,7 +29,11 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     for name in (*ROOMS, "surgstream", "torch"):
         if request.param == "folders":
             (tmp_path / name).mkdir()
-        path = tmp_path / name / "__init__.py" if request.param == "folders" else tmp_path / f"{name}.py"
+        path = (
+            tmp_path / name / "__init__.py"
+            if request.param == "folders"
+            else tmp_path / f"{name}.py"
+        )
         path.write_text("raise RuntimeError('this is not surgstream')\n")
     return tmp_path
 
@@ -42,7 +46,9 @@ def said(command: list[str], folder: Path) -> str:
 
 def test_the_command_is_ours(where: Path) -> None:
     script = Path(sys.executable).with_name("surgstream")
-    assert said([str(script), "describe", RECIPE, "data.corpus=here"], where).startswith("surgvista")
+    assert said([str(script), "describe", RECIPE, "data.corpus=here"], where).startswith(
+        "surgvista"
+    )
 
 
 def test_torchrun_starts_ours_on_every_rank(where: Path) -> None:

@@ -35,18 +35,48 @@ def test_every_line_of_a_preset_that_chooses_something_says_why(path: Path) -> N
         ('time: "24h"', "time: expected minutes, hours:minutes:seconds"),
         ('time: "24:00:00"\nnodes: 0', "nodes: expected 1 to 65536, got 0"),
         ('time: "24:00:00"\ngpus_per_node: -1', "gpus_per_node: expected 0 to 1024, got -1"),
-        ('time: "24:00:00"\ngpu_per_node: 8', "gpu_per_node: unknown key; did you mean 'gpus_per_node'?"),
+        (
+            'time: "24:00:00"\ngpu_per_node: 8',
+            "gpu_per_node: unknown key; did you mean 'gpus_per_node'?",
+        ),
         ('time: "24:00:00"\nranks_per_node: 4', "ranks_per_node: expected 1 beside gpus_per_node"),
-        ('time: "24:00:00"\nsave_before_end_seconds: 5', "save_before_end_seconds: expected 60 to 65535, got 5"),
-        ('time: "24:00:00"\nlauncher: mpirun', "launcher: expected one of 'srun', 'torchrun', got 'mpirun'"),
-        ('time: "24:00:00"\nenvironment: {A-B: 1}', "environment: expected names of variables, got 'A-B'"),
-        ('time: "24:00:00"\nenvironment: {A: no}', "environment.A: expected a string (quote it), got False"),
-        ('time: "24:00:00"\noptions: [mail-type=FAIL]', "options: expected options such as --mail-type=FAIL"),
-        ('time: "24:00:00"\nvenv: v\ncontainer: {runtime: pyxis, image: i}', "container: expected no venv"),
-        ('time: "24:00:00"\ngpu_type: h800\ngpus_per_node: 0', "gpu_type: expected a name such as h800, beside"),
+        (
+            'time: "24:00:00"\nsave_before_end_seconds: 5',
+            "save_before_end_seconds: expected 60 to 65535, got 5",
+        ),
+        (
+            'time: "24:00:00"\nlauncher: mpirun',
+            "launcher: expected one of 'srun', 'torchrun', got 'mpirun'",
+        ),
+        (
+            'time: "24:00:00"\nenvironment: {A-B: 1}',
+            "environment: expected names of variables, got 'A-B'",
+        ),
+        (
+            'time: "24:00:00"\nenvironment: {A: no}',
+            "environment.A: expected a string (quote it), got False",
+        ),
+        (
+            'time: "24:00:00"\noptions: [mail-type=FAIL]',
+            "options: expected options such as --mail-type=FAIL",
+        ),
+        (
+            'time: "24:00:00"\nvenv: v\ncontainer: {runtime: pyxis, image: i}',
+            "container: expected no venv",
+        ),
+        (
+            'time: "24:00:00"\ngpu_type: h800\ngpus_per_node: 0',
+            "gpu_type: expected a name such as h800, beside",
+        ),
         ('time: "24:00:00"\ngpu_type: "h800:8"', "gpu_type: expected a name such as h800"),
-        ('time: "24:00:00"\noptions: ["--gres=gpu:h800:8"]', "options: expected gpus_per_node, gpu_type and gpu_opt"),
-        ('time: "24:00:00"\nenvironment: {PATH: /opt/x/bin}', "environment.PATH: expected $PATH in it, or no program"),
+        (
+            'time: "24:00:00"\noptions: ["--gres=gpu:h800:8"]',
+            "options: expected gpus_per_node, gpu_type and gpu_opt",
+        ),
+        (
+            'time: "24:00:00"\nenvironment: {PATH: /opt/x/bin}',
+            "environment.PATH: expected $PATH in it, or no program",
+        ),
     ],
 )
 def test_a_wrong_value_is_one_sentence(tmp_path: Path, text: str, expected: str) -> None:
@@ -76,7 +106,9 @@ def test_ranks_are_gpus_or_else_what_the_site_says() -> None:
 
 
 def test_modules_may_stand_beside_a_container(tmp_path: Path) -> None:
-    (tmp_path / "site.yaml").write_text('time: "1"\nmodules: [apptainer]\ncontainer: {runtime: apptainer, image: i}\n')
+    (tmp_path / "site.yaml").write_text(
+        'time: "1"\nmodules: [apptainer]\ncontainer: {runtime: apptainer, image: i}\n'
+    )
     assert load(Site, tmp_path / "site.yaml").modules == ("apptainer",)
 
 
@@ -86,7 +118,10 @@ def test_modules_may_stand_beside_a_container(tmp_path: Path) -> None:
         (Site(time="1"), "--gpus-per-node=8"),
         (Site(time="1", gpu_type="h800"), "--gpus-per-node=h800:8"),
         (Site(time="1", gpu_option="gres"), "--gres=gpu:8"),
-        (Site(time="1", gpus_per_node=2, gpu_type="1g.10gb", gpu_option="gres"), "--gres=gpu:1g.10gb:2"),
+        (
+            Site(time="1", gpus_per_node=2, gpu_type="1g.10gb", gpu_option="gres"),
+            "--gres=gpu:1g.10gb:2",
+        ),
     ],
 )
 def test_gpus_are_asked_for_as_the_cluster_knows_them(site: Site, option: str) -> None:

@@ -17,7 +17,9 @@ from tests.launch.test_site import PRESETS
 RECIPE = "configs/pretrain/surgvista_tiny.yaml"
 CONTAINERS = {
     "none": None,
-    "apptainer": ContainerConfig(runtime="apptainer", image="/images/s.sif", mounts=("/scratch", "/a:/b")),
+    "apptainer": ContainerConfig(
+        runtime="apptainer", image="/images/s.sif", mounts=("/scratch", "/a:/b")
+    ),
     "pyxis": ContainerConfig(runtime="pyxis", image="/images/s.sqsh", mounts=("/scratch", "/a:/b")),
 }
 
@@ -52,7 +54,9 @@ def test_every_preset_renders(preset: Path, container: str, launcher: str, tmp_p
     assert f"launcher={launcher}\n" in script
 
 
-@pytest.mark.parametrize("path", [*sorted(Path("launch").glob("*.sh")), Path("launch/slurm.sbatch")], ids=str)
+@pytest.mark.parametrize(
+    "path", [*sorted(Path("launch").glob("*.sh")), Path("launch/slurm.sbatch")], ids=str
+)
 def test_our_own_scripts(path: Path) -> None:
     checked(path.read_text())
 
@@ -65,8 +69,12 @@ def test_all_that_a_site_may_say() -> None:
         modules=("cuda/13", "gcc"), venv="/some where/.venv", before=("surgstream stage 's3://b/c' /local",),
         environment={"A": 1, "B": "two words"},
     )  # fmt: skip
-    script = checked(render(site, ["pretrain", "a b.yaml"], run_dir=Path("/run dir"), name="my run"))
-    asked = [line.removeprefix("#SBATCH ") for line in script.splitlines() if line.startswith("#SBATCH")]
+    script = checked(
+        render(site, ["pretrain", "a b.yaml"], run_dir=Path("/run dir"), name="my run")
+    )
+    asked = [
+        line.removeprefix("#SBATCH ") for line in script.splitlines() if line.startswith("#SBATCH")
+    ]
     assert asked == [
         "--job-name=my-run", "--nodes=3", "--ntasks-per-node=2", "--cpus-per-task=5", "--gpus-per-node=2", "--mem=100G",
         "--exclusive", "--partition=p", "--account=a", "--qos=q", "--constraint=h800&ib", "--exclude=node[1,3]",
@@ -85,25 +93,44 @@ def test_all_that_a_site_may_say() -> None:
 
 def test_containers_see_what_is_mounted() -> None:
     scripts = {
-        name: render(Site(time="1", container=container), ["pretrain"], run_dir=Path("/run"), name="run")
+        name: render(
+            Site(time="1", container=container), ["pretrain"], run_dir=Path("/run"), name="run"
+        )
         for name, container in CONTAINERS.items()
     }
-    bound = ["apptainer", "exec", "--nv", "--bind=/run", "--bind=/scratch", "--bind=/a:/b", "/images/s.sif"]
+    bound = [
+        "apptainer",
+        "exec",
+        "--nv",
+        "--bind=/run",
+        "--bind=/scratch",
+        "--bind=/a:/b",
+        "/images/s.sif",
+    ]
     assert setting(scripts["apptainer"], "inside") == bound
     assert setting(scripts["apptainer"], "srun_options") == []
-    mounted = ["--container-image=/images/s.sqsh", "--container-mounts=/run:/run,/scratch:/scratch,/a:/b"]
+    mounted = [
+        "--container-image=/images/s.sqsh",
+        "--container-mounts=/run:/run,/scratch:/scratch,/a:/b",
+    ]
     assert setting(scripts["pyxis"], "srun_options") == mounted
     assert setting(scripts["pyxis"], "inside") == []
     assert setting(scripts["none"], "inside") == setting(scripts["none"], "srun_options") == []
 
 
 @pytest.mark.parametrize(("runtime", "array"), [("apptainer", "inside"), ("pyxis", "srun_options")])
-def test_variables_of_the_node_are_expanded_in_image_and_mounts(tmp_path: Path, runtime: str, array: str) -> None:
-    container = ContainerConfig(runtime=runtime, image="$IMAGES/s.sif", mounts=("/local/$USER:/local",))  # type: ignore[arg-type]
+def test_variables_of_the_node_are_expanded_in_image_and_mounts(
+    tmp_path: Path, runtime: str, array: str
+) -> None:
+    container = ContainerConfig(
+        runtime=runtime, image="$IMAGES/s.sif", mounts=("/local/$USER:/local",)
+    )  # type: ignore[arg-type]
     script = render(Site(time="1", container=container), [], run_dir=Path("/runs/$5"), name="run")
     head = script.partition("job=${SLURM_JOB_ID")[0] + f'printf "%s\n" "${{{array}[@]}}"'
     environment = {"PATH": "/usr/bin:/bin", "IMAGES": "/my images", "USER": "me"}
-    printed = subprocess.run(["bash", "-c", head], env=environment, capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(
+        ["bash", "-c", head], env=environment, capture_output=True, text=True, check=True
+    ).stdout
     assert "/my images/s.sif" in printed and "/local/me:/local" in printed and "/runs/$5" in printed
 
 
@@ -111,7 +138,9 @@ def said_by(script: str, programs: Path, **environment: str) -> dict[str, str]:
     """What the head of a script makes of an environment, up to where it looks for its job."""
     head = script.partition("job=${SLURM_JOB_ID")[0] + "env -0\n"
     path = f"{programs}:/usr/bin:/bin"
-    done = subprocess.run(["bash", "-c", head], env={"PATH": path, **environment}, capture_output=True, check=True)
+    done = subprocess.run(
+        ["bash", "-c", head], env={"PATH": path, **environment}, capture_output=True, check=True
+    )
     return dict(line.decode().split("=", 1) for line in done.stdout.split(b"\0") if line)
 
 
@@ -129,13 +158,24 @@ def test_variables_in_values_are_those_of_the_job_and_all_else_is_literal(tmp_pa
     assert {name: found[name] for name in expected} == expected
 
 
-def test_of_what_slurm_and_its_launchers_read_only_the_site_s_own_reaches_a_job(tmp_path: Path) -> None:
+def test_of_what_slurm_and_its_launchers_read_only_the_site_s_own_reaches_a_job(
+    tmp_path: Path,
+) -> None:
     own: dict[str, str | int] = {"PMIX_MCA_gds": "hash", "SLURM_CPU_BIND": "cores"}
     script = render(Site(time="1", environment=own), [], run_dir=tmp_path, name="run")
-    outer = {"SLURM_CPU_BIND": "none", "SLURM_MEM_PER_CPU": "100", "PMI_RANK": "3", "SLURM_CONF": "/etc/slurm.conf"}
+    outer = {
+        "SLURM_CPU_BIND": "none",
+        "SLURM_MEM_PER_CPU": "100",
+        "PMI_RANK": "3",
+        "SLURM_CONF": "/etc/slurm.conf",
+    }
     found = said_by(script, tmp_path, **outer)
     read = {name: value for name, value in found.items() if name.startswith(("SLURM", "PMI"))}
-    assert read == {"PMIX_MCA_gds": "hash", "SLURM_CPU_BIND": "cores", "SLURM_CONF": "/etc/slurm.conf"}
+    assert read == {
+        "PMIX_MCA_gds": "hash",
+        "SLURM_CPU_BIND": "cores",
+        "SLURM_CONF": "/etc/slurm.conf",
+    }
 
 
 def test_python_packages_of_the_surroundings_stay_outside(tmp_path: Path) -> None:
@@ -147,7 +187,11 @@ def test_python_packages_of_the_surroundings_stay_outside(tmp_path: Path) -> Non
         found = said_by(render(site, [], run_dir=tmp_path, name="run"), tmp_path, **host)
         return {name: value for name, value in found.items() if name.startswith("PYTHON")}
 
-    for place in ({"venv": str(tmp_path)}, {"container": CONTAINERS["apptainer"]}, {"container": CONTAINERS["pyxis"]}):
+    for place in (
+        {"venv": str(tmp_path)},
+        {"container": CONTAINERS["apptainer"]},
+        {"container": CONTAINERS["pyxis"]},
+    ):
         assert inside(Site(time="1", **place)) == {"PYTHONNOUSERSITE": "1"}  # type: ignore[arg-type]
     asked = Site(time="1", venv=str(tmp_path), environment={"PYTHONPATH": "/mine"})
     assert inside(asked) == {"PYTHONNOUSERSITE": "1", "PYTHONPATH": "/mine"}
@@ -174,9 +218,18 @@ def test_only_variables_of_slurm_are_left_to_the_shell(word: str, rendered: str)
     assert f"\nwords=({rendered})\n" in script
 
 
-def test_a_dry_run_prints_the_script_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_prints_the_script_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run_dir = tmp_path / "run"
-    words = ["launch", "slurm", "configs/launch/cpu_test.yaml", "--dry-run", RECIPE, f"run_dir={run_dir}"]
+    words = [
+        "launch",
+        "slurm",
+        "configs/launch/cpu_test.yaml",
+        "--dry-run",
+        RECIPE,
+        f"run_dir={run_dir}",
+    ]
     assert main([*words, "site.nodes=1", "site.partition=urgent", "site.time=12:00:00"]) == 0
     script = checked(capsys.readouterr().out)
     assert "#SBATCH --nodes=1\n" in script and "#SBATCH --time=12:00:00\n" in script
@@ -188,8 +241,14 @@ def test_a_dry_run_prints_the_script_and_writes_nothing(tmp_path: Path, capsys: 
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["micro_batch_size=5"], "global_batch_size: expected a multiple of micro_batch_size 5, got 16"),
-        (["site.nodes=3"], "expected a multiple of micro_batch_size x world_size = 8 x 3 = 24, got 16"),
+        (
+            ["micro_batch_size=5"],
+            "global_batch_size: expected a multiple of micro_batch_size 5, got 16",
+        ),
+        (
+            ["site.nodes=3"],
+            "expected a multiple of micro_batch_size x world_size = 8 x 3 = 24, got 16",
+        ),
         (["site.nodes=0"], "nodes: expected 1 to 65536, got 0"),
         (["site.time=24h"], "time: expected minutes, hours:minutes:seconds"),
         (["optim.base_rl=1"], "optim.base_rl: unknown key; did you mean 'base_lr'?"),
@@ -199,14 +258,39 @@ def test_a_mistake_is_found_before_anything_is_submitted(
     words: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_dir = tmp_path / "run"
-    assert main(["launch", "slurm", "configs/launch/cpu_test.yaml", RECIPE, f"run_dir={run_dir}", *words]) == 2
+    assert (
+        main(
+            [
+                "launch",
+                "slurm",
+                "configs/launch/cpu_test.yaml",
+                RECIPE,
+                f"run_dir={run_dir}",
+                *words,
+            ]
+        )
+        == 2
+    )
     assert expected in capsys.readouterr().err
     assert not run_dir.exists()
 
 
-def test_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_slurm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert main(["launch", "slurm", "configs/launch/cpu_test.yaml", RECIPE, f"run_dir={tmp_path / 'run'}"]) == 1
+    assert (
+        main(
+            [
+                "launch",
+                "slurm",
+                "configs/launch/cpu_test.yaml",
+                RECIPE,
+                f"run_dir={tmp_path / 'run'}",
+            ]
+        )
+        == 1
+    )
     assert "sbatch: not found; run this where Slurm is" in capsys.readouterr().err
 
 
@@ -216,10 +300,18 @@ def test_packing_is_planned_then_packed_in_parts_then_merged(
     (tmp_path / "corpus.yaml").write_text(
         "datasets: [{name: d, specialty: s, procedure: p, videos: '*.mp4'}]\npack: {fps: 1}\n"
     )
-    words = ["launch", "pack", "configs/launch/h800_infiniband.yaml", str(tmp_path / "corpus.yaml"), "s3://b/c"]
+    words = [
+        "launch",
+        "pack",
+        "configs/launch/h800_infiniband.yaml",
+        str(tmp_path / "corpus.yaml"),
+        "s3://b/c",
+    ]
     assert main([*words, "fps=5", "--tasks", "4", f"--logs={tmp_path}/logs", "--dry-run"]) == 0
     shebang = "#!/usr/bin/env bash\n"
-    plan, part, merge = (checked(shebang + text) for text in capsys.readouterr().out.split(shebang)[1:])
+    plan, part, merge = (
+        checked(shebang + text) for text in capsys.readouterr().out.split(shebang)[1:]
+    )
     packing = ["pack", str(tmp_path / "corpus.yaml"), "s3://b/c", "fps=5"]
     assert setting(plan, "words") == [*packing, "--plan-only"]
     assert setting(part, "words") == [*packing, "--part", "$SLURM_ARRAY_TASK_ID/4"]
@@ -229,17 +321,39 @@ def test_packing_is_planned_then_packed_in_parts_then_merged(
     assert main([*words, "fsp=5", "--tasks", "4"]) == 2
     assert "pack.fsp: unknown key" in capsys.readouterr().err
     words[3] = "surgvista"
-    assert main([*words, "--subset=A", "--root", "data", "--tasks=4", f"--logs={tmp_path}/logs", "--dry-run"]) == 0
+    assert (
+        main(
+            [
+                *words,
+                "--subset=A",
+                "--root",
+                "data",
+                "--tasks=4",
+                f"--logs={tmp_path}/logs",
+                "--dry-run",
+            ]
+        )
+        == 0
+    )
     plan = capsys.readouterr().out.split(shebang)[1]
     preset = str(Path("configs/pack/surgvista.yaml").absolute())
-    assert setting(shebang + plan, "words")[1:5] == [preset, "s3://b/c", "--subset=A", f"--root={Path.cwd() / 'data'}"]
+    assert setting(shebang + plan, "words")[1:5] == [
+        preset,
+        "s3://b/c",
+        "--subset=A",
+        f"--root={Path.cwd() / 'data'}",
+    ]
     files = ["--review=r.csv", "--pseudonyms=names.csv"]
     assert main([*words, *files, "--tasks=4", f"--logs={tmp_path}/logs", "--dry-run"]) == 0
     for script in capsys.readouterr().out.split(shebang)[1:]:
-        assert [f"--{name}" for name in (f"review={Path.cwd()}/r.csv", f"pseudonyms={Path.cwd()}/names.csv")] == (
-            setting(shebang + script, "words")[3:5]
-        )
-    assert main([*words, "--review=s3://b/r.csv", "--tasks=4", f"--logs={tmp_path}/logs", "--dry-run"]) == 0
+        assert [
+            f"--{name}"
+            for name in (f"review={Path.cwd()}/r.csv", f"pseudonyms={Path.cwd()}/names.csv")
+        ] == (setting(shebang + script, "words")[3:5])
+    assert (
+        main([*words, "--review=s3://b/r.csv", "--tasks=4", f"--logs={tmp_path}/logs", "--dry-run"])
+        == 0
+    )
     plan = capsys.readouterr().out.split(shebang)[1]
     assert setting(shebang + plan, "words")[3] == "--review=s3://b/r.csv"
     assert main([*words, "--datasets=colec80", "--tasks=4", "--dry-run"]) == 2
@@ -247,16 +361,27 @@ def test_packing_is_planned_then_packed_in_parts_then_merged(
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("we$ird", "expected a variable that is set, got $ird"), ("$HERE", "expected no $ in paths")]
+    ("name", "expected"),
+    [("we$ird", "expected a variable that is set, got $ird"), ("$HERE", "expected no $ in paths")],
 )
 def test_a_folder_that_a_job_would_take_for_another_is_refused(
-    name: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str,
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("HERE", "there")
     folder, root = tmp_path / name, Path.cwd()
     folder.mkdir()
     monkeypatch.chdir(folder)
-    words = ["launch", "slurm", str(root / "configs/launch/cpu_test.yaml"), str(root / RECIPE), "run_dir=run"]
+    words = [
+        "launch",
+        "slurm",
+        str(root / "configs/launch/cpu_test.yaml"),
+        str(root / RECIPE),
+        "run_dir=run",
+    ]
     assert main([*words, "site.venv=null"]) == 2
     assert expected in capsys.readouterr().err and not list(folder.iterdir())
 
@@ -290,11 +415,21 @@ def submissions(folder: Path) -> list[list[str]]:
     return [
         ["launch", "slurm", site, RECIPE, f"run_dir={folder}/run"],
         ["launch", "bench", site, RECIPE, "--nodes=1,2", f"--out={folder}/bench"],
-        ["launch", "pack", site, str(corpus), str(folder / "out"), "--tasks=2", f"--logs={folder}/logs"],
+        [
+            "launch",
+            "pack",
+            site,
+            str(corpus),
+            str(folder / "out"),
+            "--tasks=2",
+            f"--logs={folder}/logs",
+        ],
     ]
 
 
-@pytest.mark.parametrize("says", ["4711", "4711;west", f"{GREETING}\n4711;west", f"{GREETING}\n12\n4711\n\nBye."])
+@pytest.mark.parametrize(
+    "says", ["4711", "4711;west", f"{GREETING}\n4711;west", f"{GREETING}\n12\n4711\n\nBye."]
+)
 def test_the_job_is_what_the_last_line_with_an_id_says(
     sbatch: Path, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -307,12 +442,17 @@ def test_the_job_is_what_the_last_line_with_an_id_says(
     assert "--dependency=afterany:4711 " in calls and calls.count("--dependency=afterok:4711 ") == 2
 
 
-def test_an_sbatch_that_names_no_job_may_have_queued_one(sbatch: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_sbatch_that_names_no_job_may_have_queued_one(
+    sbatch: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (sbatch / "says").write_text(GREETING)
     for words in submissions(sbatch):
         assert main(words) == 1
         said = capsys.readouterr().err
-        assert "expected a line with the job's id, got 'Welcome to X!" in said and "may have been queued" in said
+        assert (
+            "expected a line with the job's id, got 'Welcome to X!" in said
+            and "may have been queued" in said
+        )
 
 
 def test_a_submission_has_nothing_of_the_job_that_it_comes_from(
@@ -321,13 +461,23 @@ def test_a_submission_has_nothing_of_the_job_that_it_comes_from(
     job = ("SLURM_JOB_ID", "SLURM_MEM_PER_CPU", "SLURM_GPUS_PER_TASK", "SLURM_RESTART_COUNT", "SLURMD_NODENAME",
            "SBATCH_GRES", "SALLOC_PARTITION", "SRUN_CPUS_PER_TASK", "PMI_RANK", "PMI2_SIZE", "PMIX_RANK",
            "CUDA_VISIBLE_DEVICES")  # fmt: skip
-    stays = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT", "AWS_PROFILE", "NCCL_DEBUG", "SLURMISH", "CUDA_HOME")
+    stays = (
+        "SLURM_CONF",
+        "SLURM_CLUSTERS",
+        "SLURM_JWT",
+        "AWS_PROFILE",
+        "NCCL_DEBUG",
+        "SLURMISH",
+        "CUDA_HOME",
+    )
     for name in (*job, *stays):
         monkeypatch.setenv(name, "7")
     (sbatch / "says").write_text("1")
     for words in submissions(sbatch):
         assert main(words) == 0
-        found = dict(line.split("=", 1) for line in (sbatch / "environment").read_text().split("\0") if line)
+        found = dict(
+            line.split("=", 1) for line in (sbatch / "environment").read_text().split("\0") if line
+        )
         assert not found.keys() & {*job} and found.keys() >= {*stays}
 
 

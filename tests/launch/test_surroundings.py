@@ -20,10 +20,19 @@ def environment(folder: Path, *files: str) -> Path:
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
-        ((), "got nothing at {venv}; `python3 -m venv {venv}` makes one; where only nodes have it, leave venv out and"),
-        (("conda-meta/history", "bin/surgstream"), 'use it by environment: {{PATH: "{venv}/bin:$PATH"}} instead'),
+        (
+            (),
+            "got nothing at {venv}; `python3 -m venv {venv}` makes one; where only nodes have it, leave venv out and",
+        ),
+        (
+            ("conda-meta/history", "bin/surgstream"),
+            'use it by environment: {{PATH: "{venv}/bin:$PATH"}} instead',
+        ),
         (("bin/python",), "got {venv} without bin/activate"),
-        (("bin/activate",), "expected surgstream in {venv}, got none; install it with {venv}/bin/pip"),
+        (
+            ("bin/activate",),
+            "expected surgstream in {venv}, got none; install it with {venv}/bin/pip",
+        ),
     ],
 )
 def test_what_is_none_is_refused_with_what_it_is(
@@ -39,7 +48,9 @@ def test_what_is_none_is_refused_with_what_it_is(
     ):
         assert main(["launch", *words, f"site.venv={venv}"]) == 2
         assert expected.format(venv=venv) in capsys.readouterr().err
-    assert {path.name for path in tmp_path.iterdir()} <= {"corpus.yaml", "env"}, "nothing is left of what was refused"
+    assert {path.name for path in tmp_path.iterdir()} <= {"corpus.yaml", "env"}, (
+        "nothing is left of what was refused"
+    )
     assert main(["launch", "slurm", SITE, RECIPE, f"site.venv={venv}", "--dry-run"]) == 0
     assert "would be refused: venv: " in capsys.readouterr().err
 
@@ -50,8 +61,17 @@ def test_a_virtual_environment_is_taken(tmp_path: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr().err == ""
 
 
-def test_what_only_nodes_see_is_not_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["launch", "slurm", SITE, RECIPE, f"run_dir={tmp_path}/run", f"site.venv={tmp_path}/disk_of_nodes/env"]
+def test_what_only_nodes_see_is_not_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [
+        "launch",
+        "slurm",
+        SITE,
+        RECIPE,
+        f"run_dir={tmp_path}/run",
+        f"site.venv={tmp_path}/disk_of_nodes/env",
+    ]
     assert main([*words, "--dry-run"]) == 0
     assert capsys.readouterr().err == (
         f"venv: {tmp_path}/disk_of_nodes cannot be seen from here; {tmp_path}/disk_of_nodes/env is not checked\n"

@@ -13,7 +13,10 @@ RECIPE = "configs/pretrain/surgvista_tiny.yaml"
 
 
 def test_one_node(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["launch", "torchrun", RECIPE, "--nproc-per-node", "2", "--dry-run", "max_steps=4"]) == 0
+    assert (
+        main(["launch", "torchrun", RECIPE, "--nproc-per-node", "2", "--dry-run", "max_steps=4"])
+        == 0
+    )
     assert capsys.readouterr().out == (
         f"env PYTHONSAFEPATH=1 {sys.executable} -m torch.distributed.run --standalone --nnodes=1 --nproc-per-node=2 "
         f"--max-restarts=0 -m surgstream pretrain --preflight {RECIPE} max_steps=4\n"
@@ -21,7 +24,15 @@ def test_one_node(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_many_nodes_meet_at_one(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["launch", "torchrun", RECIPE, "run_dir=runs/a", "micro_batch_size=1", "--nproc-per-node=8", "--nnodes=2"]
+    words = [
+        "launch",
+        "torchrun",
+        RECIPE,
+        "run_dir=runs/a",
+        "micro_batch_size=1",
+        "--nproc-per-node=8",
+        "--nnodes=2",
+    ]
     assert main([*words, "--rdzv-endpoint=node1:29500", "--dry-run"]) == 0
     meeting = ["--rdzv-backend=c10d", "--rdzv-endpoint=node1:29500", "--rdzv-id=surgstream-a"]
     assert shlex.split(capsys.readouterr().out)[5:8] == meeting
@@ -85,7 +96,9 @@ def test_the_script_becomes_torchrun_which_outlives_its_workers_signals(tmp_path
         "PYTHONPATH": f"{tmp_path}:{os.getcwd()}/src",
     }
     words = ["launch/torchrun.sh", RECIPE, "--nproc-per-node=2"]
-    with subprocess.Popen(words, env=os.environ | here, stdout=subprocess.PIPE, text=True) as script:
+    with subprocess.Popen(
+        words, env=os.environ | here, stdout=subprocess.PIPE, text=True
+    ) as script:
         said, _ = script.communicate(timeout=60)
     assert script.returncode == 0
     assert said.split()[0] == str(script.pid), "no process stands between the launcher and torchrun"
@@ -96,4 +109,7 @@ def test_the_script_becomes_torchrun_which_outlives_its_workers_signals(tmp_path
 def test_without_torch(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert main(["launch", "torchrun", RECIPE, "--nproc-per-node=1"]) == 1
-    assert f"torchrun: not found beside {sys.executable}; start surgstream from" in capsys.readouterr().err
+    assert (
+        f"torchrun: not found beside {sys.executable}; start surgstream from"
+        in capsys.readouterr().err
+    )

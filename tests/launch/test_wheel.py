@@ -18,7 +18,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_wheel_has_all_that_runs(wheel: Path) -> None:
     files = {path for room in ROOMS for path in (ROOT / room).rglob("*") if path.is_file()}
-    data = {path for path in files if path.relative_to(ROOT).parts[0] != "benchmarks" and path.suffix != ".pyc"}
+    data = {
+        path
+        for path in files
+        if path.relative_to(ROOT).parts[0] != "benchmarks" and path.suffix != ".pyc"
+    }
     python = {path for path in files if path.suffix == ".py"}
     expected = {f"surgstream/{path.relative_to(ROOT)}" for path in data | python}
     expected |= {"surgstream/__init__.py", "surgstream/__main__.py"}

@@ -41,7 +41,9 @@ def throttled(upstream: str, bytes_per_second: int, folder: Path) -> Iterator[st
     """Nginx before a server; yields its address."""
     port = free_port()
     config = folder / "nginx.conf"
-    config.write_text(_NGINX.format(folder=folder, port=port, upstream=upstream, rate=bytes_per_second))
+    config.write_text(
+        _NGINX.format(folder=folder, port=port, upstream=upstream, rate=bytes_per_second)
+    )
     with subprocess.Popen(["nginx", "-c", str(config)]) as nginx:
         try:
             _wait_for(f"http://127.0.0.1:{port}")
@@ -52,7 +54,10 @@ def throttled(upstream: str, bytes_per_second: int, folder: Path) -> Iterator[st
 
 def _wait_for(address: str) -> None:
     for _ in range(100):
-        with contextlib.suppress(urllib.error.URLError), contextlib.suppress(urllib.error.HTTPError):
+        with (
+            contextlib.suppress(urllib.error.URLError),
+            contextlib.suppress(urllib.error.HTTPError),
+        ):
             urllib.request.urlopen(address, timeout=2).close()
             return
         time.sleep(0.1)
@@ -70,7 +75,9 @@ def main() -> int:
         stack.callback(gateway.stop)
         endpoint = gateway.endpoint
         if words.connection_mb:
-            endpoint = stack.enter_context(throttled(endpoint, int(words.connection_mb * 1e6), Path(scratch)))
+            endpoint = stack.enter_context(
+                throttled(endpoint, int(words.connection_mb * 1e6), Path(scratch))
+            )
         environment = {
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,

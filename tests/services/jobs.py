@@ -57,7 +57,11 @@ class Job:
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 found = process.environ()
-                ours = here.items() <= found.items() and process.name() != "srun" and "pretrain" in process.cmdline()
+                ours = (
+                    here.items() <= found.items()
+                    and process.name() != "srun"
+                    and "pretrain" in process.cmdline()
+                )
                 if ours and found.get("RANK", found.get("SLURM_PROCID")) == str(rank):
                     return process
         raise AssertionError(f"no rank {rank} of job {self.id}: {self.log}")

@@ -15,7 +15,13 @@ NUM_FRAMES, STRIDE, BATCH = 4, 3, 12
 
 
 def stream(
-    uri: str, config: S3Config, stop: int | None, *, start: int = 0, rank: int = 0, world_size: int = 1
+    uri: str,
+    config: S3Config,
+    stop: int | None,
+    *,
+    start: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
 ) -> ClipStream:
     table = FrameTable.open(open_storage(uri, config), check=False)
     return ClipStream(

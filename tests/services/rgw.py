@@ -16,7 +16,15 @@ from pathlib import Path
 
 ACCESS_KEY, SECRET_KEY = "surgstreamtest", "notASecretButLookedForInLogs"
 OTHER_ACCESS_KEY, OTHER_SECRET_KEY = "surgstreamother", "anotherOneForWhenTheFirstExpires"
-PROGRAMS = ("radosgw", "radosgw-admin", "ceph-mon", "ceph-osd", "ceph", "ceph-authtool", "monmaptool")
+PROGRAMS = (
+    "radosgw",
+    "radosgw-admin",
+    "ceph-mon",
+    "ceph-osd",
+    "ceph",
+    "ceph-authtool",
+    "monmaptool",
+)
 
 _CONFIG = """\
 [global]
@@ -56,7 +64,9 @@ class Gateway:
         """
         missing = [name for name in PROGRAMS if shutil.which(name) is None]
         if missing:
-            raise RuntimeError(f"RADOS Gateway: {', '.join(missing)} not installed; run `make test-services`")
+            raise RuntimeError(
+                f"RADOS Gateway: {', '.join(missing)} not installed; run `make test-services`"
+            )
         self.folder, self.port = folder, free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -82,7 +92,9 @@ class Gateway:
     def add_key(self, access_key: str, secret_key: str) -> None:
         """Let the tests' user come by a key, beside those that it has."""
         secret = ("--secret-key", secret_key)
-        self._ceph("radosgw-admin", "key", "create", "--uid", "tests", "--access-key", access_key, *secret)
+        self._ceph(
+            "radosgw-admin", "key", "create", "--uid", "tests", "--access-key", access_key, *secret
+        )
 
     def remove_key(self, access_key: str) -> None:
         """Let nobody come by a key any more."""
@@ -103,18 +115,46 @@ class Gateway:
         self._fsid, osd_id = str(uuid.uuid4()), str(uuid.uuid4())
         (self.folder / "ceph.conf").write_text(
             _CONFIG.format(
-                fsid=self._fsid, mon_port=mon_port, folder=self.folder, store_bytes=store_bytes, port=self.port
+                fsid=self._fsid,
+                mon_port=mon_port,
+                folder=self.folder,
+                store_bytes=store_bytes,
+                port=self.port,
             )
         )
         keyring, monmap = self.folder / "keyring", self.folder / "monmap"
-        everything = ["--cap", "mon", "allow *", "--cap", "osd", "allow *", "--cap", "mgr", "allow *"]
+        everything = [
+            "--cap",
+            "mon",
+            "allow *",
+            "--cap",
+            "osd",
+            "allow *",
+            "--cap",
+            "mgr",
+            "allow *",
+        ]
         for name in ("mon.", "client.admin", "client.rgw", "osd.0"):
             create = [] if keyring.exists() else ["--create-keyring"]
             _run("ceph-authtool", *create, str(keyring), "--gen-key", "-n", name, *everything)
-        _run("monmaptool", "--create", "--fsid", self._fsid, "--addv", "a", f"[v2:127.0.0.1:{mon_port}]", str(monmap))
-        self._ceph("ceph-mon", "--mkfs", "-i", "a", "--monmap", str(monmap), "--keyring", str(keyring))
+        _run(
+            "monmaptool",
+            "--create",
+            "--fsid",
+            self._fsid,
+            "--addv",
+            "a",
+            f"[v2:127.0.0.1:{mon_port}]",
+            str(monmap),
+        )
+        self._ceph(
+            "ceph-mon", "--mkfs", "-i", "a", "--monmap", str(monmap), "--keyring", str(keyring)
+        )
         self._spawn("ceph-mon", "-i", "a", "-f")
-        self._wait("ceph-mon", lambda: self._ceph("ceph", "--connect-timeout", "2", "status", check=False) == 0)
+        self._wait(
+            "ceph-mon",
+            lambda: self._ceph("ceph", "--connect-timeout", "2", "status", check=False) == 0,
+        )
         self._ceph("ceph", "osd", "new", osd_id)
         self._ceph("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd_id)
         self._spawn("ceph-osd", "-i", "0", "-f")
@@ -130,7 +170,10 @@ class Gateway:
     def _spawn(self, program: str, *words: str) -> None:
         with (self.folder / f"{program}.out").open("ab") as log:
             self._processes[program] = subprocess.Popen(
-                [program, "-c", str(self.folder / "ceph.conf"), *words], stdout=log, stderr=log, start_new_session=True
+                [program, "-c", str(self.folder / "ceph.conf"), *words],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     def _wait(self, program: str, ready: Callable[[], bool], seconds: float = 60.0) -> None:
@@ -152,9 +195,13 @@ class Gateway:
 
 
 def _run(*words: str, check: bool = True) -> int:
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        words, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+    )
     if check and done.returncode:
-        raise RuntimeError(f"{' '.join(words)} failed with status {done.returncode}: {done.stderr[-2000:]}")
+        raise RuntimeError(
+            f"{' '.join(words)} failed with status {done.returncode}: {done.stderr[-2000:]}"
+        )
     return done.returncode
 
 

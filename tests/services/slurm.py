@@ -118,7 +118,9 @@ class Cluster:
         """
         missing = [name for name in PROGRAMS if shutil.which(name) is None]
         if missing:
-            raise RuntimeError(f"Slurm: {', '.join(missing)} not installed; run `make test-services`")
+            raise RuntimeError(
+                f"Slurm: {', '.join(missing)} not installed; run `make test-services`"
+            )
         self.folder = folder.absolute()
         self.nodes = [f"node{number}" for number in range(1, num_nodes + 1)]
         self._own = {"SLURM_CONF": str(self.folder / "slurm.conf")}
@@ -126,8 +128,13 @@ class Cluster:
         self._configure(cpus_per_node, gpus_per_node, grace_seconds)
         try:
             socket_path = self.folder / "munge.socket"
-            files = [f"--{name}-file={self.folder}/munged.{name}" for name in ("key", "pid", "log", "seed")]
-            self._spawn("munged", "munged", "--foreground", "--force", f"--socket={socket_path}", *files)
+            files = [
+                f"--{name}-file={self.folder}/munged.{name}"
+                for name in ("key", "pid", "log", "seed")
+            ]
+            self._spawn(
+                "munged", "munged", "--foreground", "--force", f"--socket={socket_path}", *files
+            )
             self._wait_for("munged", socket_path.exists)
             self._spawn("slurmctld", "slurmctld", "-D", "-i")
             for name in self.nodes:
@@ -139,7 +146,11 @@ class Cluster:
     @property
     def environment(self) -> dict[str, str]:
         """What a shell needs to talk to this cluster, and to no job of another one that it runs in."""
-        others = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "SBATCH"))}
+        others = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("SLURM", "SBATCH"))
+        }
         return others | self._own
 
     def run(self, *words: str, folder: Path | None = None) -> str:
@@ -158,12 +169,16 @@ class Cluster:
             stdin=subprocess.DEVNULL,
         )
         if done.returncode:
-            raise RuntimeError(f"{' '.join(words)} failed with status {done.returncode}: {done.stderr[-2000:]}")
+            raise RuntimeError(
+                f"{' '.join(words)} failed with status {done.returncode}: {done.stderr[-2000:]}"
+            )
         return done.stdout
 
     def submit(self, *words: str | Path, folder: Path | None = None) -> str:
         """Give words (options, a script, its arguments) to sbatch from a folder; returns the job's id."""
-        return self.run("sbatch", "--parsable", *map(str, words), folder=folder or self.folder).strip()
+        return self.run(
+            "sbatch", "--parsable", *map(str, words), folder=folder or self.folder
+        ).strip()
 
     def show(self, job: str) -> dict[str, str]:
         """The fields of `scontrol show job`; of an array without a task's number those of the task shown first."""
@@ -196,8 +211,12 @@ class Cluster:
 
     def start_node(self, name: str) -> None:
         """Start a node's slurmd and wait until Slurm may use it."""
-        self._spawn(name, "slurmd", "-D", "-N", name, "-f", self._own["SLURM_CONF"], SLURMD_NODENAME=name)
-        self._wait_for(name, lambda: self._state(name) in ("idle", "mixed", "allocated", "completing"))
+        self._spawn(
+            name, "slurmd", "-D", "-N", name, "-f", self._own["SLURM_CONF"], SLURMD_NODENAME=name
+        )
+        self._wait_for(
+            name, lambda: self._state(name) in ("idle", "mixed", "allocated", "completing")
+        )
 
     def kill_slurmd(self, name: str) -> None:
         """SIGKILL a node's slurmd; the tasks of its jobs run on."""
@@ -230,10 +249,17 @@ class Cluster:
         key.touch(mode=0o600)
         key.write_bytes(os.urandom(128))
         host, user = socket.gethostname().split(".")[0], pwd.getpwuid(os.getuid()).pw_name
-        nodes = [_NODE.format(name=name, host=host, port=free_port(), cpus=cpus, gpus=gpus) for name in self.nodes]
-        head = _CONFIG.format(folder=self.folder, host=host, port=free_port(), user=user, grace_seconds=grace_seconds)
+        nodes = [
+            _NODE.format(name=name, host=host, port=free_port(), cpus=cpus, gpus=gpus)
+            for name in self.nodes
+        ]
+        head = _CONFIG.format(
+            folder=self.folder, host=host, port=free_port(), user=user, grace_seconds=grace_seconds
+        )
         (self.folder / "slurm.conf").write_text(head + "".join(nodes))
-        (self.folder / "gres.conf").write_text("".join(f"Name=gpu Type=h800 File={file}\n" for file in _DEVICES[:gpus]))
+        (self.folder / "gres.conf").write_text(
+            "".join(f"Name=gpu Type=h800 File={file}\n" for file in _DEVICES[:gpus])
+        )
 
     def _records(self, job: str) -> list[dict[str, str]]:
         lines = self.run("scontrol", "-o", "show", "job", job).splitlines()
@@ -262,7 +288,9 @@ class Cluster:
 def _sweep(environment: dict[str, str]) -> None:
     """SIGKILL every process that has all of an environment, oldest first, until there is none left."""
     wanted = {f"{name}={value}".encode() for name, value in environment.items()}
-    while found := [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if _has(pid, wanted)]:
+    while found := [
+        pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if _has(pid, wanted)
+    ]:
         for pid in sorted(found):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, SIGKILL)
@@ -271,6 +299,8 @@ def _sweep(environment: dict[str, str]) -> None:
 
 def _has(pid: int, wanted: set[bytes]) -> bool:
     try:
-        return pid != os.getpid() and wanted <= set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
+        return pid != os.getpid() and wanted <= set(
+            Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        )
     except OSError:
         return False

@@ -15,7 +15,14 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("base")
     wheel = build_wheel(folder)
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True, timeout=120)
-    install = [folder / "venv" / "bin" / "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", wheel]
+    install = [
+        folder / "venv" / "bin" / "pip",
+        "install",
+        "--quiet",
+        "-c",
+        ROOT / "constraints.txt",
+        wheel,
+    ]
     subprocess.run(install, check=True, timeout=300)
     return folder / "venv"
 
@@ -23,7 +30,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def said(environment: Path, folder: Path, *words: str, status: int = 0) -> str:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     command = [environment / "bin" / "surgstream", *words]
-    run = subprocess.run(command, cwd=folder, env=clean, capture_output=True, text=True, timeout=120)
+    run = subprocess.run(
+        command, cwd=folder, env=clean, capture_output=True, text=True, timeout=120
+    )
     assert run.returncode == status, run.stderr
     return run.stdout + run.stderr
 
@@ -37,11 +46,15 @@ def test_it_has_three_packages(environment: Path, tmp_path: Path) -> None:
 
 def test_jobs_are_submitted_and_runs_looked_at(environment: Path, tmp_path: Path) -> None:
     recipe = ["surgvista_tiny", f"run_dir={tmp_path}/run", "data.corpus=here"]
-    assert said(environment, tmp_path, "launch", "slurm", "cpu_test", *recipe, "--dry-run").startswith("#!")
+    assert said(
+        environment, tmp_path, "launch", "slurm", "cpu_test", *recipe, "--dry-run"
+    ).startswith("#!")
     (tmp_path / "run").mkdir()
     assert "run" in said(environment, tmp_path, "status", str(tmp_path / "run"))
     for command in ("pack", "pretrain", "export", "leaks"):
-        assert said(environment, tmp_path, command, "--help").startswith(f"usage: surgstream {command}")
+        assert said(environment, tmp_path, command, "--help").startswith(
+            f"usage: surgstream {command}"
+        )
 
 
 def test_what_is_missing_is_told_with_its_remedy(environment: Path, tmp_path: Path) -> None:

@@ -54,23 +54,31 @@ def parts(out: Path) -> list[psutil.Process]:
     return found
 
 
-def test_an_array_packs_what_one_process_packs(cluster: Cluster, corpora: Corpora, tmp_path: Path) -> None:
+def test_an_array_packs_what_one_process_packs(
+    cluster: Cluster, corpora: Corpora, tmp_path: Path
+) -> None:
     out = tmp_path / "array"
     jobs = launch_packing(cluster, corpora, out)
     assert list(jobs) == ["plan", "part", "merge"]
     assert cluster.wait(jobs["merge"], timeout=240)["JobState"] == "COMPLETED", logs(out)
     assert len(list(out.with_name("logs").glob("part-*.log"))) == 4
     alone = packed_alone(corpora, tmp_path / "alone")
-    assert len([name for name in alone if name.endswith(".tar")]) > 4, "every task has something to do"
+    assert len([name for name in alone if name.endswith(".tar")]) > 4, (
+        "every task has something to do"
+    )
     assert contents(out) == alone
 
 
-def test_a_killed_task_is_made_good_by_the_same_command(cluster: Cluster, corpora: Corpora, tmp_path: Path) -> None:
+def test_a_killed_task_is_made_good_by_the_same_command(
+    cluster: Cluster, corpora: Corpora, tmp_path: Path
+) -> None:
     out = tmp_path / "array"
     jobs = launch_packing(cluster, corpora, out)
     wait_for(lambda: bool(parts(out)))
     parts(out)[0].kill()
-    assert cluster.wait(jobs["merge"], timeout=240)["JobState"] == "CANCELLED", "not before all parts are there"
+    assert cluster.wait(jobs["merge"], timeout=240)["JobState"] == "CANCELLED", (
+        "not before all parts are there"
+    )
     assert not (out / "manifest.json").exists()
 
     jobs = launch_packing(cluster, corpora, out)
@@ -78,7 +86,9 @@ def test_a_killed_task_is_made_good_by_the_same_command(cluster: Cluster, corpor
     assert contents(out) == packed_alone(corpora, tmp_path / "alone")
 
 
-def test_the_loader_is_measured_on_more_and_more_nodes(cluster: Cluster, corpora: Corpora, tmp_path: Path) -> None:
+def test_the_loader_is_measured_on_more_and_more_nodes(
+    cluster: Cluster, corpora: Corpora, tmp_path: Path
+) -> None:
     recipe = words(corpora, tmp_path / "run")
     assert recipe[0] == RECIPE
     bench = ["launch", "bench", SITE, *recipe, f"--out={tmp_path}/bench"]

@@ -22,7 +22,13 @@ WIDTH, HEIGHT = 1300, 1500
 
 def chromium(*words: str) -> str:
     """Run the browser without a window, and return what it prints."""
-    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--allow-file-access-from-files")
+    flags = (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        "--allow-file-access-from-files",
+    )
     command = ["timeout", "120", "chromium", *flags, *words]
 
     page = ""
@@ -47,7 +53,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a corpus file, the corpus `out` and its `report`."""
     folder = tmp_path_factory.mktemp("browser")
     make_film(folder / "disc.mp4", [in_disc(scene("tissue", n), (190, 85), 55) for n in range(100)])
-    make_film(folder / "mixed.mp4", scenes(("text", 4), ("tissue", 12), ("outside", 3), ("tissue", 10)))
+    make_film(
+        folder / "mixed.mp4", scenes(("text", 4), ("tissue", 12), ("outside", 3), ("tissue", 10))
+    )
     path = write_corpus(folder, {"name": "d", "videos": "*.mp4"}, drop=["text"], crop_borders=True)
     assert surgstream(["pack", path, str(folder / "out"), "--report", str(folder / "report")]) == 0
     return folder
@@ -77,7 +85,13 @@ def add(video: str, start: float, stop: float) -> str:
 
 
 def test_decisions_are_saved_and_packing_keeps_to_them(corpus: Path) -> None:
-    steps = [choose(0, "keep"), choose(1, "drop"), add("d/mixed", 8, 9.5), add("d/disc", 2, 1), choose(2, "drop")]
+    steps = [
+        choose(0, "keep"),
+        choose(1, "drop"),
+        add("d/mixed", 8, 9.5),
+        add("d/disc", 2, 1),
+        choose(2, "drop"),
+    ]
     saved = json.loads(after(corpus, steps, "csv()"))
     (corpus / "review.csv").write_text(saved)
     decisions = {
@@ -90,14 +104,26 @@ def test_decisions_are_saved_and_packing_keeps_to_them(corpus: Path) -> None:
     assert load_review(str(corpus / "review.csv"), Stores()) == decisions, (
         "a stretch that ends before it begins is not added"
     )
-    words = ["pack", str(corpus / "corpus.yaml"), str(corpus / "again"), "--review", str(corpus / "review.csv")]
+    words = [
+        "pack",
+        str(corpus / "corpus.yaml"),
+        str(corpus / "again"),
+        "--review",
+        str(corpus / "review.csv"),
+    ]
     assert surgstream(words) == 0
     mixed = load(corpus / "again").shards[0].videos[1]
     assert [(p.first_frame, p.num_frames) for p in mixed.parts] == [(0, 8), (10, 6), (19, 10)]
 
 
 def test_of_decisions_that_overlap_the_latest_is_saved_last(corpus: Path) -> None:
-    steps = [choose(0, "keep"), choose(1, "drop"), add("d/mixed", 2, 20), choose(1, "keep"), choose(0, "drop")]
+    steps = [
+        choose(0, "keep"),
+        choose(1, "drop"),
+        add("d/mixed", 2, 20),
+        choose(1, "keep"),
+        choose(0, "drop"),
+    ]
     lines = json.loads(after(corpus, steps, "csv()")).split()
     assert lines[1:] == ["d,mixed,2,20,drop", "d,mixed,16,19,keep", "d,mixed,0,4,drop"]
 
@@ -113,7 +139,13 @@ def test_the_button_counts_and_saves_a_file(corpus: Path) -> None:
 
 
 def test_decisions_outlive_the_tab(corpus: Path, tmp_path: Path) -> None:
-    steps = [choose(0, "keep"), add("d/mixed", 2, 20), choose(1, "drop"), choose(1, ""), choose(1, "keep")]
+    steps = [
+        choose(0, "keep"),
+        add("d/mixed", 2, 20),
+        choose(1, "drop"),
+        choose(1, ""),
+        choose(1, "keep"),
+    ]
     saved = json.loads(after(corpus, steps, "csv()", tmp_path))
     assert saved.split()[1:] == ["d,mixed,0,4,keep", "d,mixed,2,20,drop", "d,mixed,16,19,keep"]
 
@@ -122,19 +154,30 @@ def test_decisions_outlive_the_tab(corpus: Path, tmp_path: Path) -> None:
     assert later[0] == saved and "are restored: 3." in later[1]
     steps = [choose(0, "drop"), add("d/disc", 1, 2)]
     changed = json.loads(after(corpus, steps, "csv()", tmp_path)).split()[1:]
-    assert changed == ["d,mixed,2,20,drop", "d,mixed,16,19,keep", "d,mixed,0,4,drop", "d,disc,1,2,drop"]
+    assert changed == [
+        "d,mixed,2,20,drop",
+        "d,mixed,16,19,keep",
+        "d,mixed,0,4,drop",
+        "d,disc,1,2,drop",
+    ]
     again = json.loads(after(corpus, [], "csv()", tmp_path)).split()[1:]
     assert again == changed
 
     forgotten = json.loads(after(corpus, ["localStorage.clear()"], f"{told}", tmp_path))
     assert "are restored" in forgotten
-    assert json.loads(after(corpus, [], f"[csv(), {told}]", tmp_path)) == ["dataset,video,start,stop,decision\n", False]
+    assert json.loads(after(corpus, [], f"[csv(), {told}]", tmp_path)) == [
+        "dataset,video,start,stop,decision\n",
+        False,
+    ]
 
 
 def test_nothing_is_restored_where_nothing_was_decided(corpus: Path, tmp_path: Path) -> None:
     told = "[csv(), document.querySelector('#restored').checkVisibility()]"
     for _ in range(2):
-        assert json.loads(after(corpus, [], told, tmp_path)) == ["dataset,video,start,stop,decision\n", False]
+        assert json.loads(after(corpus, [], told, tmp_path)) == [
+            "dataset,video,start,stop,decision\n",
+            False,
+        ]
 
 
 def test_a_picture_is_enlarged_where_it_is_clicked(corpus: Path) -> None:
@@ -161,10 +204,20 @@ def test_a_picture_is_enlarged_where_it_is_clicked(corpus: Path) -> None:
 
 def test_all_pictures_load_and_nothing_is_cut_off(corpus: Path) -> None:
     loaded = "[...document.images].filter((image) => image.naturalWidth).length"
-    sizes = f"[document.images.length, {loaded}, document.documentElement.scrollWidth <= innerWidth]"
+    sizes = (
+        f"[document.images.length, {loaded}, document.documentElement.scrollWidth <= innerWidth]"
+    )
     assert after(corpus, [], sizes) == "[5,5,true]"
     shot = corpus / "shot.png"
-    chromium(f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={shot}", (corpus / "report" / "index.html").as_uri())
+    chromium(
+        f"--window-size={WIDTH},{HEIGHT}",
+        f"--screenshot={shot}",
+        (corpus / "report" / "index.html").as_uri(),
+    )
     page = np.asarray(Image.open(shot).convert("RGB")).astype(int)
-    red = (page[..., 0] > 1.3 * page[..., 1]) & (page[..., 0] > 1.3 * page[..., 2]) & (page[..., 0] > 60)
+    red = (
+        (page[..., 0] > 1.3 * page[..., 1])
+        & (page[..., 0] > 1.3 * page[..., 2])
+        & (page[..., 0] > 60)
+    )
     assert red.mean() > 0.02, "tissue is seen"

@@ -21,7 +21,9 @@ until wait; do :; done
 def submit(cluster: Cluster, folder: Path, script: str, *options: str) -> str:
     """Submit a script that prints to `folder`/output; returns the job's id."""
     (folder / "script").write_text(f"#!/bin/bash\n{script}\n")
-    return cluster.submit("-o", str(folder / "output"), "--open-mode=append", *options, folder / "script")
+    return cluster.submit(
+        "-o", str(folder / "output"), "--open-mode=append", *options, folder / "script"
+    )
 
 
 def printed(folder: Path, line: str = "") -> list[str]:
@@ -33,11 +35,16 @@ def printed(folder: Path, line: str = "") -> list[str]:
 
 def test_a_step_has_a_task_on_every_node_with_its_gpus(cluster: Cluster, tmp_path: Path) -> None:
     script = "srun --ntasks-per-node=1 bash -c 'echo $SLURMD_NODENAME $SLURM_PROCID $CUDA_VISIBLE_DEVICES'"
-    assert cluster.wait(submit(cluster, tmp_path, script, "-N2", "--gpus-per-node=2"))["JobState"] == "COMPLETED"
+    assert (
+        cluster.wait(submit(cluster, tmp_path, script, "-N2", "--gpus-per-node=2"))["JobState"]
+        == "COMPLETED"
+    )
     assert sorted(printed(tmp_path)) == ["node1 0 0,1", "node2 1 0,1"]
 
 
-@pytest.mark.parametrize(("act", "restarts", "end"), [("requeue", 1, "COMPLETED"), ("cancel", 0, "CANCELLED")])
+@pytest.mark.parametrize(
+    ("act", "restarts", "end"), [("requeue", 1, "COMPLETED"), ("cancel", 0, "CANCELLED")]
+)
 def test_a_batch_shell_is_told_of_its_end_and_can_tell_which(
     cluster: Cluster, tmp_path: Path, act: str, restarts: int, end: str
 ) -> None:
@@ -51,7 +58,9 @@ def test_a_batch_shell_is_told_of_its_end_and_can_tell_which(
     assert lines[2:] == ["start 1"] * restarts
 
 
-def test_a_signal_reaches_tasks_or_the_batch_shell_as_one_likes(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_signal_reaches_tasks_or_the_batch_shell_as_one_likes(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     job = submit(cluster, tmp_path, WAITS)
     printed(tmp_path, "step")
     cluster.cancel(job, "USR1")
@@ -62,7 +71,9 @@ def test_a_signal_reaches_tasks_or_the_batch_shell_as_one_likes(cluster: Cluster
 
 
 def test_a_script_requeues_its_own_job(cluster: Cluster, tmp_path: Path) -> None:
-    job = submit(cluster, tmp_path, "[ $SLURM_RESTART_COUNT ] || scontrol requeue $SLURM_JOB_ID; exit 3")
+    job = submit(
+        cluster, tmp_path, "[ $SLURM_RESTART_COUNT ] || scontrol requeue $SLURM_JOB_ID; exit 3"
+    )
     assert cluster.wait(job)["Restarts"] == "1"
 
 
@@ -76,8 +87,12 @@ def test_a_job_on_a_node_that_dies_is_requeued(cluster: Cluster, tmp_path: Path)
 
 
 def test_a_job_waits_for_all_tasks_of_an_array(cluster: Cluster, tmp_path: Path) -> None:
-    array = submit(cluster, tmp_path, "sleep $SLURM_ARRAY_TASK_ID; echo $SLURM_ARRAY_TASK_ID", "--array=0-2")
+    array = submit(
+        cluster, tmp_path, "sleep $SLURM_ARRAY_TASK_ID; echo $SLURM_ARRAY_TASK_ID", "--array=0-2"
+    )
     (tmp_path / "after").mkdir()
-    after = submit(cluster, tmp_path / "after", f"cat {tmp_path}/output", f"--dependency=afterok:{array}")
+    after = submit(
+        cluster, tmp_path / "after", f"cat {tmp_path}/output", f"--dependency=afterok:{array}"
+    )
     cluster.wait(after, "COMPLETED")
     assert sorted(printed(tmp_path / "after")) == ["0", "1", "2"]

@@ -59,7 +59,9 @@ def expected(folder: Path) -> list[tuple[int, str, int, list[bytes]]]:
 def test_a_corpus_is_packed_and_verified(tmp_path: Path, bucket: str) -> None:
     assert main(["synth", str(tmp_path / "videos"), "--seconds", "2"]) == 0
     out = f"s3://{bucket}/packed"
-    assert main(["pack", str(tmp_path / "videos" / "corpus.yaml"), out, "short_side=72", "fps=5"]) == 0
+    assert (
+        main(["pack", str(tmp_path / "videos" / "corpus.yaml"), out, "short_side=72", "fps=5"]) == 0
+    )
     assert main(["verify", out]) == 0
 
 
@@ -73,13 +75,15 @@ def test_wrong_credentials_are_said_at_once_and_kept_secret(uri: str, credential
     write_credentials(credentials, "surgstreamtest", "wrong" + SECRET_KEY)
     with pytest.raises(StorageError) as caught:
         open_storage(uri).read_into("manifest.json", 0, memoryview(bytearray(4)))
-    assert "access is denied; check the credentials" in str(caught.value) and "SignatureDoesNotMatch" in str(
+    assert "access is denied; check the credentials" in str(
         caught.value
-    )
+    ) and "SignatureDoesNotMatch" in str(caught.value)
     assert SECRET_KEY not in str(caught.value)
 
 
-def test_anonymous_readers_read_public_objects_alone(uri: str, bucket: str, credentials: Path) -> None:
+def test_anonymous_readers_read_public_objects_alone(
+    uri: str, bucket: str, credentials: Path
+) -> None:
     client = boto3.session.Session().client("s3")
     credentials.unlink()
     nobody = S3Config(anonymous=True)
@@ -106,7 +110,11 @@ def test_a_token_that_expires_is_renewed_from_where_it_came(
     uri: str, gateway: Gateway, credentials: Path, expected: list[object]
 ) -> None:
     def old_keys_expire(request: Request) -> Fault | None:
-        return Fault("refused") if request.number >= 40 and request.access_key != OTHER_ACCESS_KEY else None
+        return (
+            Fault("refused")
+            if request.number >= 40 and request.access_key != OTHER_ACCESS_KEY
+            else None
+        )
 
     with (
         fault_proxy(gateway.endpoint, old_keys_expire) as proxy,
@@ -114,7 +122,9 @@ def test_a_token_that_expires_is_renewed_from_where_it_came(
     ):
         batches = iter(clips)
         first = content(next(batches) for _ in range(5))
-        threading.Timer(0.5, write_credentials, (credentials, OTHER_ACCESS_KEY, OTHER_SECRET_KEY)).start()
+        threading.Timer(
+            0.5, write_credentials, (credentials, OTHER_ACCESS_KEY, OTHER_SECRET_KEY)
+        ).start()
         assert first + content(batches) == expected
         assert clips.retries["expired"] > 0
 
@@ -133,7 +143,9 @@ def upload_whole(storage: Storage) -> None:
         pass
 
 
-def test_a_key_that_is_replaced_ends_no_request(bucket: str, gateway: Gateway, credentials: Path) -> None:
+def test_a_key_that_is_replaced_ends_no_request(
+    bucket: str, gateway: Gateway, credentials: Path
+) -> None:
     """Each kind of request is the first one after its store, opened and used before, has lost its key."""
     kinds: dict[str, Callable[[Storage], object]] = {
         "range": lambda storage: read_range(storage, "a", 0, 4),
@@ -147,10 +159,16 @@ def test_a_key_that_is_replaced_ends_no_request(bucket: str, gateway: Gateway, c
         "sweep": lambda storage: storage.sweep(lambda _: True),
         "upload": upload_whole,
     }
-    stores = {kind: open_storage(f"s3://{bucket}/{kind}") for kind in (*kinds, "part", "complete", "abort")}
+    stores = {
+        kind: open_storage(f"s3://{bucket}/{kind}")
+        for kind in (*kinds, "part", "complete", "abort")
+    }
     for storage in stores.values():
         storage.write("a", b"data")
-    uploads = {kind: upload(stores[kind], rest=5 * (kind == "part")) for kind in ("part", "complete", "abort")}
+    uploads = {
+        kind: upload(stores[kind], rest=5 * (kind == "part"))
+        for kind in ("part", "complete", "abort")
+    }
     for begun in uploads.values():
         begun.__enter__()
 
@@ -173,12 +191,18 @@ def test_a_key_that_is_replaced_ends_no_request(bucket: str, gateway: Gateway, c
 
 
 def test_a_bucket_that_is_not_there_is_told_as_such(bucket: str) -> None:
-    for act in (lambda store: store.size("a"), lambda store: store.read("a"), lambda store: store.sizes()):
+    for act in (
+        lambda store: store.size("a"),
+        lambda store: store.read("a"),
+        lambda store: store.sizes(),
+    ):
         with pytest.raises(StorageError, match=rf"bucket {bucket}0 at http.* does not exist"):
             act(open_storage(f"s3://{bucket}0/corpus"))
 
 
-def test_a_shard_that_is_replaced_under_the_run_ends_it(uri: str, bucket: str, folder: Path) -> None:
+def test_a_shard_that_is_replaced_under_the_run_ends_it(
+    uri: str, bucket: str, folder: Path
+) -> None:
     with stream(uri, S3Config(), DRAWS) as clips:
         batches = iter(clips)
         next(batches)
@@ -186,7 +210,9 @@ def test_a_shard_that_is_replaced_under_the_run_ends_it(uri: str, bucket: str, f
         for path in folder.rglob("*.tar"):
             data = path.read_bytes()
             key = f"corpus/{path.relative_to(folder).as_posix()}"
-            boto3.session.Session().client("s3").put_object(Bucket=bucket, Key=key, Body=data + bytes(512))
+            boto3.session.Session().client("s3").put_object(
+                Bucket=bucket, Key=key, Body=data + bytes(512)
+            )
         with pytest.raises(StorageError, match=r"was replaced while the run read it"):
             content(batches)
 
@@ -201,14 +227,20 @@ def test_a_hundred_kills_and_resumes_under_faults_leave_the_plan_as_it_was(
         config = S3Config(endpoint_url=proxy.endpoint, retry=PATIENT, read_timeout_seconds=0.3)
         for cycle in range(100):
             world_size, steps = int(luck.choice([1, 2, 3, 4, 6])), int(luck.integers(3))
-            print(f"cycle {cycle}: {len(committed)} clips, {world_size} ranks, killed after {steps} steps")
+            print(
+                f"cycle {cycle}: {len(committed)} clips, {world_size} ranks, killed after {steps} steps"
+            )
             logs = [tmp_path / f"{cycle}.rank{rank}" for rank in range(world_size)]
-            ranks = start_ranks(consume, world_size, (uri, config, len(committed), str(tmp_path / str(cycle))))
+            ranks = start_ranks(
+                consume, world_size, (uri, config, len(committed), str(tmp_path / str(cycle)))
+            )
             wait_for(partial(all_did, steps, logs))
             assert set(kill(ranks)) == {-9}, "no rank ended before it was killed"
             while all_did(steps + 1, logs):
                 steps += 1
-            committed += [entry for log in logs for entry in consumed(log)[: steps * BATCH // world_size]]
+            committed += [
+                entry for log in logs for entry in consumed(log)[: steps * BATCH // world_size]
+            ]
     assert faults.num_met > 50
     assert len(committed) >= 50 * BATCH, "the run got somewhere"
     with stream(str(folder), S3Config(), len(committed)) as clips:

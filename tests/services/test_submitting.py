@@ -18,20 +18,29 @@ PLACES = (
     ["salloc", "-n1", "--gpus-per-task=1"],
     ["srun", "-n1", "--mem-per-gpu=10", "--gpus-per-node=1", "--cpu-bind=none"],
 )
-SUBMIT = (
-    "import sys; from pathlib import Path; from surgstream.launch.slurm import submit; print(submit(Path(sys.argv[1])))"
-)
+SUBMIT = """
+import sys
+from pathlib import Path
+from surgstream.launch.slurm import submit
+print(submit(Path(sys.argv[1])))
+"""
 SHOW = "echo $SLURM_PROCID of $SLURM_NTASKS sees ${CUDA_VISIBLE_DEVICES-none}, restart $SLURM_RESTART_COUNT"
 
 
-def ranks(cluster: Cluster, folder: Path, site: Site, place: list[str], *, by_hand: bool = False) -> list[str]:
+def ranks(
+    cluster: Cluster, folder: Path, site: Site, place: list[str], *, by_hand: bool = False
+) -> list[str]:
     """What the ranks of a job say of themselves that is submitted from some place."""
     folder.mkdir()
     (folder / "surgstream").write_text(f"#!/bin/bash\n{SHOW}\n")
     (folder / "surgstream").chmod(0o755)
     (folder / "script").write_text(render(site, [], run_dir=folder, name="run"))
     way = ["sbatch", "--parsable"] if by_hand else [sys.executable, "-c", SUBMIT]
-    surroundings = [f"PATH={folder}:/usr/bin:/bin", f"PYTHONPATH={ROOT / 'src'}", "SLURM_RESTART_COUNT=3"]
+    surroundings = [
+        f"PATH={folder}:/usr/bin:/bin",
+        f"PYTHONPATH={ROOT / 'src'}",
+        "SLURM_RESTART_COUNT=3",
+    ]
     job = cluster.run(*place, "env", *surroundings, *way, str(folder / "script")).split()[-1]
     ended = cluster.wait(job)
     log = (folder / f"slurm-{job}.log").read_text()
@@ -40,7 +49,9 @@ def ranks(cluster: Cluster, folder: Path, site: Site, place: list[str], *, by_ha
 
 
 @pytest.mark.parametrize("by_hand", [False, True], ids=["surgstream launch", "sbatch"])
-def test_a_job_is_the_same_wherever_it_is_submitted_from(cluster: Cluster, tmp_path: Path, by_hand: bool) -> None:
+def test_a_job_is_the_same_wherever_it_is_submitted_from(
+    cluster: Cluster, tmp_path: Path, by_hand: bool
+) -> None:
     site = Site(time="5", nodes=2, gpus_per_node=1, memory="1000M")
     for number, place in enumerate(PLACES):
         said = ranks(cluster, tmp_path / str(number), site, place, by_hand=by_hand)

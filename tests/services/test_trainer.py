@@ -37,4 +37,6 @@ def test_killed_three_times_under_faults_a_run_consumes_the_plan(
         train(corpora, run_dir, 2, *settings, f"max_steps={step + 4}")
     assert faults.num_met > 5
     count = (step + 4) * 12
-    assert without_rank(audit(run_dir)) == without_rank(planned(corpora, run_dir, count, 1, *settings[2:4]))
+    assert without_rank(audit(run_dir)) == without_rank(
+        planned(corpora, run_dir, count, 1, *settings[2:4])
+    )

@@ -13,7 +13,17 @@ import pytest
 
 from surgstream.launch.__main__ import main
 from tests.end_to_end.conftest import Corpora
-from tests.end_to_end.runs import audit, close, losses, metrics, newest, planned, reported, train, words
+from tests.end_to_end.runs import (
+    audit,
+    close,
+    losses,
+    metrics,
+    newest,
+    planned,
+    reported,
+    train,
+    words,
+)
 from tests.services.jobs import ROOT, Job, surgstream
 from tests.services.slurm import Cluster
 
@@ -22,7 +32,9 @@ ENDLESS = ("max_steps=100000", "epochs=100000", "checkpoint.every_steps=50")
 
 
 @pytest.fixture(scope="module")
-def alone(corpora: Corpora, tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[float, ...]]:
+def alone(
+    corpora: Corpora, tmp_path_factory: pytest.TempPathFactory
+) -> dict[int, tuple[float, ...]]:
     """The losses of a run of one process."""
     return losses(train(corpora, tmp_path_factory.mktemp("alone") / "run", 1))
 
@@ -47,7 +59,11 @@ def consumed_as_planned(corpora: Corpora, run_dir: Path) -> None:
 
 @pytest.mark.parametrize("launcher", ["srun", "torchrun"])
 def test_two_nodes_learn_what_one_process_learns(
-    launcher: str, cluster: Cluster, corpora: Corpora, alone: dict[int, tuple[float, ...]], tmp_path: Path
+    launcher: str,
+    cluster: Cluster,
+    corpora: Corpora,
+    alone: dict[int, tuple[float, ...]],
+    tmp_path: Path,
 ) -> None:
     job = Job(cluster, corpora, tmp_path / "run", f"site.launcher={launcher}")
     log = job.ends("COMPLETED")
@@ -63,7 +79,13 @@ def test_two_nodes_learn_what_one_process_learns(
 def test_those_who_keep_their_own_script(
     cluster: Cluster, corpora: Corpora, alone: dict[int, tuple[float, ...]], tmp_path: Path
 ) -> None:
-    options = ["--nodes=2", "--ntasks-per-node=1", "--gpus-per-node=0", "--cpus-per-task=1", "--time=10"]
+    options = [
+        "--nodes=2",
+        "--ntasks-per-node=1",
+        "--gpus-per-node=0",
+        "--cpus-per-task=1",
+        "--time=10",
+    ]
     path = f"PATH={Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     script = [*options, f"--export=ALL,{path}", f"--output={tmp_path}/log", "launch/slurm.sbatch"]
     job = cluster.submit(*script, *words(corpora, tmp_path / "run"), folder=ROOT)
@@ -110,7 +132,9 @@ def test_a_requeue_from_outside(cluster: Cluster, corpora: Corpora, tmp_path: Pa
     consumed_as_planned(corpora, run_dir)
 
 
-def test_a_cancelled_job_saves_and_stays_cancelled(cluster: Cluster, corpora: Corpora, tmp_path: Path) -> None:
+def test_a_cancelled_job_saves_and_stays_cancelled(
+    cluster: Cluster, corpora: Corpora, tmp_path: Path
+) -> None:
     run_dir = tmp_path / "run"
     job = Job(cluster, corpora, run_dir, *ENDLESS, "checkpoint.every_steps=100000")
     job.when(reported(run_dir, 6))
@@ -143,7 +167,9 @@ def test_a_killed_rank_requeues_the_job(cluster: Cluster, corpora: Corpora, tmp_
     consumed_as_planned(corpora, run_dir)
 
 
-def test_a_hanging_rank_is_found_and_leaves_its_stacks(cluster: Cluster, corpora: Corpora, tmp_path: Path) -> None:
+def test_a_hanging_rank_is_found_and_leaves_its_stacks(
+    cluster: Cluster, corpora: Corpora, tmp_path: Path
+) -> None:
     run_dir = tmp_path / "run"
     job = Job(cluster, corpora, run_dir, *LONG, "parallel.timeout_seconds=8")
     job.when(reported(run_dir, 10))
@@ -165,17 +191,30 @@ def test_a_lost_node_requeues_the_job(cluster: Cluster, corpora: Corpora, tmp_pa
     consumed_as_planned(corpora, run_dir)
 
 
-def test_a_start_that_slurm_has_lost_gives_way_to_the_next(cluster: Cluster, corpora: Corpora, tmp_path: Path) -> None:
+def test_a_start_that_slurm_has_lost_gives_way_to_the_next(
+    cluster: Cluster, corpora: Corpora, tmp_path: Path
+) -> None:
     """Only the daemon of the node dies: the ranks there know nothing of it, and Slurm begins anew on another node."""
     run_dir = tmp_path / "run"
-    job = Job(cluster, corpora, run_dir, *ENDLESS, "site.nodes=1", "site.ranks_per_node=2", "max_steps=1000")
+    job = Job(
+        cluster,
+        corpora,
+        run_dir,
+        *ENDLESS,
+        "site.nodes=1",
+        "site.ranks_per_node=2",
+        "max_steps=1000",
+    )
     job.when(reported(run_dir, 10))
     ghost = job.rank(0)
     node = cluster.show(job.id)["NodeList"]
     cluster.kill_slurmd(node)
     job.when(lambda: len(starts(run_dir)) == 2)
     job.when(lambda: not ghost.is_running() or ghost.status() == psutil.STATUS_ZOMBIE)
-    assert "which has taken over; this process ends without writing more" in (run_dir / "train.log").read_text()
+    assert (
+        "which has taken over; this process ends without writing more"
+        in (run_dir / "train.log").read_text()
+    )
     cluster.start_node(node)
     job.when(lambda: "resuming from" in job.log)
     cluster.cancel(job.id, "USR1")
@@ -185,7 +224,9 @@ def test_a_start_that_slurm_has_lost_gives_way_to_the_next(cluster: Cluster, cor
     consumed_as_planned(corpora, run_dir)
 
 
-def test_a_job_that_gets_nowhere_stops_itself(cluster: Cluster, corpora: Corpora, tmp_path: Path) -> None:
+def test_a_job_that_gets_nowhere_stops_itself(
+    cluster: Cluster, corpora: Corpora, tmp_path: Path
+) -> None:
     run_dir = tmp_path / "run"
     job = Job(cluster, corpora, run_dir, *ENDLESS, "checkpoint.every_steps=100000",
               "site.most_starts_without_progress=2")  # fmt: skip
@@ -195,23 +236,35 @@ def test_a_job_that_gets_nowhere_stops_itself(cluster: Cluster, corpora: Corpora
     log = job.ends("FAILED")
     assert job.num_restarts == 1
     assert "started 2 times from checkpoint '' without reaching another: is not requeued" in log
-    assert "ended with status" in (run_dir / "FAILED").read_text(), "which `surgstream status` tells"
+    assert "ended with status" in (run_dir / "FAILED").read_text(), (
+        "which `surgstream status` tells"
+    )
 
 
-def test_nor_does_one_that_slurm_itself_starts_again(cluster: Cluster, corpora: Corpora, tmp_path: Path) -> None:
+def test_nor_does_one_that_slurm_itself_starts_again(
+    cluster: Cluster, corpora: Corpora, tmp_path: Path
+) -> None:
     run_dir = tmp_path / "run"
     job = Job(cluster, corpora, run_dir, *ENDLESS, "site.most_starts_without_progress=1")
     job.when((run_dir / "jobs.jsonl").exists)
     cluster.requeue(job.id)
     log = job.ends("FAILED")
     assert job.num_restarts == 1
-    assert "was requeued by Slurm; started 1 times from checkpoint '' without reaching another: is not requeued" in log
+    assert (
+        "was requeued by Slurm; started 1 times from checkpoint '' without reaching another: is not requeued"
+        in log
+    )
 
 
 def test_an_error_that_would_come_again_ends_the_job(
     cluster: Cluster, corpora: Corpora, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    exploding = ("optim.base_lr=1000", "optim.weight_decay=1000", "optim.warmup_epochs=0", "optim.clip_grad_norm=0")
+    exploding = (
+        "optim.base_lr=1000",
+        "optim.weight_decay=1000",
+        "optim.warmup_epochs=0",
+        "optim.clip_grad_norm=0",
+    )
     job = Job(cluster, corpora, tmp_path / "run", *exploding)
     log = job.ends("FAILED")
     assert job.num_restarts == 0

@@ -16,7 +16,9 @@ def six_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("six_shards")
     for name in "abcdef":
         make_video(folder / f"{name}.mp4", 100, size=(160, 120))
-    corpus = write_corpus(folder, {"name": "d", "videos": "*.mp4"}, fps=25, shard_bytes=1, workers=2)
+    corpus = write_corpus(
+        folder, {"name": "d", "videos": "*.mp4"}, fps=25, shard_bytes=1, workers=2
+    )
     assert main([corpus, str(folder / "out")]) == 0
     return folder
 

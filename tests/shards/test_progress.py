@@ -17,7 +17,9 @@ def work() -> None:
 def test_a_log_gets_the_first_line_and_the_last(capfd: pytest.CaptureFixture[str]) -> None:
     work()
     first, last = capfd.readouterr().err.splitlines()
-    assert first.startswith("pack:   0% 0/1000 frames [") and last.startswith("pack: 100% 1000/1000 frames [")
+    assert first.startswith("pack:   0% 0/1000 frames [") and last.startswith(
+        "pack: 100% 1000/1000 frames ["
+    )
     assert last.endswith(", 2 failed]") and "\r" not in first + last and "|" not in last
 
 
@@ -27,7 +29,8 @@ def test_between_them_a_line_comes_when_its_time_has(
     monkeypatch.setattr("surgstream.shards.progress._LINE_SECONDS", 0.0)
     assert list(progress_bar("compare", 3, unit=" bands", over="abc")) == list("abc")
     assert [line[:16] for line in capfd.readouterr().err.splitlines()] == [
-        f"compare: {share} {done}" for share, done in (("  0%", "0/"), (" 33%", "1/"), (" 67%", "2/"), ("100%", "3/"))
+        f"compare: {share} {done}"
+        for share, done in (("  0%", "0/"), (" 33%", "1/"), (" 67%", "2/"), ("100%", "3/"))
     ]
 
 
@@ -37,7 +40,9 @@ def test_what_was_done_before_counts(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr().err.startswith("train:  40% 4/10 steps [")
 
 
-def test_nothing_is_said_of_nothing_to_do_or_by_other_ranks(capfd: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_said_of_nothing_to_do_or_by_other_ranks(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     progress_bar("pack", 0, unit=" frames").close()
     progress_bar("train", 5, unit=" steps", shown=False).close()
     assert capfd.readouterr().err == ""

@@ -41,7 +41,10 @@ def half_fail(task: int, progress: Progress) -> None:
 
 def test_hours_and_failures_are_told(capfd: pytest.CaptureFixture[str]) -> None:
     tasks, frames = [1, 2, 3], [1800, 3600, 5400]
-    assert len(list(run_all(half_fail, tasks, frames, workers=1, label="pack", frames_an_hour=3600))) == 3
+    assert (
+        len(list(run_all(half_fail, tasks, frames, workers=1, label="pack", frames_an_hour=3600)))
+        == 3
+    )
     last = capfd.readouterr().err.splitlines()[-1]
     assert "pack: 100%" in last and "3.00/3.00 h" in last and "h/s, 2 failed" in last
 
@@ -61,7 +64,9 @@ def test_the_first_failure_stops_the_others(tmp_path: Path) -> None:
 
 
 def test_a_killed_worker_is_one_sentence() -> None:
-    with pytest.raises(ShardError, match="die: a worker process was killed, perhaps because memory ran out"):
+    with pytest.raises(
+        ShardError, match="die: a worker process was killed, perhaps because memory ran out"
+    ):
         list(run_all(die, [1, 2], [1, 1], workers=2, label="die"))
 
 
@@ -72,7 +77,9 @@ def own_cores(task: int, progress: Progress) -> set[int]:
 
 def test_pinned_processes_have_cores_of_their_own() -> None:
     ours = os.sched_getaffinity(0)
-    places = [place for _, place in run_all(own_cores, [1, 2], [1, 1], workers=2, label="", pinned=True)]
+    places = [
+        place for _, place in run_all(own_cores, [1, 2], [1, 1], workers=2, label="", pinned=True)
+    ]
     assert set().union(*places) == ours and (len(ours) == 1 or not places[0] & places[1])
     assert os.sched_getaffinity(0) == ours, "this process itself stays free"
 
@@ -80,9 +87,13 @@ def test_pinned_processes_have_cores_of_their_own() -> None:
 @given(st.integers(1, 300), st.integers(1, 300))
 def test_cores_are_shared_evenly(num_cores: int, workers: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "sched_getaffinity", lambda _: {3 * core + 1 for core in range(num_cores)})
+        patch.setattr(
+            os, "sched_getaffinity", lambda _: {3 * core + 1 for core in range(num_cores)}
+        )
         places = share_cores(workers)
-    assert len(places) == workers and set().union(*places) == {3 * core + 1 for core in range(num_cores)}
+    assert len(places) == workers and set().union(*places) == {
+        3 * core + 1 for core in range(num_cores)
+    }
     if workers <= num_cores:
         assert sum(map(len, places)) == num_cores
         assert {len(place) for place in places} <= {num_cores // workers, -(-num_cores // workers)}

@@ -55,12 +55,17 @@ def layer_norm(x: Array, state: State, name: str) -> Array:
     for token in x:
         mean = token.sum() / len(token)
         variance = ((token - mean) ** 2).sum() / len(token)
-        rows.append((token - mean) / math.sqrt(variance + 1e-6) * state[f"{name}.weight"] + state[f"{name}.bias"])
+        rows.append(
+            (token - mean) / math.sqrt(variance + 1e-6) * state[f"{name}.weight"]
+            + state[f"{name}.bias"]
+        )
     return np.array(rows)
 
 
 def gelu(x: Array) -> Array:
-    return np.array([[0.5 * v * (1.0 + math.erf(v / math.sqrt(2.0))) for v in token] for token in x])
+    return np.array(
+        [[0.5 * v * (1.0 + math.erf(v / math.sqrt(2.0))) for v in token] for token in x]
+    )
 
 
 def attention(x: Array, state: State, name: str, num_heads: int) -> Array:
@@ -84,7 +89,9 @@ def attention(x: Array, state: State, name: str, num_heads: int) -> Array:
 def blocks(x: Array, state: State, name: str, num_heads: int, scales: Scales) -> Array:
     for i, (of_attention, of_mlp) in enumerate(scales):
         block = f"{name}.{i}"
-        x = x + of_attention * attention(layer_norm(x, state, f"{block}.norm1"), state, f"{block}.attention", num_heads)
+        x = x + of_attention * attention(
+            layer_norm(x, state, f"{block}.norm1"), state, f"{block}.attention", num_heads
+        )
         hidden = gelu(linear(layer_norm(x, state, f"{block}.norm2"), state, f"{block}.mlp.0"))
         x = x + of_mlp * linear(hidden, state, f"{block}.mlp.2")
     return x
@@ -92,7 +99,11 @@ def blocks(x: Array, state: State, name: str, num_heads: int, scales: Scales) ->
 
 def position(embed_dim: int, slice_: int, row: int, column: int) -> list[float]:
     values = []
-    for coordinate, width in ((slice_, embed_dim // 4), (column, 3 * embed_dim // 8), (row, 3 * embed_dim // 8)):
+    for coordinate, width in (
+        (slice_, embed_dim // 4),
+        (column, 3 * embed_dim // 8),
+        (row, 3 * embed_dim // 8),
+    ):
         angles = [coordinate / 10000 ** (2 * i / width) for i in range(width // 2)]
         values += [math.sin(a) for a in angles] + [math.cos(a) for a in angles]
     return values

@@ -9,7 +9,10 @@ from surgstream.trainer.compile_caches import CACHES, keep_on_node
 def test_caches_lie_in_a_folder_of_the_job_on_the_nodes_disk(tmp_path: Path) -> None:
     (tmp_path / "slurm").mkdir()
     elsewhere = {"TMPDIR": str(tmp_path), "SLURM_JOB_ID": "7", "TRITON_CACHE_DIR": "/mine"}
-    for more, disk in (({}, tmp_path), ({"SLURM_TMPDIR": str(tmp_path / "slurm")}, tmp_path / "slurm")):
+    for more, disk in (
+        ({}, tmp_path),
+        ({"SLURM_TMPDIR": str(tmp_path / "slurm")}, tmp_path / "slurm"),
+    ):
         environment = elsewhere | more
         keep_on_node(environment)
         folder = disk / f"surgstream-{os.getuid()}-7"
@@ -49,6 +52,10 @@ def test_torch_and_triton_take_them(tmp_path: Path) -> None:
     )
     others = {name: value for name, value in os.environ.items() if name not in CACHES}
     here = others | {"TMPDIR": str(tmp_path), "SLURM_JOB_ID": "7"}
-    done = subprocess.run([sys.executable, "-c", code], env=here, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=here, capture_output=True, text=True, check=True
+    )
     found = done.stdout.split()
-    assert found and all(path.startswith(f"{tmp_path}/surgstream-{os.getuid()}-7/") for path in found)
+    assert found and all(
+        path.startswith(f"{tmp_path}/surgstream-{os.getuid()}-7/") for path in found
+    )

@@ -60,7 +60,11 @@ def test_without_gpus_the_log_names_the_cpu_and_warns_of_nothing(
     ],
 )
 def test_a_gpu_that_torch_does_not_see_is_warned_of_with_the_reason(
-    cuda: str | None, visible: str | None, reason: str, said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    cuda: str | None,
+    visible: str | None,
+    reason: str,
+    said: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse() -> None:
         raise RuntimeError(TOO_OLD)
@@ -77,7 +81,9 @@ def test_a_gpu_that_torch_does_not_see_is_warned_of_with_the_reason(
     assert reason in warning.getMessage() and "\n" not in warning.getMessage()
 
 
-@pytest.mark.parametrize("answer", ["echo No devices were found", "echo NVIDIA-SMI has failed >&2; exit 9"])
+@pytest.mark.parametrize(
+    "answer", ["echo No devices were found", "echo NVIDIA-SMI has failed >&2; exit 9"]
+)
 def test_a_tool_that_finds_none_is_no_gpu(answer: str, driver: Path) -> None:
     driver.write_text(f"#!/bin/sh\n{answer}\n")
     assert gpus_of_driver() == ""

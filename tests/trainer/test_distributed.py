@@ -7,10 +7,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from surgstream.trainer.distributed import Topology, alone_when_failing, configure_logging, topology_from_environment
+from surgstream.trainer.distributed import (
+    Topology,
+    alone_when_failing,
+    configure_logging,
+    topology_from_environment,
+)
 from surgstream.trainer.errors import DistributedError
 
-TORCHRUN = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "node0", "MASTER_PORT": "29500"}
+TORCHRUN = {
+    "RANK": "3",
+    "LOCAL_RANK": "1",
+    "WORLD_SIZE": "4",
+    "MASTER_ADDR": "node0",
+    "MASTER_PORT": "29500",
+}
 SLURM = {"SLURM_NTASKS": "16", "SLURM_PROCID": "9", "SLURM_LOCALID": "1", "SLURM_JOB_ID": "123456"}
 
 
@@ -27,7 +38,9 @@ def test_torchrun() -> None:
 
 def test_srun() -> None:
     found = topology_from_environment({**SLURM, "MASTER_ADDR": "node0"})
-    assert found == Topology(rank=9, local_rank=1, world_size=16, master_addr="node0", master_port=23456)
+    assert found == Topology(
+        rank=9, local_rank=1, world_size=16, master_addr="node0", master_port=23456
+    )
 
 
 @pytest.mark.parametrize("missing", ["WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"])
@@ -42,7 +55,9 @@ def test_a_rank_outside_the_world_is_an_error() -> None:
         topology_from_environment({**TORCHRUN, "RANK": "4"})
 
 
-def test_srun_without_scontrol_or_master_address_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_srun_without_scontrol_or_master_address_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(DistributedError, match="export MASTER_ADDR"):
         topology_from_environment({**SLURM, "SLURM_JOB_NODELIST": "node[0-1]"})
@@ -55,7 +70,9 @@ def test_a_shell_inside_an_allocation_is_no_task_of_it() -> None:
 
 @pytest.mark.parametrize("name", ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"])
 def test_ranks_of_mpirun_are_told_what_to_start_them_with(name: str) -> None:
-    with pytest.raises(DistributedError, match=f"expected torchrun or srun, got {name}=2, as from mpirun or hydra"):
+    with pytest.raises(
+        DistributedError, match=f"expected torchrun or srun, got {name}=2, as from mpirun or hydra"
+    ):
         topology_from_environment({name: "2"})
     assert topology_from_environment({name: "1"}) == Topology()
     assert topology_from_environment({name: "2", **TORCHRUN}).world_size == 4
@@ -74,9 +91,18 @@ def test_a_rank_takes_its_own_gpu_or_the_only_one_it_sees(
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        ("[tcp/pair.cc:525] Connection closed by peer [10.0.0.2]:4711", "another rank has ended; its own message"),
-        ("NCCL error in: x.cpp:1, remote process exited or there was a network error", "another rank has ended"),
-        ("NCCL error in: x.cpp:1, unhandled cuda error; Last error: out of memory", "Last error: out of memory"),
+        (
+            "[tcp/pair.cc:525] Connection closed by peer [10.0.0.2]:4711",
+            "another rank has ended; its own message",
+        ),
+        (
+            "NCCL error in: x.cpp:1, remote process exited or there was a network error",
+            "another rank has ended",
+        ),
+        (
+            "NCCL error in: x.cpp:1, unhandled cuda error; Last error: out of memory",
+            "Last error: out of memory",
+        ),
         ("shape mismatch", "shape mismatch"),
     ],
 )
@@ -100,8 +126,17 @@ def test_a_log_that_a_full_disk_does_not_take_is_told_of_once(
     for number in range(3):
         logging.getLogger("here").info("step %d", number)
     told = capsys.readouterr().err
-    assert [number for number in range(3) if f"step {number}" in told] == [0, 1, 2] and "Traceback" not in told
-    assert told.count("/dev/full: [Errno 28] No space left on device; what follows is not written there") == 1
+    assert [number for number in range(3) if f"step {number}" in told] == [
+        0,
+        1,
+        2,
+    ] and "Traceback" not in told
+    assert (
+        told.count(
+            "/dev/full: [Errno 28] No space left on device; what follows is not written there"
+        )
+        == 1
+    )
 
 
 def test_a_message_that_cannot_be_written_ends_no_log(

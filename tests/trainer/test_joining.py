@@ -22,7 +22,9 @@ def test_nccl_is_bound_to_its_gpu_unless_it_is_alone(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: found.update(current=device))
-    monkeypatch.setattr(torch.distributed, "init_process_group", lambda name, **settings: found.update(settings))
+    monkeypatch.setattr(
+        torch.distributed, "init_process_group", lambda name, **settings: found.update(settings)
+    )
     monkeypatch.setattr("surgstream.trainer.joining._meet", lambda *_: None)
     join(Topology(world_size=world_size), 60)
     assert found["current"] == torch.device("cuda", 0) and found["device_id"] == bound
@@ -31,7 +33,9 @@ def test_nccl_is_bound_to_its_gpu_unless_it_is_alone(
 @pytest.fixture
 def alone_of_four(monkeypatch: pytest.MonkeyPatch) -> Topology:
     """The first of four ranks, whose others never come."""
-    monkeypatch.setattr(os, "environ", {name: value for name, value in os.environ.items() if "SLURM" not in name})
+    monkeypatch.setattr(
+        os, "environ", {name: value for name, value in os.environ.items() if "SLURM" not in name}
+    )
     monkeypatch.setattr("surgstream.trainer.joining._PATIENCE_SECONDS", 0.01)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -42,16 +46,27 @@ def test_a_shell_that_is_one_of_many_tasks_is_told_whom_it_waits_for(
     alone_of_four: Topology, caplog: pytest.LogCaptureFixture
 ) -> None:
     os.environ.update(SHELL)
-    with pytest.raises(DistributedError, match=r"could not meet the other 3 ranks at .*\(ranks 1-3 did not come\)"):
+    with pytest.raises(
+        DistributedError, match=r"could not meet the other 3 ranks at .*\(ranks 1-3 did not come\)"
+    ):
         join(alone_of_four, 0.5)
     (record,) = caplog.records
     said = record.getMessage()
-    assert said.startswith("waiting for ranks 1-3 of 4, since srun has started 4 tasks (SLURM_NTASKS); in a shell")
-    assert "set SLURM_NTASKS=1 to train in this process alone, or `surgstream launch torchrun RECIPE`" in said
-    assert topology_from_environment(SHELL | {"SLURM_NTASKS": "1"}) == Topology(), "the way out is one"
+    assert said.startswith(
+        "waiting for ranks 1-3 of 4, since srun has started 4 tasks (SLURM_NTASKS); in a shell"
+    )
+    assert (
+        "set SLURM_NTASKS=1 to train in this process alone, or `surgstream launch torchrun RECIPE`"
+        in said
+    )
+    assert topology_from_environment(SHELL | {"SLURM_NTASKS": "1"}) == Topology(), (
+        "the way out is one"
+    )
 
 
-def test_ranks_of_other_launchers_need_no_way_out(alone_of_four: Topology, caplog: pytest.LogCaptureFixture) -> None:
+def test_ranks_of_other_launchers_need_no_way_out(
+    alone_of_four: Topology, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(DistributedError):
         join(alone_of_four, 0.5)
     assert [record.getMessage() for record in caplog.records] == ["waiting for ranks 1-3 of 4"]

@@ -30,7 +30,11 @@ def config_of(*overrides: str) -> TrainConfig:
 
 
 def told(
-    corpus: FrameTable, config: TrainConfig, caplog: pytest.LogCaptureFixture, progress: Progress = NEW, last: int = 100
+    corpus: FrameTable,
+    config: TrainConfig,
+    caplog: pytest.LogCaptureFixture,
+    progress: Progress = NEW,
+    last: int = 100,
 ) -> list[tuple[int, str]]:
     caplog.set_level(logging.INFO)
     order = Order.create(corpus.sizes(), 0, config.data.order)
@@ -47,7 +51,9 @@ def test_clips_that_begin_before_their_part(corpus: FrameTable, back: int) -> No
         assert share == pytest.approx(sum(anchor - back < 0 for anchor in anchors) / len(anchors))
 
 
-def test_how_often_clips_are_seen_is_of_the_run(corpus: FrameTable, caplog: pytest.LogCaptureFixture) -> None:
+def test_how_often_clips_are_seen_is_of_the_run(
+    corpus: FrameTable, caplog: pytest.LogCaptureFixture
+) -> None:
     lines = told(corpus, config_of(), caplog)
     assert lines[0][1].startswith("cataract (cataract")
     total = sum(size.num_clips for size in corpus.sizes())
@@ -64,8 +70,16 @@ def test_a_run_that_goes_on_with_another_batch_counts_all_it_draws(
 @pytest.mark.parametrize(
     ("overrides", "level", "expected"),
     [
-        (["data.order.lanes=2", "data.order.chunk_frames=4"], logging.WARNING, "data.order.lanes >= global_batch_size"),
-        (["data.order.chunk_frames=64"], logging.INFO, "all that this corpus has at data.order.chunk_frames=64"),
+        (
+            ["data.order.lanes=2", "data.order.chunk_frames=4"],
+            logging.WARNING,
+            "data.order.lanes >= global_batch_size",
+        ),
+        (
+            ["data.order.chunk_frames=64"],
+            logging.INFO,
+            "all that this corpus has at data.order.chunk_frames=64",
+        ),
         (["data.order.chunk_frames=4"], None, ""),
     ],
 )
@@ -76,17 +90,29 @@ def test_few_lanes_are_a_warning_only_where_more_can_be_had(
     level: int | None,
     expected: str,
 ) -> None:
-    found = [(at, line) for at, line in told(corpus, config_of(*overrides), caplog) if " lanes for batches of " in line]
+    found = [
+        (at, line)
+        for at, line in told(corpus, config_of(*overrides), caplog)
+        if " lanes for batches of " in line
+    ]
     assert [at for at, _ in found] == ([level] if level else [])
     assert all(expected in line for _, line in found)
 
 
-def test_clips_that_repeat_a_frame_are_warned_of(corpus: FrameTable, caplog: pytest.LogCaptureFixture) -> None:
+def test_clips_that_repeat_a_frame_are_warned_of(
+    corpus: FrameTable, caplog: pytest.LogCaptureFixture
+) -> None:
     """Clips of 64 frames of videos of a few seconds show their first frame over and over."""
     lines = told(corpus, config_of("objective.encoder.num_frames=64"), caplog)
-    warned = [line for level, line in lines if level == logging.WARNING and "frames that its clips show" in line]
+    warned = [
+        line
+        for level, line in lines
+        if level == logging.WARNING and "frames that its clips show" in line
+    ]
     assert [line.split(":")[0] for line in warned] == ["cataract", "knee"]
-    assert "knee: 91 % of the frames that its clips show are a clip's earliest one again" in warned[1]
+    assert (
+        "knee: 91 % of the frames that its clips show are a clip's earliest one again" in warned[1]
+    )
     assert "since clips look back 63 frames, 12.6 s" in warned[1] and "min_seconds" in warned[1]
     caplog.clear()
     lines = told(corpus, config_of("objective.encoder.num_frames=2"), caplog)

@@ -102,7 +102,9 @@ def test_v_jepas_schedule_is_that_of_v_jepa_2() -> None:
     lrs = [first.lr(step * 3072) for step in (0, 6000, 12_000, 40_000, 59_999)]
     assert lrs == pytest.approx([1e-4, 3.125e-4, 5.25e-4, 5.25e-4, 5.25e-4])
     assert (first.last_step, second.last_step) == (60_000, 12_000)
-    assert [second.lr(step * 3072) for step in (0, 6000, 12_000)] == pytest.approx([5.25e-4, 2.63e-4, 1e-6])
+    assert [second.lr(step * 3072) for step in (0, 6000, 12_000)] == pytest.approx(
+        [5.25e-4, 2.63e-4, 1e-6]
+    )
 
 
 def test_surgrec_maes_length_is_ours_and_said_to_be() -> None:
@@ -111,14 +113,22 @@ def test_surgrec_maes_length_is_ours_and_said_to_be() -> None:
     recipe = load(TrainConfig, path, [])
     plan = recipe.plan(num_clips=214_500_000, world_size=8, start=Progress(step=0, g=0, state={}))
     assert plan.total_draws == 800 * 240_000 and plan.last_step == 93_750
-    assert "The budget is ours: 192 M clips" in path.read_text() and "93,750 steps" in path.read_text()
+    assert (
+        "The budget is ours: 192 M clips" in path.read_text() and "93,750 steps" in path.read_text()
+    )
     assert -(-200 * 214_500_000 // 2048) > 20_900_000, "what it would be of every frame"
 
 
 def test_a_cache_that_cannot_be_is_refused() -> None:
     with pytest.raises(ConfigError) as error:
-        load(TrainConfig, RECIPES / "surgvista_vitb.yaml", ["data.cache_dir=''", "data.cache_bytes=0"])
-    assert "cache_dir: expected a path; addresses are not supported here, got nothing" in str(error.value)
+        load(
+            TrainConfig,
+            RECIPES / "surgvista_vitb.yaml",
+            ["data.cache_dir=''", "data.cache_bytes=0"],
+        )
+    assert "cache_dir: expected a path; addresses are not supported here, got nothing" in str(
+        error.value
+    )
     assert "cache_bytes: expected 1 to 1000000000000000000, got 0" in str(error.value)
 
 
@@ -126,7 +136,11 @@ def test_its_schedule(recipe: TrainConfig) -> None:
     plan = recipe.plan(num_clips=3_552_777, world_size=8, start=Progress(step=0, g=0, state={}))
     assert plan.last_step == 346_951 and plan.grad_accum_steps == 4
     warm_up = 40 * 3_552_777
-    assert plan.lr(0) == 0.0 and plan.lr(warm_up // 2) == pytest.approx(6e-4) and plan.lr(warm_up) == 1.2e-3
+    assert (
+        plan.lr(0) == 0.0
+        and plan.lr(warm_up // 2) == pytest.approx(6e-4)
+        and plan.lr(warm_up) == 1.2e-3
+    )
     assert plan.lr(120 * 3_552_777) == pytest.approx((1.2e-3 + 1e-5) / 2)
     assert plan.lr(200 * 3_552_777) == pytest.approx(1e-5)
 
@@ -138,7 +152,9 @@ def test_another_global_batch_moves_nothing_of_the_schedule_but_its_height(
     recipe = replace(recipe, clips_per_epoch=clips_per_epoch)
     halfway = Progress(step=100, g=2048 * 100, state={})
     before, after = (
-        replace(recipe, global_batch_size=batch).plan(num_clips=3_552_777, world_size=8, start=halfway)
+        replace(recipe, global_batch_size=batch).plan(
+            num_clips=3_552_777, world_size=8, start=halfway
+        )
         for batch in (2048, 4096)
     )
     for name in ("draws_per_epoch", "warmup_draws", "total_draws", "end_lr"):
@@ -154,7 +170,9 @@ def test_a_changed_recipe_is_said_and_a_changed_place_is_not(recipe: TrainConfig
     data = replace(recipe.data, audit_log=True, cache_dir="/scratch/cache", cache_bytes=10**12)
     elsewhere = replace(recipe, run_dir="/elsewhere", micro_batch_size=32, data=data)
     assert recipe_changes(progress, elsewhere) == []
-    objective = replace(recipe.objective, mask_ratio=0.5, teacher=replace(recipe.objective.teacher, normalise=True))
+    objective = replace(
+        recipe.objective, mask_ratio=0.5, teacher=replace(recipe.objective.teacher, normalise=True)
+    )
     changed = replace(recipe, objective=objective, data=replace(recipe.data, stride=2))
     assert recipe_changes(progress, changed) == [
         "data.stride: 4 -> 2",
@@ -166,5 +184,7 @@ def test_a_changed_recipe_is_said_and_a_changed_place_is_not(recipe: TrainConfig
 
 def test_a_run_that_would_save_nothing_is_a_mistake() -> None:
     neither = ["checkpoint.every_steps=null", "checkpoint.every_minutes=null"]
-    with pytest.raises(ConfigError, match="checkpoint: every_minutes: expected a number where every_steps"):
+    with pytest.raises(
+        ConfigError, match="checkpoint: every_minutes: expected a number where every_steps"
+    ):
         load(TrainConfig, RECIPES / "surgvista_tiny.yaml", neither)

@@ -44,7 +44,9 @@ def state_of(objective: Objective) -> Weights:
 
 def like_surgvista(weights: Weights) -> dict[str, Any]:
     """What its code saves: the weights beside fixed positions, the command line and the optimizer's state."""
-    positions = {name: torch.zeros(1, 18, 48) for name in ("pos_embed", "pos_embed_img", "pos_embed_vid")}
+    positions = {
+        name: torch.zeros(1, 18, 48) for name in ("pos_embed", "pos_embed_img", "pos_embed_vid")
+    }
     return {
         "model": {**weights, **positions},
         "epoch": 3,
@@ -58,10 +60,19 @@ def like_vjepa2(weights: Weights, averages: Weights) -> dict[str, Any]:
 
     def network(name: str, of: Weights) -> Weights:
         prefix = f"{name}."
-        return {f"module.backbone.{k.removeprefix(prefix)}": t for k, t in of.items() if k.startswith(prefix)}
+        return {
+            f"module.backbone.{k.removeprefix(prefix)}": t
+            for k, t in of.items()
+            if k.startswith(prefix)
+        }
 
     networks = {"encoder": network("encoder", weights), "predictor": network("predictor", weights)}
-    return {**networks, "target_encoder": network("encoder", averages), "opt": {"state": {}}, "epoch": 1}
+    return {
+        **networks,
+        "target_encoder": network("encoder", averages),
+        "opt": {"state": {}},
+        "epoch": 1,
+    }
 
 
 def start(path: Path, config: ObjectiveConfig, **settings: Any) -> Objective:
@@ -123,14 +134,19 @@ def test_a_published_file_gives_every_weight_its_place(name: str, tmp_path: Path
     if path.suffix == ".safetensors":
         save_file(weights, path)
     elif name == "vjepa2":
-        torch.save(like_vjepa2(weights, LAYOUTS[name].export(dict(source.averages()), config.encoder)), path)
+        torch.save(
+            like_vjepa2(weights, LAYOUTS[name].export(dict(source.averages()), config.encoder)),
+            path,
+        )
     else:
         torch.save(like_surgvista(weights) if name == "surgvista" else {"model": weights}, path)
     objective = start(path, config, layout=name)
     assert_same(state_of(objective), state_of(source))
     for key, average in objective.averages().items():
         expected = source.averages() if name == "vjepa2" else state_of(source)
-        assert torch.equal(average, expected[key]), "where a file has no averages they begin where the encoder is"
+        assert torch.equal(average, expected[key]), (
+            "where a file has no averages they begin where the encoder is"
+        )
 
 
 def test_pixels_come_out_in_the_order_of_the_released_head(tmp_path: Path) -> None:
@@ -158,7 +174,9 @@ def test_v_jepas_encoder_starts_unisurg_with_its_average(tmp_path: Path) -> None
     config = replace(VJEPA_TINY, encoder=UNISURG_TINY.encoder)
     source = objective_of(config, 1)
     layout = LAYOUTS["vjepa2"]
-    weights, averages = (layout.export(dict(some), config.encoder) for some in (state_of(source), source.averages()))
+    weights, averages = (
+        layout.export(dict(some), config.encoder) for some in (state_of(source), source.averages())
+    )
     torch.save(like_vjepa2(weights, averages), tmp_path / "vjepa.pt")
     objective = start(tmp_path / "vjepa.pt", UNISURG_TINY, layout="vjepa2", parts="encoder")
     assert_same(dict(objective.averages()), dict(source.averages()))
@@ -182,7 +200,9 @@ def test_v_jepas_encoder_starts_unisurg_with_its_average(tmp_path: Path) -> None
 def test_weights_that_do_not_fit_are_refused(
     change: Any, settings: dict[str, str], message: str, tmp_path: Path
 ) -> None:
-    weights = LAYOUTS["videomae"].export(state_of(objective_of(VIDEOMAE_TINY, 1)), VIDEOMAE_TINY.encoder)
+    weights = LAYOUTS["videomae"].export(
+        state_of(objective_of(VIDEOMAE_TINY, 1)), VIDEOMAE_TINY.encoder
+    )
     change(weights)
     torch.save({"model": weights}, tmp_path / "weights.pth")
     objective = choice.build(VIDEOMAE_TINY, seed=99)
@@ -193,14 +213,17 @@ def test_weights_that_do_not_fit_are_refused(
 
 
 def test_an_encoder_is_taken_from_a_file_with_a_classifier(tmp_path: Path) -> None:
-    weights = LAYOUTS["videomae"].export(state_of(objective_of(VIDEOMAE_TINY, 1)), VIDEOMAE_TINY.encoder)
+    weights = LAYOUTS["videomae"].export(
+        state_of(objective_of(VIDEOMAE_TINY, 1)), VIDEOMAE_TINY.encoder
+    )
     encoder = {key: tensor for key, tensor in weights.items() if key.startswith("encoder.")}
     classifier = {"head.weight": torch.zeros(7, 32), "fc_norm.bias": torch.zeros(32)}
     torch.save({"module": encoder | classifier}, tmp_path / "w.pt")
     objective = start(tmp_path / "w.pt", VIDEOMAE_TINY, layout="videomae", parts="encoder")
     assert torch.equal(objective.encoder.norm.bias, encoder["encoder.norm.bias"])
     with pytest.raises(
-        ModelError, match=r"warm_start: .*w.pt: expected the weights of VideoMAE's own code, got head.w"
+        ModelError,
+        match=r"warm_start: .*w.pt: expected the weights of VideoMAE's own code, got head.w",
     ):
         start(tmp_path / "w.pt", VIDEOMAE_TINY, layout="videomae")
 
@@ -211,7 +234,9 @@ def test_wrappings_of_a_published_file_are_found(name: str, wrapping: str, tmp_p
     config = CONFIGS[name]
     source = objective_of(config, 1)
     weights = LAYOUTS[name].export(state_of(source), config.encoder)
-    torch.save({"state_dict": {f"{wrapping}{key}": t for key, t in weights.items()}}, tmp_path / "w.ckpt")
+    torch.save(
+        {"state_dict": {f"{wrapping}{key}": t for key, t in weights.items()}}, tmp_path / "w.ckpt"
+    )
     assert_same(state_of(start(tmp_path / "w.ckpt", config, layout=name)), state_of(source))
 
 
@@ -219,7 +244,11 @@ def test_a_fine_tuned_encoder_starts_one(tmp_path: Path) -> None:
     """VideoMAE's fine-tuning has no `encoder.` before its names, and its norm after the pooling."""
     source = state_of(objective_of(VIDEOMAE_TINY, 1))
     weights = LAYOUTS["videomae"].export(source, VIDEOMAE_TINY.encoder)
-    encoder = {k.removeprefix("encoder."): tensor for k, tensor in weights.items() if k.startswith("encoder.")}
+    encoder = {
+        k.removeprefix("encoder."): tensor
+        for k, tensor in weights.items()
+        if k.startswith("encoder.")
+    }
     tuned = {re.sub(r"^norm\.", "fc_norm.", key): tensor for key, tensor in encoder.items()}
     torch.save({"module": {**tuned, "head.weight": torch.zeros(9, 32)}}, tmp_path / "w.pth")
     begun = state_of(start(tmp_path / "w.pth", VIDEOMAE_TINY, layout="videomae", parts="encoder"))
@@ -228,7 +257,9 @@ def test_a_fine_tuned_encoder_starts_one(tmp_path: Path) -> None:
 
 def test_what_was_trained_comes_before_its_average(tmp_path: Path) -> None:
     trained, averaged = (
-        LAYOUTS["videomae"].export(state_of(objective_of(VIDEOMAE_TINY, seed)), VIDEOMAE_TINY.encoder)
+        LAYOUTS["videomae"].export(
+            state_of(objective_of(VIDEOMAE_TINY, seed)), VIDEOMAE_TINY.encoder
+        )
         for seed in (1, 2)
     )
     torch.save({"model_ema": averaged, "model": trained}, tmp_path / "w.pth")
@@ -238,15 +269,27 @@ def test_what_was_trained_comes_before_its_average(tmp_path: Path) -> None:
 
 
 def test_the_encoder_alone_is_advised_where_it_fits(tmp_path: Path) -> None:
-    weights = LAYOUTS["videomae"].export(state_of(objective_of(VIDEOMAE_TINY, 1)), VIDEOMAE_TINY.encoder)
-    torch.save({"model": {k: t for k, t in weights.items() if not k.startswith("decoder.")}}, tmp_path / "w.pth")
-    with pytest.raises(ModelError, match=r"decoder\.\S+ is missing.*; warm_start\.parts=encoder takes the enc"):
+    weights = LAYOUTS["videomae"].export(
+        state_of(objective_of(VIDEOMAE_TINY, 1)), VIDEOMAE_TINY.encoder
+    )
+    torch.save(
+        {"model": {k: t for k, t in weights.items() if not k.startswith("decoder.")}},
+        tmp_path / "w.pth",
+    )
+    with pytest.raises(
+        ModelError, match=r"decoder\.\S+ is missing.*; warm_start\.parts=encoder takes the enc"
+    ):
         start(tmp_path / "w.pth", VIDEOMAE_TINY, layout="videomae")
 
 
 def test_weights_of_another_patch_size_are_refused_in_a_sentence(tmp_path: Path) -> None:
-    weights = LAYOUTS["videomae"].export(state_of(objective_of(VIDEOMAE_TINY, 1)), VIDEOMAE_TINY.encoder)
+    weights = LAYOUTS["videomae"].export(
+        state_of(objective_of(VIDEOMAE_TINY, 1)), VIDEOMAE_TINY.encoder
+    )
     torch.save({"model": weights}, tmp_path / "w.pth")
     larger = replace(VIDEOMAE_TINY, encoder=replace(VIDEOMAE_TINY.encoder, patch_size=16))
-    with pytest.raises(ModelError, match=r"got the shape \(32, 3, 2, 8, 8\); are patch_size and tubelet_size those of"):
+    with pytest.raises(
+        ModelError,
+        match=r"got the shape \(32, 3, 2, 8, 8\); are patch_size and tubelet_size those of",
+    ):
         start(tmp_path / "w.pth", larger, layout="videomae")

@@ -57,7 +57,9 @@ def describe(config: TrainConfig, world_size: int, tflops: float | None = None) 
     tree = recipe_numbers(config, objective, world_size)
     check_rates_at_hand(config.corpora, config.data.fps)
     try:
-        frames = FrameTable.open(open_storage(config.data.corpus, config.data.s3), fps=config.data.fps, check=False)
+        frames = FrameTable.open(
+            open_storage(config.data.corpus, config.data.s3), fps=config.data.fps, check=False
+        )
     except RateError:
         raise  # the corpus is there, so the recipe is to be mended
     except SurgstreamError as error:
@@ -72,7 +74,9 @@ def describe(config: TrainConfig, world_size: int, tflops: float | None = None) 
     order = Order.create(sizes, config.seed, config.data.order)
     return {
         **tree,
-        **run_numbers(config, objective, plan, world_size, tflops, _audit_line_bytes(frames, plan, world_size)),
+        **run_numbers(
+            config, objective, plan, world_size, tflops, _audit_line_bytes(frames, plan, world_size)
+        ),
         **corpus_numbers(config, frames, order, plan),
     }
 
@@ -126,14 +130,20 @@ def run_numbers(
         },
         "peak_lr": plan.peak_lr,
         "flops_run": flops * clips,
-        "saves": {"every_steps": config.checkpoint.every_steps, "every_minutes": config.checkpoint.every_minutes},
+        "saves": {
+            "every_steps": config.checkpoint.every_steps,
+            "every_minutes": config.checkpoint.every_minutes,
+        },
         "disk_bytes": estimates.disk(config, objective, plan, audit_line_bytes),
-        "time": tflops and estimates.time(config, flops, plan, world_size=world_size, tflops=tflops),
+        "time": tflops
+        and estimates.time(config, flops, plan, world_size=world_size, tflops=tflops),
         "warnings": [*_run_warnings(plan)],
     }
 
 
-def corpus_numbers(config: TrainConfig, frames: FrameTable, order: Order, plan: Plan) -> dict[str, Any]:
+def corpus_numbers(
+    config: TrainConfig, frames: FrameTable, order: Order, plan: Plan
+) -> dict[str, Any]:
     """What the corpus adds: its clips, lanes, and how often each dataset's clips are drawn."""
     clips = sum(size.num_clips for size in frames.sizes())
     run = plan.last_step * plan.global_batch_size
@@ -144,7 +154,9 @@ def corpus_numbers(config: TrainConfig, frames: FrameTable, order: Order, plan: 
             "clips": report.num_clips,
             "share": report.share,
             "repeats_an_epoch": report.repeats,
-            "share_cut_short": estimates.cut_short_share(frames.part_frames(report.name), look_back(config)),
+            "share_cut_short": estimates.cut_short_share(
+                frames.part_frames(report.name), look_back(config)
+            ),
             "draws_of_a_clip": run * report.share / report.num_clips,
             "repeated_frames": repetition(config, frames, report.name),
             "packed_frames_apart": frames.frames_apart(report.name),
@@ -169,15 +181,24 @@ def corpus_numbers(config: TrainConfig, frames: FrameTable, order: Order, plan: 
 
 
 def _plan(config: TrainConfig, num_clips: int, world_size: int) -> Plan:
-    return config.plan(num_clips=num_clips, world_size=world_size, start=Progress(step=0, g=0, state={}))
+    return config.plan(
+        num_clips=num_clips, world_size=world_size, start=Progress(step=0, g=0, state={})
+    )
 
 
 def _audit_line_bytes(frames: FrameTable, plan: Plan, world_size: int) -> float:
     """Of a clip in the audit log, with the names of clips from the middle of each dataset."""
     names = [frames.locate(size.name, size.num_clips // 2) for size in frames.sizes()]
-    place = {"g": plan.last_step * plan.global_batch_size, "step": plan.last_step, "rank": world_size - 1}
+    place = {
+        "g": plan.last_step * plan.global_batch_size,
+        "step": plan.last_step,
+        "rank": world_size - 1,
+    }
     clips = (ClipName(name.dataset, name.video, name.frame)._asdict() | place for name in names)
-    return fmean(len(json.dumps({key: value for key, value in clip.items() if key != "planned"})) + 1 for clip in clips)
+    return fmean(
+        len(json.dumps({key: value for key, value in clip.items() if key != "planned"})) + 1
+        for clip in clips
+    )
 
 
 def _run_warnings(plan: Plan) -> Iterator[str]:

@@ -27,13 +27,18 @@ def _model(tree: Tree) -> Iterator[str]:
     for part in dict.fromkeys([*flops, *parameters]):
         if part not in ("total", "trainable"):
             rows.append((part, _given(parameters.get(part), ","), _gflop(flops.get(part))))
-    rows += [("trained", f"{parameters['trainable']:,}", ""), ("together", "", _gflop(flops["total"]))]
+    rows += [
+        ("trained", f"{parameters['trainable']:,}", ""),
+        ("together", "", _gflop(flops["total"])),
+    ]
     yield from _aligned(rows)
 
 
 def _memory(tree: Tree) -> Iterator[str]:
     batch, sizes = tree["batch"], tree["memory_gib"]
-    parts = [f"{name} {size:.1f}" for name, size in sizes.items() if name != "total" and size >= 0.05]
+    parts = [
+        f"{name} {size:.1f}" for name, size in sizes.items() if name != "total" and size >= 0.05
+    ]
     gpus = "a GPU" if batch["world_size"] == 1 else f"each of {batch['world_size']} GPUs"
     yield f"{gpus} holds about {sizes['total']:.1f} GiB, and what frameworks take beside"
     yield from _indented(", ".join(parts))
@@ -44,7 +49,9 @@ def _run(tree: Tree) -> Iterator[str]:
     ranks, accumulated = batch["world_size"], batch["grad_accum_steps"]
     spread = f"{ranks} x {batch['micro']} at once x {accumulated} accumulated"
     yield f"a step      {_count(batch['global'], 'clip')}: {spread}"
-    counted = f"of which the encoder sees {tokens['visible']:,}, and {tokens['masked']:,} are predicted"
+    counted = (
+        f"of which the encoder sees {tokens['visible']:,}, and {tokens['masked']:,} are predicted"
+    )
     yield from _labelled("a clip", f"{tokens['clip']:,} tokens, {counted}")
     yield f"            {_span(tree['clip'])}"
 
@@ -87,7 +94,11 @@ def _saves(tree: Tree) -> str:
     steps, minutes = tree["saves"]["every_steps"], tree["saves"]["every_minutes"]
     when = [f"{steps:,} steps"] if steps else []
     when += [f"{minutes:g} minutes"] if minutes else []
-    between = f": one in {_hours(tree['time']['minutes_between_saves'] / 60)}" if tree["time"] and steps else ""
+    between = (
+        f": one in {_hours(tree['time']['minutes_between_saves'] / 60)}"
+        if tree["time"] and steps
+        else ""
+    )
     return f"every {' or '.join(when)}{', whichever come first' if len(when) > 1 else ''}{between}"
 
 
@@ -105,7 +116,15 @@ def _datasets(datasets: Sequence[Tree]) -> Iterator[str]:
     for dataset in datasets:
         shares = (f"{100 * dataset[share]:.1f} %" for share in ("share", "repeated_frames"))
         of_draws, repeated = shares
-        rows.append((dataset["name"], f"{dataset['clips']:,}", of_draws, _times(dataset["draws_of_a_clip"]), repeated))
+        rows.append(
+            (
+                dataset["name"],
+                f"{dataset['clips']:,}",
+                of_draws,
+                _times(dataset["draws_of_a_clip"]),
+                repeated,
+            )
+        )
     yield from _aligned(rows)
 
 
@@ -122,7 +141,10 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     for name, *cells in rows:
         left = name if len(name) <= first else f"{name[: first - 3]}..."
         yield "  ".join(
-            [f"{left:<{first}}", *(f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))]
+            [
+                f"{left:<{first}}",
+                *(f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)),
+            ]
         )
 
 

@@ -11,7 +11,10 @@ from surgstream.trainer.export.writing import publish
 
 def run(words: argparse.Namespace) -> int:
     """Do the work of `surgstream export`."""
-    sys.stdout.write(export(words.checkpoint, words.out, words.layout, averaged=words.weights == "average") + "\n")
+    sys.stdout.write(
+        export(words.checkpoint, words.out, words.layout, averaged=words.weights == "average")
+        + "\n"
+    )
     return 0
 
 

@@ -72,7 +72,13 @@ def run(words: argparse.Namespace) -> int:
 
 
 def measure(
-    config: TrainConfig, topology: Topology, *, start: int, warm_up: float, seconds: float, decode: bool
+    config: TrainConfig,
+    topology: Topology,
+    *,
+    start: int,
+    warm_up: float,
+    seconds: float,
+    decode: bool,
 ) -> dict[str, Any]:
     """Measure on all ranks, which call it together.
 
@@ -98,7 +104,10 @@ def measure(
     host = node_name(os.environ)
     ranks = all_gather({"rank": topology.rank, "host": host, **own})
     # One entry a node: its ranks see the same hardware.
-    hardware = {seen["host"]: seen for seen in all_gather({"host": host, **{k: where[k] for k in ("device", "cpus")}})}
+    hardware = {
+        seen["host"]: seen
+        for seen in all_gather({"host": host, **{k: where[k] for k in ("device", "cpus")}})
+    }
     nodes = [
         {**hardware[host], **rates([rank for rank in ranks if rank["host"] == host])}
         for host in dict.fromkeys(rank["host"] for rank in ranks)
@@ -116,7 +125,10 @@ def measure(
         "total": rates(ranks),
         "nodes": nodes,
         "ranks": ranks,
-        "corpus": {"sha256": corpus.sha256, "clips": sum(size.num_clips for size in corpus.sizes())},
+        "corpus": {
+            "sha256": corpus.sha256,
+            "clips": sum(size.num_clips for size in corpus.sizes()),
+        },
         "config": {
             "seed": config.seed,
             "global_batch_size": config.global_batch_size,
@@ -155,13 +167,17 @@ def rates(ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "requests_per_second": per_second("requests"),
         "bytes_read_per_clip": counts["bytes_read"] / clips if clips else None,
         "retries": {
-            name.removeprefix("retries_"): n for name, n in sorted(counts.items()) if name.startswith("retries_") and n
+            name.removeprefix("retries_"): n
+            for name, n in sorted(counts.items())
+            if name.startswith("retries_") and n
         },
         "cache_hits": counts["cache_hits"],
         "cache_misses": counts["cache_misses"],
         "cache_gigabytes_per_second": per_second("cache_bytes") / 1e9,
         "bad_clips": sum(rank["bad_clips"] for rank in ranks),
-        "wait_share": statistics.fmean(min(1.0, rank["wait_seconds"] / rank["seconds"]) for rank in ranks),
+        "wait_share": statistics.fmean(
+            min(1.0, rank["wait_seconds"] / rank["seconds"]) for rank in ranks
+        ),
         "cores_busy": sum(rank["cpu_seconds"] / rank["seconds"] for rank in ranks),
         "first_batch_seconds": max(rank["first_batch_seconds"] for rank in ranks),
     }
@@ -170,13 +186,21 @@ def rates(ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def table(result: Mapping[str, Any]) -> str:
     """The numbers of each node and of all, and the slowest rank, for a terminal."""
     work = "read and decoded" if result["decode"] else "read, not decoded"
-    lines = [f"clips {work} in {result['seconds']:g} s, after {result['warm_up_seconds']:g} s to warm up", ""]
+    lines = [
+        f"clips {work} in {result['seconds']:g} s, after {result['warm_up_seconds']:g} s to warm up",
+        "",
+    ]
 
     rows = [("node", "ranks", "clips/s", "GB/s", "GETs/s", "retries", "waits")]
-    for name, group in [*((node["host"], node) for node in result["nodes"]), ("all", result["total"])]:
+    for name, group in [
+        *((node["host"], node) for node in result["nodes"]),
+        ("all", result["total"]),
+    ]:
         rates = (f"{group['clips_per_second']:,.1f}", f"{group['gigabytes_per_second']:.3f}")
         costs = (f"{group['requests_per_second']:,.1f}", f"{sum(group['retries'].values()):,}")
-        rows.append((name, f"{group['ranks']}", *rates, *costs, f"{100 * group['wait_share']:.0f} %"))
+        rows.append(
+            (name, f"{group['ranks']}", *rates, *costs, f"{100 * group['wait_share']:.0f} %")
+        )
 
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for name, *cells in rows:
@@ -202,7 +226,10 @@ def _batches(
     config: TrainConfig, topology: Topology, corpus: FrameTable, *, start: int, decode: bool
 ) -> Iterator[tuple[ClipFeed, Iterator[int]]]:
     """Begin to read on all ranks at once; gives what is read from, and the sizes of the batches as they come."""
-    order, batch = Order.create(corpus.sizes(), config.seed, config.data.order), config.global_batch_size
+    order, batch = (
+        Order.create(corpus.sizes(), config.seed, config.data.order),
+        config.global_batch_size,
+    )
 
     if decode:
         clips = clip_source(config, topology, corpus, config.data.crop)
@@ -223,7 +250,9 @@ def _batches(
             yield stream, map(len, stream)
 
 
-def _count(feed: ClipFeed, sizes: Iterator[int], *, warm_up: float, seconds: float) -> dict[str, Any]:
+def _count(
+    feed: ClipFeed, sizes: Iterator[int], *, warm_up: float, seconds: float
+) -> dict[str, Any]:
     """Take batches until the window has closed; another thread opens and closes it, so a stall does not stretch it."""
     began = time.perf_counter()
     clips = 0
@@ -253,7 +282,10 @@ def _count(feed: ClipFeed, sizes: Iterator[int], *, warm_up: float, seconds: flo
         first_batch_seconds = first_batch_seconds or time.perf_counter() - began
 
     if first_batch_seconds > warm_up:
-        log.warning("the first batch came after %.1f s, when the window was open; raise --warm-up", first_batch_seconds)
+        log.warning(
+            "the first batch came after %.1f s, when the window was open; raise --warm-up",
+            first_batch_seconds,
+        )
 
     opened, closing = seen
     news = {name: closing[name] - opened[name] for name in opened if name != "counts"}

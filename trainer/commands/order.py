@@ -20,12 +20,18 @@ from surgstream.trainer.resume import order_from
 
 def run(words: argparse.Namespace) -> int:
     """Do the work of `surgstream order`."""
-    progress = read_progress(words.checkpoint) if words.checkpoint else Progress(step=0, g=0, state={})
+    progress = (
+        read_progress(words.checkpoint) if words.checkpoint else Progress(step=0, g=0, state={})
+    )
     start = progress.g if words.start is None else words.start
     if start < progress.g:
-        raise ConfigError(f"expected --start of at least {progress.g}, where the checkpoint is, got {start}")
+        raise ConfigError(
+            f"expected --start of at least {progress.g}, where the checkpoint is, got {start}"
+        )
     if start + words.count > LAST_DRAW:
-        raise ConfigError(f"expected --start and --count to end at draw 2^62 at most, got {start} and {words.count}")
+        raise ConfigError(
+            f"expected --start and --count to end at draw 2^62 at most, got {start} and {words.count}"
+        )
     config = load(TrainConfig, words.config, words.overrides)
     for line in lines(config, progress, start, words.count, words.world_size):
         sys.stdout.write(json.dumps(line) + "\n")
@@ -46,11 +52,16 @@ def lines(
     batch = config.global_batch_size
 
     # A clip's rank depends on its whole step, so each step that is touched is dealt in full.
-    for step, wanted in groupby(range(start, start + count), key=lambda g: (g - progress.g) // batch):
+    for step, wanted in groupby(
+        range(start, start + count), key=lambda g: (g - progress.g) // batch
+    ):
         first = progress.g + step * batch
         draws = order.draws(first, batch)
         placement = place(
-            draws, micro_batch_size=config.micro_batch_size, world_size=world_size, deal=config.data.order.deal
+            draws,
+            micro_batch_size=config.micro_batch_size,
+            world_size=world_size,
+            deal=config.data.order.deal,
         )
         names = [order.dataset_names[dataset] for dataset in draws.dataset.tolist()]
         locations = table.locate_all(names, draws.clip.tolist())

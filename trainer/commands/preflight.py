@@ -68,7 +68,9 @@ def run(words: argparse.Namespace) -> int:
     return 0
 
 
-def preflight(config: TrainConfig, topology: Topology, *, with_step: bool, patience_seconds: float = 0.0) -> None:
+def preflight(
+    config: TrainConfig, topology: Topology, *, with_step: bool, patience_seconds: float = 0.0
+) -> None:
     """Check everything, and join the process group on the way; rank 0 prints what was found.
 
     Args:
@@ -81,7 +83,9 @@ def preflight(config: TrainConfig, topology: Topology, *, with_step: bool, patie
         PreflightError: Something forbids a run, on every rank; or not all ranks came.
         ModelError: There is no such model.
     """
-    needed = needs(config, with_step=with_step)  # what no node could give is refused before ranks wait for each other
+    needed = needs(
+        config, with_step=with_step
+    )  # what no node could give is refused before ranks wait for each other
     seconds = CHECK_SECONDS + (COMPILE_SECONDS if with_step and config.compile else 0.0)
     meeting_seconds = MEETING_SECONDS + patience_seconds
 
@@ -99,7 +103,9 @@ def preflight(config: TrainConfig, topology: Topology, *, with_step: bool, patie
 
         said = meeting.hear("verdict", checks.at_most(seconds) + 2 * REPORT_SECONDS)
         # Nobody looks for files there any more once the verdict is told.
-        shutil.rmtree(trial_folder(meeting, Path(config.run_dir) / "checkpoints"), ignore_errors=True)
+        shutil.rmtree(
+            trial_folder(meeting, Path(config.run_dir) / "checkpoints"), ignore_errors=True
+        )
         meeting.leave(_GOODBYE_SECONDS)
 
     if said != "go":
@@ -112,14 +118,18 @@ def ended_after(seconds: float) -> AbstractContextManager[None]:
     """End this process when the block takes longer: the socket of a node that froze stays open and silent."""
 
     def end() -> None:
-        log.error("no verdict after %g s: rank 0 or the way to it hangs; see what it prints", seconds)
+        log.error(
+            "no verdict after %g s: rank 0 or the way to it hangs; see what it prints", seconds
+        )
         logging.shutdown()
         os._exit(PreflightError.exit_status)
 
     return after(seconds, end)
 
 
-def examine(config: TrainConfig, meeting: Meeting, checks: Checklist, *, with_step: bool) -> RankReport:
+def examine(
+    config: TrainConfig, meeting: Meeting, checks: Checklist, *, with_step: bool
+) -> RankReport:
     """Run all checks on this rank, in step with the others.
 
     A check that needs every rank is left out where one of them is not well.
@@ -134,7 +144,10 @@ def examine(config: TrainConfig, meeting: Meeting, checks: Checklist, *, with_st
         advice="see whether df and nvidia-smi answer on this node",
     )
     corpora = checks.run(
-        "corpus", lambda: Corpora(config), seconds=15, advice="see whether this node reaches the store, and as whom"
+        "corpus",
+        lambda: Corpora(config),
+        seconds=15,
+        advice="see whether this node reaches the store, and as whom",
     )
 
     # All ranks leave an agreement at about the same moment, so that their clocks can be compared.
@@ -143,7 +156,9 @@ def examine(config: TrainConfig, meeting: Meeting, checks: Checklist, *, with_st
     if corpora:
         mb_per_second = checks.run(
             "store",
-            lambda: corpora.mb_per_second(MEASURE_SECONDS, rank=topology.rank, world_size=topology.world_size),
+            lambda: corpora.mb_per_second(
+                MEASURE_SECONDS, rank=topology.rank, world_size=topology.world_size
+            ),
             seconds=12,
             advice="see whether this node reaches the store",
         )
@@ -173,7 +188,10 @@ def examine(config: TrainConfig, meeting: Meeting, checks: Checklist, *, with_st
 
 def examine_network(config: TrainConfig, meeting: Meeting, checks: Checklist) -> float | None:
     """Join the process group and measure an all-reduce; None where a rank failed."""
-    topology, advice = meeting.topology, "see what NCCL_DEBUG=INFO prints; set NCCL_SOCKET_IFNAME and NCCL_IB_HCA"
+    topology, advice = (
+        meeting.topology,
+        "see what NCCL_DEBUG=INFO prints; set NCCL_SOCKET_IFNAME and NCCL_IB_HCA",
+    )
 
     def joined() -> bool:
         join(topology, config.parallel.timeout_seconds)
@@ -184,20 +202,37 @@ def examine_network(config: TrainConfig, meeting: Meeting, checks: Checklist) ->
     well = checks.run("network", joined, seconds=40, advice=advice)
     if not meeting.agree("joined", checks.at_most(20), ok=well is not None):
         return None
-    return checks.run("network", lambda: bus_gb_per_second(topology.device, MEASURE_SECONDS), seconds=15, advice=advice)
+    return checks.run(
+        "network",
+        lambda: bus_gb_per_second(topology.device, MEASURE_SECONDS),
+        seconds=15,
+        advice=advice,
+    )
 
 
-def examine_step(config: TrainConfig, meeting: Meeting, checks: Checklist, *, well: bool) -> StepMemory | None:
+def examine_step(
+    config: TrainConfig, meeting: Meeting, checks: Checklist, *, well: bool
+) -> StepMemory | None:
     """Build the model and take a step; None where a rank failed, or was not `well` before."""
-    topology, advice = meeting.topology, "see what it prints above; try compile=false or a smaller micro_batch_size"
+    topology, advice = (
+        meeting.topology,
+        "see what it prints above; try compile=false or a smaller micro_batch_size",
+    )
     model = (
-        checks.run("step", lambda: build_model(config, topology), seconds=COMPILE_SECONDS, advice=advice)
+        checks.run(
+            "step", lambda: build_model(config, topology), seconds=COMPILE_SECONDS, advice=advice
+        )
         if well
         else None
     )
-    if not meeting.agree("model", checks.at_most(COMPILE_SECONDS), ok=model is not None) or model is None:
+    if (
+        not meeting.agree("model", checks.at_most(COMPILE_SECONDS), ok=model is not None)
+        or model is None
+    ):
         return None
-    return checks.run("step", lambda: take_step(config, topology, model), seconds=COMPILE_SECONDS, advice=advice)
+    return checks.run(
+        "step", lambda: take_step(config, topology, model), seconds=COMPILE_SECONDS, advice=advice
+    )
 
 
 def needs(config: TrainConfig, *, with_step: bool) -> Needs:

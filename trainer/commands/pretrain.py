@@ -10,7 +10,14 @@ from functools import partial
 from pathlib import Path
 
 from surgstream.configs.loading import load, to_tree
-from surgstream.trainer.assembly import build_engine, build_objective, clip_source, held_out, online_probe, open_corpus
+from surgstream.trainer.assembly import (
+    build_engine,
+    build_objective,
+    clip_source,
+    held_out,
+    online_probe,
+    open_corpus,
+)
 from surgstream.trainer.commands.preflight import preflight
 from surgstream.trainer.compile_caches import keep_on_node
 from surgstream.trainer.config import TrainConfig
@@ -24,7 +31,12 @@ from surgstream.trainer.distributed import (
     leave,
     topology_from_environment,
 )
-from surgstream.trainer.engine.checkpoint import find_checkpoint, load_averages, load_moments, load_parameters
+from surgstream.trainer.engine.checkpoint import (
+    find_checkpoint,
+    load_averages,
+    load_moments,
+    load_parameters,
+)
 from surgstream.trainer.engine.checkpoint_files import read_progress
 from surgstream.trainer.engine.loop import Trainer
 from surgstream.trainer.engine.periodic import Measure
@@ -53,7 +65,9 @@ def run(words: argparse.Namespace) -> int:
 
     with alone_when_failing(topology):
         config = load(TrainConfig, words.config, words.overrides)
-        watchdog = Watchdog(config.parallel.timeout_seconds, f"rank {topology.rank}/{topology.world_size}")
+        watchdog = Watchdog(
+            config.parallel.timeout_seconds, f"rank {topology.rank}/{topology.world_size}"
+        )
         with closing(watchdog), owned_run(Path(config.run_dir), topology, watchdog) as check_owner:
             # From here on there is something to save; until then a signal ends this process.
             launched = topology.world_size > 1 or "RANK" in os.environ
@@ -112,7 +126,11 @@ def pretrain(
     engine = build_engine(config, objective, device, grad_accum_steps=grad_accum_steps)
     if moments := checkpoint or carried_moments(config.warm_start, config.optim):
         load_moments(moments, engine)
-    probe = Measure(config.probe.every_steps, online_probe(config, topology, objective)) if config.probe else None
+    probe = (
+        Measure(config.probe.every_steps, online_probe(config, topology, objective))
+        if config.probe
+        else None
+    )
 
     num_clips = sum(size.num_clips for size in corpus.sizes())
     plan = config.plan(num_clips=num_clips, world_size=topology.world_size, start=progress)
@@ -140,7 +158,9 @@ def pretrain(
             measures=[probe] if probe else [],
             audit_log=config.data.audit_log,
             watch=watch.report,
-            agreement=Agreement(stop, 2 * config.parallel.timeout_seconds),  # the watchdog comes first
+            agreement=Agreement(
+                stop, 2 * config.parallel.timeout_seconds
+            ),  # the watchdog comes first
             watchdog=watchdog,
             profiler=Profiler(profile, topology, run_dir),
             check_owner=check_owner,

@@ -26,7 +26,9 @@ def run(words: argparse.Namespace) -> int:
     """Do the work of `surgstream status`."""
     for run_dir in words.run_dirs:
         if not run_dir.is_dir():
-            raise ConfigError(f"{run_dir}: expected a run directory, got {'a file' if run_dir.exists() else 'nothing'}")
+            raise ConfigError(
+                f"{run_dir}: expected a run directory, got {'a file' if run_dir.exists() else 'nothing'}"
+            )
 
     in_place = words.follow and not words.json and sys.stdout.isatty()
     said, asked = dict[str, Word](), -math.inf
@@ -34,7 +36,10 @@ def run(words: argparse.Namespace) -> int:
     while True:
         now = time.time()
         if time.monotonic() - asked >= _ASK_SECONDS:
-            said, asked = ask_slurm(job for run_dir in words.run_dirs for job in jobs_of(run_dir)), time.monotonic()
+            said, asked = (
+                ask_slurm(job for run_dir in words.run_dirs for job in jobs_of(run_dir)),
+                time.monotonic(),
+            )
         runs = [read_run(run_dir, now, said) for run_dir in words.run_dirs]
         page = "\n".join(json.dumps(asdict(run)) for run in runs) if words.json else show(runs)
 
@@ -57,7 +62,9 @@ def block(run: RunState) -> str:
     lines = [run.run_dir]
     for label, text in _rows(run):
         indent = " " * (_LABEL + 2)
-        lines += textwrap.wrap(text, _WIDTH, initial_indent=f"  {label:<{_LABEL}}", subsequent_indent=indent)
+        lines += textwrap.wrap(
+            text, _WIDTH, initial_indent=f"  {label:<{_LABEL}}", subsequent_indent=indent
+        )
     return "\n".join([*lines, *_losses(run)])
 
 
@@ -116,20 +123,27 @@ def duration(seconds: float) -> str:
 def _rows(run: RunState) -> Iterator[tuple[str, str]]:
     yield "state", _state(run)
     if run.step is not None:
-        whole = f" of {run.last_step:,} ({_percent(run.step / run.last_step)})" if run.last_step else ""
+        whole = (
+            f" of {run.last_step:,} ({_percent(run.step / run.last_step)})" if run.last_step else ""
+        )
         epochs = "" if run.epoch is None else f", epoch {run.epoch:,.2f}"
         epochs += "" if run.last_epoch is None else f" of {run.last_epoch:,.2f}"
         yield "progress", f"step {run.step:,}{whole}{epochs}"
 
     if run.clips_per_second is not None and run.pace is not None:
         step = f"{run.pace.step_seconds:.{3 if run.pace.step_seconds < 10 else 1}f} s a step"
-        waits = "" if run.wait_share is None else f", {_percent(run.wait_share)} of it waiting for data"
+        waits = (
+            "" if run.wait_share is None else f", {_percent(run.wait_share)} of it waiting for data"
+        )
         yield "speed", f"{run.clips_per_second:,.1f} clips/s, {step}{waits}"
     if run.seconds_left and run.pace and run.step is not None and run.last_step is not None:
         extra = run.pace.pause_seconds / run.pace.step_seconds
         # Less would be shown as 0.0 %.
         pauses = f"; evaluations and checkpoints add {_percent(extra)}" if extra >= 0.0005 else ""
-        yield "time left", f"{duration(run.seconds_left)}, {run.last_step - run.step:,} steps{pauses}"
+        yield (
+            "time left",
+            f"{duration(run.seconds_left)}, {run.last_step - run.step:,} steps{pauses}",
+        )
 
     if run.checkpoint:
         age, size = duration(run.checkpoint.age_seconds), _size(run.checkpoint.num_bytes)
@@ -140,19 +154,28 @@ def _rows(run: RunState) -> Iterator[tuple[str, str]]:
     yield from _machines(run)
 
     if run.retries:
-        causes = ", ".join(f"{count:,} {cause.replace('_', ' ')}" for cause, count in sorted(run.retries.items()))
+        causes = ", ".join(
+            f"{count:,} {cause.replace('_', ' ')}" for cause, count in sorted(run.retries.items())
+        )
         yield "retries", f"{causes}; in the last {run.retries_steps:,} steps"
     if run.step is not None:
-        yield "bad clips", f"{run.bad_clips:,}" + (", named in quarantine.jsonl" if run.bad_clips else "")
+        yield (
+            "bad clips",
+            f"{run.bad_clips:,}" + (", named in quarantine.jsonl" if run.bad_clips else ""),
+        )
 
 
 def _features(found: Mapping[str, float]) -> Iterator[tuple[str, str]]:
     """What a linear readout makes of them, and how diverse they are."""
     if (accuracy := found.get("probe/accuracy")) is not None:
         majority = found.get("probe/accuracy_of_majority")
-        beside = "" if majority is None else f", {_percent(majority)} by the most frequent label alone"
+        beside = (
+            "" if majority is None else f", {_percent(majority)} by the most frequent label alone"
+        )
         yield "probe", f"{_percent(accuracy)} of unseen clips right{beside}"
-    names = [key.removesuffix("_effective_rank") for key in found if key.endswith("_effective_rank")]
+    names = [
+        key.removesuffix("_effective_rank") for key in found if key.endswith("_effective_rank")
+    ]
     said = [
         f"{name.removeprefix('collapse/')}: effective rank {found[f'{name}_effective_rank']:.1f}, "
         f"mean cosine {found.get(f'{name}_mean_cosine', math.nan):.2f}"
@@ -165,19 +188,31 @@ def _features(found: Mapping[str, float]) -> Iterator[tuple[str, str]]:
 def _machines(run: RunState) -> Iterator[tuple[str, str]]:
     if run.world_size is not None:
         nodes = f" on {run.job.nodes}" if run.job and run.job.nodes else ""
-        yield "machines", _counted(run.world_size, "rank") + nodes + (f", {run.device}" if run.device else "")
+        yield (
+            "machines",
+            _counted(run.world_size, "rank") + nodes + (f", {run.device}" if run.device else ""),
+        )
 
     if run.job:
         left, ends = run.job.seconds_left, ""
         if left is not None and run.state in ("starting", "training", "silent"):
-            ends = f"; ends in {duration(left)}" if left > 0 else f"; its time ended {duration(-left)} ago"
-        yield "job", f"{run.job.id}; {_counted(run.job.starts, 'start')}, {_counted(run.job.requeues, 'requeue')}{ends}"
+            ends = (
+                f"; ends in {duration(left)}"
+                if left > 0
+                else f"; its time ended {duration(-left)} ago"
+            )
+        yield (
+            "job",
+            f"{run.job.id}; {_counted(run.job.starts, 'start')}, {_counted(run.job.requeues, 'requeue')}{ends}",
+        )
 
     if run.writer:
         yield "writer", run.writer
     if run.slowest:
         host = f" on {run.slowest['host']}" if run.slowest["host"] else ""
-        over = f", {run.slowest['over_median']:.2f} x the median" if run.slowest["over_median"] else ""
+        over = (
+            f", {run.slowest['over_median']:.2f} x the median" if run.slowest["over_median"] else ""
+        )
         yield "slowest", f"rank {run.slowest['rank']}{host}{over}"
 
 
@@ -191,26 +226,36 @@ def _state(run: RunState) -> str:
         return f"silent for {duration(quiet)}, since {since}; see train.log"
     if run.reason:
         return f"{run.state}: {run.reason}"
-    return {"starting": f"starting for {duration(quiet)}", "done": f"done, {duration(quiet)} ago"}.get(
-        run.state, run.state
-    )
+    return {
+        "starting": f"starting for {duration(quiet)}",
+        "done": f"done, {duration(quiet)} ago",
+    }.get(run.state, run.state)
 
 
 def _losses(run: RunState) -> list[str]:
     """Training and held-out losses side by side, beside what predicting the mean scores."""
-    columns = [(head, found) for head, found in (("training", run.losses), ("held out", run.held_out)) if found]
+    columns = [
+        (head, found)
+        for head, found in (("training", run.losses), ("held out", run.held_out))
+        if found
+    ]
     # `NAME_of_mean` stands beside its loss, and has no row of its own.
-    names = dict.fromkeys(name for _, found in columns for name in found if not name.endswith("_of_mean"))
+    names = dict.fromkeys(
+        name for _, found in columns for name in found if not name.endswith("_of_mean")
+    )
     if not names:
         return []
 
-    when = f"  at step {run.held_out_step:,}" if run.held_out_step != run.step and run.held_out else ""
+    when = (
+        f"  at step {run.held_out_step:,}" if run.held_out_step != run.step and run.held_out else ""
+    )
     rows = [f"  {'loss':<16}" + "".join(f"{head:>12}{'of mean':>9}" for head, _ in columns) + when]
 
     for name in names:
         values = [found.get(key) for _, found in columns for key in (name, f"{name}_of_mean")]
         cells = [
-            f"{_given(value, '.4f'):>{width}}" for value, width in zip(values, [12, 9] * len(columns), strict=True)
+            f"{_given(value, '.4f'):>{width}}"
+            for value, width in zip(values, [12, 9] * len(columns), strict=True)
         ]
         rows.append(f"    {name:<14}{''.join(cells)}".rstrip())
     return rows
@@ -229,5 +274,7 @@ def _counted(count: int, thing: str) -> str:
 
 
 def _size(num_bytes: int) -> str:
-    unit, scale = next((size for size in (("GB", 1e9), ("MB", 1e6)) if num_bytes >= size[1]), ("kB", 1e3))
+    unit, scale = next(
+        (size for size in (("GB", 1e9), ("MB", 1e6)) if num_bytes >= size[1]), ("kB", 1e3)
+    )
     return f"{num_bytes / scale:,.1f} {unit}"

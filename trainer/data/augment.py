@@ -7,7 +7,21 @@ from surgstream.shards.keyed_random import Purpose, hash64, permute, uniform
 from surgstream.trainer.data.config import CropConfig
 
 # Corners, edge centres, centre and the four quarter points, in quarters of the free margin (x, y).
-OFFSETS = ((0, 0), (4, 0), (0, 4), (4, 4), (2, 2), (0, 2), (4, 2), (2, 4), (2, 0), (1, 1), (3, 1), (1, 3), (3, 3))
+OFFSETS = (
+    (0, 0),
+    (4, 0),
+    (0, 4),
+    (4, 4),
+    (2, 2),
+    (0, 2),
+    (4, 2),
+    (2, 4),
+    (2, 0),
+    (1, 1),
+    (3, 1),
+    (1, 3),
+    (3, 3),
+)
 
 
 Windows = npt.NDArray[np.int32]
@@ -37,12 +51,16 @@ def multi_scale_crop(
     # One draw below pairs x offsets decides both: the pair by quotient, the offset by remainder.
     choice = permute(0, len(pairs) * len(OFFSETS), hash64(seed, Purpose.CROP, g))
     short_side = frame_sizes.min(axis=1, keepdims=True)
-    sides = np.floor(short_side * np.array(pairs)[choice // len(OFFSETS)]).astype(np.int64).clip(min=1)
+    sides = (
+        np.floor(short_side * np.array(pairs)[choice // len(OFFSETS)]).astype(np.int64).clip(min=1)
+    )
 
     if config.offsets == "fixed":
         start = (frame_sizes - sides) // 4 * np.array(OFFSETS)[choice % len(OFFSETS)]
     else:
-        start = np.floor(uniform(hash64(seed, Purpose.CROP_OFFSET, g), 2) * (frame_sizes - sides + 1)).astype(np.int64)
+        start = np.floor(
+            uniform(hash64(seed, Purpose.CROP_OFFSET, g), 2) * (frame_sizes - sides + 1)
+        ).astype(np.int64)
 
     return np.concatenate([start, start + sides], axis=1).astype(np.int32)
 

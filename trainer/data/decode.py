@@ -23,7 +23,13 @@ class ClipDecoder:
     """Decodes, crops, resizes and normalises the frames of a micro-batch."""
 
     def __init__(
-        self, config: DecodeConfig, *, max_clips: int, num_frames: int, image_size: int, device: torch.device
+        self,
+        config: DecodeConfig,
+        *,
+        max_clips: int,
+        num_frames: int,
+        image_size: int,
+        device: torch.device,
     ) -> None:
         """Build the graphs.
 
@@ -37,7 +43,9 @@ class ClipDecoder:
         self._num_frames, self._image_size = num_frames, image_size
         on_gpu = device.type == "cuda"
         if config.device == "gpu" and not on_gpu:
-            raise DecodeError("decode.device: gpu: expected a GPU, this process has none; use auto or cpu")
+            raise DecodeError(
+                "decode.device: gpu: expected a GPU, this process has none; use auto or cpu"
+            )
 
         threads = config.threads or cores_of_rank(os.environ)
         graph = {
@@ -74,7 +82,9 @@ class ClipDecoder:
             DecodeError: A frame is not a whole JPEG. The graph is of no further use.
         """
         # (B, 4) to (B T, 2, 2): the two corners of the window, for each frame.
-        corners = np.repeat(windows.reshape(-1, 2, 2), self._num_frames, axis=0)[:, :, ::-1]  # as (y, x)
+        corners = np.repeat(windows.reshape(-1, 2, 2), self._num_frames, axis=0)[
+            :, :, ::-1
+        ]  # as (y, x)
         start, end = np.ascontiguousarray(corners[:, 0]), np.ascontiguousarray(corners[:, 1])
 
         try:
@@ -82,12 +92,16 @@ class ClipDecoder:
                 jpeg=list(frames), start=start, end=end
             )  # returns when the images are ready, on a GPU too
         except RuntimeError as error:
-            raise DecodeError(f"expected whole JPEG frames, DALI says: {str(error).splitlines()[0]}") from None
+            raise DecodeError(
+                f"expected whole JPEG frames, DALI says: {str(error).splitlines()[0]}"
+            ) from None
 
         if self._resizer:
             (images,) = self._normalising.run(pixels=self._resizer.resize(images))
         clips: Tensor = torch.utils.dlpack.from_dlpack(images.as_tensor())
-        return clips.view(-1, self._num_frames, 3, self._image_size, self._image_size).transpose(1, 2)
+        return clips.view(-1, self._num_frames, 3, self._image_size, self._image_size).transpose(
+            1, 2
+        )
 
 
 class _Resizer:
@@ -98,23 +112,34 @@ class _Resizer:
 
     def __init__(self, max_images: int, image_size: int, threads: int) -> None:
         self._pixels = np.empty((max_images, image_size, image_size, 3), np.uint8)
-        self._threads, self._pool = threads, ThreadPoolExecutor(threads, thread_name_prefix="resize")
+        self._threads, self._pool = (
+            threads,
+            ThreadPoolExecutor(threads, thread_name_prefix="resize"),
+        )
 
     def resize(self, images: Iterable[Any]) -> npt.NDArray[np.uint8]:
         """Bring DALI's images (h, w, C) of any sizes to one: (N, H, W, C), bytes."""
         sources = list(images)
         pixels = self._pixels[: len(sources)]
         parts = [slice(i, None, self._threads) for i in range(self._threads)]
-        list(self._pool.map(_resize, (sources[part] for part in parts), (pixels[part] for part in parts)))
+        list(
+            self._pool.map(
+                _resize, (sources[part] for part in parts), (pixels[part] for part in parts)
+            )
+        )
         return pixels
 
 
 def _resize(images: Sequence[Any], pixels: npt.NDArray[np.uint8]) -> None:
     size = pixels.shape[1:3]
     for image, out in zip(images, pixels, strict=True):
-        pixel_rows = torch.utils.dlpack.from_dlpack(image)[None]  # before permuting, or torch copies it to planes
+        pixel_rows = torch.utils.dlpack.from_dlpack(image)[
+            None
+        ]  # before permuting, or torch copies it to planes
         planes = pixel_rows.permute(0, 3, 1, 2)
-        out[...] = interpolate(planes, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
+        out[...] = (
+            interpolate(planes, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
+        )
 
 
 def cores_of_rank(environment: Mapping[str, str]) -> int:
@@ -135,7 +160,9 @@ def cores_of_rank(environment: Mapping[str, str]) -> int:
 def _clips_graph(image_size: int) -> Any:
     """(bytes, window start (y, x), window end (y, x)) -> (C, H, W) floats, for every frame of a batch, on the GPU."""
     images = _window("mixed")
-    images = fn.resize(images, size=(image_size, image_size), interp_type=types.INTERP_LINEAR, antialias=True)
+    images = fn.resize(
+        images, size=(image_size, image_size), interp_type=types.INTERP_LINEAR, antialias=True
+    )
     return _normalised(images)
 
 
@@ -148,7 +175,9 @@ def _windows_graph() -> Any:
 @pipeline_def  # type: ignore[untyped-decorator]
 def _normalising_graph(on_gpu: bool) -> Any:
     """(H, W, C) bytes -> (C, H, W) floats. Bytes travel to a GPU four times as fast as floats."""
-    pixels = fn.external_source(name="pixels", dtype=types.UINT8, ndim=3, layout="HWC", no_copy=True)
+    pixels = fn.external_source(
+        name="pixels", dtype=types.UINT8, ndim=3, layout="HWC", no_copy=True
+    )
     return _normalised(pixels.gpu() if on_gpu else pixels)
 
 
@@ -157,7 +186,9 @@ def _window(device: str) -> Any:
     start = fn.external_source(name="start", dtype=types.INT32, ndim=1)
     end = fn.external_source(name="end", dtype=types.INT32, ndim=1)
     # Decode only the window: a tenth faster on the CPU than resizing a region, whose filter also reaches beyond it.
-    return fn.decoders.image_slice(jpeg, start=start, end=end, axis_names="HW", device=device, output_type=types.RGB)
+    return fn.decoders.image_slice(
+        jpeg, start=start, end=end, axis_names="HW", device=device, output_type=types.RGB
+    )
 
 
 def _normalised(images: Any) -> Any:

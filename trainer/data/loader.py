@@ -62,7 +62,9 @@ class ClipLoader:
         self._stall_warning_seconds = stall_warning_seconds
 
         # From the thread: a batch, the error that ended it, or None at the end of the stream.
-        self._ready: queue.Queue[ClipBatch | BaseException | None] = queue.Queue(maxsize=prefetch_batches)
+        self._ready: queue.Queue[ClipBatch | BaseException | None] = queue.Queue(
+            maxsize=prefetch_batches
+        )
         self._closing = threading.Event()
         # Batches that kernels may still read, each with an event that comes after those kernels.
         self._in_use: deque[tuple[ClipBatch, torch.Event]] = deque()
@@ -146,12 +148,20 @@ class ClipLoader:
     def _decode(self, clips: Sequence[ClipBytes]) -> ClipBatch:
         g = np.array([clip.g for clip in clips], dtype=np.int64)
         sizes = np.array([(clip.width, clip.height) for clip in clips], dtype=np.int64)
-        names = tuple(ClipName(clip.dataset, clip.video, clip.anchor_frame, clip.planned) for clip in clips)
-        windows = multi_scale_crop(self._crop, self._seed, g, sizes) if self._crop else center_crop(sizes)
+        names = tuple(
+            ClipName(clip.dataset, clip.video, clip.anchor_frame, clip.planned) for clip in clips
+        )
+        windows = (
+            multi_scale_crop(self._crop, self._seed, g, sizes) if self._crop else center_crop(sizes)
+        )
         try:
-            pixels = self._decoder.decode([frame for clip in clips for frame in clip.frames], windows)
+            pixels = self._decoder.decode(
+                [frame for clip in clips for frame in clip.frames], windows
+            )
         except DecodeError as error:
-            raise DecodeError(f"draws {g.min()} to {g.max()}, clips {', '.join(map(str, names))}: {error}") from None
+            raise DecodeError(
+                f"draws {g.min()} to {g.max()}, clips {', '.join(map(str, names))}: {error}"
+            ) from None
         valid = np.array([clip.valid for clip in clips])
         return ClipBatch(clips=pixels, g=g, names=names, valid=valid)
 

@@ -93,8 +93,15 @@ class DataWatch:
             "data/decode_seconds": float(np.mean([rank["decode"] for rank in news])),
             "data/batches_ready": float(np.mean([rank["ready"] for rank in news])),
             **{f"data/{name}": float(counts[name]) for name in _COUNTERS},
-            **{f"data/{name}": float(sum(rank["gauges"][name] for rank in news)) for name in _GAUGES},
-            **{f"data/{name}": float(count) for name, count in sorted(counts.items()) if name.startswith("retries_")},
+            **{
+                f"data/{name}": float(sum(rank["gauges"][name] for rank in news))
+                for name in _GAUGES
+            },
+            **{
+                f"data/{name}": float(count)
+                for name, count in sorted(counts.items())
+                if name.startswith("retries_")
+            },
         }
         if counts["bytes_used"]:
             values["data/bytes_read_per_byte_used"] = counts["bytes_read"] / counts["bytes_used"]
@@ -117,7 +124,9 @@ class DataWatch:
 
         # Micro-batches of a step that is under way stay for the next report.
         num_steps = len(self._loader.waits) // step
-        waits = np.array(self._loader.waits[: num_steps * step]).reshape(num_steps, step).sum(axis=1)
+        waits = (
+            np.array(self._loader.waits[: num_steps * step]).reshape(num_steps, step).sum(axis=1)
+        )
         del self._loader.waits[: num_steps * step]
 
         now = totals(stream)
@@ -139,7 +148,9 @@ class DataWatch:
         self._num_bad += len(clips)
         if clips and self._topology.is_main:
             with naming(self._quarantine), self._quarantine.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(clip) + "\n" for clip in sorted(clips, key=lambda clip: clip["g"]))
+                file.writelines(
+                    json.dumps(clip) + "\n" for clip in sorted(clips, key=lambda clip: clip["g"])
+                )
         if self._num_bad > self._limits.in_all:
             raise CorruptSampleError(
                 f"{self._num_bad} clips were damaged on all ranks together, expected at most {self._limits.in_all}; "

@@ -17,7 +17,13 @@ class ByteSource:
     """Opens streams of clips as bytes over one corpus."""
 
     def __init__(
-        self, data: DataConfig, corpus: FrameTable, *, num_frames: int, micro_batch_size: int, topology: Topology
+        self,
+        data: DataConfig,
+        corpus: FrameTable,
+        *,
+        num_frames: int,
+        micro_batch_size: int,
+        topology: Topology,
     ) -> None:
         """Open the cache.
 
@@ -33,7 +39,11 @@ class ByteSource:
         """
         self._data, self._corpus, self._topology = data, corpus, topology
         self._num_frames, self._micro_batch_size = num_frames, micro_batch_size
-        self._cache = ChunkCache(data.cache_folder, data.cache_bytes, corpus.sha256) if data.cache_folder else None
+        self._cache = (
+            ChunkCache(data.cache_folder, data.cache_bytes, corpus.sha256)
+            if data.cache_folder
+            else None
+        )
 
     def stream(self, order: Order, *, global_batch_size: int, start: int) -> ClipStream:
         """This rank's share of the draws of an order, from `start` on without end."""
@@ -85,7 +95,13 @@ class ClipSource(ByteSource):
         Raises:
             ConfigError: The cache's folder is not this user's alone to write to, or cannot be made.
         """
-        super().__init__(data, corpus, num_frames=num_frames, micro_batch_size=micro_batch_size, topology=topology)
+        super().__init__(
+            data,
+            corpus,
+            num_frames=num_frames,
+            micro_batch_size=micro_batch_size,
+            topology=topology,
+        )
         self._seed, self._crop = seed, crop
         self._decoder = ClipDecoder(
             data.decode,
@@ -100,7 +116,11 @@ class ClipSource(ByteSource):
         return self._load(self.stream(order, global_batch_size=global_batch_size, start=start))
 
     def open_pass(
-        self, num_clips: int | None = None, *, datasets: Sequence[str] | None = None, shared: bool = True
+        self,
+        num_clips: int | None = None,
+        *,
+        datasets: Sequence[str] | None = None,
+        shared: bool = True,
     ) -> ClipLoader:
         """Start loading clips in the order of the corpus, each once; see `shards.reading.passes`.
 

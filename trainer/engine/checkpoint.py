@@ -70,7 +70,9 @@ def save_checkpoint(
     barrier()  # nobody writes before the folder is there
     for index, (name, state) in enumerate(engine.full_state()):
         if index % world_size == rank:
-            writer.add(name, state | ({"average": averages[name]} if averages and name in averages else {}))
+            writer.add(
+                name, state | ({"average": averages[name]} if averages and name in averages else {})
+            )
     writer.flush()
     reports = all_gather((writer.files, writer.error))  # comes back when all ranks have written
     errors = [f"rank {r}: {error}" for r, (_, error) in enumerate(reports) if error]
@@ -83,7 +85,9 @@ def save_checkpoint(
         shutil.rmtree(partial, ignore_errors=True)
     errors += [error for error in all_gather(writer.error if not errors else None) if error]
     if errors:
-        raise SaveError(f"{final}: could not save: {'; '.join(errors)}; earlier checkpoints are as they were")
+        raise SaveError(
+            f"{final}: could not save: {'; '.join(errors)}; earlier checkpoints are as they were"
+        )
     return final
 
 
@@ -109,7 +113,9 @@ def load_parameters(checkpoint: Path, module: torch.nn.Module) -> None:
     Raises:
         CheckpointError: The module's parameters are not the checkpoint's, or these cannot be read.
     """
-    _load(checkpoint, "param", {name: p for name, p in module.named_parameters() if p.requires_grad})
+    _load(
+        checkpoint, "param", {name: p for name, p in module.named_parameters() if p.requires_grad}
+    )
 
 
 def load_averages(checkpoint: Path, averages: Mapping[str, Tensor]) -> None:
@@ -135,13 +141,17 @@ def _load(checkpoint: Path, kind: str, wanted: Mapping[str, Tensor]) -> None:
                 differences.append(f"{what}{name} is not in the model")
             elif left[name].shape != value.shape:
                 shape = tuple(left[name].shape)
-                differences.append(f"{what}{name} has shape {tuple(value.shape)}, the model's has {shape}")
+                differences.append(
+                    f"{what}{name} has shape {tuple(value.shape)}, the model's has {shape}"
+                )
             else:
                 left.pop(name).copy_(value)  # what stays in `left` has no tensor
     differences += [f"{what}{name} is not in the checkpoint" for name in left]
     if differences:
         more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
-        raise CheckpointError(f"{checkpoint}: fits another model: {'; '.join(differences[:5])}{more}")
+        raise CheckpointError(
+            f"{checkpoint}: fits another model: {'; '.join(differences[:5])}{more}"
+        )
 
 
 def load_moments(checkpoint: Path, engine: ZeroEngine) -> None:
@@ -155,7 +165,9 @@ def load_moments(checkpoint: Path, engine: ZeroEngine) -> None:
         left = dict(shapes)  # what has no moment yet; a second one finds nothing
         for name, value in tensors(checkpoint, moment):
             if left.pop(name, None) != value.shape:
-                raise CheckpointError(f"{checkpoint}: {moment} of {name} has shape {tuple(value.shape)}, it has not")
+                raise CheckpointError(
+                    f"{checkpoint}: {moment} of {name} has shape {tuple(value.shape)}, it has not"
+                )
             engine.load_moment(name, moment, value)
         if left:
             raise CheckpointError(f"{checkpoint}: expected {moment} of {min(left)}, which has none")
@@ -185,7 +197,9 @@ def tensors(checkpoint: Path, wanted: str) -> Iterator[tuple[str, Tensor]]:
                         continue
                     tensor = content.get_tensor(key)
                     if tensor.dtype != torch.float32:
-                        raise unreadable(checkpoint, f"{file}: {key}: expected fp32, got {tensor.dtype}")
+                        raise unreadable(
+                            checkpoint, f"{file}: {key}: expected fp32, got {tensor.dtype}"
+                        )
                     yield name, tensor
         except (OSError, SafetensorError) as error:
             raise unreadable(checkpoint, error) from None
@@ -213,7 +227,9 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder)
     except OSError as error:
         reason = error.strerror or error
-        log.warning("%s: cannot be deleted: %s; training goes on, and its room stays taken", folder, reason)
+        log.warning(
+            "%s: cannot be deleted: %s; training goes on, and its room stays taken", folder, reason
+        )
 
 
 def _step(checkpoint: Path) -> int:
@@ -261,12 +277,16 @@ def _choose(root: Path, wanted: str) -> Path | None:
     checkpoints = checkpoints_in(root)
     if wanted == "none":
         if checkpoints:
-            raise CheckpointError(f"{root}: holds checkpoints, and resume is none; choose another run_dir, or auto")
+            raise CheckpointError(
+                f"{root}: holds checkpoints, and resume is none; choose another run_dir, or auto"
+            )
         return None
     if found := damage(Path(wanted)):
         raise CheckpointError(f"{wanted}: not a whole checkpoint: {found}")
     if checkpoints and checkpoints[0].name > Path(wanted).name:
-        raise CheckpointError(f"{root}: holds checkpoints newer than {wanted}; choose another run_dir or delete them")
+        raise CheckpointError(
+            f"{root}: holds checkpoints newer than {wanted}; choose another run_dir or delete them"
+        )
     return Path(wanted)
 
 

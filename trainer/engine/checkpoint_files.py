@@ -62,7 +62,9 @@ def read_progress(checkpoint: Path) -> Progress:
 def unreadable(checkpoint: Path, problem: Exception | str) -> CheckpointError:
     """The error that says why a checkpoint cannot be read."""
     reason = getattr(problem, "strerror", None) or problem
-    return CheckpointError(f"{checkpoint}: cannot be read: {reason}; resume from another checkpoint")
+    return CheckpointError(
+        f"{checkpoint}: cannot be read: {reason}; resume from another checkpoint"
+    )
 
 
 def damage(checkpoint: Path) -> str | None:
@@ -98,7 +100,9 @@ def newest_whole(root: Path) -> Path | None:
         log.warning("skipped checkpoint %s: %s", checkpoint, found)
 
     if checkpoints:
-        raise CheckpointError(f"{root}: none of {len(checkpoints)} checkpoints is whole; delete them to start anew")
+        raise CheckpointError(
+            f"{root}: none of {len(checkpoints)} checkpoints is whole; delete them to start anew"
+        )
     return None
 
 
@@ -119,7 +123,12 @@ def _state(checkpoint: Path) -> dict[str, Any]:
         sound = state.pop("sha256") == _digest(state)
         files = {name: (entry["bytes"], entry["sha256"]) for name, entry in state["files"].items()}
         state.setdefault("optimizer_step", state["step"])  # of versions that took over no moments
-        counts = [state["step"], state["g"], state["optimizer_step"], *(size for size, _ in files.values())]
+        counts = [
+            state["step"],
+            state["g"],
+            state["optimizer_step"],
+            *(size for size, _ in files.values()),
+        ]
         # By `type`, since isinstance would let True pass as a number.
         sound &= all(type(count) is int and 0 <= count < 2**63 for count in counts)
         sound &= all(_FILE_NAME.fullmatch(name) for name in files)

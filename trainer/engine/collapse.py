@@ -78,7 +78,9 @@ class CollapseWatch:
         self._advice = advice
         self._told: dict[tuple[str, str], float] = {}
 
-    def look(self, step: int, means: Mapping[str, float], sizes: Mapping[str, tuple[int, int]]) -> None:
+    def look(
+        self, step: int, means: Mapping[str, float], sizes: Mapping[str, tuple[int, int]]
+    ) -> None:
         """Log a warning, with each sign, its value and its limit, unless that was said before.
 
         Args:
@@ -90,7 +92,9 @@ class CollapseWatch:
             signs = []
             for sign in (
                 Sign("mean_cosine", 1.0, MOST_COSINE),
-                Sign("effective_rank", 1.0, min(LEAST_RANK, (1 + min(num, width)) / 2)),  # few vectors fill few
+                Sign(
+                    "effective_rank", 1.0, min(LEAST_RANK, (1 + min(num, width)) / 2)
+                ),  # few vectors fill few
             ):
                 value = means[f"{name}_{sign.kind}"]
                 if self._is_news(name, sign, value):

@@ -82,16 +82,25 @@ class Trainer:
         """
         self.engine, self.objective, self.batches, self.plan = engine, objective, batches, plan
         self.step, self.g, self.state = progress.step, progress.g, progress.state
-        self.topology, self.run_dir, self.report, self.checkpoint = topology, run_dir, report, checkpoint
+        self.topology, self.run_dir, self.report, self.checkpoint = (
+            topology,
+            run_dir,
+            report,
+            checkpoint,
+        )
         self.evaluation, self.measures, self.watch = evaluation, measures, watch
         self.agreement, self.watchdog, self.profiler = agreement, watchdog, profiler
         self.check_owner, self.last_saved, self.saved_at = check_owner, self.step, time.monotonic()
 
         self.metrics = MetricsWriter(run_dir, step=self.step) if topology.is_main else None
-        self.observer = Observer(engine, objective, topology=topology, run_dir=run_dir, metrics=self.metrics)
+        self.observer = Observer(
+            engine, objective, topology=topology, run_dir=run_dir, metrics=self.metrics
+        )
         self.clock = StepClock(topology.device)
         self.steps = StepLog(topology, run_dir)
-        self.audit = (run_dir / AUDIT / f"rank{topology.rank:05d}.jsonl").open("a") if audit_log else None
+        self.audit = (
+            (run_dir / AUDIT / f"rank{topology.rank:05d}.jsonl").open("a") if audit_log else None
+        )
 
     def train(self) -> None:
         """Train to the plan's last step, or to where all ranks are asked to stop; then save, and mark the run.
@@ -135,7 +144,9 @@ class Trainer:
 
     def due(self, every_steps: int) -> bool:
         """Whether something that happens every so many steps, and at the end, happens now."""
-        return every_steps > 0 and (self.step % every_steps == 0 or self.step == self.plan.last_step)
+        return every_steps > 0 and (
+            self.step % every_steps == 0 or self.step == self.plan.last_step
+        )
 
     def due_to_save(self) -> bool:
         """Whether all ranks save now: after so many steps, after so many minutes by rank 0's clock, and at the end."""
@@ -145,17 +156,30 @@ class Trainer:
     def late_to_save(self) -> bool:
         """Whether this rank, if it is rank 0, finds that its last save is too many minutes ago."""
         minutes = self.checkpoint.every_minutes
-        return self.topology.is_main and minutes is not None and time.monotonic() - self.saved_at >= 60 * minutes
+        return (
+            self.topology.is_main
+            and minutes is not None
+            and time.monotonic() - self.saved_at >= 60 * minutes
+        )
 
     def looks(self) -> Iterator[tuple[int, Callable[[], None]]]:
         """What is looked at between steps, and every how many steps."""
         step, observer = self.step, self.observer
         if self.evaluation:
-            yield self.evaluation.every_steps, partial(observer.evaluate, step, self.evaluation, self.stopping)
+            yield (
+                self.evaluation.every_steps,
+                partial(observer.evaluate, step, self.evaluation, self.stopping),
+            )
         for measure in self.measures:
             yield measure.every_steps, partial(observer.measure, step, measure, self.stopping)
-        yield self.report.collapse_every_steps, partial(observer.look_for_collapse, step, self.batch)
-        yield self.report.pictures_every_steps, partial(observer.draw, step, self.batch, self.evaluation)
+        yield (
+            self.report.collapse_every_steps,
+            partial(observer.look_for_collapse, step, self.batch),
+        )
+        yield (
+            self.report.pictures_every_steps,
+            partial(observer.draw, step, self.batch, self.evaluation),
+        )
 
     def train_step(self) -> None:
         """Consume one global batch: targets, forward and backward for each micro-batch, then one update."""
@@ -173,7 +197,9 @@ class Trainer:
             # Updates the weights on the step's last micro-batch alone.
             with self.clock.part("optimizer"):
                 self.engine.step(lr)
-            self.steps.add_micro_batch(batch, {"loss/total": output.loss.detach(), **output.metrics})
+            self.steps.add_micro_batch(
+                batch, {"loss/total": output.loss.detach(), **output.metrics}
+            )
             self.write_audit(batch)
 
         self.objective.after_optimizer_step()
@@ -191,7 +217,9 @@ class Trainer:
         seconds, parts = self.clock.read()
 
         # In collectives all wait for the slowest rank: what each does alone tells which it is.
-        alone = ("data", "targets", "forward") if self.engine.stage < 3 else ("data", "targets")  # without collectives
+        alone = (
+            ("data", "targets", "forward") if self.engine.stage < 3 else ("data", "targets")
+        )  # without collectives
         seconds_by_rank = all_gather((sum(parts[name] for name in alone), platform.node()))
         clips_per_second = steps * self.plan.global_batch_size / seconds
 
@@ -211,14 +239,18 @@ class Trainer:
 
         device = self.topology.device
         if peak := peak_flops(device):
-            flops = sum(self.objective.flops().values()) * clips_per_second / self.topology.world_size
+            flops = (
+                sum(self.objective.flops().values()) * clips_per_second / self.topology.world_size
+            )
             values["model/mfu"] = flops / peak
         if device.type == "cuda":
             values["memory/gpu_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
 
         if self.metrics:
             self.metrics.write(self.step, values)
-            bar.set_postfix_str(f"loss {values['loss/total']:.4f}, {clips_per_second:.1f} clips/s", refresh=False)
+            bar.set_postfix_str(
+                f"loss {values['loss/total']:.4f}, {clips_per_second:.1f} clips/s", refresh=False
+            )
 
     def check_finite(self) -> None:
         """Make sure that the steps since the last report were finite."""

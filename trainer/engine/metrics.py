@@ -44,7 +44,10 @@ class MetricsWriter:
 
         Of arrays the lines keep counts, see `counts_by_size`.
         """
-        line = {key: counts_by_size(value) if isinstance(value, np.ndarray) else value for key, value in values.items()}
+        line = {
+            key: counts_by_size(value) if isinstance(value, np.ndarray) else value
+            for key, value in values.items()
+        }
 
         with naming(self._lines.name):
             self._lines.write(json.dumps({"step": step, "time": time.time(), **line}) + "\n")
@@ -126,7 +129,10 @@ class StepClock:
             with self.host_part(name):
                 yield
             return
-        begin, end = torch.Event("cuda", enable_timing=True), torch.Event("cuda", enable_timing=True)
+        begin, end = (
+            torch.Event("cuda", enable_timing=True),
+            torch.Event("cuda", enable_timing=True),
+        )
         begin.record()
         yield
         end.record()

@@ -88,8 +88,14 @@ class Observer:
 
             # Read the values before the loader closes, which frees pixels that kernels under way would still read.
             share = mean_over_ranks(torch.tensor(float(num_clips), device=self.topology.device))
-            sums = {key: mean_over_ranks(torch.stack([row[key] for row in rows]).sum()) for key in rows[0]}
-            means = {f"held_out/{key.split('/')[1]}": (value / share).item() for key, value in sums.items()}
+            sums = {
+                key: mean_over_ranks(torch.stack([row[key] for row in rows]).sum())
+                for key in rows[0]
+            }
+            means = {
+                f"held_out/{key.split('/')[1]}": (value / share).item()
+                for key, value in sums.items()
+            }
         means["held_out/clips"] = share.item() * self.topology.world_size
 
         if self.metrics and not stopped:
@@ -106,12 +112,22 @@ class Observer:
         """Report how diverse a batch's features are, the mean over ranks, and warn when they are not."""
         with self._evaluating(), self.engine.autocast():
             latents = self.objective.collapse_features(batch)
-        found = {f"{name}_{kind}": v for name, rows in latents.items() for kind, v in diversity(rows).items()}
-        means = dict(zip(found, mean_over_ranks(torch.stack([*found.values()])).tolist(), strict=True))
+        found = {
+            f"{name}_{kind}": v
+            for name, rows in latents.items()
+            for kind, v in diversity(rows).items()
+        }
+        means = dict(
+            zip(found, mean_over_ranks(torch.stack([*found.values()])).tolist(), strict=True)
+        )
         if self.metrics:
             self.metrics.write(step, {f"collapse/{key}": value for key, value in means.items()})
             # Predictions begin alike, and may stay so for a while.
-            sizes = {name: (len(rows), rows.shape[-1]) for name, rows in latents.items() if name != "predictions"}
+            sizes = {
+                name: (len(rows), rows.shape[-1])
+                for name, rows in latents.items()
+                if name != "predictions"
+            }
             self.collapse.look(step, means, sizes)
 
     def draw(self, step: int, batch: ClipBatch, evaluation: Evaluation | None) -> None:

@@ -14,7 +14,9 @@ _MARGIN, _GAP, _TILE, _MOST_ACROSS = 96, 4, 112, 12
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)
 
 
-def contact_sheet(rows: Mapping[str, Tensor], *, num_clips: int = PICTURED_CLIPS, num_columns: int = 8) -> Image.Image:
+def contact_sheet(
+    rows: Mapping[str, Tensor], *, num_clips: int = PICTURED_CLIPS, num_columns: int = 8
+) -> Image.Image:
     """Lay out clips as labelled grids: one row a name, frames in time from left to right; short clips side by side.
 
     Args:
@@ -42,10 +44,20 @@ def contact_sheet(rows: Mapping[str, Tensor], *, num_clips: int = PICTURED_CLIPS
             pen.text((_GAP, top + _TILE // 2), name, fill=_INK, font=font, anchor="lm")
             # (C, columns, H, W) in [0, 1] to (columns, H, W, C) bytes.
             pixels = (
-                clips[clip, :, frames].float().clamp(0, 1).mul(255).round().byte().permute(1, 2, 3, 0).cpu().numpy()
+                clips[clip, :, frames]
+                .float()
+                .clamp(0, 1)
+                .mul(255)
+                .round()
+                .byte()
+                .permute(1, 2, 3, 0)
+                .cpu()
+                .numpy()
             )
             for column, frame in enumerate(pixels):
-                tile = Image.fromarray(np.ascontiguousarray(frame)).resize((_TILE, _TILE), Image.Resampling.BICUBIC)
+                tile = Image.fromarray(np.ascontiguousarray(frame)).resize(
+                    (_TILE, _TILE), Image.Resampling.BICUBIC
+                )
                 sheet.paste(tile, (left + column * (_TILE + _GAP), top))
 
     return sheet

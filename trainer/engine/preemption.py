@@ -65,7 +65,9 @@ class StopFlag(SignalFlag):
         heard, told = os.pipe()
         os.set_blocking(told, False)
         signal.set_wakeup_fd(told, warn_on_full_buffer=False)
-        os.register_at_fork(after_in_child=_hear_nothing)  # what a child is sent is not for this process
+        os.register_at_fork(
+            after_in_child=_hear_nothing
+        )  # what a child is sent is not for this process
         threading.Thread(target=self._listen, args=(heard,), daemon=True).start()
 
     def reason(self) -> int:
@@ -79,11 +81,15 @@ class StopFlag(SignalFlag):
         while True:
             for number in os.read(heard, 64):
                 if interrupted and number in _IMPATIENT:
-                    self._say("interrupted again: ends at once; what came after the newest checkpoint is lost")
+                    self._say(
+                        "interrupted again: ends at once; what came after the newest checkpoint is lost"
+                    )
                     os._exit(_INTERRUPTED)
                 if number == signal.SIGINT:
                     interrupted = True
-                    self._say("interrupted: saves after a step, and ends; Ctrl-C again ends at once, without saving")
+                    self._say(
+                        "interrupted: saves after a step, and ends; Ctrl-C again ends at once, without saving"
+                    )
 
     def _say(self, sentence: str) -> None:
         if self._speaks:
@@ -136,10 +142,16 @@ class Agreement:
     def cause(self) -> tuple[str, int]:
         """The signal or other reason, and the rank that it came to; of several the same one on every rank."""
         number, rank = divmod(self._answer, 1 << _SHIFT)
-        return "end of the launcher" if number == _LAUNCHER_ENDED else signal.Signals(number).name, rank
+        return "end of the launcher" if number == _LAUNCHER_ENDED else signal.Signals(
+            number
+        ).name, rank
 
     def _exchange(self, *, save: bool) -> None:
         number = self._stop.reason()
         # The reason above the rank: the maximum is the highest reason, and a rank that has it.
-        self._found = torch.tensor([(number << _SHIFT) + dist.get_rank() if number else 0, int(save)])
-        self._work = dist.all_reduce(self._found, dist.ReduceOp.MAX, group=self._group, async_op=True)
+        self._found = torch.tensor(
+            [(number << _SHIFT) + dist.get_rank() if number else 0, int(save)]
+        )
+        self._work = dist.all_reduce(
+            self._found, dist.ReduceOp.MAX, group=self._group, async_op=True
+        )

@@ -11,7 +11,14 @@ Decay = Literal["cosine", "linear", "none"]
 
 
 def learning_rate(
-    g: int, *, total: int, warmup: int, start: float, peak: float, end: float, decay: Decay = "cosine"
+    g: int,
+    *,
+    total: int,
+    warmup: int,
+    start: float,
+    peak: float,
+    end: float,
+    decay: Decay = "cosine",
 ) -> float:
     """Linear warm-up from `start` to `peak`, then half a cosine or a line down to `end`, or the peak for good.
 

@@ -49,14 +49,20 @@ class StepLog:
             NonFiniteLossError: A step's loss or gradient norm is not finite, on every rank.
         """
         keys = list(self._steps[0][1])
-        rows = [torch.stack([values[key].to(self._topology.device) for key in keys]) for _, values, _ in self._steps]
+        rows = [
+            torch.stack([values[key].to(self._topology.device) for key in keys])
+            for _, values, _ in self._steps
+        ]
         # (steps, keys); what is not finite on one rank is so in the mean, and thus on all.
         table = mean_over_ranks(torch.stack(rows)).tolist()
 
         for (step, _, clips), row in zip(self._steps, table, strict=True):
             if not all(map(math.isfinite, row)):
                 self._stop(step, dict(zip(keys, row, strict=True)), clips)
-        return {key: sum(column) / len(column) for key, column in zip(keys, zip(*table, strict=True), strict=True)}
+        return {
+            key: sum(column) / len(column)
+            for key, column in zip(keys, zip(*table, strict=True), strict=True)
+        }
 
     def clear(self) -> None:
         """Forget the steps."""
@@ -68,7 +74,13 @@ class StepLog:
         report = self._run_dir / f"non_finite_step_{step:08d}.json"
         if self._topology.is_main:
             report.write_text(
-                json.dumps({"step": step, "values": {k: repr(v) for k, v in values.items()}, "clips": names})
+                json.dumps(
+                    {
+                        "step": step,
+                        "values": {k: repr(v) for k, v in values.items()},
+                        "clips": names,
+                    }
+                )
             )
         parts = ", ".join(f"{key} {value:.6g}" for key, value in values.items())
         raise NonFiniteLossError(

@@ -51,9 +51,13 @@ class Watchdog:
 
     def beat(self) -> None:
         """Say that this process moves."""
-        later = min(_MOST_SECONDS_LATER, 0.05 * self._timeout_seconds)  # so that the line comes first
+        later = min(
+            _MOST_SECONDS_LATER, 0.05 * self._timeout_seconds
+        )  # so that the line comes first
         self._due = time.monotonic() + self._timeout_seconds
-        faulthandler.dump_traceback_later(self._timeout_seconds + later, exit=True, file=self._output)
+        faulthandler.dump_traceback_later(
+            self._timeout_seconds + later, exit=True, file=self._output
+        )
         if self._teller is None:
             self._teller = threading.Thread(target=self._tell, name="watchdog", daemon=True)
             self._teller.start()

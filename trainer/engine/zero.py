@@ -48,7 +48,9 @@ class ZeroEngine:
         device: torch.device,
     ) -> None:
         """Shard `module` over the process group; see `ParallelConfig` and `OptimConfig`."""
-        self._bf16 = parallel.autocast == "bf16" or (parallel.autocast == "auto" and device.type == "cuda")
+        self._bf16 = parallel.autocast == "bf16" or (
+            parallel.autocast == "auto" and device.type == "cuda"
+        )
         self._device = device
         _leave_kernels_uncompiled()
 
@@ -83,7 +85,10 @@ class ZeroEngine:
         )
 
         # DeepSpeed reduces in a group of its own, which it gives torch's default.
-        _set_pg_timeout(collective_timeout(parallel.timeout_seconds, device), self._engine.seq_data_parallel_group)
+        _set_pg_timeout(
+            collective_timeout(parallel.timeout_seconds, device),
+            self._engine.seq_data_parallel_group,
+        )
         self._create_moments()
 
     @property
@@ -120,7 +125,9 @@ class ZeroEngine:
         """
         for name, parameter in self._parameters.items():
             tensors = {"param": safe_get_full_fp32_param(parameter)}
-            tensors |= {moment: safe_get_full_optimizer_state(parameter, moment) for moment in MOMENTS}
+            tensors |= {
+                moment: safe_get_full_optimizer_state(parameter, moment) for moment in MOMENTS
+            }
             yield name, tensors
 
     def load_moment(self, name: str, moment: str, value: Tensor) -> None:
@@ -148,7 +155,11 @@ class ZeroEngine:
         first parameter group's update, and miss the other groups.
         """
         zero = self._engine.optimizer
-        flats = zero.fp32_partitioned_groups_flat if self.stage == 3 else zero.single_partition_of_fp32_groups
+        flats = (
+            zero.fp32_partitioned_groups_flat
+            if self.stage == 3
+            else zero.single_partition_of_fp32_groups
+        )
         # The first group has every flat part in this step; with lr 0 its settings do not matter.
         everything, *_ = zero.optimizer.param_groups
         saved, everything["params"] = everything["params"], list(flats)

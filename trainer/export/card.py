@@ -49,7 +49,9 @@ def _what_it_is(record: ExportRecord, source: Source) -> str:
         "encoder": f"{shape.depth} blocks, width {shape.embed_dim}, {shape.num_heads} heads, tubelets of "
         f"{encoder.tubelet_size}x{encoder.patch_size}x{encoder.patch_size}, {encoder.positions} positions, "
         f"{count:,} weights",
-        "weights": "the moving average of the trained ones" if record.weights == "average" else "the trained ones",
+        "weights": "the moving average of the trained ones"
+        if record.weights == "average"
+        else "the trained ones",
         "clips": f"(B, 3, {encoder.num_frames}, {side}, {side}), RGB",
         "frames": _frames(record),
         "pixels": f"in [0, 1], minus {_written(record.mean)}, divided by {_written(record.std)}",
@@ -59,7 +61,9 @@ def _what_it_is(record: ExportRecord, source: Source) -> str:
         f"AdamW at {recipe.optim.base_lr:g} for 256 clips",
     }
 
-    return "\n".join(["|  |  |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())])
+    return "\n".join(
+        ["|  |  |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())]
+    )
 
 
 def _frames(record: ExportRecord) -> str:

@@ -42,7 +42,9 @@ def check(folder: Path, source: Source) -> Check:
     found = {"surgstream": _features(written, clip)}
     if written.config.layout == "transformers" and _has_transformers():
         found |= {"transformers": _transformers_features(folder, clip, written.config.encoder)}
-    differences = {reader: float((features - expected).abs().max()) for reader, features in found.items()}
+    differences = {
+        reader: float((features - expected).abs().max()) for reader, features in found.items()
+    }
 
     for reader, difference in differences.items():
         # Not `>`, which would let NaN pass.
@@ -64,7 +66,9 @@ def _has_transformers() -> bool:
         for module in ("surgstream.trainer.models.teacher", "transformers.modeling_utils"):
             importlib.import_module(module)
     except ImportError as error:
-        log.warning("transformers is installed and does not work here, so it reads nothing again: %s", error)
+        log.warning(
+            "transformers is installed and does not work here, so it reads nothing again: %s", error
+        )
         return False
     return True
 
@@ -79,7 +83,11 @@ def trained_features(source: Source, clips: Tensor) -> Tensor:
     """The tokens (B, N, D) of the encoder as it was trained."""
     encoder = Encoder(source.recipe.objective.encoder)
     encoder.load_state_dict(
-        {name.removeprefix(ENCODER): t for name, t in source.state.items() if name.startswith(ENCODER)}
+        {
+            name.removeprefix(ENCODER): t
+            for name, t in source.state.items()
+            if name.startswith(ENCODER)
+        }
     )
     return _features(encoder.eval(), clips)
 
@@ -104,7 +112,9 @@ def _transformers_features(folder: Path, clips: Tensor, encoder: EncoderConfig) 
 
     theirs, loaded = kind.from_pretrained(folder, output_loading_info=True)
     if wrong := {key: names for key, names in loaded.items() if names}:
-        raise ModelError(f"--layout transformers: expected it to take every weight, got {wrong}; nothing was exported")
+        raise ModelError(
+            f"--layout transformers: expected it to take every weight, got {wrong}; nothing was exported"
+        )
     # Theirs takes (B, T, C, H, W).
     tokens: Tensor = theirs.eval()(clips.transpose(1, 2), **options).last_hidden_state
     return tokens

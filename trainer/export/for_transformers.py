@@ -30,9 +30,13 @@ def files(encoder: EncoderConfig) -> dict[str, bytes]:
     written = {}
     if encoder.positions == "rope":
         # VJEPA2VideoProcessor would cut an eighth off each side that held-out clips show.
-        written["video_preprocessor_config.json"] = _processor(encoder, video_processor_type="BaseVideoProcessor")
+        written["video_preprocessor_config.json"] = _processor(
+            encoder, video_processor_type="BaseVideoProcessor"
+        )
     else:
-        written["preprocessor_config.json"] = _processor(encoder, image_processor_type="VideoMAEImageProcessor")
+        written["preprocessor_config.json"] = _processor(
+            encoder, image_processor_type="VideoMAEImageProcessor"
+        )
     if encoder.positions == "sincos":
         written[MODELLING] = Path(__file__).with_name(MODELLING).read_bytes()
     return written
@@ -66,7 +70,10 @@ def _surgical_vit_numbers(encoder: EncoderConfig) -> dict[str, Any]:
     return _clip_numbers(encoder) | {
         "model_type": "surgical_vit",
         "architectures": ["SurgicalVitModel"],
-        "auto_map": {"AutoConfig": f"{module}.SurgicalVitConfig", "AutoModel": f"{module}.SurgicalVitModel"},
+        "auto_map": {
+            "AutoConfig": f"{module}.SurgicalVitConfig",
+            "AutoModel": f"{module}.SurgicalVitModel",
+        },
     }
 
 

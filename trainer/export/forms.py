@@ -77,7 +77,11 @@ def _by_network(weights: Weights) -> dict[str, Weights]:
     Some of its readers take `encoder`, others `target_encoder`: they get the same one.
     """
     encoder, predictor = (
-        {f"module.backbone.{key.removeprefix(network)}": t for key, t in weights.items() if key.startswith(network)}
+        {
+            f"module.backbone.{key.removeprefix(network)}": t
+            for key, t in weights.items()
+            if key.startswith(network)
+        }
         for network in (ENCODER, PREDICTOR)
     )
     return {"encoder": encoder, "target_encoder": encoder, "predictor": predictor}
@@ -87,7 +91,9 @@ FORMS: Mapping[LayoutName, Mapping[Positions, Form]] = {
     "surgstream": dict.fromkeys(get_args(Positions), Form(None, "model.safetensors")),
     "transformers": {
         "sinusoid": Form(LAYOUTS["transformers_videomae"], "model.safetensors"),
-        "sincos": Form(LAYOUTS["surgvista"], "model.safetensors"),  # for the model that is copied beside it
+        "sincos": Form(
+            LAYOUTS["surgvista"], "model.safetensors"
+        ),  # for the model that is copied beside it
         "rope": Form(LAYOUTS["transformers_vjepa2"], "model.safetensors", has_predictor=True),
     },
     "videomae": {"sinusoid": Form(LAYOUTS["videomae"], "model.pth")},

@@ -80,7 +80,9 @@ class Embedding(nn.Module):
         self.proj = nn.Conv3d(3, config.hidden_size, kernel_size=kernel, stride=kernel)
         side = config.image_size // config.patch_size
         # No buffer: transformers makes models without values, and would not give it any.
-        self.positions = sincos_positions(config.hidden_size, (config.num_frames // config.tubelet_size, side, side))
+        self.positions = sincos_positions(
+            config.hidden_size, (config.num_frames // config.tubelet_size, side, side)
+        )
 
     def forward(self, pixel_values: Tensor) -> Tensor:
         """From (B, T, C, H, W) to (B, N, D)."""
@@ -112,7 +114,10 @@ class Attention(nn.Module):
         super().__init__()
         width, self.num_heads = config.hidden_size, config.num_attention_heads
         self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.q_bias, self.v_bias = nn.Parameter(torch.zeros(width)), nn.Parameter(torch.zeros(width))
+        self.q_bias, self.v_bias = (
+            nn.Parameter(torch.zeros(width)),
+            nn.Parameter(torch.zeros(width)),
+        )
         self.proj = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -120,7 +125,9 @@ class Attention(nn.Module):
         bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
         heads = linear(tokens, self.qkv.weight, bias).unflatten(-1, (3, self.num_heads, -1))
         q, k, v = heads.permute(2, 0, 3, 1, 4)
-        attended: Tensor = self.proj(scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        attended: Tensor = self.proj(
+            scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        )
         return attended
 
 

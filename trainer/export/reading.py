@@ -50,7 +50,9 @@ class PretrainedEncoder(nn.Module):
         numbers = self.config.encoder
         expected = (3, numbers.num_frames, numbers.image_size, numbers.image_size)
         if clips.ndim != 5 or clips.shape[1:] != expected:
-            raise ModelError(f"clips: expected the shape (B, {', '.join(map(str, expected))}), got {(*clips.shape,)}")
+            raise ModelError(
+                f"clips: expected the shape (B, {', '.join(map(str, expected))}), got {(*clips.shape,)}"
+            )
         tokens: Tensor = self.encoder(clips)
         return tokens
 
@@ -73,18 +75,24 @@ class PretrainedEncoder(nn.Module):
             frames = torch.from_numpy(np.ascontiguousarray(frames))
         if frames.ndim not in (4, 5) or frames.shape[-1] != 3 or frames.dtype != torch.uint8:
             shape = (*frames.shape,)
-            raise ModelError(f"frames: expected (T, H, W, 3) or (B, T, H, W, 3) bytes, got {shape} of {frames.dtype}")
+            raise ModelError(
+                f"frames: expected (T, H, W, 3) or (B, T, H, W, 3) bytes, got {shape} of {frames.dtype}"
+            )
 
         clips = frames.to(self.mean.device).reshape(-1, *frames.shape[-4:])
         height, width, size = *clips.shape[2:4], self.config.encoder.image_size
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
 
-        squares = rearrange(clips[:, :, top : top + side, left : left + side], "b t h w c -> (b t) c h w")
+        squares = rearrange(
+            clips[:, :, top : top + side, left : left + side], "b t h w c -> (b t) c h w"
+        )
         pixels = interpolate(squares.float(), (size, size), mode="bilinear", antialias=True)
         # Rounded to bytes, as the loader's resized frames are.
         pixels = rearrange(pixels.round().clamp(0, 255), "(b t) c h w -> b t h w c", b=len(clips))
-        return rearrange((pixels / 255 - self.mean) / self.std, "b t h w c -> b c t h w").contiguous()
+        return rearrange(
+            (pixels / 255 - self.mean) / self.std, "b t h w c -> b c t h w"
+        ).contiguous()
 
 
 def load_encoder(folder: str | Path) -> PretrainedEncoder:
@@ -115,7 +123,9 @@ def load_encoder(folder: str | Path) -> PretrainedEncoder:
         loaded.encoder.load_state_dict(state)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
-        raise ModelError(f"{folder / form.file}: expected the encoder that config.json tells of: {reason}") from None
+        raise ModelError(
+            f"{folder / form.file}: expected the encoder that config.json tells of: {reason}"
+        ) from None
 
     return loaded.eval()
 
@@ -128,7 +138,10 @@ def _check_size(state: Weights, encoder: EncoderConfig, file: Path) -> None:
     """
     shape = encoder.shape
     per_token = 3 * encoder.tubelet_size * encoder.patch_size**2
-    expected = {"embedding.projection.weight": (shape.embed_dim, per_token), "norm.weight": (shape.embed_dim,)}
+    expected = {
+        "embedding.projection.weight": (shape.embed_dim, per_token),
+        "norm.weight": (shape.embed_dim,),
+    }
     got = {name: (*state[name].shape,) if name in state else None for name in expected}
     depth = sum(name.startswith("blocks.") and name.endswith(".norm1.weight") for name in state)
 

@@ -99,8 +99,12 @@ def read_record(folder: Path) -> ExportRecord:
         tree = tree.get(TRANSFORMERS_KEY, tree)
         return build(ExportRecord, tree, where=str(path))
     except OSError as error:
-        raise ModelError(f"{path}: expected what surgstream export wrote, got: {error.strerror or error}") from None
+        raise ModelError(
+            f"{path}: expected what surgstream export wrote, got: {error.strerror or error}"
+        ) from None
     except (ValueError, AttributeError, RecursionError):
-        raise ModelError(f"{path}: expected what surgstream export wrote, got no such JSON; export it again") from None
+        raise ModelError(
+            f"{path}: expected what surgstream export wrote, got no such JSON; export it again"
+        ) from None
     except ConfigError as error:
         raise ModelError(f"{error}; export it again with this version") from None

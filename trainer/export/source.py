@@ -79,10 +79,14 @@ def checkpoint_of(place: Path) -> Path:
     if not (place / STATE).exists() and (place / CHECKPOINTS).is_dir():
         newest = newest_whole(place / CHECKPOINTS)
         if newest is None:
-            raise CheckpointError(f"{place}: expected a run that has saved a checkpoint, got one without")
+            raise CheckpointError(
+                f"{place}: expected a run that has saved a checkpoint, got one without"
+            )
         return newest
     if found := damage(place):
-        raise CheckpointError(f"{place}: expected a run directory or a whole checkpoint, got: {found}")
+        raise CheckpointError(
+            f"{place}: expected a run directory or a whole checkpoint, got: {found}"
+        )
     return place
 
 
@@ -98,11 +102,18 @@ def read_source(checkpoint: Path, *, averaged: bool) -> Source:
     """
     progress = read_progress(checkpoint)
     try:
-        recipe = build(TrainConfig, progress.state["config"], where=f"{checkpoint}: its configuration")
+        recipe = build(
+            TrainConfig, progress.state["config"], where=f"{checkpoint}: its configuration"
+        )
     except (LookupError, AttributeError, ConfigError) as error:
-        raise CheckpointError(f"{checkpoint}: expected the configuration it was trained with: {error}") from None
+        raise CheckpointError(
+            f"{checkpoint}: expected the configuration it was trained with: {error}"
+        ) from None
 
-    trained, average = _networks(checkpoint, "param"), _networks(checkpoint, "average") if averaged else {}
+    trained, average = (
+        _networks(checkpoint, "param"),
+        _networks(checkpoint, "average") if averaged else {},
+    )
     return Source(
         recipe=recipe,
         state=trained | average,  # an average takes the place of what it is of
@@ -115,7 +126,11 @@ def read_source(checkpoint: Path, *, averaged: bool) -> Source:
 
 def _networks(checkpoint: Path, kind: str) -> Weights:
     """The tensors of one kind that others may want."""
-    return {name: tensor for name, tensor in tensors(checkpoint, kind) if name.startswith((ENCODER, PREDICTOR))}
+    return {
+        name: tensor
+        for name, tensor in tensors(checkpoint, kind)
+        if name.startswith((ENCODER, PREDICTOR))
+    }
 
 
 def _datasets(progress: Progress) -> tuple[DatasetReport, ...]:
@@ -124,4 +139,6 @@ def _datasets(progress: Progress) -> tuple[DatasetReport, ...]:
     try:
         return Order.from_json(progress.state["order"]).report()
     except (ConfigError, AttributeError) as error:
-        raise CheckpointError(f"the checkpoint of step {progress.step}: state.json: order: {error}") from None
+        raise CheckpointError(
+            f"the checkpoint of step {progress.step}: state.json: order: {error}"
+        ) from None

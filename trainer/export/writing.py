@@ -81,12 +81,19 @@ def _check_free(out: Path) -> None:
 def _files(record: ExportRecord, form: Form, source: Source) -> dict[str, bytes]:
     """The weights, and what their readers want beside them."""
     objective = source.recipe.objective
-    written = {form.file: form.to_bytes(source.state, objective.encoder), CONFIG: _config(record, source)}
+    written = {
+        form.file: form.to_bytes(source.state, objective.encoder),
+        CONFIG: _config(record, source),
+    }
     if record.layout == "transformers":
         written |= for_transformers.files(objective.encoder)
     return written
 
 
 def _config(record: ExportRecord, source: Source) -> bytes:
-    theirs = for_transformers.numbers(source.recipe.objective) if record.layout == "transformers" else None
+    theirs = (
+        for_transformers.numbers(source.recipe.objective)
+        if record.layout == "transformers"
+        else None
+    )
     return config_bytes(record, theirs)

@@ -21,17 +21,23 @@ class Decoder(nn.Module):
 
     positions: Tensor
 
-    def __init__(self, config: DecoderConfig, grid: Grid, encoder_dim: int, output_dim: int) -> None:
+    def __init__(
+        self, config: DecoderConfig, grid: Grid, encoder_dim: int, output_dim: int
+    ) -> None:
         super().__init__()
         self.shape = config.shape
         self.projection = nn.Linear(encoder_dim, config.embed_dim, bias=config.projection_bias)
         self.mask_token = nn.Parameter(torch.zeros(config.embed_dim))
-        self.register_buffer("positions", fixed_positions(config.positions, config.embed_dim, grid), persistent=False)
+        self.register_buffer(
+            "positions", fixed_positions(config.positions, config.embed_dim, grid), persistent=False
+        )
         self.blocks = Blocks(config.shape, config.activation_checkpointing)
         self.norm = nn.LayerNorm(config.embed_dim, eps=NORM_EPS)
         self.head = nn.Linear(config.embed_dim, output_dim)
 
-    def forward(self, encoded: Tensor, visible: Tensor, masked: Tensor, keeps: Tensor | None = None) -> Tensor:
+    def forward(
+        self, encoded: Tensor, visible: Tensor, masked: Tensor, keeps: Tensor | None = None
+    ) -> Tensor:
         """Predict the masked tokens.
 
         Args:

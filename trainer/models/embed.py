@@ -96,7 +96,8 @@ def sinusoid_positions(embed_dim: int, num_tokens: int) -> Tensor:
     """
     angles = np.outer(np.arange(num_tokens), 10000.0 ** (-np.arange(0, embed_dim, 2) / embed_dim))
     return torch.tensor(
-        np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(num_tokens, -1), dtype=torch.float32
+        np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(num_tokens, -1),
+        dtype=torch.float32,
     )
 
 
@@ -104,7 +105,11 @@ def fixed_positions(kind: Positions, embed_dim: int, grid: Grid) -> Tensor | Non
     """Positions of a kind to add to the tokens, (N, D) float32; None for those that attention adds."""
     if kind == "rope":
         return None
-    return sinusoid_positions(embed_dim, grid.num_tokens) if kind == "sinusoid" else sincos_positions(embed_dim, grid)
+    return (
+        sinusoid_positions(embed_dim, grid.num_tokens)
+        if kind == "sinusoid"
+        else sincos_positions(embed_dim, grid)
+    )
 
 
 class TubeletEmbedding(nn.Module):
@@ -121,12 +126,19 @@ class TubeletEmbedding(nn.Module):
     positions: Tensor | None
 
     def __init__(
-        self, embed_dim: int, grid: Grid, tubelet_size: int, patch_size: int, positions: Positions = "sincos"
+        self,
+        embed_dim: int,
+        grid: Grid,
+        tubelet_size: int,
+        patch_size: int,
+        positions: Positions = "sincos",
     ) -> None:
         super().__init__()
         self.tubelet_size, self.patch_size = tubelet_size, patch_size
         self.projection = nn.Linear(3 * tubelet_size * patch_size**2, embed_dim)
-        self.register_buffer("positions", fixed_positions(positions, embed_dim, grid), persistent=False)
+        self.register_buffer(
+            "positions", fixed_positions(positions, embed_dim, grid), persistent=False
+        )
 
     def forward(self, clips: Tensor, visible: Tensor | None = None) -> Tensor:
         """Embed clips.

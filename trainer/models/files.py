@@ -51,7 +51,9 @@ def read_tensors(path: Path, *, where: str) -> dict[str, Any]:
     if path.is_dir():
         folder, path = path, path / "model.safetensors"
         if not path.exists():
-            raise ModelError(f"{where}: expected a file of weights, got the folder {folder}, without {path.name}")
+            raise ModelError(
+                f"{where}: expected a file of weights, got the folder {folder}, without {path.name}"
+            )
 
     try:
         # Neither reader refuses a pipe or a device, which could hold it up for ever.
@@ -62,16 +64,22 @@ def read_tensors(path: Path, *, where: str) -> dict[str, Any]:
             # Published checkpoints often carry their command line beside the weights.
             with torch.serialization.safe_globals([argparse.Namespace]):
                 # Mapped, what nobody looks at, such as an optimizer's state, takes no memory.
-                content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+                content = torch.load(
+                    path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
+                )
     except OSError as error:
-        raise ModelError(f"{where}: expected a file of weights, got {path}: {error.strerror or error}") from None
+        raise ModelError(
+            f"{where}: expected a file of weights, got {path}: {error.strerror or error}"
+        ) from None
     except Exception as error:  # what is no checkpoint can break the unpickler in any way
         raise ModelError(
             f"{where}: expected a file that holds named tensors and nothing to run, got {path}, {_reason(error)}"
         ) from None
 
     if not isinstance(content, dict):
-        raise ModelError(f"{where}: expected named tensors in {path}, got a {type(content).__name__}")
+        raise ModelError(
+            f"{where}: expected named tensors in {path}, got a {type(content).__name__}"
+        )
     return content
 
 

@@ -76,18 +76,28 @@ def _with_class_row(weights: Weights, model: Any) -> Weights:
         return weights
     if positions.ndim != 3 or expected.shape[1] - positions.shape[1] != 1:
         return weights
-    return weights | {"pos_embed": torch.cat([torch.zeros_like(positions[:, :1]), positions], dim=1)}
+    return weights | {
+        "pos_embed": torch.cat([torch.zeros_like(positions[:, :1]), positions], dim=1)
+    }
 
 
 def _check_biases(weights: Weights, model: nn.Module) -> None:
     """Where a model of timm has no such biases, its filter leaves DINOv3's out; most of DINOv3's models have zeros."""
     places = dict(model.named_parameters())
     for name, tensor in weights.items():
-        if not name.endswith(".attn.qkv.bias") or name in places or name.replace("qkv.bias", "q_bias") in places:
+        if (
+            not name.endswith(".attn.qkv.bias")
+            or name in places
+            or name.replace("qkv.bias", "q_bias") in places
+        ):
             continue
         third = tensor.shape[0] // 3 if tensor.ndim else 0
-        if third and (tensor[:third].any() or tensor[-third:].any()):  # that of the keys, between them, is masked
-            raise ModelError(f"expected {name} to be zero, as this model of timm has none; the one with _qkvb has them")
+        if third and (
+            tensor[:third].any() or tensor[-third:].any()
+        ):  # that of the keys, between them, is masked
+            raise ModelError(
+                f"expected {name} to be zero, as this model of timm has none; the one with _qkvb has them"
+            )
 
 
 def _filtered(weights: Weights, model: nn.Module) -> Weights:
@@ -101,7 +111,9 @@ def _filtered(weights: Weights, model: nn.Module) -> Weights:
     if convert is None or patches.shape != weights[IMAGE_VIT.anchor].shape:
         return weights
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it leaves out, layer by layer
+        with contextlib.redirect_stdout(
+            io.StringIO()
+        ):  # it prints what it leaves out, layer by layer
             filtered: Weights = convert(dict(weights), model)
     except Exception:  # it trusts names and shapes
         return weights
@@ -116,7 +128,12 @@ def _without_scales(weights: Weights, model: nn.Module) -> Weights:
             continue
         last = f"{found[1]}.{_BRANCH_ENDS[found[2]]}"
         matrix, bias = (merged.get(f"{last}.{end}") for end in ("weight", "bias"))
-        if matrix is None or bias is None or matrix.ndim != 2 or not scale.shape == bias.shape == matrix.shape[:1]:
+        if (
+            matrix is None
+            or bias is None
+            or matrix.ndim != 2
+            or not scale.shape == bias.shape == matrix.shape[:1]
+        ):
             continue
         del merged[name]
         merged |= {f"{last}.weight": scale[:, None] * matrix, f"{last}.bias": scale * bias}

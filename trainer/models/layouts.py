@@ -37,7 +37,10 @@ class Split:
                 continue
             stem = name.removesuffix(self.whole)
             ends = self.pieces or tuple(f"{self.whole}.{i}" for i in range(len(tensor)))
-            cut |= {f"{stem}{end}": piece for end, piece in zip(ends, tensor.chunk(len(ends)), strict=True)}
+            cut |= {
+                f"{stem}{end}": piece
+                for end, piece in zip(ends, tensor.chunk(len(ends)), strict=True)
+            }
         return cut
 
     def join(self, weights: Mapping[str, Tensor]) -> Weights:
@@ -55,13 +58,17 @@ class Split:
             ends = self.pieces or self._numbered(stem, weights)
             missing = [f"{stem}{end}" for end in ends if f"{stem}{end}" not in weights]
             if missing:
-                raise ModelError(f"{name}: expected the other parts of {stem}{self.whole}, {missing[0]} is missing")
+                raise ModelError(
+                    f"{name}: expected the other parts of {stem}{self.whole}, {missing[0]} is missing"
+                )
 
             pieces = [weights[f"{stem}{end}"] for end in ends]
             shapes = {tuple(piece.shape) for piece in pieces}
             # Scalars, of shape (), have no axis to be joined along.
             if len(shapes) > 1 or () in shapes:
-                raise ModelError(f"{name}: expected the parts of {stem}{self.whole} to be of one shape, got {shapes}")
+                raise ModelError(
+                    f"{name}: expected the parts of {stem}{self.whole} to be of one shape, got {shapes}"
+                )
             # Done again at each of the pieces, with the same result.
             joint[f"{stem}{self.whole}"] = torch.cat(pieces)
 
@@ -75,7 +82,9 @@ class Split:
         return next((name.removesuffix(end) for end in self.pieces if name.endswith(end)), None)
 
     def _numbered(self, stem: str, names: Iterable[str]) -> tuple[str, ...]:
-        count = sum(bool(re.fullmatch(rf"{re.escape(stem + self.whole)}\.\d+", name)) for name in names)
+        count = sum(
+            bool(re.fullmatch(rf"{re.escape(stem + self.whole)}\.\d+", name)) for name in names
+        )
         return tuple(f"{self.whole}.{i}" for i in range(count))
 
 
@@ -172,7 +181,9 @@ class Layout:
         for name, tensor in weights.items():
             renamed = self._renamed(name, 1, 0)
             if renamed in state:
-                raise ModelError(f"expected one weight for {renamed}, got {name} as well as another")
+                raise ModelError(
+                    f"expected one weight for {renamed}, got {name} as well as another"
+                )
             ours, theirs = self.shapes.get(renamed, ("", ""))
             state[renamed] = _rearranged(name, tensor, theirs, ours, encoder)
 
@@ -189,7 +200,9 @@ class Layout:
             if found:
                 *number, leaf = found.groups("")
                 return pair[after].replace("*", "".join(number)) + leaf
-        raise ModelError(f"expected the weights of {self.whose}, got {name}, which has no place there")
+        raise ModelError(
+            f"expected the weights of {self.whose}, got {name}, which has no place there"
+        )
 
 
 def _matched(part: str, name: str) -> "re.Match[str] | None":
@@ -200,12 +213,16 @@ def _matched(part: str, name: str) -> "re.Match[str] | None":
 def renames_of(stacks: Pairs, blocks: Pairs, others: Pairs) -> Pairs:
     """Pairs for the parts of every block of every stack, and for what lies outside of blocks."""
     inside = (
-        (f"{ours}.*.{part}", f"{theirs}.*.{their_part}") for ours, theirs in stacks for part, their_part in blocks
+        (f"{ours}.*.{part}", f"{theirs}.*.{their_part}")
+        for ours, theirs in stacks
+        for part, their_part in blocks
     )
     return (*inside, *others)
 
 
-def _rearranged(name: str, tensor: Tensor, before: str, after: str, encoder: EncoderConfig) -> Tensor:
+def _rearranged(
+    name: str, tensor: Tensor, before: str, after: str, encoder: EncoderConfig
+) -> Tensor:
     """Give a tensor other axes, where there are any to give."""
     if not before:
         return tensor

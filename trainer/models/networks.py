@@ -18,7 +18,15 @@ from surgstream.trainer.models.files import States, read_states
 log = logging.getLogger(__name__)
 
 # How moving averages of weights are called, the surest name first.
-AVERAGES = ("teacher", "target_encoder", "model_ema", "state_dict_ema", "ema_state_dict", "ema_model", "ema")
+AVERAGES = (
+    "teacher",
+    "target_encoder",
+    "model_ema",
+    "state_dict_ema",
+    "ema_state_dict",
+    "ema_model",
+    "ema",
+)
 _SHOWN = 4
 
 
@@ -73,7 +81,9 @@ class WeightsFile:
 
     def __init__(self, path: Path, setting: str | None, prefix: str | None = None) -> None:
         self.path, self.setting, self.prefix = path, setting, prefix
-        self.states: States = read_states(path, where=f"{setting}.weights" if setting else "weights")
+        self.states: States = read_states(
+            path, where=f"{setting}.weights" if setting else "weights"
+        )
 
     def network(self, anchor: str, whose: str, *, averaged: bool = False) -> Network:
         """The network that has a weight.
@@ -94,7 +104,12 @@ class WeightsFile:
         averages = _surest(found)
         chosen = self._one(averages or plain if averaged else plain or averages)
         if len(found) > 1:
-            log.info("%s: takes %r of %s", self.path, chosen.prefix, _listed(network.prefix for network in found))
+            log.info(
+                "%s: takes %r of %s",
+                self.path,
+                chosen.prefix,
+                _listed(network.prefix for network in found),
+            )
         return chosen
 
     def average(self, anchor: str) -> Network | None:
@@ -125,19 +140,38 @@ class WeightsFile:
     def _all(self, anchor: str) -> list[Network]:
         found = []
         for keys, tensors in self.states.items():
-            starts = [name.removesuffix(anchor) for name in tensors if name == anchor or name.endswith(f".{anchor}")]
+            starts = [
+                name.removesuffix(anchor)
+                for name in tensors
+                if name == anchor or name.endswith(f".{anchor}")
+            ]
             for start in starts:
                 # A network whose prefix goes on from this one's is another one.
-                others = tuple(other for other in starts if other != start and other.startswith(start))
-                names = [name for name in tensors if name.startswith(start) and not name.startswith(others)]
-                found.append(Network(f"{keys}{start}", {name.removeprefix(start): tensors[name] for name in names}))
+                others = tuple(
+                    other for other in starts if other != start and other.startswith(start)
+                )
+                names = [
+                    name
+                    for name in tensors
+                    if name.startswith(start) and not name.startswith(others)
+                ]
+                found.append(
+                    Network(
+                        f"{keys}{start}",
+                        {name.removeprefix(start): tensors[name] for name in names},
+                    )
+                )
         return found
 
     def _nothing(self, anchor: str, whose: str) -> str:
         if others := self._all(anchor):
             prefixes = _listed(network.prefix for network in others)
             return f"expected {self.setting}.prefix to be one of {prefixes}, got {self.prefix!r}"
-        starts = _listed(f"{keys}{name.partition('.')[0]}" for keys, names in self.states.items() for name in names)
+        starts = _listed(
+            f"{keys}{name.partition('.')[0]}"
+            for keys, names in self.states.items()
+            for name in names
+        )
         return f"expected the weights of {whose}, {anchor} among them, got names that begin with {starts}"
 
 
@@ -155,4 +189,6 @@ def _surest(found: list[Network]) -> list[Network]:
 def _listed(words: Iterable[str]) -> str:
     """Each word once, the first few of them."""
     each = [repr(word) for word in dict.fromkeys(words)]
-    return ", ".join(each[:_SHOWN]) + (f" and {len(each) - _SHOWN} more" if len(each) > _SHOWN else "")
+    return ", ".join(each[:_SHOWN]) + (
+        f" and {len(each) - _SHOWN} more" if len(each) > _SHOWN else ""
+    )

@@ -55,4 +55,12 @@ class Predictor(nn.Module):
         blocks = linear_macs(self.blocks, num_tokens) + attention_macs(
             self.shape.embed_dim, self.shape.depth, num_tokens
         )
-        return 2 * 3 * (blocks + linear_macs(self.projection, num_visible) + linear_macs(self.head, num_masked))
+        return (
+            2
+            * 3
+            * (
+                blocks
+                + linear_macs(self.projection, num_visible)
+                + linear_macs(self.head, num_masked)
+            )
+        )

@@ -58,7 +58,10 @@ TRANSFORMERS_VIDEOMAE = Layout(
     encoder=Part("embeddings.patch_embeddings.projection.weight", within="videomae."),
     networks=(Part("videomae.embeddings.patch_embeddings.projection.weight"),),
     renames=renames_of(
-        stacks=(("encoder.blocks", "videomae.encoder.layer"), ("decoder.blocks", "decoder.decoder_layers")),
+        stacks=(
+            ("encoder.blocks", "videomae.encoder.layer"),
+            ("decoder.blocks", "decoder.decoder_layers"),
+        ),
         blocks=(
             ("attention.projection", "attention.output.dense"),
             ("attention.q_bias", "attention.attention.q_bias"),
@@ -97,7 +100,10 @@ SURGVISTA = Layout(
             ("encoder.norm", "fc_norm"),
             *(
                 (f"{ours}.{part}", theirs.format(short))
-                for ours, short in (("reconstruction_decoder", "vid"), ("distillation_decoder", "img"))
+                for ours, short in (
+                    ("reconstruction_decoder", "vid"),
+                    ("distillation_decoder", "img"),
+                )
                 for part, theirs in (
                     ("projection", "down_{}"),
                     ("mask_token", "mask_token_{}"),
@@ -126,7 +132,10 @@ VJEPA2 = Layout(
         Part("predictor_embed.weight", within="predictor."),
     ),
     renames=renames_of(
-        stacks=(("encoder.blocks", "encoder.blocks"), ("predictor.blocks", "predictor.predictor_blocks")),
+        stacks=(
+            ("encoder.blocks", "encoder.blocks"),
+            ("predictor.blocks", "predictor.predictor_blocks"),
+        ),
         blocks=_TIMM_BLOCKS,
         others=(
             ("encoder.embedding.projection", "encoder.patch_embed.proj"),
@@ -137,7 +146,10 @@ VJEPA2 = Layout(
             ("predictor.head", "predictor.predictor_proj"),
         ),
     ),
-    shapes={"encoder.embedding.projection.weight": _CONV, "predictor.mask_tokens": ("n d", "n 1 d")},
+    shapes={
+        "encoder.embedding.projection.weight": _CONV,
+        "predictor.mask_tokens": ("n d", "n 1 d"),
+    },
     we_split=(Split(".qkv.bias", (".q_bias", ".k_bias", ".v_bias")),),
     they_split=(Split(".mask_tokens"),),
     ignored=("encoder.pos_embed", "predictor.predictor_pos_embed"),
@@ -170,7 +182,10 @@ TRANSFORMERS_VJEPA2 = Layout(
             ("predictor.head", "predictor.proj"),
         ),
     ),
-    shapes={"encoder.embedding.projection.weight": _CONV, "predictor.mask_tokens": ("n d", "n 1 1 d")},
+    shapes={
+        "encoder.embedding.projection.weight": _CONV,
+        "predictor.mask_tokens": ("n d", "n 1 1 d"),
+    },
     they_split=(_QKV_APART,),
 )
 

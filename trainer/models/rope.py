@@ -60,7 +60,9 @@ class Rope(nn.Module):
 
     def __init__(self, shape: Shape, grid: Grid) -> None:
         super().__init__()
-        self.register_buffer("tables", rope_tables(shape.embed_dim // shape.num_heads, grid), persistent=False)
+        self.register_buffer(
+            "tables", rope_tables(shape.embed_dim // shape.num_heads, grid), persistent=False
+        )
 
     def forward(self, tokens: Tensor | None = None) -> Tensor:
         """Those of tokens (B, M) int64, as (2, B, M, d); of all, as (2, 1, N, d), when None."""

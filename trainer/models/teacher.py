@@ -81,7 +81,9 @@ class Teacher(nn.Module):
         num_patches, depth = self.grid.num_tubes, len(self.model.blocks)
         num_tokens = num_patches + self.model.num_prefix_tokens
         embedding = num_patches * 3 * self.patch_size**2 * self.embed_dim
-        blocks = linear_macs(self.model.blocks, num_tokens) + attention_macs(self.embed_dim, depth, num_tokens)
+        blocks = linear_macs(self.model.blocks, num_tokens) + attention_macs(
+            self.embed_dim, depth, num_tokens
+        )
         return 2 * self.grid.slices * (embedding + blocks)
 
 
@@ -139,5 +141,10 @@ def _pixels(config: TeacherConfig) -> tuple[tuple[float, ...], tuple[float, ...]
     usual = named or (IMAGENET_MEAN, IMAGENET_STD)
     given = (config.mean or usual[0], config.std or usual[1])
     if given != usual and named:
-        log.warning("teacher.mean and teacher.std are %s, %s was trained with %s", given, config.model, named)
+        log.warning(
+            "teacher.mean and teacher.std are %s, %s was trained with %s",
+            given,
+            config.model,
+            named,
+        )
     return given

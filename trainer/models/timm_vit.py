@@ -17,7 +17,10 @@ from surgstream.trainer.models.layouts import Weights
 # missing, and the import fails on these two, which no ViT uses: declaring them is enough.
 if torch.version.cuda is None and "+" not in importlib.metadata.version("torchvision"):
     for _operator in ("nms", "qnms"):
-        torch.library.define(f"torchvision::{_operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        torch.library.define(
+            f"torchvision::{_operator}",
+            "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+        )
 
 import timm
 
@@ -36,8 +39,13 @@ def create_vit(config: TeacherConfig, side: int | None) -> Any:
     """
     _check_name(config.model)
     model = timm.create_model(config.model.partition(".")[0], pretrained=False, num_classes=0)
-    if not all(hasattr(model, name) for name in ("patch_embed", "blocks", "num_prefix_tokens", "set_input_size")):
-        raise ModelError(f"teacher.model: expected a ViT, got {config.model!r}, which is a {type(model).__name__}")
+    if not all(
+        hasattr(model, name)
+        for name in ("patch_embed", "blocks", "num_prefix_tokens", "set_input_size")
+    ):
+        raise ModelError(
+            f"teacher.model: expected a ViT, got {config.model!r}, which is a {type(model).__name__}"
+        )
 
     _set_size(model, config, side)
     # Replaced, not deleted: its forward passes still call them.
@@ -62,7 +70,9 @@ def _set_size(model: Any, config: TeacherConfig, side: int | None) -> None:
 
     # A file's positions could ask for any amount of memory; the setting has this bound itself.
     if image_size > MOST_PIXELS:
-        raise ModelError(f"expected positions for images of at most {MOST_PIXELS} pixels, got {side} x {side} of them")
+        raise ModelError(
+            f"expected positions for images of at most {MOST_PIXELS} pixels, got {side} x {side} of them"
+        )
     if trained not in (None, image_size):
         raise ModelError(
             f"teacher.image_size: expected {trained}, as these weights have {side} x {side} positions, got {image_size}"
@@ -105,8 +115,14 @@ def fill(model: nn.Module, weights: Weights, name: str) -> None:
             if names
         )
         kinds = _outline(expected), _outline(weights)
-        advice = f"; teacher.model is {kinds[0]}, the weights are of {kinds[1]}" if kinds[0] != kinds[1] else ""
-        raise ModelError(f"expected the {len(expected)} tensors of {name}, got others: {found}{advice}")
+        advice = (
+            f"; teacher.model is {kinds[0]}, the weights are of {kinds[1]}"
+            if kinds[0] != kinds[1]
+            else ""
+        )
+        raise ModelError(
+            f"expected the {len(expected)} tensors of {name}, got others: {found}{advice}"
+        )
 
     model.load_state_dict(weights)
 
@@ -127,7 +143,9 @@ def pretrained_weights(name: str) -> Weights:
     _check_name(name)
     known = timm.get_pretrained_cfg(name)
     if known is None or not known.has_weights:
-        raise ModelError(f"teacher.pretrained: expected a model that timm has weights of, got {name}")
+        raise ModelError(
+            f"teacher.pretrained: expected a model that timm has weights of, got {name}"
+        )
 
     try:
         model = timm.create_model(name, pretrained=True, num_classes=0)
@@ -158,4 +176,6 @@ def _check_name(name: str) -> None:
     tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{architecture}.*")]
     if tag and tag not in tags:
         known = " or ".join(tags) or "of which there are none"
-        raise ModelError(f"teacher.model: expected weights of {architecture} that timm knows, {known}, got {tag}")
+        raise ModelError(
+            f"teacher.model: expected weights of {architecture} that timm knows, {known}, got {tag}"
+        )

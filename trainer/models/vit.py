@@ -62,9 +62,13 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(embed_dim, eps=NORM_EPS)
         self.attention = Attention(embed_dim, shape.num_heads, rotary)
         self.norm2 = nn.LayerNorm(embed_dim, eps=NORM_EPS)
-        self.mlp = nn.Sequential(nn.Linear(embed_dim, mlp_dim), nn.GELU(), nn.Linear(mlp_dim, embed_dim))
+        self.mlp = nn.Sequential(
+            nn.Linear(embed_dim, mlp_dim), nn.GELU(), nn.Linear(mlp_dim, embed_dim)
+        )
 
-    def forward(self, x: Tensor, keep: Tensor | None = None, rotation: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, keep: Tensor | None = None, rotation: Tensor | None = None
+    ) -> Tensor:
         """Update the tokens.
 
         Args:
@@ -92,11 +96,15 @@ class Blocks(nn.ModuleList):
         rotary: Whether positions are rotary.
     """
 
-    def __init__(self, shape: Shape, activation_checkpointing: bool = False, rotary: bool = False) -> None:
+    def __init__(
+        self, shape: Shape, activation_checkpointing: bool = False, rotary: bool = False
+    ) -> None:
         super().__init__(Block(shape, rotary) for _ in range(shape.depth))
         self.shape, self.activation_checkpointing = shape, activation_checkpointing
 
-    def forward(self, x: Tensor, keeps: Tensor | None = None, rotation: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, keeps: Tensor | None = None, rotation: Tensor | None = None
+    ) -> Tensor:
         """Run all blocks.
 
         Args:
@@ -111,7 +119,9 @@ class Blocks(nn.ModuleList):
             keep = None if keeps is None else keeps[:, i]
             if self.activation_checkpointing and torch.is_grad_enabled():
                 # Blocks draw nothing, so there is no random state to restore.
-                x = checkpoint(block, x, keep, rotation, use_reentrant=False, preserve_rng_state=False)
+                x = checkpoint(
+                    block, x, keep, rotation, use_reentrant=False, preserve_rng_state=False
+                )
             else:
                 x = block(x, keep, rotation)
         return x
@@ -130,11 +140,15 @@ class Encoder(nn.Module):
         self.embedding = TubeletEmbedding(
             embed_dim, config.grid, config.tubelet_size, config.patch_size, config.positions
         )
-        self.blocks = Blocks(config.shape, config.activation_checkpointing, rotary=config.positions == "rope")
+        self.blocks = Blocks(
+            config.shape, config.activation_checkpointing, rotary=config.positions == "rope"
+        )
         self.rope = Rope(config.shape, config.grid) if config.positions == "rope" else None
         self.norm = nn.LayerNorm(embed_dim, eps=NORM_EPS)
 
-    def forward(self, clips: Tensor, visible: Tensor | None = None, keeps: Tensor | None = None) -> Tensor:
+    def forward(
+        self, clips: Tensor, visible: Tensor | None = None, keeps: Tensor | None = None
+    ) -> Tensor:
         """Encode clips.
 
         Args:

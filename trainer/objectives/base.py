@@ -209,4 +209,6 @@ class Objective(nn.Module, ABC):
 
     def num_frozen(self) -> int:
         """Parameters of what only provides targets, frozen or averaged."""
-        return sum(num_parameters(use.network) for use in self.networks().values() if not use.passes)
+        return sum(
+            num_parameters(use.network) for use in self.networks().values() if not use.passes
+        )

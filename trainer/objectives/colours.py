@@ -31,7 +31,9 @@ class FeatureColours:
         axes = directions[:, -3:].flip(1)
         # A direction and its opposite are one component: let the largest weight be above 0, so that colours stay.
         self._axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
-        self._range = torch.quantile(centred @ self._axes, torch.tensor([_LOW, _HIGH], device=rows.device), dim=0)
+        self._range = torch.quantile(
+            centred @ self._axes, torch.tensor([_LOW, _HIGH], device=rows.device), dim=0
+        )
 
     def __call__(self, features: Tensor) -> Tensor:
         """Colours of features (B, N, D): (B, N, 3) in [0, 1]."""

@@ -5,7 +5,13 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal, Protocol
 
 from surgstream.configs.ranges import Range
-from surgstream.trainer.models.config import DecoderConfig, EncoderConfig, Grid, PredictorConfig, TeacherConfig
+from surgstream.trainer.models.config import (
+    DecoderConfig,
+    EncoderConfig,
+    Grid,
+    PredictorConfig,
+    TeacherConfig,
+)
 from surgstream.trainer.objectives.masking import BlockMask, num_masked_tubes
 
 
@@ -61,9 +67,13 @@ class VideoMaeConfig:
     has_average: ClassVar[bool] = False
 
     name: Literal["videomae"] = "videomae"
-    encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(positions="sinusoid", drop_path=0.0))
+    encoder: EncoderConfig = field(
+        default_factory=lambda: EncoderConfig(positions="sinusoid", drop_path=0.0)
+    )
     decoder: DecoderConfig = field(
-        default_factory=lambda: DecoderConfig(depth=4, positions="sinusoid", projection_bias=False, drop_path=0.0)
+        default_factory=lambda: DecoderConfig(
+            depth=4, positions="sinusoid", projection_bias=False, drop_path=0.0
+        )
     )
     mask_ratio: Annotated[float, Range(0, 1)] = 0.9
 
@@ -92,9 +102,14 @@ class VJepaConfig:
     has_average: ClassVar[bool] = True
 
     name: Literal["vjepa"] = "vjepa"
-    encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(size="large", positions="rope", drop_path=0.0))
+    encoder: EncoderConfig = field(
+        default_factory=lambda: EncoderConfig(size="large", positions="rope", drop_path=0.0)
+    )
     predictor: PredictorConfig = field(default_factory=PredictorConfig)
-    masks: tuple[BlockMask, ...] = (BlockMask(num_blocks=8, scale=0.15), BlockMask(num_blocks=2, scale=0.7))
+    masks: tuple[BlockMask, ...] = (
+        BlockMask(num_blocks=8, scale=0.15),
+        BlockMask(num_blocks=2, scale=0.7),
+    )
     ema: Annotated[float, Range(0, 0.9999999)] = 0.99925
 
     def problems(self) -> Iterator[str]:
@@ -134,7 +149,9 @@ class UniSurgConfig:
     has_average: ClassVar[bool] = True
 
     name: Literal["unisurg"] = "unisurg"
-    encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(size="large", positions="rope", drop_path=0.0))
+    encoder: EncoderConfig = field(
+        default_factory=lambda: EncoderConfig(size="large", positions="rope", drop_path=0.0)
+    )
     predictor: PredictorConfig = field(default_factory=lambda: PredictorConfig(num_mask_tokens=1))
     mask_ratio: tuple[Annotated[float, Range(0, 1)], ...] = (0.75, 0.95)
     ema: Annotated[float, Range(0, 0.9999999)] = 0.99925

@@ -75,12 +75,17 @@ class Jepa(Objective):
         self.seed, self.grid, self.counts = seed, config.encoder.grid, tuple(counts)
         self._normalise_targets = normalise_targets
         self.num_tokens = self.grid.num_tokens
-        self.num_visible, self.num_masked = (round(fmean(kinds)) for kinds in zip(*counts, strict=True))
+        self.num_visible, self.num_masked = (
+            round(fmean(kinds)) for kinds in zip(*counts, strict=True)
+        )
 
         self.pixels, self.encoder = Pixels(config.encoder), Encoder(config.encoder)
         self.predictor = Predictor(config.predictor, self.grid, config.encoder.shape.embed_dim)
         self.attach_frozen("target_encoder", Encoder(config.encoder))
-        self._networks, self._average = (config.encoder, config.predictor), get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
+        self._networks, self._average = (
+            (config.encoder, config.predictor),
+            get_ema_multi_avg_fn(config.ema),
+        )  # type: ignore[no-untyped-call]
 
     def init_weights(self, generator: torch.Generator) -> None:
         """Give the networks initial weights, and the average the encoder's."""
@@ -101,7 +106,10 @@ class Jepa(Objective):
 
     def averages(self) -> Mapping[str, Tensor]:
         """The target encoder's weights, by the names of the encoder's."""
-        return {f"encoder.{name}": parameter for name, parameter in self.target_encoder.named_parameters()}
+        return {
+            f"encoder.{name}": parameter
+            for name, parameter in self.target_encoder.named_parameters()
+        }
 
     @torch.no_grad()
     def embed(self, clips: Tensor) -> Tensor:
@@ -115,7 +123,10 @@ class Jepa(Objective):
         targets, (visible, masked) = self.targets(batch), self.draw(batch)[0]
         predicted = self.predictor(self.encoder(batch.clips, visible), visible, masked, 0).float()
         predicted = self._scaled(predicted)
-        return {"targets": take_tokens(targets, masked).flatten(0, 1), "predictions": predicted.flatten(0, 1)}
+        return {
+            "targets": take_tokens(targets, masked).flatten(0, 1),
+            "predictions": predicted.flatten(0, 1),
+        }
 
     def worst_case(self, batch: ClipBatch) -> ClipBatch:
         """The draws, among some steps', with the most visible tokens: the worst case for memory."""
@@ -136,7 +147,9 @@ class Jepa(Objective):
         index = masked.unsqueeze(-1).expand_as(predicted)
 
         colours, size = FeatureColours(targets), batch.clips.shape[2:]
-        painted = only(colours(targets.scatter(1, index, predicted)), torch.cat([visible, masked], dim=1))
+        painted = only(
+            colours(targets.scatter(1, index, predicted)), torch.cat([visible, masked], dim=1)
+        )
         original, hidden = self.pixels.hidden(batch.clips, visible, masked)
 
         return {
@@ -153,7 +166,9 @@ class Jepa(Objective):
         predictions = tuple(Pass(predictor, visible + masked) for visible, masked in self.counts)
 
         encoding_flops = sum(self.encoder.flops(visible) for visible, _ in self.counts)
-        prediction_flops = sum(self.predictor.flops(visible, masked) for visible, masked in self.counts)
+        prediction_flops = sum(
+            self.predictor.flops(visible, masked) for visible, masked in self.counts
+        )
         return {
             "encoder": NetworkUse(self.encoder, encoding_flops, encodings),
             "predictor": NetworkUse(self.predictor, prediction_flops, predictions),

@@ -62,7 +62,9 @@ class BlockMask:
             yield f"aspect: expected two numbers, the lesser first, got {list(self.aspect)}"
 
 
-def block_mask(grid: Grid, blocks: BlockMask, seed: int, kind: int, g: Int64) -> tuple[Int64, Int64]:
+def block_mask(
+    grid: Grid, blocks: BlockMask, seed: int, kind: int, g: Int64
+) -> tuple[Int64, Int64]:
     """Hide the union of some blocks, the same in every slice of a clip.
 
     One size of block, never a whole slice, is drawn for the micro-batch, their places for each clip. A clip of which
@@ -87,24 +89,37 @@ def block_mask(grid: Grid, blocks: BlockMask, seed: int, kind: int, g: Int64) ->
     area = max(1, int(blocks.scale * grid.num_tubes))
     height = int(np.clip(round(np.sqrt(area * aspect)), 1, grid.rows))
     # A block over all rows leaves out a column, so that something can be visible.
-    width = int(np.clip(round(np.sqrt(area / aspect)), 1, grid.columns if height < grid.rows else grid.columns - 1))
+    width = int(
+        np.clip(
+            round(np.sqrt(area / aspect)),
+            1,
+            grid.columns if height < grid.rows else grid.columns - 1,
+        )
+    )
 
     # All is hidden to begin with, so that every clip draws its places at least once.
     hidden = np.ones((len(g), grid.rows, grid.columns), bool)
     attempt = 0
     while (all_hidden := hidden.all(axis=(1, 2))).any():
         key = hash64(seed, Purpose.BLOCKS, kind, attempt, g[all_hidden])
-        num_blocks = max(1, blocks.num_blocks - max(0, attempt - 16))  # one alone leaves something visible
+        num_blocks = max(
+            1, blocks.num_blocks - max(0, attempt - 16)
+        )  # one alone leaves something visible
         hidden[all_hidden] = _covered(grid, uniform(key, 2 * num_blocks), height, width)
         attempt += 1
 
     return _indices(grid, ~hidden), _indices(grid, hidden)
 
 
-def _covered(grid: Grid, places: npt.NDArray[np.float64], height: int, width: int) -> npt.NDArray[np.bool_]:
+def _covered(
+    grid: Grid, places: npt.NDArray[np.float64], height: int, width: int
+) -> npt.NDArray[np.bool_]:
     """What blocks cover whose corners are shares (B, 2 num_blocks) of the room there is: (B, rows, columns)."""
     tops, lefts = np.split(places, 2, axis=1)
-    tops, lefts = (tops * (grid.rows - height + 1)).astype(int), (lefts * (grid.columns - width + 1)).astype(int)
+    tops, lefts = (
+        (tops * (grid.rows - height + 1)).astype(int),
+        (lefts * (grid.columns - width + 1)).astype(int),
+    )
     # (B, num_blocks, rows) and (B, num_blocks, columns).
     in_rows, in_columns = (
         (starts[..., None] <= np.arange(size)) & (np.arange(size) < starts[..., None] + length)
@@ -117,7 +132,9 @@ def _covered(grid: Grid, places: npt.NDArray[np.float64], height: int, width: in
 def _indices(grid: Grid, tubes: npt.NDArray[np.bool_]) -> Int64:
     """The tokens of the tubes (B, rows, columns) that are True, cut to the fewest of any clip."""
     fewest = tubes.reshape(len(tubes), -1).sum(axis=1).min() * grid.slices
-    tokens = np.repeat(tubes.reshape(len(tubes), 1, -1), grid.slices, axis=1).reshape(len(tubes), -1)
+    tokens = np.repeat(tubes.reshape(len(tubes), 1, -1), grid.slices, axis=1).reshape(
+        len(tubes), -1
+    )
     return np.stack([np.flatnonzero(clip)[:fewest] for clip in tokens])
 
 
@@ -133,7 +150,9 @@ def step_mask_ratio(low: float, high: float, seed: int, step_g: int) -> float:
     return low + (high - low) * float(uniform(hash64(seed, Purpose.MASK_RATIO, step_g), 1)[0])
 
 
-def drop_path_keeps(rate: float, depth: int, seed: int, network: int, g: Int64) -> npt.NDArray[np.float32]:
+def drop_path_keeps(
+    rate: float, depth: int, seed: int, network: int, g: Int64
+) -> npt.NDArray[np.float32]:
     """Stochastic depth: the factor of each residual branch of each block, for each clip.
 
     Both branches of block i of `depth` are dropped at the rate p = rate i / (depth - 1), each by a draw of its own;
@@ -150,5 +169,7 @@ def drop_path_keeps(rate: float, depth: int, seed: int, network: int, g: Int64) 
         (B, depth, 2), 0 where a branch is dropped; of a block, the attention comes first, then the MLP.
     """
     rates = np.linspace(0.0, rate, depth)[:, None]
-    draws = uniform(hash64(seed, Purpose.DROP_PATH, network, g), 2 * depth).reshape(len(g), depth, 2)
+    draws = uniform(hash64(seed, Purpose.DROP_PATH, network, g), 2 * depth).reshape(
+        len(g), depth, 2
+    )
     return ((draws >= rates) / (1.0 - rates)).astype(np.float32)

@@ -50,7 +50,9 @@ class Pixels(nn.Module):
         true_pixels = normalise_pixels(take_tokens(self._tubelets(clips), masked))[0]
         return F.mse_loss(predicted.float(), true_pixels), true_pixels.square().mean()
 
-    def pictures(self, predicted: Tensor, clips: Tensor, visible: Tensor, masked: Tensor) -> dict[str, Tensor]:
+    def pictures(
+        self, predicted: Tensor, clips: Tensor, visible: Tensor, masked: Tensor
+    ) -> dict[str, Tensor]:
         """Draw `original`, `masked` (in grey), `reconstruction` and `error`, each (B, 3, T, H, W) in [0, 1].
 
         The reconstruction shows visible tokens as they are and masked ones as predicted, brought back to pixels with
@@ -64,8 +66,12 @@ class Pixels(nn.Module):
         painted = rearrange(predicted.float(), "b m (c p) -> b m c p", c=3) * std + mean
         painted = rearrange(painted, "b m c p -> b m (c p)").clamp(0.0, 1.0)
         index = masked.unsqueeze(-1).expand_as(painted)
-        reconstruction = from_tubelets(tubelets.scatter(1, index, painted), self.grid, *self.tubelet)
-        error = (_ERROR_GAIN * (original - reconstruction).abs().mean(1, keepdim=True)).clamp(max=1.0)
+        reconstruction = from_tubelets(
+            tubelets.scatter(1, index, painted), self.grid, *self.tubelet
+        )
+        error = (_ERROR_GAIN * (original - reconstruction).abs().mean(1, keepdim=True)).clamp(
+            max=1.0
+        )
 
         return {
             "original": original,
@@ -88,7 +94,9 @@ class Pixels(nn.Module):
         tubelets = self._tubelets(clips).clamp(0.0, 1.0)
         shown = only(tubelets, visible)
         shown = shown.scatter(1, masked.unsqueeze(-1).expand(-1, -1, tubelets.shape[-1]), _GREY)
-        original, hidden = (from_tubelets(tokens, self.grid, *self.tubelet) for tokens in (tubelets, shown))
+        original, hidden = (
+            from_tubelets(tokens, self.grid, *self.tubelet) for tokens in (tubelets, shown)
+        )
         return original, hidden
 
     def _tubelets(self, clips: Tensor) -> Tensor:

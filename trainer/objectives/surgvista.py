@@ -51,7 +51,9 @@ class SurgVista(Objective):
         self.reconstruction_decoder = Decoder(
             config.reconstruction_decoder, self.grid, embed_dim, self.pixels.per_token
         )
-        self.distillation_decoder = Decoder(config.distillation_decoder, self.grid, embed_dim, teacher.embed_dim)
+        self.distillation_decoder = Decoder(
+            config.distillation_decoder, self.grid, embed_dim, teacher.embed_dim
+        )
 
     def networks(self) -> dict[str, NetworkUse]:
         """The encoder, which sees some tokens, two decoders, which see all, and the teacher."""
@@ -61,8 +63,12 @@ class SurgVista(Objective):
         reconstruction, distillation = self.reconstruction_decoder, self.distillation_decoder
         return {
             "encoder": NetworkUse(self.encoder, self.encoder.flops(visible), (encoding,)),
-            "reconstruction_decoder": NetworkUse(reconstruction, reconstruction.flops(visible, masked), (first,)),
-            "distillation_decoder": NetworkUse(distillation, distillation.flops(visible, masked), (second,)),
+            "reconstruction_decoder": NetworkUse(
+                reconstruction, reconstruction.flops(visible, masked), (first,)
+            ),
+            "distillation_decoder": NetworkUse(
+                distillation, distillation.flops(visible, masked), (second,)
+            ),
             "teacher": NetworkUse(self.teacher, self.teacher.flops()),
         }
 
@@ -75,7 +81,14 @@ class SurgVista(Objective):
     def draw(self, batch: ClipBatch) -> TubeDraws:
         """Tubes to hide, and drop paths where clips are trained on."""
         config = self.config
-        return draw_tubes(config.encoder, config.decoders, config.mask_ratio, self.seed, batch, training=self.training)
+        return draw_tubes(
+            config.encoder,
+            config.decoders,
+            config.mask_ratio,
+            self.seed,
+            batch,
+            training=self.training,
+        )
 
     def losses(self, clips: Tensor, targets: Tensor, draws: TubeDraws) -> ObjectiveOutput:
         """Compute both losses.
@@ -105,7 +118,10 @@ class SurgVista(Objective):
             for guess in (features.float(), mean_feature)
         )
 
-        loss = config.reconstruction_weight * reconstruction + config.distillation_weight * distillation
+        loss = (
+            config.reconstruction_weight * reconstruction
+            + config.distillation_weight * distillation
+        )
         metrics = {
             "loss/reconstruction": reconstruction.detach(),
             "loss/distillation": distillation.detach(),
@@ -129,5 +145,7 @@ def make(config: SurgVistaConfig, seed: int, *, with_weights: bool) -> SurgVista
         ModelError: See `load_teacher`.
     """
     grid = config.encoder.grid
-    teacher = load_teacher(config.teacher, grid, seed) if with_weights else Teacher(config.teacher, grid)
+    teacher = (
+        load_teacher(config.teacher, grid, seed) if with_weights else Teacher(config.teacher, grid)
+    )
     return SurgVista(config, teacher, seed)

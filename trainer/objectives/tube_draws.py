@@ -46,7 +46,9 @@ def draw_tubes(
     networks: tuple[EncoderConfig | DecoderConfig, ...] = (encoder, *decoders)
     # Its number gives each network draws of its own.
     keeps = [
-        to_device(drop_path_keeps(network.drop_path, network.shape.depth, seed, number, batch.g), device)
+        to_device(
+            drop_path_keeps(network.drop_path, network.shape.depth, seed, number, batch.g), device
+        )
         if training and network.drop_path
         else None
         for number, network in enumerate(networks)
@@ -57,4 +59,8 @@ def draw_tubes(
 def to_device(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:
     """Bring what was drawn to the device of the clips, without waiting for it."""
     tensor = torch.from_numpy(array)
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+    return (
+        tensor.pin_memory().to(device, non_blocking=True)
+        if device.type == "cuda"
+        else tensor.to(device)
+    )

@@ -55,7 +55,8 @@ class UniSurg(Jepa):
     """
 
     against_collapse = (
-        "Raise objective.variance_weight or objective.ema, mask less (objective.mask_ratio), or lower optim.base_lr"
+        "Raise objective.variance_weight or objective.ema, mask less (objective.mask_ratio), "
+        "or lower optim.base_lr"
     )
 
     def __init__(self, config: UniSurgConfig, seed: int) -> None:
@@ -76,10 +77,15 @@ class UniSurg(Jepa):
         rows, (_, masked) = super().pictures(batch), self.draw(batch)[0]
         scores = self._scores(batch.clips)
         tubes = masked[:, : masked.shape[1] // self.grid.slices]
-        weights = torch.zeros_like(scores).scatter(1, tubes, self._weights(scores.gather(1, tubes))[0])
+        weights = torch.zeros_like(scores).scatter(
+            1, tubes, self._weights(scores.gather(1, tubes))[0]
+        )
         low, high = scores.aminmax(dim=1, keepdim=True)
         size = batch.clips.shape[2:]
-        for name, values in (("motion", (scores - low) / (high - low).clamp(min=_EPS)), ("weight", weights)):
+        for name, values in (
+            ("motion", (scores - low) / (high - low).clamp(min=_EPS)),
+            ("weight", weights),
+        ):
             rows[name] = spread_over(heat(values.repeat(1, self.grid.slices)), self.grid, size)
         return rows
 
@@ -104,13 +110,21 @@ class UniSurg(Jepa):
         predicted = self.predictor(self.encoder(clips, visible), visible, masked, 0).float()
         true, slices = take_tokens(targets, masked), self.grid.slices
         # The first slice's tokens have the numbers of their tubes.
-        weights, chosen = self._weights(self._scores(clips).gather(1, masked[:, : masked.shape[1] // slices]))
+        weights, chosen = self._weights(
+            self._scores(clips).gather(1, masked[:, : masked.shape[1] // slices])
+        )
 
         distances = (predicted - true).abs().mean(-1)
         # From (B, M) to (B, masked tubes): of each, the mean over time.
-        motion = self._token_values * self._motion(distances.unflatten(1, (slices, -1)).mean(1), weights, chosen)
+        motion = self._token_values * self._motion(
+            distances.unflatten(1, (slices, -1)).mean(1), weights, chosen
+        )
         affinity = self._affinity(predicted, true)
-        measured = F.layer_norm(predicted, predicted.shape[-1:]) if config.normalise_variance else predicted
+        measured = (
+            F.layer_norm(predicted, predicted.shape[-1:])
+            if config.normalise_variance
+            else predicted
+        )
         variance = F.relu(config.least_std - measured.flatten(0, 1).std(0)).mean()
 
         loss = motion + config.affinity_weight * affinity + config.variance_weight * variance
@@ -125,16 +139,24 @@ class UniSurg(Jepa):
 
     def _scores(self, clips: Tensor) -> Tensor:
         """Motion scores g of all tubes of clips as loaded, (B, tubes)."""
-        return self._patch_values * motion_scores(self.pixels.plain(clips), self.config.encoder.patch_size)
+        return self._patch_values * motion_scores(
+            self.pixels.plain(clips), self.config.encoder.patch_size
+        )
 
     def _affinity(self, predicted: Tensor, true: Tensor) -> Tensor:
         """L_st, from masked tokens (B, M, D)."""
         config = self.config
         if config.affinities == "tokens":
-            loss: Tensor = affinity_loss_by_rows(predicted, true, config.temperature, exclude_self=config.exclude_self)
+            loss: Tensor = affinity_loss_by_rows(
+                predicted, true, config.temperature, exclude_self=config.exclude_self
+            )
             return loss
-        tubes, true_tubes = (reduce(h, "b (s n) d -> b n d", "mean", s=self.grid.slices) for h in (predicted, true))
-        return affinity_loss(tubes, true_tubes, config.temperature, exclude_self=config.exclude_self)
+        tubes, true_tubes = (
+            reduce(h, "b (s n) d -> b n d", "mean", s=self.grid.slices) for h in (predicted, true)
+        )
+        return affinity_loss(
+            tubes, true_tubes, config.temperature, exclude_self=config.exclude_self
+        )
 
     def _weights(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         """Weights w of masked tubes, from their motion scores, and 1 for the K of them that have one; (B, tubes)."""
@@ -174,7 +196,11 @@ def motion_scores(clips: Tensor, patch_size: int) -> Tensor:
 
     # A difference counts for both of its patches; those at an edge have fewer to average over.
     sums = sum(F.pad(to, pad) for to, pads in ((down, _DOWN), (right, _RIGHT)) for pad in pads)
-    numbers = sum(F.pad(torch.ones_like(to), pad) for to, pads in ((down, _DOWN), (right, _RIGHT)) for pad in pads)
+    numbers = sum(
+        F.pad(torch.ones_like(to), pad)
+        for to, pads in ((down, _DOWN), (right, _RIGHT))
+        for pad in pads
+    )
     return (in_time + sums / numbers).flatten(1)
 
 
@@ -182,7 +208,9 @@ _DOWN = ((0, 0, 1, 0), (0, 0, 0, 1))
 _RIGHT = ((1, 0), (0, 1))
 
 
-def affinity_loss(predicted: Tensor, true: Tensor, temperature: float, *, exclude_self: bool) -> Tensor:
+def affinity_loss(
+    predicted: Tensor, true: Tensor, temperature: float, *, exclude_self: bool
+) -> Tensor:
     """L_st: the mean Kullback-Leibler divergence of predicted affinities from the true ones.
 
     Args:
@@ -195,16 +223,23 @@ def affinity_loss(predicted: Tensor, true: Tensor, temperature: float, *, exclud
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]  # its loop would be compiled anew for every number of tokens
-def affinity_loss_by_rows(predicted: Tensor, true: Tensor, temperature: float, *, exclude_self: bool) -> Tensor:
+def affinity_loss_by_rows(
+    predicted: Tensor, true: Tensor, temperature: float, *, exclude_self: bool
+) -> Tensor:
     """The same as `affinity_loss`, in memory that grows with N instead of its square."""
     rows = (slice(start, start + _ROWS) for start in range(0, predicted.shape[1], _ROWS))
     parts = (
-        checkpoint(_divergences, predicted, true, some, temperature, exclude_self, use_reentrant=False) for some in rows
+        checkpoint(
+            _divergences, predicted, true, some, temperature, exclude_self, use_reentrant=False
+        )
+        for some in rows
     )
     return torch.cat([*parts], dim=1).mean()
 
 
-def _divergences(predicted: Tensor, true: Tensor, rows: slice, temperature: float, exclude_self: bool) -> Tensor:
+def _divergences(
+    predicted: Tensor, true: Tensor, rows: slice, temperature: float, exclude_self: bool
+) -> Tensor:
     """The divergence of some vectors' affinities to all, (B, rows)."""
 
     def log_affinities(vectors: Tensor) -> Tensor:
@@ -215,8 +250,12 @@ def _divergences(predicted: Tensor, true: Tensor, rows: slice, temperature: floa
             cosines = cosines.masked_fill(numbers[rows, None] == numbers, -1e9)
         return cosines.log_softmax(-1)
 
-    with torch.autocast(predicted.device.type, enabled=False):  # bf16 would move cosines over tau by hundredths
-        divergences = F.kl_div(log_affinities(predicted), log_affinities(true), reduction="none", log_target=True)
+    with torch.autocast(
+        predicted.device.type, enabled=False
+    ):  # bf16 would move cosines over tau by hundredths
+        divergences = F.kl_div(
+            log_affinities(predicted), log_affinities(true), reduction="none", log_target=True
+        )
     return divergences.sum(-1)
 
 

@@ -35,7 +35,9 @@ class VideoMae(Objective):
         self.num_visible = self.num_tokens - self.num_masked
 
         self.pixels, self.encoder = Pixels(config.encoder), Encoder(config.encoder)
-        self.decoder = Decoder(config.decoder, self.grid, config.encoder.shape.embed_dim, self.pixels.per_token)
+        self.decoder = Decoder(
+            config.decoder, self.grid, config.encoder.shape.embed_dim, self.pixels.per_token
+        )
 
     def networks(self) -> dict[str, NetworkUse]:
         """The encoder, which sees some tokens, and the decoder, which sees all."""
@@ -50,14 +52,23 @@ class VideoMae(Objective):
     def draw(self, batch: ClipBatch) -> TubeDraws:
         """Tubes to hide, and drop paths where clips are trained on."""
         config = self.config
-        return draw_tubes(config.encoder, config.decoders, config.mask_ratio, self.seed, batch, training=self.training)
+        return draw_tubes(
+            config.encoder,
+            config.decoders,
+            config.mask_ratio,
+            self.seed,
+            batch,
+            training=self.training,
+        )
 
     def losses(self, clips: Tensor, targets: None, draws: TubeDraws) -> ObjectiveOutput:
         """Compute the loss; `loss/reconstruction_of_mean` is what the tubelets' own means would score."""
         visible, masked, keeps = draws
         predicted = self.decoder(self.encoder(clips, visible, keeps[0]), visible, masked, keeps[1])
         loss, of_mean = self.pixels.losses(predicted, clips, masked)
-        return ObjectiveOutput(loss, {"loss/reconstruction": loss.detach(), "loss/reconstruction_of_mean": of_mean})
+        return ObjectiveOutput(
+            loss, {"loss/reconstruction": loss.detach(), "loss/reconstruction_of_mean": of_mean}
+        )
 
     @torch.no_grad()
     def pictures(self, batch: ClipBatch) -> dict[str, Tensor]:

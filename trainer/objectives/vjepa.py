@@ -41,10 +41,13 @@ class VJepa(Jepa):
     def draw(self, batch: ClipBatch) -> list[Mask]:
         """Blocks to hide, through all of time, for each kind of mask."""
         drawn = (
-            block_mask(self.grid, blocks, self.seed, kind, batch.g) for kind, blocks in enumerate(self.config.masks)
+            block_mask(self.grid, blocks, self.seed, kind, batch.g)
+            for kind, blocks in enumerate(self.config.masks)
         )
         device = batch.clips.device
-        return [Mask(to_device(visible, device), to_device(masked, device)) for visible, masked in drawn]
+        return [
+            Mask(to_device(visible, device), to_device(masked, device)) for visible, masked in drawn
+        ]
 
     def losses(self, clips: Tensor, targets: Tensor, masks: list[Mask]) -> ObjectiveOutput:
         """Compute the loss, and its parts by kind of mask.
@@ -60,7 +63,10 @@ class VJepa(Jepa):
             of_mean.append(distance_of_mean(true))
         loss = torch.stack(losses).mean()
         metrics = {f"loss/mask_{kind}": part.detach() for kind, part in enumerate(losses)}
-        metrics |= {"loss/prediction": loss.detach(), "loss/prediction_of_mean": torch.stack(of_mean).mean()}
+        metrics |= {
+            "loss/prediction": loss.detach(),
+            "loss/prediction_of_mean": torch.stack(of_mean).mean(),
+        }
         return ObjectiveOutput(loss, metrics)
 
 
@@ -70,7 +76,10 @@ def typical_counts(config: VJepaConfig) -> list[TokenCount]:
     counts = []
     for kind, blocks in enumerate(config.masks):
         drawn = [block_mask(config.encoder.grid, blocks, 0, kind, g) for g in batches]
-        visible, masked = (round(float(np.mean([some.shape[1] for some in side]))) for side in zip(*drawn, strict=True))
+        visible, masked = (
+            round(float(np.mean([some.shape[1] for some in side])))
+            for side in zip(*drawn, strict=True)
+        )
         counts.append(TokenCount(visible, masked))
     return counts
 

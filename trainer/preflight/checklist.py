@@ -57,7 +57,9 @@ class Checklist:
         # Tells rank 0 in which check this rank falls silent, if it does.
         self._meeting.tell(f"doing/{self._meeting.topology.rank}", check)
         outcome: Future[T] = Future()
-        threading.Thread(target=self._act, args=(action, outcome), name=f"check-{check}", daemon=True).start()
+        threading.Thread(
+            target=self._act, args=(action, outcome), name=f"check-{check}", daemon=True
+        ).start()
         limit = self.at_most(seconds)
 
         try:
@@ -69,7 +71,11 @@ class Checklist:
         except TimeoutError:
             sentence = f"no answer within {limit:.0f} s; {advice}"
         except OSError as error:
-            sentence = f"{error.filename}: {error.strerror}; {advice}" if error.filename else f"{error}; {advice}"
+            sentence = (
+                f"{error.filename}: {error.strerror}; {advice}"
+                if error.filename
+                else f"{error}; {advice}"
+            )
         except Exception as error:  # whatever it is, the other checks go on
             said = next(iter(str(error).splitlines()), "")
             sentence = f"{type(error).__name__}: {said[:_LONGEST_SENTENCE]}; {advice}"

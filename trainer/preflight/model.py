@@ -36,7 +36,10 @@ def take_step(config: TrainConfig, topology: Topology, objective: Objective) -> 
     Raises:
         PreflightError: The GPU's memory does not hold it; the message says which micro-batch to try.
     """
-    device, num_micro_batches = topology.device, min(2, config.grad_accum_steps(topology.world_size))
+    device, num_micro_batches = (
+        topology.device,
+        min(2, config.grad_accum_steps(topology.world_size)),
+    )
     with _memory(config):
         engine = build_engine(config, objective, device, grad_accum_steps=num_micro_batches)
 
@@ -56,9 +59,15 @@ def take_step(config: TrainConfig, topology: Topology, objective: Objective) -> 
 
 
 def _random_clips(config: TrainConfig, device: torch.device) -> ClipBatch:
-    size, frames, encoder = config.micro_batch_size, config.objective.encoder.num_frames, config.objective.encoder
+    size, frames, encoder = (
+        config.micro_batch_size,
+        config.objective.encoder.num_frames,
+        config.objective.encoder,
+    )
     return ClipBatch(
-        clips=torch.randn(size, frames, 3, encoder.image_size, encoder.image_size, device=device).transpose(1, 2),
+        clips=torch.randn(
+            size, frames, 3, encoder.image_size, encoder.image_size, device=device
+        ).transpose(1, 2),
         g=np.arange(size),
         names=(ClipName("preflight", "random", 0),) * size,
         valid=np.ones(size, bool),
@@ -71,7 +80,9 @@ def _memory(config: TrainConfig) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError:
         size = config.micro_batch_size
-        smaller = next((divisor for divisor in range(size // 2, 0, -1) if size % divisor == 0), None)
+        smaller = next(
+            (divisor for divisor in range(size // 2, 0, -1) if size % divisor == 0), None
+        )
         advice = f"try micro_batch_size={smaller}" if smaller else "try parallel.zero_stage=2"
         raise PreflightError(
             f"one step with micro_batch_size {size} does not fit into the GPU's memory; {advice}, or "

@@ -32,7 +32,9 @@ def bus_gb_per_second(device: torch.device, seconds: float) -> float:
     values = torch.ones(num_bytes // 4, device=device)
     dist.all_reduce(values)  # the first one connects
     if not bool((values == ranks).all()):
-        raise PreflightError(f"an all-reduce of ones over {ranks} ranks did not give {ranks}; the network loses data")
+        raise PreflightError(
+            f"an all-reduce of ones over {ranks} ranks did not give {ranks}; the network loses data"
+        )
 
     # Ranks measure different speeds but must reduce equally often, or some wait in vain.
     rounds = torch.tensor([seconds / _seconds(values, 1)], device=device)

@@ -13,7 +13,9 @@ from surgstream.trainer.preflight.report import Gpu, NodeFacts
 
 _GIB = 2**30
 _DRIVER_FILE = Path("/proc/driver/nvidia/version")
-_DRIVER = re.compile(r"Kernel Module\b.*?\s(\d+(\.\d+)+)")  # the open one is "for x86_64", or another machine
+_DRIVER = re.compile(
+    r"Kernel Module\b.*?\s(\d+(\.\d+)+)"
+)  # the open one is "for x86_64", or another machine
 
 
 def look_at_node(device: torch.device, run_dir: Path, cache_dir: Path | None) -> NodeFacts:
@@ -30,7 +32,9 @@ def look_at_node(device: torch.device, run_dir: Path, cache_dir: Path | None) ->
     on_gpu = device.type == "cuda"
     gpus = tuple(_gpu(index) for index in range(torch.cuda.device_count())) if on_gpu else ()
     if on_gpu and device.index >= len(gpus):
-        raise PreflightError(f"expected more than {device.index} GPUs, got {len(gpus)}; start one task a GPU")
+        raise PreflightError(
+            f"expected more than {device.index} GPUs, got {len(gpus)}; start one task a GPU"
+        )
 
     return NodeFacts(
         gpus=gpus,
@@ -50,7 +54,9 @@ def look_at_node(device: torch.device, run_dir: Path, cache_dir: Path | None) ->
 
 def free_gib(path: Path) -> float:
     """Free GiB of the file system where `path` is or would be."""
-    there = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+    there = next(
+        parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists()
+    )
     return shutil.disk_usage(there).free / _GIB
 
 

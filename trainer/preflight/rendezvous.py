@@ -69,7 +69,9 @@ class Meeting:
         with telling_who_is_missing(topology, self._absent) if topology.is_main else nullcontext():
             all_here = self.agree("here", seconds)
         if not all_here:
-            raise PreflightError(f"{self._missing()} within {seconds:g} s; see what they print, or exclude their nodes")
+            raise PreflightError(
+                f"{self._missing()} within {seconds:g} s; see what they print, or exclude their nodes"
+            )
         self.token = self.hear("token", seconds)
 
     def agree(self, name: str, seconds: float, *, ok: bool = True) -> bool:
@@ -122,7 +124,9 @@ class Meeting:
         """
         deadline, key = time.monotonic() + seconds, f"preflight/{key}"
         with self._talking():
-            while not self._store.check([key]):  # to poll spares the log what `wait` prints when time is up
+            while not self._store.check(
+                [key]
+            ):  # to poll spares the log what `wait` prints when time is up
                 if time.monotonic() > deadline:
                     raise RuntimeError
                 time.sleep(_POLL_SECONDS)
@@ -138,14 +142,21 @@ class Meeting:
             The reports by rank. Of a rank that did not report, it says in which check it fell silent.
         """
         deadline = time.monotonic() + seconds
-        return [self._report(rank, deadline - time.monotonic()) for rank in range(self.topology.world_size)]
+        return [
+            self._report(rank, deadline - time.monotonic())
+            for rank in range(self.topology.world_size)
+        ]
 
     def leave(self, seconds: float) -> None:
         """Say good-bye; rank 0, which serves the meeting, waits for the others."""
         deadline = time.monotonic() + seconds
         with suppress(RuntimeError):
             gone = self._store.add("preflight/gone", 1)
-            while self.topology.is_main and gone < self.topology.world_size and time.monotonic() < deadline:
+            while (
+                self.topology.is_main
+                and gone < self.topology.world_size
+                and time.monotonic() < deadline
+            ):
                 time.sleep(_POLL_SECONDS)
                 gone = self._store.add("preflight/gone", 0)
 
@@ -171,7 +182,11 @@ class Meeting:
 
     def _absent(self) -> set[int]:
         """The ranks that have not come; a RuntimeError where rank 0 is gone."""
-        return {rank for rank in range(self.topology.world_size) if not self._store.check([f"preflight/node/{rank}"])}
+        return {
+            rank
+            for rank in range(self.topology.world_size)
+            if not self._store.check([f"preflight/node/{rank}"])
+        }
 
     def _missing(self) -> str:
         ranks = range(self.topology.world_size)
@@ -197,7 +212,9 @@ def _wait_for_port(topology: Topology, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while True:
         try:
-            with socket.create_connection((topology.master_addr, topology.master_port), timeout=seconds):
+            with socket.create_connection(
+                (topology.master_addr, topology.master_port), timeout=seconds
+            ):
                 return
         except OSError:
             if time.monotonic() > deadline:

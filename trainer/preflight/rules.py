@@ -78,8 +78,15 @@ def judge(reports: Sequence[RankReport], needs: Needs) -> list[Problem]:
         ranks = tuple(report.rank for report in nodes_ranks)
         if own:
             # Space and limits are the node's: one of its ranks speaks for all.
-            space = (*_space(own[0], len(ranks), needs), *_limits(own[0], len(ranks), len(reports)), *_gpus(own))
-            found += [Problem(check=check, sentence=said, ranks=ranks, fatal=fatal) for check, said, fatal in space]
+            space = (
+                *_space(own[0], len(ranks), needs),
+                *_limits(own[0], len(ranks), len(reports)),
+                *_gpus(own),
+            )
+            found += [
+                Problem(check=check, sentence=said, ranks=ranks, fatal=fatal)
+                for check, said, fatal in space
+            ]
 
     found += _speeds(reports)
     if not any(problem.fatal for problem in found):
@@ -120,12 +127,22 @@ def _odd_values(reports: Sequence[RankReport], facts: Mapping[int, NodeFacts]) -
     """Versions, GPUs and manifests that most others do not have."""
     for name in dict.fromkeys(name for own in facts.values() for name in own.versions):
         values = {rank: own.versions.get(name, "none") for rank, own in facts.items()}
-        yield from _odd("versions", values, f"{name} %s where most have %s; one container image for all nodes helps")
+        yield from _odd(
+            "versions",
+            values,
+            f"{name} %s where most have %s; one container image for all nodes helps",
+        )
     gpus = {rank: gpus_in_words(own) for rank, own in facts.items()}
-    yield from _odd("GPUs", gpus, "%s where most have %s; the slowest decides for all, a missing one ends the run")
+    yield from _odd(
+        "GPUs",
+        gpus,
+        "%s where most have %s; the slowest decides for all, a missing one ends the run",
+    )
     manifests = {report.rank: report.manifest for report in reports if report.manifest}
     yield from _odd(
-        "corpus", manifests, "manifest %s where most have %s; all nodes must read one corpus, so copy it anew"
+        "corpus",
+        manifests,
+        "manifest %s where most have %s; all nodes must read one corpus, so copy it anew",
     )
 
 
@@ -152,7 +169,11 @@ def skews(reports: Sequence[RankReport]) -> dict[int, float]:
 def _clocks(reports: Sequence[RankReport]) -> Iterator[Problem]:
     found = skews(reports)
     for node, own in nodes(reports).items():
-        off = {report.rank: found[report.rank] for report in own if abs(found.get(report.rank, 0.0)) > CLOCK_SECONDS}
+        off = {
+            report.rank: found[report.rank]
+            for report in own
+            if abs(found.get(report.rank, 0.0)) > CLOCK_SECONDS
+        }
         if off:
             yield Problem(
                 check="clock",
@@ -213,7 +234,9 @@ def _limits(facts: NodeFacts, num_ranks: int, world_size: int) -> _Verdicts:
             True,
         )
 
-    if facts.infiniband and facts.gpus and facts.memlock >= 0:  # a privileged process may lock more all the same
+    if (
+        facts.infiniband and facts.gpus and facts.memlock >= 0
+    ):  # a privileged process may lock more all the same
         yield (
             "limits",
             f"memlock is {facts.memlock // 2**20} MiB, and InfiniBand locks its buffers; let `ulimit -l` be unlimited "
@@ -231,7 +254,9 @@ def _gpus(facts: Sequence[NodeFacts]) -> _Verdicts:
         yield "GPUs", f"{len(seen)} GPUs are seen, {len(used)} used; start one task a GPU", False
 
     sizes = {gpu.uuid: gpu.gib for own in facts for gpu in own.gpus}
-    least = min((own.own_free_gib / sizes[own.own_gpu] for own in facts if own.own_gpu), default=1.0)
+    least = min(
+        (own.own_free_gib / sizes[own.own_gpu] for own in facts if own.own_gpu), default=1.0
+    )
     if least < FULL_GPU:
         yield (
             "GPUs",
@@ -253,7 +278,11 @@ def _speeds(reports: Sequence[RankReport]) -> Iterator[Problem]:
                 fatal=False,
             )
 
-    speeds = {r.rank: r.bus_gb_per_second for r in reports if r.bus_gb_per_second and r.facts and r.facts.gpus}
+    speeds = {
+        r.rank: r.bus_gb_per_second
+        for r in reports
+        if r.bus_gb_per_second and r.facts and r.facts.gpus
+    }
     slow = {rank: speed for rank, speed in speeds.items() if speed < BUS_GB_PER_SECOND}
     if slow and len(nodes(reports)) > 1:
         yield Problem(

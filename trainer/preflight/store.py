@@ -38,10 +38,14 @@ class Corpora:
         impatient = replace(s3, retry=retry)
         self._storage = open_storage(config.data.corpus, impatient)
 
-        manifests = {place: ManifestFile.load(open_storage(place, impatient)) for place in config.corpora}
+        manifests = {
+            place: ManifestFile.load(open_storage(place, impatient)) for place in config.corpora
+        }
         for place, manifest in manifests.items():
             check_rates(manifest.shards(), config.data.fps, where=place)
-        self._shards = [(shard.name, shard.num_bytes) for shard in manifests[config.data.corpus].shards()]
+        self._shards = [
+            (shard.name, shard.num_bytes) for shard in manifests[config.data.corpus].shards()
+        ]
         self.manifest = "+".join(manifest.sha256[:_HASH_DIGITS] for manifest in manifests.values())
 
     def mb_per_second(self, seconds: float, *, rank: int, world_size: int) -> float:
@@ -66,7 +70,9 @@ class Corpora:
         def work() -> int:
             total = 0
             while not total or time.perf_counter() - started < seconds:
-                position = int(next(numbers) * _GOLDEN % 1.0 * ends[-1])  # far from the reads before
+                position = int(
+                    next(numbers) * _GOLDEN % 1.0 * ends[-1]
+                )  # far from the reads before
                 name, num_bytes = self._shards[i := bisect_right(ends, position)]
                 length = min(self._read.range_bytes, num_bytes)
                 # A range that would end past its shard begins earlier.

@@ -29,7 +29,11 @@ def render(reports: Sequence[RankReport], problems: Sequence[Problem]) -> str:
     lines = [*_head(reports), "", *_table(reports, fatal), ""]
     for title, some in (("what failed: what to do", fatal), ("warnings", warnings)):
         if some:
-            lines += [title, *(_wrapped(f"{_where(problem, reports)}: {problem.sentence}") for problem in some), ""]
+            lines += [
+                title,
+                *(_wrapped(f"{_where(problem, reports)}: {problem.sentence}") for problem in some),
+                "",
+            ]
     return "\n".join([*lines, verdict(problems)])
 
 
@@ -47,7 +51,9 @@ def _wrapped(sentence: str) -> str:
 def _head(reports: Sequence[RankReport]) -> list[str]:
     facts = [report.facts for report in reports if report.facts]
     names = dict.fromkeys(name for own in facts for name in own.versions)
-    versions = [f"{name} {usual(own.versions.get(name, 'none') for own in facts)}" for name in names]
+    versions = [
+        f"{name} {usual(own.versions.get(name, 'none') for own in facts)}" for name in names
+    ]
     gpus = [usual(gpus_in_words(own) for own in facts)] if facts else []
     manifests = [report.manifest for report in reports if report.manifest]
     corpus = [f"corpus {usual(manifests)}"] if manifests else []
@@ -66,10 +72,14 @@ def _table(reports: Sequence[RankReport], fatal: Sequence[Problem]) -> list[str]
         ranks = {report.rank for report in own}
         failed = {problem.check for problem in fatal if ranks & set(problem.ranks)}
         cells = {title: cell(own) for title, cell in columns.items()}
-        rows.append([_marked(cells[title]) if title in failed else cells[title] for title in columns])
+        rows.append(
+            [_marked(cells[title]) if title in failed else cells[title] for title in columns]
+        )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     left = [row[0].ljust(widths[0]) for row in rows]
-    right = [[cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)] for row in rows]
+    right = [
+        [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)] for row in rows
+    ]
     return ["  ".join([first, *rest]) for first, rest in zip(left, right, strict=True)]
 
 
@@ -91,7 +101,9 @@ def _columns(reports: Sequence[RankReport]) -> dict[str, _Cell]:
         "shm": _from_facts(lambda facts: _size(facts.shm_gib)),
         "corpus": lambda own: "same" if all(report.manifest for report in own) else "-",
         "store": lambda own: (
-            f"{sum(r.mb_per_second or 0.0 for r in own):.0f} MB/s" if any(r.mb_per_second for r in own) else "-"
+            f"{sum(r.mb_per_second or 0.0 for r in own):.0f} MB/s"
+            if any(r.mb_per_second for r in own)
+            else "-"
         ),
         "run_dir": lambda own: "ok" if all(report.shared for report in own) else "-",
         "network": lambda own: _slowest([report.bus_gb_per_second for report in own]),
@@ -146,7 +158,9 @@ def _size(gib: float) -> str:
 
 def one_line(reports: Sequence[RankReport], problems: Sequence[Problem]) -> str:
     """The verdict on one line: `go`, or `no go` with the first problems that forbid a run."""
-    fatal = [f"{_where(problem, reports)}: {problem.sentence}" for problem in problems if problem.fatal]
+    fatal = [
+        f"{_where(problem, reports)}: {problem.sentence}" for problem in problems if problem.fatal
+    ]
     more = [f"and {len(fatal) - _PROBLEMS_NAMED} more"] if len(fatal) > _PROBLEMS_NAMED else []
     return "; ".join([verdict(problems), *fatal[:_PROBLEMS_NAMED], *more])
 
@@ -154,5 +168,11 @@ def one_line(reports: Sequence[RankReport], problems: Sequence[Problem]) -> str:
 def _where(problem: Problem, reports: Sequence[RankReport]) -> str:
     """`clock, rank 3 on node2`: the column, and whose fault it is."""
     names = list(dict.fromkeys(report.node for report in reports if report.rank in problem.ranks))
-    on = f" on {', '.join(names)}" if 0 < len(names) <= _NODES_NAMED else f" on {len(names)} nodes" if names else ""
+    on = (
+        f" on {', '.join(names)}"
+        if 0 < len(names) <= _NODES_NAMED
+        else f" on {len(names)} nodes"
+        if names
+        else ""
+    )
     return f"{problem.check}, {in_words(problem.ranks)}{on}"

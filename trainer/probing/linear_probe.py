@@ -71,10 +71,16 @@ class ClipsWithLabels:
 
         with self._source.open_pass(self._num_clips) as batches:
             for batch in batches:
-                labels = [self._label(g) if valid else None for g, valid in zip(batch.g, batch.valid, strict=True)]
+                labels = [
+                    self._label(g) if valid else None
+                    for g, valid in zip(batch.g, batch.valid, strict=True)
+                ]
                 kept = [i for i, label in enumerate(labels) if label is not None]
                 features.append(represent(batch.clips)[kept].float().cpu().numpy())
-                found += [(str(labels[i]), f"{batch.names[i].dataset}/{batch.names[i].video}") for i in kept]
+                found += [
+                    (str(labels[i]), f"{batch.names[i].dataset}/{batch.names[i].video}")
+                    for i in kept
+                ]
                 if stopping():
                     return None
 
@@ -99,7 +105,9 @@ class Probe:
     fit: ClipsWithLabels
     test: ClipsWithLabels
 
-    def measure(self, represent: Represent, stopping: Callable[[], bool] = lambda: False) -> dict[str, float]:
+    def measure(
+        self, represent: Represent, stopping: Callable[[], bool] = lambda: False
+    ) -> dict[str, float]:
         """Fit and ask; collective.
 
         Args:
@@ -127,7 +135,9 @@ class Probe:
         # Sorted, so that of equally frequent labels every run takes the same one.
         majority = max(sorted(set(fit.labels)), key=fit.labels.count)
         hits = {
-            label: [said == true for said, true in zip(said, test.labels, strict=True) if true == label]
+            label: [
+                said == true for said, true in zip(said, test.labels, strict=True) if true == label
+            ]
             for label in sorted(set(test.labels))
         }
 
@@ -161,10 +171,16 @@ def linear_probe(fit: Labelled, features: Tensor) -> list[str]:
     # In kernel form, (num, num): the cost grows with the clips, not with the width.
     gram = fitted @ fitted.T / fitted.shape[1]
     # Clips of one video are alike, so a video is left out as a whole.
-    fold, hits = torch.tensor([videos.index(video) % _FOLDS for video in fit.videos]), torch.zeros(len(RIDGES))
+    fold, hits = (
+        torch.tensor([videos.index(video) % _FOLDS for video in fit.videos]),
+        torch.zeros(len(RIDGES)),
+    )
 
     for number in range(min(_FOLDS, len(videos))):
-        kept, left = torch.nonzero(fold != number).flatten(), torch.nonzero(fold == number).flatten()
+        kept, left = (
+            torch.nonzero(fold != number).flatten(),
+            torch.nonzero(fold == number).flatten(),
+        )
         if kept.numel():
             scores = _scores(gram[kept][:, kept], one_hot[kept], gram[left][:, kept], RIDGES)
             hits += (scores.argmax(-1) == truth[left]).sum(1)
@@ -181,5 +197,7 @@ def _scores(gram: Tensor, one_hot: Tensor, asked: Tensor, ridges: Sequence[float
     base = one_hot.mean(0)
     along = vectors.T @ (one_hot - base)
     penalties = torch.tensor(ridges, dtype=gram.dtype)[:, None] * len(gram)
-    scores: Tensor = asked @ vectors @ (along / (values.clamp(min=0.0) + penalties)[..., None]) + base
+    scores: Tensor = (
+        asked @ vectors @ (along / (values.clamp(min=0.0) + penalties)[..., None]) + base
+    )
     return scores

@@ -18,7 +18,11 @@ def tail(path: Path) -> list[Line]:
     """The lines at the end of a JSON-lines file, of its last 4 MiB, without torn ones; none when it cannot be read."""
     with suppress(OSError), open_regular(path) as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - _MOST_BYTES))
-        return [line for data in file.read(_MOST_BYTES).split(b"\n") if isinstance(line := _parsed(data), dict)]
+        return [
+            line
+            for data in file.read(_MOST_BYTES).split(b"\n")
+            if isinstance(line := _parsed(data), dict)
+        ]
     return []
 
 

@@ -50,7 +50,10 @@ def pace_of(reports: Sequence[Line], recent: Sequence[Line]) -> Pace | None:
         steps += between
         pause += after["time"] - before["time"] - between * after["time/step_seconds"]
 
-    return Pace(step_seconds=sum(last) / len(last), pause_seconds=max(0.0, pause / steps) if steps > 0 else 0.0)
+    return Pace(
+        step_seconds=sum(last) / len(last),
+        pause_seconds=max(0.0, pause / steps) if steps > 0 else 0.0,
+    )
 
 
 def seconds_left(pace: Pace | None, steps_left: int | None, passed: float) -> float | None:

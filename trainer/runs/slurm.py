@@ -4,7 +4,15 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-WAITS = ("PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "CONFIGURING", "RESV_DEL_HOLD")
+WAITS = (
+    "PENDING",
+    "REQUEUED",
+    "REQUEUE_FED",
+    "REQUEUE_HOLD",
+    "SPECIAL_EXIT",
+    "CONFIGURING",
+    "RESV_DEL_HOLD",
+)
 RUNS = ("RUNNING", "COMPLETING", "SIGNALING", "STAGE_OUT", "SUSPENDED", "STOPPED", "RESIZING")
 FORGOTTEN = "FORGOTTEN"
 """A job that Slurm, which did answer, no longer knows."""
@@ -61,7 +69,14 @@ def ask_slurm(jobs: Iterable[str]) -> dict[str, Word]:
 
     found = {word.job: word for word in _words(queue)}
     if len(found) < len(ids):
-        old = _answer("sacct", "--noheader", "--parsable2", "--allocations", chosen, "--format=JobIDRaw,State,Reason")
+        old = _answer(
+            "sacct",
+            "--noheader",
+            "--parsable2",
+            "--allocations",
+            chosen,
+            "--format=JobIDRaw,State,Reason",
+        )
         found = {word.job: word for word in _words(old or "")} | found
     return {job: found.get(job) or Word(job=job, state=FORGOTTEN, reason="") for job in ids}
 
@@ -69,10 +84,14 @@ def ask_slurm(jobs: Iterable[str]) -> dict[str, Word]:
 def _answer(*command: str) -> str | None:
     """What a program prints; None where it cannot tell."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_SECONDS)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=_SECONDS
+        )
     except (OSError, subprocess.SubprocessError):
         return None
-    if done.returncode and "Invalid job id" not in done.stderr:  # its way to say that it knows none of them
+    if (
+        done.returncode and "Invalid job id" not in done.stderr
+    ):  # its way to say that it knows none of them
         return None
     return done.stdout
 

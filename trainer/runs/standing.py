@@ -10,7 +10,16 @@ from surgstream.shards.storage.owner_record import Record, is_hidden, started, t
 from surgstream.trainer.runs.slurm import FORGOTTEN, Word
 
 State = Literal[
-    "not started", "starting", "training", "silent", "waiting", "stopped", "cancelled", "crashed", "failed", "done"
+    "not started",
+    "starting",
+    "training",
+    "silent",
+    "waiting",
+    "stopped",
+    "cancelled",
+    "crashed",
+    "failed",
+    "done",
 ]
 ENDED = ("stopped", "cancelled", "crashed", "failed", "done")
 """States that nobody but the user will end."""
@@ -49,10 +58,18 @@ class Signs:
 
 def decide(signs: Signs) -> tuple[State, str]:
     """The state of a run, and why."""
-    word, cancelled = signs.word, signs.word is not None and signs.word.state.startswith("CANCELLED")
+    word, cancelled = (
+        signs.word,
+        signs.word is not None and signs.word.state.startswith("CANCELLED"),
+    )
     if signs.failed is not None:
         return "failed", signs.failed
-    if signs.queued and signs.queued.waits and not signs.alive and not (word and word.state == "RUNNING"):
+    if (
+        signs.queued
+        and signs.queued.waits
+        and not signs.alive
+        and not (word and word.state == "RUNNING")
+    ):
         return "waiting", "; ".join(filter(None, [str(signs.queued), signs.requeue]))
 
     if signs.requeue is not None:
@@ -67,7 +84,9 @@ def decide(signs: Signs) -> tuple[State, str]:
 
     if signs.alive is False and word and not word.has_ended:
         return "waiting", f"{word}, and decides what follows: its processes have ended"
-    is_elsewhere = word is not None and word.state == FORGOTTEN and not signs.quiet  # of another cluster, say
+    is_elsewhere = (
+        word is not None and word.state == FORGOTTEN and not signs.quiet
+    )  # of another cluster, say
     if signs.alive is False or (word and word.has_ended and not signs.alive and not is_elsewhere):
         if cancelled:
             return "cancelled", str(word)

@@ -127,7 +127,9 @@ class RunState:
 
 def jobs_of(run_dir: Path) -> tuple[str, str]:
     """The Slurm job that was submitted last for a run, and the one that started last; empty where there is none."""
-    submitted, started = (text((tail(run_dir / name) or [{}])[-1], "job") or "" for name in (SUBMITTED, JOBS))
+    submitted, started = (
+        text((tail(run_dir / name) or [{}])[-1], "job") or "" for name in (SUBMITTED, JOBS)
+    )
     return submitted or started, started
 
 
@@ -143,11 +145,17 @@ def read_run(run_dir: Path, now: float, words: Mapping[str, Word] | None = None)
     environment = read_object(run_dir / "environment.json")
     submitted = max((number(job, "time") or 0.0 for job in jobs), default=0.0)
     started = max(submitted, _changed(run_dir / "environment.json"))
-    reports = [line for line in metrics if whole(line, "step") is not None and number(line, "time/step_seconds")]
+    reports = [
+        line
+        for line in metrics
+        if whole(line, "step") is not None and number(line, "time/step_seconds")
+    ]
     last: Line = reports[-1] if reports else {}
     reported = (number(last, "time") or _changed(run_dir / METRICS)) if last else 0.0
     recent = [line for line in reports if (number(line, "time") or -1.0) >= started]
-    held_out = next((line for line in reversed(metrics) if number(line, "held_out/total") is not None), {})
+    held_out = next(
+        (line for line in reversed(metrics) if number(line, "held_out/total") is not None), {}
+    )
     checkpoint = _checkpoint(run_dir / CHECKPOINTS, now)
 
     written = max(started, *(_changed(run_dir / name) for name in (METRICS, LOG)))
@@ -173,7 +181,10 @@ def read_run(run_dir: Path, now: float, words: Mapping[str, Word] | None = None)
 
     pace = pace_of(reports, recent)
     steps_left = max(0, last_step - step) if last_step is not None and step is not None else None
-    step_seconds, wait_seconds = number(last, "time/step_seconds"), number(last, "data/wait_seconds")
+    step_seconds, wait_seconds = (
+        number(last, "time/step_seconds"),
+        number(last, "data/wait_seconds"),
+    )
     return RunState(
         run_dir=str(run_dir),
         time=now,
@@ -188,7 +199,9 @@ def read_run(run_dir: Path, now: float, words: Mapping[str, Word] | None = None)
         epoch=number(last, "progress/epoch"),
         last_epoch=_last_epoch(last, steps_left),
         clips_per_second=number(last, "throughput/clips_per_second"),
-        wait_share=wait_seconds / step_seconds if step_seconds and wait_seconds is not None else None,
+        wait_share=wait_seconds / step_seconds
+        if step_seconds and wait_seconds is not None
+        else None,
         pace=pace,
         seconds_left=seconds_left(pace, steps_left, now - reported if state == "training" else 0.0),
         losses=dict(group(last, "loss/")),

@@ -74,7 +74,9 @@ def _aperture(file: BinaryIO, entry: _Part) -> Margins:
     width, height = struct.unpack(">HH", _read(file, entry.start + _SIZE_AT, 4))
     numbers = struct.unpack(">8i", _read(file, clap.start, 32))
     # Width, height and how far the centre is off, each as numerator and denominator
-    kept_width, kept_height, right, down = (Fraction(*numbers[at : at + 2]) for at in range(0, 8, 2))
+    kept_width, kept_height, right, down = (
+        Fraction(*numbers[at : at + 2]) for at in range(0, 8, 2)
+    )
     left, top = int((width - kept_width) / 2 + right), int((height - kept_height) / 2 + down)
     margins = Margins(left, top, int(width - kept_width) - left, int(height - kept_height) - top)
     return margins if min(margins) >= 0 else Margins()
@@ -82,13 +84,19 @@ def _aperture(file: BinaryIO, entry: _Part) -> Margins:
 
 def _of_matroska(file: BinaryIO, whole: _Part) -> Iterator[Margins]:
     segment = _first(_elements(file, whole), _SEGMENT)
-    before = itertools.takewhile(lambda part: part.name != _CLUSTER, _elements(file, segment) if segment else ())
+    before = itertools.takewhile(
+        lambda part: part.name != _CLUSTER, _elements(file, segment) if segment else ()
+    )
     tracks = _first(before, _TRACKS)
     for track in _elements(file, tracks) if tracks else ():
-        inside = {part.name: part for part in _elements(file, track)} if track.name == _TRACK else {}
+        inside = (
+            {part.name: part for part in _elements(file, track)} if track.name == _TRACK else {}
+        )
         if _TRACK_TYPE in inside and _number(file, inside[_TRACK_TYPE]) == _PICTURES:
             video = _elements(file, inside[_VIDEO]) if _VIDEO in inside else ()
-            found = {_CROPS[part.name]: _number(file, part) for part in video if part.name in _CROPS}
+            found = {
+                _CROPS[part.name]: _number(file, part) for part in video if part.name in _CROPS
+            }
             yield Margins(**found)
 
 

@@ -88,7 +88,12 @@ def check_gpu() -> None:
 
 @contextlib.contextmanager
 def open_video(
-    location: str, stores: Stores, threads: int = 1, *, gpu: bool = False, read_ahead: int | None = None
+    location: str,
+    stores: Stores,
+    threads: int = 1,
+    *,
+    gpu: bool = False,
+    read_ahead: int | None = None,
 ) -> Iterator[Video]:
     """Open a video for decoding.
 
@@ -122,13 +127,19 @@ def _opened(file: BinaryIO, gpu: bool) -> Iterator[Any]:
         options = {"max_pixels": str(MOST_PIXELS)}
         container = av.open(file, metadata_errors="replace", options=options, hwaccel=accelerator)
     except av.FFmpegError as error:
-        raise VideoError(f"cannot be opened as a video: {missing(file) or error.strerror}") from None
+        raise VideoError(
+            f"cannot be opened as a video: {missing(file) or error.strerror}"
+        ) from None
     with container:
         yield container
 
 
 def _describe(container: Any, threads: int, margins: list[Margins]) -> Video:
-    streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    streams = [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & Disposition.attached_pic
+    ]
     if not streams:
         raise VideoError("has no video stream")
 
@@ -136,12 +147,17 @@ def _describe(container: Any, threads: int, margins: list[Margins]) -> Video:
     if kind == "tty" or kind.startswith("image2") or kind.endswith("_pipe"):
         raise VideoError(f"is not a video: FFmpeg reads it as {kind!r}, text or a still picture")
     if kind in LISTS:
-        raise VideoError(f"is not a video: FFmpeg reads it as {kind!r}, a list of other files; name those instead")
+        raise VideoError(
+            f"is not a video: FFmpeg reads it as {kind!r}, a list of other files; name those instead"
+        )
 
     stream = max(streams, key=_preference)
     if stream.codec_context is None:
         raise VideoError("has a video stream that FFmpeg has no decoder for")
-    stream.thread_type, stream.codec_context.thread_count = "AUTO" if threads > 1 else "NONE", threads
+    stream.thread_type, stream.codec_context.thread_count = (
+        "AUTO" if threads > 1 else "NONE",
+        threads,
+    )
     # Some decoders (Motion JPEG, HEVC) would paint over what they cannot decode and say nothing, and H.264's would crop
     # a left edge by multiples of 32 pixels.
     stream.codec_context.options = {
@@ -153,7 +169,9 @@ def _describe(container: Any, threads: int, margins: list[Margins]) -> Video:
     if not (stream.width and stream.height):
         raise VideoError("has a video stream without a picture size")
     if stream.width * stream.height > MOST_PIXELS:
-        raise VideoError(f"its pictures have {stream.width}x{stream.height} pixels, and {MOST_PIXELS} are the most")
+        raise VideoError(
+            f"its pictures have {stream.width}x{stream.height} pixels, and {MOST_PIXELS} are the most"
+        )
 
     own_aspect = stream.codec_context.sample_aspect_ratio
     length, place = declared_length(container, stream), streams.index(stream)
@@ -175,7 +193,9 @@ def _describe(container: Any, threads: int, margins: list[Margins]) -> Video:
         length=length,
         shapes=Shapes(
             declared=own_aspect or Fraction(1),
-            overruled=None if stream.sample_aspect_ratio == own_aspect else stream.sample_aspect_ratio,
+            overruled=None
+            if stream.sample_aspect_ratio == own_aspect
+            else stream.sample_aspect_ratio,
             margins=margins[place] if place < len(margins) else Margins(),
         ),
     )

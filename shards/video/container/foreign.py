@@ -14,11 +14,17 @@ _SIGNATURES = (
     (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it"),
     (0, b"Rar!\x1a\x07", "a RAR archive; unpack it"),
     (0, b"%PDF-", "a PDF"),
-    (0, b"\x00\x05\x16\x07", "what macOS keeps beside a file; delete it, or leave it out of the glob"),
+    (
+        0,
+        b"\x00\x05\x16\x07",
+        "what macOS keeps beside a file; delete it, or leave it out of the glob",
+    ),
 )
 """Where in a file which bytes stand, and what it is then."""
 
-_MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(!doctype html|html|head|body|\?xml|error)\b", re.IGNORECASE)
+_MARKUP = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*<(!doctype html|html|head|body|\?xml|error)\b", re.IGNORECASE
+)
 
 _UNFINISHED = (
     "its recording or copy was not finished, so that the list of its pictures (moov) is missing; copy it again if the "

@@ -48,7 +48,9 @@ def declared_length(container: Any, stream: Any) -> Length | None:
     if seconds is None:
         return None
 
-    start = Fraction(0) if stream.start_time is None else stream.start_time * Fraction(stream.time_base)
+    start = (
+        Fraction(0) if stream.start_time is None else stream.start_time * Fraction(stream.time_base)
+    )
     if kind in _TELL_THE_END and 0 < start < seconds:
         seconds -= start
     return Length(seconds, own or len(container.streams) == 1)
@@ -56,7 +58,9 @@ def declared_length(container: Any, stream: Any) -> Length | None:
 
 def _of_the_stream(container: Any, stream: Any) -> Fraction | None:
     if container.format.name == "avi" and stream.frames and stream.average_rate:
-        return Fraction(stream.frames / stream.average_rate)  # FFmpeg shortens the duration to what the file holds
+        return Fraction(
+            stream.frames / stream.average_rate
+        )  # FFmpeg shortens the duration to what the file holds
     if stream.duration is not None:
         return Fraction(stream.duration * stream.time_base)
     if found := _CLOCK.fullmatch(stream.metadata.get("DURATION", "").strip()):  # Matroska's

@@ -34,7 +34,9 @@ _TURNED = {
 _QUARTERS = frozenset(_TURNED.values())
 
 _CORNER = (16, 4)  # width and height in pixels of what its properties are asked of
-_TURNS = 8  # key frames that are remembered: a picture is asked when the next ones are already there
+_TURNS = (
+    8  # key frames that are remembered: a picture is asked when the next ones are already there
+)
 _PARTS = 2048  # of a pixel's height that its width is measured in
 
 
@@ -78,7 +80,9 @@ class Shape:
     def __str__(self) -> str:
         words = [f"{self.width}x{self.height}"]
         if self.box != whole(self.width, self.height):
-            words.append(f"of which {self.box.right - self.box.left}x{self.box.bottom - self.box.top} are shown")
+            words.append(
+                f"of which {self.box.right - self.box.left}x{self.box.bottom - self.box.top} are shown"
+            )
         if self.pixel_aspect != 1:
             words.append(f"pixels {float(self.pixel_aspect):.4g} as wide as high")
         if self.turn is not None:
@@ -128,10 +132,17 @@ class Shapes:
         if corner is not None:
             # `_widening` has added 4 * _PARTS pixels times the aspect
             measured = Fraction((corner.width - _CORNER[0]) // 4, _PARTS)
-            own = own if abs(own - measured) <= Fraction(1, _PARTS) else measured  # what is declared is exact
+            own = (
+                own if abs(own - measured) <= Fraction(1, _PARTS) else measured
+            )  # what is declared is exact
 
         width, height, margins = picture.width, picture.height, self._margins
-        box = Box(left=margins.left, top=margins.top, right=width - margins.right, bottom=height - margins.bottom)
+        box = Box(
+            left=margins.left,
+            top=margins.top,
+            right=width - margins.right,
+            bottom=height - margins.bottom,
+        )
         possible = box.left < box.right and box.top < box.bottom
 
         return Shape(
@@ -144,7 +155,11 @@ class Shapes:
 
     def _turn_at(self, picture: Any) -> Turn:
         """By the last key frame before a picture that says it."""
-        before = (turn for stamp, turn in reversed(self._turns) if picture.pts is not None and stamp <= picture.pts)
+        before = (
+            turn
+            for stamp, turn in reversed(self._turns)
+            if picture.pts is not None and stamp <= picture.pts
+        )
         return next(before, None)
 
     def _corner(self, picture: Any) -> Any | None:
@@ -168,7 +183,10 @@ def _widening(picture: Any) -> Any:
     aspect = f"if(between(sar,{float(1 / WIDEST_PIXEL)},{float(WIDEST_PIXEL)}),sar,1)"
     graph.link_nodes(
         graph.add_buffer(
-            width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base or 1
+            width=picture.width,
+            height=picture.height,
+            format=picture.format,
+            time_base=picture.time_base or 1,
         ),
         graph.add("crop", f"w={_CORNER[0]}:h={_CORNER[1]}:x=0:y=0:exact=1"),
         graph.add("pad", f"w='iw+4*round({_PARTS}*{aspect})':h=ih:eval=frame"),

@@ -40,13 +40,18 @@ def to_read(corpus: Path) -> dict[str, bytes]:
 
 
 def test_a_folder_and_a_store_and_a_folder(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("surgstream.shards.commands.stage.PIECE_BYTES", 10_000)
     with s3_bucket("staged") as bucket:
         assert main([f"file://{corpus}", f"{bucket}/corpus"]) == 0
         assert main([f"{bucket}/corpus", str(tmp_path / "back"), "--files", "2"]) == 0
-    total = sum(len(data) for name, data in to_read(corpus).items() if name != "manifest.json") / 1e6
+    total = (
+        sum(len(data) for name, data in to_read(corpus).items() if name != "manifest.json") / 1e6
+    )
     line = f"6 shards, {total:.1f} MB: {total:.1f} MB copied, the rest was already there\n"
     assert capsys.readouterr().out == line * 2
     assert contents(tmp_path / "back") == to_read(corpus)
@@ -61,7 +66,11 @@ def test_a_staged_corpus_verifies(staged: Path, capsys: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize(("options", "copied"), [([], [1, 2]), (["--checksum"], [0, 1, 2])])
 def test_what_is_there_is_not_copied_again(
-    corpus: Path, staged: Path, options: list[str], copied: list[int], capsys: pytest.CaptureFixture[str]
+    corpus: Path,
+    staged: Path,
+    options: list[str],
+    copied: list[int],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Damage, a wrong size and a missing file: the first one shows in the checksum alone."""
     shards = [staged / "d" / f"d-{number:06d}.tar" for number in range(6)]
@@ -87,7 +96,9 @@ def test_without_the_manifest_what_is_there_is_compared(corpus: Path, staged: Pa
     assert to_read(staged) == to_read(corpus) and not (staged / PARTIAL).exists()
 
 
-def test_a_killed_stage_goes_on(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_stage_goes_on(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = tmp_path / "staged"
     with s3_bucket("killed") as source:
         assert main([str(corpus), source]) == 0
@@ -115,14 +126,18 @@ def test_ranks_of_a_node_wait_for_the_one_that_copies(corpus: Path, tmp_path: Pa
         ranks = [start("stage", corpus, tmp_path) for _ in range(2)]
         for rank in ranks:
             assert rank.stderr is not None
-            assert rank.stderr.readline().startswith(f"{tmp_path}: waiting for the end of staging on ")
+            assert rank.stderr.readline().startswith(
+                f"{tmp_path}: waiting for the end of staging on "
+            )
         assert list(target.sizes()) == [f"{OWNERS}/00000001"]
     said = sorted(rank.communicate(timeout=60)[0].split(": ")[1] for rank in ranks)
     assert said[0] == "0.0 MB copied, the rest was already there\n" and said[1] != said[0]
     assert to_read(tmp_path) == to_read(corpus)
 
 
-def test_a_damaged_source_is_named(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_source_is_named(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = Path(shutil.copytree(corpus, tmp_path / "source"))
     data = bytearray((source / SHARD).read_bytes())
     data[-1] ^= 1
@@ -141,7 +156,9 @@ class OnceWrong(LocalStorage):
 
     seen: set[str]
 
-    def read_into(self, name: str, start: int, out: memoryview, stop: threading.Event | None = None) -> None:
+    def read_into(
+        self, name: str, start: int, out: memoryview, stop: threading.Event | None = None
+    ) -> None:
         super().read_into(name, start, out, stop)
         if name not in self.seen:
             out[0] ^= 1
@@ -155,12 +172,16 @@ def test_a_bit_that_flips_on_the_way_is_read_again(corpus: Path, tmp_path: Path)
     assert to_read(tmp_path) == to_read(corpus)
 
 
-def test_the_first_failure_ends_the_others(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_failure_ends_the_others(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("surgstream.shards.commands.stage.PIECE_BYTES", 1000)
     both_read, went_on = threading.Barrier(2), []
 
     class Failing(LocalStorage):
-        def read_into(self, name: str, start: int, out: memoryview, stop: threading.Event | None = None) -> None:
+        def read_into(
+            self, name: str, start: int, out: memoryview, stop: threading.Event | None = None
+        ) -> None:
             assert stop is not None
             if start == 0 and name.startswith("d/d-000000."):
                 both_read.wait(60)
@@ -170,7 +191,9 @@ def test_the_first_failure_ends_the_others(corpus: Path, tmp_path: Path, monkeyp
                 went_on.append(name)
 
     with pytest.raises(StorageError, match="the store is down"):
-        stage(Failing(corpus, str(corpus)), open_storage(str(tmp_path)), num_at_once=2, checksum=False)
+        stage(
+            Failing(corpus, str(corpus)), open_storage(str(tmp_path)), num_at_once=2, checksum=False
+        )
     assert went_on == [] and contents(tmp_path) == {}
 
 
@@ -183,13 +206,18 @@ def test_a_place_that_holds_something_else_is_refused(
     other.parent.mkdir(parents=True)
     other.write_bytes(b"")
     assert surgstream(["stage", str(corpus), str(tmp_path / "other")]) == 2
-    assert "holds shards, such as e/e-000000.tar, that the corpus does not have;" in capsys.readouterr().err
+    assert (
+        "holds shards, such as e/e-000000.tar, that the corpus does not have;"
+        in capsys.readouterr().err
+    )
     assert surgstream(["stage", str(tmp_path / "nowhere"), str(tmp_path / "there")]) == 1
     assert "manifest.json is missing; expected a packed corpus" in capsys.readouterr().err
     assert not (tmp_path / "there").exists()
 
 
-def test_another_manifest_goes_before_what_it_lists(corpus: Path, staged: Path, tmp_path: Path) -> None:
+def test_another_manifest_goes_before_what_it_lists(
+    corpus: Path, staged: Path, tmp_path: Path
+) -> None:
     (staged / "manifest.json").write_bytes(b"of an earlier packing")
     os.truncate(staged / SHARD, 1000)
     source = Path(shutil.copytree(corpus, tmp_path / "source"))
@@ -200,7 +228,11 @@ def test_another_manifest_goes_before_what_it_lists(corpus: Path, staged: Path, 
 
 
 def test_room_is_looked_for_first(
-    corpus: Path, staged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    corpus: Path,
+    staged: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(LocalStorage, "free_bytes", lambda _: 1000)
     assert surgstream(["stage", str(corpus), str(tmp_path / "new")]) == 1
@@ -211,7 +243,10 @@ def test_room_is_looked_for_first(
 
 
 def test_a_disk_that_fills_up_is_a_sentence(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def full(_: int) -> None:
         raise OSError(28, os.strerror(28))

@@ -42,7 +42,10 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         make_video(folder / f"{name}.mp4", 50)
     (folder / "e" / "x.mp4").write_bytes(b"no video")
     spoil(make_video(folder / "f" / "y.mp4", 50))
-    datasets = [{"name": name, "specialty": "s", "procedure": "p", "videos": f"{name}/*.mp4"} for name in "def"]
+    datasets = [
+        {"name": name, "specialty": "s", "procedure": "p", "videos": f"{name}/*.mp4"}
+        for name in "def"
+    ]
     options = {"fps": 2, "short_side": 16, "segment_frames": 3}
     (folder / "corpus.yaml").write_text(yaml.safe_dump({"datasets": datasets, "pack": options}))
     assert surgstream(["pack", str(folder / "corpus.yaml"), str(folder / "out")]) == 0
@@ -81,11 +84,22 @@ def test_a_sound_corpus(packed: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.mark.parametrize("name", FILES)
 @given(data=st.data())
-@settings(derandomize=True, max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_flipped_bit_anywhere_is_found_and_its_file_named(corpus: Path, name: str, data: st.DataObject) -> None:
+@settings(
+    derandomize=True,
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_a_flipped_bit_anywhere_is_found_and_its_file_named(
+    corpus: Path, name: str, data: st.DataObject
+) -> None:
     path = corpus / name
     whole = path.read_bytes()
-    flip(path, data.draw(st.integers(0, len(whole) - 1), label="position"), data.draw(st.integers(0, 7), label="bit"))
+    flip(
+        path,
+        data.draw(st.integers(0, len(whole) - 1), label="position"),
+        data.draw(st.integers(0, 7), label="bit"),
+    )
     found = findings(corpus)
     path.write_bytes(whole)
     assert len(found) == 1 and name in found[0]
@@ -109,7 +123,9 @@ def test_every_byte_of_a_tar_belongs_to_what_is_named(corpus: Path) -> None:
             (corpus / TAR).write_bytes(whole)
             assert found.startswith(f"{TAR}: {member.name}") and re.search(what, found)
     flip(corpus / TAR, len(whole) - 1)
-    assert findings(corpus) == [f"{TAR}: its end, after the last member: expected zeros up to byte {len(whole)}"]
+    assert findings(corpus) == [
+        f"{TAR}: its end, after the last member: expected zeros up to byte {len(whole)}"
+    ]
 
 
 def test_the_frame_is_named(corpus: Path) -> None:
@@ -124,7 +140,10 @@ def test_a_damaged_index_is_named_and_hides_no_damage_to_its_tar(corpus: Path) -
     (found,) = findings(corpus)
     assert found.startswith(f"{INDEX}: SHA-256: expected ")
     flip(corpus / TAR, 150)
-    assert [line.split(" expected")[0] for line in findings(corpus)] == [f"{INDEX}: SHA-256:", f"{TAR}: SHA-256:"]
+    assert [line.split(" expected")[0] for line in findings(corpus)] == [
+        f"{INDEX}: SHA-256:",
+        f"{TAR}: SHA-256:",
+    ]
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name != "manifest.json"])
@@ -162,7 +181,9 @@ def reseal(corpus: Path, **changes: Any) -> None:
     """Change what manifest and receipt say of the first shard, with checksums that fit."""
     manifest = Manifest.load(open_storage(str(corpus)))
     shard = replace(manifest.shards[0], **changes)
-    (corpus / "manifest.json").write_bytes(replace(manifest, shards=(shard, *manifest.shards[1:])).to_bytes())
+    (corpus / "manifest.json").write_bytes(
+        replace(manifest, shards=(shard, *manifest.shards[1:])).to_bytes()
+    )
     receipt = unseal((corpus / RECEIPT).read_bytes(), where=RECEIPT)
     (corpus / RECEIPT).write_bytes(seal({**receipt, "shard": to_tree(shard)}))
 
@@ -204,13 +225,19 @@ def test_the_size_of_the_pictures_is_held_against_the_manifest(corpus: Path) -> 
     reseal(corpus, videos=(first, replace(second, width=20)))
     found = [line for line in findings(corpus) if "pixels" in line]
     assert len(found) == 4
-    assert found[0] == f"{TAR}: b_00000.0000.jpg (video 'b', frame 0): expected 20x16 pixels, got 21x16"
+    assert (
+        found[0]
+        == f"{TAR}: b_00000.0000.jpg (video 'b', frame 0): expected 20x16 pixels, got 21x16"
+    )
 
 
 def test_an_index_that_fits_no_tar_is_a_finding_whatever_its_checksum_says(corpus: Path) -> None:
     """Offsets backwards, beyond the end and beyond 63 bits, sizes larger than the tar, members in another order."""
     tar, idx = (corpus / TAR).read_bytes(), (corpus / INDEX).read_bytes()
-    with tarfile.open(fileobj=io.BytesIO(tar)) as source, tarfile.open(corpus / "turned.tar", "w") as turned:
+    with (
+        tarfile.open(fileobj=io.BytesIO(tar)) as source,
+        tarfile.open(corpus / "turned.tar", "w") as turned,
+    ):
         for member in reversed(source.getmembers()):
             turned.addfile(member, source.extractfile(member))
     (corpus / "turned.tar").rename(corpus / TAR)
@@ -232,9 +259,19 @@ def test_an_index_that_fits_no_tar_is_a_finding_whatever_its_checksum_says(corpu
 
 def test_segments_of_no_frames_are_refused(corpus: Path) -> None:
     manifest = Manifest.load(open_storage(str(corpus)))
-    (corpus / "manifest.json").write_bytes(replace(manifest, packing={"segment_frames": 0}).to_bytes())
-    with pytest.raises(ManifestError, match=r"segment_frames: expected a whole number of at least 1, got 0"):
-        list(verify(manifest=Manifest.load(open_storage(str(corpus))), storage=open_storage(str(corpus)), workers=1))
+    (corpus / "manifest.json").write_bytes(
+        replace(manifest, packing={"segment_frames": 0}).to_bytes()
+    )
+    with pytest.raises(
+        ManifestError, match=r"segment_frames: expected a whole number of at least 1, got 0"
+    ):
+        list(
+            verify(
+                manifest=Manifest.load(open_storage(str(corpus))),
+                storage=open_storage(str(corpus)),
+                workers=1,
+            )
+        )
 
 
 def test_pictures_that_an_earlier_version_left_are_warned_of(
@@ -251,15 +288,25 @@ def test_pictures_that_an_earlier_version_left_are_warned_of(
     assert main([str(corpus), "--workers", "2"]) == 0
     assert "every byte is as it was packed" in capsys.readouterr().out
     (record,) = caplog.records
-    assert "2 files, such as d/d-000000.json, hold pictures of what was found" in record.getMessage()
+    assert (
+        "2 files, such as d/d-000000.json, hold pictures of what was found" in record.getMessage()
+    )
     flip(corpus / "e" / "e-000000.tar", 2000)
     assert main([str(corpus), "--workers", "2"]) == 1, "all else is looked at as ever"
 
 
-def test_what_an_earlier_version_packed_is_sound(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_an_earlier_version_packed_is_sound(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Its readings and receipts do not know of changes in a video."""
-    for name in ("readings.jsonl", *(str(path.relative_to(corpus)) for path in corpus.glob("*/*.json"))):
-        lines = [unseal(line, where=name) for line in (corpus / name).read_bytes().splitlines(keepends=True)]
+    for name in (
+        "readings.jsonl",
+        *(str(path.relative_to(corpus)) for path in corpus.glob("*/*.json")),
+    ):
+        lines = [
+            unseal(line, where=name)
+            for line in (corpus / name).read_bytes().splitlines(keepends=True)
+        ]
         for line in lines:
             for reading in line.get("readings", [line]):
                 reading.pop("changes", None)
@@ -276,7 +323,9 @@ def test_a_report_that_lies_in_a_corpus_is_warned_of(
     (corpus / "report" / "pictures" / "time0.jpg").write_bytes(b"a face")
     assert main([str(corpus), "--workers", "2"]) == 0
     (record,) = caplog.records
-    assert "2 files, such as report/index.html, hold pictures of what was found" in record.getMessage()
+    assert (
+        "2 files, such as report/index.html, hold pictures of what was found" in record.getMessage()
+    )
     (corpus / "readings.jsonl").write_bytes(b"")
     assert main([str(corpus), "--workers", "2"]) == 1, "all else is looked at as ever"
 
@@ -302,15 +351,26 @@ def repaired(tar: bytearray) -> bytearray:
 
 
 @given(data=st.data())
-@settings(derandomize=True, max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_changed_bytes_anywhere_are_found_and_never_a_crash(packed: Path, corpus: Path, data: st.DataObject) -> None:
+@settings(
+    derandomize=True,
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_changed_bytes_anywhere_are_found_and_never_a_crash(
+    packed: Path, corpus: Path, data: st.DataObject
+) -> None:
     whole = {name: (packed / name).read_bytes() for name in FILES}
     damaged = {}
-    for name in data.draw(st.lists(st.sampled_from(FILES), min_size=1, max_size=3, unique=True), label="files"):
+    for name in data.draw(
+        st.lists(st.sampled_from(FILES), min_size=1, max_size=3, unique=True), label="files"
+    ):
         changed = bytearray(whole[name])
         # Half of the places lie in the first blocks, where tar headers, JSON and the first rows are.
         place = st.integers(0, len(changed) - 1) | st.integers(0, min(2048, len(changed)) - 1)
-        for position, byte in data.draw(st.lists(st.tuples(place, st.integers(0, 255)), min_size=1, max_size=8)):
+        for position, byte in data.draw(
+            st.lists(st.tuples(place, st.integers(0, 255)), min_size=1, max_size=8)
+        ):
             changed[position] = byte
         damaged[name] = repaired(changed) if data.draw(st.booleans(), label="repaired") else changed
     for name in FILES:

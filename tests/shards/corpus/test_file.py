@@ -12,7 +12,15 @@ from surgstream.shards.corpus.sources import Source, find_sources
 from surgstream.shards.storage.stores import Stores, open_storage
 from tests.helpers.s3 import s3_bucket
 
-FILES = ("a/v1.mp4", "a/v2.mp4", "a/deep/v3.mp4", "b/v1.avi", "b/notes.txt", "b/x[1].mp4", "labels/x[1].csv")
+FILES = (
+    "a/v1.mp4",
+    "a/v2.mp4",
+    "a/deep/v3.mp4",
+    "b/v1.avi",
+    "b/notes.txt",
+    "b/x[1].mp4",
+    "labels/x[1].csv",
+)
 
 
 @pytest.fixture
@@ -67,37 +75,57 @@ def test_globs_on_s3(tmp_path: Path) -> None:
 
 
 def test_held_out_videos_are_in_one_split_only(folder: Path) -> None:
-    (folder / "held_out.txt").write_bytes(b"\xef\xbb\xbfv2\n\n")  # some editors put a mark before a text
+    (folder / "held_out.txt").write_bytes(
+        b"\xef\xbb\xbfv2\n\n"
+    )  # some editors put a mark before a text
     for hold_out in (["v2"], "held_out.txt"):
         assert names(find(folder, videos="a/*.mp4", hold_out=hold_out)) == ["v1.mp4"]
         assert names(find(folder, "held_out", videos="a/*.mp4", hold_out=hold_out)) == ["v2.mp4"]
 
 
-def two_datasets(folder: Path, split: str, one: dict[str, object], two: dict[str, object]) -> list[Source]:
-    described = [{"name": name, "specialty": "s", "procedure": "p", **tree} for name, tree in (("d", one), ("e", two))]
-    config = build(CorpusConfig, {"datasets": described, "pack": {"split": split}}, where="corpus.yaml")
+def two_datasets(
+    folder: Path, split: str, one: dict[str, object], two: dict[str, object]
+) -> list[Source]:
+    described = [
+        {"name": name, "specialty": "s", "procedure": "p", **tree}
+        for name, tree in (("d", one), ("e", two))
+    ]
+    config = build(
+        CorpusConfig, {"datasets": described, "pack": {"split": split}}, where="corpus.yaml"
+    )
     return find_sources(config, folder, Stores())
 
 
 @pytest.mark.parametrize("split", ["train", "held_out"])
 @pytest.mark.parametrize("swapped", [False, True])
-def test_no_dataset_trains_on_what_another_holds_out(folder: Path, split: str, swapped: bool) -> None:
+def test_no_dataset_trains_on_what_another_holds_out(
+    folder: Path, split: str, swapped: bool
+) -> None:
     (folder / "c").mkdir()
     (folder / "c" / "other name.mp4").symlink_to(folder / "a" / "v2.mp4")
     holder = {"videos": "a/*.mp4", "hold_out": ["v2"]}
     for videos in ("a/**/*.mp4", "c/*"):
         both = (holder, {"videos": videos})[:: -1 if swapped else 1]
         trains, holds = ("d", "e") if swapped else ("e", "d")
-        with pytest.raises(ConfigError, match=f"{trains}: expected no video that {holds} holds out, got .*{trains} as"):
+        with pytest.raises(
+            ConfigError,
+            match=f"{trains}: expected no video that {holds} holds out, got .*{trains} as",
+        ):
             two_datasets(folder, split, *both)
     agreed = two_datasets(folder, "held_out", holder, {"videos": "a/v2.mp4", "hold_out": ["v2"]})
-    assert [(source.dataset, source.name) for source in agreed] == [("d", "v2.mp4"), ("e", "v2.mp4")]
+    assert [(source.dataset, source.name) for source in agreed] == [
+        ("d", "v2.mp4"),
+        ("e", "v2.mp4"),
+    ]
 
 
 def test_a_dataset_has_a_file_once_by_whatever_name(folder: Path) -> None:
     (folder / "a" / "link.mp4").symlink_to(folder / "a" / "v2.mp4")
     (folder / "linked").symlink_to(folder / "a")
-    assert names(find(folder, videos=["a/v*.mp4", "a/*.mp4", "linked/*.mp4"])) == ["v1.mp4", "v2.mp4"]
+    assert names(find(folder, videos=["a/v*.mp4", "a/*.mp4", "linked/*.mp4"])) == [
+        "v1.mp4",
+        "v2.mp4",
+    ]
     with pytest.raises(ConfigError, match="no video has the id 'link'"):
         find(folder, videos=["a/v*.mp4", "a/*.mp4"], hold_out=["link"])
 
@@ -119,13 +147,18 @@ def recorder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_equal_ids_are_all_named_at_once_with_the_pattern_that_tells_them_apart(recorder: Path) -> None:
+def test_equal_ids_are_all_named_at_once_with_the_pattern_that_tells_them_apart(
+    recorder: Path,
+) -> None:
     with pytest.raises(ConfigError) as caught:
         find(recorder, videos="*/*.MTS")
     said = str(caught.value)
     assert "got 2 ids of several; set `id: '{parent}_{stem}'`" in said
     for number in ("00000", "00001"):
-        assert re.search(rf"'{number}': .*case1/{number}.MTS and .*case2/{number}.MTS and .*case3/{number}.MTS", said)
+        assert re.search(
+            rf"'{number}': .*case1/{number}.MTS and .*case2/{number}.MTS and .*case3/{number}.MTS",
+            said,
+        )
 
 
 def test_equal_ids_are_named_up_to_a_number(tmp_path: Path) -> None:
@@ -145,11 +178,16 @@ def test_ids_from_folders_are_those_of_hold_out_and_labels(recorder: Path) -> No
     (recorder / "labels" / "case1_00000.csv").write_text("second,phase\n")
     for labels in ("labels/{video}.csv", "{parent}/{stem}.csv"):
         train, held_out = (
-            find(recorder, split, labels={"phase": labels}, **dataset) for split in ("train", "held_out")
+            find(recorder, split, labels={"phase": labels}, **dataset)
+            for split in ("train", "held_out")
         )
         assert [source.id for source in train] == ["case1_00000", "case2_00000", "case2_00001"]
         assert [source.id for source in held_out] == ["case1_00001", "case3_00000", "case3_00001"]
-        expected = labels.replace("{video}", "case1_00000").replace("{parent}", "case1").replace("{stem}", "00000")
+        expected = (
+            labels.replace("{video}", "case1_00000")
+            .replace("{parent}", "case1")
+            .replace("{stem}", "00000")
+        )
         assert train[0].labels == {"phase": str(recorder / expected)}
 
 
@@ -163,12 +201,24 @@ def test_ids_from_folders_are_those_of_hold_out_and_labels(recorder: Path) -> No
         ),
         ({"videos": "a/*.mp4", "hold_out": ["v7"]}, "hold_out: no video has the id 'v7'"),
         ({"videos": "a/*.mp4", "hold_out": "no file"}, "hold_out: expected a file of ids"),
-        ({"videos": "a/*.mp4", "hold_out": ["v1", "v2"]}, "nothing to pack: all videos are held out"),
+        (
+            {"videos": "a/*.mp4", "hold_out": ["v1", "v2"]},
+            "nothing to pack: all videos are held out",
+        ),
         ({"videos": "a/*.mp4", "split": "held_out"}, "nothing to pack: no video is held out"),
-        ({"videos": "http://x/a.mp4"}, "videos: expected a path, s3://BUCKET/PREFIX or file:///PATH, got 'http:"),
-        ({"videos": "a/*.mp4", "labels": {"phase": "lables/{video}.csv"}}, "labels.phase: .*lables.* got none"),
+        (
+            {"videos": "http://x/a.mp4"},
+            "videos: expected a path, s3://BUCKET/PREFIX or file:///PATH, got 'http:",
+        ),
+        (
+            {"videos": "a/*.mp4", "labels": {"phase": "lables/{video}.csv"}},
+            "labels.phase: .*lables.* got none",
+        ),
         ({"videos": "a/*.mp4", "id": "{stm}"}, "id: expected .*, got {stm}; did you mean 'stem'"),
-        ({"videos": "a/*.mp4", "id": "video"}, "id: expected a pattern such as '{parent}_{stem}', got 'video'"),
+        (
+            {"videos": "a/*.mp4", "id": "video"},
+            "id: expected a pattern such as '{parent}_{stem}', got 'video'",
+        ),
         ({"videos": []}, "videos: expected a file, a glob or a list of them"),
         ({"videos": "a/*.mp4", "name": "x/y"}, "name: expected 1 to 80 characters"),
     ],
@@ -186,7 +236,9 @@ def test_mistakes_are_one_sentence(folder: Path, dataset: dict[str, object], mes
     ],
 )
 def test_options_have_limits(key: str, value: object) -> None:
-    with pytest.raises(ConfigError, match=rf"pack[:.] ?{key}: expected .*, got {re.escape(str(value))}"):
+    with pytest.raises(
+        ConfigError, match=rf"pack[:.] ?{key}: expected .*, got {re.escape(str(value))}"
+    ):
         build(CorpusConfig, {"datasets": [], "pack": {key: value}}, where="corpus.yaml")
 
 

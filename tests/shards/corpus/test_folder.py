@@ -27,7 +27,9 @@ def dataset(folder: Path, hold_out: int = 0) -> dict[str, object]:
     return described
 
 
-def test_a_folder_and_its_corpus_file_pack_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_and_its_corpus_file_pack_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "my videos"
     for case in ("case1", "case2"):
         make_video(folder / case / "00000.mp4", 50)
@@ -48,7 +50,16 @@ def test_a_folder_and_its_corpus_file_pack_the_same(tmp_path: Path, capsys: pyte
 
 
 def test_all_videos_are_found_and_nothing_else(tmp_path: Path) -> None:
-    touch(tmp_path, "a.mp4", "deep/er/b.MTS", ".hidden/c.mp4", "._a.mp4", "notes.txt", "labels/a.csv", "d.mp4.part")
+    touch(
+        tmp_path,
+        "a.mp4",
+        "deep/er/b.MTS",
+        ".hidden/c.mp4",
+        "._a.mp4",
+        "notes.txt",
+        "labels/a.csv",
+        "d.mp4.part",
+    )
     assert dataset(tmp_path)["videos"] == [f"{tmp_path}/**/*.MTS", f"{tmp_path}/**/*.mp4"]
 
 
@@ -58,10 +69,15 @@ def test_all_videos_are_found_and_nothing_else(tmp_path: Path) -> None:
         (["a.mp4", "x/b.mp4"], None),
         (["x/a.mp4", "y/a.mp4"], "{parent}_{stem}"),
         (["x/1/a.mp4", "y/1/a.mp4"], "{grandparent}_{parent}_{stem}"),
-        ([f"{case}/PRIVATE/AVCHD/BDMV/STREAM/00000.MTS" for case in ("x", "y")], "{parent5}_{stem}"),
+        (
+            [f"{case}/PRIVATE/AVCHD/BDMV/STREAM/00000.MTS" for case in ("x", "y")],
+            "{parent5}_{stem}",
+        ),
     ],
 )
-def test_ids_take_what_they_need_of_the_path(tmp_path: Path, names: list[str], pattern: str | None) -> None:
+def test_ids_take_what_they_need_of_the_path(
+    tmp_path: Path, names: list[str], pattern: str | None
+) -> None:
     assert dataset(touch(tmp_path, *names)).get("id") == pattern
 
 
@@ -75,7 +91,9 @@ def test_a_folder_of_a_bucket(tmp_path: Path) -> None:
     with s3_bucket("videos") as bucket:
         open_storage(bucket).write("in/a.mp4", b"")
         tree = describe_folder(f"{bucket}/in/", ["fps=5"], hold_out=0)
-    assert tree["datasets"][0]["name"] == "in" and tree["datasets"][0]["videos"] == [f"{bucket}/in/**/*.mp4"]
+    assert tree["datasets"][0]["name"] == "in" and tree["datasets"][0]["videos"] == [
+        f"{bucket}/in/**/*.mp4"
+    ]
     assert tree["pack"] == {"fps": 5}
 
 
@@ -95,4 +113,6 @@ def test_a_file_that_links_lead_to_is_one_video(tmp_path: Path) -> None:
         make_video(folder / name, 10)
     (folder / "z.mp4").symlink_to("a.mp4")
     assert dataset(folder, hold_out=1)["hold_out"] == ["b"]
-    assert surgstream(["pack", str(folder), str(tmp_path / "out"), "--hold-out=1", "--plan-only"]) == 0
+    assert (
+        surgstream(["pack", str(folder), str(tmp_path / "out"), "--hold-out=1", "--plan-only"]) == 0
+    )

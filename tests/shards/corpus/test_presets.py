@@ -53,7 +53,9 @@ def test_each_has_a_layout_here() -> None:
     assert set(presets("pack")) == set(LAYOUTS)
 
 
-def test_held_out_is_what_the_split_says(preset: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_held_out_is_what_the_split_says(
+    preset: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     lay_out(tmp_path, preset)
     for number, split in enumerate(("train", "held_out")):
         expected = {dataset: sorted(trees[number]) for dataset, trees in LAYOUTS[preset].items()}
@@ -66,8 +68,13 @@ def test_no_test_video_of_cholec80_is_trained_on(preset: str, tmp_path: Path) ->
     for stray in ("video041", "video41_small", "Video42"):
         video = tmp_path / LAYOUTS[preset]["cholec80"][0][0].replace("video01", stray)
         video.touch() if video.suffix else video.mkdir()
-    parts = {split: corpus_of(preset, split).part(None, "cholec80") for split in ("train", "held_out")}
-    ids = {split: {Path(path).stem for path in found(corpus, tmp_path)["cholec80"]} for split, corpus in parts.items()}
+    parts = {
+        split: corpus_of(preset, split).part(None, "cholec80") for split in ("train", "held_out")
+    }
+    ids = {
+        split: {Path(path).stem for path in found(corpus, tmp_path)["cholec80"]}
+        for split, corpus in parts.items()
+    }
     assert {f"video{n}" for n in (73, 77, 78, 79, 80)} <= ids["held_out"]
     assert ids["train"] == {f"video{n:02}" for n in range(1, 41)}
     assert "73, 77, 78, 79 and 80" in (presets("pack")[preset]).read_text()
@@ -83,7 +90,11 @@ def test_settings_of_surgvista_grow(preset: str) -> None:
     corpus = corpus_of(preset)
     sets = [{dataset.name for dataset in corpus.part(name, None).datasets} for name in "ABCDE"]
     assert all(smaller < larger for smaller, larger in pairwise(sets))
-    assert (sets[0], sets[3], sets[4]) == ({"cholec80"}, set(LAYOUTS[preset]) - {"gensurgery"}, set(LAYOUTS[preset]))
+    assert (sets[0], sets[3], sets[4]) == (
+        {"cholec80"},
+        set(LAYOUTS[preset]) - {"gensurgery"},
+        set(LAYOUTS[preset]),
+    )
 
 
 @pytest.mark.parametrize("preset", ["surgvista", "surgvista_frames"])
@@ -94,11 +105,16 @@ def test_settings_of_surgvista_have_the_printed_shares(preset: str) -> None:
         datasets = corpus.part(name, None).datasets
         frames = [dataset.expected.frames or 0 for dataset in datasets]
         of_gall_bladders = sum(
-            count for count, dataset in zip(frames, datasets, strict=True) if dataset.procedure == "cholecystectomy"
+            count
+            for count, dataset in zip(frames, datasets, strict=True)
+            if dataset.procedure == "cholecystectomy"
         )
         shares[name] = round(100 * of_gall_bladders / sum(frames), 1)
     assert shares == {"A": 100.0, "B": 100.0, "C": 47.3, "D": 17.4}
-    assert sum(dataset.expected.frames or 0 for dataset in corpus.part("D", None).datasets) == 1_203_159
+    assert (
+        sum(dataset.expected.frames or 0 for dataset in corpus.part("D", None).datasets)
+        == 1_203_159
+    )
     assert sum(dataset.expected.videos or 0 for dataset in corpus.part("D", None).datasets) == 274
 
 
@@ -114,9 +130,9 @@ def test_each_is_packed_at_the_rate_of_its_recipe(preset: str) -> None:
 
 def test_short_videos_of_the_web_are_left_out() -> None:
     for preset in ("surgvista", "surgvista_frames"):
-        assert {each.name: each.min_seconds for each in corpus_of(preset).datasets if each.min_seconds} == {
-            "gensurgery": 60
-        }
+        assert {
+            each.name: each.min_seconds for each in corpus_of(preset).datasets if each.min_seconds
+        } == {"gensurgery": 60}
 
 
 def test_both_forms_of_surgvista_are_the_same_corpus() -> None:
@@ -132,7 +148,9 @@ def test_a_part_of_a_dataset_is_enough(tmp_path: Path, caplog: pytest.LogCapture
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert len(found(corpus_of("surgvista").part("A", None), tmp_path)["cholec80"]) == 3
-    assert caplog.messages == ["datasets: cholec80: hold_out: no video matches video4[1-9], video[5-8][0-9]"]
+    assert caplog.messages == [
+        "datasets: cholec80: hold_out: no video matches video4[1-9], video[5-8][0-9]"
+    ]
 
 
 def test_what_is_not_there_is_named_with_its_layout(tmp_path: Path) -> None:
@@ -150,7 +168,13 @@ def test_a_glob_holds_out_what_it_matches_and_an_id_itself(tmp_path: Path) -> No
         (["v[12]"], ["v1", "v2", "w1"]),
         (["v1", "w*"], ["v2", "v[12]"]),
     ):
-        dataset = {"name": "d", "specialty": "s", "procedure": "p", "videos": "*.mp4", "hold_out": hold_out}
+        dataset = {
+            "name": "d",
+            "specialty": "s",
+            "procedure": "p",
+            "videos": "*.mp4",
+            "hold_out": hold_out,
+        }
         corpus = build(CorpusConfig, {"datasets": [dataset]}, where="corpus.yaml")
         assert [Path(name).stem for name in found(corpus, tmp_path)["d"]] == trained
 
@@ -159,7 +183,11 @@ def test_a_preset_packs_by_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     video = make_video(tmp_path / "v.mp4", 50).read_bytes()
-    for name in ("Cholec80/videos/video01.mp4", "Cholec80/videos/video73.mp4", "AutoLaparo/videos/01.mp4"):
+    for name in (
+        "Cholec80/videos/video01.mp4",
+        "Cholec80/videos/video73.mp4",
+        "AutoLaparo/videos/01.mp4",
+    ):
         (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "data" / name).write_bytes(video)
     monkeypatch.chdir(tmp_path / "data")
@@ -185,14 +213,22 @@ def test_frames_pack_as_the_released_code_has_them(tmp_path: Path) -> None:
         for number in range(3):
             image = tmp_path / "Cholec80" / "frames" / folder / f"{number:05}.png"
             Image.fromarray(picture_of(number)).save(image)
-    assert main(["surgvista_frames", str(tmp_path / "out"), "--root", str(tmp_path), "--subset=A"]) == 0
+    assert (
+        main(["surgvista_frames", str(tmp_path / "out"), "--root", str(tmp_path), "--subset=A"])
+        == 0
+    )
     videos = load_manifest(tmp_path / "out").shards[0].videos
     assert [(video.id, video.num_frames) for video in videos] == [("video02", 3)]
 
 
 def test_root_on_s3(tmp_path: Path) -> None:
     video = make_video(tmp_path / "v.mp4", 25).read_bytes()
-    dataset = {"name": "d", "videos": "in/*.mp4", "hold_out": "in/test.txt", "labels": {"phase": "in/{video}.csv"}}
+    dataset = {
+        "name": "d",
+        "videos": "in/*.mp4",
+        "hold_out": "in/test.txt",
+        "labels": {"phase": "in/{video}.csv"},
+    }
     corpus = write_corpus(tmp_path, dataset)
     with s3_bucket("sources") as bucket:
         for name, content in {
@@ -209,14 +245,25 @@ def test_root_on_s3(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["surgvsta"], "surgvsta: expected a corpus file, a folder of videos or one of .*; did you mean 'surgvista'"),
+        (
+            ["surgvsta"],
+            "surgvsta: expected a corpus file, a folder of videos or one of .*; did you mean 'surgvista'",
+        ),
         (["no/such.yaml"], "no/such.yaml: expected a readable YAML file"),
         (["surgvista", "--subset", "a"], "--subset: expected one of A, B, C, D, E, got 'a'"),
-        (["surgvista", "--datasets", "cholec80,pitviz"], "--datasets: .*got 'pitviz'; did you mean 'pitvis'"),
-        (["surgrec", "--subset", "A"], "--subset: expected one of those in the file, which has none, got 'A'"),
+        (
+            ["surgvista", "--datasets", "cholec80,pitviz"],
+            "--datasets: .*got 'pitviz'; did you mean 'pitvis'",
+        ),
+        (
+            ["surgrec", "--subset", "A"],
+            "--subset: expected one of those in the file, which has none, got 'A'",
+        ),
     ],
 )
-def test_mistakes_of_words(words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_of_words(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     name, *options = words
     assert surgstream(["pack", name, str(tmp_path / "out"), *options]) == 2
     assert re.search(message, capsys.readouterr().err)
@@ -233,7 +280,10 @@ def test_a_folder_with_the_name_of_a_preset_is_named_by_its_path(
 
 @pytest.mark.parametrize(
     ("members", "message"),
-    [(["d", "dd"], "subsets.A: no dataset has the name 'dd'; did you mean 'd'"), ([], "subsets.A: .* got none")],
+    [
+        (["d", "dd"], "subsets.A: no dataset has the name 'dd'; did you mean 'd'"),
+        ([], "subsets.A: .* got none"),
+    ],
 )
 def test_a_subset_is_of_datasets(members: list[str], message: str) -> None:
     dataset = {"name": "d", "specialty": "s", "procedure": "p", "videos": "*.mp4"}
@@ -241,7 +291,9 @@ def test_a_subset_is_of_datasets(members: list[str], message: str) -> None:
         build(CorpusConfig, {"datasets": [dataset], "subsets": {"A": members}}, where="corpus.yaml")
 
 
-def test_counts_that_differ_are_told_and_nothing_more(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_counts_that_differ_are_told_and_nothing_more(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for name in ("v1", "v2"):
         make_video(tmp_path / f"{name}.mp4", 75)
     for expected, messages in (
@@ -276,7 +328,9 @@ def test_shards_of_a_smaller_set_are_kept_by_a_larger(tmp_path: Path) -> None:
     datasets = []
     for name in ("d", "e"):
         make_video(tmp_path / name / "v.mp4", 25)
-        datasets.append({"name": name, "specialty": "s", "procedure": "p", "videos": f"{name}/*.mp4"})
+        datasets.append(
+            {"name": name, "specialty": "s", "procedure": "p", "videos": f"{name}/*.mp4"}
+        )
     corpus = build(CorpusConfig, {"datasets": datasets}, where="corpus.yaml")
     out = open_storage(str(tmp_path / "out"))
     first = pack(corpus.part(None, "d"), tmp_path, out).manifest.shards

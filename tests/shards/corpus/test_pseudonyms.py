@@ -27,14 +27,25 @@ from tests.helpers.s3 import s3_bucket
 from tests.helpers.scenes import make_film, scene, scenes
 
 FOLDER = "ward 7 MILLER 1948-05-31"
-NAMES = ("DOE_JANE_19620102", "Müller, Karl 3.4.1950", "ROE_RICHARD_19711231", "SLIDES_OF_SMITH", "TORN_JONES")
+NAMES = (
+    "DOE_JANE_19620102",
+    "Müller, Karl 3.4.1950",
+    "ROE_RICHARD_19711231",
+    "SLIDES_OF_SMITH",
+    "TORN_JONES",
+)
 
 
 def told(out: dict[str, bytes]) -> set[str]:
     """Which of the names are found in files, or in what these are called, also as JSON or an id writes them."""
     every = b"\n".join([*out.values(), *map(os.fsencode, out)])
-    forms = {name: (name, json.dumps(name)[1:-1], encode_id(name)) for name in (FOLDER, *NAMES, "BLACK_ANN")}
-    return {name for name, written in forms.items() if any(form.encode() in every for form in written)}
+    forms = {
+        name: (name, json.dumps(name)[1:-1], encode_id(name))
+        for name in (FOLDER, *NAMES, "BLACK_ANN")
+    }
+    return {
+        name for name, written in forms.items() if any(form.encode() in every for form in written)
+    }
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +64,12 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "images" / "BLACK_ANN").mkdir(parents=True, exist_ok=True)
         Image.fromarray(scene("tissue", 1)).save(folder / "images" / "BLACK_ANN" / name)
     shared = {"specialty": "s", "procedure": "p"}
-    videos = {"name": "d", "videos": f"{FOLDER}/*.mp4", "labels": {"phase": f"{FOLDER}/{{video}}.csv"}, **shared}
+    videos = {
+        "name": "d",
+        "videos": f"{FOLDER}/*.mp4",
+        "labels": {"phase": f"{FOLDER}/{{video}}.csv"},
+        **shared,
+    }
     videos["hold_out"] = [NAMES[2]]
     images = {"name": "i", "videos": f"{FOLDER}/images/*", "image_fps": 1, **shared}
     pack = {"drop": ["text", "outside"]}
@@ -81,7 +97,10 @@ def test_names_do_not_come_back_because_the_map_was_forgotten(
     before = contents(out)
     for step in ([], ["--plan-only"]):
         assert surgstream(["pack", str(hospital / "plain.yaml"), str(out), *step]) == 2
-        assert "expected --pseudonyms, since its videos have such names, got none" in capsys.readouterr().err
+        assert (
+            "expected --pseudonyms, since its videos have such names, got none"
+            in capsys.readouterr().err
+        )
     assert contents(out) == before
 
 
@@ -94,7 +113,9 @@ def test_what_people_wrote_into_the_map_stays(tmp_path: Path) -> None:
     assert third == f",d,DOE,{found['d', 'DOE']}"
 
 
-def test_a_map_that_has_all_may_lie_where_nobody_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_map_that_has_all_may_lie_where_nobody_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "names.csv"
     path.write_text("dataset,video,pseudonym\nd,SMITH,s1\n")
     monkeypatch.delattr("surgstream.shards.corpus.pseudonyms.owning")
@@ -104,7 +125,9 @@ def test_a_map_that_has_all_may_lie_where_nobody_writes(tmp_path: Path, monkeypa
 def test_no_name_is_told_of_any_video(hospital: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert surgstream(["pack", str(hospital / "plain.yaml"), str(out)]) == 0
-    assert told(contents(out)) == {FOLDER, *NAMES, "BLACK_ANN"} - {NAMES[2]}, "the search finds what is there"
+    assert told(contents(out)) == {FOLDER, *NAMES, "BLACK_ANN"} - {NAMES[2]}, (
+        "the search finds what is there"
+    )
 
     assert pack(hospital, out) == 0
     assert told(contents(out)) == set(), "nor is anything left of what was packed before"
@@ -115,9 +138,13 @@ def test_no_name_is_told_of_any_video(hospital: Path, tmp_path: Path) -> None:
     assert len(drawn) == len(set(drawn.values())) == 7
     packed = {video.id: video for shard in load(out).shards for video in shard.videos}
     assert packed.keys() == {drawn[name] for name in NAMES[:2]}
-    assert [video.id for shard in load(tmp_path / "held_out").shards for video in shard.videos] == [drawn[NAMES[2]]]
+    assert [video.id for shard in load(tmp_path / "held_out").shards for video in shard.videos] == [
+        drawn[NAMES[2]]
+    ]
     assert all(video.source == video.id for video in packed.values())
-    reasons = [json.loads(line)["reason"] for line in (out / "quarantine.jsonl").read_text().splitlines()]
+    reasons = [
+        json.loads(line)["reason"] for line in (out / "quarantine.jsonl").read_text().splitlines()
+    ]
     assert sorted(reasons) == [
         "all of its 4 frames are dropped: text",
         "cannot be opened as a video: Invalid data found when processing input",
@@ -130,7 +157,9 @@ def test_no_name_is_told_of_any_video(hospital: Path, tmp_path: Path) -> None:
 def test_labels_are_those_of_the_real_name(hospital: Path, tmp_path: Path) -> None:
     assert pack(hospital, tmp_path / "out") == 0
     with tarfile.open(tmp_path / "out" / load(tmp_path / "out").shards[0].name) as tar:
-        said = [json.load(tar.extractfile(name)) for name in tar.getnames() if name.endswith(".json")]  # type: ignore
+        said = [
+            json.load(tar.extractfile(name)) for name in tar.getnames() if name.endswith(".json")
+        ]  # type: ignore
     drawn = names(hospital)
     phases = {each["video"]: each["labels"]["phase"][0][1] for each in said}
     assert phases == {drawn[NAMES[0]]: "phase of 0", drawn[NAMES[1]]: "phase of 1"}
@@ -159,11 +188,19 @@ def test_a_review_and_the_report_use_them(hospital: Path, tmp_path: Path) -> Non
     drawn = names(hospital)
     assert f"<h2>d/{drawn[NAMES[0]]}</h2>" in page and NAMES[0] not in page
     slides = tmp_path / "report" / "pictures" / "d" / drawn[NAMES[3]]
-    assert sorted(path.name for path in slides.iterdir()) == ["0_text0.jpg", "time0.jpg"], "seen, though all is dropped"
+    assert sorted(path.name for path in slides.iterdir()) == ["0_text0.jpg", "time0.jpg"], (
+        "seen, though all is dropped"
+    )
 
-    (tmp_path / "review.csv").write_text(f"dataset,video,start,stop,decision\nd,{drawn[NAMES[0]]},12,15,keep\n")
+    (tmp_path / "review.csv").write_text(
+        f"dataset,video,start,stop,decision\nd,{drawn[NAMES[0]]},12,15,keep\n"
+    )
     assert pack(hospital, tmp_path / "out", "--review", str(tmp_path / "review.csv")) == 0
-    frames = {video.id: video.num_frames for shard in load(tmp_path / "out").shards for video in shard.videos}
+    frames = {
+        video.id: video.num_frames
+        for shard in load(tmp_path / "out").shards
+        for video in shard.videos
+    }
     assert frames == {drawn[NAMES[0]]: 20, drawn[NAMES[1]]: 17}
     assert told(contents(tmp_path / "out")) == set()
 
@@ -197,11 +234,17 @@ def test_on_s3(hospital: Path, tmp_path: Path) -> None:
         every = {name: store.read(name) for name in store.sizes()}
         assert told(every) == set() and Manifest.load(store).shards
     assert pack(hospital, tmp_path / "out") == 0
-    here = {name: data for name, data in contents(tmp_path / "out").items() if name.endswith((".tar", ".idx"))}
+    here = {
+        name: data
+        for name, data in contents(tmp_path / "out").items()
+        if name.endswith((".tar", ".idx"))
+    }
     assert here.items() <= every.items()
 
 
-@pytest.mark.parametrize("place", ["{out}/names.csv", "{out}/deep/../x/names.csv", "s3://bucket/names.csv"])
+@pytest.mark.parametrize(
+    "place", ["{out}/names.csv", "{out}/deep/../x/names.csv", "s3://bucket/names.csv"]
+)
 def test_a_map_that_would_lie_in_the_corpus_is_refused(
     hospital: Path, tmp_path: Path, place: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -227,8 +270,14 @@ def test_links_lead_to_where_they_lead(tmp_path: Path) -> None:
         ("dataset,video\n", "expected the columns dataset, video, pseudonym; pseudonym is missing"),
         ("dataset,video,pseudonym\nd,a,\n", "line 2: expected 1 to 80 characters"),
         ("dataset,video,pseudonym\nd,a,DOE.JANE\n", "line 2: expected 1 to 80 characters"),
-        ("dataset,video,pseudonym\nd,a,x\nd,b,x\n", "line 3: expected each video and each pseudonym of a dataset once"),
-        ("dataset,video,pseudonym\nd,a,x\nd,a,y\n", "line 3: expected each video and each pseudonym of a dataset once"),
+        (
+            "dataset,video,pseudonym\nd,a,x\nd,b,x\n",
+            "line 3: expected each video and each pseudonym of a dataset once",
+        ),
+        (
+            "dataset,video,pseudonym\nd,a,x\nd,a,y\n",
+            "line 3: expected each video and each pseudonym of a dataset once",
+        ),
         ('dataset,video,pseudonym\nd,"a,x\n', "expected a CSV file"),
     ],
 )
@@ -240,7 +289,9 @@ def test_a_wrong_map_is_refused(tmp_path: Path, text: str, message: str) -> None
 
 
 def test_pseudonyms_of_a_study_are_kept(tmp_path: Path) -> None:
-    (tmp_path / "names.csv").write_text("pseudonym,dataset,video,remark\ncase-001,d,a,x\ncase-001,e,a,y\n")
+    (tmp_path / "names.csv").write_text(
+        "pseudonym,dataset,video,remark\ncase-001,d,a,x\ncase-001,e,a,y\n"
+    )
     found = find_pseudonyms(tmp_path / "names.csv", [("d", "a"), ("d", "b")], extend=True)
     assert found["d", "a"] == found["e", "a"] == "case-001" and found["d", "b"].startswith("v")
     assert find_pseudonyms(tmp_path / "names.csv", [("d", "b")], extend=False) == found
@@ -253,7 +304,9 @@ def test_many_may_extend_it_at_once(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(extend, range(40)))
-    last = find_pseudonyms(tmp_path / "names.csv", [("d", f"video {k}") for k in range(59)], extend=False)
+    last = find_pseudonyms(
+        tmp_path / "names.csv", [("d", f"video {k}") for k in range(59)], extend=False
+    )
     assert len(set(last.values())) == 59 and all(each.items() <= last.items() for each in found)
 
 
@@ -261,7 +314,12 @@ STEMS = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"
 
 
 @given(stems=st.lists(STEMS, min_size=1, max_size=4, unique=True), readable=st.booleans())
-@settings(derandomize=True, max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    derandomize=True,
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 def test_no_plan_tells_any_name(tmp_path: Path, stems: list[str], readable: bool) -> None:
     home = tmp_path / os.urandom(8).hex()
     film = make_film(home / "film.mp4", scenes(("tissue", 1)))
@@ -272,7 +330,12 @@ def test_no_plan_tells_any_name(tmp_path: Path, stems: list[str], readable: bool
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(film.read_bytes() if readable else b"no video")
         real.append(name)
-    corpus: dict[str, Any] = {"name": "d", "specialty": "s", "procedure": "p", "videos": "MILLER 1948/*"}
+    corpus: dict[str, Any] = {
+        "name": "d",
+        "specialty": "s",
+        "procedure": "p",
+        "videos": "MILLER 1948/*",
+    }
     (home / "corpus.yaml").write_text(yaml.safe_dump({"datasets": [corpus]}))
     words = ["--plan-only", "--pseudonyms", str(home / "names.csv")]
     assert surgstream(["pack", str(home / "corpus.yaml"), str(home / "out"), *words]) == 0

@@ -12,7 +12,9 @@ from surgstream.shards.errors import CorruptSampleError, StorageError
 from surgstream.shards.format import index
 from surgstream.shards.storage.stores import open_storage
 
-row_lists = st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1)))
+row_lists = st.lists(
+    st.tuples(st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
+)
 
 
 @given(row_lists)
@@ -36,5 +38,7 @@ def test_a_truncated_index_is_said(tmp_path: Path) -> None:
     storage.write("a.idx", bytes(16 * 3 - 1))
     with pytest.raises(StorageError, match=r"a\.idx: expected bytes 0 to 48, got 47"):
         index.read_rows(storage, "a.idx", 0, 3)
-    with pytest.raises(CorruptSampleError, match=r"a\.idx: expected rows of 16 bytes, got 47 bytes"):
+    with pytest.raises(
+        CorruptSampleError, match=r"a\.idx: expected rows of 16 bytes, got 47 bytes"
+    ):
         index.from_bytes(storage.read("a.idx"), where="a.idx")

@@ -17,7 +17,9 @@ def jpegs(draw: st.DrawFn) -> bytes:
     width, height = draw(st.tuples(st.integers(1, 90), st.integers(1, 90)))
     mode = draw(st.sampled_from(["RGB", "L", "CMYK"]))
     channels = {"RGB": 3, "L": 1, "CMYK": 4}[mode]
-    noise = np.random.default_rng(draw(st.integers(0, 9))).integers(0, 256, (height, width, channels), np.uint8)
+    noise = np.random.default_rng(draw(st.integers(0, 9))).integers(
+        0, 256, (height, width, channels), np.uint8
+    )
     picture = Image.fromarray(noise.squeeze(2) if channels == 1 else noise, mode)
     exif = Image.Exif()
     exif[0x010E] = draw(st.text("é \xff", max_size=30)).encode().decode("latin-1")
@@ -27,7 +29,11 @@ def jpegs(draw: st.DrawFn) -> bytes:
         "JPEG",
         quality=draw(st.integers(1, 100)),
         progressive=draw(st.booleans()),
-        exif=draw(st.sampled_from([b"", exif.tobytes(), b"Exif\0\0" + file.getvalue() + b"\xff\xc0\0\x11\x08"])),
+        exif=draw(
+            st.sampled_from(
+                [b"", exif.tobytes(), b"Exif\0\0" + file.getvalue() + b"\xff\xc0\0\x11\x08"]
+            )
+        ),
         comment=draw(st.binary(max_size=40)),
         icc_profile=draw(st.sampled_from([None, bytes(3000)])),
         restart_marker_blocks=draw(st.sampled_from([0, 1, 7])),
@@ -77,9 +83,14 @@ def test_endless_headers_end() -> None:
     assert picture_size(b"\xff" * 10**6) is None
 
 
-@given(st.lists(st.binary(max_size=40).map(lambda tail: b"\xff\xd8" + tail) | jpegs(), max_size=3), st.data())
+@given(
+    st.lists(st.binary(max_size=40).map(lambda tail: b"\xff\xd8" + tail) | jpegs(), max_size=3),
+    st.data(),
+)
 @settings(max_examples=50, deadline=None)
-def test_sizes_do_not_depend_on_the_pictures_before(pictures: list[bytes], draws: st.DataObject) -> None:
+def test_sizes_do_not_depend_on_the_pictures_before(
+    pictures: list[bytes], draws: st.DataObject
+) -> None:
     again = draws.draw(st.lists(st.sampled_from(pictures), max_size=6)) if pictures else []
     cut = [data[: draws.draw(st.integers(0, 200))] for data in again]
     sizes = PictureSizes()

@@ -22,7 +22,9 @@ from surgstream.shards.storage.stores import open_storage
 @st.composite
 def part_lists(draw: st.DrawFn) -> tuple[Part, ...]:
     parts, frame = [], 0
-    for gap, length in draw(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 300)), min_size=1, max_size=4)):
+    for gap, length in draw(
+        st.lists(st.tuples(st.integers(0, 5), st.integers(1, 300)), min_size=1, max_size=4)
+    ):
         parts.append(Part(first_frame=frame + gap, num_frames=length))
         frame += gap + length
     return tuple(parts)
@@ -31,7 +33,9 @@ def part_lists(draw: st.DrawFn) -> tuple[Part, ...]:
 @st.composite
 def manifests(draw: st.DrawFn) -> Manifest:
     shards = []
-    for dataset in draw(st.lists(st.text("abc_-", min_size=1, max_size=3), min_size=1, max_size=3, unique=True)):
+    for dataset in draw(
+        st.lists(st.text("abc_-", min_size=1, max_size=3), min_size=1, max_size=3, unique=True)
+    ):
         for number in range(draw(st.integers(1, 3))):
             row, videos = 0, []
             for name in range(draw(st.integers(1, 3))):
@@ -58,13 +62,27 @@ def manifests(draw: st.DrawFn) -> Manifest:
                     videos=tuple(videos),
                 )
             )
-    packing: dict[str, bool | str | int | float] = {"fps": 1.0, "segment_frames": 64, "split": "train"}
-    return Manifest(format_version=1, packing=packing, shards=tuple(sorted(shards, key=lambda shard: shard.name)))
+    packing: dict[str, bool | str | int | float] = {
+        "fps": 1.0,
+        "segment_frames": 64,
+        "split": "train",
+    }
+    return Manifest(
+        format_version=1,
+        packing=packing,
+        shards=tuple(sorted(shards, key=lambda shard: shard.name)),
+    )
 
 
 def small() -> Manifest:
     video = PackedVideo(
-        id="v", source="v.mp4", parts=(Part(first_frame=0, num_frames=9),), first_row=0, fps=1.0, width=4, height=3
+        id="v",
+        source="v.mp4",
+        parts=(Part(first_frame=0, num_frames=9),),
+        first_row=0,
+        fps=1.0,
+        width=4,
+        height=3,
     )
     shard = Shard(
         name="d/d-000000.tar",
@@ -116,9 +134,13 @@ def test_a_file_cut_short_or_continued_is_damage() -> None:
             from_bytes(damaged)
 
 
-@pytest.mark.parametrize("line", [b"[" * 10**5, b"", b"{", b'{"a":' + b"9" * 10**5 + b"}", b"\xff", b'{"videos":['])
+@pytest.mark.parametrize(
+    "line", [b"[" * 10**5, b"", b"{", b'{"a":' + b"9" * 10**5 + b"}", b"\xff", b'{"videos":[']
+)
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_line_that_cannot_be_read_is_damage_whatever_its_checksum_says(line: bytes, number: int) -> None:
+def test_a_line_that_cannot_be_read_is_damage_whatever_its_checksum_says(
+    line: bytes, number: int
+) -> None:
     lines = small().to_bytes().splitlines(keepends=True)[:2]
     lines[number] = line + b"\n"
     with pytest.raises(ManifestError, match="here: "):
@@ -146,11 +168,23 @@ def change(tree: dict[str, Any], path: str, value: Any) -> None:
         ("shards.0.name", "../d-000000.tar", r"expected a shard DATASET/DATASET-000000\.tar"),
         ("shards.0.name", "/etc/passwd", r"expected a shard DATASET/DATASET-000000\.tar"),
         ("shards.0.dataset", "e", r"expected a shard DATASET/DATASET-000000\.tar"),
-        ("shards.0.num_bytes", "many", r"shards\[0\]: .*\n  num_bytes: expected a whole number, got 'many'"),
+        (
+            "shards.0.num_bytes",
+            "many",
+            r"shards\[0\]: .*\n  num_bytes: expected a whole number, got 'many'",
+        ),
         ("shards.0.num_bytes", 10240.0, r"num_bytes: expected a whole number, got 10240\.0"),
         ("shards.0.num_bytes", True, "num_bytes: expected a whole number, got True"),
-        ("shards.0.num_bytes", 2**63, r"d-000000\.tar: expected less than 2\^63 bytes in all shards up to it"),
-        ("shards.0.num_bytes", 9 * 1024 - 1, r"d-000000\.tar: expected at least 9216 bytes for 9 frames, got 9215"),
+        (
+            "shards.0.num_bytes",
+            2**63,
+            r"d-000000\.tar: expected less than 2\^63 bytes in all shards up to it",
+        ),
+        (
+            "shards.0.num_bytes",
+            9 * 1024 - 1,
+            r"d-000000\.tar: expected at least 9216 bytes for 9 frames, got 9215",
+        ),
         ("shards.0", ["name"], r"(?s)shards\[0\]: .*expected keys and values, got a list"),
         ("shards.0.videos", {}, r"shards\[0\]: .*\n  videos: expected a list"),
         (
@@ -159,15 +193,27 @@ def change(tree: dict[str, Any], path: str, value: Any) -> None:
             r"shards\[0\]: .*\n  videos\[0\]\.parts\[0\]: expected keys and values",
         ),
         ("packing", [], "packing: expected keys and values"),
-        ("shards.0.videos.0.width", 2**16, "video 'v': expected frames of up to 8K, got 65536x3 pixels"),
+        (
+            "shards.0.videos.0.width",
+            2**16,
+            "video 'v': expected frames of up to 8K, got 65536x3 pixels",
+        ),
         ("shards.0.videos.0.height", 0, "video 'v': expected frames of up to 8K, got 4x0 pixels"),
-        ("shards.0.videos.0.fps", float("nan"), "video 'v': expected a finite fps above 0, got nan"),
+        (
+            "shards.0.videos.0.fps",
+            float("nan"),
+            "video 'v': expected a finite fps above 0, got nan",
+        ),
         ("shards.0.videos.0.fps", -1.0, "video 'v': expected a finite fps above 0, got -1.0"),
         ("shards.0.videos.0.parts.0.first_frame", 2**63, r"video 'v': .* before frame 2\^63"),
         ("shards.0.videos.0.parts", [], "video 'v': expected parts that end after frame 0"),
         ("shards.0.extra", 1, "unknown key"),
         ("shards.0.videos.0.id", "a.b", "expected an id"),
-        ("shards.0.videos.0.parts.0.num_frames", 11, "expected at least 11264 bytes for 11 frames, got 10240"),
+        (
+            "shards.0.videos.0.parts.0.num_frames",
+            11,
+            "expected at least 11264 bytes for 11 frames, got 10240",
+        ),
         ("shards.0.videos.0.first_row", 1, "expected first_row 0, got 1"),
         ("shards.0.videos.0.parts.0.num_frames", 0, "expected parts with frames"),
         ("shards.0.videos.0.parts", [{"first_frame": 5, "num_frames": 2}] * 2, "do not overlap"),
@@ -196,15 +242,27 @@ def test_shards_are_sorted_videos_stand_once_and_datasets_have_one_specialty() -
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from([2**63, -(2**70)]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from([2**63, -(2**70)]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=5,
 )
 
 
-@given(manifests(), st.lists(st.tuples(st.randoms(use_true_random=False), JSON), min_size=1, max_size=3))
+@given(
+    manifests(),
+    st.lists(st.tuples(st.randoms(use_true_random=False), JSON), min_size=1, max_size=3),
+)
 @settings(derandomize=True, max_examples=200)
-def test_anything_anywhere_is_read_or_refused(manifest: Manifest, changes: list[tuple[Any, Any]]) -> None:
+def test_anything_anywhere_is_read_or_refused(
+    manifest: Manifest, changes: list[tuple[Any, Any]]
+) -> None:
     tree = json.loads(manifest.to_bytes())
     del tree["checksum"]
     for random, value in changes:
@@ -230,7 +288,9 @@ def test_it_is_json_that_others_can_read() -> None:
 
 @given(part_lists(), st.integers(1, 100))
 @settings(derandomize=True, max_examples=50)
-def test_segments_hold_every_frame_once_and_stay_inside_parts(parts: tuple[Part, ...], most: int) -> None:
+def test_segments_hold_every_frame_once_and_stay_inside_parts(
+    parts: tuple[Part, ...], most: int
+) -> None:
     cut = list(segments(parts, most))
     frames = [segment.first_frame + n for segment in cut for n in range(segment.num_frames)]
     assert frames == [part.first_frame + n for part in parts for n in range(part.num_frames)]

@@ -44,7 +44,12 @@ def read(table: FrameTable, **changes: Any) -> dict[int, Clip]:
     order = Order.create(table.sizes(), 5, OrderConfig(lanes=6, chunk_frames=3))
     with ClipStream(table, order, **(settings | changes)) as batches:
         return {
-            clip.g: (clip.dataset, clip.video, clip.anchor_frame, [frame.tobytes() for frame in clip.frames])
+            clip.g: (
+                clip.dataset,
+                clip.video,
+                clip.anchor_frame,
+                [frame.tobytes() for frame in clip.frames],
+            )
             for batch in batches
             for clip in batch
         }
@@ -66,15 +71,24 @@ def test_clips_are_the_frames_that_the_rate_picks(tmp_path: Path) -> None:
     table = opened(tmp_path)
     order = Order.create(table.sizes(), 5, OrderConfig(lanes=6, chunk_frames=3))
     draws, found = order.draws(0, DRAWS), read(table)
-    assert {size.name: size.num_clips for size in table.sizes()} == {name: len(shown(name)) for name in LAYOUT}
-    for g, number, clip in zip(draws.g.tolist(), draws.dataset.tolist(), draws.clip.tolist(), strict=True):
+    assert {size.name: size.num_clips for size in table.sizes()} == {
+        name: len(shown(name)) for name in LAYOUT
+    }
+    for g, number, clip in zip(
+        draws.g.tolist(), draws.dataset.tolist(), draws.clip.tolist(), strict=True
+    ):
         dataset = order.dataset_names[number]
         video, anchor, first = shown(dataset)[clip]
         step = int(FPS[video]) * STRIDE
         numbers = [anchor - back * step for back in range(NUM_FRAMES)][::-1]
         earliest = min(frame for frame in numbers if frame >= first)
         looked_back = [max(earliest, frame) for frame in numbers]
-        assert found[g] == (dataset, video, anchor, [jpeg(dataset, video, frame) for frame in looked_back])
+        assert found[g] == (
+            dataset,
+            video,
+            anchor,
+            [jpeg(dataset, video, frame) for frame in looked_back],
+        )
 
 
 def test_a_pass_has_each_clip_once(tmp_path: Path) -> None:
@@ -85,7 +99,12 @@ def test_a_pass_has_each_clip_once(tmp_path: Path) -> None:
             table, num_frames=NUM_FRAMES, stride=STRIDE, micro_batch_size=4, rank=rank, world_size=2, chunk_frames=5,
             read=ReadConfig(),
         ) as batches:  # fmt: skip
-            found += [(clip.g, clip.video, clip.anchor_frame) for batch in batches for clip in batch if clip.valid]
+            found += [
+                (clip.g, clip.video, clip.anchor_frame)
+                for batch in batches
+                for clip in batch
+                if clip.valid
+            ]
     expected = [clip for name in sorted(LAYOUT) for clip in shown(name)]
     assert sorted(found) == [(g, video, anchor) for g, (video, anchor, _) in enumerate(expected)]
 
@@ -109,7 +128,9 @@ def test_a_denser_corpus_is_the_corpus_at_the_run_s_rate(tmp_path: Path) -> None
     one, three = (opened(tmp_path / name) for name in ("1", "3"))
     assert one.sizes() == three.sizes()
     as_packed, thinned = read(one), read(three)
-    assert [clip[1:2] + clip[3:] for clip in as_packed.values()] == [c[1:2] + c[3:] for c in thinned.values()]
+    assert [clip[1:2] + clip[3:] for clip in as_packed.values()] == [
+        c[1:2] + c[3:] for c in thinned.values()
+    ]
     assert [3 * clip[2] for clip in as_packed.values()] == [clip[2] for clip in thinned.values()]
 
 
@@ -127,7 +148,9 @@ def test_damage_in_what_is_not_shown_changes_nothing(tmp_path: Path) -> None:
 
 counts = st.lists(st.integers(1, 9), min_size=1, max_size=3)
 layouts = st.dictionaries(
-    st.sampled_from("abc"), st.lists(st.lists(counts, min_size=1, max_size=3), min_size=1, max_size=2), min_size=1
+    st.sampled_from("abc"),
+    st.lists(st.lists(counts, min_size=1, max_size=3), min_size=1, max_size=2),
+    min_size=1,
 )
 
 
@@ -139,13 +162,22 @@ def test_every_clip_is_located_as_by_counting(layout: Any, times: int, gap: int)
     for dataset in layout:
         expected, part_start = [], 0
         for video, part in (
-            (v, p) for shard in shards if shard.dataset == dataset for v in shard.videos for p in v.parts
+            (v, p)
+            for shard in shards
+            if shard.dataset == dataset
+            for v in shard.videos
+            for p in v.parts
         ):
             frames = [i for i in range(part.num_frames) if (part.first_frame + i) % times == 0]
-            expected += [(video.id, part.first_frame + i, part_start + i, part_start + frames[0]) for i in frames]
+            expected += [
+                (video.id, part.first_frame + i, part_start + i, part_start + frames[0])
+                for i in frames
+            ]
             part_start += part.num_frames
         found = [table.locate(dataset, clip) for clip in range(len(expected))]
-        assert [(each.video, each.frame, each.number, each.part_start) for each in found] == expected
+        assert [
+            (each.video, each.frame, each.number, each.part_start) for each in found
+        ] == expected
         assert [each.clip for each in found] == list(range(len(expected)))
         assert all(each.apart == times for each in found)
         assert sum(table.part_frames(dataset).tolist()) == len(expected)
@@ -153,9 +185,18 @@ def test_every_clip_is_located_as_by_counting(layout: Any, times: int, gap: int)
 
 @pytest.mark.parametrize(
     ("packed", "wanted", "apart"),
-    [(1.0, 1.0, 1), (5.0, 1.0, 5), (0.3, 0.1, 3), (29.97, 29.97, 1), (25.0, 6.25, 4), (6.25, None, 1)],
+    [
+        (1.0, 1.0, 1),
+        (5.0, 1.0, 5),
+        (0.3, 0.1, 3),
+        (29.97, 29.97, 1),
+        (25.0, 6.25, 4),
+        (6.25, None, 1),
+    ],
 )
-def test_rates_that_a_run_can_take(packed: float, wanted: float | None, apart: int, tmp_path: Path) -> None:
+def test_rates_that_a_run_can_take(
+    packed: float, wanted: float | None, apart: int, tmp_path: Path
+) -> None:
     write_corpus(tmp_path, fps=packed)
     assert opened(tmp_path, wanted).frames_apart("cataract") == [apart]
 
@@ -170,7 +211,9 @@ def test_others_are_refused(packed: float, wanted: float, tmp_path: Path) -> Non
     with pytest.raises(RateError, match=message):
         opened(tmp_path, wanted)
     with pytest.raises(ConfigError, match=message):
-        check_rates_at_hand(["s3://elsewhere/corpus", str(tmp_path / "not there"), str(tmp_path)], wanted)
+        check_rates_at_hand(
+            ["s3://elsewhere/corpus", str(tmp_path / "not there"), str(tmp_path)], wanted
+        )
 
 
 def test_one_rate_of_many_is_told(tmp_path: Path) -> None:

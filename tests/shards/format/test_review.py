@@ -23,7 +23,16 @@ from tests.helpers.scenes import in_disc, make_film, scene, scenes
 from tests.helpers.videos import make_video
 
 BARE = Reading(
-    dataset="d", video="v", source="v", container="c", codec="c", width=1, height=1, fps=None, seconds=None, lost=()
+    dataset="d",
+    video="v",
+    source="v",
+    container="c",
+    codec="c",
+    width=1,
+    height=1,
+    fps=None,
+    seconds=None,
+    lost=(),
 )
 SCENES = (("text", 4), ("tissue", 12), ("outside", 3), ("face", 3), ("tissue", 10), ("black", 2))
 
@@ -33,21 +42,32 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A video with all kinds of scenes, and one of nothing but an operation in a disc."""
     folder = tmp_path_factory.mktemp("reviewed")
     make_film(folder / "mixed.mp4", scenes(*SCENES))
-    make_film(folder / "plain" / "disc.mp4", [in_disc(scene("tissue", n), (190, 85), 70) for n in range(100)])
+    make_film(
+        folder / "plain" / "disc.mp4",
+        [in_disc(scene("tissue", n), (190, 85), 70) for n in range(100)],
+    )
     return folder
 
 
 def write(videos: Path, *lines: str, **pack: Any) -> str:
     """A corpus file, with a review if there are lines."""
-    corpus = Path(write_corpus(videos, {"name": "d", "videos": "*.mp4"}, {"name": "e", "videos": "plain/*"}, **pack))
+    corpus = Path(
+        write_corpus(
+            videos, {"name": "d", "videos": "*.mp4"}, {"name": "e", "videos": "plain/*"}, **pack
+        )
+    )
     if lines:
-        (videos / "review.csv").write_text("\n".join(("dataset,video,start,stop,decision", *lines)) + "\n")
+        (videos / "review.csv").write_text(
+            "\n".join(("dataset,video,start,stop,decision", *lines)) + "\n"
+        )
         corpus.write_text(corpus.read_text() + "review: review.csv\n")
     return str(corpus)
 
 
 def readings(out: Path) -> dict[str, Any]:
-    return {r["video"]: r for r in map(json.loads, (out / "readings.jsonl").read_text().splitlines())}
+    return {
+        r["video"]: r for r in map(json.loads, (out / "readings.jsonl").read_text().splitlines())
+    }
 
 
 def parts(out: Path) -> list[Part]:
@@ -70,12 +90,24 @@ def test_without_being_asked_packing_only_tells(videos: Path, tmp_path: Path) ->
 
 def test_no_picture_lies_beside_the_shards(videos: Path, tmp_path: Path) -> None:
     for name, drop in (("all", "drop=[]"), ("some", "drop=[text,face,outside]")):
-        words = [str(tmp_path / name), drop, "crop_borders=true", "--report", str(tmp_path / "report")]
+        words = [
+            str(tmp_path / name),
+            drop,
+            "crop_borders=true",
+            "--report",
+            str(tmp_path / "report"),
+        ]
         assert surgstream(["pack", write(videos), *words]) == 0
-        beside = {path: data for path, data in contents(tmp_path / name).items() if not path.endswith((".tar", ".idx"))}
+        beside = {
+            path: data
+            for path, data in contents(tmp_path / name).items()
+            if not path.endswith((".tar", ".idx"))
+        }
         assert {"plan.json", "readings.jsonl", "d/d-000000.json"} <= beside.keys()
         words = re.findall(rb"[A-Za-z0-9+/=]+", b"\n".join(beside.values()))
-        assert max(map(len, words)) <= 64, "checksums are the longest words, and no JPEG has so few in base64"
+        assert max(map(len, words)) <= 64, (
+            "checksums are the longest words, and no JPEG has so few in base64"
+        )
         assert not any(b"\xff\xd8" in data for data in beside.values())
 
 
@@ -83,10 +115,17 @@ def test_the_end_tells_of_each_kind_that_was_found(
     videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_film(tmp_path / "slides.mp4", scenes(("text", 3), ("black", 4)))
-    make_film(tmp_path / "seen.mp4", scenes(("tissue", 12), ("face", 3), ("tissue", 10), ("black", 2)))
+    make_film(
+        tmp_path / "seen.mp4", scenes(("tissue", 12), ("face", 3), ("tissue", 10), ("black", 2))
+    )
     (tmp_path / "review.csv").write_text("dataset,video,start,stop,decision\nd,seen,13,15,keep\n")
     corpus = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}, drop=["text", "face"])
-    assert surgstream(["pack", corpus, str(tmp_path / "out"), "--review", str(tmp_path / "review.csv")]) == 0
+    assert (
+        surgstream(
+            ["pack", corpus, str(tmp_path / "out"), "--review", str(tmp_path / "review.csv")]
+        )
+        == 0
+    )
     found = [line for line in capsys.readouterr().out.splitlines() if line.startswith("found ")]
     assert found == [
         "found black: 2 videos, 6.0 s, none dropped",
@@ -99,14 +138,18 @@ def test_the_end_tells_of_each_kind_that_was_found(
 def test_what_is_to_be_dropped_ends_a_part(videos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert surgstream(["pack", write(videos), str(out), "drop=[text, black, face]", "fps=2"]) == 0
-    assert parts(out) == [part(8, 37), part(44, 64)], "no face was seen at second 18, and nobody looked until second 19"
+    assert parts(out) == [part(8, 37), part(44, 64)], (
+        "no face was seen at second 18, and nobody looked until second 19"
+    )
     assert readings(out)["mixed"]["dropped"] == [
         {"start": 0.0, "stop": 4.0},
         {"start": 18.5, "stop": 22.0},
         {"start": 32.0, "stop": 34.0},
     ]
     with tarfile.open(out / load(out).shards[0].name) as tar:
-        said = [json.load(tar.extractfile(name)) for name in tar.getnames() if name.endswith(".json")]  # type: ignore
+        said = [
+            json.load(tar.extractfile(name)) for name in tar.getnames() if name.endswith(".json")
+        ]  # type: ignore
     assert [[f["kind"] for f in segment["findings"]] for segment in said] == [["outside"], []]
     assert load(out).packing["drop"] == "text, black, face"
     assert surgstream(["verify", str(out)]) == 0
@@ -117,7 +160,11 @@ def test_frames_are_those_that_would_be_there_anyway(videos: Path, tmp_path: Pat
     for name, drop in (("all", "drop=[]"), ("some", "drop=[text,outside]")):
         assert surgstream(["pack", write(videos), str(tmp_path / name), drop]) == 0
         with tarfile.open(tmp_path / name / load(tmp_path / name).shards[0].name) as tar:
-            jpegs = [tar.extractfile(member).read() for member in tar.getnames() if member.endswith(".jpg")]  # type: ignore
+            jpegs = [
+                tar.extractfile(member).read()
+                for member in tar.getnames()
+                if member.endswith(".jpg")
+            ]  # type: ignore
         numbers = [p.first_frame + k for p in parts(tmp_path / name) for k in range(p.num_frames)]
         frames.append(dict(zip(numbers, jpegs, strict=True)))
     assert set(frames[1]) == set(range(34)) - set(range(4)) - set(range(16, 22))
@@ -128,20 +175,35 @@ def test_what_is_dropped_is_as_expected_as_the_rest(
     videos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     corpus = write_corpus(
-        videos, {"name": "d", "videos": "*.mp4", "expected": {"videos": 1, "frames": 34}}, drop=["outside", "text"]
+        videos,
+        {"name": "d", "videos": "*.mp4", "expected": {"videos": 1, "frames": 34}},
+        drop=["outside", "text"],
     )
     assert surgstream(["pack", corpus, str(tmp_path / "out")]) == 0 and not caplog.records
     corpus = write_corpus(
-        videos, {"name": "d", "videos": "*.mp4", "expected": {"frames": 24}}, drop=["outside", "text"]
+        videos,
+        {"name": "d", "videos": "*.mp4", "expected": {"frames": 24}},
+        drop=["outside", "text"],
     )
     assert surgstream(["pack", corpus, str(tmp_path / "out")]) == 0
     assert "datasets: d: expected 24 frames at 1 a second, got 34" in caplog.text
 
 
-def test_there_is_no_report_on_a_part(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_there_is_no_report_on_a_part(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for step in ("--plan-only", "--part=0/2"):
         with pytest.raises(SystemExit, match="2"):
-            surgstream(["pack", write(videos), str(tmp_path / "out"), step, "--report", str(tmp_path / "report")])
+            surgstream(
+                [
+                    "pack",
+                    write(videos),
+                    str(tmp_path / "out"),
+                    step,
+                    "--report",
+                    str(tmp_path / "report"),
+                ]
+            )
         assert "--report: expected neither --plan-only nor --part" in capsys.readouterr().err
 
 
@@ -156,7 +218,12 @@ def test_a_video_of_which_nothing_stays_is_told(videos: Path, tmp_path: Path) ->
 
 
 def test_borders_are_cropped_if_asked(videos: Path, tmp_path: Path) -> None:
-    assert surgstream(["pack", write(videos), str(tmp_path / "out"), "crop_borders=true", "short_side=64"]) == 0
+    assert (
+        surgstream(
+            ["pack", write(videos), str(tmp_path / "out"), "crop_borders=true", "short_side=64"]
+        )
+        == 0
+    )
     mixed, disc = (shard.videos[0] for shard in load(tmp_path / "out").shards)
     assert (mixed.width, mixed.height) == (114, 64) and (disc.width, disc.height) == (64, 64)
     crop = readings(tmp_path / "out")["disc"]["crop"]
@@ -174,10 +241,13 @@ def test_a_review_is_kept_to_and_packs_only_its_shards_again(videos: Path, tmp_p
     assert parts(out) == [part(4, 6), part(7, 19), part(22, 34)]
     decided = [(16.0, 19.0, True), (5.5, 7.5, False), (7.0, 7.1, True)]
     assert load(out).review == tuple(
-        Reviewed(dataset="d", video="mixed", start=start, stop=stop, keep=keep) for start, stop, keep in decided
+        Reviewed(dataset="d", video="mixed", start=start, stop=stop, keep=keep)
+        for start, stop, keep in decided
     )
     changed = {name for name, data in contents(out).items() if before.get(name) != data}
-    assert not any("e-000000" in name for name in changed) and any("d-000000" in name for name in changed)
+    assert not any("e-000000" in name for name in changed) and any(
+        "d-000000" in name for name in changed
+    )
     assert surgstream(["pack", write(videos), str(out), "drop=[text,outside]"]) == 0
     assert contents(out) == before, "without the review all is as it was"
 
@@ -185,14 +255,23 @@ def test_a_review_is_kept_to_and_packs_only_its_shards_again(videos: Path, tmp_p
 def test_a_review_may_lie_in_a_bucket(videos: Path, tmp_path: Path) -> None:
     corpus = Path(write(videos))
     with s3_bucket("reviews") as bucket:
-        open_storage(bucket).write("review.csv", b"dataset,video,start,stop,decision\nd,mixed,0,2,drop\n")
+        open_storage(bucket).write(
+            "review.csv", b"dataset,video,start,stop,decision\nd,mixed,0,2,drop\n"
+        )
         corpus.write_text(f"{corpus.read_text()}review: {bucket}/review.csv\n")
         assert surgstream(["pack", str(corpus), str(tmp_path / "out"), "--plan-only"]) == 0
     assert '"drop"' in (tmp_path / "out" / "plan.json").read_text()
 
 
-def test_a_stretch_is_reviewed_by_the_seconds_that_are_told_of_it(videos: Path, tmp_path: Path) -> None:
-    assert surgstream(["pack", write(videos), str(tmp_path / "out"), "fps=29.97", "drop=[text,outside,face]"]) == 0
+def test_a_stretch_is_reviewed_by_the_seconds_that_are_told_of_it(
+    videos: Path, tmp_path: Path
+) -> None:
+    assert (
+        surgstream(
+            ["pack", write(videos), str(tmp_path / "out"), "fps=29.97", "drop=[text,outside,face]"]
+        )
+        == 0
+    )
     found = [f for f in readings(tmp_path / "out")["mixed"]["findings"] if f["kind"] != "black"]
     lines = [f"d,mixed,{f['start']},{f['stop']},drop" for f in found]
     assert surgstream(["pack", write(videos, *lines), str(tmp_path / "reviewed"), "fps=29.97"]) == 0
@@ -203,15 +282,23 @@ def test_a_segment_tells_of_what_was_found_in_it_alone() -> None:
     fps = Fraction("29.97")
     for first in range(1, 200):
         start, stop = first / fps, 2 * first / fps
-        finding = Finding(kind="text", start=float(start), stop=float(stop), score=1, shown=float(start))
+        finding = Finding(
+            kind="text", start=float(start), stop=float(stop), score=1, shown=float(start)
+        )
         reading = replace(BARE, findings=(finding,))
-        told = [len(reading.between(*span)["findings"]) for span in ((0 * fps, start), (start, stop), (stop, 2 * stop))]
+        told = [
+            len(reading.between(*span)["findings"])
+            for span in ((0 * fps, start), (start, stop), (stop, 2 * stop))
+        ]
         assert told == [0, 1, 0]
 
 
 def test_a_review_that_drops_all_is_told(videos: Path, tmp_path: Path) -> None:
     assert surgstream(["pack", write(videos, "d,mixed,0,100,drop"), str(tmp_path / "out")]) == 0
-    assert "all of its 34 frames are dropped: by the review" in (tmp_path / "out" / "quarantine.jsonl").read_text()
+    assert (
+        "all of its 34 frames are dropped: by the review"
+        in (tmp_path / "out" / "quarantine.jsonl").read_text()
+    )
 
 
 @pytest.mark.parametrize(
@@ -219,14 +306,24 @@ def test_a_review_that_drops_all_is_told(videos: Path, tmp_path: Path) -> None:
     [
         (("d,other,1,2,drop",), "datasets: d: review: no video has the id 'other' (of 1 such)"),
         (("d,mixed,2,1,drop",), "line 2: expected seconds with start below stop, got '2' to '1'"),
-        (("d,mixed,0,1,keep", "d,mixed,a,,drop"), "line 3: expected seconds with start below stop, got 'a' to ''"),
+        (
+            ("d,mixed,0,1,keep", "d,mixed,a,,drop"),
+            "line 3: expected seconds with start below stop, got 'a' to ''",
+        ),
         (("d,mixed,1,2,discard",), "line 2: decision: expected keep or drop, got 'discard'"),
         (("d,mixed,1",), "line 2: expected seconds"),
-        (("d,mixed,1,2,drop," + 200_000 * "x",), "review.csv: expected a CSV file: field larger than field limit"),
+        (
+            ("d,mixed,1,2,drop," + 200_000 * "x",),
+            "review.csv: expected a CSV file: field larger than field limit",
+        ),
     ],
 )
 def test_a_wrong_review_is_refused(
-    videos: Path, tmp_path: Path, lines: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+    videos: Path,
+    tmp_path: Path,
+    lines: tuple[str, ...],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert surgstream(["pack", write(videos, *lines), str(tmp_path / "out")]) == 2
     assert message in capsys.readouterr().err
@@ -244,7 +341,9 @@ def test_review_files(tmp_path: Path) -> None:
     path.write_text("start,stop,decision,dataset,video\n1,2,drop,d\n")
     assert list(load_review(str(path), Stores())) == [("d", "")], "which no video has"
     path.write_text("dataset,video,start,stop\n")
-    with pytest.raises(ConfigError, match=r"expected the columns dataset, video.*; decision is missing"):
+    with pytest.raises(
+        ConfigError, match=r"expected the columns dataset, video.*; decision is missing"
+    ):
         load_review(str(path), Stores())
     with pytest.raises(ConfigError, match=r"review: expected a CSV file: .*none\.csv is missing"):
         load_review(str(tmp_path / "none.csv"), Stores())
@@ -266,16 +365,21 @@ def test_neither_sound_nor_what_a_container_says_enters_a_corpus(tmp_path: Path)
     make_film(tmp_path / "b.mkv", scenes(("tissue", 3)), metadata={"title": name, "patient": name})
     make_video(tmp_path / "c.mp4", 50, sound_seconds=2)
     for number in range(3):
-        Image.fromarray(scene("tissue", number)).save(tmp_path / f"{number}.jpg", comment=name.encode())
+        Image.fromarray(scene("tissue", number)).save(
+            tmp_path / f"{number}.jpg", comment=name.encode()
+        )
     folder = tmp_path / "images" / "d"
     folder.mkdir(parents=True)
     for number in range(3):
         (tmp_path / f"{number}.jpg").rename(folder / f"{number}.jpg")
     assert all(
-        name.encode() in path.read_bytes() for path in (tmp_path / "a.mp4", tmp_path / "b.mkv", folder / "0.jpg")
+        name.encode() in path.read_bytes()
+        for path in (tmp_path / "a.mp4", tmp_path / "b.mkv", folder / "0.jpg")
     )
     corpus = write_corpus(
-        tmp_path, {"name": "v", "videos": ["*.mp4", "*.mkv"]}, {"name": "i", "videos": "images/*", "image_fps": 1}
+        tmp_path,
+        {"name": "v", "videos": ["*.mp4", "*.mkv"]},
+        {"name": "i", "videos": "images/*", "image_fps": 1},
     )
     assert surgstream(["pack", corpus, str(tmp_path / "out")]) == 0
     packed = contents(tmp_path / "out")

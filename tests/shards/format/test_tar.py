@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from surgstream.shards.format.tar import TarWriter, closed_size
 
-members = st.dictionaries(st.text("abc-_.0", min_size=1, max_size=90), st.binary(max_size=1500), max_size=12)
+members = st.dictionaries(
+    st.text("abc-_.0", min_size=1, max_size=90), st.binary(max_size=1500), max_size=12
+)
 
 
 def write(contents: dict[str, bytes]) -> tuple[bytes, dict[str, int], TarWriter]:

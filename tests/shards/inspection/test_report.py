@@ -52,11 +52,21 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a disc, of a video with all kinds of scenes, of one that is written on, and of what is no video."""
     folder = tmp_path_factory.mktemp("reported")
     make_film(folder / "disc.mp4", [in_disc(scene("tissue", n), (190, 85), 55) for n in range(100)])
-    make_film(folder / "mixed.mp4", scenes(("text", 4), ("tissue", 12), ("face", 3), ("tissue", 10), ("black", 2)))
-    make_film(folder / "named.mp4", [written("DOE, JANE", scene("tissue", n), (170, 20)) for n in range(100)])
+    make_film(
+        folder / "mixed.mp4",
+        scenes(("text", 4), ("tissue", 12), ("face", 3), ("tissue", 10), ("black", 2)),
+    )
+    make_film(
+        folder / "named.mp4",
+        [written("DOE, JANE", scene("tissue", n), (170, 20)) for n in range(100)],
+    )
     (folder / "broken.mp4").write_bytes(b"<script>" * 100)
-    corpus = write_corpus(folder, {"name": "d", "videos": "*.mp4"}, drop=["text", "black"], crop_borders=True)
-    (folder / "review.csv").write_text("dataset,video,start,stop,decision\nd,mixed,16,19,drop\nd,mixed,6,7.5,drop\n")
+    corpus = write_corpus(
+        folder, {"name": "d", "videos": "*.mp4"}, drop=["text", "black"], crop_borders=True
+    )
+    (folder / "review.csv").write_text(
+        "dataset,video,start,stop,decision\nd,mixed,16,19,drop\nd,mixed,6,7.5,drop\n"
+    )
     words = ["--review", str(folder / "review.csv"), "--report", str(folder / "report")]
     assert surgstream(["pack", corpus, str(folder / "out"), *words]) == 0
     return folder / "report"
@@ -64,14 +74,22 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_video_has_its_section_and_its_pictures(report: Path) -> None:
     page = Tags(report / "index.html")
-    assert [section.get("id") for section in page.of("section")] == ["d/broken", "d/disc", "d/mixed", "d/named"]
+    assert [section.get("id") for section in page.of("section")] == [
+        "d/broken",
+        "d/disc",
+        "d/mixed",
+        "d/named",
+    ]
     assert [section.get("class") for section in page.of("section")[1:]] == [None, None, None]
     told = "Borders are cropped. Dropped is text, black."
     assert any(
-        "Packed: the train split, 1.0 frames a second, 256 pixels" in words and told in words for words in page.words
+        "Packed: the train split, 1.0 frames a second, 256 pixels" in words and told in words
+        for words in page.words
     )
     pictures = [str(image["src"]) for image in page.of("img")]
-    assert len(pictures) == len(set(pictures)) == 3 + 1 + 4 + 1  # strips, the crop, four findings, the writing
+    assert (
+        len(pictures) == len(set(pictures)) == 3 + 1 + 4 + 1
+    )  # strips, the crop, four findings, the writing
     for picture in pictures:
         with Image.open(report / picture) as image:
             image.load()
@@ -79,11 +97,25 @@ def test_every_video_has_its_section_and_its_pictures(report: Path) -> None:
 
 def test_it_tells_what_was_found_and_decided(report: Path) -> None:
     page = Tags(report / "index.html")
-    spans = [(row["data-start"], row["data-stop"]) for row in page.of("tr") if row.get("data-start")]
-    assert spans == [("0", "4"), ("16", "19"), ("29", "31"), ("15", "20"), ("6", "7.5"), ("0", "20")]
+    spans = [
+        (row["data-start"], row["data-stop"]) for row in page.of("tr") if row.get("data-start")
+    ]
+    assert spans == [
+        ("0", "4"),
+        ("16", "19"),
+        ("29", "31"),
+        ("15", "20"),
+        ("6", "7.5"),
+        ("0", "20"),
+    ]
     checked = [radio["value"] for radio in page.of("input") if "checked" in radio]
-    assert checked == ["", "drop", "", "", "drop", "", "drop"], "two by the review, and the template's"
-    for words in ("not packed: cannot be opened as a video: Invalid data found when processing input", "by hand"):
+    assert checked == ["", "drop", "", "", "drop", "", "drop"], (
+        "two by the review, and the template's"
+    )
+    for words in (
+        "not packed: cannot be opened as a video: Invalid data found when processing input",
+        "by hand",
+    ):
         assert words in page.words
     for warning in ("a face may be seen", "most of the picture is cropped"):
         assert warning in page.words
@@ -93,37 +125,55 @@ def test_it_tells_what_was_found_and_decided(report: Path) -> None:
 def cells(page: Path, picture: dict[str, str | None]) -> list[tuple[float, Image.Image]]:
     """The pictures of a sheet, and their seconds."""
     columns, width, height, across, down, *_ = (
-        int(word) for name in ("columns", "size", "cell") for word in str(picture[f"data-{name}"]).split()
+        int(word)
+        for name in ("columns", "size", "cell")
+        for word in str(picture[f"data-{name}"]).split()
     )
     with Image.open(page.parent / str(picture["src"])) as sheet:
         sheet.load()
         assert sheet.size == (int(str(picture["width"])), int(str(picture["height"])))
     corners = [(k % columns * across, k // columns * down) for k in range(10**3)]
     seconds = [float(word) for word in str(picture["data-seconds"]).split()]
-    return [(s, sheet.crop((x, y, x + width, y + height))) for s, (x, y) in zip(seconds, corners, strict=False)]
+    return [
+        (s, sheet.crop((x, y, x + width, y + height)))
+        for s, (x, y) in zip(seconds, corners, strict=False)
+    ]
 
 
 def alike(picture: Image.Image, kind: str) -> bool:
     """Whether a picture, frame aside, is one of a scene."""
     expected = Image.fromarray(scene(kind, 0)).resize(picture.size)
     inside = (slice(12, -12), slice(12, -12))
-    return bool(np.abs(np.asarray(picture)[inside].astype(int) - np.asarray(expected)[inside]).mean() < 8)
+    return bool(
+        np.abs(np.asarray(picture)[inside].astype(int) - np.asarray(expected)[inside]).mean() < 8
+    )
 
 
 @pytest.fixture(scope="module")
 def dropped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a video of which some is dropped, and of one of which all is."""
     folder = tmp_path_factory.mktemp("dropped")
-    make_film(folder / "in" / "some.mp4", scenes(("text", 8), ("tissue", 30), ("face", 5), ("tissue", 7)), gop=250)
+    make_film(
+        folder / "in" / "some.mp4",
+        scenes(("text", 8), ("tissue", 30), ("face", 5), ("tissue", 7)),
+        gop=250,
+    )
     make_film(folder / "in" / "all.mp4", scenes(("text", 8), ("blank", 16)))
-    corpus = write_corpus(folder, {"name": "d", "videos": "in/*.mp4"}, drop=["text", "face", "blank"])
-    assert surgstream(["pack", corpus, str(folder / "out"), "--report", str(folder / "report")]) == 0
+    corpus = write_corpus(
+        folder, {"name": "d", "videos": "in/*.mp4"}, drop=["text", "face", "blank"]
+    )
+    assert (
+        surgstream(["pack", corpus, str(folder / "out"), "--report", str(folder / "report")]) == 0
+    )
     return folder
 
 
 def test_what_is_dropped_is_seen_as_it_is_in_the_source(dropped: Path) -> None:
     page = dropped / "report" / "index.html"
-    sheets = {str(image["src"]).removeprefix("pictures/d/"): cells(page, image) for image in Tags(page).of("img")}
+    sheets = {
+        str(image["src"]).removeprefix("pictures/d/"): cells(page, image)
+        for image in Tags(page).of("img")
+    }
     assert {
         "some/time0.jpg",
         "some/0_text0.jpg",
@@ -149,7 +199,9 @@ def test_what_is_dropped_is_seen_as_it_is_in_the_source(dropped: Path) -> None:
 def test_a_video_that_is_dropped_whole_is_a_section_as_any_other(dropped: Path) -> None:
     page = Tags(dropped / "report" / "index.html")
     assert [section["id"] for section in page.of("section")] == ["d/all", "d/some"]
-    assert any("not packed: all of its 24 frames are dropped: blank, text" in words for words in page.words)
+    assert any(
+        "not packed: all of its 24 frames are dropped: blank, text" in words for words in page.words
+    )
     assert "dropped: 0:00:00 to 0:00:24" in page.words, "on its timeline"
     rows = [row["data-stop"] for row in page.of("tr") if row.get("data-stop")]
     assert rows[:2] == ["8", "24"], "what was found in it can be decided about"
@@ -161,17 +213,29 @@ def test_without_its_source_what_is_dropped_has_no_picture(dropped: Path, tmp_pa
     report = ["inspect", str(dropped / "out"), "--report"]
     assert surgstream([*report, str(tmp_path / "known")]) == 0
     with_sources = (tmp_path / "known" / "index.html").read_text()
-    assert with_sources == (dropped / "report" / "index.html").read_text(), "the plan tells where they lie"
+    assert with_sources == (dropped / "report" / "index.html").read_text(), (
+        "the plan tells where they lie"
+    )
     (dropped / "in").rename(dropped / "gone")
     try:
         assert surgstream([*report, str(tmp_path / "gone")]) == 0
     finally:
         (dropped / "gone").rename(dropped / "in")
     page = Tags(tmp_path / "gone" / "index.html")
-    assert sum("what is dropped has no pictures here, since its source cannot be read" in w for w in page.words) == 2
+    assert (
+        sum(
+            "what is dropped has no pictures here, since its source cannot be read" in w
+            for w in page.words
+        )
+        == 2
+    )
     assert not [image for image in page.of("img") if "d/all" in str(image["src"])]
     (strip,) = (image for image in page.of("img") if "d/some/time" in str(image["src"]))
-    kept = [picture for second, picture in cells(tmp_path / "gone" / "index.html", strip) if 8 <= second < 38]
+    kept = [
+        picture
+        for second, picture in cells(tmp_path / "gone" / "index.html", strip)
+        if 8 <= second < 38
+    ]
     assert len(kept) > 5 and np.asarray(kept[0]).mean() > 30
 
 
@@ -187,12 +251,22 @@ def test_all_that_was_decided_is_there_to_be_saved_again(tmp_path: Path) -> None
         make_film(tmp_path / f"{name}.mp4", scenes(("tissue", 5), ("outside", 3), ("tissue", 10)))
     (tmp_path / "bad.mp4").write_text("no video")
     third = 1 / 3
-    lines = ("bad,0,1,keep", "gone,0,1e4,drop", "mixed,0.0,9.0,keep", f"mixed,{third},12345.678,drop", "mixed,5,8,keep")
-    (tmp_path / "review.csv").write_text("\n".join(("dataset,video,start,stop,decision", *(f"d,{x}" for x in lines))))
+    lines = (
+        "bad,0,1,keep",
+        "gone,0,1e4,drop",
+        "mixed,0.0,9.0,keep",
+        f"mixed,{third},12345.678,drop",
+        "mixed,5,8,keep",
+    )
+    (tmp_path / "review.csv").write_text(
+        "\n".join(("dataset,video,start,stop,decision", *(f"d,{x}" for x in lines)))
+    )
     corpus = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"})
     words = ["--review", str(tmp_path / "review.csv"), "--report", str(tmp_path / "report")]
     assert surgstream(["pack", corpus, str(tmp_path / "out"), *words]) == 0
-    rows = [row for row in Tags(tmp_path / "report" / "index.html").of("tr") if row.get("data-start")]
+    rows = [
+        row for row in Tags(tmp_path / "report" / "index.html").of("tr") if row.get("data-start")
+    ]
     found = [(row["data-start"], row["data-stop"], row["data-order"]) for row in rows]
     of_gone = [("5", "8", "0"), ("0", "10000", "-1")]
     of_mixed = [("5", "8", "-1"), ("0", "9", "-3"), (str(third), "12345.678", "-2")]
@@ -215,7 +289,9 @@ def test_a_corpus_that_does_not_know_how_it_was_read_is_told(
     report: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert surgstream(["stage", str(report.parent / "out"), str(tmp_path / "staged")]) == 0
-    assert surgstream(["inspect", str(tmp_path / "staged"), "--report", str(tmp_path / "report")]) == 1
+    assert (
+        surgstream(["inspect", str(tmp_path / "staged"), "--report", str(tmp_path / "report")]) == 1
+    )
     told = "expected how d/disc was read, got nothing; report on the corpus that this one was staged from\n"
     assert told in capsys.readouterr().err
 
@@ -224,10 +300,14 @@ def test_a_report_is_written_here(report: Path, capsys: pytest.CaptureFixture[st
     for words in (["pack", "corpus.yaml"], ["inspect"]):
         with pytest.raises(SystemExit, match="2"):
             surgstream([*words, str(report.parent / "out"), "--report", "s3://bucket/report"])
-        assert "expected a folder of this machine, got 's3://bucket/report'" in capsys.readouterr().err
+        assert (
+            "expected a folder of this machine, got 's3://bucket/report'" in capsys.readouterr().err
+        )
 
 
-def test_a_report_does_not_lie_in_the_corpus(report: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_report_does_not_lie_in_the_corpus(
+    report: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     corpus, out = str(report.parent / "corpus.yaml"), str(report.parent / "out")
     for words in (["pack", corpus, out], ["inspect", out]):
         assert surgstream([*words, "--report", f"{out}/report"]) == 2
@@ -252,7 +332,10 @@ def test_seconds_that_no_video_has_are_refused(
 def test_histograms_count_every_value() -> None:
     pixels = np.random.default_rng(1).integers(256, size=(2, 30, 40, 3)).astype(np.uint8)
     counts = np.array(histogram(map(Image.fromarray, pixels)))
-    expected = [np.bincount(pixels[..., channel].ravel() // (256 // BINS), minlength=BINS) for channel in range(3)]
+    expected = [
+        np.bincount(pixels[..., channel].ravel() // (256 // BINS), minlength=BINS)
+        for channel in range(3)
+    ]
     assert np.array_equal(counts, expected)
 
 

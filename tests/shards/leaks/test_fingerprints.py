@@ -15,8 +15,12 @@ SECONDS = 60
 
 
 def prints_of(pictures: Pictures) -> Bits:
-    thumbnails = [Image.fromarray(picture).resize((EDGE, EDGE), Image.Resampling.BOX) for picture in pictures]
-    return prints(np.stack([np.asarray(thumbnail) for thumbnail in thumbnails]), np.ones(len(pictures), bool))
+    thumbnails = [
+        Image.fromarray(picture).resize((EDGE, EDGE), Image.Resampling.BOX) for picture in pictures
+    ]
+    return prints(
+        np.stack([np.asarray(thumbnail) for thumbnail in thumbnails]), np.ones(len(pictures), bool)
+    )
 
 
 def differing(one: Bits, other: Bits) -> float:
@@ -42,7 +46,9 @@ ALTERATIONS: dict[str, Callable[[Pictures], Pictures]] = {
     "logo": under_a_logo,
     "brighter": lambda film: (255 * (film / 255) ** 0.7).astype(np.uint8),
     "squeezed": lambda film: film[:, :, ::2],
-    "noise": lambda film: (film + np.random.default_rng(1).integers(0, 12, film.shape)).clip(0, 255).astype(np.uint8),
+    "noise": lambda film: (
+        (film + np.random.default_rng(1).integers(0, 12, film.shape)).clip(0, 255).astype(np.uint8)
+    ),
 }
 
 
@@ -82,7 +88,9 @@ def test_what_stands_still_or_is_dark_has_no_prints() -> None:
     film = drifting(1, SECONDS)
     still = np.repeat(film[:1], SECONDS, axis=0)
     assert not prints_of(still).any()
-    assert not prints_of(still + np.random.default_rng(1).integers(0, 3, still.shape, dtype=np.uint8)).any()
+    assert not prints_of(
+        still + np.random.default_rng(1).integers(0, 3, still.shape, dtype=np.uint8)
+    ).any()
     assert not prints_of(film // 20).any()
     assert not prints_of(np.zeros_like(film)).any()
 
@@ -93,7 +101,9 @@ def test_a_cut_between_still_pictures_has_no_prints() -> None:
 
 
 def test_a_missing_second_takes_the_prints_around_it() -> None:
-    thumbnails = np.stack([np.asarray(Image.fromarray(picture).resize((EDGE, EDGE))) for picture in drifting(1, 40)])
+    thumbnails = np.stack(
+        [np.asarray(Image.fromarray(picture).resize((EDGE, EDGE))) for picture in drifting(1, 40)]
+    )
     known = np.ones(40, bool)
     known[20] = False
     with_gap, without = prints(thumbnails, known), prints(thumbnails, np.ones(40, bool))
@@ -120,7 +130,10 @@ def test_the_prints_of_a_flipped_film_are_those_of_the_film_in_another_order(nam
 
 def test_a_fade_that_films_share_does_not_make_them_alike() -> None:
     fade = np.clip((np.arange(SECONDS) - 20) / 10, 0, 1)[:, None, None] * np.linspace(0, 1, 96)
-    one, other = (prints_of((80 + 0.3 * drifting(seed, SECONDS) + 70 * fade).astype(np.uint8)) for seed in (3, 4))
+    one, other = (
+        prints_of((80 + 0.3 * drifting(seed, SECONDS) + 70 * fade).astype(np.uint8))
+        for seed in (3, 4)
+    )
     during = slice(15, 25)
     assert differing_in(one[during], other[during]) > CHANCE
 

@@ -11,7 +11,9 @@ from surgstream.shards.leaks.frames import Equal, Keys, find_equal, keys_of
 
 def video(num_frames: int, fps: float = 1.0, first: int = 0) -> PackedVideo:
     part = Part(first_frame=first, num_frames=num_frames)
-    return PackedVideo(id="v", source="v.mp4", parts=(part,), first_row=0, fps=fps, width=100, height=80)
+    return PackedVideo(
+        id="v", source="v.mp4", parts=(part,), first_row=0, fps=fps, width=100, height=80
+    )
 
 
 def keys(*numbers: int) -> Keys:
@@ -25,8 +27,15 @@ def found(*all_keys: Keys, train: int = 1, fps: tuple[float, ...] = ()) -> list[
 
 
 @settings(max_examples=50, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), length=st.integers(2, 20), before=st.integers(0, 9), start=st.integers(0, 9))
-def test_a_run_of_equal_frames_is_found_where_it_is(seed: int, length: int, before: int, start: int) -> None:
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    length=st.integers(2, 20),
+    before=st.integers(0, 9),
+    start=st.integers(0, 9),
+)
+def test_a_run_of_equal_frames_is_found_where_it_is(
+    seed: int, length: int, before: int, start: int
+) -> None:
     random = np.random.default_rng(seed).integers(1, 2**64, (2, 40), dtype=np.uint64)
     run = random[0][start : start + length]
     host = np.concatenate([random[1][:before], run, random[1][before:]])

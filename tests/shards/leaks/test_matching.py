@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from surgstream.shards.leaks.matching import Library, Match, bands_of, evidence_needed, find_matches, num_comparisons
+from surgstream.shards.leaks.matching import (
+    Library,
+    Match,
+    bands_of,
+    evidence_needed,
+    find_matches,
+    num_comparisons,
+)
 from surgstream.shards.leaks.thumbnails import POSES, WORDS, Bits, posed
 
 
@@ -33,7 +40,9 @@ def matches_in(*videos: Bits, as_among: int = 0) -> list[Match]:
     share=st.floats(0, 0.12),
     as_among=st.sampled_from([0, 1_000_000]),
 )
-def test_a_planted_copy_is_found(seed: int, start: int, length: int, before: int, share: float, as_among: int) -> None:
+def test_a_planted_copy_is_found(
+    seed: int, start: int, length: int, before: int, share: float, as_among: int
+) -> None:
     original = random_prints(seed, 200)
     copy = flipped(original[start : start + length], seed, share)
     host = np.concatenate([random_prints(seed + 1, before), copy, random_prints(seed + 2, 30)])
@@ -48,7 +57,12 @@ def test_a_planted_copy_is_found(seed: int, start: int, length: int, before: int
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 300))
 @settings(max_examples=20, deadline=None)
 def test_nothing_is_found_among_random_prints(seed: int, count: int) -> None:
-    assert matches_in(random_prints(seed, count), random_prints(seed + 1, 300), random_prints(seed + 2, 5)) == []
+    assert (
+        matches_in(
+            random_prints(seed, count), random_prints(seed + 1, 300), random_prints(seed + 2, 5)
+        )
+        == []
+    )
 
 
 def test_seconds_without_prints_neither_hide_a_copy_nor_make_one() -> None:
@@ -63,7 +77,9 @@ def test_seconds_without_prints_neither_hide_a_copy_nor_make_one() -> None:
 def test_two_stretches_of_the_same_videos_are_two_matches() -> None:
     original = random_prints(1, 200)
     cut = np.concatenate([original[100:140], random_prints(2, 30), original[20:60]])
-    found = {(match.first_start, match.second_start, match.length) for match in matches_in(original, cut)}
+    found = {
+        (match.first_start, match.second_start, match.length) for match in matches_in(original, cut)
+    }
     assert found == {(100, 0, 40), (20, 70, 40)}
 
 
@@ -77,7 +93,9 @@ def test_two_stretches_at_the_same_offset_are_two_matches(gap: int) -> None:
 
 def test_a_scene_that_resembles_itself_a_moment_later_is_told_once() -> None:
     steps = np.random.default_rng(1).random((100, 32 * WORDS)) < 0.02
-    slow = np.packbits(np.logical_xor.accumulate(steps, axis=0), axis=1).view(np.uint32) ^ random_prints(1, 1)
+    slow = np.packbits(np.logical_xor.accumulate(steps, axis=0), axis=1).view(
+        np.uint32
+    ) ^ random_prints(1, 1)
     (match,) = matches_in(slow, slow)
     assert match.first_start == match.second_start == 0 and match.length == 100
 
@@ -123,7 +141,11 @@ def test_the_list_given_to_a_library_is_emptied() -> None:
     videos = [random_prints(1, 3), random_prints(2, 0), random_prints(3, 4)]
     expected = np.concatenate(videos)
     library = Library(videos)
-    assert videos == [] and np.array_equal(library.bits, expected) and library.starts.tolist() == [0, 3, 3, 7]
+    assert (
+        videos == []
+        and np.array_equal(library.bits, expected)
+        and library.starts.tolist() == [0, 3, 3, 7]
+    )
 
 
 @pytest.mark.parametrize("pose", POSES.values())

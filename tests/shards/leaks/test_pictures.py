@@ -22,7 +22,9 @@ def speckled(seed: int, seconds: int = SECONDS) -> Pictures:
 
 
 def thumbnails_of(pictures: Pictures) -> Grey:
-    small = [Image.fromarray(picture).resize((EDGE, EDGE), Image.Resampling.BOX) for picture in pictures]
+    small = [
+        Image.fromarray(picture).resize((EDGE, EDGE), Image.Resampling.BOX) for picture in pictures
+    ]
     return np.stack([np.asarray(image) for image in small])
 
 
@@ -33,7 +35,9 @@ def hashes_of(pictures: Pictures) -> Bits:
 ALTERATIONS: dict[str, Callable[[Pictures], Pictures]] = {
     "half the size": lambda film: film[:, ::2, ::2],
     "brighter": lambda film: (255 * (film / 255) ** 0.7).astype(np.uint8),
-    "noise": lambda film: (film + np.random.default_rng(1).integers(0, 12, film.shape)).clip(0, 255).astype(np.uint8),
+    "noise": lambda film: (
+        (film + np.random.default_rng(1).integers(0, 12, film.shape)).clip(0, 255).astype(np.uint8)
+    ),
 }
 
 
@@ -57,7 +61,9 @@ def test_flipped_pictures_have_the_same_hashes_in_another_order() -> None:
     small, known = thumbnails_of(speckled(1)), np.ones(SECONDS, bool)
     flipped = {"upright": small, "mirrored": small[:, :, ::-1], "turned": small[:, ::-1, ::-1]}
     for name, pose in POSES.items():
-        assert differing(posed(hashes(small, known), pose), hashes(flipped[name], known)).max() < 0.02
+        assert (
+            differing(posed(hashes(small, known), pose), hashes(flipped[name], known)).max() < 0.02
+        )
 
 
 def test_what_is_dark_of_one_colour_or_missing_has_none() -> None:

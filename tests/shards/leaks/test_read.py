@@ -9,7 +9,9 @@ from surgstream.shards.leaks.read import frames_at, num_phases, step_seconds
 
 def video(fps: float, *parts: tuple[int, int]) -> PackedVideo:
     numbered = tuple(Part(first_frame=first, num_frames=count) for first, count in parts)
-    return PackedVideo(id="v", source="v.mp4", parts=numbered, first_row=0, fps=fps, width=64, height=48)
+    return PackedVideo(
+        id="v", source="v.mp4", parts=numbered, first_row=0, fps=fps, width=64, height=48
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,9 +46,12 @@ def test_numbers_are_of_frames_that_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fps", "step", "expected"), [(1, 1, 1), (1.9, 1, 1), (2, 1, 2), (3.5, 1, 3), (25, 1, 4), (1, 2, 2)]
+    ("fps", "step", "expected"),
+    [(1, 1, 1), (1.9, 1, 1), (2, 1, 2), (3.5, 1, 3), (25, 1, 4), (1, 2, 2)],
 )
-def test_there_are_as_many_phases_as_frames_that_differ_up_to_four(fps: float, step: float, expected: int) -> None:
+def test_there_are_as_many_phases_as_frames_that_differ_up_to_four(
+    fps: float, step: float, expected: int
+) -> None:
     assert num_phases(fps, step) == expected
 
 

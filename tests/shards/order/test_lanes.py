@@ -49,7 +49,13 @@ def plain_visit(num_clips, max_lanes, n0, k, name="d"):
         if row:
             cell = lanes + shuffled(cell - lanes, lanes * (rows - 1), Purpose.CHUNK_ROWS, epoch)
         first, size = shuffled(cell, lanes * rows, Purpose.CHUNK_ROWS) * n, n
-    return epoch, lane, first, size, first + shuffled(slot, size, Purpose.CLIP_IN_CHUNK, epoch, first)
+    return (
+        epoch,
+        lane,
+        first,
+        size,
+        first + shuffled(slot, size, Purpose.CLIP_IN_CHUNK, epoch, first),
+    )
 
 
 @given(DATASETS, st.integers(0, 10**9))
@@ -75,7 +81,9 @@ def test_every_epoch_draws_every_clip_once(dataset, epoch):
 @settings(max_examples=200, derandomize=True, deadline=None)
 def test_chunks_are_at_least_the_target_and_less_than_twice_it(num_clips, max_lanes, n0):
     grid = lay_out(num_clips, max_lanes, n0)
-    lanes, rows, n, leftovers = (int(a[0]) for a in (grid.lanes, grid.rows, grid.chunk_clips, grid.leftovers))
+    lanes, rows, n, leftovers = (
+        int(a[0]) for a in (grid.lanes, grid.rows, grid.chunk_clips, grid.leftovers)
+    )
     assert lanes * rows * n + leftovers == num_clips
     assert 1 <= lanes <= max_lanes and 0 <= leftovers < lanes * rows
     assert n0 <= n < 2 * n0 if num_clips >= n0 else (lanes, rows, n) == (1, 1, num_clips)
@@ -121,7 +129,9 @@ def test_lanes_change_chunk_at_different_moments():
     visits = visit(lay_out(num_clips, lanes, n0), np.arange(3 * num_clips // batch * batch))
     current: dict[int, int] = {}
     opened = np.zeros(visits.clip.size // batch)
-    for i, (lane, chunk) in enumerate(zip(visits.lane.tolist(), visits.chunk_first.tolist(), strict=True)):
+    for i, (lane, chunk) in enumerate(
+        zip(visits.lane.tolist(), visits.chunk_first.tolist(), strict=True)
+    ):
         if current.get(lane) != chunk:
             current[lane] = chunk
             opened[i // batch] += i >= 10 * batch  # the first steps open every lane
@@ -137,7 +147,11 @@ def test_draws_in_a_row_come_from_different_chunks():
 
 
 def test_leftovers_are_spread_over_the_epoch_and_drawn_block_by_block():
-    num_clips, max_lanes, n0 = 2999, 100, 10  # 100 lanes, 2 rows of 14, 199 leftovers in 14 blocks and a rest of 3
+    num_clips, max_lanes, n0 = (
+        2999,
+        100,
+        10,
+    )  # 100 lanes, 2 rows of 14, 199 leftovers in 14 blocks and a rest of 3
     visits = visit(lay_out(num_clips, max_lanes, n0), np.arange(num_clips))
     at = np.flatnonzero(visits.lane == LEFTOVER)
     assert at.size == 199

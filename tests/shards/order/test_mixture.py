@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from surgstream.configs.errors import ConfigError
 from surgstream.shards.keyed_random import Purpose, hash64, hash_text
-from surgstream.shards.order.mixture import LARGEST_COUNT, LONGEST_PERIOD, Mixture, asked_shares, period_counts
+from surgstream.shards.order.mixture import (
+    LARGEST_COUNT,
+    LONGEST_PERIOD,
+    Mixture,
+    asked_shares,
+    period_counts,
+)
 
 COUNTS = st.lists(st.integers(0, 60), min_size=1, max_size=6).filter(any)
 
@@ -25,7 +31,9 @@ def sorted_period(counts, seed, period):
     for dataset, count in enumerate(counts):
         for j in range(count):
             bits = hash64(seed, Purpose.MIXTURE, hash_text(f"d{dataset}"), period, j).item()
-            keyed.append(((((j << fraction_bits) | bits >> (64 - fraction_bits)) << 14) // count, dataset, j))
+            keyed.append(
+                ((((j << fraction_bits) | bits >> (64 - fraction_bits)) << 14) // count, dataset, j)
+            )
     return [(dataset, period * counts[dataset] + j) for _, dataset, j in sorted(keyed)]
 
 
@@ -70,7 +78,9 @@ def test_counts_are_exact_in_every_period_and_k_counts_up(counts, period):
         assert k[dataset == d].tolist() == [period * count + j for j in range(count)]
 
 
-@pytest.mark.parametrize("counts", [[1_700_000, 900_000, 2_777], [LARGEST_COUNT, LARGEST_COUNT // 3, 1]])
+@pytest.mark.parametrize(
+    "counts", [[1_700_000, 900_000, 2_777], [LARGEST_COUNT, LARGEST_COUNT // 3, 1]]
+)
 def test_shares_are_nearly_exact_in_every_step(counts):
     period = sum(counts)
     for start in (0, 10**6, period - 1024, 10**5 * period + 12_345):
@@ -104,7 +114,9 @@ def test_balanced_gives_every_specialty_and_every_dataset_in_it_the_same():
     # UniSurg: 1 / (N_d |D_s|) a clip is 1 / |D_s| a dataset.
     specialties = {"a": "s", "b": "s", "c": "s", "d": "t", "e": "t", "f": "u"}
     shares = asked_shares("balanced", specialties, dict.fromkeys(specialties, 1) | {"a": 1000})
-    assert shares == {name: Fraction(1, 3 * n) for name, n in zip("abcdef", (3, 3, 3, 2, 2, 1), strict=True)}
+    assert shares == {
+        name: Fraction(1, 3 * n) for name, n in zip("abcdef", (3, 3, 3, 2, 2, 1), strict=True)
+    }
     assert period_counts(shares) == {"a": 2, "b": 2, "c": 2, "d": 3, "e": 3, "f": 6}
 
 
@@ -131,9 +143,13 @@ def test_other_weights_are_rounded_by_at_most_one_draw(weights):
 
 
 def test_weights_must_name_the_datasets():
-    with pytest.raises(ConfigError, match=r"weights\.c: expected a dataset of the corpus; the corpus has a, b"):
+    with pytest.raises(
+        ConfigError, match=r"weights\.c: expected a dataset of the corpus; the corpus has a, b"
+    ):
         asked_shares({"a": 1, "b": 1, "c": 1}, {}, {"a": 1, "b": 1})
-    with pytest.raises(ConfigError, match=r"weights\.b: expected a weight \(0 leaves the dataset out\)"):
+    with pytest.raises(
+        ConfigError, match=r"weights\.b: expected a weight \(0 leaves the dataset out\)"
+    ):
         asked_shares({"a": 1}, {}, {"a": 1, "b": 1})
 
 
@@ -155,15 +171,25 @@ def test_temperature_weighs_datasets_by_a_power_of_their_clips(power):
 
 def test_the_ends_of_temperature_are_uniform_and_all_alike():
     num_clips, specialties = {"a": 12345, "b": 77}, {"a": "s", "b": "s"}
-    assert asked_shares({"temperature": 1.0}, specialties, num_clips) == asked_shares("uniform", specialties, num_clips)
-    assert set(asked_shares({"temperature": 0.0}, specialties, num_clips).values()) == {Fraction(1, 2)}
+    assert asked_shares({"temperature": 1.0}, specialties, num_clips) == asked_shares(
+        "uniform", specialties, num_clips
+    )
+    assert set(asked_shares({"temperature": 0.0}, specialties, num_clips).values()) == {
+        Fraction(1, 2)
+    }
 
 
 def test_a_sole_dataset_has_any_temperature():
-    assert asked_shares({"temperature": 0.5}, {"cholec80": "s"}, {"cholec80": 100}) == {"cholec80": 1}
+    assert asked_shares({"temperature": 0.5}, {"cholec80": "s"}, {"cholec80": 100}) == {
+        "cholec80": 1
+    }
 
 
 def test_a_dataset_may_be_called_temperature():
-    assert asked_shares({"temperature": 3.0}, {"temperature": "s"}, {"temperature": 5}) == {"temperature": 1}
+    assert asked_shares({"temperature": 3.0}, {"temperature": "s"}, {"temperature": 5}) == {
+        "temperature": 1
+    }
     both = {"temperature": 3.0, "other": 1.0}
-    assert asked_shares(both, dict.fromkeys(both, "s"), dict.fromkeys(both, 5))["temperature"] == Fraction(3, 4)
+    assert asked_shares(both, dict.fromkeys(both, "s"), dict.fromkeys(both, 5))[
+        "temperature"
+    ] == Fraction(3, 4)

@@ -10,7 +10,9 @@ from surgstream.shards.order.sequence import DatasetSize, Order, OrderConfig, ch
 
 SIZES = (DatasetSize("big", "s", 700), DatasetSize("mid", "s", 90), DatasetSize("small", "t", 23))
 CONFIG = OrderConfig(lanes=8, chunk_frames=20)
-DEALS = st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 4), st.sampled_from(["runs", "spread"]))
+DEALS = st.tuples(
+    st.integers(1, 5), st.integers(1, 6), st.integers(1, 4), st.sampled_from(["runs", "spread"])
+)
 
 
 @given(DEALS, st.integers(0, 10**6))
@@ -38,7 +40,9 @@ def test_micro_batches_do_not_depend_on_the_world_size(deal):
 
 def test_draws_on_one_seat_go_by_dataset_then_by_draw():
     draws = Order.create(SIZES, 3, CONFIG).draws(0, 6)
-    crowded = replace(draws, dataset=np.array([2, 0, 1, 0, 2, 1]), seat=np.array([7, 7, 7, 7, 7, 3]))
+    crowded = replace(
+        draws, dataset=np.array([2, 0, 1, 0, 2, 1]), seat=np.array([7, 7, 7, 7, 7, 3])
+    )
     members = place(crowded, micro_batch_size=6, world_size=1).members
     assert members.ravel().tolist() == [5, 1, 3, 2, 0, 4]
 
@@ -50,7 +54,10 @@ def test_few_ranks_read_a_chunk():
     for step in range(60):
         draws = order.draws(step * batch, batch)
         chunks = list(zip(draws.dataset.tolist(), draws.chunk_first.tolist(), strict=True))
-        ranks = {"seat": place(draws, micro_batch_size=8, world_size=world).rank, "g": draws.g % batch // 32}
+        ranks = {
+            "seat": place(draws, micro_batch_size=8, world_size=world).rank,
+            "g": draws.g % batch // 32,
+        }
         for by, rank in ranks.items():
             seen[by].update(zip(chunks, rank.tolist(), strict=True))
     readers = {by: len(pairs) / len({chunk for chunk, _ in pairs}) for by, pairs in seen.items()}
@@ -63,20 +70,28 @@ def test_spread_parts_the_clips_of_a_lane():
     sizes = [DatasetSize("tiny", "s", 60), DatasetSize("large", "t", 50_000)]
     draws = Order.create(sizes, 1, OrderConfig(weights="balanced", lanes=64)).draws(0, 64)
     together, apart = (
-        place(draws, micro_batch_size=8, world_size=1, deal=deal).members[0] for deal in ("runs", "spread")
+        place(draws, micro_batch_size=8, world_size=1, deal=deal).members[0]
+        for deal in ("runs", "spread")
     )
     tiny = draws.dataset == 0
     assert tiny[together].sum(axis=1).max() == 8
     assert tiny[apart].sum(axis=1).max() <= 5
 
-    order = Order.create([DatasetSize("a", "s", 50_000)], 1, OrderConfig(lanes=64, chunk_frames=100))
+    order = Order.create(
+        [DatasetSize("a", "s", 50_000)], 1, OrderConfig(lanes=64, chunk_frames=100)
+    )
     draws = order.draws(12_345, 256)
-    for batch in place(draws, micro_batch_size=32, world_size=4, deal="spread").members.reshape(-1, 32):
+    for batch in place(draws, micro_batch_size=32, world_size=4, deal="spread").members.reshape(
+        -1, 32
+    ):
         assert len(set(draws.chunk_first[batch].tolist())) >= 30
 
 
 def test_spread_reads_no_more_where_lanes_suffice():
-    order, batch = Order.create([DatasetSize("a", "s", 200_000)], 1, OrderConfig(lanes=512, chunk_frames=100)), 512
+    order, batch = (
+        Order.create([DatasetSize("a", "s", 200_000)], 1, OrderConfig(lanes=512, chunk_frames=100)),
+        512,
+    )
     pairs = set()
     for step in range(60):
         draws = order.draws(step * batch, batch)
@@ -89,7 +104,8 @@ def test_spread_reads_no_more_where_lanes_suffice():
 def test_a_batch_that_cannot_be_dealt_is_refused(micro_batch, world):
     draws = Order.create(SIZES, 3, CONFIG).draws(0, 8)
     with pytest.raises(
-        ConfigError, match=rf"global_batch_size: expected a multiple .* = {micro_batch} x {world} = .*, got 8"
+        ConfigError,
+        match=rf"global_batch_size: expected a multiple .* = {micro_batch} x {world} = .*, got 8",
     ):
         place(draws, micro_batch_size=micro_batch, world_size=world)
 

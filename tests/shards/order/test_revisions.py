@@ -105,6 +105,10 @@ def test_the_past_cannot_change():
 
 
 def test_every_dataset_has_its_share_of_the_lanes_and_at_least_one():
-    sizes = [DatasetSize("a", "s", 100_000), DatasetSize("b", "s", 50_000), DatasetSize("c", "s", 10)]
+    sizes = [
+        DatasetSize("a", "s", 100_000),
+        DatasetSize("b", "s", 50_000),
+        DatasetSize("c", "s", 10),
+    ]
     plans = Order.create(sizes, 1, OrderConfig(lanes=300)).segments[0].datasets
     assert [plan.lanes for plan in plans] == [200, 100, 1]

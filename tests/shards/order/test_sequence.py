@@ -44,7 +44,9 @@ def test_every_epoch_of_every_dataset_draws_each_clip_once(weights):
         ours = draws.dataset == d
         assert draws.k[ours].tolist() == list(range(ours.sum()))
         for epoch in range(ours.sum() // size.num_clips):
-            assert sorted(draws.clip[ours & (draws.epoch == epoch)].tolist()) == list(range(size.num_clips))
+            assert sorted(draws.clip[ours & (draws.epoch == epoch)].tolist()) == list(
+                range(size.num_clips)
+            )
 
 
 def test_uniform_draws_every_clip_once_a_pass():
@@ -58,7 +60,9 @@ def test_a_million_clips_of_fifty_datasets_are_shared_exactly():
     order = Order.create(sizes, 2, OrderConfig(weights="balanced", lanes=256))
     period = 13 * 12  # three or four datasets in each specialty
     num_draws = 10**6 // period * period
-    datasets = np.concatenate([order.draws(g, min(2048, num_draws - g)).dataset for g in range(0, num_draws, 2048)])
+    datasets = np.concatenate(
+        [order.draws(g, min(2048, num_draws - g)).dataset for g in range(0, num_draws, 2048)]
+    )
     counts = np.stack([np.bincount(row, minlength=50) for row in datasets.reshape(-1, period)])
     crowd = np.bincount(np.arange(50) % 13)
     assert (counts == 12 // crowd[np.arange(50) % 13]).all()
@@ -70,7 +74,9 @@ def test_seeds_give_other_orders():
 
 
 def test_golden_vectors():
-    draws = Order.create(SIZES, 42, OrderConfig(weights="balanced", lanes=8, chunk_frames=20)).draws(10_000, 8)
+    draws = Order.create(
+        SIZES, 42, OrderConfig(weights="balanced", lanes=8, chunk_frames=20)
+    ).draws(10_000, 8)
     assert draws.dataset.tolist() == [2, 1, 0, 2, 1, 0, 2, 2]
     assert draws.epoch.tolist() == [217, 27, 3, 217, 27, 3, 217, 217]
     assert draws.lane.tolist() == [0, 1, 1, 0, 0, 0, 0, 0]
@@ -88,7 +94,11 @@ def test_a_corpus_of_a_billion_clips_starts_anywhere():
 
 def test_chunk_openings_are_steady():
     """10-step means of chunk openings over all datasets are at most 1.5 times their mean, epoch ends included."""
-    sizes = [DatasetSize("a", "s", 30_000), DatasetSize("b", "t", 12_000), DatasetSize("c", "t", 5_000)]
+    sizes = [
+        DatasetSize("a", "s", 30_000),
+        DatasetSize("b", "t", 12_000),
+        DatasetSize("c", "t", 5_000),
+    ]
     order, batch = Order.create(sizes, 1, OrderConfig(lanes=128, chunk_frames=40)), 128
     current: dict[tuple[int, int], int] = {}
     opened = []
@@ -105,7 +115,9 @@ def test_chunk_openings_are_steady():
 
 
 def test_the_report_tells_shares_and_repeats():
-    big, mid, small = Order.create(SIZES, 1, OrderConfig(weights="balanced", lanes=8, chunk_frames=20)).report()
+    big, mid, small = Order.create(
+        SIZES, 1, OrderConfig(weights="balanced", lanes=8, chunk_frames=20)
+    ).report()
     assert (big.share, mid.share, small.share) == (0.25, 0.25, 0.5)
     assert small.repeats == pytest.approx(0.5 * 813 / 23)
     assert (big.lanes, big.chunk_clips) == (2, 20)
@@ -139,17 +151,30 @@ def test_draws_refuses_what_does_not_exist(start, count):
 def test_an_empty_corpus_is_refused():
     with pytest.raises(ManifestError, match="the corpus is empty: expected at least one dataset"):
         Order.create([], 0, CONFIG)
-    for num_clips, remedy in ((0, "raise data.fps, its parts are shorter than a frame"), (2**31, "split it in two")):
+    for num_clips, remedy in (
+        (0, "raise data.fps, its parts are shorter than a frame"),
+        (2**31, "split it in two"),
+    ):
         with pytest.raises(
-            ManifestError, match=rf"dataset x: expected between 1 and 2147483647 clips, got {num_clips}; .*{remedy}"
+            ManifestError,
+            match=rf"dataset x: expected between 1 and 2147483647 clips, got {num_clips}; .*{remedy}",
         ):
             Order.create([DatasetSize("x", "s", num_clips)], 0, CONFIG)
 
 
 def test_the_configuration_says_all_that_is_wrong():
     with pytest.raises(ConfigError) as error:
-        build(OrderConfig, {"lanes": 0, "chunk_frames": -1, "weights": {"a": -1.0, "b": -2.0}}, where="x")
-    for problem in ("lanes: expected", "chunk_frames: expected", "weights.a: expected", "weights.b: expected"):
+        build(
+            OrderConfig,
+            {"lanes": 0, "chunk_frames": -1, "weights": {"a": -1.0, "b": -2.0}},
+            where="x",
+        )
+    for problem in (
+        "lanes: expected",
+        "chunk_frames: expected",
+        "weights.a: expected",
+        "weights.b: expected",
+    ):
         assert problem in str(error.value)
     with pytest.raises(ConfigError, match="weights: expected at least one above 0"):
         build(OrderConfig, {"weights": {"a": 0}}, where="x")
@@ -157,7 +182,9 @@ def test_the_configuration_says_all_that_is_wrong():
 
 @given(
     st.lists(
-        st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 3), st.integers(1, 6)), min_size=1, max_size=5
+        st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 3), st.integers(1, 6)),
+        min_size=1,
+        max_size=5,
     )
 )
 @settings(max_examples=25, derandomize=True, deadline=None)

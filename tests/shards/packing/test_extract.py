@@ -13,15 +13,28 @@ from surgstream.shards.packing.extract import _kept
 
 seconds = st.integers(0, 400).map(lambda n: n / 40)
 decisions = st.builds(
-    lambda a, b, keep: Decision(start=min(a, b), stop=max(a, b), keep=keep), seconds, seconds, st.booleans()
+    lambda a, b, keep: Decision(start=min(a, b), stop=max(a, b), keep=keep),
+    seconds,
+    seconds,
+    st.booleans(),
 )
 
 
-@given(st.lists(decisions, max_size=6), st.sampled_from([Fraction(1), Fraction(25), Fraction(30000, 1001)]))
+@given(
+    st.lists(decisions, max_size=6),
+    st.sampled_from([Fraction(1), Fraction(25), Fraction(30000, 1001)]),
+)
 def test_the_last_decision_about_a_frame_holds(review: list[Decision], fps: Fraction) -> None:
     numbers = [number for number in range(math.ceil(10 * fps)) if number % 7]
     expected = [
-        next((each.keep for each in reversed(review) if each.start <= round(float(number / fps), 9) < each.stop), True)
+        next(
+            (
+                each.keep
+                for each in reversed(review)
+                if each.start <= round(float(number / fps), 9) < each.stop
+            ),
+            True,
+        )
         for number in numbers
     ]
     bounds = [second * fps for each in review for second in (each.start, each.stop)]
@@ -32,7 +45,9 @@ def test_the_last_decision_about_a_frame_holds(review: list[Decision], fps: Frac
     ]
 
 
-@pytest.mark.parametrize("fps", [Fraction(30000, 1001), Fraction(24000, 1001), Fraction(1, 3), Fraction(25)])
+@pytest.mark.parametrize(
+    "fps", [Fraction(30000, 1001), Fraction(24000, 1001), Fraction(1, 3), Fraction(25)]
+)
 def test_a_frame_is_decided_about_by_its_own_second(fps: Fraction) -> None:
     numbers = range(0, 20_000, 37)
     for number in (37, 370, 19_980):

@@ -54,21 +54,30 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data[middle : middle + 60] = b"\xff" * 60
     damaged.write_bytes(data)
     (folder / "labels").mkdir()
-    (folder / "labels" / "steady.csv").write_text("second,phase\n" + "".join(f"{n},phase {n // 2}\n" for n in range(6)))
+    (folder / "labels" / "steady.csv").write_text(
+        "second,phase\n" + "".join(f"{n},phase {n // 2}\n" for n in range(6))
+    )
     return folder
 
 
 @pytest.fixture(scope="module")
 def packed(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("packed") / "out"
-    one = {"name": "one", "videos": "one/*", "labels": {"phase": "labels/{video}.csv"}, "licence": "CC0"}
+    one = {
+        "name": "one",
+        "videos": "one/*",
+        "labels": {"phase": "labels/{video}.csv"},
+        "licence": "CC0",
+    }
     corpus = write_corpus(sources, one, {"name": "two", "videos": "two/*"}, segment_frames=4)
     assert main([corpus, str(out), "fps=2", "short_side=32", "workers=2"]) == 0
     return out
 
 
 def samples(folder: Path, shard: str) -> list[dict[str, Any]]:
-    with warnings.catch_warnings(action="ignore", category=ResourceWarning):  # webdataset leaves its files open
+    with warnings.catch_warnings(
+        action="ignore", category=ResourceWarning
+    ):  # webdataset leaves its files open
         found = list(webdataset.WebDataset(str(folder / shard), shardshuffle=False))
         gc.collect()
     return found
@@ -81,16 +90,25 @@ def test_webdataset_reads_one_sample_a_segment(packed: Path) -> None:
         assert sum(sample["num_frames"] for sample in described) == shard.num_frames
         for sample, said in zip(found, described, strict=True):
             frames = sorted(field for field in sample if field.endswith(".jpg"))
-            assert frames == [f"{n:04d}.jpg" for n in range(said["num_frames"])] and 1 <= len(frames) <= 4
+            assert (
+                frames == [f"{n:04d}.jpg" for n in range(said["num_frames"])]
+                and 1 <= len(frames) <= 4
+            )
             assert sample["__key__"].startswith(f"{said['video']}_")
             assert (said["dataset"], said["specialty"]) == (shard.dataset, shard.specialty)
 
 
 def test_frame_k_is_what_the_source_shows_then(packed: Path) -> None:
     expected = {
-        "steady.mp4": shown_at([Fraction(n, 25) for n in range(130)], Fraction(130, 25), Fraction(2)),
-        "varying.mkv": shown_at([Fraction(n, 1000) for n in VFR_MILLISECONDS], Fraction(5), Fraction(2)),
-        "Late, 2.5 s.ts": shown_at([Fraction(n, 25) for n in range(63)], Fraction(63, 25), Fraction(2)),
+        "steady.mp4": shown_at(
+            [Fraction(n, 25) for n in range(130)], Fraction(130, 25), Fraction(2)
+        ),
+        "varying.mkv": shown_at(
+            [Fraction(n, 1000) for n in VFR_MILLISECONDS], Fraction(5), Fraction(2)
+        ),
+        "Late, 2.5 s.ts": shown_at(
+            [Fraction(n, 25) for n in range(63)], Fraction(63, 25), Fraction(2)
+        ),
     }
     shown: dict[str, dict[int, int]] = {name: {} for name in expected}
     for sample in samples(packed, "one/one-000000.tar"):
@@ -106,12 +124,14 @@ def test_the_index_points_at_every_frame_in_the_order_of_the_tar(packed: Path) -
         rows = index.from_bytes((packed / shard.index_name).read_bytes(), where="here")
         with tarfile.open(packed / shard.name) as tar:
             members = [member for member in tar.getmembers() if member.name.endswith(".jpg")]
-        assert [(m.offset_data, m.size) for m in members] == [(row["offset"], row["size"]) for row in rows]
+        assert [(m.offset_data, m.size) for m in members] == [
+            (row["offset"], row["size"]) for row in rows
+        ]
         names = [member.name for member in members]
         first = {v.id: v.first_row for v in shard.videos}
-        assert {id: names[row].startswith(f"{id}_00000.0000") for id, row in first.items()} == dict.fromkeys(
-            first, True
-        )
+        assert {
+            id: names[row].startswith(f"{id}_00000.0000") for id, row in first.items()
+        } == dict.fromkeys(first, True)
 
 
 def test_damage_in_the_middle_splits_a_video_into_parts(packed: Path) -> None:
@@ -126,7 +146,9 @@ def test_damage_in_the_middle_splits_a_video_into_parts(packed: Path) -> None:
         for n in range(said["num_frames"])
     ]
     assert shown == [
-        (k, 25 * k // 2) for part in video.parts for k in range(part.first_frame, part.first_frame + part.num_frames)
+        (k, 25 * k // 2)
+        for part in video.parts
+        for k in range(part.first_frame, part.first_frame + part.num_frames)
     ]
 
 
@@ -151,7 +173,9 @@ def test_names_and_labels_and_licence(packed: Path) -> None:
     assert by_source["steady.mp4"].id == "steady"
     assert by_source["Late, 2.5 s.ts"].id.startswith("Late__2_5_s--")
     steady = [
-        s for s in map(lambda s: json.loads(s["json"]), samples(packed, "one/one-000000.tar")) if s["video"] == "steady"
+        s
+        for s in map(lambda s: json.loads(s["json"]), samples(packed, "one/one-000000.tar"))
+        if s["video"] == "steady"
     ]
     assert steady[0]["labels"] == {"phase": [[0.0, "phase 0"], [1.0, "phase 0"]]}
     assert steady[1]["labels"] == {"phase": [[2.0, "phase 1"], [3.0, "phase 1"]]}
@@ -166,25 +190,40 @@ def test_the_rate_of_the_source_is_told(tmp_path: Path) -> None:
     assert json.loads(sample["json"])["source_fps"] == 5.0
 
 
-def test_the_same_bytes_from_any_number_of_workers(sources: Path, packed: Path, tmp_path: Path) -> None:
+def test_the_same_bytes_from_any_number_of_workers(
+    sources: Path, packed: Path, tmp_path: Path
+) -> None:
     corpus = str(sources / "corpus.yaml")
     assert main([corpus, str(tmp_path / "again"), "fps=2", "short_side=32", "workers=1"]) == 0
     assert contents(tmp_path / "again") == contents(packed)
 
 
-def test_packing_again_touches_nothing(sources: Path, packed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_packing_again_touches_nothing(
+    sources: Path, packed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = {path: path.stat().st_mtime_ns for path in packed.rglob("*") if path.is_file()}
     assert main([str(sources / "corpus.yaml"), str(packed), "fps=2", "short_side=32"]) == 0
     assert {path: path.stat().st_mtime_ns for path in packed.rglob("*") if path.is_file()} == before
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["dataset", "videos", "frames", "hours", "MB", "quarantined", "lost_s", "dropped_s"]
+    assert lines[0].split() == [
+        "dataset",
+        "videos",
+        "frames",
+        "hours",
+        "MB",
+        "quarantined",
+        "lost_s",
+        "dropped_s",
+    ]
     assert [line.split()[:2] for line in lines[1:4]] == [["one", "3"], ["two", "1"], ["total", "4"]]
 
 
 def test_the_table_adds_up() -> None:
     def shard(dataset: str, hours: int, megabytes: int) -> Shard:
         part = Part(first_frame=0, num_frames=7200 * hours)
-        video = PackedVideo(id="v", source="v.mp4", parts=(part,), first_row=0, fps=2, width=8, height=8)
+        video = PackedVideo(
+            id="v", source="v.mp4", parts=(part,), first_row=0, fps=2, width=8, height=8
+        )
         facts = {"sha256": "", "index_sha256": "", "specialty": "s", "procedure": "p"}
         return Shard(
             name=f"{dataset}/{dataset}-000000.tar",
@@ -194,13 +233,26 @@ def test_the_table_adds_up() -> None:
             **facts,
         )
 
-    manifest = Manifest(format_version=1, packing={}, shards=(shard("one", 3, 12), shard("two", 1, 5)))
-    bad = tuple(Quarantined(dataset=dataset, video="w", source="w", reason="r") for dataset in ("two", "two", "three"))
+    manifest = Manifest(
+        format_version=1, packing={}, shards=(shard("one", 3, 12), shard("two", 1, 5))
+    )
+    bad = tuple(
+        Quarantined(dataset=dataset, video="w", source="w", reason="r")
+        for dataset in ("two", "two", "three")
+    )
     lost = (Span(start=1, stop=4), Span(start=5.5, stop=6), Span(start=9, stop=None))
-    facts = {"video": "v", "source": "v", "container": "avi", "codec": "mjpeg", "width": 8, "height": 8}
+    facts = {
+        "video": "v",
+        "source": "v",
+        "container": "avi",
+        "codec": "mjpeg",
+        "width": 8,
+        "height": 8,
+    }
     dropped = (Span(start=6, stop=8),)
     readings = tuple(
-        Reading(dataset=d, fps=2, seconds=9, lost=lost, dropped=dropped, **facts) for d in ("one", "two", "two")
+        Reading(dataset=d, fps=2, seconds=9, lost=lost, dropped=dropped, **facts)
+        for d in ("one", "two", "two")
     )
     assert [line.split() for line in Packed(manifest, bad, readings).table().splitlines()[1:]] == [
         ["one", "1", "21600", "3.00", "12.0", "0", "3.5", "2.0"],
@@ -245,8 +297,15 @@ def test_the_held_out_split_has_exactly_the_others(tmp_path: Path) -> None:
     for name in "abc":
         make_video(tmp_path / f"{name}.mp4", 10)
     corpus = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4", "hold_out": ["b"]})
-    assert main([corpus, str(tmp_path / "train")]) == main([corpus, str(tmp_path / "test"), "split=held_out"]) == 0
-    ids = {out: [v.id for shard in load(tmp_path / out).shards for v in shard.videos] for out in ("train", "test")}
+    assert (
+        main([corpus, str(tmp_path / "train")])
+        == main([corpus, str(tmp_path / "test"), "split=held_out"])
+        == 0
+    )
+    ids = {
+        out: [v.id for shard in load(tmp_path / out).shards for v in shard.videos]
+        for out in ("train", "test")
+    }
     assert ids == {"train": ["a", "c"], "test": ["b"]}
 
 
@@ -269,7 +328,10 @@ def test_without_a_gpu_nvdec_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
     corpus = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}, decode="nvdec")
     with start("pack", corpus, tmp_path / "out") as run:
         _, error = run.communicate(timeout=60)
-    assert run.returncode == 2 and "decode: expected an NVIDIA GPU for nvdec, got none that can be used" in error
+    assert (
+        run.returncode == 2
+        and "decode: expected an NVIDIA GPU for nvdec, got none that can be used" in error
+    )
     assert not list((tmp_path / "out").rglob("*.tar"))
 
 
@@ -299,8 +361,18 @@ def test_packing_to_and_from_s3(tmp_path: Path) -> None:
 
 def run_limited(command: str, tmp_path: Path, out: Path) -> subprocess.CompletedProcess[str]:
     """Run a shell command in which `$PACK` packs the corpus below `tmp_path` into `out`."""
-    environment = {**os.environ, "PACK": f"{sys.executable} -m surgstream pack {tmp_path}/corpus.yaml {out} workers=2"}
-    return subprocess.run(["sh", "-c", command], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    environment = {
+        **os.environ,
+        "PACK": f"{sys.executable} -m surgstream pack {tmp_path}/corpus.yaml {out} workers=2",
+    }
+    return subprocess.run(
+        ["sh", "-c", command],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 def test_no_space_left_is_one_sentence_and_nothing_half_written(tmp_path: Path) -> None:
@@ -315,8 +387,15 @@ def test_no_space_left_is_one_sentence_and_nothing_half_written(tmp_path: Path) 
             "No space left",
         )
     else:
-        limit, reason = f"ulimit -f 300; $PACK; status=$?; find {out} -type f; exit $status", "File too large"
+        limit, reason = (
+            f"ulimit -f 300; $PACK; status=$?; find {out} -type f; exit $status",
+            "File too large",
+        )
     done = run_limited(limit, tmp_path, out)
     assert done.returncode == 1, done.stderr
-    assert "writing d/d-000000.tar: " in done.stderr and reason in done.stderr and "Traceback" not in done.stderr
+    assert (
+        "writing d/d-000000.tar: " in done.stderr
+        and reason in done.stderr
+        and "Traceback" not in done.stderr
+    )
     assert done.stdout.split() == [f"{out}/plan.json"]

@@ -19,12 +19,19 @@ def test_folders_of_images_are_packed_like_videos(tmp_path: Path) -> None:
     for video, count in (("video01", 5), ("video02.b", 3)):
         (tmp_path / "frames" / video).mkdir(parents=True)
         for number in range(count):
-            Image.fromarray(picture_of(number + 1)).save(tmp_path / "frames" / video / f"{number + 1:05d}.png")
+            Image.fromarray(picture_of(number + 1)).save(
+                tmp_path / "frames" / video / f"{number + 1:05d}.png"
+            )
     (tmp_path / "frames" / "list.txt").write_text("not a video")
-    corpus = write_corpus(tmp_path, {"name": "d", "videos": "frames/*", "image_fps": 1.0}, short_side=32)
+    corpus = write_corpus(
+        tmp_path, {"name": "d", "videos": "frames/*", "image_fps": 1.0}, short_side=32
+    )
     assert main([corpus, str(tmp_path / "out")]) == 0
     videos = load(tmp_path / "out").shards[0].videos
-    assert [(video.source, video.num_frames) for video in videos] == [("video01", 5), ("video02.b", 3)]
+    assert [(video.source, video.num_frames) for video in videos] == [
+        ("video01", 5),
+        ("video02.b", 3),
+    ]
     before = contents(tmp_path / "out")
     assert main([corpus, str(tmp_path / "out")]) == 0 and contents(tmp_path / "out") == before
     Image.fromarray(picture_of(9)).save(tmp_path / "frames" / "video01" / "00006.png")
@@ -56,7 +63,9 @@ def test_a_folder_of_images_that_cannot_be_listed_is_quarantined(
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", denying)
-    corpus = write_corpus(tmp_path, {"name": "d", "videos": "frames/*", "image_fps": 1.0}, workers=1)
+    corpus = write_corpus(
+        tmp_path, {"name": "d", "videos": "frames/*", "image_fps": 1.0}, workers=1
+    )
     assert main([corpus, str(tmp_path / "out")]) == 0
     (line,) = (tmp_path / "out" / "quarantine.jsonl").read_text().splitlines()
     told = json.loads(line)

@@ -35,17 +35,26 @@ def finished(storage: Storage) -> dict[str, str | None]:
     """The shards that have a receipt, and their versions."""
     names = list(storage.sizes())
     receipts = [name for name in names if name.startswith("d/") and name.endswith(".json")]
-    return {name: storage.version(name) for receipt in receipts for name in (receipt, receipt[:-4] + "tar")}
+    return {
+        name: storage.version(name)
+        for receipt in receipts
+        for name in (receipt, receipt[:-4] + "tar")
+    }
 
 
 def orphans(out: str, storage: Storage) -> list[str]:
     """What killed writers have left."""
     if not out.startswith("s3://"):
         return [str(path) for path in Path(storage.uri).rglob("*.partial")]
-    return [upload["Key"] for upload in boto3.client("s3").list_multipart_uploads(Bucket="killed").get("Uploads", [])]
+    return [
+        upload["Key"]
+        for upload in boto3.client("s3").list_multipart_uploads(Bucket="killed").get("Uploads", [])
+    ]
 
 
-def test_a_kill_at_any_moment(six_shards: Path, out: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_kill_at_any_moment(
+    six_shards: Path, out: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     expected = contents(six_shards / "out")
     corpus, chance = str(six_shards / "corpus.yaml"), random.Random(SEED)
     started = time.monotonic()

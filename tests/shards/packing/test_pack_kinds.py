@@ -51,7 +51,10 @@ def test_faces_are_not_packed_where_they_cannot_be_looked_for(
     process = start("pack", corpus, tmp_path / "out", "drop=[black, face]", *step)
     said, errors = process.communicate(timeout=100)
     assert process.returncode == 2 and said == ""
-    assert f"drop: face is to be left out and cannot be looked for: {reason}" in errors and REMEDY in errors
+    assert (
+        f"drop: face is to be left out and cannot be looked for: {reason}" in errors
+        and REMEDY in errors
+    )
     assert not (tmp_path / "out").exists()
 
 
@@ -70,8 +73,14 @@ def test_without_being_asked_one_warning_tells_that_faces_are_not_looked_for(
 def test_where_they_can_be_looked_for_nothing_is_said(
     corpus: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert surgstream(["pack", corpus, str(tmp_path / "out"), "drop=[face]"]) == 0 and not caplog.records
-    assert [found["kind"] for found in readings(tmp_path / "out")["a"]["findings"]] == ["outside", "face"]
+    assert (
+        surgstream(["pack", corpus, str(tmp_path / "out"), "drop=[face]"]) == 0
+        and not caplog.records
+    )
+    assert [found["kind"] for found in readings(tmp_path / "out")["a"]["findings"]] == [
+        "outside",
+        "face",
+    ]
     assert "none" not in str(load(tmp_path / "out").packing["face_detector"])
 
 

@@ -38,7 +38,9 @@ def test_a_part_is_one_of_so_many(text: str, capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit) as ended:
         main(["corpus.yaml", "out", f"--part={text}"])
     assert ended.value.code == 2
-    assert f"expected K/N with K from 0 to N - 1, such as 0/4, got {text!r}" in capsys.readouterr().err
+    assert (
+        f"expected K/N with K from 0 to N - 1, such as 0/4, got {text!r}" in capsys.readouterr().err
+    )
 
 
 def test_four_parts_side_by_side_pack_what_one_process_does(
@@ -97,7 +99,9 @@ def test_parts_keep_to_a_plan_that_fits(
         (line,) = capsys.readouterr().err.splitlines()
         return line
 
-    assert refused() == (f"surgstream pack: {out}: expected a plan.json to pack a part of; run with --plan-only first")
+    assert refused() == (
+        f"surgstream pack: {out}: expected a plan.json to pack a part of; run with --plan-only first"
+    )
     assert main([corpus, out, "--plan-only"]) == 0
     with monkeypatch.context() as patch:
         patch.delattr(packing, "make_plan")  # which opens all videos when options differ
@@ -116,14 +120,18 @@ def test_parts_keep_to_a_plan_that_fits(
     assert "there are new videos, or a dataset is described anew;" in refused()
 
 
-def test_a_part_may_see_the_sources_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_may_see_the_sources_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_video(tmp_path / "here" / "a.mp4", 10)
     write_corpus(tmp_path / "here", {"name": "d", "videos": "*.mp4"})
     monkeypatch.chdir(tmp_path / "here")
     assert main(["corpus.yaml", "../out", "--plan-only"]) == 0
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here").rename(tmp_path / "there")
-    assert main(["there/corpus.yaml", "out", "--part=0/1"]) == main(["there/corpus.yaml", "out"]) == 0
+    assert (
+        main(["there/corpus.yaml", "out", "--part=0/1"]) == main(["there/corpus.yaml", "out"]) == 0
+    )
     assert [video.id for shard in load(tmp_path / "out").shards for video in shard.videos] == ["a"]
 
 
@@ -131,12 +139,17 @@ def test_parts_keep_the_other_steps_out(tmp_path: Path, capsys: pytest.CaptureFi
     make_video(tmp_path / "a.mp4", 10)
     corpus, out = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}), str(tmp_path / "out")
     assert main([corpus, out, "--plan-only"]) == 0
-    part, plan, last = (["pack", corpus, out, *words] for words in (["--part=0/1"], ["--plan-only"], []))
+    part, plan, last = (
+        ["pack", corpus, out, *words] for words in (["--part=0/1"], ["--plan-only"], [])
+    )
     with owning(open_storage(out), "packing"):
         assert surgstream(part) == 1
     with owning(open_storage(out), "packing", shared=True):
         assert [surgstream(step) for step in (plan, last, part)] == [1, 1, 0]
-    assert capsys.readouterr().err.count(f"{out}: expected nobody else to write there, got packing on") == 3
+    assert (
+        capsys.readouterr().err.count(f"{out}: expected nobody else to write there, got packing on")
+        == 3
+    )
     assert surgstream(last) == 0
 
 
@@ -145,10 +158,14 @@ def test_the_last_step_tells_what_parts_put_in_quarantine(tmp_path: Path) -> Non
     broken = make_video(tmp_path / "b.mp4", 100, movie_options={"movflags": "faststart"})
     os.truncate(broken, broken.stat().st_size // 2)
     corpus, out = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}), str(tmp_path / "out")
-    assert [main([corpus, out, *step]) for step in (["--plan-only"], ["--part=0/1"], ["--strict"])] == [0, 0, 3]
+    assert [
+        main([corpus, out, *step]) for step in (["--plan-only"], ["--part=0/1"], ["--strict"])
+    ] == [0, 0, 3]
 
 
-def test_a_part_leaves_alone_what_is_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_part_leaves_alone_what_is_published(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A shard that another version packed has no receipt that fits."""
     make_video(tmp_path / "a.mp4", 10)
     corpus, out = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}), tmp_path / "out"
@@ -156,9 +173,16 @@ def test_a_part_leaves_alone_what_is_published(tmp_path: Path, capsys: pytest.Ca
     (out / "d" / "d-000000.json").unlink()
     before = contents(out)
     assert surgstream(["pack", corpus, str(out), "--part=0/1"]) == 2
-    assert "got 1 of a published corpus, such as d/d-000000.tar, to pack again" in capsys.readouterr().err
+    assert (
+        "got 1 of a published corpus, such as d/d-000000.tar, to pack again"
+        in capsys.readouterr().err
+    )
     assert contents(out) == before
-    assert [main([corpus, str(out), *step]) for step in (["--plan-only"], ["--part=0/1"], [])] == [0, 0, 0]
+    assert [main([corpus, str(out), *step]) for step in (["--plan-only"], ["--part=0/1"], [])] == [
+        0,
+        0,
+        0,
+    ]
     assert surgstream(["verify", str(out)]) == 0
 
 

@@ -20,14 +20,25 @@ from tests.helpers.videos import HEIGHT, WIDTH, make_video
 SECOND_BYTES = WIDTH * HEIGHT * BYTES_PER_PIXEL
 
 
-def corpus(*, seconds_a_shard: float = 1000, hold_out: tuple[str, ...] = (), **options: object) -> CorpusConfig:
-    dataset = {"name": "d", "specialty": "s", "procedure": "p", "videos": "*.mp4", "hold_out": list(hold_out)}
+def corpus(
+    *, seconds_a_shard: float = 1000, hold_out: tuple[str, ...] = (), **options: object
+) -> CorpusConfig:
+    dataset = {
+        "name": "d",
+        "specialty": "s",
+        "procedure": "p",
+        "videos": "*.mp4",
+        "hold_out": list(hold_out),
+    }
     pack = {"shard_bytes": round(seconds_a_shard * SECOND_BYTES), **options}
     return build(CorpusConfig, {"datasets": [dataset], "pack": pack}, where="corpus.yaml")
 
 
 def layout(plan: Plan) -> dict[str, list[str]]:
-    return {shard.name[-len("000.tar") : -len(".tar")]: [video.id for video in shard.videos] for shard in plan.shards}
+    return {
+        shard.name[-len("000.tar") : -len(".tar")]: [video.id for video in shard.videos]
+        for shard in plan.shards
+    }
 
 
 @pytest.fixture
@@ -90,15 +101,21 @@ def test_other_options_plan_afresh(folder: Path, out: Storage) -> None:
     assert layout(second) == {"000": ["a"], "001": ["b"], "002": ["c"], "003": ["d", "e"]}
 
 
-def test_a_fingerprint_follows_contents_not_places(folder: Path, out: Storage, tmp_path: Path) -> None:
+def test_a_fingerprint_follows_contents_not_places(
+    folder: Path, out: Storage, tmp_path: Path
+) -> None:
     shard = plan_of(folder, out, corpus()).shards[0]
     options = plan_of(folder, out, corpus()).options
     moved = tmp_path / "moved"
     os.rename(folder, moved)
-    assert plan_of(moved, out, corpus()).shards[0].fingerprint(options) == shard.fingerprint(options)
+    assert plan_of(moved, out, corpus()).shards[0].fingerprint(options) == shard.fingerprint(
+        options
+    )
     other = dataclasses.replace(options, jpeg_quality=90)
     assert shard.fingerprint(other) != shard.fingerprint(options)
-    assert dataclasses.replace(shard, procedure="q").fingerprint(options) != shard.fingerprint(options)
+    assert dataclasses.replace(shard, procedure="q").fingerprint(options) != shard.fingerprint(
+        options
+    )
 
 
 def test_what_cannot_be_opened_is_quarantined_with_its_reason(folder: Path, out: Storage) -> None:
@@ -115,19 +132,27 @@ def test_what_cannot_be_opened_is_quarantined_with_its_reason(folder: Path, out:
 
 def test_a_folder_of_another_corpus_is_left_alone(folder: Path, out: Storage) -> None:
     planned(folder, out, corpus())
-    with pytest.raises(ConfigError, match="holds the 'train' split, not 'held_out'; pack into another folder"):
+    with pytest.raises(
+        ConfigError, match="holds the 'train' split, not 'held_out'; pack into another folder"
+    ):
         earlier_plan(corpus(split="held_out", hold_out=("a",)), out)
     out.write("other/other-000000.tar", b"precious")
-    with pytest.raises(ConfigError, match="holds shards of dataset 'other', which the corpus file does not have"):
+    with pytest.raises(
+        ConfigError, match="holds shards of dataset 'other', which the corpus file does not have"
+    ):
         earlier_plan(corpus(), out)
 
 
 def test_shards_of_an_unknown_plan_are_left_alone(out: Storage) -> None:
     out.write("d/d-000000.tar", b"precious")
-    with pytest.raises(ConfigError, match=r"holds shards, such as d/d-000000\.tar, without the plan\.json"):
+    with pytest.raises(
+        ConfigError, match=r"holds shards, such as d/d-000000\.tar, without the plan\.json"
+    ):
         earlier_plan(corpus(), out)
     out.write("plan.json", b"somebody else's")
-    with pytest.raises(ManifestError, match=r"plan\.json: expected the plan of a corpus, got something else"):
+    with pytest.raises(
+        ManifestError, match=r"plan\.json: expected the plan of a corpus, got something else"
+    ):
         earlier_plan(corpus(), out)
 
 
@@ -138,7 +163,8 @@ def test_a_difference_says_what_became_of_a_dataset(folder: Path, out: Storage) 
     make_video(folder / "b.mp4", 25, time_base=Fraction(1, 5))
     later = plan_of(folder, out, corpus(hold_out=("a", "e")))
     assert (
-        plan.difference(later, "d") == "2 of its videos no longer packed, such as a, 1 of its videos changed, such as b"
+        plan.difference(later, "d")
+        == "2 of its videos no longer packed, such as a, 1 of its videos changed, such as b"
     )
     assert plan.difference(plan, "d") == ""
 
@@ -146,5 +172,7 @@ def test_a_difference_says_what_became_of_a_dataset(folder: Path, out: Storage) 
 def test_a_damaged_plan_is_said(folder: Path, out: Storage) -> None:
     planned(folder, out, corpus())
     out.write("plan.json", out.read("plan.json").replace(b"train", b"brain"))
-    with pytest.raises(ManifestError, match=r"plan\.json: expected the plan of a corpus, got .* a damaged one"):
+    with pytest.raises(
+        ManifestError, match=r"plan\.json: expected the plan of a corpus, got .* a damaged one"
+    ):
         earlier_plan(corpus(), out)

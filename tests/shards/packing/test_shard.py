@@ -33,26 +33,39 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> PackTask:
             data[start:stop] = b"\xff" * (stop - start)
             path.write_bytes(data)
     out = str(folder / "out")
-    assert pack([write_corpus(folder, {"name": "d", "videos": "*.mp4"}), out, "--plan-only", "fps=5"]) == 0
+    assert (
+        pack([write_corpus(folder, {"name": "d", "videos": "*.mp4"}), out, "--plan-only", "fps=5"])
+        == 0
+    )
     plan = Plan.load(open_storage(out))
     assert plan is not None
     return PackTask(plan.shards[0], plan.options, out)
 
 
 def packed(task: PackTask, out: Path, threads: int) -> Receipt:
-    return pack_shard(dataclasses.replace(task, out=str(out), threads=threads), lambda frames, failed=0: None)
+    return pack_shard(
+        dataclasses.replace(task, out=str(out), threads=threads), lambda frames, failed=0: None
+    )
 
 
 def test_a_shard_is_the_same_by_any_number_of_threads(task: PackTask, tmp_path: Path) -> None:
     receipt = packed(task, tmp_path / "1", threads=1)
     assert [each.video for each in receipt.quarantine] == [str(BROKEN)]
-    assert receipt.shard is not None and [video.id for video in receipt.shard.videos] == ["0", "1", "3", "4", "5"]
+    assert receipt.shard is not None and [video.id for video in receipt.shard.videos] == [
+        "0",
+        "1",
+        "3",
+        "4",
+        "5",
+    ]
     for threads in (2, 3, 16):
         assert packed(task, tmp_path / str(threads), threads) == receipt
         assert contents(tmp_path / str(threads)) == contents(tmp_path / "1")
 
 
-def test_short_clips_are_decoded_side_by_side(task: PackTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_clips_are_decoded_side_by_side(
+    task: PackTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     at_once, held = threading.Barrier(3), list[int]()
     take = packer.take
 

@@ -49,12 +49,24 @@ def test_a_video_is_packed_that_is_long_enough(
     assert packed(videos / "out") == expected
 
 
-@given(st.integers(1, 10**6), st.sampled_from(["0.001", "0.1", "1", "6.25", "29.97"]), st.integers(0, 10**6))
+@given(
+    st.integers(1, 10**6),
+    st.sampled_from(["0.001", "0.1", "1", "6.25", "29.97"]),
+    st.integers(0, 10**6),
+)
 def test_length_is_counted_in_frames(num_frames: int, fps: str, seconds: int) -> None:
     shard = PlannedShard(
-        name="d/d-000000.tar", dataset="d", specialty="s", procedure="p", licence=None, min_seconds=seconds, videos=()
+        name="d/d-000000.tar",
+        dataset="d",
+        specialty="s",
+        procedure="p",
+        licence=None,
+        min_seconds=seconds,
+        videos=(),
     )
-    assert shard.is_too_short(num_frames, float(fps)) == (Fraction(num_frames) / Fraction(fps) < seconds)
+    assert shard.is_too_short(num_frames, float(fps)) == (
+        Fraction(num_frames) / Fraction(fps) < seconds
+    )
     assert not shard.is_too_short(0, float(fps)), "that is another reason to leave it out"
 
 
@@ -71,20 +83,31 @@ def test_what_is_left_out_is_told_and_is_no_failure(
     assert "left out, shorter than min_seconds: 2 videos of d, 5.0 s in all\n" in said
     assert "in quarantine" not in said and not (out / "quarantine.jsonl").exists()
     readings = [json.loads(line) for line in (out / READINGS_NAME).read_text().splitlines()]
-    assert {each["video"]: each["too_short"] for each in readings} == {"a": True, "b": True, "c": False, "long": False}
+    assert {each["video"]: each["too_short"] for each in readings} == {
+        "a": True,
+        "b": True,
+        "c": False,
+        "long": False,
+    }
 
     html = (page / "index.html").read_text()
     assert "left out, since they are shorter than min_seconds: 2." in html
     assert html.count("not packed: it is shorter than min_seconds") == 2
 
 
-def test_a_dataset_of_short_videos_alone_has_a_line(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dataset_of_short_videos_alone_has_a_line(
+    videos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name in ("d", "short"):
         make_video(videos / name / "a.mp4", 25 * (5 if name == "d" else 2))
-    datasets = [{"name": name, "videos": f"{name}/*.mp4", "min_seconds": 4} for name in ("d", "short")]
+    datasets = [
+        {"name": name, "videos": f"{name}/*.mp4", "min_seconds": 4} for name in ("d", "short")
+    ]
     assert main(["pack", write_corpus(videos, *datasets, workers=1), str(videos / "out")]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert [(line[0], line[1], line[-1]) for line in lines if line[0] in ("d", "short", "total")] == [
+    assert [
+        (line[0], line[1], line[-1]) for line in lines if line[0] in ("d", "short", "total")
+    ] == [
         ("d", "1", "0.0"),
         ("short", "0", "2.0"),
         ("total", "1", "2.0"),
@@ -92,28 +115,57 @@ def test_a_dataset_of_short_videos_alone_has_a_line(videos: Path, capsys: pytest
 
 
 def test_length_is_what_is_left_when_all_else_is_dropped(videos: Path) -> None:
-    (videos / "review.csv").write_text("dataset,video,start,stop,decision\nd,long,0,2.5,drop\nd,c,0,0.5,drop\n")
+    (videos / "review.csv").write_text(
+        "dataset,video,start,stop,decision\nd,long,0,2.5,drop\nd,c,0,0.5,drop\n"
+    )
     assert (
-        main(["pack", described(videos, 3.5), str(videos / "out"), "--review", str(videos / "review.csv"), "fps=2"])
+        main(
+            [
+                "pack",
+                described(videos, 3.5),
+                str(videos / "out"),
+                "--review",
+                str(videos / "review.csv"),
+                "fps=2",
+            ]
+        )
         == 0
     )
     assert packed(videos / "out") == ["c", "long"], "3.5 seconds of each"
     assert (
-        main(["pack", described(videos, 3.6), str(videos / "more"), "--review", str(videos / "review.csv"), "fps=2"])
+        main(
+            [
+                "pack",
+                described(videos, 3.6),
+                str(videos / "more"),
+                "--review",
+                str(videos / "review.csv"),
+                "fps=2",
+            ]
+        )
         == 1
     )
 
 
 def test_counts_are_of_what_is_packed(videos: Path, caplog: pytest.LogCaptureFixture) -> None:
-    dataset = {"name": "d", "videos": "videos/*.mp4", "min_seconds": 4, "expected": {"videos": 2, "frames": 10}}
+    dataset = {
+        "name": "d",
+        "videos": "videos/*.mp4",
+        "min_seconds": 4,
+        "expected": {"videos": 2, "frames": 10},
+    }
     corpus = write_corpus(videos, dataset)
     assert (
-        main(["pack", corpus, str(videos / "out"), "--plan-only"]) == main(["pack", corpus, str(videos / "out")]) == 0
+        main(["pack", corpus, str(videos / "out"), "--plan-only"])
+        == main(["pack", corpus, str(videos / "out")])
+        == 0
     )
     assert not [message for message in caplog.messages if "expected" in message]
 
 
-def test_another_length_packs_again_and_only_then(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_length_packs_again_and_only_then(
+    videos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = videos / "out"
     assert main(["pack", described(videos, 4), str(out)]) == 0
     first = contents(out)

@@ -38,7 +38,9 @@ from tests.helpers.ranks import finish, kill, wait_for
 LONG: Layout = {"long": [{"v": [(0, 2000)]}]}
 
 
-def test_clips_are_the_same_and_the_second_pass_reads_nothing_from_the_store(corpus: Path, folder: Path) -> None:
+def test_clips_are_the_same_and_the_second_pass_reads_nothing_from_the_store(
+    corpus: Path, folder: Path
+) -> None:
     expected = collect(corpus, None)
     assert collect(corpus, folder) == expected
     with stream(corpus, None, stop=12) as first_step:
@@ -67,10 +69,16 @@ def test_single_clips_are_not_kept(corpus: Path, folder: Path) -> None:
 def test_a_quarter_of_the_chunks_hits_a_quarter_of_the_time(tmp_path: Path) -> None:
     """However the epochs are shuffled: what fills the cache first stays."""
     write_corpus(tmp_path, LONG)
-    batch = {"lanes": OrderConfig(lanes=8, chunk_frames=25), "global_batch_size": 8, "micro_batch_size": 8}
+    batch = {
+        "lanes": OrderConfig(lanes=8, chunk_frames=25),
+        "global_batch_size": 8,
+        "micro_batch_size": 8,
+    }
 
     def epochs(folder: Path, most_bytes: int, start: int, stop: int) -> ClipStream:
-        with stream(tmp_path, folder, most_bytes, start=2000 * start, stop=2000 * stop, **batch) as clips:
+        with stream(
+            tmp_path, folder, most_bytes, start=2000 * start, stop=2000 * stop, **batch
+        ) as clips:
             content(clips)
         return clips
 
@@ -78,7 +86,9 @@ def test_a_quarter_of_the_chunks_hits_a_quarter_of_the_time(tmp_path: Path) -> N
     quarter = in_use(tmp_path / "whole") // 4
     epochs(tmp_path / "part", quarter, 0, 1)
     counters = epochs(tmp_path / "part", quarter, 1, 5).counters
-    assert counters.cache_hits / (counters.cache_hits + counters.cache_misses) == pytest.approx(0.25, abs=0.03)
+    assert counters.cache_hits / (counters.cache_hits + counters.cache_misses) == pytest.approx(
+        0.25, abs=0.03
+    )
 
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
@@ -94,7 +104,9 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_a_damaged_file_is_read_from_the_store_and_replaced(corpus: Path, folder: Path, kind: str) -> None:
+def test_a_damaged_file_is_read_from_the_store_and_replaced(
+    corpus: Path, folder: Path, kind: str
+) -> None:
     expected = collect(corpus, folder)
     before = {path: path.read_bytes() for path in chunk_files(folder)}
     for path, data in before.items():
@@ -126,7 +138,11 @@ def test_what_is_damaged_in_the_store_is_not_kept(corpus: Path, folder: Path) ->
     expected = collect(corpus, None)
     assert collect(corpus, folder) == collect(corpus, folder) == expected
     assert any(planned for _, _, _, planned, _ in expected.values())
-    spans = [file.name.rpartition(".")[2].split("-") for file in chunk_files(folder) if "cataract-000000." in file.name]
+    spans = [
+        file.name.rpartition(".")[2].split("-")
+        for file in chunk_files(folder)
+        if "cataract-000000." in file.name
+    ]
     assert spans and not any(int(first) <= 20 < int(stop) for first, stop in spans)
 
 

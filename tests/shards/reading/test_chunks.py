@@ -50,26 +50,40 @@ def alter_row(corpus, row, **fields):
 @pytest.mark.parametrize("range_bytes", [1, 700, 10**6])
 def test_a_chunk_holds_its_clips_and_their_look_back(corpus, range_bytes):
     chunk = reader(corpus, range_bytes=range_bytes).read("cataract", 20, 10)
-    assert frames(chunk, range(14, 30)) == [jpeg("cataract", "v0", frame) for frame in range(14, 30)]
+    assert frames(chunk, range(14, 30)) == [
+        jpeg("cataract", "v0", frame) for frame in range(14, 30)
+    ]
 
 
 def test_look_back_ends_with_the_part(corpus):
-    chunk = reader(corpus).read("cataract", 47, 2)  # frames 11 and 12 of v1, whose second part begins at 9
-    assert frames(chunk, range(45, 49)) == [jpeg("cataract", "v1", frame) for frame in (9, 10, 11, 12)]
+    chunk = reader(corpus).read(
+        "cataract", 47, 2
+    )  # frames 11 and 12 of v1, whose second part begins at 9
+    assert frames(chunk, range(45, 49)) == [
+        jpeg("cataract", "v1", frame) for frame in (9, 10, 11, 12)
+    ]
     assert chunk.runs[0].first_frame == 45
 
 
 def test_a_chunk_may_cross_shards_and_parts(corpus):
     chunk = reader(corpus).read("cataract", 30, 63)
-    expected = [("v0", f) for f in range(24, 40)] + [("v1", f) for f in (*range(5), *range(9, 39))] + [("v2", 3)]
+    expected = (
+        [("v0", f) for f in range(24, 40)]
+        + [("v1", f) for f in (*range(5), *range(9, 39))]
+        + [("v2", 3)]
+    )
     expected += [("v3", f) for f in range(17)]
-    assert frames(chunk, range(24, 93)) == [jpeg("cataract", video, frame) for video, frame in expected]
+    assert frames(chunk, range(24, 93)) == [
+        jpeg("cataract", video, frame) for video, frame in expected
+    ]
     assert len(chunk.runs) == 3
 
 
 def test_frames_are_views_into_one_buffer(corpus):
     chunk = reader(corpus).read("cataract", 20, 5)
-    assert all(np.shares_memory(chunk.frame(number), chunk.runs[0].data) for number in range(14, 25))
+    assert all(
+        np.shares_memory(chunk.frame(number), chunk.runs[0].data) for number in range(14, 25)
+    )
 
 
 def test_reading_is_counted(corpus):
@@ -98,7 +112,11 @@ def test_a_flipped_bit_is_named(corpus, row):
 
 @pytest.mark.parametrize(
     ("header", "got"),
-    [(jpeg("", "", 0, 65500, 65500)[:13], "65500x65500"), (jpeg("", "", 0, 48, 64)[:13], "48x64"), (b"GIF", "no JPEG")],
+    [
+        (jpeg("", "", 0, 65500, 65500)[:13], "65500x65500"),
+        (jpeg("", "", 0, 48, 64)[:13], "48x64"),
+        (b"GIF", "no JPEG"),
+    ],
 )
 def test_a_frame_that_declares_another_size_is_bad_though_its_checksum_fits(corpus, header, got):
     tar = bytearray((corpus / f"{SHARD}.tar").read_bytes())
@@ -128,10 +146,17 @@ def test_bits_that_flip_on_the_way_are_read_again(corpus, kind, times):
     counters = ReadCounters()
     table = FrameTable.open(Flaky(corpus, str(corpus)), check=False)
     flaky = ChunkReader(
-        table, look_back=6, range_bytes=10**6, counters=counters, activities=Activities(), stop=threading.Event()
+        table,
+        look_back=6,
+        range_bytes=10**6,
+        counters=counters,
+        activities=Activities(),
+        stop=threading.Event(),
     )
     chunk = flaky.read("cataract", 20, 10)
-    assert frames(chunk, range(14, 30)) == [jpeg("cataract", "v0", frame) for frame in range(14, 30)]
+    assert frames(chunk, range(14, 30)) == [
+        jpeg("cataract", "v0", frame) for frame in range(14, 30)
+    ]
     assert not chunk.bad and counters.read_again == times
 
 
@@ -190,7 +215,9 @@ def test_garbage_that_is_collected_while_something_is_counted_is_counted_as_well
     circle = [buffer]
     circle.append(circle)
     del buffer, circle
-    counting = threading.Thread(target=counters.add, kwargs={"requests": Collecting(1)}, daemon=True)
+    counting = threading.Thread(
+        target=counters.add, kwargs={"requests": Collecting(1)}, daemon=True
+    )
     counting.start()
     counting.join(10)
     assert not counting.is_alive(), "it waits for itself"

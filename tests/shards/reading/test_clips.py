@@ -60,7 +60,8 @@ def collect(corpus: Path, **changes: object) -> dict[int, ClipBytes]:
 
 def content(clips: dict[int, ClipBytes]) -> dict[int, tuple[object, ...]]:
     return {
-        g: (c.dataset, c.video, c.anchor_frame, c.planned, [f.tobytes() for f in c.frames]) for g, c in clips.items()
+        g: (c.dataset, c.video, c.anchor_frame, c.planned, [f.tobytes() for f in c.frames])
+        for g, c in clips.items()
     }
 
 
@@ -94,13 +95,19 @@ def test_the_log_names_plan_use_and_cause(corpus: Path) -> None:
         used = clips[bad.g]
         assert (bad.video, bad.anchor_frame) == used.planned
         assert (bad.used_video, bad.used_anchor_frame) == (used.video, used.anchor_frame)
-        assert (bad.cause.shard, bad.cause.video, bad.cause.frame) == ("cataract/cataract-000000.tar", "v0", 20)
+        assert (bad.cause.shard, bad.cause.video, bad.cause.frame) == (
+            "cataract/cataract-000000.tar",
+            "v0",
+            20,
+        )
         assert "expected CRC-32" in bad.cause.reason
 
 
 @pytest.mark.parametrize("world_size", [2, 4])
 @pytest.mark.parametrize("start", [0, 240])
-def test_any_rank_at_any_resume_replaces_a_clip_by_the_same_one(corpus: Path, world_size: int, start: int) -> None:
+def test_any_rank_at_any_resume_replaces_a_clip_by_the_same_one(
+    corpus: Path, world_size: int, start: int
+) -> None:
     damage(corpus, "cataract/cataract-000001", range(5, 25))
     whole = content(collect(corpus))
     union: dict[int, tuple[object, ...]] = {}
@@ -109,7 +116,9 @@ def test_any_rank_at_any_resume_replaces_a_clip_by_the_same_one(corpus: Path, wo
     assert union == {g: clip for g, clip in whole.items() if g >= start}
 
 
-def expect_end(corpus: Path, limits: BadClipLimits, message: str, *, spoil: Callable[[], None]) -> None:
+def expect_end(
+    corpus: Path, limits: BadClipLimits, message: str, *, spoil: Callable[[], None]
+) -> None:
     spoil()
     with pytest.raises(CorruptSampleError, match=message):
         collect(corpus, limits=limits)
@@ -129,7 +138,9 @@ def test_too_many_in_a_row_end_the_run(corpus: Path) -> None:
         damage(corpus, "cataract/cataract-000000", range(2, 40))
         damage(corpus, "cataract/cataract-000001", range(36))
 
-    expect_end(corpus, BadClipLimits(in_all=10**6, in_a_row=2), "3 clips in a row are damaged", spoil=spoil)
+    expect_end(
+        corpus, BadClipLimits(in_all=10**6, in_a_row=2), "3 clips in a row are damaged", spoil=spoil
+    )
 
 
 def test_a_dataset_without_a_whole_clip_ends_the_run(corpus: Path) -> None:

@@ -60,7 +60,10 @@ def small_files(corpus: Path, folder: Path) -> Iterator[None]:
 
 @pytest.mark.parametrize("limits", [small_disk, small_files])
 def test_a_full_disk_is_one_warning_for_all_ranks(
-    corpus: Path, folder: Path, caplog: pytest.LogCaptureFixture, limits: Callable[[Path, Path], Any]
+    corpus: Path,
+    folder: Path,
+    caplog: pytest.LogCaptureFixture,
+    limits: Callable[[Path, Path], Any],
 ) -> None:
     expected = collect(corpus, None)
     with limits(corpus, folder), stream(corpus, folder) as rank, stream(corpus, folder) as other:
@@ -72,7 +75,9 @@ def test_a_full_disk_is_one_warning_for_all_ranks(
     assert kept > 0 and other.counters.cache_hits > 0, "what is there is still read"
 
 
-def test_ranks_that_fail_at_the_same_time_warn_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_ranks_that_fail_at_the_same_time_warn_once(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     rank, other = (ChunkCache(folder, PLENTY, CORPUS) for _ in range(2))
     rows, index, _ = made_up(0)
     fails: Any = Unwritable(lambda: None)
@@ -82,7 +87,9 @@ def test_ranks_that_fail_at_the_same_time_warn_once(folder: Path, caplog: pytest
     assert not chunk_files(folder) and not list(folder.glob("*/*.partial"))
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.ENOLCK])
+@pytest.mark.parametrize(
+    "number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.ENOLCK]
+)
 @pytest.mark.parametrize("when", ["opening", "keeping"])
 def test_a_disk_that_fails_is_one_warning(
     corpus: Path,
@@ -143,7 +150,9 @@ def make_anothers(folder: Path) -> None:
         (Path.touch, "File exists"),
     ],
 )
-def test_a_folder_that_is_not_ours_alone_is_refused(folder: Path, make: Callable[[Path], None], got: str) -> None:
+def test_a_folder_that_is_not_ours_alone_is_refused(
+    folder: Path, make: Callable[[Path], None], got: str
+) -> None:
     make(folder)
     with pytest.raises(ConfigError, match=rf"cache_dir: {folder}: expected a folder .*{got}"):
         ChunkCache(folder, PLENTY, CORPUS)
@@ -160,20 +169,30 @@ def test_what_is_made_is_private(corpus: Path, folder: Path) -> None:
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600)
 
 
-def test_files_of_others_stay_as_they_are_and_nothing_is_written_elsewhere(corpus: Path, folder: Path) -> None:
+def test_files_of_others_stay_as_they_are_and_nothing_is_written_elsewhere(
+    corpus: Path, folder: Path
+) -> None:
     keep_many(folder, PLENTY, 0, 3)
     (folder / "notes").mkdir()
     for name in ("notes/made-000000.0-4.partial", "notes.txt", f"{CORPUS}/mine.partial"):
         (folder / name).write_text("mine")
     ledger = folder / LEDGER_NAME
-    before = {path: path.read_bytes() for path in folder.parent.rglob("*") if path.is_file() and path != ledger}
+    before = {
+        path: path.read_bytes()
+        for path in folder.parent.rglob("*")
+        if path.is_file() and path != ledger
+    }
     collect(corpus, folder, 120_000)  # room for three of another corpus and a few of this one
     assert {path: path.read_bytes() for path in before} == before
     new = {path for path in folder.parent.rglob("*") if path.is_file()} - before.keys() - {ledger}
-    assert {path.parent for path in new} == {folder / FrameTable.open(open_storage(str(corpus))).sha256}
+    assert {path.parent for path in new} == {
+        folder / FrameTable.open(open_storage(str(corpus))).sha256
+    }
 
 
-@pytest.mark.parametrize("name", ["../../../evil-000000.tar", "/etc/evil-000000.tar", "..", "a/../../evil.tar"])
+@pytest.mark.parametrize(
+    "name", ["../../../evil-000000.tar", "/etc/evil-000000.tar", "..", "a/../../evil.tar"]
+)
 def test_no_name_leads_out_of_the_folder(folder: Path, name: str) -> None:
     ChunkCache(folder, PLENTY, CORPUS).keep(RowRange(name, 10**9, 0, 4), *made_up(0)[1:])
     assert [path.parent for path in folder.parent.rglob("*.0-4")] == [folder / CORPUS]
@@ -182,7 +201,10 @@ def test_no_name_leads_out_of_the_folder(folder: Path, name: str) -> None:
 def test_threads_of_a_process_exclude_each_other(folder: Path) -> None:
     size = 20_000 + 4 * ROW.itemsize
     cache = ChunkCache(folder, 10 * size, CORPUS)
-    threads = [threading.Thread(target=lambda: [cache.keep(*made_up(n)) for n in range(30)]) for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda: [cache.keep(*made_up(n)) for n in range(30)])
+        for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -12,7 +12,11 @@ from surgstream.shards.storage.stores import open_storage
 from tests.helpers.packing import write_corpus
 from tests.helpers.videos import make_video
 
-ROWS = {"a": [(0.5, "begin"), (1.3, "cut"), (1.3, "clip"), (3.0, "end")], "b": [(0.0, "begin"), (2.2, "cut")], "c": []}
+ROWS = {
+    "a": [(0.5, "begin"), (1.3, "cut"), (1.3, "clip"), (3.0, "end")],
+    "b": [(0.0, "begin"), (2.2, "cut")],
+    "c": [],
+}
 
 
 @pytest.fixture(scope="module")

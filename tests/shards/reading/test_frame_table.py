@@ -24,7 +24,10 @@ def corpus(tmp_path):
 
 def test_sizes(corpus):
     sizes = FrameTable.open(open_storage(str(corpus))).sizes()
-    assert sizes == (DatasetSize("cataract", "cataract surgery", 93), DatasetSize("knee", "knee surgery", 11))
+    assert sizes == (
+        DatasetSize("cataract", "cataract surgery", 93),
+        DatasetSize("knee", "knee surgery", 11),
+    )
 
 
 def test_every_frame_is_located(corpus):
@@ -37,11 +40,22 @@ def test_every_frame_is_located(corpus):
                     part_start = number
                     for frame in range(first, first + count):
                         found = table.locate(dataset, number)
-                        assert (found.video, found.frame, found.part_start) == (video, frame, part_start)
-                        assert (found.dataset, found.number, found.width, found.height) == (dataset, number, 64, 48)
+                        assert (found.video, found.frame, found.part_start) == (
+                            video,
+                            frame,
+                            part_start,
+                        )
+                        assert (found.dataset, found.number, found.width, found.height) == (
+                            dataset,
+                            number,
+                            64,
+                            48,
+                        )
                         number += 1
         for outside in (-1, number):
-            with pytest.raises(IndexError, match=rf"{dataset}: expected a clip in \[0, {number}\), got {outside}"):
+            with pytest.raises(
+                IndexError, match=rf"{dataset}: expected a clip in \[0, {number}\), got {outside}"
+            ):
                 table.locate(dataset, outside)
 
 
@@ -49,7 +63,9 @@ def test_rows_are_split_at_the_edges_of_shards(corpus):
     table = FrameTable.open(open_storage(str(corpus)))
 
     def rows(start, stop):
-        return [(rows.shard[-5], rows.start, rows.stop) for rows in table.rows("cataract", start, stop)]
+        return [
+            (rows.shard[-5], rows.start, rows.stop) for rows in table.rows("cataract", start, stop)
+        ]
 
     assert rows(3, 40) == [("0", 3, 40)]
     assert rows(39, 93) == [("0", 39, 40), ("1", 0, 36), ("2", 0, 17)]
@@ -68,7 +84,9 @@ def test_a_corpus_that_is_not_all_there_is_refused(corpus, name, damage):
     else:
         path.write_bytes(path.read_bytes()[:-16])
         got = f"got {size - 16}"
-    with pytest.raises(ManifestError, match=f"{name}: expected {size} bytes by the manifest, {got}; copy"):
+    with pytest.raises(
+        ManifestError, match=f"{name}: expected {size} bytes by the manifest, {got}; copy"
+    ):
         FrameTable.open(open_storage(str(corpus)))
     FrameTable.open(open_storage(str(corpus)), check=False)
 
@@ -109,11 +127,19 @@ def made_up(layout, gap=3):
             packed, row = [], 0
             for i, counts in enumerate(videos):
                 firsts = np.cumsum([gap, *(count + gap for count in counts)]).tolist()
-                parts = tuple(Part(first_frame=f, num_frames=n) for f, n in zip(firsts, counts, strict=False))
+                parts = tuple(
+                    Part(first_frame=f, num_frames=n) for f, n in zip(firsts, counts, strict=False)
+                )
                 video = f"{dataset}-{number}-{i}"
                 packed.append(
                     PackedVideo(
-                        id=video, source="s", parts=parts, first_row=row, fps=1.0, width=9 + i, height=7 + number
+                        id=video,
+                        source="s",
+                        parts=parts,
+                        first_row=row,
+                        fps=1.0,
+                        width=9 + i,
+                        height=7 + number,
                     )
                 )
                 row += sum(counts)
@@ -140,7 +166,13 @@ layouts = st.dictionaries(
 def by_counting(shards, dataset, number):
     """Video and part of a frame, and the number that the part starts with."""
     start = 0
-    for video, part in ((v, p) for shard in shards if shard.dataset == dataset for v in shard.videos for p in v.parts):
+    for video, part in (
+        (v, p)
+        for shard in shards
+        if shard.dataset == dataset
+        for v in shard.videos
+        for p in v.parts
+    ):
         if number < start + part.num_frames:
             return video, part, start
         start += part.num_frames
@@ -151,10 +183,14 @@ def by_counting(shards, dataset, number):
 def test_many_frames_are_located_as_by_counting(layout, data):
     shards = list(made_up(layout))
     manifest = Manifest(format_version=1, packing={}, shards=tuple(shards))
-    table = FrameTable(open_storage("."), ManifestFile(manifest.to_bytes(), where="here").shards(), "")
+    table = FrameTable(
+        open_storage("."), ManifestFile(manifest.to_bytes(), where="here").shards(), ""
+    )
     sizes = {size.name: size.num_clips for size in table.sizes()}
     assert list(sizes) == sorted(layout)
-    assert sizes == {name: sum(n for shard in layout[name] for video in shard for n in video) for name in layout}
+    assert sizes == {
+        name: sum(n for shard in layout[name] for video in shard for n in video) for name in layout
+    }
     names = data.draw(st.lists(st.sampled_from(sorted(layout)), max_size=20))
     wanted = [(name, data.draw(st.integers(0, sizes[name] - 1))) for name in names]
     found = table.locate_all([name for name, _ in wanted], [number for _, number in wanted])
@@ -166,7 +202,9 @@ def test_many_frames_are_located_as_by_counting(layout, data):
         assert (where.part_start, where.width, where.height) == (start, video.width, video.height)
         stop = min(number + 50, sizes[name])
         between = [table.locate(name, other) for other in range(number, stop)]
-        assert table.picture_sizes(name, number, stop) == [(each.width, each.height) for each in between]
+        assert table.picture_sizes(name, number, stop) == [
+            (each.width, each.height) for each in between
+        ]
 
 
 def megabytes_to_open(num_shards, num_frames):
@@ -184,4 +222,6 @@ def megabytes_to_open(num_shards, num_frames):
 def test_memory_is_of_columns_and_does_not_grow_with_frames():
     few, as_few = megabytes_to_open(300, 1), megabytes_to_open(300, 10**10)
     assert max(as_few - few) < 0.5
-    assert max(megabytes_to_open(1300, 1) - few) < 1, "3000 videos, of which objects would take over 3 MB"
+    assert max(megabytes_to_open(1300, 1) - few) < 1, (
+        "3000 videos, of which objects would take over 3 MB"
+    )

@@ -38,7 +38,9 @@ def test_every_clip_falls_to_one_rank_and_only_the_last_step_is_padded(
         share(num_clips, micro_batch_size=micro_batch_size, rank=rank, world_size=world_size)
         for rank in range(world_size)
     ]
-    assert [clip for part in shares for clip in range(part.start, part.stop)] == list(range(num_clips))
+    assert [clip for part in shares for clip in range(part.start, part.stop)] == list(
+        range(num_clips)
+    )
     (num_steps,) = {part.num_steps for part in shares}
     for part in shares:
         size = part.stop - part.start
@@ -84,9 +86,12 @@ def names(clips: list[ClipBytes]) -> list[tuple[str, str, int]]:
 
 
 @pytest.mark.parametrize(
-    ("world_size", "micro_batch_size"), [(1, 4), (2, 4), (3, 5), (7, 2), (len(CLIPS) + 3, 2), (2, len(CLIPS))]
+    ("world_size", "micro_batch_size"),
+    [(1, 4), (2, 4), (3, 5), (7, 2), (len(CLIPS) + 3, 2), (2, len(CLIPS))],
 )
-def test_the_ranks_together_read_the_corpus_once(folder: Path, world_size: int, micro_batch_size: int) -> None:
+def test_the_ranks_together_read_the_corpus_once(
+    folder: Path, world_size: int, micro_batch_size: int
+) -> None:
     ranks = collect(folder, world_size, micro_batch_size=micro_batch_size)
     clips = valid(ranks)
     assert names(clips) == CLIPS and [clip.g for clip in clips] == list(range(len(CLIPS)))
@@ -113,14 +118,18 @@ def test_no_more_chunks_are_read_ahead_than_threads(folder: Path) -> None:
 
 
 def test_one_dataset_alone(folder: Path) -> None:
-    assert names(valid(collect(folder, 2, datasets=["knee"]))) == [clip for clip in CLIPS if clip[0] == "knee"]
+    assert names(valid(collect(folder, 2, datasets=["knee"]))) == [
+        clip for clip in CLIPS if clip[0] == "knee"
+    ]
     with pytest.raises(ConfigError, match="expected a dataset out of cataract, knee, got hip"):
         open_pass(folder, datasets=["hip"])
 
 
 @pytest.mark.parametrize("num_clips", [1, 10, len(CLIPS) - 1, 5000])
 @pytest.mark.parametrize("world_size", [1, 3])
-def test_some_clips_lie_evenly_over_the_corpus(folder: Path, num_clips: int, world_size: int) -> None:
+def test_some_clips_lie_evenly_over_the_corpus(
+    folder: Path, num_clips: int, world_size: int
+) -> None:
     numbers = [clip.g for clip in valid(collect(folder, world_size, num_clips=num_clips))]
     expected = min(num_clips, len(CLIPS))
     assert len(numbers) == expected
@@ -137,4 +146,6 @@ def test_a_damaged_clip_is_not_valid_and_told(folder: Path) -> None:
         clips = [clip for batch in batches for clip in batch if clip.valid]
         told = [bad.anchor_frame for bad in batches.bad_clips]
     assert told == [20, 23, 26, 29], "every clip that shows the frame"
-    assert names(clips) == [clip for clip in CLIPS if clip[:2] != ("cataract", "v0") or clip[2] not in told]
+    assert names(clips) == [
+        clip for clip in CLIPS if clip[:2] != ("cataract", "v0") or clip[2] not in told
+    ]

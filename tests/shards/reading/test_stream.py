@@ -79,7 +79,10 @@ def collect(table, **changes):
     """All micro-batches, as plain values."""
     with open_stream(table, **changes) as stream:
         return [
-            [(c.g, c.dataset, c.video, c.anchor_frame, [frame.tobytes() for frame in c.frames]) for c in micro_batch]
+            [
+                (c.g, c.dataset, c.video, c.anchor_frame, [frame.tobytes() for frame in c.frames])
+                for c in micro_batch
+            ]
             for micro_batch in stream
         ]
 
@@ -108,9 +111,13 @@ def expected(corpus):
     order = Order.create(table.sizes(), 5, CONFIG)
     draws = order.draws(0, 240)
     rows = []
-    for g, dataset, clip in zip(draws.g.tolist(), draws.dataset.tolist(), draws.clip.tolist(), strict=True):
+    for g, dataset, clip in zip(
+        draws.g.tolist(), draws.dataset.tolist(), draws.clip.tolist(), strict=True
+    ):
         name = order.dataset_names[dataset]
-        rows.append((g, name, *straight_from_the_tar(corpus, Manifest.load(table.storage), name, clip)))
+        rows.append(
+            (g, name, *straight_from_the_tar(corpus, Manifest.load(table.storage), name, clip))
+        )
     return rows
 
 
@@ -125,7 +132,9 @@ def test_the_ranks_together_read_exactly_the_plan(corpus, expected, world_size):
         members = place(draws, micro_batch_size=3, world_size=world_size).members
         for rank, micro_batches in enumerate(ranks):
             read = micro_batches[a_step * step : a_step * (step + 1)]
-            assert read == [[expected[12 * step + i] for i in batch] for batch in members[rank].tolist()]
+            assert read == [
+                [expected[12 * step + i] for i in batch] for batch in members[rank].tolist()
+            ]
         assert all(len(micro_batches) == 20 * a_step for micro_batches in ranks)
 
 
@@ -145,7 +154,9 @@ def test_how_it_is_read_changes_nothing(corpus, expected, read):
 
 def test_a_stream_starts_anywhere(corpus, expected):
     table = FrameTable.open(open_storage(str(corpus)))
-    later = [clip for micro_batch in collect(table, start=101, stop=101 + 60) for clip in micro_batch]
+    later = [
+        clip for micro_batch in collect(table, start=101, stop=101 + 60) for clip in micro_batch
+    ]
     assert sorted(later) == expected[101:161]
 
 
@@ -158,7 +169,11 @@ def test_spread_deals_the_same_clips_otherwise(corpus, expected):
 
 def test_s3_gives_the_same_bytes(s3_corpus, expected):
     table = FrameTable.open(open_storage(s3_corpus))
-    found = [clip for batch in collect(table, stop=96, read=ReadConfig(range_bytes=2000)) for clip in batch]
+    found = [
+        clip
+        for batch in collect(table, stop=96, read=ReadConfig(range_bytes=2000))
+        for clip in batch
+    ]
     assert sorted(found) == expected[:96]
 
 
@@ -175,33 +190,49 @@ def test_clips_carry_the_size_of_their_video_and_copy_nothing(corpus):
         for micro_batch in stream:
             for clip in micro_batch:
                 assert (clip.width, clip.height) == (64, 48)
-                assert all(frame.dtype == np.uint8 and frame.base is not None for frame in clip.frames)
+                assert all(
+                    frame.dtype == np.uint8 and frame.base is not None for frame in clip.frames
+                )
 
 
 def test_each_chunk_is_read_once_an_epoch_and_then_freed(tmp_path):
     write_corpus(tmp_path, {"long": [{"v": [(0, 2000)]}]})
     table = FrameTable.open(open_storage(str(tmp_path)))
-    order = Order.create(table.sizes(), 5, OrderConfig(lanes=8, chunk_frames=25))  # 8 lanes, 10 rows
+    order = Order.create(
+        table.sizes(), 5, OrderConfig(lanes=8, chunk_frames=25)
+    )  # 8 lanes, 10 rows
     gc.collect()
-    others = [thing for thing in gc.get_objects() if isinstance(thing, Chunk)]  # of other tests, kept until the end
+    others = [
+        thing for thing in gc.get_objects() if isinstance(thing, Chunk)
+    ]  # of other tests, kept until the end
     alive = []
     read = ReadConfig(prefetch_steps=2)
-    with open_stream(table, order, global_batch_size=8, micro_batch_size=8, stop=4000, read=read) as stream:
+    with open_stream(
+        table, order, global_batch_size=8, micro_batch_size=8, stop=4000, read=read
+    ) as stream:
         for step, _ in enumerate(stream):
             assert stream.counters.open_chunks <= 8
             if step % 50 == 20:
-                alive.append(sum(isinstance(thing, Chunk) for thing in gc.get_objects()) - len(others))
+                alive.append(
+                    sum(isinstance(thing, Chunk) for thing in gc.get_objects()) - len(others)
+                )
     # The first step reads 8 clips alone; 7 lanes start inside their first chunk and come back to it at the epoch's end.
     assert stream.counters.chunks_read == 8 + 2 * 80 + 7
-    assert 8 <= max(alive) <= 8 + 2 * 3  # open ones, and those that planned or finished steps still hold
+    assert (
+        8 <= max(alive) <= 8 + 2 * 3
+    )  # open ones, and those that planned or finished steps still hold
 
 
 def test_the_first_step_reads_its_clips_and_nothing_else(corpus):
     table = FrameTable.open(open_storage(str(corpus)))
-    with open_stream(table, num_frames=1, stride=1, stop=24, read=ReadConfig(prefetch_steps=0)) as stream:
+    with open_stream(
+        table, num_frames=1, stride=1, stop=24, read=ReadConfig(prefetch_steps=0)
+    ) as stream:
         clips = [clip for micro_batch in islice(stream, 4) for clip in micro_batch]
         assert len(clips) == 12
-        assert stream.counters.bytes_read == sum(clip.frames[0].nbytes + ROW.itemsize for clip in clips)
+        assert stream.counters.bytes_read == sum(
+            clip.frames[0].nbytes + ROW.itemsize for clip in clips
+        )
 
 
 def test_chunks_are_read_before_they_are_due(corpus):
@@ -310,7 +341,9 @@ def test_a_corpus_that_is_packed_again_under_a_run_ends_it(rewritten, is_cached,
         batches = iter(stream)
         deque(islice(batches, 40), maxlen=0)
         pack_again(uri)
-        with pytest.raises(StorageError, match=r"\.tar.* was replaced while the run read it .* another corpus now"):
+        with pytest.raises(
+            StorageError, match=r"\.tar.* was replaced while the run read it .* another corpus now"
+        ):
             deque(batches, maxlen=0)
     assert not stream.bad_clips
 
@@ -326,17 +359,24 @@ def test_another_corpus_than_the_orders_is_refused(corpus):
 
 def test_a_batch_or_a_stop_that_does_not_fit_is_refused(corpus):
     table = FrameTable.open(open_storage(str(corpus)))
-    with pytest.raises(ConfigError, match=r"global_batch_size: expected a multiple of .* = 3 x 3 = 9, got 12"):
+    with pytest.raises(
+        ConfigError, match=r"global_batch_size: expected a multiple of .* = 3 x 3 = 9, got 12"
+    ):
         open_stream(table, world_size=3)
     for stop in (-12, 13):
-        with pytest.raises(ValueError, match=f"stop: expected 0 plus whole steps of 12, got {stop}"):
+        with pytest.raises(
+            ValueError, match=f"stop: expected 0 plus whole steps of 12, got {stop}"
+        ):
             open_stream(table, stop=stop)
 
 
 def test_the_configuration_says_all_that_is_wrong():
     with pytest.raises(ConfigError) as error:
         build(ReadConfig, {"threads": 0, "prefetch_steps": -1, "range_bytes": 0}, where="x")
-    assert all(f"{name}: expected " in str(error.value) for name in ("threads", "prefetch_steps", "range_bytes"))
+    assert all(
+        f"{name}: expected " in str(error.value)
+        for name in ("threads", "prefetch_steps", "range_bytes")
+    )
 
 
 def test_chunks_that_do_not_fit_in_memory_are_refused(corpus):
@@ -356,7 +396,9 @@ def test_reading_ahead_waits_for_memory_and_changes_nothing(corpus):
             time.sleep(0.001)
         assert stream.counters.chunks_read > 30, "without the bound much more is read at once"
     report = Order.create(table.sizes(), 5, CONFIG).report()
-    needed = sum(part.lanes * (part.chunk_clips + 9) * table.mean_clip_bytes(part.name) for part in report)
+    needed = sum(
+        part.lanes * (part.chunk_clips + 9) * table.mean_clip_bytes(part.name) for part in report
+    )
     tight = ReadConfig(prefetch_steps=30, buffer_bytes=math.ceil(needed))
     most = 0
     with open_stream(table, read=tight) as stream:
@@ -381,7 +423,10 @@ def test_a_thread_that_waits_says_what_for(corpus):
     consumer.start()
     while stream.activities.report().count(".tar,") < 2:
         time.sleep(0.001)
-    assert re.search(r"read-chunks_\d+: reads \w+/\w+-\d{6}\.tar, bytes \d+ to \d+ for \d", stream.activities.report())
+    assert re.search(
+        r"read-chunks_\d+: reads \w+/\w+-\d{6}\.tar, bytes \d+ to \d+ for \d",
+        stream.activities.report(),
+    )
     storage.gate.set()
     consumer.join()
     stream.close()

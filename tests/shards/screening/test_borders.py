@@ -19,7 +19,11 @@ from tests.helpers.scenes import Picture, in_disc, lumen, make_film, scene, scen
 
 def box_of(path: Path | str) -> tuple[int, int, int, int] | None:
     border = find_border(VideoFile(str(path), Stores()))
-    return None if border is None else (border.box.left, border.box.top, border.box.right, border.box.bottom)
+    return (
+        None
+        if border is None
+        else (border.box.left, border.box.top, border.box.right, border.box.bottom)
+    )
 
 
 def disc(number: int, brightness: float = 1.0) -> Picture:
@@ -27,7 +31,9 @@ def disc(number: int, brightness: float = 1.0) -> Picture:
     return in_disc((scene("tissue", number) * brightness).astype(np.uint8), (190, 85), 70)
 
 
-def is_close(box: tuple[int, int, int, int] | None, expected: tuple[int, int, int, int], most: int = 3) -> bool:
+def is_close(
+    box: tuple[int, int, int, int] | None, expected: tuple[int, int, int, int], most: int = 3
+) -> bool:
     return box is not None and max(abs(a - b) for a, b in zip(box, expected, strict=True)) <= most
 
 
@@ -51,7 +57,9 @@ def test_a_rectangle_with_dark_corners_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_bars_above_and_below(tmp_path: Path) -> None:
-    pictures = [np.pad(scene("tissue", n, (320, 140)), ((20, 20), (0, 0), (0, 0))) for n in range(60)]
+    pictures = [
+        np.pad(scene("tissue", n, (320, 140)), ((20, 20), (0, 0), (0, 0))) for n in range(60)
+    ]
     assert is_close(box_of(make_film(tmp_path / "v.mp4", pictures)), (0, 20, 320, 160))
 
 
@@ -62,7 +70,9 @@ def test_a_bright_picture_between_pillars(tmp_path: Path) -> None:
 
 def test_what_is_taken_for_a_card_or_a_wall_throughout_has_its_border_too(tmp_path: Path) -> None:
     for kind in ("test_card", "blank", "outside"):
-        pictures = [np.pad(scene(kind, n, (240, 180)), ((0, 0), (40, 40), (0, 0))) for n in range(60)]
+        pictures = [
+            np.pad(scene(kind, n, (240, 180)), ((0, 0), (40, 40), (0, 0))) for n in range(60)
+        ]
         assert is_close(box_of(make_film(tmp_path / f"{kind}.mp4", pictures)), (40, 0, 280, 180))
 
 
@@ -117,9 +127,17 @@ def test_regions_equal_a_flood(seed: int, height: int, width: int, share: float)
             if inside and mask[row, column] and (row, column) not in seen:
                 seen.add((row, column))
                 region.add((row, column))
-                ahead += [(row + 1, column), (row - 1, column), (row, column + 1), (row, column - 1)]
+                ahead += [
+                    (row + 1, column),
+                    (row - 1, column),
+                    (row, column + 1),
+                    (row, column - 1),
+                ]
         regions.append(region)
-    found = {(int(row), int(column)) for row, column in zip(*np.nonzero(largest_region(mask)), strict=True)}
+    found = {
+        (int(row), int(column))
+        for row, column in zip(*np.nonzero(largest_region(mask)), strict=True)
+    }
     assert found in regions if regions else not found
     assert len(found) == max(map(len, regions), default=0)
 

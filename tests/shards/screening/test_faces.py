@@ -45,7 +45,11 @@ def test_a_face_above_a_mask_is_found() -> None:
 def test_where_there_is_no_face_none_is_seen(kind: str) -> None:
     for number in range(0, 100, 10):
         picture = scene(kind, number)
-        for shown in (picture, in_disc(picture, (160, 90), 80), written("DOE, JANE 1962", picture, (10, 10))):
+        for shown in (
+            picture,
+            in_disc(picture, (160, 90), 80),
+            written("DOE, JANE 1962", picture, (10, 10)),
+        ):
             assert face_score(Image.fromarray(shown)) == 0
 
 
@@ -57,7 +61,10 @@ def test_no_size_of_a_picture_makes_a_face(width: int, height: int, seed: int) -
 
 
 def test_scores_are_the_same_on_any_thread_after_any_picture() -> None:
-    pictures = [Image.fromarray(scene("face", 0, size)) for size in (SIZE, (456, 256), (300, 150), (200, 300))]
+    pictures = [
+        Image.fromarray(scene("face", 0, size))
+        for size in (SIZE, (456, 256), (300, 150), (200, 300))
+    ]
     alone = [face_score(picture) for picture in pictures]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(face_score, pictures * 5)) == alone * 5
@@ -66,4 +73,6 @@ def test_scores_are_the_same_on_any_thread_after_any_picture() -> None:
 
 def test_the_manifest_is_told_what_looked_for_faces() -> None:
     assert obstacle() is None
-    assert set(detector()) == {"face_detector", "opencv"} and detector()["face_detector"] == MODEL.stem
+    assert (
+        set(detector()) == {"face_detector", "opencv"} and detector()["face_detector"] == MODEL.stem
+    )

@@ -15,7 +15,15 @@ from surgstream.shards.screening.burnt_in_text import Overlay, strokes_in
 from surgstream.shards.screening.frame_scores import Kind, glance, kind_of
 from tests.helpers.scenes import Picture, in_disc, lumen, scene, written
 
-CARDS = ("smptebars", "smptehdbars", "pal75bars", "pal100bars", "testsrc", "testsrc2", "colorspectrum")
+CARDS = (
+    "smptebars",
+    "smptehdbars",
+    "pal75bars",
+    "pal100bars",
+    "testsrc",
+    "testsrc2",
+    "colorspectrum",
+)
 """FFmpeg's test cards that consist of upright bars."""
 
 OTHER_CARDS = ("rgbtestsrc", "yuvtestsrc", "colorchart")
@@ -26,8 +34,23 @@ OTHER_CARDS = ("rgbtestsrc", "yuvtestsrc", "colorchart")
 def card(name: str) -> Picture:
     """A test card, 456x256."""
     drawn = f"{name},scale=456:256,format=rgb24"
-    command = [get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", drawn, "-frames:v", "1", "-f", "rawvideo", "-"]
-    return np.frombuffer(subprocess.run(command, check=True, capture_output=True).stdout, np.uint8).reshape(256, 456, 3)
+    command = [
+        get_ffmpeg_exe(),
+        "-v",
+        "error",
+        "-f",
+        "lavfi",
+        "-i",
+        drawn,
+        "-frames:v",
+        "1",
+        "-f",
+        "rawvideo",
+        "-",
+    ]
+    return np.frombuffer(
+        subprocess.run(command, check=True, capture_output=True).stdout, np.uint8
+    ).reshape(256, 456, 3)
 
 
 def resized(picture: Picture, size: tuple[int, int]) -> Picture:
@@ -117,7 +140,13 @@ def test_dark_tissue_with_highlights_is_no_slide(size: tuple[int, int], brightne
         lit = highlights(dim, number)
         disc = in_disc(lit, (width // 2, height // 2), height * 2 // 5)
         named = written("LAPAROSCOPY  12:30", disc, (5, 2))
-        for picture in (lit, disc, named, between_bars(lit, left=width // 3), between_bars(lit, top=height // 2)):
+        for picture in (
+            lit,
+            disc,
+            named,
+            between_bars(lit, left=width // 3),
+            between_bars(lit, top=height // 2),
+        ):
             assert kind_of(glance(picture)) is not Kind.TEXT
 
 
@@ -126,7 +155,9 @@ def test_dark_tissue_with_highlights_is_no_slide(size: tuple[int, int], brightne
 def test_white_on_black_is_a_slide(size: tuple[int, int], ink: int) -> None:
     slide = Image.new("RGB", size, (4, 4, 4))
     for line in range(2, 9, 2):
-        slide = Image.fromarray(written("Robotic prostatectomy  No. 12", slide, (size[0] // 16, line * size[1] // 12)))
+        slide = Image.fromarray(
+            written("Robotic prostatectomy  No. 12", slide, (size[0] // 16, line * size[1] // 12))
+        )
     dimmed = (np.asarray(slide).astype(np.float32) * ink / 255).astype(np.uint8)
     for picture in (dimmed, through_jpeg(dimmed, 60), between_bars(dimmed, left=size[0] // 6)):
         assert kind_of(glance(picture)) is Kind.TEXT
@@ -153,7 +184,12 @@ def test_tissue_is_none_of_them() -> None:
         assert kind_of(glance(steel)) is None, "with a grey instrument over two fifths of it"
 
 
-@given(st.integers(1, 90), st.integers(1, 90) | st.just(2000), st.integers(0, 2**32 - 1), st.sampled_from([1, 30, 256]))
+@given(
+    st.integers(1, 90),
+    st.integers(1, 90) | st.just(2000),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([1, 30, 256]),
+)
 def test_scores_are_scores(height: int, width: int, seed: int, levels: int) -> None:
     pixels = np.random.default_rng(seed).integers(levels, size=(height, width, 3)).astype(np.uint8)
     scores = glance(pixels)
@@ -168,7 +204,13 @@ def test_writing_that_stays_is_found_where_it_is() -> None:
     found = overlay.find()
     assert found is not None
     (left, top, right, bottom), share = found
-    assert 150 <= left <= 176 and 8 <= top <= 24 and 230 <= right <= 310 and 30 <= bottom <= 48 and share > 0.9
+    assert (
+        150 <= left <= 176
+        and 8 <= top <= 24
+        and 230 <= right <= 310
+        and 30 <= bottom <= 48
+        and share > 0.9
+    )
 
 
 @pytest.mark.parametrize("disc", [True, False])

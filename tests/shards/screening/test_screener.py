@@ -28,7 +28,9 @@ from surgstream.shards.screening.screener import (
 from tests.helpers.scenes import FACE as PORTRAIT
 from tests.helpers.scenes import scene, written
 
-PICTURES = {kind: Image.fromarray(scene(kind, 0)) for kind in ("tissue", "black", "text", "outside")}
+PICTURES = {
+    kind: Image.fromarray(scene(kind, 0)) for kind in ("tissue", "black", "text", "outside")
+}
 SIGHTS = {kind: Watch().look(picture) for kind, picture in PICTURES.items()}
 """Found once: looking takes longer than the test."""
 
@@ -61,18 +63,37 @@ class Watched(Watch):
 
 
 def spans(watch: Watched, stop: int) -> list[tuple[str, int, int]]:
-    return [(stretch.kind, stretch.first, stretch.stop) for stretch in watch.stretches(stop, watch.frame)]
+    return [
+        (stretch.kind, stretch.first, stretch.stop)
+        for stretch in watch.stretches(stop, watch.frame)
+    ]
 
 
 def test_stretches_begin_and_end_where_scenes_do() -> None:
-    kinds = ["text"] * 3 + ["black"] * 2 + ["tissue"] * 20 + ["outside"] * 4 + ["tissue"] * 8 + ["test_card"] * 2
+    kinds = (
+        ["text"] * 3
+        + ["black"] * 2
+        + ["tissue"] * 20
+        + ["outside"] * 4
+        + ["tissue"] * 8
+        + ["test_card"] * 2
+    )
     found = [("text", 0, 3), ("black", 3, 5), ("outside", 25, 29), ("test_card", 37, 39)]
     assert spans(Watched(kinds), 39) == found
-    assert spans(Watched(kinds, every=5), 193) == [(kind, 5 * first, min(5 * stop, 193)) for kind, first, stop in found]
+    assert spans(Watched(kinds, every=5), 193) == [
+        (kind, 5 * first, min(5 * stop, 193)) for kind, first, stop in found
+    ]
 
 
 def test_a_single_look_in_the_midst_is_no_stretch() -> None:
-    kinds = ["tissue"] * 8 + ["outside"] + ["tissue"] * 8 + ["outside"] * 2 + ["tissue"] + ["outside"] * 3
+    kinds = (
+        ["tissue"] * 8
+        + ["outside"]
+        + ["tissue"] * 8
+        + ["outside"] * 2
+        + ["tissue"]
+        + ["outside"] * 3
+    )
     assert spans(Watched(kinds), 23) == [("outside", 17, 23)]
 
 
@@ -105,7 +126,9 @@ def test_faces_that_look_like_tissue_are_found_as_well(kelvin: float, size: floa
 def test_a_face_speaks_for_the_frames_up_to_the_next_ones_that_are_searched() -> None:
     watch = Watched(["tissue"] * 5 + ["face"] * 15 + ["outside"] * 15 + ["tissue"] * 5, every=2)
     (face,) = [stretch for stretch in watch.stretches(80, watch.frame) if stretch.kind == FACE]
-    assert (face.first, face.stop) == (9, 40), "from after the look at 8 to the one at 40, both searched in vain"
+    assert (face.first, face.stop) == (9, 40), (
+        "from after the look at 8 to the one at 40, both searched in vain"
+    )
     assert face.shown in range(10, 40) and 0.8 <= face.score <= 1
     assert set(range(0, 80, 4)) <= set(watch.seen_again), "all through the video"
     assert len(watch.seen_again) <= 40 * (1 / FACES_EVERY + FACES_SUSPECTS)
@@ -122,7 +145,9 @@ def test_without_a_detector_nothing_is_searched(monkeypatch: pytest.MonkeyPatch)
 
 def test_writing_is_there_throughout() -> None:
     watch = Watched(["black"] * 3 + ["tissue"] * 30, writing="DOE, JANE")
-    (writing,) = (stretch for stretch in watch.stretches(33, watch.frame) if stretch.kind == WRITING)
+    (writing,) = (
+        stretch for stretch in watch.stretches(33, watch.frame) if stretch.kind == WRITING
+    )
     assert (writing.first, writing.stop) == (0, 33) and writing.box is not None
     assert writing.shown == 16, "a frame from the middle"
     assert spans(Watched(["tissue"] * 30), 30) == []
@@ -148,7 +173,9 @@ def test_nothing_seen_is_nothing_found() -> None:
 def test_stretches_of_frames_are_in_order_and_apart(kinds: list[str]) -> None:
     watch = Watched([])
     for number, kind in enumerate(kinds):
-        watch.note(number, dataclasses.replace(SIGHTS[kind], strokes=SIGHTS[kind].strokes[:, :1, :1]))
+        watch.note(
+            number, dataclasses.replace(SIGHTS[kind], strokes=SIGHTS[kind].strokes[:, :1, :1])
+        )
     stretches = watch.stretches(len(kinds), lambda number: PICTURES[kinds[number]])
     found = [(stretch.kind, stretch.first, stretch.stop) for stretch in stretches]
     assert all(0 <= first < stop <= len(kinds) for _, first, stop in found)

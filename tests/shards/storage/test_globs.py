@@ -21,7 +21,9 @@ from surgstream.shards.storage.stores import Stores, open_storage
 from tests.helpers.s3 import s3_bucket
 
 STEPS = st.sampled_from(["a", "ab", "b", ".a", "._a.mp4", "a.mp4", "b.mp4"])
-PATTERN_STEPS = st.sampled_from(["**", "*", "?", "a", "a*", "[ab]", "*.mp4", ".*", ".a", "[!b]*", "**.mp4", "b.mp4"])
+PATTERN_STEPS = st.sampled_from(
+    ["**", "*", "?", "a", "a*", "[ab]", "*.mp4", ".*", ".a", "[!b]*", "**.mp4", "b.mp4"]
+)
 TREES = st.lists(st.lists(STEPS, min_size=1, max_size=4).map("/".join), max_size=8)
 PATTERNS = st.lists(PATTERN_STEPS, min_size=1, max_size=4).map("/".join)
 
@@ -115,14 +117,18 @@ def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def find_in(root: str, videos: str, **more: object) -> list[str]:
     tree = {"name": "d", "specialty": "s", "procedure": "p", "videos": videos, **more}
     corpus = build(CorpusConfig, {"datasets": [tree]}, where="corpus.yaml")
-    return [source.location.removeprefix(f"{root}/") for source in find_sources(corpus, root, Stores())]
+    return [
+        source.location.removeprefix(f"{root}/") for source in find_sources(corpus, root, Stores())
+    ]
 
 
 @pytest.mark.parametrize("pattern", VIDEOS)
 def test_both_kinds_of_store_find_the_same_videos(root: str, pattern: str) -> None:
     assert find_in(root, pattern) == VIDEOS[pattern]
     whole = [f"{root}/{name}" for name in VIDEOS[pattern]]
-    assert find_in("/elsewhere", f"{root}/{pattern}") == whole, "although the root has brackets, too"
+    assert find_in("/elsewhere", f"{root}/{pattern}") == whole, (
+        "although the root has brackets, too"
+    )
 
 
 @pytest.mark.parametrize("pattern", IMAGES)
@@ -140,16 +146,28 @@ def test_names_that_only_a_bucket_has() -> None:
     deep = "/".join(["d"] * 500) + "/deep.mp4"
     with s3_bucket("odd") as bucket:
         client = boto3.client("s3")
-        for key in ("in/", "in/empty/", "in/a//b.mp4", "in/v.mp4", "in/v.mp4/part.mp4", f"in/{deep}"):
+        for key in (
+            "in/",
+            "in/empty/",
+            "in/a//b.mp4",
+            "in/v.mp4",
+            "in/v.mp4/part.mp4",
+            f"in/{deep}",
+        ):
             client.put_object(Bucket="odd", Key=key, Body=b"")
         found = find_in(f"{bucket}/in", "**/*.mp4")
         assert found == ["a//b.mp4", deep, "v.mp4", "v.mp4/part.mp4"]
         assert open_storage(f"{bucket}/in").size("a//b.mp4") == 0
         assert find_in(f"{bucket}/in", "*", image_fps=1.0) == ["a", "d", "empty", "v.mp4"]
-        assert "" not in open_storage(f"{bucket}/in").sizes() and "empty/" not in open_storage(f"{bucket}/in").sizes()
+        assert (
+            "" not in open_storage(f"{bucket}/in").sizes()
+            and "empty/" not in open_storage(f"{bucket}/in").sizes()
+        )
 
 
-def test_no_more_of_a_disk_is_read_than_the_pattern_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_of_a_disk_is_read_than_the_pattern_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("a/videos/v.mp4", "a/frames/v/1.png", "b/videos/w.mp4", "c.mp4"):
         open_storage(str(tmp_path)).write(name, b"")
     read, scandir = [], os.scandir
@@ -171,11 +189,20 @@ def test_circles_of_links_end_and_links_to_nothing_are_told_of(tmp_path: Path) -
     (tmp_path / "b" / "itself.mp4").symlink_to(tmp_path / "b" / "itself.mp4")
     (tmp_path / "b" / "gone.mp4").symlink_to(tmp_path / "nothing.mp4")
     found = {name for name, _ in find(open_storage(str(tmp_path)).tree(), "**/*.mp4")}
-    assert {"a/v.mp4", "b/w.mp4", "b/itself.mp4", "b/gone.mp4", "a/to_b/w.mp4", "b/to_a/v.mp4"} <= found
+    assert {
+        "a/v.mp4",
+        "b/w.mp4",
+        "b/itself.mp4",
+        "b/gone.mp4",
+        "a/to_b/w.mp4",
+        "b/to_a/v.mp4",
+    } <= found
     assert all(name.count("/") < 4 for name in found)
 
 
-def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_listed_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("a/v.mp4", "private/w.mp4", "disk/lost+found/x.mp4", "disk/y.mp4"):
         open_storage(str(tmp_path)).write(name, b"")
     scandir = os.scandir
@@ -187,7 +214,10 @@ def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(os, "scandir", denying)
     for read in (lambda: find_in(str(tmp_path), "**/*.mp4"), open_storage(str(tmp_path)).sizes):
-        with pytest.raises(StorageError, match=r"private/ cannot be listed \(Permission denied\).* left out; make it"):
+        with pytest.raises(
+            StorageError,
+            match=r"private/ cannot be listed \(Permission denied\).* left out; make it",
+        ):
             read()
     assert find_in(str(tmp_path), "[!p]*/*.mp4") == ["a/v.mp4", "disk/y.mp4"]
     assert list(open_storage(str(tmp_path / "disk")).sizes()) == ["y.mp4"]

@@ -13,7 +13,13 @@ import pytest
 from surgstream.shards.corpus.labels import read_labels
 from surgstream.shards.errors import StorageError, UnusableFileError, VideoError
 from surgstream.shards.storage.retry import RetryConfig
-from surgstream.shards.storage.stores import LocalStorage, S3Config, Stores, open_storage, read_range
+from surgstream.shards.storage.stores import (
+    LocalStorage,
+    S3Config,
+    Stores,
+    open_storage,
+    read_range,
+)
 from tests.helpers.file_systems import FailingCalls
 
 FAST = RetryConfig(timeout_seconds=1.0, first_delay_seconds=0.01, max_delay_seconds=0.05)
@@ -40,7 +46,9 @@ def calls(storage: LocalStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return FailingCalls(monkeypatch, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["EIO", "ESTALE", "ETIMEDOUT", "ENOTCONN", "ESHUTDOWN", "EHOSTDOWN", "EAGAIN"])
+@pytest.mark.parametrize(
+    "name", ["EIO", "ESTALE", "ETIMEDOUT", "ENOTCONN", "ESHUTDOWN", "EHOSTDOWN", "EAGAIN"]
+)
 @pytest.mark.parametrize("read", READS)
 def test_what_passes_is_waited_for_and_counted(
     storage: LocalStorage, calls: FailingCalls, read: str, name: str
@@ -86,7 +94,9 @@ def fail(number: int) -> int:
     raise OSError(number, os.strerror(number))
 
 
-def test_what_fails_for_too_long_ends_with_the_history(storage: LocalStorage, calls: FailingCalls) -> None:
+def test_what_fails_for_too_long_ends_with_the_history(
+    storage: LocalStorage, calls: FailingCalls
+) -> None:
     calls.always(errno.ESTALE, errno.EIO)
     started = time.monotonic()
     with pytest.raises(StorageError) as caught:
@@ -167,7 +177,10 @@ def test_a_file_that_is_replaced_under_its_readers_is_noticed(
     read_range(storage, "in/a", 1000, 2000)
     change(tmp_path / "in" / "a")
     for _ in range(2):
-        with pytest.raises(StorageError, match=r"here: in/a was replaced while the run read it .* another corpus now"):
+        with pytest.raises(
+            StorageError,
+            match=r"here: in/a was replaced while the run read it .* another corpus now",
+        ):
             read_range(storage, "in/a", 0, 10)
     assert not storage.retries, "to ask again would not help"
 
@@ -200,7 +213,9 @@ def test_a_file_that_holds_the_same_is_the_same(
         read_range(storage, "in/a", 0, 10)
 
 
-def test_access_that_is_denied_is_one_files_fault(storage: LocalStorage, calls: FailingCalls) -> None:
+def test_access_that_is_denied_is_one_files_fault(
+    storage: LocalStorage, calls: FailingCalls
+) -> None:
     calls.plan(errno.EACCES)
     with pytest.raises(UnusableFileError, match="reading in/a: Permission denied"):
         storage.read("in/a")

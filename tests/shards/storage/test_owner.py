@@ -87,7 +87,9 @@ def test_a_second_one_is_refused_in_one_sentence_and_touches_nothing(uri: str) -
         assert {name: storage.version(name) for name in storage.sizes()} == before
         first.check()
     told = str(refused.value)
-    assert told.startswith(f"{uri}: expected nobody else to write there, got training on {this_process('').host}")
+    assert told.startswith(
+        f"{uri}: expected nobody else to write there, got training on {this_process('').host}"
+    )
     assert f"(process {os.getpid()}) since " in told and "\n" not in told
     assert list(storage.sizes()) == []
     with owning(storage, "packing"):
@@ -95,9 +97,14 @@ def test_a_second_one_is_refused_in_one_sentence_and_touches_nothing(uri: str) -
 
 
 def test_who_was_killed_owns_nothing_any_more(uri: str) -> None:
-    with subprocess.Popen([sys.executable, "-c", OWNING, uri], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNING, uri], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout and process.stdout.readline() == "owns\n"
-        with pytest.raises(OwnedError, match=rf"\(process {process.pid}\)"), owning(open_storage(uri), "training"):
+        with (
+            pytest.raises(OwnedError, match=rf"\(process {process.pid}\)"),
+            owning(open_storage(uri), "training"),
+        ):
             pass
         process.send_signal(signal.SIGKILL)
     with owning(open_storage(uri), "training", pace=NEVER_STALE):
@@ -106,12 +113,16 @@ def test_who_was_killed_owns_nothing_any_more(uri: str) -> None:
 
 def test_a_process_id_that_is_used_again_is_another_process(uri: str) -> None:
     storage = open_storage(uri)
-    storage.write(f"{OWNERS}/00000007", replace(this_process("training"), started="1", token="a").to_bytes())
+    storage.write(
+        f"{OWNERS}/00000007", replace(this_process("training"), started="1", token="a").to_bytes()
+    )
     with owning(storage, "training", pace=NEVER_STALE):
         assert list(storage.sizes()) == [f"{OWNERS}/00000008"]
 
 
-@pytest.mark.parametrize("minutes", [-5, 0, 5], ids=lambda minutes: f"a clock {minutes} minutes off")
+@pytest.mark.parametrize(
+    "minutes", [-5, 0, 5], ids=lambda minutes: f"a clock {minutes} minutes off"
+)
 def test_another_host_is_judged_by_its_heart_and_not_by_its_clock(minutes: int, uri: str) -> None:
     storage, name = open_storage(uri), f"{OWNERS}/00000003"
     record = elsewhere(since=str(datetime.now(UTC) + timedelta(minutes=minutes)))
@@ -154,7 +165,9 @@ def test_a_requeued_job_takes_over_from_its_own_earlier_start_at_once(
         owning(open_storage(uri), "training", pace=NEVER_STALE).__enter__()
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     with owning(open_storage(uri), "training", pace=NEVER_STALE) as next_start:
-        with pytest.raises(OwnedError, match=r"got training on .* Slurm job 4242\) since .* which has taken over"):
+        with pytest.raises(
+            OwnedError, match=r"got training on .* Slurm job 4242\) since .* which has taken over"
+        ):
             lost.check()
         lost.give_back()
         next_start.check()
@@ -163,11 +176,16 @@ def test_a_requeued_job_takes_over_from_its_own_earlier_start_at_once(
 def test_another_job_waits_for_a_sign_of_life(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "4243")
     monkeypatch.setenv("SLURM_RESTART_COUNT", "7")
-    with beating(open_storage(uri), f"{OWNERS}/00000001", elsewhere(job="4242")), pytest.raises(OwnedError):
+    with (
+        beating(open_storage(uri), f"{OWNERS}/00000001", elsewhere(job="4242")),
+        pytest.raises(OwnedError),
+    ):
         owning(open_storage(uri), "training", pace=NEVER_STALE).__enter__()
 
 
-def test_one_of_many_wins_where_exclusive_creation_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_of_many_wins_where_exclusive_creation_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     open_file = Path.open
 
     def lying(path: Path, mode: str = "r", *more: Any, **options: Any) -> Any:
@@ -175,10 +193,21 @@ def test_one_of_many_wins_where_exclusive_creation_lies(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(Path, "open", lying)
     for attempt in range(5):
-        storage, together, tokens = open_storage(str(tmp_path / str(attempt))), threading.Barrier(8), range(8)
+        storage, together, tokens = (
+            open_storage(str(tmp_path / str(attempt))),
+            threading.Barrier(8),
+            range(8),
+        )
 
-        def start(token: int, storage: Storage = storage, together: threading.Barrier = together) -> Owner | None:
-            found = Owner(storage, replace(this_process("training"), token=str(token)), shared=False, pace=QUICK)
+        def start(
+            token: int, storage: Storage = storage, together: threading.Barrier = together
+        ) -> Owner | None:
+            found = Owner(
+                storage,
+                replace(this_process("training"), token=str(token)),
+                shared=False,
+                pace=QUICK,
+            )
             together.wait()
             try:
                 found.take(wait=False)
@@ -211,7 +240,10 @@ def test_those_who_wait_come_one_after_the_other(uri: str) -> None:
 
 def test_those_who_share_keep_out_only_those_who_do_not(uri: str) -> None:
     storage = open_storage(uri)
-    with owning(storage, "packing", shared=True) as one, owning(storage, "packing", shared=True) as other:
+    with (
+        owning(storage, "packing", shared=True) as one,
+        owning(storage, "packing", shared=True) as other,
+    ):
         with pytest.raises(OwnedError, match="got packing on"):
             owning(storage, "packing").__enter__()
         one.check()
@@ -222,7 +254,9 @@ def test_those_who_share_keep_out_only_those_who_do_not(uri: str) -> None:
         alone.check()
 
 
-def test_of_many_who_share_each_reads_its_own_record_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_who_share_each_reads_its_own_record_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     storage, read = open_storage(str(tmp_path)), list[str]()
     for number in range(100):
         storage.write(f"{OWNERS}/shared-{number}", this_process("packing").to_bytes())
@@ -230,7 +264,9 @@ def test_of_many_who_share_each_reads_its_own_record_alone(tmp_path: Path, monke
     monkeypatch.setattr(storage, "read", lambda name: read.append(name) or read_file(name))
     with owning(storage, "packing", shared=True) as found:
         found.check()
-    assert len(set(read)) == 1 and not set(read) & {f"{OWNERS}/shared-{number}" for number in range(100)}
+    assert len(set(read)) == 1 and not set(read) & {
+        f"{OWNERS}/shared-{number}" for number in range(100)
+    }
 
 
 def test_a_heart_beats_until_the_store_is_given_back(uri: str) -> None:
@@ -255,7 +291,9 @@ def test_who_was_taken_over_while_it_slept_does_not_come_back(uri: str) -> None:
     assert list(storage.sizes()) == [later]
 
 
-def test_somebody_who_came_and_went_meanwhile_is_noticed(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_somebody_who_came_and_went_meanwhile_is_noticed(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Between the look at a dead owner and the claim, others come, end, and a third begins with the first number."""
     storage, third = open_storage(uri), f"{OWNERS}/00000001"
     storage.write(third, elsewhere(token="dead").to_bytes())
@@ -289,14 +327,21 @@ def test_a_record_that_was_made_although_its_answer_was_lost_is_ones_own(
         found.check()
 
 
-def test_a_process_that_may_not_be_seen_is_judged_by_its_heart(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_may_not_be_seen_is_judged_by_its_heart(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(owner, "is_hidden", lambda pid: True)
-    storage, other = open_storage(uri), replace(this_process("training"), pid=2**22 + 1, token="another's")
+    storage, other = (
+        open_storage(uri),
+        replace(this_process("training"), pid=2**22 + 1, token="another's"),
+    )
     with beating(storage, f"{OWNERS}/00000001", other), pytest.raises(OwnedError):
         owning(storage, "training", pace=NEVER_STALE).__enter__()
 
 
-def test_what_cannot_be_given_back_goes_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_given_back_goes_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A store that does not answer keeps nobody from ending."""
     storage, asked, ended = open_storage(str(tmp_path)), threading.Event(), threading.Event()
 
@@ -321,6 +366,8 @@ def test_what_a_network_file_system_leaves_there_is_no_record(tmp_path: Path) ->
 def test_a_record_that_is_none_is_told_of(tmp_path: Path) -> None:
     storage = open_storage(str(tmp_path))
     storage.write(f"{OWNERS}/00000001", b"what is this?")
-    with pytest.raises(StorageError, match="00000001: expected who writes there, got something else; remove it"):
+    with pytest.raises(
+        StorageError, match="00000001: expected who writes there, got something else; remove it"
+    ):
         owning(storage, "training").__enter__()
     assert len(contents(tmp_path)) == 1

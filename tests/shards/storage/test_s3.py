@@ -36,7 +36,9 @@ ONCE = RetryConfig(timeout_seconds=0.1)
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
     with s3_bucket("reached") as bucket:
-        boto3.client("s3").put_object(Bucket="reached", Key="here/a", Body=b"data", ACL="public-read")
+        boto3.client("s3").put_object(
+            Bucket="reached", Key="here/a", Body=b"data", ACL="public-read"
+        )
         yield bucket
 
 
@@ -58,16 +60,22 @@ def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_credentials_of_a_profile(
     bucket: str, proxy: FaultProxy, nobody: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nobody.write_text("[profile lab]\naws_access_key_id = OfTheLab\naws_secret_access_key = hidden\n")
+    nobody.write_text(
+        "[profile lab]\naws_access_key_id = OfTheLab\naws_secret_access_key = hidden\n"
+    )
     monkeypatch.setenv("AWS_PROFILE", "lab")
     assert read(bucket, S3Config(endpoint_url=proxy.endpoint)) == b"data"
     assert {request.access_key for request in proxy.requests} == {"OfTheLab"}
 
 
-def test_credentials_of_a_process(bucket: str, proxy: FaultProxy, nobody: Path, tmp_path: Path) -> None:
+def test_credentials_of_a_process(
+    bucket: str, proxy: FaultProxy, nobody: Path, tmp_path: Path
+) -> None:
     answer = json.dumps({"Version": 1, "AccessKeyId": "OfAProcess", "SecretAccessKey": "hidden"})
     (tmp_path / "answer.py").write_text(f"print({answer!r})")
-    nobody.write_text(f"[default]\ncredential_process = {sys.executable} {tmp_path / 'answer.py'}\n")
+    nobody.write_text(
+        f"[default]\ncredential_process = {sys.executable} {tmp_path / 'answer.py'}\n"
+    )
     assert read(bucket, S3Config(endpoint_url=proxy.endpoint)) == b"data"
     assert {request.access_key for request in proxy.requests} == {"OfAProcess"}
 
@@ -87,11 +95,15 @@ def test_the_bucket_stands_in_the_path_or_in_the_name(
     resolve = socket.getaddrinfo
     local = {"store.test": "127.0.0.1", "reached.store.test": "127.0.0.1"}
     monkeypatch.setattr(
-        socket, "getaddrinfo", lambda host, *rest, **more: resolve(local.get(host, host), *rest, **more)
+        socket,
+        "getaddrinfo",
+        lambda host, *rest, **more: resolve(local.get(host, host), *rest, **more),
     )
     endpoint = proxy.endpoint.replace("127.0.0.1", "store.test")
     config = S3Config(endpoint_url=endpoint, addressing_style=style, retry=ONCE)  # type: ignore[arg-type]
-    with contextlib.suppress(StorageError):  # the server behind the proxy takes any unknown host for a bucket
+    with contextlib.suppress(
+        StorageError
+    ):  # the server behind the proxy takes any unknown host for a bucket
         read(bucket, config)
     assert {request.path for request in proxy.requests} == {path}
 
@@ -122,7 +134,10 @@ def test_a_certificate_is_believed_if_its_bundle_is_named(bucket: str, certifica
     with fault_proxy(os.environ["AWS_ENDPOINT_URL"], tls=server) as proxy:
         with pytest.raises(StorageError, match="SSL"):
             read(bucket, S3Config(endpoint_url=proxy.endpoint, retry=ONCE))
-        assert read(bucket, S3Config(endpoint_url=proxy.endpoint, ca_bundle=str(certificate))) == b"data"
+        assert (
+            read(bucket, S3Config(endpoint_url=proxy.endpoint, ca_bundle=str(certificate)))
+            == b"data"
+        )
 
 
 @pytest.fixture
@@ -142,21 +157,32 @@ def asked_hosts(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
 @pytest.mark.parametrize(("style", "host"), [(None, "reached.store.test"), ("path", "store.test")])
 def test_the_style_of_a_profile_holds_unless_a_recipe_has_one(
-    style: str | None, host: str, bucket: str, proxy: FaultProxy, nobody: Path, asked_hosts: set[str]
+    style: str | None,
+    host: str,
+    bucket: str,
+    proxy: FaultProxy,
+    nobody: Path,
+    asked_hosts: set[str],
 ) -> None:
     key = "aws_access_key_id = OfTheLab\naws_secret_access_key = hidden\n"
     endpoint = proxy.endpoint.replace("127.0.0.1", "store.test")
-    nobody.write_text(f"[profile lab]\n{key}endpoint_url = {endpoint}\ns3 =\n  addressing_style = virtual\n")
+    nobody.write_text(
+        f"[profile lab]\n{key}endpoint_url = {endpoint}\ns3 =\n  addressing_style = virtual\n"
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("AWS_ENDPOINT_URL")
-        with contextlib.suppress(StorageError):  # the server behind the proxy takes any unknown host for a bucket
+        with contextlib.suppress(
+            StorageError
+        ):  # the server behind the proxy takes any unknown host for a bucket
             read(bucket, S3Config(profile="lab", addressing_style=style, retry=ONCE))  # type: ignore[arg-type]
     assert asked_hosts == {host}
     assert {request.access_key for request in proxy.requests} == {"OfTheLab"}
 
 
 def test_a_profile_that_is_not_there_is_a_sentence(bucket: str) -> None:
-    with pytest.raises(StorageError, match=r"S3 is not set up: The config profile \(nobody\) could not be found"):
+    with pytest.raises(
+        StorageError, match=r"S3 is not set up: The config profile \(nobody\) could not be found"
+    ):
         open_storage(bucket, S3Config(profile="nobody"))
 
 
@@ -168,7 +194,12 @@ def test_what_is_not_set_is_not_told_to_boto3(bucket: str, nobody: Path, tmp_pat
         "endpoint_url = http://of.the.file.test\ns3 =\n  addressing_style = virtual\n"
     )
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+        for name in (
+            "AWS_ENDPOINT_URL",
+            "AWS_DEFAULT_REGION",
+            "AWS_CA_BUNDLE",
+            "REQUESTS_CA_BUNDLE",
+        ):
             patch.delenv(name, raising=False)
         client = open_storage(bucket)._client._clients.patient  # type: ignore[attr-defined]
     assert client.meta.endpoint_url == "http://of.the.file.test"
@@ -189,25 +220,42 @@ def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[st
     return write
 
 
-def test_each_bucket_is_reached_as_the_file_of_stores_says(stores: Callable[[dict[str, Any]], None]) -> None:
-    stores({"s3://raw": {"anonymous": True, "profile": "lab"}, "s3://": {"region": "here", "endpoint_url": "http://a"}})
+def test_each_bucket_is_reached_as_the_file_of_stores_says(
+    stores: Callable[[dict[str, Any]], None],
+) -> None:
+    stores(
+        {
+            "s3://raw": {"anonymous": True, "profile": "lab"},
+            "s3://": {"region": "here", "endpoint_url": "http://a"},
+        }
+    )
     assert reached("raw", None) == S3Config(anonymous=True, profile="lab")
     assert reached("raw2", None) == S3Config(region="here", endpoint_url="http://a")
     of_recipe = S3Config(region="there", retry=ONCE)
-    assert reached("raw2", of_recipe) == S3Config(region="there", endpoint_url="http://a", retry=ONCE)
+    assert reached("raw2", of_recipe) == S3Config(
+        region="there", endpoint_url="http://a", retry=ONCE
+    )
     assert reached("raw2", S3Config()) == reached("raw2", None)
 
 
 def test_of_the_patience_too_only_what_differs_from_the_default_comes_before_the_file() -> None:
-    of_file = S3Config(read_timeout_seconds=60, retry=RetryConfig(timeout_seconds=3600, max_delay_seconds=5))
+    of_file = S3Config(
+        read_timeout_seconds=60, retry=RetryConfig(timeout_seconds=3600, max_delay_seconds=5)
+    )
     of_recipe = S3Config(region="eu", retry=RetryConfig(max_delay_seconds=60))
     assert of_recipe.over(of_file) == S3Config(
-        region="eu", read_timeout_seconds=60, retry=RetryConfig(timeout_seconds=3600, max_delay_seconds=60)
+        region="eu",
+        read_timeout_seconds=60,
+        retry=RetryConfig(timeout_seconds=3600, max_delay_seconds=60),
     )
 
 
-@pytest.mark.parametrize("address", ["raw", "s3://raw/prefix", "s3://user:secret@raw", "https://raw"])
-def test_a_file_of_stores_names_buckets(address: str, stores: Callable[[dict[str, Any]], None]) -> None:
+@pytest.mark.parametrize(
+    "address", ["raw", "s3://raw/prefix", "s3://user:secret@raw", "https://raw"]
+)
+def test_a_file_of_stores_names_buckets(
+    address: str, stores: Callable[[dict[str, Any]], None]
+) -> None:
     stores({address: {}})
     with pytest.raises(ConfigError, match=r"stores: expected s3://BUCKET, or s3:// for all others"):
         open_storage("s3://raw/x")
@@ -226,7 +274,10 @@ def test_a_file_of_stores_that_is_wrong_is_a_mistake(
 
 
 def test_one_command_reads_from_a_public_store_and_writes_to_another_one(
-    bucket: str, tmp_path: Path, stores: Callable[[dict[str, Any]], None], monkeypatch: pytest.MonkeyPatch
+    bucket: str,
+    tmp_path: Path,
+    stores: Callable[[dict[str, Any]], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     server, boto = os.environ["AWS_ENDPOINT_URL"], boto3.session.Session().client("s3")
     for name in ("public", "ours"):
@@ -248,7 +299,9 @@ def test_one_command_reads_from_a_public_store_and_writes_to_another_one(
             assert all(request.path.startswith(f"/{name}") for request in proxy.requests)
 
 
-def test_what_comes_between_the_look_and_the_read_is_read_whole(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_comes_between_the_look_and_the_read_is_read_whole(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     storage = open_storage(f"{bucket}/here")
     sizes = iter([None, 4])
     monkeypatch.setattr(storage, "size", lambda name: next(sizes))

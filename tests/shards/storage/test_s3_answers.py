@@ -45,27 +45,36 @@ def bucket() -> Iterator[str]:
 
 @pytest.fixture
 def storage(bucket: str, proxy: FaultProxy, tmp_path: Path) -> Storage:
-    storage = open_storage(f"{bucket}/{tmp_path.name}", S3Config(endpoint_url=proxy.endpoint, retry=ONCE))
+    storage = open_storage(
+        f"{bucket}/{tmp_path.name}", S3Config(endpoint_url=proxy.endpoint, retry=ONCE)
+    )
     storage.write("a", b"data")
     return storage
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_redirection_is_one_sentence(operation: str, status: int, storage: Storage, proxy: FaultProxy) -> None:
+def test_a_redirection_is_one_sentence(
+    operation: str, status: int, storage: Storage, proxy: FaultProxy
+) -> None:
     elsewhere = (("Location", "https://user:secret@elsewhere.example/"),)
     proxy.plan = lambda request: Fault("refused", status=status, code="Moved", headers=elsewhere)
     proxy.requests.clear()
     with pytest.raises(StorageError) as caught:
         OPERATIONS[operation](storage)
     message = str(caught.value)
-    assert f"bucket answers at {proxy.endpoint} is not there: the answer points to https://...@elsewhere" in message
+    assert (
+        f"bucket answers at {proxy.endpoint} is not there: the answer points to https://...@elsewhere"
+        in message
+    )
     assert "set endpoint_url or region" in message and len(message) < 500
     assert len(proxy.requests) == 1
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_bucket_of_another_region_is_followed_there(operation: str, storage: Storage, proxy: FaultProxy) -> None:
+def test_a_bucket_of_another_region_is_followed_there(
+    operation: str, storage: Storage, proxy: FaultProxy
+) -> None:
     region = (("x-amz-bucket-region", "eu-central-1"),)
 
     def plan(request: Request) -> Fault | None:
@@ -76,11 +85,17 @@ def test_a_bucket_of_another_region_is_followed_there(operation: str, storage: S
     OPERATIONS[operation](storage)
 
 
-def test_a_bucket_that_is_in_no_region_is_followed_once(storage: Storage, proxy: FaultProxy) -> None:
+def test_a_bucket_that_is_in_no_region_is_followed_once(
+    storage: Storage, proxy: FaultProxy
+) -> None:
     region = (("x-amz-bucket-region", "eu-central-1"),)
-    proxy.plan = lambda request: Fault("refused", status=301, code="PermanentRedirect", headers=region)
+    proxy.plan = lambda request: Fault(
+        "refused", status=301, code="PermanentRedirect", headers=region
+    )
     proxy.requests.clear()
-    with pytest.raises(StorageError, match="points to the region eu-central-1; set endpoint_url or region"):
+    with pytest.raises(
+        StorageError, match="points to the region eu-central-1; set endpoint_url or region"
+    ):
         storage.sizes()
     assert len(proxy.requests) == 2
 
@@ -88,7 +103,9 @@ def test_a_bucket_that_is_in_no_region_is_followed_once(storage: Storage, proxy:
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_bucket_that_does_not_exist_is_told_as_such(operation: str, storage: Storage) -> None:
     endpoint = os.environ["AWS_ENDPOINT_URL"]
-    with pytest.raises(StorageError, match=rf"bucket nowhere at {endpoint} does not exist; check its name"):
+    with pytest.raises(
+        StorageError, match=rf"bucket nowhere at {endpoint} does not exist; check its name"
+    ):
         OPERATIONS[operation](open_storage("s3://nowhere/corpus"))
     with pytest.raises(StorageError, match=rf"bucket nowhere at {endpoint} does not exist"):
         Manifest.load(open_storage("s3://nowhere/corpus"))
@@ -97,7 +114,14 @@ def test_a_bucket_that_does_not_exist_is_told_as_such(operation: str, storage: S
 def test_a_bucket_is_looked_for_once(storage: Storage, proxy: FaultProxy) -> None:
     proxy.requests.clear()
     assert [storage.size(f"missing{number}") for number in range(5)] == [None] * 5
-    assert [request.method for request in proxy.requests] == ["HEAD", "GET", "HEAD", "HEAD", "HEAD", "HEAD"]
+    assert [request.method for request in proxy.requests] == [
+        "HEAD",
+        "GET",
+        "HEAD",
+        "HEAD",
+        "HEAD",
+        "HEAD",
+    ]
 
 
 def changed(storage: Storage, operation: str, change: Callable[[str], str]) -> list[dict[str, Any]]:
@@ -110,7 +134,9 @@ def changed(storage: Storage, operation: str, change: Callable[[str], str]) -> l
 
     for client in storage._client._clients:  # type: ignore[attr-defined]
         client.meta.events.register(f"after-call.s3.{operation}", answer)
-        client.meta.events.register(f"provide-client-params.s3.{operation}", lambda params, **_: asked.append(params))
+        client.meta.events.register(
+            f"provide-client-params.s3.{operation}", lambda params, **_: asked.append(params)
+        )
     return asked
 
 
@@ -139,7 +165,9 @@ def test_sound_objects_stay_where_etags_only_look_like_md5s(
     ranges = -(-size // PART_BYTES)
     assert len(read_back) == ranges, "once"
     (warning,) = caplog.messages
-    assert "bucket answers at http" in warning and "its ETags look like MD5s and are none" in warning
+    assert (
+        "bucket answers at http" in warning and "its ETags look like MD5s and are none" in warning
+    )
     assert storage.read("b") == data
 
 
@@ -192,7 +220,9 @@ def test_objects_with_weak_etags_are_replaced(storage: Storage) -> None:
         storage.replace("a", b"newest", first)
 
 
-def test_objects_are_replaced_where_conditions_have_no_quotes(storage: Storage, proxy: FaultProxy) -> None:
+def test_objects_are_replaced_where_conditions_have_no_quotes(
+    storage: Storage, proxy: FaultProxy
+) -> None:
     def plan(request: Request) -> Fault | None:
         quoted = request.method == "PUT" and (request.if_match or "").startswith('"')
         return Fault("refused", status=412, code="PreconditionFailed") if quoted else None
@@ -212,10 +242,14 @@ def test_uploads_with_weak_etags_are_compared_by_length(storage: Storage) -> Non
 def losing_one(method: str, path: str = "") -> Callable[[Request], Fault | None]:
     """A store that does what it is asked, and whose first answer to a kind of request never arrives."""
     left = [Fault("lost")]
-    return lambda request: left.pop() if left and request.method == method and path in request.path else None
+    return lambda request: (
+        left.pop() if left and request.method == method and path in request.path else None
+    )
 
 
-def test_a_replacement_whose_answer_is_lost_has_replaced(storage: Storage, proxy: FaultProxy) -> None:
+def test_a_replacement_whose_answer_is_lost_has_replaced(
+    storage: Storage, proxy: FaultProxy
+) -> None:
     for name, data in (("a", b"new"), ("d", b"first")):
         was = storage.version(name)
         proxy.plan = losing_one("PUT")
@@ -244,7 +278,9 @@ def test_an_upload_that_was_completed_before_is_taken_if_it_is_what_was_sent(
             send_whole(storage, data)
 
 
-def test_what_ends_an_upload_is_told_where_it_cannot_be_taken_back(storage: Storage, proxy: FaultProxy) -> None:
+def test_what_ends_an_upload_is_told_where_it_cannot_be_taken_back(
+    storage: Storage, proxy: FaultProxy
+) -> None:
     with pytest.raises(KeyboardInterrupt), storage.writer("b") as sink:
         sink.write(bytes(PART_BYTES))
         proxy.plan = lambda request: Fault("refused", status=403, code="AccessDenied")

@@ -84,7 +84,9 @@ def storage(bucket: str, proxy: FaultProxy, keys: Callable[[str], None], tmp_pat
 
 
 def no_longer(key: str, code: str, status: int = 400) -> Callable[[Request], Fault | None]:
-    return lambda request: Fault("refused", code=code, status=status) if request.access_key == key else None
+    return lambda request: (
+        Fault("refused", code=code, status=status) if request.access_key == key else None
+    )
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -96,7 +98,9 @@ def test_every_operation_survives_the_end_of_a_token(
     OPERATIONS[operation](storage)
     signed_by = [request.access_key for request in proxy.requests]
     refused = signed_by.count("Old")
-    assert signed_by[:refused] == ["Old"] * refused and 1 <= refused <= 3, "once, and told why where it is a HEAD"
+    assert signed_by[:refused] == ["Old"] * refused and 1 <= refused <= 3, (
+        "once, and told why where it is a HEAD"
+    )
     assert signed_by[refused:] and set(signed_by[refused:]) == {"New"}
     assert storage.retries == {"expired": 1}
 
@@ -151,17 +155,25 @@ def test_credentials_that_are_simply_wrong_fail_at_once(
     proxy.plan = no_longer("Old", code, 403)
     with pytest.raises(StorageError, match=rf"access is denied; check the credentials .*{code}"):
         OPERATIONS[operation](storage)
-    assert len(proxy.requests) == (4 if operation == "size" else 2), "a HEAD that is refused is asked for its reason"
+    assert len(proxy.requests) == (4 if operation == "size" else 2), (
+        "a HEAD that is refused is asked for its reason"
+    )
 
 
 @pytest.mark.parametrize("operation", ["range", "list", "write", "size", "upload in parts"])
-def test_a_token_without_a_newer_one_is_a_sentence(operation: str, storage: Storage, proxy: FaultProxy) -> None:
+def test_a_token_without_a_newer_one_is_a_sentence(
+    operation: str, storage: Storage, proxy: FaultProxy
+) -> None:
     proxy.plan = no_longer("Old", "ExpiredToken")
-    with pytest.raises(StorageError, match="the token has expired, and boto3 finds no newer one; renew it"):
+    with pytest.raises(
+        StorageError, match="the token has expired, and boto3 finds no newer one; renew it"
+    ):
         OPERATIONS[operation](storage)
 
 
-def test_rights_that_are_missing_are_no_reason_for_other_credentials(storage: Storage, proxy: FaultProxy) -> None:
+def test_rights_that_are_missing_are_no_reason_for_other_credentials(
+    storage: Storage, proxy: FaultProxy
+) -> None:
     proxy.plan = no_longer("Old", "AccessDenied", 403)
     with pytest.raises(StorageError, match=r"access is denied; check .* s3:ListBucket"):
         storage.size("missing")
@@ -169,9 +181,16 @@ def test_rights_that_are_missing_are_no_reason_for_other_credentials(storage: St
 
 
 def test_many_threads_look_credentials_up_once(
-    storage: Storage, proxy: FaultProxy, keys: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    storage: Storage,
+    proxy: FaultProxy,
+    keys: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    all_refused, looked_up, connect = threading.Barrier(8, timeout=60), list[str](), s3_client._connect
+    all_refused, looked_up, connect = (
+        threading.Barrier(8, timeout=60),
+        list[str](),
+        s3_client._connect,
+    )
 
     def counted(config: S3Config) -> object:
         looked_up.append("once more")

@@ -41,7 +41,9 @@ class Client:
     def list_objects(self, *, Prefix: str, Marker: str) -> dict[str, Any]:
         return self._page("Contents", self._keys, Marker)
 
-    def list_multipart_uploads(self, *, Prefix: str, KeyMarker: str = "", UploadIdMarker: str = "") -> dict[str, Any]:
+    def list_multipart_uploads(
+        self, *, Prefix: str, KeyMarker: str = "", UploadIdMarker: str = ""
+    ) -> dict[str, Any]:
         page = self._page("Uploads", self._keys, KeyMarker)
         if page["IsTruncated"] and self._tells:
             page |= {"NextKeyMarker": page["Uploads"][-1]["Key"], "NextUploadIdMarker": "id"}
@@ -78,9 +80,13 @@ class Empty(Client):
 @pytest.mark.parametrize("kind", [Repeating, Empty])
 @pytest.mark.parametrize("listing", [objects, uploads])
 @pytest.mark.parametrize("tells", [False, True])
-def test_a_store_that_does_not_go_on_is_an_error(kind: type[Client], listing: Any, tells: bool) -> None:
+def test_a_store_that_does_not_go_on_is_an_error(
+    kind: type[Client], listing: Any, tells: bool
+) -> None:
     client = kind({"a", "b", "c"}, 2, tells=tells and kind is Repeating, knows_version_2=True)
-    with pytest.raises(StorageError, match=r"s3://b/p: expected the rest of a listing .* got the same again"):
+    with pytest.raises(
+        StorageError, match=r"s3://b/p: expected the rest of a listing .* got the same again"
+    ):
         list(listing(client, "p"))
 
 
@@ -112,8 +118,14 @@ def old_store(*, goes_on: bool) -> Iterator[str]:
     class Answer(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.path).query))
-            left = [name for name in NAMES if not goes_on or name > query.get("marker", "").removeprefix("in/")]
-            entries = "".join(f"<Contents><Key>in/{escape(n)}</Key><Size>7</Size></Contents>" for n in left[:3])
+            left = [
+                name
+                for name in NAMES
+                if not goes_on or name > query.get("marker", "").removeprefix("in/")
+            ]
+            entries = "".join(
+                f"<Contents><Key>in/{escape(n)}</Key><Size>7</Size></Contents>" for n in left[:3]
+            )
             more = str(len(left) > 3).lower()
             body = f"<ListBucketResult><IsTruncated>{more}</IsTruncated>{entries}</ListBucketResult>".encode()
             self.send_response(200)
@@ -150,5 +162,8 @@ def test_an_old_store_is_listed_to_its_end(anybody: pytest.MonkeyPatch) -> None:
 
 
 def test_an_old_store_that_repeats_itself_is_an_error(anybody: pytest.MonkeyPatch) -> None:
-    with old_store(goes_on=False) as endpoint, pytest.raises(StorageError, match="s3://bucket/in/: expected the rest"):
+    with (
+        old_store(goes_on=False) as endpoint,
+        pytest.raises(StorageError, match="s3://bucket/in/: expected the rest"),
+    ):
         reached_at(endpoint, anybody).sizes()

@@ -61,10 +61,15 @@ def test_a_fault_is_counted_and_survived(kind: str, storage: Storage, proxy: Fau
     assert storage.retries == {cause: 2}
 
 
-def test_a_broken_body_is_resumed_at_its_last_good_byte(storage: Storage, proxy: FaultProxy) -> None:
+def test_a_broken_body_is_resumed_at_its_last_good_byte(
+    storage: Storage, proxy: FaultProxy
+) -> None:
     proxy.plan = first(Fault("early_end", at=3_000_000), Fault("early_end", at=1_000_000))
     assert read_range(storage, "shard.tar", 100, SIZE) == CONTENT[100:]
-    starts = [int(str(request.range).removeprefix("bytes=").partition("-")[0]) for request in proxy.requests]
+    starts = [
+        int(str(request.range).removeprefix("bytes=").partition("-")[0])
+        for request in proxy.requests
+    ]
     assert starts == [100, 3_000_100, 4_000_100]
 
 
@@ -87,7 +92,9 @@ def test_retry_after_is_honoured(storage: Storage, proxy: FaultProxy) -> None:
     assert time.monotonic() - started >= 1.0
 
 
-def test_a_store_that_fails_for_too_long_ends_the_read_with_the_history(storage: Storage, proxy: FaultProxy) -> None:
+def test_a_store_that_fails_for_too_long_ends_the_read_with_the_history(
+    storage: Storage, proxy: FaultProxy
+) -> None:
     proxy.plan = lambda request: Fault("slow_down") if request.number % 2 else Fault("reset_before")
     started = time.monotonic()
     with pytest.raises(StorageError) as caught:
@@ -95,7 +102,11 @@ def test_a_store_that_fails_for_too_long_ends_the_read_with_the_history(storage:
     assert FAST.timeout_seconds <= time.monotonic() - started < 3 * FAST.timeout_seconds
     message = str(caught.value)
     assert "bucket fetched, key here/shard.tar" in message and "bytes 5 to 15" in message
-    assert "HTTP 503 SlowDown, request id proxy" in message and "failed tries" in message and "connection (" in message
+    assert (
+        "HTTP 503 SlowDown, request id proxy" in message
+        and "failed tries" in message
+        and "connection (" in message
+    )
     assert len(message) < 4000, "a history, not a novel"
 
 
@@ -121,7 +132,9 @@ def test_what_cannot_get_better_is_not_tried_again(storage: Storage, proxy: Faul
     assert len(proxy.requests) == 3
 
 
-def test_a_reader_that_closes_does_not_wait_for_a_failing_store(storage: Storage, proxy: FaultProxy) -> None:
+def test_a_reader_that_closes_does_not_wait_for_a_failing_store(
+    storage: Storage, proxy: FaultProxy
+) -> None:
     proxy.plan = lambda request: Fault("slow_down", retry_after=100)
     stop = threading.Event()
     threading.Timer(0.2, stop.set).start()

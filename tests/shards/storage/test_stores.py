@@ -56,7 +56,9 @@ def test_what_is_written_is_read(storage: Storage) -> None:
 
 
 def test_what_is_absent_is_said(storage: Storage) -> None:
-    assert storage.size("a") is None and storage.version("a") is None and list(storage.sizes()) == []
+    assert (
+        storage.size("a") is None and storage.version("a") is None and list(storage.sizes()) == []
+    )
     for read in (lambda: storage.read("a"), lambda: read_range(storage, "a", 0, 1)):
         with pytest.raises(StorageError, match=r"\ba\b.* is missing"):
             read()
@@ -118,7 +120,10 @@ def test_what_others_change_is_not_read_on(storage: Storage) -> None:
     storage.write("a", b"before")
     assert read_range(storage, "a", 0, 3) == b"bef"
     open_storage(storage.uri).write("a", b"after that")
-    with pytest.raises(StorageError, match=r"\ba\b.* was replaced while the run read it .* this is another corpus now"):
+    with pytest.raises(
+        StorageError,
+        match=r"\ba\b.* was replaced while the run read it .* this is another corpus now",
+    ):
         read_range(storage, "a", 3, 6)
 
 
@@ -130,14 +135,18 @@ def test_s3_does_not_replace_what_was_written_in_the_last_moment(
     if was:
         storage.write("a", was)
     version = storage.version("a")
-    monkeypatch.setattr(storage_s3, "check_version", lambda storage, *_: storage.write("a", b"somebody else's"))
+    monkeypatch.setattr(
+        storage_s3, "check_version", lambda storage, *_: storage.write("a", b"somebody else's")
+    )
     with pytest.raises(StorageError, match="somebody else is at work there"):
         storage.replace("a", b"ours", version)
     assert storage.read("a") == b"somebody else's"
 
 
 @pytest.mark.parametrize("size", [5, 2 * PART + 77])
-def test_what_was_damaged_on_the_way_is_not_left_there(bucket: str, tmp_path: Path, size: int) -> None:
+def test_what_was_damaged_on_the_way_is_not_left_there(
+    bucket: str, tmp_path: Path, size: int
+) -> None:
     storage = open_storage(f"{bucket}/{tmp_path.name}")
     damaged = list[str]()
 
@@ -168,7 +177,9 @@ def test_a_writer_publishes_at_its_end(storage: Storage, size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [5, PART + 1])
-def test_a_failing_writer_leaves_what_was_there(storage: Storage, size: int, tmp_path: Path) -> None:
+def test_a_failing_writer_leaves_what_was_there(
+    storage: Storage, size: int, tmp_path: Path
+) -> None:
     storage.write("a", b"before")
     with pytest.raises(ZeroDivisionError), storage.writer("a") as sink:
         sink.write(bytes(size))
@@ -202,7 +213,9 @@ def test_linked_folders_are_listed_and_circles_end(tmp_path: Path) -> None:
     abandoned = storage.writer("c/deep/3")
     abandoned.__enter__()
     storage.sweep(lambda name: name == "c/deep/3")
-    assert [path.name for path in (tmp_path / "elsewhere" / "deep").iterdir() if path.is_file()] == ["2"]
+    assert [
+        path.name for path in (tmp_path / "elsewhere" / "deep").iterdir() if path.is_file()
+    ] == ["2"]
     with pytest.raises(StorageError):
         abandoned.__exit__(None, None, None)
 
@@ -239,13 +252,17 @@ def test_of_several_who_make_a_file_one_does(
         monkeypatch.setattr(os, "link", none)
     uri = f"{bucket}/made" if place == "s3" else str(tmp_path / "made")
     with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(lambda number: open_storage(uri).create("a/b", b"%d" % number), range(8)))
+        made = list(
+            pool.map(lambda number: open_storage(uri).create("a/b", b"%d" % number), range(8))
+        )
     assert made.count(True) == 1
     storage = open_storage(uri)
     assert storage.read("a/b") == b"%d" % made.index(True) and list(storage.sizes()) == ["a/b"]
 
 
-def test_a_link_whose_answer_was_lost_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_whose_answer_was_lost_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     link = os.link
 
     def sent_twice(*names: Path) -> None:
@@ -258,7 +275,9 @@ def test_a_link_whose_answer_was_lost_was_made(tmp_path: Path, monkeypatch: pyte
     assert storage.read("a") == b"1"
 
 
-def test_s3_is_asked_for_no_checksums_of_its_own(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_s3_is_asked_for_no_checksums_of_its_own(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[str] = []
 
     class Answer(http.server.BaseHTTPRequestHandler):
@@ -287,9 +306,18 @@ def test_s3_is_asked_for_no_checksums_of_its_own(bucket: str, monkeypatch: pytes
     assert asked == ["PUT", "HEAD", "GET"]
 
 
-@given(st.lists(st.tuples(st.integers(-30, 130), st.sampled_from([0, 1, 2]), st.integers(-1, 60)), max_size=8))
-@settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_range_reader_reads_like_a_file(tmp_path: Path, steps: list[tuple[int, int, int]]) -> None:
+@given(
+    st.lists(
+        st.tuples(st.integers(-30, 130), st.sampled_from([0, 1, 2]), st.integers(-1, 60)),
+        max_size=8,
+    )
+)
+@settings(
+    derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_range_reader_reads_like_a_file(
+    tmp_path: Path, steps: list[tuple[int, int, int]]
+) -> None:
     data = bytes(range(100))
     store = open_storage(str(tmp_path))
     store.write("a", data)
@@ -313,18 +341,24 @@ def test_addresses(tmp_path: Path) -> None:
     open_storage(f"file://{tmp_path}/with%20space").write("a", b"1")
     assert (tmp_path / "with space" / "a").read_bytes() == b"1"
     for uri in ("gs://bucket/x", "s3:///x", "file://relative"):
-        with pytest.raises(StorageError, match="expected a folder, file:///FOLDER or s3://BUCKET/PREFIX"):
+        with pytest.raises(
+            StorageError, match="expected a folder, file:///FOLDER or s3://BUCKET/PREFIX"
+        ):
             open_storage(uri)
     with pytest.raises(StorageError, match="expected a folder or an address, got nothing"):
         open_storage("")
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StorageError, match=r"writing a: No space left on device; free some and run again$"):
+    with pytest.raises(
+        StorageError, match=r"writing a: No space left on device; free some and run again$"
+    ):
         open_storage(str(tmp_path)).write("a", b"data")
     assert list(tmp_path.iterdir()) == []
 
@@ -337,14 +371,20 @@ PASSWORD = "aPasswordInAnAddress"
     [
         (f"s3://user:{PASSWORD}@bucket/x", {}),
         (f"https://user:{PASSWORD}@host/x", {}),
-        (f"https://host/x?X-Amz-Signature={PASSWORD}&X-Amz-Security-Token={PASSWORD}&AWSAccessKeyId={PASSWORD}", {}),
+        (
+            f"https://host/x?X-Amz-Signature={PASSWORD}&X-Amz-Security-Token={PASSWORD}&AWSAccessKeyId={PASSWORD}",
+            {},
+        ),
         ("s3://bucket/x", {"AWS_ENDPOINT_URL": f"http://user:{PASSWORD}@127.0.0.1:9"}),
         ("s3://bucket/x", {"AWS_ENDPOINT_URL": f"http://user:{PASSWORD}/{PASSWORD}@127.0.0.1:9"}),
         ("s3://bucket/x", {"AWS_ENDPOINT_URL": f"http://user:{PASSWORD}@[::1"}),
         ("s3://bucket/x", {"AWS_ENDPOINT_URL": f"http:// user:{PASSWORD}@host"}),
         (
             "s3://bucket/x",
-            {"AWS_ENDPOINT_URL": "http://a.invalid", "HTTP_PROXY": f"http://user:{PASSWORD}@127.0.0.1:9"},
+            {
+                "AWS_ENDPOINT_URL": "http://a.invalid",
+                "HTTP_PROXY": f"http://user:{PASSWORD}@127.0.0.1:9",
+            },
         ),
     ],
 )
@@ -362,12 +402,16 @@ def test_passwords_in_addresses_are_not_repeated(
 
 
 def test_an_endpoint_with_a_password_is_a_mistake_in_the_configuration() -> None:
-    with pytest.raises(ConfigError, match="endpoint_url: expected an address without user and password") as caught:
+    with pytest.raises(
+        ConfigError, match="endpoint_url: expected an address without user and password"
+    ) as caught:
         build(S3Config, {"endpoint_url": f"http://user:{PASSWORD}@host"}, where="here")
     assert PASSWORD not in str(caught.value)
 
 
-def test_what_is_too_large_to_be_a_record_is_not_read(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_too_large_to_be_a_record_is_not_read(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("surgstream.shards.storage.base.LARGEST_READ", 4)
     storage.write("a", b"12345")
     with pytest.raises(StorageError, match=r"a: expected at most 4 bytes, got 5"):
@@ -378,7 +422,8 @@ def test_a_store_that_cannot_be_reached_is_a_storage_error(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(
-        StorageError, match=r"s3://nobody: .*bucket nobody at http://127.0.0.1:\d+ does not exist.*NoSuchBucket"
+        StorageError,
+        match=r"s3://nobody: .*bucket nobody at http://127.0.0.1:\d+ does not exist.*NoSuchBucket",
     ):
         open_storage("s3://nobody").read("a")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "not an address")

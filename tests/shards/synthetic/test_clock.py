@@ -18,15 +18,26 @@ numbers = st.integers(0, MAX_FRAMES - 1)
 
 
 @settings(derandomize=True, max_examples=60, deadline=None)
-@given(number=numbers, height=st.integers(80, 300), width=st.integers(80, 300), background=st.integers(0, 255))
-def test_a_number_is_read_back_from_frames_of_any_size_and_background(number, height, width, background):
+@given(
+    number=numbers,
+    height=st.integers(80, 300),
+    width=st.integers(80, 300),
+    background=st.integers(0, 255),
+)
+def test_a_number_is_read_back_from_frames_of_any_size_and_background(
+    number, height, width, background
+):
     image = np.full((height, width, 3), background, np.uint8)
     stamp_frame_number(image, number)
     assert read_frame_number(image) == number
 
 
 @settings(derandomize=True, max_examples=60, deadline=None)
-@given(number=numbers, size=st.sampled_from([(240, 320), (208, 352), (256, 256), (720, 1280)]), seed=st.integers(0, 9))
+@given(
+    number=numbers,
+    size=st.sampled_from([(240, 320), (208, 352), (256, 256), (720, 1280)]),
+    seed=st.integers(0, 9),
+)
 def test_a_number_survives_scaling_to_a_short_side_of_80_and_jpeg(number, size, seed):
     noisy = np.random.default_rng(seed).integers(0, 255, (*size, 3)).astype(np.uint8)
     stamp_frame_number(noisy, number)

@@ -53,13 +53,17 @@ class Video:
 
     @cached_property
     def labels(self):
-        with (self.root / self.dataset["labels"]["phase"].format(video=self.id)).open(newline="") as file:
+        with (self.root / self.dataset["labels"]["phase"].format(video=self.id)).open(
+            newline=""
+        ) as file:
             return list(csv.DictReader(file))
 
 
 def decode(path, pixel_format):
     with av.open(str(path)) as container:
-        return np.stack([frame.to_ndarray(format=pixel_format) for frame in container.decode(video=0)])
+        return np.stack(
+            [frame.to_ndarray(format=pixel_format) for frame in container.decode(video=0)]
+        )
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +81,9 @@ def corpus(root):
 @pytest.fixture(scope="module")
 def videos(root, corpus):
     return [
-        Video(root, dataset, path) for dataset in corpus["datasets"] for path in sorted(root.glob(dataset["videos"]))
+        Video(root, dataset, path)
+        for dataset in corpus["datasets"]
+        for path in sorted(root.glob(dataset["videos"]))
     ]
 
 
@@ -91,7 +97,15 @@ def test_the_corpus_file_describes_datasets_of_unequal_sizes(root, corpus):
     assert len(set(sizes)) > 1
     assert sum(sizes) == len(list(root.rglob("*.mp4")))
     for dataset in datasets:
-        assert set(dataset) == {"name", "specialty", "procedure", "videos", "hold_out", "labels", "licence"}
+        assert set(dataset) == {
+            "name",
+            "specialty",
+            "procedure",
+            "videos",
+            "hold_out",
+            "labels",
+            "licence",
+        }
 
 
 def test_every_dataset_holds_out_some_videos_and_keeps_some(root, corpus):
@@ -128,7 +142,9 @@ def test_every_second_has_a_phase_in_the_order_of_the_procedure(videos):
     for video in videos:
         order = [phase.name for phase in procedures[video.dataset["name"]].phases]
         places = [order.index(row["phase"]) for row in video.labels]
-        assert [int(row["second"]) for row in video.labels] == list(range(math.ceil(len(video.pictures) / FPS)))
+        assert [int(row["second"]) for row in video.labels] == list(
+            range(math.ceil(len(video.pictures) / FPS))
+        )
         assert places == sorted(places)
 
 
@@ -138,8 +154,12 @@ def test_a_triplet_stands_for_every_instrument_in_the_mask_and_for_no_other(vide
         for row in video.labels:
             triplets = [triplet.split("/") for triplet in row["triplets"].split(";") if triplet]
             mask = video.masks[int(row["second"]) * FPS]
-            assert {CLASSES[instrument] for instrument, _, _ in triplets} == set(np.unique(mask)) - {0}
-            assert all((verb == "null_verb") == (target == "null_target") for _, verb, target in triplets)
+            assert {CLASSES[instrument] for instrument, _, _ in triplets} == set(
+                np.unique(mask)
+            ) - {0}
+            assert all(
+                (verb == "null_verb") == (target == "null_target") for _, verb, target in triplets
+            )
             seen += len(triplets)
     assert seen > 10
 
@@ -170,7 +190,9 @@ def test_videos_move_and_do_not_flicker(videos):
 
 @pytest.mark.parametrize("dataset", [dataset.name for dataset in DATASETS])
 def test_the_same_seed_and_length_give_the_same_bytes(root, tmp_path, dataset):
-    job = next(job for job in plan(SynthConfig(seconds=SECONDS, seed=SEED)) if job.dataset.name == dataset)
+    job = next(
+        job for job in plan(SynthConfig(seconds=SECONDS, seed=SEED)) if job.dataset.name == dataset
+    )
     again = written_alone(job, tmp_path)
     assert len(again) == 4
     assert again == {path: (root / dataset / path).read_bytes() for path in again}
@@ -230,7 +252,9 @@ def test_a_length_that_makes_no_corpus_is_refused(tmp_path, capsys, seconds):
 
 
 def test_a_disk_that_takes_no_more_leaves_nothing_behind(tmp_path):
-    command = "import sys; from surgstream.launch.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    command = (
+        "import sys; from surgstream.launch.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", command, "synth", str(tmp_path / "out"), "--seconds", "0.3"],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
@@ -239,7 +263,9 @@ def test_a_disk_that_takes_no_more_leaves_nothing_behind(tmp_path):
         timeout=120,
     )
     assert done.returncode == 1
-    assert done.stderr.endswith(f"\nsurgstream synth: {tmp_path / 'out'}: could not write the corpus: File too large\n")
+    assert done.stderr.endswith(
+        f"\nsurgstream synth: {tmp_path / 'out'}: could not write the corpus: File too large\n"
+    )
     assert "Traceback" not in done.stderr
     assert not any(tmp_path.iterdir())
 
@@ -257,15 +283,32 @@ def corners(height, width):
     """Where the squares of the frame number stand, with a little room around them."""
     side = min(height, width) / 16 * 3 + 4
     rows, columns = np.arange(height)[:, None], np.arange(width)[None, :]
-    return (np.minimum(rows, height - 1 - rows) < side) & (np.minimum(columns, width - 1 - columns) < side)
+    return (np.minimum(rows, height - 1 - rows) < side) & (
+        np.minimum(columns, width - 1 - columns) < side
+    )
 
 
 def test_more_videos_without_what_gives_phases_away(tmp_path):
-    assert main(["synth", str(tmp_path / "out"), "--seconds", "0.1", "--times", "2", "--no-frame-numbers"]) == 0
+    assert (
+        main(
+            [
+                "synth",
+                str(tmp_path / "out"),
+                "--seconds",
+                "0.1",
+                "--times",
+                "2",
+                "--no-frame-numbers",
+            ]
+        )
+        == 0
+    )
     described = yaml.safe_load((tmp_path / "out" / "corpus.yaml").read_text())["datasets"]
     for dataset, made in zip(described, DATASETS, strict=True):
         videos = sorted((tmp_path / "out" / dataset["name"] / "videos").iterdir())
-        assert len(videos) == 2 * made.num_videos and len(dataset["hold_out"]) == 2 * made.num_held_out
+        assert (
+            len(videos) == 2 * made.num_videos and len(dataset["hold_out"]) == 2 * made.num_held_out
+        )
         with pytest.raises(ValueError, match="found none that check out"):
             read_frame_number(decode(videos[-1], "rgb24")[0])
     page = (tmp_path / "out" / "README.md").read_text()
@@ -276,4 +319,6 @@ def test_more_videos_without_what_gives_phases_away(tmp_path):
 def test_other_numbers_of_videos_are_refused(times, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["synth", str(tmp_path / "out"), "--times", times])
-    assert f"--times: expected a whole number from 1 to 20, got '{times}'" in capsys.readouterr().err
+    assert (
+        f"--times: expected a whole number from 1 to 20, got '{times}'" in capsys.readouterr().err
+    )

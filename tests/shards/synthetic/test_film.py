@@ -25,7 +25,13 @@ def films():
 def tissue(height, landmarks):
     paint = np.zeros((height.size, 8), np.float32)
     paint[:, :3], paint[:, 6] = 0.25, 9
-    return Tissue(height=height, paint=paint, landmarks=landmarks, stain=np.zeros((3, 1), np.float32), opacity=1.0)
+    return Tissue(
+        height=height,
+        paint=paint,
+        landmarks=landmarks,
+        stain=np.zeros((3, 1), np.float32),
+        opacity=1.0,
+    )
 
 
 def disc(count=400):
@@ -36,7 +42,9 @@ def disc(count=400):
 def test_a_plane_is_seen_at_its_distance_and_lit_by_the_inverse_square_law():
     x, y = disc()
     camera = FieldCamera(tissue(np.full((SIZE, SIZE), 0.25, np.float32), {}), x, y)
-    near, far = (camera.see(View(**{**vars(STILL), "distance": distance})) for distance in (1.25, 2.25))
+    near, far = (
+        camera.see(View(**{**vars(STILL), "distance": distance})) for distance in (1.25, 2.25)
+    )
     assert near.depth == pytest.approx(np.full_like(x, camera.millimetres))
     assert far.depth == pytest.approx(np.full_like(x, 2 * camera.millimetres))
     ray = np.sqrt(1 + (x**2 + y**2) / camera.focal**2)
@@ -57,7 +65,9 @@ def test_a_landmark_is_projected_to_where_it_is_seen(place, look, distance, roll
     view = View(look=look, distance=distance, roll=roll, breath=0.0, stain=0.0)
     x, y, depth = FieldCamera(marked, *disc(1)).project("mark", view)
     column, row = (round((v + 2) / 4 * (SIZE - 1)) for v in place)
-    marked.paint.reshape(SIZE, SIZE, 8)[max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3, 0] = 1
+    marked.paint.reshape(SIZE, SIZE, 8)[
+        max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3, 0
+    ] = 1
     spots = np.array([(x, y), (x + 0.1, y), (x, y + 0.1), (x - 0.1, y), (x, y - 0.1)], np.float32).T
     seen = FieldCamera(marked, *spots).see(view)
     assert depth == pytest.approx(float(seen.depth[0]), rel=1e-4)
@@ -71,7 +81,9 @@ def test_a_pull_moves_what_is_held_by_its_length_and_leaves_the_rest():
     slope = np.broadcast_to(np.linspace(-0.2, 0.2, SIZE, dtype=np.float32), (SIZE, SIZE)).copy()
     pulled = View(**{**vars(STILL), "pulls": (Pull(at=(0.3, 0.1), by=(0.1, 0.0)),)})
     moved = FieldCamera(tissue(slope, {}), *held).see(pulled).depth
-    assert moved == pytest.approx(FieldCamera(tissue(slope, {}), held[0] - 0.1, held[1]).see(STILL).depth, abs=1e-3)
+    assert moved == pytest.approx(
+        FieldCamera(tissue(slope, {}), held[0] - 0.1, held[1]).see(STILL).depth, abs=1e-3
+    )
     assert FieldCamera(tissue(slope, {}), *far).see(pulled).depth == pytest.approx(
         FieldCamera(tissue(slope, {}), *far).see(STILL).depth, abs=0.02
     )
@@ -111,7 +123,11 @@ def test_a_film_can_be_asked_for_any_moment_in_any_order(films, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_instruments_stand_in_front_of_the_tissue_they_cover(films, name, monkeypatch):
     film = films[name]
-    moments = [t for t in np.arange(0.5, SECONDS, 0.5) if any(act.reach(t) > 0.9 for act in film.story.acts)]
+    moments = [
+        t
+        for t in np.arange(0.5, SECONDS, 0.5)
+        if any(act.reach(t) > 0.9 for act in film.story.acts)
+    ]
     frames = [film.frame(t) for t in moments]
     dragged = [any(any(act.drag(t)) for act in film.story.acts) for t in moments]
     monkeypatch.setattr(film.story, "acts", ())
@@ -181,6 +197,14 @@ def test_noise_is_standardised_banded_and_tiles():
 
 
 def test_keys_tell_words_and_their_order_apart():
-    keys = [key(0), key(1), key(0, "ab"), key(0, "a", "b"), key(0, "b", "a"), key(0, "a", 1), key(0, "a", 2)]
+    keys = [
+        key(0),
+        key(1),
+        key(0, "ab"),
+        key(0, "a", "b"),
+        key(0, "b", "a"),
+        key(0, "a", 1),
+        key(0, "a", 2),
+    ]
     assert len({int(k) for k in keys}) == len(keys)
     assert 2 <= between(key(0, "x"), 2, 3) < 3

@@ -16,7 +16,16 @@ from surgstream.shards.video.container.shape import Shape, whole
 from surgstream.shards.video.frames import JpegFrames
 from surgstream.shards.video.picture import frame, to_image
 from surgstream.shards.video.sources import VideoFile
-from tests.helpers.zoo import KINDS, NUM_PICTURES, RATE, Kind, Pictures, make, number_of, shown_by_ffmpeg
+from tests.helpers.zoo import (
+    KINDS,
+    NUM_PICTURES,
+    RATE,
+    Kind,
+    Pictures,
+    make,
+    number_of,
+    shown_by_ffmpeg,
+)
 
 SHORT_SIDE = 96
 BY_NAME = {kind.name: kind for kind in KINDS}
@@ -36,7 +45,9 @@ def find(tmp_path_factory: pytest.TempPathFactory) -> Find:
     return found
 
 
-def pictures_of(path: Path, fps: Fraction, *, threads: int = 1, spare: bool = True, gpu: bool = False) -> Pictures:
+def pictures_of(
+    path: Path, fps: Fraction, *, threads: int = 1, spare: bool = True, gpu: bool = False
+) -> Pictures:
     """The frames, (num, H, W, 3); there is no gap between them."""
     film = VideoFile(str(path), Stores(), threads=threads, spare=spare, gpu=gpu)
     numbers, jpegs = zip(*JpegFrames(film, fps=fps, short_side=SHORT_SIDE, quality=95), strict=True)
@@ -44,25 +55,33 @@ def pictures_of(path: Path, fps: Fraction, *, threads: int = 1, spare: bool = Tr
     return np.stack([np.asarray(Image.open(io.BytesIO(jpeg))) for jpeg in jpegs])
 
 
-@pytest.mark.parametrize("fps", [Fraction(3, 10), Fraction(1), Fraction(7), Fraction(2997, 100)], ids=str)
+@pytest.mark.parametrize(
+    "fps", [Fraction(3, 10), Fraction(1), Fraction(7), Fraction(2997, 100)], ids=str
+)
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_frames_are_what_ffmpeg_shows(find: Find, kind: Kind, fps: Fraction) -> None:
     path = find(kind.name)
     pictures = pictures_of(path, fps)
     for threads, spare in ((1, False), (3, True)):
-        np.testing.assert_array_equal(pictures_of(path, fps, threads=threads, spare=spare), pictures)
+        np.testing.assert_array_equal(
+            pictures_of(path, fps, threads=threads, spare=spare), pictures
+        )
     if kind.agrees:
         expected = shown_by_ffmpeg(path, fps, *pictures.shape[2:0:-1])
         assert len(pictures) == len(expected)
         differences = np.abs(pictures.astype(float) - expected).mean((1, 2, 3))
-        assert differences.max() < 2, f"frame {differences.argmax()}: mean difference {differences.max():.1f}"
+        assert differences.max() < 2, (
+            f"frame {differences.argmax()}: mean difference {differences.max():.1f}"
+        )
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_a_gpu_decodes_the_same_frames(find: Find, kind: Kind) -> None:
     path = find(kind.name)
-    np.testing.assert_array_equal(pictures_of(path, Fraction(7), gpu=True), pictures_of(path, Fraction(7)))
+    np.testing.assert_array_equal(
+        pictures_of(path, Fraction(7), gpu=True), pictures_of(path, Fraction(7))
+    )
 
 
 @pytest.mark.gpu
@@ -74,7 +93,9 @@ def test_a_gpu_is_used(find: Find) -> None:
 
 @pytest.mark.parametrize(("planar", "packed"), [("yuv420p", "nv12"), ("yuv420p10le", "p010le")])
 @pytest.mark.parametrize("short_side", [96, 95, 41])
-def test_what_a_gpu_gives_is_scaled_as_what_a_cpu_gives(planar: str, packed: str, short_side: int) -> None:
+def test_what_a_gpu_gives_is_scaled_as_what_a_cpu_gives(
+    planar: str, packed: str, short_side: int
+) -> None:
     noise = np.random.default_rng(0).integers(256, size=(96, 170, 3)).astype(np.uint8)
     picture = av.VideoFrame.from_ndarray(noise, format="rgb24").reformat(format=planar)
     framing = frame(Shape(170, 96, whole(170, 96)), short_side)
@@ -85,7 +106,9 @@ def test_what_a_gpu_gives_is_scaled_as_what_a_cpu_gives(planar: str, packed: str
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.numbered], ids=str)
 def test_frames_show_what_was_drawn_for_their_time(find: Find, kind: Kind) -> None:
     pictures = pictures_of(find(kind.name), Fraction(7))
-    assert [number_of(picture) for picture in pictures] == [k * RATE // 7 for k in range(NUM_PICTURES * 7 // RATE + 1)]
+    assert [number_of(picture) for picture in pictures] == [
+        k * RATE // 7 for k in range(NUM_PICTURES * 7 // RATE + 1)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -103,13 +126,17 @@ def test_frames_show_what_was_drawn_for_their_time(find: Find, kind: Kind) -> No
         ("cropped.mp4", (119, 96)),
     ],
 )
-def test_frames_are_upright_with_square_pixels(find: Find, name: str, size: tuple[int, int]) -> None:
+def test_frames_are_upright_with_square_pixels(
+    find: Find, name: str, size: tuple[int, int]
+) -> None:
     _, height, width, _ = pictures_of(find(name), Fraction(1)).shape
     assert (width, height) == size
 
 
 def test_what_one_picture_says_of_its_turn_holds_until_another_says_otherwise(find: Find) -> None:
-    turned, upright = (pictures_of(find(name), Fraction(7)) for name in ("turned_by_the_first.mp4", "h264.mp4"))
+    turned, upright = (
+        pictures_of(find(name), Fraction(7)) for name in ("turned_by_the_first.mp4", "h264.mp4")
+    )
     expected = np.rot90(upright.astype(float), axes=(1, 2))
     assert np.abs(turned - expected).mean((1, 2, 3)).max() < 3
 
@@ -117,7 +144,9 @@ def test_what_one_picture_says_of_its_turn_holds_until_another_says_otherwise(fi
 def test_both_fields_are_used_but_not_woven(find: Find) -> None:
     """Rows of an interlaced picture alternate between two moments; after deinterlacing they do not."""
     path = find("fields_top_first.mp4")
-    frames = JpegFrames(VideoFile(str(path), Stores()), fps=Fraction(25, 2), short_side=144, quality=95)
+    frames = JpegFrames(
+        VideoFile(str(path), Stores()), fps=Fraction(25, 2), short_side=144, quality=95
+    )
     for _, jpeg in list(frames)[1:]:
         blue = np.asarray(Image.open(io.BytesIO(jpeg)), dtype=float)[80:, :, 2].mean(1)
         assert np.abs(np.diff(blue)).max() < 2.5

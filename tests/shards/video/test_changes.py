@@ -59,7 +59,9 @@ def joined(path: Path, *parts: Path) -> Path:
     return path
 
 
-def frames_of(film: Film, short_side: int = 96, **options: object) -> tuple[list[Pictures], list[Change]]:
+def frames_of(
+    film: Film, short_side: int = 96, **options: object
+) -> tuple[list[Pictures], list[Change]]:
     frames = JpegFrames(film, fps=Fraction(1), short_side=short_side, quality=95, **options)  # type: ignore[arg-type]
     return [np.asarray(Image.open(io.BytesIO(jpeg))) for _, jpeg in frames], frames.changes
 
@@ -80,9 +82,27 @@ def proportion(picture: Pictures) -> float:
         ("ts", ((720, 576), "16/15", MPEG2), ((720, 576), "64/45", MPEG2), (128, 96), (128, 72)),
         ("mpg", ((720, 576), "16/15", MPEG2), ((720, 576), "64/45", MPEG2), (128, 96), (128, 72)),
         ("mkv", ((352, 288), "12/11", X264), ((352, 288), "16/11", X264), (128, 96), (128, 72)),
-        ("webm", ((320, 240), "1/1", "-c:v libvpx-vp9"), ((640, 360), "1/1", "-c:v libvpx-vp9"), (128, 96), (128, 72)),
-        ("mkv", ((320, 240), "1/1", "-c:v mjpeg"), ((640, 360), "1/1", "-c:v mjpeg"), (128, 96), (128, 72)),
-        ("ts", ((320, 240), "1/1", X264), ((320, 240), "1/1", f"{X264} {TURNED}"), (128, 96), (72, 96)),
+        (
+            "webm",
+            ((320, 240), "1/1", "-c:v libvpx-vp9"),
+            ((640, 360), "1/1", "-c:v libvpx-vp9"),
+            (128, 96),
+            (128, 72),
+        ),
+        (
+            "mkv",
+            ((320, 240), "1/1", "-c:v mjpeg"),
+            ((640, 360), "1/1", "-c:v mjpeg"),
+            (128, 96),
+            (128, 72),
+        ),
+        (
+            "ts",
+            ((320, 240), "1/1", X264),
+            ((320, 240), "1/1", f"{X264} {TURNED}"),
+            (128, 96),
+            (72, 96),
+        ),
     ],
 )
 def test_a_circle_stays_a_circle(
@@ -93,7 +113,9 @@ def test_a_circle_stays_a_circle(
     size: tuple[int, int],
     fitted: tuple[int, int],
 ) -> None:
-    parts = [part(tmp_path / f"{name}.{suffix}", *each) for name, each in (("a", before), ("b", after))]
+    parts = [
+        part(tmp_path / f"{name}.{suffix}", *each) for name, each in (("a", before), ("b", after))
+    ]
     film = VideoFile(str(joined(tmp_path / f"joined.{suffix}", *parts)), Stores(), threads=3)
     pictures, (change,) = frames_of(film)
     assert len(pictures) == 2 * SECONDS and change.second == SECONDS and change.was != change.now
@@ -101,18 +123,33 @@ def test_a_circle_stays_a_circle(
     assert all(abs(proportion(picture) - 1) < 0.03 for picture in pictures)
 
     upright = (
-        "" if "rotate" in after[2] else f"scale={fitted[0]}:{fitted[1]}:flags=bicubic+full_chroma_int+accurate_rnd,"
+        ""
+        if "rotate" in after[2]
+        else f"scale={fitted[0]}:{fitted[1]}:flags=bicubic+full_chroma_int+accurate_rnd,"
     )
     turned = "scale=96:72:flags=bicubic,transpose=cclock,"
     filters = f"fps=1:round=up,{upright or turned}pad={size[0]}:{size[1]}:(ow-iw)/2:(oh-ih)/2"
-    words = ["-noautorotate", "-i", str(parts[1]), "-vf", filters, "-fps_mode", "passthrough", "-frames:v", "1"]
+    words = [
+        "-noautorotate",
+        "-i",
+        str(parts[1]),
+        "-vf",
+        filters,
+        "-fps_mode",
+        "passthrough",
+        "-frames:v",
+        "1",
+    ]
     data = ffmpeg(*words, "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
     expected = np.frombuffer(data, np.uint8).reshape(size[1], size[0], 3)
     assert np.abs(pictures[-1].astype(float) - expected).mean() < 3
 
 
 def test_a_container_that_says_otherwise_than_its_stream_is_believed(tmp_path: Path) -> None:
-    parts = [part(tmp_path / f"{name}.ts", (320, 240), aspect, X264) for name, aspect in (("a", "1/1"), ("b", "4/3"))]
+    parts = [
+        part(tmp_path / f"{name}.ts", (320, 240), aspect, X264)
+        for name, aspect in (("a", "1/1"), ("b", "4/3"))
+    ]
     path = tmp_path / "v.mp4"
     both = joined(tmp_path / "both.ts", *parts)
     ffmpeg("-i", str(both), "-c", "copy", "-aspect", "8:3", str(path))
@@ -122,12 +159,15 @@ def test_a_container_that_says_otherwise_than_its_stream_is_believed(tmp_path: P
 
 def test_images_of_other_sizes(tmp_path: Path) -> None:
     for number, size in enumerate([(320, 240), (640, 360), (240, 320)]):
-        Image.fromarray(in_disc(np.full((size[1], size[0], 3), 200, np.uint8), (size[0] // 2, size[1] // 2), 70)).save(
-            tmp_path / f"{number}.png"
-        )
+        Image.fromarray(
+            in_disc(np.full((size[1], size[0], 3), 200, np.uint8), (size[0] // 2, size[1] // 2), 70)
+        ).save(tmp_path / f"{number}.png")
     pictures, changes = frames_of(find_film(str(tmp_path), Stores(), image_fps=1))
     assert [each.now for each in changes] == ["640x360", "240x320"]
-    assert all(picture.shape == (96, 128, 3) and abs(proportion(picture) - 1) < 0.05 for picture in pictures)
+    assert all(
+        picture.shape == (96, 128, 3) and abs(proportion(picture) - 1) < 0.05
+        for picture in pictures
+    )
 
 
 @pytest.mark.parametrize("most", ["before", "after"])
@@ -136,7 +176,9 @@ def test_a_crop_is_of_the_pictures_that_it_was_found_in(tmp_path: Path, most: st
     small = [in_disc(scene("tissue", n, (320, 240)), (190, 120), 70) for n in range(lengths[0])]
     large = [in_disc(scene("tissue", n, (640, 360)), (300, 180), 120) for n in range(lengths[1])]
     path = joined(
-        tmp_path / "v.ts", make_film(tmp_path / "a.ts", small, gop=5), make_film(tmp_path / "b.ts", large, gop=5)
+        tmp_path / "v.ts",
+        make_film(tmp_path / "a.ts", small, gop=5),
+        make_film(tmp_path / "b.ts", large, gop=5),
     )
     film = VideoFile(str(path), Stores())
     border = find_border(film)
@@ -168,23 +210,35 @@ def test_any_kind_of_picture_can_be_asked(form: str, size: tuple[int, int]) -> N
     picture.pts, picture.time_base = 0, Fraction(1, 25)
     for declared in (Fraction(1), Fraction(12, 11)):
         shape = Shapes(Fraction(declared), None, Margins()).of(picture)
-        assert (shape.width, shape.height) == size and shape.pixel_aspect in (1, declared) and shape.turn is None
+        assert (
+            (shape.width, shape.height) == size
+            and shape.pixel_aspect in (1, declared)
+            and shape.turn is None
+        )
 
 
 sides, aspects = (
     st.integers(16, 4000),
     st.sampled_from([Fraction(1), Fraction(12, 11), Fraction(64, 45), Fraction(1, 2)]),
 )
-turns = st.sampled_from([None, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.TRANSPOSE])
+turns = st.sampled_from(
+    [None, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.TRANSPOSE]
+)
 
 
 shapes = st.builds(
-    lambda width, height, *more: Shape(width, height, whole(width, height), *more), sides, sides, aspects, turns
+    lambda width, height, *more: Shape(width, height, whole(width, height), *more),
+    sides,
+    sides,
+    aspects,
+    turns,
 )
 
 
 @given(shapes, shapes, st.integers(8, 512))
-def test_any_picture_fits_any_frame_in_its_own_proportions(first: Shape, other: Shape, short_side: int) -> None:
+def test_any_picture_fits_any_frame_in_its_own_proportions(
+    first: Shape, other: Shape, short_side: int
+) -> None:
     size = frame(first, short_side).size
     assert fit(first, size) == frame(first, short_side)
 
@@ -195,7 +249,9 @@ def test_any_picture_fits_any_frame_in_its_own_proportions(first: Shape, other: 
     assert shown[0] >= size[0] - 1 or shown[1] >= size[1] - 1
     exact = other.width * other.pixel_aspect / other.height
     scale = max((right - left) / exact, bottom - top)
-    assert abs(right - left - exact * scale) <= max(2, 2 * exact) and abs(bottom - top - scale) <= max(2, 2 / exact)
+    assert abs(right - left - exact * scale) <= max(2, 2 * exact) and abs(
+        bottom - top - scale
+    ) <= max(2, 2 / exact)
 
 
 def test_a_crop_that_leaves_almost_nothing_does_not_fill_the_memory() -> None:
@@ -212,11 +268,15 @@ def test_a_video_that_changes_all_the_time_tells_so_a_hundred_times(tmp_path: Pa
 
 
 def test_readings_and_the_report_tell_of_changes(tmp_path: Path) -> None:
-    parts = [part(tmp_path / f"{size[0]}.ts", size, "1/1", X264) for size in ((320, 240), (640, 360))]
+    parts = [
+        part(tmp_path / f"{size[0]}.ts", size, "1/1", X264) for size in ((320, 240), (640, 360))
+    ]
     joined(tmp_path / "joined.ts", *parts)
     corpus = write_corpus(tmp_path, {"name": "d", "videos": ["joined.ts", "320.ts"]}, short_side=96)
     assert main([corpus, str(tmp_path / "out"), "--report", str(tmp_path / "report")]) == 0
-    lines = [json.loads(line) for line in (tmp_path / "out" / "readings.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line) for line in (tmp_path / "out" / "readings.jsonl").read_text().splitlines()
+    ]
     assert {line["video"]: line["changes"] for line in lines} == {
         "320": [],
         "joined": [{"second": 3.0, "was": "320x240", "now": "640x360"}],

@@ -24,7 +24,9 @@ def test_damage_ends_a_run_until_the_next_key_frame(tmp_path: Path) -> None:
     damage(path, packet=90)
     picked = numbers_of(path, Fraction(5))
     assert set(picked) == set(range(50)) - {18, 19}, "damage from frame 90 to the key frame at 100"
-    assert all(number == 5 * k for k, number in picked.items()), "no picture built upon a broken one"
+    assert all(number == 5 * k for k, number in picked.items()), (
+        "no picture built upon a broken one"
+    )
     assert lost_of(path) == [(3.44, 4.0)], "with the pictures before that need it"
 
 
@@ -36,7 +38,9 @@ def test_damage_that_ffmpeg_would_paint_over_is_noticed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("packet", range(51, 56))
-def test_a_key_frame_that_comes_out_after_later_damage_is_no_recovery(tmp_path: Path, packet: int) -> None:
+def test_a_key_frame_that_comes_out_after_later_damage_is_no_recovery(
+    tmp_path: Path, packet: int
+) -> None:
     path = make_video(tmp_path / "v.mp4", 100, gop=25)
     damage(path, packet)
     picked = numbers_of(path, Fraction(25))
@@ -63,11 +67,15 @@ FRAGMENTED = {"movflags": "frag_keyframe+empty_moov"}
 
 
 @pytest.mark.parametrize("share", [0.7, 0.97])
-@pytest.mark.parametrize(("container", "options"), [("mp4", FASTSTART), ("mkv", {}), ("avi", {}), ("flv", {})])
+@pytest.mark.parametrize(
+    ("container", "options"), [("mp4", FASTSTART), ("mkv", {}), ("avi", {}), ("flv", {})]
+)
 def test_of_a_video_cut_between_two_pictures_all_before_is_kept(
     tmp_path: Path, container: str, options: dict[str, str], share: float
 ) -> None:
-    path = make_video(tmp_path / f"v.{container}", 200, time_base=Fraction(1, 5), movie_options=options)
+    path = make_video(
+        tmp_path / f"v.{container}", 200, time_base=Fraction(1, 5), movie_options=options
+    )
     picked = numbers_of(cut(path, share), Fraction(5))
     assert all(number == k for k, number in picked.items()) and len(picked) >= 200 * share - 3
     ((start, stop),) = lost_of(path)
@@ -75,7 +83,9 @@ def test_of_a_video_cut_between_two_pictures_all_before_is_kept(
 
 
 @pytest.mark.parametrize("share", [0.5, 0.97, 1])
-@pytest.mark.parametrize(("container", "options"), [("mp4", FASTSTART), ("mp4", FRAGMENTED), ("avi", {}), ("h264", {})])
+@pytest.mark.parametrize(
+    ("container", "options"), [("mp4", FASTSTART), ("mp4", FRAGMENTED), ("avi", {}), ("h264", {})]
+)
 def test_a_video_cut_in_a_picture_has_lost_something_however_little_is_missing(
     tmp_path: Path, container: str, options: dict[str, str], share: float
 ) -> None:
@@ -99,7 +109,9 @@ def test_of_a_file_that_cannot_be_read_on_all_before_is_kept(tmp_path: Path) -> 
 
 
 def test_sound_may_outlast_the_pictures_a_little(tmp_path: Path) -> None:
-    path = make_video(tmp_path / "v.flv", 100, time_base=Fraction(1), codec="flv", sound_seconds=101)
+    path = make_video(
+        tmp_path / "v.flv", 100, time_base=Fraction(1), codec="flv", sound_seconds=101
+    )
     with open_video(str(path), Stores()) as video:
         assert video.header.seconds is not None and video.header.seconds > 100.5
     assert len(frames_of(path)) == 100
@@ -124,10 +136,14 @@ def test_a_clock_that_is_set_back_goes_on_where_it_was(tmp_path: Path) -> None:
 
 def test_a_broadcasts_clock_may_jump(tmp_path: Path) -> None:
     pts = [n + 25 * 3600 * (n >= 50) for n in range(100)]
-    assert list(numbers_of(make_video(tmp_path / "v.ts", pts), Fraction(5)).values()) == list(range(0, 100, 5))
+    assert list(numbers_of(make_video(tmp_path / "v.ts", pts), Fraction(5)).values()) == list(
+        range(0, 100, 5)
+    )
 
 
-def test_a_still_is_repeated_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_still_is_repeated_but_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = make_video(tmp_path / "v.mkv", [0, 1, 2, 60, 61, 62], time_base=Fraction(1))
     assert numbers_of(path)[59] == 2
     monkeypatch.setattr(decode, "LONGEST_STILL_SECONDS", 57)
@@ -140,7 +156,9 @@ def test_a_still_is_repeated_but_not_for_ever(tmp_path: Path, monkeypatch: pytes
     [("libx264", 250, 180), ("libx264", 5, 50), ("mjpeg", 1, 10)],
     ids=["without those that no other needs", "one group in five", "one picture in twenty-five"],
 )
-def test_what_no_frame_needs_is_not_decoded(tmp_path: Path, codec: str, gop: int, most: int) -> None:
+def test_what_no_frame_needs_is_not_decoded(
+    tmp_path: Path, codec: str, gop: int, most: int
+) -> None:
     path = make_video(tmp_path / "v.mkv", 350, codec=codec, gop=gop)
 
     def decoded(at: Fraction | None) -> int:
@@ -148,7 +166,9 @@ def test_what_no_frame_needs_is_not_decoded(tmp_path: Path, codec: str, gop: int
             return sum(1 for _ in Pictures(video, at=at))
 
     assert decoded(None) == 350
-    assert decoded(Fraction(1)) - 2 * LOOK_AHEAD_PACKETS < most, "the first and the last ones are decoded anyway"
+    assert decoded(Fraction(1)) - 2 * LOOK_AHEAD_PACKETS < most, (
+        "the first and the last ones are decoded anyway"
+    )
 
 
 def damage(path: Path, packet: int, keep: int = 0) -> None:

@@ -80,7 +80,9 @@ def test_an_image_is_turned_as_its_camera_was(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(picture_of(5)).save(tmp_path / "1.jpg", exif=exif)
-    frames = JpegFrames(find_film(str(tmp_path), Stores(), image_fps=1), fps=Fraction(1), short_side=48, quality=90)
+    frames = JpegFrames(
+        find_film(str(tmp_path), Stores(), image_fps=1), fps=Fraction(1), short_side=48, quality=90
+    )
     assert len(dict(frames)) == 1 and (frames.width, frames.height) == (48, 64)
 
 
@@ -97,7 +99,9 @@ def test_what_is_no_film_is_refused(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="has no numbered images"):
         shown(tmp_path, 1)
     write_images(tmp_path, {"7.png": 7, "07.jpg": 7})
-    with pytest.raises(VideoError, match=r"expected one image of number 7, got .*07\.jpg and .*7\.png"):
+    with pytest.raises(
+        VideoError, match=r"expected one image of number 7, got .*07\.jpg and .*7\.png"
+    ):
         shown(tmp_path, 1)
     (tmp_path / "7.png").write_bytes(b"")
     os.unlink(tmp_path / "07.jpg")

@@ -36,7 +36,10 @@ def jpeg_of(grey: npt.NDArray[np.uint8]) -> bytes:
     return file.getvalue()
 
 
-@given(gaps=st.lists(st.fractions(Fraction(1, 100), 4, max_denominator=100), min_size=1, max_size=30), fps=rates)
+@given(
+    gaps=st.lists(st.fractions(Fraction(1, 100), 4, max_denominator=100), min_size=1, max_size=30),
+    fps=rates,
+)
 @settings(derandomize=True, max_examples=100, deadline=None)
 def test_pick_takes_what_is_on_the_screen(gaps: list[Fraction], fps: Fraction) -> None:
     times = [sum(gaps[:n], Fraction(0)) for n in range(len(gaps) + 1)]
@@ -53,7 +56,9 @@ def test_one_frame_a_second_of_25(tmp_path: Path) -> None:
 def test_a_rate_that_does_not_divide_the_source(tmp_path: Path, container: str) -> None:
     path = make_video(tmp_path / f"v.{container}", 60)
     stamps = [Fraction(n, 25) for n in range(60)]
-    assert list(numbers_of(path, Fraction(2)).values()) == shown_at(stamps, Fraction(60, 25), Fraction(2))
+    assert list(numbers_of(path, Fraction(2)).values()) == shown_at(
+        stamps, Fraction(60, 25), Fraction(2)
+    )
 
 
 def test_a_faster_rate_repeats_what_stays_on_the_screen(tmp_path: Path) -> None:
@@ -67,12 +72,21 @@ def test_a_variable_rate(tmp_path: Path, container: str) -> None:
     path = make_video(tmp_path / f"v.{container}", pts, time_base=Fraction(1, 1000), gop=4)
     picked = numbers_of(path)
     assert [picked[k] for k in range(7)] == [0, 4, 6, 6, 6, 9, 9]
-    assert [picked[k] for k in range(7)] == shown_at([Fraction(n, 1000) for n in pts], Fraction(7), Fraction(1))
+    assert [picked[k] for k in range(7)] == shown_at(
+        [Fraction(n, 1000) for n in pts], Fraction(7), Fraction(1)
+    )
 
 
 @given(gaps=st.lists(st.integers(1, 1500), min_size=1, max_size=25), fps=st.sampled_from([1, 2, 5]))
-@settings(derandomize=True, max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_frames_are_those_of_ffmpegs_fps_filter_rounding_up(tmp_path: Path, gaps: list[int], fps: int) -> None:
+@settings(
+    derandomize=True,
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_the_frames_are_those_of_ffmpegs_fps_filter_rounding_up(
+    tmp_path: Path, gaps: list[int], fps: int
+) -> None:
     pts = [0, *itertools.accumulate(gaps)]
     path = make_video(tmp_path / "v.mkv", pts, time_base=Fraction(1, 1000))
     with av.open(str(path)) as container:
@@ -119,14 +133,18 @@ def test_jpegs_are_baseline_420_of_the_wanted_size_and_look_like_the_source(tmp_
     picture = Image.open(io.BytesIO(jpeg))
     assert picture.size == (66, 50) and picture.format == "JPEG"
     assert [component[1:3] for component in picture.layer] == [(2, 2), (1, 1), (1, 1)]
-    wanted = np.asarray(Image.fromarray(picture_of(25, 130, 98)).resize((66, 50), Image.Resampling.BICUBIC))
+    wanted = np.asarray(
+        Image.fromarray(picture_of(25, 130, 98)).resize((66, 50), Image.Resampling.BICUBIC)
+    )
     assert np.abs(np.asarray(picture, dtype=float) - wanted).mean() < 6
 
 
 @pytest.mark.parametrize("quality", [40, 85])
 def test_the_quality_of_the_jpegs_is_the_wanted_one(tmp_path: Path, quality: int) -> None:
     path = make_video(tmp_path / "v.mp4", 1)
-    ((_, jpeg),) = JpegFrames(VideoFile(str(path), Stores()), fps=Fraction(1), short_side=48, quality=quality)
+    ((_, jpeg),) = JpegFrames(
+        VideoFile(str(path), Stores()), fps=Fraction(1), short_side=48, quality=quality
+    )
     expected = io.BytesIO()
     Image.new("RGB", (8, 8)).save(expected, "JPEG", quality=quality)
     assert Image.open(io.BytesIO(jpeg)).quantization == Image.open(expected).quantization
@@ -157,6 +175,10 @@ def test_a_picture_that_stays_is_scaled_on_one_thread_at_a_time(tmp_path: Path) 
     shown = [(number, lone[(number + 1) // 2]) for number in range(20)]
     shape = Shape(64, 48, whole(64, 48))
     with patch.multiple(film, picked=lambda fps: iter(shown), shape=lambda picture: shape):
-        frames = dict(JpegFrames(film, fps=Fraction(5, 2), short_side=48, quality=85, threads=3, watcher=watcher))
+        frames = dict(
+            JpegFrames(
+                film, fps=Fraction(5, 2), short_side=48, quality=85, threads=3, watcher=watcher
+            )
+        )
     assert list(map(number_in, frames.values())) == [(number + 1) // 2 for number in range(20)]
     assert [call.args[0] for call in watcher.note.call_args_list] == list(range(0, 20, 2))

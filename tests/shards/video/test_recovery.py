@@ -38,7 +38,9 @@ def spoil(path: Path, packet: int) -> Path:
 def decoded(path: Path, form: str = "gray") -> tuple[Pictures_, list[tuple[float, float | None]]]:
     """Pictures by their number, 25 a second, and what is lost."""
     film = VideoFile(str(path), Stores(), threads=3)
-    pictures = {number: picture.to_ndarray(format=form) for number, picture in film.picked(Fraction(25))}
+    pictures = {
+        number: picture.to_ndarray(format=form) for number, picture in film.picked(Fraction(25))
+    }
     return pictures, [(span.start, span.stop) for span in film.lost]
 
 
@@ -70,7 +72,11 @@ def with_recovery_points(source: Path, path: Path, every: int, count: int) -> Pa
                 told = len(unit).to_bytes(4) + unit if number % every == 0 and number else b""
                 fresh = Packet(told + bytes(packet))
                 fresh.pts, fresh.dts, fresh.time_base = packet.pts, packet.dts, packet.time_base
-                fresh.duration, fresh.is_keyframe, fresh.stream = packet.duration, packet.is_keyframe, stream
+                fresh.duration, fresh.is_keyframe, fresh.stream = (
+                    packet.duration,
+                    packet.is_keyframe,
+                    stream,
+                )
                 new.mux(fresh)
     return path
 
@@ -95,7 +101,9 @@ def test_without_any_sign_pictures_count_again_after_a_while(
 ) -> None:
     monkeypatch.setattr(recovery, "LONGEST_WAIT_SECONDS", wait)
     path = tmp_path / "v.mkv"
-    ffmpeg(*f"{MOVING} -c:v libx264 -preset veryfast -pix_fmt yuv420p -g 1000 -sc_threshold 0 {path}".split())
+    ffmpeg(
+        *f"{MOVING} -c:v libx264 -preset veryfast -pix_fmt yuv420p -g 1000 -sc_threshold 0 {path}".split()
+    )
     ((start, stop),) = lost_of(spoil(path, 60), Fraction(25))
     assert 2.2 < start <= 2.44 and stop is not None
     assert 2.4 + min(wait, 17.6) <= stop <= expected
@@ -136,7 +144,9 @@ def test_a_last_picture_is_repeated_but_not_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, longest: int, last: int
 ) -> None:
     monkeypatch.setattr(decode, "LONGEST_STILL_SECONDS", longest)
-    ffmpeg(*f"{MOVING.replace('d=20', 'd=4')} -c:v libtheora -q:v 5 -g 1000 {tmp_path}/source.ogv".split())
+    ffmpeg(
+        *f"{MOVING.replace('d=20', 'd=4')} -c:v libtheora -q:v 5 -g 1000 {tmp_path}/source.ogv".split()
+    )
     pictures, _ = decoded(emptied(tmp_path / "source.ogv", tmp_path / "v.ogv", keep=50))
     assert max(pictures) == last
 
@@ -154,7 +164,9 @@ def test_a_last_picture_is_repeated_but_not_for_ever(
     ],
 )
 @pytest.mark.parametrize("picture", ["testsrc2=s=160x120", "color=red:s=160x120"])
-def test_packets_without_a_picture_are_no_damage(tmp_path: Path, name: str, options: str, picture: str) -> None:
+def test_packets_without_a_picture_are_no_damage(
+    tmp_path: Path, name: str, options: str, picture: str
+) -> None:
     path = tmp_path / name
     ffmpeg(*f"-f lavfi -i {picture}:r=25:d=4 {options}".split(), str(path))
     for threads in (1, 3):

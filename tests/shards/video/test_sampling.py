@@ -16,12 +16,20 @@ rates = st.fractions(Fraction(1, 20), 60, max_denominator=1001)
 def test_ticks_are_exact(step: Fraction, other: Fraction, foreign: Fraction, stamp: int) -> None:
     scale = Scale(step, [other])
     for each in (step, step / 2, other, foreign):
-        assert scale.seconds(scale.of_stamp(stamp, each)) == scale.seconds(scale.of(stamp * each)) == stamp * each
-    assert all(isinstance(scale.of_stamp(stamp, each), int) for each in (step, step / 2, other)), "and quick"
+        assert (
+            scale.seconds(scale.of_stamp(stamp, each))
+            == scale.seconds(scale.of(stamp * each))
+            == stamp * each
+        )
+    assert all(isinstance(scale.of_stamp(stamp, each), int) for each in (step, step / 2, other)), (
+        "and quick"
+    )
 
 
 @given(step=steps, fps=rates, gaps=st.lists(st.integers(1, 1000), min_size=1, max_size=30))
-def test_the_same_pictures_are_picked_by_ticks_and_by_seconds(step: Fraction, fps: Fraction, gaps: list[int]) -> None:
+def test_the_same_pictures_are_picked_by_ticks_and_by_seconds(
+    step: Fraction, fps: Fraction, gaps: list[int]
+) -> None:
     scale, stamps = Scale(step), list(itertools.accumulate(gaps, initial=0))
     by_ticks, by_seconds = (
         [Shown(time(start), time(stop), start) for start, stop in itertools.pairwise(stamps)]

@@ -34,24 +34,37 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def seen(location: object, windows: list[Window], image_fps: float | None = None) -> list[tuple[Fraction, int] | None]:
+def seen(
+    location: object, windows: list[Window], image_fps: float | None = None
+) -> list[tuple[Fraction, int] | None]:
     """The second and the number of what is found in each window."""
     film, framing = (
         find_film(str(location), Stores(), image_fps=image_fps),
         Framing((64, 48), (0, 0, 64, 48), None, (64, 48)),
     )
     found = film.glimpses(windows)
-    return [each and (each[0], number_in(to_jpeg(to_image(each[1], framing), 90))) for each in found]
+    return [
+        each and (each[0], number_in(to_jpeg(to_image(each[1], framing), 90))) for each in found
+    ]
 
 
 SECONDS = st.fractions(0, COUNT // RATE - 1, max_denominator=20)
-WINDOWS = st.lists(st.tuples(SECONDS, st.fractions(Fraction(1, 20), 20, max_denominator=20)), max_size=8)
+WINDOWS = st.lists(
+    st.tuples(SECONDS, st.fractions(Fraction(1, 20), 20, max_denominator=20)), max_size=8
+)
 
 
 @pytest.mark.parametrize(("name", "gop"), KINDS)
 @given(windows=WINDOWS)
-@settings(derandomize=True, max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_picture_is_the_one_of_its_time(films: Path, name: str, gop: int, windows: list[Window]) -> None:
+@settings(
+    derandomize=True,
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_a_picture_is_the_one_of_its_time(
+    films: Path, name: str, gop: int, windows: list[Window]
+) -> None:
     windows = [(low, low + length) for low, length in sorted(windows)]
     for (low, high), found in zip(windows, seen(films / name, windows), strict=True):
         assert found is not None
@@ -73,7 +86,13 @@ def test_hardly_anything_else_is_decoded(films: Path, monkeypatch: pytest.Monkey
     original = module._decoded
     monkeypatch.setattr(module, "_decoded", counted)
     windows = [(Fraction(second), Fraction(second + 10)) for second in range(0, 50, 10)]
-    assert [each and each[1] for each in seen(films / "plain.mp4", windows)] == [40, 90, 140, 190, 240]
+    assert [each and each[1] for each in seen(films / "plain.mp4", windows)] == [
+        40,
+        90,
+        140,
+        190,
+        240,
+    ]
     assert decoded <= 8 * len(windows), "of 250"
 
 
@@ -99,7 +118,10 @@ def test_damage_is_passed_over(films: Path, tmp_path: Path) -> None:
 def test_folders_of_images(tmp_path: Path) -> None:
     for number in (0, 10, 20, 30, 70, 80):
         Image.fromarray(picture_of(number)).save(tmp_path / f"{number:03}.png")
-    windows = [(Fraction(low), Fraction(high)) for low, high in ((0, 1), ("0.5", 3), ("4.5", 6), ("5.5", 9), (9, 99))]
+    windows = [
+        (Fraction(low), Fraction(high))
+        for low, high in ((0, 1), ("0.5", 3), ("4.5", 6), ("5.5", 9), (9, 99))
+    ]
     found = seen(tmp_path, windows, image_fps=10)
     assert found == [(0, 0), (Fraction("0.5"), 0), None, (7, 70), None]
 

@@ -52,13 +52,20 @@ def test_the_published_recipe_has_the_published_numbers(published: dict[str, Any
     assert parameters["total"] == 100_858_624
     assert parameters["trainable"] == 98_450_176
     assert published["tokens"] == {"clip": 1568, "visible": 240, "masked": 1328}
-    assert published["batch"] == {"global": 2048, "micro": 64, "grad_accum_steps": 4, "world_size": 8}
+    assert published["batch"] == {
+        "global": 2048,
+        "micro": 64,
+        "grad_accum_steps": 4,
+        "world_size": 8,
+    }
     assert published["peak_lr"] == pytest.approx(1.2e-3)
 
 
 def test_what_masks_leave_out_is_neither_seen_nor_predicted(tmp_path: Path) -> None:
     """V-JEPA cuts the masks of a micro-batch to the shortest, which drops about a quarter of the tokens."""
-    tree = describe_here(load(TrainConfig, RECIPES / "surgrec_jepa_vitl.yaml", [f"data.corpus={tmp_path}"]), 8)
+    tree = describe_here(
+        load(TrainConfig, RECIPES / "surgrec_jepa_vitl.yaml", [f"data.corpus={tmp_path}"]), 8
+    )
     assert tree["tokens"] == {"clip": 1568, "visible": 228, "masked": 928}
     assert "1,568 tokens, of which the encoder sees 228, and 928 are predicted" in table(tree)
 
@@ -74,7 +81,9 @@ def test_operations_are_those_of_the_published_cost(published: dict[str, Any]) -
 
 def test_memory_is_that_of_weights_and_activations(published: dict[str, Any]) -> None:
     weights, teacher = 4 * 98_450_176 / 2**30, 4 * 303_299_584 / 2**30
-    kept = 64 * 34 * (240 * 768 * 12 + 1568 * 384 * (4 + 2)) / 2**30  # 34 bytes a token, unit of width and block
+    kept = (
+        64 * 34 * (240 * 768 * 12 + 1568 * 384 * (4 + 2)) / 2**30
+    )  # 34 bytes a token, unit of width and block
     expected = {
         "parameters": weights,
         "gradients": weights,
@@ -97,7 +106,9 @@ def test_steps_and_clips_follow_from_the_corpus(published: dict[str, Any]) -> No
 def test_hours_are_operations_over_speed(published: dict[str, Any]) -> None:
     time, steps = published["time"], published["steps"]["run"]
     step_seconds = published["flops_per_clip"]["total"] * 2048 / (8 * 200e12)
-    assert published["flops_run"] == published["flops_per_clip"]["total"] * published["clips"]["run"]
+    assert (
+        published["flops_run"] == published["flops_per_clip"]["total"] * published["clips"]["run"]
+    )
     assert time["step_seconds"] == pytest.approx(step_seconds)
     assert time["hours"] == pytest.approx(steps * step_seconds / 3600)
     assert time["gpu_hours"] == pytest.approx(8 * time["hours"])
@@ -105,29 +116,49 @@ def test_hours_are_operations_over_speed(published: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("words", "minutes"),
-    [((), 30.0), (("checkpoint.every_minutes=null",), 100 * 2.0), (("checkpoint.every_steps=10",), 10 * 2.0)],
+    [
+        ((), 30.0),
+        (("checkpoint.every_minutes=null",), 100 * 2.0),
+        (("checkpoint.every_steps=10",), 10 * 2.0),
+    ],
 )
 def test_saves_come_by_steps_or_minutes(words: tuple[str, ...], minutes: float) -> None:
     config = load(
-        TrainConfig, RECIPES / "surgrec_mae_vitb.yaml", ["clips_per_epoch=4096", "checkpoint.every_steps=100", *words]
+        TrainConfig,
+        RECIPES / "surgrec_mae_vitb.yaml",
+        ["clips_per_epoch=4096", "checkpoint.every_steps=100", *words],
     )
     plan = config.plan(num_clips=1, world_size=1, start=BEGINNING)
-    found = estimates.time(config, 10**12, plan, world_size=1, tflops=2048 / 120)  # a step takes two minutes
+    found = estimates.time(
+        config, 10**12, plan, world_size=1, tflops=2048 / 120
+    )  # a step takes two minutes
     assert found["minutes_between_saves"] == pytest.approx(minutes)
 
 
 def test_a_run_leaves_its_checkpoints_logs_and_audit() -> None:
     words = ["clips_per_epoch=64000", "epochs=16", "data.audit_log=true"]
-    config = load(TrainConfig, RECIPES / "surgrec_jepa_tiny.yaml", [*words, "checkpoint.keep_every=5000"])
-    plan, objective = config.plan(num_clips=1, world_size=1, start=BEGINNING), choice.build_on_meta(config.objective)
+    config = load(
+        TrainConfig, RECIPES / "surgrec_jepa_tiny.yaml", [*words, "checkpoint.keep_every=5000"]
+    )
+    plan, objective = (
+        config.plan(num_clips=1, world_size=1, start=BEGINNING),
+        choice.build_on_meta(config.objective),
+    )
     assert plan.last_step == 16_000
     found = estimates.disk(config, objective, plan, audit_line_bytes=100.0)
     parts = objective.num_parameters()
     assert found["a_checkpoint"] == 4 * (3 * parts["trainable"] + parts["target_encoder"])
-    assert found["checkpoints"] == found["a_checkpoint"] * (2 + 1 + 3), "the last, one under way, every 5000th"
+    assert found["checkpoints"] == found["a_checkpoint"] * (2 + 1 + 3), (
+        "the last, one under way, every 5000th"
+    )
     assert found["audit"] == 100 * 16_000 * 64
-    assert found["metrics"] == 800 * estimates.REPORT_BYTES and found["pictures"] == 80 * estimates.PICTURE_BYTES
-    assert found["total"] == sum(found[name] for name in ("checkpoints", "audit", "metrics", "pictures"))
+    assert (
+        found["metrics"] == 800 * estimates.REPORT_BYTES
+        and found["pictures"] == 80 * estimates.PICTURE_BYTES
+    )
+    assert found["total"] == sum(
+        found[name] for name in ("checkpoints", "audit", "metrics", "pictures")
+    )
 
 
 def test_the_audit_log_has_the_corpus_names(tmp_path: Path) -> None:
@@ -139,8 +170,12 @@ def test_the_audit_log_has_the_corpus_names(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=5), st.integers(1, 9), st.integers(1, 8))
-def test_frames_that_are_repeated_are_counted_one_by_one(parts: list[int], num_frames: int, stride: int) -> None:
-    shown = [anchor - k * stride for part in parts for anchor in range(part) for k in range(num_frames)]
+def test_frames_that_are_repeated_are_counted_one_by_one(
+    parts: list[int], num_frames: int, stride: int
+) -> None:
+    shown = [
+        anchor - k * stride for part in parts for anchor in range(part) for k in range(num_frames)
+    ]
     found = estimates.repeated_share(np.array(parts), num_frames=num_frames, stride=stride)
     assert found == pytest.approx(sum(frame < 0 for frame in shown) / len(shown))
 
@@ -172,13 +207,18 @@ def warnings(tmp_path: Path, *words: str) -> str:
         (["optim.warmup_epochs=3"], "the warm-up of 19,200 clips is as long as the run of 19,200"),
     ],
 )  # fmt: skip
-def test_what_a_small_corpus_is_short_of_is_warned_of(words: list[str], warning: str, tmp_path: Path) -> None:
+def test_what_a_small_corpus_is_short_of_is_warned_of(
+    words: list[str], warning: str, tmp_path: Path
+) -> None:
     write_corpus(tmp_path)
     assert warning in warnings(tmp_path, *words)
 
 
 def test_a_corpus_that_suffices_is_not_warned_of(tmp_path: Path) -> None:
-    write_corpus(tmp_path, {name: [{f"v{number}": [(0, 400)] for number in range(8)}] for name in ("hip", "knee")})
+    write_corpus(
+        tmp_path,
+        {name: [{f"v{number}": [(0, 400)] for number in range(8)}] for name in ("hip", "knee")},
+    )
     assert warnings(tmp_path) == ""
 
 
@@ -230,5 +270,9 @@ def test_a_corpus_out_of_reach_leaves_the_rest(tmp_path: Path) -> None:
     tree = describe(str(RECIPES / "surgvista_tiny.yaml"), f"data.corpus={tmp_path}")
     assert tree["corpus"] is None and "manifest.json" in tree["corpus_error"]
     assert tree["parameters"]["total"] > 0 and tree["batch"]["world_size"] == 1
-    assert tree["steps"]["run"] == 1200 and tree["clips"] == {"corpus": None, "epoch": 6400, "run": 19200}
+    assert tree["steps"]["run"] == 1200 and tree["clips"] == {
+        "corpus": None,
+        "epoch": 6400,
+        "run": 19200,
+    }
     assert tree["time"] is None

@@ -35,17 +35,25 @@ def test_every_recipe_says_its_rate(path: Path) -> None:
 
 def test_those_of_one_paper_are_of_one_rate() -> None:
     rates = {path.stem: load(TrainConfig, path, []).data.fps for path in RECIPES.glob("*.yaml")}
-    assert {rate for name, rate in rates.items() if name.startswith(("surgvista_v", "unisurg_v"))} == {1.0}
-    assert {rate for name, rate in rates.items() if name.startswith(("surgrec_mae_v", "surgrec_jepa_v"))} == {6.25}
+    assert {
+        rate for name, rate in rates.items() if name.startswith(("surgvista_v", "unisurg_v"))
+    } == {1.0}
+    assert {
+        rate for name, rate in rates.items() if name.startswith(("surgrec_mae_v", "surgrec_jepa_v"))
+    } == {6.25}
 
 
-@pytest.mark.parametrize("which", ["data.corpus", "held_out.corpus", "probe.corpus", "probe.test_corpus"])
+@pytest.mark.parametrize(
+    "which", ["data.corpus", "held_out.corpus", "probe.corpus", "probe.test_corpus"]
+)
 def test_a_corpus_of_another_rate_is_refused_before_anything_begins(
     which: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_corpus(tmp_path / "right", fps=10)
     write_corpus(tmp_path / "wrong", fps=4)
-    places = dict.fromkeys(["data.corpus", "held_out.corpus", "probe.corpus", "probe.test_corpus"], tmp_path / "right")
+    places = dict.fromkeys(
+        ["data.corpus", "held_out.corpus", "probe.corpus", "probe.test_corpus"], tmp_path / "right"
+    )
     words = [f"{key}={place}" for key, place in (places | {which: tmp_path / "wrong"}).items()]
 
     message = "wrong: cataract: v0: expected data.fps=5 frames a second, or a whole multiple, got 4"
@@ -58,7 +66,9 @@ def test_a_corpus_of_another_rate_is_refused_before_anything_begins(
         open_corpus(str(tmp_path / "wrong"), recipe(*words).data)
 
 
-def test_the_order_that_is_printed_is_that_of_the_rate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_order_that_is_printed_is_that_of_the_rate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_corpus(tmp_path, fps=10)
     assert main(["order", RECIPE, f"data.corpus={tmp_path}", "--count", "60"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -75,7 +85,9 @@ def test_describe_tells_how_long_clips_are_and_what_is_not_shown(tmp_path: Path)
     assert [each["packed_frames_apart"] for each in tree["datasets"]] == [[2], [2]]
     told = "cataract, knee: one in 2 packed frames is shown, at data.fps=5, and those between are read as well"
     assert sum(warning.startswith(told) for warning in tree["warnings"]) == 1
-    assert describe(recipe(f"data.corpus={tmp_path}", "data.fps=null"), 1)["clip"]["seconds"] is None
+    assert (
+        describe(recipe(f"data.corpus={tmp_path}", "data.fps=null"), 1)["clip"]["seconds"] is None
+    )
 
 
 def test_a_run_that_was_begun_without_a_rate_goes_on(tmp_path: Path) -> None:
@@ -87,7 +99,11 @@ def test_a_run_that_was_begun_without_a_rate_goes_on(tmp_path: Path) -> None:
         before = Order.create(table.sizes(), older.seed, older.data.order)
         config = to_tree(older)
         del config["data"]["fps"]
-        progress = Progress(step=4, g=64, state={"order": before.to_json(), "manifest": table.sha256, "config": config})
+        progress = Progress(
+            step=4,
+            g=64,
+            state={"order": before.to_json(), "manifest": table.sha256, "config": config},
+        )
         assert order_from(progress, older, table) == before
 
         at_rate = recipe(f"data.corpus={tmp_path / name}")
@@ -96,6 +112,7 @@ def test_a_run_that_was_begun_without_a_rate_goes_on(tmp_path: Path) -> None:
             assert order_from(progress, at_rate, now) == before
         else:
             with pytest.raises(
-                CheckpointError, match=r"knee had 11 clips.*now 6.*data\.fps=5 shows a part; null takes"
+                CheckpointError,
+                match=r"knee had 11 clips.*now 6.*data\.fps=5 shows a part; null takes",
             ):
                 order_from(progress, at_rate, now)

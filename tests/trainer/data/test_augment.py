@@ -18,7 +18,12 @@ def sizes(count: int, width: int, height: int) -> np.ndarray:
 def test_windows_lie_inside_the_frame(width: int, height: int, seed: int, g: int) -> None:
     draws = np.arange(g, g + 16)
     left, top, right, bottom = multi_scale_crop(RECIPE, seed, draws, sizes(16, width, height)).T
-    assert (left >= 0).all() and (top >= 0).all() and (right <= width).all() and (bottom <= height).all()
+    assert (
+        (left >= 0).all()
+        and (top >= 0).all()
+        and (right <= width).all()
+        and (bottom <= height).all()
+    )
     assert (right > left).all() and (bottom > top).all()
 
 
@@ -26,7 +31,9 @@ def test_windows_lie_inside_the_frame(width: int, height: int, seed: int, g: int
 def test_a_clip_is_cropped_the_same_way_in_any_batch(g: int, order: list[int]) -> None:
     draws = np.arange(g, g + 8)
     whole = multi_scale_crop(RECIPE, 3, draws, sizes(8, 456, 256))
-    np.testing.assert_array_equal(multi_scale_crop(RECIPE, 3, draws[order], sizes(8, 456, 256)), whole[order])
+    np.testing.assert_array_equal(
+        multi_scale_crop(RECIPE, 3, draws[order], sizes(8, 456, 256)), whole[order]
+    )
 
 
 def test_every_pair_of_scales_and_every_offset_is_as_likely() -> None:
@@ -35,7 +42,9 @@ def test_every_pair_of_scales_and_every_offset_is_as_likely() -> None:
     shapes = Counter(zip(right - left, bottom - top, strict=True))
     # Sides are int(256 x scale); neighbours in the list of scales may be mixed, others not.
     sides = [256, 224, 192, 168]
-    assert set(shapes) == {(sides[i], sides[j]) for i in range(4) for j in range(4) if abs(i - j) <= 1}
+    assert set(shapes) == {
+        (sides[i], sides[j]) for i in range(4) for j in range(4) if abs(i - j) <= 1
+    }
     assert max(shapes.values()) < 1.1 * 52_000 / 10 and min(shapes.values()) > 0.9 * 52_000 / 10
     small = (right - left == 168) & (bottom - top == 168)
     offsets = Counter(zip(left[small], top[small], strict=True))
@@ -59,7 +68,9 @@ def test_evaluation_takes_the_centre_square() -> None:
 
 def test_uniform_offsets_reach_every_place_of_the_frame():
     config = CropConfig(scales=(0.875,), max_distortion=0, offsets="uniform")
-    left, top, right, bottom = multi_scale_crop(config, 5, np.arange(20_000), sizes(20_000, 272, 256)).T
+    left, top, right, bottom = multi_scale_crop(
+        config, 5, np.arange(20_000), sizes(20_000, 272, 256)
+    ).T
     assert set(right - left) == set(bottom - top) == {224}
     assert set(left) == set(range(272 - 224 + 1)) and set(top) == set(range(256 - 224 + 1))
     for starts in (left, top):

@@ -16,7 +16,9 @@ DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
 
 def smooth_image(seed: int, width: int = 100, height: int = 80) -> Image.Image:
-    noise = np.random.default_rng(seed).integers(0, 255, (height // 10, width // 10, 3), dtype=np.uint8)
+    noise = np.random.default_rng(seed).integers(
+        0, 255, (height // 10, width // 10, 3), dtype=np.uint8
+    )
     return Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
 
 
@@ -28,7 +30,9 @@ def jpeg(image: Image.Image) -> np.ndarray:
 
 def decoder(device: str, config: DecodeConfig | None = None) -> ClipDecoder:
     place = torch.device(device, 0) if device == "cuda" else torch.device(device)
-    return ClipDecoder(config or DecodeConfig(threads=1), max_clips=3, num_frames=2, image_size=32, device=place)
+    return ClipDecoder(
+        config or DecodeConfig(threads=1), max_clips=3, num_frames=2, image_size=32, device=place
+    )
 
 
 def reference(data: np.ndarray, window: Sequence[int] | np.ndarray) -> torch.Tensor:
@@ -36,19 +40,28 @@ def reference(data: np.ndarray, window: Sequence[int] | np.ndarray) -> torch.Ten
     pixels = np.array(Image.open(io.BytesIO(data.tobytes())).convert("RGB"))
     left, top, right, bottom = window
     crop = torch.from_numpy(pixels[top:bottom, left:right]).permute(2, 0, 1)[None].float()
-    small = torch.nn.functional.interpolate(crop, (32, 32), mode="bilinear", antialias=True)[0] / 255
+    small = (
+        torch.nn.functional.interpolate(crop, (32, 32), mode="bilinear", antialias=True)[0] / 255
+    )
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     return (small - mean) / std
 
 
 @pytest.mark.parametrize(
-    ("device", "decodes"), [("cpu", "cpu"), *(pytest.param("cuda", on, marks=pytest.mark.gpu) for on in ("cpu", "gpu"))]
+    ("device", "decodes"),
+    [("cpu", "cpu"), *(pytest.param("cuda", on, marks=pytest.mark.gpu) for on in ("cpu", "gpu"))],
 )
 def test_clips_equal_a_plain_reference(device: str, decodes: Literal["cpu", "gpu"]) -> None:
     frames = [jpeg(smooth_image(seed)) for seed in range(6)]
     windows = [(0, 0, 80, 80), (10, 4, 61, 55), (30, 20, 80, 80)]
-    clips = decoder(device, DecodeConfig(device=decodes, threads=1)).decode(frames, np.array(windows, np.int32))
-    assert clips.shape == (3, 3, 2, 32, 32) and clips.dtype == torch.float32 and clips.device.type == device
+    clips = decoder(device, DecodeConfig(device=decodes, threads=1)).decode(
+        frames, np.array(windows, np.int32)
+    )
+    assert (
+        clips.shape == (3, 3, 2, 32, 32)
+        and clips.dtype == torch.float32
+        and clips.device.type == device
+    )
     for i, data in enumerate(frames):
         expected = reference(data, windows[i // 2])
         difference = (clips[i // 2, :, i % 2].cpu() - expected).abs()
@@ -60,7 +73,9 @@ def test_clips_equal_a_plain_reference(device: str, decodes: Literal["cpu", "gpu
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_the_frame_axis_is_a_view_of_the_graph_s_output(device: str) -> None:
-    clips = decoder(device).decode([jpeg(smooth_image(0))] * 2, np.array([[0, 0, 80, 80]], np.int32))
+    clips = decoder(device).decode(
+        [jpeg(smooth_image(0))] * 2, np.array([[0, 0, 80, 80]], np.int32)
+    )
     assert not clips.is_contiguous() and clips.transpose(1, 2).is_contiguous()
 
 
@@ -71,7 +86,8 @@ def test_a_clip_is_the_same_in_any_batch_on_the_cpu() -> None:
     whole = graph.decode(frames, windows).clone()
     assert torch.equal(graph.decode(frames[2:4], windows[1:2])[0], whole[1])
     assert torch.equal(
-        graph.decode(frames[::-1], windows[::-1])[2, :, 1], decoder("cpu").decode(frames[1::-1], windows[:1])[0, :, 1]
+        graph.decode(frames[::-1], windows[::-1])[2, :, 1],
+        decoder("cpu").decode(frames[1::-1], windows[:1])[0, :, 1],
     )
 
 
@@ -83,7 +99,9 @@ def test_any_number_of_threads_on_the_cpu_makes_the_same_clips(device: str, thre
     clips = decoder(device, DecodeConfig(device="cpu", threads=threads)).decode(frames, windows)
     assert clips.device.type == device
     for i, data in enumerate(frames):
-        assert (clips[i // 2, :, i % 2].cpu() - reference(data, windows[i // 2])).abs().max() < 0.018
+        assert (
+            clips[i // 2, :, i % 2].cpu() - reference(data, windows[i // 2])
+        ).abs().max() < 0.018
 
 
 def test_an_earlier_batch_stays_what_it_was() -> None:
@@ -121,4 +139,10 @@ def test_a_rank_keeps_its_own_share_of_the_cores_busy(
 
 def test_a_gpu_that_is_asked_for_and_absent_is_an_error() -> None:
     with pytest.raises(DecodeError, match="expected a GPU"):
-        ClipDecoder(DecodeConfig(device="gpu"), max_clips=1, num_frames=1, image_size=32, device=torch.device("cpu"))
+        ClipDecoder(
+            DecodeConfig(device="gpu"),
+            max_clips=1,
+            num_frames=1,
+            image_size=32,
+            device=torch.device("cpu"),
+        )

@@ -75,7 +75,10 @@ def test_batches_come_in_order_and_end_for_good() -> None:
         assert list(loader) == []
     assert [batch.g.tolist() for batch in batches] == [[0, 1], [2, 3], [4, 5], [6, 7]]
     assert [batch.clips.flatten().tolist() for batch in batches][1] == [2, 2, 3, 3]
-    assert batches[1].names == (ClipName("knee", "a", 12), ClipName("knee", "a", 13, planned=("b", 7)))
+    assert batches[1].names == (
+        ClipName("knee", "a", 12),
+        ClipName("knee", "a", 13, planned=("b", 7)),
+    )
     assert len(loader.waits) >= 4 and loader.decode_seconds > 0
 
 
@@ -90,7 +93,9 @@ def test_an_error_comes_where_its_batch_was_due_and_again() -> None:
 def test_a_clip_that_cannot_be_decoded_is_named() -> None:
     with load(0, BROKEN - 1) as loader:
         next(loader)
-        with pytest.raises(DecodeError, match="draws 254 to 255, clips knee/a@264, knee/a@265: expected whole JPEG"):
+        with pytest.raises(
+            DecodeError, match="draws 254 to 255, clips knee/a@264, knee/a@265: expected whole JPEG"
+        ):
             next(loader)
 
 
@@ -130,5 +135,7 @@ def test_a_trainer_that_waits_long_is_told_what_for(caplog: pytest.LogCaptureFix
         with pytest.raises(CancelledError):
             next(loader)
     assert caplog.messages[0].startswith("no batch for 0 s; ")
-    assert re.match(r"no batch for 1 s; decode: reads knee-000000\.tar for \d+\.\d s", caplog.messages[1])
+    assert re.match(
+        r"no batch for 1 s; decode: reads knee-000000\.tar for \d+\.\d s", caplog.messages[1]
+    )
     assert loader.waits[0] >= 0.8

@@ -18,7 +18,15 @@ from tests.helpers.ranks import finish, start_ranks
 
 
 def bad(g: int) -> BadClip:
-    return BadClip(g, "knee", "a", 4, "b", 9, BadFrame("knee/knee-000000.tar", "a", 3, "expected CRC-32 1, got 2"))
+    return BadClip(
+        g,
+        "knee",
+        "a",
+        4,
+        "b",
+        9,
+        BadFrame("knee/knee-000000.tar", "a", 3, "expected CRC-32 1, got 2"),
+    )
 
 
 def report_twice(out: str) -> None:
@@ -32,14 +40,25 @@ def report_twice(out: str) -> None:
     rank = topology.rank
     counters, retries, bad_clips = ReadCounters(), Counter[str](), list[BadClip]()
     stream = SimpleNamespace(counters=counters, retries=retries, bad_clips=bad_clips)
-    loader: Any = SimpleNamespace(stream=stream, waits=list[float](), decode_seconds=0.0, num_ready=1 + rank)
+    loader: Any = SimpleNamespace(
+        stream=stream, waits=list[float](), decode_seconds=0.0, num_ready=1 + rank
+    )
     sizes = [DatasetSize("hip", "orthopaedics", 10), DatasetSize("knee", "orthopaedics", 30)]
     order = Order.create(sizes, 0, OrderConfig())
-    watch = DataWatch(loader, order, topology, BadClipLimits(in_all=3), Path(out), batches_per_step=2)
+    watch = DataWatch(
+        loader, order, topology, BadClipLimits(in_all=3), Path(out), batches_per_step=2
+    )
 
     loader.waits += [[1.0, 2.0, 3.0, 4.0, 20.0], [10.0, 0.0, 0.0, 10.0, 20.0]][rank]
     loader.decode_seconds += [3.0, 5.0][rank]
-    counters.add(requests=3, bytes_read=100 + rank, bytes_used=50, chunks_read=2, read_again=rank, open_chunks=4 + rank)
+    counters.add(
+        requests=3,
+        bytes_read=100 + rank,
+        bytes_used=50,
+        chunks_read=2,
+        read_again=rank,
+        open_chunks=4 + rank,
+    )
     retries["timeout"] += 1 + rank
     bad_clips += [[bad(7)], [bad(5)]][rank]
     reports = [watch.report(40)]
@@ -53,7 +72,9 @@ def report_twice(out: str) -> None:
     bad_clips += [[bad(90)], []][rank]
     with pytest.raises(CorruptSampleError) as raised:
         watch.report(120)
-    (Path(out) / f"rank{rank}.json").write_text(json.dumps([*reports, str(raised.value)], default=list))
+    (Path(out) / f"rank{rank}.json").write_text(
+        json.dumps([*reports, str(raised.value)], default=list)
+    )
     leave()
 
 
@@ -93,12 +114,19 @@ def test_a_report_is_of_all_ranks_and_of_what_is_new(out: Path) -> None:
 def test_damaged_clips_are_listed_once_by_draw_and_too_many_end_every_rank(out: Path) -> None:
     lines = [json.loads(line) for line in (out / "quarantine.jsonl").read_text().splitlines()]
     assert [line["g"] for line in lines] == [5, 7, 50, 90]
-    cause = {"shard": "knee/knee-000000.tar", "video": "a", "frame": 3, "reason": "expected CRC-32 1, got 2"}
+    cause = {
+        "shard": "knee/knee-000000.tar",
+        "video": "a",
+        "frame": 3,
+        "reason": "expected CRC-32 1, got 2",
+    }
     assert lines[0] == {
         "g": 5, "dataset": "knee", "video": "a", "anchor_frame": 4, "used_video": "b", "used_anchor_frame": 9,
         "cause": cause,
     }  # fmt: skip
     for rank in (0, 1):
         *_, message = json.loads((out / f"rank{rank}.json").read_text())
-        assert message.startswith("4 clips were damaged on all ranks together, expected at most 3; ")
+        assert message.startswith(
+            "4 clips were damaged on all ranks together, expected at most 3; "
+        )
         assert str(out / "quarantine.jsonl") in message

@@ -50,7 +50,12 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
 
     class Decoder:
         def __init__(self, _: object, **sizes: object) -> None:
-            assert sizes == {"max_clips": 2, "num_frames": 4, "image_size": 64, "device": torch.device("cpu")}
+            assert sizes == {
+                "max_clips": 2,
+                "num_frames": 4,
+                "image_size": 64,
+                "device": torch.device("cpu"),
+            }
 
         def decode(self, frames: list[np.ndarray], windows: np.ndarray) -> torch.Tensor:
             seen.append(windows)
@@ -68,7 +73,14 @@ def lengths(batch: ClipBatch, stride: int) -> list[list[int]]:
     """The frames of a batch's clips, told by their lengths."""
     back = [t * stride for t in reversed(range(NUM_FRAMES))]
     return [
-        [len(jpeg(name.dataset, name.video, max(name.anchor_frame % stride, name.anchor_frame - t))) for t in back]
+        [
+            len(
+                jpeg(
+                    name.dataset, name.video, max(name.anchor_frame % stride, name.anchor_frame - t)
+                )
+            )
+            for t in back
+        ]
         for name in batch.names
     ]
 
@@ -112,17 +124,28 @@ def test_held_out_clips_are_centre_squares_each_once_over_all_ranks_alike_each_t
             assert names == ["knee/c@0", "knee/c@3", "knee/c@6"], "every rank has them all"
         ranks.append(batches)
     valid = [[batch.g[batch.valid].tolist() for batch in batches] for batches in ranks]
-    assert valid == [[[0, 2], [4]], [[6, 8], []]], "5 of 9 clips, filled up to 2 batches on each of 2 ranks"
+    assert valid == [[[0, 2], [4]], [[6, 8], []]], (
+        "5 of 9 clips, filled up to 2 batches on each of 2 ranks"
+    )
     for window in windows:
         np.testing.assert_array_equal(window, center_crop(SIZES))
 
 
-@pytest.mark.parametrize("state", [{}, {"order": None}, {"order": 3}, {"order": "x", "manifest": 4}])
-def test_a_forged_state_is_told_in_a_sentence(config: TrainConfig, state: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "state", [{}, {"order": None}, {"order": 3}, {"order": "x", "manifest": 4}]
+)
+def test_a_forged_state_is_told_in_a_sentence(
+    config: TrainConfig, state: dict[str, object]
+) -> None:
     corpus = open_corpus(config.data.corpus, config.data)
-    with pytest.raises(CheckpointError, match=r"checkpoint of step 4: state\.json: order: expected what a run saves"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"checkpoint of step 4: state\.json: order: expected what a run saves",
+    ):
         order_from(Progress(step=4, g=32, state={"format": 2, **state}), config, corpus)
     sound = order_from(Progress(step=0, g=0, state={}), config, corpus).to_json()
     for manifest in ({}, {"manifest": None}, {"manifest": ["x"]}):
-        with pytest.raises(CheckpointError, match=r"state\.json: manifest: expected what a run saves there, got"):
+        with pytest.raises(
+            CheckpointError, match=r"state\.json: manifest: expected what a run saves there, got"
+        ):
             order_from(Progress(step=4, g=32, state={"order": sound, **manifest}), config, corpus)

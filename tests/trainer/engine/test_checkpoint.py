@@ -18,7 +18,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surgstream.trainer.engine.checkpoint import find_checkpoint, load_moments, load_parameters, prune, save_checkpoint
+from surgstream.trainer.engine.checkpoint import (
+    find_checkpoint,
+    load_moments,
+    load_parameters,
+    prune,
+    save_checkpoint,
+)
 from surgstream.trainer.engine.checkpoint_files import damage, read_progress
 from surgstream.trainer.engine.config import CheckpointConfig, OptimConfig, ParallelConfig
 from surgstream.trainer.engine.schedules import Progress
@@ -33,18 +39,29 @@ pytestmark = pytest.mark.usefixtures("alone")
 def network(width: int = 33) -> torch.nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return torch.nn.Sequential(torch.nn.Linear(7, width), torch.nn.GELU(), torch.nn.Linear(width, 5))
+        return torch.nn.Sequential(
+            torch.nn.Linear(7, width), torch.nn.GELU(), torch.nn.Linear(width, 5)
+        )
 
 
 def wrap(module: torch.nn.Module) -> ZeroEngine:
     device = torch.device("cpu")
-    return ZeroEngine(module, OptimConfig(), ParallelConfig(), micro_batch_size=4, grad_accum_steps=1, device=device)
+    return ZeroEngine(
+        module,
+        OptimConfig(),
+        ParallelConfig(),
+        micro_batch_size=4,
+        grad_accum_steps=1,
+        device=device,
+    )
 
 
 def train(engine: ZeroEngine, steps: int) -> list[float]:
     losses = []
     for step in range(steps):
-        loss = engine(torch.randn(4, 7, generator=torch.Generator().manual_seed(step))).pow(2).mean()
+        loss = (
+            engine(torch.randn(4, 7, generator=torch.Generator().manual_seed(step))).pow(2).mean()
+        )
         engine.backward(loss)
         engine.step(1e-2)
         losses.append(loss.item())
@@ -132,11 +149,19 @@ def damage_no_state(checkpoint: Path) -> str:
     return "state.json: No such file"
 
 
-DAMAGES = [damage_missing_file, damage_truncated_file, damage_flipped_bit, damage_state_cut, damage_no_state]
+DAMAGES = [
+    damage_missing_file,
+    damage_truncated_file,
+    damage_flipped_bit,
+    damage_state_cut,
+    damage_no_state,
+]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_checkpoint_is_skipped_and_named(damage, root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_checkpoint_is_skipped_and_named(
+    damage, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     reason = damage(root / "step_00000030")
     with caplog.at_level(logging.WARNING):
         assert find_checkpoint(root, "auto") == root / "step_00000020"
@@ -182,7 +207,10 @@ def test_whenever_a_run_saves_the_last_and_the_first_of_every_so_many_steps_stay
     gaps: list[int], keep_last: int, keep_every: int
 ) -> None:
     """Saves come after any steps, as by minutes, and each is followed by a pruning."""
-    config, steps = CheckpointConfig(keep_last=keep_last, keep_every=keep_every), list(accumulate(gaps))
+    config, steps = (
+        CheckpointConfig(keep_last=keep_last, keep_every=keep_every),
+        list(accumulate(gaps)),
+    )
     with TemporaryDirectory() as folder:
         for step in steps:
             saved = Path(folder) / checkpoint_name(step)
@@ -234,9 +262,13 @@ def test_a_run_that_comes_by_a_damaged_checkpoint_again_replaces_it(root: Path) 
     engine = wrap(network())
     for step in (30, 30):  # even when it was killed before it could remove the damaged one
         (root / "step_00000030" / "state.json").write_text("damaged")
-        assert save_checkpoint(root, engine, Progress(step=step, g=step * 4, state={})) == find_checkpoint(root, "auto")
+        assert save_checkpoint(
+            root, engine, Progress(step=step, g=step * 4, state={})
+        ) == find_checkpoint(root, "auto")
     prune(root, CheckpointConfig(keep_last=3), root / "step_00000030")
-    assert sorted(path.name for path in root.iterdir()) == [f"step_000000{step}" for step in (10, 20, 30)]
+    assert sorted(path.name for path in root.iterdir()) == [
+        f"step_000000{step}" for step in (10, 20, 30)
+    ]
 
 
 def test_a_state_in_many_files_is_loaded_whole(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +297,12 @@ def save_on_two_ranks(out: str) -> None:
     pytest.MonkeyPatch().setattr("surgstream.trainer.engine.checkpoint._FILE_BYTES", 100)
     save_checkpoint(Path(out), engine, Progress(step=3, g=12, state={}))
     limit = no_space() if topology.rank == 1 else contextlib.nullcontext()
-    with limit, pytest.raises(CheckpointError, match=r"could not save: rank 1: File too large; .* as they were"):
+    with (
+        limit,
+        pytest.raises(
+            CheckpointError, match=r"could not save: rank 1: File too large; .* as they were"
+        ),
+    ):
         save_checkpoint(Path(out), engine, Progress(step=4, g=16, state={}))
     leave()
 
@@ -275,7 +312,9 @@ def test_ranks_save_their_shares_and_fail_together(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["step_00000003"]
     assert find_checkpoint(tmp_path, "auto") == tmp_path / "step_00000003"
     files = [path.name for path in sorted((tmp_path / "step_00000003").glob("*.safetensors"))]
-    assert files == [f"rank0000{rank}-00{number}.safetensors" for rank in (0, 1) for number in (0, 1)]
+    assert files == [
+        f"rank0000{rank}-00{number}.safetensors" for rank in (0, 1) for number in (0, 1)
+    ]
 
     expected, module = wrap(network()), network()
     train(expected, 3)
@@ -283,13 +322,17 @@ def test_ranks_save_their_shares_and_fail_together(tmp_path: Path) -> None:
     resumed = wrap(module)
     load_moments(tmp_path / "step_00000003", resumed)
     assert resumed.optimizer_step() == 3
-    for (name, tensors), (_, saved) in zip(expected.full_state(), resumed.full_state(), strict=True):
+    for (name, tensors), (_, saved) in zip(
+        expected.full_state(), resumed.full_state(), strict=True
+    ):
         for kind, tensor in tensors.items():
             torch.testing.assert_close(saved[kind], tensor, msg=f"{kind} of {name}")
 
 
 def test_another_model_is_named_by_its_parameters(root: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"0\.weight has shape \(33, 7\), the model's has \(34, 7\)"):
+    with pytest.raises(
+        CheckpointError, match=r"0\.weight has shape \(33, 7\), the model's has \(34, 7\)"
+    ):
         load_parameters(root / "step_00000030", network(34))
     with pytest.raises(CheckpointError, match=r"2\.weight is not in the model"):
         load_parameters(root / "step_00000030", network()[:1])
@@ -297,10 +340,17 @@ def test_another_model_is_named_by_its_parameters(root: Path) -> None:
 
 def test_saving_without_space_fails_whole_and_keeps_the_last_checkpoint(root: Path) -> None:
     engine = wrap(network())
-    with no_space(), pytest.raises(CheckpointError, match=r"could not save: rank 0: File too large; .* as they were"):
+    with (
+        no_space(),
+        pytest.raises(
+            CheckpointError, match=r"could not save: rank 0: File too large; .* as they were"
+        ),
+    ):
         save_checkpoint(root, engine, Progress(step=40, g=160, state={}))
     assert find_checkpoint(root, "auto") == root / "step_00000030"
-    assert sorted(path.name for path in root.iterdir()) == [f"step_000000{step}" for step in (10, 20, 30)]
+    assert sorted(path.name for path in root.iterdir()) == [
+        f"step_000000{step}" for step in (10, 20, 30)
+    ]
 
 
 def test_the_state_is_plain_json(root: Path) -> None:

@@ -34,14 +34,21 @@ def test_one_vector_again_and_again_is_a_collapse() -> None:
 
 def test_rank_and_cosine_by_their_definitions() -> None:
     vectors = (
-        torch.randn(50, 6, generator=torch.Generator().manual_seed(0)) * torch.tensor([5.0, 1, 1, 1, 0.1, 0.1]) + 1
+        torch.randn(50, 6, generator=torch.Generator().manual_seed(0))
+        * torch.tensor([5.0, 1, 1, 1, 0.1, 0.1])
+        + 1
     )
     singular = torch.linalg.eigvalsh(vectors.double().T @ vectors.double()).sqrt()
     shares = (singular / singular.sum()).tolist()
     found = measured(vectors)
-    assert found["effective_rank"] == pytest.approx(math.exp(-sum(p * math.log(p) for p in shares)), rel=1e-4)
+    assert found["effective_rank"] == pytest.approx(
+        math.exp(-sum(p * math.log(p) for p in shares)), rel=1e-4
+    )
     cosines = [
-        torch.cosine_similarity(vectors[i], vectors[j], dim=0).item() for i in range(50) for j in range(50) if i != j
+        torch.cosine_similarity(vectors[i], vectors[j], dim=0).item()
+        for i in range(50)
+        for j in range(50)
+        if i != j
     ]
     assert found["mean_cosine"] == pytest.approx(sum(cosines) / len(cosines), abs=1e-5)
 
@@ -57,7 +64,9 @@ def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
-def look(watch: CollapseWatch, cosine: float, rank: float, *, num: int = 512, step: int = 12) -> None:
+def look(
+    watch: CollapseWatch, cosine: float, rank: float, *, num: int = 512, step: int = 12
+) -> None:
     means = {"targets_std": 0.25, "targets_effective_rank": rank, "targets_mean_cosine": cosine}
     watch.look(step, means, {"targets": (num, 128)})
 
@@ -68,7 +77,12 @@ RANK = "effective rank 2.5, below 3 (1 if all were one vector)"
 
 @pytest.mark.parametrize(
     ("cosine", "rank", "signs"),
-    [(0.89, 3.1, None), (0.97, 30.0, COSINE), (0.5, 2.5, RANK), (0.97, 2.5, f"{COSINE} and {RANK}")],
+    [
+        (0.89, 3.1, None),
+        (0.97, 30.0, COSINE),
+        (0.5, 2.5, RANK),
+        (0.97, 2.5, f"{COSINE} and {RANK}"),
+    ],
 )
 def test_a_collapse_is_told_by_what_shows_it_and_by_no_other_number(
     cosine: float, rank: float, signs: str | None, said: pytest.LogCaptureFixture
@@ -87,7 +101,10 @@ def test_a_collapse_is_told_by_what_shows_it_and_by_no_other_number(
     [
         ([0.92, 0.92, 0.93, 0.925, 0.901], [0]),  # said once
         ([0.92, 0.958, 0.961, 0.97, 0.985], [0, 2, 4]),  # again when it is twice as near
-        ([0.92, 0.88, 0.92, 0.84, 0.92, 0.92], [0, 4]),  # again after it was clearly away, not at the limit itself
+        (
+            [0.92, 0.88, 0.92, 0.84, 0.92, 0.92],
+            [0, 4],
+        ),  # again after it was clearly away, not at the limit itself
     ],
     ids=["stays", "gets worse", "comes back"],
 )
@@ -100,7 +117,9 @@ def test_a_collapse_is_told_again_when_it_gets_worse_or_comes_back(
     assert [int(line.split()[1].rstrip(":")) for line in said.messages] == told
 
 
-@pytest.mark.parametrize(("vectors", "collapsed"), [(torch.eye(2), False), (torch.ones(2, 5), True)])
+@pytest.mark.parametrize(
+    ("vectors", "collapsed"), [(torch.eye(2), False), (torch.ones(2, 5), True)]
+)
 def test_two_vectors_may_differ_as_much_as_two_can(
     vectors: torch.Tensor, collapsed: bool, said: pytest.LogCaptureFixture
 ) -> None:
@@ -112,7 +131,9 @@ def test_two_vectors_may_differ_as_much_as_two_can(
 @pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_advice_names_keys_of_the_recipe(recipe: Path) -> None:
     config = load(TrainConfig, recipe, [])
-    keys = re.findall(r"(?:objective|optim)\.[a-z_]+", choice.build_on_meta(config.objective).against_collapse)
+    keys = re.findall(
+        r"(?:objective|optim)\.[a-z_]+", choice.build_on_meta(config.objective).against_collapse
+    )
     assert "optim.base_lr" in keys
     for key in keys:
         room, name = key.split(".")

@@ -49,7 +49,9 @@ class ClipMean(Objective):
 
     def losses(self, clips: Tensor, targets: Tensor, draws: None) -> ObjectiveOutput:
         modes = {"loss/training": self.training, "loss/gradients": torch.is_grad_enabled()}
-        return ObjectiveOutput(self.weight * targets.mean(), {name: torch.tensor(on) for name, on in modes.items()})
+        return ObjectiveOutput(
+            self.weight * targets.mean(), {name: torch.tensor(on) for name, on in modes.items()}
+        )
 
     def after_optimizer_step(self) -> None:
         self.updates += 1
@@ -96,7 +98,10 @@ class Engine:
         return 0
 
     def full_state(self) -> Iterator[tuple[str, dict[str, Tensor]]]:
-        yield "weight", {kind: self.module.weight.data for kind in ("param", "exp_avg", "exp_avg_sq")}
+        yield (
+            "weight",
+            {kind: self.module.weight.data for kind in ("param", "exp_avg", "exp_avg_sq")},
+        )
 
 
 def clip_batch(*g: int, value: float | None = None, num_valid: int = 2) -> ClipBatch:
@@ -156,7 +161,9 @@ def train(out: str) -> None:
                 preview=lambda: contextlib.nullcontext(iter([shown])),
                 every_steps=3,
             ),
-            "measures": [Measure(4, lambda stopping: {} if stopping() else {"probe/accuracy": 0.5})],
+            "measures": [
+                Measure(4, lambda stopping: {} if stopping() else {"probe/accuracy": 0.5})
+            ],
             "audit_log": False,
             "watch": lambda g: {"data/watched": g},
             "agreement": Agreement(stop, 60),
@@ -170,9 +177,13 @@ def train(out: str) -> None:
         pauses, pause = list[int](), whole.clock.pause
         whole.clock.pause = lambda: (pauses.append(whole.step), pause())[1]  # type: ignore[method-assign,func-returns-value]
         whole.train()
-    assert pauses == [3, 4, 4, 4, 5, 6, 6, 6, 6, 6], "a pause waits for the device: none where nothing is done"
+    assert pauses == [3, 4, 4, 4, 5, 6, 6, 6, 6, 6], (
+        "a pause waits for the device: none where nothing is done"
+    )
     assert whole.objective.training and whole.objective.updates == 5  # type: ignore[attr-defined]
-    assert len(beats) == 5 + 4 + 2 + 4, "before 5 steps, after 2 held-out batches and in a measure twice, at 2 saves"
+    assert len(beats) == 5 + 4 + 2 + 4, (
+        "before 5 steps, after 2 held-out batches and in a measure twice, at 2 saves"
+    )
     (Path(out) / f"lrs{topology.rank}.json").write_text(json.dumps(whole.engine.lrs))  # type: ignore[attr-defined]
 
     by_minutes: dict[str, Any] = {
@@ -180,7 +191,9 @@ def train(out: str) -> None:
         "evaluation": None,
         "measures": [],
     }
-    with contextlib.closing(trainer("minutes", [clip_batch(g, g + 1) for g in draws[2:]], **by_minutes)) as timed:
+    with contextlib.closing(
+        trainer("minutes", [clip_batch(g, g + 1) for g in draws[2:]], **by_minutes)
+    ) as timed:
         timed.late_to_save = lambda: topology.is_main and timed.step > timed.last_saved  # type: ignore[method-assign]
         timed.train()
         timed.saved_at, late = timed.saved_at - 61, Trainer.late_to_save
@@ -197,7 +210,10 @@ def train(out: str) -> None:
             every_steps=3,
         )
         alone = {"data": 1.0 + 3 * topology.rank, "targets": 2.0, "forward": 3.0}
-        halted.clock.read = lambda alone=alone: (8.0, {**alone, "backward": 9.0 - 9 * topology.rank})  # type: ignore[misc]
+        halted.clock.read = lambda alone=alone: (
+            8.0,
+            {**alone, "backward": 9.0 - 9 * topology.rank},
+        )  # type: ignore[misc]
         halted.engine.stage = 1 if name == "stopped" else 3
         with contextlib.closing(halted):
             halted.train()
@@ -207,7 +223,10 @@ def train(out: str) -> None:
     batches = [clip_batch(g, g + 1, value=float("nan") if g == 14 else 1.0) for g in draws]
     rarely = {"report": ReportConfig(every_steps=100, pictures_every_steps=0), "evaluation": None}
     broken = trainer("broken", batches, progress=Progress(step=0, g=0, state={}), **rarely)
-    with contextlib.closing(broken), pytest.raises(NonFiniteLossError, match=r"step 1: .* knee/a@8 \(g 8\)"):
+    with (
+        contextlib.closing(broken),
+        pytest.raises(NonFiniteLossError, match=r"step 1: .* knee/a@8 \(g 8\)"),
+    ):
         broken.train()
     watchdog.close()
     leave()
@@ -231,9 +250,15 @@ def test_every_micro_batch_is_given_the_learning_rate_of_its_step(out: Path) -> 
     assert all(json.loads((out / f"lrs{rank}.json").read_text()) == expected for rank in (0, 1))
 
 
-def test_a_report_is_the_mean_over_ranks_micro_batches_and_steps(lines: list[dict[str, Any]]) -> None:
+def test_a_report_is_the_mean_over_ranks_micro_batches_and_steps(
+    lines: list[dict[str, Any]],
+) -> None:
     reports = {line["step"]: line for line in lines if "loss/total" in line}
-    assert {step: line["loss/total"] for step, line in reports.items()} == {2: 11.5, 4: 23.5, 6: 39.5}
+    assert {step: line["loss/total"] for step, line in reports.items()} == {
+        2: 11.5,
+        4: 23.5,
+        6: 39.5,
+    }
     for step, line in reports.items():
         expected = {
             "progress/clips": 8 * step, "progress/epoch": step / 2, "data/watched": 8 * step, "optim/grad_norm": 2.0,
@@ -244,12 +269,18 @@ def test_a_report_is_the_mean_over_ranks_micro_batches_and_steps(lines: list[dic
         assert line["throughput/clips_per_second"] * line["time/step_seconds"] == pytest.approx(8)
 
 
-def test_the_held_out_loss_is_the_mean_over_all_clips_of_all_ranks(lines: list[dict[str, Any]]) -> None:
+def test_the_held_out_loss_is_the_mean_over_all_clips_of_all_ranks(
+    lines: list[dict[str, Any]],
+) -> None:
     held_out = [line for line in lines if "held_out/total" in line]
     expected = {"held_out/clips": 7.0, "held_out/training": 0.0, "held_out/gradients": 0.0}
     for step, line in zip((3, 6), held_out, strict=True):
         del line["time"]
-        assert line == {"step": step, "held_out/total": pytest.approx((0 + 3 * 2 + 10 * 2 + 31) / 7), **expected}
+        assert line == {
+            "step": step,
+            "held_out/total": pytest.approx((0 + 3 * 2 + 10 * 2 + 31) / 7),
+            **expected,
+        }
 
 
 def test_what_else_is_measured_is_reported_when_it_is_due(lines: list[dict[str, Any]]) -> None:
@@ -277,21 +308,31 @@ def test_what_is_saved_says_where_the_run_stands(out: Path) -> None:
 
 def test_a_step_after_rank_0_finds_that_minutes_are_over_all_save_and_at_the_end(out: Path) -> None:
     saved = [path.name for path in sorted((out / "minutes" / "checkpoints").iterdir())]
-    assert saved == ["step_00000004", "step_00000006"], "late after step 2, known after 3, and not late again after 4"
+    assert saved == ["step_00000004", "step_00000006"], (
+        "late after step 2, known after 3, and not late again after 4"
+    )
 
 
 def test_an_evaluation_is_broken_off_by_a_signal_and_its_step_is_saved(out: Path) -> None:
     assert read_progress(max((out / "stopped" / "checkpoints").iterdir())).step == 3
     why = (out / "stopped" / "REQUEUE").read_text()
     assert why == f"SIGUSR1 on rank 1 ({platform.node()}); checkpoint of step 3\n"
-    lines = [json.loads(line) for line in (out / "stopped" / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [2, 3] and all("loss/total" in line for line in lines)
+    lines = [
+        json.loads(line) for line in (out / "stopped" / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert [line["step"] for line in lines] == [2, 3] and all(
+        "loss/total" in line for line in lines
+    )
     for rank in (0, 1):
         evaluated = json.loads((out / f"evaluated{rank}.json").read_text())
-        assert evaluated == {"stopped": 1, "done": 6}, "batches that were followed by another, or by the end"
+        assert evaluated == {"stopped": 1, "done": 6}, (
+            "batches that were followed by another, or by the end"
+        )
 
 
-@pytest.mark.parametrize(("name", "ratio"), [("stopped", 9 / 7.5), ("done", 6 / 4.5)], ids=["ZeRO 1", "ZeRO 3"])
+@pytest.mark.parametrize(
+    ("name", "ratio"), [("stopped", 9 / 7.5), ("done", 6 / 4.5)], ids=["ZeRO 1", "ZeRO 3"]
+)
 def test_ranks_are_compared_in_what_they_do_alone(name: str, ratio: float, out: Path) -> None:
     line = json.loads((out / name / "metrics.jsonl").read_text().splitlines()[0])
     assert line["time/slowest_rank"] == 1 and line["time/slowest_host"] == platform.node()

@@ -10,7 +10,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from surgstream.trainer.engine.metrics import MetricsWriter, StepClock
 
 
-def test_lines_curves_and_pictures_say_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_curves_and_pictures_say_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("surgstream.trainer.engine.metrics.time.time", lambda: 1795258800.5)
     writer = MetricsWriter(tmp_path, step=0)
     writer.write(10, {"loss/total": 0.5, "data/waits": np.array([0.0, 0.0009, 0.02, 500.0])})
@@ -30,7 +32,9 @@ def test_lines_curves_and_pictures_say_the_same(tmp_path: Path, monkeypatch: pyt
     assert (image.step, image.height, image.width) == (10, 4, 6)
 
 
-def test_a_pause_is_not_counted_and_the_steps_before_it_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pause_is_not_counted_and_the_steps_before_it_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now = 100.0
     monkeypatch.setattr(time, "perf_counter", lambda: now)
     clock = StepClock(torch.device("cpu"))

@@ -11,7 +11,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from surgstream.trainer.config import WarmStartConfig
-from surgstream.trainer.engine.checkpoint import load_averages, load_moments, load_parameters, save_checkpoint
+from surgstream.trainer.engine.checkpoint import (
+    load_averages,
+    load_moments,
+    load_parameters,
+    save_checkpoint,
+)
 from surgstream.trainer.engine.config import OptimConfig, ParallelConfig
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.engine.zero import ZeroEngine
@@ -52,7 +57,9 @@ class Run:
     def step(self, *numbers: int) -> "Run":
         """Train."""
         for number in numbers:
-            clips = clip_batch([2 * number, 2 * number + 1], self.encoder.image_size, self.encoder.num_frames)
+            clips = clip_batch(
+                [2 * number, 2 * number + 1], self.encoder.image_size, self.encoder.num_frames
+            )
             batch = replace(clips, step_g=2 * number)
             self.engine.backward(self.engine(batch, self.objective.targets(batch)).loss)
             self.engine.step(1e-3)
@@ -66,13 +73,21 @@ class Run:
 
     def state(self) -> dict[str, Tensor]:
         """All that is trained, with its moments and averages."""
-        tensors = {f"{kind}/{name}": t.clone() for name, all_ in self.engine.full_state() for kind, t in all_.items()}
-        return tensors | {f"average/{name}": t.clone() for name, t in self.objective.averages().items()}
+        tensors = {
+            f"{kind}/{name}": t.clone()
+            for name, all_ in self.engine.full_state()
+            for kind, t in all_.items()
+        }
+        return tensors | {
+            f"average/{name}": t.clone() for name, t in self.objective.averages().items()
+        }
 
 
 def wrap(objective: Objective, stage: int) -> ZeroEngine:
     parallel, device = ParallelConfig(zero_stage=stage), torch.device("cpu")
-    return ZeroEngine(objective, OPTIM, parallel, micro_batch_size=2, grad_accum_steps=1, device=device)
+    return ZeroEngine(
+        objective, OPTIM, parallel, micro_batch_size=2, grad_accum_steps=1, device=device
+    )
 
 
 def assert_same(found: Run, expected: Run) -> None:
@@ -83,7 +98,8 @@ def assert_same(found: Run, expected: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "stage"), [(VIDEOMAE_TINY, 1), (VIDEOMAE_TINY, 2), (VIDEOMAE_TINY, 3), (UNISURG_TINY, 1)]
+    ("config", "stage"),
+    [(VIDEOMAE_TINY, 1), (VIDEOMAE_TINY, 2), (VIDEOMAE_TINY, 3), (UNISURG_TINY, 1)],
 )
 def test_the_first_step_is_that_of_a_run_that_was_never_interrupted(
     config: ObjectiveConfig, stage: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -105,7 +121,13 @@ def test_a_second_phase_that_is_resumed_goes_on_to_the_same_bits(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "settings", [{"moments": False}, {"parts": "encoder"}, {"layout": "videomae"}, {"weights": "published.pth"}]
+    "settings",
+    [
+        {"moments": False},
+        {"parts": "encoder"},
+        {"layout": "videomae"},
+        {"weights": "published.pth"},
+    ],
 )
 def test_all_else_begins_without_moments_and_is_to_begin_low(
     settings: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -115,6 +137,9 @@ def test_all_else_begins_without_moments_and_is_to_begin_low(
     with caplog.at_level(logging.WARNING):
         assert carried_moments(words, OPTIM) is None and not caplog.text
         assert carried_moments(words, replace(OPTIM, warmup_epochs=0)) is None
-        assert "without moments and at its peak learning rate" in caplog.text and "optim.warmup_epochs" in caplog.text
+        assert (
+            "without moments and at its peak learning rate" in caplog.text
+            and "optim.warmup_epochs" in caplog.text
+        )
         caplog.clear()
         assert carried_moments(None, replace(OPTIM, warmup_epochs=0)) is None and not caplog.text

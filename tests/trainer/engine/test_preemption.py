@@ -58,7 +58,9 @@ def test_all_ranks_stop_at_the_call_after_the_signal(told: list[list[list[object
         assert answers[:CALLS] == [False, False, False, True, True, True]
 
 
-def test_a_signal_from_before_the_first_step_is_known_at_the_first_call(told: list[list[list[object]]]) -> None:
+def test_a_signal_from_before_the_first_step_is_known_at_the_first_call(
+    told: list[list[list[object]]],
+) -> None:
     assert all(answers[CALLS] is True for answers, _, _ in told)
 
 
@@ -66,7 +68,9 @@ def test_all_ranks_name_the_same_signal_and_rank(told: list[list[list[object]]])
     assert all(causes == [["SIGUSR1", 1], ["SIGTERM", 0]] for _, causes, _ in told)
 
 
-def test_all_ranks_save_at_the_call_after_one_of_them_is_late(told: list[list[list[object]]]) -> None:
+def test_all_ranks_save_at_the_call_after_one_of_them_is_late(
+    told: list[list[list[object]]],
+) -> None:
     assert all(saves == [False, False, True, False] for _, _, saves in told)
 
 

@@ -22,7 +22,9 @@ def test_the_flight_recorder_writes_to_the_run_directory_unless_told_otherwise(
         monkeypatch.setenv(name, "")  # restored afterwards
         monkeypatch.delenv(name)
     record_flights(Path("run"), Topology())
-    assert os.environ["TORCH_FR_DUMP_TEMP_FILE"] == str(tmp_path / "run" / "flight_recorder" / "rank")
+    assert os.environ["TORCH_FR_DUMP_TEMP_FILE"] == str(
+        tmp_path / "run" / "flight_recorder" / "rank"
+    )
     assert os.environ["TORCH_NCCL_DUMP_ON_TIMEOUT"] == "1"
     assert os.environ["TORCH_FR_BUFFER_SIZE"] == "77"
     assert (tmp_path / "run" / "flight_recorder").is_dir()
@@ -40,12 +42,16 @@ def test_a_trace_is_of_the_three_steps_after_the_signal(tmp_path: Path) -> None:
             torch.ones(3).sum()
     (path,) = (tmp_path / "profiles").iterdir()
     assert path.name == "step_00000004_rank00007.json.gz"
-    names = {event["name"] for event in json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]}
+    names = {
+        event["name"] for event in json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]
+    }
     assert {name for name in names if name.startswith("step ")} == {"step 4", "step 5", "step 6"}
 
 
 @pytest.mark.usefixtures("alone")
-def test_a_profile_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_profile_that_cannot_be_written_is_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "profiles").write_text("in the way")
     asked = SignalFlag()
     asked.number = signal.SIGUSR2
@@ -60,11 +66,16 @@ def test_a_profile_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog: p
 @pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("writable", [True, False])
 def test_collectives_are_written_beside_a_trace_if_they_can_be(
-    writable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    writable: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(torch.distributed, "get_backend", lambda: "nccl")
     monkeypatch.setattr(torch.cuda.nccl, "version", lambda: (2, 28, 9))  # which a trace names
-    monkeypatch.setattr(torch._C._distributed_c10d, "_dump_nccl_trace", lambda: b"flights", raising=False)
+    monkeypatch.setattr(
+        torch._C._distributed_c10d, "_dump_nccl_trace", lambda: b"flights", raising=False
+    )
     if not writable:
         (tmp_path / "flight_recorder").write_text("in the way")
     asked = SignalFlag()
@@ -75,6 +86,8 @@ def test_collectives_are_written_beside_a_trace_if_they_can_be(
         profiler.close()
     assert len(list((tmp_path / "profiles").iterdir())) == 1
     if writable:
-        assert (tmp_path / "flight_recorder" / "rank7").read_bytes() == b"flights" and not caplog.text
+        assert (
+            tmp_path / "flight_recorder" / "rank7"
+        ).read_bytes() == b"flights" and not caplog.text
     else:
         assert "flight_recorder/rank7: was not written" in caplog.text

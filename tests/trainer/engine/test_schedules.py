@@ -11,7 +11,14 @@ SHAPE = {"total": 1000, "warmup": 100, "start": 1e-6, "peak": 1e-3, "end": 1e-5}
 
 @pytest.mark.parametrize(
     ("g", "expected"),
-    [(0, 1e-6), (50, (1e-6 + 1e-3) / 2), (100, 1e-3), (550, (1e-3 + 1e-5) / 2), (1000, 1e-5), (5000, 1e-5)],
+    [
+        (0, 1e-6),
+        (50, (1e-6 + 1e-3) / 2),
+        (100, 1e-3),
+        (550, (1e-3 + 1e-5) / 2),
+        (1000, 1e-5),
+        (5000, 1e-5),
+    ],
 )
 def test_known_points(g: int, expected: float) -> None:
     assert math.isclose(learning_rate(g, **SHAPE), expected, rel_tol=1e-12)
@@ -28,7 +35,9 @@ def test_no_warm_up_starts_at_the_peak() -> None:
 
 
 def test_a_linear_decay_ends_at_its_end_and_none_stays() -> None:
-    linear = {g: learning_rate(g, **SHAPE, decay="linear") for g in (0, 50, 100, 550, 775, 1000, 5000)}
+    linear = {
+        g: learning_rate(g, **SHAPE, decay="linear") for g in (0, 50, 100, 550, 775, 1000, 5000)
+    }
     quarter = 1e-3 + 0.75 * (1e-5 - 1e-3)
     assert list(linear.values()) == pytest.approx(
         [1e-6, (1e-6 + 1e-3) / 2, 1e-3, (1e-3 + 1e-5) / 2, quarter, 1e-5, 1e-5]

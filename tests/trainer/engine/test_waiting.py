@@ -15,7 +15,12 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from surgstream.trainer.distributed import topology_from_environment
-from surgstream.trainer.engine.config import CheckpointConfig, OptimConfig, ParallelConfig, ReportConfig
+from surgstream.trainer.engine.config import (
+    CheckpointConfig,
+    OptimConfig,
+    ParallelConfig,
+    ReportConfig,
+)
 from surgstream.trainer.engine.loop import Trainer
 from surgstream.trainer.engine.schedules import Plan, Progress
 from surgstream.trainer.engine.zero import ZeroEngine
@@ -35,7 +40,9 @@ class Operators(TorchDispatchMode):
         super().__init__()
         self.counts = Counter[str]()
 
-    def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, operator: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         self.counts[operator.overloadpacket.__name__] += 1
         return operator(*args, **(kwargs or {}))
 
@@ -74,14 +81,20 @@ def test_a_step_waits_once_for_the_gradient_norm_and_updates_with_one_kernel(
     stage: int, alone: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     linear = torch.nn.functional.linear
-    monkeypatch.setattr(torch.nn.functional, "linear", linear)  # undone afterwards: stage 3 leaves its own there
+    monkeypatch.setattr(
+        torch.nn.functional, "linear", linear
+    )  # undone afterwards: stage 3 leaves its own there
     with trainer(stage, tmp_path) as run:
         run.train_step()
         for read in ("cpu", "numpy", "tolist"):
-            monkeypatch.setattr(torch.Tensor, read, lambda tensor, name=read: pytest.fail(f"Tensor.{name}"))
+            monkeypatch.setattr(
+                torch.Tensor, read, lambda tensor, name=read: pytest.fail(f"Tensor.{name}")
+            )
         with Operators() as seen:
             run.train_step()
-    assert seen.counts["_local_scalar_dense"] == 1, "DeepSpeed's, which skips updates that are not finite"
+    assert seen.counts["_local_scalar_dense"] == 1, (
+        "DeepSpeed's, which skips updates that are not finite"
+    )
     assert not seen.counts["nonzero"] and not seen.counts["masked_select"]
     assert seen.counts["_fused_adamw_"] == 2, "one a parameter group"
 

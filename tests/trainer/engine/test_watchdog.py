@@ -35,7 +35,9 @@ def run(
 ) -> tuple[str | None, str]:
     """What a process writes to its file of stacks, if there is one, and to standard error."""
     script = SCRIPT.format(action=action, timeout_seconds=timeout_seconds, to_file=to_file)
-    ended = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=30)
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=30
+    )
     assert ended.returncode == status, ended.stderr
     path = tmp_path / "stacks" / "rank00000.txt"
     return path.read_text() if path.exists() else None, ended.stderr

@@ -49,7 +49,12 @@ def train_in_every_stage(out: str) -> None:
     """On each rank: for each stage the losses, and from each stage into each other the losses after the change."""
     import torch.distributed as dist
 
-    from surgstream.trainer.distributed import collective_timeout, leave, mean_over_ranks, topology_from_environment
+    from surgstream.trainer.distributed import (
+        collective_timeout,
+        leave,
+        mean_over_ranks,
+        topology_from_environment,
+    )
     from surgstream.trainer.engine.config import OptimConfig, ParallelConfig
     from surgstream.trainer.engine.zero import ZeroEngine
     from surgstream.trainer.joining import join
@@ -87,7 +92,10 @@ def train_in_every_stage(out: str) -> None:
         reducing = engine._engine.optimizer.dp_process_group._get_backend(topology.device)
         assert reducing.options._timeout == collective_timeout(1800, topology.device)
         first = train(engine, slice(0, STEPS))
-        state = {name: {kind: t.clone() for kind, t in tensors.items()} for name, tensors in engine.full_state()}
+        state = {
+            name: {kind: t.clone() for kind, t in tensors.items()}
+            for name, tensors in engine.full_state()
+        }
         results[f"{stage}"] = first + train(engine, slice(STEPS, None))
         for other in (1, 2, 3):
             module = network()
@@ -108,7 +116,9 @@ def train_in_every_stage(out: str) -> None:
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])
-def test_every_stage_equals_plain_torch_before_and_after_any_change_of_stage(world_size: int, tmp_path: Path) -> None:
+def test_every_stage_equals_plain_torch_before_and_after_any_change_of_stage(
+    world_size: int, tmp_path: Path
+) -> None:
     out = tmp_path / "losses.json"
     assert finish(start_ranks(train_in_every_stage, world_size, (str(out),))) == [0] * world_size
     results = json.loads(out.read_text())

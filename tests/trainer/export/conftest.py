@@ -8,4 +8,6 @@ from tests.trainer.export.saved import CONFIGS, Saved, save
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
     """Read it alone."""
     with process_group():
-        return {name: save(config, tmp_path_factory.mktemp(name)) for name, config in CONFIGS.items()}
+        return {
+            name: save(config, tmp_path_factory.mktemp(name)) for name, config in CONFIGS.items()
+        }

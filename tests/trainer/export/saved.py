@@ -41,14 +41,26 @@ def save(config: ObjectiveConfig, folder: Path, **state: Any) -> tuple[Path, Obj
     """A checkpoint as a run would save it, and the objective it was saved from."""
     objective = objective_of(config, seed=4)
     recipe = TrainConfig(
-        run_dir="x", global_batch_size=2, micro_batch_size=2, epochs=1, data=DataConfig(corpus="y"), objective=config
+        run_dir="x",
+        global_batch_size=2,
+        micro_batch_size=2,
+        epochs=1,
+        data=DataConfig(corpus="y"),
+        objective=config,
     )
     engine = ZeroEngine(
-        objective, OptimConfig(), ParallelConfig(), micro_batch_size=2, grad_accum_steps=1, device=torch.device("cpu")
+        objective,
+        OptimConfig(),
+        ParallelConfig(),
+        micro_batch_size=2,
+        grad_accum_steps=1,
+        device=torch.device("cpu"),
     )
     order = Order.create(DATASETS, 0, OrderConfig())
     state = {"config": to_tree(recipe), "order": order.to_json()} | state
-    return save_checkpoint(folder, engine, Progress(step=7, g=14, state=state), objective.averages()), objective
+    return save_checkpoint(
+        folder, engine, Progress(step=7, g=14, state=state), objective.averages()
+    ), objective
 
 
 def clips_for(config: ObjectiveConfig) -> torch.Tensor:
@@ -58,6 +70,8 @@ def clips_for(config: ObjectiveConfig) -> torch.Tensor:
 @torch.no_grad()
 def features(objective: Objective, clips: torch.Tensor, *, averaged: bool = True) -> torch.Tensor:
     """All tokens of the averaged encoder, where there is one, or of the trained one."""
-    encoder = getattr(objective, "target_encoder", objective.encoder) if averaged else objective.encoder
+    encoder = (
+        getattr(objective, "target_encoder", objective.encoder) if averaged else objective.encoder
+    )
     tokens: torch.Tensor = encoder.eval()(clips)
     return tokens

@@ -34,15 +34,22 @@ def test_a_run_stands_for_its_newest_whole_checkpoint(saved: Saved, tmp_path: Pa
     run_dir = tmp_path / "run"
     shutil.copytree(saved["videomae"][0], run_dir / "checkpoints" / "step_00000007")
     (run_dir / "checkpoints" / "step_00000009").mkdir()
-    assert "of step_00000007 of videomae" in export(run_dir, tmp_path / "out", "surgstream", averaged=True)
+    assert "of step_00000007 of videomae" in export(
+        run_dir, tmp_path / "out", "surgstream", averaged=True
+    )
     (run_dir / "checkpoints" / "step_00000007" / "state.json").unlink()
     with pytest.raises(CheckpointError, match="none of 2 checkpoints is whole"):
         export(run_dir, tmp_path / "again", "surgstream", averaged=True)
     shutil.rmtree(run_dir / "checkpoints")
-    with pytest.raises(CheckpointError, match=r"expected a run directory or a whole checkpoint, got: state\.json: No"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"expected a run directory or a whole checkpoint, got: state\.json: No",
+    ):
         export(run_dir, tmp_path / "again", "surgstream", averaged=True)
     (run_dir / "checkpoints").mkdir()
-    with pytest.raises(CheckpointError, match="expected a run that has saved a checkpoint, got one without"):
+    with pytest.raises(
+        CheckpointError, match="expected a run that has saved a checkpoint, got one without"
+    ):
         export(run_dir, tmp_path / "again", "surgstream", averaged=True)
 
 
@@ -62,12 +69,17 @@ def test_the_folder_says_what_a_user_must_know(saved: Saved, tmp_path: Path) -> 
     card = (tmp_path / "out" / "README.md").read_text()
     assert card.startswith("---\nlicense: unknown\n")
     assert f"to {tree['check']['largest_difference']:.2g} (largest difference" in card
-    assert "| cholec80 | laparoscopy | 900 | 75 % |" in card and "| pitvis | neurosurgery | 300 | 25 % |" in card
+    assert (
+        "| cholec80 | laparoscopy | 900 | 75 % |" in card
+        and "| pitvis | neurosurgery | 300 | 25 % |" in card
+    )
     assert "step 7, 14 clips, batches of 2" in card
 
 
 @pytest.mark.parametrize("fps", [None, 2.5])
-def test_the_frame_rate_is_told_where_it_is_known(fps: float | None, saved: Saved, tmp_path: Path) -> None:
+def test_the_frame_rate_is_told_where_it_is_known(
+    fps: float | None, saved: Saved, tmp_path: Path
+) -> None:
     source = read_source(saved["videomae"][0], averaged=True)
     object.__setattr__(source.recipe.data, "fps", fps)
     publish(source, tmp_path / "out", "videomae")
@@ -81,7 +93,10 @@ def test_what_the_checkpoint_does_not_tell_the_card_does_not(saved: Saved, tmp_p
     source = replace(read_source(saved["videomae"][0], averaged=True), datasets=())
     publish(source, tmp_path / "out", "surgstream")
     card = (tmp_path / "out" / "README.md").read_text()
-    assert "## What it was trained on\n\nThe checkpoint does not tell." in card and "cholec80" not in card
+    assert (
+        "## What it was trained on\n\nThe checkpoint does not tell." in card
+        and "cholec80" not in card
+    )
 
 
 def test_an_order_that_is_none_is_refused(tmp_path: Path) -> None:
@@ -101,7 +116,8 @@ def test_a_folder_that_gives_other_features_is_not_made(
 
     monkeypatch.setattr(Form, "to_bytes", wrong)
     with pytest.raises(
-        ModelError, match=r"expected surgstream to read the features .* got others, by up to 0\.\d+; no"
+        ModelError,
+        match=r"expected surgstream to read the features .* got others, by up to 0\.\d+; no",
     ):
         export(saved["vjepa"][0], tmp_path / "out", "vjepa2", averaged=True)
     assert not any(tmp_path.iterdir())
@@ -120,7 +136,9 @@ def test_a_killed_export_leaves_nothing_half(saved: Saved, tmp_path: Path) -> No
     (process,) = start_ranks(killed_while_comparing, 1, (checkpoint, tmp_path / "out"))
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    assert os.listdir(tmp_path) == [".out.partial"]  # what was written is there, and nobody takes it for an export
+    assert os.listdir(tmp_path) == [
+        ".out.partial"
+    ]  # what was written is there, and nobody takes it for an export
 
     export(checkpoint, tmp_path / "out", "surgstream", averaged=True)
     assert os.listdir(tmp_path) == ["out"]
@@ -128,7 +146,9 @@ def test_a_killed_export_leaves_nothing_half(saved: Saved, tmp_path: Path) -> No
     assert torch.equal(load_encoder(tmp_path / "out")(clips), features(objective, clips))
 
 
-def test_of_several_exports_to_one_folder_one_is_there_and_whole(saved: Saved, tmp_path: Path) -> None:
+def test_of_several_exports_to_one_folder_one_is_there_and_whole(
+    saved: Saved, tmp_path: Path
+) -> None:
     checkpoint, _ = saved["vjepa"]
 
     def write(weights: str) -> str | None:
@@ -168,18 +188,27 @@ def test_frames_are_prepared_as_held_out_clips_are(saved: Saved, tmp_path: Path)
     object.__setattr__(encoder.config.encoder, "image_size", 32)
     prepared = encoder.prepare(decoded)
     assert prepared.shape == expected.shape == (1, 3, 2, 32, 32)
-    assert (prepared - expected).abs().mean() < 0.02  # JPEG's own error is about a grey level, 0.017
+    assert (
+        prepared - expected
+    ).abs().mean() < 0.02  # JPEG's own error is about a grey level, 0.017
     assert torch.equal(encoder.prepare(torch.stack([decoded, decoded]))[1], prepared[0])
 
 
 def test_clips_and_frames_of_another_shape_are_refused(saved: Saved, tmp_path: Path) -> None:
     export(saved["videomae"][0], tmp_path / "out", "surgstream", averaged=True)
     encoder = load_encoder(str(tmp_path / "out"))
-    with pytest.raises(ModelError, match=r"clips: expected the shape \(B, 3, 4, 48, 48\), got \(1, 3, 2, 48, 48\)"):
+    with pytest.raises(
+        ModelError, match=r"clips: expected the shape \(B, 3, 4, 48, 48\), got \(1, 3, 2, 48, 48\)"
+    ):
         encoder(torch.zeros(1, 3, 2, 48, 48))
-    with pytest.raises(ModelError, match=r"frames: expected \(T, H, W, 3\) or .* got \(4, 9, 9, 3\) of torch.float32"):
+    with pytest.raises(
+        ModelError,
+        match=r"frames: expected \(T, H, W, 3\) or .* got \(4, 9, 9, 3\) of torch.float32",
+    ):
         encoder.prepare(torch.zeros(4, 9, 9, 3))
-    with pytest.raises(ModelError, match=r"frames: expected .* bytes, got \(4, 9, 9, 3\) of torch.float64"):
+    with pytest.raises(
+        ModelError, match=r"frames: expected .* bytes, got \(4, 9, 9, 3\) of torch.float64"
+    ):
         encoder.prepare(np.zeros((4, 9, 9, 3)))
 
 
@@ -193,7 +222,9 @@ def test_frames_may_be_an_array(saved: Saved, tmp_path: Path) -> None:
 
 
 def test_what_is_no_exported_folder_is_refused(saved: Saved, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"config.json: expected what surgstream export wrote, got: No such file"):
+    with pytest.raises(
+        ModelError, match=r"config.json: expected what surgstream export wrote, got: No such file"
+    ):
         load_encoder(tmp_path)
     export(saved["videomae"][0], tmp_path / "out", "surgstream", averaged=True)
     config = tmp_path / "out" / "config.json"
@@ -206,19 +237,28 @@ def test_what_is_no_exported_folder_is_refused(saved: Saved, tmp_path: Path) -> 
     for ours, other in larger:
         config.write_text(told.replace(ours, other))
         with pytest.raises(
-            ModelError, match=r"model.safetensors: expected the encoder that config.json tells of, . blo"
+            ModelError,
+            match=r"model.safetensors: expected the encoder that config.json tells of, . blo",
         ):
             load_encoder(tmp_path / "out")
     config.write_text(told)
     weights = load_file(tmp_path / "out" / "model.safetensors")
     save_file({**weights, "encoder.extra": torch.zeros(1)}, tmp_path / "out" / "model.safetensors")
-    with pytest.raises(ModelError, match=r"expected the encoder that config.json tells of: .*Unexpected key.* .extra"):
+    with pytest.raises(
+        ModelError,
+        match=r"expected the encoder that config.json tells of: .*Unexpected key.* .extra",
+    ):
         load_encoder(tmp_path / "out")
     config.write_text(config.read_text().replace('"layout": "surgstream"', '"layout": "surgvista"'))
-    with pytest.raises(ModelError, match="expected an encoder that surgvista has a place for, got sinusoid positions"):
+    with pytest.raises(
+        ModelError,
+        match="expected an encoder that surgvista has a place for, got sinusoid positions",
+    ):
         load_encoder(tmp_path / "out")
     config.write_text("[]")
-    with pytest.raises(ModelError, match=r"config.json: expected what surgstream export wrote, got no such JSON"):
+    with pytest.raises(
+        ModelError, match=r"config.json: expected what surgstream export wrote, got no such JSON"
+    ):
         load_encoder(tmp_path / "out")
 
 
@@ -226,4 +266,7 @@ def test_the_help_page_tells_the_layouts(capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit):
         run("export", ["--help"])
     page = capsys.readouterr().out
-    assert all(word in page for word in ("RUN_OR_CHECKPOINT", "load_encoder", "videomae", "surgvista", "vjepa2"))
+    assert all(
+        word in page
+        for word in ("RUN_OR_CHECKPOINT", "load_encoder", "videomae", "surgvista", "vjepa2")
+    )

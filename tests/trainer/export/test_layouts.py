@@ -34,7 +34,12 @@ def test_load_encoder_reads_every_layout_that_fits(
     encoder = load_encoder(out)
     assert not encoder.training and torch.equal(encoder(clips), features(objective, clips))
     config = encoder.config
-    assert (config.layout, config.objective, config.step, config.clips_seen) == (layout, name, 7, 14)
+    assert (config.layout, config.objective, config.step, config.clips_seen) == (
+        layout,
+        name,
+        7,
+        14,
+    )
     assert config.weights == ("average" if name in ("vjepa", "unisurg") else "trained")
     assert config.check is not None and config.check.largest_difference < 1e-5
     assert ("transformers" in config.check.read_by) is (layout == "transformers")
@@ -47,11 +52,19 @@ def test_transformers_has_the_same_features(
     name: str, saved: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the line that the model card gives."""
-    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr(
+        "transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules")
+    )
     checkpoint, objective = saved[name]
     export(checkpoint, tmp_path / "out", "transformers", averaged=True)
-    kinds: dict[str, Any] = {"surgvista": transformers.AutoModel, "videomae": transformers.VideoMAEModel}
-    kind, options = kinds.get(name, transformers.VJEPA2Model), {"trust_remote_code": True} if name in kinds else {}
+    kinds: dict[str, Any] = {
+        "surgvista": transformers.AutoModel,
+        "videomae": transformers.VideoMAEModel,
+    }
+    kind, options = (
+        kinds.get(name, transformers.VJEPA2Model),
+        {"trust_remote_code": True} if name in kinds else {},
+    )
     theirs, loaded = kind.from_pretrained(tmp_path / "out", output_loading_info=True, **options)
     assert not any(loaded.values()), loaded
     clips = clips_for(CONFIGS[name])
@@ -60,7 +73,9 @@ def test_transformers_has_the_same_features(
     torch.testing.assert_close(found, features(objective, clips), rtol=1e-5, atol=1e-5)
 
 
-def test_code_that_comes_with_weights_runs_only_where_it_is_asked_for(saved: Saved, tmp_path: Path) -> None:
+def test_code_that_comes_with_weights_runs_only_where_it_is_asked_for(
+    saved: Saved, tmp_path: Path
+) -> None:
     """Rather than another model with other positions."""
     export(saved["surgvista"][0], tmp_path / "out", "transformers", averaged=True)
     with pytest.raises(ValueError, match="trust_remote_code"):
@@ -96,8 +111,15 @@ def fine_tuned(encoder: EncoderConfig) -> Iterator[str]:
     linear = ("weight", "bias")
     yield from (f"patch_embed.proj.{end}" for end in linear)
     for i in range(encoder.shape.depth):
-        parts = [f"{part}.{end}" for part in ("norm1", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2") for end in linear]
-        yield from (f"blocks.{i}.{part}" for part in (*parts, "attn.q_bias", "attn.v_bias", "attn.qkv.weight"))
+        parts = [
+            f"{part}.{end}"
+            for part in ("norm1", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
+            for end in linear
+        ]
+        yield from (
+            f"blocks.{i}.{part}"
+            for part in (*parts, "attn.q_bias", "attn.v_bias", "attn.qkv.weight")
+        )
     yield from (f"norm.{end}" for end in linear)
 
 
@@ -123,7 +145,12 @@ def test_surgvistas_fine_tuning_takes_every_weight(saved: Saved, tmp_path: Path)
 def vjepa_blocks(stack: str, depth: int) -> Iterator[str]:
     """The weights of blocks of V-JEPA 2's `src.models.utils.modules.Block` (c2963a4)."""
     parts = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
-    return (f"{stack}.{i}.{part}.{end}" for i in range(depth) for part in parts for end in ("weight", "bias"))
+    return (
+        f"{stack}.{i}.{part}.{end}"
+        for i in range(depth)
+        for part in parts
+        for end in ("weight", "bias")
+    )
 
 
 @pytest.mark.parametrize("name", ["vjepa", "unisurg"])
@@ -133,18 +160,29 @@ def test_v_jepas_loaders_take_every_weight(name: str, saved: Saved, tmp_path: Pa
     config: Any = CONFIGS[name]
     export(saved[name][0], tmp_path / "out", "vjepa2", averaged=True)
     content = {
-        network: {key.replace("module.", "").replace("backbone.", ""): tensor for key, tensor in state.items()}
+        network: {
+            key.replace("module.", "").replace("backbone.", ""): tensor
+            for key, tensor in state.items()
+        }
         for network, state in torch.load(tmp_path / "out" / "model.pt").items()
     }
     encoder = {*vjepa_blocks("blocks", config.encoder.shape.depth)}
-    encoder |= {f"{part}.{end}" for part in ("patch_embed.proj", "norm") for end in ("weight", "bias")}
+    encoder |= {
+        f"{part}.{end}" for part in ("patch_embed.proj", "norm") for end in ("weight", "bias")
+    }
     predictor = {*vjepa_blocks("predictor_blocks", config.predictor.depth)}
-    predictor |= {f"predictor_{part}.{end}" for part in ("embed", "norm", "proj") for end in ("weight", "bias")}
+    predictor |= {
+        f"predictor_{part}.{end}"
+        for part in ("embed", "norm", "proj")
+        for end in ("weight", "bias")
+    }
     predictor |= {f"mask_tokens.{i}" for i in range(config.predictor.num_mask_tokens)}
     assert {network: set(state) for network, state in content.items()} == {
         "encoder": encoder, "target_encoder": encoder, "predictor": predictor,
     }  # fmt: skip
-    assert all(torch.equal(content["encoder"][key], content["target_encoder"][key]) for key in encoder)
+    assert all(
+        torch.equal(content["encoder"][key], content["target_encoder"][key]) for key in encoder
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,7 +196,9 @@ def test_v_jepas_loaders_take_every_weight(name: str, saved: Saved, tmp_path: Pa
 def test_a_layout_without_a_place_for_the_encoder_is_refused(
     name: str, layout: Any, fitting: str, saved: Saved, tmp_path: Path
 ) -> None:
-    with pytest.raises(ModelError, match=rf"--layout: expected {fitting}, which have a place .* got {layout}"):
+    with pytest.raises(
+        ModelError, match=rf"--layout: expected {fitting}, which have a place .* got {layout}"
+    ):
         export(saved[name][0], tmp_path / "out", layout, averaged=True)
     assert not any(tmp_path.iterdir())
 
@@ -166,7 +206,9 @@ def test_a_layout_without_a_place_for_the_encoder_is_refused(
 @pytest.mark.parametrize("layout", ["transformers", "vjepa2"])
 def test_readers_that_want_a_predictor_are_not_given_an_encoder_alone(layout: Any) -> None:
     rotary = replace(VIDEOMAE_TINY, encoder=replace(VIDEOMAE_TINY.encoder, positions="rope"))
-    with pytest.raises(ModelError, match=r"expected surgstream, which have a place for .* positions and no predic"):
+    with pytest.raises(
+        ModelError, match=r"expected surgstream, which have a place for .* positions and no predic"
+    ):
         form_for(layout, rotary)
 
 

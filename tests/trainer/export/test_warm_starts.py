@@ -32,7 +32,9 @@ def test_the_trained_weights_can_be_had_instead(saved: Saved, tmp_path: Path) ->
     checkpoint, objective = saved["vjepa"]
     assert run("export", [str(checkpoint), str(tmp_path / "out"), "--weights", "trained"]) == 0
     begun, clips = choice.build(VJEPA_TINY, seed=99), clips_for(VJEPA_TINY)
-    warm_start(WarmStartConfig(weights=str(tmp_path / "out"), parts="encoder"), begun, VJEPA_TINY.encoder)
+    warm_start(
+        WarmStartConfig(weights=str(tmp_path / "out"), parts="encoder"), begun, VJEPA_TINY.encoder
+    )
     assert torch.equal(features(begun, clips), features(objective, clips, averaged=False))
 
 
@@ -41,7 +43,9 @@ def test_a_run_may_begin_with_a_whole_checkpoint(name: str, saved: Saved) -> Non
     checkpoint, objective = saved[name]
     begun = choice.build(CONFIGS[name], seed=99)
     warm_start(WarmStartConfig(weights=str(checkpoint)), begun, CONFIGS[name].encoder)
-    for (key, parameter), expected in zip(begun.named_parameters(), objective.parameters(), strict=True):
+    for (key, parameter), expected in zip(
+        begun.named_parameters(), objective.parameters(), strict=True
+    ):
         assert torch.equal(parameter, expected), key
     for key, average in begun.averages().items():
         assert torch.equal(average, objective.averages()[key]), key
@@ -50,9 +54,21 @@ def test_a_run_may_begin_with_a_whole_checkpoint(name: str, saved: Saved) -> Non
 @pytest.mark.parametrize(
     ("place", "prefix", "message"),
     [
-        (".", None, r"expected one of a run's checkpoints, got the run .*; its newest is .*step_0*7$"),
-        ("checkpoints", None, "expected a file of weights, got the folder .*checkpoints, without model.safetensors"),
-        ("checkpoints/{}", "student", "warm_start.prefix: expected none, as .* is a checkpoint of ours, got 'student'"),
+        (
+            ".",
+            None,
+            r"expected one of a run's checkpoints, got the run .*; its newest is .*step_0*7$",
+        ),
+        (
+            "checkpoints",
+            None,
+            "expected a file of weights, got the folder .*checkpoints, without model.safetensors",
+        ),
+        (
+            "checkpoints/{}",
+            "student",
+            "warm_start.prefix: expected none, as .* is a checkpoint of ours, got 'student'",
+        ),
     ],
 )
 def test_what_is_no_checkpoint_of_ours_is_told(
@@ -83,9 +99,15 @@ def test_longer_clips_go_on_from_the_same_features(saved: Saved) -> None:
 def test_weights_of_other_positions_are_refused(saved: Saved, tmp_path: Path) -> None:
     checkpoint, _ = saved["surgvista"]
     with pytest.raises(ModelError, match=r"got sincos; set objective.encoder.positions=sincos"):
-        warm_start(WarmStartConfig(weights=str(checkpoint)), choice.build(VIDEOMAE_TINY, 0), VIDEOMAE_TINY.encoder)
+        warm_start(
+            WarmStartConfig(weights=str(checkpoint)),
+            choice.build(VIDEOMAE_TINY, 0),
+            VIDEOMAE_TINY.encoder,
+        )
     export(checkpoint, tmp_path / "exported", "surgstream", averaged=True)
-    with pytest.raises(ModelError, match=r"expected an encoder trained with sinusoid positions, got sincos"):
+    with pytest.raises(
+        ModelError, match=r"expected an encoder trained with sinusoid positions, got sincos"
+    ):
         warm_start(
             WarmStartConfig(weights=str(tmp_path / "exported"), parts="encoder"),
             choice.build(VIDEOMAE_TINY, 0),
@@ -93,4 +115,8 @@ def test_weights_of_other_positions_are_refused(saved: Saved, tmp_path: Path) ->
         )
     with pytest.raises(ModelError, match=r"encoder.blocks.0.attention.k_bias is missing"):
         sincos = replace(VJEPA_TINY.encoder, positions="sincos")
-        warm_start(WarmStartConfig(weights=str(checkpoint), parts="encoder"), choice.build(VJEPA_TINY, 0), sincos)
+        warm_start(
+            WarmStartConfig(weights=str(checkpoint), parts="encoder"),
+            choice.build(VJEPA_TINY, 0),
+            sincos,
+        )

@@ -12,7 +12,9 @@ VISIBLE, MASKED = [[0, 5, 9], [3, 4, 8]], [[1, 17, 2, 6], [0, 16, 9, 12]]
 
 
 def tiny_decoder():
-    decoder = Decoder(DecoderConfig(depth=2, embed_dim=32, num_heads=2), GRID, encoder_dim=48, output_dim=10)
+    decoder = Decoder(
+        DecoderConfig(depth=2, embed_dim=32, num_heads=2), GRID, encoder_dim=48, output_dim=10
+    )
     initialise(decoder, torch.Generator().manual_seed(0))
     return decoder
 
@@ -27,12 +29,21 @@ def test_published_decoders_have_the_published_parameters():
 
 
 def test_decoder_equals_the_slow_reference():
-    decoder, encoded = tiny_decoder(), torch.randn(2, 3, 48, generator=torch.Generator().manual_seed(1))
+    decoder, encoded = (
+        tiny_decoder(),
+        torch.randn(2, 3, 48, generator=torch.Generator().manual_seed(1)),
+    )
     keeps = [[(1.0, 0.8), (1.25, 0.0)], [(1.0, 1.1), (0.0, 1.2)]]
-    fast = decoder(encoded, torch.tensor(VISIBLE), torch.tensor(MASKED), torch.tensor(keeps)).detach().numpy()
+    fast = (
+        decoder(encoded, torch.tensor(VISIBLE), torch.tensor(MASKED), torch.tensor(keeps))
+        .detach()
+        .numpy()
+    )
     state = {name: tensor.double().numpy() for name, tensor in decoder.state_dict().items()}
     for i in range(2):
-        slow = reference.decode(encoded[i].double().numpy(), state, VISIBLE[i], MASKED[i], keeps[i], 2, 3, 3)
+        slow = reference.decode(
+            encoded[i].double().numpy(), state, VISIBLE[i], MASKED[i], keeps[i], 2, 3, 3
+        )
         np.testing.assert_allclose(fast[i], slow, rtol=1e-4, atol=1e-5)
 
 

@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from surgstream.trainer.models.config import Grid
-from surgstream.trainer.models.embed import TubeletEmbedding, from_tubelets, sincos_positions, take_tokens, to_tubelets
+from surgstream.trainer.models.embed import (
+    TubeletEmbedding,
+    from_tubelets,
+    sincos_positions,
+    take_tokens,
+    to_tubelets,
+)
 from tests.trainer import reference
 
 SETTINGS = settings(max_examples=20, derandomize=True, deadline=None)
@@ -19,15 +25,23 @@ def test_grid_counts_the_published_tokens():
 
 
 @SETTINGS
-@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(1, 2), st.integers(1, 3))
-def test_tubelets_are_the_pixels_at_their_place_and_go_back(slices, rows, columns, tubelet_size, patch_size):
+@given(
+    st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(1, 2), st.integers(1, 3)
+)
+def test_tubelets_are_the_pixels_at_their_place_and_go_back(
+    slices, rows, columns, tubelet_size, patch_size
+):
     clips = torch.rand(2, 3, slices * tubelet_size, rows * patch_size, columns * patch_size)
     tubelets = to_tubelets(clips, tubelet_size, patch_size)
     assert tubelets.shape == (2, slices * rows * columns, 3 * tubelet_size * patch_size**2)
     for clip, row in zip(clips.numpy(), tubelets.numpy(), strict=True):
         for token, pixels in enumerate(row):
-            assert (pixels == reference.tubelet(clip, token, tubelet_size, patch_size).reshape(-1)).all()
-    assert torch.equal(from_tubelets(tubelets, Grid(slices, rows, columns), tubelet_size, patch_size), clips)
+            assert (
+                pixels == reference.tubelet(clip, token, tubelet_size, patch_size).reshape(-1)
+            ).all()
+    assert torch.equal(
+        from_tubelets(tubelets, Grid(slices, rows, columns), tubelet_size, patch_size), clips
+    )
 
 
 def test_take_tokens_picks_for_each_clip_its_own():
@@ -70,7 +84,9 @@ def test_embedding_is_a_strided_convolution_plus_positions():
     expected = convolved.flatten(2).transpose(1, 2) + sincos_positions(32, grid)
     torch.testing.assert_close(embedding(clips), expected, rtol=1e-4, atol=1e-5)
     visible = torch.tensor([[0, 7, 17], [5, 6, 9]])
-    torch.testing.assert_close(embedding(clips, visible), take_tokens(expected, visible), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        embedding(clips, visible), take_tokens(expected, visible), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_positions_are_not_saved_but_move():

@@ -13,9 +13,17 @@ from surgstream.trainer.errors import ModelError
 from surgstream.trainer.models.networks import AVERAGES, WeightsFile
 
 ANCHOR = "patch_embed.proj.weight"
-NAMES = (ANCHOR, "patch_embed.proj.bias", "blocks.0.attn.qkv.weight", "blocks.11.norm1.bias", "norm.weight")
+NAMES = (
+    ANCHOR,
+    "patch_embed.proj.bias",
+    "blocks.0.attn.qkv.weight",
+    "blocks.11.norm1.bias",
+    "norm.weight",
+)
 KEYS = st.lists(st.sampled_from(["model", "state_dict", "module", "net", "encoder"]), max_size=3)
-STARTS = st.lists(st.sampled_from(["module", "backbone", "model", "encoder", "student"]), max_size=3)
+STARTS = st.lists(
+    st.sampled_from(["module", "backbone", "model", "encoder", "student"]), max_size=3
+)
 SHELLS = st.sampled_from(["", "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."])
 
 
@@ -29,7 +37,11 @@ def dotted(words: list[str]) -> str:
 
 def nested(keys: list[str], content: Any) -> Any:
     for key in reversed(keys):
-        content = {key: content, "epoch": 3, "optimizer": {"state": {0: {"exp_avg": torch.zeros(1)}}}}
+        content = {
+            key: content,
+            "epoch": 3,
+            "optimizer": {"state": {0: {"exp_avg": torch.zeros(1)}}},
+        }
     return content
 
 
@@ -50,7 +62,10 @@ def test_any_wrapping_is_found(
     keys: list[str], starts: list[str], shell: str, beside: bool, averaged: bool, folder: Path
 ) -> None:
     start = dotted(starts)
-    state = {f"{start}{name.replace('blocks.11.', f'blocks.11.{shell}')}": t for name, t in network(1).items()}
+    state = {
+        f"{start}{name.replace('blocks.11.', f'blocks.11.{shell}')}": t
+        for name, t in network(1).items()
+    }
     if beside and start:
         state |= {"criterion.weight": torch.zeros(1), "mask_token": torch.zeros(1)}
 
@@ -63,9 +78,13 @@ def test_any_wrapping_is_found(
 
 @settings(max_examples=40)
 @given(keys=KEYS, average=st.sampled_from(AVERAGES), flat=st.booleans())
-def test_averages_are_told_from_what_was_trained(keys: list[str], average: str, flat: bool, folder: Path) -> None:
+def test_averages_are_told_from_what_was_trained(
+    keys: list[str], average: str, flat: bool, folder: Path
+) -> None:
     both = {"student": network(1), average: network(2)}
-    flattened = {f"{key}.{name}": tensor for key, state in both.items() for name, tensor in state.items()}
+    flattened = {
+        f"{key}.{name}": tensor for key, state in both.items() for name, tensor in state.items()
+    }
     content = nested(keys, flattened if flat else both)
 
     def values(averaged: bool, prefix: str | None = None) -> float:
@@ -80,7 +99,11 @@ def test_averages_are_told_from_what_was_trained(keys: list[str], average: str, 
 
 
 def test_chunks_of_blocks_are_joined(folder: Path) -> None:
-    state = {ANCHOR: torch.zeros(1), "blocks.0.2.norm1.bias": torch.zeros(1), "blocks.3.11.norm1.bias": torch.ones(1)}
+    state = {
+        ANCHOR: torch.zeros(1),
+        "blocks.0.2.norm1.bias": torch.zeros(1),
+        "blocks.3.11.norm1.bias": torch.ones(1),
+    }
     found = written(state, folder).network(ANCHOR, "a ViT")
     assert found.weights.keys() == {ANCHOR, "blocks.2.norm1.bias", "blocks.11.norm1.bias"}
 
@@ -98,7 +121,9 @@ def test_chunks_of_blocks_are_joined(folder: Path) -> None:
         ({f"w{i}": torch.zeros(1) for i in range(9)}, None, "begin with 'w0', 'w1', 'w2', 'w3' and 5 more"),
     ],
 )  # fmt: skip
-def test_what_is_not_found_is_told(content: Any, prefix: str | None, message: str, folder: Path) -> None:
+def test_what_is_not_found_is_told(
+    content: Any, prefix: str | None, message: str, folder: Path
+) -> None:
     with pytest.raises(ModelError) as raised:
         written(content, folder, prefix).network(ANCHOR, "a ViT")
     assert message in str(raised.value)
@@ -116,7 +141,14 @@ def test_a_network_among_those_that_its_prefix_begins_is_taken_alone(folder: Pat
     content = bare | {f"left.{name}": tensor for name, tensor in inner.items()}
     content |= {f"left.right.{name}": tensor for name, tensor in deepest.items()}
 
-    for prefix, expected in {"": bare, "left": inner, "left.": inner, "left.right": deepest}.items():
+    for prefix, expected in {
+        "": bare,
+        "left": inner,
+        "left.": inner,
+        "left.right": deepest,
+    }.items():
         found = written(content, folder, prefix).network(ANCHOR, "a ViT")
         assert found.weights.keys() == set(NAMES), prefix
-        assert all(torch.equal(tensor, expected[name]) for name, tensor in found.weights.items()), prefix
+        assert all(torch.equal(tensor, expected[name]) for name, tensor in found.weights.items()), (
+            prefix
+        )

@@ -15,17 +15,30 @@ import torch
 
 from surgstream.trainer.config import WarmStartConfig
 from surgstream.trainer.errors import ModelError
-from surgstream.trainer.models.config import DecoderConfig, EncoderConfig, Grid, PredictorConfig, TeacherConfig
+from surgstream.trainer.models.config import (
+    DecoderConfig,
+    EncoderConfig,
+    Grid,
+    PredictorConfig,
+    TeacherConfig,
+)
 from surgstream.trainer.models.networks import AVERAGES
 from surgstream.trainer.models.teacher import Teacher, load_teacher
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.base import Objective
-from surgstream.trainer.objectives.config import ObjectiveConfig, SurgVistaConfig, VideoMaeConfig, VJepaConfig
+from surgstream.trainer.objectives.config import (
+    ObjectiveConfig,
+    SurgVistaConfig,
+    VideoMaeConfig,
+    VJepaConfig,
+)
 from surgstream.trainer.warm_start import warm_start
 from tests.helpers.published import FOLDER, Published, published
 
 MAE = VideoMaeConfig()
-WIDER = DecoderConfig(depth=4, embed_dim=512, num_heads=8, positions="sinusoid", projection_bias=False, drop_path=0.0)
+WIDER = DecoderConfig(
+    depth=4, embed_dim=512, num_heads=8, positions="sinusoid", projection_bias=False, drop_path=0.0
+)
 JEPA = VJepaConfig(predictor=PredictorConfig(num_mask_tokens=10))
 GIANT = replace(JEPA.encoder, size="giant", num_heads=22)
 
@@ -61,7 +74,9 @@ IMAGES: dict[str, dict[str, Any]] = {
 GRID = Grid(8, 14, 14)
 
 
-def start(file: Published, path: Path, layout: str, config: ObjectiveConfig, parts: Any) -> Objective:
+def start(
+    file: Published, path: Path, layout: str, config: ObjectiveConfig, parts: Any
+) -> Objective:
     """An objective without values that began with a file."""
     torch.save(file.content(), path)
     objective = choice.build_on_meta(config)
@@ -75,15 +90,24 @@ def test_every_frozen_file_is_read_here() -> None:
 
 
 @pytest.mark.parametrize("name", VIDEOS)
-def test_a_run_begins_with_a_published_file(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_run_begins_with_a_published_file(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     layout, config, parts = VIDEOS[name]
     file = published(name)
     with caplog.at_level(logging.INFO):
         objective = start(file, tmp_path / "weights.pth", layout, config, parts)
 
-    wanted = [key for key, _ in objective.named_parameters() if parts == "all" or key.startswith("encoder.")]
+    wanted = [
+        key
+        for key, _ in objective.named_parameters()
+        if parts == "all" or key.startswith("encoder.")
+    ]
     assert f"begins with {len(wanted)} weights" in caplog.text
-    assert sum(p.numel() for _, p in objective.named_parameters()) == num_weights(file) or parts == "encoder"
+    assert (
+        sum(p.numel() for _, p in objective.named_parameters()) == num_weights(file)
+        or parts == "encoder"
+    )
 
 
 def num_weights(file: Published) -> int:
@@ -99,9 +123,16 @@ def num_weights(file: Published) -> int:
 def test_surgmotions_file_is_the_encoder_of_v_jepa_2(tmp_path: Path) -> None:
     """Its loader reads the key `encoder` and leaves `module.` and `backbone.` out of names (commit 9f1de59)."""
     file = published("vjepa2_vitl")
-    alone = replace(file, keys=("encoder",), tensors={n: s for n, s in file.tensors.items() if n.startswith("encoder")})
+    alone = replace(
+        file,
+        keys=("encoder",),
+        tensors={n: s for n, s in file.tensors.items() if n.startswith("encoder")},
+    )
     start(alone, tmp_path / "SurgMotion-vitl.pt", "vjepa2", VJepaConfig(), "encoder")
-    with pytest.raises(ModelError, match=r"predictor_embed.weight among them, got names that begin with 'encoder.modu"):
+    with pytest.raises(
+        ModelError,
+        match=r"predictor_embed.weight among them, got names that begin with 'encoder.modu",
+    ):
         start(alone, tmp_path / "SurgMotion-vitl.pt", "vjepa2", VJepaConfig(), "all")
 
 
@@ -115,12 +146,16 @@ def test_learned_positions_have_no_place_in_a_videomae(tmp_path: Path) -> None:
 
 def test_two_norms_for_one_place_are_refused(tmp_path: Path) -> None:
     file = published("videomaev2_base_distilled")
-    both = replace(file, tensors=file.tensors | {"module.norm.weight": (768,), "module.norm.bias": (768,)})
+    both = replace(
+        file, tensors=file.tensors | {"module.norm.weight": (768,), "module.norm.bias": (768,)}
+    )
     with pytest.raises(ModelError, match=r"expected one weight for encoder\.norm\.weight, got"):
         start(both, tmp_path / "weights.pth", "videomae", MAE, "encoder")
 
 
-@pytest.mark.filterwarnings("ignore:.*which is a no-op")  # values are copied into a teacher without any
+@pytest.mark.filterwarnings(
+    "ignore:.*which is a no-op"
+)  # values are copied into a teacher without any
 @pytest.mark.parametrize("name", IMAGES)
 def test_a_published_file_teaches(name: str, tmp_path: Path) -> None:
     # DINOv3's biases are looked at, so its tensors need values, be it one for all numbers of a tensor.
@@ -139,13 +174,18 @@ def test_biases_that_a_model_has_no_place_for_are_not_lost(tmp_path: Path) -> No
     config = TeacherConfig(weights=str(tmp_path / "teacher.pth"), model="vit_small_patch16_dinov3")
     with (
         torch.device("meta"),
-        pytest.raises(ModelError, match=r"expected blocks.3.attn.qkv.bias to be zero, .* the one with _qkvb has them"),
+        pytest.raises(
+            ModelError,
+            match=r"expected blocks.3.attn.qkv.bias to be zero, .* the one with _qkvb has them",
+        ),
     ):
         load_teacher(config, GRID, seed=0)
 
 
 def test_encoders_of_two_sizes_are_told_apart(tmp_path: Path) -> None:
     large = replace(MAE, encoder=EncoderConfig(size="large", positions="sinusoid", drop_path=0.0))
-    with pytest.raises(ModelError, match=r"has the shape \(768, 1536\), not \(1024, 1536\)") as raised:
+    with pytest.raises(
+        ModelError, match=r"has the shape \(768, 1536\), not \(1024, 1536\)"
+    ) as raised:
         start(published("videomae_base"), tmp_path / "weights.pth", "videomae", large, "all")
     assert "parts=encoder" not in str(raised.value), "which would not fit either"

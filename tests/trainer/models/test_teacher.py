@@ -32,7 +32,9 @@ def test_features_are_the_raw_last_block_patches_in_token_order(tmp_path, traine
         for s in range(2):
             image = (frames[b, :, s] - mean[:, None, None]) / std[:, None, None]
             expected = last_block_patches(trained, image)
-            torch.testing.assert_close(features[b, 16 * s : 16 * (s + 1)], expected, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(
+                features[b, 16 * s : 16 * (s + 1)], expected, rtol=1e-4, atol=1e-4
+            )
 
 
 def test_frames_are_resized_so_that_patches_fall_on_the_student_s_tokens(tmp_path, trained):
@@ -40,14 +42,22 @@ def test_frames_are_resized_so_that_patches_fall_on_the_student_s_tokens(tmp_pat
     teacher = saved(tmp_path / "weights.pth", trained.state_dict())
     small = torch.rand(1, 3, 2, 32, 32)
     large = torch.stack(
-        [torch.nn.functional.interpolate(small[:, :, s], (64, 64), mode="bilinear", antialias=True) for s in (0, 1)], 2
+        [
+            torch.nn.functional.interpolate(
+                small[:, :, s], (64, 64), mode="bilinear", antialias=True
+            )
+            for s in (0, 1)
+        ],
+        2,
     )
     features = teacher(small)
     assert features.shape == (1, 32, 64)
     torch.testing.assert_close(features, teacher(large))
 
 
-def test_pixels_are_normalised_as_the_teacher_was_trained_and_features_on_request(tmp_path, trained):
+def test_pixels_are_normalised_as_the_teacher_was_trained_and_features_on_request(
+    tmp_path, trained
+):
     torch.save(trained.state_dict(), tmp_path / "weights.pth")
     config = TeacherConfig(
         model=MODEL,
@@ -60,7 +70,9 @@ def test_pixels_are_normalised_as_the_teacher_was_trained_and_features_on_reques
     frames = torch.rand(1, 3, 2, 64, 64)
     features = load_teacher(config, GRID, seed=0)(frames)
     raw = last_block_patches(trained, frames[0, :, 1])
-    expected = (raw - raw.mean(-1, keepdim=True)) / (raw.var(-1, unbiased=False, keepdim=True) + 1e-5).sqrt()
+    expected = (raw - raw.mean(-1, keepdim=True)) / (
+        raw.var(-1, unbiased=False, keepdim=True) + 1e-5
+    ).sqrt()
     torch.testing.assert_close(features[0, 16:], expected, rtol=1e-4, atol=1e-4)
 
 
@@ -81,7 +93,10 @@ def test_a_teacher_is_frozen_and_in_evaluation_mode():
 
 
 def test_random_weights_need_permission(caplog):
-    with pytest.raises(ModelError, match=r"got none; set teacher\.weights to one, teacher\.pretrained .*allow_random"):
+    with pytest.raises(
+        ModelError,
+        match=r"got none; set teacher\.weights to one, teacher\.pretrained .*allow_random",
+    ):
         load_teacher(TeacherConfig(model=MODEL), GRID, seed=0)
     with caplog.at_level(logging.INFO):
         load_teacher(TeacherConfig(model=MODEL, allow_random=True), GRID, seed=0)
@@ -93,14 +108,19 @@ def test_random_weights_are_a_function_of_the_seed_and_leave_the_global_generato
     first, second, other = (load_teacher(config, GRID, seed).state_dict() for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(first[name], second[name]) for name in first)
-    assert not torch.equal(first["model.blocks.0.mlp.fc1.weight"], other["model.blocks.0.mlp.fc1.weight"])
+    assert not torch.equal(
+        first["model.blocks.0.mlp.fc1.weight"], other["model.blocks.0.mlp.fc1.weight"]
+    )
 
 
 @pytest.mark.parametrize(
     ("model", "message"),
     [
         ("vit_larg_patch16_224", "did you mean 'vit_large_patch16_224'"),
-        ("hf-hub:someone/something", "expected the name of a ViT in timm, got 'hf-hub:someone/something'"),
+        (
+            "hf-hub:someone/something",
+            "expected the name of a ViT in timm, got 'hf-hub:someone/something'",
+        ),
         ("resnet18", "expected a ViT, got 'resnet18', which is a ResNet"),
     ],
 )
@@ -117,7 +137,10 @@ def test_models_that_cannot_teach_are_refused(model, message):
             {"pretrained": True, "weights": "a.pth"},
             "pretrained: expected false where weights are given, got true and a.pt",
         ),
-        ({"prefix": "teacher"}, "prefix: expected a file of weights that it is about, got 'teacher' and no weights"),
+        (
+            {"prefix": "teacher"},
+            "prefix: expected a file of weights that it is about, got 'teacher' and no weights",
+        ),
     ],
 )
 def test_settings_that_contradict_are_refused(tree, message):
@@ -159,15 +182,24 @@ def test_without_network_and_cache_it_says_how_to_fill_the_cache(hub):
     with pytest.raises(ModelError) as raised:
         load_teacher(TeacherConfig(model=MODEL, pretrained=True), GRID, seed=0)
     message = str(raised.value)
-    assert "run `hf download timm/test_vit.r160_in1k` where there is a network, with the same HF_HOME" in message
+    assert (
+        "run `hf download timm/test_vit.r160_in1k` where there is a network, with the same HF_HOME"
+        in message
+    )
     assert "\n" not in message
 
 
 def test_weights_that_timm_does_not_know_are_refused():
-    with pytest.raises(ModelError, match=r"expected weights of test_vit that timm knows, r160_in1k, got r160"):
+    with pytest.raises(
+        ModelError, match=r"expected weights of test_vit that timm knows, r160_in1k, got r160"
+    ):
         load_teacher(TeacherConfig(model=f"{MODEL}.r160", allow_random=True), GRID, seed=0)
-    with pytest.raises(ModelError, match="expected a model that timm has weights of, got vit_base_patch32_plus_256"):
-        load_teacher(TeacherConfig(model="vit_base_patch32_plus_256", pretrained=True), GRID, seed=0)
+    with pytest.raises(
+        ModelError, match="expected a model that timm has weights of, got vit_base_patch32_plus_256"
+    ):
+        load_teacher(
+            TeacherConfig(model="vit_base_patch32_plus_256", pretrained=True), GRID, seed=0
+        )
 
 
 def test_pixels_are_those_that_timm_says_where_its_weights_are_named(caplog):

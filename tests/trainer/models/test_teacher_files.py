@@ -47,7 +47,8 @@ def like_mae(state):
 def in_chunks(state):
     """Blocks in two chunks, numbered through."""
     return {
-        re.sub(r"^blocks\.(\d)\.", lambda m: f"blocks.{int(m[1]) // 3}.{m[1]}.", name): t for name, t in state.items()
+        re.sub(r"^blocks\.(\d)\.", lambda m: f"blocks.{int(m[1]) // 3}.{m[1]}.", name): t
+        for name, t in state.items()
     }
 
 
@@ -59,18 +60,38 @@ def in_chunks(state):
         lambda state: {"teacher": under("backbone.", state), "student": other(state)},
         lambda state: {"target_encoder": under("module.", state), "encoder": {}},
         lambda state: {
-            "state_dict": {"model": {**state, "fc.fc1.weight": torch.zeros(3), "mask_token": torch.zeros(1)}}
+            "state_dict": {
+                "model": {**state, "fc.fc1.weight": torch.zeros(3), "mask_token": torch.zeros(1)}
+            }
         },
         lambda state: without(state, "norm.", "head."),
         lambda state: under("_orig_mod.", state),
         lambda state: under("module._orig_mod.", state),
-        lambda state: {re.sub(r"^(blocks\.\d)", r"\1._orig_mod", name): tensor for name, tensor in state.items()},
-        lambda state: {"state_dict": under("model.", state), "hyper_parameters": {"lr": 1.0}, "loops": {"state": {}}},
-        lambda state: {"state_dict": {**under("teacher.backbone.", state), **under("student.backbone.", other(state))}},
-        lambda state: {"model": other(state), "model_ema": state, "optimizer": {"state": {0: {"exp_avg": state}}}},
+        lambda state: {
+            re.sub(r"^(blocks\.\d)", r"\1._orig_mod", name): tensor
+            for name, tensor in state.items()
+        },
+        lambda state: {
+            "state_dict": under("model.", state),
+            "hyper_parameters": {"lr": 1.0},
+            "loops": {"state": {}},
+        },
+        lambda state: {
+            "state_dict": {
+                **under("teacher.backbone.", state),
+                **under("student.backbone.", other(state)),
+            }
+        },
+        lambda state: {
+            "model": other(state),
+            "model_ema": state,
+            "optimizer": {"state": {0: {"exp_avg": state}}},
+        },
         lambda state: {"state_dict": other(state), "state_dict_ema": under("module.", state)},
         lambda state: {"module": other(state), "ema": {"module": state}},
-        lambda state: {"teacher": {**under("backbone.", state), "dino_head.mlp.0.weight": torch.zeros(2, 2)}},
+        lambda state: {
+            "teacher": {**under("backbone.", state), "dino_head.mlp.0.weight": torch.zeros(2, 2)}
+        },
         lambda state: {
             **state,
             "dino_head.last_layer.weight_g": torch.zeros(2),
@@ -103,39 +124,54 @@ def test_weights_of_another_architecture_are_refused_key_by_key(tmp_path, traine
         saved(tmp_path / "weights.pth", state)
     message = str(raised.value)
     assert "\n" not in message
-    assert message.startswith(f"teacher.weights: {tmp_path / 'weights.pth'}: expected the 76 tensors of {MODEL}")
+    assert message.startswith(
+        f"teacher.weights: {tmp_path / 'weights.pth'}: expected the 76 tensors of {MODEL}"
+    )
     assert message.endswith(
         "teacher.model is a ViT of 6 blocks with an embedding of patches (64, 3, 16, 16), "
         "the weights are of a ViT of 10 blocks with an embedding of patches (64, 3, 16, 16)"
     )
     assert "1 missing from the file (blocks.5.mlp.fc1.bias)" in message
-    assert "4 not of this model (blocks.6.norm1.weight, blocks.7.norm1.weight, blocks.8.norm1.weight, ...)" in message
+    assert (
+        "4 not of this model (blocks.6.norm1.weight, blocks.7.norm1.weight, blocks.8.norm1.weight, ...)"
+        in message
+    )
     assert "1 of another shape (blocks.0.attn.qkv.weight (3, 3) instead of (192, 64))" in message
 
 
 def test_an_image_size_that_is_not_the_weights_is_refused(tmp_path, trained):
     torch.save(trained.state_dict(), tmp_path / "weights.pth")
     config = TeacherConfig(model=MODEL, image_size=160, weights=str(tmp_path / "weights.pth"))
-    with pytest.raises(ModelError, match=r"image_size: expected 64, as these weights have 4 x 4 positions, got 160"):
+    with pytest.raises(
+        ModelError, match=r"image_size: expected 64, as these weights have 4 x 4 positions, got 160"
+    ):
         load_teacher(config, GRID, seed=0)
 
 
 def test_of_several_networks_in_one_file_one_is_named(tmp_path, trained):
     state, path = trained.state_dict(), tmp_path / "weights.pth"
-    torch.save({"state_dict": {**under("encoder_q.", state), **under("encoder_k.", other(state))}}, path)
+    torch.save(
+        {"state_dict": {**under("encoder_q.", state), **under("encoder_k.", other(state))}}, path
+    )
 
     def load(prefix=None):
-        return load_teacher(TeacherConfig(model=MODEL, weights=str(path), prefix=prefix), GRID, seed=0).model
+        return load_teacher(
+            TeacherConfig(model=MODEL, weights=str(path), prefix=prefix), GRID, seed=0
+        ).model
 
     with pytest.raises(
         ModelError,
         match=r"one network, got those behind 'state_dict\.encoder_q\.', 'state_dict\.encoder_k\.'; set teacher\.pref",
     ):
         load()
-    for prefix, expected in (("state_dict.encoder_q", state), ("state_dict.encoder_k.", other(state))):
+    for prefix, expected in (
+        ("state_dict.encoder_q", state),
+        ("state_dict.encoder_k.", other(state)),
+    ):
         assert torch.equal(load(prefix).cls_token, expected["cls_token"])
     with pytest.raises(
-        ModelError, match=r"expected teacher\.prefix to be one of 'state_dict\.encoder_q\.', .* got 'enc"
+        ModelError,
+        match=r"expected teacher\.prefix to be one of 'state_dict\.encoder_q\.', .* got 'enc",
     ):
         load("encoder_q")
 
@@ -146,15 +182,21 @@ def test_a_prefix_chooses_what_is_not_averaged(tmp_path, trained, caplog):
     with caplog.at_level(logging.INFO):
         load_teacher(TeacherConfig(model=MODEL, weights=str(path)), GRID, seed=0)
     assert "takes 'model_ema.' of 'model.', 'model_ema.'" in caplog.text
-    teacher = load_teacher(TeacherConfig(model=MODEL, weights=str(path), prefix="model"), GRID, seed=0)
+    teacher = load_teacher(
+        TeacherConfig(model=MODEL, weights=str(path), prefix="model"), GRID, seed=0
+    )
     assert torch.equal(teacher.model.cls_token, other(state)["cls_token"])
 
 
 def test_what_is_no_image_vit_says_what_it_is(tmp_path):
-    torch.save({"state_dict": {"layers.0.weight": torch.zeros(1), "fc.bias": torch.zeros(1)}}, tmp_path / "weights.pth")
+    torch.save(
+        {"state_dict": {"layers.0.weight": torch.zeros(1), "fc.bias": torch.zeros(1)}},
+        tmp_path / "weights.pth",
+    )
     config = TeacherConfig(model=MODEL, weights=str(tmp_path / "weights.pth"))
     with pytest.raises(
-        ModelError, match=r"an image ViT, patch_embed.proj.weight among them, got .* 'state_dict.layers'"
+        ModelError,
+        match=r"an image ViT, patch_embed.proj.weight among them, got .* 'state_dict.layers'",
     ):
         load_teacher(config, GRID, seed=0)
 
@@ -163,16 +205,21 @@ def test_what_is_no_image_vit_says_what_it_is(tmp_path):
 def test_an_adapter_is_refused_by_name(tmp_path, trained, adapter):
     name = f"base_model.model.blocks.0.attn.qkv.{adapter}"
     with pytest.raises(
-        ModelError, match=rf"got an adapter's \(LoRA, PEFT\), {re.escape(name)}; merge it into its model"
+        ModelError,
+        match=rf"got an adapter's \(LoRA, PEFT\), {re.escape(name)}; merge it into its model",
     ):
         saved(tmp_path / "weights.pth", {**trained.state_dict(), name: torch.zeros(2, 2)})
 
 
 def test_what_lies_beside_the_weights_is_refused_by_name(tmp_path, trained):
     with pytest.raises(
-        ModelError, match=r"which holds numpy\S+scalar beside them; where you trust it, save its weights"
+        ModelError,
+        match=r"which holds numpy\S+scalar beside them; where you trust it, save its weights",
     ):
-        saved(tmp_path / "weights.pth", {"model": trained.state_dict(), "best_accuracy": np.float64(0.9)})
+        saved(
+            tmp_path / "weights.pth",
+            {"model": trained.state_dict(), "best_accuracy": np.float64(0.9)},
+        )
 
 
 def test_a_file_that_holds_itself_is_read_once(tmp_path, trained):
@@ -197,27 +244,35 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, suffix, content):
 def test_code_in_a_weights_file_is_not_run(tmp_path):
     torch.save({"model": ModelError("anything but tensors")}, tmp_path / "weights.pth")
     with pytest.raises(
-        ModelError, match=r"nothing to run, got .* which holds surgstream\.trainer\.errors\.ModelError beside"
+        ModelError,
+        match=r"nothing to run, got .* which holds surgstream\.trainer\.errors\.ModelError beside",
     ):
-        load_teacher(TeacherConfig(model=MODEL, weights=str(tmp_path / "weights.pth")), GRID, seed=0)
+        load_teacher(
+            TeacherConfig(model=MODEL, weights=str(tmp_path / "weights.pth")), GRID, seed=0
+        )
 
 
 def test_a_file_without_named_tensors_is_refused(tmp_path):
     torch.save([torch.zeros(3)], tmp_path / "weights.pth")
     with pytest.raises(ModelError, match=r"expected named tensors in .*, got a list"):
-        load_teacher(TeacherConfig(model=MODEL, weights=str(tmp_path / "weights.pth")), GRID, seed=0)
+        load_teacher(
+            TeacherConfig(model=MODEL, weights=str(tmp_path / "weights.pth")), GRID, seed=0
+        )
 
 
 def like_surgvista(model, generator):
     """Weights as SurgVISTA's teacher has them: queries, keys and values apart, and no row for the class token."""
     state = {
-        name: torch.randn(t.shape, generator=generator) / 8 for name, t in without(model.state_dict(), "head").items()
+        name: torch.randn(t.shape, generator=generator) / 8
+        for name, t in without(model.state_dict(), "head").items()
     }
     state["pos_embed"] = state["pos_embed"][:, 1:]
     for i in range(len(model.blocks)):
         for kind in ("weight", "bias"):
             parts = state.pop(f"blocks.{i}.attn.qkv.{kind}").chunk(3)
-            state |= {f"blocks.{i}.attn.{part}.{kind}": t for part, t in zip("qkv", parts, strict=True)}
+            state |= {
+                f"blocks.{i}.attn.{part}.{kind}": t for part, t in zip("qkv", parts, strict=True)
+            }
     return state
 
 
@@ -229,9 +284,15 @@ def surgvista_teacher(state, image, depth, heads, eps):
 
     def norm(x, name):
         mean, variance = x.mean(-1, keepdim=True), x.var(-1, unbiased=False, keepdim=True)
-        return (x - mean) / (variance + eps).sqrt() * state[f"{name}.weight"] + state[f"{name}.bias"]
+        return (x - mean) / (variance + eps).sqrt() * state[f"{name}.weight"] + state[
+            f"{name}.bias"
+        ]
 
-    rows = [image[:, y : y + 16, x : x + 16].flatten() for y in range(0, 64, 16) for x in range(0, 64, 16)]
+    rows = [
+        image[:, y : y + 16, x : x + 16].flatten()
+        for y in range(0, 64, 16)
+        for x in range(0, 64, 16)
+    ]
     patches = linear(torch.stack(rows), "patch_embed.proj") + state["pos_embed"][0]
     x = torch.cat([state["cls_token"][0], patches])
     for i in range(depth):
@@ -250,12 +311,16 @@ def test_surgvistas_converted_teacher_has_the_features_of_its_own_code(tmp_path,
     frames = torch.rand(1, 3, 2, 64, 64)
 
     def features(norm_eps):
-        config = TeacherConfig(model=MODEL, weights=str(tmp_path / "teacher.pth"), norm_eps=norm_eps)
+        config = TeacherConfig(
+            model=MODEL, weights=str(tmp_path / "teacher.pth"), norm_eps=norm_eps
+        )
         return load_teacher(config, GRID, seed=0)(frames)[0, :16]
 
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     image = (frames[0, :, 0] - mean[:, None, None]) / std[:, None, None]
-    expected = surgvista_teacher(state, image, len(trained.blocks), trained.blocks[0].attn.num_heads, eps=1e-5)
+    expected = surgvista_teacher(
+        state, image, len(trained.blocks), trained.blocks[0].attn.num_heads, eps=1e-5
+    )
     torch.testing.assert_close(features(1e-5), expected, rtol=1e-5, atol=1e-5)
     assert not torch.equal(features(None), features(1e-5)), "timm's own epsilon is another one"
 
@@ -264,7 +329,8 @@ def test_half_a_layer_is_refused(tmp_path, trained):
     state = like_surgvista(trained, torch.Generator().manual_seed(3))
     del state["blocks.2.attn.k.bias"]
     with pytest.raises(
-        ModelError, match=r"expected the other parts of blocks.2.attn.qkv.bias, blocks.2.attn.k.bias is mi"
+        ModelError,
+        match=r"expected the other parts of blocks.2.attn.qkv.bias, blocks.2.attn.k.bias is mi",
     ):
         saved(tmp_path / "weights.pth", state)
 
@@ -275,7 +341,10 @@ def test_scales_of_branches_are_multiplied_in(tmp_path, trained):
     with torch.no_grad():
         for parameter in scaled.parameters():
             parameter.copy_(
-                torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())) / 8
+                torch.randn(
+                    parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())
+                )
+                / 8
             )
     teacher = saved(tmp_path / "weights.pth", scaled.state_dict())
     image = torch.rand(3, 64, 64)

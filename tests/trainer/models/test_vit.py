@@ -11,7 +11,14 @@ from surgstream.trainer.models.vit import Block, Encoder, initialise, num_parame
 from tests.trainer import reference
 
 TINY = EncoderConfig(
-    size="small", embed_dim=32, depth=3, num_heads=2, image_size=24, num_frames=4, patch_size=8, tubelet_size=2
+    size="small",
+    embed_dim=32,
+    depth=3,
+    num_heads=2,
+    image_size=24,
+    num_frames=4,
+    patch_size=8,
+    tubelet_size=2,
 )
 
 
@@ -65,7 +72,10 @@ def test_published_encoder_has_the_published_parameters():
         ({"num_heads": 0}, "num_heads: expected 1 to 256, got 0"),
         ({"image_size": 225}, "image_size: expected a multiple of patch_size (16), got 225"),
         ({"patch_size": 0}, "patch_size: expected 1 to 4096, got 0"),
-        ({"patch_size": 1, "num_frames": 64}, "patch_size: expected at most 65536 tokens of a clip, got 1605632"),
+        (
+            {"patch_size": 1, "num_frames": 64},
+            "patch_size: expected at most 65536 tokens of a clip, got 1605632",
+        ),
         ({"num_frames": 15}, "num_frames: expected a multiple of tubelet_size (2), got 15"),
         ({"drop_path": 1.0}, "drop_path: expected 0 to 0.99, got 1.0"),
     ],
@@ -77,7 +87,10 @@ def test_numbers_that_do_not_fit_are_refused(tree, message):
 
 
 def test_encoder_equals_the_slow_reference():
-    encoder, clips = tiny_encoder(), torch.randn(2, 3, 4, 24, 24, generator=torch.Generator().manual_seed(1))
+    encoder, clips = (
+        tiny_encoder(),
+        torch.randn(2, 3, 4, 24, 24, generator=torch.Generator().manual_seed(1)),
+    )
     visible = [[0, 5, 9, 17], [3, 4, 8, 12]]
     keeps = [[(1.0, 0.9), (0.0, 1.5), (1.25, 1.2)], [(1.0, 1.0), (1.1, 0.0), (0.0, 0.0)]]
     fast = encoder(clips, torch.tensor(visible), torch.tensor(keeps)).detach().numpy()
@@ -109,7 +122,9 @@ def test_activation_checkpointing_gives_the_same_gradients():
     for checkpointing in (False, True):
         encoder = tiny_encoder(activation_checkpointing=checkpointing)
         clips = torch.randn(2, 3, 4, 24, 24, generator=torch.Generator().manual_seed(1))
-        keeps = torch.tensor([[[1.0, 1.0], [0.0, 1.2], [1.25, 0.0]], [[1.0, 1.0], [1.1, 1.1], [0.0, 1.25]]])
+        keeps = torch.tensor(
+            [[[1.0, 1.0], [0.0, 1.2], [1.25, 0.0]], [[1.0, 1.0], [1.1, 1.1], [0.0, 1.25]]]
+        )
         encoder(clips, keeps=keeps).square().sum().backward()
         gradients.append([p.grad for p in encoder.parameters()])
     assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
@@ -141,8 +156,14 @@ def test_initial_weights_are_xavier_uniform_and_a_function_of_the_generator():
     ):
         assert 0.95 * bound < first[name].abs().max() <= bound
         assert first[name].std() == pytest.approx(bound / math.sqrt(3), rel=0.05)
-    assert all((first[name] == 0).all() for name in first if name.endswith("bias") and "embedding" not in name)
-    assert all((first[name] == 1).all() for name in first if "norm" in name and name.endswith("weight"))
+    assert all(
+        (first[name] == 0).all()
+        for name in first
+        if name.endswith("bias") and "embedding" not in name
+    )
+    assert all(
+        (first[name] == 1).all() for name in first if "norm" in name and name.endswith("weight")
+    )
 
 
 def test_an_embedding_begins_as_the_conv3d_that_it_is():

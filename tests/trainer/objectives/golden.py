@@ -34,7 +34,11 @@ SMALL = (
     "data.stride=3", "data.order.lanes=4", "data.order.chunk_frames=8", "held_out=null", "probe=null", "run_dir=unused",
     "objective.encoder.embed_dim=48", "objective.encoder.depth=2", "objective.encoder.num_heads=2",
 )  # fmt: skip
-_PREDICTOR = ("objective.predictor.embed_dim=32", "objective.predictor.depth=1", "objective.predictor.num_heads=2")
+_PREDICTOR = (
+    "objective.predictor.embed_dim=32",
+    "objective.predictor.depth=1",
+    "objective.predictor.num_heads=2",
+)
 RECIPES = {
     "surgvista_tiny": ("objective.encoder.drop_path=0.3",),
     "surgrec_mae_tiny": ("objective.decoder.embed_dim=48",),
@@ -62,7 +66,10 @@ def first_losses(recipe: str, corpus: Path) -> list[float]:
     )  # fmt: skip
 
     losses = []
-    clips, order = clip_source(config, topology, table, config.data.crop), order_from(beginning, config, table)
+    clips, order = (
+        clip_source(config, topology, table, config.data.crop),
+        order_from(beginning, config, table),
+    )
     with clips.open(order, global_batch_size=config.global_batch_size, start=0) as batches:
         for g in range(0, STEPS * config.global_batch_size, config.global_batch_size):
             parts = []
@@ -79,7 +86,9 @@ def first_losses(recipe: str, corpus: Path) -> list[float]:
 
 def write_pictures(folder: Path) -> None:
     """A corpus of two videos of moving waves."""
-    write_corpus(folder, {"hip": [{"a": [(0, 40)]}], "knee": [{"b": [(0, 7), (9, 24)]}]}, picture=waves)
+    write_corpus(
+        folder, {"hip": [{"a": [(0, 40)]}], "knee": [{"b": [(0, 7), (9, 24)]}]}, picture=waves
+    )
 
 
 def waves(dataset: str, video: str, frame: int) -> bytes:
@@ -87,10 +96,13 @@ def waves(dataset: str, video: str, frame: int) -> bytes:
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     speed = len(dataset) + ord(video) % 3
     values = [
-        127 + 120 * np.sin(rows / (5 + channel) + columns / (7 - channel) + frame * speed / 9) for channel in range(3)
+        127 + 120 * np.sin(rows / (5 + channel) + columns / (7 - channel) + frame * speed / 9)
+        for channel in range(3)
     ]
     file = io.BytesIO()
-    Image.fromarray(np.stack(values, axis=-1).astype(np.uint8)).save(file, format="JPEG", quality=95)
+    Image.fromarray(np.stack(values, axis=-1).astype(np.uint8)).save(
+        file, format="JPEG", quality=95
+    )
     return file.getvalue()
 
 

@@ -57,8 +57,13 @@ def slow_affinities(vectors, config):
     """a_ij of a clip's tubes, or tokens."""
     rows = []
     for i, one in enumerate(vectors):
-        cosines = [one @ other / (one.norm() * other.norm()) / config.temperature for other in vectors]
-        powers = [0.0 * cosine if config.exclude_self and i == j else cosine.exp() for j, cosine in enumerate(cosines)]
+        cosines = [
+            one @ other / (one.norm() * other.norm()) / config.temperature for other in vectors
+        ]
+        powers = [
+            0.0 * cosine if config.exclude_self and i == j else cosine.exp()
+            for j, cosine in enumerate(cosines)
+        ]
         rows.append([power / sum(powers) for power in powers])
     return rows
 
@@ -84,11 +89,19 @@ def slow_terms(objective, batch, targets, predicted):
         if config.affinities == "tokens":
             pooled, true_pooled = list(z), [true[token] for token in tokens]
         motions.append(sum(errors) / (1 if config.reduction == "sum" else len(errors)))
-        for row, true_row in zip(*(slow_affinities(vectors, config) for vectors in (pooled, true_pooled)), strict=True):
-            divergences.append(sum(b * (b / a).log() for a, b in zip(row, true_row, strict=True) if b > 0.0))
+        for row, true_row in zip(
+            *(slow_affinities(vectors, config) for vectors in (pooled, true_pooled)), strict=True
+        ):
+            divergences.append(
+                sum(b * (b / a).log() for a, b in zip(row, true_row, strict=True) if b > 0.0)
+            )
         for vector in z:
             deviation = (((vector - vector.sum() / 48) ** 2).sum() / 48 + 1e-5).sqrt()
-            measured.append((vector - vector.sum() / 48) / deviation if config.normalise_variance else vector)
+            measured.append(
+                (vector - vector.sum() / 48) / deviation if config.normalise_variance else vector
+            )
     columns = zip(*measured, strict=True)
-    floors = [max(config.least_std - torch.stack(column).std(), torch.tensor(0.0)) for column in columns]
+    floors = [
+        max(config.least_std - torch.stack(column).std(), torch.tensor(0.0)) for column in columns
+    ]
     return tuple(sum(values) / len(values) for values in (motions, divergences, floors))

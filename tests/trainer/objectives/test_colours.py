@@ -15,7 +15,9 @@ def test_the_first_component_of_features_is_red_and_colours_keep_their_order() -
     colours = FeatureColours(features)(features)
     assert colours.shape == (2, 30, 3) and colours.min() >= 0 and colours.max() <= 1
     red = colours[..., 0].flatten()
-    assert (red.diff() >= -1e-5).all() or (red.diff() <= 1e-5).all(), "red follows the widest direction"
+    assert (red.diff() >= -1e-5).all() or (red.diff() <= 1e-5).all(), (
+        "red follows the widest direction"
+    )
     assert red.max() - red.min() > 0.95 and colours[..., 1].std() > 0.2
     again = FeatureColours(features)(features.flip(1))
     torch.testing.assert_close(again.flip(1), colours)

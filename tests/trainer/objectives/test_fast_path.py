@@ -25,16 +25,22 @@ def compiled(graphs, **changes):
 
 
 @pytest.mark.parametrize(
-    ("precision", "checkpointing"), [(torch.float32, False), (torch.bfloat16, False), (torch.bfloat16, True)]
+    ("precision", "checkpointing"),
+    [(torch.float32, False), (torch.bfloat16, False), (torch.bfloat16, True)],
 )
-def test_compiled_losses_and_gradients_are_those_of_the_plain_networks(precision, checkpointing, graphs):
+def test_compiled_losses_and_gradients_are_those_of_the_plain_networks(
+    precision, checkpointing, graphs
+):
     batch, changes = clip_batch(range(4)), {}  # of which each branch is kept for one at least
     if checkpointing:
         changes = {"encoder": replace(TINY.encoder, activation_checkpointing=True)}
     fast = compiled(graphs, **changes)
     assert list(fast.state_dict()) == list(tiny().state_dict())
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
-        (loss, gradients), (plain_loss, plain_gradients) = gradients_of(fast, batch), gradients_of(tiny(), batch)
+        (loss, gradients), (plain_loss, plain_gradients) = (
+            gradients_of(fast, batch),
+            gradients_of(tiny(), batch),
+        )
     assert graphs.frame_count == 2
     rtol = 1e-5 if precision == torch.float32 else 1e-3
     torch.testing.assert_close(loss, plain_loss, rtol=rtol, atol=0)
@@ -86,7 +92,10 @@ class Attentions(TorchDispatchMode):
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_every_attention_is_left_to_the_flash_kernel(precision):
     objective, batch = tiny(), clip_batch([1, 2])
-    with Attentions() as seen, torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+    with (
+        Attentions() as seen,
+        torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16),
+    ):
         loss_of(objective, batch)
     depth = 3 + 2 + 2 + len(objective.teacher.model.blocks)
     assert seen.queries == 3 * depth * [(precision, 1)], "dense heads in the precision of the run"

@@ -4,7 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surgstream.trainer.models.config import Grid
-from surgstream.trainer.objectives.masking import BlockMask, block_mask, drop_path_keeps, num_masked_tubes, tube_mask
+from surgstream.trainer.objectives.masking import (
+    BlockMask,
+    block_mask,
+    drop_path_keeps,
+    num_masked_tubes,
+    tube_mask,
+)
 from tests.trainer import reference
 
 PUBLISHED = Grid(8, 14, 14)
@@ -51,13 +57,19 @@ def test_every_tube_is_masked_equally_often():
 
 
 def test_seeds_and_draws_give_different_masks():
-    masks = {tube_mask(PUBLISHED, 0.85, seed, np.array([g]))[1].tobytes() for seed in range(5) for g in range(5)}
+    masks = {
+        tube_mask(PUBLISHED, 0.85, seed, np.array([g]))[1].tobytes()
+        for seed in range(5)
+        for g in range(5)
+    }
     assert len(masks) == 25
 
 
 @SETTINGS
 @given(SEEDS, DRAWS, st.floats(0.0, 0.9), st.integers(1, 6), st.integers(0, 2))
-def test_drop_paths_are_those_of_the_reference_whatever_shares_the_batch(seed, g, rate, depth, network):
+def test_drop_paths_are_those_of_the_reference_whatever_shares_the_batch(
+    seed, g, rate, depth, network
+):
     keeps = drop_path_keeps(rate, depth, seed, network, g)
     assert keeps.shape == (len(g), depth, 2) and keeps.dtype == np.float32
     for i, draw in enumerate(g):
@@ -68,14 +80,18 @@ def test_drop_paths_are_those_of_the_reference_whatever_shares_the_batch(seed, g
 def test_drop_path_rates_grow_linearly_and_keep_the_expectation():
     keeps = drop_path_keeps(0.4, 5, 0, 0, np.arange(20_000))
     for branch in (0, 1):
-        np.testing.assert_allclose((keeps[..., branch] == 0).mean(0), [0.0, 0.1, 0.2, 0.3, 0.4], atol=0.02)
+        np.testing.assert_allclose(
+            (keeps[..., branch] == 0).mean(0), [0.0, 0.1, 0.2, 0.3, 0.4], atol=0.02
+        )
     np.testing.assert_allclose(keeps.mean(0), 1.0, atol=0.03)
 
 
 def test_the_branches_of_a_block_are_dropped_independently():
     """Both at the square of the rate, as the released codes draw for each of them."""
     dropped = drop_path_keeps(0.4, 5, 0, 0, np.arange(20_000)) == 0
-    np.testing.assert_allclose(dropped.all(-1).mean(0), np.square([0.0, 0.1, 0.2, 0.3, 0.4]), atol=0.02)
+    np.testing.assert_allclose(
+        dropped.all(-1).mean(0), np.square([0.0, 0.1, 0.2, 0.3, 0.4]), atol=0.02
+    )
 
 
 def test_networks_have_draws_of_their_own():
@@ -93,7 +109,9 @@ BLOCKS = st.builds(
 
 @SETTINGS
 @given(SEEDS, DRAWS, BLOCKS, st.integers(2, 8), st.integers(2, 8), st.integers(1, 4))
-def test_blocks_are_the_same_in_every_slice_and_leave_something(seed, g, blocks, rows, columns, slices):
+def test_blocks_are_the_same_in_every_slice_and_leave_something(
+    seed, g, blocks, rows, columns, slices
+):
     grid, g = Grid(slices, rows, columns), np.array(g)
     visible, masked = block_mask(grid, blocks, seed, 0, g)
     assert len(visible) == len(masked) == len(g) and visible.shape[1] and masked.shape[1]

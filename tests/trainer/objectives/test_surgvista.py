@@ -19,7 +19,9 @@ from tests.trainer import reference
 
 # 2 slices of 3 x 3 tokens; 6 of 9 tubes masked.
 TINY = SurgVistaConfig(
-    encoder=EncoderConfig(embed_dim=48, depth=3, num_heads=3, image_size=48, num_frames=4, drop_path=0.5),
+    encoder=EncoderConfig(
+        embed_dim=48, depth=3, num_heads=3, image_size=48, num_frames=4, drop_path=0.5
+    ),
     reconstruction_decoder=DecoderConfig(depth=2, embed_dim=32, num_heads=2, drop_path=0.4),
     distillation_decoder=DecoderConfig(depth=2, embed_dim=16, num_heads=1, drop_path=0.6),
     teacher=TeacherConfig(model="test_vit", allow_random=True),
@@ -32,7 +34,10 @@ TINY = SurgVistaConfig(
 
 def clip_batch(g, size=48, frames=4):
     """Random clips that depend on their g alone, as the strided view that the loader hands over."""
-    rows = [torch.rand(frames, 3, size, size, generator=torch.Generator().manual_seed(int(draw))) for draw in g]
+    rows = [
+        torch.rand(frames, 3, size, size, generator=torch.Generator().manual_seed(int(draw)))
+        for draw in g
+    ]
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     clips = ((torch.stack(rows) - mean) / std).transpose(1, 2)
     names = tuple(ClipName("set", "video", int(draw)) for draw in g)
@@ -67,7 +72,11 @@ def test_published_configuration_has_the_published_parameters():
 def test_published_configuration_has_the_published_tokens_and_losses():
     objective, config = published(), SurgVistaConfig()
     assert (objective.num_tokens, objective.num_visible) == (1568, 240)
-    assert (config.reconstruction_weight, config.distillation_weight, config.smooth_l1_beta) == (1.0, 0.05, 1.0)
+    assert (config.reconstruction_weight, config.distillation_weight, config.smooth_l1_beta) == (
+        1.0,
+        0.05,
+        1.0,
+    )
     assert {config.encoder.drop_path, config.reconstruction_decoder.drop_path} == {0.1}
 
 
@@ -99,19 +108,34 @@ def reference_losses(objective, batch, targets):
     state = {name: tensor.double().numpy() for name, tensor in objective.state_dict().items()}
 
     def part(name):
-        return {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
+        return {
+            key.removeprefix(f"{name}."): value
+            for key, value in state.items()
+            if key.startswith(f"{name}.")
+        }
 
     reconstruction, distillation = [], []
-    for clip, g, features in zip(batch.clips.double().numpy(), batch.g, targets.double().numpy(), strict=True):
+    for clip, g, features in zip(
+        batch.clips.double().numpy(), batch.g, targets.double().numpy(), strict=True
+    ):
         tubes = reference.masked_tubes(11, int(g), 9, 6)
         masked = tubes + [9 + tube for tube in tubes]
         visible = [token for token in range(18) if token not in masked]
-        rates = ((0.5, 3), (0.4, 2), (0.6, 2)) if objective.training else ((0.0, 3), (0.0, 2), (0.0, 2))
-        scales = [reference.drop_path_scales(rate, depth, 11, i, int(g)) for i, (rate, depth) in enumerate(rates)]
+        rates = (
+            ((0.5, 3), (0.4, 2), (0.6, 2)) if objective.training else ((0.0, 3), (0.0, 2), (0.0, 2))
+        )
+        scales = [
+            reference.drop_path_scales(rate, depth, 11, i, int(g))
+            for i, (rate, depth) in enumerate(rates)
+        ]
         encoded = reference.encode(clip, part("encoder"), visible, scales[0], 3, 2, 16)
         places = (visible, masked)
-        pixels = reference.decode(encoded, part("reconstruction_decoder"), *places, scales[1], 2, 3, 3)
-        predicted = reference.decode(encoded, part("distillation_decoder"), *places, scales[2], 1, 3, 3)
+        pixels = reference.decode(
+            encoded, part("reconstruction_decoder"), *places, scales[1], 2, 3, 3
+        )
+        predicted = reference.decode(
+            encoded, part("distillation_decoder"), *places, scales[2], 1, 3, 3
+        )
         for i, token in enumerate(masked):
             tubelet = reference.tubelet(clip, token, 2, 16).reshape(3, 512)
             for channel in range(3):
@@ -152,9 +176,13 @@ def test_a_batch_is_the_mean_of_its_parts_in_any_order():
     objective = tiny()
     whole = loss_of(objective, clip_batch([5, 6, 7, 8]))
     parts = [loss_of(objective, clip_batch(g)) for g in ([8, 5], [7, 6])]
-    torch.testing.assert_close(whole.loss, sum(part.loss for part in parts) / 2, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(
+        whole.loss, sum(part.loss for part in parts) / 2, rtol=1e-6, atol=1e-6
+    )
     for key, value in whole.metrics.items():
-        torch.testing.assert_close(value, sum(part.metrics[key] for part in parts) / 2, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(
+            value, sum(part.metrics[key] for part in parts) / 2, rtol=1e-6, atol=1e-6
+        )
 
 
 def test_gradients_of_a_batch_are_the_mean_of_its_parts():
@@ -200,7 +228,9 @@ def test_the_teacher_is_neither_optimised_nor_saved_but_moves_along():
     loss_of(objective, clip_batch([1])).loss.backward()
     torch.optim.SGD(objective.parameters(), lr=1.0).step()
     objective.after_optimizer_step()
-    assert all(torch.equal(before[name], tensor) for name, tensor in objective.teacher.state_dict().items())
+    assert all(
+        torch.equal(before[name], tensor) for name, tensor in objective.teacher.state_dict().items()
+    )
     assert not any(module.training for module in objective.train().teacher.modules())
     objective.to(torch.float64)
     assert all(tensor.dtype == torch.float64 for tensor in objective.teacher.parameters())
@@ -217,7 +247,9 @@ def test_building_is_a_function_of_the_seed_and_leaves_the_global_generator_alon
     first, second, other = (choice.build(TINY, seed).state_dict() for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(first[name], second[name]) for name in first)
-    assert not torch.equal(first["encoder.blocks.0.mlp.0.weight"], other["encoder.blocks.0.mlp.0.weight"])
+    assert not torch.equal(
+        first["encoder.blocks.0.mlp.0.weight"], other["encoder.blocks.0.mlp.0.weight"]
+    )
 
 
 def test_building_without_a_teachers_weights_is_an_error():
@@ -245,13 +277,18 @@ def test_pictures_paste_what_is_visible_and_paint_what_is_masked():
     objective, batch = tiny(), clip_batch([21, 22])
     rows = objective.pictures(batch)
     assert list(rows) == ["original", "masked", "reconstruction", "error"]
-    assert all(row.shape == (2, 3, 4, 48, 48) and row.min() >= 0 and row.max() <= 1 for row in rows.values())
+    assert all(
+        row.shape == (2, 3, 4, 48, 48) and row.min() >= 0 and row.max() <= 1
+        for row in rows.values()
+    )
     mean, std = (torch.tensor(values).view(3, 1, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     torch.testing.assert_close(rows["original"], (batch.clips * std + mean).clamp(0, 1))
     for i, g in enumerate((21, 22)):
         tubes = reference.masked_tubes(11, g, 9, 6)
         for token in range(18):
-            tubelets = {name: reference.tubelet(row[i].numpy(), token, 2, 16) for name, row in rows.items()}
+            tubelets = {
+                name: reference.tubelet(row[i].numpy(), token, 2, 16) for name, row in rows.items()
+            }
             if token % 9 in tubes:
                 assert (tubelets["masked"] == 0.5).all()
                 assert (tubelets["reconstruction"] != tubelets["original"]).any()
@@ -260,7 +297,9 @@ def test_pictures_paste_what_is_visible_and_paint_what_is_masked():
                 assert (tubelets["reconstruction"] == tubelets["original"]).all()
                 assert (tubelets["error"] == 0).all()
     difference = (rows["original"] - rows["reconstruction"]).abs().mean(1, keepdim=True)
-    torch.testing.assert_close(rows["error"], (4 * difference).clamp(max=1).expand(-1, 3, -1, -1, -1))
+    torch.testing.assert_close(
+        rows["error"], (4 * difference).clamp(max=1).expand(-1, 3, -1, -1, -1)
+    )
 
 
 def test_a_perfect_prediction_would_paint_the_original():
@@ -276,7 +315,9 @@ def test_activation_checkpointing_gives_the_same_gradients():
     gradients = []
     for on in (False, True):
         parts = ("encoder", "reconstruction_decoder", "distillation_decoder")
-        objective = tiny(**{part: replace(getattr(TINY, part), activation_checkpointing=on) for part in parts})
+        objective = tiny(
+            **{part: replace(getattr(TINY, part), activation_checkpointing=on) for part in parts}
+        )
         loss_of(objective, clip_batch([1, 2])).loss.backward()
         gradients.append([p.grad for p in objective.parameters()])
     assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
@@ -289,7 +330,10 @@ def test_published_configuration_is_what_an_empty_section_means():
 @pytest.mark.parametrize(
     ("tree", "message"),
     [
-        ({"mask_ratio": 1.0}, "mask_ratio: expected some of a slice's 196 tokens masked and some visible, got 1.0"),
+        (
+            {"mask_ratio": 1.0},
+            "mask_ratio: expected some of a slice's 196 tokens masked and some visible, got 1.0",
+        ),
         ({"mask_ratio": 0.0}, "mask_ratio"),
         ({"smooth_l1_beta": 0.0}, "smooth_l1_beta"),
         ({"encoder": {"patch_size": 0}}, "encoder.patch_size: expected 1 to"),

@@ -23,7 +23,14 @@ from tests.trainer.objectives.test_surgvista import clip_batch, loss_of
 # 2 slices of 4 x 4 tokens.
 TINY = UniSurgConfig(
     encoder=EncoderConfig(
-        embed_dim=48, depth=2, num_heads=2, image_size=32, num_frames=4, patch_size=8, positions="rope", drop_path=0.0
+        embed_dim=48,
+        depth=2,
+        num_heads=2,
+        image_size=32,
+        num_frames=4,
+        patch_size=8,
+        positions="rope",
+        drop_path=0.0,
     ),
     predictor=PredictorConfig(embed_dim=32, depth=1, num_heads=2, num_mask_tokens=1),
     mask_ratio=(0.4, 0.8),
@@ -73,7 +80,9 @@ def test_terms_and_gradients_equal_the_slow_reference(changes, monkeypatch):
     monkeypatch.setattr(unisurg, "_ROWS", 5)
     objective, batch = tiny(**changes), replace(clips_of([3, 12345, 0]), step_g=7)
     targets, predictions = objective.targets(batch), []
-    objective.predictor.register_forward_hook(lambda module, inputs, output: predictions.append(output))
+    objective.predictor.register_forward_hook(
+        lambda module, inputs, output: predictions.append(output)
+    )
     loss, metrics = objective(batch, targets)
     (gradient,) = torch.autograd.grad(loss, predictions)
 
@@ -132,7 +141,9 @@ def test_masks_of_any_ratio_pass_through_the_same_graph(graphs):
         compiled.append(loss_of(objective, batch).loss.item())
         counts.append(graphs.frame_count)
     assert compiled == pytest.approx(plain, rel=1e-4)
-    assert set(counts) == {counts[0]}, "one graph of all sizes, since the first has more masked than visible tokens"
+    assert set(counts) == {counts[0]}, (
+        "one graph of all sizes, since the first has more masked than visible tokens"
+    )
 
 
 @pytest.mark.parametrize("normalised", [True, False])
@@ -145,13 +156,17 @@ def test_targets_are_the_averages_features_scaled_to_unit_variance_or_raw(normal
     )
     torch.testing.assert_close(targets, expected if normalised else features)
     assert not targets.requires_grad
-    assert not torch.allclose(targets, F.layer_norm(objective.encoder(batch.clips), (48,)), atol=1e-2)
+    assert not torch.allclose(
+        targets, F.layer_norm(objective.encoder(batch.clips), (48,)), atol=1e-2
+    )
 
 
 def test_everything_learns_but_the_average():
     objective, batch = tiny(), clips_of([1, 2])
     loss_of(objective, batch).loss.backward()
-    assert all(parameter.grad is not None and parameter.grad.any() for parameter in objective.parameters())
+    assert all(
+        parameter.grad is not None and parameter.grad.any() for parameter in objective.parameters()
+    )
     assert all(parameter.grad is None for parameter in objective.target_encoder.parameters())
     assert not any("target" in name for name in objective.state_dict())
 
@@ -168,7 +183,10 @@ def test_the_average_follows_in_its_own_time():
 
 def test_a_new_average_is_the_encoder_and_moves_with_the_rest():
     objective = choice.build(TINY, seed=3)
-    assert all(torch.equal(t, dict(objective.named_parameters())[name]) for name, t in objective.averages().items())
+    assert all(
+        torch.equal(t, dict(objective.named_parameters())[name])
+        for name, t in objective.averages().items()
+    )
     assert objective.double().target_encoder.norm.weight.dtype == torch.float64
 
 
@@ -178,9 +196,16 @@ def test_the_ratio_is_drawn_once_a_step_and_evaluations_take_the_mean():
     def num_masked(g, step_g):
         return objective.draw(replace(clips_of(g), step_g=step_g))[0].masked.shape[1]
 
-    drawn = {step_g: {num_masked(g, step_g) for g in ([1], [2, 3], [900])} for step_g in range(0, 4000, 16)}
-    assert all(len(counts) == 1 for counts in drawn.values()), "all micro-batches of a step hide equally many"
-    assert {counts.pop() // 2 for counts in drawn.values()} == set(range(num_masked_tubes(objective.grid, 0.4), 13))
+    drawn = {
+        step_g: {num_masked(g, step_g) for g in ([1], [2, 3], [900])}
+        for step_g in range(0, 4000, 16)
+    }
+    assert all(len(counts) == 1 for counts in drawn.values()), (
+        "all micro-batches of a step hide equally many"
+    )
+    assert {counts.pop() // 2 for counts in drawn.values()} == set(
+        range(num_masked_tubes(objective.grid, 0.4), 13)
+    )
     objective.eval()
     assert num_masked([1], 16) == num_masked([5], 32) == 2 * num_masked_tubes(objective.grid, 0.6)
 
@@ -190,7 +215,9 @@ def test_the_hardest_draws_show_most_tokens():
     hardest = objective.worst_case(batch)
     shown = objective.draw(hardest)[0].visible.shape[1]
     assert torch.equal(hardest.clips, batch.clips)
-    assert shown >= max(objective.draw(replace(batch, step_g=g))[0].visible.shape[1] for g in range(0, 128, 2))
+    assert shown >= max(
+        objective.draw(replace(batch, step_g=g))[0].visible.shape[1] for g in range(0, 128, 2)
+    )
     ((_, most), _) = objective.passes()
     assert shown <= most == 2 * (16 - num_masked_tubes(objective.grid, 0.4))
 
@@ -236,9 +263,14 @@ def test_affinities_by_rows_have_the_same_gradients(exclude_self, monkeypatch):
 
 @pytest.mark.parametrize("affinities", ["tubes", "tokens"])
 def test_64_frames_need_no_memory_for_pairs_of_tokens(affinities):
-    encoder = replace(TINY.encoder, depth=1, embed_dim=32, image_size=112, num_frames=64, patch_size=8)
+    encoder = replace(
+        TINY.encoder, depth=1, embed_dim=32, image_size=112, num_frames=64, patch_size=8
+    )
     objective = choice.build(
-        replace(TINY, encoder=encoder, mask_ratio=(0.85, 0.85), affinities=affinities, exclude_self=True), seed=0
+        replace(
+            TINY, encoder=encoder, mask_ratio=(0.85, 0.85), affinities=affinities, exclude_self=True
+        ),
+        seed=0,
     )
     assert objective.num_tokens == 6272
     batch = clip_batch([1], size=112, frames=64)
@@ -250,14 +282,32 @@ def test_64_frames_need_no_memory_for_pairs_of_tokens(affinities):
 @pytest.mark.parametrize(
     ("tree", "message"),
     [
-        ({"mask_ratio": [0.9, 0.8]}, "mask_ratio: expected the least and the most share, got [0.9, 0.8]"),
-        ({"mask_ratio": [0.5, 1.0]}, "mask_ratio: expected some of a slice's 196 tokens masked and some visible"),
-        ({"encoder": {"positions": "sincos"}}, "encoder.positions: expected rope, as the predictor has, got sincos"),
-        ({"encoder": {"drop_path": 0.1}}, "encoder.drop_path: expected 0, this objective drops nothing, got 0.1"),
+        (
+            {"mask_ratio": [0.9, 0.8]},
+            "mask_ratio: expected the least and the most share, got [0.9, 0.8]",
+        ),
+        (
+            {"mask_ratio": [0.5, 1.0]},
+            "mask_ratio: expected some of a slice's 196 tokens masked and some visible",
+        ),
+        (
+            {"encoder": {"positions": "sincos"}},
+            "encoder.positions: expected rope, as the predictor has, got sincos",
+        ),
+        (
+            {"encoder": {"drop_path": 0.1}},
+            "encoder.drop_path: expected 0, this objective drops nothing, got 0.1",
+        ),
         ({"ema": 1.0}, "ema: expected 0 to 0.9999999, got 1.0"),
-        ({"mask_ratio": [0.006, 0.5]}, "mask_ratio: expected two masked tubes or more, to compare motion, got 0.006"),
+        (
+            {"mask_ratio": [0.006, 0.5]},
+            "mask_ratio: expected two masked tubes or more, to compare motion, got 0.006",
+        ),
         ({"encoder": {"num_heads": 64, "embed_dim": 576}}, "heads of an even width of 6 or more"),
-        ({"predictor": {"num_heads": 96}}, "num_heads: expected heads of an even width of 6 or more"),
+        (
+            {"predictor": {"num_heads": 96}},
+            "num_heads: expected heads of an even width of 6 or more",
+        ),
         ({"top_k": 0}, "top_k: expected 1 to 65536, got 0"),
         ({"temperature": 0.0}, "temperature: expected 0.0001 to 10000, got 0.0"),
     ],

@@ -56,7 +56,9 @@ def in_memory(name):
 
 def on_disk(name):
     """The other way round."""
-    return re.sub(r"attention\.(query|value)\.bias", lambda found: f"attention.{found[1][0]}_bias", name)
+    return re.sub(
+        r"attention\.(query|value)\.bias", lambda found: f"attention.{found[1][0]}_bias", name
+    )
 
 
 def test_loss_and_gradients_are_those_of_transformers():
@@ -75,7 +77,9 @@ def test_loss_and_gradients_are_those_of_transformers():
     expected_gradients = TRANSFORMERS_VIDEOMAE.load(gradients, objective.config.encoder)
     assert len(expected_gradients) == len(list(objective.parameters()))
     for name, parameter in objective.named_parameters():
-        torch.testing.assert_close(parameter.grad, expected_gradients[name], rtol=1e-4, atol=1e-6, msg=name)
+        torch.testing.assert_close(
+            parameter.grad, expected_gradients[name], rtol=1e-4, atol=1e-6, msg=name
+        )
 
 
 @pytest.mark.parametrize("layout", [VIDEOMAE, TRANSFORMERS_VIDEOMAE])

@@ -26,7 +26,14 @@ from surgstream.trainer.objectives.masking import BlockMask, block_mask
 from tests.trainer.objectives.test_surgvista import clip_batch, loss_of
 
 ENCODER = EncoderConfig(
-    embed_dim=48, depth=2, num_heads=2, image_size=32, num_frames=6, patch_size=8, positions="rope", drop_path=0.0
+    embed_dim=48,
+    depth=2,
+    num_heads=2,
+    image_size=32,
+    num_frames=6,
+    patch_size=8,
+    positions="rope",
+    drop_path=0.0,
 )
 PREDICTOR = PredictorConfig(embed_dim=32, depth=2, num_heads=2, num_mask_tokens=3)
 
@@ -63,14 +70,18 @@ def test_encoder_and_predictor_are_those_of_transformers() -> None:
     networks = Networks()
     theirs = reference(networks)
     clips = torch.randn(2, 3, 6, 32, 32, generator=torch.Generator().manual_seed(1))
-    order = torch.from_numpy(np.random.default_rng(0).permuted(np.tile(np.arange(48), (2, 1)), axis=1))
+    order = torch.from_numpy(
+        np.random.default_rng(0).permuted(np.tile(np.arange(48), (2, 1)), axis=1)
+    )
     visible, masked = order[:, :20], order[:, 20:37]
     out = theirs(clips.transpose(1, 2), context_mask=[visible], target_mask=[masked])
     encoded = networks.encoder(clips)
     torch.testing.assert_close(encoded, out.last_hidden_state, rtol=1e-5, atol=1e-5)
     shown = torch.stack([clip[tokens] for clip, tokens in zip(encoded, visible, strict=True)])
     predicted = networks.predictor(shown, visible, masked, mask_number=1)
-    torch.testing.assert_close(predicted, out.predictor_output.last_hidden_state, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        predicted, out.predictor_output.last_hidden_state, rtol=1e-5, atol=1e-5
+    )
 
 
 def test_a_visible_token_is_where_it_was() -> None:
@@ -85,8 +96,12 @@ def test_the_layout_gives_back_what_it_was_given_and_refuses_the_rest() -> None:
     state = Networks().state_dict()
     weights = TRANSFORMERS_VJEPA2.export(state, ENCODER)
     back = TRANSFORMERS_VJEPA2.load(weights, ENCODER)
-    assert back.keys() == state.keys() and all(torch.equal(back[name], state[name]) for name in state)
-    with pytest.raises(ModelError, match=r"transformers' VJEPA2Model, got pooler.x, which has no place there"):
+    assert back.keys() == state.keys() and all(
+        torch.equal(back[name], state[name]) for name in state
+    )
+    with pytest.raises(
+        ModelError, match=r"transformers' VJEPA2Model, got pooler.x, which has no place there"
+    ):
         TRANSFORMERS_VJEPA2.load({"pooler.x": torch.zeros(1)}, ENCODER)
     del weights["encoder.layer.1.attention.key.weight"]
     with pytest.raises(ModelError, match=r"encoder.layer.1.attention.key.weight is missing"):
@@ -96,7 +111,10 @@ def test_the_layout_gives_back_what_it_was_given_and_refuses_the_rest() -> None:
 TINY = VJepaConfig(
     encoder=ENCODER,
     predictor=PREDICTOR,
-    masks=(BlockMask(num_blocks=3, scale=0.2), BlockMask(num_blocks=1, scale=0.5, aspect=(0.5, 0.5))),
+    masks=(
+        BlockMask(num_blocks=3, scale=0.2),
+        BlockMask(num_blocks=1, scale=0.5, aspect=(0.5, 0.5)),
+    ),
 )
 
 
@@ -111,14 +129,18 @@ def tiny() -> vjepa.VJepa:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_the_loss_is_the_mean_distance_of_masked_tokens_over_the_kinds_of_masks(training: bool) -> None:
+def test_the_loss_is_the_mean_distance_of_masked_tokens_over_the_kinds_of_masks(
+    training: bool,
+) -> None:
     objective, batch = tiny().train(training), clip_batch([3, 12345, 0], 32, 6)
     targets = objective.targets(batch)
     parts = []
     for kind, blocks in enumerate(TINY.masks):
         visible, masked = map(torch.from_numpy, block_mask(ENCODER.grid, blocks, 5, kind, batch.g))
         with torch.no_grad():
-            predicted = objective.predictor(objective.encoder(batch.clips, visible), visible, masked, kind)
+            predicted = objective.predictor(
+                objective.encoder(batch.clips, visible), visible, masked, kind
+            )
         distances = [
             sum(abs(z - h) for z, h in zip(token.tolist(), true[number].tolist(), strict=True)) / 48
             for clip, tokens, true in zip(predicted, masked, targets, strict=True)
@@ -126,8 +148,12 @@ def test_the_loss_is_the_mean_distance_of_masked_tokens_over_the_kinds_of_masks(
         ]
         parts.append(sum(distances) / len(distances))
     loss, metrics = objective(batch, targets)
-    assert [metrics[f"loss/mask_{kind}"].item() for kind in (0, 1)] == pytest.approx(parts, rel=1e-5)
-    assert loss.item() == metrics["loss/prediction"].item() == pytest.approx(sum(parts) / 2, rel=1e-5)
+    assert [metrics[f"loss/mask_{kind}"].item() for kind in (0, 1)] == pytest.approx(
+        parts, rel=1e-5
+    )
+    assert (
+        loss.item() == metrics["loss/prediction"].item() == pytest.approx(sum(parts) / 2, rel=1e-5)
+    )
     assert not any(value.requires_grad for value in metrics.values())
 
 
@@ -136,7 +162,9 @@ def test_each_kind_of_mask_trains_a_token_of_its_own() -> None:
     loss_of(objective, batch).loss.backward()
     gradient = objective.predictor.mask_tokens.grad
     assert gradient is not None
-    assert gradient[0].any() and gradient[1].any() and not gradient[2].any(), "of three tokens two are used"
+    assert gradient[0].any() and gradient[1].any() and not gradient[2].any(), (
+        "of three tokens two are used"
+    )
 
 
 def test_masks_of_any_size_pass_through_the_same_graphs(traces: CompileCounterWithBackend) -> None:
@@ -150,7 +178,9 @@ def test_masks_of_any_size_pass_through_the_same_graphs(traces: CompileCounterWi
         compiled.append(loss_of(objective, clip_batch([g, g + 1], 32, 6)).loss.item())
         counts.append(traces.frame_count)
     assert compiled == pytest.approx(plain, rel=1e-5)
-    assert counts[0] > 0 and set(counts) == {counts[0]}, "later masks pass through the graphs of the first"
+    assert counts[0] > 0 and set(counts) == {counts[0]}, (
+        "later masks pass through the graphs of the first"
+    )
 
 
 def test_initial_weights_are_those_of_v_jepa() -> None:
@@ -161,7 +191,11 @@ def test_initial_weights_are_those_of_v_jepa() -> None:
         elif name.endswith(("bias", "mask_tokens")):
             assert not parameter.any()
         else:
-            depth = int(name.split(".")[2]) + 1 if name.endswith(("attention.projection.weight", "mlp.2.weight")) else 0
+            depth = (
+                int(name.split(".")[2]) + 1
+                if name.endswith(("attention.projection.weight", "mlp.2.weight"))
+                else 0
+            )
             expected = 0.02 / (2 * depth) ** 0.5 if depth else 0.02
             assert parameter.std().item() == pytest.approx(expected, rel=0.05), name
 
@@ -175,11 +209,20 @@ def test_published_configuration_has_the_published_networks() -> None:
         "total": 325_968_256,
         "trainable": 325_968_256,
     }
-    shape = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "mlp_ratio": 4.0}
+    shape = {
+        "hidden_size": 1024,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "mlp_ratio": 4.0,
+    }
     with torch.device("meta"):
-        theirs = transformers.VJEPA2Model(transformers.VJEPA2Config(pred_num_mask_tokens=2, **shape))
+        theirs = transformers.VJEPA2Model(
+            transformers.VJEPA2Config(pred_num_mask_tokens=2, **shape)
+        )
     assert sum(parameter.numel() for parameter in theirs.parameters()) == 325_968_256
-    assert [count.visible / objective.num_tokens for count in objective.counts] == pytest.approx([0.23, 0.06], abs=0.01)
+    assert [count.visible / objective.num_tokens for count in objective.counts] == pytest.approx(
+        [0.23, 0.06], abs=0.01
+    )
 
 
 def test_tokens_that_the_cut_leaves_out_are_counted_and_drawn_as_neither() -> None:
@@ -209,7 +252,9 @@ def test_tokens_that_the_cut_leaves_out_are_counted_and_drawn_as_neither() -> No
 def test_flops_are_those_that_pytorch_counts() -> None:
     objective, batch = tiny(), clip_batch(range(8), 32, 6)
     masks = objective.draw(batch)
-    objective.counts = tuple(TokenCount(mask.visible.shape[1], mask.masked.shape[1]) for mask in masks)
+    objective.counts = tuple(
+        TokenCount(mask.visible.shape[1], mask.masked.shape[1]) for mask in masks
+    )
     with sdpa_kernel(SDPBackend.MATH):
         with FlopCounterMode(display=False) as average:
             targets = objective.targets(batch)

@@ -7,13 +7,21 @@ from surgstream.trainer.preflight.report import Gpu, NodeFacts, RankReport, Step
 from surgstream.trainer.preflight.rules import Needs
 
 NEEDS = Needs(checkpoint_gib=1.2, checkpoints=4, cache_gib=93.0, with_step=True)
-VERSIONS = {"torch": "2.13.0+cu130", "DALI": "2.4.0", "driver": "580.65.06", "CUDA": "13.0", "NCCL": "2.28.9"}
+VERSIONS = {
+    "torch": "2.13.0+cu130",
+    "DALI": "2.4.0",
+    "driver": "580.65.06",
+    "CUDA": "13.0",
+    "NCCL": "2.28.9",
+}
 
 
 def cluster(num_nodes: int, gpus: int = 8) -> list[RankReport]:
     """Healthy nodes of so many GPUs, one rank a GPU."""
     return [
-        report(node * gpus + seat, f"h800-node-{node:03d}", gpus) for node in range(num_nodes) for seat in range(gpus)
+        report(node * gpus + seat, f"h800-node-{node:03d}", gpus)
+        for node in range(num_nodes)
+        for seat in range(gpus)
     ]
 
 
@@ -48,11 +56,15 @@ def report(rank: int, node: str, gpus: int) -> RankReport:
 def change(reports: list[RankReport], node: int | None = None, **changes: Any) -> list[RankReport]:
     """The reports with other values on one node, or on all; names of `NodeFacts` go there."""
     name = None if node is None else list(dict.fromkeys(report.node for report in reports))[node]
-    return [_changed(report, changes) if name in (None, report.node) else report for report in reports]
+    return [
+        _changed(report, changes) if name in (None, report.node) else report for report in reports
+    ]
 
 
 def _changed(report: RankReport, changes: dict[str, Any]) -> RankReport:
-    of_facts = {key: value for key, value in changes.items() if key in NodeFacts.__dataclass_fields__}
+    of_facts = {
+        key: value for key, value in changes.items() if key in NodeFacts.__dataclass_fields__
+    }
     assert report.facts
     rest = {key: value for key, value in changes.items() if key not in of_facts}
     return replace(report, facts=replace(report.facts, **of_facts), **rest)

@@ -58,7 +58,9 @@ def test_a_check_that_fails_becomes_a_sentence_without_secrets(
     checks: Checklist, error: Exception, sentence: str
 ) -> None:
     assert checks.run("store", raising(error), seconds=5, advice="look there") is None
-    assert [(failure.check, failure.sentence) for failure in checks.failures] == [("store", sentence)]
+    assert [(failure.check, failure.sentence) for failure in checks.failures] == [
+        ("store", sentence)
+    ]
 
 
 def test_a_check_that_hangs_is_left_behind(checks: Checklist) -> None:
@@ -87,16 +89,27 @@ def test_a_node_is_seen_as_it_is(tmp_path: Path) -> None:
 
 def test_a_rank_without_its_gpu_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(PreflightError, match="expected more than 3 GPUs, got 0; start one task a GPU"):
+    with pytest.raises(
+        PreflightError, match="expected more than 3 GPUs, got 0; start one task a GPU"
+    ):
         look_at_node(torch.device("cuda", 3), tmp_path, None)
 
 
 @pytest.mark.parametrize(
     ("text", "version"),
     [
-        ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\n", "550.54.15"),
-        ("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.159.04  Release Build  (b@c)\n", "580.159.04"),
-        ("NVRM version: NVIDIA UNIX Open Kernel Module for aarch64  570.86.15  Release Build\n", "570.86.15"),
+        (
+            "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\n",
+            "550.54.15",
+        ),
+        (
+            "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.159.04  Release Build  (b@c)\n",
+            "580.159.04",
+        ),
+        (
+            "NVRM version: NVIDIA UNIX Open Kernel Module for aarch64  570.86.15  Release Build\n",
+            "570.86.15",
+        ),
         ("", "unknown"),
     ],
     ids=["closed", "open", "open, Arm", "none"],
@@ -109,15 +122,22 @@ def test_the_driver_says_its_version(text: str, version: str) -> None:
 def test_a_gpu_is_seen_and_a_step_takes_memory(tmp_path: Path, alone: None) -> None:
     topology = Topology()
     facts = look_at_node(topology.device, tmp_path, None)
-    assert facts.own_gpu in {gpu.uuid for gpu in facts.gpus} and 0 < facts.own_free_gib <= facts.gpus[0].gib
+    assert (
+        facts.own_gpu in {gpu.uuid for gpu in facts.gpus}
+        and 0 < facts.own_free_gib <= facts.gpus[0].gib
+    )
     assert facts.versions.keys() == {"torch", "DALI", "driver", "CUDA", "NCCL"}
-    step = model.take_step(config := recipe("micro_batch_size=2"), topology, model.build_model(config, topology))
+    step = model.take_step(
+        config := recipe("micro_batch_size=2"), topology, model.build_model(config, topology)
+    )
     assert 0 < step.peak_gib < step.gib
 
 
 def test_reading_goes_all_over_the_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_corpus(tmp_path)
-    corpora = Corpora(recipe(f"data.corpus={tmp_path}", "held_out=null", "data.read.range_bytes=1000"))
+    corpora = Corpora(
+        recipe(f"data.corpus={tmp_path}", "held_out=null", "data.read.range_bytes=1000")
+    )
     read: set[tuple[str, int]] = set()
     storage = corpora._storage
     inner = storage.read_into
@@ -149,13 +169,18 @@ def test_both_corpora_have_a_part_in_the_name(tmp_path: Path) -> None:
     write_corpus(train)
     write_corpus(held_out, {"knee": [{"a": [(0, 11)]}]})
     both = Corpora(recipe(f"data.corpus={train}", f"held_out.corpus={held_out}")).manifest
-    alone = [Corpora(recipe(f"data.corpus={corpus}", "held_out=null")).manifest for corpus in (train, held_out)]
+    alone = [
+        Corpora(recipe(f"data.corpus={corpus}", "held_out=null")).manifest
+        for corpus in (train, held_out)
+    ]
     assert both == "+".join(alone)
 
 
 def test_a_run_directory_is_tried_in_a_folder_of_its_own(meeting: Meeting, tmp_path: Path) -> None:
     assert check_shared(meeting, tmp_path / "checkpoints", 5)
-    assert [path.name for path in trial_folder(meeting, tmp_path / "checkpoints").iterdir()] == ["0"]
+    assert [path.name for path in trial_folder(meeting, tmp_path / "checkpoints").iterdir()] == [
+        "0"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +195,9 @@ def test_a_step_that_does_not_fit_says_what_to_try(
     config = recipe("global_batch_size=40", f"micro_batch_size={micro}")
     objective = model.build_model(config, Topology())
     monkeypatch.setattr(objective, "forward", full)
-    with pytest.raises(PreflightError, match=f"micro_batch_size {micro} does not fit .* try .*{advice}"):
+    with pytest.raises(
+        PreflightError, match=f"micro_batch_size {micro} does not fit .* try .*{advice}"
+    ):
         model.take_step(config, Topology(), objective)
 
 

@@ -20,7 +20,9 @@ def topologies(world_size: int) -> list[Topology]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    return [Topology(rank=rank, world_size=world_size, master_port=port) for rank in range(world_size)]
+    return [
+        Topology(rank=rank, world_size=world_size, master_port=port) for rank in range(world_size)
+    ]
 
 
 def at_once(actions: list[Callable[[], T]]) -> list[T]:
@@ -29,11 +31,18 @@ def at_once(actions: list[Callable[[], T]]) -> list[T]:
 
 
 def meet(world_size: int) -> list[Meeting]:
-    return at_once([lambda topology=topology: Meeting(topology, 10) for topology in topologies(world_size)])
+    return at_once(
+        [lambda topology=topology: Meeting(topology, 10) for topology in topologies(world_size)]
+    )
 
 
 def agree(ranks: list[Meeting], name: str, well: list[bool]) -> list[bool]:
-    return at_once([lambda rank=rank, ok=ok: rank.agree(name, 10, ok=ok) for rank, ok in zip(ranks, well, strict=True)])
+    return at_once(
+        [
+            lambda rank=rank, ok=ok: rank.agree(name, 10, ok=ok)
+            for rank, ok in zip(ranks, well, strict=True)
+        ]
+    )
 
 
 def test_ranks_agree_when_all_are_well() -> None:
@@ -59,11 +68,16 @@ def test_reports_arrive_as_they_were_and_silence_is_told_by_the_check() -> None:
     ranks[1].tell("doing/1", "store")
     found = ranks[0].collect(0.2)
     assert found[0] == sent
-    assert [(found[rank].rank, found[rank].failures[0].check) for rank in (1, 2)] == [(1, "store"), (2, "node")]
+    assert [(found[rank].rank, found[rank].failures[0].check) for rank in (1, 2)] == [
+        (1, "store"),
+        (2, "node"),
+    ]
     assert found[1].node == socket.gethostname()
 
 
-def test_ranks_that_do_not_come_are_named_and_so_are_slurm_s_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranks_that_do_not_come_are_named_and_so_are_slurm_s_nodes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(meeting, "slurm_hosts", lambda _: ["node1", "node2", "node3"])
     monkeypatch.setenv("SLURMD_NODENAME", "node1")
     first, second, *_ = topologies(4)
@@ -80,7 +94,8 @@ def test_ranks_that_do_not_come_are_named_and_so_are_slurm_s_nodes(monkeypatch: 
 
 def test_without_rank_0_a_rank_says_itself_where_it_failed() -> None:
     with pytest.raises(
-        PreflightError, match=r"rank 1 on .*: could not meet rank 0 at 127.0.0.1:\d+ within 1 s \(.*refused\)"
+        PreflightError,
+        match=r"rank 1 on .*: could not meet rank 0 at 127.0.0.1:\d+ within 1 s \(.*refused\)",
     ):
         Meeting(topologies(2)[1], 1)
 

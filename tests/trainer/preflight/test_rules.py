@@ -19,7 +19,9 @@ def the_problem(reports: list[RankReport]) -> Problem:
     return problem
 
 
-@pytest.mark.parametrize("reports", [cluster(1, gpus=1), cluster(64), change(cluster(2, gpus=1), gpus=(), own_gpu="")])
+@pytest.mark.parametrize(
+    "reports", [cluster(1, gpus=1), cluster(64), change(cluster(2, gpus=1), gpus=(), own_gpu="")]
+)
 def test_healthy_nodes_have_no_problem(reports: list[RankReport]) -> None:
     assert problems(reports) == [] and verdict([]) == "go"
 
@@ -33,7 +35,10 @@ def test_an_odd_version_is_named_with_what_most_have(name: str) -> None:
 
 def test_a_version_that_only_some_have() -> None:
     without = {name: value for name, value in VERSIONS.items() if name != "NCCL"}
-    assert "NCCL none where most have 2.28.9" in the_problem(change(cluster(3), 0, versions=without)).sentence
+    assert (
+        "NCCL none where most have 2.28.9"
+        in the_problem(change(cluster(3), 0, versions=without)).sentence
+    )
 
 
 def test_a_node_without_gpus_among_nodes_with_some() -> None:
@@ -42,10 +47,14 @@ def test_a_node_without_gpus_among_nodes_with_some() -> None:
     assert "no GPU where most have NVIDIA H800 80 GiB" in problem.sentence
 
 
-@pytest.mark.parametrize(("ahead", "fatal"), [(-5.5, True), (5.5, True), (4.5, False), (-4.5, False)])
+@pytest.mark.parametrize(
+    ("ahead", "fatal"), [(-5.5, True), (5.5, True), (4.5, False), (-4.5, False)]
+)
 def test_a_clock_that_is_off(ahead: float, fatal: bool) -> None:
     found = problems(change(cluster(2, gpus=1), 1, clock=1_790_000_000.0 + ahead))
-    assert [(problem.check, problem.ranks) for problem in found] == ([("clock", (1,))] if fatal else [])
+    assert [(problem.check, problem.ranks) for problem in found] == (
+        [("clock", (1,))] if fatal else []
+    )
     assert all(f"{ahead:+.1f} s from rank 0's" in problem.sentence for problem in found)
 
 
@@ -74,7 +83,12 @@ def test_a_disk_that_does_not_hold_a_checkpoint_or_not_all(free: float, fatal: l
         ({"own_gpu": "h800-node-001-3"}, "GPUs", "8 ranks share 1 GPUs", True),
         ({"mb_per_second": 9.0}, "store", "reads 72 MB/s, 8 GPUs may want 80", False),
         ({"bus_gb_per_second": 4.0}, "network", "4.0 GB/s; that is TCP", False),
-        ({"step": StepMemory(peak_gib=75.0, gib=79.6)}, "step", "over 90% of the GPU's memory", False),
+        (
+            {"step": StepMemory(peak_gib=75.0, gib=79.6)},
+            "step",
+            "over 90% of the GPU's memory",
+            False,
+        ),
         ({"mb_per_second": None}, "store", "not checked in time", True),
         ({"shared": None}, "run_dir", "not checked in time", True),
         ({"step": None}, "step", "not checked in time", True),
@@ -82,7 +96,9 @@ def test_a_disk_that_does_not_hold_a_checkpoint_or_not_all(free: float, fatal: l
         ({"clock": None}, "clock", "not checked in time", True),
     ],
 )
-def test_what_does_not_suffice(changes: dict[str, object], check: str, says: str, fatal: bool) -> None:
+def test_what_does_not_suffice(
+    changes: dict[str, object], check: str, says: str, fatal: bool
+) -> None:
     problem = the_problem(change(cluster(2), 1, **changes))
     assert (problem.check, problem.fatal) == (check, fatal) and says in problem.sentence
     assert set(problem.ranks) <= set(range(8, 16))
@@ -98,16 +114,23 @@ def test_no_step_is_missed_where_none_was_asked_for() -> None:
 
 
 def test_what_fails_alike_on_many_ranks_is_said_once_and_hides_what_follows_from_it() -> None:
-    failure = Failure(check="run_dir", sentence="what rank 8 wrote there is not seen here; share it")
+    failure = Failure(
+        check="run_dir", sentence="what rank 8 wrote there is not seen here; share it"
+    )
     reports = change(cluster(2), 1, failures=(failure,), shared=None, bus_gb_per_second=None)
-    assert the_problem(reports) == Problem(check="run_dir", sentence=failure.sentence, ranks=tuple(range(8, 16)))
+    assert the_problem(reports) == Problem(
+        check="run_dir", sentence=failure.sentence, ranks=tuple(range(8, 16))
+    )
 
 
 def test_the_verdict_counts_what_forbids_a_run() -> None:
     warned = change(cluster(2), 0, mb_per_second=1.0)
     assert verdict(problems(warned)) == "go"
     assert verdict(problems(change(warned, 1, manifest="other"))) == "no go: 1 problem"
-    assert verdict(problems(change(change(warned, 1, manifest="other"), 0, shm_gib=0.0))) == "no go: 2 problems"
+    assert (
+        verdict(problems(change(change(warned, 1, manifest="other"), 0, shm_gib=0.0)))
+        == "no go: 2 problems"
+    )
 
 
 @given(st.sets(st.integers(0, 60)))

@@ -44,7 +44,10 @@ def test_what_failed_is_marked_where_it_failed_and_told_below() -> None:
     assert (bad["clock"], bad["corpus"], bad["shm"]) == ("+60.0s!", "failed", "0.1G!")
     assert (good["clock"], good["corpus"], good["shm"]) == ("+0.0s", "same", "1.0T")
     told = "\n".join(lines[lines.index("what failed: what to do") :])
-    assert "  clock, ranks 8-15 on h800-node-001: the clock of h800-node-001 is +60.0 s from rank 0's" in told
+    assert (
+        "  clock, ranks 8-15 on h800-node-001: the clock of h800-node-001 is +60.0 s from rank 0's"
+        in told
+    )
     assert lines[-1] == "no go: 3 problems"
     assert max(map(len, lines)) <= 120
 
@@ -59,10 +62,14 @@ def test_nothing_known_is_a_dash_and_not_an_error() -> None:
     reports = [*cluster(1, gpus=1), RankReport(rank=1, node="dark", failures=(failure,))]
     lines = page(reports)
     cells = row(lines, "dark!")
-    assert {cells[name] for name in ("GPUs", "clock", "corpus", "store", "run_dir", "network", "step")} == {"-"}
+    assert {
+        cells[name] for name in ("GPUs", "clock", "corpus", "store", "run_dir", "network", "step")
+    } == {"-"}
     assert lines[-1] == "no go: 1 problem"
 
 
 def test_many_nodes_with_one_problem_are_counted() -> None:
-    lines = page(change(cluster(64), failures=(Failure(check="store", sentence="access is denied; see"),)))
+    lines = page(
+        change(cluster(64), failures=(Failure(check="store", sentence="access is denied; see"),))
+    )
     assert "  store, ranks 0-511 on 64 nodes: access is denied; see" in lines

@@ -19,10 +19,14 @@ NAMES = ("cut", "rest", "sew")
 def labelled(num: int, *, signal: float, seed: int, width: int = 40) -> Labelled:
     """Features in which a third of the clips each are moved along a direction of their label's own."""
     generator = torch.Generator().manual_seed(seed)
-    directions = torch.nn.functional.normalize(torch.randn(3, width, generator=torch.Generator().manual_seed(0)), dim=1)
+    directions = torch.nn.functional.normalize(
+        torch.randn(3, width, generator=torch.Generator().manual_seed(0)), dim=1
+    )
     which = torch.arange(num) % 3
     features = torch.randn(num, width, generator=generator) + signal * directions[which] + 100.0
-    return Labelled(features, tuple(NAMES[i] for i in which.tolist()), tuple(f"set/{i % 7}" for i in range(num)))
+    return Labelled(
+        features, tuple(NAMES[i] for i in which.tolist()), tuple(f"set/{i % 7}" for i in range(num))
+    )
 
 
 def accuracy(fit: Labelled, test: Labelled) -> float:
@@ -39,14 +43,20 @@ def test_what_is_there_is_found_and_what_is_not_is_not() -> None:
 
 def test_more_features_than_clips_are_no_obstacle() -> None:
     assert (
-        accuracy(labelled(120, signal=12.0, seed=1, width=3000), labelled(300, signal=12.0, seed=2, width=3000)) > 0.9
+        accuracy(
+            labelled(120, signal=12.0, seed=1, width=3000),
+            labelled(300, signal=12.0, seed=2, width=3000),
+        )
+        > 0.9
     )
 
 
 def test_it_does_not_depend_on_the_scale_or_place_of_a_feature() -> None:
     fit, test = labelled(210, signal=3.0, seed=1), labelled(90, signal=3.0, seed=2)
     scale = torch.logspace(-3, 3, 40)
-    moved = [Labelled(some.features * scale - 7.0, some.labels, some.videos) for some in (fit, test)]
+    moved = [
+        Labelled(some.features * scale - 7.0, some.labels, some.videos) for some in (fit, test)
+    ]
     assert linear_probe(moved[0], moved[1].features) == linear_probe(fit, test.features)
 
 
@@ -70,10 +80,14 @@ def test_a_probe_makes_way_between_batches(monkeypatch: pytest.MonkeyPatch) -> N
         )
 
     monkeypatch.setattr(
-        probe, "FrameLabels", lambda corpus, kind: SimpleNamespace(of=lambda name, g: [NAMES[g[0] % 3]])
+        probe,
+        "FrameLabels",
+        lambda corpus, kind: SimpleNamespace(of=lambda name, g: [NAMES[g[0] % 3]]),
     )
     monkeypatch.setattr(probe, "all_gather", lambda share: [share])
-    corpus = SimpleNamespace(storage=SimpleNamespace(uri="corpus"), sizes=lambda: [DatasetSize("set", "s", 100)])
+    corpus = SimpleNamespace(
+        storage=SimpleNamespace(uri="corpus"), sizes=lambda: [DatasetSize("set", "s", 100)]
+    )
     clips: Any = ClipsWithLabels(SimpleNamespace(open_pass=batches), corpus, "phase", 10)  # type: ignore[arg-type]
     asked = list[None]()
 

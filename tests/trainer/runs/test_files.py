@@ -32,7 +32,10 @@ def test_a_mark_holds_its_sentence_until_the_next_start(tmp_path: Path) -> None:
     write_mark(run_dir, REQUEUE, "SIGTERM on rank 1")
     write_mark(run_dir, FAILED, "first")
     write_mark(run_dir, FAILED, "second")
-    assert (read_mark(run_dir, REQUEUE), read_mark(run_dir, FAILED)) == ("SIGTERM on rank 1", "second")
+    assert (read_mark(run_dir, REQUEUE), read_mark(run_dir, FAILED)) == (
+        "SIGTERM on rank 1",
+        "second",
+    )
     assert sorted(path.name for path in run_dir.iterdir()) == [FAILED, REQUEUE]
     remove_marks(run_dir)
     assert not list(run_dir.iterdir())
@@ -45,15 +48,20 @@ def test_checkpoints_are_found_newest_first_by_their_names(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "error", [ConfigError, ModelError, NonFiniteLossError, CheckpointError, ManifestError, PreflightError]
+    "error",
+    [ConfigError, ModelError, NonFiniteLossError, CheckpointError, ManifestError, PreflightError],
 )
-def test_what_would_be_raised_again_leaves_its_sentence(error: type[Exception], tmp_path: Path) -> None:
+def test_what_would_be_raised_again_leaves_its_sentence(
+    error: type[Exception], tmp_path: Path
+) -> None:
     with pytest.raises(error), marked_when_failing(tmp_path / "run"):
         raise error("what is wrong")
     assert read_mark(tmp_path / "run", FAILED) == "what is wrong"
 
 
-@pytest.mark.parametrize("error", [StorageError, DistributedError, SaveError, OSError, RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize(
+    "error", [StorageError, DistributedError, SaveError, OSError, RuntimeError, KeyboardInterrupt]
+)
 def test_what_may_pass_leaves_no_mark(error: type[BaseException], tmp_path: Path) -> None:
     with pytest.raises(error), marked_when_failing(tmp_path):
         raise error("what is wrong")
@@ -77,5 +85,8 @@ def test_who_does_not_know_yet_whose_the_run_is_leaves_no_mark(tmp_path: Path) -
 
 def test_a_mark_that_cannot_be_written_hides_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(CorruptSampleError, match="what is wrong"), marked_when_failing(tmp_path / "file" / "run"):
+    with (
+        pytest.raises(CorruptSampleError, match="what is wrong"),
+        marked_when_failing(tmp_path / "file" / "run"),
+    ):
         raise CorruptSampleError("what is wrong")

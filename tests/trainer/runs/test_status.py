@@ -56,7 +56,9 @@ class Run:
 
     def started(self, ago: float, ranks: int = 16) -> "Run":
         self.written_by(ELSEWHERE)
-        return self.write("environment.json", json.dumps({"world_size": ranks, "device": "NVIDIA H800"}), ago)
+        return self.write(
+            "environment.json", json.dumps({"world_size": ranks, "device": "NVIDIA H800"}), ago
+        )
 
     def reports(self, *steps: int, ago: float = 5.0) -> "Run":
         """Reports every 10 s, the last of them `ago`."""
@@ -70,7 +72,13 @@ class Run:
 
     def job(self, ago: float, restart: int = 0, left: float = HOUR) -> "Run":
         path = self.folder / "jobs.jsonl"
-        line = {"time": NOW - ago, "job": "4711", "restart": restart, "nodes": "node[1-2]", "end": NOW + left}
+        line = {
+            "time": NOW - ago,
+            "job": "4711",
+            "restart": restart,
+            "nodes": "node[1-2]",
+            "end": NOW + left,
+        }
         before = path.read_text() if path.exists() else ""
         return self.write("jobs.jsonl", before + json.dumps(line) + "\n", ago)
 
@@ -102,9 +110,15 @@ STATES: dict[str, Callable[[Run], Run]] = {
     "starting": lambda run: run.job(40).started(30),
     "training": lambda run: run.started(100).reports(20, 40, 60),
     "silent": lambda run: run.started(1000).reports(20, 40, 60, ago=301),
-    "stopped": lambda run: run.job(900).started(880).reports(20, 40).write("REQUEUE", "SIGUSR1 on rank 3\n", 1),
-    "crashed": lambda run: run.started(900).reports(20, 40).written_by(None).write("train.log", LOG, 5),
-    "failed": lambda run: run.job(900).started(880).reports(20, 40).write("FAILED", "step 41: nan\n", 1),
+    "stopped": lambda run: (
+        run.job(900).started(880).reports(20, 40).write("REQUEUE", "SIGUSR1 on rank 3\n", 1)
+    ),
+    "crashed": lambda run: (
+        run.started(900).reports(20, 40).written_by(None).write("train.log", LOG, 5)
+    ),
+    "failed": lambda run: (
+        run.job(900).started(880).reports(20, 40).write("FAILED", "step 41: nan\n", 1)
+    ),
     "done": lambda run: run.started(900).reports(1980, 2000, ago=800).saved(2000, 790),
 }
 
@@ -120,45 +134,95 @@ def word(state: str, reason: str = "None", job: str = "4711") -> Word:
     return Word(job=job, state=state, reason=reason)
 
 
-TRAINED: Callable[[Run], Run] = lambda run: run.job(900).started(880).reports(20, 40)  # noqa: E731
-SILENT: Callable[[Run], Run] = lambda run: run.job(900).started(880).reports(20, 40, ago=700)  # noqa: E731
-UNSAVED: Callable[[Run], Run] = lambda run: run.job(900).started(880).reports(1980, 2000).saved(1900, 99)  # noqa: E731
-SAVED: Callable[[Run], Run] = lambda run: TRAINED(run).write("REQUEUE", "SIGUSR1 on rank 3", 1)  # noqa: E731
+def trained(run: Run) -> Run:
+    return run.job(900).started(880).reports(20, 40)
+
+
+def silent(run: Run) -> Run:
+    return run.job(900).started(880).reports(20, 40, ago=700)
+
+
+def unsaved(run: Run) -> Run:
+    return run.job(900).started(880).reports(1980, 2000).saved(1900, 99)
+
+
+def saved(run: Run) -> Run:
+    return trained(run).write("REQUEUE", "SIGUSR1 on rank 3", 1)
 
 
 @pytest.mark.parametrize(
     ("make", "words", "state", "reason"),
     [
-        (lambda run: run.submitted("5"), [word("PENDING", "Priority", "5")], "waiting", "job 5 is PENDING (Priority)"),
-        (lambda run: run.submitted("5"), [word("CANCELLED", job="5")], "not started", "job 5 is CANCELLED"),
-        (lambda run: run.submitted("5"), [], "not started", ""),
-        (TRAINED, [word("RUNNING")], "training", ""),
         (
-            lambda run: TRAINED(run).submitted("5"),
+            lambda run: run.submitted("5"),
+            [word("PENDING", "Priority", "5")],
+            "waiting",
+            "job 5 is PENDING (Priority)",
+        ),
+        (
+            lambda run: run.submitted("5"),
+            [word("CANCELLED", job="5")],
+            "not started",
+            "job 5 is CANCELLED",
+        ),
+        (lambda run: run.submitted("5"), [], "not started", ""),
+        (trained, [word("RUNNING")], "training", ""),
+        (
+            lambda run: trained(run).submitted("5"),
             [word("RUNNING"), word("PENDING", "Dependency", "5")],
             "training",
             "",
         ),
-        (TRAINED, [word("OUT_OF_MEMORY")], "crashed", "job 4711 is OUT_OF_MEMORY; it left no word: see its log"),
-        (TRAINED, [word("NODE_FAIL")], "crashed", "job 4711 is NODE_FAIL; it left no word: see its log"),
-        (TRAINED, [word("CANCELLED")], "cancelled", "job 4711 is CANCELLED"),
-        (TRAINED, [word("PENDING", "BeginTime")], "waiting", "job 4711 is PENDING (BeginTime)"),
         (
-            lambda run: TRAINED(run).written_by(None),
+            trained,
+            [word("OUT_OF_MEMORY")],
+            "crashed",
+            "job 4711 is OUT_OF_MEMORY; it left no word: see its log",
+        ),
+        (
+            trained,
+            [word("NODE_FAIL")],
+            "crashed",
+            "job 4711 is NODE_FAIL; it left no word: see its log",
+        ),
+        (trained, [word("CANCELLED")], "cancelled", "job 4711 is CANCELLED"),
+        (trained, [word("PENDING", "BeginTime")], "waiting", "job 4711 is PENDING (BeginTime)"),
+        (
+            lambda run: trained(run).written_by(None),
             [word("RUNNING")],
             "waiting",
             "job 4711 is RUNNING, and decides what follows: its processes have ended",
         ),
-        (SAVED, [word("CANCELLED")], "cancelled", "job 4711 is CANCELLED; SIGUSR1 on rank 3"),
-        (SAVED, [word("PENDING", "BeginTime")], "waiting", "job 4711 is PENDING (BeginTime); SIGUSR1 on rank 3"),
-        (SAVED, [word("COMPLETING")], "waiting", "SIGUSR1 on rank 3"),
-        (SAVED, [word("COMPLETED")], "stopped", "SIGUSR1 on rank 3"),
-        (SAVED, [word("FORGOTTEN")], "stopped", "SIGUSR1 on rank 3"),
-        (lambda run: TRAINED(run).written_by(replace(ELSEWHERE, job="")), [word("COMPLETED")], "training", ""),
-        (TRAINED, [word("FORGOTTEN")], "training", ""),
-        (SILENT, [word("FORGOTTEN")], "crashed", "job 4711 is FORGOTTEN; it left no word: see its log"),
-        (UNSAVED, [word("OUT_OF_MEMORY")], "crashed", "job 4711 is OUT_OF_MEMORY; it left no word: see its log"),
-        (UNSAVED, [], "training", ""),
+        (saved, [word("CANCELLED")], "cancelled", "job 4711 is CANCELLED; SIGUSR1 on rank 3"),
+        (
+            saved,
+            [word("PENDING", "BeginTime")],
+            "waiting",
+            "job 4711 is PENDING (BeginTime); SIGUSR1 on rank 3",
+        ),
+        (saved, [word("COMPLETING")], "waiting", "SIGUSR1 on rank 3"),
+        (saved, [word("COMPLETED")], "stopped", "SIGUSR1 on rank 3"),
+        (saved, [word("FORGOTTEN")], "stopped", "SIGUSR1 on rank 3"),
+        (
+            lambda run: trained(run).written_by(replace(ELSEWHERE, job="")),
+            [word("COMPLETED")],
+            "training",
+            "",
+        ),
+        (trained, [word("FORGOTTEN")], "training", ""),
+        (
+            silent,
+            [word("FORGOTTEN")],
+            "crashed",
+            "job 4711 is FORGOTTEN; it left no word: see its log",
+        ),
+        (
+            unsaved,
+            [word("OUT_OF_MEMORY")],
+            "crashed",
+            "job 4711 is OUT_OF_MEMORY; it left no word: see its log",
+        ),
+        (unsaved, [], "training", ""),
     ],
 )
 def test_slurm_is_believed_where_it_knows_the_run(
@@ -192,7 +256,9 @@ def test_slurm_is_asked_once_for_all_and_its_accounting_for_the_rest(
 ) -> None:
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     program(tmp_path, "squeue", "echo \"$@\" | grep -q 'jobs=1,2,3 ' && echo '2|PENDING|Resources'")
-    program(tmp_path, "sacct", "echo '1|CANCELLED by 1000|None'; echo '2|RUNNING|None'; echo nonsense")
+    program(
+        tmp_path, "sacct", "echo '1|CANCELLED by 1000|None'; echo '2|RUNNING|None'; echo nonsense"
+    )
     assert ask_slurm(["2", "1", "3", "2", "", "$(id)"]) == {
         "1": word("CANCELLED", job="1"),
         "2": word("PENDING", "Resources", job="2"),
@@ -202,11 +268,15 @@ def test_slurm_is_asked_once_for_all_and_its_accounting_for_the_rest(
     assert ask_slurm([]) == {}
 
 
-def test_a_slurm_that_does_not_answer_has_forgotten_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slurm_that_does_not_answer_has_forgotten_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     program(tmp_path, "squeue", "echo 'Unable to contact slurm controller' >&2; exit 1")
     assert ask_slurm(["1"]) == {}
-    program(tmp_path, "squeue", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
+    program(
+        tmp_path, "squeue", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1"
+    )
     program(tmp_path, "sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
     assert ask_slurm(["1"]) == {"1": word("FORGOTTEN", "", job="1")}
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
@@ -231,13 +301,17 @@ def test_a_run_that_keeps_no_checkpoint_is_done_when_it_falls_silent(run: Run) -
     assert run.started(900).reports(1980, 2000, ago=400).read().state == "done"
 
 
-def test_silence_is_measured_by_the_pauses_that_the_run_makes_and_broken_by_its_log(run: Run) -> None:
+def test_silence_is_measured_by_the_pauses_that_the_run_makes_and_broken_by_its_log(
+    run: Run,
+) -> None:
     calm = [report(20, NOW - 1600), report(40, NOW - 1400), report(60, NOW - 590)]
     run.started(1700).lines("metrics.jsonl", calm, 590)
     assert run.read().state == "training", "810 s lay between two of its reports"
     assert run.read().patience_seconds == 3 * 810
     assert run.reports(20, 40, 60, ago=301).read().state == "silent"
-    assert run.reports(20, 40, 60, ago=299).read().state == "training", "five minutes are no silence"
+    assert run.reports(20, 40, 60, ago=299).read().state == "training", (
+        "five minutes are no silence"
+    )
     run.reports(20, 40, 60, ago=590)
     assert run.write("train.log", "no batch for 60 s", 10).read().state == "training"
     assert "train.log may say" in show([run.read()])
@@ -253,21 +327,33 @@ def test_time_left_counts_what_pauses_cost_since_the_last_start(run: Run) -> Non
     times = [NOW - 4000, NOW - 80, NOW - 60, NOW - 50]
     run.started(100).lines("metrics.jsonl", list(map(report, (20, 40, 60, 80), times)), 50)
     found = run.read()
-    assert found.pace and found.pace.step_seconds == 0.5 and found.pace.pause_seconds == pytest.approx(0.25)
+    assert (
+        found.pace
+        and found.pace.step_seconds == 0.5
+        and found.pace.pause_seconds == pytest.approx(0.25)
+    )
     assert found.seconds_left == pytest.approx((2000 - 80) * 0.75 - 50)
-    assert run.write("FAILED", "why", 1).read().seconds_left == pytest.approx((2000 - 80) * 0.75), "once it goes on"
+    assert run.write("FAILED", "why", 1).read().seconds_left == pytest.approx((2000 - 80) * 0.75), (
+        "once it goes on"
+    )
     assert found.last_epoch == pytest.approx(2.0)
 
 
 def test_a_step_takes_what_the_last_ten_reports_say(run: Run) -> None:
     seconds = [9.0, *[0.4] * 5, *[0.6] * 5]
-    lines = [report(20 * i, NOW - 500 + i, **{"time/step_seconds": s}) for i, s in enumerate(seconds, 1)]
+    lines = [
+        report(20 * i, NOW - 500 + i, **{"time/step_seconds": s}) for i, s in enumerate(seconds, 1)
+    ]
     found = run.started(600).lines("metrics.jsonl", lines, 5).read()
     assert found.pace and found.pace.step_seconds == pytest.approx(0.5)
 
 
 def test_one_run_in_full(run: Run) -> None:
-    slow = {"time/slowest_rank": 13, "time/slowest_host": "node2", "time/slowest_over_median": 1.081}
+    slow = {
+        "time/slowest_rank": 13,
+        "time/slowest_host": "node2",
+        "time/slowest_over_median": 1.081,
+    }
     held_out = {"step": 1000, "time": NOW - 12, "held_out/total": 0.7, "held_out/reconstruction": 0.69,
                 "held_out/reconstruction_of_mean": 0.992, "held_out/clips": 2048.0}  # fmt: skip
     lines = [
@@ -276,7 +362,9 @@ def test_one_run_in_full(run: Run) -> None:
         held_out,
         report(1020, NOW - 8, **slow),
     ]
-    run.job(9 * HOUR).job(100, restart=1).started(90).saved(1000, 12).lines("quarantine.jsonl", [{}, {}], 30)
+    run.job(9 * HOUR).job(100, restart=1).started(90).saved(1000, 12).lines(
+        "quarantine.jsonl", [{}, {}], 30
+    )
     run.lines("metrics.jsonl", lines, 8, torn='{"step": 1040, "lo')
     page = show([run.read()])
     assert page == f"{run.folder}\n" + (
@@ -301,7 +389,12 @@ def test_one_run_in_full(run: Run) -> None:
 def test_several_runs_are_a_table_that_fits_a_terminal(tmp_path: Path) -> None:
     runs = []
     for number, (state, make) in enumerate(STATES.items()):
-        run = make(Run(tmp_path / f"{number}_{state.replace(' ', '_')}{'_and_a_long_name' * (state == 'silent')}"))
+        run = make(
+            Run(
+                tmp_path
+                / f"{number}_{state.replace(' ', '_')}{'_and_a_long_name' * (state == 'silent')}"
+            )
+        )
         runs.append(run.read())
     page = (
         "run                    state         step   done  clips/s  waits    loss    left\n"
@@ -336,7 +429,11 @@ def test_of_a_long_log_only_the_end_is_read(run: Run, monkeypatch: pytest.Monkey
 
 
 def test_what_an_older_version_wrote_is_told_as_far_as_it_goes(run: Run) -> None:
-    line = {key: value for key, value in report(40, 0).items() if key not in ("time", "progress/last_step")}
+    line = {
+        key: value
+        for key, value in report(40, 0).items()
+        if key not in ("time", "progress/last_step")
+    }
     found = run.started(100).lines("metrics.jsonl", [line], 7).read()
     assert (found.state, found.step, found.report_seconds) == ("training", 40, 7)
     assert found.last_step is None and found.seconds_left is None
@@ -345,13 +442,22 @@ def test_what_an_older_version_wrote_is_told_as_far_as_it_goes(run: Run) -> None
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.4, "0 s"), (99, "99 s"), (100, "2 min"), (3599, "1 h 0 min"), (7290, "2 h 2 min"), (86400 * 2.5, "2 d 12 h")],
+    [
+        (0.4, "0 s"),
+        (99, "99 s"),
+        (100, "2 min"),
+        (3599, "1 h 0 min"),
+        (7290, "2 h 2 min"),
+        (86400 * 2.5, "2 d 12 h"),
+    ],
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
-def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(time, "time", lambda: NOW)
     good, bad = STATES["done"](Run(tmp_path / "good")), STATES["failed"](Run(tmp_path / "bad"))
     assert main(["status", str(good.folder)]) == 0
@@ -379,16 +485,31 @@ def test_following_ends_with_the_run(
 
 def test_what_is_known_of_features_is_told(tmp_path: Path) -> None:
     run = Run(tmp_path / "run").started(ago=600)
-    earlier = {"step": 20, "time": NOW - 40, "probe/accuracy": 0.2, "probe/accuracy_of_majority": 0.074}
-    later = {"step": 40, "time": NOW - 20, "probe/accuracy": 0.615, "probe/accuracy_of_majority": 0.074}
+    earlier = {
+        "step": 20,
+        "time": NOW - 40,
+        "probe/accuracy": 0.2,
+        "probe/accuracy_of_majority": 0.074,
+    }
+    later = {
+        "step": 40,
+        "time": NOW - 20,
+        "probe/accuracy": 0.615,
+        "probe/accuracy_of_majority": 0.074,
+    }
     diverse = {
         "step": 40, "time": NOW - 10, "collapse/targets_effective_rank": 23.44, "collapse/targets_mean_cosine": 0.3,
         "collapse/predictions_effective_rank": 7.0, "collapse/predictions_mean_cosine": 0.91,
     }  # fmt: skip
-    page = show([run.lines("metrics.jsonl", [report(20, NOW - 50), earlier, later, diverse], ago=5).read()])
+    page = show(
+        [run.lines("metrics.jsonl", [report(20, NOW - 50), earlier, later, diverse], ago=5).read()]
+    )
     said = " ".join(page.split())
     assert "probe 61.5 % of unseen clips right, 7.4 % by the most frequent label alone" in said
-    assert "targets: effective rank 23.4, mean cosine 0.30; predictions: effective rank 7.0, mean cosine 0.91" in said
+    assert (
+        "targets: effective rank 23.4, mean cosine 0.30; predictions: effective rank 7.0, mean cosine 0.91"
+        in said
+    )
     assert all(len(line) <= 80 for line in page.splitlines())
     plain = show([Run(tmp_path / "plain").started(ago=600).reports(20).read()])
     assert "\n  probe " not in plain and "\n  features " not in plain

@@ -26,7 +26,12 @@ from tests.helpers.videos import make_video
 from tests.helpers.zoo import ffmpeg, shown_by_ffmpeg
 
 X264 = "-c:v libx264 -preset veryfast -crf 14 -pix_fmt yuv420p"
-CROPS = ((b"\x54\xcc", "left"), (b"\x54\xbb", "top"), (b"\x54\xdd", "right"), (b"\x54\xaa", "bottom"))
+CROPS = (
+    (b"\x54\xcc", "left"),
+    (b"\x54\xbb", "top"),
+    (b"\x54\xdd", "right"),
+    (b"\x54\xaa", "bottom"),
+)
 
 
 def with_aperture(movie: bytes, kept: tuple[int, int], offset: tuple[int, int]) -> bytes:
@@ -94,16 +99,23 @@ def declared(source: Path, name: str) -> Path:
 
 @pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])
 @pytest.mark.parametrize(("aspect", "size"), [("1/1", (280, 220)), ("64/45", (398, 220))])
-def test_what_is_declared_to_be_cut_off_is(tmp_path: Path, name: str, aspect: str, size: tuple[int, int]) -> None:
+def test_what_is_declared_to_be_cut_off_is(
+    tmp_path: Path, name: str, aspect: str, size: tuple[int, int]
+) -> None:
     source = tmp_path / "source.mp4"
-    ffmpeg(*f"-f lavfi -i testsrc2=s=320x240:r=25:d=2 -vf gblur=sigma=4,setsar={aspect} {X264} {source}".split())
+    ffmpeg(
+        *f"-f lavfi -i testsrc2=s=320x240:r=25:d=2 -vf gblur=sigma=4,setsar={aspect} {X264} {source}".split()
+    )
     path = declared(source, name)
     frames = JpegFrames(VideoFile(str(path), Stores()), fps=Fraction(5), short_side=220, quality=95)
     pictures = np.stack([np.asarray(Image.open(io.BytesIO(jpeg))) for _, jpeg in frames])
     expected = shown_by_ffmpeg(path, Fraction(5), frames.width, frames.height)
     assert np.abs(pictures.astype(float) - expected).mean((1, 2, 3)).max() < 3
     if name == "v.mkv" and aspect != "1/1":
-        size = round(220 * 320 * Fraction(aspect) / 240), 220  # there the proportions are declared, not the aspect
+        size = (
+            round(220 * 320 * Fraction(aspect) / 240),
+            220,
+        )  # there the proportions are declared, not the aspect
     assert abs(frames.width - size[0]) <= 1 and frames.height == size[1]
 
 
@@ -112,7 +124,9 @@ def test_a_border_is_found_within_what_is_shown(tmp_path: Path, name: str) -> No
     pictures = [in_disc(scene("tissue", n, (320, 240)), (170, 120), 70) for n in range(60)]
     for picture in pictures:
         picture[:, :12] = 255
-    border = find_border(VideoFile(str(declared(make_film(tmp_path / "source.mp4", pictures), name)), Stores()))
+    border = find_border(
+        VideoFile(str(declared(make_film(tmp_path / "source.mp4", pictures), name)), Stores())
+    )
     assert border is not None
     found = border.box.left, border.box.top, border.box.right, border.box.bottom
     assert max(abs(a - b) for a, b in zip(found, (100, 50, 241, 191), strict=True)) <= 3
@@ -122,13 +136,17 @@ def test_files_that_declare_nothing_and_damaged_ones(tmp_path: Path) -> None:
     source = tmp_path / "source.mp4"
     ffmpeg(*f"-f lavfi -i testsrc2=s=320x240:r=25:d=1 {X264} {source}".split())
     assert declared_margins(io.BytesIO(source.read_bytes())) == [Margins()]
-    assert declared_margins(io.BytesIO(b"")) == declared_margins(io.BytesIO(b"\x1a\x45\xdf\xa3")) == []
+    assert (
+        declared_margins(io.BytesIO(b"")) == declared_margins(io.BytesIO(b"\x1a\x45\xdf\xa3")) == []
+    )
     for name in ("v.mp4", "v.mkv"):
         data = declared(source, name).read_bytes()
         for seed in range(300):
             chance, damaged = random.Random(seed), bytearray(data)
             for _ in range(chance.choice([1, 5, 50])):
-                damaged[chance.randrange(len(data) if chance.random() < 0.5 else 900)] = chance.choice([0, 1, 255, 127])
+                damaged[chance.randrange(len(data) if chance.random() < 0.5 else 900)] = (
+                    chance.choice([0, 1, 255, 127])
+                )
             del damaged[chance.choice([40, 500, len(data)]) :]
             for margins in declared_margins(io.BytesIO(damaged)):
                 assert min(margins) >= 0
@@ -142,7 +160,10 @@ class Header(io.BytesIO):
         return super().read(count)
 
 
-@given(st.sampled_from(["mkv", "mp4"]), st.lists(st.tuples(st.integers(0, 1500), st.binary(min_size=1, max_size=4))))
+@given(
+    st.sampled_from(["mkv", "mp4"]),
+    st.lists(st.tuples(st.integers(0, 1500), st.binary(min_size=1, max_size=4))),
+)
 @settings(derandomize=True, deadline=None, max_examples=400)
 def test_no_header_makes_it_fail_or_read_much(kind: str, edits: list[tuple[int, bytes]]) -> None:
     header = bytearray(_header(kind))

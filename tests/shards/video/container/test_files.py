@@ -33,13 +33,22 @@ def test_the_header(tmp_path: Path, container: str) -> None:
 def test_the_length_is_that_of_the_pictures_not_of_the_sound(tmp_path: Path) -> None:
     path = tmp_path / "v.mkv"
     with av.open(str(path), "w") as container:
-        pictures, sound = container.add_stream("libx264", rate=25), container.add_stream("flac", rate=8000)
+        pictures, sound = (
+            container.add_stream("libx264", rate=25),
+            container.add_stream("flac", rate=8000),
+        )
         pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
         for _ in range(25):
-            container.mux(pictures.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")))
+            container.mux(
+                pictures.encode(
+                    av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+                )
+            )
         container.mux(pictures.encode(None))
         for number in range(10):
-            frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), format="s16", layout="mono")
+            frame = av.AudioFrame.from_ndarray(
+                np.zeros((1, 8000), np.int16), format="s16", layout="mono"
+            )
             frame.sample_rate, frame.pts = 8000, 8000 * number
             container.mux(sound.encode(frame))
         container.mux(sound.encode(None))
@@ -61,12 +70,17 @@ PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\ngood.ts\n#EXT-X-ENDLIS
 
 @pytest.mark.parametrize(
     ("name", "text", "kind"),
-    [("list.mp4", "ffconcat version 1.0\nfile good.ts\n", "concat"), ("list.m3u8", PLAYLIST, "hls")],
+    [
+        ("list.mp4", "ffconcat version 1.0\nfile good.ts\n", "concat"),
+        ("list.m3u8", PLAYLIST, "hls"),
+    ],
 )
 def test_a_list_of_other_files_is_refused(tmp_path: Path, name: str, text: str, kind: str) -> None:
     make_video(tmp_path / "good.ts", 50)
     (tmp_path / name).write_text(text)
-    reason = f"is not a video: FFmpeg reads it as '{kind}', a list of other files; name those instead"
+    reason = (
+        f"is not a video: FFmpeg reads it as '{kind}', a list of other files; name those instead"
+    )
     with pytest.raises(VideoError, match=reason), open_video(str(tmp_path / name), Stores()):
         pass
 
@@ -82,11 +96,23 @@ def sound_only(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "write", "reason"),
     [
-        ("a.mp4", lambda path: path.write_bytes(b"no video " * 500), "cannot be opened as a video: Invalid data"),
+        (
+            "a.mp4",
+            lambda path: path.write_bytes(b"no video " * 500),
+            "cannot be opened as a video: Invalid data",
+        ),
         ("a.mp4", lambda path: path.write_bytes(b""), "is not a video: it is empty"),
         ("a.mp4", lambda path: None, "cannot be opened as a video: No such file"),
-        ("a.txt", lambda path: path.write_bytes(b"hello world\n" * 50), "is not a video: FFmpeg reads it as 'tty'"),
-        ("a.png", lambda path: Image.new("RGB", (64, 48)).save(path), "is not a video: FFmpeg reads it as 'png_pipe'"),
+        (
+            "a.txt",
+            lambda path: path.write_bytes(b"hello world\n" * 50),
+            "is not a video: FFmpeg reads it as 'tty'",
+        ),
+        (
+            "a.png",
+            lambda path: Image.new("RGB", (64, 48)).save(path),
+            "is not a video: FFmpeg reads it as 'png_pipe'",
+        ),
         ("a.wav", sound_only, "has no video stream"),
     ],
 )
@@ -101,7 +127,9 @@ def test_a_video_on_s3_gives_the_same_frames(tmp_path: Path) -> None:
     path = make_video(tmp_path / "v.mp4", 60)
 
     def frames(location: str) -> list[tuple[int, bytes]]:
-        return list(JpegFrames(VideoFile(location, Stores()), fps=Fraction(5), short_side=32, quality=85))
+        return list(
+            JpegFrames(VideoFile(location, Stores()), fps=Fraction(5), short_side=32, quality=85)
+        )
 
     with s3_bucket("videos") as bucket:
         open_storage(bucket).write("in/v.mp4", path.read_bytes())
@@ -115,7 +143,9 @@ class Failing(LocalStorage):
 
     reads_left = 1000
 
-    def read_into(self, name: str, start: int, out: memoryview, stop: threading.Event | None = None) -> None:
+    def read_into(
+        self, name: str, start: int, out: memoryview, stop: threading.Event | None = None
+    ) -> None:
         if self.reads_left == 0:
             raise StorageError("the store is down")
         self.reads_left -= 1
@@ -145,7 +175,9 @@ def test_a_store_that_fails_is_not_taken_for_a_bad_video(
 
 
 @pytest.mark.parametrize("folder", ["s3://bucket", "local"])
-def test_borders_are_not_judged_by_fewer_pictures_because_a_store_fails(tmp_path: Path, folder: str) -> None:
+def test_borders_are_not_judged_by_fewer_pictures_because_a_store_fails(
+    tmp_path: Path, folder: str
+) -> None:
     pictures = [in_disc(scene("tissue", number), (190, 85), 70) for number in range(100)]
     make_film(tmp_path / "v.mp4", pictures)
     folder = folder if "://" in folder else str(tmp_path)

@@ -28,11 +28,20 @@ def in_dicom(video: bytes) -> bytes:
     [
         (b"", "is not a video: it is empty"),
         (b"<!DOCTYPE html><html><body>404</body></html>", "it is a web page"),
-        (b"\xef\xbb\xbf\n<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "an answer of a store"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 7\n", "run `git lfs pull`"),
+        (
+            b"\xef\xbb\xbf\n<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>",
+            "an answer of a store",
+        ),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 7\n",
+            "run `git lfs pull`",
+        ),
         (b"/annex/objects/SHA256E-s7--00.mp4\n", "run `git annex get`"),
         (b"PK\x03\x04" + bytes(100), "a ZIP archive; unpack it"),
-        (b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X" + bytes(100), "what macOS keeps beside a file"),
+        (
+            b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X" + bytes(100),
+            "what macOS keeps beside a file",
+        ),
         (bytes(10**5), "it begins with zeros"),
     ],
 )

@@ -24,7 +24,12 @@ X264 = "-c:v libx264 -preset veryfast -g 25 -pix_fmt yuv420p"
 
 
 def write(path: Path, options: str, *, seconds: int = 12, sound: bool = False) -> Path:
-    ffmpeg(*PICTURES.format(seconds).split(), *(SOUND.split() if sound else []), *options.split(), str(path))
+    ffmpeg(
+        *PICTURES.format(seconds).split(),
+        *(SOUND.split() if sound else []),
+        *options.split(),
+        str(path),
+    )
     return path
 
 
@@ -40,7 +45,9 @@ def frames_and_seconds(path: Path) -> tuple[int, Fraction | None]:
 
 @pytest.mark.parametrize("suffix", ["mkv", "webm", "mp4", "ts", "flv", "wmv"])
 @pytest.mark.parametrize("hours", [0.001, 1])
-def test_a_clock_that_does_not_begin_at_0_loses_nothing(tmp_path: Path, suffix: str, hours: float) -> None:
+def test_a_clock_that_does_not_begin_at_0_loses_nothing(
+    tmp_path: Path, suffix: str, hours: float
+) -> None:
     codec = {"webm": "-c:v libvpx -b:v 300k -g 25", "wmv": "-c:v wmv2"}.get(suffix, X264)
     path = write(tmp_path / f"v.{suffix}", f"{codec} -output_ts_offset {3600 * hours}")
     frames, seconds = frames_and_seconds(path)
@@ -56,7 +63,9 @@ def test_segments_of_a_film_have_lost_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [lambda path: path, without_tags], ids=["with tags", "without"])
-def test_of_a_late_film_that_is_cut_off_the_end_is_lost(tmp_path: Path, change: Callable[[Path], Path]) -> None:
+def test_of_a_late_film_that_is_cut_off_the_end_is_lost(
+    tmp_path: Path, change: Callable[[Path], Path]
+) -> None:
     path = cut(change(write(tmp_path / "v.mkv", f"{X264} -output_ts_offset 3600")), 0.5)
     ((start, stop),) = lost_of(path)
     assert start == pytest.approx(6, abs=0.2) and stop == pytest.approx(12, abs=0.1)
@@ -87,17 +96,29 @@ def test_a_file_with_sound_that_is_cut_off_has_lost_pictures(tmp_path: Path, suf
     assert start < 11 and stop == pytest.approx(40, abs=0.1)
 
 
-def test_a_file_that_is_cut_off_before_its_other_streams_begin_has_lost_pictures(tmp_path: Path) -> None:
+def test_a_file_that_is_cut_off_before_its_other_streams_begin_has_lost_pictures(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "late.srt").write_text("1\n00:00:11,000 --> 00:00:11,500\nlate\n")
     path = tmp_path / "v.mkv"
-    ffmpeg(*PICTURES.format(12).split(), "-i", str(tmp_path / "late.srt"), *X264.split(), "-c:s", "srt", str(path))
+    ffmpeg(
+        *PICTURES.format(12).split(),
+        "-i",
+        str(tmp_path / "late.srt"),
+        *X264.split(),
+        "-c:s",
+        "srt",
+        str(path),
+    )
     assert lost_of(without_tags(path)) == []
     ((start, stop),) = lost_of(cut(path, 0.5))
     assert start == pytest.approx(6, abs=0.2) and stop == pytest.approx(12, abs=0.1)
 
 
 def test_a_late_film_has_the_same_borders_and_the_same_plan(tmp_path: Path) -> None:
-    early = make_film(tmp_path / "early.mkv", [in_disc(scene("tissue", n), (190, 85), 70) for n in range(100)])
+    early = make_film(
+        tmp_path / "early.mkv", [in_disc(scene("tissue", n), (190, 85), 70) for n in range(100)]
+    )
     late = tmp_path / "late.mkv"
     ffmpeg(*f"-i {early} -c copy -output_ts_offset 3600 {late}".split())
     borders = [find_border(VideoFile(str(path), Stores())) for path in (early, late)]
@@ -105,7 +126,9 @@ def test_a_late_film_has_the_same_borders_and_the_same_plan(tmp_path: Path) -> N
 
     plans = []
     for path in (early, late):
-        source = Source(dataset="d", id="v", location=str(path), image_fps=None, labels={}, review=())
+        source = Source(
+            dataset="d", id="v", location=str(path), image_fps=None, labels={}, review=()
+        )
         plans.append(probe_source(source, PackConfig(), None, Stores()))
     assert all(isinstance(plan, PlannedVideo) for plan in plans)
     assert plans[0].predicted_bytes == plans[1].predicted_bytes  # type: ignore[union-attr]
@@ -117,7 +140,9 @@ def test_what_a_bit_rate_says_is_no_length(tmp_path: Path) -> None:
     assert frames in (60, 61) and seconds is None and lost_of(path) == []
 
 
-@pytest.mark.parametrize("tag", ["00:00:1/0", "00:00:1e999999999", "00:00:1e7", "inf:00:00", "00:00:-5", "1:2:3:4", ""])
+@pytest.mark.parametrize(
+    "tag", ["00:00:1/0", "00:00:1e999999999", "00:00:1e7", "inf:00:00", "00:00:-5", "1:2:3:4", ""]
+)
 def test_a_length_that_is_no_time_of_a_clock_is_none(tmp_path: Path, tag: str) -> None:
     path = write(tmp_path / "v.mkv", X264, seconds=2)
     was = b"00:00:02.000000000"
