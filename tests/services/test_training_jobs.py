@@ -14,6 +14,7 @@ import pytest
 from surgstream.launch.__main__ import main
 from tests.end_to_end.conftest import Corpora
 from tests.end_to_end.runs import (
+    RECIPE,
     audit,
     close,
     losses,
@@ -24,6 +25,7 @@ from tests.end_to_end.runs import (
     train,
     words,
 )
+from tests.helpers.shadows import write_shadows
 from tests.services.jobs import ROOT, Job, surgstream
 from tests.services.slurm import Cluster
 
@@ -76,9 +78,15 @@ def test_two_nodes_learn_what_one_process_learns(
     assert "done" in surgstream(cluster, "status", str(tmp_path / "run"))
 
 
-def test_those_who_keep_their_own_script(
-    cluster: Cluster, corpora: Corpora, alone: dict[int, tuple[float, ...]], tmp_path: Path
+@pytest.mark.parametrize("kind", ["files", "folders"])
+def test_those_who_keep_their_own_script_in_a_folder_with_our_names(
+    kind: str,
+    cluster: Cluster,
+    corpora: Corpora,
+    alone: dict[int, tuple[float, ...]],
+    tmp_path: Path,
 ) -> None:
+    folder = write_shadows(tmp_path / "mine", kind)
     options = [
         "--nodes=2",
         "--ntasks-per-node=1",
@@ -87,8 +95,15 @@ def test_those_who_keep_their_own_script(
         "--time=10",
     ]
     path = f"PATH={Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    script = [*options, f"--export=ALL,{path}", f"--output={tmp_path}/log", "launch/slurm.sbatch"]
-    job = cluster.submit(*script, *words(corpora, tmp_path / "run"), folder=ROOT)
+    script = [
+        *options,
+        f"--export=ALL,{path}",
+        f"--output={tmp_path}/log",
+        ROOT / "launch/slurm.sbatch",
+    ]
+    job = cluster.submit(
+        *script, *[str(ROOT / RECIPE), *words(corpora, tmp_path / "run")[1:]], folder=folder
+    )
     ended = cluster.wait(job, timeout=120)
     assert ended["JobState"] == "COMPLETED", (tmp_path / "log").read_text()
     close(losses(metrics(tmp_path / "run")), alone)
