@@ -14,7 +14,7 @@ from surgstream.trainer.assembly import build_engine, build_objective
 from surgstream.trainer.batch import ClipBatch, ClipName
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.config import CheckpointConfig, ReportConfig
-from surgstream.trainer.engine.loop import Trainer
+from surgstream.trainer.engine.loop import Guards, Trainer
 from surgstream.trainer.engine.preemption import Agreement, SignalFlag
 from surgstream.trainer.engine.profile import Profiler
 from surgstream.trainer.engine.schedules import Plan, Progress
@@ -97,14 +97,15 @@ def make_trainer(config: TrainConfig, batches: Iterator[ClipBatch]) -> Trainer:
         run_dir=run_dir,
         report=ReportConfig(every_steps=20, pictures_every_steps=0, collapse_every_steps=0),
         checkpoint=CheckpointConfig(every_steps=100, keep_last=2),
-        evaluation=None,
-        measures=(),
-        audit_log=config.data.audit_log,
+        periodic=(),
         watch=lambda _: {},
-        agreement=Agreement(SignalFlag(), 600),
-        watchdog=Watchdog(600),
-        profiler=Profiler(SignalFlag(), topology, run_dir),
-        check_owner=lambda: None,
+        audit_log=config.data.audit_log,
+        guards=Guards(
+            agreement=Agreement(SignalFlag(), 600),
+            watchdog=Watchdog(600),
+            profiler=Profiler(SignalFlag(), topology, run_dir),
+            check_owner=lambda: None,
+        ),
     )
 
 

@@ -14,9 +14,9 @@ from surgstream.trainer.assembly import (
     build_engine,
     build_objective,
     clip_source,
-    held_out,
-    online_probe,
+    held_out_clips,
     open_corpus,
+    periodic_tasks,
 )
 from surgstream.trainer.commands.preflight import preflight
 from surgstream.trainer.compile_caches import keep_on_node
@@ -38,12 +38,12 @@ from surgstream.trainer.engine.checkpoint import (
     load_parameters,
 )
 from surgstream.trainer.engine.checkpoint_files import read_progress
-from surgstream.trainer.engine.loop import Trainer
-from surgstream.trainer.engine.periodic import Measure
+from surgstream.trainer.engine.loop import Guards, Trainer
 from surgstream.trainer.engine.preemption import Agreement, SignalFlag, StopFlag
 from surgstream.trainer.engine.profile import Profiler, record_flights
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.engine.watchdog import Watchdog
+from surgstream.trainer.engine.zero import ZeroEngine
 from surgstream.trainer.joining import join
 from surgstream.trainer.mixing import report_mixing
 from surgstream.trainer.objectives.base import Objective
@@ -113,37 +113,36 @@ def pretrain(
     Raises:
         SurgstreamError: The data, the model, the checkpoint or the processes do not fit, or the loss is not finite.
     """
-    run_dir, device = Path(config.run_dir), topology.device
-    grad_accum_steps = config.grad_accum_steps(topology.world_size)
     corpus = open_corpus(config.data.corpus, config.data)
-    checkpoint = find_checkpoint(run_dir / CHECKPOINTS, config.resume.checkpoint)
+    checkpoint = find_checkpoint(Path(config.run_dir) / CHECKPOINTS, config.resume.checkpoint)
     progress = read_progress(checkpoint) if checkpoint else Progress(step=0, g=0, state={})
     order = order_from(progress, config, corpus)
     clips = clip_source(config, topology, corpus, config.data.crop)
-    evaluation = held_out(config, config.held_out, topology) if config.held_out else None
+    held_out = held_out_clips(config, config.held_out, topology) if config.held_out else None
 
-    objective = build_objective(config, device, partial(_load_weights, config, checkpoint))
-    engine = build_engine(config, objective, device, grad_accum_steps=grad_accum_steps)
-    if moments := checkpoint or carried_moments(config.warm_start, config.optim):
-        load_moments(moments, engine)
-    probe = (
-        Measure(config.probe.every_steps, online_probe(config, topology, objective))
-        if config.probe
-        else None
-    )
-
+    objective, engine = _build(config, topology, checkpoint)
+    periodic = periodic_tasks(config, topology, engine, objective, held_out)
     num_clips = sum(size.num_clips for size in corpus.sizes())
     plan = config.plan(num_clips=num_clips, world_size=topology.world_size, start=progress)
+
     from_main(lambda: prepare_run_dir(config, topology, progress))
     if topology.is_main:
-        configure_logging(topology, run_dir / LOG)
-        tell_device(topology)
-        _tell_beginning(config, checkpoint, progress)
+        _log_start(config, topology, checkpoint, progress)
         report_mixing(order, config, corpus, progress, plan.last_step)
 
     state = {"order": order.to_json(), "manifest": corpus.sha256, "config": to_tree(config)}
     with clips.open(order, global_batch_size=config.global_batch_size, start=progress.g) as batches:
-        watch = DataWatch(batches, order, topology, config.data.limits, run_dir, grad_accum_steps)
+        run_dir = Path(config.run_dir)
+        watch = DataWatch(
+            batches, order, topology, config.data.limits, run_dir, plan.grad_accum_steps
+        )
+        guards = Guards(
+            # The watchdog ends a rank that hangs before the others give up on it.
+            agreement=Agreement(stop, 2 * config.parallel.timeout_seconds),
+            watchdog=watchdog,
+            profiler=Profiler(profile, topology, run_dir),
+            check_owner=check_owner,
+        )
         trainer = Trainer(
             engine,
             objective,
@@ -154,19 +153,28 @@ def pretrain(
             run_dir=run_dir,
             report=config.report,
             checkpoint=config.checkpoint,
-            evaluation=evaluation,
-            measures=[probe] if probe else [],
-            audit_log=config.data.audit_log,
+            periodic=periodic,
             watch=watch.report,
-            agreement=Agreement(
-                stop, 2 * config.parallel.timeout_seconds
-            ),  # the watchdog comes first
-            watchdog=watchdog,
-            profiler=Profiler(profile, topology, run_dir),
-            check_owner=check_owner,
+            audit_log=config.data.audit_log,
+            guards=guards,
         )
         with closing(trainer):
             trainer.train()
+
+
+def _build(
+    config: TrainConfig, topology: Topology, checkpoint: Path | None
+) -> tuple[Objective, ZeroEngine]:
+    """Build the objective and its engine, with the weights and moments that the run begins with."""
+    grad_accum_steps = config.grad_accum_steps(topology.world_size)
+    load_weights = partial(_load_weights, config, checkpoint)
+    objective = build_objective(config, topology.device, load_weights)
+    engine = build_engine(config, objective, topology.device, grad_accum_steps=grad_accum_steps)
+
+    moments = checkpoint or carried_moments(config.warm_start, config.optim)
+    if moments:
+        load_moments(moments, engine)
+    return objective, engine
 
 
 def _load_weights(config: TrainConfig, checkpoint: Path | None, objective: Objective) -> None:
@@ -177,7 +185,12 @@ def _load_weights(config: TrainConfig, checkpoint: Path | None, objective: Objec
         warm_start(config.warm_start, objective, config.objective.encoder)
 
 
-def _tell_beginning(config: TrainConfig, checkpoint: Path | None, progress: Progress) -> None:
+def _log_start(
+    config: TrainConfig, topology: Topology, checkpoint: Path | None, progress: Progress
+) -> None:
+    """Log to the run's own file from now on, first where this start begins."""
+    configure_logging(topology, Path(config.run_dir) / LOG)
+    tell_device(topology)
     beginning = f"resuming from {checkpoint}" if checkpoint else "starting"
     log.info("%s: step %d, %d clips seen", beginning, progress.step, progress.g)
     for difference in recipe_changes(progress, config):

@@ -17,7 +17,8 @@ from torch.utils.tensorboard import SummaryWriter
 from surgstream.configs.files import naming
 from surgstream.trainer.runs.files import METRICS
 
-Value = float | str | npt.NDArray[np.float64]
+Value = float | str | npt.NDArray[np.float64] | Tensor
+"""A number, a word, values (num,) to count, or an image (3, H, W), uint8."""
 
 # Dense bf16 tensor-core peak in FLOP/s, from the vendor's data sheets; MFU is reported only on these.
 PEAK_FLOPS = {  # the first name that fits decides
@@ -40,30 +41,30 @@ class MetricsWriter:
         self._board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, values: Mapping[str, Value]) -> None:
-        """Report values under `group/name` keys, beside the time in unix seconds.
+        """Report values under `group/name` keys, with the time in unix seconds.
 
-        Of arrays the lines keep counts, see `counts_by_size`.
+        A line holds the counts of an array, see `counts_by_size`, and no images. Without anything else there is none.
         """
-        line = {
-            key: counts_by_size(value) if isinstance(value, np.ndarray) else value
-            for key, value in values.items()
-        }
+        line: dict[str, float | str | dict[str, int]] = {}
+        for key, value in values.items():
+            if isinstance(value, np.ndarray):
+                line[key] = counts_by_size(value)
+            elif not isinstance(value, Tensor):
+                line[key] = value
 
-        with naming(self._lines.name):
-            self._lines.write(json.dumps({"step": step, "time": time.time(), **line}) + "\n")
-            self._lines.flush()
+        if line:
+            with naming(self._lines.name):
+                self._lines.write(json.dumps({"step": step, "time": time.time(), **line}) + "\n")
+                self._lines.flush()
 
         with naming(self._board.log_dir):
             for key, value in values.items():
                 if isinstance(value, np.ndarray):
                     self._board.add_histogram(key, value, step)
+                elif isinstance(value, Tensor):
+                    self._board.add_image(key, value, step)
                 elif not isinstance(value, str):
                     self._board.add_scalar(key, value, step)
-
-    def picture(self, step: int, name: str, image: Tensor) -> None:
-        """Show an image (3, H, W), uint8."""
-        with naming(self._board.log_dir):
-            self._board.add_image(name, image, step)
 
     def close(self) -> None:
         """Flush and close."""
@@ -168,6 +169,24 @@ class StepClock:
         self._started += time.perf_counter() - paused
 
 
+def step_times(seconds: float, parts: Mapping[str, float], num_steps: int) -> dict[str, Value]:
+    """The seconds of one step, the wait for data among them.
+
+    Args:
+        seconds: Of some steps, in all.
+        parts: Of each part of them, `data` among them.
+        num_steps: How many steps.
+    """
+    values: dict[str, Value] = {
+        "data/wait_seconds": parts["data"] / num_steps,
+        "time/step_seconds": seconds / num_steps,
+    }
+    for name, part_seconds in parts.items():
+        if name != "data":
+            values[f"time/{name}_seconds"] = part_seconds / num_steps
+    return values
+
+
 def slowest(ranks: Sequence[tuple[float, str]]) -> dict[str, Value]:
     """Which rank takes longest for what it does alone, where it runs, and how it compares with the middle one.
 
@@ -181,6 +200,17 @@ def slowest(ranks: Sequence[tuple[float, str]]) -> dict[str, Value]:
         "time/slowest_host": hosts[rank],
         "time/slowest_over_median": seconds[rank] / statistics.median(seconds),
     }
+
+
+def device_use(device: torch.device, flops_per_second: float) -> dict[str, Value]:
+    """How much of a device is used: of its peak, where that is known, and of a GPU's memory."""
+    values: dict[str, Value] = {}
+    peak = peak_flops(device)
+    if peak is not None:
+        values["model/mfu"] = flops_per_second / peak
+    if device.type == "cuda":
+        values["memory/gpu_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
+    return values
 
 
 def peak_flops(device: torch.device) -> float | None:
