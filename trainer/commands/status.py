@@ -12,9 +12,10 @@ from dataclasses import asdict
 
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.printable import CLEAR
+from surgstream.trainer.runs.jobs import jobs_of
 from surgstream.trainer.runs.slurm import Word, ask_slurm
 from surgstream.trainer.runs.standing import ENDED
-from surgstream.trainer.runs.state import RunState, jobs_of, read_run
+from surgstream.trainer.runs.state import RunState, read_run
 
 _WIDTH, _LABEL = 80, 13
 _REFRESH_SECONDS, _REPRINT_SECONDS = 2.0, 60.0
