@@ -16,7 +16,8 @@ from surgstream.shards.progress import progress_bar
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.distributed import Topology, all_gather, from_main
 from surgstream.trainer.engine.audit import AuditLog
-from surgstream.trainer.engine.checkpoint import prune, save_checkpoint
+from surgstream.trainer.engine.checkpoint import save_checkpoint
+from surgstream.trainer.engine.checkpoint_files import prune
 from surgstream.trainer.engine.config import CheckpointConfig, ReportConfig
 from surgstream.trainer.engine.metrics import (
     MetricsWriter,

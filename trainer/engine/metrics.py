@@ -1,4 +1,4 @@
-"""What a run reports: `metrics.jsonl`, TensorBoard, and where the time of a step goes."""
+"""The metrics of a run: `metrics.jsonl`, TensorBoard, and the time that each part of a step takes."""
 
 import json
 import statistics
@@ -21,7 +21,8 @@ Value = float | str | npt.NDArray[np.float64] | Tensor
 """A number, a word, values (num,) to count, or an image (3, H, W), uint8."""
 
 # Dense bf16 tensor-core peak in FLOP/s, from the vendor's data sheets; MFU is reported only on these.
-PEAK_FLOPS = {  # the first name that fits decides
+# The first name that fits decides.
+PEAK_FLOPS = {
     "H100 PCIe": 756e12,
     "H100 NVL": 835e12,
     "H100": 989.4e12,
@@ -75,7 +76,7 @@ class MetricsWriter:
 
 
 def counts_by_size(values: npt.NDArray[np.float64]) -> dict[str, int]:
-    """How many values lie below 0.001, how many more below 0.003, and so on: a histogram that a person can read.
+    """Count the values below 0.001, those from there to 0.003, and so on: a histogram that a person can read.
 
     Args:
         values: (num,).
@@ -84,7 +85,8 @@ def counts_by_size(values: npt.NDArray[np.float64]) -> dict[str, int]:
         Counts by upper limit, without the empty ones.
     """
     limits = np.array([0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, np.inf])
-    counts = np.bincount(np.searchsorted(limits, values, side="right"), minlength=limits.size)
+    bins = np.searchsorted(limits, values, side="right")
+    counts = np.bincount(bins, minlength=limits.size)
     return {f"<{limit:g}": int(count) for limit, count in zip(limits, counts, strict=True) if count}
 
 
@@ -130,10 +132,8 @@ class StepClock:
             with self.host_part(name):
                 yield
             return
-        begin, end = (
-            torch.Event("cuda", enable_timing=True),
-            torch.Event("cuda", enable_timing=True),
-        )
+        begin = torch.Event("cuda", enable_timing=True)
+        end = torch.Event("cuda", enable_timing=True)
         begin.record()
         yield
         end.record()
@@ -147,13 +147,16 @@ class StepClock:
         self._seconds[name] += time.perf_counter() - started
 
     def read(self) -> tuple[float, dict[str, float]]:
-        """Return the seconds since the last call, in all and by part, and start anew."""
+        """Return the seconds since the last call, in all and by part, and start again from 0."""
         if self._spans:
             torch.cuda.synchronize()
             for name, begin, end in self._spans:
                 self._seconds[name] += begin.elapsed_time(end) / 1e3
+
         now = time.perf_counter()
-        total, parts = now - self._started, dict(self._seconds)
+        total = now - self._started
+        parts = dict(self._seconds)
+
         self._started = now
         self._spans.clear()
         self._seconds.clear()
@@ -161,7 +164,7 @@ class StepClock:
 
     @contextmanager
     def pause(self) -> Iterator[None]:
-        """Do not count what is done meanwhile: evaluation, pictures, checkpoints. Waits for the device."""
+        """Leave out the time of a block: evaluation, pictures, checkpoints. Waits for the device."""
         if self._cuda:
             torch.cuda.synchronize()  # the steps before are not part of the pause
         paused = time.perf_counter()
@@ -188,7 +191,7 @@ def step_times(seconds: float, parts: Mapping[str, float], num_steps: int) -> di
 
 
 def slowest(ranks: Sequence[tuple[float, str]]) -> dict[str, Value]:
-    """Which rank takes longest for what it does alone, where it runs, and how it compares with the middle one.
+    """The rank that takes longest for what it does alone, its host, and its time as a multiple of the median.
 
     Args:
         ranks: Seconds and host, by rank.
@@ -203,7 +206,7 @@ def slowest(ranks: Sequence[tuple[float, str]]) -> dict[str, Value]:
 
 
 def device_use(device: torch.device, flops_per_second: float) -> dict[str, Value]:
-    """How much of a device is used: of its peak, where that is known, and of a GPU's memory."""
+    """The share of a device's peak that is used, where the peak is known, and the GiB of a GPU's memory."""
     values: dict[str, Value] = {}
     peak = peak_flops(device)
     if peak is not None:

@@ -66,7 +66,8 @@ class StepLog:
         for step in self._steps:
             row = [step.values[key].to(self._topology.device) for key in keys]
             rows.append(torch.stack(row))
-        # (steps, keys); what is not finite on one rank is so in the mean, and thus on all.
+
+        # (steps, keys); what is not finite on one rank is not finite in the mean, and thus on all ranks.
         table = mean_over_ranks(torch.stack(rows)).tolist()
 
         for step, averaged in zip(self._steps, table, strict=True):
@@ -99,8 +100,8 @@ class StepLog:
 
         parts = ", ".join(f"{key} {value:.6g}" for key, value in values.items())
         raise NonFiniteLossError(
-            f"step {step.number}: expected finite losses and gradient norm, got {parts}; its clips are {_some(names)} "
-            f"(all in {report})"
+            f"step {step.number}: expected finite losses and gradient norm, got {parts}; "
+            f"its clips are {_some(names)} (all in {report})"
         )
 
 

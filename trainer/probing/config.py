@@ -1,4 +1,4 @@
-"""How often, and on which labels, the online probe is fitted and tested."""
+"""The settings of the online probe."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -9,14 +9,14 @@ from surgstream.configs.ranges import Range
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeConfig:
-    """Labels that a linear readout of the features is asked about during training, and nothing is trained on.
+    """A linear readout of the features, fitted to labels and tested during training; the model is not trained on them.
 
     Attributes:
         label: The kind of label, as in the corpus file.
-        corpus: What the readout is fitted to; null takes `data.corpus`.
-        test_corpus: Other videos, to ask about; null takes `held_out.corpus`.
+        corpus: The corpus that the readout is fitted to; null takes `data.corpus`.
+        test_corpus: A corpus of other videos to test it on; null takes `held_out.corpus`.
         clips: Clips to fit it to, evenly spread over the corpus.
-        test_clips: Clips to ask about.
+        test_clips: Clips to test it on.
         every_steps: How often, in steps; 0 is never.
     """
 
