@@ -57,7 +57,10 @@ MAY_IMPORT = {
         "shards.reading", "shards.order", "shards.storage", "shards.keyed_random", "shards.format.rates",
         "shards.errors", "trainer.errors", "trainer.batch", "trainer.distributed", "trainer.runs.files", "trainer.data",
     ),
-    "trainer.probing": ("shards.reading", "trainer.data", "trainer.distributed", "trainer.probing"),
+    "trainer.evaluation": ("trainer.errors", "trainer.evaluation"),
+    "trainer.probing": (
+        "shards.reading", "trainer.data", "trainer.distributed", "trainer.evaluation", "trainer.probing",
+    ),
     "trainer.engine": (
         "shards.progress", "shards.storage.durable", "trainer.errors", "trainer.batch", "trainer.distributed",
         "trainer.runs.files", "trainer.objectives.base", "trainer.engine",
@@ -94,8 +97,8 @@ HEAVY = (
 # What login nodes run of `trainer`, beside every `config`: it imports nothing heavy, and of `trainer`
 # only its like.
 LEAN = (
-    "trainer.errors", "trainer.runs", "trainer.resume", "trainer.objectives.masking", "trainer.engine.schedules",
-    "trainer.engine.checkpoint_files", "trainer.commands.order", "trainer.commands.status",
+    "trainer.errors", "trainer.runs", "trainer.evaluation", "trainer.resume", "trainer.objectives.masking",
+    "trainer.engine.schedules", "trainer.engine.checkpoint_files", "trainer.commands.order", "trainer.commands.status",
 )  # fmt: skip
 
 
