@@ -99,6 +99,7 @@ HEAVY = (
 LEAN = (
     "trainer.errors", "trainer.runs", "trainer.evaluation", "trainer.resume", "trainer.objectives.masking",
     "trainer.engine.schedules", "trainer.engine.checkpoint_files", "trainer.commands.order", "trainer.commands.status",
+    "trainer.commands.status_page",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""From a recipe to its pieces: the corpus, its clips, what is learned of them, and the engine that optimises it."""
+"""From a recipe to its pieces: the corpus, its clips, the objective, its engine, and what happens every N steps."""
 
 from collections.abc import Callable
 from functools import partial
@@ -38,7 +38,7 @@ def open_corpus(uri: str, data: DataConfig) -> FrameTable:
 def clip_source(
     config: TrainConfig, topology: Topology, corpus: FrameTable, crop: CropConfig | None
 ) -> ClipSource:
-    """The clips of a corpus as the model wants them."""
+    """The clips of a corpus in the shape of the model's input."""
     return ClipSource(
         config.data,
         corpus,
@@ -134,7 +134,7 @@ def build_objective(
     Args:
         config: The recipe.
         device: Where it computes.
-        load_weights: Changes the weights that it begins with.
+        load_weights: Loads the weights that training begins with, if they are not random.
 
     Raises:
         ModelError: The teacher's weights are missing or do not fit.

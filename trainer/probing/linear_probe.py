@@ -74,7 +74,7 @@ class ClipsWithLabels:
         with self._source.open_pass(self._num_clips) as batches:
             for batch in batches:
                 kept = []
-                for i in np.flatnonzero(batch.valid):
+                for i in np.flatnonzero(batch.valid).tolist():
                     label = self._label(batch.g[i])
                     if label is not None:
                         name = batch.names[i]

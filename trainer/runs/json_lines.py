@@ -35,8 +35,9 @@ def read_object(path: Path) -> Line:
 def number(line: Line, key: str) -> float | None:
     """A number of a line below 2^63, if it has it."""
     value = line.get(key)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and abs(value) < 2**63 else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if abs(value) < 2**63 else None
 
 
 def whole(line: Line, key: str) -> int | None:

@@ -29,7 +29,7 @@ def patience_of(recent: Sequence[Line]) -> float:
     """The seconds after which a run that writes nothing is silent, from its own reports since its last start."""
     if len(recent) < 2:
         return _FIRST_REPORT_SECONDS
-    pauses = [after["time"] - before["time"] for before, after in pairwise(recent)]
+    pauses: list[float] = [after["time"] - before["time"] for before, after in pairwise(recent)]
     return max(_LEAST_PATIENCE_SECONDS, 3 * max(pauses))
 
 
