@@ -1,4 +1,4 @@
-"""From a recipe to its pieces: the corpus, its clips, the objective, its engine, and what happens every N steps."""
+"""From a recipe to its pieces: the corpus, its clips, the objective, its engine, and its periodic tasks."""
 
 from collections.abc import Callable
 from functools import partial
@@ -73,7 +73,7 @@ def periodic_tasks(
     objective: Objective,
     held_out: ClipSource | None,
 ) -> list[Periodic]:
-    """What the recipe wants done every N steps, in the order in which it is done.
+    """The recipe's periodic tasks, in the order in which they run.
 
     Args:
         config: The recipe.
@@ -133,7 +133,7 @@ def build_objective(
 
     Args:
         config: The recipe.
-        device: Where it computes.
+        device: The device that it computes on.
         load_weights: Loads the weights that training begins with, if they are not random.
 
     Raises:

@@ -55,7 +55,7 @@ def disk(
 
     Args:
         config: The run's configuration.
-        objective: What it trains.
+        objective: The run's objective.
         plan: The run in numbers.
         audit_line_bytes: Bytes of a clip in the audit log.
     """
@@ -115,7 +115,7 @@ def cut_short_share(part_frames: npt.NDArray[np.int64], look_back: int) -> float
 
     Args:
         part_frames: (num,), frames of each part; each is the last frame of one clip.
-        look_back: How many frames before its last one a clip begins.
+        look_back: Frames from a clip's first to its last.
     """
     cut_short = np.minimum(part_frames, look_back).sum()
     return float(cut_short / part_frames.sum())

@@ -27,7 +27,7 @@ MOST_DRAWS = 400
 """More draws of a clip in a run are warned of; twice as many as in SurgVISTA's recipe."""
 
 _AUDIT_LINE_BYTES = 110.0
-"""Of a corpus that cannot be read: with names of ten letters."""
+"""The length of a line where the corpus cannot be read: with names of ten letters."""
 
 
 def run(words: argparse.Namespace) -> int:

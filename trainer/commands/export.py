@@ -33,7 +33,7 @@ def export(place: Path, out: Path, layout: LayoutName, *, averaged: bool) -> str
         CheckpointError: There is no whole checkpoint, or it is of a version that kept no configuration.
         ModelError: The layout has no place for this encoder, `out` is not empty, or the files, read again, give other
             features; they are deleted then.
-        StorageError: `out` cannot be written to, or somebody else writes there.
+        StorageError: `out` cannot be written to, or another process writes there.
     """
     checkpoint = checkpoint_of(place)
     source = read_source(checkpoint, averaged=averaged)

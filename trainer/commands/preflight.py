@@ -38,7 +38,7 @@ from surgstream.trainer.preflight.store import Corpora
 from surgstream.trainer.preflight.table import one_line, render
 
 MEETING_SECONDS = 30.0
-"""How long ranks wait for one that does not come. The nodes of a job start within seconds of each other."""
+"""The time that ranks wait for a missing one. The nodes of a job start within seconds of each other."""
 
 CHECK_SECONDS = 45.0
 COMPILE_SECONDS = 180.0
@@ -48,7 +48,7 @@ MEASURE_SECONDS = 3.0
 """For the store's and for the network's speed, each."""
 
 REPORT_SECONDS = 20.0
-"""How much later than rank 0 a rank may report; ranks meet more often than that during the checks."""
+"""The time after rank 0 within which a rank must report; ranks meet more often than that during the checks."""
 
 _GOODBYE_SECONDS = 5.0
 

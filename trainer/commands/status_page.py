@@ -210,10 +210,10 @@ def _state(run: RunState) -> str:
 
 
 def _losses(run: RunState) -> list[str]:
-    """Training and held-out losses side by side, each beside the loss of predicting the mean."""
+    """Training and held-out losses side by side, each followed by the loss of predicting the mean."""
     columns = {"training": run.losses, "held out": run.held_out}
     columns = {head: losses for head, losses in columns.items() if losses}
-    # `NAME_of_mean` stands beside its loss, and has no row of its own.
+    # `NAME_of_mean` stands in the row of its loss.
     keys = dict.fromkeys(chain.from_iterable(columns.values()))
     names = [key for key in keys if not key.endswith("_of_mean")]
     if not names:

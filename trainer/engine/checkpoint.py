@@ -1,8 +1,8 @@
 """Checkpoints that survive crashes and fit any world size and ZeRO stage.
 
 A checkpoint is a directory `step_00001000` that holds `state.json` and safetensors files with every parameter, its two
-AdamW moments and, where the objective keeps one, its moving average, as full fp32 tensors. It is written beside its
-final name and renamed when every byte is on disk, so what bears the name and has a `state.json` is whole. The sizes and
+AdamW moments and, where the objective keeps one, its moving average, as full fp32 tensors. It is written under another
+name and renamed when every byte is on disk, so what bears the name and has a `state.json` is whole. The sizes and
 hashes in `state.json`, its own among them, show what was damaged later.
 """
 
@@ -47,7 +47,7 @@ def save_checkpoint(
     Args:
         root: The run's checkpoint directory, shared by all ranks.
         engine: The engine to save.
-        progress: Where the run stands.
+        progress: The steps and draws done, and the state to save with them.
         averages: The moving averages of some parameters, by their names; the same on all ranks.
 
     Returns:
@@ -63,7 +63,7 @@ def save_checkpoint(
 
     if is_main:
         writer.attempt(lambda: _make_anew(partial))
-    barrier()  # nobody writes before the folder is there
+    barrier()  # no rank writes before the folder is there
     _write_share(writer, engine, averages or {})
 
     # Comes back when all ranks have written.
@@ -116,7 +116,7 @@ def load_averages(checkpoint: Path, averages: Mapping[str, Tensor]) -> None:
 
     Args:
         checkpoint: The checkpoint's directory.
-        averages: What to fill, by the names of the parameters.
+        averages: Tensors to fill, by the names of the parameters.
 
     Raises:
         CheckpointError: They are not the checkpoint's, or these cannot be read.
@@ -256,7 +256,7 @@ def _write_share(writer: _ShareWriter, engine: ZeroEngine, averages: Mapping[str
 def _content(
     engine: ZeroEngine, progress: Progress, shares: Sequence[Mapping[str, dict[str, Any]]]
 ) -> dict[str, Any]:
-    """What `state.json` says, with the files that the ranks wrote."""
+    """The content of `state.json`, with the files that the ranks wrote."""
     files: dict[str, dict[str, Any]] = {}
     for share in shares:
         files |= share

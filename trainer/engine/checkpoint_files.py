@@ -93,7 +93,7 @@ def prune(root: Path, config: CheckpointConfig, saved: Path) -> None:
 
     Args:
         root: The run's checkpoint directory.
-        config: What to keep.
+        config: The checkpoints to keep.
         saved: The checkpoint that was just saved.
     """
     for leftover in root.glob(".partial-*"):
@@ -151,7 +151,7 @@ def newest_whole(root: Path) -> Path | None:
 
     if checkpoints:
         raise CheckpointError(
-            f"{root}: none of {len(checkpoints)} checkpoints is whole; delete them to start anew"
+            f"{root}: none of {len(checkpoints)} checkpoints is whole; delete them to start from the beginning"
         )
     return None
 
@@ -175,7 +175,7 @@ def _step(checkpoint: Path) -> int:
 
 
 class _NotWholeError(Exception):
-    """What is wrong with a checkpoint."""
+    """A checkpoint is damaged; the message says how."""
 
 
 def _state(checkpoint: Path) -> dict[str, Any]:

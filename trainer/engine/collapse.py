@@ -93,7 +93,7 @@ class CollapseWatch:
         """Log a warning with each sign, its value and its limit, unless it was logged before.
 
         Args:
-            step: Of the measurement.
+            step: The step after which they were measured.
             means: `NAME_std`, `NAME_effective_rank` and `NAME_mean_cosine` of every set of vectors.
             sizes: Number and width of the vectors of each set.
         """

@@ -71,7 +71,7 @@ class ParallelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointConfig:
-    """When to save, and what to keep. A run also saves at its end, and when it is asked to stop.
+    """The intervals of saves, and the checkpoints to keep. A run also saves at its end and when it is asked to stop.
 
     Attributes:
         every_steps: Save after each step that is divisible by this; null goes by minutes alone.

@@ -42,13 +42,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Guards:
-    """What watches over a run.
+    """The guards of a run, and the profiler.
 
     Attributes:
         agreement: Tells all ranks after the same step that one of them was asked to stop.
         watchdog: Ends this process when it hangs.
         profiler: Traces steps on request.
-        check_owner: Raises if somebody else has taken the run over; rank 0 calls it before each save.
+        check_owner: Raises if another start has taken the run over; rank 0 calls it before each save.
     """
 
     agreement: Agreement
@@ -58,7 +58,7 @@ class Guards:
 
 
 class Trainer:
-    """Takes steps until the plan is done or somebody asks to stop, and reports, evaluates and saves on the way."""
+    """Takes steps until the plan is done or the run is asked to stop; reports, evaluates and saves on the way."""
 
     def __init__(
         self,
@@ -84,15 +84,15 @@ class Trainer:
             objective: The objective itself, for its targets.
             batches: This rank's micro-batches from draw `progress.g` on.
             plan: The run in numbers.
-            progress: Where the run stands; its state goes into every checkpoint.
+            progress: The steps and draws done; its state goes into every checkpoint.
             topology: This rank's place.
-            run_dir: Where everything is written.
-            report: How often metrics are reported.
-            checkpoint: When to save, and what to keep.
-            periodic: What else happens every N steps, in this order.
-            watch: Values to report of the data after so many draws; all ranks call it together.
+            run_dir: The directory to write to.
+            report: The interval of metrics.
+            checkpoint: The intervals of saves, and the checkpoints to keep.
+            periodic: Other tasks, run after every N steps in this order.
+            watch: Returns values to report of the data, given the draws done; all ranks call it together.
             audit_log: Whether to write which step consumed which clip.
-            guards: What watches over the run.
+            guards: The guards of the run.
         """
         self.engine = engine
         self.objective = objective
@@ -100,7 +100,7 @@ class Trainer:
         self.topology = topology
         self.run_dir = run_dir
 
-        # Where the run stands, and where it goes.
+        # Progress and plan.
         self.plan = plan
         self.step = progress.step
         self.g = progress.g
@@ -108,14 +108,14 @@ class Trainer:
         self.last_saved = self.step
         self.saved_at = time.monotonic()
 
-        # What happens between steps.
+        # Between steps.
         self.report = report
         self.checkpoint = checkpoint
         self.periodic = periodic
         self.watch = watch
         self.guards = guards
 
-        # What is measured and written.
+        # Measurements and files.
         self.clock = StepClock(topology.device)
         self.steps = StepLog(topology, run_dir)
         self.metrics = MetricsWriter(run_dir, step=self.step) if topology.is_main else None

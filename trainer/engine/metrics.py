@@ -176,9 +176,9 @@ def step_times(seconds: float, parts: Mapping[str, float], num_steps: int) -> di
     """The seconds of one step, the wait for data among them.
 
     Args:
-        seconds: Of some steps, in all.
-        parts: Of each part of them, `data` among them.
-        num_steps: How many steps.
+        seconds: Of `num_steps` steps together.
+        parts: Seconds of each part of these steps, `data` among them.
+        num_steps: The number of steps.
     """
     values: dict[str, Value] = {
         "data/wait_seconds": parts["data"] / num_steps,

@@ -1,4 +1,4 @@
-"""What a run does every N steps beside training: held-out losses, a check for collapse, pictures."""
+"""Tasks that a run does every N steps: the held-out loss, a check for collapse, pictures."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -22,7 +22,7 @@ OpenClips = Callable[[], AbstractContextManager[Iterator[ClipBatch]]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StepContext:
-    """The step after which something periodic runs.
+    """The step after which a periodic task runs.
 
     Attributes:
         step: Steps done so far.
@@ -37,7 +37,7 @@ class StepContext:
 
 
 class Periodic(NamedTuple):
-    """Something that all ranks run together every N steps and after the last one.
+    """A task that all ranks run together every N steps and after the last one.
 
     It runs in evaluation mode and without gradients.
 
@@ -110,7 +110,7 @@ class HeldOutLoss:
 
 @dataclass(eq=False)
 class CollapseCheck:
-    """How diverse the features of a training batch are, the mean over ranks; rank 0 warns when they are not.
+    """The diversity of a training batch's features, the mean over ranks; rank 0 warns when they collapse.
 
     Attributes:
         engine: The objective under ZeRO.
@@ -156,7 +156,7 @@ class Pictures:
         engine: The objective under ZeRO.
         objective: The objective itself, which draws.
         topology: This rank's place.
-        run_dir: Where they are written.
+        run_dir: The run's directory.
         open_clips: Opens the clips to draw; None draws the training batch.
     """
 

@@ -46,7 +46,7 @@ def learning_rate(
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands.
+    """The progress of a run.
 
     Attributes:
         step: Optimizer steps done.
@@ -66,7 +66,7 @@ class Plan:
     Attributes:
         global_batch_size: Clips a step, over all ranks.
         grad_accum_steps: Micro-batches a rank and step.
-        last_step: Where to stop.
+        last_step: The step after which the run ends.
         draws_per_epoch: Draws called an epoch.
         warmup_draws: Length of the learning rate's warm-up.
         total_draws: Length of the schedule.

@@ -16,7 +16,7 @@ from surgstream.trainer.errors import NonFiniteLossError
 
 
 class _Step(NamedTuple):
-    """What is kept of a step."""
+    """A step: its number, the means of its values, and its clips."""
 
     number: int
     values: dict[str, Tensor]

@@ -17,7 +17,7 @@ class ProbeConfig:
         test_corpus: A corpus of other videos to test it on; null takes `held_out.corpus`.
         clips: Clips to fit it to, evenly spread over the corpus.
         test_clips: Clips to test it on.
-        every_steps: How often, in steps; 0 is never.
+        every_steps: The interval, in steps; 0 is never.
     """
 
     label: str = "phase"

@@ -1,4 +1,4 @@
-"""What the metrics of a run tell, of its newest reports and since its last start."""
+"""The metrics of a run: its newest reports, and those since its last start."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Reports:
 
         Args:
             lines: Of `metrics.jsonl`.
-            started: When the run last started, in unix seconds.
+            started: The run's last start, in unix seconds.
         """
         steps = [
             line
@@ -58,7 +58,7 @@ class Reports:
 
     @property
     def last_step(self) -> int | None:
-        """Where the run ends."""
+        """The step after which the run ends."""
         return whole(self.last, "progress/last_step")
 
     @property

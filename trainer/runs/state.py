@@ -1,4 +1,4 @@
-"""How a run stands, as the files of its run directory and Slurm tell it; imports nothing heavy.
+"""The state of a run, as the files of its run directory and Slurm tell it; imports nothing heavy.
 
 Files may be missing, torn, just being replaced or of an older version: what they do not tell is None.
 """
@@ -44,7 +44,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class RunState:
-    """How a run stands.
+    """The state of a run.
 
     Attributes:
         run_dir: Its directory.
@@ -57,12 +57,12 @@ class RunState:
         report_seconds: Since the last report.
         patience_seconds: Three times the longest pause between two recent reports, and at least five minutes.
         step: Last reported step.
-        last_step: Where the run ends.
+        last_step: The step after which the run ends.
         epoch: Epochs seen.
         last_epoch: Epochs at the last step.
         clips_per_second: Of the last report.
         wait_share: The share of a step that waits for data.
-        pace: How fast it goes; None before the first report.
+        pace: The time that each step takes; None before the first report.
         seconds_left: Steps left at that pace, less the time since the last report if the run is training.
         losses: The last training losses by name; most have a `NAME_of_mean`, the loss of predicting the mean.
         held_out: The same on held-out videos.
@@ -110,14 +110,14 @@ class RunState:
 
 @dataclass(frozen=True, kw_only=True)
 class _Times:
-    """When something last happened to a run, in unix seconds; 0 is never.
+    """The times of a run's last events, in unix seconds; 0 is never.
 
     Attributes:
-        now: When the run directory is read.
-        submitted: When the last job started.
-        set_up: When rank 0 last wrote on what it runs.
-        reported: When steps were last reported.
-        written: When anything was last written.
+        now: The time at which the run directory is read.
+        submitted: The last job started.
+        set_up: Rank 0 last wrote `environment.json`.
+        reported: Steps were last reported.
+        written: Any file was last written.
     """
 
     now: float
@@ -133,7 +133,7 @@ class _Times:
 
 
 def read_run(run_dir: Path, now: float, words: Mapping[str, Word] | None = None) -> RunState:
-    """Read how a run stands.
+    """Read the state of a run.
 
     Args:
         run_dir: Its directory; may be empty.
@@ -219,7 +219,7 @@ def _signs(
 
 
 def _changed(path: Path) -> float:
-    """When a file was last written, in unix seconds; 0 when there is none."""
+    """The time of a file's last change, in unix seconds; 0 when there is none."""
     try:
         return path.stat().st_mtime
     except OSError:
