@@ -39,6 +39,7 @@ from surgstream.trainer.engine.checkpoint import (
 )
 from surgstream.trainer.engine.checkpoint_files import read_progress
 from surgstream.trainer.engine.loop import Guards, Trainer
+from surgstream.trainer.engine.metrics import Reporting
 from surgstream.trainer.engine.periodic import Periodic
 from surgstream.trainer.engine.preemption import Agreement, SignalFlag, StopFlag
 from surgstream.trainer.engine.profile import Profiler, record_flights
@@ -137,6 +138,11 @@ def pretrain(config: TrainConfig, topology: Topology, make_guards: Callable[[], 
     with clips.open(order, global_batch_size=config.global_batch_size, start=progress.g) as batches:
         limits = config.data.limits
         watch = DataWatch(batches, order, topology, limits, run_dir, plan.grad_accum_steps)
+        reporting = Reporting(
+            every_steps=config.report.every_steps,
+            watch=watch.report,
+            audit_log=config.data.audit_log,
+        )
         trainer = Trainer(
             engine,
             objective,
@@ -145,11 +151,9 @@ def pretrain(config: TrainConfig, topology: Topology, make_guards: Callable[[], 
             progress=Progress(step=progress.step, g=progress.g, state=state),
             topology=topology,
             run_dir=run_dir,
-            report=config.report,
+            reporting=reporting,
             checkpoint=config.checkpoint,
             periodic=periodic,
-            watch=watch.report,
-            audit_log=config.data.audit_log,
             guards=make_guards(),
         )
         with closing(trainer):

@@ -151,7 +151,8 @@ def newest_whole(root: Path) -> Path | None:
 
     if checkpoints:
         raise CheckpointError(
-            f"{root}: none of {len(checkpoints)} checkpoints is whole; delete them to start from the beginning"
+            f"{root}: none of {len(checkpoints)} checkpoints is whole; "
+            "delete them to start from the beginning"
         )
     return None
 

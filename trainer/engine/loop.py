@@ -4,7 +4,7 @@ import logging
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +18,10 @@ from surgstream.trainer.distributed import Topology, all_gather, from_main
 from surgstream.trainer.engine.audit import AuditLog
 from surgstream.trainer.engine.checkpoint import save_checkpoint
 from surgstream.trainer.engine.checkpoint_files import prune
-from surgstream.trainer.engine.config import CheckpointConfig, ReportConfig
+from surgstream.trainer.engine.config import CheckpointConfig
 from surgstream.trainer.engine.metrics import (
     MetricsWriter,
+    Reporting,
     StepClock,
     Value,
     device_use,
@@ -70,11 +71,9 @@ class Trainer:
         progress: Progress,
         topology: Topology,
         run_dir: Path,
-        report: ReportConfig,
+        reporting: Reporting,
         checkpoint: CheckpointConfig,
         periodic: Sequence[Periodic],
-        watch: Callable[[int], Mapping[str, Value]],
-        audit_log: bool,
         guards: Guards,
     ) -> None:
         """Take over a run at `progress`.
@@ -87,11 +86,9 @@ class Trainer:
             progress: The steps and draws done; its state goes into every checkpoint.
             topology: This rank's place.
             run_dir: The directory to write to.
-            report: The interval of metrics.
+            reporting: The reports of its steps.
             checkpoint: The intervals of saves, and the checkpoints to keep.
             periodic: Other tasks, run after every N steps in this order.
-            watch: Returns values to report of the data, given the draws done; all ranks call it together.
-            audit_log: Whether to write which step consumed which clip.
             guards: The guards of the run.
         """
         self.engine = engine
@@ -109,17 +106,16 @@ class Trainer:
         self.saved_at = time.monotonic()
 
         # Between steps.
-        self.report = report
+        self.reporting = reporting
         self.checkpoint = checkpoint
         self.periodic = periodic
-        self.watch = watch
         self.guards = guards
 
         # Measurements and files.
         self.clock = StepClock(topology.device)
         self.steps = StepLog(topology, run_dir)
         self.metrics = MetricsWriter(run_dir, step=self.step) if topology.is_main else None
-        self.audit = AuditLog(run_dir, topology.rank) if audit_log else None
+        self.audit = AuditLog(run_dir, topology.rank) if reporting.audit_log else None
 
     def train(self) -> None:
         """Train to the plan's last step, or to where all ranks are asked to stop; then save, and mark the run.
@@ -137,7 +133,7 @@ class Trainer:
                 batch = self.train_step()
                 bar.update()
 
-                if self.due(self.report.every_steps):
+                if self.due(self.reporting.every_steps):
                     self.report_metrics(bar)
                 self.run_periodic(batch)
                 if self.due_to_save():
@@ -249,7 +245,7 @@ class Trainer:
         }
         values |= step_times(seconds, parts, num_steps)
         values |= slowest(seconds_by_rank)
-        values |= self.watch(self.g)
+        values |= self.reporting.watch(self.g)
 
         flops_per_clip = sum(self.objective.flops().values())
         flops_per_second = flops_per_clip * clips_per_second / self.topology.world_size

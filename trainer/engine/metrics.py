@@ -4,8 +4,9 @@ import json
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,21 @@ PEAK_FLOPS = {
     "A100": 312e12,
     "A800": 312e12,
 }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reporting:
+    """The reports of a run's steps.
+
+    Attributes:
+        every_steps: The interval of metrics.
+        watch: Returns values to report of the data, given the draws done; all ranks call it together.
+        audit_log: Whether to write which step consumed which clip.
+    """
+
+    every_steps: int
+    watch: Callable[[int], Mapping[str, Value]]
+    audit_log: bool
 
 
 class MetricsWriter:

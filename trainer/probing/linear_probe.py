@@ -130,7 +130,8 @@ class Probe:
         num_tested = len(set(test.labels))
         if num_fitted < 2 or num_tested == 0:
             log.warning(
-                "probe: expected at least 2 labels of %s and 1 of %s, got %d and %d; see probe.label",
+                "probe: expected at least 2 labels of %s and 1 of %s, got %d and %d; "
+                "see probe.label",
                 self.fit.what,
                 self.test.what,
                 num_fitted,

@@ -22,7 +22,7 @@ from torch import Tensor
 from surgstream.trainer.batch import ClipBatch, ClipName
 from surgstream.trainer.engine.checkpoint import tensors
 from surgstream.trainer.engine.checkpoint_files import read_progress
-from surgstream.trainer.engine.config import CheckpointConfig, ReportConfig
+from surgstream.trainer.engine.config import CheckpointConfig
 from surgstream.trainer.engine.schedules import Plan, Progress
 from surgstream.trainer.objectives.base import NetworkUse, Objective, ObjectiveOutput
 from tests.helpers.ranks import finish, start_ranks
@@ -119,6 +119,7 @@ def train(out: str) -> None:
     """
     from surgstream.trainer.distributed import leave, topology_from_environment
     from surgstream.trainer.engine.loop import Guards, Trainer
+    from surgstream.trainer.engine.metrics import Reporting
     from surgstream.trainer.engine.periodic import (
         CollapseCheck,
         HeldOutLoss,
@@ -178,11 +179,11 @@ def train(out: str) -> None:
             "progress": Progress(step=1, g=8, state={"seed": 3}),
             "topology": topology,
             "run_dir": run_dir,
-            "report": ReportConfig(every_steps=2),
+            "reporting": Reporting(
+                every_steps=2, watch=lambda g: {"data/watched": g}, audit_log=False
+            ),
             "checkpoint": CheckpointConfig(every_steps=4, keep_last=1),
             "periodic": (),
-            "watch": lambda g: {"data/watched": g},
-            "audit_log": False,
             "guards": Guards(
                 agreement=Agreement(stop, 60),
                 watchdog=watchdog,
@@ -237,8 +238,9 @@ def train(out: str) -> None:
     (Path(out) / f"evaluated{topology.rank}.json").write_text(json.dumps(evaluated))
 
     batches = [clip_batch(g, g + 1, value=float("nan") if g == 14 else 1.0) for g in draws]
-    rarely = ReportConfig(every_steps=100)
-    broken = trainer("broken", batches, progress=Progress(step=0, g=0, state={}), report=rarely)
+    rarely = Reporting(every_steps=100, watch=lambda g: {}, audit_log=False)
+    start = Progress(step=0, g=0, state={})
+    broken = trainer("broken", batches, progress=start, reporting=rarely)
     broken.periodic = [Periodic(4, probe)]
     with (
         contextlib.closing(broken),
