@@ -302,7 +302,7 @@ def test_the_held_out_loss_is_the_mean_over_all_clips_of_all_ranks(
         }
 
 
-def test_what_else_is_measured_is_reported_when_it_is_due(lines: list[dict[str, Any]]) -> None:
+def test_probe_and_collapse_are_reported_at_their_steps(lines: list[dict[str, Any]]) -> None:
     assert [line["step"] for line in lines if line.get("probe/accuracy") == 0.5] == [4, 6]
     found = [line for line in lines if "collapse/corners_std" in line]
     assert [line["step"] for line in found] == [5, 6]
