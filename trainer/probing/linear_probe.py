@@ -80,14 +80,15 @@ class ClipsWithLabels:
                         name = batch.names[i]
                         kept.append(i)
                         found.append((label, f"{name.dataset}/{name.video}"))
-                features.append(represent(batch.clips)[kept].float().cpu().numpy())
+                encoded = represent(batch.clips)[kept]
+                features.append(encoded.float().cpu().numpy())
                 if poll_stop():
                     return None
 
         # The first rank has the first clips.
         shares = all_gather((np.concatenate(features), found))
         all_features = np.concatenate([share for share, _ in shares])
-        all_found = list(chain.from_iterable(share for _, share in shares))
+        all_found = list(chain.from_iterable(rows for _, rows in shares))
         return Labelled(
             features=torch.from_numpy(all_features),
             labels=tuple(label for label, _ in all_found),
