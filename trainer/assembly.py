@@ -1,20 +1,30 @@
-"""From a recipe to its pieces: the corpus, its clips, what is learned of them, and the engine that optimises it."""
+"""From a recipe to its pieces: the corpus, its clips, the objective, its engine, and its periodic tasks."""
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import torch
 
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import open_storage
-from surgstream.trainer.config import HeldOutConfig, ProbeConfig, TrainConfig
+from surgstream.trainer.config import HeldOutConfig, TrainConfig
 from surgstream.trainer.data.config import CropConfig, DataConfig
 from surgstream.trainer.data.source import ClipSource
 from surgstream.trainer.distributed import Topology, from_main
-from surgstream.trainer.engine.periodic import Evaluation
+from surgstream.trainer.engine.metrics import Value
+from surgstream.trainer.engine.periodic import (
+    CollapseCheck,
+    HeldOutLoss,
+    Periodic,
+    Pictures,
+    StepContext,
+)
 from surgstream.trainer.engine.pictures import PICTURED_CLIPS
 from surgstream.trainer.engine.zero import ZeroEngine
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.base import Objective
+from surgstream.trainer.probing.config import ProbeConfig
 from surgstream.trainer.probing.linear_probe import ClipsWithLabels, Probe
 
 
@@ -28,7 +38,7 @@ def open_corpus(uri: str, data: DataConfig) -> FrameTable:
 def clip_source(
     config: TrainConfig, topology: Topology, corpus: FrameTable, crop: CropConfig | None
 ) -> ClipSource:
-    """The clips of a corpus as the model wants them."""
+    """The clips of a corpus in the shape of the model's input."""
     return ClipSource(
         config.data,
         corpus,
@@ -41,14 +51,10 @@ def clip_source(
     )
 
 
-def held_out(config: TrainConfig, settings: HeldOutConfig, topology: Topology) -> Evaluation:
-    """The held-out clips: centre squares, the same ones each time."""
-    source = clip_source(config, topology, open_corpus(settings.corpus, config.data), crop=None)
-    return Evaluation(
-        open=lambda: source.open_pass(settings.clips),
-        preview=lambda: source.open_pass(PICTURED_CLIPS, shared=False),
-        every_steps=settings.every_steps,
-    )
+def held_out_clips(config: TrainConfig, settings: HeldOutConfig, topology: Topology) -> ClipSource:
+    """The held-out clips, as centre squares."""
+    corpus = open_corpus(settings.corpus, config.data)
+    return clip_source(config, topology, corpus, crop=None)
 
 
 def labelled_clips(
@@ -56,30 +62,66 @@ def labelled_clips(
 ) -> ClipsWithLabels:
     """Labelled clips of a corpus, as centre squares."""
     corpus = open_corpus(uri, config.data)
-    return ClipsWithLabels(
-        clip_source(config, topology, corpus, crop=None), corpus, label, num_clips
-    )
+    source = clip_source(config, topology, corpus, crop=None)
+    return ClipsWithLabels(source, corpus, label, num_clips)
+
+
+def periodic_tasks(
+    config: TrainConfig,
+    topology: Topology,
+    engine: ZeroEngine,
+    objective: Objective,
+    held_out: ClipSource | None,
+) -> list[Periodic]:
+    """The recipe's periodic tasks, in the order in which they run.
+
+    Args:
+        config: The recipe.
+        topology: This rank's place.
+        engine: The objective under ZeRO.
+        objective: The objective itself.
+        held_out: The held-out clips, where the recipe has any.
+    """
+    tasks: list[Periodic] = []
+    if config.held_out and held_out:
+        open_all = partial(held_out.open_pass, config.held_out.clips)
+        loss = HeldOutLoss(engine, objective, topology, open_all)
+        tasks.append(Periodic(config.held_out.every_steps, loss))
+    if config.probe:
+        probe = online_probe(config, config.probe, topology, engine, objective)
+        tasks.append(Periodic(config.probe.every_steps, probe))
+
+    collapse = CollapseCheck(engine, objective, topology)
+    tasks.append(Periodic(config.report.collapse_every_steps, collapse))
+
+    open_some = partial(held_out.open_pass, PICTURED_CLIPS, shared=False) if held_out else None
+    pictures = Pictures(engine, objective, topology, Path(config.run_dir), open_some)
+    tasks.append(Periodic(config.report.pictures_every_steps, pictures))
+    return tasks
 
 
 def online_probe(
-    config: TrainConfig, topology: Topology, objective: Objective
-) -> Callable[[Callable[[], bool]], dict[str, float]]:
-    """A function that runs the probe on the objective's features, and stops when it is told to."""
-    settings = config.probe or ProbeConfig()
-    default = config.held_out.corpus if config.held_out else config.data.corpus
-
+    config: TrainConfig,
+    settings: ProbeConfig,
+    topology: Topology,
+    engine: ZeroEngine,
+    objective: Objective,
+) -> Callable[[StepContext], dict[str, Value]]:
+    """Make a function that runs the probe on the objective's features."""
+    held_out_corpus = config.held_out.corpus if config.held_out else config.data.corpus
     fit_corpus = settings.corpus or config.data.corpus
-    test_corpus = settings.test_corpus or default
+    test_corpus = settings.test_corpus or held_out_corpus
     probe = Probe(
         labelled_clips(config, topology, fit_corpus, settings.label, settings.clips),
         labelled_clips(config, topology, test_corpus, settings.label, settings.test_clips),
     )
 
-    def measure(stopping: Callable[[], bool]) -> dict[str, float]:
-        found = probe.measure(objective.embed, stopping)
-        return {f"probe/{name}": value for name, value in found.items()}
+    def run(context: StepContext) -> dict[str, Value]:
+        with engine.autocast():
+            scores = probe.measure(objective.embed, context.poll_stop)
+        return {f"probe/{name}": score for name, score in scores.items()}
 
-    return measure
+    return run
 
 
 def build_objective(
@@ -91,8 +133,8 @@ def build_objective(
 
     Args:
         config: The recipe.
-        device: Where it computes.
-        load_weights: Changes the weights that it begins with.
+        device: The device that it computes on.
+        load_weights: Loads the weights that training begins with, if they are not random.
 
     Raises:
         ModelError: The teacher's weights are missing or do not fit.

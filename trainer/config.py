@@ -18,6 +18,7 @@ from surgstream.trainer.engine.config import (
 )
 from surgstream.trainer.engine.schedules import Plan, Progress
 from surgstream.trainer.objectives.config import ObjectiveConfig
+from surgstream.trainer.probing.config import ProbeConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,27 +67,6 @@ class WarmStartConfig:
     parts: Literal["all", "encoder"] = "all"
     prefix: str | None = None
     moments: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProbeConfig:
-    """Labels that a linear readout of the features is asked about during training, and nothing is trained on.
-
-    Attributes:
-        label: The kind of label, as in the corpus file.
-        corpus: What the readout is fitted to; null takes `data.corpus`.
-        test_corpus: Other videos, to ask about; null takes `held_out.corpus`.
-        clips: Clips to fit it to, evenly spread over the corpus.
-        test_clips: Clips to ask about.
-        every_steps: How often, in steps; 0 is never.
-    """
-
-    label: str = "phase"
-    corpus: Anywhere | None = None
-    test_corpus: Anywhere | None = None
-    clips: Annotated[int, Range(2, 10**9)] = 512
-    test_clips: Annotated[int, Range(1, 10**9)] = 512
-    every_steps: Annotated[int, Range(0, 10**9)] = 1000
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What a run will take, reckoned from its recipe: memory, time, room on a disk. Pure functions."""
+"""Estimates of a run's memory, time and disk space, from its recipe. Pure functions."""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +10,10 @@ from surgstream.trainer.objectives.base import Objective
 GIB = 2**30
 
 REPORT_BYTES = 5000
-"""Of a report in `metrics.jsonl` (2 kB) and TensorBoard (3 kB), as measured of runs on four datasets."""
+"""A report in `metrics.jsonl` (2 kB) and TensorBoard (3 kB), as measured in runs on four datasets."""
 
 PICTURE_BYTES = 2 * 700_000
-"""Of a picture, in `pictures/` and again in TensorBoard, as the demo's; those of longer clips have up to twice that."""
+"""A picture in `pictures/` and again in TensorBoard, as in the demo; pictures of longer clips have up to twice that."""
 
 
 def memory(config: TrainConfig, objective: Objective, world_size: int) -> dict[str, float]:
@@ -23,12 +23,13 @@ def memory(config: TrainConfig, objective: Objective, world_size: int) -> dict[s
     transformer block in bf16 keeps about 34 bytes for each token and unit of width (Korthikanti et al. 2022, equation
     2, without the attention scores that fused kernels recompute), or 4 under activation checkpointing.
     """
-    stage, activations = config.parallel.zero_stage, 0
-    trainable = objective.num_parameters()["trainable"]
+    activations = 0
     for network, tokens in objective.passes():
         kept_bytes = 4 if network.activation_checkpointing else 34
         activations += tokens * network.shape.embed_dim * network.shape.depth * kept_bytes
 
+    stage = config.parallel.zero_stage
+    trainable = objective.num_parameters()["trainable"]
     sizes = {
         "parameters": 4 * trainable / (world_size if stage == 3 else 1),
         "gradients": 4 * trainable / (world_size if stage >= 2 else 1),
@@ -37,13 +38,12 @@ def memory(config: TrainConfig, objective: Objective, world_size: int) -> dict[s
         "activations": float(config.micro_batch_size * activations),
     }
 
-    return {
-        name: round(size / GIB, 3) for name, size in {**sizes, "total": sum(sizes.values())}.items()
-    }
+    sizes["total"] = sum(sizes.values())
+    return {name: round(size / GIB, 3) for name, size in sizes.items()}
 
 
 def checkpoint_bytes(objective: Objective) -> int:
-    """Of one checkpoint: fp32 parameters, both moments of each, and averages."""
+    """The bytes of one checkpoint: fp32 parameters, both moments of each, and averages."""
     averaged = sum(average.numel() for average in objective.averages().values())
     return 4 * (3 * objective.num_parameters()["trainable"] + averaged)
 
@@ -51,47 +51,54 @@ def checkpoint_bytes(objective: Objective) -> int:
 def disk(
     config: TrainConfig, objective: Objective, plan: Plan, audit_line_bytes: float
 ) -> dict[str, int]:
-    """Bytes that the whole run leaves in its directory; `checkpoints` with the one that is being written.
+    """The bytes that the whole run leaves in its directory; `checkpoints` counts the one that is being written, too.
 
     Args:
         config: The run's configuration.
-        objective: What it trains.
+        objective: The run's objective.
         plan: The run in numbers.
-        audit_line_bytes: Of a clip in the audit log.
+        audit_line_bytes: Bytes of a clip in the audit log.
     """
-    steps, clips = plan.last_step, plan.last_step * plan.global_batch_size
-    each, settings = checkpoint_bytes(objective), config.checkpoint
-    kept = settings.keep_last + 1 + (steps // settings.keep_every if settings.keep_every else 0)
-    pictured = config.report.pictures_every_steps
+    steps = plan.last_step
+    clips = steps * plan.global_batch_size
 
+    kept = config.checkpoint.keep_last + 1
+    if config.checkpoint.keep_every:
+        kept += steps // config.checkpoint.keep_every
+    # Rounded up: the last step reports, too.
+    reports = -(-steps // config.report.every_steps)
+    pictures = 0
+    if config.report.pictures_every_steps:
+        pictures = -(-steps // config.report.pictures_every_steps)
+
+    each = checkpoint_bytes(objective)
     sizes = {
         "checkpoints": each * kept,
-        "metrics": REPORT_BYTES * -(-steps // config.report.every_steps),
-        "pictures": PICTURE_BYTES * -(-steps // pictured) if pictured else 0,
+        "metrics": REPORT_BYTES * reports,
+        "pictures": PICTURE_BYTES * pictures,
         "audit": round(audit_line_bytes * clips) if config.data.audit_log else 0,
     }
-
     return {"a_checkpoint": each, **sizes, "total": sum(sizes.values())}
 
 
 def time(
     config: TrainConfig, flops_per_clip: int, plan: Plan, *, world_size: int, tflops: float
 ) -> dict[str, float | None]:
-    """How long the run takes on GPUs that are never kept waiting.
+    """The run's time on GPUs that never wait.
 
     Args:
         config: The run's configuration.
-        flops_per_clip: Of training on it.
+        flops_per_clip: Floating point operations of training on a clip.
         plan: The run in numbers.
         world_size: GPUs.
-        tflops: What each of them does in a second, sustained.
+        tflops: The sustained speed of each GPU, in 10^12 operations a second.
     """
     step_seconds = flops_per_clip * plan.global_batch_size / (tflops * 1e12 * world_size)
     hours = step_seconds * plan.last_step / 3600
-    # Without saves every so many steps there is the one at the end.
-    by_steps = (
-        min(config.checkpoint.every_steps or plan.last_step, plan.last_step) * step_seconds / 60
-    )
+
+    # Without saves by steps, only the last step saves.
+    steps_between = min(config.checkpoint.every_steps or plan.last_step, plan.last_step)
+    by_steps = steps_between * step_seconds / 60
 
     return {
         "tflops": tflops,
@@ -108,26 +115,27 @@ def cut_short_share(part_frames: npt.NDArray[np.int64], look_back: int) -> float
 
     Args:
         part_frames: (num,), frames of each part; each is the last frame of one clip.
-        look_back: How many frames before its last one a clip begins.
+        look_back: Frames from a clip's first to its last.
     """
-    return float(np.minimum(part_frames, look_back).sum() / part_frames.sum())
+    cut_short = np.minimum(part_frames, look_back).sum()
+    return float(cut_short / part_frames.sum())
 
 
 def repeated_share(part_frames: npt.NDArray[np.int64], *, num_frames: int, stride: int) -> float:
-    """The share of what clips show that is their earliest frame again, since they look back beyond their part.
+    """The share of clips' frames that repeat the earliest one, since clips look back beyond their part.
 
     Args:
         part_frames: (num,), frames of each part; each is the last frame of one clip.
-        num_frames: Of a clip.
+        num_frames: Frames of a clip.
         stride: Frames from one to the next.
     """
-    early = np.minimum(
-        part_frames, (num_frames - 1) * stride
-    )  # anchors that may lack frames before them
-    blocks, rest = np.divmod(
-        early, stride
-    )  # in each block of `stride` anchors as many frames are lacking
-    lacking = stride * (blocks * (num_frames - 1) - blocks * (blocks - 1) // 2) + rest * (
-        num_frames - 1 - blocks
-    )
-    return float(lacking.sum() / (num_frames * part_frames.sum()))
+    # Anchors that may lack frames before them.
+    early = np.minimum(part_frames, (num_frames - 1) * stride)
+
+    # Block k of `stride` anchors lacks num_frames - 1 - k frames for each of them; the last block may be shorter.
+    blocks, rest = np.divmod(early, stride)
+    lacking_in_blocks = stride * (blocks * (num_frames - 1) - blocks * (blocks - 1) // 2)
+    lacking_in_rest = rest * (num_frames - 1 - blocks)
+
+    lacking = lacking_in_blocks.sum() + lacking_in_rest.sum()
+    return float(lacking / (num_frames * part_frames.sum()))

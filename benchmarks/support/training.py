@@ -13,8 +13,9 @@ from surgstream.configs.loading import load
 from surgstream.trainer.assembly import build_engine, build_objective
 from surgstream.trainer.batch import ClipBatch, ClipName
 from surgstream.trainer.config import TrainConfig
-from surgstream.trainer.engine.config import CheckpointConfig, ReportConfig
-from surgstream.trainer.engine.loop import Trainer
+from surgstream.trainer.engine.config import CheckpointConfig
+from surgstream.trainer.engine.loop import Guards, Trainer
+from surgstream.trainer.engine.metrics import Reporting
 from surgstream.trainer.engine.preemption import Agreement, SignalFlag
 from surgstream.trainer.engine.profile import Profiler
 from surgstream.trainer.engine.schedules import Plan, Progress
@@ -95,16 +96,15 @@ def make_trainer(config: TrainConfig, batches: Iterator[ClipBatch]) -> Trainer:
         progress=start,
         topology=topology,
         run_dir=run_dir,
-        report=ReportConfig(every_steps=20, pictures_every_steps=0, collapse_every_steps=0),
+        reporting=Reporting(every_steps=20, watch=lambda _: {}, audit_log=config.data.audit_log),
         checkpoint=CheckpointConfig(every_steps=100, keep_last=2),
-        evaluation=None,
-        measures=(),
-        audit_log=config.data.audit_log,
-        watch=lambda _: {},
-        agreement=Agreement(SignalFlag(), 600),
-        watchdog=Watchdog(600),
-        profiler=Profiler(SignalFlag(), topology, run_dir),
-        check_owner=lambda: None,
+        periodic=(),
+        guards=Guards(
+            agreement=Agreement(SignalFlag(), 600),
+            watchdog=Watchdog(600),
+            profiler=Profiler(SignalFlag(), topology, run_dir),
+            check_owner=lambda: None,
+        ),
     )
 
 

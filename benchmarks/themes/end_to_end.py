@@ -6,6 +6,7 @@ model's, so there the stall is more than the time that a step waits for clips.
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -53,7 +54,8 @@ def cases(folder: Path, recipe: Sequence[str]) -> list[Case]:
         name: str, batches: Iterator[ClipBatch], watch: Callable[[int], Mapping[str, Value]]
     ) -> Case:
         def turn_to_them() -> None:
-            trainer.batches, trainer.watch = batches, watch
+            trainer.batches = batches
+            trainer.reporting = replace(trainer.reporting, watch=watch)
             take_steps(trainer, num_steps(config, NUM_CLIPS // 4))
 
         run = partial(take_steps, trainer, num_steps(config, NUM_CLIPS))
@@ -61,6 +63,6 @@ def cases(folder: Path, recipe: Sequence[str]) -> list[Case]:
 
     resident = itertools.cycle(resident_batches(config, topology.device))
     return [
-        case("step, clips resident", resident, trainer.watch),
+        case("step, clips resident", resident, trainer.reporting.watch),
         case("train", loader, watch.report),
     ]

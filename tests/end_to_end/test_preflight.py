@@ -131,7 +131,7 @@ def test_no_rank_waits_for_one_that_freezes(corpora: Corpora, tmp_path: Path) ->
     assert ranks[1].exitcode == 1, "rank 0 says nothing, not even that it is gone"
     kill(ranks)
     assert (
-        "no verdict after 8 s: rank 0 or the way to it hangs"
+        "no verdict after 8 s: rank 0 or the network to it hangs"
         in (tmp_path / "log.rank1").read_text()
     )
 

@@ -18,7 +18,7 @@ from surgstream.shards.corpus.labels import read_labels
 from surgstream.shards.errors import VideoError
 from surgstream.shards.format.review import load_review
 from surgstream.shards.storage.stores import Stores
-from surgstream.trainer.commands.status import show
+from surgstream.trainer.commands.status_page import show
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.metrics import cut_log
 from surgstream.trainer.runs.state import read_run

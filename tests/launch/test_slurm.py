@@ -11,7 +11,7 @@ from surgstream.configs.loading import load
 from surgstream.launch.__main__ import main
 from surgstream.launch.site import ContainerConfig, Site
 from surgstream.launch.slurm import render
-from surgstream.trainer.runs.state import jobs_of
+from surgstream.trainer.runs.jobs import jobs_of
 from tests.launch.test_site import PRESETS
 
 RECIPE = "configs/pretrain/surgvista_tiny.yaml"

@@ -24,16 +24,18 @@ from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.base import Objective
 
 MOST_DRAWS = 400
-"""Of a clip in a run, before it is warned of: twice as many as in SurgVISTA's recipe."""
+"""More draws of a clip in a run are warned of; twice as many as in SurgVISTA's recipe."""
 
-_AUDIT_LINE_BYTES = 110.0  # of a corpus that is not there: names of ten letters
+_AUDIT_LINE_BYTES = 110.0
+"""The length of a line where the corpus cannot be read: with names of ten letters."""
 
 
 def run(words: argparse.Namespace) -> int:
     """Do the work of `surgstream describe`."""
     config = load(TrainConfig, words.config, words.overrides)
     tree = describe(config, words.world_size, words.tflops)
-    sys.stdout.write((json.dumps(tree, indent=2) if words.json else table(tree)) + "\n")
+    page = json.dumps(tree, indent=2) if words.json else table(tree)
+    sys.stdout.write(f"{page}\n")
     return 0
 
 
@@ -43,25 +45,24 @@ def describe(config: TrainConfig, world_size: int, tflops: float | None = None) 
     Args:
         config: The run's configuration.
         world_size: Ranks it would run on.
-        tflops: What each GPU does in a second, in 10^12 operations; None leaves the hours out.
+        tflops: The sustained speed of each GPU, in 10^12 operations a second; None leaves the hours out.
 
     Returns:
-        A JSON tree. `corpus` is null, with the reason in `corpus_error`, where the corpus cannot be read; the run's
-        numbers are there all the same, where the recipe gives `clips_per_epoch`.
+        A JSON tree. `corpus` is null, with the reason in `corpus_error`, where the corpus cannot be read; it still has
+        the run's numbers if the recipe gives `clips_per_epoch`.
 
     Raises:
-        SurgstreamError: The configuration cannot be trained on so many ranks, or at the rate of a corpus that can be
+        SurgstreamError: The configuration cannot be trained on this many ranks, or at the rate of a corpus that can be
             read, or timm has no such teacher.
     """
     objective = choice.build_on_meta(config.objective)
     tree = recipe_numbers(config, objective, world_size)
     check_rates_at_hand(config.corpora, config.data.fps)
     try:
-        frames = FrameTable.open(
-            open_storage(config.data.corpus, config.data.s3), fps=config.data.fps, check=False
-        )
+        storage = open_storage(config.data.corpus, config.data.s3)
+        frames = FrameTable.open(storage, fps=config.data.fps, check=False)
     except RateError:
-        raise  # the corpus is there, so the recipe is to be mended
+        raise  # the corpus can be read, so the recipe is at fault
     except SurgstreamError as error:
         tree |= {"corpus": None, "corpus_error": str(error)}
         if config.clips_per_epoch is None:
@@ -72,18 +73,20 @@ def describe(config: TrainConfig, world_size: int, tflops: float | None = None) 
     sizes = frames.sizes()
     plan = _plan(config, sum(size.num_clips for size in sizes), world_size)
     order = Order.create(sizes, config.seed, config.data.order)
-    return {
-        **tree,
-        **run_numbers(
-            config, objective, plan, world_size, tflops, _audit_line_bytes(frames, plan, world_size)
-        ),
-        **corpus_numbers(config, frames, order, plan),
-    }
+    line_bytes = _audit_line_bytes(frames, plan, world_size)
+
+    tree |= run_numbers(config, objective, plan, world_size, tflops, line_bytes)
+    tree |= corpus_numbers(config, frames, order, plan)
+    return tree
 
 
 def recipe_numbers(config: TrainConfig, objective: Objective, world_size: int) -> dict[str, Any]:
-    """What follows from the recipe alone."""
+    """The numbers that follow from the recipe alone."""
     flops = objective.flops()
+
+    fps = config.data.fps
+    seconds = fps and look_back(config) / fps
+
     return {
         "objective": config.objective.name,
         "parameters": objective.num_parameters(),
@@ -95,8 +98,8 @@ def recipe_numbers(config: TrainConfig, objective: Objective, world_size: int) -
         "clip": {
             "frames": config.objective.encoder.num_frames,
             "stride": config.data.stride,
-            "fps": config.data.fps,
-            "seconds": config.data.fps and look_back(config) / config.data.fps,
+            "fps": fps,
+            "seconds": seconds,
         },
         "flops_per_clip": {**flops, "total": sum(flops.values())},
         "memory_gib": estimates.memory(config, objective, world_size),
@@ -117,9 +120,12 @@ def run_numbers(
     tflops: float | None,
     audit_line_bytes: float,
 ) -> dict[str, Any]:
-    """What the run comes to: clips, steps, saves, bytes, and hours where a speed is given."""
+    """The numbers of the whole run: clips, steps, saves, bytes, and hours where a speed is given."""
     flops = sum(objective.flops().values())
     clips = plan.last_step * plan.global_batch_size
+    time = None
+    if tflops is not None:
+        time = estimates.time(config, flops, plan, world_size=world_size, tflops=tflops)
 
     return {
         "clips": {"corpus": None, "epoch": plan.draws_per_epoch, "run": clips},
@@ -135,8 +141,7 @@ def run_numbers(
             "every_minutes": config.checkpoint.every_minutes,
         },
         "disk_bytes": estimates.disk(config, objective, plan, audit_line_bytes),
-        "time": tflops
-        and estimates.time(config, flops, plan, world_size=world_size, tflops=tflops),
+        "time": time,
         "warnings": [*_run_warnings(plan)],
     }
 
@@ -144,27 +149,27 @@ def run_numbers(
 def corpus_numbers(
     config: TrainConfig, frames: FrameTable, order: Order, plan: Plan
 ) -> dict[str, Any]:
-    """What the corpus adds: its clips, lanes, and how often each dataset's clips are drawn."""
+    """The numbers of the corpus: its clips, lanes, and the draws of each dataset's clips."""
     clips = sum(size.num_clips for size in frames.sizes())
     run = plan.last_step * plan.global_batch_size
 
-    datasets = [
-        {
-            "name": report.name,
-            "clips": report.num_clips,
-            "share": report.share,
-            "repeats_an_epoch": report.repeats,
-            "share_cut_short": estimates.cut_short_share(
-                frames.part_frames(report.name), look_back(config)
-            ),
-            "draws_of_a_clip": run * report.share / report.num_clips,
-            "repeated_frames": repetition(config, frames, report.name),
-            "packed_frames_apart": frames.frames_apart(report.name),
-        }
-        for report in order.report()
-    ]
+    datasets = []
+    for report in order.report():
+        part_frames = frames.part_frames(report.name)
+        datasets.append(
+            {
+                "name": report.name,
+                "clips": report.num_clips,
+                "share": report.share,
+                "repeats_an_epoch": report.repeats,
+                "share_cut_short": estimates.cut_short_share(part_frames, look_back(config)),
+                "draws_of_a_clip": run * report.share / report.num_clips,
+                "repeated_frames": repetition(config, frames, report.name),
+                "packed_frames_apart": frames.frames_apart(report.name),
+            }
+        )
 
-    # These replace `run_numbers`' warnings in the tree, and so begin with the run's own.
+    # They replace the warnings of `run_numbers` in the tree, and so begin with those.
     warnings = [*_run_warnings(plan), *_batch_warnings(config, order)]
     for dataset in datasets:
         warnings += _draw_warnings(config, dataset)
@@ -181,32 +186,32 @@ def corpus_numbers(
 
 
 def _plan(config: TrainConfig, num_clips: int, world_size: int) -> Plan:
-    return config.plan(
-        num_clips=num_clips, world_size=world_size, start=Progress(step=0, g=0, state={})
-    )
+    start = Progress(step=0, g=0, state={})
+    return config.plan(num_clips=num_clips, world_size=world_size, start=start)
 
 
 def _audit_line_bytes(frames: FrameTable, plan: Plan, world_size: int) -> float:
-    """Of a clip in the audit log, with the names of clips from the middle of each dataset."""
-    names = [frames.locate(size.name, size.num_clips // 2) for size in frames.sizes()]
-    place = {
+    """The mean length of an audit log's lines, with the names of clips from the middle of each dataset."""
+    last = {
         "g": plan.last_step * plan.global_batch_size,
         "step": plan.last_step,
         "rank": world_size - 1,
     }
-    clips = (ClipName(name.dataset, name.video, name.frame)._asdict() | place for name in names)
-    return fmean(
-        len(json.dumps({key: value for key, value in clip.items() if key != "planned"})) + 1
-        for clip in clips
-    )
+    lengths = []
+    for size in frames.sizes():
+        name = frames.locate(size.name, size.num_clips // 2)
+        clip = ClipName(name.dataset, name.video, name.frame)._asdict() | last
+        del clip["planned"]  # absent where nothing stands in for the planned clip
+        lengths.append(len(json.dumps(clip)) + 1)
+    return fmean(lengths)
 
 
 def _run_warnings(plan: Plan) -> Iterator[str]:
     draws = plan.last_step * plan.global_batch_size
     if plan.warmup_draws >= draws:
         yield (
-            f"the warm-up of {plan.warmup_draws:,} clips is as long as the run of {draws:,}: the learning rate never "
-            "gets to its peak; lower optim.warmup_epochs"
+            f"the warm-up of {plan.warmup_draws:,} clips is as long as the run of {draws:,}: "
+            "the learning rate never reaches its peak; lower optim.warmup_epochs"
         )
 
 
@@ -214,25 +219,31 @@ def _batch_warnings(config: TrainConfig, order: Order) -> Iterator[str]:
     batch = config.global_batch_size
     if order.num_clips < batch:
         yield (
-            f"a batch of {batch:,} has each of the corpus' {order.num_clips:,} clips {batch / order.num_clips:.1f} "
-            "times; lower global_batch_size, or pack more videos"
+            f"a batch of {batch:,} has each of the corpus' {order.num_clips:,} clips "
+            f"{batch / order.num_clips:.1f} times; lower global_batch_size, or pack more videos"
         )
     elif order.num_lanes < batch:
         yield (
-            f"{order.num_lanes:,} lanes for batches of {batch:,} clips: some clips of a batch are close neighbours; "
-            "raise data.order.lanes, lower data.order.chunk_frames, or pack more videos"
+            f"{order.num_lanes:,} lanes for batches of {batch:,} clips: "
+            "some clips of a batch are close neighbours; raise data.order.lanes, "
+            "lower data.order.chunk_frames, or pack more videos"
         )
 
 
 def _draw_warnings(config: TrainConfig, dataset: Mapping[str, Any]) -> Iterator[str]:
-    name, draws = dataset["name"], dataset["draws_of_a_clip"]
+    name = dataset["name"]
+    draws = dataset["draws_of_a_clip"]
     if draws > MOST_DRAWS:
         yield (
-            f"{name}: each of its {dataset['clips']:,} clips is drawn {draws:,.0f} times, 200 times in SurgVISTA's "
-            "recipe: the model may learn them by heart; lower epochs, or pack more videos"
+            f"{name}: each of its {dataset['clips']:,} clips is drawn {draws:,.0f} times, "
+            "200 times in SurgVISTA's recipe: the model may learn them by heart; lower epochs, "
+            "or pack more videos"
         )
-    if dataset["repeats_an_epoch"] > config.data.order.most_repeats:
+
+    repeats = dataset["repeats_an_epoch"]
+    if repeats > config.data.order.most_repeats:
         yield (
-            f"{name}: its clips are drawn {dataset['repeats_an_epoch']:,.1f} times as often as an average clip; "
-            "weights nearer to uniform, such as data.order.weights={temperature: 0.5}, repeat it less"
+            f"{name}: its clips are drawn {repeats:,.1f} times as often as an average clip; "
+            "weights nearer to uniform, such as data.order.weights={temperature: 0.5}, "
+            "repeat it less"
         )

@@ -1,4 +1,4 @@
-"""What `surgstream describe` found, as people read it, in 80 columns."""
+"""The page that `surgstream describe` prints, in 80 columns."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
@@ -10,7 +10,7 @@ Tree = Mapping[str, Any]
 
 
 def table(tree: Tree) -> str:
-    """Lay out what `trainer.commands.describe.describe` returns."""
+    """Lay out the tree that `trainer.commands.describe.describe` returns."""
     sections = [_model(tree), _memory(tree), _run(tree)]
     if "disk_bytes" in tree:
         sections.append(_disk(tree["disk_bytes"]))
@@ -22,37 +22,43 @@ def table(tree: Tree) -> str:
 
 
 def _model(tree: Tree) -> Iterator[str]:
-    parameters, flops = tree["parameters"], tree["flops_per_clip"]
+    parameters = tree["parameters"]
+    flops = tree["flops_per_clip"]
     rows = [(tree["objective"], "parameters", "GFLOP a clip")]
     for part in dict.fromkeys([*flops, *parameters]):
         if part not in ("total", "trainable"):
-            rows.append((part, _given(parameters.get(part), ","), _gflop(flops.get(part))))
-    rows += [
-        ("trained", f"{parameters['trainable']:,}", ""),
-        ("together", "", _gflop(flops["total"])),
-    ]
+            count = _given(parameters.get(part), ",")
+            rows.append((part, count, _gflop(flops.get(part))))
+
+    rows.append(("trained", f"{parameters['trainable']:,}", ""))
+    rows.append(("together", "", _gflop(flops["total"])))
     yield from _aligned(rows)
 
 
 def _memory(tree: Tree) -> Iterator[str]:
-    batch, sizes = tree["batch"], tree["memory_gib"]
-    parts = [
-        f"{name} {size:.1f}" for name, size in sizes.items() if name != "total" and size >= 0.05
-    ]
-    gpus = "a GPU" if batch["world_size"] == 1 else f"each of {batch['world_size']} GPUs"
-    yield f"{gpus} holds about {sizes['total']:.1f} GiB, and what frameworks take beside"
+    sizes = tree["memory_gib"]
+    parts = []
+    for name, size in sizes.items():
+        # Less would be shown as 0.0.
+        if name != "total" and size >= 0.05:
+            parts.append(f"{name} {size:.1f}")
+
+    num_gpus = tree["batch"]["world_size"]
+    gpus = "a GPU" if num_gpus == 1 else f"each of {num_gpus} GPUs"
+    yield f"{gpus} holds about {sizes['total']:.1f} GiB, besides what frameworks take"
     yield from _indented(", ".join(parts))
 
 
 def _run(tree: Tree) -> Iterator[str]:
-    batch, tokens = tree["batch"], tree["tokens"]
-    ranks, accumulated = batch["world_size"], batch["grad_accum_steps"]
+    batch = tree["batch"]
+    ranks = batch["world_size"]
+    accumulated = batch["grad_accum_steps"]
     spread = f"{ranks} x {batch['micro']} at once x {accumulated} accumulated"
     yield f"a step      {_count(batch['global'], 'clip')}: {spread}"
-    counted = (
-        f"of which the encoder sees {tokens['visible']:,}, and {tokens['masked']:,} are predicted"
-    )
-    yield from _labelled("a clip", f"{tokens['clip']:,} tokens, {counted}")
+
+    tokens = tree["tokens"]
+    seen = f"the encoder sees {tokens['visible']:,}, and {tokens['masked']:,} are predicted"
+    yield from _labelled("a clip", f"{tokens['clip']:,} tokens: {seen}")
     yield f"            {_span(tree['clip'])}"
 
     # Without a corpus and without `clips_per_epoch` nothing is known of the run.
@@ -60,22 +66,28 @@ def _run(tree: Tree) -> Iterator[str]:
         yield from _labelled("a run", f"not known: {tree['corpus_error']}")
         return
 
-    clips, steps = tree["clips"], tree["steps"]
-    epochs = f"{clips['run'] / clips['epoch']:,.4g} epochs of {clips['epoch']:,}"
+    clips = tree["clips"]
+    steps = tree["steps"]
+    num_epochs = clips["run"] / clips["epoch"]
+    epochs = f"{num_epochs:,.4g} epochs of {clips['epoch']:,}"
     yield f"a run       {_count(steps['run'], 'step')}, {_count(clips['run'], 'clip')}: {epochs}"
-    yield f"            {steps['warm_up']:,} steps of warm-up to a learning rate of {tree['peak_lr']:.3g}"
+
+    warm_up = f"{steps['warm_up']:,} steps of warm-up"
+    yield f"            {warm_up} to a learning rate of {tree['peak_lr']:.3g}"
     yield from _labelled("time", _time(tree))
     yield from _labelled("saves", _saves(tree))
     if tree["corpus"] is None:
-        yield from _labelled("corpus", f"not there: {tree['corpus_error']}")
+        yield from _labelled("corpus", f"cannot be read: {tree['corpus_error']}")
 
 
 def _span(clip: Tree) -> str:
-    frames, stride = f"{clip['frames']} frames", clip["stride"]
+    frames = f"{clip['frames']} frames"
+    stride = clip["stride"]
     apart = "" if stride == 1 else f", {stride} apart"
     if clip["fps"] is None:
         return f"{frames}{apart}, at whatever rate they are packed"
-    return f"{frames} at {clip['fps']:g} a second{apart}: {clip['seconds']:,.4g} s from the first to the last"
+    length = f"{clip['seconds']:,.4g} s from the first to the last"
+    return f"{frames} at {clip['fps']:g} a second{apart}: {length}"
 
 
 def _time(tree: Tree) -> str:
@@ -83,23 +95,29 @@ def _time(tree: Tree) -> str:
     time = tree["time"]
     if time is None:
         return f"{work}; --tflops T tells the hours"
-    speed = f"{_short(time['step_seconds'])} s a step, {_short(time['clips_per_second'])} clips a second"
-    return (
-        f"{_hours(time['hours'])}, {_short(time['gpu_hours'])} GPU-hours, for {work} at {time['tflops']:g} TFLOP/s a "
-        f"GPU that never waits: {speed}"
-    )
+    hours = f"{_hours(time['hours'])}, {_short(time['gpu_hours'])} GPU-hours"
+    assumed = f"{work} at {time['tflops']:g} TFLOP/s a GPU that never waits"
+    step_seconds = _short(time["step_seconds"])
+    clips_per_second = _short(time["clips_per_second"])
+    return f"{hours}, for {assumed}: {step_seconds} s a step, {clips_per_second} clips a second"
 
 
 def _saves(tree: Tree) -> str:
-    steps, minutes = tree["saves"]["every_steps"], tree["saves"]["every_minutes"]
-    when = [f"{steps:,} steps"] if steps else []
-    when += [f"{minutes:g} minutes"] if minutes else []
-    between = (
-        f": one in {_hours(tree['time']['minutes_between_saves'] / 60)}"
-        if tree["time"] and steps
-        else ""
-    )
-    return f"every {' or '.join(when)}{', whichever come first' if len(when) > 1 else ''}{between}"
+    steps = tree["saves"]["every_steps"]
+    minutes = tree["saves"]["every_minutes"]
+    when = []
+    if steps:
+        when.append(f"{steps:,} steps")
+    if minutes:
+        when.append(f"{minutes:g} minutes")
+
+    text = f"every {' or '.join(when)}"
+    if len(when) > 1:
+        text += ", whichever come first"
+    if tree["time"] and steps:
+        hours_between = tree["time"]["minutes_between_saves"] / 60
+        text += f": one in {_hours(hours_between)}"
+    return text
 
 
 def _disk(sizes: Mapping[str, int]) -> Iterator[str]:
@@ -107,24 +125,20 @@ def _disk(sizes: Mapping[str, int]) -> Iterator[str]:
     number = sizes["checkpoints"] // sizes["a_checkpoint"]
     parts = [f"up to {number} checkpoints of {_size(sizes['a_checkpoint'])}"]
     names = {"metrics": "metrics and TensorBoard", "pictures": "pictures", "audit": "audit log"}
-    parts += [f"{words} {_size(sizes[name])}" for name, words in names.items() if sizes[name]]
+    for name, words in names.items():
+        if sizes[name]:
+            parts.append(f"{words} {_size(sizes[name])}")
     yield from _indented(", ".join(parts))
 
 
 def _datasets(datasets: Sequence[Tree]) -> Iterator[str]:
     rows = [("dataset", "clips", "of draws", "each drawn", "repeated frames")]
     for dataset in datasets:
-        shares = (f"{100 * dataset[share]:.1f} %" for share in ("share", "repeated_frames"))
-        of_draws, repeated = shares
-        rows.append(
-            (
-                dataset["name"],
-                f"{dataset['clips']:,}",
-                of_draws,
-                _times(dataset["draws_of_a_clip"]),
-                repeated,
-            )
-        )
+        clips = f"{dataset['clips']:,}"
+        of_draws = _percent(dataset["share"])
+        drawn = _times(dataset["draws_of_a_clip"])
+        repeated = _percent(dataset["repeated_frames"])
+        rows.append((dataset["name"], clips, of_draws, drawn, repeated))
     yield from _aligned(rows)
 
 
@@ -134,18 +148,14 @@ def _warnings(warnings: Sequence[str]) -> Iterator[str]:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """The first column to the left, cut where it is too long, and the others to the right."""
+    """Align the first column to the left, cut where it is too long, and the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     room = _COLUMNS - sum(widths[1:]) - 2 * len(widths[1:])
     first = min(widths[0], room)
     for name, *cells in rows:
         left = name if len(name) <= first else f"{name[: first - 3]}..."
-        yield "  ".join(
-            [
-                f"{left:<{first}}",
-                *(f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)),
-            ]
-        )
+        right = [f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)]
+        yield "  ".join([f"{left:<{first}}", *right])
 
 
 def _labelled(label: str, text: str) -> list[str]:
@@ -168,6 +178,10 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
 def _times(number: float) -> str:
     return f"{number:,.0f} x" if number >= 10 else f"{number:.2g} x"
 
@@ -181,7 +195,9 @@ def _hours(hours: float) -> str:
         return f"{_short(hours / 24)} days"
     if hours >= 1:
         return f"{_short(hours)} hours"
-    return f"{_short(60 * hours)} minutes" if hours >= 1 / 60 else f"{_short(3600 * hours)} seconds"
+    if hours >= 1 / 60:
+        return f"{_short(60 * hours)} minutes"
+    return f"{_short(3600 * hours)} seconds"
 
 
 def _size(num_bytes: float) -> str:

@@ -11,10 +11,9 @@ from surgstream.trainer.export.writing import publish
 
 def run(words: argparse.Namespace) -> int:
     """Do the work of `surgstream export`."""
-    sys.stdout.write(
-        export(words.checkpoint, words.out, words.layout, averaged=words.weights == "average")
-        + "\n"
-    )
+    averaged = words.weights == "average"
+    sentence = export(words.checkpoint, words.out, words.layout, averaged=averaged)
+    sys.stdout.write(f"{sentence}\n")
     return 0
 
 
@@ -22,29 +21,28 @@ def export(place: Path, out: Path, layout: LayoutName, *, averaged: bool) -> str
     """Write the encoder, and read it again.
 
     Args:
-        place: A checkpoint's directory, or a run's, whose newest whole checkpoint is meant.
+        place: A checkpoint's directory, or a run's, whose newest whole checkpoint is exported.
         out: Folder to make.
-        layout: For whose code.
+        layout: The code that will read it.
         averaged: Whether to write the moving average, where there is one.
 
     Returns:
-        What was written, in a sentence.
+        A sentence that says what was written.
 
     Raises:
         CheckpointError: There is no whole checkpoint, or it is of a version that kept no configuration.
-        ModelError: The layout has no place for this encoder, `out` is not empty, or what was written, read again, gives
-            other features; nothing is left of it then.
-        StorageError: `out` cannot be written to, or somebody else writes there.
+        ModelError: The layout has no place for this encoder, `out` is not empty, or the files, read again, give other
+            features; they are deleted then.
+        StorageError: `out` cannot be written to, or another process writes there.
     """
     checkpoint = checkpoint_of(place)
     source = read_source(checkpoint, averaged=averaged)
     record = publish(source, out, layout)
 
     which = "averaged encoder" if source.averaged else "encoder"
-    said = f"{out}: the {which} of {checkpoint.name} of {record.objective}, for {layout}"
+    sentence = f"{out}: the {which} of {checkpoint.name} of {record.objective}, for {layout}"
     if record.check:
-        said += (
-            f"; read again by {' and '.join(record.check.read_by)}, features differ by at most "
-            f"{record.check.largest_difference:.2g}"
-        )
-    return said
+        readers = " and ".join(record.check.read_by)
+        difference = f"{record.check.largest_difference:.2g}"
+        sentence += f"; read again by {readers}, features differ by at most {difference}"
+    return sentence

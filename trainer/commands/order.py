@@ -1,4 +1,4 @@
-"""`surgstream order`: which clip is drawn when, and which rank reads it."""
+"""`surgstream order`: the clip of each draw, and the rank that reads it."""
 
 import argparse
 import json
@@ -20,9 +20,10 @@ from surgstream.trainer.resume import order_from
 
 def run(words: argparse.Namespace) -> int:
     """Do the work of `surgstream order`."""
-    progress = (
-        read_progress(words.checkpoint) if words.checkpoint else Progress(step=0, g=0, state={})
-    )
+    progress = Progress(step=0, g=0, state={})
+    if words.checkpoint:
+        progress = read_progress(words.checkpoint)
+
     start = progress.g if words.start is None else words.start
     if start < progress.g:
         raise ConfigError(
@@ -30,8 +31,10 @@ def run(words: argparse.Namespace) -> int:
         )
     if start + words.count > LAST_DRAW:
         raise ConfigError(
-            f"expected --start and --count to end at draw 2^62 at most, got {start} and {words.count}"
+            "expected --start and --count to end at draw 2^62 at most, "
+            f"got {start} and {words.count}"
         )
+
     config = load(TrainConfig, words.config, words.overrides)
     for line in lines(config, progress, start, words.count, words.world_size):
         sys.stdout.write(json.dumps(line) + "\n")
@@ -44,17 +47,16 @@ def lines(
     """Yield a record for each of the draws [start, start + count) of a run that goes on from `progress`.
 
     Raises:
-        SurgstreamError: The corpus cannot be read, is of another rate, or is not the checkpoint's while `resume.allow`
-            does not say so; or its batches cannot be dealt to `world_size` ranks.
+        SurgstreamError: The corpus cannot be read, is of another rate, or is not the checkpoint's although
+            `resume.allow` does not name it; or `world_size` ranks cannot share its batches evenly.
     """
     table = FrameTable.open(open_storage(config.data.corpus, config.data.s3), fps=config.data.fps)
     order = order_from(progress, config, table)
     batch = config.global_batch_size
 
-    # A clip's rank depends on its whole step, so each step that is touched is dealt in full.
-    for step, wanted in groupby(
-        range(start, start + count), key=lambda g: (g - progress.g) // batch
-    ):
+    # A clip's rank depends on its whole step, so all draws of a step are placed, also those that are not shown.
+    by_step = groupby(range(start, start + count), key=lambda g: (g - progress.g) // batch)
+    for step, wanted in by_step:
         first = progress.g + step * batch
         draws = order.draws(first, batch)
         placement = place(
@@ -68,11 +70,12 @@ def lines(
 
         for g in wanted:
             i = g - first
+            location = locations[i]
             yield {
                 "g": g,
                 "step": progress.step + step,
                 "rank": int(placement.rank[i]),
-                "dataset": locations[i].dataset,
-                "video": locations[i].video,
-                "anchor_frame": locations[i].frame,
+                "dataset": location.dataset,
+                "video": location.video,
+                "anchor_frame": location.frame,
             }

@@ -1,4 +1,4 @@
-"""`surgstream preflight`: is everything there that a run needs, on every node?"""
+"""`surgstream preflight`: check on every node that a run has all it needs."""
 
 import argparse
 import json
@@ -38,17 +38,17 @@ from surgstream.trainer.preflight.store import Corpora
 from surgstream.trainer.preflight.table import one_line, render
 
 MEETING_SECONDS = 30.0
-"""How long ranks wait for one that does not come: nodes of one job differ by seconds in what starting takes them."""
+"""The time that ranks wait for a missing one. The nodes of a job start within seconds of each other."""
 
 CHECK_SECONDS = 45.0
 COMPILE_SECONDS = 180.0
-"""On top, where a model is compiled."""
+"""Added to `CHECK_SECONDS` where a model is compiled."""
 
 MEASURE_SECONDS = 3.0
-"""For the store's and for the network's speed."""
+"""For the store's and for the network's speed, each."""
 
 REPORT_SECONDS = 20.0
-"""How much later than rank 0 a rank may be done; the checks meet more often than that."""
+"""The time after rank 0 within which a rank must report; ranks meet more often than that during the checks."""
 
 _GOODBYE_SECONDS = 5.0
 
@@ -71,22 +71,23 @@ def run(words: argparse.Namespace) -> int:
 def preflight(
     config: TrainConfig, topology: Topology, *, with_step: bool, patience_seconds: float = 0.0
 ) -> None:
-    """Check everything, and join the process group on the way; rank 0 prints what was found.
+    """Check everything, and join the process group on the way; rank 0 prints the results.
 
     Args:
         config: The run's configuration.
         topology: This process's place.
         with_step: Whether to take a step of the model.
-        patience_seconds: How much later than others a rank may come.
+        patience_seconds: How much later than others a rank may start.
 
     Raises:
-        PreflightError: Something forbids a run, on every rank; or not all ranks came.
+        PreflightError: On every rank: a check forbids a run, or not all ranks came.
         ModelError: There is no such model.
     """
-    needed = needs(
-        config, with_step=with_step
-    )  # what no node could give is refused before ranks wait for each other
-    seconds = CHECK_SECONDS + (COMPILE_SECONDS if with_step and config.compile else 0.0)
+    # A model that does not exist is refused before ranks wait for each other.
+    needed = needs(config, with_step=with_step)
+    seconds = CHECK_SECONDS
+    if with_step and config.compile:
+        seconds += COMPILE_SECONDS
     meeting_seconds = MEETING_SECONDS + patience_seconds
 
     with ended_after(meeting_seconds + seconds + 2 * REPORT_SECONDS):
@@ -101,17 +102,17 @@ def preflight(
             sys.stdout.flush()
             meeting.tell("verdict", one_line(reports, problems))
 
-        said = meeting.hear("verdict", checks.at_most(seconds) + 2 * REPORT_SECONDS)
-        # Nobody looks for files there any more once the verdict is told.
-        shutil.rmtree(
-            trial_folder(meeting, Path(config.run_dir) / "checkpoints"), ignore_errors=True
-        )
+        verdict = meeting.hear("verdict", checks.at_most(seconds) + 2 * REPORT_SECONDS)
+        # Once there is a verdict, no rank looks for files there any more.
+        trial = trial_folder(meeting, Path(config.run_dir) / "checkpoints")
+        shutil.rmtree(trial, ignore_errors=True)
         meeting.leave(_GOODBYE_SECONDS)
 
-    if said != "go":
-        raise PreflightError(said)
+    if verdict != "go":
+        raise PreflightError(verdict)
+    # The checks did so in threads of their own.
     if topology.device.type == "cuda":
-        torch.cuda.set_device(topology.device)  # the checks did so in threads of their own
+        torch.cuda.set_device(topology.device)
 
 
 def ended_after(seconds: float) -> AbstractContextManager[None]:
@@ -119,7 +120,7 @@ def ended_after(seconds: float) -> AbstractContextManager[None]:
 
     def end() -> None:
         log.error(
-            "no verdict after %g s: rank 0 or the way to it hangs; see what it prints", seconds
+            "no verdict after %g s: rank 0 or the network to it hangs; see its output", seconds
         )
         logging.shutdown()
         os._exit(PreflightError.exit_status)
@@ -132,14 +133,13 @@ def examine(
 ) -> RankReport:
     """Run all checks on this rank, in step with the others.
 
-    A check that needs every rank is left out where one of them is not well.
+    A check that needs every rank is left out where one of them has failed.
     """
-    topology, device, run_dir = meeting.topology, meeting.topology.device, Path(config.run_dir)
-    cache_dir = config.data.cache_folder
-
+    topology = meeting.topology
+    run_dir = Path(config.run_dir)
     facts = checks.run(
         "node",
-        lambda: look_at_node(device, run_dir, cache_dir),
+        lambda: look_at_node(topology.device, run_dir, config.data.cache_folder),
         seconds=10,
         advice="see whether df and nvidia-smi answer on this node",
     )
@@ -188,20 +188,19 @@ def examine(
 
 def examine_network(config: TrainConfig, meeting: Meeting, checks: Checklist) -> float | None:
     """Join the process group and measure an all-reduce; None where a rank failed."""
-    topology, advice = (
-        meeting.topology,
-        "see what NCCL_DEBUG=INFO prints; set NCCL_SOCKET_IFNAME and NCCL_IB_HCA",
-    )
+    topology = meeting.topology
+    advice = "see what NCCL_DEBUG=INFO prints; set NCCL_SOCKET_IFNAME and NCCL_IB_HCA"
 
-    def joined() -> bool:
+    def join_group() -> bool:
         join(topology, config.parallel.timeout_seconds)
         return True
 
     if not meeting.agree("alive", checks.at_most(20)):
         return None
-    well = checks.run("network", joined, seconds=40, advice=advice)
-    if not meeting.agree("joined", checks.at_most(20), ok=well is not None):
+    joined = checks.run("network", join_group, seconds=40, advice=advice)
+    if not meeting.agree("joined", checks.at_most(20), ok=joined is not None):
         return None
+
     return checks.run(
         "network",
         lambda: bus_gb_per_second(topology.device, MEASURE_SECONDS),
@@ -214,31 +213,34 @@ def examine_step(
     config: TrainConfig, meeting: Meeting, checks: Checklist, *, well: bool
 ) -> StepMemory | None:
     """Build the model and take a step; None where a rank failed, or was not `well` before."""
-    topology, advice = (
-        meeting.topology,
-        "see what it prints above; try compile=false or a smaller micro_batch_size",
-    )
-    model = (
-        checks.run(
-            "step", lambda: build_model(config, topology), seconds=COMPILE_SECONDS, advice=advice
+    topology = meeting.topology
+    advice = "see what it prints above; try compile=false or a smaller micro_batch_size"
+
+    model = None
+    if well:
+        model = checks.run(
+            "step",
+            lambda: build_model(config, topology),
+            seconds=COMPILE_SECONDS,
+            advice=advice,
         )
-        if well
-        else None
-    )
-    if (
-        not meeting.agree("model", checks.at_most(COMPILE_SECONDS), ok=model is not None)
-        or model is None
-    ):
+    all_built = meeting.agree("model", checks.at_most(COMPILE_SECONDS), ok=model is not None)
+    if not all_built or model is None:
         return None
+
     return checks.run(
-        "step", lambda: take_step(config, topology, model), seconds=COMPILE_SECONDS, advice=advice
+        "step",
+        lambda: take_step(config, topology, model),
+        seconds=COMPILE_SECONDS,
+        advice=advice,
     )
 
 
 def needs(config: TrainConfig, *, with_step: bool) -> Needs:
-    """What the recipe needs of a node."""
+    """The needs of a recipe on a node."""
+    objective = choice.build_on_meta(config.objective)
     return Needs(
-        checkpoint_gib=checkpoint_bytes(choice.build_on_meta(config.objective)) / GIB,
+        checkpoint_gib=checkpoint_bytes(objective) / GIB,
         checkpoints=config.checkpoint.keep_last + 1,
         cache_gib=config.data.cache_bytes / 2**30,
         with_step=with_step,

@@ -14,9 +14,9 @@ from surgstream.trainer.assembly import (
     build_engine,
     build_objective,
     clip_source,
-    held_out,
-    online_probe,
+    held_out_clips,
     open_corpus,
+    periodic_tasks,
 )
 from surgstream.trainer.commands.preflight import preflight
 from surgstream.trainer.compile_caches import keep_on_node
@@ -38,12 +38,14 @@ from surgstream.trainer.engine.checkpoint import (
     load_parameters,
 )
 from surgstream.trainer.engine.checkpoint_files import read_progress
-from surgstream.trainer.engine.loop import Trainer
-from surgstream.trainer.engine.periodic import Measure
+from surgstream.trainer.engine.loop import Guards, Trainer
+from surgstream.trainer.engine.metrics import Reporting
+from surgstream.trainer.engine.periodic import Periodic
 from surgstream.trainer.engine.preemption import Agreement, SignalFlag, StopFlag
 from surgstream.trainer.engine.profile import Profiler, record_flights
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.engine.watchdog import Watchdog
+from surgstream.trainer.engine.zero import ZeroEngine
 from surgstream.trainer.joining import join
 from surgstream.trainer.mixing import report_mixing
 from surgstream.trainer.objectives.base import Objective
@@ -57,93 +59,90 @@ log = logging.getLogger(__name__)
 
 def run(words: argparse.Namespace) -> int:
     """Do the work of `surgstream pretrain`."""
+    launcher = os.getppid()
     # Before the watchdog, which chains SIGUSR2 on to the handler that it finds.
-    profile, launcher = SignalFlag(signal.SIGUSR2), os.getppid()
+    profile = SignalFlag(signal.SIGUSR2)
     keep_on_node(os.environ)
     topology = topology_from_environment(os.environ)
     configure_logging(topology)
 
     with alone_when_failing(topology):
         config = load(TrainConfig, words.config, words.overrides)
-        watchdog = Watchdog(
-            config.parallel.timeout_seconds, f"rank {topology.rank}/{topology.world_size}"
-        )
-        with closing(watchdog), owned_run(Path(config.run_dir), topology, watchdog) as check_owner:
+        run_dir = Path(config.run_dir)
+        who = f"rank {topology.rank}/{topology.world_size}"
+        watchdog = Watchdog(config.parallel.timeout_seconds, who)
+        with closing(watchdog), owned_run(run_dir, topology, watchdog) as check_owner:
             # From here on there is something to save; until then a signal ends this process.
             launched = topology.world_size > 1 or "RANK" in os.environ
             stop = StopFlag(launcher if launched else None, speaks=topology.is_main)
-            config.grad_accum_steps(topology.world_size)  # refused before ranks wait for each other
+            # A batch that the ranks cannot share evenly is refused before they wait for each other.
+            config.grad_accum_steps(topology.world_size)
 
             if topology.device.type == "cuda":
-                record_flights(Path(config.run_dir), topology)
+                record_flights(run_dir, topology)
             if words.preflight:
-                # The run's first step is one. Rank 0 may have watched a dead owner before.
+                # The run's first step tests the model. Rank 0 may come late: it may have watched a dead owner before.
                 preflight(config, topology, with_step=False, patience_seconds=OWNING_SECONDS)
             else:
                 watchdog.beat()  # NCCL connects without a timeout
                 join(topology, config.parallel.timeout_seconds)
 
-            if not topology.is_main:  # which now know that the run directory is theirs
-                watchdog.write_to(stacks_file(Path(config.run_dir), topology.rank))
+            # Only now do the other ranks know that the run directory is theirs.
+            if not topology.is_main:
+                watchdog.write_to(stacks_file(run_dir, topology.rank))
             watchdog.beat()
-            pretrain(config, topology, stop, profile, watchdog, check_owner)
+
+            def make_guards() -> Guards:
+                return Guards(
+                    # The watchdog ends a rank that hangs before the others give up on it.
+                    agreement=Agreement(stop, 2 * config.parallel.timeout_seconds),
+                    watchdog=watchdog,
+                    profiler=Profiler(profile, topology, run_dir),
+                    check_owner=check_owner,
+                )
+
+            pretrain(config, topology, make_guards)
             leave()
 
     return 0
 
 
-def pretrain(
-    config: TrainConfig,
-    topology: Topology,
-    stop: SignalFlag,
-    profile: SignalFlag,
-    watchdog: Watchdog,
-    check_owner: Callable[[], None],
-) -> None:
+def pretrain(config: TrainConfig, topology: Topology, make_guards: Callable[[], Guards]) -> None:
     """Train one run to its end, from its newest checkpoint.
 
     Args:
         config: The run.
         topology: This rank's place; it has joined the others.
-        stop: Raised when the run is to make way before its end.
-        profile: Raised when somebody wants to see what this rank does.
-        watchdog: Ends this process when it hangs.
-        check_owner: Raises if somebody else has taken the run over.
+        make_guards: Makes what watches over the run, right before its first step; collective.
 
     Raises:
         SurgstreamError: The data, the model, the checkpoint or the processes do not fit, or the loss is not finite.
     """
-    run_dir, device = Path(config.run_dir), topology.device
-    grad_accum_steps = config.grad_accum_steps(topology.world_size)
+    run_dir = Path(config.run_dir)
     corpus = open_corpus(config.data.corpus, config.data)
     checkpoint = find_checkpoint(run_dir / CHECKPOINTS, config.resume.checkpoint)
     progress = read_progress(checkpoint) if checkpoint else Progress(step=0, g=0, state={})
     order = order_from(progress, config, corpus)
     clips = clip_source(config, topology, corpus, config.data.crop)
-    evaluation = held_out(config, config.held_out, topology) if config.held_out else None
 
-    objective = build_objective(config, device, partial(_load_weights, config, checkpoint))
-    engine = build_engine(config, objective, device, grad_accum_steps=grad_accum_steps)
-    if moments := checkpoint or carried_moments(config.warm_start, config.optim):
-        load_moments(moments, engine)
-    probe = (
-        Measure(config.probe.every_steps, online_probe(config, topology, objective))
-        if config.probe
-        else None
-    )
-
+    objective, engine, periodic = _build(config, topology, checkpoint)
     num_clips = sum(size.num_clips for size in corpus.sizes())
     plan = config.plan(num_clips=num_clips, world_size=topology.world_size, start=progress)
+
     from_main(lambda: prepare_run_dir(config, topology, progress))
     if topology.is_main:
-        configure_logging(topology, run_dir / LOG)
-        tell_device(topology)
-        _tell_beginning(config, checkpoint, progress)
+        _log_start(config, topology, checkpoint, progress)
         report_mixing(order, config, corpus, progress, plan.last_step)
 
     state = {"order": order.to_json(), "manifest": corpus.sha256, "config": to_tree(config)}
     with clips.open(order, global_batch_size=config.global_batch_size, start=progress.g) as batches:
-        watch = DataWatch(batches, order, topology, config.data.limits, run_dir, grad_accum_steps)
+        limits = config.data.limits
+        watch = DataWatch(batches, order, topology, limits, run_dir, plan.grad_accum_steps)
+        reporting = Reporting(
+            every_steps=config.report.every_steps,
+            watch=watch.report,
+            audit_log=config.data.audit_log,
+        )
         trainer = Trainer(
             engine,
             objective,
@@ -152,21 +151,31 @@ def pretrain(
             progress=Progress(step=progress.step, g=progress.g, state=state),
             topology=topology,
             run_dir=run_dir,
-            report=config.report,
+            reporting=reporting,
             checkpoint=config.checkpoint,
-            evaluation=evaluation,
-            measures=[probe] if probe else [],
-            audit_log=config.data.audit_log,
-            watch=watch.report,
-            agreement=Agreement(
-                stop, 2 * config.parallel.timeout_seconds
-            ),  # the watchdog comes first
-            watchdog=watchdog,
-            profiler=Profiler(profile, topology, run_dir),
-            check_owner=check_owner,
+            periodic=periodic,
+            guards=make_guards(),
         )
         with closing(trainer):
             trainer.train()
+
+
+def _build(
+    config: TrainConfig, topology: Topology, checkpoint: Path | None
+) -> tuple[Objective, ZeroEngine, list[Periodic]]:
+    """Build the objective, its engine and the periodic tasks, with the weights and moments that the run begins with."""
+    held_out = held_out_clips(config, config.held_out, topology) if config.held_out else None
+    load_weights = partial(_load_weights, config, checkpoint)
+    objective = build_objective(config, topology.device, load_weights)
+
+    grad_accum_steps = config.grad_accum_steps(topology.world_size)
+    engine = build_engine(config, objective, topology.device, grad_accum_steps=grad_accum_steps)
+    moments = checkpoint or carried_moments(config.warm_start, config.optim)
+    if moments:
+        load_moments(moments, engine)
+
+    periodic = periodic_tasks(config, topology, engine, objective, held_out)
+    return objective, engine, periodic
 
 
 def _load_weights(config: TrainConfig, checkpoint: Path | None, objective: Objective) -> None:
@@ -177,7 +186,12 @@ def _load_weights(config: TrainConfig, checkpoint: Path | None, objective: Objec
         warm_start(config.warm_start, objective, config.objective.encoder)
 
 
-def _tell_beginning(config: TrainConfig, checkpoint: Path | None, progress: Progress) -> None:
+def _log_start(
+    config: TrainConfig, topology: Topology, checkpoint: Path | None, progress: Progress
+) -> None:
+    """Log to the run's own file from now on, first where this start begins."""
+    configure_logging(topology, Path(config.run_dir) / LOG)
+    tell_device(topology)
     beginning = f"resuming from {checkpoint}" if checkpoint else "starting"
     log.info("%s: step %d, %d clips seen", beginning, progress.step, progress.g)
     for difference in recipe_changes(progress, config):

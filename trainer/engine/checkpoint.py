@@ -1,15 +1,14 @@
 """Checkpoints that survive crashes and fit any world size and ZeRO stage.
 
 A checkpoint is a directory `step_00001000` that holds `state.json` and safetensors files with every parameter, its two
-AdamW moments and, where the objective keeps one, its moving average, as full fp32 tensors. It is written beside its
-final name and renamed when every byte is on disk, so what bears the name and has a `state.json` is whole; sizes and
-hashes in that, its own among them, show what was damaged later.
+AdamW moments and, where the objective keeps one, its moving average, as full fp32 tensors. It is written under another
+name and renamed when every byte is on disk, so what bears the name and has a `state.json` is whole. The sizes and
+hashes in `state.json`, its own among them, show what was damaged later.
 """
 
 import hashlib
-import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +23,16 @@ from surgstream.shards.storage.durable import sync, sync_folder
 from surgstream.trainer.distributed import all_gather, barrier, from_main
 from surgstream.trainer.engine.checkpoint_files import (
     STATE,
-    damage,
+    choose,
     file_name,
-    newest_whole,
     read_state,
     state_bytes,
     unreadable,
 )
-from surgstream.trainer.engine.config import CheckpointConfig
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.engine.zero import MOMENTS, ZeroEngine
 from surgstream.trainer.errors import CheckpointError, SaveError
-from surgstream.trainer.runs.files import checkpoint_name, checkpoints_in
-
-log = logging.getLogger(__name__)
+from surgstream.trainer.runs.files import checkpoint_name
 
 _FILE_BYTES = 1 << 28
 
@@ -52,7 +47,7 @@ def save_checkpoint(
     Args:
         root: The run's checkpoint directory, shared by all ranks.
         engine: The engine to save.
-        progress: Where the run stands.
+        progress: The steps and draws done, and the state to save with them.
         averages: The moving averages of some parameters, by their names; the same on all ranks.
 
     Returns:
@@ -63,30 +58,29 @@ def save_checkpoint(
     """
     final = root / checkpoint_name(progress.step)
     partial = root / f".partial-{final.name}"
-    rank, world_size = dist.get_rank(), dist.get_world_size()
-    writer = _ShareWriter(partial, rank)
-    if rank == 0:
+    is_main = dist.get_rank() == 0
+    writer = _ShareWriter(partial, dist.get_rank())
+
+    if is_main:
         writer.attempt(lambda: _make_anew(partial))
-    barrier()  # nobody writes before the folder is there
-    for index, (name, state) in enumerate(engine.full_state()):
-        if index % world_size == rank:
-            writer.add(
-                name, state | ({"average": averages[name]} if averages and name in averages else {})
-            )
-    writer.flush()
-    reports = all_gather((writer.files, writer.error))  # comes back when all ranks have written
-    errors = [f"rank {r}: {error}" for r, (_, error) in enumerate(reports) if error]
-    if rank == 0 and not errors:
-        files = {name: entry for share, _ in reports for name, entry in share.items()}
-        counts = {"step": progress.step, "g": progress.g, "optimizer_step": engine.optimizer_step()}
-        content = {**counts, "files": files, **progress.state}
+    barrier()  # no rank writes before the folder is there
+    _write_share(writer, engine, averages or {})
+
+    # Comes back when all ranks have written.
+    reports = all_gather((writer.files, writer.error))
+    errors = [f"rank {rank}: {error}" for rank, (_, error) in enumerate(reports) if error]
+    if is_main and not errors:
+        content = _content(engine, progress, [files for files, _ in reports])
         writer.attempt(lambda: _publish(partial, final, content))  # renamed, it is a checkpoint
-    if rank == 0 and (errors or writer.error):
+    if is_main and (errors or writer.error):
         shutil.rmtree(partial, ignore_errors=True)
-    errors += [error for error in all_gather(writer.error if not errors else None) if error]
+
+    published = all_gather(None if errors else writer.error)
+    errors += [error for error in published if error]
     if errors:
+        problems = "; ".join(errors)
         raise SaveError(
-            f"{final}: could not save: {'; '.join(errors)}; earlier checkpoints are as they were"
+            f"{final}: could not save: {problems}; earlier checkpoints are as they were"
         )
     return final
 
@@ -99,12 +93,12 @@ def find_checkpoint(root: Path, wanted: str) -> Path | None:
         wanted: `auto`, `none` or a path; see `ResumeConfig`.
 
     Returns:
-        The checkpoint's directory, or None to start anew.
+        The checkpoint's directory, or None to start from the beginning.
 
     Raises:
         CheckpointError: A named checkpoint is not whole, or `none` was asked for where checkpoints exist.
     """
-    return from_main(lambda: _choose(root, wanted))
+    return from_main(lambda: choose(root, wanted))
 
 
 def load_parameters(checkpoint: Path, module: torch.nn.Module) -> None:
@@ -113,9 +107,8 @@ def load_parameters(checkpoint: Path, module: torch.nn.Module) -> None:
     Raises:
         CheckpointError: The module's parameters are not the checkpoint's, or these cannot be read.
     """
-    _load(
-        checkpoint, "param", {name: p for name, p in module.named_parameters() if p.requires_grad}
-    )
+    trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    _load(checkpoint, "param", trained)
 
 
 def load_averages(checkpoint: Path, averages: Mapping[str, Tensor]) -> None:
@@ -123,35 +116,12 @@ def load_averages(checkpoint: Path, averages: Mapping[str, Tensor]) -> None:
 
     Args:
         checkpoint: The checkpoint's directory.
-        averages: What to fill, by the names of the parameters.
+        averages: Tensors to fill, by the names of the parameters.
 
     Raises:
         CheckpointError: They are not the checkpoint's, or these cannot be read.
     """
     _load(checkpoint, "average", averages)
-
-
-def _load(checkpoint: Path, kind: str, wanted: Mapping[str, Tensor]) -> None:
-    """Copy a checkpoint's tensors of one kind, all of them, into those of the same names, all of them."""
-    left, differences = dict(wanted), []
-    what = "" if kind == "param" else f"the {kind} of "
-    with torch.no_grad():
-        for name, value in tensors(checkpoint, kind):
-            if name not in left:
-                differences.append(f"{what}{name} is not in the model")
-            elif left[name].shape != value.shape:
-                shape = tuple(left[name].shape)
-                differences.append(
-                    f"{what}{name} has shape {tuple(value.shape)}, the model's has {shape}"
-                )
-            else:
-                left.pop(name).copy_(value)  # what stays in `left` has no tensor
-    differences += [f"{what}{name} is not in the checkpoint" for name in left]
-    if differences:
-        more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
-        raise CheckpointError(
-            f"{checkpoint}: fits another model: {'; '.join(differences[:5])}{more}"
-        )
 
 
 def load_moments(checkpoint: Path, engine: ZeroEngine) -> None:
@@ -162,15 +132,22 @@ def load_moments(checkpoint: Path, engine: ZeroEngine) -> None:
     """
     shapes = {name: value.shape for name, value in tensors(checkpoint, "param")}
     for moment in MOMENTS:
-        left = dict(shapes)  # what has no moment yet; a second one finds nothing
+        missing = dict(shapes)
         for name, value in tensors(checkpoint, moment):
-            if left.pop(name, None) != value.shape:
+            if name not in missing:
                 raise CheckpointError(
-                    f"{checkpoint}: {moment} of {name} has shape {tuple(value.shape)}, it has not"
+                    f"{checkpoint}: {moment} of {name} is of no parameter, or there twice"
+                )
+            expected = missing.pop(name)
+            if value.shape != expected:
+                raise CheckpointError(
+                    f"{checkpoint}: {moment} of {name}: expected shape {tuple(expected)} "
+                    f"as the parameter's, got {tuple(value.shape)}"
                 )
             engine.load_moment(name, moment, value)
-        if left:
-            raise CheckpointError(f"{checkpoint}: expected {moment} of {min(left)}, which has none")
+        if missing:
+            raise CheckpointError(f"{checkpoint}: {moment} of {min(missing)} is missing")
+
     engine.set_optimizer_step(read_state(checkpoint)["optimizer_step"])
 
 
@@ -197,43 +174,35 @@ def tensors(checkpoint: Path, wanted: str) -> Iterator[tuple[str, Tensor]]:
                         continue
                     tensor = content.get_tensor(key)
                     if tensor.dtype != torch.float32:
-                        raise unreadable(
-                            checkpoint, f"{file}: {key}: expected fp32, got {tensor.dtype}"
-                        )
+                        problem = f"{file}: {key}: expected fp32, got {tensor.dtype}"
+                        raise unreadable(checkpoint, problem)
                     yield name, tensor
         except (OSError, SafetensorError) as error:
             raise unreadable(checkpoint, error) from None
 
 
-def prune(root: Path, config: CheckpointConfig, saved: Path) -> None:
-    """Delete checkpoints that need not be kept, and what killed saves left behind. Rank 0 calls it, after a save.
+def _load(checkpoint: Path, kind: str, wanted: Mapping[str, Tensor]) -> None:
+    """Copy all tensors of one kind from a checkpoint into the tensors of the same names."""
+    missing = dict(wanted)
+    differences = []
+    what = "" if kind == "param" else f"the {kind} of "
+    with torch.no_grad():
+        for name, value in tensors(checkpoint, kind):
+            if name not in missing:
+                differences.append(f"{what}{name} is not in the model")
+                continue
+            expected = missing[name].shape
+            if value.shape != expected:
+                shapes = f"shape {tuple(value.shape)}, the model's has {tuple(expected)}"
+                differences.append(f"{what}{name} has {shapes}")
+                continue
+            missing.pop(name).copy_(value)
+    differences += [f"{what}{name} is not in the checkpoint" for name in missing]
 
-    Checkpoints of later steps than the one just saved are neither counted nor deleted: the run was resumed from before
-    them, so they are damaged, or somebody's second thoughts.
-    """
-    for leftover in root.glob(".partial-*"):
-        _remove(leftover)
-    steps = sorted(step for step in map(_step, checkpoints_in(root)) if step <= _step(saved))
-    before = [0, *steps]
-    for step, last in zip(steps[: -config.keep_last], before, strict=False):
-        if config.keep_every == 0 or step // config.keep_every == last // config.keep_every:
-            _remove(root / checkpoint_name(step))
-
-
-def _remove(folder: Path) -> None:
-    """Delete a checkpoint, its state first: what cannot be deleted stays whole, what is deleted in part is none."""
-    try:
-        (folder / STATE).unlink(missing_ok=True)
-        shutil.rmtree(folder)
-    except OSError as error:
-        reason = error.strerror or error
-        log.warning(
-            "%s: cannot be deleted: %s; training goes on, and its room stays taken", folder, reason
-        )
-
-
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.removeprefix("step_"))
+    if differences:
+        first = "; ".join(differences[:5])
+        more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
+        raise CheckpointError(f"{checkpoint}: fits another model: {first}{more}")
 
 
 class _ShareWriter:
@@ -242,7 +211,8 @@ class _ShareWriter:
     def __init__(self, directory: Path, rank: int) -> None:
         self.files: dict[str, dict[str, Any]] = {}
         self.error: str | None = None
-        self._directory, self._rank = directory, rank
+        self._directory = directory
+        self._rank = rank
         self._tensors: dict[str, Tensor] = {}
 
     def add(self, name: str, tensors: dict[str, Tensor]) -> None:
@@ -271,23 +241,32 @@ class _ShareWriter:
         self.files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def _choose(root: Path, wanted: str) -> Path | None:
-    if wanted == "auto":
-        return newest_whole(root)
-    checkpoints = checkpoints_in(root)
-    if wanted == "none":
-        if checkpoints:
-            raise CheckpointError(
-                f"{root}: holds checkpoints, and resume is none; choose another run_dir, or auto"
-            )
-        return None
-    if found := damage(Path(wanted)):
-        raise CheckpointError(f"{wanted}: not a whole checkpoint: {found}")
-    if checkpoints and checkpoints[0].name > Path(wanted).name:
-        raise CheckpointError(
-            f"{root}: holds checkpoints newer than {wanted}; choose another run_dir or delete them"
-        )
-    return Path(wanted)
+def _write_share(writer: _ShareWriter, engine: ZeroEngine, averages: Mapping[str, Tensor]) -> None:
+    """Write every world-size-th parameter; collective, since each is assembled on all ranks."""
+    world_size = dist.get_world_size()
+    for index, (name, state) in enumerate(engine.full_state()):
+        if index % world_size != dist.get_rank():
+            continue
+        if name in averages:
+            state = state | {"average": averages[name]}
+        writer.add(name, state)
+    writer.flush()
+
+
+def _content(
+    engine: ZeroEngine, progress: Progress, shares: Sequence[Mapping[str, dict[str, Any]]]
+) -> dict[str, Any]:
+    """The content of `state.json`, with the files that the ranks wrote."""
+    files: dict[str, dict[str, Any]] = {}
+    for share in shares:
+        files |= share
+    return {
+        "step": progress.step,
+        "g": progress.g,
+        "optimizer_step": engine.optimizer_step(),
+        "files": files,
+        **progress.state,
+    }
 
 
 def _make_anew(directory: Path) -> None:

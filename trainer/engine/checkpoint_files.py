@@ -1,17 +1,19 @@
-"""A checkpoint as it lies on disk: its state, read without believing it, and the files it names."""
+"""The checkpoints of a run on disk: which to resume from, which to delete, and the state of each, read untrusted."""
 
 import hashlib
 import json
 import logging
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 from surgstream.configs.files import open_regular
+from surgstream.trainer.engine.config import CheckpointConfig
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.errors import CheckpointError
-from surgstream.trainer.runs.files import checkpoints_in
+from surgstream.trainer.runs.files import checkpoint_name, checkpoints_in
 
 log = logging.getLogger(__name__)
 
@@ -28,17 +30,17 @@ def file_name(rank: int, number: int) -> str:
 
 
 def state_bytes(state: dict[str, Any]) -> bytes:
-    """`state.json`: format, checksum and what is given.
+    """The bytes of `state.json`: format, state and checksum.
 
     Args:
-        state: `step`, `g`, `optimizer_step`, `files` (name -> `bytes` and `sha256`), and whatever the run wants back.
+        state: `step`, `g`, `optimizer_step`, `files` (name -> `bytes` and `sha256`), and the run's own entries.
     """
     state = {"format": FORMAT, **state}
     return json.dumps({**state, "sha256": _digest(state)}, indent=1).encode()
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
-    """What `state_bytes` was given, and `format`.
+    """Read the state that `state_bytes` was given, with `format`.
 
     Raises:
         CheckpointError: It cannot be read, is not what was written, or names files outside the checkpoint.
@@ -59,6 +61,53 @@ def read_progress(checkpoint: Path) -> Progress:
     return Progress(step=state.pop("step"), g=state.pop("g"), state=state)
 
 
+def choose(root: Path, wanted: str) -> Path | None:
+    """Choose the checkpoint to resume from; see `checkpoint.find_checkpoint`."""
+    if wanted == "auto":
+        return newest_whole(root)
+
+    checkpoints = checkpoints_in(root)
+    if wanted == "none":
+        if checkpoints:
+            raise CheckpointError(
+                f"{root}: holds checkpoints, and resume is none; choose another run_dir, or auto"
+            )
+        return None
+
+    chosen = Path(wanted)
+    found = damage(chosen)
+    if found is not None:
+        raise CheckpointError(f"{wanted}: not a whole checkpoint: {found}")
+    if checkpoints and checkpoints[0].name > chosen.name:
+        raise CheckpointError(
+            f"{root}: holds checkpoints newer than {wanted}; choose another run_dir or delete them"
+        )
+    return chosen
+
+
+def prune(root: Path, config: CheckpointConfig, saved: Path) -> None:
+    """Delete checkpoints that need not be kept, and what killed saves left behind. Rank 0 calls it, after a save.
+
+    Checkpoints of later steps than the one just saved are neither counted nor deleted: the run was resumed from before
+    them, because they are damaged or because its user chose to.
+
+    Args:
+        root: The run's checkpoint directory.
+        config: The checkpoints to keep.
+        saved: The checkpoint that was just saved.
+    """
+    for leftover in root.glob(".partial-*"):
+        _remove(leftover)
+
+    steps = sorted(map(_step, checkpoints_in(root)))
+    steps = [step for step in steps if step <= _step(saved)]
+    previous = [0, *steps]
+    for step, last in zip(steps[: -config.keep_last], previous, strict=False):
+        # The first checkpoint at or after a multiple of `keep_every` stays.
+        if config.keep_every == 0 or step // config.keep_every == last // config.keep_every:
+            _remove(root / checkpoint_name(step))
+
+
 def unreadable(checkpoint: Path, problem: Exception | str) -> CheckpointError:
     """The error that says why a checkpoint cannot be read."""
     reason = getattr(problem, "strerror", None) or problem
@@ -68,12 +117,13 @@ def unreadable(checkpoint: Path, problem: Exception | str) -> CheckpointError:
 
 
 def damage(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint, or None when every byte is as it was written."""
+    """Describe what is wrong with a checkpoint; None when every byte is as it was written."""
     try:
         for name, entry in _state(checkpoint)["files"].items():
             with open_regular(checkpoint / name) as file:
-                if os.fstat(file.fileno()).st_size != entry["bytes"]:
-                    return f"{name} has {os.fstat(file.fileno()).st_size} bytes, expected {entry['bytes']}"
+                size = os.fstat(file.fileno()).st_size
+                if size != entry["bytes"]:
+                    return f"{name} has {size} bytes, expected {entry['bytes']}"
                 if hashlib.file_digest(file, "sha256").hexdigest() != entry["sha256"]:
                     return f"{name} is not what was written (sha256)"
     except OSError as error:
@@ -101,17 +151,36 @@ def newest_whole(root: Path) -> Path | None:
 
     if checkpoints:
         raise CheckpointError(
-            f"{root}: none of {len(checkpoints)} checkpoints is whole; delete them to start anew"
+            f"{root}: none of {len(checkpoints)} checkpoints is whole; "
+            "delete them to start from the beginning"
         )
     return None
 
 
+def _remove(folder: Path) -> None:
+    """Delete a checkpoint, its state first: one that cannot be deleted stays whole, or is none any more."""
+    try:
+        (folder / STATE).unlink(missing_ok=True)
+        shutil.rmtree(folder)
+    except OSError as error:
+        reason = error.strerror or error
+        log.warning(
+            "%s: cannot be deleted: %s; training goes on, and its space stays in use",
+            folder,
+            reason,
+        )
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("step_"))
+
+
 class _NotWholeError(Exception):
-    """What is wrong with a checkpoint."""
+    """A checkpoint is damaged; the message says how."""
 
 
 def _state(checkpoint: Path) -> dict[str, Any]:
-    """The state, whose checksum guards against damage and whose files lie in the checkpoint's directory."""
+    """Read a state, and check its checksum and that its files lie in the checkpoint's directory."""
     with open_regular(checkpoint / STATE) as file:
         data = file.read(_MOST_STATE_BYTES)
 
@@ -122,13 +191,10 @@ def _state(checkpoint: Path) -> dict[str, Any]:
         # The checksum is of everything but itself.
         sound = state.pop("sha256") == _digest(state)
         files = {name: (entry["bytes"], entry["sha256"]) for name, entry in state["files"].items()}
-        state.setdefault("optimizer_step", state["step"])  # of versions that took over no moments
-        counts = [
-            state["step"],
-            state["g"],
-            state["optimizer_step"],
-            *(size for size, _ in files.values()),
-        ]
+        # Versions that could not take over moments wrote no count of their own.
+        state.setdefault("optimizer_step", state["step"])
+        counts = [state[key] for key in ("step", "g", "optimizer_step")]
+        counts += [size for size, _ in files.values()]
         # By `type`, since isinstance would let True pass as a number.
         sound &= all(type(count) is int and 0 <= count < 2**63 for count in counts)
         sound &= all(_FILE_NAME.fullmatch(name) for name in files)

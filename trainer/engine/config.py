@@ -1,4 +1,4 @@
-"""How a run is optimised, spread, saved and reported."""
+"""The settings by which a run is optimised, spread over processes, saved and reported."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class OptimConfig:
 
     Attributes:
         base_lr: Peak learning rate for a global batch of 256 clips; the peak grows linearly with the global batch.
-        decay: From the peak on: half a `cosine` down to `min_lr`, a `linear` way there, or `none`.
+        decay: From the peak on: half a `cosine` down to `min_lr`, a `linear` decay to it, or `none`.
         min_lr: Learning rate at the end of the decay, not scaled.
         warmup_start_lr: Learning rate of the first step, not scaled.
         warmup_epochs: Length of the linear warm-up.
@@ -45,7 +45,7 @@ class OptimConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ParallelConfig:
-    """How the model is spread over processes.
+    """The model's spread over processes.
 
     Attributes:
         zero_stage: ZeRO stage: 1 shards the optimizer state, 2 also the gradients, 3 also the parameters.
@@ -64,20 +64,20 @@ class ParallelConfig:
         """Yield what is wrong with these values."""
         if self.zero_stage == 0:
             yield (
-                "zero_stage: 0 is refused: DeepSpeed gives no access to full fp32 tensors there, so a run could not be "
-                "resumed on another world size; use 1"
+                "zero_stage: 0 is refused: DeepSpeed gives no access to full fp32 tensors there, "
+                "so a run could not be resumed on another world size; use 1"
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointConfig:
-    """When to save, and what to keep. A run also saves at its end, and when it is asked to stop.
+    """The intervals of saves, and the checkpoints to keep. A run also saves at its end and when it is asked to stop.
 
     Attributes:
         every_steps: Save after each step that is divisible by this; null goes by minutes alone.
-        every_minutes: Save when so much time has passed since the last save; null goes by steps alone.
+        every_minutes: Save when this much time has passed since the last save; null goes by steps alone.
         keep_last: The newest checkpoints to keep.
-        keep_every: Also keep the first checkpoint at or after each multiple of so many steps; 0 keeps none of them.
+        keep_every: Also keep the first checkpoint at or after each multiple of this many steps; 0 keeps none of them.
     """
 
     every_steps: Annotated[int, Range(1, 10**9)] | None = 1000
@@ -88,17 +88,21 @@ class CheckpointConfig:
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with these values."""
         if self.every_steps is None and self.every_minutes is None:
-            yield "every_minutes: expected a number where every_steps is null, got null: nothing would be saved"
+            yield (
+                "every_minutes: expected a number where every_steps is null, got null: "
+                "nothing would be saved"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResumeConfig:
-    """Where a run continues; `resume: auto` is short for `resume: {checkpoint: auto}`.
+    """The checkpoint to resume from; `resume: auto` is short for `resume: {checkpoint: auto}`.
 
     Attributes:
-        checkpoint: `auto` takes the newest whole checkpoint of the run directory, or starts anew when there is none;
-            `none` starts anew, and refuses to if there are checkpoints; else the path of a checkpoint.
-        allow: Differences from the checkpoint that are meant: another `corpus`, other `weights`, other `lanes`.
+        checkpoint: `auto` takes the newest whole checkpoint of the run directory, or starts from the beginning when
+            there is none; `none` starts from the beginning, and refuses to if there are checkpoints; else the path of a
+            checkpoint.
+        allow: Differences from the checkpoint that are intended: another `corpus`, other `weights`, other `lanes`.
     """
 
     shorthand: ClassVar[str] = "checkpoint"
@@ -109,12 +113,12 @@ class ResumeConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportConfig:
-    """What is reported how often, in steps; 0 is never.
+    """The intervals of reports, in steps; 0 is never.
 
     Attributes:
         every_steps: Metrics; values are means over the steps since the last report.
-        pictures_every_steps: Pictures of what the model sees and paints.
-        collapse_every_steps: How diverse features are; a collapse is warned of.
+        pictures_every_steps: Pictures of what the model sees and predicts.
+        collapse_every_steps: The diversity of features, with a warning when they collapse.
     """
 
     every_steps: Annotated[int, Range(1, 10**9)] = 10

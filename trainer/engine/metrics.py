@@ -1,11 +1,12 @@
-"""What a run reports: `metrics.jsonl`, TensorBoard, and where the time of a step goes."""
+"""The metrics of a run: `metrics.jsonl`, TensorBoard, and the time that each part of a step takes."""
 
 import json
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,12 @@ from torch.utils.tensorboard import SummaryWriter
 from surgstream.configs.files import naming
 from surgstream.trainer.runs.files import METRICS
 
-Value = float | str | npt.NDArray[np.float64]
+Value = float | str | npt.NDArray[np.float64] | Tensor
+"""A number, a word, values (num,) to count, or an image (3, H, W), uint8."""
 
 # Dense bf16 tensor-core peak in FLOP/s, from the vendor's data sheets; MFU is reported only on these.
-PEAK_FLOPS = {  # the first name that fits decides
+# The first name that fits decides.
+PEAK_FLOPS = {
     "H100 PCIe": 756e12,
     "H100 NVL": 835e12,
     "H100": 989.4e12,
@@ -29,6 +32,21 @@ PEAK_FLOPS = {  # the first name that fits decides
     "A100": 312e12,
     "A800": 312e12,
 }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reporting:
+    """The reports of a run's steps.
+
+    Attributes:
+        every_steps: The interval of metrics.
+        watch: Returns values to report of the data, given the draws done; all ranks call it together.
+        audit_log: Whether to write which step consumed which clip.
+    """
+
+    every_steps: int
+    watch: Callable[[int], Mapping[str, Value]]
+    audit_log: bool
 
 
 class MetricsWriter:
@@ -40,30 +58,30 @@ class MetricsWriter:
         self._board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, values: Mapping[str, Value]) -> None:
-        """Report values under `group/name` keys, beside the time in unix seconds.
+        """Report values under `group/name` keys, with the time in unix seconds.
 
-        Of arrays the lines keep counts, see `counts_by_size`.
+        A line holds the counts of an array, see `counts_by_size`, and no images. Without anything else there is none.
         """
-        line = {
-            key: counts_by_size(value) if isinstance(value, np.ndarray) else value
-            for key, value in values.items()
-        }
+        line: dict[str, float | str | dict[str, int]] = {}
+        for key, value in values.items():
+            if isinstance(value, np.ndarray):
+                line[key] = counts_by_size(value)
+            elif not isinstance(value, Tensor):
+                line[key] = value
 
-        with naming(self._lines.name):
-            self._lines.write(json.dumps({"step": step, "time": time.time(), **line}) + "\n")
-            self._lines.flush()
+        if line:
+            with naming(self._lines.name):
+                self._lines.write(json.dumps({"step": step, "time": time.time(), **line}) + "\n")
+                self._lines.flush()
 
         with naming(self._board.log_dir):
             for key, value in values.items():
                 if isinstance(value, np.ndarray):
                     self._board.add_histogram(key, value, step)
+                elif isinstance(value, Tensor):
+                    self._board.add_image(key, value, step)
                 elif not isinstance(value, str):
                     self._board.add_scalar(key, value, step)
-
-    def picture(self, step: int, name: str, image: Tensor) -> None:
-        """Show an image (3, H, W), uint8."""
-        with naming(self._board.log_dir):
-            self._board.add_image(name, image, step)
 
     def close(self) -> None:
         """Flush and close."""
@@ -74,7 +92,7 @@ class MetricsWriter:
 
 
 def counts_by_size(values: npt.NDArray[np.float64]) -> dict[str, int]:
-    """How many values lie below 0.001, how many more below 0.003, and so on: a histogram that a person can read.
+    """Count the values below 0.001, those from there to 0.003, and so on: a histogram that a person can read.
 
     Args:
         values: (num,).
@@ -83,7 +101,8 @@ def counts_by_size(values: npt.NDArray[np.float64]) -> dict[str, int]:
         Counts by upper limit, without the empty ones.
     """
     limits = np.array([0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, np.inf])
-    counts = np.bincount(np.searchsorted(limits, values, side="right"), minlength=limits.size)
+    bins = np.searchsorted(limits, values, side="right")
+    counts = np.bincount(bins, minlength=limits.size)
     return {f"<{limit:g}": int(count) for limit, count in zip(limits, counts, strict=True) if count}
 
 
@@ -129,10 +148,8 @@ class StepClock:
             with self.host_part(name):
                 yield
             return
-        begin, end = (
-            torch.Event("cuda", enable_timing=True),
-            torch.Event("cuda", enable_timing=True),
-        )
+        begin = torch.Event("cuda", enable_timing=True)
+        end = torch.Event("cuda", enable_timing=True)
         begin.record()
         yield
         end.record()
@@ -146,13 +163,16 @@ class StepClock:
         self._seconds[name] += time.perf_counter() - started
 
     def read(self) -> tuple[float, dict[str, float]]:
-        """Return the seconds since the last call, in all and by part, and start anew."""
+        """Return the seconds since the last call, in all and by part, and start again from 0."""
         if self._spans:
             torch.cuda.synchronize()
             for name, begin, end in self._spans:
                 self._seconds[name] += begin.elapsed_time(end) / 1e3
+
         now = time.perf_counter()
-        total, parts = now - self._started, dict(self._seconds)
+        total = now - self._started
+        parts = dict(self._seconds)
+
         self._started = now
         self._spans.clear()
         self._seconds.clear()
@@ -160,7 +180,7 @@ class StepClock:
 
     @contextmanager
     def pause(self) -> Iterator[None]:
-        """Do not count what is done meanwhile: evaluation, pictures, checkpoints. Waits for the device."""
+        """Leave out the time of a block: evaluation, pictures, checkpoints. Waits for the device."""
         if self._cuda:
             torch.cuda.synchronize()  # the steps before are not part of the pause
         paused = time.perf_counter()
@@ -168,8 +188,26 @@ class StepClock:
         self._started += time.perf_counter() - paused
 
 
+def step_times(seconds: float, parts: Mapping[str, float], num_steps: int) -> dict[str, Value]:
+    """The seconds of one step, the wait for data among them.
+
+    Args:
+        seconds: Of `num_steps` steps together.
+        parts: Seconds of each part of these steps, `data` among them.
+        num_steps: The number of steps.
+    """
+    values: dict[str, Value] = {
+        "data/wait_seconds": parts["data"] / num_steps,
+        "time/step_seconds": seconds / num_steps,
+    }
+    for name, part_seconds in parts.items():
+        if name != "data":
+            values[f"time/{name}_seconds"] = part_seconds / num_steps
+    return values
+
+
 def slowest(ranks: Sequence[tuple[float, str]]) -> dict[str, Value]:
-    """Which rank takes longest for what it does alone, where it runs, and how it compares with the middle one.
+    """The rank that takes longest for what it does alone, its host, and its time as a multiple of the median.
 
     Args:
         ranks: Seconds and host, by rank.
@@ -181,6 +219,17 @@ def slowest(ranks: Sequence[tuple[float, str]]) -> dict[str, Value]:
         "time/slowest_host": hosts[rank],
         "time/slowest_over_median": seconds[rank] / statistics.median(seconds),
     }
+
+
+def device_use(device: torch.device, flops_per_second: float) -> dict[str, Value]:
+    """The share of a device's peak that is used, where the peak is known, and the GiB of a GPU's memory."""
+    values: dict[str, Value] = {}
+    peak = peak_flops(device)
+    if peak is not None:
+        values["model/mfu"] = flops_per_second / peak
+    if device.type == "cuda":
+        values["memory/gpu_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
+    return values
 
 
 def peak_flops(device: torch.device) -> float | None:

@@ -1,4 +1,4 @@
-"""What a run looks at between steps: held-out losses, measures of the features, pictures."""
+"""Tasks that a run does every N steps: the held-out loss, a check for collapse, pictures."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -7,143 +7,184 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import Tensor, nn
 
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.distributed import Topology, mean_over_ranks
 from surgstream.trainer.engine.collapse import CollapseWatch, diversity
-from surgstream.trainer.engine.metrics import MetricsWriter
+from surgstream.trainer.engine.metrics import Value
 from surgstream.trainer.engine.pictures import contact_sheet, save_picture
 from surgstream.trainer.engine.zero import ZeroEngine
 from surgstream.trainer.objectives.base import Objective
 
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """Held-out clips.
-
-    Attributes:
-        open: Opens this rank's share of the batches, each time the same ones, equally many on every rank.
-        preview: Opens some of the clips, to be drawn.
-        every_steps: How often the loss is taken, in steps; 0 is never.
-    """
-
-    open: Callable[[], AbstractContextManager[Iterator[ClipBatch]]]
-    preview: Callable[[], AbstractContextManager[Iterator[ClipBatch]]]
-    every_steps: int
+OpenClips = Callable[[], AbstractContextManager[Iterator[ClipBatch]]]
 
 
-class Measure(NamedTuple):
-    """A measurement of the current weights.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StepContext:
+    """The step after which a periodic task runs.
 
     Attributes:
-        every_steps: How often; 0 is never.
-        take: Given what tells whether to stop, returns values under `group/name` keys, none when stopped; all ranks
-            call it together, in evaluation mode.
+        step: Steps done so far.
+        batch: The step's last micro-batch on this rank.
+        poll_stop: Tells the watchdog that this rank moves, and whether all ranks stop before the plan is done.
+            Collective: all ranks call it equally often.
+    """
+
+    step: int
+    batch: ClipBatch
+    poll_stop: Callable[[], bool]
+
+
+class Periodic(NamedTuple):
+    """A task that all ranks run together every N steps and after the last one.
+
+    It runs in evaluation mode and without gradients.
+
+    Attributes:
+        every_steps: N; 0 is never.
+        run: Returns values to report under `group/name` keys, which rank 0 writes; none when it was told to stop.
     """
 
     every_steps: int
-    take: Callable[[Callable[[], bool]], Mapping[str, float]]
+    run: Callable[[StepContext], Mapping[str, Value]]
 
 
-class Observer:
-    """Looks at the weights as they are, in evaluation mode, and reports; all ranks call it together."""
+@dataclass(frozen=True, eq=False)
+class HeldOutLoss:
+    """The mean loss of held-out clips over all ranks, without drop path.
 
-    def __init__(
-        self,
-        engine: ZeroEngine,
-        objective: Objective,
-        *,
-        topology: Topology,
-        run_dir: Path,
-        metrics: MetricsWriter | None,
-    ) -> None:
-        """Look at an objective.
+    Attributes:
+        engine: The objective under ZeRO.
+        objective: The objective itself, for its targets.
+        topology: This rank's place.
+        open_clips: Opens this rank's share of the batches, each time the same ones, equally many on every rank.
+    """
 
-        Args:
-            engine: The objective under ZeRO.
-            objective: The objective itself, for its targets, features and pictures.
-            topology: This rank's place.
-            run_dir: Where pictures are written.
-            metrics: Where to report; None on all ranks but one.
-        """
-        self.engine, self.objective, self.topology = engine, objective, topology
-        self.run_dir, self.metrics = run_dir, metrics
-        self.collapse = CollapseWatch(objective.against_collapse)
+    engine: ZeroEngine
+    objective: Objective
+    topology: Topology
+    open_clips: OpenClips
 
-    def evaluate(self, step: int, evaluation: Evaluation, stopping: Callable[[], bool]) -> None:
-        """Report the mean loss of the held-out clips over all ranks, without drop path, unless asked to stop."""
-        num_clips, rows, stopped = 0, [], False
-        with self._evaluating(), evaluation.open() as batches:
+    def __call__(self, context: StepContext) -> Mapping[str, Value]:
+        """Take the loss."""
+        rows: list[dict[str, Tensor]] = []
+        num_clips = 0
+        stopped = False
+
+        with self.open_clips() as batches:
             for batch in batches:
-                valid, num_valid = batch.without_padding(), int(batch.valid.sum())
+                valid = batch.without_padding()
+                num_valid = int(batch.valid.sum())
                 with self.engine.autocast():
                     targets = self.objective.targets(valid)
                 output = self.engine(valid, targets)
+
+                # Sums, not means: batches and ranks have different numbers of clips.
                 values = {"loss/total": output.loss, **output.metrics}
-                # Batches, and ranks, have different numbers of clips: sums are added, not means.
                 rows.append({key: value.float() * num_valid for key, value in values.items()})
                 num_clips += num_valid
-                if stopped := stopping():
+
+                stopped = context.poll_stop()
+                if stopped:
                     break
 
-            # Read the values before the loader closes, which frees pixels that kernels under way would still read.
-            share = mean_over_ranks(torch.tensor(float(num_clips), device=self.topology.device))
-            sums = {
-                key: mean_over_ranks(torch.stack([row[key] for row in rows]).sum())
-                for key in rows[0]
-            }
-            means = {
-                f"held_out/{key.split('/')[1]}": (value / share).item()
-                for key, value in sums.items()
-            }
-        means["held_out/clips"] = share.item() * self.topology.world_size
+            # Read the values before the loader closes: it frees pixels that running kernels may still read.
+            means = self._means(rows, num_clips)
 
-        if self.metrics and not stopped:
-            self.metrics.write(step, means)
+        return {} if stopped else means
 
-    def measure(self, step: int, measure: Measure, stopping: Callable[[], bool]) -> None:
-        """Report something else, unless asked to stop."""
-        with self._evaluating(), self.engine.autocast():
-            values = measure.take(stopping)
-        if self.metrics and values:
-            self.metrics.write(step, values)
-
-    def look_for_collapse(self, step: int, batch: ClipBatch) -> None:
-        """Report how diverse a batch's features are, the mean over ranks, and warn when they are not."""
-        with self._evaluating(), self.engine.autocast():
-            latents = self.objective.collapse_features(batch)
-        found = {
-            f"{name}_{kind}": v
-            for name, rows in latents.items()
-            for kind, v in diversity(rows).items()
-        }
-        means = dict(
-            zip(found, mean_over_ranks(torch.stack([*found.values()])).tolist(), strict=True)
+    def _means(self, rows: list[dict[str, Tensor]], num_clips: int) -> dict[str, Value]:
+        clips_per_rank = mean_over_ranks(
+            torch.tensor(float(num_clips), device=self.topology.device)
         )
-        if self.metrics:
-            self.metrics.write(step, {f"collapse/{key}": value for key, value in means.items()})
+        sums = {key: torch.stack([row[key] for row in rows]).sum() for key in rows[0]}
+
+        means: dict[str, Value] = {}
+        for key, value in sums.items():
+            name = key.split("/")[1]
+            means[f"held_out/{name}"] = (mean_over_ranks(value) / clips_per_rank).item()
+        means["held_out/clips"] = clips_per_rank.item() * self.topology.world_size
+        return means
+
+
+@dataclass(eq=False)
+class CollapseCheck:
+    """The diversity of a training batch's features, the mean over ranks; rank 0 warns when they collapse.
+
+    Attributes:
+        engine: The objective under ZeRO.
+        objective: The objective itself, for its features.
+        topology: This rank's place.
+    """
+
+    engine: ZeroEngine
+    objective: Objective
+    topology: Topology
+
+    def __post_init__(self) -> None:
+        self._watch = CollapseWatch(self.objective.against_collapse)
+
+    def __call__(self, context: StepContext) -> Mapping[str, Value]:
+        """Measure the diversity of each set of features."""
+        with self.engine.autocast():
+            features = self.objective.collapse_features(context.batch)
+
+        found: dict[str, Tensor] = {}
+        for name, vectors in features.items():
+            for kind, value in diversity(vectors).items():
+                found[f"{name}_{kind}"] = value
+        averaged = mean_over_ranks(torch.stack([*found.values()])).tolist()
+        means = dict(zip(found, averaged, strict=True))
+
+        if self.topology.is_main:
             # Predictions begin alike, and may stay so for a while.
             sizes = {
-                name: (len(rows), rows.shape[-1])
-                for name, rows in latents.items()
+                name: (len(vectors), vectors.shape[-1])
+                for name, vectors in features.items()
                 if name != "predictions"
             }
-            self.collapse.look(step, means, sizes)
+            self._watch.look(context.step, means, sizes)
+        return {f"collapse/{key}": value for key, value in means.items()}
 
-    def draw(self, step: int, batch: ClipBatch, evaluation: Evaluation | None) -> None:
-        """Draw some held-out clips, or else a training batch, as the model sees and paints it."""
-        if evaluation:
-            with evaluation.preview() as batches:
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Pictures of some clips as the model sees and predicts them.
+
+    Attributes:
+        engine: The objective under ZeRO.
+        objective: The objective itself, which draws.
+        topology: This rank's place.
+        run_dir: The run's directory.
+        open_clips: Opens the clips to draw; None draws the training batch.
+    """
+
+    engine: ZeroEngine
+    objective: Objective
+    topology: Topology
+    run_dir: Path
+    open_clips: OpenClips | None
+
+    def __call__(self, context: StepContext) -> Mapping[str, Value]:
+        """Draw the clips; rank 0 writes them as PNG and returns the picture."""
+        batch = context.batch
+        if self.open_clips:
+            with self.open_clips() as batches:
                 batch = next(batches).without_padding()
-        with self._evaluating(), self.engine.autocast():
+        with self.engine.autocast():
             rows = self.objective.pictures(batch)
-        if self.metrics:
-            path = self.run_dir / "pictures" / f"step_{step:08d}.png"
-            self.metrics.picture(step, "clips", save_picture(path, contact_sheet(rows)))
 
-    @contextmanager
-    def _evaluating(self) -> Iterator[None]:
-        self.engine.module.eval()
-        with torch.no_grad():
-            yield
-        self.engine.module.train()
+        if not self.topology.is_main:
+            return {}
+        path = self.run_dir / "pictures" / f"step_{context.step:08d}.png"
+        return {"clips": save_picture(path, contact_sheet(rows))}
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Set a module to evaluation mode, without gradients, and back to training mode."""
+    module.eval()
+    with torch.no_grad():
+        yield
+    module.train()

@@ -1,4 +1,4 @@
-"""What a running rank does, for whoever asks it with SIGUSR2: a trace of its next steps, and its NCCL collectives."""
+"""Traces of a running rank's next steps and its NCCL collectives, written when it receives SIGUSR2."""
 
 import logging
 import os
@@ -19,20 +19,23 @@ _NUM_STEPS = 3
 
 
 class Profiler:
-    """Traces some steps of this rank when its flag is raised; view them in https://ui.perfetto.dev."""
+    """Traces some steps of this rank when its flag is raised; view a trace in https://ui.perfetto.dev."""
 
     def __init__(self, asked: SignalFlag, topology: Topology, run_dir: Path) -> None:
-        """Wait to be asked."""
-        self._asked, self._topology, self._run_dir = asked, topology, run_dir
+        """Trace nothing until `asked` is raised."""
+        self._asked = asked
+        self._topology = topology
+        self._run_dir = run_dir
         self._trace: torch.profiler.profile | None = None
         self._first_step = 0
 
     def before_step(self, step: int) -> None:
-        """Begin a trace if one is asked for, or end it when it has seen its steps."""
+        """Begin a trace if one is asked for, and end one that has all its steps."""
         if self._trace and step == self._first_step + _NUM_STEPS:
             self.close()
         if self._trace is None and self._asked.take():
-            self._trace, self._first_step = torch.profiler.profile(record_shapes=True), step
+            self._trace = torch.profiler.profile(record_shapes=True)
+            self._first_step = step
             self._write_flights()
             self._trace.start()
 
@@ -40,7 +43,8 @@ class Profiler:
         """Write the trace that is under way, if any."""
         if self._trace is None:
             return
-        trace, self._trace = self._trace, None
+        trace = self._trace
+        self._trace = None
         trace.stop()
         name = f"step_{self._first_step:08d}_rank{self._topology.rank:05d}.json.gz"
         _write(self._run_dir / PROFILES / name, lambda path: trace.export_chrome_trace(str(path)))
@@ -55,11 +59,12 @@ class Profiler:
 def record_flights(run_dir: Path, topology: Topology) -> None:
     """Have NCCL keep its last collectives, and write them to the run directory when one of them takes too long.
 
-    Call it before the process group is joined; what the environment says already stays. `torchfrtrace --prefix rank
-    RUN_DIR/flight_recorder` compares the ranks' records.
+    Call it before the process group is joined; variables that the environment has already stay. `torchfrtrace --prefix
+    rank RUN_DIR/flight_recorder` compares the ranks' records.
     """
     folder = run_dir.absolute() / FLIGHT_RECORDER
-    if topology.is_main:  # the others do not know yet that the run is theirs
+    # The other ranks do not know yet that the run directory is theirs.
+    if topology.is_main:
         folder.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("TORCH_FR_BUFFER_SIZE", "2000")
     os.environ.setdefault("TORCH_FR_DUMP_TEMP_FILE", str(folder / "rank"))
@@ -67,7 +72,7 @@ def record_flights(run_dir: Path, topology: Topology) -> None:
 
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:
-    """Write one of the files that were asked for; training goes on without it."""
+    """Write a file that was asked for; training goes on without it."""
     try:
         path.parent.mkdir(exist_ok=True)
         write(path)

@@ -1,4 +1,4 @@
-"""Where a run stands and where it goes: pure functions of the draws consumed.
+"""The progress, the plan and the learning rate of a run: pure functions of the draws consumed.
 
 A resume or another global batch changes nothing else.
 """
@@ -29,7 +29,7 @@ def learning_rate(
         start: Learning rate at g = 0.
         peak: Learning rate at g = warmup.
         end: Learning rate at g = total and after, where it decays.
-        decay: How.
+        decay: The shape of the decay.
 
     Returns:
         The step's learning rate.
@@ -46,12 +46,12 @@ def learning_rate(
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands.
+    """The progress of a run.
 
     Attributes:
         step: Optimizer steps done.
         g: Draws consumed by them.
-        state: What the run wants back: its order, manifest hash and configuration; empty at the beginning.
+        state: What a resume needs: the run's order, manifest hash and configuration; empty at the beginning.
     """
 
     step: int
@@ -66,14 +66,14 @@ class Plan:
     Attributes:
         global_batch_size: Clips a step, over all ranks.
         grad_accum_steps: Micro-batches a rank and step.
-        last_step: Where to stop.
+        last_step: The step after which the run ends.
         draws_per_epoch: Draws called an epoch.
         warmup_draws: Length of the learning rate's warm-up.
         total_draws: Length of the schedule.
         peak_lr: Learning rate after the warm-up.
         start_lr: Learning rate of the first step.
         end_lr: Learning rate at the end of the schedule, where it decays.
-        decay: How it goes there.
+        decay: The shape of the decay to `end_lr`.
     """
 
     global_batch_size: int
@@ -90,6 +90,11 @@ class Plan:
     def lr(self, g: int) -> float:
         """Learning rate of the step that consumes the draws from g on."""
         return learning_rate(
-            g, total=self.total_draws, warmup=self.warmup_draws, start=self.start_lr, peak=self.peak_lr,
-            end=self.end_lr, decay=self.decay,
-        )  # fmt: skip
+            g,
+            total=self.total_draws,
+            warmup=self.warmup_draws,
+            start=self.start_lr,
+            peak=self.peak_lr,
+            end=self.end_lr,
+            decay=self.decay,
+        )

@@ -48,9 +48,8 @@ class ZeroEngine:
         device: torch.device,
     ) -> None:
         """Shard `module` over the process group; see `ParallelConfig` and `OptimConfig`."""
-        self._bf16 = parallel.autocast == "bf16" or (
-            parallel.autocast == "auto" and device.type == "cuda"
-        )
+        on_gpu = device.type == "cuda"
+        self._bf16 = parallel.autocast == "bf16" or (parallel.autocast == "auto" and on_gpu)
         self._device = device
         _leave_kernels_uncompiled()
 
@@ -76,7 +75,7 @@ class ZeroEngine:
                 "zero_optimization": {
                     "stage": self.stage,
                     "overlap_comm": parallel.overlap_comm,
-                    # At stage 1 all gradients are there when they are reduced: a buffer would only cost copies.
+                    # At stage 1 all gradients are there when they are reduced: a buffer only costs copies.
                     "contiguous_gradients": self.stage > 1 or parallel.overlap_comm,
                 },
                 "torch_autocast": {"enabled": self._bf16, "dtype": "bfloat16"},
@@ -125,9 +124,8 @@ class ZeroEngine:
         """
         for name, parameter in self._parameters.items():
             tensors = {"param": safe_get_full_fp32_param(parameter)}
-            tensors |= {
-                moment: safe_get_full_optimizer_state(parameter, moment) for moment in MOMENTS
-            }
+            for moment in MOMENTS:
+                tensors[moment] = safe_get_full_optimizer_state(parameter, moment)
             yield name, tensors
 
     def load_moment(self, name: str, moment: str, value: Tensor) -> None:
@@ -139,7 +137,7 @@ class ZeroEngine:
             safe_set_full_optimizer_state(parameter, value.to(parameter.device), moment)
 
     def optimizer_step(self) -> int:
-        """AdamW's step count: those of this run, and of the runs before it whose moments it took over."""
+        """AdamW's step count: steps of this run and of the runs before it whose moments it took over."""
         return int(next(iter(self._engine.optimizer.optimizer.state.values()))["step"])
 
     def set_optimizer_step(self, step: int) -> None:
@@ -150,9 +148,9 @@ class ZeroEngine:
     def _create_moments(self) -> None:
         """Create AdamW's state before the first step, so that it can be read and loaded at any time.
 
-        A step with zero gradients and lr 0 makes it; then the step count goes back to 0. At stages 1 and 2 DeepSpeed is
-        told to map parameters to their moments: left alone it would do so in the middle of the first step, after the
-        first parameter group's update, and miss the other groups.
+        A step with zero gradients and lr 0 creates it; then the step count goes back to 0. At stages 1 and 2 DeepSpeed
+        is told to map parameters to their moments: left alone, it would do so in the middle of the first step, after
+        the first parameter group's update, and miss the other groups.
         """
         zero = self._engine.optimizer
         flats = (
@@ -162,14 +160,15 @@ class ZeroEngine:
         )
         # The first group has every flat part in this step; with lr 0 its settings do not matter.
         everything, *_ = zero.optimizer.param_groups
-        saved, everything["params"] = everything["params"], list(flats)
+        params = everything["params"]
+        everything["params"] = list(flats)
 
         for flat in flats:
             flat.grad = torch.zeros_like(flat)
         zero.optimizer.step()
         for flat in flats:
             flat.grad = None
-        everything["params"] = saved
+        everything["params"] = params
 
         if self.stage < 3:
             zero._lazy_init_hp_params_optimizer_state()
@@ -178,13 +177,15 @@ class ZeroEngine:
     def _partition_of(self, parameter: nn.Parameter, value: Tensor) -> Tensor:
         """This rank's part of a full tensor at stage 3, zero-padded as DeepSpeed pads the last rank's."""
         size = cast(Any, parameter).ds_tensor.numel()
-        flat = nn.functional.pad(value.flatten(), (0, size * dist.get_world_size() - value.numel()))
+        padding = size * dist.get_world_size() - value.numel()
+        flat = nn.functional.pad(value.flatten(), (0, padding))
         return flat.narrow(0, size * dist.get_rank(), size).to(parameter.device)
 
 
 def _leave_kernels_uncompiled() -> None:
-    """Say that no kernel of DeepSpeed's own fits; none is used here.
+    """Tell DeepSpeed that none of its own kernels fits; none is used here.
 
-    It would ask a compiler about each at every start, and on a CPU build one that only inference uses, for minutes.
+    Left alone, DeepSpeed asks a compiler about each kernel at every start, and on a CPU takes minutes to build one that
+    only inference uses.
     """
     deepspeed.ops.__compatible_ops__ = {}

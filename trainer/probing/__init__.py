@@ -1,1 +1,1 @@
-"""What frozen features know, by readouts that are trained on them."""
+"""Readouts of frozen features, and how well they predict labels."""

@@ -1,14 +1,14 @@
-"""An online probe: what a linear readout of frozen features knows of labels that nobody trained on.
+"""An online probe: a linear readout of frozen features, fitted to labels that the model is not trained on.
 
-One clip, one label, that of its last frame. A ridge classifier is fitted to the features of some clips and asked about
-videos it has not seen. It costs a forward pass of these clips, and says what a loss cannot, least of all one that rises
-while it learns, as that of a JEPA may.
+Each clip has one label, that of its last frame. A ridge classifier is fitted to the features of some clips and tested
+on videos it has not seen. It costs a forward pass of these clips, and shows what a loss cannot, least of all a loss
+that rises while the model learns, as that of a JEPA may.
 """
 
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +19,12 @@ from surgstream.shards.reading.frame_labels import FrameLabels
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.trainer.data.source import ClipSource
 from surgstream.trainer.distributed import all_gather
+from surgstream.trainer.evaluation.scores import accuracy, balanced_accuracy
 
 log = logging.getLogger(__name__)
 
 RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""Penalties to choose from: what is added to the eigenvalues of the standardised features' mean covariance."""
+"""Penalties to choose from; each is added to the eigenvalues of the standardised features' mean covariance."""
 
 _FOLDS = 5
 _EPS = 1e-6
@@ -37,8 +38,8 @@ class Labelled:
 
     Attributes:
         features: (num, D) float32 on the CPU.
-        labels: What each clip shows.
-        videos: Where each is from, as `dataset/video`.
+        labels: The label of each clip.
+        videos: The video of each clip, as `dataset/video`.
     """
 
     features: Tensor
@@ -50,46 +51,48 @@ class ClipsWithLabels:
     """Some clips of a corpus, always the same ones, evenly spread.
 
     Args:
-        source: Loads them.
+        source: Loads the clips.
         corpus: Their corpus.
-        kind: Of label.
-        num_clips: How many at most; those without a label are left out.
+        kind: The kind of label.
+        num_clips: How many at most; clips without a label are left out.
     """
 
     def __init__(self, source: ClipSource, corpus: FrameTable, kind: str, num_clips: int) -> None:
-        self._source, self._num_clips = source, num_clips
+        self._source = source
+        self._num_clips = num_clips
         self.what = f"{kind} in {corpus.storage.uri}"
         sizes = corpus.sizes()
         self._names = [size.name for size in sizes]
         self._starts = [*accumulate((size.num_clips for size in sizes), initial=0)]
         self._labels = FrameLabels(corpus, kind)
 
-    def encoded(self, represent: Represent, stopping: Callable[[], bool]) -> Labelled | None:
-        """Encode them all, shared by the ranks; collective, and every rank gets all. None when asked to stop."""
+    def encoded(self, represent: Represent, poll_stop: Callable[[], bool]) -> Labelled | None:
+        """Encode all clips, shared by the ranks; collective, and every rank gets all. None when told to stop."""
         found: list[tuple[str, str]] = []
         features: list[npt.NDArray[np.float32]] = []
 
         with self._source.open_pass(self._num_clips) as batches:
             for batch in batches:
-                labels = [
-                    self._label(g) if valid else None
-                    for g, valid in zip(batch.g, batch.valid, strict=True)
-                ]
-                kept = [i for i, label in enumerate(labels) if label is not None]
-                features.append(represent(batch.clips)[kept].float().cpu().numpy())
-                found += [
-                    (str(labels[i]), f"{batch.names[i].dataset}/{batch.names[i].video}")
-                    for i in kept
-                ]
-                if stopping():
+                kept = []
+                for i in np.flatnonzero(batch.valid).tolist():
+                    label = self._label(batch.g[i])
+                    if label is not None:
+                        name = batch.names[i]
+                        kept.append(i)
+                        found.append((label, f"{name.dataset}/{name.video}"))
+                encoded = represent(batch.clips)[kept]
+                features.append(encoded.float().cpu().numpy())
+                if poll_stop():
                     return None
 
-        shares = all_gather((np.concatenate(features), found))  # the first rank has the first clips
-        rows = [row for _, share in shares for row in share]
+        # The first rank has the first clips.
+        shares = all_gather((np.concatenate(features), found))
+        all_features = np.concatenate([share for share, _ in shares])
+        all_found = list(chain.from_iterable(rows for _, rows in shares))
         return Labelled(
-            features=torch.from_numpy(np.concatenate([share for share, _ in shares])),
-            labels=tuple(label for label, _ in rows),
-            videos=tuple(video for _, video in rows),
+            features=torch.from_numpy(all_features),
+            labels=tuple(label for label, _ in all_found),
+            videos=tuple(video for _, video in all_found),
         )
 
     def _label(self, g: int) -> str | None:
@@ -100,104 +103,119 @@ class ClipsWithLabels:
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """Clips to fit a linear readout to, and clips of other videos to ask it about."""
+    """A linear readout that is fitted to some clips and tested on clips of other videos."""
 
     fit: ClipsWithLabels
     test: ClipsWithLabels
 
     def measure(
-        self, represent: Represent, stopping: Callable[[], bool] = lambda: False
+        self, represent: Represent, poll_stop: Callable[[], bool] = lambda: False
     ) -> dict[str, float]:
-        """Fit and ask; collective.
+        """Fit and test; collective.
 
         Args:
             represent: From clips (B, C, T, H, W) to features (B, D).
-            stopping: Whether all ranks are to make way; asked after every micro-batch.
+            poll_stop: Whether all ranks are to stop; called after every micro-batch.
 
         Returns:
-            `accuracy` over clips, `balanced_accuracy` (the mean over labels), and what the most frequent label among
-            the clips to fit would score, `accuracy_of_majority`. Nothing when stopped, or, with a warning, without any
-            labels.
+            `accuracy` over clips, `balanced_accuracy` (the mean over labels), and the accuracy of always predicting the
+            most frequent label among the clips to fit, `accuracy_of_majority`. Empty when stopped, or, with a warning,
+            where labels are missing.
         """
-        fit = self.fit.encoded(represent, stopping)
-        test = self.test.encoded(represent, stopping) if fit else None
+        fit = self.fit.encoded(represent, poll_stop)
+        test = self.test.encoded(represent, poll_stop) if fit else None
         if fit is None or test is None:
             return {}
 
-        if len(set(fit.labels)) < 2 or not test.labels:
+        num_fitted = len(set(fit.labels))
+        num_tested = len(set(test.labels))
+        if num_fitted < 2 or num_tested == 0:
             log.warning(
-                "probe: expected two labels or more of %s and one of %s, got %d and %d; see probe.label",
-                self.fit.what, self.test.what, len(set(fit.labels)), len(set(test.labels)),
-            )  # fmt: skip
+                "probe: expected at least 2 labels of %s and 1 of %s, got %d and %d; "
+                "see probe.label",
+                self.fit.what,
+                self.test.what,
+                num_fitted,
+                num_tested,
+            )
             return {}
 
-        said = linear_probe(fit, test.features)
+        predicted = linear_probe(fit, test.features)
         # Sorted, so that of equally frequent labels every run takes the same one.
         majority = max(sorted(set(fit.labels)), key=fit.labels.count)
-        hits = {
-            label: [
-                said == true for said, true in zip(said, test.labels, strict=True) if true == label
-            ]
-            for label in sorted(set(test.labels))
-        }
-
         return {
-            "accuracy": float(np.mean([hit for found in hits.values() for hit in found])),
-            "balanced_accuracy": float(np.mean([np.mean(found) for found in hits.values()])),
+            "accuracy": accuracy(predicted, test.labels),
+            "balanced_accuracy": balanced_accuracy(predicted, test.labels),
             "accuracy_of_majority": test.labels.count(majority) / len(test.labels),
         }
 
 
 def linear_probe(fit: Labelled, features: Tensor) -> list[str]:
-    """Fit a ridge classifier and ask it.
+    """Fit a ridge classifier, and predict labels with it.
 
-    Features are standardised by what is fitted. Each label has a linear score, fitted by least squares to 1 where it is
-    the clip's and 0 elsewhere; the highest counts. The penalty is that of `RIDGES` which does best on videos that are
-    left out, a fifth of them at a time.
+    Features are standardised by the mean and deviation of the fitted ones. Each label has a linear score, fitted by
+    least squares to 1 where it is the clip's and 0 elsewhere; the highest score decides. The penalty is the one of
+    `RIDGES` that does best on videos that are left out, a fifth of them at a time.
 
     Args:
         fit: Labelled features.
-        features: (num, D), what to ask about.
+        features: (num, D), to predict labels of.
 
     Returns:
         A label for each.
     """
     std, mean = torch.std_mean(fit.features.double(), dim=0)
-    fitted, asked = ((rows.double() - mean) / (std + _EPS) for rows in (fit.features, features))
-    names, videos = sorted(set(fit.labels)), sorted(set(fit.videos))
+    fitted = (fit.features.double() - mean) / (std + _EPS)
+    tested = (features.double() - mean) / (std + _EPS)
+
+    names = sorted(set(fit.labels))
     truth = torch.tensor([names.index(label) for label in fit.labels])
     one_hot = torch.nn.functional.one_hot(truth, len(names)).double()
 
     # In kernel form, (num, num): the cost grows with the clips, not with the width.
-    gram = fitted @ fitted.T / fitted.shape[1]
-    # Clips of one video are alike, so a video is left out as a whole.
-    fold, hits = (
-        torch.tensor([videos.index(video) % _FOLDS for video in fit.videos]),
-        torch.zeros(len(RIDGES)),
-    )
-
-    for number in range(min(_FOLDS, len(videos))):
-        kept, left = (
-            torch.nonzero(fold != number).flatten(),
-            torch.nonzero(fold == number).flatten(),
-        )
-        if kept.numel():
-            scores = _scores(gram[kept][:, kept], one_hot[kept], gram[left][:, kept], RIDGES)
-            hits += (scores.argmax(-1) == truth[left]).sum(1)
-
-    best = RIDGES[int(hits.argmax())]
-    (scores,) = _scores(gram, one_hot, asked @ fitted.T / fitted.shape[1], [best])
+    width = fitted.shape[1]
+    gram = fitted @ fitted.T / width
+    ridge = _best_ridge(gram, one_hot, truth, _folds(fit.videos))
+    (scores,) = _scores(gram, one_hot, tested @ fitted.T / width, [ridge])
     return [names[i] for i in scores.argmax(1).tolist()]
 
 
-def _scores(gram: Tensor, one_hot: Tensor, asked: Tensor, ridges: Sequence[float]) -> Tensor:
-    """Kernel ridge regression, (num ridges, num asked, num labels), from the products of what is asked and fitted."""
+def _folds(videos: Sequence[str]) -> Tensor:
+    """The fold (num,) of each clip. Clips of one video are alike, so a video is left out as a whole."""
+    names = sorted(set(videos))
+    return torch.tensor([names.index(video) % _FOLDS for video in videos])
+
+
+def _best_ridge(gram: Tensor, one_hot: Tensor, truth: Tensor, folds: Tensor) -> float:
+    """The penalty that predicts most labels of left-out folds right."""
+    hits = torch.zeros(len(RIDGES))
+    for fold in range(int(folds.max()) + 1):
+        kept = torch.nonzero(folds != fold).flatten()
+        left_out = torch.nonzero(folds == fold).flatten()
+        if kept.numel():
+            products = gram[left_out][:, kept]
+            scores = _scores(gram[kept][:, kept], one_hot[kept], products, RIDGES)
+            hits += (scores.argmax(-1) == truth[left_out]).sum(1)
+    return RIDGES[int(hits.argmax())]
+
+
+def _scores(gram: Tensor, one_hot: Tensor, products: Tensor, ridges: Sequence[float]) -> Tensor:
+    """Kernel ridge regression.
+
+    Args:
+        gram: (num, num), products of the fitted features.
+        one_hot: (num, num labels), what they are fitted to.
+        products: (num tested, num), of tested and fitted features.
+        ridges: Penalties.
+
+    Returns:
+        (num ridges, num tested, num labels).
+    """
     # One decomposition serves all penalties.
     values, vectors = torch.linalg.eigh(gram)
     base = one_hot.mean(0)
     along = vectors.T @ (one_hot - base)
     penalties = torch.tensor(ridges, dtype=gram.dtype)[:, None] * len(gram)
-    scores: Tensor = (
-        asked @ vectors @ (along / (values.clamp(min=0.0) + penalties)[..., None]) + base
-    )
+    shrunk = along / (values.clamp(min=0.0) + penalties)[..., None]
+    scores: Tensor = products @ vectors @ shrunk + base
     return scores

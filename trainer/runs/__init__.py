@@ -1,1 +1,1 @@
-"""What a run directory says of its run, to login nodes as well; imports nothing heavy."""
+"""The state of a run as its directory tells it, on login nodes as well; imports nothing heavy."""

@@ -1,4 +1,4 @@
-"""What the files in a run directory are called, and the marks that a run leaves for whoever started it.
+"""The names of the files in a run directory, and the marks by which a run tells how it ended.
 
 torchrun swallows exit statuses, so a run says in its directory how it ended. `REQUEUE`: it stopped where it was told to
 and goes on when it is started again. `FAILED`: it would fail again. Each holds one sentence; a start removes both.
@@ -17,7 +17,8 @@ from surgstream.trainer.errors import PreflightError
 REQUEUE = "REQUEUE"
 FAILED = "FAILED"
 REFUSALS = "SURGSTREAM_REFUSALS"
-"""The variable by which a job's script names a file for the sentence that somebody else trains in its directory."""
+"""The variable in which a job's script names a file. A start that may not train, since another one trains in its run
+directory, writes a sentence there."""
 
 METRICS = "metrics.jsonl"
 JOBS = "jobs.jsonl"
@@ -32,7 +33,7 @@ FLIGHT_RECORDER = "flight_recorder"
 
 
 def checkpoint_name(step: int) -> str:
-    """What the checkpoint of a step is called."""
+    """The name of a step's checkpoint."""
     return f"step_{step:08d}"
 
 
@@ -42,7 +43,7 @@ def checkpoints_in(folder: Path) -> list[Path]:
 
 
 def stacks_file(run_dir: Path, rank: int) -> Path:
-    """Where a rank that hangs writes its stacks."""
+    """The file into which a rank that hangs writes its stacks."""
     return run_dir / STACKS / f"rank{rank:05d}.txt"
 
 
@@ -81,17 +82,18 @@ def remove_marks(run_dir: Path) -> None:
 def marked_when_failing(run_dir: Path, ours: Callable[[], bool] = lambda: True) -> Iterator[None]:
     """Mark the run as failed when its block raises what would be raised again; errors that may pass leave no mark.
 
-    Nodes that are not fit for a run which has trained before are such: its next start may get better ones.
+    An unfit node passes where the run has trained before: its next start may get better nodes.
 
     Args:
         run_dir: The run's directory.
-        ours: Whether this process is of the one run that may write there.
+        ours: Whether this process belongs to the one run that may write there.
     """
     try:
         yield
     except SurgstreamError as error:
         has_trained = any(checkpoints_in(run_dir / CHECKPOINTS))
-        if ours() and error.comes_again and not (isinstance(error, PreflightError) and has_trained):
+        may_pass = isinstance(error, PreflightError) and has_trained
+        if ours() and error.comes_again and not may_pass:
             with suppress(OSError):  # the error itself is what the user is to read
                 write_mark(run_dir, FAILED, str(error))
         raise

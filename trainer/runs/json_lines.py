@@ -1,4 +1,4 @@
-"""JSON files of a run directory, read while somebody writes them and without believing what they say."""
+"""JSON files of a run directory, read while they are being written and without trusting their contents."""
 
 import json
 import os
@@ -17,12 +17,10 @@ _MOST_BYTES = 4 * 2**20
 def tail(path: Path) -> list[Line]:
     """The lines at the end of a JSON-lines file, of its last 4 MiB, without torn ones; none when it cannot be read."""
     with suppress(OSError), open_regular(path) as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - _MOST_BYTES))
-        return [
-            line
-            for data in file.read(_MOST_BYTES).split(b"\n")
-            if isinstance(line := _parsed(data), dict)
-        ]
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _MOST_BYTES))
+        found = [_parsed(data) for data in file.read(_MOST_BYTES).split(b"\n")]
+        return [line for line in found if isinstance(line, dict)]
     return []
 
 
@@ -37,9 +35,9 @@ def read_object(path: Path) -> Line:
 def number(line: Line, key: str) -> float | None:
     """A number of a line below 2^63, if it has it."""
     value = line.get(key)
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63:
-        return float(value)
-    return None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if abs(value) < 2**63 else None
 
 
 def whole(line: Line, key: str) -> int | None:
@@ -55,7 +53,7 @@ def text(line: Line, key: str) -> str | None:
 
 
 def group(line: Line, prefix: str) -> Iterator[tuple[str, float]]:
-    """The numbers whose keys begin with `prefix`, called by the rest of the key."""
+    """The numbers whose keys begin with `prefix`, named by the rest of the key."""
     for key in line:
         value = number(line, key)
         if key.startswith(prefix) and value is not None and key.isprintable():

@@ -1,4 +1,4 @@
-"""How fast a run steps, by its own reports, and how long it may therefore be quiet."""
+"""The pace of a run by its own reports, and how long the run may therefore be quiet."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ _LEAST_PATIENCE_SECONDS = 300.0
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """How fast steps follow each other.
+    """The time that each step takes.
 
     Attributes:
-        step_seconds: A step, the mean of the last ten reports.
-        pause_seconds: What evaluations, pictures and checkpoints cost beside each step: wall-clock time between the
+        step_seconds: Of the step itself, the mean of the last ten reports.
+        pause_seconds: Of evaluations, pictures and checkpoints, spread over the steps: wall-clock time between the
             reports that the tail of the metrics holds since the last start, less the steps' own.
     """
 
@@ -26,38 +26,39 @@ class Pace:
 
 
 def patience_of(recent: Sequence[Line]) -> float:
-    """How long a run may write nothing before it counts as silent, from its own reports since its last start."""
+    """The seconds after which a run that writes nothing is silent, from its own reports since its last start."""
     if len(recent) < 2:
         return _FIRST_REPORT_SECONDS
-    longest: float = max(after["time"] - before["time"] for before, after in pairwise(recent))
-    return max(_LEAST_PATIENCE_SECONDS, 3 * longest)
+    pauses: list[float] = [after["time"] - before["time"] for before, after in pairwise(recent)]
+    return max(_LEAST_PATIENCE_SECONDS, 3 * max(pauses))
 
 
 def pace_of(reports: Sequence[Line], recent: Sequence[Line]) -> Pace | None:
-    """The pace that reports tell; None where there are none.
+    """The pace of a run by its reports; None where there are none.
 
     Args:
-        reports: Whose steps count.
-        recent: Those since the run's last start, whose pauses count.
+        reports: Reports of steps, for `step_seconds`.
+        recent: Those since the run's last start, for `pause_seconds`.
     """
     if not reports:
         return None
 
     last = [line["time/step_seconds"] for line in reports[-_PACE_REPORTS:]]
-    steps, pause = 0, 0.0
-    for before, after in pairwise(recent):
-        between = after["step"] - before["step"]
-        steps += between
-        pause += after["time"] - before["time"] - between * after["time/step_seconds"]
+    step_seconds = sum(last) / len(last)
 
-    return Pace(
-        step_seconds=sum(last) / len(last),
-        pause_seconds=max(0.0, pause / steps) if steps > 0 else 0.0,
-    )
+    steps = 0
+    pause = 0.0
+    for before, after in pairwise(recent):
+        steps_between = after["step"] - before["step"]
+        steps += steps_between
+        pause += after["time"] - before["time"] - steps_between * after["time/step_seconds"]
+
+    pause_seconds = max(0.0, pause / steps) if steps > 0 else 0.0
+    return Pace(step_seconds=step_seconds, pause_seconds=pause_seconds)
 
 
 def seconds_left(pace: Pace | None, steps_left: int | None, passed: float) -> float | None:
-    """How long the steps left take, less what has passed since the last report; None where either is not known."""
+    """The seconds that the steps left take, less those passed since the last report; None where that is not known."""
     if pace is None or steps_left is None:
         return None
     return max(0.0, steps_left * (pace.step_seconds + pace.pause_seconds) - passed)

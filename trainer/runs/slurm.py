@@ -1,4 +1,4 @@
-"""What Slurm says of jobs: asked once for all of them, where there is a Slurm to ask."""
+"""The states of jobs in Slurm, asked once for all of them, where there is a Slurm to ask."""
 
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -22,7 +22,7 @@ _SECONDS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Word:
-    """What Slurm says of a job.
+    """The state of a job in Slurm.
 
     Attributes:
         job: Its id.
@@ -41,7 +41,7 @@ class Word:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it will do nothing any more."""
+        """Whether it neither runs nor waits."""
         return self.state not in WAITS + RUNS
 
     def __str__(self) -> str:
@@ -50,13 +50,13 @@ class Word:
 
 
 def ask_slurm(jobs: Iterable[str]) -> dict[str, Word]:
-    """Ask the controller, and of those that it has forgotten the accounting.
+    """Ask the controller about jobs, and the accounting about those that the controller has forgotten.
 
     Args:
         jobs: Their ids.
 
     Returns:
-        What Slurm says of each; nothing at all where it is not there or does not answer.
+        The state of each job; empty where Slurm is not there or does not answer.
     """
     ids = sorted({job for job in jobs if job.isdecimal()})
     if not ids:
@@ -69,36 +69,29 @@ def ask_slurm(jobs: Iterable[str]) -> dict[str, Word]:
 
     found = {word.job: word for word in _words(queue)}
     if len(found) < len(ids):
-        old = _answer(
-            "sacct",
-            "--noheader",
-            "--parsable2",
-            "--allocations",
-            chosen,
-            "--format=JobIDRaw,State,Reason",
-        )
-        found = {word.job: word for word in _words(old or "")} | found
+        options = ("--noheader", "--parsable2", "--allocations", chosen)
+        accounted = _answer("sacct", *options, "--format=JobIDRaw,State,Reason") or ""
+        found = {word.job: word for word in _words(accounted)} | found
     return {job: found.get(job) or Word(job=job, state=FORGOTTEN, reason="") for job in ids}
 
 
 def _answer(*command: str) -> str | None:
-    """What a program prints; None where it cannot tell."""
+    """Return what a program prints; None where it fails."""
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=_SECONDS
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    if (
-        done.returncode and "Invalid job id" not in done.stderr
-    ):  # its way to say that it knows none of them
-        return None
-    return done.stdout
+    # "Invalid job id" says that Slurm knows none of them.
+    failed = done.returncode and "Invalid job id" not in done.stderr
+    return None if failed else done.stdout
 
 
 def _words(answer: str) -> Iterator[Word]:
     for line in answer.splitlines():
-        fields = line.split("|")
-        if len(fields) == 3 and fields[1].strip() and line.isprintable():
-            job, state, reason = (field.strip() for field in fields)
-            yield Word(job=job, state=state.split()[0], reason=reason)  # "CANCELLED by 1000"
+        fields = [field.strip() for field in line.split("|")]
+        if len(fields) == 3 and fields[1] and line.isprintable():
+            job, state, reason = fields
+            # The first word of "CANCELLED by 1000".
+            yield Word(job=job, state=state.split()[0], reason=reason)

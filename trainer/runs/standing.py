@@ -1,5 +1,6 @@
-"""Whether a run goes on, from the marks and processes that it left and from what Slurm says."""
+"""The state of a run, decided from the marks and processes that it left and from what Slurm says."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,23 +23,25 @@ State = Literal[
     "done",
 ]
 ENDED = ("stopped", "cancelled", "crashed", "failed", "done")
-"""States that nobody but the user will end."""
+"""States that only the user ends."""
+
+_LOG_BYTES = 2**16
 
 
 @dataclass(frozen=True, kw_only=True)
 class Signs:
-    """What tells how a run stands.
+    """The signs by which the state of a run is decided.
 
     Attributes:
         failed: The sentence of the mark FAILED.
-        requeue: That of REQUEUE.
-        alive: Whether its process lives; None if it may.
+        requeue: The sentence of the mark REQUEUE.
+        alive: Whether its process lives; None where that is not known.
         queued: What Slurm says of the job that was submitted last.
         word: What Slurm says of the job that started last, if the run is that job's.
         saved: Whether its last step is saved.
-        finished: Whether its last step is reported, and no checkpoint tells that it was still to be saved.
+        finished: Whether its last step is reported and there is no checkpoint, so that nothing says it is not saved.
         written: Whether anything was written.
-        quiet: Whether nothing was for longer than the run itself makes one expect.
+        quiet: Whether nothing was written for longer than the run's own reports lead one to expect.
         reported: Whether it has reported since its last start.
         error: The last error in its log.
     """
@@ -57,20 +60,15 @@ class Signs:
 
 
 def decide(signs: Signs) -> tuple[State, str]:
-    """The state of a run, and why."""
-    word, cancelled = (
-        signs.word,
-        signs.word is not None and signs.word.state.startswith("CANCELLED"),
-    )
+    """The state of a run, and the reason for it."""
+    word = signs.word
+    cancelled = word is not None and word.state.startswith("CANCELLED")
     if signs.failed is not None:
         return "failed", signs.failed
-    if (
-        signs.queued
-        and signs.queued.waits
-        and not signs.alive
-        and not (word and word.state == "RUNNING")
-    ):
-        return "waiting", "; ".join(filter(None, [str(signs.queued), signs.requeue]))
+    if signs.queued and signs.queued.waits and not signs.alive:
+        runs = word is not None and word.state == "RUNNING"
+        if not runs:
+            return "waiting", "; ".join(filter(None, [str(signs.queued), signs.requeue]))
 
     if signs.requeue is not None:
         if cancelled:
@@ -84,10 +82,7 @@ def decide(signs: Signs) -> tuple[State, str]:
 
     if signs.alive is False and word and not word.has_ended:
         return "waiting", f"{word}, and decides what follows: its processes have ended"
-    is_elsewhere = (
-        word is not None and word.state == FORGOTTEN and not signs.quiet
-    )  # of another cluster, say
-    if signs.alive is False or (word and word.has_ended and not signs.alive and not is_elsewhere):
+    if _has_ended(signs):
         if cancelled:
             return "cancelled", str(word)
         if signs.finished:
@@ -100,8 +95,19 @@ def decide(signs: Signs) -> tuple[State, str]:
     return ("training" if signs.reported else "starting"), ""
 
 
+def _has_ended(signs: Signs) -> bool:
+    """Whether the run's process has ended, by its own machine or by Slurm."""
+    if signs.alive is not None:
+        return not signs.alive
+    if signs.word is None:
+        return False
+    # Slurm may have forgotten a job that writes because the job is another cluster's.
+    is_elsewhere = signs.word.state == FORGOTTEN and not signs.quiet
+    return signs.word.has_ended and not is_elsewhere
+
+
 def read_writer(run_dir: Path) -> Record | None:
-    """Who has written to a run directory last and not given it back."""
+    """The process that has written to a run directory last and not given it back."""
     numbers = sorted(path for path in (run_dir / OWNERS).glob("[0-9]*") if path.name.isdecimal())
     for path in reversed(numbers):
         try:
@@ -115,7 +121,7 @@ def lives(writer: Record | None, *, has_begun: bool) -> bool | None:
     """Whether the process of a run lives; None where only its own machine could tell.
 
     Args:
-        writer: Who writes to the run directory.
+        writer: The process that writes to the run directory.
         has_begun: Whether the last start has written anything, which only a writer does.
     """
     if writer is None:
@@ -129,9 +135,12 @@ def last_error(log: Path) -> str:
     """The last error in a log; empty where there is none."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, file.seek(0, 2) - 2**16))
-            lines = file.read(2**16).decode(errors="replace").splitlines()
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _LOG_BYTES))
+            lines = file.read(_LOG_BYTES).decode(errors="replace").splitlines()
     except OSError:
         return ""
     errors = [line.partition(" ERROR ")[2] for line in lines if " ERROR " in line]
-    return "".join(letter for letter in errors[-1] if letter.isprintable()) if errors else ""
+    if not errors:
+        return ""
+    return "".join(letter for letter in errors[-1] if letter.isprintable())

@@ -1,17 +1,17 @@
-"""How a run stands, as the files of its run directory tell it, and Slurm; imports nothing heavy.
+"""The state of a run, as the files of its run directory and Slurm tell it; imports nothing heavy.
 
-Files may be missing, torn, replaced meanwhile or of an older version: what they do not tell is None.
+Files may be missing, torn, just being replaced or of an older version: what they do not tell is None.
 """
 
 import os
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from surgstream.configs.files import open_regular
+from surgstream.shards.storage.owner_record import Record
 from surgstream.trainer.runs.files import (
     CHECKPOINTS,
     FAILED,
@@ -20,14 +20,16 @@ from surgstream.trainer.runs.files import (
     METRICS,
     QUARANTINE,
     REQUEUE,
-    SUBMITTED,
     checkpoints_in,
 )
-from surgstream.trainer.runs.json_lines import Line, group, number, read_object, tail, text, whole
+from surgstream.trainer.runs.jobs import Job, jobs_of, last_job
+from surgstream.trainer.runs.json_lines import group, number, read_object, tail, text, whole
 from surgstream.trainer.runs.pace import Pace, pace_of, patience_of, seconds_left
+from surgstream.trainer.runs.reports import Reports
 from surgstream.trainer.runs.slurm import Word
 from surgstream.trainer.runs.standing import Signs, State, decide, last_error, lives, read_writer
 
+_ENVIRONMENT = "environment.json"
 _MARK_BYTES = 4096
 
 
@@ -41,27 +43,8 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """What the batch script wrote at its starts.
-
-    Attributes:
-        id: The last job.
-        nodes: Its nodes, as Slurm writes them.
-        seconds_left: Until Slurm ends it, below 0 when that is past; None without a limit.
-        starts: How often a job of this run started.
-        requeues: How many of those were a requeued job.
-    """
-
-    id: str
-    nodes: str
-    seconds_left: float | None
-    starts: int
-    requeues: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class RunState:
-    """How a run stands.
+    """The state of a run.
 
     Attributes:
         run_dir: Its directory.
@@ -69,26 +52,26 @@ class RunState:
         state: `starting` has not reported since its last start; `silent` has written neither to `metrics.jsonl` nor to
             `train.log` for longer than `patience_seconds`; `waiting` is in Slurm's queue; see `trainer.runs.standing`.
         reason: Why it is not training: the sentence of the mark that a run leaves, or what Slurm says.
-        writer: Host, process and job of who writes there, or did when it was killed; empty when nobody does.
+        writer: Host, process and job of the process that writes there, or did when it was killed; empty without one.
         quiet_seconds: Since anything was written.
         report_seconds: Since the last report.
         patience_seconds: Three times the longest pause between two recent reports, and at least five minutes.
         step: Last reported step.
-        last_step: Where the run ends.
+        last_step: The step after which the run ends.
         epoch: Epochs seen.
         last_epoch: Epochs at the last step.
         clips_per_second: Of the last report.
         wait_share: The share of a step that waits for data.
-        pace: How fast it goes; None before the first report.
-        seconds_left: Steps left at that pace, less what has passed since the last report if the run is training.
-        losses: The last training losses by name; beside most stands what predicting the mean scores, `NAME_of_mean`.
+        pace: The time that each step takes; None before the first report.
+        seconds_left: Steps left at that pace, less the time since the last report if the run is training.
+        losses: The last training losses by name; most have a `NAME_of_mean`, the loss of predicting the mean.
         held_out: The same on held-out videos.
-        held_out_step: When those were taken.
-        features: What was last measured of them, under `probe/` and `collapse/`.
+        held_out_step: When the held-out losses were taken.
+        features: The newest measures of the features, under `probe/` and `collapse/`.
         checkpoint: The newest one.
         job: The last one.
         world_size: Ranks at the last start.
-        device: What the first of them computes on.
+        device: What rank 0 computes on.
         slowest: The slowest rank: `rank`, `host`, and its time `over_median`.
         retries: Reads tried again, by cause, over the last `retries_steps` steps.
         retries_steps: See there.
@@ -125,66 +108,56 @@ class RunState:
     bad_clips: int
 
 
-def jobs_of(run_dir: Path) -> tuple[str, str]:
-    """The Slurm job that was submitted last for a run, and the one that started last; empty where there is none."""
-    submitted, started = (
-        text((tail(run_dir / name) or [{}])[-1], "job") or "" for name in (SUBMITTED, JOBS)
-    )
-    return submitted or started, started
+@dataclass(frozen=True, kw_only=True)
+class _Times:
+    """The times of a run's last events, in unix seconds; 0 is never.
+
+    Attributes:
+        now: The time at which the run directory is read.
+        submitted: The last job started.
+        set_up: Rank 0 last wrote `environment.json`.
+        reported: Steps were last reported.
+        written: Any file was last written.
+    """
+
+    now: float
+    submitted: float
+    set_up: float
+    reported: float
+    written: float
+
+    @property
+    def started(self) -> float:
+        """The last start."""
+        return max(self.submitted, self.set_up)
 
 
 def read_run(run_dir: Path, now: float, words: Mapping[str, Word] | None = None) -> RunState:
-    """Read how a run stands.
+    """Read the state of a run.
 
     Args:
         run_dir: Its directory; may be empty.
         now: The time, in unix seconds.
         words: What Slurm says of its jobs, as far as it was asked.
     """
-    metrics, jobs = tail(run_dir / METRICS), tail(run_dir / JOBS)
-    environment = read_object(run_dir / "environment.json")
+    metrics = tail(run_dir / METRICS)
+    jobs = tail(run_dir / JOBS)
+    environment = read_object(run_dir / _ENVIRONMENT)
     submitted = max((number(job, "time") or 0.0 for job in jobs), default=0.0)
-    started = max(submitted, _changed(run_dir / "environment.json"))
-    reports = [
-        line
-        for line in metrics
-        if whole(line, "step") is not None and number(line, "time/step_seconds")
-    ]
-    last: Line = reports[-1] if reports else {}
+    set_up = _changed(run_dir / _ENVIRONMENT)
+
+    reports = Reports.of(metrics, started=max(submitted, set_up))
+    last = reports.last
     reported = (number(last, "time") or _changed(run_dir / METRICS)) if last else 0.0
-    recent = [line for line in reports if (number(line, "time") or -1.0) >= started]
-    held_out = next(
-        (line for line in reversed(metrics) if number(line, "held_out/total") is not None), {}
-    )
+    written = max(submitted, set_up, _changed(run_dir / METRICS), _changed(run_dir / LOG))
+    times = _Times(now=now, submitted=submitted, set_up=set_up, reported=reported, written=written)
+
     checkpoint = _checkpoint(run_dir / CHECKPOINTS, now)
+    writer = read_writer(run_dir)
+    state, reason = decide(_signs(run_dir, times, reports, checkpoint, writer, words or {}))
+    pace = pace_of(reports.steps, reports.recent)
+    passed = now - reported if state == "training" else 0.0
 
-    written = max(started, *(_changed(run_dir / name) for name in (METRICS, LOG)))
-    patience = patience_of(recent)
-    step, last_step = whole(last, "step"), whole(last, "progress/last_step")
-    finished = step is not None and last_step is not None and step >= last_step
-    writer, (queued, job) = read_writer(run_dir), jobs_of(run_dir)
-    state, reason = decide(
-        Signs(
-            failed=_mark(run_dir / FAILED, submitted),
-            requeue=_mark(run_dir / REQUEUE, submitted),
-            alive=lives(writer, has_begun=_changed(run_dir / "environment.json") > submitted),
-            queued=(words or {}).get(queued),
-            word=(words or {}).get(job) if writer is None or writer.job == job else None,
-            saved=finished and checkpoint is not None and checkpoint.step >= (last_step or 0),
-            finished=finished and checkpoint is None,
-            written=written > 0,
-            quiet=now - written > patience,
-            reported=reported >= started,
-            error=last_error(run_dir / LOG),
-        )
-    )
-
-    pace = pace_of(reports, recent)
-    steps_left = max(0, last_step - step) if last_step is not None and step is not None else None
-    step_seconds, wait_seconds = (
-        number(last, "time/step_seconds"),
-        number(last, "data/wait_seconds"),
-    )
     return RunState(
         run_dir=str(run_dir),
         time=now,
@@ -193,39 +166,60 @@ def read_run(run_dir: Path, now: float, words: Mapping[str, Word] | None = None)
         writer=str(writer or ""),
         quiet_seconds=now - written if written else None,
         report_seconds=now - reported if reported else None,
-        patience_seconds=patience,
-        step=step,
-        last_step=last_step,
+        patience_seconds=patience_of(reports.recent),
+        step=reports.step,
+        last_step=reports.last_step,
         epoch=number(last, "progress/epoch"),
-        last_epoch=_last_epoch(last, steps_left),
+        last_epoch=reports.last_epoch,
         clips_per_second=number(last, "throughput/clips_per_second"),
-        wait_share=wait_seconds / step_seconds
-        if step_seconds and wait_seconds is not None
-        else None,
+        wait_share=reports.wait_share,
         pace=pace,
-        seconds_left=seconds_left(pace, steps_left, now - reported if state == "training" else 0.0),
+        seconds_left=seconds_left(pace, reports.steps_left, passed),
         losses=dict(group(last, "loss/")),
-        held_out={name: value for name, value in group(held_out, "held_out/") if name != "clips"},
-        held_out_step=whole(held_out, "step"),
-        features={
-            f"{kind}{name}": value
-            for line in metrics
-            for kind in ("probe/", "collapse/")
-            for name, value in group(line, kind)
-        },
+        held_out=reports.held_out_losses,
+        held_out_step=whole(reports.held_out, "step"),
+        features=reports.features,
         checkpoint=checkpoint,
-        job=_job(jobs, now),
+        job=last_job(jobs, now),
         world_size=whole(environment, "world_size"),
         device=text(environment, "device"),
-        slowest=_slowest(last),
-        retries=_retries(recent),
-        retries_steps=recent[-1]["step"] - recent[0]["step"] if len(recent) > 1 else 0,
+        slowest=reports.slowest,
+        retries=reports.retries,
+        retries_steps=reports.recent_steps,
         bad_clips=_count_lines(run_dir / QUARANTINE),
     )
 
 
+def _signs(
+    run_dir: Path,
+    times: _Times,
+    reports: Reports,
+    checkpoint: Checkpoint | None,
+    writer: Record | None,
+    words: Mapping[str, Word],
+) -> Signs:
+    """Collect the signs by which the run's state is decided."""
+    queued, job = jobs_of(run_dir)
+
+    return Signs(
+        failed=_mark(run_dir / FAILED, times.submitted),
+        requeue=_mark(run_dir / REQUEUE, times.submitted),
+        alive=lives(writer, has_begun=times.set_up > times.submitted),
+        queued=words.get(queued),
+        word=words.get(job) if writer is None or writer.job == job else None,
+        saved=reports.finished
+        and checkpoint is not None
+        and checkpoint.step >= (reports.last_step or 0),
+        finished=reports.finished and checkpoint is None,
+        written=times.written > 0,
+        quiet=times.now - times.written > patience_of(reports.recent),
+        reported=times.reported >= times.started,
+        error=last_error(run_dir / LOG),
+    )
+
+
 def _changed(path: Path) -> float:
-    """When a file was last written, in unix seconds; 0 when there is none."""
+    """The time of a file's last change, in unix seconds; 0 when there is none."""
     try:
         return path.stat().st_mtime
     except OSError:
@@ -233,7 +227,7 @@ def _changed(path: Path) -> float:
 
 
 def _mark(path: Path, submitted: float) -> str | None:
-    """The sentence of a mark, unless a job has started since; that one will remove it."""
+    """The sentence of a mark, unless a job has started since; that job will remove the mark."""
     with suppress(OSError), open_regular(path) as file:
         if os.fstat(file.fileno()).st_mtime >= submitted:
             words = file.read(_MARK_BYTES).decode(errors="replace").split()
@@ -241,36 +235,10 @@ def _mark(path: Path, submitted: float) -> str | None:
     return None
 
 
-def _last_epoch(last: Line, steps_left: int | None) -> float | None:
-    """Epochs at the last step: what the steps left add, at the clips a step and clips an epoch of the last report."""
-    names = ("progress/epoch", "progress/clips", "throughput/clips_per_second", "time/step_seconds")
-    epoch, clips, rate, seconds = (number(last, name) for name in names)
-    if not epoch or not clips or not rate or not seconds or steps_left is None:
-        return None
-    return epoch + steps_left * rate * seconds * epoch / clips
-
-
-def _slowest(last: Line) -> dict[str, Any] | None:
-    rank = whole(last, "time/slowest_rank")
-    if rank is None:
-        return None
-    return {
-        "rank": rank,
-        "host": text(last, "time/slowest_host"),
-        "over_median": number(last, "time/slowest_over_median"),
-    }
-
-
-def _retries(recent: Sequence[Line]) -> dict[str, int]:
-    causes = Counter[str]()
-    for line in recent:
-        causes.update({cause: int(count) for cause, count in group(line, "data/retries_") if count})
-    return dict(causes)
-
-
 def _checkpoint(root: Path, now: float) -> Checkpoint | None:
+    """The newest checkpoint that is still there once it is read."""
     for directory in checkpoints_in(root):
-        with suppress(OSError):  # it may be pruned meanwhile
+        with suppress(OSError):  # it may be pruned at this moment
             return Checkpoint(
                 step=int(directory.name.removeprefix("step_")),
                 age_seconds=now - (directory / "state.json").stat().st_mtime,
@@ -279,20 +247,8 @@ def _checkpoint(root: Path, now: float) -> Checkpoint | None:
     return None
 
 
-def _job(jobs: Sequence[Line], now: float) -> Job | None:
-    if not jobs:
-        return None
-    last, end = jobs[-1], number(jobs[-1], "end")
-    return Job(
-        id=text(last, "job") or "",
-        nodes=text(last, "nodes") or "",
-        seconds_left=end - now if end else None,
-        starts=len(jobs),
-        requeues=sum(bool(number(job, "restart")) for job in jobs),
-    )
-
-
 def _count_lines(path: Path) -> int:
     with suppress(OSError), open_regular(path) as file:
-        return sum(piece.count(b"\n") for piece in iter(lambda: file.read(2**20), b""))
+        pieces = iter(lambda: file.read(2**20), b"")
+        return sum(piece.count(b"\n") for piece in pieces)
     return 0

@@ -67,7 +67,7 @@ def test_what_masks_leave_out_is_neither_seen_nor_predicted(tmp_path: Path) -> N
         load(TrainConfig, RECIPES / "surgrec_jepa_vitl.yaml", [f"data.corpus={tmp_path}"]), 8
     )
     assert tree["tokens"] == {"clip": 1568, "visible": 228, "masked": 928}
-    assert "1,568 tokens, of which the encoder sees 228, and 928 are predicted" in table(tree)
+    assert "1,568 tokens: the encoder sees 228, and 928 are predicted" in table(tree)
 
 
 def test_operations_are_those_of_the_published_cost(published: dict[str, Any]) -> None:

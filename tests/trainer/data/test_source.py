@@ -2,13 +2,15 @@
 
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from surgstream.configs.loading import load
-from surgstream.trainer.assembly import clip_source, held_out, open_corpus
+from surgstream.trainer.assembly import clip_source, held_out_clips, open_corpus, periodic_tasks
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.data.augment import center_crop, multi_scale_crop
@@ -110,16 +112,21 @@ def test_held_out_clips_are_centre_squares_each_once_over_all_ranks_alike_each_t
     config: TrainConfig, windows: list[np.ndarray]
 ) -> None:
     assert config.held_out
+    nothing: Any = SimpleNamespace(against_collapse="")
     ranks = []
     for rank in (0, 1):
-        evaluation = held_out(config, config.held_out, Topology(rank=rank, world_size=2))
-        assert evaluation.every_steps == 30
-        with evaluation.open() as first, evaluation.open() as again:
+        topology = Topology(rank=rank, world_size=2)
+        source = held_out_clips(config, config.held_out, topology)
+        loss, _, pictures = periodic_tasks(config, topology, nothing, nothing, source)
+        opened: Any = loss.run
+        drawn: Any = pictures.run
+        assert loss.every_steps == 30
+        with opened.open_clips() as first, opened.open_clips() as again:
             batches, repeated = list(first), list(again)
         assert [batch.names for batch in batches] == [batch.names for batch in repeated]
         assert all(batch.clips.tolist() == lengths(batch, STRIDE) for batch in batches)
         assert [len(batch.g) for batch in batches] == [2, 2]
-        with evaluation.preview() as shown:
+        with drawn.open_clips() as shown:
             names = [str(name) for batch in shown for name in batch.without_padding().names]
             assert names == ["knee/c@0", "knee/c@3", "knee/c@6"], "every rank has them all"
         ranks.append(batches)

@@ -22,10 +22,9 @@ from surgstream.trainer.engine.checkpoint import (
     find_checkpoint,
     load_moments,
     load_parameters,
-    prune,
     save_checkpoint,
 )
-from surgstream.trainer.engine.checkpoint_files import damage, read_progress
+from surgstream.trainer.engine.checkpoint_files import damage, prune, read_progress
 from surgstream.trainer.engine.config import CheckpointConfig, OptimConfig, ParallelConfig
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.engine.zero import ZeroEngine

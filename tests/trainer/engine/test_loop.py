@@ -22,7 +22,7 @@ from torch import Tensor
 from surgstream.trainer.batch import ClipBatch, ClipName
 from surgstream.trainer.engine.checkpoint import tensors
 from surgstream.trainer.engine.checkpoint_files import read_progress
-from surgstream.trainer.engine.config import CheckpointConfig, ReportConfig
+from surgstream.trainer.engine.config import CheckpointConfig
 from surgstream.trainer.engine.schedules import Plan, Progress
 from surgstream.trainer.objectives.base import NetworkUse, Objective, ObjectiveOutput
 from tests.helpers.ranks import finish, start_ranks
@@ -118,8 +118,16 @@ def train(out: str) -> None:
     rank 1 in its step 1.
     """
     from surgstream.trainer.distributed import leave, topology_from_environment
-    from surgstream.trainer.engine.loop import Trainer
-    from surgstream.trainer.engine.periodic import Evaluation, Measure
+    from surgstream.trainer.engine.loop import Guards, Trainer
+    from surgstream.trainer.engine.metrics import Reporting
+    from surgstream.trainer.engine.periodic import (
+        CollapseCheck,
+        HeldOutLoss,
+        OpenClips,
+        Periodic,
+        Pictures,
+        StepContext,
+    )
     from surgstream.trainer.engine.preemption import STOP_SIGNALS, Agreement, SignalFlag
     from surgstream.trainer.engine.profile import Profiler
     from surgstream.trainer.engine.watchdog import Watchdog
@@ -146,6 +154,23 @@ def train(out: str) -> None:
             yield batch
             evaluated[run.run_dir.name] = number + 1
 
+    def probe(context: StepContext) -> dict[str, float]:
+        return {} if context.poll_stop() else {"probe/accuracy": 0.5}
+
+    def periodic(run: Trainer, open_clips: OpenClips | None) -> list[Periodic]:
+        """What a run has done every N steps: with held-out clips all of it, else collapse and pictures alone."""
+        engine, objective = run.engine, run.objective
+        collapse = CollapseCheck(engine, objective, topology)
+        if open_clips is None:
+            pictures = Pictures(engine, objective, topology, run.run_dir, None)
+            return [Periodic(5, collapse), Periodic(4, pictures)]
+
+        loss = HeldOutLoss(engine, objective, topology, open_clips)
+        preview = lambda: contextlib.nullcontext(iter([shown]))  # noqa: E731
+        pictures = Pictures(engine, objective, topology, run.run_dir, preview)
+        tasks = [(3, loss), (4, probe), (5, collapse), (4, pictures)]
+        return [Periodic(every_steps, run) for every_steps, run in tasks]
+
     def trainer(name: str, batches: list[ClipBatch], **changes: Any) -> Trainer:
         run_dir, objective = Path(out) / name, ClipMean()
         (run_dir / "audit").mkdir(parents=True, exist_ok=True)
@@ -154,24 +179,21 @@ def train(out: str) -> None:
             "progress": Progress(step=1, g=8, state={"seed": 3}),
             "topology": topology,
             "run_dir": run_dir,
-            "report": ReportConfig(every_steps=2, pictures_every_steps=4, collapse_every_steps=5),
-            "checkpoint": CheckpointConfig(every_steps=4, keep_last=1),
-            "evaluation": Evaluation(
-                open=lambda: contextlib.nullcontext(iter(held_out)),
-                preview=lambda: contextlib.nullcontext(iter([shown])),
-                every_steps=3,
+            "reporting": Reporting(
+                every_steps=2, watch=lambda g: {"data/watched": g}, audit_log=False
             ),
-            "measures": [
-                Measure(4, lambda stopping: {} if stopping() else {"probe/accuracy": 0.5})
-            ],
-            "audit_log": False,
-            "watch": lambda g: {"data/watched": g},
-            "agreement": Agreement(stop, 60),
-            "watchdog": watchdog,
-            "check_owner": lambda: None,
-            "profiler": Profiler(SignalFlag(), topology, run_dir),
+            "checkpoint": CheckpointConfig(every_steps=4, keep_last=1),
+            "periodic": (),
+            "guards": Guards(
+                agreement=Agreement(stop, 60),
+                watchdog=watchdog,
+                profiler=Profiler(SignalFlag(), topology, run_dir),
+                check_owner=lambda: None,
+            ),
         }
-        return Trainer(Engine(objective), objective, iter(batches), **(settings | changes))  # type: ignore[arg-type]
+        run = Trainer(Engine(objective), objective, iter(batches), **(settings | changes))  # type: ignore[arg-type]
+        run.periodic = periodic(run, lambda: contextlib.nullcontext(iter(held_out)))
+        return run
 
     with contextlib.closing(trainer("run", [clip_batch(g, g + 1) for g in draws[2:]])) as whole:
         pauses, pause = list[int](), whole.clock.pause
@@ -186,14 +208,10 @@ def train(out: str) -> None:
     )
     (Path(out) / f"lrs{topology.rank}.json").write_text(json.dumps(whole.engine.lrs))  # type: ignore[attr-defined]
 
-    by_minutes: dict[str, Any] = {
-        "checkpoint": CheckpointConfig(every_steps=None, every_minutes=1.0, keep_last=9),
-        "evaluation": None,
-        "measures": [],
-    }
-    with contextlib.closing(
-        trainer("minutes", [clip_batch(g, g + 1) for g in draws[2:]], **by_minutes)
-    ) as timed:
+    by_minutes = CheckpointConfig(every_steps=None, every_minutes=1.0, keep_last=9)
+    batches = [clip_batch(g, g + 1) for g in draws[2:]]
+    with contextlib.closing(trainer("minutes", batches, checkpoint=by_minutes)) as timed:
+        timed.periodic = periodic(timed, None)
         timed.late_to_save = lambda: topology.is_main and timed.step > timed.last_saved  # type: ignore[method-assign]
         timed.train()
         timed.saved_at, late = timed.saved_at - 61, Trainer.late_to_save
@@ -204,10 +222,9 @@ def train(out: str) -> None:
     evaluated = dict[str, int]()
     for name, step in (("stopped", 3), ("done", 6)):
         halted = trainer(name, [clip_batch(g, g + 1) for g in draws[2:]])
-        halted.evaluation = Evaluation(
-            open=lambda run=halted, step=step: contextlib.nullcontext(stopped_at(step, run)),  # type: ignore[misc]
-            preview=lambda: contextlib.nullcontext(iter([shown])),
-            every_steps=3,
+        halted.periodic = periodic(
+            halted,
+            lambda run=halted, step=step: contextlib.nullcontext(stopped_at(step, run)),  # type: ignore[misc]
         )
         alone = {"data": 1.0 + 3 * topology.rank, "targets": 2.0, "forward": 3.0}
         halted.clock.read = lambda alone=alone: (
@@ -221,8 +238,10 @@ def train(out: str) -> None:
     (Path(out) / f"evaluated{topology.rank}.json").write_text(json.dumps(evaluated))
 
     batches = [clip_batch(g, g + 1, value=float("nan") if g == 14 else 1.0) for g in draws]
-    rarely = {"report": ReportConfig(every_steps=100, pictures_every_steps=0), "evaluation": None}
-    broken = trainer("broken", batches, progress=Progress(step=0, g=0, state={}), **rarely)
+    rarely = Reporting(every_steps=100, watch=lambda g: {}, audit_log=False)
+    start = Progress(step=0, g=0, state={})
+    broken = trainer("broken", batches, progress=start, reporting=rarely)
+    broken.periodic = [Periodic(4, probe)]
     with (
         contextlib.closing(broken),
         pytest.raises(NonFiniteLossError, match=r"step 1: .* knee/a@8 \(g 8\)"),
@@ -283,7 +302,7 @@ def test_the_held_out_loss_is_the_mean_over_all_clips_of_all_ranks(
         }
 
 
-def test_what_else_is_measured_is_reported_when_it_is_due(lines: list[dict[str, Any]]) -> None:
+def test_probe_and_collapse_are_reported_at_their_steps(lines: list[dict[str, Any]]) -> None:
     assert [line["step"] for line in lines if line.get("probe/accuracy") == 0.5] == [4, 6]
     found = [line for line in lines if "collapse/corners_std" in line]
     assert [line["step"] for line in found] == [5, 6]

@@ -16,7 +16,7 @@ def test_lines_curves_and_pictures_say_the_same(
     monkeypatch.setattr("surgstream.trainer.engine.metrics.time.time", lambda: 1795258800.5)
     writer = MetricsWriter(tmp_path, step=0)
     writer.write(10, {"loss/total": 0.5, "data/waits": np.array([0.0, 0.0009, 0.02, 500.0])})
-    writer.picture(10, "reconstruction", torch.zeros(3, 4, 6, dtype=torch.uint8))
+    writer.write(10, {"reconstruction": torch.zeros(3, 4, 6, dtype=torch.uint8)})
     writer.close()
     assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {
         "step": 10,

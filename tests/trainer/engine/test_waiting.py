@@ -19,9 +19,9 @@ from surgstream.trainer.engine.config import (
     CheckpointConfig,
     OptimConfig,
     ParallelConfig,
-    ReportConfig,
 )
-from surgstream.trainer.engine.loop import Trainer
+from surgstream.trainer.engine.loop import Guards, Trainer
+from surgstream.trainer.engine.metrics import Reporting
 from surgstream.trainer.engine.schedules import Plan, Progress
 from surgstream.trainer.engine.zero import ZeroEngine
 from tests.trainer.objectives.test_surgvista import clip_batch, tiny
@@ -68,9 +68,9 @@ def trainer(
     idle.close = lambda: None
     run = Trainer(
         engine, objective, iter(batches), plan=PLAN, progress=Progress(step=0, g=0, state={}), topology=topology,
-        run_dir=run_dir, report=ReportConfig(every_steps=100, pictures_every_steps=0, collapse_every_steps=0),
-        checkpoint=CheckpointConfig(every_steps=100), evaluation=None, measures=(), audit_log=False, watch=lambda g: {},
-        agreement=idle, watchdog=idle, profiler=idle, check_owner=lambda: None,
+        run_dir=run_dir, reporting=Reporting(every_steps=100, watch=lambda g: {}, audit_log=False),
+        checkpoint=CheckpointConfig(every_steps=100), periodic=(),
+        guards=Guards(agreement=idle, watchdog=idle, profiler=idle, check_owner=lambda: None),
     )  # fmt: skip
     with contextlib.closing(run):
         yield run

@@ -12,9 +12,10 @@ import pytest
 
 from surgstream.launch.__main__ import main
 from surgstream.shards.storage.owner_record import Record, this_process
-from surgstream.trainer.commands.status import duration, show
+from surgstream.trainer.commands.status_page import duration, show
+from surgstream.trainer.runs.jobs import jobs_of
 from surgstream.trainer.runs.slurm import Word, ask_slurm
-from surgstream.trainer.runs.state import RunState, jobs_of, read_run
+from surgstream.trainer.runs.state import RunState, read_run
 
 NOW = 1795258800.0
 HOUR = 3600.0

@@ -1,0 +1,1 @@
+"""Scores of predictions, for login nodes and laptops as well; imports nothing heavy."""
