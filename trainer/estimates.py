@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.schedules import Plan
-from surgstream.trainer.objectives.base import Objective
+from surgstream.trainer.model_sizes import ModelSizes
 
 GIB = 2**30
 
@@ -16,46 +16,33 @@ PICTURE_BYTES = 2 * 700_000
 """A picture in `pictures/` and again in TensorBoard, as in the demo; pictures of longer clips have up to twice that."""
 
 
-def memory(config: TrainConfig, objective: Objective, world_size: int) -> dict[str, float]:
+def memory(config: TrainConfig, model: ModelSizes, world_size: int) -> dict[str, float]:
     """Estimate the GiB that a rank holds for the model.
 
-    Parameters, gradients and optimizer state are fp32 and sharded as the ZeRO stage says. For its backward pass a
-    transformer block in bf16 keeps about 34 bytes for each token and unit of width (Korthikanti et al. 2022, equation
-    2, without the attention scores that fused kernels recompute), or 4 under activation checkpointing.
+    Parameters, gradients and optimizer state are fp32 and sharded as the ZeRO stage says.
     """
-    activations = 0
-    for network, tokens in objective.passes():
-        kept_bytes = 4 if network.activation_checkpointing else 34
-        activations += tokens * network.shape.embed_dim * network.shape.depth * kept_bytes
-
     stage = config.parallel.zero_stage
-    trainable = objective.num_parameters()["trainable"]
+    trainable = model.parameters["trainable"]
     sizes = {
         "parameters": 4 * trainable / (world_size if stage == 3 else 1),
         "gradients": 4 * trainable / (world_size if stage >= 2 else 1),
         "optimizer": 12 * trainable / world_size,  # DeepSpeed's fp32 copy and both moments
-        "targets": 4.0 * objective.num_frozen(),
-        "activations": float(config.micro_batch_size * activations),
+        "targets": 4.0 * model.num_frozen,
+        "activations": float(config.micro_batch_size * model.activation_bytes),
     }
 
     sizes["total"] = sum(sizes.values())
     return {name: round(size / GIB, 3) for name, size in sizes.items()}
 
 
-def checkpoint_bytes(objective: Objective) -> int:
-    """The bytes of one checkpoint: fp32 parameters, both moments of each, and averages."""
-    averaged = sum(average.numel() for average in objective.averages().values())
-    return 4 * (3 * objective.num_parameters()["trainable"] + averaged)
-
-
 def disk(
-    config: TrainConfig, objective: Objective, plan: Plan, audit_line_bytes: float
+    config: TrainConfig, model: ModelSizes, plan: Plan, audit_line_bytes: float
 ) -> dict[str, int]:
     """The bytes that the whole run leaves in its directory; `checkpoints` counts the one that is being written, too.
 
     Args:
         config: The run's configuration.
-        objective: The run's objective.
+        model: The sizes of its networks.
         plan: The run in numbers.
         audit_line_bytes: Bytes of a clip in the audit log.
     """
@@ -71,7 +58,7 @@ def disk(
     if config.report.pictures_every_steps:
         pictures = -(-steps // config.report.pictures_every_steps)
 
-    each = checkpoint_bytes(objective)
+    each = model.checkpoint_bytes
     sizes = {
         "checkpoints": each * kept,
         "metrics": REPORT_BYTES * reports,

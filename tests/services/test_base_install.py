@@ -51,6 +51,8 @@ def test_jobs_are_submitted_and_runs_looked_at(environment: Path, tmp_path: Path
     ).startswith("#!")
     (tmp_path / "run").mkdir()
     assert "run" in said(environment, tmp_path, "status", str(tmp_path / "run"))
+    page = said(environment, tmp_path, "describe", *recipe)
+    assert "1,200 steps, 19,200 clips" in page and "surgstream[train]" in page
     for command in ("pack", "pretrain", "export", "leaks"):
         assert said(environment, tmp_path, command, "--help").startswith(
             f"usage: surgstream {command}"

@@ -15,16 +15,16 @@ from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer import estimates
-from surgstream.trainer.batch import ClipName
 from surgstream.trainer.commands.describe_table import table
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.schedules import Plan, Progress
 from surgstream.trainer.mixing import corpus_warnings, look_back, repetition
-from surgstream.trainer.objectives import choice
-from surgstream.trainer.objectives.base import Objective
+from surgstream.trainer.model_sizes import ModelSizes, count_sizes
 
 MOST_DRAWS = 400
 """More draws of a clip in a run are warned of; twice as many as in SurgVISTA's recipe."""
+
+NO_TORCH = "parameters, operations, memory, hours and disk space need torch: pip install 'surgstream[train]'"
 
 _AUDIT_LINE_BYTES = 110.0
 """The length of a line where the corpus cannot be read: with names of ten letters."""
@@ -49,14 +49,16 @@ def describe(config: TrainConfig, world_size: int, tflops: float | None = None) 
 
     Returns:
         A JSON tree. `corpus` is null, with the reason in `corpus_error`, where the corpus cannot be read; it still has
-        the run's numbers if the recipe gives `clips_per_epoch`.
+        the run's numbers if the recipe gives `clips_per_epoch`. Without torch, as on a login node, it has `model_error`
+        instead of what follows from the networks: parameters, operations, memory, hours and disk space.
 
     Raises:
         SurgstreamError: The configuration cannot be trained on this many ranks, or at the rate of a corpus that can be
             read, or timm has no such teacher.
     """
-    objective = choice.build_on_meta(config.objective)
-    tree = recipe_numbers(config, objective, world_size)
+    model = count_sizes(config.objective)
+    tree = recipe_numbers(config, world_size)
+    tree |= {"model_error": NO_TORCH} if model is None else model_numbers(config, model, world_size)
     check_rates_at_hand(config.corpora, config.data.fps)
     try:
         storage = open_storage(config.data.corpus, config.data.s3)
@@ -68,41 +70,31 @@ def describe(config: TrainConfig, world_size: int, tflops: float | None = None) 
         if config.clips_per_epoch is None:
             return tree
         plan = _plan(config, config.clips_per_epoch, world_size)
-        return tree | run_numbers(config, objective, plan, world_size, tflops, _AUDIT_LINE_BYTES)
+        return tree | run_numbers(config, model, plan, world_size, tflops, _AUDIT_LINE_BYTES)
 
     sizes = frames.sizes()
     plan = _plan(config, sum(size.num_clips for size in sizes), world_size)
     order = Order.create(sizes, config.seed, config.data.order)
     line_bytes = _audit_line_bytes(frames, plan, world_size)
 
-    tree |= run_numbers(config, objective, plan, world_size, tflops, line_bytes)
+    tree |= run_numbers(config, model, plan, world_size, tflops, line_bytes)
     tree |= corpus_numbers(config, frames, order, plan)
     return tree
 
 
-def recipe_numbers(config: TrainConfig, objective: Objective, world_size: int) -> dict[str, Any]:
+def recipe_numbers(config: TrainConfig, world_size: int) -> dict[str, Any]:
     """The numbers that follow from the recipe alone."""
-    flops = objective.flops()
-
     fps = config.data.fps
     seconds = fps and look_back(config) / fps
 
     return {
         "objective": config.objective.name,
-        "parameters": objective.num_parameters(),
-        "tokens": {
-            "clip": objective.num_tokens,
-            "visible": objective.num_visible,
-            "masked": objective.num_masked,
-        },
         "clip": {
             "frames": config.objective.encoder.num_frames,
             "stride": config.data.stride,
             "fps": fps,
             "seconds": seconds,
         },
-        "flops_per_clip": {**flops, "total": sum(flops.values())},
-        "memory_gib": estimates.memory(config, objective, world_size),
         "batch": {
             "global": config.global_batch_size,
             "micro": config.micro_batch_size,
@@ -112,22 +104,27 @@ def recipe_numbers(config: TrainConfig, objective: Objective, world_size: int) -
     }
 
 
+def model_numbers(config: TrainConfig, model: ModelSizes, world_size: int) -> dict[str, Any]:
+    """The numbers of the networks."""
+    return {
+        "parameters": model.parameters,
+        "tokens": model.tokens,
+        "flops_per_clip": {**model.flops, "total": sum(model.flops.values())},
+        "memory_gib": estimates.memory(config, model, world_size),
+    }
+
+
 def run_numbers(
     config: TrainConfig,
-    objective: Objective,
+    model: ModelSizes | None,
     plan: Plan,
     world_size: int,
     tflops: float | None,
     audit_line_bytes: float,
 ) -> dict[str, Any]:
     """The numbers of the whole run: clips, steps, saves, bytes, and hours where a speed is given."""
-    flops = sum(objective.flops().values())
     clips = plan.last_step * plan.global_batch_size
-    time = None
-    if tflops is not None:
-        time = estimates.time(config, flops, plan, world_size=world_size, tflops=tflops)
-
-    return {
+    tree = {
         "clips": {"corpus": None, "epoch": plan.draws_per_epoch, "run": clips},
         "steps": {
             "epoch": math.ceil(plan.draws_per_epoch / plan.global_batch_size),
@@ -135,15 +132,21 @@ def run_numbers(
             "run": plan.last_step,
         },
         "peak_lr": plan.peak_lr,
-        "flops_run": flops * clips,
         "saves": {
             "every_steps": config.checkpoint.every_steps,
             "every_minutes": config.checkpoint.every_minutes,
         },
-        "disk_bytes": estimates.disk(config, objective, plan, audit_line_bytes),
-        "time": time,
+        "time": None,
         "warnings": [*_run_warnings(plan)],
     }
+
+    if model is not None:
+        flops = sum(model.flops.values())
+        tree["flops_run"] = flops * clips
+        tree["disk_bytes"] = estimates.disk(config, model, plan, audit_line_bytes)
+        if tflops is not None:
+            tree["time"] = estimates.time(config, flops, plan, world_size=world_size, tflops=tflops)
+    return tree
 
 
 def corpus_numbers(
@@ -200,8 +203,7 @@ def _audit_line_bytes(frames: FrameTable, plan: Plan, world_size: int) -> float:
     lengths = []
     for size in frames.sizes():
         name = frames.locate(size.name, size.num_clips // 2)
-        clip = ClipName(name.dataset, name.video, name.frame)._asdict() | last
-        del clip["planned"]  # absent where nothing stands in for the planned clip
+        clip = {"dataset": name.dataset, "video": name.video, "anchor_frame": name.frame, **last}
         lengths.append(len(json.dumps(clip)) + 1)
     return fmean(lengths)
 

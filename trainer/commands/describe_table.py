@@ -1,6 +1,6 @@
 """The page that `surgstream describe` prints, in 80 columns."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
@@ -11,7 +11,10 @@ Tree = Mapping[str, Any]
 
 def table(tree: Tree) -> str:
     """Lay out the tree that `trainer.commands.describe.describe` returns."""
-    sections = [_model(tree), _memory(tree), _run(tree)]
+    if "parameters" in tree:
+        sections: list[Iterable[str]] = [_model(tree), _memory(tree), _run(tree)]
+    else:
+        sections = [[tree["objective"], *_indented(tree["model_error"])], _run(tree)]
     if "disk_bytes" in tree:
         sections.append(_disk(tree["disk_bytes"]))
     if "datasets" in tree:
@@ -56,10 +59,13 @@ def _run(tree: Tree) -> Iterator[str]:
     spread = f"{ranks} x {batch['micro']} at once x {accumulated} accumulated"
     yield f"a step      {_count(batch['global'], 'clip')}: {spread}"
 
-    tokens = tree["tokens"]
-    seen = f"the encoder sees {tokens['visible']:,}, and {tokens['masked']:,} are predicted"
-    yield from _labelled("a clip", f"{tokens['clip']:,} tokens: {seen}")
-    yield f"            {_span(tree['clip'])}"
+    if "tokens" in tree:
+        tokens = tree["tokens"]
+        seen = f"the encoder sees {tokens['visible']:,}, and {tokens['masked']:,} are predicted"
+        yield from _labelled("a clip", f"{tokens['clip']:,} tokens: {seen}")
+        yield f"            {_span(tree['clip'])}"
+    else:
+        yield from _labelled("a clip", _span(tree["clip"]))
 
     # Without a corpus and without `clips_per_epoch` nothing is known of the run.
     if "steps" not in tree:
@@ -74,7 +80,8 @@ def _run(tree: Tree) -> Iterator[str]:
 
     warm_up = f"{steps['warm_up']:,} steps of warm-up"
     yield f"            {warm_up} to a learning rate of {tree['peak_lr']:.3g}"
-    yield from _labelled("time", _time(tree))
+    if "flops_run" in tree:
+        yield from _labelled("time", _time(tree))
     yield from _labelled("saves", _saves(tree))
     if tree["corpus"] is None:
         yield from _labelled("corpus", f"cannot be read: {tree['corpus_error']}")

@@ -23,9 +23,9 @@ from surgstream.trainer.distributed import (
     topology_from_environment,
 )
 from surgstream.trainer.errors import PreflightError
-from surgstream.trainer.estimates import GIB, checkpoint_bytes
+from surgstream.trainer.estimates import GIB
 from surgstream.trainer.joining import after, join
-from surgstream.trainer.objectives import choice
+from surgstream.trainer.model_sizes import count_sizes
 from surgstream.trainer.preflight.checklist import Checklist
 from surgstream.trainer.preflight.model import build_model, take_step
 from surgstream.trainer.preflight.network import bus_gb_per_second
@@ -238,9 +238,10 @@ def examine_step(
 
 def needs(config: TrainConfig, *, with_step: bool) -> Needs:
     """The needs of a recipe on a node."""
-    objective = choice.build_on_meta(config.objective)
+    model = count_sizes(config.objective)
+    assert model is not None, "ranks have torch"
     return Needs(
-        checkpoint_gib=checkpoint_bytes(objective) / GIB,
+        checkpoint_gib=model.checkpoint_bytes / GIB,
         checkpoints=config.checkpoint.keep_last + 1,
         cache_gib=config.data.cache_bytes / 2**30,
         with_step=with_step,

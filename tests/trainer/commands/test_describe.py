@@ -16,10 +16,12 @@ from surgstream.launch.__main__ import main
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer import estimates
+from surgstream.trainer.commands.describe import NO_TORCH
 from surgstream.trainer.commands.describe import describe as describe_here
 from surgstream.trainer.commands.describe_table import table
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.schedules import Progress
+from surgstream.trainer.model_sizes import count_sizes
 from surgstream.trainer.objectives import choice
 from tests.helpers.handmade import LAYOUT, write_corpus
 
@@ -140,12 +142,12 @@ def test_a_run_leaves_its_checkpoints_logs_and_audit() -> None:
     config = load(
         TrainConfig, RECIPES / "surgrec_jepa_tiny.yaml", [*words, "checkpoint.keep_every=5000"]
     )
-    plan, objective = (
-        config.plan(num_clips=1, world_size=1, start=BEGINNING),
-        choice.build_on_meta(config.objective),
-    )
+    plan = config.plan(num_clips=1, world_size=1, start=BEGINNING)
     assert plan.last_step == 16_000
-    found = estimates.disk(config, objective, plan, audit_line_bytes=100.0)
+    model = count_sizes(config.objective)
+    assert model
+    found = estimates.disk(config, model, plan, audit_line_bytes=100.0)
+    objective = choice.build_on_meta(config.objective)
     parts = objective.num_parameters()
     assert found["a_checkpoint"] == 4 * (3 * parts["trainable"] + parts["target_encoder"])
     assert found["checkpoints"] == found["a_checkpoint"] * (2 + 1 + 3), (
@@ -276,3 +278,24 @@ def test_a_corpus_out_of_reach_leaves_the_rest(tmp_path: Path) -> None:
         "run": 19200,
     }
     assert tree["time"] is None
+
+
+def test_without_torch_it_tells_what_needs_no_networks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As on a login node, which has the base install alone."""
+    words = ["describe", "surgvista_tiny", "data.corpus=here", "--tflops", "100"]
+    assert main([*words, "--json"]) == 0
+    whole = json.loads(capsys.readouterr().out)
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main([*words, "--json"]) == 0
+    tree = json.loads(capsys.readouterr().out)
+    assert tree.pop("model_error") == NO_TORCH
+    assert tree.pop("time") is None
+    assert tree.items() <= whole.items()
+    assert {"steps", "clips", "saves", "batch", "clip", "warnings"} <= tree.keys()
+
+    assert main(words) == 0
+    page = capsys.readouterr().out
+    assert "surgstream[train]" in page and "1,200 steps, 19,200 clips" in page
