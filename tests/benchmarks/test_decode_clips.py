@@ -37,7 +37,7 @@ def expected(work: ClipWork) -> np.ndarray:
         device=torch.device("cpu"),
     )
     frames = [frame for clip in work.clips for frame in clip.frames]
-    return decoder.decode(frames, work.windows).transpose(1, 2).numpy()
+    return decoder.decode(frames, work.transform).transpose(1, 2).numpy()
 
 
 def test_the_frame_numbers_are_those_of_the_clips(work: ClipWork) -> None:

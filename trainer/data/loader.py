@@ -1,5 +1,6 @@
-"""Clips of bytes to batches of pixels, ahead of the trainer on a thread of its own."""
+"""Decode clips to batches of pixels, ahead of the trainer on a thread of its own."""
 
+import itertools
 import logging
 import queue
 import threading
@@ -13,7 +14,7 @@ import torch
 from surgstream.shards.reading.clips import ClipBytes
 from surgstream.shards.reading.stream import ClipFeed
 from surgstream.trainer.batch import ClipBatch, ClipName
-from surgstream.trainer.data.augment import center_crop, multi_scale_crop
+from surgstream.trainer.data.augment import draw_transform
 from surgstream.trainer.data.config import CropConfig
 from surgstream.trainer.data.decode import ClipDecoder
 from surgstream.trainer.errors import DecodeError
@@ -57,8 +58,14 @@ class ClipLoader:
             prefetch_batches: Micro-batches that may wait decoded.
             stall_warning_seconds: Each time the trainer has waited so long for a batch, the log says what for.
         """
-        self.stream, self.waits, self.decode_seconds = stream, list[float](), 0.0
-        self._decoder, self._crop, self._seed, self._device = decoder, crop, seed, device
+        self.stream = stream
+        self.waits: list[float] = []
+        self.decode_seconds = 0.0
+
+        self._decoder = decoder
+        self._crop = crop
+        self._seed = seed
+        self._device = device
         self._stall_warning_seconds = stall_warning_seconds
 
         # From the thread: a batch, the error that ended it, or None at the end of the stream.
@@ -147,22 +154,20 @@ class ClipLoader:
 
     def _decode(self, clips: Sequence[ClipBytes]) -> ClipBatch:
         g = np.array([clip.g for clip in clips], dtype=np.int64)
-        sizes = np.array([(clip.width, clip.height) for clip in clips], dtype=np.int64)
         names = tuple(
             ClipName(clip.dataset, clip.video, clip.anchor_frame, clip.planned) for clip in clips
         )
-        windows = (
-            multi_scale_crop(self._crop, self._seed, g, sizes) if self._crop else center_crop(sizes)
-        )
-        try:
-            pixels = self._decoder.decode(
-                [frame for clip in clips for frame in clip.frames], windows
-            )
-        except DecodeError as error:
-            raise DecodeError(
-                f"draws {g.min()} to {g.max()}, clips {', '.join(map(str, names))}: {error}"
-            ) from None
         valid = np.array([clip.valid for clip in clips])
+
+        sizes = np.array([(clip.width, clip.height) for clip in clips], dtype=np.int64)
+        transform = draw_transform(self._crop, self._seed, g, sizes)
+        frames = list(itertools.chain.from_iterable(clip.frames for clip in clips))
+
+        try:
+            pixels = self._decoder.decode(frames, transform)
+        except DecodeError as error:
+            listed = ", ".join(map(str, names))
+            raise DecodeError(f"draws {g.min()} to {g.max()}, clips {listed}: {error}") from None
         return ClipBatch(clips=pixels, g=g, names=names, valid=valid)
 
     def _keep_while_in_use(self, batch: ClipBatch) -> ClipBatch:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surgstream.trainer.data.augment import center_crop, multi_scale_crop
+from surgstream.trainer.data.augment import center_crop, draw_transform, multi_scale_crop
 from surgstream.trainer.data.config import CropConfig
 
 RECIPE = CropConfig()
@@ -62,11 +62,19 @@ def test_the_seed_decides() -> None:
     assert (first != other).any()
 
 
-def test_evaluation_takes_the_centre_square() -> None:
+def test_training_takes_drawn_windows_and_evaluation_the_centre_square() -> None:
+    draws, frame_sizes = np.arange(100), sizes(100, 456, 256)
+    np.testing.assert_array_equal(
+        draw_transform(RECIPE, 3, draws, frame_sizes).windows,
+        multi_scale_crop(RECIPE, 3, draws, frame_sizes),
+    )
+    np.testing.assert_array_equal(
+        draw_transform(None, 3, draws, frame_sizes).windows, center_crop(frame_sizes)
+    )
     np.testing.assert_array_equal(center_crop(sizes(1, 100, 60)), [[20, 0, 80, 60]])
 
 
-def test_uniform_offsets_reach_every_place_of_the_frame():
+def test_uniform_offsets_reach_every_place_of_the_frame() -> None:
     config = CropConfig(scales=(0.875,), max_distortion=0, offsets="uniform")
     left, top, right, bottom = multi_scale_crop(
         config, 5, np.arange(20_000), sizes(20_000, 272, 256)

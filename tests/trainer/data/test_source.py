@@ -11,7 +11,7 @@ from surgstream.configs.loading import load
 from surgstream.trainer.assembly import clip_source, held_out, open_corpus
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.config import TrainConfig
-from surgstream.trainer.data.augment import center_crop, multi_scale_crop
+from surgstream.trainer.data.augment import ClipTransform, center_crop, multi_scale_crop
 from surgstream.trainer.data.config import CropConfig
 from surgstream.trainer.distributed import Topology
 from surgstream.trainer.engine.schedules import Progress
@@ -57,8 +57,8 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
                 "device": torch.device("cpu"),
             }
 
-        def decode(self, frames: list[np.ndarray], windows: np.ndarray) -> torch.Tensor:
-            seen.append(windows)
+        def decode(self, frames: list[np.ndarray], transform: ClipTransform) -> torch.Tensor:
+            seen.append(transform.windows)
             return torch.tensor([frame.size for frame in frames]).view(2, NUM_FRAMES)
 
     monkeypatch.setattr("surgstream.trainer.data.source.ClipDecoder", Decoder)

@@ -19,7 +19,7 @@ from surgstream.configs.errors import SurgstreamError
 from surgstream.launch.commands import run
 from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
 from surgstream.trainer.commands.export import export
-from surgstream.trainer.data.augment import center_crop
+from surgstream.trainer.data.augment import draw_transform
 from surgstream.trainer.errors import CheckpointError, ModelError
 from surgstream.trainer.export import load_encoder, writing
 from surgstream.trainer.export.forms import Form
@@ -181,8 +181,8 @@ def test_frames_are_prepared_as_held_out_clips_are(saved: Saved, tmp_path: Path)
     export(saved["videomae"][0], tmp_path / "out", "surgstream", averaged=True)
     encoder = load_encoder(tmp_path / "out")
     images = [smooth_image(seed) for seed in range(2)]
-    window = center_crop(np.array([images[0].size]))
-    expected = decoder("cpu").decode([jpeg(image) for image in images], window)
+    centred = draw_transform(None, 0, np.array([0]), np.array([images[0].size]))
+    expected = decoder("cpu").decode([jpeg(image) for image in images], centred)
 
     decoded = torch.stack([torch.from_numpy(np.array(image)) for image in images])
     object.__setattr__(encoder.config.encoder, "image_size", 32)
