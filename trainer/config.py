@@ -114,6 +114,20 @@ class TrainConfig:
         report: Metrics and pictures.
     """
 
+    free_to_change: ClassVar[tuple[str, ...]] = (
+        "run_dir",
+        "micro_batch_size",
+        "max_steps",
+        "compile",
+        "held_out",
+        "probe",
+        "parallel",
+        "checkpoint",
+        "resume",
+        "report",
+    )
+    """Fields that do not change what is learned, so that a resumed run may have other values; see `trainer.resume`."""
+
     run_dir: Folder
     seed: Annotated[int, Range(0, 2**62)] = 0
     global_batch_size: Annotated[int, Range(1, 2**17)]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.places import Anywhere, NodeFolder, expanded
@@ -75,6 +75,21 @@ class DataConfig:
         max_bad_clips_in_a_row: How many of one rank's clips in a row; more are no accident.
         audit_log: Write which step consumed which clip to `audit/` in the run directory.
     """
+
+    free_to_change: ClassVar[tuple[str, ...]] = (
+        "corpus",
+        "order",
+        "read",
+        "cache_dir",
+        "cache_bytes",
+        "decode",
+        "s3",
+        "stall_warning_seconds",
+        "max_bad_clips",
+        "max_bad_clips_in_a_row",
+        "audit_log",
+    )
+    """Fields that a resumed run may have other values of; `trainer.resume` checks corpus and order by themselves."""
 
     corpus: Anywhere
     fps: Annotated[float, Range(0.001, 1e3)] | None = None
