@@ -11,9 +11,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
+from surgstream.configs.files import write_atomically
 from surgstream.configs.loading import load, to_tree
 from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.frame_table import FrameTable
@@ -65,7 +65,7 @@ def run(words: argparse.Namespace) -> int:
         if topology.is_main:
             sys.stdout.write(table(result) + "\n")
             if words.out:
-                _write(words.out, result)
+                write_atomically(words.out, json.dumps(result, indent=1) + "\n")
 
     leave()
     return 0
@@ -291,9 +291,3 @@ def _count(
     news = {name: closing[name] - opened[name] for name in opened if name != "counts"}
     counts = {name: count - opened["counts"][name] for name, count in closing["counts"].items()}
     return {**news, "counts": counts, "first_batch_seconds": first_batch_seconds}
-
-
-def _write(path: Path, result: Mapping[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)

@@ -3,7 +3,6 @@
 Files may be missing, torn, replaced meanwhile or of an older version: what they do not tell is None.
 """
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -22,13 +21,12 @@ from surgstream.trainer.runs.files import (
     REQUEUE,
     SUBMITTED,
     checkpoints_in,
+    read_mark,
 )
 from surgstream.trainer.runs.json_lines import Line, group, number, read_object, tail, text, whole
 from surgstream.trainer.runs.pace import Pace, pace_of, patience_of, seconds_left
 from surgstream.trainer.runs.slurm import Word
 from surgstream.trainer.runs.standing import Signs, State, decide, last_error, lives, read_writer
-
-_MARK_BYTES = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,8 +163,8 @@ def read_run(run_dir: Path, now: float, words: Mapping[str, Word] | None = None)
     writer, (queued, job) = read_writer(run_dir), jobs_of(run_dir)
     state, reason = decide(
         Signs(
-            failed=_mark(run_dir / FAILED, submitted),
-            requeue=_mark(run_dir / REQUEUE, submitted),
+            failed=read_mark(run_dir, FAILED, since=submitted),
+            requeue=read_mark(run_dir, REQUEUE, since=submitted),
             alive=lives(writer, has_begun=_changed(run_dir / "environment.json") > submitted),
             queued=(words or {}).get(queued),
             word=(words or {}).get(job) if writer is None or writer.job == job else None,
@@ -230,15 +228,6 @@ def _changed(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _mark(path: Path, submitted: float) -> str | None:
-    """The sentence of a mark, unless a job has started since; that one will remove it."""
-    with suppress(OSError), open_regular(path) as file:
-        if os.fstat(file.fileno()).st_mtime >= submitted:
-            words = file.read(_MARK_BYTES).decode(errors="replace").split()
-            return "".join(letter for letter in " ".join(words) if letter.isprintable())
-    return None
 
 
 def _last_epoch(last: Line, steps_left: int | None) -> float | None:
