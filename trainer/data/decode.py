@@ -34,11 +34,11 @@ class ClipDecoder:
         """Build the graphs.
 
         Args:
-            config: Where to decode.
+            config: Device and threads for decoding.
             max_clips: The largest batch that will be decoded.
             num_frames: Frames a clip, T.
             image_size: Height and width of the output in pixels.
-            device: Where the clips are wanted.
+            device: The device that the clips end up on.
 
         Raises:
             DecodeError: A GPU is asked for, and there is none.
@@ -77,14 +77,14 @@ class ClipDecoder:
 
         Args:
             frames: B * T encoded JPEGs, clip by clip, oldest frame first.
-            transform: What happens to each of the B clips.
+            transform: The augmentation of the B clips.
 
         Returns:
-            Clips (B, C, T, H, W), float32, ImageNet-normalised, on the device where they are wanted: a strided view of
-            the graph's own output, not a copy.
+            Clips (B, C, T, H, W), float32, ImageNet-normalised, on the decoder's `device`: a strided view of the
+            graph's own output, not a copy.
 
         Raises:
-            DecodeError: A frame is not a whole JPEG. The graph is of no further use.
+            DecodeError: A frame is not a whole JPEG. The decoder cannot be used again.
         """
         # (B, 4) to (B T, 2, 2): two corners (y, x) of the window, for each frame.
         corners = transform.windows.reshape(-1, 2, 2)[:, :, ::-1]
@@ -119,7 +119,7 @@ class _Resizer:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="resize")
 
     def resize(self, images: Iterable[Any]) -> npt.NDArray[np.uint8]:
-        """Bring DALI's images (h, w, C) of any sizes to one: (N, H, W, C), bytes."""
+        """Resize DALI's images (h, w, C) of any sizes to one size: (N, H, W, C), bytes."""
         sources = list(images)
         pixels = self._pixels[: len(sources)]
         parts = [slice(first, None, self._threads) for first in range(self._threads)]

@@ -31,9 +31,9 @@ class ClipLoader:
     due. Close it, or use it as a context manager, to end the thread and the stream.
 
     Attributes:
-        stream: Where the clips come from.
-        waits: Seconds that the trainer waited for each batch, since somebody last emptied the list.
-        decode_seconds: What the thread has spent on decoding so far, its waits for the GPU included.
+        stream: The source of the clips.
+        waits: Seconds that the trainer waited for each batch; a reader empties the list.
+        decode_seconds: Time that the thread has spent on decoding so far, its waits for the GPU included.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class ClipLoader:
         Args:
             stream: This rank's clips, micro-batch by micro-batch.
             decoder: The DALI graph; used by this loader's thread alone until the loader is closed.
-            crop: How to draw crop windows; None takes the centre square, for evaluation.
+            crop: The recipe's cropping; None takes the centre square, for evaluation.
             seed: The run's seed.
-            device: Where the trainer wants the clips.
-            prefetch_batches: Micro-batches that may wait decoded.
-            stall_warning_seconds: Each time the trainer has waited so long for a batch, the log says what for.
+            device: The device that the trainer computes on.
+            prefetch_batches: The most micro-batches that wait decoded.
+            stall_warning_seconds: Each time the trainer has waited this long, the log says what it waits for.
         """
         self.stream = stream
         self.waits: list[float] = []
@@ -131,6 +131,7 @@ class ClipLoader:
         try:
             if self._device.type == "cuda":
                 torch.cuda.set_device(self._device)
+
             for clips in self.stream:
                 started = time.monotonic()
                 with self.stream.activities.doing("decodes"):
@@ -138,6 +139,7 @@ class ClipLoader:
                 self.decode_seconds += time.monotonic() - started
                 if not self._put(batch):
                     return
+
             self._put(None)
         except Exception as error:
             self._put(error)
@@ -175,11 +177,13 @@ class ClipLoader:
 
         The pixels belong to DALI, which does not know the trainer's stream and would reuse them at once.
         """
-        if self._device.type == "cuda":
-            while len(self._in_use) > 1 and self._in_use[0][1].query():
-                self._in_use.popleft()
-            # By now the trainer has queued all of its work on the last batch.
-            if self._in_use:
-                self._in_use[-1][1].record()
-            self._in_use.append((batch, torch.Event("cuda")))
+        if self._device.type != "cuda":
+            return batch
+
+        while len(self._in_use) > 1 and self._in_use[0][1].query():
+            self._in_use.popleft()
+        # By now the trainer has queued all of its work on the last batch.
+        if self._in_use:
+            self._in_use[-1][1].record()
+        self._in_use.append((batch, torch.Event("cuda")))
         return batch
