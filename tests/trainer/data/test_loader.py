@@ -35,7 +35,9 @@ class Stream:
     """Yields pairs of clips until its script says to wait or to fail."""
 
     def __init__(self, *script: Any) -> None:
-        self.activities, self.script, self.closed = Activities(), script, threading.Event()
+        self.activities = Activities()
+        self.script = script
+        self.closed = threading.Event()
 
     def __iter__(self) -> Iterator[list[ClipBytes]]:
         for item in self.script:
@@ -104,9 +106,9 @@ def test_transforms_are_those_of_seed_and_draw_or_the_centre(crop: CropConfig | 
     decoder = Decoder()
     with load(0, 2, decoder=decoder, crop=crop) as loader:
         list(loader)
-    g, sizes = np.arange(4), np.tile([[100, 60]], (4, 1))
+    expected = draw_transform(crop, 5, np.arange(4), np.tile([[100, 60]], (4, 1)))
     windows = np.concatenate([transform.windows for transform in decoder.transforms])
-    np.testing.assert_array_equal(windows, draw_transform(crop, 5, g, sizes).windows)
+    np.testing.assert_array_equal(windows, expected.windows)
 
 
 def test_decoding_stays_a_few_batches_ahead_and_closing_ends_it() -> None:
