@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounterWithBackend
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from surgstream.trainer.objectives.config import SurgVistaConfig
@@ -17,7 +18,7 @@ def gradients_of(objective, batch):
     return loss.detach(), {name: parameter.grad for name, parameter in objective.named_parameters()}
 
 
-def compiled(graphs, **changes):
+def compiled(graphs: CompileCounterWithBackend, **changes):
     """The tiny objective, compiled without a break."""
     objective = tiny(**changes)
     objective.compile_parts(backend=graphs, fullgraph=True)
@@ -29,8 +30,8 @@ def compiled(graphs, **changes):
     [(torch.float32, False), (torch.bfloat16, False), (torch.bfloat16, True)],
 )
 def test_compiled_losses_and_gradients_are_those_of_the_plain_networks(
-    precision, checkpointing, graphs
-):
+    precision, checkpointing: bool, graphs: CompileCounterWithBackend
+) -> None:
     batch, changes = clip_batch(range(4)), {}  # of which each branch is kept for one at least
     if checkpointing:
         changes = {"encoder": replace(TINY.encoder, activation_checkpointing=True)}
@@ -51,7 +52,7 @@ def test_compiled_losses_and_gradients_are_those_of_the_plain_networks(
 
 @pytest.mark.gpu
 @pytest.mark.parametrize(("precision", "rtol"), [(torch.float32, 1e-5), (torch.bfloat16, 1e-3)])
-def test_losses_compiled_for_a_gpu_are_the_plain_ones(precision, rtol):
+def test_losses_compiled_for_a_gpu_are_the_plain_ones(precision, rtol: float) -> None:
     batch, fast, plain = clip_batch([1, 2]), tiny().cuda(), tiny().cuda()
     batch = replace(batch, clips=batch.clips.cuda())
     fast.compile_parts(fullgraph=True)
@@ -60,7 +61,9 @@ def test_losses_compiled_for_a_gpu_are_the_plain_ones(precision, rtol):
     torch.testing.assert_close(*losses, rtol=rtol, atol=0)
 
 
-def test_nothing_is_compiled_again_while_training_evaluating_and_drawing(graphs):
+def test_nothing_is_compiled_again_while_training_evaluating_and_drawing(
+    graphs: CompileCounterWithBackend,
+) -> None:
     objective = compiled(graphs)
     for step in range(3):
         loss_of(objective, clip_batch([step, 7])).loss.backward()
@@ -76,7 +79,7 @@ def test_nothing_is_compiled_again_while_training_evaluating_and_drawing(graphs)
 class Attentions(TorchDispatchMode):
     """Notes what every attention is given, and that none is done by hand."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.queries = []
 
@@ -90,7 +93,7 @@ class Attentions(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_every_attention_is_left_to_the_flash_kernel(precision):
+def test_every_attention_is_left_to_the_flash_kernel(precision) -> None:
     objective, batch = tiny(), clip_batch([1, 2])
     with (
         Attentions() as seen,
@@ -101,13 +104,13 @@ def test_every_attention_is_left_to_the_flash_kernel(precision):
     assert seen.queries == 3 * depth * [(precision, 1)], "dense heads in the precision of the run"
 
 
-def test_published_heads_fit_the_flash_kernel():
+def test_published_heads_fit_the_flash_kernel() -> None:
     config = SurgVistaConfig()
     networks = (config.encoder, config.reconstruction_decoder, config.distillation_decoder)
     assert {network.shape.embed_dim // network.shape.num_heads for network in networks} == {64}
 
 
-def test_autocast_stays_close_to_float32():
+def test_autocast_stays_close_to_float32() -> None:
     objective, batch = tiny(), clip_batch([1, 2])
     exact = loss_of(objective, batch)
     with torch.autocast("cpu", dtype=torch.bfloat16):

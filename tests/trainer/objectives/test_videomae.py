@@ -61,7 +61,7 @@ def on_disk(name):
     )
 
 
-def test_loss_and_gradients_are_those_of_transformers():
+def test_loss_and_gradients_are_those_of_transformers() -> None:
     objective, batch = tiny(), clip_batch([3, 8])
     theirs = reference(objective.config)
     weights = TRANSFORMERS_VIDEOMAE.export(objective.state_dict(), objective.config.encoder)
@@ -83,14 +83,14 @@ def test_loss_and_gradients_are_those_of_transformers():
 
 
 @pytest.mark.parametrize("layout", [VIDEOMAE, TRANSFORMERS_VIDEOMAE])
-def test_a_layout_gives_back_what_it_was_given(layout):
+def test_a_layout_gives_back_what_it_was_given(layout) -> None:
     state, encoder = tiny().state_dict(), TINY.encoder
     back = layout.load(layout.export(state, encoder), encoder)
     assert sorted(back) == sorted(state)
     assert all(torch.equal(tensor, back[name]) for name, tensor in state.items())
 
 
-def test_published_configuration_has_the_published_parameters():
+def test_published_configuration_has_the_published_parameters() -> None:
     objective = choice.build_on_meta(VideoMaeConfig())
     assert objective.num_visible == 160 and objective.num_tokens == 1568
     theirs = sum(p.numel() for p in reference(VideoMaeConfig()).parameters())
