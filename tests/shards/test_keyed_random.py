@@ -69,7 +69,9 @@ def test_mix64_is_the_published_finaliser() -> None:
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=4), st.data())
 @settings(max_examples=50, derandomize=True, deadline=None)
-def test_hash64_is_elementwise_and_depends_on_every_part(parts: list[int], data) -> None:
+def test_hash64_is_elementwise_and_depends_on_every_part(
+    parts: list[int], data: st.DataObject
+) -> None:
     arrays = [np.array([part, part]) for part in parts]
     assert hash64(*arrays).tolist() == [hash64(*parts).item()] * 2 == [plain_hash(*parts)] * 2
     changed = list(parts)
@@ -91,13 +93,13 @@ def test_permute_is_a_bijection_for_all_small_sizes(key: int) -> None:
 
 @given(st.integers(300, 200_000), KEYS)
 @settings(max_examples=15, derandomize=True, deadline=None)
-def test_permute_is_a_bijection_for_large_sizes(size: int, key) -> None:
+def test_permute_is_a_bijection_for_large_sizes(size: int, key: int) -> None:
     assert np.array_equal(np.sort(permute(np.arange(size), size, key)), np.arange(size))
 
 
 @given(st.integers(2**40, 2**52), KEYS)
 @settings(max_examples=15, derandomize=True, deadline=None)
-def test_permute_has_no_collision_in_huge_sets(size: int, key) -> None:
+def test_permute_has_no_collision_in_huge_sets(size: int, key: int) -> None:
     index = np.unique(hash64(key, np.arange(5000)) % np.uint64(size)).astype(np.int64)
     out = permute(index, size, key)
     assert out.min() >= 0 and out.max() < size
@@ -106,7 +108,7 @@ def test_permute_has_no_collision_in_huge_sets(size: int, key) -> None:
 
 @given(st.integers(1, 3000), KEYS, st.data())
 @settings(max_examples=50, derandomize=True, deadline=None)
-def test_permute_equals_the_plain_definition(size: int, key, data) -> None:
+def test_permute_equals_the_plain_definition(size: int, key: int, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, size - 1))
     assert permute(index, size, np.uint64(key)).item() == plain_permute(index, size, key)
 

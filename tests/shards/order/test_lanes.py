@@ -1,5 +1,6 @@
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -7,26 +8,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surgstream.shards.keyed_random import Purpose, hash64, hash_text, permute
-from surgstream.shards.order.lanes import LEFTOVER, SEATS, Grid
+from surgstream.shards.order.lanes import LEFTOVER, SEATS, Grid, Visits
 
 SEED = 11
 DATASETS = st.tuples(st.integers(1, 700), st.integers(1, 12), st.integers(1, 40))
 
 
-def lay_out(num_clips, max_lanes, chunk_frames, name="d"):
+def lay_out(num_clips: int, max_lanes: int, chunk_frames: int, name: str = "d") -> Grid:
     return Grid.lay_out(SEED, [name], [num_clips], [max_lanes], chunk_frames)
 
 
-def visit(grid, ks):
+def visit(grid: Grid, ks: Sequence[int] | np.ndarray) -> Visits:
     ks = np.asarray(ks, np.int64)
     return grid.visit(np.zeros_like(ks), ks)
 
 
-def plain_visit(num_clips, max_lanes, n0, k, name="d"):
+def plain_visit(
+    num_clips: int, max_lanes: int, n0: int, k: int, name: str = "d"
+) -> tuple[int, int, int, int, int]:
     """(epoch, lane, first clip of the chunk, clips in it, clip) of draw k, straight from the design's formulas."""
     key = hash_text(name)
 
-    def shuffled(index, size, purpose, *parts):
+    def shuffled(index: int, size: int, purpose: Purpose, *parts: int) -> int:
         return permute(index, size, hash64(SEED, purpose, key, *parts)).item()
 
     lanes = min(max_lanes, max(1, num_clips // n0))
@@ -60,7 +63,7 @@ def plain_visit(num_clips, max_lanes, n0, k, name="d"):
 
 @given(DATASETS, st.integers(0, 10**9))
 @settings(max_examples=80, derandomize=True, deadline=None)
-def test_a_draw_equals_the_plain_definition(dataset, k: int) -> None:
+def test_a_draw_equals_the_plain_definition(dataset: tuple[int, int, int], k: int) -> None:
     visits = visit(lay_out(*dataset), [k])
     found = (visits.epoch, visits.lane, visits.chunk_first, visits.chunk_clips, visits.clip)
     assert tuple(array.item() for array in found) == plain_visit(*dataset, k)
@@ -68,7 +71,7 @@ def test_a_draw_equals_the_plain_definition(dataset, k: int) -> None:
 
 @given(DATASETS, st.integers(0, 1000))
 @settings(max_examples=80, derandomize=True, deadline=None)
-def test_every_epoch_draws_every_clip_once(dataset, epoch: int) -> None:
+def test_every_epoch_draws_every_clip_once(dataset: tuple[int, int, int], epoch: int) -> None:
     num_clips = dataset[0]
     visits = visit(lay_out(*dataset), np.arange(epoch * num_clips, (epoch + 1) * num_clips))
     assert (visits.epoch == epoch).all()

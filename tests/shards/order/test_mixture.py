@@ -18,13 +18,13 @@ from surgstream.shards.order.mixture import (
 COUNTS = st.lists(st.integers(0, 60), min_size=1, max_size=6).filter(any)
 
 
-def mixture(counts, seed=1):
+def mixture(counts: list[int], seed: int = 1) -> Mixture:
     names = [f"d{i}" for i in range(len(counts))]
     keys = np.array([hash_text(name) for name in names], np.uint64)
     return Mixture(seed=seed, keys=keys, counts=np.array(counts, np.int64))
 
 
-def sorted_period(counts, seed, period):
+def sorted_period(counts: list[int], seed: int, period: int) -> list[tuple[int, int]]:
     """A whole period by definition: all keys, exactly, sorted; ties by dataset, then j."""
     fraction_bits = min(32, 63 - 14 - max(counts).bit_length())
     keyed = []
@@ -39,7 +39,9 @@ def sorted_period(counts, seed, period):
 
 @given(COUNTS, st.integers(0, 2**32), st.data())
 @settings(max_examples=60, derandomize=True, deadline=None)
-def test_any_window_equals_the_sorted_periods(counts, seed: int, data) -> None:
+def test_any_window_equals_the_sorted_periods(
+    counts: list[int], seed: int, data: st.DataObject
+) -> None:
     whole = [draw for period in range(3) for draw in sorted_period(counts, seed, period)]
     start = data.draw(st.integers(0, len(whole)))
     stop = data.draw(st.integers(start, len(whole)))
@@ -71,7 +73,7 @@ def test_golden_vectors() -> None:
 
 @given(COUNTS, st.integers(0, 10**12))
 @settings(max_examples=40, derandomize=True, deadline=None)
-def test_counts_are_exact_in_every_period_and_k_counts_up(counts, period: int) -> None:
+def test_counts_are_exact_in_every_period_and_k_counts_up(counts: list[int], period: int) -> None:
     start = period * sum(counts)
     dataset, k = mixture(counts).draws(start, start + sum(counts))
     for d, count in enumerate(counts):
@@ -81,7 +83,7 @@ def test_counts_are_exact_in_every_period_and_k_counts_up(counts, period: int) -
 @pytest.mark.parametrize(
     "counts", [[1_700_000, 900_000, 2_777], [LARGEST_COUNT, LARGEST_COUNT // 3, 1]]
 )
-def test_shares_are_nearly_exact_in_every_step(counts) -> None:
+def test_shares_are_nearly_exact_in_every_step(counts: list[int]) -> None:
     period = sum(counts)
     for start in (0, 10**6, period - 1024, 10**5 * period + 12_345):
         dataset, k = mixture(counts).draws(start, start + 2048)
@@ -131,7 +133,7 @@ def test_a_weight_of_zero_leaves_a_dataset_out() -> None:
 
 @given(st.lists(st.floats(1e-3, 1e3), min_size=2, max_size=8))
 @settings(max_examples=100, derandomize=True, deadline=None)
-def test_other_weights_are_rounded_by_at_most_one_draw(weights) -> None:
+def test_other_weights_are_rounded_by_at_most_one_draw(weights: list[float]) -> None:
     names = [f"d{i}" for i in range(len(weights))]
     shares = asked_shares(dict(zip(names, weights, strict=True)), {}, dict.fromkeys(names, 1))
     counts = period_counts(shares)

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ DEALS = st.tuples(
 
 @given(DEALS, st.integers(0, 10**6))
 @settings(max_examples=50, derandomize=True, deadline=None)
-def test_every_rank_gets_its_share_and_every_draw_one_rank(dealing, start: int) -> None:
+def test_every_rank_gets_its_share_and_every_draw_one_rank(
+    dealing: tuple[int, int, int, Literal["runs", "spread"]], start: int
+) -> None:
     micro_batch, world, accumulation, deal = dealing
     draws = Order.create(SIZES, 3, CONFIG).draws(start, micro_batch * world * accumulation)
     placement = place(draws, micro_batch_size=micro_batch, world_size=world, deal=deal)

@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -11,14 +12,14 @@ BALANCED = replace(CONFIG, weights="balanced")
 G0 = 333
 
 
-def drawn(order, dataset, start, stop):
+def drawn(order: Order, dataset: str, start: int, stop: int) -> list[tuple[int, int]]:
     """Epoch and clip of every draw of a dataset in [start, stop)."""
     draws = order.draws(start, stop - start)
     ours = draws.dataset == order.dataset_names.index(dataset)
     return list(zip(draws.epoch[ours].tolist(), draws.clip[ours].tolist(), strict=True))
 
 
-def assert_whole_epochs(order, size, stop, epochs) -> None:
+def assert_whole_epochs(order: Order, size: DatasetSize, stop: int, epochs: Iterable[int]) -> None:
     history = drawn(order, size.name, 0, stop)
     for epoch in epochs:
         assert sorted(clip for e, clip in history if e == epoch) == list(range(size.num_clips))

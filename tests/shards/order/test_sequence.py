@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import build
 from surgstream.shards.errors import ManifestError
+from surgstream.shards.order.draws import Draws
 from surgstream.shards.order.sequence import DatasetSize, Order, OrderConfig, place
 
 SIZES = (DatasetSize("big", "s", 700), DatasetSize("mid", "s", 90), DatasetSize("small", "t", 23))
@@ -15,18 +16,18 @@ CONFIG = OrderConfig(lanes=8, chunk_frames=20)
 WEIGHTS = st.sampled_from(["uniform", "balanced", {"big": 0.5, "mid": 0.3, "small": 0.2}])
 
 
-def columns(draws):
+def columns(draws: Draws) -> dict[str, list[int]]:
     return {name: array.tolist() for name, array in vars(draws).items()}
 
 
-def clips(draws):
+def clips(draws: Draws) -> list[tuple[int, int, int]]:
     return list(zip(draws.g.tolist(), draws.dataset.tolist(), draws.clip.tolist(), strict=True))
 
 
 @given(WEIGHTS, st.integers(0, 10**6), st.lists(st.integers(1, 60), min_size=1, max_size=5))
 @settings(max_examples=30, derandomize=True, deadline=None)
 def test_draws_do_not_depend_on_how_they_are_asked_for(
-    weights, start: int, counts: list[int]
+    weights: str | dict[str, float], start: int, counts: list[int]
 ) -> None:
     order = Order.create(SIZES, 3, OrderConfig(weights=weights, lanes=8, chunk_frames=20))
     whole = columns(order.draws(start, sum(counts)))
@@ -190,7 +191,7 @@ def test_the_configuration_says_all_that_is_wrong() -> None:
     )
 )
 @settings(max_examples=25, derandomize=True, deadline=None)
-def test_any_sequence_of_runs_consumes_the_plan(runs) -> None:
+def test_any_sequence_of_runs_consumes_the_plan(runs: list[tuple[int, int, int, int]]) -> None:
     """World size, micro-batch and global batch may change at every resume: nothing is lost, nothing comes twice."""
     order, g, consumed = Order.create(SIZES, 3, CONFIG), 0, []
     for micro_batch, world, accumulation, steps in runs:

@@ -1,6 +1,7 @@
 import gc
 import threading
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from surgstream.shards.errors import StorageError
 from surgstream.shards.format.index import ROW
 from surgstream.shards.reading.activity import Activities
 from surgstream.shards.reading.buffers import new_buffer
-from surgstream.shards.reading.chunks import BadFrame, ChunkReader, ReadCounters
+from surgstream.shards.reading.chunks import BadFrame, Chunk, ChunkReader, ReadCounters
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import LocalStorage, open_storage
 from tests.helpers.handmade import jpeg, write_corpus
@@ -19,12 +20,14 @@ SHARD = "cataract/cataract-000001"
 
 
 @pytest.fixture
-def corpus(tmp_path: Path):
+def corpus(tmp_path: Path) -> Path:
     write_corpus(tmp_path)
     return tmp_path
 
 
-def reader(corpus: Path, range_bytes=10**6, counters=None):
+def reader(
+    corpus: Path, range_bytes: int = 10**6, counters: ReadCounters | None = None
+) -> ChunkReader:
     table = FrameTable.open(open_storage(str(corpus)), check=False)
     return ChunkReader(
         table,
@@ -36,11 +39,11 @@ def reader(corpus: Path, range_bytes=10**6, counters=None):
     )
 
 
-def frames(chunk, numbers):
+def frames(chunk: Chunk, numbers: Sequence[int]) -> list[bytes]:
     return [chunk.frame(number).tobytes() for number in numbers]
 
 
-def alter_row(corpus: Path, row, **fields) -> None:
+def alter_row(corpus: Path, row: int, **fields: object) -> None:
     path = corpus / f"{SHARD}.idx"
     rows = np.frombuffer(path.read_bytes(), ROW).copy()
     for name, value in fields.items():
@@ -120,7 +123,7 @@ def test_a_flipped_bit_is_named(corpus: Path, row: int) -> None:
     ],
 )
 def test_a_frame_that_declares_another_size_is_bad_though_its_checksum_fits(
-    corpus: Path, header, got: str
+    corpus: Path, header: bytes, got: str
 ) -> None:
     tar = bytearray((corpus / f"{SHARD}.tar").read_bytes())
     start, size, _ = np.frombuffer((corpus / f"{SHARD}.idx").read_bytes(), ROW)[7].tolist()
@@ -140,7 +143,9 @@ def test_bits_that_flip_on_the_way_are_read_again(corpus: Path, kind: str, times
 
         left = times
 
-        def read_into(self, name, start, out, stop=None) -> None:
+        def read_into(
+            self, name: str, start: int, out: memoryview, stop: threading.Event | None = None
+        ) -> None:
             super().read_into(name, start, out, stop)
             if name.endswith(kind) and self.left:
                 out[7] ^= 1 << self.left
@@ -207,7 +212,7 @@ def test_buffers_are_counted_until_the_last_frame_is_let_go(corpus: Path) -> Non
 class Collecting(int):
     """A number that has garbage collected while it is added to a counter."""
 
-    def __radd__(self, other):
+    def __radd__(self, other: int) -> int:
         gc.collect()
         return other + int(self)
 

@@ -1,5 +1,6 @@
 import hashlib
 import tracemalloc
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,12 @@ from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import LocalStorage, open_storage
 from tests.helpers.handmade import LAYOUT, write_corpus
 
+Layout = dict[str, list[list[list[int]]]]
+"""Dataset -> shards -> videos -> frames of each part."""
+
 
 @pytest.fixture
-def corpus(tmp_path: Path):
+def corpus(tmp_path: Path) -> Path:
     write_corpus(tmp_path)
     return tmp_path
 
@@ -63,7 +67,7 @@ def test_every_frame_is_located(corpus: Path) -> None:
 def test_rows_are_split_at_the_edges_of_shards(corpus: Path) -> None:
     table = FrameTable.open(open_storage(str(corpus)))
 
-    def rows(start, stop):
+    def rows(start: int, stop: int) -> list[tuple[str, int, int]]:
         return [
             (rows.shard[-5], rows.start, rows.stop) for rows in table.rows("cataract", start, stop)
         ]
@@ -103,11 +107,11 @@ def test_sizes_are_checked_by_one_listing(corpus: Path) -> None:
     class Counting(LocalStorage):
         listings, asked = 0, []
 
-        def sizes(self):
+        def sizes(self) -> dict[str, int]:
             self.listings += 1
             return super().sizes()
 
-        def size(self, name):
+        def size(self, name: str) -> int | None:
             self.asked.append(name)
             return super().size(name)
 
@@ -121,7 +125,7 @@ def test_a_corpus_is_named_by_its_manifest(corpus: Path) -> None:
     assert FrameTable.open(open_storage(str(corpus))).sha256 == hashlib.sha256(data).hexdigest()
 
 
-def made_up(layout, gap=3):
+def made_up(layout: Layout, gap: int = 3) -> Iterator[Shard]:
     """The shards of a corpus that exists only on paper: dataset -> shards -> videos -> frames of each part."""
     for dataset in sorted(layout, key=lambda name: f"{name}/"):
         for number, videos in enumerate(layout[dataset]):
@@ -164,7 +168,9 @@ layouts = st.dictionaries(
 )
 
 
-def by_counting(shards, dataset, number):
+def by_counting(
+    shards: Sequence[Shard], dataset: str, number: int
+) -> tuple[PackedVideo, Part, int]:
     """Video and part of a frame, and the number that the part starts with."""
     start = 0
     for video, part in (
@@ -181,7 +187,7 @@ def by_counting(shards, dataset, number):
 
 @given(layouts, st.data())
 @settings(derandomize=True, max_examples=100)
-def test_many_frames_are_located_as_by_counting(layout, data) -> None:
+def test_many_frames_are_located_as_by_counting(layout: Layout, data: st.DataObject) -> None:
     shards = list(made_up(layout))
     manifest = Manifest(format_version=1, packing={}, shards=tuple(shards))
     table = FrameTable(
@@ -208,7 +214,7 @@ def test_many_frames_are_located_as_by_counting(layout, data) -> None:
         ]
 
 
-def megabytes_to_open(num_shards, num_frames):
+def megabytes_to_open(num_shards: int, num_frames: int) -> tuple[float, float]:
     """Most memory while opening, and what is kept, in megabytes."""
     shards = made_up({"d": [[[num_frames]] * 3] * num_shards})
     data = Manifest(format_version=1, packing={}, shards=tuple(shards)).to_bytes()

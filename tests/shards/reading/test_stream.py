@@ -6,9 +6,11 @@ import re
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import boto3
 import numpy as np
@@ -36,15 +38,19 @@ NUM_FRAMES, STRIDE = 4, 3
 CONFIG = OrderConfig(lanes=6, chunk_frames=7)
 
 
+Row = tuple[int, str, str, int, list[bytes]]
+"""Draw, dataset, video, anchor frame and frames of a clip."""
+
+
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory):
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
     write_corpus(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def s3_corpus(corpus: Path):
+def s3_corpus(corpus: Path) -> Iterator[str]:
     with s3_bucket("shards") as bucket:
         client = boto3.client("s3")
         for path in corpus.rglob("*.*"):
@@ -55,12 +61,14 @@ def s3_corpus(corpus: Path):
 class JitteryStorage(LocalStorage):
     """A folder whose reads finish in another order than they were asked for."""
 
-    def read_into(self, name, start, out, stop=None) -> None:
+    def read_into(
+        self, name: str, start: int, out: memoryview, stop: threading.Event | None = None
+    ) -> None:
         time.sleep(hash_text(f"{name}{start}{threading.get_ident()}") % 4 / 1000)
         super().read_into(name, start, out, stop)
 
 
-def open_stream(table, order=None, **changes):
+def open_stream(table: FrameTable, order: Order | None = None, **changes: Any) -> ClipStream:
     order = order or Order.create(table.sizes(), 5, CONFIG)
     settings = {
         "num_frames": NUM_FRAMES,
@@ -76,7 +84,7 @@ def open_stream(table, order=None, **changes):
     return ClipStream(table, order, **(settings | changes))
 
 
-def collect(table, **changes):
+def collect(table: FrameTable, **changes: Any) -> list[list[Row]]:
     """All micro-batches, as plain values."""
     with open_stream(table, **changes) as stream:
         return [
@@ -88,7 +96,9 @@ def collect(table, **changes):
         ]
 
 
-def straight_from_the_tar(folder: Path, manifest, dataset, clip):
+def straight_from_the_tar(
+    folder: Path, manifest: Manifest, dataset: str, clip: int
+) -> tuple[str, int, list[bytes]]:
     """Video, anchor frame and bytes of a clip, by counting frames and reading members by name."""
     frames = [
         (shard, video, part, part.first_frame + i)
@@ -106,7 +116,7 @@ def straight_from_the_tar(folder: Path, manifest, dataset, clip):
 
 
 @pytest.fixture(scope="module")
-def expected(corpus: Path):
+def expected(corpus: Path) -> list[Row]:
     """What 20 steps of 12 draws are, in the order of draws."""
     table = FrameTable.open(open_storage(str(corpus)))
     order = Order.create(table.sizes(), 5, CONFIG)
@@ -123,7 +133,9 @@ def expected(corpus: Path):
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 4])
-def test_the_ranks_together_read_exactly_the_plan(corpus: Path, expected, world_size: int) -> None:
+def test_the_ranks_together_read_exactly_the_plan(
+    corpus: Path, expected: list[Row], world_size: int
+) -> None:
     table = FrameTable.open(open_storage(str(corpus)))
     order = Order.create(table.sizes(), 5, CONFIG)
     ranks = [collect(table, rank=rank, world_size=world_size) for rank in range(world_size)]
@@ -147,13 +159,15 @@ def test_the_ranks_together_read_exactly_the_plan(corpus: Path, expected, world_
         ReadConfig(threads=3, prefetch_steps=100),
     ],
 )
-def test_how_it_is_read_changes_nothing(corpus: Path, expected, read) -> None:
+def test_how_it_is_read_changes_nothing(
+    corpus: Path, expected: list[Row], read: ReadConfig
+) -> None:
     table = FrameTable.open(JitteryStorage(corpus, "jittery"))
     found = [clip for micro_batch in collect(table, read=read) for clip in micro_batch]
     assert sorted(found) == expected
 
 
-def test_a_stream_starts_anywhere(corpus: Path, expected) -> None:
+def test_a_stream_starts_anywhere(corpus: Path, expected: list[Row]) -> None:
     table = FrameTable.open(open_storage(str(corpus)))
     later = [
         clip for micro_batch in collect(table, start=101, stop=101 + 60) for clip in micro_batch
@@ -161,14 +175,14 @@ def test_a_stream_starts_anywhere(corpus: Path, expected) -> None:
     assert sorted(later) == expected[101:161]
 
 
-def test_spread_deals_the_same_clips_otherwise(corpus: Path, expected) -> None:
+def test_spread_deals_the_same_clips_otherwise(corpus: Path, expected: list[Row]) -> None:
     table = FrameTable.open(open_storage(str(corpus)))
     spread = collect(table, deal="spread")
     assert sorted(clip for micro_batch in spread for clip in micro_batch) == expected
     assert spread != collect(table)
 
 
-def test_s3_gives_the_same_bytes(s3_corpus, expected) -> None:
+def test_s3_gives_the_same_bytes(s3_corpus: str, expected: list[Row]) -> None:
     table = FrameTable.open(open_storage(s3_corpus))
     found = [
         clip
@@ -265,7 +279,9 @@ def test_close_drops_what_is_planned(corpus: Path) -> None:
             super().__init__(corpus, "gated")
             self.free_reads, self.gate = threading.Semaphore(6), threading.Event()
 
-        def read_into(self, name, start, out, stop=None) -> None:
+        def read_into(
+            self, name: str, start: int, out: memoryview, stop: threading.Event | None = None
+        ) -> None:
             self.free_reads.acquire(blocking=False) or self.gate.wait(30)
             super().read_into(name, start, out, stop)
 
@@ -304,7 +320,7 @@ def test_an_error_on_a_thread_reaches_the_consumer(tmp_path: Path) -> None:
 
 
 def test_a_file_system_that_fails_for_a_while_changes_nothing(
-    corpus: Path, expected, monkeypatch: pytest.MonkeyPatch
+    corpus: Path, expected: list[Row], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = LocalStorage(corpus, "flaky", RetryConfig(first_delay_seconds=0.001))
     table = FrameTable.open(storage)
@@ -315,12 +331,14 @@ def test_a_file_system_that_fails_for_a_while_changes_nothing(
 
 
 @pytest.fixture(params=["folder", "s3"])
-def rewritten(request: pytest.FixtureRequest, tmp_path: Path):
+def rewritten(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[tuple[str, Callable[[str], None]]]:
     """A corpus, and what another process does that packs it again in place."""
     folder = tmp_path / "corpus"
     names = [shard.name for shard in write_corpus(folder).shards]
 
-    def pack_again(uri) -> None:
+    def pack_again(uri: str) -> None:
         store = open_storage(uri)
         for name in names:
             store.write(name, (folder / name).read_bytes()[::-1])
@@ -336,7 +354,7 @@ def rewritten(request: pytest.FixtureRequest, tmp_path: Path):
 
 @pytest.mark.parametrize("is_cached", [False, True])
 def test_a_corpus_that_is_packed_again_under_a_run_ends_it(
-    rewritten, is_cached: bool, tmp_path: Path
+    rewritten: tuple[str, Callable[[str], None]], is_cached: bool, tmp_path: Path
 ) -> None:
     """The cache hides it only as long as it has all that is read."""
     uri, pack_again = rewritten
@@ -417,7 +435,9 @@ def test_a_thread_that_waits_says_what_for(corpus: Path) -> None:
     class Silent(LocalStorage):
         gate = threading.Event()
 
-        def read_into(self, name, start, out, stop=None) -> None:
+        def read_into(
+            self, name: str, start: int, out: memoryview, stop: threading.Event | None = None
+        ) -> None:
             if name.endswith(".tar"):
                 self.gate.wait(30)
             super().read_into(name, start, out, stop)

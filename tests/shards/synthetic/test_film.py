@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from surgstream.shards.synthetic.camera import FieldCamera, Pull, View
 from surgstream.shards.synthetic.film import CLASSES, DEPTH_STEPS_PER_MILLIMETRE, Film
-from surgstream.shards.synthetic.procedures import DATASETS, TOOLS
+from surgstream.shards.synthetic.procedures import DATASETS, TOOLS, Dataset
 from surgstream.shards.synthetic.story import Story
 from surgstream.shards.synthetic.texture import SIZE, Tissue, between, key, noise
 from surgstream.shards.synthetic.tunnel import TubeCamera
@@ -18,11 +18,11 @@ NAMES = [dataset.name for dataset in DATASETS]
 
 
 @pytest.fixture(scope="module")
-def films():
+def films() -> dict[str, Film]:
     return {dataset.name: Film(dataset, key(5, dataset.name), SECONDS) for dataset in DATASETS}
 
 
-def tissue(height, landmarks):
+def tissue(height: np.ndarray, landmarks: np.ndarray) -> Tissue:
     paint = np.zeros((height.size, 8), np.float32)
     paint[:, :3], paint[:, 6] = 0.25, 9
     return Tissue(
@@ -34,7 +34,7 @@ def tissue(height, landmarks):
     )
 
 
-def disc(count=400):
+def disc(count: int = 400) -> tuple[np.ndarray, np.ndarray]:
     r, angle = np.sqrt(np.linspace(0.01, 0.98, count)), 2.4 * np.arange(count)
     return (r * np.cos(angle)).astype(np.float32), (r * np.sin(angle)).astype(np.float32)
 
@@ -61,7 +61,7 @@ def test_a_plane_is_seen_at_its_distance_and_lit_by_the_inverse_square_law() -> 
     roll=st.floats(-3, 3),
 )
 def test_a_landmark_is_projected_to_where_it_is_seen(
-    place, look, distance: float, roll: float
+    place: tuple[float, float], look: tuple[float, float], distance: float, roll: float
 ) -> None:
     marked = tissue(np.full((SIZE, SIZE), 0.2, np.float32), {"mark": place})
     view = View(look=look, distance=distance, roll=roll, breath=0.0, stain=0.0)
@@ -113,7 +113,7 @@ def test_a_fold_hides_what_lies_behind_it() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_film_can_be_asked_for_any_moment_in_any_order(films, name) -> None:
+def test_a_film_can_be_asked_for_any_moment_in_any_order(films: dict[str, Film], name: str) -> None:
     once = films[name].frame(7.0)
     films[name].frame(13.0)
     again = films[name].frame(7.0)
@@ -124,7 +124,7 @@ def test_a_film_can_be_asked_for_any_moment_in_any_order(films, name) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_instruments_stand_in_front_of_the_tissue_they_cover(
-    films, name, monkeypatch: pytest.MonkeyPatch
+    films: dict[str, Film], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     film = films[name]
     moments = [
@@ -153,7 +153,9 @@ def test_instruments_stand_in_front_of_the_tissue_they_cover(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_instrument_of_the_procedure_is_seen_at_work(films, name) -> None:
+def test_every_instrument_of_the_procedure_is_seen_at_work(
+    films: dict[str, Film], name: str
+) -> None:
     film = films[name]
     triplets = {triplet for t in np.arange(0, SECONDS, 0.2) for triplet in film.frame(t).triplets}
     acts = [act for phase in film.story.procedure.phases for act in phase.acts]
@@ -168,7 +170,7 @@ def test_mask_values_name_every_tool_once() -> None:
 
 @settings(derandomize=True, max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), seconds=st.floats(0.05, 300), dataset=st.sampled_from(DATASETS))
-def test_a_story_is_in_order_and_within_bounds(seed: int, seconds: float, dataset) -> None:
+def test_a_story_is_in_order_and_within_bounds(seed: int, seconds: float, dataset: Dataset) -> None:
     story = Story(dataset.procedure, key(seed), seconds)
     moments = np.linspace(0, seconds * (1 - 1e-9), 150)
     places = [dataset.procedure.phases.index(story.phase(t)) for t in moments]

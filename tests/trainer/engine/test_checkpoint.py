@@ -7,7 +7,7 @@ import os
 import resource
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -160,7 +160,7 @@ DAMAGES = [
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_checkpoint_is_skipped_and_named(
-    damage, root: Path, caplog: pytest.LogCaptureFixture
+    damage: Callable[[Path], str], root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     reason = damage(root / "step_00000030")
     with caplog.at_level(logging.WARNING):

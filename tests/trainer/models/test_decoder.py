@@ -11,7 +11,7 @@ GRID = Grid(2, 3, 3)
 VISIBLE, MASKED = [[0, 5, 9], [3, 4, 8]], [[1, 17, 2, 6], [0, 16, 9, 12]]
 
 
-def tiny_decoder():
+def tiny_decoder() -> Decoder:
     decoder = Decoder(
         DecoderConfig(depth=2, embed_dim=32, num_heads=2), GRID, encoder_dim=48, output_dim=10
     )

@@ -3,6 +3,7 @@
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import pytest
@@ -19,11 +20,13 @@ from tests.helpers.teachers import GRID, MODEL, last_block_patches, saved, vit
 
 
 @pytest.fixture(scope="module")
-def trained():
+def trained() -> Any:
     return vit()
 
 
-def test_features_are_the_raw_last_block_patches_in_token_order(tmp_path: Path, trained) -> None:
+def test_features_are_the_raw_last_block_patches_in_token_order(
+    tmp_path: Path, trained: Any
+) -> None:
     teacher = saved(tmp_path / "weights.pth", trained.state_dict())
     frames = torch.rand(3, 2, 3, 64, 64).transpose(1, 2)
     features = teacher(frames)
@@ -39,7 +42,7 @@ def test_features_are_the_raw_last_block_patches_in_token_order(tmp_path: Path, 
 
 
 def test_frames_are_resized_so_that_patches_fall_on_the_student_s_tokens(
-    tmp_path: Path, trained
+    tmp_path: Path, trained: Any
 ) -> None:
     """A student with patches of 8 pixels has 4 x 4 tokens on 32 pixels; this teacher's patches are twice as large."""
     teacher = saved(tmp_path / "weights.pth", trained.state_dict())
@@ -59,7 +62,7 @@ def test_frames_are_resized_so_that_patches_fall_on_the_student_s_tokens(
 
 
 def test_pixels_are_normalised_as_the_teacher_was_trained_and_features_on_request(
-    tmp_path: Path, trained
+    tmp_path: Path, trained: Any
 ) -> None:
     torch.save(trained.state_dict(), tmp_path / "weights.pth")
     config = TeacherConfig(
@@ -79,7 +82,9 @@ def test_pixels_are_normalised_as_the_teacher_was_trained_and_features_on_reques
     torch.testing.assert_close(features[0, 16:], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_weights_of_another_image_size_are_resampled_after_loading(tmp_path: Path, trained) -> None:
+def test_weights_of_another_image_size_are_resampled_after_loading(
+    tmp_path: Path, trained: Any
+) -> None:
     torch.save(trained.state_dict(), tmp_path / "weights.pth")
     config = TeacherConfig(model=MODEL, weights=str(tmp_path / "weights.pth"))
     teacher = load_teacher(config, Grid(1, 6, 6), seed=0)
@@ -160,14 +165,14 @@ def test_mean_and_std_are_three_sensible_numbers(tree: dict[str, list[float]]) -
 
 
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of the hub's, empty, and no network."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     return tmp_path / "hub"
 
 
-def test_timms_own_weights_come_out_of_its_cache(hub) -> None:
+def test_timms_own_weights_come_out_of_its_cache(hub: Path) -> None:
     full = timm.create_model(MODEL, pretrained=False)
     folder = hub / "models--timm--test_vit.r160_in1k"
     (folder / "snapshots" / "1").mkdir(parents=True)
@@ -183,7 +188,7 @@ def test_timms_own_weights_come_out_of_its_cache(hub) -> None:
     assert torch.equal(torch.get_rng_state(), before), "the global generator is left alone"
 
 
-def test_without_network_and_cache_it_says_how_to_fill_the_cache(hub) -> None:
+def test_without_network_and_cache_it_says_how_to_fill_the_cache(hub: Path) -> None:
     with pytest.raises(ModelError) as raised:
         load_teacher(TeacherConfig(model=MODEL, pretrained=True), GRID, seed=0)
     message = str(raised.value)
@@ -212,7 +217,7 @@ def test_pixels_are_those_that_timm_says_where_its_weights_are_named(
 ) -> None:
     half, imagenet = (0.5, 0.5, 0.5), (0.485, 0.456, 0.406)
 
-    def mean(**settings):
+    def mean(**settings: Any) -> tuple[float, ...]:
         teacher = Teacher(TeacherConfig(**settings), GRID)
         return tuple(round(float(value), 3) for value in teacher.mean.flatten())
 

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ TINY = EncoderConfig(
 )
 
 
-def tiny_encoder(**changes):
+def tiny_encoder(**changes: Any) -> Encoder:
     encoder = Encoder(EncoderConfig(**{**vars(TINY), **changes}))
     generator = torch.Generator().manual_seed(0)
     initialise(encoder, generator)
@@ -32,7 +33,7 @@ def tiny_encoder(**changes):
     return encoder
 
 
-def as_numpy(module):
+def as_numpy(module: torch.nn.Module) -> dict[str, np.ndarray]:
     return {name: tensor.double().numpy() for name, tensor in module.state_dict().items()}
 
 
@@ -135,7 +136,7 @@ def test_activation_checkpointing_gives_the_same_gradients() -> None:
 def test_activation_checkpointing_recomputes_every_block() -> None:
     calls = 0
 
-    def count(*_) -> None:
+    def count(*_: object) -> None:
         nonlocal calls
         calls += 1
 

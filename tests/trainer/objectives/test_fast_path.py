@@ -1,24 +1,27 @@
 """The fast path: compiled, with fused attention and in half precision it computes what the plain networks compute."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.objectives.config import SurgVistaConfig
 from tests.trainer.objectives.test_surgvista import TINY, clip_batch, loss_of, tiny
 
 
-def gradients_of(objective, batch):
+def gradients_of(objective: Any, batch: ClipBatch) -> tuple[Tensor, dict[str, Tensor | None]]:
     """The loss of a micro-batch and its gradients by name."""
     loss = loss_of(objective, batch).loss
     loss.backward()
     return loss.detach(), {name: parameter.grad for name, parameter in objective.named_parameters()}
 
 
-def compiled(graphs: CompileCounterWithBackend, **changes):
+def compiled(graphs: CompileCounterWithBackend, **changes: Any) -> Any:
     """The tiny objective, compiled without a break."""
     objective = tiny(**changes)
     objective.compile_parts(backend=graphs, fullgraph=True)
@@ -30,7 +33,7 @@ def compiled(graphs: CompileCounterWithBackend, **changes):
     [(torch.float32, False), (torch.bfloat16, False), (torch.bfloat16, True)],
 )
 def test_compiled_losses_and_gradients_are_those_of_the_plain_networks(
-    precision, checkpointing: bool, graphs: CompileCounterWithBackend
+    precision: torch.dtype, checkpointing: bool, graphs: CompileCounterWithBackend
 ) -> None:
     batch, changes = clip_batch(range(4)), {}  # of which each branch is kept for one at least
     if checkpointing:
@@ -52,7 +55,7 @@ def test_compiled_losses_and_gradients_are_those_of_the_plain_networks(
 
 @pytest.mark.gpu
 @pytest.mark.parametrize(("precision", "rtol"), [(torch.float32, 1e-5), (torch.bfloat16, 1e-3)])
-def test_losses_compiled_for_a_gpu_are_the_plain_ones(precision, rtol: float) -> None:
+def test_losses_compiled_for_a_gpu_are_the_plain_ones(precision: torch.dtype, rtol: float) -> None:
     batch, fast, plain = clip_batch([1, 2]), tiny().cuda(), tiny().cuda()
     batch = replace(batch, clips=batch.clips.cuda())
     fast.compile_parts(fullgraph=True)
@@ -83,7 +86,9 @@ class Attentions(TorchDispatchMode):
         super().__init__()
         self.queries = []
 
-    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self, operator: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         kwargs = kwargs or {}
         name = operator.overloadpacket.__name__
         assert "softmax" not in name, "the kernel that keeps the scores"
@@ -93,7 +98,7 @@ class Attentions(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_every_attention_is_left_to_the_flash_kernel(precision) -> None:
+def test_every_attention_is_left_to_the_flash_kernel(precision: torch.dtype) -> None:
     objective, batch = tiny(), clip_batch([1, 2])
     with (
         Attentions() as seen,

@@ -26,7 +26,7 @@ def test_published_ratios_mask_the_published_numbers(ratio: float, tubes: int) -
 
 @SETTINGS
 @given(SEEDS, DRAWS)
-def test_every_slice_hides_the_same_166_positions(seed, g) -> None:
+def test_every_slice_hides_the_same_166_positions(seed: int, g: np.ndarray) -> None:
     visible, masked = tube_mask(PUBLISHED, 0.85, seed, g)
     assert visible.shape == (len(g), 240) and masked.shape == (len(g), 1328)
     assert visible.dtype == masked.dtype == np.int64
@@ -39,7 +39,9 @@ def test_every_slice_hides_the_same_166_positions(seed, g) -> None:
 
 @SETTINGS
 @given(SEEDS, DRAWS)
-def test_masks_are_those_of_the_reference_whatever_shares_the_batch(seed, g) -> None:
+def test_masks_are_those_of_the_reference_whatever_shares_the_batch(
+    seed: int, g: np.ndarray
+) -> None:
     grid = Grid(2, 4, 5)
     visible, masked = tube_mask(grid, 0.7, seed, g)
     for i, draw in enumerate(g):
@@ -68,7 +70,7 @@ def test_seeds_and_draws_give_different_masks() -> None:
 @SETTINGS
 @given(SEEDS, DRAWS, st.floats(0.0, 0.9), st.integers(1, 6), st.integers(0, 2))
 def test_drop_paths_are_those_of_the_reference_whatever_shares_the_batch(
-    seed, g, rate: float, depth: int, network: int
+    seed: int, g: np.ndarray, rate: float, depth: int, network: int
 ) -> None:
     keeps = drop_path_keeps(rate, depth, seed, network, g)
     assert keeps.shape == (len(g), depth, 2) and keeps.dtype == np.float32
@@ -110,7 +112,7 @@ BLOCKS = st.builds(
 @SETTINGS
 @given(SEEDS, DRAWS, BLOCKS, st.integers(2, 8), st.integers(2, 8), st.integers(1, 4))
 def test_blocks_are_the_same_in_every_slice_and_leave_something(
-    seed, g, blocks, rows: int, columns: int, slices: int
+    seed: int, g: np.ndarray, blocks: BlockMask, rows: int, columns: int, slices: int
 ) -> None:
     grid, g = Grid(slices, rows, columns), np.array(g)
     visible, masked = block_mask(grid, blocks, seed, 0, g)

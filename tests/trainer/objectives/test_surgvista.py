@@ -1,5 +1,7 @@
 import math
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +34,7 @@ TINY = SurgVistaConfig(
 )
 
 
-def clip_batch(g, size=48, frames=4):
+def clip_batch(g: Sequence[int] | np.ndarray, size: int = 48, frames: int = 4) -> ClipBatch:
     """Random clips that depend on their g alone, as the strided view that the loader hands over."""
     rows = [
         torch.rand(frames, 3, size, size, generator=torch.Generator().manual_seed(int(draw)))
@@ -44,15 +46,15 @@ def clip_batch(g, size=48, frames=4):
     return ClipBatch(clips=clips, g=np.array(g), names=names, valid=np.ones(len(g), bool))
 
 
-def tiny(**changes):
+def tiny(**changes: Any) -> Any:
     return choice.build(replace(TINY, **changes), seed=11)
 
 
-def loss_of(objective, batch):
+def loss_of(objective: Any, batch: ClipBatch) -> Any:
     return objective(batch, objective.targets(batch))
 
 
-def published(teacher="vit_large_patch16_224"):
+def published(teacher: str = "vit_large_patch16_224") -> Any:
     return choice.build_on_meta(SurgVistaConfig(teacher=TeacherConfig(model=teacher)))
 
 
@@ -103,11 +105,11 @@ def test_flops_are_those_that_pytorch_counts() -> None:
     assert student.get_total_flops() == 2 * sum(flops.values())
 
 
-def reference_losses(objective, batch, targets):
+def reference_losses(objective: Any, batch: ClipBatch, targets: Any) -> Any:
     """Both losses of a batch from their equations, in float64, clip by clip and token by token."""
     state = {name: tensor.double().numpy() for name, tensor in objective.state_dict().items()}
 
-    def part(name):
+    def part(name: str) -> dict[str, np.ndarray]:
         return {
             key.removeprefix(f"{name}."): value
             for key, value in state.items()

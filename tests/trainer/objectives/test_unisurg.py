@@ -1,8 +1,11 @@
 """UniSurg's terms against slow loops over their equations, and what its recipe's numbers mean."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch._dynamo.testing import CompileCounterWithBackend
@@ -12,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import build as build_config
 from surgstream.configs.loading import load
+from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.collapse import diversity
 from surgstream.trainer.models.config import EncoderConfig, PredictorConfig
@@ -38,7 +42,7 @@ TINY = UniSurgConfig(
 )
 
 
-def tiny(**changes):
+def tiny(**changes: Any) -> Any:
     """A small objective, whose average is not where its encoder is."""
     objective = choice.build(replace(TINY, **changes), seed=11)
     generator = torch.Generator().manual_seed(1)
@@ -48,7 +52,7 @@ def tiny(**changes):
     return objective
 
 
-def clips_of(g):
+def clips_of(g: Sequence[int] | np.ndarray) -> ClipBatch:
     return clip_batch(g, size=32, frames=4)
 
 
@@ -78,7 +82,7 @@ LETTER = {
     ids=lambda changes: ", ".join(f"{key} {value}" for key, value in changes.items()) or "ours",
 )
 def test_terms_and_gradients_equal_the_slow_reference(
-    changes, monkeypatch: pytest.MonkeyPatch
+    changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unisurg, "_ROWS", 5)
     objective, batch = tiny(**changes), replace(clips_of([3, 12345, 0]), step_g=7)
@@ -196,7 +200,7 @@ def test_a_new_average_is_the_encoder_and_moves_with_the_rest() -> None:
 def test_the_ratio_is_drawn_once_a_step_and_evaluations_take_the_mean() -> None:
     objective = tiny()
 
-    def num_masked(g, step_g):
+    def num_masked(g: Sequence[int] | np.ndarray, step_g: int) -> int:
         return objective.draw(replace(clips_of(g), step_g=step_g))[0].masked.shape[1]
 
     drawn = {
@@ -242,7 +246,9 @@ class LargestTensor(TorchDispatchMode):
 
     largest = 0
 
-    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+    def __torch_dispatch__(
+        self, function: Any, types: Any, arguments: Any = (), keywords: Any = None
+    ) -> Any:
         result = function(*arguments, **(keywords or {}))
         for tensor in result if isinstance(result, tuple | list) else (result,):
             if isinstance(tensor, torch.Tensor):
