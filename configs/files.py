@@ -46,7 +46,7 @@ def read_text(path: str | Path, errors: str = "strict") -> str:
 def write_atomically(
     path: Path, content: str | bytes, *, durable: bool = False, mode: int = 0o666
 ) -> None:
-    """Write a file whole or not at all, for readers and for other writers of the same file: write beside, then rename.
+    """Write a file whole or not at all: write beside it, then rename.
 
     Args:
         path: The file, which is replaced where it exists. Its folder exists.

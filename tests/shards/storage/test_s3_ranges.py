@@ -12,7 +12,7 @@ from surgstream.shards.errors import StorageError
 from surgstream.shards.storage.retry import RetryConfig
 from surgstream.shards.storage.s3_failures import retry_after
 from surgstream.shards.storage.stores import S3Config, Storage, open_storage, read_range
-from tests.helpers.faults import Fault, FaultProxy, Request
+from tests.helpers.faults import Fault, FaultProxy, Plan, Request
 from tests.helpers.s3 import s3_bucket
 
 SIZE = 5 * 2**20
@@ -37,7 +37,7 @@ def reached_by(proxy: FaultProxy, **changes: object) -> S3Config:
     return S3Config(**(settings | changes))  # type: ignore[arg-type]
 
 
-def first(*faults: Fault):  # type: ignore[no-untyped-def]
+def first(*faults: Fault) -> Plan:
     """The first requests meet these faults, the others none."""
     return lambda request: faults[request.number] if request.number < len(faults) else None
 

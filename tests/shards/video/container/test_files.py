@@ -2,6 +2,7 @@
 
 import threading
 import wave
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -116,7 +117,9 @@ def sound_only(path: Path) -> None:
         ("a.wav", sound_only, "has no video stream"),
     ],
 )
-def test_what_is_not_a_video_is_refused(tmp_path: Path, name: str, write, reason: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_not_a_video_is_refused(
+    tmp_path: Path, name: str, write: Callable[[Path], object], reason: str
+) -> None:
     path = tmp_path / name
     write(path)
     with pytest.raises(VideoError, match=reason), open_video(str(path), Stores()):
