@@ -171,6 +171,7 @@ def test_whatever_is_out_of_range_is_told_in_a_sentence(root: str, ending: Endin
             assert "got " in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("root", ROOTS)
 def test_whatever_is_in_range_ends_soon_or_in_a_sentence(root: str, ending: Ending) -> None:
     cls, tree = resolved(root)

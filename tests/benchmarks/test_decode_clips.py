@@ -40,6 +40,7 @@ def expected(work: ClipWork) -> np.ndarray:
     return decoder.decode(frames, work.transform).transpose(1, 2).numpy()
 
 
+@pytest.mark.slow
 def test_the_frame_numbers_are_those_of_the_clips(work: ClipWork) -> None:
     for clip, numbers in zip(work.clips, work.frames, strict=True):
         assert [frame.tobytes() for frame in clip.frames] == [

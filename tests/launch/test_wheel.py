@@ -32,6 +32,7 @@ def test_a_wheel_has_all_that_runs(wheel: Path) -> None:
     assert "surgstream/configs/pack/surgvista.yaml" in names
 
 
+@pytest.mark.slow
 def test_what_is_installed_runs_anywhere(wheel: Path, tmp_path: Path) -> None:
     installed = tmp_path / "installed"
     zipfile.ZipFile(wheel).extractall(installed)

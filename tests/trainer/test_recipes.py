@@ -82,6 +82,7 @@ def test_a_published_recipe_is_what_was_published(name: str) -> None:
         assert value == expected, key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_recipe_can_be_counted(path: Path) -> None:
     recipe = load(TrainConfig, path, [])

@@ -58,6 +58,7 @@ def test_uniform_draws_every_clip_once_a_pass() -> None:
     assert (draws.epoch == 5).all()
 
 
+@pytest.mark.slow
 def test_a_million_clips_of_fifty_datasets_are_shared_exactly() -> None:
     sizes = [DatasetSize(f"d{i:02d}", f"specialty {i % 13}", 300 + 41 * i * i) for i in range(50)]
     order = Order.create(sizes, 2, OrderConfig(weights="balanced", lanes=256))
@@ -95,6 +96,7 @@ def test_a_corpus_of_a_billion_clips_starts_anywhere() -> None:
         assert draws.g.size == len(set(clips(draws))) == 2048
 
 
+@pytest.mark.slow
 def test_chunk_openings_are_steady() -> None:
     """10-step means of chunk openings over all datasets are at most 1.5 times their mean, epoch ends included."""
     sizes = [

@@ -182,6 +182,7 @@ def test_spread_deals_the_same_clips_otherwise(corpus: Path, expected: list[Row]
     assert spread != collect(table)
 
 
+@pytest.mark.slow
 def test_s3_gives_the_same_bytes(s3_corpus: str, expected: list[Row]) -> None:
     table = FrameTable.open(open_storage(s3_corpus))
     found = [
@@ -210,6 +211,7 @@ def test_clips_carry_the_size_of_their_video_and_copy_nothing(corpus: Path) -> N
                 )
 
 
+@pytest.mark.slow
 def test_each_chunk_is_read_once_an_epoch_and_then_freed(tmp_path: Path) -> None:
     write_corpus(tmp_path, {"long": [{"v": [(0, 2000)]}]})
     table = FrameTable.open(open_storage(str(tmp_path)))
@@ -352,6 +354,7 @@ def rewritten(
         yield bucket, pack_again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_cached", [False, True])
 def test_a_corpus_that_is_packed_again_under_a_run_ends_it(
     rewritten: tuple[str, Callable[[str], None]], is_cached: bool, tmp_path: Path

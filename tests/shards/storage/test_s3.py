@@ -273,6 +273,7 @@ def test_a_file_of_stores_that_is_wrong_is_a_mistake(
     open_storage("folder")
 
 
+@pytest.mark.slow
 def test_one_command_reads_from_a_public_store_and_writes_to_another_one(
     bucket: str,
     tmp_path: Path,

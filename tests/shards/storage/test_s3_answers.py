@@ -52,6 +52,7 @@ def storage(bucket: str, proxy: FaultProxy, tmp_path: Path) -> Storage:
     return storage
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_redirection_is_one_sentence(
@@ -100,6 +101,7 @@ def test_a_bucket_that_is_in_no_region_is_followed_once(
     assert len(proxy.requests) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_bucket_that_does_not_exist_is_told_as_such(operation: str, storage: Storage) -> None:
     endpoint = os.environ["AWS_ENDPOINT_URL"]
@@ -151,6 +153,7 @@ def unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload, "_OTHER_ETAGS", set())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unknown")
 @pytest.mark.parametrize("size", [0, 5, PART_BYTES + 77])
 def test_sound_objects_stay_where_etags_only_look_like_md5s(

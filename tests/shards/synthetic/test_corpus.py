@@ -25,6 +25,8 @@ from surgstream.shards.synthetic.film import CLASSES
 from surgstream.shards.synthetic.procedures import DATASETS
 from tests.shards.synthetic.test_clock import through_jpeg
 
+pytestmark = pytest.mark.slow
+
 SECONDS, SEED = 1.5, 3
 
 

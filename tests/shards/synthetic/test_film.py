@@ -112,6 +112,7 @@ def test_a_fold_hides_what_lies_behind_it() -> None:
     assert hidden.mean() < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_film_can_be_asked_for_any_moment_in_any_order(films: dict[str, Film], name: str) -> None:
     once = films[name].frame(7.0)
@@ -152,6 +153,7 @@ def test_instruments_stand_in_front_of_the_tissue_they_cover(
     assert bluer > 0.3 * covered  # metal on red tissue; its shadow alone would only darken
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_instrument_of_the_procedure_is_seen_at_work(
     films: dict[str, Film], name: str

@@ -55,6 +55,7 @@ def pictures_of(
     return np.stack([np.asarray(Image.open(io.BytesIO(jpeg))) for jpeg in jpegs])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fps", [Fraction(3, 10), Fraction(1), Fraction(7), Fraction(2997, 100)], ids=str
 )

@@ -170,6 +170,7 @@ def test_images_of_other_sizes(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", ["before", "after"])
 def test_a_crop_is_of_the_pictures_that_it_was_found_in(tmp_path: Path, most: str) -> None:
     lengths = {"before": (60, 20), "after": (20, 60)}[most]

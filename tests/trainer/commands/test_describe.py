@@ -46,6 +46,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return describe(str(RECIPES / "surgvista_vitb.yaml"), *words)
 
 
+@pytest.mark.slow
 def test_the_published_recipe_has_the_published_numbers(published: dict[str, Any]) -> None:
     parameters = published["parameters"]
     assert parameters["encoder"] == 87_431_424
@@ -266,6 +267,7 @@ def test_the_recipe_for_one_gpu_fits_it_and_an_afternoon() -> None:
     assert round(small["flops_per_clip"]["total"] / 1e9) == 202
 
 
+@pytest.mark.slow
 def test_a_corpus_out_of_reach_leaves_the_rest(tmp_path: Path) -> None:
     tree = describe(str(RECIPES / "surgvista_tiny.yaml"), f"data.corpus={tmp_path}")
     assert tree["corpus"] is None and "manifest.json" in tree["corpus_error"]

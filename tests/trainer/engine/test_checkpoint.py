@@ -198,6 +198,7 @@ def test_pruning_keeps_the_last_and_every_nth(root: Path) -> None:
     assert sorted(path.name for path in root.iterdir()) == ["step_00000020", "step_00000030"]
 
 
+@pytest.mark.slow
 @given(
     gaps=st.lists(st.integers(1, 40), min_size=1, max_size=12),
     keep_last=st.integers(1, 4),
@@ -307,6 +308,7 @@ def save_on_two_ranks(out: str) -> None:
     leave()
 
 
+@pytest.mark.slow
 def test_ranks_save_their_shares_and_fail_together(tmp_path: Path) -> None:
     assert finish(start_ranks(save_on_two_ranks, 2, (str(tmp_path),))) == [0, 0]
     assert [path.name for path in tmp_path.iterdir()] == ["step_00000003"]

@@ -30,6 +30,7 @@ from tests.trainer.data.test_decode import decoder, jpeg, smooth_image
 from tests.trainer.export.saved import CONFIGS, Saved, features, save
 
 
+@pytest.mark.slow
 def test_a_run_stands_for_its_newest_whole_checkpoint(saved: Saved, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     shutil.copytree(saved["videomae"][0], run_dir / "checkpoints" / "step_00000007")
@@ -131,6 +132,7 @@ def killed_while_comparing(checkpoint: Path, out: Path) -> None:
     export(checkpoint, out, "surgstream", averaged=True)
 
 
+@pytest.mark.slow
 def test_a_killed_export_leaves_nothing_half(saved: Saved, tmp_path: Path) -> None:
     checkpoint, objective = saved["videomae"]
     (process,) = start_ranks(killed_while_comparing, 1, (checkpoint, tmp_path / "out"))

@@ -28,6 +28,7 @@ def compiled(graphs: CompileCounterWithBackend, **changes: Any) -> Any:
     return objective
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("precision", "checkpointing"),
     [(torch.float32, False), (torch.bfloat16, False), (torch.bfloat16, True)],
@@ -64,6 +65,7 @@ def test_losses_compiled_for_a_gpu_are_the_plain_ones(precision: torch.dtype, rt
     torch.testing.assert_close(*losses, rtol=rtol, atol=0)
 
 
+@pytest.mark.slow
 def test_nothing_is_compiled_again_while_training_evaluating_and_drawing(
     graphs: CompileCounterWithBackend,
 ) -> None:

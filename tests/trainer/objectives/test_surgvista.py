@@ -261,6 +261,7 @@ def test_building_without_a_teachers_weights_is_an_error() -> None:
         tiny(teacher=TeacherConfig(model="test_vit"))
 
 
+@pytest.mark.slow
 def test_training_reaches_below_the_mean_in_both_losses() -> None:
     objective = tiny(encoder=replace(TINY.encoder, drop_path=0.0))
     optimizer = torch.optim.AdamW(objective.parameters(), lr=3e-3)

@@ -137,6 +137,7 @@ def test_under_bf16_affinities_stay_in_fp32_and_pictures_can_be_drawn() -> None:
     assert all(value.isfinite() for measured in found for value in measured.values())
 
 
+@pytest.mark.slow
 def test_masks_of_any_ratio_pass_through_the_same_graph(graphs: CompileCounterWithBackend) -> None:
     objective = tiny(encoder=replace(TINY.encoder, depth=1))
     batches = [replace(clips_of([g, g + 1]), step_g=g) for g in range(10, 120, 10)]
@@ -272,6 +273,7 @@ def test_affinities_by_rows_have_the_same_gradients(
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("affinities", ["tubes", "tokens"])
 def test_64_frames_need_no_memory_for_pairs_of_tokens(affinities: str) -> None:
     encoder = replace(

@@ -92,6 +92,7 @@ def test_a_layout_gives_back_what_it_was_given(layout: Layout) -> None:
     assert all(torch.equal(tensor, back[name]) for name, tensor in state.items())
 
 
+@pytest.mark.slow
 def test_published_configuration_has_the_published_parameters() -> None:
     objective = choice.build_on_meta(VideoMaeConfig())
     assert objective.num_visible == 160 and objective.num_tokens == 1568

@@ -167,6 +167,7 @@ def test_each_kind_of_mask_trains_a_token_of_its_own() -> None:
     )
 
 
+@pytest.mark.slow
 def test_masks_of_any_size_pass_through_the_same_graphs(traces: CompileCounterWithBackend) -> None:
     objective = tiny()
     plain = [loss_of(objective, clip_batch([g, g + 1], 32, 6)).loss.item() for g in range(0, 12, 2)]

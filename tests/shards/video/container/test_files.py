@@ -126,6 +126,7 @@ def test_what_is_not_a_video_is_refused(
         pass
 
 
+@pytest.mark.slow
 def test_a_video_on_s3_gives_the_same_frames(tmp_path: Path) -> None:
     path = make_video(tmp_path / "v.mp4", 60)
 
@@ -177,6 +178,7 @@ def test_a_store_that_fails_is_not_taken_for_a_bad_video(
     assert needed > 10 and capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["s3://bucket", "local"])
 def test_borders_are_not_judged_by_fewer_pictures_because_a_store_fails(
     tmp_path: Path, folder: str
