@@ -48,6 +48,7 @@ def test_the_frame_numbers_are_those_of_the_clips(work: ClipWork) -> None:
         ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "peer",
     [

@@ -66,6 +66,7 @@ def test_a_staged_corpus_verifies(staged: Path, capsys: pytest.CaptureFixture[st
     assert "d/d-000000.json: is missing" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "copied"), [([], [1, 2]), (["--checksum"], [0, 1, 2])])
 def test_what_is_there_is_not_copied_again(
     corpus: Path,

@@ -83,6 +83,7 @@ def test_a_sound_corpus(packed: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().out.startswith("2 shards, 3 videos, 12 frames, ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 @given(data=st.data())
 @settings(

@@ -156,6 +156,7 @@ def test_no_name_is_told_of_any_video(hospital: Path, tmp_path: Path) -> None:
     assert surgstream(["verify", str(out)]) == 0
 
 
+@pytest.mark.slow
 def test_labels_are_those_of_the_real_name(hospital: Path, tmp_path: Path) -> None:
     assert pack(hospital, tmp_path / "out") == 0
     with tarfile.open(tmp_path / "out" / load(tmp_path / "out").shards[0].name) as tar:

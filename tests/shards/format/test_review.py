@@ -176,6 +176,7 @@ def test_frames_are_those_that_would_be_there_anyway(videos: Path, tmp_path: Pat
     assert frames[1].items() < frames[0].items()
 
 
+@pytest.mark.slow
 def test_what_is_dropped_is_as_expected_as_the_rest(
     videos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

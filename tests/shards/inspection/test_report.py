@@ -96,6 +96,7 @@ def test_every_video_has_its_section_and_its_pictures(report: Path) -> None:
             image.load()
 
 
+@pytest.mark.slow
 def test_it_tells_what_was_found_and_decided(report: Path) -> None:
     page = Tags(report / "index.html")
     spans = [
@@ -198,6 +199,7 @@ def test_what_is_dropped_is_seen_as_it_is_in_the_source(dropped: Path) -> None:
         assert all(alike(picture, kind) for _, picture in sheets[name])
 
 
+@pytest.mark.slow
 def test_a_video_that_is_dropped_whole_is_a_section_as_any_other(dropped: Path) -> None:
     page = Tags(dropped / "report" / "index.html")
     assert [section["id"] for section in page.of("section")] == ["d/all", "d/some"]

@@ -99,6 +99,7 @@ def test_webdataset_reads_one_sample_a_segment(packed: Path) -> None:
             assert (said["dataset"], said["specialty"]) == (shard.dataset, shard.specialty)
 
 
+@pytest.mark.slow
 def test_frame_k_is_what_the_source_shows_then(packed: Path) -> None:
     expected = {
         "steady.mp4": shown_at(
@@ -184,6 +185,7 @@ def test_names_and_labels_and_licence(packed: Path) -> None:
     assert steady[0]["licence"] == "CC0" and steady[0]["source_fps"] == 25.0
 
 
+@pytest.mark.slow
 def test_the_rate_of_the_source_is_told(tmp_path: Path) -> None:
     make_video(tmp_path / "a.mp4", 10, time_base=Fraction(1, 5))
     corpus = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"})

@@ -33,6 +33,7 @@ def packed(out: Path) -> list[str]:
     return [video.id for shard in load(out).shards for video in shard.videos]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("of_dataset", "option", "fps", "expected"),
     [

@@ -133,11 +133,13 @@ def test_both_kinds_of_store_find_the_same_videos(root: str, pattern: str) -> No
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", IMAGES)
 def test_both_kinds_of_store_find_the_same_folders_of_images(root: str, pattern: str) -> None:
     assert find_in(root, pattern, image_fps=1.0) == IMAGES[pattern]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", ["**/*.mov", "nowhere/*.mp4", "a.mp4/*"])
 def test_what_matches_nothing_is_a_mistake(root: str, pattern: str) -> None:
     with pytest.raises(ConfigError, match="matches no file below"):

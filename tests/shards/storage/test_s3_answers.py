@@ -72,6 +72,7 @@ def test_a_redirection_is_one_sentence(
     assert len(proxy.requests) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_bucket_of_another_region_is_followed_there(
     operation: str, storage: Storage, proxy: FaultProxy

@@ -53,6 +53,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FAULTS)
 def test_a_fault_is_counted_and_survived(kind: str, storage: Storage, proxy: FaultProxy) -> None:
     fault, cause = FAULTS[kind]
@@ -92,6 +93,7 @@ def test_retry_after_is_honoured(storage: Storage, proxy: FaultProxy) -> None:
     assert time.monotonic() - started >= 1.0
 
 
+@pytest.mark.slow
 def test_a_store_that_fails_for_too_long_ends_the_read_with_the_history(
     storage: Storage, proxy: FaultProxy
 ) -> None:
@@ -110,6 +112,7 @@ def test_a_store_that_fails_for_too_long_ends_the_read_with_the_history(
     assert len(message) < 4000, "a history, not a novel"
 
 
+@pytest.mark.slow
 def test_bytes_that_come_count_as_progress(storage: Storage, proxy: FaultProxy) -> None:
     """Each body ends early, for longer in all than the timeout, but every try brings something."""
     step = SIZE // 12

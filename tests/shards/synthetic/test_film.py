@@ -123,6 +123,7 @@ def test_a_film_can_be_asked_for_any_moment_in_any_order(films: dict[str, Film],
     assert np.array_equal(once.mask, again.mask)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_instruments_stand_in_front_of_the_tissue_they_cover(
     films: dict[str, Film], name: str, monkeypatch: pytest.MonkeyPatch

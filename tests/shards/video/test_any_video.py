@@ -104,6 +104,7 @@ def test_what_a_gpu_gives_is_scaled_as_what_a_cpu_gives(
     assert all(to_image(given, framing) == expected for _ in range(100)), "every time"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.numbered], ids=str)
 def test_frames_show_what_was_drawn_for_their_time(find: Find, kind: Kind) -> None:
     pictures = pictures_of(find(kind.name), Fraction(7))

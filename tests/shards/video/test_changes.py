@@ -72,6 +72,7 @@ def proportion(picture: Pictures) -> float:
     return float((np.ptp(columns) + 1) / (np.ptp(rows) + 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suffix", "before", "after", "size", "fitted"),
     [

@@ -71,6 +71,7 @@ def test_what_masks_leave_out_is_neither_seen_nor_predicted(tmp_path: Path) -> N
     assert "1,568 tokens, of which the encoder sees 228, and 928 are predicted" in table(tree)
 
 
+@pytest.mark.slow
 def test_operations_are_those_of_the_published_cost(published: dict[str, Any]) -> None:
     """492 GMAC a clip for the teacher, 158 for the student forward and backward; two operations a MAC."""
     flops = published["flops_per_clip"]

@@ -100,6 +100,7 @@ def test_a_step_waits_once_for_the_gradient_norm_and_updates_with_one_kernel(
     assert seen.counts["_fused_adamw_"] == 2, "one a parameter group"
 
 
+@pytest.mark.slow
 def test_nothing_is_paused_before_something_is_due(alone: None, tmp_path: Path) -> None:
     paused = list[int]()
 

@@ -58,6 +58,7 @@ def in_chunks(state: State) -> State:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrap",
     [
@@ -319,6 +320,7 @@ def surgvista_teacher(state: State, image: Tensor, depth: int, heads: int, eps: 
     return x[1:]
 
 
+@pytest.mark.slow
 def test_surgvistas_converted_teacher_has_the_features_of_its_own_code(
     tmp_path: Path, trained: Any
 ) -> None:

@@ -93,6 +93,7 @@ def test_published_configuration_costs_what_was_published() -> None:
     assert flops["teacher"] / sum(flops.values()) == pytest.approx(0.76, abs=0.005)
 
 
+@pytest.mark.slow
 def test_flops_are_those_that_pytorch_counts() -> None:
     objective, batch = tiny(), clip_batch([0, 1])
     with sdpa_kernel(SDPBackend.MATH):

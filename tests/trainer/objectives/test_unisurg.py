@@ -63,6 +63,7 @@ LETTER = {
 """What takes our readings back, as the recipe `unisurg_letter` does."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

@@ -184,6 +184,7 @@ def test_masks_of_any_size_pass_through_the_same_graphs(traces: CompileCounterWi
     )
 
 
+@pytest.mark.slow
 def test_initial_weights_are_those_of_v_jepa() -> None:
     objective = choice.build(VJepaConfig(encoder=replace(ENCODER, embed_dim=192, depth=3)), seed=0)
     for name, parameter in objective.named_parameters():
@@ -250,6 +251,7 @@ def test_tokens_that_the_cut_leaves_out_are_counted_and_drawn_as_neither() -> No
     assert left_out
 
 
+@pytest.mark.slow
 def test_flops_are_those_that_pytorch_counts() -> None:
     objective, batch = tiny(), clip_batch(range(8), 32, 6)
     masks = objective.draw(batch)
