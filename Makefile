@@ -8,7 +8,7 @@ DEMO ?= demo
 SIDE_BY_SIDE := -n auto --maxprocesses 8 --dist loadfile
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help setup demo test test-services test-peers test-gpu check format bench clean
+.PHONY: help setup demo test test-fast test-services test-peers test-gpu check format bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ demo: setup  ## videos -> shards -> training in minutes, no GPU; VIDEOS=FOLDER t
 
 test: setup  ## run the tests
 	$(BIN)/python -m pytest -m "not gpu and not peers and not services" $(SIDE_BY_SIDE)
+
+test-fast: setup  ## run the tests that take two minutes on two cores, which cover every room
+	$(BIN)/python -m pytest -m "not gpu and not peers and not services and not slow" $(SIDE_BY_SIDE)
 
 test-services: setup  ## run the tests against a real S3 server, Slurm and browser, which apt installs (Debian, Ubuntu)
 	which chromium radosgw ceph-mon ceph-osd ceph munged slurmctld slurmd sbatch >/dev/null || \

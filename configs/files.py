@@ -1,4 +1,4 @@
-"""Files that are there to be read, and errors that say which file they are about."""
+"""Files that are read or written whole, and errors that say which file they are about."""
 
 import errno
 import os
@@ -15,9 +15,8 @@ def open_regular(path: str | Path) -> BufferedReader:
     Raises:
         OSError: It cannot be opened, or is of another kind.
     """
-    descriptor = os.open(
-        path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-    )  # a FIFO would wait for its writer
+    # Without O_NONBLOCK, opening a FIFO would wait for its writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
     try:
         mode = os.fstat(descriptor).st_mode
@@ -42,6 +41,38 @@ def read_text(path: str | Path, errors: str = "strict") -> str:
     """
     with open_regular(path) as file:
         return file.read().decode("utf-8-sig", errors)
+
+
+def write_atomically(
+    path: Path, content: str | bytes, *, durable: bool = False, mode: int = 0o666
+) -> None:
+    """Write a file whole or not at all: write beside it, then rename.
+
+    Args:
+        path: The file, which is replaced where it exists. Its folder exists.
+        content: Text is written as UTF-8.
+        durable: Whether the bytes are on disk before the file has its name.
+        mode: Permissions of the new file, less the umask.
+
+    Raises:
+        OSError: It could not be written; what was there before is still there.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    # Processes of one run may write the same file, on several nodes.
+    partial = path.with_name(f".{path.name}.{os.uname().nodename}-{os.getpid()}.partial")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+
+    partial.unlink(missing_ok=True)
+    try:
+        with naming(path), open(os.open(partial, flags, mode), "wb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager

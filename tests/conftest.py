@@ -1,4 +1,7 @@
-"""Timings are measured in `benchmarks/`, and never asserted: a busy machine is no failure. What never ends is one."""
+"""Limits that hold for all tests, and the folders of slow ones.
+
+Timings are measured in `benchmarks/`, and never asserted: a busy machine is no failure. What never ends is one.
+"""
 
 import resource
 import signal
@@ -13,7 +16,17 @@ from hypothesis import settings
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-MEMORY_BYTES, CPU_SECONDS = 2 * 2**30, 20
+MEMORY_BYTES = 2 * 2**30
+CPU_SECONDS = 20
+
+SLOW_FOLDERS = [Path(__file__).parent / name for name in ("end_to_end", "fuzz")]
+"""All of them is slow; elsewhere, tests that start ranks or take a second of CPU are marked one by one."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if any(folder in item.path.parents for folder in SLOW_FOLDERS):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Every number that a user may give has a range, and whatever is inside of all ranges ends soon, in bounded memory."""
+"""Every number that a user may give has a range; inside all ranges, everything ends soon and in bounded memory."""
 
 import argparse
 import contextlib
@@ -84,25 +84,31 @@ ROOTS: dict[str, tuple[type[Any], dict[str, Any]]] = {
 
 
 def members(kind: Any) -> tuple[Any, ...]:
-    return typing.get_args(kind) if typing.get_origin(kind) in (Union, types.UnionType) else (kind,)
+    if typing.get_origin(kind) in (Union, types.UnionType):
+        return typing.get_args(kind)
+    return (kind,)
 
 
 def numbers(kind: Any, value: Any, place: Place) -> Iterator[tuple[Place, Any]]:
-    """Where numbers stand in a configuration, with what is declared of each."""
+    """Find the numbers of a configuration, with the declared type of each."""
     for member in members(kind):
-        origin, arguments = typing.get_origin(member), typing.get_args(member)
+        origin = typing.get_origin(member)
+        arguments = typing.get_args(member)
+
         if member in (int, float) or (origin is Annotated and arguments[0] in (int, float)):
             yield place, member
         elif dataclasses.is_dataclass(member) and type(value) is member:
-            for name, hint in typing.get_type_hints(member, include_extras=True).items():
-                if name != "shorthand":
-                    yield from numbers(hint, getattr(value, name), (*place, name))
-        elif origin in (tuple, dict) and isinstance(value, origin):
-            keys = range(len(value)) if origin is tuple else value
-            for key in keys:
+            hints = typing.get_type_hints(member, include_extras=True)
+            for field in dataclasses.fields(member):
                 yield from numbers(
-                    arguments[0 if origin is tuple else 1], value[key], (*place, key)
+                    hints[field.name], getattr(value, field.name), (*place, field.name)
                 )
+        elif origin is tuple and isinstance(value, tuple):
+            for index, item in enumerate(value):
+                yield from numbers(arguments[0], item, (*place, index))
+        elif origin is dict and isinstance(value, dict):
+            for key, item in value.items():
+                yield from numbers(arguments[1], item, (*place, key))
 
 
 def changed(tree: Any, place: Place, value: Any) -> Any:
@@ -114,7 +120,7 @@ def changed(tree: Any, place: Place, value: Any) -> Any:
 
 
 def varied(root: str) -> Iterator[tuple[Place, Any]]:
-    """The numbers of a root; what the recipes have in common is varied in one of them."""
+    """Find the numbers of a root; those that all recipes share are varied in one recipe alone."""
     cls, tree = ROOTS[root]
     for place, kind in numbers(cls, build(cls, tree, where="test"), ()):
         if cls is not TrainConfig or root == "surgvista" or place[0] == "objective":
@@ -165,25 +171,23 @@ def test_whatever_is_out_of_range_is_told_in_a_sentence(root: str, ending: Endin
             assert "got " in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("root", ROOTS)
 def test_whatever_is_in_range_ends_soon_or_in_a_sentence(root: str, ending: Ending) -> None:
     cls, tree = resolved(root)
     for place, kind in varied(root):
-        for value in (
-            ends(kind) if place[0] == "objective" else inside(kind)
-        ):  # networks take time to count
+        # Networks take time to count.
+        values = ends(kind) if place[0] == "objective" else inside(kind)
+        for value in values:
             with ending(f"{written(place)}={value}"), contextlib.suppress(SurgstreamError):
                 use(build(cls, changed(tree, place, value), where="test"), place)
 
 
 def inside(kind: Any) -> set[float]:
-    """The extremes that are in a number's range, its ends among them."""
+    """Find the extremes that are in a number's range, its ends among them."""
     number, range_ = typing.get_args(kind)
-    return {
-        value
-        for value in {*ends(kind), *EXTREMES}
-        if value in range_ and (number is float or type(value) is int)
-    }
+    in_range = {value for value in {*ends(kind), *EXTREMES} if value in range_}
+    return {value for value in in_range if number is float or type(value) is int}
 
 
 def ends(kind: Any) -> set[float]:
@@ -192,26 +196,29 @@ def ends(kind: Any) -> set[float]:
 
 
 def use(config: Any, place: Place) -> None:
-    """All that is computed from a configuration before anything runs."""
+    """Compute everything that is computed from a configuration before anything runs."""
     if isinstance(config, Site):
         training(config, TINY)
-    if isinstance(config, TrainConfig) and place[0] == "objective":
+    elif isinstance(config, TrainConfig) and place[0] == "objective":
         describe(config, world_size=1)
     elif isinstance(config, TrainConfig):
-        order = Order.create(
-            [DatasetSize("a", "s", 10**9), DatasetSize("b", "t", 7)], config.seed, config.data.order
-        )
-        plan = config.plan(
-            num_clips=order.num_clips, world_size=1, start=Progress(step=0, g=0, state={})
-        )
-        draws = order.draws((plan.last_step - 1) * plan.global_batch_size, plan.global_batch_size)
-        place_draws(
-            draws,
-            micro_batch_size=config.micro_batch_size,
-            world_size=1,
-            deal=config.data.order.deal,
-        )
-        assert math.isfinite(plan.lr(plan.total_draws))
+        use_order_and_plan(config)
+
+
+def use_order_and_plan(config: TrainConfig) -> None:
+    sizes = [DatasetSize("a", "s", 10**9), DatasetSize("b", "t", 7)]
+    order = Order.create(sizes, config.seed, config.data.order)
+    beginning = Progress(step=0, g=0, state={})
+    plan = config.plan(num_clips=order.num_clips, world_size=1, start=beginning)
+
+    last_draws = order.draws((plan.last_step - 1) * plan.global_batch_size, plan.global_batch_size)
+    place_draws(
+        last_draws,
+        micro_batch_size=config.micro_batch_size,
+        world_size=1,
+        deal=config.data.order.deal,
+    )
+    assert math.isfinite(plan.lr(plan.total_draws))
 
 
 class Made(Exception):
@@ -236,20 +243,23 @@ def test_every_number_of_a_command_has_a_range(
     with pytest.raises(Made) as caught:
         importlib.import_module(f"surgstream.launch.commands.{words[0]}").parse(words[1:])
     (parser,) = caught.value.args
+
     for action in parser._actions:
         assert action.type not in (int, float), (
             f"{words} {action.option_strings}: expected a range, got none"
         )
-        if isinstance(action.type, Number):
-            flag, range_ = action.option_strings[0], action.type.range
-            for value in {*EXTREMES, "", "x", range_.greatest + 1, range_.least - 1} - inside_flag(
-                action.type
-            ):
-                with pytest.raises(SystemExit, match="2"):
-                    PARSE(parser, [f"{flag}={value}"])
-                assert f"argument {flag}: expected " in capsys.readouterr().err
-            for value in inside_flag(action.type):
-                assert action.type(str(value)) == value
+        if not isinstance(action.type, Number):
+            continue
+
+        flag = action.option_strings[0]
+        range_ = action.type.range
+        valid = inside_flag(action.type)
+        for value in {*EXTREMES, "", "x", range_.greatest + 1, range_.least - 1} - valid:
+            with pytest.raises(SystemExit, match="2"):
+                PARSE(parser, [f"{flag}={value}"])
+            assert f"argument {flag}: expected " in capsys.readouterr().err
+        for value in valid:
+            assert action.type(str(value)) == value
 
 
 def inside_flag(number: Number) -> set[float]:

@@ -1,4 +1,4 @@
-"""Nothing that is read can run code: no pickle, no eval, no shell, safe loaders alone, in all sources of ours."""
+"""Nothing that is read can run code: no pickle, no eval, no shell and only safe loaders, in all our sources."""
 
 import ast
 from collections.abc import Iterator
@@ -20,32 +20,31 @@ BETWEEN_RANKS = {
     "gather_object",
     "scatter_object_list",
 }
-"""These pickle what ranks of one run tell each other; nothing of it was read from storage."""
+"""These pickle what ranks of one run send each other, which was not read from storage."""
 SAFE_LOADERS = {"_StrictLoader", "yaml.SafeLoader"}
 MEANT = {"benchmarks.experiments.public_loaders": ["exec"]}
-"""It runs the loaders of clones that its user names, as they stand there: that is what it is for."""
+"""Its purpose is to run the loaders in clones that its user names."""
 
 
 def unsafe(source: str, name: str = "") -> Iterator[str]:
-    """What in a module could run code that somebody else wrote."""
+    """Find calls in a module that could run code from outside it."""
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call):
-            call = ast.unparse(node.func)
-            given = {word.arg: ast.unparse(word.value) for word in node.keywords}
-            last = call.rpartition(".")[2]
-            if {call, last} & FORBIDDEN and not call.endswith(".eval"):
-                yield call
-            if call == "torch.load" and given.get("weights_only") != "True":
-                yield "torch.load without weights_only=True"
-            if call == "yaml.load" and given.get("Loader") not in SAFE_LOADERS:
-                yield "yaml.load without a safe loader"
-            if (
-                given.get("allow_pickle", "False") != "False"
-                or given.get("shell", "False") != "False"
-            ):
-                yield f"{call} with allow_pickle or shell"
-            if last in BETWEEN_RANKS and name != "trainer.distributed":
-                yield f"{call} outside trainer.distributed"
+        if not isinstance(node, ast.Call):
+            continue
+        call = ast.unparse(node.func)
+        last = call.rpartition(".")[2]
+        given = {word.arg: ast.unparse(word.value) for word in node.keywords}
+
+        if {call, last} & FORBIDDEN and not call.endswith(".eval"):
+            yield call
+        if call == "torch.load" and given.get("weights_only") != "True":
+            yield "torch.load without weights_only=True"
+        if call == "yaml.load" and given.get("Loader") not in SAFE_LOADERS:
+            yield "yaml.load without a safe loader"
+        if {given.get("allow_pickle", "False"), given.get("shell", "False")} != {"False"}:
+            yield f"{call} with allow_pickle or shell"
+        if last in BETWEEN_RANKS and name != "trainer.distributed":
+            yield f"{call} outside trainer.distributed"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)

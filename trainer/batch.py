@@ -1,4 +1,4 @@
-"""What the data side hands to the training side: one micro-batch of clips."""
+"""A micro-batch of clips, as the data side hands it to the training side."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,9 +12,10 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class ClipName(NamedTuple):
-    """Which clip it is: the video's frames that end at its anchor frame.
+    """The identity of a clip: its frames are those of the video that end at its anchor frame.
 
-    Where it stands in for a damaged clip of the same dataset, `planned` is that one's video and anchor frame.
+    Where the clip stands in for a damaged one of the same dataset, `planned` is the damaged one's video and anchor
+    frame.
     """
 
     dataset: str
@@ -23,7 +24,7 @@ class ClipName(NamedTuple):
     planned: tuple[str, int] | None = None
 
     def __str__(self) -> str:
-        """For messages."""
+        """Format the name for messages."""
         return f"{self.dataset}/{self.video}@{self.anchor_frame}"
 
 
@@ -36,9 +37,9 @@ class ClipBatch:
             may be a strided view of (B, T, C, H, W).
         g: (B,) int64 on the host, the clips' draw numbers: the key of every random choice about a clip.
         names: B clips by name, for logs and messages.
-        valid: (B,) bool on the host; False for what fills up the last batch of a finite pass and must not count.
+        valid: (B,) bool on the host; False for clips that fill up the last batch of a finite pass and must not count.
         step_g: Draw number of the first clip of the optimizer step, over all ranks: the key of what a step draws once.
-            The training loop, which knows it, sets it.
+            The training loop sets it.
     """
 
     clips: Tensor
@@ -48,11 +49,14 @@ class ClipBatch:
     step_g: int = 0
 
     def without_padding(self) -> "ClipBatch":
-        """The valid clips; all clips where none is valid, so that there is always something to compute."""
+        """Keep the valid clips; all clips where none is valid, so that there is always something to compute."""
         if self.valid.all() or not self.valid.any():
             return self
+
         kept = np.flatnonzero(self.valid).tolist()
-        names = tuple(self.names[i] for i in kept)
         return ClipBatch(
-            clips=self.clips[kept], g=self.g[kept], names=names, valid=self.valid[kept]
+            clips=self.clips[kept],
+            g=self.g[kept],
+            names=tuple(self.names[i] for i in kept),
+            valid=self.valid[kept],
         )

@@ -1,4 +1,4 @@
-"""Where compilers keep what they have made: on the node's own disk, since hundreds of ranks share a home."""
+"""Puts the caches of compilers on the node's own disk, since hundreds of ranks share a home."""
 
 import os
 from collections.abc import MutableMapping
@@ -13,25 +13,25 @@ CACHES = {
 
 
 def keep_on_node(environment: MutableMapping[str, str]) -> None:
-    """Let compilers use a folder of this job and user on the node's disk, where nothing else is set.
+    """Point compilers to a folder of this job and user on the node's disk; variables that are set stay as they are.
 
-    Ranks of a node share it, and so does the job when it starts again there; without Slurm, runs of the user do.
+    The ranks of a node share the folder, and so do restarts of the job there. Without Slurm, all runs of the user do.
 
     Args:
         environment: `os.environ`, or a copy, which is changed.
     """
     disks = (environment.get(name) for name in ("SLURM_TMPDIR", "TMPDIR"))
     disk = next((disk for disk in disks if disk and os.path.isdir(disk)), "/tmp")
-    folder = Path(disk) / "-".join(
-        filter(None, ["surgstream", str(os.getuid()), environment.get("SLURM_JOB_ID")])
-    )
+    parts = ["surgstream", str(os.getuid()), environment.get("SLURM_JOB_ID")]
+    folder = Path(disk) / "-".join(filter(None, parts))
+
     if _is_ours(folder):
         for name, cache in CACHES.items():
             environment.setdefault(name, str(folder / cache))
 
 
 def _is_ours(folder: Path) -> bool:
-    """Make a folder, and tell whether this user alone may write there: what lies in it is run."""
+    """Make a folder, and check that this user alone may write there, since compiled code in it is run."""
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()

@@ -1,4 +1,4 @@
-"""A training run's configuration: each room's own, composed."""
+"""The configuration of a training run, composed of the sections of its rooms."""
 
 import math
 from collections.abc import Iterator
@@ -23,12 +23,12 @@ from surgstream.trainer.probing.config import ProbeConfig
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutConfig:
-    """Videos that are never trained on, to take the loss on and to draw.
+    """Videos that are never trained on, for the held-out loss and for pictures.
 
     Attributes:
         corpus: A corpus packed with `split=held_out`.
-        every_steps: How often the loss is taken, in steps; 0 is never.
-        clips: Clips to take it on, evenly spread over the corpus; null takes every clip once.
+        every_steps: Steps from one evaluation of the held-out loss to the next; 0 is never.
+        clips: Clips that the loss is computed on, evenly spread over the corpus; null takes every clip once.
     """
 
     corpus: Anywhere
@@ -38,19 +38,19 @@ class HeldOutConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class WarmStartConfig:
-    """Weights to begin a run with; `warm_start: PATH` is short for our own, all of them.
+    """Weights that a run begins with; `warm_start: PATH` is short for all weights of one of our checkpoints.
 
     Attributes:
-        weights: A checkpoint's directory (`checkpoints/step_00060000`), what `surgstream export` wrote, or a published
-            .safetensors, .pth or .pt file.
-        layout: Whose names it has: ours, those of VideoMAE's (V2's and SurgRec-MAE's, too), SurgVISTA's or V-JEPA 2's
-            (SurgRec-JEPA's and SurgMotion's, too) own code, or those of transformers' `VideoMAEForPreTraining` or
+        weights: A checkpoint's directory (`checkpoints/step_00060000`), an export of `surgstream export`, or a
+            published .safetensors, .pth or .pt file.
+        layout: The naming of the weights: ours, that of the code of VideoMAE (also V2 and SurgRec-MAE), SurgVISTA or
+            V-JEPA 2 (also SurgRec-JEPA and SurgMotion), or that of transformers' `VideoMAEForPreTraining` or
             `VJEPA2Model`.
         parts: `all` expects every weight of the objective and no other; `encoder` takes the encoder alone.
-        prefix: What stands before the names of its weights, or the first words of that, where a published file holds
-            several networks: `model_ema`, `state_dict.student`. Null finds it.
-        moments: Take AdamW's moments over as well, where `all` parts come from a checkpoint of ours; nothing else has
-            them, and begins without, as false does.
+        prefix: The prefix of the weights' names, or its first words, where a published file holds several networks:
+            `model_ema`, `state_dict.student`. Null finds it.
+        moments: Take AdamW's moments over as well, where `all` parts come from one of our checkpoints; nothing else
+            has moments.
     """
 
     shorthand: ClassVar[str] = "weights"
@@ -74,25 +74,39 @@ class TrainConfig:
     """One training run.
 
     Attributes:
-        run_dir: Where everything of the run is written; shared by all ranks. The same directory resumes the run.
-        seed: Decides the order, crops, masks, drop paths and initial weights.
+        run_dir: The run's directory, which all ranks share and write to. The same directory resumes the run.
+        seed: The key of the order, crops, masks, drop paths and initial weights.
         global_batch_size: Clips a step, over all ranks.
-        micro_batch_size: Clips a rank computes at once; the rest of its share is accumulated.
+        micro_batch_size: Clips that a rank computes at once; the rest of its share is accumulated.
         epochs: Length of the schedule.
-        clips_per_epoch: Clips called an epoch, whatever the batch; null is as many as the corpus has.
-        max_steps: Stop after this step, whatever the schedule; null trains to its end.
+        clips_per_epoch: Clips called an epoch, at any batch size; null is as many as the corpus has.
+        max_steps: Last step, even if the schedule is longer; null trains to the schedule's end.
         compile: Compile the teacher's pass and the student's with torch.compile; evaluation runs uncompiled.
         data: Clips.
         held_out: Videos for the held-out loss; null takes none.
-        probe: Labels to ask the features about; null asks nothing.
-        objective: What is learned.
+        probe: Linear probe of the features; null has none.
+        objective: The pretraining objective.
         warm_start: Weights to begin with; null begins with random ones.
         optim: AdamW and its schedule.
         parallel: ZeRO and precision.
-        checkpoint: When to save, what to keep.
-        resume: Where to continue.
+        checkpoint: Saving and keeping of checkpoints.
+        resume: The checkpoint to resume from, and what may have changed.
         report: Metrics and pictures.
     """
+
+    free_to_change: ClassVar[tuple[str, ...]] = (
+        "run_dir",
+        "micro_batch_size",
+        "max_steps",
+        "compile",
+        "held_out",
+        "probe",
+        "parallel",
+        "checkpoint",
+        "resume",
+        "report",
+    )
+    """Fields that do not change what is learned, so that a resumed run may have other values; see `trainer.resume`."""
 
     run_dir: Folder
     seed: Annotated[int, Range(0, 2**62)] = 0
@@ -116,7 +130,10 @@ class TrainConfig:
     def problems(self) -> Iterator[str]:
         """Yield what does not fit together."""
         if self.compile and self.parallel.zero_stage == 3:
-            yield "compile: expected false with parallel.zero_stage 3, whose hooks break every graph; stage 2 compiles"
+            yield (
+                "compile: expected false with parallel.zero_stage 3, whose hooks break every graph; "
+                "stage 2 compiles"
+            )
         if self.parallel.zero_stage == 3 and self.objective.has_average:
             yield (
                 "parallel.zero_stage: expected 1 or 2, got 3, which keeps no whole parameters for "
@@ -128,13 +145,13 @@ class TrainConfig:
 
         if self.global_batch_size % self.micro_batch_size:
             yield (
-                f"global_batch_size: expected a multiple of micro_batch_size {self.micro_batch_size}, "
-                f"got {self.global_batch_size}"
+                "global_batch_size: expected a multiple of micro_batch_size "
+                f"{self.micro_batch_size}, got {self.global_batch_size}"
             )
 
     @property
     def corpora(self) -> tuple[str, ...]:
-        """All that the run reads, each once, what it trains on first."""
+        """The corpora that the run reads, each once, the one that it trains on first."""
         places = [self.data.corpus]
         if self.held_out:
             places.append(self.held_out.corpus)
@@ -143,35 +160,39 @@ class TrainConfig:
         return tuple(dict.fromkeys(places))
 
     def grad_accum_steps(self, world_size: int) -> int:
-        """Micro-batches a rank and step.
+        """Compute how many micro-batches each rank has in a step.
 
         Raises:
-            ConfigError: The global batch cannot be dealt evenly to the ranks.
+            ConfigError: The global batch cannot be divided evenly among the ranks.
         """
         check_batch(self.global_batch_size, self.micro_batch_size, world_size)
         return self.global_batch_size // (self.micro_batch_size * world_size)
 
     def plan(self, *, num_clips: int, world_size: int, start: Progress) -> Plan:
-        """The run in numbers, from a given point on.
+        """Plan the run's steps and schedules from a given point on.
 
         Args:
             num_clips: Clips of the corpus.
             world_size: Ranks.
-            start: Where the run stands.
+            start: The step and draw that the run stands at.
 
         Raises:
-            ConfigError: The global batch cannot be dealt evenly to the ranks.
+            ConfigError: The global batch cannot be divided evenly among the ranks.
         """
         batch = self.global_batch_size
         draws_per_epoch = self.clips_per_epoch or num_clips
         total_draws = math.ceil(self.epochs * draws_per_epoch)
-        # From where the run stands: the steps before may have had another batch size.
-        last_step = start.step + max(0, math.ceil((total_draws - start.g) / batch))
+
+        # Counted from `start`: the steps before it may have had another batch size.
+        steps_left = max(0, math.ceil((total_draws - start.g) / batch))
+        last_step = start.step + steps_left
+        if self.max_steps is not None:
+            last_step = min(last_step, self.max_steps)
 
         return Plan(
             global_batch_size=batch,
             grad_accum_steps=self.grad_accum_steps(world_size),
-            last_step=min(last_step, self.max_steps or last_step),
+            last_step=last_step,
             draws_per_epoch=draws_per_epoch,
             warmup_draws=math.ceil(self.optim.warmup_epochs * draws_per_epoch),
             total_draws=total_draws,

@@ -1,4 +1,4 @@
-"""What a rank computes on, in the first lines of its log."""
+"""Logs the device that a rank computes on."""
 
 import logging
 import os
@@ -21,28 +21,33 @@ def tell_device(topology: Topology) -> None:
         found = torch.cuda.get_device_properties(device)
         log.info(
             "computing on %s: %s, %.0f GiB, driver %s; torch %s, CUDA %s",
-            device, found.name, found.total_memory / GIB, installed_driver(), torch.__version__, torch.version.cuda,
-        )  # fmt: skip
+            device,
+            found.name,
+            found.total_memory / GIB,
+            installed_driver(),
+            torch.__version__,
+            torch.version.cuda,
+        )
         return
 
+    processor = platform.processor() or platform.machine()
+    num_cores = len(os.sched_getaffinity(0))
     log.info(
-        "computing on the CPU: %s, %d cores; torch %s",
-        platform.processor() or platform.machine(), len(os.sched_getaffinity(0)), torch.__version__,
-    )  # fmt: skip
+        "computing on the CPU: %s, %d cores; torch %s", processor, num_cores, torch.__version__
+    )
     if gpus := gpus_of_driver():
         log.warning("nvidia-smi sees %s, which torch does not: %s", gpus, why_unseen())
 
 
 def gpus_of_driver() -> str:
-    """The node's GPUs, as the driver's own tool calls them, with its version; empty where there is none."""
+    """Describe the node's GPUs as the driver's own tool names them, with its version; empty where there is none."""
     query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
     try:
-        listing = subprocess.run(
-            query, capture_output=True, text=True, timeout=30, check=True
-        ).stdout
+        done = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):
         return ""
-    gpus = [line.split(", ") for line in listing.splitlines() if line.count(", ") == 2]
+
+    gpus = [line.split(", ") for line in done.stdout.splitlines() if line.count(", ") == 2]
     if not gpus:
         return ""
     name, memory, driver = gpus[0]
@@ -50,9 +55,11 @@ def gpus_of_driver() -> str:
 
 
 def why_unseen() -> str:
-    """Why torch does not see a GPU that is there, and what to do."""
+    """Explain why torch does not see a GPU that is there, and what to do."""
+    version = torch.__version__
     if torch.version.cuda is None:
-        return f"torch {torch.__version__} is built without CUDA; install surgstream[cuda13], or cuda12"
+        return f"torch {version} is built without CUDA; install surgstream[cuda13], or cuda12"
+
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and visible.partition(",")[0].strip() in ("", "-1"):
         return f"CUDA_VISIBLE_DEVICES={visible!r} hides it"
@@ -65,6 +72,6 @@ def why_unseen() -> str:
         reason = "it counts none"
 
     return (
-        f"{reason}; torch {torch.__version__} is of CUDA {torch.version.cuda}: a newer driver, or a torch of an older "
-        "CUDA, such as that of surgstream[cuda12], may see it"
+        f"{reason}; torch {version} is of CUDA {torch.version.cuda}: a newer driver, or a torch of "
+        "an older CUDA, such as that of surgstream[cuda12], may see it"
     )

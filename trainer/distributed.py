@@ -1,17 +1,14 @@
-"""Which process this is among how many, however the run was started: alone, by torchrun or by srun."""
+"""The place of a process in a run, whether it was started alone, by torchrun or by srun; and collectives."""
 
 import logging
 import os
 import re
 import subprocess
-import sys
 import time
-import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
@@ -43,85 +40,105 @@ class Topology:
 
     @property
     def device(self) -> torch.device:
-        """The device of this process: its own GPU where there are GPUs, else the CPU.
-
-        Where only one GPU can be seen it is this rank's own, as under `srun --gpus-per-task=1`.
-        """
+        """The device of this process: its own GPU where there are GPUs, else the CPU."""
         if not torch.cuda.is_available():
             return torch.device("cpu")
-        return torch.device("cuda", 0 if torch.cuda.device_count() == 1 else self.local_rank)
+
+        # A GPU that is the only one visible is this rank's own, as under `srun --gpus-per-task=1`.
+        if torch.cuda.device_count() == 1:
+            return torch.device("cuda", 0)
+        return torch.device("cuda", self.local_rank)
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that reports."""
+        """Whether this process, rank 0, writes the run's reports."""
         return self.rank == 0
 
 
 def topology_from_environment(environment: Mapping[str, str]) -> Topology:
-    """Read the place of this process from torchrun's variables, else from Slurm's, else be alone.
+    """Read the place of this process from the variables of torchrun, or else of Slurm.
 
     Args:
         environment: `os.environ`, or a copy.
 
     Returns:
-        The topology; a single process gets world size 1.
+        The topology. A process that neither of them started has world size 1.
 
     Raises:
-        DistributedError: Variables contradict each other or are missing. Never falls back to world size 1 silently.
+        DistributedError: Variables contradict each other or are missing. There is no silent fallback to world size 1.
     """
     if "RANK" in environment:
-        names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-        missing = [name for name in names if name not in environment]
-        if missing:
-            raise DistributedError(
-                f"environment: RANK is set but {', '.join(missing)} is not; start with torchrun or srun"
-            )
-        rank, local_rank, world_size = (int(environment[name]) for name in names[:3])
-        address, port = environment["MASTER_ADDR"], int(environment["MASTER_PORT"])
+        topology = _of_torchrun(environment)
     elif int(environment.get("SLURM_NTASKS", "1")) > 1:
-        if "SLURM_PROCID" not in environment:
-            raise DistributedError(
-                f"environment: this process is none of the Slurm job's {environment['SLURM_NTASKS']} tasks; "
-                "start with srun, or with torchrun"
-            )
-        rank, local_rank = int(environment["SLURM_PROCID"]), int(environment["SLURM_LOCALID"])
-        world_size = int(environment["SLURM_NTASKS"])
-        address = environment.get("MASTER_ADDR") or slurm_hosts(environment)[0]
-        # The same on every rank without a word between them, and another one for most other jobs.
-        port = int(
-            environment.get("MASTER_PORT") or 20000 + int(environment["SLURM_JOB_ID"]) % 10000
-        )
+        topology = _of_srun(environment)
     else:
         _check_alone(environment)
         return Topology()
 
-    if not 0 <= rank < world_size:
-        raise DistributedError(f"environment: expected a rank in [0, {world_size}), got {rank}")
+    if not 0 <= topology.rank < topology.world_size:
+        raise DistributedError(
+            f"environment: expected a rank in [0, {topology.world_size}), got {topology.rank}"
+        )
+    return topology
+
+
+def _of_torchrun(environment: Mapping[str, str]) -> Topology:
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    missing = [name for name in names if name not in environment]
+    if missing:
+        raise DistributedError(
+            f"environment: RANK is set but {', '.join(missing)} is not; start with torchrun or srun"
+        )
+
     return Topology(
-        rank=rank,
-        local_rank=local_rank,
-        world_size=world_size,
-        master_addr=address,
-        master_port=port,
+        rank=int(environment["RANK"]),
+        local_rank=int(environment["LOCAL_RANK"]),
+        world_size=int(environment["WORLD_SIZE"]),
+        master_addr=environment["MASTER_ADDR"],
+        master_port=int(environment["MASTER_PORT"]),
+    )
+
+
+def _of_srun(environment: Mapping[str, str]) -> Topology:
+    num_tasks = environment["SLURM_NTASKS"]
+    if "SLURM_PROCID" not in environment:
+        raise DistributedError(
+            f"environment: this process is none of the Slurm job's {num_tasks} tasks; "
+            "start with srun, or with torchrun"
+        )
+
+    # The job's number gives all ranks the same port, and most other jobs another one.
+    port = environment.get("MASTER_PORT") or 20000 + int(environment["SLURM_JOB_ID"]) % 10000
+    return Topology(
+        rank=int(environment["SLURM_PROCID"]),
+        local_rank=int(environment["SLURM_LOCALID"]),
+        world_size=int(num_tasks),
+        master_addr=environment.get("MASTER_ADDR") or slurm_hosts(environment)[0],
+        master_port=int(port),
     )
 
 
 def _check_alone(environment: Mapping[str, str]) -> None:
-    """Make sure that no launcher which we do not know has started this process as one of many."""
+    """Check that no unknown launcher has started this process as one of many.
+
+    Raises:
+        DistributedError: One has.
+    """
     for name in _SIZES_BY_MPI:
         size = environment.get(name, "1")
         if size.isdigit() and int(size) > 1:
             raise DistributedError(
-                f"environment: expected torchrun or srun, got {name}={size}, as from mpirun or hydra; start each of "
-                "the processes by `torchrun --nproc-per-node N -m surgstream pretrain ...` or by srun"
+                f"environment: expected torchrun or srun, got {name}={size}, as from mpirun or "
+                "hydra; start each of the processes by `torchrun --nproc-per-node N -m surgstream "
+                "pretrain ...` or by srun"
             )
 
 
 def slurm_hosts(environment: Mapping[str, str]) -> list[str]:
-    """The nodes of this Slurm step, or of the job, in Slurm's order; none outside Slurm.
+    """List the nodes of this Slurm step, or of the job, in Slurm's order; none outside Slurm.
 
     Raises:
-        DistributedError: scontrol cannot tell.
+        DistributedError: scontrol cannot be run.
     """
     nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_JOB_NODELIST", "")
     if "SLURM_JOB_ID" not in environment:
@@ -137,53 +154,53 @@ def slurm_hosts(environment: Mapping[str, str]) -> list[str]:
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise DistributedError(
-            f"srun: expected scontrol to expand the node list {nodes!r} ({error}); export MASTER_ADDR in the job script"
+            f"srun: expected scontrol to expand the node list {nodes!r} ({error}); "
+            "export MASTER_ADDR in the job script"
         ) from None
 
     return listing.stdout.split()
 
 
 def collective_timeout(timeout_seconds: float, device: torch.device) -> timedelta:
-    """How long a collective may take where `trainer.engine.watchdog` ends a rank that makes no progress.
+    """Compute the timeout of collectives from that of `trainer.engine.watchdog`, which ends a rank without progress.
 
-    NCCL's give up a little sooner, since NCCL alone can write its flight recorder; gloo's a little later, since they
-    would unwind the stack that the watchdog is to write.
+    NCCL's timeout is a little shorter than the watchdog's, since NCCL alone can write its flight recorder. That of gloo
+    is a little longer, since gloo would unwind the stack that the watchdog is to write.
 
     Args:
-        timeout_seconds: How long a rank may make no progress.
-        device: Where the tensors are.
+        timeout_seconds: The longest that a rank may make no progress.
+        device: The device of the tensors.
     """
-    return timedelta(seconds=timeout_seconds * (0.9 if device.type == "cuda" else 1.1))
+    share = 0.9 if device.type == "cuda" else 1.1
+    return timedelta(seconds=timeout_seconds * share)
 
 
 def host_group(timeout_seconds: float) -> dist.ProcessGroup:
-    """Join all ranks in another group, which passes tensors between CPUs; collective.
+    """Join all ranks in another group, which passes tensors between CPUs; all ranks call it together.
 
     Args:
-        timeout_seconds: How long a collective of this group may take.
+        timeout_seconds: The longest that a collective of this group may take.
 
     Raises:
         DistributedError: The hosts cannot reach each other.
     """
+    timeout = timedelta(seconds=timeout_seconds)
     try:
-        return cast(
-            dist.ProcessGroup,
-            dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout_seconds)),
-        )
+        return cast(dist.ProcessGroup, dist.new_group(backend="gloo", timeout=timeout))
     except RuntimeError as error:
         raise DistributedError(
-            f"rank {dist.get_rank()}: expected gloo to connect all hosts, got {error}; set GLOO_SOCKET_IFNAME to the "
-            "network interface that they share"
+            f"rank {dist.get_rank()}: expected gloo to connect all hosts, got {error}; "
+            "set GLOO_SOCKET_IFNAME to the network interface that they share"
         ) from None
 
 
 @contextmanager
 def alone_when_failing(topology: Topology) -> Iterator[None]:
-    """End this process at once when its block raises, after saying why.
+    """End this process at once when its block raises, after logging why.
 
-    The other ranks may be waiting in a collective: to leave the group in good order would wait for them, and they for
-    the timeout. A process that ends closes its connections, and the launcher ends the rest. Rank 0 speaks first, so
-    that what fails on every rank is said once.
+    The other ranks may be waiting in a collective: leaving the group in good order would wait for them, and they for
+    the timeout. A process that ends closes its connections, and the launcher ends the rest. Rank 0 reports first, so
+    that an error which all ranks have is logged once.
     """
     try:
         yield
@@ -199,7 +216,8 @@ def alone_when_failing(topology: Topology) -> Iterator[None]:
             log.error("%s", error)
         elif isinstance(error, RuntimeError) and _LOST_PEER.search(str(error)):
             log.error(
-                "another rank has ended; its own message, or its stacks in the run directory, say why"
+                "another rank has ended; its own message, or its stacks in the run directory, "
+                "say why"
             )
         elif not isinstance(error, KeyboardInterrupt):
             log.exception("unexpected error")
@@ -213,40 +231,6 @@ def leave() -> None:
     """Leave the process group, if this process is in one."""
     if dist.is_initialized():
         dist.destroy_process_group()
-
-
-class _LogFile(logging.FileHandler):
-    """A log beside standard error. Where it cannot be written any more, that is said once, and the run goes on."""
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        """See `logging.Handler.handleError`."""
-        if not isinstance(sys.exception(), OSError):  # one message that cannot be put together
-            super().handleError(record)
-            return
-        logging.getLogger().removeHandler(self)
-        log.warning("%s: %s; what follows is not written there", self.baseFilename, sys.exception())
-        with suppress(OSError):  # what it still holds fails again
-            self.close()
-
-
-def configure_logging(topology: Topology, file: Path | None = None) -> None:
-    """Log as `[rank r/W]`: everything from rank 0, warnings from the others; to a file as well, if one is given."""
-    handlers: list[logging.Handler] = [logging.StreamHandler()]
-    if file:
-        handlers.append(_LogFile(file, encoding="utf-8", errors="backslashreplace"))
-
-    logging.basicConfig(
-        handlers=handlers,
-        level=logging.INFO if topology.is_main else logging.WARNING,
-        format=f"%(asctime)s [rank {topology.rank}/{topology.world_size}] %(levelname)s %(message)s",
-        datefmt="%H:%M:%S",
-        force=True,
-    )
-
-    for noisy in ("DeepSpeed", "deepspeed", "botocore", "nvidia", "timm"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    # DeepSpeed 0.19 calls functions that torch 2.13 renames.
-    warnings.filterwarnings("ignore", "`torch.distributed.*` is deprecated", FutureWarning)
 
 
 def mean_over_ranks(values: torch.Tensor) -> torch.Tensor:
@@ -263,7 +247,7 @@ def all_gather(value: T) -> list[T]:
 
 
 def from_main(action: Callable[[], T]) -> T:
-    """Run `action` on rank 0 alone and give its result, or its SurgstreamError or OSError, to every rank."""
+    """Run `action` on rank 0 alone, and give its result, or its SurgstreamError or OSError, to every rank."""
     outcome: list[Any] = [None, None]
     if dist.get_rank() == 0:
         try:

@@ -1,4 +1,4 @@
-"""What can go wrong in training."""
+"""Errors of training."""
 
 from surgstream.configs.errors import SurgstreamError
 
@@ -16,7 +16,7 @@ class CheckpointError(SurgstreamError):
 
 
 class SaveError(CheckpointError):
-    """A checkpoint could not be written. A file system that is full or away may be back at the next start."""
+    """A checkpoint could not be written. A file system that is full or away may have recovered at the next start."""
 
     comes_again = False
 

@@ -1,4 +1,4 @@
-"""How a rank joins the others, and tells whom it waits for."""
+"""Joins the ranks of a run, and logs which of them are missing."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ from surgstream.trainer.errors import DistributedError
 log = logging.getLogger(__name__)
 
 _PATIENCE_SECONDS = 5.0
-"""How long rank 0 waits in silence."""
+"""Time that rank 0 waits before it logs which ranks are missing."""
 
 _POLL_SECONDS = 0.05
 
@@ -29,7 +29,7 @@ def join(topology: Topology, timeout_seconds: float) -> None:
 
     Args:
         topology: This process's place.
-        timeout_seconds: How long a rank may make no progress before the run ends.
+        timeout_seconds: The longest that a rank may make no progress before the run ends.
 
     Raises:
         DistributedError: The GPU of this rank does not exist, or the group could not be formed.
@@ -42,7 +42,8 @@ def join(topology: Topology, timeout_seconds: float) -> None:
             )
         torch.cuda.set_device(topology.device)
 
-    os.environ.update(  # DeepSpeed reads these, whatever started the run
+    # DeepSpeed reads these, whatever started the run.
+    os.environ.update(
         RANK=str(topology.rank),
         LOCAL_RANK=str(topology.local_rank),
         WORLD_SIZE=str(topology.world_size),
@@ -50,33 +51,34 @@ def join(topology: Topology, timeout_seconds: float) -> None:
         MASTER_PORT=str(topology.master_port or _free_port()),
     )
 
+    on_gpu = topology.device.type == "cuda"
+    # A group of one, split from a bound one, is refused by some NCCL: "CUDA error 600".
+    bound = on_gpu and topology.world_size > 1
     try:
         dist.init_process_group(
-            "nccl" if topology.device.type == "cuda" else "gloo",
+            "nccl" if on_gpu else "gloo",
             store=_meet(topology, timeout_seconds),
             rank=topology.rank,
             world_size=topology.world_size,
             timeout=collective_timeout(timeout_seconds, topology.device),
-            # A group of one, split from a bound one, is refused by some NCCL: "CUDA error 600".
-            device_id=topology.device
-            if topology.device.type == "cuda" and topology.world_size > 1
-            else None,
+            device_id=topology.device if bound else None,
         )
     except (RuntimeError, ValueError) as error:
+        place = f"{topology.master_addr}:{os.environ['MASTER_PORT']}"
         raise DistributedError(
-            f"rank {topology.rank}: could not meet the other {topology.world_size - 1} ranks at "
-            f"{topology.master_addr}:{os.environ['MASTER_PORT']} ({error})"
+            f"rank {topology.rank}: could not meet the other {topology.world_size - 1} ranks "
+            f"at {place} ({error})"
         ) from None
 
 
 def serves_store(topology: Topology) -> bool:
-    """Whether this process serves the store of keys where ranks meet; under torchrun an agent does."""
+    """Whether this process serves the store of keys where ranks meet; under torchrun, its agent does."""
     return topology.is_main and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
 
 
 @contextmanager
 def after(seconds: float, action: Callable[[], None]) -> Iterator[None]:
-    """Do something, in a thread of its own, once the block has taken so long."""
+    """Call `action` in a thread of its own if the block takes longer than this many seconds."""
     timer = threading.Timer(seconds, action)
     timer.daemon = True
     timer.start()
@@ -89,38 +91,36 @@ def after(seconds: float, action: Callable[[], None]) -> Iterator[None]:
 def telling_who_is_missing(
     topology: Topology, missing: Callable[[], set[int]]
 ) -> AbstractContextManager[None]:
-    """Log once which ranks the block waits for, where it takes longer than nodes usually differ; for rank 0.
+    """Log once which ranks the block waits for, if it takes longer than nodes usually differ; for rank 0.
 
     Args:
         topology: This process's place.
-        missing: The ranks that have not come; called in a thread of its own.
+        missing: Returns the ranks that have not come; called in a thread of its own.
     """
 
     def tell() -> None:
-        with suppress(RuntimeError):  # the store is gone, and the block says so itself
-            if ranks := missing():
-                log.warning(
-                    "waiting for %s of %d%s",
-                    in_words(ranks),
-                    topology.world_size,
-                    _ways_out(topology),
-                )
+        with suppress(RuntimeError):  # the store is gone, which the block itself reports
+            ranks = missing()
+            if ranks:
+                advice = _ways_out(topology)
+                log.warning("waiting for %s of %d%s", in_words(ranks), topology.world_size, advice)
 
     return after(_PATIENCE_SECONDS, tell)
 
 
 def _ways_out(topology: Topology) -> str:
-    """What to do for those who have started one process in a shell that is itself one of srun's tasks."""
+    """Advise users who have started one process in a shell that is itself one of srun's tasks."""
     if "TORCHELASTIC_RUN_ID" in os.environ or "SLURM_PROCID" not in os.environ:
         return ""
     return (
-        f", since srun has started {topology.world_size} tasks (SLURM_NTASKS); in a shell that is one of them, set "
-        "SLURM_NTASKS=1 to train in this process alone, or `surgstream launch torchrun RECIPE` to use all GPUs"
+        f", since srun has started {topology.world_size} tasks (SLURM_NTASKS); in a shell that is "
+        "one of them, set SLURM_NTASKS=1 to train in this process alone, or "
+        "`surgstream launch torchrun RECIPE` to use all GPUs"
     )
 
 
 def _meet(topology: Topology, timeout_seconds: float) -> Store:
-    """Come to where ranks meet; rank 0 waits there for all of them.
+    """Open the store where ranks meet; rank 0 waits for all of them.
 
     Raises:
         RuntimeError: Rank 0 cannot be reached, or not all ranks came.
@@ -136,7 +136,8 @@ def _meet(topology: Topology, timeout_seconds: float) -> Store:
     )
 
     # torchrun's store outlives the ranks that it restarts: each start has keys of its own.
-    store = PrefixStore(f"join/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", server)
+    restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)
+    store = PrefixStore(f"join/{restart}", server)
     names = [f"here/{rank}" for rank in range(topology.world_size)]
     store.set(names[topology.rank], "")
     if not topology.is_main:

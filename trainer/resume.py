@@ -1,5 +1,6 @@
-"""Whether a run may go on from a checkpoint with the data it is given now, and in which order."""
+"""Checks that a run may resume with its present recipe and data, and the order that it continues in."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -12,81 +13,73 @@ from surgstream.trainer.errors import CheckpointError
 
 T = TypeVar("T")
 
-# What a run may change freely between its parts.
-_FREE = (
-    *(
-        "run_dir",
-        "max_steps",
-        "compile",
-        "held_out",
-        "probe",
-        "parallel",
-        "checkpoint",
-        "resume",
-        "report",
-        "micro_batch_size",
-    ),
-    *(
-        "data.read",
-        "data.cache_dir",
-        "data.cache_bytes",
-        "data.decode",
-        "data.s3",
-        "data.corpus",
-        "data.order",
-    ),
-    *(
-        "data.audit_log",
-        "data.stall_warning_seconds",
-        "data.max_bad_clips",
-        "data.max_bad_clips_in_a_row",
-    ),
-)
-
 
 def recipe_changes(progress: Progress, config: TrainConfig) -> list[str]:
-    """What the configuration now says otherwise than the checkpoint's, of all that decides what is learned.
+    """List the differences from the checkpoint's configuration that change what is learned.
 
     Args:
         progress: Where the run stands; its state is empty at the beginning.
         config: The configuration now.
 
     Returns:
-        One `key: before -> now` for each difference. Corpus, weights and lanes are `order_from`'s affair.
+        One `key: before -> now` for each difference. `order_from` checks corpus, weights and lanes.
     """
-    saved = _held(progress, "config", dict) if "config" in progress.state else {}
-    before, now = (dict(_leaves(tree)) for tree in (saved, to_tree(config)))
+    if "config" not in progress.state:
+        return []
 
+    before = dict(_leaves(_held(progress, "config", dict)))
+    now = dict(_leaves(to_tree(config)))
     # The dot at the end lets `data.order` cover all below it, but no longer name.
-    return [
-        f"{key}: {before.get(key)} -> {now.get(key)}"
-        for key in sorted({**before, **now})
-        if before
-        and before.get(key) != now.get(key)
-        and not any(f"{key}.".startswith(f"{free}.") for free in _FREE)
-    ]
+    free = tuple(f"{key}." for key in free_keys(config))
+
+    changes = []
+    for key in sorted({**before, **now}):
+        differs = before.get(key) != now.get(key)
+        if differs and not f"{key}.".startswith(free):
+            changes.append(f"{key}: {before.get(key)} -> {now.get(key)}")
+    return changes
+
+
+def free_keys(config: Any, path: str = "") -> Iterator[str]:
+    """Yield the keys, as in `data.read`, that a run may change between its starts: each section's `free_to_change`.
+
+    Args:
+        config: A configuration, or a section of one.
+        path: The section's own key, with a dot at its end.
+    """
+    for name in getattr(config, "free_to_change", ()):
+        yield f"{path}{name}"
+
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from free_keys(value, f"{path}{field.name}.")
 
 
 def _leaves(tree: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in tree.items():
         if isinstance(value, dict):
             yield from _leaves(value, f"{path}{key}.")
+        elif isinstance(value, tuple):
+            yield f"{path}{key}", list(value)  # as JSON has it
         else:
-            yield f"{path}{key}", list(value) if isinstance(value, tuple) else value
+            yield f"{path}{key}", value
 
 
 def _held(progress: Progress, key: str, kind: type[T]) -> T:
     value = progress.state.get(key)
-    if not isinstance(value, kind):
-        raise CheckpointError(
-            f"the checkpoint of step {progress.step}: state.json: {key}: expected what a run saves there, got "
-            f"{'nothing' if value is None else 'something else'}; resume from another checkpoint"
-        )
-    return value
+    if isinstance(value, kind):
+        return value
+
+    found = "nothing" if value is None else "something else"
+    raise CheckpointError(
+        f"the checkpoint of step {progress.step}: state.json: {key}: expected what a run saves there, "
+        f"got {found}; resume from another checkpoint"
+    )
 
 
 def order_from(progress: Progress, config: TrainConfig, corpus: FrameTable) -> Order:
-    """The order of a run: a new one at its beginning, else the checkpoint's, continued.
+    """Create the order of a new run, or continue the checkpoint's.
 
     Args:
         progress: Where the run stands; its state is empty at the beginning.
@@ -99,15 +92,16 @@ def order_from(progress: Progress, config: TrainConfig, corpus: FrameTable) -> O
     Raises:
         CheckpointError: The seed differs, or corpus, weights or lanes differ and `resume.allow` does not say so.
     """
-    sizes, settings = corpus.sizes(), config.data.order
+    sizes = corpus.sizes()
+    settings = config.data.order
     if not progress.state:
         return Order.create(sizes, config.seed, settings)
 
     before = Order.from_json(_held(progress, "order", dict))
     if before.seed != config.seed:
         raise CheckpointError(
-            f"seed: expected {before.seed} as in the checkpoint of step {progress.step}, got {config.seed}; "
-            "another seed is another run: choose another run_dir"
+            f"seed: expected {before.seed} as in the checkpoint of step {progress.step}, "
+            f"got {config.seed}; another seed is another run: choose another run_dir"
         )
 
     differences = before.differences(sizes, settings)
@@ -116,19 +110,19 @@ def order_from(progress: Progress, config: TrainConfig, corpus: FrameTable) -> O
     if manifest != corpus.sha256:
         hashes = f"its manifest was {manifest[:12]}, now {corpus.sha256[:12]}"
         differences["corpus"] = ", ".join(filter(None, [differences.get("corpus"), hashes]))
-    if "corpus" in differences and any(corpus.frames_apart(size.name) != [1] for size in sizes):
+    shows_a_part = any(corpus.frames_apart(size.name) != [1] for size in sizes)
+    if "corpus" in differences and shows_a_part:
         differences["corpus"] += (
             f", of which data.fps={config.data.fps:g} shows a part; null takes every packed frame"
         )
 
-    unexpected = [
-        difference for kind, difference in differences.items() if kind not in config.resume.allow
-    ]
+    allowed = config.resume.allow
+    unexpected = [text for kind, text in differences.items() if kind not in allowed]
     if unexpected:
         kinds = ", ".join(sorted(differences))
         raise CheckpointError(
-            f"the checkpoint of step {progress.step} belongs to another order: {'; '.join(unexpected)}; "
-            f"to go on with these from here, set resume.allow: [{kinds}]"
+            f"the checkpoint of step {progress.step} belongs to another order: "
+            f"{'; '.join(unexpected)}; to go on with these from here, set resume.allow: [{kinds}]"
         )
 
     return before.resumed(progress.g, sizes, settings)

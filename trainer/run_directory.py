@@ -1,4 +1,4 @@
-"""The run directory: whose it is, what a run was and where it ran, beside what it wrote."""
+"""The run directory: its ownership, and the records of a run's recipe and environment."""
 
 import json
 import os
@@ -33,27 +33,27 @@ from surgstream.trainer.runs.files import (
 )
 
 OWNING_SECONDS = Pace().stale_seconds + 2 * Pace().beat_seconds
-"""How long rank 0 may look whether somebody else's run is alive."""
+"""The longest that rank 0 takes to find out whether another run in the directory is alive."""
 
 
 @contextmanager
 def owned_run(
     run_dir: Path, topology: Topology, watchdog: Watchdog
 ) -> Iterator[Callable[[], None]]:
-    """Have the run directory for these ranks alone: rank 0 owns it, and before that nothing in it is touched.
+    """Own the run directory for these ranks alone; rank 0 touches nothing in it before it owns it.
 
-    Other ranks know that it is theirs when they have met rank 0.
+    The other ranks know that the directory is theirs once they have met rank 0.
 
     Args:
         run_dir: The run's directory.
         topology: This rank's place.
-        watchdog: What may write its stacks there then.
+        watchdog: Writes its stacks to the directory from then on.
 
     Yields:
-        What raises OwnedError if somebody else has taken the run over; for rank 0.
+        A function, for rank 0, that raises OwnedError if another run has taken the directory over.
 
     Raises:
-        OwnedError: Somebody else trains there.
+        OwnedError: Another run trains there.
     """
     if not topology.is_main:
         with marked_when_failing(run_dir, ours=dist.is_initialized):
@@ -75,20 +75,20 @@ def owned_run(
                 yield owner.check
         finally:
             with suppress(StorageError):
-                # Where somebody else has taken the run over, the stacks are theirs.
+                # If another run has taken the directory over, the stacks are that run's.
                 owner.check()
                 _remove_empty(run_dir / STACKS)
 
 
 def _tell_job(sentence: str) -> None:
-    """Tell the script of a Slurm job, where it asks for it, that somebody else is at work in its run directory."""
+    """Tell the script of a Slurm job, if it asks for it, that another run owns its run directory."""
     if path := os.environ.get(REFUSALS):
-        with suppress(OSError):  # the error itself is what the user is to read
+        with suppress(OSError):  # the user sees the error itself
             Path(path).write_text(sentence + "\n", encoding="utf-8")
 
 
 def _remove_empty(stacks: Path) -> None:
-    """Remove what no rank has written stacks to."""
+    """Remove the files that no rank has written stacks to."""
     for path in stacks.glob("*.txt"):
         with suppress(OSError):
             if path.stat().st_size == 0:
@@ -96,7 +96,7 @@ def _remove_empty(stacks: Path) -> None:
 
 
 def prepare_run_dir(config: TrainConfig, topology: Topology, progress: Progress) -> None:
-    """Save the resolved configuration and the environment, and forget what was logged after the checkpoint.
+    """Save the resolved configuration and the environment, and cut the logs back to the checkpoint.
 
     Rank 0 calls it before any rank trains.
     """
@@ -104,9 +104,9 @@ def prepare_run_dir(config: TrainConfig, topology: Topology, progress: Progress)
     (run_dir / AUDIT).mkdir(parents=True, exist_ok=True)
     (run_dir / CHECKPOINTS).mkdir(exist_ok=True)
     (run_dir / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
-    (run_dir / "environment.json").write_text(
-        json.dumps(environment(topology), indent=1), encoding="utf-8"
-    )
+    found = json.dumps(environment(topology), indent=1)
+    (run_dir / "environment.json").write_text(found, encoding="utf-8")
+
     for log in (run_dir / AUDIT).glob("*.jsonl"):
         cut_log(log, "g", keep_below=progress.g)
     cut_log(run_dir / QUARANTINE, "g", keep_below=progress.g)
@@ -114,16 +114,19 @@ def prepare_run_dir(config: TrainConfig, topology: Topology, progress: Progress)
 
 
 def environment(topology: Topology) -> dict[str, object]:
-    """Hardware and versions, for whoever reads the run later."""
-    on_gpu = topology.device.type == "cuda"
+    """Record hardware and versions, for later readers of the run."""
+    if topology.device.type == "cuda":
+        device = torch.cuda.get_device_name()
+    else:
+        device = platform.processor() or platform.machine()
+    packages = sorted((found.name, found.version) for found in distributions())
+
     return {
         "host": platform.node(),
         "world_size": topology.world_size,
-        "device": torch.cuda.get_device_name()
-        if on_gpu
-        else platform.processor() or platform.machine(),
+        "device": device,
         "cpus": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
         "cuda": torch.version.cuda,
-        "packages": dict(sorted((found.name, found.version) for found in distributions())),
+        "packages": dict(packages),
     }

@@ -1,4 +1,4 @@
-"""Beginning with weights that were trained before: this project's own, or published ones."""
+"""Initialises a run with trained weights: this project's own, or published ones."""
 
 import json
 import logging
@@ -31,12 +31,12 @@ _SHOWN = 4
 
 
 def warm_start(settings: WarmStartConfig, objective: Objective, encoder: EncoderConfig) -> None:
-    """Copy weights into an objective on the CPU, and its averages' where they are there; else these begin anew.
+    """Copy weights into an objective on the CPU; its averages are copied too, or else start from these weights.
 
     Args:
-        settings: Which weights.
+        settings: The recipe's warm start.
         objective: Changed in place.
-        encoder: Its encoder.
+        encoder: The configuration of the objective's encoder.
 
     Raises:
         ModelError: A weight is missing, has no place, or is of another shape; or the file cannot be read.
@@ -47,13 +47,9 @@ def warm_start(settings: WarmStartConfig, objective: Objective, encoder: Encoder
     given = {name: tensor for name, tensor in weights.items() if _wanted(name, settings)}
     _copy(given, parameters, settings)
 
-    left = sorted({name.split(".")[0] for name in weights.keys() - given.keys()})
-    log.info(
-        "begins with %d weights of %s%s",
-        len(given),
-        settings.weights,
-        f", without {', '.join(left)}" if left else "",
-    )
+    left_out = sorted({name.split(".")[0] for name in weights.keys() - given.keys()})
+    without = f", without {', '.join(left_out)}" if left_out else ""
+    log.info("begins with %d weights of %s%s", len(given), settings.weights, without)
 
     if averages:
         _copy(averages, objective.averages(), settings)
@@ -62,32 +58,28 @@ def warm_start(settings: WarmStartConfig, objective: Objective, encoder: Encoder
 
 
 def carried_moments(settings: WarmStartConfig | None, optim: OptimConfig) -> Path | None:
-    """The checkpoint whose AdamW moments a new run goes on with; None where it begins with none.
+    """Find the checkpoint whose AdamW moments a new run goes on with; None where it begins without moments.
 
-    They are taken whole or not at all: AdamW has one step count for all parameters, and new ones beside old ones would
-    take first steps of several times the learning rate.
+    Moments are taken whole or not at all: AdamW has one step count for all parameters, so that parameters without
+    moments, beside others that have them, would take first steps of several times the learning rate.
 
     Args:
-        settings: Which weights the run begins with, if any.
-        optim: Its optimizer; one that begins with trained weights, but neither with moments nor low, is warned of.
+        settings: The recipe's warm start, if it has one.
+        optim: The recipe's optimizer; a warning is logged where trained weights meet neither moments nor a warm-up.
     """
     if settings is None:
         return None
 
     checkpoint = Path(settings.weights)
-    whole = (
-        settings.layout == "surgstream"
-        and settings.parts == "all"
-        and (checkpoint / STATE).exists()
-    )
-    if whole and settings.moments:
+    is_ours = settings.layout == "surgstream" and (checkpoint / STATE).exists()
+    if is_ours and settings.parts == "all" and settings.moments:
         log.info("goes on with the moments of %s", checkpoint)
         return checkpoint
 
     if optim.warmup_epochs == 0:
         log.warning(
-            "AdamW begins without moments and at its peak learning rate, which throws trained weights off; set "
-            "optim.warmup_epochs"
+            "AdamW begins without moments and at its peak learning rate, which throws trained "
+            "weights off; set optim.warmup_epochs"
         )
     return None
 
@@ -99,12 +91,12 @@ def _wanted(name: str, settings: WarmStartConfig) -> bool:
 def _read(
     settings: WarmStartConfig, encoder: EncoderConfig, *, averaged: bool
 ) -> tuple[Named, Named]:
-    """Weights by our names and, where they are wanted and there, averages."""
+    """Read weights by our names and, where they are wanted and there, averages."""
     path = Path(settings.weights)
     if settings.layout != "surgstream":
         return _published(settings, encoder, averaged=averaged)
 
-    # No checkpoint, so what `surgstream export` wrote, or a bare file of our weights.
+    # No checkpoint, so either an export or a bare file of our weights.
     if not (path / STATE).exists():
         _refuse_run(path)
         _check_positions(_exported_positions(path), encoder, settings)
@@ -116,15 +108,18 @@ def _read(
         raise CheckpointError(f"warm_start.weights: {path}: not a whole checkpoint: {found}")
     if settings.prefix is not None:
         raise ModelError(
-            f"warm_start.prefix: expected none, as {path} is a checkpoint of ours, got {settings.prefix!r}"
+            f"warm_start.prefix: expected none, as {path} is a checkpoint of ours, "
+            f"got {settings.prefix!r}"
         )
 
     _check_positions(_trained_positions(path), encoder, settings)
-    return dict(tensors(path, "param")), dict(tensors(path, "average")) if averaged else {}
+    weights = dict(tensors(path, "param"))
+    averages = dict(tensors(path, "average")) if averaged else {}
+    return weights, averages
 
 
 def _refuse_run(path: Path) -> None:
-    """Name a run's newest checkpoint: what a run begins with stays the same, so it is not looked up."""
+    """Refuse a run's directory, whose newest checkpoint may change, and name that checkpoint."""
     if checkpoints := checkpoints_in(path / CHECKPOINTS):
         raise ModelError(
             f"warm_start.weights: expected one of a run's checkpoints, got the run {path}; "
@@ -135,11 +130,14 @@ def _refuse_run(path: Path) -> None:
 def _published(
     settings: WarmStartConfig, encoder: EncoderConfig, *, averaged: bool
 ) -> tuple[Named, Named]:
-    layout, file = LAYOUTS[settings.layout], _file(settings)
+    layout = LAYOUTS[settings.layout]
+    file = _file(settings)
     _check_positions(layout.positions, encoder, settings)
+
     with _named(settings):
         weights = layout.read(file, encoder, only_encoder=settings.parts == "encoder")
-        return weights, layout.read_average(file, encoder) if averaged else {}
+        averages = layout.read_average(file, encoder) if averaged else {}
+    return weights, averages
 
 
 def _file(settings: WarmStartConfig) -> WeightsFile:
@@ -148,7 +146,7 @@ def _file(settings: WarmStartConfig) -> WeightsFile:
 
 @contextmanager
 def _named(settings: WarmStartConfig) -> Iterator[None]:
-    """Say of which file it is that a network is missing, or has weights without a place."""
+    """Name the file in an error about its networks."""
     try:
         yield
     except ModelError as error:
@@ -164,9 +162,10 @@ def _trained_positions(checkpoint: Path) -> str | None:
 
 
 def _exported_positions(path: Path) -> str | None:
-    """What `surgstream export` wrote beside the weights; None of a bare file of weights."""
+    """Read the positions that `surgstream export` wrote beside the weights; None for a bare file of weights."""
     try:
-        return str(json.loads(read_text(path / "config.json"))["encoder"]["positions"])
+        exported = json.loads(read_text(path / "config.json"))
+        return str(exported["encoder"]["positions"])
     except (OSError, ValueError, LookupError, TypeError):
         return None
 
@@ -174,34 +173,46 @@ def _exported_positions(path: Path) -> str | None:
 def _check_positions(
     trained: str | None, encoder: EncoderConfig, settings: WarmStartConfig
 ) -> None:
-    """Positions are no weights, so nothing else would notice that the encoder was trained with others."""
+    """Check that the encoder was trained with the recipe's positions, which are no weights.
+
+    Raises:
+        ModelError: It was trained with others.
+    """
     if trained not in (None, encoder.positions):
         raise ModelError(
-            f"warm_start: {settings.weights}: expected an encoder trained with {encoder.positions} positions, got "
-            f"{trained}; set objective.encoder.positions={trained}, or choose other weights"
+            f"warm_start: {settings.weights}: expected an encoder trained with {encoder.positions} "
+            f"positions, got {trained}; set objective.encoder.positions={trained}, "
+            "or choose other weights"
         )
 
 
 def _copy(given: Named, places: Named, settings: WarmStartConfig) -> None:
-    differences = [
-        f"{name} has the shape {tuple(tensor.shape)}, not {tuple(places[name].shape)}"
-        for name, tensor in given.items()
-        if name in places and places[name].shape != tensor.shape
-    ]
-    differences += [f"{name} is missing" for name in places if name not in given]
-    differences += [f"{name} has no place" for name in given if name not in places]
-
-    if differences:
+    if differences := list(_differences(given, places)):
+        shown = "; ".join(differences[:_SHOWN])
         more = f" and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
-        whole = settings.parts == "all" and not any(
-            difference.startswith(ENCODER) for difference in differences
-        )
-        advice = "; warm_start.parts=encoder takes the encoder alone, which fits" if whole else ""
+        encoder_fits = not any(difference.startswith(ENCODER) for difference in differences)
+        advice = ""
+        if settings.parts == "all" and encoder_fits:
+            advice = "; warm_start.parts=encoder takes the encoder alone, which fits"
         raise ModelError(
             f"warm_start: {settings.weights}: expected the weights of this objective, got others: "
-            f"{'; '.join(differences[:_SHOWN])}{more}{advice}"
+            f"{shown}{more}{advice}"
         )
 
     with torch.no_grad():
         for name, tensor in given.items():
             places[name].copy_(tensor)
+
+
+def _differences(given: Named, places: Named) -> Iterator[str]:
+    for name, tensor in given.items():
+        if name in places and places[name].shape != tensor.shape:
+            expected = tuple(places[name].shape)
+            yield f"{name} has the shape {tuple(tensor.shape)}, not {expected}"
+
+    for name in places:
+        if name not in given:
+            yield f"{name} is missing"
+    for name in given:
+        if name not in places:
+            yield f"{name} has no place"

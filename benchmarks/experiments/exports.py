@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from surgstream.benchmarks.support.harness import conditions
+from surgstream.configs.files import write_atomically
 from surgstream.configs.loading import load
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.export.comparing import fixed_clip, trained_features
@@ -80,7 +81,7 @@ def main() -> None:
     for export in EXPORTS:
         rows += measure(export, words.clones, words.python)
         text = json.dumps({**found, "rows": rows}, indent=1)
-        (words.out / "exports.json").write_text(text + "\n", encoding="utf-8")
+        write_atomically(words.out / "exports.json", text + "\n")
     print(table(rows))
 
 

@@ -34,6 +34,7 @@ from surgstream.benchmarks.experiments.face_pictures import (
     masked,
 )
 from surgstream.benchmarks.support.harness import conditions
+from surgstream.configs.files import write_atomically
 from surgstream.launch.__main__ import main as surgstream
 from surgstream.shards.screening import faces as product
 from surgstream.shards.screening import screener as watch
@@ -120,7 +121,7 @@ def main() -> None:
         "sources": sources,
         "rows": [asdict(row) for row in rows],
     }
-    (words.folder / "faces.json").write_text(json.dumps(found, indent=1) + "\n")
+    write_atomically(words.folder / "faces.json", json.dumps(found, indent=1) + "\n")
     print("\n\n".join((summary(rows), *(recall_table(row) for row in rows))))
 
 

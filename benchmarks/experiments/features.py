@@ -21,6 +21,7 @@ import yaml
 from torch.nn.functional import adaptive_avg_pool3d
 
 from surgstream.benchmarks.support.harness import conditions
+from surgstream.configs.files import write_atomically
 from surgstream.configs.loading import load
 from surgstream.launch.__main__ import main as surgstream
 from surgstream.trainer.assembly import labelled_clips
@@ -163,8 +164,9 @@ def main() -> None:
     join(topology, 600)
     rows = recipes(words.folder, topology, range(words.seeds))
     print(table(rows, "recipe", ("trained", "random", "pixels", "pixels 8 x 8")))
-    (words.folder / "features.json").write_text(
-        json.dumps({**conditions(), "recipes": rows}, indent=1) + "\n"
+    write_atomically(
+        words.folder / "features.json",
+        json.dumps({**conditions(), "recipes": rows}, indent=1) + "\n",
     )
 
 

@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from surgstream.benchmarks.support.harness import conditions
+from surgstream.configs.files import write_atomically
 from surgstream.configs.loading import load
 from surgstream.shards.storage.stores import Stores
 from surgstream.shards.video.picture import frame, to_image, to_jpeg
@@ -74,7 +75,7 @@ def main() -> None:
     config = load(TrainConfig, RECIPE, [])
     rows = [row for side in SIDES for row in measure(frames_of(words.video, side, config), config)]
     found = {**conditions(), "windows": WINDOWS, "rows": [asdict(row) for row in rows]}
-    (words.folder / "jpeg_target.json").write_text(json.dumps(found, indent=1) + "\n")
+    write_atomically(words.folder / "jpeg_target.json", json.dumps(found, indent=1) + "\n")
     print(table(rows))
 
 

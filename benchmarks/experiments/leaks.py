@@ -25,6 +25,7 @@ import yaml
 from surgstream.benchmarks.experiments.leak_films import KINDS, RATE, REAL_SPEED, looks, make_films
 from surgstream.benchmarks.experiments.pack_videos import cost_of, cpu_seconds, emptied, made, ours
 from surgstream.benchmarks.support.harness import conditions
+from surgstream.configs.files import write_atomically
 from surgstream.launch.__main__ import main as surgstream
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.inspection.packed_frames import Placed
@@ -104,7 +105,7 @@ def main() -> None:
             "share_of_packing": share_of_packing(words.folder),
             "matching": [matching(size) for size in SIZES],
         }
-    (words.folder / "leaks.json").write_text(json.dumps(found, indent=1) + "\n")
+    write_atomically(words.folder / "leaks.json", json.dumps(found, indent=1) + "\n")
 
 
 def look(folder: Path, videos: Sequence[Path]) -> tuple[list[Row], list[Row]]:

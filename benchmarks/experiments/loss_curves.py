@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from surgstream.benchmarks.support.harness import conditions
+from surgstream.configs.files import write_atomically
 
 Curve = dict[str, dict[str, float]]
 """Losses by name, by step."""
@@ -49,7 +50,7 @@ def main() -> int:
         "commit": words.commit, "recipe": words.recipe, "words": shown, "curves": curves,
     }  # fmt: skip
 
-    words.file.write_text(json.dumps(kept, indent=1) + "\n")
+    write_atomically(words.file, json.dumps(kept, indent=1) + "\n")
     print(f"{words.case}: {'; '.join(summary(list(curves.values())))}")
     return 0
 

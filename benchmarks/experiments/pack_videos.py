@@ -26,6 +26,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from PIL import Image
 
 from surgstream.benchmarks.support.harness import conditions
+from surgstream.configs.files import write_atomically
 from surgstream.shards.screening.screener import Watch
 from surgstream.shards.storage.stores import Stores
 from surgstream.shards.video.frames import JpegFrames
@@ -112,7 +113,7 @@ def main() -> None:
 
     print(table(rows))
     found = {**conditions(), "rows": [asdict(row) for row in rows]}
-    (words.folder / "pack.json").write_text(json.dumps(found, indent=1) + "\n")
+    write_atomically(words.folder / "pack.json", json.dumps(found, indent=1) + "\n")
 
 
 def made(folder: Path) -> Iterator[Path]:

@@ -23,6 +23,7 @@ from surgstream.benchmarks.experiments.features import (
     train,
 )
 from surgstream.benchmarks.support.harness import conditions
+from surgstream.configs.files import write_atomically
 from surgstream.configs.loading import load
 from surgstream.trainer.assembly import clip_source, open_corpus
 from surgstream.trainer.config import TrainConfig
@@ -153,8 +154,8 @@ def main() -> None:
     join(topology, 600)
     rows = measure(words.folder, topology, range(words.seeds))
     print(tables(rows))
-    (words.folder / "sampling.json").write_text(
-        json.dumps({**conditions(), "runs": rows}, indent=1) + "\n"
+    write_atomically(
+        words.folder / "sampling.json", json.dumps({**conditions(), "runs": rows}, indent=1) + "\n"
     )
 
 

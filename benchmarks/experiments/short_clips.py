@@ -26,6 +26,7 @@ import numpy as np
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from surgstream.benchmarks.support.harness import conditions
+from surgstream.configs.files import write_atomically
 from surgstream.shards.format.index import ROW
 from surgstream.shards.workers import cores
 
@@ -85,7 +86,7 @@ def main() -> None:
     costs = measure(sides, out, words.repeats)
     print(table(costs, len(clips)))
     found = {**conditions(), "costs": {name: list(map(asdict, of)) for name, of in costs.items()}}
-    (words.folder / "clips.json").write_text(json.dumps(found, indent=1) + "\n")
+    write_atomically(words.folder / "clips.json", json.dumps(found, indent=1) + "\n")
 
 
 def made(folder: Path, count: int, kind: str | None = None) -> list[Path]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from surgstream.benchmarks.support.harness import conditions
 from surgstream.benchmarks.support.material import NUM_FRAMES, long_corpus
 from surgstream.benchmarks.themes.read_s3 import open_stream
+from surgstream.configs.files import write_atomically
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import open_storage
 
@@ -56,9 +57,7 @@ def main() -> int:
                 )
 
     if words.save:
-        words.save.write_text(
-            json.dumps({**conditions(), "rows": rows}, indent=1), encoding="utf-8"
-        )
+        write_atomically(words.save, json.dumps({**conditions(), "rows": rows}, indent=1))
     return 0
 
 

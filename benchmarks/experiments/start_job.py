@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from surgstream.benchmarks.support.harness import conditions
+from surgstream.configs.files import write_atomically
 
 
 def main() -> int:
@@ -32,9 +33,7 @@ def main() -> int:
     print(f"median: {statistics.median(row['seconds'] for row in rows):.1f} s")
 
     if words.save:
-        words.save.write_text(
-            json.dumps({**conditions(), "rows": rows}, indent=1), encoding="utf-8"
-        )
+        write_atomically(words.save, json.dumps({**conditions(), "rows": rows}, indent=1))
     return 0
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from surgstream.benchmarks.support.harness import conditions
+from surgstream.configs.files import write_atomically
 from surgstream.shards.screening.frame_scores import Kind, Pixels, glance, kind_of
 from surgstream.shards.storage.stores import Stores
 from surgstream.shards.video.frames import JpegFrames
@@ -197,7 +198,7 @@ def main() -> None:
     rows = [measure(source, words.folder) for source in SOURCES]
     print(table(rows))
     found = {**conditions(), "prediction": PREDICTION, "rows": [asdict(row) for row in rows]}
-    (words.folder / "views.json").write_text(json.dumps(found, indent=1) + "\n")
+    write_atomically(words.folder / "views.json", json.dumps(found, indent=1) + "\n")
 
 
 def measure(source: Source, folder: Path) -> Row:

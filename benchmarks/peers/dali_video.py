@@ -41,7 +41,7 @@ class CutClips:
         path = work.video(codec, gop_frames)
         cuts = [cut_video(path, frames.tolist()) for frames in work.frames]
         # (B, 2, 2), corners as (y, x): DALI's regions have their axes in the frames' order
-        corners = work.windows.reshape(-1, 2, 2)[:, :, ::-1].astype(np.float32)
+        corners = work.transform.windows.reshape(-1, 2, 2)[:, :, ::-1].astype(np.float32)
 
         self._inputs = {
             "video": [np.frombuffer(data, np.uint8) for data, _ in cuts],

@@ -16,7 +16,7 @@ def readers(work: ClipWork) -> dict[str, ReadClip]:
     files = _as_png_files(work)
 
     def read(number: int, sources: Sequence[io.BytesIO | Path]) -> Clip:
-        window = tuple(work.windows[number].tolist())
+        window = tuple(work.transform.windows[number].tolist())
         frames = (Image.open(source).convert("RGB").crop(window) for source in sources)
         resized = (
             frame.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR) for frame in frames

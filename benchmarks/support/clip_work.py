@@ -25,7 +25,7 @@ from surgstream.shards.reading.clips import ClipBytes
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
-from surgstream.trainer.data.augment import Windows, multi_scale_crop
+from surgstream.trainer.data.augment import ClipTransform, draw_transform
 from surgstream.trainer.data.config import CropConfig
 
 MEAN, STD = (
@@ -45,34 +45,31 @@ class ClipWork:
 
     Attributes:
         clips: Their JPEGs.
-        windows: Crop windows (left, top, right, bottom), shape (B, 4).
+        transform: What happens to each clip, as training draws it.
         frames: The numbers of each clip's frames in the video, shape (B, T).
         jpegs: All frames of that video.
         folder: Where videos are kept.
     """
 
     clips: tuple[ClipBytes, ...]
-    windows: Windows
+    transform: ClipTransform
     frames: npt.NDArray[np.int32]
     jpegs: tuple[bytes, ...]
     folder: Path
 
     @classmethod
     def make(cls, folder: Path, *, num_clips: int, video_frames: int) -> "ClipWork":
-        """Draw clips from a corpus of one long video, with crop windows as training draws them."""
+        """Draw clips from a corpus of one long video, augmented as in training."""
         storage = open_storage(str(folder / "one_video"))
         long_corpus(folder, storage, num_shards=1, shard_frames=video_frames)
         clips = first_clips(FrameTable.open(storage), num_clips)
         anchors = np.array([clip.anchor_frame for clip in clips], np.int32)
+        draws = np.array([clip.g for clip in clips])
+        sizes = np.array([(clip.width, clip.height) for clip in clips])
 
         return cls(
             clips=tuple(clips),
-            windows=multi_scale_crop(
-                CropConfig(),
-                0,
-                np.array([clip.g for clip in clips]),
-                np.array([(c.width, c.height) for c in clips]),
-            ),
+            transform=draw_transform(CropConfig(), 0, draws, sizes),
             # A clip ends with its anchor; before a video's first frame that one is repeated
             frames=np.maximum(
                 0, anchors[:, None] - STRIDE * np.arange(NUM_FRAMES - 1, -1, -1, dtype=np.int32)
@@ -89,7 +86,7 @@ class ClipWork:
 
     def augmented(self, number: int, frames: Iterable[Pixels]) -> Clip:
         """Crop, resize and normalise a clip's frames (H, W, C), in the fastest way that was found, on one thread."""
-        left, top, right, bottom = self.windows[number]
+        left, top, right, bottom = self.transform.windows[number]
         cropped = torch.from_numpy(
             np.stack([frame[top:bottom, left:right] for frame in frames])
         ).permute(0, 3, 1, 2)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from surgstream.configs.files import write_atomically
 from surgstream.trainer.distributed import Topology, topology_from_environment
 from surgstream.trainer.joining import join
 
@@ -286,4 +287,4 @@ def save(path: Path, rows: Sequence[Row], findings: Findings | None = None) -> N
         result["facts"] = [asdict(fact) for fact in findings.facts]
         if findings.plot:
             path.with_suffix(".svg").write_text(findings.plot, encoding="utf-8")
-    path.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    write_atomically(path, json.dumps(result, indent=1))

@@ -44,7 +44,7 @@ def ours(work: ClipWork, place: str, threads: int) -> Case:
     frames = [frame for clip in work.clips for frame in clip.frames]
 
     def run() -> int:
-        return decoder.decode(frames, work.windows).shape[0]
+        return decoder.decode(frames, work.transform).shape[0]
 
     return Case(
         f"DALI on the {place.upper()}, JPEG bytes, {threads} thread{'s'[: threads != 1]}",

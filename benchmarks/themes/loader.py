@@ -31,7 +31,7 @@ from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.assembly import clip_source
 from surgstream.trainer.config import TrainConfig
-from surgstream.trainer.data.augment import Windows, multi_scale_crop
+from surgstream.trainer.data.augment import ClipTransform, draw_transform
 from surgstream.trainer.data.decode import ClipDecoder
 from surgstream.trainer.data.loader import ClipLoader
 from surgstream.trainer.distributed import Topology
@@ -101,14 +101,12 @@ class Loading:
             device=self.topology.device,
         )
 
-    def decodable(self, clips: Sequence[ClipBytes]) -> tuple[list[Bytes], Windows]:
-        """A batch's JPEGs, copied out of their chunks, and its windows, as the loader gives them to its graph."""
-        g, sizes = (
-            np.array([clip.g for clip in clips]),
-            np.array([(clip.width, clip.height) for clip in clips]),
-        )
-        windows = multi_scale_crop(self.config.data.crop, self.config.seed, g, sizes)
-        return [frame.copy() for clip in clips for frame in clip.frames], windows
+    def decodable(self, clips: Sequence[ClipBytes]) -> tuple[list[Bytes], ClipTransform]:
+        """A batch's JPEGs, copied out of their chunks, and its transform, as the loader gives them to its graph."""
+        draws = np.array([clip.g for clip in clips])
+        sizes = np.array([(clip.width, clip.height) for clip in clips])
+        transform = draw_transform(self.config.data.crop, self.config.seed, draws, sizes)
+        return [frame.copy() for clip in clips for frame in clip.frames], transform
 
 
 def cases(folder: Path, store: str | None = None) -> list[Case]:
@@ -122,7 +120,7 @@ def cases(folder: Path, store: str | None = None) -> list[Case]:
         return take(loading.loader, NUM_BATCHES)
 
     def decode() -> int:
-        return sum(decoder.decode(frames, windows).shape[0] for frames, windows in ready)
+        return sum(decoder.decode(frames, transform).shape[0] for frames, transform in ready)
 
     return [
         Case("loader, as fast as it comes", "clips", load_batches, prepare=loading.reopen),

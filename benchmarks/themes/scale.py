@@ -19,6 +19,7 @@ from surgstream.benchmarks.support.plot import Panel, draw
 from surgstream.benchmarks.support.simulation import RANKS_PER_NODE, Traffic, simulate
 from surgstream.benchmarks.themes.draw_order import SIZES
 from surgstream.configs.errors import ConfigError
+from surgstream.configs.files import write_atomically
 from surgstream.shards.order.sequence import Order, OrderConfig
 from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.storage.stores import open_storage
@@ -59,7 +60,7 @@ def run(words: argparse.Namespace) -> int:
             "simulated": list(map(asdict, traffic)),
             "runs": runs,
         }
-        path.write_text(json.dumps(tree, indent=1), encoding="utf-8")
+        write_atomically(path, json.dumps(tree, indent=1))
         if traffic:
             path.with_suffix(".svg").write_text(plot(traffic, words.rate), encoding="utf-8")
 

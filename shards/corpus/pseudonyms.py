@@ -9,15 +9,14 @@ for all times. Lines may be written by hand, say with the numbers of a study.
 
 import csv
 import io
-import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
 from surgstream.configs.errors import ConfigError
-from surgstream.configs.files import read_text
+from surgstream.configs.files import read_text, write_atomically
 from surgstream.shards.format.names import is_plain_id
-from surgstream.shards.storage.durable import sync, sync_folder
+from surgstream.shards.storage.durable import sync_folder
 from surgstream.shards.storage.owner import owning
 from surgstream.shards.storage.stores import open_storage
 
@@ -118,11 +117,6 @@ def _extend(path: Path, added: dict[Video, str]) -> None:
     )
 
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
-    partial = path.with_name(f".{path.name}.partial")
-    # O_EXCL: the mode holds for a file that is made here, not for one that lies there.
-    partial.unlink(missing_ok=True)
-    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(text.getvalue().encode("utf-8", "surrogateescape"))
-        sync(file)
-    partial.replace(path)
+    data = text.getvalue().encode("utf-8", "surrogateescape")
+    write_atomically(path, data, durable=True, mode=mode)
     sync_folder(path.parent)

@@ -94,6 +94,7 @@ def test_on_gpus_the_published_recipe_is_measured(tmp_path: Path, broken_python:
     )
 
 
+@pytest.mark.slow
 def test_a_corpus_is_made_and_read(tmp_path: Path) -> None:
     done = gpu_sh(
         str(tmp_path / "out"), "corpus", "decode", VIDEO_SECONDS="0.5", BUDGET_SECONDS="250"

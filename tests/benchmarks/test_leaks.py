@@ -1,6 +1,7 @@
 """The benchmark of the guard counts a copy once, whatever is not one as a false alarm, and cuts as packing would."""
 
 import numpy as np
+import pytest
 
 from surgstream.benchmarks.experiments.leak_films import KINDS, RATE, SECONDS
 from surgstream.benchmarks.experiments.leaks import (
@@ -52,6 +53,7 @@ def test_cut_prints_are_those_of_a_film_that_was_cut() -> None:
         assert np.array_equal(bits, prints(some, np.ones(len(some), bool)))
 
 
+@pytest.mark.slow
 def test_copies_of_films_are_found_at_every_start() -> None:
     originals = [
         moving(np.stack([picture[:64, :64] for picture in drifting(seed, SECONDS, fps=RATE)]))

@@ -59,6 +59,7 @@ def test_a_place_in_the_epoch_is_a_draw_of_it(corpus: str) -> None:
         assert take(batches, 2) == 4
 
 
+@pytest.mark.slow
 def test_a_new_process_begins_with_what_the_page_cache_has_forgotten(corpus: str) -> None:
     assert loader.evict(corpus) and not loader.evict("s3://bucket/corpus")
     seen = loader.new_process(corpus)

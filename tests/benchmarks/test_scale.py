@@ -58,6 +58,7 @@ def traffic(request: pytest.FixtureRequest) -> Traffic:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_clip_costs_little_traffic(traffic: Traffic) -> None:
     """SurgVISTA's corpus at 16 frames of 20 kB, every fourth: a chunk is its clips and the 60 frames before them."""
     most = {8: 32, 64: 40, 512: 60}[traffic.ranks]

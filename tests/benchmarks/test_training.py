@@ -16,6 +16,8 @@ from surgstream.trainer.assembly import build_objective
 from surgstream.trainer.config import TrainConfig
 from tests.helpers.ranks import finish, start_ranks
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 TINY = str(presets("pretrain")["surgvista_tiny"])
 SMALL = (

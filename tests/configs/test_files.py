@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from surgstream.configs.errors import ConfigError
-from surgstream.configs.files import naming, open_regular, read_text
+from surgstream.configs.files import naming, open_regular, read_text, write_atomically
 from surgstream.configs.loading import load
 from surgstream.launch.site import Site
 from surgstream.shards.errors import UnusableFileError
@@ -58,6 +58,38 @@ def test_the_mark_before_a_text_is_no_part_of_it(tmp_path: Path, mark: bytes) ->
     assert read_text(tmp_path / "text") == "é\n"
     (tmp_path / "site.yaml").write_bytes(mark + b'time: "1"\n')
     assert load(Site, tmp_path / "site.yaml").time == "1"
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_file_is_written_whole_or_not_at_all(
+    tmp_path: Path, durable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file.json"
+    write_atomically(path, "é", durable=durable, mode=0o600)
+    assert path.read_bytes() == "é".encode() and path.stat().st_mode & 0o777 == 0o600
+    write_atomically(path, b"new", durable=durable)
+    assert path.read_bytes() == b"new"
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "it broke")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="it broke"):
+        write_atomically(path, "other", durable=durable)
+    assert path.read_bytes() == b"new" and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_durable_is_on_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names_at_sync: list[list[str]] = []
+    monkeypatch.setattr(
+        "os.fsync", lambda _: names_at_sync.append([path.name for path in tmp_path.iterdir()])
+    )
+    write_atomically(tmp_path / "file", "x")
+    assert names_at_sync == []
+    write_atomically(tmp_path / "durable", "x", durable=True)
+    assert len(names_at_sync) == 1 and "durable" not in names_at_sync[0]
 
 
 def test_a_full_disk_names_the_file() -> None:

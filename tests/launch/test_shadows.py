@@ -56,16 +56,19 @@ def said(command: list[str], folder: Path, environment: dict[str, str] | None = 
     return run.stdout
 
 
+@pytest.mark.slow
 def test_the_command_is_ours(where: Path, install: dict[str, str]) -> None:
     script = Path(sys.executable).with_name("surgstream")
     command = [str(script), "describe", RECIPE, "data.corpus=here"]
     assert said(command, where, install).startswith("surgvista")
 
 
+@pytest.mark.slow
 def test_torchrun_starts_ours_on_every_rank(where: Path, install: dict[str, str]) -> None:
     line = torchrun_line(["order", "--help"], num_nodes=1, ranks_per_node=2, endpoint=None)
     assert said(line, where, install).count("usage: surgstream order") == 2
 
 
+@pytest.mark.slow
 def test_no_room_is_imported_by_its_bare_name(tmp_path: Path) -> None:
     assert said([sys.executable, "-c", IMPORT_ALL, *ROOMS], tmp_path) == "\n"

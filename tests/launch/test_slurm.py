@@ -39,6 +39,7 @@ def setting(script: str, name: str) -> list[str]:
     return shlex.split(line.removeprefix(f"{name}=(").removesuffix(")"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["srun", "torchrun"])
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)

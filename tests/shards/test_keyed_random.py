@@ -41,7 +41,7 @@ def plain_permute(index: int, size: int, key: int) -> int:
             return index
 
 
-def test_golden_vectors():
+def test_golden_vectors() -> None:
     assert hash64(0).item() == 258863698125685209
     assert hash64(1, 2, 3).item() == 17824878756907967
     assert hash64(2**64 - 1, -1).item() == 16717394279209878083
@@ -57,7 +57,7 @@ def test_golden_vectors():
     assert uniform(hash64(3), 2).tolist() == [0.38058906453396457, 0.6789725712968936]
 
 
-def test_mix64_is_the_published_finaliser():
+def test_mix64_is_the_published_finaliser() -> None:
     # The first outputs of SplitMix64 seeded with 0, as its author prints them.
     states = np.array([1, 2, 3], np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     assert [hex(x) for x in mix64(states).tolist()] == [
@@ -69,7 +69,9 @@ def test_mix64_is_the_published_finaliser():
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=4), st.data())
 @settings(max_examples=50, derandomize=True, deadline=None)
-def test_hash64_is_elementwise_and_depends_on_every_part(parts, data):
+def test_hash64_is_elementwise_and_depends_on_every_part(
+    parts: list[int], data: st.DataObject
+) -> None:
     arrays = [np.array([part, part]) for part in parts]
     assert hash64(*arrays).tolist() == [hash64(*parts).item()] * 2 == [plain_hash(*parts)] * 2
     changed = list(parts)
@@ -78,26 +80,26 @@ def test_hash64_is_elementwise_and_depends_on_every_part(parts, data):
     assert hash64(*parts, 0).item() != hash64(*parts).item()
 
 
-def test_hash64_bits_are_fair():
+def test_hash64_bits_are_fair() -> None:
     bits = np.unpackbits(hash64(5, np.arange(20000)).view(np.uint8).reshape(-1, 8), axis=1)
     assert np.abs(bits.mean(axis=0) - 0.5).max() < 0.02
 
 
 @pytest.mark.parametrize("key", [0, 1, 2**64 - 1])
-def test_permute_is_a_bijection_for_all_small_sizes(key):
+def test_permute_is_a_bijection_for_all_small_sizes(key: int) -> None:
     for size in range(1, 300):
         assert sorted(permute(np.arange(size), size, key).tolist()) == list(range(size))
 
 
 @given(st.integers(300, 200_000), KEYS)
 @settings(max_examples=15, derandomize=True, deadline=None)
-def test_permute_is_a_bijection_for_large_sizes(size, key):
+def test_permute_is_a_bijection_for_large_sizes(size: int, key: int) -> None:
     assert np.array_equal(np.sort(permute(np.arange(size), size, key)), np.arange(size))
 
 
 @given(st.integers(2**40, 2**52), KEYS)
 @settings(max_examples=15, derandomize=True, deadline=None)
-def test_permute_has_no_collision_in_huge_sets(size, key):
+def test_permute_has_no_collision_in_huge_sets(size: int, key: int) -> None:
     index = np.unique(hash64(key, np.arange(5000)) % np.uint64(size)).astype(np.int64)
     out = permute(index, size, key)
     assert out.min() >= 0 and out.max() < size
@@ -106,12 +108,12 @@ def test_permute_has_no_collision_in_huge_sets(size, key):
 
 @given(st.integers(1, 3000), KEYS, st.data())
 @settings(max_examples=50, derandomize=True, deadline=None)
-def test_permute_equals_the_plain_definition(size, key, data):
+def test_permute_equals_the_plain_definition(size: int, key: int, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, size - 1))
     assert permute(index, size, np.uint64(key)).item() == plain_permute(index, size, key)
 
 
-def test_permute_takes_a_size_and_a_key_for_each_element():
+def test_permute_takes_a_size_and_a_key_for_each_element() -> None:
     sizes, keys = np.array([1, 7, 300]), hash64(np.arange(3))
     together = permute(np.array([0, 6, 299]), sizes, keys)
     alone = [permute(size - 1, size, key).item() for size, key in zip(sizes, keys, strict=True)]
@@ -119,7 +121,7 @@ def test_permute_takes_a_size_and_a_key_for_each_element():
 
 
 @pytest.mark.parametrize("size", [4, 5, 7])
-def test_permute_draws_permutations_evenly(size):
+def test_permute_draws_permutations_evenly(size: int) -> None:
     """Chi-squared over all pairs of images, at six standard deviations: six Feistel rounds fail this at 5 elements."""
     keys = hash64(1, np.arange(48_000))
     images = permute(np.arange(2), size, keys[:, None])
@@ -132,23 +134,23 @@ def test_permute_draws_permutations_evenly(size):
 
 
 @pytest.mark.parametrize("index", [-1, 5])
-def test_permute_refuses_an_index_outside(index):
+def test_permute_refuses_an_index_outside(index: int) -> None:
     with pytest.raises(ValueError, match="in \\[0, size\\)"):
         permute(index, 5, 0)
 
 
-def test_permute_of_nothing_is_nothing():
+def test_permute_of_nothing_is_nothing() -> None:
     assert permute(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.uint64)).size == 0
 
 
-def test_uniform_is_uniform():
+def test_uniform_is_uniform() -> None:
     numbers = uniform(hash64(np.arange(100)), 200)
     assert numbers.shape == (100, 200)
     assert numbers.min() >= 0 and numbers.max() < 1
     assert np.abs(np.histogram(numbers, bins=10, range=(0, 1))[0] / numbers.size - 0.1).max() < 0.01
 
 
-def test_choice_is_a_permutation_of_its_own_for_each_key():
+def test_choice_is_a_permutation_of_its_own_for_each_key() -> None:
     rows = choice(hash64(np.arange(50)), 12)
     assert np.array_equal(np.sort(rows, axis=1), np.tile(np.arange(12), (50, 1)))
     assert len({tuple(row) for row in rows.tolist()}) == 50

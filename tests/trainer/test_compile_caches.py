@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from surgstream.trainer.compile_caches import CACHES, keep_on_node
 
 
@@ -43,6 +45,7 @@ def test_code_is_run_from_no_folder_that_others_may_write_to(tmp_path: Path) -> 
     assert environment == {"TMPDIR": str(tmp_path)}
 
 
+@pytest.mark.slow
 def test_torch_and_triton_take_them(tmp_path: Path) -> None:
     code = (
         "import os; from surgstream.trainer.compile_caches import keep_on_node; keep_on_node(os.environ)\n"

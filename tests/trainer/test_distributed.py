@@ -10,10 +10,10 @@ import torch
 from surgstream.trainer.distributed import (
     Topology,
     alone_when_failing,
-    configure_logging,
     topology_from_environment,
 )
 from surgstream.trainer.errors import DistributedError
+from surgstream.trainer.run_log import configure_logging
 
 TORCHRUN = {
     "RANK": "3",

@@ -80,5 +80,6 @@ def add_up() -> None:
     raise SystemExit(int(total))
 
 
+@pytest.mark.slow
 def test_all_ranks_meet() -> None:
     assert finish(start_ranks(add_up, 3, ())) == [3, 3, 3]

@@ -11,7 +11,7 @@ from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.config import VJepaConfig
-from surgstream.trainer.resume import recipe_changes
+from surgstream.trainer.resume import free_keys, recipe_changes
 
 RECIPES = Path(__file__).parent.parent.parent / "configs" / "pretrain"
 
@@ -82,6 +82,7 @@ def test_a_published_recipe_is_what_was_published(name: str) -> None:
         assert value == expected, key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_recipe_can_be_counted(path: Path) -> None:
     recipe = load(TrainConfig, path, [])
@@ -180,6 +181,34 @@ def test_a_changed_recipe_is_said_and_a_changed_place_is_not(recipe: TrainConfig
         "objective.teacher.normalise: False -> True",
     ]
     assert recipe_changes(Progress(step=0, g=0, state={}), changed) == []
+
+
+def test_what_a_resumed_run_may_change_is_this_and_no_more(recipe: TrainConfig) -> None:
+    assert sorted(free_keys(recipe)) == [
+        "checkpoint",
+        "compile",
+        "data.audit_log",
+        "data.cache_bytes",
+        "data.cache_dir",
+        "data.corpus",
+        "data.decode",
+        "data.max_bad_clips",
+        "data.max_bad_clips_in_a_row",
+        "data.order",
+        "data.read",
+        "data.s3",
+        "data.stall_warning_seconds",
+        "held_out",
+        "max_steps",
+        "micro_batch_size",
+        "parallel",
+        "probe",
+        "report",
+        "resume",
+        "run_dir",
+    ]
+    free = (key.rpartition(".") for key in free_keys(recipe))
+    assert all(name in to_tree(recipe.data if section else recipe) for section, _, name in free)
 
 
 def test_a_run_that_would_save_nothing_is_a_mistake() -> None:

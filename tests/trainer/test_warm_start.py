@@ -228,6 +228,7 @@ def test_an_encoder_is_taken_from_a_file_with_a_classifier(tmp_path: Path) -> No
         start(tmp_path / "w.pt", VIDEOMAE_TINY, layout="videomae")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["videomae", "surgvista", "vjepa2"])
 @pytest.mark.parametrize("wrapping", ["module.", "_orig_mod.", "module._orig_mod.", "model.net."])
 def test_wrappings_of_a_published_file_are_found(name: str, wrapping: str, tmp_path: Path) -> None:

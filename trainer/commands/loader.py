@@ -1,4 +1,4 @@
-"""`surgstream loader`: how fast a recipe's clips come, without a model."""
+"""`surgstream loader`: measures the rate of a recipe's clips, without a model."""
 
 import argparse
 import json
@@ -11,14 +11,15 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
+from surgstream.configs.files import write_atomically
 from surgstream.configs.loading import load, to_tree
 from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.stream import ClipFeed
 from surgstream.trainer.assembly import clip_source, open_corpus
+from surgstream.trainer.commands.loader_table import table
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.data.metrics import totals
 from surgstream.trainer.data.source import ByteSource
@@ -27,7 +28,6 @@ from surgstream.trainer.distributed import (
     all_gather,
     alone_when_failing,
     barrier,
-    configure_logging,
     from_main,
     leave,
     topology_from_environment,
@@ -35,6 +35,7 @@ from surgstream.trainer.distributed import (
 from surgstream.trainer.joining import join
 from surgstream.trainer.preflight.rendezvous import node_name
 from surgstream.trainer.run_directory import environment
+from surgstream.trainer.run_log import configure_logging
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +48,9 @@ def run(words: argparse.Namespace) -> int:
     configure_logging(topology)
     with alone_when_failing(topology):
         config = load(TrainConfig, words.config, words.overrides)
-        config.grad_accum_steps(topology.world_size)  # refused before ranks wait for each other
+        config.grad_accum_steps(topology.world_size)  # raises before ranks wait for each other
         join(topology, config.parallel.timeout_seconds)
-        # Made before anything is measured, so that a bad path costs no result.
+        # The folder is made before anything is measured, so that a bad path costs no result.
         if words.out:
             from_main(lambda: words.out.parent.mkdir(parents=True, exist_ok=True))
 
@@ -65,7 +66,7 @@ def run(words: argparse.Namespace) -> int:
         if topology.is_main:
             sys.stdout.write(table(result) + "\n")
             if words.out:
-                _write(words.out, result)
+                write_atomically(words.out, json.dumps(result, indent=1) + "\n")
 
     leave()
     return 0
@@ -86,15 +87,15 @@ def measure(
         config: The recipe.
         topology: This rank's place.
         start: First draw.
-        warm_up: Seconds from the common start to the window.
+        warm_up: Seconds from the common start to the measured window.
         seconds: Length of the window.
-        decode: Whether to decode what is read.
+        decode: Whether to decode the clips.
 
     Returns:
         The same JSON tree on every rank: `total`, each of `nodes` and each of `ranks`, and the conditions.
 
     Raises:
-        SurgstreamError: The corpus cannot be read or decoded, or its batches cannot be dealt to the ranks.
+        SurgstreamError: The corpus cannot be read or decoded, or its batches cannot be divided among the ranks.
     """
     corpus = open_corpus(config.data.corpus, config.data)
     with _batches(config, topology, corpus, start=start, decode=decode) as (feed, sizes):
@@ -103,15 +104,8 @@ def measure(
     where = environment(topology)
     host = node_name(os.environ)
     ranks = all_gather({"rank": topology.rank, "host": host, **own})
-    # One entry a node: its ranks see the same hardware.
-    hardware = {
-        seen["host"]: seen
-        for seen in all_gather({"host": host, **{k: where[k] for k in ("device", "cpus")}})
-    }
-    nodes = [
-        {**hardware[host], **rates([rank for rank in ranks if rank["host"] == host])}
-        for host in dict.fromkeys(rank["host"] for rank in ranks)
-    ]
+    hardware = all_gather({"host": host, "device": where["device"], "cpus": where["cpus"]})
+    nodes = _nodes(ranks, hardware)
 
     return {
         "format": _FORMAT,
@@ -129,23 +123,40 @@ def measure(
             "sha256": corpus.sha256,
             "clips": sum(size.num_clips for size in corpus.sizes()),
         },
-        "config": {
-            "seed": config.seed,
-            "global_batch_size": config.global_batch_size,
-            "micro_batch_size": config.micro_batch_size,
-            "num_frames": config.objective.encoder.num_frames,
-            "image_size": config.objective.encoder.image_size,
-            "data": to_tree(config.data),
-        },
+        "config": _conditions(config),
         "environment": where,
     }
 
 
+def _nodes(
+    ranks: Sequence[Mapping[str, Any]], hardware: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Sum up each node's ranks, in the order of their first ranks."""
+    nodes = []
+    # One entry a node: its ranks see the same hardware.
+    for host, seen in {of_rank["host"]: of_rank for of_rank in hardware}.items():
+        of_node = [rank for rank in ranks if rank["host"] == host]
+        nodes.append({**seen, **rates(of_node)})
+    return nodes
+
+
+def _conditions(config: TrainConfig) -> dict[str, Any]:
+    encoder = config.objective.encoder
+    return {
+        "seed": config.seed,
+        "global_batch_size": config.global_batch_size,
+        "micro_batch_size": config.micro_batch_size,
+        "num_frames": encoder.num_frames,
+        "image_size": encoder.image_size,
+        "data": to_tree(config.data),
+    }
+
+
 def rates(ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What some ranks did together.
+    """Sum up what some ranks did.
 
     Args:
-        ranks: What each counted in the window.
+        ranks: The counts of each in its window.
 
     Returns:
         Rates and `cores_busy` are sums over ranks, `wait_share` is their mean; GB are 10^9 bytes.
@@ -159,81 +170,43 @@ def rates(ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     def per_second(name: str) -> float:
         return float(sum(rank["counts"].get(name, 0) / rank["seconds"] for rank in ranks))
 
+    clip_rates = [rank["clips"] / rank["seconds"] for rank in ranks]
+    wait_shares = [min(1.0, rank["wait_seconds"] / rank["seconds"]) for rank in ranks]
+    retries = {
+        name.removeprefix("retries_"): count
+        for name, count in sorted(counts.items())
+        if name.startswith("retries_") and count
+    }
+
     return {
         "ranks": len(ranks),
-        "clips_per_second": sum(rank["clips"] / rank["seconds"] for rank in ranks),
-        "slowest_rank_clips_per_second": min(rank["clips"] / rank["seconds"] for rank in ranks),
+        "clips_per_second": sum(clip_rates),
+        "slowest_rank_clips_per_second": min(clip_rates),
         "gigabytes_per_second": per_second("bytes_read") / 1e9,
         "requests_per_second": per_second("requests"),
         "bytes_read_per_clip": counts["bytes_read"] / clips if clips else None,
-        "retries": {
-            name.removeprefix("retries_"): n
-            for name, n in sorted(counts.items())
-            if name.startswith("retries_") and n
-        },
+        "retries": retries,
         "cache_hits": counts["cache_hits"],
         "cache_misses": counts["cache_misses"],
         "cache_gigabytes_per_second": per_second("cache_bytes") / 1e9,
         "bad_clips": sum(rank["bad_clips"] for rank in ranks),
-        "wait_share": statistics.fmean(
-            min(1.0, rank["wait_seconds"] / rank["seconds"]) for rank in ranks
-        ),
+        "wait_share": statistics.fmean(wait_shares),
         "cores_busy": sum(rank["cpu_seconds"] / rank["seconds"] for rank in ranks),
         "first_batch_seconds": max(rank["first_batch_seconds"] for rank in ranks),
     }
-
-
-def table(result: Mapping[str, Any]) -> str:
-    """The numbers of each node and of all, and the slowest rank, for a terminal."""
-    work = "read and decoded" if result["decode"] else "read, not decoded"
-    lines = [
-        f"clips {work} in {result['seconds']:g} s, after {result['warm_up_seconds']:g} s to warm up",
-        "",
-    ]
-
-    rows = [("node", "ranks", "clips/s", "GB/s", "GETs/s", "retries", "waits")]
-    for name, group in [
-        *((node["host"], node) for node in result["nodes"]),
-        ("all", result["total"]),
-    ]:
-        rates = (f"{group['clips_per_second']:,.1f}", f"{group['gigabytes_per_second']:.3f}")
-        costs = (f"{group['requests_per_second']:,.1f}", f"{sum(group['retries'].values()):,}")
-        rows.append(
-            (name, f"{group['ranks']}", *rates, *costs, f"{100 * group['wait_share']:.0f} %")
-        )
-
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for name, *cells in rows:
-        aligned = [f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)]
-        lines.append("  ".join([f"{name:<{widths[0]}}", *aligned]))
-
-    # In training every step waits for the slowest rank, so all go at its pace.
-    slowest = min(result["ranks"], key=lambda rank: rank["clips"] / rank["seconds"])
-    speed, ranks = result["total"]["slowest_rank_clips_per_second"], result["world_size"]
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"slowest rank: {slowest['rank']} on {slowest['host']}, {speed:,.1f} clips/s; "
-            f"all in step with it, as in training: {speed * ranks:,.1f}",
-            f"every rank had its first batch after {result['total']['first_batch_seconds']:.1f} s",
-        ]
-    )
 
 
 @contextmanager
 def _batches(
     config: TrainConfig, topology: Topology, corpus: FrameTable, *, start: int, decode: bool
 ) -> Iterator[tuple[ClipFeed, Iterator[int]]]:
-    """Begin to read on all ranks at once; gives what is read from, and the sizes of the batches as they come."""
-    order, batch = (
-        Order.create(corpus.sizes(), config.seed, config.data.order),
-        config.global_batch_size,
-    )
+    """Begin to read on all ranks at once; yields the feed, and the sizes of its batches as they come."""
+    order = Order.create(corpus.sizes(), config.seed, config.data.order)
+    batch = config.global_batch_size
 
     if decode:
         clips = clip_source(config, topology, corpus, config.data.crop)
-        # Decoders take a different time to build on each rank: none reads before all are ready.
+        # Decoders take a different time to build on each rank; none reads before all are ready.
         barrier()
         with clips.open(order, global_batch_size=batch, start=start) as loader:
             yield loader.stream, (len(clips.g) for clips in loader)
@@ -253,7 +226,7 @@ def _batches(
 def _count(
     feed: ClipFeed, sizes: Iterator[int], *, warm_up: float, seconds: float
 ) -> dict[str, Any]:
-    """Take batches until the window has closed; another thread opens and closes it, so a stall does not stretch it."""
+    """Take batches until the window closes; another thread opens and closes it, so that a stall does not stretch it."""
     began = time.perf_counter()
     clips = 0
     seen: list[dict[str, Any]] = []
@@ -262,7 +235,7 @@ def _count(
     def look() -> None:
         for end in (warm_up, warm_up + seconds):
             time.sleep(max(0.0, began + end - time.perf_counter()))
-            # The main thread goes on meanwhile: `clips` lacks at most the batch that it waits for.
+            # The main thread goes on: `clips` lacks at most the batch that it waits for.
             seen.append(
                 {
                     "seconds": time.perf_counter() - began,
@@ -276,6 +249,7 @@ def _count(
         closed.set()
 
     threading.Thread(target=look, name="window", daemon=True).start()
+
     first_batch_seconds = 0.0
     while not closed.is_set():
         clips += next(sizes)
@@ -291,9 +265,3 @@ def _count(
     news = {name: closing[name] - opened[name] for name in opened if name != "counts"}
     counts = {name: count - opened["counts"][name] for name, count in closing["counts"].items()}
     return {**news, "counts": counts, "first_batch_seconds": first_batch_seconds}
-
-
-def _write(path: Path, result: Mapping[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)

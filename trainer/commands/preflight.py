@@ -18,7 +18,6 @@ from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.distributed import (
     Topology,
     alone_when_failing,
-    configure_logging,
     leave,
     topology_from_environment,
 )
@@ -36,6 +35,7 @@ from surgstream.trainer.preflight.rules import Needs, judge
 from surgstream.trainer.preflight.shared_folder import check_shared, trial_folder
 from surgstream.trainer.preflight.store import Corpora
 from surgstream.trainer.preflight.table import one_line, render
+from surgstream.trainer.run_log import configure_logging
 
 MEETING_SECONDS = 30.0
 """The time that ranks wait for a missing one. The nodes of a job start within seconds of each other."""

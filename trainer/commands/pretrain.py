@@ -26,7 +26,6 @@ from surgstream.trainer.device import tell_device
 from surgstream.trainer.distributed import (
     Topology,
     alone_when_failing,
-    configure_logging,
     from_main,
     leave,
     topology_from_environment,
@@ -51,6 +50,7 @@ from surgstream.trainer.mixing import report_mixing
 from surgstream.trainer.objectives.base import Objective
 from surgstream.trainer.resume import order_from, recipe_changes
 from surgstream.trainer.run_directory import OWNING_SECONDS, owned_run, prepare_run_dir
+from surgstream.trainer.run_log import configure_logging
 from surgstream.trainer.runs.files import CHECKPOINTS, LOG, stacks_file
 from surgstream.trainer.warm_start import carried_moments, warm_start
 

@@ -1,1 +1,1 @@
-"""From the bytes of a clip to a batch of pixels on the device."""
+"""Turns the bytes of clips into batches of pixels on the device."""

@@ -1,4 +1,7 @@
-"""Crop windows as pure functions of (seed, draw): a clip is cropped the same way on any rank and after any resume."""
+"""Augmentation as pure functions of (seed, draw): a clip is cropped the same way on any rank and after any resume."""
+
+import itertools
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +30,38 @@ OFFSETS = (
 Windows = npt.NDArray[np.int32]
 
 
+@dataclass(frozen=True, eq=False)
+class ClipTransform:
+    """The augmentation of B clips, each the same for all frames of its clip.
+
+    Another augmentation is one more field here: an array with an entry a clip, or None where a recipe goes without.
+
+    Attributes:
+        windows: Crop windows (left, top, right, bottom) in pixels, shape (B, 4).
+    """
+
+    windows: Windows
+
+
+def draw_transform(
+    config: CropConfig | None,
+    seed: int,
+    draws: npt.NDArray[np.int64],
+    frame_sizes: npt.NDArray[np.int64],
+) -> ClipTransform:
+    """Draw the augmentation of some clips.
+
+    Args:
+        config: The recipe's augmentation; None takes centre squares, for evaluation.
+        seed: The run's seed.
+        draws: Draw numbers, shape (B,).
+        frame_sizes: Width and height of each clip's frames in pixels, shape (B, 2).
+    """
+    if config is None:
+        return ClipTransform(windows=center_crop(frame_sizes))
+    return ClipTransform(windows=multi_scale_crop(config, seed, draws, frame_sizes))
+
+
 def multi_scale_crop(
     config: CropConfig, seed: int, g: npt.NDArray[np.int64], frame_sizes: npt.NDArray[np.int64]
 ) -> Windows:
@@ -43,30 +78,30 @@ def multi_scale_crop(
     """
     pairs = [
         (width, height)
-        for i, height in enumerate(config.scales)
-        for j, width in enumerate(config.scales)
+        for (i, height), (j, width) in itertools.product(enumerate(config.scales), repeat=2)
         if abs(i - j) <= config.max_distortion
     ]
 
     # One draw below pairs x offsets decides both: the pair by quotient, the offset by remainder.
-    choice = permute(0, len(pairs) * len(OFFSETS), hash64(seed, Purpose.CROP, g))
+    num_choices = len(pairs) * len(OFFSETS)
+    choice = permute(0, num_choices, hash64(seed, Purpose.CROP, g))
+    scales = np.array(pairs)[choice // len(OFFSETS)]
+
     short_side = frame_sizes.min(axis=1, keepdims=True)
-    sides = (
-        np.floor(short_side * np.array(pairs)[choice // len(OFFSETS)]).astype(np.int64).clip(min=1)
-    )
+    sides = np.floor(short_side * scales).astype(np.int64).clip(min=1)
+    margins = frame_sizes - sides
 
     if config.offsets == "fixed":
-        start = (frame_sizes - sides) // 4 * np.array(OFFSETS)[choice % len(OFFSETS)]
+        start = margins // 4 * np.array(OFFSETS)[choice % len(OFFSETS)]
     else:
-        start = np.floor(
-            uniform(hash64(seed, Purpose.CROP_OFFSET, g), 2) * (frame_sizes - sides + 1)
-        ).astype(np.int64)
+        shares = uniform(hash64(seed, Purpose.CROP_OFFSET, g), 2)
+        start = np.floor(shares * (margins + 1)).astype(np.int64)
 
     return np.concatenate([start, start + sides], axis=1).astype(np.int32)
 
 
 def center_crop(frame_sizes: npt.NDArray[np.int64]) -> Windows:
-    """The largest centred square of each frame, for evaluation.
+    """Take the largest centred square of each frame, for evaluation.
 
     Args:
         frame_sizes: Width and height of each clip's frames in pixels, shape (B, 2).

@@ -1,9 +1,9 @@
-"""Where clips come from and how they are prepared, in numbers."""
+"""Configuration of the clips: their source, order, reading, cropping and decoding."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.places import Anywhere, NodeFolder, expanded
@@ -20,7 +20,7 @@ class CropConfig:
 
     Attributes:
         scales: Window sides as fractions of the frame's short side.
-        max_distortion: How many places apart in `scales` a window's width and height may be.
+        max_distortion: Largest distance, in places of `scales`, between a window's width and its height.
         offsets: `fixed` places windows at one of 13 points, `uniform` anywhere in the frame.
     """
 
@@ -36,11 +36,11 @@ class CropConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeConfig:
-    """Where and how JPEGs are decoded.
+    """Decoding of JPEGs.
 
     Attributes:
         device: `gpu` decodes with nvJPEG on the rank's GPU, `cpu` on its cores, `auto` on the GPU where there is one.
-        threads: CPU threads a rank; 0 takes this rank's share of the cores.
+        threads: CPU threads of each rank; 0 takes the rank's share of the cores.
     """
 
     device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -49,32 +49,47 @@ class DecodeConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Where clips come from and how they are prepared.
+    """Source, order and preparation of the clips.
 
     Attributes:
         corpus: The packed corpus: a folder or `s3://bucket/prefix`.
-        fps: Frames a second that clips are cut at, from `corpus` and from whatever is evaluated on. A corpus at k times
-            the rate is taken as if it had been packed at this one: every k-th frame of a video, each the anchor of one
-            clip, at k times the bytes. null takes every packed frame, whatever its rate.
+        fps: Frames a second that clips are cut at, from `corpus` and from every evaluation corpus. A corpus at k times
+            this rate is read as if it had been packed at this rate: every k-th frame of a video, each the anchor of one
+            clip, at k times the bytes. null takes every packed frame, at any rate.
         stride: Frames, at that rate, from one frame of a clip to the next. A clip of T frames ends at its anchor frame
             and looks (T - 1) * stride frames back.
-        order: Which clip is drawn when.
-        read: How shards are read.
+        order: The order in which clips are drawn.
+        read: Reading of shards.
         cache_dir: A folder on the node's own disk that keeps chunks for later epochs and runs; null keeps none. Its
             variables are those of the node, as in `/local/$SLURM_JOB_ID`. The ranks of a node share it. Runs with
             another corpus, order or stride add to it, and nothing is ever removed to make room: delete the folder when
             it holds what no run needs.
         cache_bytes: The most bytes of chunks in that folder, over all runs. The default holds 3.5 million frames of
             20 kB with the look-back of their chunks.
-        crop: How clips are cropped.
-        decode: Where JPEGs are decoded.
-        s3: How to reach S3, before `SURGSTREAM_STORES` and boto3's own settings. Its `retry` holds for folders as well.
-        stall_warning_seconds: Each time the trainer has waited so long for a batch, the log says what for.
-        max_bad_clips: How many clips may be damaged, over all ranks since the last start, before the run ends; until
-            then another clip of the same dataset stands in for each.
-        max_bad_clips_in_a_row: How many of one rank's clips in a row; more are no accident.
+        crop: Cropping of clips.
+        decode: Decoding of JPEGs.
+        s3: Access to S3, before `SURGSTREAM_STORES` and boto3's own settings. Its `retry` holds for folders as well.
+        stall_warning_seconds: Each time the trainer has waited this long for a batch, the log says what it waits for.
+        max_bad_clips: The most damaged clips, over all ranks since the last start, that a run tolerates; another clip
+            of the same dataset stands in for each.
+        max_bad_clips_in_a_row: The most damaged clips in a row on one rank; more are no accident.
         audit_log: Write which step consumed which clip to `audit/` in the run directory.
     """
+
+    free_to_change: ClassVar[tuple[str, ...]] = (
+        "corpus",
+        "order",
+        "read",
+        "cache_dir",
+        "cache_bytes",
+        "decode",
+        "s3",
+        "stall_warning_seconds",
+        "max_bad_clips",
+        "max_bad_clips_in_a_row",
+        "audit_log",
+    )
+    """Fields that a resumed run may have other values of; `trainer.resume` checks corpus and order by themselves."""
 
     corpus: Anywhere
     fps: Annotated[float, Range(0.001, 1e3)] | None = None
@@ -98,12 +113,14 @@ class DataConfig:
         Raises:
             ConfigError: It names a variable that is not set here.
         """
+        if self.cache_dir is None:
+            return None
         try:
-            return None if self.cache_dir is None else Path(expanded(self.cache_dir, remote=False))
+            return Path(expanded(self.cache_dir, remote=False))
         except ValueError as error:
             raise ConfigError(f"data.cache_dir: {error}") from None
 
     @property
     def limits(self) -> BadClipLimits:
-        """How many clips may be damaged."""
+        """The most clips that may be damaged."""
         return BadClipLimits(in_all=self.max_bad_clips, in_a_row=self.max_bad_clips_in_a_row)

@@ -1,4 +1,4 @@
-"""JPEG bytes to normalised clips with DALI, on the GPU, or on the CPU with torch for the resizing."""
+"""Decode JPEGs to normalised clips with DALI, on the GPU, or on the CPU with torch for the resizing."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
-from surgstream.trainer.data.augment import Windows
+from surgstream.trainer.data.augment import ClipTransform
 from surgstream.trainer.data.config import DecodeConfig
 from surgstream.trainer.errors import DecodeError
 
@@ -34,13 +34,18 @@ class ClipDecoder:
         """Build the graphs.
 
         Args:
-            config: Where to decode.
+            config: Device and threads for decoding.
             max_clips: The largest batch that will be decoded.
             num_frames: Frames a clip, T.
             image_size: Height and width of the output in pixels.
-            device: Where the clips are wanted.
+            device: The device that the clips end up on.
+
+        Raises:
+            DecodeError: A GPU is asked for, and there is none.
         """
-        self._num_frames, self._image_size = num_frames, image_size
+        self._num_frames = num_frames
+        self._image_size = image_size
+
         on_gpu = device.type == "cuda"
         if config.device == "gpu" and not on_gpu:
             raise DecodeError(
@@ -67,41 +72,39 @@ class ClipDecoder:
 
         self._decoding.build()
 
-    def decode(self, frames: Sequence[npt.NDArray[np.uint8]], windows: Windows) -> Tensor:
+    def decode(self, frames: Sequence[npt.NDArray[np.uint8]], transform: ClipTransform) -> Tensor:
         """Decode one micro-batch.
 
         Args:
             frames: B * T encoded JPEGs, clip by clip, oldest frame first.
-            windows: One crop window (left, top, right, bottom) in pixels a clip, shape (B, 4).
+            transform: The augmentation of the B clips.
 
         Returns:
-            Clips (B, C, T, H, W), float32, ImageNet-normalised, on the device where they are wanted: a strided view of
-            the graph's own output, not a copy.
+            Clips (B, C, T, H, W), float32, ImageNet-normalised, on the decoder's `device`: a strided view of the
+            graph's own output, not a copy.
 
         Raises:
-            DecodeError: A frame is not a whole JPEG. The graph is of no further use.
+            DecodeError: A frame is not a whole JPEG. The decoder cannot be used again.
         """
-        # (B, 4) to (B T, 2, 2): the two corners of the window, for each frame.
-        corners = np.repeat(windows.reshape(-1, 2, 2), self._num_frames, axis=0)[
-            :, :, ::-1
-        ]  # as (y, x)
-        start, end = np.ascontiguousarray(corners[:, 0]), np.ascontiguousarray(corners[:, 1])
+        # (B, 4) to (B T, 2, 2): two corners (y, x) of the window, for each frame.
+        corners = transform.windows.reshape(-1, 2, 2)[:, :, ::-1]
+        corners = np.repeat(corners, self._num_frames, axis=0)
+        start = np.ascontiguousarray(corners[:, 0])
+        end = np.ascontiguousarray(corners[:, 1])
 
         try:
-            (images,) = self._decoding.run(
-                jpeg=list(frames), start=start, end=end
-            )  # returns when the images are ready, on a GPU too
+            # Returns when the images are ready, on a GPU too.
+            (images,) = self._decoding.run(jpeg=list(frames), start=start, end=end)
         except RuntimeError as error:
-            raise DecodeError(
-                f"expected whole JPEG frames, DALI says: {str(error).splitlines()[0]}"
-            ) from None
+            reason = str(error).splitlines()[0]
+            raise DecodeError(f"expected whole JPEG frames, DALI says: {reason}") from None
 
         if self._resizer:
             (images,) = self._normalising.run(pixels=self._resizer.resize(images))
-        clips: Tensor = torch.utils.dlpack.from_dlpack(images.as_tensor())
-        return clips.view(-1, self._num_frames, 3, self._image_size, self._image_size).transpose(
-            1, 2
-        )
+
+        pixels: Tensor = torch.utils.dlpack.from_dlpack(images.as_tensor())
+        clips = pixels.view(-1, self._num_frames, 3, self._image_size, self._image_size)
+        return clips.transpose(1, 2)
 
 
 class _Resizer:
@@ -112,56 +115,57 @@ class _Resizer:
 
     def __init__(self, max_images: int, image_size: int, threads: int) -> None:
         self._pixels = np.empty((max_images, image_size, image_size, 3), np.uint8)
-        self._threads, self._pool = (
-            threads,
-            ThreadPoolExecutor(threads, thread_name_prefix="resize"),
-        )
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="resize")
 
     def resize(self, images: Iterable[Any]) -> npt.NDArray[np.uint8]:
-        """Bring DALI's images (h, w, C) of any sizes to one: (N, H, W, C), bytes."""
+        """Resize DALI's images (h, w, C) of any sizes to one size: (N, H, W, C), bytes."""
         sources = list(images)
         pixels = self._pixels[: len(sources)]
-        parts = [slice(i, None, self._threads) for i in range(self._threads)]
-        list(
-            self._pool.map(
-                _resize, (sources[part] for part in parts), (pixels[part] for part in parts)
-            )
-        )
+        parts = [slice(first, None, self._threads) for first in range(self._threads)]
+
+        sources_of_threads = [sources[part] for part in parts]
+        pixels_of_threads = [pixels[part] for part in parts]
+        # A list waits for all threads, and raises what one of them raised.
+        list(self._pool.map(_resize, sources_of_threads, pixels_of_threads))
         return pixels
 
 
 def _resize(images: Sequence[Any], pixels: npt.NDArray[np.uint8]) -> None:
     size = pixels.shape[1:3]
     for image, out in zip(images, pixels, strict=True):
-        pixel_rows = torch.utils.dlpack.from_dlpack(image)[
-            None
-        ]  # before permuting, or torch copies it to planes
+        # The batch axis comes before permuting, or torch copies the image to planes.
+        pixel_rows = torch.utils.dlpack.from_dlpack(image)[None]
         planes = pixel_rows.permute(0, 3, 1, 2)
-        out[...] = (
-            interpolate(planes, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
-        )
+        resized = interpolate(planes, size, mode="bilinear", antialias=True)
+        out[...] = resized[0].permute(1, 2, 0).numpy()
 
 
 def cores_of_rank(environment: Mapping[str, str]) -> int:
-    """CPU cores that this rank may keep busy: those it is bound to, or its share of those that its node's ranks share.
+    """Count the CPU cores that this rank may keep busy: those it is bound to, or its share of the node's.
 
     Args:
         environment: `os.environ`, or a copy.
     """
     cores = len(os.sched_getaffinity(0))
-    if "LOCAL_WORLD_SIZE" in environment:  # torchrun binds nobody
+    if "LOCAL_WORLD_SIZE" in environment:  # torchrun binds no rank to cores
         return max(1, cores // int(environment["LOCAL_WORLD_SIZE"]))
+
     bound = cores < int(environment.get("SLURM_CPUS_ON_NODE", cores))
     tasks = re.match(r"\d+", environment.get("SLURM_STEP_TASKS_PER_NODE", ""))
-    return cores if bound or not tasks else max(1, cores // int(tasks[0]))
+    if bound or not tasks:
+        return cores
+    return max(1, cores // int(tasks[0]))
 
 
 @pipeline_def  # type: ignore[untyped-decorator]
 def _clips_graph(image_size: int) -> Any:
     """(bytes, window start (y, x), window end (y, x)) -> (C, H, W) floats, for every frame of a batch, on the GPU."""
-    images = _window("mixed")
     images = fn.resize(
-        images, size=(image_size, image_size), interp_type=types.INTERP_LINEAR, antialias=True
+        _window("mixed"),
+        size=(image_size, image_size),
+        interp_type=types.INTERP_LINEAR,
+        antialias=True,
     )
     return _normalised(images)
 

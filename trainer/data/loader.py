@@ -1,5 +1,6 @@
-"""Clips of bytes to batches of pixels, ahead of the trainer on a thread of its own."""
+"""Decode clips to batches of pixels, ahead of the trainer on a thread of its own."""
 
+import itertools
 import logging
 import queue
 import threading
@@ -13,7 +14,7 @@ import torch
 from surgstream.shards.reading.clips import ClipBytes
 from surgstream.shards.reading.stream import ClipFeed
 from surgstream.trainer.batch import ClipBatch, ClipName
-from surgstream.trainer.data.augment import center_crop, multi_scale_crop
+from surgstream.trainer.data.augment import draw_transform
 from surgstream.trainer.data.config import CropConfig
 from surgstream.trainer.data.decode import ClipDecoder
 from surgstream.trainer.errors import DecodeError
@@ -30,9 +31,9 @@ class ClipLoader:
     due. Close it, or use it as a context manager, to end the thread and the stream.
 
     Attributes:
-        stream: Where the clips come from.
-        waits: Seconds that the trainer waited for each batch, since somebody last emptied the list.
-        decode_seconds: What the thread has spent on decoding so far, its waits for the GPU included.
+        stream: The source of the clips.
+        waits: Seconds that the trainer waited for each batch; a reader empties the list.
+        decode_seconds: Time that the thread has spent on decoding so far, its waits for the GPU included.
     """
 
     def __init__(
@@ -51,14 +52,20 @@ class ClipLoader:
         Args:
             stream: This rank's clips, micro-batch by micro-batch.
             decoder: The DALI graph; used by this loader's thread alone until the loader is closed.
-            crop: How to draw crop windows; None takes the centre square, for evaluation.
+            crop: The recipe's cropping; None takes the centre square, for evaluation.
             seed: The run's seed.
-            device: Where the trainer wants the clips.
-            prefetch_batches: Micro-batches that may wait decoded.
-            stall_warning_seconds: Each time the trainer has waited so long for a batch, the log says what for.
+            device: The device that the trainer computes on.
+            prefetch_batches: The most micro-batches that wait decoded.
+            stall_warning_seconds: Each time the trainer has waited this long, the log says what it waits for.
         """
-        self.stream, self.waits, self.decode_seconds = stream, list[float](), 0.0
-        self._decoder, self._crop, self._seed, self._device = decoder, crop, seed, device
+        self.stream = stream
+        self.waits: list[float] = []
+        self.decode_seconds = 0.0
+
+        self._decoder = decoder
+        self._crop = crop
+        self._seed = seed
+        self._device = device
         self._stall_warning_seconds = stall_warning_seconds
 
         # From the thread: a batch, the error that ended it, or None at the end of the stream.
@@ -124,6 +131,7 @@ class ClipLoader:
         try:
             if self._device.type == "cuda":
                 torch.cuda.set_device(self._device)
+
             for clips in self.stream:
                 started = time.monotonic()
                 with self.stream.activities.doing("decodes"):
@@ -131,6 +139,7 @@ class ClipLoader:
                 self.decode_seconds += time.monotonic() - started
                 if not self._put(batch):
                     return
+
             self._put(None)
         except Exception as error:
             self._put(error)
@@ -147,22 +156,20 @@ class ClipLoader:
 
     def _decode(self, clips: Sequence[ClipBytes]) -> ClipBatch:
         g = np.array([clip.g for clip in clips], dtype=np.int64)
-        sizes = np.array([(clip.width, clip.height) for clip in clips], dtype=np.int64)
         names = tuple(
             ClipName(clip.dataset, clip.video, clip.anchor_frame, clip.planned) for clip in clips
         )
-        windows = (
-            multi_scale_crop(self._crop, self._seed, g, sizes) if self._crop else center_crop(sizes)
-        )
-        try:
-            pixels = self._decoder.decode(
-                [frame for clip in clips for frame in clip.frames], windows
-            )
-        except DecodeError as error:
-            raise DecodeError(
-                f"draws {g.min()} to {g.max()}, clips {', '.join(map(str, names))}: {error}"
-            ) from None
         valid = np.array([clip.valid for clip in clips])
+
+        sizes = np.array([(clip.width, clip.height) for clip in clips], dtype=np.int64)
+        transform = draw_transform(self._crop, self._seed, g, sizes)
+        frames = list(itertools.chain.from_iterable(clip.frames for clip in clips))
+
+        try:
+            pixels = self._decoder.decode(frames, transform)
+        except DecodeError as error:
+            listed = ", ".join(map(str, names))
+            raise DecodeError(f"draws {g.min()} to {g.max()}, clips {listed}: {error}") from None
         return ClipBatch(clips=pixels, g=g, names=names, valid=valid)
 
     def _keep_while_in_use(self, batch: ClipBatch) -> ClipBatch:
@@ -170,11 +177,13 @@ class ClipLoader:
 
         The pixels belong to DALI, which does not know the trainer's stream and would reuse them at once.
         """
-        if self._device.type == "cuda":
-            while len(self._in_use) > 1 and self._in_use[0][1].query():
-                self._in_use.popleft()
-            # By now the trainer has queued all of its work on the last batch.
-            if self._in_use:
-                self._in_use[-1][1].record()
-            self._in_use.append((batch, torch.Event("cuda")))
+        if self._device.type != "cuda":
+            return batch
+
+        while len(self._in_use) > 1 and self._in_use[0][1].query():
+            self._in_use.popleft()
+        # By now the trainer has queued all of its work on the last batch.
+        if self._in_use:
+            self._in_use[-1][1].record()
+        self._in_use.append((batch, torch.Event("cuda")))
         return batch

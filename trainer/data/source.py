@@ -28,7 +28,7 @@ class ByteSource:
         """Open the cache.
 
         Args:
-            data: How to read.
+            data: The recipe's data section.
             corpus: The packed frames.
             num_frames: Frames a clip, T.
             micro_batch_size: Clips a batch.
@@ -37,16 +37,18 @@ class ByteSource:
         Raises:
             ConfigError: The cache's folder is not this user's alone to write to, or cannot be made.
         """
-        self._data, self._corpus, self._topology = data, corpus, topology
-        self._num_frames, self._micro_batch_size = num_frames, micro_batch_size
-        self._cache = (
-            ChunkCache(data.cache_folder, data.cache_bytes, corpus.sha256)
-            if data.cache_folder
-            else None
-        )
+        self._data = data
+        self._corpus = corpus
+        self._num_frames = num_frames
+        self._micro_batch_size = micro_batch_size
+        self._topology = topology
+
+        self._cache: ChunkCache | None = None
+        if data.cache_folder:
+            self._cache = ChunkCache(data.cache_folder, data.cache_bytes, corpus.sha256)
 
     def stream(self, order: Order, *, global_batch_size: int, start: int) -> ClipStream:
-        """This rank's share of the draws of an order, from `start` on without end."""
+        """Stream this rank's share of the draws of an order, from `start` on without end."""
         return ClipStream(
             self._corpus,
             order,
@@ -83,14 +85,14 @@ class ClipSource(ByteSource):
         """Build the decoder and open the cache.
 
         Args:
-            data: How to read and decode.
+            data: The recipe's data section.
             corpus: The packed frames.
-            seed: Draws the crops.
+            seed: The run's seed.
             num_frames: Frames a clip, T.
             image_size: Height and width of the model's input in pixels.
             micro_batch_size: Clips a batch.
             topology: This rank's place.
-            crop: How to draw crop windows; None takes centre squares, for evaluation.
+            crop: The recipe's cropping; None takes centre squares, for evaluation.
 
         Raises:
             ConfigError: The cache's folder is not this user's alone to write to, or cannot be made.
@@ -102,7 +104,9 @@ class ClipSource(ByteSource):
             micro_batch_size=micro_batch_size,
             topology=topology,
         )
-        self._seed, self._crop = seed, crop
+        self._seed = seed
+        self._crop = crop
+
         self._decoder = ClipDecoder(
             data.decode,
             max_clips=micro_batch_size,
@@ -125,27 +129,27 @@ class ClipSource(ByteSource):
         """Start loading clips in the order of the corpus, each once; see `shards.reading.passes`.
 
         Args:
-            num_clips: Take so many, evenly spread; None takes all.
-            datasets: Take these datasets alone.
+            num_clips: The number of clips, evenly spread; None takes all.
+            datasets: Names of the datasets to take; None takes all.
             shared: Whether the ranks share the clips, or each takes all of them.
         """
-        return self._load(
-            ClipPass(
-                self._corpus,
-                num_frames=self._num_frames,
-                stride=self._data.stride,
-                micro_batch_size=self._micro_batch_size,
-                # Not shared, each rank reads as if it were alone.
-                rank=self._topology.rank if shared else 0,
-                world_size=self._topology.world_size if shared else 1,
-                chunk_frames=self._data.order.chunk_frames,
-                read=self._data.read,
-                limits=self._data.limits,
-                cache=self._cache,
-                num_clips=num_clips,
-                datasets=datasets,
-            )
+        # Where the clips are not shared, each rank reads as if it were alone.
+        readers = self._topology if shared else Topology()
+        clips = ClipPass(
+            self._corpus,
+            num_frames=self._num_frames,
+            stride=self._data.stride,
+            micro_batch_size=self._micro_batch_size,
+            rank=readers.rank,
+            world_size=readers.world_size,
+            chunk_frames=self._data.order.chunk_frames,
+            read=self._data.read,
+            limits=self._data.limits,
+            cache=self._cache,
+            num_clips=num_clips,
+            datasets=datasets,
         )
+        return self._load(clips)
 
     def _load(self, clips: ClipFeed) -> ClipLoader:
         return ClipLoader(

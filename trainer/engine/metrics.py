@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from surgstream.configs.files import naming
+from surgstream.configs.files import naming, write_atomically
 from surgstream.trainer.runs.files import METRICS
 
 Value = float | str | npt.NDArray[np.float64] | Tensor
@@ -123,9 +123,7 @@ def cut_log(path: Path, key: str, *, keep_below: int) -> None:
         if keeps:
             kept.append(line.decode() + "\n")
 
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(kept), encoding="utf-8")
-    partial.replace(path)
+    write_atomically(path, "".join(kept))
 
 
 class StepClock:

@@ -1,5 +1,6 @@
 """Pictures of what a model sees and predicts."""
 
+import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +9,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+
+from surgstream.configs.files import write_atomically
 
 PICTURED_CLIPS = 3
 
@@ -74,7 +77,7 @@ def save_picture(path: Path, sheet: Image.Image) -> Tensor:
         The pixels (3, H, W), uint8.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    sheet.save(partial, format="PNG")
-    partial.replace(path)
+    encoded = io.BytesIO()
+    sheet.save(encoded, format="PNG")
+    write_atomically(path, encoded.getvalue())
     return torch.from_numpy(np.array(sheet)).permute(2, 0, 1)

@@ -1,8 +1,8 @@
 """The run directory: can every rank write to it, and is it the same one for all?"""
 
-import os
 from pathlib import Path
 
+from surgstream.configs.files import write_atomically
 from surgstream.trainer.errors import PreflightError
 from surgstream.trainer.preflight.rendezvous import Meeting
 
@@ -52,9 +52,4 @@ def trial_folder(meeting: Meeting, checkpoints: Path) -> Path:
 
 def _write(folder: Path, rank: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".partial-{rank}"
-    with partial.open("wb") as file:
-        file.write(b"preflight")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(folder / str(rank))
+    write_atomically(folder / str(rank), "preflight", durable=True)

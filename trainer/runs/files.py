@@ -5,13 +5,12 @@ and goes on when it is started again. `FAILED`: it would fail again. Each holds 
 """
 
 import os
-import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from surgstream.configs.errors import SurgstreamError
-from surgstream.configs.files import read_text
+from surgstream.configs.files import open_regular, write_atomically
 from surgstream.trainer.errors import PreflightError
 
 REQUEUE = "REQUEUE"
@@ -30,6 +29,9 @@ CHECKPOINTS = "checkpoints"
 STACKS = "stacks"
 PROFILES = "profiles"
 FLIGHT_RECORDER = "flight_recorder"
+
+_MARK_BYTES = 4096
+"""The most of a mark that is read."""
 
 
 def checkpoint_name(step: int) -> str:
@@ -59,17 +61,22 @@ def write_mark(run_dir: Path, mark: str, sentence: str) -> None:
         OSError: It cannot be written.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
-    partial = run_dir / f".{mark}-{platform.node()}-{os.getpid()}"  # every rank may write one
-    partial.write_text(sentence + "\n", encoding="utf-8")
-    partial.replace(run_dir / mark)
+    write_atomically(run_dir / mark, sentence + "\n")
 
 
-def read_mark(run_dir: Path, mark: str) -> str | None:
-    """The sentence of a mark, or None where there is none."""
-    try:
-        return read_text(run_dir / mark).strip()
-    except FileNotFoundError:
-        return None
+def read_mark(run_dir: Path, mark: str, *, since: float = 0.0) -> str | None:
+    """Return the sentence of a mark, in printable letters; None where there is none that can be read.
+
+    Args:
+        run_dir: The run's directory.
+        mark: `REQUEUE` or `FAILED`.
+        since: An older mark does not count, in unix seconds.
+    """
+    with suppress(OSError), open_regular(run_dir / mark) as file:
+        if os.fstat(file.fileno()).st_mtime >= since:
+            words = file.read(_MARK_BYTES).decode(errors="replace").split()
+            return "".join(letter for letter in " ".join(words) if letter.isprintable())
+    return None
 
 
 def remove_marks(run_dir: Path) -> None:

@@ -3,7 +3,6 @@
 Files may be missing, torn, just being replaced or of an older version: what they do not tell is None.
 """
 
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from surgstream.trainer.runs.files import (
     QUARANTINE,
     REQUEUE,
     checkpoints_in,
+    read_mark,
 )
 from surgstream.trainer.runs.jobs import Job, jobs_of, last_job
 from surgstream.trainer.runs.json_lines import group, number, read_object, tail, text, whole
@@ -30,7 +30,6 @@ from surgstream.trainer.runs.slurm import Word
 from surgstream.trainer.runs.standing import Signs, State, decide, last_error, lives, read_writer
 
 _ENVIRONMENT = "environment.json"
-_MARK_BYTES = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,8 +201,8 @@ def _signs(
     queued, job = jobs_of(run_dir)
 
     return Signs(
-        failed=_mark(run_dir / FAILED, times.submitted),
-        requeue=_mark(run_dir / REQUEUE, times.submitted),
+        failed=read_mark(run_dir, FAILED, since=times.submitted),
+        requeue=read_mark(run_dir, REQUEUE, since=times.submitted),
         alive=lives(writer, has_begun=times.set_up > times.submitted),
         queued=words.get(queued),
         word=words.get(job) if writer is None or writer.job == job else None,
@@ -224,15 +223,6 @@ def _changed(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _mark(path: Path, submitted: float) -> str | None:
-    """The sentence of a mark, unless a job has started since; that job will remove the mark."""
-    with suppress(OSError), open_regular(path) as file:
-        if os.fstat(file.fileno()).st_mtime >= submitted:
-            words = file.read(_MARK_BYTES).decode(errors="replace").split()
-            return "".join(letter for letter in " ".join(words) if letter.isprintable())
-    return None
 
 
 def _checkpoint(root: Path, now: float) -> Checkpoint | None:

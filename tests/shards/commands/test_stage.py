@@ -39,6 +39,7 @@ def to_read(corpus: Path) -> dict[str, bytes]:
     return {name: files[name] for name in files if name.endswith((".tar", ".idx", "manifest.json"))}
 
 
+@pytest.mark.slow
 def test_a_folder_and_a_store_and_a_folder(
     corpus: Path,
     tmp_path: Path,
@@ -57,6 +58,7 @@ def test_a_folder_and_a_store_and_a_folder(
     assert contents(tmp_path / "back") == to_read(corpus)
 
 
+@pytest.mark.slow
 def test_a_staged_corpus_verifies(staged: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert surgstream(["verify", str(staged)]) == 0
     (staged / "plan.json").write_bytes(b"")
@@ -64,6 +66,7 @@ def test_a_staged_corpus_verifies(staged: Path, capsys: pytest.CaptureFixture[st
     assert "d/d-000000.json: is missing" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "copied"), [([], [1, 2]), (["--checksum"], [0, 1, 2])])
 def test_what_is_there_is_not_copied_again(
     corpus: Path,
@@ -96,6 +99,7 @@ def test_without_the_manifest_what_is_there_is_compared(corpus: Path, staged: Pa
     assert to_read(staged) == to_read(corpus) and not (staged / PARTIAL).exists()
 
 
+@pytest.mark.slow
 def test_a_killed_stage_goes_on(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

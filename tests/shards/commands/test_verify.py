@@ -76,12 +76,14 @@ def flip(path: Path, position: int, bit: int = 0) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.slow
 def test_a_sound_corpus(packed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert findings(packed) == []
     assert main([str(packed)]) == 0
     assert capsys.readouterr().out.startswith("2 shards, 3 videos, 12 frames, ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 @given(data=st.data())
 @settings(
@@ -274,6 +276,7 @@ def test_segments_of_no_frames_are_refused(corpus: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_pictures_that_an_earlier_version_left_are_warned_of(
     corpus: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -315,6 +318,7 @@ def test_what_an_earlier_version_packed_is_sound(
     assert "every byte is as it was packed" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_report_that_lies_in_a_corpus_is_warned_of(
     corpus: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -61,6 +61,7 @@ def test_paths_and_globs(folder: Path, videos: object, expected: list[str]) -> N
     assert all(Path(source.location).is_absolute() for source in sources)
 
 
+@pytest.mark.slow
 def test_globs_on_s3(tmp_path: Path) -> None:
     with s3_bucket("sources") as bucket:
         for name in FILES:

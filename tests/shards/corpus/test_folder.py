@@ -27,6 +27,7 @@ def dataset(folder: Path, hold_out: int = 0) -> dict[str, object]:
     return described
 
 
+@pytest.mark.slow
 def test_a_folder_and_its_corpus_file_pack_the_same(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

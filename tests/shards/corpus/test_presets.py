@@ -53,6 +53,7 @@ def test_each_has_a_layout_here() -> None:
     assert set(presets("pack")) == set(LAYOUTS)
 
 
+@pytest.mark.slow
 def test_held_out_is_what_the_split_says(
     preset: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -179,6 +180,7 @@ def test_a_glob_holds_out_what_it_matches_and_an_id_itself(tmp_path: Path) -> No
         assert [Path(name).stem for name in found(corpus, tmp_path)["d"]] == trained
 
 
+@pytest.mark.slow
 def test_a_preset_packs_by_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -221,6 +223,7 @@ def test_frames_pack_as_the_released_code_has_them(tmp_path: Path) -> None:
     assert [(video.id, video.num_frames) for video in videos] == [("video02", 3)]
 
 
+@pytest.mark.slow
 def test_root_on_s3(tmp_path: Path) -> None:
     video = make_video(tmp_path / "v.mp4", 25).read_bytes()
     dataset = {
@@ -291,6 +294,7 @@ def test_a_subset_is_of_datasets(members: list[str], message: str) -> None:
         build(CorpusConfig, {"datasets": [dataset], "subsets": {"A": members}}, where="corpus.yaml")
 
 
+@pytest.mark.slow
 def test_counts_that_differ_are_told_and_nothing_more(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -324,6 +328,7 @@ def test_where_paths_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert find_corpus("a/b.yaml") == (Path("a/b.yaml"), "a")
 
 
+@pytest.mark.slow
 def test_shards_of_a_smaller_set_are_kept_by_a_larger(tmp_path: Path) -> None:
     datasets = []
     for name in ("d", "e"):

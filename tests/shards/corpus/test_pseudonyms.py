@@ -89,6 +89,7 @@ def pack(home: Path, out: Path | str, *words: str) -> int:
     return surgstream(["pack", str(home / "corpus.yaml"), str(out), *words])
 
 
+@pytest.mark.slow
 def test_names_do_not_come_back_because_the_map_was_forgotten(
     hospital: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,6 +123,7 @@ def test_a_map_that_has_all_may_lie_where_nobody_writes(
     assert find_pseudonyms(path, [("d", "SMITH")], extend=True) == {("d", "SMITH"): "s1"}
 
 
+@pytest.mark.slow
 def test_no_name_is_told_of_any_video(hospital: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert surgstream(["pack", str(hospital / "plain.yaml"), str(out)]) == 0
@@ -154,6 +156,7 @@ def test_no_name_is_told_of_any_video(hospital: Path, tmp_path: Path) -> None:
     assert surgstream(["verify", str(out)]) == 0
 
 
+@pytest.mark.slow
 def test_labels_are_those_of_the_real_name(hospital: Path, tmp_path: Path) -> None:
     assert pack(hospital, tmp_path / "out") == 0
     with tarfile.open(tmp_path / "out" / load(tmp_path / "out").shards[0].name) as tar:
@@ -165,6 +168,7 @@ def test_labels_are_those_of_the_real_name(hospital: Path, tmp_path: Path) -> No
     assert phases == {drawn[NAMES[0]]: "phase of 0", drawn[NAMES[1]]: "phase of 1"}
 
 
+@pytest.mark.slow
 def test_pseudonyms_stay_and_what_is_new_gets_one(hospital: Path, tmp_path: Path) -> None:
     assert pack(hospital, tmp_path / "out") == 0
     before, packed = names(hospital), contents(tmp_path / "out")
@@ -182,6 +186,7 @@ def test_pseudonyms_stay_and_what_is_new_gets_one(hospital: Path, tmp_path: Path
     assert stat.S_IMODE((hospital / "names.csv").stat().st_mode) == 0o600
 
 
+@pytest.mark.slow
 def test_a_review_and_the_report_use_them(hospital: Path, tmp_path: Path) -> None:
     assert pack(hospital, tmp_path / "out", "--report", str(tmp_path / "report")) == 0
     page = (tmp_path / "report" / "index.html").read_text()
@@ -227,6 +232,7 @@ def test_parts_read_the_map_and_never_write_it(
     assert told(contents(out)) == set()
 
 
+@pytest.mark.slow
 def test_on_s3(hospital: Path, tmp_path: Path) -> None:
     with s3_bucket("hidden") as bucket:
         assert pack(hospital, f"{bucket}/out") == 0
@@ -313,6 +319,7 @@ def test_many_may_extend_it_at_once(tmp_path: Path) -> None:
 STEMS = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), max_size=20)
 
 
+@pytest.mark.slow
 @given(stems=st.lists(STEMS, min_size=1, max_size=4, unique=True), readable=st.booleans())
 @settings(
     derandomize=True,

@@ -101,6 +101,7 @@ def from_bytes(data: bytes) -> Manifest:
     return ManifestFile(data, where="here").parse()
 
 
+@pytest.mark.slow
 @given(manifests())
 @settings(derandomize=True, max_examples=50)
 def test_a_manifest_comes_back(manifest: Manifest) -> None:
@@ -255,6 +256,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(
     manifests(),
     st.lists(st.tuples(st.randoms(use_true_random=False), JSON), min_size=1, max_size=3),

@@ -118,6 +118,7 @@ def test_any_ranks_from_any_draw_read_the_same(world_size: int, tmp_path: Path) 
     assert union == {g: clip for g, clip in whole.items() if g >= 120}
 
 
+@pytest.mark.slow
 def test_a_denser_corpus_is_the_corpus_at_the_run_s_rate(tmp_path: Path) -> None:
     """The same videos, packed at both rates, give the same clips, byte by byte, in the same order."""
     for name, frames in (("a", 260), ("b", 70), ("c", 10)):

@@ -78,6 +78,7 @@ def part(first: int, stop: int) -> Part:
     return Part(first_frame=first, num_frames=stop - first)
 
 
+@pytest.mark.slow
 def test_without_being_asked_packing_only_tells(videos: Path, tmp_path: Path) -> None:
     assert surgstream(["pack", write(videos), str(tmp_path / "out")]) == 0
     found = readings(tmp_path / "out")
@@ -88,6 +89,7 @@ def test_without_being_asked_packing_only_tells(videos: Path, tmp_path: Path) ->
     assert found["disc"]["findings"] == [] and found["disc"]["crop"] is None
 
 
+@pytest.mark.slow
 def test_no_picture_lies_beside_the_shards(videos: Path, tmp_path: Path) -> None:
     for name, drop in (("all", "drop=[]"), ("some", "drop=[text,face,outside]")):
         words = [
@@ -111,6 +113,7 @@ def test_no_picture_lies_beside_the_shards(videos: Path, tmp_path: Path) -> None
         assert not any(b"\xff\xd8" in data for data in beside.values())
 
 
+@pytest.mark.slow
 def test_the_end_tells_of_each_kind_that_was_found(
     videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,6 +138,7 @@ def test_the_end_tells_of_each_kind_that_was_found(
     ]
 
 
+@pytest.mark.slow
 def test_what_is_to_be_dropped_ends_a_part(videos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert surgstream(["pack", write(videos), str(out), "drop=[text, black, face]", "fps=2"]) == 0
@@ -155,6 +159,7 @@ def test_what_is_to_be_dropped_ends_a_part(videos: Path, tmp_path: Path) -> None
     assert surgstream(["verify", str(out)]) == 0
 
 
+@pytest.mark.slow
 def test_frames_are_those_that_would_be_there_anyway(videos: Path, tmp_path: Path) -> None:
     frames = []
     for name, drop in (("all", "drop=[]"), ("some", "drop=[text,outside]")):
@@ -171,6 +176,7 @@ def test_frames_are_those_that_would_be_there_anyway(videos: Path, tmp_path: Pat
     assert frames[1].items() < frames[0].items()
 
 
+@pytest.mark.slow
 def test_what_is_dropped_is_as_expected_as_the_rest(
     videos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -217,6 +223,7 @@ def test_a_video_of_which_nothing_stays_is_told(videos: Path, tmp_path: Path) ->
     assert readings(tmp_path / "out")["slides"]["dropped"] == [{"start": 0.0, "stop": 7.0}]
 
 
+@pytest.mark.slow
 def test_borders_are_cropped_if_asked(videos: Path, tmp_path: Path) -> None:
     assert (
         surgstream(
@@ -232,6 +239,7 @@ def test_borders_are_cropped_if_asked(videos: Path, tmp_path: Path) -> None:
     assert surgstream(["verify", str(tmp_path / "out")]) == 0
 
 
+@pytest.mark.slow
 def test_a_review_is_kept_to_and_packs_only_its_shards_again(videos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert surgstream(["pack", write(videos), str(out), "drop=[text,outside]"]) == 0
@@ -263,6 +271,7 @@ def test_a_review_may_lie_in_a_bucket(videos: Path, tmp_path: Path) -> None:
     assert '"drop"' in (tmp_path / "out" / "plan.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_stretch_is_reviewed_by_the_seconds_that_are_told_of_it(
     videos: Path, tmp_path: Path
 ) -> None:
@@ -293,6 +302,7 @@ def test_a_segment_tells_of_what_was_found_in_it_alone() -> None:
         assert told == [0, 1, 0]
 
 
+@pytest.mark.slow
 def test_a_review_that_drops_all_is_told(videos: Path, tmp_path: Path) -> None:
     assert surgstream(["pack", write(videos, "d,mixed,0,100,drop"), str(tmp_path / "out")]) == 0
     assert (
@@ -349,6 +359,7 @@ def test_review_files(tmp_path: Path) -> None:
         load_review(str(tmp_path / "none.csv"), Stores())
 
 
+@pytest.mark.slow
 def test_the_readme_names_all_that_enters_a_shard(videos: Path, tmp_path: Path) -> None:
     assert surgstream(["pack", write(videos), str(tmp_path / "out")]) == 0
     with tarfile.open(tmp_path / "out" / load(tmp_path / "out").shards[0].name) as tar:
@@ -359,6 +370,7 @@ def test_the_readme_names_all_that_enters_a_shard(videos: Path, tmp_path: Path) 
     assert set(re.findall("`([a-z_]+)`", paragraph)) == said.keys()
 
 
+@pytest.mark.slow
 def test_neither_sound_nor_what_a_container_says_enters_a_corpus(tmp_path: Path) -> None:
     name = "DOE JANE 19620102"
     make_film(tmp_path / "a.mp4", scenes(("tissue", 3)), metadata={"title": name, "comment": name})

@@ -40,6 +40,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_the_corpus(
     corpus: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

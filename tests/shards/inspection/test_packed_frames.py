@@ -25,6 +25,7 @@ class Counting(LocalStorage):
         super().read_into(name, start, out, stop)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("numbers", "groups"),
     [

@@ -72,6 +72,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "report"
 
 
+@pytest.mark.slow
 def test_every_video_has_its_section_and_its_pictures(report: Path) -> None:
     page = Tags(report / "index.html")
     assert [section.get("id") for section in page.of("section")] == [
@@ -95,6 +96,7 @@ def test_every_video_has_its_section_and_its_pictures(report: Path) -> None:
             image.load()
 
 
+@pytest.mark.slow
 def test_it_tells_what_was_found_and_decided(report: Path) -> None:
     page = Tags(report / "index.html")
     spans = [
@@ -168,6 +170,7 @@ def dropped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_what_is_dropped_is_seen_as_it_is_in_the_source(dropped: Path) -> None:
     page = dropped / "report" / "index.html"
     sheets = {
@@ -196,6 +199,7 @@ def test_what_is_dropped_is_seen_as_it_is_in_the_source(dropped: Path) -> None:
         assert all(alike(picture, kind) for _, picture in sheets[name])
 
 
+@pytest.mark.slow
 def test_a_video_that_is_dropped_whole_is_a_section_as_any_other(dropped: Path) -> None:
     page = Tags(dropped / "report" / "index.html")
     assert [section["id"] for section in page.of("section")] == ["d/all", "d/some"]
@@ -246,6 +250,7 @@ def test_there_is_a_picture_every_30_seconds_at_least(seconds: float) -> None:
     assert seconds / apart >= min(9.9, seconds)
 
 
+@pytest.mark.slow
 def test_all_that_was_decided_is_there_to_be_saved_again(tmp_path: Path) -> None:
     for name in ("gone", "mixed"):
         make_film(tmp_path / f"{name}.mp4", scenes(("tissue", 5), ("outside", 3), ("tissue", 10)))
@@ -273,6 +278,7 @@ def test_all_that_was_decided_is_there_to_be_saved_again(tmp_path: Path) -> None
     assert found == [("0", "1", "-1"), *of_gone, *of_mixed]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "shown"), [(b"<b>&'x.mp4", "<b>&'x.mp4"), (b"\xff.mp4", "?.mp4")])
 def test_what_names_say_is_text(tmp_path: Path, name: bytes, shown: str) -> None:
     make_film(tmp_path / "film.mp4", scenes(("tissue", 20))).rename(tmp_path / os.fsdecode(name))
@@ -339,6 +345,7 @@ def test_histograms_count_every_value() -> None:
     assert np.array_equal(counts, expected)
 
 
+@pytest.mark.slow
 def test_a_header_that_tells_too_short_a_length_cuts_nothing_off(tmp_path: Path) -> None:
     tape = make_film(tmp_path / "v.ts", scenes(("tissue", 20)))
     tape.write_bytes(tape.read_bytes() * 2)

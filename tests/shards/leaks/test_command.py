@@ -16,6 +16,8 @@ from tests.helpers.films import drifting, write_film
 from tests.helpers.packing import write_corpus
 from tests.helpers.s3 import s3_bucket
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:

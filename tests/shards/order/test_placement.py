@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ DEALS = st.tuples(
 
 @given(DEALS, st.integers(0, 10**6))
 @settings(max_examples=50, derandomize=True, deadline=None)
-def test_every_rank_gets_its_share_and_every_draw_one_rank(dealing, start):
+def test_every_rank_gets_its_share_and_every_draw_one_rank(
+    dealing: tuple[int, int, int, Literal["runs", "spread"]], start: int
+) -> None:
     micro_batch, world, accumulation, deal = dealing
     draws = Order.create(SIZES, 3, CONFIG).draws(start, micro_batch * world * accumulation)
     placement = place(draws, micro_batch_size=micro_batch, world_size=world, deal=deal)
@@ -30,7 +33,7 @@ def test_every_rank_gets_its_share_and_every_draw_one_rank(dealing, start):
 
 
 @pytest.mark.parametrize("deal", ["runs", "spread"])
-def test_micro_batches_do_not_depend_on_the_world_size(deal):
+def test_micro_batches_do_not_depend_on_the_world_size(deal: str) -> None:
     draws = Order.create(SIZES, 3, CONFIG).draws(960, 48)
     alone = place(draws, micro_batch_size=4, world_size=1, deal=deal).members.reshape(-1, 4)
     for world in (2, 3, 12):
@@ -38,7 +41,7 @@ def test_micro_batches_do_not_depend_on_the_world_size(deal):
         assert np.array_equal(members.reshape(-1, 4), alone)
 
 
-def test_draws_on_one_seat_go_by_dataset_then_by_draw():
+def test_draws_on_one_seat_go_by_dataset_then_by_draw() -> None:
     draws = Order.create(SIZES, 3, CONFIG).draws(0, 6)
     crowded = replace(
         draws, dataset=np.array([2, 0, 1, 0, 2, 1]), seat=np.array([7, 7, 7, 7, 7, 3])
@@ -47,7 +50,7 @@ def test_draws_on_one_seat_go_by_dataset_then_by_draw():
     assert members.ravel().tolist() == [5, 1, 3, 2, 0, 4]
 
 
-def test_few_ranks_read_a_chunk():
+def test_few_ranks_read_a_chunk() -> None:
     sizes = [DatasetSize("a", "s", 200_000), DatasetSize("b", "t", 60_000)]
     order, batch, world = Order.create(sizes, 1, OrderConfig(lanes=512, chunk_frames=100)), 512, 16
     seen = {"seat": set(), "g": set()}
@@ -65,7 +68,7 @@ def test_few_ranks_read_a_chunk():
     assert readers["g"] > 3
 
 
-def test_spread_parts_the_clips_of_a_lane():
+def test_spread_parts_the_clips_of_a_lane() -> None:
     """A dataset of one lane, or fewer lanes than clips, give a step many clips of one chunk."""
     sizes = [DatasetSize("tiny", "s", 60), DatasetSize("large", "t", 50_000)]
     draws = Order.create(sizes, 1, OrderConfig(weights="balanced", lanes=64)).draws(0, 64)
@@ -87,7 +90,7 @@ def test_spread_parts_the_clips_of_a_lane():
         assert len(set(draws.chunk_first[batch].tolist())) >= 30
 
 
-def test_spread_reads_no_more_where_lanes_suffice():
+def test_spread_reads_no_more_where_lanes_suffice() -> None:
     order, batch = (
         Order.create([DatasetSize("a", "s", 200_000)], 1, OrderConfig(lanes=512, chunk_frames=100)),
         512,
@@ -101,7 +104,7 @@ def test_spread_reads_no_more_where_lanes_suffice():
 
 
 @pytest.mark.parametrize(("micro_batch", "world"), [(3, 2), (8, 3), (4, 0)])
-def test_a_batch_that_cannot_be_dealt_is_refused(micro_batch, world):
+def test_a_batch_that_cannot_be_dealt_is_refused(micro_batch: int, world: int) -> None:
     draws = Order.create(SIZES, 3, CONFIG).draws(0, 8)
     with pytest.raises(
         ConfigError,
@@ -119,7 +122,7 @@ def test_a_batch_that_cannot_be_dealt_is_refused(micro_batch, world):
         (7, 5, "use 1, 2, 3, 4, 6, 8, 12, 24 ranks, and a micro-batch that fits them"),
     ],
 )
-def test_the_refusal_lists_what_can_be_dealt(micro_batch, world, fits):
+def test_the_refusal_lists_what_can_be_dealt(micro_batch: int, world: int, fits: str) -> None:
     with pytest.raises(ConfigError) as refused:
         check_batch(24, micro_batch, world)
     assert str(refused.value).endswith(f"got 24; {fits}")

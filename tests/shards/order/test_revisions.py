@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -11,27 +12,27 @@ BALANCED = replace(CONFIG, weights="balanced")
 G0 = 333
 
 
-def drawn(order, dataset, start, stop):
+def drawn(order: Order, dataset: str, start: int, stop: int) -> list[tuple[int, int]]:
     """Epoch and clip of every draw of a dataset in [start, stop)."""
     draws = order.draws(start, stop - start)
     ours = draws.dataset == order.dataset_names.index(dataset)
     return list(zip(draws.epoch[ours].tolist(), draws.clip[ours].tolist(), strict=True))
 
 
-def assert_whole_epochs(order, size, stop, epochs):
+def assert_whole_epochs(order: Order, size: DatasetSize, stop: int, epochs: Iterable[int]) -> None:
     history = drawn(order, size.name, 0, stop)
     for epoch in epochs:
         assert sorted(clip for e, clip in history if e == epoch) == list(range(size.num_clips))
 
 
-def test_nothing_new_keeps_the_order():
+def test_nothing_new_keeps_the_order() -> None:
     order = Order.create([A, B], 1, CONFIG)
     assert order.resumed(G0, [A, B], CONFIG) is order
     assert order.differences([A, B], CONFIG) == {}
     assert order.resumed(G0, [A, B], replace(CONFIG, deal="spread")) is order
 
 
-def test_new_weights_leave_the_past_and_the_epochs_alone():
+def test_new_weights_leave_the_past_and_the_epochs_alone() -> None:
     before = Order.create([A, B], 1, CONFIG)
     after = before.resumed(G0, [A, B], BALANCED)
     assert [segment.start for segment in after.segments] == [0, G0]
@@ -44,7 +45,7 @@ def test_new_weights_leave_the_past_and_the_epochs_alone():
     assert set(after.draws(0, 2000).g.tolist()) == set(range(2000))
 
 
-def test_weights_may_change_again_and_again():
+def test_weights_may_change_again_and_again() -> None:
     order = Order.create([A, B], 1, CONFIG)
     for g, config in ((G0, BALANCED), (G0 + 50, CONFIG), (G0 + 50, BALANCED), (999, CONFIG)):
         order = order.resumed(g, [A, B], config)
@@ -53,7 +54,7 @@ def test_weights_may_change_again_and_again():
     assert_whole_epochs(order, B, 2000, epochs=range(5))
 
 
-def test_a_grown_corpus_goes_on_where_it_can():
+def test_a_grown_corpus_goes_on_where_it_can() -> None:
     before = Order.create([A, B], 1, CONFIG)
     grown = replace(B, num_clips=130)
     after = before.resumed(G0, [C, grown, A], CONFIG)
@@ -64,7 +65,7 @@ def test_a_grown_corpus_goes_on_where_it_can():
     assert {epoch for epoch, _ in drawn(before, "b", 0, G0)} == {0}
 
 
-def test_a_dataset_that_leaves_is_not_drawn_and_may_come_back():
+def test_a_dataset_that_leaves_is_not_drawn_and_may_come_back() -> None:
     order = Order.create([A, B], 1, CONFIG).resumed(G0, [A], CONFIG)
     assert drawn(order, "b", G0, 1000) == []
     assert order.resumed(700, [A], CONFIG) is order
@@ -74,13 +75,13 @@ def test_a_dataset_that_leaves_is_not_drawn_and_may_come_back():
     assert_whole_epochs(back, A, 2000, epochs=range(4))
 
 
-def test_other_lanes_start_new_epochs():
+def test_other_lanes_start_new_epochs() -> None:
     order = Order.create([A, B], 1, CONFIG).resumed(G0, [A, B], replace(CONFIG, chunk_frames=25))
     assert_whole_epochs(order, A, 2000, epochs=[1, 2])
     assert drawn(order, "a", G0, G0 + 10)[0][0] == 1
 
 
-def test_draws_cross_segments():
+def test_draws_cross_segments() -> None:
     order = Order.create([A, B], 1, CONFIG).resumed(G0, [A, B], BALANCED)
     assert order.draws(G0 - 5, 10).clip.tolist() == [
         *order.draws(G0 - 5, 5).clip.tolist(),
@@ -88,7 +89,7 @@ def test_draws_cross_segments():
     ]
 
 
-def test_differences_say_what_changed():
+def test_differences_say_what_changed() -> None:
     order = Order.create([A, B], 1, CONFIG)
     now = [replace(A, num_clips=301), C]
     assert order.differences(now, replace(BALANCED, lanes=7)) == {
@@ -98,13 +99,13 @@ def test_differences_say_what_changed():
     }
 
 
-def test_the_past_cannot_change():
+def test_the_past_cannot_change() -> None:
     order = Order.create([A, B], 1, CONFIG).resumed(G0, [A, B], BALANCED)
     with pytest.raises(ValueError, match="expected g of at least 333"):
         order.resumed(G0 - 1, [A, B], CONFIG)
 
 
-def test_every_dataset_has_its_share_of_the_lanes_and_at_least_one():
+def test_every_dataset_has_its_share_of_the_lanes_and_at_least_one() -> None:
     sizes = [
         DatasetSize("a", "s", 100_000),
         DatasetSize("b", "s", 50_000),

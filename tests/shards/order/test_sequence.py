@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import build
 from surgstream.shards.errors import ManifestError
+from surgstream.shards.order.draws import Draws
 from surgstream.shards.order.sequence import DatasetSize, Order, OrderConfig, place
 
 SIZES = (DatasetSize("big", "s", 700), DatasetSize("mid", "s", 90), DatasetSize("small", "t", 23))
@@ -15,17 +16,19 @@ CONFIG = OrderConfig(lanes=8, chunk_frames=20)
 WEIGHTS = st.sampled_from(["uniform", "balanced", {"big": 0.5, "mid": 0.3, "small": 0.2}])
 
 
-def columns(draws):
+def columns(draws: Draws) -> dict[str, list[int]]:
     return {name: array.tolist() for name, array in vars(draws).items()}
 
 
-def clips(draws):
+def clips(draws: Draws) -> list[tuple[int, int, int]]:
     return list(zip(draws.g.tolist(), draws.dataset.tolist(), draws.clip.tolist(), strict=True))
 
 
 @given(WEIGHTS, st.integers(0, 10**6), st.lists(st.integers(1, 60), min_size=1, max_size=5))
 @settings(max_examples=30, derandomize=True, deadline=None)
-def test_draws_do_not_depend_on_how_they_are_asked_for(weights, start, counts):
+def test_draws_do_not_depend_on_how_they_are_asked_for(
+    weights: str | dict[str, float], start: int, counts: list[int]
+) -> None:
     order = Order.create(SIZES, 3, OrderConfig(weights=weights, lanes=8, chunk_frames=20))
     whole = columns(order.draws(start, sum(counts)))
     pieces, at = [], start
@@ -37,7 +40,7 @@ def test_draws_do_not_depend_on_how_they_are_asked_for(weights, start, counts):
 
 
 @pytest.mark.parametrize("weights", ["uniform", "balanced"])
-def test_every_epoch_of_every_dataset_draws_each_clip_once(weights):
+def test_every_epoch_of_every_dataset_draws_each_clip_once(weights: str) -> None:
     order = Order.create(SIZES, 3, OrderConfig(weights=weights, lanes=8, chunk_frames=20))
     draws = order.draws(0, 6000)
     for d, size in enumerate(SIZES):
@@ -49,13 +52,14 @@ def test_every_epoch_of_every_dataset_draws_each_clip_once(weights):
             )
 
 
-def test_uniform_draws_every_clip_once_a_pass():
+def test_uniform_draws_every_clip_once_a_pass() -> None:
     draws = Order.create(SIZES, 3, CONFIG).draws(813 * 5, 813)
     assert len(set(zip(draws.dataset.tolist(), draws.clip.tolist(), strict=True))) == 813
     assert (draws.epoch == 5).all()
 
 
-def test_a_million_clips_of_fifty_datasets_are_shared_exactly():
+@pytest.mark.slow
+def test_a_million_clips_of_fifty_datasets_are_shared_exactly() -> None:
     sizes = [DatasetSize(f"d{i:02d}", f"specialty {i % 13}", 300 + 41 * i * i) for i in range(50)]
     order = Order.create(sizes, 2, OrderConfig(weights="balanced", lanes=256))
     period = 13 * 12  # three or four datasets in each specialty
@@ -68,12 +72,12 @@ def test_a_million_clips_of_fifty_datasets_are_shared_exactly():
     assert (counts == 12 // crowd[np.arange(50) % 13]).all()
 
 
-def test_seeds_give_other_orders():
+def test_seeds_give_other_orders() -> None:
     orders = [clips(Order.create(SIZES, seed, CONFIG).draws(0, 100)) for seed in (1, 2)]
     assert sum(a == b for a, b in zip(*orders, strict=True)) < 20
 
 
-def test_golden_vectors():
+def test_golden_vectors() -> None:
     draws = Order.create(
         SIZES, 42, OrderConfig(weights="balanced", lanes=8, chunk_frames=20)
     ).draws(10_000, 8)
@@ -83,7 +87,7 @@ def test_golden_vectors():
     assert draws.clip.tolist() == [1, 2, 309, 20, 65, 254, 16, 22]
 
 
-def test_a_corpus_of_a_billion_clips_starts_anywhere():
+def test_a_corpus_of_a_billion_clips_starts_anywhere() -> None:
     """Would run out of memory or time if anything were as long as the corpus."""
     sizes = [DatasetSize(f"d{i}", "s", 200_000_000 + i) for i in range(6)]
     order = Order.create(sizes, 1, OrderConfig())
@@ -92,7 +96,8 @@ def test_a_corpus_of_a_billion_clips_starts_anywhere():
         assert draws.g.size == len(set(clips(draws))) == 2048
 
 
-def test_chunk_openings_are_steady():
+@pytest.mark.slow
+def test_chunk_openings_are_steady() -> None:
     """10-step means of chunk openings over all datasets are at most 1.5 times their mean, epoch ends included."""
     sizes = [
         DatasetSize("a", "s", 30_000),
@@ -114,7 +119,7 @@ def test_chunk_openings_are_steady():
     assert means.max() <= 1.5 * np.mean(opened[10:])
 
 
-def test_the_report_tells_shares_and_repeats():
+def test_the_report_tells_shares_and_repeats() -> None:
     big, mid, small = Order.create(
         SIZES, 1, OrderConfig(weights="balanced", lanes=8, chunk_frames=20)
     ).report()
@@ -127,7 +132,7 @@ def test_the_report_tells_shares_and_repeats():
     assert order.num_lanes == sum(row.lanes for row in order.report()) == 9
 
 
-def test_json_keeps_the_order():
+def test_json_keeps_the_order() -> None:
     order = Order.create(SIZES, 7, OrderConfig(weights={"big": 0.1, "mid": 1, "small": 0}))
     order = order.resumed(50, SIZES[:2], CONFIG)
     back = Order.from_json(json.loads(json.dumps(order.to_json())))
@@ -135,7 +140,7 @@ def test_json_keeps_the_order():
     assert columns(back.draws(0, 200)) == columns(order.draws(0, 200))
 
 
-def test_a_damaged_state_is_refused():
+def test_a_damaged_state_is_refused() -> None:
     tree = Order.create(SIZES, 7, CONFIG).to_json()
     del tree["segments"][0]["lanes"]
     with pytest.raises(ConfigError, match=r"state of the order.*\n.*lanes: missing"):
@@ -143,12 +148,12 @@ def test_a_damaged_state_is_refused():
 
 
 @pytest.mark.parametrize(("start", "count"), [(-1, 5), (0, 0)])
-def test_draws_refuses_what_does_not_exist(start, count):
+def test_draws_refuses_what_does_not_exist(start: int, count: int) -> None:
     with pytest.raises(ValueError, match="expected start >= 0 and count >= 1"):
         Order.create(SIZES, 7, CONFIG).draws(start, count)
 
 
-def test_an_empty_corpus_is_refused():
+def test_an_empty_corpus_is_refused() -> None:
     with pytest.raises(ManifestError, match="the corpus is empty: expected at least one dataset"):
         Order.create([], 0, CONFIG)
     for num_clips, remedy in (
@@ -162,7 +167,7 @@ def test_an_empty_corpus_is_refused():
             Order.create([DatasetSize("x", "s", num_clips)], 0, CONFIG)
 
 
-def test_the_configuration_says_all_that_is_wrong():
+def test_the_configuration_says_all_that_is_wrong() -> None:
     with pytest.raises(ConfigError) as error:
         build(
             OrderConfig,
@@ -188,7 +193,7 @@ def test_the_configuration_says_all_that_is_wrong():
     )
 )
 @settings(max_examples=25, derandomize=True, deadline=None)
-def test_any_sequence_of_runs_consumes_the_plan(runs):
+def test_any_sequence_of_runs_consumes_the_plan(runs: list[tuple[int, int, int, int]]) -> None:
     """World size, micro-batch and global batch may change at every resume: nothing is lost, nothing comes twice."""
     order, g, consumed = Order.create(SIZES, 3, CONFIG), 0, []
     for micro_batch, world, accumulation, steps in runs:

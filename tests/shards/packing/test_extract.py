@@ -55,6 +55,7 @@ def test_a_frame_is_decided_about_by_its_own_second(fps: Fraction) -> None:
         assert np.flatnonzero(~_kept(numbers, [], [drop], fps)).tolist() == [number // 37]
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_decisions_take_no_time() -> None:
     review = [Decision(start=i / 50, stop=i / 50 + 1, keep=i % 2 == 0) for i in range(100_000)]
     assert _kept(range(3000), [], review, Fraction(1)).sum() > 0

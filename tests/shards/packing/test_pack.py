@@ -83,6 +83,7 @@ def samples(folder: Path, shard: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_webdataset_reads_one_sample_a_segment(packed: Path) -> None:
     for shard in load(packed).shards:
         found = samples(packed, shard.name)
@@ -98,6 +99,7 @@ def test_webdataset_reads_one_sample_a_segment(packed: Path) -> None:
             assert (said["dataset"], said["specialty"]) == (shard.dataset, shard.specialty)
 
 
+@pytest.mark.slow
 def test_frame_k_is_what_the_source_shows_then(packed: Path) -> None:
     expected = {
         "steady.mp4": shown_at(
@@ -152,6 +154,7 @@ def test_damage_in_the_middle_splits_a_video_into_parts(packed: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_frame_of_a_synthetic_video_is_what_is_shown_at_its_time(tmp_path: Path) -> None:
     job = plan_synthetic(SynthConfig(seconds=4))[0]
     for kind in ("videos", "labels", "masks", "depth"):
@@ -182,6 +185,7 @@ def test_names_and_labels_and_licence(packed: Path) -> None:
     assert steady[0]["licence"] == "CC0" and steady[0]["source_fps"] == 25.0
 
 
+@pytest.mark.slow
 def test_the_rate_of_the_source_is_told(tmp_path: Path) -> None:
     make_video(tmp_path / "a.mp4", 10, time_base=Fraction(1, 5))
     corpus = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"})
@@ -344,6 +348,7 @@ def test_the_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None
         assert f"  {name}={written} " in text
 
 
+@pytest.mark.slow
 def test_packing_to_and_from_s3(tmp_path: Path) -> None:
     make_video(tmp_path / "in" / "a.mp4", 50)
     local = write_corpus(tmp_path, {"name": "d", "videos": "in/*.mp4"})
@@ -375,6 +380,7 @@ def run_limited(command: str, tmp_path: Path, out: Path) -> subprocess.Completed
     )
 
 
+@pytest.mark.slow
 def test_no_space_left_is_one_sentence_and_nothing_half_written(tmp_path: Path) -> None:
     make_video(tmp_path / "a.mp4", 100, size=(640, 480))
     write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}, fps=25)

@@ -12,6 +12,8 @@ from tests.helpers.commands import pack as main
 from tests.helpers.packing import ROOT, contents, load, write_corpus
 from tests.helpers.videos import cut, make_video, spoil
 
+pytestmark = pytest.mark.slow
+
 
 def test_bad_sources_are_quarantined_and_the_rest_is_packed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -15,6 +15,7 @@ from tests.helpers.s3 import s3_bucket
 from tests.helpers.videos import picture_of
 
 
+@pytest.mark.slow
 def test_folders_of_images_are_packed_like_videos(tmp_path: Path) -> None:
     for video, count in (("video01", 5), ("video02.b", 3)):
         (tmp_path / "frames" / video).mkdir(parents=True)
@@ -39,6 +40,7 @@ def test_folders_of_images_are_packed_like_videos(tmp_path: Path) -> None:
     assert [video.num_frames for video in load(tmp_path / "out").shards[0].videos] == [6, 3]
 
 
+@pytest.mark.slow
 def test_folders_of_images_on_s3(tmp_path: Path) -> None:
     Image.fromarray(picture_of(1)).save(tmp_path / "00001.png")
     with s3_bucket("images") as bucket:

@@ -18,6 +18,8 @@ from tests.helpers.commands import pack as main
 from tests.helpers.packing import contents, start
 from tests.helpers.s3 import s3_bucket
 
+pytestmark = pytest.mark.slow
+
 KILLS, SEED = int(os.environ.get("KILLS", "4")), int(os.environ.get("SEED", "0"))
 
 

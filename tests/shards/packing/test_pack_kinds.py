@@ -9,6 +9,8 @@ from tests.helpers.packing import load, start, write_corpus
 from tests.helpers.scenes import make_film, scenes
 from tests.shards.format.test_review import readings
 
+pytestmark = pytest.mark.slow
+
 BROKEN = {
     "missing": (
         """raise ModuleNotFoundError("No module named 'cv2'")""",

@@ -43,6 +43,7 @@ def test_a_part_is_one_of_so_many(text: str, capsys: pytest.CaptureFixture[str])
     )
 
 
+@pytest.mark.slow
 def test_four_parts_side_by_side_pack_what_one_process_does(
     six_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -61,6 +62,7 @@ def test_four_parts_side_by_side_pack_what_one_process_does(
     assert contents(out) == contents(six_shards / "out")
 
 
+@pytest.mark.slow
 def test_a_part_that_was_killed_goes_on_and_another_that_never_came_is_packed_last(
     six_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -163,6 +165,7 @@ def test_the_last_step_tells_what_parts_put_in_quarantine(tmp_path: Path) -> Non
     ] == [0, 0, 3]
 
 
+@pytest.mark.slow
 def test_a_part_leaves_alone_what_is_published(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -186,6 +189,7 @@ def test_a_part_leaves_alone_what_is_published(
     assert surgstream(["verify", str(out)]) == 0
 
 
+@pytest.mark.slow
 def test_parts_on_s3(tmp_path: Path) -> None:
     for name in "ab":
         make_video(tmp_path / f"{name}.mp4", 10)

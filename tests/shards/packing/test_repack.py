@@ -20,6 +20,7 @@ from tests.helpers.s3 import s3_bucket
 from tests.helpers.videos import make_video
 
 
+@pytest.mark.slow
 def test_only_what_is_new_or_missing_is_packed(tmp_path: Path) -> None:
     make_video(tmp_path / "a.mp4", 50)
     make_video(tmp_path / "b.mp4", 50)
@@ -44,6 +45,7 @@ def test_only_what_is_new_or_missing_is_packed(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_what_is_packed_again_is_said_with_the_reason(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -123,6 +125,7 @@ def test_a_packing_that_was_taken_over_meanwhile_publishes_nothing(
     assert "manifest.json" not in out.sizes()
 
 
+@pytest.mark.slow
 def test_shards_in_a_linked_folder_are_seen(tmp_path: Path) -> None:
     make_video(tmp_path / "a.mp4", 10)
     make_video(tmp_path / "b.mp4", 10)
@@ -174,6 +177,7 @@ def test_only_what_is_ours_is_swept(tmp_path: Path) -> None:
     assert left == {f"{name}.{'0' * 32}.partial" for name in others}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_an_interrupted_packing_is_finished_by_the_next(
     six_shards: Path, tmp_path: Path, how: signal.Signals
@@ -197,6 +201,7 @@ def test_an_interrupted_packing_is_finished_by_the_next(
     assert contents(out) == contents(six_shards / "out")
 
 
+@pytest.mark.slow
 def test_a_manifest_that_another_packing_published_meanwhile_is_not_overwritten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

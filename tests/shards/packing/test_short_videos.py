@@ -33,6 +33,7 @@ def packed(out: Path) -> list[str]:
     return [video.id for shard in load(out).shards for video in shard.videos]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("of_dataset", "option", "fps", "expected"),
     [
@@ -114,6 +115,7 @@ def test_a_dataset_of_short_videos_alone_has_a_line(
     ]
 
 
+@pytest.mark.slow
 def test_length_is_what_is_left_when_all_else_is_dropped(videos: Path) -> None:
     (videos / "review.csv").write_text(
         "dataset,video,start,stop,decision\nd,long,0,2.5,drop\nd,c,0,0.5,drop\n"
@@ -163,6 +165,7 @@ def test_counts_are_of_what_is_packed(videos: Path, caplog: pytest.LogCaptureFix
     assert not [message for message in caplog.messages if "expected" in message]
 
 
+@pytest.mark.slow
 def test_another_length_packs_again_and_only_then(
     videos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

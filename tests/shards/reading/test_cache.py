@@ -52,6 +52,7 @@ def test_clips_are_the_same_and_the_second_pass_reads_nothing_from_the_store(
     assert again.counters.cache_bytes > in_use(folder) > 0
 
 
+@pytest.mark.slow
 def test_ranks_that_read_the_same_chunks_at_once_keep_each_once(corpus: Path, folder: Path) -> None:
     expected = collect(corpus, None, deal="spread")
     ranks = [start(read_as_rank, corpus, folder, rank, expected) for rank in range(2)]
@@ -66,6 +67,7 @@ def test_single_clips_are_not_kept(corpus: Path, folder: Path) -> None:
     assert chunk_files(folder) == []
 
 
+@pytest.mark.slow
 def test_a_quarter_of_the_chunks_hits_a_quarter_of_the_time(tmp_path: Path) -> None:
     """However the epochs are shuffled: what fills the cache first stays."""
     write_corpus(tmp_path, LONG)
@@ -146,6 +148,7 @@ def test_what_is_damaged_in_the_store_is_not_kept(corpus: Path, folder: Path) ->
     assert spans and not any(int(first) <= 20 < int(stop) for first, stop in spans)
 
 
+@pytest.mark.slow
 def test_the_bound_holds_for_all_processes_together(folder: Path) -> None:
     most = 600_000
     writers = [start(keep_many, folder, most, first, 40) for first in (0, 20, 40)]
@@ -178,6 +181,7 @@ def test_a_killed_writer_costs_nothing_after_the_next_opening(folder: Path) -> N
     assert in_use(folder) == 2 * before
 
 
+@pytest.mark.slow
 def test_writers_killed_at_any_moment_leave_a_cache_that_works(folder: Path) -> None:
     size = 20_000 + 4 * ROW.itemsize
     for turn in range(4):

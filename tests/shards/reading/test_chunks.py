@@ -1,6 +1,8 @@
 import gc
 import threading
 import zlib
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from surgstream.shards.errors import StorageError
 from surgstream.shards.format.index import ROW
 from surgstream.shards.reading.activity import Activities
 from surgstream.shards.reading.buffers import new_buffer
-from surgstream.shards.reading.chunks import BadFrame, ChunkReader, ReadCounters
+from surgstream.shards.reading.chunks import BadFrame, Chunk, ChunkReader, ReadCounters
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import LocalStorage, open_storage
 from tests.helpers.handmade import jpeg, write_corpus
@@ -18,12 +20,14 @@ SHARD = "cataract/cataract-000001"
 
 
 @pytest.fixture
-def corpus(tmp_path):
+def corpus(tmp_path: Path) -> Path:
     write_corpus(tmp_path)
     return tmp_path
 
 
-def reader(corpus, range_bytes=10**6, counters=None):
+def reader(
+    corpus: Path, range_bytes: int = 10**6, counters: ReadCounters | None = None
+) -> ChunkReader:
     table = FrameTable.open(open_storage(str(corpus)), check=False)
     return ChunkReader(
         table,
@@ -35,11 +39,11 @@ def reader(corpus, range_bytes=10**6, counters=None):
     )
 
 
-def frames(chunk, numbers):
+def frames(chunk: Chunk, numbers: Sequence[int]) -> list[bytes]:
     return [chunk.frame(number).tobytes() for number in numbers]
 
 
-def alter_row(corpus, row, **fields):
+def alter_row(corpus: Path, row: int, **fields: object) -> None:
     path = corpus / f"{SHARD}.idx"
     rows = np.frombuffer(path.read_bytes(), ROW).copy()
     for name, value in fields.items():
@@ -48,14 +52,14 @@ def alter_row(corpus, row, **fields):
 
 
 @pytest.mark.parametrize("range_bytes", [1, 700, 10**6])
-def test_a_chunk_holds_its_clips_and_their_look_back(corpus, range_bytes):
+def test_a_chunk_holds_its_clips_and_their_look_back(corpus: Path, range_bytes: int) -> None:
     chunk = reader(corpus, range_bytes=range_bytes).read("cataract", 20, 10)
     assert frames(chunk, range(14, 30)) == [
         jpeg("cataract", "v0", frame) for frame in range(14, 30)
     ]
 
 
-def test_look_back_ends_with_the_part(corpus):
+def test_look_back_ends_with_the_part(corpus: Path) -> None:
     chunk = reader(corpus).read(
         "cataract", 47, 2
     )  # frames 11 and 12 of v1, whose second part begins at 9
@@ -65,7 +69,7 @@ def test_look_back_ends_with_the_part(corpus):
     assert chunk.runs[0].first_frame == 45
 
 
-def test_a_chunk_may_cross_shards_and_parts(corpus):
+def test_a_chunk_may_cross_shards_and_parts(corpus: Path) -> None:
     chunk = reader(corpus).read("cataract", 30, 63)
     expected = (
         [("v0", f) for f in range(24, 40)]
@@ -79,14 +83,14 @@ def test_a_chunk_may_cross_shards_and_parts(corpus):
     assert len(chunk.runs) == 3
 
 
-def test_frames_are_views_into_one_buffer(corpus):
+def test_frames_are_views_into_one_buffer(corpus: Path) -> None:
     chunk = reader(corpus).read("cataract", 20, 5)
     assert all(
         np.shares_memory(chunk.frame(number), chunk.runs[0].data) for number in range(14, 25)
     )
 
 
-def test_reading_is_counted(corpus):
+def test_reading_is_counted(corpus: Path) -> None:
     counters = ReadCounters()
     chunk = reader(corpus, range_bytes=500, counters=counters).read("cataract", 38, 4)  # two shards
     sizes = [run.data.size for run in chunk.runs]
@@ -96,7 +100,7 @@ def test_reading_is_counted(corpus):
 
 
 @pytest.mark.parametrize("row", [0, 7, 35])
-def test_a_flipped_bit_is_named(corpus, row):
+def test_a_flipped_bit_is_named(corpus: Path, row: int) -> None:
     rows = np.frombuffer((corpus / f"{SHARD}.idx").read_bytes(), ROW)
     tar = bytearray((corpus / f"{SHARD}.tar").read_bytes())
     start, size, expected = rows[row].tolist()
@@ -118,7 +122,9 @@ def test_a_flipped_bit_is_named(corpus, row):
         (b"GIF", "no JPEG"),
     ],
 )
-def test_a_frame_that_declares_another_size_is_bad_though_its_checksum_fits(corpus, header, got):
+def test_a_frame_that_declares_another_size_is_bad_though_its_checksum_fits(
+    corpus: Path, header: bytes, got: str
+) -> None:
     tar = bytearray((corpus / f"{SHARD}.tar").read_bytes())
     start, size, _ = np.frombuffer((corpus / f"{SHARD}.idx").read_bytes(), ROW)[7].tolist()
     tar[start : start + len(header)] = header
@@ -131,13 +137,15 @@ def test_a_frame_that_declares_another_size_is_bad_though_its_checksum_fits(corp
 
 @pytest.mark.parametrize("kind", [".tar", ".idx"])
 @pytest.mark.parametrize("times", [1, 2, 4])
-def test_bits_that_flip_on_the_way_are_read_again(corpus, kind, times):
+def test_bits_that_flip_on_the_way_are_read_again(corpus: Path, kind: str, times: int) -> None:
     class Flaky(LocalStorage):
         """Flips a bit the first times that frames or index rows are read."""
 
         left = times
 
-        def read_into(self, name, start, out, stop=None):
+        def read_into(
+            self, name: str, start: int, out: memoryview, stop: threading.Event | None = None
+        ) -> None:
             super().read_into(name, start, out, stop)
             if name.endswith(kind) and self.left:
                 out[7] ^= 1 << self.left
@@ -170,7 +178,7 @@ def test_bits_that_flip_on_the_way_are_read_again(corpus, kind, times):
         (9, {"offset": 10**9}),
     ],
 )
-def test_a_damaged_index_reads_nothing(corpus, row, damage):
+def test_a_damaged_index_reads_nothing(corpus: Path, row: int, damage: dict[str, int]) -> None:
     alter_row(corpus, row, **damage)
     counters = ReadCounters()
     bad = reader(corpus, counters=counters).read("cataract", 40, 10).bad
@@ -179,7 +187,7 @@ def test_a_damaged_index_reads_nothing(corpus, row, damage):
     assert counters.bytes_read == 2 * 10 * ROW.itemsize, "its rows, twice, and no frame"
 
 
-def test_a_truncated_index_or_shard_is_named(corpus):
+def test_a_truncated_index_or_shard_is_named(corpus: Path) -> None:
     index = corpus / f"{SHARD}.idx"
     index.write_bytes(index.read_bytes()[: 5 * ROW.itemsize])
     with pytest.raises(StorageError, match=rf"{SHARD}\.idx: expected bytes 0 to 160"):
@@ -189,7 +197,7 @@ def test_a_truncated_index_or_shard_is_named(corpus):
         reader(corpus).read("knee", 0, 3)
 
 
-def test_buffers_are_counted_until_the_last_frame_is_let_go(corpus):
+def test_buffers_are_counted_until_the_last_frame_is_let_go(corpus: Path) -> None:
     counters = ReadCounters()
     chunk = reader(corpus, counters=counters).read("cataract", 20, 10)
     held = sum(run.data.nbytes for run in chunk.runs)
@@ -204,12 +212,12 @@ def test_buffers_are_counted_until_the_last_frame_is_let_go(corpus):
 class Collecting(int):
     """A number that has garbage collected while it is added to a counter."""
 
-    def __radd__(self, other):
+    def __radd__(self, other: int) -> int:
         gc.collect()
         return other + int(self)
 
 
-def test_garbage_that_is_collected_while_something_is_counted_is_counted_as_well():
+def test_garbage_that_is_collected_while_something_is_counted_is_counted_as_well() -> None:
     counters = ReadCounters()
     counters.hold(buffer := new_buffer(8))
     circle = [buffer]

@@ -1,5 +1,7 @@
 import hashlib
 import tracemalloc
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,14 +17,17 @@ from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import LocalStorage, open_storage
 from tests.helpers.handmade import LAYOUT, write_corpus
 
+Layout = dict[str, list[list[list[int]]]]
+"""Dataset -> shards -> videos -> frames of each part."""
+
 
 @pytest.fixture
-def corpus(tmp_path):
+def corpus(tmp_path: Path) -> Path:
     write_corpus(tmp_path)
     return tmp_path
 
 
-def test_sizes(corpus):
+def test_sizes(corpus: Path) -> None:
     sizes = FrameTable.open(open_storage(str(corpus))).sizes()
     assert sizes == (
         DatasetSize("cataract", "cataract surgery", 93),
@@ -30,7 +35,7 @@ def test_sizes(corpus):
     )
 
 
-def test_every_frame_is_located(corpus):
+def test_every_frame_is_located(corpus: Path) -> None:
     table = FrameTable.open(open_storage(str(corpus)))
     for dataset, shards in LAYOUT.items():
         number = 0
@@ -59,10 +64,10 @@ def test_every_frame_is_located(corpus):
                 table.locate(dataset, outside)
 
 
-def test_rows_are_split_at_the_edges_of_shards(corpus):
+def test_rows_are_split_at_the_edges_of_shards(corpus: Path) -> None:
     table = FrameTable.open(open_storage(str(corpus)))
 
-    def rows(start, stop):
+    def rows(start: int, stop: int) -> list[tuple[str, int, int]]:
         return [
             (rows.shard[-5], rows.start, rows.stop) for rows in table.rows("cataract", start, stop)
         ]
@@ -75,7 +80,7 @@ def test_rows_are_split_at_the_edges_of_shards(corpus):
 
 @pytest.mark.parametrize("name", ["cataract/cataract-000001.tar", "cataract/cataract-000001.idx"])
 @pytest.mark.parametrize("damage", ["missing", "truncated"])
-def test_a_corpus_that_is_not_all_there_is_refused(corpus, name, damage):
+def test_a_corpus_that_is_not_all_there_is_refused(corpus: Path, name: str, damage: str) -> None:
     path = corpus / name
     size = path.stat().st_size
     if damage == "missing":
@@ -91,22 +96,22 @@ def test_a_corpus_that_is_not_all_there_is_refused(corpus, name, damage):
     FrameTable.open(open_storage(str(corpus)), check=False)
 
 
-def test_the_first_damage_in_the_manifest_is_named(corpus):
+def test_the_first_damage_in_the_manifest_is_named(corpus: Path) -> None:
     for number in (0, 2):
         (corpus / f"cataract/cataract-00000{number}.tar").unlink()
     with pytest.raises(ManifestError, match=r"cataract-000000\.tar"):
         FrameTable.open(open_storage(str(corpus)))
 
 
-def test_sizes_are_checked_by_one_listing(corpus):
+def test_sizes_are_checked_by_one_listing(corpus: Path) -> None:
     class Counting(LocalStorage):
         listings, asked = 0, []
 
-        def sizes(self):
+        def sizes(self) -> dict[str, int]:
             self.listings += 1
             return super().sizes()
 
-        def size(self, name):
+        def size(self, name: str) -> int | None:
             self.asked.append(name)
             return super().size(name)
 
@@ -115,12 +120,12 @@ def test_sizes_are_checked_by_one_listing(corpus):
     assert (storage.listings, storage.asked) == (1, ["manifest.json"])
 
 
-def test_a_corpus_is_named_by_its_manifest(corpus):
+def test_a_corpus_is_named_by_its_manifest(corpus: Path) -> None:
     data = (corpus / "manifest.json").read_bytes()
     assert FrameTable.open(open_storage(str(corpus))).sha256 == hashlib.sha256(data).hexdigest()
 
 
-def made_up(layout, gap=3):
+def made_up(layout: Layout, gap: int = 3) -> Iterator[Shard]:
     """The shards of a corpus that exists only on paper: dataset -> shards -> videos -> frames of each part."""
     for dataset in sorted(layout, key=lambda name: f"{name}/"):
         for number, videos in enumerate(layout[dataset]):
@@ -163,7 +168,9 @@ layouts = st.dictionaries(
 )
 
 
-def by_counting(shards, dataset, number):
+def by_counting(
+    shards: Sequence[Shard], dataset: str, number: int
+) -> tuple[PackedVideo, Part, int]:
     """Video and part of a frame, and the number that the part starts with."""
     start = 0
     for video, part in (
@@ -180,7 +187,7 @@ def by_counting(shards, dataset, number):
 
 @given(layouts, st.data())
 @settings(derandomize=True, max_examples=100)
-def test_many_frames_are_located_as_by_counting(layout, data):
+def test_many_frames_are_located_as_by_counting(layout: Layout, data: st.DataObject) -> None:
     shards = list(made_up(layout))
     manifest = Manifest(format_version=1, packing={}, shards=tuple(shards))
     table = FrameTable(
@@ -207,7 +214,7 @@ def test_many_frames_are_located_as_by_counting(layout, data):
         ]
 
 
-def megabytes_to_open(num_shards, num_frames):
+def megabytes_to_open(num_shards: int, num_frames: int) -> tuple[float, float]:
     """Most memory while opening, and what is kept, in megabytes."""
     shards = made_up({"d": [[[num_frames]] * 3] * num_shards})
     data = Manifest(format_version=1, packing={}, shards=tuple(shards)).to_bytes()
@@ -219,7 +226,7 @@ def megabytes_to_open(num_shards, num_frames):
     return np.array([most, kept]) / 2**20
 
 
-def test_memory_is_of_columns_and_does_not_grow_with_frames():
+def test_memory_is_of_columns_and_does_not_grow_with_frames() -> None:
     few, as_few = megabytes_to_open(300, 1), megabytes_to_open(300, 10**10)
     assert max(as_few - few) < 0.5
     assert max(megabytes_to_open(1300, 1) - few) < 1, (

@@ -6,8 +6,11 @@ import re
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import boto3
 import numpy as np
@@ -35,15 +38,19 @@ NUM_FRAMES, STRIDE = 4, 3
 CONFIG = OrderConfig(lanes=6, chunk_frames=7)
 
 
+Row = tuple[int, str, str, int, list[bytes]]
+"""Draw, dataset, video, anchor frame and frames of a clip."""
+
+
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
     write_corpus(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def s3_corpus(corpus):
+def s3_corpus(corpus: Path) -> Iterator[str]:
     with s3_bucket("shards") as bucket:
         client = boto3.client("s3")
         for path in corpus.rglob("*.*"):
@@ -54,12 +61,14 @@ def s3_corpus(corpus):
 class JitteryStorage(LocalStorage):
     """A folder whose reads finish in another order than they were asked for."""
 
-    def read_into(self, name, start, out, stop=None):
+    def read_into(
+        self, name: str, start: int, out: memoryview, stop: threading.Event | None = None
+    ) -> None:
         time.sleep(hash_text(f"{name}{start}{threading.get_ident()}") % 4 / 1000)
         super().read_into(name, start, out, stop)
 
 
-def open_stream(table, order=None, **changes):
+def open_stream(table: FrameTable, order: Order | None = None, **changes: Any) -> ClipStream:
     order = order or Order.create(table.sizes(), 5, CONFIG)
     settings = {
         "num_frames": NUM_FRAMES,
@@ -75,7 +84,7 @@ def open_stream(table, order=None, **changes):
     return ClipStream(table, order, **(settings | changes))
 
 
-def collect(table, **changes):
+def collect(table: FrameTable, **changes: Any) -> list[list[Row]]:
     """All micro-batches, as plain values."""
     with open_stream(table, **changes) as stream:
         return [
@@ -87,7 +96,9 @@ def collect(table, **changes):
         ]
 
 
-def straight_from_the_tar(folder, manifest, dataset, clip):
+def straight_from_the_tar(
+    folder: Path, manifest: Manifest, dataset: str, clip: int
+) -> tuple[str, int, list[bytes]]:
     """Video, anchor frame and bytes of a clip, by counting frames and reading members by name."""
     frames = [
         (shard, video, part, part.first_frame + i)
@@ -105,7 +116,7 @@ def straight_from_the_tar(folder, manifest, dataset, clip):
 
 
 @pytest.fixture(scope="module")
-def expected(corpus):
+def expected(corpus: Path) -> list[Row]:
     """What 20 steps of 12 draws are, in the order of draws."""
     table = FrameTable.open(open_storage(str(corpus)))
     order = Order.create(table.sizes(), 5, CONFIG)
@@ -122,7 +133,9 @@ def expected(corpus):
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 4])
-def test_the_ranks_together_read_exactly_the_plan(corpus, expected, world_size):
+def test_the_ranks_together_read_exactly_the_plan(
+    corpus: Path, expected: list[Row], world_size: int
+) -> None:
     table = FrameTable.open(open_storage(str(corpus)))
     order = Order.create(table.sizes(), 5, CONFIG)
     ranks = [collect(table, rank=rank, world_size=world_size) for rank in range(world_size)]
@@ -146,13 +159,15 @@ def test_the_ranks_together_read_exactly_the_plan(corpus, expected, world_size):
         ReadConfig(threads=3, prefetch_steps=100),
     ],
 )
-def test_how_it_is_read_changes_nothing(corpus, expected, read):
+def test_how_it_is_read_changes_nothing(
+    corpus: Path, expected: list[Row], read: ReadConfig
+) -> None:
     table = FrameTable.open(JitteryStorage(corpus, "jittery"))
     found = [clip for micro_batch in collect(table, read=read) for clip in micro_batch]
     assert sorted(found) == expected
 
 
-def test_a_stream_starts_anywhere(corpus, expected):
+def test_a_stream_starts_anywhere(corpus: Path, expected: list[Row]) -> None:
     table = FrameTable.open(open_storage(str(corpus)))
     later = [
         clip for micro_batch in collect(table, start=101, stop=101 + 60) for clip in micro_batch
@@ -160,14 +175,15 @@ def test_a_stream_starts_anywhere(corpus, expected):
     assert sorted(later) == expected[101:161]
 
 
-def test_spread_deals_the_same_clips_otherwise(corpus, expected):
+def test_spread_deals_the_same_clips_otherwise(corpus: Path, expected: list[Row]) -> None:
     table = FrameTable.open(open_storage(str(corpus)))
     spread = collect(table, deal="spread")
     assert sorted(clip for micro_batch in spread for clip in micro_batch) == expected
     assert spread != collect(table)
 
 
-def test_s3_gives_the_same_bytes(s3_corpus, expected):
+@pytest.mark.slow
+def test_s3_gives_the_same_bytes(s3_corpus: str, expected: list[Row]) -> None:
     table = FrameTable.open(open_storage(s3_corpus))
     found = [
         clip
@@ -177,14 +193,14 @@ def test_s3_gives_the_same_bytes(s3_corpus, expected):
     assert sorted(found) == expected[:96]
 
 
-def test_a_stream_without_a_stop_goes_on(corpus):
+def test_a_stream_without_a_stop_goes_on(corpus: Path) -> None:
     table = FrameTable.open(open_storage(str(corpus)))
     with open_stream(table, stop=None) as stream:
         drawn = [clip.g for micro_batch in islice(stream, 4 * 30) for clip in micro_batch]
     assert sorted(drawn) == list(range(360))
 
 
-def test_clips_carry_the_size_of_their_video_and_copy_nothing(corpus):
+def test_clips_carry_the_size_of_their_video_and_copy_nothing(corpus: Path) -> None:
     table = FrameTable.open(open_storage(str(corpus)))
     with open_stream(table, start=12, stop=24) as stream:
         for micro_batch in stream:
@@ -195,7 +211,8 @@ def test_clips_carry_the_size_of_their_video_and_copy_nothing(corpus):
                 )
 
 
-def test_each_chunk_is_read_once_an_epoch_and_then_freed(tmp_path):
+@pytest.mark.slow
+def test_each_chunk_is_read_once_an_epoch_and_then_freed(tmp_path: Path) -> None:
     write_corpus(tmp_path, {"long": [{"v": [(0, 2000)]}]})
     table = FrameTable.open(open_storage(str(tmp_path)))
     order = Order.create(
@@ -223,7 +240,7 @@ def test_each_chunk_is_read_once_an_epoch_and_then_freed(tmp_path):
     )  # open ones, and those that planned or finished steps still hold
 
 
-def test_the_first_step_reads_its_clips_and_nothing_else(corpus):
+def test_the_first_step_reads_its_clips_and_nothing_else(corpus: Path) -> None:
     table = FrameTable.open(open_storage(str(corpus)))
     with open_stream(
         table, num_frames=1, stride=1, stop=24, read=ReadConfig(prefetch_steps=0)
@@ -235,7 +252,7 @@ def test_the_first_step_reads_its_clips_and_nothing_else(corpus):
         )
 
 
-def test_chunks_are_read_before_they_are_due(corpus):
+def test_chunks_are_read_before_they_are_due(corpus: Path) -> None:
     table = FrameTable.open(open_storage(str(corpus)))
     with open_stream(table, read=ReadConfig(prefetch_steps=3)) as stream:
         next(iter(stream))
@@ -245,7 +262,7 @@ def test_chunks_are_read_before_they_are_due(corpus):
         assert stream.counters.chunks_read >= 12 + open_chunks > 12
 
 
-def test_close_leaves_no_threads_and_may_come_early(corpus):
+def test_close_leaves_no_threads_and_may_come_early(corpus: Path) -> None:
     table = FrameTable.open(JitteryStorage(corpus, "jittery"))
     before = set(threading.enumerate())
     stream = open_stream(table, stop=None, read=ReadConfig(threads=4, prefetch_steps=20))
@@ -256,15 +273,17 @@ def test_close_leaves_no_threads_and_may_come_early(corpus):
     assert set(threading.enumerate()) == before
 
 
-def test_close_drops_what_is_planned(corpus):
+def test_close_drops_what_is_planned(corpus: Path) -> None:
     class GatedStorage(LocalStorage):
         """Lets three clips through, and the rest once the gate is open."""
 
-        def __init__(self):
+        def __init__(self) -> None:
             super().__init__(corpus, "gated")
             self.free_reads, self.gate = threading.Semaphore(6), threading.Event()
 
-        def read_into(self, name, start, out, stop=None):
+        def read_into(
+            self, name: str, start: int, out: memoryview, stop: threading.Event | None = None
+        ) -> None:
             self.free_reads.acquire(blocking=False) or self.gate.wait(30)
             super().read_into(name, start, out, stop)
 
@@ -276,11 +295,11 @@ def test_close_drops_what_is_planned(corpus):
     assert stream.counters.chunks_read == 4
 
 
-def test_close_ends_an_iteration_on_another_thread(corpus):
+def test_close_ends_an_iteration_on_another_thread(corpus: Path) -> None:
     table = FrameTable.open(JitteryStorage(corpus, "jittery"))
     stream, ended = open_stream(table, stop=None), threading.Event()
 
-    def consume():
+    def consume() -> None:
         with pytest.raises((CancelledError, RuntimeError)):
             deque(stream, maxlen=0)
         ended.set()
@@ -294,7 +313,7 @@ def test_close_ends_an_iteration_on_another_thread(corpus):
     assert ended.is_set()
 
 
-def test_an_error_on_a_thread_reaches_the_consumer(tmp_path):
+def test_an_error_on_a_thread_reaches_the_consumer(tmp_path: Path) -> None:
     path = tmp_path / write_corpus(tmp_path).shards[1].name
     table = FrameTable.open(open_storage(str(tmp_path)))
     path.unlink()
@@ -302,7 +321,9 @@ def test_an_error_on_a_thread_reaches_the_consumer(tmp_path):
         collect(table)
 
 
-def test_a_file_system_that_fails_for_a_while_changes_nothing(corpus, expected, monkeypatch):
+def test_a_file_system_that_fails_for_a_while_changes_nothing(
+    corpus: Path, expected: list[Row], monkeypatch: pytest.MonkeyPatch
+) -> None:
     storage = LocalStorage(corpus, "flaky", RetryConfig(first_delay_seconds=0.001))
     table = FrameTable.open(storage)
     luck = random.Random(3)
@@ -312,12 +333,14 @@ def test_a_file_system_that_fails_for_a_while_changes_nothing(corpus, expected, 
 
 
 @pytest.fixture(params=["folder", "s3"])
-def rewritten(request, tmp_path):
+def rewritten(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[tuple[str, Callable[[str], None]]]:
     """A corpus, and what another process does that packs it again in place."""
     folder = tmp_path / "corpus"
     names = [shard.name for shard in write_corpus(folder).shards]
 
-    def pack_again(uri):
+    def pack_again(uri: str) -> None:
         store = open_storage(uri)
         for name in names:
             store.write(name, (folder / name).read_bytes()[::-1])
@@ -331,8 +354,11 @@ def rewritten(request, tmp_path):
         yield bucket, pack_again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_cached", [False, True])
-def test_a_corpus_that_is_packed_again_under_a_run_ends_it(rewritten, is_cached, tmp_path):
+def test_a_corpus_that_is_packed_again_under_a_run_ends_it(
+    rewritten: tuple[str, Callable[[str], None]], is_cached: bool, tmp_path: Path
+) -> None:
     """The cache hides it only as long as it has all that is read."""
     uri, pack_again = rewritten
     table = FrameTable.open(open_storage(uri))
@@ -348,7 +374,7 @@ def test_a_corpus_that_is_packed_again_under_a_run_ends_it(rewritten, is_cached,
     assert not stream.bad_clips
 
 
-def test_another_corpus_than_the_orders_is_refused(corpus):
+def test_another_corpus_than_the_orders_is_refused(corpus: Path) -> None:
     table = FrameTable.open(open_storage(str(corpus)))
     cataract, knee = table.sizes()
     other = Order.create([cataract, DatasetSize("knee", knee.specialty, 12)], 5, CONFIG)
@@ -357,7 +383,7 @@ def test_another_corpus_than_the_orders_is_refused(corpus):
     open_stream(table, Order.create([cataract], 5, CONFIG)).close()
 
 
-def test_a_batch_or_a_stop_that_does_not_fit_is_refused(corpus):
+def test_a_batch_or_a_stop_that_does_not_fit_is_refused(corpus: Path) -> None:
     table = FrameTable.open(open_storage(str(corpus)))
     with pytest.raises(
         ConfigError, match=r"global_batch_size: expected a multiple of .* = 3 x 3 = 9, got 12"
@@ -370,7 +396,7 @@ def test_a_batch_or_a_stop_that_does_not_fit_is_refused(corpus):
             open_stream(table, stop=stop)
 
 
-def test_the_configuration_says_all_that_is_wrong():
+def test_the_configuration_says_all_that_is_wrong() -> None:
     with pytest.raises(ConfigError) as error:
         build(ReadConfig, {"threads": 0, "prefetch_steps": -1, "range_bytes": 0}, where="x")
     assert all(
@@ -379,14 +405,14 @@ def test_the_configuration_says_all_that_is_wrong():
     )
 
 
-def test_chunks_that_do_not_fit_in_memory_are_refused(corpus):
+def test_chunks_that_do_not_fit_in_memory_are_refused(corpus: Path) -> None:
     table = FrameTable.open(open_storage(str(corpus)))
     message = r"read\.buffer_bytes: the order keeps 6 chunks open, about .* MB on each of 2 ranks; expected at least"
     with pytest.raises(ConfigError, match=message):
         open_stream(table, micro_batch_size=3, world_size=2, read=ReadConfig(buffer_bytes=1000))
 
 
-def test_reading_ahead_waits_for_memory_and_changes_nothing(corpus):
+def test_reading_ahead_waits_for_memory_and_changes_nothing(corpus: Path) -> None:
     table = FrameTable.open(open_storage(str(corpus)))
     generous = ReadConfig(prefetch_steps=30)
     with open_stream(table, read=generous) as stream:
@@ -408,11 +434,13 @@ def test_reading_ahead_waits_for_memory_and_changes_nothing(corpus):
     assert most < 2 * needed
 
 
-def test_a_thread_that_waits_says_what_for(corpus):
+def test_a_thread_that_waits_says_what_for(corpus: Path) -> None:
     class Silent(LocalStorage):
         gate = threading.Event()
 
-        def read_into(self, name, start, out, stop=None):
+        def read_into(
+            self, name: str, start: int, out: memoryview, stop: threading.Event | None = None
+        ) -> None:
             if name.endswith(".tar"):
                 self.gate.wait(30)
             super().read_into(name, start, out, stop)

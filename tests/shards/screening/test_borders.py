@@ -94,6 +94,7 @@ def test_folders_of_images(tmp_path: Path) -> None:
     assert border is not None and border.box == Box(left=120, top=15, right=261, bottom=156)
 
 
+@pytest.mark.slow
 def test_a_video_on_s3(tmp_path: Path) -> None:
     data = make_film(tmp_path / "v.mp4", [disc(number) for number in range(100)]).read_bytes()
     with s3_bucket("videos") as bucket:

@@ -131,6 +131,7 @@ def test_a_bright_picture_between_black_pillars_is_no_test_card(pillar: int) -> 
             assert kind_of(glance(between_bars(picture, left=pillar))) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(320, 180), (456, 256), (1280, 720)])
 @pytest.mark.parametrize("brightness", [0.3, 0.4, 0.6, 1])
 def test_dark_tissue_with_highlights_is_no_slide(size: tuple[int, int], brightness: float) -> None:

@@ -168,6 +168,7 @@ def test_nothing_seen_is_nothing_found() -> None:
     assert spans(watch, 0) == [] and watch.judged
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(["tissue", "black", "text", "outside"]), min_size=1, max_size=40))
 @settings(deadline=None)
 def test_stretches_of_frames_are_in_order_and_apart(kinds: list[str]) -> None:

@@ -34,6 +34,7 @@ def without_clashes(names: list[str]) -> list[str]:
     return [name for name in names if name not in above]
 
 
+@pytest.mark.slow
 @given(TREES, PATTERNS)
 @settings(derandomize=True, deadline=None, max_examples=400)
 def test_a_glob_is_that_of_the_standard_library(names: list[str], pattern: str) -> None:
@@ -122,6 +123,7 @@ def find_in(root: str, videos: str, **more: object) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", VIDEOS)
 def test_both_kinds_of_store_find_the_same_videos(root: str, pattern: str) -> None:
     assert find_in(root, pattern) == VIDEOS[pattern]
@@ -131,17 +133,20 @@ def test_both_kinds_of_store_find_the_same_videos(root: str, pattern: str) -> No
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", IMAGES)
 def test_both_kinds_of_store_find_the_same_folders_of_images(root: str, pattern: str) -> None:
     assert find_in(root, pattern, image_fps=1.0) == IMAGES[pattern]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", ["**/*.mov", "nowhere/*.mp4", "a.mp4/*"])
 def test_what_matches_nothing_is_a_mistake(root: str, pattern: str) -> None:
     with pytest.raises(ConfigError, match="matches no file below"):
         find_in(root, pattern)
 
 
+@pytest.mark.slow
 def test_names_that_only_a_bucket_has() -> None:
     deep = "/".join(["d"] * 500) + "/deep.mp4"
     with s3_bucket("odd") as bucket:

@@ -78,6 +78,7 @@ def beating(storage: Storage, name: str, record: Record) -> Iterator[None]:
         heart.join()
 
 
+@pytest.mark.slow
 def test_a_second_one_is_refused_in_one_sentence_and_touches_nothing(uri: str) -> None:
     storage = open_storage(uri)
     with owning(storage, "training") as first:
@@ -96,6 +97,7 @@ def test_a_second_one_is_refused_in_one_sentence_and_touches_nothing(uri: str) -
         pass
 
 
+@pytest.mark.slow
 def test_who_was_killed_owns_nothing_any_more(uri: str) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", OWNING, uri], cwd=ROOT, stdout=subprocess.PIPE, text=True
@@ -120,6 +122,7 @@ def test_a_process_id_that_is_used_again_is_another_process(uri: str) -> None:
         assert list(storage.sizes()) == [f"{OWNERS}/00000008"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "minutes", [-5, 0, 5], ids=lambda minutes: f"a clock {minutes} minutes off"
 )
@@ -141,6 +144,7 @@ def test_another_host_is_judged_by_its_heart_and_not_by_its_clock(minutes: int, 
         assert list(storage.sizes()) == [f"{OWNERS}/00000004"]
 
 
+@pytest.mark.slow
 def test_a_host_whose_heart_stops_while_it_is_looked_at_has_ended(uri: str) -> None:
     storage = open_storage(uri)
     names = [f"{OWNERS}/shared-{number}" for number in range(3)]
@@ -152,6 +156,7 @@ def test_a_host_whose_heart_stops_while_it_is_looked_at_has_ended(uri: str) -> N
     assert time.monotonic() - started < 1000, "all three are watched at the same time"
 
 
+@pytest.mark.slow
 def test_a_requeued_job_takes_over_from_its_own_earlier_start_at_once(
     uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,6 +227,7 @@ def test_one_of_many_wins_where_exclusive_creation_lies(
         owners[0].give_back()
 
 
+@pytest.mark.slow
 def test_those_who_wait_come_one_after_the_other(uri: str) -> None:
     inside = 0
 
@@ -238,6 +244,7 @@ def test_those_who_wait_come_one_after_the_other(uri: str) -> None:
         list(pool.map(come, range(8)))
 
 
+@pytest.mark.slow
 def test_those_who_share_keep_out_only_those_who_do_not(uri: str) -> None:
     storage = open_storage(uri)
     with (

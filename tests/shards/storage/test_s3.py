@@ -68,6 +68,7 @@ def test_credentials_of_a_profile(
     assert {request.access_key for request in proxy.requests} == {"OfTheLab"}
 
 
+@pytest.mark.slow
 def test_credentials_of_a_process(
     bucket: str, proxy: FaultProxy, nobody: Path, tmp_path: Path
 ) -> None:
@@ -128,6 +129,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_certificate_is_believed_if_its_bundle_is_named(bucket: str, certificate: Path) -> None:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(certificate)
@@ -273,6 +275,7 @@ def test_a_file_of_stores_that_is_wrong_is_a_mistake(
     open_storage("folder")
 
 
+@pytest.mark.slow
 def test_one_command_reads_from_a_public_store_and_writes_to_another_one(
     bucket: str,
     tmp_path: Path,

@@ -52,6 +52,7 @@ def storage(bucket: str, proxy: FaultProxy, tmp_path: Path) -> Storage:
     return storage
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_redirection_is_one_sentence(
@@ -71,6 +72,7 @@ def test_a_redirection_is_one_sentence(
     assert len(proxy.requests) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_bucket_of_another_region_is_followed_there(
     operation: str, storage: Storage, proxy: FaultProxy
@@ -100,6 +102,7 @@ def test_a_bucket_that_is_in_no_region_is_followed_once(
     assert len(proxy.requests) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_bucket_that_does_not_exist_is_told_as_such(operation: str, storage: Storage) -> None:
     endpoint = os.environ["AWS_ENDPOINT_URL"]
@@ -151,6 +154,7 @@ def unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload, "_OTHER_ETAGS", set())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unknown")
 @pytest.mark.parametrize("size", [0, 5, PART_BYTES + 77])
 def test_sound_objects_stay_where_etags_only_look_like_md5s(

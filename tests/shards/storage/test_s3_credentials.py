@@ -16,6 +16,8 @@ from surgstream.shards.storage.stores import S3Config, Storage, open_storage, re
 from tests.helpers.faults import Fault, FaultProxy, Request
 from tests.helpers.s3 import s3_bucket
 
+pytestmark = pytest.mark.slow
+
 CODES = (
     "ExpiredToken",
     "ExpiredTokenException",

@@ -12,7 +12,7 @@ from surgstream.shards.errors import StorageError
 from surgstream.shards.storage.retry import RetryConfig
 from surgstream.shards.storage.s3_failures import retry_after
 from surgstream.shards.storage.stores import S3Config, Storage, open_storage, read_range
-from tests.helpers.faults import Fault, FaultProxy, Request
+from tests.helpers.faults import Fault, FaultProxy, Plan, Request
 from tests.helpers.s3 import s3_bucket
 
 SIZE = 5 * 2**20
@@ -37,7 +37,7 @@ def reached_by(proxy: FaultProxy, **changes: object) -> S3Config:
     return S3Config(**(settings | changes))  # type: ignore[arg-type]
 
 
-def first(*faults: Fault):  # type: ignore[no-untyped-def]
+def first(*faults: Fault) -> Plan:
     """The first requests meet these faults, the others none."""
     return lambda request: faults[request.number] if request.number < len(faults) else None
 
@@ -53,6 +53,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FAULTS)
 def test_a_fault_is_counted_and_survived(kind: str, storage: Storage, proxy: FaultProxy) -> None:
     fault, cause = FAULTS[kind]
@@ -92,6 +93,7 @@ def test_retry_after_is_honoured(storage: Storage, proxy: FaultProxy) -> None:
     assert time.monotonic() - started >= 1.0
 
 
+@pytest.mark.slow
 def test_a_store_that_fails_for_too_long_ends_the_read_with_the_history(
     storage: Storage, proxy: FaultProxy
 ) -> None:
@@ -110,6 +112,7 @@ def test_a_store_that_fails_for_too_long_ends_the_read_with_the_history(
     assert len(message) < 4000, "a history, not a novel"
 
 
+@pytest.mark.slow
 def test_bytes_that_come_count_as_progress(storage: Storage, proxy: FaultProxy) -> None:
     """Each body ends early, for longer in all than the timeout, but every try brings something."""
     step = SIZE // 12

@@ -166,6 +166,7 @@ def test_what_was_damaged_on_the_way_is_not_left_there(
     assert "Uploads" not in boto3.client("s3").list_multipart_uploads(Bucket="stores")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0, 5, PART, PART + 1, 2 * PART + 77])
 def test_a_writer_publishes_at_its_end(storage: Storage, size: int) -> None:
     data = os.urandom(size)
@@ -176,6 +177,7 @@ def test_a_writer_publishes_at_its_end(storage: Storage, size: int) -> None:
     assert storage.read("a/big") == data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [5, PART + 1])
 def test_a_failing_writer_leaves_what_was_there(
     storage: Storage, size: int, tmp_path: Path
@@ -220,6 +222,7 @@ def test_linked_folders_are_listed_and_circles_end(tmp_path: Path) -> None:
         abandoned.__exit__(None, None, None)
 
 
+@pytest.mark.slow
 def test_sweeping_removes_what_killed_writers_left_of_our_names(storage: Storage) -> None:
     storage.write("a", b"kept")
     ours, other = storage.writer("b/1"), storage.writer("c/1")
@@ -233,6 +236,7 @@ def test_sweeping_removes_what_killed_writers_left_of_our_names(storage: Storage
     assert list(storage.sizes()) == ["a", "c/1"]
 
 
+@pytest.mark.slow
 def test_sweeping_a_prefix_leaves_the_rest_of_its_bucket(bucket: str) -> None:
     other = open_storage(bucket).writer("b/1")
     other.__enter__().write(bytes(PART + 1))
@@ -241,6 +245,7 @@ def test_sweeping_a_prefix_leaves_the_rest_of_its_bucket(bucket: str) -> None:
     assert open_storage(bucket).size("b/1") == PART + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["folder", "folder without links", "s3"])
 def test_of_several_who_make_a_file_one_does(
     place: str, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -366,6 +371,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
 PASSWORD = "aPasswordInAnAddress"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("uri", "variables"),
     [

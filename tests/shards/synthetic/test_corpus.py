@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -19,10 +20,12 @@ import yaml
 
 from surgstream.launch.__main__ import main
 from surgstream.shards.synthetic.clock import read_frame_number
-from surgstream.shards.synthetic.corpus import FPS, SynthConfig, plan, write_video
+from surgstream.shards.synthetic.corpus import FPS, Job, SynthConfig, plan, write_video
 from surgstream.shards.synthetic.film import CLASSES
 from surgstream.shards.synthetic.procedures import DATASETS
 from tests.shards.synthetic.test_clock import through_jpeg
+
+pytestmark = pytest.mark.slow
 
 SECONDS, SEED = 1.5, 3
 
@@ -36,30 +39,30 @@ class Video:
     path: Path
 
     @property
-    def id(self):
+    def id(self) -> str:
         return self.path.stem
 
     @cached_property
-    def pictures(self):
+    def pictures(self) -> np.ndarray:
         return decode(self.path, "rgb24")
 
     @cached_property
-    def masks(self):
+    def masks(self) -> np.ndarray:
         return decode(self.path.parent.parent / "masks" / f"{self.id}.mkv", "gray")
 
     @cached_property
-    def depth(self):
+    def depth(self) -> np.ndarray:
         return decode(self.path.parent.parent / "depth" / f"{self.id}.mkv", "gray16le")
 
     @cached_property
-    def labels(self):
+    def labels(self) -> list[dict[str, str]]:
         with (self.root / self.dataset["labels"]["phase"].format(video=self.id)).open(
             newline=""
         ) as file:
             return list(csv.DictReader(file))
 
 
-def decode(path, pixel_format):
+def decode(path: Path, pixel_format: str) -> np.ndarray:
     with av.open(str(path)) as container:
         return np.stack(
             [frame.to_ndarray(format=pixel_format) for frame in container.decode(video=0)]
@@ -67,19 +70,19 @@ def decode(path, pixel_format):
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("synth") / "corpus"
     assert main(["synth", str(out), "--seconds", str(SECONDS), "--seed", str(SEED)]) == 0
     return out
 
 
 @pytest.fixture(scope="module")
-def corpus(root):
+def corpus(root: Path) -> dict[str, Any]:
     return yaml.safe_load((root / "corpus.yaml").read_text())
 
 
 @pytest.fixture(scope="module")
-def videos(root, corpus):
+def videos(root: Path, corpus: dict[str, Any]) -> list[Video]:
     return [
         Video(root, dataset, path)
         for dataset in corpus["datasets"]
@@ -87,7 +90,9 @@ def videos(root, corpus):
     ]
 
 
-def test_the_corpus_file_describes_datasets_of_unequal_sizes(root, corpus):
+def test_the_corpus_file_describes_datasets_of_unequal_sizes(
+    root: Path, corpus: dict[str, Any]
+) -> None:
     datasets = corpus["datasets"]
     sizes = [len(list(root.glob(dataset["videos"]))) for dataset in datasets]
     assert len(datasets) >= 4
@@ -108,7 +113,9 @@ def test_the_corpus_file_describes_datasets_of_unequal_sizes(root, corpus):
         }
 
 
-def test_every_dataset_holds_out_some_videos_and_keeps_some(root, corpus):
+def test_every_dataset_holds_out_some_videos_and_keeps_some(
+    root: Path, corpus: dict[str, Any]
+) -> None:
     for dataset in corpus["datasets"]:
         ids = {path.stem for path in root.glob(dataset["videos"])}
         assert len(ids) >= 2
@@ -116,7 +123,7 @@ def test_every_dataset_holds_out_some_videos_and_keeps_some(root, corpus):
         assert dataset["hold_out"] == sorted(ids)[-len(dataset["hold_out"]) :]
 
 
-def test_videos_are_h264_at_25_fps_of_unequal_lengths_and_sizes(videos):
+def test_videos_are_h264_at_25_fps_of_unequal_lengths_and_sizes(videos: list[Video]) -> None:
     sizes, seconds = set(), []
     for video in videos:
         with av.open(str(video.path)) as container:
@@ -130,14 +137,14 @@ def test_videos_are_h264_at_25_fps_of_unequal_lengths_and_sizes(videos):
     assert np.mean(seconds) == pytest.approx(SECONDS, abs=0.02)
 
 
-def test_every_frame_tells_its_number_even_small_and_as_jpeg(videos):
+def test_every_frame_tells_its_number_even_small_and_as_jpeg(videos: list[Video]) -> None:
     for video in videos:
         for number, picture in enumerate(video.pictures):
             assert read_frame_number(picture) == number
             assert read_frame_number(through_jpeg(picture, short_side=80)) == number
 
 
-def test_every_second_has_a_phase_in_the_order_of_the_procedure(videos):
+def test_every_second_has_a_phase_in_the_order_of_the_procedure(videos: list[Video]) -> None:
     procedures = {dataset.name: dataset.procedure for dataset in DATASETS}
     for video in videos:
         order = [phase.name for phase in procedures[video.dataset["name"]].phases]
@@ -148,7 +155,9 @@ def test_every_second_has_a_phase_in_the_order_of_the_procedure(videos):
         assert places == sorted(places)
 
 
-def test_a_triplet_stands_for_every_instrument_in_the_mask_and_for_no_other(videos):
+def test_a_triplet_stands_for_every_instrument_in_the_mask_and_for_no_other(
+    videos: list[Video],
+) -> None:
     seen = 0
     for video in videos:
         for row in video.labels:
@@ -164,7 +173,7 @@ def test_a_triplet_stands_for_every_instrument_in_the_mask_and_for_no_other(vide
     assert seen > 10
 
 
-def test_masks_and_depth_fit_the_pictures(videos):
+def test_masks_and_depth_fit_the_pictures(videos: list[Video]) -> None:
     for video in videos:
         assert video.masks.shape == video.depth.shape == video.pictures.shape[:3]
         assert video.depth.dtype == np.uint16
@@ -179,7 +188,7 @@ def test_masks_and_depth_fit_the_pictures(videos):
         assert rim.mean() < 8
 
 
-def test_videos_move_and_do_not_flicker(videos):
+def test_videos_move_and_do_not_flicker(videos: list[Video]) -> None:
     for video in videos:
         pictures = video.pictures[:, ::2, ::2].astype(np.float32)
         next_frame = np.abs(pictures[1:] - pictures[:-1]).mean()
@@ -189,7 +198,9 @@ def test_videos_move_and_do_not_flicker(videos):
 
 
 @pytest.mark.parametrize("dataset", [dataset.name for dataset in DATASETS])
-def test_the_same_seed_and_length_give_the_same_bytes(root, tmp_path, dataset):
+def test_the_same_seed_and_length_give_the_same_bytes(
+    root: Path, tmp_path: Path, dataset: str
+) -> None:
     job = next(
         job for job in plan(SynthConfig(seconds=SECONDS, seed=SEED)) if job.dataset.name == dataset
     )
@@ -198,13 +209,15 @@ def test_the_same_seed_and_length_give_the_same_bytes(root, tmp_path, dataset):
     assert again == {path: (root / dataset / path).read_bytes() for path in again}
 
 
-def test_another_seed_gives_another_corpus(root, tmp_path):
+def test_another_seed_gives_another_corpus(root: Path, tmp_path: Path) -> None:
     job = plan(SynthConfig(seconds=SECONDS, seed=SEED + 1))[0]
     for path, data in written_alone(job, tmp_path).items():
         assert data != (root / job.dataset.name / path).read_bytes()
 
 
-def test_a_folder_that_is_not_empty_is_left_alone(root, capsys):
+def test_a_folder_that_is_not_empty_is_left_alone(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = sorted(root.rglob("*"))
     assert main(["synth", str(root), "--seconds", "1"]) == 1
     assert capsys.readouterr().err == (
@@ -213,7 +226,7 @@ def test_a_folder_that_is_not_empty_is_left_alone(root, capsys):
     assert sorted(root.rglob("*")) == before
 
 
-def start_synth(*words):
+def start_synth(*words: str) -> subprocess.Popen[str]:
     """Start `surgstream synth` in a process group of its own, as a terminal does."""
     return subprocess.Popen(
         [sys.executable, "-m", "surgstream", "synth", *words],
@@ -225,7 +238,9 @@ def start_synth(*words):
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_an_interrupted_run_leaves_no_process_and_nothing_in_the_way(tmp_path, monkeypatch, how):
+def test_an_interrupted_run_leaves_no_process_and_nothing_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: signal.Signals
+) -> None:
     out = tmp_path / "out"
     process = start_synth(out, "--seconds", "60")
     deadline = time.monotonic() + 60
@@ -244,14 +259,16 @@ def test_an_interrupted_run_leaves_no_process_and_nothing_in_the_way(tmp_path, m
 
 
 @pytest.mark.parametrize("seconds", ["0", "-3", "nan", "inf", "1e9"])
-def test_a_length_that_makes_no_corpus_is_refused(tmp_path, capsys, seconds):
+def test_a_length_that_makes_no_corpus_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], seconds: str
+) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["synth", str(tmp_path / "out"), f"--seconds={seconds}"])
     assert "--seconds: expected 0.1 to " in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
 
 
-def test_a_disk_that_takes_no_more_leaves_nothing_behind(tmp_path):
+def test_a_disk_that_takes_no_more_leaves_nothing_behind(tmp_path: Path) -> None:
     command = (
         "import sys; from surgstream.launch.__main__ import main; sys.exit(main(sys.argv[1:]))"
     )
@@ -270,7 +287,7 @@ def test_a_disk_that_takes_no_more_leaves_nothing_behind(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-def written_alone(job, folder):
+def written_alone(job: Job, folder: Path) -> dict[Path, bytes]:
     """What one video's files hold when they are written by this process, without the pool."""
     place = folder / job.dataset.name
     for kind in ("videos", "labels", "masks", "depth"):
@@ -279,7 +296,7 @@ def written_alone(job, folder):
     return {path.relative_to(place): path.read_bytes() for path in place.rglob("*.*")}
 
 
-def corners(height, width):
+def corners(height: int, width: int) -> np.ndarray:
     """Where the squares of the frame number stand, with a little room around them."""
     side = min(height, width) / 16 * 3 + 4
     rows, columns = np.arange(height)[:, None], np.arange(width)[None, :]
@@ -288,7 +305,7 @@ def corners(height, width):
     )
 
 
-def test_more_videos_without_what_gives_phases_away(tmp_path):
+def test_more_videos_without_what_gives_phases_away(tmp_path: Path) -> None:
     assert (
         main(
             [
@@ -316,7 +333,9 @@ def test_more_videos_without_what_gives_phases_away(tmp_path):
 
 
 @pytest.mark.parametrize("times", ["0", "21"])
-def test_other_numbers_of_videos_are_refused(times, tmp_path, capsys):
+def test_other_numbers_of_videos_are_refused(
+    times: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
         main(["synth", str(tmp_path / "out"), "--times", times])
     assert (

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from surgstream.shards.synthetic.camera import FieldCamera, Pull, View
 from surgstream.shards.synthetic.film import CLASSES, DEPTH_STEPS_PER_MILLIMETRE, Film
-from surgstream.shards.synthetic.procedures import DATASETS, TOOLS
+from surgstream.shards.synthetic.procedures import DATASETS, TOOLS, Dataset
 from surgstream.shards.synthetic.story import Story
 from surgstream.shards.synthetic.texture import SIZE, Tissue, between, key, noise
 from surgstream.shards.synthetic.tunnel import TubeCamera
@@ -18,11 +18,11 @@ NAMES = [dataset.name for dataset in DATASETS]
 
 
 @pytest.fixture(scope="module")
-def films():
+def films() -> dict[str, Film]:
     return {dataset.name: Film(dataset, key(5, dataset.name), SECONDS) for dataset in DATASETS}
 
 
-def tissue(height, landmarks):
+def tissue(height: np.ndarray, landmarks: np.ndarray) -> Tissue:
     paint = np.zeros((height.size, 8), np.float32)
     paint[:, :3], paint[:, 6] = 0.25, 9
     return Tissue(
@@ -34,12 +34,12 @@ def tissue(height, landmarks):
     )
 
 
-def disc(count=400):
+def disc(count: int = 400) -> tuple[np.ndarray, np.ndarray]:
     r, angle = np.sqrt(np.linspace(0.01, 0.98, count)), 2.4 * np.arange(count)
     return (r * np.cos(angle)).astype(np.float32), (r * np.sin(angle)).astype(np.float32)
 
 
-def test_a_plane_is_seen_at_its_distance_and_lit_by_the_inverse_square_law():
+def test_a_plane_is_seen_at_its_distance_and_lit_by_the_inverse_square_law() -> None:
     x, y = disc()
     camera = FieldCamera(tissue(np.full((SIZE, SIZE), 0.25, np.float32), {}), x, y)
     near, far = (
@@ -60,7 +60,9 @@ def test_a_plane_is_seen_at_its_distance_and_lit_by_the_inverse_square_law():
     distance=st.floats(1.3, 2),
     roll=st.floats(-3, 3),
 )
-def test_a_landmark_is_projected_to_where_it_is_seen(place, look, distance, roll):
+def test_a_landmark_is_projected_to_where_it_is_seen(
+    place: tuple[float, float], look: tuple[float, float], distance: float, roll: float
+) -> None:
     marked = tissue(np.full((SIZE, SIZE), 0.2, np.float32), {"mark": place})
     view = View(look=look, distance=distance, roll=roll, breath=0.0, stain=0.0)
     x, y, depth = FieldCamera(marked, *disc(1)).project("mark", view)
@@ -76,7 +78,7 @@ def test_a_landmark_is_projected_to_where_it_is_seen(place, look, distance, roll
     assert redness[1:] == pytest.approx(np.zeros(4), abs=1e-6)
 
 
-def test_a_pull_moves_what_is_held_by_its_length_and_leaves_the_rest():
+def test_a_pull_moves_what_is_held_by_its_length_and_leaves_the_rest() -> None:
     held, far = np.array([[0.3], [0.1]], np.float32), np.array([[-0.8], [-0.4]], np.float32)
     slope = np.broadcast_to(np.linspace(-0.2, 0.2, SIZE, dtype=np.float32), (SIZE, SIZE)).copy()
     pulled = View(**{**vars(STILL), "pulls": (Pull(at=(0.3, 0.1), by=(0.1, 0.0)),)})
@@ -89,14 +91,14 @@ def test_a_pull_moves_what_is_held_by_its_length_and_leaves_the_rest():
     )
 
 
-def test_a_smooth_tube_is_seen_at_focal_over_radius():
+def test_a_smooth_tube_is_seen_at_focal_over_radius() -> None:
     x, y = disc()
     camera = TubeCamera(tissue(np.ones((1536, 1024), np.float32), {}), x, y)
     depth = camera.see(STILL).depth / camera.millimetres
     assert depth == pytest.approx(camera.focal / np.hypot(x, y), rel=0.02)
 
 
-def test_a_fold_hides_what_lies_behind_it():
+def test_a_fold_hides_what_lies_behind_it() -> None:
     wall = np.ones((1536, 1024), np.float32)
     wall[400:420] = 0.5  # a ring from 2.08 to 2.19 radii along the tube of period 8
     x = np.linspace(0.12, 0.95, 300, dtype=np.float32)
@@ -110,8 +112,9 @@ def test_a_fold_hides_what_lies_behind_it():
     assert hidden.mean() < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_a_film_can_be_asked_for_any_moment_in_any_order(films, name):
+def test_a_film_can_be_asked_for_any_moment_in_any_order(films: dict[str, Film], name: str) -> None:
     once = films[name].frame(7.0)
     films[name].frame(13.0)
     again = films[name].frame(7.0)
@@ -120,8 +123,11 @@ def test_a_film_can_be_asked_for_any_moment_in_any_order(films, name):
     assert np.array_equal(once.mask, again.mask)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_instruments_stand_in_front_of_the_tissue_they_cover(films, name, monkeypatch):
+def test_instruments_stand_in_front_of_the_tissue_they_cover(
+    films: dict[str, Film], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     film = films[name]
     moments = [
         t
@@ -148,8 +154,11 @@ def test_instruments_stand_in_front_of_the_tissue_they_cover(films, name, monkey
     assert bluer > 0.3 * covered  # metal on red tissue; its shadow alone would only darken
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_every_instrument_of_the_procedure_is_seen_at_work(films, name):
+def test_every_instrument_of_the_procedure_is_seen_at_work(
+    films: dict[str, Film], name: str
+) -> None:
     film = films[name]
     triplets = {triplet for t in np.arange(0, SECONDS, 0.2) for triplet in film.frame(t).triplets}
     acts = [act for phase in film.story.procedure.phases for act in phase.acts]
@@ -157,14 +166,14 @@ def test_every_instrument_of_the_procedure_is_seen_at_work(films, name):
     assert {tool for tool, _, _ in triplets} == {act.tool for act in acts}
 
 
-def test_mask_values_name_every_tool_once():
+def test_mask_values_name_every_tool_once() -> None:
     assert set(CLASSES) == set(TOOLS)
     assert sorted(CLASSES.values()) == list(range(1, len(TOOLS) + 1))
 
 
 @settings(derandomize=True, max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), seconds=st.floats(0.05, 300), dataset=st.sampled_from(DATASETS))
-def test_a_story_is_in_order_and_within_bounds(seed, seconds, dataset):
+def test_a_story_is_in_order_and_within_bounds(seed: int, seconds: float, dataset: Dataset) -> None:
     story = Story(dataset.procedure, key(seed), seconds)
     moments = np.linspace(0, seconds * (1 - 1e-9), 150)
     places = [dataset.procedure.phases.index(story.phase(t)) for t in moments]
@@ -185,7 +194,7 @@ def test_a_story_is_in_order_and_within_bounds(seed, seconds, dataset):
                 assert act.contact(t) > 0.5
 
 
-def test_noise_is_standardised_banded_and_tiles():
+def test_noise_is_standardised_banded_and_tiles() -> None:
     field = noise(key(1, "field"), (64, 128), 3, 10, 1.0)
     spectrum = np.abs(np.fft.rfft2(field))
     frequency = np.hypot(np.fft.fftfreq(64)[:, None] * 64, np.fft.rfftfreq(128)[None, :] * 128)
@@ -196,7 +205,7 @@ def test_noise_is_standardised_banded_and_tiles():
     assert not np.array_equal(field, noise(key(1, "other"), (64, 128), 3, 10, 1.0))
 
 
-def test_keys_tell_words_and_their_order_apart():
+def test_keys_tell_words_and_their_order_apart() -> None:
     keys = [
         key(0),
         key(1),

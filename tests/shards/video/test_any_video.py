@@ -55,6 +55,7 @@ def pictures_of(
     return np.stack([np.asarray(Image.open(io.BytesIO(jpeg))) for jpeg in jpegs])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fps", [Fraction(3, 10), Fraction(1), Fraction(7), Fraction(2997, 100)], ids=str
 )
@@ -103,6 +104,7 @@ def test_what_a_gpu_gives_is_scaled_as_what_a_cpu_gives(
     assert all(to_image(given, framing) == expected for _ in range(100)), "every time"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.numbered], ids=str)
 def test_frames_show_what_was_drawn_for_their_time(find: Find, kind: Kind) -> None:
     pictures = pictures_of(find(kind.name), Fraction(7))

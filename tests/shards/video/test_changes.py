@@ -72,6 +72,7 @@ def proportion(picture: Pictures) -> float:
     return float((np.ptp(columns) + 1) / (np.ptp(rows) + 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suffix", "before", "after", "size", "fitted"),
     [
@@ -170,6 +171,7 @@ def test_images_of_other_sizes(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", ["before", "after"])
 def test_a_crop_is_of_the_pictures_that_it_was_found_in(tmp_path: Path, most: str) -> None:
     lengths = {"before": (60, 20), "after": (20, 60)}[most]

@@ -66,6 +66,7 @@ FASTSTART = {"movflags": "faststart"}
 FRAGMENTED = {"movflags": "frag_keyframe+empty_moov"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.7, 0.97])
 @pytest.mark.parametrize(
     ("container", "options"), [("mp4", FASTSTART), ("mkv", {}), ("avi", {}), ("flv", {})]
@@ -82,6 +83,7 @@ def test_of_a_video_cut_between_two_pictures_all_before_is_kept(
     assert stop == pytest.approx(40, abs=0.5) and start == (max(picked) + 1) / 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.5, 0.97, 1])
 @pytest.mark.parametrize(
     ("container", "options"), [("mp4", FASTSTART), ("mp4", FRAGMENTED), ("avi", {}), ("h264", {})]

@@ -109,6 +109,7 @@ def test_what_is_no_film_is_refused(tmp_path: Path) -> None:
         shown(tmp_path, 1)
 
 
+@pytest.mark.slow
 def test_a_folder_on_s3_gives_the_same_frames(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "v", names(range(4)))
     with s3_bucket("images") as bucket:

@@ -36,6 +36,7 @@ def jpeg_of(grey: npt.NDArray[np.uint8]) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.slow
 @given(
     gaps=st.lists(st.fractions(Fraction(1, 100), 4, max_denominator=100), min_size=1, max_size=30),
     fps=rates,

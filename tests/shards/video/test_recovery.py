@@ -44,6 +44,7 @@ def decoded(path: Path, form: str = "gray") -> tuple[Pictures_, list[tuple[float
     return pictures, [(span.start, span.stop) for span in film.lost]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "latest"),
     [("v.mp4", ":bframes=0", 4.5), ("v.mkv", ":bframes=0", 4.5), ("v.mp4", ":bframes=3", 5.5)],
@@ -81,6 +82,7 @@ def with_recovery_points(source: Path, path: Path, every: int, count: int) -> Pa
     return path
 
 
+@pytest.mark.slow
 def test_recovery_points_of_hevc(tmp_path: Path) -> None:
     """Pictures in themselves every second, which are no key frames, and the ones after them need none before them."""
     scenes = "-vf negate=enable='lt(mod(t,2),1)',hue=h=90*floor(t)"
@@ -95,6 +97,7 @@ def test_recovery_points_of_hevc(tmp_path: Path) -> None:
     assert all(np.array_equal(rest[number], whole[number]) for number in rest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("wait", "expected"), [(5, 12), (100, 20)])
 def test_without_any_sign_pictures_count_again_after_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait: int, expected: float
@@ -151,6 +154,7 @@ def test_a_last_picture_is_repeated_but_not_for_ever(
     assert max(pictures) == last
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"),
     [

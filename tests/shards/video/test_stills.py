@@ -54,6 +54,7 @@ WINDOWS = st.lists(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "gop"), KINDS)
 @given(windows=WINDOWS)
 @settings(

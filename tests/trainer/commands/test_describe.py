@@ -48,6 +48,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return describe(str(RECIPES / "surgvista_vitb.yaml"), *words)
 
 
+@pytest.mark.slow
 def test_the_published_recipe_has_the_published_numbers(published: dict[str, Any]) -> None:
     parameters = published["parameters"]
     assert parameters["encoder"] == 87_431_424
@@ -72,6 +73,7 @@ def test_what_masks_leave_out_is_neither_seen_nor_predicted(tmp_path: Path) -> N
     assert "1,568 tokens: the encoder sees 228, and 928 are predicted" in table(tree)
 
 
+@pytest.mark.slow
 def test_operations_are_those_of_the_published_cost(published: dict[str, Any]) -> None:
     """492 GMAC a clip for the teacher, 158 for the student forward and backward; two operations a MAC."""
     flops = published["flops_per_clip"]
@@ -268,6 +270,7 @@ def test_the_recipe_for_one_gpu_fits_it_and_an_afternoon() -> None:
     assert round(small["flops_per_clip"]["total"] / 1e9) == 202
 
 
+@pytest.mark.slow
 def test_a_corpus_out_of_reach_leaves_the_rest(tmp_path: Path) -> None:
     tree = describe(str(RECIPES / "surgvista_tiny.yaml"), f"data.corpus={tmp_path}")
     assert tree["corpus"] is None and "manifest.json" in tree["corpus_error"]

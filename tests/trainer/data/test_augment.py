@@ -1,10 +1,11 @@
+import itertools
 from collections import Counter
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surgstream.trainer.data.augment import center_crop, multi_scale_crop
+from surgstream.trainer.data.augment import center_crop, draw_transform, multi_scale_crop
 from surgstream.trainer.data.config import CropConfig
 
 RECIPE = CropConfig()
@@ -18,12 +19,8 @@ def sizes(count: int, width: int, height: int) -> np.ndarray:
 def test_windows_lie_inside_the_frame(width: int, height: int, seed: int, g: int) -> None:
     draws = np.arange(g, g + 16)
     left, top, right, bottom = multi_scale_crop(RECIPE, seed, draws, sizes(16, width, height)).T
-    assert (
-        (left >= 0).all()
-        and (top >= 0).all()
-        and (right <= width).all()
-        and (bottom <= height).all()
-    )
+    assert (left >= 0).all() and (top >= 0).all()
+    assert (right <= width).all() and (bottom <= height).all()
     assert (right > left).all() and (bottom > top).all()
 
 
@@ -31,26 +28,28 @@ def test_windows_lie_inside_the_frame(width: int, height: int, seed: int, g: int
 def test_a_clip_is_cropped_the_same_way_in_any_batch(g: int, order: list[int]) -> None:
     draws = np.arange(g, g + 8)
     whole = multi_scale_crop(RECIPE, 3, draws, sizes(8, 456, 256))
-    np.testing.assert_array_equal(
-        multi_scale_crop(RECIPE, 3, draws[order], sizes(8, 456, 256)), whole[order]
-    )
+    reordered = multi_scale_crop(RECIPE, 3, draws[order], sizes(8, 456, 256))
+    np.testing.assert_array_equal(reordered, whole[order])
 
 
 def test_every_pair_of_scales_and_every_offset_is_as_likely() -> None:
     windows = multi_scale_crop(RECIPE, 0, np.arange(52_000), sizes(52_000, 356, 256))
     left, top, right, bottom = windows.astype(int).T
     shapes = Counter(zip(right - left, bottom - top, strict=True))
+
     # Sides are int(256 x scale); neighbours in the list of scales may be mixed, others not.
     sides = [256, 224, 192, 168]
-    assert set(shapes) == {
-        (sides[i], sides[j]) for i in range(4) for j in range(4) if abs(i - j) <= 1
-    }
-    assert max(shapes.values()) < 1.1 * 52_000 / 10 and min(shapes.values()) > 0.9 * 52_000 / 10
+    neighbours = [(i, j) for i, j in itertools.product(range(4), repeat=2) if abs(i - j) <= 1]
+    assert set(shapes) == {(sides[i], sides[j]) for i, j in neighbours}
+    expected = 52_000 / 10
+    assert 0.9 * expected < min(shapes.values()) and max(shapes.values()) < 1.1 * expected
+
     small = (right - left == 168) & (bottom - top == 168)
     offsets = Counter(zip(left[small], top[small], strict=True))
-    x, y = (356 - 168) // 4, (256 - 168) // 4
-    corners_edges_centre = {(a * x, b * y) for a in (0, 2, 4) for b in (0, 2, 4)}
-    quarters = {(a * x, b * y) for a in (1, 3) for b in (1, 3)}
+    x = (356 - 168) // 4
+    y = (256 - 168) // 4
+    corners_edges_centre = {(a * x, b * y) for a, b in itertools.product((0, 2, 4), repeat=2)}
+    quarters = {(a * x, b * y) for a, b in itertools.product((1, 3), repeat=2)}
     assert set(offsets) == corners_edges_centre | quarters
     assert len(offsets) == 13
     assert max(offsets.values()) < 1.25 * small.sum() / 13
@@ -62,15 +61,24 @@ def test_the_seed_decides() -> None:
     assert (first != other).any()
 
 
-def test_evaluation_takes_the_centre_square() -> None:
+def test_training_takes_drawn_windows_and_evaluation_the_centre_square() -> None:
+    draws = np.arange(100)
+    frame_sizes = sizes(100, 456, 256)
+    np.testing.assert_array_equal(
+        draw_transform(RECIPE, 3, draws, frame_sizes).windows,
+        multi_scale_crop(RECIPE, 3, draws, frame_sizes),
+    )
+    np.testing.assert_array_equal(
+        draw_transform(None, 3, draws, frame_sizes).windows, center_crop(frame_sizes)
+    )
     np.testing.assert_array_equal(center_crop(sizes(1, 100, 60)), [[20, 0, 80, 60]])
 
 
-def test_uniform_offsets_reach_every_place_of_the_frame():
+def test_uniform_offsets_reach_every_place_of_the_frame() -> None:
     config = CropConfig(scales=(0.875,), max_distortion=0, offsets="uniform")
-    left, top, right, bottom = multi_scale_crop(
-        config, 5, np.arange(20_000), sizes(20_000, 272, 256)
-    ).T
+    windows = multi_scale_crop(config, 5, np.arange(20_000), sizes(20_000, 272, 256))
+    left, top, right, bottom = windows.T
+
     assert set(right - left) == set(bottom - top) == {224}
     assert set(left) == set(range(272 - 224 + 1)) and set(top) == set(range(256 - 224 + 1))
     for starts in (left, top):

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
+from surgstream.trainer.data.augment import ClipTransform
 from surgstream.trainer.data.config import DecodeConfig
 from surgstream.trainer.data.decode import ClipDecoder, cores_of_rank
 from surgstream.trainer.errors import DecodeError
@@ -35,6 +36,10 @@ def decoder(device: str, config: DecodeConfig | None = None) -> ClipDecoder:
     )
 
 
+def cropped(*windows: Sequence[int]) -> ClipTransform:
+    return ClipTransform(windows=np.array(windows, np.int32))
+
+
 def reference(data: np.ndarray, window: Sequence[int] | np.ndarray) -> torch.Tensor:
     """Decode with Pillow, crop, resize with torch, normalise: (3, 32, 32)."""
     pixels = np.array(Image.open(io.BytesIO(data.tobytes())).convert("RGB"))
@@ -54,9 +59,8 @@ def reference(data: np.ndarray, window: Sequence[int] | np.ndarray) -> torch.Ten
 def test_clips_equal_a_plain_reference(device: str, decodes: Literal["cpu", "gpu"]) -> None:
     frames = [jpeg(smooth_image(seed)) for seed in range(6)]
     windows = [(0, 0, 80, 80), (10, 4, 61, 55), (30, 20, 80, 80)]
-    clips = decoder(device, DecodeConfig(device=decodes, threads=1)).decode(
-        frames, np.array(windows, np.int32)
-    )
+    graph = decoder(device, DecodeConfig(device=decodes, threads=1))
+    clips = graph.decode(frames, cropped(*windows))
     assert (
         clips.shape == (3, 3, 2, 32, 32)
         and clips.dtype == torch.float32
@@ -73,21 +77,19 @@ def test_clips_equal_a_plain_reference(device: str, decodes: Literal["cpu", "gpu
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_the_frame_axis_is_a_view_of_the_graph_s_output(device: str) -> None:
-    clips = decoder(device).decode(
-        [jpeg(smooth_image(0))] * 2, np.array([[0, 0, 80, 80]], np.int32)
-    )
+    clips = decoder(device).decode([jpeg(smooth_image(0))] * 2, cropped((0, 0, 80, 80)))
     assert not clips.is_contiguous() and clips.transpose(1, 2).is_contiguous()
 
 
 def test_a_clip_is_the_same_in_any_batch_on_the_cpu() -> None:
     frames = [jpeg(smooth_image(seed)) for seed in range(6)]
-    windows = np.array([[0, 0, 80, 80], [10, 4, 61, 55], [30, 20, 80, 80]], np.int32)
+    windows = [(0, 0, 80, 80), (10, 4, 61, 55), (30, 20, 80, 80)]
     graph = decoder("cpu")
-    whole = graph.decode(frames, windows).clone()
-    assert torch.equal(graph.decode(frames[2:4], windows[1:2])[0], whole[1])
+    whole = graph.decode(frames, cropped(*windows)).clone()
+    assert torch.equal(graph.decode(frames[2:4], cropped(windows[1]))[0], whole[1])
     assert torch.equal(
-        graph.decode(frames[::-1], windows[::-1])[2, :, 1],
-        decoder("cpu").decode(frames[1::-1], windows[:1])[0, :, 1],
+        graph.decode(frames[::-1], cropped(*reversed(windows)))[2, :, 1],
+        decoder("cpu").decode(frames[1::-1], cropped(windows[0]))[0, :, 1],
     )
 
 
@@ -95,8 +97,9 @@ def test_a_clip_is_the_same_in_any_batch_on_the_cpu() -> None:
 @pytest.mark.parametrize("threads", [1, 3, 8])
 def test_any_number_of_threads_on_the_cpu_makes_the_same_clips(device: str, threads: int) -> None:
     frames = [jpeg(smooth_image(seed)) for seed in range(4)]
-    windows = np.array([[10, 4, 61, 55], [30, 20, 80, 80]], np.int32)
-    clips = decoder(device, DecodeConfig(device="cpu", threads=threads)).decode(frames, windows)
+    windows = [(10, 4, 61, 55), (30, 20, 80, 80)]
+    graph = decoder(device, DecodeConfig(device="cpu", threads=threads))
+    clips = graph.decode(frames, cropped(*windows))
     assert clips.device.type == device
     for i, data in enumerate(frames):
         assert (
@@ -106,7 +109,7 @@ def test_any_number_of_threads_on_the_cpu_makes_the_same_clips(device: str, thre
 
 def test_an_earlier_batch_stays_what_it_was() -> None:
     graph = decoder("cpu")
-    window = np.array([[0, 0, 80, 80]], np.int32)
+    window = cropped((0, 0, 80, 80))
     first = graph.decode([jpeg(smooth_image(0))] * 2, window)
     copy = first.clone()
     for seed in range(1, 8):
@@ -117,7 +120,7 @@ def test_an_earlier_batch_stays_what_it_was() -> None:
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_broken_jpeg_is_an_error(device: str) -> None:
     with pytest.raises(DecodeError, match="whole JPEG"):
-        decoder(device).decode([np.zeros(100, np.uint8)] * 2, np.array([[0, 0, 80, 80]], np.int32))
+        decoder(device).decode([np.zeros(100, np.uint8)] * 2, cropped((0, 0, 80, 80)))
 
 
 @pytest.mark.parametrize(

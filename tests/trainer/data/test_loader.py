@@ -15,7 +15,7 @@ from surgstream.shards.errors import StorageError
 from surgstream.shards.reading.activity import Activities
 from surgstream.shards.reading.clips import ClipBytes
 from surgstream.trainer.batch import ClipName
-from surgstream.trainer.data.augment import center_crop, multi_scale_crop
+from surgstream.trainer.data.augment import ClipTransform, draw_transform
 from surgstream.trainer.data.config import CropConfig
 from surgstream.trainer.data.loader import ClipLoader
 from surgstream.trainer.errors import DecodeError
@@ -35,7 +35,9 @@ class Stream:
     """Yields pairs of clips until its script says to wait or to fail."""
 
     def __init__(self, *script: Any) -> None:
-        self.activities, self.script, self.closed = Activities(), script, threading.Event()
+        self.activities = Activities()
+        self.script = script
+        self.closed = threading.Event()
 
     def __iter__(self) -> Iterator[list[ClipBytes]]:
         for item in self.script:
@@ -52,13 +54,13 @@ class Stream:
 
 
 class Decoder:
-    """Makes a pixel of each byte, and remembers the windows."""
+    """Makes a pixel of each byte, and remembers the transforms."""
 
     def __init__(self) -> None:
-        self.windows: list[np.ndarray] = []
+        self.transforms: list[ClipTransform] = []
 
-    def decode(self, frames: list[np.ndarray], windows: np.ndarray) -> torch.Tensor:
-        self.windows.append(windows)
+    def decode(self, frames: list[np.ndarray], transform: ClipTransform) -> torch.Tensor:
+        self.transforms.append(transform)
         if any(frame[0] == BROKEN for frame in frames):
             raise DecodeError("expected whole JPEG frames")
         return torch.tensor(np.concatenate(frames)).view(2, 1, 2, 1, 1).float()
@@ -100,23 +102,23 @@ def test_a_clip_that_cannot_be_decoded_is_named() -> None:
 
 
 @pytest.mark.parametrize("crop", [None, CropConfig(scales=(0.5, 0.25))])
-def test_windows_are_those_of_seed_and_draw_or_the_centre(crop: CropConfig | None) -> None:
+def test_transforms_are_those_of_seed_and_draw_or_the_centre(crop: CropConfig | None) -> None:
     decoder = Decoder()
     with load(0, 2, decoder=decoder, crop=crop) as loader:
         list(loader)
-    g, sizes = np.arange(4), np.tile([[100, 60]], (4, 1))
-    expected = multi_scale_crop(crop, 5, g, sizes) if crop else center_crop(sizes)
-    np.testing.assert_array_equal(np.concatenate(decoder.windows), expected)
+    expected = draw_transform(crop, 5, np.arange(4), np.tile([[100, 60]], (4, 1)))
+    windows = np.concatenate([transform.windows for transform in decoder.transforms])
+    np.testing.assert_array_equal(windows, expected.windows)
 
 
 def test_decoding_stays_a_few_batches_ahead_and_closing_ends_it() -> None:
     decoder = Decoder()
     loader = load(*range(0, 100, 2), decoder=decoder, prefetch_batches=3)
-    wait_for(lambda: loader.num_ready == 3 and len(decoder.windows) == 4)
+    wait_for(lambda: loader.num_ready == 3 and len(decoder.transforms) == 4)
     loader.close()
     loader.close()
     assert not loader._thread.is_alive() and loader.stream.closed.is_set()  # type: ignore[attr-defined]
-    assert len(decoder.windows) == 4
+    assert len(decoder.transforms) == 4
 
 
 def test_closing_ends_a_thread_that_waits_for_the_stream() -> None:

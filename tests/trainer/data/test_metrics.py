@@ -16,6 +16,8 @@ from surgstream.shards.reading.chunks import BadFrame, ReadCounters
 from surgstream.shards.reading.clips import BadClip, BadClipLimits
 from tests.helpers.ranks import finish, start_ranks
 
+pytestmark = pytest.mark.slow
+
 
 def bad(g: int) -> BadClip:
     return BadClip(

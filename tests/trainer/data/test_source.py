@@ -1,6 +1,6 @@
-"""What of a configuration reaches the clips that are trained on, and those that are held out."""
+"""The effect of a configuration on training and held-out clips."""
 
-from itertools import islice
+import itertools
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +11,9 @@ import torch
 
 from surgstream.configs.loading import load
 from surgstream.trainer.assembly import clip_source, held_out_clips, open_corpus, periodic_tasks
-from surgstream.trainer.batch import ClipBatch
+from surgstream.trainer.batch import ClipBatch, ClipName
 from surgstream.trainer.config import TrainConfig
-from surgstream.trainer.data.augment import center_crop, multi_scale_crop
+from surgstream.trainer.data.augment import ClipTransform, center_crop, multi_scale_crop
 from surgstream.trainer.data.config import CropConfig
 from surgstream.trainer.distributed import Topology
 from surgstream.trainer.engine.schedules import Progress
@@ -47,7 +47,7 @@ def config(tmp_path: Path) -> TrainConfig:
 
 @pytest.fixture(autouse=True)
 def windows(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
-    """Decoding is left out: a clip's pixels are the lengths of its frames, its windows are kept here."""
+    """Replaces decoding: a clip's pixels are the lengths of its frames, and its windows are kept here."""
     seen: list[np.ndarray] = []
 
     class Decoder:
@@ -59,8 +59,8 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
                 "device": torch.device("cpu"),
             }
 
-        def decode(self, frames: list[np.ndarray], windows: np.ndarray) -> torch.Tensor:
-            seen.append(windows)
+        def decode(self, frames: list[np.ndarray], transform: ClipTransform) -> torch.Tensor:
+            seen.append(transform.windows)
             return torch.tensor([frame.size for frame in frames]).view(2, NUM_FRAMES)
 
     monkeypatch.setattr("surgstream.trainer.data.source.ClipDecoder", Decoder)
@@ -68,23 +68,20 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
 
 
 def by_draw(ranks: list[list[ClipBatch]]) -> list[int]:
-    return sorted(g for batches in ranks for batch in batches for g in batch.g.tolist())
+    batches = itertools.chain.from_iterable(ranks)
+    return sorted(itertools.chain.from_iterable(batch.g.tolist() for batch in batches))
 
 
 def lengths(batch: ClipBatch, stride: int) -> list[list[int]]:
-    """The frames of a batch's clips, told by their lengths."""
-    back = [t * stride for t in reversed(range(NUM_FRAMES))]
-    return [
-        [
-            len(
-                jpeg(
-                    name.dataset, name.video, max(name.anchor_frame % stride, name.anchor_frame - t)
-                )
-            )
-            for t in back
-        ]
-        for name in batch.names
-    ]
+    """The lengths of the frames of a batch's clips, which identify them."""
+    return [clip_lengths(name, stride) for name in batch.names]
+
+
+def clip_lengths(name: ClipName, stride: int) -> list[int]:
+    earliest = name.anchor_frame % stride
+    first = name.anchor_frame - (NUM_FRAMES - 1) * stride
+    frames = [max(earliest, first + t * stride) for t in range(NUM_FRAMES)]
+    return [len(jpeg(name.dataset, name.video, frame)) for frame in frames]
 
 
 def test_training_clips_have_the_stride_and_crop_of_the_configuration(
@@ -92,20 +89,23 @@ def test_training_clips_have_the_stride_and_crop_of_the_configuration(
 ) -> None:
     corpus = open_corpus(config.data.corpus, config.data)
     order = order_from(Progress(step=0, g=0, state={}), config, corpus)
+
     ranks = []
     for rank in (0, 1):
         source = clip_source(config, Topology(rank=rank, world_size=2), corpus, config.data.crop)
         windows.clear()
         with source.open(order, global_batch_size=8, start=16) as loader:
             assert loader._stall_warning_seconds == 7 and loader.stream._prefetch_steps == 5
-            batches = list(islice(loader, 4))
+            batches = list(itertools.islice(loader, 4))
+
         for batch, window in zip(batches, windows, strict=False):
             assert batch.clips.tolist() == lengths(batch, STRIDE)
             np.testing.assert_array_equal(window, multi_scale_crop(CROP, SEED, batch.g, SIZES))
         ranks.append(batches)
+
     assert by_draw(ranks) == list(range(16, 32))
-    shares = [name.dataset for batches in ranks for batch in batches for name in batch.names]
-    assert shares.count("hip") == 8, "balanced"
+    names = itertools.chain.from_iterable(batch.names for batch in itertools.chain(*ranks))
+    assert [name.dataset for name in names].count("hip") == 8, "balanced"
 
 
 def test_held_out_clips_are_centre_squares_each_once_over_all_ranks_alike_each_time(
@@ -130,6 +130,7 @@ def test_held_out_clips_are_centre_squares_each_once_over_all_ranks_alike_each_t
             names = [str(name) for batch in shown for name in batch.without_padding().names]
             assert names == ["knee/c@0", "knee/c@3", "knee/c@6"], "every rank has them all"
         ranks.append(batches)
+
     valid = [[batch.g[batch.valid].tolist() for batch in batches] for batches in ranks]
     assert valid == [[[0, 2], [4]], [[6, 8], []]], (
         "5 of 9 clips, filled up to 2 batches on each of 2 ranks"

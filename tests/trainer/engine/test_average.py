@@ -12,6 +12,8 @@ from surgstream.trainer.objectives import choice
 from tests.trainer.objectives.test_surgvista import clip_batch
 from tests.trainer.objectives.test_vjepa import TINY
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("stage", [1, 2])
 @pytest.mark.parametrize("autocast", ["none", "bf16"])

@@ -7,7 +7,7 @@ import os
 import resource
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -159,7 +159,7 @@ DAMAGES = [
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_checkpoint_is_skipped_and_named(
-    damage, root: Path, caplog: pytest.LogCaptureFixture
+    damage: Callable[[Path], str], root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     reason = damage(root / "step_00000030")
     with caplog.at_level(logging.WARNING):
@@ -197,6 +197,7 @@ def test_pruning_keeps_the_last_and_every_nth(root: Path) -> None:
     assert sorted(path.name for path in root.iterdir()) == ["step_00000020", "step_00000030"]
 
 
+@pytest.mark.slow
 @given(
     gaps=st.lists(st.integers(1, 40), min_size=1, max_size=12),
     keep_last=st.integers(1, 4),
@@ -306,6 +307,7 @@ def save_on_two_ranks(out: str) -> None:
     leave()
 
 
+@pytest.mark.slow
 def test_ranks_save_their_shares_and_fail_together(tmp_path: Path) -> None:
     assert finish(start_ranks(save_on_two_ranks, 2, (str(tmp_path),))) == [0, 0]
     assert [path.name for path in tmp_path.iterdir()] == ["step_00000003"]

@@ -27,6 +27,8 @@ from surgstream.trainer.engine.schedules import Plan, Progress
 from surgstream.trainer.objectives.base import NetworkUse, Objective, ObjectiveOutput
 from tests.helpers.ranks import finish, start_ranks
 
+pytestmark = pytest.mark.slow
+
 PLAN = Plan(
     global_batch_size=8, grad_accum_steps=2, last_step=6, draws_per_epoch=16, warmup_draws=24, total_draws=64,
     start_lr=0.0, peak_lr=1.0, end_lr=0.1, decay="cosine",

@@ -97,6 +97,7 @@ def assert_same(found: Run, expected: Run) -> None:
     assert found.engine.optimizer_step() == expected.engine.optimizer_step()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "stage"),
     [(VIDEOMAE_TINY, 1), (VIDEOMAE_TINY, 2), (VIDEOMAE_TINY, 3), (UNISURG_TINY, 1)],
@@ -112,6 +113,7 @@ def test_the_first_step_is_that_of_a_run_that_was_never_interrupted(
     assert second.engine.optimizer_step() == 4
 
 
+@pytest.mark.slow
 def test_a_second_phase_that_is_resumed_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     """Its own steps are fewer than those of its moments, which the correction of their bias goes by."""
     first = Run(VIDEOMAE_TINY, 1).step(0, 1, 2).save(tmp_path / "first", 3)

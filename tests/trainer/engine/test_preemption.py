@@ -14,6 +14,8 @@ import pytest
 from surgstream.trainer.engine.preemption import SignalFlag, StopFlag
 from tests.helpers.ranks import finish, start_ranks
 
+pytestmark = pytest.mark.slow
+
 CALLS = 6
 
 

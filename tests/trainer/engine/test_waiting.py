@@ -76,6 +76,7 @@ def trainer(
         yield run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [1, 2, 3])
 def test_a_step_waits_once_for_the_gradient_norm_and_updates_with_one_kernel(
     stage: int, alone: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -99,6 +100,7 @@ def test_a_step_waits_once_for_the_gradient_norm_and_updates_with_one_kernel(
     assert seen.counts["_fused_adamw_"] == 2, "one a parameter group"
 
 
+@pytest.mark.slow
 def test_nothing_is_paused_before_something_is_due(alone: None, tmp_path: Path) -> None:
     paused = list[int]()
 
@@ -113,6 +115,7 @@ def test_nothing_is_paused_before_something_is_due(alone: None, tmp_path: Path) 
     assert paused == [STEPS], "for the last checkpoint"
 
 
+@pytest.mark.slow
 def test_all_steps_of_a_compiled_run_take_the_same_two_graphs(
     alone: None, tmp_path: Path, graphs: CompileCounterWithBackend
 ) -> None:

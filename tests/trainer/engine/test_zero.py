@@ -9,6 +9,8 @@ import torch
 
 from tests.helpers.ranks import finish, start_ranks
 
+pytestmark = pytest.mark.slow
+
 STEPS = 8
 BATCH = 12
 LRS = [1e-2 / (1 + step % 5) for step in range(2 * STEPS)]

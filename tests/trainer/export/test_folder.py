@@ -19,7 +19,7 @@ from surgstream.configs.errors import SurgstreamError
 from surgstream.launch.commands import run
 from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
 from surgstream.trainer.commands.export import export
-from surgstream.trainer.data.augment import center_crop
+from surgstream.trainer.data.augment import draw_transform
 from surgstream.trainer.errors import CheckpointError, ModelError
 from surgstream.trainer.export import load_encoder, writing
 from surgstream.trainer.export.forms import Form
@@ -30,6 +30,7 @@ from tests.trainer.data.test_decode import decoder, jpeg, smooth_image
 from tests.trainer.export.saved import CONFIGS, Saved, features, save
 
 
+@pytest.mark.slow
 def test_a_run_stands_for_its_newest_whole_checkpoint(saved: Saved, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     shutil.copytree(saved["videomae"][0], run_dir / "checkpoints" / "step_00000007")
@@ -131,6 +132,7 @@ def killed_while_comparing(checkpoint: Path, out: Path) -> None:
     export(checkpoint, out, "surgstream", averaged=True)
 
 
+@pytest.mark.slow
 def test_a_killed_export_leaves_nothing_half(saved: Saved, tmp_path: Path) -> None:
     checkpoint, objective = saved["videomae"]
     (process,) = start_ranks(killed_while_comparing, 1, (checkpoint, tmp_path / "out"))
@@ -181,8 +183,8 @@ def test_frames_are_prepared_as_held_out_clips_are(saved: Saved, tmp_path: Path)
     export(saved["videomae"][0], tmp_path / "out", "surgstream", averaged=True)
     encoder = load_encoder(tmp_path / "out")
     images = [smooth_image(seed) for seed in range(2)]
-    window = center_crop(np.array([images[0].size]))
-    expected = decoder("cpu").decode([jpeg(image) for image in images], window)
+    centred = draw_transform(None, 0, np.array([0]), np.array([images[0].size]))
+    expected = decoder("cpu").decode([jpeg(image) for image in images], centred)
 
     decoded = torch.stack([torch.from_numpy(np.array(image)) for image in images])
     object.__setattr__(encoder.config.encoder, "image_size", 32)

@@ -22,6 +22,7 @@ from tests.trainer.objectives.test_videomae import TINY as VIDEOMAE_TINY
 PAIRS = [(name, layout) for name, layouts in FITTING.items() for layout in layouts]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "layout"), PAIRS)
 def test_load_encoder_reads_every_layout_that_fits(
     name: str, layout: str, saved: Saved, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -47,6 +48,7 @@ def test_load_encoder_reads_every_layout_that_fits(
     assert f"features differ by at most {config.check.largest_difference:.2g}" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_transformers_has_the_same_features(
     name: str, saved: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -82,6 +84,7 @@ def test_code_that_comes_with_weights_runs_only_where_it_is_asked_for(
         transformers.AutoModel.from_pretrained(tmp_path / "out", trust_remote_code=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["surgvista", "videomae", "vjepa"])
 def test_the_processor_prepares_clips_as_ours(name: str, saved: Saved, tmp_path: Path) -> None:
     export(saved[name][0], tmp_path / "out", "transformers", averaged=True)

@@ -11,7 +11,7 @@ GRID = Grid(2, 3, 3)
 VISIBLE, MASKED = [[0, 5, 9], [3, 4, 8]], [[1, 17, 2, 6], [0, 16, 9, 12]]
 
 
-def tiny_decoder():
+def tiny_decoder() -> Decoder:
     decoder = Decoder(
         DecoderConfig(depth=2, embed_dim=32, num_heads=2), GRID, encoder_dim=48, output_dim=10
     )
@@ -19,7 +19,7 @@ def tiny_decoder():
     return decoder
 
 
-def test_published_decoders_have_the_published_parameters():
+def test_published_decoders_have_the_published_parameters() -> None:
     grid = Grid(8, 14, 14)
     with torch.device("meta"):
         reconstruction = Decoder(DecoderConfig(depth=4), grid, 768, 1536)
@@ -28,7 +28,7 @@ def test_published_decoders_have_the_published_parameters():
     assert num_parameters(distillation) == 4_840_960
 
 
-def test_decoder_equals_the_slow_reference():
+def test_decoder_equals_the_slow_reference() -> None:
     decoder, encoded = (
         tiny_decoder(),
         torch.randn(2, 3, 48, generator=torch.Generator().manual_seed(1)),
@@ -47,7 +47,7 @@ def test_decoder_equals_the_slow_reference():
         np.testing.assert_allclose(fast[i], slow, rtol=1e-4, atol=1e-5)
 
 
-def test_predictions_follow_the_order_of_the_masked_tokens():
+def test_predictions_follow_the_order_of_the_masked_tokens() -> None:
     decoder, encoded = tiny_decoder(), torch.randn(1, 3, 48)
     visible, masked = torch.tensor(VISIBLE[:1]), torch.tensor(MASKED[:1])
     out = decoder(encoded, visible, masked)
@@ -55,7 +55,7 @@ def test_predictions_follow_the_order_of_the_masked_tokens():
     torch.testing.assert_close(decoder(encoded, visible, masked.flip(1)), out.flip(1))
 
 
-def test_mask_token_starts_small_and_is_a_vector():
+def test_mask_token_starts_small_and_is_a_vector() -> None:
     mask_token = Decoder(DecoderConfig(depth=1), GRID, 48, 10).mask_token
     assert mask_token.shape == (384,)
     decoder = Decoder(DecoderConfig(depth=1), GRID, 48, 10)

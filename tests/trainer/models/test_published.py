@@ -153,6 +153,7 @@ def test_two_norms_for_one_place_are_refused(tmp_path: Path) -> None:
         start(both, tmp_path / "weights.pth", "videomae", MAE, "encoder")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(
     "ignore:.*which is a no-op"
 )  # values are copied into a teacher without any

@@ -2,6 +2,8 @@
 
 import json
 import logging
+from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import pytest
@@ -18,11 +20,13 @@ from tests.helpers.teachers import GRID, MODEL, last_block_patches, saved, vit
 
 
 @pytest.fixture(scope="module")
-def trained():
+def trained() -> Any:
     return vit()
 
 
-def test_features_are_the_raw_last_block_patches_in_token_order(tmp_path, trained):
+def test_features_are_the_raw_last_block_patches_in_token_order(
+    tmp_path: Path, trained: Any
+) -> None:
     teacher = saved(tmp_path / "weights.pth", trained.state_dict())
     frames = torch.rand(3, 2, 3, 64, 64).transpose(1, 2)
     features = teacher(frames)
@@ -37,7 +41,9 @@ def test_features_are_the_raw_last_block_patches_in_token_order(tmp_path, traine
             )
 
 
-def test_frames_are_resized_so_that_patches_fall_on_the_student_s_tokens(tmp_path, trained):
+def test_frames_are_resized_so_that_patches_fall_on_the_student_s_tokens(
+    tmp_path: Path, trained: Any
+) -> None:
     """A student with patches of 8 pixels has 4 x 4 tokens on 32 pixels; this teacher's patches are twice as large."""
     teacher = saved(tmp_path / "weights.pth", trained.state_dict())
     small = torch.rand(1, 3, 2, 32, 32)
@@ -56,8 +62,8 @@ def test_frames_are_resized_so_that_patches_fall_on_the_student_s_tokens(tmp_pat
 
 
 def test_pixels_are_normalised_as_the_teacher_was_trained_and_features_on_request(
-    tmp_path, trained
-):
+    tmp_path: Path, trained: Any
+) -> None:
     torch.save(trained.state_dict(), tmp_path / "weights.pth")
     config = TeacherConfig(
         model=MODEL,
@@ -76,7 +82,9 @@ def test_pixels_are_normalised_as_the_teacher_was_trained_and_features_on_reques
     torch.testing.assert_close(features[0, 16:], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_weights_of_another_image_size_are_resampled_after_loading(tmp_path, trained):
+def test_weights_of_another_image_size_are_resampled_after_loading(
+    tmp_path: Path, trained: Any
+) -> None:
     torch.save(trained.state_dict(), tmp_path / "weights.pth")
     config = TeacherConfig(model=MODEL, weights=str(tmp_path / "weights.pth"))
     teacher = load_teacher(config, Grid(1, 6, 6), seed=0)
@@ -85,14 +93,14 @@ def test_weights_of_another_image_size_are_resampled_after_loading(tmp_path, tra
     assert teacher(torch.rand(1, 3, 1, 96, 96)).shape == (1, 36, 64)
 
 
-def test_a_teacher_is_frozen_and_in_evaluation_mode():
+def test_a_teacher_is_frozen_and_in_evaluation_mode() -> None:
     teacher = Teacher(TeacherConfig(model=MODEL), GRID)
     assert not any(p.requires_grad for p in teacher.parameters())
     assert not any(module.training for module in teacher.modules())
     assert not any(name.startswith(("model.norm", "model.head")) for name in teacher.state_dict())
 
 
-def test_random_weights_need_permission(caplog):
+def test_random_weights_need_permission(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(
         ModelError,
         match=r"got none; set teacher\.weights to one, teacher\.pretrained .*allow_random",
@@ -103,7 +111,7 @@ def test_random_weights_need_permission(caplog):
     assert "its features mean nothing" in caplog.text
 
 
-def test_random_weights_are_a_function_of_the_seed_and_leave_the_global_generator_alone():
+def test_random_weights_are_a_function_of_the_seed_and_leave_the_global_generator_alone() -> None:
     config, before = TeacherConfig(model=MODEL, allow_random=True), torch.get_rng_state()
     first, second, other = (load_teacher(config, GRID, seed).state_dict() for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), before)
@@ -124,7 +132,7 @@ def test_random_weights_are_a_function_of_the_seed_and_leave_the_global_generato
         ("resnet18", "expected a ViT, got 'resnet18', which is a ResNet"),
     ],
 )
-def test_models_that_cannot_teach_are_refused(model, message):
+def test_models_that_cannot_teach_are_refused(model: str, message: str) -> None:
     with torch.device("meta"), pytest.raises(ModelError) as raised:
         Teacher(TeacherConfig(model=model), GRID)
     assert message in str(raised.value)
@@ -143,26 +151,28 @@ def test_models_that_cannot_teach_are_refused(model, message):
         ),
     ],
 )
-def test_settings_that_contradict_are_refused(tree, message):
+def test_settings_that_contradict_are_refused(
+    tree: dict[str, bool | str] | dict[str, str], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         build(TeacherConfig, tree, where="test")
 
 
 @pytest.mark.parametrize("tree", [{"mean": [0.5]}, {"std": [0.2, 0.2]}])
-def test_mean_and_std_are_three_sensible_numbers(tree):
+def test_mean_and_std_are_three_sensible_numbers(tree: dict[str, list[float]]) -> None:
     with pytest.raises(ConfigError, match="mean and std: expected three numbers"):
         build(TeacherConfig, tree, where="test")
 
 
 @pytest.fixture
-def hub(tmp_path, monkeypatch):
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of the hub's, empty, and no network."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     return tmp_path / "hub"
 
 
-def test_timms_own_weights_come_out_of_its_cache(hub):
+def test_timms_own_weights_come_out_of_its_cache(hub: Path) -> None:
     full = timm.create_model(MODEL, pretrained=False)
     folder = hub / "models--timm--test_vit.r160_in1k"
     (folder / "snapshots" / "1").mkdir(parents=True)
@@ -178,7 +188,7 @@ def test_timms_own_weights_come_out_of_its_cache(hub):
     assert torch.equal(torch.get_rng_state(), before), "the global generator is left alone"
 
 
-def test_without_network_and_cache_it_says_how_to_fill_the_cache(hub):
+def test_without_network_and_cache_it_says_how_to_fill_the_cache(hub: Path) -> None:
     with pytest.raises(ModelError) as raised:
         load_teacher(TeacherConfig(model=MODEL, pretrained=True), GRID, seed=0)
     message = str(raised.value)
@@ -189,7 +199,7 @@ def test_without_network_and_cache_it_says_how_to_fill_the_cache(hub):
     assert "\n" not in message
 
 
-def test_weights_that_timm_does_not_know_are_refused():
+def test_weights_that_timm_does_not_know_are_refused() -> None:
     with pytest.raises(
         ModelError, match=r"expected weights of test_vit that timm knows, r160_in1k, got r160"
     ):
@@ -202,10 +212,12 @@ def test_weights_that_timm_does_not_know_are_refused():
         )
 
 
-def test_pixels_are_those_that_timm_says_where_its_weights_are_named(caplog):
+def test_pixels_are_those_that_timm_says_where_its_weights_are_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     half, imagenet = (0.5, 0.5, 0.5), (0.485, 0.456, 0.406)
 
-    def mean(**settings):
+    def mean(**settings: Any) -> tuple[float, ...]:
         teacher = Teacher(TeacherConfig(**settings), GRID)
         return tuple(round(float(value), 3) for value in teacher.mean.flatten())
 

@@ -4,10 +4,14 @@ import argparse
 import logging
 import math
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from surgstream.trainer.errors import ModelError
 from surgstream.trainer.models.config import TeacherConfig
@@ -15,26 +19,28 @@ from surgstream.trainer.models.teacher import load_teacher
 from surgstream.trainer.models.timm_vit import timm  # by its one door
 from tests.helpers.teachers import GRID, MODEL, last_block_patches, saved, vit
 
+State = dict[str, Tensor]
+
 
 @pytest.fixture(scope="module")
-def trained():
+def trained() -> Any:
     return vit()
 
 
-def under(prefix, state):
+def under(prefix: str, state: State) -> State:
     return {f"{prefix}{name}": tensor for name, tensor in state.items()}
 
 
-def without(state, *starts):
+def without(state: State, *starts: str) -> State:
     return {name: tensor for name, tensor in state.items() if not name.startswith(starts)}
 
 
-def other(state):
+def other(state: State) -> State:
     """Another network with the same names."""
     return {name: tensor + 1 for name, tensor in state.items()}
 
 
-def like_mae(state):
+def like_mae(state: State) -> State:
     """A pretraining file of MAE's, decoder and all."""
     decoder = ("embed.weight", "blocks.0.attn.qkv.bias", "norm.weight", "pred.bias")
     return {
@@ -44,7 +50,7 @@ def like_mae(state):
     }
 
 
-def in_chunks(state):
+def in_chunks(state: State) -> State:
     """Blocks in two chunks, numbered through."""
     return {
         re.sub(r"^blocks\.(\d)\.", lambda m: f"blocks.{int(m[1]) // 3}.{m[1]}.", name): t
@@ -52,6 +58,7 @@ def in_chunks(state):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrap",
     [
@@ -101,13 +108,15 @@ def in_chunks(state):
         in_chunks,
     ],
 )
-def test_weights_come_out_of_common_wrappings(tmp_path, trained, wrap):
+def test_weights_come_out_of_common_wrappings(
+    tmp_path: Path, trained: Any, wrap: Callable[[State], dict[str, Any]]
+) -> None:
     teacher = saved(tmp_path / "weights.pth", wrap(trained.state_dict()))
     for name, tensor in teacher.model.state_dict().items():
         assert torch.equal(tensor, trained.state_dict()[name])
 
 
-def test_safetensors_and_half_precision_files_load(tmp_path, trained):
+def test_safetensors_and_half_precision_files_load(tmp_path: Path, trained: Any) -> None:
     half = {name: tensor.half() for name, tensor in trained.state_dict().items()}
     teacher = saved(tmp_path / "weights.safetensors", half)
     for name, tensor in teacher.model.state_dict().items():
@@ -115,7 +124,9 @@ def test_safetensors_and_half_precision_files_load(tmp_path, trained):
         assert torch.equal(tensor, half[name].float())
 
 
-def test_weights_of_another_architecture_are_refused_key_by_key(tmp_path, trained):
+def test_weights_of_another_architecture_are_refused_key_by_key(
+    tmp_path: Path, trained: Any
+) -> None:
     state = trained.state_dict()
     del state["blocks.5.mlp.fc1.bias"]
     state["blocks.0.attn.qkv.weight"] = torch.zeros(3, 3)
@@ -139,7 +150,7 @@ def test_weights_of_another_architecture_are_refused_key_by_key(tmp_path, traine
     assert "1 of another shape (blocks.0.attn.qkv.weight (3, 3) instead of (192, 64))" in message
 
 
-def test_an_image_size_that_is_not_the_weights_is_refused(tmp_path, trained):
+def test_an_image_size_that_is_not_the_weights_is_refused(tmp_path: Path, trained: Any) -> None:
     torch.save(trained.state_dict(), tmp_path / "weights.pth")
     config = TeacherConfig(model=MODEL, image_size=160, weights=str(tmp_path / "weights.pth"))
     with pytest.raises(
@@ -148,13 +159,13 @@ def test_an_image_size_that_is_not_the_weights_is_refused(tmp_path, trained):
         load_teacher(config, GRID, seed=0)
 
 
-def test_of_several_networks_in_one_file_one_is_named(tmp_path, trained):
+def test_of_several_networks_in_one_file_one_is_named(tmp_path: Path, trained: Any) -> None:
     state, path = trained.state_dict(), tmp_path / "weights.pth"
     torch.save(
         {"state_dict": {**under("encoder_q.", state), **under("encoder_k.", other(state))}}, path
     )
 
-    def load(prefix=None):
+    def load(prefix: str | None = None) -> Any:
         return load_teacher(
             TeacherConfig(model=MODEL, weights=str(path), prefix=prefix), GRID, seed=0
         ).model
@@ -176,7 +187,9 @@ def test_of_several_networks_in_one_file_one_is_named(tmp_path, trained):
         load("encoder_q")
 
 
-def test_a_prefix_chooses_what_is_not_averaged(tmp_path, trained, caplog):
+def test_a_prefix_chooses_what_is_not_averaged(
+    tmp_path: Path, trained: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     state, path = trained.state_dict(), tmp_path / "weights.pth"
     torch.save({"model": other(state), "model_ema": state}, path)
     with caplog.at_level(logging.INFO):
@@ -188,7 +201,7 @@ def test_a_prefix_chooses_what_is_not_averaged(tmp_path, trained, caplog):
     assert torch.equal(teacher.model.cls_token, other(state)["cls_token"])
 
 
-def test_what_is_no_image_vit_says_what_it_is(tmp_path):
+def test_what_is_no_image_vit_says_what_it_is(tmp_path: Path) -> None:
     torch.save(
         {"state_dict": {"layers.0.weight": torch.zeros(1), "fc.bias": torch.zeros(1)}},
         tmp_path / "weights.pth",
@@ -202,7 +215,7 @@ def test_what_is_no_image_vit_says_what_it_is(tmp_path):
 
 
 @pytest.mark.parametrize("adapter", ["lora_A.default.weight", "lora_B.weight", "base_layer.weight"])
-def test_an_adapter_is_refused_by_name(tmp_path, trained, adapter):
+def test_an_adapter_is_refused_by_name(tmp_path: Path, trained: Any, adapter: str) -> None:
     name = f"base_model.model.blocks.0.attn.qkv.{adapter}"
     with pytest.raises(
         ModelError,
@@ -211,7 +224,7 @@ def test_an_adapter_is_refused_by_name(tmp_path, trained, adapter):
         saved(tmp_path / "weights.pth", {**trained.state_dict(), name: torch.zeros(2, 2)})
 
 
-def test_what_lies_beside_the_weights_is_refused_by_name(tmp_path, trained):
+def test_what_lies_beside_the_weights_is_refused_by_name(tmp_path: Path, trained: Any) -> None:
     with pytest.raises(
         ModelError,
         match=r"which holds numpy\S+scalar beside them; where you trust it, save its weights",
@@ -222,7 +235,7 @@ def test_what_lies_beside_the_weights_is_refused_by_name(tmp_path, trained):
         )
 
 
-def test_a_file_that_holds_itself_is_read_once(tmp_path, trained):
+def test_a_file_that_holds_itself_is_read_once(tmp_path: Path, trained: Any) -> None:
     content = {"model": trained.state_dict()}
     content["again"] = content
     assert saved(tmp_path / "weights.pth", content).embed_dim == 64
@@ -230,7 +243,9 @@ def test_a_file_that_holds_itself_is_read_once(tmp_path, trained):
 
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 @pytest.mark.parametrize("content", [None, b"", b"these are no weights\n"])
-def test_a_file_that_cannot_be_read_is_named(tmp_path, suffix, content):
+def test_a_file_that_cannot_be_read_is_named(
+    tmp_path: Path, suffix: str, content: bytes | None
+) -> None:
     path = tmp_path / f"weights.{suffix}"
     if content is not None:
         path.write_bytes(content)
@@ -241,7 +256,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, suffix, content):
     assert ("No such file" in message) == (content is None)
 
 
-def test_code_in_a_weights_file_is_not_run(tmp_path):
+def test_code_in_a_weights_file_is_not_run(tmp_path: Path) -> None:
     torch.save({"model": ModelError("anything but tensors")}, tmp_path / "weights.pth")
     with pytest.raises(
         ModelError,
@@ -252,7 +267,7 @@ def test_code_in_a_weights_file_is_not_run(tmp_path):
         )
 
 
-def test_a_file_without_named_tensors_is_refused(tmp_path):
+def test_a_file_without_named_tensors_is_refused(tmp_path: Path) -> None:
     torch.save([torch.zeros(3)], tmp_path / "weights.pth")
     with pytest.raises(ModelError, match=r"expected named tensors in .*, got a list"):
         load_teacher(
@@ -260,7 +275,7 @@ def test_a_file_without_named_tensors_is_refused(tmp_path):
         )
 
 
-def like_surgvista(model, generator):
+def like_surgvista(model: Any, generator: torch.Generator) -> State:
     """Weights as SurgVISTA's teacher has them: queries, keys and values apart, and no row for the class token."""
     state = {
         name: torch.randn(t.shape, generator=generator) / 8
@@ -276,13 +291,13 @@ def like_surgvista(model, generator):
     return state
 
 
-def surgvista_teacher(state, image, depth, heads, eps):
+def surgvista_teacher(state: State, image: Tensor, depth: int, heads: int, eps: float) -> Tensor:
     """Its forward pass, patch by patch and head by head: positions are for patches, and there is no final norm."""
 
-    def linear(x, name):
+    def linear(x: Tensor, name: str) -> Tensor:
         return x @ state[f"{name}.weight"].flatten(1).T + state[f"{name}.bias"]
 
-    def norm(x, name):
+    def norm(x: Tensor, name: str) -> Tensor:
         mean, variance = x.mean(-1, keepdim=True), x.var(-1, unbiased=False, keepdim=True)
         return (x - mean) / (variance + eps).sqrt() * state[f"{name}.weight"] + state[
             f"{name}.bias"
@@ -305,12 +320,15 @@ def surgvista_teacher(state, image, depth, heads, eps):
     return x[1:]
 
 
-def test_surgvistas_converted_teacher_has_the_features_of_its_own_code(tmp_path, trained):
+@pytest.mark.slow
+def test_surgvistas_converted_teacher_has_the_features_of_its_own_code(
+    tmp_path: Path, trained: Any
+) -> None:
     state = like_surgvista(trained, torch.Generator().manual_seed(3))
     torch.save({**state, "head.weight": torch.zeros(2, 64)}, tmp_path / "teacher.pth")
     frames = torch.rand(1, 3, 2, 64, 64)
 
-    def features(norm_eps):
+    def features(norm_eps: float | None) -> Tensor:
         config = TeacherConfig(
             model=MODEL, weights=str(tmp_path / "teacher.pth"), norm_eps=norm_eps
         )
@@ -325,7 +343,7 @@ def test_surgvistas_converted_teacher_has_the_features_of_its_own_code(tmp_path,
     assert not torch.equal(features(None), features(1e-5)), "timm's own epsilon is another one"
 
 
-def test_half_a_layer_is_refused(tmp_path, trained):
+def test_half_a_layer_is_refused(tmp_path: Path, trained: Any) -> None:
     state = like_surgvista(trained, torch.Generator().manual_seed(3))
     del state["blocks.2.attn.k.bias"]
     with pytest.raises(
@@ -335,7 +353,7 @@ def test_half_a_layer_is_refused(tmp_path, trained):
         saved(tmp_path / "weights.pth", state)
 
 
-def test_scales_of_branches_are_multiplied_in(tmp_path, trained):
+def test_scales_of_branches_are_multiplied_in(tmp_path: Path, trained: Any) -> None:
     """DINOv2 trains ViTs with them that timm has without."""
     scaled = timm.create_model(MODEL, num_classes=0, img_size=64, init_values=0.5).eval()
     with torch.no_grad():

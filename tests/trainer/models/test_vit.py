@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ TINY = EncoderConfig(
 )
 
 
-def tiny_encoder(**changes):
+def tiny_encoder(**changes: Any) -> Encoder:
     encoder = Encoder(EncoderConfig(**{**vars(TINY), **changes}))
     generator = torch.Generator().manual_seed(0)
     initialise(encoder, generator)
@@ -32,11 +33,11 @@ def tiny_encoder(**changes):
     return encoder
 
 
-def as_numpy(module):
+def as_numpy(module: torch.nn.Module) -> dict[str, np.ndarray]:
     return {name: tensor.double().numpy() for name, tensor in module.state_dict().items()}
 
 
-def test_sizes_are_the_usual_ones_and_single_numbers_can_be_given():
+def test_sizes_are_the_usual_ones_and_single_numbers_can_be_given() -> None:
     assert EncoderConfig(size="small").shape == Shape(384, 12, 6)
     assert EncoderConfig().shape == Shape(768, 12, 12)
     assert EncoderConfig(size="large").shape == Shape(1024, 24, 16)
@@ -47,7 +48,7 @@ def test_sizes_are_the_usual_ones_and_single_numbers_can_be_given():
 
 
 @pytest.mark.parametrize("size", ["small", "base", "large", "huge", "giant"])
-def test_every_size_has_the_parameters_of_its_layers(size):
+def test_every_size_has_the_parameters_of_its_layers(size: str) -> None:
     with torch.device("meta"):
         encoder = Encoder(EncoderConfig(size=size))
     width, depth = EncoderConfig(size=size).shape[:2]
@@ -58,7 +59,7 @@ def test_every_size_has_the_parameters_of_its_layers(size):
     assert sum(p.numel() for p in encoder.parameters()) == expected
 
 
-def test_published_encoder_has_the_published_parameters():
+def test_published_encoder_has_the_published_parameters() -> None:
     with torch.device("meta"):
         assert num_parameters(Encoder(EncoderConfig())) == 87_431_424
 
@@ -80,13 +81,15 @@ def test_published_encoder_has_the_published_parameters():
         ({"drop_path": 1.0}, "drop_path: expected 0 to 0.99, got 1.0"),
     ],
 )
-def test_numbers_that_do_not_fit_are_refused(tree, message):
+def test_numbers_that_do_not_fit_are_refused(
+    tree: dict[str, float] | dict[str, int], message: str
+) -> None:
     with pytest.raises(ConfigError, match="mistake") as raised:
         build(EncoderConfig, tree, where="test")
     assert message in str(raised.value)
 
 
-def test_encoder_equals_the_slow_reference():
+def test_encoder_equals_the_slow_reference() -> None:
     encoder, clips = (
         tiny_encoder(),
         torch.randn(2, 3, 4, 24, 24, generator=torch.Generator().manual_seed(1)),
@@ -102,7 +105,7 @@ def test_encoder_equals_the_slow_reference():
         np.testing.assert_allclose(everything[i], slow, rtol=1e-4, atol=1e-5)
 
 
-def test_a_dropped_branch_changes_nothing_and_a_kept_one_is_scaled():
+def test_a_dropped_branch_changes_nothing_and_a_kept_one_is_scaled() -> None:
     block = Block(Shape(32, 1, 2))
     x = torch.randn(4, 5, 32)
     out = block(x, torch.tensor([[0.0, 0.0], [1.0, 1.0], [2.0, 0.0], [0.0, 3.0]]))
@@ -112,12 +115,12 @@ def test_a_dropped_branch_changes_nothing_and_a_kept_one_is_scaled():
     torch.testing.assert_close(out[3:4], x[3:4] + 3.0 * block.mlp(block.norm2(x[3:4])))
 
 
-def test_queries_and_values_have_biases_and_keys_have_none():
+def test_queries_and_values_have_biases_and_keys_have_none() -> None:
     names = {name for name, _ in Block(Shape(32, 1, 2)).attention.named_parameters()}
     assert names == {"qkv.weight", "q_bias", "v_bias", "projection.weight", "projection.bias"}
 
 
-def test_activation_checkpointing_gives_the_same_gradients():
+def test_activation_checkpointing_gives_the_same_gradients() -> None:
     gradients = []
     for checkpointing in (False, True):
         encoder = tiny_encoder(activation_checkpointing=checkpointing)
@@ -130,10 +133,10 @@ def test_activation_checkpointing_gives_the_same_gradients():
     assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
 
 
-def test_activation_checkpointing_recomputes_every_block():
+def test_activation_checkpointing_recomputes_every_block() -> None:
     calls = 0
 
-    def count(*_):
+    def count(*_: object) -> None:
         nonlocal calls
         calls += 1
 
@@ -144,7 +147,7 @@ def test_activation_checkpointing_recomputes_every_block():
     assert calls == 2 * len(encoder.blocks)
 
 
-def test_initial_weights_are_xavier_uniform_and_a_function_of_the_generator():
+def test_initial_weights_are_xavier_uniform_and_a_function_of_the_generator() -> None:
     encoders = [Encoder(TINY) for _ in range(2)]
     for encoder in encoders:
         initialise(encoder, torch.Generator().manual_seed(7))
@@ -166,7 +169,7 @@ def test_initial_weights_are_xavier_uniform_and_a_function_of_the_generator():
     )
 
 
-def test_an_embedding_begins_as_the_conv3d_that_it_is():
+def test_an_embedding_begins_as_the_conv3d_that_it_is() -> None:
     """As in the released codes, which leave that layer as PyTorch makes it; its bias, too."""
     encoder, conv = Encoder(EncoderConfig(depth=1)), torch.nn.Conv3d(3, 768, (2, 16, 16))
     initialise(encoder, torch.Generator().manual_seed(7))

@@ -1,27 +1,30 @@
 """UniSurg's terms, slow: loops over its equations in float64, for clips of 4 x 4 tubes of 8 x 8 pixels, 48 wide."""
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
+from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD, ClipBatch
+from surgstream.trainer.objectives.config import UniSurgConfig
 
 
-def patch(clip, t, row, column):
+def patch(clip: np.ndarray, t: int, row: int, column: int) -> np.ndarray:
     """The pixels of one patch, in [0, 1]."""
     return clip[:, t, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8]
 
 
-def slow_norm(values, config):
+def slow_norm(values: Any, config: UniSurgConfig) -> Any:
     """|.| of some numbers."""
     return sum(abs(value) for value in values) / (1 if config.norm == "sum" else len(values))
 
 
-def slow_motion(clip, config):
+def slow_motion(clip: np.ndarray, config: UniSurgConfig) -> np.ndarray:
     """g_i of every tube of one clip (C, T, H, W)."""
 
-    def difference(there, here):
+    def difference(there: tuple[int, int, int], here: tuple[int, int, int]) -> Any:
         return slow_norm((patch(clip, *there) - patch(clip, *here)).ravel().tolist(), config)
 
     scores = []
@@ -43,7 +46,7 @@ def slow_motion(clip, config):
     return np.array(scores)
 
 
-def slow_weights(scores, config):
+def slow_weights(scores: np.ndarray, config: UniSurgConfig) -> dict[int, float]:
     """w of those of a clip's masked tubes that have one, by their number."""
     if config.standardise_motion:
         mean = sum(scores) / len(scores)
@@ -53,7 +56,7 @@ def slow_weights(scores, config):
     return {i: power / sum(powers.values()) for i, power in powers.items()}
 
 
-def slow_affinities(vectors, config):
+def slow_affinities(vectors: Any, config: UniSurgConfig) -> Any:
     """a_ij of a clip's tubes, or tokens."""
     rows = []
     for i, one in enumerate(vectors):
@@ -68,7 +71,7 @@ def slow_affinities(vectors, config):
     return rows
 
 
-def slow_terms(objective, batch, targets, predicted):
+def slow_terms(objective: Any, batch: ClipBatch, targets: Tensor, predicted: Tensor) -> Any:
     """L_motion, L_st and L_var of a micro-batch in float64, clip by clip, tube by tube, token by token."""
     config, ((_, masked),) = objective.config, objective.draw(batch)
     motions, divergences, measured = [], [], []

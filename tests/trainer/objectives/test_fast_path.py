@@ -1,36 +1,41 @@
 """The fast path: compiled, with fused attention and in half precision it computes what the plain networks compute."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+from torch._dynamo.testing import CompileCounterWithBackend
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.objectives.config import SurgVistaConfig
 from tests.trainer.objectives.test_surgvista import TINY, clip_batch, loss_of, tiny
 
 
-def gradients_of(objective, batch):
+def gradients_of(objective: Any, batch: ClipBatch) -> tuple[Tensor, dict[str, Tensor | None]]:
     """The loss of a micro-batch and its gradients by name."""
     loss = loss_of(objective, batch).loss
     loss.backward()
     return loss.detach(), {name: parameter.grad for name, parameter in objective.named_parameters()}
 
 
-def compiled(graphs, **changes):
+def compiled(graphs: CompileCounterWithBackend, **changes: Any) -> Any:
     """The tiny objective, compiled without a break."""
     objective = tiny(**changes)
     objective.compile_parts(backend=graphs, fullgraph=True)
     return objective
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("precision", "checkpointing"),
     [(torch.float32, False), (torch.bfloat16, False), (torch.bfloat16, True)],
 )
 def test_compiled_losses_and_gradients_are_those_of_the_plain_networks(
-    precision, checkpointing, graphs
-):
+    precision: torch.dtype, checkpointing: bool, graphs: CompileCounterWithBackend
+) -> None:
     batch, changes = clip_batch(range(4)), {}  # of which each branch is kept for one at least
     if checkpointing:
         changes = {"encoder": replace(TINY.encoder, activation_checkpointing=True)}
@@ -51,7 +56,7 @@ def test_compiled_losses_and_gradients_are_those_of_the_plain_networks(
 
 @pytest.mark.gpu
 @pytest.mark.parametrize(("precision", "rtol"), [(torch.float32, 1e-5), (torch.bfloat16, 1e-3)])
-def test_losses_compiled_for_a_gpu_are_the_plain_ones(precision, rtol):
+def test_losses_compiled_for_a_gpu_are_the_plain_ones(precision: torch.dtype, rtol: float) -> None:
     batch, fast, plain = clip_batch([1, 2]), tiny().cuda(), tiny().cuda()
     batch = replace(batch, clips=batch.clips.cuda())
     fast.compile_parts(fullgraph=True)
@@ -60,7 +65,10 @@ def test_losses_compiled_for_a_gpu_are_the_plain_ones(precision, rtol):
     torch.testing.assert_close(*losses, rtol=rtol, atol=0)
 
 
-def test_nothing_is_compiled_again_while_training_evaluating_and_drawing(graphs):
+@pytest.mark.slow
+def test_nothing_is_compiled_again_while_training_evaluating_and_drawing(
+    graphs: CompileCounterWithBackend,
+) -> None:
     objective = compiled(graphs)
     for step in range(3):
         loss_of(objective, clip_batch([step, 7])).loss.backward()
@@ -76,11 +84,13 @@ def test_nothing_is_compiled_again_while_training_evaluating_and_drawing(graphs)
 class Attentions(TorchDispatchMode):
     """Notes what every attention is given, and that none is done by hand."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.queries = []
 
-    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self, operator: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         kwargs = kwargs or {}
         name = operator.overloadpacket.__name__
         assert "softmax" not in name, "the kernel that keeps the scores"
@@ -90,7 +100,7 @@ class Attentions(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_every_attention_is_left_to_the_flash_kernel(precision):
+def test_every_attention_is_left_to_the_flash_kernel(precision: torch.dtype) -> None:
     objective, batch = tiny(), clip_batch([1, 2])
     with (
         Attentions() as seen,
@@ -101,13 +111,13 @@ def test_every_attention_is_left_to_the_flash_kernel(precision):
     assert seen.queries == 3 * depth * [(precision, 1)], "dense heads in the precision of the run"
 
 
-def test_published_heads_fit_the_flash_kernel():
+def test_published_heads_fit_the_flash_kernel() -> None:
     config = SurgVistaConfig()
     networks = (config.encoder, config.reconstruction_decoder, config.distillation_decoder)
     assert {network.shape.embed_dim // network.shape.num_heads for network in networks} == {64}
 
 
-def test_autocast_stays_close_to_float32():
+def test_autocast_stays_close_to_float32() -> None:
     objective, batch = tiny(), clip_batch([1, 2])
     exact = loss_of(objective, batch)
     with torch.autocast("cpu", dtype=torch.bfloat16):

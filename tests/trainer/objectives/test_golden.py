@@ -17,6 +17,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_first_losses_are_those_that_were_written_down(recipe: str, corpus: Path) -> None:
     """Where they are meant to change, see `tests/trainer/objectives/golden.py`."""

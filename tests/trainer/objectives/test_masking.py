@@ -20,13 +20,13 @@ SEEDS = st.integers(0, 2**31)
 
 
 @pytest.mark.parametrize(("ratio", "tubes"), [(0.85, 166), (0.9, 176)])
-def test_published_ratios_mask_the_published_numbers(ratio, tubes):
+def test_published_ratios_mask_the_published_numbers(ratio: float, tubes: int) -> None:
     assert num_masked_tubes(PUBLISHED, ratio) == tubes
 
 
 @SETTINGS
 @given(SEEDS, DRAWS)
-def test_every_slice_hides_the_same_166_positions(seed, g):
+def test_every_slice_hides_the_same_166_positions(seed: int, g: np.ndarray) -> None:
     visible, masked = tube_mask(PUBLISHED, 0.85, seed, g)
     assert visible.shape == (len(g), 240) and masked.shape == (len(g), 1328)
     assert visible.dtype == masked.dtype == np.int64
@@ -39,7 +39,9 @@ def test_every_slice_hides_the_same_166_positions(seed, g):
 
 @SETTINGS
 @given(SEEDS, DRAWS)
-def test_masks_are_those_of_the_reference_whatever_shares_the_batch(seed, g):
+def test_masks_are_those_of_the_reference_whatever_shares_the_batch(
+    seed: int, g: np.ndarray
+) -> None:
     grid = Grid(2, 4, 5)
     visible, masked = tube_mask(grid, 0.7, seed, g)
     for i, draw in enumerate(g):
@@ -49,14 +51,14 @@ def test_masks_are_those_of_the_reference_whatever_shares_the_batch(seed, g):
         assert (alone[0][0] == visible[i]).all() and (alone[1][0] == masked[i]).all()
 
 
-def test_every_tube_is_masked_equally_often():
+def test_every_tube_is_masked_equally_often() -> None:
     _, masked = tube_mask(Grid(1, 14, 14), 0.85, 0, np.arange(4000))
     counts = np.bincount(masked.ravel(), minlength=196) / 4000
     # Six standard deviations of a share of 166/196 over 4000 clips.
     assert np.abs(counts - 166 / 196).max() < 6 * np.sqrt(0.85 * 0.15 / 4000)
 
 
-def test_seeds_and_draws_give_different_masks():
+def test_seeds_and_draws_give_different_masks() -> None:
     masks = {
         tube_mask(PUBLISHED, 0.85, seed, np.array([g]))[1].tobytes()
         for seed in range(5)
@@ -68,8 +70,8 @@ def test_seeds_and_draws_give_different_masks():
 @SETTINGS
 @given(SEEDS, DRAWS, st.floats(0.0, 0.9), st.integers(1, 6), st.integers(0, 2))
 def test_drop_paths_are_those_of_the_reference_whatever_shares_the_batch(
-    seed, g, rate, depth, network
-):
+    seed: int, g: np.ndarray, rate: float, depth: int, network: int
+) -> None:
     keeps = drop_path_keeps(rate, depth, seed, network, g)
     assert keeps.shape == (len(g), depth, 2) and keeps.dtype == np.float32
     for i, draw in enumerate(g):
@@ -77,7 +79,7 @@ def test_drop_paths_are_those_of_the_reference_whatever_shares_the_batch(
         np.testing.assert_allclose(keeps[i], expected, rtol=1e-6)
 
 
-def test_drop_path_rates_grow_linearly_and_keep_the_expectation():
+def test_drop_path_rates_grow_linearly_and_keep_the_expectation() -> None:
     keeps = drop_path_keeps(0.4, 5, 0, 0, np.arange(20_000))
     for branch in (0, 1):
         np.testing.assert_allclose(
@@ -86,7 +88,7 @@ def test_drop_path_rates_grow_linearly_and_keep_the_expectation():
     np.testing.assert_allclose(keeps.mean(0), 1.0, atol=0.03)
 
 
-def test_the_branches_of_a_block_are_dropped_independently():
+def test_the_branches_of_a_block_are_dropped_independently() -> None:
     """Both at the square of the rate, as the released codes draw for each of them."""
     dropped = drop_path_keeps(0.4, 5, 0, 0, np.arange(20_000)) == 0
     np.testing.assert_allclose(
@@ -94,7 +96,7 @@ def test_the_branches_of_a_block_are_dropped_independently():
     )
 
 
-def test_networks_have_draws_of_their_own():
+def test_networks_have_draws_of_their_own() -> None:
     first, second = (drop_path_keeps(0.5, 8, 0, network, np.arange(100)) for network in (0, 1))
     assert ((first == 0) != (second == 0)).any()
 
@@ -110,8 +112,8 @@ BLOCKS = st.builds(
 @SETTINGS
 @given(SEEDS, DRAWS, BLOCKS, st.integers(2, 8), st.integers(2, 8), st.integers(1, 4))
 def test_blocks_are_the_same_in_every_slice_and_leave_something(
-    seed, g, blocks, rows, columns, slices
-):
+    seed: int, g: np.ndarray, blocks: BlockMask, rows: int, columns: int, slices: int
+) -> None:
     grid, g = Grid(slices, rows, columns), np.array(g)
     visible, masked = block_mask(grid, blocks, seed, 0, g)
     assert len(visible) == len(masked) == len(g) and visible.shape[1] and masked.shape[1]
@@ -122,7 +124,7 @@ def test_blocks_are_the_same_in_every_slice_and_leave_something(
         assert not tubes & set(shown % grid.num_tubes), "a tube is visible or masked, in all slices"
 
 
-def test_published_blocks_hide_what_the_released_ones_hide():
+def test_published_blocks_hide_what_the_released_ones_hide() -> None:
     grid, sizes = Grid(8, 14, 14), []
     for blocks in (BlockMask(num_blocks=8, scale=0.15), BlockMask(num_blocks=2, scale=0.7)):
         masks = [block_mask(grid, blocks, 0, 0, np.array([g])) for g in range(500)]
@@ -130,7 +132,7 @@ def test_published_blocks_hide_what_the_released_ones_hide():
     assert 0.6 < sizes[0] < 0.75 and 0.8 < sizes[1] < 0.95
 
 
-def test_a_clip_has_the_same_blocks_beside_any_other_of_their_size():
+def test_a_clip_has_the_same_blocks_beside_any_other_of_their_size() -> None:
     grid, blocks = Grid(2, 14, 14), BlockMask(num_blocks=8, scale=0.15, aspect=(1.0, 1.0))
     together = block_mask(grid, blocks, 3, 1, np.arange(6))
     for i in range(6):

@@ -1,5 +1,7 @@
 import math
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +34,7 @@ TINY = SurgVistaConfig(
 )
 
 
-def clip_batch(g, size=48, frames=4):
+def clip_batch(g: Sequence[int] | np.ndarray, size: int = 48, frames: int = 4) -> ClipBatch:
     """Random clips that depend on their g alone, as the strided view that the loader hands over."""
     rows = [
         torch.rand(frames, 3, size, size, generator=torch.Generator().manual_seed(int(draw)))
@@ -44,19 +46,19 @@ def clip_batch(g, size=48, frames=4):
     return ClipBatch(clips=clips, g=np.array(g), names=names, valid=np.ones(len(g), bool))
 
 
-def tiny(**changes):
+def tiny(**changes: Any) -> Any:
     return choice.build(replace(TINY, **changes), seed=11)
 
 
-def loss_of(objective, batch):
+def loss_of(objective: Any, batch: ClipBatch) -> Any:
     return objective(batch, objective.targets(batch))
 
 
-def published(teacher="vit_large_patch16_224"):
+def published(teacher: str = "vit_large_patch16_224") -> Any:
     return choice.build_on_meta(SurgVistaConfig(teacher=TeacherConfig(model=teacher)))
 
 
-def test_published_configuration_has_the_published_parameters():
+def test_published_configuration_has_the_published_parameters() -> None:
     parts = published().num_parameters()
     assert parts == {
         "encoder": 87_431_424,
@@ -69,7 +71,7 @@ def test_published_configuration_has_the_published_parameters():
     assert published("vit_base_patch16_224").num_parameters()["total"] == 100_760_064
 
 
-def test_published_configuration_has_the_published_tokens_and_losses():
+def test_published_configuration_has_the_published_tokens_and_losses() -> None:
     objective, config = published(), SurgVistaConfig()
     assert (objective.num_tokens, objective.num_visible) == (1568, 240)
     assert (config.reconstruction_weight, config.distillation_weight, config.smooth_l1_beta) == (
@@ -80,7 +82,7 @@ def test_published_configuration_has_the_published_tokens_and_losses():
     assert {config.encoder.drop_path, config.reconstruction_decoder.drop_path} == {0.1}
 
 
-def test_published_configuration_costs_what_was_published():
+def test_published_configuration_costs_what_was_published() -> None:
     flops = published().flops()
     assert flops["teacher"] / 2e9 == pytest.approx(492.4, abs=0.05)
     student = (sum(flops.values()) - flops["teacher"]) / 2e9
@@ -91,7 +93,8 @@ def test_published_configuration_costs_what_was_published():
     assert flops["teacher"] / sum(flops.values()) == pytest.approx(0.76, abs=0.005)
 
 
-def test_flops_are_those_that_pytorch_counts():
+@pytest.mark.slow
+def test_flops_are_those_that_pytorch_counts() -> None:
     objective, batch = tiny(), clip_batch([0, 1])
     with sdpa_kernel(SDPBackend.MATH):
         with FlopCounterMode(display=False) as teacher:
@@ -103,11 +106,11 @@ def test_flops_are_those_that_pytorch_counts():
     assert student.get_total_flops() == 2 * sum(flops.values())
 
 
-def reference_losses(objective, batch, targets):
+def reference_losses(objective: Any, batch: ClipBatch, targets: Any) -> Any:
     """Both losses of a batch from their equations, in float64, clip by clip and token by token."""
     state = {name: tensor.double().numpy() for name, tensor in objective.state_dict().items()}
 
-    def part(name):
+    def part(name: str) -> dict[str, np.ndarray]:
         return {
             key.removeprefix(f"{name}."): value
             for key, value in state.items()
@@ -150,7 +153,7 @@ def reference_losses(objective, batch, targets):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_losses_equal_the_slow_reference(training):
+def test_losses_equal_the_slow_reference(training: bool) -> None:
     objective, batch = tiny().train(training), clip_batch([3, 12345, 0])
     targets = objective.targets(batch)
     loss, metrics = objective(batch, targets)
@@ -161,7 +164,7 @@ def test_losses_equal_the_slow_reference(training):
     assert not any(value.requires_grad for value in metrics.values())
 
 
-def test_targets_are_the_teachers_features_of_the_first_frame_of_each_tubelet():
+def test_targets_are_the_teachers_features_of_the_first_frame_of_each_tubelet() -> None:
     objective, batch = tiny(), clip_batch([4])
     targets = objective.targets(batch)
     assert targets.shape == (1, 18, 64) and not targets.requires_grad
@@ -172,7 +175,7 @@ def test_targets_are_the_teachers_features_of_the_first_frame_of_each_tubelet():
     torch.testing.assert_close(objective.teacher(batch.clips[:, :, [0, 2]] * std + mean), targets)
 
 
-def test_a_batch_is_the_mean_of_its_parts_in_any_order():
+def test_a_batch_is_the_mean_of_its_parts_in_any_order() -> None:
     objective = tiny()
     whole = loss_of(objective, clip_batch([5, 6, 7, 8]))
     parts = [loss_of(objective, clip_batch(g)) for g in ([8, 5], [7, 6])]
@@ -185,7 +188,7 @@ def test_a_batch_is_the_mean_of_its_parts_in_any_order():
         )
 
 
-def test_gradients_of_a_batch_are_the_mean_of_its_parts():
+def test_gradients_of_a_batch_are_the_mean_of_its_parts() -> None:
     gradients = []
     for deals in ([[5, 6, 7, 8]], [[8, 5], [7, 6]]):
         objective = tiny()
@@ -196,7 +199,7 @@ def test_gradients_of_a_batch_are_the_mean_of_its_parts():
         torch.testing.assert_close(whole, parts, rtol=1e-4, atol=1e-6)
 
 
-def test_the_mean_as_prediction_is_reported_beside_the_losses():
+def test_the_mean_as_prediction_is_reported_beside_the_losses() -> None:
     objective, batch = tiny(), clip_batch([9])
     targets = objective.targets(batch)
     metrics = objective(batch, targets).metrics
@@ -208,7 +211,9 @@ def test_the_mean_as_prediction_is_reported_beside_the_losses():
     torch.testing.assert_close(metrics["loss/distillation_of_mean"], expected)
 
 
-def test_normalised_pixels_have_no_mean_and_unit_unbiased_deviation_and_flat_ones_are_zero():
+def test_normalised_pixels_have_no_mean_and_unit_unbiased_deviation_and_flat_ones_are_zero() -> (
+    None
+):
     tubelets = torch.rand(2, 3, 3 * 512)
     tubelets[0, 0] = 0.25
     normalised, mean, std = normalise_pixels(tubelets)
@@ -219,7 +224,7 @@ def test_normalised_pixels_have_no_mean_and_unit_unbiased_deviation_and_flat_one
     torch.testing.assert_close((channels * std + mean).flatten(2), tubelets)
 
 
-def test_the_teacher_is_neither_optimised_nor_saved_but_moves_along():
+def test_the_teacher_is_neither_optimised_nor_saved_but_moves_along() -> None:
     objective = tiny()
     assert not any("teacher" in name for name in objective.state_dict())
     assert not any("teacher" in name for name, _ in objective.named_parameters())
@@ -236,13 +241,13 @@ def test_the_teacher_is_neither_optimised_nor_saved_but_moves_along():
     assert all(tensor.dtype == torch.float64 for tensor in objective.teacher.parameters())
 
 
-def test_every_trained_parameter_gets_a_gradient():
+def test_every_trained_parameter_gets_a_gradient() -> None:
     objective = tiny()
     loss_of(objective, clip_batch(range(8))).loss.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in objective.parameters())
 
 
-def test_building_is_a_function_of_the_seed_and_leaves_the_global_generator_alone():
+def test_building_is_a_function_of_the_seed_and_leaves_the_global_generator_alone() -> None:
     before = torch.get_rng_state()
     first, second, other = (choice.build(TINY, seed).state_dict() for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), before)
@@ -252,12 +257,13 @@ def test_building_is_a_function_of_the_seed_and_leaves_the_global_generator_alon
     )
 
 
-def test_building_without_a_teachers_weights_is_an_error():
+def test_building_without_a_teachers_weights_is_an_error() -> None:
     with pytest.raises(ModelError, match="expected a file of weights, got none"):
         tiny(teacher=TeacherConfig(model="test_vit"))
 
 
-def test_training_reaches_below_the_mean_in_both_losses():
+@pytest.mark.slow
+def test_training_reaches_below_the_mean_in_both_losses() -> None:
     objective = tiny(encoder=replace(TINY.encoder, drop_path=0.0))
     optimizer = torch.optim.AdamW(objective.parameters(), lr=3e-3)
     batch = clip_batch([0, 1])
@@ -273,7 +279,7 @@ def test_training_reaches_below_the_mean_in_both_losses():
     assert metrics["loss/distillation"] < 0.5 * metrics["loss/distillation_of_mean"]
 
 
-def test_pictures_paste_what_is_visible_and_paint_what_is_masked():
+def test_pictures_paste_what_is_visible_and_paint_what_is_masked() -> None:
     objective, batch = tiny(), clip_batch([21, 22])
     rows = objective.pictures(batch)
     assert list(rows) == ["original", "masked", "reconstruction", "error"]
@@ -302,7 +308,7 @@ def test_pictures_paste_what_is_visible_and_paint_what_is_masked():
     )
 
 
-def test_a_perfect_prediction_would_paint_the_original():
+def test_a_perfect_prediction_would_paint_the_original() -> None:
     objective, batch = tiny(), clip_batch([30])
     decoder = objective.reconstruction_decoder
     truth = normalise_pixels(objective.pixels._tubelets(batch.clips))[0]
@@ -311,7 +317,7 @@ def test_a_perfect_prediction_would_paint_the_original():
     torch.testing.assert_close(rows["reconstruction"], rows["original"], rtol=0, atol=1e-5)
 
 
-def test_activation_checkpointing_gives_the_same_gradients():
+def test_activation_checkpointing_gives_the_same_gradients() -> None:
     gradients = []
     for on in (False, True):
         parts = ("encoder", "reconstruction_decoder", "distillation_decoder")
@@ -323,7 +329,7 @@ def test_activation_checkpointing_gives_the_same_gradients():
     assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
 
 
-def test_published_configuration_is_what_an_empty_section_means():
+def test_published_configuration_is_what_an_empty_section_means() -> None:
     assert build_config(SurgVistaConfig, {}, where="test") == SurgVistaConfig()
 
 
@@ -343,7 +349,9 @@ def test_published_configuration_is_what_an_empty_section_means():
         ),
     ],
 )
-def test_numbers_that_do_not_fit_are_refused(tree, message):
+def test_numbers_that_do_not_fit_are_refused(
+    tree: dict[str, dict[str, int]] | dict[str, float], message: str
+) -> None:
     with pytest.raises(ConfigError) as raised:
         build_config(SurgVistaConfig, tree, where="test")
     assert message in str(raised.value)

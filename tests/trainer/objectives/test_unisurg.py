@@ -1,16 +1,21 @@
 """UniSurg's terms against slow loops over their equations, and what its recipe's numbers mean."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounterWithBackend
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import build as build_config
 from surgstream.configs.loading import load
+from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.collapse import diversity
 from surgstream.trainer.models.config import EncoderConfig, PredictorConfig
@@ -37,7 +42,7 @@ TINY = UniSurgConfig(
 )
 
 
-def tiny(**changes):
+def tiny(**changes: Any) -> Any:
     """A small objective, whose average is not where its encoder is."""
     objective = choice.build(replace(TINY, **changes), seed=11)
     generator = torch.Generator().manual_seed(1)
@@ -47,7 +52,7 @@ def tiny(**changes):
     return objective
 
 
-def clips_of(g):
+def clips_of(g: Sequence[int] | np.ndarray) -> ClipBatch:
     return clip_batch(g, size=32, frames=4)
 
 
@@ -58,6 +63,7 @@ LETTER = {
 """What takes our readings back, as the recipe `unisurg_letter` does."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -76,7 +82,9 @@ LETTER = {
     ],
     ids=lambda changes: ", ".join(f"{key} {value}" for key, value in changes.items()) or "ours",
 )
-def test_terms_and_gradients_equal_the_slow_reference(changes, monkeypatch):
+def test_terms_and_gradients_equal_the_slow_reference(
+    changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(unisurg, "_ROWS", 5)
     objective, batch = tiny(**changes), replace(clips_of([3, 12345, 0]), step_g=7)
     targets, predictions = objective.targets(batch), []
@@ -100,7 +108,7 @@ def test_terms_and_gradients_equal_the_slow_reference(changes, monkeypatch):
     assert (gradient - expected).norm() < 1e-5 * expected.norm()
 
 
-def test_the_letters_scores_give_one_tube_all_weight_and_their_means_give_the_first_alike():
+def test_the_letters_scores_give_one_tube_all_weight_and_their_means_give_the_first_alike() -> None:
     """Without standardising, which nothing in the letter does, the norm decides what the softmax makes of motion."""
     clips, weights = replace(clips_of([3, 8]), clips=clips_of([3, 8]).clips * 3), {}
     for norm in ("sum", "mean"):
@@ -110,7 +118,7 @@ def test_the_letters_scores_give_one_tube_all_weight_and_their_means_give_the_fi
     assert (weights["sum"][:, 0] > 0.9).all()
 
 
-def test_the_recipe_of_the_letter_has_its_switches_and_nothing_else_of_its_own():
+def test_the_recipe_of_the_letter_has_its_switches_and_nothing_else_of_its_own() -> None:
     ours, letter = (
         load(TrainConfig, Path("configs/pretrain") / f"{name}.yaml", ["run_dir=anywhere"])
         for name in ("unisurg_vitl_stage1", "unisurg_letter")
@@ -118,7 +126,7 @@ def test_the_recipe_of_the_letter_has_its_switches_and_nothing_else_of_its_own()
     assert letter == replace(ours, objective=replace(ours.objective, **LETTER))
 
 
-def test_under_bf16_affinities_stay_in_fp32_and_pictures_can_be_drawn():
+def test_under_bf16_affinities_stay_in_fp32_and_pictures_can_be_drawn() -> None:
     objective, batch = tiny().eval(), clips_of([3, 8])
     predicted, true = torch.randn(2, 9, 48), torch.randn(2, 9, 48)
     plain = unisurg.affinity_loss(predicted, true, 0.1, exclude_self=False)
@@ -130,7 +138,8 @@ def test_under_bf16_affinities_stay_in_fp32_and_pictures_can_be_drawn():
     assert all(value.isfinite() for measured in found for value in measured.values())
 
 
-def test_masks_of_any_ratio_pass_through_the_same_graph(graphs):
+@pytest.mark.slow
+def test_masks_of_any_ratio_pass_through_the_same_graph(graphs: CompileCounterWithBackend) -> None:
     objective = tiny(encoder=replace(TINY.encoder, depth=1))
     batches = [replace(clips_of([g, g + 1]), step_g=g) for g in range(10, 120, 10)]
     plain = [loss_of(objective, batch).loss.item() for batch in batches]
@@ -147,7 +156,7 @@ def test_masks_of_any_ratio_pass_through_the_same_graph(graphs):
 
 
 @pytest.mark.parametrize("normalised", [True, False])
-def test_targets_are_the_averages_features_scaled_to_unit_variance_or_raw(normalised):
+def test_targets_are_the_averages_features_scaled_to_unit_variance_or_raw(normalised: bool) -> None:
     objective, batch = tiny(normalise_targets=normalised), clips_of([1, 2])
     targets = objective.targets(batch)
     features = objective.target_encoder(batch.clips)
@@ -161,7 +170,7 @@ def test_targets_are_the_averages_features_scaled_to_unit_variance_or_raw(normal
     )
 
 
-def test_everything_learns_but_the_average():
+def test_everything_learns_but_the_average() -> None:
     objective, batch = tiny(), clips_of([1, 2])
     loss_of(objective, batch).loss.backward()
     assert all(
@@ -171,7 +180,7 @@ def test_everything_learns_but_the_average():
     assert not any("target" in name for name in objective.state_dict())
 
 
-def test_the_average_follows_in_its_own_time():
+def test_the_average_follows_in_its_own_time() -> None:
     objective = tiny(ema=0.9)
     before = {name: tensor.clone() for name, tensor in objective.averages().items()}
     objective.after_optimizer_step()
@@ -181,7 +190,7 @@ def test_the_average_follows_in_its_own_time():
         torch.testing.assert_close(average, 0.9 * before[name] + 0.1 * parameters[name])
 
 
-def test_a_new_average_is_the_encoder_and_moves_with_the_rest():
+def test_a_new_average_is_the_encoder_and_moves_with_the_rest() -> None:
     objective = choice.build(TINY, seed=3)
     assert all(
         torch.equal(t, dict(objective.named_parameters())[name])
@@ -190,10 +199,10 @@ def test_a_new_average_is_the_encoder_and_moves_with_the_rest():
     assert objective.double().target_encoder.norm.weight.dtype == torch.float64
 
 
-def test_the_ratio_is_drawn_once_a_step_and_evaluations_take_the_mean():
+def test_the_ratio_is_drawn_once_a_step_and_evaluations_take_the_mean() -> None:
     objective = tiny()
 
-    def num_masked(g, step_g):
+    def num_masked(g: Sequence[int] | np.ndarray, step_g: int) -> int:
         return objective.draw(replace(clips_of(g), step_g=step_g))[0].masked.shape[1]
 
     drawn = {
@@ -210,7 +219,7 @@ def test_the_ratio_is_drawn_once_a_step_and_evaluations_take_the_mean():
     assert num_masked([1], 16) == num_masked([5], 32) == 2 * num_masked_tubes(objective.grid, 0.6)
 
 
-def test_the_hardest_draws_show_most_tokens():
+def test_the_hardest_draws_show_most_tokens() -> None:
     objective, batch = tiny(), clips_of([0, 1])
     hardest = objective.worst_case(batch)
     shown = objective.draw(hardest)[0].visible.shape[1]
@@ -222,7 +231,7 @@ def test_the_hardest_draws_show_most_tokens():
     assert shown <= most == 2 * (16 - num_masked_tubes(objective.grid, 0.4))
 
 
-def test_published_configuration_has_the_networks_of_v_jepa_2():
+def test_published_configuration_has_the_networks_of_v_jepa_2() -> None:
     objective = choice.build_on_meta(UniSurgConfig())
     assert objective.num_parameters() == {
         "encoder": 303_885_312,
@@ -239,7 +248,9 @@ class LargestTensor(TorchDispatchMode):
 
     largest = 0
 
-    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+    def __torch_dispatch__(
+        self, function: Any, types: Any, arguments: Any = (), keywords: Any = None
+    ) -> Any:
         result = function(*arguments, **(keywords or {}))
         for tensor in result if isinstance(result, tuple | list) else (result,):
             if isinstance(tensor, torch.Tensor):
@@ -248,7 +259,9 @@ class LargestTensor(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("exclude_self", [False, True])
-def test_affinities_by_rows_have_the_same_gradients(exclude_self, monkeypatch):
+def test_affinities_by_rows_have_the_same_gradients(
+    exclude_self: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(unisurg, "_ROWS", 4)
     generator = torch.Generator().manual_seed(2)
     vectors, true = (torch.randn(2, 11, 6, generator=generator) for _ in range(2))
@@ -261,8 +274,9 @@ def test_affinities_by_rows_have_the_same_gradients(exclude_self, monkeypatch):
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("affinities", ["tubes", "tokens"])
-def test_64_frames_need_no_memory_for_pairs_of_tokens(affinities):
+def test_64_frames_need_no_memory_for_pairs_of_tokens(affinities: str) -> None:
     encoder = replace(
         TINY.encoder, depth=1, embed_dim=32, image_size=112, num_frames=64, patch_size=8
     )
@@ -312,7 +326,15 @@ def test_64_frames_need_no_memory_for_pairs_of_tokens(affinities):
         ({"temperature": 0.0}, "temperature: expected 0.0001 to 10000, got 0.0"),
     ],
 )
-def test_numbers_that_do_not_fit_are_refused(tree, message):
+def test_numbers_that_do_not_fit_are_refused(
+    tree: dict[str, dict[str, float]]
+    | dict[str, dict[str, int]]
+    | dict[str, dict[str, str]]
+    | dict[str, float]
+    | dict[str, int]
+    | dict[str, list[float]],
+    message: str,
+) -> None:
     with pytest.raises(ConfigError) as raised:
         build_config(UniSurgConfig, tree, where="test")
     assert message in str(raised.value)

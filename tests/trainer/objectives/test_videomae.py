@@ -2,12 +2,14 @@
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 import transformers
 
 from surgstream.trainer.models.config import DecoderConfig, EncoderConfig
+from surgstream.trainer.models.layouts import Layout
 from surgstream.trainer.models.published import TRANSFORMERS_VIDEOMAE, VIDEOMAE
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.config import VideoMaeConfig
@@ -24,7 +26,7 @@ TINY = VideoMaeConfig(
 )  # fmt: skip
 
 
-def tiny(**changes):
+def tiny(**changes: Any) -> Any:
     """A small objective whose biases are not zero, so that a lost one is seen."""
     objective = choice.build(replace(TINY, **changes), seed=0)
     generator = torch.Generator().manual_seed(1)
@@ -34,7 +36,7 @@ def tiny(**changes):
     return objective
 
 
-def reference(config):
+def reference(config: VideoMaeConfig) -> Any:
     """`transformers`' VideoMAE of the same numbers."""
     encoder, decoder = config.encoder, config.decoder
     return transformers.VideoMAEForPreTraining(
@@ -49,19 +51,19 @@ def reference(config):
     )  # fmt: skip
 
 
-def in_memory(name):
+def in_memory(name: str) -> str:
     """What transformers calls a weight that its files call otherwise."""
     return name.replace(".q_bias", ".query.bias").replace(".v_bias", ".value.bias")
 
 
-def on_disk(name):
+def on_disk(name: str) -> str:
     """The other way round."""
     return re.sub(
         r"attention\.(query|value)\.bias", lambda found: f"attention.{found[1][0]}_bias", name
     )
 
 
-def test_loss_and_gradients_are_those_of_transformers():
+def test_loss_and_gradients_are_those_of_transformers() -> None:
     objective, batch = tiny(), clip_batch([3, 8])
     theirs = reference(objective.config)
     weights = TRANSFORMERS_VIDEOMAE.export(objective.state_dict(), objective.config.encoder)
@@ -83,14 +85,15 @@ def test_loss_and_gradients_are_those_of_transformers():
 
 
 @pytest.mark.parametrize("layout", [VIDEOMAE, TRANSFORMERS_VIDEOMAE])
-def test_a_layout_gives_back_what_it_was_given(layout):
+def test_a_layout_gives_back_what_it_was_given(layout: Layout) -> None:
     state, encoder = tiny().state_dict(), TINY.encoder
     back = layout.load(layout.export(state, encoder), encoder)
     assert sorted(back) == sorted(state)
     assert all(torch.equal(tensor, back[name]) for name, tensor in state.items())
 
 
-def test_published_configuration_has_the_published_parameters():
+@pytest.mark.slow
+def test_published_configuration_has_the_published_parameters() -> None:
     objective = choice.build_on_meta(VideoMaeConfig())
     assert objective.num_visible == 160 and objective.num_tokens == 1568
     theirs = sum(p.numel() for p in reference(VideoMaeConfig()).parameters())

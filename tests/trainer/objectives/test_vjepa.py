@@ -167,6 +167,7 @@ def test_each_kind_of_mask_trains_a_token_of_its_own() -> None:
     )
 
 
+@pytest.mark.slow
 def test_masks_of_any_size_pass_through_the_same_graphs(traces: CompileCounterWithBackend) -> None:
     objective = tiny()
     plain = [loss_of(objective, clip_batch([g, g + 1], 32, 6)).loss.item() for g in range(0, 12, 2)]
@@ -183,6 +184,7 @@ def test_masks_of_any_size_pass_through_the_same_graphs(traces: CompileCounterWi
     )
 
 
+@pytest.mark.slow
 def test_initial_weights_are_those_of_v_jepa() -> None:
     objective = choice.build(VJepaConfig(encoder=replace(ENCODER, embed_dim=192, depth=3)), seed=0)
     for name, parameter in objective.named_parameters():
@@ -249,6 +251,7 @@ def test_tokens_that_the_cut_leaves_out_are_counted_and_drawn_as_neither() -> No
     assert left_out
 
 
+@pytest.mark.slow
 def test_flops_are_those_that_pytorch_counts() -> None:
     objective, batch = tiny(), clip_batch(range(8), 32, 6)
     masks = objective.draw(batch)

@@ -34,6 +34,7 @@ def accuracy(fit: Labelled, test: Labelled) -> float:
     return sum(a == b for a, b in zip(said, test.labels, strict=True)) / len(said)
 
 
+@pytest.mark.slow
 def test_what_is_there_is_found_and_what_is_not_is_not() -> None:
     fit = labelled(210, signal=6.0, seed=1)
     assert accuracy(fit, labelled(300, signal=6.0, seed=2)) > 0.97

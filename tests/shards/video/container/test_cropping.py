@@ -160,6 +160,7 @@ class Header(io.BytesIO):
         return super().read(count)
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(["mkv", "mp4"]),
     st.lists(st.tuples(st.integers(0, 1500), st.binary(min_size=1, max_size=4))),

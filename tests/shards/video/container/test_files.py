@@ -2,6 +2,7 @@
 
 import threading
 import wave
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -116,13 +117,16 @@ def sound_only(path: Path) -> None:
         ("a.wav", sound_only, "has no video stream"),
     ],
 )
-def test_what_is_not_a_video_is_refused(tmp_path: Path, name: str, write, reason: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_not_a_video_is_refused(
+    tmp_path: Path, name: str, write: Callable[[Path], object], reason: str
+) -> None:
     path = tmp_path / name
     write(path)
     with pytest.raises(VideoError, match=reason), open_video(str(path), Stores()):
         pass
 
 
+@pytest.mark.slow
 def test_a_video_on_s3_gives_the_same_frames(tmp_path: Path) -> None:
     path = make_video(tmp_path / "v.mp4", 60)
 
@@ -174,6 +178,7 @@ def test_a_store_that_fails_is_not_taken_for_a_bad_video(
     assert needed > 10 and capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["s3://bucket", "local"])
 def test_borders_are_not_judged_by_fewer_pictures_because_a_store_fails(
     tmp_path: Path, folder: str

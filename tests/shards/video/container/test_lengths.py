@@ -43,6 +43,7 @@ def frames_and_seconds(path: Path) -> tuple[int, Fraction | None]:
     return len(numbers_of(path, Fraction(5))), VideoFile(str(path), Stores()).header().seconds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["mkv", "webm", "mp4", "ts", "flv", "wmv"])
 @pytest.mark.parametrize("hours", [0.001, 1])
 def test_a_clock_that_does_not_begin_at_0_loses_nothing(
@@ -82,6 +83,7 @@ SOUNDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SOUNDS)
 def test_pictures_may_be_shorter_than_their_sound(tmp_path: Path, suffix: str) -> None:
     path = without_tags(write(tmp_path / f"v.{suffix}", SOUNDS[suffix], sound=True))
