@@ -8,17 +8,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from surgstream.benchmarks.support.harness import conditions
 from surgstream.benchmarks.support.material import long_corpus
-from surgstream.benchmarks.support.plot import Panel, draw
 from surgstream.benchmarks.support.simulation import RANKS_PER_NODE, Traffic, simulate
 from surgstream.benchmarks.themes.draw_order import SIZES
 from surgstream.configs.errors import ConfigError
+from surgstream.launch.plot import Line, Panel, draw
 from surgstream.shards.order.sequence import Order, OrderConfig
 from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.storage.stores import open_storage
@@ -201,36 +202,34 @@ def run_table(runs: Sequence[Mapping[str, Any]]) -> str:
 
 def plot(traffic: Sequence[Traffic], rate: float) -> str:
     """Draw the simulation over ranks, as an SVG file's text."""
-    lines: dict[str, list[Traffic]] = {f"{GLOBAL_BATCH_SIZE} clips a step": []}
-    for row in traffic:
+    groups: dict[str, list[Traffic]] = defaultdict(list)
+    for row in sorted(traffic, key=lambda row: row.ranks):
         if row.global_batch_size == GLOBAL_BATCH_SIZE:
-            lines[f"{GLOBAL_BATCH_SIZE} clips a step"].append(row)
+            groups[f"{GLOBAL_BATCH_SIZE} clips a step"].append(row)
+    for row in sorted(traffic, key=lambda row: row.ranks):
         if row.clips_per_rank in CLIPS_PER_RANK:
-            lines.setdefault(f"{row.clips_per_rank} clips a rank", []).append(row)
-    lines = {name: sorted(rows, key=lambda row: row.ranks) for name, rows in lines.items() if rows}
+            groups[f"{row.clips_per_rank} clips a rank"].append(row)
 
-    def panel(title: str, value: Any, limit: tuple[float, str] | None = None) -> Panel:
-        return Panel(
-            title,
-            {name: [(row.ranks, value(row)) for row in rows] for name, rows in lines.items()},
-            limit,
-        )
+    def panel(
+        title: str, value: Callable[[Traffic], float], limit: tuple[float, str] | None = None
+    ) -> Panel:
+        lines = [
+            Line(name, [(row.ranks, value(row)) for row in rows]) for name, rows in groups.items()
+        ]
+        return Panel(title, "ranks", lines, limit)
 
+    buffer = (ReadConfig().buffer_bytes / 1e6, "data.read.buffer_bytes by default")
+    panels = [
+        panel("read for a clip, kB", lambda row: row.kb_per_clip),
+        panel(
+            f"GETs/s of all, {rate:g} clips/s a rank",
+            lambda row: rate * row.ranks * row.gets_per_clip,
+        ),
+        panel("open chunks of a rank, MB", lambda row: row.open_mb, buffer),
+        panel("order and placement of a step, CPU ms", lambda row: row.step_ms),
+    ]
     return draw(
         "What more ranks cost",
         "simulated: SurgVISTA's corpus, 2048 lanes, chunks of 320 frames of 20 kB",
-        "ranks",
-        [
-            panel("read for a clip, kB", lambda row: row.kb_per_clip),
-            panel(
-                f"GETs/s of all, {rate:g} clips/s a rank",
-                lambda row: rate * row.ranks * row.gets_per_clip,
-            ),
-            panel(
-                "open chunks of a rank, MB",
-                lambda row: row.open_mb,
-                (ReadConfig().buffer_bytes / 1e6, "data.read.buffer_bytes by default"),
-            ),
-            panel("order and placement of a step, CPU ms", lambda row: row.step_ms),
-        ],
+        panels,
     )
