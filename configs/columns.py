@@ -28,3 +28,18 @@ def columns(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
         ]
         lines.append(_GAP.join(cells).rstrip())
     return lines
+
+
+def markdown(rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Write a table as Markdown.
+
+    Args:
+        rows: Cells of text, equally many in each row; the first row is the heading.
+        left: The number of leading columns that are aligned to the left; the others are aligned to the right.
+
+    Returns:
+        The table's lines, without a line end after the last one.
+    """
+    heading, *others = [f"| {' | '.join(row)} |" for row in rows]
+    rule = "|" + "---|" * left + "--:|" * (len(rows[0]) - left)
+    return "\n".join([heading, rule, *others])

@@ -8,6 +8,7 @@ frames are as packing makes them: 256 lines, JPEG of quality 85.
 
 import argparse
 import io
+import itertools
 import json
 import statistics
 import time
@@ -34,6 +35,7 @@ from surgstream.benchmarks.experiments.face_pictures import (
     masked,
 )
 from surgstream.benchmarks.support.harness import conditions
+from surgstream.configs.columns import markdown
 from surgstream.launch.__main__ import main as surgstream
 from surgstream.shards.screening import faces as product
 from surgstream.shards.screening import screener as watch
@@ -258,18 +260,26 @@ def cpu_seconds(video: Path, detector: Detector | None) -> float:
 
 def summary(rows: Sequence[Row]) -> str:
     """A line for each detector, as Markdown."""
-    lines = [
-        "| detector | licence | MB | ms a look | faces of 25 to 100 % | of 10 % | 25 % and more, 2,700 K | masked | "
-        "alarms, real | synthetic | packing CPU |",
-        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
+    heading = (
+        "detector",
+        "licence",
+        "MB",
+        "ms a look",
+        "faces of 25 to 100 %",
+        "of 10 %",
+        "25 % and more, 2,700 K",
+        "masked",
+        "alarms, real",
+        "synthetic",
+        "packing CPU",
+    )
+    lines = [heading]
 
     for row in rows:
         large = ("0.25", "0.5", "0.75", "1.0")
+        faces = itertools.product(large, KELVINS)
         shares = (
-            statistics.fmean(
-                row.recall[f"{size} {kelvin}"] for size in large for kelvin in KELVINS
-            ),
+            statistics.fmean(row.recall[f"{size} {kelvin}"] for size, kelvin in faces),
             statistics.fmean(row.recall[f"0.1 {kelvin}"] for kelvin in KELVINS),
             statistics.fmean(row.recall[f"{size} 2700"] for size in large),
             statistics.fmean(row.recall[f"{size} masked"] for size in MASKED_SIZES),
@@ -278,21 +288,18 @@ def summary(rows: Sequence[Row]) -> str:
         alarms = [f"{row.alarms[kind]} of {row.looks[kind]:,}" for kind in ("real", "synthetic")]
         packing = ", ".join(f"{statistics.median(ratios):.2f}" for ratios in row.packing.values())
         cells = (row.name, row.licence, f"{row.num_bytes / 1e6:.2f}", f"{row.milliseconds:.1f}")
-        lines.append(
-            f"| {' | '.join((*cells, *(f'{share:.0%}' for share in shares), *alarms, packing))} |"
-        )
+        lines.append((*cells, *(f"{share:.0%}" for share in shares), *alarms, packing))
 
-    return "\n".join(lines)
+    return markdown(lines, left=2)
 
 
 def recall_table(row: Row) -> str:
     """Recall by light and size, as Markdown."""
-    heads = " | ".join(f"{size:.0%}" for size in SIZES)
-    lines = [f"| {row.name} | {heads} |", "|---|" + "--:|" * len(SIZES)]
+    lines = [(row.name, *(f"{size:.0%}" for size in SIZES))]
     for kelvin in KELVINS:
-        cells = " | ".join(f"{row.recall[f'{size} {kelvin}']:.0%}" for size in SIZES)
-        lines.append(f"| {kelvin:,} K | {cells} |")
-    return "\n".join(lines)
+        recall = [row.recall[f"{size} {kelvin}"] for size in SIZES]
+        lines.append((f"{kelvin:,} K", *(f"{share:.0%}" for share in recall)))
+    return markdown(lines)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import yaml
 from torch.nn.functional import adaptive_avg_pool3d
 
 from surgstream.benchmarks.support.harness import conditions
+from surgstream.configs.columns import markdown
 from surgstream.configs.loading import load
 from surgstream.launch.__main__ import main as surgstream
 from surgstream.trainer.assembly import labelled_clips
@@ -128,14 +129,14 @@ def recipes(folder: Path, topology: Topology, seeds: Sequence[int]) -> list[dict
 
 def table(rows: Sequence[dict[str, Any]], key: str, columns: Sequence[str]) -> str:
     """Mean accuracies in percent and their standard deviations over seeds, as Markdown."""
-    lines = [f"| {key} | {' | '.join(columns)} |", f"|---|{'--:|' * len(columns)}"]
+    lines = [(key, *columns)]
     for name in dict.fromkeys(row[key] for row in rows):
         cells = []
         for column in columns:
             found = [100 * row[column]["accuracy"] for row in rows if row[key] == name]
             cells.append(spread(found, digits=1))
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append((name, *cells))
+    return markdown(lines)
 
 
 def spread(values: Sequence[float], digits: int) -> str:

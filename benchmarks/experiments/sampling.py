@@ -23,6 +23,7 @@ from surgstream.benchmarks.experiments.features import (
     train,
 )
 from surgstream.benchmarks.support.harness import conditions
+from surgstream.configs.columns import markdown
 from surgstream.configs.loading import load
 from surgstream.trainer.assembly import clip_source, open_corpus
 from surgstream.trainer.config import TrainConfig
@@ -133,14 +134,14 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _table(weights: Sequence[str], columns: dict[str, list[float]]) -> str:
-    lines = [f"| draws | {' | '.join(columns)} |", f"|---|{'--:|' * len(columns)}"]
+    lines = [("draws", *map(str, columns))]
     for name in dict.fromkeys(weights):
-        own = [
-            [value for value, other in zip(values, weights, strict=True) if other == name]
-            for values in columns.values()
-        ]
-        lines.append(f"| {name} | {' | '.join(spread(values, digits=3) for values in own)} |")
-    return "\n".join(lines)
+        cells = []
+        for values in columns.values():
+            own = [value for value, other in zip(values, weights, strict=True) if other == name]
+            cells.append(spread(own, digits=3))
+        lines.append((name, *cells))
+    return markdown(lines)
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ import numpy as np
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from surgstream.benchmarks.support.harness import conditions
+from surgstream.configs.columns import markdown
 from surgstream.shards.format.index import ROW
 from surgstream.shards.workers import cores
 
@@ -219,18 +220,14 @@ def jpeg_bytes(out: Path) -> int:
 def table(costs: Mapping[str, Sequence[Cost]], num_clips: int) -> str:
     """As Markdown; ratios to the first side are medians over repeats."""
     first = next(iter(costs.values()))
-    lines = [
-        "| side | CPU ms a clip | over the first | bytes, over the first |",
-        "|---|--:|--:|--:|",
-    ]
+    rows = [("side", "CPU ms a clip", "over the first", "bytes, over the first")]
     for name, of in costs.items():
         ratios = [one.cpu_seconds / other.cpu_seconds for one, other in zip(of, first, strict=True)]
         ms = 1e3 * statistics.median(cost.cpu_seconds for cost in of) / num_clips
         ratio = f"**{statistics.median(ratios):.2f}** ({min(ratios):.2f} to {max(ratios):.2f})"
-        lines.append(
-            f"| {name} | {ms:.0f} | {ratio} | {of[0].num_bytes / first[0].num_bytes:.3f} |"
-        )
-    return "\n".join(lines)
+        num_bytes = of[0].num_bytes / first[0].num_bytes
+        rows.append((name, f"{ms:.0f}", ratio, f"{num_bytes:.3f}"))
+    return markdown(rows)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from surgstream.benchmarks.support.harness import conditions
+from surgstream.configs.columns import markdown
 from surgstream.shards.screening.frame_scores import Kind, Pixels, glance, kind_of
 from surgstream.shards.storage.stores import Stores
 from surgstream.shards.video.frames import JpegFrames
@@ -250,25 +251,24 @@ def looks(path: Path) -> Iterator[Pixels]:
 def table(rows: list[Row]) -> str:
     """Lay rows out as Markdown."""
     lines = [
-        "| shown | looks | taken for outside | for black, blank, text or a card | ms a look |",
-        "|---|--:|--:|--:|--:|",
+        ("shown", "looks", "taken for outside", "for black, blank, text or a card", "ms a look")
     ]
 
     for row in rows:
         if not row.num_looks:
-            lines.append(f"| {row.source.name} | missing | | | |")
+            lines.append((row.source.name, "missing", "", "", ""))
             continue
         others = row.num_looks - row.kinds.get(Kind.OUTSIDE, 0) - row.kinds.get("operation", 0)
-        cells = [
+        cells = (
             row.source.name,
             f"{row.num_looks:,}",
             f"{row.share_outside:.1%}",
             str(others),
             f"{1e3 * row.seconds:.2f}",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+        )
+        lines.append(cells)
 
-    return "\n".join(lines)
+    return markdown(lines)
 
 
 if __name__ == "__main__":

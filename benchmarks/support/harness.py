@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from surgstream.configs.columns import markdown
 from surgstream.trainer.distributed import Topology, topology_from_environment
 from surgstream.trainer.joining import join
 
@@ -207,26 +208,25 @@ def table(rows: Sequence[Row]) -> str:
     if any(row.mfu for row in rows):
         columns["MFU"] = lambda row: "" if row.mfu is None else f"{row.mfu:.1%}"
 
-    lines = [f"| case | {' | '.join(columns)} |", "|---|" + "--:|" * len(columns)]
+    lines = [("case", *columns)]
     for row in rows:
-        cells = [cell(row) for cell in columns.values()]
         if row.missing:
             cells = [f"not measured: {row.missing}", *[""] * (len(columns) - 1)]
-        lines.append(f"| {row.name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        else:
+            cells = [cell(row) for cell in columns.values()]
+        lines.append((row.name, *cells))
+    return markdown(lines)
 
 
 def facts_table(facts: Sequence[Fact]) -> str:
     """Lay facts out as Markdown, with the least and the most of their repeats."""
-    lines = ["| what | median | least to most |", "|---|--:|--:|"]
+    rows = [("what", "median", "least to most")]
     for fact in facts:
-        ends = (
-            f"{_short(min(fact.values))} to {_short(max(fact.values))}"
-            if len(fact.values) > 1
-            else ""
-        )
-        lines.append(f"| {fact.name} | {_short(fact.value)} {fact.unit} | {ends} |")
-    return "\n".join(lines)
+        ends = ""
+        if len(fact.values) > 1:
+            ends = f"{_short(min(fact.values))} to {_short(max(fact.values))}"
+        rows.append((fact.name, f"{_short(fact.value)} {fact.unit}", ends))
+    return markdown(rows)
 
 
 def _short(value: float) -> str:

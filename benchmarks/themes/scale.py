@@ -18,6 +18,7 @@ from surgstream.benchmarks.support.harness import conditions
 from surgstream.benchmarks.support.material import long_corpus
 from surgstream.benchmarks.support.simulation import RANKS_PER_NODE, Traffic, simulate
 from surgstream.benchmarks.themes.draw_order import SIZES
+from surgstream.configs.columns import markdown
 from surgstream.configs.errors import ConfigError
 from surgstream.launch.plot import Line, Panel, draw
 from surgstream.shards.order.sequence import Order, OrderConfig
@@ -93,24 +94,46 @@ def weak_and_strong(ranks: Sequence[int]) -> list[Traffic]:
 
 def table(traffic: Sequence[Traffic], rate: float) -> str:
     """Lay the simulation out as Markdown, for ranks that take `rate` clips/s each."""
-    lines = [
-        f"| ranks | batch | kB a clip | a node's {RANKS_PER_NODE} sharing | ranks a chunk | GETs/s | GB/s | peak/mean "
-        "| open MB a rank: mean, most | of a node | read ahead MB a rank | order CPU ms a step | of a step's time |",
-        "|" + "--:|" * 13,
-    ]
+    heading = (
+        "ranks",
+        "batch",
+        "kB a clip",
+        f"a node's {RANKS_PER_NODE} sharing",
+        "ranks a chunk",
+        "GETs/s",
+        "GB/s",
+        "peak/mean",
+        "open MB a rank: mean, most",
+        "of a node",
+        "read ahead MB a rank",
+        "order CPU ms a step",
+        "of a step's time",
+    )
+    rows = [heading]
 
-    for row in traffic:
+    for one in traffic:
+        total_rate = rate * one.ranks
         # CPU seconds of planning a step over the seconds that its clips last at `rate`
-        share = row.step_ms / 1e3 * rate / row.clips_per_rank
-        lines.append(
-            f"| {row.ranks:,} | {row.global_batch_size:,} | {row.kb_per_clip:.1f} | {row.node_kb_per_clip:.1f} "
-            f"| {row.readers:.2f} | {rate * row.ranks * row.gets_per_clip:,.1f} "
-            f"| {rate * row.ranks * row.kb_per_clip / 1e6:,.2f} | {row.peak:.2f} "
-            f"| {row.open_mb:,.0f}, {row.most_open_mb:,.0f} | {node_mb(row):,.0f} | {row.ahead_mb:,.0f} "
-            f"| {row.step_ms:.1f} | {100 * share:.1f} % |"
+        share = one.step_ms / 1e3 * rate / one.clips_per_rank
+        row = (
+            f"{one.ranks:,}",
+            f"{one.global_batch_size:,}",
+            f"{one.kb_per_clip:.1f}",
+            f"{one.node_kb_per_clip:.1f}",
+            f"{one.readers:.2f}",
+            f"{total_rate * one.gets_per_clip:,.1f}",
+            f"{total_rate * one.kb_per_clip / 1e6:,.2f}",
+            f"{one.peak:.2f}",
+            f"{one.open_mb:,.0f}, {one.most_open_mb:,.0f}",
+            f"{node_mb(one):,.0f}",
+            f"{one.ahead_mb:,.0f}",
+            f"{one.step_ms:.1f}",
+            f"{100 * share:.1f} %",
         )
+        rows.append(row)
 
-    return "\n".join([f"simulated, GETs/s and GB/s at {rate:g} clips/s a rank", "", *lines])
+    title = f"simulated, GETs/s and GB/s at {rate:g} clips/s a rank"
+    return f"{title}\n\n{markdown(rows, left=0)}"
 
 
 def node_mb(row: Traffic) -> float:
@@ -180,10 +203,17 @@ def run_loader(processes: int, command: Sequence[str], folder: Path) -> dict[str
 
 def run_table(runs: Sequence[Mapping[str, Any]]) -> str:
     """Lay real runs out as Markdown: medians over repeats, and the least and most."""
-    lines = [
-        "| processes | clips/s | least to most | slowest rank | GETs/s | kB a clip | cores busy | first batch s |",
-        "|" + "--:|" * 8,
-    ]
+    heading = (
+        "processes",
+        "clips/s",
+        "least to most",
+        "slowest rank",
+        "GETs/s",
+        "kB a clip",
+        "cores busy",
+        "first batch s",
+    )
+    rows = [heading]
     for number in dict.fromkeys(run["processes"] for run in runs):
         totals = [run["total"] for run in runs if run["processes"] == number]
         rates = [total["clips_per_second"] for total in totals]
@@ -191,13 +221,18 @@ def run_table(runs: Sequence[Mapping[str, Any]]) -> str:
         def median(name: str, totals: Sequence[Mapping[str, Any]] = totals) -> float:
             return statistics.median(total[name] or 0.0 for total in totals)
 
-        lines.append(
-            f"| {number} | {statistics.median(rates):,.1f} | {min(rates):,.1f} to {max(rates):,.1f} "
-            f"| {median('slowest_rank_clips_per_second'):,.1f} | {median('requests_per_second'):,.1f} "
-            f"| {median('bytes_read_per_clip') / 1e3:.1f} | {median('cores_busy'):.2f} "
-            f"| {median('first_batch_seconds'):.1f} |"
+        row = (
+            f"{number}",
+            f"{statistics.median(rates):,.1f}",
+            f"{min(rates):,.1f} to {max(rates):,.1f}",
+            f"{median('slowest_rank_clips_per_second'):,.1f}",
+            f"{median('requests_per_second'):,.1f}",
+            f"{median('bytes_read_per_clip') / 1e3:.1f}",
+            f"{median('cores_busy'):.2f}",
+            f"{median('first_batch_seconds'):.1f}",
         )
-    return "\n".join(["`surgstream loader` on this machine", "", *lines])
+        rows.append(row)
+    return f"`surgstream loader` on this machine\n\n{markdown(rows, left=0)}"
 
 
 def plot(traffic: Sequence[Traffic], rate: float) -> str:

@@ -1,6 +1,6 @@
 import pytest
 
-from surgstream.configs.columns import columns
+from surgstream.configs.columns import columns, markdown
 
 ROWS = [("dataset", "videos", "hours"), ("one", "12", "3.25"), ("another one", "7", "")]
 
@@ -25,3 +25,17 @@ def test_a_table_without_rows_has_no_lines() -> None:
 def test_rows_have_equally_many_cells() -> None:
     with pytest.raises(ValueError, match="argument 2 is shorter"):
         columns([("a", "b"), ("a",)])
+
+
+def test_markdown_has_a_heading_and_a_rule_that_aligns() -> None:
+    assert markdown(ROWS) == "\n".join(
+        [
+            f"| {' | '.join(ROWS[0])} |",
+            "|---|--:|--:|",
+            *(f"| {' | '.join(row)} |" for row in ROWS[1:]),
+        ]
+    )
+    assert (
+        markdown([("a", "b", "c"), ("1", "", "")], left=2)
+        == "| a | b | c |\n|---|---|--:|\n| 1 |  |  |"
+    )

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from surgstream.configs.columns import columns
 from surgstream.configs.loading import load, to_tree
 from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.frame_table import FrameTable
@@ -202,10 +203,7 @@ def table(result: Mapping[str, Any]) -> str:
             (name, f"{group['ranks']}", *rates, *costs, f"{100 * group['wait_share']:.0f} %")
         )
 
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for name, *cells in rows:
-        aligned = [f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)]
-        lines.append("  ".join([f"{name:<{widths[0]}}", *aligned]))
+    lines += columns(rows)
 
     # In training every step waits for the slowest rank, so all go at its pace.
     slowest = min(result["ranks"], key=lambda rank: rank["clips"] / rank["seconds"])

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
+from surgstream.configs.columns import columns
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.printable import CLEAR
 from surgstream.trainer.runs.slurm import Word, ask_slurm
@@ -85,20 +86,20 @@ def table(runs: Sequence[RunState]) -> str:
             )
         )
 
-    # Two blanks stand between columns; names get what is left of the line.
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    room = max(12, _WIDTH - sum(widths) - 2 * len(widths))
+    # Names get what the other columns leave of the line.
+    others = max(map(len, columns(rows)))
+    room = max(12, _WIDTH - others - 2)
 
     paths = [os.path.abspath(run.run_dir) for run in runs]
     root = os.path.commonpath([os.path.dirname(path) for path in paths])
     names = ["run", *(os.path.relpath(path, root) for path in paths)]
     names = [name if len(name) <= room else f"...{name[3 - room :]}" for name in names]
-    longest = max(map(len, names))
 
-    lines, reasons = [], ["", *(run.reason for run in runs)]
-    for name, (state, *cells), reason in zip(names, rows, reasons, strict=True):
-        aligned = [f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)]
-        lines.append("  ".join([f"{name:<{longest}}", f"{state:<{widths[0]}}", *aligned]).rstrip())
+    lines = []
+    reasons = ["", *(run.reason for run in runs)]
+    aligned = columns([(name, *row) for name, row in zip(names, rows, strict=True)], left=2)
+    for line, reason in zip(aligned, reasons, strict=True):
+        lines.append(line)
         if reason:
             lines.append(f"  {textwrap.shorten(reason, _WIDTH - 2, placeholder=' ...')}")
 
@@ -234,14 +235,14 @@ def _state(run: RunState) -> str:
 
 def _losses(run: RunState) -> list[str]:
     """Training and held-out losses side by side, beside what predicting the mean scores."""
-    columns = [
+    sides = [
         (head, found)
         for head, found in (("training", run.losses), ("held out", run.held_out))
         if found
     ]
     # `NAME_of_mean` stands beside its loss, and has no row of its own.
     names = dict.fromkeys(
-        name for _, found in columns for name in found if not name.endswith("_of_mean")
+        name for _, found in sides for name in found if not name.endswith("_of_mean")
     )
     if not names:
         return []
@@ -249,13 +250,13 @@ def _losses(run: RunState) -> list[str]:
     when = (
         f"  at step {run.held_out_step:,}" if run.held_out_step != run.step and run.held_out else ""
     )
-    rows = [f"  {'loss':<16}" + "".join(f"{head:>12}{'of mean':>9}" for head, _ in columns) + when]
+    rows = [f"  {'loss':<16}" + "".join(f"{head:>12}{'of mean':>9}" for head, _ in sides) + when]
 
     for name in names:
-        values = [found.get(key) for _, found in columns for key in (name, f"{name}_of_mean")]
+        values = [found.get(key) for _, found in sides for key in (name, f"{name}_of_mean")]
         cells = [
             f"{_given(value, '.4f'):>{width}}"
-            for value, width in zip(values, [12, 9] * len(columns), strict=True)
+            for value, width in zip(values, [12, 9] * len(sides), strict=True)
         ]
         rows.append(f"    {name:<14}{''.join(cells)}".rstrip())
     return rows

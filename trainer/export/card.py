@@ -1,5 +1,6 @@
 """The model card of an exported folder: `README.md`."""
 
+from surgstream.configs.columns import markdown
 from surgstream.trainer.export.forms import ENCODER, Form
 from surgstream.trainer.export.record import ExportRecord
 from surgstream.trainer.export.source import Source
@@ -61,9 +62,7 @@ def _what_it_is(record: ExportRecord, source: Source) -> str:
         f"AdamW at {recipe.optim.base_lr:g} for 256 clips",
     }
 
-    return "\n".join(
-        ["|  |  |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())]
-    )
+    return markdown([("", ""), *rows.items()], left=2)
 
 
 def _frames(record: ExportRecord) -> str:
@@ -144,12 +143,13 @@ def _check(record: ExportRecord) -> str:
 def _corpus(source: Source) -> str:
     if not source.datasets:
         return "## What it was trained on\n\nThe checkpoint does not tell."
-    rows = [
-        f"| {dataset.name} | {dataset.specialty} | {dataset.num_clips:,} | {100 * dataset.share:.3g} % |"
-        for dataset in source.datasets
-    ]
-    header = ["| dataset | specialty | clips | share of the draws |", "|---|---|--:|--:|"]
-    return "\n".join(["## What it was trained on", "", *header, *rows])
+
+    rows = [("dataset", "specialty", "clips", "share of the draws")]
+    for dataset in source.datasets:
+        clips = f"{dataset.num_clips:,}"
+        share = f"{100 * dataset.share:.3g} %"
+        rows.append((dataset.name, dataset.specialty, clips, share))
+    return f"## What it was trained on\n\n{markdown(rows, left=2)}"
 
 
 def _written(numbers: tuple[float, ...]) -> str:

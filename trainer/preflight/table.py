@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from textwrap import fill
 
+from surgstream.configs.columns import columns
 from surgstream.trainer.distributed import in_words, spans
 from surgstream.trainer.preflight.report import NodeFacts, RankReport
 from surgstream.trainer.preflight.rules import Problem, gpus_in_words, nodes, skews, usual, verdict
@@ -66,30 +67,28 @@ def _count(number: int, what: str) -> str:
 
 
 def _table(reports: Sequence[RankReport], fatal: Sequence[Problem]) -> list[str]:
-    columns = _columns(reports)
-    rows = [list(columns)]
+    cell_makers = _cell_makers(reports)
+    rows = [list(cell_makers)]
     for own in nodes(reports).values():
         ranks = {report.rank for report in own}
         failed = {problem.check for problem in fatal if ranks & set(problem.ranks)}
-        cells = {title: cell(own) for title, cell in columns.items()}
-        rows.append(
-            [_marked(cells[title]) if title in failed else cells[title] for title in columns]
-        )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    left = [row[0].ljust(widths[0]) for row in rows]
-    right = [
-        [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)] for row in rows
-    ]
-    return ["  ".join([first, *rest]) for first, rest in zip(left, right, strict=True)]
+
+        cells = []
+        for title, make_cell in cell_makers.items():
+            cell = make_cell(own)
+            cells.append(_marked(cell) if title in failed else cell)
+        rows.append(cells)
+    return columns(rows)
 
 
 def _marked(cell: str) -> str:
     return "failed" if cell in ("-", "same", "ok") else f"{cell}!"
 
 
-def _columns(reports: Sequence[RankReport]) -> dict[str, _Cell]:
-    off, found = skews(reports), [report.facts for report in reports if report.facts]
-    columns: dict[str, _Cell] = {
+def _cell_makers(reports: Sequence[RankReport]) -> dict[str, _Cell]:
+    off = skews(reports)
+    found = [report.facts for report in reports if report.facts]
+    makers: dict[str, _Cell] = {
         "node": lambda own: own[0].node[-16:],
         "ranks": lambda own: spans(report.rank for report in own),
         "GPUs": _gpus,
@@ -112,10 +111,10 @@ def _columns(reports: Sequence[RankReport]) -> dict[str, _Cell]:
 
     # Columns that this recipe, or this call, has nothing to fill with.
     if not any(facts.cache_gib is not None for facts in found):
-        del columns["cache"]
+        del makers["cache"]
     if not any(report.step for report in reports):
-        del columns["step"]
-    return columns
+        del makers["step"]
+    return makers
 
 
 def _gpus(own: Sequence[RankReport]) -> str:
