@@ -273,7 +273,7 @@ def summary(rows: Sequence[Row]) -> str:
         "synthetic",
         "packing CPU",
     )
-    lines = [heading]
+    lines: list[tuple[str, ...]] = [heading]
 
     for row in rows:
         large = ("0.25", "0.5", "0.75", "1.0")
