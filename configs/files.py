@@ -55,6 +55,6 @@ def naming(path: str | Path) -> Iterator[None]:
 
 
 def kind_of(mode: int) -> str:
-    """What a file is that is neither regular nor a folder, in a word."""
+    """The kind of a file that is neither regular nor a folder, in a word."""
     kinds = {stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket"}
     return kinds.get(stat.S_IFMT(mode), "device")

@@ -33,9 +33,11 @@ from surgstream.configs.ranges import Range
 
 T = TypeVar("T")
 
-_MOST_MISTAKES, _MOST_CHARACTERS = 20, 1000
+_MOST_MISTAKES = 20
+_MOST_CHARACTERS = 1000
 _SHOWN = 200
-_LONGEST_WORD, _MOST_WORDS = 80, 1000
+_LONGEST_WORD = 80
+_MOST_WORDS = 1000
 _TIME = re.compile(r"\d+(:\d\d)+")  # a shell takes the quotes away that a file needs
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
@@ -122,7 +124,8 @@ def override(tree: dict[str, Any], word: str) -> None:
 
 def _convert(kind: Any, value: Any, path: str, mistakes: list[str], default: Any = None) -> Any:
     """Convert one parsed value to the declared type; on a mistake, note it and return None."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    origin = typing.get_origin(kind)
+    arguments = typing.get_args(kind)
     if dataclasses.is_dataclass(kind):
         return _convert_dataclass(kind, value, path, mistakes, default)
     if origin in (Union, types.UnionType):

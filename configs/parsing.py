@@ -12,7 +12,7 @@ from surgstream.configs.errors import ConfigError
 from surgstream.configs.files import open_regular
 
 LARGEST_INT = 2**63
-"""Whole numbers are below it."""
+"""The bound of whole numbers, which are below it."""
 
 _LARGEST_FILE = 16 * 2**20
 _SURROGATE = re.compile("[\\ud800-\\udfff]")
@@ -61,7 +61,7 @@ def _problem(node: yaml.Node, problem: str) -> yaml.YAMLError:
 
 
 def read_yaml(path: Path) -> Any:
-    """What a YAML file says.
+    """Parse a YAML file.
 
     Raises:
         ConfigError: It cannot be read, is too large, or see `parse_yaml`.
@@ -79,7 +79,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """What a text in YAML says; `where` is what to call it in messages.
+    """Parse a text in YAML; `where` is what to call it in messages.
 
     Raises:
         ConfigError: It is malformed, or more than anybody writes.

@@ -23,7 +23,7 @@ _WHOLE = re.compile(r"s3://[^/]|file:///.")
 
 @dataclass(frozen=True)
 class Place:
-    """What a field or a flag may be.
+    """The kinds of places that a field or a flag may name.
 
     Attributes:
         remote: Whether it may be an `s3://` address, not only a folder or file.

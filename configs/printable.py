@@ -1,4 +1,4 @@
-"""What is printed: whatever files, names and servers put into a message, a terminal shows it and obeys nothing of it.
+"""Safe printing: whatever files, names and servers put into a message, a terminal shows it and obeys nothing of it.
 
 The commands wrap their output in `Printable`, so no message has to think of it. To check what is read would not do:
 names on disks, errors of libraries and answers of stores come by ways of their own.
@@ -7,7 +7,8 @@ names on disks, errors of libraries and answers of stores come by ways of their 
 import re
 from typing import Any, TextIO
 
-CLEAR, RETURN = "\x1b[H\x1b[J", "\r"
+CLEAR = "\x1b[H\x1b[J"
+RETURN = "\r"
 """To clear a terminal, and to begin its line again: what passes, and only if it is written alone."""
 
 _OBEYED = re.compile(

@@ -43,7 +43,8 @@ class Number:
             least: The least that is taken.
             greatest: The greatest.
         """
-        self.kind, self.range = kind, Range(least, greatest)
+        self.kind = kind
+        self.range = Range(least, greatest)
 
     def __call__(self, text: str) -> float:
         """Read a number; argparse tells whoever calls the command what was expected, beside the flag's name."""

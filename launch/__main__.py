@@ -66,7 +66,7 @@ REMEDIES = {"nvidia": DALI} | {
     for extra, packages in EXTRAS.items()
     for package in packages
 }
-"""What helps where a package is missing."""
+"""Remedies for missing packages, by the name that is imported."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

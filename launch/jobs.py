@@ -46,7 +46,8 @@ def submit_training(site: Site, config: TrainConfig) -> str:
         ConfigError: The global batch cannot be dealt evenly to the site's ranks.
         LaunchError: Slurm does not take the job.
     """
-    run_dir, script = Path(config.run_dir), training(site, config)
+    run_dir = Path(config.run_dir)
+    script = training(site, config)
     job = _submit(run_dir, script, site, config)
 
     return (
@@ -80,7 +81,8 @@ def submit_bench(
     Raises:
         LaunchError: Slurm does not take a job.
     """
-    page, before = "", list[str]()
+    page = ""
+    before = list[str]()
     for num_nodes in nodes:
         part = dataclasses.replace(site, nodes=num_nodes)
         run_dir = folder / f"nodes_{num_nodes:04d}"
@@ -163,7 +165,8 @@ def submit_packing(scripts: dict[str, str], logs: Path) -> str:
         LaunchError: Slurm does not take a job.
     """
     logs.mkdir(parents=True, exist_ok=True)
-    page, before = "", list[str]()
+    page = ""
+    before = list[str]()
 
     for kind, script in scripts.items():
         batch = logs / f"{kind}.sbatch"

@@ -8,8 +8,12 @@ from html import escape
 
 Point = tuple[float, float]
 
-_HEAD, _LEGEND_HEAD = 64, 92
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 36, 48
+_HEAD = 64
+_LEGEND_HEAD = 92
+_LEFT = 64
+_RIGHT = 16
+_TOP = 36
+_BOTTOM = 48
 """Margins of a panel around its axes."""
 
 _LABELS_RIGHT = 116

@@ -1,4 +1,4 @@
-"""How reading scales with nodes: what `surgstream loader` measured on 1, 2, 4, ... of them, as a table and a plot."""
+"""Reading on more and more nodes: results of `surgstream loader` on 1, 2, 4, ... of them, as a table and a plot."""
 
 import json
 import statistics
@@ -156,7 +156,9 @@ def _read(path: Path) -> Result:
             raise ConfigError(
                 f"{path}: expected format {_FORMAT}, got {tree['format']!r:.20}; measure again"
             )
-        total, decoded, corpus = tree["total"], tree["decode"], tree["corpus"]["sha256"][:12]
+        total = tree["total"]
+        decoded = tree["decode"]
+        corpus = tree["corpus"]["sha256"][:12]
 
         result = Result(
             path=path,

@@ -21,7 +21,7 @@ _OF_A_JOB = re.compile(
     "(SLURM|SBATCH|SALLOC|SRUN|PMI|PMIX)[A-Z0-9]*_|(CUDA_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL)$"
 )
 _OF_SLURM = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
-"""Which Slurm to talk to, and as whom; nothing of a job."""
+"""Variables that say which Slurm to talk to, and as which user; nothing of a job."""
 
 
 def render(

@@ -93,7 +93,8 @@ def _pack(words: argparse.Namespace) -> None:
     if words.strict:
         options.append("--strict")
 
-    logs, site = words.logs.absolute(), load(Site, words.site, overrides)
+    logs = words.logs.absolute()
+    site = load(Site, words.site, overrides)
     check_venv(site, dry_run=words.dry_run)
     scripts = packing(site, corpus, path, words.out, options, num_tasks=words.tasks, logs=logs)
     sys.stdout.write(

@@ -1,4 +1,4 @@
-"""What a site names on file systems, looked at before a job is submitted."""
+"""Checks of the files that a site names, before a job is submitted."""
 
 import sys
 from pathlib import Path
@@ -30,7 +30,7 @@ def check_venv(site: Site, *, dry_run: bool = False) -> None:
 
 
 def _mistake(venv: Path) -> str | None:
-    """What is wrong with a virtual environment, in a file system that is there."""
+    """Yield what is wrong with a virtual environment whose file system is mounted."""
     if not venv.is_dir():
         return (
             f"venv: expected a virtual environment, got nothing at {venv}; `python3 -m venv {venv}` makes one; "

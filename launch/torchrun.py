@@ -83,7 +83,7 @@ def num_gpus() -> int:
 
 
 def num_visible(listing: str, visible: str | None) -> int:
-    """How many GPUs CUDA shows to a process.
+    """The number of GPUs that CUDA shows to a process.
 
     Args:
         listing: What `nvidia-smi --list-gpus` prints.

@@ -34,7 +34,7 @@ RECIPES = Path(__file__).parents[2] / "configs" / "pretrain"
 
 @dataclass(frozen=True)
 class Export:
-    """What is exported, and whose code reads it.
+    """An exported encoder and the code that reads it.
 
     Attributes:
         recipe: What is exported.
@@ -101,7 +101,7 @@ def measure(export: Export, clones: Path, python: str) -> list[dict[str, Any]]:
 
 
 def read_by(loader: str, clone: Path, python: str, file: Path, compared: Path) -> dict[str, Any]:
-    """What a loader of a repository found, in a process of its own."""
+    """Run a repository's loader in a process of its own; returns what it found."""
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=clone, stdout=subprocess.PIPE, text=True, check=True
     )
@@ -130,7 +130,7 @@ def random_source(recipe: str) -> Source:
 
 
 def material(source: Source) -> dict[str, Any]:
-    """What readers compare with: a clip, its tokens, and the weights of the norm that they passed last."""
+    """The reference for readers: a clip, its tokens, and the weights of the last norm."""
     clip = fixed_clip(source.recipe.objective.encoder)
     norm = [source.state[f"encoder.norm.{name}"] for name in ("weight", "bias")]
     return {"clip": clip, "tokens": trained_features(source, clip), "norm": norm}
@@ -144,7 +144,7 @@ def _version(python: str) -> str:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """For the results' README."""
+    """Lay results out as Markdown."""
     lines = [
         "| loader | commit | tensors | taken | not taken | largest difference |",
         "|---|---|--:|--:|---|--:|",

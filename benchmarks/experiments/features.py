@@ -1,4 +1,4 @@
-"""What the tiny recipes' features know of phases, beside random encoders and raw pixels.
+"""Phase recognition from the features of the tiny recipes, against random encoders and raw pixels.
 
 `python -m surgstream.benchmarks.experiments.features FOLDER [--seeds 3]` makes a synthetic corpus in FOLDER, trains
 every tiny recipe with each seed on two processes, and writes `features.json` and a table. A linear readout
@@ -158,7 +158,8 @@ def arguments(description: str | None) -> argparse.Namespace:
 def main() -> None:
     """Measure, and write what was found."""
     words = arguments(__doc__)
-    corpus, topology = rendered(words.folder), Topology()
+    corpus = rendered(words.folder)
+    topology = Topology()
     for name in ("all", "held_out"):
         packed(words.folder, name, corpus)
     join(topology, 600)

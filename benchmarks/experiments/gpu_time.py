@@ -1,4 +1,4 @@
-"""Where a GPU's time goes, by a trace that a run writes on SIGUSR2.
+"""The shares of a GPU's time, from a trace that a run writes on SIGUSR2.
 
 `python -m surgstream.benchmarks.experiments.gpu_time TRACE` prints it.
 """
@@ -20,7 +20,7 @@ _COMMUNICATES = re.compile("nccl", re.IGNORECASE)
 
 
 def shares(events: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Which share of a trace's time each part keeps the GPU busy.
+    """The share of a trace's time in which each part keeps the GPU busy.
 
     DALI has streams of its own: all that runs on a stream with one of its kernels is decoding. JPEGs that the GPU's own
     engines decode are no kernels, take nothing from the model, and do not show.
@@ -56,8 +56,9 @@ def shares(events: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _covered(spans: Iterable[Span]) -> float:
-    """How much time some spans cover together."""
-    covered, reached = 0.0, float("-inf")
+    """The time that some spans cover together."""
+    covered = 0.0
+    reached = float("-inf")
     for start, end in sorted(spans):
         covered += max(0.0, end - max(start, reached))
         reached = max(reached, end)

@@ -46,12 +46,16 @@ PACKINGS = {
 STARTS = range(10)
 """Tenths of a second that copies start later, beside the seconds that are cut."""
 
-CLIP_SECONDS, LONG_SECONDS = 8, 30
-FILM_CUT, CLIP_CUT = 5, 1
+CLIP_SECONDS = 8
+LONG_SECONDS = 30
+FILM_CUT = 5
+CLIP_CUT = 1
 """Seconds that are cut from both ends of copies."""
 
 SIZES = (250_000, 1_000_000, 4_000_000, 36_000_000)
-PLANTED, PLANTED_SECONDS, FLIPPED = 100, 300, 0.12
+PLANTED = 100
+PLANTED_SECONDS = 300
+FLIPPED = 0.12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +200,9 @@ def rows_of(
 def _rows_of(
     originals: Sequence[Taken], copies: dict[str, list[Taken]], find: Find, cut: int, packing: str
 ) -> list[Row]:
-    (fps, copied_fps), count, found = PACKINGS[packing], len(originals), []
+    (fps, copied_fps) = PACKINGS[packing]
+    count = len(originals)
+    found = []
     for start in STARTS:
         videos = [each.packed(fps) for each in originals]
         videos += [
@@ -256,7 +262,8 @@ def share_of_packing(folder: Path, repeats: int = 5) -> dict[str, list[float]]:
     video = next(made(folder / "cost"))
     storage = open_storage(_packed(folder / "cost", "shards", [video]))
     (shard,) = Manifest.load(storage).shards
-    packing, prints = [], []
+    packing = []
+    prints = []
     # The first round warms up, and is left out below
     for _ in range(repeats + 1):
         with emptied(folder / "cost" / "frames"):
@@ -291,7 +298,9 @@ def matching(size: int) -> dict[str, float]:
         )
         videos.append(video[600 : 600 + PLANTED_SECONDS] ^ flips)
 
-    num_copies, library, started = len(videos) - first_copy, Library(videos), time.perf_counter()
+    num_copies = len(videos) - first_copy
+    library = Library(videos)
+    started = time.perf_counter()
     matches = list(
         find_matches([library], bands_of(len(library.bits)), train=len(library.starts) - 1)
     )

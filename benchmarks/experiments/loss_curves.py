@@ -82,7 +82,7 @@ def train(tree: Path, recipe: str, words: Sequence[str], seed: int) -> Curve:
 
 
 def losses(line: dict[str, Any]) -> dict[str, float]:
-    """What a line of `metrics.jsonl` tells of losses, training's and held-out ones."""
+    """The training and held-out losses in a line of `metrics.jsonl`."""
     kinds = {
         name: name.partition("/")[0] for name in line if not name.endswith(("_of_mean", "/clips"))
     }

@@ -1,4 +1,4 @@
-"""How hard each of UniSurg's terms pulls early in training.
+"""The gradients of UniSurg's terms early in training.
 
 `python -m surgstream.benchmarks.experiments.loss_shares CORPUS` trains `unisurg_tiny_stage1` in this process for some
 steps: as it is, with raw deviations, and by its paper's letter. It prints the norms of the weighted terms' gradients
@@ -62,13 +62,12 @@ def shares(config: TrainConfig, steps: int, every: int) -> Iterator[dict[str, An
     """Train on one micro-batch a step, and look at every so many steps."""
     beginning = Progress(step=0, g=0, state={})
     table = FrameTable.open(open_storage(config.data.corpus, config.data.s3))
-    order, source = (
-        order_from(beginning, config, table),
-        clip_source(config, Topology(), table, config.data.crop),
-    )
+    order = order_from(beginning, config, table)
+    source = clip_source(config, Topology(), table, config.data.crop)
 
     objective = cast(UniSurg, choice.build(config.objective, config.seed))
-    optim, batch_size = config.optim, config.micro_batch_size
+    optim = config.optim
+    batch_size = config.micro_batch_size
     optimizer = torch.optim.AdamW(
         parameter_groups(objective, optim.weight_decay), betas=optim.betas, eps=optim.eps
     )
@@ -90,7 +89,8 @@ def shares(config: TrainConfig, steps: int, every: int) -> Iterator[dict[str, An
 
 def gradients(objective: UniSurg, batch: ClipBatch) -> dict[str, Any]:
     """Norms of the weighted terms' gradients, and the mean weights w of a clip's K tubes, the largest first."""
-    config, parameters = objective.config, [*objective.parameters()]
+    config = objective.config
+    parameters = [*objective.parameters()]
 
     def gradient(affinity_weight: float, variance_weight: float) -> Tensor:
         objective.config = replace(

@@ -1,4 +1,4 @@
-"""What packing a video costs, from the file to its JPEGs, beside FFmpeg's own program that does the same.
+"""The cost of packing a video, from the file to its JPEGs, against FFmpeg's own program doing the same.
 
 `python -m surgstream.benchmarks.experiments.pack_videos FOLDER [VIDEO ...] [--repeats 5]` writes `pack.json` there, and
 a table. Both take a frame a second, or more, scaled to 256 lines; the program is that of the wheel imageio-ffmpeg, at
@@ -32,7 +32,9 @@ from surgstream.shards.video.frames import JpegFrames
 from surgstream.shards.video.sources import VideoFile
 from surgstream.shards.workers import cores
 
-SHORT_SIDE, QUALITY, FFMPEG_QUALITY = 256, 85, 2
+SHORT_SIDE = 256
+QUALITY = 85
+FFMPEG_QUALITY = 2
 EXACTLY = "bicubic+accurate_rnd+full_chroma_int+bitexact"
 SECONDS = 40
 PICTURES = f"life=s=240x135:mold=10:r=25:ratio=0.2:seed=1,scale=1920x1080,gblur=8,noise=alls=6:allf=t,trim=0:{SECONDS}"
@@ -49,7 +51,7 @@ RATES = {"h264.mp4": (1, 5, 25)}
 
 @dataclass(frozen=True)
 class Cost:
-    """What a piece of work took, and what it made."""
+    """The time of a piece of work, and the size of its result."""
 
     cpu_seconds: float
     wall_seconds: float
@@ -159,7 +161,7 @@ def difference(video: Path, fps: int, folder: Path) -> float:
 
 
 def pixels(path: Path) -> npt.NDArray[np.float64]:
-    """Of an image file, shape (H, W, 3)."""
+    """The pixels of an image file, shape (H, W, 3)."""
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"), np.float64)
 
@@ -195,15 +197,17 @@ def ffmpeg(*words: str) -> None:
 
 def cost_of(run: Callable[[], None], out: Path) -> Cost:
     """Run something that writes JPEGs."""
-    before, started = cpu_seconds(), time.perf_counter()
+    before = cpu_seconds()
+    started = time.perf_counter()
     run()
-    wall, cpu = time.perf_counter() - started, cpu_seconds() - before
+    wall = time.perf_counter() - started
+    cpu = cpu_seconds() - before
     sizes = [path.stat().st_size for path in out.iterdir()]
     return Cost(cpu, wall, len(sizes), sum(sizes))
 
 
 def cpu_seconds() -> float:
-    """Of this process and of those that it has waited for."""
+    """CPU seconds of this process and of those that it has waited for."""
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
@@ -217,7 +221,7 @@ def emptied(folder: Path) -> Iterator[None]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """As Markdown."""
+    """Lay costs out as Markdown."""
     heads = [
         "video",
         "frames/s",

@@ -86,7 +86,8 @@ def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
 def _stub() -> None:
     """Give what is imported and not used, or has moved since."""
     six: Any = types.ModuleType("torch._six")
-    six.inf, six.container_abcs = math.inf, None
+    six.inf = math.inf
+    six.container_abcs = None
     board: Any = types.ModuleType("tensorboardX")
     board.SummaryWriter = None
     sys.modules |= {"torch._six": six, "tensorboardX": board}
@@ -187,7 +188,8 @@ def _vjepa2_hub(clone: Path, file: str) -> Loaded:
     content = torch.load(file, weights_only=True)
     networks = ("encoder", "predictor")
     both = torch.nn.ModuleDict({"encoder": encoder, "predictor": predictor})
-    both.norm, both.forward = encoder.norm, encoder.forward
+    both.norm = encoder.norm
+    both.forward = encoder.forward
     return both, {f"{n}.{key}": t for n in networks for key, t in content[n].items()}
 
 

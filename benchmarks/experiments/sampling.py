@@ -1,4 +1,4 @@
-"""What balanced sampling does for a rare specialty, and what it costs the others.
+"""The gain of balanced sampling for a rare specialty, and its cost for the others.
 
 `python -m surgstream.benchmarks.experiments.sampling FOLDER [--seeds 3]` makes a synthetic corpus with one video of one
 of its specialties, trains SurgRec-MAE's tiny recipe on it with each seed, once with draws as frequent as the frames and
@@ -32,7 +32,8 @@ from surgstream.trainer.joining import join
 from surgstream.trainer.objectives.base import Objective
 
 RECIPE = "surgrec_mae_tiny"
-RARE, RARE_VIDEOS = "speedwell", 1
+RARE = "speedwell"
+RARE_VIDEOS = 1
 NUM_CLIPS = 1000
 
 
@@ -101,7 +102,9 @@ def held_out_loss(
         topology: Of this process alone.
         described: The recipe's path, and what it is overridden by.
     """
-    config, sums, clips = load(TrainConfig, *described), np.zeros(2), 0
+    config = load(TrainConfig, *described)
+    sums = np.zeros(2)
+    clips = 0
     source = clip_source(config, topology, open_corpus(str(corpus), config.data), crop=None)
 
     with source.open_pass(NUM_CLIPS) as batches:
@@ -147,7 +150,8 @@ def _table(weights: Sequence[str], columns: dict[str, list[float]]) -> str:
 def main() -> None:
     """Measure, and write what was found."""
     words = arguments(__doc__)
-    corpus, topology = rendered(words.folder), Topology()
+    corpus = rendered(words.folder)
+    topology = Topology()
     packed(words.folder, "few", with_few(corpus))
     for rare, name in ((True, "rare_held_out"), (False, "others_held_out")):
         packed(words.folder, name, only(corpus, rare=rare))

@@ -1,4 +1,4 @@
-"""What packing thousands of short clips costs, beside one run of FFmpeg's own program for each.
+"""The cost of packing thousands of short clips, against one run of FFmpeg's own program for each.
 
 `python -m surgstream.benchmarks.experiments.short_clips FOLDER [--clips 2000] [--repeats 3] [...]` writes `clips.json`
 there, and a table. The clips are 5 to 30 s of shapes that move under noise, of mixed sizes and rates, four of five
@@ -30,10 +30,13 @@ from surgstream.configs.columns import markdown
 from surgstream.shards.format.index import ROW
 from surgstream.shards.workers import cores
 
-NUM_FILES, SHORT_SIDE, FFMPEG_QUALITY = 50, 256, 2
+NUM_FILES = 50
+SHORT_SIDE = 256
+FFMPEG_QUALITY = 2
 SIZES = ((320, 240), (480, 270), (640, 480), (720, 576), (1280, 720))
 RATES = (25, 30, 50, 60)
-SHORTEST_SECONDS, LONGEST_SECONDS = 5, 30
+SHORTEST_SECONDS = 5
+LONGEST_SECONDS = 30
 CODECS = {
     "mp4": "-c:v libx264 -preset veryfast -crf 23 -pix_fmt yuv420p",
     "avi": "-c:v mpeg4 -q:v 4 -bf 0 -g 50",
@@ -47,7 +50,7 @@ datasets:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a side took, and what it made."""
+    """The time of one side, and the size of its result."""
 
     cpu_seconds: float
     num_bytes: int
@@ -91,7 +94,8 @@ def main() -> None:
 
 def made(folder: Path, count: int, kind: str | None = None) -> list[Path]:
     """The clips, made unless they are there: hard links, which packing takes for files of their own."""
-    files, videos = folder / "files", folder / "videos"
+    files = folder / "files"
+    videos = folder / "videos"
     files.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(cores()) as pool:
         paths = list(pool.map(lambda number: _made_file(files, number), range(NUM_FILES)))
@@ -116,10 +120,8 @@ def _made_file(folder: Path, number: int) -> Path:
         return path
 
     # Shifted by one every five files, or all AVI files, every fifth, would be of one size
-    (width, height), rate = (
-        SIZES[(number + number // len(SIZES)) % len(SIZES)],
-        RATES[number % len(RATES)],
-    )
+    (width, height) = SIZES[(number + number // len(SIZES)) % len(SIZES)]
+    rate = RATES[number % len(RATES)]
     # Lengths grow by a constant factor; 31 has no divisor in common with 50, so all of them occur
     seconds = SHORTEST_SECONDS * (LONGEST_SECONDS / SHORTEST_SECONDS) ** (
         number * 31 % NUM_FILES / (NUM_FILES - 1)
@@ -206,19 +208,19 @@ def ffmpeg(*words: str) -> None:
 
 
 def cpu_seconds() -> float:
-    """Of all processes that this one has waited for."""
+    """CPU seconds of all processes that this one has waited for."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 def jpeg_bytes(out: Path) -> int:
-    """Of all frames: files of their own, or those that the indexes of shards list."""
+    """The size of all frames: files of their own, or those that the indexes of shards list."""
     listed = sum(int(np.fromfile(path, ROW)["size"].sum()) for path in out.rglob("*.idx"))
     return listed + sum(path.stat().st_size for path in out.rglob("*.jpg"))
 
 
 def table(costs: Mapping[str, Sequence[Cost]], num_clips: int) -> str:
-    """As Markdown; ratios to the first side are medians over repeats."""
+    """Lay costs out as Markdown; ratios to the first side are medians over repeats."""
     first = next(iter(costs.values()))
     rows = [("side", "CPU ms a clip", "over the first", "bytes, over the first")]
     for name, of in costs.items():

@@ -1,4 +1,4 @@
-"""How much of what is outside of the body the rules find, what they take for it, and what a look costs.
+"""The rules for frames outside of the body: recall, false alarms, and the time of a look.
 
 `python -m surgstream.benchmarks.experiments.views FOLDER` writes `views.json` there, and a table. FOLDER holds
 checkouts of the public repositories in `SOURCES`, as OWNER+NAME, and a corpus of `surgstream synth` as `synthetic`; a
@@ -160,7 +160,7 @@ SOURCES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What was found in a source: looks by kind, and seconds of a processor for one; nothing if it is missing."""
+    """The findings in a source: looks by kind, and CPU seconds of a look; nothing if the source is missing."""
 
     source: Source
     num_looks: int
@@ -204,7 +204,8 @@ def main() -> None:
 def measure(source: Source, folder: Path) -> Row:
     """Look at all of a source."""
     kinds: dict[str, int] = {}
-    num_looks, seconds = 0, 0.0
+    num_looks = 0
+    seconds = 0.0
     for path in sorted(
         {path for files in source.files for path in (folder / source.folder).glob(files)}
     ):
@@ -231,7 +232,7 @@ def is_outside(picture: Path) -> bool | None:
 
 
 def looks(path: Path) -> Iterator[Pixels]:
-    """What packing would look at: a picture, or one of a video a second."""
+    """The frames that packing would look at: a picture, or one a second of a video."""
     if path.suffix.lower() in (".jpg", ".jpeg"):
         with Image.open(path) as image:
             yield np.asarray(image.convert("RGB").resize(packed_size(*image.size, LINES)))

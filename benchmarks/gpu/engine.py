@@ -1,4 +1,4 @@
-"""Do all ZeRO stages learn the same on this device, and does a checkpoint of one stage fit another?"""
+"""Training under every ZeRO stage on this device, and a checkpoint of one stage read at another."""
 
 import math
 import tempfile

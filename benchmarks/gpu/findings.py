@@ -1,4 +1,4 @@
-"""What the parts share: the device, clocks that fit it, and the line that a finding is printed as."""
+"""The common ground of the parts: the device, its clocks, and the line that a finding is printed as."""
 
 import itertools
 import json

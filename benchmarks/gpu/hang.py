@@ -1,4 +1,4 @@
-"""What does a rank leave behind whose GPU is stuck: its exit status, its stacks, and NCCL's record?
+"""The traces of a rank whose GPU is stuck: its exit status, its stacks, and NCCL's record.
 
 `python -m surgstream.benchmarks.gpu.hang` runs itself as a child that gets stuck in a run directory.
 """

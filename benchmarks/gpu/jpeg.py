@@ -1,4 +1,4 @@
-"""Does decoding the cropped region of a JPEG by nvImageCodec, as DALI calls it, crash, and is it exact and fast?
+"""Cropped regions of JPEGs decoded by nvImageCodec as DALI calls it: crashes, pixels, and rate.
 
 Each case is a child process, since a decoder that crashes takes its process along. `--site FOLDER` takes the
 nvImageCodec that lies in a folder, another version say, rather than the installed one.
@@ -189,9 +189,11 @@ def run_case(site: str | None, case: tuple[str, int, str]) -> None:
         command += ["--site", site]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_CHILD_SECONDS)
-        exit_status, said = done.returncode, done.stderr
+        exit_status = done.returncode
+        said = done.stderr
     except subprocess.TimeoutExpired:
-        exit_status, said = None, f"no end within {_CHILD_SECONDS} s"
+        exit_status = None
+        said = f"no end within {_CHILD_SECONDS} s"
 
     if exit_status == 0:
         print(done.stdout.strip().splitlines()[-1], flush=True)

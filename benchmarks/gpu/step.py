@@ -1,4 +1,4 @@
-"""What does a recipe's training step take: memory at its worst masks, time by phase, and the kernels of that time?
+"""The cost of a recipe's training step: memory at its worst masks, time by phase, and the kernels of that time.
 
 `python -m surgstream.benchmarks.gpu.step RECIPE [key=value ...] [--steps N] [--kernels] [--load]`
 """
@@ -149,7 +149,7 @@ def timed_step(objective: Objective, engine: ZeroEngine, batch: ClipBatch) -> tu
 
 
 def compilations() -> dict[str, int]:
-    """How many graphs were compiled, and how often one had to be compiled again."""
+    """The numbers of compiled graphs and of recompilations."""
     counters = torch._dynamo.utils.counters
     return {
         "graphs": counters["stats"]["unique_graphs"],

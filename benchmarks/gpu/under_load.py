@@ -1,4 +1,4 @@
-"""How much slower are training steps while JPEGs are decoded, on the CPU's cores or on the GPU?"""
+"""The slow-down of training steps while JPEGs are decoded, on the CPU's cores or on the GPU."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""What every way of decoding is given, and what all do alike once they have pixels."""
+"""The input of every way of decoding, and the work that all do alike once they have pixels."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor

@@ -66,7 +66,7 @@ class ImplausibleError(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of a case.
+    """The measurements of a case.
 
     Attributes:
         name: What was done.
@@ -97,7 +97,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Fact:
-    """What was measured and is no rate, such as a time or a share.
+    """A measurement that is no rate, such as a time or a share.
 
     Attributes:
         name: What it is of.
@@ -119,7 +119,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a theme finds beside its rates: facts, and a plot as an SVG file's text where it says more than a table."""
+    """Findings of a theme besides its rates: facts, and a plot as an SVG file's text where a table says less."""
 
     facts: Sequence[Fact]
     plot: str | None = None
@@ -234,7 +234,7 @@ def _short(value: float) -> str:
 
 
 def conditions() -> dict[str, object]:
-    """Where, with what and by which command this was measured."""
+    """The machine, the versions and the command of a measurement."""
     on_gpu = torch.cuda.is_available()
     commit = os.environ.get(
         "SURGSTREAM_COMMIT"

@@ -66,10 +66,8 @@ class PlainBlock(nn.Module):
     def __init__(self, embed_dim: int, num_heads: int, drop_path: float) -> None:
         super().__init__()
         self.drop_path = drop_path
-        self.norm1, self.norm2 = (
-            nn.LayerNorm(embed_dim, eps=_EPS),
-            nn.LayerNorm(embed_dim, eps=_EPS),
-        )
+        self.norm1 = nn.LayerNorm(embed_dim, eps=_EPS)
+        self.norm2 = nn.LayerNorm(embed_dim, eps=_EPS)
         self.attention = PlainAttention(embed_dim, num_heads)
         self.mlp = nn.Sequential(
             nn.Linear(embed_dim, 4 * embed_dim), nn.GELU(), nn.Linear(4 * embed_dim, embed_dim)
@@ -119,7 +117,8 @@ class PlainEncoder(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.embedding, self.blocks = PlainEmbedding(config), plain_blocks(config)
+        self.embedding = PlainEmbedding(config)
+        self.blocks = plain_blocks(config)
         self.norm = nn.LayerNorm(config.shape.embed_dim, eps=_EPS)
 
     def forward(self, clips: Tensor, mask: Tensor) -> Tensor:
@@ -139,18 +138,18 @@ class PlainDecoder(nn.Module):
     def __init__(self, config: DecoderConfig, encoder: EncoderConfig, output_dim: int) -> None:
         super().__init__()
         width = config.embed_dim
-        self.projection, self.mask_token = (
-            nn.Linear(encoder.shape.embed_dim, width),
-            nn.Parameter(torch.zeros(width)),
-        )
+        self.projection = nn.Linear(encoder.shape.embed_dim, width)
+        self.mask_token = nn.Parameter(torch.zeros(width))
         self.register_buffer("positions", sincos_positions(width, encoder.grid), persistent=False)
-        self.blocks, self.norm = plain_blocks(config), nn.LayerNorm(width, eps=_EPS)
+        self.blocks = plain_blocks(config)
+        self.norm = nn.LayerNorm(width, eps=_EPS)
         self.head = nn.Linear(width, output_dim)
 
     def forward(self, encoded: Tensor, mask: Tensor) -> Tensor:
         """Visible tokens (B, V, D), and the mask (B, N), to predictions (B, M, output_dim)."""
         positions = self.positions.expand(len(mask), -1, -1)
-        shown, hidden = pick(positions, ~mask), pick(positions, mask)
+        shown = pick(positions, ~mask)
+        hidden = pick(positions, mask)
         x = torch.cat([self.projection(encoded) + shown, self.mask_token + hidden], dim=1)
         for block in self.blocks:
             x = block(x)
@@ -168,7 +167,8 @@ class PublishedStudent(nn.Module):
 
     def __init__(self, config: SurgVistaConfig, feature_dim: int) -> None:
         super().__init__()
-        self.config, encoder = config, config.encoder
+        self.config = config
+        encoder = config.encoder
         self.encoder = PlainEncoder(encoder)
         self.reconstruction_decoder = PlainDecoder(
             config.reconstruction_decoder, encoder, int(np.prod(self.encoder.embedding.kernel))
@@ -179,7 +179,8 @@ class PublishedStudent(nn.Module):
         self, clips: Tensor, mask: Tensor, pixels: Tensor, features: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The loss, and its parts, of reconstruction and of distillation."""
-        encoded, config = self.encoder(clips, mask), self.config
+        encoded = self.encoder(clips, mask)
+        config = self.config
         reconstruction = F.mse_loss(self.reconstruction_decoder(encoded, mask), pixels)
         distillation = F.smooth_l1_loss(
             self.distillation_decoder(encoded, mask), features, beta=config.smooth_l1_beta
@@ -192,7 +193,7 @@ class PublishedStudent(nn.Module):
 
 
 class PublishedBatch(NamedTuple):
-    """What the published loader hands over.
+    """A micro-batch as the published loader returns it.
 
     Attributes:
         clips: (B, C, T, H, W), the student's crops, on the device.
@@ -214,13 +215,15 @@ class PublishedLoop:
     """
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
-        self.config, self.device = config, device
+        self.config = config
+        self.device = device
         self.objective = surgvista_of(config)
         self.teacher = load_teacher(
             self.objective.teacher, self.objective.encoder.grid, config.seed
         ).to(device)
         self.student = PublishedStudent(self.objective, self.teacher.embed_dim).to(device)
-        optim, half = config.optim, device.type == "cuda"
+        optim = config.optim
+        half = device.type == "cuda"
         self.optimizer = torch.optim.AdamW(
             parameter_groups(self.student, optim.weight_decay),
             lr=optim.min_lr,
@@ -264,7 +267,8 @@ class PublishedLoop:
 
     def losses(self, batch: PublishedBatch) -> tuple[Tensor, Tensor, Tensor]:
         """The mean loss of B clips, and its parts."""
-        encoder, mask = self.config.objective.encoder, batch.mask.to(self.device)
+        encoder = self.config.objective.encoder
+        mask = batch.mask.to(self.device)
         with torch.no_grad():
             pixels = pick(
                 normalised_tubelets(batch.clips, encoder.tubelet_size, encoder.patch_size), mask
@@ -278,7 +282,7 @@ class PublishedLoop:
 
 
 def plain_features(teacher: Teacher, frames: Tensor) -> Tensor:
-    """What the teacher makes of frames (B, C, S, H, W) with values in [0, 1]: (B, N, D)."""
+    """The teacher's features (B, N, D) of frames (B, C, S, H, W) with values in [0, 1]."""
     images = rearrange(frames, "b c s h w -> (b s) c h w")
     if images.shape[-2:] != teacher.image_size:
         images = F.interpolate(images, teacher.image_size, mode="bilinear", antialias=True)

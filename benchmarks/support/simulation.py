@@ -1,4 +1,4 @@
-"""What many ranks read and hold, counted from the order and the placement alone, as `ClipStream` plans it."""
+"""The traffic and memory of many ranks, counted from the order and the placement alone, as `ClipStream` plans them."""
 
 import time
 from dataclasses import dataclass
@@ -96,7 +96,8 @@ class Held:
 
         its_lane, its_chunk = np.divmod(held // self._num_readers, 1 << _CLIP_BITS)
         stays = self._now[its_lane] == its_chunk
-        self._keys, self._frames = held[stays], frames[stays]
+        self._keys = held[stays]
+        self._frames = frames[stays]
         return np.asarray(opened, np.int64)
 
     def frames(self) -> Int64:
@@ -144,7 +145,9 @@ def simulate(
     end = begin + -(-count // window) * window
     nodes = -(-ranks // RANKS_PER_NODE)
     # Who reads for itself: each rank, each node, and all ranks as one, which opens every chunk once
-    by_rank, by_node, alone = Held(order, ranks), Held(order, nodes), Held(order, 1)
+    by_rank = Held(order, ranks)
+    by_node = Held(order, nodes)
+    alone = Held(order, 1)
     openings = np.zeros((end - begin) // window, np.int64)
     frames = node_frames = requests = read_once = 0
     held: list[Int64] = []

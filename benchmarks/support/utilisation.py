@@ -93,7 +93,8 @@ def shortest_step(
         if utilisation(step) >= LEAST:
             found = step
         else:
-            fast, slow = step, 2 * slow
+            fast = step
+            slow = 2 * slow
 
     return found
 

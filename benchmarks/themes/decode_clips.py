@@ -13,14 +13,16 @@ from surgstream.benchmarks.support.material import IMAGE_SIZE, NUM_FRAMES
 from surgstream.trainer.data.config import DecodeConfig
 from surgstream.trainer.data.decode import ClipDecoder, cores_of_rank
 
-NUM_CLIPS, VIDEO_FRAMES = 16, 640
+NUM_CLIPS = 16
+VIDEO_FRAMES = 640
 PEERS = ("opencv", "turbojpeg", "pillow", "torchcodec", "decord", "pyav")
 
 
 def cases(folder: Path) -> list[Case]:
     """All decoders on all cores; those of JPEGs on one thread as well."""
     work = ClipWork.make(folder, num_clips=NUM_CLIPS, video_frames=VIDEO_FRAMES)
-    on_gpu, threads = torch.cuda.is_available(), cores_of_rank(os.environ)
+    on_gpu = torch.cuda.is_available()
+    threads = cores_of_rank(os.environ)
     return [
         ours(work, "cpu", threads),
         ours(work, "cpu", 1),
@@ -54,7 +56,7 @@ def ours(work: ClipWork, place: str, threads: int) -> Case:
 
 
 def peer_cases(work: ClipWork, peer: str, threads: int) -> list[Case]:
-    """What a peer can do, or why it can do nothing here."""
+    """A case for each way of a peer, or one that says why it cannot run here."""
     try:
         readers = importlib.import_module(f"surgstream.benchmarks.peers.{peer}").readers(work)
     except (

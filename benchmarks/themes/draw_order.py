@@ -1,4 +1,4 @@
-"""What it costs every rank to know which clips a step consists of."""
+"""The cost, on every rank, of computing which clips a step consists of."""
 
 from pathlib import Path
 
@@ -9,9 +9,10 @@ NUM_CLIPS = (2_000_000, 700_000, 400_000, 250_000, 100_000, 60_000, 30_000, 10_0
 SIZES = [
     DatasetSize(f"dataset{i}", f"specialty{i % 5}", count) for i, count in enumerate(NUM_CLIPS)
 ]
-"""As SurgVISTA's corpus: nine datasets of very different sizes, 3,552,777 clips."""
+"""Sizes like those of SurgVISTA's corpus: nine datasets of very different sizes, 3,552,777 clips."""
 
-WORLD_SIZE, MICRO_BATCH_SIZE = 64, 32
+WORLD_SIZE = 64
+MICRO_BATCH_SIZE = 32
 
 
 def cases(folder: Path) -> list[Case]:

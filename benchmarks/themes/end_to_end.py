@@ -53,7 +53,8 @@ def cases(folder: Path, recipe: Sequence[str]) -> list[Case]:
         name: str, batches: Iterator[ClipBatch], watch: Callable[[int], Mapping[str, Value]]
     ) -> Case:
         def turn_to_them() -> None:
-            trainer.batches, trainer.watch = batches, watch
+            trainer.batches = batches
+            trainer.watch = watch
             take_steps(trainer, num_steps(config, NUM_CLIPS // 4))
 
         run = partial(take_steps, trainer, num_steps(config, NUM_CLIPS))

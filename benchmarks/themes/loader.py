@@ -41,11 +41,14 @@ BATCH = (
     64 if torch.cuda.is_available() else 16
 )  # the recipe's, or about as many steps a second from two cores
 LANES = 64  # of the recipe's 2048 the share of one of 32 ranks
-WARM_UP, NUM_BATCHES = 16, 40
-LEAST_STEPS, DRIVE_SECONDS = 20, 10.0
+WARM_UP = 16
+NUM_BATCHES = 40
+LEAST_STEPS = 20
+DRIVE_SECONDS = 10.0
 QUEUED = 3  # two batches in the loader's queue, and one in the hand of its thread
 SHARE = 0.9
-PROBES, SWEEP = 6, (0.5, 0.75, 1.0, 1.25)
+PROBES = 6
+SWEEP = (0.5, 0.75, 1.0, 1.25)
 PLACES = (0.01, 0.50, 0.99)
 MOST_PROCESSES = 3
 
@@ -103,10 +106,8 @@ class Loading:
 
     def decodable(self, clips: Sequence[ClipBytes]) -> tuple[list[Bytes], Windows]:
         """A batch's JPEGs, copied out of their chunks, and its windows, as the loader gives them to its graph."""
-        g, sizes = (
-            np.array([clip.g for clip in clips]),
-            np.array([(clip.width, clip.height) for clip in clips]),
-        )
+        g = np.array([clip.g for clip in clips])
+        sizes = np.array([(clip.width, clip.height) for clip in clips])
         windows = multi_scale_crop(self.config.data.crop, self.config.seed, g, sizes)
         return [frame.copy() for clip in clips for frame in clip.frames], windows
 
@@ -133,7 +134,7 @@ def cases(folder: Path, store: str | None = None) -> list[Case]:
 def findings(
     folder: Path, store: str | None = None, *, rows: Sequence[Row], repeats: int
 ) -> Findings:
-    """What a consumer sees: its utilisation over its rate, its waits, and how long it waits for its first batch."""
+    """Measure a consumer: its utilisation over its rate, its waits, and the time to its first batch."""
     ratio = over_bare(*rows)
     corpus = filled(folder, store)
 
@@ -207,7 +208,7 @@ def at_share_of_top(loader: ClipLoader) -> tuple[float, Drive]:
 
 
 def steps_at(step_seconds: float) -> int:
-    """As many steps as a consumer takes in DRIVE_SECONDS."""
+    """The number of steps that a consumer takes in DRIVE_SECONDS."""
     return max(LEAST_STEPS, round(DRIVE_SECONDS / step_seconds))
 
 
@@ -247,7 +248,7 @@ def evict(corpus: str) -> bool:
 
 
 def new_process(corpus: str) -> dict[str, float]:
-    """What `main` prints in a new process."""
+    """Run `main` in a new process; returns the numbers that it prints."""
     command = [
         sys.executable,
         "-m",
@@ -270,12 +271,14 @@ def first_batch(corpus: str, place: float) -> float:
 
 def main() -> None:
     """Print what a new process sees, as JSON."""
-    corpus, started = sys.argv[1], float(sys.argv[2])
+    corpus = sys.argv[1]
+    started = float(sys.argv[2])
     before = status_kb("VmRSS")
     opening = time.perf_counter()
     with Loading(corpus).open() as loader:
         next(loader)
-        seconds, since = time.time() - started, time.perf_counter() - opening
+        seconds = time.time() - started
+        since = time.perf_counter() - opening
         take(loader, WARM_UP + NUM_BATCHES)
         peak_mb = 1.024e-3 * (status_kb("VmHWM") - before)
     print(json.dumps({"process": seconds, "corpus": since, "peak_mb": peak_mb}))

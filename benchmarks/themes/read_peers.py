@@ -25,7 +25,8 @@ from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import Storage, open_storage, read_range
 
 PEERS = {"litdata": "litData", "streaming": "MosaicML Streaming", "webdataset": "webdataset"}
-NUM_CLIPS, NUM_WORKERS = 2560, 2
+NUM_CLIPS = 2560
+NUM_WORKERS = 2
 
 
 def cases(folder: Path, store: str) -> list[Case]:

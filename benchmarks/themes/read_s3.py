@@ -15,8 +15,12 @@ from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.stream import ClipStream
 from surgstream.shards.storage.stores import Storage, open_storage
 
-CONNECTIONS, RANGE_BYTES, READ_BYTES = 8, 8 * 2**20, 2**20
-LANES, CHUNK_FRAMES, BATCH = 32, 320, 128
+CONNECTIONS = 8
+RANGE_BYTES = 8 * 2**20
+READ_BYTES = 2**20
+LANES = 32
+CHUNK_FRAMES = 320
+BATCH = 128
 
 
 def cases(folder: Path, store: str) -> list[Case]:

@@ -25,11 +25,15 @@ from surgstream.shards.order.sequence import Order, OrderConfig
 from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.storage.stores import open_storage
 
-GLOBAL_BATCH_SIZE, MICRO_BATCH_SIZE, LOOK_BACK = 2048, 64, 60
+GLOBAL_BATCH_SIZE = 2048
+MICRO_BATCH_SIZE = 64
+LOOK_BACK = 60
 CONFIG = OrderConfig(lanes=2048, chunk_frames=320)
 CLIPS_PER_RANK = (64, 4)
 RANKS = (1, 4, 16, 64, 256, 512, 1024, 2048, 4096)
-START, WARM_UP, COUNT = 500 * 2048, 350 * 2048, 650 * 2048
+START = 500 * 2048
+WARM_UP = 350 * 2048
+COUNT = 650 * 2048
 
 
 def run(words: argparse.Namespace) -> int:
@@ -137,7 +141,7 @@ def table(traffic: Sequence[Traffic], rate: float) -> str:
 
 
 def node_mb(row: Traffic) -> float:
-    """What the ranks of a node hold open together, 10^6 bytes."""
+    """The size of all chunks that the ranks of a node hold open, in 10^6 bytes."""
     return row.open_mb * min(row.ranks, RANKS_PER_NODE)
 
 

@@ -1,4 +1,4 @@
-"""What the parsers of commands have in common."""
+"""The parts that the parsers of commands share."""
 
 import argparse
 import re

@@ -40,8 +40,10 @@ tags: [surgical-video, self-supervised, {record.objective}]
 
 
 def _what_it_is(record: ExportRecord, source: Source) -> str:
-    encoder, recipe = record.encoder, source.recipe
-    shape, crop = encoder.shape, record.crop
+    encoder = record.encoder
+    recipe = source.recipe
+    shape = encoder.shape
+    crop = record.crop
     count = sum(tensor.numel() for name, tensor in source.state.items() if name.startswith(ENCODER))
     side = encoder.image_size
 
@@ -127,7 +129,7 @@ unified_base_st(pretrained=True, pretrain_path="FOLDER/FILE", qkv_bias=False, qk
     ("vjepa2", "rope"): """\
 V-JEPA 2's evals take `checkpoint: FOLDER/FILE`, with the key `encoder` or `target_encoder`, which hold the same.""",
 }
-"""How others load a folder, by its layout and its encoder's positions."""
+"""Code by which others load a folder, by its layout and its encoder's positions."""
 
 
 def _check(record: ExportRecord) -> str:

@@ -20,7 +20,7 @@ from surgstream.trainer.models.vit import Encoder
 log = logging.getLogger(__name__)
 
 LARGEST_DIFFERENCE = 1e-4
-"""Of features of about unit size in float32; other code's kernels and orders of sums stay below a tenth of it."""
+"""The tolerance for float32 features of about unit size; other code's kernels stay below a tenth of it."""
 
 
 def check(folder: Path, source: Source) -> Check:
@@ -100,7 +100,7 @@ def _features(encoder: torch.nn.Module, clips: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _transformers_features(folder: Path, clips: Tensor, encoder: EncoderConfig) -> Tensor:
-    """What transformers' own model makes of the clips, or the model that is copied beside the weights."""
+    """Features of the clips by transformers' own model, or by the model that is copied beside the weights."""
     import transformers
 
     from surgstream.trainer.export.modeling_surgical_vit import SurgicalVitModel
@@ -108,7 +108,8 @@ def _transformers_features(folder: Path, clips: Tensor, encoder: EncoderConfig) 
     options: dict[str, Any] = {}
     kind: Any = SurgicalVitModel if encoder.positions == "sincos" else transformers.VideoMAEModel
     if encoder.positions == "rope":
-        kind, options = transformers.VJEPA2Model, {"skip_predictor": True}
+        kind = transformers.VJEPA2Model
+        options = {"skip_predictor": True}
 
     theirs, loaded = kind.from_pretrained(folder, output_loading_info=True)
     if wrong := {key: names for key, names in loaded.items() if names}:

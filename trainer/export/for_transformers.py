@@ -1,4 +1,4 @@
-"""What transformers wants beside the weights: its own numbers, a processor, and a model where it has none."""
+"""The files that transformers needs besides the weights: its own numbers, a processor, and a model if it has none."""
 
 import json
 from pathlib import Path

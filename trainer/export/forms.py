@@ -17,13 +17,14 @@ from surgstream.trainer.models.networks import WeightsFile
 from surgstream.trainer.models.published import LAYOUTS
 from surgstream.trainer.objectives.config import ObjectiveConfig, predictor_of
 
-ENCODER, PREDICTOR = "encoder.", "predictor."
+ENCODER = "encoder."
+PREDICTOR = "predictor."
 _OURS = "embedding.projection.weight"
 
 
 @dataclass(frozen=True)
 class Form:
-    """What one reader expects.
+    """The form that one reader expects.
 
     Attributes:
         layout: The names of its weights; None is ours.
@@ -37,7 +38,7 @@ class Form:
 
     @property
     def networks(self) -> tuple[str, ...]:
-        """How our names of the weights begin that are written."""
+        """The prefix of our names of those weights that are written."""
         return (ENCODER, PREDICTOR) if self.has_predictor else (ENCODER,)
 
     def to_bytes(self, state: Weights, encoder: EncoderConfig) -> bytes:
@@ -108,7 +109,8 @@ def form_for(name: LayoutName, objective: ObjectiveConfig) -> Form:
     Raises:
         ModelError: It has none; says which have.
     """
-    positions, predictor = objective.encoder.positions, predictor_of(objective)
+    positions = objective.encoder.positions
+    predictor = predictor_of(objective)
     fitting = {
         layout: forms[positions]
         for layout, forms in FORMS.items()

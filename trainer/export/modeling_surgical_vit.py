@@ -33,10 +33,14 @@ class SurgicalVitConfig(PretrainedConfig):
         layer_norm_eps: float = 1e-6,
         **others: Any,
     ) -> None:
-        self.hidden_size, self.intermediate_size = hidden_size, intermediate_size
-        self.num_hidden_layers, self.num_attention_heads = num_hidden_layers, num_attention_heads
-        self.image_size, self.num_frames = image_size, num_frames
-        self.patch_size, self.tubelet_size = patch_size, tubelet_size
+        self.hidden_size = hidden_size
+        self.intermediate_size = intermediate_size
+        self.num_hidden_layers = num_hidden_layers
+        self.num_attention_heads = num_attention_heads
+        self.image_size = image_size
+        self.num_frames = num_frames
+        self.patch_size = patch_size
+        self.tubelet_size = tubelet_size
         self.layer_norm_eps = layer_norm_eps
         super().__init__(**others)
 
@@ -112,7 +116,8 @@ class Attention(nn.Module):
 
     def __init__(self, config: SurgicalVitConfig) -> None:
         super().__init__()
-        width, self.num_heads = config.hidden_size, config.num_attention_heads
+        width = config.hidden_size
+        self.num_heads = config.num_attention_heads
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.q_bias, self.v_bias = (
             nn.Parameter(torch.zeros(width)),

@@ -82,7 +82,8 @@ class PretrainedEncoder(nn.Module):
         clips = frames.to(self.mean.device).reshape(-1, *frames.shape[-4:])
         height, width, size = *clips.shape[2:4], self.config.encoder.image_size
         side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
+        top = (height - side) // 2
+        left = (width - side) // 2
 
         squares = rearrange(
             clips[:, :, top : top + side, left : left + side], "b t h w c -> (b t) c h w"

@@ -1,4 +1,4 @@
-"""What an exported folder says of its encoder, in its `config.json`."""
+"""The description of an exported encoder in its `config.json`."""
 
 import json
 from collections.abc import Iterator
@@ -16,15 +16,15 @@ from surgstream.trainer.models.config import EncoderConfig
 
 CONFIG = "config.json"
 TRANSFORMERS_KEY = "surgstream"
-"""Where a `config.json` of transformers' has our numbers."""
+"""The key of our numbers in a `config.json` of transformers."""
 
 LayoutName = Literal["surgstream", "transformers", "videomae", "surgvista", "vjepa2"]
-"""Whose code a folder is for."""
+"""The code that a folder is written for."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """What was found when the folder was read again.
+    """The findings when the folder was read again.
 
     Attributes:
         largest_difference: Of any feature of the check's clip, from the training encoder's.

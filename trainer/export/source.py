@@ -1,4 +1,4 @@
-"""What a checkpoint has to export."""
+"""The parts of a checkpoint that are exported."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,8 +40,9 @@ class Source:
     datasets: tuple[DatasetReport, ...] = ()
 
     def record(self, layout: LayoutName) -> ExportRecord:
-        """What `config.json` is to say, without the check."""
-        data, encoder = self.recipe.data, self.recipe.objective.encoder
+        """The content of `config.json`, without the check."""
+        data = self.recipe.data
+        encoder = self.recipe.objective.encoder
         return ExportRecord(
             layout=layout,
             encoder=_resolved(encoder),
@@ -110,10 +111,8 @@ def read_source(checkpoint: Path, *, averaged: bool) -> Source:
             f"{checkpoint}: expected the configuration it was trained with: {error}"
         ) from None
 
-    trained, average = (
-        _networks(checkpoint, "param"),
-        _networks(checkpoint, "average") if averaged else {},
-    )
+    trained = _networks(checkpoint, "param")
+    average = _networks(checkpoint, "average") if averaged else {}
     return Source(
         recipe=recipe,
         state=trained | average,  # an average takes the place of what it is of

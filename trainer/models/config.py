@@ -9,7 +9,7 @@ from surgstream.configs.ranges import Range
 
 
 class Grid(NamedTuple):
-    """How many tokens a clip has along each axis."""
+    """The number of tokens of a clip along each axis."""
 
     slices: int
     rows: int
@@ -40,7 +40,7 @@ class Shape(NamedTuple):
         return round(self.mlp_ratio * self.embed_dim)
 
     def problems(self) -> Iterator[str]:
-        """What is wrong with these numbers, one sentence each."""
+        """Yield what is wrong with these numbers, one sentence each."""
         if self.embed_dim % self.num_heads:
             yield f"embed_dim: expected a multiple of num_heads ({self.num_heads}), got {self.embed_dim}"
         if self.embed_dim % 16:
@@ -57,7 +57,7 @@ SIZES = {
 
 
 MOST_TOKENS = 2**16
-"""Of a clip: three times those of 64 frames of 384x384."""
+"""The most tokens of a clip: three times those of 64 frames of 384x384."""
 
 MOST_PIXELS = 4096
 """Along a side of an image."""
@@ -116,7 +116,8 @@ class EncoderConfig:
         if self.positions == "rope":
             yield from rotary_problems(self.shape)
         for whole, part in (("image_size", "patch_size"), ("num_frames", "tubelet_size")):
-            total, step = getattr(self, whole), getattr(self, part)
+            total = getattr(self, whole)
+            step = getattr(self, part)
             if total % step:
                 yield f"{whole}: expected a multiple of {part} ({step}), got {total}"
         if self.grid.num_tokens > MOST_TOKENS:
@@ -185,7 +186,7 @@ class PredictorConfig:
 
 
 def rotary_problems(shape: Shape) -> Iterator[str]:
-    """What is wrong with heads whose channels are turned in pairs, on three axes."""
+    """Yield what is wrong with heads whose channels are rotated in pairs, on three axes."""
     width = shape.embed_dim // shape.num_heads
     if width % 2 or width < 6:
         yield f"num_heads: expected heads of an even width of 6 or more, for rotary positions, got a width of {width}"

@@ -134,7 +134,8 @@ class TubeletEmbedding(nn.Module):
         positions: Positions = "sincos",
     ) -> None:
         super().__init__()
-        self.tubelet_size, self.patch_size = tubelet_size, patch_size
+        self.tubelet_size = tubelet_size
+        self.patch_size = patch_size
         self.projection = nn.Linear(3 * tubelet_size * patch_size**2, embed_dim)
         self.register_buffer(
             "positions", fixed_positions(positions, embed_dim, grid), persistent=False

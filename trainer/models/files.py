@@ -47,9 +47,10 @@ def read_states(path: Path, *, where: str) -> States:
 
 
 def read_tensors(path: Path, *, where: str) -> dict[str, Any]:
-    """What a file holds, as it is; see `read_states`."""
+    """The content of a file, as it is; see `read_states`."""
     if path.is_dir():
-        folder, path = path, path / "model.safetensors"
+        folder = path
+        path = path / "model.safetensors"
         if not path.exists():
             raise ModelError(
                 f"{where}: expected a file of weights, got the folder {folder}, without {path.name}"
@@ -84,7 +85,7 @@ def read_tensors(path: Path, *, where: str) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    """What is wrong with a file that does not load, and, where it holds more than weights, how to save those alone."""
+    """Explain why a file does not load and, where it holds more than weights, how to save those alone."""
     if refused := _REFUSED.search(str(error)):
         return (
             f"which holds {refused[1]} beside them; where you trust it, save its weights alone: torch.load(FILE, "

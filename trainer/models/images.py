@@ -71,7 +71,8 @@ def trained_side(weights: Weights) -> int | None:
 
 def _with_class_row(weights: Weights, model: Any) -> Weights:
     """Give the class token a position of zeros, where the positions are of patches alone and the model has one more."""
-    positions, expected = weights.get("pos_embed"), getattr(model, "pos_embed", None)
+    positions = weights.get("pos_embed")
+    expected = getattr(model, "pos_embed", None)
     if positions is None or expected is None or "cls_token" not in weights:
         return weights
     if positions.ndim != 3 or expected.shape[1] - positions.shape[1] != 1:
@@ -82,7 +83,7 @@ def _with_class_row(weights: Weights, model: Any) -> Weights:
 
 
 def _check_biases(weights: Weights, model: nn.Module) -> None:
-    """Where a model of timm has no such biases, its filter leaves DINOv3's out; most of DINOv3's models have zeros."""
+    """Biases that timm's filter leaves out where its model has none; most of DINOv3's models have zeros there."""
     places = dict(model.named_parameters())
     for name, tensor in weights.items():
         if (
@@ -101,7 +102,7 @@ def _check_biases(weights: Weights, model: nn.Module) -> None:
 
 
 def _filtered(weights: Weights, model: nn.Module) -> Weights:
-    """What timm's filter for such a model makes of the weights.
+    """Convert weights by timm's filter for such a model.
 
     It would resize patches and positions to those of the model. Positions are of the model's size already, patches of
     another size do not reach it, and what it cannot read stays as it is, for others to say what is wrong with it.
@@ -122,7 +123,8 @@ def _filtered(weights: Weights, model: nn.Module) -> Weights:
 
 def _without_scales(weights: Weights, model: nn.Module) -> Weights:
     """Multiply the scale of each branch into the layer that ends it, where timm's model has no scales."""
-    places, merged = dict(model.named_parameters()), dict(weights)
+    places = dict(model.named_parameters())
+    merged = dict(weights)
     for name, scale in weights.items():
         if (found := _SCALE.fullmatch(name)) is None or name in places:
             continue

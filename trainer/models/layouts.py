@@ -75,7 +75,7 @@ class Split:
         return joint
 
     def _stem(self, name: str) -> str | None:
-        """What comes before the ending of a piece; None for what is none."""
+        """The part of a name before the ending of a piece; None for a name without such an ending."""
         if self.pieces is None:
             found = re.fullmatch(rf"(.*){re.escape(self.whole)}\.\d+", name)
             return found[1] if found else None
@@ -90,7 +90,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Layout:
-    """How other code writes a model down.
+    """The names and shapes in which other code writes a model down.
 
     Attributes:
         whose: What to call it in an error.

@@ -44,7 +44,7 @@ class Network:
 
     @property
     def rank(self) -> int | None:
-        """Which of the names of averages is in the prefix; None where none is."""
+        """The name of an average that is in the prefix; None without one."""
         words = self.prefix.split(".")
         return next((rank for rank, name in enumerate(AVERAGES) if name in words), None)
 
@@ -80,7 +80,9 @@ class WeightsFile:
     """
 
     def __init__(self, path: Path, setting: str | None, prefix: str | None = None) -> None:
-        self.path, self.setting, self.prefix = path, setting, prefix
+        self.path = path
+        self.setting = setting
+        self.prefix = prefix
         self.states: States = read_states(
             path, where=f"{setting}.weights" if setting else "weights"
         )

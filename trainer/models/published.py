@@ -19,7 +19,8 @@ _TIMM_BLOCKS: Pairs = (
 )
 _QKV_APART = Split(".qkv.weight", (".query.weight", ".key.weight", ".value.weight"))
 _CONV = ("d (c t p q)", "d c t p q")
-_HEAD_WEIGHT, _HEAD_BIAS = ("(c t p q) d", "(t p q c) d"), ("(c t p q)", "(t p q c)")
+_HEAD_WEIGHT = ("(c t p q) d", "(t p q c) d")
+_HEAD_BIAS = ("(c t p q)", "(t p q c)")
 _VIDEOMAE_SHAPES = {
     "encoder.embedding.projection.weight": _CONV,
     "decoder.mask_token": ("d", "1 1 d"),

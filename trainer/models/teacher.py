@@ -39,7 +39,8 @@ class Teacher(nn.Module):
 
     def __init__(self, config: TeacherConfig, grid: Grid, weights: Weights | None = None) -> None:
         super().__init__()
-        self.grid, self.normalise = grid, config.normalise
+        self.grid = grid
+        self.normalise = config.normalise
         self.model = create_vit(config, trained_side(weights or {}))
         if weights is not None:
             fill(self.model, as_timm(weights, self.model), config.model)
@@ -78,7 +79,8 @@ class Teacher(nn.Module):
 
     def flops(self) -> int:
         """Floating point operations of a forward pass of one clip."""
-        num_patches, depth = self.grid.num_tubes, len(self.model.blocks)
+        num_patches = self.grid.num_tubes
+        depth = len(self.model.blocks)
         num_tokens = num_patches + self.model.num_prefix_tokens
         embedding = num_patches * 3 * self.patch_size**2 * self.embed_dim
         blocks = linear_macs(self.model.blocks, num_tokens) + attention_macs(

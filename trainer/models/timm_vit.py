@@ -128,7 +128,7 @@ def fill(model: nn.Module, weights: Weights, name: str) -> None:
 
 
 def _outline(weights: Weights) -> str:
-    """What a ViT's weights say of it."""
+    """The shape of a ViT, as its weights say it."""
     patches = tuple(weights[IMAGE_VIT.anchor].shape)
     depth = len({name.split(".")[1] for name in weights if name.startswith("blocks.")})
     return f"a ViT of {depth} blocks with an embedding of patches {patches}"

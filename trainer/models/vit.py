@@ -47,7 +47,8 @@ class Attention(nn.Module):
         qkv = F.linear(x, self.qkv.weight, torch.cat([self.q_bias, k_bias, self.v_bias]))
         q, k, v = rearrange(qkv, "b n (three h d) -> three b h n d", three=3, h=self.num_heads)
         if rotation is not None:
-            q, k = rotate(q, rotation), rotate(k, rotation)
+            q = rotate(q, rotation)
+            k = rotate(k, rotation)
         attended = F.scaled_dot_product_attention(q, k, v)
         out: Tensor = self.projection(rearrange(attended, "b h n d -> b n (h d)"))
         return out
@@ -58,7 +59,8 @@ class Block(nn.Module):
 
     def __init__(self, shape: Shape, rotary: bool = False) -> None:
         super().__init__()
-        embed_dim, mlp_dim = shape.embed_dim, shape.mlp_dim
+        embed_dim = shape.embed_dim
+        mlp_dim = shape.mlp_dim
         self.norm1 = nn.LayerNorm(embed_dim, eps=NORM_EPS)
         self.attention = Attention(embed_dim, shape.num_heads, rotary)
         self.norm2 = nn.LayerNorm(embed_dim, eps=NORM_EPS)
@@ -100,7 +102,8 @@ class Blocks(nn.ModuleList):
         self, shape: Shape, activation_checkpointing: bool = False, rotary: bool = False
     ) -> None:
         super().__init__(Block(shape, rotary) for _ in range(shape.depth))
-        self.shape, self.activation_checkpointing = shape, activation_checkpointing
+        self.shape = shape
+        self.activation_checkpointing = activation_checkpointing
 
     def forward(
         self, x: Tensor, keeps: Tensor | None = None, rotation: Tensor | None = None
@@ -136,7 +139,8 @@ class Encoder(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.shape, embed_dim = config.shape, config.shape.embed_dim
+        self.shape = config.shape
+        embed_dim = config.shape.embed_dim
         self.embedding = TubeletEmbedding(
             embed_dim, config.grid, config.tubelet_size, config.patch_size, config.positions
         )

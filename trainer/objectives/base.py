@@ -1,4 +1,4 @@
-"""What the engine knows of an objective.
+"""The interface between an objective and the engine.
 
 A new one is a class with `networks`, `draw`, `losses` and `pictures`, and `features` where a network makes the targets.
 It sets the attributes of `Objective` that have no value there; all else follows.
@@ -100,12 +100,12 @@ class Objective(nn.Module, ABC):
         """The networks by name, those that are trained first."""
 
     def features(self, clips: Tensor) -> Any:
-        """What a frozen or averaged network makes of clips (B, C, T, H, W), as targets; by default there is none."""
+        """The targets that a frozen or averaged network makes of clips (B, C, T, H, W); None by default."""
         return None
 
     @abstractmethod
     def draw(self, batch: ClipBatch) -> Any:
-        """What is drawn for a micro-batch, such as masks: a function of the seed and of each clip's g."""
+        """Draw a micro-batch's masks and whatever else is random: a function of the seed and of each clip's g."""
 
     @abstractmethod
     def losses(self, clips: Tensor, targets: Any, draws: Any) -> ObjectiveOutput:
@@ -161,7 +161,7 @@ class Objective(nn.Module, ABC):
 
     @torch.no_grad()
     def embed(self, clips: Tensor) -> Tensor:
-        """What a downstream task would start from: the mean of the encoder's tokens.
+        """Embed clips for a downstream task: the mean of the encoder's tokens.
 
         Args:
             clips: (B, C, T, H, W).

@@ -187,7 +187,7 @@ ObjectiveConfig = SurgVistaConfig | VideoMaeConfig | VJepaConfig | UniSurgConfig
 
 
 class JepaConfig(Protocol):
-    """What joint-embedding predictive objectives have in common."""
+    """The fields that joint-embedding predictive objectives share."""
 
     @property
     def encoder(self) -> EncoderConfig:
@@ -208,7 +208,7 @@ def predictor_of(config: ObjectiveConfig) -> PredictorConfig | None:
 
 
 def jepa_problems(encoder: EncoderConfig) -> Iterator[str]:
-    """What does not fit an objective with an averaged encoder and a predictor."""
+    """Yield what does not fit an objective with an averaged encoder and a predictor."""
     if encoder.positions != "rope":
         yield f"encoder.positions: expected rope, as the predictor has, got {encoder.positions}"
     if encoder.drop_path:
@@ -218,7 +218,7 @@ def jepa_problems(encoder: EncoderConfig) -> Iterator[str]:
 
 
 def mask_problems(grid: Grid, mask_ratio: float) -> Iterator[str]:
-    """What is wrong with a share of tubes to mask."""
+    """Yield what is wrong with a share of tubes to mask."""
     if not 0 < num_masked_tubes(grid, mask_ratio) < grid.num_tubes:
         yield (
             f"mask_ratio: expected some of a slice's {grid.num_tubes} tokens masked and some visible, got {mask_ratio}"

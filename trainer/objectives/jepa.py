@@ -1,4 +1,4 @@
-"""What joint-embedding predictive objectives share: an encoder, its moving average, and a predictor between them.
+"""The base of joint-embedding predictive objectives: an encoder, its moving average, and a predictor between them.
 
 The average of the encoder's weights (a teacher that no gradient reaches) sees the whole clip and provides the targets;
 the encoder sees some tokens, and the predictor says what the average makes of the others.
@@ -35,7 +35,7 @@ class TokenCount(NamedTuple):
 
 
 class Mask(NamedTuple):
-    """What one kind of mask shows of a micro-batch and what it hides.
+    """The visible and the masked tokens of a micro-batch under one kind of mask.
 
     Attributes:
         visible: (B, V) int64, the tokens that the encoder sees.
@@ -72,20 +72,21 @@ class Jepa(Objective):
         normalise_targets: bool = True,
     ) -> None:
         super().__init__()
-        self.seed, self.grid, self.counts = seed, config.encoder.grid, tuple(counts)
+        self.seed = seed
+        self.grid = config.encoder.grid
+        self.counts = tuple(counts)
         self._normalise_targets = normalise_targets
         self.num_tokens = self.grid.num_tokens
         self.num_visible, self.num_masked = (
             round(fmean(kinds)) for kinds in zip(*counts, strict=True)
         )
 
-        self.pixels, self.encoder = Pixels(config.encoder), Encoder(config.encoder)
+        self.pixels = Pixels(config.encoder)
+        self.encoder = Encoder(config.encoder)
         self.predictor = Predictor(config.predictor, self.grid, config.encoder.shape.embed_dim)
         self.attach_frozen("target_encoder", Encoder(config.encoder))
-        self._networks, self._average = (
-            (config.encoder, config.predictor),
-            get_ema_multi_avg_fn(config.ema),
-        )  # type: ignore[no-untyped-call]
+        self._networks = (config.encoder, config.predictor)
+        self._average = get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
 
     def init_weights(self, generator: torch.Generator) -> None:
         """Give the networks initial weights, and the average the encoder's."""
@@ -97,7 +98,7 @@ class Jepa(Objective):
         self.target_encoder.load_state_dict(self.encoder.state_dict())
 
     def features(self, clips: Tensor) -> Tensor:
-        """What the average makes of every token, scaled as the predictions are to be: (B, N, D) float32."""
+        """The averaged encoder's output for every token, scaled as the predictions are to be: (B, N, D) float32."""
         return self._scaled(self.target_encoder(clips).float())
 
     def after_optimizer_step(self) -> None:
@@ -120,7 +121,8 @@ class Jepa(Objective):
     @torch.no_grad()
     def collapse_features(self, batch: ClipBatch) -> dict[str, Tensor]:
         """`targets` and `predictions` of the masked tokens, the latter scaled like the former."""
-        targets, (visible, masked) = self.targets(batch), self.draw(batch)[0]
+        targets = self.targets(batch)
+        visible, masked = self.draw(batch)[0]
         predicted = self.predictor(self.encoder(batch.clips, visible), visible, masked, 0).float()
         predicted = self._scaled(predicted)
         return {
@@ -142,11 +144,13 @@ class Jepa(Objective):
         green and blue. The prediction shows the same of visible tokens, and what is predicted of masked ones; tokens
         that a mask leaves out are black.
         """
-        targets, (visible, masked) = self.targets(batch), self.draw(batch)[0]
+        targets = self.targets(batch)
+        visible, masked = self.draw(batch)[0]
         predicted = self.predictor(self.encoder(batch.clips, visible), visible, masked, 0).float()
         index = masked.unsqueeze(-1).expand_as(predicted)
 
-        colours, size = FeatureColours(targets), batch.clips.shape[2:]
+        colours = FeatureColours(targets)
+        size = batch.clips.shape[2:]
         painted = only(
             colours(targets.scatter(1, index, predicted)), torch.cat([visible, masked], dim=1)
         )

@@ -1,4 +1,4 @@
-"""Which tokens are hidden and which residual branches dropped: pure functions of (seed, g), computed on the host."""
+"""Masks of tokens and dropped residual branches: pure functions of (seed, g), computed on the host."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ class BlockMask:
     aspect: tuple[Annotated[float, Range(0.01, 100)], ...] = (0.75, 1.5)
 
     def problems(self) -> Iterator[str]:
-        """What is wrong with these numbers, one sentence each."""
+        """Yield what is wrong with these numbers, one sentence each."""
         if len(self.aspect) != 2 or self.aspect[0] > self.aspect[1]:
             yield f"aspect: expected two numbers, the lesser first, got {list(self.aspect)}"
 
@@ -114,12 +114,10 @@ def block_mask(
 def _covered(
     grid: Grid, places: npt.NDArray[np.float64], height: int, width: int
 ) -> npt.NDArray[np.bool_]:
-    """What blocks cover whose corners are shares (B, 2 num_blocks) of the room there is: (B, rows, columns)."""
+    """The cells (B, rows, columns) that blocks cover; their corners are shares (B, 2 num_blocks) of the free room."""
     tops, lefts = np.split(places, 2, axis=1)
-    tops, lefts = (
-        (tops * (grid.rows - height + 1)).astype(int),
-        (lefts * (grid.columns - width + 1)).astype(int),
-    )
+    tops = (tops * (grid.rows - height + 1)).astype(int)
+    lefts = (lefts * (grid.columns - width + 1)).astype(int)
     # (B, num_blocks, rows) and (B, num_blocks, columns).
     in_rows, in_columns = (
         (starts[..., None] <= np.arange(size)) & (np.arange(size) < starts[..., None] + length)

@@ -27,7 +27,8 @@ class Pixels(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.grid, self.tubelet = config.grid, (config.tubelet_size, config.patch_size)
+        self.grid = config.grid
+        self.tubelet = (config.tubelet_size, config.patch_size)
         self.per_token = 3 * config.tubelet_size * config.patch_size**2
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1, 1), persistent=False)

@@ -41,11 +41,14 @@ class SurgVista(Objective):
     def __init__(self, config: SurgVistaConfig, teacher: Teacher, seed: int) -> None:
         super().__init__()
         self.attach_frozen("teacher", teacher)
-        self.config, self.seed, self.grid = config, seed, config.encoder.grid
+        self.config = config
+        self.seed = seed
+        self.grid = config.encoder.grid
         self.num_tokens = self.grid.num_tokens
         self.num_masked = self.grid.slices * num_masked_tubes(self.grid, config.mask_ratio)
         self.num_visible = self.num_tokens - self.num_masked
-        embed_dim, self.pixels = config.encoder.shape.embed_dim, Pixels(config.encoder)
+        embed_dim = config.encoder.shape.embed_dim
+        self.pixels = Pixels(config.encoder)
 
         self.encoder = Encoder(config.encoder)
         self.reconstruction_decoder = Decoder(
@@ -57,10 +60,12 @@ class SurgVista(Objective):
 
     def networks(self) -> dict[str, NetworkUse]:
         """The encoder, which sees some tokens, two decoders, which see all, and the teacher."""
-        visible, masked = self.num_visible, self.num_masked
+        visible = self.num_visible
+        masked = self.num_masked
         encoding = Pass(self.config.encoder, visible)
         first, second = (Pass(decoder, self.num_tokens) for decoder in self.config.decoders)
-        reconstruction, distillation = self.reconstruction_decoder, self.distillation_decoder
+        reconstruction = self.reconstruction_decoder
+        distillation = self.distillation_decoder
         return {
             "encoder": NetworkUse(self.encoder, self.encoder.flops(visible), (encoding,)),
             "reconstruction_decoder": NetworkUse(
@@ -104,7 +109,8 @@ class SurgVista(Objective):
             pixels, that is 0 (`loss/reconstruction_of_mean`), or of the features of the clip's masked tokens
             (`loss/distillation_of_mean`).
         """
-        config, (visible, masked, keeps) = self.config, draws
+        config = self.config
+        visible, masked, keeps = draws
         # `keeps` has one entry a network: the encoder, then both decoders.
         encoded = self.encoder(clips, visible, keeps[0])
         pixels = self.reconstruction_decoder(encoded, visible, masked, keeps[1])

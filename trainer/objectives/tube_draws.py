@@ -1,4 +1,4 @@
-"""What (seed, g) decide about a micro-batch, on its device."""
+"""The random draws of a micro-batch, functions of (seed, g), on its device."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -60,21 +60,25 @@ class UniSurg(Jepa):
     )
 
     def __init__(self, config: UniSurgConfig, seed: int) -> None:
-        grid, mean_ratio = config.encoder.grid, sum(config.mask_ratio) / 2
+        grid = config.encoder.grid
+        mean_ratio = sum(config.mask_ratio) / 2
         masked = grid.slices * num_masked_tubes(grid, mean_ratio)
         counts = [TokenCount(grid.num_tokens - masked, masked)]
         super().__init__(config, seed, counts, normalise_targets=config.normalise_targets)
-        self.config, self.mean_ratio = config, mean_ratio
-        patch, width = 3 * config.encoder.patch_size**2, config.encoder.shape.embed_dim
+        self.config = config
+        self.mean_ratio = mean_ratio
+        patch = 3 * config.encoder.patch_size**2
+        width = config.encoder.shape.embed_dim
         self._patch_values, self._token_values = (patch, width) if config.norm == "sum" else (1, 1)
 
     @torch.no_grad()
     def pictures(self, batch: ClipBatch) -> dict[str, Tensor]:
-        """What every such objective draws, and two heat maps.
+        """The pictures of every such objective, and two heat maps.
 
         `motion` is each tube's score, from the least to the most of the clip; `weight` is w, of the masked tubes.
         """
-        rows, (_, masked) = super().pictures(batch), self.draw(batch)[0]
+        rows = super().pictures(batch)
+        _, masked = self.draw(batch)[0]
         scores = self._scores(batch.clips)
         tubes = masked[:, : masked.shape[1] // self.grid.slices]
         weights = torch.zeros_like(scores).scatter(
@@ -106,9 +110,11 @@ class UniSurg(Jepa):
 
     def losses(self, clips: Tensor, targets: Tensor, masks: list[Mask]) -> ObjectiveOutput:
         """Compute the loss and its terms; `loss/prediction_of_mean` is the loss of each clip's mean masked target."""
-        config, ((visible, masked),) = self.config, masks
+        config = self.config
+        ((visible, masked),) = masks
         predicted = self.predictor(self.encoder(clips, visible), visible, masked, 0).float()
-        true, slices = take_tokens(targets, masked), self.grid.slices
+        true = take_tokens(targets, masked)
+        slices = self.grid.slices
         # The first slice's tokens have the numbers of their tubes.
         weights, chosen = self._weights(
             self._scores(clips).gather(1, masked[:, : masked.shape[1] // slices])
@@ -177,7 +183,7 @@ class UniSurg(Jepa):
 
 
 def motion_scores(clips: Tensor, patch_size: int) -> Tensor:
-    """How much each tube changes, and differs from its neighbours, per value of a patch.
+    """The change of each tube, and its difference from its neighbours, per value of a patch.
 
     g_i = mean over t of |x_{t+1,i} - x_{t,i}| + mean over t and 4-neighbours j of |x_{t,i} - x_{t,j}|, with x_{t,i} the
     pixels of patch i of frame t and |.| the mean absolute difference.

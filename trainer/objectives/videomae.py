@@ -29,19 +29,23 @@ class VideoMae(Objective):
 
     def __init__(self, config: VideoMaeConfig, seed: int) -> None:
         super().__init__()
-        self.config, self.seed, self.grid = config, seed, config.encoder.grid
+        self.config = config
+        self.seed = seed
+        self.grid = config.encoder.grid
         self.num_tokens = self.grid.num_tokens
         self.num_masked = self.grid.slices * num_masked_tubes(self.grid, config.mask_ratio)
         self.num_visible = self.num_tokens - self.num_masked
 
-        self.pixels, self.encoder = Pixels(config.encoder), Encoder(config.encoder)
+        self.pixels = Pixels(config.encoder)
+        self.encoder = Encoder(config.encoder)
         self.decoder = Decoder(
             config.decoder, self.grid, config.encoder.shape.embed_dim, self.pixels.per_token
         )
 
     def networks(self) -> dict[str, NetworkUse]:
         """The encoder, which sees some tokens, and the decoder, which sees all."""
-        visible, masked = self.num_visible, self.num_masked
+        visible = self.num_visible
+        masked = self.num_masked
         encoding = Pass(self.config.encoder, visible)
         decoding = Pass(self.config.decoder, self.num_tokens)
         return {

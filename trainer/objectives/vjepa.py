@@ -55,7 +55,8 @@ class VJepa(Jepa):
         `loss/prediction_of_mean` is what the mean of each clip's masked targets would score as a prediction, which goes
         to 0 when the targets collapse.
         """
-        losses, of_mean = [], []
+        losses = []
+        of_mean = []
         for kind, (visible, masked) in enumerate(masks):
             predicted = self.predictor(self.encoder(clips, visible), visible, masked, kind)
             true = take_tokens(targets, masked)
@@ -71,7 +72,7 @@ class VJepa(Jepa):
 
 
 def typical_counts(config: VJepaConfig) -> list[TokenCount]:
-    """How many tokens the masks of micro-batches of 24, as published, show and hide on average, by kind of mask."""
+    """The mean numbers of visible and masked tokens, by kind of mask, in micro-batches of 24, as published."""
     batches = np.arange(_COUNTED_CLIPS).reshape(-1, _COUNTED_TOGETHER)
     counts = []
     for kind, blocks in enumerate(config.masks):

@@ -35,7 +35,8 @@ class Checklist:
             seconds: For all checks together.
         """
         self.failures: list[Failure] = []
-        self._meeting, self._device = meeting, device
+        self._meeting = meeting
+        self._device = device
         self._deadline = time.monotonic() + seconds
 
     def at_most(self, seconds: float) -> float:

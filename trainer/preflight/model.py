@@ -36,10 +36,8 @@ def take_step(config: TrainConfig, topology: Topology, objective: Objective) -> 
     Raises:
         PreflightError: The GPU's memory does not hold it; the message says which micro-batch to try.
     """
-    device, num_micro_batches = (
-        topology.device,
-        min(2, config.grad_accum_steps(topology.world_size)),
-    )
+    device = topology.device
+    num_micro_batches = min(2, config.grad_accum_steps(topology.world_size))
     with _memory(config):
         engine = build_engine(config, objective, device, grad_accum_steps=num_micro_batches)
 
@@ -59,11 +57,9 @@ def take_step(config: TrainConfig, topology: Topology, objective: Objective) -> 
 
 
 def _random_clips(config: TrainConfig, device: torch.device) -> ClipBatch:
-    size, frames, encoder = (
-        config.micro_batch_size,
-        config.objective.encoder.num_frames,
-        config.objective.encoder,
-    )
+    size = config.micro_batch_size
+    frames = config.objective.encoder.num_frames
+    encoder = config.objective.encoder
     return ClipBatch(
         clips=torch.randn(
             size, frames, 3, encoder.image_size, encoder.image_size, device=device

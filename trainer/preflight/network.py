@@ -7,7 +7,8 @@ import torch.distributed as dist
 
 from surgstream.trainer.errors import PreflightError
 
-_GPU_BYTES, _CPU_BYTES = 256 * 2**20, 8 * 2**20
+_GPU_BYTES = 256 * 2**20
+_CPU_BYTES = 8 * 2**20
 """Large enough for bandwidth to count and not latency, small beside a model."""
 
 

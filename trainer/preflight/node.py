@@ -1,4 +1,4 @@
-"""What a node has: GPUs, versions, space, limits."""
+"""The facts of a node: GPUs, versions, space, limits."""
 
 import re
 import resource

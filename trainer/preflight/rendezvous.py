@@ -1,4 +1,4 @@
-"""Where ranks meet before they trust collectives: a store of keys on rank 0 that tells who is missing."""
+"""The meeting of ranks before they trust collectives: a store of keys on rank 0 that tells which are missing."""
 
 import json
 import os
@@ -38,7 +38,8 @@ class Meeting:
         Raises:
             PreflightError: Rank 0 cannot be reached, or not all ranks came; their nodes are named.
         """
-        self.topology, self.node = topology, node_name(os.environ)
+        self.topology = topology
+        self.node = node_name(os.environ)
         serves = serves_store(topology)
         try:
             if not serves:
@@ -85,7 +86,8 @@ class Meeting:
         Returns:
             Whether all ranks are well.
         """
-        yes, no = f"preflight/{name}/yes", f"preflight/{name}/no"
+        yes = f"preflight/{name}/yes"
+        no = f"preflight/{name}/no"
         deadline = time.monotonic() + seconds
 
         try:
@@ -122,7 +124,8 @@ class Meeting:
         Raises:
             PreflightError: It does not come.
         """
-        deadline, key = time.monotonic() + seconds, f"preflight/{key}"
+        deadline = time.monotonic() + seconds
+        key = f"preflight/{key}"
         with self._talking():
             while not self._store.check(
                 [key]
@@ -203,7 +206,7 @@ class Meeting:
 
 
 def node_name(environment: Mapping[str, str]) -> str:
-    """What to call this node: Slurm's name for it, else the host's."""
+    """The name of this node: Slurm's name for it, else the host's."""
     return environment.get("SLURMD_NODENAME") or socket.gethostname()
 
 

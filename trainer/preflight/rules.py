@@ -21,10 +21,11 @@ BUS_GB_PER_SECOND = 5.0
 """Between nodes, InfiniBand gives tens and more, TCP over common Ethernet less than this."""
 
 FULL_GPU = 0.9
-"""What a step may take of a GPU's memory: decoding JPEG and NCCL need some as well."""
+"""The share of a GPU's memory that a step may take: decoding JPEG and NCCL need some as well."""
 
 _THREADS_PER_RANK = 256
-_FILES_PER_PEER, _OTHER_FILES = 4, 256
+_FILES_PER_PEER = 4
+_OTHER_FILES = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +47,7 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """What the recipe needs.
+    """The needs of a recipe.
 
     Attributes:
         checkpoint_gib: One checkpoint.
@@ -216,7 +217,8 @@ def _space(facts: NodeFacts, num_ranks: int, needs: Needs) -> _Verdicts:
 
 
 def _limits(facts: NodeFacts, num_ranks: int, world_size: int) -> _Verdicts:
-    files, threads = _OTHER_FILES + _FILES_PER_PEER * world_size, _THREADS_PER_RANK * num_ranks
+    files = _OTHER_FILES + _FILES_PER_PEER * world_size
+    threads = _THREADS_PER_RANK * num_ranks
     # A limit of -1 is none.
     if 0 <= facts.nofile < files:
         yield (

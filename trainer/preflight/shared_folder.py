@@ -25,7 +25,8 @@ def check_shared(meeting: Meeting, checkpoints: Path, seconds: float) -> bool | 
         OSError: This rank cannot write there.
         PreflightError: A file that another rank wrote is not there.
     """
-    rank, folder = meeting.topology.rank, trial_folder(meeting, checkpoints)
+    rank = meeting.topology.rank
+    folder = trial_folder(meeting, checkpoints)
 
     try:
         _write(folder, rank)
@@ -46,7 +47,7 @@ def check_shared(meeting: Meeting, checkpoints: Path, seconds: float) -> bool | 
 
 
 def trial_folder(meeting: Meeting, checkpoints: Path) -> Path:
-    """Where `check_shared` writes; to be removed when all ranks are done."""
+    """The folder that `check_shared` writes to; to be removed when all ranks are done."""
     return checkpoints / f".preflight-{meeting.token}"
 
 

@@ -33,7 +33,8 @@ class Corpora:
             SurgstreamError: The store cannot be reached, access is denied, there is no corpus, or it was packed at a
                 rate that the recipe cannot take.
         """
-        s3, self._read = config.data.s3, config.data.read
+        s3 = config.data.s3
+        self._read = config.data.read
         retry = replace(s3.retry, timeout_seconds=min(s3.retry.timeout_seconds, PATIENCE_SECONDS))
         impatient = replace(s3, retry=retry)
         self._storage = open_storage(config.data.corpus, impatient)
@@ -64,7 +65,8 @@ class Corpora:
         """
         ends = list(accumulate(num_bytes for _, num_bytes in self._shards))
         # Reads are spread by the golden ratio; a rank's threads share its numbers, ranks do not.
-        numbers, stop = count(rank, world_size), threading.Event()
+        numbers = count(rank, world_size)
+        stop = threading.Event()
         started = time.perf_counter()
 
         def work() -> int:
