@@ -22,10 +22,10 @@ def columns(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
 
     lines = []
     for row in rows:
-        cells = [
-            cell.ljust(width) if number < left else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
+        cells = []
+        for cell, width in zip(row, widths, strict=True):
+            is_left = len(cells) < left
+            cells.append(cell.ljust(width) if is_left else cell.rjust(width))
         lines.append(_GAP.join(cells).rstrip())
     return lines
 

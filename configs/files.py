@@ -15,18 +15,16 @@ def open_regular(path: str | Path) -> BufferedReader:
     Raises:
         OSError: It cannot be opened, or is of another kind.
     """
-    descriptor = os.open(
-        path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-    )  # a FIFO would wait for its writer
+    # Without O_NONBLOCK a FIFO would wait for its writer
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
     try:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(mode):
-            raise OSError(
-                errno.EINVAL, f"expected a regular file, got a {kind_of(mode)}", str(path)
-            )
+            problem = f"expected a regular file, got a {kind_of(mode)}"
+            raise OSError(errno.EINVAL, problem, str(path))
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
@@ -34,7 +32,7 @@ def open_regular(path: str | Path) -> BufferedReader:
 
 
 def read_text(path: str | Path, errors: str = "strict") -> str:
-    """All of a regular file of text in UTF-8, with or without the mark that some editors put before it.
+    """Read a regular file of text in UTF-8, with or without the byte order mark that some editors write.
 
     Raises:
         OSError: See `open_regular`.

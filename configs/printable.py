@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 CLEAR = "\x1b[H\x1b[J"
 RETURN = "\r"
-"""To clear a terminal, and to begin its line again: what passes, and only if it is written alone."""
+"""Texts that clear a terminal and that begin its line again; they pass, but only if they are written alone."""
 
 _OBEYED = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -18,7 +18,7 @@ _OBEYED = re.compile(
 
 
 def printable(text: str) -> str:
-    r"""The same with `\x1b` in the place of whatever a terminal would obey, or could not show."""
+    r"""Replace whatever a terminal would obey, or could not show, by escapes such as `\x1b`."""
     return _OBEYED.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
@@ -39,6 +39,6 @@ class Printable:
         return len(text)
 
     def writelines(self, lines: list[str]) -> None:
-        """Write one after the other."""
+        """Write the lines one after the other."""
         for line in lines:
             self.write(line)

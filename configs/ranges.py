@@ -20,7 +20,7 @@ class Range:
     greatest: float
 
     def read(self, value: float) -> float:
-        """The value, if it is in the range; ValueError otherwise."""
+        """Return a value that is in the range; ValueError otherwise."""
         if value not in self:
             raise ValueError(f"expected {self}, got {value!r}")
         return value
@@ -36,18 +36,18 @@ class Number:
     """The `type` of a flag that takes a number, for argparse: `type=Number(int, 1, 64)`."""
 
     def __init__(self, kind: type[int] | type[float], least: float, greatest: float) -> None:
-        """Choose.
+        """Set the range.
 
         Args:
             kind: int takes whole numbers alone.
-            least: The least that is taken.
-            greatest: The greatest.
+            least: The least number that is taken.
+            greatest: The greatest number that is taken.
         """
         self.kind = kind
         self.range = Range(least, greatest)
 
     def __call__(self, text: str) -> float:
-        """Read a number; argparse tells whoever calls the command what was expected, beside the flag's name."""
+        """Read a number; argparse reports what was expected together with the flag's name."""
         try:
             value = self.kind(text)
         except ValueError:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 
 from surgstream.configs.errors import SurgstreamError
-from surgstream.configs.loading import did_you_mean
 from surgstream.configs.printable import Printable
+from surgstream.configs.suggestions import did_you_mean
 from surgstream.launch.commands import run
 
 COMMANDS = {
