@@ -19,8 +19,8 @@ def bus_gb_per_second(device: torch.device, seconds: float) -> float:
     the hardware's, whatever n is.
 
     Args:
-        device: Where the bytes are.
-        seconds: About how long to measure.
+        device: The device that holds the bytes.
+        seconds: The time to measure, about.
 
     Raises:
         PreflightError: The sum is wrong.
@@ -41,7 +41,8 @@ def bus_gb_per_second(device: torch.device, seconds: float) -> float:
     rounds = torch.tensor([seconds / _seconds(values, 1)], device=device)
     dist.broadcast(rounds, 0)
     times = max(1, int(rounds.item()))
-    return num_bytes * times / _seconds(values, times) * 2 * (ranks - 1) / ranks / 1e9
+    rate = num_bytes * times / _seconds(values, times)
+    return rate * 2 * (ranks - 1) / ranks / 1e9
 
 
 def _seconds(values: torch.Tensor, times: int) -> float:

@@ -15,8 +15,8 @@ def check_shared(meeting: Meeting, checkpoints: Path, seconds: float) -> bool | 
 
     Args:
         meeting: The ranks.
-        checkpoints: Where checkpoints go.
-        seconds: How long to wait for the others.
+        checkpoints: The folder of checkpoints.
+        seconds: The time to wait for the others.
 
     Returns:
         True; None where another rank failed, which says so itself.
@@ -40,8 +40,8 @@ def check_shared(meeting: Meeting, checkpoints: Path, seconds: float) -> bool | 
     for other in range(meeting.topology.world_size) if rank == 0 else (0,):
         if not (folder / str(other)).exists():
             raise PreflightError(
-                f"{checkpoints}: what rank {other} wrote there is not seen here; run_dir must be on a file system that "
-                "all nodes share"
+                f"{checkpoints}: what rank {other} wrote there is not seen here; "
+                "run_dir must be on a file system that all nodes share"
             )
     return True
 
