@@ -52,15 +52,15 @@ class Jepa(Objective):
     Args:
         config: Their numbers.
         seed: Decides masks, together with each clip's g.
-        counts: For each kind of mask, the tokens that it shows and hides; about, where these are drawn.
+        counts: The tokens that each kind of mask shows and hides; about, where these are drawn.
         normalise_targets: Whether targets pass a LayerNorm without parameters.
     """
 
     target_encoder: Encoder
     masks_change_size = True
     against_collapse = (
-        "Raise objective.ema, so that the average follows more slowly, lower optim.base_lr, or lengthen "
-        "optim.warmup_epochs"
+        "Raise objective.ema, so that the average follows more slowly, lower optim.base_lr, "
+        "or lengthen optim.warmup_epochs"
     )
 
     def __init__(
@@ -133,8 +133,12 @@ class Jepa(Objective):
     def worst_case(self, batch: ClipBatch) -> ClipBatch:
         """The draws, among some steps', with the most visible tokens: the worst case for memory."""
         size = len(batch.g)
-        tried = (replace(batch, g=batch.g + i * size, step_g=i * size) for i in range(_TRIED_DRAWS))
-        return max(tried, key=lambda drawn: sum(mask.visible.numel() for mask in self.draw(drawn)))
+        firsts = range(0, _TRIED_DRAWS * size, size)
+        tried = [replace(batch, g=batch.g + first, step_g=first) for first in firsts]
+        return max(tried, key=self._num_visible_drawn)
+
+    def _num_visible_drawn(self, batch: ClipBatch) -> int:
+        return sum(mask.visible.numel() for mask in self.draw(batch))
 
     @torch.no_grad()
     def pictures(self, batch: ClipBatch) -> dict[str, Tensor]:
@@ -151,9 +155,8 @@ class Jepa(Objective):
 
         colours = FeatureColours(targets)
         size = batch.clips.shape[2:]
-        painted = only(
-            colours(targets.scatter(1, index, predicted)), torch.cat([visible, masked], dim=1)
-        )
+        with_predictions = targets.scatter(1, index, predicted)
+        painted = only(colours(with_predictions), torch.cat([visible, masked], dim=1))
         original, hidden = self.pixels.hidden(batch.clips, visible, masked)
 
         return {
@@ -170,15 +173,12 @@ class Jepa(Objective):
         predictions = tuple(Pass(predictor, visible + masked) for visible, masked in self.counts)
 
         encoding_flops = sum(self.encoder.flops(visible) for visible, _ in self.counts)
-        prediction_flops = sum(
-            self.predictor.flops(visible, masked) for visible, masked in self.counts
-        )
+        prediction_flops = sum(self.predictor.flops(*count) for count in self.counts)
+        target_flops = self.target_encoder.flops(self.num_tokens, backward=False)
         return {
             "encoder": NetworkUse(self.encoder, encoding_flops, encodings),
             "predictor": NetworkUse(self.predictor, prediction_flops, predictions),
-            "target_encoder": NetworkUse(
-                self.target_encoder, self.target_encoder.flops(self.num_tokens, backward=False)
-            ),
+            "target_encoder": NetworkUse(self.target_encoder, target_flops),
         }
 
     @abstractmethod
@@ -186,7 +186,9 @@ class Jepa(Objective):
         """The masks of a micro-batch, one of each kind."""
 
     def _scaled(self, features: Tensor) -> Tensor:
-        return F.layer_norm(features, features.shape[-1:]) if self._normalise_targets else features
+        if not self._normalise_targets:
+            return features
+        return F.layer_norm(features, features.shape[-1:])
 
 
 def distance_of_mean(true: Tensor) -> Tensor:
