@@ -110,7 +110,8 @@ def override(tree: dict[str, Any], word: str) -> None:
             tree[section] = {}
         if not isinstance(tree[section], dict):
             raise ConfigError(
-                f"override {word!r}: {section!r} is {kind_of(tree[section])}, it has no keys below it"
+                f"override {word!r}: {section!r} is {kind_of(tree[section])}, it has no keys below "
+                "it"
             )
         tree = tree[section]
 

@@ -121,8 +121,8 @@ def _main(words: list[str]) -> int:
     # Help is given on any system
     if platform.system() != "Linux" and not {"-h", "--help"} & {*rest}:
         sys.stderr.write(
-            f"surgstream {name}: expected Linux, got {platform.system()}; use WSL 2 on Windows, a Linux container or "
-            "another machine on macOS\n"
+            f"surgstream {name}: expected Linux, got {platform.system()}; use WSL 2 on Windows, a "
+            "Linux container or another machine on macOS\n"
         )
         return 1
     return _run(name, rest)

@@ -102,7 +102,10 @@ def submit_bench(
         job = _submit(run_dir, script, part, recipe, *before)
         # Not `afterok`: where one number of nodes fails, the others are still measured
         before = [f"--dependency=afterany:{job}"]
-        page += f"job {job}: {num_nodes} nodes, {part.world_size} ranks; log {run_dir}/slurm-{job}.log\n"
+        page += (
+            f"job {job}: {num_nodes} nodes, {part.world_size} ranks; log "
+            f"{run_dir}/slurm-{job}.log\n"
+        )
 
     return page
 

@@ -78,7 +78,8 @@ def read_results(folder: Path) -> list[Result]:
 
     if not newest:
         raise ConfigError(
-            f"{folder}: expected files loader.json, which `surgstream loader --out` writes, got none"
+            f"{folder}: expected files loader.json, which `surgstream loader --out` writes, got "
+            "none"
         )
     results = [newest[nodes] for nodes in sorted(newest)]
 
@@ -86,8 +87,8 @@ def read_results(folder: Path) -> list[Result]:
     for result in results[1:]:
         if result.work != results[0].work:
             raise ConfigError(
-                f"{result.path}: expected {results[0].work}, as {results[0].path}, got {result.work}; "
-                "keep different measurements in different folders"
+                f"{result.path}: expected {results[0].work}, as {results[0].path}, got "
+                f"{result.work}; keep different measurements in different folders"
             )
 
     return results
@@ -173,7 +174,8 @@ def _read(path: Path) -> Result:
                 _number(node["clips_per_second"]) for node in tree["nodes"]
             ),
             # As a number, so that nothing but hexadecimal digits gets into the text
-            work=f"clips {'read and decoded' if decoded else 'read'}, corpus {int(corpus, 16):012x}",
+            work=f"clips {'read and decoded' if decoded else 'read'}, corpus "
+            f"{int(corpus, 16):012x}",
         )
 
         if result.nodes != len(result.node_clips_per_second) or result.nodes < 1:

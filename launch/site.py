@@ -98,23 +98,31 @@ class Site:
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with these values."""
         if self.gpus_per_node and self.ranks_per_node not in (1, self.gpus_per_node):
-            yield f"ranks_per_node: expected 1 beside gpus_per_node, since each has a rank, got {self.ranks_per_node}"
+            yield (
+                "ranks_per_node: expected 1 beside gpus_per_node, since each has a rank, got "
+                f"{self.ranks_per_node}"
+            )
         if not _TIME.fullmatch(self.time):
             yield (
-                "time: expected minutes, hours:minutes:seconds, days-hours or days-hours:minutes:seconds in quotes, "
-                f"got {self.time!r}"
+                "time: expected minutes, hours:minutes:seconds, days-hours or "
+                f"days-hours:minutes:seconds in quotes, got {self.time!r}"
             )
         if self.gpu_type is not None and not (
             self.gpus_per_node and _GPU_TYPE.fullmatch(self.gpu_type)
         ):
-            yield f"gpu_type: expected a name such as h800, beside gpus_per_node, got {self.gpu_type!r}"
+            yield (
+                "gpu_type: expected a name such as h800, beside gpus_per_node, got "
+                f"{self.gpu_type!r}"
+            )
 
         for name in self.environment:
             if not _NAME.fullmatch(name):
                 yield f"environment: expected names of variables, got {name!r}"
         path = str(self.environment.get("PATH", "$PATH"))
         if not re.search(r"\$PATH\b|\$\{PATH\}", path):
-            yield f"environment.PATH: expected $PATH in it, or no program will be found, got {path!r}"
+            yield (
+                f"environment.PATH: expected $PATH in it, or no program will be found, got {path!r}"
+            )
 
         for name in ("options", "srun_options"):
             for option in getattr(self, name):
@@ -123,7 +131,10 @@ class Site:
                     yield f"{name}: expected options such as --mail-type=FAIL, got {option!r}"
 
         for option in filter(_GPU_OPTION.match, self.options):
-            yield f"options: expected gpus_per_node, gpu_type and gpu_option to ask for GPUs, got {option!r}"
+            yield (
+                "options: expected gpus_per_node, gpu_type and gpu_option to ask for GPUs, got "
+                f"{option!r}"
+            )
 
         if self.container and self.venv:
             yield "container: expected no venv beside it; what a container needs is inside"

@@ -104,7 +104,8 @@ def submit(script: Path, *options: str) -> str:
         )
     except FileNotFoundError:
         raise LaunchError(
-            "sbatch: not found; run this where Slurm is, usually a login node, or print the script with --dry-run"
+            "sbatch: not found; run this where Slurm is, usually a login node, or print the script "
+            "with --dry-run"
         ) from None
     if done.returncode:
         raise LaunchError(
@@ -114,8 +115,8 @@ def submit(script: Path, *options: str) -> str:
     ids = [found[1] for line in done.stdout.splitlines() if (found := _JOB.fullmatch(line.strip()))]
     if not ids:
         raise LaunchError(
-            f"sbatch {script}: expected a line with the job's id, got {done.stdout.strip()!r}; a job may have been "
-            "queued: see squeue before you submit again"
+            f"sbatch {script}: expected a line with the job's id, got {done.stdout.strip()!r}; a "
+            "job may have been queued: see squeue before you submit again"
         )
     return ids[-1]  # some sites greet first
 
@@ -139,7 +140,10 @@ def _settings(site: Site, words: Sequence[str], run_dir: Path, requeues: bool) -
         yield f"module load {shlex.join(site.modules)}"
 
     if site.venv or site.container:
-        yield "unset PYTHONPATH PYTHONHOME PYTHONSTARTUP # packages of the host would come before those inside"
+        yield (
+            "unset PYTHONPATH PYTHONHOME PYTHONSTARTUP # packages of the host would come before "
+            "those inside"
+        )
         yield "export PYTHONNOUSERSITE=1"
     for name, value in site.environment.items():
         yield f"export {name}={_value(str(value))}"
@@ -149,7 +153,9 @@ def _settings(site: Site, words: Sequence[str], run_dir: Path, requeues: bool) -
 
     yield f"launcher={site.launcher}"
     yield f"most_starts_without_progress={site.most_starts_without_progress if requeues else 0}"
-    yield f"srun_options={_array([*map(_value, _pyxis(site, run_dir)), *map(_quote, site.srun_options)])}"
+    yield (
+        f"srun_options={_array([*map(_value, _pyxis(site, run_dir)), *map(_quote, site.srun_options)])}"
+    )
     yield f"inside={_array(map(_value, _apptainer(site, run_dir)))}"
     yield f"before={_array(map(_quote, site.before))}"
     yield f"words={_array(map(_word, words))}"

@@ -33,14 +33,18 @@ def _mistake(venv: Path) -> str | None:
     """Yield what is wrong with a virtual environment whose file system is mounted."""
     if not venv.is_dir():
         return (
-            f"venv: expected a virtual environment, got nothing at {venv}; `python3 -m venv {venv}` makes one; "
+            f"venv: expected a virtual environment, got nothing at {venv}; `python3 -m venv "
+            f"{venv}` makes one; "
             f'where only nodes have it, leave venv out and use environment: {{PATH: "{venv}/bin:$PATH"}}'
         )
 
     if not (venv / "bin" / "activate").exists():
         if (venv / "conda-meta").is_dir():
             path = f'environment: {{PATH: "{venv}/bin:$PATH"}}'
-            return f"venv: expected a virtual environment, got the conda environment {venv}; use it by {path} instead"
+            return (
+                f"venv: expected a virtual environment, got the conda environment {venv}; use it "
+                f"by {path} instead"
+            )
         return f"venv: expected a virtual environment, got {venv} without bin/activate"
 
     if not (venv / "bin" / "surgstream").exists():

@@ -62,7 +62,8 @@ def become(command: Sequence[str]) -> NoReturn:
     """
     if importlib.util.find_spec("torch") is None:
         raise LaunchError(
-            f"torchrun: not found beside {sys.executable}; start surgstream from the environment that torch is in"
+            f"torchrun: not found beside {sys.executable}; start surgstream from the environment "
+            "that torch is in"
         )
 
     for number in (signal.SIGUSR1, signal.SIGUSR2):

@@ -152,8 +152,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         left = ", ".join(row["not_taken"]) or "none"
         lines.append(
-            f"| {row['repository'].replace('+', '/')}, {row['loader']} | {row['commit'][:7]} | {row['tensors']} | "
-            f"{row['taken']} | {left} | {row['largest_difference']:.2g} |"
+            f"| {row['repository'].replace('+', '/')}, {row['loader']} | {row['commit'][:7]} | "
+            f"{row['tensors']} | {row['taken']} | {left} | {row['largest_difference']:.2g} |"
         )
     return "\n".join(lines)
 

@@ -145,12 +145,13 @@ def target(frames: Sequence[Image.Image], window: np.ndarray, config: TrainConfi
 def table(rows: Sequence[Row]) -> str:
     """Lay results out as Markdown."""
     lines = [
-        "| short side | quality | chroma | kB a frame | error, share of the variance | of the median tubelet |",
+        "| short side | quality | chroma | kB a frame | error, share of the variance | of the "
+        "median tubelet |",
         "|--:|--:|--:|--:|--:|--:|",
     ]
     lines += [
-        f"| {row.short_side} | {row.quality} | {row.chroma} | {row.frame_bytes / 1e3:.1f} | {row.error:.3f} | "
-        f"{row.median:.3f} |"
+        f"| {row.short_side} | {row.quality} | {row.chroma} | {row.frame_bytes / 1e3:.1f} | "
+        f"{row.error:.3f} | {row.median:.3f} |"
         for row in rows
     ]
     return "\n".join(lines)

@@ -27,9 +27,9 @@ from surgstream.shards.video.sources import VideoFile
 
 LINES = 256
 PREDICTION = (
-    "Recordings of operations: 0.8 of the views from outside or more, 0.73 before; no alarm. Faces: 0.4, 0.2 before. "
-    "The factors of the rule were chosen on these sources, but for 1,000 of the faces, so this is no test of another "
-    "hospital's."
+    "Recordings of operations: 0.8 of the views from outside or more, 0.73 before; no alarm. "
+    "Faces: 0.4, 0.2 before. The factors of the rule were chosen on these sources, but for 1,000 "
+    "of the faces, so this is no test of another hospital's."
 )
 SURGICAL = "2"
 """The class of the surgical field among the labels of the recordings."""

@@ -172,8 +172,8 @@ def _row(
     rate = float(np.median(rates))
     if case.most is not None and rate > case.most:
         raise ImplausibleError(
-            f"{case.name}: expected at most {case.most:,.1f} {case.unit}/s, which is the floor of its time, got "
-            f"{rate:,.1f}; it does not do what it says, or the floor is wrong"
+            f"{case.name}: expected at most {case.most:,.1f} {case.unit}/s, which is the floor of "
+            f"its time, got {rate:,.1f}; it does not do what it says, or the floor is wrong"
         )
 
     # The medians of all resamples; their middle 95 % are the interval

@@ -51,7 +51,8 @@ def surgvista_of(config: TrainConfig) -> SurgVistaConfig:
     """
     if not isinstance(config.objective, SurgVistaConfig):
         raise ConfigError(
-            f"objective.name: expected surgvista, which is compared here, got {config.objective.name}"
+            "objective.name: expected surgvista, which is compared here, got "
+            f"{config.objective.name}"
         )
     return config.objective
 

@@ -41,8 +41,8 @@ class Drive:
         share = computed / self.seconds
         if share > 1 + _ROUNDING:
             raise ImplausibleError(
-                f"accelerator utilisation: expected at most 1, got {share:.4f}: {computed:.4f} s of computing in "
-                f"{self.seconds:.4f} s; the clock or the consumer is wrong"
+                f"accelerator utilisation: expected at most 1, got {share:.4f}: {computed:.4f} s "
+                f"of computing in {self.seconds:.4f} s; the clock or the consumer is wrong"
             )
         return min(share, 1.0)
 

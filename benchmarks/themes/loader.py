@@ -191,8 +191,8 @@ def over_bare(loader: Row, bare: Row) -> Fact:
     """
     if loader.low > bare.high:
         raise ImplausibleError(
-            f"{loader.name}: expected at most {bare.high:,.1f} clips/s, as {bare.name}, got {loader.low:,.1f}; "
-            "one of them does not decode what it says"
+            f"{loader.name}: expected at most {bare.high:,.1f} clips/s, as {bare.name}, got "
+            f"{loader.low:,.1f}; one of them does not decode what it says"
         )
     return Fact.of(
         "loader over bare DALI graph", "x", *np.divide(loader.rates, bare.rates).tolist()

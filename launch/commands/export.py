@@ -43,7 +43,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = command("export", "surgstream.trainer.commands.export", DESCRIPTION)
     parser.add_argument(
         "checkpoint", metavar="RUN_OR_CHECKPOINT", type=to_folder,
-        help="a run_dir, whose newest whole checkpoint is taken, or a checkpoint's directory, .../checkpoints/step_...",
+        help="a run_dir, whose newest whole checkpoint is taken, or a checkpoint's directory, "
+        ".../checkpoints/step_...",
     )  # fmt: skip
     parser.add_argument(
         "out", metavar="OUT", type=to_folder, help="folder to make; it must be empty or not exist"

@@ -76,7 +76,8 @@ def _torchrun(argv: Sequence[str]) -> argparse.Namespace:
     words = parser.parse_intermixed_args(argv)
     if words.nnodes > 1 and not words.rdzv_endpoint:
         parser.error(
-            "--nnodes: expected --rdzv-endpoint HOST:PORT beside it, the same on all nodes, got none"
+            "--nnodes: expected --rdzv-endpoint HOST:PORT beside it, the same on all nodes, got "
+            "none"
         )
     return words
 

@@ -66,7 +66,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--fail-on-leak",
         action="store_true",
-        help="exit with 1 where TRAIN shows what is held out, or something held out could not be compared",
+        help="exit with 1 where TRAIN shows what is held out, or something held out could not be "
+        "compared",
     )
     parser.add_argument("--json", action="store_true", help="all of the result as JSON")
     parser.add_argument(

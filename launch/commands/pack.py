@@ -148,8 +148,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--root",
         metavar="ROOT",
         type=to_place,
-        help="where the file's relative paths start: a folder or s3://BUCKET/PREFIX (default: the file's folder; the "
-        "current one for a preset)",
+        help="where the file's relative paths start: a folder or s3://BUCKET/PREFIX (default: the "
+        "file's folder; the current one for a preset)",
     )
     parser.add_argument(
         "--review",

@@ -22,7 +22,8 @@ def card(record: ExportRecord, source: Source, form: Form) -> str:
         _how_to_load(record, form),
         _check(record),
         _corpus(source),
-        "## Licence\n\nNot stated: whoever trained this encoder chooses it, as the videos' own licences allow.",
+        "## Licence\n\nNot stated: whoever trained this encoder chooses it, as the videos' own "
+        "licences allow.",
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -49,19 +50,21 @@ def _what_it_is(record: ExportRecord, source: Source) -> str:
 
     rows = {
         "objective": record.objective,
-        "encoder": f"{shape.depth} blocks, width {shape.embed_dim}, {shape.num_heads} heads, tubelets of "
-        f"{encoder.tubelet_size}x{encoder.patch_size}x{encoder.patch_size}, {encoder.positions} positions, "
-        f"{count:,} weights",
+        "encoder": f"{shape.depth} blocks, width {shape.embed_dim}, {shape.num_heads} heads, "
+        f"tubelets of {encoder.tubelet_size}x{encoder.patch_size}x{encoder.patch_size}, "
+        f"{encoder.positions} positions, {count:,} weights",
         "weights": "the moving average of the trained ones"
         if record.weights == "average"
         else "the trained ones",
         "clips": f"(B, 3, {encoder.num_frames}, {side}, {side}), RGB",
         "frames": _frames(record),
         "pixels": f"in [0, 1], minus {_written(record.mean)}, divided by {_written(record.std)}",
-        "crop": f"in training {_written(crop.scales)} of the short side, otherwise the largest centred square",
-        "tokens": f"(B, {encoder.grid.num_tokens}, {shape.embed_dim}), normed, in the order of time, row, column",
-        "training": f"step {record.step:,}, {record.clips_seen:,} clips, batches of {recipe.global_batch_size:,}, "
-        f"AdamW at {recipe.optim.base_lr:g} for 256 clips",
+        "crop": f"in training {_written(crop.scales)} of the short side, otherwise the largest "
+        "centred square",
+        "tokens": f"(B, {encoder.grid.num_tokens}, {shape.embed_dim}), normed, in the order of "
+        "time, row, column",
+        "training": f"step {record.step:,}, {record.clips_seen:,} clips, batches of "
+        f"{recipe.global_batch_size:,}, AdamW at {recipe.optim.base_lr:g} for 256 clips",
     }
 
     return markdown([("", ""), *rows.items()], left=2)
@@ -137,8 +140,9 @@ def _check(record: ExportRecord) -> str:
         return "## Check\n\nThis folder has not been read again."
     return (
         "## Check\n\n"
-        f"Read again by {' and '.join(record.check.read_by)}, it gave the features of the training encoder, of one "
-        f"clip of noise, to {record.check.largest_difference:.2g} (largest difference of any feature)."
+        f"Read again by {' and '.join(record.check.read_by)}, it gave the features of the training "
+        f"encoder, of one clip of noise, to {record.check.largest_difference:.2g} (largest "
+        "difference of any feature)."
     )
 
 

@@ -50,8 +50,8 @@ def check(folder: Path, source: Source) -> Check:
         # Not `>`, which would let NaN pass.
         if not difference <= LARGEST_DIFFERENCE:
             raise ModelError(
-                f"--layout {written.config.layout}: expected {reader} to read the features of the training encoder, "
-                f"got others, by up to {difference:.2g}; nothing was exported"
+                f"--layout {written.config.layout}: expected {reader} to read the features of the "
+                f"training encoder, got others, by up to {difference:.2g}; nothing was exported"
             )
 
     return Check(largest_difference=max(differences.values()), read_by=tuple(differences))
@@ -114,7 +114,8 @@ def _transformers_features(folder: Path, clips: Tensor, encoder: EncoderConfig) 
     theirs, loaded = kind.from_pretrained(folder, output_loading_info=True)
     if wrong := {key: names for key, names in loaded.items() if names}:
         raise ModelError(
-            f"--layout transformers: expected it to take every weight, got {wrong}; nothing was exported"
+            f"--layout transformers: expected it to take every weight, got {wrong}; nothing was "
+            "exported"
         )
     # Theirs takes (B, T, C, H, W).
     tokens: Tensor = theirs.eval()(clips.transpose(1, 2), **options).last_hidden_state

@@ -120,8 +120,8 @@ def form_for(name: LayoutName, objective: ObjectiveConfig) -> Form:
     if name not in fitting:
         without = "" if predictor else " and no predictor"
         raise ModelError(
-            f"--layout: expected {' or '.join(fitting)}, which have a place for an encoder with {positions} "
-            f"positions{without}, got {name}"
+            f"--layout: expected {' or '.join(fitting)}, which have a place for an encoder with "
+            f"{positions} positions{without}, got {name}"
         )
 
     return fitting[name]

@@ -51,7 +51,8 @@ class PretrainedEncoder(nn.Module):
         expected = (3, numbers.num_frames, numbers.image_size, numbers.image_size)
         if clips.ndim != 5 or clips.shape[1:] != expected:
             raise ModelError(
-                f"clips: expected the shape (B, {', '.join(map(str, expected))}), got {(*clips.shape,)}"
+                f"clips: expected the shape (B, {', '.join(map(str, expected))}), got "
+                f"{(*clips.shape,)}"
             )
         tokens: Tensor = self.encoder(clips)
         return tokens
@@ -76,7 +77,8 @@ class PretrainedEncoder(nn.Module):
         if frames.ndim not in (4, 5) or frames.shape[-1] != 3 or frames.dtype != torch.uint8:
             shape = (*frames.shape,)
             raise ModelError(
-                f"frames: expected (T, H, W, 3) or (B, T, H, W, 3) bytes, got {shape} of {frames.dtype}"
+                f"frames: expected (T, H, W, 3) or (B, T, H, W, 3) bytes, got {shape} of "
+                f"{frames.dtype}"
             )
 
         clips = frames.to(self.mean.device).reshape(-1, *frames.shape[-4:])
@@ -113,8 +115,8 @@ def load_encoder(folder: str | Path) -> PretrainedEncoder:
     form = FORMS[record.layout].get(record.encoder.positions)
     if form is None:
         raise ModelError(
-            f"{folder}: expected an encoder that {record.layout} has a place for, got {record.encoder.positions} "
-            "positions; export it again"
+            f"{folder}: expected an encoder that {record.layout} has a place for, got "
+            f"{record.encoder.positions} positions; export it again"
         )
 
     state = form.read(folder, record.encoder)
@@ -148,6 +150,6 @@ def _check_size(state: Weights, encoder: EncoderConfig, file: Path) -> None:
 
     if got != expected or depth != shape.depth:
         raise ModelError(
-            f"{file}: expected the encoder that config.json tells of, {shape.depth} blocks and {expected}, got {depth} "
-            f"blocks and {got}"
+            f"{file}: expected the encoder that config.json tells of, {shape.depth} blocks and "
+            f"{expected}, got {depth} blocks and {got}"
         )

@@ -42,9 +42,15 @@ class Shape(NamedTuple):
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with these numbers, one sentence each."""
         if self.embed_dim % self.num_heads:
-            yield f"embed_dim: expected a multiple of num_heads ({self.num_heads}), got {self.embed_dim}"
+            yield (
+                f"embed_dim: expected a multiple of num_heads ({self.num_heads}), got "
+                f"{self.embed_dim}"
+            )
         if self.embed_dim % 16:
-            yield f"embed_dim: expected a multiple of 16 (positions on three axes need it), got {self.embed_dim}"
+            yield (
+                "embed_dim: expected a multiple of 16 (positions on three axes need it), got "
+                f"{self.embed_dim}"
+            )
 
 
 SIZES = {
@@ -121,7 +127,10 @@ class EncoderConfig:
             if total % step:
                 yield f"{whole}: expected a multiple of {part} ({step}), got {total}"
         if self.grid.num_tokens > MOST_TOKENS:
-            yield f"patch_size: expected at most {MOST_TOKENS} tokens of a clip, got {self.grid.num_tokens}"
+            yield (
+                f"patch_size: expected at most {MOST_TOKENS} tokens of a clip, got "
+                f"{self.grid.num_tokens}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +198,10 @@ def rotary_problems(shape: Shape) -> Iterator[str]:
     """Yield what is wrong with heads whose channels are rotated in pairs, on three axes."""
     width = shape.embed_dim // shape.num_heads
     if width % 2 or width < 6:
-        yield f"num_heads: expected heads of an even width of 6 or more, for rotary positions, got a width of {width}"
+        yield (
+            "num_heads: expected heads of an even width of 6 or more, for rotary positions, got a "
+            f"width of {width}"
+        )
 
 
 Transformer = EncoderConfig | DecoderConfig | PredictorConfig
@@ -235,4 +247,7 @@ class TeacherConfig:
         if self.pretrained and self.weights is not None:
             yield f"pretrained: expected false where weights are given, got true and {self.weights}"
         if self.prefix is not None and self.weights is None:
-            yield f"prefix: expected a file of weights that it is about, got {self.prefix!r} and no weights"
+            yield (
+                f"prefix: expected a file of weights that it is about, got {self.prefix!r} and no "
+                "weights"
+            )

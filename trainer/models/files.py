@@ -74,7 +74,8 @@ def read_tensors(path: Path, *, where: str) -> dict[str, Any]:
         ) from None
     except Exception as error:  # what is no checkpoint can break the unpickler in any way
         raise ModelError(
-            f"{where}: expected a file that holds named tensors and nothing to run, got {path}, {_reason(error)}"
+            f"{where}: expected a file that holds named tensors and nothing to run, got {path}, "
+            f"{_reason(error)}"
         ) from None
 
     if not isinstance(content, dict):
@@ -88,8 +89,8 @@ def _reason(error: Exception) -> str:
     """Explain why a file does not load and, where it holds more than weights, how to save those alone."""
     if refused := _REFUSED.search(str(error)):
         return (
-            f"which holds {refused[1]} beside them; where you trust it, save its weights alone: torch.load(FILE, "
-            "weights_only=False), then torch.save of its named tensors"
+            f"which holds {refused[1]} beside them; where you trust it, save its weights alone: "
+            "torch.load(FILE, weights_only=False), then torch.save of its named tensors"
         )
     return f"which does not load as one ({type(error).__name__})"
 
@@ -114,6 +115,7 @@ def _plain(name: str) -> str:
 def _refuse_adapters(names: Iterable[str], path: Path, where: str) -> None:
     if adapter := next((name for name in names if _ADAPTERS.search(name)), None):
         raise ModelError(
-            f"{where}: expected a model's own weights in {path}, got an adapter's (LoRA, PEFT), {adapter}; merge it "
-            "into its model (in PEFT, merge_and_unload()), and save that model's state_dict()"
+            f"{where}: expected a model's own weights in {path}, got an adapter's (LoRA, PEFT), "
+            f"{adapter}; merge it into its model (in PEFT, merge_and_unload()), and save that "
+            "model's state_dict()"
         )

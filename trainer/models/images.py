@@ -97,7 +97,8 @@ def _check_biases(weights: Weights, model: nn.Module) -> None:
             tensor[:third].any() or tensor[-third:].any()
         ):  # that of the keys, between them, is masked
             raise ModelError(
-                f"expected {name} to be zero, as this model of timm has none; the one with _qkvb has them"
+                f"expected {name} to be zero, as this model of timm has none; the one with _qkvb "
+                "has them"
             )
 
 

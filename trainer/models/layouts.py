@@ -59,7 +59,8 @@ class Split:
             missing = [f"{stem}{end}" for end in ends if f"{stem}{end}" not in weights]
             if missing:
                 raise ModelError(
-                    f"{name}: expected the other parts of {stem}{self.whole}, {missing[0]} is missing"
+                    f"{name}: expected the other parts of {stem}{self.whole}, {missing[0]} is "
+                    "missing"
                 )
 
             pieces = [weights[f"{stem}{end}"] for end in ends]
@@ -67,7 +68,8 @@ class Split:
             # Scalars, of shape (), have no axis to be joined along.
             if len(shapes) > 1 or () in shapes:
                 raise ModelError(
-                    f"{name}: expected the parts of {stem}{self.whole} to be of one shape, got {shapes}"
+                    f"{name}: expected the parts of {stem}{self.whole} to be of one shape, got "
+                    f"{shapes}"
                 )
             # Done again at each of the pieces, with the same result.
             joint[f"{stem}{self.whole}"] = torch.cat(pieces)
@@ -232,7 +234,7 @@ def _rearranged(
         rearranged: Tensor = rearrange(tensor, f"{before} -> {after}", **sizes)
     except EinopsError:
         raise ModelError(
-            f"{name}: expected the axes {before} with {sizes}, got the shape {tuple(tensor.shape)}; are patch_size and "
-            "tubelet_size those of these weights?"
+            f"{name}: expected the axes {before} with {sizes}, got the shape "
+            f"{tuple(tensor.shape)}; are patch_size and tubelet_size those of these weights?"
         ) from None
     return rearranged

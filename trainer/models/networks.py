@@ -174,7 +174,10 @@ class WeightsFile:
             for keys, names in self.states.items()
             for name in names
         )
-        return f"expected the weights of {whose}, {anchor} among them, got names that begin with {starts}"
+        return (
+            f"expected the weights of {whose}, {anchor} among them, got names that begin with "
+            f"{starts}"
+        )
 
 
 def _closed(prefix: str) -> str:

@@ -132,8 +132,9 @@ def _weights(config: TeacherConfig) -> Weights | None:
         return None
 
     raise ModelError(
-        f"teacher {config.model}: expected a file of weights, got none; set teacher.weights to one, teacher.pretrained "
-        "to true for timm's own, or teacher.allow_random to true to train against random features"
+        f"teacher {config.model}: expected a file of weights, got none; set teacher.weights to "
+        "one, teacher.pretrained to true for timm's own, or teacher.allow_random to true to train "
+        "against random features"
     )
 
 

@@ -44,7 +44,8 @@ def create_vit(config: TeacherConfig, side: int | None) -> Any:
         for name in ("patch_embed", "blocks", "num_prefix_tokens", "set_input_size")
     ):
         raise ModelError(
-            f"teacher.model: expected a ViT, got {config.model!r}, which is a {type(model).__name__}"
+            f"teacher.model: expected a ViT, got {config.model!r}, which is a "
+            f"{type(model).__name__}"
         )
 
     _set_size(model, config, side)
@@ -71,16 +72,18 @@ def _set_size(model: Any, config: TeacherConfig, side: int | None) -> None:
     # A file's positions could ask for any amount of memory; the setting has this bound itself.
     if image_size > MOST_PIXELS:
         raise ModelError(
-            f"expected positions for images of at most {MOST_PIXELS} pixels, got {side} x {side} of them"
+            f"expected positions for images of at most {MOST_PIXELS} pixels, got {side} x {side} "
+            "of them"
         )
     if trained not in (None, image_size):
         raise ModelError(
-            f"teacher.image_size: expected {trained}, as these weights have {side} x {side} positions, got {image_size}"
+            f"teacher.image_size: expected {trained}, as these weights have {side} x {side} "
+            f"positions, got {image_size}"
         )
     if image_size % patch_size:
         raise ModelError(
-            f"teacher.image_size: expected a multiple of {config.model}'s patches of {patch_size} pixels, "
-            f"got {image_size}"
+            f"teacher.image_size: expected a multiple of {config.model}'s patches of {patch_size} "
+            f"pixels, got {image_size}"
         )
 
     model.set_input_size(img_size=(image_size, image_size))
@@ -152,9 +155,9 @@ def pretrained_weights(name: str) -> Weights:
     except Exception as error:  # no network, no room, a proxy that says no: there are many ways
         said = str(error).strip().partition("\n")[0]
         raise ModelError(
-            f"teacher.pretrained: expected the weights of {name} in timm's cache, or a network to get them, got "
-            f"{type(error).__name__}: {said}; run `hf download {known.hf_hub_id}` where there is a network, with the "
-            "same HF_HOME, or set teacher.weights to a file"
+            f"teacher.pretrained: expected the weights of {name} in timm's cache, or a network to "
+            f"get them, got {type(error).__name__}: {said}; run `hf download {known.hf_hub_id}` "
+            "where there is a network, with the same HF_HOME, or set teacher.weights to a file"
         ) from None
 
     log.info("teacher %s has weights of timm's, licence: %s", name, known.license or "not said")
