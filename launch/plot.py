@@ -1,4 +1,4 @@
-"""Line plots as SVG: what a table of many sizes hides."""
+"""Line plots as SVG."""
 
 import itertools
 import math
@@ -38,7 +38,7 @@ class Line:
     Attributes:
         name: Its entry in the legend; lines of one name look alike in all panels.
         points: Points (x, y), growing in x.
-        labels: A text beside each point; none by default.
+        labels: A text for each point; none by default.
         is_reference: Draw it thin and dashed, without dots: what the other lines are compared with.
     """
 
@@ -54,7 +54,7 @@ class Panel:
 
     Attributes:
         title: The quantity that is shown, with its unit.
-        across: What x counts.
+        across: The name of x.
         lines: The lines.
         limit: A height to mark, and its name.
         is_logarithmic: Whether both axes are logarithmic; x is then above 0, and a y below 0.001 lies at the bottom.
@@ -205,7 +205,7 @@ def _line(line: Line, css_class: str, to_x: _Axis, to_y: _Axis) -> list[str]:
 def _axes(
     panel: Panel, right: float, bottom: float
 ) -> tuple[_Axis, list[float], _Axis, list[float]]:
-    """Both axes, each with the numbers that are written beside it."""
+    """Both axes, each with its ticks."""
     points = [*itertools.chain.from_iterable(line.points for line in panel.lines)]
     xs = [x for x, _ in points]
     ys = [y for _, y in points]

@@ -35,15 +35,15 @@ class Result:
 
     Attributes:
         path: The file.
-        time: When, in unix seconds.
-        nodes: Nodes.
+        time: The time of the measurement, in unix seconds.
+        nodes: Number of nodes.
         ranks: Ranks on all of them.
-        clips_per_second: Over all ranks.
-        gigabytes_per_second: Read from the store, 10^9 bytes.
-        requests_per_second: GETs.
+        clips_per_second: The rate over all ranks.
+        gigabytes_per_second: Bytes read from the store, in 10^9 bytes.
+        requests_per_second: GETs sent to the store.
         retries: Reads tried again in the window.
         node_clips_per_second: Each node's own rate.
-        work: What was measured: with decoding or without, and of which corpus.
+        work: The work that was measured, with decoding or without, and the corpus.
     """
 
     path: Path
@@ -59,13 +59,14 @@ class Result:
 
 
 def read_results(folder: Path) -> list[Result]:
-    """Read what `surgstream loader --out FOLDER/.../loader.json` left.
+    """Read the results of `surgstream loader --out FOLDER/.../loader.json`.
 
     Args:
-        folder: Where every `loader.json` at any depth is read; of several from as many nodes the newest counts.
+        folder: A folder with files `loader.json` at any depth; of several from the same number of nodes the newest
+            counts.
 
     Returns:
-        One result for each number of nodes, growing.
+        One result for each number of nodes, in ascending order.
 
     Raises:
         ConfigError: There are none, a file is something else, or two of them measured different things.
@@ -128,7 +129,7 @@ def efficiency(result: Result, fewest: Result) -> float:
 
 
 def plot(results: Sequence[Result]) -> str:
-    """Draw clips a second over nodes beside the ideal, both axes logarithmic, as an SVG file's text."""
+    """Draw clips a second over nodes, and the ideal, on logarithmic axes, as an SVG file's text."""
     fewest = results[0]
     measured = []
     ideal = []

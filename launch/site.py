@@ -39,14 +39,14 @@ class Site:
     Attributes:
         nodes: Nodes of a job.
         gpus_per_node: GPUs of a node, one rank each; 0 trains on CPUs.
-        gpu_type: Which ones, as the cluster calls them, such as `h800`; null takes any.
-        gpu_option: How they are asked for: most clusters know `--gpus-per-node`, older ones `--gres`.
+        gpu_type: Their type, as the cluster calls it, such as `h800`; null takes any.
+        gpu_option: The option that asks for them: most clusters know `--gpus-per-node`, older ones `--gres`.
         ranks_per_node: Ranks of a node without GPUs.
         cpus_per_task: CPUs a rank, as Slurm counts them: cores or hardware threads.
         memory: Memory a node, such as `900G`; `0` is all of it, null the partition's default.
         exclusive: Share no node with other jobs.
-        partition: Where to queue; null takes the cluster's default, as for the next ones.
-        account: Whose hours.
+        partition: The partition to queue in; null takes the cluster's default, as for the next ones.
+        account: The account that is charged.
         qos: Quality of service.
         constraint: Features that nodes must have, such as `h800&ib`.
         exclude: Nodes to avoid, such as `node[13,27]`.
@@ -55,7 +55,7 @@ class Site:
         options: More options of sbatch, such as `--mail-type=FAIL`.
         launcher: `srun` starts one task a rank; `torchrun` one torchrun a node.
         srun_options: More options of srun, such as `--cpu-bind=cores`.
-        save_before_end_seconds: How long before the end of its time a run is told to save; Slurm may tell it a minute
+        save_before_end_seconds: The time before its end at which a run is told to save; Slurm may tell it a minute
             earlier.
         most_starts_without_progress: A job that was started so often from one checkpoint is not requeued again; 0
             never requeues.
@@ -99,7 +99,7 @@ class Site:
         """Yield what is wrong with these values."""
         if self.gpus_per_node and self.ranks_per_node not in (1, self.gpus_per_node):
             yield (
-                "ranks_per_node: expected 1 beside gpus_per_node, since each has a rank, got "
+                "ranks_per_node: expected 1 with gpus_per_node, since each has a rank, got "
                 f"{self.ranks_per_node}"
             )
         if not _TIME.fullmatch(self.time):
@@ -111,8 +111,7 @@ class Site:
             self.gpus_per_node and _GPU_TYPE.fullmatch(self.gpu_type)
         ):
             yield (
-                "gpu_type: expected a name such as h800, beside gpus_per_node, got "
-                f"{self.gpu_type!r}"
+                f"gpu_type: expected a name such as h800, with gpus_per_node, got {self.gpu_type!r}"
             )
 
         for name in self.environment:
@@ -137,7 +136,7 @@ class Site:
             )
 
         if self.container and self.venv:
-            yield "container: expected no venv beside it; what a container needs is inside"
+            yield "container: expected no venv with it; what a container needs is inside"
 
     @property
     def tasks_per_node(self) -> int:

@@ -62,7 +62,7 @@ def become(command: Sequence[str]) -> NoReturn:
     """
     if importlib.util.find_spec("torch") is None:
         raise LaunchError(
-            f"torchrun: not found beside {sys.executable}; start surgstream from the environment "
+            f"torchrun: not found next to {sys.executable}; start surgstream from the environment "
             "that torch is in"
         )
 
@@ -87,7 +87,7 @@ def num_visible(listing: str, visible: str | None) -> int:
     """The number of GPUs that CUDA shows to a process.
 
     Args:
-        listing: What `nvidia-smi --list-gpus` prints.
+        listing: The output of `nvidia-smi --list-gpus`.
         visible: `CUDA_VISIBLE_DEVICES`: indices, or beginnings of UUIDs; None shows all. What follows an entry that
             means no device is invisible, and an entry that comes twice hides all. Of MIG devices a process has one.
     """

@@ -37,9 +37,9 @@ class Export:
     """An exported encoder and the code that reads it.
 
     Attributes:
-        recipe: What is exported.
-        layout: For whom.
-        readers: By repository, OWNER+NAME, the names of its loaders in `public_loaders`.
+        recipe: The recipe whose encoder is exported.
+        layout: The layout that it is exported in.
+        readers: Names of loaders in `public_loaders`, by repository, OWNER+NAME.
     """
 
     recipe: str
@@ -92,12 +92,13 @@ def measure(export: Export, clones: Path, python: str) -> list[dict[str, Any]]:
         (file,) = (Path(folder) / "out").glob("model.p*")
         compared = Path(folder) / "compared.pt"
         torch.save(material(source), compared)
-        return [
-            {"recipe": export.recipe, "layout": export.layout, "repository": repository}
-            | read_by(loader, clones / repository, python, file, compared)
-            for repository, loaders in export.readers.items()
-            for loader in loaders
-        ]
+
+        rows = []
+        for repository, loaders in export.readers.items():
+            what = {"recipe": export.recipe, "layout": export.layout, "repository": repository}
+            clone = clones / repository
+            rows += [what | read_by(loader, clone, python, file, compared) for loader in loaders]
+        return rows
 
 
 def read_by(loader: str, clone: Path, python: str, file: Path, compared: Path) -> dict[str, Any]:

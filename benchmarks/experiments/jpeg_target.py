@@ -72,7 +72,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     words = parser.parse_args()
     config = load(TrainConfig, RECIPE, [])
-    rows = [row for side in SIDES for row in measure(frames_of(words.video, side, config), config)]
+    rows = []
+    for side in SIDES:
+        rows += measure(frames_of(words.video, side, config), config)
     found = {**conditions(), "windows": WINDOWS, "rows": [asdict(row) for row in rows]}
     (words.folder / "jpeg_target.json").write_text(json.dumps(found, indent=1) + "\n")
     print(table(rows))

@@ -83,22 +83,21 @@ def train(tree: Path, recipe: str, words: Sequence[str], seed: int) -> Curve:
 
 def losses(line: dict[str, Any]) -> dict[str, float]:
     """The training and held-out losses in a line of `metrics.jsonl`."""
-    kinds = {
-        name: name.partition("/")[0] for name in line if not name.endswith(("_of_mean", "/clips"))
-    }
+    losses = [name for name in line if name.startswith(("loss/", "held_out/"))]
     return {
-        name: round(line[name], 6) for name, kind in kinds.items() if kind in ("loss", "held_out")
+        name: round(line[name], 6) for name in losses if not name.endswith(("_of_mean", "/clips"))
     }
 
 
 def summary(curves: Sequence[Curve]) -> list[str]:
     """Each loss at the last step: its mean over seeds, and its least and most."""
     last = [curve[max(curve, key=int)] for curve in curves]
-    return [
-        f"{name} {statistics.fmean(values):.4f} ({min(values):.4f} to {max(values):.4f})"
-        for name in last[0]
-        for values in ([row[name] for row in last],)
-    ]
+    lines = []
+    for name in last[0]:
+        values = [row[name] for row in last]
+        ends = f"{min(values):.4f} to {max(values):.4f}"
+        lines.append(f"{name} {statistics.fmean(values):.4f} ({ends})")
+    return lines
 
 
 if __name__ == "__main__":

@@ -106,11 +106,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     words = parser.parse_args()
 
-    rows = [
-        measure(video, fps, words.folder, words.repeats)
-        for video in (*made(words.folder), *words.videos)
-        for fps in RATES.get(video.name, (1,))
-    ]
+    rows = []
+    for video in (*made(words.folder), *words.videos):
+        for fps in RATES.get(video.name, (1,)):
+            rows.append(measure(video, fps, words.folder, words.repeats))
 
     print(table(rows))
     found = {**conditions(), "rows": [asdict(row) for row in rows]}

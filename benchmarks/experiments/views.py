@@ -7,6 +7,7 @@ second.
 """
 
 import argparse
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -40,13 +41,13 @@ class Source:
     """Pictures and videos of one kind.
 
     Attributes:
-        name: What they show.
-        folder: Where they are in FOLDER, OWNER+NAME of a repository.
-        commit: Of the repository.
-        licence: As the repository states it.
+        name: The kind of pictures.
+        folder: Their folder in FOLDER, OWNER+NAME of a repository.
+        commit: The commit of the repository.
+        licence: The licence that the repository states.
         files: Patterns, relative to `folder`.
         outside: Whether they were taken outside of the body.
-        labelled: Whether labels beside the pictures tell which are.
+        labelled: Whether labels that come with the pictures tell which are.
     """
 
     name: str
@@ -206,9 +207,8 @@ def measure(source: Source, folder: Path) -> Row:
     kinds: dict[str, int] = {}
     num_looks = 0
     seconds = 0.0
-    for path in sorted(
-        {path for files in source.files for path in (folder / source.folder).glob(files)}
-    ):
+    paths = {*itertools.chain.from_iterable(map((folder / source.folder).glob, source.files))}
+    for path in sorted(paths):
         if source.labelled and is_outside(path) != source.outside:
             continue
         for pixels in looks(path):

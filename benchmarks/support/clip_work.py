@@ -48,7 +48,7 @@ class ClipWork:
         windows: Crop windows (left, top, right, bottom), shape (B, 4).
         frames: The numbers of each clip's frames in the video, shape (B, T).
         jpegs: All frames of that video.
-        folder: Where videos are kept.
+        folder: The folder of videos.
     """
 
     clips: tuple[ClipBytes, ...]

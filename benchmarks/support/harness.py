@@ -40,8 +40,8 @@ class Case:
     """One way to do a piece of work.
 
     Attributes:
-        name: What is done.
-        unit: What is counted, such as `clips`.
+        name: A name for the work.
+        unit: The unit that is counted, such as `clips`.
         run: Does it once and returns how many; None where it cannot be done here.
         missing: Why it cannot be done here, such as a package that is not installed.
         most: The highest rate that is plausible, in units a second, where there is a floor to the time.
@@ -69,14 +69,14 @@ class Row:
     """The measurements of a case.
 
     Attributes:
-        name: What was done.
-        unit: What was counted.
+        name: The name of the case.
+        unit: Its unit.
         rate: Median of the repeats, units a second.
         low: Lower end of the median's 95 % interval, by bootstrap over repeats.
         high: Its upper end.
         cpu_seconds: Median CPU time of all threads for one unit.
         ratio: Median over repeats of this case's rate to the first case's in the same repeat.
-        rates: Of every repeat.
+        rates: The rate of every repeat.
         peak_mb: Most memory it took, in 10^6 bytes, where the case can tell.
         missing: Why it was not measured; its numbers are then 0.
         mfu: Model FLOPs utilisation, the rate's share of `Case.peak_rate`.
@@ -100,10 +100,10 @@ class Fact:
     """A measurement that is no rate, such as a time or a share.
 
     Attributes:
-        name: What it is of.
+        name: A name for the quantity.
         unit: Such as `s` or `%`.
         value: The median of all values.
-        values: Of every repeat.
+        values: The value of every repeat.
     """
 
     name: str
@@ -279,7 +279,7 @@ def hardware() -> str:
 
 
 def save(path: Path, rows: Sequence[Row], findings: Findings | None = None) -> None:
-    """Write everything and the conditions as JSON, and the plot beside it."""
+    """Write everything and the conditions as JSON, and the plot as SVG next to it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     result = {**conditions(), "rows": [asdict(row) for row in rows]}
     if findings:

@@ -72,8 +72,8 @@ def long_corpus(
     """Write shards of one long video each, the small corpus's frames over and over, unless they are there.
 
     Args:
-        folder: Where the small corpus is made.
-        storage: Where the long one goes: some 420 MB.
+        folder: The folder of the small corpus.
+        storage: The store of the long one, which takes some 420 MB.
         num_shards: Its shards.
         shard_frames: Frames in each.
     """
@@ -105,7 +105,7 @@ def encode_video(jpegs: Sequence[bytes], path: Path, codec: str, gop_frames: int
 
     Args:
         jpegs: The frames.
-        path: Where the video goes.
+        path: The file of the video.
         codec: FFmpeg's name of the encoder.
         gop_frames: Frames from one key frame to the next; 1 makes every frame one.
     """
@@ -150,7 +150,7 @@ def cut_video(path: Path, frames: Sequence[int]) -> tuple[bytes, list[int]]:
 
         # From the last key frame to the frame itself: without B-frames nothing after it is needed
         spans = (range(keys[bisect.bisect(keys, frame) - 1], frame + 1) for frame in frames)
-        kept = sorted({number for span in spans for number in span})
+        kept = sorted({*itertools.chain.from_iterable(spans)})
 
         file = io.BytesIO()
         with av.open(file, "w", format="mp4") as target:

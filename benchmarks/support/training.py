@@ -36,7 +36,7 @@ def load_recipe(words: Sequence[str], run_dir: Path, *ours: str) -> TrainConfig:
 
     Args:
         words: Its path, then overrides.
-        run_dir: Where a run writes.
+        run_dir: The run directory.
         ours: Overrides before those.
     """
     path, *overrides = words
@@ -121,7 +121,7 @@ def take_steps(trainer: Trainer, num_steps: int) -> int:
 
 
 def num_steps(config: TrainConfig, num_clips: int) -> int:
-    """Steps that take at least so many clips."""
+    """The number of steps that take at least a number of clips."""
     return -(-num_clips // config.global_batch_size)
 
 

@@ -81,7 +81,7 @@ def shortest_step(
         utilisation: Measures it at a step of the given seconds; grows with them.
         fast: A step that is too short.
         slow: A step that should be long enough; where it is not, the search goes on beyond it.
-        probes: How often to measure; bounds the time that it takes.
+        probes: The number of measurements, which bounds the time that it takes.
 
     Returns:
         The shortest step that was seen to do, in seconds; infinity where none did.

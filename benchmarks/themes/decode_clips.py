@@ -1,6 +1,7 @@
 """Clips to normalised tensors (3, 16, 224, 224): the loader's own decoder, other decoders, and other payloads."""
 
 import importlib
+import itertools
 import os
 from pathlib import Path
 
@@ -23,15 +24,16 @@ def cases(folder: Path) -> list[Case]:
     work = ClipWork.make(folder, num_clips=NUM_CLIPS, video_frames=VIDEO_FRAMES)
     on_gpu = torch.cuda.is_available()
     threads = cores_of_rank(os.environ)
-    return [
-        ours(work, "cpu", threads),
-        ours(work, "cpu", 1),
-        ours(work, "gpu", threads)
-        if on_gpu
-        else Case("DALI on the GPU, JPEG bytes", "clips", None, "needs a GPU"),
-        *dali_video.cases(work, on_gpu=on_gpu, threads=threads),
-        *(case for peer in PEERS for case in peer_cases(work, peer, threads)),
-    ]
+    found = [ours(work, "cpu", threads), ours(work, "cpu", 1)]
+    if on_gpu:
+        found.append(ours(work, "gpu", threads))
+    else:
+        found.append(Case("DALI on the GPU, JPEG bytes", "clips", None, "needs a GPU"))
+
+    found += dali_video.cases(work, on_gpu=on_gpu, threads=threads)
+    for peer in PEERS:
+        found += peer_cases(work, peer, threads)
+    return found
 
 
 def ours(work: ClipWork, place: str, threads: int) -> Case:
@@ -43,16 +45,14 @@ def ours(work: ClipWork, place: str, threads: int) -> Case:
         image_size=IMAGE_SIZE,
         device=torch.device("cuda", 0) if place == "gpu" else torch.device("cpu"),
     )
-    frames = [frame for clip in work.clips for frame in clip.frames]
+    frames = [*itertools.chain.from_iterable(clip.frames for clip in work.clips)]
 
     def run() -> int:
         return decoder.decode(frames, work.windows).shape[0]
 
-    return Case(
-        f"DALI on the {place.upper()}, JPEG bytes, {threads} thread{'s'[: threads != 1]}",
-        "clips",
-        run,
-    )
+    plural = "" if threads == 1 else "s"
+    name = f"DALI on the {place.upper()}, JPEG bytes, {threads} thread{plural}"
+    return Case(name, "clips", run)
 
 
 def peer_cases(work: ClipWork, peer: str, threads: int) -> list[Case]:

@@ -109,7 +109,8 @@ class Loading:
         g = np.array([clip.g for clip in clips])
         sizes = np.array([(clip.width, clip.height) for clip in clips])
         windows = multi_scale_crop(self.config.data.crop, self.config.seed, g, sizes)
-        return [frame.copy() for clip in clips for frame in clip.frames], windows
+        frames = itertools.chain.from_iterable(clip.frames for clip in clips)
+        return [frame.copy() for frame in frames], windows
 
 
 def cases(folder: Path, store: str | None = None) -> list[Case]:
@@ -155,7 +156,7 @@ def findings(
         for share in SWEEP:
             utilisation(BATCH / (share * top))
 
-    waits = 1e3 * np.array([wait for _, run in runs for wait in run.waits])
+    waits = 1e3 * np.concatenate([run.waits for _, run in runs])
     at = f"consumer at {SHARE} of the loader's own rate"
 
     facts = [
@@ -220,20 +221,19 @@ def starts(corpus: str, repeats: int) -> list[Fact]:
         place: [first_batch(corpus, place) for _ in range(repeats)] for place in (0.0, *PLACES)
     }
 
-    return [
-        *(
-            Fact.of(f"first batch of a new process, {how}", "s", *(run[key] for run in runs))
-            for runs, state in ((cold, "cold: not in the page cache"), (warm, "warm"))
-            for key, how in (("process", state), ("corpus", f"{state}, without imports"))
-            if runs
-        ),
-        Fact.of("first batch again in one process", "s", *again[0.0]),
-        *(
-            Fact.of(f"resume at {100 * place:g} % of an epoch", "s", *again[place])
-            for place in PLACES
-        ),
-        Fact.of("peak memory beyond imports", "MB", *(run["peak_mb"] for run in warm)),
-    ]
+    facts = []
+    for runs, state in ((cold, "cold: not in the page cache"), (warm, "warm")):
+        if not runs:
+            continue
+        name = f"first batch of a new process, {state}"
+        facts.append(Fact.of(name, "s", *(run["process"] for run in runs)))
+        facts.append(Fact.of(f"{name}, without imports", "s", *(run["corpus"] for run in runs)))
+
+    facts.append(Fact.of("first batch again in one process", "s", *again[0.0]))
+    for place in PLACES:
+        facts.append(Fact.of(f"resume at {100 * place:g} % of an epoch", "s", *again[place]))
+    facts.append(Fact.of("peak memory beyond imports", "MB", *(run["peak_mb"] for run in warm)))
+    return facts
 
 
 def evict(corpus: str) -> bool:

@@ -42,7 +42,7 @@ def stream_case(corpus: Storage) -> Case:
 
     def run() -> int:
         with open_stream(table, num_frames=NUM_FRAMES) as batches:
-            return sum(hand_on(clip.frames) for batch in batches for clip in batch)
+            return sum(hand_on(clip.frames) for clip in chain.from_iterable(batches))
 
     return Case("stream, any frame an anchor", "clips", run)
 
@@ -72,8 +72,11 @@ def peer_cases(folder: Path, corpus: Storage, place: str) -> list[Case]:
 def read(peer: ModuleType, place: str, folder: Path, stride: int, workers: int) -> int:
     """Read every sample and cut it into clips; returns how many."""
     with tempfile.TemporaryDirectory(dir=folder) as cache:
-        runs = chain.from_iterable(map(unpack, peer.samples(place, Path(cache), workers)))
-        return sum(hand_on(clip) for frames in runs for clip in clips(frames, NUM_FRAMES, stride))
+        samples = peer.samples(place, Path(cache), workers)
+        num_clips = 0
+        for frames in chain.from_iterable(map(unpack, samples)):
+            num_clips += sum(map(hand_on, clips(frames, NUM_FRAMES, stride)))
+        return num_clips
 
 
 def hand_on(frames: Iterable[Any]) -> int:

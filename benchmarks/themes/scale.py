@@ -75,10 +75,10 @@ def run(words: argparse.Namespace) -> int:
 def weak_and_strong(ranks: Sequence[int]) -> list[Traffic]:
     """Simulate the published batch on every number of ranks that can share it, then fixed clips a rank."""
     order = Order.create(SIZES, 0, CONFIG)
-    sizes = [
-        (number, GLOBAL_BATCH_SIZE // number) for number in ranks if GLOBAL_BATCH_SIZE % number == 0
-    ]
-    sizes += [(number, clips) for clips in CLIPS_PER_RANK for number in ranks]
+    sharing = [number for number in ranks if GLOBAL_BATCH_SIZE % number == 0]
+    sizes = [(number, GLOBAL_BATCH_SIZE // number) for number in sharing]
+    for clips in CLIPS_PER_RANK:
+        sizes += [(number, clips) for number in ranks]
 
     # A size that is of both kinds is simulated once
     return [
@@ -164,9 +164,9 @@ def run_loader(processes: int, command: Sequence[str], folder: Path) -> dict[str
     """Run `surgstream loader` in some processes of this machine.
 
     Args:
-        processes: How many.
+        processes: Number of processes.
         command: The words after `loader`.
-        folder: Where its result may lie for a moment.
+        folder: A folder for its result, until it is read.
 
     Returns:
         The numbers of all processes together, and of each its rate.

@@ -13,8 +13,9 @@ Write the encoder of a run, or of one of its checkpoints, for others to use.
   surgstream export runs/surgrec/checkpoints/step_00060000 exported \\
       --layout transformers
 
-The folder has the weights, config.json with all that a user must know (size, frames, stride, frame rate where it is
-known, mean, std), and a model card, README.md, for you to complete. This reads it, whatever its layout:
+The folder has the weights, config.json with all that a user must know (size, frames, stride, frame
+rate where it is known, mean, std), and a model card, README.md, for you to complete. This reads it,
+whatever its layout:
 
   from surgstream.trainer.export import load_encoder
   encoder = load_encoder("exported")
@@ -31,10 +32,12 @@ Layouts, by the positions of the recipe's encoder:
   surgvista     sincos    model.pth, for SurgVISTA's fine-tuning
   vjepa2        rope      model.pt, for V-JEPA 2's evals and hub code
 
-What was written is read again, by transformers too where it is installed, and its features of one clip compared with
-the training encoder's. The largest difference is printed and kept; above 1e-4 nothing is exported.
+What was written is read again, by transformers too where it is installed, and its features of one
+clip compared with the training encoder's. The largest difference is printed and kept; above 1e-4
+nothing is exported.
 
-Where a moving average of the encoder is kept, it is what is written, unless `--weights trained` is given.
+Where a moving average of the encoder is kept, it is what is written, unless `--weights trained` is
+given.
 """
 
 

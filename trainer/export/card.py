@@ -12,9 +12,9 @@ def card(record: ExportRecord, source: Source, form: Form) -> str:
     """Write it.
 
     Args:
-        record: What `config.json` says.
-        source: Where the encoder is from.
-        form: How it was written.
+        record: The content of `config.json`.
+        source: The checkpoint of the encoder.
+        form: The form that it was written in.
     """
     sections = [
         _head(record),

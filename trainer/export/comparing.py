@@ -29,8 +29,8 @@ def check(folder: Path, source: Source) -> Check:
     transformers reads what is written for it where it is installed.
 
     Args:
-        folder: What was written.
-        source: What was trained.
+        folder: The folder that was written.
+        source: The checkpoint that was trained.
 
     Raises:
         ModelError: They differ by more than `LARGEST_DIFFERENCE`, or somebody cannot read it.
@@ -62,7 +62,7 @@ def _has_transformers() -> bool:
     if importlib.util.find_spec("transformers") is None:
         return False
     try:
-        # The teacher's module declares what torchvision, which transformers imports, lacks beside a CPU-only torch.
+        # The teacher's module declares what torchvision, which transformers imports, lacks with a CPU-only torch.
         for module in ("surgstream.trainer.models.teacher", "transformers.modeling_utils"):
             importlib.import_module(module)
     except ImportError as error:
@@ -100,7 +100,7 @@ def _features(encoder: torch.nn.Module, clips: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _transformers_features(folder: Path, clips: Tensor, encoder: EncoderConfig) -> Tensor:
-    """Features of the clips by transformers' own model, or by the model that is copied beside the weights."""
+    """Features of the clips by transformers' own model, or by the model that is copied next to the weights."""
     import transformers
 
     from surgstream.trainer.export.modeling_surgical_vit import SurgicalVitModel

@@ -10,7 +10,7 @@ from surgstream.trainer.models.vit import NORM_EPS
 from surgstream.trainer.objectives.config import ObjectiveConfig, predictor_of
 
 MODELLING = "modeling_surgical_vit.py"
-"""Copied beside the weights of an encoder with sincos positions, which no model of transformers has."""
+"""The module that is copied next to the weights of an encoder with sincos positions, which transformers lacks."""
 
 
 def numbers(objective: ObjectiveConfig) -> dict[str, Any]:

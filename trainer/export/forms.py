@@ -28,8 +28,8 @@ class Form:
 
     Attributes:
         layout: The names of its weights; None is ours.
-        file: What holds them.
-        has_predictor: Whether it reads a predictor beside the encoder, as V-JEPA 2's readers do.
+        file: The file that holds them.
+        has_predictor: Whether it reads a predictor with the encoder, as V-JEPA 2's readers do.
     """
 
     layout: Layout | None
@@ -94,7 +94,7 @@ FORMS: Mapping[LayoutName, Mapping[Positions, Form]] = {
         "sinusoid": Form(LAYOUTS["transformers_videomae"], "model.safetensors"),
         "sincos": Form(
             LAYOUTS["surgvista"], "model.safetensors"
-        ),  # for the model that is copied beside it
+        ),  # for the model that is copied next to it
         "rope": Form(LAYOUTS["transformers_vjepa2"], "model.safetensors", has_predictor=True),
     },
     "videomae": {"sinusoid": Form(LAYOUTS["videomae"], "model.pth")},

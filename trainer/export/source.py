@@ -24,12 +24,12 @@ class Source:
     """A trained encoder, and how it came to be.
 
     Attributes:
-        recipe: What it was trained with.
+        recipe: The recipe that it was trained with.
         state: The weights of the encoder and of the predictor, where there is one, by our names.
         averaged: Whether the encoder's are the moving average.
-        step: Of the training.
+        step: The step of the training.
         clips_seen: Until then.
-        datasets: What it was drawn from at the end; empty where the checkpoint does not tell.
+        datasets: The datasets that it was drawn from at the end; empty where the checkpoint does not tell.
     """
 
     recipe: TrainConfig

