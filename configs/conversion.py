@@ -51,6 +51,7 @@ class Converter:
             return self._dataclass(kind, value, path, default)
         if origin in (Union, types.UnionType):
             return self._union(arguments, value, path, default)
+
         if origin is Annotated:
             kind, rule = arguments
             return self._annotated(kind, rule, value, path)
@@ -120,11 +121,8 @@ class Converter:
 
     def _first_that_fits(self, members: Sequence[Any], value: Any, path: str) -> Any:
         """The value as the first member that it fits; otherwise the mistakes of the member that is meant."""
-        shape = None
-        if isinstance(value, dict):
-            shape = dict
-        elif isinstance(value, list):
-            shape = tuple
+        shapes: dict[type, type] = {dict: dict, list: tuple}
+        shape = shapes.get(type(value))
         alike = [kind for kind in members if _container(kind) is shape]
 
         attempts = []

@@ -266,6 +266,7 @@ def _style() -> str:
         grid="#2b3138",
         lines=[colour for _, colour in _COLOURS],
     )
+
     return f"""
     {light}
     text {{ font: 12px Helvetica, Arial, sans-serif; }}

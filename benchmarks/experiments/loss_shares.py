@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def shares(config: TrainConfig, steps: int, every: int) -> Iterator[dict[str, Any]]:
-    """Train on one micro-batch a step, and look at every so many steps."""
+    """Train on one micro-batch a step, and look at the gradients every few steps."""
     beginning = Progress(step=0, g=0, state={})
     table = FrameTable.open(open_storage(config.data.corpus, config.data.s3))
     order = order_from(beginning, config, table)

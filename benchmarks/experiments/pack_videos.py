@@ -37,7 +37,10 @@ QUALITY = 85
 FFMPEG_QUALITY = 2
 EXACTLY = "bicubic+accurate_rnd+full_chroma_int+bitexact"
 SECONDS = 40
-PICTURES = f"life=s=240x135:mold=10:r=25:ratio=0.2:seed=1,scale=1920x1080,gblur=8,noise=alls=6:allf=t,trim=0:{SECONDS}"
+PICTURES = (
+    "life=s=240x135:mold=10:r=25:ratio=0.2:seed=1,scale=1920x1080,gblur=8,"
+    f"noise=alls=6:allf=t,trim=0:{SECONDS}"
+)
 KINDS = {
     "h264.mp4": "-c:v libx264 -preset veryfast -crf 23 -pix_fmt yuv420p",
     "h264_short_groups.mp4": "-c:v libx264 -preset veryfast -crf 23 -g 12 -pix_fmt yuv420p",
@@ -73,19 +76,22 @@ class Row:
 
     def cells(self) -> list[str]:
         """A line of the table; ratios are medians over repeats."""
-        cpu = [
-            ours.cpu_seconds / other.cpu_seconds
-            for ours, other in zip(self.ours, self.ffmpeg, strict=True)
-        ]
+        pairs = zip(self.ours, self.ffmpeg, strict=True)
+        cpu = [ours.cpu_seconds / other.cpu_seconds for ours, other in pairs]
         pairs = zip(self.ours_all_cores, self.ffmpeg_all_cores, strict=True)
         wall = [ours.wall_seconds / other.wall_seconds for ours, other in pairs]
-        sides = (self.ffmpeg, self.ours)
-        seconds = [f"{statistics.median(cost.cpu_seconds for cost in side):.2f}" for side in sides]
-        kilobytes = [f"{side[0].num_bytes / side[0].num_frames / 1e3:.1f}" for side in sides]
-        ratios = [
-            f"**{statistics.median(side):.2f}** ({min(side):.2f} to {max(side):.2f})"
-            for side in (cpu, wall)
-        ]
+
+        seconds = []
+        kilobytes = []
+        for side in (self.ffmpeg, self.ours):
+            seconds.append(f"{statistics.median(cost.cpu_seconds for cost in side):.2f}")
+            kilobytes.append(f"{side[0].num_bytes / side[0].num_frames / 1e3:.1f}")
+
+        ratios = []
+        for found in (cpu, wall):
+            ends = f"{min(found):.2f} to {max(found):.2f}"
+            ratios.append(f"**{statistics.median(found):.2f}** ({ends})")
+
         return [
             self.video,
             str(self.fps),

@@ -189,7 +189,7 @@ def _vjepa2_hub(clone: Path, file: str) -> Loaded:
     both.norm = encoder.norm
     both.forward = encoder.forward
 
-    weights = {}
+    weights: dict[str, torch.Tensor] = {}
     for network in ("encoder", "predictor"):
         weights |= {f"{network}.{key}": tensor for key, tensor in content[network].items()}
     return both, weights

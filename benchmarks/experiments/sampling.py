@@ -6,6 +6,7 @@ once balanced, and writes `sampling.json` and two tables: losses on held-out vid
 goes on, and in the end on those of the others, as shares of what predicting the mean would score.
 """
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,26 +58,24 @@ def only(corpus: dict[str, Any], *, rare: bool) -> dict[str, Any]:
 
 def measure(folder: Path, topology: Topology, seeds: Sequence[int]) -> list[dict[str, Any]]:
     """Losses of every run."""
+    corpora = (f"data.corpus={folder / 'few'}", f"held_out.corpus={folder / 'rare_held_out'}")
     rows = []
-    for seed in seeds:
-        for weights in ("uniform", "balanced"):
-            corpora = (
-                f"data.corpus={folder / 'few'}",
-                f"held_out.corpus={folder / 'rare_held_out'}",
-            )
-            run = f"{RECIPE}_{weights}_{seed}"
-            trained, _ = train(folder, run, RECIPE, seed, f"data.order.weights={weights}", *corpora)
-            row: dict[str, Any] = {
-                "weights": weights,
-                "seed": seed,
-                "by_step": by_step(folder / "runs" / run),
-            }
-            for name in ("rare", "others"):
-                row[name] = held_out_loss(
-                    trained, folder / f"{name}_held_out", topology, recipe(folder, RECIPE, seed)
-                )
-            rows.append(row)
-            print(json.dumps(row), flush=True)
+    for seed, weights in itertools.product(seeds, ("uniform", "balanced")):
+        run = f"{RECIPE}_{weights}_{seed}"
+        trained, _ = train(folder, run, RECIPE, seed, f"data.order.weights={weights}", *corpora)
+
+        row: dict[str, Any] = {
+            "weights": weights,
+            "seed": seed,
+            "by_step": by_step(folder / "runs" / run),
+        }
+        config = recipe(folder, RECIPE, seed)
+        for name in ("rare", "others"):
+            corpus = folder / f"{name}_held_out"
+            row[name] = held_out_loss(trained, corpus, topology, config)
+
+        rows.append(row)
+        print(json.dumps(row), flush=True)
     return rows
 
 
@@ -98,8 +97,8 @@ def held_out_loss(
 
     Args:
         objective: In evaluation mode.
-        corpus: Of the clips.
-        topology: Of this process alone.
+        corpus: The corpus of the clips.
+        topology: The topology of this process alone.
         described: The recipe's path, and what it is overridden by.
     """
     config = load(TrainConfig, *described)

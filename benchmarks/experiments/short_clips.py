@@ -65,9 +65,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=2000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--kind", choices=CODECS, help="clips in such files alone")
-    parser.add_argument(
-        "--only", default="", help="beside the first, only sides with this in their name"
-    )
+    parser.add_argument("--only", default="", help="the first and sides with this in their name")
     words = parser.parse_args()
 
     clips = made(words.folder, words.clips, words.kind)
@@ -154,7 +152,7 @@ def measure(
 
 
 def without_opencv(folder: Path) -> Path:
-    """A folder that hides OpenCV from whoever looks there first."""
+    """A folder that hides OpenCV from processes that import from there first."""
     hidden = folder / "hidden"
     hidden.mkdir(exist_ok=True)
     (hidden / "cv2.py").write_text("raise ImportError('hidden, to tell what faces cost')\n")
@@ -180,7 +178,9 @@ def ours(folder: Path, out: Path, *options: str, **environment: str) -> None:
 
 def by_ffmpeg(clips: Sequence[Path], out: Path, options: Sequence[str]) -> None:
     """Each clip by a run of the program, as many at a time as there are cores."""
-    filters = f"fps=1:round=up,scale='if(lt(iw,ih),min(iw,{SHORT_SIDE}),-1)':'if(lt(iw,ih),-1,min(ih,{SHORT_SIDE}))'"
+    width = f"if(lt(iw,ih),min(iw,{SHORT_SIDE}),-1)"
+    height = f"if(lt(iw,ih),-1,min(ih,{SHORT_SIDE}))"
+    filters = f"fps=1:round=up,scale='{width}':'{height}'"
     encoding = f"-pix_fmt yuvj420p -q:v {FFMPEG_QUALITY} -threads 1".split()
 
     def run(clip: Path) -> None:

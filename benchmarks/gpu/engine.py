@@ -35,6 +35,7 @@ def main() -> None:
             config = tiny(recipe, stage)
             objective, engine = start(config)
             losses = train(config, objective, engine)
+
             report(
                 recipe=recipe,
                 stage=stage,

@@ -47,6 +47,7 @@ class PublishedStudent(nn.Module):
         self.config = config
         encoder = config.encoder
         self.encoder = PlainEncoder(encoder)
+
         num_pixels = int(np.prod(self.encoder.embedding.kernel))
         self.reconstruction_decoder = PlainDecoder(
             config.reconstruction_decoder, encoder, num_pixels

@@ -153,22 +153,20 @@ def simulate(
         counts.add(draws, _ranks_of(draws, batch, micro_batch_size, ranks))
 
     clips = end - begin
-    frames_per_clip = counts.frames / clips
-    prefetched = ReadConfig().prefetch_steps * clips_per_rank
-    openings = counts.openings
+    kb_per_clip = counts.frames / clips * FRAME_BYTES / 1e3
     return Traffic(
         ranks=ranks,
         clips_per_rank=clips_per_rank,
         global_batch_size=batch,
-        kb_per_clip=frames_per_clip * FRAME_BYTES / 1e3,
+        kb_per_clip=kb_per_clip,
         node_kb_per_clip=counts.node_frames / clips * FRAME_BYTES / 1e3,
         gets_per_clip=counts.requests / clips,
-        readers=int(openings.sum()) / counts.read_once,
-        peak=float(openings.max() / openings.mean()),
+        readers=int(counts.openings.sum()) / counts.read_once,
+        peak=float(counts.openings.max() / counts.openings.mean()),
         window=window,
         open_mb=float(np.mean(counts.held)) * FRAME_BYTES / 1e6,
         most_open_mb=float(np.max(counts.held)) * FRAME_BYTES / 1e6,
-        ahead_mb=prefetched * frames_per_clip * FRAME_BYTES / 1e6,
+        ahead_mb=ReadConfig().prefetch_steps * clips_per_rank * kb_per_clip / 1e3,
         step_ms=1e3 * _step_seconds(order, begin, batch, micro_batch_size, ranks),
     )
 

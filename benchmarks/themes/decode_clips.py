@@ -59,14 +59,12 @@ def peer_cases(work: ClipWork, peer: str, threads: int) -> list[Case]:
     """A case for each way of a peer, or one that says why it cannot run here."""
     try:
         readers = importlib.import_module(f"surgstream.benchmarks.peers.{peer}").readers(work)
-    except (
-        ImportError,
-        OSError,
-        RuntimeError,
-    ) as error:  # torchcodec has all three for a lack of FFmpeg's libraries
+    # torchcodec raises any of the three for a lack of FFmpeg's libraries
+    except (ImportError, OSError, RuntimeError) as error:
         return [Case(peer, "clips", None, missing=str(error).strip().splitlines()[0])]
-    return [
-        work.case(name, read, count)
-        for name, read in readers.items()
-        for count in ((threads, 1) if "JPEG" in name else (threads,))
-    ]
+
+    found = []
+    for name, read in readers.items():
+        counts = (threads, 1) if "JPEG" in name else (threads,)
+        found += [work.case(name, read, count) for count in counts]
+    return found

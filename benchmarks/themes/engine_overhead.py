@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -46,7 +47,7 @@ def cases(folder: Path, recipe: Sequence[str]) -> list[Case]:
         return num_clips
 
     return [
-        *(Case(name, "clips", lambda loop=loop: run(loop)) for name, loop in loops.items()),  # type: ignore[misc]
+        *(Case(name, "clips", partial(run, loop)) for name, loop in loops.items()),
         Case("engine with reports and a checkpoint every 100 steps", "clips", everything),
     ]
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import surgstream.trainer.models.teacher  # noqa: F401 - torchvision, which Streaming imports, fails beside a CPU-only torch without
+# Without it torchvision, which Streaming imports, fails with a CPU-only torch
+import surgstream.trainer.models.teacher  # noqa: F401
 from surgstream.benchmarks.peers.samples import clips, pack, unpack
 from surgstream.benchmarks.support.harness import Case
 from surgstream.benchmarks.support.material import NUM_FRAMES, SEGMENT_FRAMES, STRIDE, long_corpus
@@ -92,19 +93,17 @@ def _samples(corpus: Storage, stride: int) -> Iterator[bytes]:
             for clip in islice(chain.from_iterable(batches), NUM_CLIPS):
                 yield pack([frame.data for frame in clip.frames])
         return
+
     for shard in Manifest.load(corpus).shards:
         for start in range(0, shard.num_frames, SEGMENT_FRAMES):
-            rows = index.read_rows(
-                corpus, shard.index_name, start, min(start + SEGMENT_FRAMES, shard.num_frames)
-            )
-            starts, stops = rows["offset"].tolist(), (rows["offset"] + rows["size"]).tolist()
-            data = memoryview(read_range(corpus, shard.name, starts[0], stops[-1]))
-            yield pack(
-                [
-                    data[at - starts[0] : end - starts[0]]
-                    for at, end in zip(starts, stops, strict=True)
-                ]
-            )
+            stop = min(start + SEGMENT_FRAMES, shard.num_frames)
+            rows = index.read_rows(corpus, shard.index_name, start, stop)
+            first = int(rows["offset"][0])
+            starts = (rows["offset"] - first).tolist()
+            stops = (rows["offset"] + rows["size"] - first).tolist()
+
+            data = memoryview(read_range(corpus, shard.name, first, first + stops[-1]))
+            yield pack([data[begin:end] for begin, end in zip(starts, stops, strict=True)])
 
 
 def _write(peer: ModuleType, samples: Iterator[bytes], storage: Storage) -> None:

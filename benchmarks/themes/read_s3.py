@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import boto3
@@ -27,21 +28,17 @@ def cases(folder: Path, store: str) -> list[Case]:
     """Whole shards by boto3; then nearly an epoch, as clips of one frame and of many."""
     storage = open_storage(store)
     long_corpus(folder, storage)
-    return [
-        Case("boto3 alone", "MB", lambda: download(storage)),
-        Case("boto3 alone, one connection", "MB", lambda: download(storage, connections=1)),
-        Case("stream, clips of 1 frame", "MB", lambda: deliver(storage, num_frames=1)),
-        Case(
-            f"stream, clips of {NUM_FRAMES} frames",
-            "MB",
-            lambda: deliver(storage, num_frames=NUM_FRAMES),
+
+    work = {
+        "boto3 alone": partial(download, storage),
+        "boto3 alone, one connection": partial(download, storage, connections=1),
+        "stream, clips of 1 frame": partial(deliver, storage, num_frames=1),
+        f"stream, clips of {NUM_FRAMES} frames": partial(deliver, storage, num_frames=NUM_FRAMES),
+        "stream, what it fetches for these": partial(
+            deliver, storage, num_frames=NUM_FRAMES, fetched=True
         ),
-        Case(
-            "stream, what it fetches for these",
-            "MB",
-            lambda: deliver(storage, num_frames=NUM_FRAMES, fetched=True),
-        ),
-    ]
+    }
+    return [Case(name, "MB", run) for name, run in work.items()]
 
 
 def download(storage: Storage, connections: int = CONNECTIONS) -> float:

@@ -26,6 +26,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream describe`."""
     parser = command("describe", "surgstream.trainer.commands.describe", DESCRIPTION)
     add_recipe(parser)
+
     parser.add_argument(
         "--world-size",
         type=Number(int, 1, 2**20),
@@ -40,4 +41,5 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="10^12 operations a second that a GPU sustains, for hours",
     )
     parser.add_argument("--json", action="store_true", help="all numbers as JSON, for scripts")
+
     return parser.parse_intermixed_args(argv)

@@ -73,6 +73,7 @@ def _torchrun(argv: Sequence[str]) -> argparse.Namespace:
         help="where nodes meet: one of them, and a free port",
     )
     _add_dry_run(parser)
+
     words = parser.parse_intermixed_args(argv)
     if words.nnodes > 1 and not words.rdzv_endpoint:
         parser.error(
@@ -107,6 +108,7 @@ def _bench(argv: Sequence[str]) -> argparse.Namespace:
         action="store_true",
         help="print and draw what has been measured; submit nothing",
     )
+
     return parser.parse_intermixed_args(argv)
 
 

@@ -43,6 +43,7 @@ class Source:
         """The content of `config.json`, without the check."""
         data = self.recipe.data
         encoder = self.recipe.objective.encoder
+
         return ExportRecord(
             layout=layout,
             encoder=_resolved(encoder),

@@ -127,17 +127,16 @@ def _without_scales(weights: Weights, model: nn.Module) -> Weights:
     places = dict(model.named_parameters())
     merged = dict(weights)
     for name, scale in weights.items():
-        if (found := _SCALE.fullmatch(name)) is None or name in places:
+        found = _SCALE.fullmatch(name)
+        if found is None or name in places:
             continue
+
         last = f"{found[1]}.{_BRANCH_ENDS[found[2]]}"
-        matrix, bias = (merged.get(f"{last}.{end}") for end in ("weight", "bias"))
-        if (
-            matrix is None
-            or bias is None
-            or matrix.ndim != 2
-            or not scale.shape == bias.shape == matrix.shape[:1]
-        ):
+        matrix = merged.get(f"{last}.weight")
+        bias = merged.get(f"{last}.bias")
+        if matrix is None or bias is None or matrix.ndim != 2:
             continue
-        del merged[name]
-        merged |= {f"{last}.weight": scale[:, None] * matrix, f"{last}.bias": scale * bias}
+        if scale.shape == bias.shape == matrix.shape[:1]:
+            del merged[name]
+            merged |= {f"{last}.weight": scale[:, None] * matrix, f"{last}.bias": scale * bias}
     return merged

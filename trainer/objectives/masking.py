@@ -118,9 +118,9 @@ def _covered(
     grid: Grid, places: npt.NDArray[np.float64], height: int, width: int
 ) -> npt.NDArray[np.bool_]:
     """The cells (B, rows, columns) that blocks cover; their corners are shares (B, 2 num_blocks) of the free room."""
-    tops, lefts = np.split(places, 2, axis=1)
-    tops = (tops * (grid.rows - height + 1)).astype(int)
-    lefts = (lefts * (grid.columns - width + 1)).astype(int)
+    down, across = np.split(places, 2, axis=1)
+    tops = (down * (grid.rows - height + 1)).astype(np.int64)
+    lefts = (across * (grid.columns - width + 1)).astype(np.int64)
 
     # (B, num_blocks, rows) and (B, num_blocks, columns)
     in_rows = _within(tops, height, grid.rows)

@@ -124,7 +124,7 @@ def _cell_makers(reports: Sequence[RankReport]) -> dict[str, _Cell]:
 
 
 def _gpus(own: Sequence[RankReport]) -> str:
-    sizes = {}
+    sizes: dict[str, float] = {}
     for report in own:
         if report.facts:
             sizes |= {gpu.uuid: gpu.gib for gpu in report.facts.gpus}

@@ -65,8 +65,8 @@ def make_films(folder: Path, count: int, seed: int) -> dict[Path, float]:
 
     Args:
         folder: Where.
-        count: How many; each is of another scene.
-        seed: Of them all.
+        count: Number of films; each is of another scene.
+        seed: The seed of them all.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor() as pool:
@@ -136,29 +136,29 @@ def flow_of(video: Path) -> float:
 
 
 def _write(path: Path, film: Film, speed: float) -> None:
-    with av.open(str(path.with_suffix(".part.mkv")), "w") as container:
-        stream = container.add_stream(
-            "libx264", rate=RATE, options={"preset": "ultrafast", "crf": "14"}
-        )
+    partial = path.with_suffix(".part.mkv")
+    with av.open(str(partial), "w") as container:
+        options = {"preset": "ultrafast", "crf": "14"}
+        stream = container.add_stream("libx264", rate=RATE, options=options)
         stream.height, stream.width = film.disc.shape
         stream.pix_fmt = "yuv420p"
         stream.codec_context.thread_count = 1
+
         for number in range(SECONDS * RATE):
-            frame = av.VideoFrame.from_ndarray(
-                film.frame(number / RATE * speed).picture, format="rgb24"
-            )
+            picture = film.frame(number / RATE * speed).picture
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts = number
             frame.time_base = Fraction(1, RATE)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    path.with_suffix(".part.mkv").rename(path)
+    partial.rename(path)
 
 
 def looks(folder: Path, videos: list[Path], kind: str | None) -> list[Grey]:
     """Thumbnails of videos, or of their copies of a kind, `RATE` a second, as packing would give them.
 
     Args:
-        folder: Where they are kept, and copies are made and removed again.
+        folder: The folder that keeps them; copies are made there and removed again.
         videos: The originals.
         kind: One of `KINDS`; None for the originals.
     """
