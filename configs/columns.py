@@ -22,7 +22,7 @@ def columns(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
 
     lines = []
     for row in rows:
-        cells = []
+        cells: list[str] = []
         for cell, width in zip(row, widths, strict=True):
             is_left = len(cells) < left
             cells.append(cell.ljust(width) if is_left else cell.rjust(width))

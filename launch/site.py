@@ -57,7 +57,7 @@ class Site:
         srun_options: More options of srun, such as `--cpu-bind=cores`.
         save_before_end_seconds: The time before its end at which a run is told to save; Slurm may tell it a minute
             earlier.
-        most_starts_without_progress: A job that was started so often from one checkpoint is not requeued again; 0
+        most_starts_without_progress: A job that was started this often from one checkpoint is not requeued again; 0
             never requeues.
         modules: Environment modules to load, that of Apptainer for instance.
         venv: A virtual environment that all nodes see. Python packages of its surroundings stay outside, as they do of
@@ -107,12 +107,13 @@ class Site:
                 "time: expected minutes, hours:minutes:seconds, days-hours or "
                 f"days-hours:minutes:seconds in quotes, got {self.time!r}"
             )
-        if self.gpu_type is not None and not (
-            self.gpus_per_node and _GPU_TYPE.fullmatch(self.gpu_type)
-        ):
-            yield (
-                f"gpu_type: expected a name such as h800, with gpus_per_node, got {self.gpu_type!r}"
-            )
+        if self.gpu_type is not None:
+            is_name = _GPU_TYPE.fullmatch(self.gpu_type)
+            if not is_name or not self.gpus_per_node:
+                yield (
+                    "gpu_type: expected a name such as h800, with gpus_per_node, got "
+                    f"{self.gpu_type!r}"
+                )
 
         for name in self.environment:
             if not _NAME.fullmatch(name):
@@ -146,7 +147,9 @@ class Site:
     @property
     def gpus(self) -> str:
         """The option that asks for a node's GPUs."""
-        gpus = f"{self.gpu_type}:{self.gpus_per_node}" if self.gpu_type else str(self.gpus_per_node)
+        gpus = str(self.gpus_per_node)
+        if self.gpu_type:
+            gpus = f"{self.gpu_type}:{gpus}"
         return f"--gres=gpu:{gpus}" if self.gpu_option == "gres" else f"--gpus-per-node={gpus}"
 
     @property
