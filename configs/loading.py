@@ -1,6 +1,6 @@
 """YAML files and `a.b=c` overrides, strictly turned into frozen dataclasses.
 
-A room declares its configuration beside the code it configures, as a frozen keyword-only dataclass whose defaults
+A room declares its configuration next to the code it configures, as a frozen keyword-only dataclass whose defaults
 are the documentation. This module fills such a class from a file: defaults < YAML < command line. A section that is
 given in part keeps the rest of its field's default, which may differ from its class's. Unknown keys, wrong types,
 duplicate keys and YAML's own traps are errors, all reported at once. A class may define `problems() -> Iterator[str]`

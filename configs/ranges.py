@@ -1,4 +1,4 @@
-"""Ranges of numbers: beside a configuration's field, `Annotated[int, Range(1, 64)]`, and behind a command's flag.
+"""Ranges of numbers: next to a configuration's field, `Annotated[int, Range(1, 64)]`, and behind a command's flag.
 
 Every number that a user may give has one, finite, and wide enough that nobody meets its ends in earnest. So whatever is
 computed from such numbers ends soon and fits into memory, and no library is handed what it cannot represent.

@@ -50,8 +50,8 @@ def torchrun_line(
 def become(command: Sequence[str]) -> NoReturn:
     """Replace this process by torchrun.
 
-    It ignores the signals that are meant for its workers, which would end it. When it is interrupted itself it gives them
-    the time to save.
+    It ignores the signals that are meant for its workers, which would end it. When it is interrupted itself, it gives
+    them the time to save.
 
     Raises:
         LaunchError: There is no torch.

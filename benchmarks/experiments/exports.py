@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def measure(export: Export, clones: Path, python: str) -> list[dict[str, Any]]:
-    """One line for each loader."""
+    """Export, and read the export by each loader; returns a row for each."""
     source = random_source(export.recipe)
     with tempfile.TemporaryDirectory() as folder:
         publish(source, Path(folder) / "out", export.layout)
@@ -119,8 +119,10 @@ def random_source(recipe: str) -> Source:
     config = load(TrainConfig, RECIPES / f"{recipe}.yaml", ["data.corpus=x", "held_out=null"])
     encoder = config.objective.encoder
     networks = nn.ModuleDict({"encoder": Encoder(encoder)})
-    if predictor := predictor_of(config.objective):
+    predictor = predictor_of(config.objective)
+    if predictor:
         networks["predictor"] = Predictor(predictor, encoder.grid, encoder.shape.embed_dim)
+
     generator = torch.Generator().manual_seed(0)
     initialise(networks, generator)
     with torch.no_grad():
@@ -138,10 +140,9 @@ def material(source: Source) -> dict[str, Any]:
 
 
 def _version(python: str) -> str:
-    ask = "from importlib.metadata import version; print(version('timm'))"
-    return subprocess.run(
-        [python, "-c", ask], stdout=subprocess.PIPE, text=True, check=True
-    ).stdout.strip()
+    command = [python, "-c", "from importlib.metadata import version; print(version('timm'))"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.strip()
 
 
 def table(rows: list[dict[str, Any]]) -> str:

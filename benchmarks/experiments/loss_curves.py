@@ -37,17 +37,21 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="behind all else")
     words = parser.parse_intermixed_args()
 
-    curves = {
-        str(seed): train(words.tree, words.recipe, words.overrides, seed) for seed in words.seeds
-    }
-    kept: dict[str, Any] = (
-        json.loads(words.file.read_text()) if words.file.exists() else {**conditions(), "cases": {}}
-    )
+    curves = {}
+    for seed in words.seeds:
+        curves[str(seed)] = train(words.tree, words.recipe, words.overrides, seed)
+
+    kept: dict[str, Any] = {**conditions(), "cases": {}}
+    if words.file.exists():
+        kept = json.loads(words.file.read_text())
     # Without the corpus's path, which is this machine's
     shown = [word for word in words.overrides if "corpus=" not in word]
     kept["cases"][words.case] = {
-        "commit": words.commit, "recipe": words.recipe, "words": shown, "curves": curves,
-    }  # fmt: skip
+        "commit": words.commit,
+        "recipe": words.recipe,
+        "words": shown,
+        "curves": curves,
+    }
 
     words.file.write_text(json.dumps(kept, indent=1) + "\n")
     print(f"{words.case}: {'; '.join(summary(list(curves.values())))}")
@@ -55,7 +59,7 @@ def main() -> int:
 
 
 def train(tree: Path, recipe: str, words: Sequence[str], seed: int) -> Curve:
-    """A whole run in a folder of its own."""
+    """Train a whole run in a folder of its own; returns its losses by step."""
     # The code of TREE comes before what is installed
     tree = tree.resolve()
     if not (tree / "src" / "surgstream").is_dir():
@@ -70,10 +74,8 @@ def train(tree: Path, recipe: str, words: Sequence[str], seed: int) -> Curve:
         )
         if ended.returncode:
             raise SystemExit(f"{' '.join(command)}: {ended.stderr[-2000:]}")
-        lines = [
-            json.loads(line)
-            for line in (Path(folder) / "run" / "metrics.jsonl").read_text().splitlines()
-        ]
+        metrics = (Path(folder) / "run" / "metrics.jsonl").read_text()
+        lines = [json.loads(line) for line in metrics.splitlines()]
 
     curve: Curve = {}
     for line in lines:
@@ -83,10 +85,9 @@ def train(tree: Path, recipe: str, words: Sequence[str], seed: int) -> Curve:
 
 def losses(line: dict[str, Any]) -> dict[str, float]:
     """The training and held-out losses in a line of `metrics.jsonl`."""
-    losses = [name for name in line if name.startswith(("loss/", "held_out/"))]
-    return {
-        name: round(line[name], 6) for name in losses if not name.endswith(("_of_mean", "/clips"))
-    }
+    names = [name for name in line if name.startswith(("loss/", "held_out/"))]
+    names = [name for name in names if not name.endswith(("_of_mean", "/clips"))]
+    return {name: round(line[name], 6) for name in names}
 
 
 def summary(curves: Sequence[Curve]) -> list[str]:

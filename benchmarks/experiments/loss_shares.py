@@ -97,7 +97,8 @@ def gradients(objective: UniSurg, batch: ClipBatch) -> dict[str, Any]:
             config, affinity_weight=affinity_weight, variance_weight=variance_weight
         )
         loss = objective(batch, objective.targets(batch)).loss
-        return torch.cat([part.flatten() for part in torch.autograd.grad(loss, parameters)])
+        parts = torch.autograd.grad(loss, parameters)
+        return torch.cat([part.flatten() for part in parts])
 
     motion = gradient(0.0, 0.0)
     # The motion term has no weight and is in every loss, so the others are differences to it
@@ -105,18 +106,14 @@ def gradients(objective: UniSurg, batch: ClipBatch) -> dict[str, Any]:
     variance = gradient(0.0, config.variance_weight) - motion
     objective.config = config
 
-    # A tube hides the same tokens of every slice, so those of the first stand for it
     ((_, masked),) = objective.draw(batch)
-    tubes = masked[:, : masked.shape[1] // objective.grid.slices]
-    weights = objective._weights(objective._scores(batch.clips).gather(1, tubes))[0]
+    scores = objective._scores(batch.clips).gather(1, objective._tubes_of(masked))
+    weights, _ = objective._weights(scores)
+    largest = weights.topk(config.top_k, dim=1).values.mean(0)
 
-    norms = {"motion": motion, "affinity": affinity, "variance": variance}
-    return {
-        **{name: round(vector.norm().item(), 4) for name, vector in norms.items()},
-        "weights": [
-            round(value, 3) for value in weights.topk(config.top_k, dim=1).values.mean(0).tolist()
-        ],
-    }
+    vectors = {"motion": motion, "affinity": affinity, "variance": variance}
+    norms = {name: round(vector.norm().item(), 4) for name, vector in vectors.items()}
+    return {**norms, "weights": [round(value, 3) for value in largest.tolist()]}
 
 
 if __name__ == "__main__":

@@ -155,7 +155,7 @@ def measure(video: Path, fps: int, folder: Path, repeats: int) -> Row:
 
 
 def difference(video: Path, fps: int, folder: Path) -> float:
-    """The largest mean difference between two frames of one number, of which both sides have the same."""
+    """The largest mean difference between two frames of one number; both sides have the same numbers."""
     sides = folder / "ours", folder / "ffmpeg"
     with emptied(sides[0]), emptied(sides[1]):
         ours(video, fps, sides[0], threads=1)

@@ -24,7 +24,7 @@ Decode = Callable[[], int]
 
 
 def measure(objective: Objective, engine: ZeroEngine, batches: Sequence[ClipBatch]) -> None:
-    """Report the rate of steps alone, and beside each kind of decoding."""
+    """Report the rate of steps alone, and during each kind of decoding."""
 
     def rate() -> float:
         return _clips_per_second(objective, engine, batches)

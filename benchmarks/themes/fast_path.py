@@ -37,11 +37,8 @@ NUM_PARAMETERS = 100_000_000 if ON_GPU else 5_000_000
 
 def cases(folder: Path) -> list[Case]:
     """The step as it is first, then without one part each; the teacher alone; AdamW alone."""
-    config = load(
-        TrainConfig,
-        RECIPES / f"surgvista_{'vitb' if ON_GPU else 'tiny'}.yaml",
-        [f"run_dir={folder}"],
-    )
+    size = "vitb" if ON_GPU else "tiny"
+    config = load(TrainConfig, RECIPES / f"surgvista_{size}.yaml", [f"run_dir={folder}"])
     published = surgvista_of(config)
     teacher = replace(published.teacher, weights=None, allow_random=True)
     recipe = replace(published, teacher=teacher)
@@ -55,16 +52,14 @@ def cases(folder: Path) -> list[Case]:
         return built.to(DEVICE)
 
     whole = objective()
-    apart = objective()
-    late_bias = objective()
     _compile(whole)
-    for network in (
-        apart.encoder,
-        apart.reconstruction_decoder,
-        apart.distillation_decoder,
-        apart.teacher,
-    ):
+
+    apart = objective()
+    decoders = (apart.reconstruction_decoder, apart.distillation_decoder)
+    for network in (apart.encoder, *decoders, apart.teacher):
         network.compile(backend=_inductor())
+
+    late_bias = objective()
     for module in late_bias.modules():
         if isinstance(module, Attention):
             module.forward = MethodType(_attend_with_late_bias, module)  # type: ignore[method-assign]

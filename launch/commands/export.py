@@ -27,7 +27,7 @@ Layouts, by the positions of the recipe's encoder:
   transformers  any       model.safetensors and a processor, for VideoMAEModel
                           (sinusoid), VJEPA2Model (rope), and AutoModel with
                           trust_remote_code=True (sincos, whose model is
-                          written beside the weights)
+                          written with the weights)
   videomae      sinusoid  model.pth, for VideoMAE's and SurgRec's fine-tuning
   surgvista     sincos    model.pth, for SurgVISTA's fine-tuning
   vjepa2        rope      model.pt, for V-JEPA 2's evals and hub code

@@ -30,7 +30,7 @@ datasets; paths in it are relative to it, or to --root:
       specialty: laparoscopic_cholecystectomy
       procedure: cholecystectomy
       videos: "frames/*"            # folders of numbered images,
-      image_fps: 1                  # so many numbers a second
+      image_fps: 1                  # numbers a second
     - name: recorder
       specialty: gynaecology
       procedure: hysterectomy

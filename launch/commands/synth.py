@@ -44,7 +44,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--times",
         type=Number(int, 1, MOST_TIMES),
         default=1,
-        help="so many times 13 videos (default: %(default)d)",
+        help="multiples of 13 videos (default: %(default)d)",
     )
     parser.add_argument(
         "--no-frame-numbers",

@@ -9,7 +9,7 @@ CARD = "README.md"
 
 
 def card(record: ExportRecord, source: Source, form: Form) -> str:
-    """Write it.
+    """Write the model card.
 
     Args:
         record: The content of `config.json`.

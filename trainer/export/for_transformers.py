@@ -14,9 +14,10 @@ MODELLING = "modeling_surgical_vit.py"
 
 
 def numbers(objective: ObjectiveConfig) -> dict[str, Any]:
-    """Its `config.json`; that it has a model for the encoder, `form_for` has made sure."""
+    """Its `config.json`; `form_for` has made sure that it has a model for the encoder."""
     encoder = objective.encoder
-    if predictor := predictor_of(objective):
+    predictor = predictor_of(objective)
+    if predictor:
         theirs = _vjepa2_numbers(encoder, predictor)
     elif encoder.positions == "sinusoid":
         theirs = _videomae_numbers(encoder)
@@ -27,16 +28,14 @@ def numbers(objective: ObjectiveConfig) -> dict[str, Any]:
 
 def files(encoder: EncoderConfig) -> dict[str, bytes]:
     """Its processor, which prepares frames as ours are for the held-out loss, and the model it lacks."""
-    written = {}
     if encoder.positions == "rope":
-        # VJEPA2VideoProcessor would cut an eighth off each side that held-out clips show.
-        written["video_preprocessor_config.json"] = _processor(
-            encoder, video_processor_type="BaseVideoProcessor"
-        )
+        # VJEPA2VideoProcessor would cut an eighth off each side that held-out clips show
+        processor = _processor(encoder, video_processor_type="BaseVideoProcessor")
+        written = {"video_preprocessor_config.json": processor}
     else:
-        written["preprocessor_config.json"] = _processor(
-            encoder, image_processor_type="VideoMAEImageProcessor"
-        )
+        processor = _processor(encoder, image_processor_type="VideoMAEImageProcessor")
+        written = {"preprocessor_config.json": processor}
+
     if encoder.positions == "sincos":
         written[MODELLING] = Path(__file__).with_name(MODELLING).read_bytes()
     return written

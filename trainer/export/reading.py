@@ -21,7 +21,7 @@ class PretrainedEncoder(nn.Module):
     """An encoder that was exported. `load_encoder` makes one.
 
     Attributes:
-        config: Its numbers, and what its clips are like: `config.encoder.num_frames`, `config.encoder.image_size`,
+        config: Its numbers, and those of its clips: `config.encoder.num_frames`, `config.encoder.image_size`,
             `config.fps`, `config.stride`, `config.mean`, `config.std`.
     """
 
@@ -60,7 +60,7 @@ class PretrainedEncoder(nn.Module):
     def prepare(self, frames: Tensor | npt.NDArray[np.uint8]) -> Tensor:
         """Make clips of frames, as held-out clips are made in training.
 
-        Of each frame the largest centred square is taken, resized and normalised.
+        The largest centred square of each frame is resized and normalised.
 
         Args:
             frames: (T, H, W, 3) or (B, T, H, W, 3) uint8, a tensor or an array: RGB, oldest first, `stride / fps`
@@ -82,24 +82,23 @@ class PretrainedEncoder(nn.Module):
             )
 
         clips = frames.to(self.mean.device).reshape(-1, *frames.shape[-4:])
-        height, width, size = *clips.shape[2:4], self.config.encoder.image_size
+        height, width = clips.shape[2:4]
         side = min(height, width)
         top = (height - side) // 2
         left = (width - side) // 2
+        squares = clips[:, :, top : top + side, left : left + side]
+        images = rearrange(squares, "b t h w c -> (b t) c h w").float()
 
-        squares = rearrange(
-            clips[:, :, top : top + side, left : left + side], "b t h w c -> (b t) c h w"
-        )
-        pixels = interpolate(squares.float(), (size, size), mode="bilinear", antialias=True)
-        # Rounded to bytes, as the loader's resized frames are.
-        pixels = rearrange(pixels.round().clamp(0, 255), "(b t) c h w -> b t h w c", b=len(clips))
-        return rearrange(
-            (pixels / 255 - self.mean) / self.std, "b t h w c -> b c t h w"
-        ).contiguous()
+        size = self.config.encoder.image_size
+        resized = interpolate(images, (size, size), mode="bilinear", antialias=True)
+        # Rounded to bytes, as the loader's resized frames are
+        pixels = rearrange(resized.round().clamp(0, 255), "(b t) c h w -> b t h w c", b=len(clips))
+        normalised = (pixels / 255 - self.mean) / self.std
+        return rearrange(normalised, "b t h w c -> b c t h w").contiguous()
 
 
 def load_encoder(folder: str | Path) -> PretrainedEncoder:
-    """Read what `surgstream export` wrote, of whatever layout.
+    """Read a folder that `surgstream export` wrote, in any layout.
 
     Args:
         folder: The folder.

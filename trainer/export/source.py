@@ -28,7 +28,7 @@ class Source:
         state: The weights of the encoder and of the predictor, where there is one, by our names.
         averaged: Whether the encoder's are the moving average.
         step: The step of the training.
-        clips_seen: Until then.
+        clips_seen: The clips seen until then.
         datasets: The datasets that it was drawn from at the end; empty where the checkpoint does not tell.
     """
 
@@ -85,7 +85,9 @@ def checkpoint_of(place: Path) -> Path:
                 f"{place}: expected a run that has saved a checkpoint, got one without"
             )
         return newest
-    if found := damage(place):
+
+    found = damage(place)
+    if found:
         raise CheckpointError(
             f"{place}: expected a run directory or a whole checkpoint, got: {found}"
         )
@@ -93,7 +95,7 @@ def checkpoint_of(place: Path) -> Path:
 
 
 def read_source(checkpoint: Path, *, averaged: bool) -> Source:
-    """Read what is to be exported.
+    """Read the networks of a checkpoint and their origin.
 
     Args:
         checkpoint: A whole checkpoint's directory.
@@ -103,10 +105,9 @@ def read_source(checkpoint: Path, *, averaged: bool) -> Source:
         CheckpointError: It is of a version that kept no configuration, or cannot be read.
     """
     progress = read_progress(checkpoint)
+    where = f"{checkpoint}: its configuration"
     try:
-        recipe = build(
-            TrainConfig, progress.state["config"], where=f"{checkpoint}: its configuration"
-        )
+        recipe = build(TrainConfig, progress.state["config"], where=where)
     except (LookupError, AttributeError, ConfigError) as error:
         raise CheckpointError(
             f"{checkpoint}: expected the configuration it was trained with: {error}"

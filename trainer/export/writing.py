@@ -27,7 +27,7 @@ def publish(source: Source, out: Path, layout: LayoutName) -> ExportRecord:
         layout: The code that it is written for.
 
     Returns:
-        What its `config.json` says.
+        The content of its `config.json`.
 
     Raises:
         ModelError: The layout has no place for this encoder, `out` is taken, or the folder gives other features.
@@ -91,9 +91,7 @@ def _files(record: ExportRecord, form: Form, source: Source) -> dict[str, bytes]
 
 
 def _config(record: ExportRecord, source: Source) -> bytes:
-    theirs = (
-        for_transformers.numbers(source.recipe.objective)
-        if record.layout == "transformers"
-        else None
-    )
+    theirs = None
+    if record.layout == "transformers":
+        theirs = for_transformers.numbers(source.recipe.objective)
     return config_bytes(record, theirs)

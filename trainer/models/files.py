@@ -63,7 +63,7 @@ def read_tensors(path: Path, *, where: str) -> dict[str, Any]:
         if path.suffix == ".safetensors":
             content: Any = load_file(path)
         else:
-            # Published checkpoints often carry their command line beside the weights.
+            # Published checkpoints often carry their command line with the weights.
             with torch.serialization.safe_globals([argparse.Namespace]):
                 # Mapped, what nobody looks at, such as an optimizer's state, takes no memory.
                 content = torch.load(
@@ -90,7 +90,7 @@ def _reason(error: Exception) -> str:
     """Explain why a file does not load and, where it holds more than weights, how to save those alone."""
     if refused := _REFUSED.search(str(error)):
         return (
-            f"which holds {refused[1]} beside them; where you trust it, save its weights alone: "
+            f"which holds {refused[1]} as well; where you trust it, save its weights alone: "
             "torch.load(FILE, weights_only=False), then torch.save of its named tensors"
         )
     return f"which does not load as one ({type(error).__name__})"

@@ -18,7 +18,8 @@ from surgstream.trainer.models.timm_vit import create_vit, fill, known_pixels, p
 
 log = logging.getLogger(__name__)
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Teacher(nn.Module):

@@ -9,7 +9,7 @@ from surgstream.trainer.errors import PreflightError
 
 _GPU_BYTES = 256 * 2**20
 _CPU_BYTES = 8 * 2**20
-"""Large enough for bandwidth to count and not latency, small beside a model."""
+"""Sizes that are large enough for bandwidth to count and not latency, and small against a model."""
 
 
 def bus_gb_per_second(device: torch.device, seconds: float) -> float:

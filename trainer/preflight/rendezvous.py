@@ -213,7 +213,7 @@ def node_name(environment: Mapping[str, str]) -> str:
 
 
 def _wait_for_port(topology: Topology, seconds: float) -> None:
-    """Try until rank 0 listens; the store's own client fills the log with stacks meanwhile."""
+    """Try until rank 0 listens; the store's own client would fill the log with stacks while it waits."""
     deadline = time.monotonic() + seconds
     while True:
         try:

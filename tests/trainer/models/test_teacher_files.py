@@ -214,7 +214,7 @@ def test_an_adapter_is_refused_by_name(tmp_path, trained, adapter):
 def test_what_lies_beside_the_weights_is_refused_by_name(tmp_path, trained):
     with pytest.raises(
         ModelError,
-        match=r"which holds numpy\S+scalar beside them; where you trust it, save its weights",
+        match=r"which holds numpy\S+scalar as well; where you trust it, save its weights",
     ):
         saved(
             tmp_path / "weights.pth",
