@@ -64,7 +64,7 @@ EXPORTS = (
 
 
 def main() -> None:
-    """Export, let them read, and write down what they found."""
+    """Export, have the exports read, and write down the findings."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

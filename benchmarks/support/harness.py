@@ -113,7 +113,7 @@ class Fact:
 
     @staticmethod
     def of(name: str, unit: str, *values: float) -> "Fact":
-        """From the repeats."""
+        """Make a fact of the values of all repeats."""
         return Fact(name, unit, float(np.median(values)), values)
 
 

@@ -66,7 +66,7 @@ def deliver(storage: Storage, *, num_frames: int, fetched: bool = False) -> floa
 
 
 def open_stream(table: FrameTable, *, num_frames: int, endless: bool = False) -> ClipStream:
-    """Three chunks of clips a lane, nearly an epoch, or ever more, as one rank reads them."""
+    """A stream of three chunks of clips for each lane, nearly an epoch, or without an end, as one rank reads it."""
     return ClipStream(
         table,
         Order.create(table.sizes(), 0, OrderConfig(lanes=LANES, chunk_frames=CHUNK_FRAMES)),

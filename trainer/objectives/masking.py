@@ -130,7 +130,7 @@ def _covered(
 
 
 def _within(starts: Int64, length: int, size: int) -> npt.NDArray[np.bool_]:
-    """Which of `size` places (..., size) lie in stretches of a length that begin at `starts` (...)."""
+    """Whether each of `size` places (..., size) lies in a stretch of a length that begins at `starts` (...)."""
     places = np.arange(size)
     starts = starts[..., None]
     return (starts <= places) & (places < starts + length)
