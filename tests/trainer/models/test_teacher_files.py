@@ -245,7 +245,7 @@ def test_code_in_a_weights_file_is_not_run(tmp_path):
     torch.save({"model": ModelError("anything but tensors")}, tmp_path / "weights.pth")
     with pytest.raises(
         ModelError,
-        match=r"nothing to run, got .* which holds surgstream\.trainer\.errors\.ModelError beside",
+        match=r"nothing to run, got .* which holds surgstream\.trainer\.errors\.ModelError as well",
     ):
         load_teacher(
             TeacherConfig(model=MODEL, weights=str(tmp_path / "weights.pth")), GRID, seed=0
