@@ -1,1 +1,1 @@
-"""What things cost, measured: `make bench`, or `python -m surgstream.benchmarks THEME`."""
+"""Measurements of costs: `make bench`, or `python -m surgstream.benchmarks THEME`."""

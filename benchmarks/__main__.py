@@ -17,7 +17,8 @@ def run(words: argparse.Namespace) -> int:
     known = THEMES | RECIPE_THEMES | (STORE_THEMES if words.store else {})
     where = conditions()
     print(
-        f"{where['hardware']}, {where['cores']} cores, GPU {where['gpu']}, commit {where['commit']}\n",
+        f"{where['hardware']}, {where['cores']} cores, GPU {where['gpu']}, commit "
+        f"{where['commit']}\n",
         flush=True,
     )
 

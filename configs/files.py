@@ -23,9 +23,8 @@ def open_regular(path: str | Path) -> BufferedReader:
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(mode):
-            raise OSError(
-                errno.EINVAL, f"expected a regular file, got a {kind_of(mode)}", str(path)
-            )
+            problem = f"expected a regular file, got a {kind_of(mode)}"
+            raise OSError(errno.EINVAL, problem, str(path))
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
@@ -33,7 +32,7 @@ def open_regular(path: str | Path) -> BufferedReader:
 
 
 def read_text(path: str | Path, errors: str = "strict") -> str:
-    """All of a regular file of text in UTF-8, with or without the mark that some editors put before it.
+    """Read a regular file of text in UTF-8, with or without the byte order mark that some editors write.
 
     Raises:
         OSError: See `open_regular`.
@@ -86,6 +85,6 @@ def naming(path: str | Path) -> Iterator[None]:
 
 
 def kind_of(mode: int) -> str:
-    """What a file is that is neither regular nor a folder, in a word."""
+    """The kind of a file that is neither regular nor a folder, in a word."""
     kinds = {stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket"}
     return kinds.get(stat.S_IFMT(mode), "device")

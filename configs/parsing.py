@@ -12,7 +12,7 @@ from surgstream.configs.errors import ConfigError
 from surgstream.configs.files import open_regular
 
 LARGEST_INT = 2**63
-"""Whole numbers are below it."""
+"""The bound of whole numbers, which are below it."""
 
 _LARGEST_FILE = 16 * 2**20
 _SURROGATE = re.compile("[\\ud800-\\udfff]")
@@ -30,13 +30,14 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         kind = node.tag.rpartition(":")[2]
         if kind in ("int", "float") and ":" in node.value:
-            raise _problem(
-                node, f"{node.value} would be read as a number in base 60; put it in quotes"
-            )
+            problem = f"{node.value} would be read as a number in base 60; put it in quotes"
+            raise _problem(node, problem)
+
         try:
             value = super().construct_object(node, deep)
-        except (ValueError, LookupError, AttributeError):  # its ways to say that `0b_` is no number
+        except (ValueError, LookupError, AttributeError):  # for example of `0b_`
             raise _problem(node, f"{node.value} is no {kind}; put it in quotes") from None
+
         if isinstance(value, str) and _SURROGATE.search(value):
             raise _problem(node, f"{value!r} is no Unicode text; write the character itself")
         if isinstance(value, int) and abs(value) >= LARGEST_INT:
@@ -46,6 +47,7 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         if not isinstance(node, yaml.MappingNode):
             raise _problem(node, "expected keys and values")
+
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if not isinstance(key, str):
@@ -61,7 +63,7 @@ def _problem(node: yaml.Node, problem: str) -> yaml.YAMLError:
 
 
 def read_yaml(path: Path) -> Any:
-    """What a YAML file says.
+    """Parse a YAML file.
 
     Raises:
         ConfigError: It cannot be read, is too large, or see `parse_yaml`.
@@ -79,24 +81,24 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """What a text in YAML says; `where` is what to call it in messages.
+    """Parse a text in YAML; `where` is what to call it in messages.
 
     Raises:
-        ConfigError: It is malformed, or more than anybody writes.
+        ConfigError: It is malformed, or larger than any configuration.
     """
     try:
         tree = yaml.load(text, Loader=_StrictLoader)
         # Aliases let a short text stand for millions of values
         if _num_values(tree, {}) > _MOST_VALUES:
             raise ConfigError(
-                f"{where}: expected at most {_MOST_VALUES} values, an alias's counted again, got more"
+                f"{where}: expected at most {_MOST_VALUES} values, an alias's counted again, "
+                "got more"
             )
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(
-            f"{where}{line}: not valid YAML: {getattr(error, 'problem', None) or error}"
-        ) from None
+        problem = getattr(error, "problem", None) or error
+        raise ConfigError(f"{where}{line}: not valid YAML: {problem}") from None
     except RecursionError:
         raise ConfigError(f"{where}: expected a few levels of keys, got too many to read") from None
 
@@ -104,11 +106,18 @@ def parse_yaml(text: str, where: str) -> Any:
 
 
 def _num_values(tree: Any, known: dict[int, float]) -> float:
-    """Values of a tree, those that aliases repeat counted each time; `known` has them by the container's identity."""
+    """The number of values in a tree, with those that aliases repeat counted each time.
+
+    Args:
+        tree: Parsed YAML.
+        known: The numbers of containers that were counted already, by their identity.
+    """
     if not isinstance(tree, dict | list):
         return 1
+
     if id(tree) not in known:
-        known[id(tree)] = math.inf  # until it is counted: one that holds itself has no end
+        # Until it is counted: a container that holds itself has no end
+        known[id(tree)] = math.inf
         items = tree.values() if isinstance(tree, dict) else tree
         known[id(tree)] = 1 + sum(_num_values(item, known) for item in items)
     return known[id(tree)]

@@ -23,7 +23,7 @@ _WHOLE = re.compile(r"s3://[^/]|file:///.")
 
 @dataclass(frozen=True)
 class Place:
-    """What a field or a flag may be.
+    """The kinds of places that a field or a flag may name.
 
     Attributes:
         remote: Whether it may be an `s3://` address, not only a folder or file.
@@ -39,11 +39,9 @@ class Place:
         Raises:
             ValueError: It is half an address or of another kind, or a variable is not set; says what is expected.
         """
-        return (
-            text
-            if self.later and checked(text, self.remote)
-            else expanded(text, remote=self.remote)
-        )
+        if self.later:
+            return checked(text, self.remote)
+        return expanded(text, remote=self.remote)
 
 
 Anywhere = Annotated[str, Place(remote=True)]
@@ -57,7 +55,7 @@ NodeFolder = Annotated[str, Place(remote=False, later=True)]
 
 
 def expanded(text: str, *, remote: bool = True) -> str:
-    """A place with its home folder and its variables in their place.
+    """Replace the home folder and the variables of a place by their values.
 
     Args:
         text: As a user writes it.
@@ -71,30 +69,30 @@ def expanded(text: str, *, remote: bool = True) -> str:
         text = os.path.expanduser(text)
         # `expanduser` leaves the name of a user who does not exist
         if text.startswith("~"):
-            raise ValueError(
-                f"expected a user's home folder, got {text.partition('/')[0]!r}; a name begins with ./"
-            )
+            user = text.partition("/")[0]
+            raise ValueError(f"expected a user's home folder, got {user!r}; a name begins with ./")
 
     return checked(text, remote)
 
 
 def checked(text: str, remote: bool) -> str:
-    """A place, if it is a path or a whole address.
+    """Return a place that is a path or a whole address.
 
     Raises:
         ValueError: It is neither.
     """
-    expected = (
-        "a path, s3://BUCKET/PREFIX or file:///PATH"
-        if remote
-        else "a path; addresses are not supported here"
-    )
+    expected = "a path; addresses are not supported here"
+    if remote:
+        expected = "a path, s3://BUCKET/PREFIX or file:///PATH"
     if not text:
         raise ValueError(f"expected {expected}, got nothing; is a variable of the shell not set?")
+
     scheme = _SCHEME.match(text)
-    if scheme and not (remote and _WHOLE.match(text)):  # the rest of it may hold a password
+    if scheme and not (remote and _WHOLE.match(text)):
+        # The rest of it may hold a password
+        shown = f"{scheme[0]}..."
         raise ValueError(
-            f"expected {expected}, got {scheme[0] + '...'!r}; a path with a colon begins with ./ or /"
+            f"expected {expected}, got {shown!r}; a path with a colon begins with ./ or /"
         )
     return text
 

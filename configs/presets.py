@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from surgstream.configs.errors import ConfigError
-from surgstream.configs.loading import did_you_mean
 from surgstream.configs.places import to_place
+from surgstream.configs.suggestions import did_you_mean
 
 Kind = Literal["launch", "pack", "pretrain"]
 """Sites, corpora and recipes, by the folder that they lie in."""
@@ -31,17 +31,16 @@ class Preset:
 
 def presets(kind: Kind) -> dict[str, Path]:
     """All files of a kind, by name."""
-    return {
-        path.stem: path for path in sorted((Path(__file__).resolve().parent / kind).glob("*.yaml"))
-    }
+    folder = Path(__file__).resolve().parent / kind
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def find_preset(kind: Kind, word: str) -> Path | None:
     """The file that a word names, or that is the only one whose name begins with it: `h800` is `h800_infiniband`.
 
     Args:
-        kind: Of what.
-        word: What a user wrote.
+        kind: The kind of the file.
+        word: The word that a user wrote.
 
     Returns:
         None where it is a path: where it has a slash or a suffix, or a file of this name is there.

@@ -1,4 +1,4 @@
-"""What is printed: whatever files, names and servers put into a message, a terminal shows it and obeys nothing of it.
+"""Safe printing: whatever files, names and servers put into a message, a terminal shows it and obeys nothing of it.
 
 The commands wrap their output in `Printable`, so no message has to think of it. To check what is read would not do:
 names on disks, errors of libraries and answers of stores come by ways of their own.
@@ -7,8 +7,9 @@ names on disks, errors of libraries and answers of stores come by ways of their 
 import re
 from typing import Any, TextIO
 
-CLEAR, RETURN = "\x1b[H\x1b[J", "\r"
-"""To clear a terminal, and to begin its line again: what passes, and only if it is written alone."""
+CLEAR = "\x1b[H\x1b[J"
+RETURN = "\r"
+"""Texts that clear a terminal and that begin its line again; they pass, but only if they are written alone."""
 
 _OBEYED = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -17,7 +18,7 @@ _OBEYED = re.compile(
 
 
 def printable(text: str) -> str:
-    r"""The same with `\x1b` in the place of whatever a terminal would obey, or could not show."""
+    r"""Replace whatever a terminal would obey, or could not show, by escapes such as `\x1b`."""
     return _OBEYED.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
@@ -38,6 +39,6 @@ class Printable:
         return len(text)
 
     def writelines(self, lines: list[str]) -> None:
-        """Write one after the other."""
+        """Write the lines one after the other."""
         for line in lines:
             self.write(line)

@@ -1,4 +1,4 @@
-"""Ranges of numbers: beside a configuration's field, `Annotated[int, Range(1, 64)]`, and behind a command's flag.
+"""Ranges of numbers: next to a configuration's field, `Annotated[int, Range(1, 64)]`, and behind a command's flag.
 
 Every number that a user may give has one, finite, and wide enough that nobody meets its ends in earnest. So whatever is
 computed from such numbers ends soon and fits into memory, and no library is handed what it cannot represent.
@@ -20,7 +20,7 @@ class Range:
     greatest: float
 
     def read(self, value: float) -> float:
-        """The value, if it is in the range; ValueError otherwise."""
+        """Return a value that is in the range; ValueError otherwise."""
         if value not in self:
             raise ValueError(f"expected {self}, got {value!r}")
         return value
@@ -36,17 +36,18 @@ class Number:
     """The `type` of a flag that takes a number, for argparse: `type=Number(int, 1, 64)`."""
 
     def __init__(self, kind: type[int] | type[float], least: float, greatest: float) -> None:
-        """Choose.
+        """Set the range.
 
         Args:
             kind: int takes whole numbers alone.
-            least: The least that is taken.
-            greatest: The greatest.
+            least: The least number that is taken.
+            greatest: The greatest number that is taken.
         """
-        self.kind, self.range = kind, Range(least, greatest)
+        self.kind = kind
+        self.range = Range(least, greatest)
 
     def __call__(self, text: str) -> float:
-        """Read a number; argparse tells whoever calls the command what was expected, beside the flag's name."""
+        """Read a number; argparse reports what was expected together with the flag's name."""
         try:
             value = self.kind(text)
         except ValueError:

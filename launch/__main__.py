@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 
 from surgstream.configs.errors import SurgstreamError
-from surgstream.configs.loading import did_you_mean
 from surgstream.configs.printable import Printable
+from surgstream.configs.suggestions import did_you_mean
 from surgstream.launch.commands import run
 
 COMMANDS = {
@@ -61,12 +61,10 @@ EXTRAS = {
     "s3": ("boto3", "botocore"),
     "train": ("deepspeed", "einops", "safetensors", "tensorboard", "timm", "torch"),
 }
-REMEDIES = {"nvidia": DALI} | {
-    package: f"pip install 'surgstream[{extra}]'"
-    for extra, packages in EXTRAS.items()
-    for package in packages
-}
-"""What helps where a package is missing."""
+REMEDIES = {"nvidia": DALI}
+for _extra, _packages in EXTRAS.items():
+    REMEDIES |= dict.fromkeys(_packages, f"pip install 'surgstream[{_extra}]'")
+"""Remedies for missing packages, by the name that is imported."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,8 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    streams = (sys.stdout, sys.stderr)  # None where they are closed
-    out, err = (stream or open(os.devnull, "w", encoding="utf-8") for stream in streams)  # noqa: SIM115
+    # Closed streams are None
+    out = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    err = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
     try:
         with redirect_stdout(Printable(out)), redirect_stderr(Printable(err)):
@@ -88,15 +87,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             finally:
                 # A full disk or a closed pipe must show here, not at the interpreter's exit
                 sys.stdout.flush()
-    except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
+    except BrokenPipeError:  # the reader of the output, such as `head`, has seen enough
         status = 141
     except OSError as error:  # a full disk under what is printed
         err.write(f"surgstream: standard output: {error.strerror or error}\n")
         status = 1
 
-    os.dup2(
-        os.open(os.devnull, os.O_WRONLY), out.fileno()
-    )  # where the interpreter's last flush goes
+    # For the interpreter's last flush
+    os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
     return status
 
 
@@ -121,8 +119,8 @@ def _main(words: list[str]) -> int:
     # Help is given on any system
     if platform.system() != "Linux" and not {"-h", "--help"} & {*rest}:
         sys.stderr.write(
-            f"surgstream {name}: expected Linux, got {platform.system()}; use WSL 2 on Windows, a Linux container or "
-            "another machine on macOS\n"
+            f"surgstream {name}: expected Linux, got {platform.system()}; use WSL 2 on Windows, a "
+            "Linux container or another machine on macOS\n"
         )
         return 1
     return _run(name, rest)

@@ -50,7 +50,7 @@ cat <<EOT
   metrics     $OUT/run/metrics.jsonl (or: tensorboard --logdir $OUT/run/tensorboard)
   checkpoint  $(find "$OUT/run/checkpoints" -mindepth 1 -maxdepth 1 -name 'step_*' | sort | tail -n 1)
 
-$(python -m surgstream.launch.demo_report "$OUT/run/metrics.jsonl")
+$(surgstream status "$OUT/run")
 
 The published recipe, on a node of 8 GPUs, with your own packed corpus and the weights of your image teacher:
 

@@ -1,4 +1,4 @@
-"""What can go wrong in starting jobs."""
+"""Errors in starting jobs."""
 
 from surgstream.configs.errors import SurgstreamError
 

@@ -20,17 +20,17 @@ def training(site: Site, config: TrainConfig) -> str:
     """The batch script of a training job.
 
     Args:
-        site: Where.
-        config: What; its run directory is absolute.
+        site: The site of the job.
+        config: The recipe; its run directory is absolute.
 
     Raises:
-        ConfigError: The global batch cannot be dealt evenly to the site's ranks.
+        ConfigError: The global batch cannot be divided evenly among the site's ranks.
     """
     # Called for its check: the ranks have to share the batch evenly
     config.grad_accum_steps(site.world_size)
     run_dir = Path(config.run_dir)
     words = ["pretrain", "--preflight", str(run_dir / "recipe.yaml")]
-    # One job at a time works in a run directory: later ones of the same name wait.
+    # One job at a time works in a run directory: later ones of the same name wait
     return render(
         site, words, run_dir=run_dir, name=_name(run_dir), options=["--dependency=singleton"]
     )
@@ -40,13 +40,14 @@ def submit_training(site: Site, config: TrainConfig) -> str:
     """Save script, site and recipe in the run directory and submit the job.
 
     Returns:
-        What to tell the user: job, files, and how to watch, stop and resume.
+        A message for the user: job, files, and how to watch, stop and resume.
 
     Raises:
-        ConfigError: The global batch cannot be dealt evenly to the site's ranks.
+        ConfigError: The global batch cannot be divided evenly among the site's ranks.
         LaunchError: Slurm does not take the job.
     """
-    run_dir, script = Path(config.run_dir), training(site, config)
+    run_dir = Path(config.run_dir)
+    script = training(site, config)
     job = _submit(run_dir, script, site, config)
 
     return (
@@ -68,19 +69,20 @@ def submit_bench(
     Ranks read `micro_batch_size` clips a step each, whatever the number of nodes.
 
     Args:
-        site: Where; its `nodes` are replaced.
-        config: What is read.
+        site: The site of the jobs; its `nodes` are replaced.
+        config: The recipe whose clips are read.
         nodes: Numbers of nodes.
-        folder: Where results and logs go.
-        seconds: How long each measures.
+        folder: The folder of results and logs.
+        seconds: The time that each job measures.
 
     Returns:
-        What to tell the user.
+        A message for the user.
 
     Raises:
         LaunchError: Slurm does not take a job.
     """
-    page, before = "", list[str]()
+    page = ""
+    before = list[str]()
     for num_nodes in nodes:
         part = dataclasses.replace(site, nodes=num_nodes)
         run_dir = folder / f"nodes_{num_nodes:04d}"
@@ -100,7 +102,10 @@ def submit_bench(
         job = _submit(run_dir, script, part, recipe, *before)
         # Not `afterok`: where one number of nodes fails, the others are still measured
         before = [f"--dependency=afterany:{job}"]
-        page += f"job {job}: {num_nodes} nodes, {part.world_size} ranks; log {run_dir}/slurm-{job}.log\n"
+        page += (
+            f"job {job}: {num_nodes} nodes, {part.world_size} ranks; log "
+            f"{run_dir}/slurm-{job}.log\n"
+        )
 
     return page
 
@@ -118,13 +123,13 @@ def packing(
     """The batch scripts of a packing: `plan` decides what goes where, `part` packs a share, `merge` publishes.
 
     Args:
-        site: Where; a task takes one node's `cpus_per_task`.
+        site: The site of the jobs; a task takes one node's `cpus_per_task`.
         corpus: The corpus file, already read and so known to be right.
         path: The file itself.
-        out: Where the shards go.
+        out: The folder or address of the shards.
         options: Packing options, as words.
         num_tasks: Array tasks.
-        logs: Where logs go; absolute.
+        logs: The folder of logs, absolute.
     """
     # A task runs on one node without GPUs, whatever training asks for there
     one = dataclasses.replace(site, nodes=1, gpus_per_node=0, ranks_per_node=1, launcher="srun")
@@ -145,25 +150,26 @@ def packing(
         "merge": ([], []),
     }
 
-    return {
-        kind: render(
+    scripts = {}
+    for kind, (more, directives) in kinds.items():
+        scripts[kind] = render(
             one, [*words, *more], run_dir=logs, name=name, options=directives, requeues=False
         )
-        for kind, (more, directives) in kinds.items()
-    }
+    return scripts
 
 
 def submit_packing(scripts: dict[str, str], logs: Path) -> str:
     """Submit a packing's scripts, each after the one before has succeeded.
 
     Returns:
-        What to tell the user.
+        A message for the user.
 
     Raises:
         LaunchError: Slurm does not take a job.
     """
     logs.mkdir(parents=True, exist_ok=True)
-    page, before = "", list[str]()
+    page = ""
+    before = list[str]()
 
     for kind, script in scripts.items():
         batch = logs / f"{kind}.sbatch"
@@ -191,13 +197,13 @@ def _submit(run_dir: Path, script: str, site: Site, config: TrainConfig, *option
     batch = run_dir / "slurm.sbatch"
     batch.write_text(script, encoding="utf-8")
     job = submit(batch, *options)
-    with (run_dir / SUBMITTED).open(
-        "a", encoding="utf-8"
-    ) as file:  # for `surgstream status`, until it starts
+    # For `surgstream status`, until the job starts
+    with (run_dir / SUBMITTED).open("a", encoding="utf-8") as file:
         file.write(json.dumps({"time": time.time(), "job": job}) + "\n")
     return job
 
 
 def _name(run_dir: Path) -> str:
-    """A job's name, another one for each run directory."""
-    return f"surgstream-{run_dir.name}-{hashlib.sha256(str(run_dir).encode()).hexdigest()[:6]}"
+    """The name of a job, another one for each run directory."""
+    digest = hashlib.sha256(str(run_dir).encode()).hexdigest()
+    return f"surgstream-{run_dir.name}-{digest[:6]}"

@@ -39,14 +39,14 @@ class Site:
     Attributes:
         nodes: Nodes of a job.
         gpus_per_node: GPUs of a node, one rank each; 0 trains on CPUs.
-        gpu_type: Which ones, as the cluster calls them, such as `h800`; null takes any.
-        gpu_option: How they are asked for: most clusters know `--gpus-per-node`, older ones `--gres`.
+        gpu_type: Their type, as the cluster calls it, such as `h800`; null takes any.
+        gpu_option: The option that asks for them: most clusters know `--gpus-per-node`, older ones `--gres`.
         ranks_per_node: Ranks of a node without GPUs.
         cpus_per_task: CPUs a rank, as Slurm counts them: cores or hardware threads.
         memory: Memory a node, such as `900G`; `0` is all of it, null the partition's default.
         exclusive: Share no node with other jobs.
-        partition: Where to queue; null takes the cluster's default, as for the next ones.
-        account: Whose hours.
+        partition: The partition to queue in; null takes the cluster's default, as for the next ones.
+        account: The account that is charged.
         qos: Quality of service.
         constraint: Features that nodes must have, such as `h800&ib`.
         exclude: Nodes to avoid, such as `node[13,27]`.
@@ -55,9 +55,9 @@ class Site:
         options: More options of sbatch, such as `--mail-type=FAIL`.
         launcher: `srun` starts one task a rank; `torchrun` one torchrun a node.
         srun_options: More options of srun, such as `--cpu-bind=cores`.
-        save_before_end_seconds: How long before the end of its time a run is told to save; Slurm may tell it a minute
+        save_before_end_seconds: The time before its end at which a run is told to save; Slurm may tell it a minute
             earlier.
-        most_starts_without_progress: A job that was started so often from one checkpoint is not requeued again; 0
+        most_starts_without_progress: A job that was started this often from one checkpoint is not requeued again; 0
             never requeues.
         modules: Environment modules to load, that of Apptainer for instance.
         venv: A virtual environment that all nodes see. Python packages of its surroundings stay outside, as they do of
@@ -98,23 +98,31 @@ class Site:
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with these values."""
         if self.gpus_per_node and self.ranks_per_node not in (1, self.gpus_per_node):
-            yield f"ranks_per_node: expected 1 beside gpus_per_node, since each has a rank, got {self.ranks_per_node}"
+            yield (
+                "ranks_per_node: expected 1 with gpus_per_node, since each has a rank, got "
+                f"{self.ranks_per_node}"
+            )
         if not _TIME.fullmatch(self.time):
             yield (
-                "time: expected minutes, hours:minutes:seconds, days-hours or days-hours:minutes:seconds in quotes, "
-                f"got {self.time!r}"
+                "time: expected minutes, hours:minutes:seconds, days-hours or "
+                f"days-hours:minutes:seconds in quotes, got {self.time!r}"
             )
-        if self.gpu_type is not None and not (
-            self.gpus_per_node and _GPU_TYPE.fullmatch(self.gpu_type)
-        ):
-            yield f"gpu_type: expected a name such as h800, beside gpus_per_node, got {self.gpu_type!r}"
+        if self.gpu_type is not None:
+            is_name = _GPU_TYPE.fullmatch(self.gpu_type)
+            if not is_name or not self.gpus_per_node:
+                yield (
+                    "gpu_type: expected a name such as h800, with gpus_per_node, got "
+                    f"{self.gpu_type!r}"
+                )
 
         for name in self.environment:
             if not _NAME.fullmatch(name):
                 yield f"environment: expected names of variables, got {name!r}"
         path = str(self.environment.get("PATH", "$PATH"))
         if not re.search(r"\$PATH\b|\$\{PATH\}", path):
-            yield f"environment.PATH: expected $PATH in it, or no program will be found, got {path!r}"
+            yield (
+                f"environment.PATH: expected $PATH in it, or no program will be found, got {path!r}"
+            )
 
         for name in ("options", "srun_options"):
             for option in getattr(self, name):
@@ -123,10 +131,13 @@ class Site:
                     yield f"{name}: expected options such as --mail-type=FAIL, got {option!r}"
 
         for option in filter(_GPU_OPTION.match, self.options):
-            yield f"options: expected gpus_per_node, gpu_type and gpu_option to ask for GPUs, got {option!r}"
+            yield (
+                "options: expected gpus_per_node, gpu_type and gpu_option to ask for GPUs, got "
+                f"{option!r}"
+            )
 
         if self.container and self.venv:
-            yield "container: expected no venv beside it; what a container needs is inside"
+            yield "container: expected no venv with it; what a container needs is inside"
 
     @property
     def tasks_per_node(self) -> int:
@@ -136,7 +147,9 @@ class Site:
     @property
     def gpus(self) -> str:
         """The option that asks for a node's GPUs."""
-        gpus = f"{self.gpu_type}:{self.gpus_per_node}" if self.gpu_type else str(self.gpus_per_node)
+        gpus = str(self.gpus_per_node)
+        if self.gpu_type:
+            gpus = f"{self.gpu_type}:{gpus}"
         return f"--gres=gpu:{gpus}" if self.gpu_option == "gres" else f"--gpus-per-node={gpus}"
 
     @property

@@ -21,7 +21,7 @@ _OF_A_JOB = re.compile(
     "(SLURM|SBATCH|SALLOC|SRUN|PMI|PMIX)[A-Z0-9]*_|(CUDA_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL)$"
 )
 _OF_SLURM = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT")
-"""Which Slurm to talk to, and as whom; nothing of a job."""
+"""Variables that say which Slurm to talk to, and as which user; nothing of a job."""
 
 
 def render(
@@ -39,7 +39,7 @@ def render(
         site: Topology, time, and how programs are started.
         words: The surgstream command that every rank runs; may hold variables of the job, as `$SLURM_ARRAY_TASK_ID`.
         run_dir: Absolute; holds the job's log, its marks and checkpoints.
-        name: The job's.
+        name: The job's name.
         options: More options of sbatch.
         requeues: Whether the job is told to save before its time is over, and starts again then, or when it loses a
             rank.
@@ -52,14 +52,9 @@ def render(
         # `B:` signals the batch shell alone, which then tells the ranks
         options = (f"--signal=B:USR1@{site.save_before_end_seconds}", "--requeue", *options)
 
-    text = _replace(
-        text,
-        "directives",
-        [
-            f"#SBATCH {_directive(option)}"
-            for option in (*directives(site, run_dir, name), *options)
-        ],
-    )
+    all_options = (*directives(site, run_dir, name), *options)
+    lines = [f"#SBATCH {_directive(option)}" for option in all_options]
+    text = _replace(text, "directives", lines)
     return _replace(text, "site", _settings(site, words, run_dir, requeues))
 
 
@@ -104,7 +99,8 @@ def submit(script: Path, *options: str) -> str:
         )
     except FileNotFoundError:
         raise LaunchError(
-            "sbatch: not found; run this where Slurm is, usually a login node, or print the script with --dry-run"
+            "sbatch: not found; run this where Slurm is, usually a login node, or print the script "
+            "with --dry-run"
         ) from None
     if done.returncode:
         raise LaunchError(
@@ -114,14 +110,14 @@ def submit(script: Path, *options: str) -> str:
     ids = [found[1] for line in done.stdout.splitlines() if (found := _JOB.fullmatch(line.strip()))]
     if not ids:
         raise LaunchError(
-            f"sbatch {script}: expected a line with the job's id, got {done.stdout.strip()!r}; a job may have been "
-            "queued: see squeue before you submit again"
+            f"sbatch {script}: expected a line with the job's id, got {done.stdout.strip()!r}; a "
+            "job may have been queued: see squeue before you submit again"
         )
     return ids[-1]  # some sites greet first
 
 
 def outside_of_jobs(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment without what Slurm and its launchers say of a job, and what they take for options.
+    """An environment without the variables that Slurm and its launchers set in a job, or take for options.
 
     `SBATCH_*` would overrule the site's own settings; which Slurm to talk to stays.
     """
@@ -139,17 +135,23 @@ def _settings(site: Site, words: Sequence[str], run_dir: Path, requeues: bool) -
         yield f"module load {shlex.join(site.modules)}"
 
     if site.venv or site.container:
-        yield "unset PYTHONPATH PYTHONHOME PYTHONSTARTUP # packages of the host would come before those inside"
+        yield (
+            "unset PYTHONPATH PYTHONHOME PYTHONSTARTUP # packages of the host would come before "
+            "those inside"
+        )
         yield "export PYTHONNOUSERSITE=1"
+
     for name, value in site.environment.items():
         yield f"export {name}={_value(str(value))}"
     # After the site's variables, so that the venv comes first in PATH
     if site.venv:
         yield f"source {shlex.quote(str(Path(site.venv).absolute() / 'bin' / 'activate'))}"
 
+    most_starts = site.most_starts_without_progress if requeues else 0
+    srun_options = [*map(_value, _pyxis(site, run_dir)), *map(_quote, site.srun_options)]
     yield f"launcher={site.launcher}"
-    yield f"most_starts_without_progress={site.most_starts_without_progress if requeues else 0}"
-    yield f"srun_options={_array([*map(_value, _pyxis(site, run_dir)), *map(_quote, site.srun_options)])}"
+    yield f"most_starts_without_progress={most_starts}"
+    yield f"srun_options={_array(srun_options)}"
     yield f"inside={_array(map(_value, _apptainer(site, run_dir)))}"
     yield f"before={_array(map(_quote, site.before))}"
     yield f"words={_array(map(_word, words))}"
@@ -169,8 +171,9 @@ def _apptainer(site: Site, run_dir: Path) -> Iterator[str]:
 def _pyxis(site: Site, run_dir: Path) -> Iterator[str]:
     if site.container and site.container.runtime == "pyxis":
         yield f"--container-image={site.container.image}"
-        mounts = (_literal(run_dir), *site.container.mounts)
-        yield f"--container-mounts={','.join(m if ':' in m else f'{m}:{m}' for m in mounts)}"
+        places = (_literal(run_dir), *site.container.mounts)
+        mounts = [place if ":" in place else f"{place}:{place}" for place in places]
+        yield f"--container-mounts={','.join(mounts)}"
 
 
 def _directive(option: str) -> str:

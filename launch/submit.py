@@ -64,28 +64,26 @@ def _bench(words: argparse.Namespace) -> None:
         (folder / "scaling.svg").write_text(plot(results), encoding="utf-8")
         sys.stdout.write(f"{table(results)}\n\nplot: {folder}/scaling.svg\n")
         return
+
     site, config = _site_and_recipe(words)
     check_venv(site)
-    sys.stdout.write(
-        submit_bench(site, config, nodes=words.nodes, folder=folder, seconds=words.seconds)
-    )
+    told = submit_bench(site, config, nodes=words.nodes, folder=folder, seconds=words.seconds)
+    sys.stdout.write(told)
     sys.stdout.write("the same command with --report prints and draws what they have measured\n")
 
 
 def _pack(words: argparse.Namespace) -> None:
     overrides, options = _split(words.overrides)
     path, root = find_corpus(words.corpus)
-    # Jobs read the file again; read here too, its mistakes are told before anything is queued
+    # Jobs read the file again; reading it here reports its mistakes before anything is queued
     corpus = load(CorpusConfig, path, [f"pack.{option}" for option in options])
     corpus = corpus.part(words.subset, words.datasets)
 
-    options += [
-        f"--{name}={value}"
-        for name in ("subset", "datasets")
-        if (value := getattr(words, name)) is not None
-    ]
+    choices = {"subset": words.subset, "datasets": words.datasets}
     files = {"review": words.review, "pseudonyms": words.pseudonyms}
+    options += [f"--{name}={value}" for name, value in choices.items() if value is not None]
     options += [f"--{name}={_absolute(file)}" for name, file in files.items() if file]
+
     root = words.root or root
     # Relative paths of the file start in its folder without being told
     if root != str(path.parent):
@@ -93,12 +91,14 @@ def _pack(words: argparse.Namespace) -> None:
     if words.strict:
         options.append("--strict")
 
-    logs, site = words.logs.absolute(), load(Site, words.site, overrides)
+    logs = words.logs.absolute()
+    site = load(Site, words.site, overrides)
     check_venv(site, dry_run=words.dry_run)
     scripts = packing(site, corpus, path, words.out, options, num_tasks=words.tasks, logs=logs)
-    sys.stdout.write(
-        "\n".join(scripts.values()) if words.dry_run else submit_packing(scripts, logs)
-    )
+    if words.dry_run:
+        sys.stdout.write("\n".join(scripts.values()))
+    else:
+        sys.stdout.write(submit_packing(scripts, logs))
 
 
 def _run_dir(words: argparse.Namespace) -> None:

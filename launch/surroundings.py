@@ -1,4 +1,4 @@
-"""What a site names on file systems, looked at before a job is submitted."""
+"""Checks of the files that a site names, before a job is submitted."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ def check_venv(site: Site, *, dry_run: bool = False) -> None:
 
     Args:
         site: The site.
-        dry_run: Tell a mistake on stderr, and go on.
+        dry_run: Print a mistake to stderr, and go on.
 
     Raises:
         ConfigError: There is nothing of the kind.
@@ -30,17 +30,21 @@ def check_venv(site: Site, *, dry_run: bool = False) -> None:
 
 
 def _mistake(venv: Path) -> str | None:
-    """What is wrong with a virtual environment, in a file system that is there."""
+    """The mistake in a virtual environment whose file system is mounted; None if it is right."""
+    path = f'environment: {{PATH: "{venv}/bin:$PATH"}}'
     if not venv.is_dir():
         return (
-            f"venv: expected a virtual environment, got nothing at {venv}; `python3 -m venv {venv}` makes one; "
-            f'where only nodes have it, leave venv out and use environment: {{PATH: "{venv}/bin:$PATH"}}'
+            f"venv: expected a virtual environment, got nothing at {venv}; "
+            f"`python3 -m venv {venv}` makes one; where only nodes have it, leave venv out and "
+            f"use {path}"
         )
 
     if not (venv / "bin" / "activate").exists():
         if (venv / "conda-meta").is_dir():
-            path = f'environment: {{PATH: "{venv}/bin:$PATH"}}'
-            return f"venv: expected a virtual environment, got the conda environment {venv}; use it by {path} instead"
+            return (
+                f"venv: expected a virtual environment, got the conda environment {venv}; use it "
+                f"by {path} instead"
+            )
         return f"venv: expected a virtual environment, got {venv} without bin/activate"
 
     if not (venv / "bin" / "surgstream").exists():

@@ -31,18 +31,14 @@ def torchrun_line(
         endpoint: HOST:PORT where the nodes meet, HOST being one of them; None for one node alone.
         run_id: Tells runs apart that meet at one place.
     """
-    meeting = (
-        ["--rdzv-backend=c10d", f"--rdzv-endpoint={endpoint}", f"--rdzv-id={run_id}"]
-        if endpoint
-        else []
-    )
+    meeting = ["--standalone"]
+    if endpoint:
+        meeting = ["--rdzv-backend=c10d", f"--rdzv-endpoint={endpoint}", f"--rdzv-id={run_id}"]
     return [
-        *(
-            "env",
-            "PYTHONSAFEPATH=1",
-        ),  # what lies in the working folder is not ours, whatever it is called
+        # What lies in the working folder is not ours, whatever it is called
+        *("env", "PYTHONSAFEPATH=1"),
         *(sys.executable, "-m", "torch.distributed.run"),
-        *(meeting or ["--standalone"]),
+        *meeting,
         f"--nnodes={num_nodes}",
         f"--nproc-per-node={ranks_per_node}",
         "--max-restarts=0",
@@ -54,7 +50,7 @@ def torchrun_line(
 def become(command: Sequence[str]) -> NoReturn:
     """Replace this process by torchrun.
 
-    It ignores the signals that its workers are to get, of which it would die, and where it is interrupted itself gives
+    It ignores the signals that are meant for its workers, which would end it. When it is interrupted itself, it gives
     them the time to save.
 
     Raises:
@@ -62,7 +58,8 @@ def become(command: Sequence[str]) -> NoReturn:
     """
     if importlib.util.find_spec("torch") is None:
         raise LaunchError(
-            f"torchrun: not found beside {sys.executable}; start surgstream from the environment that torch is in"
+            f"torchrun: not found next to {sys.executable}; start surgstream from the environment "
+            "that torch is in"
         )
 
     for number in (signal.SIGUSR1, signal.SIGUSR2):
@@ -74,19 +71,18 @@ def become(command: Sequence[str]) -> NoReturn:
 def num_gpus() -> int:
     """GPUs of this node that a process may use, as the driver's own tool lists them; 0 where there is none."""
     try:
-        listing = subprocess.run(
-            ["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=30
-        )
+        command = ["nvidia-smi", "--list-gpus"]
+        listing = subprocess.run(command, capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return 0
     return num_visible(listing.stdout, os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
 def num_visible(listing: str, visible: str | None) -> int:
-    """How many GPUs CUDA shows to a process.
+    """The number of GPUs that CUDA shows to a process.
 
     Args:
-        listing: What `nvidia-smi --list-gpus` prints.
+        listing: The output of `nvidia-smi --list-gpus`.
         visible: `CUDA_VISIBLE_DEVICES`: indices, or beginnings of UUIDs; None shows all. What follows an entry that
             means no device is invisible, and an entry that comes twice hides all. Of MIG devices a process has one.
     """
@@ -112,9 +108,7 @@ def _device(entry: str, gpus: Sequence[str], migs: Sequence[str]) -> str | None:
     """The UUID of the device that an entry of `CUDA_VISIBLE_DEVICES` means, if it means one."""
     if entry.isascii() and entry.isdecimal():
         return gpus[int(entry)] if int(entry) < len(gpus) else None
-    matching = (
-        [uuid for uuid in (*gpus, *migs) if uuid.startswith(entry)]
-        if entry.startswith(("GPU-", "MIG-"))
-        else []
-    )
+    if not entry.startswith(("GPU-", "MIG-")):
+        return None
+    matching = [uuid for uuid in (*gpus, *migs) if uuid.startswith(entry)]
     return matching[0] if len(matching) == 1 else None

@@ -35,12 +35,12 @@ RECIPES = Path(__file__).parents[2] / "configs" / "pretrain"
 
 @dataclass(frozen=True)
 class Export:
-    """What is exported, and whose code reads it.
+    """An exported encoder and the code that reads it.
 
     Attributes:
-        recipe: What is exported.
-        layout: For whom.
-        readers: By repository, OWNER+NAME, the names of its loaders in `public_loaders`.
+        recipe: The recipe whose encoder is exported.
+        layout: The layout that it is exported in.
+        readers: Names of loaders in `public_loaders`, by repository, OWNER+NAME.
     """
 
     recipe: str
@@ -65,7 +65,7 @@ EXPORTS = (
 
 
 def main() -> None:
-    """Export, let them read, and write down what they found."""
+    """Export, have the exports read, and write down the findings."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -86,23 +86,24 @@ def main() -> None:
 
 
 def measure(export: Export, clones: Path, python: str) -> list[dict[str, Any]]:
-    """One line for each loader."""
+    """Export, and read the export by each loader; returns a row for each."""
     source = random_source(export.recipe)
     with tempfile.TemporaryDirectory() as folder:
         publish(source, Path(folder) / "out", export.layout)
         (file,) = (Path(folder) / "out").glob("model.p*")
         compared = Path(folder) / "compared.pt"
         torch.save(material(source), compared)
-        return [
-            {"recipe": export.recipe, "layout": export.layout, "repository": repository}
-            | read_by(loader, clones / repository, python, file, compared)
-            for repository, loaders in export.readers.items()
-            for loader in loaders
-        ]
+
+        rows = []
+        for repository, loaders in export.readers.items():
+            what = {"recipe": export.recipe, "layout": export.layout, "repository": repository}
+            clone = clones / repository
+            rows += [what | read_by(loader, clone, python, file, compared) for loader in loaders]
+        return rows
 
 
 def read_by(loader: str, clone: Path, python: str, file: Path, compared: Path) -> dict[str, Any]:
-    """What a loader of a repository found, in a process of its own."""
+    """Run a repository's loader in a process of its own; returns what it found."""
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=clone, stdout=subprocess.PIPE, text=True, check=True
     )
@@ -119,8 +120,10 @@ def random_source(recipe: str) -> Source:
     config = load(TrainConfig, RECIPES / f"{recipe}.yaml", ["data.corpus=x", "held_out=null"])
     encoder = config.objective.encoder
     networks = nn.ModuleDict({"encoder": Encoder(encoder)})
-    if predictor := predictor_of(config.objective):
+    predictor = predictor_of(config.objective)
+    if predictor:
         networks["predictor"] = Predictor(predictor, encoder.grid, encoder.shape.embed_dim)
+
     generator = torch.Generator().manual_seed(0)
     initialise(networks, generator)
     with torch.no_grad():
@@ -131,21 +134,20 @@ def random_source(recipe: str) -> Source:
 
 
 def material(source: Source) -> dict[str, Any]:
-    """What readers compare with: a clip, its tokens, and the weights of the norm that they passed last."""
+    """The reference for readers: a clip, its tokens, and the weights of the last norm."""
     clip = fixed_clip(source.recipe.objective.encoder)
     norm = [source.state[f"encoder.norm.{name}"] for name in ("weight", "bias")]
     return {"clip": clip, "tokens": trained_features(source, clip), "norm": norm}
 
 
 def _version(python: str) -> str:
-    ask = "from importlib.metadata import version; print(version('timm'))"
-    return subprocess.run(
-        [python, "-c", ask], stdout=subprocess.PIPE, text=True, check=True
-    ).stdout.strip()
+    command = [python, "-c", "from importlib.metadata import version; print(version('timm'))"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.strip()
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """For the results' README."""
+    """Lay results out as Markdown."""
     lines = [
         "| loader | commit | tensors | taken | not taken | largest difference |",
         "|---|---|--:|--:|---|--:|",
@@ -153,8 +155,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         left = ", ".join(row["not_taken"]) or "none"
         lines.append(
-            f"| {row['repository'].replace('+', '/')}, {row['loader']} | {row['commit'][:7]} | {row['tensors']} | "
-            f"{row['taken']} | {left} | {row['largest_difference']:.2g} |"
+            f"| {row['repository'].replace('+', '/')}, {row['loader']} | {row['commit'][:7]} | "
+            f"{row['tensors']} | {row['taken']} | {left} | {row['largest_difference']:.2g} |"
         )
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""What the tiny recipes' features know of phases, beside random encoders and raw pixels.
+"""Phase recognition from the features of the tiny recipes, against random encoders and raw pixels.
 
 `python -m surgstream.benchmarks.experiments.features FOLDER [--seeds 3]` makes a synthetic corpus in FOLDER, trains
 every tiny recipe with each seed on two processes, and writes `features.json` and a table. A linear readout
@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool3d
 
 from surgstream.benchmarks.support.harness import conditions
+from surgstream.configs.columns import markdown
 from surgstream.configs.files import write_atomically
 from surgstream.configs.loading import load
 from surgstream.launch.__main__ import main as surgstream
@@ -57,7 +59,7 @@ def packed(folder: Path, name: str, corpus: dict[str, Any]) -> None:
 
 
 def recipe(folder: Path, name: str, seed: int, *overrides: str) -> tuple[str, list[str]]:
-    """A recipe's path, and what makes it a run of ours."""
+    """A recipe's path, and the overrides of a run here."""
     words = [
         f"seed={seed}",
         f"data.corpus={folder / 'all'}",
@@ -68,16 +70,15 @@ def recipe(folder: Path, name: str, seed: int, *overrides: str) -> tuple[str, li
 
 
 def train(folder: Path, run: str, name: str, seed: int, *overrides: str) -> tuple[Objective, float]:
-    """Train a recipe as a user would, or what is left of it; the objective at its end, and the seconds of that."""
+    """Train a recipe, or the rest of it, as a user would; returns the objective at its end, and the seconds."""
     run_dir = folder / "runs" / run
     path, words = recipe(folder, name, seed, *overrides, f"run_dir={run_dir}")
 
     started = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "surgstream",
-         "pretrain", path, *words],
-        env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone")
+    command = [*launcher, "--nproc-per-node", "2", "-m", "surgstream", "pretrain", path, *words]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run(command, env=environment, check=True, stderr=subprocess.DEVNULL)
     seconds = time.perf_counter() - started
 
     objective = choice.build(load(TrainConfig, path, words).objective, seed)
@@ -92,12 +93,11 @@ def probe_of(folder: Path, topology: Topology, name: str, fit: str, test: str) -
     """A probe of a recipe's clips, fitted to one corpus and asked about another."""
     path, words = recipe(folder, name, 0)
     config = load(TrainConfig, path, words)
-    return Probe(
-        *(
-            labelled_clips(config, topology, str(folder / uri), "phase", NUM_CLIPS)
-            for uri in (fit, test)
-        )
+    fit_clips, test_clips = (
+        labelled_clips(config, topology, str(folder / name), "phase", NUM_CLIPS)
+        for name in (fit, test)
     )
+    return Probe(fit_clips, test_clips)
 
 
 def recipes(folder: Path, topology: Topology, seeds: Sequence[int]) -> list[dict[str, Any]]:
@@ -107,9 +107,7 @@ def recipes(folder: Path, topology: Topology, seeds: Sequence[int]) -> list[dict
         probe = probe_of(folder, topology, name, "all", "held_out")
         pixels = {
             "pixels": probe.measure(lambda clips: clips.flatten(1)),
-            "pixels 8 x 8": probe.measure(
-                lambda clips: adaptive_avg_pool3d(clips, (clips.shape[2], 8, 8)).flatten(1)
-            ),
+            "pixels 8 x 8": probe.measure(_averaged),
         }
 
         for seed in seeds:
@@ -117,26 +115,35 @@ def recipes(folder: Path, topology: Topology, seeds: Sequence[int]) -> list[dict
             # Of the same seed: the weights that training begins with
             random = choice.build(load(TrainConfig, path, words).objective, seed).eval()
             trained, seconds = train(folder, f"{name}_{seed}", name, seed)
-            row = {"recipe": name, "seed": seed, "minutes": seconds / 60, **pixels}
-            rows.append(
-                row
-                | {"random": probe.measure(random.embed), "trained": probe.measure(trained.embed)}
-            )
-            print(json.dumps(rows[-1]), flush=True)
+            row = {
+                "recipe": name,
+                "seed": seed,
+                "minutes": seconds / 60,
+                **pixels,
+                "random": probe.measure(random.embed),
+                "trained": probe.measure(trained.embed),
+            }
+            rows.append(row)
+            print(json.dumps(row), flush=True)
 
     return rows
 
 
+def _averaged(clips: Tensor) -> Tensor:
+    """Clips (B, C, T, H, W) averaged to 8 x 8 pixels, flat."""
+    return adaptive_avg_pool3d(clips, (clips.shape[2], 8, 8)).flatten(1)
+
+
 def table(rows: Sequence[dict[str, Any]], key: str, columns: Sequence[str]) -> str:
     """Mean accuracies in percent and their standard deviations over seeds, as Markdown."""
-    lines = [f"| {key} | {' | '.join(columns)} |", f"|---|{'--:|' * len(columns)}"]
+    lines = [(key, *columns)]
     for name in dict.fromkeys(row[key] for row in rows):
         cells = []
         for column in columns:
             found = [100 * row[column]["accuracy"] for row in rows if row[key] == name]
             cells.append(spread(found, digits=1))
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append((name, *cells))
+    return markdown(lines)
 
 
 def spread(values: Sequence[float], digits: int) -> str:
@@ -158,16 +165,15 @@ def arguments(description: str | None) -> argparse.Namespace:
 def main() -> None:
     """Measure, and write what was found."""
     words = arguments(__doc__)
-    corpus, topology = rendered(words.folder), Topology()
+    corpus = rendered(words.folder)
+    topology = Topology()
     for name in ("all", "held_out"):
         packed(words.folder, name, corpus)
     join(topology, 600)
     rows = recipes(words.folder, topology, range(words.seeds))
     print(table(rows, "recipe", ("trained", "random", "pixels", "pixels 8 x 8")))
-    write_atomically(
-        words.folder / "features.json",
-        json.dumps({**conditions(), "recipes": rows}, indent=1) + "\n",
-    )
+    text = json.dumps({**conditions(), "recipes": rows}, indent=1)
+    write_atomically(words.folder / "features.json", text + "\n")
 
 
 if __name__ == "__main__":

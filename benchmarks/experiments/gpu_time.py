@@ -1,9 +1,10 @@
-"""Where a GPU's time goes, by a trace that a run writes on SIGUSR2.
+"""The shares of a GPU's time, from a trace that a run writes on SIGUSR2.
 
 `python -m surgstream.benchmarks.experiments.gpu_time TRACE` prints it.
 """
 
 import gzip
+import itertools
 import json
 import re
 import sys
@@ -11,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from surgstream.configs.columns import markdown
 
 Span = tuple[float, float]
 
@@ -20,13 +23,13 @@ _COMMUNICATES = re.compile("nccl", re.IGNORECASE)
 
 
 def shares(events: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Which share of a trace's time each part keeps the GPU busy.
+    """The share of a trace's time in which each part keeps the GPU busy.
 
     DALI has streams of its own: all that runs on a stream with one of its kernels is decoding. JPEGs that the GPU's own
     engines decode are no kernels, take nothing from the model, and do not show.
 
     Args:
-        events: Of a Chrome trace, as torch.profiler writes it.
+        events: The events of a Chrome trace, as torch.profiler writes it.
 
     Returns:
         `model`, `decode` and `communication`, which may overlap; `decode alone`, while nothing else ran; and `idle`.
@@ -48,7 +51,7 @@ def shares(events: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         spans[part].append((event["ts"], event["ts"] + event["dur"]))
 
     # Streams overlap, so times are those of unions of spans, not sums
-    everything = [span for part in spans.values() for span in part]
+    everything = [*itertools.chain.from_iterable(spans.values())]
     whole = max(end for _, end in everything) - min(start for start, _ in everything)
     busy = {part: _covered(spans[part]) / whole for part in ("model", "decode", "communication")}
     alone = _covered(everything) - _covered(spans["model"] + spans["communication"])
@@ -56,8 +59,9 @@ def shares(events: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _covered(spans: Iterable[Span]) -> float:
-    """How much time some spans cover together."""
-    covered, reached = 0.0, float("-inf")
+    """The time that some spans cover together."""
+    covered = 0.0
+    reached = float("-inf")
     for start, end in sorted(spans):
         covered += max(0.0, end - max(start, reached))
         reached = max(reached, end)
@@ -68,9 +72,8 @@ def main(path: Path) -> None:
     """Print the shares of one trace."""
     with gzip.open(path, "rt", encoding="utf-8") as file:
         parts = shares(json.load(file)["traceEvents"])
-    print("| part | share of the time |\n|---|--:|")
-    for part, share in parts.items():
-        print(f"| {part} | {100 * share:.1f} % |")
+    rows = [(part, f"{100 * share:.1f} %") for part, share in parts.items()]
+    print(markdown([("part", "share of the time"), *rows]))
 
 
 if __name__ == "__main__":

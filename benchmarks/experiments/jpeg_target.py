@@ -1,4 +1,4 @@
-"""How much of what a masked autoencoder of pixels is to predict is JPEG's doing, and what a frame costs.
+"""The part of a masked autoencoder's pixel target that is JPEG's doing, and the cost of a frame.
 
 `python -m surgstream.benchmarks.experiments.jpeg_target VIDEO FOLDER` writes `jpeg_target.json` there, and a table.
 Sixteen frames, evenly spread over the video, are a clip. It is scaled as packing does, cut and resized as SurgVISTA's
@@ -38,14 +38,14 @@ RECIPE = Path(__file__).parents[2] / "configs" / "pretrain" / "surgvista_vitb.ya
 QUALITIES = (75, 80, 85, 90, 95, 98)
 SIDES = (256, 320)
 CHROMAS = {"4:2:0": 2, "4:4:4": 0}
-"""As Pillow counts them; the first is packing's."""
+"""Qualities as Pillow counts them; the first is packing's."""
 
 WINDOWS = 32
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What one way to pack comes to.
+    """The result of one way to pack.
 
     Attributes:
         short_side: Of a frame, in pixels.
@@ -73,7 +73,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     words = parser.parse_args()
     config = load(TrainConfig, RECIPE, [])
-    rows = [row for side in SIDES for row in measure(frames_of(words.video, side, config), config)]
+    rows = []
+    for side in SIDES:
+        rows += measure(frames_of(words.video, side, config), config)
     found = {**conditions(), "windows": WINDOWS, "rows": [asdict(row) for row in rows]}
     write_atomically(words.folder / "jpeg_target.json", json.dumps(found, indent=1) + "\n")
     print(table(rows))
@@ -133,7 +135,8 @@ def encoded(image: Image.Image, quality: int, chroma: str) -> bytes:
 
 def target(frames: Sequence[Image.Image], window: np.ndarray, config: TrainConfig) -> Tensor:
     """The normalised pixels of all tubelets of a clip, (1, N, C t p p), in one window of its frames."""
-    encoder, (left, top, right, bottom) = config.objective.encoder, window.tolist()
+    encoder = config.objective.encoder
+    (left, top, right, bottom) = window.tolist()
     cut = np.stack([np.asarray(each)[top:bottom, left:right] for each in frames])
     planes = torch.from_numpy(cut).permute(0, 3, 1, 2)
     size = (encoder.image_size, encoder.image_size)
@@ -143,14 +146,15 @@ def target(frames: Sequence[Image.Image], window: np.ndarray, config: TrainConfi
 
 
 def table(rows: Sequence[Row]) -> str:
-    """As Markdown."""
+    """Lay results out as Markdown."""
     lines = [
-        "| short side | quality | chroma | kB a frame | error, share of the variance | of the median tubelet |",
+        "| short side | quality | chroma | kB a frame | error, share of the variance | of the "
+        "median tubelet |",
         "|--:|--:|--:|--:|--:|--:|",
     ]
     lines += [
-        f"| {row.short_side} | {row.quality} | {row.chroma} | {row.frame_bytes / 1e3:.1f} | {row.error:.3f} | "
-        f"{row.median:.3f} |"
+        f"| {row.short_side} | {row.quality} | {row.chroma} | {row.frame_bytes / 1e3:.1f} | "
+        f"{row.error:.3f} | {row.median:.3f} |"
         for row in rows
     ]
     return "\n".join(lines)

@@ -38,17 +38,21 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="behind all else")
     words = parser.parse_intermixed_args()
 
-    curves = {
-        str(seed): train(words.tree, words.recipe, words.overrides, seed) for seed in words.seeds
-    }
-    kept: dict[str, Any] = (
-        json.loads(words.file.read_text()) if words.file.exists() else {**conditions(), "cases": {}}
-    )
+    curves = {}
+    for seed in words.seeds:
+        curves[str(seed)] = train(words.tree, words.recipe, words.overrides, seed)
+
+    kept: dict[str, Any] = {**conditions(), "cases": {}}
+    if words.file.exists():
+        kept = json.loads(words.file.read_text())
     # Without the corpus's path, which is this machine's
     shown = [word for word in words.overrides if "corpus=" not in word]
     kept["cases"][words.case] = {
-        "commit": words.commit, "recipe": words.recipe, "words": shown, "curves": curves,
-    }  # fmt: skip
+        "commit": words.commit,
+        "recipe": words.recipe,
+        "words": shown,
+        "curves": curves,
+    }
 
     write_atomically(words.file, json.dumps(kept, indent=1) + "\n")
     print(f"{words.case}: {'; '.join(summary(list(curves.values())))}")
@@ -56,7 +60,7 @@ def main() -> int:
 
 
 def train(tree: Path, recipe: str, words: Sequence[str], seed: int) -> Curve:
-    """A whole run in a folder of its own."""
+    """Train a whole run in a folder of its own; returns its losses by step."""
     # The code of TREE comes before what is installed
     tree = tree.resolve()
     if not (tree / "src" / "surgstream").is_dir():
@@ -71,10 +75,8 @@ def train(tree: Path, recipe: str, words: Sequence[str], seed: int) -> Curve:
         )
         if ended.returncode:
             raise SystemExit(f"{' '.join(command)}: {ended.stderr[-2000:]}")
-        lines = [
-            json.loads(line)
-            for line in (Path(folder) / "run" / "metrics.jsonl").read_text().splitlines()
-        ]
+        metrics = (Path(folder) / "run" / "metrics.jsonl").read_text()
+        lines = [json.loads(line) for line in metrics.splitlines()]
 
     curve: Curve = {}
     for line in lines:
@@ -83,23 +85,21 @@ def train(tree: Path, recipe: str, words: Sequence[str], seed: int) -> Curve:
 
 
 def losses(line: dict[str, Any]) -> dict[str, float]:
-    """What a line of `metrics.jsonl` tells of losses, training's and held-out ones."""
-    kinds = {
-        name: name.partition("/")[0] for name in line if not name.endswith(("_of_mean", "/clips"))
-    }
-    return {
-        name: round(line[name], 6) for name, kind in kinds.items() if kind in ("loss", "held_out")
-    }
+    """The training and held-out losses in a line of `metrics.jsonl`."""
+    names = [name for name in line if name.startswith(("loss/", "held_out/"))]
+    names = [name for name in names if not name.endswith(("_of_mean", "/clips"))]
+    return {name: round(line[name], 6) for name in names}
 
 
 def summary(curves: Sequence[Curve]) -> list[str]:
     """Each loss at the last step: its mean over seeds, and its least and most."""
     last = [curve[max(curve, key=int)] for curve in curves]
-    return [
-        f"{name} {statistics.fmean(values):.4f} ({min(values):.4f} to {max(values):.4f})"
-        for name in last[0]
-        for values in ([row[name] for row in last],)
-    ]
+    lines = []
+    for name in last[0]:
+        values = [row[name] for row in last]
+        ends = f"{min(values):.4f} to {max(values):.4f}"
+        lines.append(f"{name} {statistics.fmean(values):.4f} ({ends})")
+    return lines
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How hard each of UniSurg's terms pulls early in training.
+"""The gradients of UniSurg's terms early in training.
 
 `python -m surgstream.benchmarks.experiments.loss_shares CORPUS` trains `unisurg_tiny_stage1` in this process for some
 steps: as it is, with raw deviations, and by its paper's letter. It prints the norms of the weighted terms' gradients
@@ -59,16 +59,15 @@ def main() -> int:
 
 
 def shares(config: TrainConfig, steps: int, every: int) -> Iterator[dict[str, Any]]:
-    """Train on one micro-batch a step, and look at every so many steps."""
+    """Train on one micro-batch a step, and look at the gradients every few steps."""
     beginning = Progress(step=0, g=0, state={})
     table = FrameTable.open(open_storage(config.data.corpus, config.data.s3))
-    order, source = (
-        order_from(beginning, config, table),
-        clip_source(config, Topology(), table, config.data.crop),
-    )
+    order = order_from(beginning, config, table)
+    source = clip_source(config, Topology(), table, config.data.crop)
 
     objective = cast(UniSurg, choice.build(config.objective, config.seed))
-    optim, batch_size = config.optim, config.micro_batch_size
+    optim = config.optim
+    batch_size = config.micro_batch_size
     optimizer = torch.optim.AdamW(
         parameter_groups(objective, optim.weight_decay), betas=optim.betas, eps=optim.eps
     )
@@ -90,14 +89,16 @@ def shares(config: TrainConfig, steps: int, every: int) -> Iterator[dict[str, An
 
 def gradients(objective: UniSurg, batch: ClipBatch) -> dict[str, Any]:
     """Norms of the weighted terms' gradients, and the mean weights w of a clip's K tubes, the largest first."""
-    config, parameters = objective.config, [*objective.parameters()]
+    config = objective.config
+    parameters = [*objective.parameters()]
 
     def gradient(affinity_weight: float, variance_weight: float) -> Tensor:
         objective.config = replace(
             config, affinity_weight=affinity_weight, variance_weight=variance_weight
         )
         loss = objective(batch, objective.targets(batch)).loss
-        return torch.cat([part.flatten() for part in torch.autograd.grad(loss, parameters)])
+        parts = torch.autograd.grad(loss, parameters)
+        return torch.cat([part.flatten() for part in parts])
 
     motion = gradient(0.0, 0.0)
     # The motion term has no weight and is in every loss, so the others are differences to it
@@ -105,18 +106,14 @@ def gradients(objective: UniSurg, batch: ClipBatch) -> dict[str, Any]:
     variance = gradient(0.0, config.variance_weight) - motion
     objective.config = config
 
-    # A tube hides the same tokens of every slice, so those of the first stand for it
     ((_, masked),) = objective.draw(batch)
-    tubes = masked[:, : masked.shape[1] // objective.grid.slices]
-    weights = objective._weights(objective._scores(batch.clips).gather(1, tubes))[0]
+    scores = objective._scores(batch.clips).gather(1, objective._tubes_of(masked))
+    weights, _ = objective._weights(scores)
+    largest = weights.topk(config.top_k, dim=1).values.mean(0)
 
-    norms = {"motion": motion, "affinity": affinity, "variance": variance}
-    return {
-        **{name: round(vector.norm().item(), 4) for name, vector in norms.items()},
-        "weights": [
-            round(value, 3) for value in weights.topk(config.top_k, dim=1).values.mean(0).tolist()
-        ],
-    }
+    vectors = {"motion": motion, "affinity": affinity, "variance": variance}
+    norms = {name: round(vector.norm().item(), 4) for name, vector in vectors.items()}
+    return {**norms, "weights": [round(value, 3) for value in largest.tolist()]}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What packing a video costs, from the file to its JPEGs, beside FFmpeg's own program that does the same.
+"""The cost of packing a video, from the file to its JPEGs, against FFmpeg's own program doing the same.
 
 `python -m surgstream.benchmarks.experiments.pack_videos FOLDER [VIDEO ...] [--repeats 5]` writes `pack.json` there, and
 a table. Both take a frame a second, or more, scaled to 256 lines; the program is that of the wheel imageio-ffmpeg, at
@@ -33,10 +33,15 @@ from surgstream.shards.video.frames import JpegFrames
 from surgstream.shards.video.sources import VideoFile
 from surgstream.shards.workers import cores
 
-SHORT_SIDE, QUALITY, FFMPEG_QUALITY = 256, 85, 2
+SHORT_SIDE = 256
+QUALITY = 85
+FFMPEG_QUALITY = 2
 EXACTLY = "bicubic+accurate_rnd+full_chroma_int+bitexact"
 SECONDS = 40
-PICTURES = f"life=s=240x135:mold=10:r=25:ratio=0.2:seed=1,scale=1920x1080,gblur=8,noise=alls=6:allf=t,trim=0:{SECONDS}"
+PICTURES = (
+    "life=s=240x135:mold=10:r=25:ratio=0.2:seed=1,scale=1920x1080,gblur=8,"
+    f"noise=alls=6:allf=t,trim=0:{SECONDS}"
+)
 KINDS = {
     "h264.mp4": "-c:v libx264 -preset veryfast -crf 23 -pix_fmt yuv420p",
     "h264_short_groups.mp4": "-c:v libx264 -preset veryfast -crf 23 -g 12 -pix_fmt yuv420p",
@@ -50,7 +55,7 @@ RATES = {"h264.mp4": (1, 5, 25)}
 
 @dataclass(frozen=True)
 class Cost:
-    """What a piece of work took, and what it made."""
+    """The time of a piece of work, and the size of its result."""
 
     cpu_seconds: float
     wall_seconds: float
@@ -72,19 +77,22 @@ class Row:
 
     def cells(self) -> list[str]:
         """A line of the table; ratios are medians over repeats."""
-        cpu = [
-            ours.cpu_seconds / other.cpu_seconds
-            for ours, other in zip(self.ours, self.ffmpeg, strict=True)
-        ]
+        pairs = zip(self.ours, self.ffmpeg, strict=True)
+        cpu = [ours.cpu_seconds / other.cpu_seconds for ours, other in pairs]
         pairs = zip(self.ours_all_cores, self.ffmpeg_all_cores, strict=True)
         wall = [ours.wall_seconds / other.wall_seconds for ours, other in pairs]
-        sides = (self.ffmpeg, self.ours)
-        seconds = [f"{statistics.median(cost.cpu_seconds for cost in side):.2f}" for side in sides]
-        kilobytes = [f"{side[0].num_bytes / side[0].num_frames / 1e3:.1f}" for side in sides]
-        ratios = [
-            f"**{statistics.median(side):.2f}** ({min(side):.2f} to {max(side):.2f})"
-            for side in (cpu, wall)
-        ]
+
+        seconds = []
+        kilobytes = []
+        for side in (self.ffmpeg, self.ours):
+            seconds.append(f"{statistics.median(cost.cpu_seconds for cost in side):.2f}")
+            kilobytes.append(f"{side[0].num_bytes / side[0].num_frames / 1e3:.1f}")
+
+        ratios = []
+        for found in (cpu, wall):
+            ends = f"{min(found):.2f} to {max(found):.2f}"
+            ratios.append(f"**{statistics.median(found):.2f}** ({ends})")
+
         return [
             self.video,
             str(self.fps),
@@ -105,11 +113,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     words = parser.parse_args()
 
-    rows = [
-        measure(video, fps, words.folder, words.repeats)
-        for video in (*made(words.folder), *words.videos)
-        for fps in RATES.get(video.name, (1,))
-    ]
+    rows = []
+    for video in (*made(words.folder), *words.videos):
+        for fps in RATES.get(video.name, (1,)):
+            rows.append(measure(video, fps, words.folder, words.repeats))
 
     print(table(rows))
     found = {**conditions(), "rows": [asdict(row) for row in rows]}
@@ -149,7 +156,7 @@ def measure(video: Path, fps: int, folder: Path, repeats: int) -> Row:
 
 
 def difference(video: Path, fps: int, folder: Path) -> float:
-    """The largest mean difference between two frames of one number, of which both sides have the same."""
+    """The largest mean difference between two frames of one number; both sides have the same numbers."""
     sides = folder / "ours", folder / "ffmpeg"
     with emptied(sides[0]), emptied(sides[1]):
         ours(video, fps, sides[0], threads=1)
@@ -160,7 +167,7 @@ def difference(video: Path, fps: int, folder: Path) -> float:
 
 
 def pixels(path: Path) -> npt.NDArray[np.float64]:
-    """Of an image file, shape (H, W, 3)."""
+    """The pixels of an image file, shape (H, W, 3)."""
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"), np.float64)
 
@@ -196,15 +203,17 @@ def ffmpeg(*words: str) -> None:
 
 def cost_of(run: Callable[[], None], out: Path) -> Cost:
     """Run something that writes JPEGs."""
-    before, started = cpu_seconds(), time.perf_counter()
+    before = cpu_seconds()
+    started = time.perf_counter()
     run()
-    wall, cpu = time.perf_counter() - started, cpu_seconds() - before
+    wall = time.perf_counter() - started
+    cpu = cpu_seconds() - before
     sizes = [path.stat().st_size for path in out.iterdir()]
     return Cost(cpu, wall, len(sizes), sum(sizes))
 
 
 def cpu_seconds() -> float:
-    """Of this process and of those that it has waited for."""
+    """CPU seconds of this process and of those that it has waited for."""
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
@@ -218,7 +227,7 @@ def emptied(folder: Path) -> Iterator[None]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """As Markdown."""
+    """Lay costs out as Markdown."""
     heads = [
         "video",
         "frames/s",

@@ -86,7 +86,8 @@ def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
 def _stub() -> None:
     """Give what is imported and not used, or has moved since."""
     six: Any = types.ModuleType("torch._six")
-    six.inf, six.container_abcs = math.inf, None
+    six.inf = math.inf
+    six.container_abcs = None
     board: Any = types.ModuleType("tensorboardX")
     board.SummaryWriter = None
     sys.modules |= {"torch._six": six, "tensorboardX": board}
@@ -176,19 +177,22 @@ def _surgvista(clone: Path, file: str, mean_pooling: bool) -> Loaded:
 def _vjepa2_hub(clone: Path, file: str) -> Loaded:
     from src.hub import backbones  # type: ignore[import-not-found]
 
-    torch.hub.set_dir(
-        str(Path(file).parent / "hub")
-    )  # where it copies the file to, as if from its server
+    # The folder to which it copies the file, as if from its server
+    torch.hub.set_dir(str(Path(file).parent / "hub"))
     backbones.VJEPA_BASE_URL = f"file://{Path(file).parent}"
     backbones.ARCH_NAME_MAP["vit_large"] = ("vit_large", Path(file).stem)
     encoder, predictor = backbones._make_vjepa2_model(
         img_size=224, num_frames=16, num_mask_tokens=2
     )
     content = torch.load(file, weights_only=True)
-    networks = ("encoder", "predictor")
     both = torch.nn.ModuleDict({"encoder": encoder, "predictor": predictor})
-    both.norm, both.forward = encoder.norm, encoder.forward
-    return both, {f"{n}.{key}": t for n in networks for key, t in content[n].items()}
+    both.norm = encoder.norm
+    both.forward = encoder.forward
+
+    weights: dict[str, torch.Tensor] = {}
+    for network in ("encoder", "predictor"):
+        weights |= {f"{network}.{key}": tensor for key, tensor in content[network].items()}
+    return both, weights
 
 
 def _vjepa2_evals(clone: Path, file: str) -> Loaded:

@@ -1,4 +1,4 @@
-"""What balanced sampling does for a rare specialty, and what it costs the others.
+"""The gain of balanced sampling for a rare specialty, and its cost for the others.
 
 `python -m surgstream.benchmarks.experiments.sampling FOLDER [--seeds 3]` makes a synthetic corpus with one video of one
 of its specialties, trains SurgRec-MAE's tiny recipe on it with each seed, once with draws as frequent as the frames and
@@ -6,6 +6,7 @@ once balanced, and writes `sampling.json` and two tables: losses on held-out vid
 goes on, and in the end on those of the others, as shares of what predicting the mean would score.
 """
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from surgstream.benchmarks.experiments.features import (
     train,
 )
 from surgstream.benchmarks.support.harness import conditions
+from surgstream.configs.columns import markdown
 from surgstream.configs.files import write_atomically
 from surgstream.configs.loading import load
 from surgstream.trainer.assembly import clip_source, open_corpus
@@ -32,7 +34,8 @@ from surgstream.trainer.joining import join
 from surgstream.trainer.objectives.base import Objective
 
 RECIPE = "surgrec_mae_tiny"
-RARE, RARE_VIDEOS = "speedwell", 1
+RARE = "speedwell"
+RARE_VIDEOS = 1
 NUM_CLIPS = 1000
 
 
@@ -56,26 +59,24 @@ def only(corpus: dict[str, Any], *, rare: bool) -> dict[str, Any]:
 
 def measure(folder: Path, topology: Topology, seeds: Sequence[int]) -> list[dict[str, Any]]:
     """Losses of every run."""
+    corpora = (f"data.corpus={folder / 'few'}", f"held_out.corpus={folder / 'rare_held_out'}")
     rows = []
-    for seed in seeds:
-        for weights in ("uniform", "balanced"):
-            corpora = (
-                f"data.corpus={folder / 'few'}",
-                f"held_out.corpus={folder / 'rare_held_out'}",
-            )
-            run = f"{RECIPE}_{weights}_{seed}"
-            trained, _ = train(folder, run, RECIPE, seed, f"data.order.weights={weights}", *corpora)
-            row: dict[str, Any] = {
-                "weights": weights,
-                "seed": seed,
-                "by_step": by_step(folder / "runs" / run),
-            }
-            for name in ("rare", "others"):
-                row[name] = held_out_loss(
-                    trained, folder / f"{name}_held_out", topology, recipe(folder, RECIPE, seed)
-                )
-            rows.append(row)
-            print(json.dumps(row), flush=True)
+    for seed, weights in itertools.product(seeds, ("uniform", "balanced")):
+        run = f"{RECIPE}_{weights}_{seed}"
+        trained, _ = train(folder, run, RECIPE, seed, f"data.order.weights={weights}", *corpora)
+
+        row: dict[str, Any] = {
+            "weights": weights,
+            "seed": seed,
+            "by_step": by_step(folder / "runs" / run),
+        }
+        config = recipe(folder, RECIPE, seed)
+        for name in ("rare", "others"):
+            corpus = folder / f"{name}_held_out"
+            row[name] = held_out_loss(trained, corpus, topology, config)
+
+        rows.append(row)
+        print(json.dumps(row), flush=True)
     return rows
 
 
@@ -97,11 +98,13 @@ def held_out_loss(
 
     Args:
         objective: In evaluation mode.
-        corpus: Of the clips.
-        topology: Of this process alone.
+        corpus: The corpus of the clips.
+        topology: The topology of this process alone.
         described: The recipe's path, and what it is overridden by.
     """
-    config, sums, clips = load(TrainConfig, *described), np.zeros(2), 0
+    config = load(TrainConfig, *described)
+    sums = np.zeros(2)
+    clips = 0
     source = clip_source(config, topology, open_corpus(str(corpus), config.data), crop=None)
 
     with source.open_pass(NUM_CLIPS) as batches:
@@ -134,20 +137,21 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _table(weights: Sequence[str], columns: dict[str, list[float]]) -> str:
-    lines = [f"| draws | {' | '.join(columns)} |", f"|---|{'--:|' * len(columns)}"]
+    lines = [("draws", *map(str, columns))]
     for name in dict.fromkeys(weights):
-        own = [
-            [value for value, other in zip(values, weights, strict=True) if other == name]
-            for values in columns.values()
-        ]
-        lines.append(f"| {name} | {' | '.join(spread(values, digits=3) for values in own)} |")
-    return "\n".join(lines)
+        cells = []
+        for values in columns.values():
+            own = [value for value, other in zip(values, weights, strict=True) if other == name]
+            cells.append(spread(own, digits=3))
+        lines.append((name, *cells))
+    return markdown(lines)
 
 
 def main() -> None:
     """Measure, and write what was found."""
     words = arguments(__doc__)
-    corpus, topology = rendered(words.folder), Topology()
+    corpus = rendered(words.folder)
+    topology = Topology()
     packed(words.folder, "few", with_few(corpus))
     for rare, name in ((True, "rare_held_out"), (False, "others_held_out")):
         packed(words.folder, name, only(corpus, rare=rare))

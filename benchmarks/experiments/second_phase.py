@@ -1,4 +1,4 @@
-"""What moments do to the loss of a second phase's first steps.
+"""The effect of kept moments on the loss of a second phase's first steps.
 
 `python -m surgstream.benchmarks.experiments.second_phase CORPUS` prints it as JSON.
 
@@ -67,7 +67,8 @@ def main() -> int:
     found = {}
     for recipe, masks in MASKS.items():
         for seed in range(words.seeds):
-            path, corpus = RECIPES / f"{recipe}.yaml", f"data.corpus={words.corpus}"
+            path = RECIPES / f"{recipe}.yaml"
+            corpus = f"data.corpus={words.corpus}"
             config = load(TrainConfig, path, [*SMALL, *masks, corpus, f"seed={seed}"])
             found[f"{recipe}, seed {seed}"] = compare(config, words)
 
@@ -126,11 +127,10 @@ def train(
 
 def first_batches(config: TrainConfig, steps: int) -> Iterator[ClipBatch]:
     """The batches of a run's first steps."""
-    table, batch_size = open_corpus(config.data.corpus, config.data), config.global_batch_size
-    source, order = (
-        clip_source(config, Topology(), table, config.data.crop),
-        order_from(BEGINNING, config, table),
-    )
+    table = open_corpus(config.data.corpus, config.data)
+    batch_size = config.global_batch_size
+    source = clip_source(config, Topology(), table, config.data.crop)
+    order = order_from(BEGINNING, config, table)
     with source.open(order, global_batch_size=batch_size, start=0) as batches:
         for step in range(steps):
             yield replace(next(batches), step_g=step * batch_size)

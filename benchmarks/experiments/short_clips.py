@@ -1,4 +1,4 @@
-"""What packing thousands of short clips costs, beside one run of FFmpeg's own program for each.
+"""The cost of packing thousands of short clips, against one run of FFmpeg's own program for each.
 
 `python -m surgstream.benchmarks.experiments.short_clips FOLDER [--clips 2000] [--repeats 3] [...]` writes `clips.json`
 there, and a table. The clips are 5 to 30 s of shapes that move under noise, of mixed sizes and rates, four of five
@@ -26,14 +26,18 @@ import numpy as np
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from surgstream.benchmarks.support.harness import conditions
+from surgstream.configs.columns import markdown
 from surgstream.configs.files import write_atomically
 from surgstream.shards.format.index import ROW
 from surgstream.shards.workers import cores
 
-NUM_FILES, SHORT_SIDE, FFMPEG_QUALITY = 50, 256, 2
+NUM_FILES = 50
+SHORT_SIDE = 256
+FFMPEG_QUALITY = 2
 SIZES = ((320, 240), (480, 270), (640, 480), (720, 576), (1280, 720))
 RATES = (25, 30, 50, 60)
-SHORTEST_SECONDS, LONGEST_SECONDS = 5, 30
+SHORTEST_SECONDS = 5
+LONGEST_SECONDS = 30
 CODECS = {
     "mp4": "-c:v libx264 -preset veryfast -crf 23 -pix_fmt yuv420p",
     "avi": "-c:v mpeg4 -q:v 4 -bf 0 -g 50",
@@ -47,7 +51,7 @@ datasets:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a side took, and what it made."""
+    """The time of one side, and the size of its result."""
 
     cpu_seconds: float
     num_bytes: int
@@ -62,9 +66,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=2000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--kind", choices=CODECS, help="clips in such files alone")
-    parser.add_argument(
-        "--only", default="", help="beside the first, only sides with this in their name"
-    )
+    parser.add_argument("--only", default="", help="the first and sides with this in their name")
     words = parser.parse_args()
 
     clips = made(words.folder, words.clips, words.kind)
@@ -91,7 +93,8 @@ def main() -> None:
 
 def made(folder: Path, count: int, kind: str | None = None) -> list[Path]:
     """The clips, made unless they are there: hard links, which packing takes for files of their own."""
-    files, videos = folder / "files", folder / "videos"
+    files = folder / "files"
+    videos = folder / "videos"
     files.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(cores()) as pool:
         paths = list(pool.map(lambda number: _made_file(files, number), range(NUM_FILES)))
@@ -116,10 +119,8 @@ def _made_file(folder: Path, number: int) -> Path:
         return path
 
     # Shifted by one every five files, or all AVI files, every fifth, would be of one size
-    (width, height), rate = (
-        SIZES[(number + number // len(SIZES)) % len(SIZES)],
-        RATES[number % len(RATES)],
-    )
+    (width, height) = SIZES[(number + number // len(SIZES)) % len(SIZES)]
+    rate = RATES[number % len(RATES)]
     # Lengths grow by a constant factor; 31 has no divisor in common with 50, so all of them occur
     seconds = SHORTEST_SECONDS * (LONGEST_SECONDS / SHORTEST_SECONDS) ** (
         number * 31 % NUM_FILES / (NUM_FILES - 1)
@@ -152,7 +153,7 @@ def measure(
 
 
 def without_opencv(folder: Path) -> Path:
-    """A folder that hides OpenCV from whoever looks there first."""
+    """A folder that hides OpenCV from processes that import from there first."""
     hidden = folder / "hidden"
     hidden.mkdir(exist_ok=True)
     (hidden / "cv2.py").write_text("raise ImportError('hidden, to tell what faces cost')\n")
@@ -178,7 +179,9 @@ def ours(folder: Path, out: Path, *options: str, **environment: str) -> None:
 
 def by_ffmpeg(clips: Sequence[Path], out: Path, options: Sequence[str]) -> None:
     """Each clip by a run of the program, as many at a time as there are cores."""
-    filters = f"fps=1:round=up,scale='if(lt(iw,ih),min(iw,{SHORT_SIDE}),-1)':'if(lt(iw,ih),-1,min(ih,{SHORT_SIDE}))'"
+    width = f"if(lt(iw,ih),min(iw,{SHORT_SIDE}),-1)"
+    height = f"if(lt(iw,ih),-1,min(ih,{SHORT_SIDE}))"
+    filters = f"fps=1:round=up,scale='{width}':'{height}'"
     encoding = f"-pix_fmt yuvj420p -q:v {FFMPEG_QUALITY} -threads 1".split()
 
     def run(clip: Path) -> None:
@@ -206,32 +209,28 @@ def ffmpeg(*words: str) -> None:
 
 
 def cpu_seconds() -> float:
-    """Of all processes that this one has waited for."""
+    """CPU seconds of all processes that this one has waited for."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 def jpeg_bytes(out: Path) -> int:
-    """Of all frames: files of their own, or those that the indexes of shards list."""
+    """The size of all frames: files of their own, or those that the indexes of shards list."""
     listed = sum(int(np.fromfile(path, ROW)["size"].sum()) for path in out.rglob("*.idx"))
     return listed + sum(path.stat().st_size for path in out.rglob("*.jpg"))
 
 
 def table(costs: Mapping[str, Sequence[Cost]], num_clips: int) -> str:
-    """As Markdown; ratios to the first side are medians over repeats."""
+    """Lay costs out as Markdown; ratios to the first side are medians over repeats."""
     first = next(iter(costs.values()))
-    lines = [
-        "| side | CPU ms a clip | over the first | bytes, over the first |",
-        "|---|--:|--:|--:|",
-    ]
+    rows = [("side", "CPU ms a clip", "over the first", "bytes, over the first")]
     for name, of in costs.items():
         ratios = [one.cpu_seconds / other.cpu_seconds for one, other in zip(of, first, strict=True)]
         ms = 1e3 * statistics.median(cost.cpu_seconds for cost in of) / num_clips
         ratio = f"**{statistics.median(ratios):.2f}** ({min(ratios):.2f} to {max(ratios):.2f})"
-        lines.append(
-            f"| {name} | {ms:.0f} | {ratio} | {of[0].num_bytes / first[0].num_bytes:.3f} |"
-        )
-    return "\n".join(lines)
+        num_bytes = of[0].num_bytes / first[0].num_bytes
+        rows.append((name, f"{ms:.0f}", ratio, f"{num_bytes:.3f}"))
+    return markdown(rows)
 
 
 if __name__ == "__main__":

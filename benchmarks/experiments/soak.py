@@ -36,7 +36,8 @@ def main() -> int:
         long_corpus(Path(scratch), storage)
 
     rows: list[dict[str, float]] = []
-    started, num_clips = time.monotonic(), 0
+    started = time.monotonic()
+    num_clips = 0
     with open_stream(FrameTable.open(storage), num_frames=NUM_FRAMES, endless=True) as stream:
         for clips in itertools.takewhile(lambda _: len(rows) < words.minutes, stream):
             num_clips += len(clips)

@@ -1,4 +1,4 @@
-"""How much of what is outside of the body the rules find, what they take for it, and what a look costs.
+"""The rules for frames outside of the body: recall, false alarms, and the time of a look.
 
 `python -m surgstream.benchmarks.experiments.views FOLDER` writes `views.json` there, and a table. FOLDER holds
 checkouts of the public repositories in `SOURCES`, as OWNER+NAME, and a corpus of `surgstream synth` as `synthetic`; a
@@ -7,6 +7,7 @@ second.
 """
 
 import argparse
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from surgstream.benchmarks.support.harness import conditions
+from surgstream.configs.columns import markdown
 from surgstream.configs.files import write_atomically
 from surgstream.shards.screening.frame_scores import Kind, Pixels, glance, kind_of
 from surgstream.shards.storage.stores import Stores
@@ -27,9 +29,9 @@ from surgstream.shards.video.sources import VideoFile
 
 LINES = 256
 PREDICTION = (
-    "Recordings of operations: 0.8 of the views from outside or more, 0.73 before; no alarm. Faces: 0.4, 0.2 before. "
-    "The factors of the rule were chosen on these sources, but for 1,000 of the faces, so this is no test of another "
-    "hospital's."
+    "Recordings of operations: 0.8 of the views from outside or more, 0.73 before; no alarm. "
+    "Faces: 0.4, 0.2 before. The factors of the rule were chosen on these sources, but for 1,000 "
+    "of the faces, so this is no test of another hospital's."
 )
 SURGICAL = "2"
 """The class of the surgical field among the labels of the recordings."""
@@ -40,13 +42,13 @@ class Source:
     """Pictures and videos of one kind.
 
     Attributes:
-        name: What they show.
-        folder: Where they are in FOLDER, OWNER+NAME of a repository.
-        commit: Of the repository.
-        licence: As the repository states it.
+        name: The kind of pictures.
+        folder: Their folder in FOLDER, OWNER+NAME of a repository.
+        commit: The commit of the repository.
+        licence: The licence that the repository states.
         files: Patterns, relative to `folder`.
         outside: Whether they were taken outside of the body.
-        labelled: Whether labels beside the pictures tell which are.
+        labelled: Whether labels that come with the pictures tell which are.
     """
 
     name: str
@@ -160,7 +162,7 @@ SOURCES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What was found in a source: looks by kind, and seconds of a processor for one; nothing if it is missing."""
+    """The findings in a source: looks by kind, and CPU seconds of a look; nothing if the source is missing."""
 
     source: Source
     num_looks: int
@@ -204,10 +206,10 @@ def main() -> None:
 def measure(source: Source, folder: Path) -> Row:
     """Look at all of a source."""
     kinds: dict[str, int] = {}
-    num_looks, seconds = 0, 0.0
-    for path in sorted(
-        {path for files in source.files for path in (folder / source.folder).glob(files)}
-    ):
+    num_looks = 0
+    seconds = 0.0
+    paths = {*itertools.chain.from_iterable(map((folder / source.folder).glob, source.files))}
+    for path in sorted(paths):
         if source.labelled and is_outside(path) != source.outside:
             continue
         for pixels in looks(path):
@@ -231,7 +233,7 @@ def is_outside(picture: Path) -> bool | None:
 
 
 def looks(path: Path) -> Iterator[Pixels]:
-    """What packing would look at: a picture, or one of a video a second."""
+    """The frames that packing would look at: a picture, or one a second of a video."""
     if path.suffix.lower() in (".jpg", ".jpeg"):
         with Image.open(path) as image:
             yield np.asarray(image.convert("RGB").resize(packed_size(*image.size, LINES)))
@@ -251,25 +253,24 @@ def looks(path: Path) -> Iterator[Pixels]:
 def table(rows: list[Row]) -> str:
     """Lay rows out as Markdown."""
     lines = [
-        "| shown | looks | taken for outside | for black, blank, text or a card | ms a look |",
-        "|---|--:|--:|--:|--:|",
+        ("shown", "looks", "taken for outside", "for black, blank, text or a card", "ms a look")
     ]
 
     for row in rows:
         if not row.num_looks:
-            lines.append(f"| {row.source.name} | missing | | | |")
+            lines.append((row.source.name, "missing", "", "", ""))
             continue
         others = row.num_looks - row.kinds.get(Kind.OUTSIDE, 0) - row.kinds.get("operation", 0)
-        cells = [
+        cells = (
             row.source.name,
             f"{row.num_looks:,}",
             f"{row.share_outside:.1%}",
             str(others),
             f"{1e3 * row.seconds:.2f}",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+        )
+        lines.append(cells)
 
-    return "\n".join(lines)
+    return markdown(lines)
 
 
 if __name__ == "__main__":

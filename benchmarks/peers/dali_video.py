@@ -76,6 +76,7 @@ def _graph(decoder: str) -> Any:
     frames = fn.external_source(name="frames", dtype=types.INT32, ndim=1)
     start = fn.external_source(name="start", dtype=types.FLOAT, ndim=1)
     end = fn.external_source(name="end", dtype=types.FLOAT, ndim=1)
+
     clips = fn.decoders.video(video, frames=frames, device=decoder)
     size = (IMAGE_SIZE, IMAGE_SIZE)
     clips = fn.resize(

@@ -9,7 +9,8 @@ from litdata.streaming.cache import Cache
 
 from surgstream.benchmarks.peers.samples import Sample, as_tensor
 
-CHUNK_BYTES, BATCH = "64MB", 32
+CHUNK_BYTES = "64MB"
+BATCH = 32
 
 downloader._OBSTORE_CLIENT_OPTIONS["allow_http"] = (
     True  # it refuses endpoints without TLS, and has no setting for it

@@ -20,7 +20,8 @@ def pack(frames: Sequence[bytes | memoryview]) -> bytes:
 
 def unpack(samples: Sample) -> Iterator[Frames]:
     """The frames of samples that lie one after another, as views."""
-    view, start = memoryview(samples), 0
+    view = memoryview(samples)
+    start = 0
     while start < len(view):
         (count,) = struct.unpack_from("<I", view, start)
         sizes = struct.unpack_from(f"<{count}I", view, start + 4)

@@ -8,7 +8,9 @@ import webdataset
 
 from surgstream.benchmarks.peers.samples import Sample, as_tensor
 
-SHARD_BYTES, SHUFFLE_SAMPLES, BATCH = 64 * 2**20, 1000, 32
+SHARD_BYTES = 64 * 2**20
+SHUFFLE_SAMPLES = 1000
+BATCH = 32
 
 
 def write(samples: Iterable[Sample], folder: Path) -> None:

@@ -1,1 +1,1 @@
-"""What measurements have in common: cases in turn, material, tables and plots."""
+"""The parts that measurements share: interleaved cases, material and tables."""

@@ -1,4 +1,4 @@
-"""What every way of decoding is given, and what all do alike once they have pixels."""
+"""The input of every way of decoding, and the work that all do alike once they have pixels."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,9 +28,8 @@ from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
 from surgstream.trainer.data.augment import ClipTransform, draw_transform
 from surgstream.trainer.data.config import CropConfig
 
-MEAN, STD = (
-    255 * np.array(values, np.float32)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD)
-)
+MEAN = 255 * np.array(IMAGENET_MEAN, np.float32)[:, None, None]
+STD = 255 * np.array(IMAGENET_STD, np.float32)[:, None, None]
 SCALE = 1 / STD
 
 Clip = npt.NDArray[np.float32]
@@ -45,10 +44,10 @@ class ClipWork:
 
     Attributes:
         clips: Their JPEGs.
-        transform: What happens to each clip, as training draws it.
+        transform: The augmentation of each clip, as training draws it.
         frames: The numbers of each clip's frames in the video, shape (B, T).
         jpegs: All frames of that video.
-        folder: Where videos are kept.
+        folder: The folder of videos.
     """
 
     clips: tuple[ClipBytes, ...]
@@ -63,38 +62,35 @@ class ClipWork:
         storage = open_storage(str(folder / "one_video"))
         long_corpus(folder, storage, num_shards=1, shard_frames=video_frames)
         clips = first_clips(FrameTable.open(storage), num_clips)
-        anchors = np.array([clip.anchor_frame for clip in clips], np.int32)
         draws = np.array([clip.g for clip in clips])
         sizes = np.array([(clip.width, clip.height) for clip in clips])
 
+        # A clip ends with its anchor; before a video's first frame that one is repeated
+        anchors = np.array([clip.anchor_frame for clip in clips], np.int32)
+        before = STRIDE * np.arange(NUM_FRAMES - 1, -1, -1, dtype=np.int32)
         return cls(
             clips=tuple(clips),
             transform=draw_transform(CropConfig(), 0, draws, sizes),
-            # A clip ends with its anchor; before a video's first frame that one is repeated
-            frames=np.maximum(
-                0, anchors[:, None] - STRIDE * np.arange(NUM_FRAMES - 1, -1, -1, dtype=np.int32)
-            ),
+            frames=np.maximum(0, anchors[:, None] - before),
             jpegs=tuple(shard_frames_of(storage, Manifest.load(storage).shards[0])),
             folder=folder,
         )
 
     def video(self, codec: str, gop_frames: int) -> Path:
         """The frames as a video; see `encode_video`."""
-        return encode_video(
-            self.jpegs, self.folder / f"{codec}_{gop_frames}.mp4", codec, gop_frames
-        )
+        path = self.folder / f"{codec}_{gop_frames}.mp4"
+        return encode_video(self.jpegs, path, codec, gop_frames)
 
     def augmented(self, number: int, frames: Iterable[Pixels]) -> Clip:
         """Crop, resize and normalise a clip's frames (H, W, C), in the fastest way that was found, on one thread."""
         left, top, right, bottom = self.transform.windows[number]
-        cropped = torch.from_numpy(
-            np.stack([frame[top:bottom, left:right] for frame in frames])
-        ).permute(0, 3, 1, 2)
-        resized = interpolate(
-            cropped, (IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", antialias=True
-        ).numpy()
+        windows = np.stack([frame[top:bottom, left:right] for frame in frames])
+        cropped = torch.from_numpy(windows).permute(0, 3, 1, 2)
+        size = (IMAGE_SIZE, IMAGE_SIZE)
+        resized = interpolate(cropped, size, mode="bilinear", antialias=True)
+
         clip = np.empty(resized.shape, np.float32)
-        for frame, pixels in zip(clip, resized, strict=True):
+        for frame, pixels in zip(clip, resized.numpy(), strict=True):
             np.subtract(pixels, MEAN, out=frame)
             np.multiply(frame, SCALE, out=frame)
         return clip
@@ -106,6 +102,5 @@ class ClipWork:
         def run() -> int:
             return sum(1 for _ in pool.map(read, range(len(self.clips))))
 
-        return Case(
-            f"{name}, {threads} threads" if threads > 1 else f"{name}, 1 thread", "clips", run
-        )
+        plural = "s" if threads > 1 else ""
+        return Case(f"{name}, {threads} thread{plural}", "clips", run)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from surgstream.configs.columns import markdown
 from surgstream.configs.files import write_atomically
 from surgstream.trainer.distributed import Topology, topology_from_environment
 from surgstream.trainer.joining import join
@@ -40,8 +41,8 @@ class Case:
     """One way to do a piece of work.
 
     Attributes:
-        name: What is done.
-        unit: What is counted, such as `clips`.
+        name: A name for the work.
+        unit: The unit that is counted, such as `clips`.
         run: Does it once and returns how many; None where it cannot be done here.
         missing: Why it cannot be done here, such as a package that is not installed.
         most: The highest rate that is plausible, in units a second, where there is a floor to the time.
@@ -66,17 +67,17 @@ class ImplausibleError(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of a case.
+    """The measurements of a case.
 
     Attributes:
-        name: What was done.
-        unit: What was counted.
+        name: The name of the case.
+        unit: Its unit.
         rate: Median of the repeats, units a second.
         low: Lower end of the median's 95 % interval, by bootstrap over repeats.
         high: Its upper end.
         cpu_seconds: Median CPU time of all threads for one unit.
         ratio: Median over repeats of this case's rate to the first case's in the same repeat.
-        rates: Of every repeat.
+        rates: The rate of every repeat.
         peak_mb: Most memory it took, in 10^6 bytes, where the case can tell.
         missing: Why it was not measured; its numbers are then 0.
         mfu: Model FLOPs utilisation, the rate's share of `Case.peak_rate`.
@@ -97,13 +98,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Fact:
-    """What was measured and is no rate, such as a time or a share.
+    """A measurement that is no rate, such as a time or a share.
 
     Attributes:
-        name: What it is of.
+        name: A name for the quantity.
         unit: Such as `s` or `%`.
         value: The median of all values.
-        values: Of every repeat.
+        values: The value of every repeat.
     """
 
     name: str
@@ -113,13 +114,13 @@ class Fact:
 
     @staticmethod
     def of(name: str, unit: str, *values: float) -> "Fact":
-        """From the repeats."""
+        """Make a fact of the values of all repeats."""
         return Fact(name, unit, float(np.median(values)), values)
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a theme finds beside its rates: facts, and a plot as an SVG file's text where it says more than a table."""
+    """Findings of a theme besides its rates: facts, and a plot as an SVG file's text where a table says less."""
 
     facts: Sequence[Fact]
     plot: str | None = None
@@ -172,8 +173,8 @@ def _row(
     rate = float(np.median(rates))
     if case.most is not None and rate > case.most:
         raise ImplausibleError(
-            f"{case.name}: expected at most {case.most:,.1f} {case.unit}/s, which is the floor of its time, got "
-            f"{rate:,.1f}; it does not do what it says, or the floor is wrong"
+            f"{case.name}: expected at most {case.most:,.1f} {case.unit}/s, which is the floor of "
+            f"its time, got {rate:,.1f}; it does not do what it says, or the floor is wrong"
         )
 
     # The medians of all resamples; their middle 95 % are the interval
@@ -208,26 +209,25 @@ def table(rows: Sequence[Row]) -> str:
     if any(row.mfu for row in rows):
         columns["MFU"] = lambda row: "" if row.mfu is None else f"{row.mfu:.1%}"
 
-    lines = [f"| case | {' | '.join(columns)} |", "|---|" + "--:|" * len(columns)]
+    lines = [("case", *columns)]
     for row in rows:
-        cells = [cell(row) for cell in columns.values()]
         if row.missing:
             cells = [f"not measured: {row.missing}", *[""] * (len(columns) - 1)]
-        lines.append(f"| {row.name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        else:
+            cells = [cell(row) for cell in columns.values()]
+        lines.append((row.name, *cells))
+    return markdown(lines)
 
 
 def facts_table(facts: Sequence[Fact]) -> str:
     """Lay facts out as Markdown, with the least and the most of their repeats."""
-    lines = ["| what | median | least to most |", "|---|--:|--:|"]
+    rows = [("what", "median", "least to most")]
     for fact in facts:
-        ends = (
-            f"{_short(min(fact.values))} to {_short(max(fact.values))}"
-            if len(fact.values) > 1
-            else ""
-        )
-        lines.append(f"| {fact.name} | {_short(fact.value)} {fact.unit} | {ends} |")
-    return "\n".join(lines)
+        ends = ""
+        if len(fact.values) > 1:
+            ends = f"{_short(min(fact.values))} to {_short(max(fact.values))}"
+        rows.append((fact.name, f"{_short(fact.value)} {fact.unit}", ends))
+    return markdown(rows)
 
 
 def _short(value: float) -> str:
@@ -235,7 +235,7 @@ def _short(value: float) -> str:
 
 
 def conditions() -> dict[str, object]:
-    """Where, with what and by which command this was measured."""
+    """The machine, the versions and the command of a measurement."""
     on_gpu = torch.cuda.is_available()
     commit = os.environ.get(
         "SURGSTREAM_COMMIT"
@@ -280,7 +280,7 @@ def hardware() -> str:
 
 
 def save(path: Path, rows: Sequence[Row], findings: Findings | None = None) -> None:
-    """Write everything and the conditions as JSON, and the plot beside it."""
+    """Write everything and the conditions as JSON, and the plot as SVG next to it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     result = {**conditions(), "rows": [asdict(row) for row in rows]}
     if findings:

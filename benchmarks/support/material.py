@@ -1,4 +1,4 @@
-"""What the benchmarks read: a small synthetic corpus, packed at the size that training uses, and a long one of it."""
+"""Material of the benchmarks: a small synthetic corpus, packed at the size that training uses, and a long one of it."""
 
 import bisect
 import hashlib
@@ -29,7 +29,9 @@ from surgstream.shards.format.records import PackedVideo, Part, Shard
 from surgstream.shards.format.tar import TarWriter
 from surgstream.shards.storage.stores import Storage, open_storage, read_range
 
-NUM_FRAMES, STRIDE, IMAGE_SIZE = 16, 4, 224
+NUM_FRAMES = 16
+STRIDE = 4
+IMAGE_SIZE = 224
 SEGMENT_FRAMES = 64
 ENCODERS = {
     "libx264": {"crf": "18", "preset": "veryfast", "x264-params": "scenecut=0"},
@@ -70,8 +72,8 @@ def long_corpus(
     """Write shards of one long video each, the small corpus's frames over and over, unless they are there.
 
     Args:
-        folder: Where the small corpus is made.
-        storage: Where the long one goes: some 420 MB.
+        folder: The folder of the small corpus.
+        storage: The store of the long one, which takes some 420 MB.
         num_shards: Its shards.
         shard_frames: Frames in each.
     """
@@ -103,7 +105,7 @@ def encode_video(jpegs: Sequence[bytes], path: Path, codec: str, gop_frames: int
 
     Args:
         jpegs: The frames.
-        path: Where the video goes.
+        path: The file of the video.
         codec: FFmpeg's name of the encoder.
         gop_frames: Frames from one key frame to the next; 1 makes every frame one.
     """
@@ -116,12 +118,11 @@ def encode_video(jpegs: Sequence[bytes], path: Path, codec: str, gop_frames: int
         width, height = (
             pixels + pixels % 2 for pixels in pictures[0].size
         )  # colours have half the resolution
-        stream.width, stream.height, stream.pix_fmt = (
-            width,
-            height,
-            PIXEL_FORMATS.get(codec, "yuv420p"),
-        )
-        stream.gop_size, stream.max_b_frames = gop_frames, 0
+        stream.width = width
+        stream.height = height
+        stream.pix_fmt = PIXEL_FORMATS.get(codec, "yuv420p")
+        stream.gop_size = gop_frames
+        stream.max_b_frames = 0
         for picture in pictures:
             container.mux(
                 stream.encode(av.VideoFrame.from_image(picture.crop((0, 0, width, height))))
@@ -149,7 +150,7 @@ def cut_video(path: Path, frames: Sequence[int]) -> tuple[bytes, list[int]]:
 
         # From the last key frame to the frame itself: without B-frames nothing after it is needed
         spans = (range(keys[bisect.bisect(keys, frame) - 1], frame + 1) for frame in frames)
-        kept = sorted({number for span in spans for number in span})
+        kept = sorted({*itertools.chain.from_iterable(spans)})
 
         file = io.BytesIO()
         with av.open(file, "w", format="mp4") as target:
@@ -157,7 +158,9 @@ def cut_video(path: Path, frames: Sequence[int]) -> tuple[bytes, list[int]]:
             for place, number in enumerate(kept):
                 packet = packets[number]
                 # New times without gaps, as if these frames were the whole video
-                packet.stream, packet.time_base, packet.duration = copy, Fraction(1, 5), 1
+                packet.stream = copy
+                packet.time_base = Fraction(1, 5)
+                packet.duration = 1
                 packet.pts = packet.dts = place
                 target.mux(packet)
     return file.getvalue(), [kept.index(frame) for frame in frames]
@@ -166,7 +169,9 @@ def cut_video(path: Path, frames: Sequence[int]) -> tuple[bytes, list[int]]:
 def _write_long(
     storage: Storage, number: int, source: Shard, jpegs: list[bytes], num_frames: int
 ) -> Shard:
-    name, video, rows = shard_name("long", number), f"video{number}", []
+    name = shard_name("long", number)
+    video = f"video{number}"
+    rows = []
     with storage.writer(name) as sink:
         tar = TarWriter(sink)
         for i, jpeg in enumerate(itertools.islice(itertools.cycle(jpegs), num_frames)):

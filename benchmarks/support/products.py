@@ -12,8 +12,8 @@ class Products:
     """Products of two square matrices of noise.
 
     Args:
-        device: Where.
-        dtype: Of the matrices.
+        device: The device of the matrices.
+        dtype: The type of the matrices.
     """
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:

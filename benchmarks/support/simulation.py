@@ -1,4 +1,4 @@
-"""What many ranks read and hold, counted from the order and the placement alone, as `ClipStream` plans it."""
+"""The traffic and memory of many ranks, counted from the order and the placement alone, as `ClipStream` plans them."""
 
 import time
 from dataclasses import dataclass
@@ -36,9 +36,9 @@ class Traffic:
         readers: Ranks that read a chunk, on average.
         peak: Most chunks opened within `window` clips, over their mean.
         window: Clips over which openings are summed for `peak`.
-        open_mb: Mean over ranks and steps of what a rank holds for later steps, 10^6 bytes.
+        open_mb: Mean size, over ranks and steps, of what a rank holds for later steps, 10^6 bytes.
         most_open_mb: The most that any rank held.
-        ahead_mb: What a rank reads for the 32 steps of its prefetch, on average; it is in memory as well.
+        ahead_mb: The mean size of what a rank reads ahead, for the 32 steps of its prefetch, in memory as well.
         step_ms: CPU time of one rank for order and placement of one step, in 10^-3 s, on this machine.
     """
 
@@ -61,7 +61,7 @@ class Held:
     """The chunks that readers hold, each until its lane goes on to another."""
 
     def __init__(self, order: Order, num_readers: int) -> None:
-        """Nobody holds anything yet.
+        """Begin with readers that hold nothing.
 
         Args:
             order: The order.
@@ -77,7 +77,7 @@ class Held:
 
         Args:
             draws: Some steps, within which no lane comes back to a chunk that it has left.
-            reader: Who treats each draw, (num_draws,).
+            reader: The reader of each draw, (num_draws,).
             look_back: Frames before a chunk that are read with it.
 
         Returns:
@@ -92,11 +92,13 @@ class Held:
 
         held = np.concatenate([self._keys, needed[is_new]])
         frames = np.concatenate([self._frames, draws.chunk_clips[opened] + look_back])
-        self._now[lane] = draws.chunk_first  # of a lane's draws the last one counts
+        # The last one of a lane's draws counts
+        self._now[lane] = draws.chunk_first
 
         its_lane, its_chunk = np.divmod(held // self._num_readers, 1 << _CLIP_BITS)
         stays = self._now[its_lane] == its_chunk
-        self._keys, self._frames = held[stays], frames[stays]
+        self._keys = held[stays]
+        self._frames = frames[stays]
         return np.asarray(opened, np.int64)
 
     def frames(self) -> Int64:
@@ -132,7 +134,7 @@ def simulate(
         window: Clips over which openings are summed for the peak; made whole steps.
 
     Returns:
-        What they read and hold.
+        The traffic and the memory.
 
     Raises:
         ConfigError: The clips of a rank are no whole micro-batches.
@@ -141,60 +143,101 @@ def simulate(
     # A window is whole steps; warm-up and count are rounded up, to steps and to windows
     window = max(1, window // batch) * batch
     begin = start + -(-warm_up // batch) * batch
-    end = begin + -(-count // window) * window
-    nodes = -(-ranks // RANKS_PER_NODE)
-    # Who reads for itself: each rank, each node, and all ranks as one, which opens every chunk once
-    by_rank, by_node, alone = Held(order, ranks), Held(order, nodes), Held(order, 1)
-    openings = np.zeros((end - begin) // window, np.int64)
-    frames = node_frames = requests = read_once = 0
-    held: list[Int64] = []
-    block = max(1, order.num_clips // _BLOCKS_PER_EPOCH // batch) * batch
+    num_windows = -(-count // window)
+    end = begin + num_windows * window
 
+    counts = _Counts(order, ranks, look_back, begin=begin, window=window, num_windows=num_windows)
+    block = max(1, order.num_clips // _BLOCKS_PER_EPOCH // batch) * batch
     for g in range(start, end, block):
         draws = order.draws(g, min(block, end - g))
-        rank = _deal(draws, batch, micro_batch_size, ranks)
-        opened, node_opened, opened_once = (
-            indices[draws.g[indices] >= begin]
-            for indices in (
-                by_rank.visit(draws, rank, look_back),
-                by_node.visit(draws, rank // RANKS_PER_NODE, look_back),
-                alone.visit(draws, np.zeros_like(rank), look_back),
-            )
-        )
-        sizes = draws.chunk_clips[opened] + look_back
-        frames += int(sizes.sum())
-        node_frames += int((draws.chunk_clips[node_opened] + look_back).sum())
-        # One GET for the index, the others for the chunk's bytes, rounded up
-        requests += int((1 - (-sizes * FRAME_BYTES // RANGE_BYTES)).sum())
-        read_once += opened_once.size
-        openings += np.bincount((draws.g[opened] - begin) // window, minlength=openings.size)
-        if g >= begin:
-            held.append(by_rank.frames())
+        counts.add(draws, _ranks_of(draws, batch, micro_batch_size, ranks))
 
     clips = end - begin
+    kb_per_clip = counts.frames / clips * FRAME_BYTES / 1e3
     return Traffic(
         ranks=ranks,
         clips_per_rank=clips_per_rank,
         global_batch_size=batch,
-        kb_per_clip=frames / clips * FRAME_BYTES / 1e3,
-        node_kb_per_clip=node_frames / clips * FRAME_BYTES / 1e3,
-        gets_per_clip=requests / clips,
-        readers=int(openings.sum()) / read_once,
-        peak=float(openings.max() / openings.mean()),
+        kb_per_clip=kb_per_clip,
+        node_kb_per_clip=counts.node_frames / clips * FRAME_BYTES / 1e3,
+        gets_per_clip=counts.requests / clips,
+        readers=int(counts.openings.sum()) / counts.read_once,
+        peak=float(counts.openings.max() / counts.openings.mean()),
         window=window,
-        open_mb=float(np.mean(held)) * FRAME_BYTES / 1e6,
-        most_open_mb=float(np.max(held)) * FRAME_BYTES / 1e6,
-        ahead_mb=ReadConfig().prefetch_steps * clips_per_rank * frames / clips * FRAME_BYTES / 1e6,
+        open_mb=float(np.mean(counts.held)) * FRAME_BYTES / 1e6,
+        most_open_mb=float(np.max(counts.held)) * FRAME_BYTES / 1e6,
+        ahead_mb=ReadConfig().prefetch_steps * clips_per_rank * kb_per_clip / 1e3,
         step_ms=1e3 * _step_seconds(order, begin, batch, micro_batch_size, ranks),
     )
 
 
-def _deal(draws: Draws, batch: int, micro_batch_size: int, ranks: int) -> Int64:
+class _Counts:
+    """Sums over the draws from `begin` on; earlier ones only warm up.
+
+    Attributes:
+        frames: Frames that all ranks read.
+        node_frames: Frames that they would read if the ranks of a node shared them.
+        requests: GETs of all ranks.
+        read_once: Chunks that would be opened if all ranks shared them.
+        openings: Chunks that ranks open, by window.
+        held: Frames that each rank holds, after each block of draws.
+    """
+
+    def __init__(
+        self, order: Order, ranks: int, look_back: int, *, begin: int, window: int, num_windows: int
+    ) -> None:
+        self.frames = 0
+        self.node_frames = 0
+        self.requests = 0
+        self.read_once = 0
+        self.openings = np.zeros(num_windows, np.int64)
+        self.held: list[Int64] = []
+
+        self._look_back = look_back
+        self._begin = begin
+        self._window = window
+        # Each rank reads for itself, or each node, or all ranks as one, which opens every chunk once
+        self._by_rank = Held(order, ranks)
+        self._by_node = Held(order, -(-ranks // RANKS_PER_NODE))
+        self._by_all = Held(order, 1)
+
+    def add(self, draws: Draws, rank: Int64) -> None:
+        """Count a block of whole steps.
+
+        Args:
+            draws: Its draws.
+            rank: The rank of each draw, (num_draws,).
+        """
+        opened = self._opened(self._by_rank, draws, rank)
+        by_node = self._opened(self._by_node, draws, rank // RANKS_PER_NODE)
+        by_all = self._opened(self._by_all, draws, np.zeros_like(rank))
+
+        sizes = draws.chunk_clips[opened] + self._look_back
+        node_sizes = draws.chunk_clips[by_node] + self._look_back
+        self.frames += int(sizes.sum())
+        self.node_frames += int(node_sizes.sum())
+        self.read_once += by_all.size
+        # One GET for the index, the others for the chunk's bytes, rounded up
+        self.requests += int((1 - (-sizes * FRAME_BYTES // RANGE_BYTES)).sum())
+
+        windows = (draws.g[opened] - self._begin) // self._window
+        self.openings += np.bincount(windows, minlength=self.openings.size)
+        if draws.g[0] >= self._begin:
+            self.held.append(self._by_rank.frames())
+
+    def _opened(self, held: Held, draws: Draws, reader: Int64) -> Int64:
+        """The first draw of each chunk that is opened from `begin` on."""
+        opened = held.visit(draws, reader, self._look_back)
+        return opened[draws.g[opened] >= self._begin]
+
+
+def _ranks_of(draws: Draws, batch: int, micro_batch_size: int, ranks: int) -> Int64:
     """The rank of each draw of some whole steps, (num_draws,)."""
-    steps = draws.split(batch)
-    return np.concatenate(
-        [place(step, micro_batch_size=micro_batch_size, world_size=ranks).rank for step in steps]
-    )
+    placed = [
+        place(step, micro_batch_size=micro_batch_size, world_size=ranks)
+        for step in draws.split(batch)
+    ]
+    return np.concatenate([each.rank for each in placed])
 
 
 def _step_seconds(order: Order, start: int, batch: int, micro_batch_size: int, ranks: int) -> float:

@@ -1,4 +1,4 @@
-"""What the themes that train have in common: a recipe, clips that lie ready, and the real loop."""
+"""The parts that themes with training share: a recipe, clips on the device, and the real loop."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -37,7 +37,7 @@ def load_recipe(words: Sequence[str], run_dir: Path, *ours: str) -> TrainConfig:
 
     Args:
         words: Its path, then overrides.
-        run_dir: Where a run writes.
+        run_dir: The run directory.
         ours: Overrides before those.
     """
     path, *overrides = words
@@ -52,7 +52,8 @@ def surgvista_of(config: TrainConfig) -> SurgVistaConfig:
     """
     if not isinstance(config.objective, SurgVistaConfig):
         raise ConfigError(
-            f"objective.name: expected surgvista, which is compared here, got {config.objective.name}"
+            "objective.name: expected surgvista, which is compared here, got "
+            f"{config.objective.name}"
         )
     return config.objective
 
@@ -61,7 +62,8 @@ def resident_batches(
     config: TrainConfig, device: torch.device, count: int = _NUM_RESIDENT
 ) -> list[ClipBatch]:
     """Micro-batches of noise on the device, strided as the loader's are."""
-    encoder, size = config.objective.encoder, config.micro_batch_size
+    encoder = config.objective.encoder
+    size = config.micro_batch_size
     shape = (size, encoder.num_frames, 3, encoder.image_size, encoder.image_size)
     generator = torch.Generator().manual_seed(0)
     return [
@@ -82,7 +84,9 @@ def make_plan(config: TrainConfig) -> Plan:
 
 def make_trainer(config: TrainConfig, batches: Iterator[ClipBatch]) -> Trainer:
     """The real loop in this process, with reports every 20 steps and a checkpoint every 100, without pictures."""
-    topology, run_dir, start = join_once(), Path(config.run_dir), Progress(step=0, g=0, state={})
+    topology = join_once()
+    run_dir = Path(config.run_dir)
+    start = Progress(step=0, g=0, state={})
     prepare_run_dir(config, topology, start)
     objective = build_objective(config, topology.device)
 
@@ -117,13 +121,14 @@ def take_steps(trainer: Trainer, num_steps: int) -> int:
 
 
 def num_steps(config: TrainConfig, num_clips: int) -> int:
-    """Steps that take at least so many clips."""
+    """The number of steps that take at least a number of clips."""
     return -(-num_clips // config.global_batch_size)
 
 
 def precision(config: TrainConfig, device: torch.device) -> torch.dtype:
-    """What the engine multiplies in."""
-    on_gpu, autocast = device.type == "cuda", config.parallel.autocast
+    """The type in which the engine multiplies matrices."""
+    on_gpu = device.type == "cuda"
+    autocast = config.parallel.autocast
     return (
         torch.bfloat16 if autocast == "bf16" or (autocast == "auto" and on_gpu) else torch.float32
     )

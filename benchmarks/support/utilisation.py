@@ -1,4 +1,4 @@
-"""Accelerator utilisation: which share of its time a consumer of batches computes, and how fast it may compute."""
+"""Accelerator utilisation: the share of its time that a consumer of batches computes, and its fastest useful step."""
 
 import math
 import time
@@ -6,17 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from surgstream.benchmarks.support.harness import ImplausibleError
-from surgstream.launch.scaling import STYLE
+from surgstream.launch.plot import Line, Panel, draw
 
 LEAST = 0.95
 _ROUNDING = 1e-6
-_WIDTH, _HEIGHT = 760, 380
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 716, 84, 320
 
 
 @dataclass(frozen=True)
 class Drive:
-    """What happened to a consumer that took a batch, computed for a given time, and so on.
+    """The times of a consumer that takes a batch, computes for a given time, and repeats that.
 
     Attributes:
         step_seconds: Time that it computes on a batch.
@@ -43,14 +41,14 @@ class Drive:
         share = computed / self.seconds
         if share > 1 + _ROUNDING:
             raise ImplausibleError(
-                f"accelerator utilisation: expected at most 1, got {share:.4f}: {computed:.4f} s of computing in "
-                f"{self.seconds:.4f} s; the clock or the consumer is wrong"
+                f"accelerator utilisation: expected at most 1, got {share:.4f}: {computed:.4f} s "
+                f"of computing in {self.seconds:.4f} s; the clock or the consumer is wrong"
             )
         return min(share, 1.0)
 
 
 def drive(batches: Iterator[object], step_seconds: float, num_steps: int, *, queued: int) -> Drive:
-    """Consume batches as an accelerator would that is busy for a given time a step; it sleeps meanwhile.
+    """Consume batches as an accelerator that is busy for a given time each step would; the process sleeps instead.
 
     Args:
         batches: The loader.
@@ -80,10 +78,10 @@ def shortest_step(
     """Find the shortest step at which utilisation is LEAST, by bisection.
 
     Args:
-        utilisation: Measures it at a step of so many seconds; grows with them.
+        utilisation: Measures it at a step of the given seconds; grows with them.
         fast: A step that is too short.
         slow: A step that should be long enough; where it is not, the search goes on beyond it.
-        probes: How often to measure; bounds the time that it takes.
+        probes: The number of measurements, which bounds the time that it takes.
 
     Returns:
         The shortest step that was seen to do, in seconds; infinity where none did.
@@ -95,55 +93,39 @@ def shortest_step(
         if utilisation(step) >= LEAST:
             found = step
         else:
-            fast, slow = step, 2 * slow
+            fast = step
+            slow = 2 * slow
 
     return found
 
 
 def plot(points: Sequence[tuple[float, float]], top: float) -> str:
-    """Draw utilisation over the consumer's rate, beside what a loader of even speed would give, as an SVG file's text.
+    """Draw utilisation over the consumer's rate, and what a loader of constant speed would give, as an SVG file's text.
 
     Args:
         points: Rates in clips a second and utilisation there, in any order.
         top: The loader's own rate, in clips a second.
     """
-    end = 1.05 * max(rate for rate, _ in points)
-
-    def x(rate: float) -> float:
-        return _LEFT + rate / end * (_RIGHT - _LEFT)
-
-    def y(share: float) -> float:
-        return _BOTTOM - share * (_BOTTOM - _TOP)
-
     # Faster than the loader, a consumer computes for `top / rate` of its time
-    falling = [top + i / 20 * (end - top) for i in range(21)]
-    even = "L".join(f"{x(rate):.1f} {y(top / rate):.1f}" for rate in falling)
-    measured = "L".join(f"{x(rate):.1f} {y(share):.1f}" for rate, share in sorted(points))
+    end = max(top, *(rate for rate, _ in points))
+    faster = [top + step / 20 * (end - top) for step in range(21)]
+    constant = [(0.0, 1.0), *((rate, top / rate) for rate in faster)]
 
-    marks = [
-        '<rect class="page" width="100%" height="100%"/>',
-        f'<text class="title" x="{_LEFT}" y="34">Accelerator utilisation over its rate</text>',
-        f'<text x="{_LEFT}" y="55">dashed: a loader that always gives {top:,.0f} clips/s, and AU of {LEAST}</text>',
-        f'<text x="{(_LEFT + _RIGHT) / 2}" y="{_HEIGHT - 14}" text-anchor="middle">clips/s that it asks for</text>',
-        *(
-            f'<text x="{_LEFT - 10}" y="{y(share) + 4:.1f}" text-anchor="end">{share:g}</text>'
-            for share in (0, 0.5, 1)
-        ),
-        *(f'<path class="grid" d="M{_LEFT} {y(share):.1f}H{_RIGHT}"/>' for share in (0, 0.5, 1)),
-        f'<path class="ideal" d="M{_LEFT} {y(LEAST):.1f}H{_RIGHT}"/>',
-        f'<path class="ideal" d="M{_LEFT} {y(1):.1f}H{x(top):.1f}L{even}"/>',
-        f'<path class="measured" d="M{measured}"/>',
-        *(
-            f'<circle class="dot" cx="{x(rate):.1f}" cy="{y(share):.1f}" r="4.5"/>'
-            for rate, share in points
-        ),
-        *(
-            f'<text x="{x(share * top):.1f}" y="{_BOTTOM + 24}" text-anchor="middle">{share * top:,.0f}</text>'
-            for share in (0.5, 1)
-        ),
+    lines = [
+        Line(f"a loader of constantly {top:,.0f} clips/s", constant, is_reference=True),
+        Line("measured", sorted(points)),
     ]
-
-    svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">'
-    return "\n".join(
-        [svg, f"  <style>{STYLE}\n  </style>", *(f"  {mark}" for mark in marks), "</svg>\n"]
+    panel = Panel(
+        title="accelerator utilisation, a share",
+        across="clips/s that the consumer asks for",
+        lines=lines,
+        limit=(LEAST, f"{LEAST}"),
+        is_logarithmic=False,
+    )
+    return draw(
+        "Accelerator utilisation over the consumer's rate",
+        "as MLPerf Storage defines it: time computed over time in all, without the first batch",
+        [panel],
+        width=760,
+        height=300,
     )

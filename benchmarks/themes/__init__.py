@@ -1,1 +1,1 @@
-"""What `surgstream bench` measures, a theme each."""
+"""The themes of `surgstream bench`, one module each."""

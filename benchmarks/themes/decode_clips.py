@@ -1,6 +1,7 @@
 """Clips to normalised tensors (3, 16, 224, 224): the loader's own decoder, other decoders, and other payloads."""
 
 import importlib
+import itertools
 import os
 from pathlib import Path
 
@@ -13,23 +14,26 @@ from surgstream.benchmarks.support.material import IMAGE_SIZE, NUM_FRAMES
 from surgstream.trainer.data.config import DecodeConfig
 from surgstream.trainer.data.decode import ClipDecoder, cores_of_rank
 
-NUM_CLIPS, VIDEO_FRAMES = 16, 640
+NUM_CLIPS = 16
+VIDEO_FRAMES = 640
 PEERS = ("opencv", "turbojpeg", "pillow", "torchcodec", "decord", "pyav")
 
 
 def cases(folder: Path) -> list[Case]:
     """All decoders on all cores; those of JPEGs on one thread as well."""
     work = ClipWork.make(folder, num_clips=NUM_CLIPS, video_frames=VIDEO_FRAMES)
-    on_gpu, threads = torch.cuda.is_available(), cores_of_rank(os.environ)
-    return [
-        ours(work, "cpu", threads),
-        ours(work, "cpu", 1),
-        ours(work, "gpu", threads)
-        if on_gpu
-        else Case("DALI on the GPU, JPEG bytes", "clips", None, "needs a GPU"),
-        *dali_video.cases(work, on_gpu=on_gpu, threads=threads),
-        *(case for peer in PEERS for case in peer_cases(work, peer, threads)),
-    ]
+    on_gpu = torch.cuda.is_available()
+    threads = cores_of_rank(os.environ)
+    found = [ours(work, "cpu", threads), ours(work, "cpu", 1)]
+    if on_gpu:
+        found.append(ours(work, "gpu", threads))
+    else:
+        found.append(Case("DALI on the GPU, JPEG bytes", "clips", None, "needs a GPU"))
+
+    found += dali_video.cases(work, on_gpu=on_gpu, threads=threads)
+    for peer in PEERS:
+        found += peer_cases(work, peer, threads)
+    return found
 
 
 def ours(work: ClipWork, place: str, threads: int) -> Case:
@@ -41,30 +45,26 @@ def ours(work: ClipWork, place: str, threads: int) -> Case:
         image_size=IMAGE_SIZE,
         device=torch.device("cuda", 0) if place == "gpu" else torch.device("cpu"),
     )
-    frames = [frame for clip in work.clips for frame in clip.frames]
+    frames = [*itertools.chain.from_iterable(clip.frames for clip in work.clips)]
 
     def run() -> int:
         return decoder.decode(frames, work.transform).shape[0]
 
-    return Case(
-        f"DALI on the {place.upper()}, JPEG bytes, {threads} thread{'s'[: threads != 1]}",
-        "clips",
-        run,
-    )
+    plural = "" if threads == 1 else "s"
+    name = f"DALI on the {place.upper()}, JPEG bytes, {threads} thread{plural}"
+    return Case(name, "clips", run)
 
 
 def peer_cases(work: ClipWork, peer: str, threads: int) -> list[Case]:
-    """What a peer can do, or why it can do nothing here."""
+    """A case for each way of a peer, or one that says why it cannot run here."""
     try:
         readers = importlib.import_module(f"surgstream.benchmarks.peers.{peer}").readers(work)
-    except (
-        ImportError,
-        OSError,
-        RuntimeError,
-    ) as error:  # torchcodec has all three for a lack of FFmpeg's libraries
+    # torchcodec raises any of the three for a lack of FFmpeg's libraries
+    except (ImportError, OSError, RuntimeError) as error:
         return [Case(peer, "clips", None, missing=str(error).strip().splitlines()[0])]
-    return [
-        work.case(name, read, count)
-        for name, read in readers.items()
-        for count in ((threads, 1) if "JPEG" in name else (threads,))
-    ]
+
+    found = []
+    for name, read in readers.items():
+        counts = (threads, 1) if "JPEG" in name else (threads,)
+        found += [work.case(name, read, count) for count in counts]
+    return found

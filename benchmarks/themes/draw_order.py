@@ -1,5 +1,6 @@
-"""What it costs every rank to know which clips a step consists of."""
+"""The cost, on every rank, of computing which clips a step consists of."""
 
+from functools import partial
 from pathlib import Path
 
 from surgstream.benchmarks.support.harness import Case
@@ -9,16 +10,17 @@ NUM_CLIPS = (2_000_000, 700_000, 400_000, 250_000, 100_000, 60_000, 30_000, 10_0
 SIZES = [
     DatasetSize(f"dataset{i}", f"specialty{i % 5}", count) for i, count in enumerate(NUM_CLIPS)
 ]
-"""As SurgVISTA's corpus: nine datasets of very different sizes, 3,552,777 clips."""
+"""Sizes like those of SurgVISTA's corpus: nine datasets of very different sizes, 3,552,777 clips."""
 
-WORLD_SIZE, MICRO_BATCH_SIZE = 64, 32
+WORLD_SIZE = 64
+MICRO_BATCH_SIZE = 32
 
 
 def cases(folder: Path) -> list[Case]:
     """Draws and placement of one step, for nine datasets of 3.55 million clips in all."""
     order = Order.create(SIZES, 0, OrderConfig())
     return [
-        Case(f"a step of {size:,} draws", "draws", lambda size=size: _steps(order, size))  # type: ignore[misc]
+        Case(f"a step of {size:,} draws", "draws", partial(_steps, order, size))
         for size in (2_048, 32_768)
     ]
 

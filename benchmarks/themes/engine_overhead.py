@@ -1,8 +1,9 @@
-"""What the engine costs: the same steps in a bare loop, under the engine, and in the real loop with all it writes."""
+"""The cost of the engine: the same steps in a bare loop, under the engine, and in the real loop with all it writes."""
 
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,7 +27,8 @@ NUM_STEPS = 100
 
 def cases(folder: Path, recipe: Sequence[str]) -> list[Case]:
     """A hundred steps each, of the same clips: as long as from one checkpoint to the next."""
-    config, device = load_recipe(recipe, folder / "engine"), join_once().device
+    config = load_recipe(recipe, folder / "engine")
+    device = join_once().device
     batches = itertools.cycle(resident_batches(config, device))
     trainer = make_trainer(config, batches)
     loops = {
@@ -45,7 +47,7 @@ def cases(folder: Path, recipe: Sequence[str]) -> list[Case]:
         return num_clips
 
     return [
-        *(Case(name, "clips", lambda loop=loop: run(loop)) for name, loop in loops.items()),  # type: ignore[misc]
+        *(Case(name, "clips", partial(run, loop)) for name, loop in loops.items()),
         Case("engine with reports and a checkpoint every 100 steps", "clips", everything),
     ]
 
@@ -54,7 +56,9 @@ def bare_steps(
     config: TrainConfig, batches: Iterator[ClipBatch], device: torch.device
 ) -> Iterator[Tensor]:
     """Train without end in plain torch; yields each step's mean loss, on the device."""
-    objective, plan, optim = build_objective(config, device), make_plan(config), config.optim
+    objective = build_objective(config, device)
+    plan = make_plan(config)
+    optim = config.optim
     optimizer = torch.optim.AdamW(
         parameter_groups(objective, optim.weight_decay),
         betas=optim.betas,
@@ -85,7 +89,8 @@ def engine_steps(
     config: TrainConfig, batches: Iterator[ClipBatch], device: torch.device
 ) -> Iterator[Tensor]:
     """The same under the engine."""
-    objective, plan = build_objective(config, device), make_plan(config)
+    objective = build_objective(config, device)
+    plan = make_plan(config)
     engine = build_engine(config, objective, device, grad_accum_steps=config.grad_accum_steps(1))
 
     for step in itertools.count():

@@ -1,4 +1,4 @@
-"""What each part of the fast path is worth: the training step with it and without, in one process.
+"""The gain of each part of the fast path: the training step with it and without, in one process.
 
 On a GPU at the published size in bf16, elsewhere the tiny recipe in fp32. Steps here end with the backward pass.
 """
@@ -30,17 +30,15 @@ from surgstream.trainer.objectives.surgvista import SurgVista
 RECIPES = Path(__file__).parents[2] / "configs" / "pretrain"
 ON_GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda", 0) if ON_GPU else torch.device("cpu")
-NUM_BATCHES, GRAD_ACCUM = 4 if ON_GPU else 8, 4
+NUM_BATCHES = 4 if ON_GPU else 8
+GRAD_ACCUM = 4
 NUM_PARAMETERS = 100_000_000 if ON_GPU else 5_000_000
 
 
 def cases(folder: Path) -> list[Case]:
     """The step as it is first, then without one part each; the teacher alone; AdamW alone."""
-    config = load(
-        TrainConfig,
-        RECIPES / f"surgvista_{'vitb' if ON_GPU else 'tiny'}.yaml",
-        [f"run_dir={folder}"],
-    )
+    size = "vitb" if ON_GPU else "tiny"
+    config = load(TrainConfig, RECIPES / f"surgvista_{size}.yaml", [f"run_dir={folder}"])
     published = surgvista_of(config)
     teacher = replace(published.teacher, weights=None, allow_random=True)
     recipe = replace(published, teacher=teacher)
@@ -53,15 +51,15 @@ def cases(folder: Path) -> list[Case]:
         assert isinstance(built, SurgVista)
         return built.to(DEVICE)
 
-    whole, apart, late_bias = objective(), objective(), objective()
+    whole = objective()
     _compile(whole)
-    for network in (
-        apart.encoder,
-        apart.reconstruction_decoder,
-        apart.distillation_decoder,
-        apart.teacher,
-    ):
+
+    apart = objective()
+    decoders = (apart.reconstruction_decoder, apart.distillation_decoder)
+    for network in (apart.encoder, *decoders, apart.teacher):
         network.compile(backend=_inductor())
+
+    late_bias = objective()
     for module in late_bias.modules():
         if isinstance(module, Attention):
             module.forward = MethodType(_attend_with_late_bias, module)  # type: ignore[method-assign]
@@ -93,7 +91,8 @@ def cases(folder: Path) -> list[Case]:
 
 
 def _clips(config: TrainConfig) -> ClipBatch:
-    size, encoder = config.micro_batch_size, config.objective.encoder
+    size = config.micro_batch_size
+    encoder = config.objective.encoder
     shape = (size, encoder.num_frames, 3, encoder.image_size, encoder.image_size)
     return ClipBatch(
         clips=torch.randn(shape, device=DEVICE).transpose(1, 2),

@@ -41,11 +41,14 @@ BATCH = (
     64 if torch.cuda.is_available() else 16
 )  # the recipe's, or about as many steps a second from two cores
 LANES = 64  # of the recipe's 2048 the share of one of 32 ranks
-WARM_UP, NUM_BATCHES = 16, 40
-LEAST_STEPS, DRIVE_SECONDS = 20, 10.0
+WARM_UP = 16
+NUM_BATCHES = 40
+LEAST_STEPS = 20
+DRIVE_SECONDS = 10.0
 QUEUED = 3  # two batches in the loader's queue, and one in the hand of its thread
 SHARE = 0.9
-PROBES, SWEEP = 6, (0.5, 0.75, 1.0, 1.25)
+PROBES = 6
+SWEEP = (0.5, 0.75, 1.0, 1.25)
 PLACES = (0.01, 0.50, 0.99)
 MOST_PROCESSES = 3
 
@@ -106,7 +109,8 @@ class Loading:
         draws = np.array([clip.g for clip in clips])
         sizes = np.array([(clip.width, clip.height) for clip in clips])
         transform = draw_transform(self.config.data.crop, self.config.seed, draws, sizes)
-        return [frame.copy() for clip in clips for frame in clip.frames], transform
+        frames = itertools.chain.from_iterable(clip.frames for clip in clips)
+        return [frame.copy() for frame in frames], transform
 
 
 def cases(folder: Path, store: str | None = None) -> list[Case]:
@@ -131,7 +135,7 @@ def cases(folder: Path, store: str | None = None) -> list[Case]:
 def findings(
     folder: Path, store: str | None = None, *, rows: Sequence[Row], repeats: int
 ) -> Findings:
-    """What a consumer sees: its utilisation over its rate, its waits, and how long it waits for its first batch."""
+    """Measure a consumer: its utilisation over its rate, its waits, and the time to its first batch."""
     ratio = over_bare(*rows)
     corpus = filled(folder, store)
 
@@ -152,7 +156,7 @@ def findings(
         for share in SWEEP:
             utilisation(BATCH / (share * top))
 
-    waits = 1e3 * np.array([wait for _, run in runs for wait in run.waits])
+    waits = 1e3 * np.concatenate([run.waits for _, run in runs])
     at = f"consumer at {SHARE} of the loader's own rate"
 
     facts = [
@@ -188,8 +192,8 @@ def over_bare(loader: Row, bare: Row) -> Fact:
     """
     if loader.low > bare.high:
         raise ImplausibleError(
-            f"{loader.name}: expected at most {bare.high:,.1f} clips/s, as {bare.name}, got {loader.low:,.1f}; "
-            "one of them does not decode what it says"
+            f"{loader.name}: expected at most {bare.high:,.1f} clips/s, as {bare.name}, got "
+            f"{loader.low:,.1f}; one of them does not decode what it says"
         )
     return Fact.of(
         "loader over bare DALI graph", "x", *np.divide(loader.rates, bare.rates).tolist()
@@ -205,7 +209,7 @@ def at_share_of_top(loader: ClipLoader) -> tuple[float, Drive]:
 
 
 def steps_at(step_seconds: float) -> int:
-    """As many steps as a consumer takes in DRIVE_SECONDS."""
+    """The number of steps that a consumer takes in DRIVE_SECONDS."""
     return max(LEAST_STEPS, round(DRIVE_SECONDS / step_seconds))
 
 
@@ -217,20 +221,19 @@ def starts(corpus: str, repeats: int) -> list[Fact]:
         place: [first_batch(corpus, place) for _ in range(repeats)] for place in (0.0, *PLACES)
     }
 
-    return [
-        *(
-            Fact.of(f"first batch of a new process, {how}", "s", *(run[key] for run in runs))
-            for runs, state in ((cold, "cold: not in the page cache"), (warm, "warm"))
-            for key, how in (("process", state), ("corpus", f"{state}, without imports"))
-            if runs
-        ),
-        Fact.of("first batch again in one process", "s", *again[0.0]),
-        *(
-            Fact.of(f"resume at {100 * place:g} % of an epoch", "s", *again[place])
-            for place in PLACES
-        ),
-        Fact.of("peak memory beyond imports", "MB", *(run["peak_mb"] for run in warm)),
-    ]
+    facts = []
+    for runs, state in ((cold, "cold: not in the page cache"), (warm, "warm")):
+        if not runs:
+            continue
+        name = f"first batch of a new process, {state}"
+        facts.append(Fact.of(name, "s", *(run["process"] for run in runs)))
+        facts.append(Fact.of(f"{name}, without imports", "s", *(run["corpus"] for run in runs)))
+
+    facts.append(Fact.of("first batch again in one process", "s", *again[0.0]))
+    for place in PLACES:
+        facts.append(Fact.of(f"resume at {100 * place:g} % of an epoch", "s", *again[place]))
+    facts.append(Fact.of("peak memory beyond imports", "MB", *(run["peak_mb"] for run in warm)))
+    return facts
 
 
 def evict(corpus: str) -> bool:
@@ -245,7 +248,7 @@ def evict(corpus: str) -> bool:
 
 
 def new_process(corpus: str) -> dict[str, float]:
-    """What `main` prints in a new process."""
+    """Run `main` in a new process; returns the numbers that it prints."""
     command = [
         sys.executable,
         "-m",
@@ -268,12 +271,14 @@ def first_batch(corpus: str, place: float) -> float:
 
 def main() -> None:
     """Print what a new process sees, as JSON."""
-    corpus, started = sys.argv[1], float(sys.argv[2])
+    corpus = sys.argv[1]
+    started = float(sys.argv[2])
     before = status_kb("VmRSS")
     opening = time.perf_counter()
     with Loading(corpus).open() as loader:
         next(loader)
-        seconds, since = time.time() - started, time.perf_counter() - opening
+        seconds = time.time() - started
+        since = time.perf_counter() - opening
         take(loader, WARM_UP + NUM_BATCHES)
         peak_mb = 1.024e-3 * (status_kb("VmHWM") - before)
     print(json.dumps({"process": seconds, "corpus": since, "peak_mb": peak_mb}))

@@ -1,4 +1,4 @@
-"""What it costs every rank to open a corpus of 10^9 frames in 10^5 shards, and to find the clips of a step in it."""
+"""The cost, on every rank, of opening 10^9 frames in 10^5 shards and of finding the clips of a step in them."""
 
 import hashlib
 import subprocess
@@ -14,7 +14,10 @@ from surgstream.shards.order.sequence import Order, OrderConfig
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import open_storage
 
-NUM_DATASETS, NUM_SPECIALTIES, SHARDS_PER_DATASET, SHARD_FRAMES = 50, 13, 2_000, 10_000
+NUM_DATASETS = 50
+NUM_SPECIALTIES = 13
+SHARDS_PER_DATASET = 2_000
+SHARD_FRAMES = 10_000
 NUM_SHARDS = NUM_DATASETS * SHARDS_PER_DATASET
 STEP = 2_048
 
@@ -26,10 +29,8 @@ def cases(folder: Path) -> list[Case]:
     (corpus / MANIFEST_NAME).write_bytes(_manifest().to_bytes())
     table, order = open_corpus(corpus)
     draws = order.draws(10**8, STEP)
-    names, clips = (
-        [order.dataset_names[dataset] for dataset in draws.dataset.tolist()],
-        draws.clip.tolist(),
-    )
+    names = [order.dataset_names[dataset] for dataset in draws.dataset.tolist()]
+    clips = draws.clip.tolist()
 
     def run_open() -> int:
         open_corpus(corpus)
@@ -60,7 +61,8 @@ def _shards() -> Iterator[Shard]:
     """One to three videos a shard; every tenth shard's have two parts."""
     for dataset in range(NUM_DATASETS):
         for number in range(SHARDS_PER_DATASET):
-            name, num_videos = shard_name(f"dataset{dataset:02d}", number), 1 + number % 3
+            name = shard_name(f"dataset{dataset:02d}", number)
+            num_videos = 1 + number % 3
             sha256 = hashlib.sha256(name.encode()).hexdigest()
             frames = SHARD_FRAMES // num_videos
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import surgstream.trainer.models.teacher  # noqa: F401 - torchvision, which Streaming imports, fails beside a CPU-only torch without
+# Without it torchvision, which Streaming imports, fails with a CPU-only torch
+import surgstream.trainer.models.teacher  # noqa: F401
 from surgstream.benchmarks.peers.samples import clips, pack, unpack
 from surgstream.benchmarks.support.harness import Case
 from surgstream.benchmarks.support.material import NUM_FRAMES, SEGMENT_FRAMES, STRIDE, long_corpus
@@ -25,7 +26,8 @@ from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import Storage, open_storage, read_range
 
 PEERS = {"litdata": "litData", "streaming": "MosaicML Streaming", "webdataset": "webdataset"}
-NUM_CLIPS, NUM_WORKERS = 2560, 2
+NUM_CLIPS = 2560
+NUM_WORKERS = 2
 
 
 def cases(folder: Path, store: str) -> list[Case]:
@@ -41,7 +43,7 @@ def stream_case(corpus: Storage) -> Case:
 
     def run() -> int:
         with open_stream(table, num_frames=NUM_FRAMES) as batches:
-            return sum(hand_on(clip.frames) for batch in batches for clip in batch)
+            return sum(hand_on(clip.frames) for clip in chain.from_iterable(batches))
 
     return Case("stream, any frame an anchor", "clips", run)
 
@@ -71,8 +73,11 @@ def peer_cases(folder: Path, corpus: Storage, place: str) -> list[Case]:
 def read(peer: ModuleType, place: str, folder: Path, stride: int, workers: int) -> int:
     """Read every sample and cut it into clips; returns how many."""
     with tempfile.TemporaryDirectory(dir=folder) as cache:
-        runs = chain.from_iterable(map(unpack, peer.samples(place, Path(cache), workers)))
-        return sum(hand_on(clip) for frames in runs for clip in clips(frames, NUM_FRAMES, stride))
+        samples = peer.samples(place, Path(cache), workers)
+        num_clips = 0
+        for frames in chain.from_iterable(map(unpack, samples)):
+            num_clips += sum(map(hand_on, clips(frames, NUM_FRAMES, stride)))
+        return num_clips
 
 
 def hand_on(frames: Iterable[Any]) -> int:
@@ -88,19 +93,17 @@ def _samples(corpus: Storage, stride: int) -> Iterator[bytes]:
             for clip in islice(chain.from_iterable(batches), NUM_CLIPS):
                 yield pack([frame.data for frame in clip.frames])
         return
+
     for shard in Manifest.load(corpus).shards:
         for start in range(0, shard.num_frames, SEGMENT_FRAMES):
-            rows = index.read_rows(
-                corpus, shard.index_name, start, min(start + SEGMENT_FRAMES, shard.num_frames)
-            )
-            starts, stops = rows["offset"].tolist(), (rows["offset"] + rows["size"]).tolist()
-            data = memoryview(read_range(corpus, shard.name, starts[0], stops[-1]))
-            yield pack(
-                [
-                    data[at - starts[0] : end - starts[0]]
-                    for at, end in zip(starts, stops, strict=True)
-                ]
-            )
+            stop = min(start + SEGMENT_FRAMES, shard.num_frames)
+            rows = index.read_rows(corpus, shard.index_name, start, stop)
+            first = int(rows["offset"][0])
+            starts = (rows["offset"] - first).tolist()
+            stops = (rows["offset"] + rows["size"] - first).tolist()
+
+            data = memoryview(read_range(corpus, shard.name, first, first + stops[-1]))
+            yield pack([data[begin:end] for begin, end in zip(starts, stops, strict=True)])
 
 
 def _write(peer: ModuleType, samples: Iterator[bytes], storage: Storage) -> None:

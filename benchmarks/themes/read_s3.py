@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import boto3
@@ -15,29 +16,29 @@ from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.stream import ClipStream
 from surgstream.shards.storage.stores import Storage, open_storage
 
-CONNECTIONS, RANGE_BYTES, READ_BYTES = 8, 8 * 2**20, 2**20
-LANES, CHUNK_FRAMES, BATCH = 32, 320, 128
+CONNECTIONS = 8
+RANGE_BYTES = 8 * 2**20
+READ_BYTES = 2**20
+LANES = 32
+CHUNK_FRAMES = 320
+BATCH = 128
 
 
 def cases(folder: Path, store: str) -> list[Case]:
     """Whole shards by boto3; then nearly an epoch, as clips of one frame and of many."""
     storage = open_storage(store)
     long_corpus(folder, storage)
-    return [
-        Case("boto3 alone", "MB", lambda: download(storage)),
-        Case("boto3 alone, one connection", "MB", lambda: download(storage, connections=1)),
-        Case("stream, clips of 1 frame", "MB", lambda: deliver(storage, num_frames=1)),
-        Case(
-            f"stream, clips of {NUM_FRAMES} frames",
-            "MB",
-            lambda: deliver(storage, num_frames=NUM_FRAMES),
+
+    work = {
+        "boto3 alone": partial(download, storage),
+        "boto3 alone, one connection": partial(download, storage, connections=1),
+        "stream, clips of 1 frame": partial(deliver, storage, num_frames=1),
+        f"stream, clips of {NUM_FRAMES} frames": partial(deliver, storage, num_frames=NUM_FRAMES),
+        "stream, what it fetches for these": partial(
+            deliver, storage, num_frames=NUM_FRAMES, fetched=True
         ),
-        Case(
-            "stream, what it fetches for these",
-            "MB",
-            lambda: deliver(storage, num_frames=NUM_FRAMES, fetched=True),
-        ),
-    ]
+    }
+    return [Case(name, "MB", run) for name, run in work.items()]
 
 
 def download(storage: Storage, connections: int = CONNECTIONS) -> float:
@@ -65,7 +66,7 @@ def deliver(storage: Storage, *, num_frames: int, fetched: bool = False) -> floa
 
 
 def open_stream(table: FrameTable, *, num_frames: int, endless: bool = False) -> ClipStream:
-    """Three chunks of clips a lane, nearly an epoch, or ever more, as one rank reads them."""
+    """A stream of three chunks of clips for each lane, nearly an epoch, or without an end, as one rank reads it."""
     return ClipStream(
         table,
         Order.create(table.sizes(), 0, OrderConfig(lanes=LANES, chunk_frames=CHUNK_FRAMES)),

@@ -18,7 +18,8 @@ from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.stream import ClipStream
 from surgstream.shards.storage.stores import open_storage
 
-BATCH, NUM_BATCHES = 32, 80
+BATCH = 32
+NUM_BATCHES = 80
 
 
 def cases(folder: Path) -> list[Case]:

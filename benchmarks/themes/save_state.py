@@ -12,7 +12,8 @@ from surgstream.trainer.engine.config import OptimConfig, ParallelConfig
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.engine.zero import ZeroEngine
 
-WIDTH, DEPTH = 4096, 6
+WIDTH = 4096
+DEPTH = 6
 
 
 def cases(folder: Path) -> list[Case]:

@@ -8,27 +8,33 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from surgstream.benchmarks.support.harness import conditions
 from surgstream.benchmarks.support.material import long_corpus
-from surgstream.benchmarks.support.plot import Panel, draw
 from surgstream.benchmarks.support.simulation import RANKS_PER_NODE, Traffic, simulate
 from surgstream.benchmarks.themes.draw_order import SIZES
+from surgstream.configs.columns import markdown
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.files import write_atomically
+from surgstream.launch.plot import Line, Panel, draw
 from surgstream.shards.order.sequence import Order, OrderConfig
 from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.storage.stores import open_storage
 
-GLOBAL_BATCH_SIZE, MICRO_BATCH_SIZE, LOOK_BACK = 2048, 64, 60
+GLOBAL_BATCH_SIZE = 2048
+MICRO_BATCH_SIZE = 64
+LOOK_BACK = 60
 CONFIG = OrderConfig(lanes=2048, chunk_frames=320)
 CLIPS_PER_RANK = (64, 4)
 RANKS = (1, 4, 16, 64, 256, 512, 1024, 2048, 4096)
-START, WARM_UP, COUNT = 500 * 2048, 350 * 2048, 650 * 2048
+START = 500 * 2048
+WARM_UP = 350 * 2048
+COUNT = 650 * 2048
 
 
 def run(words: argparse.Namespace) -> int:
@@ -70,10 +76,10 @@ def run(words: argparse.Namespace) -> int:
 def weak_and_strong(ranks: Sequence[int]) -> list[Traffic]:
     """Simulate the published batch on every number of ranks that can share it, then fixed clips a rank."""
     order = Order.create(SIZES, 0, CONFIG)
-    sizes = [
-        (number, GLOBAL_BATCH_SIZE // number) for number in ranks if GLOBAL_BATCH_SIZE % number == 0
-    ]
-    sizes += [(number, clips) for clips in CLIPS_PER_RANK for number in ranks]
+    sharing = [number for number in ranks if GLOBAL_BATCH_SIZE % number == 0]
+    sizes = [(number, GLOBAL_BATCH_SIZE // number) for number in sharing]
+    for clips in CLIPS_PER_RANK:
+        sizes += [(number, clips) for number in ranks]
 
     # A size that is of both kinds is simulated once
     return [
@@ -93,28 +99,50 @@ def weak_and_strong(ranks: Sequence[int]) -> list[Traffic]:
 
 def table(traffic: Sequence[Traffic], rate: float) -> str:
     """Lay the simulation out as Markdown, for ranks that take `rate` clips/s each."""
-    lines = [
-        f"| ranks | batch | kB a clip | a node's {RANKS_PER_NODE} sharing | ranks a chunk | GETs/s | GB/s | peak/mean "
-        "| open MB a rank: mean, most | of a node | read ahead MB a rank | order CPU ms a step | of a step's time |",
-        "|" + "--:|" * 13,
-    ]
+    heading = (
+        "ranks",
+        "batch",
+        "kB a clip",
+        f"a node's {RANKS_PER_NODE} sharing",
+        "ranks a chunk",
+        "GETs/s",
+        "GB/s",
+        "peak/mean",
+        "open MB a rank: mean, most",
+        "of a node",
+        "read ahead MB a rank",
+        "order CPU ms a step",
+        "of a step's time",
+    )
+    rows = [heading]
 
-    for row in traffic:
+    for one in traffic:
+        total_rate = rate * one.ranks
         # CPU seconds of planning a step over the seconds that its clips last at `rate`
-        share = row.step_ms / 1e3 * rate / row.clips_per_rank
-        lines.append(
-            f"| {row.ranks:,} | {row.global_batch_size:,} | {row.kb_per_clip:.1f} | {row.node_kb_per_clip:.1f} "
-            f"| {row.readers:.2f} | {rate * row.ranks * row.gets_per_clip:,.1f} "
-            f"| {rate * row.ranks * row.kb_per_clip / 1e6:,.2f} | {row.peak:.2f} "
-            f"| {row.open_mb:,.0f}, {row.most_open_mb:,.0f} | {node_mb(row):,.0f} | {row.ahead_mb:,.0f} "
-            f"| {row.step_ms:.1f} | {100 * share:.1f} % |"
+        share = one.step_ms / 1e3 * rate / one.clips_per_rank
+        row = (
+            f"{one.ranks:,}",
+            f"{one.global_batch_size:,}",
+            f"{one.kb_per_clip:.1f}",
+            f"{one.node_kb_per_clip:.1f}",
+            f"{one.readers:.2f}",
+            f"{total_rate * one.gets_per_clip:,.1f}",
+            f"{total_rate * one.kb_per_clip / 1e6:,.2f}",
+            f"{one.peak:.2f}",
+            f"{one.open_mb:,.0f}, {one.most_open_mb:,.0f}",
+            f"{node_mb(one):,.0f}",
+            f"{one.ahead_mb:,.0f}",
+            f"{one.step_ms:.1f}",
+            f"{100 * share:.1f} %",
         )
+        rows.append(row)
 
-    return "\n".join([f"simulated, GETs/s and GB/s at {rate:g} clips/s a rank", "", *lines])
+    title = f"simulated, GETs/s and GB/s at {rate:g} clips/s a rank"
+    return f"{title}\n\n{markdown(rows, left=0)}"
 
 
 def node_mb(row: Traffic) -> float:
-    """What the ranks of a node hold open together, 10^6 bytes."""
+    """The size of all chunks that the ranks of a node hold open, in 10^6 bytes."""
     return row.open_mb * min(row.ranks, RANKS_PER_NODE)
 
 
@@ -137,9 +165,9 @@ def run_loader(processes: int, command: Sequence[str], folder: Path) -> dict[str
     """Run `surgstream loader` in some processes of this machine.
 
     Args:
-        processes: How many.
+        processes: Number of processes.
         command: The words after `loader`.
-        folder: Where its result may lie for a moment.
+        folder: A folder for its result, until it is read.
 
     Returns:
         The numbers of all processes together, and of each its rate.
@@ -180,10 +208,17 @@ def run_loader(processes: int, command: Sequence[str], folder: Path) -> dict[str
 
 def run_table(runs: Sequence[Mapping[str, Any]]) -> str:
     """Lay real runs out as Markdown: medians over repeats, and the least and most."""
-    lines = [
-        "| processes | clips/s | least to most | slowest rank | GETs/s | kB a clip | cores busy | first batch s |",
-        "|" + "--:|" * 8,
-    ]
+    heading = (
+        "processes",
+        "clips/s",
+        "least to most",
+        "slowest rank",
+        "GETs/s",
+        "kB a clip",
+        "cores busy",
+        "first batch s",
+    )
+    rows = [heading]
     for number in dict.fromkeys(run["processes"] for run in runs):
         totals = [run["total"] for run in runs if run["processes"] == number]
         rates = [total["clips_per_second"] for total in totals]
@@ -191,47 +226,50 @@ def run_table(runs: Sequence[Mapping[str, Any]]) -> str:
         def median(name: str, totals: Sequence[Mapping[str, Any]] = totals) -> float:
             return statistics.median(total[name] or 0.0 for total in totals)
 
-        lines.append(
-            f"| {number} | {statistics.median(rates):,.1f} | {min(rates):,.1f} to {max(rates):,.1f} "
-            f"| {median('slowest_rank_clips_per_second'):,.1f} | {median('requests_per_second'):,.1f} "
-            f"| {median('bytes_read_per_clip') / 1e3:.1f} | {median('cores_busy'):.2f} "
-            f"| {median('first_batch_seconds'):.1f} |"
+        row = (
+            f"{number}",
+            f"{statistics.median(rates):,.1f}",
+            f"{min(rates):,.1f} to {max(rates):,.1f}",
+            f"{median('slowest_rank_clips_per_second'):,.1f}",
+            f"{median('requests_per_second'):,.1f}",
+            f"{median('bytes_read_per_clip') / 1e3:.1f}",
+            f"{median('cores_busy'):.2f}",
+            f"{median('first_batch_seconds'):.1f}",
         )
-    return "\n".join(["`surgstream loader` on this machine", "", *lines])
+        rows.append(row)
+    return f"`surgstream loader` on this machine\n\n{markdown(rows, left=0)}"
 
 
 def plot(traffic: Sequence[Traffic], rate: float) -> str:
     """Draw the simulation over ranks, as an SVG file's text."""
-    lines: dict[str, list[Traffic]] = {f"{GLOBAL_BATCH_SIZE} clips a step": []}
-    for row in traffic:
+    groups: dict[str, list[Traffic]] = defaultdict(list)
+    for row in sorted(traffic, key=lambda row: row.ranks):
         if row.global_batch_size == GLOBAL_BATCH_SIZE:
-            lines[f"{GLOBAL_BATCH_SIZE} clips a step"].append(row)
+            groups[f"{GLOBAL_BATCH_SIZE} clips a step"].append(row)
+    for row in sorted(traffic, key=lambda row: row.ranks):
         if row.clips_per_rank in CLIPS_PER_RANK:
-            lines.setdefault(f"{row.clips_per_rank} clips a rank", []).append(row)
-    lines = {name: sorted(rows, key=lambda row: row.ranks) for name, rows in lines.items() if rows}
+            groups[f"{row.clips_per_rank} clips a rank"].append(row)
 
-    def panel(title: str, value: Any, limit: tuple[float, str] | None = None) -> Panel:
-        return Panel(
-            title,
-            {name: [(row.ranks, value(row)) for row in rows] for name, rows in lines.items()},
-            limit,
-        )
+    def panel(
+        title: str, value: Callable[[Traffic], float], limit: tuple[float, str] | None = None
+    ) -> Panel:
+        lines = [
+            Line(name, [(row.ranks, value(row)) for row in rows]) for name, rows in groups.items()
+        ]
+        return Panel(title, "ranks", lines, limit)
 
+    buffer = (ReadConfig().buffer_bytes / 1e6, "data.read.buffer_bytes by default")
+    panels = [
+        panel("read for a clip, kB", lambda row: row.kb_per_clip),
+        panel(
+            f"GETs/s of all, {rate:g} clips/s a rank",
+            lambda row: rate * row.ranks * row.gets_per_clip,
+        ),
+        panel("open chunks of a rank, MB", lambda row: row.open_mb, buffer),
+        panel("order and placement of a step, CPU ms", lambda row: row.step_ms),
+    ]
     return draw(
         "What more ranks cost",
         "simulated: SurgVISTA's corpus, 2048 lanes, chunks of 320 frames of 20 kB",
-        "ranks",
-        [
-            panel("read for a clip, kB", lambda row: row.kb_per_clip),
-            panel(
-                f"GETs/s of all, {rate:g} clips/s a rank",
-                lambda row: rate * row.ranks * row.gets_per_clip,
-            ),
-            panel(
-                "open chunks of a rank, MB",
-                lambda row: row.open_mb,
-                (ReadConfig().buffer_bytes / 1e6, "data.read.buffer_bytes by default"),
-            ),
-            panel("order and placement of a step, CPU ms", lambda row: row.step_ms),
-        ],
+        panels,
     )

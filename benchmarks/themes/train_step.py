@@ -34,14 +34,14 @@ def cases(folder: Path, recipe: Sequence[str]) -> list[Case]:
     The floor is what large matrix products were measured to take, in a first measurement whose best counts. MFU is the
     share of the data sheet's peak or, where that is not known, of this rate.
     """
-    config, device = load_recipe(recipe, folder / "step"), join_once().device
-    flops, products = (
-        sum(build_on_meta(config.objective).flops().values()),
-        Products(device, precision(config, device)),
-    )
+    config = load_recipe(recipe, folder / "step")
+    device = join_once().device
+    flops = sum(build_on_meta(config.objective).flops().values())
+    products = Products(device, precision(config, device))
     measured = products.best_rate()
     # Over the operations of a clip, FLOP/s are clips/s
-    most, peak = measured / flops, (peak_flops(device) or measured) / flops
+    most = measured / flops
+    peak = (peak_flops(device) or measured) / flops
 
     steps = [
         Case(
@@ -66,7 +66,7 @@ def our_steps(config: TrainConfig, device: torch.device) -> Callable[[], int]:
 
 
 def published_steps(config: TrainConfig, device: torch.device) -> Callable[[], int]:
-    """As many published steps."""
+    """The same number of published steps."""
     loop = PublishedLoop(config, device)
     batches = itertools.cycle([loop.batch(batch) for batch in resident_batches(config, device)])
 

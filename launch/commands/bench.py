@@ -9,8 +9,9 @@ from surgstream.configs.ranges import Number
 from surgstream.launch.commands.parsing import command
 
 DESCRIPTION = """\
-Measure this machine. Cases of a theme run in turn, after one warm-up, so that their ratios hold; tables give medians
-and their 95 % intervals. A peer that is not installed is named in the table: pip install 'surgstream[peers]'.
+Measure this machine. Cases of a theme run in turn, after one warm-up, so that their ratios hold;
+tables give medians and their 95 % intervals. A peer that is not installed is named in the table:
+pip install 'surgstream[peers]'.
 
   surgstream bench
   surgstream bench read decode --repeats 5 --save results
@@ -20,13 +21,14 @@ and their 95 % intervals. A peer that is not installed is named in the table: pi
 
   surgstream bench scale --help
 
-Absolute rates are this machine's. A measurement that cannot be, faster than its floor, ends with an error.
+Absolute rates are this machine's. A measurement that cannot be, faster than its floor, ends with an
+error.
 """
 
 SCALE_DESCRIPTION = """\
-Count what ranks read and hold, by the order and the placement alone, for SurgVISTA's corpus (nine datasets, 3.55
-million clips of 16 frames of 20 kB, 2048 lanes, chunks of 320 frames):
-with its batch of 2048 clips, and with as many clips on each rank however many there are. Then run
+Count what ranks read and hold, by the order and the placement alone, for SurgVISTA's corpus (nine
+datasets, 3.55 million clips of 16 frames of 20 kB, 2048 lanes, chunks of 320 frames): with its
+batch of 2048 clips, and with as many clips on each rank however many there are. Then run
 `surgstream loader` in 1, 2 and 4 processes on this machine.
 
   surgstream bench scale

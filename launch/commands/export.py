@@ -13,8 +13,9 @@ Write the encoder of a run, or of one of its checkpoints, for others to use.
   surgstream export runs/surgrec/checkpoints/step_00060000 exported \\
       --layout transformers
 
-The folder has the weights, config.json with all that a user must know (size, frames, stride, frame rate where it is
-known, mean, std), and a model card, README.md, for you to complete. This reads it, whatever its layout:
+The folder has the weights, config.json with all that a user must know (size, frames, stride, frame
+rate where it is known, mean, std), and a model card, README.md, for you to complete. This reads it,
+whatever its layout:
 
   from surgstream.trainer.export import load_encoder
   encoder = load_encoder("exported")
@@ -26,15 +27,17 @@ Layouts, by the positions of the recipe's encoder:
   transformers  any       model.safetensors and a processor, for VideoMAEModel
                           (sinusoid), VJEPA2Model (rope), and AutoModel with
                           trust_remote_code=True (sincos, whose model is
-                          written beside the weights)
+                          written with the weights)
   videomae      sinusoid  model.pth, for VideoMAE's and SurgRec's fine-tuning
   surgvista     sincos    model.pth, for SurgVISTA's fine-tuning
   vjepa2        rope      model.pt, for V-JEPA 2's evals and hub code
 
-What was written is read again, by transformers too where it is installed, and its features of one clip compared with
-the training encoder's. The largest difference is printed and kept; above 1e-4 nothing is exported.
+What was written is read again, by transformers too where it is installed, and its features of one
+clip compared with the training encoder's. The largest difference is printed and kept; above 1e-4
+nothing is exported.
 
-Where a moving average of the encoder is kept, it is what is written, unless `--weights trained` is given.
+Where a moving average of the encoder is kept, it is what is written, unless `--weights trained` is
+given.
 """
 
 
@@ -43,7 +46,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = command("export", "surgstream.trainer.commands.export", DESCRIPTION)
     parser.add_argument(
         "checkpoint", metavar="RUN_OR_CHECKPOINT", type=to_folder,
-        help="a run_dir, whose newest whole checkpoint is taken, or a checkpoint's directory, .../checkpoints/step_...",
+        help="a run_dir, whose newest whole checkpoint is taken, or a checkpoint's directory, "
+        ".../checkpoints/step_...",
     )  # fmt: skip
     parser.add_argument(
         "out", metavar="OUT", type=to_folder, help="folder to make; it must be empty or not exist"

@@ -10,11 +10,12 @@ from surgstream.launch.commands.parsing import command
 from surgstream.shards.format.outside import report_folder
 
 DESCRIPTION = """\
-Print what a packed corpus holds: datasets, hours, frames, sizes, videos too short for a clip, and what share of the
-draws each dataset and specialty has without weights. With --grid and --plot it is drawn; with --report a page has each
-video's pictures, its crop and all that was found in it; with --video one video is looked at. Only what is shown is
-read, also on S3. What was dropped is in no file of a corpus: the report shows it if the source videos still lie where
-they were packed from, which a corpus with pseudonyms does not tell; `surgstream pack --report` always knows it.
+Print what a packed corpus holds: datasets, hours, frames, sizes, videos too short for a clip, and
+what share of the draws each dataset and specialty has without weights. With --grid and --plot it is
+drawn; with --report a page has each video's pictures, its crop and all that was found in it; with
+--video one video is looked at. Only what is shown is read, also on S3. What was dropped is in no
+file of a corpus: the report shows it if the source videos still lie where they were packed from,
+which a corpus with pseudonyms does not tell; `surgstream pack --report` always knows it.
 """
 
 EPILOG = """\

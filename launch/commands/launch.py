@@ -17,16 +17,16 @@ Start jobs on a cluster.
   surgstream launch torchrun RECIPE [--nnodes N --rdzv-endpoint HOST:PORT]
       trains on this node's GPUs, or on those of N nodes when started on each
   surgstream launch bench SITE RECIPE --nodes 1,2,4,8
-      measures the loader alone on so many nodes, one job after another; the
+      measures the loader alone on each number of nodes, one job after another; the
       same line with --report instead of --nodes prints and draws the results
   surgstream launch pack SITE corpus.yaml s3://bucket/corpus --tasks 16
       packs a corpus as a job array and merges
   surgstream launch run-dir RECIPE
       prints the absolute run directory, for scripts of your own
 
-SITE is a YAML file, or the name of one in configs/launch, such as h800; RECIPE is one of configs/pretrain likewise.
-key=value replaces a value of the recipe, site.key=value one of the site, as in site.time=12:00:00. All of both is
-checked before anything is submitted.
+SITE is a YAML file, or the name of one in configs/launch, such as h800; RECIPE is one of
+configs/pretrain likewise. key=value replaces a value of the recipe, site.key=value one of the site,
+as in site.time=12:00:00. All of both is checked before anything is submitted.
 """
 
 
@@ -34,7 +34,7 @@ _NUM_NODES = Number(int, 1, 2**16)
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the words after `surgstream launch`, the first of which says by which way."""
+    """Parse the words after `surgstream launch`; the first one names the way."""
     ways = {
         "slurm": _slurm,
         "torchrun": _torchrun,
@@ -73,10 +73,11 @@ def _torchrun(argv: Sequence[str]) -> argparse.Namespace:
         help="where nodes meet: one of them, and a free port",
     )
     _add_dry_run(parser)
+
     words = parser.parse_intermixed_args(argv)
     if words.nnodes > 1 and not words.rdzv_endpoint:
         parser.error(
-            "--nnodes: expected --rdzv-endpoint HOST:PORT beside it, the same on all nodes, got none"
+            "--nnodes: expected --rdzv-endpoint HOST:PORT as well, the same on all nodes, got none"
         )
     return words
 
@@ -107,6 +108,7 @@ def _bench(argv: Sequence[str]) -> argparse.Namespace:
         action="store_true",
         help="print and draw what has been measured; submit nothing",
     )
+
     return parser.parse_intermixed_args(argv)
 
 
@@ -143,9 +145,8 @@ def _pack(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _run_dir(argv: Sequence[str]) -> argparse.Namespace:
-    return _way(
-        "run-dir", "Print a recipe's absolute run directory.", "recipe"
-    ).parse_intermixed_args(argv)
+    parser = _way("run-dir", "Print a recipe's absolute run directory.", "recipe")
+    return parser.parse_intermixed_args(argv)
 
 
 _POSITIONALS: dict[str, tuple[Callable[[str], str], str]] = {

@@ -8,9 +8,10 @@ from surgstream.configs.ranges import Number
 from surgstream.launch.commands.parsing import command
 
 DESCRIPTION = """\
-Find stretches that two videos of packed corpora both show, also where one is coded again, scaled, cropped a little,
-cut, mirrored, turned by half a turn or under a logo. Videos of TRAIN are compared with each other and with those of
-every HELD_OUT, which is what `surgstream pack split=held_out` makes of a test set. Three ways are tried:
+Find stretches that two videos of packed corpora both show, also where one is coded again, scaled,
+cropped a little, cut, mirrored, turned by half a turn or under a logo. Videos of TRAIN are compared
+with each other and with those of every HELD_OUT, which is what `surgstream pack split=held_out`
+makes of a test set. Three ways are tried:
 
   frames    that are the same byte for byte, at any length, by their CRC-32s
   motion    how the picture changes: 20 to 30 seconds in a small corpus, 30 to
@@ -19,14 +20,16 @@ every HELD_OUT, which is what `surgstream pack split=held_out` makes of a test s
             still to be told by its motion: coded again or scaled, but not
             under a logo
 
-Videos are looked at as often as their frames differ, up to four times a second, so that copies are found that start
-between seconds. Where neither of two videos has four frames a second, those may be missed (with two frames a second
-some of them, with one most), and the result says so; --from-sources then decodes the videos that HELD_OUT was packed
-from, where they still lie, or those of TRAIN where there is no --against.
+Videos are looked at as often as their frames differ, up to four times a second, so that copies are
+found that start between seconds. Where neither of two videos has four frames a second, those may be
+missed (with two frames a second some of them, with one most), and the result says so;
+--from-sources then decodes the videos that HELD_OUT was packed from, where they still lie, or those
+of TRAIN where there is no --against.
 
-Each line gives a score, from 0, chance, to 1, the same; the kind of pair; both videos with the seconds that they share,
-within a few; and the way. Kinds: `held_out`, a leak; `across`, of two datasets of TRAIN; `within`, of one. The last two
-are no leaks: they make what they show weigh more than the rest. Then follows what could not be compared.
+Each line gives a score, from 0, chance, to 1, the same; the kind of pair; both videos with the
+seconds that they share, within a few; and the way. Kinds: `held_out`, a leak; `across`, of two
+datasets of TRAIN; `within`, of one. The last two are no leaks: they make what they show weigh more
+than the rest. Then follows what could not be compared.
 """
 
 EPILOG = """\
@@ -36,8 +39,8 @@ examples:
   surgstream leaks shards --against held_out --from-sources
   surgstream leaks shards --against held_out --json > leaks.json
 
-exit status: 0 compared; 1 a corpus or a source could not be read, or with --fail-on-leak TRAIN shows what is held out
-or a held-out video could not be compared; 2 wrong arguments.
+exit status: 0 compared; 1 a corpus or a source could not be read, or with --fail-on-leak TRAIN
+shows what is held out or a held-out video could not be compared; 2 wrong arguments.
 """
 
 
@@ -66,7 +69,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--fail-on-leak",
         action="store_true",
-        help="exit with 1 where TRAIN shows what is held out, or something held out could not be compared",
+        help="exit with 1 where TRAIN shows what is held out, or something held out could not be "
+        "compared",
     )
     parser.add_argument("--json", action="store_true", help="all of the result as JSON")
     parser.add_argument(

@@ -8,7 +8,8 @@ from surgstream.configs.ranges import LAST_DRAW, Number
 from surgstream.launch.commands.parsing import add_recipe, command
 
 DESCRIPTION = """\
-Measure how fast the clips of a recipe are read and decoded: its order, stream and loader, and no model.
+Measure how fast the clips of a recipe are read and decoded: its order, stream and loader, and no
+model.
 
   surgstream loader surgvista_tiny data.corpus=demo/shards --seconds 20
   torchrun --nproc-per-node 8 -m surgstream loader surgvista_vitb \\
@@ -16,10 +17,11 @@ Measure how fast the clips of a recipe are read and decoded: its order, stream a
   srun --ntasks-per-node 8 surgstream loader surgvista_vitb \\
       --out speed/nodes_2/loader.json
 
-Every rank takes its batches as fast as they come. All count over the same window, which opens --warm-up seconds after
-they began together: clips that come in it, what is read from the store, and retries. "waits" is the share of the
-window in which a rank had no bytes to go on with: near 100 % the store or the network is the limit, near 0 % decoding
-is. --no-decode measures reading alone. A cache (data.cache_dir) serves what it has kept from runs before.
+Every rank takes its batches as fast as they come. All count over the same window, which opens
+--warm-up seconds after they began together: clips that come in it, what is read from the store, and
+retries. "waits" is the share of the window in which a rank had no bytes to go on with: near 100 %
+the store or the network is the limit, near 0 % decoding is. --no-decode measures reading alone. A
+cache (data.cache_dir) serves what it has kept from runs before.
 """
 
 

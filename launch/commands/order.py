@@ -13,9 +13,10 @@ Print the order of a recipe, one JSON line a draw: g, step, rank, dataset, video
   surgstream order surgvista_tiny data.corpus=demo/shards --start 0 --count 64
   surgstream order surgvista_vitb --start 2048000 --count 2048 --world-size 64
 
-The order is a pure function of corpus, seed and weights: nothing is trained or decoded, and any draw of a run, past or
-to come, is found at once. A run that changed its batch, corpus or weights at a resume follows another order from there
-on: give the checkpoint that it was resumed from, and the recipe of that time.
+The order is a pure function of corpus, seed and weights: nothing is trained or decoded, and any
+draw of a run, past or to come, is found at once. A run that changed its batch, corpus or weights at
+a resume follows another order from there on: give the checkpoint that it was resumed from, and the
+recipe of that time.
 
   surgstream order CONFIG data.order.weights=balanced resume.allow=[weights] \\
       --checkpoint RUN/checkpoints/step_00001000

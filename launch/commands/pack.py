@@ -10,10 +10,11 @@ from surgstream.shards.format.outside import report_folder
 from surgstream.shards.packing.shares import Share
 
 DESCRIPTION = """\
-Pack videos into WebDataset shards: JPEG frames at a steady rate, in tar files of about 1 GB with an index beside each.
+Pack videos into WebDataset shards: JPEG frames at a steady rate, in tar files of about 1 GB with an
+index beside each.
 
-CORPUS is a folder of videos, a folder of a bucket (s3://BUCKET/PREFIX), or a corpus file that lists datasets; paths in
-it are relative to it, or to --root:
+CORPUS is a folder of videos, a folder of a bucket (s3://BUCKET/PREFIX), or a corpus file that lists
+datasets; paths in it are relative to it, or to --root:
 
   datasets:
     - name: cholec80
@@ -29,7 +30,7 @@ it are relative to it, or to --root:
       specialty: laparoscopic_cholecystectomy
       procedure: cholecystectomy
       videos: "frames/*"            # folders of numbered images,
-      image_fps: 1                  # so many numbers a second
+      image_fps: 1                  # numbers a second
     - name: recorder
       specialty: gynaecology
       procedure: hysterectomy
@@ -37,61 +38,69 @@ it are relative to it, or to --root:
       id: "{parent}_{stem}"         # case1_00000, case2_00000, ...
   subsets: {A: [cholec80]}          # what --subset A packs
 
-Optional are: `id`, by default "{stem}", the name of a video's file, to which {parent}, {grandparent} and {parent3} to
-{parent6} add those of the folders above it; `hold_out`, the ids, and globs of ids, that are never packed for training,
-or a file with one a line; `labels`, with {video} where the id goes; `min_seconds`, the least that is packed of a video,
-without what is dropped: shorter ones are left out, and counted in the last lines; `licence`; `expected`, counts (frames
-one a second) to warn of, if what is packed to train has others; and `subsets`.
+Optional are: `id`, by default "{stem}", the name of a video's file, to which {parent},
+{grandparent} and {parent3} to {parent6} add those of the folders above it; `hold_out`, the ids, and
+globs of ids, that are never packed for training, or a file with one a line; `labels`, with {video}
+where the id goes; `min_seconds`, the least that is packed of a video, without what is dropped:
+shorter ones are left out, and counted in the last lines; `licence`; `expected`, counts (frames one
+a second) to warn of, if what is packed to train has others; and `subsets`.
 
-Of a folder all videos are one dataset, at any depth and of any kind. Its corpus file is printed before it is packed, or
-instead by --print-corpus, so that one can go on from there.
+Of a folder all videos are one dataset, at any depth and of any kind. Its corpus file is printed
+before it is packed, or instead by --print-corpus, so that one can go on from there.
 
-Presets of public datasets, in place of CORPUS: surgvista (the videos), surgvista_frames (the folders of images of
-its published code), unisurg and surgrec. Each file, in configs/pack, says which folders it expects below --root, by
-default the current folder, what it holds out, and what could not be found out. Pack what you have by --datasets or
---subset.
+Presets of public datasets, in place of CORPUS: surgvista (the videos), surgvista_frames (the
+folders of images of its published code), unisurg and surgrec. Each file, in configs/pack, says
+which folders it expects below --root, by default the current folder, what it holds out, and what
+could not be found out. Pack what you have by --datasets or --subset.
 
-OUT is a folder or s3://BUCKET/PREFIX; SURGSTREAM_STORES=FILE says how each bucket is reached, where not all are reached
-alike (README, "S3"). Packing again does only what is missing: what is new, what has changed (by size
-and time, or ETag), and what an interruption left undone. Other options change every frame, so they pack every shard
-again; shards that are packed again or removed are told on stderr, with the reason. OUT may not hold shards of anything
-else. One packing at a time works in OUT, and another one is told who it is; a manifest that somebody else published
-meanwhile is not overwritten.
+OUT is a folder or s3://BUCKET/PREFIX; SURGSTREAM_STORES=FILE says how each bucket is reached, where
+not all are reached alike (README, "S3"). Packing again does only what is missing: what is new, what
+has changed (by size and time, or ETag), and what an interruption left undone. Other options change
+every frame, so they pack every shard again; shards that are packed again or removed are told on
+stderr, with the reason. OUT may not hold shards of anything else. One packing at a time works in
+OUT, and another one is told who it is; a manifest that somebody else has published in the meantime
+is not overwritten.
 
-On many machines, as a Slurm array: first run with --plan-only; then, side by side, N tasks with --part 0/N, --part 1/N
-and so on; then run without either, which packs what a task that failed left undone, and publishes the corpus. Parts
-keep to the plan, so any of them may run again, at any time; each shard is the same whoever packs it. Write N out:
-SLURM_ARRAY_TASK_COUNT is 1 in a task that is submitted again alone.
+On many machines, as a Slurm array: first run with --plan-only; then, side by side, N tasks with
+--part 0/N, --part 1/N and so on; then run without either, which packs what a task that failed left
+undone, and publishes the corpus. Parts keep to the plan, so any of them may run again, at any time;
+each shard is the same, whichever part packs it. Write N out: SLURM_ARRAY_TASK_COUNT is 1 in a task that is
+submitted again alone.
 
 Frame k is what the video shows k / fps seconds after its first frame, as `ffmpeg -vf
-setpts=PTS-STARTPTS,fps=FPS:round=up` finds it: upright, with square pixels, deinterlaced where it is interlaced,
-without what the container declares to be cut off. Its first picture decides the size of all frames; where size or
-proportions change later, pictures keep their own, on black where they do not fill the frame. Of a damaged or truncated
-video all that decodes is packed: after damage from the next key frame or recovery point on, or after 60 seconds
-without any. OUT/readings.jsonl tells how each video was read, where its pictures change, and which seconds of it are
-lost. A store or file system that fails stops packing.
+setpts=PTS-STARTPTS,fps=FPS:round=up` finds it: upright, with square pixels, deinterlaced where it
+is interlaced, without what the container declares to be cut off. Its first picture decides the size
+of all frames; where size or proportions change later, pictures keep their own, on black where they
+do not fill the frame. Of a damaged or truncated video all that decodes is packed: after damage from
+the next key frame or recovery point on, or after 60 seconds without any. OUT/readings.jsonl tells
+how each video was read, where its pictures change, and which seconds of it are lost. A store or
+file system that fails stops packing.
 
-Once a second packing looks whether a frame is black, of one colour, a test card, a text slide, or from outside of the
-body, and for writing that is burnt in; every other second at least it looks for faces, and takes one to last up to the
-nearest frames that were searched in vain. What it found stands there as well, with scores, and on the page that
---report writes, with pictures: what is dropped is in no file of OUT, so the page takes its pictures from the videos.
-Nothing is left out unless `drop` asks for it; what `drop` asks for and cannot be looked for here, as faces where OpenCV
-does not work, is an error before anything is packed. The last lines of packing say what was found and how much of it is
-dropped. Whoever looks through the report can save what to keep and what to drop as a file, to be given by --review, or
-by `review: review.csv` in the corpus file; only shards of videos about which something else is decided are packed
-again.
+Once a second packing looks whether a frame is black, of one colour, a test card, a text slide, or
+from outside of the body, and for writing that is burnt in; every other second at least it looks for
+faces, and takes one to last up to the nearest frames that were searched in vain. What it found
+stands there as well, with scores, and on the page that --report writes, with pictures: what is
+dropped is in no file of OUT, so the page takes its pictures from the videos. Nothing is left out
+unless `drop` asks for it; what `drop` asks for and cannot be looked for here, as faces where OpenCV
+does not work, is an error before anything is packed. The last lines of packing say what was found
+and how much of it is dropped. A person who looks through the report can save what to keep and what
+to drop as a file, to be given by --review, or by `review: review.csv` in the corpus file; only shards
+of videos about which something else is decided are packed again.
 
-Views from outside are told by their colours: of real ones 82 % were found in a recording of an operation, 22 to 71 % in
-other videos and photographs, and none was seen in 2,001 frames of operations.
+Views from outside are told by their colours: of real ones 82 % were found in a recording of an
+operation, 22 to 71 % in other videos and photographs, and none was seen in 2,001 frames of
+operations.
 
-OUT calls a video by the name of its file, which in a hospital may be a patient's. With --pseudonyms FILE, or with
-`pseudonyms: names.csv` in the corpus file, neither names nor folders nor times of files are written into OUT: a video
-is called what FILE says, a CSV with the columns dataset, video and pseudonym that is kept outside of OUT, and to which
-packing adds what is new at random. `hold_out` and `labels` go by the real names, a review by those of the report.
+OUT calls a video by the name of its file, which in a hospital may be a patient's. With --pseudonyms
+FILE, or with `pseudonyms: names.csv` in the corpus file, neither names nor folders nor times of
+files are written into OUT: a video is called what FILE says, a CSV with the columns dataset, video
+and pseudonym that is kept outside of OUT, and to which packing adds what is new at random.
+`hold_out` and `labels` go by the real names, a review by those of the report.
 
-A video's frames are held in memory until its last one is decoded, and in the temporary folder (TMPDIR, else /tmp) where
-they exceed 256 MiB, about 4 hours at 1 frame a second. Each worker has so much for itself; where it has more cores than
-one, it decodes as many videos of its shard side by side, which share it.
+A video's frames are held in memory until its last one is decoded, and in the temporary folder
+(TMPDIR, else /tmp) where they exceed 256 MiB, about 4 hours at 1 frame a second. Each worker has
+that much for itself; where it has more cores than one, it decodes as many videos of its shard side by
+side, which share it.
 """
 
 EPILOG = """\
@@ -121,15 +130,29 @@ examples:
   surgstream pack corpus.yaml held_out split=held_out
       only the held-out videos, to watch the loss on them
 
-exit status: 0 packed, except for the videos that OUT/quarantine.jsonl names with the reason, if there are any; 3 with
---strict where there are; 1 not packed; 2 wrong arguments or corpus file. With --plan-only and --part a quarantined
-video does not show in it.
+exit status: 0 packed, except for the videos that OUT/quarantine.jsonl names with the reason, if
+there are any; 3 with --strict where there are; 1 not packed; 2 wrong arguments or corpus file. With
+--plan-only and --part a quarantined video does not show in it.
 """
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream pack`."""
     parser = command("pack", "surgstream.shards.commands.pack", DESCRIPTION, EPILOG)
+    _add_corpus(parser)
+    _add_selection(parser)
+    _add_steps(parser)
+
+    words = parser.parse_intermixed_args(argv)
+    if words.report is not None and (words.plan_only or words.part is not None):
+        parser.error(
+            "--report: expected neither --plan-only nor --part, which publish nothing to report on"
+        )
+    return words
+
+
+def _add_corpus(parser: argparse.ArgumentParser) -> None:
+    """Add what is packed, how, and what is written besides."""
     parser.add_argument(
         "corpus",
         metavar="CORPUS",
@@ -148,8 +171,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--root",
         metavar="ROOT",
         type=to_place,
-        help="where the file's relative paths start: a folder or s3://BUCKET/PREFIX (default: the file's folder; the "
-        "current one for a preset)",
+        help="where the file's relative paths start: a folder or s3://BUCKET/PREFIX (default: the "
+        "file's folder; the current one for a preset)",
     )
     parser.add_argument(
         "--review",
@@ -173,6 +196,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="then write a page about what was found",
     )
 
+
+def _add_selection(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of datasets and videos."""
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument(
         "--subset", metavar="NAME", help="pack only the datasets of one of the file's subsets"
@@ -186,6 +212,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="of a folder, hold the last N videos out, but never all of them",
     )
 
+
+def _add_steps(parser: argparse.ArgumentParser) -> None:
+    """Add the steps that can be taken alone."""
     steps = parser.add_mutually_exclusive_group()
     steps.add_argument(
         "--print-corpus", action="store_true", help="print the corpus file, pack nothing"
@@ -194,13 +223,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     steps.add_argument(
         "--part", metavar="K/N", type=_share, help="pack what is missing of one of N equal parts"
     )
-
-    words = parser.parse_intermixed_args(argv)
-    if words.report is not None and (words.plan_only or words.part is not None):
-        parser.error(
-            "--report: expected neither --plan-only nor --part, which publish nothing to report on"
-        )
-    return words
 
 
 def _share(text: str) -> Share:

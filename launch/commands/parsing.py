@@ -1,4 +1,4 @@
-"""What the parsers of commands have in common."""
+"""The parts that the parsers of commands share."""
 
 import argparse
 import re
@@ -12,26 +12,26 @@ class Page(argparse.HelpFormatter):
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         pieces = re.split(r"(?m)^((?: .*)?\n)", text)
-        return "".join(
-            piece if number % 2 else _wrapped(piece, width) for number, piece in enumerate(pieces)
-        )
+        # Paragraphs and indented lines take turns
+        pieces[::2] = [_wrapped(paragraph, width) for paragraph in pieces[::2]]
+        return "".join(pieces)
 
 
 def _wrapped(paragraph: str, width: int) -> str:
-    """A paragraph's lines joined and wrapped, which are none or end in a line break."""
-    return textwrap.fill(
-        paragraph, width, break_on_hyphens=False, break_long_words=False
-    ) + "\n" * bool(paragraph)
+    """Join and wrap the lines of a paragraph, which may be empty or ends in a line break."""
+    if not paragraph:
+        return ""
+    return f"{textwrap.fill(paragraph, width, break_on_hyphens=False, break_long_words=False)}\n"
 
 
 def command(name: str, work: str, description: str, epilog: str = "") -> argparse.ArgumentParser:
     """Make the parser of a command.
 
     Args:
-        name: What follows `surgstream`.
+        name: The command's name, after `surgstream`.
         work: The module that does the work.
-        description: Stands above the arguments.
-        epilog: Stands below them.
+        description: The text above the arguments.
+        epilog: The text below them.
     """
     parser = argparse.ArgumentParser(
         prog=f"surgstream {name}",

@@ -14,11 +14,13 @@ Train a recipe on a packed corpus.
   srun --ntasks-per-node 8 surgstream pretrain surgvista_vitb \\
       run_dir=/scratch/run1
 
-Everything of a run is written to its run_dir; the same command continues it from its newest whole checkpoint, on any
-number of ranks that divides the global batch. Any key of the YAML can be overridden as section.key=value.
+Everything of a run is written to its run_dir; the same command continues it from its newest whole
+checkpoint, on any number of ranks that divides the global batch. Any key of the YAML can be
+overridden as section.key=value.
 
-Ctrl-C, SIGTERM or SIGUSR1 to any rank: all save after the same step and end, with a mark REQUEUE. Ctrl-C again ends at
-once, without saving. SIGUSR2 to a rank: it writes its threads' stacks, and a trace of its next steps, and goes on.
+Ctrl-C, SIGTERM or SIGUSR1 to any rank: all save after the same step and end, with a mark REQUEUE.
+Ctrl-C again ends at once, without saving. SIGUSR2 to a rank: it writes its threads' stacks, and a
+trace of its next steps, and goes on.
 """
 
 

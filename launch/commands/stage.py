@@ -8,19 +8,22 @@ from surgstream.configs.ranges import Number
 from surgstream.launch.commands.parsing import command
 
 DESCRIPTION = """\
-Copy a packed corpus: to the disks of the nodes, to a parallel file system, or to another store. FROM and TO are each a
-folder, file:///FOLDER or s3://BUCKET/PREFIX. SURGSTREAM_STORES=FILE says how each bucket is reached, where not both are
-reached alike (README, "S3").
+Copy a packed corpus: to the disks of the nodes, to a parallel file system, or to another store.
+FROM and TO are each a folder, file:///FOLDER or s3://BUCKET/PREFIX. SURGSTREAM_STORES=FILE says how
+each bucket is reached, where not both are reached alike (README, "S3").
 
-Every shard and index is compared with the manifest's SHA-256 while it is copied, and the manifest comes last: what lies
-in TO is whole or not there. Staging again goes on where it ended. Files of the right size are read and compared once
-more, unless TO has this very manifest already, which says that all of them were; --checksum compares them even so.
+Every shard and index is compared with the manifest's SHA-256 while it is copied, and the manifest
+comes last: what lies in TO is whole or not there. Staging again goes on where it ended. Files of
+the right size are read and compared once more, unless TO has this very manifest already, which says
+that all of them were; --checksum compares them even so.
 
-What training and `surgstream verify` read is copied: manifest, shards and indexes; not the plan, the receipts and the
-quarantine report, so packing goes on in FROM alone. TO may hold nothing that was packed there, nor other shards.
+What training and `surgstream verify` read is copied: manifest, shards and indexes; not the plan,
+the receipts and the quarantine report, so packing goes on in FROM alone. TO may hold nothing that
+was packed there, nor other shards.
 
-One stage at a time works in TO, and others wait for its end, so every rank of a node may run the same command: one of
-them copies. Each file that is being copied takes 8 MiB of memory, 48 on the way to S3.
+One stage at a time works in TO, and others wait for its end, so every rank of a node may run the
+same command: one of them copies. Each file that is being copied takes 8 MiB of memory, 48 on the
+way to S3.
 """
 
 EPILOG = """\
@@ -30,7 +33,8 @@ examples:
       to every node of a job
   surgstream stage /shared/corpus s3://bucket/corpus --files 32
 
-exit status: 0 all is there; 1 it is not, run it again; 2 wrong arguments, or TO holds something else.
+exit status: 0 all is there; 1 it is not, run it again; 2 wrong arguments, or TO holds something
+else.
 """
 
 

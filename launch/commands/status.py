@@ -7,15 +7,16 @@ from surgstream.configs.places import to_folder
 from surgstream.launch.commands.parsing import command
 
 DESCRIPTION = """\
-Tell how runs stand, from the files of their run directories and, where Slurm is, from what it says of their jobs.
-Nothing is disturbed.
+Tell how runs stand, from the files of their run directories and, where Slurm is, from what it says
+of their jobs. Nothing is disturbed.
 
   surgstream status runs/surgvista_vitb
   surgstream status runs/surgvista_vitb --follow
   surgstream status runs/* --json | jq -r 'select(.state=="silent") | .run_dir'
 
-One run is shown in full, several as a table of one line a run, with the reason below where one does not go on; --json
-prints one object a run and line. --follow goes on until nobody but you would start a run again.
+One run is shown in full, several as a table of one line a run, with the reason below where one does
+not go on; --json prints one object a run and line. --follow goes on until nobody but you would
+start a run again.
 
 A run is
   not started  when its directory tells of no start
@@ -38,8 +39,9 @@ A run is
                says which
   done         when its last step is saved
 
-Time left is the steps left times a step, which is the mean of the last ten reports and what evaluations, pictures and
-checkpoints have cost beside each step since the last start. Waiting for data is of the first rank's last report.
+Time left is the steps left times a step, which is the mean of the last ten reports and what
+evaluations, pictures and checkpoints have cost beside each step since the last start. Waiting for
+data is of the first rank's last report.
 
 Exit status: 0; 1 when a run has failed or crashed.
 """

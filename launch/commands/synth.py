@@ -10,8 +10,8 @@ from surgstream.shards.synthetic.config import MEAN_SECONDS, MOST_TIMES, SECONDS
 
 DESCRIPTION = """\
 Make a small labelled surgical corpus, in under a minute on two cores: videos of four invented
-datasets, with phases, instrument-verb-target triplets, instrument masks and depth, and the corpus.yaml
-that `surgstream pack` reads. The same seed and length give the same corpus.
+datasets, with phases, instrument-verb-target triplets, instrument masks and depth, and the
+corpus.yaml that `surgstream pack` reads. The same seed and length give the same corpus.
 """
 
 EPILOG = """\
@@ -44,7 +44,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--times",
         type=Number(int, 1, MOST_TIMES),
         default=1,
-        help="so many times 13 videos (default: %(default)d)",
+        help="multiples of 13 videos (default: %(default)d)",
     )
     parser.add_argument(
         "--no-frame-numbers",

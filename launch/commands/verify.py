@@ -8,10 +8,10 @@ from surgstream.configs.ranges import Number
 from surgstream.launch.commands.parsing import command
 
 DESCRIPTION = """\
-Check a packed corpus: recompute the checksum of every shard, index and frame, compare the tars with the indexes and
-the manifest, decode every JPEG, and check the plan, the receipts and the quarantine report, which a staged corpus does
-not have. What is wrong is named by shard, member and frame, one line each. Pictures that an earlier version has left
-beside the shards are warned of.
+Check a packed corpus: recompute the checksum of every shard, index and frame, compare the tars with
+the indexes and the manifest, decode every JPEG, and check the plan, the receipts and the quarantine
+report, which a staged corpus does not have. What is wrong is named by shard, member and frame, one
+line each. Pictures that an earlier version has left beside the shards are warned of.
 """
 
 EPILOG = """\
@@ -19,8 +19,9 @@ examples:
   surgstream verify shards
   surgstream verify s3://bucket/corpus --workers 16
 
-exit status: 0 every byte is as it was packed; 1 something is not; 2 wrong arguments. A damaged shard is mended by
-deleting it and running `surgstream pack` again, or `surgstream stage` where it was staged.
+exit status: 0 every byte is as it was packed; 1 something is not; 2 wrong arguments. A damaged
+shard is mended by deleting it and running `surgstream pack` again, or `surgstream stage` where it
+was staged.
 """
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from surgstream.configs.errors import ConfigError
-from surgstream.configs.loading import did_you_mean
 from surgstream.configs.places import Anywhere, Folder
 from surgstream.configs.presets import find_preset, presets
 from surgstream.configs.ranges import Range
+from surgstream.configs.suggestions import did_you_mean
 from surgstream.shards.corpus import naming
 from surgstream.shards.corpus.naming import BY_NAME
 from surgstream.shards.format.names import is_plain_id

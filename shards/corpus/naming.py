@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
 from surgstream.configs.errors import ConfigError
-from surgstream.configs.loading import did_you_mean
+from surgstream.configs.suggestions import did_you_mean
 
 BY_NAME = "{stem}"
 """The pattern of ids unless a dataset has another one."""

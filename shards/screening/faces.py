@@ -12,7 +12,7 @@ MODEL = Path(__file__).with_name("face_detection_yunet_2023mar_int8bq.onnx")
 
 _SCORE = 0.8
 """From which it is a face: a lumen in an endoscope's disc, as a mouth in a head, has scores up to 0.76 at this size.
-`benchmarks/experiments/faces.py` measures what is found, and missed."""
+`benchmarks/experiments/faces` measures what is found, and missed."""
 
 _LINES, _LEAST = 256, 64
 """Shorter side of the picture that is searched, as time grows with its area, and the least that the network can take:

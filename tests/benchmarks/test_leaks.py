@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 
-from surgstream.benchmarks.experiments.leak_films import KINDS, RATE, SECONDS
-from surgstream.benchmarks.experiments.leaks import (
+from surgstream.benchmarks.experiments.leaks.__main__ import table
+from surgstream.benchmarks.experiments.leaks.costs import matching
+from surgstream.benchmarks.experiments.leaks.counting import (
     Row,
     among,
     judged,
-    matching,
     middle,
     moving,
     rows_of,
     still,
-    table,
 )
+from surgstream.benchmarks.experiments.leaks.films import KINDS, RATE, SECONDS
 from surgstream.shards.leaks.fingerprints import prints
 from surgstream.shards.leaks.matching import Match, find_matches
 from tests.helpers.films import drifting

@@ -3,7 +3,6 @@ from xml.etree import ElementTree
 
 import pytest
 
-from surgstream.benchmarks.support.plot import Panel, draw
 from surgstream.benchmarks.support.simulation import FRAME_BYTES, WINDOW, Traffic, simulate
 from surgstream.benchmarks.themes.draw_order import SIZES
 from surgstream.benchmarks.themes.scale import CONFIG, LOOK_BACK, START, WARM_UP, plot, table
@@ -81,20 +80,3 @@ def test_table_and_plot_show_every_number_of_ranks(traffic: Traffic) -> None:
     assert f"{traffic.ranks}" in {
         text.text for text in root.iter("{http://www.w3.org/2000/svg}text")
     }
-
-
-def test_points_of_a_plot_lie_in_their_panel() -> None:
-    panels = [
-        Panel("<a>", {"x & y": [(1, 3.0), (4096, 5e6)]}, (1e3, "limit")),
-        Panel("b", {"z": [(2, 0.01)]}),
-    ]
-    root = ElementTree.fromstring(draw("title", "subtitle", "ranks", panels))
-    dots = [
-        path.attrib["d"]
-        for path in root.iter("{http://www.w3.org/2000/svg}path")
-        if "dot" in path.attrib["class"]
-    ]
-    places = [tuple(map(float, dot.removeprefix("M").removesuffix("h0").split())) for dot in dots]
-    assert len(places) == 3
-    assert all(64 <= x <= 384 and 36 <= y <= 222 for x, y in places)
-    assert places[0][0] < places[1][0] and places[0][1] > places[1][1], "SVG counts downwards"

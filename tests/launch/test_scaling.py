@@ -71,8 +71,10 @@ def drawn(
     """The places of the dots and of the ideal line's points, and all texts."""
     root = ElementTree.fromstring(plot(results))
     dots = [(float(dot.attrib["cx"]), float(dot.attrib["cy"])) for dot in root.iter(f"{SVG}circle")]
-    (path,) = (path for path in root.iter(f"{SVG}path") if path.attrib["class"] == "ideal")
-    ideal = [tuple(map(float, point.split())) for point in path.attrib["d"].lstrip("M").split("L")]
+    _in_legend, path = (
+        path.attrib["d"] for path in root.iter(f"{SVG}path") if path.attrib["class"] == "reference"
+    )
+    ideal = [tuple(map(float, point.split())) for point in path.lstrip("M").split("L")]
     return dots, ideal, [text.text or "" for text in root.iter(f"{SVG}text")]  # type: ignore[return-value]
 
 

@@ -39,7 +39,7 @@ def test_every_line_of_a_preset_that_chooses_something_says_why(path: Path) -> N
             'time: "24:00:00"\ngpu_per_node: 8',
             "gpu_per_node: unknown key; did you mean 'gpus_per_node'?",
         ),
-        ('time: "24:00:00"\nranks_per_node: 4', "ranks_per_node: expected 1 beside gpus_per_node"),
+        ('time: "24:00:00"\nranks_per_node: 4', "ranks_per_node: expected 1 with gpus_per_node"),
         (
             'time: "24:00:00"\nsave_before_end_seconds: 5',
             "save_before_end_seconds: expected 60 to 65535, got 5",
@@ -66,7 +66,7 @@ def test_every_line_of_a_preset_that_chooses_something_says_why(path: Path) -> N
         ),
         (
             'time: "24:00:00"\ngpu_type: h800\ngpus_per_node: 0',
-            "gpu_type: expected a name such as h800, beside",
+            "gpu_type: expected a name such as h800, with",
         ),
         ('time: "24:00:00"\ngpu_type: "h800:8"', "gpu_type: expected a name such as h800"),
         (

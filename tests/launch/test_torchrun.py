@@ -38,7 +38,7 @@ def test_many_nodes_meet_at_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert shlex.split(capsys.readouterr().out)[5:8] == meeting
     with pytest.raises(SystemExit):
         main([*words, "--dry-run"])
-    assert "--nnodes: expected --rdzv-endpoint HOST:PORT beside it" in capsys.readouterr().err
+    assert "--nnodes: expected --rdzv-endpoint HOST:PORT as well" in capsys.readouterr().err
 
 
 def test_ranks_are_counted_before_they_start(capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,6 +110,6 @@ def test_without_torch(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert main(["launch", "torchrun", RECIPE, "--nproc-per-node=1"]) == 1
     assert (
-        f"torchrun: not found beside {sys.executable}; start surgstream from"
+        f"torchrun: not found next to {sys.executable}; start surgstream from"
         in capsys.readouterr().err
     )

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
+from surgstream.configs.columns import columns
+
 _COLUMNS = 80
 
 Tree = Mapping[str, Any]
@@ -155,14 +157,15 @@ def _warnings(warnings: Sequence[str]) -> Iterator[str]:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Align the first column to the left, cut where it is too long, and the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    room = _COLUMNS - sum(widths[1:]) - 2 * len(widths[1:])
-    first = min(widths[0], room)
+    """Align a table whose first column is cut where it is too long for the page."""
+    others = columns([row[1:] for row in rows], left=0)
+    room = _COLUMNS - max(map(len, others)) - 2
+
+    short_rows = []
     for name, *cells in rows:
-        left = name if len(name) <= first else f"{name[: first - 3]}..."
-        right = [f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)]
-        yield "  ".join([f"{left:<{first}}", *right])
+        short = name if len(name) <= room else f"{name[: room - 3]}..."
+        short_rows.append((short, *cells))
+    yield from columns(short_rows)
 
 
 def _labelled(label: str, text: str) -> list[str]:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from surgstream.configs.columns import columns
+
 HEADER = ("node", "ranks", "clips/s", "GB/s", "GETs/s", "retries", "waits")
 
 
@@ -23,10 +25,7 @@ def table(result: Mapping[str, Any]) -> str:
     rows += [_row(node["host"], node) for node in result["nodes"]]
     rows.append(_row("all", result["total"]))
 
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for name, *cells in rows:
-        aligned = [f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)]
-        lines.append("  ".join([f"{name:<{widths[0]}}", *aligned]))
+    lines += columns(rows)
 
     # In training every step waits for the slowest rank, so all go at its pace.
     total = result["total"]

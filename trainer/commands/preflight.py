@@ -29,9 +29,10 @@ from surgstream.trainer.preflight.checklist import Checklist
 from surgstream.trainer.preflight.model import build_model, take_step
 from surgstream.trainer.preflight.network import bus_gb_per_second
 from surgstream.trainer.preflight.node import look_at_node
+from surgstream.trainer.preflight.problems import Needs
 from surgstream.trainer.preflight.rendezvous import Meeting
 from surgstream.trainer.preflight.report import RankReport, StepMemory
-from surgstream.trainer.preflight.rules import Needs, judge
+from surgstream.trainer.preflight.rules import judge
 from surgstream.trainer.preflight.shared_folder import check_shared, trial_folder
 from surgstream.trainer.preflight.store import Corpora
 from surgstream.trainer.preflight.table import one_line, render

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
+from surgstream.configs.columns import columns
 from surgstream.trainer.runs.state import RunState
 
 _WIDTH = 80
@@ -31,18 +32,16 @@ def block(run: RunState) -> str:
 def table(runs: Sequence[RunState]) -> str:
     """Lay out one line a run, named by the part of its path that differs. Reasons stand below."""
     rows = [("state", "step", "done", "clips/s", "waits", "loss", "left"), *map(_cells, runs)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
 
-    # Two blanks stand between columns; names get the rest of the line.
-    names = _names(runs, room=max(12, _WIDTH - sum(widths) - 2 * len(widths)))
-    longest = max(map(len, names))
+    # Names get what the other columns leave of the line.
+    others = max(map(len, columns(rows)))
+    names = _names(runs, room=max(12, _WIDTH - others - 2))
     reasons = ["", *(run.reason for run in runs)]
 
     lines = []
-    for name, (state, *cells), reason in zip(names, rows, reasons, strict=True):
-        aligned = [f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)]
-        line = "  ".join([f"{name:<{longest}}", f"{state:<{widths[0]}}", *aligned])
-        lines.append(line.rstrip())
+    aligned = columns([(name, *row) for name, row in zip(names, rows, strict=True)], left=2)
+    for line, reason in zip(aligned, reasons, strict=True):
+        lines.append(line)
         if reason:
             lines.append(f"  {textwrap.shorten(reason, _WIDTH - 2, placeholder=' ...')}")
 
@@ -211,22 +210,22 @@ def _state(run: RunState) -> str:
 
 def _losses(run: RunState) -> list[str]:
     """Training and held-out losses side by side, each followed by the loss of predicting the mean."""
-    columns = {"training": run.losses, "held out": run.held_out}
-    columns = {head: losses for head, losses in columns.items() if losses}
+    sides = {"training": run.losses, "held out": run.held_out}
+    sides = {head: losses for head, losses in sides.items() if losses}
     # `NAME_of_mean` stands in the row of its loss.
-    keys = dict.fromkeys(chain.from_iterable(columns.values()))
+    keys = dict.fromkeys(chain.from_iterable(sides.values()))
     names = [key for key in keys if not key.endswith("_of_mean")]
     if not names:
         return []
 
-    heads = "".join(f"{head:>12}{'of mean':>9}" for head in columns)
+    heads = "".join(f"{head:>12}{'of mean':>9}" for head in sides)
     if run.held_out and run.held_out_step != run.step:
         heads += f"  at step {run.held_out_step:,}"
 
     rows = [f"  {'loss':<16}{heads}"]
     for name in names:
         row = f"    {name:<14}"
-        for losses in columns.values():
+        for losses in sides.values():
             row += f"{_given(losses.get(name), '.4f'):>12}"
             row += f"{_given(losses.get(f'{name}_of_mean'), '.4f'):>9}"
         rows.append(row.rstrip())

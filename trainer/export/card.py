@@ -1,5 +1,6 @@
 """The model card of an exported folder: `README.md`."""
 
+from surgstream.configs.columns import markdown
 from surgstream.trainer.export.forms import ENCODER, Form
 from surgstream.trainer.export.record import ExportRecord
 from surgstream.trainer.export.source import Source
@@ -8,12 +9,12 @@ CARD = "README.md"
 
 
 def card(record: ExportRecord, source: Source, form: Form) -> str:
-    """Write it.
+    """Write the model card.
 
     Args:
-        record: What `config.json` says.
-        source: Where the encoder is from.
-        form: How it was written.
+        record: The content of `config.json`.
+        source: The checkpoint of the encoder.
+        form: The form that it was written in.
     """
     sections = [
         _head(record),
@@ -21,7 +22,8 @@ def card(record: ExportRecord, source: Source, form: Form) -> str:
         _how_to_load(record, form),
         _check(record),
         _corpus(source),
-        "## Licence\n\nNot stated: whoever trained this encoder chooses it, as the videos' own licences allow.",
+        "## Licence\n\nNot stated: whoever trained this encoder chooses it, as the videos' own "
+        "licences allow.",
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -39,31 +41,33 @@ tags: [surgical-video, self-supervised, {record.objective}]
 
 
 def _what_it_is(record: ExportRecord, source: Source) -> str:
-    encoder, recipe = record.encoder, source.recipe
-    shape, crop = encoder.shape, record.crop
+    encoder = record.encoder
+    recipe = source.recipe
+    shape = encoder.shape
+    crop = record.crop
     count = sum(tensor.numel() for name, tensor in source.state.items() if name.startswith(ENCODER))
     side = encoder.image_size
 
     rows = {
         "objective": record.objective,
-        "encoder": f"{shape.depth} blocks, width {shape.embed_dim}, {shape.num_heads} heads, tubelets of "
-        f"{encoder.tubelet_size}x{encoder.patch_size}x{encoder.patch_size}, {encoder.positions} positions, "
-        f"{count:,} weights",
+        "encoder": f"{shape.depth} blocks, width {shape.embed_dim}, {shape.num_heads} heads, "
+        f"tubelets of {encoder.tubelet_size}x{encoder.patch_size}x{encoder.patch_size}, "
+        f"{encoder.positions} positions, {count:,} weights",
         "weights": "the moving average of the trained ones"
         if record.weights == "average"
         else "the trained ones",
         "clips": f"(B, 3, {encoder.num_frames}, {side}, {side}), RGB",
         "frames": _frames(record),
         "pixels": f"in [0, 1], minus {_written(record.mean)}, divided by {_written(record.std)}",
-        "crop": f"in training {_written(crop.scales)} of the short side, otherwise the largest centred square",
-        "tokens": f"(B, {encoder.grid.num_tokens}, {shape.embed_dim}), normed, in the order of time, row, column",
-        "training": f"step {record.step:,}, {record.clips_seen:,} clips, batches of {recipe.global_batch_size:,}, "
-        f"AdamW at {recipe.optim.base_lr:g} for 256 clips",
+        "crop": f"in training {_written(crop.scales)} of the short side, otherwise the largest "
+        "centred square",
+        "tokens": f"(B, {encoder.grid.num_tokens}, {shape.embed_dim}), normed, in the order of "
+        "time, row, column",
+        "training": f"step {record.step:,}, {record.clips_seen:,} clips, batches of "
+        f"{recipe.global_batch_size:,}, AdamW at {recipe.optim.base_lr:g} for 256 clips",
     }
 
-    return "\n".join(
-        ["|  |  |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())]
-    )
+    return markdown([("", ""), *rows.items()], left=2)
 
 
 def _frames(record: ExportRecord) -> str:
@@ -128,7 +132,7 @@ unified_base_st(pretrained=True, pretrain_path="FOLDER/FILE", qkv_bias=False, qk
     ("vjepa2", "rope"): """\
 V-JEPA 2's evals take `checkpoint: FOLDER/FILE`, with the key `encoder` or `target_encoder`, which hold the same.""",
 }
-"""How others load a folder, by its layout and its encoder's positions."""
+"""Code by which others load a folder, by its layout and its encoder's positions."""
 
 
 def _check(record: ExportRecord) -> str:
@@ -136,20 +140,22 @@ def _check(record: ExportRecord) -> str:
         return "## Check\n\nThis folder has not been read again."
     return (
         "## Check\n\n"
-        f"Read again by {' and '.join(record.check.read_by)}, it gave the features of the training encoder, of one "
-        f"clip of noise, to {record.check.largest_difference:.2g} (largest difference of any feature)."
+        f"Read again by {' and '.join(record.check.read_by)}, it gave the features of the training "
+        f"encoder, of one clip of noise, to {record.check.largest_difference:.2g} (largest "
+        "difference of any feature)."
     )
 
 
 def _corpus(source: Source) -> str:
     if not source.datasets:
         return "## What it was trained on\n\nThe checkpoint does not tell."
-    rows = [
-        f"| {dataset.name} | {dataset.specialty} | {dataset.num_clips:,} | {100 * dataset.share:.3g} % |"
-        for dataset in source.datasets
-    ]
-    header = ["| dataset | specialty | clips | share of the draws |", "|---|---|--:|--:|"]
-    return "\n".join(["## What it was trained on", "", *header, *rows])
+
+    rows = [("dataset", "specialty", "clips", "share of the draws")]
+    for dataset in source.datasets:
+        clips = f"{dataset.num_clips:,}"
+        share = f"{100 * dataset.share:.3g} %"
+        rows.append((dataset.name, dataset.specialty, clips, share))
+    return f"## What it was trained on\n\n{markdown(rows, left=2)}"
 
 
 def _written(numbers: tuple[float, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Whether what was written gives the features of what was trained, read as a user will read it."""
+"""The check that an exported folder, read as a user will read it, gives the features of the training encoder."""
 
 import importlib
 import importlib.util
@@ -20,20 +20,20 @@ from surgstream.trainer.models.vit import Encoder
 log = logging.getLogger(__name__)
 
 LARGEST_DIFFERENCE = 1e-4
-"""Of features of about unit size in float32; other code's kernels and orders of sums stay below a tenth of it."""
+"""The tolerance for float32 features of about unit size; other code's kernels stay below a tenth of it."""
 
 
 def check(folder: Path, source: Source) -> Check:
-    """Read the folder by all who can, and compare their features of one clip with the training encoder's.
+    """Read the folder by all code that can, and compare the features of one clip with the training encoder's.
 
     transformers reads what is written for it where it is installed.
 
     Args:
-        folder: What was written.
-        source: What was trained.
+        folder: The folder that was written.
+        source: The checkpoint that was trained.
 
     Raises:
-        ModelError: They differ by more than `LARGEST_DIFFERENCE`, or somebody cannot read it.
+        ModelError: They differ by more than `LARGEST_DIFFERENCE`, or one of them cannot read it.
     """
     clip = fixed_clip(source.recipe.objective.encoder)
     expected = trained_features(source, clip)
@@ -42,16 +42,16 @@ def check(folder: Path, source: Source) -> Check:
     found = {"surgstream": _features(written, clip)}
     if written.config.layout == "transformers" and _has_transformers():
         found |= {"transformers": _transformers_features(folder, clip, written.config.encoder)}
-    differences = {
-        reader: float((features - expected).abs().max()) for reader, features in found.items()
-    }
+    differences = {}
+    for reader, features in found.items():
+        differences[reader] = float((features - expected).abs().max())
 
     for reader, difference in differences.items():
-        # Not `>`, which would let NaN pass.
+        # Not `>`, which would let NaN pass
         if not difference <= LARGEST_DIFFERENCE:
             raise ModelError(
-                f"--layout {written.config.layout}: expected {reader} to read the features of the training encoder, "
-                f"got others, by up to {difference:.2g}; nothing was exported"
+                f"--layout {written.config.layout}: expected {reader} to read the features of the "
+                f"training encoder, got others, by up to {difference:.2g}; nothing was exported"
             )
 
     return Check(largest_difference=max(differences.values()), read_by=tuple(differences))
@@ -62,7 +62,7 @@ def _has_transformers() -> bool:
     if importlib.util.find_spec("transformers") is None:
         return False
     try:
-        # The teacher's module declares what torchvision, which transformers imports, lacks beside a CPU-only torch.
+        # The teacher's module declares what torchvision, which transformers imports, lacks with a CPU-only torch.
         for module in ("surgstream.trainer.models.teacher", "transformers.modeling_utils"):
             importlib.import_module(module)
     except ImportError as error:
@@ -82,13 +82,11 @@ def fixed_clip(encoder: EncoderConfig) -> Tensor:
 def trained_features(source: Source, clips: Tensor) -> Tensor:
     """The tokens (B, N, D) of the encoder as it was trained."""
     encoder = Encoder(source.recipe.objective.encoder)
-    encoder.load_state_dict(
-        {
-            name.removeprefix(ENCODER): t
-            for name, t in source.state.items()
-            if name.startswith(ENCODER)
-        }
-    )
+    state = {}
+    for name, tensor in source.state.items():
+        if name.startswith(ENCODER):
+            state[name.removeprefix(ENCODER)] = tensor
+    encoder.load_state_dict(state)
     return _features(encoder.eval(), clips)
 
 
@@ -100,7 +98,7 @@ def _features(encoder: torch.nn.Module, clips: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _transformers_features(folder: Path, clips: Tensor, encoder: EncoderConfig) -> Tensor:
-    """What transformers' own model makes of the clips, or the model that is copied beside the weights."""
+    """Features of the clips by transformers' own model, or by the model that is copied next to the weights."""
     import transformers
 
     from surgstream.trainer.export.modeling_surgical_vit import SurgicalVitModel
@@ -108,13 +106,17 @@ def _transformers_features(folder: Path, clips: Tensor, encoder: EncoderConfig) 
     options: dict[str, Any] = {}
     kind: Any = SurgicalVitModel if encoder.positions == "sincos" else transformers.VideoMAEModel
     if encoder.positions == "rope":
-        kind, options = transformers.VJEPA2Model, {"skip_predictor": True}
+        kind = transformers.VJEPA2Model
+        options = {"skip_predictor": True}
 
     theirs, loaded = kind.from_pretrained(folder, output_loading_info=True)
-    if wrong := {key: names for key, names in loaded.items() if names}:
+    wrong = {key: names for key, names in loaded.items() if names}
+    if wrong:
         raise ModelError(
-            f"--layout transformers: expected it to take every weight, got {wrong}; nothing was exported"
+            f"--layout transformers: expected it to take every weight, got {wrong}; nothing was "
+            "exported"
         )
-    # Theirs takes (B, T, C, H, W).
-    tokens: Tensor = theirs.eval()(clips.transpose(1, 2), **options).last_hidden_state
+    # Theirs takes (B, T, C, H, W)
+    output = theirs.eval()(clips.transpose(1, 2), **options)
+    tokens: Tensor = output.last_hidden_state
     return tokens

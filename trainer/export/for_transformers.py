@@ -1,4 +1,4 @@
-"""What transformers wants beside the weights: its own numbers, a processor, and a model where it has none."""
+"""The files that transformers needs besides the weights: its own numbers, a processor, and a model if it has none."""
 
 import json
 from pathlib import Path
@@ -10,13 +10,14 @@ from surgstream.trainer.models.vit import NORM_EPS
 from surgstream.trainer.objectives.config import ObjectiveConfig, predictor_of
 
 MODELLING = "modeling_surgical_vit.py"
-"""Copied beside the weights of an encoder with sincos positions, which no model of transformers has."""
+"""The module that is copied next to the weights of an encoder with sincos positions, which transformers lacks."""
 
 
 def numbers(objective: ObjectiveConfig) -> dict[str, Any]:
-    """Its `config.json`; that it has a model for the encoder, `form_for` has made sure."""
+    """Its `config.json`; `form_for` has made sure that it has a model for the encoder."""
     encoder = objective.encoder
-    if predictor := predictor_of(objective):
+    predictor = predictor_of(objective)
+    if predictor:
         theirs = _vjepa2_numbers(encoder, predictor)
     elif encoder.positions == "sinusoid":
         theirs = _videomae_numbers(encoder)
@@ -27,16 +28,14 @@ def numbers(objective: ObjectiveConfig) -> dict[str, Any]:
 
 def files(encoder: EncoderConfig) -> dict[str, bytes]:
     """Its processor, which prepares frames as ours are for the held-out loss, and the model it lacks."""
-    written = {}
     if encoder.positions == "rope":
-        # VJEPA2VideoProcessor would cut an eighth off each side that held-out clips show.
-        written["video_preprocessor_config.json"] = _processor(
-            encoder, video_processor_type="BaseVideoProcessor"
-        )
+        # VJEPA2VideoProcessor would cut an eighth off each side that held-out clips show
+        processor = _processor(encoder, video_processor_type="BaseVideoProcessor")
+        written = {"video_preprocessor_config.json": processor}
     else:
-        written["preprocessor_config.json"] = _processor(
-            encoder, image_processor_type="VideoMAEImageProcessor"
-        )
+        processor = _processor(encoder, image_processor_type="VideoMAEImageProcessor")
+        written = {"preprocessor_config.json": processor}
+
     if encoder.positions == "sincos":
         written[MODELLING] = Path(__file__).with_name(MODELLING).read_bytes()
     return written

@@ -17,18 +17,19 @@ from surgstream.trainer.models.networks import WeightsFile
 from surgstream.trainer.models.published import LAYOUTS
 from surgstream.trainer.objectives.config import ObjectiveConfig, predictor_of
 
-ENCODER, PREDICTOR = "encoder.", "predictor."
+ENCODER = "encoder."
+PREDICTOR = "predictor."
 _OURS = "embedding.projection.weight"
 
 
 @dataclass(frozen=True)
 class Form:
-    """What one reader expects.
+    """The form that one reader expects.
 
     Attributes:
         layout: The names of its weights; None is ours.
-        file: What holds them.
-        has_predictor: Whether it reads a predictor beside the encoder, as V-JEPA 2's readers do.
+        file: The file that holds them.
+        has_predictor: Whether it reads a predictor with the encoder, as V-JEPA 2's readers do.
     """
 
     layout: Layout | None
@@ -37,7 +38,7 @@ class Form:
 
     @property
     def networks(self) -> tuple[str, ...]:
-        """How our names of the weights begin that are written."""
+        """The prefix of our names of those weights that are written."""
         return (ENCODER, PREDICTOR) if self.has_predictor else (ENCODER,)
 
     def to_bytes(self, state: Weights, encoder: EncoderConfig) -> bytes:
@@ -93,7 +94,7 @@ FORMS: Mapping[LayoutName, Mapping[Positions, Form]] = {
         "sinusoid": Form(LAYOUTS["transformers_videomae"], "model.safetensors"),
         "sincos": Form(
             LAYOUTS["surgvista"], "model.safetensors"
-        ),  # for the model that is copied beside it
+        ),  # for the model that is copied next to it
         "rope": Form(LAYOUTS["transformers_vjepa2"], "model.safetensors", has_predictor=True),
     },
     "videomae": {"sinusoid": Form(LAYOUTS["videomae"], "model.pth")},
@@ -108,7 +109,8 @@ def form_for(name: LayoutName, objective: ObjectiveConfig) -> Form:
     Raises:
         ModelError: It has none; says which have.
     """
-    positions, predictor = objective.encoder.positions, predictor_of(objective)
+    positions = objective.encoder.positions
+    predictor = predictor_of(objective)
     fitting = {
         layout: forms[positions]
         for layout, forms in FORMS.items()
@@ -118,8 +120,8 @@ def form_for(name: LayoutName, objective: ObjectiveConfig) -> Form:
     if name not in fitting:
         without = "" if predictor else " and no predictor"
         raise ModelError(
-            f"--layout: expected {' or '.join(fitting)}, which have a place for an encoder with {positions} "
-            f"positions{without}, got {name}"
+            f"--layout: expected {' or '.join(fitting)}, which have a place for an encoder with "
+            f"{positions} positions{without}, got {name}"
         )
 
     return fitting[name]

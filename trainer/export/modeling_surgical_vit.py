@@ -1,6 +1,6 @@
 """A video ViT with fixed positions of time, row and column, which transformers lacks, for `transformers`.
 
-`surgstream export --layout transformers` copies this file beside the weights. It needs nothing but transformers:
+`surgstream export --layout transformers` copies this file next to the weights. It needs nothing but transformers:
 
     AutoModel.from_pretrained(FOLDER, trust_remote_code=True)
 """
@@ -33,10 +33,14 @@ class SurgicalVitConfig(PretrainedConfig):
         layer_norm_eps: float = 1e-6,
         **others: Any,
     ) -> None:
-        self.hidden_size, self.intermediate_size = hidden_size, intermediate_size
-        self.num_hidden_layers, self.num_attention_heads = num_hidden_layers, num_attention_heads
-        self.image_size, self.num_frames = image_size, num_frames
-        self.patch_size, self.tubelet_size = patch_size, tubelet_size
+        self.hidden_size = hidden_size
+        self.intermediate_size = intermediate_size
+        self.num_hidden_layers = num_hidden_layers
+        self.num_attention_heads = num_attention_heads
+        self.image_size = image_size
+        self.num_frames = num_frames
+        self.patch_size = patch_size
+        self.tubelet_size = tubelet_size
         self.layer_norm_eps = layer_norm_eps
         super().__init__(**others)
 
@@ -78,11 +82,10 @@ class Embedding(nn.Module):
         super().__init__()
         kernel = (config.tubelet_size, config.patch_size, config.patch_size)
         self.proj = nn.Conv3d(3, config.hidden_size, kernel_size=kernel, stride=kernel)
+        slices = config.num_frames // config.tubelet_size
         side = config.image_size // config.patch_size
-        # No buffer: transformers makes models without values, and would not give it any.
-        self.positions = sincos_positions(
-            config.hidden_size, (config.num_frames // config.tubelet_size, side, side)
-        )
+        # No buffer: transformers makes models without values, and would not give it any
+        self.positions = sincos_positions(config.hidden_size, (slices, side, side))
 
     def forward(self, pixel_values: Tensor) -> Tensor:
         """From (B, T, C, H, W) to (B, N, D)."""
@@ -112,12 +115,11 @@ class Attention(nn.Module):
 
     def __init__(self, config: SurgicalVitConfig) -> None:
         super().__init__()
-        width, self.num_heads = config.hidden_size, config.num_attention_heads
+        width = config.hidden_size
+        self.num_heads = config.num_attention_heads
         self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.q_bias, self.v_bias = (
-            nn.Parameter(torch.zeros(width)),
-            nn.Parameter(torch.zeros(width)),
-        )
+        self.q_bias = nn.Parameter(torch.zeros(width))
+        self.v_bias = nn.Parameter(torch.zeros(width))
         self.proj = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -125,10 +127,9 @@ class Attention(nn.Module):
         bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
         heads = linear(tokens, self.qkv.weight, bias).unflatten(-1, (3, self.num_heads, -1))
         q, k, v = heads.permute(2, 0, 3, 1, 4)
-        attended: Tensor = self.proj(
-            scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        )
-        return attended
+        attended = scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        projected: Tensor = self.proj(attended)
+        return projected
 
 
 class Mlp(nn.Module):
@@ -152,7 +153,7 @@ def sincos_positions(width: int, grid: tuple[int, int, int]) -> Tensor:
     its coordinate x as sin(x w_i) for all i, then cos(x w_i), with w_i = 10000^(-2i/d).
 
     Args:
-        width: Of a token, D.
+        width: Width of a token, D.
         grid: Tokens along time, rows and columns; N in all.
 
     Returns:

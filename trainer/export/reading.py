@@ -21,7 +21,7 @@ class PretrainedEncoder(nn.Module):
     """An encoder that was exported. `load_encoder` makes one.
 
     Attributes:
-        config: Its numbers, and what its clips are like: `config.encoder.num_frames`, `config.encoder.image_size`,
+        config: Its numbers, and those of its clips: `config.encoder.num_frames`, `config.encoder.image_size`,
             `config.fps`, `config.stride`, `config.mean`, `config.std`.
     """
 
@@ -51,7 +51,8 @@ class PretrainedEncoder(nn.Module):
         expected = (3, numbers.num_frames, numbers.image_size, numbers.image_size)
         if clips.ndim != 5 or clips.shape[1:] != expected:
             raise ModelError(
-                f"clips: expected the shape (B, {', '.join(map(str, expected))}), got {(*clips.shape,)}"
+                f"clips: expected the shape (B, {', '.join(map(str, expected))}), got "
+                f"{(*clips.shape,)}"
             )
         tokens: Tensor = self.encoder(clips)
         return tokens
@@ -59,7 +60,7 @@ class PretrainedEncoder(nn.Module):
     def prepare(self, frames: Tensor | npt.NDArray[np.uint8]) -> Tensor:
         """Make clips of frames, as held-out clips are made in training.
 
-        Of each frame the largest centred square is taken, resized and normalised.
+        The largest centred square of each frame is resized and normalised.
 
         Args:
             frames: (T, H, W, 3) or (B, T, H, W, 3) uint8, a tensor or an array: RGB, oldest first, `stride / fps`
@@ -76,27 +77,28 @@ class PretrainedEncoder(nn.Module):
         if frames.ndim not in (4, 5) or frames.shape[-1] != 3 or frames.dtype != torch.uint8:
             shape = (*frames.shape,)
             raise ModelError(
-                f"frames: expected (T, H, W, 3) or (B, T, H, W, 3) bytes, got {shape} of {frames.dtype}"
+                f"frames: expected (T, H, W, 3) or (B, T, H, W, 3) bytes, got {shape} of "
+                f"{frames.dtype}"
             )
 
         clips = frames.to(self.mean.device).reshape(-1, *frames.shape[-4:])
-        height, width, size = *clips.shape[2:4], self.config.encoder.image_size
+        height, width = clips.shape[2:4]
         side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
+        top = (height - side) // 2
+        left = (width - side) // 2
+        squares = clips[:, :, top : top + side, left : left + side]
+        images = rearrange(squares, "b t h w c -> (b t) c h w").float()
 
-        squares = rearrange(
-            clips[:, :, top : top + side, left : left + side], "b t h w c -> (b t) c h w"
-        )
-        pixels = interpolate(squares.float(), (size, size), mode="bilinear", antialias=True)
-        # Rounded to bytes, as the loader's resized frames are.
-        pixels = rearrange(pixels.round().clamp(0, 255), "(b t) c h w -> b t h w c", b=len(clips))
-        return rearrange(
-            (pixels / 255 - self.mean) / self.std, "b t h w c -> b c t h w"
-        ).contiguous()
+        size = self.config.encoder.image_size
+        resized = interpolate(images, (size, size), mode="bilinear", antialias=True)
+        # Rounded to bytes, as the loader's resized frames are
+        pixels = rearrange(resized.round().clamp(0, 255), "(b t) c h w -> b t h w c", b=len(clips))
+        normalised = (pixels / 255 - self.mean) / self.std
+        return rearrange(normalised, "b t h w c -> b c t h w").contiguous()
 
 
 def load_encoder(folder: str | Path) -> PretrainedEncoder:
-    """Read what `surgstream export` wrote, of whatever layout.
+    """Read a folder that `surgstream export` wrote, in any layout.
 
     Args:
         folder: The folder.
@@ -112,8 +114,8 @@ def load_encoder(folder: str | Path) -> PretrainedEncoder:
     form = FORMS[record.layout].get(record.encoder.positions)
     if form is None:
         raise ModelError(
-            f"{folder}: expected an encoder that {record.layout} has a place for, got {record.encoder.positions} "
-            "positions; export it again"
+            f"{folder}: expected an encoder that {record.layout} has a place for, got "
+            f"{record.encoder.positions} positions; export it again"
         )
 
     state = form.read(folder, record.encoder)
@@ -147,6 +149,6 @@ def _check_size(state: Weights, encoder: EncoderConfig, file: Path) -> None:
 
     if got != expected or depth != shape.depth:
         raise ModelError(
-            f"{file}: expected the encoder that config.json tells of, {shape.depth} blocks and {expected}, got {depth} "
-            f"blocks and {got}"
+            f"{file}: expected the encoder that config.json tells of, {shape.depth} blocks and "
+            f"{expected}, got {depth} blocks and {got}"
         )

@@ -1,4 +1,4 @@
-"""What an exported folder says of its encoder, in its `config.json`."""
+"""The description of an exported encoder in its `config.json`."""
 
 import json
 from collections.abc import Iterator
@@ -16,19 +16,19 @@ from surgstream.trainer.models.config import EncoderConfig
 
 CONFIG = "config.json"
 TRANSFORMERS_KEY = "surgstream"
-"""Where a `config.json` of transformers' has our numbers."""
+"""The key of our numbers in a `config.json` of transformers."""
 
 LayoutName = Literal["surgstream", "transformers", "videomae", "surgvista", "vjepa2"]
-"""Whose code a folder is for."""
+"""The code that a folder is written for."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """What was found when the folder was read again.
+    """The findings when the folder was read again.
 
     Attributes:
-        largest_difference: Of any feature of the check's clip, from the training encoder's.
-        read_by: Who has read it.
+        largest_difference: Largest difference of any feature of the check's clip from the training encoder's.
+        read_by: The code that has read it.
     """
 
     largest_difference: Annotated[float, Range(0, 1)]
@@ -40,18 +40,18 @@ class ExportRecord:
     """The encoder's numbers, what its clips are like, and where it is from.
 
     Attributes:
-        layout: Whose code the folder is for.
+        layout: The code that the folder is for.
         encoder: The network. `image_size` and `num_frames` are those of its clips.
         mean: Per channel, what is subtracted from pixels in [0, 1].
         std: Per channel, what they are then divided by.
         fps: Frames a second that its clips were cut at, `data.fps` of its recipe; null where that does not say.
-        stride: Of these, how many from one frame of a clip to the next.
-        crop: How training cropped. Whatever is not trained on is cropped to the largest centred square.
-        objective: What it was trained to do.
+        stride: Steps of such frames from one frame of a clip to the next.
+        crop: The crop of training. Clips that are not trained on are cropped to the largest centred square.
+        objective: The objective that it was trained with.
         weights: Whether this is the moving average of the encoder or the encoder itself.
-        step: Of the training.
+        step: The step of the training.
         clips_seen: Until then.
-        check: What was found when the folder was read again.
+        check: The findings when the folder was read again.
     """
 
     layout: LayoutName

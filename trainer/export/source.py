@@ -1,4 +1,4 @@
-"""What a checkpoint has to export."""
+"""The parts of a checkpoint that are exported."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,12 +24,12 @@ class Source:
     """A trained encoder, and how it came to be.
 
     Attributes:
-        recipe: What it was trained with.
+        recipe: The recipe that it was trained with.
         state: The weights of the encoder and of the predictor, where there is one, by our names.
         averaged: Whether the encoder's are the moving average.
-        step: Of the training.
-        clips_seen: Until then.
-        datasets: What it was drawn from at the end; empty where the checkpoint does not tell.
+        step: The step of the training.
+        clips_seen: The clips seen until then.
+        datasets: The datasets that it was drawn from at the end; empty where the checkpoint does not tell.
     """
 
     recipe: TrainConfig
@@ -40,8 +40,10 @@ class Source:
     datasets: tuple[DatasetReport, ...] = ()
 
     def record(self, layout: LayoutName) -> ExportRecord:
-        """What `config.json` is to say, without the check."""
-        data, encoder = self.recipe.data, self.recipe.objective.encoder
+        """The content of `config.json`, without the check."""
+        data = self.recipe.data
+        encoder = self.recipe.objective.encoder
+
         return ExportRecord(
             layout=layout,
             encoder=_resolved(encoder),
@@ -83,7 +85,9 @@ def checkpoint_of(place: Path) -> Path:
                 f"{place}: expected a run that has saved a checkpoint, got one without"
             )
         return newest
-    if found := damage(place):
+
+    found = damage(place)
+    if found:
         raise CheckpointError(
             f"{place}: expected a run directory or a whole checkpoint, got: {found}"
         )
@@ -91,7 +95,7 @@ def checkpoint_of(place: Path) -> Path:
 
 
 def read_source(checkpoint: Path, *, averaged: bool) -> Source:
-    """Read what is to be exported.
+    """Read the networks of a checkpoint and their origin.
 
     Args:
         checkpoint: A whole checkpoint's directory.
@@ -101,19 +105,16 @@ def read_source(checkpoint: Path, *, averaged: bool) -> Source:
         CheckpointError: It is of a version that kept no configuration, or cannot be read.
     """
     progress = read_progress(checkpoint)
+    where = f"{checkpoint}: its configuration"
     try:
-        recipe = build(
-            TrainConfig, progress.state["config"], where=f"{checkpoint}: its configuration"
-        )
+        recipe = build(TrainConfig, progress.state["config"], where=where)
     except (LookupError, AttributeError, ConfigError) as error:
         raise CheckpointError(
             f"{checkpoint}: expected the configuration it was trained with: {error}"
         ) from None
 
-    trained, average = (
-        _networks(checkpoint, "param"),
-        _networks(checkpoint, "average") if averaged else {},
-    )
+    trained = _networks(checkpoint, "param")
+    average = _networks(checkpoint, "average") if averaged else {}
     return Source(
         recipe=recipe,
         state=trained | average,  # an average takes the place of what it is of

@@ -1,4 +1,4 @@
-"""An exported folder: written beside its place, read again, and put there whole or not at all."""
+"""An exported folder: written next to its place, read again, and put there whole or not at all."""
 
 import shutil
 from collections.abc import Iterator
@@ -22,12 +22,12 @@ def publish(source: Source, out: Path, layout: LayoutName) -> ExportRecord:
     """Write a folder, read it again, and give it its name.
 
     Args:
-        source: What to write.
+        source: The checkpoint to write.
         out: The folder's place; it must be empty or not exist.
-        layout: For whose code.
+        layout: The code that it is written for.
 
     Returns:
-        What its `config.json` says.
+        The content of its `config.json`.
 
     Raises:
         ModelError: The layout has no place for this encoder, `out` is taken, or the folder gives other features.
@@ -52,7 +52,7 @@ def publish(source: Source, out: Path, layout: LayoutName) -> ExportRecord:
 def _being_written(out: Path) -> Iterator[Path]:
     """A folder to write to, which becomes `out` when the block ends; one process at a time has it.
 
-    It lies in a hidden folder beside `out`. What a killed process has left there is removed by the next one.
+    It lies in a hidden folder next to `out`. The remains of a killed process are removed by the next one.
     """
     partial = out.with_name(f".{out.name}.partial")
     content = partial / "content"
@@ -79,7 +79,7 @@ def _check_free(out: Path) -> None:
 
 
 def _files(record: ExportRecord, form: Form, source: Source) -> dict[str, bytes]:
-    """The weights, and what their readers want beside them."""
+    """The weights, and what their readers need besides."""
     objective = source.recipe.objective
     written = {
         form.file: form.to_bytes(source.state, objective.encoder),
@@ -91,9 +91,7 @@ def _files(record: ExportRecord, form: Form, source: Source) -> dict[str, bytes]
 
 
 def _config(record: ExportRecord, source: Source) -> bytes:
-    theirs = (
-        for_transformers.numbers(source.recipe.objective)
-        if record.layout == "transformers"
-        else None
-    )
+    theirs = None
+    if record.layout == "transformers":
+        theirs = for_transformers.numbers(source.recipe.objective)
     return config_bytes(record, theirs)

@@ -9,7 +9,7 @@ from surgstream.configs.ranges import Range
 
 
 class Grid(NamedTuple):
-    """How many tokens a clip has along each axis."""
+    """The number of tokens of a clip along each axis."""
 
     slices: int
     rows: int
@@ -40,11 +40,17 @@ class Shape(NamedTuple):
         return round(self.mlp_ratio * self.embed_dim)
 
     def problems(self) -> Iterator[str]:
-        """What is wrong with these numbers, one sentence each."""
+        """Yield what is wrong with these numbers, one sentence each."""
         if self.embed_dim % self.num_heads:
-            yield f"embed_dim: expected a multiple of num_heads ({self.num_heads}), got {self.embed_dim}"
+            yield (
+                f"embed_dim: expected a multiple of num_heads ({self.num_heads}), got "
+                f"{self.embed_dim}"
+            )
         if self.embed_dim % 16:
-            yield f"embed_dim: expected a multiple of 16 (positions on three axes need it), got {self.embed_dim}"
+            yield (
+                "embed_dim: expected a multiple of 16 (positions on three axes need it), got "
+                f"{self.embed_dim}"
+            )
 
 
 SIZES = {
@@ -57,10 +63,10 @@ SIZES = {
 
 
 MOST_TOKENS = 2**16
-"""Of a clip: three times those of 64 frames of 384x384."""
+"""The most tokens of a clip: three times those of 64 frames of 384x384."""
 
 MOST_PIXELS = 4096
-"""Along a side of an image."""
+"""The most pixels along a side of an image."""
 
 Positions = Literal["sincos", "sinusoid", "rope"]
 """Positions: fixed, of all three axes (MVD, SurgVISTA) or of the tokens' numbers (VideoMAE), or rotary (V-JEPA 2)."""
@@ -102,7 +108,8 @@ class EncoderConfig:
     def shape(self) -> Shape:
         """The size's numbers, with those given here in their place."""
         given = {"embed_dim": self.embed_dim, "depth": self.depth, "num_heads": self.num_heads}
-        return SIZES[self.size]._replace(**{name: n for name, n in given.items() if n is not None})
+        replaced = {name: number for name, number in given.items() if number is not None}
+        return SIZES[self.size]._replace(**replaced)
 
     @property
     def grid(self) -> Grid:
@@ -116,11 +123,15 @@ class EncoderConfig:
         if self.positions == "rope":
             yield from rotary_problems(self.shape)
         for whole, part in (("image_size", "patch_size"), ("num_frames", "tubelet_size")):
-            total, step = getattr(self, whole), getattr(self, part)
+            total = getattr(self, whole)
+            step = getattr(self, part)
             if total % step:
                 yield f"{whole}: expected a multiple of {part} ({step}), got {total}"
         if self.grid.num_tokens > MOST_TOKENS:
-            yield f"patch_size: expected at most {MOST_TOKENS} tokens of a clip, got {self.grid.num_tokens}"
+            yield (
+                f"patch_size: expected at most {MOST_TOKENS} tokens of a clip, got "
+                f"{self.grid.num_tokens}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +142,7 @@ class DecoderConfig:
         depth: Number of blocks.
         embed_dim: Width.
         num_heads: Attention heads.
-        positions: As the encoder's.
+        positions: The kind of positions, as for the encoder.
         projection_bias: Whether the projection from the encoder's width has a bias.
         drop_path: Rate of stochastic depth in the last block; it grows linearly from 0 in the first.
         activation_checkpointing: Recompute each block in the backward pass instead of keeping its activations.
@@ -185,10 +196,13 @@ class PredictorConfig:
 
 
 def rotary_problems(shape: Shape) -> Iterator[str]:
-    """What is wrong with heads whose channels are turned in pairs, on three axes."""
+    """Yield what is wrong with heads whose channels are rotated in pairs, on three axes."""
     width = shape.embed_dim // shape.num_heads
     if width % 2 or width < 6:
-        yield f"num_heads: expected heads of an even width of 6 or more, for rotary positions, got a width of {width}"
+        yield (
+            "num_heads: expected heads of an even width of 6 or more, for rotary positions, got a "
+            f"width of {width}"
+        )
 
 
 Transformer = EncoderConfig | DecoderConfig | PredictorConfig
@@ -203,7 +217,7 @@ class TeacherConfig:
         model: Name of a ViT in timm, such as `vit_large_patch16_224`, or of weights of one that timm knows, such as
             `vit_base_patch14_dinov2.lvd142m`.
         weights: Its weights, a .pth, .pt or .safetensors file.
-        prefix: What stands before the names of its weights there, or the first words of that, where the file holds
+        prefix: The beginning of the names of its weights there, or the first words of it, where the file holds
             several networks: `student.backbone`. Null finds it, and takes an average where there is one.
         pretrained: Take timm's own weights of the model, from its cache or the network.
         allow_random: Train against a random teacher when no weights are given; for tests and demonstrations.
@@ -234,4 +248,7 @@ class TeacherConfig:
         if self.pretrained and self.weights is not None:
             yield f"pretrained: expected false where weights are given, got true and {self.weights}"
         if self.prefix is not None and self.weights is None:
-            yield f"prefix: expected a file of weights that it is about, got {self.prefix!r} and no weights"
+            yield (
+                f"prefix: expected a file of weights that it is about, got {self.prefix!r} and no "
+                "weights"
+            )

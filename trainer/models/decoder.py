@@ -14,7 +14,7 @@ class Decoder(nn.Module):
 
     Args:
         config: Its numbers.
-        grid: Of the clips.
+        grid: The clips' grid of tokens.
         encoder_dim: Width of the encoder's tokens.
         output_dim: Width of a prediction.
     """
@@ -28,9 +28,8 @@ class Decoder(nn.Module):
         self.shape = config.shape
         self.projection = nn.Linear(encoder_dim, config.embed_dim, bias=config.projection_bias)
         self.mask_token = nn.Parameter(torch.zeros(config.embed_dim))
-        self.register_buffer(
-            "positions", fixed_positions(config.positions, config.embed_dim, grid), persistent=False
-        )
+        positions = fixed_positions(config.positions, config.embed_dim, grid)
+        self.register_buffer("positions", positions, persistent=False)
         self.blocks = Blocks(config.shape, config.activation_checkpointing)
         self.norm = nn.LayerNorm(config.embed_dim, eps=NORM_EPS)
         self.head = nn.Linear(config.embed_dim, output_dim)
@@ -42,8 +41,8 @@ class Decoder(nn.Module):
 
         Args:
             encoded: (B, V, D), the encoder's output.
-            visible: (B, V) int64, which tokens those are.
-            masked: (B, M) int64, which tokens to predict.
+            visible: (B, V) int64, the numbers of those tokens.
+            masked: (B, M) int64, the numbers of the tokens to predict.
             keeps: (B, depth, 2) float32, see `Block.forward`.
 
         Returns:
@@ -59,8 +58,8 @@ class Decoder(nn.Module):
     def flops(self, num_visible: int, num_masked: int) -> int:
         """Floating point operations of a forward and a backward pass of one clip."""
         num_tokens = num_visible + num_masked
-        blocks = linear_macs(self.blocks, num_tokens) + attention_macs(
-            self.shape.embed_dim, self.shape.depth, num_tokens
-        )
-        ends = linear_macs(self.projection, num_visible) + linear_macs(self.head, num_masked)
-        return 2 * 3 * (blocks + ends)
+        linear = linear_macs(self.blocks, num_tokens)
+        attention = attention_macs(self.shape.embed_dim, self.shape.depth, num_tokens)
+        projection = linear_macs(self.projection, num_visible)
+        head = linear_macs(self.head, num_masked)
+        return 2 * 3 * (linear + attention + projection + head)

@@ -33,7 +33,7 @@ def from_tubelets(tubelets: Tensor, grid: Grid, tubelet_size: int, patch_size: i
 
     Args:
         tubelets: (B, N, C t p p).
-        grid: Of the clips.
+        grid: The clips' grid of tokens.
         tubelet_size: Frames of a tubelet, t.
         patch_size: Rows and columns of a tubelet, p.
 
@@ -68,7 +68,7 @@ def sincos_positions(embed_dim: int, grid: Grid) -> Tensor:
 
     Args:
         embed_dim: D, a multiple of 16, so that each axis gets whole pairs.
-        grid: Of the clips.
+        grid: The clips' grid of tokens.
 
     Returns:
         (N, D) float32.
@@ -77,7 +77,8 @@ def sincos_positions(embed_dim: int, grid: Grid) -> Tensor:
     widths = (embed_dim // 4, embed_dim * 3 // 8, embed_dim * 3 // 8)
     axes = []
     for coordinate, width in zip((time, column, row), widths, strict=True):
-        angles = np.outer(coordinate, 10000.0 ** (-np.arange(0, width, 2) / width))
+        frequencies = 10000.0 ** (-np.arange(0, width, 2) / width)
+        angles = np.outer(coordinate, frequencies)
         axes += [np.sin(angles), np.cos(angles)]
     return torch.tensor(np.concatenate(axes, axis=1), dtype=torch.float32)
 
@@ -94,22 +95,19 @@ def sinusoid_positions(embed_dim: int, num_tokens: int) -> Tensor:
     Returns:
         (N, D) float32.
     """
-    angles = np.outer(np.arange(num_tokens), 10000.0 ** (-np.arange(0, embed_dim, 2) / embed_dim))
-    return torch.tensor(
-        np.stack([np.sin(angles), np.cos(angles)], axis=-1).reshape(num_tokens, -1),
-        dtype=torch.float32,
-    )
+    frequencies = 10000.0 ** (-np.arange(0, embed_dim, 2) / embed_dim)
+    angles = np.outer(np.arange(num_tokens), frequencies)
+    by_turns = np.stack([np.sin(angles), np.cos(angles)], axis=-1)
+    return torch.tensor(by_turns.reshape(num_tokens, -1), dtype=torch.float32)
 
 
 def fixed_positions(kind: Positions, embed_dim: int, grid: Grid) -> Tensor | None:
     """Positions of a kind to add to the tokens, (N, D) float32; None for those that attention adds."""
     if kind == "rope":
         return None
-    return (
-        sinusoid_positions(embed_dim, grid.num_tokens)
-        if kind == "sinusoid"
-        else sincos_positions(embed_dim, grid)
-    )
+    if kind == "sinusoid":
+        return sinusoid_positions(embed_dim, grid.num_tokens)
+    return sincos_positions(embed_dim, grid)
 
 
 class TubeletEmbedding(nn.Module):
@@ -117,10 +115,10 @@ class TubeletEmbedding(nn.Module):
 
     Args:
         embed_dim: D.
-        grid: Of the clips.
+        grid: The clips' grid of tokens.
         tubelet_size: Frames of a tubelet.
         patch_size: Rows and columns of a tubelet.
-        positions: Which are added.
+        positions: The kind of positions that is added.
     """
 
     positions: Tensor | None
@@ -134,11 +132,11 @@ class TubeletEmbedding(nn.Module):
         positions: Positions = "sincos",
     ) -> None:
         super().__init__()
-        self.tubelet_size, self.patch_size = tubelet_size, patch_size
+        self.tubelet_size = tubelet_size
+        self.patch_size = patch_size
         self.projection = nn.Linear(3 * tubelet_size * patch_size**2, embed_dim)
-        self.register_buffer(
-            "positions", fixed_positions(positions, embed_dim, grid), persistent=False
-        )
+        fixed = fixed_positions(positions, embed_dim, grid)
+        self.register_buffer("positions", fixed, persistent=False)
 
     def forward(self, clips: Tensor, visible: Tensor | None = None) -> Tensor:
         """Embed clips.

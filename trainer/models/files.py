@@ -1,6 +1,7 @@
 """Files of weights, read without running what may be in them."""
 
 import argparse
+import itertools
 import re
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -27,13 +28,13 @@ _CHUNK = re.compile(r"(?<=\bblocks\.)\d+\.(?=\d+\.)")
 
 
 def read_states(path: Path, *, where: str) -> States:
-    """All named tensors of a .safetensors, .pth or .pt file; a folder stands for its `model.safetensors`.
+    """Read all named tensors of a .safetensors, .pth or .pt file; a folder stands for its `model.safetensors`.
 
-    What compilers, FSDP and activation checkpointing put into names is left out of them, and so are chunks of blocks.
+    Parts of names that come from compilers, FSDP and activation checkpointing are left out, as are chunks of blocks.
 
     Args:
         path: The file.
-        where: Which setting names it, for messages.
+        where: The setting that names it, for messages.
 
     Raises:
         ModelError: It cannot be read, holds something to run or no named tensors, or is a set of adapters.
@@ -42,14 +43,15 @@ def read_states(path: Path, *, where: str) -> States:
     _collect(read_tensors(path, where=where), "", states, seen=set())
     if not states:
         raise ModelError(f"{where}: expected named tensors in {path}, got none")
-    _refuse_adapters((name for state in states.values() for name in state), path, where)
+    _refuse_adapters(itertools.chain.from_iterable(states.values()), path, where)
     return states
 
 
 def read_tensors(path: Path, *, where: str) -> dict[str, Any]:
-    """What a file holds, as it is; see `read_states`."""
+    """The content of a file, as it is; see `read_states`."""
     if path.is_dir():
-        folder, path = path, path / "model.safetensors"
+        folder = path
+        path = path / "model.safetensors"
         if not path.exists():
             raise ModelError(
                 f"{where}: expected a file of weights, got the folder {folder}, without {path.name}"
@@ -61,7 +63,7 @@ def read_tensors(path: Path, *, where: str) -> dict[str, Any]:
         if path.suffix == ".safetensors":
             content: Any = load_file(path)
         else:
-            # Published checkpoints often carry their command line beside the weights.
+            # Published checkpoints often carry their command line with the weights.
             with torch.serialization.safe_globals([argparse.Namespace]):
                 # Mapped, what nobody looks at, such as an optimizer's state, takes no memory.
                 content = torch.load(
@@ -73,7 +75,8 @@ def read_tensors(path: Path, *, where: str) -> dict[str, Any]:
         ) from None
     except Exception as error:  # what is no checkpoint can break the unpickler in any way
         raise ModelError(
-            f"{where}: expected a file that holds named tensors and nothing to run, got {path}, {_reason(error)}"
+            f"{where}: expected a file that holds named tensors and nothing to run, got {path}, "
+            f"{_reason(error)}"
         ) from None
 
     if not isinstance(content, dict):
@@ -84,11 +87,11 @@ def read_tensors(path: Path, *, where: str) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    """What is wrong with a file that does not load, and, where it holds more than weights, how to save those alone."""
+    """Explain why a file does not load and, where it holds more than weights, how to save those alone."""
     if refused := _REFUSED.search(str(error)):
         return (
-            f"which holds {refused[1]} beside them; where you trust it, save its weights alone: torch.load(FILE, "
-            "weights_only=False), then torch.save of its named tensors"
+            f"which holds {refused[1]} as well; where you trust it, save its weights alone: "
+            "torch.load(FILE, weights_only=False), then torch.save of its named tensors"
         )
     return f"which does not load as one ({type(error).__name__})"
 
@@ -113,6 +116,7 @@ def _plain(name: str) -> str:
 def _refuse_adapters(names: Iterable[str], path: Path, where: str) -> None:
     if adapter := next((name for name in names if _ADAPTERS.search(name)), None):
         raise ModelError(
-            f"{where}: expected a model's own weights in {path}, got an adapter's (LoRA, PEFT), {adapter}; merge it "
-            "into its model (in PEFT, merge_and_unload()), and save that model's state_dict()"
+            f"{where}: expected a model's own weights in {path}, got an adapter's (LoRA, PEFT), "
+            f"{adapter}; merge it into its model (in PEFT, merge_and_unload()), and save that "
+            "model's state_dict()"
         )

@@ -9,9 +9,8 @@ from torch import nn
 
 def linear_macs(module: nn.Module, num_tokens: int) -> int:
     """Multiply-adds of one forward pass of `num_tokens` tokens through all linear layers of a module."""
-    return num_tokens * sum(
-        m.in_features * m.out_features for m in module.modules() if isinstance(m, nn.Linear)
-    )
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
+    return num_tokens * sum(layer.in_features * layer.out_features for layer in layers)
 
 
 def attention_macs(embed_dim: int, depth: int, num_tokens: int) -> int:

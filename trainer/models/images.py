@@ -43,7 +43,7 @@ def as_timm(weights: Weights, model: Any) -> Weights:
     """The weights of an image ViT by the names of timm's model, without what only comes after the last block.
 
     Args:
-        weights: By the names of some other code.
+        weights: Weights by the names of some other code.
         model: timm's, at the image size of the weights.
 
     Raises:
@@ -63,7 +63,7 @@ def as_timm(weights: Weights, model: Any) -> Weights:
 def trained_side(weights: Weights) -> int | None:
     """Patches along a side of the images that a square ViT's positions are for; None where it has none to add.
 
-    Rows for class and register tokens, of which there are few, may stand before those of the patches.
+    A few rows for class and register tokens may stand before those of the patches.
     """
     positions = weights.get("pos_embed")
     return None if positions is None or positions.ndim != 3 else math.isqrt(positions.shape[1])
@@ -71,7 +71,8 @@ def trained_side(weights: Weights) -> int | None:
 
 def _with_class_row(weights: Weights, model: Any) -> Weights:
     """Give the class token a position of zeros, where the positions are of patches alone and the model has one more."""
-    positions, expected = weights.get("pos_embed"), getattr(model, "pos_embed", None)
+    positions = weights.get("pos_embed")
+    expected = getattr(model, "pos_embed", None)
     if positions is None or expected is None or "cls_token" not in weights:
         return weights
     if positions.ndim != 3 or expected.shape[1] - positions.shape[1] != 1:
@@ -82,7 +83,7 @@ def _with_class_row(weights: Weights, model: Any) -> Weights:
 
 
 def _check_biases(weights: Weights, model: nn.Module) -> None:
-    """Where a model of timm has no such biases, its filter leaves DINOv3's out; most of DINOv3's models have zeros."""
+    """Biases that timm's filter leaves out where its model has none; most of DINOv3's models have zeros there."""
     places = dict(model.named_parameters())
     for name, tensor in weights.items():
         if (
@@ -96,12 +97,13 @@ def _check_biases(weights: Weights, model: nn.Module) -> None:
             tensor[:third].any() or tensor[-third:].any()
         ):  # that of the keys, between them, is masked
             raise ModelError(
-                f"expected {name} to be zero, as this model of timm has none; the one with _qkvb has them"
+                f"expected {name} to be zero, as this model of timm has none; the one with _qkvb "
+                "has them"
             )
 
 
 def _filtered(weights: Weights, model: nn.Module) -> Weights:
-    """What timm's filter for such a model makes of the weights.
+    """Convert weights by timm's filter for such a model.
 
     It would resize patches and positions to those of the model. Positions are of the model's size already, patches of
     another size do not reach it, and what it cannot read stays as it is, for others to say what is wrong with it.
@@ -122,19 +124,19 @@ def _filtered(weights: Weights, model: nn.Module) -> Weights:
 
 def _without_scales(weights: Weights, model: nn.Module) -> Weights:
     """Multiply the scale of each branch into the layer that ends it, where timm's model has no scales."""
-    places, merged = dict(model.named_parameters()), dict(weights)
+    places = dict(model.named_parameters())
+    merged = dict(weights)
     for name, scale in weights.items():
-        if (found := _SCALE.fullmatch(name)) is None or name in places:
+        found = _SCALE.fullmatch(name)
+        if found is None or name in places:
             continue
+
         last = f"{found[1]}.{_BRANCH_ENDS[found[2]]}"
-        matrix, bias = (merged.get(f"{last}.{end}") for end in ("weight", "bias"))
-        if (
-            matrix is None
-            or bias is None
-            or matrix.ndim != 2
-            or not scale.shape == bias.shape == matrix.shape[:1]
-        ):
+        matrix = merged.get(f"{last}.weight")
+        bias = merged.get(f"{last}.bias")
+        if matrix is None or bias is None or matrix.ndim != 2:
             continue
-        del merged[name]
-        merged |= {f"{last}.weight": scale[:, None] * matrix, f"{last}.bias": scale * bias}
+        if scale.shape == bias.shape == matrix.shape[:1]:
+            del merged[name]
+            merged |= {f"{last}.weight": scale[:, None] * matrix, f"{last}.bias": scale * bias}
     return merged

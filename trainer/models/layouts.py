@@ -21,8 +21,8 @@ class Split:
     """A tensor that one side has whole and the other in equal pieces of its first axis.
 
     Attributes:
-        whole: How its name ends.
-        pieces: How theirs end, in order; None where they are numbered: `.0`, `.1`, ...
+        whole: The ending of its name.
+        pieces: The endings of theirs, in order; None where they are numbered: `.0`, `.1`, ...
     """
 
     whole: str
@@ -51,7 +51,8 @@ class Split:
         """
         joint: Weights = {}
         for name, tensor in weights.items():
-            if (stem := self._stem(name)) is None:
+            stem = self._stem(name)
+            if stem is None:
                 joint[name] = tensor
                 continue
 
@@ -59,7 +60,8 @@ class Split:
             missing = [f"{stem}{end}" for end in ends if f"{stem}{end}" not in weights]
             if missing:
                 raise ModelError(
-                    f"{name}: expected the other parts of {stem}{self.whole}, {missing[0]} is missing"
+                    f"{name}: expected the other parts of {stem}{self.whole}, {missing[0]} is "
+                    "missing"
                 )
 
             pieces = [weights[f"{stem}{end}"] for end in ends]
@@ -67,7 +69,8 @@ class Split:
             # Scalars, of shape (), have no axis to be joined along.
             if len(shapes) > 1 or () in shapes:
                 raise ModelError(
-                    f"{name}: expected the parts of {stem}{self.whole} to be of one shape, got {shapes}"
+                    f"{name}: expected the parts of {stem}{self.whole} to be of one shape, got "
+                    f"{shapes}"
                 )
             # Done again at each of the pieces, with the same result.
             joint[f"{stem}{self.whole}"] = torch.cat(pieces)
@@ -75,33 +78,32 @@ class Split:
         return joint
 
     def _stem(self, name: str) -> str | None:
-        """What comes before the ending of a piece; None for what is none."""
+        """The part of a name before the ending of a piece; None for a name without such an ending."""
         if self.pieces is None:
             found = re.fullmatch(rf"(.*){re.escape(self.whole)}\.\d+", name)
             return found[1] if found else None
         return next((name.removesuffix(end) for end in self.pieces if name.endswith(end)), None)
 
     def _numbered(self, stem: str, names: Iterable[str]) -> tuple[str, ...]:
-        count = sum(
-            bool(re.fullmatch(rf"{re.escape(stem + self.whole)}\.\d+", name)) for name in names
-        )
+        numbered = re.compile(rf"{re.escape(stem + self.whole)}\.\d+")
+        count = sum(bool(numbered.fullmatch(name)) for name in names)
         return tuple(f"{self.whole}.{i}" for i in range(count))
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How other code writes a model down.
+    """The names and shapes in which other code writes a model down.
 
     Attributes:
-        whose: What to call it in an error.
-        positions: Those that its encoder has.
-        encoder: Where its encoder is.
-        networks: Where all of its networks are.
+        whose: Its name in errors.
+        positions: The positions of its encoder.
+        encoder: The place of its encoder.
+        networks: The places of all of its networks.
         renames: Our name and theirs of each part, with * for the number of a block; the first that matches counts.
-        shapes: By our name, the axes of our tensor and of theirs, as einops writes them: channels c, frames t, rows p
+        shapes: The axes of our tensor and of theirs, by our name, as einops writes them: channels c, frames t, rows p
             and columns q of a tubelet.
-        we_split: What we have in pieces and they whole.
-        they_split: What they have in pieces and we whole.
+        we_split: Tensors that we have in pieces and they whole.
+        they_split: Tensors that they have in pieces and we whole.
         ignored: Parts of theirs that say nothing we do not know, such as fixed positions, or that only other tasks
             need, such as a classifier.
     """
@@ -206,17 +208,16 @@ class Layout:
 
 
 def _matched(part: str, name: str) -> "re.Match[str] | None":
-    """Whether a weight belongs to a part, with the number of its block and what comes after the part's name."""
-    return re.fullmatch(re.escape(part).replace(r"\*", r"(\d+)") + r"(\..*)?", name)
+    """Match a weight that belongs to a part, with the number of its block and the rest of its name."""
+    pattern = re.escape(part).replace(r"\*", r"(\d+)")
+    return re.fullmatch(rf"{pattern}(\..*)?", name)
 
 
 def renames_of(stacks: Pairs, blocks: Pairs, others: Pairs) -> Pairs:
     """Pairs for the parts of every block of every stack, and for what lies outside of blocks."""
-    inside = (
-        (f"{ours}.*.{part}", f"{theirs}.*.{their_part}")
-        for ours, theirs in stacks
-        for part, their_part in blocks
-    )
+    inside = []
+    for ours, theirs in stacks:
+        inside += [(f"{ours}.*.{part}", f"{theirs}.*.{their_part}") for part, their_part in blocks]
     return (*inside, *others)
 
 
@@ -232,7 +233,7 @@ def _rearranged(
         rearranged: Tensor = rearrange(tensor, f"{before} -> {after}", **sizes)
     except EinopsError:
         raise ModelError(
-            f"{name}: expected the axes {before} with {sizes}, got the shape {tuple(tensor.shape)}; are patch_size and "
-            "tubelet_size those of these weights?"
+            f"{name}: expected the axes {before} with {sizes}, got the shape "
+            f"{tuple(tensor.shape)}; are patch_size and tubelet_size those of these weights?"
         ) from None
     return rearranged

@@ -1,8 +1,8 @@
-"""Which tensors of a file are a network: what stands before their names, and how others call averages.
+"""The networks of a file of weights: prefixes of tensors' names, and others' names for averages.
 
 A file may hold one network, bare or in any wrapping (`model`, `state_dict`, `module.`, `teacher.backbone.`), or several
-beside each other. A network is known by one weight that it has for certain, its anchor. Whatever stands before the
-anchor's name, keys of the file and beginnings of names alike, is the network's prefix.
+next to each other. A network is known by one weight that it has for certain, its anchor. Everything before the anchor's
+name, keys of the file and beginnings of names alike, is the network's prefix.
 """
 
 import logging
@@ -17,7 +17,7 @@ from surgstream.trainer.models.files import States, read_states
 
 log = logging.getLogger(__name__)
 
-# How moving averages of weights are called, the surest name first.
+# Names of moving averages of weights, the surest one first
 AVERAGES = (
     "teacher",
     "target_encoder",
@@ -35,7 +35,7 @@ class Network:
     """One network of a file.
 
     Attributes:
-        prefix: What stands before its names there.
+        prefix: The beginning of its names there.
         weights: Its weights, by the names that its own code gives them.
     """
 
@@ -44,7 +44,7 @@ class Network:
 
     @property
     def rank(self) -> int | None:
-        """Which of the names of averages is in the prefix; None where none is."""
+        """The name of an average that is in the prefix; None without one."""
         words = self.prefix.split(".")
         return next((rank for rank, name in enumerate(AVERAGES) if name in words), None)
 
@@ -55,7 +55,7 @@ class Part:
 
     Attributes:
         anchor: A weight that it has for certain, by the name that its own code gives it.
-        within: What its names begin with where it is a part of a larger model.
+        within: The beginning of its names where it is a part of a larger model.
     """
 
     anchor: str
@@ -71,26 +71,27 @@ class WeightsFile:
 
     Args:
         path: A .safetensors, .pth or .pt file, or a folder with a `model.safetensors`.
-        setting: Which settings name it, for messages: `teacher` for `teacher.weights` and `teacher.prefix`; None where
+        setting: Its section, for messages: `teacher` for `teacher.weights` and `teacher.prefix`; None where
             a folder of ours does.
-        prefix: What stands before the names of the network that is meant, or its first words; None is any.
+        prefix: The beginning of the names of the network that is meant, or its first words; None is any.
 
     Raises:
         ModelError: See `read_states`.
     """
 
     def __init__(self, path: Path, setting: str | None, prefix: str | None = None) -> None:
-        self.path, self.setting, self.prefix = path, setting, prefix
-        self.states: States = read_states(
-            path, where=f"{setting}.weights" if setting else "weights"
-        )
+        self.path = path
+        self.setting = setting
+        self.prefix = prefix
+        where = f"{setting}.weights" if setting else "weights"
+        self.states: States = read_states(path, where=where)
 
     def network(self, anchor: str, whose: str, *, averaged: bool = False) -> Network:
         """The network that has a weight.
 
         Args:
             anchor: That weight, by the name that the network's own code gives it.
-            whose: What to call the network in a message.
+            whose: The network's name in messages.
             averaged: Whether to take an average where there is one; else only where there is nothing else.
 
         Raises:
@@ -102,14 +103,12 @@ class WeightsFile:
 
         plain = [network for network in found if network.rank is None]
         averages = _surest(found)
-        chosen = self._one(averages or plain if averaged else plain or averages)
+        wanted, others = (averages, plain) if averaged else (plain, averages)
+        chosen = self._one(wanted or others)
+
         if len(found) > 1:
-            log.info(
-                "%s: takes %r of %s",
-                self.path,
-                chosen.prefix,
-                _listed(network.prefix for network in found),
-            )
+            prefixes = _listed(network.prefix for network in found)
+            log.info("%s: takes %r of %s", self.path, chosen.prefix, prefixes)
         return chosen
 
     def average(self, anchor: str) -> Network | None:
@@ -140,39 +139,33 @@ class WeightsFile:
     def _all(self, anchor: str) -> list[Network]:
         found = []
         for keys, tensors in self.states.items():
-            starts = [
-                name.removesuffix(anchor)
-                for name in tensors
-                if name == anchor or name.endswith(f".{anchor}")
-            ]
+            anchors = [name for name in tensors if name == anchor or name.endswith(f".{anchor}")]
+            starts = [name.removesuffix(anchor) for name in anchors]
             for start in starts:
-                # A network whose prefix goes on from this one's is another one.
-                others = tuple(
-                    other for other in starts if other != start and other.startswith(start)
-                )
-                names = [
-                    name
-                    for name in tensors
-                    if name.startswith(start) and not name.startswith(others)
-                ]
-                found.append(
-                    Network(
-                        f"{keys}{start}",
-                        {name.removeprefix(start): tensors[name] for name in names},
-                    )
-                )
+                # A network whose prefix goes on from this one's is another one
+                longer = [other for other in starts if other.startswith(start) and other != start]
+
+                weights = {}
+                for name, tensor in tensors.items():
+                    if name.startswith(start) and not name.startswith(tuple(longer)):
+                        weights[name.removeprefix(start)] = tensor
+                found.append(Network(f"{keys}{start}", weights))
         return found
 
     def _nothing(self, anchor: str, whose: str) -> str:
-        if others := self._all(anchor):
+        others = self._all(anchor)
+        if others:
             prefixes = _listed(network.prefix for network in others)
             return f"expected {self.setting}.prefix to be one of {prefixes}, got {self.prefix!r}"
-        starts = _listed(
-            f"{keys}{name.partition('.')[0]}"
-            for keys, names in self.states.items()
-            for name in names
+
+        words: list[str] = []
+        for keys, names in self.states.items():
+            words += [f"{keys}{name.partition('.')[0]}" for name in names]
+        starts = _listed(words)
+        return (
+            f"expected the weights of {whose}, {anchor} among them, got names that begin with "
+            f"{starts}"
         )
-        return f"expected the weights of {whose}, {anchor} among them, got names that begin with {starts}"
 
 
 def _closed(prefix: str) -> str:
@@ -189,6 +182,7 @@ def _surest(found: list[Network]) -> list[Network]:
 def _listed(words: Iterable[str]) -> str:
     """Each word once, the first few of them."""
     each = [repr(word) for word in dict.fromkeys(words)]
-    return ", ".join(each[:_SHOWN]) + (
-        f" and {len(each) - _SHOWN} more" if len(each) > _SHOWN else ""
-    )
+    shown = ", ".join(each[:_SHOWN])
+    if len(each) <= _SHOWN:
+        return shown
+    return f"{shown} and {len(each) - _SHOWN} more"

@@ -1,4 +1,4 @@
-"""V-JEPA's predictor: from encoded visible tokens to what an encoder makes of the masked ones."""
+"""V-JEPA's predictor: from encoded visible tokens to an encoder's features of the masked ones."""
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ class Predictor(nn.Module):
 
     Args:
         config: Its numbers.
-        grid: Of the clips.
+        grid: The clips' grid of tokens.
         encoder_dim: Width of the encoder's tokens, D.
     """
 
@@ -33,8 +33,8 @@ class Predictor(nn.Module):
 
         Args:
             encoded: (B, V, D), the encoder's output.
-            visible: (B, V) int64, which tokens those are.
-            masked: (B, M) int64, which tokens to predict.
+            visible: (B, V) int64, the numbers of those tokens.
+            masked: (B, M) int64, the numbers of the tokens to predict.
             mask_number: Number of the kind of mask, which has a mask token of its own.
 
         Returns:
@@ -52,15 +52,8 @@ class Predictor(nn.Module):
     def flops(self, num_visible: int, num_masked: int) -> int:
         """Floating point operations of a forward and a backward pass of one clip and one mask."""
         num_tokens = num_visible + num_masked
-        blocks = linear_macs(self.blocks, num_tokens) + attention_macs(
-            self.shape.embed_dim, self.shape.depth, num_tokens
-        )
-        return (
-            2
-            * 3
-            * (
-                blocks
-                + linear_macs(self.projection, num_visible)
-                + linear_macs(self.head, num_masked)
-            )
-        )
+        linear = linear_macs(self.blocks, num_tokens)
+        attention = attention_macs(self.shape.embed_dim, self.shape.depth, num_tokens)
+        projection = linear_macs(self.projection, num_visible)
+        head = linear_macs(self.head, num_masked)
+        return 2 * 3 * (linear + attention + projection + head)

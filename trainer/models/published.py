@@ -19,7 +19,8 @@ _TIMM_BLOCKS: Pairs = (
 )
 _QKV_APART = Split(".qkv.weight", (".query.weight", ".key.weight", ".value.weight"))
 _CONV = ("d (c t p q)", "d c t p q")
-_HEAD_WEIGHT, _HEAD_BIAS = ("(c t p q) d", "(t p q c) d"), ("(c t p q)", "(t p q c)")
+_HEAD_WEIGHT = ("(c t p q) d", "(t p q c) d")
+_HEAD_BIAS = ("(c t p q)", "(t p q c)")
 _VIDEOMAE_SHAPES = {
     "encoder.embedding.projection.weight": _CONV,
     "decoder.mask_token": ("d", "1 1 d"),
@@ -98,19 +99,14 @@ SURGVISTA = Layout(
             ("encoder.embedding.projection", "patch_embed.proj"),
             ("encoder.norm", "norm"),
             ("encoder.norm", "fc_norm"),
-            *(
-                (f"{ours}.{part}", theirs.format(short))
-                for ours, short in (
-                    ("reconstruction_decoder", "vid"),
-                    ("distillation_decoder", "img"),
-                )
-                for part, theirs in (
-                    ("projection", "down_{}"),
-                    ("mask_token", "mask_token_{}"),
-                    ("norm", "decoder_{}.norm"),
-                    ("head", "decoder_{}.head"),
-                )
-            ),
+            ("reconstruction_decoder.projection", "down_vid"),
+            ("reconstruction_decoder.mask_token", "mask_token_vid"),
+            ("reconstruction_decoder.norm", "decoder_vid.norm"),
+            ("reconstruction_decoder.head", "decoder_vid.head"),
+            ("distillation_decoder.projection", "down_img"),
+            ("distillation_decoder.mask_token", "mask_token_img"),
+            ("distillation_decoder.norm", "decoder_img.norm"),
+            ("distillation_decoder.head", "decoder_img.head"),
         ),
     ),
     shapes={

@@ -17,17 +17,18 @@ def rope_tables(head_dim: int, grid: Grid) -> Tensor:
 
     Args:
         head_dim: Width of a head, d.
-        grid: Of the clips.
+        grid: The clips' grid of tokens.
 
     Returns:
         (2, N, d) float32.
     """
     width = 2 * (head_dim // 3 // 2)
     frequencies = 10000.0 ** (-np.arange(width // 2) / (width / 2))
-    # Channels beyond the three axes keep the angle 0, and so are not turned.
+    # Channels beyond the three axes keep the angle 0, and so are not rotated
     angles = np.zeros((grid.num_tokens, head_dim))
     for axis, positions in enumerate(np.indices(grid).reshape(3, -1)):
-        angles[:, axis * width : (axis + 1) * width] = np.tile(np.outer(positions, frequencies), 2)
+        of_axis = slice(axis * width, (axis + 1) * width)
+        angles[:, of_axis] = np.tile(np.outer(positions, frequencies), 2)
     return torch.tensor(np.stack([np.cos(angles), np.sin(angles)]), dtype=torch.float32)
 
 
@@ -52,18 +53,19 @@ class Rope(nn.Module):
     """The rotations of a clip's tokens.
 
     Args:
-        shape: Of the transformer.
-        grid: Of the clips.
+        shape: The transformer's numbers.
+        grid: The clips' grid of tokens.
     """
 
     tables: Tensor
 
     def __init__(self, shape: Shape, grid: Grid) -> None:
         super().__init__()
-        self.register_buffer(
-            "tables", rope_tables(shape.embed_dim // shape.num_heads, grid), persistent=False
-        )
+        tables = rope_tables(shape.embed_dim // shape.num_heads, grid)
+        self.register_buffer("tables", tables, persistent=False)
 
     def forward(self, tokens: Tensor | None = None) -> Tensor:
-        """Those of tokens (B, M) int64, as (2, B, M, d); of all, as (2, 1, N, d), when None."""
-        return self.tables.unsqueeze(1) if tokens is None else self.tables[:, tokens]
+        """The rotations (2, B, M, d) of tokens (B, M) int64; those of all tokens, (2, 1, N, d), for None."""
+        if tokens is None:
+            return self.tables.unsqueeze(1)
+        return self.tables[:, tokens]

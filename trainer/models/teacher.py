@@ -18,14 +18,15 @@ from surgstream.trainer.models.timm_vit import create_vit, fill, known_pixels, p
 
 log = logging.getLogger(__name__)
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Teacher(nn.Module):
     """A frozen image ViT: the patch tokens of its last block, before any final norm, for every token of a clip.
 
     Args:
-        config: Which model.
+        config: The model and its numbers.
         grid: The student's tokens. Where the teacher's patches are of another size, frames are resized so that its
             patches fall on the student's tokens one to one.
         weights: Its weights, as some code names them; timm's random ones when None.
@@ -39,7 +40,8 @@ class Teacher(nn.Module):
 
     def __init__(self, config: TeacherConfig, grid: Grid, weights: Weights | None = None) -> None:
         super().__init__()
-        self.grid, self.normalise = grid, config.normalise
+        self.grid = grid
+        self.normalise = config.normalise
         self.model = create_vit(config, trained_side(weights or {}))
         if weights is not None:
             fill(self.model, as_timm(weights, self.model), config.model)
@@ -69,29 +71,31 @@ class Teacher(nn.Module):
         if images.shape[-2:] != self.image_size:
             images = F.interpolate(images, self.image_size, mode="bilinear", antialias=True)
         images = (images - self.mean) / self.std
-        # The last block alone, and of its tokens those of patches.
+        # The last block alone, and its tokens of patches alone
         (tokens,) = self.model.forward_intermediates(
             images, indices=1, norm=False, output_fmt="NLC", intermediates_only=True
         )
         features: Tensor = rearrange(tokens, "(b s) n d -> b (s n) d", b=frames.shape[0])
-        return F.layer_norm(features, (self.embed_dim,)) if self.normalise else features
+        if not self.normalise:
+            return features
+        return F.layer_norm(features, (self.embed_dim,))
 
     def flops(self) -> int:
         """Floating point operations of a forward pass of one clip."""
-        num_patches, depth = self.grid.num_tubes, len(self.model.blocks)
+        num_patches = self.grid.num_tubes
+        depth = len(self.model.blocks)
         num_tokens = num_patches + self.model.num_prefix_tokens
         embedding = num_patches * 3 * self.patch_size**2 * self.embed_dim
-        blocks = linear_macs(self.model.blocks, num_tokens) + attention_macs(
-            self.embed_dim, depth, num_tokens
-        )
-        return 2 * self.grid.slices * (embedding + blocks)
+        linear = linear_macs(self.model.blocks, num_tokens)
+        attention = attention_macs(self.embed_dim, depth, num_tokens)
+        return 2 * self.grid.slices * (embedding + linear + attention)
 
 
 def load_teacher(config: TeacherConfig, grid: Grid, seed: int) -> Teacher:
     """Build the teacher of a run, with its weights or, where that is allowed, with random ones.
 
     Args:
-        config: Which model and weights.
+        config: The model and its weights.
         grid: The student's tokens.
         seed: Decides random weights.
 
@@ -130,8 +134,9 @@ def _weights(config: TeacherConfig) -> Weights | None:
         return None
 
     raise ModelError(
-        f"teacher {config.model}: expected a file of weights, got none; set teacher.weights to one, teacher.pretrained "
-        "to true for timm's own, or teacher.allow_random to true to train against random features"
+        f"teacher {config.model}: expected a file of weights, got none; set teacher.weights to "
+        "one, teacher.pretrained to true for timm's own, or teacher.allow_random to true to train "
+        "against random features"
     )
 
 
@@ -141,10 +146,6 @@ def _pixels(config: TeacherConfig) -> tuple[tuple[float, ...], tuple[float, ...]
     usual = named or (IMAGENET_MEAN, IMAGENET_STD)
     given = (config.mean or usual[0], config.std or usual[1])
     if given != usual and named:
-        log.warning(
-            "teacher.mean and teacher.std are %s, %s was trained with %s",
-            given,
-            config.model,
-            named,
-        )
+        message = "teacher.mean and teacher.std are %s, %s was trained with %s"
+        log.warning(message, given, config.model, named)
     return given

@@ -3,6 +3,7 @@
 import difflib
 import importlib.metadata
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from surgstream.trainer.models.config import MOST_PIXELS, TeacherConfig
 from surgstream.trainer.models.images import AFTER_BLOCKS, IMAGE_VIT
 from surgstream.trainer.models.layouts import Weights
 
-# timm imports torchvision, whose PyPI wheels are built for CUDA. Beside a CPU-only torch their compiled operators are
+# timm imports torchvision, whose PyPI wheels are built for CUDA. With a CPU-only torch their compiled operators are
 # missing, and the import fails on these two, which no ViT uses: declaring them is enough.
 if torch.version.cuda is None and "+" not in importlib.metadata.version("torchvision"):
     for _operator in ("nms", "qnms"):
@@ -31,7 +32,7 @@ def create_vit(config: TeacherConfig, side: int | None) -> Any:
     """A ViT of timm with random weights, without what comes after its blocks.
 
     Args:
-        config: Which one.
+        config: The model and its numbers.
         side: Patches along a side of the images that its weights are for; None is what the settings or timm say.
 
     Raises:
@@ -39,12 +40,11 @@ def create_vit(config: TeacherConfig, side: int | None) -> Any:
     """
     _check_name(config.model)
     model = timm.create_model(config.model.partition(".")[0], pretrained=False, num_classes=0)
-    if not all(
-        hasattr(model, name)
-        for name in ("patch_embed", "blocks", "num_prefix_tokens", "set_input_size")
-    ):
+    needed = ("patch_embed", "blocks", "num_prefix_tokens", "set_input_size")
+    if not all(hasattr(model, name) for name in needed):
         raise ModelError(
-            f"teacher.model: expected a ViT, got {config.model!r}, which is a {type(model).__name__}"
+            f"teacher.model: expected a ViT, got {config.model!r}, which is a "
+            f"{type(model).__name__}"
         )
 
     _set_size(model, config, side)
@@ -71,16 +71,18 @@ def _set_size(model: Any, config: TeacherConfig, side: int | None) -> None:
     # A file's positions could ask for any amount of memory; the setting has this bound itself.
     if image_size > MOST_PIXELS:
         raise ModelError(
-            f"expected positions for images of at most {MOST_PIXELS} pixels, got {side} x {side} of them"
+            f"expected positions for images of at most {MOST_PIXELS} pixels, got {side} x {side} "
+            "of them"
         )
     if trained not in (None, image_size):
         raise ModelError(
-            f"teacher.image_size: expected {trained}, as these weights have {side} x {side} positions, got {image_size}"
+            f"teacher.image_size: expected {trained}, as these weights have {side} x {side} "
+            f"positions, got {image_size}"
         )
     if image_size % patch_size:
         raise ModelError(
-            f"teacher.image_size: expected a multiple of {config.model}'s patches of {patch_size} pixels, "
-            f"got {image_size}"
+            f"teacher.image_size: expected a multiple of {config.model}'s patches of {patch_size} "
+            f"pixels, got {image_size}"
         )
 
     model.set_input_size(img_size=(image_size, image_size))
@@ -91,8 +93,8 @@ def fill(model: nn.Module, weights: Weights, name: str) -> None:
 
     Args:
         model: Changed in place.
-        weights: By its names.
-        name: What to call it in a message.
+        weights: Weights by the model's names.
+        name: The model's name in messages.
 
     Raises:
         ModelError: A weight has no place there, a place no weight, or a weight another shape.
@@ -109,17 +111,12 @@ def fill(model: nn.Module, weights: Weights, name: str) -> None:
     }
 
     if any(differences.values()):
-        found = "; ".join(
-            f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-            for kind, names in differences.items()
-            if names
-        )
-        kinds = _outline(expected), _outline(weights)
-        advice = (
-            f"; teacher.model is {kinds[0]}, the weights are of {kinds[1]}"
-            if kinds[0] != kinds[1]
-            else ""
-        )
+        found = "; ".join(_counted(kind, names) for kind, names in differences.items() if names)
+        ours = _outline(expected)
+        theirs = _outline(weights)
+        advice = ""
+        if ours != theirs:
+            advice = f"; teacher.model is {ours}, the weights are of {theirs}"
         raise ModelError(
             f"expected the {len(expected)} tensors of {name}, got others: {found}{advice}"
         )
@@ -127,8 +124,14 @@ def fill(model: nn.Module, weights: Weights, name: str) -> None:
     model.load_state_dict(weights)
 
 
+def _counted(kind: str, names: Sequence[str]) -> str:
+    """The number of names of a kind, and the first three of them."""
+    more = ", ..." if len(names) > 3 else ""
+    return f"{len(names)} {kind} ({', '.join(names[:3])}{more})"
+
+
 def _outline(weights: Weights) -> str:
-    """What a ViT's weights say of it."""
+    """The shape of a ViT, as its weights say it."""
     patches = tuple(weights[IMAGE_VIT.anchor].shape)
     depth = len({name.split(".")[1] for name in weights if name.startswith("blocks.")})
     return f"a ViT of {depth} blocks with an embedding of patches {patches}"
@@ -152,9 +155,9 @@ def pretrained_weights(name: str) -> Weights:
     except Exception as error:  # no network, no room, a proxy that says no: there are many ways
         said = str(error).strip().partition("\n")[0]
         raise ModelError(
-            f"teacher.pretrained: expected the weights of {name} in timm's cache, or a network to get them, got "
-            f"{type(error).__name__}: {said}; run `hf download {known.hf_hub_id}` where there is a network, with the "
-            "same HF_HOME, or set teacher.weights to a file"
+            f"teacher.pretrained: expected the weights of {name} in timm's cache, or a network to "
+            f"get them, got {type(error).__name__}: {said}; run `hf download {known.hf_hub_id}` "
+            "where there is a network, with the same HF_HOME, or set teacher.weights to a file"
         ) from None
 
     log.info("teacher %s has weights of timm's, licence: %s", name, known.license or "not said")
@@ -175,7 +178,7 @@ def _check_name(name: str) -> None:
         raise ModelError(f"teacher.model: expected the name of a ViT in timm, got {name!r}{hint}")
     tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{architecture}.*")]
     if tag and tag not in tags:
-        known = " or ".join(tags) or "of which there are none"
+        known = " or ".join(tags) or "but timm has none of it"
         raise ModelError(
             f"teacher.model: expected weights of {architecture} that timm knows, {known}, got {tag}"
         )

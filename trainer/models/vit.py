@@ -44,10 +44,13 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, rotation: Tensor | None = None) -> Tensor:
         """Attend over all N tokens, with the rotary positions that `rotate` takes; (B, N, D) to (B, N, D)."""
         k_bias = torch.zeros_like(self.q_bias) if self.k_bias is None else self.k_bias
-        qkv = F.linear(x, self.qkv.weight, torch.cat([self.q_bias, k_bias, self.v_bias]))
+        biases = torch.cat([self.q_bias, k_bias, self.v_bias])
+        qkv = F.linear(x, self.qkv.weight, biases)
         q, k, v = rearrange(qkv, "b n (three h d) -> three b h n d", three=3, h=self.num_heads)
+
         if rotation is not None:
-            q, k = rotate(q, rotation), rotate(k, rotation)
+            q = rotate(q, rotation)
+            k = rotate(k, rotation)
         attended = F.scaled_dot_product_attention(q, k, v)
         out: Tensor = self.projection(rearrange(attended, "b h n d -> b n (h d)"))
         return out
@@ -58,13 +61,14 @@ class Block(nn.Module):
 
     def __init__(self, shape: Shape, rotary: bool = False) -> None:
         super().__init__()
-        embed_dim, mlp_dim = shape.embed_dim, shape.mlp_dim
+        embed_dim = shape.embed_dim
+        mlp_dim = shape.mlp_dim
         self.norm1 = nn.LayerNorm(embed_dim, eps=NORM_EPS)
         self.attention = Attention(embed_dim, shape.num_heads, rotary)
         self.norm2 = nn.LayerNorm(embed_dim, eps=NORM_EPS)
-        self.mlp = nn.Sequential(
-            nn.Linear(embed_dim, mlp_dim), nn.GELU(), nn.Linear(mlp_dim, embed_dim)
-        )
+        widen = nn.Linear(embed_dim, mlp_dim)
+        narrow = nn.Linear(mlp_dim, embed_dim)
+        self.mlp = nn.Sequential(widen, nn.GELU(), narrow)
 
     def forward(
         self, x: Tensor, keep: Tensor | None = None, rotation: Tensor | None = None
@@ -80,9 +84,10 @@ class Block(nn.Module):
         Returns:
             (B, N, D).
         """
-        # Each (B, 1, 1): one factor for all tokens of a clip.
+        # Each (B, 1, 1): one factor for all tokens of a clip
         of_attention, of_mlp = (1.0, 1.0) if keep is None else keep[:, :, None, None].unbind(1)
-        x = x + self.attention(self.norm1(x), rotation) * of_attention
+        attended = self.attention(self.norm1(x), rotation)
+        x = x + attended * of_attention
         x = x + self.mlp(self.norm2(x)) * of_mlp
         return x
 
@@ -100,7 +105,8 @@ class Blocks(nn.ModuleList):
         self, shape: Shape, activation_checkpointing: bool = False, rotary: bool = False
     ) -> None:
         super().__init__(Block(shape, rotary) for _ in range(shape.depth))
-        self.shape, self.activation_checkpointing = shape, activation_checkpointing
+        self.shape = shape
+        self.activation_checkpointing = activation_checkpointing
 
     def forward(
         self, x: Tensor, keeps: Tensor | None = None, rotation: Tensor | None = None
@@ -136,14 +142,14 @@ class Encoder(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.shape, embed_dim = config.shape, config.shape.embed_dim
+        self.shape = config.shape
+        embed_dim = config.shape.embed_dim
+        is_rotary = config.positions == "rope"
         self.embedding = TubeletEmbedding(
             embed_dim, config.grid, config.tubelet_size, config.patch_size, config.positions
         )
-        self.blocks = Blocks(
-            config.shape, config.activation_checkpointing, rotary=config.positions == "rope"
-        )
-        self.rope = Rope(config.shape, config.grid) if config.positions == "rope" else None
+        self.blocks = Blocks(config.shape, config.activation_checkpointing, rotary=is_rotary)
+        self.rope = Rope(config.shape, config.grid) if is_rotary else None
         self.norm = nn.LayerNorm(embed_dim, eps=NORM_EPS)
 
     def forward(
@@ -160,17 +166,19 @@ class Encoder(nn.Module):
             (B, M, D), normed.
         """
         rotation = None if self.rope is None else self.rope(visible)
-        encoded: Tensor = self.norm(self.blocks(self.embedding(clips, visible), keeps, rotation))
+        tokens = self.embedding(clips, visible)
+        encoded: Tensor = self.norm(self.blocks(tokens, keeps, rotation))
         return encoded
 
     def flops(self, num_tokens: int, *, backward: bool = True) -> int:
         """Floating point operations of a forward, and a backward, pass of one clip's `num_tokens` visible tokens."""
-        blocks = linear_macs(self.blocks, num_tokens) + attention_macs(
-            self.shape.embed_dim, self.shape.depth, num_tokens
-        )
+        linear = linear_macs(self.blocks, num_tokens)
+        attention = attention_macs(self.shape.embed_dim, self.shape.depth, num_tokens)
         embedding = linear_macs(self.embedding, num_tokens)
-        # Pixels take no gradient: the embedding's backward pass computes that of its weights alone.
-        return 2 * (3 * blocks + 2 * embedding if backward else blocks + embedding)
+        if not backward:
+            return 2 * (linear + attention + embedding)
+        # Pixels take no gradient: the embedding's backward pass computes that of its weights alone
+        return 2 * (3 * (linear + attention) + 2 * embedding)
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:
@@ -189,8 +197,9 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
         if name.endswith("mask_token"):
             nn.init.trunc_normal_(parameter, std=0.02, a=-0.02, b=0.02, generator=generator)
         elif "embedding.projection" in name:
-            values = module.get_parameter(f"{name.rpartition('.')[0]}.weight").shape[1]
-            nn.init.uniform_(parameter, -(values**-0.5), values**-0.5, generator=generator)
+            weight = module.get_parameter(f"{name.rpartition('.')[0]}.weight")
+            bound = weight.shape[1] ** -0.5
+            nn.init.uniform_(parameter, -bound, bound, generator=generator)
         elif name.endswith("bias"):
             nn.init.zeros_(parameter)
         elif parameter.ndim == 1:
@@ -217,12 +226,14 @@ def initialise_rescaled(module: nn.Module, generator: torch.Generator) -> None:
                 nn.init.ones_(parameter)
             else:
                 nn.init.trunc_normal_(parameter, std=0.02, generator=generator)
-                # Names count blocks from 0, the formula from 1.
-                if last := _BRANCH_END.search(name):
-                    parameter.div_(math.sqrt(2 * (int(last[1]) + 1)))
+                last = _BRANCH_END.search(name)
+                if last:
+                    # Names count blocks from 0, the formula from 1
+                    number = int(last[1]) + 1
+                    parameter.div_(math.sqrt(2 * number))
 
 
 def num_parameters(module: nn.Module) -> int:
     """Parameters of a module, its fixed positions counted, as the papers count."""
-    positions = (buffer for name, buffer in module.named_buffers() if name.endswith("positions"))
-    return sum(p.numel() for p in module.parameters()) + sum(p.numel() for p in positions)
+    positions = [buffer for name, buffer in module.named_buffers() if name.endswith("positions")]
+    return sum(tensor.numel() for tensor in (*module.parameters(), *positions))

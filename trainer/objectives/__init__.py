@@ -1,1 +1,1 @@
-"""What is learned: each objective turns a batch into a loss. One file each."""
+"""The objectives: each objective turns a batch into a loss. One file each."""

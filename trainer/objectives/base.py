@@ -1,9 +1,10 @@
-"""What the engine knows of an objective.
+"""The interface between an objective and the engine.
 
 A new one is a class with `networks`, `draw`, `losses` and `pictures`, and `features` where a network makes the targets.
 It sets the attributes of `Objective` that have no value there; all else follows.
 """
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Self
@@ -58,12 +59,12 @@ class Objective(nn.Module, ABC):
     """Something to learn, with the networks that learn it as submodules.
 
     Attributes:
-        encoder: What is pretrained.
+        encoder: The network that is pretrained.
         num_tokens: Tokens of a clip, N.
         num_visible: Tokens of a clip that the encoder sees, for each mask; about, where that is drawn.
         num_masked: Tokens of a clip that are predicted, likewise; a mask may leave some that are neither.
-        against_collapse: What to do when features become one vector, in the recipe's own keys.
-        masks_change_size: Whether micro-batches differ in how many tokens they show.
+        against_collapse: Advice for features that become one vector, in the recipe's own keys.
+        masks_change_size: Whether micro-batches differ in their number of visible tokens.
     """
 
     against_collapse: ClassVar[str] = "Lower optim.base_lr, or lengthen optim.warmup_epochs"
@@ -89,7 +90,7 @@ class Objective(nn.Module, ABC):
         self._frozen.append(network)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        # The one door of `.to()`, `.cuda()` and their like: let what is frozen through as well.
+        # `.to()`, `.cuda()` and their like all pass here
         for network in self._frozen:
             network._apply(fn, recurse)  # type: ignore[no-untyped-call]
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -100,12 +101,12 @@ class Objective(nn.Module, ABC):
         """The networks by name, those that are trained first."""
 
     def features(self, clips: Tensor) -> Any:
-        """What a frozen or averaged network makes of clips (B, C, T, H, W), as targets; by default there is none."""
+        """The targets that a frozen or averaged network makes of clips (B, C, T, H, W); None by default."""
         return None
 
     @abstractmethod
     def draw(self, batch: ClipBatch) -> Any:
-        """What is drawn for a micro-batch, such as masks: a function of the seed and of each clip's g."""
+        """Draw a micro-batch's masks and whatever else is random: a function of the seed and of each clip's g."""
 
     @abstractmethod
     def losses(self, clips: Tensor, targets: Any, draws: Any) -> ObjectiveOutput:
@@ -113,8 +114,8 @@ class Objective(nn.Module, ABC):
 
         Args:
             clips: (B, C, T, H, W), normalised as those of a `ClipBatch`.
-            targets: What `features` returned for them.
-            draws: What `draw` returned for them.
+            targets: The result of `features` for them.
+            draws: The result of `draw` for them.
 
         Returns:
             The loss and its parts. Both are means over clips of a value that depends on the clip alone, so they do not
@@ -124,7 +125,7 @@ class Objective(nn.Module, ABC):
 
     @torch.no_grad()
     def targets(self, batch: ClipBatch) -> Any:
-        """Compute what `forward` is to predict, before the engine's own forward pass."""
+        """Compute the targets of `forward`, before the engine's own forward pass."""
         features = self._compiled_features if self.training else None
         return (features or self.features)(batch.clips)
 
@@ -137,7 +138,7 @@ class Objective(nn.Module, ABC):
         """Compile what training batches pass through, by `torch.compile(**options)`; names in the state stay.
 
         It is a graph for the targets, if a network makes them, and one for the losses. Evaluation and pictures run as
-        they are: their last batches are smaller, and would be compiled anew.
+        they are: their last batches are smaller, and would be compiled again.
         """
         if type(self).features is not Objective.features:
             self._compiled_features = torch.compile(self.features, **options)
@@ -153,7 +154,7 @@ class Objective(nn.Module, ABC):
         """Follow an update of the weights, as an averaged target network must; by default nothing does."""
 
     def averages(self) -> Mapping[str, Tensor]:
-        """The moving averages of some parameters, by their names; they are saved beside them."""
+        """The moving averages of some parameters, by their names; they are saved together with them."""
         return {}
 
     def reset_average(self) -> None:
@@ -161,7 +162,7 @@ class Objective(nn.Module, ABC):
 
     @torch.no_grad()
     def embed(self, clips: Tensor) -> Tensor:
-        """What a downstream task would start from: the mean of the encoder's tokens.
+        """Embed clips for a downstream task: the mean of the encoder's tokens.
 
         Args:
             clips: (B, C, T, H, W).
@@ -195,7 +196,7 @@ class Objective(nn.Module, ABC):
 
     def passes(self) -> list[Pass]:
         """The passes that keep activations for a backward pass, over all networks."""
-        return [each for use in self.networks().values() for each in use.passes]
+        return [*itertools.chain.from_iterable(use.passes for use in self.networks().values())]
 
     def flops(self) -> dict[str, int]:
         """Floating point operations of training on one clip, by network; their sum is the whole."""
@@ -204,11 +205,11 @@ class Objective(nn.Module, ABC):
     def num_parameters(self) -> dict[str, int]:
         """Parameters by network, fixed positions counted; `total` and `trainable` are of what is trained alone."""
         counts = {name: num_parameters(use.network) for name, use in self.networks().items()}
+        total = sum(counts.values()) - self.num_frozen()
         trainable = sum(p.numel() for p in self.parameters() if p.requires_grad)
-        return counts | {"total": sum(counts.values()) - self.num_frozen(), "trainable": trainable}
+        return counts | {"total": total, "trainable": trainable}
 
     def num_frozen(self) -> int:
-        """Parameters of what only provides targets, frozen or averaged."""
-        return sum(
-            num_parameters(use.network) for use in self.networks().values() if not use.passes
-        )
+        """Parameters of networks that only provide targets, frozen or averaged."""
+        frozen = [use.network for use in self.networks().values() if not use.passes]
+        return sum(map(num_parameters, frozen))

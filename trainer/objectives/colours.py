@@ -1,4 +1,4 @@
-"""Numbers about tokens as colours over frames."""
+"""Numbers of tokens, painted as colours over frames."""
 
 from collections.abc import Sequence
 
@@ -27,13 +27,15 @@ class FeatureColours:
         self._mean = rows.mean(0)
         centred = rows - self._mean
         _, directions = torch.linalg.eigh(centred.T @ centred)
-        # Eigenvalues ascend: the last three directions, the one of most variance first.
+
+        # Eigenvalues ascend: the last three directions, the one of most variance first
         axes = directions[:, -3:].flip(1)
-        # A direction and its opposite are one component: let the largest weight be above 0, so that colours stay.
-        self._axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
-        self._range = torch.quantile(
-            centred @ self._axes, torch.tensor([_LOW, _HIGH], device=rows.device), dim=0
-        )
+        # A direction and its opposite are one component: the largest weight is above 0, so that colours stay
+        largest = axes.abs().argmax(0, keepdim=True)
+        self._axes = axes * axes.gather(0, largest).sign()
+
+        ends = torch.tensor([_LOW, _HIGH], device=rows.device)
+        self._range = torch.quantile(centred @ self._axes, ends, dim=0)
 
     def __call__(self, features: Tensor) -> Tensor:
         """Colours of features (B, N, D): (B, N, 3) in [0, 1]."""
@@ -49,7 +51,7 @@ def spread_over(colours: Tensor, grid: Grid, size: Sequence[int]) -> Tensor:
 
     Args:
         colours: (B, N, C).
-        grid: Of the clips.
+        grid: The clips' grid of tokens.
         size: T, H and W of the clips.
 
     Returns:

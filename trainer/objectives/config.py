@@ -26,9 +26,9 @@ class SurgVistaConfig:
         distillation_decoder: Predicts the teacher's features.
         teacher: The frozen image teacher.
         mask_ratio: Share of tubes that are masked.
-        reconstruction_weight: Of the mean squared error of normalised pixels.
-        distillation_weight: Of the SmoothL1 loss of features.
-        smooth_l1_beta: Where SmoothL1 turns from a square into an absolute value.
+        reconstruction_weight: Weight of the mean squared error of normalised pixels.
+        distillation_weight: Weight of the SmoothL1 loss of features.
+        smooth_l1_beta: The difference at which SmoothL1 turns from a square into an absolute value.
     """
 
     has_average: ClassVar[bool] = False
@@ -131,17 +131,17 @@ class UniSurgConfig:
         ema: Share of the average that is kept at an update of the weights.
         top_k: Masked tubes of a clip that weigh more, those of most motion.
         gamma: Sharpness of their weights.
-        norm: What |.| is, of a patch's pixels and of a token's features: the `mean` of absolute values, or the `sum`.
+        norm: The norm |.| of a patch's pixels and of a token's features: the `mean` of absolute values, or the `sum`.
         standardise_motion: Whether motion scores are standardised over a clip's masked tubes; false takes them raw.
         scope: `masked` trains on all masked tubes, `topk` on those K alone.
         reduction: `mean` or `sum` over these tubes.
         normalise_targets: Whether the averaged encoder's features pass a LayerNorm without parameters; false takes them
             raw.
-        affinity_weight: Of the distilled affinities.
+        affinity_weight: Weight of the distilled affinities.
         affinities: `tubes` takes them among masked tubes, `tokens` among masked tokens.
-        temperature: Of the affinities, tau.
+        temperature: Temperature of the affinities, tau.
         exclude_self: Leave the affinity of a tube, or token, to itself out.
-        variance_weight: Of the floor under the deviations.
+        variance_weight: Weight of the floor under the deviations.
         least_std: That floor, sigma_0.
         normalise_variance: Whether deviations are those of predictions after such a LayerNorm; false takes them raw.
     """
@@ -175,11 +175,14 @@ class UniSurgConfig:
         yield from jepa_problems(self.encoder)
         if len(self.mask_ratio) != 2 or self.mask_ratio[0] > self.mask_ratio[1]:
             yield f"mask_ratio: expected the least and the most share, got {list(self.mask_ratio)}"
-        else:
-            for ratio in self.mask_ratio:
-                yield from mask_problems(self.encoder.grid, ratio)
-            if num_masked_tubes(self.encoder.grid, self.mask_ratio[0]) < 2:
-                yield f"mask_ratio: expected two masked tubes or more, to compare motion, got {self.mask_ratio[0]}"
+            return
+
+        grid = self.encoder.grid
+        least = self.mask_ratio[0]
+        for ratio in self.mask_ratio:
+            yield from mask_problems(grid, ratio)
+        if num_masked_tubes(grid, least) < 2:
+            yield f"mask_ratio: expected two masked tubes or more, to compare motion, got {least}"
 
 
 ObjectiveConfig = SurgVistaConfig | VideoMaeConfig | VJepaConfig | UniSurgConfig
@@ -187,7 +190,7 @@ ObjectiveConfig = SurgVistaConfig | VideoMaeConfig | VJepaConfig | UniSurgConfig
 
 
 class JepaConfig(Protocol):
-    """What joint-embedding predictive objectives have in common."""
+    """The fields that joint-embedding predictive objectives share."""
 
     @property
     def encoder(self) -> EncoderConfig:
@@ -208,18 +211,24 @@ def predictor_of(config: ObjectiveConfig) -> PredictorConfig | None:
 
 
 def jepa_problems(encoder: EncoderConfig) -> Iterator[str]:
-    """What does not fit an objective with an averaged encoder and a predictor."""
+    """Yield what does not fit an objective with an averaged encoder and a predictor."""
     if encoder.positions != "rope":
         yield f"encoder.positions: expected rope, as the predictor has, got {encoder.positions}"
     if encoder.drop_path:
-        yield f"encoder.drop_path: expected 0, this objective drops nothing, got {encoder.drop_path}"
+        yield (
+            f"encoder.drop_path: expected 0, this objective drops nothing, got {encoder.drop_path}"
+        )
     if encoder.grid.num_tubes < 2:
-        yield "encoder.patch_size: expected two tokens or more in a slice, one to see and one to predict, got one"
+        yield (
+            "encoder.patch_size: expected two tokens or more in a slice, one to see and one to "
+            "predict, got one"
+        )
 
 
 def mask_problems(grid: Grid, mask_ratio: float) -> Iterator[str]:
-    """What is wrong with a share of tubes to mask."""
+    """Yield what is wrong with a share of tubes to mask."""
     if not 0 < num_masked_tubes(grid, mask_ratio) < grid.num_tubes:
         yield (
-            f"mask_ratio: expected some of a slice's {grid.num_tubes} tokens masked and some visible, got {mask_ratio}"
+            f"mask_ratio: expected some of a slice's {grid.num_tubes} tokens masked and some "
+            f"visible, got {mask_ratio}"
         )

@@ -1,4 +1,4 @@
-"""What joint-embedding predictive objectives share: an encoder, its moving average, and a predictor between them.
+"""The base of joint-embedding predictive objectives: an encoder, its moving average, and a predictor between them.
 
 The average of the encoder's weights (a teacher that no gradient reaches) sees the whole clip and provides the targets;
 the encoder sees some tokens, and the predictor says what the average makes of the others.
@@ -35,7 +35,7 @@ class TokenCount(NamedTuple):
 
 
 class Mask(NamedTuple):
-    """What one kind of mask shows of a micro-batch and what it hides.
+    """The visible and the masked tokens of a micro-batch under one kind of mask.
 
     Attributes:
         visible: (B, V) int64, the tokens that the encoder sees.
@@ -52,15 +52,15 @@ class Jepa(Objective):
     Args:
         config: Their numbers.
         seed: Decides masks, together with each clip's g.
-        counts: For each kind of mask, the tokens that it shows and hides; about, where these are drawn.
+        counts: The tokens that each kind of mask shows and hides; about, where these are drawn.
         normalise_targets: Whether targets pass a LayerNorm without parameters.
     """
 
     target_encoder: Encoder
     masks_change_size = True
     against_collapse = (
-        "Raise objective.ema, so that the average follows more slowly, lower optim.base_lr, or lengthen "
-        "optim.warmup_epochs"
+        "Raise objective.ema, so that the average follows more slowly, lower optim.base_lr, "
+        "or lengthen optim.warmup_epochs"
     )
 
     def __init__(
@@ -72,20 +72,21 @@ class Jepa(Objective):
         normalise_targets: bool = True,
     ) -> None:
         super().__init__()
-        self.seed, self.grid, self.counts = seed, config.encoder.grid, tuple(counts)
+        self.seed = seed
+        self.grid = config.encoder.grid
+        self.counts = tuple(counts)
         self._normalise_targets = normalise_targets
         self.num_tokens = self.grid.num_tokens
         self.num_visible, self.num_masked = (
             round(fmean(kinds)) for kinds in zip(*counts, strict=True)
         )
 
-        self.pixels, self.encoder = Pixels(config.encoder), Encoder(config.encoder)
+        self.pixels = Pixels(config.encoder)
+        self.encoder = Encoder(config.encoder)
         self.predictor = Predictor(config.predictor, self.grid, config.encoder.shape.embed_dim)
         self.attach_frozen("target_encoder", Encoder(config.encoder))
-        self._networks, self._average = (
-            (config.encoder, config.predictor),
-            get_ema_multi_avg_fn(config.ema),
-        )  # type: ignore[no-untyped-call]
+        self._networks = (config.encoder, config.predictor)
+        self._average = get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
 
     def init_weights(self, generator: torch.Generator) -> None:
         """Give the networks initial weights, and the average the encoder's."""
@@ -97,7 +98,7 @@ class Jepa(Objective):
         self.target_encoder.load_state_dict(self.encoder.state_dict())
 
     def features(self, clips: Tensor) -> Tensor:
-        """What the average makes of every token, scaled as the predictions are to be: (B, N, D) float32."""
+        """The averaged encoder's output for every token, scaled as the predictions are to be: (B, N, D) float32."""
         return self._scaled(self.target_encoder(clips).float())
 
     def after_optimizer_step(self) -> None:
@@ -120,7 +121,8 @@ class Jepa(Objective):
     @torch.no_grad()
     def collapse_features(self, batch: ClipBatch) -> dict[str, Tensor]:
         """`targets` and `predictions` of the masked tokens, the latter scaled like the former."""
-        targets, (visible, masked) = self.targets(batch), self.draw(batch)[0]
+        targets = self.targets(batch)
+        visible, masked = self.draw(batch)[0]
         predicted = self.predictor(self.encoder(batch.clips, visible), visible, masked, 0).float()
         predicted = self._scaled(predicted)
         return {
@@ -131,8 +133,12 @@ class Jepa(Objective):
     def worst_case(self, batch: ClipBatch) -> ClipBatch:
         """The draws, among some steps', with the most visible tokens: the worst case for memory."""
         size = len(batch.g)
-        tried = (replace(batch, g=batch.g + i * size, step_g=i * size) for i in range(_TRIED_DRAWS))
-        return max(tried, key=lambda drawn: sum(mask.visible.numel() for mask in self.draw(drawn)))
+        firsts = range(0, _TRIED_DRAWS * size, size)
+        tried = [replace(batch, g=batch.g + first, step_g=first) for first in firsts]
+        return max(tried, key=self._num_visible_drawn)
+
+    def _num_visible_drawn(self, batch: ClipBatch) -> int:
+        return sum(mask.visible.numel() for mask in self.draw(batch))
 
     @torch.no_grad()
     def pictures(self, batch: ClipBatch) -> dict[str, Tensor]:
@@ -142,14 +148,15 @@ class Jepa(Objective):
         green and blue. The prediction shows the same of visible tokens, and what is predicted of masked ones; tokens
         that a mask leaves out are black.
         """
-        targets, (visible, masked) = self.targets(batch), self.draw(batch)[0]
+        targets = self.targets(batch)
+        visible, masked = self.draw(batch)[0]
         predicted = self.predictor(self.encoder(batch.clips, visible), visible, masked, 0).float()
         index = masked.unsqueeze(-1).expand_as(predicted)
 
-        colours, size = FeatureColours(targets), batch.clips.shape[2:]
-        painted = only(
-            colours(targets.scatter(1, index, predicted)), torch.cat([visible, masked], dim=1)
-        )
+        colours = FeatureColours(targets)
+        size = batch.clips.shape[2:]
+        with_predictions = targets.scatter(1, index, predicted)
+        painted = only(colours(with_predictions), torch.cat([visible, masked], dim=1))
         original, hidden = self.pixels.hidden(batch.clips, visible, masked)
 
         return {
@@ -166,15 +173,12 @@ class Jepa(Objective):
         predictions = tuple(Pass(predictor, visible + masked) for visible, masked in self.counts)
 
         encoding_flops = sum(self.encoder.flops(visible) for visible, _ in self.counts)
-        prediction_flops = sum(
-            self.predictor.flops(visible, masked) for visible, masked in self.counts
-        )
+        prediction_flops = sum(self.predictor.flops(*count) for count in self.counts)
+        target_flops = self.target_encoder.flops(self.num_tokens, backward=False)
         return {
             "encoder": NetworkUse(self.encoder, encoding_flops, encodings),
             "predictor": NetworkUse(self.predictor, prediction_flops, predictions),
-            "target_encoder": NetworkUse(
-                self.target_encoder, self.target_encoder.flops(self.num_tokens, backward=False)
-            ),
+            "target_encoder": NetworkUse(self.target_encoder, target_flops),
         }
 
     @abstractmethod
@@ -182,7 +186,9 @@ class Jepa(Objective):
         """The masks of a micro-batch, one of each kind."""
 
     def _scaled(self, features: Tensor) -> Tensor:
-        return F.layer_norm(features, features.shape[-1:]) if self._normalise_targets else features
+        if not self._normalise_targets:
+            return features
+        return F.layer_norm(features, features.shape[-1:])
 
 
 def distance_of_mean(true: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which tokens are hidden and which residual branches dropped: pure functions of (seed, g), computed on the host."""
+"""Masks of tokens and dropped residual branches: pure functions of (seed, g), computed on the host."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ def tube_mask(grid: Grid, mask_ratio: float, seed: int, g: Int64) -> tuple[Int64
     """Hide the same positions in every slice of a clip.
 
     Args:
-        grid: Of the clips.
+        grid: The clips' grid of tokens.
         mask_ratio: Share of tubes to hide.
-        seed: Of the run.
+        seed: The run's seed.
         g: (B,) draw numbers.
 
     Returns:
@@ -33,13 +33,16 @@ def tube_mask(grid: Grid, mask_ratio: float, seed: int, g: Int64) -> tuple[Int64
     """
     num_masked = num_masked_tubes(grid, mask_ratio)
     order = choice(hash64(seed, Purpose.MASK, g), grid.num_tubes)
-    # (slices, 1): what makes a tube's number that of its token in each slice.
-    starts = np.arange(grid.slices)[:, None] * grid.num_tubes
-    masked, visible = (
-        (starts + np.sort(tubes)[:, None, :]).reshape(len(g), -1)
-        for tubes in (order[:, :num_masked], order[:, num_masked:])
-    )
+    visible = _through_time(grid, order[:, num_masked:])
+    masked = _through_time(grid, order[:, :num_masked])
     return visible, masked
+
+
+def _through_time(grid: Grid, tubes: Int64) -> Int64:
+    """The tokens (B, slices K) of tubes (B, K), in ascending order."""
+    # (slices, 1): the number of each slice's first token
+    starts = np.arange(grid.slices)[:, None] * grid.num_tubes
+    return (starts + np.sort(tubes)[:, None, :]).reshape(len(tubes), -1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +60,7 @@ class BlockMask:
     aspect: tuple[Annotated[float, Range(0.01, 100)], ...] = (0.75, 1.5)
 
     def problems(self) -> Iterator[str]:
-        """What is wrong with these numbers, one sentence each."""
+        """Yield what is wrong with these numbers, one sentence each."""
         if len(self.aspect) != 2 or self.aspect[0] > self.aspect[1]:
             yield f"aspect: expected two numbers, the lesser first, got {list(self.aspect)}"
 
@@ -67,74 +70,77 @@ def block_mask(
 ) -> tuple[Int64, Int64]:
     """Hide the union of some blocks, the same in every slice of a clip.
 
-    One size of block, never a whole slice, is drawn for the micro-batch, their places for each clip. A clip of which
-    nothing would be visible draws its places again, after 16 times with one block less each time. Then all clips are
-    cut to the fewest visible and the fewest masked tokens of any, the last ones being dropped, as the released code
-    does it.
+    One size of block, never a whole slice, is drawn for the micro-batch, and places for each clip. A clip without any
+    visible token draws its places again, after 16 times with one block less each time. Then all clips are cut to the
+    fewest visible and the fewest masked tokens of any clip: the last tokens are dropped, as in the released code.
 
     Args:
-        grid: Of the clips.
+        grid: The clips' grid of tokens.
         blocks: The kind of mask.
-        seed: Of the run.
+        seed: The run's seed.
         kind: Number of the kind within its objective; each has draws of its own.
         g: (B,) draw numbers of a micro-batch.
 
     Returns:
         Indices of the visible (B, V) and of the masked tokens (B, M), each in ascending order; V + M is at most N.
     """
-    low, high = blocks.aspect
-    # The least draw number stands for the micro-batch, all clips of which have one size of block.
-    size_key = hash64(seed, Purpose.BLOCK_SIZE, kind, g.min(keepdims=True))
-    aspect = low + (high - low) * uniform(size_key, 1)[0, 0]
-    area = max(1, int(blocks.scale * grid.num_tubes))
-    height = int(np.clip(round(np.sqrt(area * aspect)), 1, grid.rows))
-    # A block over all rows leaves out a column, so that something can be visible.
-    width = int(
-        np.clip(
-            round(np.sqrt(area / aspect)),
-            1,
-            grid.columns if height < grid.rows else grid.columns - 1,
-        )
-    )
+    height, width = _block_size(grid, blocks, seed, kind, g)
 
-    # All is hidden to begin with, so that every clip draws its places at least once.
+    # All is hidden to begin with, so that every clip draws its places at least once
     hidden = np.ones((len(g), grid.rows, grid.columns), bool)
     attempt = 0
     while (all_hidden := hidden.all(axis=(1, 2))).any():
         key = hash64(seed, Purpose.BLOCKS, kind, attempt, g[all_hidden])
-        num_blocks = max(
-            1, blocks.num_blocks - max(0, attempt - 16)
-        )  # one alone leaves something visible
+        # One block alone leaves something visible
+        num_blocks = max(1, blocks.num_blocks - max(0, attempt - 16))
         hidden[all_hidden] = _covered(grid, uniform(key, 2 * num_blocks), height, width)
         attempt += 1
 
     return _indices(grid, ~hidden), _indices(grid, hidden)
 
 
+def _block_size(grid: Grid, blocks: BlockMask, seed: int, kind: int, g: Int64) -> tuple[int, int]:
+    """Draw the height and the width of a micro-batch's blocks; see `block_mask`."""
+    low, high = blocks.aspect
+    # The least draw number stands for the micro-batch
+    key = hash64(seed, Purpose.BLOCK_SIZE, kind, g.min(keepdims=True))
+    aspect = low + (high - low) * uniform(key, 1)[0, 0]
+
+    area = max(1, int(blocks.scale * grid.num_tubes))
+    height = int(np.clip(round(np.sqrt(area * aspect)), 1, grid.rows))
+    # A block over all rows leaves out a column, so that something can be visible
+    widest = grid.columns if height < grid.rows else grid.columns - 1
+    width = int(np.clip(round(np.sqrt(area / aspect)), 1, widest))
+    return height, width
+
+
 def _covered(
     grid: Grid, places: npt.NDArray[np.float64], height: int, width: int
 ) -> npt.NDArray[np.bool_]:
-    """What blocks cover whose corners are shares (B, 2 num_blocks) of the room there is: (B, rows, columns)."""
-    tops, lefts = np.split(places, 2, axis=1)
-    tops, lefts = (
-        (tops * (grid.rows - height + 1)).astype(int),
-        (lefts * (grid.columns - width + 1)).astype(int),
-    )
-    # (B, num_blocks, rows) and (B, num_blocks, columns).
-    in_rows, in_columns = (
-        (starts[..., None] <= np.arange(size)) & (np.arange(size) < starts[..., None] + length)
-        for starts, size, length in ((tops, grid.rows, height), (lefts, grid.columns, width))
-    )
+    """The cells (B, rows, columns) that blocks cover; their corners are shares (B, 2 num_blocks) of the free room."""
+    down, across = np.split(places, 2, axis=1)
+    tops = (down * (grid.rows - height + 1)).astype(np.int64)
+    lefts = (across * (grid.columns - width + 1)).astype(np.int64)
+
+    # (B, num_blocks, rows) and (B, num_blocks, columns)
+    in_rows = _within(tops, height, grid.rows)
+    in_columns = _within(lefts, width, grid.columns)
     covered = np.any(in_rows[..., :, None] & in_columns[..., None, :], axis=1)
     return np.asarray(covered, bool)
 
 
+def _within(starts: Int64, length: int, size: int) -> npt.NDArray[np.bool_]:
+    """Whether each of `size` places (..., size) lies in a stretch of a length that begins at `starts` (...)."""
+    places = np.arange(size)
+    starts = starts[..., None]
+    return (starts <= places) & (places < starts + length)
+
+
 def _indices(grid: Grid, tubes: npt.NDArray[np.bool_]) -> Int64:
     """The tokens of the tubes (B, rows, columns) that are True, cut to the fewest of any clip."""
-    fewest = tubes.reshape(len(tubes), -1).sum(axis=1).min() * grid.slices
-    tokens = np.repeat(tubes.reshape(len(tubes), 1, -1), grid.slices, axis=1).reshape(
-        len(tubes), -1
-    )
+    flat = tubes.reshape(len(tubes), -1)
+    fewest = flat.sum(axis=1).min() * grid.slices
+    tokens = np.tile(flat, (1, grid.slices))
     return np.stack([np.flatnonzero(clip)[:fewest] for clip in tokens])
 
 
@@ -142,12 +148,13 @@ def step_mask_ratio(low: float, high: float, seed: int, step_g: int) -> float:
     """Draw a step's share of masked tubes, uniform in [low, high), alike on all ranks.
 
     Args:
-        low: Least share.
-        high: Most.
-        seed: Of the run.
+        low: The least share.
+        high: The most.
+        seed: The run's seed.
         step_g: First draw of the step.
     """
-    return low + (high - low) * float(uniform(hash64(seed, Purpose.MASK_RATIO, step_g), 1)[0])
+    key = hash64(seed, Purpose.MASK_RATIO, step_g)
+    return low + (high - low) * float(uniform(key, 1)[0])
 
 
 def drop_path_keeps(
@@ -159,9 +166,9 @@ def drop_path_keeps(
     what is kept is scaled by 1 / (1 - p), so that its expectation is that of the whole network.
 
     Args:
-        rate: Of the last block.
+        rate: The drop rate of the last block.
         depth: Number of blocks.
-        seed: Of the run.
+        seed: The run's seed.
         network: Number of the network within its objective; each has draws of its own.
         g: (B,) draw numbers.
 
@@ -169,7 +176,6 @@ def drop_path_keeps(
         (B, depth, 2), 0 where a branch is dropped; of a block, the attention comes first, then the MLP.
     """
     rates = np.linspace(0.0, rate, depth)[:, None]
-    draws = uniform(hash64(seed, Purpose.DROP_PATH, network, g), 2 * depth).reshape(
-        len(g), depth, 2
-    )
+    key = hash64(seed, Purpose.DROP_PATH, network, g)
+    draws = uniform(key, 2 * depth).reshape(len(g), depth, 2)
     return ((draws >= rates) / (1.0 - rates)).astype(np.float32)

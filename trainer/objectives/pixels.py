@@ -1,4 +1,4 @@
-"""Pixels of masked tokens as targets, and pictures of what a model makes of them."""
+"""Pixels of masked tokens as targets, and pictures of a model's predictions of them."""
 
 import torch
 from einops import rearrange
@@ -16,7 +16,7 @@ _ERROR_GAIN = 4.0
 
 
 class Pixels(nn.Module):
-    """The pixels of a clip's tokens, and how well they are predicted.
+    """The pixels of a clip's tokens, and the losses of their predictions.
 
     Args:
         config: The encoder, whose tubelets these are.
@@ -27,7 +27,8 @@ class Pixels(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.grid, self.tubelet = config.grid, (config.tubelet_size, config.patch_size)
+        self.grid = config.grid
+        self.tubelet = (config.tubelet_size, config.patch_size)
         self.per_token = 3 * config.tubelet_size * config.patch_size**2
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1, 1), persistent=False)
@@ -42,10 +43,10 @@ class Pixels(nn.Module):
         Args:
             predicted: (B, M, C t p p).
             clips: (B, C, T, H, W).
-            masked: (B, M) int64, which tokens those are.
+            masked: (B, M) int64, the predicted tokens.
 
         Returns:
-            The loss, and what it would be for every tubelet's own mean, 0, in place of a prediction.
+            The loss, and the loss of every tubelet's own mean, 0, in place of a prediction.
         """
         true_pixels = normalise_pixels(take_tokens(self._tubelets(clips), masked))[0]
         return F.mse_loss(predicted.float(), true_pixels), true_pixels.square().mean()
@@ -66,12 +67,10 @@ class Pixels(nn.Module):
         painted = rearrange(predicted.float(), "b m (c p) -> b m c p", c=3) * std + mean
         painted = rearrange(painted, "b m c p -> b m (c p)").clamp(0.0, 1.0)
         index = masked.unsqueeze(-1).expand_as(painted)
-        reconstruction = from_tubelets(
-            tubelets.scatter(1, index, painted), self.grid, *self.tubelet
-        )
-        error = (_ERROR_GAIN * (original - reconstruction).abs().mean(1, keepdim=True)).clamp(
-            max=1.0
-        )
+        with_predictions = tubelets.scatter(1, index, painted)
+        reconstruction = from_tubelets(with_predictions, self.grid, *self.tubelet)
+        difference = (original - reconstruction).abs().mean(1, keepdim=True)
+        error = (_ERROR_GAIN * difference).clamp(max=1.0)
 
         return {
             "original": original,
@@ -92,11 +91,11 @@ class Pixels(nn.Module):
             Two of (B, 3, T, H, W) in [0, 1].
         """
         tubelets = self._tubelets(clips).clamp(0.0, 1.0)
-        shown = only(tubelets, visible)
-        shown = shown.scatter(1, masked.unsqueeze(-1).expand(-1, -1, tubelets.shape[-1]), _GREY)
-        original, hidden = (
-            from_tubelets(tokens, self.grid, *self.tubelet) for tokens in (tubelets, shown)
-        )
+        in_grey = masked.unsqueeze(-1).expand(-1, -1, tubelets.shape[-1])
+        shown = only(tubelets, visible).scatter(1, in_grey, _GREY)
+
+        original = from_tubelets(tubelets, self.grid, *self.tubelet)
+        hidden = from_tubelets(shown, self.grid, *self.tubelet)
         return original, hidden
 
     def _tubelets(self, clips: Tensor) -> Tensor:

@@ -34,18 +34,21 @@ class SurgVista(Objective):
 
     teacher: Teacher
     against_collapse = (
-        "Lower optim.base_lr, or lengthen optim.warmup_epochs; a loss/distillation_of_mean near 0 says that the "
-        "teacher's features are alike as well"
+        "Lower optim.base_lr, or lengthen optim.warmup_epochs; a loss/distillation_of_mean near 0 "
+        "says that the teacher's features are alike as well"
     )
 
     def __init__(self, config: SurgVistaConfig, teacher: Teacher, seed: int) -> None:
         super().__init__()
         self.attach_frozen("teacher", teacher)
-        self.config, self.seed, self.grid = config, seed, config.encoder.grid
+        self.config = config
+        self.seed = seed
+        self.grid = config.encoder.grid
         self.num_tokens = self.grid.num_tokens
         self.num_masked = self.grid.slices * num_masked_tubes(self.grid, config.mask_ratio)
         self.num_visible = self.num_tokens - self.num_masked
-        embed_dim, self.pixels = config.encoder.shape.embed_dim, Pixels(config.encoder)
+        embed_dim = config.encoder.shape.embed_dim
+        self.pixels = Pixels(config.encoder)
 
         self.encoder = Encoder(config.encoder)
         self.reconstruction_decoder = Decoder(
@@ -57,20 +60,21 @@ class SurgVista(Objective):
 
     def networks(self) -> dict[str, NetworkUse]:
         """The encoder, which sees some tokens, two decoders, which see all, and the teacher."""
-        visible, masked = self.num_visible, self.num_masked
+        visible = self.num_visible
+        masked = self.num_masked
         encoding = Pass(self.config.encoder, visible)
-        first, second = (Pass(decoder, self.num_tokens) for decoder in self.config.decoders)
-        reconstruction, distillation = self.reconstruction_decoder, self.distillation_decoder
-        return {
-            "encoder": NetworkUse(self.encoder, self.encoder.flops(visible), (encoding,)),
-            "reconstruction_decoder": NetworkUse(
-                reconstruction, reconstruction.flops(visible, masked), (first,)
-            ),
-            "distillation_decoder": NetworkUse(
-                distillation, distillation.flops(visible, masked), (second,)
-            ),
-            "teacher": NetworkUse(self.teacher, self.teacher.flops()),
+        uses = {"encoder": NetworkUse(self.encoder, self.encoder.flops(visible), (encoding,))}
+
+        decoders = {
+            "reconstruction_decoder": self.reconstruction_decoder,
+            "distillation_decoder": self.distillation_decoder,
         }
+        for (name, decoder), numbers in zip(decoders.items(), self.config.decoders, strict=True):
+            decoding = Pass(numbers, self.num_tokens)
+            uses[name] = NetworkUse(decoder, decoder.flops(visible, masked), (decoding,))
+
+        uses["teacher"] = NetworkUse(self.teacher, self.teacher.flops())
+        return uses
 
     def features(self, clips: Tensor) -> Tensor:
         """Run the teacher on the first frame of every tubelet; returns its features (B, N, D)."""
@@ -79,7 +83,7 @@ class SurgVista(Objective):
         return features
 
     def draw(self, batch: ClipBatch) -> TubeDraws:
-        """Tubes to hide, and drop paths where clips are trained on."""
+        """Draw the tubes to hide and, in training, drop paths."""
         config = self.config
         return draw_tubes(
             config.encoder,
@@ -96,16 +100,17 @@ class SurgVista(Objective):
         Args:
             clips: (B, C, T, H, W).
             targets: (B, N, D), the teacher's features of all tokens.
-            draws: Of these clips.
+            draws: The draws of these clips.
 
         Returns:
-            The weighted loss. Its metrics are `loss/reconstruction` and `loss/distillation`, unweighted, and, as a
-            yardstick, what each would be for a mean in place of every prediction: of the tubelet's own normalised
-            pixels, that is 0 (`loss/reconstruction_of_mean`), or of the features of the clip's masked tokens
+            The weighted loss. Its metrics are `loss/reconstruction` and `loss/distillation`, unweighted. As a yardstick
+            come the losses of a mean in place of every prediction: the tubelet's own normalised mean, which is 0
+            (`loss/reconstruction_of_mean`), and the mean feature of the clip's masked tokens
             (`loss/distillation_of_mean`).
         """
-        config, (visible, masked, keeps) = self.config, draws
-        # `keeps` has one entry a network: the encoder, then both decoders.
+        config = self.config
+        visible, masked, keeps = draws
+        # `keeps` has one entry for each network: the encoder, then both decoders
         encoded = self.encoder(clips, visible, keeps[0])
         pixels = self.reconstruction_decoder(encoded, visible, masked, keeps[1])
         features = self.distillation_decoder(encoded, visible, masked, keeps[2])
@@ -113,15 +118,13 @@ class SurgVista(Objective):
         reconstruction, reconstruction_of_mean = self.pixels.losses(pixels, clips, masked)
         true_features = take_tokens(targets, masked).float()
         mean_feature = true_features.mean(1, keepdim=True).expand_as(true_features)
-        distillation, distillation_of_mean = (
-            F.smooth_l1_loss(guess, true_features, beta=config.smooth_l1_beta)
-            for guess in (features.float(), mean_feature)
-        )
+        beta = config.smooth_l1_beta
+        distillation = F.smooth_l1_loss(features.float(), true_features, beta=beta)
+        distillation_of_mean = F.smooth_l1_loss(mean_feature, true_features, beta=beta)
 
-        loss = (
-            config.reconstruction_weight * reconstruction
-            + config.distillation_weight * distillation
-        )
+        weighted_reconstruction = config.reconstruction_weight * reconstruction
+        weighted_distillation = config.distillation_weight * distillation
+        loss = weighted_reconstruction + weighted_distillation
         metrics = {
             "loss/reconstruction": reconstruction.detach(),
             "loss/distillation": distillation.detach(),
@@ -134,7 +137,8 @@ class SurgVista(Objective):
     def pictures(self, batch: ClipBatch) -> dict[str, Tensor]:
         """Draw the reconstruction; see `Pixels.pictures`."""
         visible, masked, _ = self.draw(batch)
-        predicted = self.reconstruction_decoder(self.encoder(batch.clips, visible), visible, masked)
+        encoded = self.encoder(batch.clips, visible)
+        predicted = self.reconstruction_decoder(encoded, visible, masked)
         return self.pixels.pictures(predicted, batch.clips, visible, masked)
 
 
@@ -145,7 +149,6 @@ def make(config: SurgVistaConfig, seed: int, *, with_weights: bool) -> SurgVista
         ModelError: See `load_teacher`.
     """
     grid = config.encoder.grid
-    teacher = (
-        load_teacher(config.teacher, grid, seed) if with_weights else Teacher(config.teacher, grid)
-    )
-    return SurgVista(config, teacher, seed)
+    if not with_weights:
+        return SurgVista(config, Teacher(config.teacher, grid), seed)
+    return SurgVista(config, load_teacher(config.teacher, grid, seed), seed)

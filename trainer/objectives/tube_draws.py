@@ -1,4 +1,4 @@
-"""What (seed, g) decide about a micro-batch, on its device."""
+"""The random draws of a micro-batch, functions of (seed, g), on its device."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,7 +19,7 @@ class TubeDraws(NamedTuple):
     Attributes:
         visible: (B, V) int64, the tokens that the encoder sees.
         masked: (B, M) int64, the others.
-        keeps: For each network, (B, depth, 2) float32 (see `Block.forward`), or None where it drops nothing.
+        keeps: A tensor (B, depth, 2) float32 for each network (see `Block.forward`); None for one that drops nothing.
     """
 
     visible: Tensor
@@ -28,39 +28,42 @@ class TubeDraws(NamedTuple):
 
 
 def draw_tubes(
-    encoder: EncoderConfig, decoders: Sequence[DecoderConfig], mask_ratio: float, seed: int, batch: ClipBatch,
-    *, training: bool,
-) -> TubeDraws:  # fmt: skip
-    """Draw for a micro-batch.
+    encoder: EncoderConfig,
+    decoders: Sequence[DecoderConfig],
+    mask_ratio: float,
+    seed: int,
+    batch: ClipBatch,
+    *,
+    training: bool,
+) -> TubeDraws:
+    """Draw masks and drop paths for a micro-batch.
 
     Args:
-        encoder: Whose tubes are masked; the first network.
+        encoder: The first network, whose tubes are masked.
         decoders: The other networks, in their order.
         mask_ratio: Share of tubes that are masked.
-        seed: Of the run.
+        seed: The run's seed.
         batch: B clips.
         training: Whether residual branches are dropped.
     """
     device = batch.clips.device
     visible, masked = tube_mask(encoder.grid, mask_ratio, seed, batch.g)
     networks: tuple[EncoderConfig | DecoderConfig, ...] = (encoder, *decoders)
-    # Its number gives each network draws of its own.
-    keeps = [
-        to_device(
-            drop_path_keeps(network.drop_path, network.shape.depth, seed, number, batch.g), device
-        )
-        if training and network.drop_path
-        else None
-        for number, network in enumerate(networks)
-    ]
+
+    keeps: list[Tensor | None] = []
+    for number, network in enumerate(networks):
+        if not (training and network.drop_path):
+            keeps.append(None)
+            continue
+        # Its number gives each network draws of its own
+        drawn = drop_path_keeps(network.drop_path, network.shape.depth, seed, number, batch.g)
+        keeps.append(to_device(drawn, device))
     return TubeDraws(to_device(visible, device), to_device(masked, device), keeps)
 
 
 def to_device(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:
     """Bring what was drawn to the device of the clips, without waiting for it."""
     tensor = torch.from_numpy(array)
-    return (
-        tensor.pin_memory().to(device, non_blocking=True)
-        if device.type == "cuda"
-        else tensor.to(device)
-    )
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)

@@ -60,33 +60,40 @@ class UniSurg(Jepa):
     )
 
     def __init__(self, config: UniSurgConfig, seed: int) -> None:
-        grid, mean_ratio = config.encoder.grid, sum(config.mask_ratio) / 2
+        grid = config.encoder.grid
+        mean_ratio = sum(config.mask_ratio) / 2
         masked = grid.slices * num_masked_tubes(grid, mean_ratio)
         counts = [TokenCount(grid.num_tokens - masked, masked)]
         super().__init__(config, seed, counts, normalise_targets=config.normalise_targets)
-        self.config, self.mean_ratio = config, mean_ratio
-        patch, width = 3 * config.encoder.patch_size**2, config.encoder.shape.embed_dim
-        self._patch_values, self._token_values = (patch, width) if config.norm == "sum" else (1, 1)
+        self.config = config
+        self.mean_ratio = mean_ratio
+        patch = 3 * config.encoder.patch_size**2
+        width = config.encoder.shape.embed_dim
+        # Factors that make sums of means
+        is_sum = config.norm == "sum"
+        self._patch_values = patch if is_sum else 1
+        self._token_values = width if is_sum else 1
 
     @torch.no_grad()
     def pictures(self, batch: ClipBatch) -> dict[str, Tensor]:
-        """What every such objective draws, and two heat maps.
+        """The pictures of every such objective, and two heat maps.
 
         `motion` is each tube's score, from the least to the most of the clip; `weight` is w, of the masked tubes.
         """
-        rows, (_, masked) = super().pictures(batch), self.draw(batch)[0]
+        rows = super().pictures(batch)
+        _, masked = self.draw(batch)[0]
         scores = self._scores(batch.clips)
-        tubes = masked[:, : masked.shape[1] // self.grid.slices]
-        weights = torch.zeros_like(scores).scatter(
-            1, tubes, self._weights(scores.gather(1, tubes))[0]
-        )
         low, high = scores.aminmax(dim=1, keepdim=True)
+        motion = (scores - low) / (high - low).clamp(min=_EPS)
+
+        tubes = self._tubes_of(masked)
+        masked_weights, _ = self._weights(scores.gather(1, tubes))
+        weights = torch.zeros_like(scores).scatter(1, tubes, masked_weights)
+
         size = batch.clips.shape[2:]
-        for name, values in (
-            ("motion", (scores - low) / (high - low).clamp(min=_EPS)),
-            ("weight", weights),
-        ):
-            rows[name] = spread_over(heat(values.repeat(1, self.grid.slices)), self.grid, size)
+        for name, values in (("motion", motion), ("weight", weights)):
+            in_all_slices = values.repeat(1, self.grid.slices)
+            rows[name] = spread_over(heat(in_all_slices), self.grid, size)
         return rows
 
     def passes(self) -> list[Pass]:
@@ -96,35 +103,34 @@ class UniSurg(Jepa):
         return [Pass(self.config.encoder, visible), Pass(self.config.predictor, self.num_tokens)]
 
     def draw(self, batch: ClipBatch) -> list[Mask]:
-        """Tubes to hide, in a share that is one for all clips of a step."""
+        """Draw the tubes to hide, in a share that is one for all clips of a step."""
         ratio = self.mean_ratio
         if self.training:
             low, high = self.config.mask_ratio
             ratio = step_mask_ratio(low, high, self.seed, batch.step_g)
         visible, masked = tube_mask(self.grid, ratio, self.seed, batch.g)
-        return [Mask(to_device(visible, batch.clips.device), to_device(masked, batch.clips.device))]
+        device = batch.clips.device
+        return [Mask(to_device(visible, device), to_device(masked, device))]
 
     def losses(self, clips: Tensor, targets: Tensor, masks: list[Mask]) -> ObjectiveOutput:
         """Compute the loss and its terms; `loss/prediction_of_mean` is the loss of each clip's mean masked target."""
-        config, ((visible, masked),) = self.config, masks
-        predicted = self.predictor(self.encoder(clips, visible), visible, masked, 0).float()
-        true, slices = take_tokens(targets, masked), self.grid.slices
-        # The first slice's tokens have the numbers of their tubes.
-        weights, chosen = self._weights(
-            self._scores(clips).gather(1, masked[:, : masked.shape[1] // slices])
-        )
+        config = self.config
+        ((visible, masked),) = masks
+        encoded = self.encoder(clips, visible)
+        predicted = self.predictor(encoded, visible, masked, 0).float()
+        true = take_tokens(targets, masked)
+        scores = self._scores(clips).gather(1, self._tubes_of(masked))
+        weights, chosen = self._weights(scores)
 
         distances = (predicted - true).abs().mean(-1)
-        # From (B, M) to (B, masked tubes): of each, the mean over time.
-        motion = self._token_values * self._motion(
-            distances.unflatten(1, (slices, -1)).mean(1), weights, chosen
-        )
+        # From (B, M) to (B, masked tubes): the mean over time of each
+        by_tube = distances.unflatten(1, (self.grid.slices, -1)).mean(1)
+        motion = self._token_values * self._motion(by_tube, weights, chosen)
+
         affinity = self._affinity(predicted, true)
-        measured = (
-            F.layer_norm(predicted, predicted.shape[-1:])
-            if config.normalise_variance
-            else predicted
-        )
+        measured = predicted
+        if config.normalise_variance:
+            measured = F.layer_norm(predicted, predicted.shape[-1:])
         variance = F.relu(config.least_std - measured.flatten(0, 1).std(0)).mean()
 
         loss = motion + config.affinity_weight * affinity + config.variance_weight * variance
@@ -137,47 +143,53 @@ class UniSurg(Jepa):
         }
         return ObjectiveOutput(loss, metrics)
 
+    def _tubes_of(self, masked: Tensor) -> Tensor:
+        """The tubes (B, K) of masked tokens (B, M); the first slice's tokens have the numbers of their tubes."""
+        return masked[:, : masked.shape[1] // self.grid.slices]
+
     def _scores(self, clips: Tensor) -> Tensor:
         """Motion scores g of all tubes of clips as loaded, (B, tubes)."""
-        return self._patch_values * motion_scores(
-            self.pixels.plain(clips), self.config.encoder.patch_size
-        )
+        scores = motion_scores(self.pixels.plain(clips), self.config.encoder.patch_size)
+        return self._patch_values * scores
 
     def _affinity(self, predicted: Tensor, true: Tensor) -> Tensor:
         """L_st, from masked tokens (B, M, D)."""
-        config = self.config
-        if config.affinities == "tokens":
+        temperature = self.config.temperature
+        exclude_self = self.config.exclude_self
+        if self.config.affinities == "tokens":
             loss: Tensor = affinity_loss_by_rows(
-                predicted, true, config.temperature, exclude_self=config.exclude_self
+                predicted, true, temperature, exclude_self=exclude_self
             )
             return loss
-        tubes, true_tubes = (
-            reduce(h, "b (s n) d -> b n d", "mean", s=self.grid.slices) for h in (predicted, true)
-        )
-        return affinity_loss(
-            tubes, true_tubes, config.temperature, exclude_self=config.exclude_self
-        )
+
+        slices = self.grid.slices
+        tubes = reduce(predicted, "b (s n) d -> b n d", "mean", s=slices)
+        true_tubes = reduce(true, "b (s n) d -> b n d", "mean", s=slices)
+        return affinity_loss(tubes, true_tubes, temperature, exclude_self=exclude_self)
 
     def _weights(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         """Weights w of masked tubes, from their motion scores, and 1 for the K of them that have one; (B, tubes)."""
         if self.config.standardise_motion:
             std, mean = torch.std_mean(scores, dim=1, keepdim=True)
             scores = (scores - mean) / (std + _EPS)
+
         top = scores.topk(min(self.config.top_k, scores.shape[1]), dim=1)
+        top_weights = (self.config.gamma * top.values).softmax(dim=1)
         none = torch.zeros_like(scores)
-        weights = none.scatter(1, top.indices, (self.config.gamma * top.values).softmax(dim=1))
-        return weights, none.scatter(1, top.indices, 1.0)
+        return none.scatter(1, top.indices, top_weights), none.scatter(1, top.indices, 1.0)
 
     def _motion(self, distances: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
         """L_motion, from each masked tube's mean absolute difference, its w, and whether it has one; (B, tubes)."""
         counts = chosen if self.config.scope == "topk" else torch.ones_like(weights)
         weighted = (1.0 + weights) * distances
         sums = (weighted * counts).sum(1)
-        return (sums if self.config.reduction == "sum" else sums / counts.sum(1)).mean()
+        if self.config.reduction == "sum":
+            return sums.mean()
+        return (sums / counts.sum(1)).mean()
 
 
 def motion_scores(clips: Tensor, patch_size: int) -> Tensor:
-    """How much each tube changes, and differs from its neighbours, per value of a patch.
+    """The change of each tube, and its difference from its neighbours, per value of a patch.
 
     g_i = mean over t of |x_{t+1,i} - x_{t,i}| + mean over t and 4-neighbours j of |x_{t,i} - x_{t,j}|, with x_{t,i} the
     pixels of patch i of frame t and |.| the mean absolute difference.
@@ -194,18 +206,29 @@ def motion_scores(clips: Tensor, patch_size: int) -> Tensor:
     down = (patches[:, :, 1:] - patches[:, :, :-1]).abs().mean((1, -1))
     right = (patches[:, :, :, 1:] - patches[:, :, :, :-1]).abs().mean((1, -1))
 
-    # A difference counts for both of its patches; those at an edge have fewer to average over.
-    sums = sum(F.pad(to, pad) for to, pads in ((down, _DOWN), (right, _RIGHT)) for pad in pads)
-    numbers = sum(
-        F.pad(torch.ones_like(to), pad)
-        for to, pads in ((down, _DOWN), (right, _RIGHT))
-        for pad in pads
-    )
+    # A difference counts for both of its patches; those at an edge have fewer to average over
+    ones_down = torch.ones_like(down)
+    ones_right = torch.ones_like(right)
+    sums = _for_both(down, right)
+    numbers = _for_both(ones_down, ones_right)
     return (in_time + sums / numbers).flatten(1)
 
 
-_DOWN = ((0, 0, 1, 0), (0, 0, 0, 1))
-_RIGHT = ((1, 0), (0, 1))
+def _for_both(down: Tensor, right: Tensor) -> Tensor:
+    """The sum, at each patch, of values that lie between it and its neighbours.
+
+    Args:
+        down: (B, rows - 1, columns), between a patch and the one below.
+        right: (B, rows, columns - 1), between a patch and the one to its right.
+
+    Returns:
+        (B, rows, columns).
+    """
+    above = F.pad(down, (0, 0, 1, 0))
+    below = F.pad(down, (0, 0, 0, 1))
+    before = F.pad(right, (1, 0))
+    after = F.pad(right, (0, 1))
+    return above + below + before + after
 
 
 def affinity_loss(
@@ -222,19 +245,18 @@ def affinity_loss(
     return _divergences(predicted, true, slice(None), temperature, exclude_self).mean()
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]  # its loop would be compiled anew for every number of tokens
+# Compiled, its loop would be compiled again for every number of tokens
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def affinity_loss_by_rows(
     predicted: Tensor, true: Tensor, temperature: float, *, exclude_self: bool
 ) -> Tensor:
     """The same as `affinity_loss`, in memory that grows with N instead of its square."""
-    rows = (slice(start, start + _ROWS) for start in range(0, predicted.shape[1], _ROWS))
-    parts = (
-        checkpoint(
-            _divergences, predicted, true, some, temperature, exclude_self, use_reentrant=False
-        )
-        for some in rows
-    )
-    return torch.cat([*parts], dim=1).mean()
+    parts = []
+    for start in range(0, predicted.shape[1], _ROWS):
+        rows = slice(start, start + _ROWS)
+        arguments = (predicted, true, rows, temperature, exclude_self)
+        parts.append(checkpoint(_divergences, *arguments, use_reentrant=False))
+    return torch.cat(parts, dim=1).mean()
 
 
 def _divergences(
@@ -250,12 +272,11 @@ def _divergences(
             cosines = cosines.masked_fill(numbers[rows, None] == numbers, -1e9)
         return cosines.log_softmax(-1)
 
-    with torch.autocast(
-        predicted.device.type, enabled=False
-    ):  # bf16 would move cosines over tau by hundredths
-        divergences = F.kl_div(
-            log_affinities(predicted), log_affinities(true), reduction="none", log_target=True
-        )
+    # bf16 would move cosines over tau by hundredths
+    with torch.autocast(predicted.device.type, enabled=False):
+        found = log_affinities(predicted)
+        expected = log_affinities(true)
+        divergences = F.kl_div(found, expected, reduction="none", log_target=True)
     return divergences.sum(-1)
 
 

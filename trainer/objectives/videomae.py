@@ -29,19 +29,23 @@ class VideoMae(Objective):
 
     def __init__(self, config: VideoMaeConfig, seed: int) -> None:
         super().__init__()
-        self.config, self.seed, self.grid = config, seed, config.encoder.grid
+        self.config = config
+        self.seed = seed
+        self.grid = config.encoder.grid
         self.num_tokens = self.grid.num_tokens
         self.num_masked = self.grid.slices * num_masked_tubes(self.grid, config.mask_ratio)
         self.num_visible = self.num_tokens - self.num_masked
 
-        self.pixels, self.encoder = Pixels(config.encoder), Encoder(config.encoder)
+        self.pixels = Pixels(config.encoder)
+        self.encoder = Encoder(config.encoder)
         self.decoder = Decoder(
             config.decoder, self.grid, config.encoder.shape.embed_dim, self.pixels.per_token
         )
 
     def networks(self) -> dict[str, NetworkUse]:
         """The encoder, which sees some tokens, and the decoder, which sees all."""
-        visible, masked = self.num_visible, self.num_masked
+        visible = self.num_visible
+        masked = self.num_masked
         encoding = Pass(self.config.encoder, visible)
         decoding = Pass(self.config.decoder, self.num_tokens)
         return {
@@ -50,7 +54,7 @@ class VideoMae(Objective):
         }
 
     def draw(self, batch: ClipBatch) -> TubeDraws:
-        """Tubes to hide, and drop paths where clips are trained on."""
+        """Draw the tubes to hide and, in training, drop paths."""
         config = self.config
         return draw_tubes(
             config.encoder,
@@ -62,19 +66,21 @@ class VideoMae(Objective):
         )
 
     def losses(self, clips: Tensor, targets: None, draws: TubeDraws) -> ObjectiveOutput:
-        """Compute the loss; `loss/reconstruction_of_mean` is what the tubelets' own means would score."""
+        """Compute the loss; `loss/reconstruction_of_mean` is the loss of the tubelets' own means."""
         visible, masked, keeps = draws
-        predicted = self.decoder(self.encoder(clips, visible, keeps[0]), visible, masked, keeps[1])
+        encoded = self.encoder(clips, visible, keeps[0])
+        predicted = self.decoder(encoded, visible, masked, keeps[1])
         loss, of_mean = self.pixels.losses(predicted, clips, masked)
-        return ObjectiveOutput(
-            loss, {"loss/reconstruction": loss.detach(), "loss/reconstruction_of_mean": of_mean}
-        )
+
+        metrics = {"loss/reconstruction": loss.detach(), "loss/reconstruction_of_mean": of_mean}
+        return ObjectiveOutput(loss, metrics)
 
     @torch.no_grad()
     def pictures(self, batch: ClipBatch) -> dict[str, Tensor]:
         """Draw the reconstruction; see `Pixels.pictures`."""
         visible, masked, _ = self.draw(batch)
-        predicted = self.decoder(self.encoder(batch.clips, visible), visible, masked)
+        encoded = self.encoder(batch.clips, visible)
+        predicted = self.decoder(encoded, visible, masked)
         return self.pixels.pictures(predicted, batch.clips, visible, masked)
 
 

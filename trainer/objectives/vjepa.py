@@ -2,11 +2,11 @@
 
 "V-JEPA 2: Self-Supervised Video Models Enable Understanding, Prediction and Planning" (Assran et al., 2025), after
 "Revisiting Feature Prediction for Learning Visual Representations from Video" (Bardes et al., 2024). Blocks of tokens
-are hidden through all of time, by two kinds of masks in turn; a predictor says what the averaged encoder makes of them:
+are hidden through all of time, by two kinds of masks in turn; a predictor predicts the averaged encoder's features:
 
     L = mean over masks of mean |z - h| over masked tokens, h = LayerNorm(E'(clip)), w' <- ema w' + (1 - ema) w.
 
-How large the blocks of a micro-batch are, and to how many tokens its clips are cut, belongs to the micro-batch.
+The size of blocks, and the number of tokens to which clips are cut, belong to the micro-batch.
 """
 
 import numpy as np
@@ -39,28 +39,29 @@ class VJepa(Jepa):
         self.config = config
 
     def draw(self, batch: ClipBatch) -> list[Mask]:
-        """Blocks to hide, through all of time, for each kind of mask."""
-        drawn = (
-            block_mask(self.grid, blocks, self.seed, kind, batch.g)
-            for kind, blocks in enumerate(self.config.masks)
-        )
+        """Draw the blocks to hide, through all of time, for each kind of mask."""
         device = batch.clips.device
-        return [
-            Mask(to_device(visible, device), to_device(masked, device)) for visible, masked in drawn
-        ]
+        masks = []
+        for kind, blocks in enumerate(self.config.masks):
+            visible, masked = block_mask(self.grid, blocks, self.seed, kind, batch.g)
+            masks.append(Mask(to_device(visible, device), to_device(masked, device)))
+        return masks
 
     def losses(self, clips: Tensor, targets: Tensor, masks: list[Mask]) -> ObjectiveOutput:
         """Compute the loss, and its parts by kind of mask.
 
-        `loss/prediction_of_mean` is what the mean of each clip's masked targets would score as a prediction, which goes
-        to 0 when the targets collapse.
+        `loss/prediction_of_mean` is the loss of each clip's mean masked target as a prediction; it goes to 0 when the
+        targets collapse.
         """
-        losses, of_mean = [], []
+        losses = []
+        of_mean = []
         for kind, (visible, masked) in enumerate(masks):
-            predicted = self.predictor(self.encoder(clips, visible), visible, masked, kind)
+            encoded = self.encoder(clips, visible)
+            predicted = self.predictor(encoded, visible, masked, kind)
             true = take_tokens(targets, masked)
             losses.append(F.l1_loss(predicted.float(), true))
             of_mean.append(distance_of_mean(true))
+
         loss = torch.stack(losses).mean()
         metrics = {f"loss/mask_{kind}": part.detach() for kind, part in enumerate(losses)}
         metrics |= {
@@ -71,16 +72,14 @@ class VJepa(Jepa):
 
 
 def typical_counts(config: VJepaConfig) -> list[TokenCount]:
-    """How many tokens the masks of micro-batches of 24, as published, show and hide on average, by kind of mask."""
+    """The mean numbers of visible and masked tokens, by kind of mask, in micro-batches of 24, as published."""
     batches = np.arange(_COUNTED_CLIPS).reshape(-1, _COUNTED_TOGETHER)
     counts = []
     for kind, blocks in enumerate(config.masks):
         drawn = [block_mask(config.encoder.grid, blocks, 0, kind, g) for g in batches]
-        visible, masked = (
-            round(float(np.mean([some.shape[1] for some in side])))
-            for side in zip(*drawn, strict=True)
-        )
-        counts.append(TokenCount(visible, masked))
+        visible = np.mean([shown.shape[1] for shown, _ in drawn])
+        masked = np.mean([hidden.shape[1] for _, hidden in drawn])
+        counts.append(TokenCount(round(float(visible)), round(float(masked))))
     return counts
 
 

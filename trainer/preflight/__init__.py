@@ -1,1 +1,1 @@
-"""What is looked at before a run: the nodes, the store, the run directory, the network, the model."""
+"""Checks before a run: the nodes, the store, the run directory, the network, the model."""

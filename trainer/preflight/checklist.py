@@ -23,7 +23,7 @@ class Checklist:
     """The checks of one rank.
 
     Attributes:
-        failures: What failed so far.
+        failures: The checks that failed so far.
     """
 
     def __init__(self, meeting: Meeting, device: torch.device, seconds: float) -> None:
@@ -31,35 +31,39 @@ class Checklist:
 
         Args:
             meeting: The ranks.
-            device: What this rank computes on.
-            seconds: For all checks together.
+            device: The device of this rank.
+            seconds: Time for all checks together.
         """
         self.failures: list[Failure] = []
-        self._meeting, self._device = meeting, device
+        self._meeting = meeting
+        self._device = device
         self._deadline = time.monotonic() + seconds
 
     def at_most(self, seconds: float) -> float:
-        """So many seconds, or what is left of the time for all checks; never less than a moment."""
-        return min(seconds, max(self._deadline - time.monotonic(), 0.1))
+        """The given seconds, or what is left of the time for all checks; never less than a moment."""
+        left = self._deadline - time.monotonic()
+        return min(seconds, max(left, 0.1))
 
     def run(self, check: str, action: Callable[[], T], *, seconds: float, advice: str) -> T | None:
         """Run one check in a thread of its own, which is left behind when it does not end.
 
         Args:
             check: Its name, a column of the table.
-            action: What it does.
-            seconds: How long it may take.
-            advice: What to do when it fails without saying so itself.
+            action: The check itself.
+            seconds: The most time that it may take.
+            advice: What a user should do when it fails without saying so itself.
 
         Returns:
-            What the action returned; None when it failed.
+            The result of the action; None when it failed.
         """
         # Tells rank 0 in which check this rank falls silent, if it does.
         self._meeting.tell(f"doing/{self._meeting.topology.rank}", check)
         outcome: Future[T] = Future()
-        threading.Thread(
-            target=self._act, args=(action, outcome), name=f"check-{check}", daemon=True
-        ).start()
+        arguments = (action, outcome)
+        thread = threading.Thread(
+            target=self._act, args=arguments, name=f"check-{check}", daemon=True
+        )
+        thread.start()
         limit = self.at_most(seconds)
 
         try:
@@ -71,11 +75,8 @@ class Checklist:
         except TimeoutError:
             sentence = f"no answer within {limit:.0f} s; {advice}"
         except OSError as error:
-            sentence = (
-                f"{error.filename}: {error.strerror}; {advice}"
-                if error.filename
-                else f"{error}; {advice}"
-            )
+            problem = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            sentence = f"{problem}; {advice}"
         except Exception as error:  # whatever it is, the other checks go on
             said = next(iter(str(error).splitlines()), "")
             sentence = f"{type(error).__name__}: {said[:_LONGEST_SENTENCE]}; {advice}"

@@ -36,10 +36,8 @@ def take_step(config: TrainConfig, topology: Topology, objective: Objective) -> 
     Raises:
         PreflightError: The GPU's memory does not hold it; the message says which micro-batch to try.
     """
-    device, num_micro_batches = (
-        topology.device,
-        min(2, config.grad_accum_steps(topology.world_size)),
-    )
+    device = topology.device
+    num_micro_batches = min(2, config.grad_accum_steps(topology.world_size))
     with _memory(config):
         engine = build_engine(config, objective, device, grad_accum_steps=num_micro_batches)
 
@@ -54,20 +52,17 @@ def take_step(config: TrainConfig, topology: Topology, objective: Objective) -> 
             return StepMemory(peak_gib=0.0, gib=0.0)
 
         torch.cuda.synchronize(device)
-    gib = torch.cuda.get_device_properties(device).total_memory / _GIB
-    return StepMemory(peak_gib=torch.cuda.max_memory_reserved(device) / _GIB, gib=gib)
+    all_memory = torch.cuda.get_device_properties(device).total_memory
+    peak = torch.cuda.max_memory_reserved(device)
+    return StepMemory(peak_gib=peak / _GIB, gib=all_memory / _GIB)
 
 
 def _random_clips(config: TrainConfig, device: torch.device) -> ClipBatch:
-    size, frames, encoder = (
-        config.micro_batch_size,
-        config.objective.encoder.num_frames,
-        config.objective.encoder,
-    )
+    size = config.micro_batch_size
+    encoder = config.objective.encoder
+    shape = (size, encoder.num_frames, 3, encoder.image_size, encoder.image_size)
     return ClipBatch(
-        clips=torch.randn(
-            size, frames, 3, encoder.image_size, encoder.image_size, device=device
-        ).transpose(1, 2),
+        clips=torch.randn(shape, device=device).transpose(1, 2),
         g=np.arange(size),
         names=(ClipName("preflight", "random", 0),) * size,
         valid=np.ones(size, bool),
@@ -80,11 +75,11 @@ def _memory(config: TrainConfig) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError:
         size = config.micro_batch_size
-        smaller = next(
-            (divisor for divisor in range(size // 2, 0, -1) if size % divisor == 0), None
-        )
-        advice = f"try micro_batch_size={smaller}" if smaller else "try parallel.zero_stage=2"
+        smaller = [divisor for divisor in range(1, size) if size % divisor == 0]
+        advice = "try parallel.zero_stage=2"
+        if smaller:
+            advice = f"try micro_batch_size={smaller[-1]}"
         raise PreflightError(
-            f"one step with micro_batch_size {size} does not fit into the GPU's memory; {advice}, or "
-            "objective.encoder.activation_checkpointing=true"
+            f"one step with micro_batch_size {size} does not fit into the GPU's memory; "
+            f"{advice}, or objective.encoder.activation_checkpointing=true"
         ) from None

@@ -7,8 +7,9 @@ import torch.distributed as dist
 
 from surgstream.trainer.errors import PreflightError
 
-_GPU_BYTES, _CPU_BYTES = 256 * 2**20, 8 * 2**20
-"""Large enough for bandwidth to count and not latency, small beside a model."""
+_GPU_BYTES = 256 * 2**20
+_CPU_BYTES = 8 * 2**20
+"""Sizes that are large enough for bandwidth to count and not latency, and small against a model."""
 
 
 def bus_gb_per_second(device: torch.device, seconds: float) -> float:
@@ -18,8 +19,8 @@ def bus_gb_per_second(device: torch.device, seconds: float) -> float:
     the hardware's, whatever n is.
 
     Args:
-        device: Where the bytes are.
-        seconds: About how long to measure.
+        device: The device that holds the bytes.
+        seconds: The time to measure, about.
 
     Raises:
         PreflightError: The sum is wrong.
@@ -40,7 +41,8 @@ def bus_gb_per_second(device: torch.device, seconds: float) -> float:
     rounds = torch.tensor([seconds / _seconds(values, 1)], device=device)
     dist.broadcast(rounds, 0)
     times = max(1, int(rounds.item()))
-    return num_bytes * times / _seconds(values, times) * 2 * (ranks - 1) / ranks / 1e9
+    rate = num_bytes * times / _seconds(values, times)
+    return rate * 2 * (ranks - 1) / ranks / 1e9
 
 
 def _seconds(values: torch.Tensor, times: int) -> float:

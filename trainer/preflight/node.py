@@ -1,4 +1,4 @@
-"""What a node has: GPUs, versions, space, limits."""
+"""The facts of a node: GPUs, versions, space, limits."""
 
 import re
 import resource
@@ -13,16 +13,15 @@ from surgstream.trainer.preflight.report import Gpu, NodeFacts
 
 _GIB = 2**30
 _DRIVER_FILE = Path("/proc/driver/nvidia/version")
-_DRIVER = re.compile(
-    r"Kernel Module\b.*?\s(\d+(\.\d+)+)"
-)  # the open one is "for x86_64", or another machine
+_DRIVER = re.compile(r"Kernel Module\b.*?\s(\d+(\.\d+)+)")
+"""The version in what the driver says; the open one is "for x86_64", or for another machine, before it."""
 
 
 def look_at_node(device: torch.device, run_dir: Path, cache_dir: Path | None) -> NodeFacts:
     """Look at this node.
 
     Args:
-        device: What this rank computes on.
+        device: The device of this rank.
         run_dir: The run directory, which need not exist.
         cache_dir: The cache's folder, which need not exist.
 
@@ -54,9 +53,8 @@ def look_at_node(device: torch.device, run_dir: Path, cache_dir: Path | None) ->
 
 def free_gib(path: Path) -> float:
     """Free GiB of the file system where `path` is or would be."""
-    there = next(
-        parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists()
-    )
+    path = path.absolute()
+    there = next(place for place in (path, *path.parents) if place.exists())
     return shutil.disk_usage(there).free / _GIB
 
 
@@ -83,10 +81,11 @@ def _gpu(index: int) -> Gpu:
 def _versions(on_gpu: bool) -> dict[str, str]:
     """Versions that ranks of one run must share: NCCL's wire format, kernels and decoders differ between them."""
     packages = {found.name.replace("_", "-"): found.version for found in distributions()}
-    versions = {"torch": str(torch.__version__)}
-    versions["DALI"] = next(
-        (packages[name] for name in sorted(packages) if name.startswith("nvidia-dali-cuda")), "none"
-    )
+    dali = [name for name in sorted(packages) if name.startswith("nvidia-dali-cuda")]
+    versions = {
+        "torch": str(torch.__version__),
+        "DALI": packages[dali[0]] if dali else "none",
+    }
     if on_gpu:
         versions["driver"] = installed_driver()
         versions["CUDA"] = str(torch.version.cuda)

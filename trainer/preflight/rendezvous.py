@@ -1,4 +1,4 @@
-"""Where ranks meet before they trust collectives: a store of keys on rank 0 that tells who is missing."""
+"""The meeting of ranks before they trust collectives: a store of keys on rank 0 that tells which are missing."""
 
 import json
 import os
@@ -33,12 +33,13 @@ class Meeting:
 
         Args:
             topology: This process's place.
-            seconds: How long to wait.
+            seconds: The time to wait.
 
         Raises:
             PreflightError: Rank 0 cannot be reached, or not all ranks came; their nodes are named.
         """
-        self.topology, self.node = topology, node_name(os.environ)
+        self.topology = topology
+        self.node = node_name(os.environ)
         serves = serves_store(topology)
         try:
             if not serves:
@@ -53,13 +54,14 @@ class Meeting:
                 multi_tenant=True,  # the process group will use the same port
             )
         except (OSError, RuntimeError) as error:
+            address = f"{topology.master_addr}:{topology.master_port}"
+            reason = str(error).partition("\n")[0]
             raise PreflightError(
-                f"rank {topology.rank} on {self.node}: could not meet rank 0 at {topology.master_addr}:"
-                f"{topology.master_port} within {seconds:g} s ({str(error).partition(chr(10))[0]}); is it "
-                "running, is a firewall in between?"
+                f"rank {topology.rank} on {self.node}: could not meet rank 0 at {address} "
+                f"within {seconds:g} s ({reason}); is it running? is a firewall in between?"
             ) from None
 
-        # False once a rank is missing or rank 0 is gone: then nobody is waited for any more.
+        # False once a rank is missing or rank 0 is gone: from then on this rank waits for nobody
         self._complete = True
         if topology.is_main:
             self.tell("token", os.urandom(8).hex())
@@ -70,7 +72,8 @@ class Meeting:
             all_here = self.agree("here", seconds)
         if not all_here:
             raise PreflightError(
-                f"{self._missing()} within {seconds:g} s; see what they print, or exclude their nodes"
+                f"{self._missing()} within {seconds:g} s; "
+                "see what they print, or exclude their nodes"
             )
         self.token = self.hear("token", seconds)
 
@@ -78,14 +81,15 @@ class Meeting:
         """Wait until all ranks are here and well, or one of them is not.
 
         Args:
-            name: What is agreed on; each name once.
+            name: The name of this agreement; each is used once.
             seconds: How long to wait. Whoever waited in vain does not wait again, nor does anybody for it.
             ok: Whether this rank is well.
 
         Returns:
             Whether all ranks are well.
         """
-        yes, no = f"preflight/{name}/yes", f"preflight/{name}/no"
+        yes = f"preflight/{name}/yes"
+        no = f"preflight/{name}/no"
         deadline = time.monotonic() + seconds
 
         try:
@@ -122,11 +126,11 @@ class Meeting:
         Raises:
             PreflightError: It does not come.
         """
-        deadline, key = time.monotonic() + seconds, f"preflight/{key}"
+        deadline = time.monotonic() + seconds
+        key = f"preflight/{key}"
         with self._talking():
-            while not self._store.check(
-                [key]
-            ):  # to poll spares the log what `wait` prints when time is up
+            # Polling, since `wait` would print to the log when time is up
+            while not self._store.check([key]):
                 if time.monotonic() > deadline:
                     raise RuntimeError
                 time.sleep(_POLL_SECONDS)
@@ -136,27 +140,26 @@ class Meeting:
         """Wait for the reports that all ranks tell as `report/RANK`.
 
         Args:
-            seconds: How long to wait.
+            seconds: The time to wait.
 
         Returns:
-            The reports by rank. Of a rank that did not report, it says in which check it fell silent.
+            The reports by rank. That of a rank that did not report names the check in which it was lost.
         """
         deadline = time.monotonic() + seconds
-        return [
-            self._report(rank, deadline - time.monotonic())
-            for rank in range(self.topology.world_size)
-        ]
+        reports = []
+        for rank in range(self.topology.world_size):
+            left = deadline - time.monotonic()
+            reports.append(self._report(rank, left))
+        return reports
 
     def leave(self, seconds: float) -> None:
         """Say good-bye; rank 0, which serves the meeting, waits for the others."""
         deadline = time.monotonic() + seconds
         with suppress(RuntimeError):
             gone = self._store.add("preflight/gone", 1)
-            while (
-                self.topology.is_main
-                and gone < self.topology.world_size
-                and time.monotonic() < deadline
-            ):
+            if not self.topology.is_main:
+                return
+            while gone < self.topology.world_size and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
                 gone = self._store.add("preflight/gone", 0)
 
@@ -166,7 +169,8 @@ class Meeting:
         except PreflightError:
             failure = Failure(
                 check=self.hear(f"doing/{rank}", 1),
-                sentence="no word since this check began; see what these ranks print, or exclude their nodes",
+                sentence="no word since this check began; "
+                "see what these ranks print, or exclude their nodes",
             )
             return RankReport(rank=rank, node=self.hear(f"node/{rank}", 1), failures=(failure,))
         return build(RankReport, json.loads(text), where=f"report of rank {rank}")
@@ -177,7 +181,8 @@ class Meeting:
             yield
         except RuntimeError:
             raise PreflightError(
-                f"rank {self.topology.rank} on {self.node}: lost contact with rank 0; its own message says why"
+                f"rank {self.topology.rank} on {self.node}: lost contact with rank 0; "
+                "its own message says why"
             ) from None
 
     def _absent(self) -> set[int]:
@@ -193,7 +198,7 @@ class Meeting:
         try:
             here = set(ranks) - self._absent()
             nodes = {self._store.get(f"preflight/node/{rank}").decode() for rank in here}
-        except RuntimeError:  # rank 0 has said it and left
+        except RuntimeError:  # rank 0 has reported it and left
             return "not all ranks came"
         silent: set[str] = set()
         with suppress(DistributedError):
@@ -203,12 +208,12 @@ class Meeting:
 
 
 def node_name(environment: Mapping[str, str]) -> str:
-    """What to call this node: Slurm's name for it, else the host's."""
+    """The name of this node: Slurm's name for it, else the host's."""
     return environment.get("SLURMD_NODENAME") or socket.gethostname()
 
 
 def _wait_for_port(topology: Topology, seconds: float) -> None:
-    """Try until rank 0 listens; the store's own client fills the log with stacks meanwhile."""
+    """Try until rank 0 listens; the store's own client would fill the log with stacks while it waits."""
     deadline = time.monotonic() + seconds
     while True:
         try:

@@ -1,4 +1,4 @@
-"""What a rank found out, as plain data: it travels to rank 0, which judges and prints it."""
+"""The findings of a rank, as plain data: they travel to rank 0, which judges and prints them."""
 
 from dataclasses import dataclass, field
 

@@ -15,8 +15,8 @@ def check_shared(meeting: Meeting, checkpoints: Path, seconds: float) -> bool | 
 
     Args:
         meeting: The ranks.
-        checkpoints: Where checkpoints go.
-        seconds: How long to wait for the others.
+        checkpoints: The folder of checkpoints.
+        seconds: The time to wait for the others.
 
     Returns:
         True; None where another rank failed, which says so itself.
@@ -25,7 +25,8 @@ def check_shared(meeting: Meeting, checkpoints: Path, seconds: float) -> bool | 
         OSError: This rank cannot write there.
         PreflightError: A file that another rank wrote is not there.
     """
-    rank, folder = meeting.topology.rank, trial_folder(meeting, checkpoints)
+    rank = meeting.topology.rank
+    folder = trial_folder(meeting, checkpoints)
 
     try:
         _write(folder, rank)
@@ -39,14 +40,14 @@ def check_shared(meeting: Meeting, checkpoints: Path, seconds: float) -> bool | 
     for other in range(meeting.topology.world_size) if rank == 0 else (0,):
         if not (folder / str(other)).exists():
             raise PreflightError(
-                f"{checkpoints}: what rank {other} wrote there is not seen here; run_dir must be on a file system that "
-                "all nodes share"
+                f"{checkpoints}: what rank {other} wrote there is not seen here; "
+                "run_dir must be on a file system that all nodes share"
             )
     return True
 
 
 def trial_folder(meeting: Meeting, checkpoints: Path) -> Path:
-    """Where `check_shared` writes; to be removed when all ranks are done."""
+    """The folder that `check_shared` writes to; to be removed when all ranks are done."""
     return checkpoints / f".preflight-{meeting.token}"
 
 

@@ -13,7 +13,7 @@ from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.config import TrainConfig
 
 PATIENCE_SECONDS = 8.0
-"""A store that gives no byte for so long is down as far as this check goes; a run is more patient."""
+"""A store that gives no byte for this time is down as far as this check goes; a run is more patient."""
 
 _GOLDEN = 0.6180339887498949
 _HASH_DIGITS = 12
@@ -33,7 +33,8 @@ class Corpora:
             SurgstreamError: The store cannot be reached, access is denied, there is no corpus, or it was packed at a
                 rate that the recipe cannot take.
         """
-        s3, self._read = config.data.s3, config.data.read
+        s3 = config.data.s3
+        self._read = config.data.read
         retry = replace(s3.retry, timeout_seconds=min(s3.retry.timeout_seconds, PATIENCE_SECONDS))
         impatient = replace(s3, retry=retry)
         self._storage = open_storage(config.data.corpus, impatient)
@@ -43,16 +44,15 @@ class Corpora:
         }
         for place, manifest in manifests.items():
             check_rates(manifest.shards(), config.data.fps, where=place)
-        self._shards = [
-            (shard.name, shard.num_bytes) for shard in manifests[config.data.corpus].shards()
-        ]
+        shards = manifests[config.data.corpus].shards()
+        self._shards = [(shard.name, shard.num_bytes) for shard in shards]
         self.manifest = "+".join(manifest.sha256[:_HASH_DIGITS] for manifest in manifests.values())
 
     def mb_per_second(self, seconds: float, *, rank: int, world_size: int) -> float:
         """Read ranges all over the corpus, as many at once as a run does, different ones on each rank.
 
         Args:
-            seconds: For how long; requests under way are waited for.
+            seconds: The time to read; requests under way are waited for.
             rank: This rank.
             world_size: All ranks.
 
@@ -64,19 +64,22 @@ class Corpora:
         """
         ends = list(accumulate(num_bytes for _, num_bytes in self._shards))
         # Reads are spread by the golden ratio; a rank's threads share its numbers, ranks do not.
-        numbers, stop = count(rank, world_size), threading.Event()
+        numbers = count(rank, world_size)
+        stop = threading.Event()
         started = time.perf_counter()
 
         def work() -> int:
             total = 0
             while not total or time.perf_counter() - started < seconds:
-                position = int(
-                    next(numbers) * _GOLDEN % 1.0 * ends[-1]
-                )  # far from the reads before
-                name, num_bytes = self._shards[i := bisect_right(ends, position)]
+                # Far from the reads before
+                position = int(next(numbers) * _GOLDEN % 1.0 * ends[-1])
+                index = bisect_right(ends, position)
+                name, num_bytes = self._shards[index]
+
+                # A range that would end past its shard begins earlier
                 length = min(self._read.range_bytes, num_bytes)
-                # A range that would end past its shard begins earlier.
-                start = min(position - (ends[i] - num_bytes), num_bytes - length)
+                offset = position - (ends[index] - num_bytes)
+                start = min(offset, num_bytes - length)
                 self._storage.read_into(name, start, memoryview(bytearray(length)), stop)
                 total += length
             return total

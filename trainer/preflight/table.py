@@ -1,11 +1,20 @@
 """The table: one line a node, then what failed and what to do."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from textwrap import fill
 
+from surgstream.configs.columns import columns
 from surgstream.trainer.distributed import in_words, spans
+from surgstream.trainer.preflight.problems import (
+    Problem,
+    gpus_in_words,
+    nodes,
+    skews,
+    usual,
+    verdict,
+)
 from surgstream.trainer.preflight.report import NodeFacts, RankReport
-from surgstream.trainer.preflight.rules import Problem, gpus_in_words, nodes, skews, usual, verdict
 
 _NODES_NAMED = 4
 _COLUMNS = 120
@@ -18,8 +27,8 @@ def render(reports: Sequence[RankReport], problems: Sequence[Problem]) -> str:
     """Write everything down, for a terminal of 120 columns.
 
     Args:
-        reports: Of the ranks, by rank.
-        problems: What is wrong, from `judge`.
+        reports: The reports of all ranks, by rank.
+        problems: The problems that `judge` found.
 
     Returns:
         Lines, the last one `go` or `no go: N problems`.
@@ -29,11 +38,8 @@ def render(reports: Sequence[RankReport], problems: Sequence[Problem]) -> str:
     lines = [*_head(reports), "", *_table(reports, fatal), ""]
     for title, some in (("what failed: what to do", fatal), ("warnings", warnings)):
         if some:
-            lines += [
-                title,
-                *(_wrapped(f"{_where(problem, reports)}: {problem.sentence}") for problem in some),
-                "",
-            ]
+            sentences = [f"{_where(problem, reports)}: {problem.sentence}" for problem in some]
+            lines += [title, *map(_wrapped, sentences), ""]
     return "\n".join([*lines, verdict(problems)])
 
 
@@ -49,16 +55,21 @@ def _wrapped(sentence: str) -> str:
 
 
 def _head(reports: Sequence[RankReport]) -> list[str]:
+    """The number of ranks, and what most of them have."""
     facts = [report.facts for report in reports if report.facts]
-    names = dict.fromkeys(name for own in facts for name in own.versions)
-    versions = [
-        f"{name} {usual(own.versions.get(name, 'none') for own in facts)}" for name in names
-    ]
-    gpus = [usual(gpus_in_words(own) for own in facts)] if facts else []
+    has = [usual(map(gpus_in_words, facts))] if facts else []
+    for name in dict.fromkeys(itertools.chain.from_iterable(own.versions for own in facts)):
+        version = usual(own.versions.get(name, "none") for own in facts)
+        has.append(f"{name} {version}")
+
+    num_nodes = _count(len(nodes(reports)), "node")
+    num_ranks = _count(len(reports), "rank")
+    lines = [f"{num_nodes}, {num_ranks}: {', '.join(has)}"]
+
     manifests = [report.manifest for report in reports if report.manifest]
-    corpus = [f"corpus {usual(manifests)}"] if manifests else []
-    count = f"{_count(len(nodes(reports)), 'node')}, {_count(len(reports), 'rank')}"
-    return [count + ": " + ", ".join([*gpus, *versions]), *corpus]
+    if manifests:
+        lines.append(f"corpus {usual(manifests)}")
+    return lines
 
 
 def _count(number: int, what: str) -> str:
@@ -66,30 +77,28 @@ def _count(number: int, what: str) -> str:
 
 
 def _table(reports: Sequence[RankReport], fatal: Sequence[Problem]) -> list[str]:
-    columns = _columns(reports)
-    rows = [list(columns)]
+    cell_makers = _cell_makers(reports)
+    rows = [list(cell_makers)]
     for own in nodes(reports).values():
         ranks = {report.rank for report in own}
         failed = {problem.check for problem in fatal if ranks & set(problem.ranks)}
-        cells = {title: cell(own) for title, cell in columns.items()}
-        rows.append(
-            [_marked(cells[title]) if title in failed else cells[title] for title in columns]
-        )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    left = [row[0].ljust(widths[0]) for row in rows]
-    right = [
-        [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)] for row in rows
-    ]
-    return ["  ".join([first, *rest]) for first, rest in zip(left, right, strict=True)]
+
+        cells = []
+        for title, make_cell in cell_makers.items():
+            cell = make_cell(own)
+            cells.append(_marked(cell) if title in failed else cell)
+        rows.append(cells)
+    return columns(rows)
 
 
 def _marked(cell: str) -> str:
     return "failed" if cell in ("-", "same", "ok") else f"{cell}!"
 
 
-def _columns(reports: Sequence[RankReport]) -> dict[str, _Cell]:
-    off, found = skews(reports), [report.facts for report in reports if report.facts]
-    columns: dict[str, _Cell] = {
+def _cell_makers(reports: Sequence[RankReport]) -> dict[str, _Cell]:
+    off = skews(reports)
+    found = [report.facts for report in reports if report.facts]
+    makers: dict[str, _Cell] = {
         "node": lambda own: own[0].node[-16:],
         "ranks": lambda own: spans(report.rank for report in own),
         "GPUs": _gpus,
@@ -100,27 +109,31 @@ def _columns(reports: Sequence[RankReport]) -> dict[str, _Cell]:
         "cache": _from_facts(lambda facts: _size(facts.cache_gib or 0.0)),
         "shm": _from_facts(lambda facts: _size(facts.shm_gib)),
         "corpus": lambda own: "same" if all(report.manifest for report in own) else "-",
-        "store": lambda own: (
-            f"{sum(r.mb_per_second or 0.0 for r in own):.0f} MB/s"
-            if any(r.mb_per_second for r in own)
-            else "-"
-        ),
+        "store": _store,
         "run_dir": lambda own: "ok" if all(report.shared for report in own) else "-",
         "network": lambda own: _slowest([report.bus_gb_per_second for report in own]),
-        "step": lambda own: _step(own),
+        "step": _step,
     }
 
     # Columns that this recipe, or this call, has nothing to fill with.
     if not any(facts.cache_gib is not None for facts in found):
-        del columns["cache"]
+        del makers["cache"]
     if not any(report.step for report in reports):
-        del columns["step"]
-    return columns
+        del makers["step"]
+    return makers
 
 
 def _gpus(own: Sequence[RankReport]) -> str:
-    sizes = {gpu.uuid: gpu.gib for report in own if report.facts for gpu in report.facts.gpus}
+    sizes: dict[str, float] = {}
+    for report in own:
+        if report.facts:
+            sizes |= {gpu.uuid: gpu.gib for gpu in report.facts.gpus}
     return f"{len(sizes)}x{min(sizes.values()):.0f}G" if sizes else "-"
+
+
+def _store(own: Sequence[RankReport]) -> str:
+    speed = sum(report.mb_per_second or 0.0 for report in own)
+    return f"{speed:.0f} MB/s" if speed else "-"
 
 
 def _from_facts(cell: Callable[[NodeFacts], str]) -> _Cell:
@@ -131,8 +144,10 @@ def _from_facts(cell: Callable[[NodeFacts], str]) -> _Cell:
 
 
 def _clock(seconds: Sequence[float]) -> str:
-    furthest = max(seconds, key=lambda second: abs(second), default=None)
-    return "-" if furthest is None else f"{round(furthest, 1) + 0.0:+.1f}s"  # + 0.0: no -0.0
+    if not seconds:
+        return "-"
+    furthest = max(seconds, key=abs)
+    return f"{round(furthest, 1) + 0.0:+.1f}s"  # + 0.0: no -0.0
 
 
 def _step(own: Sequence[RankReport]) -> str:
@@ -153,26 +168,28 @@ def _short(speed: float) -> str:
 
 def _size(gib: float) -> str:
     """GiB as `df -h` writes them."""
-    return f"{gib / 1024:.1f}T" if gib >= 1000 else f"{gib:.1f}G" if gib < 10 else f"{gib:.0f}G"
+    if gib >= 1000:
+        return f"{gib / 1024:.1f}T"
+    return f"{gib:.1f}G" if gib < 10 else f"{gib:.0f}G"
 
 
 def one_line(reports: Sequence[RankReport], problems: Sequence[Problem]) -> str:
     """The verdict on one line: `go`, or `no go` with the first problems that forbid a run."""
-    fatal = [
-        f"{_where(problem, reports)}: {problem.sentence}" for problem in problems if problem.fatal
-    ]
-    more = [f"and {len(fatal) - _PROBLEMS_NAMED} more"] if len(fatal) > _PROBLEMS_NAMED else []
-    return "; ".join([verdict(problems), *fatal[:_PROBLEMS_NAMED], *more])
+    fatal = [problem for problem in problems if problem.fatal]
+    parts = [verdict(problems)]
+    for problem in fatal[:_PROBLEMS_NAMED]:
+        parts.append(f"{_where(problem, reports)}: {problem.sentence}")
+    if len(fatal) > _PROBLEMS_NAMED:
+        parts.append(f"and {len(fatal) - _PROBLEMS_NAMED} more")
+    return "; ".join(parts)
 
 
 def _where(problem: Problem, reports: Sequence[RankReport]) -> str:
-    """`clock, rank 3 on node2`: the column, and whose fault it is."""
-    names = list(dict.fromkeys(report.node for report in reports if report.rank in problem.ranks))
-    on = (
-        f" on {', '.join(names)}"
-        if 0 < len(names) <= _NODES_NAMED
-        else f" on {len(names)} nodes"
-        if names
-        else ""
-    )
-    return f"{problem.check}, {in_words(problem.ranks)}{on}"
+    """The column and the ranks of a problem, such as `clock, rank 3 on node2`."""
+    where = f"{problem.check}, {in_words(problem.ranks)}"
+    names = dict.fromkeys(report.node for report in reports if report.rank in problem.ranks)
+    if not names:
+        return where
+    if len(names) <= _NODES_NAMED:
+        return f"{where} on {', '.join(names)}"
+    return f"{where} on {len(names)} nodes"

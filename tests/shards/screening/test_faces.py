@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from surgstream.benchmarks.experiments.face_pictures import framed, lit, masked
+from surgstream.benchmarks.experiments.faces.pictures import framed, lit, masked
 from surgstream.shards.screening.faces import MODEL, detector, face_score, obstacle
 from tests.helpers.scenes import FACE, SIZE, in_disc, scene, written
 

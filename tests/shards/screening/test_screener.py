@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from surgstream.benchmarks.experiments.face_pictures import framed, lit
+from surgstream.benchmarks.experiments.faces.pictures import framed, lit
 from surgstream.shards.corpus.file import Droppable
 from surgstream.shards.screening import screener as watch_module
 from surgstream.shards.screening.frame_scores import Kind

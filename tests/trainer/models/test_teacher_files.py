@@ -227,7 +227,7 @@ def test_an_adapter_is_refused_by_name(tmp_path: Path, trained: Any, adapter: st
 def test_what_lies_beside_the_weights_is_refused_by_name(tmp_path: Path, trained: Any) -> None:
     with pytest.raises(
         ModelError,
-        match=r"which holds numpy\S+scalar beside them; where you trust it, save its weights",
+        match=r"which holds numpy\S+scalar as well; where you trust it, save its weights",
     ):
         saved(
             tmp_path / "weights.pth",
@@ -260,7 +260,7 @@ def test_code_in_a_weights_file_is_not_run(tmp_path: Path) -> None:
     torch.save({"model": ModelError("anything but tensors")}, tmp_path / "weights.pth")
     with pytest.raises(
         ModelError,
-        match=r"nothing to run, got .* which holds surgstream\.trainer\.errors\.ModelError beside",
+        match=r"nothing to run, got .* which holds surgstream\.trainer\.errors\.ModelError as well",
     ):
         load_teacher(
             TeacherConfig(model=MODEL, weights=str(tmp_path / "weights.pth")), GRID, seed=0

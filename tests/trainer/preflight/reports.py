@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+from surgstream.trainer.preflight.problems import Needs
 from surgstream.trainer.preflight.report import Gpu, NodeFacts, RankReport, StepMemory
-from surgstream.trainer.preflight.rules import Needs
 
 NEEDS = Needs(checkpoint_gib=1.2, checkpoints=4, cache_gib=93.0, with_step=True)
 VERSIONS = {

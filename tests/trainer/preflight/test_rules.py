@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surgstream.trainer.distributed import spans
+from surgstream.trainer.preflight.problems import Problem, verdict
 from surgstream.trainer.preflight.report import Failure, RankReport, StepMemory
-from surgstream.trainer.preflight.rules import Problem, judge, verdict
+from surgstream.trainer.preflight.rules import judge
 from tests.trainer.preflight.reports import NEEDS, VERSIONS, change, cluster
 
 

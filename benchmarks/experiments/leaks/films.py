@@ -29,7 +29,10 @@ SECONDS = 45
 REAL_SPEED = 0.275
 """90th percentile of optical flow of ten seconds of real endoscopy, in picture widths a second, by `flow`."""
 
-FLOW_WIDTH, FLOW_SECONDS, FLOW_LOOKS, BRIGHT = 320, 0.04, 12, 20
+FLOW_WIDTH = 320
+FLOW_SECONDS = 0.04
+FLOW_LOOKS = 12
+BRIGHT = 20
 
 H264 = "-c:v libx264 -preset ultrafast -crf 26 -pix_fmt yuv420p"
 HEVC = (
@@ -62,8 +65,8 @@ def make_films(folder: Path, count: int, seed: int) -> dict[Path, float]:
 
     Args:
         folder: Where.
-        count: How many; each is of another scene.
-        seed: Of them all.
+        count: Number of films; each is of another scene.
+        seed: The seed of them all.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor() as pool:
@@ -79,7 +82,9 @@ def _make_film(folder: Path, seed: int, number: int) -> tuple[Path, float]:
     # Even sides, which 4:2:0 needs
     dataset = replace(dataset, width=dataset.width // 4 * 2, height=dataset.height // 4 * 2)
 
-    parent, speed, found = key(seed, f"fast{number}"), 4.0, 0.0
+    parent = key(seed, f"fast{number}")
+    speed = 4.0
+    found = 0.0
     for _ in range(4):  # what flow finds falls behind where pictures move far
         film = Film(dataset, parent, SECONDS * speed)
         found = _speed_of(film, speed)
@@ -131,27 +136,29 @@ def flow_of(video: Path) -> float:
 
 
 def _write(path: Path, film: Film, speed: float) -> None:
-    with av.open(str(path.with_suffix(".part.mkv")), "w") as container:
-        stream = container.add_stream(
-            "libx264", rate=RATE, options={"preset": "ultrafast", "crf": "14"}
-        )
+    partial = path.with_suffix(".part.mkv")
+    with av.open(str(partial), "w") as container:
+        options = {"preset": "ultrafast", "crf": "14"}
+        stream = container.add_stream("libx264", rate=RATE, options=options)
         stream.height, stream.width = film.disc.shape
-        stream.pix_fmt, stream.codec_context.thread_count = "yuv420p", 1
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1
+
         for number in range(SECONDS * RATE):
-            frame = av.VideoFrame.from_ndarray(
-                film.frame(number / RATE * speed).picture, format="rgb24"
-            )
-            frame.pts, frame.time_base = number, Fraction(1, RATE)
+            picture = film.frame(number / RATE * speed).picture
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts = number
+            frame.time_base = Fraction(1, RATE)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    path.with_suffix(".part.mkv").rename(path)
+    partial.rename(path)
 
 
 def looks(folder: Path, videos: list[Path], kind: str | None) -> list[Grey]:
     """Thumbnails of videos, or of their copies of a kind, `RATE` a second, as packing would give them.
 
     Args:
-        folder: Where they are kept, and copies are made and removed again.
+        folder: The folder that keeps them; copies are made there and removed again.
         videos: The originals.
         kind: One of `KINDS`; None for the originals.
     """

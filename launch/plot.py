@@ -1,0 +1,297 @@
+"""Line plots as SVG."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+Point = tuple[float, float]
+
+_HEAD = 64
+_LEGEND_HEAD = 92
+_LEFT = 64
+_RIGHT = 16
+_TOP = 36
+_BOTTOM = 48
+"""Margins of a panel around its axes."""
+
+_LABELS_RIGHT = 116
+"""The right margin where the last point may have a label."""
+
+_LABEL_WIDTH = 36
+_LETTER_WIDTH = 6.6
+_MOST_TICKS = 9
+_SMALLEST = 1e-3
+_COLOURS = (
+    ("#0969da", "#58a6ff"),
+    ("#bc4c00", "#f0883e"),
+    ("#1a7f37", "#3fb950"),
+    ("#8250df", "#bc8cff"),
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a panel.
+
+    Attributes:
+        name: Its entry in the legend; lines of one name look alike in all panels.
+        points: Points (x, y), growing in x.
+        labels: A text for each point; none by default.
+        is_reference: Draw it thin and dashed, without dots: what the other lines are compared with.
+    """
+
+    name: str
+    points: Sequence[Point]
+    labels: Sequence[str] = ()
+    is_reference: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes and its lines.
+
+    Attributes:
+        title: The quantity that is shown, with its unit.
+        across: The name of x.
+        lines: The lines.
+        limit: A height to mark, and its name.
+        is_logarithmic: Whether both axes are logarithmic; x is then above 0, and a y below 0.001 lies at the bottom.
+            Otherwise both axes begin at 0.
+    """
+
+    title: str
+    across: str
+    lines: Sequence[Line]
+    limit: tuple[float, str] | None = None
+    is_logarithmic: bool = True
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Maps numbers from `low` to `high` to places on the page, from `start` to `stop`."""
+
+    low: float
+    high: float
+    start: float
+    stop: float
+    is_logarithmic: bool
+
+    def __call__(self, value: float) -> float:
+        if self.is_logarithmic:
+            value = max(value, self.low)
+            share = math.log(value / self.low) / math.log(self.high / self.low)
+        else:
+            share = (value - self.low) / (self.high - self.low)
+        return self.start + share * (self.stop - self.start)
+
+
+def draw(
+    title: str, subtitle: str, panels: Sequence[Panel], *, width: int = 400, height: int = 270
+) -> str:
+    """Lay panels out two by two.
+
+    Args:
+        title: The title of the whole picture.
+        subtitle: A line of text below it.
+        panels: The plots.
+        width: Width of a panel, in pixels.
+        height: Its height, in pixels.
+
+    Returns:
+        The text of an SVG file, for light and dark pages alike.
+    """
+    marks = [
+        '<rect class="page" width="100%" height="100%"/>',
+        f'<text class="title" x="{_LEFT}" y="30">{escape(title)}</text>',
+        f'<text x="{_LEFT}" y="50">{escape(subtitle)}</text>',
+    ]
+
+    classes = _line_classes(panels)
+    head = _HEAD
+    if len(classes) > 1:
+        head = _LEGEND_HEAD
+        marks += _legend(classes)
+
+    for number, panel in enumerate(panels):
+        left = number % 2 * width
+        top = head + number // 2 * height
+        marks.append(f'<g transform="translate({left} {top})">')
+        marks += _panel(panel, classes, width, height)
+        marks.append("</g>")
+
+    page_width = min(2, len(panels)) * width
+    page_height = head + math.ceil(len(panels) / 2) * height
+    size = f"0 0 {page_width} {page_height}"
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{size}" role="img">'
+    style = f"  <style>{_style()}\n  </style>"
+    return "\n".join([svg, style, *(f"  {mark}" for mark in marks), "</svg>\n"])
+
+
+def _line_classes(panels: Sequence[Panel]) -> dict[str, str]:
+    """The CSS class of each line, by its name."""
+    classes: dict[str, str] = {}
+    colours = itertools.cycle(range(len(_COLOURS)))
+    for line in itertools.chain.from_iterable(panel.lines for panel in panels):
+        if line.name not in classes:
+            classes[line.name] = "reference" if line.is_reference else f"line{next(colours)}"
+    return classes
+
+
+def _legend(classes: Mapping[str, str]) -> list[str]:
+    marks = []
+    x = float(_LEFT)
+    for name, css_class in classes.items():
+        marks.append(f'<path class="{css_class}" d="M{x:.0f} 70h22"/>')
+        marks.append(f'<text x="{x + 28:.0f}" y="74">{escape(name)}</text>')
+        x += 54 + _LETTER_WIDTH * len(name)
+    return marks
+
+
+def _panel(panel: Panel, classes: Mapping[str, str], width: int, height: int) -> list[str]:
+    has_labels = any(line.labels for line in panel.lines)
+    right = width - (_LABELS_RIGHT if has_labels else _RIGHT)
+    bottom = height - _BOTTOM
+    to_x, x_ticks, to_y, y_ticks = _axes(panel, right, bottom)
+    middle = (_LEFT + right) / 2
+
+    marks = [
+        f'<text class="panel" x="{_LEFT}" y="20">{escape(panel.title)}</text>',
+        f'<text x="{middle}" y="{bottom + 36}" text-anchor="middle">{escape(panel.across)}</text>',
+    ]
+
+    for tick in y_ticks:
+        y = to_y(tick)
+        marks.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{right}"/>')
+        marks.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:,g}</text>')
+
+    # A number is left out where it would run into the last one
+    labelled = -math.inf
+    for tick in x_ticks:
+        x = to_x(tick)
+        if x - labelled > _LABEL_WIDTH:
+            labelled = x
+            where = f'x="{x:.1f}" y="{bottom + 18}" text-anchor="middle"'
+            marks.append(f"<text {where}>{tick:g}</text>")
+
+    if panel.limit:
+        limit, name = panel.limit
+        y = to_y(limit)
+        marks.append(f'<path class="reference" d="M{_LEFT} {y:.1f}H{right}"/>')
+        marks.append(f'<text x="{right}" y="{y - 5:.1f}" text-anchor="end">{escape(name)}</text>')
+
+    for line in panel.lines:
+        marks += _line(line, classes[line.name], to_x, to_y)
+    return marks
+
+
+def _line(line: Line, css_class: str, to_x: _Axis, to_y: _Axis) -> list[str]:
+    places = [(to_x(x), to_y(y)) for x, y in line.points]
+    path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
+    marks = [f'<path class="{css_class}" d="M{path}"/>']
+
+    if not line.is_reference:
+        dot = f'class="{css_class} dot" r="3"'
+        marks += [f'<circle {dot} cx="{x:.1f}" cy="{y:.1f}"/>' for x, y in places]
+
+    # `labels` is empty, or has one for each point
+    for (x, y), label in zip(places, line.labels, strict=False):
+        where = f'x="{x + 8:.1f}" y="{y + 20:.1f}"'
+        marks.append(f'<text class="label" {where}>{escape(label)}</text>')
+    return marks
+
+
+def _axes(
+    panel: Panel, right: float, bottom: float
+) -> tuple[_Axis, list[float], _Axis, list[float]]:
+    """Both axes, each with its ticks."""
+    points = [*itertools.chain.from_iterable(line.points for line in panel.lines)]
+    xs = [x for x, _ in points]
+    ys = [y for _, y in points]
+    if panel.limit:
+        ys.append(panel.limit[0])
+
+    if panel.is_logarithmic:
+        x_ticks = sorted(set(xs))
+        x_ends = (x_ticks[0] / 1.25, x_ticks[-1] * 1.25)
+        y_ticks = _logarithmic_ticks([y for y in ys if y > _SMALLEST] or [1.0])
+        y_ends = (y_ticks[0], y_ticks[-1])
+    else:
+        x_ticks = _linear_ticks(max(xs))
+        x_ends = (0.0, 1.05 * max(xs))
+        y_ticks = _linear_ticks(max(ys))
+        y_ends = (0.0, max(ys))
+
+    to_x = _Axis(*x_ends, _LEFT, right, panel.is_logarithmic)
+    to_y = _Axis(*y_ends, bottom, _TOP, panel.is_logarithmic)
+    return to_x, x_ticks, to_y, y_ticks
+
+
+def _logarithmic_ticks(values: Sequence[float]) -> list[float]:
+    """1, 2 and 5 times powers of ten around positive values, or the powers alone where those are too many."""
+    least = min(values)
+    most = max(values)
+    exponents = range(math.floor(math.log10(least)) - 1, math.ceil(math.log10(most)) + 2)
+    powers = [10.0**exponent for exponent in exponents]
+
+    for factors in ((1, 2, 5), (1,)):
+        ticks = [factor * power for power, factor in itertools.product(powers, factors)]
+        first = max(i for i, tick in enumerate(ticks) if tick < least)
+        stop = min(i for i, tick in enumerate(ticks) if tick > most) + 1
+        if stop - first <= _MOST_TICKS:
+            break
+    return ticks[first:stop]
+
+
+def _linear_ticks(most: float) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten from 0 to at most `most`, about five of them."""
+    power = 10.0 ** math.floor(math.log10(most))
+    step = next(power * share for share in (0.1, 0.2, 0.5, 1.0) if most / (power * share) < 7)
+    return [number * step for number in range(math.floor(most / step + 1e-9) + 1)]
+
+
+def _style() -> str:
+    light = _theme(
+        page="#ffffff",
+        text="#57606a",
+        title="#1f2328",
+        grid="#d8dee4",
+        lines=[colour for colour, _ in _COLOURS],
+    )
+    dark = _theme(
+        page="#0d1117",
+        text="#9198a1",
+        title="#f0f6fc",
+        grid="#2b3138",
+        lines=[colour for _, colour in _COLOURS],
+    )
+
+    return f"""
+    {light}
+    text {{ font: 12px Helvetica, Arial, sans-serif; }}
+    .title {{ font-size: 16px; font-weight: bold; }}
+    .panel {{ font-size: 13px; font-weight: bold; }}
+    .label {{ font-weight: bold; stroke-width: 4; paint-order: stroke; }}
+    path {{ fill: none; stroke-width: 2; stroke-linecap: round; }}
+    .dot {{ stroke-width: 0; }}
+    .grid {{ stroke-width: 1; }}
+    .reference {{ stroke-width: 1.5; stroke-dasharray: 5 4; }}
+    @media (prefers-color-scheme: dark) {{
+    {dark}
+    }}"""
+
+
+def _theme(*, page: str, text: str, title: str, grid: str, lines: Sequence[str]) -> str:
+    rules = [
+        f".page {{ fill: {page}; }}",
+        f"text {{ fill: {text}; }}",
+        f".title, .panel, .label {{ fill: {title}; }}",
+        f".label {{ stroke: {page}; }}",
+        f".grid {{ stroke: {grid}; }}",
+        f".reference {{ stroke: {text}; }}",
+    ]
+    for number, colour in enumerate(lines):
+        rules.append(f".line{number} {{ stroke: {colour}; }}")
+        rules.append(f"circle.line{number} {{ fill: {colour}; }}")
+    return " ".join(rules)
