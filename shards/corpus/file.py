@@ -14,6 +14,7 @@ from surgstream.configs.ranges import Range
 from surgstream.shards.corpus import naming
 from surgstream.shards.corpus.naming import BY_NAME
 from surgstream.shards.format.names import is_plain_id
+from surgstream.shards.storage.addresses import is_in_bucket
 
 TOLERANCE = 0.02
 """Of expected frames and hours, a share: publications round them, and cut videos a second longer or shorter."""
@@ -199,7 +200,7 @@ def find_corpus(name: str) -> tuple[Path, str]:
 
 def is_folder(word: str) -> bool:
     """Whether a word means a folder of videos: one that is there and no preset's name, or an `s3://` address."""
-    return word.startswith("s3://") or (os.path.isdir(word) and word not in presets("pack"))
+    return is_in_bucket(word) or (os.path.isdir(word) and word not in presets("pack"))
 
 
 def _one_of(option: str, word: str, known: Collection[str]) -> str:

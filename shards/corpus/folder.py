@@ -10,6 +10,7 @@ from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import override
 from surgstream.shards.corpus.naming import BY_NAME, fill, telling_apart
 from surgstream.shards.corpus.sources import resolved
+from surgstream.shards.storage.addresses import is_address
 from surgstream.shards.storage.globs import walk
 from surgstream.shards.storage.stores import Stores
 
@@ -37,7 +38,7 @@ def describe_folder(folder: str, options: Sequence[str], *, hold_out: int) -> di
         ConfigError: There is no video, or an option is malformed.
         StorageError: The folder cannot be listed.
     """
-    place = folder.rstrip("/") if "://" in folder else os.path.abspath(folder)
+    place = folder.rstrip("/") if is_address(folder) else os.path.abspath(folder)
     names = [name for name in walk(Stores()[place].tree()) if _is_video(name)]
     if not names:
         raise ConfigError(

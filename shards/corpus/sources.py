@@ -16,6 +16,7 @@ from surgstream.shards.corpus.pseudonyms import find_pseudonyms
 from surgstream.shards.errors import UnusableFileError
 from surgstream.shards.format.names import encode_id
 from surgstream.shards.format.review import Decision, Review, load_review
+from surgstream.shards.storage.addresses import is_address, is_in_bucket, join
 from surgstream.shards.storage.base import without_secrets
 from surgstream.shards.storage.globs import find, split_glob
 from surgstream.shards.storage.stores import Stores
@@ -242,14 +243,14 @@ def _expand(pattern: str, root: str, stores: Stores, *, folders: bool) -> list[s
 
 def resolved(location: str) -> str:
     """Where a file really lies: two names of one file are one video."""
-    return location if "://" in location else os.path.realpath(location)
+    return location if is_address(location) else os.path.realpath(location)
 
 
 def located(path: str, root: str) -> str:
     """A path of a corpus file as an address: relative ones start at the root, addresses stand for themselves."""
-    location = path if "://" in path else os.path.join(root, path)
-    if "://" not in location:
+    location = join(root, path)
+    if not is_address(location):
         return os.path.abspath(location)
-    if not location.startswith("s3://"):
+    if not is_in_bucket(location):
         raise ConfigError(f"expected a path or s3://BUCKET/KEY, got {without_secrets(location)!r}")
     return location

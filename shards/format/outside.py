@@ -2,10 +2,10 @@
 
 import argparse
 from pathlib import Path
-from urllib.parse import unquote
 
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.places import to_folder
+from surgstream.shards.storage.addresses import is_address, local_folder
 
 
 def report_folder(text: str) -> Path:
@@ -14,7 +14,7 @@ def report_folder(text: str) -> Path:
     Raises:
         argparse.ArgumentTypeError: It is an address.
     """
-    if "://" in text:
+    if is_address(text):
         raise argparse.ArgumentTypeError(
             f"expected a folder of this machine, got {text!r}; copy the report afterwards"
         )
@@ -32,10 +32,10 @@ def check_outside(what: str, path: Path | str, uri: str) -> None:
     Raises:
         ConfigError: It would, or it is no path of this machine.
     """
-    if "://" in str(path):
+    if is_address(str(path)):
         raise ConfigError(f"{what}: expected a path of this machine, got {path}")
-    folder = unquote(uri.removeprefix("file://")) if uri.startswith("file://") else uri
-    if "://" not in folder and Path(path).resolve().is_relative_to(Path(folder).resolve()):
+    folder = local_folder(uri)
+    if folder is not None and Path(path).resolve().is_relative_to(folder.resolve()):
         raise ConfigError(
             f"{what}: expected a path outside of {uri}, got {path}: it shows what the corpus does not tell"
         )

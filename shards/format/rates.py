@@ -14,6 +14,7 @@ from surgstream.configs.errors import ConfigError
 from surgstream.shards.format.manifest import ManifestFile
 from surgstream.shards.format.names import MANIFEST_NAME
 from surgstream.shards.format.records import PackedVideo, Shard
+from surgstream.shards.storage.addresses import is_address
 from surgstream.shards.storage.stores import open_storage
 
 
@@ -60,7 +61,7 @@ def check_rates_at_hand(places: Iterable[str], fps: float | None) -> None:
         ManifestError: A manifest is damaged.
     """
     for place in places:
-        if "://" not in place and (Path(place) / MANIFEST_NAME).is_file():
+        if not is_address(place) and (Path(place) / MANIFEST_NAME).is_file():
             check_rates(ManifestFile.load(open_storage(place)).shards(), fps, where=place)
 
 

@@ -5,9 +5,11 @@ what begins with a dot is found only by a step that does so as well. Only a step
 means that entry alone, whatever brackets are in it.
 """
 
+import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Protocol
 
 _ANY_FOLDERS = "**"
@@ -39,6 +41,41 @@ class Names:
         """See `Tree.items`. A store may have a file and a folder of one name."""
         yield from ((name, None) for name in self._files)
         yield from self._folders.items()
+
+
+class FolderTree:
+    """The tree of a folder, read when it is asked for. Symbolic links are followed, never in circles."""
+
+    def __init__(
+        self,
+        root: Path,
+        entries: Callable[[str], list[tuple[str, bool]]],
+        inside: str = "",
+        above: frozenset[str] = frozenset(),
+    ) -> None:
+        """Read nothing yet.
+
+        Args:
+            root: The folder at which the tree begins.
+            entries: Lists a folder below the root: names, and whether each is a folder's.
+            inside: This folder's name below the root, with its slash; empty for the root itself.
+            above: The resolved folders on the way here.
+        """
+        self._root = root
+        self._entries = entries
+        self._inside = inside
+        self._above = above
+
+    def items(self) -> "Iterator[tuple[str, FolderTree | None]]":
+        """See `Tree.items`."""
+        here = os.path.realpath(self._root / self._inside)
+        if here in self._above:
+            return
+
+        above = self._above | {here}
+        for name, is_folder in self._entries(self._inside):
+            below = f"{self._inside}{name}/"
+            yield name, FolderTree(self._root, self._entries, below, above) if is_folder else None
 
 
 def split_glob(pattern: str) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from surgstream.configs.files import open_regular
 from surgstream.shards.errors import StorageError, UnusableFileError
 from surgstream.shards.storage.base import Sink, check_size, check_version, safe_name
 from surgstream.shards.storage.durable import link_if_free, sync, sync_folder
-from surgstream.shards.storage.globs import walk
+from surgstream.shards.storage.globs import FolderTree, walk
 from surgstream.shards.storage.pins import Pins
 from surgstream.shards.storage.retry import Failure, Retries, RetryConfig
 
@@ -29,35 +29,31 @@ _PARTIAL_NAME = re.compile(
 )
 
 _PASSING = {
-    *(
-        errno.EIO,
-        errno.EREMOTEIO,
-        errno.ECOMM,
-        errno.EPROTO,
-        errno.EAGAIN,
-    ),  # soft mounts, FUSE, BeeGFS
-    *(
-        errno.ESTALE,
-        errno.ETIMEDOUT,
-        errno.ENOTCONN,
-        errno.ESHUTDOWN,
-        errno.EKEYEXPIRED,
-    ),  # NFS, evictions by Lustre
-    *(
-        errno.EHOSTDOWN,
-        errno.EHOSTUNREACH,
-        errno.ENETDOWN,
-        errno.ENETUNREACH,
-        errno.ENETRESET,
-        errno.ENOLINK,
-    ),  # CIFS
-    *(
-        errno.ECONNREFUSED,
-        errno.ECONNRESET,
-        errno.ECONNABORTED,
-        errno.EPIPE,
-        errno.ENOBUFS,
-    ),  # sshfs
+    # Soft mounts, FUSE, BeeGFS
+    errno.EIO,
+    errno.EREMOTEIO,
+    errno.ECOMM,
+    errno.EPROTO,
+    errno.EAGAIN,
+    # NFS, evictions by Lustre
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.ENOTCONN,
+    errno.ESHUTDOWN,
+    errno.EKEYEXPIRED,
+    # CIFS
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.ENETRESET,
+    errno.ENOLINK,
+    # sshfs
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.ECONNABORTED,
+    errno.EPIPE,
+    errno.ENOBUFS,
 }
 """What file systems answer while their server is away."""
 
@@ -83,7 +79,9 @@ class LocalStorage:
     def __init__(self, folder: Path, uri: str, retry: RetryConfig | None = None) -> None:
         self.uri = uri
         self.retries: Counter[str] = Counter()
-        self._folder, self._retry, self._pins = folder, retry or RetryConfig(), Pins(uri)
+        self._folder = folder
+        self._retry = retry or RetryConfig()
+        self._pins = Pins(uri)
 
     def read(self, name: str) -> bytes:
         """See `Storage.read`."""
@@ -101,10 +99,11 @@ class LocalStorage:
         self, name: str, start: int, out: memoryview, stop: threading.Event | None = None
     ) -> None:
         """See `Storage.read_into`."""
-        path, at = self._path(name), 0
+        path = self._path(name)
+        at = 0
 
         def attempt(retries: Retries) -> None:
-            # Kept from try to try: the file is opened anew, and read on from there
+            # Kept between attempts: the file is opened again, and read on from there.
             nonlocal at
             with open_regular(path) as file:
                 descriptor = file.fileno()
@@ -173,15 +172,17 @@ class LocalStorage:
                 found[name] = status.st_size
         return dict(sorted(found.items()))
 
-    def tree(self) -> "_Folder":
+    def tree(self) -> FolderTree:
         """See `Storage.tree`."""
-        return _Folder(self, "", frozenset())
+        return FolderTree(self._folder, self._entries)
 
     def free_bytes(self) -> int | None:
         """See `Storage.free_bytes`."""
-        return self._patiently(
-            "looking for room in", "its folder", lambda _: shutil.disk_usage(self._folder).free
-        )
+
+        def attempt(_: Retries) -> int:
+            return shutil.disk_usage(self._folder).free
+
+        return self._patiently("looking for room in", "its folder", attempt)
 
     def sweep(self, ours: Callable[[str], bool]) -> None:
         """See `Storage.sweep`."""
@@ -201,9 +202,8 @@ class LocalStorage:
             try:
                 yield partial, path
             finally:
-                with contextlib.suppress(
-                    OSError
-                ):  # what stays is hidden, and swept by the next packing
+                # What stays is hidden, and swept by the next packing.
+                with contextlib.suppress(OSError):
                     partial.unlink(missing_ok=True)
             self._pins.forget(name)
             sync_folder(path.parent)
@@ -225,7 +225,7 @@ class LocalStorage:
     def _names(self, folder: str = "") -> Iterator[str]:
         """All files, or those inside a folder."""
         inside = safe_name(self.uri, folder) + "/" if folder else ""
-        return (inside + name for name in walk(_Folder(self, inside, frozenset())))
+        return (inside + name for name in walk(FolderTree(self._folder, self._entries, inside)))
 
     def _entries(self, folder: str) -> list[tuple[str, bool]]:
         """The names in a folder, and whether each is a folder's; none where it is not there."""
@@ -237,9 +237,8 @@ class LocalStorage:
             except (FileNotFoundError, NotADirectoryError):
                 return []
             except PermissionError as error:
-                if f"/{folder}".endswith(
-                    "/lost+found/"
-                ):  # only root may list it, and nobody keeps anything there
+                # Only root may list it, and nobody keeps anything there.
+                if f"/{folder}".endswith("/lost+found/"):
                     return []
                 raise UnusableFileError(
                     f"{self.uri}: {folder or 'it'} cannot be listed ({error.strerror}), and what lies in it would be "
@@ -283,36 +282,11 @@ class LocalStorage:
         return kind(f"{self.uri}: {doing} {name}: {error.strerror or error}{hint}")
 
 
-class _Folder:
-    """A folder as a `globs.Tree`, read when it is asked for. Symbolic links are followed, never in circles."""
-
-    def __init__(self, storage: LocalStorage, inside: str, above: frozenset[str]) -> None:
-        """Read nothing yet.
-
-        Args:
-            storage: The store.
-            inside: The folder's name in it, with its slash; empty for the store itself.
-            above: The resolved folders on the way there.
-        """
-        self._storage, self._inside, self._above = storage, inside, above
-
-    def items(self) -> "Iterator[tuple[str, _Folder | None]]":
-        """See `Tree.items`."""
-        here = os.path.realpath(self._storage._folder / self._inside)
-        if here in self._above:
-            return
-        below = self._above | {here}
-        for name, is_folder in self._storage._entries(self._inside):
-            yield (
-                name,
-                _Folder(self._storage, f"{self._inside}{name}/", below) if is_folder else None,
-            )
-
-
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_dir()
     except OSError as error:
-        if error.errno == errno.ELOOP:  # a link to itself
+        # A link to itself.
+        if error.errno == errno.ELOOP:
             return False
         raise

@@ -6,19 +6,11 @@ disk, an S3 object is a multipart upload that is completed at the end.
 
 import io
 import os
-import urllib.parse
 from pathlib import Path
 
-from surgstream.configs.errors import ConfigError
 from surgstream.shards.errors import StorageError
-from surgstream.shards.storage.access import reached
-from surgstream.shards.storage.base import (
-    WITHOUT_USER,
-    S3Config,
-    Storage,
-    read_range,
-    without_secrets,
-)
+from surgstream.shards.storage.addresses import bucket_and_key, is_address, open_address
+from surgstream.shards.storage.base import S3Config, Storage, read_range
 from surgstream.shards.storage.local import LocalStorage
 
 __all__ = [
@@ -54,23 +46,10 @@ def open_storage(uri: str, s3: S3Config | None = None) -> Storage:
             "expected a folder or an address, got nothing; is a variable of the shell not set?"
         )
 
-    retry = (s3 or S3Config()).retry
-    scheme, separator, rest = uri.partition("://")
-    if not separator:
-        return LocalStorage(Path(uri), uri, retry)
-    if scheme == "file" and rest.startswith("/"):
-        return LocalStorage(Path(urllib.parse.unquote(rest)), uri, retry)
-
-    bucket, _, prefix = rest.partition("/")
-    if scheme == "s3" and "@" in bucket:
-        raise ConfigError(f"s3://: {WITHOUT_USER}")
-    if scheme == "s3" and bucket:
-        from surgstream.shards.storage.s3 import S3Storage  # boto3 takes half a second to import
-
-        return S3Storage(bucket, prefix, uri, reached(bucket, s3))
-    raise StorageError(
-        f"{without_secrets(uri)}: expected a folder, file:///FOLDER or s3://BUCKET/PREFIX"
-    )
+    settings = s3 or S3Config()
+    if is_address(uri):
+        return open_address(uri, settings)
+    return LocalStorage(Path(uri), uri, settings.retry)
 
 
 class Stores(dict[str, Storage]):
@@ -85,11 +64,10 @@ class Stores(dict[str, Storage]):
         Args:
             location: A local path or `s3://BUCKET/KEY`.
         """
-        scheme, separator, rest = location.partition("://")
-        if not separator:
-            return self[os.path.dirname(location) or "."], os.path.basename(location)
-        bucket, _, key = rest.partition("/")
-        return self[f"{scheme}://{bucket}"], key
+        if is_address(location):
+            bucket, key = bucket_and_key(location)
+            return self[bucket], key
+        return self[os.path.dirname(location) or "."], os.path.basename(location)
 
 
 class RangeReader(io.RawIOBase):
