@@ -32,6 +32,42 @@ class Placement:
         return rank
 
 
+@dataclass(frozen=True, kw_only=True)
+class RankShare:
+    """The share of one rank in every step of G draws.
+
+    Attributes:
+        rank: The rank.
+        world_size: All ranks.
+        micro_batch_size: Clips in a micro-batch, m.
+        global_batch_size: Draws of a step over all ranks, G.
+        deal: How a step is dealt to micro-batches; see `place`.
+
+    Raises:
+        ConfigError: G is not a positive multiple of micro_batch_size x world_size.
+    """
+
+    rank: int
+    world_size: int
+    micro_batch_size: int
+    global_batch_size: int
+    deal: Deal = "runs"
+
+    def __post_init__(self) -> None:
+        check_batch(self.global_batch_size, self.micro_batch_size, self.world_size)
+
+    def micro_batches(self, draws: Draws) -> Int64:
+        """This rank's draws of a step, as indices into it, (num_micro_batches, micro_batch_size)."""
+        placement = place(
+            draws,
+            micro_batch_size=self.micro_batch_size,
+            world_size=self.world_size,
+            deal=self.deal,
+        )
+        ours: Int64 = placement.members[self.rank]
+        return ours
+
+
 def place(
     draws: Draws, *, micro_batch_size: int, world_size: int, deal: Deal = "runs"
 ) -> Placement:

@@ -25,7 +25,7 @@ from surgstream.shards.keyed_random import Purpose, hash64
 from surgstream.shards.order.draws import Draws
 from surgstream.shards.order.lanes import Grid
 from surgstream.shards.order.mixture import Mixture
-from surgstream.shards.order.placement import Placement, check_batch, place
+from surgstream.shards.order.placement import Placement, RankShare, check_batch, place
 from surgstream.shards.order.revisions import (
     DatasetSize,
     Deal,
@@ -43,6 +43,7 @@ __all__ = [
     "Order",
     "OrderConfig",
     "Placement",
+    "RankShare",
     "check_batch",
     "place",
 ]

@@ -12,6 +12,24 @@ _MOST_SUBSTITUTES = 16
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClipShape:
+    """The frames of a clip.
+
+    Attributes:
+        num_frames: How many there are, T.
+        stride: Frames from one to the next, at the rate of the corpus's table.
+    """
+
+    num_frames: int
+    stride: int
+
+    @property
+    def look_back(self) -> int:
+        """Frames from the first one of a clip to its anchor, the last one."""
+        return (self.num_frames - 1) * self.stride
+
+
+@dataclass(frozen=True, kw_only=True)
 class BadClipLimits:
     """How many clips may be damaged before a run ends; until then others of the same dataset stand in for them.
 
@@ -87,23 +105,25 @@ class ClipCutter:
         table: FrameTable,
         order: Order,
         reader: ChunkReader,
-        num_frames: int,
-        stride: int,
+        shape: ClipShape,
         limits: BadClipLimits,
     ) -> None:
         """Remember how to cut.
 
         Args:
             table: The corpus.
-            order: Names what stands in for a bad clip.
-            reader: Reads that.
-            num_frames: Frames of a clip, T.
-            stride: Frames from one frame of a clip to the next, at the rate of the table.
+            order: Names the replacement of a bad clip.
+            reader: Reads replacements.
+            shape: Frames of a clip, at the rate of the table.
             limits: When to give up.
         """
-        self._table, self._order, self._reader = table, order, reader
-        self._num_frames, self._stride, self._limits = num_frames, stride, limits
-        self._num_bad = self._bad_in_a_row = 0
+        self._table = table
+        self._order = order
+        self._reader = reader
+        self._shape = shape
+        self._limits = limits
+        self._num_bad = 0
+        self._bad_in_a_row = 0
         self.bad_clips: list[BadClip] = []
 
     def clip(self, g: int, dataset: int, where: Location, chunk: Chunk) -> ClipBytes:
@@ -127,7 +147,8 @@ class ClipCutter:
             self._bad_in_a_row = 0
             return self._cut(g, where, chunk, None)
 
-        used, attempt = where, 0
+        used = where
+        attempt = 0
         bad: BadFrame | None = cause
         while bad:
             if attempt == _MOST_SUBSTITUTES:
@@ -136,10 +157,8 @@ class ClipCutter:
                     f"{attempt} clips that should stand in for another one are damaged as well",
                 )
             clip = self._order.substitute(dataset, g, attempt)
-            used, chunk = (
-                self._table.locate(where.dataset, clip),
-                self._reader.read(where.dataset, clip, 1),
-            )
+            used = self._table.locate(where.dataset, clip)
+            chunk = self._reader.read(where.dataset, clip, 1)
             bad = self._damage(used, chunk)
             attempt += 1
 
@@ -158,14 +177,16 @@ class ClipCutter:
 
     def _shown(self, where: Location) -> range:
         """The frames of a clip that its part has, by number in the dataset, oldest first."""
-        stride = self._stride * where.apart
-        num_frames = min(self._num_frames, (where.number - where.part_start) // stride + 1)
+        stride = self._shape.stride * where.apart
+        num_in_part = (where.number - where.part_start) // stride + 1
+        num_frames = min(self._shape.num_frames, num_in_part)
         return range(where.number - (num_frames - 1) * stride, where.number + 1, stride)
 
     def _damage(self, where: Location, chunk: Chunk) -> BadFrame | None:
         if not chunk.bad:
             return None
-        return next((chunk.bad[frame] for frame in self._shown(where) if frame in chunk.bad), None)
+        damaged = (chunk.bad[frame] for frame in self._shown(where) if frame in chunk.bad)
+        return next(damaged, None)
 
     def _too_many(self, cause: BadFrame, what: str) -> CorruptSampleError:
         return CorruptSampleError(
@@ -177,7 +198,7 @@ class ClipCutter:
         self, g: int, where: Location, chunk: Chunk, planned: tuple[str, int] | None
     ) -> ClipBytes:
         frames = chunk.frames(self._shown(where))
-        frames = frames[:1] * (self._num_frames - len(frames)) + frames
+        frames = frames[:1] * (self._shape.num_frames - len(frames)) + frames
         self._reader.counters.add(bytes_used=sum(map(len, frames)))
         return ClipBytes(
             g=g,

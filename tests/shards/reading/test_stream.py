@@ -24,12 +24,12 @@ from surgstream.shards.reading.cache import ChunkCache
 from surgstream.shards.reading.chunks import Chunk
 from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.shards.reading.stream import ClipStream
 from surgstream.shards.storage.retry import RetryConfig
 from surgstream.shards.storage.stores import LocalStorage, open_storage
 from tests.helpers.file_systems import FailingCalls
 from tests.helpers.handmade import read_frame, write_corpus
 from tests.helpers.s3 import s3_bucket
+from tests.helpers.streams import clip_stream
 
 NUM_FRAMES, STRIDE = 4, 3
 CONFIG = OrderConfig(lanes=6, chunk_frames=7)
@@ -72,7 +72,7 @@ def open_stream(table, order=None, **changes):
         "stop": 240,
         "read": ReadConfig(),
     }
-    return ClipStream(table, order, **(settings | changes))
+    return clip_stream(table, order, **(settings | changes))
 
 
 def collect(table, **changes):
