@@ -28,8 +28,9 @@ from surgstream.benchmarks.support.harness import conditions
 from surgstream.launch.__main__ import main as surgstream
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.inspection.packed_frames import Placed
+from surgstream.shards.leaks.candidates import Library, bands_of
 from surgstream.shards.leaks.fingerprints import FRAMES, prints
-from surgstream.shards.leaks.matching import Library, Match, bands_of, find_matches
+from surgstream.shards.leaks.matching import Match, find_matches
 from surgstream.shards.leaks.pictures import find_alike, hashes
 from surgstream.shards.leaks.read import PHASES, look_at, num_phases
 from surgstream.shards.leaks.thumbnails import WORDS, Bits, Grey
