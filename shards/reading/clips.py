@@ -1,4 +1,4 @@
-"""Clips cut from chunks, and what stands in for a clip that is damaged."""
+"""Clips cut from chunks, and the substitutes of damaged clips."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,8 @@ from surgstream.shards.errors import CorruptSampleError
 from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.buffers import Bytes
 from surgstream.shards.reading.chunks import BadFrame, Chunk, ChunkReader
-from surgstream.shards.reading.frame_table import FrameTable, Location
+from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.locations import Location
 
 _MOST_SUBSTITUTES = 16
 
@@ -31,10 +32,10 @@ class ClipShape:
 
 @dataclass(frozen=True, kw_only=True)
 class BadClipLimits:
-    """How many clips may be damaged before a run ends; until then others of the same dataset stand in for them.
+    """The most damaged clips before a run ends; until then others of the same dataset replace them.
 
     Attributes:
-        in_all: Of this run since its last start, over all ranks.
+        in_all: Over all ranks, since the last start of the run.
         in_a_row: Of one rank's clips; more are no accident.
     """
 
@@ -53,10 +54,10 @@ class ClipBytes:
         anchor_frame: Number in the video of its last frame.
         width: Width of its frames in pixels.
         height: Height of its frames in pixels.
-        planned: Video and anchor frame of the clip that the order planned, where this one stands in for it; else None.
+        planned: Video and anchor frame of the clip that the order planned, where this one replaces it; else None.
         frames: T JPEGs, oldest first, each (num_bytes,): views into the chunk they were read with. A clip that begins
             before its part repeats the earliest frame that it shows, the last one on its own stride.
-        valid: False where it must not count: padding of a finite pass, or a stand-in for a damaged clip of one.
+        valid: False where it must not count: padding of a finite pass, or a substitute in one.
     """
 
     g: int
@@ -72,15 +73,15 @@ class ClipBytes:
 
 @dataclass(frozen=True)
 class BadClip:
-    """A clip that was planned and could not be used.
+    """A planned clip that could not be used.
 
     Attributes:
-        g: The draw it was.
+        g: Its draw.
         dataset: Its dataset.
         video: Id of its video in the dataset.
         anchor_frame: Number in the video of its last frame.
-        used_video: Id of the video of the clip that stood in for it.
-        used_anchor_frame: Number of that clip's last frame.
+        used_video: Id of the video of its substitute.
+        used_anchor_frame: Number of the substitute's last frame.
         cause: The first of its frames that is bad.
     """
 
@@ -97,7 +98,7 @@ class ClipCutter:
     """Cuts the clips of draws from the chunks that hold them.
 
     Attributes:
-        bad_clips: Clips that could not be used, since somebody last emptied the list.
+        bad_clips: Clips that could not be used since the list was last emptied.
     """
 
     def __init__(
@@ -112,8 +113,8 @@ class ClipCutter:
 
         Args:
             table: The corpus.
-            order: Names the replacement of a bad clip.
-            reader: Reads replacements.
+            order: Names the substitute of a bad clip.
+            reader: Reads substitutes.
             shape: Frames of a clip, at the rate of the table.
             limits: When to give up.
         """
@@ -127,20 +128,20 @@ class ClipCutter:
         self.bad_clips: list[BadClip] = []
 
     def clip(self, g: int, dataset: int, where: Location, chunk: Chunk) -> ClipBytes:
-        """The clip of a draw, or the one that stands in for it: a function of (seed, g) and of what is damaged.
+        """The clip of a draw, or its substitute: a function of (seed, g) and of what is damaged.
 
         Args:
             g: The draw.
             dataset: Its dataset, by number in the order.
-            where: Where its clip lies.
-            chunk: What holds it.
+            where: The place of its clip.
+            chunk: The chunk that holds it.
 
         Returns:
             The clip.
 
         Raises:
             CorruptSampleError: Too many clips are damaged.
-            StorageError: What should stand in cannot be read.
+            StorageError: A substitute cannot be read.
         """
         cause = self._damage(where, chunk)
         if cause is None:
@@ -190,8 +191,9 @@ class ClipCutter:
 
     def _too_many(self, cause: BadFrame, what: str) -> CorruptSampleError:
         return CorruptSampleError(
-            f"{self._table.storage.uri}: {what}, the last one by {cause.shard}: video {cause.video}, frame "
-            f"{cause.frame}: {cause.reason}; run `surgstream verify`, then copy the shard again or pack it again"
+            f"{self._table.storage.uri}: {what}, the last one by {cause.shard}: "
+            f"video {cause.video}, frame {cause.frame}: {cause.reason}; "
+            "run `surgstream verify`, then copy the shard again or pack it again"
         )
 
     def _cut(

@@ -1,4 +1,4 @@
-"""What all ways to read clips share: threads that read chunks ahead, and what they cost."""
+"""The base of streams and passes: threads that read chunks ahead, and what they cost."""
 
 import threading
 import time
@@ -12,15 +12,16 @@ from typing import Self
 from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.activity import Activities
 from surgstream.shards.reading.cache import ChunkCache
-from surgstream.shards.reading.chunks import Chunk, ChunkReader, ReadCounters
+from surgstream.shards.reading.chunks import Chunk, ChunkReader
 from surgstream.shards.reading.clips import BadClipLimits, ClipBytes, ClipCutter, ClipShape
 from surgstream.shards.reading.config import ReadConfig
+from surgstream.shards.reading.counters import ReadCounters
 from surgstream.shards.reading.frame_table import FrameTable
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How a rank reads; it changes nothing about which clips it gets.
+    """The settings of a rank's reading, which do not change which clips it gets.
 
     Attributes:
         read: Threads, requests and buffers.
@@ -88,7 +89,7 @@ class ClipFeed(ABC):
 
     @property
     def retries(self) -> Counter[str]:
-        """How often reads failed and were tried again, by cause."""
+        """The number of reads that failed and were tried again, by cause."""
         return self._table.storage.retries
 
     def close(self) -> None:

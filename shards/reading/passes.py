@@ -39,7 +39,7 @@ class Selection:
     """The clips of a pass.
 
     Attributes:
-        num_clips: Take so many, evenly spread over the corpus; None takes all, and so do more than there are.
+        num_clips: Take this many, evenly spread over the corpus; None takes all, and so do more than there are.
         datasets: Take these datasets alone; None takes all.
     """
 

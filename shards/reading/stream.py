@@ -14,7 +14,8 @@ from surgstream.shards.order.sequence import Draws, Order, RankShare
 from surgstream.shards.reading.chunks import Chunk
 from surgstream.shards.reading.clips import ClipBytes, ClipShape
 from surgstream.shards.reading.feed import ClipFeed, Reading
-from surgstream.shards.reading.frame_table import FrameTable, Location
+from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.locations import Location
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ _BLOCK_DRAWS = 2048
 """Draws to evaluate at once: what a hundred cost alone is nearly what two thousand cost."""
 
 _Held = dict[tuple[int, int], tuple[int, Future[Chunk]]]
-"""The chunk that each lane we read, (dataset, lane), is in: its first clip, and its bytes to come."""
+"""The current chunk of each lane that this rank reads, (dataset, lane): its first clip, and its bytes to come."""
 
 
 class ClipStream(ClipFeed):
@@ -174,9 +175,10 @@ def _check_buffer(
     needed /= world_size
     if needed > buffer_bytes:
         raise ConfigError(
-            f"read.buffer_bytes: the order keeps {order.num_lanes} chunks open, about {needed / 1e6:.1f} MB on each "
-            f"of {world_size} ranks; expected at least that, got {buffer_bytes / 1e6:.1f} MB; raise it, or train on "
-            "more ranks, or start the run with fewer or smaller chunks (order.lanes, order.chunk_frames)"
+            f"read.buffer_bytes: the order keeps {order.num_lanes} chunks open, "
+            f"about {needed / 1e6:.1f} MB on each of {world_size} ranks; expected at least that, "
+            f"got {buffer_bytes / 1e6:.1f} MB; raise it, or train on more ranks, or start the run "
+            "with fewer or smaller chunks (order.lanes, order.chunk_frames)"
         )
 
 
@@ -185,6 +187,7 @@ def _check_same_corpus(table: FrameTable, order: Order) -> None:
     for plan in order.segments[-1].datasets:
         if plan.count and plan.size not in corpus:
             raise ManifestError(
-                f"{table.storage.uri}: expected dataset {plan.size.name} of {plan.size.num_clips} clips of "
-                f"{plan.size.specialty}, for which the order was made; read the corpus that the run started with"
+                f"{table.storage.uri}: expected dataset {plan.size.name} of "
+                f"{plan.size.num_clips} clips of {plan.size.specialty}, for which the order was "
+                "made; read the corpus that the run started with"
             )

@@ -15,7 +15,8 @@ from surgstream.shards.order.sequence import Order, OrderConfig
 from surgstream.shards.reading.cache import LEDGER_NAME, ChunkCache
 from surgstream.shards.reading.clips import BadClipLimits
 from surgstream.shards.reading.config import ReadConfig
-from surgstream.shards.reading.frame_table import FrameTable, RowRange
+from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.locations import RowRange
 from surgstream.shards.reading.stream import ClipStream
 from surgstream.shards.storage.stores import open_storage
 from tests.helpers.streams import clip_stream
