@@ -99,4 +99,4 @@ OPENERS: dict[str, Callable[[str, str, S3Config], Storage]] = {
     _FILE: _open_folder,
     "s3": _open_bucket,
 }
-"""What opens a store, by the scheme of its address; it is given the address, what follows `://`, and `data.s3`."""
+"""Functions that open a store, by scheme; their arguments are the address, its part after `://`, and `data.s3`."""

@@ -20,7 +20,7 @@ class Tree(Protocol):
     """A folder."""
 
     def items(self) -> "Iterable[tuple[str, Tree | None]]":
-        """Its entries by name; of those that are folders, their trees."""
+        """Its entries: a name, and a tree if the entry is a folder."""
 
 
 class Names:
@@ -96,12 +96,13 @@ def find(tree: Tree, pattern: str) -> Iterator[tuple[str, bool]]:
         Each name below the tree that matches, in no order, and whether it is a folder. The tree itself is "".
     """
     steps = [step for step in pattern.split("/") if step not in ("", ".")]
-    # Places are indices into `steps`; at len(steps) all of the pattern is matched
+    # Places are indices into `steps`; at `end` all of the pattern is matched.
+    end = len(steps)
     start = _skipping(steps, {0})
-    if len(steps) in start:
+    if end in start:
         yield "", True
 
-    # A folder's name with its slash, its tree, and the places that are reached there
+    # A folder's name with its slash, its tree, and the places that are reached there.
     ahead = [("", tree, start)]
     while ahead:
         inside, tree, places = ahead.pop()
@@ -109,9 +110,10 @@ def find(tree: Tree, pattern: str) -> Iterator[tuple[str, bool]]:
         names = {name for name, _ in entries}
         for name, below in entries:
             after = _skipping(steps, _step(steps, places, name, names))
-            if len(steps) in after:
-                yield inside + name, below is not None
-            if below is not None and after - {len(steps)}:
+            is_folder = below is not None
+            if end in after:
+                yield inside + name, is_folder
+            if below is not None and after - {end}:
                 ahead.append((f"{inside}{name}/", below, after))
 
 
@@ -128,7 +130,7 @@ def walk(tree: Tree) -> Iterator[str]:
 
 
 def _step(steps: list[str], places: set[int], name: str, names: set[str]) -> set[int]:
-    """Where in a pattern one may be after an entry, for each place in which one may be before it."""
+    """The places in a pattern that are reached by an entry, from any of the places before it."""
     after = set()
     for place in places - {len(steps)}:
         step = steps[place]
@@ -141,7 +143,7 @@ def _step(steps: list[str], places: set[int], name: str, names: set[str]) -> set
 
 
 def _skipping(steps: list[str], places: set[int]) -> set[int]:
-    """The same places, and those behind each `**`, which may be no folder at all."""
+    """Places in a pattern, and those behind each `**`, which may stand for no folder at all."""
     reached = set[int]()
     for place in places:
         reached.add(place)
@@ -152,4 +154,5 @@ def _skipping(steps: list[str], places: set[int]) -> set[int]:
 
 
 def _matches(name: str, step: str) -> bool:
-    return (step.startswith(".") or not name.startswith(".")) and fnmatchcase(name, step)
+    is_found = step.startswith(".") or not name.startswith(".")
+    return is_found and fnmatchcase(name, step)

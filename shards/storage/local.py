@@ -1,4 +1,4 @@
-"""Corpora and videos in folders, of a disk or of a file system over a network, which fails for a while as stores do."""
+"""Folders of a disk or of a network file system, which may fail for a while as other stores do."""
 
 import contextlib
 import errno
@@ -55,7 +55,7 @@ _PASSING = {
     errno.EPIPE,
     errno.ENOBUFS,
 }
-"""What file systems answer while their server is away."""
+"""The errors of file systems whose server is away."""
 
 _OF_ONE_FILE = {
     errno.EACCES,
@@ -65,7 +65,7 @@ _OF_ONE_FILE = {
     errno.ELOOP,
     errno.ENAMETOOLONG,
 }
-"""What is wrong with one file, and not with a store."""
+"""Errors of one file, and not of a store."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -73,7 +73,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 class LocalStorage:
     """A folder of a file system; see `shards.storage.base.Storage`.
 
-    What only reads is patient: where a file system fails as one does whose server is away, the file is opened anew.
+    Reads are patient: where a file system fails as one does whose server is away, the file is opened again.
     """
 
     def __init__(self, folder: Path, uri: str, retry: RetryConfig | None = None) -> None:
@@ -144,7 +144,7 @@ class LocalStorage:
             return link_if_free(partial, path)
 
     def replace(self, name: str, data: bytes, was: str | None) -> None:
-        """See `Storage.replace`. What comes between the look and the rename is for `.owner` to keep out."""
+        """See `Storage.replace`. Writers between the check and the rename are kept out by `.owner`."""
         check_version(self, name, was)
         self.write(name, data)
 
@@ -194,7 +194,7 @@ class LocalStorage:
 
     @contextlib.contextmanager
     def _partial(self, name: str) -> Iterator[tuple[Path, Path]]:
-        """A temporary name beside a file's, and that of the file. Nothing is left of the first when the block ends."""
+        """A temporary name, which is gone when the block ends, and the name of the file."""
         path = Path(self._path(name))
         partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_PARTIAL}")
         with self._telling("writing", name):
@@ -228,7 +228,7 @@ class LocalStorage:
         return (inside + name for name in walk(FolderTree(self._folder, self._entries, inside)))
 
     def _entries(self, folder: str) -> list[tuple[str, bool]]:
-        """The names in a folder, and whether each is a folder's; none where it is not there."""
+        """The names in a folder, and whether each is a folder's; none where the folder is absent."""
 
         def attempt(_: Retries) -> list[tuple[str, bool]]:
             try:
@@ -241,8 +241,8 @@ class LocalStorage:
                 if f"/{folder}".endswith("/lost+found/"):
                     return []
                 raise UnusableFileError(
-                    f"{self.uri}: {folder or 'it'} cannot be listed ({error.strerror}), and what lies in it would be "
-                    "left out; make it readable, or name folders beside it"
+                    f"{self.uri}: {folder or 'it'} cannot be listed ({error.strerror}), and what "
+                    "lies in it would be left out; make it readable, or name other folders"
                 ) from error
 
         return self._patiently("listing", folder or "its files", attempt)
@@ -254,7 +254,7 @@ class LocalStorage:
         attempt: Callable[[Retries], T],
         stop: threading.Event | None = None,
     ) -> T:
-        """Attempt something until it works, or fails in a way that waiting does not cure, or for too long."""
+        """Attempt something until it works, fails for good, or has failed for too long."""
         what = f"{self.uri}: {doing} {name}"
         retries = Retries(what, self._retry, causes=self.retries, stop=stop)
         while True:
@@ -274,12 +274,14 @@ class LocalStorage:
             raise self._told(doing, name, error) from error
 
     def _told(self, doing: str, name: str, error: OSError) -> StorageError:
-        """The error that says what was being done."""
+        """A StorageError that says what was being done."""
         if isinstance(error, FileNotFoundError):
             return StorageError(f"{self.uri}: {name} is missing")
+        what = f"{self.uri}: {doing} {name}: {error.strerror or error}"
+        if error.errno in _FULL:
+            return StorageError(f"{what}; free some and run again")
         kind = UnusableFileError if error.errno in _OF_ONE_FILE else StorageError
-        hint = "; free some and run again" if error.errno in _FULL else ""
-        return kind(f"{self.uri}: {doing} {name}: {error.strerror or error}{hint}")
+        return kind(what)
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:

@@ -1,7 +1,7 @@
-"""Where corpora live: a local folder or an S3 prefix, behind one small interface.
+"""Stores of corpora: a local folder or an S3 prefix, behind one small interface.
 
-Whatever is written becomes visible whole or not at all: a local file gets a temporary name and is renamed once it is on
-disk, an S3 object is a multipart upload that is completed at the end.
+A file becomes visible whole or not at all: a local file gets a temporary name and is renamed once it is on disk, an S3
+object is a multipart upload that is completed at the end.
 """
 
 import io
@@ -27,12 +27,12 @@ __all__ = [
 def open_storage(uri: str, s3: S3Config | None = None) -> Storage:
     """Open a folder (`corpus/`, `file:///data/corpus`) or an S3 prefix (`s3://bucket/corpus`).
 
-    Nothing is created or contacted yet. How S3 is reached say `s3`, then the file that `SURGSTREAM_STORES` names, then
-    boto3's own environment and files; credentials are boto3's alone.
+    Nothing is created or contacted yet. S3 is reached by the settings in `s3`, then by those in the file that
+    `SURGSTREAM_STORES` names, then by boto3's own environment and files; credentials are boto3's alone.
 
     Args:
         uri: The address.
-        s3: How to reach S3, and how patient to be with either kind of store.
+        s3: How to reach S3, and the retries for either kind of store.
 
     Returns:
         The store.
@@ -78,7 +78,10 @@ class RangeReader(io.RawIOBase):
         size = storage.size(name)
         if size is None:
             raise StorageError(f"{storage.uri}: {name} is missing")
-        self._storage, self._name, self._size, self._position = storage, name, size, 0
+        self._storage = storage
+        self._name = name
+        self._size = size
+        self._position = 0
 
     def readable(self) -> bool:
         """Always."""
@@ -90,8 +93,8 @@ class RangeReader(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move to `offset` bytes from the start, from here or from the end."""
-        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = max(0, origin + offset)
+        origins = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}
+        self._position = max(0, origins[whence] + offset)
         return self._position
 
     def tell(self) -> int:
