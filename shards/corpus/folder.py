@@ -39,7 +39,8 @@ def describe_folder(folder: str, options: Sequence[str], *, hold_out: int) -> di
         StorageError: The folder cannot be listed.
     """
     place = folder.rstrip("/") if is_address(folder) else os.path.abspath(folder)
-    names = [name for name in walk(Stores()[place].tree()) if _is_video(name)]
+    tree = Stores()[place].tree()
+    names = [name for name in walk(tree) if _is_video(name)]
     if not names:
         raise ConfigError(
             f"{folder}: expected a folder with videos ({', '.join(SUFFIXES)}), got none; "
@@ -68,10 +69,10 @@ def describe_folder(folder: str, options: Sequence[str], *, hold_out: int) -> di
     if held_out:
         dataset["hold_out"] = [fill(pattern, video, is_folder=False) for video in held_out]
 
-    tree: dict[str, Any] = {"datasets": [dataset]}
+    described: dict[str, Any] = {"datasets": [dataset]}
     for option in options:
-        override(tree, f"pack.{option}")
-    return tree
+        override(described, f"pack.{option}")
+    return described
 
 
 def _is_video(name: str) -> bool:

@@ -116,8 +116,9 @@ def _read(kind: str, location: str, stores: Stores) -> list[Row]:
             raise ValueError(f"it has more than {LARGEST_LABELS} bytes")
         text = storage.read(name).decode("utf-8-sig")
 
+        parsed = list(csv.reader(io.StringIO(text, newline=""), strict=True))
         # An empty file has a header without columns.
-        header, *lines = list(csv.reader(io.StringIO(text, newline=""), strict=True)) or [[]]
+        header, *lines = parsed or [[]]
         if not {"second", kind} <= {*header}:
             raise ValueError(_other_columns(header, kind))
         _check_columns(lines, len(header))

@@ -130,16 +130,18 @@ def _reviewed(found: Sequence[Placed], review: Review) -> list[Placed]:
     for name in sorted({name for name, _ in review} - datasets):
         log.warning("review: %s: is not packed; what is decided about it is not needed", name)
 
-    return [
-        (split, replace(each, review=review.get((each.dataset, each.id), ())))
-        for split, each in found
-    ]
+    reviewed = []
+    for split, source in found:
+        decisions = review.get((source.dataset, source.id), ())
+        reviewed.append((split, replace(source, review=decisions)))
+    return reviewed
 
 
 def _check_no_leak(train: list[Source], held_out: list[Source]) -> None:
     holders = {resolved(source.location): source.dataset for source in held_out}
     for source in train:
-        holder = holders.get(resolved(source.location))
+        location = resolved(source.location)
+        holder = holders.get(location)
         if holder is not None:
             raise ConfigError(
                 f"datasets: {source.dataset}: expected no video that {holder} holds out, "
@@ -157,10 +159,9 @@ def _dataset_sources(dataset: DatasetConfig, root: str, stores: Stores) -> Itera
 
     # Label files are found by a video's own id; in the corpus it is encoded.
     patterns = {kind: located(path, root) for kind, path in dataset.labels.items()}
-    labels = {
-        own_id: label_files(patterns, location, own_id, is_folder=folders)
-        for own_id, location in by_own_id.items()
-    }
+    labels = {}
+    for own_id, location in by_own_id.items():
+        labels[own_id] = label_files(patterns, location, own_id, is_folder=folders)
     check_labels(patterns, labels.values(), stores, where=where)
 
     for own_id, location in by_own_id.items():
@@ -190,8 +191,9 @@ def _locations(dataset: DatasetConfig, root: str, stores: Stores, *, where: str)
             )
 
         for location in found:
-            if resolved(location) not in seen:
-                seen.add(resolved(location))
+            behind_links = resolved(location)
+            if behind_links not in seen:
+                seen.add(behind_links)
                 yield location
 
 
@@ -204,9 +206,8 @@ def _held_out(
         storage, name = stores.locate(located(listed, root))
         try:
             if storage.size(name) is None:
-                raise ConfigError(
-                    f"{where}: hold_out: expected a file of ids: {storage.uri}: {name} is missing"
-                )
+                missing = f"{storage.uri}: {name} is missing"
+                raise ConfigError(f"{where}: hold_out: expected a file of ids: {missing}")
             text = storage.read(name).decode("utf-8-sig")
             listed = tuple(filter(None, map(str.strip, text.splitlines())))
         except (UnusableFileError, UnicodeDecodeError) as error:
@@ -220,11 +221,16 @@ def _held_out(
             f"{where}: hold_out: no video has the id {unknown[0]!r} (of {len(unknown)} such)"
         )
 
-    matches = {entry: {id for id in ids if fnmatchcase(id, entry)} for entry in globs}
-    idle = sorted(entry for entry, found in matches.items() if not found)
+    held_out = set(listed) - globs
+    idle = []
+    for entry in sorted(globs):
+        matches = {id for id in ids if fnmatchcase(id, entry)}
+        held_out |= matches
+        if not matches:
+            idle.append(entry)
     if idle:
         log.warning("%s: hold_out: no video matches %s", where, ", ".join(idle))
-    return (set(listed) - globs).union(*matches.values())
+    return held_out
 
 
 def _expand(pattern: str, root: str, stores: Stores, *, folders: bool) -> list[str]:

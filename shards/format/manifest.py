@@ -39,7 +39,7 @@ def _kinds(cls: type) -> dict[str, type]:
     return kinds
 
 
-_KINDS = {cls: _kinds(cls) for cls in (Shard, PackedVideo, Part)}
+_KINDS: dict[type, dict[str, type]] = {cls: _kinds(cls) for cls in (Shard, PackedVideo, Part)}
 """The types of their fields in JSON."""
 
 

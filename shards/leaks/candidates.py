@@ -96,12 +96,15 @@ def candidates(
             keys, rows = _sorted(queries.bits, _bytes_in(pose)[band])
 
             for first, second in _equal_keys(known_keys, known_rows, keys, rows):
-                shares = differing(known.bits[first], posed(queries.bits[second], pose))
+                other_bits = posed(queries.bits[second], pose)
+                is_near = differing(known.bits[first], other_bits) <= near
+
                 one = known.video_of(first)
                 other = queries.video_of(second)
+                of_train = np.minimum(one, other) < train
                 # At phase 0 both orders of a pair come up, and one of them is enough.
-                told_apart = (one != other) if phase > 0 else (one < other)
-                kept = (shares <= near) & told_apart & (np.minimum(one, other) < train)
+                of_two_videos = one != other if phase else one < other
+                kept = is_near & of_two_videos & of_train
                 yield first[kept], second[kept], phase, pose
 
 
@@ -113,8 +116,10 @@ def diagonals_of(
     queries = phases[phase]
     one = known.video_of(first)
     other = queries.video_of(second)
-    offsets = (first - known.starts[one]) - (second - queries.starts[other])
-    for here, there, offset in zip(one.tolist(), other.tolist(), offsets.tolist(), strict=True):
+    at_first = first - known.starts[one]
+    at_second = second - queries.starts[other]
+    columns = (one, other, at_first - at_second)
+    for here, there, offset in zip(*(column.tolist() for column in columns), strict=True):
         yield here, there, phase, pose, offset
 
 
@@ -145,15 +150,18 @@ def shares_along(phases: Sequence[Library], diagonal: Diagonal) -> tuple[int, Fl
 
 def _bytes_in(pose: int) -> Ints:
     """The bytes of a fingerprint in the order of that of the same picture in another pose; shape (4 * WORDS,)."""
-    inside = np.arange(_WORD_BYTES)
-    return np.asarray((_WORD_BYTES * word_order(pose)[:, None] + inside).ravel())
+    first_bytes = _WORD_BYTES * word_order(pose)
+    octets: Ints = first_bytes[:, None] + np.arange(_WORD_BYTES)
+    return octets.ravel()
 
 
 def _sorted(bits: Bits, octets: Ints) -> tuple[Bits, Ints]:
     """Some bytes of each fingerprint as one number, in order, and the rows; of successive equal ones the first."""
+    as_bytes = bits.view(np.uint8)
     keys: Bits = np.zeros(len(bits), np.uint32)
     for octet in octets:
-        keys = keys << np.uint32(8) | bits.view(np.uint8)[:, octet]
+        keys = keys << np.uint32(8)
+        keys = keys | as_bytes[:, octet]
 
     # Cut, since there is one difference too many where there are no keys.
     is_first = np.append(True, keys[1:] != keys[:-1])[: len(keys)]

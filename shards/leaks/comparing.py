@@ -99,7 +99,8 @@ def compare(
     motion = _libraries([list(each.look.motion) for each in seen])
     # How many telling fingerprints a video needs for a copy to be found by its motion.
     needed = evidence_needed(num_comparisons(motion, num_train)) / _GAIN
-    moving = np.array([each.look.motion[0].any(axis=1).sum() >= needed for each in seen])
+    telling = [each.look.motion[0].any(axis=1).sum() for each in seen]
+    moving = np.array(telling) >= needed
 
     return Compared(
         findings=tuple(best_of(_findings(seen, motion, ~moving, num_train, step))),

@@ -83,7 +83,8 @@ def _prints(thumbnails: Grey, known: npt.NDArray[np.bool_]) -> Bits:
     motion = beats @ shapes
 
     # Slow beats are the strongest, and one of them alone, a fade, would make unlike videos alike.
-    strength = np.sqrt(np.square(motion).sum(axis=2, keepdims=True) + np.float32(1e-12))
+    energy = np.square(motion).sum(axis=2, keepdims=True)
+    strength = np.sqrt(energy + np.float32(1e-12))
     evened = (motion / np.sqrt(strength)).reshape(len(shapes), -1)
 
     return np.where(tells[:, None], packed(evened @ _COINS), np.uint32(0))
@@ -102,13 +103,15 @@ def _shapes(thumbnails: Grey, known: npt.NDArray[np.bool_]) -> tuple[Floats, npt
     down = waves(*window(_over_runs(here.mean(axis=2))), _WAVES)
     across = waves(*window(_over_runs(here.mean(axis=1))), _WAVES)
     # Cosines down times pictures times cosines across: shape (runs, FRAMES, _WAVES, _WAVES).
-    found = down[:, None] @ runs.astype(np.float32) @ across[:, None].swapaxes(2, 3)
+    found = down[:, None] @ runs.astype(np.float32)
+    found = found @ across[:, None].swapaxes(2, 3)
 
     # Frequency 0 in both directions is the mean.
     bright = found[:, :, 0, 0]
     is_bright = bright.min(axis=1) >= DARKEST
     is_known = sliding_window_view(known, FRAMES).min(axis=1)
-    shapes = found[:, :, _ROWS, _COLUMNS] / np.maximum(bright, DARKEST)[:, :, None]
+    brightness: Floats = np.maximum(bright, DARKEST)[:, :, None]
+    shapes = found[:, :, _ROWS, _COLUMNS] / brightness
     return shapes, is_bright & is_known
 
 

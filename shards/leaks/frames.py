@@ -73,7 +73,9 @@ def find_equal(
     starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     rows, others = _pairs(np.concatenate(keys), starts, train)
 
-    for one, other, group in _groups(rows, _video_of(starts, rows), _video_of(starts, others)):
+    first = _video_of(starts, rows)
+    second = _video_of(starts, others)
+    for one, other, group in _groups(rows, first, second):
         here = rows[group] - starts[one]
         there = others[group] - starts[other]
         seconds = _seconds(videos[one])[here]
@@ -81,9 +83,9 @@ def find_equal(
 
         fewest = min(_FEWEST, _different(keys[one]), _different(keys[other]))
         found = _stretches(seconds, seconds_there, keys[one][here], fewest)
+        last_frame = 1 / min(videos[one].fps, videos[other].fps)
         for start, start_there, stop in found:
-            frame = 1 / min(videos[one].fps, videos[other].fps)
-            yield Equal(one, other, start, start_there, stop - start + frame)
+            yield Equal(one, other, start, start_there, stop - start + last_frame)
 
 
 def _groups(rows: Ints, first: Ints, second: Ints) -> Iterator[tuple[int, int, Ints]]:
@@ -91,9 +93,12 @@ def _groups(rows: Ints, first: Ints, second: Ints) -> Iterator[tuple[int, int, I
     if not len(rows):
         return
     order = np.lexsort((rows, second, first))
-    of_other_videos = (np.diff(first[order]) != 0) | (np.diff(second[order]) != 0)
-    for group in np.split(order, np.flatnonzero(of_other_videos) + 1):
-        yield int(first[group[0]]), int(second[group[0]]), group
+    first_changes = np.diff(first[order]) != 0
+    second_changes = np.diff(second[order]) != 0
+    begins = np.flatnonzero(first_changes | second_changes) + 1
+    for group in np.split(order, begins):
+        at = group[0]
+        yield int(first[at]), int(second[at]), group
 
 
 def _video_of(starts: Ints, rows: Ints) -> Ints:
@@ -117,11 +122,13 @@ def _pairs(keys: Keys, starts: Ints, train: int) -> tuple[Ints, Ints]:
         rows = np.flatnonzero(useful & (parts == np.uint64(part)))
         rows = rows[np.argsort(keys[rows], kind="stable")]
         for step in range(1, _NEIGHBOURS + 1):
-            same = np.flatnonzero(keys[rows[step:]] == keys[rows[:-step]])
+            ahead = keys[rows[step:]]
+            same = np.flatnonzero(ahead == keys[rows[:-step]])
             first = rows[same]
             second = rows[same + step]
             video = _video_of(starts, first)
-            kept = (video != _video_of(starts, second)) & (video < train)
+            other = _video_of(starts, second)
+            kept = (video != other) & (video < train)
             found.append((first[kept], second[kept]))
 
     firsts, seconds = zip(*found, strict=True)
@@ -151,4 +158,6 @@ def _stretches(
         gaps = np.flatnonzero(np.diff(here[at]) > _GAP_SECONDS) + 1
         for run in np.split(at, gaps):
             if _different(keys[run]) >= fewest:
-                yield float(here[run[0]]), float(there[run[0]]), float(here[run[-1]])
+                first = run[0]
+                last = run[-1]
+                yield float(here[first]), float(there[first]), float(here[last])

@@ -72,14 +72,19 @@ class Match:
     def on(diagonal: Diagonal, at: int, *, length: int, score: float, evidence: float) -> "Match":
         """A match from fingerprint `at` of a diagonal's first video on."""
         one, other, phase, pose, offset = diagonal
-        first, second = sorted([(one, at, 0), (other, at - offset, phase)])
+        of_one = (one, at, 0)
+        of_other = (other, at - offset, phase)
+        (first, first_start, first_phase), (second, second_start, second_phase) = sorted(
+            [of_one, of_other]
+        )
+
         return Match(
-            first=first[0],
-            second=second[0],
-            first_start=first[1],
-            second_start=second[1],
-            first_phase=first[2],
-            second_phase=second[2],
+            first=first,
+            second=second,
+            first_start=first_start,
+            second_start=second_start,
+            first_phase=first_phase,
+            second_phase=second_phase,
             pose=pose,
             length=length,
             score=score,

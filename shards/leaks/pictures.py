@@ -77,10 +77,10 @@ def hashes(thumbnails: Grey, known: npt.NDArray[np.bool_]) -> Bits:
     Returns:
         Shape (N, WORDS); zeros where there is none, and for what is dark or of one colour.
     """
-    blocks = [
-        _hashes(thumbnails[start : start + _BLOCK], known[start : start + _BLOCK])
-        for start in range(0, len(thumbnails), _BLOCK)
-    ]
+    blocks = []
+    for start in range(0, len(thumbnails), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        blocks.append(_hashes(thumbnails[block], known[block]))
     # The empty block is for videos without any thumbnail.
     empty = packed(np.zeros((0, _COINS.shape[1]), np.float32))
     return np.concatenate([empty, *blocks])
@@ -126,7 +126,8 @@ def find_alike(
 
     num_pictures = _pictures_in(phases)
     for pair, group in by_pair(votes):
-        needed = _SHARE * min(num_pictures[video] for video in pair if short[video])
+        lengths = [num_pictures[video] for video in pair if short[video]]
+        needed = _SHARE * min(lengths)
         likeliest = sorted(group, key=lambda diagonal: -votes[diagonal])[:_LIKELIEST]
         tried = [_alike(phases, diagonal, needed) for diagonal in likeliest]
         found = [match for match in tried if match is not None]

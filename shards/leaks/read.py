@@ -130,15 +130,20 @@ def _from_shard(
     storage: Storage, placed: Placed, step: float
 ) -> tuple[Grey, list[npt.NDArray[np.int64]]]:
     """Thumbnails of packed frames, and for each phase which of them it shows, -1 where a frame is not packed."""
-    phases = num_phases(placed.video.fps, step)
-    wanted = [frames_at(placed.video, step, number * step / phases) for number in range(phases)]
-    numbers = np.unique(np.concatenate([some[known] for some, known in wanted]))
+    video = placed.video
+    phases = num_phases(video.fps, step)
+    wanted = [frames_at(video, step, number * step / phases) for number in range(phases)]
+    packed = [frames[known] for frames, known in wanted]
+    numbers = np.unique(np.concatenate(packed))
 
     thumbnails = np.zeros((max(1, len(numbers)), EDGE, EDGE), np.uint8)
     for place, jpeg in enumerate(read_frames(storage, placed, numbers.tolist())):
         thumbnails[place] = thumbnail(jpeg)
 
-    places = [np.where(known, np.searchsorted(numbers, some), -1) for some, known in wanted]
+    places = []
+    for frames, known in wanted:
+        at = np.searchsorted(numbers, frames)
+        places.append(np.where(known, at, -1))
     return thumbnails, places
 
 
@@ -168,7 +173,8 @@ def _from_source(
         at = np.full(len(packed), -1)
         # Phase n has every PHASES-th frame from n on.
         shown = places[number::PHASES][: len(packed)]
-        at[: len(shown)] = np.where(packed[: len(shown)], shown, -1)
+        num_shown = len(shown)
+        at[:num_shown] = np.where(packed[:num_shown], shown, -1)
         phases.append(at)
 
     return np.stack(found), phases

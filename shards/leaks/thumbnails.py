@@ -37,14 +37,17 @@ _LIT = 36
 
 def thumbnail(jpeg: bytes) -> Grey:
     """Grey, shape (EDGE, EDGE); the decoder itself halves the picture as often as it can."""
+    size = (EDGE, EDGE)
     image = Image.open(io.BytesIO(jpeg))
-    image.draft("L", (EDGE, EDGE))
-    return np.asarray(image.convert("L").resize((EDGE, EDGE), Image.Resampling.BOX))
+    image.draft("L", size)
+    grey = image.convert("L").resize(size, Image.Resampling.BOX)
+    return np.asarray(grey)
 
 
 def lit(thumbnails: Grey) -> Floats:
     """The degree to which each pixel is no black border, 0 to 1; the shape of the thumbnails."""
-    return np.asarray(np.clip((thumbnails - np.float32(_BLACK)) / (_LIT - _BLACK), 0, 1))
+    above_black = thumbnails - np.float32(_BLACK)
+    return np.asarray(np.clip(above_black / (_LIT - _BLACK), 0, 1))
 
 
 def window(weights: Floats) -> tuple[Floats, Floats]:
@@ -77,10 +80,13 @@ def waves(start: Floats, stop: Floats, count: int) -> Floats:
     places = np.arange(EDGE, dtype=np.float32)
     start = start[:, None]
     stop = stop[:, None]
-    inside = np.clip(np.minimum(places + 1, stop) - np.maximum(places, start), 0, 1)
+    ends = np.minimum(places + 1, stop)
+    begins = np.maximum(places, start)
+    inside = np.clip(ends - begins, 0, 1)
     weights = inside / inside.sum(axis=1, keepdims=True)
 
-    phases = (places + 0.5 - start) / (stop - start) * np.float32(np.pi)
+    shares = (places + 0.5 - start) / (stop - start)
+    phases = shares * np.float32(np.pi)
     frequencies = np.arange(count, dtype=np.float32)[:, None]
     found = np.cos(frequencies * phases[:, None])
     return np.asarray(found * weights[:, None])
@@ -96,8 +102,9 @@ def coins(rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> Floats
         rows: How often each wave swings down the picture, shape (D,).
         columns: And across it.
     """
+    numbers = np.arange(len(rows))[:, None]
     bits = np.arange(32 * WORDS // _FLIPS)
-    heads = hash64(np.arange(len(rows))[:, None], bits) & np.uint64(1)
+    heads = hash64(numbers, bits) & np.uint64(1)
     signs = np.where(heads, np.float32(1), np.float32(-1))
 
     # A wave of odd frequency changes its sign where its direction is flipped.
@@ -128,6 +135,7 @@ def posed(bits: Bits, pose: int) -> Bits:
 
 def differing(one: Bits, other: Bits) -> npt.NDArray[np.float64]:
     """Share of bits in which fingerprints differ, shape (...) of (..., WORDS); NaN where either says nothing."""
-    share = np.bitwise_count(one ^ other).sum(axis=-1) / (32 * WORDS)
+    num_bits = np.bitwise_count(one ^ other).sum(axis=-1)
+    share = num_bits / (32 * WORDS)
     both_tell = one.any(axis=-1) & other.any(axis=-1)
     return np.where(both_tell, share, np.nan)

@@ -150,14 +150,16 @@ class Grid:
         # Lane l starts l n / L clips ahead, and comes round to those it skipped at the epoch's end.
         turn, lane = np.divmod(i - leftovers_before, lanes)
         ahead = lane * chunk // lanes
-        row, slot = np.divmod((turn + ahead) % (rows * chunk), chunk)
+        in_lane = (turn + ahead) % (rows * chunk)
+        row, slot = np.divmod(in_lane, chunk)
         first = self._chunk_at(dataset, epoch, row, lane) * chunk
         size = chunk.copy()
 
         # The middle of one of L equal stretches of seats; fits 63 bits with up to 2^20 lanes.
         stretch = lane * self.strides[dataset] % lanes
         seat = (2 * stretch + 1) * SEATS // (2 * lanes)
-        seat = np.where(is_leftover | (lanes == 1), self.single_seats[dataset], seat)
+        is_single = is_leftover | (lanes == 1)
+        seat = np.where(is_single, self.single_seats[dataset], seat)
 
         block_first, block_size, block_slot = self._leftover_block(
             dataset[is_leftover], epoch[is_leftover], leftovers_before[is_leftover]
@@ -182,9 +184,12 @@ class Grid:
         # Two permutations: this epoch's, of all rows but row 0, then every epoch's, of all cells.
         later = row > 0
         in_row_0 = lanes[later]
+        others = cells[later] - in_row_0
         key = self._key(Purpose.CHUNK_ROWS, dataset[later], epoch[later])
-        cell[later] = in_row_0 + permute(cell[later] - in_row_0, cells[later] - in_row_0, key)
-        return permute(cell, cells, self._key(Purpose.CHUNK_ROWS, dataset))
+        cell[later] = in_row_0 + permute(cell[later] - in_row_0, others, key)
+
+        key_of_all = self._key(Purpose.CHUNK_ROWS, dataset)
+        return permute(cell, cells, key_of_all)
 
     def _leftover_block(
         self, dataset: Int64, epoch: Int64, number: Int64
@@ -196,7 +201,8 @@ class Grid:
         clips = self.num_clips[dataset]
         chunk = self.chunk_clips[dataset]
         leftovers = self.leftovers[dataset]
-        block, slot = np.divmod(number, chunk)
+        block = number // chunk
+        slot = number % chunk
 
         num_whole = leftovers // chunk
         whole = block < num_whole

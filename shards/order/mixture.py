@@ -120,8 +120,9 @@ def period_counts(shares: Mapping[str, Fraction]) -> dict[str, int]:
     period = min(exact_period, LONGEST_PERIOD)
     counts = {name: math.floor(share * period) for name, share in shares.items()}
     # Largest remainder first: each takes one of the draws that rounding down has left.
-    remainders = sorted(shares, key=lambda name: counts[name] - shares[name] * period)
-    for name in remainders[: period - sum(counts.values())]:
+    remainders = {name: share * period - counts[name] for name, share in shares.items()}
+    num_left = period - sum(counts.values())
+    for name in sorted(remainders, key=lambda name: -remainders[name])[:num_left]:
         counts[name] += 1
 
     for name, share in shares.items():
@@ -196,8 +197,10 @@ class Mixture:
         one = 1 << (self._fraction_bits + _SHIFT)
         first = start // self.period
         last = max(start, stop - 1) // self.period
-        early = (start - first * self.period - num_datasets) * one // self.period
-        late = -((last * self.period - stop - num_datasets) * one // self.period)
+        into_first = start - first * self.period
+        into_last = stop - last * self.period
+        early = (into_first - num_datasets) * one // self.period
+        late = -(-(into_last + num_datasets) * one // self.period)
 
         # (num_periods, D): draws j of [low, high) lie in the window.
         num_periods = last - first + 1
@@ -210,7 +213,8 @@ class Mixture:
         # An entry for each draw: its cell of the table, and its j, counting up from the cell's low.
         cell = np.repeat(np.arange(spans.size), spans)
         entries_before = np.cumsum(spans) - spans
-        j = np.arange(cell.size) + np.repeat(low.ravel() - entries_before, spans)
+        first_j = low.ravel() - entries_before
+        j = np.arange(cell.size) + np.repeat(first_j, spans)
         period, dataset = np.divmod(cell, num_datasets)
         period += first
 
@@ -218,7 +222,8 @@ class Mixture:
         rank = np.lexsort((self._draw_keys(period, dataset, j), period))
 
         k = period * self.counts[dataset] + j
-        return dataset[rank], k[rank], first * self.counts + low[0]
+        before = first * self.counts + low[0]
+        return dataset[rank], k[rank], before
 
     def _drawn_below(self, period: int, threshold: int) -> Int64:
         """The number of each dataset's draws with a key below `threshold` in this period, (D,)."""

@@ -93,7 +93,9 @@ def place(
         ConfigError: G is not a multiple of micro_batch_size x world_size.
     """
     check_batch(draws.g.size, micro_batch_size, world_size)
-    seat = draws.seat if deal == "runs" else (draws.seat + _apart(draws)) % SEATS
+    seat = draws.seat
+    if deal == "spread":
+        seat = (seat + _apart(draws)) % SEATS
     by_seat = np.lexsort((draws.dataset, seat))  # the last key, seat, goes first
     return Placement(by_seat.reshape(world_size, -1, micro_batch_size))
 
@@ -153,7 +155,8 @@ def _apart(draws: Draws) -> Int64:
 
     # The number of each draw among those of its lane: 0, 1, ...
     turn = np.empty_like(lane)
-    turn[by_lane] = np.arange(lane.size) - np.repeat(starts, counts)
+    first_of_lane = np.repeat(starts, counts)
+    turn[by_lane] = np.arange(lane.size) - first_of_lane
 
     # The bits of the turn, mirrored: bit 0 is worth half of all seats, bit 1 a quarter.
     apart = np.zeros(lane.size, np.int64)

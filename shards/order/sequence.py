@@ -160,7 +160,8 @@ class Order:
     @property
     def num_clips(self) -> int:
         """Clips of all datasets that the last segment draws from."""
-        return sum(plan.size.num_clips for plan in self.segments[-1].datasets if plan.count)
+        plans = self.segments[-1].datasets
+        return sum(plan.size.num_clips for plan in plans if plan.count)
 
     @property
     def num_lanes(self) -> int:

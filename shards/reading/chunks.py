@@ -23,6 +23,8 @@ from surgstream.shards.reading.locations import RowRange
 
 _MOST_READS = 5
 
+Int64 = npt.NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class BadFrame:
@@ -197,7 +199,9 @@ class ChunkReader:
         if spans is None:
             return index, np.empty(0, np.uint8)
         starts, stops = spans
-        return index, self._read_bytes(rows.shard, int(starts[0]), int(stops[-1]))
+        start = int(starts[0])
+        stop = int(stops[-1])
+        return index, self._read_bytes(rows.shard, start, stop)
 
     def _checked_run(self, first_frame: int, rows: RowRange, index: Rows, data: Bytes) -> _Run:
         spans = _spans(rows, index)
@@ -246,19 +250,21 @@ class ChunkReader:
         return data
 
 
-def _spans(
-    rows: RowRange, index: Rows
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
+def _spans(rows: RowRange, index: Rows) -> tuple[Int64, Int64] | None:
     """The start and the stop of each frame in the shard; None where they are impossible.
 
     A damaged index must not lead to reading gigabytes, and zeros in its place must not pass for frames.
     """
     # Unsigned while they are compared: as signed numbers, offsets from 2^63 on would be negative.
-    if (index["size"] == 0).any() or (index["offset"] > rows.shard_bytes).any():
+    offsets = index["offset"]
+    are_empty = index["size"] == 0
+    if are_empty.any() or (offsets > rows.shard_bytes).any():
         return None
-    starts = index["offset"].astype(np.int64)
+
+    starts = offsets.astype(np.int64)
     stops = starts + index["size"]
-    if (stops > rows.shard_bytes).any() or (starts[1:] < stops[:-1]).any():
+    overlap = starts[1:] < stops[:-1]
+    if overlap.any() or (stops > rows.shard_bytes).any():
         return None
     return starts, stops
 

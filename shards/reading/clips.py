@@ -163,9 +163,16 @@ class ClipCutter:
             bad = self._damage(used, chunk)
             attempt += 1
 
-        self.bad_clips.append(
-            BadClip(g, where.dataset, where.video, where.frame, used.video, used.frame, cause)
+        bad_clip = BadClip(
+            g=g,
+            dataset=where.dataset,
+            video=where.video,
+            anchor_frame=where.frame,
+            used_video=used.video,
+            used_anchor_frame=used.frame,
+            cause=cause,
         )
+        self.bad_clips.append(bad_clip)
         self._num_bad += 1
         self._bad_in_a_row += 1
         if self._bad_in_a_row > self._limits.in_a_row:
@@ -181,7 +188,8 @@ class ClipCutter:
         stride = self._shape.stride * where.apart
         num_in_part = (where.number - where.part_start) // stride + 1
         num_frames = min(self._shape.num_frames, num_in_part)
-        return range(where.number - (num_frames - 1) * stride, where.number + 1, stride)
+        first = where.number - (num_frames - 1) * stride
+        return range(first, where.number + 1, stride)
 
     def _damage(self, where: Location, chunk: Chunk) -> BadFrame | None:
         if not chunk.bad:
@@ -200,7 +208,8 @@ class ClipCutter:
         self, g: int, where: Location, chunk: Chunk, planned: tuple[str, int] | None
     ) -> ClipBytes:
         frames = chunk.frames(self._shown(where))
-        frames = frames[:1] * (self._shape.num_frames - len(frames)) + frames
+        num_missing = self._shape.num_frames - len(frames)
+        frames = frames[:1] * num_missing + frames
         self._reader.counters.add(bytes_used=sum(map(len, frames)))
         return ClipBytes(
             g=g,

@@ -272,7 +272,8 @@ class FrameTable:
         while start < stop:
             first = int(self._shard_starts[i])
             end = min(stop, int(self._shard_starts[i + 1]))
-            yield RowRange(self._shards[i], int(self._shard_bytes[i]), start - first, end - first)
+            num_bytes = int(self._shard_bytes[i])
+            yield RowRange(self._shards[i], num_bytes, start - first, end - first)
             start = end
             i += 1
 

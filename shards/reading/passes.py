@@ -58,8 +58,10 @@ def share(num_clips: int, rank_share: RankShare) -> Share:
         The share of the rank; it may be empty, and still takes its steps.
     """
     rank = rank_share.rank
-    start, stop = (-(-num_clips * number // rank_share.world_size) for number in (rank, rank + 1))
-    num_steps = -(-num_clips // (rank_share.micro_batch_size * rank_share.world_size))
+    world_size = rank_share.world_size
+    start = -(-num_clips * rank // world_size)
+    stop = -(-num_clips * (rank + 1) // world_size)
+    num_steps = -(-num_clips // (rank_share.micro_batch_size * world_size))
     return Share(start, stop, num_steps)
 
 
@@ -133,7 +135,8 @@ class ClipPass(ClipFeed):
 
         for (dataset, _), members in groupby(numbers, self._place):
             clips = [number - self._starts[dataset] for number in members]
-            chunk = self._read(dataset, clips[0], clips[-1] - clips[0] + 1)
+            first = clips[0]
+            chunk = self._read(dataset, first, clips[-1] - first + 1)
             ahead.append((dataset, clips, chunk))
             if len(ahead) > self._most_ahead:
                 yield from self._cut(*ahead.popleft())
