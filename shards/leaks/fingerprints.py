@@ -103,8 +103,8 @@ def _shapes(thumbnails: Grey, known: npt.NDArray[np.bool_]) -> tuple[Floats, npt
     down = waves(*window(_over_runs(here.mean(axis=2))), _WAVES)
     across = waves(*window(_over_runs(here.mean(axis=1))), _WAVES)
     # Cosines down times pictures times cosines across: shape (runs, FRAMES, _WAVES, _WAVES).
-    found = down[:, None] @ runs.astype(np.float32)
-    found = found @ across[:, None].swapaxes(2, 3)
+    columns = down[:, None] @ runs.astype(np.float32)
+    found = columns @ across[:, None].swapaxes(2, 3)
 
     # Frequency 0 in both directions is the mean.
     bright = found[:, :, 0, 0]

@@ -72,11 +72,9 @@ class Match:
     def on(diagonal: Diagonal, at: int, *, length: int, score: float, evidence: float) -> "Match":
         """A match from fingerprint `at` of a diagonal's first video on."""
         one, other, phase, pose, offset = diagonal
-        of_one = (one, at, 0)
-        of_other = (other, at - offset, phase)
-        (first, first_start, first_phase), (second, second_start, second_phase) = sorted(
-            [of_one, of_other]
-        )
+        sides = sorted([(one, at, 0), (other, at - offset, phase)])
+        first, first_start, first_phase = sides[0]
+        second, second_start, second_phase = sides[1]
 
         return Match(
             first=first,

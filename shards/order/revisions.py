@@ -35,8 +35,8 @@ class OrderConfig:
         chunk_frames: Least frames read together; larger chunks cost less traffic and more memory.
         deal: How a step's clips are dealt to micro-batches. `runs` reads least; `spread` puts as many videos as
             possible into every micro-batch, for losses that compare its clips with each other.
-        most_repeats: Before the first step there is a warning of each dataset whose clips are drawn more than this many
-            times as often as an average clip of the corpus.
+        most_repeats: Warn before the first step of each dataset whose clips are drawn more than this many times as
+            often as an average clip of the corpus.
     """
 
     weights: Weights = "uniform"

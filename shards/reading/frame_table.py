@@ -11,9 +11,9 @@ from surgstream.shards.errors import ManifestError
 from surgstream.shards.format.index import ROW
 from surgstream.shards.format.manifest import ManifestFile
 from surgstream.shards.format.names import index_name
-from surgstream.shards.format.rates import frames_apart
 from surgstream.shards.format.records import Shard
 from surgstream.shards.order.revisions import DatasetSize
+from surgstream.shards.reading.columns import Columns
 from surgstream.shards.reading.locations import Location, RowRange
 from surgstream.shards.storage.stores import Storage
 
@@ -61,67 +61,37 @@ class FrameTable:
         """
         self.storage = storage
         self.sha256 = sha256
-        self._shards: list[str] = []
-        self._videos: list[str] = []
-        specialties: dict[str, str] = {}
-        first_shards: list[int] = []
-        first_parts: list[int] = []
-        # 8 bytes a number; a list would hold an object for each.
-        shard_bytes = array("q")
-        shard_frames = array("q")
-        widths = array("q")
-        heights = array("q")
-        apart = array("q")
-        part_videos = array("q")
-        part_firsts = array("q")
-        part_frames = array("q")
-
+        columns = Columns()
         for shard in shards:
-            if shard.dataset not in specialties:
-                specialties[shard.dataset] = shard.specialty
-                first_shards.append(len(self._shards))
-                first_parts.append(len(part_videos))
-            self._shards.append(shard.name)
-            shard_bytes.append(shard.num_bytes)
-            shard_frames.append(shard.num_frames)
+            columns.add(shard, fps, where=storage.uri)
 
-            for video in shard.videos:
-                for part in video.parts:
-                    part_videos.append(len(self._videos))
-                    part_firsts.append(part.first_frame)
-                    part_frames.append(part.num_frames)
-                self._videos.append(video.id)
-                widths.append(video.width)
-                heights.append(video.height)
-                apart.append(frames_apart(shard.dataset, video, fps, where=storage.uri))
-
-        self._shard_bytes = np.array(shard_bytes)
-        self._shard_starts = _starts(shard_frames)
-        self._widths = np.array(widths)
-        self._heights = np.array(heights)
-        self._apart = np.array(apart)
-        self._part_videos = np.array(part_videos)
-        self._part_firsts = np.array(part_firsts)
-        self._part_starts = _starts(part_frames)
+        self._shards = columns.shards
+        self._shard_bytes = np.array(columns.shard_bytes)
+        self._shard_starts = _starts(columns.shard_frames)
+        self._videos = columns.videos
+        self._widths = np.array(columns.widths)
+        self._heights = np.array(columns.heights)
+        self._apart = np.array(columns.apart)
+        self._part_videos = np.array(columns.part_videos)
+        self._part_firsts = np.array(columns.part_firsts)
+        self._part_starts = _starts(columns.part_frames)
 
         steps = self._apart[self._part_videos]
         self._part_skips = -self._part_firsts % steps  # frames before the first that is shown
         # Frames that each part shows: every `steps`-th after those it skips, rounded up.
-        after_skips = np.maximum(0, np.array(part_frames) - self._part_skips)
+        after_skips = np.maximum(0, np.array(columns.part_frames) - self._part_skips)
         self._clip_starts = _starts(-(-after_skips // steps))
 
-        self._datasets = self._divide(specialties, first_shards, first_parts)
+        self._datasets = self._divide(columns)
 
-    def _divide(
-        self, specialties: dict[str, str], first_shards: list[int], first_parts: list[int]
-    ) -> dict[str, _Dataset]:
-        """The datasets by name, from the first shard and the first part of each."""
-        num_bytes = np.add.reduceat(self._shard_bytes, first_shards).tolist()
-        end_parts = [*first_parts[1:], len(self._part_videos)]
+    def _divide(self, columns: Columns) -> dict[str, _Dataset]:
+        """The datasets by name."""
+        num_bytes = np.add.reduceat(self._shard_bytes, columns.first_shards).tolist()
+        end_parts = [*columns.first_parts[1:], len(columns.part_videos)]
 
         datasets = {}
-        for i, (name, specialty) in enumerate(specialties.items()):
-            first = first_parts[i]
+        for i, (name, specialty) in enumerate(columns.specialties.items()):
+            first = columns.first_parts[i]
             end = end_parts[i]
             first_clip = int(self._clip_starts[first])
             datasets[name] = _Dataset(

@@ -1,4 +1,4 @@
-"""Locations: where a clip lies among the frames of its dataset, and where frames lie in a shard."""
+"""Locations: the place of a clip among the frames of its dataset, and that of frames in the index of a shard."""
 
 from dataclasses import dataclass
 

@@ -237,7 +237,7 @@ class LocalStorage:
             except (FileNotFoundError, NotADirectoryError):
                 return []
             except PermissionError as error:
-                # Only root may list it, and nobody keeps anything there.
+                # Only root may list it, and it holds no videos.
                 if f"/{folder}".endswith("/lost+found/"):
                     return []
                 raise UnusableFileError(

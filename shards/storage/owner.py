@@ -131,7 +131,7 @@ class Owner:
             return
 
         by = records.get(owner)
-        got = "nobody's record: somebody took over, and has ended"
+        got = "no record: another process took over, and has ended"
         if by is not None:
             got = f"{by}, which has taken over"
         raise OwnedError(
