@@ -12,6 +12,7 @@ from surgstream.configs.loading import build, to_tree, to_yaml
 from surgstream.launch.site import Site
 from surgstream.launch.slurm import render, submit
 from surgstream.shards.corpus.file import CorpusConfig
+from surgstream.shards.storage.addresses import absolute
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.runs.files import SUBMITTED
 
@@ -136,7 +137,7 @@ def packing(
     words = [
         "pack",
         str(path.absolute()),
-        out if "://" in out else str(Path(out).absolute()),
+        absolute(out),
         *options,
     ]
     name = f"pack-{corpus.datasets[0].name}"

@@ -15,6 +15,7 @@ from surgstream.launch.surroundings import check_venv
 from surgstream.launch.torchrun import become, num_gpus, torchrun_line
 from surgstream.shards.corpus.file import CorpusConfig, find_corpus
 from surgstream.shards.format.rates import check_rates_at_hand
+from surgstream.shards.storage.addresses import absolute
 from surgstream.trainer.config import TrainConfig
 
 
@@ -82,12 +83,12 @@ def _pack(words: argparse.Namespace) -> None:
     choices = {"subset": words.subset, "datasets": words.datasets}
     files = {"review": words.review, "pseudonyms": words.pseudonyms}
     options += [f"--{name}={value}" for name, value in choices.items() if value is not None]
-    options += [f"--{name}={_absolute(file)}" for name, file in files.items() if file]
+    options += [f"--{name}={absolute(file)}" for name, file in files.items() if file]
 
     root = words.root or root
     # Relative paths of the file start in its folder without being told
     if root != str(path.parent):
-        options.append(f"--root={_absolute(root)}")
+        options.append(f"--root={absolute(root)}")
     if words.strict:
         options.append("--strict")
 
@@ -115,11 +116,6 @@ def _recipe(path: str, overrides: Sequence[str]) -> TrainConfig:
     config = load(TrainConfig, path, overrides)
     check_rates_at_hand(config.corpora, config.data.fps)
     return dataclasses.replace(config, run_dir=str(Path(config.run_dir).absolute()))
-
-
-def _absolute(place: str) -> str:
-    """A path from the root on, since jobs may start elsewhere; an address as it is."""
-    return place if "://" in place else str(Path(place).absolute())
 
 
 def _split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -1,10 +1,10 @@
-"""What can go wrong with shards, from packing to reading."""
+"""Errors of shards, from packing to reading."""
 
 from surgstream.configs.errors import SurgstreamError
 
 
 class ShardError(SurgstreamError):
-    """Anything wrong with shards, their manifest or the storage under them."""
+    """The base of all errors of shards, their manifest and the storage under them."""
 
 
 class CorruptSampleError(ShardError):
@@ -12,7 +12,7 @@ class CorruptSampleError(ShardError):
 
 
 class ManifestError(ShardError):
-    """A corpus manifest is missing, malformed, empty, or does not fit what lies beside it."""
+    """A corpus manifest is missing, malformed, empty, or does not fit the files of its corpus."""
 
 
 class StorageError(ShardError):
@@ -22,7 +22,7 @@ class StorageError(ShardError):
 
 
 class UnusableFileError(StorageError):
-    """A file or a folder cannot be used, however well its store is: access is denied, or it is of another kind."""
+    """A file or a folder cannot be used though its store works: access is denied, or it is of another kind."""
 
 
 class ReplacedError(StorageError):
@@ -30,14 +30,14 @@ class ReplacedError(StorageError):
 
 
 class OwnedError(StorageError):
-    """Somebody else writes to a store."""
+    """Another process writes to a store."""
 
 
 class VideoError(ShardError):
     """A source video cannot be packed; the message is the reason that goes to `quarantine.jsonl`.
 
     Attributes:
-        nameless: The same for videos whose names are not told: a message that names a file has another one without.
+        nameless: The reason without names of files, for videos whose names must not be told.
     """
 
     def __init__(self, reason: str, nameless: str | None = None) -> None:
@@ -46,4 +46,4 @@ class VideoError(ShardError):
 
 
 class LeakError(ShardError):
-    """A training corpus shows what is held out."""
+    """A training corpus shows held-out material."""

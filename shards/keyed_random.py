@@ -19,7 +19,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Purpose(IntEnum):
-    """What a random number is for; different purposes never share one."""
+    """The purpose of a random number; different purposes never share one."""
 
     MIXTURE = 1
     CHUNK_ROWS = 2
@@ -63,14 +63,16 @@ def hash64(*parts: Ints) -> UInt64:
     state = np.zeros((), dtype=np.uint64)
     with np.errstate(over="ignore"):
         for part in parts:
-            # mix64 maps 0 to 0; the constant makes every part count, zeros as well
-            state = mix64((state + _GOLDEN) ^ mix64(_as_uint64(part) + _GOLDEN))
+            # mix64 maps 0 to 0; the constant makes every part count, zeros as well.
+            mixed = mix64(_as_uint64(part) + _GOLDEN)
+            state = mix64((state + _GOLDEN) ^ mixed)
     return np.asarray(state)
 
 
 def hash_text(text: str) -> int:
     """Hash a string, such as a dataset's name, to an integer in [0, 2^64) that `hash64` takes."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
 
 
 def uniform(key: UInt64, count: int) -> npt.NDArray[np.float64]:
@@ -83,8 +85,9 @@ def uniform(key: UInt64, count: int) -> npt.NDArray[np.float64]:
     Returns:
         float64 array of shape (..., count), with 53 random bits each.
     """
-    # A double holds 53 bits exactly, so nothing is rounded up to 1
-    bits = hash64(np.asarray(key)[..., None], np.arange(count)) >> np.uint64(11)
+    hashes = hash64(np.asarray(key)[..., None], np.arange(count))
+    # A double holds 53 bits exactly, so nothing is rounded up to 1.
+    bits = hashes >> np.uint64(11)
     return bits.astype(np.float64) * 2.0**-53
 
 
@@ -98,7 +101,8 @@ def choice(key: UInt64, count: int) -> Int64:
     Returns:
         int64 array of shape (..., count); each row is a permutation.
     """
-    return np.argsort(hash64(np.asarray(key)[..., None], np.arange(count)), axis=-1, kind="stable")
+    hashes = hash64(np.asarray(key)[..., None], np.arange(count))
+    return np.argsort(hashes, axis=-1, kind="stable")
 
 
 def permute(index: Ints, size: Ints, key: Ints) -> Int64:
@@ -126,12 +130,14 @@ def permute(index: Ints, size: Ints, key: Ints) -> Int64:
         raise ValueError("permute: expected every index in [0, size)")
 
     shape = index.shape
-    out, size, key = index.flatten(), size.ravel(), key.ravel()
+    out = index.flatten()
+    size = size.ravel()
+    key = key.ravel()
     # The square root of a double below 2^53 is correctly rounded, so a is the same on every machine.
     a = np.ceil(np.sqrt(size)).astype(np.int64)
     b = -(-size // np.maximum(a, 1))
 
-    # `walking` holds the places whose values still lie outside of [0, size)
+    # `walking` holds the places whose values still lie outside of [0, size).
     walking = np.arange(out.size)
     while walking.size:
         out[walking] = _feistel(out[walking], a[walking], b[walking], key[walking])

@@ -1,4 +1,4 @@
-"""How far work has come: a bar on a terminal, a line now and then in a log."""
+"""The progress of work: a bar on a terminal, a line now and then in a log."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -9,7 +9,8 @@ from tqdm.utils import disp_len
 
 from surgstream.configs.printable import RETURN
 
-_BAR_SECONDS, _LINE_SECONDS = 0.2, 30.0
+_BAR_SECONDS = 0.2
+_LINE_SECONDS = 30.0
 
 _COUNTS = "{n_fmt}/{total_fmt}{unit} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 _HOURS = "{n:.2f}/{total:.2f} h [{elapsed}<{remaining}{postfix}]"
@@ -21,7 +22,7 @@ else:
 
 
 class _Redrawn(Bar):
-    """Draws over what it has drawn, with a return that is written alone, since no other passes `Printable`."""
+    """Draws over itself, with a return that is written alone, since `Printable` lets no other pass."""
 
     @staticmethod
     def status_printer(file: Any) -> Callable[[str], None]:
@@ -39,7 +40,7 @@ class _Redrawn(Bar):
 
 
 class _Lines(Bar):
-    """Writes lines, none twice, where a bar would draw over what a file keeps."""
+    """Writes lines, none of them twice, where output goes to a file and a bar cannot draw over itself."""
 
     @staticmethod
     def status_printer(file: Any) -> Callable[[str], None]:
@@ -76,22 +77,23 @@ def progress_bar(
     done: int = 0,
     shown: bool = True,
 ) -> Bar:
-    """A bar that redraws often on a terminal, a line at most every 30 s elsewhere; none where nothing is to be done.
+    """A bar that redraws often on a terminal, and a line at most every 30 s elsewhere; nothing where `total` is 0.
 
     Args:
-        label: Stands before it.
-        total: How much there is to do.
-        unit: What of.
+        label: The text before the bar.
+        total: Units to do.
+        unit: The name of a unit.
         unit_scale: Whether to write thousands as k, M, G.
-        an_hour: Units that make an hour, which is then what is written.
-        over: What to go through, each a unit.
-        done: How much of it is done already.
+        an_hour: Units in an hour; makes the bar count hours.
+        over: An iterable to go through, one unit for each item.
+        done: Units that are done already.
         shown: Whether to show anything.
     """
     on_terminal = sys.stderr.isatty()
     seconds = _BAR_SECONDS if on_terminal else _LINE_SECONDS
     bar = "|{bar}|" if on_terminal else ""
     kind: type[Bar] = _Redrawn if on_terminal else _Lines
+    counts = _HOURS if an_hour else _COUNTS
 
     return kind(
         over,
@@ -100,10 +102,10 @@ def progress_bar(
         initial=done,
         unit="h" if an_hour else unit,
         unit_scale=1 / an_hour if an_hour else unit_scale,
-        bar_format=f"{{desc}}: {{percentage:3.0f}}%{bar} {_HOURS if an_hour else _COUNTS}",
+        bar_format=f"{{desc}}: {{percentage:3.0f}}%{bar} {counts}",
         dynamic_ncols=on_terminal,
         mininterval=seconds,
-        # Else tqdm's monitor thread, which refreshes after 10 s, would write more lines
+        # Otherwise tqdm's monitor thread, which refreshes after 10 s, would write more lines.
         maxinterval=max(seconds, 10.0),
         disable=not (total and shown),
     )

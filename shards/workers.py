@@ -25,14 +25,14 @@ class Progress(Protocol):
     """Progress callback of work on frames."""
 
     def __call__(self, frames: int, failed: int = 0) -> None:
-        """Report frames and failures that have come since the last time."""
+        """Report the frames and failures since the last call."""
 
 
 _done: "SimpleQueue[tuple[int, int]]"
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
@@ -51,32 +51,32 @@ def run_all(
     Args:
         work: A picklable function of a task and of a `Progress`.
         tasks: Picklable tasks.
-        frames: How many frames each is expected to have; the longest start first.
+        frames: The expected frames of each task; the longest start first.
         workers: Most processes at a time.
-        label: Stands before the progress bar.
-        frames_an_hour: Makes the bar one of hours of video.
-        pinned: Give each process cores of its own, as many as there are for each, so that its threads share caches.
+        label: The text before the progress bar.
+        frames_an_hour: Frames in an hour of video; makes the bar count hours.
+        pinned: Give each process its share of the cores for itself, so that its threads share caches.
 
     Yields:
         Each task and its result, as they finish.
 
     Raises:
         ShardError: A process was killed.
-        Exception: Whatever `work` raised first; what has not started then does not start.
+        Exception: The first error of `work`; tasks that have not started by then do not start.
     """
     if not tasks:
         return
 
     context = multiprocessing.get_context("spawn")
     queue: SimpleQueue[tuple[int, int]] = context.SimpleQueue()
-    # Whatever else this process has started is not to be terminated
-    ours = set(multiprocessing.active_children())
+    # Other processes that this one has started must not be terminated.
+    others = set(multiprocessing.active_children())
     pool = _start_pool(context, queue, min(workers, len(tasks)), pinned)
     num_failed = 0
 
     with (
         progress_bar(label, sum(frames), unit=" frames", an_hour=frames_an_hour) as bar,
-        _ended(pool, ours, label),
+        _ended(pool, others, label),
     ):
         longest_first = sorted(range(len(tasks)), key=lambda number: -frames[number])
         futures = {
@@ -84,7 +84,7 @@ def run_all(
         }
         pending = set(futures)
         while pending:
-            # The timeout lets the bar move while no task finishes
+            # The timeout lets the bar move while no task finishes.
             finished, pending = concurrent.futures.wait(
                 pending, 0.2, concurrent.futures.FIRST_COMPLETED
             )
@@ -100,11 +100,11 @@ def run_all(
 
 @contextmanager
 def _ended(pool: ProcessPoolExecutor, others: set[BaseProcess], label: str) -> Iterator[None]:
-    """End a pool, and where its user fails or goes away what it is in the middle of; `others` are not its processes."""
+    """Shut a pool down; if its user fails, terminate its processes, which are all children but the `others`."""
     try:
         yield
     except BaseException as error:
-        # The shutdown below would wait for tasks that are in the middle of their work
+        # The shutdown below would wait for tasks that are in the middle of their work.
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
         if isinstance(error, BrokenProcessPool):
@@ -120,7 +120,7 @@ def _ended(pool: ProcessPoolExecutor, others: set[BaseProcess], label: str) -> I
 def _start_pool(
     context: SpawnContext, queue: "SimpleQueue[tuple[int, int]]", workers: int, pinned: bool
 ) -> ProcessPoolExecutor:
-    # A worker takes one of the places when it starts, and pins itself to it
+    # A worker takes one of the places when it starts, and pins itself to it.
     places: SimpleQueue[set[int]] = context.SimpleQueue()
     for place in share_cores(workers) if pinned else ():
         places.put(place)
@@ -130,32 +130,38 @@ def _start_pool(
 
 
 def _told(bar: Bar, frames_an_hour: float | None, num_failed: int) -> str:
-    """What a bar says of speed, where it does not by itself, and of failures."""
-    speed = (
-        [f"{bar.n / frames_an_hour / bar.format_dict['elapsed']:.3g} h/s"] if frames_an_hour else []
-    )
-    return ", ".join(speed + [f"{num_failed} failed"] * bool(num_failed))
+    """The text of a bar about speed, where the bar does not show it itself, and about failures."""
+    told = []
+    if frames_an_hour:
+        hours = bar.n / frames_an_hour
+        told.append(f"{hours / bar.format_dict['elapsed']:.3g} h/s")
+    if num_failed:
+        told.append(f"{num_failed} failed")
+    return ", ".join(told)
 
 
 def share_cores(workers: int) -> list[set[int]]:
-    """Cores for each worker: neighbours, no two workers the same ones unless there are more workers than cores."""
+    """Cores for each worker: neighbours, and no core for two workers unless there are more workers than cores."""
     ours = sorted(os.sched_getaffinity(0))
-    # Slots, as many as there are workers or cores: each lies on a core and belongs to a worker
-    most = max(workers, len(ours))
-    return [
-        {ours[at * len(ours) // most] for at in range(most) if at * workers // most == k}
-        for k in range(workers)
-    ]
+    # As many slots as there are workers or cores, whichever are more: each lies on a core and belongs to a worker.
+    num_slots = max(workers, len(ours))
+    shares: list[set[int]] = [set() for _ in range(workers)]
+    for slot in range(num_slots):
+        worker = slot * workers // num_slots
+        core = ours[slot * len(ours) // num_slots]
+        shares[worker].add(core)
+    return shares
 
 
 def _start(queue: "SimpleQueue[tuple[int, int]]", places: "SimpleQueue[set[int]] | None") -> None:
-    """Prepare a worker: it says what it has done, and ends when its parent does, however that comes about."""
+    """Prepare a worker: it reports its progress, and ends when its parent ends, in whatever way."""
     global _done
     _done = queue
     if places is not None:
         os.sched_setaffinity(0, places.get())
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
+        # Ctrl-C ends it without a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     parent = multiprocessing.parent_process()
     assert parent is not None

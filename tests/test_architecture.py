@@ -40,7 +40,8 @@ MAY_IMPORT = {
     ),
     "shards.commands": ("shards",),
     "launch": (
-        "launch", "shards.corpus.file", "shards.format.rates", "trainer.config", "trainer.runs.files",
+        "launch", "shards.corpus.file", "shards.format.rates", "shards.storage.addresses", "trainer.config",
+        "trainer.runs.files",
     ),
     "launch.commands": (
         "launch.commands", "shards.format.outside", "shards.packing.shares", "shards.synthetic.config",

@@ -28,6 +28,7 @@ from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.buffers import Bytes
 from surgstream.shards.reading.clips import ClipBytes
 from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.storage.addresses import is_address
 from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.assembly import clip_source
 from surgstream.trainer.config import TrainConfig
@@ -238,7 +239,7 @@ def starts(corpus: str, repeats: int) -> list[Fact]:
 
 def evict(corpus: str) -> bool:
     """Let the page cache forget a folder's files; returns False for a store, whose caches are not ours."""
-    if "://" in corpus:
+    if is_address(corpus):
         return False
     for path in filter(Path.is_file, Path(corpus).rglob("*")):
         with path.open("rb") as file:

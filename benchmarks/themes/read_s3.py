@@ -10,8 +10,10 @@ import boto3
 from surgstream.benchmarks.support.harness import Case
 from surgstream.benchmarks.support.material import NUM_FRAMES, STRIDE, long_corpus
 from surgstream.shards.format.manifest import Manifest
-from surgstream.shards.order.sequence import Order, OrderConfig
+from surgstream.shards.order.sequence import Order, OrderConfig, RankShare
+from surgstream.shards.reading.clips import ClipShape
 from surgstream.shards.reading.config import ReadConfig
+from surgstream.shards.reading.feed import Reading
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.stream import ClipStream
 from surgstream.shards.storage.stores import Storage, open_storage
@@ -67,18 +69,15 @@ def deliver(storage: Storage, *, num_frames: int, fetched: bool = False) -> floa
 
 def open_stream(table: FrameTable, *, num_frames: int, endless: bool = False) -> ClipStream:
     """A stream of three chunks of clips for each lane, nearly an epoch, or without an end, as one rank reads it."""
+    order = Order.create(table.sizes(), 0, OrderConfig(lanes=LANES, chunk_frames=CHUNK_FRAMES))
     return ClipStream(
         table,
-        Order.create(table.sizes(), 0, OrderConfig(lanes=LANES, chunk_frames=CHUNK_FRAMES)),
-        num_frames=num_frames,
-        stride=STRIDE,
-        global_batch_size=BATCH,
-        micro_batch_size=BATCH,
-        rank=0,
-        world_size=1,
+        order,
+        shape=ClipShape(num_frames=num_frames, stride=STRIDE),
+        rank_share=RankShare(rank=0, world_size=1, micro_batch_size=BATCH, global_batch_size=BATCH),
+        reading=Reading(read=ReadConfig(threads=CONNECTIONS, range_bytes=RANGE_BYTES)),
         start=0,
         stop=None if endless else 3 * LANES * CHUNK_FRAMES,
-        read=ReadConfig(threads=CONNECTIONS, range_bytes=RANGE_BYTES),
     )
 
 

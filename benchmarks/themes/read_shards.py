@@ -11,9 +11,9 @@ from surgstream.benchmarks.support.harness import Case
 from surgstream.benchmarks.support.material import NUM_FRAMES, STRIDE, long_corpus
 from surgstream.benchmarks.themes.read_peers import hand_on, peer_cases, stream_case
 from surgstream.shards.format.manifest import Manifest
-from surgstream.shards.order.sequence import Order, OrderConfig
-from surgstream.shards.reading.clips import ClipBytes
-from surgstream.shards.reading.config import ReadConfig
+from surgstream.shards.order.sequence import Order, OrderConfig, RankShare
+from surgstream.shards.reading.clips import ClipBytes, ClipShape
+from surgstream.shards.reading.feed import Reading
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.stream import ClipStream
 from surgstream.shards.storage.stores import open_storage
@@ -50,18 +50,15 @@ def cases(folder: Path) -> list[Case]:
 
 def open_stream(table: FrameTable) -> ClipStream:
     """The first clips of a run, as one rank reads them."""
+    order = Order.create(table.sizes(), 0, OrderConfig(lanes=8, chunk_frames=320))
     return ClipStream(
         table,
-        Order.create(table.sizes(), 0, OrderConfig(lanes=8, chunk_frames=320)),
-        num_frames=NUM_FRAMES,
-        stride=STRIDE,
-        global_batch_size=BATCH,
-        micro_batch_size=BATCH,
-        rank=0,
-        world_size=1,
+        order,
+        shape=ClipShape(num_frames=NUM_FRAMES, stride=STRIDE),
+        rank_share=RankShare(rank=0, world_size=1, micro_batch_size=BATCH, global_batch_size=BATCH),
+        reading=Reading(),
         start=0,
         stop=BATCH * NUM_BATCHES,
-        read=ReadConfig(),
     )
 
 

@@ -1,1 +1,1 @@
-"""What a corpus file says, and the videos and labels that it means."""
+"""The corpus file, and the videos and labels that it means."""

@@ -1,4 +1,4 @@
-"""The corpus file: which videos there are, of what, which of them are held out, and where their labels lie."""
+"""The corpus file: datasets of videos, the videos that are held out, and the labels of all of them."""
 
 import os
 from collections.abc import Collection, Iterator
@@ -14,19 +14,20 @@ from surgstream.configs.suggestions import did_you_mean
 from surgstream.shards.corpus import naming
 from surgstream.shards.corpus.naming import BY_NAME
 from surgstream.shards.format.names import is_plain_id
+from surgstream.shards.storage.addresses import is_in_bucket
 
 TOLERANCE = 0.02
-"""Of expected frames and hours, a share: publications round them, and cut videos a second longer or shorter."""
+"""A share of expected frames and hours: publications round them, and cut videos a second longer or shorter."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """What others count of a dataset, of what is packed to train: neither held-out nor quarantined videos.
+    """Published counts of a dataset's training videos: neither held-out nor quarantined ones.
 
     Attributes:
-        videos: How many, exactly.
-        frames: One a second, whatever `fps` is packed.
-        hours: The same in hours.
+        videos: The exact number of videos.
+        frames: Frames at one a second, whatever `fps` is packed.
+        hours: Their duration in hours.
     """
 
     videos: Annotated[int, Range(0, 10**9)] | None = None
@@ -34,13 +35,13 @@ class Expected:
     hours: Annotated[float, Range(0, 1e12)] | None = None
 
     def differences(self, videos: int, seconds: float) -> Iterator[str]:
-        """In words, what is other than expected of so many videos of so many seconds in all."""
+        """Compare the counts with a number of videos and their seconds in all; yields each difference in words."""
         if self.videos is not None and videos != self.videos:
             yield f"expected {self.videos} videos, got {videos}"
-        for unit, expected, got in (
-            ("frames at 1 a second", self.frames, seconds),
-            ("hours", self.hours, seconds / 3600),
-        ):
+
+        hours = seconds / 3600
+        compared = (("frames at 1 a second", self.frames, seconds), ("hours", self.hours, hours))
+        for unit, expected, got in compared:
             if expected is not None and abs(got - expected) > TOLERANCE * expected:
                 yield f"expected {expected:.6g} {unit}, got {got:.6g}"
 
@@ -55,18 +56,18 @@ class DatasetConfig:
         procedure: Such as `cholecystectomy`.
         videos: A file, a glob or an `s3://` address (which may be a glob too), or a list of them. `**` in a glob is any
             number of folders, and hidden files are left out.
-        id: What a video is called, by a pattern: `{stem}` is its file's name without the suffix, `{parent}` that of the
-            file's folder, `{grandparent}` that of the folder's folder.
+        id: The pattern of ids: `{stem}` is the name of a video's file without the suffix, `{parent}` that of the file's
+            folder, `{grandparent}` that of the folder's folder.
         hold_out: Ids never packed for training, or a file with one id a line. A glob, such as `video4[1-9]`, holds out
-            what it matches, which may be nothing; an id must be a video's.
-        image_fps: Makes each video a folder of numbered images, and `videos` the folders, whose names are the ids. So
+            the ids that it matches, if any; an id must be a video's.
+        image_fps: Makes each video a folder of numbered images, and `videos` the folders, whose names are the ids. This
             many numbers pass in a second: 1 where the image of each second has the next number, 25 where every
-            twenty-fifth picture of a video kept its own.
+            twenty-fifth picture of a video kept its own number.
         labels: For each kind of label a CSV file, with `{video}` where the id goes, or the fields of an id; see
             `shards.corpus.labels`.
-        min_seconds: A video of which fewer seconds would be packed is left out, and told of; null is as `pack` has it.
-        licence: Goes into every sample.
-        expected: What is packed to train, and dropped, is compared with these counts; a difference is a warning.
+        min_seconds: A video with fewer seconds to pack is left out and reported; null takes the value of `pack`.
+        licence: Written into every sample.
+        expected: Published counts; a difference from what is packed to train, or dropped, is a warning.
     """
 
     name: str
@@ -82,7 +83,7 @@ class DatasetConfig:
     expected: Expected = Expected()
 
     def problems(self) -> Iterator[str]:
-        """What is wrong with the values."""
+        """Yield what is wrong with these values."""
         if not is_plain_id(self.name):
             yield f"name: expected 1 to 80 characters of A-Z a-z 0-9 _ -, got {self.name!r}"
         if not self.videos:
@@ -96,7 +97,7 @@ Droppable = Literal["black", "blank", "test_card", "text", "outside", "face"]
 
 @dataclass(frozen=True, kw_only=True)
 class PackConfig:
-    """How videos become shards.
+    """The options of packing.
 
     Attributes:
         split: `train` packs what is not held out; `held_out` packs only that, to watch the training loss on it.
@@ -104,11 +105,11 @@ class PackConfig:
         short_side: Shorter side of the packed frames in pixels. A smaller source keeps its size.
         jpeg_quality: 1 to 100.
         crop_borders: Cuts the black borders around an endoscope's picture off, the same for all of a video.
-        drop: What is left out; a part ends there. See `shards.screening`.
-        min_seconds: Least length of a video, without what is dropped, where its dataset says nothing else.
+        drop: Kinds of frames that are left out; a part ends there. See `shards.screening`.
+        min_seconds: Least length of a video, without what is dropped, unless its dataset sets another one.
         segment_frames: Most frames in a WebDataset sample.
-        decode: `nvdec` decodes on an NVIDIA GPU what that can, which may paint over damage without a word.
-        shard_bytes: What a shard should come to; a longer video still stays whole.
+        decode: `nvdec` decodes on an NVIDIA GPU what the GPU can decode, which may conceal damage silently.
+        shard_bytes: The bytes that a shard should have; a longer video still stays whole.
         workers: Packing processes; one a core when null.
     """
 
@@ -132,10 +133,9 @@ class CorpusConfig:
     Attributes:
         datasets: All of them.
         subsets: Names of datasets by the name of their set; `--subset` packs one.
-        pack: How.
-        review: A file of what a person has decided to keep and to drop; see `shards.format.review`.
-        pseudonyms: A file, outside of the packed corpus, of what videos are called in it; see
-            `shards.corpus.pseudonyms`.
+        pack: The options of packing.
+        review: A file of decisions to keep or to drop stretches; see `shards.format.review`.
+        pseudonyms: A file, outside of the packed corpus, of the names of videos in it; see `shards.corpus.pseudonyms`.
     """
 
     datasets: tuple[DatasetConfig, ...]
@@ -145,18 +145,22 @@ class CorpusConfig:
     pseudonyms: Folder | None = None
 
     def problems(self) -> Iterator[str]:
-        """What is wrong with the values."""
+        """Yield what is wrong with these values."""
         names = [dataset.name for dataset in self.datasets]
         if not names:
             yield "datasets: expected at least one"
-        for name in sorted({name for name in names if names.count(name) > 1}):
+
+        repeated = {name for name in names if names.count(name) > 1}
+        for name in sorted(repeated):
             yield f"datasets: expected names that differ, got {name!r} more than once"
+
         for subset, members in self.subsets.items():
             if not members:
                 yield f"subsets.{subset}: expected names of datasets, got none"
             for name in members:
                 if name not in names:
-                    yield f"subsets.{subset}: no dataset has the name {name!r}{did_you_mean(name, names)}"
+                    hint = did_you_mean(name, names)
+                    yield f"subsets.{subset}: no dataset has the name {name!r}{hint}"
 
     def part(self, subset: str | None, names: str | None) -> "CorpusConfig":
         """Only the datasets of a subset, or only those of these names, as in `a,b`; all of them when both are None.
@@ -171,13 +175,13 @@ class CorpusConfig:
             chosen = tuple(_one_of("--datasets", name, known) for name in names.split(","))
         else:
             return self
-        return replace(
-            self, datasets=tuple(d for d in self.datasets if d.name in chosen), subsets={}
-        )
+
+        datasets = tuple(dataset for dataset in self.datasets if dataset.name in chosen)
+        return replace(self, datasets=datasets, subsets={})
 
 
 def find_corpus(name: str) -> tuple[Path, str]:
-    """The corpus file that a word of the command line means, and where its relative paths start unless `--root` says.
+    """The corpus file that a word of the command line means, and the root of its relative paths without `--root`.
 
     Args:
         name: A file, or where there is none of this name one of the presets in `configs/pack`, such as `surgvista`.
@@ -190,22 +194,23 @@ def find_corpus(name: str) -> tuple[Path, str]:
     """
     if is_folder(name):
         raise ConfigError(
-            f"{name}: expected a corpus file, got a folder; write one, `surgstream pack {name} OUT --print-corpus > "
-            "corpus.yaml`, and name that"
+            f"{name}: expected a corpus file, got a folder; "
+            f"write one, `surgstream pack {name} OUT --print-corpus > corpus.yaml`, and name that"
         )
     preset = find_preset("pack", name)
-    return (preset, ".") if preset else (Path(name), str(Path(name).parent))
+    if preset:
+        return preset, "."
+    return Path(name), str(Path(name).parent)
 
 
 def is_folder(word: str) -> bool:
-    """Whether a word means a folder of videos: one that is there and no preset's name, or an `s3://` address."""
-    return word.startswith("s3://") or (os.path.isdir(word) and word not in presets("pack"))
+    """Whether a word means a folder of videos: an existing one without a preset's name, or an `s3://` address."""
+    return is_in_bucket(word) or (os.path.isdir(word) and word not in presets("pack"))
 
 
 def _one_of(option: str, word: str, known: Collection[str]) -> str:
     if word not in known:
         listed = ", ".join(known) or "those in the file, which has none"
-        raise ConfigError(
-            f"{option}: expected one of {listed}, got {word!r}{did_you_mean(word, known)}"
-        )
+        hint = did_you_mean(word, known)
+        raise ConfigError(f"{option}: expected one of {listed}, got {word!r}{hint}")
     return word

@@ -10,14 +10,15 @@ from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import override
 from surgstream.shards.corpus.naming import BY_NAME, fill, telling_apart
 from surgstream.shards.corpus.sources import resolved
+from surgstream.shards.storage.addresses import is_address
 from surgstream.shards.storage.globs import walk
 from surgstream.shards.storage.stores import Stores
 
 SUFFIXES = (
-    "3gp", "asf", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "mxf", "ogv", "ts", "vob",
-    "webm", "wmv",
+    "3gp", "asf", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "mxf",
+    "ogv", "ts", "vob", "webm", "wmv",
 )  # fmt: skip
-"""Of what is taken for a video, in any case of letters."""
+"""Suffixes of video files, in upper or lower case."""
 
 
 def describe_folder(folder: str, options: Sequence[str], *, hold_out: int) -> dict[str, Any]:
@@ -27,51 +28,51 @@ def describe_folder(folder: str, options: Sequence[str], *, hold_out: int) -> di
 
     Args:
         folder: A folder of this machine, or `s3://BUCKET/PREFIX`.
-        options: How to pack, such as `fps=5`.
-        hold_out: So many videos are held out, the last by their names, but never all.
+        options: Options of packing, such as `fps=5`.
+        hold_out: The number of videos to hold out, the last ones by name, but never all.
 
     Returns:
-        What a corpus file would hold, as keys and values.
+        The keys and values of a corpus file.
 
     Raises:
         ConfigError: There is no video, or an option is malformed.
         StorageError: The folder cannot be listed.
     """
-    place = folder.rstrip("/") if "://" in folder else os.path.abspath(folder)
-    names = [name for name in walk(Stores()[place].tree()) if _is_video(name)]
+    place = folder.rstrip("/") if is_address(folder) else os.path.abspath(folder)
+    tree = Stores()[place].tree()
+    names = [name for name in walk(tree) if _is_video(name)]
     if not names:
         raise ConfigError(
-            f"{folder}: expected a folder with videos ({', '.join(SUFFIXES)}), got none; folders of images need a "
-            "corpus file, see `surgstream pack --help`"
+            f"{folder}: expected a folder with videos ({', '.join(SUFFIXES)}), got none; "
+            "folders of images need a corpus file, see `surgstream pack --help`"
         )
 
+    # In the order in which their globs will be read.
+    by_suffix = sorted(names, key=lambda name: (PurePosixPath(name).suffix, name))
     # Reversed: of several links to one file the first one stays, as in `find_sources`.
-    by_suffix = sorted(
-        names, key=lambda name: (PurePosixPath(name).suffix, name)
-    )  # as their globs will be read
-    once = {
-        resolved(f"{place}/{name}"): f"{place}/{name}" for name in reversed(by_suffix)
-    }  # whatever links lead to it
+    locations = [f"{place}/{name}" for name in reversed(by_suffix)]
+    once = {resolved(location): location for location in locations}
     videos = sorted(once.values())
     pattern = telling_apart(videos) or BY_NAME
     suffixes = sorted({PurePosixPath(name).suffix for name in names})
 
+    plain_name = re.sub(r"[^A-Za-z0-9_-]+", "_", PurePosixPath(place).name)
     dataset: dict[str, Any] = {
-        "name": re.sub(r"[^A-Za-z0-9_-]+", "_", PurePosixPath(place).name).strip("_")[:80]
-        or "videos",
+        "name": plain_name.strip("_")[:80] or "videos",
         "specialty": "unknown",
         "procedure": "unknown",
         "videos": [f"{place}/**/*{suffix}" for suffix in suffixes],
     }
     if pattern != BY_NAME:
         dataset["id"] = pattern
-    if held_out := videos[max(1, len(videos) - hold_out) :]:
+    held_out = videos[max(1, len(videos) - hold_out) :]
+    if held_out:
         dataset["hold_out"] = [fill(pattern, video, is_folder=False) for video in held_out]
 
-    tree: dict[str, Any] = {"datasets": [dataset]}
+    described: dict[str, Any] = {"datasets": [dataset]}
     for option in options:
-        override(tree, f"pack.{option}")
-    return tree
+        override(described, f"pack.{option}")
+    return described
 
 
 def _is_video(name: str) -> bool:

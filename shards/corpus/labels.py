@@ -1,7 +1,7 @@
-"""Labels in time, from the CSV files that lie beside the videos into the JSON of each segment.
+"""Labels in time, from the CSV files of videos into the JSON of each segment.
 
 A label file has a header with a column `second`, counted from the video's first frame, and a column named after the
-kind of label. What that column says holds from its second until the next later row, and is copied as text:
+kind of label. The text in that column holds from its second until the next later row, and is copied as it is:
 
     second,phase,triplets
     0,preparation,
@@ -28,7 +28,7 @@ _SEPARATORS = {"\t": "tabs", ";": "semicolons", " ": "spaces"}
 _TIMES = ("second", "seconds", "frame", "frames", "frame_number", "frame_id")
 
 Row = tuple[float, str]
-"""A second, and what holds from then on."""
+"""A second, and the label that holds from then on."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,16 @@ def check_labels(
 ) -> None:
     """Check that every kind of label has a file that can be read, for at least one video of a dataset.
 
-    What is wrong with one file is that video's; what is wrong with all of them is the corpus file's.
+    A mistake in one file is a mistake of that video; a mistake in all of them is one of the corpus file.
 
     Args:
         patterns: Kind of label -> path or `s3://` address, as the corpus file has them.
-        files: The same of each video of the dataset, held out or not.
-        stores: Where the files lie.
-        where: What to call the dataset in messages.
+        files: The label files of each video of the dataset, held out or not.
+        stores: The stores to read from.
+        where: The name of the dataset in messages.
 
     Raises:
-        ConfigError: A pattern has no file at all, so it is taken to be mistyped, or all of its files are of another
-            kind.
+        ConfigError: A pattern has no file at all, so it is taken to be mistyped, or none of its files can be read.
         StorageError: A store fails.
     """
     for kind, pattern in patterns.items():
@@ -68,8 +67,8 @@ def check_labels(
             continue
         if not mistakes:
             raise ConfigError(
-                f"{where}: labels.{kind}: expected {pattern} to be there for at least one of {len(files)} videos, "
-                "got none; correct the path, or leave the label out"
+                f"{where}: labels.{kind}: expected {pattern} to be there for at least one of "
+                f"{len(files)} videos, got none; correct the path, or leave the label out"
             )
         raise ConfigError(
             f"{where}: labels.{kind}: none of {len(mistakes)} files fits, such as {mistakes[0]}"
@@ -77,7 +76,7 @@ def check_labels(
 
 
 def _fits(kind: str, location: str, stores: Stores, mistakes: list[str]) -> bool:
-    """Whether a file of labels is there and can be read; if it only is there, what is wrong joins the mistakes."""
+    """Whether a label file exists and can be read; the mistake of one that cannot be read is added to `mistakes`."""
     storage, name = stores.locate(location)
     if storage.size(name) is None:
         return False
@@ -94,7 +93,7 @@ def read_labels(locations: dict[str, str], stores: Stores) -> Labels:
 
     Args:
         locations: Kind of label -> path or `s3://` address; all must exist.
-        stores: Where they lie.
+        stores: The stores to read from.
 
     Returns:
         Their rows.
@@ -117,34 +116,41 @@ def _read(kind: str, location: str, stores: Stores) -> list[Row]:
             raise ValueError(f"it has more than {LARGEST_LABELS} bytes")
         text = storage.read(name).decode("utf-8-sig")
 
+        parsed = list(csv.reader(io.StringIO(text, newline=""), strict=True))
         # An empty file has a header without columns.
-        header, *lines = list(csv.reader(io.StringIO(text, newline=""), strict=True)) or [[]]
+        header, *lines = parsed or [[]]
         if not {"second", kind} <= {*header}:
             raise ValueError(_other_columns(header, kind))
-        time, value = header.index("second"), header.index(kind)
-        # Empty columns beyond the header do no harm; text there comes from an unquoted comma.
-        if longer := next((line for line in lines if any(line[len(header) :])), None):
-            raise ValueError(
-                f"got a row of more columns, {','.join(longer)[:_SHOWN]!r}; put what has commas in quotes"
-            )
+        _check_columns(lines, len(header))
+        time = header.index("second")
+        value = header.index(kind)
         rows = [(_finite(line[time]), line[value]) for line in lines if line]
     except (UnusableFileError, UnicodeDecodeError, csv.Error, ValueError, IndexError) as error:
+        expected = f"expected a CSV file with the columns 'second' and {kind!r}"
         raise VideoError(
-            f"labels: {location}: expected a CSV file with the columns 'second' and {kind!r}: {error}",
-            nameless=f"labels: expected a CSV file with the columns 'second' and {kind!r}",
+            f"labels: {location}: {expected}: {error}", nameless=f"labels: {expected}"
         ) from None
 
     # Stable: rows that share a second stay in the order of the file.
     return sorted(rows, key=_second)
 
 
+def _check_columns(lines: list[list[str]], num_columns: int) -> None:
+    """Raise ValueError if a line has text beyond the columns of the header, which comes from an unquoted comma."""
+    for line in lines:
+        if any(line[num_columns:]):
+            row = ",".join(line)[:_SHOWN]
+            raise ValueError(f"got a row of more columns, {row!r}; put what has commas in quotes")
+
+
 def _other_columns(header: list[str], kind: str) -> str:
-    """In words, what a file has instead of the columns `second` and `kind`, and what makes a file that has them.
+    """The message for a file without the columns `second` and `kind`, with a command that makes a file with them.
 
     Most public labels, such as Cholec80's, are tables of the pictures of a video by number, with tabs between columns.
     """
     line = ",".join(header)[:_SHOWN]
-    separator = next((mark for mark in ",\t; " if mark in line), ",")
+    separators = [mark for mark in ",\t; " if mark in line]
+    separator = separators[0] if separators else ","
     columns = [column.strip() for column in line.split(separator)]
     said = f"got {line!r}" if line else "got nothing"
     if separator != ",":
@@ -155,18 +161,18 @@ def _other_columns(header: list[str], kind: str) -> str:
     if not values or not times:
         return f"{said}; name columns so, or call the label what its column is called"
 
-    # An awk program that makes such a file: $T and $V stand for the two columns, counted from 1.
-    number = "$T" if times[0].lower() in ("second", "seconds") else "$T/25"
-    script = f'NR==1{{print "second,{kind}"}} NR>1{{print {number} "," $V}}'
-    script = script.replace("$T", f"${columns.index(times[0]) + 1}").replace(
-        "$V", f"${columns.index(values[0]) + 1}"
-    )
-    counted = ", and numbers of pictures instead of seconds" * ("/25" in number)
-    rate = " (25 is how many pictures the video has a second)" * ("/25" in number)
-    mark = {"\t": "\\t"}.get(separator, separator)
-    return (
-        f"{said}{counted}; make such files of them: awk -F'{mark}' '{script}' FILE > NEW.csv{rate}"
-    )
+    # An awk program that makes such a file; its columns are counted from 1.
+    second = f"${columns.index(times[0]) + 1}"
+    label = f"${columns.index(values[0]) + 1}"
+    rate = ""
+    if times[0].lower() not in ("second", "seconds"):
+        said += ", and numbers of pictures instead of seconds"
+        second += "/25"
+        rate = " (25 is how many pictures the video has a second)"
+
+    script = f'NR==1{{print "second,{kind}"}} NR>1{{print {second} "," {label}}}'
+    mark = "\\t" if separator == "\t" else separator
+    return f"{said}; make such files of them: awk -F'{mark}' '{script}' FILE > NEW.csv{rate}"
 
 
 def _finite(text: str) -> float:
@@ -178,9 +184,13 @@ def _finite(text: str) -> float:
 
 def _holding(rows: list[Row], start: Fraction, stop: Fraction) -> list[Row]:
     before = bisect_right(rows, start, key=_second)
-    # Several rows may share the second that holds at `start`: go back to the first of them.
-    first = bisect_left(rows, _second(rows[before - 1]), key=_second) if before else 0
-    return rows[first : bisect_left(rows, stop, key=_second)]
+    first = 0
+    if before:
+        # Several rows may share the second that holds at `start`: go back to the first of them.
+        holding = _second(rows[before - 1])
+        first = bisect_left(rows, holding, key=_second)
+    end = bisect_left(rows, stop, key=_second)
+    return rows[first:end]
 
 
 def _second(row: Row) -> Fraction:

@@ -1,4 +1,4 @@
-"""What videos are called: ids, by default the names of their files, or with the names of the folders above them."""
+"""The ids of videos: by default the names of their files, or these with the names of the folders above them."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,8 +12,11 @@ BY_NAME = "{stem}"
 
 _HIGHER = range(3, 7)
 PATTERNS = (
-    BY_NAME, "{parent}_{stem}", "{grandparent}_{parent}_{stem}", *(f"{{parent{up}}}_{{stem}}" for up in _HIGHER)
-)  # fmt: skip
+    BY_NAME,
+    "{parent}_{stem}",
+    "{grandparent}_{parent}_{stem}",
+    *(f"{{parent{up}}}_{{stem}}" for up in _HIGHER),
+)
 """From short to long: recorders call every operation's first file 00000.MTS, and only folders tell them apart, as in
 case1/PRIVATE/AVCHD/BDMV/STREAM/00000.MTS."""
 
@@ -28,24 +31,27 @@ def fill(pattern: str, location: str, *, is_folder: bool, **more: str) -> str:
     Args:
         pattern: With `{stem}`, the name of the file without its suffix, `{parent}`, that of its folder, or
             `{grandparent}`, that of the folder's folder, and `{parent3}` to `{parent6}` above, where they go.
-        location: Where the video lies: a path or an `s3://` address.
-        is_folder: Whether it is a folder of images, all of whose name is the stem.
-        more: Further fields and what goes there.
+        location: The video's path or `s3://` address.
+        is_folder: Whether it is a folder of images; then its whole name is the stem.
+        more: Further fields and their values.
     """
     path = PurePosixPath(location)
     names = {
         "stem": path.name if is_folder else path.stem,
         "parent": path.parent.name,
         "grandparent": path.parent.parent.name,
-        **{f"parent{up}": path.parents[up - 1].name for up in _HIGHER if up <= len(path.parents)},
-        **more,
     }
-    # A field that nobody knows, or that lies above the root, stays as it is.
+    for up in _HIGHER:
+        if up <= len(path.parents):
+            names[f"parent{up}"] = path.parents[up - 1].name
+    names |= more
+
+    # An unknown field, or one above the root, stays as it is.
     return _FIELD.sub(lambda field: names.get(field[1], field[0]), pattern)
 
 
 def problems(pattern: str) -> Iterator[str]:
-    """What is wrong with the pattern of ids, in words."""
+    """Yield the mistakes in a pattern of ids, in words."""
     fields = _FIELD.findall(pattern)
     for field in fields:
         if field not in _FIELDS:
@@ -59,13 +65,13 @@ def by_id(pattern: str, locations: Iterable[str], *, folders: bool, where: str) 
     """Videos by their ids, in order.
 
     Args:
-        pattern: Of the ids.
-        locations: Where the videos lie.
+        pattern: The pattern of ids.
+        locations: Paths or addresses of the videos.
         folders: Whether they are folders of images.
-        where: What to call the dataset in messages.
+        where: The name of the dataset in messages.
 
     Raises:
-        ConfigError: Several have the same id; all such ids are named, up to a number.
+        ConfigError: Several have the same id; the first ten such ids are named.
     """
     videos = list(locations)
     found = _grouped(pattern, videos, folders)
@@ -74,22 +80,15 @@ def by_id(pattern: str, locations: Iterable[str], *, folders: bool, where: str) 
         return {id: places[0] for id, places in found.items()}
 
     longer = telling_apart(videos, folders=folders)
-    remedy = (
-        "rename them"
-        if longer is None
-        else f"set `id: {longer!r}` for this dataset, or rename them"
-    )
-    lines = [f"{id!r}: {' and '.join(places[:3])}" for id, places in list(shared.items())[:_SHOWN]]
-    more = [f"and {len(shared) - _SHOWN} more"] * (len(shared) > _SHOWN)
-    raise ConfigError(
-        "\n  ".join(
-            [
-                f"{where}: expected one video of an id, got {len(shared)} ids of several; {remedy}",
-                *lines,
-                *more,
-            ]
-        )
-    )
+    remedy = "rename them"
+    if longer is not None:
+        remedy = f"set `id: {longer!r}` for this dataset, or rename them"
+    lines = [f"{where}: expected one video of an id, got {len(shared)} ids of several; {remedy}"]
+    for id, places in list(shared.items())[:_SHOWN]:
+        lines.append(f"{id!r}: {' and '.join(places[:3])}")
+    if len(shared) > _SHOWN:
+        lines.append(f"and {len(shared) - _SHOWN} more")
+    raise ConfigError("\n  ".join(lines))
 
 
 def telling_apart(locations: Iterable[str], *, folders: bool = False) -> str | None:
@@ -114,5 +113,6 @@ def label_files(
 def _grouped(pattern: str, locations: Iterable[str], folders: bool) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for location in locations:
-        found.setdefault(fill(pattern, location, is_folder=folders), []).append(location)
+        id = fill(pattern, location, is_folder=folders)
+        found.setdefault(id, []).append(location)
     return found

@@ -1,10 +1,10 @@
-"""Pseudonyms: what a corpus calls videos whose files have names that must not be told, such as a patient's.
+"""Pseudonyms: the names in a corpus of videos whose own names must not be told, such as a patient's.
 
     dataset,video,pseudonym
     cholec80,DOE_JANE_19620102,v4c1f09d2be73
 
-The map is a CSV file that stays outside of the corpus, and is all that leads back: a pseudonym is drawn at random, once
-for all times. Lines may be written by hand, say with the numbers of a study.
+The map is a CSV file that stays outside of the corpus. Nothing else leads back, since a pseudonym is drawn at random,
+once and for all. Lines may be written by hand, for example with the numbers of a study.
 """
 
 import csv
@@ -23,7 +23,7 @@ from surgstream.shards.storage.stores import open_storage
 COLUMNS = ("dataset", "video", "pseudonym")
 
 Video = tuple[str, str]
-"""Its dataset, and the name of its file without the suffix."""
+"""The dataset of a video, and the name of its file without the suffix."""
 
 
 def find_pseudonyms(path: Path, videos: Sequence[Video], *, extend: bool) -> dict[Video, str]:
@@ -32,13 +32,13 @@ def find_pseudonyms(path: Path, videos: Sequence[Video], *, extend: bool) -> dic
     Args:
         path: The map.
         videos: All videos.
-        extend: Write those into the map that are not there yet; others may do the same at the same time.
+        extend: Add the missing videos to the map; other processes may do so at the same time.
 
     Returns:
-        The pseudonyms, those of videos that are gone included.
+        The pseudonyms, including those of videos that are gone.
 
     Raises:
-        ConfigError: The map is not as described above, or lacks a video and is not to be extended.
+        ConfigError: The map is not as described above, or lacks a video and must not be extended.
         StorageError: Its folder cannot be written to.
         OSError: It cannot be written.
     """
@@ -48,12 +48,12 @@ def find_pseudonyms(path: Path, videos: Sequence[Video], *, extend: bool) -> dic
         return known
     if not extend:
         raise ConfigError(
-            f"pseudonyms: {path}: expected a line for each video, got none for {len(missing)} of them, such as "
-            f"{'/'.join(missing[0])}; run with --plan-only first"
+            f"pseudonyms: {path}: expected a line for each video, got none for {len(missing)} of "
+            f"them, such as {'/'.join(missing[0])}; run with --plan-only first"
         )
 
     with owning(open_storage(str(path.parent)), "naming videos", wait=True):
-        # Somebody else may have extended the map since it was read.
+        # Another process may have extended the map since it was read.
         known = _load(path)
         missing = [video for video in videos if video not in known]
         taken = {(dataset, pseudonym) for (dataset, _), pseudonym in known.items()}
@@ -69,10 +69,13 @@ def _text(path: Path) -> str:
 
 def _load(path: Path) -> dict[Video, str]:
     try:
-        rows = csv.DictReader(io.StringIO(_text(path), newline=""), restval="", strict=True)
-        if missing := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
+        text = io.StringIO(_text(path), newline="")
+        rows = csv.DictReader(text, restval="", strict=True)
+        missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
+        if missing:
             raise ConfigError(
-                f"pseudonyms: {path}: expected the columns {', '.join(COLUMNS)}; {missing[0]} is missing"
+                f"pseudonyms: {path}: expected the columns {', '.join(COLUMNS)}; "
+                f"{missing[0]} is missing"
             )
         lines = [(rows.line_num, row["dataset"], row["video"], row["pseudonym"]) for row in rows]
     except (OSError, csv.Error) as error:
@@ -97,24 +100,24 @@ def _load(path: Path) -> dict[Video, str]:
 
 
 def _draw(dataset: str, taken: set[Video]) -> str:
-    """A pseudonym that no video of a dataset has, which is taken then."""
-    while (dataset, pseudonym := f"v{secrets.token_hex(6)}") in taken:
-        pass
-    taken.add((dataset, pseudonym))
-    return pseudonym
+    """Draw a pseudonym that no video of a dataset has, and add it to `taken`."""
+    while True:
+        pseudonym = f"v{secrets.token_hex(6)}"
+        if (dataset, pseudonym) not in taken:
+            taken.add((dataset, pseudonym))
+            return pseudonym
 
 
 def _extend(path: Path, added: dict[Video, str]) -> None:
-    """Add lines to the map, whole or not at all; all others stay as they are, and a new map is for its owner's eyes."""
+    """Add lines to the map atomically; its other lines stay as they are, and only its owner can read a new map."""
     before = _text(path)
     text = io.StringIO(newline="")
     text.write(before if before.endswith("\n") else before + "\n")
     # A person may have added columns or changed their order; new lines leave added ones empty.
     columns = csv.DictReader(io.StringIO(before, newline="")).fieldnames or COLUMNS
     writer = csv.DictWriter(text, columns, restval="")
-    writer.writerows(
-        dict(zip(COLUMNS, (*video, pseudonym), strict=True)) for video, pseudonym in added.items()
-    )
+    for (dataset, video), pseudonym in added.items():
+        writer.writerow({"dataset": dataset, "video": video, "pseudonym": pseudonym})
 
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
     data = text.getvalue().encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""The videos that a corpus file means: found, told apart by their ids, and split into train and held out."""
+"""The videos of a corpus file: found, told apart by their ids, and split into train and held out."""
 
 import glob
 import logging
@@ -16,6 +16,7 @@ from surgstream.shards.corpus.pseudonyms import find_pseudonyms
 from surgstream.shards.errors import UnusableFileError
 from surgstream.shards.format.names import encode_id
 from surgstream.shards.format.review import Decision, Review, load_review
+from surgstream.shards.storage.addresses import is_address, is_in_bucket, join
 from surgstream.shards.storage.base import without_secrets
 from surgstream.shards.storage.globs import find, split_glob
 from surgstream.shards.storage.stores import Stores
@@ -25,10 +26,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A video to pack: where it and its labels lie, as absolute paths or `s3://` addresses.
+    """A video to pack, with absolute paths or `s3://` addresses of it and of its labels.
 
-    `image_fps` and `id_pattern` are `image_fps` and `id` of `DatasetConfig`. `id` is a pseudonym where it is `hidden`
-    what the file is called.
+    `image_fps` and `id_pattern` are `image_fps` and `id` of `DatasetConfig`. `id` is a pseudonym where the name of the
+    file is `hidden`.
     """
 
     dataset: str
@@ -42,12 +43,12 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What the corpus calls the file: by its name, or by its pseudonym."""
+        """The name of the file in the corpus: its own, or its pseudonym."""
         return self.id if self.hidden else PurePosixPath(self.location).name
 
     @property
     def own_id(self) -> str:
-        """What the corpus file calls it: its id before that is encoded, or hidden."""
+        """The id by the corpus file, before it is encoded or hidden."""
         return fill(self.id_pattern, self.location, is_folder=self.image_fps is not None)
 
 
@@ -64,56 +65,58 @@ def find_sources(
 
     Args:
         corpus: The corpus file.
-        root: Where its relative paths start: a folder or `s3://BUCKET/PREFIX`.
-        stores: Where to look for `s3://` globs.
+        root: The start of its relative paths: a folder or `s3://BUCKET/PREFIX`.
+        stores: The stores to search for `s3://` globs.
         extend: Whether videos without a pseudonym are given one, where the corpus file asks for pseudonyms.
 
     Returns:
-        The videos of all datasets, those of a dataset side by side and in order: of their names, or of their
-        pseudonyms, since the order of names may tell of them.
+        The videos of all datasets. Those of a dataset follow each other in the order of their names, or of their
+        pseudonyms, since the order of names could give them away.
 
     Raises:
-        ConfigError: A dataset's videos or a label are not there, two videos share an id, a held-out id is no video's, a
-            dataset trains on what another one holds out, or nothing is left.
+        ConfigError: A dataset's videos or labels are missing, two videos share an id, a held-out id is no video's, a
+            dataset trains on a video that another one holds out, or nothing is left.
         StorageError: A bucket or a folder cannot be listed, or a store fails.
     """
-    found = [
-        each for dataset in corpus.datasets for each in _dataset_sources(dataset, str(root), stores)
-    ]
+    found: list[Placed] = []
+    for dataset in corpus.datasets:
+        found += _dataset_sources(dataset, str(root), stores)
     if corpus.pseudonyms is not None:
         found = _hidden(found, Path(corpus.pseudonyms), extend=extend)
-    # After the pseudonyms, since a review calls videos what the corpus calls them.
+    # After the pseudonyms, since a review names videos as the corpus does.
     if corpus.review is not None:
         found = _reviewed(found, load_review(corpus.review, stores))
 
-    splits = {
-        split: [source for its, source in found if its == split] for split in ("train", "held_out")
-    }
-    _check_no_leak(**splits)
-    if not splits[corpus.pack.split]:
-        which = (
-            "all videos are held out" if corpus.pack.split == "train" else "no video is held out"
-        )
-        raise ConfigError(f"datasets: nothing to pack: {which}")
-    return splits[corpus.pack.split]
+    train = [source for split, source in found if split == "train"]
+    held_out = [source for split, source in found if split == "held_out"]
+    _check_no_leak(train, held_out)
+
+    if corpus.pack.split == "train":
+        if not train:
+            raise ConfigError("datasets: nothing to pack: all videos are held out")
+        return train
+    if not held_out:
+        raise ConfigError("datasets: nothing to pack: no video is held out")
+    return held_out
 
 
 def _hidden(found: Sequence[Placed], path: Path, *, extend: bool) -> list[Placed]:
-    """The same under pseudonyms, and in the order of these."""
-    names = find_pseudonyms(
-        path, [(source.dataset, source.own_id) for _, source in found], extend=extend
-    )
-    hidden = [
-        (split, replace(each, id=names[each.dataset, each.own_id], hidden=True))
-        for split, each in found
-    ]
-    # Datasets stay in their order: each has the place of its first video, which reversing lets win.
-    place = {source.dataset: number for number, (_, source) in reversed([*enumerate(hidden)])}
+    """Give videos their pseudonyms, and sort those of a dataset by them."""
+    videos = [(source.dataset, source.own_id) for _, source in found]
+    names = find_pseudonyms(path, videos, extend=extend)
+
+    hidden: list[Placed] = []
+    place: dict[str, int] = {}
+    for split, source in found:
+        pseudonym = names[source.dataset, source.own_id]
+        hidden.append((split, replace(source, id=pseudonym, hidden=True)))
+        # Datasets stay in their order.
+        place.setdefault(source.dataset, len(place))
     return sorted(hidden, key=lambda each: (place[each[1].dataset], each[1].id))
 
 
 def _reviewed(found: Sequence[Placed], review: Review) -> list[Placed]:
-    """The same, each with what is decided about it."""
+    """Give each video the decisions about it."""
     ids = {(source.dataset, source.id) for _, source in found}
     datasets = {dataset for dataset, _ in ids}
     unknown = sorted(key for key in review if key[0] in datasets and key not in ids)
@@ -123,22 +126,26 @@ def _reviewed(found: Sequence[Placed], review: Review) -> list[Placed]:
         raise ConfigError(
             f"datasets: {dataset}: review: no video has the id {video!r} (of {number} such)"
         )
+
     for name in sorted({name for name, _ in review} - datasets):
         log.warning("review: %s: is not packed; what is decided about it is not needed", name)
-    return [
-        (split, replace(each, review=review.get((each.dataset, each.id), ())))
-        for split, each in found
-    ]
+
+    reviewed = []
+    for split, source in found:
+        decisions = review.get((source.dataset, source.id), ())
+        reviewed.append((split, replace(source, review=decisions)))
+    return reviewed
 
 
 def _check_no_leak(train: list[Source], held_out: list[Source]) -> None:
     holders = {resolved(source.location): source.dataset for source in held_out}
     for source in train:
-        holder = holders.get(resolved(source.location))
+        location = resolved(source.location)
+        holder = holders.get(location)
         if holder is not None:
             raise ConfigError(
-                f"datasets: {source.dataset}: expected no video that {holder} holds out, got {source.location}; "
-                f"hold it out in {source.dataset} as well"
+                f"datasets: {source.dataset}: expected no video that {holder} holds out, "
+                f"got {source.location}; hold it out in {source.dataset} as well"
             )
 
 
@@ -146,17 +153,15 @@ def _dataset_sources(dataset: DatasetConfig, root: str, stores: Stores) -> Itera
     """Each video of a dataset, with its split."""
     where = f"datasets: {dataset.name}"
     folders = dataset.image_fps is not None
-    by_own_id = by_id(
-        dataset.id, _locations(dataset, root, stores, where=where), folders=folders, where=where
-    )
+    locations = _locations(dataset, root, stores, where=where)
+    by_own_id = by_id(dataset.id, locations, folders=folders, where=where)
     held_out = _held_out(dataset, by_own_id, root, stores, where=where)
 
-    # Label files are found by a video's own id; the corpus has it encoded.
+    # Label files are found by a video's own id; in the corpus it is encoded.
     patterns = {kind: located(path, root) for kind, path in dataset.labels.items()}
-    labels = {
-        own_id: label_files(patterns, location, own_id, is_folder=folders)
-        for own_id, location in by_own_id.items()
-    }
+    labels = {}
+    for own_id, location in by_own_id.items():
+        labels[own_id] = label_files(patterns, location, own_id, is_folder=folders)
     check_labels(patterns, labels.values(), stores, where=where)
 
     for own_id, location in by_own_id.items():
@@ -172,42 +177,43 @@ def _dataset_sources(dataset: DatasetConfig, root: str, stores: Stores) -> Itera
 
 
 def _locations(dataset: DatasetConfig, root: str, stores: Stores, *, where: str) -> Iterator[str]:
-    """Where the videos of a dataset lie, each once."""
+    """The locations of the videos of a dataset, each once."""
+    folders = dataset.image_fps is not None
+    patterns = (dataset.videos,) if isinstance(dataset.videos, str) else dataset.videos
     seen: set[str] = set()
-    for pattern in (dataset.videos,) if isinstance(dataset.videos, str) else dataset.videos:
-        found = _expand(pattern, root, stores, folders=dataset.image_fps is not None)
+    for pattern in patterns:
+        found = _expand(pattern, root, stores, folders=folders)
         if not found:
-            what = "file" if dataset.image_fps is None else "folder"
+            what = "folder" if folders else "file"
             raise ConfigError(
-                f"{where}: videos: {pattern!r} matches no {what} below {root or '.'}; correct it or --root, or leave "
-                "the dataset out by --datasets or --subset"
+                f"{where}: videos: {pattern!r} matches no {what} below {root or '.'}; "
+                "correct it or --root, or leave the dataset out by --datasets or --subset"
             )
 
         for location in found:
-            if resolved(location) not in seen:
-                seen.add(resolved(location))
+            behind_links = resolved(location)
+            if behind_links not in seen:
+                seen.add(behind_links)
                 yield location
 
 
 def _held_out(
     dataset: DatasetConfig, ids: Collection[str], root: str, stores: Stores, *, where: str
 ) -> set[str]:
-    """Those ids that the dataset holds out."""
+    """The ids that the dataset holds out."""
     listed = dataset.hold_out
     if isinstance(listed, str):
         storage, name = stores.locate(located(listed, root))
         try:
             if storage.size(name) is None:
-                raise ConfigError(
-                    f"{where}: hold_out: expected a file of ids: {storage.uri}: {name} is missing"
-                )
-            listed = tuple(
-                filter(None, map(str.strip, storage.read(name).decode("utf-8-sig").splitlines()))
-            )
+                missing = f"{storage.uri}: {name} is missing"
+                raise ConfigError(f"{where}: hold_out: expected a file of ids: {missing}")
+            text = storage.read(name).decode("utf-8-sig")
+            listed = tuple(filter(None, map(str.strip, text.splitlines())))
         except (UnusableFileError, UnicodeDecodeError) as error:
             raise ConfigError(f"{where}: hold_out: expected a file of ids: {error}") from None
 
-    # An id may look like a glob, such as `case[1]`; where a video has it, it means only that.
+    # An id may look like a glob, such as `case[1]`; if a video has it, it means only that video.
     globs = {entry for entry in listed if entry not in ids and glob.has_magic(entry)}
     unknown = sorted(set(listed) - globs - set(ids))
     if unknown:
@@ -215,11 +221,16 @@ def _held_out(
             f"{where}: hold_out: no video has the id {unknown[0]!r} (of {len(unknown)} such)"
         )
 
-    matches = {entry: {id for id in ids if fnmatchcase(id, entry)} for entry in globs}
-    idle = sorted(entry for entry, found in matches.items() if not found)
+    held_out = set(listed) - globs
+    idle = []
+    for entry in sorted(globs):
+        matches = {id for id in ids if fnmatchcase(id, entry)}
+        held_out |= matches
+        if not matches:
+            idle.append(entry)
     if idle:
         log.warning("%s: hold_out: no video matches %s", where, ", ".join(idle))
-    return (set(listed) - globs).union(*matches.values())
+    return held_out
 
 
 def _expand(pattern: str, root: str, stores: Stores, *, folders: bool) -> list[str]:
@@ -227,29 +238,27 @@ def _expand(pattern: str, root: str, stores: Stores, *, folders: bool) -> list[s
     head, rest = split_glob(pattern)
     if not glob.has_magic(rest):
         return [located(pattern, root).rstrip("/")]
+
     place = located(head, root)
-    # A folder that *.mp4 finds is a mistake to be told of; those that * finds are not.
-    telling = not folders and PurePosixPath(pattern).suffix != ""
-    found = find(stores[place].tree(), rest)
-    return sorted(
-        {
-            os.path.join(place, name).rstrip("/")
-            for name, is_folder in found
-            if telling or is_folder == folders
-        }
-    )
+    # A folder that *.mp4 finds stays, so that the mistake is reported; those that * finds do not.
+    keeps_folders = not folders and PurePosixPath(pattern).suffix != ""
+    found = set()
+    for name, is_folder in find(stores[place].tree(), rest):
+        if keeps_folders or is_folder == folders:
+            found.add(os.path.join(place, name).rstrip("/"))
+    return sorted(found)
 
 
 def resolved(location: str) -> str:
-    """Where a file really lies: two names of one file are one video."""
-    return location if "://" in location else os.path.realpath(location)
+    """The location of a file behind all links: two names of one file are one video."""
+    return location if is_address(location) else os.path.realpath(location)
 
 
 def located(path: str, root: str) -> str:
-    """A path of a corpus file as an address: relative ones start at the root, addresses stand for themselves."""
-    location = path if "://" in path else os.path.join(root, path)
-    if "://" not in location:
+    """A path of a corpus file as an address: relative paths start at the root, addresses stand for themselves."""
+    location = join(root, path)
+    if not is_address(location):
         return os.path.abspath(location)
-    if not location.startswith("s3://"):
+    if not is_in_bucket(location):
         raise ConfigError(f"expected a path or s3://BUCKET/KEY, got {without_secrets(location)!r}")
     return location

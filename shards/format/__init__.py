@@ -1,1 +1,1 @@
-"""What a packed corpus is: names, indices, manifest, and the records in them."""
+"""The format of a packed corpus: names, indices, manifest, and the records in them."""

@@ -1,4 +1,4 @@
-"""JSON that carries a checksum of itself: the form of every file a corpus keeps beside its shards."""
+"""JSON that carries a checksum of itself: the form of all files of a corpus other than shards."""
 
 import hashlib
 import json
@@ -9,11 +9,12 @@ from surgstream.shards.errors import ManifestError
 
 def canonical(tree: dict[str, Any]) -> bytes:
     """The one way to write `tree`: one line of ASCII JSON with sorted keys and no spaces, and its newline."""
-    return (json.dumps(tree, sort_keys=True, separators=(",", ":")) + "\n").encode("ascii")
+    line = json.dumps(tree, sort_keys=True, separators=(",", ":"))
+    return f"{line}\n".encode("ascii")
 
 
 def digest(tree: dict[str, Any]) -> str:
-    """SHA-256 of what `tree` says."""
+    """SHA-256 of the canonical form of `tree`."""
     return hashlib.sha256(canonical(tree)).hexdigest()
 
 
@@ -27,7 +28,7 @@ def unseal(data: bytes, *, where: str) -> dict[str, Any]:
 
     Args:
         data: The line, with its newline.
-        where: What to call the source in messages.
+        where: The name of the source in messages.
 
     Returns:
         The sealed dictionary.
@@ -38,16 +39,13 @@ def unseal(data: bytes, *, where: str) -> dict[str, Any]:
     try:
         tree = json.loads(data)
         checksum = tree.pop("checksum", None) if isinstance(tree, dict) else None
+        is_sound = checksum is not None and checksum == digest(tree)
         # Bytes are compared as well: JSON can write one dictionary in many ways.
-        sound = (
-            checksum is not None
-            and data == canonical({**tree, "checksum": checksum})
-            and checksum == digest(tree)
-        )
+        is_sound = is_sound and data == canonical({**tree, "checksum": checksum})
     except (ValueError, RecursionError) as error:
         raise ManifestError(
             f"{where}: expected JSON: {error}; it is damaged: delete it and pack again"
         ) from None
-    if not sound:
+    if not is_sound:
         raise ManifestError(f"{where}: checksum mismatch; it is damaged: delete it and pack again")
     return dict(tree)

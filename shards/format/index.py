@@ -11,7 +11,7 @@ from surgstream.shards.errors import CorruptSampleError
 from surgstream.shards.storage.stores import Storage, read_range
 
 ROW = np.dtype([("offset", "<u8"), ("size", "<u4"), ("crc32", "<u4")])
-"""Where a frame's JPEG bytes lie in the tar (bytes), how many they are, and their CRC-32."""
+"""A frame's JPEG bytes: their offset in the tar, how many they are, and their CRC-32."""
 
 Rows = npt.NDArray[np.void]
 
@@ -33,7 +33,7 @@ def from_bytes(data: bytes, *, where: str) -> Rows:
 
     Args:
         data: Whole rows.
-        where: What to call the source in messages.
+        where: The name of the source in messages.
 
     Returns:
         Read-only array of dtype `ROW`, shape (num_frames,).

@@ -1,4 +1,4 @@
-"""The header of a JPEG: the size that a decoder will believe, and take memory for."""
+"""The header of a JPEG: the size that a decoder believes and takes memory for."""
 
 import struct
 
@@ -10,7 +10,7 @@ _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 class PictureSizes:
-    """`picture_size` of one picture after another, quick where one begins as the last one did, up to its size."""
+    """`picture_size` of one picture after another, quick where headers are the same up to the size."""
 
     def __init__(self) -> None:
         """Know no picture yet."""
@@ -32,8 +32,8 @@ def picture_size(jpeg: bytes | memoryview) -> tuple[int, int] | None:
         jpeg: The bytes of the picture; (num_bytes,) when a view.
 
     Returns:
-        Width and height in pixels; None where no decoder should be asked: there is no frame header before the data, or
-        something else than segments before it.
+        Width and height in pixels; None where the picture should not be decoded: there is no frame header before the
+        data, or something other than segments before it.
     """
     return _size_before(jpeg, _size_end(jpeg))
 
@@ -46,16 +46,19 @@ def _size_before(jpeg: bytes | memoryview, end: int) -> tuple[int, int] | None:
 
 
 def _size_end(jpeg: bytes | memoryview) -> int:
-    """Where the size in the frame header ends; 0 when there is none."""
+    """The end of the size in the frame header; 0 when there is none."""
     if jpeg[:2] != _START:
         return 0
-    at, size = 2, len(jpeg)
+
+    at = len(_START)
+    size = len(jpeg)
     for _ in range(_MOST_SEGMENTS):
         if at + 9 > size:
             return 0
         one, marker, length = struct.unpack_from(">BBH", jpeg, at)
         if one != 0xFF or marker not in _SEGMENTS or length < 2:
             return 0
+
         # A frame header: 2 bytes of marker, 2 of length, 1 of precision, 2 of height, 2 of width.
         if marker in _FRAME_HEADERS:
             return at + 9

@@ -31,13 +31,15 @@ T = TypeVar("T")
 _CHECKSUM_BYTES = len(b'],"checksum":""}\n') + hashlib.sha256().digest_size * 2
 _LARGEST = 2**63 - 1
 
-_KINDS: dict[type, dict[str, type]] = {
-    cls: {
-        name: list if get_origin(kind) is tuple else kind
-        for name, kind in get_type_hints(cls).items()
-    }
-    for cls in (Shard, PackedVideo, Part)
-}
+
+def _kinds(cls: type) -> dict[str, type]:
+    kinds = {}
+    for name, kind in get_type_hints(cls).items():
+        kinds[name] = list if get_origin(kind) is tuple else kind
+    return kinds
+
+
+_KINDS: dict[type, dict[str, type]] = {cls: _kinds(cls) for cls in (Shard, PackedVideo, Part)}
 """The types of their fields in JSON."""
 
 
@@ -53,7 +55,7 @@ class Reviewed(Decision):
 class Manifest:
     """All shards of a corpus, sorted by name, and how they were packed.
 
-    `packing` has the options and the versions of libraries, `review` what a person has decided about its videos.
+    `packing` has the options and the versions of libraries, `review` the decisions of a person about its videos.
     """
 
     format_version: int
@@ -72,10 +74,10 @@ class Manifest:
 
 
 class ManifestFile:
-    """The file of a manifest, to be read shard by shard: all of a large corpus as objects would take too much memory.
+    """The file of a manifest, read shard by shard: all of a large corpus as objects would take too much memory.
 
     Attributes:
-        data: All of it.
+        data: All of its bytes.
         sha256: SHA-256 of the file: the name of the corpus in checkpoints and logs.
     """
 
@@ -83,15 +85,17 @@ class ManifestFile:
         """Check the file as a whole.
 
         Args:
-            data: All of it.
-            where: What to call it in messages.
+            data: All of its bytes.
+            where: The name of the file in messages.
 
         Raises:
             ManifestError: It is damaged or of another format version.
         """
         # One pass: the checksum covers all but the last line, the corpus's name all of it.
         digest = hashlib.sha256(memoryview(data)[:-_CHECKSUM_BYTES])
-        self.data, self._where, self._last_line = data, where, _last_line(digest.hexdigest())
+        self.data = data
+        self._where = where
+        self._last_line = _last_line(digest.hexdigest())
         if not data.endswith(self._last_line):
             raise ManifestError(
                 f"{where}: checksum mismatch; it is damaged: delete it and pack again"
@@ -104,7 +108,8 @@ class ManifestFile:
         version = head.get("format_version") if isinstance(head, dict) else None
         if version != FORMAT_VERSION:
             raise ManifestError(
-                f"{where}: expected format version {FORMAT_VERSION}, got {reprlib.repr(version)}; pack the corpus again"
+                f"{where}: expected format version {FORMAT_VERSION}, got {reprlib.repr(version)}; "
+                "pack the corpus again"
             )
         self._head: Manifest = self._build(Manifest, head, where)
 
@@ -119,11 +124,13 @@ class ManifestFile:
         where = f"{storage.uri}: {MANIFEST_NAME}"
         if storage.size(MANIFEST_NAME) is None:
             raise ManifestError(
-                f"{where} is missing; expected a packed corpus: run `surgstream pack` or `stage`, or let it finish"
+                f"{where} is missing; expected a packed corpus: run `surgstream pack` or `stage`, "
+                "or let it finish"
             )
         try:
             return ManifestFile(storage.read(MANIFEST_NAME), where=where)
-        except ManifestError:  # a bit may have flipped on the way
+        except ManifestError:
+            # A bit may have flipped on the way.
             return ManifestFile(storage.read(MANIFEST_NAME), where=where)
 
     def parse(self) -> Manifest:
@@ -139,11 +146,14 @@ class ManifestFile:
         Raises:
             ManifestError: Something is malformed, or there is no shard.
         """
-        previous, ids, num_bytes = None, set[str](), 0
+        previous: Shard | None = None
+        ids: set[str] = set()
+        num_bytes = 0
         lines = io.BytesIO(self.data)
         lines.readline()  # the head, which is checked already
         for number, line in enumerate(iter(lines.readline, self._last_line)):
-            shard = self._shard(self._json(line.removesuffix(b"\n").removesuffix(b",")), number)
+            tree = self._json(line.removesuffix(b"\n").removesuffix(b","))
+            shard = self._shard(tree, number)
             if previous is None or previous.dataset != shard.dataset:
                 ids.clear()
             num_bytes += shard.num_bytes
@@ -171,23 +181,23 @@ class ManifestFile:
     def _shard(self, tree: Any, number: int) -> Shard:
         """A shard of the right types. `build` would take ten times as long, but can tell what is wrong."""
         try:
-            videos = (
-                _fill(PackedVideo, video, parts=tuple(_fill(Part, part) for part in video["parts"]))
-                for video in tree["videos"]
-            )
+            videos = []
+            for video in tree["videos"]:
+                parts = tuple(_fill(Part, part) for part in video["parts"])
+                videos.append(_fill(PackedVideo, video, parts=parts))
             return _fill(Shard, tree, videos=tuple(videos))
         except (TypeError, KeyError, AttributeError):
             return self._build(Shard, tree, f"{self._where}: shards[{number}]")
 
     def _check(self, shard: Shard, previous: Shard | None, ids: set[str], num_bytes: int) -> None:
-        """Check what the types cannot say.
+        """Check a shard beyond the types of its fields.
 
         The checksum guards against damage, not against malice: names are opened as files, sizes are added up.
 
         Args:
             shard: The shard.
-            previous: The one before it.
-            ids: The videos of its dataset so far, which gain its own.
+            previous: The shard before it.
+            ids: The videos of its dataset so far; its own are added.
             num_bytes: Bytes of all shards so far, its own included.
         """
         if not is_shard_of(shard.name, shard.dataset):
@@ -199,14 +209,12 @@ class ManifestFile:
             raise ManifestError(
                 f"{where}: expected shards sorted by name, each once, got it after {previous.name}"
             )
-        if (
-            previous is not None
-            and previous.dataset == shard.dataset
-            and previous.specialty != shard.specialty
-        ):
+        follows = previous is not None and previous.dataset == shard.dataset
+        if previous is not None and follows and previous.specialty != shard.specialty:
             raise ManifestError(
-                f"{where}: expected specialty {previous.specialty!r}, as in the other shards of its dataset, got "
-                f"{shard.specialty!r}; pack them again, or under different dataset names"
+                f"{where}: expected specialty {previous.specialty!r}, as in the other shards "
+                f"of its dataset, got {shard.specialty!r}; "
+                "pack them again, or under different dataset names"
             )
 
         # The videos of a shard follow each other in its index, a row a frame.
@@ -222,8 +230,8 @@ class ManifestFile:
 
         if row == 0:
             raise ManifestError(f"{where}: expected frames, it has none")
-        if shard.num_bytes < row * FRAME_BYTES:
-            least = row * FRAME_BYTES
+        least = row * FRAME_BYTES
+        if shard.num_bytes < least:
             raise ManifestError(
                 f"{where}: expected at least {least} bytes for {row} frames, got {shard.num_bytes}"
             )
@@ -239,7 +247,7 @@ def encode(tree: dict[str, Any]) -> bytes:
 
     Returns:
         ASCII JSON with sorted keys and no spaces: a line that opens it, one for each shard, and one that closes it with
-        a checksum of all before.
+        a checksum of all lines before.
     """
     # `shards` comes after all other keys when they are sorted, so its list can stay open.
     head = canonical({**tree, "shards": []}).removesuffix(b"]}\n")
@@ -271,7 +279,7 @@ def _check_video(video: PackedVideo, row: int, where: str) -> None:
     if not 0 < video.fps < math.inf:
         raise ManifestError(f"{where}: expected a finite fps above 0, got {video.fps}")
 
-    # One past the last frame of the parts so far
+    # One past the last frame of the parts so far.
     frame = 0
     for part in video.parts:
         if part.first_frame < frame or part.num_frames < 1:

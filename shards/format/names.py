@@ -1,4 +1,4 @@
-"""What things are called inside a corpus, and the version of that agreement.
+"""Names inside a corpus, and the version of the format.
 
 A corpus is a folder or an S3 prefix: `manifest.json`, `DATASET/DATASET-000123.tar` and its index `.idx`. A tar holds
 segments, runs of frames of one video: `VIDEO_00017.json`, then `VIDEO_00017.0000.jpg`, `VIDEO_00017.0001.jpg`, ...
@@ -15,10 +15,10 @@ QUARANTINE_NAME = "quarantine.jsonl"
 READINGS_NAME = "readings.jsonl"
 
 FRAME_BYTES = 1024
-"""The least that a frame takes in a tar: its header, and one block of content."""
+"""The fewest bytes of a frame in a tar: its header, and one block of content."""
 
 LARGEST_LABELS = 64 * 2**20
-"""Of a file of labels in bytes; parsed, they take many times as much memory."""
+"""The most bytes of a file of labels; parsed, they take many times as much memory."""
 
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _DIGESTED_ID = re.compile(r".*--[0-9a-f]{16}")
@@ -34,7 +34,7 @@ def encode_id(text: str) -> str:
     """Turn any name into a plain id; different names get different ids.
 
     WebDataset cuts a member's name at its first dot, and ustar ends it at 100 bytes. A plain name stays as it is. Any
-    other keeps its readable characters and gains 64 bits of its SHA-256, and so does a name that already looks so.
+    other keeps its readable characters and gains 64 bits of its SHA-256, and so does a name that already ends so.
 
     Args:
         text: The original name, such as a video file's name without its suffix.
@@ -45,12 +45,14 @@ def encode_id(text: str) -> str:
     if is_plain_id(text) and not _DIGESTED_ID.fullmatch(text):
         return text
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return f"{re.sub(r'[^A-Za-z0-9_-]', '_', text)[:62]}--{digest}"
+    readable = re.sub(r"[^A-Za-z0-9_-]", "_", text)[:62]
+    return f"{readable}--{digest}"
 
 
 def is_frame_size(width: int, height: int) -> bool:
-    """Whether frames may have this size in pixels: what JPEG can hold, up to 8K, since decoding takes memory for it."""
-    return min(width, height) > 0 and max(width, height) <= 65500 and width * height <= 2**25
+    """Whether frames may have this size in pixels: any that JPEG can hold, up to 8K, since decoding takes memory."""
+    fits_jpeg = min(width, height) > 0 and max(width, height) <= 65500
+    return fits_jpeg and width * height <= 2**25
 
 
 def shard_name(dataset: str, number: int) -> str:

@@ -1,20 +1,20 @@
-"""What packing writes for its own people, and what must not lie in a corpus that may go to others."""
+"""Files that must not lie in a corpus, since they are for the people who pack it and a corpus may go to others."""
 
 import argparse
 from pathlib import Path
-from urllib.parse import unquote
 
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.places import to_folder
+from surgstream.shards.storage.addresses import is_address, local_folder
 
 
 def report_folder(text: str) -> Path:
-    """What `--report` means: a folder on this machine, since a browser opens the page.
+    """The folder of `--report`, on this machine, since a browser opens the page.
 
     Raises:
         argparse.ArgumentTypeError: It is an address.
     """
-    if "://" in text:
+    if is_address(text):
         raise argparse.ArgumentTypeError(
             f"expected a folder of this machine, got {text!r}; copy the report afterwards"
         )
@@ -22,20 +22,21 @@ def report_folder(text: str) -> Path:
 
 
 def check_outside(what: str, path: Path | str, uri: str) -> None:
-    """Refuse what would lie in a corpus.
+    """Refuse a file or folder that would lie in a corpus.
 
     Args:
-        what: What to call it in messages.
-        path: Where it would lie.
+        what: Its name in messages.
+        path: Its path.
         uri: The corpus.
 
     Raises:
-        ConfigError: It would, or it is no path of this machine.
+        ConfigError: It would lie in the corpus, or is no path of this machine.
     """
-    if "://" in str(path):
+    if is_address(str(path)):
         raise ConfigError(f"{what}: expected a path of this machine, got {path}")
-    folder = unquote(uri.removeprefix("file://")) if uri.startswith("file://") else uri
-    if "://" not in folder and Path(path).resolve().is_relative_to(Path(folder).resolve()):
+    folder = local_folder(uri)
+    if folder is not None and Path(path).resolve().is_relative_to(folder.resolve()):
         raise ConfigError(
-            f"{what}: expected a path outside of {uri}, got {path}: it shows what the corpus does not tell"
+            f"{what}: expected a path outside of {uri}, got {path}: "
+            "it shows what the corpus does not tell"
         )

@@ -1,4 +1,4 @@
-"""What a corpus says of videos that cannot be packed."""
+"""The records of videos that cannot be packed."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -25,14 +25,18 @@ class Named(Protocol):
 
     @property
     def location(self) -> str:
-        """Where its file lies."""
+        """The path or address of its file."""
 
     @property
     def hidden(self) -> bool:
-        """Whether that is not to be told."""
+        """Whether the location must not be told."""
 
 
 def quarantined(dataset: str, video: Named, error: VideoError) -> Quarantined:
-    """What a corpus says of a video that cannot be packed."""
-    source, reason = (video.id, error.nameless) if video.hidden else (video.location, str(error))
-    return Quarantined(dataset=dataset, video=video.id, source=source, reason=reason)
+    """The record of a video that cannot be packed; it does not name the file of a hidden one."""
+    return Quarantined(
+        dataset=dataset,
+        video=video.id,
+        source=video.id if video.hidden else video.location,
+        reason=error.nameless if video.hidden else str(error),
+    )

@@ -1,4 +1,4 @@
-"""What a shard holds: videos, their uninterrupted parts, and the segments that these are stored as."""
+"""The records of a shard: videos, their uninterrupted parts, and the segments in which parts are stored."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from surgstream.shards.format.names import index_name
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """An uninterrupted run of a video's frames; frame k is what is shown k / fps seconds after the first shown one."""
+    """An uninterrupted run of a video's frames; frame k is the picture shown k / fps seconds after the first one."""
 
     first_frame: int
     num_frames: int
@@ -18,7 +18,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """A stretch of a video, in seconds after its first shown picture; `stop` is None where nobody can tell."""
+    """A stretch of a video, in seconds after its first shown picture; `stop` is None where it is unknown."""
 
     start: float
     stop: float | None
@@ -36,7 +36,7 @@ class Box:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """Where the pictures of a source become others: in seconds after the first one, from what, and to what."""
+    """A change of the pictures of a source: its second after the first picture, the state before, and the one after."""
 
     second: float
     was: str
@@ -45,10 +45,10 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """A stretch that shows no operation, or what should not be seen, by a rule of `shards.screening`.
+    """A stretch that shows no operation, or something that should not be seen, by a rule of `shards.screening`.
 
     `start` and `stop` are in seconds after the first shown picture, `score` is 0.5 to 1, and `shown` is the second of
-    the frame that shows it best: within `box`, in pixels of a frame, or all over it if None.
+    the frame that shows it best: within `box`, in pixels of a frame, or in all of the frame if None.
     """
 
     kind: str
@@ -61,15 +61,15 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How a video was read that was packed, or of which all was dropped.
+    """The reading of a video. There is one for each video that was packed or wholly dropped.
 
     `container` and `codec` are FFmpeg's names; `width`, `height`, `fps` and `seconds` are the source's as its header
-    declares them, None where it does not; `lost` could not be decoded; `crop` is what is kept of its stored pictures.
-    `findings` are what was seen in it, `dropped` is what was therefore, or by the review, left out. Where `judged` is
-    false, its colours are not those of tissue, so that nothing could be said to lie outside of the body.
-    A video that is `too_short`, by `min_seconds`, is left out: all of it that would be packed is dropped.
-    `changes` are where size, pixel aspect or turn of its pictures change; frames keep their proportions, on black where
-    they do not fill the frame.
+    declares them, None where it does not; `lost` could not be decoded; `crop` is the kept part of its stored
+    pictures. `findings` were seen in it, and `dropped` was left out because of them or by the review. Where `judged`
+    is false, its colours are not those of tissue, so that no frame was judged to be outside of the body. A video that
+    is `too_short`, by `min_seconds`, is left out: all of it that would be packed is dropped. At `changes` the size,
+    pixel aspect or turn of its pictures changes; frames keep their proportions, on black where they do not fill the
+    frame.
     """
 
     dataset: str
@@ -101,31 +101,31 @@ class Reading:
 
     def found_seconds(self, kind: str) -> tuple[float, float]:
         """Seconds in which something of a kind was found, and how many of them were left out."""
-        found = [each for each in self.findings if each.kind == kind]
-        # What each finding and each stretch share; below 0 where they lie apart
-        out = (
-            min(each.stop, span.stop) - max(each.start, span.start)
-            for each in found
-            for span in self.dropped
-            if span.stop is not None
-        )
-        return sum(each.stop - each.start for each in found), sum(
-            filter(lambda seconds: seconds > 0, out)
-        )
+        found_seconds = 0.0
+        dropped_seconds = 0.0
+        for finding in self.findings:
+            if finding.kind != kind:
+                continue
+            found_seconds += finding.stop - finding.start
+            for span in self.dropped:
+                if span.stop is not None:
+                    # Below 0 where the two lie apart.
+                    shared = min(finding.stop, span.stop) - max(finding.start, span.start)
+                    dropped_seconds += max(0.0, shared)
+        return found_seconds, dropped_seconds
 
     def between(self, start: Fraction, stop: Fraction) -> dict[str, Any]:
-        """What the JSON of a segment says of the source and of what was found in [start, stop), in seconds."""
-        found = [
-            each for each in self.findings if each.start < float(stop) and each.stop > float(start)
+        """The source and the findings in [start, stop), in seconds, for the JSON of a segment."""
+        box = self.crop
+        findings = [
+            {"kind": each.kind, "start": each.start, "stop": each.stop, "score": each.score}
+            for each in self.findings
+            if each.start < float(stop) and each.stop > float(start)
         ]
         return {
             "source_fps": self.fps,
-            "crop": self.crop
-            and [self.crop.left, self.crop.top, self.crop.right, self.crop.bottom],
-            "findings": [
-                {"kind": each.kind, "start": each.start, "stop": each.stop, "score": each.score}
-                for each in found
-            ],
+            "crop": [box.left, box.top, box.right, box.bottom] if box else None,
+            "findings": findings,
         }
 
 
@@ -192,7 +192,7 @@ def segments(parts: Iterable[Part], segment_frames: int) -> Iterator[Part]:
 
 
 class Origin(Protocol):
-    """Where the videos of a shard come from."""
+    """The dataset of a shard."""
 
     @property
     def dataset(self) -> str:
@@ -208,7 +208,7 @@ class Origin(Protocol):
 
 
 def describe(origin: Origin, video: PackedVideo, segment: Part) -> dict[str, Any]:
-    """What a segment's JSON repeats of the manifest, for readers that have only the tar."""
+    """The facts of the manifest that a segment's JSON repeats, for readers that have only the tar."""
     return {
         "dataset": origin.dataset,
         "specialty": origin.specialty,

@@ -1,11 +1,11 @@
-"""The review: what a person has decided about stretches of videos, as a CSV file.
+"""The review: a person's decisions about stretches of videos, as a CSV file.
 
     dataset,video,start,stop,decision
     cholec80,video01,0,31.5,drop
     cholec80,video01,1790,1795,keep
 
 `start` and `stop` are seconds after a video's first picture, and `video` is its id as the report has it. `drop` leaves
-the frames between them out; `keep` keeps them although a rule would drop them. Of decisions that overlap the later line
+the frames between them out; `keep` keeps them although a rule would drop them. Where decisions overlap, the later line
 holds. Further columns, such as a remark, are not read.
 """
 
@@ -40,7 +40,7 @@ def load_review(location: str, stores: Stores) -> Review:
 
     Args:
         location: A path or `s3://BUCKET/KEY`.
-        stores: Where it lies.
+        stores: The stores to read from.
 
     Raises:
         ConfigError: It is not there, or a line is not as described above.
@@ -60,16 +60,19 @@ def _parse(text: str, location: str) -> Review:
     missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
     if missing:
         raise ConfigError(
-            f"review: {location}: expected the columns {', '.join(COLUMNS)}; {missing[0]} is missing"
+            f"review: {location}: expected the columns {', '.join(COLUMNS)}; "
+            f"{missing[0]} is missing"
         )
-    return by_video(
-        (row["dataset"], row["video"], _decision(row, f"review: {location}: line {rows.line_num}"))
-        for row in rows
-    )
+
+    decisions = []
+    for row in rows:
+        where = f"review: {location}: line {rows.line_num}"
+        decisions.append((row["dataset"], row["video"], _decision(row, where)))
+    return by_video(decisions)
 
 
 def by_video(decisions: Iterable[tuple[str, str, Decision]]) -> Review:
-    """Decisions, each with its dataset and the id of its video, in order."""
+    """Group decisions by dataset and video; the order of a video's decisions is kept."""
     review: dict[tuple[str, str], list[Decision]] = {}
     for dataset, video, decision in decisions:
         review.setdefault((dataset, video), []).append(decision)
@@ -78,12 +81,14 @@ def by_video(decisions: Iterable[tuple[str, str, Decision]]) -> Review:
 
 def _decision(row: dict[str, str], where: str) -> Decision:
     try:
-        start, stop = float(row["start"]), float(row["stop"])
+        start = float(row["start"])
+        stop = float(row["stop"])
     except (TypeError, ValueError):
-        start = stop = math.nan  # no comparison holds of it
+        start = stop = math.nan  # every comparison with it is false
     if not 0 <= start < stop < math.inf:
         raise ConfigError(
-            f"{where}: expected seconds with start below stop, got {row['start']!r} to {row['stop']!r}"
+            f"{where}: expected seconds with start below stop, "
+            f"got {row['start']!r} to {row['stop']!r}"
         )
     if row["decision"] not in ("keep", "drop"):
         raise ConfigError(f"{where}: decision: expected keep or drop, got {row['decision']!r}")

@@ -5,8 +5,8 @@ import tarfile
 
 from surgstream.shards.storage.base import Sink
 
-# Not webdataset's TarWriter: it imports torch, which packing nodes need not have, and it does not tell where a member
-# starts. The headers are the standard library's, and the tests read the shards with webdataset.
+# Not webdataset's TarWriter: it imports torch, which packing nodes need not have, and it does not return the offsets of
+# members. The headers are the standard library's, and the tests read the shards with webdataset.
 
 
 def member_header(name: str, size: int) -> bytes:
@@ -22,13 +22,15 @@ def member_header(name: str, size: int) -> bytes:
 
 
 def padded(size: int) -> int:
-    """How many bytes a content of `size` bytes takes in a tar."""
-    return -(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+    """The bytes that a content of `size` bytes takes in a tar."""
+    num_blocks = -(-size // tarfile.BLOCKSIZE)
+    return num_blocks * tarfile.BLOCKSIZE
 
 
 def closed_size(size: int) -> int:
-    """How long a tar is whose members take `size` bytes: two empty blocks, then up to a whole record."""
-    return -(-(size + 2 * tarfile.BLOCKSIZE) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
+    """The length of a tar whose members take `size` bytes: with two empty blocks, filled up to a whole record."""
+    num_records = -(-(size + 2 * tarfile.BLOCKSIZE) // tarfile.RECORDSIZE)
+    return num_records * tarfile.RECORDSIZE
 
 
 class TarWriter:
@@ -52,7 +54,7 @@ class TarWriter:
             content: Its bytes.
 
         Returns:
-            Where the content begins in the tar, in bytes.
+            The offset of the content in the tar, in bytes.
         """
         self._write(member_header(name, len(content)))
         offset = self.num_bytes

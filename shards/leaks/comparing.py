@@ -1,4 +1,4 @@
-"""Comparing packed corpora: every video is looked at, in processes of their own, then all with all, in three ways."""
+"""Compare packed corpora: processes look at every video, then all videos are compared with each other in three ways."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,17 +9,11 @@ import numpy.typing as npt
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.records import PackedVideo, Shard
 from surgstream.shards.inspection.packed_frames import Placed
+from surgstream.shards.leaks.candidates import Library, bands_of
 from surgstream.shards.leaks.findings import Compared, Doubtful, Finding, Side, Stretch, best_of
 from surgstream.shards.leaks.fingerprints import FRAMES
 from surgstream.shards.leaks.frames import find_equal
-from surgstream.shards.leaks.matching import (
-    Library,
-    Match,
-    bands_of,
-    evidence_needed,
-    find_matches,
-    num_comparisons,
-)
+from surgstream.shards.leaks.matching import Match, evidence_needed, find_matches, num_comparisons
 from surgstream.shards.leaks.pictures import find_alike
 from surgstream.shards.leaks.read import PHASES, Look, Source, look_at, step_seconds
 from surgstream.shards.leaks.thumbnails import POSES, WORDS, Bits
@@ -33,7 +27,7 @@ Sources = dict[tuple[str, str], Source]
 """The files of a corpus' videos, by dataset and id."""
 
 _GAIN = 0.16
-"""What a second of a good copy adds to the evidence: a copy of less than that in all is not found by its motion."""
+"""The evidence of a second of a good copy; a copy with too little of it in all is not found by its motion."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +69,10 @@ def compare(
     Args:
         corpora: Manifests by address, first that to train on, then those that are held out.
         workers: Processes at a time.
-        sources: By address of a corpus, the files that are looked at in the stead of packed frames.
+        sources: By address of a corpus, the files to look at instead of packed frames.
 
     Returns:
-        What videos of the first share with each other and with those of the others, and what could not be compared.
+        What videos of the first corpus share with each other and with the other corpora, and what was not compared.
 
     Raises:
         CorruptSampleError: A frame is damaged.
@@ -86,31 +80,27 @@ def compare(
         VideoError: A source cannot be decoded.
     """
     train = next(iter(corpora))
-    shards = [(corpus, shard) for corpus, manifest in corpora.items() for shard in manifest.shards]
-    step = step_seconds(video.fps for _, shard in shards for video in shard.videos)
-
-    tasks = [
-        LookTask(number, corpus, shard, step, (sources or {}).get(corpus, {}))
-        for number, (corpus, shard) in enumerate(shards)
-    ]
-    frames = [shard.num_frames for _, shard in shards]
+    tasks = _look_tasks(corpora, sources or {})
+    frames = [task.shard.num_frames for task in tasks]
     done = {
         task.number: looks
         for task, looks in run_all(_look, tasks, frames, workers=workers, label="leaks")
     }
 
-    # In the order of the corpora again, the first `num_train` videos being those to train on
-    seen = [
-        Seen(task.corpus, task.shard.dataset, video, look)
-        for task in tasks
-        for video, look in zip(task.shard.videos, done.pop(task.number), strict=True)
-    ]
+    # In the order of the corpora again: the first `num_train` videos are those to train on.
+    seen: list[Seen] = []
+    for task in tasks:
+        looks = done.pop(task.number)
+        for video, look in zip(task.shard.videos, looks, strict=True):
+            seen.append(Seen(task.corpus, task.shard.dataset, video, look))
 
+    step = tasks[0].step
     num_train = sum(each.corpus == train for each in seen)
     motion = _libraries([list(each.look.motion) for each in seen])
-    # How many telling fingerprints a video needs for a copy to be found by its motion
+    # How many telling fingerprints a video needs for a copy to be found by its motion.
     needed = evidence_needed(num_comparisons(motion, num_train)) / _GAIN
-    moving = np.array([each.look.motion[0].any(axis=1).sum() >= needed for each in seen])
+    telling = [each.look.motion[0].any(axis=1).sum() for each in seen]
+    moving = np.array(telling) >= needed
 
     return Compared(
         findings=tuple(best_of(_findings(seen, motion, ~moving, num_train, step))),
@@ -121,6 +111,22 @@ def compare(
     )
 
 
+def _look_tasks(corpora: dict[str, Manifest], sources: dict[str, Sources]) -> list[LookTask]:
+    """A task for each shard of all corpora, in their order."""
+    shards: list[tuple[str, Shard]] = []
+    rates: list[float] = []
+    for corpus, manifest in corpora.items():
+        for shard in manifest.shards:
+            shards.append((corpus, shard))
+            rates += [video.fps for video in shard.videos]
+
+    step = step_seconds(rates)
+    return [
+        LookTask(number, corpus, shard, step, sources.get(corpus, {}))
+        for number, (corpus, shard) in enumerate(shards)
+    ]
+
+
 def _findings(
     seen: list[Seen],
     motion: list[Library],
@@ -128,15 +134,14 @@ def _findings(
     train: int,
     step: float,
 ) -> Iterator[Finding]:
-    """What is shown twice, by any way; a stretch may be found by several."""
-    for equal in find_equal(
-        [each.look.keys for each in seen], [each.video for each in seen], train=train
-    ):
-        one, other = seen[equal.first], seen[equal.second]
+    """Stretches that are shown twice, found in any way; several ways may find the same one."""
+    keys = [each.look.keys for each in seen]
+    videos = [each.video for each in seen]
+    for equal in find_equal(keys, videos, train=train):
         starts = equal.first_start, equal.second_start
         yield _finding(
-            one,
-            other,
+            seen[equal.first],
+            seen[equal.second],
             train <= equal.second,
             starts,
             equal.seconds,
@@ -146,19 +151,17 @@ def _findings(
         )
 
     def found(match: Match, way: str, more: int) -> Finding:
-        one, other = seen[match.first], seen[match.second]
-        phases = len(one.look.motion), len(other.look.motion)
-        starts = (
-            (match.first_start + match.first_phase / phases[0]) * step,
-            (match.second_start + match.second_phase / phases[1]) * step,
-        )
-        # The last fingerprint of motion is of as many more pictures
+        one = seen[match.first]
+        other = seen[match.second]
+        first = match.first_start + match.first_phase / len(one.look.motion)
+        second = match.second_start + match.second_phase / len(other.look.motion)
+        # The last fingerprint of motion is of `more` further pictures.
         seconds = (match.length + more) * step
         return _finding(
             one,
             other,
             train <= match.second,
-            starts,
+            (first * step, second * step),
             seconds,
             way=way,
             pose=match.pose,
@@ -166,13 +169,12 @@ def _findings(
         )
 
     bands = bands_of(len(motion[0].bits))
-    for match in find_matches(
-        motion, progress_bar("compare", len(bands), unit=" bands", over=bands), train=train
-    ):
+    shown_bands = progress_bar("compare", len(bands), unit=" bands", over=bands)
+    for match in find_matches(motion, shown_bands, train=train):
         yield found(match, "motion", FRAMES - 1)
-    for match in find_alike(
-        _libraries([list(each.look.pictures) for each in seen]), short, train=train
-    ):
+
+    pictures = _libraries([list(each.look.pictures) for each in seen])
+    for match in find_alike(pictures, short, train=train):
         yield found(match, "pictures", 0)
 
 
@@ -187,8 +189,9 @@ def _finding(
     pose: int,
     score: float,
 ) -> Finding:
+    kind = "within" if other.dataset == one.dataset else "across"
     return Finding(
-        kind="held_out" if held_out else "within" if other.dataset == one.dataset else "across",
+        kind="held_out" if held_out else kind,
         way=way,
         pose=next(name for name, number in POSES.items() if number == pose),
         first=one.stretch(starts[0], seconds),
@@ -200,10 +203,14 @@ def _finding(
 def _libraries(looks: list[list[Bits]]) -> list[Library]:
     """The fingerprints of all videos at each phase."""
     none = np.zeros((0, WORDS), np.uint32)
-    return [
-        Library([phases[number] if number < len(phases) else none for phases in looks])
-        for number in range(PHASES)
-    ]
+    libraries = []
+    for number in range(PHASES):
+        videos = []
+        for phases in looks:
+            has_phase = number < len(phases)
+            videos.append(phases[number] if has_phase else none)
+        libraries.append(Library(videos))
+    return libraries
 
 
 def _side(uri: str, seen: list[Seen], step: float) -> Side:
@@ -216,12 +223,13 @@ def _side(uri: str, seen: list[Seen], step: float) -> Side:
 
 
 def _told_seconds(look: Look) -> int:
-    """How many of a video's pictures some fingerprint of motion is of."""
+    """The number of a video's pictures that are part of a fingerprint of motion."""
     tells: Mask = np.asarray(look.motion[0].any(axis=1))
-    # Fingerprint n is of the pictures n to n + FRAMES - 1, over which the convolution spreads it
-    return (
-        int((np.convolve(tells, np.ones(FRAMES, int))[: len(tells)] > 0).sum()) if len(tells) else 0
-    )
+    if not len(tells):
+        return 0
+    # Fingerprint n is of the pictures n to n + FRAMES - 1, over which the convolution spreads it.
+    spread = np.convolve(tells, np.ones(FRAMES, int))
+    return int((spread[: len(tells)] > 0).sum())
 
 
 def _doubtful(
@@ -246,7 +254,7 @@ def _doubtful(
 
 
 def _missed(seen: list[Seen], train: int) -> Iterator[str]:
-    """Kinds of pairs of which neither may be looked at as often as it takes."""
+    """Kinds of pairs in which neither video has enough frames a second."""
     slow = [len(each.look.motion) < PHASES for each in seen]
     if any(slow[:train]) and any(slow[train:]):
         yield "held_out"
@@ -255,15 +263,11 @@ def _missed(seen: list[Seen], train: int) -> Iterator[str]:
 
 
 def _look(task: LookTask, progress: Progress) -> list[Look]:
-    storage, found = open_storage(task.corpus), []
+    storage = open_storage(task.corpus)
+    found = []
     for video in task.shard.videos:
-        found.append(
-            look_at(
-                storage,
-                Placed(task.shard, video),
-                task.step,
-                task.sources.get((task.shard.dataset, video.id)),
-            )
-        )
+        source = task.sources.get((task.shard.dataset, video.id))
+        look = look_at(storage, Placed(task.shard, video), task.step, source)
+        found.append(look)
         progress(video.num_frames)
     return found

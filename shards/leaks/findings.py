@@ -1,5 +1,6 @@
-"""What comparing corpora has found, and what could not be compared, as text and as JSON."""
+"""The findings of a comparison of corpora, and the videos that could not be compared, as text and as JSON."""
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,7 +33,7 @@ class Finding:
     Attributes:
         kind: One of KINDS.
         way: One of WAYS: frames that are the same byte for byte, the same motion, single pictures that look the same.
-        pose: How the one lies, seen from the other: upright, mirrored, or turned by half a turn.
+        pose: The orientation of the one, seen from the other: upright, mirrored, or turned by half a turn.
         first: Of a video.
         second: Of another one.
         score: 0, as by chance, to 1, the same.
@@ -59,7 +60,7 @@ class Doubtful:
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """How much of a corpus was looked at; `silent_seconds` are those without a fingerprint of motion."""
+    """The part of a corpus that was looked at; `silent_seconds` are those without a fingerprint of motion."""
 
     corpus: str
     videos: int
@@ -69,15 +70,15 @@ class Side:
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """All that came of comparing corpora.
+    """The result of comparing corpora.
 
     Attributes:
         findings: What is shown twice.
         corpora: What was compared, TRAIN first.
         by_pictures: Videos that were compared by single pictures and whole frames alone.
         not_compared: Videos that were compared by whole frames alone: copies that are coded again are not found.
-        missed_between_seconds: Kinds of which copies may be missed that start between two seconds, since neither video
-            has four frames a second.
+        missed_between_seconds: Kinds of pairs in which a copy that starts between two seconds may be missed, since
+            neither video has four frames a second.
     """
 
     findings: tuple[Finding, ...]
@@ -88,19 +89,20 @@ class Compared:
 
 
 def best_of(findings: Iterable[Finding]) -> list[Finding]:
-    """Without those most of which is in one of the same videos that is surer: of equal frames, or longer."""
+    """Drop findings that a surer one of the same videos mostly covers: one of equal frames, or a longer one."""
     kept: dict[tuple[Stretch, ...], list[Finding]] = {}
     for finding in sorted(findings, key=_surest_first):
-        same = kept.setdefault(tuple(_whole(side) for side in (finding.first, finding.second)), [])
-        if not any(
-            _shared(finding.first, better.first) > _length(finding.first) / 2 for better in same
-        ):
+        videos = _whole(finding.first), _whole(finding.second)
+        same = kept.setdefault(videos, [])
+        most = _length(finding.first) / 2
+        if all(_shared(finding.first, better.first) <= most for better in same):
             same.append(finding)
-    return sorted((finding for group in kept.values() for finding in group), key=_place)
+
+    return sorted(itertools.chain.from_iterable(kept.values()), key=_place)
 
 
 def as_json(compared: Compared) -> str:
-    """All of it."""
+    """All findings, and what was not compared, as one JSON object."""
     return json.dumps(to_tree(compared), indent=1) + "\n"
 
 
@@ -108,44 +110,45 @@ def as_text(compared: Compared) -> str:
     """A line for each finding, how many of each kind there are, and what could not be compared."""
     lines = [_told(finding) for finding in compared.findings]
     counts = Counter(finding.kind for finding in compared.findings)
-    lines.append(
-        "stretches that two videos show: " + ", ".join(f"{counts[kind]} {kind}" for kind in KINDS)
-    )
+    by_kind = ", ".join(f"{counts[kind]} {kind}" for kind in KINDS)
+    lines.append(f"stretches that two videos show: {by_kind}")
 
     for side in compared.corpora:
         lines += _about(side, compared)
     if compared.missed_between_seconds:
         kinds = ", ".join(compared.missed_between_seconds)
         lines.append(
-            f"{kinds}: videos of both sides have fewer than four frames a second, so copies that start between seconds "
-            "may be missed; --from-sources compares the videos themselves"
+            f"{kinds}: videos of both sides have fewer than four frames a second, so copies that "
+            "start between seconds may be missed; --from-sources compares the videos themselves"
         )
     return "\n".join(lines) + "\n"
 
 
 def some_of(names: Sequence[str]) -> str:
-    """The first of many names."""
-    return ", ".join(names[:LISTED]) + f", and {len(names) - LISTED} more" * (len(names) > LISTED)
+    """The first names of a list, and how many more there are."""
+    shown = ", ".join(names[:LISTED])
+    return f"{shown}, and {len(names) - LISTED} more" if len(names) > LISTED else shown
 
 
 def _about(side: Side, compared: Compared) -> Iterator[str]:
     share = side.silent_seconds / max(side.seconds, 1)
     yield (
-        f"{side.corpus}: {side.videos} videos, {side.seconds:,.0f} s, of which {side.silent_seconds:,.0f} s "
-        f"({share:.0%}) have no fingerprint of motion"
+        f"{side.corpus}: {side.videos} videos, {side.seconds:,.0f} s, "
+        f"of which {side.silent_seconds:,.0f} s ({share:.0%}) have no fingerprint of motion"
     )
 
-    for videos, what in (
-        (compared.by_pictures, "compared by single pictures alone, since too short or still"),
-        (compared.not_compared, "NOT compared, but for equal frames"),
-    ):
-        here = [video for video in videos if video.corpus == side.corpus]
-        if here:
-            named = [
-                f"{video.dataset}/{video.video} ({video.seconds:,.0f} s, {video.why})"
-                for video in here
-            ]
-            yield f"  {len(here)} videos {what}: {some_of(named)}"
+    lists = {
+        "compared by single pictures alone, since too short or still": compared.by_pictures,
+        "NOT compared, but for equal frames": compared.not_compared,
+    }
+    for what, videos in lists.items():
+        named = [
+            f"{video.dataset}/{video.video} ({video.seconds:,.0f} s, {video.why})"
+            for video in videos
+            if video.corpus == side.corpus
+        ]
+        if named:
+            yield f"  {len(named)} videos {what}: {some_of(named)}"
 
 
 def _told(finding: Finding) -> str:

@@ -6,6 +6,7 @@ coarsely, by its lowest frequencies in space and in time, so that it survives co
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 from surgstream.shards.leaks.thumbnails import (
     DARKEST,
@@ -23,19 +24,25 @@ from surgstream.shards.leaks.thumbnails import (
 FRAMES = 12
 """Successive thumbnails that a fingerprint is of."""
 
-_WAVES, _BEATS = 5, 5
-"""Frequencies in space, in all directions together, and in time."""
+_WAVES = 5
+"""Frequencies in space, in all directions together."""
 
-_ROWS, _COLUMNS = (
-    axis[np.add(*np.indices((_WAVES, _WAVES))) < _WAVES][1:]
-    for axis in np.indices((_WAVES, _WAVES))
-)
-"""Those in space: how often each swings down and across the picture. The first, its brightness, is left out."""
+_BEATS = 5
+"""Frequencies in time."""
+
+_DOWN, _ACROSS = np.indices((_WAVES, _WAVES))
+_USED = _DOWN + _ACROSS < _WAVES
+_ROWS = _DOWN[_USED][1:]
+_COLUMNS = _ACROSS[_USED][1:]
+"""The swings of each wave down and across the picture. The first, its brightness, is left out."""
 
 _COINS = coins(np.tile(_ROWS, _BEATS), np.tile(_COLUMNS, _BEATS))
 
-_STILL, _CUT = 0.004, 0.5
-"""A step from one thumbnail to the next that is none, and the share of a run's motion that makes one a cut."""
+_STILL = 0.004
+"""The largest step from one thumbnail to the next that is no motion."""
+
+_CUT = 0.5
+"""The share of a run's motion from which on a step is a cut."""
 
 _BLOCK = 128
 """Fingerprints taken at once."""
@@ -54,7 +61,7 @@ def prints(thumbnails: Grey, known: npt.NDArray[np.bool_]) -> Bits:
     """
     found = np.zeros((len(thumbnails), WORDS), np.uint32)
     for start in range(0, len(thumbnails) - FRAMES + 1, _BLOCK):
-        # Blocks share FRAMES - 1 thumbnails, so no run is cut
+        # Blocks share FRAMES - 1 thumbnails, so no run is cut.
         block = slice(start, start + _BLOCK + FRAMES - 1)
         bits = _prints(thumbnails[block], known[block])
         found[start : start + len(bits)] = bits
@@ -62,20 +69,25 @@ def prints(thumbnails: Grey, known: npt.NDArray[np.bool_]) -> Bits:
 
 
 def _prints(thumbnails: Grey, known: npt.NDArray[np.bool_]) -> Bits:
-    """The same of a video that is short enough to do it at once; shape (N - FRAMES + 1, WORDS)."""
+    """Fingerprints of a video that is short enough to do it at once; shape (N - FRAMES + 1, WORDS)."""
     shapes, usable = _shapes(thumbnails, known)
     steps = np.square(np.diff(shapes, axis=1)).sum(axis=2)
     total = steps.sum(axis=1)
-    tells = usable & (total > FRAMES * _STILL**2) & (steps.max(axis=1) < _CUT * total)
+    moves = total > FRAMES * _STILL**2
+    is_cut = steps.max(axis=1) >= _CUT * total
+    tells = usable & moves & ~is_cut
 
     times = (np.arange(FRAMES) + 0.5) / FRAMES
-    beats = np.cos(np.pi * np.arange(1, _BEATS + 1)[:, None] * times).astype(np.float32)
+    frequencies = np.arange(1, _BEATS + 1)[:, None]
+    beats = np.cos(np.pi * frequencies * times).astype(np.float32)
     motion = beats @ shapes
-    # Slow beats are the strongest, and one of them alone, a fade, would make unlike videos alike.
-    strength = np.sqrt(np.square(motion).sum(axis=2, keepdims=True) + np.float32(1e-12))
-    motion = (motion / np.sqrt(strength)).reshape(len(shapes), -1)
 
-    return np.where(tells[:, None], packed(motion @ _COINS), np.uint32(0))
+    # Slow beats are the strongest, and one of them alone, a fade, would make unlike videos alike.
+    energy = np.square(motion).sum(axis=2, keepdims=True)
+    strength = np.sqrt(energy + np.float32(1e-12))
+    evened = (motion / np.sqrt(strength)).reshape(len(shapes), -1)
+
+    return np.where(tells[:, None], packed(evened @ _COINS), np.uint32(0))
 
 
 def _shapes(thumbnails: Grey, known: npt.NDArray[np.bool_]) -> tuple[Floats, npt.NDArray[np.bool_]]:
@@ -84,22 +96,25 @@ def _shapes(thumbnails: Grey, known: npt.NDArray[np.bool_]) -> tuple[Floats, npt
     Returns:
         Shape (runs, FRAMES, D), and which runs lack no frame and have none that is dark.
     """
-    # Shape (runs, FRAMES, EDGE, EDGE)
-    runs = np.lib.stride_tricks.sliding_window_view(thumbnails, FRAMES, axis=0).transpose(
-        0, 3, 1, 2
-    )
+    # Shape (runs, FRAMES, EDGE, EDGE).
+    runs = sliding_window_view(thumbnails, FRAMES, axis=0).transpose(0, 3, 1, 2)
+
     here = lit(thumbnails)
-    down, across = (waves(*window(_over_runs(here.mean(axis=axis))), _WAVES) for axis in (2, 1))
-    # Cosines down times pictures times cosines across: shape (runs, FRAMES, _WAVES, _WAVES)
-    found = down[:, None] @ runs.astype(np.float32) @ across[:, None].swapaxes(2, 3)
-    # Frequency 0 in both directions is the mean
+    down = waves(*window(_over_runs(here.mean(axis=2))), _WAVES)
+    across = waves(*window(_over_runs(here.mean(axis=1))), _WAVES)
+    # Cosines down times pictures times cosines across: shape (runs, FRAMES, _WAVES, _WAVES).
+    columns = down[:, None] @ runs.astype(np.float32)
+    found = columns @ across[:, None].swapaxes(2, 3)
+
+    # Frequency 0 in both directions is the mean.
     bright = found[:, :, 0, 0]
-    usable = (bright.min(axis=1) >= DARKEST) & np.lib.stride_tricks.sliding_window_view(
-        known, FRAMES
-    ).min(axis=1)
-    return found[:, :, _ROWS, _COLUMNS] / np.maximum(bright, DARKEST)[:, :, None], usable
+    is_bright = bright.min(axis=1) >= DARKEST
+    is_known = sliding_window_view(known, FRAMES).min(axis=1)
+    brightness: Floats = np.maximum(bright, DARKEST)[:, :, None]
+    shapes = found[:, :, _ROWS, _COLUMNS] / brightness
+    return shapes, is_bright & is_known
 
 
 def _over_runs(values: Floats) -> Floats:
     """Means over each run of FRAMES rows."""
-    return np.asarray(np.lib.stride_tricks.sliding_window_view(values, FRAMES, axis=0).mean(axis=2))
+    return np.asarray(sliding_window_view(values, FRAMES, axis=0).mean(axis=2))

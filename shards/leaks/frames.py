@@ -12,17 +12,23 @@ from surgstream.shards.format.records import PackedVideo
 Keys = npt.NDArray[np.uint64]
 Ints = npt.NDArray[np.int64]
 
-_HEADER_BYTES, _PIXELS_A_BYTE = 650, 40
-"""Of a JPEG: what is no picture, and how many pixels take a byte where there is nothing but one colour, at most."""
+_HEADER_BYTES = 650
+"""Bytes of a JPEG that are no picture."""
+
+_PIXELS_A_BYTE = 40
+"""The most pixels that a byte of a JPEG has, which is where there is one colour alone."""
 
 _FEWEST = 2
-"""Different frames in a row that two videos share; one may be chance, or a slide. All of a video are enough as well."""
+"""Different frames in a row that two videos must share, if they have as many; one may be chance, or a slide."""
 
 _GAP_SECONDS = 10
 """Between two shared frames of a stretch; a picture that stands still is counted once."""
 
-_NEIGHBOURS, _SLICES = 32, 16
-"""Others that a frame is paired with, and parts in which all frames are sorted, to save memory."""
+_NEIGHBOURS = 32
+"""Other frames that one is paired with."""
+
+_SLICES = 16
+"""Parts in which all frames are sorted, to save memory."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +43,16 @@ class Equal:
 
 
 def keys_of(rows: Rows, video: PackedVideo) -> Keys:
-    """What tells frames apart: CRC-32 and size; 0 for those that show nothing, such as black ones.
+    """Keys that tell frames apart: CRC-32 and size; 0 for frames that show nothing, such as black ones.
 
     Args:
         rows: Those of the video's frames.
         video: The video.
     """
-    keys = rows["crc32"].astype(np.uint64) << np.uint64(32) | rows["size"].astype(np.uint64)
-    shows = rows["size"] > _HEADER_BYTES + video.width * video.height / _PIXELS_A_BYTE
-    return np.where(shows, keys, np.uint64(0))
+    crcs = rows["crc32"].astype(np.uint64)
+    keys = crcs << np.uint64(32) | rows["size"].astype(np.uint64)
+    most_of_nothing = _HEADER_BYTES + video.width * video.height / _PIXELS_A_BYTE
+    return np.where(rows["size"] > most_of_nothing, keys, np.uint64(0))
 
 
 def find_equal(
@@ -61,60 +68,80 @@ def find_equal(
     Yields:
         Stretches, by the numbers of their videos.
     """
-    # Where each video's frames begin among all, and how many there are
-    starts = np.concatenate([[0], np.cumsum([len(some) for some in keys], dtype=np.int64)])
+    # Where each video's frames begin among all, and how many there are.
+    lengths = [len(some) for some in keys]
+    starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     rows, others = _pairs(np.concatenate(keys), starts, train)
-    first, second = (np.searchsorted(starts, side, side="right") - 1 for side in (rows, others))
 
-    # Sorted by pairs of videos, each of which is one group
-    order = np.lexsort((rows, second, first))
-    rows, others, first, second = rows[order], others[order], first[order], second[order]
-    changes = np.flatnonzero((np.diff(first) != 0) | (np.diff(second) != 0)) + 1
+    first = _video_of(starts, rows)
+    second = _video_of(starts, others)
+    for one, other, group in _groups(rows, first, second):
+        here = rows[group] - starts[one]
+        there = others[group] - starts[other]
+        seconds = _seconds(videos[one])[here]
+        seconds_there = _seconds(videos[other])[there]
 
-    for group in np.split(np.arange(len(rows)), changes) if len(rows) else ():
-        one, other = int(first[group[0]]), int(second[group[0]])
-        here, there = rows[group] - starts[one], others[group] - starts[other]
         fewest = min(_FEWEST, _different(keys[one]), _different(keys[other]))
-        times = _seconds(videos[one])[here], _seconds(videos[other])[there]
-        for start, start_there, stop in _stretches(*times, keys[one][here], fewest):
-            frame = 1 / min(videos[one].fps, videos[other].fps)
-            yield Equal(one, other, start, start_there, stop - start + frame)
+        found = _stretches(seconds, seconds_there, keys[one][here], fewest)
+        last_frame = 1 / min(videos[one].fps, videos[other].fps)
+        for start, start_there, stop in found:
+            yield Equal(one, other, start, start_there, stop - start + last_frame)
+
+
+def _groups(rows: Ints, first: Ints, second: Ints) -> Iterator[tuple[int, int, Ints]]:
+    """Two videos, and where their pairs of frames are among all pairs, sorted by row."""
+    if not len(rows):
+        return
+    order = np.lexsort((rows, second, first))
+    first_changes = np.diff(first[order]) != 0
+    second_changes = np.diff(second[order]) != 0
+    begins = np.flatnonzero(first_changes | second_changes) + 1
+    for group in np.split(order, begins):
+        at = group[0]
+        yield int(first[at]), int(second[at]), group
+
+
+def _video_of(starts: Ints, rows: Ints) -> Ints:
+    """The numbers of the videos that rows belong to."""
+    return np.searchsorted(starts, rows, side="right") - 1
 
 
 def _pairs(keys: Keys, starts: Ints, train: int) -> tuple[Ints, Ints]:
     """Rows of equal frames of different videos, the lower first; each with a few others, so that time stays linear."""
-    changed = np.append(True, keys[1:] != keys[:-1])[
-        : len(keys)
-    ]  # of a picture that stands still the first counts
-    # So does the first of each video, whatever the one before it ends with
-    changed[starts[:-1][starts[:-1] < len(keys)]] = True
-    useful, found = changed & (keys != 0), []
+    # Of a picture that stands still the first frame counts.
+    changed = np.append(True, keys[1:] != keys[:-1])[: len(keys)]
+    # So does the first frame of each video, whatever the video before it ends with.
+    begins = starts[:-1]
+    changed[begins[begins < len(keys)]] = True
+    useful = changed & (keys != 0)
+    # By the upper 4 bits of the CRC-32, so that equal frames are in the same part.
+    parts = keys >> np.uint64(60)
 
+    found: list[tuple[Ints, Ints]] = []
     for part in range(_SLICES):
-        # By the upper 4 bits of the CRC-32: equal frames are in the same part
-        rows = np.flatnonzero(useful & (keys >> np.uint64(60) == np.uint64(part)))
+        rows = np.flatnonzero(useful & (parts == np.uint64(part)))
         rows = rows[np.argsort(keys[rows], kind="stable")]
         for step in range(1, _NEIGHBOURS + 1):
-            same = np.flatnonzero(keys[rows[step:]] == keys[rows[:-step]])
-            first, second = rows[same], rows[same + step]
-            video, other = (
-                np.searchsorted(starts, side, side="right") - 1 for side in (first, second)
-            )
+            ahead = keys[rows[step:]]
+            same = np.flatnonzero(ahead == keys[rows[:-step]])
+            first = rows[same]
+            second = rows[same + step]
+            video = _video_of(starts, first)
+            other = _video_of(starts, second)
             kept = (video != other) & (video < train)
             found.append((first[kept], second[kept]))
 
-    return np.concatenate([first for first, _ in found]), np.concatenate(
-        [second for _, second in found]
-    )
+    firsts, seconds = zip(*found, strict=True)
+    return np.concatenate(firsts), np.concatenate(seconds)
 
 
 def _different(keys: Keys) -> int:
-    """How many different frames there are that show something."""
+    """The number of different frames that show something."""
     return len(np.unique(keys[keys != 0]))
 
 
 def _seconds(video: PackedVideo) -> npt.NDArray[np.float64]:
-    """When each frame of a video is shown."""
+    """The time of each frame of a video."""
     numbers = [
         np.arange(part.first_frame, part.first_frame + part.num_frames) for part in video.parts
     ]
@@ -128,6 +155,9 @@ def _stretches(
     offsets = np.round(here - there, 3)
     for offset in np.unique(offsets):
         at = np.flatnonzero(offsets == offset)
-        for run in np.split(at, np.flatnonzero(np.diff(here[at]) > _GAP_SECONDS) + 1):
+        gaps = np.flatnonzero(np.diff(here[at]) > _GAP_SECONDS) + 1
+        for run in np.split(at, gaps):
             if _different(keys[run]) >= fewest:
-                yield float(here[run[0]]), float(there[run[0]]), float(here[run[-1]])
+                first = run[0]
+                last = run[-1]
+                yield float(here[first]), float(there[first]), float(here[last])

@@ -28,24 +28,30 @@ and down: a cosine of odd frequency changes its sign where its direction is reve
 _FLIPS = 4
 """Left and right, up and down, each exchanged or not."""
 
-_BLACK, _LIT = 12, 36
-"""Levels of grey: of borders, and of what is surely none."""
+_BLACK = 12
+"""The brightest level of grey of a border."""
+
+_LIT = 36
+"""The level of grey from which on a pixel is surely no border."""
 
 
 def thumbnail(jpeg: bytes) -> Grey:
     """Grey, shape (EDGE, EDGE); the decoder itself halves the picture as often as it can."""
+    size = (EDGE, EDGE)
     image = Image.open(io.BytesIO(jpeg))
-    image.draft("L", (EDGE, EDGE))
-    return np.asarray(image.convert("L").resize((EDGE, EDGE), Image.Resampling.BOX))
+    image.draft("L", size)
+    grey = image.convert("L").resize(size, Image.Resampling.BOX)
+    return np.asarray(grey)
 
 
 def lit(thumbnails: Grey) -> Floats:
-    """How much of each pixel is no black border, 0 to 1; the shape of the thumbnails."""
-    return np.asarray(np.clip((thumbnails - np.float32(_BLACK)) / (_LIT - _BLACK), 0, 1))
+    """The degree to which each pixel is no black border, 0 to 1; the shape of the thumbnails."""
+    above_black = thumbnails - np.float32(_BLACK)
+    return np.asarray(np.clip(above_black / (_LIT - _BLACK), 0, 1))
 
 
 def window(weights: Floats) -> tuple[Floats, Floats]:
-    """Where the picture is between black borders: the stretch with the mean and the spread of what is lit.
+    """The stretch of the picture between black borders: the one with the mean and the spread of what is lit.
 
     Moments, not edges, since text in a border hardly moves them; a disc's window is the same with borders and without.
 
@@ -59,8 +65,10 @@ def window(weights: Floats) -> tuple[Floats, Floats]:
     weights /= weights.sum(axis=1, keepdims=True)
     places = np.arange(EDGE, dtype=np.float32) + np.float32(0.5)
     middle = weights @ places
-    # An even stretch from m - s to m + s has the variance s^2 / 3
-    spread = np.sqrt(3 * (weights * (places - middle[:, None]) ** 2).sum(axis=1))
+
+    # An even stretch from m - s to m + s has the variance s^2 / 3.
+    squares = (places - middle[:, None]) ** 2
+    spread = np.sqrt(3 * (weights * squares).sum(axis=1))
     return middle - spread, middle + spread
 
 
@@ -69,30 +77,43 @@ def waves(start: Floats, stop: Floats, count: int) -> Floats:
 
     A pixel at the border counts as far as it is inside.
     """
-    places, start, stop = np.arange(EDGE, dtype=np.float32), start[:, None], stop[:, None]
-    inside = np.clip(np.minimum(places + 1, stop) - np.maximum(places, start), 0, 1)
-    phases = (places + 0.5 - start) / (stop - start) * np.float32(np.pi)
-    found = np.cos(np.arange(count, dtype=np.float32)[:, None] * phases[:, None])
-    return np.asarray(found * (inside / inside.sum(axis=1, keepdims=True))[:, None])
+    places = np.arange(EDGE, dtype=np.float32)
+    start = start[:, None]
+    stop = stop[:, None]
+    ends = np.minimum(places + 1, stop)
+    begins = np.maximum(places, start)
+    inside = np.clip(ends - begins, 0, 1)
+    weights = inside / inside.sum(axis=1, keepdims=True)
+
+    shares = (places + 0.5 - start) / (stop - start)
+    phases = shares * np.float32(np.pi)
+    frequencies = np.arange(count, dtype=np.float32)[:, None]
+    found = np.cos(frequencies * phases[:, None])
+    return np.asarray(found * weights[:, None])
 
 
 def coins(rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> Floats:
     """Signs with which waves are added up, a column for each bit of a fingerprint; shape (D, 32 * WORDS).
 
-    A quarter of the bits for each way to flip a picture, with the same coins: a flipped picture has the same bits, with
+    Each way to flip a picture has a quarter of the bits, with the same coins: a flipped picture has the same bits, with
     the quarters in other places.
 
     Args:
         rows: How often each wave swings down the picture, shape (D,).
         columns: And across it.
     """
-    heads = hash64(np.arange(len(rows))[:, None], np.arange(32 * WORDS // _FLIPS)) & np.uint64(1)
+    numbers = np.arange(len(rows))[:, None]
+    bits = np.arange(32 * WORDS // _FLIPS)
+    heads = hash64(numbers, bits) & np.uint64(1)
     signs = np.where(heads, np.float32(1), np.float32(-1))
-    # Whether a wave changes its sign where its direction is flipped: those of odd frequency do
-    across, down = (frequency[:, None] % 2 for frequency in (columns, rows))
-    quarters = [
-        np.where(across * (flip & 1) ^ down * (flip >> 1), -signs, signs) for flip in range(_FLIPS)
-    ]
+
+    # A wave of odd frequency changes its sign where its direction is flipped.
+    across = columns[:, None] % 2
+    down = rows[:, None] % 2
+    quarters = []
+    for flip in range(_FLIPS):
+        changes = across * (flip & 1) ^ down * (flip >> 1)
+        quarters.append(np.where(changes, -signs, signs))
     return np.concatenate(quarters, axis=1)
 
 
@@ -102,7 +123,7 @@ def packed(sums: Floats) -> Bits:
 
 
 def word_order(pose: int) -> npt.NDArray[np.int64]:
-    """Which word of a fingerprint stands in each place of that of the same picture in another pose; shape (WORDS,)."""
+    """The words of a fingerprint in the order of that of the same picture in another pose; shape (WORDS,)."""
     quarter, inside = np.divmod(np.arange(WORDS), WORDS // _FLIPS)
     return np.asarray((quarter ^ pose) * (WORDS // _FLIPS) + inside)
 
@@ -114,5 +135,7 @@ def posed(bits: Bits, pose: int) -> Bits:
 
 def differing(one: Bits, other: Bits) -> npt.NDArray[np.float64]:
     """Share of bits in which fingerprints differ, shape (...) of (..., WORDS); NaN where either says nothing."""
-    share = np.bitwise_count(one ^ other).sum(axis=-1) / (32 * WORDS)
-    return np.where(one.any(axis=-1) & other.any(axis=-1), share, np.nan)
+    num_bits = np.bitwise_count(one ^ other).sum(axis=-1)
+    share = num_bits / (32 * WORDS)
+    both_tell = one.any(axis=-1) & other.any(axis=-1)
+    return np.where(both_tell, share, np.nan)

@@ -1,1 +1,1 @@
-"""Which clip is drawn when: a pure function of corpus, seed, weights and lanes."""
+"""The order of clips: a pure function of corpus, seed, weights and lanes."""

@@ -1,4 +1,4 @@
-"""Draws: what the order says about each of a run of draws, as arrays."""
+"""Draws of an order, as arrays."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Draws:
         lane: Lane of the dataset; -1 for a leftover.
         chunk_first: First clip of the chunk to read it from.
         chunk_clips: Clips in that chunk.
-        seat: Where the draw sits among those of its step; see `shards.order.placement.place`.
+        seat: The seat of the draw among those of its step; see `shards.order.placement.place`.
     """
 
     g: Int64
@@ -36,17 +36,14 @@ class Draws:
 
     @staticmethod
     def concatenate(pieces: Sequence["Draws"]) -> "Draws":
-        """One after the other."""
-        return Draws(
-            **{
-                name: np.concatenate([vars(piece)[name] for piece in pieces])
-                for name in vars(pieces[0])
-            }
-        )
+        """Put pieces together, one after the other."""
+        columns = {}
+        for name in vars(pieces[0]):
+            columns[name] = np.concatenate([vars(piece)[name] for piece in pieces])
+        return Draws(**columns)
 
     def split(self, size: int) -> Iterator["Draws"]:
         """Pieces of `size` draws each, in order; the last has what remains."""
         for start in range(0, self.g.size, size):
-            yield Draws(
-                **{name: column[start : start + size] for name, column in vars(self).items()}
-            )
+            piece = slice(start, start + size)
+            yield Draws(**{name: column[piece] for name, column in vars(self).items()})

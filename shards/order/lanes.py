@@ -39,7 +39,7 @@ class Visits:
         chunk_first: First clip of the chunk.
         chunk_clips: Clips in the chunk.
         clip: The clip drawn, in [chunk_first, chunk_first + chunk_clips).
-        seat: Where the lane sits among all lanes of all datasets, in [0, SEATS); see `Grid.visit`.
+        seat: The seat of the lane among all lanes of all datasets, in [0, SEATS); see `Grid.visit`.
     """
 
     epoch: Int64
@@ -52,7 +52,7 @@ class Visits:
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """How each dataset's clips are laid out in chunks and lanes; every array has the shape (num_datasets,).
+    """The layout of each dataset's clips in chunks and lanes; every array has the shape (num_datasets,).
 
     With at most L_d lanes and a target of n0 clips a chunk, for a dataset of N clips:
     L = min(L_d, max(1, N // n0)), R = max(1, N // (L n0)), n = N // (L R) and T = N - L R n.
@@ -104,9 +104,11 @@ class Grid:
         clips = np.array(num_clips, np.int64)
 
         # L, R and n, (num_datasets,); max(1, ...) makes a dataset of less than n0 clips one chunk.
-        lanes = np.minimum(np.array(max_lanes, np.int64), np.maximum(1, clips // chunk_frames))
+        most_chunks = np.maximum(1, clips // chunk_frames)
+        lanes = np.minimum(np.array(max_lanes, np.int64), most_chunks)
         rows = np.maximum(1, clips // (lanes * chunk_frames))
         chunk = clips // (lanes * rows)
+        single_seats = hash64(seed, Purpose.SINGLE_LANE, keys) % np.uint64(SEATS)
 
         return Grid(
             seed=seed,
@@ -117,13 +119,11 @@ class Grid:
             chunk_clips=chunk,
             leftovers=clips - lanes * rows * chunk,
             strides=np.array([_stride(int(count)) for count in lanes], np.int64),
-            single_seats=(hash64(seed, Purpose.SINGLE_LANE, keys) % np.uint64(SEATS)).astype(
-                np.int64
-            ),
+            single_seats=single_seats.astype(np.int64),
         )
 
     def visit(self, dataset: Int64, k: Int64) -> Visits:
-        """What draw k of a dataset reads, for many draws at once.
+        """Find the chunk and clip that draw k of a dataset reads, for many draws at once.
 
         A lane's seat decides the rank that reads it, and hardly changes from step to step, so that few ranks read the
         same chunk. Draws that follow each other have neighbouring lanes; the golden-ratio stride between their seats
@@ -136,27 +136,41 @@ class Grid:
         Returns:
             Epoch, lane, chunk, clip and seat of each draw.
         """
-        clips, lanes, rows = self.num_clips[dataset], self.lanes[dataset], self.rows[dataset]
-        chunk, leftovers = self.chunk_clips[dataset], self.leftovers[dataset]
-        epoch, i = np.divmod(k, clips)
+        clips = self.num_clips[dataset]
+        lanes = self.lanes[dataset]
+        rows = self.rows[dataset]
+        chunk = self.chunk_clips[dataset]
+        leftovers = self.leftovers[dataset]
+
         # Draw i of an epoch is a leftover where i T / N passes a whole number: evenly spread.
+        epoch, i = np.divmod(k, clips)
         leftovers_before = i * leftovers // clips
         is_leftover = (i + 1) * leftovers // clips > leftovers_before
 
-        turn, lane = np.divmod(i - leftovers_before, lanes)
         # Lane l starts l n / L clips ahead, and comes round to those it skipped at the epoch's end.
-        row, slot = np.divmod((turn + lane * chunk // lanes) % (rows * chunk), chunk)
+        turn, lane = np.divmod(i - leftovers_before, lanes)
+        ahead = lane * chunk // lanes
+        in_lane = (turn + ahead) % (rows * chunk)
+        row, slot = np.divmod(in_lane, chunk)
         first = self._chunk_at(dataset, epoch, row, lane) * chunk
         size = chunk.copy()
-        # The middle of one of L equal stretches of seats; fits 63 bits with up to 2^20 lanes.
-        seat = (2 * (lane * self.strides[dataset] % lanes) + 1) * SEATS // (2 * lanes)
 
-        lane[is_leftover] = LEFTOVER
-        seat = np.where(is_leftover | (lanes == 1), self.single_seats[dataset], seat)
-        first[is_leftover], size[is_leftover], slot[is_leftover] = self._leftover_block(
+        # The middle of one of L equal stretches of seats; fits 63 bits with up to 2^20 lanes.
+        stretch = lane * self.strides[dataset] % lanes
+        seat = (2 * stretch + 1) * SEATS // (2 * lanes)
+        is_single = is_leftover | (lanes == 1)
+        seat = np.where(is_single, self.single_seats[dataset], seat)
+
+        block_first, block_size, block_slot = self._leftover_block(
             dataset[is_leftover], epoch[is_leftover], leftovers_before[is_leftover]
         )
-        clip = first + permute(slot, size, self._key(Purpose.CLIP_IN_CHUNK, dataset, epoch, first))
+        lane[is_leftover] = LEFTOVER
+        first[is_leftover] = block_first
+        size[is_leftover] = block_size
+        slot[is_leftover] = block_slot
+
+        key = self._key(Purpose.CLIP_IN_CHUNK, dataset, epoch, first)
+        clip = first + permute(slot, size, key)
         return Visits(
             epoch=epoch, lane=lane, chunk_first=first, chunk_clips=size, clip=clip, seat=seat
         )
@@ -164,13 +178,18 @@ class Grid:
     def _chunk_at(self, dataset: Int64, epoch: Int64, row: Int64, lane: Int64) -> Int64:
         """The chunk at a place of an epoch's grid: row 0 is the same in every epoch, the others are shuffled."""
         lanes = self.lanes[dataset]
+        cells = lanes * self.rows[dataset]
         cell = row * lanes + lane
-        later = row > 0
-        others = (lanes * (self.rows[dataset] - 1))[later]
+
         # Two permutations: this epoch's, of all rows but row 0, then every epoch's, of all cells.
+        later = row > 0
+        in_row_0 = lanes[later]
+        others = cells[later] - in_row_0
         key = self._key(Purpose.CHUNK_ROWS, dataset[later], epoch[later])
-        cell[later] = lanes[later] + permute(cell[later] - lanes[later], others, key)
-        return permute(cell, lanes * self.rows[dataset], self._key(Purpose.CHUNK_ROWS, dataset))
+        cell[later] = in_row_0 + permute(cell[later] - in_row_0, others, key)
+
+        key_of_all = self._key(Purpose.CHUNK_ROWS, dataset)
+        return permute(cell, cells, key_of_all)
 
     def _leftover_block(
         self, dataset: Int64, epoch: Int64, number: Int64
@@ -179,13 +198,19 @@ class Grid:
 
         Whole blocks of n come first, shuffled; the rest, which is smaller, stays last.
         """
-        chunk, leftovers = self.chunk_clips[dataset], self.leftovers[dataset]
-        block, slot = number // chunk, number % chunk
-        whole = block < leftovers // chunk
+        clips = self.num_clips[dataset]
+        chunk = self.chunk_clips[dataset]
+        leftovers = self.leftovers[dataset]
+        block = number // chunk
+        slot = number % chunk
+
+        num_whole = leftovers // chunk
+        whole = block < num_whole
         key = self._key(Purpose.LEFTOVERS, dataset[whole], epoch[whole])
-        block[whole] = permute(block[whole], (leftovers // chunk)[whole], key)
-        first = self.num_clips[dataset] - leftovers + block * chunk
-        return first, np.minimum(chunk, self.num_clips[dataset] - first), slot
+        block[whole] = permute(block[whole], num_whole[whole], key)
+
+        first = clips - leftovers + block * chunk
+        return first, np.minimum(chunk, clips - first), slot
 
     def _key(self, purpose: Purpose, dataset: Int64, *parts: Int64) -> UInt64:
         return hash64(self.seed, purpose, self.keys[dataset], *parts)
@@ -194,6 +219,5 @@ class Grid:
 def _stride(lanes: int) -> int:
     """The number coprime to `lanes` nearest to 0.618 of it: any run of lanes then spreads evenly over [0, lanes)."""
     target = (618 * lanes + 500) // 1000
-    return min(
-        (n for n in range(1, lanes + 1) if math.gcd(n, lanes) == 1), key=lambda n: abs(n - target)
-    )
+    coprime = (n for n in range(1, lanes + 1) if math.gcd(n, lanes) == 1)
+    return min(coprime, key=lambda n: abs(n - target))

@@ -1,4 +1,4 @@
-"""The mixture: which dataset each draw comes from, and how many draws that dataset had before.
+"""The mixture: the dataset of each draw, and the number of draws that dataset had before.
 
 Weights become whole numbers: in every *period* of C draws, dataset d is drawn exactly c_d times. So shares are exact
 in each period, and because the draws of a dataset are spread evenly over it, nearly exact in each step.
@@ -62,23 +62,16 @@ def asked_shares(
     Raises:
         ConfigError: Weights by name do not name exactly the datasets of the corpus.
     """
-    if temperature_of(weights) is not None:
+    temperature = temperature_of(weights)
+    if temperature is not None:
         # Decimals are the same on every machine, powers of doubles are not.
-        power = Decimal(repr(temperature_of(weights)))
+        power = Decimal(repr(temperature))
         masses = {
             name: Fraction(_DECIMALS.power(Decimal(clips), power))
             for name, clips in num_clips.items()
         }
     elif isinstance(weights, dict):
-        for name in sorted(weights.keys() ^ num_clips.keys()):
-            known = (
-                "a dataset of the corpus"
-                if name in weights
-                else "a weight (0 leaves the dataset out)"
-            )
-            raise ConfigError(
-                f"weights.{name}: expected {known}; the corpus has {', '.join(num_clips)}"
-            )
+        _check_names(weights, num_clips)
         # repr gives the decimal that was written, so 0.1 means one tenth and not its nearest double.
         masses = {name: Fraction(repr(float(weights[name]))) for name in num_clips}
     elif weights == "balanced":
@@ -91,13 +84,21 @@ def asked_shares(
     return {name: mass / total for name, mass in masses.items()}
 
 
+def _check_names(weights: Mapping[str, float], num_clips: Mapping[str, int]) -> None:
+    """Raise ConfigError unless the weights name all datasets of a corpus and no others."""
+    names = ", ".join(num_clips)
+    for name in sorted(weights.keys() ^ num_clips.keys()):
+        expected = "a weight (0 leaves the dataset out)"
+        if name in weights:
+            expected = "a dataset of the corpus"
+        raise ConfigError(f"weights.{name}: expected {expected}; the corpus has {names}")
+
+
 def temperature_of(weights: Weights) -> float | None:
     """The power of a weighting by temperature; None of another. A sole dataset of that name has all draws anyway."""
-    return (
-        weights["temperature"]
-        if isinstance(weights, dict) and weights.keys() == {"temperature"}
-        else None
-    )
+    if isinstance(weights, dict) and weights.keys() == {"temperature"}:
+        return weights["temperature"]
+    return None
 
 
 def period_counts(shares: Mapping[str, Fraction]) -> dict[str, int]:
@@ -115,17 +116,20 @@ def period_counts(shares: Mapping[str, Fraction]) -> dict[str, int]:
     Raises:
         ConfigError: A share above 0 is too small to be drawn at all.
     """
-    period = min(math.lcm(*(share.denominator for share in shares.values())), LONGEST_PERIOD)
+    exact_period = math.lcm(*(share.denominator for share in shares.values()))
+    period = min(exact_period, LONGEST_PERIOD)
     counts = {name: math.floor(share * period) for name, share in shares.items()}
     # Largest remainder first: each takes one of the draws that rounding down has left.
-    remainders = sorted(shares, key=lambda name: counts[name] - shares[name] * period)
-    for name in remainders[: period - sum(counts.values())]:
+    remainders = {name: share * period - counts[name] for name, share in shares.items()}
+    num_left = period - sum(counts.values())
+    for name in sorted(remainders, key=lambda name: -remainders[name])[:num_left]:
         counts[name] += 1
 
     for name, share in shares.items():
         if share and not counts[name]:
             raise ConfigError(
-                f"weights.{name}: expected a share of at least 1 draw in {period}; give 0 to leave it out"
+                f"weights.{name}: expected a share of at least 1 draw in {period}; "
+                "give 0 to leave it out"
             )
     return counts
 
@@ -164,17 +168,20 @@ class Mixture:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         dataset, k, before = self._window(start, stop)
         skip = start - int(before.sum())
-        return dataset[skip : skip + stop - start], k[skip : skip + stop - start]
+        wanted = slice(skip, skip + stop - start)
+        return dataset[wanted], k[wanted]
 
     def drawn_before(self, position: int) -> Int64:
-        """How many of the first `position` draws each dataset had, (D,)."""
+        """The number of each dataset's draws among the first `position`, (D,)."""
         dataset, _, before = self._window(position, position)
-        return before + np.bincount(dataset[: position - int(before.sum())], minlength=before.size)
+        in_window = position - int(before.sum())
+        return before + np.bincount(dataset[:in_window], minlength=before.size)
 
     @cached_property
     def _fraction_bits(self) -> int:
         """Bits b of the hashed fraction: bits(c_d) + b + 14 <= 63, so that no product below overflows."""
-        return min(_FRACTION_BITS, 63 - _SHIFT - int(self.counts.max()).bit_length())
+        count_bits = int(self.counts.max()).bit_length()
+        return min(_FRACTION_BITS, 63 - _SHIFT - count_bits)
 
     def _window(self, start: int, stop: int) -> tuple[Int64, Int64, Int64]:
         """All draws between two thresholds around positions [start, stop), sorted.
@@ -186,39 +193,51 @@ class Mixture:
         """
         # Dataset d has more than c_d t - 1 and less than c_d t + 1 draws below a threshold t. So the threshold D
         # positions before `start` has at most `start` draws below it, and the one D after `stop` at least `stop`.
-        first, last = start // self.period, max(start, stop - 1) // self.period
-        one, slack = 1 << (self._fraction_bits + _SHIFT), self.counts.size
-        early = max(0, (start - first * self.period - slack) * one // self.period)
-        late = min(one, -((last * self.period - stop - slack) * one // self.period))
+        num_datasets = self.counts.size
+        one = 1 << (self._fraction_bits + _SHIFT)
+        first = start // self.period
+        last = max(start, stop - 1) // self.period
+        into_first = start - first * self.period
+        into_last = stop - last * self.period
+        early = (into_first - num_datasets) * one // self.period
+        late = -(-(into_last + num_datasets) * one // self.period)
 
         # (num_periods, D): draws j of [low, high) lie in the window.
-        low = np.zeros((last - first + 1, self.counts.size), np.int64)
-        high = np.tile(self.counts, (last - first + 1, 1))
-        low[0], high[-1] = self._drawn_below(first, early), self._drawn_below(last, late)
+        num_periods = last - first + 1
+        low = np.zeros((num_periods, num_datasets), np.int64)
+        high = np.tile(self.counts, (num_periods, 1))
+        low[0] = self._drawn_below(first, max(0, early))
+        high[-1] = self._drawn_below(last, min(one, late))
         spans = (high - low).ravel()
 
         # An entry for each draw: its cell of the table, and its j, counting up from the cell's low.
         cell = np.repeat(np.arange(spans.size), spans)
-        j = np.arange(cell.size) + np.repeat(low.ravel() - (np.cumsum(spans) - spans), spans)
-        period, dataset = np.divmod(cell, self.counts.size)
+        entries_before = np.cumsum(spans) - spans
+        first_j = low.ravel() - entries_before
+        j = np.arange(cell.size) + np.repeat(first_j, spans)
+        period, dataset = np.divmod(cell, num_datasets)
         period += first
+
         # Stable, so that draws with equal keys stay as they were listed: by dataset, then by j.
         rank = np.lexsort((self._draw_keys(period, dataset, j), period))
 
         k = period * self.counts[dataset] + j
-        return dataset[rank], k[rank], first * self.counts + low[0]
+        before = first * self.counts + low[0]
+        return dataset[rank], k[rank], before
 
     def _drawn_below(self, period: int, threshold: int) -> Int64:
-        """How many draws of each dataset have a key below `threshold` in this period, (D,)."""
+        """The number of each dataset's draws with a key below `threshold` in this period, (D,)."""
         # floor(x / c) < t if and only if x < t c, and x is a multiple of 2^shift.
         limit = -((-threshold * self.counts) >> _SHIFT)
         # Draws before `whole` lie below the limit; that one does if its fraction is below `part`.
-        whole, part = limit >> self._fraction_bits, limit & ((1 << self._fraction_bits) - 1)
-        return whole + (self._fractions(period, np.arange(self.counts.size), whole) < part)
+        whole = limit >> self._fraction_bits
+        part = limit - (whole << self._fraction_bits)
+        fractions = self._fractions(period, np.arange(self.counts.size), whole)
+        return whole + (fractions < part)
 
     def _draw_keys(self, period: Int64, dataset: Int64, j: Int64) -> Int64:
-        fraction = self._fractions(period, dataset, j)
-        return (((j << self._fraction_bits) | fraction) << _SHIFT) // self.counts[dataset]
+        key = (j << self._fraction_bits) | self._fractions(period, dataset, j)
+        return (key << _SHIFT) // self.counts[dataset]
 
     def _fractions(self, period: int | Int64, dataset: Int64, j: Int64) -> Int64:
         bits = hash64(self.seed, Purpose.MIXTURE, self.keys[dataset], period, j)

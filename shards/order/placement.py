@@ -1,4 +1,4 @@
-"""Placement: which rank treats which draw of a step. It is no part of the order: ranks come and go."""
+"""Placement: the rank of each draw of a step. It is no part of the order: ranks come and go."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +14,7 @@ from surgstream.shards.order.revisions import Deal
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """Which rank and micro-batch each draw of a step goes to.
+    """The rank and the micro-batch of each draw of a step.
 
     Attributes:
         members: Index into the step's draws, (world_size, num_micro_batches, micro_batch_size): the clips of every
@@ -26,10 +26,48 @@ class Placement:
     @cached_property
     def rank(self) -> Int64:
         """The rank of each draw, (num_draws,)."""
+        world_size = len(self.members)
         rank = np.empty(self.members.size, np.int64)
         # (world_size, num_draws / world_size): each row's draws get the number of the row.
-        rank[self.members.reshape(len(self.members), -1)] = np.arange(len(self.members))[:, None]
+        rows = self.members.reshape(world_size, -1)
+        rank[rows] = np.arange(world_size)[:, None]
         return rank
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankShare:
+    """The share of one rank in every step of G draws.
+
+    Attributes:
+        rank: The rank.
+        world_size: All ranks.
+        micro_batch_size: Clips in a micro-batch, m.
+        global_batch_size: Draws of a step over all ranks, G.
+        deal: How a step is dealt to micro-batches; see `place`.
+
+    Raises:
+        ConfigError: G is not a positive multiple of micro_batch_size x world_size.
+    """
+
+    rank: int
+    world_size: int
+    micro_batch_size: int
+    global_batch_size: int
+    deal: Deal = "runs"
+
+    def __post_init__(self) -> None:
+        check_batch(self.global_batch_size, self.micro_batch_size, self.world_size)
+
+    def micro_batches(self, draws: Draws) -> Int64:
+        """This rank's draws of a step, as indices into it, (num_micro_batches, micro_batch_size)."""
+        placement = place(
+            draws,
+            micro_batch_size=self.micro_batch_size,
+            world_size=self.world_size,
+            deal=self.deal,
+        )
+        ours: Int64 = placement.members[self.rank]
+        return ours
 
 
 def place(
@@ -55,7 +93,9 @@ def place(
         ConfigError: G is not a multiple of micro_batch_size x world_size.
     """
     check_batch(draws.g.size, micro_batch_size, world_size)
-    seat = draws.seat if deal == "runs" else (draws.seat + _apart(draws)) % SEATS
+    seat = draws.seat
+    if deal == "spread":
+        seat = (seat + _apart(draws)) % SEATS
     by_seat = np.lexsort((draws.dataset, seat))  # the last key, seat, goes first
     return Placement(by_seat.reshape(world_size, -1, micro_batch_size))
 
@@ -69,8 +109,8 @@ def check_batch(global_batch_size: int, micro_batch_size: int, world_size: int) 
     least = micro_batch_size * world_size
     if min(global_batch_size, micro_batch_size, world_size) < 1 or global_batch_size % least:
         raise ConfigError(
-            f"global_batch_size: expected a multiple of micro_batch_size x world_size = {micro_batch_size} x "
-            f"{world_size} = {least}, got {global_batch_size}; "
+            "global_batch_size: expected a multiple of micro_batch_size x world_size = "
+            f"{micro_batch_size} x {world_size} = {least}, got {global_batch_size}; "
             f"use {_what_fits(global_batch_size, micro_batch_size, world_size)}"
         )
 
@@ -79,18 +119,19 @@ def _what_fits(global_batch_size: int, micro_batch_size: int, world_size: int) -
     """The numbers of ranks for this micro-batch, and the largest micro-batch within it for this number of ranks."""
     if min(global_batch_size, micro_batch_size, world_size) < 1:
         return "numbers of at least 1"
+
     ways = []
     if global_batch_size % micro_batch_size == 0:
-        ways.append(f"{_listed(_divisors(global_batch_size // micro_batch_size))} ranks")
+        world_sizes = _divisors(global_batch_size // micro_batch_size)
+        ways.append(f"{_listed(world_sizes)} ranks")
     if global_batch_size % world_size == 0:
-        smaller = [
-            size for size in _divisors(global_batch_size // world_size) if size <= micro_batch_size
-        ]
-        ways.append(f"micro_batch_size {smaller[-1]}")
-    return (
-        " or ".join(ways)
-        or f"{_listed(_divisors(global_batch_size))} ranks, and a micro-batch that fits them"
-    )
+        sizes = _divisors(global_batch_size // world_size)
+        largest = max(size for size in sizes if size <= micro_batch_size)
+        ways.append(f"micro_batch_size {largest}")
+    if not ways:
+        world_sizes = _divisors(global_batch_size)
+        return f"{_listed(world_sizes)} ranks, and a micro-batch that fits them"
+    return " or ".join(ways)
 
 
 def _divisors(number: int) -> list[int]:
@@ -102,7 +143,7 @@ def _listed(numbers: list[int]) -> str:
 
 
 def _apart(draws: Draws) -> Int64:
-    """How far from the seat of its lane each draw of a step sits, (num_draws,).
+    """Distance from each draw's seat to that of its lane, (num_draws,).
 
     The draws of a lane sit 0, 1/2, 1/4, 3/4, 1/8, ... of all seats away (van der Corput's sequence): spread evenly
     however many they are, and one more or less does not move the others.
@@ -111,9 +152,11 @@ def _apart(draws: Draws) -> Int64:
     lane = draws.dataset * (draws.lane.max() + 2) + draws.lane
     by_lane = np.argsort(lane, kind="stable")
     _, starts, counts = np.unique(lane[by_lane], return_index=True, return_counts=True)
-    # Which of its lane's draws each is: 0, 1, ...
+
+    # The number of each draw among those of its lane: 0, 1, ...
     turn = np.empty_like(lane)
-    turn[by_lane] = np.arange(lane.size) - np.repeat(starts, counts)
+    first_of_lane = np.repeat(starts, counts)
+    turn[by_lane] = np.arange(lane.size) - first_of_lane
 
     # The bits of the turn, mirrored: bit 0 is worth half of all seats, bit 1 a quarter.
     apart = np.zeros(lane.size, np.int64)

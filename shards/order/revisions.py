@@ -24,7 +24,7 @@ Deal = Literal["runs", "spread"]
 
 @dataclass(frozen=True, kw_only=True)
 class OrderConfig:
-    """How clips are drawn from a corpus; choose it for the corpus and the batch, not for the machine.
+    """The drawing of clips from a corpus; choose it for the corpus and the batch, not for the machine.
 
     Attributes:
         weights: `uniform`: every clip as often as any other. `balanced`: every specialty, and within it every dataset,
@@ -35,8 +35,8 @@ class OrderConfig:
         chunk_frames: Least frames read together; larger chunks cost less traffic and more memory.
         deal: How a step's clips are dealt to micro-batches. `runs` reads least; `spread` puts as many videos as
             possible into every micro-batch, for losses that compare its clips with each other.
-        most_repeats: A dataset each of whose clips is drawn more often than so many times as an average clip of the
-            corpus is warned of before the first step.
+        most_repeats: Warn before the first step of each dataset whose clips are drawn more than this many times as
+            often as an average clip of the corpus.
     """
 
     weights: Weights = "uniform"
@@ -46,21 +46,18 @@ class OrderConfig:
     most_repeats: Annotated[float, Range(0, 1e9)] = 10.0
 
     def problems(self) -> Iterator[str]:
-        """Say what does not fit."""
+        """Yield what is wrong with these values."""
         temperature = temperature_of(self.weights)
-        if temperature is not None and temperature > STEEPEST:
-            yield f"weights.temperature: expected 0 to {STEEPEST:g}, got {temperature:g}"
-        if (
-            isinstance(self.weights, dict)
-            and temperature is None
-            and not any(self.weights.values())
-        ):
+        if temperature is not None:
+            if temperature > STEEPEST:
+                yield f"weights.temperature: expected 0 to {STEEPEST:g}, got {temperature:g}"
+        elif isinstance(self.weights, dict) and not any(self.weights.values()):
             yield "weights: expected at least one above 0"
 
 
 @dataclass(frozen=True)
 class DatasetSize:
-    """What the order needs to know of a dataset. It has one clip for each frame that a run shows, from 0."""
+    """A dataset, as the order sees it: it has one clip for each frame that a run shows, counted from 0."""
 
     name: str
     specialty: str
@@ -90,7 +87,7 @@ class DatasetPlan:
 
 @dataclass(frozen=True)
 class Segment:
-    """All that decides the draws from `start` until the next segment."""
+    """The settings that decide the draws from `start` until the next segment."""
 
     start: int
     weights: Weights
@@ -111,25 +108,18 @@ class Segment:
         then = {plan.size.name: plan.size for plan in self.datasets if plan.in_corpus}
         now = {size.name: size for size in sizes}
 
-        # A new dataset is compared with itself, so that it is told of only as new.
-        changes = [
-            *(f"{name} is gone" for name in then if name not in now),
-            *(f"{name} is new" for name in now if name not in then),
-            *(
-                f"{name} had {_say(then[name])}, now {_say(now[name])}"
-                for name in now
-                if now[name] != then.get(name, now[name])
-            ),
-        ]
+        changes = [f"{name} is gone" for name in then if name not in now]
+        changes += [f"{name} is new" for name in now if name not in then]
+        for name in now:
+            if name in then and now[name] != then[name]:
+                changes.append(f"{name} had {_say(then[name])}, now {_say(now[name])}")
 
         found = {"corpus": ", ".join(changes)} if changes else {}
         if self.weights != config.weights:
             found["weights"] = f"weights were {self.weights}, now {config.weights}"
         if (self.lanes, self.chunk_frames) != (config.lanes, config.chunk_frames):
-            before, after = (
-                f"{self.lanes} x {self.chunk_frames}",
-                f"{config.lanes} x {config.chunk_frames}",
-            )
+            before = f"{self.lanes} x {self.chunk_frames}"
+            after = f"{config.lanes} x {config.chunk_frames}"
             found["lanes"] = f"lanes x chunk_frames were {before}, now {after}"
         return found
 
@@ -152,17 +142,11 @@ def first_segment(start: int, sizes: Sequence[DatasetSize], config: OrderConfig)
     if not sizes:
         raise ManifestError("the corpus is empty: expected at least one dataset; pack some videos")
     for size in sizes:
-        if not 0 < size.num_clips <= LARGEST_COUNT:
-            expected = f"between 1 and {LARGEST_COUNT} clips, got {size.num_clips}"
-            remedy = (
-                "split it in two"
-                if size.num_clips
-                else "raise data.fps, its parts are shorter than a frame"
-            )
-            raise ManifestError(f"dataset {size.name}: expected {expected}; {remedy}")
+        _check_num_clips(size)
 
     num_clips = {size.name: size.num_clips for size in sizes}
-    shares = asked_shares(config.weights, {size.name: size.specialty for size in sizes}, num_clips)
+    specialties = {size.name: size.specialty for size in sizes}
+    shares = asked_shares(config.weights, specialties, num_clips)
     # One period of uniform weights is one pass over the corpus.
     counts = num_clips if config.weights == "uniform" else period_counts(shares)
 
@@ -217,16 +201,30 @@ def next_segment(
         if new is None:
             plans.append(replace(old, asked=0.0, count=0, k_base=k, in_corpus=False))
             continue
-        lanes = old.lanes if keeps_chunks and last.lanes == config.lanes else new.lanes
-        goes_on = keeps_chunks and (lanes, new.size.num_clips) == (old.lanes, old.size.num_clips)
-        # Epochs count on, or an earlier one's random choices would come again.
-        next_epoch = -(-k // old.size.num_clips)
-        plans.append(
-            replace(new, lanes=lanes, k_base=k if goes_on else next_epoch * new.size.num_clips)
-        )
 
-    # Those that are left are new.
+        lanes = old.lanes if keeps_chunks and last.lanes == config.lanes else new.lanes
+        keeps_clips = new.size.num_clips == old.size.num_clips
+        goes_on = keeps_chunks and keeps_clips and lanes == old.lanes
+
+        # Epochs count on, or the random choices of an earlier epoch would come again.
+        next_epoch = -(-k // old.size.num_clips)
+        k_base = k if goes_on else next_epoch * new.size.num_clips
+        plans.append(replace(new, lanes=lanes, k_base=k_base))
+
+    # The arrivals that remain are new.
     return replace(fresh, datasets=(*plans, *arriving.values()))
+
+
+def _check_num_clips(size: DatasetSize) -> None:
+    if 0 < size.num_clips <= LARGEST_COUNT:
+        return
+    remedy = "split it in two"
+    if not size.num_clips:
+        remedy = "raise data.fps, its parts are shorter than a frame"
+    raise ManifestError(
+        f"dataset {size.name}: expected between 1 and {LARGEST_COUNT} clips, "
+        f"got {size.num_clips}; {remedy}"
+    )
 
 
 def _say(size: DatasetSize) -> str:

@@ -1,4 +1,4 @@
-"""The order: which clip is drawn when, as a pure function of the corpus, the seed, the weights and the lanes.
+"""The order of clips: a pure function of the corpus, the seed, the weights and the lanes.
 
 `g` counts the draws that optimizer steps have consumed; a step of G clips consumes draws [g, g + G). The order does not
 know ranks, threads or caches: those decide only who reads a clip and when. So the state of a run is one integer, it
@@ -25,7 +25,7 @@ from surgstream.shards.keyed_random import Purpose, hash64
 from surgstream.shards.order.draws import Draws
 from surgstream.shards.order.lanes import Grid
 from surgstream.shards.order.mixture import Mixture
-from surgstream.shards.order.placement import Placement, check_batch, place
+from surgstream.shards.order.placement import Placement, RankShare, check_batch, place
 from surgstream.shards.order.revisions import (
     DatasetSize,
     Deal,
@@ -43,6 +43,7 @@ __all__ = [
     "Order",
     "OrderConfig",
     "Placement",
+    "RankShare",
     "check_batch",
     "place",
 ]
@@ -50,7 +51,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """A dataset's part in the order from its last segment on, for people.
+    """A dataset's part in the order from its last segment on, for reports.
 
     Attributes:
         name: The dataset.
@@ -58,8 +59,8 @@ class DatasetReport:
         num_clips: Its clips.
         asked: The share of draws that the weights ask for.
         share: The share it gets; other than `asked` only where weights had to be rounded.
-        repeats: How often each of its clips is drawn while as many clips are drawn as the corpus has. Equal shares
-            repeat small datasets many times.
+        repeats: How often each of its clips is drawn in an epoch of the corpus. Equal shares repeat small datasets many
+            times.
         lanes: Its chunks that are open at a time.
         chunk_clips: Clips in a chunk.
     """
@@ -80,7 +81,7 @@ class Order:
 
     Attributes:
         seed: Every random choice depends on it.
-        segments: Corpus, weights and lanes, and since which draw they hold.
+        segments: Corpus, weights and lanes, and the draw from which on they hold.
     """
 
     seed: int
@@ -119,7 +120,7 @@ class Order:
         return tree
 
     def differences(self, sizes: Sequence[DatasetSize], config: OrderConfig) -> dict[str, str]:
-        """How corpus, weights and lanes differ from those of the last segment; see `Segment.differences`."""
+        """Compare corpus, weights and lanes with those of the last segment; see `Segment.differences`."""
         return self.segments[-1].differences(sizes, config)
 
     def resumed(self, g: int, sizes: Sequence[DatasetSize], config: OrderConfig) -> "Order":
@@ -141,12 +142,15 @@ class Order:
         last = self.segments[-1]
         if g < last.start:
             raise ValueError(
-                f"resumed: expected g of at least {last.start}, where the last segment starts, got {g}"
+                f"resumed: expected g of at least {last.start}, "
+                f"where the last segment starts, got {g}"
             )
         if not self.differences(sizes, config):
             return self
+
         drawn = list(self.drawn_before(g).values())
-        return Order(self.seed, (*self.segments, next_segment(last, drawn, g, sizes, config)))
+        following = next_segment(last, drawn, g, sizes, config)
+        return Order(self.seed, (*self.segments, following))
 
     @property
     def dataset_names(self) -> tuple[str, ...]:
@@ -156,7 +160,8 @@ class Order:
     @property
     def num_clips(self) -> int:
         """Clips of all datasets that the last segment draws from."""
-        return sum(plan.size.num_clips for plan in self.segments[-1].datasets if plan.count)
+        plans = self.segments[-1].datasets
+        return sum(plan.size.num_clips for plan in plans if plan.count)
 
     @property
     def num_lanes(self) -> int:
@@ -164,7 +169,7 @@ class Order:
         return sum(report.lanes for report in self.report())
 
     def report(self) -> tuple[DatasetReport, ...]:
-        """How the last segment treats each dataset that it draws from."""
+        """The part in the last segment of each dataset that it draws from."""
         plans = self.segments[-1].datasets
         mixture, grid = self._machinery[-1]
 
@@ -201,25 +206,29 @@ class Order:
             raise ValueError(f"draws: expected start >= 0 and count >= 1, got {start} and {count}")
 
         # A segment ends where the next one starts; the last one is endless.
-        ends = [*(segment.start for segment in self.segments[1:]), start + count]
-        pieces = [
-            self._segment_draws(i, max(start, segment.start), min(start + count, end))
-            for i, (segment, end) in enumerate(zip(self.segments, ends, strict=True))
-            if max(start, segment.start) < min(start + count, end)
-        ]
+        stop = start + count
+        ends = [*(segment.start for segment in self.segments[1:]), stop]
+        pieces = []
+        for i, (segment, end) in enumerate(zip(self.segments, ends, strict=True)):
+            first = max(start, segment.start)
+            last = min(stop, end)
+            if first < last:
+                pieces.append(self._segment_draws(i, first, last))
         return Draws.concatenate(pieces)
 
     def drawn_before(self, g: int) -> dict[DatasetSize, int]:
-        """How many of the draws [0, g) each dataset had, of those that were ever part of the order."""
+        """The number of draws among [0, g) of each dataset that was ever part of the order."""
         i = max(i for i, segment in enumerate(self.segments) if segment.start <= g)
-        segment, (mixture, _) = self.segments[i], self._machinery[i]
-        drawn = mixture.drawn_before(g - segment.start) + [plan.k_base for plan in segment.datasets]
-        return {
-            plan.size: count for plan, count in zip(segment.datasets, drawn.tolist(), strict=True)
-        }
+        segment = self.segments[i]
+        mixture, _ = self._machinery[i]
+
+        drawn_in_segment = mixture.drawn_before(g - segment.start)
+        drawn = drawn_in_segment + [plan.k_base for plan in segment.datasets]
+        sizes = [plan.size for plan in segment.datasets]
+        return dict(zip(sizes, drawn.tolist(), strict=True))
 
     def substitute(self, dataset: int, g: int, attempt: int) -> int:
-        """The clip to take in draw g when the planned one, and `attempt` others so found, cannot be used.
+        """The clip to take in draw g when the planned one, and `attempt` substitutes before, cannot be used.
 
         Args:
             dataset: The planned clip's, counted as in `Draws.dataset`.
@@ -233,10 +242,13 @@ class Order:
         return int(hash64(self.seed, Purpose.SUBSTITUTE, g, attempt)) % num_clips
 
     def _segment_draws(self, index: int, start: int, stop: int) -> Draws:
-        segment, (mixture, grid) = self.segments[index], self._machinery[index]
-        dataset, k = mixture.draws(start - segment.start, stop - segment.start)
+        segment = self.segments[index]
+        mixture, grid = self._machinery[index]
+        dataset, k_in_segment = mixture.draws(start - segment.start, stop - segment.start)
+
         # The mixture counts from the segment's start, lanes from the dataset's first draw.
-        k = k + np.array([plan.k_base for plan in segment.datasets], np.int64)[dataset]
+        k_base = np.array([plan.k_base for plan in segment.datasets], np.int64)
+        k = k_in_segment + k_base[dataset]
         visits = grid.visit(dataset, k)
         return Draws(g=np.arange(start, stop), dataset=dataset, k=k, **vars(visits))
 
@@ -255,5 +267,6 @@ class Order:
             )
 
             counts = np.array([plan.count for plan in plans], np.int64)
-            machinery.append((Mixture(seed=self.seed, keys=grid.keys, counts=counts), grid))
+            mixture = Mixture(seed=self.seed, keys=grid.keys, counts=counts)
+            machinery.append((mixture, grid))
         return machinery

@@ -1,4 +1,4 @@
-"""What each thread is doing, so that a run that stands still can say why."""
+"""A board of what each thread is doing, so that a run that stalls can say why."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ class Activities:
 
     @contextmanager
     def doing(self, what: str) -> Iterator[None]:
-        """Note what this thread does for the length of a block."""
+        """Note what this thread does while a block runs."""
         # Each thread writes only its own note, so no lock is needed.
         name = threading.current_thread().name
         before = self._notes.get(name)
@@ -29,11 +29,9 @@ class Activities:
                 self._notes[name] = before
 
     def report(self) -> str:
-        """What every thread does now and for how long; one line."""
+        """One line with the current activity of every thread and its duration."""
         now = time.monotonic()
-        # A copy, since threads go on noting.
+        # A copy, since other threads change the board.
         notes = sorted(self._notes.copy().items())
-        return (
-            "; ".join(f"{name}: {what} for {now - since:.1f} s" for name, (what, since) in notes)
-            or "no reader is active"
-        )
+        told = [f"{name}: {what} for {now - since:.1f} s" for name, (what, since) in notes]
+        return "; ".join(told) or "no reader is active"

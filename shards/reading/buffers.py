@@ -17,4 +17,5 @@ _PAGES = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
 
 def new_buffer(num_bytes: int) -> Bytes:
     """A buffer of zeros, (num_bytes,)."""
-    return np.frombuffer(mmap.mmap(-1, max(num_bytes, 1), flags=_PAGES), np.uint8, count=num_bytes)
+    pages = mmap.mmap(-1, max(num_bytes, 1), flags=_PAGES)
+    return np.frombuffer(pages, np.uint8, count=num_bytes)

@@ -6,7 +6,7 @@ used next: keeping any quarter of the corpus hits a quarter of the time, keeping
 A chunk is a file `CORPUS/SHARD.START-STOP`, its index rows and then its bytes, written under a temporary name and
 renamed. Nothing is flushed to the disk, since readers check every frame. How many bytes all files have together stands
 in a ledger, which is locked for each change of the files. It is written before a chunk is and after one is removed, so
-a process that is killed leaves it too high at worst, and whoever opens the cache next counts again.
+a process that is killed leaves it too high at worst, and the next one that opens the cache counts again.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ import numpy as np
 from surgstream.configs.errors import ConfigError
 from surgstream.shards.format.index import ROW, Rows
 from surgstream.shards.reading.buffers import Bytes, new_buffer
-from surgstream.shards.reading.frame_table import RowRange
+from surgstream.shards.reading.locations import RowRange
 
 log = logging.getLogger(__name__)
 
@@ -40,23 +40,25 @@ _LOCK_SECONDS = 10.0
 class ChunkCache:
     """Chunks of one corpus in a folder that holds those of others as well; safe to use from threads and processes.
 
-    Once it is open it raises nothing: a disk that fails or is full ends the keeping of more, with one warning.
+    Once it is open it raises nothing: when the disk fails or is full, it caches no more chunks and logs one warning.
     """
 
     def __init__(self, folder: Path, most_bytes: int, corpus: str) -> None:
         """Make the folder where there is none, remove what killed writers left, and count what is there.
 
         Args:
-            folder: Where the chunks of all corpora lie.
-            most_bytes: Keep no more once all of them take so many bytes.
+            folder: The folder with the chunks of all corpora.
+            most_bytes: The most bytes that all of them may take.
             corpus: SHA-256 of the manifest, in hexadecimal.
 
         Raises:
             ConfigError: The folder is not this user's alone to write to, or cannot be made.
         """
-        self._root, self._most_bytes = folder, most_bytes
+        self._root = folder
+        self._most_bytes = most_bytes
         self._folder = folder / corpus
-        self._keeps, self._keeps_lock = True, threading.Lock()
+        self._keeps = True
+        self._keeps_lock = threading.Lock()
 
         try:
             for path in (folder, self._folder):
@@ -69,11 +71,11 @@ class ChunkCache:
             self._give_up(error)
 
     def read(self, rows: RowRange, hold: Callable[[Bytes], None]) -> tuple[Rows, Bytes] | None:
-        """What was kept of some rows; the caller checks it.
+        """The cached bytes of some rows; the caller checks them.
 
         Args:
             rows: The rows.
-            hold: Is given the buffer before it is filled.
+            hold: Called with the buffer before it is filled.
 
         Returns:
             Index rows, dtype `ROW`, shape (stop - start,), and the shard's bytes from the first frame to the end of the
@@ -91,29 +93,33 @@ class ChunkCache:
             return None
 
     def keep(self, rows: RowRange, index: Rows, data: Bytes) -> None:
-        """Keep what `read` is to return, unless there is no room, or somebody keeps it already or is about to."""
+        """Cache what `read` is to return, unless there is no room or another writer has it or is about to have it."""
         if not self._keeps:
             return
 
-        path, size = self._path(rows), index.nbytes + data.nbytes
+        path = self._path(rows)
+        size = index.nbytes + data.nbytes
         partial = path.with_name(f"{path.name}.partial")
         try:
             with contextlib.ExitStack() as opened:
                 with self._locked() as ledger:
-                    used = ledger.read()
-                    if used + size > self._most_bytes or path.exists() or partial.exists():
+                    used = ledger.read() + size
+                    if used > self._most_bytes or path.exists() or partial.exists():
                         return
-                    ledger.write(used + size)
-                    file = opened.enter_context(open(os.open(partial, _NEW, 0o600), "wb"))
+                    ledger.write(used)
+                    descriptor = os.open(partial, _NEW, 0o600)
+                    file = opened.enter_context(open(descriptor, "wb"))
                     opened.enter_context(_removed_when_it_fails(partial))
-                    fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed: its writer lives
-                    file.truncate(size)  # so that it counts in full from now on
+                    # The lock shows that the writer lives; the size, that the file counts in full.
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                    file.truncate(size)
 
                 # The ledger is not locked while the chunk is written: that may take long.
                 file.write(index.data)
                 file.write(data.data)
                 file.flush()
-                with self._locked():  # whoever counts meets one name of it
+                # Locked, so that `_count` finds it under one name only.
+                with self._locked():
                     partial.replace(path)
         except OSError as error:
             self._give_up(error)
@@ -156,7 +162,7 @@ class ChunkCache:
         return used
 
     def _give_up(self, error: OSError) -> None:
-        """Keep no more, and let the ledger say that all is in use: so no rank does, and only the first one warns."""
+        """Cache no more, and let the ledger say that all is in use: so no rank does, and only the first one warns."""
         with self._keeps_lock:
             if not self._keeps:
                 return
@@ -171,7 +177,7 @@ class ChunkCache:
 
         if is_first:
             log.warning(
-                "cache %s: %s; the run goes on, reads what is cached, and keeps no more of what it reads",
+                "cache %s: %s; training continues with what is cached; nothing new is cached",
                 self._root,
                 error.strerror or error,
             )
@@ -179,7 +185,7 @@ class ChunkCache:
 
 @dataclass(frozen=True)
 class _Ledger:
-    """A file that holds one number, which whoever has it has locked."""
+    """The ledger's file, which holds one number and is locked by its holder."""
 
     descriptor: int
 
@@ -218,7 +224,7 @@ def _removed_when_it_fails(path: Path) -> Iterator[None]:
 
 def _is_abandoned(partial: Path) -> bool:
     with partial.open("r+b") as file:
-        # Its writer's lock, which the system takes back when that dies.
+        # The writer's lock, which the system takes back when the writer dies.
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -227,15 +233,16 @@ def _is_abandoned(partial: Path) -> bool:
 
 
 def _make_private(folder: Path) -> None:
-    """Make a folder, or check that nobody else could have put anything into it."""
+    """Make a folder, or check that no other user could have put anything into it."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
         raise ConfigError(
-            f"cache_dir: {folder}: expected a folder to make or to use: {error.strerror}; name another one"
+            f"cache_dir: {folder}: expected a folder to make or to use: {error.strerror}; "
+            "name another one"
         ) from None
 
-    # Of the folder, not of what a link leads to: whoever owns a link can turn it.
+    # Of the folder, not of the target of a link: the owner of a link can change its target.
     status = folder.lstat()
     if stat.S_ISLNK(status.st_mode):
         got = "a symbolic link"
@@ -247,6 +254,6 @@ def _make_private(folder: Path) -> None:
         return
 
     raise ConfigError(
-        f"cache_dir: {folder}: expected a folder of your own that nobody else may write to, got {got}; "
-        "name one that does not exist yet"
+        f"cache_dir: {folder}: expected a folder of your own that nobody else may write to, "
+        f"got {got}; name one that does not exist yet"
     )

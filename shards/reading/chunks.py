@@ -1,15 +1,13 @@
 """Chunks: runs of consecutive frames, read from the shards' byte ranges and checked frame by frame.
 
 A frame that is not what was packed, or whose JPEG declares another size than the manifest, is read again. Once two
-reads agree on it, it is damaged in the store and known as bad; whoever cuts clips decides what follows.
+reads agree on it, it is damaged in the store and marked as bad; `ClipCutter` decides what follows.
 """
 
 import threading
-import weakref
 import zlib
-from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -19,71 +17,18 @@ from surgstream.shards.format.jpeg import PictureSizes
 from surgstream.shards.reading.activity import Activities
 from surgstream.shards.reading.buffers import Bytes, new_buffer
 from surgstream.shards.reading.cache import ChunkCache
-from surgstream.shards.reading.frame_table import FrameTable, RowRange
+from surgstream.shards.reading.counters import ReadCounters
+from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.locations import RowRange
 
 _MOST_READS = 5
 
-
-@dataclass
-class ReadCounters:
-    """What reading has cost so far; for metrics.
-
-    Attributes:
-        bytes_read: Bytes of indexes and shards, from the store.
-        requests: Range reads of the store.
-        chunks_read: Chunks, of which single clips are some.
-        bytes_used: Bytes of frames that clips were cut from, each clip's counted.
-        asked_bytes: Bytes of chunks that are asked for and not there yet, as far as they can be expected.
-        read_again: Reads of runs of frames that were done once more because a checksum was wrong.
-        open_chunks: Chunks held for clips to come, as of the last planned step.
-        cache_hits: Runs of frames that the cache had.
-        cache_misses: Those that it did not have.
-        cache_bytes: Bytes of indexes and shards, from the cache.
-        cache_damaged: Files of the cache that were dropped because a checksum was wrong.
-        wait_seconds: Time the consumer waited for bytes.
-    """
-
-    bytes_read: int = 0
-    requests: int = 0
-    chunks_read: int = 0
-    bytes_used: int = 0
-    asked_bytes: int = 0
-    read_again: int = 0
-    open_chunks: int = 0
-    cache_hits: int = 0
-    cache_misses: int = 0
-    cache_bytes: int = 0
-    cache_damaged: int = 0
-    wait_seconds: float = 0.0
-    _held_bytes: int = field(default=0, repr=False)
-    _freed_bytes: deque[int] = field(default_factory=deque, repr=False, compare=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
-
-    @property
-    def buffer_bytes(self) -> int:
-        """Bytes of chunks in memory now, those of clips that still wait to be decoded included."""
-        with self._lock:
-            # Appended to without the lock, see `hold`.
-            while self._freed_bytes:
-                self._held_bytes -= self._freed_bytes.popleft()
-            return self._held_bytes
-
-    def add(self, **amounts: int) -> None:
-        """Add to counters, by name; safe from many threads."""
-        with self._lock:
-            for name, amount in amounts.items():
-                setattr(self, name, getattr(self, name) + amount)
-
-    def hold(self, buffer: Bytes) -> None:
-        """Count a buffer until it is freed."""
-        self.add(_held_bytes=buffer.nbytes)
-        # Garbage may be collected in the middle of anything, of `add` too: what follows must not wait for its lock.
-        weakref.finalize(buffer, self._freed_bytes.append, buffer.nbytes).atexit = False
+Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class BadFrame:
-    """A frame that, read again, still was not what was packed.
+    """A frame that still was not what was packed when it was read again.
 
     Attributes:
         shard: The tar it lies in.
@@ -122,7 +67,7 @@ class Chunk:
 
     def frame(self, frame: int) -> Bytes:
         """The JPEG of frame number `frame` of the dataset, which must lie in the chunk: a view, (num_bytes,)."""
-        run = next(run for run in reversed(self.runs) if run.first_frame <= frame)
+        run = next(run for run in reversed(self.runs) if frame >= run.first_frame)
         return run.frames[frame - run.first_frame]
 
     def frames(self, frames: range) -> tuple[Bytes, ...]:
@@ -130,9 +75,9 @@ class Chunk:
         run = self.runs[-1]
         if frames.start < run.first_frame:
             return tuple(map(self.frame, frames))
-        return run.frames[
-            frames.start - run.first_frame : frames.stop - run.first_frame : frames.step
-        ]
+        start = frames.start - run.first_frame
+        stop = frames.stop - run.first_frame
+        return run.frames[start : stop : frames.step]
 
 
 class ChunkReader:
@@ -161,7 +106,7 @@ class ChunkReader:
             range_bytes: The most bytes of one request.
             counters: Where to count.
             activities: Where to say what is being read.
-            stop: Set when nobody wants chunks any more; reads that wait for a failing store then end.
+            stop: Set when no more chunks are wanted; reads that wait for a failing store then end.
             cache: Where to keep chunks on this node.
         """
         self._table = table
@@ -176,8 +121,8 @@ class ChunkReader:
         """Read all frames that consecutive clips show: their anchors, and the look-back of the first of them.
 
         Look-back ends where a part begins, so a chunk takes more than one range only where it crosses into another
-        shard. Frames between those that are shown are read as well: requests of their own would take longer. A single
-        clip goes past the cache: chunks come back in every epoch, it does not.
+        shard. Frames between those that are shown are read as well: separate requests would take longer. A single clip
+        is not cached: chunks come back in every epoch, single clips do not.
 
         Args:
             dataset: The dataset.
@@ -190,17 +135,19 @@ class ChunkReader:
         Raises:
             StorageError: The shard or its index is missing or too short, or the store fails.
         """
-        first, last = self._table.locate_all(
-            [dataset] * 2, [first_clip, first_clip + num_clips - 1]
-        )
+        last_clip = first_clip + num_clips - 1
+        first, last = self._table.locate_all([dataset] * 2, [first_clip, last_clip])
         start = max(first.part_start, first.number - self._look_back * first.apart)
         cache = self._cache if num_clips > 1 else None
 
-        runs, bad, frame = [], {}, start
+        runs: list[_Run] = []
+        bad: dict[int, BadFrame] = {}
+        frame = start
         for rows in self._table.rows(dataset, start, last.number + 1):
-            run = (cache and self._cached_run(cache, frame, rows)) or self._stored_run(
-                cache, frame, rows
-            )
+            run = self._cached_run(cache, frame, rows) if cache else None
+            if run is None:
+                run = self._stored_run(cache, frame, rows)
+
             for i, reason in run.bad.items():
                 video, number = self._table.video_frame(dataset, frame + i)
                 bad[frame + i] = BadFrame(rows.shard, video, number, reason)
@@ -211,9 +158,8 @@ class ChunkReader:
         return Chunk(runs, bad)
 
     def _cached_run(self, cache: ChunkCache, first_frame: int, rows: RowRange) -> _Run | None:
-        with self._activities.doing(
-            f"reads {rows.shard}, rows {rows.start} to {rows.stop}, from the cache"
-        ):
+        what = f"reads {rows.shard}, rows {rows.start} to {rows.stop}, from the cache"
+        with self._activities.doing(what):
             found = cache.read(rows, self.counters.hold)
             if found:
                 index, data = found
@@ -227,7 +173,7 @@ class ChunkReader:
         return None
 
     def _stored_run(self, cache: ChunkCache | None, first_frame: int, rows: RowRange) -> _Run:
-        """Read a run from the store, until it is whole or two reads agree on what is bad; only a whole one is kept."""
+        """Read a run from the store until it is whole or two reads agree on what is bad; cache only a whole one."""
         bad: dict[int, str] | None = None
         for attempt in range(_MOST_READS):
             self.counters.add(read_again=min(attempt, 1))
@@ -238,9 +184,8 @@ class ChunkReader:
             bad = run.bad
 
         if cache and not run.bad:
-            with self._activities.doing(
-                f"keeps {rows.shard}, rows {rows.start} to {rows.stop}, in the cache"
-            ):
+            what = f"keeps {rows.shard}, rows {rows.start} to {rows.stop}, in the cache"
+            with self._activities.doing(what):
                 cache.keep(rows, index, data)
         return run
 
@@ -249,73 +194,80 @@ class ChunkReader:
         with self._activities.doing(f"reads {rows.index}"):
             index = read_rows(self._table.storage, rows.index, rows.start, rows.stop)
         self.counters.add(bytes_read=index.nbytes, requests=1)
+
         spans = _spans(rows, index)
         if spans is None:
             return index, np.empty(0, np.uint8)
         starts, stops = spans
-        return index, self._read_bytes(rows.shard, int(starts[0]), int(stops[-1]))
+        start = int(starts[0])
+        stop = int(stops[-1])
+        return index, self._read_bytes(rows.shard, start, stop)
 
     def _checked_run(self, first_frame: int, rows: RowRange, index: Rows, data: Bytes) -> _Run:
         spans = _spans(rows, index)
         if spans is None or spans[1][-1] - spans[0][0] != data.nbytes:
-            # In the reason, so that two reads agree only on the same damage
+            # The CRC-32 is in the reason, so that two reads agree only on the same damage.
             found = zlib.crc32(index.data)
-            reason = f"its index row is damaged: {rows.index}, rows {rows.start} to {rows.stop}, CRC-32 {found:08x}"
-            return _Run(
-                first_frame, np.empty(0, np.uint8), (), dict.fromkeys(range(index.size), reason)
+            reason = (
+                f"its index row is damaged: {rows.index}, rows {rows.start} to {rows.stop}, "
+                f"CRC-32 {found:08x}"
             )
+            bad = dict.fromkeys(range(index.size), reason)
+            return _Run(first_frame, np.empty(0, np.uint8), (), bad)
 
-        # Within `data`, which begins with the first frame
+        # Within `data`, which begins with the first frame.
         starts, stops = (ends - spans[0][0] for ends in spans)
-        run = _Run(
-            first_frame,
-            data,
-            tuple(map(data.__getitem__, map(slice, starts.tolist(), stops.tolist()))),
-            {},
-        )
+        slices = map(slice, starts.tolist(), stops.tolist())
+        frames = tuple(map(data.__getitem__, slices))
 
-        jpegs = [frame.data for frame in run.frames]
-        crcs, sizes = list(map(zlib.crc32, jpegs)), list(map(PictureSizes(), jpegs))
+        jpegs = [frame.data for frame in frames]
+        crcs = list(map(zlib.crc32, jpegs))
+        sizes = list(map(PictureSizes(), jpegs))
         true_crcs = index["crc32"].tolist()
         true_sizes = self._table.picture_sizes(rows.dataset, first_frame, first_frame + index.size)
 
         # Whole lists first: damage is rare, and a loop over all frames is slow.
+        bad = {}
         if crcs != true_crcs or sizes != true_sizes:
-            for i, (crc, size, true_crc, (width, height)) in enumerate(
-                zip(crcs, sizes, true_crcs, true_sizes, strict=True)
-            ):
+            checked = zip(crcs, sizes, true_crcs, true_sizes, strict=True)
+            for i, (crc, size, true_crc, true_size) in enumerate(checked):
                 if crc != true_crc:
-                    run.bad[i] = f"expected CRC-32 {true_crc:08x}, got {crc:08x}"
-                elif size != (width, height):  # decoders take as much memory as the header asks for
-                    got = f"{size[0]}x{size[1]}" if size else "no JPEG header"
-                    run.bad[i] = f"expected a JPEG of {width}x{height} pixels, got {got}"
-        return run
+                    bad[i] = f"expected CRC-32 {true_crc:08x}, got {crc:08x}"
+                # Decoders take as much memory as the header asks for.
+                elif size != true_size:
+                    bad[i] = f"expected a JPEG of {_said(true_size)} pixels, got {_said(size)}"
+        return _Run(first_frame, data, frames, bad)
 
     def _read_bytes(self, name: str, start: int, stop: int) -> Bytes:
         data = new_buffer(stop - start)
         self.counters.hold(data)
         for at in range(start, stop, self._range_bytes):
             end = min(at + self._range_bytes, stop)
+            out = data.data[at - start : end - start]
             with self._activities.doing(f"reads {name}, bytes {at} to {end}"):
-                self._table.storage.read_into(
-                    name, at, data.data[at - start : end - start], self._stop
-                )
+                self._table.storage.read_into(name, at, out, self._stop)
             self.counters.add(bytes_read=end - at, requests=1)
         return data
 
 
-def _spans(
-    rows: RowRange, index: Rows
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
-    """Where each frame starts and stops in the shard; None when that cannot be.
+def _spans(rows: RowRange, index: Rows) -> tuple[Int64, Int64] | None:
+    """The start and the stop of each frame in the shard; None where they are impossible.
 
-    A damaged index must not make us read gigabytes, and zeros in place of one must not pass for frames.
+    A damaged index must not lead to reading gigabytes, and zeros in its place must not pass for frames.
     """
     # Unsigned while they are compared: as signed numbers, offsets from 2^63 on would be negative.
-    if (index["size"] == 0).any() or (index["offset"] > rows.shard_bytes).any():
+    offsets = index["offset"]
+    are_empty = index["size"] == 0
+    if are_empty.any() or (offsets > rows.shard_bytes).any():
         return None
-    starts = index["offset"].astype(np.int64)
+
+    starts = offsets.astype(np.int64)
     stops = starts + index["size"]
-    if (stops > rows.shard_bytes).any() or (starts[1:] < stops[:-1]).any():
+    overlap = starts[1:] < stops[:-1]
+    if overlap.any() or (stops > rows.shard_bytes).any():
         return None
     return starts, stops
+
+
+def _said(size: tuple[int, int] | None) -> str:
+    return f"{size[0]}x{size[1]}" if size else "no JPEG header"

@@ -1,4 +1,4 @@
-"""Clips cut from chunks, and what stands in for a clip that is damaged."""
+"""Clips cut from chunks, and the substitutes of damaged clips."""
 
 from dataclasses import dataclass
 
@@ -6,17 +6,36 @@ from surgstream.shards.errors import CorruptSampleError
 from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.buffers import Bytes
 from surgstream.shards.reading.chunks import BadFrame, Chunk, ChunkReader
-from surgstream.shards.reading.frame_table import FrameTable, Location
+from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.locations import Location
 
 _MOST_SUBSTITUTES = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class BadClipLimits:
-    """How many clips may be damaged before a run ends; until then others of the same dataset stand in for them.
+class ClipShape:
+    """The frames of a clip.
 
     Attributes:
-        in_all: Of this run since its last start, over all ranks.
+        num_frames: How many there are, T.
+        stride: Frames from one to the next, at the rate of the corpus's table.
+    """
+
+    num_frames: int
+    stride: int
+
+    @property
+    def look_back(self) -> int:
+        """Frames from the first one of a clip to its anchor, the last one."""
+        return (self.num_frames - 1) * self.stride
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadClipLimits:
+    """The most damaged clips before a run ends; until then others of the same dataset replace them.
+
+    Attributes:
+        in_all: Over all ranks, since the last start of the run.
         in_a_row: Of one rank's clips; more are no accident.
     """
 
@@ -35,10 +54,10 @@ class ClipBytes:
         anchor_frame: Number in the video of its last frame.
         width: Width of its frames in pixels.
         height: Height of its frames in pixels.
-        planned: Video and anchor frame of the clip that the order planned, where this one stands in for it; else None.
+        planned: Video and anchor frame of the clip that the order planned, where this one replaces it; else None.
         frames: T JPEGs, oldest first, each (num_bytes,): views into the chunk they were read with. A clip that begins
             before its part repeats the earliest frame that it shows, the last one on its own stride.
-        valid: False where it must not count: padding of a finite pass, or a stand-in for a damaged clip of one.
+        valid: False where it must not count: padding of a finite pass, or a substitute in one.
     """
 
     g: int
@@ -54,15 +73,15 @@ class ClipBytes:
 
 @dataclass(frozen=True)
 class BadClip:
-    """A clip that was planned and could not be used.
+    """A planned clip that could not be used.
 
     Attributes:
-        g: The draw it was.
+        g: Its draw.
         dataset: Its dataset.
         video: Id of its video in the dataset.
         anchor_frame: Number in the video of its last frame.
-        used_video: Id of the video of the clip that stood in for it.
-        used_anchor_frame: Number of that clip's last frame.
+        used_video: Id of the video of its substitute.
+        used_anchor_frame: Number of the substitute's last frame.
         cause: The first of its frames that is bad.
     """
 
@@ -79,7 +98,7 @@ class ClipCutter:
     """Cuts the clips of draws from the chunks that hold them.
 
     Attributes:
-        bad_clips: Clips that could not be used, since somebody last emptied the list.
+        bad_clips: Clips that could not be used since the list was last emptied.
     """
 
     def __init__(
@@ -87,47 +106,50 @@ class ClipCutter:
         table: FrameTable,
         order: Order,
         reader: ChunkReader,
-        num_frames: int,
-        stride: int,
+        shape: ClipShape,
         limits: BadClipLimits,
     ) -> None:
         """Remember how to cut.
 
         Args:
             table: The corpus.
-            order: Names what stands in for a bad clip.
-            reader: Reads that.
-            num_frames: Frames of a clip, T.
-            stride: Frames from one frame of a clip to the next, at the rate of the table.
+            order: Names the substitute of a bad clip.
+            reader: Reads substitutes.
+            shape: Frames of a clip, at the rate of the table.
             limits: When to give up.
         """
-        self._table, self._order, self._reader = table, order, reader
-        self._num_frames, self._stride, self._limits = num_frames, stride, limits
-        self._num_bad = self._bad_in_a_row = 0
+        self._table = table
+        self._order = order
+        self._reader = reader
+        self._shape = shape
+        self._limits = limits
+        self._num_bad = 0
+        self._bad_in_a_row = 0
         self.bad_clips: list[BadClip] = []
 
     def clip(self, g: int, dataset: int, where: Location, chunk: Chunk) -> ClipBytes:
-        """The clip of a draw, or the one that stands in for it: a function of (seed, g) and of what is damaged.
+        """The clip of a draw, or its substitute: a function of (seed, g) and of what is damaged.
 
         Args:
             g: The draw.
             dataset: Its dataset, by number in the order.
-            where: Where its clip lies.
-            chunk: What holds it.
+            where: The place of its clip.
+            chunk: The chunk that holds it.
 
         Returns:
             The clip.
 
         Raises:
             CorruptSampleError: Too many clips are damaged.
-            StorageError: What should stand in cannot be read.
+            StorageError: A substitute cannot be read.
         """
         cause = self._damage(where, chunk)
         if cause is None:
             self._bad_in_a_row = 0
             return self._cut(g, where, chunk, None)
 
-        used, attempt = where, 0
+        used = where
+        attempt = 0
         bad: BadFrame | None = cause
         while bad:
             if attempt == _MOST_SUBSTITUTES:
@@ -136,16 +158,21 @@ class ClipCutter:
                     f"{attempt} clips that should stand in for another one are damaged as well",
                 )
             clip = self._order.substitute(dataset, g, attempt)
-            used, chunk = (
-                self._table.locate(where.dataset, clip),
-                self._reader.read(where.dataset, clip, 1),
-            )
+            used = self._table.locate(where.dataset, clip)
+            chunk = self._reader.read(where.dataset, clip, 1)
             bad = self._damage(used, chunk)
             attempt += 1
 
-        self.bad_clips.append(
-            BadClip(g, where.dataset, where.video, where.frame, used.video, used.frame, cause)
+        bad_clip = BadClip(
+            g=g,
+            dataset=where.dataset,
+            video=where.video,
+            anchor_frame=where.frame,
+            used_video=used.video,
+            used_anchor_frame=used.frame,
+            cause=cause,
         )
+        self.bad_clips.append(bad_clip)
         self._num_bad += 1
         self._bad_in_a_row += 1
         if self._bad_in_a_row > self._limits.in_a_row:
@@ -158,26 +185,31 @@ class ClipCutter:
 
     def _shown(self, where: Location) -> range:
         """The frames of a clip that its part has, by number in the dataset, oldest first."""
-        stride = self._stride * where.apart
-        num_frames = min(self._num_frames, (where.number - where.part_start) // stride + 1)
-        return range(where.number - (num_frames - 1) * stride, where.number + 1, stride)
+        stride = self._shape.stride * where.apart
+        num_in_part = (where.number - where.part_start) // stride + 1
+        num_frames = min(self._shape.num_frames, num_in_part)
+        first = where.number - (num_frames - 1) * stride
+        return range(first, where.number + 1, stride)
 
     def _damage(self, where: Location, chunk: Chunk) -> BadFrame | None:
         if not chunk.bad:
             return None
-        return next((chunk.bad[frame] for frame in self._shown(where) if frame in chunk.bad), None)
+        damaged = (chunk.bad[frame] for frame in self._shown(where) if frame in chunk.bad)
+        return next(damaged, None)
 
     def _too_many(self, cause: BadFrame, what: str) -> CorruptSampleError:
         return CorruptSampleError(
-            f"{self._table.storage.uri}: {what}, the last one by {cause.shard}: video {cause.video}, frame "
-            f"{cause.frame}: {cause.reason}; run `surgstream verify`, then copy the shard again or pack it again"
+            f"{self._table.storage.uri}: {what}, the last one by {cause.shard}: "
+            f"video {cause.video}, frame {cause.frame}: {cause.reason}; "
+            "run `surgstream verify`, then copy the shard again or pack it again"
         )
 
     def _cut(
         self, g: int, where: Location, chunk: Chunk, planned: tuple[str, int] | None
     ) -> ClipBytes:
         frames = chunk.frames(self._shown(where))
-        frames = frames[:1] * (self._num_frames - len(frames)) + frames
+        num_missing = self._shape.num_frames - len(frames)
+        frames = frames[:1] * num_missing + frames
         self._reader.counters.add(bytes_used=sum(map(len, frames)))
         return ClipBytes(
             g=g,

@@ -1,4 +1,4 @@
-"""How a rank reads shards, in numbers."""
+"""The configuration of reading."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -8,11 +8,11 @@ from surgstream.configs.ranges import Range
 
 @dataclass(frozen=True, kw_only=True)
 class ReadConfig:
-    """How a rank reads shards; changes nothing about which clips it gets.
+    """The reading of shards by a rank; it does not change which clips the rank gets.
 
     Attributes:
         threads: Requests in flight.
-        prefetch_steps: Steps whose chunks are read before they are due.
+        prefetch_steps: Steps whose chunks are read ahead.
         range_bytes: The most bytes of one request.
         buffer_bytes: Memory for chunks. Reading ahead waits while more is in use; the chunks that the order keeps open
             must fit in any case.

@@ -1,4 +1,4 @@
-"""The frame table: where each clip of a corpus lies. Memory grows with the number of videos, not of frames."""
+"""The frame table: the place of each clip of a corpus. Memory grows with the number of videos, not of frames."""
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,64 +11,18 @@ from surgstream.shards.errors import ManifestError
 from surgstream.shards.format.index import ROW
 from surgstream.shards.format.manifest import ManifestFile
 from surgstream.shards.format.names import index_name
-from surgstream.shards.format.rates import frames_apart
 from surgstream.shards.format.records import Shard
 from surgstream.shards.order.revisions import DatasetSize
+from surgstream.shards.reading.columns import Columns
+from surgstream.shards.reading.locations import Location, RowRange
 from surgstream.shards.storage.stores import Storage
 
 Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Location:
-    """Where a clip lies: its anchor, which is its last frame, and how to find those before.
-
-    Attributes:
-        dataset: The dataset.
-        clip: The clip's number in the dataset.
-        number: The anchor's number among the packed frames of the dataset.
-        video: Id of the video it belongs to.
-        frame: Its number in the video.
-        part_start: Number in the dataset of the first frame that its part shows; clips do not look back beyond it.
-        apart: Packed frames from one that is shown to the next.
-        width: Width of the video's frames in pixels.
-        height: Their height in pixels.
-    """
-
-    dataset: str
-    clip: int
-    number: int
-    video: str
-    frame: int
-    part_start: int
-    apart: int
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
-class RowRange:
-    """Rows [start, stop) of a shard's index; `shard` is the name of the tar, of `shard_bytes` bytes."""
-
-    shard: str
-    shard_bytes: int
-    start: int
-    stop: int
-
-    @property
-    def dataset(self) -> str:
-        """The dataset of the shard."""
-        return self.shard.partition("/")[0]
-
-    @property
-    def index(self) -> str:
-        """The name of the index."""
-        return index_name(self.shard)
-
-
-@dataclass(frozen=True)
 class _Dataset:
-    """A dataset, and which parts [first_part, end_part), frames [start, ...) and clips of the corpus are its own."""
+    """A dataset, and its parts [first_part, end_part), frames [start, ...) and clips among those of the corpus."""
 
     specialty: str
     num_bytes: int
@@ -107,71 +61,53 @@ class FrameTable:
         """
         self.storage = storage
         self.sha256 = sha256
-        self._shards: list[str] = []
-        self._videos: list[str] = []
-        specialties: dict[str, str] = {}
-        firsts: list[int] = []
-        first_parts: list[int] = []
-        # 8 bytes a number; a list would hold an object for each.
-        shard_bytes, shard_frames, widths, heights, apart, part_videos, part_firsts, part_frames = (
-            array("q") for _ in range(8)
-        )
-
+        columns = Columns()
         for shard in shards:
-            if shard.dataset not in specialties:
-                specialties[shard.dataset] = shard.specialty
-                firsts.append(len(self._shards))
-                first_parts.append(len(part_videos))
-            self._shards.append(shard.name)
-            shard_bytes.append(shard.num_bytes)
-            shard_frames.append(shard.num_frames)
-            for video in shard.videos:
-                for part in video.parts:
-                    part_videos.append(len(self._videos))
-                    part_firsts.append(part.first_frame)
-                    part_frames.append(part.num_frames)
-                self._videos.append(video.id)
-                widths.append(video.width)
-                heights.append(video.height)
-                apart.append(frames_apart(shard.dataset, video, fps, where=storage.uri))
+            columns.add(shard, fps, where=storage.uri)
 
-        self._shard_bytes, self._shard_starts = np.array(shard_bytes), _starts(shard_frames)
-        self._widths, self._heights, self._apart = (
-            np.array(widths),
-            np.array(heights),
-            np.array(apart),
-        )
-        self._part_videos, self._part_firsts = np.array(part_videos), np.array(part_firsts)
-        self._part_starts = _starts(part_frames)
+        self._shards = columns.shards
+        self._shard_bytes = np.array(columns.shard_bytes)
+        self._shard_starts = _starts(columns.shard_frames)
+        self._videos = columns.videos
+        self._widths = np.array(columns.widths)
+        self._heights = np.array(columns.heights)
+        self._apart = np.array(columns.apart)
+        self._part_videos = np.array(columns.part_videos)
+        self._part_firsts = np.array(columns.part_firsts)
+        self._part_starts = _starts(columns.part_frames)
+
         steps = self._apart[self._part_videos]
         self._part_skips = -self._part_firsts % steps  # frames before the first that is shown
-        # Frames that each part shows: every `steps`-th after those it skips, rounded up
-        self._clip_starts = _starts(
-            -(-np.maximum(0, np.array(part_frames) - self._part_skips) // steps)
-        )
+        # Frames that each part shows: every `steps`-th after those it skips, rounded up.
+        after_skips = np.maximum(0, np.array(columns.part_frames) - self._part_skips)
+        self._clip_starts = _starts(-(-after_skips // steps))
 
-        num_bytes = np.add.reduceat(self._shard_bytes, firsts).tolist()
-        end_parts = [*first_parts[1:], len(part_videos)]
-        starts, clips = (
-            self._part_starts[first_parts].tolist(),
-            self._clip_starts[first_parts].tolist(),
-        )
-        num_clips = np.diff(self._clip_starts[[*first_parts, len(part_videos)]]).tolist()
-        facts = zip(
-            specialties.values(),
-            num_bytes,
-            first_parts,
-            end_parts,
-            starts,
-            clips,
-            num_clips,
-            strict=True,
-        )
-        self._datasets = dict(zip(specialties, (_Dataset(*fact) for fact in facts), strict=True))
+        self._datasets = self._divide(columns)
+
+    def _divide(self, columns: Columns) -> dict[str, _Dataset]:
+        """The datasets by name."""
+        num_bytes = np.add.reduceat(self._shard_bytes, columns.first_shards).tolist()
+        end_parts = [*columns.first_parts[1:], len(columns.part_videos)]
+
+        datasets = {}
+        for i, (name, specialty) in enumerate(columns.specialties.items()):
+            first = columns.first_parts[i]
+            end = end_parts[i]
+            first_clip = int(self._clip_starts[first])
+            datasets[name] = _Dataset(
+                specialty=specialty,
+                num_bytes=num_bytes[i],
+                first_part=first,
+                end_part=end,
+                start=int(self._part_starts[first]),
+                first_clip=first_clip,
+                num_clips=int(self._clip_starts[end]) - first_clip,
+            )
+        return datasets
 
     @staticmethod
     def open(storage: Storage, *, fps: float | None = None, check: bool = True) -> "FrameTable":
-        """Load the manifest of a corpus, and by default compare it with what lies beside it.
+        """Load the manifest of a corpus, and by default compare it with the files of the corpus.
 
         Args:
             storage: The corpus.
@@ -226,7 +162,7 @@ class FrameTable:
         return np.diff(self._clip_starts[found.first_part : found.end_part + 1])
 
     def frames_apart(self, dataset: str) -> list[int]:
-        """How many packed frames pass from one that is shown to the next, in any video of a dataset: all there are."""
+        """All distances, in packed frames, from a shown frame to the next one in the videos of a dataset."""
         found = self._datasets[dataset]
         videos = self._part_videos[found.first_part : found.end_part]
         return [int(apart) for apart in np.unique(self._apart[videos])]
@@ -254,29 +190,31 @@ class FrameTable:
                 raise IndexError(f"{name}: expected a clip in [0, {dataset.num_clips}), got {clip}")
 
         starts = np.array([dataset.start for dataset in found], np.int64)
-        numbers = np.array([dataset.first_clip for dataset in found], np.int64) + np.array(
-            clips, np.int64
-        )
+        first_clips = np.array([dataset.first_clip for dataset in found], np.int64)
+        numbers = first_clips + np.array(clips, np.int64)
         # The last part that starts at or before the clip: those without clips start with the next.
         parts = np.searchsorted(self._clip_starts, numbers, side="right") - 1
         videos = self._part_videos[parts]
-        # Packed frames from the start of the part to the anchor, (num_clips,)
-        into_part = (
-            self._part_skips[parts] + (numbers - self._clip_starts[parts]) * self._apart[videos]
-        )
+        apart = self._apart[videos]
+        skips = self._part_skips[parts]
         part_starts = self._part_starts[parts] - starts
+        # Packed frames from the start of the part to the anchor, (num_clips,).
+        into_part = skips + (numbers - self._clip_starts[parts]) * apart
 
-        ids = [self._videos[video] for video in videos.tolist()]
-        columns = (
-            self._part_firsts[parts] + into_part,
-            part_starts + self._part_skips[parts],
-            self._apart[videos],
-            self._widths[videos],
-            self._heights[videos],
-        )
-        anchors = (part_starts + into_part).tolist()
+        # In the order of the fields of `Location`.
         return list(
-            map(Location, datasets, clips, anchors, ids, *(column.tolist() for column in columns))
+            map(
+                Location,
+                datasets,
+                clips,
+                (part_starts + into_part).tolist(),
+                [self._videos[video] for video in videos.tolist()],
+                (self._part_firsts[parts] + into_part).tolist(),
+                (part_starts + skips).tolist(),
+                apart.tolist(),
+                self._widths[videos].tolist(),
+                self._heights[videos].tolist(),
+            )
         )
 
     def video_frame(self, dataset: str, number: int) -> tuple[str, int]:
@@ -291,27 +229,32 @@ class FrameTable:
         numbers = np.arange(start, stop) + self._datasets[dataset].start
         parts = np.searchsorted(self._part_starts, numbers, side="right") - 1
         videos = self._part_videos[parts]
-        return list(zip(self._widths[videos].tolist(), self._heights[videos].tolist(), strict=True))
+        widths = self._widths[videos].tolist()
+        heights = self._heights[videos].tolist()
+        return list(zip(widths, heights, strict=True))
 
     def rows(self, dataset: str, start: int, stop: int) -> Iterator[RowRange]:
         """The index rows of frames [start, stop) of a dataset: one range for each shard they lie in, in order."""
         offset = self._datasets[dataset].start
-        start, stop = start + offset, stop + offset
+        start += offset
+        stop += offset
         i = int(np.searchsorted(self._shard_starts, start, side="right")) - 1
         while start < stop:
-            first, end = int(self._shard_starts[i]), min(stop, int(self._shard_starts[i + 1]))
-            yield RowRange(self._shards[i], int(self._shard_bytes[i]), start - first, end - first)
-            start, i = end, i + 1
+            first = int(self._shard_starts[i])
+            end = min(stop, int(self._shard_starts[i + 1]))
+            num_bytes = int(self._shard_bytes[i])
+            yield RowRange(self._shards[i], num_bytes, start - first, end - first)
+            start = end
+            i += 1
 
     def _expected_sizes(self) -> Iterator[tuple[str, int]]:
+        num_bytes = self._shard_bytes.tolist()
         num_frames = np.diff(self._shard_starts).tolist()
-        for name, num_bytes, frames in zip(
-            self._shards, self._shard_bytes.tolist(), num_frames, strict=True
-        ):
-            yield name, num_bytes
+        for name, size, frames in zip(self._shards, num_bytes, num_frames, strict=True):
+            yield name, size
             yield index_name(name), frames * ROW.itemsize
 
 
 def _starts(counts: "array[int] | Int64") -> Int64:
-    """Where each run starts that follows the ones before it, and last where all of them end."""
+    """The start of each of several runs that follow each other, and the end of the last one."""
     return np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))

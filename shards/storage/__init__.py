@@ -1,1 +1,1 @@
-"""Where bytes lie: folders and S3, behind one small interface, and who may write there."""
+"""Stores of bytes: folders and S3 behind one small interface, and their owners, who may write."""

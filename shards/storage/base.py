@@ -1,4 +1,4 @@
-"""What every store promises, and what all of them need."""
+"""The interface of every store, and what all stores need."""
 
 import re
 import threading
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from surgstream.configs.places import Folder
 from surgstream.configs.ranges import Range
@@ -15,9 +15,12 @@ from surgstream.shards.storage.globs import Tree
 from surgstream.shards.storage.retry import RetryConfig
 
 LARGEST_READ = 2**30
-"""The most bytes that are read whole: files that belong beside shards are far smaller."""
+"""The most bytes that are read whole: the files of a corpus, other than shards, are far smaller."""
 
-WITHOUT_USER = "expected an address without user and password; boto3 finds them in the environment or in ~/.aws"
+WITHOUT_USER = (
+    "expected an address without user and password; "
+    "boto3 finds them in the environment or in ~/.aws"
+)
 
 _NO_FILE = re.compile("[\\0\\ud800-\\udc7f\\udd00-\\udfff]")
 _USER = re.compile(r"(?<=://)[^\s\"']*@")
@@ -28,12 +31,12 @@ _SIGNED = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class S3Config:
-    """How to reach S3. Credentials are boto3's own: environment, profile, instance role or a process.
+    """The settings of S3. Credentials are boto3's own: environment, profile, instance role or a process.
 
     Attributes:
         endpoint_url: Of stores that are not Amazon's; boto3's where null: `AWS_ENDPOINT_URL`, or that of the profile.
         region: Its region; boto3's where null.
-        profile: The section of `~/.aws/config` and `~/.aws/credentials` to go by; boto3's where null: `AWS_PROFILE`.
+        profile: The section of `~/.aws/config` and `~/.aws/credentials`; boto3's where null: `AWS_PROFILE`.
         addressing_style: `path` puts the bucket in the path, `virtual` in the host name, `auto` is for the endpoint to
             decide; boto3's where null: `s3 = addressing_style = ...` in the profile.
         ca_bundle: A file of certificates to trust, for stores with their own; boto3's where null: `AWS_CA_BUNDLE`, or
@@ -61,18 +64,19 @@ class S3Config:
 
     def over(self, general: "S3Config") -> "S3Config":
         """These settings, and `general` ones for those that are as they are by default."""
-        default, retry, usual = S3Config(), vars(self.retry), RetryConfig()
-        changed = {
-            name: value for name, value in vars(self).items() if value != getattr(default, name)
-        }
-        changed["retry"] = replace(
-            general.retry, **{k: v for k, v in retry.items() if v != getattr(usual, k)}
-        )
+        changed = _changed(self, S3Config())
+        changed["retry"] = replace(general.retry, **_changed(self.retry, RetryConfig()))
         return replace(general, **changed)
 
 
+def _changed(settings: object, default: object) -> dict[str, Any]:
+    """The fields of some settings that are not as they are by default."""
+    usual = vars(default)
+    return {name: value for name, value in vars(settings).items() if value != usual[name]}
+
+
 class Sink(Protocol):
-    """Where a writer's bytes go."""
+    """The target of a writer's bytes."""
 
     def write(self, data: bytes | memoryview, /) -> int:
         """Append `data`."""
@@ -100,24 +104,24 @@ class Storage(Protocol):
     ) -> None:
         """Fill `out` with the bytes of `name` from `start` on; StorageError when it ends earlier.
 
-        It is a StorageError, too, when others have replaced `name` since it was first read from. Setting `stop` ends
-        the waiting for a store that fails, with a StorageError.
+        It is a StorageError as well when `name` has been replaced since it was first read from. Setting `stop` ends the
+        waiting for a store that fails, with a StorageError.
         """
 
     def size(self, name: str) -> int | None:
         """Length of `name` in bytes; None when there is no such name."""
 
     def version(self, name: str) -> str | None:
-        """A text that changes when `name` is written anew: size and time, or the ETag; None when it is absent."""
+        """A text that changes when `name` is written again: size and time, or the ETag; None when it is absent."""
 
     def write(self, name: str, data: bytes) -> None:
         """Make `data` the whole content of `name`, atomically."""
 
     def create(self, name: str, data: bytes) -> bool:
-        """The same as `write`, if there is none of that name; whether it was so. Of several who try one succeeds."""
+        """Write `name` if it is absent; returns whether it was. Of several writers at once, one succeeds."""
 
     def replace(self, name: str, data: bytes, was: str | None) -> None:
-        """The same as `write`, if `name` still is of the version `was`; StorageError otherwise."""
+        """Write `name` if it still is of the version `was`; StorageError otherwise."""
 
     def writer(self, name: str) -> AbstractContextManager[Sink]:
         """A stream that becomes `name` when its block ends, and leaves nothing behind when its block raises."""
@@ -129,13 +133,13 @@ class Storage(Protocol):
         """All names, or those inside a folder, sorted, with their lengths in bytes."""
 
     def tree(self) -> Tree:
-        """All names as a tree. Of a folder no more is read than is walked."""
+        """All names as a tree. Folders are read only as they are walked."""
 
     def free_bytes(self) -> int | None:
-        """How much more may be written; None where nobody can tell. The folder has to be there."""
+        """The bytes that can still be written; None where that is unknown. The folder has to exist."""
 
     def sweep(self, ours: Callable[[str], bool]) -> None:
-        """Remove what killed writers left of the names that are `ours`; call it only while nobody else writes them."""
+        """Remove what killed writers left of the names that are `ours`; call it only while no one else writes them."""
 
 
 def safe_name(uri: str, name: str) -> str:
@@ -145,12 +149,9 @@ def safe_name(uri: str, name: str) -> str:
         StorageError: The name is absolute, climbs with `..`, is empty, or cannot be a file's.
     """
     steps = name.split("/")
-    if (
-        {"", "."}.issuperset(steps)
-        or name.startswith("/")
-        or ".." in steps
-        or _NO_FILE.search(name)
-    ):
+    leads_out = name.startswith("/") or ".." in steps
+    is_empty = {"", "."}.issuperset(steps)
+    if leads_out or is_empty or _NO_FILE.search(name):
         raise StorageError(f"{uri}: expected a name inside the store, got {name!r}")
     return name
 
@@ -159,7 +160,8 @@ def check_size(uri: str, name: str, size: int) -> None:
     """Raise StorageError if a file is too large to be read whole."""
     if size > LARGEST_READ:
         raise StorageError(
-            f"{uri}: {name}: expected at most {LARGEST_READ} bytes, got {size}; it is something else"
+            f"{uri}: {name}: expected at most {LARGEST_READ} bytes, got {size}; "
+            "it is another kind of file"
         )
 
 
@@ -170,10 +172,10 @@ def check_version(storage: Storage, name: str, was: str | None) -> None:
 
 
 def replaced(uri: str, name: str) -> str:
-    """Says that somebody else wrote a file."""
+    """The message for a file that another process has written."""
     return (
-        f"{uri}: {name}: expected it as it was when this began, got another one: somebody else is at work there; "
-        "wait for their end, and run again"
+        f"{uri}: {name}: expected it as it was when this began, got another version: "
+        "another process is writing there; wait for it, then run again"
     )
 
 
@@ -183,7 +185,7 @@ def is_weak(etag: str) -> bool:
 
 
 def opaque(etag: str) -> str:
-    """What two ETags have in common, of which one or both are weak and which stand for the same content."""
+    """The part of an ETag that is the same for the same content, be the ETag weak or not."""
     return etag.removeprefix("W/")
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import IO
 
 _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK}
-"""What `link` answers where a file has one name only."""
+"""The errors of `link` on file systems where a file has one name only."""
 
 
 def link_if_free(partial: Path, path: Path) -> bool:
-    """Give a file its name, unless another one has it; whether it was given.
+    """Give a file its name unless another file has it; returns whether it was given.
 
-    `link` is atomic on network file systems as well. Where its answer was lost and it was sent again, the second one is
-    that the name is taken: the number of the file's names tells whose it is.
+    `link` is atomic on network file systems as well. If its answer is lost and the request is sent again, the second
+    answer is that the name is taken: the number of the file's names tells whether it is this file's.
     """
     try:
         os.link(partial, path)
@@ -27,7 +27,7 @@ def link_if_free(partial: Path, path: Path) -> bool:
 
 
 def _copy_if_free(partial: Path, path: Path) -> bool:
-    """What `link_if_free` does, for file systems where a file has one name only."""
+    """Do the work of `link_if_free` on file systems where a file has one name only."""
     try:
         with path.open("xb") as file:
             file.write(partial.read_bytes())

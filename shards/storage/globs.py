@@ -5,9 +5,11 @@ what begins with a dot is found only by a step that does so as well. Only a step
 means that entry alone, whatever brackets are in it.
 """
 
+import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Protocol
 
 _ANY_FOLDERS = "**"
@@ -18,7 +20,7 @@ class Tree(Protocol):
     """A folder."""
 
     def items(self) -> "Iterable[tuple[str, Tree | None]]":
-        """Its entries by name; of those that are folders, their trees."""
+        """Its entries: a name, and a tree if the entry is a folder."""
 
 
 class Names:
@@ -41,6 +43,41 @@ class Names:
         yield from self._folders.items()
 
 
+class FolderTree:
+    """The tree of a folder, read when it is asked for. Symbolic links are followed, never in circles."""
+
+    def __init__(
+        self,
+        root: Path,
+        entries: Callable[[str], list[tuple[str, bool]]],
+        inside: str = "",
+        above: frozenset[str] = frozenset(),
+    ) -> None:
+        """Read nothing yet.
+
+        Args:
+            root: The folder at which the tree begins.
+            entries: Lists a folder below the root: names, and whether each is a folder's.
+            inside: This folder's name below the root, with its slash; empty for the root itself.
+            above: The resolved folders on the way here.
+        """
+        self._root = root
+        self._entries = entries
+        self._inside = inside
+        self._above = above
+
+    def items(self) -> "Iterator[tuple[str, FolderTree | None]]":
+        """See `Tree.items`."""
+        here = os.path.realpath(self._root / self._inside)
+        if here in self._above:
+            return
+
+        above = self._above | {here}
+        for name, is_folder in self._entries(self._inside):
+            below = f"{self._inside}{name}/"
+            yield name, FolderTree(self._root, self._entries, below, above) if is_folder else None
+
+
 def split_glob(pattern: str) -> tuple[str, str]:
     """The folder up to which a pattern holds no magic, with its slash, and the rest."""
     head = _LITERAL_HEAD.match(pattern)
@@ -59,12 +96,13 @@ def find(tree: Tree, pattern: str) -> Iterator[tuple[str, bool]]:
         Each name below the tree that matches, in no order, and whether it is a folder. The tree itself is "".
     """
     steps = [step for step in pattern.split("/") if step not in ("", ".")]
-    # Places are indices into `steps`; at len(steps) all of the pattern is matched
+    # Places are indices into `steps`; at `end` all of the pattern is matched.
+    end = len(steps)
     start = _skipping(steps, {0})
-    if len(steps) in start:
+    if end in start:
         yield "", True
 
-    # A folder's name with its slash, its tree, and the places that are reached there
+    # A folder's name with its slash, its tree, and the places that are reached there.
     ahead = [("", tree, start)]
     while ahead:
         inside, tree, places = ahead.pop()
@@ -72,9 +110,10 @@ def find(tree: Tree, pattern: str) -> Iterator[tuple[str, bool]]:
         names = {name for name, _ in entries}
         for name, below in entries:
             after = _skipping(steps, _step(steps, places, name, names))
-            if len(steps) in after:
-                yield inside + name, below is not None
-            if below is not None and after - {len(steps)}:
+            is_folder = below is not None
+            if end in after:
+                yield inside + name, is_folder
+            if below is not None and after - {end}:
                 ahead.append((f"{inside}{name}/", below, after))
 
 
@@ -91,7 +130,7 @@ def walk(tree: Tree) -> Iterator[str]:
 
 
 def _step(steps: list[str], places: set[int], name: str, names: set[str]) -> set[int]:
-    """Where in a pattern one may be after an entry, for each place in which one may be before it."""
+    """The places in a pattern that are reached by an entry, from any of the places before it."""
     after = set()
     for place in places - {len(steps)}:
         step = steps[place]
@@ -104,7 +143,7 @@ def _step(steps: list[str], places: set[int], name: str, names: set[str]) -> set
 
 
 def _skipping(steps: list[str], places: set[int]) -> set[int]:
-    """The same places, and those behind each `**`, which may be no folder at all."""
+    """Places in a pattern, and those behind each `**`, which may stand for no folder at all."""
     reached = set[int]()
     for place in places:
         reached.add(place)
@@ -115,4 +154,5 @@ def _skipping(steps: list[str], places: set[int]) -> set[int]:
 
 
 def _matches(name: str, step: str) -> bool:
-    return (step.startswith(".") or not name.startswith(".")) and fnmatchcase(name, step)
+    is_found = step.startswith(".") or not name.startswith(".")
+    return is_found and fnmatchcase(name, step)

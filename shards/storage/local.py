@@ -1,4 +1,4 @@
-"""Corpora and videos in folders, of a disk or of a file system over a network, which fails for a while as stores do."""
+"""Folders of a disk or of a network file system, which may fail for a while as other stores do."""
 
 import contextlib
 import errno
@@ -17,7 +17,7 @@ from surgstream.configs.files import open_regular
 from surgstream.shards.errors import StorageError, UnusableFileError
 from surgstream.shards.storage.base import Sink, check_size, check_version, safe_name
 from surgstream.shards.storage.durable import link_if_free, sync, sync_folder
-from surgstream.shards.storage.globs import walk
+from surgstream.shards.storage.globs import FolderTree, walk
 from surgstream.shards.storage.pins import Pins
 from surgstream.shards.storage.retry import Failure, Retries, RetryConfig
 
@@ -29,37 +29,33 @@ _PARTIAL_NAME = re.compile(
 )
 
 _PASSING = {
-    *(
-        errno.EIO,
-        errno.EREMOTEIO,
-        errno.ECOMM,
-        errno.EPROTO,
-        errno.EAGAIN,
-    ),  # soft mounts, FUSE, BeeGFS
-    *(
-        errno.ESTALE,
-        errno.ETIMEDOUT,
-        errno.ENOTCONN,
-        errno.ESHUTDOWN,
-        errno.EKEYEXPIRED,
-    ),  # NFS, evictions by Lustre
-    *(
-        errno.EHOSTDOWN,
-        errno.EHOSTUNREACH,
-        errno.ENETDOWN,
-        errno.ENETUNREACH,
-        errno.ENETRESET,
-        errno.ENOLINK,
-    ),  # CIFS
-    *(
-        errno.ECONNREFUSED,
-        errno.ECONNRESET,
-        errno.ECONNABORTED,
-        errno.EPIPE,
-        errno.ENOBUFS,
-    ),  # sshfs
+    # Soft mounts, FUSE, BeeGFS
+    errno.EIO,
+    errno.EREMOTEIO,
+    errno.ECOMM,
+    errno.EPROTO,
+    errno.EAGAIN,
+    # NFS, evictions by Lustre
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.ENOTCONN,
+    errno.ESHUTDOWN,
+    errno.EKEYEXPIRED,
+    # CIFS
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.ENETRESET,
+    errno.ENOLINK,
+    # sshfs
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.ECONNABORTED,
+    errno.EPIPE,
+    errno.ENOBUFS,
 }
-"""What file systems answer while their server is away."""
+"""The errors of file systems whose server is away."""
 
 _OF_ONE_FILE = {
     errno.EACCES,
@@ -69,7 +65,7 @@ _OF_ONE_FILE = {
     errno.ELOOP,
     errno.ENAMETOOLONG,
 }
-"""What is wrong with one file, and not with a store."""
+"""Errors of one file, and not of a store."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -77,13 +73,15 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 class LocalStorage:
     """A folder of a file system; see `shards.storage.base.Storage`.
 
-    What only reads is patient: where a file system fails as one does whose server is away, the file is opened anew.
+    Reads are patient: where a file system fails as one does whose server is away, the file is opened again.
     """
 
     def __init__(self, folder: Path, uri: str, retry: RetryConfig | None = None) -> None:
         self.uri = uri
         self.retries: Counter[str] = Counter()
-        self._folder, self._retry, self._pins = folder, retry or RetryConfig(), Pins(uri)
+        self._folder = folder
+        self._retry = retry or RetryConfig()
+        self._pins = Pins(uri)
 
     def read(self, name: str) -> bytes:
         """See `Storage.read`."""
@@ -101,10 +99,11 @@ class LocalStorage:
         self, name: str, start: int, out: memoryview, stop: threading.Event | None = None
     ) -> None:
         """See `Storage.read_into`."""
-        path, at = self._path(name), 0
+        path = self._path(name)
+        at = 0
 
         def attempt(retries: Retries) -> None:
-            # Kept from try to try: the file is opened anew, and read on from there
+            # Kept between attempts: the file is opened again, and read on from there.
             nonlocal at
             with open_regular(path) as file:
                 descriptor = file.fileno()
@@ -145,7 +144,7 @@ class LocalStorage:
             return link_if_free(partial, path)
 
     def replace(self, name: str, data: bytes, was: str | None) -> None:
-        """See `Storage.replace`. What comes between the look and the rename is for `.owner` to keep out."""
+        """See `Storage.replace`. Writers between the check and the rename are kept out by `.owner`."""
         check_version(self, name, was)
         self.write(name, data)
 
@@ -173,15 +172,17 @@ class LocalStorage:
                 found[name] = status.st_size
         return dict(sorted(found.items()))
 
-    def tree(self) -> "_Folder":
+    def tree(self) -> FolderTree:
         """See `Storage.tree`."""
-        return _Folder(self, "", frozenset())
+        return FolderTree(self._folder, self._entries)
 
     def free_bytes(self) -> int | None:
         """See `Storage.free_bytes`."""
-        return self._patiently(
-            "looking for room in", "its folder", lambda _: shutil.disk_usage(self._folder).free
-        )
+
+        def attempt(_: Retries) -> int:
+            return shutil.disk_usage(self._folder).free
+
+        return self._patiently("looking for room in", "its folder", attempt)
 
     def sweep(self, ours: Callable[[str], bool]) -> None:
         """See `Storage.sweep`."""
@@ -193,7 +194,7 @@ class LocalStorage:
 
     @contextlib.contextmanager
     def _partial(self, name: str) -> Iterator[tuple[Path, Path]]:
-        """A temporary name beside a file's, and that of the file. Nothing is left of the first when the block ends."""
+        """A temporary name, which is gone when the block ends, and the name of the file."""
         path = Path(self._path(name))
         partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_PARTIAL}")
         with self._telling("writing", name):
@@ -201,9 +202,8 @@ class LocalStorage:
             try:
                 yield partial, path
             finally:
-                with contextlib.suppress(
-                    OSError
-                ):  # what stays is hidden, and swept by the next packing
+                # What stays is hidden, and swept by the next packing.
+                with contextlib.suppress(OSError):
                     partial.unlink(missing_ok=True)
             self._pins.forget(name)
             sync_folder(path.parent)
@@ -225,10 +225,10 @@ class LocalStorage:
     def _names(self, folder: str = "") -> Iterator[str]:
         """All files, or those inside a folder."""
         inside = safe_name(self.uri, folder) + "/" if folder else ""
-        return (inside + name for name in walk(_Folder(self, inside, frozenset())))
+        return (inside + name for name in walk(FolderTree(self._folder, self._entries, inside)))
 
     def _entries(self, folder: str) -> list[tuple[str, bool]]:
-        """The names in a folder, and whether each is a folder's; none where it is not there."""
+        """The names in a folder, and whether each is a folder's; none where the folder is absent."""
 
         def attempt(_: Retries) -> list[tuple[str, bool]]:
             try:
@@ -237,13 +237,12 @@ class LocalStorage:
             except (FileNotFoundError, NotADirectoryError):
                 return []
             except PermissionError as error:
-                if f"/{folder}".endswith(
-                    "/lost+found/"
-                ):  # only root may list it, and nobody keeps anything there
+                # Only root may list it, and it holds no videos.
+                if f"/{folder}".endswith("/lost+found/"):
                     return []
                 raise UnusableFileError(
-                    f"{self.uri}: {folder or 'it'} cannot be listed ({error.strerror}), and what lies in it would be "
-                    "left out; make it readable, or name folders beside it"
+                    f"{self.uri}: {folder or 'it'} cannot be listed ({error.strerror}), and what "
+                    "lies in it would be left out; make it readable, or name other folders"
                 ) from error
 
         return self._patiently("listing", folder or "its files", attempt)
@@ -255,7 +254,7 @@ class LocalStorage:
         attempt: Callable[[Retries], T],
         stop: threading.Event | None = None,
     ) -> T:
-        """Attempt something until it works, or fails in a way that waiting does not cure, or for too long."""
+        """Attempt something until it works, fails for good, or has failed for too long."""
         what = f"{self.uri}: {doing} {name}"
         retries = Retries(what, self._retry, causes=self.retries, stop=stop)
         while True:
@@ -275,44 +274,21 @@ class LocalStorage:
             raise self._told(doing, name, error) from error
 
     def _told(self, doing: str, name: str, error: OSError) -> StorageError:
-        """The error that says what was being done."""
+        """A StorageError that says what was being done."""
         if isinstance(error, FileNotFoundError):
             return StorageError(f"{self.uri}: {name} is missing")
+        what = f"{self.uri}: {doing} {name}: {error.strerror or error}"
+        if error.errno in _FULL:
+            return StorageError(f"{what}; free some and run again")
         kind = UnusableFileError if error.errno in _OF_ONE_FILE else StorageError
-        hint = "; free some and run again" if error.errno in _FULL else ""
-        return kind(f"{self.uri}: {doing} {name}: {error.strerror or error}{hint}")
-
-
-class _Folder:
-    """A folder as a `globs.Tree`, read when it is asked for. Symbolic links are followed, never in circles."""
-
-    def __init__(self, storage: LocalStorage, inside: str, above: frozenset[str]) -> None:
-        """Read nothing yet.
-
-        Args:
-            storage: The store.
-            inside: The folder's name in it, with its slash; empty for the store itself.
-            above: The resolved folders on the way there.
-        """
-        self._storage, self._inside, self._above = storage, inside, above
-
-    def items(self) -> "Iterator[tuple[str, _Folder | None]]":
-        """See `Tree.items`."""
-        here = os.path.realpath(self._storage._folder / self._inside)
-        if here in self._above:
-            return
-        below = self._above | {here}
-        for name, is_folder in self._storage._entries(self._inside):
-            yield (
-                name,
-                _Folder(self._storage, f"{self._inside}{name}/", below) if is_folder else None,
-            )
+        return kind(what)
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_dir()
     except OSError as error:
-        if error.errno == errno.ELOOP:  # a link to itself
+        # A link to itself.
+        if error.errno == errno.ELOOP:
             return False
         raise

@@ -1,12 +1,12 @@
-"""Who writes to a folder or an S3 prefix: one at a time, and everybody else is told who it is.
+"""Ownership of a folder or an S3 prefix: one process writes at a time, and all others are told which one it is.
 
-A writer leaves a record in `.owner/` there: host, process, Slurm job, since when, and a count of heartbeats, one every
-ten seconds. Records of those who write alone are numbered, and a file that nobody else has made is what `link` on a
-file system and `If-None-Match: *` on S3 give: of several who want the same number one gets it, and the highest number
-is the owner. Those who share have names of their own.
+A writer leaves a record in `.owner/` there: host, process, Slurm job, start time, and a count of heartbeats, one every
+ten seconds. The records of exclusive writers are numbered, and each is created only if it is absent, by `link` on a
+file system and `If-None-Match: *` on S3: of several processes that want the same number one gets it, and the highest
+number is the owner. The records of writers that share have names of their own.
 
 Clocks are never compared. A process of this machine is looked up; an earlier start of the same Slurm job has ended,
-since Slurm has started it again; of all others the heart is watched, for a minute at most.
+since Slurm has started it again; the heartbeats of all others are watched, for a minute at most.
 """
 
 import contextlib
@@ -33,11 +33,11 @@ _NAME = re.compile(rf"{re.escape(OWNERS)}/(\d{{8}}|{_SHARED}\w+)")
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """How fast hearts beat.
+    """The pace of heartbeats.
 
     Attributes:
         beat_seconds: From one heartbeat to the next.
-        stale_seconds: Who does not move for so long has ended.
+        stale_seconds: A process without a heartbeat for this long has ended.
     """
 
     beat_seconds: float = 10.0
@@ -60,17 +60,17 @@ def owning(
     """Keep others from writing to a store while the block runs.
 
     Args:
-        storage: The store. Nothing in it is touched where somebody else owns it.
-        doing: What for, for messages: `training`, `packing`.
-        shared: Keep out only those who do not share.
-        wait: Wait for those who are at work.
-        pace: Of the hearts; all who meet in a store have the same.
+        storage: The store. Nothing in it is touched while another process owns it.
+        doing: The purpose, for messages: `training`, `packing`.
+        shared: Keep out only processes that do not share.
+        wait: Wait for processes that are at work.
+        pace: The pace of heartbeats, which is the same for all processes that use a store.
 
     Yields:
-        The owner, who can be asked whether it still is.
+        The owner, which can check that it still owns the store.
 
     Raises:
-        OwnedError: Somebody else is at work there, and `wait` was not given.
+        OwnedError: Another process is at work there, and `wait` was not given.
         StorageError: The store fails.
     """
     owner = Owner(storage, this_process(doing), shared, pace or Pace())
@@ -85,8 +85,11 @@ class Owner:
     """This process as the writer to a store."""
 
     def __init__(self, storage: Storage, record: Record, shared: bool, pace: Pace) -> None:
-        """Not yet: see `take`."""
-        self._storage, self._record, self._shared, self._pace = storage, record, shared, pace
+        """Own nothing yet; see `take`."""
+        self._storage = storage
+        self._record = record
+        self._shared = shared
+        self._pace = pace
         self._name = f"{OWNERS}/{_SHARED}{record.token}"
         self._ended = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="owner", daemon=True)
@@ -102,43 +105,38 @@ class Owner:
 
             if living is not None and not wait:
                 raise OwnedError(
-                    f"{self._storage.uri}: expected nobody else to write there, got {living}; wait for its end or "
-                    "stop it, or choose another place"
+                    f"{self._storage.uri}: expected nobody else to write there, got {living}; "
+                    "wait for its end or stop it, or choose another place"
                 )
             if living is not None and not told:
                 told = True
                 log.warning("%s: waiting for the end of %s", self._storage.uri, living)
-            # At random, so that several who wait do not claim in step
+            # At random, so that several waiting processes do not claim at the same moments.
             time.sleep(random.uniform(0.1, 0.5))
 
         self._heart.start()
 
     def check(self) -> None:
-        """Make sure that nobody has taken the store over, as others do when this process was away for a minute.
+        """Make sure that no other process has taken the store over, as happens when this one was away for a minute.
 
         Raises:
-            OwnedError: Somebody has.
+            OwnedError: Another process has.
             StorageError: The store fails.
         """
         records = self._records(lambda name: name == self._name or _is_alone(name))
         mine = records.get(self._name)
         owner = max(filter(_is_alone, records), default=self._name)
-        if (
-            mine is not None
-            and mine.token == self._record.token
-            and (self._shared or owner == self._name)
-        ):
+        is_there = mine is not None and mine.token == self._record.token
+        if is_there and (self._shared or owner == self._name):
             return
 
         by = records.get(owner)
+        got = "no record: another process took over, and has ended"
+        if by is not None:
+            got = f"{by}, which has taken over"
         raise OwnedError(
-            f"{self._storage.uri}: expected still to be written to by this process, got "
-            + (
-                f"{by}, which has taken over"
-                if by
-                else "nobody's record: somebody took over, and has ended"
-            )
-            + "; this process ends without writing more"
+            f"{self._storage.uri}: expected still to be written to by this process, got {got}; "
+            "this process ends without writing more"
         )
 
     def give_back(self) -> None:
@@ -152,11 +150,11 @@ class Owner:
             self._storage.delete(self._name)
 
     def _in_the_way(self) -> dict[str, Record]:
-        """The records of those whom this one must not meet."""
+        """The records of processes that must not write while this one does."""
         return self._records(_is_alone if self._shared else lambda _: True)
 
     def _records(self, wanted: Callable[[str], bool]) -> dict[str, Record]:
-        """Those records whose names are wanted: of hundreds who share, each need not read all."""
+        """The records whose names are wanted: with hundreds that share, no process need read all."""
         names = filter(_NAME.fullmatch, self._storage.sizes(OWNERS))  # NFS may leave others there
         read = {name: self._read(name) for name in names if wanted(name)}
         return {name: record for name, record in read.items() if record is not None}
@@ -170,12 +168,13 @@ class Owner:
             except StorageError:
                 if self._storage.size(name) is None:
                     return None
-                if last:  # it is there again: others come and go
+                # It is there again: other processes come and go.
+                if last:
                     raise
         return Record.from_bytes(data, where=f"{self._storage.uri}: {name}")
 
     def _living(self, others: Records, told: bool) -> Record | None:
-        """One of those others who is at work; None if all of them have ended. Whoever `told` so watches in silence."""
+        """One of the others that is at work; None if all of them have ended. Logs the wait unless `told` before."""
         unknown = dict[str, Record]()
         for name, other in others.items():
             ended = self._has_ended(other)
@@ -194,16 +193,17 @@ class Owner:
         return self._watched(unknown) if unknown else None
 
     def _has_ended(self, other: Record) -> bool | None:
-        """Whether another one has ended; None where only its heart tells."""
+        """Whether another process has ended; None where only its heartbeats tell."""
         mine = self._record
+        # Slurm starts a job again when it has ended, or when it has lost its nodes.
         if other.job and other.job == mine.job and other.restart < mine.restart:
-            return True  # Slurm starts a job again when it has ended, or when it has lost its nodes
+            return True
         if other.machine and other.machine == mine.machine and not is_hidden(other.pid):
             return started(other.pid) != other.started
         return None
 
     def _watched(self, others: Records) -> Record | None:
-        """The first of others whose heart beats; None if none does for `stale_seconds` of this process's time."""
+        """The first of the others with a heartbeat; None if there is none for `stale_seconds` by the local clock."""
         end = time.monotonic() + self._pace.stale_seconds
         while time.monotonic() < end:
             time.sleep(self._pace.beat_seconds / 4)
@@ -216,21 +216,17 @@ class Owner:
         return None
 
     def _claim(self, ended: Records) -> bool:
-        """Leave this process's record; False where somebody was faster. Those who have ended lose theirs."""
+        """Leave this process's record and delete those that have ended; False where another process was faster."""
+        record = self._record.to_bytes()
         if self._shared:
-            self._storage.write(self._name, self._record.to_bytes())
+            self._storage.write(self._name, record)
         else:
-            highest = max(
-                (int(name.rpartition("/")[2]) for name in ended if _is_alone(name)), default=0
-            )
-            self._name = f"{OWNERS}/{highest + 1:08}"
-            if (
-                not self._storage.create(self._name, self._record.to_bytes())
-                and not self._is_mine()
-            ):
+            numbers = [int(name.rpartition("/")[2]) for name in ended if _is_alone(name)]
+            self._name = f"{OWNERS}/{max(numbers, default=0) + 1:08}"
+            if not self._storage.create(self._name, record) and not self._is_mine():
                 return False
 
-        # Whoever came meanwhile sees this record, or is seen here.
+        # A process that has come in between sees this record, or its own is seen here.
         there = self._in_the_way()
         expected = {self._record.token, *(record.token for record in ended.values())}
         if any(record.token not in expected for record in there.values()):
@@ -242,7 +238,7 @@ class Owner:
         return True
 
     def _is_mine(self) -> bool:
-        """Whether the record is there all the same: the answer of a store that made it may have been lost."""
+        """Whether the record exists after all: the store may have made it, and its answer been lost."""
         there = self._read(self._name)
         return there is not None and there.token == self._record.token
 
@@ -256,7 +252,8 @@ class Owner:
                 self._record = replace(self._record, beats=self._record.beats + 1)
                 self._storage.write(self._name, self._record.to_bytes())
             except OwnedError as error:
-                if lost:  # and not to somebody who took a number, saw this one, and gave it back
+                # Twice in a row: another process may take a number, see this one, and give it back.
+                if lost:
                     log.warning("%s", error)
                     return
                 lost = True

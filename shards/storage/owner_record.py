@@ -1,4 +1,4 @@
-"""Who a writer is: host, process, Slurm job; see `shards.storage.owner`."""
+"""The identity of a writer: host, process, Slurm job; see `shards.storage.owner`."""
 
 import json
 import os
@@ -12,23 +12,24 @@ from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import build
 from surgstream.shards.errors import StorageError
 
-_FILE_BYTES, _MOST_LETTERS = 2048, 300
+_FILE_BYTES = 2048
+_MOST_LETTERS = 300
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """Who writes.
+    """A writer.
 
     Attributes:
-        doing: What for, such as `packing`.
+        doing: The purpose, such as `packing`.
         host: The machine's name.
-        machine: Where `pid` means something: the boot of the kernel and its space of process ids; empty if unknown.
+        machine: The scope of `pid`: the boot of the kernel and its space of process ids; empty if unknown.
         pid: The process.
-        started: When the kernel started it, in its own ticks: numbers of processes are used again.
+        started: The kernel's start time of the process, in ticks: process ids are used again.
         job: The Slurm job; empty outside Slurm.
         restart: How often Slurm has started that job again.
         since: Date and time, by that machine's clock.
-        token: Tells one start from all others.
+        token: A random text that tells one start from all others.
         beats: Heartbeats until now.
     """
 
@@ -46,10 +47,13 @@ class Record:
     def __str__(self) -> str:
         job = f", Slurm job {self.job}" if self.job else ""
         told = f"{self.doing} on {self.host} (process {self.pid}{job}) since {self.since}"
-        return "".join(letter if letter.isprintable() else "?" for letter in told)[:_MOST_LETTERS]
+        letters = []
+        for letter in told[:_MOST_LETTERS]:
+            letters.append(letter if letter.isprintable() else "?")
+        return "".join(letters)
 
     def to_bytes(self) -> bytes:
-        """The file; always as long, so that who reads it meanwhile finds it whole."""
+        """The file, always of the same length, so that it is whole at any moment of a write."""
         return json.dumps(asdict(self)).encode().ljust(_FILE_BYTES)
 
     @staticmethod
@@ -67,7 +71,8 @@ class Record:
             return build(Record, json.loads(data), where=where)
         except (ValueError, ConfigError, RecursionError):
             raise StorageError(
-                f"{where}: expected who writes there, got something else; remove it if nobody does"
+                f"{where}: expected the record of a writer, got something else; "
+                "remove it if nothing writes there"
             ) from None
 
 
@@ -87,7 +92,7 @@ def this_process(doing: str) -> Record:
 
 
 def _machine() -> str:
-    """The running kernel, and the space of process ids that this process sees; empty where there is no such thing."""
+    """The running kernel and this process's space of process ids; empty where they cannot be read."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
@@ -96,7 +101,7 @@ def _machine() -> str:
 
 
 def is_hidden(pid: int) -> bool:
-    """Whether there is a process of that number of which this one may know nothing, as where /proc hides others'."""
+    """Whether a process of that id exists that /proc hides from this one."""
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -107,11 +112,12 @@ def is_hidden(pid: int) -> bool:
 
 
 def started(pid: int) -> str | None:
-    """When a process of this machine was started, in ticks after the kernel; None if it has ended."""
+    """The start of a process of this machine, in ticks after that of the kernel; None if it has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    state, *rest = stat.rpartition(")")[2].split()  # the name in parentheses may hold anything
-    # Field 22 of proc(5) is the start; a zombie (Z) or dead process (X) has ended
+    # The name in parentheses may hold anything.
+    state, *rest = stat.rpartition(")")[2].split()
+    # Field 22 of proc(5) is the start; a zombie (Z) or dead process (X) has ended.
     return None if state in "ZX" else rest[18]

@@ -1,4 +1,4 @@
-"""What files were when they were first opened: one that is replaced under its readers is noticed, as by an ETag."""
+"""The state of files when they were first opened, to notice a file that is replaced under its readers."""
 
 import os
 import zlib
@@ -22,8 +22,8 @@ class _First:
 class Pins:
     """The files that one process has opened, by name; safe to use from many threads.
 
-    A file of another length is another one. A file whose time of writing alone is new may have been touched, or be a
-    copy that was put back, so then the bytes are compared that were read first. Inodes do not tell, since FUSE and CIFS
+    A file of another length is another file. A file that differs only in its time of writing may have been touched, or
+    be a copy that was put back, so the bytes that were read first are compared. Inodes do not tell, since FUSE and CIFS
     number files as they please.
     """
 
@@ -37,7 +37,7 @@ class Pins:
         Args:
             name: Its name.
             descriptor: The file.
-            start: Where in it something is about to be read.
+            start: The byte from which on it is about to be read.
 
         Raises:
             ReplacedError: It was replaced.
@@ -45,7 +45,7 @@ class Pins:
         """
         status = os.fstat(descriptor)
         first = self._first.get(name)
-        # Of threads that open a file at once one sets the pin, and all compare with that
+        # Of threads that open a file at once, one sets the pin, and all compare with it.
         if first is None:
             now = _First(status.st_size, status.st_mtime_ns, start, _sample(descriptor, start))
             first = self._first.setdefault(name, now)
@@ -57,15 +57,16 @@ class Pins:
                 self._first[name] = replace(first, mtime_ns=status.st_mtime_ns)
                 return
 
-        changed = (
-            "bytes of it" if first.size == status.st_size else f"its length of {first.size} bytes"
-        )
+        changed = f"its length of {first.size} bytes"
+        if first.size == status.st_size:
+            changed = "bytes of it"
         raise ReplacedError(
-            f"{self._uri}: {name} was replaced while the run read it ({changed} changed): this is another corpus now"
+            f"{self._uri}: {name} was replaced while the run read it ({changed} changed): "
+            "this is another corpus now"
         )
 
     def forget(self, name: str) -> None:
-        """Take a file as it is next time: it was this process that wrote or removed it."""
+        """Accept a file as it is next time, since this process has written or removed it."""
         self._first.pop(name, None)
 
 

@@ -1,4 +1,4 @@
-"""When to try a failed read again, and when to give up."""
+"""Retries of failed reads: delays, and the time after which a read is given up."""
 
 import random
 import threading
@@ -16,12 +16,12 @@ _SHOWN = 12
 
 @dataclass(frozen=True, kw_only=True)
 class RetryConfig:
-    """How long a store, or the file system of a folder, may fail.
+    """The time for which a store, or the file system of a folder, may fail.
 
     Attributes:
-        timeout_seconds: A read that gets not one new byte for so long ends the run.
+        timeout_seconds: A read that gets not one new byte for this long ends the run.
         first_delay_seconds: Longest wait after the first failure in a row; it doubles with each further one.
-        max_delay_seconds: Where the doubling ends.
+        max_delay_seconds: The limit of the doubling.
     """
 
     timeout_seconds: Annotated[float, Range(1e-3, 1e6)] = 300.0
@@ -31,12 +31,12 @@ class RetryConfig:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a try failed.
+    """The reason of a failed try.
 
     Attributes:
         cause: One word, for counting: `throttled`, `reset`, ...
-        detail: What the store or the network said.
-        retry_after: Seconds that the store asked to wait; None when it did not say.
+        detail: The words of the store or the network.
+        retry_after: Seconds that the store asked to wait; None when it did not.
         fatal: Trying again cannot help.
     """
 
@@ -61,26 +61,26 @@ class Retries:
         """Start with no failure.
 
         Args:
-            what: What is read, for messages.
-            config: When to wait and to give up.
-            causes: Where to count failures.
+            what: The read, for messages.
+            config: Delays and the timeout.
+            causes: The counter of failures.
             stop: When set, waiting ends and so does the read; None never ends it.
             clock: Seconds.
         """
-        self._what, self._config, self._causes, self._stop, self._clock = (
-            what,
-            config,
-            causes,
-            stop,
-            clock,
-        )
+        self._what = what
+        self._config = config
+        self._causes = causes
+        # An event that is never set only makes the thread sleep.
+        self._stop = stop or threading.Event()
+        self._clock = clock
         self._started = self._progress = clock()
         self._in_a_row = 0
         self._history: list[str] = []
 
     def progressed(self) -> None:
         """Note that bytes came."""
-        self._progress, self._in_a_row = self._clock(), 0
+        self._progress = self._clock()
+        self._in_a_row = 0
 
     def failed(self, failure: Failure) -> None:
         """Note a failure and wait: a random time up to the doubling limit, or what the store asked for if longer.
@@ -95,27 +95,24 @@ class Retries:
             raise StorageError(f"{self._what}: {failure.detail}")
 
         config = self._config
-        # The exponent is bounded, since 2.0 ** 1024 overflows
-        limit = min(
-            config.max_delay_seconds, config.first_delay_seconds * 2.0 ** min(self._in_a_row, 60)
-        )
+        # The exponent is bounded, since 2.0 ** 1024 overflows.
+        doubled = config.first_delay_seconds * 2.0 ** min(self._in_a_row, 60)
+        limit = min(config.max_delay_seconds, doubled)
         delay = max(random.uniform(0.0, limit), failure.retry_after or 0.0)
+
         left = self._progress + config.timeout_seconds - now
         if left <= 0.0:
             raise StorageError(self._given_up())
         self._in_a_row += 1
-        # An event that nobody can set only makes this thread sleep
-        if (self._stop or threading.Event()).wait(min(delay, left)):
+        if self._stop.wait(min(delay, left)):
             raise StorageError(f"{self._what}: cancelled: the reader is closing")
 
     def _given_up(self) -> str:
-        shown = self._history[-_SHOWN:]
-        before = (
-            f"{len(self._history) - len(shown)} earlier ones, then "
-            if len(self._history) > len(shown)
-            else ""
-        )
+        num_tries = len(self._history)
+        shown = "; ".join(self._history[-_SHOWN:])
+        if num_tries > _SHOWN:
+            shown = f"{num_tries - _SHOWN} earlier ones, then {shown}"
         return (
-            f"{self._what}: nothing came for {self._config.timeout_seconds:g} s; {len(self._history)} failed tries: "
-            f"{before}{'; '.join(shown)}"
+            f"{self._what}: nothing came for {self._config.timeout_seconds:g} s; "
+            f"{num_tries} failed tries: {shown}"
         )

@@ -40,11 +40,13 @@ class S3Storage:
 
     def read(self, name: str) -> bytes:
         """See `Storage.read`."""
-        self._fetcher.forget(self._key(name))  # whatever it is now, it is read whole
+        # It is read whole, so it may be another version than before.
+        self._fetcher.forget(self._key(name))
         size = self.size(name)
         if size is None:
-            self.read_into(name, 0, memoryview(bytearray(1)))  # tells what exactly is missing
-            return self.read(name)  # unless it has come meanwhile
+            # Raises the error that says what exactly is missing, unless it has been written by now.
+            self.read_into(name, 0, memoryview(bytearray(1)))
+            return self.read(name)
 
         check_size(self.uri, name, size)
         data = bytearray(size)
@@ -73,15 +75,15 @@ class S3Storage:
             self._put(key, data)
 
     def create(self, name: str, data: bytes) -> bool:
-        """See `Storage.create`. Of stores that know no conditions, the last moment is not guarded."""
+        """See `Storage.create`. Not atomic on stores that know no conditions."""
         return self.size(name) is None and self._put_if(name, data, IfNoneMatch="*")
 
     def replace(self, name: str, data: bytes, was: str | None) -> None:
-        """See `Storage.replace`. Of stores that know no conditions, or weak ETags, the last moment is not guarded."""
+        """See `Storage.replace`. Not atomic on stores that know no conditions, or have weak ETags."""
         check_version(self, name, was)
         if any(self._put_if(name, data, **condition) for condition in _unchanged(was)):
             return
-        # The answer to a request that was sent again may have been lost: then it was this one that wrote.
+        # The answer to a request that was sent again may have been lost: then this process has written it.
         if self.size(name) != len(data) or self.read(name) != data:
             raise StorageError(replaced(self.uri, name))
 
@@ -94,9 +96,8 @@ class S3Storage:
                 yield upload
                 upload.complete()
             except BaseException:
-                with contextlib.suppress(
-                    ClientError, BotoCoreError
-                ):  # what happened before is to be told
+                # The first error is the one to raise.
+                with contextlib.suppress(ClientError, BotoCoreError):
                     upload.abort()
                 raise
 
@@ -107,9 +108,9 @@ class S3Storage:
 
     def sizes(self, folder: str = "") -> dict[str, int]:
         """See `Storage.sizes`."""
-        return dict(
-            sorted((name, size) for name, size in self._listed(folder) if name.rpartition("/")[2])
-        )
+        # Names that end in a slash stand for folders.
+        files = [(name, size) for name, size in self._listed(folder) if name.rpartition("/")[2]]
+        return dict(sorted(files))
 
     def tree(self) -> Names:
         """See `Storage.tree`."""
@@ -123,12 +124,13 @@ class S3Storage:
         with self._telling("sweeping", "unfinished uploads"):
             try:
                 for upload in list(uploads(self._client, self._prefix)):
-                    key, upload_id = upload["Key"], upload["UploadId"]
+                    key = upload["Key"]
                     if ours(key.removeprefix(self._prefix)):
-                        self._client.call("abort_multipart_upload", Key=key, UploadId=upload_id)
-            except (
-                ClientError
-            ) as error:  # nobody sees such uploads, and to list them is a right of its own
+                        self._client.call(
+                            "abort_multipart_upload", Key=key, UploadId=upload["UploadId"]
+                        )
+            # Readers do not see such uploads, and listing them is a right of its own.
+            except ClientError as error:
                 detail = self._client.explain(error).detail
                 log.warning("%s: unfinished uploads cannot be removed: %s", self.uri, detail)
 
@@ -136,17 +138,18 @@ class S3Storage:
         self._client.call("put_object", Key=key, Body=data, ContentMD5=md5(data), **condition)
 
     def _put_if(self, name: str, data: bytes, **condition: Any) -> bool:
-        """Write an object if a condition holds; whether it did."""
+        """Write an object if a condition holds; returns whether it did."""
         with self._changing("writing", name) as key:
             try:
                 self._put(key, data, **condition)
             except ClientError as error:
-                # 409: somebody else is writing it; 412: the condition does not hold
+                # 409: another process is writing it; 412: the condition does not hold.
                 if status_of(error) in (409, 412):
                     return False
                 if status_of(error) != 501:
                     raise
-                self._put(key, data)  # 501: the store knows no conditions
+                # 501: the store knows no conditions.
+                self._put(key, data)
         return True
 
     def _listed(self, folder: str = "") -> list[tuple[str, int]]:
@@ -167,7 +170,7 @@ class S3Storage:
         return key
 
     def _head(self, name: str) -> dict[str, Any] | None:
-        """What the store says of an object; None where there is no such object in the bucket."""
+        """The store's answer about an object; None where the bucket has no such object."""
         with self._telling("looking up", name):
             try:
                 return self._client.call("head_object", Key=self._key(name))
@@ -178,7 +181,7 @@ class S3Storage:
 
     @contextlib.contextmanager
     def _changing(self, doing: str, name: str) -> Iterator[str]:
-        """The key of an object to write or to remove, which is read as it is from then on."""
+        """The key of an object to write or to remove; later reads accept its new version."""
         key = self._key(name)
         with self._telling(doing, name):
             yield key
@@ -199,7 +202,7 @@ class S3Storage:
 
 
 def _unchanged(was: str | None) -> tuple[dict[str, str], ...]:
-    """Conditions by one of which an object is only written if it still is of a version; none where its ETag is weak."""
+    """Conditions, to be tried in turn, under which an object still is of a version; none where its ETag is weak."""
     if was is None:
         return ({"IfNoneMatch": "*"},)
     etag = was.partition("-")[2]

@@ -1,7 +1,11 @@
 """One bucket by way of boto3, whose every request survives the end of its credentials; the only module with boto3."""
 
+import functools
+import os
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import boto3
@@ -10,6 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from surgstream.configs.errors import ConfigError
+from surgstream.configs.loading import load
 from surgstream.shards.errors import StorageError
 from surgstream.shards.storage.base import WITHOUT_USER, S3Config, without_secrets
 from surgstream.shards.storage.retry import Failure
@@ -20,6 +25,51 @@ from surgstream.shards.storage.s3_failures import (
     redirects_nowhere,
     status_of,
 )
+
+VARIABLE = "SURGSTREAM_STORES"
+
+OTHERS = "s3://"
+"""Stands for all buckets that are not named."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoresConfig:
+    """The file that `SURGSTREAM_STORES` names, for buckets that need different settings.
+
+    Attributes:
+        stores: The settings of a bucket, by its address `s3://BUCKET`; `s3://` is for buckets that are not named.
+    """
+
+    stores: dict[str, S3Config] = field(default_factory=dict)
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with these values."""
+        for address in map(str, self.stores):
+            bucket = address.removeprefix(OTHERS)
+            if not address.startswith(OTHERS) or "/" in bucket or "@" in bucket:
+                yield f"stores: expected s3://BUCKET, or s3:// for all others, got {address!r}"
+
+
+def reached(bucket: str, settings: S3Config | None) -> S3Config:
+    """The settings of a bucket.
+
+    Args:
+        bucket: Its name.
+        settings: Those of a recipe. Where they differ from the default they hold; the rest comes from the file, if
+            there is one, and what the file leaves open is up to boto3.
+
+    Raises:
+        ConfigError: The file is missing or wrong.
+    """
+    path = os.environ.get(VARIABLE)
+    stores = _load(path).stores if path else {}
+    of_file = stores.get(f"{OTHERS}{bucket}") or stores.get(OTHERS) or S3Config()
+    return settings.over(of_file) if settings else of_file
+
+
+@functools.cache
+def _load(path: str) -> StoresConfig:
+    return load(StoresConfig, path)
 
 
 class _Clients(NamedTuple):
@@ -32,8 +82,8 @@ class _Clients(NamedTuple):
 class S3Client:
     """Sends requests about one bucket; safe to use from many threads.
 
-    When the store no longer takes its credentials, they are looked up anew where boto3 finds them, by one thread for
-    all, and the request is sent once more.
+    When the store no longer takes its credentials, one thread looks them up again, where boto3 finds them, for all
+    threads, and the request is sent once more.
 
     Attributes:
         bucket: The bucket.
@@ -42,23 +92,24 @@ class S3Client:
     """
 
     def __init__(self, bucket: str, config: S3Config) -> None:
-        """Contact nobody yet.
+        """Send nothing yet.
 
         Raises:
-            StorageError: What boto3 is configured by makes no sense.
+            StorageError: The configuration of boto3 makes no sense.
             ConfigError: The endpoint holds a user, and so a password.
         """
-        self.bucket, self._config = bucket, config
+        self.bucket = bucket
+        self._config = config
         self.causes: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._bucket_is_there = False
 
         try:
             self._clients = _connect(config)
-        except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is not a URL
-            raise StorageError(
-                f"s3://{bucket}: S3 is not set up: {without_secrets(str(error))}"
-            ) from None
+        # ValueError: an endpoint that is not a URL.
+        except (BotoCoreError, ValueError) as error:
+            reason = without_secrets(str(error))
+            raise StorageError(f"s3://{bucket}: S3 is not set up: {reason}") from None
 
         endpoint = self._clients.patient.meta.endpoint_url
         if "@" in endpoint:
@@ -70,8 +121,8 @@ class S3Client:
 
         Args:
             operation: Its name, such as `put_object`.
-            hasty: Fail at the first fault of store or network, for callers who try again by themselves.
-            **arguments: Its arguments without the bucket; what they send can be sent twice.
+            hasty: Fail at the first fault of store or network, for callers that try again themselves.
+            **arguments: Its arguments without the bucket; a body can be sent twice.
 
         Returns:
             boto3's answer.
@@ -92,7 +143,7 @@ class S3Client:
         return self._send(self._clients, operation, hasty, arguments)
 
     def explain(self, error: Exception) -> Failure:
-        """What an error of `call` means; see `classify`."""
+        """The meaning of an error of `call`; see `classify`."""
         return classify(error, self.place)
 
     def _send(
@@ -107,22 +158,24 @@ class S3Client:
             raise
 
     def _ask_why(self, refusal: ClientError, client: Any, arguments: dict[str, Any]) -> None:
-        """Send a HEAD as a GET, whose answer has a body to say why it was refused, and so raise another error.
+        """Send a HEAD as a GET, whose answer has a body with the reason of a refusal, and so raise another error.
 
-        What is missing is asked for only until the bucket is known to be there.
+        A missing object is asked for only until the bucket is known to exist.
         """
-        if status_of(refusal) in (400, 403) or (
-            status_of(refusal) == 404 and not self._bucket_is_there
-        ):
-            try:
-                client.get_object(Bucket=self.bucket, **arguments)["Body"].close()
-            except ClientError as error:
-                self._bucket_is_there = status_of(error) == 404 and code_of(error) != "NoSuchBucket"
-                raise
+        status = status_of(refusal)
+        is_worth_asking = status in (400, 403) or (status == 404 and not self._bucket_is_there)
+        if not is_worth_asking:
+            return
+        try:
+            client.get_object(Bucket=self.bucket, **arguments)["Body"].close()
+        except ClientError as error:
+            self._bucket_is_there = status_of(error) == 404 and code_of(error) != "NoSuchBucket"
+            raise
 
     def _renew(self, stale: _Clients) -> None:
         with self._lock:
-            if self._clients is stale:  # else another thread was faster
+            # Otherwise another thread was faster.
+            if self._clients is stale:
                 self._clients = _connect(self._config)
 
 
@@ -136,25 +189,27 @@ def _connect(config: S3Config) -> _Clients:
 
 
 def _client(session: Any, config: S3Config, max_attempts: int) -> Any:
-    """A client. What is not set is left to boto3.
+    """A client. Settings that are null are left to boto3.
 
     Checksums only where the protocol demands them: some stores return a whole object's checksum with a range.
     """
+    style = config.addressing_style
+    settings = Config(
+        connect_timeout=config.connect_timeout_seconds,
+        read_timeout=config.read_timeout_seconds,
+        max_pool_connections=64,
+        retries={"mode": "standard", "total_max_attempts": max_attempts},
+        signature_version=UNSIGNED if config.anonymous else None,
+        s3={"addressing_style": style} if style else None,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
     client = session.client(
         "s3",
         endpoint_url=config.endpoint_url,
         region_name=config.region,
         verify=config.ca_bundle,
-        config=Config(
-            connect_timeout=config.connect_timeout_seconds,
-            read_timeout=config.read_timeout_seconds,
-            max_pool_connections=64,
-            retries={"mode": "standard", "total_max_attempts": max_attempts},
-            signature_version=UNSIGNED if config.anonymous else None,
-            s3={"addressing_style": config.addressing_style} if config.addressing_style else None,
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-        ),
+        config=settings,
     )
 
     client.meta.events.register_first("needs-retry.s3", _refuse_redirects)
@@ -162,7 +217,7 @@ def _client(session: Any, config: S3Config, max_attempts: int) -> Any:
 
 
 def _refuse_redirects(response: Any, operation: Any, **_: Any) -> None:
-    """End a request that is redirected nowhere: boto3 would ask for the bucket, which is redirected, for ever."""
+    """End a request that is redirected nowhere: boto3 would ask for the redirected bucket without end."""
     if response is not None:
         error = ClientError(response[1], operation.name)
         if redirects_nowhere(error):

@@ -1,4 +1,4 @@
-"""What a failing request to S3 means: whether to send it again, whether other credentials may help, how to say it."""
+"""The meaning of failed requests to S3: whether to send them again or to renew credentials, and the words for it."""
 
 import email.utils
 import time
@@ -32,7 +32,7 @@ _UNKNOWN = {
     "UnrecognizedClientException",
     "SignatureDoesNotMatch",
 }
-"""Credentials that a store does not know, or no longer: keys are rotated, and so are secrets of one key."""
+"""Credentials that a store does not know, or no longer: keys are rotated, and so are the secrets of a key."""
 
 _THROTTLED = {
     "SlowDown",
@@ -45,11 +45,11 @@ _REDIRECTS = (301, 302, 307, 308)
 
 
 class UnusableAnswerError(Exception):
-    """An answer that no other try would better."""
+    """An answer that another try would not improve."""
 
 
 FAILURES = (BotoCoreError, ClientError, HTTPError, OSError, UnusableAnswerError)
-"""What requests and their bodies raise."""
+"""The errors of requests and of their bodies."""
 
 
 def code_of(error: ClientError) -> str:
@@ -63,10 +63,11 @@ def status_of(error: ClientError) -> int:
 
 
 def may_be_renewed(error: Exception) -> bool:
-    """Whether the same request might succeed with credentials that are looked up anew."""
+    """Whether the same request might succeed with credentials that are looked up again."""
     if isinstance(error, ClientError):
         return code_of(error) in _EXPIRED | _UNKNOWN
-    return isinstance(error, NoCredentialsError)  # their file may just be written
+    # The file of the credentials may be about to be written.
+    return isinstance(error, NoCredentialsError)
 
 
 def knows_no_upload(error: Exception) -> bool:
@@ -75,7 +76,7 @@ def knows_no_upload(error: Exception) -> bool:
 
 
 def redirects_nowhere(error: ClientError) -> bool:
-    """Whether a store sends us elsewhere without a region, in which boto3 would look for the bucket."""
+    """Whether a store redirects without naming a region, in which boto3 would look for the bucket."""
     return status_of(error) in _REDIRECTS and not _region(error)
 
 
@@ -96,33 +97,30 @@ def classify(error: Exception, place: str) -> Failure:
     if isinstance(error, CredentialRetrievalError):
         return Failure("credentials", _short(error))
 
-    # The order matters: a ReadTimeoutError, say, is an HTTPClientError and an HTTPError as well
+    # The order matters: a ReadTimeoutError, for example, is an HTTPClientError and an HTTPError as well.
     if isinstance(error, (ReadTimeoutError, TimeoutError)):
         return Failure("timeout", _short(error))
     if isinstance(error, (ResponseStreamingError, IncompleteReadError, HTTPError)):
         return Failure("broken_body", _short(error))
     if isinstance(error, (BotoConnectionError, HTTPClientError, OSError)):
-        return Failure(
-            "timeout" if "timeout" in type(error).__name__.lower() else "connection", _short(error)
-        )
+        is_timeout = "timeout" in type(error).__name__.lower()
+        return Failure("timeout" if is_timeout else "connection", _short(error))
     return Failure("client", _short(error), fatal=True)
 
 
 def _refused(error: ClientError, place: str) -> Failure:
-    code, status = code_of(error), status_of(error)
+    code = code_of(error)
+    status = status_of(error)
     meta = error.response.get("ResponseMetadata", {})
     headers = meta.get("HTTPHeaders", {})
     request_id = meta.get("RequestId") or headers.get("x-amz-request-id", "unknown")
-    said = " ".join(
-        dict.fromkeys((str(status), code))
-    )  # the answer to HEAD has no code but the status
+    # The answer to a HEAD has the status as its code, which is then said once.
+    said = " ".join(dict.fromkeys((str(status), code)))
     detail = f"HTTP {said}, request id {request_id}"
 
     if code in _EXPIRED:
-        return Failure(
-            "expired",
-            f"the token has expired, and boto3 finds no newer one; renew it, and run again ({detail})",
-        )
+        remedy = "the token has expired, and boto3 finds no newer one; renew it, and run again"
+        return Failure("expired", f"{remedy} ({detail})")
     if status == 429 or code in _THROTTLED:
         return Failure("throttled", detail, retry_after(headers.get("retry-after")))
     if status >= 500:
@@ -133,16 +131,26 @@ def _refused(error: ClientError, place: str) -> Failure:
 
 
 def _meaning(error: ClientError, place: str) -> str:
-    code, status = code_of(error), status_of(error)
+    code = code_of(error)
+    status = status_of(error)
     if code in _UNKNOWN:
-        return "access is denied; check the credentials that boto3 finds: the store does not know them, or no longer"
+        return (
+            "access is denied; check the credentials that boto3 finds: "
+            "the store does not know them, or no longer"
+        )
     if code == "NoSuchBucket":
         return f"{place} does not exist; check its name, the endpoint and the region"
     if status in _REDIRECTS:
-        return f"{place} is not there: the answer points to {_target(error)}; set endpoint_url or region to that"
+        return (
+            f"{place} is not there: the answer points to {_target(error)}; "
+            "set endpoint_url or region to that"
+        )
 
     meanings = {
-        403: "access is denied; check the credentials and their rights; without s3:ListBucket, missing is denied",
+        403: (
+            "access is denied; check the credentials and their rights; "
+            "without s3:ListBucket, missing is denied"
+        ),
         404: "it is missing",
         412: "it was replaced while the run read it (its ETag changed): this is another corpus now",
         416: "it ends before the bytes asked for: it is cut short",
@@ -151,22 +159,22 @@ def _meaning(error: ClientError, place: str) -> str:
 
 
 def _target(error: ClientError) -> str:
-    """Where a redirection leads, as far as the store says it."""
+    """The target of a redirection, as far as the store names it."""
     headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     region = _region(error)
     address = headers.get("location") or error.response.get("Error", {}).get("Endpoint")
-    told = [without_secrets(str(address))[:200]] * bool(address) + [f"the region {region}"] * bool(
-        region
-    )
+    told = []
+    if address:
+        told.append(without_secrets(str(address))[:200])
+    if region:
+        told.append(f"the region {region}")
     return " and ".join(told) or "another place, which it does not name"
 
 
 def _region(error: ClientError) -> str | None:
     headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    region: str | None = headers.get("x-amz-bucket-region") or error.response.get("Error", {}).get(
-        "Region"
-    )
-    return region
+    told: str | None = error.response.get("Error", {}).get("Region")
+    return headers.get("x-amz-bucket-region") or told
 
 
 def retry_after(value: str | None, now: Callable[[], float] = time.time) -> float | None:

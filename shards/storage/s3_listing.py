@@ -1,4 +1,4 @@
-"""Whole listings of buckets, also from stores that cut them off and do not say how to go on."""
+"""Complete listings of buckets, even from stores that cut them off and do not say how to continue."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -8,7 +8,7 @@ from surgstream.shards.errors import StorageError
 Page = Mapping[str, Any]
 
 Place = dict[str, str]
-"""Where a page starts, as arguments of a request; empty for the first one."""
+"""The start of a page, as arguments of a request; empty for the first page."""
 
 
 class Client(Protocol):
@@ -23,16 +23,15 @@ class Client(Protocol):
 def objects(client: Client, prefix: str) -> Iterator[Page]:
     """All objects below a prefix.
 
-    A store that gives no token to go on by knows only version 1 of the request, in which a page starts behind a name.
+    A store that gives no token to continue with knows only version 1 of the request: there a page starts after a name.
 
     Raises:
         StorageError: The store cuts the listing off.
     """
 
     def ask(place: Place) -> Page:
-        return client.call(
-            "list_objects" if "Marker" in place else "list_objects_v2", Prefix=prefix, **place
-        )
+        operation = "list_objects" if "Marker" in place else "list_objects_v2"
+        return client.call(operation, Prefix=prefix, **place)
 
     def following(page: Page) -> Place:
         if token := page.get("NextContinuationToken"):
@@ -73,7 +72,7 @@ def _entries(
     following: Callable[[Page], Place],
     identity: Callable[[Page], Hashable],
 ) -> Iterator[Page]:
-    """The entries of page after page. Each must bring one that is new or, if it is empty, a new place to go on at."""
+    """The entries of all pages. Each page must bring a new entry or, if it is empty, a new place to continue at."""
     place: Place = {}
     known = set[Hashable]()
     while True:
@@ -87,8 +86,9 @@ def _entries(
         marks = {identity(entry) for entry in entries} or {tuple(place.items())}
         if marks <= known:
             raise StorageError(
-                f"{where}: expected the rest of a listing that the store has cut off, got the same again after "
-                f"{len(known)} entries; name files without globs, or reach the store by another gateway"
+                f"{where}: expected the rest of a listing that the store has cut off, "
+                f"got the same again after {len(known)} entries; "
+                "name files without globs, or reach the store by another gateway"
             )
         known |= marks
 

@@ -17,19 +17,21 @@ _READ_BYTES = 2**20
 class RangeFetcher:
     """Reads ranges; safe to use from many threads.
 
-    The first answer about an object fixes its ETag; later reads accept no other, so an object that is replaced while it
-    is read is noticed. A body that breaks off is resumed at its last good byte.
+    The first answer about an object fixes its ETag; later reads accept no other one, so the replacement of an object
+    that is being read is noticed. A body that breaks off is resumed at its last good byte.
     """
 
     def __init__(self, client: S3Client, uri: str, retry: RetryConfig) -> None:
         """Connect lazily.
 
         Args:
-            client: Of the bucket.
+            client: The client of the bucket.
             uri: The store, for messages.
-            retry: When to give up.
+            retry: Delays and the timeout.
         """
-        self._client, self._uri, self._retry = client, uri, retry
+        self._client = client
+        self._uri = uri
+        self._retry = retry
         self._etags: dict[str, str] = {}
 
     def read_into(
@@ -41,7 +43,11 @@ class RangeFetcher:
             StorageError: The object is missing, too short or no longer the same, access is denied, or the store has
                 failed for too long; with the range, and the history of tries.
         """
-        what = f"{self._uri}: reading bytes {start} to {start + len(out)} of bucket {self._client.bucket}, key {key}"
+        stop_byte = start + len(out)
+        what = (
+            f"{self._uri}: reading bytes {start} to {stop_byte} "
+            f"of bucket {self._client.bucket}, key {key}"
+        )
         retries = Retries(what, self._retry, causes=self._client.causes, stop=stop)
         at = 0
         while at < len(out):
@@ -53,14 +59,14 @@ class RangeFetcher:
                 retries.failed(self._client.explain(error))
 
     def forget(self, key: str) -> None:
-        """Take an object as it is next time, also if it was another one before."""
+        """Accept an object as it is next time, even if it was replaced."""
         self._etags.pop(key, None)
 
     def _pieces(self, key: str, start: int, out: memoryview) -> Iterator[int]:
         """Send one request and fill `out` with its body; yields the size of every piece as it arrives."""
         etag = self._etags.get(key)
         condition = {"IfMatch": etag} if etag and not is_weak(etag) else {}
-        # The last byte is part of an HTTP range
+        # The last byte is part of an HTTP range.
         reach = f"bytes={start}-{start + len(out) - 1}"
         answer = self._client.call("get_object", hasty=True, Key=key, Range=reach, **condition)
 
@@ -85,11 +91,13 @@ class RangeFetcher:
             if total.isdigit() and int(total) < start + count:
                 raise UnusableAnswerError(f"it ends at byte {total}: it is cut short")
             raise UnusableAnswerError(
-                f"expected {count} bytes, got {answer['ContentLength']}: the store does not serve ranges"
+                f"expected {count} bytes, got {answer['ContentLength']}: "
+                "the store does not serve ranges"
             )
 
         etag = answer.get("ETag") or ""
         if etag and opaque(self._etags.setdefault(key, etag)) != opaque(etag):
             raise UnusableAnswerError(
-                "it was replaced while the run read it (its ETag changed): this is another corpus now"
+                "it was replaced while the run read it (its ETag changed): "
+                "this is another corpus now"
             )

@@ -1,24 +1,16 @@
-"""Where corpora live: a local folder or an S3 prefix, behind one small interface.
+"""Stores of corpora: a local folder or an S3 prefix, behind one small interface.
 
-Whatever is written becomes visible whole or not at all: a local file gets a temporary name and is renamed once it is on
-disk, an S3 object is a multipart upload that is completed at the end.
+A file becomes visible whole or not at all: a local file gets a temporary name and is renamed once it is on disk, an S3
+object is a multipart upload that is completed at the end.
 """
 
 import io
 import os
-import urllib.parse
 from pathlib import Path
 
-from surgstream.configs.errors import ConfigError
 from surgstream.shards.errors import StorageError
-from surgstream.shards.storage.access import reached
-from surgstream.shards.storage.base import (
-    WITHOUT_USER,
-    S3Config,
-    Storage,
-    read_range,
-    without_secrets,
-)
+from surgstream.shards.storage.addresses import bucket_and_key, is_address, open_address
+from surgstream.shards.storage.base import S3Config, Storage, read_range
 from surgstream.shards.storage.local import LocalStorage
 
 __all__ = [
@@ -35,12 +27,12 @@ __all__ = [
 def open_storage(uri: str, s3: S3Config | None = None) -> Storage:
     """Open a folder (`corpus/`, `file:///data/corpus`) or an S3 prefix (`s3://bucket/corpus`).
 
-    Nothing is created or contacted yet. How S3 is reached say `s3`, then the file that `SURGSTREAM_STORES` names, then
-    boto3's own environment and files; credentials are boto3's alone.
+    Nothing is created or contacted yet. S3 is reached by the settings in `s3`, then by those in the file that
+    `SURGSTREAM_STORES` names, then by boto3's own environment and files; credentials are boto3's alone.
 
     Args:
         uri: The address.
-        s3: How to reach S3, and how patient to be with either kind of store.
+        s3: How to reach S3, and the retries for either kind of store.
 
     Returns:
         The store.
@@ -54,23 +46,10 @@ def open_storage(uri: str, s3: S3Config | None = None) -> Storage:
             "expected a folder or an address, got nothing; is a variable of the shell not set?"
         )
 
-    retry = (s3 or S3Config()).retry
-    scheme, separator, rest = uri.partition("://")
-    if not separator:
-        return LocalStorage(Path(uri), uri, retry)
-    if scheme == "file" and rest.startswith("/"):
-        return LocalStorage(Path(urllib.parse.unquote(rest)), uri, retry)
-
-    bucket, _, prefix = rest.partition("/")
-    if scheme == "s3" and "@" in bucket:
-        raise ConfigError(f"s3://: {WITHOUT_USER}")
-    if scheme == "s3" and bucket:
-        from surgstream.shards.storage.s3 import S3Storage  # boto3 takes half a second to import
-
-        return S3Storage(bucket, prefix, uri, reached(bucket, s3))
-    raise StorageError(
-        f"{without_secrets(uri)}: expected a folder, file:///FOLDER or s3://BUCKET/PREFIX"
-    )
+    settings = s3 or S3Config()
+    if is_address(uri):
+        return open_address(uri, settings)
+    return LocalStorage(Path(uri), uri, settings.retry)
 
 
 class Stores(dict[str, Storage]):
@@ -85,11 +64,10 @@ class Stores(dict[str, Storage]):
         Args:
             location: A local path or `s3://BUCKET/KEY`.
         """
-        scheme, separator, rest = location.partition("://")
-        if not separator:
-            return self[os.path.dirname(location) or "."], os.path.basename(location)
-        bucket, _, key = rest.partition("/")
-        return self[f"{scheme}://{bucket}"], key
+        if is_address(location):
+            bucket, key = bucket_and_key(location)
+            return self[bucket], key
+        return self[os.path.dirname(location) or "."], os.path.basename(location)
 
 
 class RangeReader(io.RawIOBase):
@@ -100,7 +78,10 @@ class RangeReader(io.RawIOBase):
         size = storage.size(name)
         if size is None:
             raise StorageError(f"{storage.uri}: {name} is missing")
-        self._storage, self._name, self._size, self._position = storage, name, size, 0
+        self._storage = storage
+        self._name = name
+        self._size = size
+        self._position = 0
 
     def readable(self) -> bool:
         """Always."""
@@ -112,8 +93,8 @@ class RangeReader(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move to `offset` bytes from the start, from here or from the end."""
-        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = max(0, origin + offset)
+        origins = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}
+        self._position = max(0, origins[whence] + offset)
         return self._position
 
     def tell(self) -> int:

@@ -9,9 +9,9 @@ from surgstream.benchmarks.themes.scale import CONFIG, LOOK_BACK, START, WARM_UP
 from surgstream.shards.order.sequence import Order, OrderConfig
 from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.shards.reading.stream import ClipStream
 from surgstream.shards.storage.stores import open_storage
 from tests.helpers.handmade import Layout, write_corpus
+from tests.helpers.streams import clip_stream
 
 LAYOUT: Layout = {
     "long": [{"a": [(0, 300)]}, {"b": [(0, 250)], "c": [(0, 57)]}],
@@ -27,7 +27,7 @@ def test_ranks_read_as_often_as_simulated(tmp_path: Path, ranks: int) -> None:
     order = Order.create(frames.sizes(), 5, OrderConfig(lanes=12, chunk_frames=15))
     batch, steps, read = 18, 40, 0
     for rank in range(ranks):
-        stream = ClipStream(
+        stream = clip_stream(
             frames, order, num_frames=3, stride=2, global_batch_size=batch, micro_batch_size=3, rank=rank,
             world_size=ranks, start=0, stop=batch * (1 + steps), read=ReadConfig(threads=1),
         )  # fmt: skip

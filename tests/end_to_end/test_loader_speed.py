@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from surgstream.launch.scaling import read_results, table
-from surgstream.shards.reading.chunks import ReadCounters
+from surgstream.shards.reading.counters import ReadCounters
 from surgstream.trainer.commands.loader import _count, rates
 from tests.end_to_end.conftest import Corpora
 from tests.end_to_end.runs import log, words

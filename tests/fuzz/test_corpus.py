@@ -32,9 +32,9 @@ from surgstream.shards.packing.shard import Receipt
 from surgstream.shards.reading.clips import BadClipLimits
 from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.shards.reading.stream import ClipStream
 from surgstream.shards.storage.stores import open_storage
 from tests.fuzz.damage import NUMBERS, cases, damaged, manifests, records, replaced
+from tests.helpers.streams import clip_stream
 
 TAR, INDEX = "d/d-000000.tar", "d/d-000000.idx"
 
@@ -51,7 +51,7 @@ def read(corpus: Path) -> None:
         table = FrameTable.open(open_storage(str(corpus)))
         order = Order.create(table.sizes(), 5, OrderConfig(lanes=3, chunk_frames=6))
         limits = BadClipLimits(in_all=1000, in_a_row=1000)
-        with ClipStream(
+        with clip_stream(
             table, order, num_frames=3, stride=2, global_batch_size=8, micro_batch_size=4, rank=0, world_size=1,
             start=0, stop=24, read=ReadConfig(threads=2), limits=limits,
         ) as stream:  # fmt: skip

@@ -15,9 +15,11 @@ from surgstream.shards.order.sequence import Order, OrderConfig
 from surgstream.shards.reading.cache import LEDGER_NAME, ChunkCache
 from surgstream.shards.reading.clips import BadClipLimits
 from surgstream.shards.reading.config import ReadConfig
-from surgstream.shards.reading.frame_table import FrameTable, RowRange
+from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.locations import RowRange
 from surgstream.shards.reading.stream import ClipStream
 from surgstream.shards.storage.stores import open_storage
+from tests.helpers.streams import clip_stream
 
 PLENTY = 10**8
 CORPUS = "c" * 64
@@ -46,7 +48,7 @@ def stream(
         "cache": folder and ChunkCache(folder, most_bytes, table.sha256),
     }
     order = Order.create(table.sizes(), 5, lanes)
-    return ClipStream(table, order, **(settings | changes))  # type: ignore[arg-type]
+    return clip_stream(table, order, **(settings | changes))  # type: ignore[arg-type]
 
 
 def content(clips: ClipStream) -> dict[int, tuple[Any, ...]]:

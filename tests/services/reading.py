@@ -10,6 +10,7 @@ from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.stream import ClipStream
 from surgstream.shards.storage.stores import S3Config, open_storage
+from tests.helpers.streams import clip_stream
 
 NUM_FRAMES, STRIDE, BATCH = 4, 3, 12
 
@@ -24,7 +25,7 @@ def stream(
     world_size: int = 1,
 ) -> ClipStream:
     table = FrameTable.open(open_storage(uri, config), check=False)
-    return ClipStream(
+    return clip_stream(
         table,
         Order.create(table.sizes(), 5, OrderConfig(lanes=6, chunk_frames=7)),
         num_frames=NUM_FRAMES,

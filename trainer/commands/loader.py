@@ -16,8 +16,8 @@ from typing import Any
 from surgstream.configs.files import write_atomically
 from surgstream.configs.loading import load, to_tree
 from surgstream.shards.order.sequence import Order
+from surgstream.shards.reading.feed import ClipFeed
 from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.shards.reading.stream import ClipFeed
 from surgstream.trainer.assembly import clip_source, open_corpus
 from surgstream.trainer.commands.loader_table import table
 from surgstream.trainer.config import TrainConfig

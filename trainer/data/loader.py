@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from surgstream.shards.reading.clips import ClipBytes
-from surgstream.shards.reading.stream import ClipFeed
+from surgstream.shards.reading.feed import ClipFeed
 from surgstream.trainer.batch import ClipBatch, ClipName
 from surgstream.trainer.data.augment import draw_transform
 from surgstream.trainer.data.config import CropConfig

@@ -14,7 +14,7 @@ from surgstream.configs.files import naming
 from surgstream.shards.errors import CorruptSampleError
 from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.clips import BadClipLimits
-from surgstream.shards.reading.stream import ClipFeed
+from surgstream.shards.reading.feed import ClipFeed
 from surgstream.trainer.data.loader import ClipLoader
 from surgstream.trainer.distributed import Topology, all_gather
 from surgstream.trainer.runs.files import QUARANTINE

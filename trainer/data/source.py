@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
-from surgstream.shards.order.sequence import Order
+from surgstream.shards.order.sequence import Order, RankShare
 from surgstream.shards.reading.cache import ChunkCache
+from surgstream.shards.reading.clips import ClipShape
+from surgstream.shards.reading.feed import ClipFeed, Reading
 from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.shards.reading.passes import ClipPass
-from surgstream.shards.reading.stream import ClipFeed, ClipStream
+from surgstream.shards.reading.passes import ClipPass, Selection
+from surgstream.shards.reading.stream import ClipStream
 from surgstream.trainer.data.config import CropConfig, DataConfig
 from surgstream.trainer.data.decode import ClipDecoder
 from surgstream.trainer.data.loader import ClipLoader
@@ -39,31 +41,31 @@ class ByteSource:
         """
         self._data = data
         self._corpus = corpus
-        self._num_frames = num_frames
-        self._micro_batch_size = micro_batch_size
         self._topology = topology
+        self._micro_batch_size = micro_batch_size
+        self._shape = ClipShape(num_frames=num_frames, stride=data.stride)
 
-        self._cache: ChunkCache | None = None
-        if data.cache_folder:
-            self._cache = ChunkCache(data.cache_folder, data.cache_bytes, corpus.sha256)
+        folder = data.cache_folder
+        cache = ChunkCache(folder, data.cache_bytes, corpus.sha256) if folder else None
+        self._reading = Reading(read=data.read, limits=data.limits, cache=cache)
 
     def stream(self, order: Order, *, global_batch_size: int, start: int) -> ClipStream:
         """Stream this rank's share of the draws of an order, from `start` on without end."""
+        rank_share = RankShare(
+            rank=self._topology.rank,
+            world_size=self._topology.world_size,
+            micro_batch_size=self._micro_batch_size,
+            global_batch_size=global_batch_size,
+            deal=self._data.order.deal,
+        )
         return ClipStream(
             self._corpus,
             order,
-            num_frames=self._num_frames,
-            stride=self._data.stride,
-            global_batch_size=global_batch_size,
-            micro_batch_size=self._micro_batch_size,
-            rank=self._topology.rank,
-            world_size=self._topology.world_size,
+            shape=self._shape,
+            rank_share=rank_share,
+            reading=self._reading,
             start=start,
             stop=None,  # the trainer ends by its plan
-            read=self._data.read,
-            deal=self._data.order.deal,
-            limits=self._data.limits,
-            cache=self._cache,
         )
 
 
@@ -133,21 +135,21 @@ class ClipSource(ByteSource):
             datasets: Names of the datasets to take; None takes all.
             shared: Whether the ranks share the clips, or each takes all of them.
         """
-        # Where the clips are not shared, each rank reads as if it were alone.
-        readers = self._topology if shared else Topology()
+        # Not shared, each rank reads as if it were alone.
+        world_size = self._topology.world_size if shared else 1
+        rank_share = RankShare(
+            rank=self._topology.rank if shared else 0,
+            world_size=world_size,
+            micro_batch_size=self._micro_batch_size,
+            global_batch_size=self._micro_batch_size * world_size,
+        )
         clips = ClipPass(
             self._corpus,
-            num_frames=self._num_frames,
-            stride=self._data.stride,
-            micro_batch_size=self._micro_batch_size,
-            rank=readers.rank,
-            world_size=readers.world_size,
+            Selection(num_clips=num_clips, datasets=datasets),
+            shape=self._shape,
+            rank_share=rank_share,
+            reading=self._reading,
             chunk_frames=self._data.order.chunk_frames,
-            read=self._data.read,
-            limits=self._data.limits,
-            cache=self._cache,
-            num_clips=num_clips,
-            datasets=datasets,
         )
         return self._load(clips)
 

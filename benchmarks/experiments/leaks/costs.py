@@ -14,7 +14,8 @@ from surgstream.benchmarks.experiments.pack_videos import cost_of, cpu_seconds, 
 from surgstream.launch.__main__ import main as surgstream
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.inspection.packed_frames import Placed
-from surgstream.shards.leaks.matching import Library, bands_of, find_matches
+from surgstream.shards.leaks.candidates import Library, bands_of
+from surgstream.shards.leaks.matching import find_matches
 from surgstream.shards.leaks.read import look_at
 from surgstream.shards.leaks.thumbnails import WORDS, Bits
 from surgstream.shards.storage.stores import open_storage

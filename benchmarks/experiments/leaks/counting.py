@@ -9,8 +9,9 @@ from functools import partial
 import numpy as np
 
 from surgstream.benchmarks.experiments.leaks.films import RATE
+from surgstream.shards.leaks.candidates import Library, bands_of
 from surgstream.shards.leaks.fingerprints import FRAMES, prints
-from surgstream.shards.leaks.matching import Library, Match, bands_of
+from surgstream.shards.leaks.matching import Match
 from surgstream.shards.leaks.pictures import find_alike, hashes
 from surgstream.shards.leaks.read import PHASES, num_phases
 from surgstream.shards.leaks.thumbnails import WORDS, Bits, Grey

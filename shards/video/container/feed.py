@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, cast
 
 from surgstream.shards.errors import ReplacedError, StorageError, UnusableFileError, VideoError
+from surgstream.shards.storage.addresses import is_address
 from surgstream.shards.storage.stores import RangeReader, Storage, Stores
 
 STORED_AHEAD_BYTES = 8 * 2**20
@@ -33,7 +34,7 @@ def feed(location: str, stores: Stores, read_ahead: int | None = None) -> Iterat
         VideoError: The file is missing, is no file, may not be read, or is replaced meanwhile.
         StorageError: The store, or the file system, fails.
     """
-    local = "://" not in location
+    local = not is_address(location)
     if local and os.path.exists(location) and not os.path.isfile(location):
         raise VideoError("is not a regular file")  # a named pipe would make us wait
 

@@ -15,12 +15,11 @@ from surgstream.shards.order.sequence import Order, OrderConfig
 from surgstream.shards.reading.clips import BadClipLimits
 from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.shards.reading.passes import ClipPass
-from surgstream.shards.reading.stream import ClipStream
 from surgstream.shards.storage.stores import open_storage
 from tests.helpers.commands import pack
 from tests.helpers.handmade import LAYOUT, jpeg, write_corpus
 from tests.helpers.packing import write_corpus as describe_corpus
+from tests.helpers.streams import clip_pass, clip_stream
 from tests.helpers.videos import make_video
 from tests.shards.reading.test_frame_table import made_up
 
@@ -42,7 +41,7 @@ def read(table: FrameTable, **changes: Any) -> dict[int, Clip]:
         "world_size": 1, "start": 0, "stop": DRAWS, "read": ReadConfig(), "limits": BadClipLimits(),
     }  # fmt: skip
     order = Order.create(table.sizes(), 5, OrderConfig(lanes=6, chunk_frames=3))
-    with ClipStream(table, order, **(settings | changes)) as batches:
+    with clip_stream(table, order, **(settings | changes)) as batches:
         return {
             clip.g: (
                 clip.dataset,
@@ -95,7 +94,7 @@ def test_a_pass_has_each_clip_once(tmp_path: Path) -> None:
     write_corpus(tmp_path, fps=FPS)
     table, found = opened(tmp_path), []
     for rank in range(2):
-        with ClipPass(
+        with clip_pass(
             table, num_frames=NUM_FRAMES, stride=STRIDE, micro_batch_size=4, rank=rank, world_size=2, chunk_frames=5,
             read=ReadConfig(),
         ) as batches:  # fmt: skip

@@ -7,14 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from surgstream.shards.leaks.matching import (
-    Library,
-    Match,
-    bands_of,
-    evidence_needed,
-    find_matches,
-    num_comparisons,
-)
+from surgstream.shards.leaks.candidates import Library, bands_of
+from surgstream.shards.leaks.matching import Match, evidence_needed, find_matches, num_comparisons
 from surgstream.shards.leaks.thumbnails import POSES, WORDS, Bits, posed
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from surgstream.shards.leaks.matching import Library, Match
+from surgstream.shards.leaks.candidates import Library
+from surgstream.shards.leaks.matching import Match
 from surgstream.shards.leaks.pictures import find_alike, hashes
 from surgstream.shards.leaks.thumbnails import EDGE, POSES, WORDS, Bits, Grey, differing, posed
 from tests.helpers.films import Pictures

@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surgstream.configs.errors import ConfigError
-from surgstream.shards.order.sequence import DatasetSize, Order, OrderConfig, check_batch, place
+from surgstream.shards.order.sequence import (
+    DatasetSize,
+    Order,
+    OrderConfig,
+    RankShare,
+    check_batch,
+    place,
+)
 
 SIZES = (DatasetSize("big", "s", 700), DatasetSize("mid", "s", 90), DatasetSize("small", "t", 23))
 CONFIG = OrderConfig(lanes=8, chunk_frames=20)
@@ -126,3 +133,21 @@ def test_the_refusal_lists_what_can_be_dealt(micro_batch: int, world: int, fits:
     with pytest.raises(ConfigError) as refused:
         check_batch(24, micro_batch, world)
     assert str(refused.value).endswith(f"got 24; {fits}")
+
+
+@pytest.mark.parametrize("deal", ["runs", "spread"])
+def test_the_shares_of_all_ranks_are_the_placement(deal: str) -> None:
+    draws = Order.create(SIZES, 3, CONFIG).draws(0, 24)
+    shares = [
+        RankShare(rank=rank, world_size=3, micro_batch_size=4, global_batch_size=24, deal=deal)
+        for rank in range(3)
+    ]
+    found = np.stack([share.micro_batches(draws) for share in shares])
+    np.testing.assert_array_equal(
+        found, place(draws, micro_batch_size=4, world_size=3, deal=deal).members
+    )
+
+
+def test_a_share_that_cannot_be_dealt_is_refused() -> None:
+    with pytest.raises(ConfigError, match="global_batch_size: expected a multiple"):
+        RankShare(rank=0, world_size=5, micro_batch_size=4, global_batch_size=24)

@@ -16,7 +16,7 @@ from surgstream.shards.format.index import ROW
 from surgstream.shards.order.sequence import OrderConfig
 from surgstream.shards.reading import cache as cache_module
 from surgstream.shards.reading.cache import LEDGER_NAME, ChunkCache
-from surgstream.shards.reading.frame_table import RowRange
+from surgstream.shards.reading.locations import RowRange
 from surgstream.shards.reading.stream import ClipStream
 from tests.helpers.cached import (
     CORPUS,
@@ -209,7 +209,7 @@ def test_a_lock_that_is_never_released_ends_the_keeping(
         for number in range(3):
             cache.keep(*made_up(number))
     assert [record.message for record in caplog.records if record.levelno == logging.WARNING] == [
-        f"cache {folder}: another process has locked it for 0 s; the run goes on, reads what is cached, and keeps no "
-        "more of what it reads"
+        f"cache {folder}: another process has locked it for 0 s; "
+        "training continues with what is cached; nothing new is cached"
     ]
     assert list(folder.glob("*/*.partial")), "it is another process's"

@@ -11,7 +11,8 @@ from surgstream.shards.errors import StorageError
 from surgstream.shards.format.index import ROW
 from surgstream.shards.reading.activity import Activities
 from surgstream.shards.reading.buffers import new_buffer
-from surgstream.shards.reading.chunks import BadFrame, Chunk, ChunkReader, ReadCounters
+from surgstream.shards.reading.chunks import BadFrame, Chunk, ChunkReader
+from surgstream.shards.reading.counters import ReadCounters
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import LocalStorage, open_storage
 from tests.helpers.handmade import jpeg, write_corpus

@@ -15,6 +15,7 @@ from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.stream import ClipStream
 from surgstream.shards.storage.stores import open_storage
 from tests.helpers.handmade import jpeg, write_corpus
+from tests.helpers.streams import clip_stream
 
 NUM_FRAMES, STRIDE, DRAWS = 4, 3, 480
 
@@ -50,7 +51,7 @@ def stream(corpus: Path, **changes: object) -> ClipStream:
         "limits": BadClipLimits(in_all=400, in_a_row=50),
     }
     order = Order.create(table.sizes(), 5, OrderConfig(lanes=6, chunk_frames=7))
-    return ClipStream(table, order, **(settings | changes))  # type: ignore[arg-type]
+    return clip_stream(table, order, **(settings | changes))  # type: ignore[arg-type]
 
 
 def collect(corpus: Path, **changes: object) -> dict[int, ClipBytes]:

@@ -17,7 +17,8 @@ import pytest
 from surgstream.configs.errors import ConfigError
 from surgstream.shards.format.index import ROW
 from surgstream.shards.reading.cache import LEDGER_NAME, ChunkCache
-from surgstream.shards.reading.frame_table import FrameTable, RowRange
+from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.locations import RowRange
 from surgstream.shards.storage.stores import open_storage
 from tests.helpers.cached import (
     CORPUS,
@@ -71,7 +72,9 @@ def test_a_full_disk_is_one_warning_for_all_ranks(
         assert not list(folder.glob("*/*.partial"))
         kept = len(chunk_files(folder))
     warnings = [record.message for record in caplog.records if record.levelno == logging.WARNING]
-    assert len(warnings) == 1 and str(folder) in warnings[0] and "keeps no more" in warnings[0]
+    assert (
+        len(warnings) == 1 and str(folder) in warnings[0] and "nothing new is cached" in warnings[0]
+    )
     assert kept > 0 and other.counters.cache_hits > 0, "what is there is still read"
 
 

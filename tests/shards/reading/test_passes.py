@@ -16,6 +16,7 @@ from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.passes import ClipPass, share
 from surgstream.shards.storage.stores import open_storage
 from tests.helpers.handmade import LAYOUT, jpeg, write_corpus
+from tests.helpers.streams import clip_pass, one_step_share
 
 NUM_FRAMES, STRIDE = 4, 3
 CLIPS = [
@@ -35,7 +36,7 @@ def test_every_clip_falls_to_one_rank_and_only_the_last_step_is_padded(
     num_clips: int, micro_batch_size: int, world_size: int
 ) -> None:
     shares = [
-        share(num_clips, micro_batch_size=micro_batch_size, rank=rank, world_size=world_size)
+        share(num_clips, one_step_share(rank, world_size, micro_batch_size))
         for rank in range(world_size)
     ]
     assert [clip for part in shares for clip in range(part.start, part.stop)] == list(
@@ -65,7 +66,7 @@ def open_pass(folder: Path, **changes: object) -> ClipPass:
         "read": ReadConfig(threads=3),
     }
     table = FrameTable.open(open_storage(str(folder)))
-    return ClipPass(table, **(settings | changes))  # type: ignore[arg-type]
+    return clip_pass(table, **(settings | changes))  # type: ignore[arg-type]
 
 
 def collect(folder: Path, world_size: int, **changes: object) -> list[list[list[ClipBytes]]]:

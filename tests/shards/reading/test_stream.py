@@ -33,6 +33,7 @@ from surgstream.shards.storage.stores import LocalStorage, open_storage
 from tests.helpers.file_systems import FailingCalls
 from tests.helpers.handmade import read_frame, write_corpus
 from tests.helpers.s3 import s3_bucket
+from tests.helpers.streams import clip_stream
 
 NUM_FRAMES, STRIDE = 4, 3
 CONFIG = OrderConfig(lanes=6, chunk_frames=7)
@@ -81,7 +82,7 @@ def open_stream(table: FrameTable, order: Order | None = None, **changes: Any) -
         "stop": 240,
         "read": ReadConfig(),
     }
-    return ClipStream(table, order, **(settings | changes))
+    return clip_stream(table, order, **(settings | changes))
 
 
 def collect(table: FrameTable, **changes: Any) -> list[list[Row]]:

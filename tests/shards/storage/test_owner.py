@@ -374,7 +374,8 @@ def test_a_record_that_is_none_is_told_of(tmp_path: Path) -> None:
     storage = open_storage(str(tmp_path))
     storage.write(f"{OWNERS}/00000001", b"what is this?")
     with pytest.raises(
-        StorageError, match="00000001: expected who writes there, got something else; remove it"
+        StorageError,
+        match="00000001: expected the record of a writer, got something else; remove it",
     ):
         owning(storage, "training").__enter__()
     assert len(contents(tmp_path)) == 1

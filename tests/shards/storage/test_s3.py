@@ -22,8 +22,8 @@ from cryptography.x509.oid import NameOID
 from surgstream.configs.errors import ConfigError
 from surgstream.launch.__main__ import main
 from surgstream.shards.errors import StorageError
-from surgstream.shards.storage.access import reached
 from surgstream.shards.storage.retry import RetryConfig
+from surgstream.shards.storage.s3_client import reached
 from surgstream.shards.storage.stores import S3Config, open_storage, read_range
 from tests.helpers.faults import FaultProxy, fault_proxy
 from tests.helpers.packing import write_corpus

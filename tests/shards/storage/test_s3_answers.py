@@ -220,7 +220,7 @@ def test_objects_with_weak_etags_are_replaced(storage: Storage) -> None:
     first = storage.version("a")
     storage.replace("a", b"newer", first)
     assert storage.read("a") == b"newer" and "IfMatch" not in put[0]
-    with pytest.raises(StorageError, match="somebody else is at work there"):
+    with pytest.raises(StorageError, match="another process is writing there"):
         storage.replace("a", b"newest", first)
 
 
@@ -259,7 +259,7 @@ def test_a_replacement_whose_answer_is_lost_has_replaced(
         proxy.plan = losing_one("PUT")
         storage.replace(name, data, was)
         assert storage.read(name) == data
-        with pytest.raises(StorageError, match="somebody else is at work"):
+        with pytest.raises(StorageError, match="another process is writing"):
             storage.replace(name, b"other", was)
 
 

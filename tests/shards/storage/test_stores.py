@@ -94,7 +94,7 @@ def test_what_somebody_else_wrote_is_not_replaced(storage: Storage) -> None:
         storage.replace("a", b"two", None)
     storage.replace("a", b"two!", first)
     for was in (first, None):
-        with pytest.raises(StorageError, match="somebody else is at work there"):
+        with pytest.raises(StorageError, match="another process is writing there"):
             storage.replace("a", b"three", was)
     assert storage.read("a") == b"two!"
 
@@ -138,7 +138,7 @@ def test_s3_does_not_replace_what_was_written_in_the_last_moment(
     monkeypatch.setattr(
         storage_s3, "check_version", lambda storage, *_: storage.write("a", b"somebody else's")
     )
-    with pytest.raises(StorageError, match="somebody else is at work there"):
+    with pytest.raises(StorageError, match="another process is writing there"):
         storage.replace("a", b"ours", version)
     assert storage.read("a") == b"somebody else's"
 

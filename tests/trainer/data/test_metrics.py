@@ -12,8 +12,9 @@ import pytest
 from surgstream.shards.errors import CorruptSampleError
 from surgstream.shards.order.sequence import DatasetSize, Order, OrderConfig
 from surgstream.shards.reading.buffers import new_buffer
-from surgstream.shards.reading.chunks import BadFrame, ReadCounters
+from surgstream.shards.reading.chunks import BadFrame
 from surgstream.shards.reading.clips import BadClip, BadClipLimits
+from surgstream.shards.reading.counters import ReadCounters
 from tests.helpers.ranks import finish, start_ranks
 
 pytestmark = pytest.mark.slow
