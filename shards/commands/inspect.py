@@ -76,8 +76,8 @@ def _told(placed: Placed) -> str:
     spans = ((part.first_frame, part.first_frame + part.num_frames) for part in video.parts)
     parts = ", ".join(f"{start / video.fps:g} to {stop / video.fps:g} s" for start, stop in spans)
     return (
-        f"{placed.name}: {video.source}, {shard.specialty}, {shard.procedure}\n"
-        f"{video.num_frames} frames of {video.width}x{video.height} at {video.fps:g} a second, in {shard.name}\n"
+        f"{placed.name}: {video.source}, {shard.specialty}, {shard.procedure}\n{video.num_frames} "
+        f"frames of {video.width}x{video.height} at {video.fps:g} a second, in {shard.name}\n"
         f"parts: {parts}\n"
     )
 

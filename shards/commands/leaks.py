@@ -36,8 +36,8 @@ def _fail_on_leak(train: str, compared: Compared) -> None:
     )
     if leaking:
         raise LeakError(
-            f"{train}: expected nothing of what is held out, got stretches of it in {len(leaking)} of its videos: "
-            f"{some_of(leaking)}; hold them out, and pack again"
+            f"{train}: expected nothing of what is held out, got stretches of it in {len(leaking)} "
+            f"of its videos: {some_of(leaking)}; hold them out, and pack again"
         )
 
     lost = sorted(
@@ -45,8 +45,9 @@ def _fail_on_leak(train: str, compared: Compared) -> None:
     )
     if lost:
         raise LeakError(
-            f"{train}: expected held-out videos that can be compared with it, got {len(lost)} that are dark or of one "
-            f"colour: {some_of(lost)}; look at them, and pack them with drop=[black,blank] or take them out"
+            f"{train}: expected held-out videos that can be compared with it, got {len(lost)} that "
+            f"are dark or of one colour: {some_of(lost)}; look at them, and pack them with "
+            "drop=[black,blank] or take them out"
         )
 
 
@@ -58,13 +59,14 @@ def _sources(corpora: dict[str, Manifest]) -> dict[str, Sources]:
         plan = Plan.load(open_storage(uri))
         if plan is None:
             raise ConfigError(
-                f"--from-sources: {uri}: expected the {PLAN_NAME} that it was packed by, which is not there; name the "
-                "folder that `surgstream pack` wrote to"
+                f"--from-sources: {uri}: expected the {PLAN_NAME} that it was packed by, which is "
+                "not there; name the folder that `surgstream pack` wrote to"
             )
         if plan.has_pseudonyms:
             raise ConfigError(
-                f"--from-sources: {uri}: expected a plan that tells where its videos lie, got one of pseudonyms; pack "
-                "them at 4 frames a second or more without --pseudonyms, into another folder, and compare that"
+                f"--from-sources: {uri}: expected a plan that tells where its videos lie, got one "
+                "of pseudonyms; pack them at 4 frames a second or more without --pseudonyms, into "
+                "another folder, and compare that"
             )
 
         found[uri] = {

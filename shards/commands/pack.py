@@ -46,7 +46,8 @@ def run(words: argparse.Namespace) -> int:
     if words.part is not None:
         before = list(pack_share(corpus, root, storage, words.part).values())
         sys.stdout.write(
-            f"packed {before.count(None)} of the {len(before)} shards of this part; the rest was already there\n"
+            f"packed {before.count(None)} of the {len(before)} shards of this part; the rest was "
+            "already there\n"
         )
         return 0
 
@@ -58,7 +59,8 @@ def run(words: argparse.Namespace) -> int:
     incomplete = sum(bool(reading.lost) for reading in packed.readings)
     if incomplete:
         sys.stdout.write(
-            f"damaged videos: {incomplete}; what they have lost: {storage.uri.rstrip('/')}/{READINGS_NAME}\n"
+            f"damaged videos: {incomplete}; what they have lost: "
+            f"{storage.uri.rstrip('/')}/{READINGS_NAME}\n"
         )
     if packed.quarantine:
         count = len(packed.quarantine)
@@ -82,7 +84,8 @@ def _corpus(words: argparse.Namespace) -> tuple[str, CorpusConfig, str]:
             )
         if words.hold_out:
             raise ConfigError(
-                f"--hold-out: expected a folder of videos, got {path}; set `hold_out` of its datasets"
+                f"--hold-out: expected a folder of videos, got {path}; set `hold_out` of its "
+                "datasets"
             )
         corpus = load(CorpusConfig, path, [f"pack.{word}" for word in words.options])
         text, folder = path.read_text(encoding="utf-8"), path.parent

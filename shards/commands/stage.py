@@ -49,7 +49,10 @@ class Staged:
         shards = sum(is_shard_name(file.name) for file in self.files)
         megabytes = sum(file.num_bytes for file in self.files) / 1e6
         copied = self.copied_bytes / 1e6
-        return f"{shards} shards, {megabytes:.1f} MB: {copied:.1f} MB copied, the rest was already there\n"
+        return (
+            f"{shards} shards, {megabytes:.1f} MB: {copied:.1f} MB copied, the rest was already "
+            "there\n"
+        )
 
 
 def stage(source: Storage, target: Storage, *, num_at_once: int, checksum: bool) -> Staged:
@@ -73,7 +76,8 @@ def stage(source: Storage, target: Storage, *, num_at_once: int, checksum: bool)
     files = tuple(_files(manifest))
     if target.size(PLAN_NAME) is not None:
         raise ConfigError(
-            f"{target.uri}: a corpus was packed there, which has a {PLAN_NAME}; stage into another place"
+            f"{target.uri}: a corpus was packed there, which has a {PLAN_NAME}; stage into another "
+            "place"
         )
 
     with owning(target, "staging", wait=True) as owner:
@@ -113,8 +117,8 @@ def _check_shards(target: Storage, files: Sequence[File]) -> None:
     others = packed_shards(target) - {file.name for file in files}
     if others:
         raise ConfigError(
-            f"{target.uri}: holds shards, such as {min(others)}, that the corpus does not have; stage into another "
-            "place, or remove them first"
+            f"{target.uri}: holds shards, such as {min(others)}, that the corpus does not have; "
+            "stage into another place, or remove them first"
         )
 
 
@@ -122,8 +126,8 @@ def _check_room(target: Storage, num_bytes: int) -> None:
     free = target.free_bytes()
     if free is not None and free < num_bytes:
         raise StorageError(
-            f"{target.uri}: expected {num_bytes / 1e9:.3g} GB of free space, got {free / 1e9:.3g}; free some, or stage "
-            "into another place"
+            f"{target.uri}: expected {num_bytes / 1e9:.3g} GB of free space, got {free / 1e9:.3g}; "
+            "free some, or stage into another place"
         )
 
 
@@ -189,8 +193,9 @@ class _Copying:
             # It is copied, and counted, once more
             self._progress(-file.num_bytes)
             raise CorruptSampleError(
-                f"{storage.uri}: {file.name}: SHA-256: expected {file.sha256}, got {digest.hexdigest()}; it is "
-                "damaged: delete it, run `surgstream pack` again, then stage again"
+                f"{storage.uri}: {file.name}: SHA-256: expected {file.sha256}, got "
+                f"{digest.hexdigest()}; it is damaged: delete it, run `surgstream pack` again, "
+                "then stage again"
             )
 
     def _progress(self, num_bytes: int) -> None:

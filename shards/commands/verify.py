@@ -53,8 +53,9 @@ def verify(manifest: Manifest, storage: Storage, *, workers: int) -> Iterator[st
     pictured = find_pictures(storage)
     if pictured:
         log.warning(
-            "%s: %d files, such as %s, hold pictures of what was found, and of what was dropped as well: an earlier "
-            "version kept them there; run `surgstream pack` again to be rid of those in records, and delete reports",
+            "%s: %d files, such as %s, hold pictures of what was found, and of what was dropped "
+            "as well: an earlier version kept them there; run `surgstream pack` again to be rid "
+            "of those in records, and delete reports",
             storage.uri,
             len(pictured),
             pictured[0],
@@ -85,4 +86,7 @@ def _summary(manifest: Manifest, num_findings: int) -> str:
     frames = sum(shard.num_frames for shard in manifest.shards)
     megabytes = sum(shard.num_bytes for shard in manifest.shards) / 1e6
     verdict = f"{num_findings} damaged" if num_findings else "every byte is as it was packed"
-    return f"{len(manifest.shards)} shards, {videos} videos, {frames} frames, {megabytes:.1f} MB: {verdict}\n"
+    return (
+        f"{len(manifest.shards)} shards, {videos} videos, {frames} frames, {megabytes:.1f} MB: "
+        f"{verdict}\n"
+    )

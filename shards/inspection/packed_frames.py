@@ -113,7 +113,10 @@ def read_frames(
         start, stop = int(rows[0]["offset"]), int(rows[-1]["offset"]) + int(rows[-1]["size"])
         # Before anything is read: a damaged index may ask for any range
         if not start < stop <= shard.num_bytes:
-            where = f"{storage.uri}: {shard.index_name}: frames {group[0]} to {group[-1]} of {placed.video.id}"
+            where = (
+                f"{storage.uri}: {shard.index_name}: frames {group[0]} to {group[-1]} of "
+                f"{placed.video.id}"
+            )
             raise CorruptSampleError(f"{where} are not in its shard; run `surgstream verify`")
 
         data = memoryview(read_range(storage, shard.name, start, stop))

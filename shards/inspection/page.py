@@ -119,7 +119,10 @@ def _key(colour: str, name: str) -> str:
 def _section(section: Section) -> str:
     reading = section.reading
     plain = "" if section.warnings or reading.findings else ' class="plain"'
-    source = f"{reading.source}: {reading.codec} in {reading.container}, {reading.width}x{reading.height}"
+    source = (
+        f"{reading.source}: {reading.codec} in {reading.container}, "
+        f"{reading.width}x{reading.height}"
+    )
     rate = "" if reading.fps is None else f", {reading.fps:g} a second"
     warnings = "".join(f"<li>{escape(warning)}</li>" for warning in section.warnings)
 
@@ -130,7 +133,9 @@ def _section(section: Section) -> str:
         + _timeline(section)
         + f'<div class="films">{"".join(_film(sprite) for sprite in section.strip)}</div>\n'
         + f'<div class="looks">{_crop(section)}{_histogram(section.histogram)}'
-        + f"{_decisions(section.name, zip(reading.findings, section.found, strict=True), section.review)}</div>\n"
+        + (
+            f"{_decisions(section.name, zip(reading.findings, section.found, strict=True), section.review)}</div>\n"
+        )
         + "</section>\n"
     )
 
@@ -276,7 +281,8 @@ def _decisions(
     )
     return (
         f"<div><table><thead><tr>{head}<th>decision</th></tr></thead><tbody>{''.join(rows)}</tbody></table>"
-        f"<form>another stretch: {_seconds('from', 'start')}{_seconds('to', 'stop')}<button>add</button></form></div>"
+        "<form>another stretch: "
+        f"{_seconds('from', 'start')}{_seconds('to', 'stop')}<button>add</button></form></div>"
     )
 
 

@@ -66,7 +66,8 @@ def write_report(storage: Storage, out: Path, films: Mapping[tuple[str, str], Fi
     if missing:
         staged = storage.size(READINGS_NAME) is None and storage.size(PLAN_NAME) is None
         raise ManifestError(
-            f"{storage.uri}: {READINGS_NAME}: expected how {'/'.join(min(missing))} was read, got nothing; "
+            f"{storage.uri}: {READINGS_NAME}: expected how {'/'.join(min(missing))} was read, got "
+            "nothing; "
             + ("report on the corpus that this one was staged from" if staged else "pack it again")
         )
 
@@ -110,8 +111,8 @@ def _checked(reading: Reading, uri: str) -> Reading:
     for each in stretches:
         if each.stop is None or not 0 <= each.start < each.stop <= LONGEST_SECONDS:
             raise ManifestError(
-                f"{uri}: {READINGS_NAME}: {reading.dataset}/{reading.video}: expected seconds of a video, got "
-                f"{each.start} to {each.stop}; pack the corpus again"
+                f"{uri}: {READINGS_NAME}: {reading.dataset}/{reading.video}: expected seconds of a "
+                f"video, got {each.start} to {each.stop}; pack the corpus again"
             )
     return reading
 
@@ -192,21 +193,29 @@ def _warnings(placed: Placed | None, reading: Reading) -> Iterator[str]:
     if "outside" in kinds:
         yield "there are views from outside of the body"
     if not reading.judged:
-        yield "most of it has not the colours of tissue, so views from outside of the body were not looked for"
+        yield (
+            "most of it has not the colours of tissue, so views from outside of the body were not "
+            "looked for"
+        )
 
     if reading.lost:
         yield f"{reading.lost_seconds:,.1f} seconds of it could not be decoded"
     if reading.changes:
         first = reading.changes[0]
         yield (
-            f"its pictures change {'once,' if len(reading.changes) == 1 else f'{len(reading.changes)} times, first'} "
-            f"at {first.second:,.1f} s from {first.was} to {first.now}; those that do not fill the frame are on black"
+            "its pictures change "
+            f"{'once,' if len(reading.changes) == 1 else f'{len(reading.changes)} times, first'} "
+            f"at {first.second:,.1f} s from {first.was} to {first.now}; those that do not fill the "
+            "frame are on black"
         )
 
     frames = placed.video.num_frames if placed else 0
     seconds = frames / placed.video.fps if placed else 0
     if reading.dropped_seconds > MUCH * (reading.dropped_seconds + seconds):
-        yield f"{'most' if placed else 'all'} of it is dropped: {reading.dropped_seconds:,.0f} seconds"
+        yield (
+            f"{'most' if placed else 'all'} of it is dropped: {reading.dropped_seconds:,.0f} "
+            "seconds"
+        )
     if placed and frames < SHORT_FRAMES:
         yield f"it has fewer than {SHORT_FRAMES} frames"
 
@@ -223,10 +232,13 @@ def _facts(
     manifest: Manifest, storage: Storage, num_failed: int, num_dropped: int, num_short: int
 ) -> Iterator[str]:
     total = summarise(manifest, storage.uri, SHORT_FRAMES).total
-    yield f"Videos: {total.num_videos:,}, of {total.hours:,.2f} hours and {total.num_frames:,} frames."
     yield (
-        f"Videos that could not be packed: {num_failed:,}. Videos all of which is dropped: {num_dropped:,}. "
-        f"Videos left out, since they are shorter than min_seconds: {num_short:,}."
+        f"Videos: {total.num_videos:,}, of {total.hours:,.2f} hours and {total.num_frames:,} "
+        "frames."
+    )
+    yield (
+        f"Videos that could not be packed: {num_failed:,}. Videos all of which is dropped: "
+        f"{num_dropped:,}. Videos left out, since they are shorter than min_seconds: {num_short:,}."
     )
 
     told = {
@@ -238,17 +250,20 @@ def _facts(
     }
     cropped = "" if told.get("crop_borders") else "not "
     yield (
-        f"Packed: the {told['split']} split, {told['fps']} frames a second, {told['short_side']} pixels at the shorter "
-        f"side, JPEG quality {told['jpeg_quality']}. Borders are {cropped}cropped. Dropped is "
-        f"{told.get('drop') or 'nothing'}."
+        f"Packed: the {told['split']} split, {told['fps']} frames a second, {told['short_side']} "
+        f"pixels at the shorter side, JPEG quality {told['jpeg_quality']}. Borders are "
+        f"{cropped}cropped. Dropped is {told.get('drop') or 'nothing'}."
     )
 
     if "none" in str(manifest.packing.get("face_detector", "")):
-        yield "Faces were not looked for in all of it, since OpenCV was missing where it was packed."
+        yield (
+            "Faces were not looked for in all of it, since OpenCV was missing where it was packed."
+        )
     yield (
-        "Rules find what may be wrong, and not all that is: masked faces, say, and profiles they do not, and of views "
-        "from outside 82 % in a recording of an operation, 22 to 71 % in other videos and photographs. Look at the "
-        "pictures, decide, save, and pack again with --review review.csv."
+        "Rules find what may be wrong, and not all that is: masked faces, say, and profiles they "
+        "do not, and of views from outside 82 % in a recording of an operation, 22 to 71 % in "
+        "other videos and photographs. Look at the pictures, decide, save, and pack again with "
+        "--review review.csv."
     )
 
 

@@ -9,7 +9,10 @@ def strip(storage: Storage, placed: Placed, most: int) -> Row:
     """At most so many frames of a video, evenly spread."""
     numbers = spread(placed.video.num_frames, most)
     seconds = placed.seconds
-    title = f"{placed.name}   {placed.video.num_frames} frames, {placed.video.width}x{placed.video.height}"
+    title = (
+        f"{placed.name}   {placed.video.num_frames} frames, "
+        f"{placed.video.width}x{placed.video.height}"
+    )
     words = [
         f"{seconds[number]:,.0f} s" if placed.video.fps <= 1 else f"{seconds[number]:,.1f} s"
         for number in numbers

@@ -131,14 +131,18 @@ def _size(video: PackedVideo) -> str:
 
 def _table(title: str, summaries: Sequence[Summary]) -> str:
     width = max(len(title), *(len(summary.name) for summary in summaries))
-    head = f"{title:<{width}} {'videos':>8} {'short':>6} {'parts':>8} {'frames':>12} {'hours':>9} {'median_s':>9} "
+    head = (
+        f"{title:<{width}} {'videos':>8} {'short':>6} {'parts':>8} {'frames':>12} {'hours':>9} "
+        f"{'median_s':>9} "
+    )
     lines = [head + f"{'share':>7} {'MB':>11}  sizes"]
     for summary in summaries:
         sizes = ", ".join(f"{size} ({count})" for size, count in [*summary.sizes.items()][:3])
         more = len(summary.sizes) - 3
         lines.append(
-            f"{summary.name:<{width}} {summary.num_videos:>8} {summary.num_short:>6} {summary.num_parts:>8} "
-            f"{summary.num_frames:>12} {summary.hours:>9.2f} {summary.median_seconds:>9.1f} {summary.share:>7.1%} "
+            f"{summary.name:<{width}} {summary.num_videos:>8} {summary.num_short:>6} "
+            f"{summary.num_parts:>8} {summary.num_frames:>12} {summary.hours:>9.2f} "
+            f"{summary.median_seconds:>9.1f} {summary.share:>7.1%} "
             f"{summary.num_bytes / 1e6:>11.1f}  {sizes}{f' and {more} more' if more > 0 else ''}"
         )
     return "\n".join(lines) + "\n"

@@ -125,8 +125,8 @@ def _report(
     lines = [_as_written_now(kind, line) for line in report.splitlines(keepends=True)]
     if sorted(lines) != sorted(expected):
         yield (
-            f"{name}: expected the {len(expected)} lines that {PLAN_NAME} and the receipts call for, "
-            f"got {len(expected.intersection(lines))} of them in {len(lines)} lines"
+            f"{name}: expected the {len(expected)} lines that {PLAN_NAME} and the receipts call "
+            f"for, got {len(expected.intersection(lines))} of them in {len(lines)} lines"
         )
 
 
@@ -260,7 +260,10 @@ def _check_description(
         yield f"{member}: its padding is damaged"
     for fact, value in describe(shard, video, segment).items():
         if said.get(fact) != value:
-            yield f"{member}: {fact}: the manifest has {value!r}, this has {reprlib.repr(said.get(fact))}"
+            yield (
+                f"{member}: {fact}: the manifest has {value!r}, this has "
+                f"{reprlib.repr(said.get(fact))}"
+            )
 
 
 def _check_frames(

@@ -59,8 +59,9 @@ class Packed:
             return ""
         names = sorted({reading.dataset for reading in self.readings if reading.too_short})
         return (
-            f"left out, shorter than min_seconds: {len(seconds):,} video{'s' * (len(seconds) != 1)} of "
-            f"{', '.join(names)}, {sum(seconds):,.1f} s in all\n"
+            f"left out, shorter than min_seconds: {len(seconds):,} "
+            f"video{'s' * (len(seconds) != 1)} of {', '.join(names)}, {sum(seconds):,.1f} s in "
+            "all\n"
         )
 
     def speed(self) -> str:

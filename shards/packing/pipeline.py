@@ -44,8 +44,8 @@ MOST_THREADS = 16
 """That one video is decoded with, where there are more cores than shards."""
 
 UNFINISHED = (
-    "an earlier packing did not finish, another version of surgstream packed it, or the corpus file describes the "
-    "dataset anew"
+    "an earlier packing did not finish, another version of surgstream packed it, or the corpus "
+    "file describes the dataset anew"
 )
 
 Receipts = dict[str, Receipt | None]
@@ -161,8 +161,9 @@ def _check_unpublished(storage: Storage, missing: Collection[str]) -> None:
     listed = {shard.name for shard in Manifest.load(storage).shards}.intersection(missing)
     if listed:
         raise ConfigError(
-            f"{storage.uri}: expected shards that nobody reads yet, got {len(listed)} of a published corpus, such as "
-            f"{min(listed)}, to pack again, as after an update of surgstream; run with --plan-only first"
+            f"{storage.uri}: expected shards that nobody reads yet, got {len(listed)} of a "
+            f"published corpus, such as {min(listed)}, to pack again, as after an update of "
+            "surgstream; run with --plan-only first"
         )
 
 
@@ -189,7 +190,8 @@ def _tell_unjudged(options: PackConfig, readings: Sequence[Reading]) -> None:
     unjudged = [reading for reading in readings if not reading.judged]
     if "outside" in options.drop and unjudged:
         log.warning(
-            "outside was not looked for in %d videos, such as %s of %s, most of which has not the colours of tissue",
+            "outside was not looked for in %d videos, such as %s of %s, most of which has not "
+            "the colours of tissue",
             len(unjudged),
             unjudged[0].video,
             unjudged[0].dataset,
@@ -202,8 +204,8 @@ def _prepare(
     previous = earlier_plan(corpus, storage)
     if previous is not None and previous.has_pseudonyms and corpus.pseudonyms is None:
         raise ConfigError(
-            f"{storage.uri}: expected --pseudonyms, since its videos have such names, got none; give the file, or pack "
-            "into another folder"
+            f"{storage.uri}: expected --pseudonyms, since its videos have such names, got none; "
+            "give the file, or pack into another folder"
         )
 
     plan = make_plan(corpus, sources, previous)
@@ -232,8 +234,8 @@ def _tell_short(plan: Plan) -> None:
     )
     for shard in {shard.dataset: shard for shard in plan.shards if shard.dataset in short}.values():
         log.warning(
-            "datasets: %s: %d of %d videos are shorter than min_seconds=%g, by what their files declare: such are left "
-            "out",
+            "datasets: %s: %d of %d videos are shorter than min_seconds=%g, by what their files "
+            "declare: such are left out",
             shard.dataset,
             short[shard.dataset],
             sum(its.dataset == shard.dataset for its, _ in _videos(plan)),
@@ -265,8 +267,8 @@ def _saved_plan(corpus: CorpusConfig, sources: Sequence[Source], storage: Storag
     ]
     reason = next(filter(None, reasons), "there are new videos, or a dataset is described anew")
     raise ConfigError(
-        f"{storage.uri}: {PLAN_NAME} does not fit the corpus file and the options any more: {reason}; "
-        "run with --plan-only again once no other part is at work"
+        f"{storage.uri}: {PLAN_NAME} does not fit the corpus file and the options any more: "
+        f"{reason}; run with --plan-only again once no other part is at work"
     )
 
 

@@ -84,8 +84,8 @@ class Plan:
             return build(Plan, unseal(storage.read(PLAN_NAME), where=where), where=where)
         except (ManifestError, ConfigError):
             raise ManifestError(
-                f"{where}: expected the plan of a corpus, got something else or a damaged one; put a copy of it back, "
-                "or pack into another folder"
+                f"{where}: expected the plan of a corpus, got something else or a damaged one; put "
+                "a copy of it back, or pack into another folder"
             ) from None
 
 
@@ -105,20 +105,20 @@ def earlier_plan(corpus: CorpusConfig, storage: Storage) -> Plan | None:
     )
     if foreign:
         raise ConfigError(
-            f"{storage.uri}: holds shards of dataset {foreign[0]!r}, which the corpus file does not have; "
-            f"pack into another folder, or remove {foreign[0]} there first"
+            f"{storage.uri}: holds shards of dataset {foreign[0]!r}, which the corpus file does "
+            f"not have; pack into another folder, or remove {foreign[0]} there first"
         )
 
     previous = Plan.load(storage)
     if previous is None and present:
         raise ConfigError(
-            f"{storage.uri}: holds shards, such as {min(present)}, without the {PLAN_NAME} that they were packed by; "
-            "pack into another folder, or remove them first"
+            f"{storage.uri}: holds shards, such as {min(present)}, without the {PLAN_NAME} that "
+            "they were packed by; pack into another folder, or remove them first"
         )
     if previous is not None and previous.options.split != corpus.pack.split:
         raise ConfigError(
-            f"{storage.uri}: holds the {previous.options.split!r} split, not {corpus.pack.split!r}; "
-            "pack into another folder"
+            f"{storage.uri}: holds the {previous.options.split!r} split, not "
+            f"{corpus.pack.split!r}; pack into another folder"
         )
 
     return previous

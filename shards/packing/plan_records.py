@@ -64,7 +64,10 @@ class PlannedShard:
     def problems(self) -> Iterator[str]:
         """What is wrong with the values."""
         if not is_shard_of(self.name, self.dataset):
-            yield f"name: expected a shard {self.dataset}/{self.dataset}-000000.tar, got {self.name!r}"
+            yield (
+                f"name: expected a shard {self.dataset}/{self.dataset}-000000.tar, got "
+                f"{self.name!r}"
+            )
 
     def fingerprint(self, options: PackConfig) -> str:
         """Changes when the shard's bytes would; not when its sources only move."""

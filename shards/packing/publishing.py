@@ -58,8 +58,9 @@ def publish(
         storage.delete(MANIFEST_NAME)
         short = sum(reading.too_short for reading in readings)
         raise ShardError(
-            f"{storage.uri}: not one video could be packed: {len(quarantine)} are in quarantine ({QUARANTINE_NAME} "
-            f"there says why), {short} are shorter than min_seconds ({READINGS_NAME})"
+            f"{storage.uri}: not one video could be packed: {len(quarantine)} are in quarantine "
+            f"({QUARANTINE_NAME} there says why), {short} are shorter than min_seconds "
+            f"({READINGS_NAME})"
         )
 
     manifest = Manifest(

@@ -55,6 +55,6 @@ def _telling_of_the_temporary_folder() -> Iterator[None]:
         yield
     except OSError as error:
         raise StorageError(
-            f"{tempfile.tempdir or 'temporary folder'}: holding the frames of a video: {error.strerror}; "
-            "free some space there, or set TMPDIR to a folder with more"
+            f"{tempfile.tempdir or 'temporary folder'}: holding the frames of a video: "
+            f"{error.strerror}; free some space there, or set TMPDIR to a folder with more"
         ) from error

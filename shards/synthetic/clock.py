@@ -52,7 +52,8 @@ def read_frame_number(image: npt.NDArray[np.uint8]) -> int:
     number, check = code >> 8, code & 0xFF
     if check != _check(number):
         raise ValueError(
-            "frame number: expected the squares of a synthetic video's corners, found none that check out"
+            "frame number: expected the squares of a synthetic video's corners, found none that "
+            "check out"
         )
     return number
 

@@ -144,5 +144,6 @@ class JpegFrames(Generic[Seen]):
     def _check_size(self) -> None:
         if not is_frame_size(self.width, self.height):
             raise VideoError(
-                f"its frames would have {self.width}x{self.height} pixels, and 8K is the most; lower short_side"
+                f"its frames would have {self.width}x{self.height} pixels, and 8K is the most; "
+                "lower short_side"
             )

@@ -82,7 +82,8 @@ def check_gpu() -> None:
         HWAccel("cuda").create(av.Codec("h264", "r"))
     except av.FFmpegError as error:
         raise ConfigError(
-            f"decode: expected an NVIDIA GPU for nvdec, got none that can be used ({error.strerror}); take decode=cpu"
+            "decode: expected an NVIDIA GPU for nvdec, got none that can be used "
+            f"({error.strerror}); take decode=cpu"
         ) from None
 
 
@@ -148,7 +149,8 @@ def _describe(container: Any, threads: int, margins: list[Margins]) -> Video:
         raise VideoError(f"is not a video: FFmpeg reads it as {kind!r}, text or a still picture")
     if kind in LISTS:
         raise VideoError(
-            f"is not a video: FFmpeg reads it as {kind!r}, a list of other files; name those instead"
+            f"is not a video: FFmpeg reads it as {kind!r}, a list of other files; name those "
+            "instead"
         )
 
     stream = max(streams, key=_preference)
@@ -170,7 +172,8 @@ def _describe(container: Any, threads: int, margins: list[Margins]) -> Video:
         raise VideoError("has a video stream without a picture size")
     if stream.width * stream.height > MOST_PIXELS:
         raise VideoError(
-            f"its pictures have {stream.width}x{stream.height} pixels, and {MOST_PIXELS} are the most"
+            f"its pictures have {stream.width}x{stream.height} pixels, and {MOST_PIXELS} are the "
+            "most"
         )
 
     own_aspect = stream.codec_context.sample_aspect_ratio

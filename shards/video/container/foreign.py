@@ -27,8 +27,9 @@ _MARKUP = re.compile(
 )
 
 _UNFINISHED = (
-    "its recording or copy was not finished, so that the list of its pictures (moov) is missing; copy it again if the "
-    "original plays, or rebuild it from a whole one of the same recorder, as with `untrunc WHOLE.mp4 THIS.mp4`"
+    "its recording or copy was not finished, so that the list of its pictures (moov) is missing; "
+    "copy it again if the original plays, or rebuild it from a whole one of the same recorder, as "
+    "with `untrunc WHOLE.mp4 THIS.mp4`"
 )
 
 
@@ -46,7 +47,10 @@ def foreign(file: BinaryIO) -> str:
         if head.startswith(signature, offset):
             return what
     if _MARKUP.match(head):
-        return "a web page or an answer of a store, perhaps an error, saved under this name; download it again"
+        return (
+            "a web page or an answer of a store, perhaps an error, saved under this name; "
+            "download it again"
+        )
     return ""
 
 

@@ -81,7 +81,8 @@ class Shape:
         words = [f"{self.width}x{self.height}"]
         if self.box != whole(self.width, self.height):
             words.append(
-                f"of which {self.box.right - self.box.left}x{self.box.bottom - self.box.top} are shown"
+                f"of which {self.box.right - self.box.left}x{self.box.bottom - self.box.top} are "
+                "shown"
             )
         if self.pixel_aspect != 1:
             words.append(f"pixels {float(self.pixel_aspect):.4g} as wide as high")
