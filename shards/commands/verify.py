@@ -10,7 +10,8 @@ from surgstream.shards.errors import ManifestError
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.names import MANIFEST_NAME
 from surgstream.shards.format.records import Shard
-from surgstream.shards.packing.checks import check_records, check_shard, find_pictures
+from surgstream.shards.packing.checks import check_shard
+from surgstream.shards.packing.record_checks import check_records, find_pictures
 from surgstream.shards.storage.stores import Storage, open_storage
 from surgstream.shards.workers import Progress, cores, run_all
 
