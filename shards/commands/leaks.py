@@ -1,4 +1,4 @@
-"""`surgstream leaks`: what a packed corpus shows twice, and what it shows of held-out videos."""
+"""`surgstream leaks`: find what a packed corpus shows twice, and what it shows of held-out videos."""
 
 import argparse
 import sys
@@ -18,22 +18,22 @@ def run(words: argparse.Namespace) -> int:
     """Do the work of `surgstream leaks`.
 
     Raises:
-        LeakError: --fail-on-leak was given, and a held-out video was met or could not be compared.
+        LeakError: --fail-on-leak was given, and a held-out video was found or could not be compared.
     """
     corpora = {uri: Manifest.load(open_storage(uri)) for uri in (words.train, *words.against)}
     sources = _sources(corpora) if words.from_sources else {}
     compared = compare(corpora, workers=words.workers or cores(), sources=sources)
     sys.stdout.write(as_json(compared) if words.json else as_text(compared))
     sys.stdout.flush()
+
     if words.fail_on_leak:
         _fail_on_leak(words.train, compared)
     return 0
 
 
 def _fail_on_leak(train: str, compared: Compared) -> None:
-    leaking = sorted(
-        {f"{f.first.dataset}/{f.first.video}" for f in compared.findings if f.kind == "held_out"}
-    )
+    held_out = [finding.first for finding in compared.findings if finding.kind == "held_out"]
+    leaking = sorted({f"{side.dataset}/{side.video}" for side in held_out})
     if leaking:
         raise LeakError(
             f"{train}: expected nothing of what is held out, got stretches of it in {len(leaking)} "
@@ -52,9 +52,9 @@ def _fail_on_leak(train: str, compared: Compared) -> None:
 
 
 def _sources(corpora: dict[str, Manifest]) -> dict[str, Sources]:
-    """Where the videos lie that corpora were packed from, by the plans that are kept beside their shards."""
+    """Find the videos that corpora were packed from, by the plans that lie next to their shards."""
     found: dict[str, Sources] = {}
-    # One side will do: a copy is found if one of its two videos is looked at often
+    # One side will do: a copy is found if many frames of one of its two videos are compared.
     for uri in list(corpora)[1:] or list(corpora):
         plan = Plan.load(open_storage(uri))
         if plan is None:
@@ -71,7 +71,6 @@ def _sources(corpora: dict[str, Manifest]) -> dict[str, Sources]:
 
         found[uri] = {
             (shard.dataset, video.id): (video.location, shard.image_fps)
-            for shard in plan.shards
-            for video in shard.videos
+            for shard, video in plan.videos()
         }
     return found
