@@ -32,7 +32,7 @@ _ENLARGED = (
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """The section of a video that was packed, or of which all was dropped.
+    """The section of a video that was packed, or dropped as a whole.
 
     Attributes:
         name: `DATASET/VIDEO`.

@@ -22,7 +22,7 @@ class Footage(NamedTuple):
 
 
 def planned_footage(plan: Plan) -> list[Footage]:
-    """The videos of a plan, by their predicted lengths, without those that are too short."""
+    """List the videos of a plan by their predicted lengths, without those that are too short."""
     fps = plan.options.fps
     return [
         Footage(shard.dataset, 1, video.predicted_frames / fps)
@@ -32,9 +32,9 @@ def planned_footage(plan: Plan) -> list[Footage]:
 
 
 def packed_footage(packed: Packed, fps: float) -> list[Footage]:
-    """The videos of a corpus: what is kept of them, and what is dropped.
+    """List the videos of a corpus: the parts that are kept, and those that are dropped.
 
-    Videos that are too short are left out. A video of which all is dropped counts as one, like the others.
+    Videos that are too short are left out. A video that is dropped as a whole counts like the others.
     """
     kept = [
         Footage(shard.dataset, len(shard.videos), shard.num_frames / fps)
@@ -46,7 +46,7 @@ def packed_footage(packed: Packed, fps: float) -> list[Footage]:
     for reading in packed.readings:
         if reading.too_short:
             continue
-        # Of the videos in quarantine, only those of which all was dropped have a reading.
+        # Of the videos in quarantine, only those that were dropped as a whole have a reading.
         all_dropped = (reading.dataset, reading.video) in quarantine
         dropped.append(Footage(reading.dataset, int(all_dropped), reading.dropped_seconds))
 
@@ -80,8 +80,8 @@ def warn_of_short_videos(plan: Plan) -> None:
 
     for dataset, num_short in short.items():
         log.warning(
-            "datasets: %s: %d of %d videos are shorter than min_seconds=%g, by what their files "
-            "declare: such are left out",
+            "datasets: %s: %d of %d videos are shorter than min_seconds=%g, by the lengths that "
+            "their files declare: they are left out",
             dataset,
             num_short,
             planned[dataset],

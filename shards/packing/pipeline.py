@@ -257,7 +257,7 @@ def _pack_missing(
 
 
 def _seconds(receipts: Sequence[Receipt], fps: float) -> float:
-    """Seconds of video that were decoded for some shards."""
+    """Add up the seconds of video that were decoded for some shards."""
     frames = sum(receipt.shard.num_frames for receipt in receipts if receipt.shard is not None)
     dropped = 0.0
     for receipt in receipts:

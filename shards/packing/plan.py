@@ -51,7 +51,7 @@ class Plan:
         return any(video.hidden for _, video in self.videos())
 
     def fingerprints(self) -> list[str]:
-        """Fingerprints of the shards, in order."""
+        """Compute the fingerprints of the shards, in order."""
         return [shard.fingerprint(self.options) for shard in self.shards]
 
     def difference(self, later: "Plan", dataset: str) -> str:

@@ -1,4 +1,4 @@
-"""Faces, by YuNet (2023), a small network that OpenCV runs. Its weights and their licence lie beside this file."""
+"""Faces, by YuNet (2023), a small network that OpenCV runs. Its weights and their licence lie next to this file."""
 
 import threading
 from functools import cache

@@ -54,7 +54,7 @@ def largest_of_cells(mask: Mask, side: int, share: float) -> Mask:
     Args:
         mask: Shape (H, W).
         side: Side of a cell in pixels; cells that reach over the edge repeat it.
-        share: Cells of which more than this share is set belong to regions.
+        share: A cell belongs to a region if more than this share of it is set.
 
     Returns:
         The same shape.

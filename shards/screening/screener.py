@@ -140,7 +140,7 @@ class Watch:
         return [None if kind is Kind.OUTSIDE else kind for kind in kinds]
 
     def _faces(self, stop: int, frame: Callable[[int], Image.Image]) -> Iterator[Stretch]:
-        """Find faces. A stretch ends before the nearest frames, on both sides, that were searched in vain."""
+        """Find faces. A stretch ends at the nearest frames, on both sides, that were searched and show none."""
         if obstacles([FACE]):
             return
 

@@ -37,32 +37,32 @@ class Playing:
         return min(EASE_SECONDS, 0.3 * (self.stop - self.start))
 
     def reach(self, t: float) -> float:
-        """Share of its way that the instrument has come: 0 out of sight, 1 at its target."""
+        """Compute the share of its way that the instrument has come: 0 out of sight, 1 at its target."""
         come = smooth((t - self.start) / self.ease)
         not_gone = smooth((self.stop - t) / self.ease)
         return come * not_gone
 
     def contact(self, t: float) -> float:
-        """Firmness of the grip on the target, 0 to 1; it starts when the instrument has arrived."""
+        """Compute the firmness of the grip, 0 to 1; it starts when the instrument has arrived."""
         begun = (t - self.start) / self.ease - 1
         left = (self.stop - t) / self.ease - 1
         return smooth(2.5 * begun) * smooth(2.5 * left)
 
     def progress(self, t: float) -> float:
-        """Share of the act that is done."""
+        """Compute the share of the act that is done."""
         worked = t - self.start - self.ease
         seconds = self.stop - self.start - 2 * self.ease
         return smooth(worked / seconds)
 
     def opened(self, t: float) -> float:
-        """Opening of the jaws, 0 to 1."""
+        """Compute the opening of the jaws, 0 to 1."""
         at_work = 0.0
         if self.act.verb not in CLOSING:
             at_work = 0.5 + 0.5 * float(np.cos(5.0 * (t - self.start)))
         return 1 - self.contact(t) * (1 - at_work)
 
     def drag(self, t: float) -> tuple[float, float]:
-        """Shift of the target towards the shaft, along x and y in disc radii."""
+        """Compute the shift of the target towards the shaft, along x and y in disc radii."""
         if self.act.verb not in DRAGGING:
             return 0.0, 0.0
 
@@ -70,7 +70,7 @@ class Playing:
         return strength * float(np.cos(self.side)), strength * float(np.sin(self.side))
 
     def tremble(self, t: float) -> tuple[float, float]:
-        """Shift of the tip off its target while it works on it, along x and y in disc radii."""
+        """Compute the shift of the tip off its target while it works on it, along x and y in disc radii."""
         if self.act.verb in DRAGGING:
             return 0.0, 0.0
 
@@ -78,7 +78,7 @@ class Playing:
         return strength * float(np.sin(4.1 * t)), strength * float(np.sin(2.9 * t + 1))
 
     def triplet(self, t: float) -> tuple[str, str, str]:
-        """Instrument, verb and target; the last two are null while the instrument only comes or goes."""
+        """Name instrument, verb and target; the last two are null while the instrument only comes or goes."""
         if self.contact(t) > 0.5:
             return self.act.tool, self.act.verb, self.act.target
         return self.act.tool, "null_verb", "null_target"

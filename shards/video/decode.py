@@ -233,12 +233,12 @@ class Pictures:
         return shown
 
     def _stamp(self, some: Any) -> int | None:
-        """The timestamp that a packet shares with its picture."""
+        """Get the timestamp that a packet shares with its picture."""
         stamp: int | None = some.dts if self._video.decode_times else some.pts
         return stamp
 
     def _awaited_by(self, some: Any) -> int | None:
-        """The key of a packet until its picture comes; None, so that they are only counted, without `pts`."""
+        """Get the key of a packet until its picture comes; None, so that packets are only counted, without `pts`."""
         return None if self._video.decode_times else self._stamp(some)
 
     def _grid_origin(self) -> Ticks | None:
@@ -250,7 +250,7 @@ class Pictures:
             self.lost.append(Span(start=float(self.scale.seconds(start)), stop=last))
 
     def _declared_start(self) -> Ticks:
-        """The first picture's time by the header: before time 0, if the first pictures are lost."""
+        """Read the first picture's time from the header: before time 0, if the first pictures are lost."""
         origin = self._clock.origin
         start = self._video.start
         if origin is None or start is None:
@@ -274,7 +274,7 @@ class Pictures:
             self._lose(end, None)
 
     def _declared_end(self) -> Ticks | None:
-        """The end of the pictures by the header; None where it does not tell.
+        """Read the end of the pictures from the header; None where it does not tell.
 
         A length of the whole file tells nothing about the pictures where other streams, such as sound, reach its end.
         """
