@@ -3,7 +3,7 @@
 import contextlib
 import io
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -82,7 +82,8 @@ def take(
     with spool(memory_bytes) as spooled:
         numbers = _fill(spooled, frames, progress)
         stretches = watch.stretches(numbers[-1] + 1, partial(_frame, spooled, numbers))
-        kept = _kept(numbers, stretches, options.drop, video.review, fps)
+        unwanted = [stretch for stretch in stretches if stretch.kind in options.drop]
+        kept = _kept(numbers, unwanted, video.review, fps)
 
         # A video that is too short is left out as a whole.
         too_short = shard.is_too_short(int(kept.sum()), options.fps)
@@ -149,17 +150,11 @@ def _frame(spooled: Spool, numbers: Sequence[int], number: int) -> Image.Image:
 
 
 def _kept(
-    numbers: Sequence[int],
-    stretches: Iterable[Stretch],
-    drop: Collection[str],
-    review: Sequence[Decision],
-    fps: Fraction,
+    numbers: Sequence[int], unwanted: Iterable[Stretch], review: Sequence[Decision], fps: Fraction
 ) -> npt.NDArray[np.bool_]:
-    """Mark the frames to keep: those in no stretch of a kind to drop, unless the review says otherwise."""
+    """Mark the frames to keep: those in no unwanted stretch, unless the review says otherwise."""
     kept = np.ones(len(numbers), bool)
-    for stretch in stretches:
-        if stretch.kind not in drop:
-            continue
+    for stretch in unwanted:
         start = bisect_left(numbers, stretch.first)
         stop = bisect_left(numbers, stretch.stop)
         kept[start:stop] = False
