@@ -1,4 +1,4 @@
-"""`surgstream inspect`: what a packed corpus holds, in numbers and in pictures."""
+"""`surgstream inspect`: show a packed corpus in numbers and in pictures."""
 
 import argparse
 import json
@@ -12,6 +12,7 @@ from surgstream.shards.format.outside import check_outside
 from surgstream.shards.inspection.bars import draw_bars
 from surgstream.shards.inspection.packed_frames import (
     Placed,
+    all_videos,
     find_video,
     nearest_frame,
     read_frames,
@@ -22,7 +23,9 @@ from surgstream.shards.inspection.strip import strip
 from surgstream.shards.inspection.summary import Summaries, summarise
 from surgstream.shards.storage.stores import Storage, open_storage
 
-VIDEOS_OF_A_SHEET, COLUMNS, FRAMES_OF_A_VIDEO = 12, 8, 64
+VIDEOS_OF_A_SHEET = 12
+COLUMNS = 8
+FRAMES_OF_A_VIDEO = 64
 
 
 def run(words: argparse.Namespace) -> int:
@@ -32,15 +35,14 @@ def run(words: argparse.Namespace) -> int:
 
     if words.video is not None:
         placed = find_video(manifest, words.video)
-        sys.stdout.write(_told(placed))
+        sys.stdout.write(_description(placed))
         for path in _pictures_of(storage, placed, words.out, second=words.second, grid=words.grid):
             sys.stdout.write(f"{path}\n")
         return 0
 
     if words.report is not None:
-        from surgstream.shards.inspection.report import (
-            write_report,
-        )  # they need PyAV, which the rest does not
+        # They need PyAV, which the rest does not.
+        from surgstream.shards.inspection.report import write_report
         from surgstream.shards.packing.plan import planned_films
 
         check_outside("--report", words.report, storage.uri)
@@ -48,37 +50,47 @@ def run(words: argparse.Namespace) -> int:
         return 0
 
     summaries = summarise(manifest, storage.uri, words.short)
-    sys.stdout.write(
-        json.dumps(to_tree(summaries), indent=1) + "\n" if words.json else summaries.text()
-    )
-    # Standard output is JSON alone, for programs to read
-    told = sys.stderr if words.json else sys.stdout
-    if words.plot:
-        told.write(f"{_write(words.out / 'hours.svg', _hours(summaries).encode())}\n")
+    if words.json:
+        sys.stdout.write(json.dumps(to_tree(summaries), indent=1) + "\n")
+    else:
+        sys.stdout.write(summaries.text())
 
-    for summary in summaries.datasets if words.grid else ():
-        videos = [
-            Placed(s, video)
-            for s in manifest.shards
-            if s.dataset == summary.name
-            for video in s.videos
-        ]
-        shown = [videos[number] for number in spread(len(videos), VIDEOS_OF_A_SHEET)]
-        sheet = draw_sheet((strip(storage, placed, COLUMNS) for placed in shown), COLUMNS)
-        path = _folder(words.out) / f"{summary.name}.png"
-        sheet.save(path)
-        told.write(f"{path}\n")
+    # With --json, standard output is JSON alone, for programs to read.
+    messages = sys.stderr if words.json else sys.stdout
+    if words.plot:
+        path = _write(words.out / "hours.svg", _hours(summaries).encode())
+        messages.write(f"{path}\n")
+    if words.grid:
+        for summary in summaries.datasets:
+            messages.write(f"{_grid(storage, manifest, summary.name, words.out)}\n")
     return 0
 
 
-def _told(placed: Placed) -> str:
-    video, shard = placed.video, placed.shard
-    spans = ((part.first_frame, part.first_frame + part.num_frames) for part in video.parts)
-    parts = ", ".join(f"{start / video.fps:g} to {stop / video.fps:g} s" for start, stop in spans)
+def _grid(storage: Storage, manifest: Manifest, dataset: str, out: Path) -> Path:
+    """Write a contact sheet of some videos of a dataset."""
+    videos = [placed for placed in all_videos(manifest) if placed.shard.dataset == dataset]
+    shown = [videos[number] for number in spread(len(videos), VIDEOS_OF_A_SHEET)]
+    sheet = draw_sheet((strip(storage, placed, COLUMNS) for placed in shown), COLUMNS)
+    path = _folder(out) / f"{dataset}.png"
+    sheet.save(path)
+    return path
+
+
+def _description(placed: Placed) -> str:
+    video = placed.video
+    shard = placed.shard
+    frames = f"{video.num_frames} frames of {video.width}x{video.height} at {video.fps:g} a second"
+
+    parts = []
+    for part in video.parts:
+        start = part.first_frame / video.fps
+        stop = (part.first_frame + part.num_frames) / video.fps
+        parts.append(f"{start:g} to {stop:g} s")
+
     return (
         f"{placed.name}: {video.source}, {shard.specialty}, {shard.procedure}\n"
-        f"{video.num_frames} frames of {video.width}x{video.height} at {video.fps:g} a second, in {shard.name}\n"
-        f"parts: {parts}\n"
+        f"{frames}, in {shard.name}\n"
+        f"parts: {', '.join(parts)}\n"
     )
 
 
@@ -101,9 +113,8 @@ def _hours(summaries: Summaries) -> str:
         ("by specialty", [(summary.name, summary.hours) for summary in summaries.specialties]),
         ("by dataset", [(summary.name, summary.hours) for summary in summaries.datasets]),
     ]
-    return draw_bars(
-        f"{summaries.total.hours:,.2f} hours in {summaries.total.num_videos:,} videos", groups, "h"
-    )
+    total = summaries.total
+    return draw_bars(f"{total.hours:,.2f} hours in {total.num_videos:,} videos", groups, "h")
 
 
 def _folder(path: Path) -> Path:

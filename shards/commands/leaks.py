@@ -1,4 +1,4 @@
-"""`surgstream leaks`: what a packed corpus shows twice, and what it shows of held-out videos."""
+"""`surgstream leaks`: find what a packed corpus shows twice, and what it shows of held-out videos."""
 
 import argparse
 import sys
@@ -18,26 +18,26 @@ def run(words: argparse.Namespace) -> int:
     """Do the work of `surgstream leaks`.
 
     Raises:
-        LeakError: --fail-on-leak was given, and a held-out video was met or could not be compared.
+        LeakError: --fail-on-leak was given, and a held-out video was found or could not be compared.
     """
     corpora = {uri: Manifest.load(open_storage(uri)) for uri in (words.train, *words.against)}
     sources = _sources(corpora) if words.from_sources else {}
     compared = compare(corpora, workers=words.workers or cores(), sources=sources)
     sys.stdout.write(as_json(compared) if words.json else as_text(compared))
     sys.stdout.flush()
+
     if words.fail_on_leak:
         _fail_on_leak(words.train, compared)
     return 0
 
 
 def _fail_on_leak(train: str, compared: Compared) -> None:
-    leaking = sorted(
-        {f"{f.first.dataset}/{f.first.video}" for f in compared.findings if f.kind == "held_out"}
-    )
+    held_out = [finding.first for finding in compared.findings if finding.kind == "held_out"]
+    leaking = sorted({f"{side.dataset}/{side.video}" for side in held_out})
     if leaking:
         raise LeakError(
-            f"{train}: expected nothing of what is held out, got stretches of it in {len(leaking)} of its videos: "
-            f"{some_of(leaking)}; hold them out, and pack again"
+            f"{train}: expected nothing of what is held out, got stretches of it in {len(leaking)} "
+            f"of its videos: {some_of(leaking)}; hold them out, and pack again"
         )
 
     lost = sorted(
@@ -45,31 +45,32 @@ def _fail_on_leak(train: str, compared: Compared) -> None:
     )
     if lost:
         raise LeakError(
-            f"{train}: expected held-out videos that can be compared with it, got {len(lost)} that are dark or of one "
-            f"colour: {some_of(lost)}; look at them, and pack them with drop=[black,blank] or take them out"
+            f"{train}: expected held-out videos that can be compared with it, got {len(lost)} that "
+            f"are dark or of one colour: {some_of(lost)}; look at them, and pack them with "
+            "drop=[black,blank] or take them out"
         )
 
 
 def _sources(corpora: dict[str, Manifest]) -> dict[str, Sources]:
-    """Where the videos lie that corpora were packed from, by the plans that are kept beside their shards."""
+    """Find the videos that corpora were packed from, by the plans that lie next to their shards."""
     found: dict[str, Sources] = {}
-    # One side will do: a copy is found if one of its two videos is looked at often
+    # One side will do: a copy is found if many frames of one of its two videos are compared.
     for uri in list(corpora)[1:] or list(corpora):
         plan = Plan.load(open_storage(uri))
         if plan is None:
             raise ConfigError(
-                f"--from-sources: {uri}: expected the {PLAN_NAME} that it was packed by, which is not there; name the "
-                "folder that `surgstream pack` wrote to"
+                f"--from-sources: {uri}: expected the {PLAN_NAME} that it was packed by, which is "
+                "not there; name the folder that `surgstream pack` wrote to"
             )
         if plan.has_pseudonyms:
             raise ConfigError(
-                f"--from-sources: {uri}: expected a plan that tells where its videos lie, got one of pseudonyms; pack "
-                "them at 4 frames a second or more without --pseudonyms, into another folder, and compare that"
+                f"--from-sources: {uri}: expected a plan that tells where its videos lie, got one "
+                "of pseudonyms; pack them at 4 frames a second or more without --pseudonyms, into "
+                "another folder, and compare that"
             )
 
         found[uri] = {
             (shard.dataset, video.id): (video.location, shard.image_fps)
-            for shard in plan.shards
-            for video in shard.videos
+            for shard, video in plan.videos()
         }
     return found

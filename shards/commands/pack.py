@@ -27,17 +27,15 @@ def run(words: argparse.Namespace) -> int:
         sys.stdout.write(text)
         return 0
     if is_folder(words.corpus):
-        sys.stdout.write(
-            f"packs what this corpus file says, which --print-corpus prints:\n\n{text}\n"
-        )
+        sys.stdout.write(f"packs by this corpus file, which --print-corpus prints:\n\n{text}\n")
         sys.stdout.flush()
 
     storage = open_storage(words.out)
     if words.report is not None:
         check_outside("--report", words.report, storage.uri)
 
+    # Shards that are still to be packed have None for a receipt.
     if words.plan_only:
-        # None for a shard that has no receipt yet
         receipts = list(prepare(corpus, root, storage).values())
         sys.stdout.write(
             f"{receipts.count(None)} of {len(receipts)} shards are still to be packed\n"
@@ -45,9 +43,8 @@ def run(words: argparse.Namespace) -> int:
         return 0
     if words.part is not None:
         before = list(pack_share(corpus, root, storage, words.part).values())
-        sys.stdout.write(
-            f"packed {before.count(None)} of the {len(before)} shards of this part; the rest was already there\n"
-        )
+        packed_now = f"packed {before.count(None)} of the {len(before)} shards of this part"
+        sys.stdout.write(f"{packed_now}; the rest was already there\n")
         return 0
 
     packed = pack(corpus, root, storage)
@@ -55,25 +52,29 @@ def run(words: argparse.Namespace) -> int:
     if words.report is not None:
         sys.stdout.write(f"report: {write_report(storage, words.report, packed.films())}\n")
 
+    uri = storage.uri.rstrip("/")
     incomplete = sum(bool(reading.lost) for reading in packed.readings)
     if incomplete:
-        sys.stdout.write(
-            f"damaged videos: {incomplete}; what they have lost: {storage.uri.rstrip('/')}/{READINGS_NAME}\n"
-        )
+        details = f"{uri}/{READINGS_NAME}"
+        sys.stdout.write(f"damaged videos: {incomplete}; what they have lost: {details}\n")
     if packed.quarantine:
-        count = len(packed.quarantine)
-        sys.stdout.write(
-            f"in quarantine: {count}, with reasons: {storage.uri.rstrip('/')}/{QUARANTINE_NAME}\n"
-        )
+        details = f"{uri}/{QUARANTINE_NAME}"
+        sys.stdout.write(f"in quarantine: {len(packed.quarantine)}, with reasons: {details}\n")
     return QUARANTINE_STATUS if packed.quarantine and words.strict else 0
 
 
 def _corpus(words: argparse.Namespace) -> tuple[str, CorpusConfig, str]:
-    """What is to be packed: the text of the corpus file, what it says, and where its relative paths start."""
+    """Load the corpus file, or describe a folder of videos.
+
+    Returns:
+        The text of the corpus file, the configuration, and the root of its relative paths.
+    """
     if is_folder(words.corpus):
         tree = describe_folder(words.corpus, words.options, hold_out=words.hold_out)
-        text, folder, root = to_yaml(tree), Path(), words.corpus
+        text = to_yaml(tree)
         corpus = build(CorpusConfig, tree, where=words.corpus)
+        folder = Path()
+        root = words.corpus
     else:
         path, root = find_corpus(words.corpus)
         if os.path.isdir(words.corpus):
@@ -82,12 +83,14 @@ def _corpus(words: argparse.Namespace) -> tuple[str, CorpusConfig, str]:
             )
         if words.hold_out:
             raise ConfigError(
-                f"--hold-out: expected a folder of videos, got {path}; set `hold_out` of its datasets"
+                f"--hold-out: expected a folder of videos, got {path}; set `hold_out` of its "
+                "datasets"
             )
         corpus = load(CorpusConfig, path, [f"pack.{word}" for word in words.options])
-        text, folder = path.read_text(encoding="utf-8"), path.parent
+        text = path.read_text(encoding="utf-8")
+        folder = path.parent
 
-    # What the command line says counts, then the file, whose paths are relative to it
+    # The command line comes first, then the file, whose paths are relative to it.
     review = words.review or (corpus.review and located(corpus.review, str(folder)))
     pseudonyms = words.pseudonyms or (corpus.pseudonyms and located(corpus.pseudonyms, str(folder)))
     corpus = replace(

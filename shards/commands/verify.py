@@ -10,7 +10,8 @@ from surgstream.shards.errors import ManifestError
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.names import MANIFEST_NAME
 from surgstream.shards.format.records import Shard
-from surgstream.shards.packing.checks import check_records, check_shard, find_pictures
+from surgstream.shards.packing.checks import check_shard
+from surgstream.shards.packing.record_checks import check_records, find_pictures
 from surgstream.shards.storage.stores import Storage, open_storage
 from surgstream.shards.workers import Progress, cores, run_all
 
@@ -21,10 +22,12 @@ def run(words: argparse.Namespace) -> int:
     """Do the work of `surgstream verify`."""
     storage = open_storage(words.out)
     manifest = Manifest.load(storage)
+
     num_findings = 0
     for finding in verify(manifest, storage, workers=words.workers or cores()):
         sys.stdout.write(finding + "\n")
         num_findings += 1
+
     sys.stdout.write(_summary(manifest, num_findings))
     return 1 if num_findings else 0
 
@@ -33,9 +36,9 @@ def verify(manifest: Manifest, storage: Storage, *, workers: int) -> Iterator[st
     """Check a corpus.
 
     Args:
-        manifest: The corpus's own.
-        storage: Where it lies.
-        workers: Processes at a time; each checks one shard.
+        manifest: The corpus's manifest.
+        storage: The corpus.
+        workers: Number of processes; each checks one shard at a time.
 
     Yields:
         Everything that is wrong, one sentence each.
@@ -53,8 +56,9 @@ def verify(manifest: Manifest, storage: Storage, *, workers: int) -> Iterator[st
     pictured = find_pictures(storage)
     if pictured:
         log.warning(
-            "%s: %d files, such as %s, hold pictures of what was found, and of what was dropped as well: an earlier "
-            "version kept them there; run `surgstream pack` again to be rid of those in records, and delete reports",
+            "%s: %d files, such as %s, hold pictures of what was found, and of what was dropped "
+            "as well: an earlier version kept them there; run `surgstream pack` again to remove "
+            "those in records, and delete reports",
             storage.uri,
             len(pictured),
             pictured[0],
@@ -85,4 +89,5 @@ def _summary(manifest: Manifest, num_findings: int) -> str:
     frames = sum(shard.num_frames for shard in manifest.shards)
     megabytes = sum(shard.num_bytes for shard in manifest.shards) / 1e6
     verdict = f"{num_findings} damaged" if num_findings else "every byte is as it was packed"
-    return f"{len(manifest.shards)} shards, {videos} videos, {frames} frames, {megabytes:.1f} MB: {verdict}\n"
+    contents = f"{len(manifest.shards)} shards, {videos} videos, {frames} frames"
+    return f"{contents}, {megabytes:.1f} MB: {verdict}\n"

@@ -4,7 +4,11 @@ import itertools
 from collections.abc import Sequence
 from html import escape
 
-_LEFT, _LONGEST, _BAR, _GAP = 220, 430, 18, 8
+# In pixels: the left end of bars, the longest one, their height, and the gap between two.
+_LEFT = 220
+_LONGEST = 430
+_BAR = 18
+_GAP = 8
 _WIDTH = _LEFT + _LONGEST + 110
 _COLOURS = ("#0969da", "#1a7f37")
 _STYLE = (
@@ -17,28 +21,31 @@ _STYLE = (
 def draw_bars(
     title: str, groups: Sequence[tuple[str, Sequence[tuple[str, float]]]], unit: str
 ) -> str:
-    """Groups of horizontal bars to one scale, the longest of each group first.
+    """Draw groups of horizontal bars to one scale, the longest of each group first.
 
     Args:
-        title: Of all.
-        groups: Title, and the bars with their names and lengths.
-        unit: Of the lengths.
+        title: The title of the figure.
+        groups: The title of each group, and its bars with their names and lengths.
+        unit: The unit of the lengths.
 
     Returns:
-        The file.
+        The content of the file.
     """
-    longest = max((length for _, bars in groups for _, length in bars), default=0.0) or 1.0
-    marks, top = [f'<text class="title" x="16" y="28">{escape(title)}</text>'], 44
+    longest = max((_longest(bars) for _, bars in groups), default=0.0) or 1.0
+    marks = [f'<text class="title" x="16" y="28">{escape(title)}</text>']
+    top = 44
 
     for colour, (name, bars) in zip(itertools.cycle(_COLOURS), groups, strict=False):
         marks.append(f'<text class="group" x="16" y="{top + 18}">{escape(name)}</text>')
         top += 28
         for label, length in sorted(bars, key=lambda bar: (-bar[1], bar[0])):
-            # At least a pixel, so that every bar is seen
-            width, line = max(length / longest * _LONGEST, 1), top + 14
+            # At least a pixel, so that every bar is seen.
+            width = max(length / longest * _LONGEST, 1)
+            bar = f'x="{_LEFT}" y="{top}" width="{width:.1f}" height="{_BAR}"'
+            line = top + 14
             marks += [
                 f'<text x="{_LEFT - 8}" y="{line}" text-anchor="end">{escape(_cut(label))}</text>',
-                f'<rect x="{_LEFT}" y="{top}" width="{width:.1f}" height="{_BAR}" fill="{colour}"/>',
+                f'<rect {bar} fill="{colour}"/>',
                 f'<text x="{_LEFT + width + 8:.1f}" y="{line}">{length:,.2f} {escape(unit)}</text>',
             ]
             top += _BAR + _GAP
@@ -48,6 +55,10 @@ def draw_bars(
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">'
     page = '<rect width="100%" height="100%" fill="#ffffff"/>'
     return "\n".join([svg, f"<style>{_STYLE}</style>", page, *marks, "</svg>\n"])
+
+
+def _longest(bars: Sequence[tuple[str, float]]) -> float:
+    return max((length for _, length in bars), default=0.0)
 
 
 def _cut(label: str) -> str:

@@ -15,8 +15,11 @@ from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.records import PackedVideo, Shard
 from surgstream.shards.storage.stores import Storage, read_range
 
-GAP_FRAMES, GROUP_FRAMES = 30, 256
-"""Frames from one wanted to the next, and from the first to the last, that are read in one request."""
+GAP_FRAMES = 30
+"""Most frames from one wanted frame to the next that are read in one request."""
+
+GROUP_FRAMES = 256
+"""Most frames that are read in one request."""
 
 
 @dataclass(frozen=True)
@@ -33,34 +36,35 @@ class Placed:
 
     @property
     def seconds(self) -> list[float]:
-        """When each of its frames is shown, in seconds after the first picture."""
+        """Time of each of its frames, in seconds after the first picture."""
         fps = Fraction(str(self.video.fps))
-        numbers = (
-            part.first_frame + number
-            for part in self.video.parts
-            for number in range(part.num_frames)
-        )
-        return [float(number / fps) for number in numbers]
+        seconds = []
+        for part in self.video.parts:
+            numbers = range(part.first_frame, part.first_frame + part.num_frames)
+            seconds += [float(number / fps) for number in numbers]
+        return seconds
+
+
+def all_videos(manifest: Manifest) -> Iterator[Placed]:
+    """Iterate over the videos of a corpus."""
+    for shard in manifest.shards:
+        for video in shard.videos:
+            yield Placed(shard, video)
 
 
 def find_video(manifest: Manifest, name: str) -> Placed:
-    """A video by `VIDEO`, `DATASET/VIDEO`, or the name of its file.
+    """Find a video by `VIDEO`, `DATASET/VIDEO`, or the name of its file.
 
     Raises:
         ConfigError: There is none, or there are several.
     """
-    found = [
-        Placed(shard, video)
-        for shard in manifest.shards
-        for video in shard.videos
-        if name
-        in (
-            video.id,
-            f"{shard.dataset}/{video.id}",
-            video.source,
-            f"{shard.dataset}/{video.source}",
-        )
-    ]
+    found = []
+    for placed in all_videos(manifest):
+        names = {placed.video.id, placed.video.source}
+        names |= {f"{placed.shard.dataset}/{each}" for each in names}
+        if name in names:
+            found.append(placed)
+
     if len(found) != 1:
         several = ", ".join(placed.name for placed in found[:5])
         raise ConfigError(
@@ -70,7 +74,7 @@ def find_video(manifest: Manifest, name: str) -> Placed:
 
 
 def nearest_frame(placed: Placed, second: float) -> int:
-    """The frame of a video, counted from its first, that is shown at a second or is the nearest to it.
+    """Find the frame of a video, counted from its first, that is shown at a second or is the nearest to it.
 
     Raises:
         ConfigError: The video is shorter.
@@ -85,23 +89,26 @@ def nearest_frame(placed: Placed, second: float) -> int:
 
 
 def spread(count: int, wanted: int) -> list[int]:
-    """At most `wanted` of the numbers below `count`, evenly spread, the first and the last among them."""
+    """Choose at most `wanted` of the numbers below `count`, evenly spread, the first and the last among them."""
     wanted = min(wanted, count)
-    return (
-        [0] if wanted == 1 else [number * (count - 1) // (wanted - 1) for number in range(wanted)]
-    )
+    if wanted == 1:
+        return [0]
+    return [number * (count - 1) // (wanted - 1) for number in range(wanted)]
 
 
 def read_frames(
     storage: Storage, placed: Placed, numbers: Sequence[int], gap: int = GAP_FRAMES
 ) -> Iterator[bytes]:
-    """The JPEGs of some frames of a video, counted from its first; those that are near each other are read together.
+    """Read the JPEGs of some frames of a video; those that are near each other are read together.
 
     Args:
         storage: The corpus.
         placed: The video.
-        numbers: Which frames.
-        gap: From one to the next of those that are near each other.
+        numbers: The frames, counted from the video's first.
+        gap: Most frames from one to the next of those that are read together.
+
+    Yields:
+        The JPEGs, in the order of `numbers`.
 
     Raises:
         CorruptSampleError: A frame, or its row of the index, is damaged.
@@ -110,16 +117,22 @@ def read_frames(
     shard, first = placed.shard, placed.video.first_row
     for group in _near(numbers, gap):
         rows = read_rows(storage, shard.index_name, first + group[0], first + group[-1] + 1)
-        start, stop = int(rows[0]["offset"]), int(rows[-1]["offset"]) + int(rows[-1]["size"])
-        # Before anything is read: a damaged index may ask for any range
+        start = int(rows[0]["offset"])
+        stop = int(rows[-1]["offset"]) + int(rows[-1]["size"])
+
+        # Before anything is read: a damaged index may ask for any range.
         if not start < stop <= shard.num_bytes:
-            where = f"{storage.uri}: {shard.index_name}: frames {group[0]} to {group[-1]} of {placed.video.id}"
+            where = (
+                f"{storage.uri}: {shard.index_name}: frames {group[0]} to {group[-1]} of "
+                f"{placed.video.id}"
+            )
             raise CorruptSampleError(f"{where} are not in its shard; run `surgstream verify`")
 
         data = memoryview(read_range(storage, shard.name, start, stop))
         for number in group:
             row = rows[number - group[0]]
-            jpeg = data[int(row["offset"]) - start :][: int(row["size"])]
+            offset = int(row["offset"]) - start
+            jpeg = data[offset:][: int(row["size"])]
             if zlib.crc32(jpeg) != row["crc32"]:
                 where = f"{storage.uri}: {shard.name}: frame {number} of {placed.video.id}"
                 raise CorruptSampleError(
@@ -132,15 +145,17 @@ def _near(numbers: Sequence[int], gap: int) -> Iterator[list[int]]:
     """Cut ascending numbers where they are far apart, and where a group would become long."""
     group: list[int] = []
     for number in numbers:
-        if group and not (0 < number - group[-1] <= gap and number - group[0] < GROUP_FRAMES):
-            yield group
-            group = []
+        if group:
+            is_near = 0 < number - group[-1] <= gap
+            if not is_near or number - group[0] >= GROUP_FRAMES:
+                yield group
+                group = []
         group.append(number)
     if group:
         yield group
 
 
 def read_images(storage: Storage, placed: Placed, numbers: Sequence[int]) -> Iterator[Image.Image]:
-    """The same, decoded; RGB."""
+    """Read frames as `read_frames` does, and decode them; RGB."""
     for data in read_frames(storage, placed, numbers):
         yield Image.open(io.BytesIO(data)).convert("RGB")

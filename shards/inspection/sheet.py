@@ -1,4 +1,4 @@
-"""Contact sheets: a row of pictures for each thing, with what it is beside it."""
+"""Contact sheets: rows of pictures with titles."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,17 +7,23 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 CELL_HEIGHT = 108
 CELL_WIDTH = 192
-_GAP, _LINE, _SIZE = 4, 18, 13
-_PAGE, _TEXT, _EMPTY = (250, 250, 250), (36, 41, 47), (225, 228, 232)
+_GAP = 4
+_LINE = 18
+_FONT_SIZE = 13
+
+# Colours of the page, of text and of cells without a picture.
+_PAGE = (250, 250, 250)
+_TEXT = (36, 41, 47)
+_EMPTY = (225, 228, 232)
 
 
 @dataclass(frozen=True)
 class Row:
-    """Pictures side by side.
+    """Pictures in a row.
 
     Attributes:
-        title: What they are of.
-        cells: Each picture with a word below it.
+        title: Text above the first picture.
+        cells: The pictures, each with a word below it.
     """
 
     title: str
@@ -34,29 +40,39 @@ def draw_sheet(rows: Iterable[Row], columns: int) -> Image.Image:
     Returns:
         RGB.
     """
-    font = ImageFont.load_default(_SIZE)
-    lines = [line for row in rows for line in _lines(row, columns)]
-    # Every line has words below its pictures; the first one of a row a title above them
-    heights = [_LINE * bool(title) + CELL_HEIGHT + _LINE + _GAP for title, _ in lines]
-    sheet = Image.new("RGB", (columns * (CELL_WIDTH + _GAP) + _GAP, sum(heights) + _GAP), _PAGE)
-    draw, top = ImageDraw.Draw(sheet), _GAP
+    font = ImageFont.load_default(_FONT_SIZE)
+    lines: list[Row] = []
+    for row in rows:
+        lines += _lines(row, columns)
 
-    for (title, cells), height in zip(lines, heights, strict=True):
-        if title:
-            draw.text((_GAP, top), title, _TEXT, font)
-        for column, (picture, word) in enumerate(cells):
-            left, above = _GAP + column * (CELL_WIDTH + _GAP), top + _LINE * bool(title)
-            draw.rectangle((left, above, left + CELL_WIDTH - 1, above + CELL_HEIGHT - 1), _EMPTY)
+    # Every line has words below its pictures; the first one of a row has a title above them.
+    num_titles = sum(bool(line.title) for line in lines)
+    width = columns * (CELL_WIDTH + _GAP) + _GAP
+    height = len(lines) * (CELL_HEIGHT + _LINE + _GAP) + num_titles * _LINE + _GAP
+    sheet = Image.new("RGB", (width, height), _PAGE)
+    draw = ImageDraw.Draw(sheet)
+
+    top = _GAP
+    for line in lines:
+        if line.title:
+            draw.text((_GAP, top), line.title, _TEXT, font)
+            top += _LINE
+
+        for column, (picture, word) in enumerate(line.cells):
+            left = _GAP + column * (CELL_WIDTH + _GAP)
+            draw.rectangle((left, top, left + CELL_WIDTH - 1, top + CELL_HEIGHT - 1), _EMPTY)
             small = ImageOps.contain(picture, (CELL_WIDTH, CELL_HEIGHT))
-            sheet.paste(
-                small,
-                (left + (CELL_WIDTH - small.width) // 2, above + (CELL_HEIGHT - small.height) // 2),
-            )
-            draw.text((left, above + CELL_HEIGHT), word, _TEXT, font)
-        top += height
+            indent = (CELL_WIDTH - small.width) // 2
+            drop = (CELL_HEIGHT - small.height) // 2
+            sheet.paste(small, (left + indent, top + drop))
+            draw.text((left, top + CELL_HEIGHT), word, _TEXT, font)
+        top += CELL_HEIGHT + _LINE + _GAP
+
     return sheet
 
 
-def _lines(row: Row, columns: int) -> Iterator[tuple[str, Sequence[tuple[Image.Image, str]]]]:
+def _lines(row: Row, columns: int) -> Iterator[Row]:
+    """Cut a row into lines; the first one keeps the title."""
     for start in range(0, len(row.cells), columns):
-        yield (row.title if start == 0 else ""), row.cells[start : start + columns]
+        title = row.title if start == 0 else ""
+        yield Row(title, row.cells[start : start + columns])

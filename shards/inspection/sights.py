@@ -1,9 +1,9 @@
-"""Pictures of a video for its report: as packed where it was kept, out of its source where it was dropped.
+"""Pictures of a video for its report: packed frames where it was kept, pictures of its source where it was dropped.
 
-What is dropped lies nowhere in a corpus, nor beside it, so it is looked up in the source, for the eyes of whoever opens
-the report.
+Dropped pictures lie nowhere in a corpus, nor next to it. Only those who open the report see them.
 """
 
+import itertools
 import logging
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,18 +25,26 @@ from surgstream.shards.video.stills import Window
 
 log = logging.getLogger(__name__)
 
-LINES, QUALITY = 256, 80
-"""Shorter side of a picture that comes from the source, and its quality."""
+LINES = 256
+"""Shorter side in pixels of a picture that comes from the source."""
 
-GAP, CHUNK, CHUNKS_IN_FLIGHT = 8, 16, 8
-"""Packed frames that are this near are read together; requests follow each other in chunks, several at a time."""
+QUALITY = 80
+"""JPEG quality of such a picture."""
+
+GAP = 8
+"""Most frames from one packed frame to the next that are read together."""
+
+CHUNK = 16
+"""Packed frames that one thread reads."""
+
+CHUNKS_IN_FLIGHT = 8
 
 Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
 class Sight:
-    """A picture: when, in seconds after the first one, and its JPEG; None where it cannot be had."""
+    """A picture: its second after the first one, and its JPEG; None where it cannot be had."""
 
     second: float
     jpeg: bytes | None
@@ -44,13 +52,11 @@ class Sight:
 
 
 class Sights:
-    """Where the pictures of a video come from.
+    """The pictures of a video.
 
     Attributes:
-        missing: Why the source shows nothing, once it was asked; empty if it does.
+        missing: The reason why the source shows nothing, known after a look at it; empty if it does.
     """
-
-    missing = ""
 
     def __init__(
         self,
@@ -60,24 +66,30 @@ class Sights:
         film: Film | None,
         fps: float,
     ) -> None:
-        """Nothing is opened yet.
+        """Find the parts of a video, without opening its source.
 
         Args:
             storage: The corpus.
             placed: The video in it; None where all is dropped.
-            reading: How it was read.
+            reading: Report on reading the video.
             film: Its source, if that is known.
             fps: Frames a second.
         """
-        self._storage, self._placed, self._reading, self._film = storage, placed, reading, film
+        self.missing = ""
+        self._storage = storage
+        self._placed = placed
+        self._reading = reading
+        self._film = film
         self._fps = Fraction(str(fps))
         self._first: Shape | None = None
+
         self._kept = placed.video.parts if placed else ()
-        spans = ((span.start, span.stop) for span in reading.dropped if span.stop is not None)
-        numbers = ((round(start * self._fps), round(stop * self._fps)) for start, stop in spans)
-        self._dropped = [
-            Part(first_frame=first, num_frames=stop - first) for first, stop in numbers
-        ]
+        self._dropped: list[Part] = []
+        for span in reading.dropped:
+            if span.stop is not None:
+                first = round(span.start * self._fps)
+                stop = round(span.stop * self._fps)
+                self._dropped.append(Part(first_frame=first, num_frames=stop - first))
 
     @property
     def stop(self) -> int:
@@ -91,45 +103,51 @@ class Sights:
             rooms: Their numbers, and for each how many frames from it on do as well.
 
         Returns:
-            By number, in order; lost frames are left out.
+            Sights by number, in order; lost frames are left out.
         """
-        numbers = sorted(rooms)
-        rows = {number: row for number in numbers if (row := _row(self._kept, number)) is not None}
-        ends = {
-            number: end for number in numbers if (end := _end(self._dropped, number)) is not None
-        }
-        windows = {number: min(number + rooms[number], end) for number, end in ends.items()}
-        return dict(sorted({**self._packed(rows), **self._of_source(windows)}.items()))
+        rows: dict[int, int] = {}
+        ends: dict[int, int] = {}
+        for number in sorted(rooms):
+            row = _row(self._kept, number)
+            end = _end(self._dropped, number)
+            if row is not None:
+                rows[number] = row
+            if end is not None:
+                ends[number] = min(number + rooms[number], end)
+
+        sights = {**self._packed(rows), **self._of_source(ends)}
+        return dict(sorted(sights.items()))
 
     def uncropped(self) -> Image.Image | None:
-        """A whole picture from the middle of what is there, as it is stored."""
+        """Get a whole picture, as it is stored, from the middle of the video."""
         parts = self._kept or self._dropped
         part = parts[len(parts) // 2]
         middle = part.first_frame + part.num_frames // 2
-        window = middle / self._fps, (middle + 1) / self._fps
+        window = (middle / self._fps, (middle + 1) / self._fps)
         (found,) = self._glimpses([window], _as_stored)
         return None if found is None else found[1]
 
     def _packed(self, rows: Mapping[int, int]) -> dict[int, Sight]:
-        """Frames by their number, given their place among those that are kept."""
-        if self._placed is None:
+        """Read packed frames, given their numbers and their places among all packed ones."""
+        placed = self._placed
+        if placed is None:
             return {}
-        placed, wanted = self._placed, list(rows.values())
+
+        def read(chunk: Sequence[int]) -> list[bytes]:
+            return list(read_frames(self._storage, placed, chunk, GAP))
+
+        wanted = list(rows.values())
         chunks = [wanted[start : start + CHUNK] for start in range(0, len(wanted), CHUNK)]
         with ThreadPoolExecutor(CHUNKS_IN_FLIGHT) as pool:
-            read = pool.map(
-                lambda chunk: list(read_frames(self._storage, placed, chunk, GAP)), chunks
-            )
-            jpegs = [jpeg for chunk in read for jpeg in chunk]
+            jpegs = list(itertools.chain.from_iterable(pool.map(read, chunks)))
 
-        seconds = (float(number / self._fps) for number in rows)
-        return {
-            number: Sight(second, jpeg, dropped=False)
-            for number, second, jpeg in zip(rows, seconds, jpegs, strict=True)
-        }
+        sights = {}
+        for number, jpeg in zip(rows, jpegs, strict=True):
+            sights[number] = Sight(float(number / self._fps), jpeg, dropped=False)
+        return sights
 
     def _of_source(self, ends: Mapping[int, int]) -> dict[int, Sight]:
-        """Frames by their number, or what is shown before another number."""
+        """Look up frames in the source, given their numbers and those of the frames before which they must be found."""
         windows = [(number / self._fps, end / self._fps) for number, end in ends.items()]
         found = self._glimpses(windows, self._jpeg)
         sights = {}
@@ -141,10 +159,10 @@ class Sights:
     def _glimpses(
         self, windows: Sequence[Window], make: Callable[[Any], Made]
     ) -> list[tuple[float, Made] | None]:
-        """What is made of a picture of each window, and its second."""
+        """Make something of a picture of each window of the source; return it with the picture's second."""
         if windows and self._film is None:
             self.missing = "its source is not known here"
-        # A source that has failed once is not asked again
+        # A source that has failed once is not read again.
         if not windows or self._film is None or self.missing:
             return [None] * len(windows)
 
@@ -158,32 +176,32 @@ class Sights:
                 self._reading.video,
                 error,
             )
-            reason = (
-                error.nameless if isinstance(error, VideoError) else "its store fails"
-            )  # the page may be shown
+            # Without names of files, since the page may be shown to others.
+            reason = error.nameless if isinstance(error, VideoError) else "its store fails"
             self.missing = f"its source cannot be read: {reason}"
             return [None] * len(windows)
 
     def _jpeg(self, picture: Any) -> bytes:
-        """A picture of the source as packing would frame it."""
+        """Encode a picture of the source, framed as packing would frame it."""
         assert self._film is not None
-        shape, crop = self._film.shape(picture), self._reading.crop
-        # The first picture decides the size of all, as in packing
+        shape = self._film.shape(picture)
+
+        # The first picture decides the size of all, as in packing.
         self._first = self._first or shape
-        framing = frame(self._first, LINES, crop)
+        framing = frame(self._first, LINES, self._reading.crop)
         if shape != self._first:
             framing = fit(shape, framing.size)
         return to_jpeg(to_image(picture, framing), QUALITY)
 
 
 def _as_stored(picture: Any) -> Image.Image:
-    """All of a picture, also what its container declares to be cut off."""
+    """Convert a whole picture, even the margins that its container declares to be cut off."""
     all_of_it = Shape(picture.width, picture.height, whole(picture.width, picture.height))
     return Image.fromarray(thumbnail(picture, all_of_it, 2 * LINES))
 
 
 def _row(parts: Iterable[Part], number: int) -> int | None:
-    """The place of a frame among those of all parts; None where it is in none."""
+    """Find the place of a frame among those of all parts; None where it is in none."""
     before = 0
     for part in parts:
         if part.first_frame <= number < part.first_frame + part.num_frames:
@@ -193,7 +211,9 @@ def _row(parts: Iterable[Part], number: int) -> int | None:
 
 
 def _end(parts: Sequence[Part], number: int) -> int | None:
-    """Where the part that a frame is in ends; None where it is in none."""
+    """Find the end of the part that a frame is in; None where it is in none."""
     at = bisect_right(parts, number, key=lambda part: part.first_frame) - 1
-    end = parts[at].first_frame + parts[at].num_frames if at >= 0 else 0
+    if at < 0:
+        return None
+    end = parts[at].first_frame + parts[at].num_frames
     return end if number < end else None

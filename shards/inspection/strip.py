@@ -6,12 +6,13 @@ from surgstream.shards.storage.stores import Storage
 
 
 def strip(storage: Storage, placed: Placed, most: int) -> Row:
-    """At most so many frames of a video, evenly spread."""
-    numbers = spread(placed.video.num_frames, most)
+    """Make a row of at most `most` frames of a video, evenly spread."""
+    video = placed.video
+    title = f"{placed.name}   {video.num_frames} frames, {video.width}x{video.height}"
+
+    numbers = spread(video.num_frames, most)
+    images = read_images(storage, placed, numbers)
     seconds = placed.seconds
-    title = f"{placed.name}   {placed.video.num_frames} frames, {placed.video.width}x{placed.video.height}"
-    words = [
-        f"{seconds[number]:,.0f} s" if placed.video.fps <= 1 else f"{seconds[number]:,.1f} s"
-        for number in numbers
-    ]
-    return Row(title, list(zip(read_images(storage, placed, numbers), words, strict=True)))
+    digits = 0 if video.fps <= 1 else 1
+    words = [f"{seconds[number]:,.{digits}f} s" for number in numbers]
+    return Row(title, list(zip(images, words, strict=True)))

@@ -1,31 +1,34 @@
 """The numbers of a packed corpus, by dataset and by specialty."""
 
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from surgstream.configs.columns import columns
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.records import PackedVideo, Shard
+
+_HEADING = ("videos", "short", "parts", "frames", "hours", "median_s", "share", "MB")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What a dataset holds, or all datasets of a specialty, or the corpus.
+    """The numbers of a dataset, of all datasets of a specialty, or of the corpus.
 
     Attributes:
-        name: Of the dataset or specialty.
-        specialty: Of the dataset; empty where there are several.
-        procedure: The same.
-        num_videos: Its videos.
-        num_frames: Its frames, each of which is the anchor of one clip.
-        num_parts: Uninterrupted runs of frames.
-        hours: Of video that the frames stand for.
-        median_seconds: Length of a video.
-        share: Its frames among all of the corpus, 0 to 1: of how many draws it is without weights.
-        num_short: Videos with fewer frames than a clip is asked for.
-        num_bytes: Of its shards.
-        sizes: Videos by the size of their frames, as `455x256`.
+        name: Name of the dataset or specialty.
+        specialty: Specialty of the dataset; empty where there are several.
+        procedure: Procedure of the dataset; empty where there are several.
+        num_videos: Number of videos.
+        num_frames: Number of frames, each of which is the anchor of one clip.
+        num_parts: Number of uninterrupted runs of frames.
+        hours: Hours of video that the frames stand for.
+        median_seconds: Median length of a video.
+        share: Share of the corpus's frames, 0 to 1: its share of the draws if datasets have no weights.
+        num_short: Number of videos with fewer frames than a clip needs.
+        num_bytes: Bytes of its shards.
+        sizes: Number of videos by the size of their frames, such as `455x256`.
     """
 
     name: str
@@ -44,15 +47,15 @@ class Summary:
 
 @dataclass(frozen=True, kw_only=True)
 class Summaries:
-    """A corpus.
+    """The numbers of a corpus.
 
     Attributes:
         corpus: Its address.
-        short_frames: Fewer frames than that make a video short.
+        short_frames: A video with fewer frames is short.
         packing: The options and libraries that it was packed with.
-        total: All of it.
-        datasets: By name.
-        specialties: By name.
+        total: The whole corpus.
+        datasets: The datasets, by name.
+        specialties: The specialties, by name.
     """
 
     corpus: str
@@ -63,31 +66,26 @@ class Summaries:
     specialties: tuple[Summary, ...]
 
     def text(self) -> str:
-        """Two tables."""
-        return f"{_table('dataset', (*self.datasets, self.total))}\n{_table('specialty', self.specialties)}"
+        """Format two tables."""
+        datasets = _table("dataset", (*self.datasets, self.total))
+        return f"{datasets}\n{_table('specialty', self.specialties)}"
 
 
 def summarise(manifest: Manifest, uri: str, short_frames: int) -> Summaries:
-    """Count what a manifest tells.
+    """Count the videos and frames in a manifest.
 
     Args:
-        manifest: The corpus's.
+        manifest: The corpus's manifest.
         uri: The corpus's address.
-        short_frames: Fewer frames than that make a video short.
+        short_frames: A video with fewer frames is short.
     """
     total = sum(shard.num_frames for shard in manifest.shards)
 
     def grouped(key: Callable[[Shard], str]) -> tuple[Summary, ...]:
-        names = sorted({key(shard) for shard in manifest.shards})
-        return tuple(
-            _summary(
-                name,
-                [shard for shard in manifest.shards if key(shard) == name],
-                total,
-                short_frames,
-            )
-            for name in names
-        )
+        shards = defaultdict(list)
+        for shard in manifest.shards:
+            shards[key(shard)].append(shard)
+        return tuple(_summary(name, shards[name], total, short_frames) for name in sorted(shards))
 
     return Summaries(
         corpus=uri,
@@ -100,9 +98,12 @@ def summarise(manifest: Manifest, uri: str, short_frames: int) -> Summaries:
 
 
 def _summary(name: str, shards: Sequence[Shard], total: int, short_frames: int) -> Summary:
-    videos = [video for shard in shards for video in shard.videos]
+    videos: list[PackedVideo] = []
+    for shard in shards:
+        videos += shard.videos
     seconds = [video.num_frames / video.fps for video in videos]
     num_frames = sum(video.num_frames for video in videos)
+    sizes = Counter(f"{video.width}x{video.height}" for video in videos)
 
     return Summary(
         name=name,
@@ -116,29 +117,40 @@ def _summary(name: str, shards: Sequence[Shard], total: int, short_frames: int) 
         share=num_frames / total,
         num_short=sum(video.num_frames < short_frames for video in videos),
         num_bytes=sum(shard.num_bytes for shard in shards),
-        sizes=dict(Counter(_size(video) for video in videos).most_common()),
+        sizes=dict(sizes.most_common()),
     )
 
 
 def _only(values: Iterable[str]) -> str:
+    """Return the one value of all; an empty string where they differ."""
     found = set(values)
     return found.pop() if len(found) == 1 else ""
 
 
-def _size(video: PackedVideo) -> str:
-    return f"{video.width}x{video.height}"
-
-
 def _table(title: str, summaries: Sequence[Summary]) -> str:
-    width = max(len(title), *(len(summary.name) for summary in summaries))
-    head = f"{title:<{width}} {'videos':>8} {'short':>6} {'parts':>8} {'frames':>12} {'hours':>9} {'median_s':>9} "
-    lines = [head + f"{'share':>7} {'MB':>11}  sizes"]
+    rows = [(title, *_HEADING)]
     for summary in summaries:
-        sizes = ", ".join(f"{size} ({count})" for size, count in [*summary.sizes.items()][:3])
-        more = len(summary.sizes) - 3
-        lines.append(
-            f"{summary.name:<{width}} {summary.num_videos:>8} {summary.num_short:>6} {summary.num_parts:>8} "
-            f"{summary.num_frames:>12} {summary.hours:>9.2f} {summary.median_seconds:>9.1f} {summary.share:>7.1%} "
-            f"{summary.num_bytes / 1e6:>11.1f}  {sizes}{f' and {more} more' if more > 0 else ''}"
+        rows.append(
+            (
+                summary.name,
+                f"{summary.num_videos}",
+                f"{summary.num_short}",
+                f"{summary.num_parts}",
+                f"{summary.num_frames}",
+                f"{summary.hours:.2f}",
+                f"{summary.median_seconds:.1f}",
+                f"{summary.share:.1%}",
+                f"{summary.num_bytes / 1e6:.1f}",
+            )
         )
+
+    sizes = ["sizes", *map(_sizes, summaries)]
+    lines = [f"{line}  {words}" for line, words in zip(columns(rows), sizes, strict=True)]
     return "\n".join(lines) + "\n"
+
+
+def _sizes(summary: Summary) -> str:
+    """List the three most frequent sizes of frames."""
+    shown = [f"{size} ({count})" for size, count in summary.sizes.items()][:3]
+    more = len(summary.sizes) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")

@@ -1,1 +1,1 @@
-"""From source videos to shards: planned, packed side by side, checked and published."""
+"""Packing of source videos into shards: planned, packed in parallel, checked and published."""

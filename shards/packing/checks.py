@@ -1,141 +1,26 @@
-"""What must hold of every byte of a packed corpus; each check yields one sentence for each thing that is wrong."""
+"""Checks of every byte of a shard and its index; each check yields one sentence for each thing that is wrong."""
 
 import hashlib
 import io
 import reprlib
 import tarfile
 import zlib
-from collections.abc import Collection, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Generator, Iterator
 
 from PIL import Image
 
-from surgstream.configs.errors import ConfigError
-from surgstream.configs.loading import build, to_tree
 from surgstream.shards.errors import ManifestError
 from surgstream.shards.format import index
-from surgstream.shards.format.checksummed import seal, unseal
+from surgstream.shards.format.checksummed import unseal
 from surgstream.shards.format.index import ROW, Rows
-from surgstream.shards.format.manifest import Manifest
-from surgstream.shards.format.names import (
-    PLAN_NAME,
-    QUARANTINE_NAME,
-    READINGS_NAME,
-    frame_member,
-    is_receipt_name,
-    receipt_name,
-    segment_key,
-    segment_member,
-)
-from surgstream.shards.format.quarantine import Quarantined
-from surgstream.shards.format.records import PackedVideo, Part, Reading, Shard, describe, segments
+from surgstream.shards.format.names import frame_member, segment_key, segment_member
+from surgstream.shards.format.records import PackedVideo, Part, Shard, describe, segments
 from surgstream.shards.format.tar import member_header, padded
-from surgstream.shards.packing.plan import Plan
-from surgstream.shards.packing.shard import Receipt
 from surgstream.shards.storage.stores import RangeReader, Storage
 from surgstream.shards.workers import Progress
 
 READ_BYTES = 8 * 2**20
 LARGEST_MEMBER = 256 * 2**20
-RECORDS_IN_FLIGHT = 16
-
-_OF_REPORTS = (".html", ".jpg", ".jpeg", ".png")
-
-T = TypeVar("T", Plan, Receipt)
-
-
-def find_pictures(storage: Storage) -> list[str]:
-    """The files beside shards that show what was found, dropped or not.
-
-    Earlier versions kept small pictures in their records, and let a report be written there.
-
-    Raises:
-        StorageError: The store fails.
-    """
-    there = list(storage.sizes())
-    names = list(filter(_is_record, there))
-    with ThreadPoolExecutor(RECORDS_IN_FLIGHT) as pool:
-        held = pool.map(lambda name: b'"thumbnail":"' in storage.read(name), names)
-        records = [name for name, holds in zip(names, held, strict=True) if holds]
-    return records + [name for name in there if name.lower().endswith(_OF_REPORTS)]
-
-
-def _is_record(name: str) -> bool:
-    return name == READINGS_NAME or is_receipt_name(name)
-
-
-def check_records(
-    manifest: Manifest, storage: Storage, known: Collection[str] = ()
-) -> Iterator[str]:
-    """Check the plan, the receipts, and the reports of what was quarantined and of how the rest was read.
-
-    A corpus that was staged has none of them. A planned shard has a receipt even where not one of its videos could be
-    packed. The reports repeat what the others say, so they are compared with them once all of them are sound.
-
-    Args:
-        manifest: The corpus's own.
-        storage: The corpus.
-        known: Files of an earlier version, which `find_pictures` found and which are not looked at again.
-
-    Yields:
-        What is wrong.
-
-    Raises:
-        StorageError: The store fails.
-    """
-    packed = {shard.name: shard for shard in manifest.shards}
-    if not {PLAN_NAME, *map(receipt_name, packed)} & storage.sizes().keys():
-        return
-
-    plan = _record(Plan, PLAN_NAME, storage)
-    planned = set() if isinstance(plan, str) else {shard.name for shard in plan.shards}
-    names = sorted(name for name in planned | set(packed) if receipt_name(name) not in known)
-    with ThreadPoolExecutor(RECORDS_IN_FLIGHT) as pool:
-        receipts = list(pool.map(lambda name: _record(Receipt, receipt_name(name), storage), names))
-
-    records = [record for record in (plan, *receipts) if not isinstance(record, str)]
-    yield from (damage for damage in (plan, *receipts) if isinstance(damage, str))
-    for name, receipt in zip(names, receipts, strict=True):
-        if isinstance(receipt, Receipt) and receipt.shard != packed.get(name):
-            yield f"{receipt_name(name)}: describes another shard than the manifest does"
-
-    # What the reports should say is known only where all records are sound and looked at.
-    if len(records) == 1 + len(receipts) and not any(map(_is_record, known)):
-        yield from _report(
-            Quarantined,
-            QUARANTINE_NAME,
-            [line for record in records for line in record.quarantine],
-            storage,
-        )
-        packings = [receipt for receipt in receipts if isinstance(receipt, Receipt)]
-        yield from _report(
-            Reading,
-            READINGS_NAME,
-            [line for receipt in packings for line in receipt.readings],
-            storage,
-        )
-
-
-def _report(
-    kind: type[object], name: str, records: Iterable[object], storage: Storage
-) -> Iterator[str]:
-    expected = {seal(to_tree(record)) for record in records}
-    report = b"" if storage.size(name) is None else storage.read(name)
-    lines = [_as_written_now(kind, line) for line in report.splitlines(keepends=True)]
-    if sorted(lines) != sorted(expected):
-        yield (
-            f"{name}: expected the {len(expected)} lines that {PLAN_NAME} and the receipts call for, "
-            f"got {len(expected.intersection(lines))} of them in {len(lines)} lines"
-        )
-
-
-def _as_written_now(kind: type[object], line: bytes) -> bytes:
-    """A line as this version would write it: earlier ones knew fewer fields. A damaged line stays as it is."""
-    try:
-        return seal(to_tree(build(kind, unseal(line, where=""), where="")))
-    except (ManifestError, ConfigError):
-        return line
 
 
 def check_shard(
@@ -143,10 +28,10 @@ def check_shard(
 ) -> Iterator[str]:
     """Check a shard and its index.
 
-    Without a sound index a damaged tar is found, but not where.
+    Without a sound index the place of any damage in the tar stays unknown.
 
     Args:
-        shard: What the manifest says of it.
+        shard: The shard in the manifest.
         segment_frames: Most frames in a segment.
         storage: The corpus.
         progress: Called after every segment with its number of frames.
@@ -157,30 +42,21 @@ def check_shard(
     Raises:
         StorageError: The store fails.
     """
-    rows = None
-    size, num_bytes = storage.size(shard.index_name), shard.num_frames * ROW.itemsize
-    if size != num_bytes:
-        yield _other_size(shard.index_name, num_bytes, size)
-    else:
-        data = storage.read(shard.index_name)
-        sha256 = hashlib.sha256(data).hexdigest()
-        if sha256 == shard.index_sha256:
-            rows = index.from_bytes(data, where=shard.index_name)
-        else:
-            yield f"{shard.index_name}: SHA-256: expected {shard.index_sha256}, got {sha256}"
+    rows = yield from _check_index(shard, storage)
 
     size = storage.size(shard.name)
     if size != shard.num_bytes:
         yield _other_size(shard.name, shard.num_bytes, size)
         return
 
-    tape, sound = _Tape(storage, shard), True
-    for finding in (
-        () if rows is None else _check_members(shard, segment_frames, tape, rows, progress)
-    ):
-        sound = False
-        yield f"{shard.name}: {finding}"
-    # Hashes what is left; whether it is zeros, the members' check tells.
+    tape = _Tape(storage, shard)
+    sound = True
+    if rows is not None:
+        for finding in _check_members(shard, segment_frames, tape, rows, progress):
+            sound = False
+            yield f"{shard.name}: {finding}"
+
+    # Only hashes the rest: `_check_members` has told whether it is zeros.
     tape.rest_is_zero()
 
     # Damage that was told with its place makes the checksum wrong as well.
@@ -188,20 +64,27 @@ def check_shard(
         yield f"{shard.name}: SHA-256: expected {shard.sha256}, got {tape.sha256}"
 
 
+def _check_index(shard: Shard, storage: Storage) -> Generator[str, None, Rows | None]:
+    """Check a shard's index; return its rows if they are sound."""
+    size = storage.size(shard.index_name)
+    num_bytes = shard.num_frames * ROW.itemsize
+    if size != num_bytes:
+        yield _other_size(shard.index_name, num_bytes, size)
+        return None
+
+    data = storage.read(shard.index_name)
+    sha256 = hashlib.sha256(data).hexdigest()
+    if sha256 != shard.index_sha256:
+        yield f"{shard.index_name}: SHA-256: expected {shard.index_sha256}, got {sha256}"
+        return None
+
+    return index.from_bytes(data, where=shard.index_name)
+
+
 def _other_size(name: str, expected: int, size: int | None) -> str:
-    return (
-        f"{name}: is missing" if size is None else f"{name}: expected {expected} bytes, got {size}"
-    )
-
-
-def _record(cls: type[T], name: str, storage: Storage) -> T | str:
-    """A sealed record, or what is wrong with it."""
-    if storage.size(name) is None:
-        return f"{name}: is missing; run `surgstream pack` again"
-    try:
-        return build(cls, unseal(storage.read(name), where=name), where=name)
-    except (ManifestError, ConfigError) as error:
-        return str(error)
+    if size is None:
+        return f"{name}: is missing"
+    return f"{name}: expected {expected} bytes, got {size}"
 
 
 def _check_members(
@@ -220,6 +103,7 @@ def _check_members(
     except _LostError:
         yield f"from byte {tape.position} on it does not fit its index; the rest is not looked at"
         return
+
     if not tape.rest_is_zero():
         yield f"its end, after the last member: expected zeros up to byte {shard.num_bytes}"
 
@@ -260,7 +144,10 @@ def _check_description(
         yield f"{member}: its padding is damaged"
     for fact, value in describe(shard, video, segment).items():
         if said.get(fact) != value:
-            yield f"{member}: {fact}: the manifest has {value!r}, this has {reprlib.repr(said.get(fact))}"
+            yield (
+                f"{member}: {fact}: the manifest has {value!r}, this has "
+                f"{reprlib.repr(said.get(fact))}"
+            )
 
 
 def _check_frames(
@@ -270,9 +157,11 @@ def _check_frames(
         member = frame_member(key, number)
         where = f"{member} (video {video.id!r}, frame {segment.first_frame + number})"
         size = int(row["size"])
+
+        # Members follow each other without a gap.
         header = tape.take(tarfile.BLOCKSIZE)
         if row["offset"] != tape.position:
-            raise _LostError  # members follow each other without a gap
+            raise _LostError
         jpeg = tape.take(size)
         padding = tape.take(padded(size) - size)
 
@@ -284,21 +173,24 @@ def _check_frames(
             yield f"{where}: CRC-32: expected {row['crc32']:08x}, got {zlib.crc32(jpeg):08x}"
             continue
 
-        try:
-            with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as picture:
-                if picture.size == (
-                    video.width,
-                    video.height,
-                ):  # a header may ask for any amount of memory
-                    picture.load()
-                else:
-                    expected, got = (
-                        f"{video.width}x{video.height}",
-                        f"{picture.width}x{picture.height}",
-                    )
-                    yield f"{where}: expected {expected} pixels, got {got}"
-        except Exception as error:  # Pillow raises many kinds where bytes make no sense
-            yield f"{where}: cannot be decoded: {error}"
+        problem = _jpeg_problem(jpeg, video)
+        if problem:
+            yield f"{where}: {problem}"
+
+
+def _jpeg_problem(jpeg: bytes, video: PackedVideo) -> str:
+    """Say why a JPEG is no frame of a video; empty if it is one."""
+    try:
+        with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as picture:
+            # Not decoded before its size is known: a header may ask for any amount of memory.
+            if picture.size != (video.width, video.height):
+                expected = f"{video.width}x{video.height}"
+                return f"expected {expected} pixels, got {picture.width}x{picture.height}"
+            picture.load()
+    # Pillow raises many kinds where bytes make no sense.
+    except Exception as error:
+        return f"cannot be decoded: {error}"
+    return ""
 
 
 class _LostError(Exception):
@@ -319,7 +211,7 @@ class _Tape:
         return self._digest.hexdigest()
 
     def take(self, count: int) -> bytes:
-        """The next `count` bytes."""
+        """Read the next `count` bytes."""
         if not 0 <= count <= min(LARGEST_MEMBER, self._num_bytes - self.position):
             raise _LostError
         data = self._file.read(count)

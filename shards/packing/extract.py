@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from surgstream.shards.corpus.file import PackConfig
 from surgstream.shards.format.records import Box, Change, Finding, Part, Reading, Span
 from surgstream.shards.format.review import Decision
 from surgstream.shards.packing.plan_records import PlannedShard, PlannedVideo
-from surgstream.shards.packing.spool import spool
+from surgstream.shards.packing.spool import Spool, spool
 from surgstream.shards.screening.borders import Border, find_border
 from surgstream.shards.screening.screener import Sight, Stretch, Watch
 from surgstream.shards.storage.stores import Stores
@@ -26,13 +27,13 @@ from surgstream.shards.workers import Progress
 
 @dataclass(frozen=True)
 class Taken:
-    """A video's frames, those that are kept.
+    """The frames of a video that are kept.
 
     Attributes:
         parts: Their uninterrupted runs; none where all is dropped, or too little left.
         width: In pixels.
         height: In pixels.
-        reading: How the video was read.
+        reading: Report on reading the video.
         jpegs: The frames, in order, to be iterated once.
     """
 
@@ -54,16 +55,16 @@ def take(
     threads: int,
     memory_bytes: int,
 ) -> Iterator[Taken]:
-    """Take a video's frames: whether it can be packed shows only when its last one is decoded.
+    """Take a video's frames. All are decoded first: only the last one shows whether the video can be packed.
 
     Args:
         video: The video.
-        shard: The one it is for.
-        options: How it is packed.
+        shard: The shard it goes into.
+        options: The options of packing.
         stores: Where `s3://` addresses are read from.
         progress: Called after every frame.
-        threads: To decode and encode with.
-        memory_bytes: How much of it is held in memory.
+        threads: Number of threads that decode and encode.
+        memory_bytes: Size from which its JPEGs are held in a temporary file.
 
     Yields:
         The frames, which are held in memory, or in the temporary folder when they are many.
@@ -72,35 +73,23 @@ def take(
         VideoError: Nothing can be decoded.
         StorageError: A store fails, or the temporary folder is full.
     """
-    fps, numbers, watch = Fraction(str(options.fps)), list[int](), Watch()
-    film = find_film(
-        video.location,
-        stores,
-        image_fps=shard.image_fps,
-        threads=threads,
-        gpu=options.decode == "nvdec",
-    )
+    fps = Fraction(str(options.fps))
+    watch = Watch()
+    film = _film(video, shard, options, stores, threads)
     border = find_border(film) if options.crop_borders else None
     frames = _frames(film, options, border, watch, threads)
 
     with spool(memory_bytes) as spooled:
-        for number, jpeg in frames:
-            numbers.append(number)
-            spooled.append(jpeg)
-            progress(1)
+        numbers = _fill(spooled, frames, progress)
+        stretches = watch.stretches(numbers[-1] + 1, partial(_frame, spooled, numbers))
+        unwanted = [stretch for stretch in stretches if stretch.kind in options.drop]
+        kept = _kept(numbers, unwanted, video.review, fps)
 
-        def frame(number: int) -> Image.Image:
-            return Image.open(io.BytesIO(spooled.read(bisect_left(numbers, number)))).convert("RGB")
-
-        stretches = watch.stretches(numbers[-1] + 1, frame)
-        kept = _kept(
-            numbers,
-            [stretch for stretch in stretches if stretch.kind in options.drop],
-            video.review,
-            fps,
-        )
+        # A video that is too short is left out as a whole.
         too_short = shard.is_too_short(int(kept.sum()), options.fps)
-        kept &= not too_short  # all or nothing
+        kept &= not too_short
+
+        # Only now is `film.lost` complete: the last frame is decoded.
         reading = _reading(
             film,
             video,
@@ -114,13 +103,20 @@ def take(
         )
 
         parts = tuple(_runs(np.array(numbers)[kept]))
-        yield Taken(
-            parts,
-            frames.width,
-            frames.height,
-            reading,
-            (spooled.read(int(at)) for at in np.flatnonzero(kept)),
-        )
+        jpegs = (spooled.read(int(at)) for at in np.flatnonzero(kept))
+        yield Taken(parts, frames.width, frames.height, reading, jpegs)
+
+
+def _film(
+    video: PlannedVideo, shard: PlannedShard, options: PackConfig, stores: Stores, threads: int
+) -> Film:
+    return find_film(
+        video.location,
+        stores,
+        image_fps=shard.image_fps,
+        threads=threads,
+        gpu=options.decode == "nvdec",
+    )
 
 
 def _frames(
@@ -137,24 +133,42 @@ def _frames(
     )
 
 
+def _fill(spooled: Spool, frames: Iterable[tuple[int, bytes]], progress: Progress) -> list[int]:
+    """Decode all frames into the spool, and return their numbers."""
+    numbers = []
+    for number, jpeg in frames:
+        numbers.append(number)
+        spooled.append(jpeg)
+        progress(1)
+    return numbers
+
+
+def _frame(spooled: Spool, numbers: Sequence[int], number: int) -> Image.Image:
+    """Decode the frame of a number from the spool."""
+    jpeg = spooled.read(bisect_left(numbers, number))
+    return Image.open(io.BytesIO(jpeg)).convert("RGB")
+
+
 def _kept(
     numbers: Sequence[int], unwanted: Iterable[Stretch], review: Sequence[Decision], fps: Fraction
 ) -> npt.NDArray[np.bool_]:
-    """Which frames are kept: those of no unwanted stretch, unless the review says otherwise."""
+    """Mark the frames to keep: those in no unwanted stretch, unless the review says otherwise."""
     kept = np.ones(len(numbers), bool)
     for stretch in unwanted:
-        kept[bisect_left(numbers, stretch.first) : bisect_left(numbers, stretch.stop)] = False
+        start = bisect_left(numbers, stretch.first)
+        stop = bisect_left(numbers, stretch.stop)
+        kept[start:stop] = False
 
     # (num_decisions, 2), start and stop: seconds, then positions among the decoded frames
     seconds = np.array([(decision.start, decision.stop) for decision in review]).reshape(-1, 2)
     bounds = np.searchsorted(np.asarray(numbers), _first_from(seconds, fps))
-    for decision, (first, stop) in zip(review, bounds.tolist(), strict=True):
-        kept[first:stop] = decision.keep
+    for decision, (start, stop) in zip(review, bounds.tolist(), strict=True):
+        kept[start:stop] = decision.keep
     return kept
 
 
 def _first_from(seconds: npt.NDArray[np.float64], fps: Fraction) -> npt.NDArray[np.float64]:
-    """The numbers of the first frames at seconds or after; most frames' seconds are not quite what a float says."""
+    """Find the first frames at or after some seconds. Rounding makes up for seconds that a float cannot hold."""
     return np.ceil(np.round(seconds * float(fps), 2))
 
 
@@ -181,7 +195,7 @@ def _reading(
         height=header.height,
         fps=None if header.rate is None else float(header.rate),
         seconds=None if header.seconds is None else float(header.seconds),
-        lost=tuple(film.lost),  # complete: the last frame is decoded
+        lost=tuple(film.lost),
         crop=crop,
         findings=findings,
         dropped=dropped,
@@ -207,13 +221,14 @@ def _box(left: int, top: int, right: int, bottom: int) -> Box:
 
 
 def _span(part: Part, fps: Fraction) -> Span:
-    return Span(
-        start=float(part.first_frame / fps), stop=float((part.first_frame + part.num_frames) / fps)
-    )
+    stop_frame = part.first_frame + part.num_frames
+    return Span(start=float(part.first_frame / fps), stop=float(stop_frame / fps))
 
 
 def _runs(numbers: npt.NDArray[np.int64]) -> Iterator[Part]:
-    """The runs of consecutive numbers among growing ones."""
-    for run in np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1):
-        if len(run):  # no numbers give one run without any
+    """Split ascending numbers into runs of consecutive ones."""
+    starts = np.flatnonzero(np.diff(numbers) != 1) + 1
+    for run in np.split(numbers, starts):
+        # Without any numbers there is one run, which is empty.
+        if len(run):
             yield Part(first_frame=int(run[0]), num_frames=len(run))

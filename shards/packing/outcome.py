@@ -1,18 +1,21 @@
-"""What packing came to: the corpus, what is not in it, and what was found, in lines for a terminal."""
+"""The outcome of packing: the corpus, what is not in it, and what was found, in lines for a terminal."""
 
 from dataclasses import dataclass
 
+from surgstream.configs.columns import columns
 from surgstream.shards.corpus.sources import Source
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.quarantine import Quarantined
-from surgstream.shards.format.records import Reading
+from surgstream.shards.format.records import Reading, Shard
 from surgstream.shards.storage.stores import Stores
 from surgstream.shards.video.sources import Film, find_film
+
+_HEADING = ("dataset", "videos", "frames", "hours", "MB", "quarantined", "lost_s", "dropped_s")
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A finished packing; `new_seconds` of video are what it had to read, and `took_seconds`."""
+    """A finished packing, which read `new_seconds` of video in `took_seconds`."""
 
     manifest: Manifest
     quarantine: tuple[Quarantined, ...]
@@ -22,51 +25,73 @@ class Packed:
     took_seconds: float = 0.0
 
     def table(self) -> str:
-        """One line a dataset, then their sum."""
-        packed = {shard.dataset for shard in self.manifest.shards}
-        others = {video.dataset for video in self.quarantine} | {
-            reading.dataset for reading in self.readings
-        }
-        names = sorted(packed | others)
-        width = max(len(name) for name in (*names, "dataset"))
-        columns = f"{'videos':>8} {'frames':>12} {'hours':>9} {'MB':>12} {'quarantined':>12}"
-        columns += f" {'lost_s':>9} {'dropped_s':>10}"
-        lines = [f"{'dataset':<{width}} {columns}"]
-        lines += [self._line(name, width, {name}) for name in names]
-        lines += [self._line("total", width, set(names))] if len(names) > 1 else []
-        return "\n".join(lines) + "\n"
+        """Format a table with a line for each dataset and one for their sum."""
+        names = {shard.dataset for shard in self.manifest.shards}
+        names |= {video.dataset for video in self.quarantine}
+        names |= {reading.dataset for reading in self.readings}
 
-    def found(self) -> str:
-        """A line for each kind that was found in the videos: in how many, how long in all, and how much is dropped."""
-        lines = []
-        for kind in sorted(
-            {finding.kind for reading in self.readings for finding in reading.findings}
-        ):
-            counts = [reading.found_seconds(kind) for reading in self.readings]
-            videos = sum(found > 0 for found, _ in counts)
-            found, out = (f"{sum(column):,.1f} s" for column in zip(*counts, strict=True))
-            # Compared as printed, so that a rounding error does not pass for a rest.
-            dropped = {found: "all", "0.0 s": "none"}.get(out, out)
-            lines.append(
-                f"found {kind}: {videos:,} video{'s' * (videos != 1)}, {found}, {dropped} dropped\n"
-            )
-        return "".join(lines)
+        rows: list[tuple[str, ...]] = [_HEADING]
+        rows += [self._row(name, {name}) for name in sorted(names)]
+        if len(names) > 1:
+            rows.append(self._row("total", names))
+        return "\n".join(columns(rows)) + "\n"
 
-    def left_out(self) -> str:
-        """A line about videos that are too short, if there are any."""
-        seconds = [reading.dropped_seconds for reading in self.readings if reading.too_short]
-        if not seconds:
-            return ""
-        names = sorted({reading.dataset for reading in self.readings if reading.too_short})
+    def _row(self, title: str, datasets: set[str]) -> tuple[str, ...]:
+        shards = [shard for shard in self.manifest.shards if shard.dataset in datasets]
+        readings = [reading for reading in self.readings if reading.dataset in datasets]
+        num_videos = sum(len(shard.videos) for shard in shards)
+        num_frames = sum(shard.num_frames for shard in shards)
+        hours = sum(_seconds(shard) for shard in shards) / 3600
+        megabytes = sum(shard.num_bytes for shard in shards) / 1e6
+        num_quarantined = sum(video.dataset in datasets for video in self.quarantine)
+        lost_seconds = sum(reading.lost_seconds for reading in readings)
+        dropped_seconds = sum(reading.dropped_seconds for reading in readings)
+
         return (
-            f"left out, shorter than min_seconds: {len(seconds):,} video{'s' * (len(seconds) != 1)} of "
-            f"{', '.join(names)}, {sum(seconds):,.1f} s in all\n"
+            title,
+            f"{num_videos}",
+            f"{num_frames}",
+            f"{hours:.2f}",
+            f"{megabytes:.1f}",
+            f"{num_quarantined}",
+            f"{lost_seconds:.1f}",
+            f"{dropped_seconds:.1f}",
         )
 
+    def found(self) -> str:
+        """Format a line for each kind of finding: the videos that have it, its length in all, and the dropped share."""
+        kinds = set()
+        for reading in self.readings:
+            kinds |= {finding.kind for finding in reading.findings}
+        return "".join(self._found(kind) for kind in sorted(kinds))
+
+    def _found(self, kind: str) -> str:
+        lengths = [reading.found_seconds(kind) for reading in self.readings]
+        num_videos = sum(found > 0 for found, _ in lengths)
+        found = f"{sum(found for found, _ in lengths):,.1f} s"
+        out = f"{sum(out for _, out in lengths):,.1f} s"
+
+        # Compared as printed, so that a rounding error does not pass for a rest.
+        dropped = {found: "all", "0.0 s": "none"}.get(out, out)
+        videos = f"{num_videos:,} video{'s' * (num_videos != 1)}"
+        return f"found {kind}: {videos}, {found}, {dropped} dropped\n"
+
+    def left_out(self) -> str:
+        """Format a line about videos that are too short; empty if there are none."""
+        short = [reading for reading in self.readings if reading.too_short]
+        if not short:
+            return ""
+
+        seconds = sum(reading.dropped_seconds for reading in short)
+        names = sorted({reading.dataset for reading in short})
+        videos = f"{len(short):,} video{'s' * (len(short) != 1)} of {', '.join(names)}"
+        return f"left out, shorter than min_seconds: {videos}, {seconds:,.1f} s in all\n"
+
     def speed(self) -> str:
-        """How fast it went, in a line."""
+        """Format a line about the speed."""
         if not self.new_seconds:
             return "all was packed before\n"
+
         rate = self.new_seconds / self.took_seconds
         return (
             f"packed {self.new_seconds / 3600:,.2f} hours of video in {self.took_seconds:,.0f} s: "
@@ -74,22 +99,13 @@ class Packed:
         )
 
     def films(self) -> dict[tuple[str, str], Film]:
-        """The sources, not yet opened, by dataset and id."""
+        """Find the sources, not yet opened, by dataset and id."""
         stores = Stores()
         return {
             (each.dataset, each.id): find_film(each.location, stores, image_fps=each.image_fps)
             for each in self.sources
         }
 
-    def _line(self, title: str, width: int, datasets: set[str]) -> str:
-        shards = [shard for shard in self.manifest.shards if shard.dataset in datasets]
-        videos = [video for shard in shards for video in shard.videos]
-        frames = sum(video.num_frames for video in videos)
-        hours = sum(video.num_frames / video.fps for video in videos) / 3600
-        megabytes = sum(shard.num_bytes for shard in shards) / 1e6
-        quarantined = sum(video.dataset in datasets for video in self.quarantine)
-        readings = [reading for reading in self.readings if reading.dataset in datasets]
-        lost = sum(reading.lost_seconds for reading in readings)
-        dropped = sum(reading.dropped_seconds for reading in readings)
-        counts = f"{len(videos):>8} {frames:>12} {hours:>9.2f} {megabytes:>12.1f} {quarantined:>12}"
-        return f"{title:<{width}} {counts} {lost:>9.1f} {dropped:>10.1f}"
+
+def _seconds(shard: Shard) -> float:
+    return sum(video.num_frames / video.fps for video in shard.videos)

@@ -4,7 +4,6 @@ Packers only execute a plan, so any number of them work side by side without tal
 an earlier one: a changed video stays where it is, one that is gone leaves its shard, new ones open new shards.
 """
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -28,47 +27,69 @@ PROBES_IN_FLIGHT = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Options (as `plan_options` gives them), shards sorted by name, and what cannot be opened at all."""
+    """A plan.
+
+    Attributes:
+        options: Options as `plan_options` gives them.
+        shards: The shards, sorted by name.
+        quarantine: Videos that cannot be opened at all.
+    """
 
     options: PackConfig
     shards: tuple[PlannedShard, ...]
     quarantine: tuple[Quarantined, ...]
 
-    def difference(self, later: "Plan", dataset: str) -> str:
-        """In words, why shards of a dataset that were packed by this plan do not fit a later one; empty if they may."""
-        was, now = to_tree(self.options), to_tree(later.options)
-        reasons = [
-            f"{name} was {was[name]} and is {now[name]}" for name in was if was[name] != now[name]
-        ]
-        if not reasons:
-            before, after = self._versions(dataset), later._versions(dataset)
-            lost = sorted(before.keys() - after.keys())
-            changed = sorted(id for id in before.keys() & after.keys() if before[id] != after[id])
-            for ids, what in ((lost, "no longer packed"), (changed, "changed")):
-                reasons += [f"{len(ids)} of its videos {what}, such as {ids[0]}"] if ids else []
-        return ", ".join(reasons)
-
-    def _versions(self, dataset: str) -> dict[str, tuple[str, ...]]:
-        videos = (
-            video for shard in self.shards if shard.dataset == dataset for video in shard.videos
-        )
-        return {
-            video.id: (video.source, video.version, str(video.review), *sorted(video.labels))
-            for video in videos
-        }
+    def videos(self) -> Iterator[tuple[PlannedShard, PlannedVideo]]:
+        """Iterate over all videos, each with its shard."""
+        for shard in self.shards:
+            for video in shard.videos:
+                yield shard, video
 
     @property
     def has_pseudonyms(self) -> bool:
-        """Whether its videos are called otherwise than their files."""
-        return any(video.hidden for shard in self.shards for video in shard.videos)
+        """Whether the ids of its videos are pseudonyms."""
+        return any(video.hidden for _, video in self.videos())
+
+    def fingerprints(self) -> list[str]:
+        """Compute the fingerprints of the shards, in order."""
+        return [shard.fingerprint(self.options) for shard in self.shards]
+
+    def difference(self, later: "Plan", dataset: str) -> str:
+        """Say why shards of a dataset, packed by this plan, do not fit a later one; empty if nothing is known."""
+        was = to_tree(self.options)
+        now = to_tree(later.options)
+        reasons = [
+            f"{name} was {was[name]} and is {now[name]}" for name in was if was[name] != now[name]
+        ]
+        if reasons:
+            return ", ".join(reasons)
+
+        before = self._versions(dataset)
+        after = later._versions(dataset)
+        lost = sorted(before.keys() - after.keys())
+        changed = sorted(id for id in before.keys() & after.keys() if before[id] != after[id])
+        if lost:
+            reasons.append(f"{len(lost)} of its videos no longer packed, such as {lost[0]}")
+        if changed:
+            reasons.append(f"{len(changed)} of its videos changed, such as {changed[0]}")
+        return ", ".join(reasons)
+
+    def _versions(self, dataset: str) -> dict[str, tuple[str, ...]]:
+        return {
+            video.id: (video.source, video.version, str(video.review), *sorted(video.labels))
+            for shard, video in self.videos()
+            if shard.dataset == dataset
+        }
 
     def save(self, storage: Storage) -> None:
         """Write the plan into its corpus."""
-        shards = (
-            replace(shard, videos=tuple(video.written() for video in shard.videos))
-            for shard in self.shards
-        )
-        write_if_other(storage, PLAN_NAME, seal(to_tree(replace(self, shards=tuple(shards)))))
+        shards = []
+        for shard in self.shards:
+            videos = tuple(video.written() for video in shard.videos)
+            shards.append(replace(shard, videos=videos))
+
+        written = replace(self, shards=tuple(shards))
+        write_if_other(storage, PLAN_NAME, seal(to_tree(written)))
 
     @staticmethod
     def load(storage: Storage) -> "Plan | None":
@@ -79,18 +100,19 @@ class Plan:
         """
         if storage.size(PLAN_NAME) is None:
             return None
+
         where = f"{storage.uri}: {PLAN_NAME}"
         try:
             return build(Plan, unseal(storage.read(PLAN_NAME), where=where), where=where)
         except (ManifestError, ConfigError):
             raise ManifestError(
-                f"{where}: expected the plan of a corpus, got something else or a damaged one; put a copy of it back, "
-                "or pack into another folder"
+                f"{where}: expected the plan of a corpus, got something else or a damaged one; put "
+                "a copy of it back, or pack into another folder"
             ) from None
 
 
 def earlier_plan(corpus: CorpusConfig, storage: Storage) -> Plan | None:
-    """The plan that the shards in a store were packed by; None where there are none yet.
+    """Load the plan that the shards in a store were packed by; None where there are none yet.
 
     Packing removes the shards that its plan does not have, so a wrong folder must not cost a corpus.
 
@@ -100,42 +122,47 @@ def earlier_plan(corpus: CorpusConfig, storage: Storage) -> Plan | None:
         StorageError: The store fails.
     """
     present = packed_shards(storage)
-    foreign = sorted(
-        {name.partition("/")[0] for name in present} - {dataset.name for dataset in corpus.datasets}
-    )
+    datasets = {name.partition("/")[0] for name in present}
+    foreign = sorted(datasets - {dataset.name for dataset in corpus.datasets})
     if foreign:
         raise ConfigError(
-            f"{storage.uri}: holds shards of dataset {foreign[0]!r}, which the corpus file does not have; "
-            f"pack into another folder, or remove {foreign[0]} there first"
+            f"{storage.uri}: holds shards of dataset {foreign[0]!r}, which the corpus file does "
+            f"not have; pack into another folder, or remove {foreign[0]} there first"
         )
 
     previous = Plan.load(storage)
     if previous is None and present:
         raise ConfigError(
-            f"{storage.uri}: holds shards, such as {min(present)}, without the {PLAN_NAME} that they were packed by; "
-            "pack into another folder, or remove them first"
+            f"{storage.uri}: holds shards, such as {min(present)}, without the {PLAN_NAME} that "
+            "they were packed by; pack into another folder, or remove them first"
         )
     if previous is not None and previous.options.split != corpus.pack.split:
         raise ConfigError(
-            f"{storage.uri}: holds the {previous.options.split!r} split, not {corpus.pack.split!r}; "
-            "pack into another folder"
+            f"{storage.uri}: holds the {previous.options.split!r} split, not "
+            f"{corpus.pack.split!r}; pack into another folder"
         )
 
     return previous
 
 
 def planned_films(storage: Storage) -> dict[tuple[str, str], Film]:
-    """The sources of a corpus's videos, not yet opened, by dataset and id; none where it has no plan that tells them.
+    """Find the sources of a corpus's videos, not yet opened.
+
+    Returns:
+        The sources by dataset and id; empty where the corpus has no plan, without those that pseudonyms hide.
 
     Raises:
         ManifestError: The plan is damaged.
         StorageError: The store fails.
     """
-    plan, stores = Plan.load(storage), Stores()
+    plan = Plan.load(storage)
+    if plan is None:
+        return {}
+
+    stores = Stores()
     return {
         (shard.dataset, video.id): find_film(video.location, stores, image_fps=shard.image_fps)
-        for shard in (plan.shards if plan else ())
-        for video in shard.videos
+        for shard, video in plan.videos()
         if not video.hidden
     }
 
@@ -146,7 +173,7 @@ def make_plan(corpus: CorpusConfig, sources: Sequence[Source], previous: Plan | 
     Args:
         corpus: The corpus file.
         sources: Its videos.
-        previous: The plan that it was packed by before, which is kept to.
+        previous: The plan that it was packed by before; videos stay in its shards.
 
     Returns:
         The plan, not yet saved.
@@ -157,8 +184,11 @@ def make_plan(corpus: CorpusConfig, sources: Sequence[Source], previous: Plan | 
     stores = Stores()
     options = plan_options(corpus)
     # Other options pack every shard again, so videos need not stay where they are.
-    kept = previous.shards if previous is not None and previous.options == options else ()
-    known = {(shard.dataset, video.id): video for shard in kept for video in shard.videos}
+    if previous is not None and previous.options != options:
+        previous = None
+    known: dict[tuple[str, str], PlannedVideo] = {}
+    if previous is not None:
+        known = {(shard.dataset, video.id): video for shard, video in previous.videos()}
 
     def probe(source: Source) -> PlannedVideo | Quarantined:
         return probe_source(source, options, known.get((source.dataset, source.id)), stores)
@@ -167,6 +197,7 @@ def make_plan(corpus: CorpusConfig, sources: Sequence[Source], previous: Plan | 
         probed = list(zip(sources, pool.map(probe, sources), strict=True))
 
     shards: list[PlannedShard] = []
+    kept = () if previous is None else previous.shards
     for dataset in corpus.datasets:
         videos = [video for source, video in probed if source.dataset == dataset.name]
         good = {video.id: video for video in videos if isinstance(video, PlannedVideo)}
@@ -182,7 +213,7 @@ def make_plan(corpus: CorpusConfig, sources: Sequence[Source], previous: Plan | 
 
 
 def plan_options(corpus: CorpusConfig) -> PackConfig:
-    """What a plan keeps of a corpus file's options: all but `workers`, which changes nothing."""
+    """Give the options of a corpus file that a plan keeps: all but `workers`, which changes no byte."""
     return replace(corpus.pack, workers=None)
 
 
@@ -204,28 +235,33 @@ def _assign(
     options: PackConfig,
 ) -> Iterator[PlannedShard]:
     """Keep the videos of earlier shards where they are, and fill new shards with the others in order."""
-    placed: list[tuple[str, list[PlannedVideo]]] = []
+    members: dict[str, list[PlannedVideo]] = {}
+    old = set()
     next_number = 0
     # Sorted by name, so the last one has the highest number.
     for shard in earlier:
-        placed.append(
-            (shard.name, [videos[video.id] for video in shard.videos if video.id in videos])
-        )
+        ids = [video.id for video in shard.videos if video.id in videos]
+        members[shard.name] = [videos[id] for id in ids]
+        old.update(ids)
         next_number = shard_number(shard.name) + 1
 
-    old = {video.id for _, members in placed for video in members}
-    numbers = itertools.count(next_number)
     # Bytes left in the shard being filled; none at first, since earlier shards gain no videos.
     room = 0
-    for video in (video for video in videos.values() if video.id not in old):
+    name = ""
+    for video in videos.values():
+        if video.id in old:
+            continue
         if video.predicted_bytes > room:
-            placed.append((shard_name(dataset.name, next(numbers)), []))
+            name = shard_name(dataset.name, next_number)
+            members[name] = []
+            next_number += 1
             room = options.shard_bytes
-        placed[-1][1].append(video)
+        members[name].append(video)
         room -= video.predicted_bytes
 
-    for name, members in placed:
-        if members:
+    min_seconds = options.min_seconds if dataset.min_seconds is None else dataset.min_seconds
+    for name, planned in members.items():
+        if planned:
             yield PlannedShard(
                 name=name,
                 dataset=dataset.name,
@@ -233,8 +269,6 @@ def _assign(
                 procedure=dataset.procedure,
                 licence=dataset.licence,
                 image_fps=dataset.image_fps,
-                min_seconds=options.min_seconds
-                if dataset.min_seconds is None
-                else dataset.min_seconds,
-                videos=tuple(members),
+                min_seconds=min_seconds,
+                videos=tuple(planned),
             )

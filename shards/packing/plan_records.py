@@ -1,4 +1,4 @@
-"""What a plan says of each shard and video."""
+"""Records of a plan: its shards and videos."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,8 +16,8 @@ from surgstream.shards.format.review import Decision
 class PlannedVideo:
     """A video of a planned shard.
 
-    `version` changes when its file, or a label file, changes; `review` is about it. Where it is `hidden` what the file
-    is called, `id` is a pseudonym, and nothing that is written into a corpus names the file.
+    `version` changes when its file, or a label file, changes; `review` has the decisions about it. Where the name of
+    its file is `hidden`, `id` is a pseudonym, and nothing that is written into a corpus names the file.
     """
 
     id: str
@@ -30,27 +30,25 @@ class PlannedVideo:
     hidden: bool = False
 
     def problems(self) -> Iterator[str]:
-        """What is wrong with the values."""
+        """Yield what is wrong with the values."""
         if not is_plain_id(self.id):
             yield f"id: expected 1 to 80 characters of A-Z a-z 0-9 _ -, got {self.id!r}"
 
     @property
     def source(self) -> str:
-        """What the corpus calls the file."""
+        """The file's name in the corpus."""
         return self.id if self.hidden else PurePosixPath(self.location).name
 
     def written(self) -> "PlannedVideo":
-        """The same, as it is written into a corpus."""
-        return (
-            replace(self, location=self.id, labels=dict.fromkeys(self.labels, self.id))
-            if self.hidden
-            else self
-        )
+        """Give the video as it is written into a corpus."""
+        if not self.hidden:
+            return self
+        return replace(self, location=self.id, labels=dict.fromkeys(self.labels, self.id))
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedShard:
-    """A shard to pack, with all that its samples say about their dataset, and how long its videos are at least."""
+    """A shard to pack, with all that its samples say about their dataset, and the least length of its videos."""
 
     name: str
     dataset: str
@@ -62,25 +60,30 @@ class PlannedShard:
     videos: tuple[PlannedVideo, ...]
 
     def problems(self) -> Iterator[str]:
-        """What is wrong with the values."""
+        """Yield what is wrong with the values."""
         if not is_shard_of(self.name, self.dataset):
-            yield f"name: expected a shard {self.dataset}/{self.dataset}-000000.tar, got {self.name!r}"
+            yield (
+                f"name: expected a shard {self.dataset}/{self.dataset}-000000.tar, got "
+                f"{self.name!r}"
+            )
 
     def fingerprint(self, options: PackConfig) -> str:
-        """Changes when the shard's bytes would; not when its sources only move."""
+        """Compute a digest that changes when the shard's bytes would, and not when its sources only move."""
         tree = to_tree(self)
         for video, planned in zip(tree["videos"], self.videos, strict=True):
             video["location"] = planned.source
             video["labels"] = sorted(video["labels"])
+
         return digest(
             {"format_version": FORMAT_VERSION, "options": to_tree(options), "shard": tree}
         )
 
     def is_too_short(self, num_frames: int, fps: float) -> bool:
-        """Whether a video of which so many frames would be packed is left out instead."""
-        return 0 < num_frames < Fraction(str(self.min_seconds)) * Fraction(str(fps))
+        """Whether a video is left out because only `num_frames` of it would be packed."""
+        least_frames = Fraction(str(self.min_seconds)) * Fraction(str(fps))
+        return 0 < num_frames < least_frames
 
     @property
     def predicted_frames(self) -> int:
-        """Frames, by the lengths that the headers declare."""
+        """Number of frames, by the lengths that the headers declare."""
         return sum(video.predicted_frames for video in self.videos)

@@ -1,6 +1,7 @@
-"""The end of packing: reports and manifest, by which a corpus is one."""
+"""The end of packing: the reports, and the manifest that makes a corpus of shards."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 
 from surgstream.configs.loading import to_tree
 from surgstream.shards.corpus.file import PackConfig
@@ -14,6 +15,7 @@ from surgstream.shards.format.names import (
     QUARANTINE_NAME,
     READINGS_NAME,
 )
+from surgstream.shards.format.records import Reading
 from surgstream.shards.packing.outcome import Packed
 from surgstream.shards.packing.plan import Plan, says, write_if_other
 from surgstream.shards.packing.shard import Receipt
@@ -31,68 +33,71 @@ def publish(
 
     Args:
         storage: Where the shards are.
-        sources: What they were packed from.
-        plan: By which plan.
-        receipts: Of all its shards.
+        sources: The videos that they were packed from.
+        plan: The plan that they were packed by.
+        receipts: The receipts of all its shards.
         published: The manifest's version before packing; None if there was none.
 
     Returns:
-        What the corpus now holds.
+        The outcome, with what the corpus now holds.
 
     Raises:
-        ShardError: Not one video could be packed, a store fails, or somebody else has published meanwhile.
+        ShardError: Not one video could be packed, a store fails, or another process has published since.
     """
-    quarantine = (
-        *plan.quarantine,
-        *(video for receipt in receipts for video in receipt.quarantine),
-    )
-    readings = tuple(reading for receipt in receipts for reading in receipt.readings)
+    quarantine = list(plan.quarantine)
+    readings: list[Reading] = []
+    for receipt in receipts:
+        quarantine += receipt.quarantine
+        readings += receipt.readings
+
     for name, lines in ((QUARANTINE_NAME, quarantine), (READINGS_NAME, readings)):
         if lines:
             write_if_other(storage, name, b"".join(seal(to_tree(line)) for line in lines))
         else:
-            storage.delete(name)  # an earlier packing may have left one
+            # An earlier packing may have left one.
+            storage.delete(name)
 
     shards = tuple(receipt.shard for receipt in receipts if receipt.shard is not None)
     if not shards:
         storage.delete(MANIFEST_NAME)
         short = sum(reading.too_short for reading in readings)
         raise ShardError(
-            f"{storage.uri}: not one video could be packed: {len(quarantine)} are in quarantine ({QUARANTINE_NAME} "
-            f"there says why), {short} are shorter than min_seconds ({READINGS_NAME})"
+            f"{storage.uri}: not one video could be packed: {len(quarantine)} are in quarantine "
+            f"({QUARANTINE_NAME} there says why), {short} are shorter than min_seconds "
+            f"({READINGS_NAME})"
         )
 
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         packing={**_options(plan.options), **_software(receipts)},
         shards=shards,
-        review=tuple(
-            Reviewed(dataset=source.dataset, video=source.id, **vars(decision))
-            for source in sources
-            for decision in source.review
-        ),
+        review=tuple(_reviews(sources)),
     )
-
     if not says(storage, MANIFEST_NAME, manifest.to_bytes()):
         storage.replace(MANIFEST_NAME, manifest.to_bytes(), published)
-    return Packed(manifest, quarantine, readings, tuple(sources))
+
+    return Packed(manifest, tuple(quarantine), tuple(readings), tuple(sources))
+
+
+def _reviews(sources: Sequence[Source]) -> Iterator[Reviewed]:
+    for source in sources:
+        for decision in source.review:
+            yield Reviewed(dataset=source.dataset, video=source.id, **vars(decision))
 
 
 def _options(options: PackConfig) -> dict[str, bool | str | int | float]:
-    told = {name: value for name, value in to_tree(options).items() if value is not None}
-    return {
-        name: ", ".join(value) if isinstance(value, list) else value for name, value in told.items()
-    }
+    """Flatten the options that are set."""
+    flat = {}
+    for name, value in to_tree(options).items():
+        if value is not None:
+            flat[name] = ", ".join(value) if isinstance(value, list) else value
+    return flat
 
 
 def _software(receipts: Sequence[Receipt]) -> dict[str, str]:
-    """Versions by library; more than one where shards were packed at different times."""
-    libraries = sorted({library for receipt in receipts for library in receipt.software})
-    return {
-        library: ", ".join(
-            sorted(
-                {receipt.software[library] for receipt in receipts if library in receipt.software}
-            )
-        )
-        for library in libraries
-    }
+    """Collect versions by library; more than one where shards were packed at different times."""
+    versions: dict[str, set[str]] = defaultdict(set)
+    for receipt in receipts:
+        for library, version in receipt.software.items():
+            versions[library].add(version)
+    return {library: ", ".join(sorted(versions[library])) for library in sorted(versions)}

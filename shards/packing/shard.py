@@ -16,7 +16,7 @@ import numpy as np
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import build, to_tree
 from surgstream.shards.corpus.file import PackConfig
-from surgstream.shards.corpus.labels import read_labels
+from surgstream.shards.corpus.labels import Labels, read_labels
 from surgstream.shards.errors import ManifestError, VideoError
 from surgstream.shards.format import index
 from surgstream.shards.format.checksummed import seal, unseal
@@ -29,7 +29,7 @@ from surgstream.shards.format.names import (
     segment_member,
 )
 from surgstream.shards.format.quarantine import Quarantined, quarantined
-from surgstream.shards.format.records import PackedVideo, Reading, Shard, describe, segments
+from surgstream.shards.format.records import PackedVideo, Part, Reading, Shard, describe, segments
 from surgstream.shards.format.tar import TarWriter
 from surgstream.shards.packing.extract import Taken, take
 from surgstream.shards.packing.plan_records import PlannedShard, PlannedVideo
@@ -42,7 +42,7 @@ from surgstream.shards.workers import Progress
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
-    """What packing a planned shard came to; `shard` is None when none of its videos could be packed."""
+    """The outcome of packing a planned shard; `shard` is None when none of its videos could be packed."""
 
     fingerprint: str
     shard: Shard | None
@@ -52,7 +52,7 @@ class Receipt:
 
     @staticmethod
     def load(storage: Storage, planned: PlannedShard, options: PackConfig) -> "Receipt | None":
-        """The receipt of a planned shard, if it was packed as planned and its files are there; None otherwise.
+        """Load the receipt of a planned shard; None unless it was packed as planned and its files are there.
 
         Raises:
             StorageError: The store fails.
@@ -80,7 +80,14 @@ class Receipt:
 
 @dataclass(frozen=True)
 class PackTask:
-    """A planned shard, how to pack it, the address of the corpus, and how many threads decode its videos."""
+    """A shard to pack.
+
+    Attributes:
+        planned: The shard.
+        options: The options of packing.
+        out: Address of the corpus.
+        threads: Number of threads that decode its videos.
+    """
 
     planned: PlannedShard
     options: PackConfig
@@ -89,19 +96,20 @@ class PackTask:
 
 
 def pack_shard(task: PackTask, progress: Progress) -> Receipt:
-    """Decode a shard's videos, some side by side, and publish the shard, its index and its receipt, in this order.
+    """Decode a shard's videos, some at the same time, and publish the shard, its index and its receipt, in this order.
 
     Args:
-        task: What to pack.
+        task: The shard.
         progress: Called after every frame, and after every video that cannot be packed.
 
     Returns:
         The receipt, as published.
 
     Raises:
-        StorageError: A store fails. What a video itself is to blame for goes into the receipt's quarantine instead.
+        StorageError: A store fails. A fault of a video goes into the receipt's quarantine instead.
     """
-    planned, storage = task.planned, open_storage(task.out)
+    planned = task.planned
+    storage = open_storage(task.out)
     quarantine: list[Quarantined] = []
 
     with storage.writer(planned.name) as sink:
@@ -128,41 +136,44 @@ def pack_shard(task: PackTask, progress: Progress) -> Receipt:
 
 
 _Coming = tuple[ExitStack, Taken]
-"""The frames of a video, and what holds them until it is closed."""
+"""The frames of a video, and the stack that holds them until it is closed."""
 
 
 def _side_by_side(
     task: PackTask, progress: Progress
 ) -> Iterator[tuple[PlannedVideo, Future[_Coming]]]:
-    """Take the frames of a shard's videos, as many at a time as there are threads, in order.
+    """Take the frames of a shard's videos, in order, one thread a video and as many at a time as there are threads.
 
-    A thread a video costs less than threads that share one: a short clip is over before all of them have begun. What a
-    GPU decodes goes one by one, since each open video takes memory there.
+    A thread for each video costs less than threads that share one: a short clip is over before all of them have begun.
+    A GPU decodes one video at a time, since each open video takes memory there.
     """
-    shard, stores = task.planned, Stores()
+    shard = task.planned
+    stores = Stores()
     at_once = min(task.threads, len(shard.videos)) if task.options.decode == "cpu" else 1
     share = {"threads": task.threads // at_once, "memory_bytes": MEMORY_BYTES // at_once}
 
     def frames_of(video: PlannedVideo) -> _Coming:
         with ExitStack() as stack:
             taken = stack.enter_context(take(video, shard, task.options, stores, progress, **share))
-            # The frames outlive this block; whoever is given the stack closes them.
+            # The frames outlive this block: `_Packing.add` closes the stack.
             return stack.pop_all(), taken
 
-    waiting, pool = deque[tuple[PlannedVideo, Future[_Coming]]](), ThreadPoolExecutor(at_once)
+    waiting: deque[tuple[PlannedVideo, Future[_Coming]]] = deque()
+    pool = ThreadPoolExecutor(at_once)
     try:
         for video in shard.videos:
             waiting.append((video, pool.submit(frames_of, video)))
-            # The oldest is used up before another one begins, so that no more are held at a time.
+            # The oldest is used up before another one begins, so at most `at_once` are held.
             if len(waiting) == at_once:
                 yield waiting.popleft()
         yield from waiting
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # an error is told at once
+        # Without waiting, so that an error is told at once.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 class _Packing:
-    """A shard in the making: the tar, and what the manifest and the index will say of it."""
+    """A shard while it is packed: its tar, and the entries of its videos in the manifest and the index."""
 
     def __init__(self, task: PackTask, tar: TarWriter) -> None:
         self.tar = tar
@@ -174,10 +185,15 @@ class _Packing:
         self._rows: list[tuple[int, int, int]] = []
 
     def add(self, planned: PlannedVideo, frames: ExitStack, taken: Taken) -> None:
-        """Append a video, or nothing, and let go of its frames."""
-        shard, options = self._task.planned, self._task.options
+        """Append a video, or nothing, and close its frames.
+
+        Raises:
+            VideoError: Its labels are damaged, or all of it is dropped.
+            StorageError: A store fails.
+        """
+        options = self._task.options
         with frames:
-            # What a video may be blamed for comes before its first byte: a tar cannot take it back.
+            # Any fault of the video must show before its first byte: a tar cannot take it back.
             labels = read_labels(planned.labels, self._stores)
             self.readings.append(taken.reading)
             if taken.reading.too_short:
@@ -196,24 +212,28 @@ class _Packing:
             )
 
             for number, segment in enumerate(segments(packed.parts, options.segment_frames)):
-                start, stop = (
-                    segment.first_frame / self._fps,
-                    (segment.first_frame + segment.num_frames) / self._fps,
-                )
-                sample = {
-                    **describe(shard, packed, segment),
-                    **taken.reading.between(start, stop),
-                    "labels": labels.between(start, stop),
-                    "licence": shard.licence,
-                }
-                # One iterator goes through all segments: frames lie in their order.
+                sample = self._sample(packed, segment, taken.reading, labels)
+                # One iterator serves all segments: its frames come in their order.
                 jpegs = itertools.islice(taken.jpegs, segment.num_frames)
                 self._add_sample(segment_key(packed.id, number), sample, jpegs)
 
             self._videos.append(packed)
 
+    def _sample(
+        self, video: PackedVideo, segment: Part, reading: Reading, labels: Labels
+    ) -> dict[str, Any]:
+        """Describe a segment, as its JSON does."""
+        start = segment.first_frame / self._fps
+        stop = (segment.first_frame + segment.num_frames) / self._fps
+        return {
+            **describe(self._task.planned, video, segment),
+            **reading.between(start, stop),
+            "labels": labels.between(start, stop),
+            "licence": self._task.planned.licence,
+        }
+
     def publish_index(self, storage: Storage) -> Shard | None:
-        """Write the index beside the published tar; a tar without videos goes again."""
+        """Write the index of the published tar; delete a tar without videos and return None."""
         planned = self._task.planned
         if not self._videos:
             storage.delete(planned.name)
@@ -242,7 +262,7 @@ class _Packing:
 
 
 def _all_dropped(reading: Reading, options: PackConfig) -> str:
-    """Why nothing of a video is left."""
+    """Say why nothing of a video is left."""
     number = round(reading.dropped_seconds * options.fps)
     kinds = sorted({finding.kind for finding in reading.findings} & set(options.drop))
     return f"all of its {number} frames are dropped: {', '.join(kinds) or 'by the review'}"

@@ -1,4 +1,4 @@
-"""Shares of a plan: what each of many machines packs, decided without talking."""
+"""Shares of a plan: the shards that each of many machines packs, decided without communication."""
 
 import heapq
 import re
@@ -15,27 +15,33 @@ class Share:
 
     @staticmethod
     def parse(text: str) -> "Share":
-        """Read `K/N`; ValueError when it is something else."""
+        """Parse `K/N`.
+
+        Raises:
+            ValueError: The text is something else.
+        """
         match = re.fullmatch("([0-9]{1,6})/([0-9]{1,6})", text)
         if match is None or int(match[1]) >= int(match[2]):
             raise ValueError(f"expected K/N with K from 0 to N - 1, such as 0/4, got {text!r}")
         return Share(int(match[1]), int(match[2]))
 
     def of(self, sizes: Sequence[int]) -> list[int]:
-        """Which pieces of work are this share's: the largest first, each goes to the share that has the least so far.
+        """Select this share's pieces of work: the largest first, each goes to the share that has the least so far.
 
         Args:
-            sizes: How much work each piece is.
+            sizes: The amount of work in each piece.
 
         Returns:
             Numbers of pieces, ascending; every piece is in exactly one share.
         """
         # A heap of (work, number): the first one is the share with the least.
         shares = [(0, number) for number in range(self.count)]
+
         mine = []
         for piece in sorted(range(len(sizes)), key=lambda piece: -sizes[piece]):
             work, number = shares[0]
             heapq.heapreplace(shares, (work + sizes[piece], number))
             if number == self.number:
                 mine.append(piece)
+
         return sorted(mine)

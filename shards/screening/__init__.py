@@ -1,1 +1,1 @@
-"""What is seen in the frames of a video: its borders, and stretches that show no operation."""
+"""Screening of the frames of a video: its borders, and stretches that show no operation."""

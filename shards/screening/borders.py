@@ -1,4 +1,4 @@
-"""The black borders of a video: what an endoscope's picture, a disc or a rectangle, leaves of the screen."""
+"""The black borders of a video: the part of the screen around an endoscope's picture, a disc or a rectangle."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,33 +14,33 @@ from surgstream.shards.video.picture import thumbnail
 from surgstream.shards.video.sources import Film
 
 NUM_SAMPLES = 48
-"""Pictures that borders are looked for in."""
+"""Number of pictures in which borders are looked for."""
 
 SAMPLE_SIDE = 512
 """Their longer side in pixels."""
 
 LEAST_LIT = 4
-"""Pictures that show something, to tell what is always black from what is dark now."""
+"""Least number of pictures that show something: in fewer, borders cannot be told from what is dark now."""
 
 LIT_SHARE = 0.1
-"""Of the pictures in which a pixel must be lit, so that dark ones do not count, nor a few without borders."""
+"""Share of the pictures in which a pixel must be lit: dark ones do not count, nor a few without borders."""
 
 LEAST_BORDER = 0.01
-"""Of the width and height together that has to be border, for it to be cropped."""
+"""Least share of border in width and height together that is worth a crop."""
 
 LEAST_KEPT = 0.1
-"""Of the picture's area; a smaller rest would be no endoscope's picture."""
+"""Least share of the area within the border; a smaller rest is no endoscope's picture."""
 
 _BLOCK = 4
 
 
 @dataclass(frozen=True)
 class Border:
-    """What lies within a border.
+    """The inside of a border.
 
     Attributes:
-        box: What, rounded outwards, in pixels of the stored picture.
-        shape: Of the pictures that it was found in, stored: others, of another size say, may have another border.
+        box: The inside, rounded outwards, in pixels of the stored picture.
+        shape: Stored shape of the pictures that it was found in. Pictures of another shape may have another border.
     """
 
     box: Box
@@ -48,63 +48,68 @@ class Border:
 
 
 def find_border(film: Film) -> Border | None:
-    """Where the picture lies within its black borders, by pictures from all over a video.
+    """Find the black border of a video, by pictures from all over it.
 
     Args:
         film: The video.
 
     Returns:
-        What lies within it; None where there is no border worth a crop, or where too few pictures show anything.
+        The border; None where it is not worth a crop, or where too few pictures show anything.
 
     Raises:
         VideoError: It is no video.
         StorageError: The store fails.
     """
-    by_shape = defaultdict[Shape, list[Pixels]](list)
+    by_shape: dict[Shape, list[Pixels]] = defaultdict(list)
     for picture in film.samples(NUM_SAMPLES):
         shape = film.shape(picture).stored
         by_shape[shape].append(thumbnail(picture, shape, SAMPLE_SIDE))
     if not by_shape:
         return None
 
-    shape, small = max(by_shape.items(), key=lambda each: len(each[1]))
-    kinds = [kind_of(glance(pixels)) for pixels in small]
-    shown = [
-        pixels for pixels, kind in zip(small, kinds, strict=True) if kind in (None, Kind.OUTSIDE)
-    ]
-    if (
-        len(shown) < LEAST_LIT
-    ):  # then what seems to be a card, or of one colour, may be what the camera shows
-        shown = [
-            pixels
-            for pixels, kind in zip(small, kinds, strict=True)
-            if kind not in (Kind.BLACK, Kind.TEXT)
-        ]
-
+    shape, pictures = max(by_shape.items(), key=lambda each: len(each[1]))
+    shown = _shown(pictures)
     found = lit_box([pixels.max(2) > DARK for pixels in shown])
     if found is None:
         return None
 
-    # From the thumbnail to stored pixels, right and bottom rounded up
-    height, width = shown[0].shape[:2]
-    across, down = shape.box.right - shape.box.left, shape.box.bottom - shape.box.top
-    box = Box(
-        left=shape.box.left + found[0] * across // width,
-        top=shape.box.top + found[1] * down // height,
-        right=shape.box.left - (-found[2] * across // width),
-        bottom=shape.box.top - (-found[3] * down // height),
+    height, width, _ = shown[0].shape
+    return Border(_in_stored_pixels(found, width, height, shape.box), shape)
+
+
+def _shown(pictures: Sequence[Pixels]) -> list[Pixels]:
+    """Select the pictures that show what the camera sees."""
+    kinds = [kind_of(glance(pixels)) for pixels in pictures]
+    by_kind = list(zip(kinds, pictures, strict=True))
+
+    shown = [pixels for kind, pixels in by_kind if kind in (None, Kind.OUTSIDE)]
+    if len(shown) >= LEAST_LIT:
+        return shown
+    # Pictures that seem to be cards, or of one colour, may then be what the camera sees.
+    return [pixels for kind, pixels in by_kind if kind not in (Kind.BLACK, Kind.TEXT)]
+
+
+def _in_stored_pixels(rectangle: Rectangle, width: int, height: int, box: Box) -> Box:
+    """Scale a rectangle in a thumbnail of a box to stored pixels, rounded outwards."""
+    left, top, right, bottom = rectangle
+    box_width = box.right - box.left
+    box_height = box.bottom - box.top
+    return Box(
+        left=box.left + left * box_width // width,
+        top=box.top + top * box_height // height,
+        right=box.left - (-right * box_width // width),
+        bottom=box.top - (-bottom * box_height // height),
     )
-    return Border(box, shape)
 
 
 def lit_box(pictures: Sequence[Mask]) -> Rectangle | None:
-    """The box of the largest connected region that is lit often enough.
+    """Find the box of the largest connected region that is lit often enough.
 
     Args:
-        pictures: Where each is lit; booleans of shape (H, W), the same for all.
+        pictures: The lit pixels of each picture; shape (H, W), the same for all.
 
     Returns:
-        None where there is no border, or where it cannot be told.
+        The box; None where there is no border, or where it cannot be told.
     """
     num_lit = sum(bool(lit.any()) for lit in pictures)
     if num_lit < LEAST_LIT:
@@ -117,7 +122,8 @@ def lit_box(pictures: Sequence[Mask]) -> Rectangle | None:
         return None
 
     left, top, right, bottom = bounds(region)
-    kept = (right - left) / width, (bottom - top) / height
-    if 2 - sum(kept) < LEAST_BORDER or kept[0] * kept[1] < LEAST_KEPT:
+    kept_width = (right - left) / width
+    kept_height = (bottom - top) / height
+    if 2 - (kept_width + kept_height) < LEAST_BORDER or kept_width * kept_height < LEAST_KEPT:
         return None
     return left, top, right, bottom

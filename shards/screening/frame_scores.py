@@ -1,6 +1,6 @@
-"""What a single frame shows, by rules that need no model: how black, blank, striped, written on or unlike tissue it is.
+"""Scores of a single frame by rules that need no model: black, blank, striped, written on or unlike tissue.
 
-Each score is 0 to 1, and from 0.5 it says yes. The rules know endoscopy: in tissue blood absorbs green, which
+Each score is 0 to 1, and from 0.5 on it says yes. The rules know endoscopy: in tissue blood absorbs green, which
 drapes, walls, steel, screens and most of what is warm do not.
 """
 
@@ -16,7 +16,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 class Kind(StrEnum):
-    """What a frame shows instead of an operation."""
+    """Kinds of frames that show no operation."""
 
     BLACK = "black"
     TEXT = "text"
@@ -26,23 +26,33 @@ class Kind(StrEnum):
 
 
 Glance = Mapping[Kind, float]
-"""A score for each kind."""
+"""The scores of a frame, one for each kind."""
 
 SURE = 0.5
 
 DARK = 24
-"""Black, of 255, as cameras and coding leave it."""
+"""Highest value, of 255, that cameras and coding leave in black."""
 
-_SMALL = 64
-_LIT = 32
-_CELL, _MOSTLY, _LEAST_REGION = 4, 0.5, 0.05
-_COLOURED = 64
-_NEAR, _FAR = 8, 60
-_STROKES, _WIDEST_STROKE = 8, 0.02
+_SMALL = 64  # width in pixels of the copy that most scores are taken on
+_LIT = 32  # brightness, of 255, of what is not dark
+_COLOURED = 64  # difference of red and blue, of 255, in a strong colour
+
+# The surround: cells of the small copy, the share of one that is lit, and the least region to be cut out.
+_CELL = 4
+_MOSTLY = 0.5
+_LEAST_REGION = 0.05
+
+# Slides: differences from the background, of 255, that are none and that are ink.
+_NEAR = 8
+_FAR = 60
+
+# Slides: the least number of strokes in a row of writing, and the widest of them for the width of the frame.
+_STROKES = 8
+_WIDEST_STROKE = 0.02
 
 
 def glance(pixels: Pixels) -> Glance:
-    """Score a frame, or what is lit of it where that is a region in black: a disc, or a picture between bars.
+    """Score a frame, or its lit region where black surrounds it: a disc, or a picture between bars.
 
     Args:
         pixels: RGB, shape (H, W, 3).
@@ -51,9 +61,11 @@ def glance(pixels: Pixels) -> Glance:
     small = _shrunk(pixels).astype(np.float32)
     luma = small.mean(0)
     bright = float(np.percentile(luma, 99))
-    # How much of it is nearly of one colour
+
+    # The share of it that is nearly of one colour.
     level = np.median(small, (1, 2), keepdims=True)
-    near = float((np.abs(small - level).max(0) <= _NEAR).mean())
+    difference = np.abs(small - level).max(0)
+    near = float((difference <= _NEAR).mean())
 
     return {
         Kind.BLACK: _score(bright, none=2 * _LIT, sure=_LIT),
@@ -65,76 +77,87 @@ def glance(pixels: Pixels) -> Glance:
 
 
 def kind_of(seen: Glance) -> Kind | None:
-    """The first kind whose score is sure; None where it is an operation, for all that can be told."""
+    """Find the first kind whose score is sure; None where nothing speaks against an operation."""
     return next((kind for kind in Kind if seen[kind] >= SURE), None)
 
 
 def _score(value: float, *, none: float, sure: float) -> float:
-    """0 up to `none`, SURE at `sure`, and on to 1 at the same slope."""
-    return min(1.0, max(0.0, SURE * (value - none) / (sure - none)))
+    """Map a value linearly: 0 up to `none`, SURE at `sure`, and on to 1."""
+    score = SURE * (value - none) / (sure - none)
+    return min(1.0, max(0.0, score))
 
 
 def _step(pixels: Pixels) -> int:
-    """Every so many-th pixel makes a picture about 64 pixels wide, and at least one."""
+    """Compute the distance of pixels that make a copy about 64 pixels wide."""
     height, width, _ = pixels.shape
     step: int = max(1, min(width // _SMALL, height))
     return step
 
 
 def _shrunk(pixels: Pixels) -> Pixels:
-    """About 64 pixels wide, in planes; shape (3, H, W)."""
+    """Make a copy about 64 pixels wide, in planes; shape (3, H, W)."""
     step = _step(pixels)
-    return np.ascontiguousarray(pixels[step // 2 :: step, step // 2 :: step].transpose(2, 0, 1))
+    small = pixels[step // 2 :: step, step // 2 :: step]
+    return np.ascontiguousarray(small.transpose(2, 0, 1))
 
 
 def _without_surround(pixels: Pixels) -> Pixels:
-    """The box of the largest lit region; all of it where none is large, as on black slides, whose letters are thin."""
+    """Cut out the box of the largest lit region; keep all where none is large: letters on black slides are thin."""
     lit = _shrunk(pixels).max(0) > DARK
     region = largest_of_cells(lit, _CELL, _MOSTLY)
     if region.mean() < _LEAST_REGION:
         return pixels
+
     left, top, right, bottom = (edge * _step(pixels) for edge in bounds(region))
     return pixels[top:bottom, left:right]
 
 
 def _striped(small: npt.NDArray[np.float32]) -> float:
-    """Colour bars: in the upper half the columns tell all of the colours, and these are many, strong, red and blue."""
-    upper = small[:, : max(1, small.shape[1] // 2)]
+    """Score colour bars: in the upper half columns explain the colours, which are many, strong, red and blue."""
+    num_rows = max(1, small.shape[1] // 2)
+    upper = small[:, :num_rows]
     columns = upper.mean(1)
     strong = columns[:, np.ptp(columns, axis=0) > 96]
+
+    # In tissue all columns lean to red.
     warmth = strong[0] - strong[2]
-    if not (
-        (warmth > _COLOURED).any() and (warmth < -_COLOURED).any()
-    ):  # of tissue all columns lean to red
+    has_red = (warmth > _COLOURED).any()
+    has_blue = (warmth < -_COLOURED).any()
+    if not (has_red and has_blue):
         return 0.0
-    # The share of the variance that lies between columns
+
+    # The share of the variance that lies between columns.
     explained = float(columns.var(1).sum() / upper.var((1, 2)).sum())
-    colours = len(np.unique(np.round(strong / 64), axis=1).T)
-    return _score(explained, none=0.55, sure=0.7) * (colours >= 4)
+    colours = np.unique(np.round(strong / 64), axis=1)
+    has_many = len(colours.T) >= 4
+    return _score(explained, none=0.55, sure=0.7) * has_many
 
 
 def _written(pixels: Pixels) -> float:
-    """A slide: one colour nearly everywhere, and rows that often leave it, and for no longer than a stroke."""
-    planes = np.ascontiguousarray(
-        pixels[::2].transpose(2, 0, 1)
-    )  # every other row: letters are taller
-    # The middle of the most frequent of 32 levels, for each colour
+    """Score a slide: one colour nearly everywhere, and rows that often leave it, for no longer than a stroke."""
+    # Every other row will do, since letters are taller.
+    planes = np.ascontiguousarray(pixels[::2].transpose(2, 0, 1))
+
+    # The background: the middle of the most frequent of 32 levels, for each colour.
     levels = [int(np.bincount(plane.ravel() >> 3).argmax()) * 8 + 4 for plane in planes]
     level = np.array(levels, np.uint8)[:, None, None]
-    # The absolute difference, without leaving uint8
+
+    # The absolute difference, without leaving uint8.
     off = np.maximum(planes, level) - np.minimum(planes, level)
     background = float((off <= _NEAR).all(axis=0).mean())
     ink = np.asarray((off > _FAR).any(axis=0))
 
-    # How often ink begins in each row
-    strokes = np.count_nonzero(ink[:, 1:] & ~ink[:, :-1], axis=1)
-    lines = float((strokes >= _STROKES).mean()) >= 0.04
-    thin = int(ink.sum()) <= strokes.sum() * _WIDEST_STROKE * pixels.shape[1]
-    return _score(background, none=0.3, sure=0.6) * bool(lines and thin)
+    # The number of times that ink begins in each row.
+    begins = ink[:, 1:] & ~ink[:, :-1]
+    strokes = np.count_nonzero(begins, axis=1)
+    has_lines = float((strokes >= _STROKES).mean()) >= 0.04
+    most_ink = strokes.sum() * _WIDEST_STROKE * pixels.shape[1]
+    is_thin = int(ink.sum()) <= most_ink
+    return _score(background, none=0.3, sure=0.6) * bool(has_lines and is_thin)
 
 
 def _unlike_tissue(small: npt.NDArray[np.float32], luma: npt.NDArray[np.float32]) -> float:
-    """How little of what is lit is clearly more red than green, and hardly less red than blue.
+    """Score how little of the lit pixels is clearly more red than green, and hardly less red than blue.
 
     Blood absorbs green more than any other colour, which the light, its white balance and fat change least; wood, skin
     and lamps, which are warm too, lack blue rather than green.
@@ -143,5 +166,7 @@ def _unlike_tissue(small: npt.NDArray[np.float32], luma: npt.NDArray[np.float32]
     lit = luma > _LIT
     if lit.mean() < 0.05:
         return 0.0
+
     tissue = lit & (red > 1.1 * green) & (red > 0.9 * blue)
-    return _score(1 - float(tissue.sum() / lit.sum()), none=0.3, sure=0.55)
+    share = float(tissue.sum() / lit.sum())
+    return _score(1 - share, none=0.3, sure=0.55)

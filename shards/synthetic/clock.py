@@ -1,4 +1,4 @@
-"""The frame number, drawn into the picture so that a test can tell which frame it is looking at.
+"""Frame numbers, drawn into pictures so that a test can tell which frame it has got.
 
 Six squares in each of the frame's four corners, outside the endoscope's disc, spell 16 bits of the number and an
 8-bit check, most significant bit first. A square is a sixteenth of the frame's short side, so it survives H.264,
@@ -22,13 +22,14 @@ def stamp_frame_number(image: npt.NDArray[np.uint8], number: int) -> None:
 
     Args:
         image: (H, W, 3) picture.
-        number: In [0, MAX_FRAMES).
+        number: The number, in [0, MAX_FRAMES).
 
     Raises:
         ValueError: The number is out of range.
     """
     if not 0 <= number < MAX_FRAMES:
         raise ValueError(f"frame number: expected one in [0, {MAX_FRAMES}), got {number}")
+
     code = number << 8 | _check(number)
     for bit, (top, bottom, left, right) in enumerate(_squares(image, margin=0.0)):
         image[top:bottom, left:right] = WHITE if code >> (23 - bit) & 1 else 0
@@ -49,28 +50,32 @@ def read_frame_number(image: npt.NDArray[np.uint8]) -> int:
     code = 0
     for top, bottom, left, right in _squares(image, margin=0.25):
         code = code << 1 | int(image[top:bottom, left:right].mean() > WHITE / 2)
-    number, check = code >> 8, code & 0xFF
-    if check != _check(number):
+
+    number = code >> 8
+    if code & 0xFF != _check(number):
         raise ValueError(
-            "frame number: expected the squares of a synthetic video's corners, found none that check out"
+            "frame number: expected the squares of a synthetic video's corners, found none that "
+            "check out"
         )
     return number
 
 
 def _check(number: int) -> int:
-    """Eight bits that are not zero for a black frame and change with every bit of the number."""
+    """Compute eight bits that are not zero for a black frame and change with every bit of the number."""
     return ~(number ^ number >> 8 ^ number << 3) & 0xFF
 
 
 def _squares(image: npt.NDArray[np.uint8], margin: float) -> Iterator[tuple[int, int, int, int]]:
-    """Top, bottom, left and right of each square, shrunk on all sides by `margin` of its size."""
+    """Yield top, bottom, left and right of each square, shrunk on all sides by `margin` of its size."""
     height, width = image.shape[:2]
     size = min(height, width) / BLOCKS_PER_SHORT_SIDE
 
     for from_bottom, from_right in ((False, False), (False, True), (True, False), (True, True)):
         for column, row in CORNER:
-            left, right = round((column + margin) * size), round((column + 1 - margin) * size)
-            top, bottom = round((row + margin) * size), round((row + 1 - margin) * size)
+            left = round((column + margin) * size)
+            right = round((column + 1 - margin) * size)
+            top = round((row + margin) * size)
+            bottom = round((row + 1 - margin) * size)
             if from_right:
                 left, right = width - right, width - left
             if from_bottom:

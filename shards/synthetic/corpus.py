@@ -1,8 +1,8 @@
 """`surgstream synth`: a small labelled surgical corpus, made, not downloaded.
 
 Four invented datasets of three specialties are rendered from their seed: tissue under a moving endoscope, instruments
-that come, work and leave, highlights, smoke and blood. What is known about every frame is kept beside the videos; the
-corpus's own README.md says how to read it. Same seed and length, same library versions: byte-identical files.
+that come, work and leave, highlights, smoke and blood. The labels of every frame lie next to the videos; the corpus's
+own README.md says how to read them. Same seed and length, same library versions: byte-identical files.
 """
 
 import argparse
@@ -32,10 +32,10 @@ from surgstream.shards.workers import Progress, cores, run_all
 LICENCE = "CC0-1.0"
 CORPUS_NAME = "corpus.yaml"
 UNFINISHED = ".unfinished"
-"""Folder in OUT for what is being made. A killed run leaves it behind, and the next one removes it."""
+"""Folder in OUT for unfinished files. A killed run leaves it behind, and the next one removes it."""
 
 PICTURE_CODEC = {"preset": "faster", "crf": "20", "g": "50", "mbtree": "0"}
-"""A keyframe every two seconds. With its macroblock tree, x264 writes other bytes from one run to the next."""
+"""A keyframe every two seconds. With its macroblock tree, x264 would write other bytes in each run."""
 
 LOSSLESS_CODEC = {"level": "3"}
 
@@ -95,7 +95,7 @@ def synthesize(out: Path, config: SynthConfig) -> str:
 
     Args:
         out: Folder to make, or an empty one.
-        config: Which.
+        config: Settings of the corpus.
 
     Returns:
         A summary of what was made.
@@ -107,10 +107,10 @@ def synthesize(out: Path, config: SynthConfig) -> str:
     jobs = plan(config)
     try:
         existed = out.exists()
-        if existed and (not out.is_dir() or any(path.name != UNFINISHED for path in out.iterdir())):
+        if existed and not _is_empty(out):
             raise ShardError(f"{out}: exists and is not empty; choose another folder or delete it")
 
-        # Inside of OUT, so that renaming stays within one file system
+        # Inside of OUT, so that renaming stays within one file system.
         folder = out / UNFINISHED
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -123,8 +123,9 @@ def synthesize(out: Path, config: SynthConfig) -> str:
             (folder / CORPUS_NAME).rename(out / CORPUS_NAME)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            # Fails where OUT holds the corpus.
             if not existed:
-                with contextlib.suppress(OSError):  # it holds the corpus
+                with contextlib.suppress(OSError):
                     out.rmdir()
     except OSError as error:
         raise StorageError(f"{out}: could not write the corpus: {error.strerror}") from error
@@ -135,19 +136,22 @@ def synthesize(out: Path, config: SynthConfig) -> str:
     return f"{out}: {counts}, {num_bytes / 1e6:.1f} MB of video"
 
 
-def plan(config: SynthConfig) -> list[Job]:
-    """The videos to make, of unequal lengths around a mean."""
-    videos = [
-        (dataset, f"{dataset.name}_{i + 1:02d}")
-        for dataset in DATASETS
-        for i in range(config.times * dataset.num_videos)
-    ]
+def _is_empty(out: Path) -> bool:
+    """Whether a path is a folder without anything but leftovers of a killed run."""
+    return out.is_dir() and all(path.name == UNFINISHED for path in out.iterdir())
 
-    shares = np.array(
-        [between(key(config.seed, video, "length"), SHORTEST, LONGEST) for _, video in videos]
-    )
-    # Scaled to a mean of 1, so that `seconds` is the mean length
-    frames = [round(FPS * config.seconds * share) for share in shares / shares.mean()]
+
+def plan(config: SynthConfig) -> list[Job]:
+    """Plan the videos to make, of unequal lengths around a mean."""
+    videos = []
+    for dataset in DATASETS:
+        for i in range(config.times * dataset.num_videos):
+            videos.append((dataset, f"{dataset.name}_{i + 1:02d}"))
+
+    # Scaled to a mean of 1, so that `seconds` is the mean length.
+    lengths = [between(key(config.seed, video, "length"), SHORTEST, LONGEST) for _, video in videos]
+    shares = np.array(lengths) / np.mean(lengths)
+    frames = [round(FPS * config.seconds * share) for share in shares]
 
     return [
         Job(
@@ -165,6 +169,7 @@ def _make(jobs: list[Job], folder: Path) -> None:
     for dataset in DATASETS:
         for kind in ("videos", "labels", "masks", "depth"):
             (folder / dataset.name / kind).mkdir(parents=True)
+
     frames = [job.num_frames for job in jobs]
     for _ in run_all(partial(write_video, folder), jobs, frames, workers=cores(), label="synth"):
         pass
@@ -174,27 +179,26 @@ def write_video(folder: Path, job: Job, progress: Progress) -> None:
     """Write one video, its labels, masks and depth below a corpus's folder.
 
     Args:
-        folder: The corpus's.
+        folder: The corpus's folder.
         job: The video.
         progress: Called after every frame.
     """
-    dataset, place = job.dataset, folder / job.dataset.name
+    dataset = job.dataset
     film = Film(dataset, key(job.seed, job.video), job.num_frames / FPS)
-    size = dataset.width, dataset.height
+    size = (dataset.width, dataset.height)
+    place = folder / dataset.name
+    pictures = place / "videos" / f"{job.video}.mp4"
+    masks = place / "masks" / f"{job.video}.mkv"
+    depth = place / "depth" / f"{job.video}.mkv"
+    labels = place / "labels" / f"{job.video}.csv"
 
     with (
-        _encoder(
-            place / "videos" / f"{job.video}.mp4", "libx264", "yuv420p", size, PICTURE_CODEC
-        ) as write_picture,
-        _encoder(
-            place / "masks" / f"{job.video}.mkv", "ffv1", "gray", size, LOSSLESS_CODEC
-        ) as write_mask,
-        _encoder(
-            place / "depth" / f"{job.video}.mkv", "ffv1", "gray16le", size, LOSSLESS_CODEC
-        ) as write_depth,
-        (place / "labels" / f"{job.video}.csv").open("w", encoding="utf-8", newline="") as labels,
+        _encoder(pictures, "libx264", "yuv420p", size, PICTURE_CODEC) as write_picture,
+        _encoder(masks, "ffv1", "gray", size, LOSSLESS_CODEC) as write_mask,
+        _encoder(depth, "ffv1", "gray16le", size, LOSSLESS_CODEC) as write_depth,
+        labels.open("w", encoding="utf-8", newline="") as file,
     ):
-        table = csv.writer(labels, lineterminator="\n")
+        table = csv.writer(file, lineterminator="\n")
         table.writerow(["second", "phase", "triplets"])
 
         for number in range(job.num_frames):
@@ -204,14 +208,10 @@ def write_video(folder: Path, job: Job, progress: Progress) -> None:
             write_picture(frame.picture, "rgb24")
             write_mask(frame.mask, "gray")
             write_depth(frame.depth, "gray16le")
+
             if number % FPS == 0:
-                table.writerow(
-                    [
-                        number // FPS,
-                        frame.phase,
-                        ";".join("/".join(triplet) for triplet in frame.triplets),
-                    ]
-                )
+                triplets = ";".join("/".join(triplet) for triplet in frame.triplets)
+                table.writerow([number // FPS, frame.phase, triplets])
             progress(1)
 
 
@@ -219,7 +219,7 @@ def write_video(folder: Path, job: Job, progress: Progress) -> None:
 def _encoder(
     path: Path, codec: str, pixel_format: str, size: tuple[int, int], options: dict[str, str]
 ) -> Iterator[Callable[[npt.NDArray[np.generic], str], None]]:
-    """Open a video file and hand out what adds a frame to it, given an array and its pixel format.
+    """Open a video file and yield a function that adds a frame to it, given an array and its pixel format.
 
     The file's bytes depend on its frames alone: one thread, and nothing about the library or the time in its header.
     """
@@ -232,15 +232,15 @@ def _encoder(
 
         def write(array: npt.NDArray[np.generic], array_format: str) -> None:
             nonlocal num_written
-            frame = av.VideoFrame.from_ndarray(array, format=array_format).reformat(
-                format=pixel_format
-            )
-            frame.pts, frame.time_base = num_written, Fraction(1, FPS)
+            frame = av.VideoFrame.from_ndarray(array, format=array_format)
+            frame = frame.reformat(format=pixel_format)
+            frame.pts = num_written
+            frame.time_base = Fraction(1, FPS)
             container.mux(stream.encode(frame))
             num_written += 1
 
         yield write
-        container.mux(stream.encode())  # what the encoder still holds
+        container.mux(stream.encode())  # frames that the encoder still holds
 
 
 def _corpus(jobs: list[Job], times: int) -> str:

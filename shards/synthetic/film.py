@@ -1,4 +1,4 @@
-"""One synthetic video, frame by frame: tissue, instruments, smoke, the endoscope's disc, and what is known of them."""
+"""One synthetic video, frame by frame: tissue, instruments, smoke, the endoscope's disc, and their labels."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,10 +10,10 @@ import numpy.typing as npt
 from surgstream.shards.keyed_random import UInt64
 from surgstream.shards.synthetic import anatomy
 from surgstream.shards.synthetic.camera import Camera, FieldCamera, Pull, View
-from surgstream.shards.synthetic.procedures import TOOLS, Dataset
+from surgstream.shards.synthetic.procedures import Dataset
 from surgstream.shards.synthetic.story import Playing, Story
 from surgstream.shards.synthetic.texture import Floats, Tissue, between, key, noise
-from surgstream.shards.synthetic.tools import Drawn, Pose, draw
+from surgstream.shards.synthetic.tools import TOOLS, Drawn, Pose, draw
 from surgstream.shards.synthetic.tunnel import TubeCamera
 
 CLASSES = {name: value for value, name in enumerate(sorted(TOOLS), start=1)}
@@ -25,9 +25,10 @@ SMOKE_TILE = 512
 SMOKE_DRIFTS = ((23.0, -31.0), (-17.0, -12.0))
 """Two layers of smoke and their drift along x and y, in pixels a second."""
 
-SCENERIES: dict[
-    str, tuple[Callable[[UInt64], Tissue], Callable[[Tissue, Floats, Floats], Camera]]
-] = {
+Painter = Callable[[UInt64], Tissue]
+CameraMaker = Callable[[Tissue, Floats, Floats], Camera]
+
+SCENERIES: dict[str, tuple[Painter, CameraMaker]] = {
     "gallbladder": (anatomy.gallbladder, FieldCamera),
     "appendix": (anatomy.appendix, FieldCamera),
     "eye": (anatomy.eye, FieldCamera),
@@ -44,9 +45,9 @@ class Frame:
 
     Attributes:
         picture: (H, W, 3) RGB.
-        mask: (H, W), see `CLASSES`.
+        mask: (H, W) values of `CLASSES`.
         depth: (H, W) along the optical axis, in steps of 1 / DEPTH_STEPS_PER_MILLIMETRE; 0 outside the disc.
-        phase: Of the operation.
+        phase: Name of the operation's phase.
         triplets: (instrument, verb, target) of every instrument in the mask.
     """
 
@@ -62,28 +63,36 @@ class Disc:
 
     Attributes:
         x: (N,) positions of its pixels in its radii, to the right.
-        y: (N,) downwards.
-        row: (N,) their rows in the frame.
-        column: (N,) their columns.
+        y: (N,) positions downwards.
+        row: (N,) rows of its pixels in the frame.
+        column: (N,) columns of its pixels.
         pixel: Size of a pixel in its radii.
         vignette: (N,) share of the light that arrives, falling towards the border.
     """
 
     def __init__(self, dataset: Dataset, parent: UInt64) -> None:
-        """Place it in a dataset's frames, a little off their centre."""
-        self.shape = dataset.height, dataset.width
-        short = min(self.shape)
-        self.pixel = 1 / (dataset.disc * short)
-        off_y, off_x = (between(key(parent, i), -0.012, 0.012) * short for i in range(2))
+        """Place the disc in a dataset's frames, a little off their centre."""
+        self.shape = (dataset.height, dataset.width)
+        short_side = min(self.shape)
+        self.pixel = 1 / (dataset.disc * short_side)
+        off_y = between(key(parent, 0), -0.012, 0.012) * short_side
+        off_x = between(key(parent, 1), -0.012, 0.012) * short_side
+
         row, column = np.mgrid[: dataset.height, : dataset.width].reshape(2, -1)
         x = (column + 0.5 - dataset.width / 2 - off_x) * self.pixel
         y = (row + 0.5 - dataset.height / 2 - off_y) * self.pixel
         r = np.hypot(x, y)
+
         self.inside = np.flatnonzero(r < 1)
-        self.x, self.y, r = (v[self.inside].astype(np.float32) for v in (x, y, r))
-        self.row, self.column = (v[self.inside].astype(np.int32) for v in (row, column))
-        # A rim that is soft for a pixel and a half, and less light towards it
-        self.vignette = np.clip((1 - r) / np.float32(1.5 * self.pixel), 0, 1) * (1 - 0.45 * r**3)
+        self.x = x[self.inside].astype(np.float32)
+        self.y = y[self.inside].astype(np.float32)
+        self.row = row[self.inside].astype(np.int32)
+        self.column = column[self.inside].astype(np.int32)
+
+        # The rim is soft for a pixel and a half, and light falls towards it.
+        r = r[self.inside].astype(np.float32)
+        rim = np.clip((1 - r) / np.float32(1.5 * self.pixel), 0, 1)
+        self.vignette = rim * (1 - 0.45 * r**3)
 
     def frame(self, values: npt.NDArray[T]) -> npt.NDArray[T]:
         """Put values (N, ...) of the disc's pixels into a frame of zeros (H, W, ...)."""
@@ -93,73 +102,78 @@ class Disc:
 
 
 class Film:
-    """A video that can be asked for any of its moments."""
+    """A video whose frames can be rendered in any order."""
 
     def __init__(self, dataset: Dataset, parent: UInt64, seconds: float) -> None:
         """Paint the scene and write the story.
 
         Args:
-            dataset: Which kind of video.
+            dataset: The dataset that the video belongs to.
             parent: Key of the video.
-            seconds: Its length.
+            seconds: Length of the video.
         """
         self.story = Story(dataset.procedure, key(parent, "story"), seconds)
         self.disc = Disc(dataset, key(parent, "disc"))
-        paint, camera = SCENERIES[dataset.procedure.scenery]
-        self.camera = camera(paint(key(parent, "scene")), self.disc.x, self.disc.y)
+        paint, make_camera = SCENERIES[dataset.procedure.scenery]
+        tissue = paint(key(parent, "scene"))
+        self.camera = make_camera(tissue, self.disc.x, self.disc.y)
         self.roll = between(key(parent, "roll"), -0.35, 0.35)
-        self.fumes = 0.5 + 0.25 * noise(
-            key(parent, "fumes"), (SMOKE_TILE, SMOKE_TILE), 1, 10, 1.6
-        ).reshape(-1)
+
+        fumes = noise(key(parent, "fumes"), (SMOKE_TILE, SMOKE_TILE), 1, 10, 1.6)
+        self.fumes = 0.5 + 0.25 * fumes.reshape(-1)
+
         brightness = between(key(parent, "brightness"), 0.85, 1.15)
-        balance = [
-            [brightness * between(key(parent, "balance", channel), 0.86, 1.14)]
-            for channel in range(3)
-        ]
-        self.exposure = np.array(balance, np.float32) * self.disc.vignette
+        balance = [between(key(parent, "balance", channel), 0.86, 1.14) for channel in range(3)]
+        gains = np.array([[brightness * each] for each in balance], np.float32)
+        self.exposure = gains * self.disc.vignette
 
     def frame(self, t: float) -> Frame:
-        """Everything at time t in seconds."""
+        """Render the frame at time t in seconds, with all labels."""
         view = self._view(t)
         playing = [act for act in self.story.acts if act.reach(t) > 0]
         grips = [self._grip(act, view, t) for act in playing]
-        pulls = tuple(
-            Pull(at=grip[:2], by=act.drag(t))
-            for act, grip in zip(playing, grips, strict=True)
-            if any(act.drag(t))
-        )
+        pulls = []
+        for act, (x, y, _) in zip(playing, grips, strict=True):
+            drag = act.drag(t)
+            if any(drag):
+                pulls.append(Pull(at=(x, y), by=drag))
 
-        seen = self.camera.see(replace(view, pulls=pulls))
-        drawings = [self._draw(act, grip, t) for act, grip in zip(playing, grips, strict=True)]
-
-        colour, depth = seen.colour, seen.depth
+        seen = self.camera.see(replace(view, pulls=tuple(pulls)))
+        colour = seen.colour
+        depth = seen.depth
         mask = np.zeros(depth.shape, np.uint8)
-        # All shadows before any instrument is painted: they fall on tissue alone
+
+        # All shadows before any instrument is painted: they fall on tissue alone.
+        drawings = [self._draw(act, grip, t) for act, grip in zip(playing, grips, strict=True)]
         for drawn in drawings:
             colour *= drawn.shadow
         for act, drawn in zip(playing, drawings, strict=True):
-            colour[:, drawn.index] += (drawn.colour - colour[:, drawn.index]) * drawn.cover
-            # A pixel belongs to an instrument that covers more than half of it
-            solid = drawn.index[drawn.cover > 0.5]
+            under = colour[:, drawn.index]
+            colour[:, drawn.index] += (drawn.colour - under) * drawn.cover
+            # A pixel belongs to an instrument that covers more than half of it.
+            is_solid = drawn.cover > 0.5
+            solid = drawn.index[is_solid]
             mask[solid] = CLASSES[act.act.tool]
-            depth[solid] = np.minimum(drawn.depth[drawn.cover > 0.5], depth[solid])
+            depth[solid] = np.minimum(drawn.depth[is_solid], depth[solid])
 
         self._smoke(colour, t)
-        # The tone curve that `texture.light` is the inverse of
+        # The tone curve, whose inverse is `texture.light`.
         tone = np.sqrt(np.clip(colour * self.exposure, 0, 1))
+        picture = np.rint(255 * tone.T).astype(np.uint8)
+        steps = np.rint(depth * DEPTH_STEPS_PER_MILLIMETRE).astype(np.uint16)
+        visible = [act for act in playing if np.any(mask == CLASSES[act.act.tool])]
         return Frame(
-            picture=self.disc.frame(np.rint(255 * tone.T).astype(np.uint8)),
+            picture=self.disc.frame(picture),
             mask=self.disc.frame(mask),
-            depth=self.disc.frame(np.rint(depth * DEPTH_STEPS_PER_MILLIMETRE).astype(np.uint16)),
+            depth=self.disc.frame(steps),
             phase=self.story.phase(t).name,
-            triplets=tuple(
-                act.triplet(t) for act in playing if np.any(mask == CLASSES[act.act.tool])
-            ),
+            triplets=tuple(act.triplet(t) for act in visible),
         )
 
     def _view(self, t: float) -> View:
         left, made_for, share = self.story.stands(t)
-        start, stop = np.array(self.camera.stand(left)), np.array(self.camera.stand(made_for))
+        start = np.array(self.camera.stand(left))
+        stop = np.array(self.camera.stand(made_for))
         *sway, roll = self.story.sway(t)
         x, y, distance = start + share * (stop - start) + np.array(self.camera.sway) * sway
 
@@ -172,20 +186,24 @@ class Film:
         )
 
     def _grip(self, playing: Playing, view: View, t: float) -> tuple[float, float, float]:
-        """Where an instrument's tip works: x and y in disc radii, inside the disc, and depth in millimetres."""
+        """Find the place where an instrument's tip works: x and y in disc radii, and depth in millimetres."""
         x, y, depth = self.camera.project(playing.act.target, view)
-        # What lies farther out than 0.85 radii is worked on from there
+        # Targets farther out than 0.85 radii are worked on from there.
         outside = max(float(np.hypot(x, y)) / 0.85, 1.0)
-        by, tremble = playing.drag(t), playing.tremble(t)
-        return x / outside + by[0] + tremble[0], y / outside + by[1] + tremble[1], depth
+        drag_x, drag_y = playing.drag(t)
+        tremble_x, tremble_y = playing.tremble(t)
+        return x / outside + drag_x + tremble_x, y / outside + drag_y + tremble_y, depth
 
     def _draw(self, playing: Playing, grip: tuple[float, float, float], t: float) -> Drawn:
         x, y, depth = grip
         reach = playing.reach(t)
-        entry = 1.45 * float(np.cos(playing.side)), 1.45 * float(np.sin(playing.side))
-        tip = entry[0] + (x - entry[0]) * reach, entry[1] + (y - entry[1]) * reach
+        entry_x = 1.45 * float(np.cos(playing.side))
+        entry_y = 1.45 * float(np.sin(playing.side))
         pose = Pose(
-            entry=entry, tip=tip, opened=playing.opened(t), tip_depth=depth * (0.7 + 0.28 * reach)
+            entry=(entry_x, entry_y),
+            tip=(entry_x + (x - entry_x) * reach, entry_y + (y - entry_y) * reach),
+            opened=playing.opened(t),
+            tip_depth=depth * (0.7 + 0.28 * reach),
         )
         return draw(TOOLS[playing.act.tool], pose, self.disc.x, self.disc.y, self.disc.pixel)
 
@@ -194,9 +212,13 @@ class Film:
         density = self.story.smoke(t)
         if density == 0:
             return
+
         thickness: Floats = np.full(colour.shape[1], -0.55, np.float32)
         for drift_x, drift_y in SMOKE_DRIFTS:
-            row, column = (self.disc.row - int(drift_y * t)), (self.disc.column - int(drift_x * t))
-            thickness += self.fumes[row % SMOKE_TILE * SMOKE_TILE + column % SMOKE_TILE]
+            row = (self.disc.row - int(drift_y * t)) % SMOKE_TILE
+            column = (self.disc.column - int(drift_x * t)) % SMOKE_TILE
+            thickness += self.fumes[row * SMOKE_TILE + column]
+
         veil = np.float32(0.75 * density) * np.clip(thickness, 0, 1)
-        colour += (np.array([[0.42], [0.42], [0.45]], np.float32) - colour) * veil
+        grey = np.array([[0.42], [0.42], [0.45]], np.float32)
+        colour += (grey - colour) * veil

@@ -1,47 +1,7 @@
-"""What happens in the synthetic corpus: the datasets, their procedures, and each procedure's phases and acts."""
+"""The datasets of the synthetic corpus, their procedures, and the phases and acts of each procedure."""
 
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
-
-from surgstream.shards.synthetic.tools import STEEL, Tool
-
-WHITE = (0.80, 0.82, 0.86)
-
-TOOLS = {
-    tool.name: tool
-    for tool in (
-        Tool(name="grasper", tip="jaws", length=0.34),
-        Tool(name="hook", tip="hook", length=0.24),
-        Tool(name="clipper", tip="jaws", width=0.062, length=0.22, opening=0.09),
-        Tool(name="scissors", tip="jaws", width=0.05, length=0.24, opening=0.15),
-        Tool(name="irrigator", tip="needle", width=0.065, length=0.08, shaft=STEEL),
-        Tool(
-            name="bipolar",
-            tip="jaws",
-            width=0.055,
-            length=0.20,
-            opening=0.10,
-            shaft=(0.16, 0.22, 0.42),
-        ),
-        Tool(name="stapler", tip="jaws", width=0.085, length=0.50, opening=0.12),
-        Tool(name="knife", tip="blade", width=0.05, length=0.26, shaft=STEEL),
-        Tool(name="forceps", tip="jaws", width=0.03, length=0.30, opening=0.08, shaft=STEEL),
-        Tool(name="phaco_probe", tip="needle", width=0.05, length=0.22, shaft=(0.30, 0.52, 0.74)),
-        Tool(name="chopper", tip="hook", width=0.028, length=0.14, shaft=STEEL),
-        Tool(name="lens_injector", tip="needle", width=0.09, length=0.30, shaft=(0.35, 0.60, 0.70)),
-        Tool(name="cannula", tip="needle", width=0.03, length=0.30, shaft=STEEL),
-        Tool(
-            name="biopsy_forceps",
-            tip="jaws",
-            width=0.06,
-            length=0.13,
-            opening=0.09,
-            shaft=(0.85, 0.62, 0.18),
-        ),
-        Tool(name="snare", tip="loop", width=0.055, length=0.42, opening=0.17, shaft=WHITE),
-        Tool(name="injection_needle", tip="needle", width=0.05, length=0.16, shaft=WHITE),
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -49,9 +9,9 @@ class Act:
     """One instrument doing one thing.
 
     Attributes:
-        tool: Name in `TOOLS`.
-        verb: What it does.
-        target: To what: a landmark of the scene.
+        tool: Name of the instrument in `tools.TOOLS`.
+        verb: The action.
+        target: A landmark of the scene.
         side: Direction the shaft comes from, in degrees: 0 from the right, 90 from below, 180 from the left.
         span: First and last moment as fractions of its phase.
         stain: Change of the stain's level: blood that comes or is rinsed away, a clouded lens that is removed.
@@ -70,7 +30,7 @@ class Act:
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of an operation: its share of the video, where the camera stands at its end, and its acts."""
+    """A part of an operation: its share of the video, the camera's stand at its end, and its acts."""
 
     name: str
     share: float
@@ -85,8 +45,8 @@ class Procedure:
     Attributes:
         name: As in the corpus file.
         specialty: As in the corpus file.
-        scenery: What is looked at.
-        phases: In order.
+        scenery: The scene that the camera sees.
+        phases: The phases in order.
         travel: Fraction of a phase in which the camera moves from the last stand to the next.
         clouded: Level of the stain at the start.
     """
@@ -249,12 +209,12 @@ class Dataset:
     """A set of videos of one procedure.
 
     Attributes:
-        name: Invented.
-        procedure: What its videos show.
-        num_videos: How many there are.
-        num_held_out: How many of them, the last ones, are never packed.
-        width: Of a frame.
-        height: Of a frame.
+        name: An invented name.
+        procedure: The operation that its videos show.
+        num_videos: Number of videos.
+        num_held_out: Number of videos, the last ones, that are never packed.
+        width: Width of a frame in pixels.
+        height: Height of a frame in pixels.
         disc: Radius of the endoscope's disc, in short sides of the frame.
     """
 

@@ -1,6 +1,6 @@
-"""How one synthetic operation goes: when each phase and act starts and stops, and everything that moves in between.
+"""The course of one synthetic operation: start and stop of each phase and act, and all movement in between.
 
-A story is a pure function of its key: any moment of it can be asked for, in any order.
+A story is a pure function of its key: its moments can be computed in any order.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ EASE_SECONDS = 0.8
 
 
 def smooth(x: float) -> float:
-    """0 below 0, 1 above 1, a smooth step between."""
+    """Compute a smooth step: 0 below 0, 1 above 1."""
     x = min(max(x, 0.0), 1.0)
     return x * x * (3 - 2 * x)
 
@@ -33,45 +33,52 @@ class Playing:
 
     @property
     def ease(self) -> float:
-        """Seconds the instrument takes to come, and to leave."""
+        """Seconds that the instrument takes to come, and to leave."""
         return min(EASE_SECONDS, 0.3 * (self.stop - self.start))
 
     def reach(self, t: float) -> float:
-        """How far the instrument has come: 0 out of sight, 1 at its target."""
-        return smooth((t - self.start) / self.ease) * smooth((self.stop - t) / self.ease)
+        """Compute the share of its way that the instrument has come: 0 out of sight, 1 at its target."""
+        come = smooth((t - self.start) / self.ease)
+        not_gone = smooth((self.stop - t) / self.ease)
+        return come * not_gone
 
     def contact(self, t: float) -> float:
-        """How firmly the target is held: 0 not at all, 1 fully; it starts when the instrument has arrived."""
-        begun, left = (t - self.start) / self.ease - 1, (self.stop - t) / self.ease - 1
+        """Compute the firmness of the grip, 0 to 1; it starts when the instrument has arrived."""
+        begun = (t - self.start) / self.ease - 1
+        left = (self.stop - t) / self.ease - 1
         return smooth(2.5 * begun) * smooth(2.5 * left)
 
     def progress(self, t: float) -> float:
-        """Share of the act that is done."""
-        return smooth((t - self.start - self.ease) / (self.stop - self.start - 2 * self.ease))
+        """Compute the share of the act that is done."""
+        worked = t - self.start - self.ease
+        seconds = self.stop - self.start - 2 * self.ease
+        return smooth(worked / seconds)
 
     def opened(self, t: float) -> float:
-        """How far the jaws are open, 0 to 1."""
-        at_work = (
-            0.0 if self.act.verb in CLOSING else 0.5 + 0.5 * float(np.cos(5.0 * (t - self.start)))
-        )
+        """Compute the opening of the jaws, 0 to 1."""
+        at_work = 0.0
+        if self.act.verb not in CLOSING:
+            at_work = 0.5 + 0.5 * float(np.cos(5.0 * (t - self.start)))
         return 1 - self.contact(t) * (1 - at_work)
 
     def drag(self, t: float) -> tuple[float, float]:
-        """How far the target is dragged towards the shaft, along x and y in disc radii."""
+        """Compute the shift of the target towards the shaft, along x and y in disc radii."""
         if self.act.verb not in DRAGGING:
             return 0.0, 0.0
+
         strength = self.contact(t) * (0.10 + 0.05 * float(np.sin(1.3 * (t - self.start))))
         return strength * float(np.cos(self.side)), strength * float(np.sin(self.side))
 
     def tremble(self, t: float) -> tuple[float, float]:
-        """How far the tip is off its target while it works on it, along x and y in disc radii."""
+        """Compute the shift of the tip off its target while it works on it, along x and y in disc radii."""
         if self.act.verb in DRAGGING:
             return 0.0, 0.0
+
         strength = 0.035 * self.contact(t)
         return strength * float(np.sin(4.1 * t)), strength * float(np.sin(2.9 * t + 1))
 
     def triplet(self, t: float) -> tuple[str, str, str]:
-        """Instrument, verb and target; the last two are null while the instrument only comes or goes."""
+        """Name instrument, verb and target; the last two are null while the instrument only comes or goes."""
         if self.contact(t) > 0.5:
             return self.act.tool, self.act.verb, self.act.target
         return self.act.tool, "null_verb", "null_target"
@@ -84,7 +91,7 @@ class Story:
         """Lay out phases and acts over the video's length.
 
         Args:
-            procedure: What is done.
+            procedure: The operation.
             parent: Key of the video.
             seconds: Length of the video.
         """
@@ -93,36 +100,39 @@ class Story:
             phase.share * between(key(parent, "share", i), 0.75, 1.25)
             for i, phase in enumerate(procedure.phases)
         ]
-        self.bounds = seconds * np.concatenate([[0.0], np.cumsum(shares) / sum(shares)])
-        self.acts = tuple(
-            self._play(act, i, key(parent, "act", i, j))
-            for i, phase in enumerate(procedure.phases)
-            for j, act in enumerate(phase.acts)
-        )
+        ends = np.cumsum(shares) / sum(shares)
+        self.bounds = seconds * np.concatenate([[0.0], ends])
+
+        acts = []
+        for i, phase in enumerate(procedure.phases):
+            for j, act in enumerate(phase.acts):
+                acts.append(self._play(act, i, key(parent, "act", i, j)))
+        self.acts = tuple(acts)
 
         self.bleeds = between(key(parent, "bleeds"), 0, 1) < 0.7
-        # Frequencies and phases of three swings each along x, y and the axis, and in roll
+        # Frequencies and phases of three swings each along x, y and the axis, and in roll.
         self.waves = uniform(key(parent, "waves"), 24).reshape(2, 4, 3)
 
     def phase(self, t: float) -> Phase:
-        """The phase at time t in seconds."""
+        """Find the phase at time t in seconds."""
         return self.procedure.phases[self._place(t)]
 
     def stands(self, t: float) -> tuple[str, str, float]:
-        """The stand the camera leaves, the one it makes for, and how far it has come."""
+        """Find the stand that the camera leaves, the one it makes for, and the share of the way it has come."""
         i = self._place(t)
-        elapsed = (t - self.bounds[i]) / (self.bounds[i + 1] - self.bounds[i])
+        start, stop = self.bounds[i], self.bounds[i + 1]
+        elapsed = float((t - start) / (stop - start))
+
         phases = self.procedure.phases
-        return (
-            phases[max(i - 1, 0)].stand,
-            phases[i].stand,
-            smooth(float(elapsed) / self.procedure.travel),
-        )
+        travelled = smooth(elapsed / self.procedure.travel)
+        return phases[max(i - 1, 0)].stand, phases[i].stand, travelled
 
     def sway(self, t: float) -> tuple[float, float, float, float]:
         """Wandering and trembling of a hand-held camera: along x, y, its axis, and in roll, each -1 to 1."""
-        hertz = np.array([0.07, 0.20, 0.97]) + 0.06 * self.waves[0]
-        swings = np.sin(2 * np.pi * (hertz * t + self.waves[1])) @ np.array([0.65, 0.32, 0.03])
+        offsets, phases = self.waves
+        hertz = np.array([0.07, 0.20, 0.97]) + 0.06 * offsets
+        waves = np.sin(2 * np.pi * (hertz * t + phases))
+        swings = waves @ np.array([0.65, 0.32, 0.03])
         x, y, axis, roll = (float(swing) for swing in swings)
         return x, y, axis, roll
 
@@ -146,14 +156,15 @@ class Story:
         return density
 
     def _place(self, t: float) -> int:
-        """Which phase time t lies in."""
+        """Find the number of the phase at time t."""
         return int(np.searchsorted(self.bounds[1:-1], t, side="right"))
 
     def _play(self, act: Act, phase: int, parent: UInt64) -> Playing:
         start, stop = float(self.bounds[phase]), float(self.bounds[phase + 1])
         late = between(key(parent, "late"), 0, 0.06)
-        first, last = (
-            start + share * (stop - start) for share in (act.span[0] + late, act.span[1])
-        )
+        begins, ends = act.span
+        first = start + (begins + late) * (stop - start)
+        last = start + ends * (stop - start)
+
         side = act.side + between(key(parent, "side"), -12, 12)
         return Playing(act=act, start=first, stop=last, side=float(np.radians(side)))

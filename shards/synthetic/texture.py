@@ -1,7 +1,7 @@
 """Painted tissue for the synthetic corpus: noise, organs, vessels, and the maps a camera looks at.
 
-Everything is painted once a video and only looked up a frame. The numbers here and in the other modules here were
-chosen by eye, beside recordings of real operations.
+Tissue is painted once for a video and only looked up for its frames. The numbers here and in the other modules of this
+folder were chosen by eye, next to recordings of real operations.
 """
 
 from collections.abc import Mapping
@@ -20,11 +20,11 @@ SIZE = 1024
 """Texels along each side of a height field's maps."""
 
 EXTENT = 2.0
-"""They cover [-EXTENT, EXTENT]^2, in radii of the endoscope's disc at the usual working distance."""
+"""The maps cover [-EXTENT, EXTENT]^2, in radii of the endoscope's disc at the usual working distance."""
 
 
 def key(parent: UInt64 | int, *words: str | int) -> UInt64:
-    """A key for `shards.keyed_random` named by words, so that every random choice of a video has a readable name."""
+    """Make a key for `shards.keyed_random` out of words, so that every random choice of a video has a readable name."""
     for word in words:
         parts = list(word.encode()) if isinstance(word, str) else [word]
         parent = hash64(parent, len(parts), *parts)
@@ -32,15 +32,15 @@ def key(parent: UInt64 | int, *words: str | int) -> UInt64:
 
 
 def between(parent: UInt64, low: float, high: float) -> float:
-    """One uniform number in [low, high)."""
+    """Draw one uniform number in [low, high)."""
     return low + (high - low) * float(uniform(parent, 1)[0])
 
 
 def noise(parent: UInt64, shape: tuple[int, int], low: int, high: int, slope: float) -> Floats:
-    """Smooth random field that tiles: a random spectrum with energy between two frequencies.
+    """Make a smooth random field that tiles: a random spectrum with energy between two frequencies.
 
     Args:
-        parent: Its key.
+        parent: The key of the field.
         shape: (rows, columns) of the field, each more than twice `high`.
         low: Fewest cycles over the field.
         high: Most cycles over the field.
@@ -53,60 +53,66 @@ def noise(parent: UInt64, shape: tuple[int, int], low: int, high: int, slope: fl
     down = np.arange(-high, high + 1)
     frequency = np.hypot(down[:, None], across[None, :])
     angle = 2 * np.pi * uniform(parent, frequency.size).reshape(frequency.shape)
-    band = (frequency >= low) & (frequency <= high)
-    amplitude = np.where(band, np.maximum(frequency, 1.0) ** -slope, 0.0)
+    is_in_band = (frequency >= low) & (frequency <= high)
+    amplitude = np.where(is_in_band, np.maximum(frequency, 1.0) ** -slope, 0.0)
 
-    # Half a spectrum, since the field is real; its last rows are the negative frequencies
-    spectrum = np.zeros((shape[0], shape[1] // 2 + 1), dtype=np.complex64)
-    spectrum[np.ix_(down % shape[0], across)] = amplitude * np.exp(1j * angle)
+    # Half a spectrum, since the field is real; its last rows are the negative frequencies.
+    rows, columns = shape
+    spectrum = np.zeros((rows, columns // 2 + 1), dtype=np.complex64)
+    spectrum[np.ix_(down % rows, across)] = amplitude * np.exp(1j * angle)
     field: Floats = np.fft.irfft2(spectrum, s=shape)
     return (field / np.std(field)).astype(np.float32)
 
 
 def blur(field: Floats, sigma: float) -> Floats:
-    """Gaussian blur of a field with mirrored borders; `sigma` in texels."""
+    """Blur a field by a Gaussian, with mirrored borders; `sigma` in texels."""
     rows, columns = field.shape
-    # Blurring wraps around, and so meets the mirror image at every border
+    # The blur wraps around, and so meets the mirror image at every border.
     mirrored = np.pad(field, ((0, rows), (0, columns)), mode="symmetric")
-    down, across = np.fft.fftfreq(2 * rows)[:, None], np.fft.rfftfreq(2 * columns)[None, :]
-    # The Fourier transform of a Gaussian
+
+    # The Fourier transform of a Gaussian.
+    down = np.fft.fftfreq(2 * rows)[:, None]
+    across = np.fft.rfftfreq(2 * columns)[None, :]
     gain = np.exp(-2 * (np.pi * sigma) ** 2 * (down**2 + across**2)).astype(np.float32)
-    blurred: Floats = np.fft.irfft2(np.fft.rfft2(mirrored) * gain, s=mirrored.shape)
+
+    spectrum = np.fft.rfft2(mirrored) * gain
+    blurred: Floats = np.fft.irfft2(spectrum, s=mirrored.shape)
     return blurred[:rows, :columns].astype(np.float32)
 
 
 def ramp(x: Floats, low: float, high: float) -> Floats:
-    """0 at `low`, 1 at `high`, a smooth step between and flat outside; the two may be given in falling order."""
+    """Compute a smooth step: 0 at `low`, 1 at `high`, and flat outside; `low` may be the larger one."""
     t: Floats = np.clip((x - np.float32(low)) / np.float32(high - low), 0, 1)
     return t * t * (3 - 2 * t)
 
 
 def light(colour: Colour) -> Floats:
-    """A display colour in [0, 1] as linear light, shape (3, 1, 1); the camera's tone curve is a square root."""
+    """Convert a display colour in [0, 1] to linear light, shape (3, 1, 1); the camera's tone curve is a square root."""
     return np.square(np.array(colour, dtype=np.float32)).reshape(3, 1, 1)
 
 
 def redden(colour: Floats, amount: Floats) -> Floats:
-    """Colour (3, ...) under blood vessels that cover it by `amount`, 0 to 1: they absorb green and blue the most."""
-    return colour * (1 - amount * np.array([0.45, 0.85, 0.75], np.float32).reshape(3, 1, 1))
+    """Cover a colour (3, ...) with blood vessels by `amount`, 0 to 1: they absorb green and blue the most."""
+    absorbed = np.array([0.45, 0.85, 0.75], np.float32).reshape(3, 1, 1)
+    return colour * (1 - amount * absorbed)
 
 
 def vessels(veins: Floats, width: Floats) -> Floats:
-    """A branching net of thin lines, 1 on a vessel: the zero crossings of a smooth field."""
+    """Draw a branching net of thin lines, 1 on a vessel: the zero crossings of a smooth field."""
     return np.exp(-np.square(veins / width))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tissue:
-    """What a camera can look at.
+    """The maps that a camera looks at.
 
     Attributes:
         height: (R, S) height above the world plane; in a tube, the wall's distance from the axis.
         paint: (R * S, 8) float32 rows: linear red, green, blue, slopes across columns and down rows, gloss, stain
             threshold, and one unused, so that a row is 32 bytes.
         landmarks: Named places in world units: x and y; in a tube, the angle and the place along it.
-        stain: (3, 1) linear colour of what shows where its level exceeds the threshold: blood, or a lens's cloud.
-        opacity: Of the stain, 0 to 1.
+        stain: (3, 1) linear colour of blood, or of a lens's cloud, which shows where its level exceeds the threshold.
+        opacity: Opacity of the stain, 0 to 1.
     """
 
     height: Floats
@@ -119,7 +125,7 @@ class Tissue:
 def rows_of_paint(
     colour: Floats, slope_across: Floats, slope_down: Floats, gloss: Floats, threshold: Floats
 ) -> Floats:
-    """`Tissue.paint` from maps of shape (R, S), and (3, R, S) for the colour; steep slopes are cut, for softer rims."""
+    """Make `Tissue.paint` of maps (R, S), and (3, R, S) for the colour; steep slopes are cut, for softer rims."""
     slopes = np.clip([slope_across, slope_down], -3, 3)
     maps = [*np.clip(colour, 0, 1), *slopes, gloss, np.maximum(threshold, 0), np.zeros_like(gloss)]
     return np.stack(maps, axis=-1, dtype=np.float32).reshape(-1, len(maps))
@@ -130,13 +136,13 @@ class Organ:
     """One rounded organ lying in the scene: an ellipsoid that noise makes irregular.
 
     Attributes:
-        centre: In world units.
-        radii: Of its outline.
-        angle: Of its first radius, in radians.
+        centre: Its centre in world units.
+        radii: Radii of its outline.
+        angle: Angle of its first radius, in radians.
         base: Height of its rim.
         rise: Height of its top above the rim.
-        colours: Two display colours it is mottled with.
-        vessels: How clearly vessels show, 0 to 1.
+        colours: The two display colours of its mottled surface.
+        vessels: Visibility of vessels, 0 to 1.
         lobules: Depth of the furrows of fat.
         gloss: Strength of highlights.
         grain: Strength of its fine speckle.
@@ -155,7 +161,7 @@ class Organ:
 
 
 class Canvas:
-    """Maps of a height field under construction, and the noise they are painted with."""
+    """Maps of a height field that is being painted, and the noise for it."""
 
     def __init__(self, parent: UInt64) -> None:
         """Start with a bottomless black world."""
@@ -175,35 +181,35 @@ class Canvas:
         self.colour: Floats = np.zeros((3, *shape), np.float32)
 
     def vessels(self) -> Floats:
-        """Vessels of uneven thickness, in some patches more than in others."""
+        """Draw vessels of uneven thickness, in some patches more than in others."""
         width = 0.05 + 0.07 * np.clip(self.coarse + 0.3, 0, 2)
         return vessels(self.veins, width) * ramp(self.patches + 0.3 * self.medium, -0.9, 0.3)
 
     def lay(self, organ: Organ) -> None:
-        """Paint an organ over whatever lies lower."""
+        """Paint an organ over everything that lies lower."""
         x = self.x - organ.centre[0] + 0.07 * self.coarse
         y = self.y - organ.centre[1] + 0.07 * self.patches
-        # In the organ's own axes and radii
-        c, s = float(np.cos(organ.angle)), float(np.sin(organ.angle))
-        u, v = (c * x + s * y) / organ.radii[0], (c * y - s * x) / organ.radii[1]
+
+        # In the organ's own axes and radii.
+        c = float(np.cos(organ.angle))
+        s = float(np.sin(organ.angle))
+        u = (c * x + s * y) / organ.radii[0]
+        v = (c * y - s * x) / organ.radii[1]
         dome = np.sqrt(np.clip(1 - u * u - v * v, 0, 1))
-        furrows = (
-            0.035
-            * organ.lobules
-            * np.exp(-np.square(1.5 * self.lumps + 0.3 * self.medium))
-            * ramp(dome, 0, 0.5)
-        )
+
+        depth = 0.035 * organ.lobules
+        lines = np.exp(-np.square(1.5 * self.lumps + 0.3 * self.medium))
+        furrows = depth * lines * ramp(dome, 0, 0.5)
         top = organ.base + organ.rise * dome - furrows
         inside = (dome > 0) & (top > self.height)
 
         wet = 0.3 + ramp(self.patches, 0.2, 1.5)
         bump = 0.0013 * (1 + 2 * organ.lobules) * self.medium + 0.0007 * wet * self.speckle
+
         first, second = (light(colour) for colour in organ.colours)
         mottled = first + (second - first) * ramp(0.6 * self.medium + self.patches, -1.5, 1.5)
-        colour = redden(
-            mottled * (1 + organ.grain * self.speckle + 0.06 * self.medium),
-            organ.vessels * self.vessels(),
-        )
+        grain = 1 + organ.grain * self.speckle + 0.06 * self.medium
+        colour = redden(mottled * grain, organ.vessels * self.vessels())
 
         self.height = np.where(inside, top, self.height)
         self.bump = np.where(inside, bump, self.bump)
@@ -217,18 +223,19 @@ class Canvas:
         opacity: float,
         threshold: Floats,
     ) -> Tissue:
-        """Darken the creases and hand out what a camera needs; the arguments are `Tissue`'s."""
-        # How far each place lies below what surrounds it, closely and widely
-        near, wide = (np.clip(blur(self.height, sigma) - self.height, 0, 1) for sigma in (14, 50))
+        """Darken the creases and return the maps that a camera needs; the arguments are `Tissue`'s."""
+        # The depth of each place below its near and its wide surroundings.
+        near = np.clip(blur(self.height, 14) - self.height, 0, 1)
+        wide = np.clip(blur(self.height, 50) - self.height, 0, 1)
         shaded = self.colour / (1 + 10 * near + 12 * wide)
+
         height = blur(self.height, 2.5)
-        slope_y, slope_x = np.gradient(height + self.bump, np.float32(2 * EXTENT / SIZE))
+        texel = np.float32(2 * EXTENT / SIZE)
+        slope_y, slope_x = map(np.asarray, np.gradient(height + self.bump, texel))
 
         return Tissue(
             height=height,
-            paint=rows_of_paint(
-                shaded, np.asarray(slope_x), np.asarray(slope_y), self.gloss, threshold
-            ),
+            paint=rows_of_paint(shaded, slope_x, slope_y, self.gloss, threshold),
             landmarks=landmarks,
             stain=light(stain).reshape(3, 1),
             opacity=opacity,

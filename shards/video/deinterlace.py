@@ -1,4 +1,4 @@
-"""From interlaced pictures to progressive ones."""
+"""Deinterlacing of pictures."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,24 +9,26 @@ import av.filter
 
 
 class Deinterlacer:
-    """FFmpeg's bwdif: one picture of each, made from both its fields; progressive ones pass as they are."""
+    """FFmpeg's bwdif, which makes one picture of both fields; progressive pictures pass as they are."""
 
     _graph: Any = None
     _kind: Any = None
 
     def push(self, picture: Any | None) -> Iterator[Any]:
-        """Put a picture in, None at an end, and take out what is ready: a picture waits for the next one."""
-        kind = (
-            None
-            if picture is None
-            else (picture.width, picture.height, picture.format.name, picture.time_base)
-        )
+        """Put a picture in, or None at an end, and yield what is ready: each picture waits for the next one."""
+        kind = None
+        if picture is not None:
+            kind = (picture.width, picture.height, picture.format.name, picture.time_base)
+
+        # A graph takes pictures of one kind only.
         if self._graph is not None and kind != self._kind:
             yield from self._put(None)
             self._graph = None
+
         if picture is not None:
             if self._graph is None:
-                self._graph, self._kind = _bwdif(picture), kind
+                self._graph = _bwdif(picture)
+                self._kind = kind
             yield from self._put(picture)
 
     def _put(self, picture: Any | None) -> Iterator[Any]:

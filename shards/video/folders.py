@@ -1,4 +1,4 @@
-"""Folders of numbered images: what others have already taken out of a video, a file a picture."""
+"""Folders of numbered images: pictures that others have already taken out of a video."""
 
 import io
 import itertools
@@ -19,7 +19,7 @@ from surgstream.shards.format.records import Span
 from surgstream.shards.storage.stores import Stores
 from surgstream.shards.video.container.files import MOST_PIXELS, Header
 from surgstream.shards.video.container.shape import Shape, whole
-from surgstream.shards.video.sampling import Shown, pick
+from surgstream.shards.video.sampling import Shown, first_frame, pick
 from surgstream.shards.video.stills import Window
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -38,7 +38,7 @@ class ImageFolder:
     """
 
     def __init__(self, location: str, stores: Stores, image_fps: Fraction) -> None:
-        """Nothing is read yet.
+        """Locate the folder, without reading it.
 
         Args:
             location: A path or `s3://BUCKET/KEY`.
@@ -47,35 +47,41 @@ class ImageFolder:
                 twenty-fifth picture kept its own.
         """
         self.lost: list[Span] = []
-        self._location, self._image_fps = location, image_fps
+        self._location = location
+        self._image_fps = image_fps
         self._storage, self._folder = stores.locate(location)
         self._header: Header | None = None
 
     def header(self) -> Header:
         """See `Film.header`."""
         if self._header is None:
-            times = self._times()
-            image = next((image for _, _, name in times if (image := self._load(name))), None)
-            if image is None:
-                raise VideoError("not one image in it can be read")
-
-            self._header = Header(
-                kind="images",
-                codec=PurePosixPath(times[0][2]).suffix[1:].lower(),
-                width=image.width,
-                height=image.height,
-                pixel_aspect=Fraction(1),
-                seconds=times[-1][1],
-                # Numbers grow by `_step` from one image to the next
-                rate=self._image_fps / self._step,
-            )
+            self._header = self._find_header()
         return self._header
+
+    def _find_header(self) -> Header:
+        times = self._times()
+        images = (self._load(name) for _, _, name in times)
+        first = next(filter(None, images), None)
+        if first is None:
+            raise VideoError("not one image in it can be read")
+
+        return Header(
+            kind="images",
+            codec=PurePosixPath(times[0][2]).suffix[1:].lower(),
+            width=first.width,
+            height=first.height,
+            pixel_aspect=Fraction(1),
+            seconds=times[-1][1],
+            # Numbers grow by `_step` from one image to the next.
+            rate=self._image_fps / self._step,
+        )
 
     def samples(self, count: int) -> Iterator[Any]:
         """See `shards.video.sources.Film.samples`."""
         names = list(self._numbered.values())
-        for number in range(min(count, len(names))):
-            image = self._load(names[number * len(names) // min(count, len(names))])
+        count = min(count, len(names))
+        for number in range(count):
+            image = self._load(names[number * len(names) // count])
             if image is not None:
                 yield av.VideoFrame.from_image(image)
 
@@ -85,8 +91,12 @@ class ImageFolder:
         stops = [stop for _, stop, _ in times]
         for low, high in windows:
             here = bisect_right(stops, low)
-            start, _, name = times[here] if here < len(times) else (high, high, "")
-            image = self._load(name) if start < high else None
+            if here == len(times) or times[here][0] >= high:
+                yield None
+                continue
+
+            start, _, name = times[here]
+            image = self._load(name)
             yield None if image is None else (max(start, low), av.VideoFrame.from_image(image))
 
     def shape(self, picture: Any) -> Shape:
@@ -98,38 +108,42 @@ class ImageFolder:
         yield from pick(self._shown(fps), fps)
 
     def _shown(self, fps: Fraction) -> Iterator[Shown]:
-        end, found = Fraction(0), False
+        end = Fraction(0)
+        num_found = 0
         for start, stop, name in self._times():
             if start > end:
                 self.lost.append(Span(start=float(end), stop=float(start)))
             end = stop
-            # Whether a frame, taken at some k / fps, falls into [start, stop)
-            wanted = -(-start * fps // 1) < -(-stop * fps // 1)
-            image = self._load(name) if wanted else None
-            if image is not None:
-                found = True
-                yield Shown(start, stop, av.VideoFrame.from_image(image))
-            elif wanted:
-                self.lost.append(Span(start=float(start), stop=float(stop)))
 
-        if not found:
+            if first_frame(start, fps) == first_frame(stop, fps):
+                continue  # no frame is taken while it is on the screen
+            image = self._load(name)
+            if image is None:
+                self.lost.append(Span(start=float(start), stop=float(stop)))
+            else:
+                num_found += 1
+                yield Shown(start, stop, av.VideoFrame.from_image(image))
+
+        if not num_found:
             raise VideoError("not one image in it can be read")
 
     def _times(self) -> list[tuple[Fraction, Fraction, str]]:
-        """When each image comes and goes, in seconds after the first, and its name."""
-        numbers, times = list(self._numbered), []
+        """List start and stop of each image, in seconds after the first one, and its name."""
+        numbers = list(self._numbered)
+        first = numbers[0]
+
+        times = []
         for number, following in itertools.pairwise([*numbers, numbers[-1] + self._step]):
-            stop = min(following, number + self._step)
-            start, end = ((some - numbers[0]) / self._image_fps for some in (number, stop))
-            times.append((start, end, self._numbered[number]))
+            start = (number - first) / self._image_fps
+            stop = (min(following, number + self._step) - first) / self._image_fps
+            times.append((start, stop, self._numbered[number]))
         return times
 
     @cached_property
     def _step(self) -> int:
-        """What the numbers most often grow by; the smallest of those as frequent."""
-        return min(
-            statistics.multimode(b - a for a, b in itertools.pairwise(self._numbered)), default=1
-        )
+        """The most frequent difference of neighbouring numbers; the smallest of several."""
+        differences = (after - before for before, after in itertools.pairwise(self._numbered))
+        return min(statistics.multimode(differences), default=1)
 
     @cached_property
     def _numbered(self) -> dict[int, str]:
@@ -138,12 +152,10 @@ class ImageFolder:
         for name in self._storage.sizes(self._folder):
             path = PurePosixPath(name)
             match = _NUMBER.search(path.stem)
-            if (
-                str(path.parent) != self._folder
-                or path.suffix.lower() not in SUFFIXES
-                or match is None
-            ):
+            is_image = path.suffix.lower() in SUFFIXES
+            if match is None or not is_image or str(path.parent) != self._folder:
                 continue
+
             number = int(match[1])
             if found.setdefault(number, name) != name:
                 nameless = f"expected one image of number {number}, got two"

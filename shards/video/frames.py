@@ -1,4 +1,4 @@
-"""From a film to JPEG frames."""
+"""Frames of a film as JPEGs."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -17,30 +17,31 @@ from surgstream.shards.video.sources import Film
 
 Seen = TypeVar("Seen")
 
+_Coming = tuple[int, bool, Future[tuple[bytes, Seen | None]]]
+"""A frame while it is encoded: its number, whether it is looked at, and its JPEG with the scores."""
+
 MOST_CHANGES = 100
-"""That are told of a video; one that changes more often is broken."""
+"""Number of changes recorded of a video; one that changes more often is broken."""
 
 
 class Watcher(Protocol[Seen]):
-    """Who looks at frames while they are packed."""
+    """Observer of frames while they are packed."""
 
     def look(self, image: Image.Image) -> Seen:
-        """What is seen in a frame; called on several threads."""
+        """Score a frame; called on several threads."""
 
     def note(self, number: int, seen: Seen) -> None:
-        """Take down what was seen in frame `number`; called in order."""
+        """Record the scores of frame `number`; called in order."""
 
 
 class JpegFrames(Generic[Seen]):
-    """A film's frames as JPEGs, to be iterated once: frame k is what is shown k / fps seconds after the first picture.
+    """A film's frames as JPEGs, to be iterated once: frame k is shown k / fps seconds after the first picture.
 
     Attributes:
-        width: Of the frames, in pixels; known with the first of them, whose picture decides it.
-        height: Of the frames.
-        changes: Where pictures became others than those before, complete after the last frame.
+        width: Width of the frames in pixels; the first picture decides it.
+        height: Height of the frames in pixels.
+        changes: Changes of the pictures' shape, complete after the last frame.
     """
-
-    width, height = 0, 0
 
     def __init__(
         self,
@@ -53,20 +54,28 @@ class JpegFrames(Generic[Seen]):
         threads: int = 1,
         watcher: Watcher[Seen] | None = None,
     ) -> None:
-        """Nothing is opened yet.
+        """Prepare the frames, without opening the film.
 
         Args:
-            film: Where they are taken.
+            film: The film.
             fps: Frames a second.
             short_side: See `packed_size`.
             quality: JPEG quality, 1 to 100.
-            crop: What is kept of pictures that are stored as given; of others, all that is shown.
-            threads: To encode with, beside the decoder.
-            watcher: Sees one frame a second, or every one if they are rarer.
+            crop: The part that is kept of pictures of the given stored shape; others are not cropped.
+            threads: Number of threads that encode, while another decodes.
+            watcher: Observer of one frame a second, or of every frame if there are fewer.
         """
-        self._film, self._fps, self._short_side, self._quality = film, fps, short_side, quality
-        self._crop, self._threads, self._watcher = crop, threads, watcher
+        self.width = 0
+        self.height = 0
         self.changes: list[Change] = []
+
+        self._film = film
+        self._fps = fps
+        self._short_side = short_side
+        self._quality = quality
+        self._crop = crop
+        self._threads = threads
+        self._watcher = watcher
         self._shape: Shape | None = None
         self._framing: Framing | None = None
 
@@ -77,39 +86,43 @@ class JpegFrames(Generic[Seen]):
             VideoError: Nothing can be decoded or converted, or frames are too large.
             StorageError: The store fails.
         """
-        waiting: deque[tuple[int, bool, Future[tuple[bytes, Seen | None]]]] = deque()
+        waiting: deque[_Coming[Seen]] = deque()
         with ThreadPoolExecutor(self._threads) as pool:
             for coming in self._encoding(pool):
                 waiting.append(coming)
-                # No more are waited for than threads encode, since decoded pictures are large
+                # Decoded pictures are large, so no more wait than threads encode.
                 if len(waiting) > self._threads:
                     yield self._finished(*waiting.popleft())
             while waiting:
                 yield self._finished(*waiting.popleft())
 
-    def _encoding(
-        self, pool: ThreadPoolExecutor
-    ) -> Iterator[tuple[int, bool, Future[tuple[bytes, Seen | None]]]]:
-        """Each number, whether its frame is looked at, and what comes of it. A picture that stays is encoded once."""
-        encoded, was_looked_at, due, every = None, False, 0, max(1, int(self._fps))
+    def _encoding(self, pool: ThreadPoolExecutor) -> Iterator[_Coming[Seen]]:
+        """Yield each number, whether its frame is looked at, and its future. A picture that stays is encoded once."""
+        encoded = None
+        was_looked_at = False
+        due = 0
+        every = max(1, int(self._fps))
         future: Future[tuple[bytes, Seen | None]] = Future()
 
         for number, picture in self._film.picked(self._fps):
             look = self._watcher is not None and number >= due
-            due = number + every if look else due
-            # A picture that stays is encoded again if only now a look at it is due
+            if look:
+                due = number + every
+
+            # A picture that stays is encoded again if only now a look at it is due.
             if picture is not encoded or (look and not was_looked_at):
                 if picture is encoded:
                     wait([future])  # one picture cannot be scaled on two threads at a time
-                encoded, was_looked_at = picture, look
+                encoded = picture
+                was_looked_at = look
                 future = pool.submit(self._encode, picture, self._framing_of(picture, number), look)
             yield number, look, future
 
     def _encode(self, picture: Any, framing: Framing, look: bool) -> tuple[bytes, Seen | None]:
         image = to_image(picture, framing)
-        return to_jpeg(image, self._quality), self._watcher.look(
-            image
-        ) if self._watcher and look else None
+        jpeg = to_jpeg(image, self._quality)
+        seen = self._watcher.look(image) if self._watcher and look else None
+        return jpeg, seen
 
     def _finished(
         self, number: int, looked: bool, future: Future[tuple[bytes, Seen | None]]
@@ -120,12 +133,12 @@ class JpegFrames(Generic[Seen]):
         return number, jpeg
 
     def _framing_of(self, picture: Any, number: int) -> Framing:
-        """How a picture is framed: the first one decides the size of all, into which others are fitted."""
+        """Frame a picture: the first one decides the size of all frames, into which others are fitted."""
         shape = self._film.shape(picture)
         if self._framing is not None and shape == self._shape:
             return self._framing
 
-        # A crop was found for one stored shape, and means nothing for others
+        # A crop was found for one stored shape, and means nothing for others.
         crop = self._crop[0] if self._crop and self._crop[1] == shape.stored else None
         if self._framing is None:
             self._framing = frame(shape, self._short_side, crop)
@@ -134,9 +147,8 @@ class JpegFrames(Generic[Seen]):
         else:
             self._framing = fit(shape, (self.width, self.height), crop)
             if len(self.changes) < MOST_CHANGES:
-                self.changes.append(
-                    Change(second=float(number / self._fps), was=str(self._shape), now=str(shape))
-                )
+                second = float(number / self._fps)
+                self.changes.append(Change(second=second, was=str(self._shape), now=str(shape)))
 
         self._shape = shape
         return self._framing
@@ -144,5 +156,6 @@ class JpegFrames(Generic[Seen]):
     def _check_size(self) -> None:
         if not is_frame_size(self.width, self.height):
             raise VideoError(
-                f"its frames would have {self.width}x{self.height} pixels, and 8K is the most; lower short_side"
+                f"its frames would have {self.width}x{self.height} pixels, and 8K is the most; "
+                "lower short_side"
             )

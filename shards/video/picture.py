@@ -26,14 +26,14 @@ _SCALING = (
     | Interpolation.BITEXACT
 )
 
-# What NVDEC gives, by the layout in which decoders on the CPU give the same, and which scales otherwise.
+# Layouts of NVDEC, which scale to other values, and the layouts of the same pictures from decoders on the CPU.
 _PLANAR = {"nv12": "yuv420p", "p010le": "yuv420p10le", "p016le": "yuv420p16le"}
 
 
 def packed_size(
     width: int, height: int, short_side: int, pixel_aspect: Fraction = Fraction(1)
 ) -> tuple[int, int]:
-    """The size that a picture is packed at: its shorter side becomes `short_side`, unless it is smaller already.
+    """Compute the size that a picture is packed at: its shorter side becomes `short_side`, unless it is smaller.
 
     Args:
         width: Source width in pixels.
@@ -51,12 +51,12 @@ def packed_size(
 
 @dataclass(frozen=True)
 class Framing:
-    """How a picture becomes a frame.
+    """The steps that turn a picture into a frame.
 
     Attributes:
         scaled: Width and height of the whole picture once it is scaled.
-        window: What of that is kept: left, top, right, bottom.
-        turn: What turns it upright.
+        window: The part of the scaled picture that is kept: left, top, right, bottom.
+        turn: The transposition that turns it upright.
         size: Width and height of the frame. Where the window does not fill it, the rest is black.
     """
 
@@ -67,12 +67,12 @@ class Framing:
 
 
 def frame(shape: Shape, short_side: int, crop: Box | None = None) -> Framing:
-    """How the first picture of a video becomes a frame, which decides the size of all.
+    """Frame the first picture of a video, which decides the size of all frames.
 
     Args:
-        shape: What it is like.
+        shape: The picture's shape.
         short_side: See `packed_size`.
-        crop: What is kept of it; all that is shown if None.
+        crop: The part of it that is kept; all that is shown if None.
     """
     box = crop or shape.box
     size = packed_size(box.right - box.left, box.bottom - box.top, short_side, shape.pixel_aspect)
@@ -80,49 +80,56 @@ def frame(shape: Shape, short_side: int, crop: Box | None = None) -> Framing:
 
 
 def fit(shape: Shape, size: tuple[int, int], crop: Box | None = None) -> Framing:
-    """How a picture becomes a frame of a given size: as large as it fits into it, in its own proportions.
+    """Frame a picture in a given size: as large as it fits, in its own proportions.
 
     Args:
-        shape: What it is like.
+        shape: The picture's shape.
         size: Width and height of the frame.
         crop: See `frame`.
     """
     box = crop or shape.box
     room = _turned(size, shape)
-    shown = (box.right - box.left) * shape.pixel_aspect, Fraction(box.bottom - box.top)
-    scale = min(room[0] / shown[0], room[1] / shown[1])
-    # The scale at which the whole picture, of which the box may be little, has MOST_PIXELS
-    most = Fraction(math.sqrt(MOST_PIXELS / (shape.width * shape.pixel_aspect * shape.height)))
-    if scale <= most and _rounds_to(shown, room):
+    shown_width = (box.right - box.left) * shape.pixel_aspect
+    shown_height = Fraction(box.bottom - box.top)
+    scale = min(room[0] / shown_width, room[1] / shown_height)
+
+    # At this scale the whole picture, which may be much larger than the box, has MOST_PIXELS.
+    shown_pixels = shape.width * shape.pixel_aspect * shape.height
+    largest_scale = Fraction(math.sqrt(MOST_PIXELS / shown_pixels))
+    if scale <= largest_scale and _rounds_to((shown_width, shown_height), room):
         return _framing(shape, box, room, size)
 
-    scale = min(scale, most)
-    return _framing(
-        shape, box, (max(1, round(shown[0] * scale)), max(1, round(shown[1] * scale))), size
-    )
+    scale = min(scale, largest_scale)
+    width = max(1, round(shown_width * scale))
+    height = max(1, round(shown_height * scale))
+    return _framing(shape, box, (width, height), size)
 
 
 def _rounds_to(shown: tuple[Fraction, Fraction], size: tuple[int, int]) -> bool:
     """Whether there is a scale at which both sides round to a size."""
-    least = max((side - Fraction(1, 2)) / own for own, side in zip(shown, size, strict=True))
-    most = min((side + Fraction(1, 2)) / own for own, side in zip(shown, size, strict=True))
+    half = Fraction(1, 2)
+    least = max((side - half) / own for own, side in zip(shown, size, strict=True))
+    most = min((side + half) / own for own, side in zip(shown, size, strict=True))
     return least <= most
 
 
 def _framing(shape: Shape, box: Box, kept: tuple[int, int], size: tuple[int, int]) -> Framing:
     """Scale a picture so that a box of it comes to the size `kept`."""
-    across, down = Fraction(kept[0], box.right - box.left), Fraction(kept[1], box.bottom - box.top)
-    scaled = max(kept[0], round(shape.width * across)), max(kept[1], round(shape.height * down))
-    # Rounding must not push the window over the edge
-    left, top = (
-        min(round(box.left * across), scaled[0] - kept[0]),
-        min(round(box.top * down), scaled[1] - kept[1]),
-    )
-    return Framing(scaled, (left, top, left + kept[0], top + kept[1]), shape.turn, size)
+    kept_width, kept_height = kept
+    scale_x = Fraction(kept_width, box.right - box.left)
+    scale_y = Fraction(kept_height, box.bottom - box.top)
+    width = max(kept_width, round(shape.width * scale_x))
+    height = max(kept_height, round(shape.height * scale_y))
+
+    # Rounding must not push the window over the edge.
+    left = min(round(box.left * scale_x), width - kept_width)
+    top = min(round(box.top * scale_y), height - kept_height)
+    window = (left, top, left + kept_width, top + kept_height)
+    return Framing((width, height), window, shape.turn, size)
 
 
 def _turned(size: tuple[int, int], shape: Shape) -> tuple[int, int]:
-    """A size before a picture is turned, by that afterwards, and the other way round."""
+    """Convert a size after a picture's turn to the size before it, or the other way round."""
     return (size[1], size[0]) if shape.is_quarter_turn else size
 
 
@@ -130,24 +137,23 @@ def to_image(picture: Any, framing: Framing) -> Image.Image:
     """Scale a picture, cut its window out, turn it, and put it in the middle of its frame.
 
     Args:
-        picture: A decoded one.
-        framing: How.
+        picture: A decoded picture.
+        framing: The steps.
 
     Raises:
         VideoError: It cannot be converted.
     """
     width, height = framing.scaled
     try:
+        # One thread, since more convert 10 bits wrongly.
         if picture.format.name in _PLANAR:
-            picture = picture.reformat(
-                format=_PLANAR[picture.format.name], threads=1
-            )  # with more, 10 bits go wrong
+            picture = picture.reformat(format=_PLANAR[picture.format.name], threads=1)
         # In planes: the same values as in rgb24, in half the time.
         scaled = picture.reformat(width, height, "gbrp", interpolation=int(_SCALING), threads=1)
     except av.FFmpegError as error:
         raise VideoError(f"its pictures cannot be converted to RGB: {error.strerror}") from None
 
-    # The planes of gbrp are in this order, and their lines may be padded
+    # The planes of gbrp are in this order, and their lines may be padded.
     green, blue, red = (
         Image.frombuffer("L", (width, height), bytes(plane), "raw", "L", plane.line_size, 1)
         for plane in scaled.planes
@@ -162,17 +168,19 @@ def to_image(picture: Any, framing: Framing) -> Image.Image:
         return image
 
     canvas = Image.new("RGB", framing.size)
-    canvas.paste(image, ((canvas.width - image.width) // 2, (canvas.height - image.height) // 2))
+    left = (canvas.width - image.width) // 2
+    top = (canvas.height - image.height) // 2
+    canvas.paste(image, (left, top))
     return canvas
 
 
 def thumbnail(picture: Any, shape: Shape, side: int) -> npt.NDArray[np.uint8]:
-    """A small copy of what is shown of a picture, as it is stored: neither turned nor with square pixels.
+    """Make a small copy of the shown part of a picture, as it is stored: not turned, pixels not made square.
 
     Args:
-        picture: A decoded one.
-        shape: What it is like.
-        side: Its longer side in pixels; a smaller picture keeps its size.
+        picture: A decoded picture.
+        shape: Its shape.
+        side: Longer side of the copy in pixels; a smaller picture keeps its size.
 
     Returns:
         RGB, shape (H, W, 3).
@@ -181,15 +189,17 @@ def thumbnail(picture: Any, shape: Shape, side: int) -> npt.NDArray[np.uint8]:
         VideoError: It cannot be converted.
     """
     box = shape.box
-    width, height = box.right - box.left, box.bottom - box.top
+    width = box.right - box.left
+    height = box.bottom - box.top
     scale = min(1.0, side / max(width, height))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+
     stored = Shape(shape.width, shape.height, box)
     return np.asarray(to_image(picture, _framing(stored, box, size, size)))
 
 
 def to_jpeg(image: Image.Image, quality: int) -> bytes:
-    """Encode, with chroma halved both ways (4:2:0).
+    """Encode an image, with chroma halved both ways (4:2:0).
 
     Args:
         image: RGB.
@@ -201,9 +211,9 @@ def to_jpeg(image: Image.Image, quality: int) -> bytes:
 
 
 def software() -> dict[str, str]:
-    """Versions of the libraries that decide what a frame's bytes are."""
-    libraries = {
-        name: ".".join(map(str, av.library_versions[name])) for name in ("libavcodec", "libswscale")
-    }
+    """List the versions of the libraries on which a frame's bytes depend."""
+    libraries = {}
+    for name in ("libavcodec", "libswscale"):
+        libraries[name] = ".".join(map(str, av.library_versions[name]))
     jpeg = str(features.version("libjpeg_turbo") or features.version("jpg"))
     return {"av": av.__version__, **libraries, "pillow": PIL.__version__, "libjpeg": jpeg}

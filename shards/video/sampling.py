@@ -1,4 +1,4 @@
-"""When pictures are on the screen, and which one is when a frame is taken."""
+"""Times at which pictures are on the screen, and the picture for each frame."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 Ticks = int | Fraction
-"""A time or a length as a whole number of ticks; as a fraction, which takes ten times as long, where none will do."""
+"""A time or a length in ticks: a whole number, or a fraction, ten times as slow, where no whole number is exact."""
 
 
 class Shown(NamedTuple):
@@ -21,58 +21,60 @@ class Scale:
     """Counts the times of a video in ticks that fit its timestamps.
 
     Attributes:
-        per_second: How many ticks a second has.
+        per_second: Number of ticks in a second.
     """
 
     def __init__(self, step: Fraction, others: Iterable[Fraction] = ()) -> None:
         """Choose the ticks.
 
         Args:
-            step: What timestamps count, in seconds.
-            others: Further lengths in seconds that whole numbers of ticks make.
+            step: Unit of the timestamps, in seconds.
+            others: Further lengths in seconds that are to be whole numbers of ticks.
         """
         # Deinterlaced pictures have timestamps of half the step.
         self.per_second = math.lcm(2 * step.denominator, *(other.denominator for other in others))
-        self._step, self._ticks = step, self.of(step)
+        self._step = step
+        self._step_ticks = self.of(step)
 
     def of(self, seconds: Fraction) -> Ticks:
-        """A time in ticks."""
+        """Convert seconds to ticks."""
         ticks = seconds * self.per_second
         return ticks.numerator if ticks.denominator == 1 else ticks
 
     def of_stamp(self, stamp: int, step: Fraction) -> Ticks:
-        """A timestamp in ticks.
+        """Convert a timestamp to ticks.
 
         Args:
             stamp: The timestamp.
-            step: What it counts, in seconds.
+            step: Its unit in seconds.
         """
-        return stamp * (self._ticks if step == self._step else self.of(Fraction(step)))
+        ticks = self._step_ticks if step == self._step else self.of(Fraction(step))
+        return stamp * ticks
 
     def seconds(self, ticks: Ticks) -> Fraction:
-        """A time in seconds."""
+        """Convert ticks to seconds."""
         return Fraction(ticks) / self.per_second
 
 
 def first_frame(time: Ticks, frames_a_tick: Fraction) -> int:
-    """The number of the first frame that is taken at a time or after it."""
+    """Find the number of the first frame that is taken at a time or after it."""
     return int(-(-time * frames_a_tick.numerator // frames_a_tick.denominator))
 
 
 def pick(pictures: Iterable[Shown], frames_a_tick: Fraction) -> Iterator[tuple[int, Any]]:
-    """For each k, the picture on the screen when frame k is taken, in exact arithmetic.
+    """Pick for each k the picture on the screen when frame k is taken, in exact arithmetic.
 
     A picture that stays long is picked again; one that is gone before the next frame never is.
 
     Args:
-        pictures: In order of time, not overlapping.
-        frames_a_tick: How many frames are taken in a tick, or in a second, if that is what the pictures' times are in.
+        pictures: Pictures in order of time, not overlapping.
+        frames_a_tick: Frames taken in the unit of the pictures' times, a tick or a second.
 
     Yields:
         k and the picture, for every k at which there is one.
     """
     for shown in pictures:
-        for number in range(
-            first_frame(shown.start, frames_a_tick), first_frame(shown.stop, frames_a_tick)
-        ):
+        start = first_frame(shown.start, frames_a_tick)
+        stop = first_frame(shown.stop, frames_a_tick)
+        for number in range(start, stop):
             yield number, shown.picture

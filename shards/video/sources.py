@@ -1,4 +1,4 @@
-"""A source video, be it one file or a folder of images: its pictures at a steady rate, and what of it is lost."""
+"""Source videos, a file or a folder of images: their pictures at a steady rate, and what is lost of them."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -16,18 +16,18 @@ from surgstream.shards.video.sampling import pick
 from surgstream.shards.video.stills import Window, glimpses
 
 FALLBACK_FPS = Fraction(1, 10)
-"""How often a video of unknown length is sampled where it cannot be sought in."""
+"""Rate at which a video is sampled that has no known length and allows no seeking."""
 
 
 class Film(Protocol):
-    """What frames are taken of."""
+    """A source of frames."""
 
     @property
     def lost(self) -> list[Span]:
-        """What could not be decoded; complete after the last picture."""
+        """Stretches that could not be decoded; complete after the last picture."""
 
     def header(self) -> Header:
-        """What is known without decoding.
+        """Read what is known without decoding.
 
         Raises:
             VideoError: It is no video.
@@ -35,7 +35,7 @@ class Film(Protocol):
         """
 
     def samples(self, count: int) -> Iterator[Any]:
-        """Some pictures from all over it, at most `count`, found without decoding the rest.
+        """Decode at most `count` pictures from all over it, without the rest where possible.
 
         Raises:
             VideoError: It is no video.
@@ -43,7 +43,7 @@ class Film(Protocol):
         """
 
     def glimpses(self, windows: Iterable[Window]) -> Iterator[tuple[Fraction, Any] | None]:
-        """One picture of each window of time, found without decoding the rest; see `shards.video.stills`.
+        """Decode one picture of each window of time, without the rest; see `shards.video.stills`.
 
         Raises:
             VideoError: It is no video.
@@ -51,10 +51,10 @@ class Film(Protocol):
         """
 
     def shape(self, picture: Any) -> Shape:
-        """What one of its pictures is like."""
+        """Tell the shape of one of its pictures."""
 
     def picked(self, fps: Fraction) -> Iterator[tuple[int, Any]]:
-        """For each k, the picture on the screen k / fps seconds after the first one, as PyAV's frame.
+        """Yield each k and the picture on the screen k / fps seconds after the first one, as PyAV's frame.
 
         Numbers grow; they jump where pictures are lost.
 
@@ -72,13 +72,13 @@ def find_film(
     threads: int = 1,
     gpu: bool = False,
 ) -> Film:
-    """A film, not yet opened.
+    """Find a film, without opening it.
 
     Args:
         location: A path or `s3://BUCKET/KEY`.
         stores: Where `s3://` addresses are read from.
         image_fps: Images a second, if it is a folder of numbered images.
-        threads: To decode a file with. They change nothing about the pictures.
+        threads: Number of threads that decode a file. They change nothing about the pictures.
         gpu: Decode a file by NVDEC where it can.
     """
     if image_fps is not None:
@@ -87,7 +87,7 @@ def find_film(
 
 
 class VideoFile:
-    """A file; see `Film`.
+    """A film in a file; see `Film`.
 
     Attributes:
         lost: See `Film.lost`.
@@ -102,23 +102,21 @@ class VideoFile:
         spare: bool = True,
         gpu: bool = False,
     ) -> None:
-        """Nothing is opened yet.
+        """Name the file, without opening it.
 
         Args:
             location: A path or `s3://BUCKET/KEY`.
             stores: Where `s3://` addresses are read from.
-            threads: To decode with.
-            spare: Whether not to decode what is not needed; that changes nothing either.
+            threads: Number of threads that decode.
+            spare: Skip what no frame needs. That changes no picture either.
             gpu: Decode by NVDEC where it can, up to the first damage.
         """
         self.lost: list[Span] = []
-        self._location, self._stores, self._threads, self._spare, self._gpu = (
-            location,
-            stores,
-            threads,
-            spare,
-            gpu,
-        )
+        self._location = location
+        self._stores = stores
+        self._threads = threads
+        self._spare = spare
+        self._gpu = gpu
         self._header: Header | None = None
         self._shapes: Shapes | None = None
 
@@ -131,21 +129,23 @@ class VideoFile:
         return self._header
 
     def samples(self, count: int) -> Iterator[Any]:
-        """See `Film.samples`. They are key frames, or, where these cannot be found, all of it is decoded."""
+        """See `Film.samples`. They are key frames; where too few are found, all of the film is decoded."""
+        found = 0
         with open_video(self._location, self._stores, read_ahead=KEY_FRAME_BYTES) as video:
             self._meet(video)
-            found, seconds = 0, video.header.seconds
             for picture in key_frames(video, count):
                 found += 1
                 yield picture
+
         if 2 * found < count:
+            seconds = video.header.seconds
             rate = count / seconds if seconds else FALLBACK_FPS
-            pictures = itertools.islice(self.picked(rate), count - found)
-            # A picture that stays is given once
-            yield from (
-                next(same)
-                for _, same in itertools.groupby((picture for _, picture in pictures), key=id)
-            )
+            latest = None
+            for _, picture in itertools.islice(self.picked(rate), count - found):
+                # A picture that stays is given once.
+                if picture is not latest:
+                    yield picture
+                latest = picture
 
     def glimpses(self, windows: Iterable[Window]) -> Iterator[tuple[Fraction, Any] | None]:
         """See `Film.glimpses`."""
@@ -161,19 +161,18 @@ class VideoFile:
     def picked(self, fps: Fraction) -> Iterator[tuple[int, Any]]:
         """See `Film.picked`.
 
-        Decoding goes on several threads and leaves out what is not needed, until something turns out to be damaged:
-        then what follows is decoded picture by picture on one thread, so that it does not depend on the machine.
+        Several threads decode, and skip what is not needed, until something turns out to be damaged. From there on one
+        thread decodes picture by picture, so that the result does not depend on the machine.
         """
         latest = -1
+        fast = self._pass(fps, self._threads, spare=self._spare, strict=True, gpu=self._gpu)
         try:
-            for latest, picture in self._pass(
-                fps, self._threads, spare=self._spare, strict=True, gpu=self._gpu
-            ):
+            for latest, picture in fast:
                 yield latest, picture
         except Damaged:
-            given = latest
-            again = self._pass(fps, 1, spare=False, strict=False)
-            yield from ((number, picture) for number, picture in again if number > given)
+            for number, picture in self._pass(fps, 1, spare=False, strict=False):
+                if number > latest:
+                    yield number, picture
 
     def _pass(
         self, fps: Fraction, threads: int, *, spare: bool, strict: bool, gpu: bool = False
@@ -185,4 +184,6 @@ class VideoFile:
             yield from pick(pictures, fps / pictures.scale.per_second)
 
     def _meet(self, video: Video) -> None:
-        self._header, self._shapes = video.header, video.shapes
+        """Remember what the open file tells."""
+        self._header = video.header
+        self._shapes = video.shapes

@@ -1,7 +1,7 @@
 """Single pictures of a video at given times, without decoding the rest, for a person to look at.
 
-Times are those that the file gives its pictures, so they are a packed frame's own, except where a recorder's clock was
-set anew in the middle: then what is found lies elsewhere.
+Times are those that the file gives its pictures. They are the times of packed frames, except where a recorder's clock
+was reset in the middle of a video: from there on other pictures are found.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,41 +13,44 @@ import av
 from surgstream.shards.video.container.files import Video
 
 Window = tuple[Fraction, Fraction]
-"""From and to which second after the first picture; the end is not in it."""
+"""Start and stop in seconds after the first picture; the stop is not part of it."""
 
 AHEAD_SECONDS = 5
-"""Decoding goes on to what is no farther ahead. Longer windows are likely to have key frames of their own."""
+"""Decoding goes on to a time that is no farther ahead. Longer windows are likely to have key frames of their own."""
 
 BACK_SECONDS = (0, 2, 10, 60)
-"""How far before a time a key frame is sought: transport streams have no index, and lead to any packet."""
+"""Distances before a time at which a key frame is sought: seeking in transport streams may lead to any packet."""
 
 FARTHEST = 2000
-"""How many pictures, or packets without one, are passed until the one that is looked for."""
+"""Most pictures, or packets without one, that are decoded on the way to a picture."""
 
 
 def glimpses(video: Video, windows: Iterable[Window]) -> Iterator[tuple[Fraction, Any] | None]:
-    """One picture of each window: a key frame that lies in it, or else what is on the screen when it begins.
+    """Decode one picture of each window: a key frame in it, or else what is on the screen when it begins.
 
     Args:
         video: An open video, at its start. It is left at any position.
-        windows: In order of time.
+        windows: Windows in order of time.
 
     Yields:
-        When the picture is seen, in seconds after the first one, and PyAV's frame; None where nothing can be decoded.
+        The picture's time in seconds after the first one, and PyAV's frame; None where nothing can be decoded.
     """
     pictures = _pictures(video)
-    shown, coming = next(pictures, None), next(pictures, None)
+    shown = next(pictures, None)
+    coming = next(pictures, None)
     origin = shown[0] if shown else Fraction(0)
-    endless = set[Fraction]()  # key frames from which too much has to be decoded
+    endless: set[Fraction] = set()  # key frames from which too much has to be decoded
 
     for low, high in windows:
         start, stop = origin + low, origin + high
+
+        # Decode on to what is near, unless the window is likely to have a key frame of its own.
         near = shown is not None and shown[0] <= start <= shown[0] + AHEAD_SECONDS
-        # Decode on to what is near, unless the window is likely to have a key frame of its own
         if not near or stop - start > AHEAD_SECONDS:
             for back in BACK_SECONDS:
                 pictures = _pictures(video, before=stop - back)
-                shown, coming = next(pictures, None), next(pictures, None)
+                shown = next(pictures, None)
+                coming = next(pictures, None)
                 if shown is not None and shown[0] < stop:
                     break
 
@@ -55,10 +58,12 @@ def glimpses(video: Video, windows: Iterable[Window]) -> Iterator[tuple[Fraction
         for _ in range(0 if first in endless else FARTHEST):
             if coming is None or coming[0] > start:
                 break
-            shown, coming = coming, next(pictures, None)
+            shown = coming
+            coming = next(pictures, None)
         else:
             shown = None
-            endless.update([first] if first is not None else [])
+            if first is not None:
+                endless.add(first)
 
         if shown is None or shown[0] >= stop:
             yield None
@@ -67,11 +72,11 @@ def glimpses(video: Video, windows: Iterable[Window]) -> Iterator[tuple[Fraction
 
 
 def _pictures(video: Video, before: Fraction | None = None) -> Iterator[tuple[Fraction, Any]]:
-    """Pictures and their timestamps in seconds, from the last key frame before a time, or from the start."""
+    """Decode pictures from the last key frame before a time, or from the start; yield timestamps in seconds too."""
     step: Fraction = video.stream.time_base
     try:
         if before is not None:
-            # A key frame at that very time is not before it
+            # A key frame at that very time is not before it.
             video.container.seek(int(before / step) - 1, stream=video.stream)
 
         fruitless = 0
@@ -80,6 +85,7 @@ def _pictures(video: Video, before: Fraction | None = None) -> Iterator[tuple[Fr
             fruitless = 0 if found else fruitless + 1
             if fruitless > FARTHEST:
                 return
+
             for picture in found:
                 stamp = picture.dts if video.decode_times else picture.pts
                 if stamp is not None:

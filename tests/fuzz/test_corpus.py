@@ -25,9 +25,10 @@ from surgstream.shards.format.manifest import Manifest, ManifestFile
 from surgstream.shards.format.names import is_plain_id, is_shard_name
 from surgstream.shards.format.tar import TarWriter
 from surgstream.shards.order.sequence import Order, OrderConfig
-from surgstream.shards.packing.checks import check_records, check_shard
+from surgstream.shards.packing.checks import check_shard
 from surgstream.shards.packing.plan import Plan
 from surgstream.shards.packing.plan_records import PlannedVideo
+from surgstream.shards.packing.record_checks import check_records
 from surgstream.shards.packing.shard import Receipt
 from surgstream.shards.reading.clips import BadClipLimits
 from surgstream.shards.reading.config import ReadConfig

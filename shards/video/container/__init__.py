@@ -1,1 +1,1 @@
-"""Video files: found, opened, and told from what is none."""
+"""Video files: found, opened, and told from other files."""

@@ -1,4 +1,4 @@
-"""The bytes of a video for FFmpeg, from wherever it lies."""
+"""Videos as files for FFmpeg, wherever they lie."""
 
 import contextlib
 import errno
@@ -12,31 +12,32 @@ from surgstream.shards.storage.addresses import is_address
 from surgstream.shards.storage.stores import RangeReader, Storage, Stores
 
 STORED_AHEAD_BYTES = 8 * 2**20
-"""How much of a video on S3 is fetched at a time, when it is read from its start to its end."""
+"""Bytes of a video on S3 that are fetched at a time, when it is read from its start to its end."""
 
 LOCAL_AHEAD_BYTES = 2**20
-"""How much of one in a file system: larger reads cost more time than they save."""
+"""Bytes of a video in a file system that are read at a time: larger reads cost more time than they save."""
 
 
 @contextlib.contextmanager
 def feed(location: str, stores: Stores, read_ahead: int | None = None) -> Iterator[BinaryIO]:
-    """A video as a file that FFmpeg can read and seek in.
+    """Open a video as a file that FFmpeg can read and seek in.
 
-    FFmpeg drops exceptions, so to it a store that fails looks like the end of the file. What fails is raised when the
-    block ends, whatever else the block raises.
+    FFmpeg drops exceptions, so to it a store that fails looks like the end of the file. A failure is raised when the
+    block ends, instead of anything that the block raises.
 
     Args:
         location: A path or `s3://BUCKET/KEY`.
         stores: Where both are read from.
-        read_ahead: How many bytes are fetched at a time, if not STORED_AHEAD_BYTES or LOCAL_AHEAD_BYTES.
+        read_ahead: Bytes that are fetched at a time, if not STORED_AHEAD_BYTES or LOCAL_AHEAD_BYTES.
 
     Raises:
-        VideoError: The file is missing, is no file, may not be read, or is replaced meanwhile.
+        VideoError: The file is missing, is no file, may not be read, or is replaced while it is read.
         StorageError: The store, or the file system, fails.
     """
     local = not is_address(location)
+    # Opening a named pipe would wait forever.
     if local and os.path.exists(location) and not os.path.isfile(location):
-        raise VideoError("is not a regular file")  # a named pipe would make us wait
+        raise VideoError("is not a regular file")
 
     storage, name = stores.locate(location)
     try:
@@ -67,8 +68,8 @@ class _Feed(RangeReader):
     """A stored video that ends where its store fails, and remembers why.
 
     Attributes:
-        failure: Why; None while nothing has failed.
-        name: By whose suffix FFmpeg guesses what the content alone does not tell.
+        failure: The failure; None while nothing has failed.
+        name: The video's location: FFmpeg goes by its suffix where the content is not enough.
     """
 
     def __init__(self, storage: Storage, name: str, location: str) -> None:

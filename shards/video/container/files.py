@@ -1,4 +1,4 @@
-"""Source videos: open one wherever it lies, and tell what its header says."""
+"""Files of videos: opened wherever they lie, and described by their headers."""
 
 import contextlib
 from collections.abc import Iterator
@@ -20,23 +20,23 @@ from surgstream.shards.video.container.lengths import Length, declared_length
 from surgstream.shards.video.container.shape import Margins, Shapes, square
 
 MOST_PIXELS = 2**26
-"""Of a picture that is decoded: twice as many as 8K has."""
+"""Most pixels of a picture that is decoded: twice those of 8K."""
 
 LISTS = ("concat", "dash", "hls", "imf", "mlv", "rtsp", "sdp")
-"""What FFmpeg calls files that say where pictures lie instead of holding them: other files, or addresses."""
+"""FFmpeg's names of files that hold no pictures but the names of other files or addresses."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What is known of a video before it is decoded.
+    """Facts about a video that are known before it is decoded.
 
     Attributes:
         kind: The container's name in FFmpeg.
-        codec: The decoder's.
-        width: Of the stored pictures.
-        height: Of the stored pictures.
-        pixel_aspect: How wide a pixel is for its height.
-        seconds: How long the pictures last; None where the header does not say it.
+        codec: The decoder's name in FFmpeg.
+        width: Width of the stored pictures.
+        height: Height of the stored pictures.
+        pixel_aspect: Width of a pixel over its height.
+        seconds: Length of the pictures; None where the header does not say it.
         rate: Pictures a second; None where the header does not say it.
     """
 
@@ -54,13 +54,13 @@ class Video:
     """An open video: PyAV's container and its stream of moving pictures, the largest one, as `ffmpeg` chooses.
 
     Attributes:
-        container: PyAV's.
-        stream: PyAV's.
-        header: What is known before decoding.
+        container: PyAV's container.
+        stream: PyAV's stream.
+        header: Facts that are known before decoding.
         decode_times: Whether pictures have no times but those of decoding.
-        start: When they begin, by the header, in seconds of the container's clock; None where it does not tell.
-        length: How long they last, by the header; None where it does not tell.
-        shapes: Tells what each of them is like.
+        start: Start of the pictures by the header, in seconds of the container's clock; None where it does not tell.
+        length: Length of the pictures by the header; None where it does not tell.
+        shapes: Finds the shape of each picture.
     """
 
     container: Any
@@ -73,7 +73,7 @@ class Video:
 
 
 def check_gpu() -> None:
-    """Make sure that there is a GPU to decode with.
+    """Check that there is a GPU to decode with.
 
     Raises:
         ConfigError: There is none, or it cannot be used.
@@ -82,7 +82,8 @@ def check_gpu() -> None:
         HWAccel("cuda").create(av.Codec("h264", "r"))
     except av.FFmpegError as error:
         raise ConfigError(
-            f"decode: expected an NVIDIA GPU for nvdec, got none that can be used ({error.strerror}); take decode=cpu"
+            "decode: expected an NVIDIA GPU for nvdec, got none that can be used "
+            f"({error.strerror}); take decode=cpu"
         ) from None
 
 
@@ -100,7 +101,7 @@ def open_video(
     Args:
         location: A path or `s3://BUCKET/KEY`.
         stores: Where `s3://` addresses are read from.
-        threads: To decode with. What a damaged video gives does not depend on the machine if it is 1.
+        threads: Number of threads that decode. With 1 the pictures of a damaged video do not depend on the machine.
         gpu: Decode by NVDEC where it can; the pictures come back to the CPU's memory.
         read_ahead: See `shards.video.container.feed.feed`.
 
@@ -114,6 +115,7 @@ def open_video(
     with feed(location, stores, read_ahead) as file:
         if what := foreign(file):
             raise VideoError(f"is not a video: it is {what}")
+
         margins = declared_margins(file)
         with _opened(file, gpu) as container:
             yield _describe(container, threads, margins)
@@ -127,9 +129,9 @@ def _opened(file: BinaryIO, gpu: bool) -> Iterator[Any]:
         options = {"max_pixels": str(MOST_PIXELS)}
         container = av.open(file, metadata_errors="replace", options=options, hwaccel=accelerator)
     except av.FFmpegError as error:
-        raise VideoError(
-            f"cannot be opened as a video: {missing(file) or error.strerror}"
-        ) from None
+        reason = missing(file) or error.strerror
+        raise VideoError(f"cannot be opened as a video: {reason}") from None
+
     with container:
         yield container
 
@@ -143,21 +145,49 @@ def _describe(container: Any, threads: int, margins: list[Margins]) -> Video:
     if not streams:
         raise VideoError("has no video stream")
 
-    kind = container.format.name
+    _check_kind(container.format.name)
+    stream = max(streams, key=_preference)
+    _set_up_decoder(stream, threads)
+    _check_size(stream)
+
+    place = streams.index(stream)
+    length = declared_length(container, stream)
+    start = None if stream.start_time is None else Fraction(stream.start_time * stream.time_base)
+    return Video(
+        container=container,
+        stream=stream,
+        header=_header(container, stream, length),
+        # AVI has only times of decoding, which are right where every picture stands for itself.
+        decode_times=container.format.name == "avi" and not stream.codec_context.codec.intra_only,
+        start=start,
+        length=length,
+        shapes=_shapes(stream, margins[place] if place < len(margins) else Margins()),
+    )
+
+
+def _check_kind(kind: str) -> None:
+    """Refuse what FFmpeg opens although it is no video."""
     if kind == "tty" or kind.startswith("image2") or kind.endswith("_pipe"):
         raise VideoError(f"is not a video: FFmpeg reads it as {kind!r}, text or a still picture")
     if kind in LISTS:
         raise VideoError(
-            f"is not a video: FFmpeg reads it as {kind!r}, a list of other files; name those instead"
+            f"is not a video: FFmpeg reads it as {kind!r}, a list of other files; name those "
+            "instead"
         )
 
-    stream = max(streams, key=_preference)
+
+def _preference(stream: Any) -> int:
+    pixels = stream.width * stream.height if stream.codec_context is not None else 0
+    # As much as `ffmpeg` adds to the default stream.
+    return pixels + 5_000_000 * bool(stream.disposition & Disposition.default)
+
+
+def _set_up_decoder(stream: Any, threads: int) -> None:
     if stream.codec_context is None:
         raise VideoError("has a video stream that FFmpeg has no decoder for")
-    stream.thread_type, stream.codec_context.thread_count = (
-        "AUTO" if threads > 1 else "NONE",
-        threads,
-    )
+
+    stream.thread_type = "AUTO" if threads > 1 else "NONE"
+    stream.codec_context.thread_count = threads
     # Some decoders (Motion JPEG, HEVC) would paint over what they cannot decode and say nothing, and H.264's would crop
     # a left edge by multiples of 32 pixels.
     stream.codec_context.options = {
@@ -166,42 +196,35 @@ def _describe(container: Any, threads: int, margins: list[Margins]) -> Video:
         "max_pixels": str(MOST_PIXELS),
     }
 
+
+def _check_size(stream: Any) -> None:
     if not (stream.width and stream.height):
         raise VideoError("has a video stream without a picture size")
     if stream.width * stream.height > MOST_PIXELS:
         raise VideoError(
-            f"its pictures have {stream.width}x{stream.height} pixels, and {MOST_PIXELS} are the most"
+            f"its pictures have {stream.width}x{stream.height} pixels, and {MOST_PIXELS} are the "
+            "most"
         )
 
-    own_aspect = stream.codec_context.sample_aspect_ratio
-    length, place = declared_length(container, stream), streams.index(stream)
-    return Video(
-        container=container,
-        stream=stream,
-        header=Header(
-            kind=kind,
-            codec=stream.codec_context.name,
-            width=stream.width,
-            height=stream.height,
-            pixel_aspect=square(stream.sample_aspect_ratio),
-            seconds=None if length is None else length.seconds,
-            rate=stream.average_rate or stream.guessed_rate,
-        ),
-        # AVI has times of decoding alone; where every picture stands for itself these are right
-        decode_times=kind == "avi" and not stream.codec_context.codec.intra_only,
-        start=None if stream.start_time is None else Fraction(stream.start_time * stream.time_base),
-        length=length,
-        shapes=Shapes(
-            declared=own_aspect or Fraction(1),
-            overruled=None
-            if stream.sample_aspect_ratio == own_aspect
-            else stream.sample_aspect_ratio,
-            margins=margins[place] if place < len(margins) else Margins(),
-        ),
+
+def _header(container: Any, stream: Any, length: Length | None) -> Header:
+    return Header(
+        kind=container.format.name,
+        codec=stream.codec_context.name,
+        width=stream.width,
+        height=stream.height,
+        pixel_aspect=square(stream.sample_aspect_ratio),
+        seconds=None if length is None else length.seconds,
+        rate=stream.average_rate or stream.guessed_rate,
     )
 
 
-def _preference(stream: Any) -> int:
-    pixels = stream.width * stream.height if stream.codec_context is not None else 0
-    # As much as `ffmpeg` adds to the default stream
-    return pixels + 5_000_000 * bool(stream.disposition & Disposition.default)
+def _shapes(stream: Any, margins: Margins) -> Shapes:
+    # The container's aspect counts only where it differs from the stream's own.
+    own = stream.codec_context.sample_aspect_ratio
+    of_container = stream.sample_aspect_ratio
+    return Shapes(
+        declared=own or Fraction(1),
+        overruled=None if of_container == own else of_container,
+        margins=margins,
+    )

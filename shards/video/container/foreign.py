@@ -1,4 +1,4 @@
-"""What lies under the names of videos and is none: told by its first bytes, with what to do about it."""
+"""Other files under the names of videos: recognised by their first bytes, with what to do about them."""
 
 import re
 from typing import BinaryIO
@@ -17,23 +17,24 @@ _SIGNATURES = (
     (
         0,
         b"\x00\x05\x16\x07",
-        "what macOS keeps beside a file; delete it, or leave it out of the glob",
+        "the metadata that macOS keeps for a file; delete it, or leave it out of the glob",
     ),
 )
-"""Where in a file which bytes stand, and what it is then."""
+"""Positions in a file, the bytes that stand there, and the kind of file that has them."""
 
 _MARKUP = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*<(!doctype html|html|head|body|\?xml|error)\b", re.IGNORECASE
 )
 
 _UNFINISHED = (
-    "its recording or copy was not finished, so that the list of its pictures (moov) is missing; copy it again if the "
-    "original plays, or rebuild it from a whole one of the same recorder, as with `untrunc WHOLE.mp4 THIS.mp4`"
+    "its recording or copy was not finished, so that the list of its pictures (moov) is missing; "
+    "copy it again if the original plays, or rebuild it from a whole one of the same recorder, as "
+    "with `untrunc WHOLE.mp4 THIS.mp4`"
 )
 
 
 def foreign(file: BinaryIO) -> str:
-    """What a file is that certainly is no video; empty for all others.
+    """Say what a file is that is certainly no video; empty for all others.
 
     Args:
         file: Any file; its position is 0 afterwards.
@@ -46,28 +47,33 @@ def foreign(file: BinaryIO) -> str:
         if head.startswith(signature, offset):
             return what
     if _MARKUP.match(head):
-        return "a web page or an answer of a store, perhaps an error, saved under this name; download it again"
+        return (
+            "a web page or an answer of a store, perhaps an error, saved under this name; "
+            "download it again"
+        )
     return ""
 
 
 def missing(file: BinaryIO) -> str:
-    """What a file lacks that could not be opened; empty where nobody can tell."""
+    """Say what is missing in a file that could not be opened; empty where that cannot be told."""
     size = file.seek(0, 2)
     if not any(_read(file, 0, _HEAD_BYTES)):
         return "it begins with zeros, as a download does that was not finished; copy it again"
     if _read(file, 4, 4) != b"ftyp":
         return ""
 
-    # From box to box, as far as they are whole
+    # From box to box, as far as they are whole.
     position = 0
     while position + 8 <= size:
         header = _read(file, position, 16)
         if header[4:8] == b"moov":
             return ""
+
+        # 1: the length follows in 64 bits. Less than 8: to the end of the file, or nonsense.
         length = int.from_bytes(header[:4])
-        if length == 1:  # more than 32 bits can say
+        if length == 1:
             length = int.from_bytes(header[8:16])
-        if length < 8:  # to the end of the file, or nonsense
+        if length < 8:
             break
         position += length
     return _UNFINISHED

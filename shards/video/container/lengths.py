@@ -1,4 +1,4 @@
-"""How long a video's pictures last, as far as its header tells."""
+"""Lengths of videos, as their headers declare them."""
 
 import re
 from dataclasses import dataclass
@@ -8,23 +8,23 @@ from typing import Any
 import av
 
 _TELL_THE_END = ("matroska,webm", "asf")
-"""Containers whose length is where the film ends: a part that was cut out of one begins later than at 0."""
+"""Containers that declare the end as their length: a part that was cut out of a film begins later than at 0."""
 
 _TELL_THE_FILES = ("asf",)
 """Containers whose streams all carry the length of the file."""
 
-_NO_TIMESTAMPS = 0x80  # FFmpeg's AVFMT_NOTIMESTAMPS: what it tells is the size by a bit rate
+_NO_TIMESTAMPS = 0x80  # FFmpeg's AVFMT_NOTIMESTAMPS: the length is guessed from the size
 
 _CLOCK = re.compile(r"([0-9]{1,6}):([0-9]{1,2}):([0-9]{1,2}(?:\.[0-9]{1,12})?)")
 
 
 @dataclass(frozen=True)
 class Length:
-    """What a header says.
+    """The length that a header declares.
 
     Attributes:
-        seconds: How long the pictures last; the shorter one of two ways to read it.
-        own: Whether that is said of the pictures, and not of the whole file, whose sound may be longer.
+        seconds: Length of the pictures; the shorter one of two ways to read it.
+        own: Whether it is the length of the pictures, and not of the whole file, whose sound may be longer.
     """
 
     seconds: Fraction
@@ -32,15 +32,16 @@ class Length:
 
 
 def declared_length(container: Any, stream: Any) -> Length | None:
-    """The length of a stream of pictures by its container's header; None where it does not tell.
+    """Read the length of a stream of pictures from its container's header; None where it does not tell.
 
     Args:
-        container: PyAV's.
+        container: PyAV's container.
         stream: Its stream of moving pictures.
     """
     kind = container.format.name
     if container.format.flags & _NO_TIMESTAMPS:
         return None
+
     seconds = _of_the_stream(container, stream)
     own = seconds is not None and kind not in _TELL_THE_FILES
     if seconds is None and container.duration is not None:
@@ -48,22 +49,24 @@ def declared_length(container: Any, stream: Any) -> Length | None:
     if seconds is None:
         return None
 
-    start = (
-        Fraction(0) if stream.start_time is None else stream.start_time * Fraction(stream.time_base)
-    )
+    start = Fraction(0)
+    if stream.start_time is not None:
+        start = stream.start_time * Fraction(stream.time_base)
     if kind in _TELL_THE_END and 0 < start < seconds:
         seconds -= start
     return Length(seconds, own or len(container.streams) == 1)
 
 
 def _of_the_stream(container: Any, stream: Any) -> Fraction | None:
+    # FFmpeg shortens the duration of AVI to what the file holds.
     if container.format.name == "avi" and stream.frames and stream.average_rate:
-        return Fraction(
-            stream.frames / stream.average_rate
-        )  # FFmpeg shortens the duration to what the file holds
+        return Fraction(stream.frames / stream.average_rate)
+
     if stream.duration is not None:
         return Fraction(stream.duration * stream.time_base)
-    if found := _CLOCK.fullmatch(stream.metadata.get("DURATION", "").strip()):  # Matroska's
+
+    # Matroska writes it as text.
+    if found := _CLOCK.fullmatch(stream.metadata.get("DURATION", "").strip()):
         hours, minutes, seconds = map(Fraction, found.groups())
         return 3600 * hours + 60 * minutes + seconds
     return None

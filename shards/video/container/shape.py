@@ -1,4 +1,4 @@
-"""What a picture is like, each for itself: a recorder's input may change in the middle of a video."""
+"""Shapes of pictures, found for each picture: a recorder's input may change in the middle of a video."""
 
 import struct
 from collections import deque
@@ -14,11 +14,11 @@ from PIL import Image
 from surgstream.shards.format.records import Box
 
 WIDEST_PIXEL = Fraction(4)
-"""What is declared to be wider, or as narrow, is a mistake: then pixels are taken to be square."""
+"""Widest pixel for its height, and the narrowest by its inverse; beyond that, square pixels are assumed."""
 
 Turn = Image.Transpose | None
 
-# What turns a picture upright, by the signs of the diagonal of its display matrix, or else of its counterdiagonal.
+# Transpositions that turn a picture upright, by the signs of the diagonal of its display matrix, or of the other one.
 _MIRRORED = {
     (1, 1): None,
     (-1, 1): Image.Transpose.FLIP_LEFT_RIGHT,
@@ -33,15 +33,13 @@ _TURNED = {
 }
 _QUARTERS = frozenset(_TURNED.values())
 
-_CORNER = (16, 4)  # width and height in pixels of what its properties are asked of
-_TURNS = (
-    8  # key frames that are remembered: a picture is asked when the next ones are already there
-)
-_PARTS = 2048  # of a pixel's height that its width is measured in
+_CORNER = (16, 4)  # width and height in pixels of the part that its properties are measured on
+_TURNS = 8  # key frames to remember: a picture is looked at when later ones are already decoded
+_PARTS = 2048  # units of a pixel's width in its height
 
 
 class Margins(NamedTuple):
-    """What a container declares to be cut off, in stored pixels."""
+    """Margins that a container declares to be cut off, in stored pixels."""
 
     left: int = 0
     top: int = 0
@@ -51,14 +49,14 @@ class Margins(NamedTuple):
 
 @dataclass(frozen=True)
 class Shape:
-    """A picture as it is stored, and how it is meant to be shown.
+    """The geometry of a picture, as it is stored and as it is meant to be shown.
 
     Attributes:
-        width: Stored, in pixels.
-        height: Stored, in pixels.
-        box: What of it is shown.
-        pixel_aspect: How wide a pixel is for its height.
-        turn: What turns it upright.
+        width: Stored width in pixels.
+        height: Stored height in pixels.
+        box: The part of the stored picture that is shown.
+        pixel_aspect: Width of a pixel over its height.
+        turn: The transposition that turns it upright.
     """
 
     width: int
@@ -69,7 +67,7 @@ class Shape:
 
     @property
     def stored(self) -> "Shape":
-        """The same without its turn, which changes nothing about where things lie in the stored picture."""
+        """The shape without its turn, which moves nothing in the stored picture."""
         return replace(self, turn=None)
 
     @property
@@ -80,9 +78,9 @@ class Shape:
     def __str__(self) -> str:
         words = [f"{self.width}x{self.height}"]
         if self.box != whole(self.width, self.height):
-            words.append(
-                f"of which {self.box.right - self.box.left}x{self.box.bottom - self.box.top} are shown"
-            )
+            width = self.box.right - self.box.left
+            height = self.box.bottom - self.box.top
+            words.append(f"of which {width}x{height} are shown")
         if self.pixel_aspect != 1:
             words.append(f"pixels {float(self.pixel_aspect):.4g} as wide as high")
         if self.turn is not None:
@@ -91,120 +89,129 @@ class Shape:
 
 
 def whole(width: int, height: int) -> Box:
-    """All of a picture."""
+    """Make the box of a whole picture."""
     return Box(left=0, top=0, right=width, bottom=height)
 
 
 def square(aspect: Fraction | None) -> Fraction:
-    """An aspect of pixels that can be; 1 for one that cannot, or that is not declared."""
-    possible = aspect is not None and 1 / WIDEST_PIXEL <= aspect <= WIDEST_PIXEL
-    return Fraction(aspect) if aspect is not None and possible else Fraction(1)
+    """Return an aspect of pixels if it is possible; 1 if it is not, or not declared."""
+    if aspect is None or not 1 / WIDEST_PIXEL <= aspect <= WIDEST_PIXEL:
+        return Fraction(1)
+    return Fraction(aspect)
 
 
 class Shapes:
-    """Asks pictures what they are like.
+    """Finds the shapes of pictures.
 
     PyAV tells neither the pixel aspect of a picture nor, without keeping it until the garbage collector comes, its
-    display matrix. A graph of filters copies both to the picture's corner, and widens that by the aspect. A picture of
-    which there is no such corner, a tiny one, say, is as its stream declares it.
+    display matrix. A graph of filters copies both to the picture's corner, and widens that by the aspect. A picture
+    without such a corner, for instance a tiny one, has the shape that its stream declares.
 
     Args:
-        declared: The pixel aspect as the stream declares it. Pictures' own ones count.
-        overruled: The container's, where it says otherwise than the stream: then that counts for all pictures.
-        margins: What is cut off from all of them.
+        declared: The pixel aspect that the stream declares. Those of the pictures come first.
+        overruled: The container's, where it differs from the stream's: then it counts for all pictures.
+        margins: Margins that are cut off from all of them.
     """
 
     def __init__(self, declared: Fraction, overruled: Fraction | None, margins: Margins) -> None:
-        self._declared, self._overruled, self._margins = declared, overruled, margins
-        self._graph, self._kind = av.filter.Graph(), ""
+        self._declared = declared
+        self._overruled = overruled
+        self._margins = margins
+        self._graph = av.filter.Graph()
+        self._kind = ""  # size and format of the pictures that the graph is for
         self._turns: deque[tuple[int, Turn]] = deque(maxlen=_TURNS)
 
     def note(self, key_frame: Any) -> None:
-        """Take note of what a key frame says of its turn: in some streams only key frames do, or only the first one."""
+        """Record the turn that a key frame declares: in some streams only key frames do, or only the first one."""
         matrix = _display_matrix(self._corner(key_frame))
         if matrix is not None and key_frame.pts is not None:
             self._turns.append((key_frame.pts, _turn(matrix)))
 
     def of(self, picture: Any) -> Shape:
-        """What a picture is like."""
+        """Find the shape of a picture."""
         corner = self._corner(picture)
-        matrix, own = _display_matrix(corner), self._declared
+        matrix = _display_matrix(corner)
+        own = self._declared
         if corner is not None:
-            # `_widening` has added 4 * _PARTS pixels times the aspect
+            # `_widening` has added 4 * _PARTS pixels times the aspect.
             measured = Fraction((corner.width - _CORNER[0]) // 4, _PARTS)
-            own = (
-                own if abs(own - measured) <= Fraction(1, _PARTS) else measured
-            )  # what is declared is exact
-
-        width, height, margins = picture.width, picture.height, self._margins
-        box = Box(
-            left=margins.left,
-            top=margins.top,
-            right=width - margins.right,
-            bottom=height - margins.bottom,
-        )
-        possible = box.left < box.right and box.top < box.bottom
+            # A declared aspect is exact, a measured one is rounded.
+            if abs(own - measured) > Fraction(1, _PARTS):
+                own = measured
 
         return Shape(
-            width=width,
-            height=height,
-            box=box if possible else whole(width, height),
+            width=picture.width,
+            height=picture.height,
+            box=self._box(picture.width, picture.height),
             pixel_aspect=square(self._overruled or own),
             turn=self._turn_at(picture) if matrix is None else _turn(matrix),
         )
 
-    def _turn_at(self, picture: Any) -> Turn:
-        """By the last key frame before a picture that says it."""
-        before = (
-            turn
-            for stamp, turn in reversed(self._turns)
-            if picture.pts is not None and stamp <= picture.pts
+    def _box(self, width: int, height: int) -> Box:
+        """Cut the margins off a picture, unless nothing would be left."""
+        box = Box(
+            left=self._margins.left,
+            top=self._margins.top,
+            right=width - self._margins.right,
+            bottom=height - self._margins.bottom,
         )
+        is_possible = box.left < box.right and box.top < box.bottom
+        return box if is_possible else whole(width, height)
+
+    def _turn_at(self, picture: Any) -> Turn:
+        """Give the turn of the last key frame before a picture that declares one."""
+        if picture.pts is None:
+            return None
+        before = (turn for stamp, turn in reversed(self._turns) if stamp <= picture.pts)
         return next(before, None)
 
     def _corner(self, picture: Any) -> Any | None:
         if picture.width < _CORNER[0] or picture.height < _CORNER[1]:
             return None
+
         kind = f"{picture.width}x{picture.height} {picture.format.name}"
         try:
             if kind != self._kind:
-                self._graph, self._kind = _widening(picture), kind
+                self._graph = _widening(picture)
+                self._kind = kind
             self._graph.push(picture)
             return self._graph.pull()
         except av.FFmpegError:
-            self._kind = ""  # a graph that has failed is made anew
+            self._kind = ""  # a graph that has failed is replaced
             return None
 
 
 def _widening(picture: Any) -> Any:
-    """A graph that gives a picture's corner, wider by as many times 4 * _PARTS pixels as its pixels are wide."""
+    """Make a graph that gives a picture's corner, widened by 4 * _PARTS pixels times the pixel aspect."""
     graph = av.filter.Graph()
     graph.threads = 1
+    source = graph.add_buffer(
+        width=picture.width,
+        height=picture.height,
+        format=picture.format,
+        time_base=picture.time_base or 1,
+    )
+    crop = graph.add("crop", f"w={_CORNER[0]}:h={_CORNER[1]}:x=0:y=0:exact=1")
+
     aspect = f"if(between(sar,{float(1 / WIDEST_PIXEL)},{float(WIDEST_PIXEL)}),sar,1)"
-    graph.link_nodes(
-        graph.add_buffer(
-            width=picture.width,
-            height=picture.height,
-            format=picture.format,
-            time_base=picture.time_base or 1,
-        ),
-        graph.add("crop", f"w={_CORNER[0]}:h={_CORNER[1]}:x=0:y=0:exact=1"),
-        graph.add("pad", f"w='iw+4*round({_PARTS}*{aspect})':h=ih:eval=frame"),
-        graph.add("buffersink"),
-    ).configure()
+    pad = graph.add("pad", f"w='iw+4*round({_PARTS}*{aspect})':h=ih:eval=frame")
+
+    graph.link_nodes(source, crop, pad, graph.add("buffersink")).configure()
     return graph
 
 
 def _display_matrix(corner: Any | None) -> bytes | None:
-    """What a picture says of its turn. What was asked is freed by the garbage collector alone."""
-    data_of = () if corner is None else corner.side_data
-    matrix = next((bytes(data) for data in data_of if data.type == SideData.DISPLAYMATRIX), None)
-    return None if matrix is None or len(matrix) != 36 else matrix
+    """Read the display matrix of a corner, which only the garbage collector frees afterwards."""
+    for data in () if corner is None else corner.side_data:
+        if data.type == SideData.DISPLAYMATRIX:
+            matrix = bytes(data)
+            return matrix if len(matrix) == 36 else None
+    return None
 
 
 def _turn(display_matrix: bytes) -> Turn:
-    """What turns a picture upright; angles are taken to the nearest quarter."""
-    # The upper left 2x2 of the 3x3 matrix, row by row
+    """Find the transposition that turns a picture upright; angles are taken to the nearest quarter."""
+    # The upper left 2x2 of the 3x3 matrix, row by row.
     a, b, _, c, d = struct.unpack("=5i", display_matrix[:20])
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return _MIRRORED[_sign(a), _sign(d)]

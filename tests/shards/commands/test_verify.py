@@ -22,7 +22,8 @@ from surgstream.shards.errors import ManifestError
 from surgstream.shards.format import index
 from surgstream.shards.format.checksummed import seal, unseal
 from surgstream.shards.format.manifest import Manifest
-from surgstream.shards.packing.checks import check_records, check_shard, find_pictures
+from surgstream.shards.packing.checks import check_shard
+from surgstream.shards.packing.record_checks import check_records, find_pictures
 from surgstream.shards.storage.stores import open_storage
 from tests.helpers.commands import verify as main
 from tests.helpers.videos import make_video, spoil

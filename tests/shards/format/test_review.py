@@ -213,11 +213,14 @@ def test_there_is_no_report_on_a_part(
         assert "--report: expected neither --plan-only nor --part" in capsys.readouterr().err
 
 
-def test_a_video_of_which_nothing_stays_is_told(videos: Path, tmp_path: Path) -> None:
+def test_a_video_of_which_nothing_stays_is_told_and_is_as_expected_as_the_rest(
+    videos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     make_film(tmp_path / "slides.mp4", scenes(("text", 3), ("black", 4)))
     make_film(tmp_path / "operation.mp4", scenes(("tissue", 3)))
-    corpus = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}, drop=["text", "black"])
-    assert surgstream(["pack", corpus, str(tmp_path / "out")]) == 0
+    dataset = {"name": "d", "videos": "*.mp4", "expected": {"videos": 2, "frames": 10}}
+    corpus = write_corpus(tmp_path, dataset, drop=["text", "black"])
+    assert surgstream(["pack", corpus, str(tmp_path / "out")]) == 0 and not caplog.records
     (line,) = (tmp_path / "out" / "quarantine.jsonl").read_text().splitlines()
     assert json.loads(line)["reason"] == "all of its 7 frames are dropped: black, text"
     assert readings(tmp_path / "out")["slides"]["dropped"] == [{"start": 0.0, "stop": 7.0}]

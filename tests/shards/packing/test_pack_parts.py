@@ -115,11 +115,11 @@ def test_parts_keep_to_a_plan_that_fits(
     assert "1 of its videos changed, such as a;" in refused()
     assert main([corpus, out, "--plan-only"]) == 0
     make_video(tmp_path / "in" / "c.mp4", 11)
-    assert "there are new videos, or a dataset is described anew;" in refused()
+    assert "there are new videos, or a dataset is described in another way;" in refused()
     write_corpus(tmp_path, {**dataset, "hold_out": ["b", "c"]})
     assert "1 of its videos no longer packed, such as b;" in refused()
     write_corpus(tmp_path, {**dataset, "hold_out": ["c"], "procedure": "another"})
-    assert "there are new videos, or a dataset is described anew;" in refused()
+    assert "there are new videos, or a dataset is described in another way;" in refused()
 
 
 def test_a_part_may_see_the_sources_elsewhere(

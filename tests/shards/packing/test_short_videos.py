@@ -76,7 +76,10 @@ def test_what_is_left_out_is_told_and_is_no_failure(
 ) -> None:
     corpus, out, page = described(videos, 4), videos / "out", videos / "report"
     assert main(["pack", corpus, str(out), "--plan-only"]) == 0
-    told = "datasets: d: 2 of 4 videos are shorter than min_seconds=4, by what their files declare: such are left out"
+    told = (
+        "datasets: d: 2 of 4 videos are shorter than min_seconds=4, by the lengths that their files "
+        "declare: they are left out"
+    )
     assert caplog.messages == [told]
 
     assert main(["pack", corpus, str(out), "--strict", "--report", str(page)]) == 0

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from surgstream.shards.synthetic.camera import FieldCamera, Pull, View
 from surgstream.shards.synthetic.film import CLASSES, DEPTH_STEPS_PER_MILLIMETRE, Film
-from surgstream.shards.synthetic.procedures import DATASETS, TOOLS, Dataset
+from surgstream.shards.synthetic.procedures import DATASETS, Dataset
 from surgstream.shards.synthetic.story import Story
 from surgstream.shards.synthetic.texture import SIZE, Tissue, between, key, noise
+from surgstream.shards.synthetic.tools import TOOLS
 from surgstream.shards.synthetic.tunnel import TubeCamera
 
 SECONDS = 20.0

@@ -40,7 +40,7 @@ def in_dicom(video: bytes) -> bytes:
         (b"PK\x03\x04" + bytes(100), "a ZIP archive; unpack it"),
         (
             b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X" + bytes(100),
-            "what macOS keeps beside a file",
+            "the metadata that macOS keeps for a file",
         ),
         (bytes(10**5), "it begins with zeros"),
     ],
