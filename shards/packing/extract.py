@@ -184,7 +184,9 @@ def _reading(
     changes: tuple[Change, ...],
     too_short: bool,
 ) -> Reading:
+    """Report on reading a film, whose last picture must be decoded: only then is all that is lost known."""
     header = film.header()
+
     return Reading(
         dataset=dataset,
         video=video.id,
