@@ -96,10 +96,10 @@ class PublishedLoop:
         self.config = config
         self.device = device
         self.objective = surgvista_of(config)
-        self.teacher = load_teacher(
-            self.objective.teacher, self.objective.encoder.grid, config.seed
-        ).to(device)
+        grid = self.objective.encoder.grid
+        self.teacher = load_teacher(self.objective.teacher, grid, config.seed).to(device)
         self.student = PublishedStudent(self.objective, self.teacher.embed_dim).to(device)
+
         optim = config.optim
         half = device.type == "cuda"
         self.optimizer = torch.optim.AdamW(

@@ -133,9 +133,6 @@ def simulate(
         start: First draw.
         window: Clips over which openings are summed for the peak; made whole steps.
 
-    Returns:
-        The traffic and the memory.
-
     Raises:
         ConfigError: The clips of a rank are no whole micro-batches.
     """
@@ -144,7 +141,8 @@ def simulate(
     window = max(1, window // batch) * batch
     begin = start + -(-warm_up // batch) * batch
     num_windows = -(-count // window)
-    end = begin + num_windows * window
+    clips = num_windows * window
+    end = begin + clips
 
     counts = _Counts(order, ranks, look_back, begin=begin, window=window, num_windows=num_windows)
     block = max(1, order.num_clips // _BLOCKS_PER_EPOCH // batch) * batch
@@ -152,13 +150,12 @@ def simulate(
         draws = order.draws(g, min(block, end - g))
         counts.add(draws, _ranks_of(draws, batch, micro_batch_size, ranks))
 
-    clips = end - begin
-    kb_per_clip = counts.frames / clips * FRAME_BYTES / 1e3
+    prefetched = ReadConfig().prefetch_steps * clips_per_rank
     return Traffic(
         ranks=ranks,
         clips_per_rank=clips_per_rank,
         global_batch_size=batch,
-        kb_per_clip=kb_per_clip,
+        kb_per_clip=counts.frames / clips * FRAME_BYTES / 1e3,
         node_kb_per_clip=counts.node_frames / clips * FRAME_BYTES / 1e3,
         gets_per_clip=counts.requests / clips,
         readers=int(counts.openings.sum()) / counts.read_once,
@@ -166,7 +163,7 @@ def simulate(
         window=window,
         open_mb=float(np.mean(counts.held)) * FRAME_BYTES / 1e6,
         most_open_mb=float(np.max(counts.held)) * FRAME_BYTES / 1e6,
-        ahead_mb=ReadConfig().prefetch_steps * clips_per_rank * kb_per_clip / 1e3,
+        ahead_mb=prefetched * counts.frames / clips * FRAME_BYTES / 1e6,
         step_ms=1e3 * _step_seconds(order, begin, batch, micro_batch_size, ranks),
     )
 
