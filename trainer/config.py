@@ -106,7 +106,7 @@ class TrainConfig:
         "resume",
         "report",
     )
-    """Fields that do not change what is learned, so that a resumed run may have other values; see `trainer.resume`."""
+    """Fields that do not decide what is learned; `trainer.resume` warns where a resumed run changes another one."""
 
     run_dir: Folder
     seed: Annotated[int, Range(0, 2**62)] = 0

@@ -41,7 +41,7 @@ def recipe_changes(progress: Progress, config: TrainConfig) -> list[str]:
 
 
 def free_keys(config: Any, path: str = "") -> Iterator[str]:
-    """Yield the keys, as in `data.read`, that a run may change between its starts: each section's `free_to_change`.
+    """Yield the keys, as in `data.read`, that do not decide what is learned: each section's `free_to_change`.
 
     Args:
         config: A configuration, or a section of one.

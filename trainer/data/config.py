@@ -89,7 +89,7 @@ class DataConfig:
         "max_bad_clips_in_a_row",
         "audit_log",
     )
-    """Fields that a resumed run may have other values of; `trainer.resume` checks corpus and order by themselves."""
+    """See `TrainConfig.free_to_change`; `trainer.resume` checks corpus and order by themselves."""
 
     corpus: Anywhere
     fps: Annotated[float, Range(0.001, 1e3)] | None = None
