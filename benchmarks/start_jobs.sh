@@ -10,7 +10,7 @@ for launcher in srun torchrun; do
     for number in 1 2 3; do
         surgstream launch slurm configs/launch/cpu_test.yaml configs/pretrain/surgvista_tiny.yaml held_out=null \
             data.corpus="$corpus" run_dir="$scratch/$launcher-$number" site.launcher=$launcher \
-            max_steps=4 report.every_steps=1 report.pictures_every_steps=0
+            max_steps=4 metrics.every_steps=1 metrics.pictures_every_steps=0
         while [ -n "$(squeue --noheader)" ]; do sleep 1; done
     done
 done

@@ -8,7 +8,8 @@ to check its fields against each other. Validation changes no value, except that
 
 Understood field types: bool, int, float, str, `Literal`, `X | None`, `tuple[X, ...]`, `dict[str, X]`, nested
 dataclasses, and unions of dataclasses told apart by a `name: Literal[...]` field. `Annotated[int, Range(1, 64)]` gives
-a number its range, and `configs.places` has the types of folders and addresses. A dataclass with a class variable
+a number its range, and `configs.places` has the types of folders and addresses. A class variable `renamed`
+(`configs.renamed`) tells whoever writes a key of before what it is called now. A dataclass with a class variable
 `shorthand` may be given as the bare value of the field so named. A section with nothing below it, a bare `optim:`, is
 as good as absent.
 """
@@ -23,6 +24,7 @@ from typing import Any, TypeVar
 from surgstream.configs.conversion import Converter, kind_of
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.parsing import parse_yaml, read_yaml, write_yaml
+from surgstream.configs.renamed import Renamed
 
 T = TypeVar("T")
 
@@ -68,9 +70,14 @@ def build(cls: type[T], tree: dict[str, Any], *, where: str) -> T:
     Raises:
         ConfigError: Any key or value is wrong; every mistake is in the message.
     """
+    renamed: Renamed | None = getattr(cls, "renamed", None)
+    told = list(renamed.problems(tree)) if renamed else []
+    if renamed and told:
+        tree = renamed.translate(tree)
+
     converter = Converter()
     config = converter.convert(cls, tree, path="")
-    mistakes = converter.mistakes
+    mistakes = [*told, *converter.mistakes]
     if not mistakes:
         return typing.cast(T, config)
 

@@ -62,7 +62,7 @@ def submit_training(site: Site, config: TrainConfig) -> str:
     )
 
 
-def submit_bench(
+def submit_loader(
     site: Site, config: TrainConfig, *, nodes: Sequence[int], folder: Path, seconds: float
 ) -> str:
     """Submit the loader alone on each number of nodes, one job after another so that they do not share the store.

@@ -21,7 +21,7 @@ _LABELS_RIGHT = 116
 
 _LABEL_WIDTH = 36
 _LETTER_WIDTH = 6.6
-_MOST_TICKS = 9
+_MAX_TICKS = 9
 _SMALLEST = 1e-3
 _COLOURS = (
     ("#0969da", "#58a6ff"),
@@ -239,7 +239,7 @@ def _logarithmic_ticks(values: Sequence[float]) -> list[float]:
         ticks = [factor * power for power, factor in itertools.product(powers, factors)]
         first = max(i for i, tick in enumerate(ticks) if tick < least)
         stop = min(i for i, tick in enumerate(ticks) if tick > most) + 1
-        if stop - first <= _MOST_TICKS:
+        if stop - first <= _MAX_TICKS:
             break
     return ticks[first:stop]
 

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from surgstream.configs.places import Folder
 from surgstream.configs.ranges import Range
+from surgstream.configs.renamed import Renamed
 
 _TIME = re.compile(r"(\d+-\d{1,2}(:\d{2}){0,2}|\d+(:\d{2}){0,2})")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -57,16 +58,23 @@ class Site:
         srun_options: More options of srun, such as `--cpu-bind=cores`.
         save_before_end_seconds: The time before its end at which a run is told to save; Slurm may tell it a minute
             earlier.
-        most_starts_without_progress: A job that was started this often from one checkpoint is not requeued again; 0
+        max_starts_without_progress: A job that was started this often from one checkpoint is not requeued again; 0
             never requeues.
         modules: Environment modules to load, that of Apptainer for instance.
         venv: A virtual environment that all nodes see. Python packages of its surroundings stay outside, as they do of
             a container: PYTHONPATH and its like are unset, unless `environment` sets them.
         container: An image instead.
-        before: Shell commands to run once on each node first, such as `surgstream stage ...`.
+        setup_commands: Shell commands to run once on each node first, such as `surgstream stage ...`.
         environment: Variables of every process. In their values `$NAME` and `${NAME}` are variables of the job as it
             starts, as in `/opt/x/bin:$PATH`, and `$$` is a dollar.
     """
+
+    renamed: ClassVar[Renamed] = Renamed(
+        {
+            "before": "setup_commands",
+            "most_starts_without_progress": "max_starts_without_progress",
+        }
+    )
 
     nodes: Annotated[int, Range(1, 2**16)] = 1
     gpus_per_node: Annotated[int, Range(0, 1024)] = 8
@@ -86,11 +94,11 @@ class Site:
     launcher: Literal["srun", "torchrun"] = "srun"
     srun_options: tuple[str, ...] = ()
     save_before_end_seconds: Annotated[int, Range(60, 2**16 - 1)] = 300
-    most_starts_without_progress: Annotated[int, Range(0, 10**6)] = 3
+    max_starts_without_progress: Annotated[int, Range(0, 10**6)] = 3
     modules: tuple[str, ...] = ()
     venv: Folder | None = None
     container: ContainerConfig | None = None
-    before: tuple[str, ...] = ()
+    setup_commands: tuple[str, ...] = ()
     environment: dict[str, str | Annotated[int, Range(-(2**62), 2**62)]] = field(
         default_factory=dict
     )

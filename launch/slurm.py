@@ -147,13 +147,13 @@ def _settings(site: Site, words: Sequence[str], run_dir: Path, requeues: bool) -
     if site.venv:
         yield f"source {shlex.quote(str(Path(site.venv).absolute() / 'bin' / 'activate'))}"
 
-    most_starts = site.most_starts_without_progress if requeues else 0
+    most_starts = site.max_starts_without_progress if requeues else 0
     srun_options = [*map(_value, _pyxis(site, run_dir)), *map(_quote, site.srun_options)]
     yield f"launcher={site.launcher}"
-    yield f"most_starts_without_progress={most_starts}"
+    yield f"max_starts_without_progress={most_starts}"
     yield f"srun_options={_array(srun_options)}"
     yield f"inside={_array(map(_value, _apptainer(site, run_dir)))}"
-    yield f"before={_array(map(_quote, site.before))}"
+    yield f"setup_commands={_array(map(_quote, site.setup_commands))}"
     yield f"words={_array(map(_word, words))}"
     yield f"run_dir={shlex.quote(str(run_dir))}"
 

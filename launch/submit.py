@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from surgstream.configs.loading import load
-from surgstream.launch.jobs import packing, submit_bench, submit_packing, submit_training, training
+from surgstream.launch.jobs import packing, submit_loader, submit_packing, submit_training, training
 from surgstream.launch.scaling import plot, read_results, table
 from surgstream.launch.site import Site
 from surgstream.launch.surroundings import check_venv
@@ -24,7 +24,7 @@ def run(words: argparse.Namespace) -> int:
     ways = {
         "slurm": _slurm,
         "torchrun": _torchrun,
-        "bench": _bench,
+        "loader": _loader,
         "pack": _pack,
         "run-dir": _run_dir,
     }
@@ -58,7 +58,7 @@ def _torchrun(words: argparse.Namespace) -> None:
         become(line)
 
 
-def _bench(words: argparse.Namespace) -> None:
+def _loader(words: argparse.Namespace) -> None:
     folder = Path(words.out).absolute()
     if words.report:
         results = read_results(folder)
@@ -68,7 +68,7 @@ def _bench(words: argparse.Namespace) -> None:
 
     site, config = _site_and_recipe(words)
     check_venv(site)
-    told = submit_bench(site, config, nodes=words.nodes, folder=folder, seconds=words.seconds)
+    told = submit_loader(site, config, nodes=words.nodes, folder=folder, seconds=words.seconds)
     sys.stdout.write(told)
     sys.stdout.write("the same command with --report prints and draws what they have measured\n")
 

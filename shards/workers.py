@@ -21,7 +21,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-class Progress(Protocol):
+class ProgressCallback(Protocol):
     """Progress callback of work on frames."""
 
     def __call__(self, frames: int, failed: int = 0) -> None:
@@ -37,7 +37,7 @@ def cores() -> int:
 
 
 def run_all(
-    work: Callable[[Task, Progress], Result],
+    work: Callable[[Task, ProgressCallback], Result],
     tasks: Sequence[Task],
     frames: Sequence[int],
     *,
@@ -49,7 +49,7 @@ def run_all(
     """Run `work` on every task in processes of their own, which start fresh: no threads or clients are shared.
 
     Args:
-        work: A picklable function of a task and of a `Progress`.
+        work: A picklable function of a task and of a `ProgressCallback`.
         tasks: Picklable tasks.
         frames: The expected frames of each task; the longest start first.
         workers: Most processes at a time.
@@ -173,7 +173,7 @@ def _start(queue: "SimpleQueue[tuple[int, int]]", places: "SimpleQueue[set[int]]
     threading.Thread(target=follow, daemon=True).start()
 
 
-def _run(work: Callable[[Task, Progress], Result], task: Task) -> Result:
+def _run(work: Callable[[Task, ProgressCallback], Result], task: Task) -> Result:
     return work(task, _report)
 
 

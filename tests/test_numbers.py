@@ -54,7 +54,7 @@ EXTREMES = (
     math.inf,
     -math.inf,
 )
-WAYS = [["launch", way] for way in ("slurm", "torchrun", "bench", "pack", "run-dir")]
+WAYS = [["launch", way] for way in ("slurm", "torchrun", "loader", "pack", "run-dir")]
 TINY = load(TrainConfig, RECIPES / "surgvista_tiny.yaml", ["run_dir=/runs/tiny"])
 
 pytestmark = pytest.mark.usefixtures("bounded_memory")
@@ -208,7 +208,7 @@ def use(config: Any, place: Place) -> None:
 def use_order_and_plan(config: TrainConfig) -> None:
     sizes = [DatasetSize("a", "s", 10**9), DatasetSize("b", "t", 7)]
     order = Order.create(sizes, config.seed, config.data.order)
-    beginning = Progress(step=0, g=0, state={})
+    beginning = Progress(step=0, clips_seen=0, state={})
     plan = config.plan(num_clips=order.num_clips, world_size=1, start=beginning)
 
     last_draws = order.draws((plan.last_step - 1) * plan.global_batch_size, plan.global_batch_size)
@@ -216,7 +216,7 @@ def use_order_and_plan(config: TrainConfig) -> None:
         last_draws,
         micro_batch_size=config.micro_batch_size,
         world_size=1,
-        deal=config.data.order.deal,
+        micro_batches=config.data.order.micro_batches,
     )
     assert math.isfinite(plan.lr(plan.total_draws))
 

@@ -11,7 +11,7 @@ from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.config import HeldOutConfig, TrainConfig
 from surgstream.trainer.data.config import CropConfig, DataConfig
 from surgstream.trainer.data.source import ClipSource
-from surgstream.trainer.distributed import Topology, from_main
+from surgstream.trainer.distributed import RankInfo, from_main
 from surgstream.trainer.engine.metrics import Value
 from surgstream.trainer.engine.periodic import (
     CollapseCheck,
@@ -36,7 +36,7 @@ def open_corpus(uri: str, data: DataConfig) -> FrameTable:
 
 
 def clip_source(
-    config: TrainConfig, topology: Topology, corpus: FrameTable, crop: CropConfig | None
+    config: TrainConfig, rank_info: RankInfo, corpus: FrameTable, crop: CropConfig | None
 ) -> ClipSource:
     """The clips of a corpus in the shape of the model's input."""
     return ClipSource(
@@ -46,29 +46,29 @@ def clip_source(
         num_frames=config.objective.encoder.num_frames,
         image_size=config.objective.encoder.image_size,
         micro_batch_size=config.micro_batch_size,
-        topology=topology,
+        rank_info=rank_info,
         crop=crop,
     )
 
 
-def held_out_clips(config: TrainConfig, settings: HeldOutConfig, topology: Topology) -> ClipSource:
+def held_out_clips(config: TrainConfig, settings: HeldOutConfig, rank_info: RankInfo) -> ClipSource:
     """The held-out clips, as centre squares."""
     corpus = open_corpus(settings.corpus, config.data)
-    return clip_source(config, topology, corpus, crop=None)
+    return clip_source(config, rank_info, corpus, crop=None)
 
 
 def labelled_clips(
-    config: TrainConfig, topology: Topology, uri: str, label: str, num_clips: int
+    config: TrainConfig, rank_info: RankInfo, uri: str, label: str, num_clips: int
 ) -> ClipsWithLabels:
     """Labelled clips of a corpus, as centre squares."""
     corpus = open_corpus(uri, config.data)
-    source = clip_source(config, topology, corpus, crop=None)
+    source = clip_source(config, rank_info, corpus, crop=None)
     return ClipsWithLabels(source, corpus, label, num_clips)
 
 
 def periodic_tasks(
     config: TrainConfig,
-    topology: Topology,
+    rank_info: RankInfo,
     engine: ZeroEngine,
     objective: Objective,
     held_out: ClipSource | None,
@@ -77,7 +77,7 @@ def periodic_tasks(
 
     Args:
         config: The recipe.
-        topology: This rank's place.
+        rank_info: This rank's place.
         engine: The objective under ZeRO.
         objective: The objective itself.
         held_out: The held-out clips, where the recipe has any.
@@ -85,25 +85,25 @@ def periodic_tasks(
     tasks: list[Periodic] = []
     if config.held_out and held_out:
         open_all = partial(held_out.open_pass, config.held_out.clips)
-        loss = HeldOutLoss(engine, objective, topology, open_all)
+        loss = HeldOutLoss(engine, objective, rank_info, open_all)
         tasks.append(Periodic(config.held_out.every_steps, loss))
     if config.probe:
-        probe = online_probe(config, config.probe, topology, engine, objective)
+        probe = online_probe(config, config.probe, rank_info, engine, objective)
         tasks.append(Periodic(config.probe.every_steps, probe))
 
-    collapse = CollapseCheck(engine, objective, topology)
-    tasks.append(Periodic(config.report.collapse_every_steps, collapse))
+    collapse = CollapseCheck(engine, objective, rank_info)
+    tasks.append(Periodic(config.metrics.collapse_every_steps, collapse))
 
     open_some = partial(held_out.open_pass, PICTURED_CLIPS, shared=False) if held_out else None
-    pictures = Pictures(engine, objective, topology, Path(config.run_dir), open_some)
-    tasks.append(Periodic(config.report.pictures_every_steps, pictures))
+    pictures = Pictures(engine, objective, rank_info, Path(config.run_dir), open_some)
+    tasks.append(Periodic(config.metrics.pictures_every_steps, pictures))
     return tasks
 
 
 def online_probe(
     config: TrainConfig,
     settings: ProbeConfig,
-    topology: Topology,
+    rank_info: RankInfo,
     engine: ZeroEngine,
     objective: Objective,
 ) -> Callable[[StepContext], dict[str, Value]]:
@@ -112,8 +112,8 @@ def online_probe(
     fit_corpus = settings.corpus or config.data.corpus
     test_corpus = settings.test_corpus or held_out_corpus
     probe = Probe(
-        labelled_clips(config, topology, fit_corpus, settings.label, settings.clips),
-        labelled_clips(config, topology, test_corpus, settings.label, settings.test_clips),
+        labelled_clips(config, rank_info, fit_corpus, settings.label, settings.clips),
+        labelled_clips(config, rank_info, test_corpus, settings.label, settings.test_clips),
     )
 
     def run(context: StepContext) -> dict[str, Value]:

@@ -35,18 +35,18 @@ class ClipBatch:
     Attributes:
         clips: (B, C, T, H, W) float32 on the device, RGB in [0, 1] normalised by `IMAGENET_MEAN` and `IMAGENET_STD`;
             may be a strided view of (B, T, C, H, W).
-        g: (B,) int64 on the host, the clips' draw numbers: the key of every random choice about a clip.
+        draws: (B,) int64 on the host, the clips' draw numbers: the key of every random choice about a clip.
         names: B clips by name, for logs and messages.
         valid: (B,) bool on the host; False for clips that fill up the last batch of a finite pass and must not count.
-        step_g: Draw number of the first clip of the optimizer step, over all ranks: the key of what a step draws once.
-            The training loop sets it.
+        step_draw: Draw number of the first clip of the optimizer step, over all ranks: the key of what a step draws
+            once. The training loop sets it.
     """
 
     clips: Tensor
-    g: npt.NDArray[np.int64]
+    draws: npt.NDArray[np.int64]
     names: tuple[ClipName, ...]
     valid: npt.NDArray[np.bool_]
-    step_g: int = 0
+    step_draw: int = 0
 
     def without_padding(self) -> "ClipBatch":
         """Keep the valid clips; all clips where none is valid, so that there is always something to compute."""
@@ -56,7 +56,7 @@ class ClipBatch:
         kept = np.flatnonzero(self.valid).tolist()
         return ClipBatch(
             clips=self.clips[kept],
-            g=self.g[kept],
+            draws=self.draws[kept],
             names=tuple(self.names[i] for i in kept),
             valid=self.valid[kept],
         )

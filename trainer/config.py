@@ -7,16 +7,17 @@ from typing import Annotated, ClassVar, Literal
 
 from surgstream.configs.places import Anywhere, Folder
 from surgstream.configs.ranges import Range
+from surgstream.configs.renamed import Renamed
 from surgstream.shards.order.sequence import check_batch
 from surgstream.trainer.data.config import DataConfig
 from surgstream.trainer.engine.config import (
     CheckpointConfig,
+    MetricsConfig,
     OptimConfig,
     ParallelConfig,
-    ReportConfig,
     ResumeConfig,
 )
-from surgstream.trainer.engine.schedules import Plan, Progress
+from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.objectives.config import ObjectiveConfig
 from surgstream.trainer.probing.config import ProbeConfig
 
@@ -91,7 +92,7 @@ class TrainConfig:
         parallel: ZeRO and precision.
         checkpoint: Saving and keeping of checkpoints.
         resume: The checkpoint to resume from, and what may have changed.
-        report: Metrics and pictures.
+        metrics: Metrics and pictures: how often.
     """
 
     free_to_change: ClassVar[tuple[str, ...]] = (
@@ -104,9 +105,23 @@ class TrainConfig:
         "parallel",
         "checkpoint",
         "resume",
-        "report",
+        "metrics",
     )
     """Fields that do not decide what is learned; `trainer.resume` warns where a resumed run changes another one."""
+
+    renamed: ClassVar[Renamed] = Renamed(
+        keys={
+            "data.order.lanes": "data.order.open_chunks",
+            "data.order.deal": "data.order.micro_batches",
+            "data.order.most_repeats": "data.order.warn_repeats_above",
+            "objective.ema": "objective.ema_decay",
+            "report": "metrics",
+        },
+        values={
+            "data.order.micro_batches": {"runs": "by_chunk", "spread": "mixed"},
+            "resume.allow": {"lanes": "chunks"},
+        },
+    )
 
     run_dir: Folder
     seed: Annotated[int, Range(0, 2**62)] = 0
@@ -125,7 +140,7 @@ class TrainConfig:
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     resume: ResumeConfig = field(default_factory=ResumeConfig)
-    report: ReportConfig = field(default_factory=ReportConfig)
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
 
     def problems(self) -> Iterator[str]:
         """Yield what does not fit together."""
@@ -168,7 +183,7 @@ class TrainConfig:
         check_batch(self.global_batch_size, self.micro_batch_size, world_size)
         return self.global_batch_size // (self.micro_batch_size * world_size)
 
-    def plan(self, *, num_clips: int, world_size: int, start: Progress) -> Plan:
+    def plan(self, *, num_clips: int, world_size: int, start: Progress) -> TrainingPlan:
         """Plan the run's steps and schedules from a given point on.
 
         Args:
@@ -184,12 +199,12 @@ class TrainConfig:
         total_draws = math.ceil(self.epochs * draws_per_epoch)
 
         # Counted from `start`: the steps before it may have had another batch size.
-        steps_left = max(0, math.ceil((total_draws - start.g) / batch))
+        steps_left = max(0, math.ceil((total_draws - start.clips_seen) / batch))
         last_step = start.step + steps_left
         if self.max_steps is not None:
             last_step = min(last_step, self.max_steps)
 
-        return Plan(
+        return TrainingPlan(
             global_batch_size=batch,
             grad_accum_steps=self.grad_accum_steps(world_size),
             last_step=last_step,

@@ -7,16 +7,16 @@ import subprocess
 
 import torch
 
-from surgstream.trainer.distributed import Topology
+from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.estimates import GIB
 from surgstream.trainer.preflight.node import installed_driver
 
 log = logging.getLogger(__name__)
 
 
-def tell_device(topology: Topology) -> None:
+def tell_device(rank_info: RankInfo) -> None:
     """Log the device of this rank; warn where there is a GPU that torch does not see."""
-    device = topology.device
+    device = rank_info.device
     if device.type == "cuda":
         found = torch.cuda.get_device_properties(device)
         log.info(

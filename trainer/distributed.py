@@ -29,7 +29,7 @@ _LOST_PEER = re.compile(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Topology:
+class RankInfo:
     """This process's place in the run."""
 
     rank: int = 0
@@ -55,7 +55,7 @@ class Topology:
         return self.rank == 0
 
 
-def topology_from_environment(environment: Mapping[str, str]) -> Topology:
+def rank_info_from_environment(environment: Mapping[str, str]) -> RankInfo:
     """Read the place of this process from the variables of torchrun, or else of Slurm.
 
     Args:
@@ -68,21 +68,21 @@ def topology_from_environment(environment: Mapping[str, str]) -> Topology:
         DistributedError: Variables contradict each other or are missing. There is no silent fallback to world size 1.
     """
     if "RANK" in environment:
-        topology = _of_torchrun(environment)
+        rank_info = _of_torchrun(environment)
     elif int(environment.get("SLURM_NTASKS", "1")) > 1:
-        topology = _of_srun(environment)
+        rank_info = _of_srun(environment)
     else:
         _check_alone(environment)
-        return Topology()
+        return RankInfo()
 
-    if not 0 <= topology.rank < topology.world_size:
+    if not 0 <= rank_info.rank < rank_info.world_size:
         raise DistributedError(
-            f"environment: expected a rank in [0, {topology.world_size}), got {topology.rank}"
+            f"environment: expected a rank in [0, {rank_info.world_size}), got {rank_info.rank}"
         )
-    return topology
+    return rank_info
 
 
-def _of_torchrun(environment: Mapping[str, str]) -> Topology:
+def _of_torchrun(environment: Mapping[str, str]) -> RankInfo:
     names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
     missing = [name for name in names if name not in environment]
     if missing:
@@ -90,7 +90,7 @@ def _of_torchrun(environment: Mapping[str, str]) -> Topology:
             f"environment: RANK is set but {', '.join(missing)} is not; start with torchrun or srun"
         )
 
-    return Topology(
+    return RankInfo(
         rank=int(environment["RANK"]),
         local_rank=int(environment["LOCAL_RANK"]),
         world_size=int(environment["WORLD_SIZE"]),
@@ -99,7 +99,7 @@ def _of_torchrun(environment: Mapping[str, str]) -> Topology:
     )
 
 
-def _of_srun(environment: Mapping[str, str]) -> Topology:
+def _of_srun(environment: Mapping[str, str]) -> RankInfo:
     num_tasks = environment["SLURM_NTASKS"]
     if "SLURM_PROCID" not in environment:
         raise DistributedError(
@@ -109,7 +109,7 @@ def _of_srun(environment: Mapping[str, str]) -> Topology:
 
     # The job's number gives all ranks the same port, and most other jobs another one.
     port = environment.get("MASTER_PORT") or 20000 + int(environment["SLURM_JOB_ID"]) % 10000
-    return Topology(
+    return RankInfo(
         rank=int(environment["SLURM_PROCID"]),
         local_rank=int(environment["SLURM_LOCALID"]),
         world_size=int(num_tasks),
@@ -195,7 +195,7 @@ def host_group(timeout_seconds: float) -> dist.ProcessGroup:
 
 
 @contextmanager
-def alone_when_failing(topology: Topology) -> Iterator[None]:
+def alone_when_failing(rank_info: RankInfo) -> Iterator[None]:
     """End this process at once when its block raises, after logging why.
 
     The other ranks may be waiting in a collective: leaving the group in good order would wait for them, and they for
@@ -205,11 +205,11 @@ def alone_when_failing(topology: Topology) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if topology.world_size == 1:
+        if rank_info.world_size == 1:
             leave()
             raise
 
-        if not topology.is_main:
+        if not rank_info.is_main:
             time.sleep(_FIRST_WORD_SECONDS)
 
         if isinstance(error, SurgstreamError | OSError):

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from surgstream.trainer.config import TrainConfig
-from surgstream.trainer.engine.schedules import Plan
+from surgstream.trainer.engine.schedules import TrainingPlan
 from surgstream.trainer.model_sizes import ModelSizes
 
 GIB = 2**30
@@ -36,7 +36,7 @@ def memory(config: TrainConfig, model: ModelSizes, world_size: int) -> dict[str,
 
 
 def disk(
-    config: TrainConfig, model: ModelSizes, plan: Plan, audit_line_bytes: float
+    config: TrainConfig, model: ModelSizes, plan: TrainingPlan, audit_line_bytes: float
 ) -> dict[str, int]:
     """The bytes that the whole run leaves in its directory; `checkpoints` counts the one that is being written, too.
 
@@ -53,10 +53,10 @@ def disk(
     if config.checkpoint.keep_every:
         kept += steps // config.checkpoint.keep_every
     # Rounded up: the last step reports, too.
-    reports = -(-steps // config.report.every_steps)
+    reports = -(-steps // config.metrics.every_steps)
     pictures = 0
-    if config.report.pictures_every_steps:
-        pictures = -(-steps // config.report.pictures_every_steps)
+    if config.metrics.pictures_every_steps:
+        pictures = -(-steps // config.metrics.pictures_every_steps)
 
     each = model.checkpoint_bytes
     sizes = {
@@ -69,7 +69,7 @@ def disk(
 
 
 def time(
-    config: TrainConfig, flops_per_clip: int, plan: Plan, *, world_size: int, tflops: float
+    config: TrainConfig, flops_per_clip: int, plan: TrainingPlan, *, world_size: int, tflops: float
 ) -> dict[str, float | None]:
     """The run's time on GPUs that never wait.
 

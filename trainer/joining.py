@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 
-from surgstream.trainer.distributed import Topology, collective_timeout, in_words
+from surgstream.trainer.distributed import RankInfo, collective_timeout, in_words
 from surgstream.trainer.errors import DistributedError
 
 log = logging.getLogger(__name__)
@@ -24,56 +24,56 @@ _PATIENCE_SECONDS = 5.0
 _POLL_SECONDS = 0.05
 
 
-def join(topology: Topology, timeout_seconds: float) -> None:
+def join(rank_info: RankInfo, timeout_seconds: float) -> None:
     """Join the process group: NCCL between GPUs, gloo between CPUs.
 
     Args:
-        topology: This process's place.
+        rank_info: This process's place.
         timeout_seconds: The longest that a rank may make no progress before the run ends.
 
     Raises:
         DistributedError: The GPU of this rank does not exist, or the group could not be formed.
     """
     if torch.cuda.is_available():
-        if topology.device.index >= torch.cuda.device_count():
+        if rank_info.device.index >= torch.cuda.device_count():
             raise DistributedError(
-                f"rank {topology.rank}: expected a GPU for local rank {topology.local_rank}, "
+                f"rank {rank_info.rank}: expected a GPU for local rank {rank_info.local_rank}, "
                 f"got {torch.cuda.device_count()} GPUs on this node; start one task a GPU"
             )
-        torch.cuda.set_device(topology.device)
+        torch.cuda.set_device(rank_info.device)
 
     # DeepSpeed reads these, whatever started the run.
     os.environ.update(
-        RANK=str(topology.rank),
-        LOCAL_RANK=str(topology.local_rank),
-        WORLD_SIZE=str(topology.world_size),
-        MASTER_ADDR=topology.master_addr,
-        MASTER_PORT=str(topology.master_port or _free_port()),
+        RANK=str(rank_info.rank),
+        LOCAL_RANK=str(rank_info.local_rank),
+        WORLD_SIZE=str(rank_info.world_size),
+        MASTER_ADDR=rank_info.master_addr,
+        MASTER_PORT=str(rank_info.master_port or _free_port()),
     )
 
-    on_gpu = topology.device.type == "cuda"
+    on_gpu = rank_info.device.type == "cuda"
     # A group of one, split from a bound one, is refused by some NCCL: "CUDA error 600".
-    bound = on_gpu and topology.world_size > 1
+    bound = on_gpu and rank_info.world_size > 1
     try:
         dist.init_process_group(
             "nccl" if on_gpu else "gloo",
-            store=_meet(topology, timeout_seconds),
-            rank=topology.rank,
-            world_size=topology.world_size,
-            timeout=collective_timeout(timeout_seconds, topology.device),
-            device_id=topology.device if bound else None,
+            store=_meet(rank_info, timeout_seconds),
+            rank=rank_info.rank,
+            world_size=rank_info.world_size,
+            timeout=collective_timeout(timeout_seconds, rank_info.device),
+            device_id=rank_info.device if bound else None,
         )
     except (RuntimeError, ValueError) as error:
-        place = f"{topology.master_addr}:{os.environ['MASTER_PORT']}"
+        place = f"{rank_info.master_addr}:{os.environ['MASTER_PORT']}"
         raise DistributedError(
-            f"rank {topology.rank}: could not meet the other {topology.world_size - 1} ranks "
+            f"rank {rank_info.rank}: could not meet the other {rank_info.world_size - 1} ranks "
             f"at {place} ({error})"
         ) from None
 
 
-def serves_store(topology: Topology) -> bool:
+def serves_store(rank_info: RankInfo) -> bool:
     """Whether this process serves the store of keys where ranks meet; under torchrun, its agent does."""
-    return topology.is_main and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    return rank_info.is_main and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
 
 
 @contextmanager
@@ -89,12 +89,12 @@ def after(seconds: float, action: Callable[[], None]) -> Iterator[None]:
 
 
 def telling_who_is_missing(
-    topology: Topology, missing: Callable[[], set[int]]
+    rank_info: RankInfo, missing: Callable[[], set[int]]
 ) -> AbstractContextManager[None]:
     """Log once which ranks the block waits for, if it takes longer than nodes usually differ; for rank 0.
 
     Args:
-        topology: This process's place.
+        rank_info: This process's place.
         missing: Returns the ranks that have not come; called in a thread of its own.
     """
 
@@ -102,34 +102,34 @@ def telling_who_is_missing(
         with suppress(RuntimeError):  # the store is gone, which the block itself reports
             ranks = missing()
             if ranks:
-                advice = _ways_out(topology)
-                log.warning("waiting for %s of %d%s", in_words(ranks), topology.world_size, advice)
+                advice = _ways_out(rank_info)
+                log.warning("waiting for %s of %d%s", in_words(ranks), rank_info.world_size, advice)
 
     return after(_PATIENCE_SECONDS, tell)
 
 
-def _ways_out(topology: Topology) -> str:
+def _ways_out(rank_info: RankInfo) -> str:
     """Advise users who have started one process in a shell that is itself one of srun's tasks."""
     if "TORCHELASTIC_RUN_ID" in os.environ or "SLURM_PROCID" not in os.environ:
         return ""
     return (
-        f", since srun has started {topology.world_size} tasks (SLURM_NTASKS); in a shell that is "
+        f", since srun has started {rank_info.world_size} tasks (SLURM_NTASKS); in a shell that is "
         "one of them, set SLURM_NTASKS=1 to train in this process alone, or "
         "`surgstream launch torchrun RECIPE` to use all GPUs"
     )
 
 
-def _meet(topology: Topology, timeout_seconds: float) -> Store:
+def _meet(rank_info: RankInfo, timeout_seconds: float) -> Store:
     """Open the store where ranks meet; rank 0 waits for all of them.
 
     Raises:
         RuntimeError: Rank 0 cannot be reached, or not all ranks came.
     """
     server = TCPStore(
-        topology.master_addr,
+        rank_info.master_addr,
         int(os.environ["MASTER_PORT"]),
-        topology.world_size,
-        is_master=serves_store(topology),
+        rank_info.world_size,
+        is_master=serves_store(rank_info),
         timeout=timedelta(seconds=timeout_seconds),
         wait_for_workers=False,
         multi_tenant=True,  # a preflight may have met at the same port
@@ -138,16 +138,16 @@ def _meet(topology: Topology, timeout_seconds: float) -> Store:
     # torchrun's store outlives the ranks that it restarts: each start has keys of its own.
     restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)
     store = PrefixStore(f"join/{restart}", server)
-    names = [f"here/{rank}" for rank in range(topology.world_size)]
-    store.set(names[topology.rank], "")
-    if not topology.is_main:
+    names = [f"here/{rank}" for rank in range(rank_info.world_size)]
+    store.set(names[rank_info.rank], "")
+    if not rank_info.is_main:
         return store
 
     def missing() -> set[int]:
         return {rank for rank, name in enumerate(names) if not store.check([name])}
 
     deadline = time.monotonic() + timeout_seconds
-    with telling_who_is_missing(topology, missing):
+    with telling_who_is_missing(rank_info, missing):
         while not store.check(names):
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{in_words(missing())} did not come")

@@ -11,7 +11,7 @@ from surgstream.trainer.estimates import cut_short_share, repeated_share
 
 log = logging.getLogger(__name__)
 
-MOST_REPEATED = 0.25
+MAX_REPEATED = 0.25
 """The share of repeated frames above which a warning is logged."""
 
 
@@ -55,7 +55,7 @@ def corpus_warnings(config: TrainConfig, corpus: FrameTable) -> Iterator[str]:
 
 def _repetition_warnings(config: TrainConfig, corpus: FrameTable, dataset: str) -> Iterator[str]:
     repeated = repetition(config, corpus, dataset)
-    if repeated <= MOST_REPEATED:
+    if repeated <= MAX_REPEATED:
         return
 
     fps = config.data.fps
@@ -85,8 +85,8 @@ def report_mixing(
         last_step: The run's last step.
     """
     steps_left = last_step - progress.step
-    run_draws = progress.g + steps_left * config.global_batch_size
-    most_repeats = config.data.order.most_repeats
+    run_draws = progress.clips_seen + steps_left * config.global_batch_size
+    most_repeats = config.data.order.warn_repeats_above
 
     for dataset in order.report():
         repeats_in_run = dataset.repeats * run_draws / order.num_clips
@@ -106,7 +106,7 @@ def report_mixing(
         if dataset.repeats > most_repeats:
             log.warning(
                 "%s: each of its %d clips is drawn %.1f times as often as an average clip, more "
-                "than data.order.most_repeats %g: the model may learn it by heart; weights nearer "
+                "than data.order.warn_repeats_above %g: the model may learn it by heart; weights nearer "
                 "to uniform, such as data.order.weights={temperature: 0.5}, repeat it less",
                 dataset.name,
                 dataset.num_clips,
@@ -131,7 +131,7 @@ def _report_lanes(order: Order, config: TrainConfig) -> None:
     if order.num_lanes < min(most, batch):
         log.warning(
             "%d lanes for batches of %d clips: some clips of a batch will be close neighbours; "
-            "data.order.lanes >= global_batch_size mixes better",
+            "data.order.open_chunks >= global_batch_size mixes better",
             order.num_lanes,
             batch,
         )

@@ -27,7 +27,8 @@ def recipe_changes(progress: Progress, config: TrainConfig) -> list[str]:
     if "config" not in progress.state:
         return []
 
-    before = dict(_leaves(_held(progress, "config", dict)))
+    saved = TrainConfig.renamed.translate(_held(progress, "config", dict))
+    before = dict(_leaves(saved))
     now = dict(_leaves(to_tree(config)))
     # The dot at the end lets `data.order` cover all below it, but no longer name.
     free = tuple(f"{key}." for key in free_keys(config))
@@ -87,7 +88,7 @@ def order_from(progress: Progress, config: TrainConfig, corpus: FrameTable) -> O
         corpus: The corpus now.
 
     Returns:
-        An order whose draws before `progress.g` are those already consumed.
+        An order whose draws before `progress.clips_seen` are those already consumed.
 
     Raises:
         CheckpointError: The seed differs, or corpus, weights or lanes differ and `resume.allow` does not say so.
@@ -125,4 +126,4 @@ def order_from(progress: Progress, config: TrainConfig, corpus: FrameTable) -> O
             f"{'; '.join(unexpected)}; to go on with these from here, set resume.allow: [{kinds}]"
         )
 
-    return before.resumed(progress.g, sizes, settings)
+    return before.resumed(progress.clips_seen, sizes, settings)

@@ -16,7 +16,7 @@ from surgstream.shards.errors import OwnedError, StorageError
 from surgstream.shards.storage.owner import Pace, owning
 from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.config import TrainConfig
-from surgstream.trainer.distributed import Topology
+from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.engine.metrics import cut_log
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.engine.watchdog import Watchdog
@@ -38,7 +38,7 @@ OWNING_SECONDS = Pace().stale_seconds + 2 * Pace().beat_seconds
 
 @contextmanager
 def owned_run(
-    run_dir: Path, topology: Topology, watchdog: Watchdog
+    run_dir: Path, rank_info: RankInfo, watchdog: Watchdog
 ) -> Iterator[Callable[[], None]]:
     """Own the run directory for these ranks alone; rank 0 touches nothing in it before it owns it.
 
@@ -46,7 +46,7 @@ def owned_run(
 
     Args:
         run_dir: The run's directory.
-        topology: This rank's place.
+        rank_info: This rank's place.
         watchdog: Writes its stacks to the directory from then on.
 
     Yields:
@@ -55,7 +55,7 @@ def owned_run(
     Raises:
         OwnedError: Another run trains there.
     """
-    if not topology.is_main:
+    if not rank_info.is_main:
         with marked_when_failing(run_dir, ours=dist.is_initialized):
             yield lambda: None
         return
@@ -67,7 +67,7 @@ def owned_run(
             _tell_job(str(error))
             raise
 
-        watchdog.write_to(stacks_file(run_dir, topology.rank))
+        watchdog.write_to(stacks_file(run_dir, rank_info.rank))
         remove_marks(run_dir)
 
         try:
@@ -95,7 +95,7 @@ def _remove_empty(stacks: Path) -> None:
                 path.unlink()
 
 
-def prepare_run_dir(config: TrainConfig, topology: Topology, progress: Progress) -> None:
+def prepare_run_dir(config: TrainConfig, rank_info: RankInfo, progress: Progress) -> None:
     """Save the resolved configuration and the environment, and cut the logs back to the checkpoint.
 
     Rank 0 calls it before any rank trains.
@@ -104,18 +104,18 @@ def prepare_run_dir(config: TrainConfig, topology: Topology, progress: Progress)
     (run_dir / AUDIT).mkdir(parents=True, exist_ok=True)
     (run_dir / CHECKPOINTS).mkdir(exist_ok=True)
     (run_dir / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
-    found = json.dumps(environment(topology), indent=1)
+    found = json.dumps(environment(rank_info), indent=1)
     (run_dir / "environment.json").write_text(found, encoding="utf-8")
 
     for log in (run_dir / AUDIT).glob("*.jsonl"):
-        cut_log(log, "g", keep_below=progress.g)
-    cut_log(run_dir / QUARANTINE, "g", keep_below=progress.g)
+        cut_log(log, "g", keep_below=progress.clips_seen)
+    cut_log(run_dir / QUARANTINE, "g", keep_below=progress.clips_seen)
     cut_log(run_dir / METRICS, "step", keep_below=progress.step + 1)
 
 
-def environment(topology: Topology) -> dict[str, object]:
+def environment(rank_info: RankInfo) -> dict[str, object]:
     """Record hardware and versions, for later readers of the run."""
-    if topology.device.type == "cuda":
+    if rank_info.device.type == "cuda":
         device = torch.cuda.get_device_name()
     else:
         device = platform.processor() or platform.machine()
@@ -123,7 +123,7 @@ def environment(topology: Topology) -> dict[str, object]:
 
     return {
         "host": platform.node(),
-        "world_size": topology.world_size,
+        "world_size": rank_info.world_size,
         "device": device,
         "cpus": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),

@@ -6,7 +6,7 @@ import warnings
 from contextlib import suppress
 from pathlib import Path
 
-from surgstream.trainer.distributed import Topology
+from surgstream.trainer.distributed import RankInfo
 
 log = logging.getLogger(__name__)
 
@@ -27,21 +27,21 @@ class _LogFile(logging.FileHandler):
             self.close()
 
 
-def configure_logging(topology: Topology, file: Path | None = None) -> None:
+def configure_logging(rank_info: RankInfo, file: Path | None = None) -> None:
     """Log everything from rank 0 and warnings from the others, as `[rank r/W]`.
 
     Args:
-        topology: This rank's place.
+        rank_info: This rank's place.
         file: A file that the log goes to as well.
     """
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if file:
         handlers.append(_LogFile(file, encoding="utf-8", errors="backslashreplace"))
 
-    rank = f"[rank {topology.rank}/{topology.world_size}]"
+    rank = f"[rank {rank_info.rank}/{rank_info.world_size}]"
     logging.basicConfig(
         handlers=handlers,
-        level=logging.INFO if topology.is_main else logging.WARNING,
+        level=logging.INFO if rank_info.is_main else logging.WARNING,
         format=f"%(asctime)s {rank} %(levelname)s %(message)s",
         datefmt="%H:%M:%S",
         force=True,

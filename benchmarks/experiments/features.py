@@ -28,7 +28,7 @@ from surgstream.configs.loading import load
 from surgstream.launch.__main__ import main as surgstream
 from surgstream.trainer.assembly import labelled_clips
 from surgstream.trainer.config import TrainConfig
-from surgstream.trainer.distributed import Topology
+from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.engine.checkpoint import load_averages, load_parameters
 from surgstream.trainer.joining import join
 from surgstream.trainer.objectives import choice
@@ -89,22 +89,22 @@ def train(folder: Path, run: str, name: str, seed: int, *overrides: str) -> tupl
     return objective.eval(), seconds
 
 
-def probe_of(folder: Path, topology: Topology, name: str, fit: str, test: str) -> Probe:
+def probe_of(folder: Path, rank_info: RankInfo, name: str, fit: str, test: str) -> Probe:
     """A probe of a recipe's clips, fitted to one corpus and asked about another."""
     path, words = recipe(folder, name, 0)
     config = load(TrainConfig, path, words)
     fit_clips, test_clips = (
-        labelled_clips(config, topology, str(folder / name), "phase", NUM_CLIPS)
+        labelled_clips(config, rank_info, str(folder / name), "phase", NUM_CLIPS)
         for name in (fit, test)
     )
     return Probe(fit_clips, test_clips)
 
 
-def recipes(folder: Path, topology: Topology, seeds: Sequence[int]) -> list[dict[str, Any]]:
+def recipes(folder: Path, rank_info: RankInfo, seeds: Sequence[int]) -> list[dict[str, Any]]:
     """Accuracies of every tiny recipe, of its encoder before training, and of raw pixels, as they are or averaged."""
     rows = []
     for name in RECIPES:
-        probe = probe_of(folder, topology, name, "all", "held_out")
+        probe = probe_of(folder, rank_info, name, "all", "held_out")
         pixels = {
             "pixels": probe.measure(lambda clips: clips.flatten(1)),
             "pixels 8 x 8": probe.measure(_averaged),
@@ -166,11 +166,11 @@ def main() -> None:
     """Measure, and write what was found."""
     words = arguments(__doc__)
     corpus = rendered(words.folder)
-    topology = Topology()
+    rank_info = RankInfo()
     for name in ("all", "held_out"):
         packed(words.folder, name, corpus)
-    join(topology, 600)
-    rows = recipes(words.folder, topology, range(words.seeds))
+    join(rank_info, 600)
+    rows = recipes(words.folder, rank_info, range(words.seeds))
     print(table(rows, "recipe", ("trained", "random", "pixels", "pixels 8 x 8")))
     text = json.dumps({**conditions(), "recipes": rows}, indent=1)
     write_atomically(words.folder / "features.json", text + "\n")

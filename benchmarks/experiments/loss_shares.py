@@ -23,7 +23,7 @@ from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.assembly import clip_source
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.config import TrainConfig
-from surgstream.trainer.distributed import Topology
+from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.engine.optim import parameter_groups
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.objectives import choice
@@ -60,10 +60,10 @@ def main() -> int:
 
 def shares(config: TrainConfig, steps: int, every: int) -> Iterator[dict[str, Any]]:
     """Train on one micro-batch a step, and look at the gradients every few steps."""
-    beginning = Progress(step=0, g=0, state={})
+    beginning = Progress(step=0, clips_seen=0, state={})
     table = FrameTable.open(open_storage(config.data.corpus, config.data.s3))
     order = order_from(beginning, config, table)
-    source = clip_source(config, Topology(), table, config.data.crop)
+    source = clip_source(config, RankInfo(), table, config.data.crop)
 
     objective = cast(UniSurg, choice.build(config.objective, config.seed))
     optim = config.optim
@@ -75,7 +75,7 @@ def shares(config: TrainConfig, steps: int, every: int) -> Iterator[dict[str, An
 
     with source.open(order, global_batch_size=batch_size, start=0) as batches:
         for step in range(steps + 1):
-            batch = replace(next(batches), step_g=step * batch_size)
+            batch = replace(next(batches), step_draw=step * batch_size)
             if step % every == 0:
                 yield {"step": step, **gradients(objective, batch)}
 

@@ -27,7 +27,7 @@ from PIL import Image
 
 from surgstream.benchmarks.support.harness import conditions
 from surgstream.configs.files import write_atomically
-from surgstream.shards.screening.screener import Watch
+from surgstream.shards.screening.screener import FrameScreener
 from surgstream.shards.storage.stores import Stores
 from surgstream.shards.video.frames import JpegFrames
 from surgstream.shards.video.sources import VideoFile
@@ -181,7 +181,7 @@ def ours(video: Path, fps: int, out: Path, threads: int) -> None:
         short_side=SHORT_SIDE,
         quality=QUALITY,
         threads=threads,
-        watcher=Watch(),
+        watcher=FrameScreener(),
     )
     for number, jpeg in frames:
         (out / f"{number:05d}.jpg").write_bytes(jpeg)

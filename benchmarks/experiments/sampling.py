@@ -29,7 +29,7 @@ from surgstream.configs.files import write_atomically
 from surgstream.configs.loading import load
 from surgstream.trainer.assembly import clip_source, open_corpus
 from surgstream.trainer.config import TrainConfig
-from surgstream.trainer.distributed import Topology
+from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.joining import join
 from surgstream.trainer.objectives.base import Objective
 
@@ -57,7 +57,7 @@ def only(corpus: dict[str, Any], *, rare: bool) -> dict[str, Any]:
     }
 
 
-def measure(folder: Path, topology: Topology, seeds: Sequence[int]) -> list[dict[str, Any]]:
+def measure(folder: Path, rank_info: RankInfo, seeds: Sequence[int]) -> list[dict[str, Any]]:
     """Losses of every run."""
     corpora = (f"data.corpus={folder / 'few'}", f"held_out.corpus={folder / 'rare_held_out'}")
     rows = []
@@ -73,7 +73,7 @@ def measure(folder: Path, topology: Topology, seeds: Sequence[int]) -> list[dict
         config = recipe(folder, RECIPE, seed)
         for name in ("rare", "others"):
             corpus = folder / f"{name}_held_out"
-            row[name] = held_out_loss(trained, corpus, topology, config)
+            row[name] = held_out_loss(trained, corpus, rank_info, config)
 
         rows.append(row)
         print(json.dumps(row), flush=True)
@@ -92,20 +92,20 @@ def by_step(run_dir: Path) -> dict[str, float]:
 
 @torch.no_grad()
 def held_out_loss(
-    objective: Objective, corpus: Path, topology: Topology, described: tuple[str, list[str]]
+    objective: Objective, corpus: Path, rank_info: RankInfo, described: tuple[str, list[str]]
 ) -> dict[str, float]:
     """The mean loss of clips, and that of predicting the mean.
 
     Args:
         objective: In evaluation mode.
         corpus: The corpus of the clips.
-        topology: The topology of this process alone.
+        rank_info: The topology of this process alone.
         described: The recipe's path, and what it is overridden by.
     """
     config = load(TrainConfig, *described)
     sums = np.zeros(2)
     clips = 0
-    source = clip_source(config, topology, open_corpus(str(corpus), config.data), crop=None)
+    source = clip_source(config, rank_info, open_corpus(str(corpus), config.data), crop=None)
 
     with source.open_pass(NUM_CLIPS) as batches:
         for batch in batches:
@@ -116,8 +116,8 @@ def held_out_loss(
                 for name in ("reconstruction", "reconstruction_of_mean")
             ]
             # Batches weigh as many as their clips, since padding is left out of the last one
-            sums += len(valid.g) * np.array(means)
-            clips += len(valid.g)
+            sums += len(valid.draws) * np.array(means)
+            clips += len(valid.draws)
 
     loss, of_mean = (sums / clips).tolist()
     return {"loss": loss, "loss_of_mean": of_mean, "clips": clips}
@@ -151,12 +151,12 @@ def main() -> None:
     """Measure, and write what was found."""
     words = arguments(__doc__)
     corpus = rendered(words.folder)
-    topology = Topology()
+    rank_info = RankInfo()
     packed(words.folder, "few", with_few(corpus))
     for rare, name in ((True, "rare_held_out"), (False, "others_held_out")):
         packed(words.folder, name, only(corpus, rare=rare))
-    join(topology, 600)
-    rows = measure(words.folder, topology, range(words.seeds))
+    join(rank_info, 600)
+    rows = measure(words.folder, rank_info, range(words.seeds))
     print(tables(rows))
     write_atomically(
         words.folder / "sampling.json", json.dumps({**conditions(), "runs": rows}, indent=1) + "\n"

@@ -22,7 +22,7 @@ from surgstream.configs.loading import load
 from surgstream.trainer.assembly import clip_source, open_corpus
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.config import TrainConfig, WarmStartConfig
-from surgstream.trainer.distributed import Topology, leave
+from surgstream.trainer.distributed import RankInfo, leave
 from surgstream.trainer.engine.checkpoint import load_moments, save_checkpoint
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.engine.zero import ZeroEngine
@@ -48,7 +48,7 @@ SMALL = (
     ),
 )
 MASKS = {"surgrec_jepa_tiny": (), "unisurg_tiny_stage1": ("objective.mask_ratio=[0.4, 0.75]",)}
-BEGINNING = Progress(step=0, g=0, state={})
+BEGINNING = Progress(step=0, clips_seen=0, state={})
 
 
 def main() -> int:
@@ -63,7 +63,7 @@ def main() -> int:
     parser.add_argument("--lr", type=float, default=5e-4)
     words = parser.parse_args()
 
-    join(Topology(), 60)
+    join(RankInfo(), 60)
     found = {}
     for recipe, masks in MASKS.items():
         for seed in range(words.seeds):
@@ -129,11 +129,11 @@ def first_batches(config: TrainConfig, steps: int) -> Iterator[ClipBatch]:
     """The batches of a run's first steps."""
     table = open_corpus(config.data.corpus, config.data)
     batch_size = config.global_batch_size
-    source = clip_source(config, Topology(), table, config.data.crop)
+    source = clip_source(config, RankInfo(), table, config.data.crop)
     order = order_from(BEGINNING, config, table)
     with source.open(order, global_batch_size=batch_size, start=0) as batches:
         for step in range(steps):
-            yield replace(next(batches), step_g=step * batch_size)
+            yield replace(next(batches), step_draw=step * batch_size)
 
 
 if __name__ == "__main__":

@@ -36,8 +36,8 @@ SHORT_SIDE = 256
 FFMPEG_QUALITY = 2
 SIZES = ((320, 240), (480, 270), (640, 480), (720, 576), (1280, 720))
 RATES = (25, 30, 50, 60)
-SHORTEST_SECONDS = 5
-LONGEST_SECONDS = 30
+MIN_SECONDS = 5
+MAX_SECONDS = 30
 CODECS = {
     "mp4": "-c:v libx264 -preset veryfast -crf 23 -pix_fmt yuv420p",
     "avi": "-c:v mpeg4 -q:v 4 -bf 0 -g 50",
@@ -122,7 +122,7 @@ def _made_file(folder: Path, number: int) -> Path:
     (width, height) = SIZES[(number + number // len(SIZES)) % len(SIZES)]
     rate = RATES[number % len(RATES)]
     # Lengths grow by a constant factor; 31 has no divisor in common with 50, so all of them occur
-    seconds = SHORTEST_SECONDS * (LONGEST_SECONDS / SHORTEST_SECONDS) ** (
+    seconds = MIN_SECONDS * (MAX_SECONDS / MIN_SECONDS) ** (
         number * 31 % NUM_FILES / (NUM_FILES - 1)
     )
     cells = f"life=s={width // 8}x{height // 8}:mold=10:r={rate}:ratio=0.2:seed={number}"

@@ -1,7 +1,7 @@
 """Seconds from the first line of a job's script to its first step.
 
 `python -m surgstream.benchmarks.experiments.start_job RUN_DIR ...` prints them. The jobs must have
-reported every step (`report.every_steps=1`). On the test cluster of two nodes:
+reported every step (`metrics.every_steps=1`). On the test cluster of two nodes:
 
   python -m tests.services.slurm_shell bash benchmarks/start_jobs.sh CORPUS SCRATCH
 """

@@ -21,7 +21,7 @@ from PIL import Image
 from surgstream.benchmarks.support.harness import conditions
 from surgstream.configs.columns import markdown
 from surgstream.configs.files import write_atomically
-from surgstream.shards.screening.frame_scores import Kind, Pixels, glance, kind_of
+from surgstream.shards.screening.frame_scores import Kind, Pixels, kind_of, score_frame
 from surgstream.shards.storage.stores import Stores
 from surgstream.shards.video.frames import JpegFrames
 from surgstream.shards.video.picture import packed_size
@@ -172,20 +172,20 @@ class Row:
     @property
     def share_outside(self) -> float:
         """Recall of a source from outside, false alarms of the others."""
-        return self.kinds.get(Kind.OUTSIDE, 0) / max(1, self.num_looks)
+        return self.kinds.get(Kind.OUT_OF_BODY, 0) / max(1, self.num_looks)
 
 
 class Pictures:
-    """Keeps the frames that packing would look at; see `shards.video.frames.Watcher`."""
+    """Keeps the frames that packing would look at; see `shards.video.frames.FrameObserver`."""
 
     def __init__(self) -> None:
         self.seen: list[Pixels] = []
 
-    def look(self, image: Image.Image) -> Pixels:
+    def score(self, image: Image.Image) -> Pixels:
         """The frame's pixels."""
         return np.asarray(image)
 
-    def note(self, number: int, seen: Pixels) -> None:
+    def add(self, number: int, seen: Pixels) -> None:
         """Keep them."""
         self.seen.append(seen)
 
@@ -214,7 +214,7 @@ def measure(source: Source, folder: Path) -> Row:
             continue
         for pixels in looks(path):
             began = time.process_time()
-            kind = str(kind_of(glance(pixels)) or "operation")
+            kind = str(kind_of(score_frame(pixels)) or "operation")
             seconds += time.process_time() - began
             kinds[kind] = kinds.get(kind, 0) + 1
             num_looks += 1
@@ -260,7 +260,7 @@ def table(rows: list[Row]) -> str:
         if not row.num_looks:
             lines.append((row.source.name, "missing", "", "", ""))
             continue
-        others = row.num_looks - row.kinds.get(Kind.OUTSIDE, 0) - row.kinds.get("operation", 0)
+        others = row.num_looks - row.kinds.get(Kind.OUT_OF_BODY, 0) - row.kinds.get("operation", 0)
         cells = (
             row.source.name,
             f"{row.num_looks:,}",

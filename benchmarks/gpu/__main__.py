@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_LEAST_SECONDS = 8
+_MIN_SECONDS = 8
 _LAST_CHARACTERS = 300
 _ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
@@ -124,7 +124,7 @@ def main() -> int:
         if words.parts and part.name not in words.parts:
             continue
         seconds = min(part.seconds, int(end - time.monotonic()))
-        if seconds < _LEAST_SECONDS:
+        if seconds < _MIN_SECONDS:
             findings: list[dict[str, Any]] = [{"failed": "no time left"}]
         else:
             findings = run_part(part, seconds, words.out / f"{part.name}.err", cpu=words.cpu)

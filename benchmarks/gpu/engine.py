@@ -72,7 +72,7 @@ def is_read_at_stage_2(recipe: str, objective: Objective, engine: ZeroEngine) ->
     reader = choice.build(config.objective, seed=config.seed)
 
     with tempfile.TemporaryDirectory() as folder:
-        progress = Progress(step=_NUM_STEPS, g=0, state={})
+        progress = Progress(step=_NUM_STEPS, clips_seen=0, state={})
         saved = save_checkpoint(Path(folder), engine, progress, objective.averages())
         load_parameters(saved, reader)
         load_averages(saved, reader.averages())

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 
 from surgstream.benchmarks.gpu.findings import DEVICE, report
-from surgstream.trainer.distributed import Topology
+from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.engine.profile import record_flights
 from surgstream.trainer.engine.watchdog import Watchdog
 from surgstream.trainer.joining import join
@@ -31,9 +31,9 @@ def get_stuck(run_dir: Path) -> None:
     """Join a run of one rank, reduce once, then wait for a GPU that does not answer."""
     watchdog = Watchdog(_TIMEOUT_SECONDS)
     watchdog.write_to(run_dir / STACKS)
-    topology = Topology()
-    record_flights(run_dir, topology)
-    join(topology, _TIMEOUT_SECONDS)
+    rank_info = RankInfo()
+    record_flights(run_dir, rank_info)
+    join(rank_info, _TIMEOUT_SECONDS)
 
     values = torch.ones(4, device=DEVICE)
     dist.all_reduce(values)

@@ -79,9 +79,9 @@ def take_first_step(objective: Objective, engine: ZeroEngine, batch: ClipBatch) 
 
 def with_other_draws(batch: ClipBatch, count: int) -> list[ClipBatch]:
     """The same clips under the draw numbers of the first steps, and so with other masks."""
-    size = len(batch.g)
+    size = len(batch.draws)
     return [
-        replace(batch, g=np.arange(first, first + size), step_g=first)
+        replace(batch, draws=np.arange(first, first + size), step_draw=first)
         for first in range(0, count * size, size)
     ]
 
@@ -111,7 +111,7 @@ def time_steps(
     wait()
     seconds = (time.perf_counter() - began) / len(batches)
 
-    rate = len(batches[0].g) / seconds
+    rate = len(batches[0].draws) / seconds
     peak = peak_flops(DEVICE)
     by_phase = zip(PHASES, zip(*(lap.seconds() for lap in laps), strict=True), strict=True)
     phases = {

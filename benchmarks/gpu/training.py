@@ -11,7 +11,7 @@ from surgstream.configs.loading import load
 from surgstream.configs.presets import Preset
 from surgstream.trainer.batch import ClipBatch, ClipName
 from surgstream.trainer.config import TrainConfig
-from surgstream.trainer.distributed import Topology
+from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.engine.zero import ZeroEngine
 from surgstream.trainer.joining import join
 from surgstream.trainer.objectives import choice
@@ -34,11 +34,11 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> TrainConfig:
 
 def start(config: TrainConfig) -> tuple[Objective, ZeroEngine]:
     """Build the objective, compiled where the recipe says so, and its engine on this process's device."""
-    topology = Topology()
+    rank_info = RankInfo()
     if not torch.distributed.is_initialized():
-        join(topology, _JOIN_SECONDS)
+        join(rank_info, _JOIN_SECONDS)
 
-    objective = choice.build(config.objective, seed=config.seed).to(topology.device)
+    objective = choice.build(config.objective, seed=config.seed).to(rank_info.device)
     if config.compile:
         objective.compile_parts()
     return objective, wrap(config, objective)
@@ -52,7 +52,7 @@ def wrap(config: TrainConfig, objective: Objective) -> ZeroEngine:
         config.parallel,
         micro_batch_size=config.micro_batch_size,
         grad_accum_steps=1,
-        device=Topology().device,
+        device=RankInfo().device,
     )
 
 
@@ -67,11 +67,11 @@ def noise(config: TrainConfig, first: int = 0) -> ClipBatch:
     size = config.micro_batch_size
     shape = (size, encoder.num_frames, 3, encoder.image_size, encoder.image_size)
     return ClipBatch(
-        clips=torch.randn(shape, device=Topology().device).transpose(1, 2),
-        g=np.arange(first, first + size),
+        clips=torch.randn(shape, device=RankInfo().device).transpose(1, 2),
+        draws=np.arange(first, first + size),
         names=(ClipName("made", "noise", 0),) * size,
         valid=np.ones(size, bool),
-        step_g=first,
+        step_draw=first,
     )
 
 

@@ -56,7 +56,7 @@ def _clips_per_second(
         take_step(objective, engine, batches[num_steps % len(batches)])
         wait()
         num_steps += 1
-    return num_steps * len(batches[0].g) / (time.perf_counter() - began)
+    return num_steps * len(batches[0].draws) / (time.perf_counter() - began)
 
 
 def _beside(workers: Sequence[Decode], rate: Callable[[], float]) -> tuple[float, int, float]:

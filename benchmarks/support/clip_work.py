@@ -62,7 +62,7 @@ class ClipWork:
         storage = open_storage(str(folder / "one_video"))
         long_corpus(folder, storage, num_shards=1, shard_frames=video_frames)
         clips = first_clips(FrameTable.open(storage), num_clips)
-        draws = np.array([clip.g for clip in clips])
+        draws = np.array([clip.draw for clip in clips])
         sizes = np.array([(clip.width, clip.height) for clip in clips])
 
         # A clip ends with its anchor; before a video's first frame that one is repeated

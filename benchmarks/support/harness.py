@@ -18,7 +18,7 @@ import torch
 
 from surgstream.configs.columns import markdown
 from surgstream.configs.files import write_atomically
-from surgstream.trainer.distributed import Topology, topology_from_environment
+from surgstream.trainer.distributed import RankInfo, rank_info_from_environment
 from surgstream.trainer.joining import join
 
 PACKAGES = (
@@ -126,12 +126,12 @@ class Findings:
     plot: str | None = None
 
 
-def join_once() -> Topology:
+def join_once() -> RankInfo:
     """Make this process a run of its own, unless another theme has."""
-    topology = topology_from_environment(os.environ)
+    rank_info = rank_info_from_environment(os.environ)
     if not torch.distributed.is_initialized():
-        join(topology, 600)
-    return topology
+        join(rank_info, 600)
+    return rank_info
 
 
 def measure(cases: Sequence[Case], *, repeats: int) -> list[Row]:

@@ -115,7 +115,7 @@ class PublishedLoop:
         """A micro-batch as this step takes it, with the masks that ours would have."""
         objective = self.objective
         grid = objective.encoder.grid
-        _, masked = tube_mask(grid, objective.mask_ratio, self.config.seed, batch.g)
+        _, masked = tube_mask(grid, objective.mask_ratio, self.config.seed, batch.draws)
         mask = torch.zeros(len(masked), grid.num_tokens, dtype=torch.bool).scatter(
             1, torch.from_numpy(masked), True
         )

@@ -68,7 +68,7 @@ class Held:
             num_readers: Readers.
         """
         self._num_readers = num_readers
-        self._lanes = order.segments[-1].lanes + 1  # and that of the leftovers
+        self._lanes = order.revisions[-1].lanes + 1  # and that of the leftovers
         self._now = np.full(len(order.dataset_names) * self._lanes, -1)
         self._keys = self._frames = np.empty(0, np.int64)
 
@@ -217,15 +217,15 @@ class _Counts:
         # One GET for the index, the others for the chunk's bytes, rounded up
         self.requests += int((1 - (-sizes * FRAME_BYTES // RANGE_BYTES)).sum())
 
-        windows = (draws.g[opened] - self._begin) // self._window
+        windows = (draws.number[opened] - self._begin) // self._window
         self.openings += np.bincount(windows, minlength=self.openings.size)
-        if draws.g[0] >= self._begin:
+        if draws.number[0] >= self._begin:
             self.held.append(self._by_rank.frames())
 
     def _opened(self, held: Held, draws: Draws, reader: Int64) -> Int64:
         """The first draw of each chunk that is opened from `begin` on."""
         opened = held.visit(draws, reader, self._look_back)
-        return opened[draws.g[opened] >= self._begin]
+        return opened[draws.number[opened] >= self._begin]
 
 
 def _ranks_of(draws: Draws, batch: int, micro_batch_size: int, ranks: int) -> Int64:

@@ -16,9 +16,9 @@ from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.config import CheckpointConfig
 from surgstream.trainer.engine.loop import Guards, Trainer
 from surgstream.trainer.engine.metrics import Reporting
-from surgstream.trainer.engine.preemption import Agreement, SignalFlag
+from surgstream.trainer.engine.preemption import SignalFlag, StopConsensus
 from surgstream.trainer.engine.profile import Profiler
-from surgstream.trainer.engine.schedules import Plan, Progress
+from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.engine.watchdog import Watchdog
 from surgstream.trainer.objectives.config import SurgVistaConfig
 from surgstream.trainer.run_directory import prepare_run_dir
@@ -69,7 +69,7 @@ def resident_batches(
     return [
         ClipBatch(
             clips=torch.randn(shape, generator=generator).to(device).transpose(1, 2),
-            g=np.arange(i * size, (i + 1) * size),
+            draws=np.arange(i * size, (i + 1) * size),
             names=tuple(ClipName("noise", "noise", j) for j in range(size)),
             valid=np.ones(size, bool),
         )
@@ -77,36 +77,38 @@ def resident_batches(
     ]
 
 
-def make_plan(config: TrainConfig) -> Plan:
+def make_plan(config: TrainConfig) -> TrainingPlan:
     """The recipe's schedule, of its own epochs or of epochs of a million clips."""
-    return config.plan(num_clips=10**6, world_size=1, start=Progress(step=0, g=0, state={}))
+    return config.plan(
+        num_clips=10**6, world_size=1, start=Progress(step=0, clips_seen=0, state={})
+    )
 
 
 def make_trainer(config: TrainConfig, batches: Iterator[ClipBatch]) -> Trainer:
     """The real loop in this process, with reports every 20 steps and a checkpoint every 100, without pictures."""
-    topology = join_once()
+    rank_info = join_once()
     run_dir = Path(config.run_dir)
-    start = Progress(step=0, g=0, state={})
-    prepare_run_dir(config, topology, start)
-    objective = build_objective(config, topology.device)
+    start = Progress(step=0, clips_seen=0, state={})
+    prepare_run_dir(config, rank_info, start)
+    objective = build_objective(config, rank_info.device)
 
     return Trainer(
         build_engine(
-            config, objective, topology.device, grad_accum_steps=config.grad_accum_steps(1)
+            config, objective, rank_info.device, grad_accum_steps=config.grad_accum_steps(1)
         ),
         objective,
         batches,
         plan=make_plan(config),
         progress=start,
-        topology=topology,
+        rank_info=rank_info,
         run_dir=run_dir,
         reporting=Reporting(every_steps=20, watch=lambda _: {}, audit_log=config.data.audit_log),
         checkpoint=CheckpointConfig(every_steps=100, keep_last=2),
         periodic=(),
         guards=Guards(
-            agreement=Agreement(SignalFlag(), 600),
+            agreement=StopConsensus(SignalFlag(), 600),
             watchdog=Watchdog(600),
-            profiler=Profiler(SignalFlag(), topology, run_dir),
+            profiler=Profiler(SignalFlag(), rank_info, run_dir),
             check_owner=lambda: None,
         ),
     )

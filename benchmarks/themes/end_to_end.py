@@ -22,7 +22,7 @@ from surgstream.benchmarks.support.training import (
 from surgstream.shards.order.sequence import Order
 from surgstream.trainer.assembly import clip_source, open_corpus
 from surgstream.trainer.batch import ClipBatch
-from surgstream.trainer.data.metrics import DataWatch
+from surgstream.trainer.data.metrics import LoaderMetrics
 from surgstream.trainer.engine.metrics import Value
 
 NUM_CLIPS = 1280
@@ -35,16 +35,16 @@ def cases(folder: Path, recipe: Sequence[str]) -> list[Case]:
     """
     config = load_recipe(recipe, folder / "train", f"data.corpus={packed_corpus(folder)}")
     trainer = make_trainer(config, iter(()))
-    topology = trainer.topology
+    rank_info = trainer.rank_info
     corpus = open_corpus(config.data.corpus, config.data)
     order = Order.create(corpus.sizes(), config.seed, config.data.order)
-    loader = clip_source(config, topology, corpus, config.data.crop).open(
+    loader = clip_source(config, rank_info, corpus, config.data.crop).open(
         order, global_batch_size=config.global_batch_size, start=0
     )
-    watch = DataWatch(
+    watch = LoaderMetrics(
         loader,
         order,
-        topology,
+        rank_info,
         config.data.limits,
         Path(config.run_dir),
         config.grad_accum_steps(1),
@@ -61,7 +61,7 @@ def cases(folder: Path, recipe: Sequence[str]) -> list[Case]:
         run = partial(take_steps, trainer, num_steps(config, NUM_CLIPS))
         return Case(name, "clips", run, prepare=turn_to_them)
 
-    resident = itertools.cycle(resident_batches(config, topology.device))
+    resident = itertools.cycle(resident_batches(config, rank_info.device))
     return [
         case("step, clips resident", resident, trainer.reporting.watch),
         case("train", loader, watch.report),

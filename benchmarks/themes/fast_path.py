@@ -96,7 +96,7 @@ def _clips(config: TrainConfig) -> ClipBatch:
     shape = (size, encoder.num_frames, 3, encoder.image_size, encoder.image_size)
     return ClipBatch(
         clips=torch.randn(shape, device=DEVICE).transpose(1, 2),
-        g=np.arange(size),
+        draws=np.arange(size),
         names=(ClipName("made", "up", 0),) * size,
         valid=np.ones(size, bool),
     )
@@ -136,7 +136,7 @@ def _step(
                 loss.backward()
                 objective.zero_grad()
         _wait()
-        return NUM_BATCHES * len(batch.g)
+        return NUM_BATCHES * len(batch.draws)
 
     return run
 
@@ -161,7 +161,7 @@ def _teachers(
                 with _autocast():
                     objective.targets(clips)
             _wait()
-            return GRAD_ACCUM * len(batch.g)
+            return GRAD_ACCUM * len(batch.draws)
 
         return run
 

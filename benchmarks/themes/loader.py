@@ -35,7 +35,7 @@ from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.data.augment import ClipTransform, draw_transform
 from surgstream.trainer.data.decode import ClipDecoder
 from surgstream.trainer.data.loader import ClipLoader
-from surgstream.trainer.distributed import Topology
+from surgstream.trainer.distributed import RankInfo
 
 RECIPE = Path(__file__).parents[2] / "configs" / "pretrain" / "surgvista_vitb.yaml"
 BATCH = (
@@ -44,14 +44,14 @@ BATCH = (
 LANES = 64  # of the recipe's 2048 the share of one of 32 ranks
 WARM_UP = 16
 NUM_BATCHES = 40
-LEAST_STEPS = 20
+MIN_STEPS = 20
 DRIVE_SECONDS = 10.0
 QUEUED = 3  # two batches in the loader's queue, and one in the hand of its thread
 SHARE = 0.9
 PROBES = 6
 SWEEP = (0.5, 0.75, 1.0, 1.25)
 PLACES = (0.01, 0.50, 0.99)
-MOST_PROCESSES = 3
+MAX_PROCESSES = 3
 
 
 class Loading:
@@ -59,12 +59,12 @@ class Loading:
 
     def __init__(self, corpus: str) -> None:
         """Do what a run does before its first batch is asked for."""
-        words = [f"data.corpus={corpus}", "data.fps=null", f"data.order.lanes={LANES}"]
+        words = [f"data.corpus={corpus}", "data.fps=null", f"data.order.open_chunks={LANES}"]
         words += [f"{size}_batch_size={BATCH}" for size in ("global", "micro")]
         self.config = load(TrainConfig, RECIPE, words)
-        self.topology = Topology(rank=0, local_rank=0, world_size=1)
+        self.rank_info = RankInfo(rank=0, local_rank=0, world_size=1)
         table = FrameTable.open(open_storage(corpus))
-        self.source = clip_source(self.config, self.topology, table, self.config.data.crop)
+        self.source = clip_source(self.config, self.rank_info, table, self.config.data.crop)
         self.order = Order.create(table.sizes(), self.config.seed, self.config.data.order)
         self.num_clips = sum(size.num_clips for size in table.sizes())
         self.loader: ClipLoader | None = None
@@ -102,12 +102,12 @@ class Loading:
             max_clips=BATCH,
             num_frames=encoder.num_frames,
             image_size=encoder.image_size,
-            device=self.topology.device,
+            device=self.rank_info.device,
         )
 
     def decodable(self, clips: Sequence[ClipBytes]) -> tuple[list[Bytes], ClipTransform]:
         """A batch's JPEGs, copied out of their chunks, and its transform, as the loader gives them to its graph."""
-        draws = np.array([clip.g for clip in clips])
+        draws = np.array([clip.draw for clip in clips])
         sizes = np.array([(clip.width, clip.height) for clip in clips])
         transform = draw_transform(self.config.data.crop, self.config.seed, draws, sizes)
         frames = itertools.chain.from_iterable(clip.frames for clip in clips)
@@ -168,7 +168,7 @@ def findings(
         Fact.of(f"{at}: data wait, most", "ms", float(waits.max())),
         Fact.of(f"largest rate of a consumer at AU >= {LEAST}", "clips/s", BATCH / shortest),
         Fact.of("the loader's own rate in the same run", "clips/s", *(rate for rate, _ in runs)),
-        *starts(corpus, min(repeats, MOST_PROCESSES)),
+        *starts(corpus, min(repeats, MAX_PROCESSES)),
     ]
     return Findings(facts, plot(curve, top))
 
@@ -182,7 +182,7 @@ def filled(folder: Path, store: str | None) -> str:
 
 def take(loader: ClipLoader, num_batches: int) -> int:
     """Take batches as fast as they come; returns how many clips they had."""
-    return sum(len(next(loader).g) for _ in range(num_batches))
+    return sum(len(next(loader).draws) for _ in range(num_batches))
 
 
 def over_bare(loader: Row, bare: Row) -> Fact:
@@ -211,7 +211,7 @@ def at_share_of_top(loader: ClipLoader) -> tuple[float, Drive]:
 
 def steps_at(step_seconds: float) -> int:
     """The number of steps that a consumer takes in DRIVE_SECONDS."""
-    return max(LEAST_STEPS, round(DRIVE_SECONDS / step_seconds))
+    return max(MIN_STEPS, round(DRIVE_SECONDS / step_seconds))
 
 
 def starts(corpus: str, repeats: int) -> list[Fact]:

@@ -69,7 +69,9 @@ def deliver(storage: Storage, *, num_frames: int, fetched: bool = False) -> floa
 
 def open_stream(table: FrameTable, *, num_frames: int, endless: bool = False) -> ClipStream:
     """A stream of three chunks of clips for each lane, nearly an epoch, or without an end, as one rank reads it."""
-    order = Order.create(table.sizes(), 0, OrderConfig(lanes=LANES, chunk_frames=CHUNK_FRAMES))
+    order = Order.create(
+        table.sizes(), 0, OrderConfig(open_chunks=LANES, chunk_frames=CHUNK_FRAMES)
+    )
     return ClipStream(
         table,
         order,

@@ -50,7 +50,7 @@ def cases(folder: Path) -> list[Case]:
 
 def open_stream(table: FrameTable) -> ClipStream:
     """The first clips of a run, as one rank reads them."""
-    order = Order.create(table.sizes(), 0, OrderConfig(lanes=8, chunk_frames=320))
+    order = Order.create(table.sizes(), 0, OrderConfig(open_chunks=8, chunk_frames=320))
     return ClipStream(
         table,
         order,

@@ -21,7 +21,7 @@ def cases(folder: Path) -> list[Case]:
     engine, gigabytes = make_engine()
 
     def save() -> float:
-        save_checkpoint(folder, engine, Progress(step=1, g=1, state={}))
+        save_checkpoint(folder, engine, Progress(step=1, clips_seen=1, state={}))
         return gigabytes
 
     def load() -> float:
@@ -42,7 +42,7 @@ def cases(folder: Path) -> list[Case]:
 
 def make_engine() -> tuple[ZeroEngine, float]:
     """An engine, and the gigabytes of its parameters and moments in fp32."""
-    topology = join_once()
+    rank_info = join_once()
     module = torch.nn.Sequential(*(torch.nn.Linear(WIDTH, WIDTH) for _ in range(DEPTH)))
     engine = ZeroEngine(
         module,
@@ -50,7 +50,7 @@ def make_engine() -> tuple[ZeroEngine, float]:
         ParallelConfig(),
         micro_batch_size=1,
         grad_accum_steps=1,
-        device=topology.device,
+        device=rank_info.device,
     )
     return engine, 3 * 4e-9 * sum(parameter.numel() for parameter in module.parameters())
 
@@ -60,7 +60,11 @@ def main() -> None:
     engine, _ = make_engine()
     with tempfile.TemporaryDirectory() as folder:
         print(
-            peak_mb(lambda: save_checkpoint(Path(folder), engine, Progress(step=1, g=1, state={})))
+            peak_mb(
+                lambda: save_checkpoint(
+                    Path(folder), engine, Progress(step=1, clips_seen=1, state={})
+                )
+            )
         )
 
 

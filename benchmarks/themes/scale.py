@@ -29,7 +29,7 @@ from surgstream.shards.storage.stores import open_storage
 GLOBAL_BATCH_SIZE = 2048
 MICRO_BATCH_SIZE = 64
 LOOK_BACK = 60
-CONFIG = OrderConfig(lanes=2048, chunk_frames=320)
+CONFIG = OrderConfig(open_chunks=2048, chunk_frames=320)
 CLIPS_PER_RANK = (64, 4)
 RANKS = (1, 4, 16, 64, 256, 512, 1024, 2048, 4096)
 START = 500 * 2048
@@ -156,7 +156,7 @@ def small_reading(folder: Path) -> list[str]:
         "held_out=null",
         "global_batch_size=64",
         "micro_batch_size=8",
-        "data.order.lanes=64",
+        "data.order.open_chunks=64",
         "data.order.chunk_frames=64",
     ]
 

@@ -16,7 +16,7 @@ Start jobs on a cluster.
       directory and submits them; the same line again continues the run
   surgstream launch torchrun RECIPE [--nnodes N --rdzv-endpoint HOST:PORT]
       trains on this node's GPUs, or on those of N nodes when started on each
-  surgstream launch bench SITE RECIPE --nodes 1,2,4,8
+  surgstream launch loader SITE RECIPE --nodes 1,2,4,8
       measures the loader alone on each number of nodes, one job after another; the
       same line with --report instead of --nodes prints and draws the results
   surgstream launch pack SITE corpus.yaml s3://bucket/corpus --tasks 16
@@ -38,7 +38,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     ways = {
         "slurm": _slurm,
         "torchrun": _torchrun,
-        "bench": _bench,
+        "loader": _loader,
         "pack": _pack,
         "run-dir": _run_dir,
     }
@@ -82,9 +82,9 @@ def _torchrun(argv: Sequence[str]) -> argparse.Namespace:
     return words
 
 
-def _bench(argv: Sequence[str]) -> argparse.Namespace:
+def _loader(argv: Sequence[str]) -> argparse.Namespace:
     parser = _way(
-        "bench", "Measure the loader alone on more and more nodes, or report it.", "site", "recipe"
+        "loader", "Measure the loader alone on more and more nodes, or report it.", "site", "recipe"
     )
     parser.add_argument(
         "--nodes", type=_counts, default=[1, 2, 4], metavar="N,N", help="jobs' (default: 1,2,4)"

@@ -7,7 +7,7 @@ from surgstream.configs.places import to_place
 from surgstream.configs.ranges import Number
 from surgstream.launch.commands.parsing import command
 from surgstream.shards.format.outside import report_folder
-from surgstream.shards.packing.shares import Share
+from surgstream.shards.packing.shares import PackingShare
 
 DESCRIPTION = """\
 Pack videos into WebDataset shards: JPEG frames at a steady rate, in tar files of about 1 GB with an
@@ -112,8 +112,8 @@ options, with their defaults; they may also stand under `pack:` in the corpus fi
   jpeg_quality=85       1 to 100
   crop_borders=False    cut the black borders around an endoscope's picture
                         off, the same for all of a video
-  drop=[]               leave out what is black, blank, test_card, text,
-                        outside, face: a part ends there
+  drop=[]               leave out what is black, uniform, test_card, text,
+                        out_of_body, face: a part ends there
   min_seconds=0.0       leave shorter videos out, where a dataset says nothing
                         else
   segment_frames=64     most frames in a WebDataset sample
@@ -225,8 +225,8 @@ def _add_steps(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _share(text: str) -> Share:
+def _share(text: str) -> PackingShare:
     try:
-        return Share.parse(text)
+        return PackingShare.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from surgstream.configs.places import to_folder
 from surgstream.configs.ranges import Number
 from surgstream.launch.commands.parsing import command
-from surgstream.shards.synthetic.config import MEAN_SECONDS, MOST_TIMES, SECONDS_RANGE
+from surgstream.shards.synthetic.config import MAX_TIMES, MEAN_SECONDS, SECONDS_RANGE
 
 DESCRIPTION = """\
 Make a small labelled surgical corpus, in under a minute on two cores: videos of four invented
@@ -42,7 +42,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--times",
-        type=Number(int, 1, MOST_TIMES),
+        type=Number(int, 1, MAX_TIMES),
         default=1,
         help="multiples of 13 videos (default: %(default)d)",
     )

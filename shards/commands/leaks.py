@@ -9,7 +9,7 @@ from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.names import PLAN_NAME
 from surgstream.shards.leaks.comparing import Sources, compare
 from surgstream.shards.leaks.findings import Compared, as_json, as_text, some_of
-from surgstream.shards.packing.plan import Plan
+from surgstream.shards.packing.plan import PackingPlan
 from surgstream.shards.storage.stores import open_storage
 from surgstream.shards.workers import cores
 
@@ -47,7 +47,7 @@ def _fail_on_leak(train: str, compared: Compared) -> None:
         raise LeakError(
             f"{train}: expected held-out videos that can be compared with it, got {len(lost)} that "
             f"are dark or of one colour: {some_of(lost)}; look at them, and pack them with "
-            "drop=[black,blank] or take them out"
+            "drop=[black,uniform] or take them out"
         )
 
 
@@ -56,7 +56,7 @@ def _sources(corpora: dict[str, Manifest]) -> dict[str, Sources]:
     found: dict[str, Sources] = {}
     # One side will do: a copy is found if many frames of one of its two videos are compared.
     for uri in list(corpora)[1:] or list(corpora):
-        plan = Plan.load(open_storage(uri))
+        plan = PackingPlan.load(open_storage(uri))
         if plan is None:
             raise ConfigError(
                 f"--from-sources: {uri}: expected the {PLAN_NAME} that it was packed by, which is "

@@ -13,7 +13,7 @@ from surgstream.shards.format.records import Shard
 from surgstream.shards.packing.checks import check_shard
 from surgstream.shards.packing.record_checks import check_records, find_pictures
 from surgstream.shards.storage.stores import Storage, open_storage
-from surgstream.shards.workers import Progress, cores, run_all
+from surgstream.shards.workers import ProgressCallback, cores, run_all
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class VerifyTask:
     out: str
 
 
-def _verify_shard(task: VerifyTask, progress: Progress) -> list[str]:
+def _verify_shard(task: VerifyTask, progress: ProgressCallback) -> list[str]:
     return list(check_shard(task.shard, task.segment_frames, open_storage(task.out), progress))
 
 

@@ -4,16 +4,18 @@ import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.places import Anywhere, Folder
 from surgstream.configs.presets import find_preset, presets
 from surgstream.configs.ranges import Range
+from surgstream.configs.renamed import Renamed
 from surgstream.configs.suggestions import did_you_mean
 from surgstream.shards.corpus import naming
 from surgstream.shards.corpus.naming import BY_NAME
 from surgstream.shards.format.names import is_plain_id
+from surgstream.shards.format.records import RENAMED_KINDS
 from surgstream.shards.storage.addresses import is_in_bucket
 
 TOLERANCE = 0.02
@@ -91,7 +93,7 @@ class DatasetConfig:
         yield from (f"id: {problem}" for problem in naming.problems(self.id))
 
 
-Droppable = Literal["black", "blank", "test_card", "text", "outside", "face"]
+Droppable = Literal["black", "uniform", "test_card", "text", "out_of_body", "face"]
 """Frames without a picture, of one colour, with colour bars, with a slide, from outside of the body, with a face."""
 
 
@@ -112,6 +114,8 @@ class PackConfig:
         shard_bytes: The bytes that a shard should have; a longer video still stays whole.
         workers: Packing processes; one a core when null.
     """
+
+    renamed: ClassVar[Renamed] = Renamed(keys={}, values={"drop": RENAMED_KINDS})
 
     split: Literal["train", "held_out"] = "train"
     fps: Annotated[float, Range(0.001, 1e3)] = 1.0

@@ -20,7 +20,7 @@ from fractions import Fraction
 
 from surgstream.configs.errors import ConfigError
 from surgstream.shards.errors import UnusableFileError, VideoError
-from surgstream.shards.format.names import LARGEST_LABELS
+from surgstream.shards.format.names import MAX_LABELS
 from surgstream.shards.storage.stores import Stores
 
 _SHOWN = 200
@@ -112,8 +112,8 @@ def _read(kind: str, location: str, stores: Stores) -> list[Row]:
         size = storage.size(name)
         if size is None:
             raise ValueError("it is missing")
-        if size > LARGEST_LABELS:
-            raise ValueError(f"it has more than {LARGEST_LABELS} bytes")
+        if size > MAX_LABELS:
+            raise ValueError(f"it has more than {MAX_LABELS} bytes")
         text = storage.read(name).decode("utf-8-sig")
 
         parsed = list(csv.reader(io.StringIO(text, newline=""), strict=True))

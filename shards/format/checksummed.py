@@ -18,13 +18,13 @@ def digest(tree: dict[str, Any]) -> str:
     return hashlib.sha256(canonical(tree)).hexdigest()
 
 
-def seal(tree: dict[str, Any]) -> bytes:
+def dump_checksummed(tree: dict[str, Any]) -> bytes:
     """One line of canonical JSON: `tree` and, under `checksum`, its digest."""
     return canonical({**tree, "checksum": digest(tree)})
 
 
-def unseal(data: bytes, *, where: str) -> dict[str, Any]:
-    """Read what `seal` wrote.
+def load_checksummed(data: bytes, *, where: str) -> dict[str, Any]:
+    """Read what `dump_checksummed` wrote.
 
     Args:
         data: The line, with its newline.

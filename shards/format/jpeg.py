@@ -3,7 +3,7 @@
 import struct
 
 _START = b"\xff\xd8"
-_MOST_SEGMENTS = 256
+_MAX_SEGMENTS = 256
 _SEGMENTS = frozenset(range(0xC0, 0xFF)) - frozenset(range(0xD0, 0xDB))
 """Markers of segments with a length. Restarts, start and end have none, and with the scan the data begins."""
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -52,7 +52,7 @@ def _size_end(jpeg: bytes | memoryview) -> int:
 
     at = len(_START)
     size = len(jpeg)
-    for _ in range(_MOST_SEGMENTS):
+    for _ in range(_MAX_SEGMENTS):
         if at + 9 > size:
             return 0
         one, marker, length = struct.unpack_from(">BBH", jpeg, at)

@@ -17,7 +17,7 @@ READINGS_NAME = "readings.jsonl"
 FRAME_BYTES = 1024
 """The fewest bytes of a frame in a tar: its header, and one block of content."""
 
-LARGEST_LABELS = 64 * 2**20
+MAX_LABELS = 64 * 2**20
 """The most bytes of a file of labels; parsed, they take many times as much memory."""
 
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")

@@ -43,6 +43,10 @@ class Change:
     now: str
 
 
+RENAMED_KINDS = {"blank": "uniform", "outside": "out_of_body"}
+"""What kinds of findings were called in corpora that were packed before, and what they are called now."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """A stretch that shows no operation, or something that should not be seen, by a rule of `shards.screening`.
@@ -58,9 +62,13 @@ class Finding:
     shown: float
     box: Box | None = None
 
+    def __post_init__(self) -> None:
+        """Call the kind by its name of now, whenever it was written."""
+        object.__setattr__(self, "kind", RENAMED_KINDS.get(self.kind, self.kind))
+
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class VideoReport:
     """The reading of a video. There is one for each video that was packed or wholly dropped.
 
     `container` and `codec` are FFmpeg's names; `width`, `height`, `fps` and `seconds` are the source's as its header

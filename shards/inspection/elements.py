@@ -8,9 +8,9 @@ from surgstream.shards.inspection.sprites import Sprite
 COLOURS = {
     "black": "#1f2328",
     "text": "#8250df",
-    "blank": "#0969da",
+    "uniform": "#0969da",
     "test_card": "#bf8700",
-    "outside": "#1a7f37",
+    "out_of_body": "#1a7f37",
     "face": "#bc4c00",
     "writing": "#57606a",
 }

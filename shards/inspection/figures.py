@@ -2,13 +2,13 @@
 
 from html import escape
 
-from surgstream.shards.format.records import Reading
+from surgstream.shards.format.records import VideoReport
 from surgstream.shards.inspection.colours import Histogram
 from surgstream.shards.inspection.elements import COLOURS, KEPT_COLOUR, LOST_COLOUR, clock
 from surgstream.shards.inspection.sprites import DROPPED_COLOUR
 
 
-def timeline(reading: Reading, seconds: float) -> str:
+def timeline(reading: VideoReport, seconds: float) -> str:
     """Draw the packed stretches over the length of a video, and the findings above them."""
     length = max(seconds, 1e-3)
 
@@ -40,7 +40,7 @@ def timeline(reading: Reading, seconds: float) -> str:
     )
 
 
-def crop_figure(reading: Reading, picture: str | None) -> str:
+def crop_figure(reading: VideoReport, picture: str | None) -> str:
     """Draw the crop of a video into a picture of it; empty where there is neither.
 
     Args:

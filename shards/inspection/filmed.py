@@ -20,14 +20,14 @@ from surgstream.shards.inspection.sprites import (
 )
 from surgstream.shards.video.picture import to_jpeg
 
-MOST_PICTURES = 240
-"""Pictures of a video, unless they would be more than LONGEST_SECONDS apart."""
+MAX_PICTURES = 240
+"""Pictures of a video, unless they would be more than MAX_SECONDS apart."""
 
-FEWEST_PICTURES = 10
-"""Pictures of a short video, even if they are less than SHORTEST_SECONDS apart."""
+MIN_PICTURES = 10
+"""Pictures of a short video, even if they are less than MIN_SECONDS apart."""
 
-SHORTEST_SECONDS = 10
-LONGEST_SECONDS = 30
+MIN_SECONDS = 10
+MAX_SECONDS = 30
 
 Rooms = Mapping[int, int]
 """Numbers of frames, and for each how many frames from it on do as well."""
@@ -109,8 +109,8 @@ def _size(sights: Iterable[Sight]) -> tuple[int, int] | None:
 
 def spacing(seconds: float) -> float:
     """Compute the seconds from one picture of a video to the next, by the video's length."""
-    shortest = min(SHORTEST_SECONDS, seconds / FEWEST_PICTURES)
-    return min(LONGEST_SECONDS, max(shortest, seconds / MOST_PICTURES))
+    shortest = min(MIN_SECONDS, seconds / MIN_PICTURES)
+    return min(MAX_SECONDS, max(shortest, seconds / MAX_PICTURES))
 
 
 def _moments(finding: Finding, fps: float) -> Rooms:

@@ -6,7 +6,7 @@ from html import escape
 from importlib.resources import files
 
 from surgstream.shards.format.quarantine import Quarantined
-from surgstream.shards.format.records import Reading
+from surgstream.shards.format.records import VideoReport
 from surgstream.shards.format.review import Decision
 from surgstream.shards.inspection.colours import Histogram
 from surgstream.shards.inspection.decisions import added_row, decision_table
@@ -48,7 +48,7 @@ class Section:
     """
 
     name: str
-    reading: Reading
+    reading: VideoReport
     packed: str
     seconds: float
     warnings: tuple[str, ...]

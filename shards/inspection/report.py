@@ -11,11 +11,11 @@ from typing import TypeVar
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import build
 from surgstream.shards.errors import ManifestError
-from surgstream.shards.format.checksummed import unseal
+from surgstream.shards.format.checksummed import load_checksummed
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.names import MANIFEST_NAME, PLAN_NAME, QUARANTINE_NAME, READINGS_NAME
 from surgstream.shards.format.quarantine import Quarantined
-from surgstream.shards.format.records import Finding, Reading, Span
+from surgstream.shards.format.records import Finding, Span, VideoReport
 from surgstream.shards.format.review import Decision, by_video
 from surgstream.shards.inspection.filmed import write_pictures
 from surgstream.shards.inspection.packed_frames import Placed, all_videos
@@ -29,7 +29,7 @@ from surgstream.shards.video.sources import Film
 Record = TypeVar("Record")
 
 PICTURE_QUALITY = 80
-LONGEST_SECONDS = 3600 * 100
+MAX_SECONDS = 3600 * 100
 """Longest video that is packed."""
 
 SHORT_FRAMES = 16
@@ -59,7 +59,7 @@ def write_report(storage: Storage, out: Path, films: Mapping[tuple[str, str], Fi
     videos = {(each.shard.dataset, each.video.id): each for each in all_videos(manifest)}
     readings = {
         (reading.dataset, reading.video): _checked(reading, storage.uri)
-        for reading in _records(Reading, storage, READINGS_NAME)
+        for reading in _records(VideoReport, storage, READINGS_NAME)
     }
     _check_complete(storage, videos.keys() - readings.keys())
 
@@ -110,11 +110,11 @@ def _check_complete(storage: Storage, missing: Set[tuple[str, str]]) -> None:
     )
 
 
-def _checked(reading: Reading, uri: str) -> Reading:
+def _checked(reading: VideoReport, uri: str) -> VideoReport:
     """Return a reading if its stretches are plausible: the number of pictures grows with their length."""
     stretches: tuple[Span | Finding, ...] = (*reading.dropped, *reading.findings)
     for each in stretches:
-        if each.stop is None or not 0 <= each.start < each.stop <= LONGEST_SECONDS:
+        if each.stop is None or not 0 <= each.start < each.stop <= MAX_SECONDS:
             raise ManifestError(
                 f"{uri}: {READINGS_NAME}: {reading.dataset}/{reading.video}: expected seconds of a "
                 f"video, got {each.start} to {each.stop}; pack the corpus again"
@@ -135,7 +135,7 @@ class _Seen:
 
     storage: Storage
     manifest: Manifest
-    reading: Reading
+    reading: VideoReport
     placed: Placed | None
     film: Film | None
     reason: str
@@ -194,7 +194,7 @@ class _Seen:
             yield f"what is dropped has no pictures here, since {sights.missing}"
 
 
-def _warnings(placed: Placed | None, reading: Reading) -> Iterator[str]:
+def _warnings(placed: Placed | None, reading: VideoReport) -> Iterator[str]:
     """Say what a person should look at."""
     kinds = {each.kind for each in reading.findings}
 
@@ -202,7 +202,7 @@ def _warnings(placed: Placed | None, reading: Reading) -> Iterator[str]:
         yield "a face may be seen"
     if "writing" in kinds:
         yield "something is written into the picture all through the video: a name, a date?"
-    if "outside" in kinds:
+    if "out_of_body" in kinds:
         yield "there are views from outside of the body"
     if not reading.judged:
         yield (
@@ -282,6 +282,6 @@ def _records(kind: type[Record], storage: Storage, name: str) -> Iterator[Record
     where = f"{storage.uri}: {name}"
     for line in storage.read(name).splitlines(keepends=True):
         try:
-            yield build(kind, unseal(line, where=where), where=where)
+            yield build(kind, load_checksummed(line, where=where), where=where)
         except ConfigError as error:
             raise ManifestError(str(error)) from None

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from surgstream.shards.errors import StorageError, VideoError
-from surgstream.shards.format.records import Part, Reading
+from surgstream.shards.format.records import Part, VideoReport
 from surgstream.shards.inspection.packed_frames import Placed, read_frames
 from surgstream.shards.storage.stores import Storage
 from surgstream.shards.video.container.shape import Shape, whole
@@ -62,7 +62,7 @@ class Sights:
         self,
         storage: Storage,
         placed: Placed | None,
-        reading: Reading,
+        reading: VideoReport,
         film: Film | None,
         fps: float,
     ) -> None:

@@ -10,16 +10,16 @@ from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.records import PackedVideo, Shard
 from surgstream.shards.inspection.packed_frames import Placed
 from surgstream.shards.leaks.candidates import Library, bands_of
-from surgstream.shards.leaks.findings import Compared, Doubtful, Finding, Side, Stretch, best_of
+from surgstream.shards.leaks.findings import Compared, Doubtful, Leak, SharedInterval, Side, best_of
 from surgstream.shards.leaks.fingerprints import FRAMES
 from surgstream.shards.leaks.frames import find_equal
 from surgstream.shards.leaks.matching import Match, evidence_needed, find_matches, num_comparisons
 from surgstream.shards.leaks.pictures import find_alike
-from surgstream.shards.leaks.read import PHASES, Look, Source, look_at, step_seconds
+from surgstream.shards.leaks.read import PHASES, SampledVideo, Source, sample_video, step_seconds
 from surgstream.shards.leaks.thumbnails import POSES, WORDS, Bits
 from surgstream.shards.progress import progress_bar
 from surgstream.shards.storage.stores import open_storage
-from surgstream.shards.workers import Progress, run_all
+from surgstream.shards.workers import ProgressCallback, run_all
 
 Mask = npt.NDArray[np.bool_]
 
@@ -48,11 +48,11 @@ class Seen:
     corpus: str
     dataset: str
     video: PackedVideo
-    look: Look
+    look: SampledVideo
 
-    def stretch(self, start: float, seconds: float) -> Stretch:
+    def stretch(self, start: float, seconds: float) -> SharedInterval:
         """Some seconds of it."""
-        return Stretch(
+        return SharedInterval(
             corpus=self.corpus,
             dataset=self.dataset,
             video=self.video.id,
@@ -133,7 +133,7 @@ def _findings(
     short: Mask,
     train: int,
     step: float,
-) -> Iterator[Finding]:
+) -> Iterator[Leak]:
     """Stretches that are shown twice, found in any way; several ways may find the same one."""
     keys = [each.look.keys for each in seen]
     videos = [each.video for each in seen]
@@ -150,7 +150,7 @@ def _findings(
             score=1.0,
         )
 
-    def found(match: Match, way: str, more: int) -> Finding:
+    def found(match: Match, way: str, more: int) -> Leak:
         one = seen[match.first]
         other = seen[match.second]
         first = match.first_start + match.first_phase / len(one.look.motion)
@@ -188,9 +188,9 @@ def _finding(
     way: str,
     pose: int,
     score: float,
-) -> Finding:
+) -> Leak:
     kind = "within" if other.dataset == one.dataset else "across"
-    return Finding(
+    return Leak(
         kind="held_out" if held_out else kind,
         way=way,
         pose=next(name for name, number in POSES.items() if number == pose),
@@ -222,7 +222,7 @@ def _side(uri: str, seen: list[Seen], step: float) -> Side:
     )
 
 
-def _told_seconds(look: Look) -> int:
+def _told_seconds(look: SampledVideo) -> int:
     """The number of a video's pictures that are part of a fingerprint of motion."""
     tells: Mask = np.asarray(look.motion[0].any(axis=1))
     if not len(tells):
@@ -262,12 +262,12 @@ def _missed(seen: list[Seen], train: int) -> Iterator[str]:
         yield from ("across", "within")
 
 
-def _look(task: LookTask, progress: Progress) -> list[Look]:
+def _look(task: LookTask, progress: ProgressCallback) -> list[SampledVideo]:
     storage = open_storage(task.corpus)
     found = []
     for video in task.shard.videos:
         source = task.sources.get((task.shard.dataset, video.id))
-        look = look_at(storage, Placed(task.shard, video), task.step, source)
+        look = sample_video(storage, Placed(task.shard, video), task.step, source)
         found.append(look)
         progress(video.num_frames)
     return found

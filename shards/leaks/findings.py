@@ -16,7 +16,7 @@ LISTED = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stretch:
+class SharedInterval:
     """Seconds of a video, from its first picture on."""
 
     corpus: str
@@ -27,7 +27,7 @@ class Stretch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class Leak:
     """Two stretches that show the same; `second` is the held-out one where one is.
 
     Attributes:
@@ -42,8 +42,8 @@ class Finding:
     kind: str
     way: str
     pose: str
-    first: Stretch
-    second: Stretch
+    first: SharedInterval
+    second: SharedInterval
     score: float
 
 
@@ -81,16 +81,16 @@ class Compared:
             neither video has four frames a second.
     """
 
-    findings: tuple[Finding, ...]
+    findings: tuple[Leak, ...]
     corpora: tuple[Side, ...]
     by_pictures: tuple[Doubtful, ...]
     not_compared: tuple[Doubtful, ...]
     missed_between_seconds: tuple[str, ...]
 
 
-def best_of(findings: Iterable[Finding]) -> list[Finding]:
+def best_of(findings: Iterable[Leak]) -> list[Leak]:
     """Drop findings that a surer one of the same videos mostly covers: one of equal frames, or a longer one."""
-    kept: dict[tuple[Stretch, ...], list[Finding]] = {}
+    kept: dict[tuple[SharedInterval, ...], list[Leak]] = {}
     for finding in sorted(findings, key=_surest_first):
         videos = _whole(finding.first), _whole(finding.second)
         same = kept.setdefault(videos, [])
@@ -151,34 +151,34 @@ def _about(side: Side, compared: Compared) -> Iterator[str]:
             yield f"  {len(named)} videos {what}: {some_of(named)}"
 
 
-def _told(finding: Finding) -> str:
+def _told(finding: Leak) -> str:
     how = finding.way if finding.pose == "upright" else f"{finding.way}, {finding.pose}"
     sides = f"{_named(finding.first)}  =  {_named(finding.second)}"
     return f"{finding.score:.2f}  {finding.kind:<8}  {sides}  ({how})"
 
 
-def _named(stretch: Stretch) -> str:
+def _named(stretch: SharedInterval) -> str:
     return f"{stretch.dataset}/{stretch.video} {stretch.start:,.0f} to {stretch.stop:,.0f} s"
 
 
-def _surest_first(finding: Finding) -> tuple[bool, float]:
+def _surest_first(finding: Leak) -> tuple[bool, float]:
     return finding.way != "frames", -finding.score * _length(finding.first)
 
 
-def _whole(stretch: Stretch) -> Stretch:
-    return Stretch(
+def _whole(stretch: SharedInterval) -> SharedInterval:
+    return SharedInterval(
         corpus=stretch.corpus, dataset=stretch.dataset, video=stretch.video, start=0, stop=0
     )
 
 
-def _length(stretch: Stretch) -> float:
+def _length(stretch: SharedInterval) -> float:
     return stretch.stop - stretch.start
 
 
-def _shared(one: Stretch, other: Stretch) -> float:
+def _shared(one: SharedInterval, other: SharedInterval) -> float:
     return min(one.stop, other.stop) - max(one.start, other.start)
 
 
-def _place(finding: Finding) -> tuple[int, str, str, float]:
+def _place(finding: Leak) -> tuple[int, str, str, float]:
     first = finding.first
     return KINDS.index(finding.kind), first.dataset, first.video, first.start

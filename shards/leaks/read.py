@@ -39,7 +39,7 @@ Source = tuple[str, float | None]
 
 
 @dataclass(frozen=True)
-class Look:
+class SampledVideo:
     """The fingerprints of a video.
 
     Attributes:
@@ -69,7 +69,9 @@ def num_phases(fps: float, step: float) -> int:
     return max(1, min(PHASES, int(fps * step + _LATE)))
 
 
-def look_at(storage: Storage, placed: Placed, step: float, source: Source | None = None) -> Look:
+def sample_video(
+    storage: Storage, placed: Placed, step: float, source: Source | None = None
+) -> SampledVideo:
     """Take a video's fingerprints.
 
     Args:
@@ -98,7 +100,7 @@ def look_at(storage: Storage, placed: Placed, step: float, source: Source | None
     stop = video.first_row + video.num_frames
     rows = read_rows(storage, placed.shard.index_name, video.first_row, stop)
     _, are_there = seen[0]
-    return Look(
+    return SampledVideo(
         motion=motion,
         pictures=tuple(hashes(*some) for some in phases),
         keys=keys_of(rows, video),

@@ -13,7 +13,7 @@ class Draws:
     """Draws of an order; every array has the shape (num_draws,).
 
     Attributes:
-        g: Number of the draw.
+        number: Number of the draw.
         dataset: Index into `Order.dataset_names`.
         k: Draws of that dataset before it.
         epoch: Pass over the dataset.
@@ -24,7 +24,7 @@ class Draws:
         seat: The seat of the draw among those of its step; see `shards.order.placement.place`.
     """
 
-    g: Int64
+    number: Int64
     dataset: Int64
     k: Int64
     epoch: Int64
@@ -44,6 +44,6 @@ class Draws:
 
     def split(self, size: int) -> Iterator["Draws"]:
         """Pieces of `size` draws each, in order; the last has what remains."""
-        for start in range(0, self.g.size, size):
+        for start in range(0, self.number.size, size):
             piece = slice(start, start + size)
             yield Draws(**{name: column[piece] for name, column in vars(self).items()})

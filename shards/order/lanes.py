@@ -51,7 +51,7 @@ class Visits:
 
 
 @dataclass(frozen=True, eq=False)
-class Grid:
+class LaneGrid:
     """The layout of each dataset's clips in chunks and lanes; every array has the shape (num_datasets,).
 
     With at most L_d lanes and a target of n0 clips a chunk, for a dataset of N clips:
@@ -87,7 +87,7 @@ class Grid:
         num_clips: Sequence[int],
         max_lanes: Sequence[int],
         chunk_frames: int,
-    ) -> "Grid":
+    ) -> "LaneGrid":
         """Lay out datasets.
 
         Args:
@@ -110,7 +110,7 @@ class Grid:
         chunk = clips // (lanes * rows)
         single_seats = hash64(seed, Purpose.SINGLE_LANE, keys) % np.uint64(SEATS)
 
-        return Grid(
+        return LaneGrid(
             seed=seed,
             keys=keys,
             num_clips=clips,

@@ -32,10 +32,10 @@ Weights = Literal["uniform", "balanced"] | dict[str, Annotated[float, Range(0, 1
 STEEPEST = 8.0
 """The greatest `temperature`."""
 
-LONGEST_PERIOD = 2**30
+MAX_PERIOD = 2**30
 """Weights whose exact period would be longer are rounded to this many parts."""
 
-LARGEST_COUNT = 2**31 - 1
+MAX_COUNT = 2**31 - 1
 """The most draws of one dataset in a period, so that keys in 63 bits still tell its draws apart."""
 
 _DECIMALS = Context(prec=20)
@@ -117,7 +117,7 @@ def period_counts(shares: Mapping[str, Fraction]) -> dict[str, int]:
         ConfigError: A share above 0 is too small to be drawn at all.
     """
     exact_period = math.lcm(*(share.denominator for share in shares.values()))
-    period = min(exact_period, LONGEST_PERIOD)
+    period = min(exact_period, MAX_PERIOD)
     counts = {name: math.floor(share * period) for name, share in shares.items()}
     # Largest remainder first: each takes one of the draws that rounding down has left.
     remainders = {name: share * period - counts[name] for name, share in shares.items()}

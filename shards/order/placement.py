@@ -9,7 +9,7 @@ from surgstream.configs.errors import ConfigError
 from surgstream.shards.keyed_random import Int64
 from surgstream.shards.order.draws import Draws
 from surgstream.shards.order.lanes import SEATS
-from surgstream.shards.order.revisions import Deal
+from surgstream.shards.order.revisions import MicroBatches
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class RankShare:
         world_size: All ranks.
         micro_batch_size: Clips in a micro-batch, m.
         global_batch_size: Draws of a step over all ranks, G.
-        deal: How a step is dealt to micro-batches; see `place`.
+        micro_batches: How a step is dealt to micro-batches; see `place`.
 
     Raises:
         ConfigError: G is not a positive multiple of micro_batch_size x world_size.
@@ -53,25 +53,29 @@ class RankShare:
     world_size: int
     micro_batch_size: int
     global_batch_size: int
-    deal: Deal = "runs"
+    micro_batches: MicroBatches = "by_chunk"
 
     def __post_init__(self) -> None:
         check_batch(self.global_batch_size, self.micro_batch_size, self.world_size)
 
-    def micro_batches(self, draws: Draws) -> Int64:
+    def assign(self, draws: Draws) -> Int64:
         """This rank's draws of a step, as indices into it, (num_micro_batches, micro_batch_size)."""
         placement = place(
             draws,
             micro_batch_size=self.micro_batch_size,
             world_size=self.world_size,
-            deal=self.deal,
+            micro_batches=self.micro_batches,
         )
         ours: Int64 = placement.members[self.rank]
         return ours
 
 
 def place(
-    draws: Draws, *, micro_batch_size: int, world_size: int, deal: Deal = "runs"
+    draws: Draws,
+    *,
+    micro_batch_size: int,
+    world_size: int,
+    micro_batches: MicroBatches = "by_chunk",
 ) -> Placement:
     """Deal the draws of one step to the micro-batches of all ranks.
 
@@ -82,9 +86,9 @@ def place(
         draws: The G draws of a step.
         micro_batch_size: Clips in a micro-batch, m.
         world_size: Ranks.
-        deal: `runs`: draws of one lane sit together, so one rank reads their chunk. `spread`: they sit apart, so that
-            they meet in different micro-batches, and more ranks read the chunk. Where no lane has two draws in a
-            step both are the same.
+        micro_batches: `by_chunk`: draws of one lane sit together, so one rank reads their chunk. `mixed`: they sit
+            apart, so that they meet in different micro-batches, and more ranks read the chunk. Where no lane has two
+            draws in a step both are the same.
 
     Returns:
         The members of each micro-batch.
@@ -92,9 +96,9 @@ def place(
     Raises:
         ConfigError: G is not a multiple of micro_batch_size x world_size.
     """
-    check_batch(draws.g.size, micro_batch_size, world_size)
+    check_batch(draws.number.size, micro_batch_size, world_size)
     seat = draws.seat
-    if deal == "spread":
+    if micro_batches == "mixed":
         seat = (seat + _apart(draws)) % SEATS
     by_seat = np.lexsort((draws.dataset, seat))  # the last key, seat, goes first
     return Placement(by_seat.reshape(world_size, -1, micro_batch_size))

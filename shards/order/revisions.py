@@ -1,7 +1,7 @@
-"""Segments: the stretches of an order over which corpus, weights and lanes stay the same.
+"""Revisions: the stretches of an order over which corpus, weights and lanes stay the same.
 
-A run that never changes them has one segment. A change at a resume appends another, so that the past stays what it was:
-clips already drawn are drawn in the same places when the order is evaluated again.
+A run that never changes them has one revision. A change at a resume appends another, so that the past stays what it
+was: clips already drawn are drawn in the same places when the order is evaluated again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from surgstream.configs.ranges import Range
 from surgstream.shards.errors import ManifestError
 from surgstream.shards.order.mixture import (
-    LARGEST_COUNT,
+    MAX_COUNT,
     STEEPEST,
     Weights,
     asked_shares,
@@ -19,7 +19,7 @@ from surgstream.shards.order.mixture import (
     temperature_of,
 )
 
-Deal = Literal["runs", "spread"]
+MicroBatches = Literal["by_chunk", "mixed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,20 +30,20 @@ class OrderConfig:
         weights: `uniform`: every clip as often as any other. `balanced`: every specialty, and within it every dataset,
             as often as any other. `{temperature: a}`: every dataset by its number of clips to the power of a, from 1,
             uniform, to 0, all datasets alike. Or a weight for each dataset by name; 0 leaves it out.
-        lanes: Chunks open at a time, over all datasets. A batch mixes best with at least as many lanes as clips; memory
-            over all nodes is about lanes x (chunk_frames + look-back) frames.
+        open_chunks: Chunks open at a time, over all datasets. A batch mixes best with at least as many lanes as clips;
+            memory over all nodes is about lanes x (chunk_frames + look-back) frames.
         chunk_frames: Least frames read together; larger chunks cost less traffic and more memory.
-        deal: How a step's clips are dealt to micro-batches. `runs` reads least; `spread` puts as many videos as
-            possible into every micro-batch, for losses that compare its clips with each other.
-        most_repeats: Warn before the first step of each dataset whose clips are drawn more than this many times as
-            often as an average clip of the corpus.
+        micro_batches: How a step's clips are dealt to micro-batches. `by_chunk` reads least; `mixed` puts as many
+            videos as possible into every micro-batch, for losses that compare its clips with each other.
+        warn_repeats_above: Warn before the first step of each dataset whose clips are drawn more than this many times
+            as often as an average clip of the corpus.
     """
 
     weights: Weights = "uniform"
-    lanes: Annotated[int, Range(1, 2**20)] = 2048
+    open_chunks: Annotated[int, Range(1, 2**20)] = 2048
     chunk_frames: Annotated[int, Range(1, 2**24)] = 320
-    deal: Deal = "runs"
-    most_repeats: Annotated[float, Range(0, 1e9)] = 10.0
+    micro_batches: MicroBatches = "by_chunk"
+    warn_repeats_above: Annotated[float, Range(0, 1e9)] = 10.0
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with these values."""
@@ -65,14 +65,14 @@ class DatasetSize:
 
 
 @dataclass(frozen=True)
-class DatasetPlan:
-    """A dataset's part in a segment.
+class DatasetRevision:
+    """A dataset's part in a revision.
 
     Attributes:
         size: The dataset.
         asked: The share of all draws that the weights ask for.
-        count: Its draws in a period of the segment; 0 leaves it out.
-        k_base: Its draws before the segment, rounded up to whole epochs if its layout changed with the segment.
+        count: Its draws in a period of the revision; 0 leaves it out.
+        k_base: Its draws before the revision, rounded up to whole epochs if its layout changed with the revision.
         lanes: The most lanes it may use.
         in_corpus: False once it has left the corpus; it is remembered in case it comes back.
     """
@@ -86,14 +86,14 @@ class DatasetPlan:
 
 
 @dataclass(frozen=True)
-class Segment:
-    """The settings that decide the draws from `start` until the next segment."""
+class Revision:
+    """The settings that decide the draws from `start` until the next revision."""
 
     start: int
     weights: Weights
     lanes: int
     chunk_frames: int
-    datasets: tuple[DatasetPlan, ...]
+    datasets: tuple[DatasetRevision, ...]
 
     def differences(self, sizes: Sequence[DatasetSize], config: OrderConfig) -> dict[str, str]:
         """Compare with what a run asks for now.
@@ -103,7 +103,7 @@ class Segment:
             config: The configuration of the order.
 
         Returns:
-            A clause for each of `corpus`, `weights` and `lanes` that differs, saying how.
+            A clause for each of `corpus`, `weights` and `chunks` that differs, saying how.
         """
         then = {plan.size.name: plan.size for plan in self.datasets if plan.in_corpus}
         now = {size.name: size for size in sizes}
@@ -117,23 +117,23 @@ class Segment:
         found = {"corpus": ", ".join(changes)} if changes else {}
         if self.weights != config.weights:
             found["weights"] = f"weights were {self.weights}, now {config.weights}"
-        if (self.lanes, self.chunk_frames) != (config.lanes, config.chunk_frames):
+        if (self.lanes, self.chunk_frames) != (config.open_chunks, config.chunk_frames):
             before = f"{self.lanes} x {self.chunk_frames}"
-            after = f"{config.lanes} x {config.chunk_frames}"
-            found["lanes"] = f"lanes x chunk_frames were {before}, now {after}"
+            after = f"{config.open_chunks} x {config.chunk_frames}"
+            found["chunks"] = f"open_chunks x chunk_frames were {before}, now {after}"
         return found
 
 
-def first_segment(start: int, sizes: Sequence[DatasetSize], config: OrderConfig) -> Segment:
-    """A segment that knows no past: every dataset begins its first epoch.
+def first_revision(start: int, sizes: Sequence[DatasetSize], config: OrderConfig) -> Revision:
+    """A revision that knows no past: every dataset begins its first epoch.
 
     Args:
-        start: First draw of the segment.
+        start: First draw of the revision.
         sizes: The datasets of the corpus.
         config: Weights and lanes.
 
     Returns:
-        The segment. Each dataset has its share of the lanes, and at least one.
+        The revision. Each dataset has its share of the lanes, and at least one.
 
     Raises:
         ManifestError: The corpus has no datasets, or one without clips or with too many.
@@ -151,47 +151,47 @@ def first_segment(start: int, sizes: Sequence[DatasetSize], config: OrderConfig)
     counts = num_clips if config.weights == "uniform" else period_counts(shares)
 
     plans = (
-        DatasetPlan(
+        DatasetRevision(
             size=size,
             asked=float(shares[size.name]),
             count=counts[size.name],
             k_base=0,
-            lanes=max(1, round(config.lanes * shares[size.name])),
+            lanes=max(1, round(config.open_chunks * shares[size.name])),
             in_corpus=True,
         )
         for size in sizes
     )
-    return Segment(start, config.weights, config.lanes, config.chunk_frames, tuple(plans))
+    return Revision(start, config.weights, config.open_chunks, config.chunk_frames, tuple(plans))
 
 
-def next_segment(
-    last: Segment,
+def next_revision(
+    last: Revision,
     drawn: Sequence[int],
     start: int,
     sizes: Sequence[DatasetSize],
     config: OrderConfig,
-) -> Segment:
-    """The segment that follows another when corpus, weights or lanes change.
+) -> Revision:
+    """The revision that follows another when corpus, weights or lanes change.
 
     Where a dataset's clips and lanes stay the same, it goes on within its epoch; lanes stay when only weights change,
     because another grid would lose the clips that the epoch still owes. Otherwise it starts its next epoch. Datasets
     keep their index: those that left the corpus stay in the list, undrawn, and new ones come last.
 
     Args:
-        last: The segment before.
+        last: The revision before.
         drawn: Draws of each of its datasets before `start`.
-        start: First draw of the new segment.
+        start: First draw of the new revision.
         sizes: The datasets of the corpus.
         config: Weights and lanes.
 
     Returns:
-        The new segment.
+        The new revision.
 
     Raises:
-        ManifestError: As `first_segment`.
-        ConfigError: As `first_segment`.
+        ManifestError: As `first_revision`.
+        ConfigError: As `first_revision`.
     """
-    fresh = first_segment(start, sizes, config)
+    fresh = first_revision(start, sizes, config)
     arriving = {plan.size.name: plan for plan in fresh.datasets}
     keeps_chunks = last.chunk_frames == config.chunk_frames
 
@@ -202,7 +202,7 @@ def next_segment(
             plans.append(replace(old, asked=0.0, count=0, k_base=k, in_corpus=False))
             continue
 
-        lanes = old.lanes if keeps_chunks and last.lanes == config.lanes else new.lanes
+        lanes = old.lanes if keeps_chunks and last.lanes == config.open_chunks else new.lanes
         keeps_clips = new.size.num_clips == old.size.num_clips
         goes_on = keeps_chunks and keeps_clips and lanes == old.lanes
 
@@ -216,13 +216,13 @@ def next_segment(
 
 
 def _check_num_clips(size: DatasetSize) -> None:
-    if 0 < size.num_clips <= LARGEST_COUNT:
+    if 0 < size.num_clips <= MAX_COUNT:
         return
     remedy = "split it in two"
     if not size.num_clips:
         remedy = "raise data.fps, its parts are shorter than a frame"
     raise ManifestError(
-        f"dataset {size.name}: expected between 1 and {LARGEST_COUNT} clips, "
+        f"dataset {size.name}: expected between 1 and {MAX_COUNT} clips, "
         f"got {size.num_clips}; {remedy}"
     )
 

@@ -1,16 +1,16 @@
 """The order of clips: a pure function of the corpus, the seed, the weights and the lanes.
 
-`g` counts the draws that optimizer steps have consumed; a step of G clips consumes draws [g, g + G). The order does not
-know ranks, threads or caches: those decide only who reads a clip and when. So the state of a run is one integer, it
-resumes at any g at once and on any number of ranks, and together the ranks train on exactly the planned sequence:
-nothing lost, nothing twice.
+Draws are numbered from 0; a step of G clips consumes draws [d, d + G), where d is how many the run has consumed before.
+The order does not know ranks, threads or caches: those decide only who reads a clip and when. So the state of a run is
+one integer, it resumes at any draw at once and on any number of ranks, and together the ranks train on exactly the
+planned sequence: nothing lost, nothing twice.
 
 A draw is found in two steps. The mixture (`shards.order.mixture`) says which dataset it comes from and how many draws
 that dataset had before; the lanes (`shards.order.lanes`) say which clip that is. `place` deals the draws of a step to
 ranks. Everything is integer arithmetic over `shards.keyed_random`, so the same on every machine.
 
-A change of weights or corpus at a resume does not touch the past: it appends a segment (`shards.order.revisions`). Seed
-and segments are part of a checkpoint.
+A change of weights or corpus at a resume does not touch the past: it appends a revision (`shards.order.revisions`).
+Seed and revisions are part of a checkpoint.
 """
 
 from collections.abc import Sequence
@@ -23,23 +23,23 @@ import numpy as np
 from surgstream.configs.loading import build, to_tree
 from surgstream.shards.keyed_random import Purpose, hash64
 from surgstream.shards.order.draws import Draws
-from surgstream.shards.order.lanes import Grid
+from surgstream.shards.order.lanes import LaneGrid
 from surgstream.shards.order.mixture import Mixture
 from surgstream.shards.order.placement import Placement, RankShare, check_batch, place
 from surgstream.shards.order.revisions import (
     DatasetSize,
-    Deal,
+    MicroBatches,
     OrderConfig,
-    Segment,
-    first_segment,
-    next_segment,
+    Revision,
+    first_revision,
+    next_revision,
 )
 
 __all__ = [
     "DatasetReport",
     "DatasetSize",
-    "Deal",
     "Draws",
+    "MicroBatches",
     "Order",
     "OrderConfig",
     "Placement",
@@ -51,7 +51,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """A dataset's part in the order from its last segment on, for reports.
+    """A dataset's part in the order from its last revision on, for reports.
 
     Attributes:
         name: The dataset.
@@ -81,11 +81,11 @@ class Order:
 
     Attributes:
         seed: Every random choice depends on it.
-        segments: Corpus, weights and lanes, and the draw from which on they hold.
+        revisions: Corpus, weights and lanes, and the draw from which on they hold.
     """
 
     seed: int
-    segments: tuple[Segment, ...]
+    revisions: tuple[Revision, ...]
 
     @staticmethod
     def create(sizes: Sequence[DatasetSize], seed: int, config: OrderConfig) -> "Order":
@@ -103,7 +103,7 @@ class Order:
             ManifestError: The corpus has no datasets, or one without clips or with too many.
             ConfigError: The weights do not fit the datasets.
         """
-        return Order(seed, (first_segment(0, sizes, config),))
+        return Order(seed, (first_revision(0, sizes, config),))
 
     @staticmethod
     def from_json(tree: dict[str, Any]) -> "Order":
@@ -112,55 +112,56 @@ class Order:
         Raises:
             ConfigError: Something is missing or of the wrong type.
         """
+        # Checkpoints have called revisions segments from the first one on.
+        tree = {"revisions" if key == "segments" else key: value for key, value in tree.items()}
         return build(Order, tree, where="state of the order")
 
     def to_json(self) -> dict[str, Any]:
         """The whole order in plain dictionaries, lists and numbers, for a checkpoint."""
-        tree: dict[str, Any] = to_tree(self)
-        return tree
+        return {"seed": self.seed, "segments": to_tree(self)["revisions"]}
 
     def differences(self, sizes: Sequence[DatasetSize], config: OrderConfig) -> dict[str, str]:
-        """Compare corpus, weights and lanes with those of the last segment; see `Segment.differences`."""
-        return self.segments[-1].differences(sizes, config)
+        """Compare corpus, weights and lanes with those of the last revision; see `Revision.differences`."""
+        return self.revisions[-1].differences(sizes, config)
 
-    def resumed(self, g: int, sizes: Sequence[DatasetSize], config: OrderConfig) -> "Order":
-        """The order to go on with after `g` draws: this one, with another segment if anything differs.
+    def resumed(self, draw: int, sizes: Sequence[DatasetSize], config: OrderConfig) -> "Order":
+        """The order to go on with after `draw` draws: this one, with another revision if anything differs.
 
         Args:
-            g: Draws consumed so far.
+            draw: Draws consumed so far.
             sizes: The datasets of the corpus now.
             config: Weights and lanes now.
 
         Returns:
-            An order whose draws before `g` are the same as this one's.
+            An order whose draws before `draw` are the same as this one's.
 
         Raises:
             ManifestError: As `create`.
             ConfigError: As `create`.
-            ValueError: The last segment starts after `g`.
+            ValueError: The last revision starts after `draw`.
         """
-        last = self.segments[-1]
-        if g < last.start:
+        last = self.revisions[-1]
+        if draw < last.start:
             raise ValueError(
-                f"resumed: expected g of at least {last.start}, "
-                f"where the last segment starts, got {g}"
+                f"resumed: expected a draw of at least {last.start}, "
+                f"where the last revision starts, got {draw}"
             )
         if not self.differences(sizes, config):
             return self
 
-        drawn = list(self.drawn_before(g).values())
-        following = next_segment(last, drawn, g, sizes, config)
-        return Order(self.seed, (*self.segments, following))
+        drawn = list(self.drawn_before(draw).values())
+        following = next_revision(last, drawn, draw, sizes, config)
+        return Order(self.seed, (*self.revisions, following))
 
     @property
     def dataset_names(self) -> tuple[str, ...]:
         """All datasets that were ever part of the order; `Draws.dataset` counts along them."""
-        return tuple(plan.size.name for plan in self.segments[-1].datasets)
+        return tuple(plan.size.name for plan in self.revisions[-1].datasets)
 
     @property
     def num_clips(self) -> int:
-        """Clips of all datasets that the last segment draws from."""
-        plans = self.segments[-1].datasets
+        """Clips of all datasets that the last revision draws from."""
+        plans = self.revisions[-1].datasets
         return sum(plan.size.num_clips for plan in plans if plan.count)
 
     @property
@@ -169,8 +170,8 @@ class Order:
         return sum(report.lanes for report in self.report())
 
     def report(self) -> tuple[DatasetReport, ...]:
-        """The part in the last segment of each dataset that it draws from."""
-        plans = self.segments[-1].datasets
+        """The part in the last revision of each dataset that it draws from."""
+        plans = self.revisions[-1].datasets
         mixture, grid = self._machinery[-1]
 
         # i counts the datasets that are not drawn too, as the grid does.
@@ -205,65 +206,65 @@ class Order:
         if start < 0 or count < 1:
             raise ValueError(f"draws: expected start >= 0 and count >= 1, got {start} and {count}")
 
-        # A segment ends where the next one starts; the last one is endless.
+        # A revision ends where the next one starts; the last one is endless.
         stop = start + count
-        ends = [*(segment.start for segment in self.segments[1:]), stop]
+        ends = [*(revision.start for revision in self.revisions[1:]), stop]
         pieces = []
-        for i, (segment, end) in enumerate(zip(self.segments, ends, strict=True)):
-            first = max(start, segment.start)
+        for i, (revision, end) in enumerate(zip(self.revisions, ends, strict=True)):
+            first = max(start, revision.start)
             last = min(stop, end)
             if first < last:
                 pieces.append(self._segment_draws(i, first, last))
         return Draws.concatenate(pieces)
 
-    def drawn_before(self, g: int) -> dict[DatasetSize, int]:
+    def drawn_before(self, draw: int) -> dict[DatasetSize, int]:
         """The number of draws among [0, g) of each dataset that was ever part of the order."""
-        i = max(i for i, segment in enumerate(self.segments) if segment.start <= g)
-        segment = self.segments[i]
+        i = max(i for i, revision in enumerate(self.revisions) if revision.start <= draw)
+        revision = self.revisions[i]
         mixture, _ = self._machinery[i]
 
-        drawn_in_segment = mixture.drawn_before(g - segment.start)
-        drawn = drawn_in_segment + [plan.k_base for plan in segment.datasets]
-        sizes = [plan.size for plan in segment.datasets]
+        drawn_in_revision = mixture.drawn_before(draw - revision.start)
+        drawn = drawn_in_revision + [plan.k_base for plan in revision.datasets]
+        sizes = [plan.size for plan in revision.datasets]
         return dict(zip(sizes, drawn.tolist(), strict=True))
 
-    def substitute(self, dataset: int, g: int, attempt: int) -> int:
+    def substitute(self, dataset: int, draw: int, attempt: int) -> int:
         """The clip to take in draw g when the planned one, and `attempt` substitutes before, cannot be used.
 
         Args:
             dataset: The planned clip's, counted as in `Draws.dataset`.
-            g: The draw.
+            draw: The draw.
             attempt: 0, 1, ...
 
         Returns:
             A clip of the same dataset, drawn with equal chances.
         """
-        num_clips = self.segments[-1].datasets[dataset].size.num_clips
-        return int(hash64(self.seed, Purpose.SUBSTITUTE, g, attempt)) % num_clips
+        num_clips = self.revisions[-1].datasets[dataset].size.num_clips
+        return int(hash64(self.seed, Purpose.SUBSTITUTE, draw, attempt)) % num_clips
 
     def _segment_draws(self, index: int, start: int, stop: int) -> Draws:
-        segment = self.segments[index]
+        revision = self.revisions[index]
         mixture, grid = self._machinery[index]
-        dataset, k_in_segment = mixture.draws(start - segment.start, stop - segment.start)
+        dataset, k_in_revision = mixture.draws(start - revision.start, stop - revision.start)
 
-        # The mixture counts from the segment's start, lanes from the dataset's first draw.
-        k_base = np.array([plan.k_base for plan in segment.datasets], np.int64)
-        k = k_in_segment + k_base[dataset]
+        # The mixture counts from the revision's start, lanes from the dataset's first draw.
+        k_base = np.array([plan.k_base for plan in revision.datasets], np.int64)
+        k = k_in_revision + k_base[dataset]
         visits = grid.visit(dataset, k)
-        return Draws(g=np.arange(start, stop), dataset=dataset, k=k, **vars(visits))
+        return Draws(number=np.arange(start, stop), dataset=dataset, k=k, **vars(visits))
 
     @cached_property
-    def _machinery(self) -> list[tuple[Mixture, Grid]]:
-        """The mixture and the lanes of each segment."""
+    def _machinery(self) -> list[tuple[Mixture, LaneGrid]]:
+        """The mixture and the lanes of each revision."""
         machinery = []
-        for segment in self.segments:
-            plans = segment.datasets
-            grid = Grid.lay_out(
+        for revision in self.revisions:
+            plans = revision.datasets
+            grid = LaneGrid.lay_out(
                 seed=self.seed,
                 names=[plan.size.name for plan in plans],
                 num_clips=[plan.size.num_clips for plan in plans],
                 max_lanes=[plan.lanes for plan in plans],
-                chunk_frames=segment.chunk_frames,
+                chunk_frames=revision.chunk_frames,
             )
 
             counts = np.array([plan.count for plan in plans], np.int64)

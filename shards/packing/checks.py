@@ -11,20 +11,20 @@ from PIL import Image
 
 from surgstream.shards.errors import ManifestError
 from surgstream.shards.format import index
-from surgstream.shards.format.checksummed import unseal
+from surgstream.shards.format.checksummed import load_checksummed
 from surgstream.shards.format.index import ROW, Rows
 from surgstream.shards.format.names import frame_member, segment_key, segment_member
 from surgstream.shards.format.records import PackedVideo, Part, Shard, describe, segments
 from surgstream.shards.format.tar import member_header, padded
 from surgstream.shards.storage.stores import RangeReader, Storage
-from surgstream.shards.workers import Progress
+from surgstream.shards.workers import ProgressCallback
 
 READ_BYTES = 8 * 2**20
-LARGEST_MEMBER = 256 * 2**20
+MAX_MEMBER = 256 * 2**20
 
 
 def check_shard(
-    shard: Shard, segment_frames: int, storage: Storage, progress: Progress
+    shard: Shard, segment_frames: int, storage: Storage, progress: ProgressCallback
 ) -> Iterator[str]:
     """Check a shard and its index.
 
@@ -88,7 +88,7 @@ def _other_size(name: str, expected: int, size: int | None) -> str:
 
 
 def _check_members(
-    shard: Shard, segment_frames: int, tape: "_Tape", rows: Rows, progress: Progress
+    shard: Shard, segment_frames: int, tape: "_Tape", rows: Rows, progress: ProgressCallback
 ) -> Iterator[str]:
     """Compare the tar, byte by byte from its start to its end, with what packing writes."""
     try:
@@ -133,7 +133,7 @@ def _check_description(
     content = block[: block.find(b"\n") + 1]
 
     try:
-        said = unseal(content, where=member)
+        said = load_checksummed(content, where=member)
     except ManifestError:
         yield f"{member}: its JSON is damaged"
         return
@@ -212,7 +212,7 @@ class _Tape:
 
     def take(self, count: int) -> bytes:
         """Read the next `count` bytes."""
-        if not 0 <= count <= min(LARGEST_MEMBER, self._num_bytes - self.position):
+        if not 0 <= count <= min(MAX_MEMBER, self._num_bytes - self.position):
             raise _LostError
         data = self._file.read(count)
         self._digest.update(data)

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from surgstream.shards.corpus.file import CorpusConfig, PackConfig
-from surgstream.shards.format.records import Reading
+from surgstream.shards.format.records import VideoReport
 from surgstream.shards.packing.outcome import Packed
-from surgstream.shards.packing.plan import Plan
+from surgstream.shards.packing.plan import PackingPlan
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ class Footage(NamedTuple):
     seconds: float
 
 
-def planned_footage(plan: Plan) -> list[Footage]:
+def planned_footage(plan: PackingPlan) -> list[Footage]:
     """List the videos of a plan by their predicted lengths, without those that are too short."""
     fps = plan.options.fps
     return [
@@ -66,7 +66,7 @@ def warn_of_other_counts(corpus: CorpusConfig, footage: Sequence[Footage]) -> No
             log.warning("datasets: %s: %s", dataset.name, difference)
 
 
-def warn_of_short_videos(plan: Plan) -> None:
+def warn_of_short_videos(plan: PackingPlan) -> None:
     """Warn of datasets with videos that seem to be too short; decoding them tells whether they are."""
     fps = plan.options.fps
     planned: Counter[str] = Counter()
@@ -89,9 +89,9 @@ def warn_of_short_videos(plan: Plan) -> None:
         )
 
 
-def warn_of_unjudged(options: PackConfig, readings: Iterable[Reading]) -> None:
+def warn_of_unjudged(options: PackConfig, readings: Iterable[VideoReport]) -> None:
     """Warn of videos whose views from outside of the body were to be dropped and could not be recognised."""
-    if "outside" not in options.drop:
+    if "out_of_body" not in options.drop:
         return
 
     unjudged = [reading for reading in readings if not reading.judged]

@@ -13,20 +13,20 @@ import numpy.typing as npt
 from PIL import Image
 
 from surgstream.shards.corpus.file import PackConfig
-from surgstream.shards.format.records import Box, Change, Finding, Part, Reading, Span
+from surgstream.shards.format.records import Box, Change, Finding, Part, Span, VideoReport
 from surgstream.shards.format.review import Decision
 from surgstream.shards.packing.plan_records import PlannedShard, PlannedVideo
 from surgstream.shards.packing.spool import Spool, spool
 from surgstream.shards.screening.borders import Border, find_border
-from surgstream.shards.screening.screener import Sight, Stretch, Watch
+from surgstream.shards.screening.screener import FrameEvidence, FrameScreener, Interval
 from surgstream.shards.storage.stores import Stores
 from surgstream.shards.video.frames import JpegFrames
 from surgstream.shards.video.sources import Film, find_film
-from surgstream.shards.workers import Progress
+from surgstream.shards.workers import ProgressCallback
 
 
 @dataclass(frozen=True)
-class Taken:
+class ExtractedFrames:
     """The frames of a video that are kept.
 
     Attributes:
@@ -40,21 +40,21 @@ class Taken:
     parts: tuple[Part, ...]
     width: int
     height: int
-    reading: Reading
+    reading: VideoReport
     jpegs: Iterator[bytes]
 
 
 @contextlib.contextmanager
-def take(
+def extract_frames(
     video: PlannedVideo,
     shard: PlannedShard,
     options: PackConfig,
     stores: Stores,
-    progress: Progress,
+    progress: ProgressCallback,
     *,
     threads: int,
     memory_bytes: int,
-) -> Iterator[Taken]:
+) -> Iterator[ExtractedFrames]:
     """Take a video's frames. All are decoded first: only the last one shows whether the video can be packed.
 
     Args:
@@ -74,14 +74,14 @@ def take(
         StorageError: A store fails, or the temporary folder is full.
     """
     fps = Fraction(str(options.fps))
-    watch = Watch()
+    watch = FrameScreener()
     film = _film(video, shard, options, stores, threads)
     border = find_border(film) if options.crop_borders else None
     frames = _frames(film, options, border, watch, threads)
 
     with spool(memory_bytes) as spooled:
         numbers = _fill(spooled, frames, progress)
-        stretches = watch.stretches(numbers[-1] + 1, partial(_frame, spooled, numbers))
+        stretches = watch.intervals(numbers[-1] + 1, partial(_frame, spooled, numbers))
         unwanted = [stretch for stretch in stretches if stretch.kind in options.drop]
         kept = _kept(numbers, unwanted, video.review, fps)
 
@@ -97,14 +97,14 @@ def take(
             crop=None if border is None else border.box,
             findings=tuple(_finding(stretch, fps) for stretch in stretches),
             dropped=tuple(_span(part, fps) for part in _runs(np.array(numbers)[~kept])),
-            judged=watch.judged,
+            judged=watch.has_tissue_colours,
             changes=tuple(frames.changes),
             too_short=too_short,
         )
 
         parts = tuple(_runs(np.array(numbers)[kept]))
         jpegs = (spooled.read(int(at)) for at in np.flatnonzero(kept))
-        yield Taken(parts, frames.width, frames.height, reading, jpegs)
+        yield ExtractedFrames(parts, frames.width, frames.height, reading, jpegs)
 
 
 def _film(
@@ -120,8 +120,8 @@ def _film(
 
 
 def _frames(
-    film: Film, options: PackConfig, border: Border | None, watch: Watch, threads: int
-) -> JpegFrames[Sight]:
+    film: Film, options: PackConfig, border: Border | None, watch: FrameScreener, threads: int
+) -> JpegFrames[FrameEvidence]:
     return JpegFrames(
         film,
         fps=Fraction(str(options.fps)),
@@ -133,7 +133,9 @@ def _frames(
     )
 
 
-def _fill(spooled: Spool, frames: Iterable[tuple[int, bytes]], progress: Progress) -> list[int]:
+def _fill(
+    spooled: Spool, frames: Iterable[tuple[int, bytes]], progress: ProgressCallback
+) -> list[int]:
     """Decode all frames into the spool, and return their numbers."""
     numbers = []
     for number, jpeg in frames:
@@ -150,7 +152,7 @@ def _frame(spooled: Spool, numbers: Sequence[int], number: int) -> Image.Image:
 
 
 def _kept(
-    numbers: Sequence[int], unwanted: Iterable[Stretch], review: Sequence[Decision], fps: Fraction
+    numbers: Sequence[int], unwanted: Iterable[Interval], review: Sequence[Decision], fps: Fraction
 ) -> npt.NDArray[np.bool_]:
     """Mark the frames to keep: those in no unwanted stretch, unless the review says otherwise."""
     kept = np.ones(len(numbers), bool)
@@ -183,11 +185,11 @@ def _reading(
     judged: bool,
     changes: tuple[Change, ...],
     too_short: bool,
-) -> Reading:
+) -> VideoReport:
     """Report on reading a film, whose last picture must be decoded: only then is all that is lost known."""
     header = film.header()
 
-    return Reading(
+    return VideoReport(
         dataset=dataset,
         video=video.id,
         source=video.source,
@@ -207,7 +209,7 @@ def _reading(
     )
 
 
-def _finding(stretch: Stretch, fps: Fraction) -> Finding:
+def _finding(stretch: Interval, fps: Fraction) -> Finding:
     return Finding(
         kind=stretch.kind,
         start=float(stretch.first / fps),

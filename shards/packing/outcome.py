@@ -6,7 +6,7 @@ from surgstream.configs.columns import columns
 from surgstream.shards.corpus.sources import Source
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.quarantine import Quarantined
-from surgstream.shards.format.records import Reading, Shard
+from surgstream.shards.format.records import Shard, VideoReport
 from surgstream.shards.storage.stores import Stores
 from surgstream.shards.video.sources import Film, find_film
 
@@ -19,7 +19,7 @@ class Packed:
 
     manifest: Manifest
     quarantine: tuple[Quarantined, ...]
-    readings: tuple[Reading, ...]
+    readings: tuple[VideoReport, ...]
     sources: tuple[Source, ...] = ()
     new_seconds: float = 0.0
     took_seconds: float = 0.0

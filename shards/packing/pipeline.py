@@ -22,12 +22,12 @@ from surgstream.shards.packing.discrepancies import (
     warn_of_unjudged,
 )
 from surgstream.shards.packing.outcome import Packed
-from surgstream.shards.packing.plan import Plan, earlier_plan, make_plan, plan_options
+from surgstream.shards.packing.plan import PackingPlan, earlier_plan, make_plan, plan_options
 from surgstream.shards.packing.plan_records import PlannedShard
 from surgstream.shards.packing.publishing import publish
 from surgstream.shards.packing.removal import sweep, withdraw
 from surgstream.shards.packing.shard import PackTask, Receipt, pack_shard
-from surgstream.shards.packing.shares import Share
+from surgstream.shards.packing.shares import PackingShare
 from surgstream.shards.screening.screener import KINDS, obstacles
 from surgstream.shards.storage.owner import Owner, owning
 from surgstream.shards.storage.stores import Storage, Stores
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 RECEIPTS_IN_FLIGHT = 16
 
-MOST_THREADS = 16
+MAX_THREADS = 16
 """Decoding threads of one video, where there are more cores than shards."""
 
 Receipts = dict[str, Receipt | None]
@@ -102,7 +102,9 @@ def prepare(corpus: CorpusConfig, root: Path | str, storage: Storage) -> Receipt
     return receipts
 
 
-def pack_share(corpus: CorpusConfig, root: Path | str, storage: Storage, share: Share) -> Receipts:
+def pack_share(
+    corpus: CorpusConfig, root: Path | str, storage: Storage, share: PackingShare
+) -> Receipts:
     """Pack the missing shards of one share of the saved plan, while others pack theirs. Publishes nothing.
 
     Leftovers of a killed process stay until `prepare` or `pack`: another process may be writing them.
@@ -152,7 +154,7 @@ def _check_kinds(options: PackConfig) -> None:
 
 def _prepare(
     corpus: CorpusConfig, sources: Sequence[Source], storage: Storage
-) -> tuple[Plan, Receipts]:
+) -> tuple[PackingPlan, Receipts]:
     previous = earlier_plan(corpus, storage)
     if previous is not None and previous.has_pseudonyms and corpus.pseudonyms is None:
         raise ConfigError(
@@ -173,7 +175,7 @@ def _prepare(
     return plan, receipts
 
 
-def _saved_plan(corpus: CorpusConfig, sources: Sequence[Source], storage: Storage) -> Plan:
+def _saved_plan(corpus: CorpusConfig, sources: Sequence[Source], storage: Storage) -> PackingPlan:
     """Load the plan that shares are of, with the current locations of the sources.
 
     Raises:
@@ -217,14 +219,14 @@ def _check_unpublished(storage: Storage, missing: Collection[str]) -> None:
         )
 
 
-def _receipts(storage: Storage, plan: Plan, shards: Sequence[PlannedShard]) -> Receipts:
+def _receipts(storage: Storage, plan: PackingPlan, shards: Sequence[PlannedShard]) -> Receipts:
     with ThreadPoolExecutor(RECEIPTS_IN_FLIGHT) as pool:
         receipts = pool.map(lambda shard: Receipt.load(storage, shard, plan.options), shards)
         return {shard.name: receipt for shard, receipt in zip(shards, receipts, strict=True)}
 
 
 def _pack_missing(
-    storage: Storage, owner: Owner, plan: Plan, receipts: Receipts, workers: int | None
+    storage: Storage, owner: Owner, plan: PackingPlan, receipts: Receipts, workers: int | None
 ) -> Receipts:
     """Pack the shards that have no receipt yet; stop as soon as another process takes the store over."""
     missing = [
@@ -236,7 +238,7 @@ def _pack_missing(
     # Where there are fewer shards than cores, the other cores decode within them.
     workers = workers or cores()
     at_once = max(1, min(workers, len(missing)))
-    threads = min(MOST_THREADS, max(1, cores() // at_once))
+    threads = min(MAX_THREADS, max(1, cores() // at_once))
 
     tasks = [PackTask(shard, plan.options, storage.uri, threads) for shard in missing]
     done = run_all(

@@ -13,7 +13,7 @@ from surgstream.configs.loading import build, to_tree
 from surgstream.shards.corpus.file import CorpusConfig, DatasetConfig, PackConfig
 from surgstream.shards.corpus.sources import Source
 from surgstream.shards.errors import ManifestError
-from surgstream.shards.format.checksummed import seal, unseal
+from surgstream.shards.format.checksummed import dump_checksummed, load_checksummed
 from surgstream.shards.format.manifest import packed_shards
 from surgstream.shards.format.names import PLAN_NAME, shard_name, shard_number
 from surgstream.shards.format.quarantine import Quarantined
@@ -26,7 +26,7 @@ PROBES_IN_FLIGHT = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class PackingPlan:
     """A plan.
 
     Attributes:
@@ -54,7 +54,7 @@ class Plan:
         """Compute the fingerprints of the shards, in order."""
         return [shard.fingerprint(self.options) for shard in self.shards]
 
-    def difference(self, later: "Plan", dataset: str) -> str:
+    def difference(self, later: "PackingPlan", dataset: str) -> str:
         """Say why shards of a dataset, packed by this plan, do not fit a later one; empty if nothing is known."""
         was = to_tree(self.options)
         now = to_tree(later.options)
@@ -89,10 +89,10 @@ class Plan:
             shards.append(replace(shard, videos=videos))
 
         written = replace(self, shards=tuple(shards))
-        write_if_other(storage, PLAN_NAME, seal(to_tree(written)))
+        write_if_other(storage, PLAN_NAME, dump_checksummed(to_tree(written)))
 
     @staticmethod
-    def load(storage: Storage) -> "Plan | None":
+    def load(storage: Storage) -> "PackingPlan | None":
         """Read the plan of a corpus; None where there is none.
 
         Raises:
@@ -103,15 +103,17 @@ class Plan:
 
         where = f"{storage.uri}: {PLAN_NAME}"
         try:
-            return build(Plan, unseal(storage.read(PLAN_NAME), where=where), where=where)
-        except (ManifestError, ConfigError):
+            tree = load_checksummed(storage.read(PLAN_NAME), where=where)
+            tree["options"] = PackConfig.renamed.translate(tree["options"])
+            return build(PackingPlan, tree, where=where)
+        except (ManifestError, ConfigError, LookupError, AttributeError):
             raise ManifestError(
                 f"{where}: expected the plan of a corpus, got something else or a damaged one; put "
                 "a copy of it back, or pack into another folder"
             ) from None
 
 
-def earlier_plan(corpus: CorpusConfig, storage: Storage) -> Plan | None:
+def earlier_plan(corpus: CorpusConfig, storage: Storage) -> PackingPlan | None:
     """Load the plan that the shards in a store were packed by; None where there are none yet.
 
     Packing removes the shards that its plan does not have, so a wrong folder must not cost a corpus.
@@ -130,7 +132,7 @@ def earlier_plan(corpus: CorpusConfig, storage: Storage) -> Plan | None:
             f"not have; pack into another folder, or remove {foreign[0]} there first"
         )
 
-    previous = Plan.load(storage)
+    previous = PackingPlan.load(storage)
     if previous is None and present:
         raise ConfigError(
             f"{storage.uri}: holds shards, such as {min(present)}, without the {PLAN_NAME} that "
@@ -155,7 +157,7 @@ def planned_films(storage: Storage) -> dict[tuple[str, str], Film]:
         ManifestError: The plan is damaged.
         StorageError: The store fails.
     """
-    plan = Plan.load(storage)
+    plan = PackingPlan.load(storage)
     if plan is None:
         return {}
 
@@ -167,7 +169,9 @@ def planned_films(storage: Storage) -> dict[tuple[str, str], Film]:
     }
 
 
-def make_plan(corpus: CorpusConfig, sources: Sequence[Source], previous: Plan | None) -> Plan:
+def make_plan(
+    corpus: CorpusConfig, sources: Sequence[Source], previous: PackingPlan | None
+) -> PackingPlan:
     """Probe the sources and give every video its shard.
 
     Args:
@@ -205,7 +209,7 @@ def make_plan(corpus: CorpusConfig, sources: Sequence[Source], previous: Plan | 
         shards += _assign(dataset, good, earlier, options)
 
     quarantine = tuple(video for _, video in probed if isinstance(video, Quarantined))
-    return Plan(
+    return PackingPlan(
         options=options,
         shards=tuple(sorted(shards, key=lambda shard: shard.name)),
         quarantine=quarantine,

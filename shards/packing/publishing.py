@@ -7,7 +7,7 @@ from surgstream.configs.loading import to_tree
 from surgstream.shards.corpus.file import PackConfig
 from surgstream.shards.corpus.sources import Source
 from surgstream.shards.errors import ShardError
-from surgstream.shards.format.checksummed import seal
+from surgstream.shards.format.checksummed import dump_checksummed
 from surgstream.shards.format.manifest import Manifest, Reviewed
 from surgstream.shards.format.names import (
     FORMAT_VERSION,
@@ -15,9 +15,9 @@ from surgstream.shards.format.names import (
     QUARANTINE_NAME,
     READINGS_NAME,
 )
-from surgstream.shards.format.records import Reading
+from surgstream.shards.format.records import VideoReport
 from surgstream.shards.packing.outcome import Packed
-from surgstream.shards.packing.plan import Plan, says, write_if_other
+from surgstream.shards.packing.plan import PackingPlan, says, write_if_other
 from surgstream.shards.packing.shard import Receipt
 from surgstream.shards.storage.stores import Storage
 
@@ -25,7 +25,7 @@ from surgstream.shards.storage.stores import Storage
 def publish(
     storage: Storage,
     sources: Sequence[Source],
-    plan: Plan,
+    plan: PackingPlan,
     receipts: Sequence[Receipt],
     published: str | None,
 ) -> Packed:
@@ -45,14 +45,16 @@ def publish(
         ShardError: Not one video could be packed, a store fails, or another process has published since.
     """
     quarantine = list(plan.quarantine)
-    readings: list[Reading] = []
+    readings: list[VideoReport] = []
     for receipt in receipts:
         quarantine += receipt.quarantine
         readings += receipt.readings
 
     for name, lines in ((QUARANTINE_NAME, quarantine), (READINGS_NAME, readings)):
         if lines:
-            write_if_other(storage, name, b"".join(seal(to_tree(line)) for line in lines))
+            write_if_other(
+                storage, name, b"".join(dump_checksummed(to_tree(line)) for line in lines)
+            )
         else:
             # An earlier packing may have left one.
             storage.delete(name)

@@ -7,7 +7,7 @@ from typing import TypeVar
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import build, to_tree
 from surgstream.shards.errors import ManifestError
-from surgstream.shards.format.checksummed import seal, unseal
+from surgstream.shards.format.checksummed import dump_checksummed, load_checksummed
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.names import (
     PLAN_NAME,
@@ -17,8 +17,8 @@ from surgstream.shards.format.names import (
     receipt_name,
 )
 from surgstream.shards.format.quarantine import Quarantined
-from surgstream.shards.format.records import Reading
-from surgstream.shards.packing.plan import Plan
+from surgstream.shards.format.records import VideoReport
+from surgstream.shards.packing.plan import PackingPlan
 from surgstream.shards.packing.shard import Receipt
 from surgstream.shards.storage.stores import Storage
 
@@ -26,7 +26,7 @@ RECORDS_IN_FLIGHT = 16
 
 _OF_REPORTS = (".html", ".jpg", ".jpeg", ".png")
 
-T = TypeVar("T", Plan, Receipt)
+T = TypeVar("T", PackingPlan, Receipt)
 
 
 def find_pictures(storage: Storage) -> list[str]:
@@ -73,7 +73,7 @@ def check_records(
     if not {PLAN_NAME, *map(receipt_name, packed)} & storage.sizes().keys():
         return
 
-    plan = _load(Plan, PLAN_NAME, storage)
+    plan = _load(PackingPlan, PLAN_NAME, storage)
     planned = set() if isinstance(plan, str) else {shard.name for shard in plan.shards}
     names = sorted(name for name in planned | set(packed) if receipt_name(name) not in known)
     with ThreadPoolExecutor(RECORDS_IN_FLIGHT) as pool:
@@ -86,7 +86,11 @@ def check_records(
 
     # The content of the reports is known only where all records are sound and none was skipped.
     sound = [receipt for receipt in receipts if isinstance(receipt, Receipt)]
-    if isinstance(plan, Plan) and len(sound) == len(receipts) and not any(map(_is_record, known)):
+    if (
+        isinstance(plan, PackingPlan)
+        and len(sound) == len(receipts)
+        and not any(map(_is_record, known))
+    ):
         yield from _check_reports(plan, sound, storage)
 
 
@@ -95,26 +99,28 @@ def _load(cls: type[T], name: str, storage: Storage) -> T | str:
     if storage.size(name) is None:
         return f"{name}: is missing; run `surgstream pack` again"
     try:
-        return build(cls, unseal(storage.read(name), where=name), where=name)
+        return build(cls, load_checksummed(storage.read(name), where=name), where=name)
     except (ManifestError, ConfigError) as error:
         return str(error)
 
 
-def _check_reports(plan: Plan, receipts: Iterable[Receipt], storage: Storage) -> Iterator[str]:
+def _check_reports(
+    plan: PackingPlan, receipts: Iterable[Receipt], storage: Storage
+) -> Iterator[str]:
     quarantine = list(plan.quarantine)
-    readings: list[Reading] = []
+    readings: list[VideoReport] = []
     for receipt in receipts:
         quarantine += receipt.quarantine
         readings += receipt.readings
 
     yield from _check_report(Quarantined, QUARANTINE_NAME, quarantine, storage)
-    yield from _check_report(Reading, READINGS_NAME, readings, storage)
+    yield from _check_report(VideoReport, READINGS_NAME, readings, storage)
 
 
 def _check_report(
     kind: type[object], name: str, records: Iterable[object], storage: Storage
 ) -> Iterator[str]:
-    expected = {seal(to_tree(record)) for record in records}
+    expected = {dump_checksummed(to_tree(record)) for record in records}
     report = b"" if storage.size(name) is None else storage.read(name)
     lines = [_as_written_now(kind, line) for line in report.splitlines(keepends=True)]
     if sorted(lines) != sorted(expected):
@@ -127,6 +133,6 @@ def _check_report(
 def _as_written_now(kind: type[object], line: bytes) -> bytes:
     """Rewrite a line of an earlier version, which knew fewer fields. A damaged line stays as it is."""
     try:
-        return seal(to_tree(build(kind, unseal(line, where=""), where="")))
+        return dump_checksummed(to_tree(build(kind, load_checksummed(line, where=""), where="")))
     except (ManifestError, ConfigError):
         return line

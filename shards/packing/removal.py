@@ -13,7 +13,7 @@ from surgstream.shards.format.names import (
     is_shard_name,
     receipt_name,
 )
-from surgstream.shards.packing.plan import Plan
+from surgstream.shards.packing.plan import PackingPlan
 from surgstream.shards.storage.stores import Storage
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,9 @@ def sweep(storage: Storage, corpus: CorpusConfig) -> None:
     storage.sweep(ours)
 
 
-def withdraw(storage: Storage, previous: Plan | None, plan: Plan, missing: set[str]) -> None:
+def withdraw(
+    storage: Storage, previous: PackingPlan | None, plan: PackingPlan, missing: set[str]
+) -> None:
     """Delete shards that a new plan does not have, and the manifest before the first shard that it lists.
 
     Args:

@@ -19,7 +19,7 @@ from surgstream.shards.corpus.file import PackConfig
 from surgstream.shards.corpus.labels import Labels, read_labels
 from surgstream.shards.errors import ManifestError, VideoError
 from surgstream.shards.format import index
-from surgstream.shards.format.checksummed import seal, unseal
+from surgstream.shards.format.checksummed import dump_checksummed, load_checksummed
 from surgstream.shards.format.index import ROW
 from surgstream.shards.format.names import (
     frame_member,
@@ -29,15 +29,22 @@ from surgstream.shards.format.names import (
     segment_member,
 )
 from surgstream.shards.format.quarantine import Quarantined, quarantined
-from surgstream.shards.format.records import PackedVideo, Part, Reading, Shard, describe, segments
+from surgstream.shards.format.records import (
+    PackedVideo,
+    Part,
+    Shard,
+    VideoReport,
+    describe,
+    segments,
+)
 from surgstream.shards.format.tar import TarWriter
-from surgstream.shards.packing.extract import Taken, take
+from surgstream.shards.packing.extract import ExtractedFrames, extract_frames
 from surgstream.shards.packing.plan_records import PlannedShard, PlannedVideo
 from surgstream.shards.packing.spool import MEMORY_BYTES
 from surgstream.shards.screening.faces import detector
 from surgstream.shards.storage.stores import Storage, Stores, open_storage
 from surgstream.shards.video.picture import software
-from surgstream.shards.workers import Progress
+from surgstream.shards.workers import ProgressCallback
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +53,7 @@ class Receipt:
 
     fingerprint: str
     shard: Shard | None
-    readings: tuple[Reading, ...]
+    readings: tuple[VideoReport, ...]
     quarantine: tuple[Quarantined, ...]
     software: dict[str, str]
 
@@ -62,7 +69,7 @@ class Receipt:
             return None
 
         try:
-            receipt = build(Receipt, unseal(storage.read(name), where=name), where=name)
+            receipt = build(Receipt, load_checksummed(storage.read(name), where=name), where=name)
         except (ManifestError, ConfigError):
             return None
         if receipt.fingerprint != planned.fingerprint(options):
@@ -95,7 +102,7 @@ class PackTask:
     threads: int = 1
 
 
-def pack_shard(task: PackTask, progress: Progress) -> Receipt:
+def pack_shard(task: PackTask, progress: ProgressCallback) -> Receipt:
     """Decode a shard's videos, some at the same time, and publish the shard, its index and its receipt, in this order.
 
     Args:
@@ -131,16 +138,16 @@ def pack_shard(task: PackTask, progress: Progress) -> Receipt:
     )
 
     # Comes last: a shard without its receipt is packed again.
-    storage.write(receipt_name(planned.name), seal(to_tree(receipt)))
+    storage.write(receipt_name(planned.name), dump_checksummed(to_tree(receipt)))
     return receipt
 
 
-_Coming = tuple[ExitStack, Taken]
+_Coming = tuple[ExitStack, ExtractedFrames]
 """The frames of a video, and the stack that holds them until it is closed."""
 
 
 def _side_by_side(
-    task: PackTask, progress: Progress
+    task: PackTask, progress: ProgressCallback
 ) -> Iterator[tuple[PlannedVideo, Future[_Coming]]]:
     """Take the frames of a shard's videos, in order, one thread a video and as many at a time as there are threads.
 
@@ -154,7 +161,9 @@ def _side_by_side(
 
     def frames_of(video: PlannedVideo) -> _Coming:
         with ExitStack() as stack:
-            taken = stack.enter_context(take(video, shard, task.options, stores, progress, **share))
+            taken = stack.enter_context(
+                extract_frames(video, shard, task.options, stores, progress, **share)
+            )
             # The frames outlive this block: `_Packing.add` closes the stack.
             return stack.pop_all(), taken
 
@@ -177,14 +186,14 @@ class _Packing:
 
     def __init__(self, task: PackTask, tar: TarWriter) -> None:
         self.tar = tar
-        self.readings: list[Reading] = []
+        self.readings: list[VideoReport] = []
         self._task = task
         self._fps = Fraction(str(task.options.fps))
         self._stores = Stores()
         self._videos: list[PackedVideo] = []
         self._rows: list[tuple[int, int, int]] = []
 
-    def add(self, planned: PlannedVideo, frames: ExitStack, taken: Taken) -> None:
+    def add(self, planned: PlannedVideo, frames: ExitStack, taken: ExtractedFrames) -> None:
         """Append a video, or nothing, and close its frames.
 
         Raises:
@@ -220,7 +229,7 @@ class _Packing:
             self._videos.append(packed)
 
     def _sample(
-        self, video: PackedVideo, segment: Part, reading: Reading, labels: Labels
+        self, video: PackedVideo, segment: Part, reading: VideoReport, labels: Labels
     ) -> dict[str, Any]:
         """Describe a segment, as its JSON does."""
         start = segment.first_frame / self._fps
@@ -255,13 +264,13 @@ class _Packing:
         )
 
     def _add_sample(self, key: str, sample: dict[str, Any], jpegs: Iterable[bytes]) -> None:
-        self.tar.add(segment_member(key), seal(sample))
+        self.tar.add(segment_member(key), dump_checksummed(sample))
         for number, jpeg in enumerate(jpegs):
             offset = self.tar.add(frame_member(key, number), jpeg)
             self._rows.append((offset, len(jpeg), zlib.crc32(jpeg)))
 
 
-def _all_dropped(reading: Reading, options: PackConfig) -> str:
+def _all_dropped(reading: VideoReport, options: PackConfig) -> str:
     """Say why nothing of a video is left."""
     number = round(reading.dropped_seconds * options.fps)
     kinds = sorted({finding.kind for finding in reading.findings} & set(options.drop))

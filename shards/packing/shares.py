@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Share:
+class PackingShare:
     """Share `number`, from 0 on, of `count` equal ones."""
 
     number: int
     count: int
 
     @staticmethod
-    def parse(text: str) -> "Share":
+    def parse(text: str) -> "PackingShare":
         """Parse `K/N`.
 
         Raises:
@@ -23,7 +23,7 @@ class Share:
         match = re.fullmatch("([0-9]{1,6})/([0-9]{1,6})", text)
         if match is None or int(match[1]) >= int(match[2]):
             raise ValueError(f"expected K/N with K from 0 to N - 1, such as 0/4, got {text!r}")
-        return Share(int(match[1]), int(match[2]))
+        return PackingShare(int(match[1]), int(match[2]))
 
     def of(self, sizes: Sequence[int]) -> list[int]:
         """Select this share's pieces of work: the largest first, each goes to the share that has the least so far.

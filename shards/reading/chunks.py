@@ -21,7 +21,7 @@ from surgstream.shards.reading.counters import ReadCounters
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.locations import RowRange
 
-_MOST_READS = 5
+_MAX_READS = 5
 
 Int64 = npt.NDArray[np.int64]
 
@@ -175,7 +175,7 @@ class ChunkReader:
     def _stored_run(self, cache: ChunkCache | None, first_frame: int, rows: RowRange) -> _Run:
         """Read a run from the store until it is whole or two reads agree on what is bad; cache only a whole one."""
         bad: dict[int, str] | None = None
-        for attempt in range(_MOST_READS):
+        for attempt in range(_MAX_READS):
             self.counters.add(read_again=min(attempt, 1))
             index, data = self._read_store(rows)
             run = self._checked_run(first_frame, rows, index, data)

@@ -1,6 +1,7 @@
 """Clips cut from chunks, and the substitutes of damaged clips."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from surgstream.shards.errors import CorruptSampleError
 from surgstream.shards.order.sequence import Order
@@ -9,7 +10,7 @@ from surgstream.shards.reading.chunks import BadFrame, Chunk, ChunkReader
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.locations import Location
 
-_MOST_SUBSTITUTES = 16
+_MAX_SUBSTITUTES = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ class ClipBytes:
     """A clip as it lies in the shards.
 
     Attributes:
-        g: The draw it is; in a finite pass, its number among all clips.
+        draw: The draw it is; in a finite pass, its number among all clips.
         dataset: Its dataset.
         video: Id of its video in the dataset.
         anchor_frame: Number in the video of its last frame.
@@ -60,7 +61,7 @@ class ClipBytes:
         valid: False where it must not count: padding of a finite pass, or a substitute in one.
     """
 
-    g: int
+    draw: int
     dataset: str
     video: str
     anchor_frame: int
@@ -76,7 +77,7 @@ class BadClip:
     """A planned clip that could not be used.
 
     Attributes:
-        g: Its draw.
+        draw: Its draw.
         dataset: Its dataset.
         video: Id of its video in the dataset.
         anchor_frame: Number in the video of its last frame.
@@ -85,13 +86,18 @@ class BadClip:
         cause: The first of its frames that is bad.
     """
 
-    g: int
+    draw: int
     dataset: str
     video: str
     anchor_frame: int
     used_video: str
     used_anchor_frame: int
     cause: BadFrame
+
+    def as_json(self) -> dict[str, Any]:
+        """As a line of the quarantine, where the draw is called g."""
+        tree = asdict(self)
+        return {"g": tree.pop("draw"), **tree}
 
 
 class ClipCutter:
@@ -127,11 +133,11 @@ class ClipCutter:
         self._bad_in_a_row = 0
         self.bad_clips: list[BadClip] = []
 
-    def clip(self, g: int, dataset: int, where: Location, chunk: Chunk) -> ClipBytes:
+    def clip(self, draw: int, dataset: int, where: Location, chunk: Chunk) -> ClipBytes:
         """The clip of a draw, or its substitute: a function of (seed, g) and of what is damaged.
 
         Args:
-            g: The draw.
+            draw: The draw.
             dataset: Its dataset, by number in the order.
             where: The place of its clip.
             chunk: The chunk that holds it.
@@ -146,25 +152,25 @@ class ClipCutter:
         cause = self._damage(where, chunk)
         if cause is None:
             self._bad_in_a_row = 0
-            return self._cut(g, where, chunk, None)
+            return self._cut(draw, where, chunk, None)
 
         used = where
         attempt = 0
         bad: BadFrame | None = cause
         while bad:
-            if attempt == _MOST_SUBSTITUTES:
+            if attempt == _MAX_SUBSTITUTES:
                 raise self._too_many(
                     cause,
                     f"{attempt} clips that should stand in for another one are damaged as well",
                 )
-            clip = self._order.substitute(dataset, g, attempt)
+            clip = self._order.substitute(dataset, draw, attempt)
             used = self._table.locate(where.dataset, clip)
             chunk = self._reader.read(where.dataset, clip, 1)
             bad = self._damage(used, chunk)
             attempt += 1
 
         bad_clip = BadClip(
-            g=g,
+            draw=draw,
             dataset=where.dataset,
             video=where.video,
             anchor_frame=where.frame,
@@ -181,7 +187,7 @@ class ClipCutter:
         if self._num_bad > self._limits.in_all:
             raise self._too_many(cause, f"{self._num_bad} clips are damaged")
 
-        return self._cut(g, used, chunk, (where.video, where.frame))
+        return self._cut(draw, used, chunk, (where.video, where.frame))
 
     def _shown(self, where: Location) -> range:
         """The frames of a clip that its part has, by number in the dataset, oldest first."""
@@ -205,14 +211,14 @@ class ClipCutter:
         )
 
     def _cut(
-        self, g: int, where: Location, chunk: Chunk, planned: tuple[str, int] | None
+        self, draw: int, where: Location, chunk: Chunk, planned: tuple[str, int] | None
     ) -> ClipBytes:
         frames = chunk.frames(self._shown(where))
         num_missing = self._shape.num_frames - len(frames)
         frames = frames[:1] * num_missing + frames
         self._reader.counters.add(bytes_used=sum(map(len, frames)))
         return ClipBytes(
-            g=g,
+            draw=draw,
             dataset=where.dataset,
             video=where.video,
             anchor_frame=where.frame,

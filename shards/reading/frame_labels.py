@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from surgstream.shards.errors import ManifestError
-from surgstream.shards.format.checksummed import unseal
+from surgstream.shards.format.checksummed import load_checksummed
 from surgstream.shards.format.index import Rows, from_bytes
-from surgstream.shards.format.names import LARGEST_LABELS
+from surgstream.shards.format.names import MAX_LABELS
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import read_range
 
@@ -80,9 +80,9 @@ class FrameLabels:
 
     def _read_description(self, shard: str, start: int, stop: int) -> dict[str, Any]:
         where = f"{shard}: bytes {start} to {stop}"
-        if not 0 < stop - start <= LARGEST_LABELS:
+        if not 0 < stop - start <= MAX_LABELS:
             raise ManifestError(
                 f"{where}: expected the description of a segment; run `surgstream verify`"
             )
         content = read_range(self._table.storage, shard, start, stop)
-        return unseal(content.rstrip(b"\0"), where=where)
+        return load_checksummed(content.rstrip(b"\0"), where=where)

@@ -112,8 +112,8 @@ class ClipStream(ClipFeed):
 
         A chunk lives on in the steps that are planned and still need it.
         """
-        micro_batches = self._rank_share.micro_batches(draws)
-        ours = np.zeros(draws.g.size, bool)
+        micro_batches = self._rank_share.assign(draws)
+        ours = np.zeros(draws.number.size, bool)
         ours[micro_batches] = True
 
         chunks = self._ask(draws, ours.tolist(), held)
@@ -130,7 +130,7 @@ class ClipStream(ClipFeed):
         The clips of the first step are read alone: the trainer is waiting for them, and whole chunks for every lane
         would take many times longer.
         """
-        is_first = draws.g[0] == self._start
+        is_first = draws.number[0] == self._start
         chunks: dict[int, Future[Chunk]] = {}
         columns = (draws.dataset, draws.lane, draws.chunk_first, draws.chunk_clips, draws.clip)
         rows = zip(*(column.tolist() for column in columns), ours, strict=True)
@@ -156,7 +156,7 @@ class ClipStream(ClipFeed):
         for members in step.micro_batches:
             clips = []
             for i in members:
-                g = int(draws.g[i])
+                g = int(draws.number[i])
                 dataset = int(draws.dataset[i])
                 chunk = self._wait_for(step.chunks.pop(i))
                 clips.append(self._cutter.clip(g, dataset, step.locations[i], chunk))
@@ -178,13 +178,13 @@ def _check_buffer(
             f"read.buffer_bytes: the order keeps {order.num_lanes} chunks open, "
             f"about {needed / 1e6:.1f} MB on each of {world_size} ranks; expected at least that, "
             f"got {buffer_bytes / 1e6:.1f} MB; raise it, or train on more ranks, or start the run "
-            "with fewer or smaller chunks (order.lanes, order.chunk_frames)"
+            "with fewer or smaller chunks (order.open_chunks, order.chunk_frames)"
         )
 
 
 def _check_same_corpus(table: FrameTable, order: Order) -> None:
     corpus = set(table.sizes())
-    for plan in order.segments[-1].datasets:
+    for plan in order.revisions[-1].datasets:
         if plan.count and plan.size not in corpus:
             raise ManifestError(
                 f"{table.storage.uri}: expected dataset {plan.size.name} of "

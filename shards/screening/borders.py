@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from surgstream.shards.format.records import Box
-from surgstream.shards.screening.frame_scores import DARK, Kind, Pixels, glance, kind_of
+from surgstream.shards.screening.frame_scores import DARK, Kind, Pixels, kind_of, score_frame
 from surgstream.shards.screening.regions import Mask, Rectangle, bounds, largest_of_cells
 from surgstream.shards.video.container.shape import Shape
 from surgstream.shards.video.picture import thumbnail
@@ -19,16 +19,16 @@ NUM_SAMPLES = 48
 SAMPLE_SIDE = 512
 """Their longer side in pixels."""
 
-LEAST_LIT = 4
+MIN_LIT = 4
 """Least number of pictures that show something: in fewer, borders cannot be told from what is dark now."""
 
 LIT_SHARE = 0.1
 """Share of the pictures in which a pixel must be lit: dark ones do not count, nor a few without borders."""
 
-LEAST_BORDER = 0.01
+MIN_BORDER = 0.01
 """Least share of border in width and height together that is worth a crop."""
 
-LEAST_KEPT = 0.1
+MIN_KEPT = 0.1
 """Least share of the area within the border; a smaller rest is no endoscope's picture."""
 
 _BLOCK = 4
@@ -79,11 +79,11 @@ def find_border(film: Film) -> Border | None:
 
 def _shown(pictures: Sequence[Pixels]) -> list[Pixels]:
     """Select the pictures that show what the camera sees."""
-    kinds = [kind_of(glance(pixels)) for pixels in pictures]
+    kinds = [kind_of(score_frame(pixels)) for pixels in pictures]
     by_kind = list(zip(kinds, pictures, strict=True))
 
-    shown = [pixels for kind, pixels in by_kind if kind in (None, Kind.OUTSIDE)]
-    if len(shown) >= LEAST_LIT:
+    shown = [pixels for kind, pixels in by_kind if kind in (None, Kind.OUT_OF_BODY)]
+    if len(shown) >= MIN_LIT:
         return shown
     # Pictures that seem to be cards, or of one colour, may then be what the camera sees.
     return [pixels for kind, pixels in by_kind if kind not in (Kind.BLACK, Kind.TEXT)]
@@ -112,7 +112,7 @@ def lit_box(pictures: Sequence[Mask]) -> Rectangle | None:
         The box; None where there is no border, or where it cannot be told.
     """
     num_lit = sum(bool(lit.any()) for lit in pictures)
-    if num_lit < LEAST_LIT:
+    if num_lit < MIN_LIT:
         return None
 
     often = np.sum(pictures, 0) >= max(2, LIT_SHARE * num_lit)
@@ -124,6 +124,6 @@ def lit_box(pictures: Sequence[Mask]) -> Rectangle | None:
     left, top, right, bottom = bounds(region)
     kept_width = (right - left) / width
     kept_height = (bottom - top) / height
-    if 2 - (kept_width + kept_height) < LEAST_BORDER or kept_width * kept_height < LEAST_KEPT:
+    if 2 - (kept_width + kept_height) < MIN_BORDER or kept_width * kept_height < MIN_KEPT:
         return None
     return left, top, right, bottom

@@ -12,7 +12,7 @@ STEP = 40
 STAYS = 0.6
 """Share of the frames in which a stroke must be there; the digits of a clock share some."""
 
-LEAST_LOOKS = 16
+MIN_LOOKS = 16
 """Least number of frames: in fewer, writing cannot be told from what has not moved yet."""
 
 _BLOCK = 8  # side in pixels
@@ -20,7 +20,7 @@ _DENSE = 0.08  # least share of a block that is strokes
 
 # A piece of writing: its least width for its height, its least width in blocks, its largest share of the height.
 _WIDEST = 1.5
-_LEAST_BLOCKS = 3
+_MIN_BLOCKS = 3
 _TALLEST = 0.3
 
 Strokes = npt.NDArray[np.bool_]
@@ -55,7 +55,7 @@ class Overlay:
         Returns:
             Its box in pixels of a frame, and the share of the frames that have its strokes; None if there is none.
         """
-        if self._counts is None or self._num_looks < LEAST_LOOKS:
+        if self._counts is None or self._num_looks < MIN_LOOKS:
             return None
 
         stays = self._counts >= STAYS * self._num_looks
@@ -67,7 +67,7 @@ class Overlay:
             left, top, right, bottom = bounds(region)
             width = right - left
             height = bottom - top
-            is_wide = width >= max(_LEAST_BLOCKS, _WIDEST * height)
+            is_wide = width >= max(_MIN_BLOCKS, _WIDEST * height)
             if is_wide and height <= _TALLEST * len(dense):
                 box = (left * _BLOCK, top * _BLOCK, right * _BLOCK, bottom * _BLOCK)
                 inside = np.s_[:, box[1] : box[3], box[0] : box[2]]

@@ -17,7 +17,7 @@ _SCORE = 0.8
 _SHORT_SIDE = 256
 """Shorter side of the picture that is searched, in pixels; time grows with its area."""
 
-_LEAST_SIDE = 64
+_MIN_SIDE = 64
 """Least side that the network can take: in a picture of 32 pixels it sees faces where there is nothing."""
 
 _REMEDY = "pip install 'opencv-python-headless>=4.11'"
@@ -63,8 +63,8 @@ def face_score(image: Image.Image) -> float:
     small = np.asarray(image.resize((width, height), Image.Resampling.BOX))
 
     # Padded to a size that the network can take, and in OpenCV's order: blue, green, red.
-    padded_width = max(width, _LEAST_SIDE)
-    padded_height = max(height, _LEAST_SIDE)
+    padded_width = max(width, _MIN_SIDE)
+    padded_height = max(height, _MIN_SIDE)
     pixels = np.zeros((padded_height, padded_width, 3), np.uint8)
     pixels[:height, :width] = small[..., ::-1]
 

@@ -20,12 +20,12 @@ class Kind(StrEnum):
 
     BLACK = "black"
     TEXT = "text"
-    BLANK = "blank"
+    UNIFORM = "uniform"
     TEST_CARD = "test_card"
-    OUTSIDE = "outside"
+    OUT_OF_BODY = "out_of_body"
 
 
-Glance = Mapping[Kind, float]
+FrameScores = Mapping[Kind, float]
 """The scores of a frame, one for each kind."""
 
 SURE = 0.5
@@ -40,7 +40,7 @@ _COLOURED = 64  # difference of red and blue, of 255, in a strong colour
 # The surround: cells of the small copy, the share of one that is lit, and the least region to be cut out.
 _CELL = 4
 _MOSTLY = 0.5
-_LEAST_REGION = 0.05
+_MIN_REGION = 0.05
 
 # Slides: differences from the background, of 255, that are none and that are ink.
 _NEAR = 8
@@ -51,7 +51,7 @@ _STROKES = 8
 _WIDEST_STROKE = 0.02
 
 
-def glance(pixels: Pixels) -> Glance:
+def score_frame(pixels: Pixels) -> FrameScores:
     """Score a frame, or its lit region where black surrounds it: a disc, or a picture between bars.
 
     Args:
@@ -69,14 +69,14 @@ def glance(pixels: Pixels) -> Glance:
 
     return {
         Kind.BLACK: _score(bright, none=2 * _LIT, sure=_LIT),
-        Kind.BLANK: _score(near, none=0.8, sure=0.97) * (bright >= _LIT),
+        Kind.UNIFORM: _score(near, none=0.8, sure=0.97) * (bright >= _LIT),
         Kind.TEST_CARD: _striped(small),
         Kind.TEXT: _written(pixels),
-        Kind.OUTSIDE: _unlike_tissue(small, luma),
+        Kind.OUT_OF_BODY: _unlike_tissue(small, luma),
     }
 
 
-def kind_of(seen: Glance) -> Kind | None:
+def kind_of(seen: FrameScores) -> Kind | None:
     """Find the first kind whose score is sure; None where nothing speaks against an operation."""
     return next((kind for kind in Kind if seen[kind] >= SURE), None)
 
@@ -105,7 +105,7 @@ def _without_surround(pixels: Pixels) -> Pixels:
     """Cut out the box of the largest lit region; keep all where none is large: letters on black slides are thin."""
     lit = _shrunk(pixels).max(0) > DARK
     region = largest_of_cells(lit, _CELL, _MOSTLY)
-    if region.mean() < _LEAST_REGION:
+    if region.mean() < _MIN_REGION:
         return pixels
 
     left, top, right, bottom = (edge * _step(pixels) for edge in bounds(region))

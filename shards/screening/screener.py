@@ -12,7 +12,7 @@ from PIL import Image
 
 from surgstream.shards.screening import faces
 from surgstream.shards.screening.burnt_in_text import Overlay, Strokes, strokes_in
-from surgstream.shards.screening.frame_scores import SURE, Glance, Kind, glance, kind_of
+from surgstream.shards.screening.frame_scores import SURE, FrameScores, Kind, kind_of, score_frame
 from surgstream.shards.screening.regions import Rectangle
 
 FACE = "face"
@@ -47,23 +47,23 @@ def obstacles(kinds: Iterable[str]) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Sight:
+class FrameEvidence:
     """The evidence of one frame."""
 
-    scores: Glance
+    scores: FrameScores
     strokes: Strokes
 
 
 @dataclass(frozen=True)
-class Look:
+class ScoredFrame:
     """A scored frame: its number, and the scores."""
 
     number: int
-    scores: Glance
+    scores: FrameScores
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Interval:
     """A stretch of a video that a rule has found.
 
     Attributes:
@@ -83,33 +83,33 @@ class Stretch:
     box: Rectangle | None = None
 
 
-class Watch:
-    """Collects the evidence of a video's frames; see `shards.video.frames.Watcher`."""
+class FrameScreener:
+    """Collects the evidence of a video's frames; see `shards.video.frames.FrameObserver`."""
 
     def __init__(self) -> None:
-        self._looks: list[Look] = []
+        self._looks: list[ScoredFrame] = []
         self._overlay = Overlay()
 
-    def look(self, image: Image.Image) -> Sight:
+    def score(self, image: Image.Image) -> FrameEvidence:
         """Score a frame."""
-        return Sight(glance(np.asarray(image)), strokes_in(image))
+        return FrameEvidence(score_frame(np.asarray(image)), strokes_in(image))
 
-    def note(self, number: int, seen: Sight) -> None:
+    def add(self, number: int, seen: FrameEvidence) -> None:
         """Record the evidence of frame `number`."""
-        self._looks.append(Look(number, seen.scores))
+        self._looks.append(ScoredFrame(number, seen.scores))
         if seen.scores[Kind.BLACK] < SURE:
             self._overlay.add(seen.strokes)
 
     @property
-    def judged(self) -> bool:
+    def has_tissue_colours(self) -> bool:
         """Whether most of the video has the colours of tissue, so that frames without them are outside."""
         scores = []
         for look in self._looks:
-            if kind_of(look.scores) in (None, Kind.OUTSIDE):
-                scores.append(look.scores[Kind.OUTSIDE])
+            if kind_of(look.scores) in (None, Kind.OUT_OF_BODY):
+                scores.append(look.scores[Kind.OUT_OF_BODY])
         return not scores or statistics.median(scores) < SURE
 
-    def stretches(self, stop: int, frame: Callable[[int], Image.Image]) -> list[Stretch]:
+    def intervals(self, stop: int, frame: Callable[[int], Image.Image]) -> list[Interval]:
         """Find all stretches.
 
         Args:
@@ -129,17 +129,17 @@ class Watch:
             box, share = writing
             first = self._looks[0].number
             middle = self._looks[len(self._looks) // 2].number
-            found.append(Stretch(WRITING, first, stop, share, middle, box))
+            found.append(Interval(WRITING, first, stop, share, middle, box))
         return found
 
     def _kinds(self) -> list[Kind | None]:
         """Tell the kind of each look; none is outside in a video that lacks the colours of tissue."""
         kinds = [kind_of(look.scores) for look in self._looks]
-        if self.judged:
+        if self.has_tissue_colours:
             return kinds
-        return [None if kind is Kind.OUTSIDE else kind for kind in kinds]
+        return [None if kind is Kind.OUT_OF_BODY else kind for kind in kinds]
 
-    def _faces(self, stop: int, frame: Callable[[int], Image.Image]) -> Iterator[Stretch]:
+    def _faces(self, stop: int, frame: Callable[[int], Image.Image]) -> Iterator[Interval]:
         """Find faces. A stretch ends at the nearest frames, on both sides, that were searched and show none."""
         if obstacles([FACE]):
             return
@@ -155,21 +155,21 @@ class Watch:
             hits = list(run)
             best = max(hits, key=scores.__getitem__)
             score = statistics.fmean(scores[at] for at in hits)
-            yield Stretch(FACE, begins[hits[0]], ends[hits[-1]], score, numbers[best])
+            yield Interval(FACE, begins[hits[0]], ends[hits[-1]], score, numbers[best])
 
     def _searched(self) -> list[int]:
         """Select the looks that are searched for faces."""
         regular = range(0, len(self._looks), FACES_EVERY)
         suspects = []
         for at, look in enumerate(self._looks):
-            if at not in regular and look.scores[Kind.OUTSIDE] >= SUSPECT:
+            if at not in regular and look.scores[Kind.OUT_OF_BODY] >= SUSPECT:
                 suspects.append(at)
 
         most_suspects = FACES_SUSPECTS * len(self._looks)
         step = max(1, math.ceil(len(suspects) / most_suspects))
         return sorted([*regular, *suspects[::step]])
 
-    def _runs(self, kinds: Sequence[Kind | None], ends: Sequence[int]) -> Iterator[Stretch]:
+    def _runs(self, kinds: Sequence[Kind | None], ends: Sequence[int]) -> Iterator[Interval]:
         """Find the runs of looks of one kind."""
         first = 0
         for kind, run in itertools.groupby(kinds):
@@ -179,7 +179,7 @@ class Watch:
                 scores = [look.scores[kind] for look in looks]
                 best = looks[scores.index(max(scores))].number
                 score = max(SURE, statistics.fmean(scores))
-                yield Stretch(str(kind), looks[0].number, ends[stop - 1], score, best)
+                yield Interval(str(kind), looks[0].number, ends[stop - 1], score, best)
             first = stop
 
 

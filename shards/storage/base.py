@@ -14,7 +14,7 @@ from surgstream.shards.errors import StorageError
 from surgstream.shards.storage.globs import Tree
 from surgstream.shards.storage.retry import RetryConfig
 
-LARGEST_READ = 2**30
+MAX_READ = 2**30
 """The most bytes that are read whole: the files of a corpus, other than shards, are far smaller."""
 
 WITHOUT_USER = (
@@ -97,7 +97,7 @@ class Storage(Protocol):
     retries: Counter[str]
 
     def read(self, name: str) -> bytes:
-        """All bytes of `name`; StorageError when they are more than `LARGEST_READ`."""
+        """All bytes of `name`; StorageError when they are more than `MAX_READ`."""
 
     def read_into(
         self, name: str, start: int, out: memoryview, stop: threading.Event | None = None
@@ -158,9 +158,9 @@ def safe_name(uri: str, name: str) -> str:
 
 def check_size(uri: str, name: str, size: int) -> None:
     """Raise StorageError if a file is too large to be read whole."""
-    if size > LARGEST_READ:
+    if size > MAX_READ:
         raise StorageError(
-            f"{uri}: {name}: expected at most {LARGEST_READ} bytes, got {size}; "
+            f"{uri}: {name}: expected at most {MAX_READ} bytes, got {size}; "
             "it is another kind of file"
         )
 

@@ -13,7 +13,7 @@ from surgstream.configs.loading import build
 from surgstream.shards.errors import StorageError
 
 _FILE_BYTES = 2048
-_MOST_LETTERS = 300
+_MAX_LETTERS = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Record:
         job = f", Slurm job {self.job}" if self.job else ""
         told = f"{self.doing} on {self.host} (process {self.pid}{job}) since {self.since}"
         letters = []
-        for letter in told[:_MOST_LETTERS]:
+        for letter in told[:_MAX_LETTERS]:
             letters.append(letter if letter.isprintable() else "?")
         return "".join(letters)
 

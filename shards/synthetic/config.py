@@ -8,7 +8,7 @@ MEAN_SECONDS = 20.0
 MAX_FRAMES = 1 << 16
 """Most frames of a video: its frame numbers have 16 bits."""
 
-MOST_TIMES = 20
+MAX_TIMES = 20
 """Largest `times`: video numbers have two digits."""
 
 SHORTEST = 0.6

@@ -24,10 +24,10 @@ import yaml
 from surgstream.shards.errors import ShardError, StorageError
 from surgstream.shards.synthetic.clock import stamp_frame_number
 from surgstream.shards.synthetic.config import FPS, LONGEST, SHORTEST, SynthConfig
-from surgstream.shards.synthetic.film import CLASSES, DEPTH_STEPS_PER_MILLIMETRE, Film
+from surgstream.shards.synthetic.film import CLASSES, DEPTH_STEPS_PER_MILLIMETRE, RenderedFilm
 from surgstream.shards.synthetic.procedures import DATASETS, Dataset
 from surgstream.shards.synthetic.texture import between, key
-from surgstream.shards.workers import Progress, cores, run_all
+from surgstream.shards.workers import ProgressCallback, cores, run_all
 
 LICENCE = "CC0-1.0"
 CORPUS_NAME = "corpus.yaml"
@@ -66,7 +66,7 @@ CLOCK = """\
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class VideoJob:
     """One video to make."""
 
     dataset: Dataset
@@ -141,7 +141,7 @@ def _is_empty(out: Path) -> bool:
     return out.is_dir() and all(path.name == UNFINISHED for path in out.iterdir())
 
 
-def plan(config: SynthConfig) -> list[Job]:
+def plan(config: SynthConfig) -> list[VideoJob]:
     """Plan the videos to make, of unequal lengths around a mean."""
     videos = []
     for dataset in DATASETS:
@@ -154,7 +154,7 @@ def plan(config: SynthConfig) -> list[Job]:
     frames = [round(FPS * config.seconds * share) for share in shares]
 
     return [
-        Job(
+        VideoJob(
             dataset=dataset,
             video=video,
             seed=config.seed,
@@ -165,7 +165,7 @@ def plan(config: SynthConfig) -> list[Job]:
     ]
 
 
-def _make(jobs: list[Job], folder: Path) -> None:
+def _make(jobs: list[VideoJob], folder: Path) -> None:
     for dataset in DATASETS:
         for kind in ("videos", "labels", "masks", "depth"):
             (folder / dataset.name / kind).mkdir(parents=True)
@@ -175,7 +175,7 @@ def _make(jobs: list[Job], folder: Path) -> None:
         pass
 
 
-def write_video(folder: Path, job: Job, progress: Progress) -> None:
+def write_video(folder: Path, job: VideoJob, progress: ProgressCallback) -> None:
     """Write one video, its labels, masks and depth below a corpus's folder.
 
     Args:
@@ -184,7 +184,7 @@ def write_video(folder: Path, job: Job, progress: Progress) -> None:
         progress: Called after every frame.
     """
     dataset = job.dataset
-    film = Film(dataset, key(job.seed, job.video), job.num_frames / FPS)
+    film = RenderedFilm(dataset, key(job.seed, job.video), job.num_frames / FPS)
     size = (dataset.width, dataset.height)
     place = folder / dataset.name
     pictures = place / "videos" / f"{job.video}.mp4"
@@ -243,7 +243,7 @@ def _encoder(
         container.mux(stream.encode())  # frames that the encoder still holds
 
 
-def _corpus(jobs: list[Job], times: int) -> str:
+def _corpus(jobs: list[VideoJob], times: int) -> str:
     datasets = []
     for dataset in DATASETS:
         videos = [job.video for job in jobs if job.dataset is dataset]

@@ -101,7 +101,7 @@ class Disc:
         return full.reshape(*self.shape, *values.shape[1:])
 
 
-class Film:
+class RenderedFilm:
     """A video whose frames can be rendered in any order."""
 
     def __init__(self, dataset: Dataset, parent: UInt64, seconds: float) -> None:

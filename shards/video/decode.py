@@ -16,12 +16,12 @@ from surgstream.shards.video.deinterlace import Deinterlacer
 from surgstream.shards.video.keyframes import shows_a_picture
 from surgstream.shards.video.recovery import Recovery
 from surgstream.shards.video.sampling import Scale, Shown, Ticks
-from surgstream.shards.video.skipping import Sparing
+from surgstream.shards.video.skipping import PacketSkipper
 
-LONGEST_STILL_SECONDS = 600
+MAX_STILL_SECONDS = 600
 """A picture that would stay longer stays for its own duration; the rest of that time is lost."""
 
-MOST_HOURS = 100
+MAX_HOURS = 100
 """Longest video; one that seems longer has broken timestamps."""
 
 SLACK_SECONDS = Fraction(1, 2)
@@ -77,8 +77,8 @@ class Pictures:
         """
         held: Shown | None = None
         broken_since: Ticks | None = None
-        longest_still = self.scale.of(Fraction(LONGEST_STILL_SECONDS))
-        longest = self.scale.of(Fraction(3600 * MOST_HOURS))
+        longest_still = self.scale.of(Fraction(MAX_STILL_SECONDS))
+        longest = self.scale.of(Fraction(3600 * MAX_HOURS))
 
         for picture in self._frames():
             if picture is None:
@@ -104,7 +104,7 @@ class Pictures:
             elif held:
                 yield Shown(held.start, start, held.picture)
             if start > longest:
-                raise VideoError(f"seems to last more than {MOST_HOURS} hours")
+                raise VideoError(f"seems to last more than {MAX_HOURS} hours")
             held = Shown(start, self._clock.end, picture)
 
         if held:
@@ -192,7 +192,7 @@ class Pictures:
                 for packet in packets:
                     yield packet, False
             else:
-                sparing = Sparing(self._video, self._at, self.scale)
+                sparing = PacketSkipper(self._video, self._at, self.scale)
                 yield from sparing.packets(packets, self._grid_origin)
         except av.FFmpegError:
             yield None, False
@@ -222,7 +222,7 @@ class Pictures:
             return last.stop
 
         end = self.scale.of(self._repeated_until) - self._clock.origin
-        is_plausible = self.scale.seconds(end - last.start) <= LONGEST_STILL_SECONDS
+        is_plausible = self.scale.seconds(end - last.start) <= MAX_STILL_SECONDS
         return end if is_plausible else last.stop
 
     def _is_shown(self, packet: Any) -> bool:

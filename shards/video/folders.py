@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from surgstream.shards.errors import StorageError, VideoError
 from surgstream.shards.format.records import Span
 from surgstream.shards.storage.stores import Stores
-from surgstream.shards.video.container.files import MOST_PIXELS, Header
+from surgstream.shards.video.container.files import MAX_PIXELS, Header
 from surgstream.shards.video.container.shape import Shape, whole
 from surgstream.shards.video.sampling import Shown, first_frame, pick
 from surgstream.shards.video.stills import Window
@@ -175,7 +175,7 @@ class ImageFolder:
 
         try:
             image = Image.open(io.BytesIO(data))
-            if image.width * image.height > MOST_PIXELS:
+            if image.width * image.height > MAX_PIXELS:
                 return None
             return ImageOps.exif_transpose(image).convert("RGB")
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):

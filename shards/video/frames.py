@@ -20,17 +20,17 @@ Seen = TypeVar("Seen")
 _Coming = tuple[int, bool, Future[tuple[bytes, Seen | None]]]
 """A frame while it is encoded: its number, whether it is looked at, and its JPEG with the scores."""
 
-MOST_CHANGES = 100
+MAX_CHANGES = 100
 """Number of changes recorded of a video; one that changes more often is broken."""
 
 
-class Watcher(Protocol[Seen]):
+class FrameObserver(Protocol[Seen]):
     """Observer of frames while they are packed."""
 
-    def look(self, image: Image.Image) -> Seen:
+    def score(self, image: Image.Image) -> Seen:
         """Score a frame; called on several threads."""
 
-    def note(self, number: int, seen: Seen) -> None:
+    def add(self, number: int, seen: Seen) -> None:
         """Record the scores of frame `number`; called in order."""
 
 
@@ -52,7 +52,7 @@ class JpegFrames(Generic[Seen]):
         quality: int,
         crop: tuple[Box, Shape] | None = None,
         threads: int = 1,
-        watcher: Watcher[Seen] | None = None,
+        watcher: FrameObserver[Seen] | None = None,
     ) -> None:
         """Prepare the frames, without opening the film.
 
@@ -121,7 +121,7 @@ class JpegFrames(Generic[Seen]):
     def _encode(self, picture: Any, framing: Framing, look: bool) -> tuple[bytes, Seen | None]:
         image = to_image(picture, framing)
         jpeg = to_jpeg(image, self._quality)
-        seen = self._watcher.look(image) if self._watcher and look else None
+        seen = self._watcher.score(image) if self._watcher and look else None
         return jpeg, seen
 
     def _finished(
@@ -129,7 +129,7 @@ class JpegFrames(Generic[Seen]):
     ) -> tuple[int, bytes]:
         jpeg, seen = future.result()
         if self._watcher and looked and seen is not None:
-            self._watcher.note(number, seen)
+            self._watcher.add(number, seen)
         return number, jpeg
 
     def _framing_of(self, picture: Any, number: int) -> Framing:
@@ -146,7 +146,7 @@ class JpegFrames(Generic[Seen]):
             self._check_size()
         else:
             self._framing = fit(shape, (self.width, self.height), crop)
-            if len(self.changes) < MOST_CHANGES:
+            if len(self.changes) < MAX_CHANGES:
                 second = float(number / self._fps)
                 self.changes.append(Change(second=second, was=str(self._shape), now=str(shape)))
 

@@ -15,7 +15,7 @@ from PIL import Image, features
 
 from surgstream.shards.errors import VideoError
 from surgstream.shards.format.records import Box
-from surgstream.shards.video.container.files import MOST_PIXELS
+from surgstream.shards.video.container.files import MAX_PIXELS
 from surgstream.shards.video.container.shape import Shape, Turn
 
 # Bicubic, rounded the same way on every CPU.
@@ -93,9 +93,9 @@ def fit(shape: Shape, size: tuple[int, int], crop: Box | None = None) -> Framing
     shown_height = Fraction(box.bottom - box.top)
     scale = min(room[0] / shown_width, room[1] / shown_height)
 
-    # At this scale the whole picture, which may be much larger than the box, has MOST_PIXELS.
+    # At this scale the whole picture, which may be much larger than the box, has MAX_PIXELS.
     shown_pixels = shape.width * shape.pixel_aspect * shape.height
-    largest_scale = Fraction(math.sqrt(MOST_PIXELS / shown_pixels))
+    largest_scale = Fraction(math.sqrt(MAX_PIXELS / shown_pixels))
     if scale <= largest_scale and _rounds_to((shown_width, shown_height), room):
         return _framing(shape, box, room, size)
 

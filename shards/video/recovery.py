@@ -4,7 +4,7 @@ from typing import Any
 
 from surgstream.shards.video.keyframes import is_reference, pictures_to_recovery
 
-LONGEST_WAIT_SECONDS = 60
+MAX_WAIT_SECONDS = 60
 """Time after which pictures count although nothing says that they are whole again.
 
 Streams without any key frame or recovery point renew their pictures bit by bit, within 132 pictures as MPEG-4 and H.263
@@ -59,8 +59,8 @@ class Recovery:
         if self._whole_from is not None and stamp >= self._whole_from:
             return True
 
-        # Nothing says so: see LONGEST_WAIT_SECONDS.
+        # Nothing says so: see MAX_WAIT_SECONDS.
         seconds = float(stamp * picture.time_base)
         if self._first_seconds is None or seconds < self._first_seconds:
             self._first_seconds = seconds
-        return seconds - self._first_seconds >= LONGEST_WAIT_SECONDS
+        return seconds - self._first_seconds >= MAX_WAIT_SECONDS

@@ -15,11 +15,11 @@ from surgstream.shards.video.sampling import Scale, Ticks, first_frame
 LOOK_AHEAD_PACKETS = 64
 """Pictures are stored at most 16 places from where they are shown; the rest is to find the next key frame."""
 
-LONGEST_STEP_SECONDS = 10
+MAX_STEP_SECONDS = 10
 """Longest step from one picture to the next; a longer one may be a reset of the clock."""
 
 
-class Sparing:
+class PacketSkipper:
     """Tells the packets whose pictures are wanted from those that only others may need, and these from the useless.
 
     A picture is on the screen from its own timestamp to the next larger one; one that has not been seen yet can only be
@@ -36,7 +36,7 @@ class Sparing:
         self._scale = scale
         self._frames_a_tick = fps / scale.per_second
         self._step = Fraction(video.stream.time_base)
-        self._longest_step = math.ceil(LONGEST_STEP_SECONDS / self._step)
+        self._longest_step = math.ceil(MAX_STEP_SECONDS / self._step)
         self._alone = bool(video.stream.codec_context.codec.intra_only)
 
         self._regular = not video.decode_times

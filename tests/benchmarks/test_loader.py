@@ -40,7 +40,7 @@ def test_loader_and_graph_do_the_same_clips(corpus: str) -> None:
     assert batches[0].clips.shape == (2, 3, 16, 224, 224)
     ready = loading.undecoded()
     assert np.array_equal(
-        [[clip.g for clip in clips] for clips in ready], [batch.g for batch in batches]
+        [[clip.draw for clip in clips] for clips in ready], [batch.draws for batch in batches]
     )
     decoded = loading.decoder().decode(*loading.decodable(ready[-1]))
     assert np.array_equal(decoded, batches[-1].clips)
@@ -55,7 +55,7 @@ def test_both_cases_count_every_clip(corpus: str) -> None:
 
 def test_a_place_in_the_epoch_is_a_draw_of_it(corpus: str) -> None:
     with Loading(corpus).open(0.5) as batches:
-        assert next(batches).g[0] == 90 // 2 // 2 * 2
+        assert next(batches).draws[0] == 90 // 2 // 2 * 2
         assert take(batches, 2) == 4
 
 

@@ -24,7 +24,7 @@ def test_ranks_read_as_often_as_simulated(tmp_path: Path, ranks: int) -> None:
     """Every rank's own counter, from the second step on: the clips of the first are read one by one."""
     write_corpus(tmp_path, LAYOUT)
     frames = FrameTable.open(open_storage(str(tmp_path)))
-    order = Order.create(frames.sizes(), 5, OrderConfig(lanes=12, chunk_frames=15))
+    order = Order.create(frames.sizes(), 5, OrderConfig(open_chunks=12, chunk_frames=15))
     batch, steps, read = 18, 40, 0
     for rank in range(ranks):
         stream = clip_stream(

@@ -155,7 +155,7 @@ def test_a_wrong_place_of_a_recipe_is_one_sentence(word: str, message: str) -> N
         ["order", str(RECIPE), "--checkpoint", "$UNSET"],
         ["loader", str(RECIPE), "--out", "s3:/x"],
         ["launch", "pack", "configs/launch/cpu_test.yaml", "surgvista", "s3:/b", "--tasks", "1"],
-        ["launch", "bench", "site", "recipe", "--out", "s3://b"],
+        ["launch", "loader", "site", "recipe", "--out", "s3://b"],
     ],
     ids=" ".join,
 )

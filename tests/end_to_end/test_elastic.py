@@ -42,7 +42,7 @@ class Run:
     @property
     def progress(self) -> Progress:
         checkpoint = newest(self._run_dir)
-        return read_progress(checkpoint) if checkpoint else Progress(step=0, g=0, state={})
+        return read_progress(checkpoint) if checkpoint else Progress(step=0, clips_seen=0, state={})
 
     def killed(self, world_size: int, *overrides: str) -> None:
         """Go on with another number of ranks or other settings, and be killed after three steps or more."""
@@ -75,7 +75,7 @@ class Run:
     def _note(
         self, begin: Path | None, before: Progress, world_size: int, overrides: tuple[str, ...]
     ) -> None:
-        count = self.progress.g - before.g
+        count = self.progress.clips_seen - before.clips_seen
         self.plan += planned(
             self._corpora, self._run_dir, count, world_size, *overrides, checkpoint=begin
         )
@@ -96,7 +96,7 @@ def test_another_global_batch(corpora: Corpora, tmp_path: Path) -> None:
     run.killed(2)
     run.killed(3, *BATCH_24)
     run.finished(1)
-    assert [entry["g"] for entry in run.plan] == list(range(run.progress.g))
+    assert [entry["g"] for entry in run.plan] == list(range(run.progress.clips_seen))
     for line in metrics(tmp_path / "run"):
         assert line["progress/epoch"] == line["progress/clips"] / 128, (
             "an epoch is as long as before"
@@ -107,7 +107,7 @@ def test_other_weights(corpora: Corpora, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     run = Run(corpora, run_dir)
     run.killed(2)
-    changes = [0, run.progress.g]
+    changes = [0, run.progress.clips_seen]
     # Killed before it could save, a change leaves no trace.
     interrupt(
         corpora,
@@ -119,9 +119,9 @@ def test_other_weights(corpora: Corpora, tmp_path: Path) -> None:
     )
     run.killed(1, *BALANCED)
     run.killed(2, *BALANCED)
-    changes.append(run.progress.g)
+    changes.append(run.progress.clips_seen)
     run.finished(1, *UNIFORM_AGAIN)
-    segments = Order.from_json(run.progress.state["order"]).segments
+    segments = Order.from_json(run.progress.state["order"]).revisions
     assert [segment.start for segment in segments] == changes
     assert [segment.weights for segment in segments] == ["uniform", "balanced", "uniform"]
-    assert [entry["g"] for entry in run.plan] == list(range(run.progress.g))
+    assert [entry["g"] for entry in run.plan] == list(range(run.progress.clips_seen))

@@ -129,7 +129,7 @@ def test_the_other_recipes_learn_compiled_and_are_watched(
     recipe: str, corpora: Corpora, tmp_path: Path
 ) -> None:
     run_dir = tmp_path / "run"
-    looks = ("compile=true", "report.collapse_every_steps=10", "report.pictures_every_steps=20")
+    looks = ("compile=true", "metrics.collapse_every_steps=10", "metrics.pictures_every_steps=20")
     run(["pretrain"], corpora, run_dir, *looks, recipe=recipe)
     losses = [line["loss/total"] for line in metrics(run_dir) if "loss/total" in line]
     assert len(losses) == 20 and losses[-1] < losses[0]

@@ -170,7 +170,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_all_that_is_needed(
         "optim.warmup_epochs=0",
         "optim.clip_grad_norm=0",
     )
-    message = fail(corpora, tmp_path / "run", 2, *exploding, "report.every_steps=5")
+    message = fail(corpora, tmp_path / "run", 2, *exploding, "metrics.every_steps=5")
     last = message.strip().splitlines()[-1]
     assert "expected finite losses and gradient norm, got loss/total" in last
     assert "loss/reconstruction" in last and "optim/grad_norm" in last and "(g " in last

@@ -62,7 +62,7 @@ def test_the_average_does_not_depend_on_how_a_run_is_spread(
     corpora: Corpora, tmp_path: Path
 ) -> None:
     length = ("max_steps=20", "epochs=100", "checkpoint.every_steps=20")
-    words = (*length, "micro_batch_size=4", "optim.base_lr=2e-3", "objective.ema=0.95")
+    words = (*length, "micro_batch_size=4", "optim.base_lr=2e-3", "objective.ema_decay=0.95")
     spreads = {"1 rank": (1, 1), "2 ranks": (2, 1), "2 ranks, ZeRO 2": (2, 2)}
     found = {}
     for name, (world_size, stage) in spreads.items():
@@ -109,7 +109,7 @@ def test_a_second_stage_begins_with_the_features_of_the_first(
         f"warm_start={newest(first)}",
         "objective.encoder.num_frames=8",
         "optim.base_lr=1e-12",
-        "objective.ema=0.9999999",
+        "objective.ema_decay=0.9999999",
         "max_steps=1",
     )
     train(corpora, second, 1, *stage_two, recipe=UNISURG)
@@ -122,8 +122,8 @@ def test_a_second_stage_begins_with_the_features_of_the_first(
 
 ANY_RECIPE = (
     "compile=false", "global_batch_size=4", "micro_batch_size=2", "data.fps=null", "data.stride=1", "held_out=null",
-    "probe=null", "data.order.lanes=8", "data.order.chunk_frames=12", "data.decode.threads=1",
-    "report.pictures_every_steps=1",
+    "probe=null", "data.order.open_chunks=8", "data.order.chunk_frames=12", "data.decode.threads=1",
+    "metrics.pictures_every_steps=1",
     "objective.encoder.embed_dim=48", "objective.encoder.depth=1", "objective.encoder.num_heads=2",
     "objective.encoder.image_size=64", "objective.encoder.num_frames=4", "max_steps=1", "warm_start=null",
 )  # fmt: skip
@@ -149,8 +149,8 @@ def test_the_features_are_probed_and_watched(corpora: Corpora, tmp_path: Path) -
     run_dir = tmp_path / "run"
     words = (
         f"held_out={{corpus: {corpora.held_out}, every_steps: 2, clips: 16}}", "max_steps=4",
-        "report.collapse_every_steps=2",
-        "probe={label: phase, clips: 64, test_clips: 32, every_steps: 4}", "report.pictures_every_steps=4",
+        "metrics.collapse_every_steps=2",
+        "probe={label: phase, clips: 64, test_clips: 32, every_steps: 4}", "metrics.pictures_every_steps=4",
     )  # fmt: skip
     lines = train(corpora, run_dir, 2, *words, recipe=JEPA)
     (probed,) = (line for line in lines if "probe/accuracy" in line)
@@ -168,10 +168,10 @@ def test_a_collapse_is_warned_of_with_the_evidence(corpora: Corpora, tmp_path: P
     """An average that follows at once, and a learning rate that throws the encoder far off, make all targets alike."""
     run_dir = tmp_path / "run"
     words = (
-        "objective.ema=0.0",
+        "objective.ema_decay=0.0",
         "optim.base_lr=16",
         "max_steps=20",
-        "report.collapse_every_steps=20",
+        "metrics.collapse_every_steps=20",
     )
     lines = train(corpora, run_dir, 1, *words, recipe=JEPA)
     (watched,) = (line for line in lines if "collapse/targets_mean_cosine" in line)
@@ -181,18 +181,22 @@ def test_a_collapse_is_warned_of_with_the_evidence(corpora: Corpora, tmp_path: P
         f"targets collapse: mean cosine {watched['collapse/targets_mean_cosine']:.3g}, above 0.9 "
         in warning
     )
-    assert "Raise objective.ema" in warning
+    assert "Raise objective.ema_decay" in warning
 
 
 def test_what_is_drawn_too_often_is_warned_of(corpora: Corpora, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    words = ("max_steps=1", "data.order.weights={temperature: 0}", "data.order.most_repeats=1.5")
+    words = (
+        "max_steps=1",
+        "data.order.weights={temperature: 0}",
+        "data.order.warn_repeats_above=1.5",
+    )
     train(corpora, run_dir, 1, *words, recipe=MAE)
     log = (run_dir / "train.log").read_text()
     assert "computing on " in log.splitlines()[0]
     assert "25.00 % of the draws, each clip 0.1" in log and " times in this run of 16 draws" in log
     assert "foxglove (general_surgery)" in log
-    assert "more than data.order.most_repeats 1.5" in log
+    assert "more than data.order.warn_repeats_above 1.5" in log
 
 
 def test_an_average_needs_whole_parameters(corpora: Corpora, tmp_path: Path) -> None:

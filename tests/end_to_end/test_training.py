@@ -115,7 +115,7 @@ def test_held_out_losses_and_pictures_change_nothing(
         run_dir,
         2,
         f"held_out={{corpus: {corpora.held_out}, every_steps: 10, clips: 20}}",
-        "report.pictures_every_steps=10",
+        "metrics.pictures_every_steps=10",
     )
     assert losses(lines) == whole
     held_out = {line["step"]: line for line in lines if "held_out/total" in line}
@@ -208,7 +208,7 @@ def test_the_held_out_loss_counts_each_clip_once_on_any_ranks(
 
 
 def test_the_reported_line_says_what_a_user_looks_for(corpora: Corpora, tmp_path: Path) -> None:
-    line = train(corpora, tmp_path / "run", 1, "max_steps=2", "report.every_steps=2")[0]
+    line = train(corpora, tmp_path / "run", 1, "max_steps=2", "metrics.every_steps=2")[0]
     assert line["step"] == 2 and line["progress/clips"] == 32
     assert line["throughput/clips_per_second"] > 0 and line["data/wait_seconds"] >= 0
     parts = [

@@ -15,7 +15,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from surgstream.shards.format.checksummed import seal
+from surgstream.shards.format.checksummed import dump_checksummed
 from surgstream.shards.format.manifest import encode
 
 SCALE = int(os.environ.get("FUZZ", "1"))
@@ -137,21 +137,31 @@ def damaged(draw: st.DrawFn, data: bytes) -> bytes:
 
 def records(data: bytes) -> st.SearchStrategy[bytes]:
     """What a sealed record may have become: any bytes, damaged ones, or well sealed nonsense."""
-    return _any_of(data, seal)
+    return _any_of(data, dump_checksummed)
 
 
 def manifests(data: bytes) -> st.SearchStrategy[bytes]:
     """The same of a manifest, which is sealed line by line."""
     return _any_of(
-        data, lambda tree: encode(tree) if isinstance(tree.get("shards"), list) else seal(tree)
+        data,
+        lambda tree: (
+            encode(tree) if isinstance(tree.get("shards"), list) else dump_checksummed(tree)
+        ),
     )
 
 
-def _any_of(data: bytes, seal: Callable[[dict[str, Any]], bytes]) -> st.SearchStrategy[bytes]:
+def _any_of(
+    data: bytes, dump_checksummed: Callable[[dict[str, Any]], bytes]
+) -> st.SearchStrategy[bytes]:
     tree = json.loads(data)
     del tree["checksum"]
     nonsense = st.binary(max_size=200) | st.just(b"[" * 3000)
-    return nonsense | damaged(data) | altered(tree).map(seal) | altered(tree).map(seal)
+    return (
+        nonsense
+        | damaged(data)
+        | altered(tree).map(dump_checksummed)
+        | altered(tree).map(dump_checksummed)
+    )
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from surgstream.configs.loading import to_tree
 from surgstream.shards.errors import ManifestError, ShardError
-from surgstream.shards.format.checksummed import seal
+from surgstream.shards.format.checksummed import dump_checksummed
 from surgstream.shards.format.index import ROW
 from surgstream.shards.format.jpeg import picture_size
 from surgstream.shards.format.manifest import Manifest, ManifestFile
@@ -26,7 +26,7 @@ from surgstream.shards.format.names import is_plain_id, is_shard_name
 from surgstream.shards.format.tar import TarWriter
 from surgstream.shards.order.sequence import Order, OrderConfig
 from surgstream.shards.packing.checks import check_shard
-from surgstream.shards.packing.plan import Plan
+from surgstream.shards.packing.plan import PackingPlan
 from surgstream.shards.packing.plan_records import PlannedVideo
 from surgstream.shards.packing.record_checks import check_records
 from surgstream.shards.packing.shard import Receipt
@@ -50,7 +50,7 @@ def read(corpus: Path) -> None:
     """Train on a corpus for some steps; every clip must be what its own shard says."""
     try:
         table = FrameTable.open(open_storage(str(corpus)))
-        order = Order.create(table.sizes(), 5, OrderConfig(lanes=3, chunk_frames=6))
+        order = Order.create(table.sizes(), 5, OrderConfig(open_chunks=3, chunk_frames=6))
         limits = BadClipLimits(in_all=1000, in_a_row=1000)
         with clip_stream(
             table, order, num_frames=3, stride=2, global_batch_size=8, micro_batch_size=4, rank=0, world_size=1,
@@ -101,7 +101,7 @@ def test_manifests(corpus: Path, data: st.DataObject) -> None:
         )
     table = FrameTable(open_storage(str(corpus)), manifest.shards, "")
     try:
-        order = Order.create(table.sizes(), 5, OrderConfig(lanes=3, chunk_frames=6))
+        order = Order.create(table.sizes(), 5, OrderConfig(open_chunks=3, chunk_frames=6))
     except ManifestError:
         return
     draws = order.draws(10**6, 8)
@@ -215,11 +215,11 @@ def test_plans_receipts_and_quarantine(corpus: Path, data: st.DataObject) -> Non
         st.sampled_from(["plan.json", "d/d-000000.json", "e/e-000000.json", "quarantine.jsonl"])
     )
     storage = open_storage(str(corpus))
-    planned, options = Plan.load(storage).shards, Plan.load(storage).options
+    planned, options = PackingPlan.load(storage).shards, PackingPlan.load(storage).options
     with replaced(corpus / name, data.draw(records((corpus / name).read_bytes()))):
         check(corpus)
         try:
-            plan = Plan.load(storage)
+            plan = PackingPlan.load(storage)
         except ManifestError as error:
             assert name == "plan.json" in str(error)
         else:
@@ -231,17 +231,19 @@ def test_plans_receipts_and_quarantine(corpus: Path, data: st.DataObject) -> Non
 
 def test_a_receipt_of_another_shard_is_none(corpus: Path) -> None:
     storage = open_storage(str(corpus))
-    plan = Plan.load(storage)
+    plan = PackingPlan.load(storage)
     assert plan
     ours, theirs = (Receipt.load(storage, shard, plan.options) for shard in plan.shards)
     assert ours and theirs
-    with replaced(corpus / "d/d-000000.json", seal(to_tree(replace(ours, shard=theirs.shard)))):
+    with replaced(
+        corpus / "d/d-000000.json", dump_checksummed(to_tree(replace(ours, shard=theirs.shard)))
+    ):
         assert Receipt.load(storage, plan.shards[0], plan.options) is None
 
 
 def test_a_plan_of_files_elsewhere_is_refused(corpus: Path) -> None:
     storage = open_storage(str(corpus))
-    plan = Plan.load(storage)
+    plan = PackingPlan.load(storage)
     assert plan
     for changes in (
         {"name": "../d-000000.tar"},
@@ -249,15 +251,15 @@ def test_a_plan_of_files_elsewhere_is_refused(corpus: Path) -> None:
         {"videos": (bad_id(plan),)},
     ):
         shards = (replace(plan.shards[0], **changes),)  # type: ignore[arg-type]
-        altered = seal(to_tree(replace(plan, shards=shards)))
+        altered = dump_checksummed(to_tree(replace(plan, shards=shards)))
         with (
             replaced(corpus / "plan.json", altered),
             pytest.raises(ManifestError, match=r"plan\.json"),
         ):
-            Plan.load(storage)
+            PackingPlan.load(storage)
 
 
-def bad_id(plan: Plan) -> PlannedVideo:
+def bad_id(plan: PackingPlan) -> PlannedVideo:
     return replace(plan.shards[0].videos[0], id="../x")
 
 
@@ -284,7 +286,7 @@ def test_verify_decodes_no_picture_of_another_size(
 def test_verify_takes_no_memory_for_members_that_cannot_be(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for limit in ("LARGEST_MEMBER", "READ_BYTES"):
+    for limit in ("MAX_MEMBER", "READ_BYTES"):
         monkeypatch.setattr(f"surgstream.shards.packing.checks.{limit}", 512)
     storage = open_storage(str(copy))
     (finding,) = check_shard(Manifest.load(storage).shards[0], 5, storage, lambda frames: None)

@@ -30,7 +30,7 @@ def stream(
     corpus: Path,
     folder: Path | None,
     most_bytes: int = PLENTY,
-    lanes: OrderConfig = OrderConfig(lanes=6, chunk_frames=7),  # noqa: B008 - frozen
+    lanes: OrderConfig = OrderConfig(open_chunks=6, chunk_frames=7),  # noqa: B008 - frozen
     **changes: Any,
 ) -> ClipStream:
     table = FrameTable.open(open_storage(str(corpus)))
@@ -54,7 +54,7 @@ def stream(
 def content(clips: ClipStream) -> dict[int, tuple[Any, ...]]:
     """All clips of a stream, by draw."""
     return {
-        clip.g: (
+        clip.draw: (
             clip.dataset,
             clip.video,
             clip.anchor_frame,
@@ -103,7 +103,7 @@ def read_as_rank(
     corpus: Path, folder: Path, rank: int, expected: dict[int, tuple[Any, ...]]
 ) -> None:
     for _ in range(2):
-        part = collect(corpus, folder, rank=rank, world_size=2, deal="spread")
+        part = collect(corpus, folder, rank=rank, world_size=2, micro_batches="mixed")
         assert len(part) == len(expected) / 2 and part.items() <= expected.items()
 
 

@@ -23,7 +23,7 @@ def scene(kind: str, number: int, size: tuple[int, int] = SIZE) -> Picture:
     y, x = np.mgrid[:height, :width] / height
     if kind == "black":
         return np.full((height, width, 3), 8, np.uint8)
-    if kind == "blank":
+    if kind == "uniform":
         return np.broadcast_to(np.array([20, 40, 200], np.uint8), (height, width, 3)).copy()
     if kind == "test_card":
         bars = np.array(
@@ -41,7 +41,7 @@ def scene(kind: str, number: int, size: tuple[int, int] = SIZE) -> Picture:
         return written(
             "Robotic prostatectomy  No. 12", Image.new("RGB", size, (16, 24, 48)), (20, height // 3)
         )
-    if kind in ("outside", "face"):
+    if kind in ("out_of_body", "face"):
         drapes = np.stack(
             [60 + 40 * np.sin(9 * x), 110 + 40 * np.sin(7 * y), 130 + 30 * np.sin(5 * (x + y))], 2
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from surgstream.shards.order.sequence import Deal, Order, RankShare
+from surgstream.shards.order.sequence import MicroBatches, Order, RankShare
 from surgstream.shards.reading.cache import ChunkCache
 from surgstream.shards.reading.clips import BadClipLimits, ClipShape
 from surgstream.shards.reading.config import ReadConfig
@@ -24,7 +24,7 @@ def clip_stream(
     world_size: int = 1,
     start: int = 0,
     stop: int | None,
-    deal: Deal = "runs",
+    micro_batches: MicroBatches = "by_chunk",
     read: ReadConfig = ReadConfig(),  # noqa: B008 - frozen
     limits: BadClipLimits = BadClipLimits(),  # noqa: B008 - frozen
     cache: ChunkCache | None = None,
@@ -38,7 +38,7 @@ def clip_stream(
             world_size=world_size,
             micro_batch_size=micro_batch_size,
             global_batch_size=global_batch_size,
-            deal=deal,
+            micro_batches=micro_batches,
         ),
         reading=Reading(read=read, limits=limits, cache=cache),
         start=start,

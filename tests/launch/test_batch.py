@@ -93,7 +93,9 @@ def test_a_job_that_ran_into_its_limit_goes_on_and_a_cancelled_one_does_not(
 def test_what_fails_before_training_is_decided_on_as_training_is(
     environment: dict[str, str],
 ) -> None:
-    assert "ended with status 3; requeued" in log(Site(time="1", before=("exit 3",)), environment)
+    assert "ended with status 3; requeued" in log(
+        Site(time="1", setup_commands=("exit 3",)), environment
+    )
 
 
 def test_checkpoints_may_lie_elsewhere(environment: dict[str, str], tmp_path: Path) -> None:

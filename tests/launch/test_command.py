@@ -60,7 +60,7 @@ def test_other_systems_are_told_where_it_runs(
 
 
 PAGES = [[name] for name in COMMANDS]
-PAGES += [["launch", way] for way in ("slurm", "torchrun", "bench", "pack", "run-dir")] + [
+PAGES += [["launch", way] for way in ("slurm", "torchrun", "loader", "pack", "run-dir")] + [
     ["bench", "scale"]
 ]
 

@@ -66,8 +66,8 @@ def test_all_that_a_site_may_say() -> None:
     site = Site(
         nodes=3, gpus_per_node=2, cpus_per_task=5, memory="100G", exclusive=True, partition="p", account="a", qos="q",
         constraint="h800&ib", exclude="node[1,3]", time="1-00:00:00", options=("--mail-type=FAIL", "--comment=a b"),
-        srun_options=("--cpu-bind=cores",), save_before_end_seconds=90, most_starts_without_progress=7,
-        modules=("cuda/13", "gcc"), venv="/some where/.venv", before=("surgstream stage 's3://b/c' /local",),
+        srun_options=("--cpu-bind=cores",), save_before_end_seconds=90, max_starts_without_progress=7,
+        modules=("cuda/13", "gcc"), venv="/some where/.venv", setup_commands=("surgstream stage 's3://b/c' /local",),
         environment={"A": 1, "B": "two words"},
     )  # fmt: skip
     script = checked(
@@ -83,11 +83,11 @@ def test_all_that_a_site_may_say() -> None:
         "--mail-type=FAIL", "'--comment=a b'", "--signal=B:USR1@90", "--requeue",
     ]  # fmt: skip
     assert setting(script, "words") == ["pretrain", "a b.yaml"]
-    assert setting(script, "before") == ["surgstream stage 's3://b/c' /local"]
+    assert setting(script, "setup_commands") == ["surgstream stage 's3://b/c' /local"]
     assert setting(script, "srun_options") == ["--cpu-bind=cores"]
     for line in (
         "export A=1", "export B='two words'", "module load cuda/13 gcc", "source '/some where/.venv/bin/activate'",
-        "most_starts_without_progress=7", "run_dir='/run dir'",
+        "max_starts_without_progress=7", "run_dir='/run dir'",
     ):  # fmt: skip
         assert f"\n{line}\n" in script
 
@@ -202,7 +202,7 @@ def test_python_packages_of_the_surroundings_stay_outside(tmp_path: Path) -> Non
 def test_a_job_that_is_not_requeued_is_not_told_to_save() -> None:
     script = render(Site(time="1"), ["loader"], run_dir=Path("/run"), name="run", requeues=False)
     assert "#SBATCH --signal" not in script and "#SBATCH --requeue" not in script
-    assert "most_starts_without_progress=0\n" in script
+    assert "max_starts_without_progress=0\n" in script
 
 
 @pytest.mark.parametrize(
@@ -415,7 +415,7 @@ def submissions(folder: Path) -> list[list[str]]:
     site = "configs/launch/cpu_test.yaml"
     return [
         ["launch", "slurm", site, RECIPE, f"run_dir={folder}/run"],
-        ["launch", "bench", site, RECIPE, "--nodes=1,2", f"--out={folder}/bench"],
+        ["launch", "loader", site, RECIPE, "--nodes=1,2", f"--out={folder}/bench"],
         [
             "launch",
             "pack",

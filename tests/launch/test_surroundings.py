@@ -43,7 +43,7 @@ def test_what_is_none_is_refused_with_what_it_is(
     corpus.write_text("datasets: [{name: d, specialty: s, procedure: p, videos: '*.mp4'}]\n")
     for words in (
         ["slurm", SITE, RECIPE, f"run_dir={tmp_path}/run"],
-        ["bench", SITE, RECIPE, f"--out={tmp_path}/bench"],
+        ["loader", SITE, RECIPE, f"--out={tmp_path}/bench"],
         ["pack", SITE, str(corpus), str(tmp_path / "out"), "--tasks=2", f"--logs={tmp_path}/logs"],
     ):
         assert main(["launch", *words, f"site.venv={venv}"]) == 2

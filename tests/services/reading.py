@@ -27,7 +27,7 @@ def stream(
     table = FrameTable.open(open_storage(uri, config), check=False)
     return clip_stream(
         table,
-        Order.create(table.sizes(), 5, OrderConfig(lanes=6, chunk_frames=7)),
+        Order.create(table.sizes(), 5, OrderConfig(open_chunks=6, chunk_frames=7)),
         num_frames=NUM_FRAMES,
         stride=STRIDE,
         global_batch_size=BATCH,
@@ -54,7 +54,7 @@ def consume(uri: str, config: S3Config, start: int, log: str) -> None:
 def line(clip: ClipBytes) -> str:
     """All that matters about a clip."""
     checksums = [zlib.crc32(frame.data) for frame in clip.frames]
-    return f"{clip.g:06d} {clip.dataset}/{clip.video}@{clip.anchor_frame} {checksums}"
+    return f"{clip.draw:06d} {clip.dataset}/{clip.video}@{clip.anchor_frame} {checksums}"
 
 
 def consumed(log: Path) -> list[str]:

@@ -91,7 +91,7 @@ def test_the_loader_is_measured_on_more_and_more_nodes(
 ) -> None:
     recipe = words(corpora, tmp_path / "run")
     assert recipe[0] == RECIPE
-    bench = ["launch", "bench", SITE, *recipe, f"--out={tmp_path}/bench"]
+    bench = ["launch", "loader", SITE, *recipe, f"--out={tmp_path}/bench"]
     page = surgstream(cluster, *bench, "--nodes=1,2", "--seconds=3")
     last = re.findall(r"job (\d+)", page)[-1]
     assert cluster.wait(last, timeout=240)["JobState"] == "COMPLETED"

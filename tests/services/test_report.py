@@ -54,7 +54,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("browser")
     make_film(folder / "disc.mp4", [in_disc(scene("tissue", n), (190, 85), 55) for n in range(100)])
     make_film(
-        folder / "mixed.mp4", scenes(("text", 4), ("tissue", 12), ("outside", 3), ("tissue", 10))
+        folder / "mixed.mp4",
+        scenes(("text", 4), ("tissue", 12), ("out_of_body", 3), ("tissue", 10)),
     )
     path = write_corpus(folder, {"name": "d", "videos": "*.mp4"}, drop=["text"], crop_borders=True)
     assert surgstream(["pack", path, str(folder / "out"), "--report", str(folder / "report")]) == 0

@@ -44,7 +44,7 @@ def uri(folder: Path, bucket: str) -> str:
 
 def content(clips: Iterator[list[ClipBytes]]) -> list[tuple[int, str, int, list[bytes]]]:
     return [
-        (clip.g, clip.video, clip.anchor_frame, [frame.tobytes() for frame in clip.frames])
+        (clip.draw, clip.video, clip.anchor_frame, [frame.tobytes() for frame in clip.frames])
         for batch in clips
         for clip in batch
     ]

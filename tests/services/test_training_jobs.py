@@ -244,7 +244,7 @@ def test_a_job_that_gets_nowhere_stops_itself(
 ) -> None:
     run_dir = tmp_path / "run"
     job = Job(cluster, corpora, run_dir, *ENDLESS, "checkpoint.every_steps=100000",
-              "site.most_starts_without_progress=2")  # fmt: skip
+              "site.max_starts_without_progress=2")  # fmt: skip
     for count in (1, 2):
         job.when(partial(started, job, count))
         job.signal_rank(1, signal.SIGKILL)
@@ -260,7 +260,7 @@ def test_nor_does_one_that_slurm_itself_starts_again(
     cluster: Cluster, corpora: Corpora, tmp_path: Path
 ) -> None:
     run_dir = tmp_path / "run"
-    job = Job(cluster, corpora, run_dir, *ENDLESS, "site.most_starts_without_progress=1")
+    job = Job(cluster, corpora, run_dir, *ENDLESS, "site.max_starts_without_progress=1")
     job.when((run_dir / "jobs.jsonl").exists)
     cluster.requeue(job.id)
     log = job.ends("FAILED")

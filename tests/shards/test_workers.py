@@ -10,22 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surgstream.shards.errors import ShardError, StorageError
-from surgstream.shards.workers import Progress, run_all, share_cores
+from surgstream.shards.workers import ProgressCallback, run_all, share_cores
 
 
-def double(task: int, progress: Progress) -> int:
+def double(task: int, progress: ProgressCallback) -> int:
     progress(task)
     return 2 * task
 
 
-def fail(task: Path, progress: Progress) -> None:
+def fail(task: Path, progress: ProgressCallback) -> None:
     if task.name == "full":
         raise StorageError("no space left")
     time.sleep(1)
     task.write_bytes(b"went on")
 
 
-def die(task: int, progress: Progress) -> None:
+def die(task: int, progress: ProgressCallback) -> None:
     os._exit(9)
 
 
@@ -35,7 +35,7 @@ def test_every_task_gives_its_result(capfd: pytest.CaptureFixture[str]) -> None:
     assert "double: 100%" in capfd.readouterr().err
 
 
-def half_fail(task: int, progress: Progress) -> None:
+def half_fail(task: int, progress: ProgressCallback) -> None:
     progress(task * 1800, failed=task % 2)
 
 
@@ -70,7 +70,7 @@ def test_a_killed_worker_is_one_sentence() -> None:
         list(run_all(die, [1, 2], [1, 1], workers=2, label="die"))
 
 
-def own_cores(task: int, progress: Progress) -> set[int]:
+def own_cores(task: int, progress: ProgressCallback) -> set[int]:
     time.sleep(0.5)
     return os.sched_getaffinity(0)
 

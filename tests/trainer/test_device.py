@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from surgstream.trainer.device import gpus_of_driver, tell_device
-from surgstream.trainer.distributed import Topology
+from surgstream.trainer.distributed import RankInfo
 
 LISTING = "NVIDIA RTX A5000, 24564 MiB, 470.199.02"
 TOO_OLD = "The NVIDIA driver on your system is too old (found version 11040).\nPlease update your GPU driver"
@@ -42,7 +42,7 @@ def test_without_gpus_the_log_names_the_cpu_and_warns_of_nothing(
     said: pytest.LogCaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    tell_device(Topology())
+    tell_device(RankInfo())
     (line,) = said.messages
     assert line.startswith("computing on the CPU: ") and f"torch {torch.__version__}" in line
 
@@ -73,7 +73,7 @@ def test_a_gpu_that_torch_does_not_see_is_warned_of_with_the_reason(
     monkeypatch.setattr(torch.cuda, "init", refuse)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    tell_device(Topology())
+    tell_device(RankInfo())
     cpu, warning = said.records
     assert cpu.levelname == "INFO" and warning.levelname == "WARNING"
     expected = "nvidia-smi sees 2 x NVIDIA RTX A5000 of 24564 MiB (driver 470.199.02), which torch does not: "
@@ -98,6 +98,6 @@ def test_a_gpu_is_named_with_memory_driver_and_cuda(
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: found)
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr("surgstream.trainer.device.installed_driver", lambda: "580.95.05")
-    tell_device(Topology(rank=3, local_rank=3, world_size=8))
+    tell_device(RankInfo(rank=3, local_rank=3, world_size=8))
     expected = f"computing on cuda:3: NVIDIA H800, 80 GiB, driver 580.95.05; torch {torch.__version__}, CUDA 13.0"
     assert said.messages == [expected]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from surgstream.trainer.distributed import Topology, leave, topology_from_environment
+from surgstream.trainer.distributed import RankInfo, leave, rank_info_from_environment
 from surgstream.trainer.errors import DistributedError
 from surgstream.trainer.joining import join
 from tests.helpers.ranks import finish, start_ranks
@@ -26,12 +26,12 @@ def test_nccl_is_bound_to_its_gpu_unless_it_is_alone(
         torch.distributed, "init_process_group", lambda name, **settings: found.update(settings)
     )
     monkeypatch.setattr("surgstream.trainer.joining._meet", lambda *_: None)
-    join(Topology(world_size=world_size), 60)
+    join(RankInfo(world_size=world_size), 60)
     assert found["current"] == torch.device("cuda", 0) and found["device_id"] == bound
 
 
 @pytest.fixture
-def alone_of_four(monkeypatch: pytest.MonkeyPatch) -> Topology:
+def alone_of_four(monkeypatch: pytest.MonkeyPatch) -> RankInfo:
     """The first of four ranks, whose others never come."""
     monkeypatch.setattr(
         os, "environ", {name: value for name, value in os.environ.items() if "SLURM" not in name}
@@ -39,11 +39,11 @@ def alone_of_four(monkeypatch: pytest.MonkeyPatch) -> Topology:
     monkeypatch.setattr("surgstream.trainer.joining._PATIENCE_SECONDS", 0.01)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return Topology(world_size=4, master_port=probe.getsockname()[1])
+        return RankInfo(world_size=4, master_port=probe.getsockname()[1])
 
 
 def test_a_shell_that_is_one_of_many_tasks_is_told_whom_it_waits_for(
-    alone_of_four: Topology, caplog: pytest.LogCaptureFixture
+    alone_of_four: RankInfo, caplog: pytest.LogCaptureFixture
 ) -> None:
     os.environ.update(SHELL)
     with pytest.raises(
@@ -59,13 +59,13 @@ def test_a_shell_that_is_one_of_many_tasks_is_told_whom_it_waits_for(
         "set SLURM_NTASKS=1 to train in this process alone, or `surgstream launch torchrun RECIPE`"
         in said
     )
-    assert topology_from_environment(SHELL | {"SLURM_NTASKS": "1"}) == Topology(), (
+    assert rank_info_from_environment(SHELL | {"SLURM_NTASKS": "1"}) == RankInfo(), (
         "the way out is one"
     )
 
 
 def test_ranks_of_other_launchers_need_no_way_out(
-    alone_of_four: Topology, caplog: pytest.LogCaptureFixture
+    alone_of_four: RankInfo, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(DistributedError):
         join(alone_of_four, 0.5)
@@ -73,7 +73,7 @@ def test_ranks_of_other_launchers_need_no_way_out(
 
 
 def add_up() -> None:
-    join(topology_from_environment(os.environ), 60)
+    join(rank_info_from_environment(os.environ), 60)
     total = torch.ones(1)
     torch.distributed.all_reduce(total)
     leave()

@@ -15,7 +15,7 @@ from surgstream.trainer.estimates import cut_short_share
 from surgstream.trainer.mixing import report_mixing
 from tests.helpers.handmade import LAYOUT, write_corpus
 
-NEW = Progress(step=0, g=0, state={})
+NEW = Progress(step=0, clips_seen=0, state={})
 
 
 @pytest.fixture
@@ -26,7 +26,9 @@ def corpus(tmp_path: Path) -> FrameTable:
 
 def config_of(*overrides: str) -> TrainConfig:
     recipe = Path(__file__).parents[2] / "configs" / "pretrain" / "surgvista_tiny.yaml"
-    return load(TrainConfig, recipe, ["global_batch_size=16", "data.order.lanes=16", *overrides])
+    return load(
+        TrainConfig, recipe, ["global_batch_size=16", "data.order.open_chunks=16", *overrides]
+    )
 
 
 def told(
@@ -63,7 +65,7 @@ def test_how_often_clips_are_seen_is_of_the_run(
 def test_a_run_that_goes_on_with_another_batch_counts_all_it_draws(
     corpus: FrameTable, caplog: pytest.LogCaptureFixture
 ) -> None:
-    lines = told(corpus, config_of(), caplog, Progress(step=40, g=320, state={}))
+    lines = told(corpus, config_of(), caplog, Progress(step=40, clips_seen=320, state={}))
     assert f"in this run of {320 + 60 * 16} draws" in lines[0][1]
 
 
@@ -71,9 +73,9 @@ def test_a_run_that_goes_on_with_another_batch_counts_all_it_draws(
     ("overrides", "level", "expected"),
     [
         (
-            ["data.order.lanes=2", "data.order.chunk_frames=4"],
+            ["data.order.open_chunks=2", "data.order.chunk_frames=4"],
             logging.WARNING,
-            "data.order.lanes >= global_batch_size",
+            "data.order.open_chunks >= global_batch_size",
         ),
         (
             ["data.order.chunk_frames=64"],

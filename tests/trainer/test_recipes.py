@@ -19,7 +19,7 @@ PUBLISHED: dict[str, dict[str, object]] = {
     "surgvista_vitb": {
         "global_batch_size": 2048, "epochs": 200, "seed": 0, "data.fps": 1.0, "data.stride": 4,
         "data.order.weights": "uniform",
-        "data.crop.scales": (1.0, 0.875, 0.75, 0.66), "data.crop.max_distortion": 1, "data.order.lanes": 2048,
+        "data.crop.scales": (1.0, 0.875, 0.75, 0.66), "data.crop.max_distortion": 1, "data.order.open_chunks": 2048,
         "data.order.chunk_frames": 320, "objective.encoder.size": "base", "objective.encoder.image_size": 224,
         "objective.encoder.num_frames": 16, "objective.encoder.patch_size": 16, "objective.encoder.tubelet_size": 2,
         "objective.encoder.drop_path": 0.1, "objective.mask_ratio": 0.85, "objective.reconstruction_decoder.depth": 4,
@@ -43,22 +43,23 @@ PUBLISHED: dict[str, dict[str, object]] = {
     },
     "surgrec_jepa_vitl": {
         "objective.name": "vjepa", "objective.encoder.size": "large", "objective.encoder.positions": "rope",
-        "objective.encoder.num_frames": 16, "objective.masks": VJepaConfig().masks, "objective.ema": 0.99925,
+        "objective.encoder.num_frames": 16, "objective.masks": VJepaConfig().masks, "objective.ema_decay": 0.99925,
         "objective.predictor.depth": 12, "objective.predictor.embed_dim": 384, "objective.predictor.num_heads": 12,
         "optim.warmup_start_lr": 1e-4, "optim.weight_decay": 0.04, "optim.beta1": 0.9, "optim.beta2": 0.999,
-        "optim.decay": "none", "data.order.weights": "balanced", "data.order.deal": "spread",
+        "optim.decay": "none", "data.order.weights": "balanced", "data.order.micro_batches": "mixed",
     },
     "surgrec_jepa_vitl_phase2": {
         "objective.encoder.num_frames": 64, "optim.decay": "linear", "optim.min_lr": 1e-6, "optim.warmup_epochs": 0,
     },
     "unisurg_vitl_stage1": {
         "objective.name": "unisurg", "objective.encoder.size": "large", "objective.encoder.num_frames": 16,
-        "objective.mask_ratio": (0.75, 0.95), "objective.top_k": 3, "objective.gamma": 2.0, "objective.ema": 0.99925,
+        "objective.mask_ratio": (0.75, 0.95), "objective.top_k": 3, "objective.gamma": 2.0,
+        "objective.ema_decay": 0.99925,
         "objective.affinity_weight": 0.1, "objective.temperature": 0.1, "objective.variance_weight": 0.3,
         "objective.least_std": 1.0, "objective.scope": "masked", "objective.standardise_motion": True,
         "global_batch_size": 256, "micro_batch_size": 64, "epochs": 200, "optim.base_lr": 5e-4, "optim.decay": "cosine",
         "optim.weight_decay": 0.04, "data.fps": 1.0, "data.stride": 1, "data.order.weights": "balanced",
-        "data.order.deal": "spread",
+        "data.order.micro_batches": "mixed",
         "data.crop.scales": (0.875,), "data.crop.offsets": "uniform",
     },
     "unisurg_vitl_stage2": {
@@ -96,7 +97,7 @@ def test_v_jepas_schedule_is_that_of_v_jepa_2() -> None:
     """12,000 steps of warm-up from 1e-4 to 5.25e-4, which stays; then, in the second phase, a line down to 1e-6."""
     first, second = (
         load(TrainConfig, RECIPES / f"surgrec_jepa_vitl{phase}.yaml", []).plan(
-            num_clips=10**7, world_size=8, start=Progress(step=0, g=0, state={})
+            num_clips=10**7, world_size=8, start=Progress(step=0, clips_seen=0, state={})
         )
         for phase in ("", "_phase2")
     )
@@ -112,7 +113,9 @@ def test_surgrec_maes_length_is_ours_and_said_to_be() -> None:
     """As many clips as VideoMAE's ViT-B saw of Kinetics-400: 800 epochs of 240,000 videos; its file says so."""
     path = RECIPES / "surgrec_mae_vitb.yaml"
     recipe = load(TrainConfig, path, [])
-    plan = recipe.plan(num_clips=214_500_000, world_size=8, start=Progress(step=0, g=0, state={}))
+    plan = recipe.plan(
+        num_clips=214_500_000, world_size=8, start=Progress(step=0, clips_seen=0, state={})
+    )
     assert plan.total_draws == 800 * 240_000 and plan.last_step == 93_750
     assert (
         "The budget is ours: 192 M clips" in path.read_text() and "93,750 steps" in path.read_text()
@@ -134,7 +137,9 @@ def test_a_cache_that_cannot_be_is_refused() -> None:
 
 
 def test_its_schedule(recipe: TrainConfig) -> None:
-    plan = recipe.plan(num_clips=3_552_777, world_size=8, start=Progress(step=0, g=0, state={}))
+    plan = recipe.plan(
+        num_clips=3_552_777, world_size=8, start=Progress(step=0, clips_seen=0, state={})
+    )
     assert plan.last_step == 346_951 and plan.grad_accum_steps == 4
     warm_up = 40 * 3_552_777
     assert (
@@ -151,7 +156,7 @@ def test_another_global_batch_moves_nothing_of_the_schedule_but_its_height(
     recipe: TrainConfig, clips_per_epoch: int | None
 ) -> None:
     recipe = replace(recipe, clips_per_epoch=clips_per_epoch)
-    halfway = Progress(step=100, g=2048 * 100, state={})
+    halfway = Progress(step=100, clips_seen=2048 * 100, state={})
     before, after = (
         replace(recipe, global_batch_size=batch).plan(
             num_clips=3_552_777, world_size=8, start=halfway
@@ -161,12 +166,12 @@ def test_another_global_batch_moves_nothing_of_the_schedule_but_its_height(
     for name in ("draws_per_epoch", "warmup_draws", "total_draws", "end_lr"):
         assert getattr(before, name) == getattr(after, name), name
     assert after.peak_lr == 2 * before.peak_lr
-    assert before.last_step == 100 + -(-(before.total_draws - halfway.g) // 2048)
-    assert after.last_step == 100 + -(-(before.total_draws - halfway.g) // 4096)
+    assert before.last_step == 100 + -(-(before.total_draws - halfway.clips_seen) // 2048)
+    assert after.last_step == 100 + -(-(before.total_draws - halfway.clips_seen) // 4096)
 
 
 def test_a_changed_recipe_is_said_and_a_changed_place_is_not(recipe: TrainConfig) -> None:
-    progress = Progress(step=5, g=10240, state={"config": to_tree(recipe)})
+    progress = Progress(step=5, clips_seen=10240, state={"config": to_tree(recipe)})
     assert recipe_changes(progress, recipe) == []
     data = replace(recipe.data, audit_log=True, cache_dir="/scratch/cache", cache_bytes=10**12)
     elsewhere = replace(recipe, run_dir="/elsewhere", micro_batch_size=32, data=data)
@@ -180,7 +185,7 @@ def test_a_changed_recipe_is_said_and_a_changed_place_is_not(recipe: TrainConfig
         "objective.mask_ratio: 0.85 -> 0.5",
         "objective.teacher.normalise: False -> True",
     ]
-    assert recipe_changes(Progress(step=0, g=0, state={}), changed) == []
+    assert recipe_changes(Progress(step=0, clips_seen=0, state={}), changed) == []
 
 
 def test_what_a_resumed_run_may_change_is_this_and_no_more(recipe: TrainConfig) -> None:
@@ -200,10 +205,10 @@ def test_what_a_resumed_run_may_change_is_this_and_no_more(recipe: TrainConfig) 
         "data.stall_warning_seconds",
         "held_out",
         "max_steps",
+        "metrics",
         "micro_batch_size",
         "parallel",
         "probe",
-        "report",
         "resume",
         "run_dir",
     ]

@@ -17,11 +17,11 @@ from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer import estimates
 from surgstream.trainer.commands.describe_table import table
 from surgstream.trainer.config import TrainConfig
-from surgstream.trainer.engine.schedules import Plan, Progress
+from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.mixing import corpus_warnings, look_back, repetition
 from surgstream.trainer.model_sizes import ModelSizes, count_sizes
 
-MOST_DRAWS = 400
+MAX_DRAWS = 400
 """More draws of a clip in a run are warned of; twice as many as in SurgVISTA's recipe."""
 
 NO_TORCH = "parameters, operations, memory, hours and disk space need torch: pip install 'surgstream[train]'"
@@ -117,7 +117,7 @@ def model_numbers(config: TrainConfig, model: ModelSizes, world_size: int) -> di
 def run_numbers(
     config: TrainConfig,
     model: ModelSizes | None,
-    plan: Plan,
+    plan: TrainingPlan,
     world_size: int,
     tflops: float | None,
     audit_line_bytes: float,
@@ -150,7 +150,7 @@ def run_numbers(
 
 
 def corpus_numbers(
-    config: TrainConfig, frames: FrameTable, order: Order, plan: Plan
+    config: TrainConfig, frames: FrameTable, order: Order, plan: TrainingPlan
 ) -> dict[str, Any]:
     """The numbers of the corpus: its clips, lanes, and the draws of each dataset's clips."""
     clips = sum(size.num_clips for size in frames.sizes())
@@ -181,19 +181,19 @@ def corpus_numbers(
     return {
         "corpus": frames.sha256,
         "clips": {"corpus": clips, "epoch": plan.draws_per_epoch, "run": run},
-        "lanes": order.num_lanes,
+        "open_chunks": order.num_lanes,
         "lanes_cover_the_batch": order.num_lanes >= config.global_batch_size,
         "datasets": datasets,
         "warnings": warnings,
     }
 
 
-def _plan(config: TrainConfig, num_clips: int, world_size: int) -> Plan:
-    start = Progress(step=0, g=0, state={})
+def _plan(config: TrainConfig, num_clips: int, world_size: int) -> TrainingPlan:
+    start = Progress(step=0, clips_seen=0, state={})
     return config.plan(num_clips=num_clips, world_size=world_size, start=start)
 
 
-def _audit_line_bytes(frames: FrameTable, plan: Plan, world_size: int) -> float:
+def _audit_line_bytes(frames: FrameTable, plan: TrainingPlan, world_size: int) -> float:
     """The mean length of an audit log's lines, with the names of clips from the middle of each dataset."""
     last = {
         "g": plan.last_step * plan.global_batch_size,
@@ -208,7 +208,7 @@ def _audit_line_bytes(frames: FrameTable, plan: Plan, world_size: int) -> float:
     return fmean(lengths)
 
 
-def _run_warnings(plan: Plan) -> Iterator[str]:
+def _run_warnings(plan: TrainingPlan) -> Iterator[str]:
     draws = plan.last_step * plan.global_batch_size
     if plan.warmup_draws >= draws:
         yield (
@@ -227,7 +227,7 @@ def _batch_warnings(config: TrainConfig, order: Order) -> Iterator[str]:
     elif order.num_lanes < batch:
         yield (
             f"{order.num_lanes:,} lanes for batches of {batch:,} clips: "
-            "some clips of a batch are close neighbours; raise data.order.lanes, "
+            "some clips of a batch are close neighbours; raise data.order.open_chunks, "
             "lower data.order.chunk_frames, or pack more videos"
         )
 
@@ -235,7 +235,7 @@ def _batch_warnings(config: TrainConfig, order: Order) -> Iterator[str]:
 def _draw_warnings(config: TrainConfig, dataset: Mapping[str, Any]) -> Iterator[str]:
     name = dataset["name"]
     draws = dataset["draws_of_a_clip"]
-    if draws > MOST_DRAWS:
+    if draws > MAX_DRAWS:
         yield (
             f"{name}: each of its {dataset['clips']:,} clips is drawn {draws:,.0f} times, "
             "200 times in SurgVISTA's recipe: the model may learn them by heart; lower epochs, "
@@ -243,7 +243,7 @@ def _draw_warnings(config: TrainConfig, dataset: Mapping[str, Any]) -> Iterator[
         )
 
     repeats = dataset["repeats_an_epoch"]
-    if repeats > config.data.order.most_repeats:
+    if repeats > config.data.order.warn_repeats_above:
         yield (
             f"{name}: its clips are drawn {repeats:,.1f} times as often as an average clip; "
             "weights nearer to uniform, such as data.order.weights={temperature: 0.5}, "

@@ -24,13 +24,13 @@ from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.data.metrics import totals
 from surgstream.trainer.data.source import ByteSource
 from surgstream.trainer.distributed import (
-    Topology,
+    RankInfo,
     all_gather,
     alone_when_failing,
     barrier,
     from_main,
     leave,
-    topology_from_environment,
+    rank_info_from_environment,
 )
 from surgstream.trainer.joining import join
 from surgstream.trainer.preflight.rendezvous import node_name
@@ -44,26 +44,26 @@ _FORMAT = 1
 
 def run(words: argparse.Namespace) -> int:
     """Do the work of `surgstream loader`."""
-    topology = topology_from_environment(os.environ)
-    configure_logging(topology)
-    with alone_when_failing(topology):
+    rank_info = rank_info_from_environment(os.environ)
+    configure_logging(rank_info)
+    with alone_when_failing(rank_info):
         config = load(TrainConfig, words.config, words.overrides)
-        config.grad_accum_steps(topology.world_size)  # raises before ranks wait for each other
-        join(topology, config.parallel.timeout_seconds)
+        config.grad_accum_steps(rank_info.world_size)  # raises before ranks wait for each other
+        join(rank_info, config.parallel.timeout_seconds)
         # The folder is made before anything is measured, so that a bad path costs no result.
         if words.out:
             from_main(lambda: words.out.parent.mkdir(parents=True, exist_ok=True))
 
         result = measure(
             config,
-            topology,
+            rank_info,
             start=words.start,
             warm_up=words.warm_up,
             seconds=words.seconds,
             decode=not words.no_decode,
         )
 
-        if topology.is_main:
+        if rank_info.is_main:
             sys.stdout.write(table(result) + "\n")
             if words.out:
                 write_atomically(words.out, json.dumps(result, indent=1) + "\n")
@@ -74,7 +74,7 @@ def run(words: argparse.Namespace) -> int:
 
 def measure(
     config: TrainConfig,
-    topology: Topology,
+    rank_info: RankInfo,
     *,
     start: int,
     warm_up: float,
@@ -85,7 +85,7 @@ def measure(
 
     Args:
         config: The recipe.
-        topology: This rank's place.
+        rank_info: This rank's place.
         start: First draw.
         warm_up: Seconds from the common start to the measured window.
         seconds: Length of the window.
@@ -98,12 +98,12 @@ def measure(
         SurgstreamError: The corpus cannot be read or decoded, or its batches cannot be divided among the ranks.
     """
     corpus = open_corpus(config.data.corpus, config.data)
-    with _batches(config, topology, corpus, start=start, decode=decode) as (feed, sizes):
+    with _batches(config, rank_info, corpus, start=start, decode=decode) as (feed, sizes):
         own = _count(feed, sizes, warm_up=warm_up, seconds=seconds)
 
-    where = environment(topology)
+    where = environment(rank_info)
     host = node_name(os.environ)
-    ranks = all_gather({"rank": topology.rank, "host": host, **own})
+    ranks = all_gather({"rank": rank_info.rank, "host": host, **own})
     hardware = all_gather({"host": host, "device": where["device"], "cpus": where["cpus"]})
     nodes = _nodes(ranks, hardware)
 
@@ -111,7 +111,7 @@ def measure(
         "format": _FORMAT,
         "time": time.time(),
         "num_nodes": len(nodes),
-        "world_size": topology.world_size,
+        "world_size": rank_info.world_size,
         "decode": decode,
         "start": start,
         "warm_up_seconds": warm_up,
@@ -198,25 +198,25 @@ def rates(ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 @contextmanager
 def _batches(
-    config: TrainConfig, topology: Topology, corpus: FrameTable, *, start: int, decode: bool
+    config: TrainConfig, rank_info: RankInfo, corpus: FrameTable, *, start: int, decode: bool
 ) -> Iterator[tuple[ClipFeed, Iterator[int]]]:
     """Begin to read on all ranks at once; yields the feed, and the sizes of its batches as they come."""
     order = Order.create(corpus.sizes(), config.seed, config.data.order)
     batch = config.global_batch_size
 
     if decode:
-        clips = clip_source(config, topology, corpus, config.data.crop)
+        clips = clip_source(config, rank_info, corpus, config.data.crop)
         # Decoders take a different time to build on each rank; none reads before all are ready.
         barrier()
         with clips.open(order, global_batch_size=batch, start=start) as loader:
-            yield loader.stream, (len(clips.g) for clips in loader)
+            yield loader.stream, (len(clips.draws) for clips in loader)
     else:
         source = ByteSource(
             config.data,
             corpus,
             num_frames=config.objective.encoder.num_frames,
             micro_batch_size=config.micro_batch_size,
-            topology=topology,
+            rank_info=rank_info,
         )
         barrier()
         with source.stream(order, global_batch_size=batch, start=start) as stream:

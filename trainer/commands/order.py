@@ -20,14 +20,14 @@ from surgstream.trainer.resume import order_from
 
 def run(words: argparse.Namespace) -> int:
     """Do the work of `surgstream order`."""
-    progress = Progress(step=0, g=0, state={})
+    progress = Progress(step=0, clips_seen=0, state={})
     if words.checkpoint:
         progress = read_progress(words.checkpoint)
 
-    start = progress.g if words.start is None else words.start
-    if start < progress.g:
+    start = progress.clips_seen if words.start is None else words.start
+    if start < progress.clips_seen:
         raise ConfigError(
-            f"expected --start of at least {progress.g}, where the checkpoint is, got {start}"
+            f"expected --start of at least {progress.clips_seen}, where the checkpoint is, got {start}"
         )
     if start + words.count > LAST_DRAW:
         raise ConfigError(
@@ -55,15 +55,15 @@ def lines(
     batch = config.global_batch_size
 
     # A clip's rank depends on its whole step, so all draws of a step are placed, also those that are not shown.
-    by_step = groupby(range(start, start + count), key=lambda g: (g - progress.g) // batch)
+    by_step = groupby(range(start, start + count), key=lambda g: (g - progress.clips_seen) // batch)
     for step, wanted in by_step:
-        first = progress.g + step * batch
+        first = progress.clips_seen + step * batch
         draws = order.draws(first, batch)
         placement = place(
             draws,
             micro_batch_size=config.micro_batch_size,
             world_size=world_size,
-            deal=config.data.order.deal,
+            micro_batches=config.data.order.micro_batches,
         )
         names = [order.dataset_names[dataset] for dataset in draws.dataset.tolist()]
         locations = table.locate_all(names, draws.clip.tolist())

@@ -16,10 +16,10 @@ from surgstream.configs.loading import load, to_tree
 from surgstream.trainer.compile_caches import keep_on_node
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.distributed import (
-    Topology,
+    RankInfo,
     alone_when_failing,
     leave,
-    topology_from_environment,
+    rank_info_from_environment,
 )
 from surgstream.trainer.errors import PreflightError
 from surgstream.trainer.estimates import GIB
@@ -30,9 +30,9 @@ from surgstream.trainer.preflight.model import build_model, take_step
 from surgstream.trainer.preflight.network import bus_gb_per_second
 from surgstream.trainer.preflight.node import look_at_node
 from surgstream.trainer.preflight.problems import Needs
-from surgstream.trainer.preflight.rendezvous import Meeting
+from surgstream.trainer.preflight.rendezvous import Rendezvous
 from surgstream.trainer.preflight.report import RankReport, StepMemory
-from surgstream.trainer.preflight.rules import judge
+from surgstream.trainer.preflight.rules import find_problems
 from surgstream.trainer.preflight.shared_folder import check_shared, trial_folder
 from surgstream.trainer.preflight.store import Corpora
 from surgstream.trainer.preflight.table import one_line, render
@@ -59,24 +59,24 @@ log = logging.getLogger(__name__)
 def run(words: argparse.Namespace) -> int:
     """Do the work of `surgstream preflight`."""
     keep_on_node(os.environ)
-    topology = topology_from_environment(os.environ)
-    configure_logging(topology)
-    with alone_when_failing(topology):
+    rank_info = rank_info_from_environment(os.environ)
+    configure_logging(rank_info)
+    with alone_when_failing(rank_info):
         config = load(TrainConfig, words.config, words.overrides)
-        config.grad_accum_steps(topology.world_size)
-        preflight(config, topology, with_step=True)
+        config.grad_accum_steps(rank_info.world_size)
+        preflight(config, rank_info, with_step=True)
     leave()
     return 0
 
 
 def preflight(
-    config: TrainConfig, topology: Topology, *, with_step: bool, patience_seconds: float = 0.0
+    config: TrainConfig, rank_info: RankInfo, *, with_step: bool, patience_seconds: float = 0.0
 ) -> None:
     """Check everything, and join the process group on the way; rank 0 prints the results.
 
     Args:
         config: The run's configuration.
-        topology: This process's place.
+        rank_info: This process's place.
         with_step: Whether to take a step of the model.
         patience_seconds: How much later than others a rank may start.
 
@@ -92,18 +92,18 @@ def preflight(
     meeting_seconds = MEETING_SECONDS + patience_seconds
 
     with ended_after(meeting_seconds + seconds + 2 * REPORT_SECONDS):
-        meeting = Meeting(topology, meeting_seconds)
-        checks = Checklist(meeting, topology.device, seconds)
+        meeting = Rendezvous(rank_info, meeting_seconds)
+        checks = Checklist(meeting, rank_info.device, seconds)
         report = examine(config, meeting, checks, with_step=with_step)
-        meeting.tell(f"report/{topology.rank}", json.dumps(to_tree(report)))
-        if topology.is_main:
+        meeting.put(f"report/{rank_info.rank}", json.dumps(to_tree(report)))
+        if rank_info.is_main:
             reports = meeting.collect(REPORT_SECONDS)
-            problems = judge(reports, needed)
+            problems = find_problems(reports, needed)
             sys.stdout.write(render(reports, problems) + "\n")
             sys.stdout.flush()
-            meeting.tell("verdict", one_line(reports, problems))
+            meeting.put("verdict", one_line(reports, problems))
 
-        verdict = meeting.hear("verdict", checks.at_most(seconds) + 2 * REPORT_SECONDS)
+        verdict = meeting.get("verdict", checks.at_most(seconds) + 2 * REPORT_SECONDS)
         # Once there is a verdict, no rank looks for files there any more.
         trial = trial_folder(meeting, Path(config.run_dir) / "checkpoints")
         shutil.rmtree(trial, ignore_errors=True)
@@ -112,8 +112,8 @@ def preflight(
     if verdict != "go":
         raise PreflightError(verdict)
     # The checks did so in threads of their own.
-    if topology.device.type == "cuda":
-        torch.cuda.set_device(topology.device)
+    if rank_info.device.type == "cuda":
+        torch.cuda.set_device(rank_info.device)
 
 
 def ended_after(seconds: float) -> AbstractContextManager[None]:
@@ -130,17 +130,17 @@ def ended_after(seconds: float) -> AbstractContextManager[None]:
 
 
 def examine(
-    config: TrainConfig, meeting: Meeting, checks: Checklist, *, with_step: bool
+    config: TrainConfig, meeting: Rendezvous, checks: Checklist, *, with_step: bool
 ) -> RankReport:
     """Run all checks on this rank, in step with the others.
 
     A check that needs every rank is left out where one of them has failed.
     """
-    topology = meeting.topology
+    rank_info = meeting.rank_info
     run_dir = Path(config.run_dir)
     facts = checks.run(
         "node",
-        lambda: look_at_node(topology.device, run_dir, config.data.cache_folder),
+        lambda: look_at_node(rank_info.device, run_dir, config.data.cache_folder),
         seconds=10,
         advice="see whether df and nvidia-smi answer on this node",
     )
@@ -152,13 +152,13 @@ def examine(
     )
 
     # All ranks leave an agreement at about the same moment, so that their clocks can be compared.
-    clock = time.time() if meeting.agree("clock", checks.at_most(26)) else None
+    clock = time.time() if meeting.all_ok("clock", checks.at_most(26)) else None
     mb_per_second = None
     if corpora:
         mb_per_second = checks.run(
             "store",
             lambda: corpora.mb_per_second(
-                MEASURE_SECONDS, rank=topology.rank, world_size=topology.world_size
+                MEASURE_SECONDS, rank=rank_info.rank, world_size=rank_info.world_size
             ),
             seconds=12,
             advice="see whether this node reaches the store",
@@ -174,7 +174,7 @@ def examine(
     step = examine_step(config, meeting, checks, well=bus is not None) if with_step else None
 
     return RankReport(
-        rank=topology.rank,
+        rank=rank_info.rank,
         node=meeting.node,
         facts=facts,
         clock=clock,
@@ -187,51 +187,51 @@ def examine(
     )
 
 
-def examine_network(config: TrainConfig, meeting: Meeting, checks: Checklist) -> float | None:
+def examine_network(config: TrainConfig, meeting: Rendezvous, checks: Checklist) -> float | None:
     """Join the process group and measure an all-reduce; None where a rank failed."""
-    topology = meeting.topology
+    rank_info = meeting.rank_info
     advice = "see what NCCL_DEBUG=INFO prints; set NCCL_SOCKET_IFNAME and NCCL_IB_HCA"
 
     def join_group() -> bool:
-        join(topology, config.parallel.timeout_seconds)
+        join(rank_info, config.parallel.timeout_seconds)
         return True
 
-    if not meeting.agree("alive", checks.at_most(20)):
+    if not meeting.all_ok("alive", checks.at_most(20)):
         return None
     joined = checks.run("network", join_group, seconds=40, advice=advice)
-    if not meeting.agree("joined", checks.at_most(20), ok=joined is not None):
+    if not meeting.all_ok("joined", checks.at_most(20), ok=joined is not None):
         return None
 
     return checks.run(
         "network",
-        lambda: bus_gb_per_second(topology.device, MEASURE_SECONDS),
+        lambda: bus_gb_per_second(rank_info.device, MEASURE_SECONDS),
         seconds=15,
         advice=advice,
     )
 
 
 def examine_step(
-    config: TrainConfig, meeting: Meeting, checks: Checklist, *, well: bool
+    config: TrainConfig, meeting: Rendezvous, checks: Checklist, *, well: bool
 ) -> StepMemory | None:
     """Build the model and take a step; None where a rank failed, or was not `well` before."""
-    topology = meeting.topology
+    rank_info = meeting.rank_info
     advice = "see what it prints above; try compile=false or a smaller micro_batch_size"
 
     model = None
     if well:
         model = checks.run(
             "step",
-            lambda: build_model(config, topology),
+            lambda: build_model(config, rank_info),
             seconds=COMPILE_SECONDS,
             advice=advice,
         )
-    all_built = meeting.agree("model", checks.at_most(COMPILE_SECONDS), ok=model is not None)
+    all_built = meeting.all_ok("model", checks.at_most(COMPILE_SECONDS), ok=model is not None)
     if not all_built or model is None:
         return None
 
     return checks.run(
         "step",
-        lambda: take_step(config, topology, model),
+        lambda: take_step(config, rank_info, model),
         seconds=COMPILE_SECONDS,
         advice=advice,
     )

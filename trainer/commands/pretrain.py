@@ -21,14 +21,14 @@ from surgstream.trainer.assembly import (
 from surgstream.trainer.commands.preflight import preflight
 from surgstream.trainer.compile_caches import keep_on_node
 from surgstream.trainer.config import TrainConfig
-from surgstream.trainer.data.metrics import DataWatch
+from surgstream.trainer.data.metrics import LoaderMetrics
 from surgstream.trainer.device import tell_device
 from surgstream.trainer.distributed import (
-    Topology,
+    RankInfo,
     alone_when_failing,
     from_main,
     leave,
-    topology_from_environment,
+    rank_info_from_environment,
 )
 from surgstream.trainer.engine.checkpoint import (
     find_checkpoint,
@@ -40,7 +40,7 @@ from surgstream.trainer.engine.checkpoint_files import read_progress
 from surgstream.trainer.engine.loop import Guards, Trainer
 from surgstream.trainer.engine.metrics import Reporting
 from surgstream.trainer.engine.periodic import Periodic
-from surgstream.trainer.engine.preemption import Agreement, SignalFlag, StopFlag
+from surgstream.trainer.engine.preemption import SignalFlag, StopConsensus, StopFlag
 from surgstream.trainer.engine.profile import Profiler, record_flights
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.engine.watchdog import Watchdog
@@ -63,56 +63,56 @@ def run(words: argparse.Namespace) -> int:
     # Before the watchdog, which chains SIGUSR2 on to the handler that it finds.
     profile = SignalFlag(signal.SIGUSR2)
     keep_on_node(os.environ)
-    topology = topology_from_environment(os.environ)
-    configure_logging(topology)
+    rank_info = rank_info_from_environment(os.environ)
+    configure_logging(rank_info)
 
-    with alone_when_failing(topology):
+    with alone_when_failing(rank_info):
         config = load(TrainConfig, words.config, words.overrides)
         run_dir = Path(config.run_dir)
-        who = f"rank {topology.rank}/{topology.world_size}"
+        who = f"rank {rank_info.rank}/{rank_info.world_size}"
         watchdog = Watchdog(config.parallel.timeout_seconds, who)
-        with closing(watchdog), owned_run(run_dir, topology, watchdog) as check_owner:
+        with closing(watchdog), owned_run(run_dir, rank_info, watchdog) as check_owner:
             # From here on there is something to save; until then a signal ends this process.
-            launched = topology.world_size > 1 or "RANK" in os.environ
-            stop = StopFlag(launcher if launched else None, speaks=topology.is_main)
+            launched = rank_info.world_size > 1 or "RANK" in os.environ
+            stop = StopFlag(launcher if launched else None, speaks=rank_info.is_main)
             # A batch that the ranks cannot share evenly is refused before they wait for each other.
-            config.grad_accum_steps(topology.world_size)
+            config.grad_accum_steps(rank_info.world_size)
 
-            if topology.device.type == "cuda":
-                record_flights(run_dir, topology)
+            if rank_info.device.type == "cuda":
+                record_flights(run_dir, rank_info)
             if words.preflight:
                 # The run's first step tests the model. Rank 0 may come late: it may have watched a dead owner before.
-                preflight(config, topology, with_step=False, patience_seconds=OWNING_SECONDS)
+                preflight(config, rank_info, with_step=False, patience_seconds=OWNING_SECONDS)
             else:
                 watchdog.beat()  # NCCL connects without a timeout
-                join(topology, config.parallel.timeout_seconds)
+                join(rank_info, config.parallel.timeout_seconds)
 
             # Only now do the other ranks know that the run directory is theirs.
-            if not topology.is_main:
-                watchdog.write_to(stacks_file(run_dir, topology.rank))
+            if not rank_info.is_main:
+                watchdog.write_to(stacks_file(run_dir, rank_info.rank))
             watchdog.beat()
 
             def make_guards() -> Guards:
                 return Guards(
                     # The watchdog ends a rank that hangs before the others give up on it.
-                    agreement=Agreement(stop, 2 * config.parallel.timeout_seconds),
+                    agreement=StopConsensus(stop, 2 * config.parallel.timeout_seconds),
                     watchdog=watchdog,
-                    profiler=Profiler(profile, topology, run_dir),
+                    profiler=Profiler(profile, rank_info, run_dir),
                     check_owner=check_owner,
                 )
 
-            pretrain(config, topology, make_guards)
+            pretrain(config, rank_info, make_guards)
             leave()
 
     return 0
 
 
-def pretrain(config: TrainConfig, topology: Topology, make_guards: Callable[[], Guards]) -> None:
+def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[], Guards]) -> None:
     """Train one run to its end, from its newest checkpoint.
 
     Args:
         config: The run.
-        topology: This rank's place; it has joined the others.
+        rank_info: This rank's place; it has joined the others.
         make_guards: Makes what watches over the run, right before its first step; collective.
 
     Raises:
@@ -121,25 +121,27 @@ def pretrain(config: TrainConfig, topology: Topology, make_guards: Callable[[], 
     run_dir = Path(config.run_dir)
     corpus = open_corpus(config.data.corpus, config.data)
     checkpoint = find_checkpoint(run_dir / CHECKPOINTS, config.resume.checkpoint)
-    progress = read_progress(checkpoint) if checkpoint else Progress(step=0, g=0, state={})
+    progress = read_progress(checkpoint) if checkpoint else Progress(step=0, clips_seen=0, state={})
     order = order_from(progress, config, corpus)
-    clips = clip_source(config, topology, corpus, config.data.crop)
+    clips = clip_source(config, rank_info, corpus, config.data.crop)
 
-    objective, engine, periodic = _build(config, topology, checkpoint)
+    objective, engine, periodic = _build(config, rank_info, checkpoint)
     num_clips = sum(size.num_clips for size in corpus.sizes())
-    plan = config.plan(num_clips=num_clips, world_size=topology.world_size, start=progress)
+    plan = config.plan(num_clips=num_clips, world_size=rank_info.world_size, start=progress)
 
-    from_main(lambda: prepare_run_dir(config, topology, progress))
-    if topology.is_main:
-        _log_start(config, topology, checkpoint, progress)
+    from_main(lambda: prepare_run_dir(config, rank_info, progress))
+    if rank_info.is_main:
+        _log_start(config, rank_info, checkpoint, progress)
         report_mixing(order, config, corpus, progress, plan.last_step)
 
     state = {"order": order.to_json(), "manifest": corpus.sha256, "config": to_tree(config)}
-    with clips.open(order, global_batch_size=config.global_batch_size, start=progress.g) as batches:
+    with clips.open(
+        order, global_batch_size=config.global_batch_size, start=progress.clips_seen
+    ) as batches:
         limits = config.data.limits
-        watch = DataWatch(batches, order, topology, limits, run_dir, plan.grad_accum_steps)
+        watch = LoaderMetrics(batches, order, rank_info, limits, run_dir, plan.grad_accum_steps)
         reporting = Reporting(
-            every_steps=config.report.every_steps,
+            every_steps=config.metrics.every_steps,
             watch=watch.report,
             audit_log=config.data.audit_log,
         )
@@ -148,8 +150,8 @@ def pretrain(config: TrainConfig, topology: Topology, make_guards: Callable[[], 
             objective,
             batches,
             plan=plan,
-            progress=Progress(step=progress.step, g=progress.g, state=state),
-            topology=topology,
+            progress=Progress(step=progress.step, clips_seen=progress.clips_seen, state=state),
+            rank_info=rank_info,
             run_dir=run_dir,
             reporting=reporting,
             checkpoint=config.checkpoint,
@@ -161,20 +163,20 @@ def pretrain(config: TrainConfig, topology: Topology, make_guards: Callable[[], 
 
 
 def _build(
-    config: TrainConfig, topology: Topology, checkpoint: Path | None
+    config: TrainConfig, rank_info: RankInfo, checkpoint: Path | None
 ) -> tuple[Objective, ZeroEngine, list[Periodic]]:
     """Build the objective, its engine and the periodic tasks, with the weights and moments that the run begins with."""
-    held_out = held_out_clips(config, config.held_out, topology) if config.held_out else None
+    held_out = held_out_clips(config, config.held_out, rank_info) if config.held_out else None
     load_weights = partial(_load_weights, config, checkpoint)
-    objective = build_objective(config, topology.device, load_weights)
+    objective = build_objective(config, rank_info.device, load_weights)
 
-    grad_accum_steps = config.grad_accum_steps(topology.world_size)
-    engine = build_engine(config, objective, topology.device, grad_accum_steps=grad_accum_steps)
+    grad_accum_steps = config.grad_accum_steps(rank_info.world_size)
+    engine = build_engine(config, objective, rank_info.device, grad_accum_steps=grad_accum_steps)
     moments = checkpoint or carried_moments(config.warm_start, config.optim)
     if moments:
         load_moments(moments, engine)
 
-    periodic = periodic_tasks(config, topology, engine, objective, held_out)
+    periodic = periodic_tasks(config, rank_info, engine, objective, held_out)
     return objective, engine, periodic
 
 
@@ -187,12 +189,12 @@ def _load_weights(config: TrainConfig, checkpoint: Path | None, objective: Objec
 
 
 def _log_start(
-    config: TrainConfig, topology: Topology, checkpoint: Path | None, progress: Progress
+    config: TrainConfig, rank_info: RankInfo, checkpoint: Path | None, progress: Progress
 ) -> None:
     """Log to the run's own file from now on, first where this start begins."""
-    configure_logging(topology, Path(config.run_dir) / LOG)
-    tell_device(topology)
+    configure_logging(rank_info, Path(config.run_dir) / LOG)
+    tell_device(rank_info)
     beginning = f"resuming from {checkpoint}" if checkpoint else "starting"
-    log.info("%s: step %d, %d clips seen", beginning, progress.step, progress.g)
+    log.info("%s: step %d, %d clips seen", beginning, progress.step, progress.clips_seen)
     for difference in recipe_changes(progress, config):
         log.warning("the recipe is not the checkpoint's: %s", difference)

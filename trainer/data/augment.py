@@ -63,14 +63,14 @@ def draw_transform(
 
 
 def multi_scale_crop(
-    config: CropConfig, seed: int, g: npt.NDArray[np.int64], frame_sizes: npt.NDArray[np.int64]
+    config: CropConfig, seed: int, draws: npt.NDArray[np.int64], frame_sizes: npt.NDArray[np.int64]
 ) -> Windows:
     """Draw one crop window a clip: uniform over the allowed (width, height) pairs, and over the offsets.
 
     Args:
         config: Scales, distortion and offsets.
         seed: The run's seed.
-        g: Draw numbers, shape (B,).
+        draws: Draw numbers, shape (B,).
         frame_sizes: Width and height of each clip's frames in pixels, shape (B, 2).
 
     Returns:
@@ -84,7 +84,7 @@ def multi_scale_crop(
 
     # One draw below pairs x offsets decides both: the pair by quotient, the offset by remainder.
     num_choices = len(pairs) * len(OFFSETS)
-    choice = permute(0, num_choices, hash64(seed, Purpose.CROP, g))
+    choice = permute(0, num_choices, hash64(seed, Purpose.CROP, draws))
     scales = np.array(pairs)[choice // len(OFFSETS)]
 
     short_side = frame_sizes.min(axis=1, keepdims=True)
@@ -94,7 +94,7 @@ def multi_scale_crop(
     if config.offsets == "fixed":
         start = margins // 4 * np.array(OFFSETS)[choice % len(OFFSETS)]
     else:
-        shares = uniform(hash64(seed, Purpose.CROP_OFFSET, g), 2)
+        shares = uniform(hash64(seed, Purpose.CROP_OFFSET, draws), 2)
         start = np.floor(shares * (margins + 1)).astype(np.int64)
 
     return np.concatenate([start, start + sides], axis=1).astype(np.int32)

@@ -155,7 +155,7 @@ class ClipLoader:
         return False
 
     def _decode(self, clips: Sequence[ClipBytes]) -> ClipBatch:
-        g = np.array([clip.g for clip in clips], dtype=np.int64)
+        g = np.array([clip.draw for clip in clips], dtype=np.int64)
         names = tuple(
             ClipName(clip.dataset, clip.video, clip.anchor_frame, clip.planned) for clip in clips
         )
@@ -170,7 +170,7 @@ class ClipLoader:
         except DecodeError as error:
             listed = ", ".join(map(str, names))
             raise DecodeError(f"draws {g.min()} to {g.max()}, clips {listed}: {error}") from None
-        return ClipBatch(clips=pixels, g=g, names=names, valid=valid)
+        return ClipBatch(clips=pixels, draws=g, names=names, valid=valid)
 
     def _keep_while_in_use(self, batch: ClipBatch) -> ClipBatch:
         """On a GPU, hold earlier batches until the kernels that read them have run.

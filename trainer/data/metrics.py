@@ -3,7 +3,6 @@
 import itertools
 import json
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.clips import BadClipLimits
 from surgstream.shards.reading.feed import ClipFeed
 from surgstream.trainer.data.loader import ClipLoader
-from surgstream.trainer.distributed import Topology, all_gather
+from surgstream.trainer.distributed import RankInfo, all_gather
 from surgstream.trainer.runs.files import QUARANTINE
 
 _COUNTERS = (
@@ -43,14 +42,14 @@ def totals(feed: ClipFeed) -> Counter[str]:
     return counts
 
 
-class DataWatch:
+class LoaderMetrics:
     """Reports on the loaders of all ranks since the last report, and keeps the list of damaged clips."""
 
     def __init__(
         self,
         loader: ClipLoader,
         order: Order,
-        topology: Topology,
+        rank_info: RankInfo,
         limits: BadClipLimits,
         run_dir: Path,
         batches_per_step: int,
@@ -60,14 +59,14 @@ class DataWatch:
         Args:
             loader: The loader of the training clips.
             order: The order of the draws.
-            topology: This rank's place.
+            rank_info: This rank's place.
             limits: The most clips that may be damaged.
             run_dir: The run's directory, for `quarantine.jsonl`.
             batches_per_step: Micro-batches a rank and step.
         """
         self._loader = loader
         self._order = order
-        self._topology = topology
+        self._topology = rank_info
         self._limits = limits
         self._quarantine = run_dir / QUARANTINE
         self._batches_per_step = batches_per_step
@@ -125,7 +124,7 @@ class DataWatch:
         counts = {name: now[name] - self._before[name] for name in now}
         self._before = now
 
-        bad = [asdict(clip) for clip in stream.bad_clips]
+        bad = [clip.as_json() for clip in stream.bad_clips]
         stream.bad_clips.clear()
 
         return {

@@ -12,7 +12,7 @@ from surgstream.shards.reading.stream import ClipStream
 from surgstream.trainer.data.config import CropConfig, DataConfig
 from surgstream.trainer.data.decode import ClipDecoder
 from surgstream.trainer.data.loader import ClipLoader
-from surgstream.trainer.distributed import Topology
+from surgstream.trainer.distributed import RankInfo
 
 
 class ByteSource:
@@ -25,7 +25,7 @@ class ByteSource:
         *,
         num_frames: int,
         micro_batch_size: int,
-        topology: Topology,
+        rank_info: RankInfo,
     ) -> None:
         """Open the cache.
 
@@ -34,14 +34,14 @@ class ByteSource:
             corpus: The packed frames.
             num_frames: Frames a clip, T.
             micro_batch_size: Clips a batch.
-            topology: This rank's place.
+            rank_info: This rank's place.
 
         Raises:
             ConfigError: The cache's folder is not this user's alone to write to, or cannot be made.
         """
         self._data = data
         self._corpus = corpus
-        self._topology = topology
+        self._topology = rank_info
         self._micro_batch_size = micro_batch_size
         self._shape = ClipShape(num_frames=num_frames, stride=data.stride)
 
@@ -56,7 +56,7 @@ class ByteSource:
             world_size=self._topology.world_size,
             micro_batch_size=self._micro_batch_size,
             global_batch_size=global_batch_size,
-            deal=self._data.order.deal,
+            micro_batches=self._data.order.micro_batches,
         )
         return ClipStream(
             self._corpus,
@@ -81,7 +81,7 @@ class ClipSource(ByteSource):
         num_frames: int,
         image_size: int,
         micro_batch_size: int,
-        topology: Topology,
+        rank_info: RankInfo,
         crop: CropConfig | None,
     ) -> None:
         """Build the decoder and open the cache.
@@ -93,7 +93,7 @@ class ClipSource(ByteSource):
             num_frames: Frames a clip, T.
             image_size: Height and width of the model's input in pixels.
             micro_batch_size: Clips a batch.
-            topology: This rank's place.
+            rank_info: This rank's place.
             crop: The recipe's cropping; None takes centre squares, for evaluation.
 
         Raises:
@@ -104,7 +104,7 @@ class ClipSource(ByteSource):
             corpus,
             num_frames=num_frames,
             micro_batch_size=micro_batch_size,
-            topology=topology,
+            rank_info=rank_info,
         )
         self._seed = seed
         self._crop = crop
@@ -114,7 +114,7 @@ class ClipSource(ByteSource):
             max_clips=micro_batch_size,
             num_frames=num_frames,
             image_size=image_size,
-            device=topology.device,
+            device=rank_info.device,
         )
 
     def open(self, order: Order, *, global_batch_size: int, start: int) -> ClipLoader:

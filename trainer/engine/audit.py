@@ -19,7 +19,7 @@ class AuditLog:
     def write(self, step: int, batch: ClipBatch) -> None:
         """Log the clips of a micro-batch."""
         with naming(self._file.name):
-            for g, name in zip(batch.g.tolist(), batch.names, strict=True):
+            for g, name in zip(batch.draws.tolist(), batch.names, strict=True):
                 entry = {"g": g, "step": step, "rank": self._rank, **name._asdict()}
                 if name.planned is None:
                     del entry["planned"]

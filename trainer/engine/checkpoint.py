@@ -262,7 +262,7 @@ def _content(
         files |= share
     return {
         "step": progress.step,
-        "g": progress.g,
+        "g": progress.clips_seen,
         "optimizer_step": engine.optimizer_step(),
         "files": files,
         **progress.state,

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 FORMAT = 2
 STATE = "state.json"
 
-_MOST_STATE_BYTES = 1 << 26
+_MAX_STATE_BYTES = 1 << 26
 _FILE_NAME = re.compile(r"rank\d{5}-\d{3}\.safetensors")
 
 
@@ -58,7 +58,7 @@ def read_progress(checkpoint: Path) -> Progress:
         CheckpointError: It cannot be read, or is not what was written.
     """
     state = read_state(checkpoint)
-    return Progress(step=state.pop("step"), g=state.pop("g"), state=state)
+    return Progress(step=state.pop("step"), clips_seen=state.pop("g"), state=state)
 
 
 def choose(root: Path, wanted: str) -> Path | None:
@@ -182,7 +182,7 @@ class _NotWholeError(Exception):
 def _state(checkpoint: Path) -> dict[str, Any]:
     """Read a state, and check its checksum and that its files lie in the checkpoint's directory."""
     with open_regular(checkpoint / STATE) as file:
-        data = file.read(_MOST_STATE_BYTES)
+        data = file.read(_MAX_STATE_BYTES)
 
     try:
         state = json.loads(data)

@@ -18,10 +18,10 @@ from torch.nn import functional as F
 
 log = logging.getLogger(__name__)
 
-MOST_VECTORS = 2048
+MAX_VECTORS = 2048
 
-MOST_COSINE = 0.9
-LEAST_RANK = 3.0
+MAX_COSINE = 0.9
+MIN_RANK = 3.0
 """The tiny recipes, while they learned, had cosines up to 0.84 in the first fifty steps and 0.31 after 500; their
 effective ranks were 13.9 or more, of 128 dimensions. One whose targets had become one vector had 0.998 and 1.2. The
 rank's limit is no share of the width, since a wide encoder need not fill it."""
@@ -37,8 +37,8 @@ def diversity(vectors: Tensor) -> dict[str, Tensor]:
     Args:
         vectors: (n, D), at least two; of more than 2048, 2048 or fewer evenly spread ones are taken.
     """
-    # Every k-th vector, with k rounded up, so that at most MOST_VECTORS are left.
-    every = math.ceil(len(vectors) / MOST_VECTORS)
+    # Every k-th vector, with k rounded up, so that at most MAX_VECTORS are left.
+    every = math.ceil(len(vectors) / MAX_VECTORS)
     vectors = vectors.float()[::every]
 
     singular = torch.linalg.svdvals(vectors)
@@ -99,8 +99,8 @@ class CollapseWatch:
         """
         for name, (num, width) in sizes.items():
             # Few vectors, or narrow ones, have a small rank at best.
-            least_rank = min(LEAST_RANK, (1 + min(num, width)) / 2)
-            signs = (Sign("mean_cosine", 1.0, MOST_COSINE), Sign("effective_rank", 1.0, least_rank))
+            least_rank = min(MIN_RANK, (1 + min(num, width)) / 2)
+            signs = (Sign("mean_cosine", 1.0, MAX_COSINE), Sign("effective_rank", 1.0, least_rank))
 
             found = []
             for sign in signs:

@@ -102,17 +102,17 @@ class ResumeConfig:
         checkpoint: `auto` takes the newest whole checkpoint of the run directory, or starts from the beginning when
             there is none; `none` starts from the beginning, and refuses to if there are checkpoints; else the path of a
             checkpoint.
-        allow: Differences from the checkpoint that are intended: another `corpus`, other `weights`, other `lanes`.
+        allow: Differences from the checkpoint that are intended: another `corpus`, other `weights`, other `chunks`.
     """
 
     shorthand: ClassVar[str] = "checkpoint"
 
     checkpoint: Folder = "auto"
-    allow: tuple[Literal["corpus", "weights", "lanes"], ...] = ()
+    allow: tuple[Literal["corpus", "weights", "chunks"], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportConfig:
+class MetricsConfig:
     """The intervals of reports, in steps; 0 is never.
 
     Attributes:

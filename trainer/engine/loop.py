@@ -14,7 +14,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from surgstream.shards.progress import progress_bar
 from surgstream.trainer.batch import ClipBatch
-from surgstream.trainer.distributed import Topology, all_gather, from_main
+from surgstream.trainer.distributed import RankInfo, all_gather, from_main
 from surgstream.trainer.engine.audit import AuditLog
 from surgstream.trainer.engine.checkpoint import save_checkpoint
 from surgstream.trainer.engine.checkpoint_files import prune
@@ -29,9 +29,9 @@ from surgstream.trainer.engine.metrics import (
     step_times,
 )
 from surgstream.trainer.engine.periodic import Periodic, StepContext, evaluating
-from surgstream.trainer.engine.preemption import Agreement
+from surgstream.trainer.engine.preemption import StopConsensus
 from surgstream.trainer.engine.profile import Profiler
-from surgstream.trainer.engine.schedules import Plan, Progress
+from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.engine.step_log import StepLog
 from surgstream.trainer.engine.watchdog import Watchdog
 from surgstream.trainer.engine.zero import ZeroEngine
@@ -52,7 +52,7 @@ class Guards:
         check_owner: Raises if another start has taken the run over; rank 0 calls it before each save.
     """
 
-    agreement: Agreement
+    agreement: StopConsensus
     watchdog: Watchdog
     profiler: Profiler
     check_owner: Callable[[], None]
@@ -67,9 +67,9 @@ class Trainer:
         objective: Objective,
         batches: Iterator[ClipBatch],
         *,
-        plan: Plan,
+        plan: TrainingPlan,
         progress: Progress,
-        topology: Topology,
+        rank_info: RankInfo,
         run_dir: Path,
         reporting: Reporting,
         checkpoint: CheckpointConfig,
@@ -81,10 +81,10 @@ class Trainer:
         Args:
             engine: The objective under ZeRO.
             objective: The objective itself, for its targets.
-            batches: This rank's micro-batches from draw `progress.g` on.
+            batches: This rank's micro-batches from draw `progress.clips_seen` on.
             plan: The run in numbers.
             progress: The steps and draws done; its state goes into every checkpoint.
-            topology: This rank's place.
+            rank_info: This rank's place.
             run_dir: The directory to write to.
             reporting: The reports of its steps.
             checkpoint: The intervals of saves, and the checkpoints to keep.
@@ -94,13 +94,13 @@ class Trainer:
         self.engine = engine
         self.objective = objective
         self.batches = batches
-        self.topology = topology
+        self.rank_info = rank_info
         self.run_dir = run_dir
 
         # Progress and plan.
         self.plan = plan
         self.step = progress.step
-        self.g = progress.g
+        self.clips_seen = progress.clips_seen
         self.state = progress.state
         self.last_saved = self.step
         self.saved_at = time.monotonic()
@@ -112,10 +112,10 @@ class Trainer:
         self.guards = guards
 
         # Measurements and files.
-        self.clock = StepClock(topology.device)
-        self.steps = StepLog(topology, run_dir)
-        self.metrics = MetricsWriter(run_dir, step=self.step) if topology.is_main else None
-        self.audit = AuditLog(run_dir, topology.rank) if reporting.audit_log else None
+        self.clock = StepClock(rank_info.device)
+        self.steps = StepLog(rank_info, run_dir)
+        self.metrics = MetricsWriter(run_dir, step=self.step) if rank_info.is_main else None
+        self.audit = AuditLog(run_dir, rank_info.rank) if reporting.audit_log else None
 
     def train(self) -> None:
         """Train to the plan's last step, or to where all ranks are asked to stop; then save, and mark the run.
@@ -125,7 +125,7 @@ class Trainer:
             SaveError: A checkpoint could not be saved.
             OwnedError: Another start has taken the run over.
         """
-        shown = self.topology.is_main
+        shown = self.rank_info.is_main
         bar = progress_bar("train", self.plan.last_step, unit=" steps", done=self.step, shown=shown)
         with bar, logging_redirect_tqdm() if sys.stderr.isatty() else nullcontext():
             while self.step < self.plan.last_step and not self.poll_stop():
@@ -133,7 +133,7 @@ class Trainer:
                 batch = self.train_step()
                 bar.update()
 
-                if self.due(self.reporting.every_steps):
+                if self.is_due(self.reporting.every_steps):
                     self.report_metrics(bar)
                 self.run_periodic(batch)
                 if self.due_to_save():
@@ -143,7 +143,7 @@ class Trainer:
                         self.poll_stop()
 
             if self.step < self.plan.last_step:
-                self.make_way(bar)
+                self.stop_and_mark(bar)
 
     def poll_stop(self) -> bool:
         """Tell the watchdog that this rank moves, and whether all ranks stop before the plan is done; collective."""
@@ -151,7 +151,7 @@ class Trainer:
         stopping = self.guards.agreement.stopping(save=self.late_to_save())
         return stopping and self.step < self.plan.last_step
 
-    def due(self, every_steps: int) -> bool:
+    def is_due(self, every_steps: int) -> bool:
         """Whether this is one of every `every_steps` steps, or the last one; 0 is never."""
         if every_steps == 0:
             return False
@@ -160,13 +160,13 @@ class Trainer:
     def due_to_save(self) -> bool:
         """Whether all ranks save now: by steps, by minutes on rank 0's clock, or at the end."""
         at_the_end = self.step == self.plan.last_step
-        by_steps = self.due(self.checkpoint.every_steps or 0)
+        by_steps = self.is_due(self.checkpoint.every_steps or 0)
         return at_the_end or by_steps or self.guards.agreement.saving
 
     def late_to_save(self) -> bool:
         """Whether this rank is rank 0, and its last save is too many minutes ago."""
         minutes = self.checkpoint.every_minutes
-        if minutes is None or not self.topology.is_main:
+        if minutes is None or not self.rank_info.is_main:
             return False
         return time.monotonic() - self.saved_at >= 60 * minutes
 
@@ -176,7 +176,7 @@ class Trainer:
         Args:
             batch: The step's last micro-batch.
         """
-        due = [task for task in self.periodic if self.due(task.every_steps)]
+        due = [task for task in self.periodic if self.is_due(task.every_steps)]
         if not due:
             return
 
@@ -195,11 +195,11 @@ class Trainer:
         Returns:
             The last micro-batch.
         """
-        lr = self.plan.lr(self.g)
+        lr = self.plan.lr(self.clips_seen)
 
         for _ in range(self.plan.grad_accum_steps):
             with self.clock.host_part("data"):
-                batch = replace(next(self.batches), step_g=self.g)
+                batch = replace(next(self.batches), step_draw=self.clips_seen)
             with self.clock.part("targets"), self.engine.autocast():
                 targets = self.objective.targets(batch)
             with self.clock.part("forward"):
@@ -218,7 +218,7 @@ class Trainer:
         self.objective.after_optimizer_step()
         self.steps.end_step(self.step, self.engine.grad_norm())
         self.step += 1
-        self.g += self.plan.global_batch_size
+        self.clips_seen += self.plan.global_batch_size
         return batch
 
     def report_metrics(self, bar: Any) -> None:
@@ -237,19 +237,19 @@ class Trainer:
         clips_per_second = num_steps * self.plan.global_batch_size / seconds
         values |= {
             # The rate of the step just done, which began a global batch ago.
-            "optim/lr": self.plan.lr(self.g - self.plan.global_batch_size),
-            "progress/clips": self.g,
+            "optim/lr": self.plan.lr(self.clips_seen - self.plan.global_batch_size),
+            "progress/clips": self.clips_seen,
             "progress/last_step": self.plan.last_step,
-            "progress/epoch": self.g / self.plan.draws_per_epoch,
+            "progress/epoch": self.clips_seen / self.plan.draws_per_epoch,
             "throughput/clips_per_second": clips_per_second,
         }
         values |= step_times(seconds, parts, num_steps)
         values |= slowest(seconds_by_rank)
-        values |= self.reporting.watch(self.g)
+        values |= self.reporting.watch(self.clips_seen)
 
         flops_per_clip = sum(self.objective.flops().values())
-        flops_per_second = flops_per_clip * clips_per_second / self.topology.world_size
-        values |= device_use(self.topology.device, flops_per_second)
+        flops_per_second = flops_per_clip * clips_per_second / self.rank_info.world_size
+        values |= device_use(self.rank_info.device, flops_per_second)
 
         if self.metrics:
             self.metrics.write(self.step, values)
@@ -263,16 +263,16 @@ class Trainer:
         from_main(self.guards.check_owner)
 
         root = self.run_dir / CHECKPOINTS
-        progress = Progress(step=self.step, g=self.g, state=self.state)
+        progress = Progress(step=self.step, clips_seen=self.clips_seen, state=self.state)
         saved = save_checkpoint(root, self.engine, progress, self.objective.averages())
-        if self.topology.is_main:
+        if self.rank_info.is_main:
             prune(root, self.checkpoint, saved)
             log.info("saved %s", saved)
 
         self.last_saved = self.step
         self.saved_at = time.monotonic()
 
-    def make_way(self, bar: Any) -> None:
+    def stop_and_mark(self, bar: Any) -> None:
         """Save what is not saved, and leave a mark that tells the next start why this one stopped."""
         if len(self.steps):
             self.report_metrics(bar)
@@ -281,7 +281,7 @@ class Trainer:
 
         signal_name, rank = self.guards.agreement.cause
         hosts = all_gather(platform.node())
-        if self.topology.is_main:
+        if self.rank_info.is_main:
             where = f"checkpoint of step {self.step}" if self.step else "no step was done"
             why = f"{signal_name} on rank {rank} ({hosts[rank]}); {where}"
             write_mark(self.run_dir, REQUEUE, why)

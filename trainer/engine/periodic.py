@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from surgstream.trainer.batch import ClipBatch
-from surgstream.trainer.distributed import Topology, mean_over_ranks
+from surgstream.trainer.distributed import RankInfo, mean_over_ranks
 from surgstream.trainer.engine.collapse import CollapseWatch, diversity
 from surgstream.trainer.engine.metrics import Value
 from surgstream.trainer.engine.pictures import contact_sheet, save_picture
@@ -57,13 +57,13 @@ class HeldOutLoss:
     Attributes:
         engine: The objective under ZeRO.
         objective: The objective itself, for its targets.
-        topology: This rank's place.
+        rank_info: This rank's place.
         open_clips: Opens this rank's share of the batches, each time the same ones, equally many on every rank.
     """
 
     engine: ZeroEngine
     objective: Objective
-    topology: Topology
+    rank_info: RankInfo
     open_clips: OpenClips
 
     def __call__(self, context: StepContext) -> Mapping[str, Value]:
@@ -96,7 +96,7 @@ class HeldOutLoss:
 
     def _means(self, rows: list[dict[str, Tensor]], num_clips: int) -> dict[str, Value]:
         clips_per_rank = mean_over_ranks(
-            torch.tensor(float(num_clips), device=self.topology.device)
+            torch.tensor(float(num_clips), device=self.rank_info.device)
         )
         sums = {key: torch.stack([row[key] for row in rows]).sum() for key in rows[0]}
 
@@ -104,7 +104,7 @@ class HeldOutLoss:
         for key, value in sums.items():
             name = key.split("/")[1]
             means[f"held_out/{name}"] = (mean_over_ranks(value) / clips_per_rank).item()
-        means["held_out/clips"] = clips_per_rank.item() * self.topology.world_size
+        means["held_out/clips"] = clips_per_rank.item() * self.rank_info.world_size
         return means
 
 
@@ -115,12 +115,12 @@ class CollapseCheck:
     Attributes:
         engine: The objective under ZeRO.
         objective: The objective itself, for its features.
-        topology: This rank's place.
+        rank_info: This rank's place.
     """
 
     engine: ZeroEngine
     objective: Objective
-    topology: Topology
+    rank_info: RankInfo
 
     def __post_init__(self) -> None:
         self._watch = CollapseWatch(self.objective.against_collapse)
@@ -137,7 +137,7 @@ class CollapseCheck:
         averaged = mean_over_ranks(torch.stack([*found.values()])).tolist()
         means = dict(zip(found, averaged, strict=True))
 
-        if self.topology.is_main:
+        if self.rank_info.is_main:
             # Predictions begin alike, and may stay so for a while.
             sizes = {
                 name: (len(vectors), vectors.shape[-1])
@@ -155,14 +155,14 @@ class Pictures:
     Attributes:
         engine: The objective under ZeRO.
         objective: The objective itself, which draws.
-        topology: This rank's place.
+        rank_info: This rank's place.
         run_dir: The run's directory.
         open_clips: Opens the clips to draw; None draws the training batch.
     """
 
     engine: ZeroEngine
     objective: Objective
-    topology: Topology
+    rank_info: RankInfo
     run_dir: Path
     open_clips: OpenClips | None
 
@@ -175,7 +175,7 @@ class Pictures:
         with self.engine.autocast():
             rows = self.objective.pictures(batch)
 
-        if not self.topology.is_main:
+        if not self.rank_info.is_main:
             return {}
         path = self.run_dir / "pictures" / f"step_{context.step:08d}.png"
         return {"clips": save_picture(path, contact_sheet(rows))}

@@ -17,7 +17,7 @@ PICTURED_CLIPS = 3
 _MARGIN = 96
 _GAP = 4
 _TILE = 112
-_MOST_ACROSS = 12
+_MAX_ACROSS = 12
 _INK = (20, 20, 20)
 _PAPER = (255, 255, 255)
 
@@ -44,7 +44,7 @@ def contact_sheet(
     # A gap follows every tile, and three more follow every clip.
     width = num_columns * (_TILE + _GAP) + 3 * _GAP
     height = len(rows) * (_TILE + _GAP) + 3 * _GAP
-    across = max(1, min(num_clips, _MOST_ACROSS // num_columns))
+    across = max(1, min(num_clips, _MAX_ACROSS // num_columns))
     down = math.ceil(num_clips / across)
 
     sheet = Image.new("RGB", (_MARGIN + across * width, down * height), _PAPER)

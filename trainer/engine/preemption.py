@@ -109,7 +109,7 @@ def _stop_listening() -> None:
     signal.set_wakeup_fd(-1)
 
 
-class Agreement:
+class StopConsensus:
     """Tells all ranks after the same step that any of them was asked to stop, or that its launcher has ended.
 
     Flags are exchanged between two calls of `stopping`, in a group of their own between CPUs: a call waits neither for

@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 import torch.distributed as dist
 
-from surgstream.trainer.distributed import Topology
+from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.engine.preemption import SignalFlag
 from surgstream.trainer.runs.files import FLIGHT_RECORDER, PROFILES
 
@@ -21,10 +21,10 @@ _NUM_STEPS = 3
 class Profiler:
     """Traces some steps of this rank when its flag is raised; view a trace in https://ui.perfetto.dev."""
 
-    def __init__(self, asked: SignalFlag, topology: Topology, run_dir: Path) -> None:
+    def __init__(self, asked: SignalFlag, rank_info: RankInfo, run_dir: Path) -> None:
         """Trace nothing until `asked` is raised."""
         self._asked = asked
-        self._topology = topology
+        self._topology = rank_info
         self._run_dir = run_dir
         self._trace: torch.profiler.profile | None = None
         self._first_step = 0
@@ -56,7 +56,7 @@ class Profiler:
             _write(self._run_dir / FLIGHT_RECORDER / name, lambda path: path.write_bytes(record))
 
 
-def record_flights(run_dir: Path, topology: Topology) -> None:
+def record_flights(run_dir: Path, rank_info: RankInfo) -> None:
     """Have NCCL keep its last collectives, and write them to the run directory when one of them takes too long.
 
     Call it before the process group is joined; variables that the environment has already stay. `torchfrtrace --prefix
@@ -64,7 +64,7 @@ def record_flights(run_dir: Path, topology: Topology) -> None:
     """
     folder = run_dir.absolute() / FLIGHT_RECORDER
     # The other ranks do not know yet that the run directory is theirs.
-    if topology.is_main:
+    if rank_info.is_main:
         folder.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("TORCH_FR_BUFFER_SIZE", "2000")
     os.environ.setdefault("TORCH_FR_DUMP_TEMP_FILE", str(folder / "rank"))

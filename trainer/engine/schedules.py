@@ -50,17 +50,17 @@ class Progress:
 
     Attributes:
         step: Optimizer steps done.
-        g: Draws consumed by them.
+        clips_seen: Draws consumed by them.
         state: What a resume needs: the run's order, manifest hash and configuration; empty at the beginning.
     """
 
     step: int
-    g: int
+    clips_seen: int
     state: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class TrainingPlan:
     """A run in numbers; see `trainer.config.TrainConfig.plan`.
 
     Attributes:

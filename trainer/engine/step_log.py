@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from surgstream.trainer.batch import ClipBatch, ClipName
-from surgstream.trainer.distributed import Topology, all_gather, mean_over_ranks
+from surgstream.trainer.distributed import RankInfo, all_gather, mean_over_ranks
 from surgstream.trainer.errors import NonFiniteLossError
 
 
@@ -26,9 +26,9 @@ class _Step(NamedTuple):
 class StepLog:
     """Collects the values of each step without waiting for the device; checks and averages them at a report."""
 
-    def __init__(self, topology: Topology, run_dir: Path) -> None:
+    def __init__(self, rank_info: RankInfo, run_dir: Path) -> None:
         """Start with no steps."""
-        self._topology = topology
+        self._topology = rank_info
         self._run_dir = run_dir
         self._micro_batches: list[Mapping[str, Tensor]] = []
         self._clips: list[tuple[int, ClipName]] = []
@@ -41,7 +41,7 @@ class StepLog:
     def add_micro_batch(self, batch: ClipBatch, values: Mapping[str, Tensor]) -> None:
         """Note a micro-batch's clips and scalar values."""
         self._micro_batches.append(values)
-        self._clips += zip(batch.g.tolist(), batch.names, strict=True)
+        self._clips += zip(batch.draws.tolist(), batch.names, strict=True)
 
     def end_step(self, step: int, grad_norm: float | Tensor) -> None:
         """Close a step: its values are the means of its micro-batches."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 _STDERR = 2
-_MOST_SECONDS_LATER = 0.5
+_MAX_SECONDS_LATER = 0.5
 
 
 class Watchdog:
@@ -55,7 +55,7 @@ class Watchdog:
         """Say that this process moves."""
         self._due = time.monotonic() + self._timeout_seconds
         # A little later, so that the line comes first.
-        later = min(_MOST_SECONDS_LATER, 0.05 * self._timeout_seconds)
+        later = min(_MAX_SECONDS_LATER, 0.05 * self._timeout_seconds)
         seconds = self._timeout_seconds + later
         faulthandler.dump_traceback_later(seconds, exit=True, file=self._output)
         if self._teller is None:

@@ -19,7 +19,7 @@ from surgstream.trainer.models.vit import Encoder
 
 log = logging.getLogger(__name__)
 
-LARGEST_DIFFERENCE = 1e-4
+MAX_DIFFERENCE = 1e-4
 """The tolerance for float32 features of about unit size; other code's kernels stay below a tenth of it."""
 
 
@@ -33,7 +33,7 @@ def check(folder: Path, source: Source) -> Check:
         source: The checkpoint that was trained.
 
     Raises:
-        ModelError: They differ by more than `LARGEST_DIFFERENCE`, or one of them cannot read it.
+        ModelError: They differ by more than `MAX_DIFFERENCE`, or one of them cannot read it.
     """
     clip = fixed_clip(source.recipe.objective.encoder)
     expected = trained_features(source, clip)
@@ -48,7 +48,7 @@ def check(folder: Path, source: Source) -> Check:
 
     for reader, difference in differences.items():
         # Not `>`, which would let NaN pass
-        if not difference <= LARGEST_DIFFERENCE:
+        if not difference <= MAX_DIFFERENCE:
             raise ModelError(
                 f"--layout {written.config.layout}: expected {reader} to read the features of the "
                 f"training encoder, got others, by up to {difference:.2g}; nothing was exported"

@@ -107,7 +107,9 @@ def read_source(checkpoint: Path, *, averaged: bool) -> Source:
     progress = read_progress(checkpoint)
     where = f"{checkpoint}: its configuration"
     try:
-        recipe = build(TrainConfig, progress.state["config"], where=where)
+        recipe = build(
+            TrainConfig, TrainConfig.renamed.translate(progress.state["config"]), where=where
+        )
     except (LookupError, AttributeError, ConfigError) as error:
         raise CheckpointError(
             f"{checkpoint}: expected the configuration it was trained with: {error}"
@@ -120,7 +122,7 @@ def read_source(checkpoint: Path, *, averaged: bool) -> Source:
         state=trained | average,  # an average takes the place of what it is of
         averaged=bool(average),
         step=progress.step,
-        clips_seen=progress.g,
+        clips_seen=progress.clips_seen,
         datasets=_datasets(progress),
     )
 

@@ -62,10 +62,10 @@ SIZES = {
 }
 
 
-MOST_TOKENS = 2**16
+MAX_TOKENS = 2**16
 """The most tokens of a clip: three times those of 64 frames of 384x384."""
 
-MOST_PIXELS = 4096
+MAX_PIXELS = 4096
 """The most pixels along a side of an image."""
 
 Positions = Literal["sincos", "sinusoid", "rope"]
@@ -96,7 +96,7 @@ class EncoderConfig:
     embed_dim: Annotated[int, Range(16, 2**14)] | None = None
     depth: Annotated[int, Range(1, 128)] | None = None
     num_heads: Annotated[int, Range(1, 256)] | None = None
-    image_size: Annotated[int, Range(1, MOST_PIXELS)] = 224
+    image_size: Annotated[int, Range(1, MAX_PIXELS)] = 224
     num_frames: Annotated[int, Range(1, 4096)] = 16
     patch_size: Annotated[int, Range(1, 4096)] = 16
     tubelet_size: Annotated[int, Range(1, 4096)] = 2
@@ -127,9 +127,9 @@ class EncoderConfig:
             step = getattr(self, part)
             if total % step:
                 yield f"{whole}: expected a multiple of {part} ({step}), got {total}"
-        if self.grid.num_tokens > MOST_TOKENS:
+        if self.grid.num_tokens > MAX_TOKENS:
             yield (
-                f"patch_size: expected at most {MOST_TOKENS} tokens of a clip, got "
+                f"patch_size: expected at most {MAX_TOKENS} tokens of a clip, got "
                 f"{self.grid.num_tokens}"
             )
 
@@ -235,7 +235,7 @@ class TeacherConfig:
     prefix: str | None = None
     pretrained: bool = False
     allow_random: bool = False
-    image_size: Annotated[int, Range(1, MOST_PIXELS)] | None = None
+    image_size: Annotated[int, Range(1, MAX_PIXELS)] | None = None
     mean: tuple[Annotated[float, Range(-1e3, 1e3)], ...] | None = None
     std: tuple[Annotated[float, Range(1e-6, 1e3)], ...] | None = None
     norm_eps: Annotated[float, Range(1e-12, 1)] | None = None

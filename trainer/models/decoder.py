@@ -35,7 +35,11 @@ class Decoder(nn.Module):
         self.head = nn.Linear(config.embed_dim, output_dim)
 
     def forward(
-        self, encoded: Tensor, visible: Tensor, masked: Tensor, keeps: Tensor | None = None
+        self,
+        encoded: Tensor,
+        visible: Tensor,
+        masked: Tensor,
+        drop_path_scales: Tensor | None = None,
     ) -> Tensor:
         """Predict the masked tokens.
 
@@ -43,14 +47,14 @@ class Decoder(nn.Module):
             encoded: (B, V, D), the encoder's output.
             visible: (B, V) int64, the numbers of those tokens.
             masked: (B, M) int64, the numbers of the tokens to predict.
-            keeps: (B, depth, 2) float32, see `Block.forward`.
+            drop_path_scales: (B, depth, 2) float32, see `Block.forward`.
 
         Returns:
             (B, M, output_dim), in the order of `masked`.
         """
         shown = self.projection(encoded) + self.positions[visible]
         hidden = self.mask_token + self.positions[masked]
-        tokens = self.blocks(torch.cat([shown, hidden], dim=1), keeps)
+        tokens = self.blocks(torch.cat([shown, hidden], dim=1), drop_path_scales)
         # Visible tokens come first, and nothing is predicted of them.
         predicted: Tensor = self.head(self.norm(tokens[:, shown.shape[1] :]))
         return predicted

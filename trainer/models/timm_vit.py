@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from surgstream.trainer.errors import ModelError
-from surgstream.trainer.models.config import MOST_PIXELS, TeacherConfig
+from surgstream.trainer.models.config import MAX_PIXELS, TeacherConfig
 from surgstream.trainer.models.images import AFTER_BLOCKS, IMAGE_VIT
 from surgstream.trainer.models.layouts import Weights
 
@@ -69,9 +69,9 @@ def _set_size(model: Any, config: TeacherConfig, side: int | None) -> None:
         return
 
     # A file's positions could ask for any amount of memory; the setting has this bound itself.
-    if image_size > MOST_PIXELS:
+    if image_size > MAX_PIXELS:
         raise ModelError(
-            f"expected positions for images of at most {MOST_PIXELS} pixels, got {side} x {side} "
+            f"expected positions for images of at most {MAX_PIXELS} pixels, got {side} x {side} "
             "of them"
         )
     if trained not in (None, image_size):

@@ -109,20 +109,20 @@ class Blocks(nn.ModuleList):
         self.activation_checkpointing = activation_checkpointing
 
     def forward(
-        self, x: Tensor, keeps: Tensor | None = None, rotation: Tensor | None = None
+        self, x: Tensor, drop_path_scales: Tensor | None = None, rotation: Tensor | None = None
     ) -> Tensor:
         """Run all blocks.
 
         Args:
             x: (B, N, D).
-            keeps: (B, depth, 2) float32, see `Block.forward`; None keeps everything.
+            drop_path_scales: (B, depth, 2) float32, see `Block.forward`; None keeps everything.
             rotation: Rotary positions, see `rotate`.
 
         Returns:
             (B, N, D).
         """
         for i, block in enumerate(self):
-            keep = None if keeps is None else keeps[:, i]
+            keep = None if drop_path_scales is None else drop_path_scales[:, i]
             if self.activation_checkpointing and torch.is_grad_enabled():
                 # Blocks draw nothing, so there is no random state to restore.
                 x = checkpoint(
@@ -153,21 +153,21 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(embed_dim, eps=NORM_EPS)
 
     def forward(
-        self, clips: Tensor, visible: Tensor | None = None, keeps: Tensor | None = None
+        self, clips: Tensor, visible: Tensor | None = None, drop_path_scales: Tensor | None = None
     ) -> Tensor:
         """Encode clips.
 
         Args:
             clips: (B, C, T, H, W), ImageNet-normalised.
             visible: (B, M) int64, the tokens to encode; all N when None.
-            keeps: (B, depth, 2) float32, see `Block.forward`.
+            drop_path_scales: (B, depth, 2) float32, see `Block.forward`.
 
         Returns:
             (B, M, D), normed.
         """
         rotation = None if self.rope is None else self.rope(visible)
         tokens = self.embedding(clips, visible)
-        encoded: Tensor = self.norm(self.blocks(tokens, keeps, rotation))
+        encoded: Tensor = self.norm(self.blocks(tokens, drop_path_scales, rotation))
         return encoded
 
     def flops(self, num_tokens: int, *, backward: bool = True) -> int:

@@ -96,7 +96,7 @@ class VJepaConfig:
         encoder: The video encoder, with rotary positions.
         predictor: Predicts the averaged encoder's features.
         masks: The kinds of masks. Every clip is encoded once with each.
-        ema: Share of the average that is kept at an update of the weights.
+        ema_decay: Share of the average that is kept at an update of the weights.
     """
 
     has_average: ClassVar[bool] = True
@@ -110,7 +110,7 @@ class VJepaConfig:
         BlockMask(num_blocks=8, scale=0.15),
         BlockMask(num_blocks=2, scale=0.7),
     )
-    ema: Annotated[float, Range(0, 0.9999999)] = 0.99925
+    ema_decay: Annotated[float, Range(0, 0.9999999)] = 0.99925
 
     def problems(self) -> Iterator[str]:
         """Fields that do not fit together, one sentence each."""
@@ -128,7 +128,7 @@ class UniSurgConfig:
         encoder: The video encoder, with rotary positions.
         predictor: Predicts the averaged encoder's features.
         mask_ratio: Least and most share of tubes that are masked, drawn once a step; evaluations take their mean.
-        ema: Share of the average that is kept at an update of the weights.
+        ema_decay: Share of the average that is kept at an update of the weights.
         top_k: Masked tubes of a clip that weigh more, those of most motion.
         gamma: Sharpness of their weights.
         norm: The norm |.| of a patch's pixels and of a token's features: the `mean` of absolute values, or the `sum`.
@@ -154,7 +154,7 @@ class UniSurgConfig:
     )
     predictor: PredictorConfig = field(default_factory=lambda: PredictorConfig(num_mask_tokens=1))
     mask_ratio: tuple[Annotated[float, Range(0, 1)], ...] = (0.75, 0.95)
-    ema: Annotated[float, Range(0, 0.9999999)] = 0.99925
+    ema_decay: Annotated[float, Range(0, 0.9999999)] = 0.99925
     top_k: Annotated[int, Range(1, 2**16)] = 3
     gamma: Annotated[float, Range(0, 1e3)] = 2.0
     norm: Literal["mean", "sum"] = "mean"
@@ -201,7 +201,7 @@ class JepaConfig(Protocol):
         """Predicts the averaged encoder's features."""
 
     @property
-    def ema(self) -> float:
+    def ema_decay(self) -> float:
         """Share of the average that is kept at an update of the weights."""
 
 

@@ -59,7 +59,7 @@ class Jepa(Objective):
     target_encoder: Encoder
     masks_change_size = True
     against_collapse = (
-        "Raise objective.ema, so that the average follows more slowly, lower optim.base_lr, "
+        "Raise objective.ema_decay, so that the average follows more slowly, lower optim.base_lr, "
         "or lengthen optim.warmup_epochs"
     )
 
@@ -86,7 +86,7 @@ class Jepa(Objective):
         self.predictor = Predictor(config.predictor, self.grid, config.encoder.shape.embed_dim)
         self.attach_frozen("target_encoder", Encoder(config.encoder))
         self._networks = (config.encoder, config.predictor)
-        self._average = get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
+        self._average = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
 
     def init_weights(self, generator: torch.Generator) -> None:
         """Give the networks initial weights, and the average the encoder's."""
@@ -132,9 +132,9 @@ class Jepa(Objective):
 
     def worst_case(self, batch: ClipBatch) -> ClipBatch:
         """The draws, among some steps', with the most visible tokens: the worst case for memory."""
-        size = len(batch.g)
+        size = len(batch.draws)
         firsts = range(0, _TRIED_DRAWS * size, size)
-        tried = [replace(batch, g=batch.g + first, step_g=first) for first in firsts]
+        tried = [replace(batch, draws=batch.draws + first, step_draw=first) for first in firsts]
         return max(tried, key=self._num_visible_drawn)
 
     def _num_visible_drawn(self, batch: ClipBatch) -> int:

@@ -19,20 +19,20 @@ def num_masked_tubes(grid: Grid, mask_ratio: float) -> int:
     return int(mask_ratio * grid.num_tubes)
 
 
-def tube_mask(grid: Grid, mask_ratio: float, seed: int, g: Int64) -> tuple[Int64, Int64]:
+def tube_mask(grid: Grid, mask_ratio: float, seed: int, draws: Int64) -> tuple[Int64, Int64]:
     """Hide the same positions in every slice of a clip.
 
     Args:
         grid: The clips' grid of tokens.
         mask_ratio: Share of tubes to hide.
         seed: The run's seed.
-        g: (B,) draw numbers.
+        draws: (B,) draw numbers.
 
     Returns:
         Indices of the visible (B, V) and of the masked tokens (B, M), each in ascending order; V + M is N.
     """
     num_masked = num_masked_tubes(grid, mask_ratio)
-    order = choice(hash64(seed, Purpose.MASK, g), grid.num_tubes)
+    order = choice(hash64(seed, Purpose.MASK, draws), grid.num_tubes)
     visible = _through_time(grid, order[:, num_masked:])
     masked = _through_time(grid, order[:, :num_masked])
     return visible, masked
@@ -66,7 +66,7 @@ class BlockMask:
 
 
 def block_mask(
-    grid: Grid, blocks: BlockMask, seed: int, kind: int, g: Int64
+    grid: Grid, blocks: BlockMask, seed: int, kind: int, draws: Int64
 ) -> tuple[Int64, Int64]:
     """Hide the union of some blocks, the same in every slice of a clip.
 
@@ -79,18 +79,18 @@ def block_mask(
         blocks: The kind of mask.
         seed: The run's seed.
         kind: Number of the kind within its objective; each has draws of its own.
-        g: (B,) draw numbers of a micro-batch.
+        draws: (B,) draw numbers of a micro-batch.
 
     Returns:
         Indices of the visible (B, V) and of the masked tokens (B, M), each in ascending order; V + M is at most N.
     """
-    height, width = _block_size(grid, blocks, seed, kind, g)
+    height, width = _block_size(grid, blocks, seed, kind, draws)
 
     # All is hidden to begin with, so that every clip draws its places at least once
-    hidden = np.ones((len(g), grid.rows, grid.columns), bool)
+    hidden = np.ones((len(draws), grid.rows, grid.columns), bool)
     attempt = 0
     while (all_hidden := hidden.all(axis=(1, 2))).any():
-        key = hash64(seed, Purpose.BLOCKS, kind, attempt, g[all_hidden])
+        key = hash64(seed, Purpose.BLOCKS, kind, attempt, draws[all_hidden])
         # One block alone leaves something visible
         num_blocks = max(1, blocks.num_blocks - max(0, attempt - 16))
         hidden[all_hidden] = _covered(grid, uniform(key, 2 * num_blocks), height, width)
@@ -99,11 +99,13 @@ def block_mask(
     return _indices(grid, ~hidden), _indices(grid, hidden)
 
 
-def _block_size(grid: Grid, blocks: BlockMask, seed: int, kind: int, g: Int64) -> tuple[int, int]:
+def _block_size(
+    grid: Grid, blocks: BlockMask, seed: int, kind: int, draws: Int64
+) -> tuple[int, int]:
     """Draw the height and the width of a micro-batch's blocks; see `block_mask`."""
     low, high = blocks.aspect
     # The least draw number stands for the micro-batch
-    key = hash64(seed, Purpose.BLOCK_SIZE, kind, g.min(keepdims=True))
+    key = hash64(seed, Purpose.BLOCK_SIZE, kind, draws.min(keepdims=True))
     aspect = low + (high - low) * uniform(key, 1)[0, 0]
 
     area = max(1, int(blocks.scale * grid.num_tubes))
@@ -144,21 +146,21 @@ def _indices(grid: Grid, tubes: npt.NDArray[np.bool_]) -> Int64:
     return np.stack([np.flatnonzero(clip)[:fewest] for clip in tokens])
 
 
-def step_mask_ratio(low: float, high: float, seed: int, step_g: int) -> float:
+def step_mask_ratio(low: float, high: float, seed: int, step_draw: int) -> float:
     """Draw a step's share of masked tubes, uniform in [low, high), alike on all ranks.
 
     Args:
         low: The least share.
         high: The most.
         seed: The run's seed.
-        step_g: First draw of the step.
+        step_draw: First draw of the step.
     """
-    key = hash64(seed, Purpose.MASK_RATIO, step_g)
+    key = hash64(seed, Purpose.MASK_RATIO, step_draw)
     return low + (high - low) * float(uniform(key, 1)[0])
 
 
-def drop_path_keeps(
-    rate: float, depth: int, seed: int, network: int, g: Int64
+def draw_drop_path_scales(
+    rate: float, depth: int, seed: int, network: int, draws: Int64
 ) -> npt.NDArray[np.float32]:
     """Stochastic depth: the factor of each residual branch of each block, for each clip.
 
@@ -170,12 +172,12 @@ def drop_path_keeps(
         depth: Number of blocks.
         seed: The run's seed.
         network: Number of the network within its objective; each has draws of its own.
-        g: (B,) draw numbers.
+        draws: (B,) draw numbers.
 
     Returns:
         (B, depth, 2), 0 where a branch is dropped; of a block, the attention comes first, then the MLP.
     """
     rates = np.linspace(0.0, rate, depth)[:, None]
-    key = hash64(seed, Purpose.DROP_PATH, network, g)
-    draws = uniform(key, 2 * depth).reshape(len(g), depth, 2)
-    return ((draws >= rates) / (1.0 - rates)).astype(np.float32)
+    key = hash64(seed, Purpose.DROP_PATH, network, draws)
+    uniforms = uniform(key, 2 * depth).reshape(len(draws), depth, 2)
+    return ((uniforms >= rates) / (1.0 - rates)).astype(np.float32)

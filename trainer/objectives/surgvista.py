@@ -109,11 +109,11 @@ class SurgVista(Objective):
             (`loss/distillation_of_mean`).
         """
         config = self.config
-        visible, masked, keeps = draws
-        # `keeps` has one entry for each network: the encoder, then both decoders
-        encoded = self.encoder(clips, visible, keeps[0])
-        pixels = self.reconstruction_decoder(encoded, visible, masked, keeps[1])
-        features = self.distillation_decoder(encoded, visible, masked, keeps[2])
+        visible, masked, drop_path_scales = draws
+        # `drop_path_scales` has one entry for each network: the encoder, then both decoders
+        encoded = self.encoder(clips, visible, drop_path_scales[0])
+        pixels = self.reconstruction_decoder(encoded, visible, masked, drop_path_scales[1])
+        features = self.distillation_decoder(encoded, visible, masked, drop_path_scales[2])
 
         reconstruction, reconstruction_of_mean = self.pixels.losses(pixels, clips, masked)
         true_features = take_tokens(targets, masked).float()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.models.config import DecoderConfig, EncoderConfig
-from surgstream.trainer.objectives.masking import drop_path_keeps, tube_mask
+from surgstream.trainer.objectives.masking import draw_drop_path_scales, tube_mask
 
 
 class TubeDraws(NamedTuple):
@@ -19,12 +19,13 @@ class TubeDraws(NamedTuple):
     Attributes:
         visible: (B, V) int64, the tokens that the encoder sees.
         masked: (B, M) int64, the others.
-        keeps: A tensor (B, depth, 2) float32 for each network (see `Block.forward`); None for one that drops nothing.
+        drop_path_scales: A tensor (B, depth, 2) float32 for each network (see `Block.forward`); None for one that drops
+            nothing.
     """
 
     visible: Tensor
     masked: Tensor
-    keeps: list[Tensor | None]
+    drop_path_scales: list[Tensor | None]
 
 
 def draw_tubes(
@@ -47,18 +48,20 @@ def draw_tubes(
         training: Whether residual branches are dropped.
     """
     device = batch.clips.device
-    visible, masked = tube_mask(encoder.grid, mask_ratio, seed, batch.g)
+    visible, masked = tube_mask(encoder.grid, mask_ratio, seed, batch.draws)
     networks: tuple[EncoderConfig | DecoderConfig, ...] = (encoder, *decoders)
 
-    keeps: list[Tensor | None] = []
+    drop_path_scales: list[Tensor | None] = []
     for number, network in enumerate(networks):
         if not (training and network.drop_path):
-            keeps.append(None)
+            drop_path_scales.append(None)
             continue
         # Its number gives each network draws of its own
-        drawn = drop_path_keeps(network.drop_path, network.shape.depth, seed, number, batch.g)
-        keeps.append(to_device(drawn, device))
-    return TubeDraws(to_device(visible, device), to_device(masked, device), keeps)
+        drawn = draw_drop_path_scales(
+            network.drop_path, network.shape.depth, seed, number, batch.draws
+        )
+        drop_path_scales.append(to_device(drawn, device))
+    return TubeDraws(to_device(visible, device), to_device(masked, device), drop_path_scales)
 
 
 def to_device(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:

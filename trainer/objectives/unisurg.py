@@ -55,7 +55,7 @@ class UniSurg(Jepa):
     """
 
     against_collapse = (
-        "Raise objective.variance_weight or objective.ema, mask less (objective.mask_ratio), "
+        "Raise objective.variance_weight or objective.ema_decay, mask less (objective.mask_ratio), "
         "or lower optim.base_lr"
     )
 
@@ -107,8 +107,8 @@ class UniSurg(Jepa):
         ratio = self.mean_ratio
         if self.training:
             low, high = self.config.mask_ratio
-            ratio = step_mask_ratio(low, high, self.seed, batch.step_g)
-        visible, masked = tube_mask(self.grid, ratio, self.seed, batch.g)
+            ratio = step_mask_ratio(low, high, self.seed, batch.step_draw)
+        visible, masked = tube_mask(self.grid, ratio, self.seed, batch.draws)
         device = batch.clips.device
         return [Mask(to_device(visible, device), to_device(masked, device))]
 

@@ -67,9 +67,9 @@ class VideoMae(Objective):
 
     def losses(self, clips: Tensor, targets: None, draws: TubeDraws) -> ObjectiveOutput:
         """Compute the loss; `loss/reconstruction_of_mean` is the loss of the tubelets' own means."""
-        visible, masked, keeps = draws
-        encoded = self.encoder(clips, visible, keeps[0])
-        predicted = self.decoder(encoded, visible, masked, keeps[1])
+        visible, masked, drop_path_scales = draws
+        encoded = self.encoder(clips, visible, drop_path_scales[0])
+        predicted = self.decoder(encoded, visible, masked, drop_path_scales[1])
         loss, of_mean = self.pixels.losses(predicted, clips, masked)
 
         metrics = {"loss/reconstruction": loss.detach(), "loss/reconstruction_of_mean": of_mean}

@@ -43,7 +43,7 @@ class VJepa(Jepa):
         device = batch.clips.device
         masks = []
         for kind, blocks in enumerate(self.config.masks):
-            visible, masked = block_mask(self.grid, blocks, self.seed, kind, batch.g)
+            visible, masked = block_mask(self.grid, blocks, self.seed, kind, batch.draws)
             masks.append(Mask(to_device(visible, device), to_device(masked, device)))
         return masks
 

@@ -11,12 +11,12 @@ import torch
 from surgstream.configs.errors import SurgstreamError
 from surgstream.shards.errors import StorageError
 from surgstream.shards.storage.base import without_secrets
-from surgstream.trainer.preflight.rendezvous import Meeting
-from surgstream.trainer.preflight.report import Failure
+from surgstream.trainer.preflight.rendezvous import Rendezvous
+from surgstream.trainer.preflight.report import CheckFailure
 
 T = TypeVar("T")
 
-_LONGEST_SENTENCE = 400
+_MAX_SENTENCE = 400
 
 
 class Checklist:
@@ -26,7 +26,7 @@ class Checklist:
         failures: The checks that failed so far.
     """
 
-    def __init__(self, meeting: Meeting, device: torch.device, seconds: float) -> None:
+    def __init__(self, meeting: Rendezvous, device: torch.device, seconds: float) -> None:
         """Start the clock.
 
         Args:
@@ -34,7 +34,7 @@ class Checklist:
             device: The device of this rank.
             seconds: Time for all checks together.
         """
-        self.failures: list[Failure] = []
+        self.failures: list[CheckFailure] = []
         self._meeting = meeting
         self._device = device
         self._deadline = time.monotonic() + seconds
@@ -57,7 +57,7 @@ class Checklist:
             The result of the action; None when it failed.
         """
         # Tells rank 0 in which check this rank falls silent, if it does.
-        self._meeting.tell(f"doing/{self._meeting.topology.rank}", check)
+        self._meeting.put(f"doing/{self._meeting.rank_info.rank}", check)
         outcome: Future[T] = Future()
         arguments = (action, outcome)
         thread = threading.Thread(
@@ -79,9 +79,9 @@ class Checklist:
             sentence = f"{problem}; {advice}"
         except Exception as error:  # whatever it is, the other checks go on
             said = next(iter(str(error).splitlines()), "")
-            sentence = f"{type(error).__name__}: {said[:_LONGEST_SENTENCE]}; {advice}"
+            sentence = f"{type(error).__name__}: {said[:_MAX_SENTENCE]}; {advice}"
 
-        self.failures.append(Failure(check=check, sentence=without_secrets(sentence)))
+        self.failures.append(CheckFailure(check=check, sentence=without_secrets(sentence)))
         return None
 
     def _act(self, action: Callable[[], T], outcome: Future[T]) -> None:

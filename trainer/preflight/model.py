@@ -9,7 +9,7 @@ import torch
 from surgstream.trainer.assembly import build_engine, build_objective
 from surgstream.trainer.batch import ClipBatch, ClipName
 from surgstream.trainer.config import TrainConfig
-from surgstream.trainer.distributed import Topology
+from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.errors import PreflightError
 from surgstream.trainer.objectives.base import Objective
 from surgstream.trainer.preflight.report import StepMemory
@@ -17,7 +17,7 @@ from surgstream.trainer.preflight.report import StepMemory
 _GIB = 2**30
 
 
-def build_model(config: TrainConfig, topology: Topology) -> Objective:
+def build_model(config: TrainConfig, rank_info: RankInfo) -> Objective:
     """Build the objective on this rank's device, as a run does.
 
     Raises:
@@ -25,10 +25,10 @@ def build_model(config: TrainConfig, topology: Topology) -> Objective:
         PreflightError: The GPU's memory does not hold it.
     """
     with _memory(config):
-        return build_objective(config, topology.device)
+        return build_objective(config, rank_info.device)
 
 
-def take_step(config: TrainConfig, topology: Topology, objective: Objective) -> StepMemory:
+def take_step(config: TrainConfig, rank_info: RankInfo, objective: Objective) -> StepMemory:
     """Take one step on random clips; collective.
 
     Two micro-batches are accumulated where the recipe accumulates, since gradients are then kept between them.
@@ -36,8 +36,8 @@ def take_step(config: TrainConfig, topology: Topology, objective: Objective) -> 
     Raises:
         PreflightError: The GPU's memory does not hold it; the message says which micro-batch to try.
     """
-    device = topology.device
-    num_micro_batches = min(2, config.grad_accum_steps(topology.world_size))
+    device = rank_info.device
+    num_micro_batches = min(2, config.grad_accum_steps(rank_info.world_size))
     with _memory(config):
         engine = build_engine(config, objective, device, grad_accum_steps=num_micro_batches)
 
@@ -63,7 +63,7 @@ def _random_clips(config: TrainConfig, device: torch.device) -> ClipBatch:
     shape = (size, encoder.num_frames, 3, encoder.image_size, encoder.image_size)
     return ClipBatch(
         clips=torch.randn(shape, device=device).transpose(1, 2),
-        g=np.arange(size),
+        draws=np.arange(size),
         names=(ClipName("preflight", "random", 0),) * size,
         valid=np.ones(size, bool),
     )

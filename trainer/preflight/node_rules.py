@@ -9,7 +9,7 @@ from surgstream.trainer.preflight.report import NodeFacts
 SHM_GIB_PER_RANK = 1 / 16
 """NCCL's buffers between GPUs of a node; containers often come with 64 MiB in all."""
 
-LEAST_FREE = 0.9
+MIN_FREE = 0.9
 """The share of a GPU's memory that should be free before anything runs."""
 
 _THREADS_PER_RANK = 256
@@ -107,7 +107,7 @@ def _gpus(facts: Sequence[NodeFacts]) -> Iterator[Verdict]:
     sizes = {gpu.uuid: gpu.gib for gpu in seen}
     free = [own.own_free_gib / sizes[own.own_gpu] for own in facts if own.own_gpu]
     least = min(free, default=1.0)
-    if least < LEAST_FREE:
+    if least < MIN_FREE:
         yield (
             "GPUs",
             f"only {least:.0%} of a GPU's memory is free before anything runs; "

@@ -11,73 +11,75 @@ from datetime import timedelta
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from surgstream.configs.loading import build
-from surgstream.trainer.distributed import Topology, in_words, slurm_hosts
+from surgstream.trainer.distributed import RankInfo, in_words, slurm_hosts
 from surgstream.trainer.errors import DistributedError, PreflightError
 from surgstream.trainer.joining import serves_store, telling_who_is_missing
-from surgstream.trainer.preflight.report import Failure, RankReport
+from surgstream.trainer.preflight.report import CheckFailure, RankReport
 
 _POLL_SECONDS = 0.05
 
 
-class Meeting:
+class Rendezvous:
     """All ranks of a run, connected by a key-value store that rank 0 (under torchrun, its agent) serves.
 
     Attributes:
-        topology: This process's place.
+        rank_info: This process's place.
         node: The name of its node.
         token: A word that no other meeting has.
     """
 
-    def __init__(self, topology: Topology, seconds: float) -> None:
+    def __init__(self, rank_info: RankInfo, seconds: float) -> None:
         """Wait for all ranks.
 
         Args:
-            topology: This process's place.
+            rank_info: This process's place.
             seconds: The time to wait.
 
         Raises:
             PreflightError: Rank 0 cannot be reached, or not all ranks came; their nodes are named.
         """
-        self.topology = topology
+        self.rank_info = rank_info
         self.node = node_name(os.environ)
-        serves = serves_store(topology)
+        serves = serves_store(rank_info)
         try:
             if not serves:
-                _wait_for_port(topology, seconds)
+                _wait_for_port(rank_info, seconds)
             self._store = TCPStore(
-                topology.master_addr,
-                topology.master_port,
-                topology.world_size,
+                rank_info.master_addr,
+                rank_info.master_port,
+                rank_info.world_size,
                 is_master=serves,
                 timeout=timedelta(seconds=seconds),
                 wait_for_workers=False,
                 multi_tenant=True,  # the process group will use the same port
             )
         except (OSError, RuntimeError) as error:
-            address = f"{topology.master_addr}:{topology.master_port}"
+            address = f"{rank_info.master_addr}:{rank_info.master_port}"
             reason = str(error).partition("\n")[0]
             raise PreflightError(
-                f"rank {topology.rank} on {self.node}: could not meet rank 0 at {address} "
+                f"rank {rank_info.rank} on {self.node}: could not meet rank 0 at {address} "
                 f"within {seconds:g} s ({reason}); is it running? is a firewall in between?"
             ) from None
 
         # False once a rank is missing or rank 0 is gone: from then on this rank waits for nobody
         self._complete = True
-        if topology.is_main:
-            self.tell("token", os.urandom(8).hex())
-        self.tell(f"node/{topology.rank}", self.node)
-        self.tell(f"doing/{topology.rank}", "node")
+        if rank_info.is_main:
+            self.put("token", os.urandom(8).hex())
+        self.put(f"node/{rank_info.rank}", self.node)
+        self.put(f"doing/{rank_info.rank}", "node")
 
-        with telling_who_is_missing(topology, self._absent) if topology.is_main else nullcontext():
-            all_here = self.agree("here", seconds)
+        with (
+            telling_who_is_missing(rank_info, self._absent) if rank_info.is_main else nullcontext()
+        ):
+            all_here = self.all_ok("here", seconds)
         if not all_here:
             raise PreflightError(
                 f"{self._missing()} within {seconds:g} s; "
                 "see what they print, or exclude their nodes"
             )
-        self.token = self.hear("token", seconds)
+        self.token = self.get("token", seconds)
 
-    def agree(self, name: str, seconds: float, *, ok: bool = True) -> bool:
+    def all_ok(self, name: str, seconds: float, *, ok: bool = True) -> bool:
         """Wait until all ranks are here and well, or one of them is not.
 
         Args:
@@ -95,7 +97,7 @@ class Meeting:
         try:
             here = self._store.add(f"preflight/{name}", 1) if ok and self._complete else 0
             # The last rank to come says yes for all, unless one has said no.
-            if here == self.topology.world_size and not self._store.check([no]):
+            if here == self.rank_info.world_size and not self._store.check([no]):
                 self._store.set(yes, "")
             while ok and self._complete and not self._store.check([yes]):
                 if self._store.check([no]):
@@ -111,8 +113,8 @@ class Meeting:
             self._complete = False
             return False
 
-    def tell(self, key: str, value: str) -> None:
-        """Publish a text that `hear` returns on any rank.
+    def put(self, key: str, value: str) -> None:
+        """Publish a text that `get` returns on any rank.
 
         Raises:
             PreflightError: Rank 0 is gone.
@@ -120,7 +122,7 @@ class Meeting:
         with self._talking():
             self._store.set(f"preflight/{key}", value)
 
-    def hear(self, key: str, seconds: float) -> str:
+    def get(self, key: str, seconds: float) -> str:
         """Wait for a text that a rank tells.
 
         Raises:
@@ -147,7 +149,7 @@ class Meeting:
         """
         deadline = time.monotonic() + seconds
         reports = []
-        for rank in range(self.topology.world_size):
+        for rank in range(self.rank_info.world_size):
             left = deadline - time.monotonic()
             reports.append(self._report(rank, left))
         return reports
@@ -157,22 +159,22 @@ class Meeting:
         deadline = time.monotonic() + seconds
         with suppress(RuntimeError):
             gone = self._store.add("preflight/gone", 1)
-            if not self.topology.is_main:
+            if not self.rank_info.is_main:
                 return
-            while gone < self.topology.world_size and time.monotonic() < deadline:
+            while gone < self.rank_info.world_size and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
                 gone = self._store.add("preflight/gone", 0)
 
     def _report(self, rank: int, seconds: float) -> RankReport:
         try:
-            text = self.hear(f"report/{rank}", seconds)
+            text = self.get(f"report/{rank}", seconds)
         except PreflightError:
-            failure = Failure(
-                check=self.hear(f"doing/{rank}", 1),
+            failure = CheckFailure(
+                check=self.get(f"doing/{rank}", 1),
                 sentence="no word since this check began; "
                 "see what these ranks print, or exclude their nodes",
             )
-            return RankReport(rank=rank, node=self.hear(f"node/{rank}", 1), failures=(failure,))
+            return RankReport(rank=rank, node=self.get(f"node/{rank}", 1), failures=(failure,))
         return build(RankReport, json.loads(text), where=f"report of rank {rank}")
 
     @contextmanager
@@ -181,7 +183,7 @@ class Meeting:
             yield
         except RuntimeError:
             raise PreflightError(
-                f"rank {self.topology.rank} on {self.node}: lost contact with rank 0; "
+                f"rank {self.rank_info.rank} on {self.node}: lost contact with rank 0; "
                 "its own message says why"
             ) from None
 
@@ -189,12 +191,12 @@ class Meeting:
         """The ranks that have not come; a RuntimeError where rank 0 is gone."""
         return {
             rank
-            for rank in range(self.topology.world_size)
+            for rank in range(self.rank_info.world_size)
             if not self._store.check([f"preflight/node/{rank}"])
         }
 
     def _missing(self) -> str:
-        ranks = range(self.topology.world_size)
+        ranks = range(self.rank_info.world_size)
         try:
             here = set(ranks) - self._absent()
             nodes = {self._store.get(f"preflight/node/{rank}").decode() for rank in here}
@@ -212,13 +214,13 @@ def node_name(environment: Mapping[str, str]) -> str:
     return environment.get("SLURMD_NODENAME") or socket.gethostname()
 
 
-def _wait_for_port(topology: Topology, seconds: float) -> None:
+def _wait_for_port(rank_info: RankInfo, seconds: float) -> None:
     """Try until rank 0 listens; the store's own client would fill the log with stacks while it waits."""
     deadline = time.monotonic() + seconds
     while True:
         try:
             with socket.create_connection(
-                (topology.master_addr, topology.master_port), timeout=seconds
+                (rank_info.master_addr, rank_info.master_port), timeout=seconds
             ):
                 return
         except OSError:

@@ -52,7 +52,7 @@ class StepMemory:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Failure:
+class CheckFailure:
     """A check that failed on a rank: its column in the table, and a sentence that says what to do."""
 
     check: str
@@ -85,4 +85,4 @@ class RankReport:
     shared: bool | None = None
     bus_gb_per_second: float | None = None
     step: StepMemory | None = None
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[CheckFailure, ...] = ()

@@ -29,7 +29,7 @@ FULL_GPU = 0.9
 """The share of a GPU's memory that a step may take: decoding JPEG and NCCL need some as well."""
 
 
-def judge(reports: Sequence[RankReport], needs: Needs) -> list[Problem]:
+def find_problems(reports: Sequence[RankReport], needs: Needs) -> list[Problem]:
     """Find all problems.
 
     Args:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from surgstream.configs.files import write_atomically
 from surgstream.trainer.errors import PreflightError
-from surgstream.trainer.preflight.rendezvous import Meeting
+from surgstream.trainer.preflight.rendezvous import Rendezvous
 
 
-def check_shared(meeting: Meeting, checkpoints: Path, seconds: float) -> bool | None:
+def check_shared(meeting: Rendezvous, checkpoints: Path, seconds: float) -> bool | None:
     """Write a file and rename it, as a checkpoint does, and look for those of the other ranks.
 
     Rank 0 looks for every rank's file, the others for rank 0's. All names are new, so that no file system answers from
@@ -25,19 +25,19 @@ def check_shared(meeting: Meeting, checkpoints: Path, seconds: float) -> bool | 
         OSError: This rank cannot write there.
         PreflightError: A file that another rank wrote is not there.
     """
-    rank = meeting.topology.rank
+    rank = meeting.rank_info.rank
     folder = trial_folder(meeting, checkpoints)
 
     try:
         _write(folder, rank)
     except OSError:
         # The others learn it at once, and do not wait for this rank's file.
-        meeting.agree("written", 0.0, ok=False)
+        meeting.all_ok("written", 0.0, ok=False)
         raise
-    if not meeting.agree("written", seconds):
+    if not meeting.all_ok("written", seconds):
         return None
 
-    for other in range(meeting.topology.world_size) if rank == 0 else (0,):
+    for other in range(meeting.rank_info.world_size) if rank == 0 else (0,):
         if not (folder / str(other)).exists():
             raise PreflightError(
                 f"{checkpoints}: what rank {other} wrote there is not seen here; "
@@ -46,7 +46,7 @@ def check_shared(meeting: Meeting, checkpoints: Path, seconds: float) -> bool | 
     return True
 
 
-def trial_folder(meeting: Meeting, checkpoints: Path) -> Path:
+def trial_folder(meeting: Rendezvous, checkpoints: Path) -> Path:
     """The folder that `check_shared` writes to; to be removed when all ranks are done."""
     return checkpoints / f".preflight-{meeting.token}"
 

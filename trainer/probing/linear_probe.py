@@ -75,7 +75,7 @@ class ClipsWithLabels:
             for batch in batches:
                 kept = []
                 for i in np.flatnonzero(batch.valid).tolist():
-                    label = self._label(batch.g[i])
+                    label = self._label(batch.draws[i])
                     if label is not None:
                         name = batch.names[i]
                         kept.append(i)

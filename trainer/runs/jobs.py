@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from surgstream.trainer.runs.files import JOBS, SUBMITTED
-from surgstream.trainer.runs.json_lines import Line, number, tail, text
+from surgstream.trainer.runs.json_lines import Line, get_float, get_str, tail
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,16 +44,16 @@ def last_job(jobs: Sequence[Line], now: float) -> Job | None:
     if not jobs:
         return None
     last = jobs[-1]
-    end = number(last, "end")
+    end = get_float(last, "end")
     return Job(
-        id=text(last, "job") or "",
-        nodes=text(last, "nodes") or "",
+        id=get_str(last, "job") or "",
+        nodes=get_str(last, "nodes") or "",
         seconds_left=end - now if end else None,
         starts=len(jobs),
-        requeues=sum(bool(number(job, "restart")) for job in jobs),
+        requeues=sum(bool(get_float(job, "restart")) for job in jobs),
     )
 
 
 def _last_id(path: Path) -> str:
     lines = tail(path)
-    return (text(lines[-1], "job") or "") if lines else ""
+    return (get_str(lines[-1], "job") or "") if lines else ""

@@ -11,15 +11,15 @@ from surgstream.configs.files import open_regular
 
 Line = dict[str, Any]
 
-_MOST_BYTES = 4 * 2**20
+_MAX_BYTES = 4 * 2**20
 
 
 def tail(path: Path) -> list[Line]:
     """The lines at the end of a JSON-lines file, of its last 4 MiB, without torn ones; none when it cannot be read."""
     with suppress(OSError), open_regular(path) as file:
         size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _MOST_BYTES))
-        found = [_parsed(data) for data in file.read(_MOST_BYTES).split(b"\n")]
+        file.seek(max(0, size - _MAX_BYTES))
+        found = [_parsed(data) for data in file.read(_MAX_BYTES).split(b"\n")]
         return [line for line in found if isinstance(line, dict)]
     return []
 
@@ -27,12 +27,12 @@ def tail(path: Path) -> list[Line]:
 def read_object(path: Path) -> Line:
     """The object in a JSON file; empty when there is none."""
     with suppress(OSError), open_regular(path) as file:
-        found = _parsed(file.read(_MOST_BYTES))
+        found = _parsed(file.read(_MAX_BYTES))
         return found if isinstance(found, dict) else {}
     return {}
 
 
-def number(line: Line, key: str) -> float | None:
+def get_float(line: Line, key: str) -> float | None:
     """A number of a line below 2^63, if it has it."""
     value = line.get(key)
     if not isinstance(value, int | float) or isinstance(value, bool):
@@ -40,22 +40,22 @@ def number(line: Line, key: str) -> float | None:
     return float(value) if abs(value) < 2**63 else None
 
 
-def whole(line: Line, key: str) -> int | None:
+def get_int(line: Line, key: str) -> int | None:
     """A whole number of a line, if it has it."""
-    value = number(line, key)
+    value = get_float(line, key)
     return int(value) if value is not None and value.is_integer() else None
 
 
-def text(line: Line, key: str) -> str | None:
+def get_str(line: Line, key: str) -> str | None:
     """A printable string of a line, if it has it."""
     value = line.get(key)
     return value if isinstance(value, str) and value.isprintable() else None
 
 
-def group(line: Line, prefix: str) -> Iterator[tuple[str, float]]:
+def with_prefix(line: Line, prefix: str) -> Iterator[tuple[str, float]]:
     """The numbers whose keys begin with `prefix`, named by the rest of the key."""
     for key in line:
-        value = number(line, key)
+        value = get_float(line, key)
         if key.startswith(prefix) and value is not None and key.isprintable():
             yield key.removeprefix(prefix), value
 

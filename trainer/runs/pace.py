@@ -8,7 +8,7 @@ from surgstream.trainer.runs.json_lines import Line
 
 _PACE_REPORTS = 10
 _FIRST_REPORT_SECONDS = 900.0
-_LEAST_PATIENCE_SECONDS = 300.0
+_MIN_PATIENCE_SECONDS = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ def patience_of(recent: Sequence[Line]) -> float:
     if len(recent) < 2:
         return _FIRST_REPORT_SECONDS
     pauses: list[float] = [after["time"] - before["time"] for before, after in pairwise(recent)]
-    return max(_LEAST_PATIENCE_SECONDS, 3 * max(pauses))
+    return max(_MIN_PATIENCE_SECONDS, 3 * max(pauses))
 
 
 def pace_of(reports: Sequence[Line], recent: Sequence[Line]) -> Pace | None:

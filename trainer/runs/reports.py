@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from surgstream.trainer.runs.json_lines import Line, group, number, text, whole
+from surgstream.trainer.runs.json_lines import Line, get_float, get_int, get_str, with_prefix
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Reports:
         steps = [
             line
             for line in lines
-            if whole(line, "step") is not None and number(line, "time/step_seconds")
+            if get_int(line, "step") is not None and get_float(line, "time/step_seconds")
         ]
-        recent = [line for line in steps if (number(line, "time") or -1.0) >= started]
+        recent = [line for line in steps if (get_float(line, "time") or -1.0) >= started]
         return cls(lines, steps, recent)
 
     @property
@@ -47,19 +47,19 @@ class Reports:
     def held_out(self) -> Line:
         """The newest report of the held-out loss; empty before the first."""
         found = (
-            line for line in reversed(self.lines) if number(line, "held_out/total") is not None
+            line for line in reversed(self.lines) if get_float(line, "held_out/total") is not None
         )
         return next(found, {})
 
     @property
     def step(self) -> int | None:
         """The last reported step."""
-        return whole(self.last, "step")
+        return get_int(self.last, "step")
 
     @property
     def last_step(self) -> int | None:
         """The step after which the run ends."""
-        return whole(self.last, "progress/last_step")
+        return get_int(self.last, "progress/last_step")
 
     @property
     def finished(self) -> bool:
@@ -76,10 +76,10 @@ class Reports:
     @property
     def last_epoch(self) -> float | None:
         """Epochs at the last step: those so far, and what the steps left add at the last report's clips a step."""
-        epoch = number(self.last, "progress/epoch")
-        clips = number(self.last, "progress/clips")
-        clips_per_second = number(self.last, "throughput/clips_per_second")
-        step_seconds = number(self.last, "time/step_seconds")
+        epoch = get_float(self.last, "progress/epoch")
+        clips = get_float(self.last, "progress/clips")
+        clips_per_second = get_float(self.last, "throughput/clips_per_second")
+        step_seconds = get_float(self.last, "time/step_seconds")
         if not epoch or not clips or not clips_per_second or not step_seconds:
             return None
         if self.steps_left is None:
@@ -89,8 +89,8 @@ class Reports:
     @property
     def wait_share(self) -> float | None:
         """The share of a step that waits for data."""
-        step_seconds = number(self.last, "time/step_seconds")
-        wait_seconds = number(self.last, "data/wait_seconds")
+        step_seconds = get_float(self.last, "time/step_seconds")
+        wait_seconds = get_float(self.last, "data/wait_seconds")
         if not step_seconds or wait_seconds is None:
             return None
         return wait_seconds / step_seconds
@@ -98,7 +98,11 @@ class Reports:
     @property
     def held_out_losses(self) -> dict[str, float]:
         """The newest held-out losses, by name."""
-        return {name: value for name, value in group(self.held_out, "held_out/") if name != "clips"}
+        return {
+            name: value
+            for name, value in with_prefix(self.held_out, "held_out/")
+            if name != "clips"
+        }
 
     @property
     def features(self) -> dict[str, float]:
@@ -106,20 +110,20 @@ class Reports:
         found: dict[str, float] = {}
         for line in self.lines:
             for kind in ("probe/", "collapse/"):
-                for name, value in group(line, kind):
+                for name, value in with_prefix(line, kind):
                     found[f"{kind}{name}"] = value
         return found
 
     @property
     def slowest(self) -> dict[str, Any] | None:
         """The slowest rank of the last report: `rank`, `host`, and its time `over_median`."""
-        rank = whole(self.last, "time/slowest_rank")
+        rank = get_int(self.last, "time/slowest_rank")
         if rank is None:
             return None
         return {
             "rank": rank,
-            "host": text(self.last, "time/slowest_host"),
-            "over_median": number(self.last, "time/slowest_over_median"),
+            "host": get_str(self.last, "time/slowest_host"),
+            "over_median": get_float(self.last, "time/slowest_over_median"),
         }
 
     @property
@@ -127,7 +131,7 @@ class Reports:
         """Reads tried again since the last start, by cause."""
         causes = Counter[str]()
         for line in self.recent:
-            for cause, count in group(line, "data/retries_"):
+            for cause, count in with_prefix(line, "data/retries_"):
                 if count:
                     causes[cause] += int(count)
         return dict(causes)

@@ -23,7 +23,14 @@ from surgstream.trainer.runs.files import (
     read_mark,
 )
 from surgstream.trainer.runs.jobs import Job, jobs_of, last_job
-from surgstream.trainer.runs.json_lines import group, number, read_object, tail, text, whole
+from surgstream.trainer.runs.json_lines import (
+    get_float,
+    get_int,
+    get_str,
+    read_object,
+    tail,
+    with_prefix,
+)
 from surgstream.trainer.runs.pace import Pace, pace_of, patience_of, seconds_left
 from surgstream.trainer.runs.reports import Reports
 from surgstream.trainer.runs.slurm import Word
@@ -142,12 +149,12 @@ def read_run(run_dir: Path, now: float, words: Mapping[str, Word] | None = None)
     metrics = tail(run_dir / METRICS)
     jobs = tail(run_dir / JOBS)
     environment = read_object(run_dir / _ENVIRONMENT)
-    submitted = max((number(job, "time") or 0.0 for job in jobs), default=0.0)
+    submitted = max((get_float(job, "time") or 0.0 for job in jobs), default=0.0)
     set_up = _changed(run_dir / _ENVIRONMENT)
 
     reports = Reports.of(metrics, started=max(submitted, set_up))
     last = reports.last
-    reported = (number(last, "time") or _changed(run_dir / METRICS)) if last else 0.0
+    reported = (get_float(last, "time") or _changed(run_dir / METRICS)) if last else 0.0
     written = max(submitted, set_up, _changed(run_dir / METRICS), _changed(run_dir / LOG))
     times = _Times(now=now, submitted=submitted, set_up=set_up, reported=reported, written=written)
 
@@ -168,20 +175,20 @@ def read_run(run_dir: Path, now: float, words: Mapping[str, Word] | None = None)
         patience_seconds=patience_of(reports.recent),
         step=reports.step,
         last_step=reports.last_step,
-        epoch=number(last, "progress/epoch"),
+        epoch=get_float(last, "progress/epoch"),
         last_epoch=reports.last_epoch,
-        clips_per_second=number(last, "throughput/clips_per_second"),
+        clips_per_second=get_float(last, "throughput/clips_per_second"),
         wait_share=reports.wait_share,
         pace=pace,
         seconds_left=seconds_left(pace, reports.steps_left, passed),
-        losses=dict(group(last, "loss/")),
+        losses=dict(with_prefix(last, "loss/")),
         held_out=reports.held_out_losses,
-        held_out_step=whole(reports.held_out, "step"),
+        held_out_step=get_int(reports.held_out, "step"),
         features=reports.features,
         checkpoint=checkpoint,
         job=last_job(jobs, now),
-        world_size=whole(environment, "world_size"),
-        device=text(environment, "device"),
+        world_size=get_int(environment, "world_size"),
+        device=get_str(environment, "device"),
         slowest=reports.slowest,
         retries=reports.retries,
         retries_steps=reports.recent_steps,

@@ -174,8 +174,8 @@ def synthetic_videos(folder: Path) -> list[Path]:
 
 
 def packed_frames(
-    video: Path, fps: int, watcher: watch.Watch | None = None
-) -> JpegFrames[watch.Sight]:
+    video: Path, fps: int, watcher: watch.FrameScreener | None = None
+) -> JpegFrames[watch.FrameEvidence]:
     """A video's frames as packing takes them."""
     film = VideoFile(str(video), Stores(), threads=1)
     return JpegFrames(film, fps=Fraction(fps), short_side=LINES, quality=QUALITY, watcher=watcher)
@@ -214,7 +214,7 @@ def packing_cost(
 
 def cpu_seconds(video: Path, detector: Detector | None) -> float:
     """CPU seconds of packing a video, with the search for faces in each frame that packing would search."""
-    watching = watch.Watch()
+    watching = watch.FrameScreener()
     with ExitStack() as stack:
         if detector is None:
             stack.enter_context(
@@ -226,7 +226,7 @@ def cpu_seconds(video: Path, detector: Detector | None) -> float:
         started = time.process_time()
         jpegs = [jpeg for _, jpeg in packed_frames(video, 1, watching)]
         list(
-            watching.stretches(len(jpegs), lambda number: Image.fromarray(pixels_of(jpegs[number])))
+            watching.intervals(len(jpegs), lambda number: Image.fromarray(pixels_of(jpegs[number])))
         )
         return time.process_time() - started
 

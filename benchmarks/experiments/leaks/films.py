@@ -14,7 +14,7 @@ import numpy.typing as npt
 from surgstream.benchmarks.experiments.pack_videos import ffmpeg
 from surgstream.shards.leaks.thumbnails import Grey, thumbnail
 from surgstream.shards.storage.stores import Stores
-from surgstream.shards.synthetic.film import Film
+from surgstream.shards.synthetic.film import RenderedFilm
 from surgstream.shards.synthetic.procedures import DATASETS
 from surgstream.shards.synthetic.texture import key
 from surgstream.shards.video.frames import JpegFrames
@@ -86,7 +86,7 @@ def _make_film(folder: Path, seed: int, number: int) -> tuple[Path, float]:
     speed = 4.0
     found = 0.0
     for _ in range(4):  # what flow finds falls behind where pictures move far
-        film = Film(dataset, parent, SECONDS * speed)
+        film = RenderedFilm(dataset, parent, SECONDS * speed)
         found = _speed_of(film, speed)
         if found >= REAL_SPEED:
             break
@@ -98,7 +98,7 @@ def _make_film(folder: Path, seed: int, number: int) -> tuple[Path, float]:
     return path, found
 
 
-def _speed_of(film: Film, speed: float) -> float:
+def _speed_of(film: RenderedFilm, speed: float) -> float:
     times = np.linspace(1, SECONDS - 1, FLOW_LOOKS)
     return flow(
         [
@@ -135,7 +135,7 @@ def flow_of(video: Path) -> float:
     return flow([(pictures[number], pictures[number + 1]) for number in at])
 
 
-def _write(path: Path, film: Film, speed: float) -> None:
+def _write(path: Path, film: RenderedFilm, speed: float) -> None:
     partial = path.with_suffix(".part.mkv")
     with av.open(str(partial), "w") as container:
         options = {"preset": "ultrafast", "crf": "14"}

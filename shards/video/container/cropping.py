@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 
 from surgstream.shards.video.container.shape import Margins
 
-_MOST_PARTS = 1000  # looked at in one place: a hostile file could have millions
+_MAX_PARTS = 1000  # looked at in one place: a hostile file could have millions
 
 _EBML = b"\x1a\x45\xdf\xa3"
 _SEGMENT = 0x18538067
@@ -124,7 +124,7 @@ def _first(parts: Iterator[_Part], name: bytes | int) -> _Part | None:
 def _boxes(file: BinaryIO, outer: _Part) -> Iterator[_Part]:
     """Iterate over the boxes in an MP4 box."""
     at = outer.start
-    for _ in range(_MOST_PARTS):
+    for _ in range(_MAX_PARTS):
         if at + 8 > outer.stop:
             return
 
@@ -144,7 +144,7 @@ def _boxes(file: BinaryIO, outer: _Part) -> Iterator[_Part]:
 def _elements(file: BinaryIO, outer: _Part) -> Iterator[_Part]:
     """Iterate over the elements in a Matroska element; one of unknown size reaches to the end."""
     at = outer.start
-    for _ in range(_MOST_PARTS):
+    for _ in range(_MAX_PARTS):
         if at >= outer.stop:
             return
 

@@ -19,7 +19,7 @@ from surgstream.shards.video.container.foreign import foreign, missing
 from surgstream.shards.video.container.lengths import Length, declared_length
 from surgstream.shards.video.container.shape import Margins, Shapes, square
 
-MOST_PIXELS = 2**26
+MAX_PIXELS = 2**26
 """Most pixels of a picture that is decoded: twice those of 8K."""
 
 LISTS = ("concat", "dash", "hls", "imf", "mlv", "rtsp", "sdp")
@@ -126,7 +126,7 @@ def _opened(file: BinaryIO, gpu: bool) -> Iterator[Any]:
     accelerator = HWAccel("cuda") if gpu else None
     try:
         # The option reaches the decoders that look at the first pictures while the file is opened.
-        options = {"max_pixels": str(MOST_PIXELS)}
+        options = {"max_pixels": str(MAX_PIXELS)}
         container = av.open(file, metadata_errors="replace", options=options, hwaccel=accelerator)
     except av.FFmpegError as error:
         reason = missing(file) or error.strerror
@@ -193,16 +193,16 @@ def _set_up_decoder(stream: Any, threads: int) -> None:
     stream.codec_context.options = {
         "err_detect": "explode",
         "flags": "+unaligned",
-        "max_pixels": str(MOST_PIXELS),
+        "max_pixels": str(MAX_PIXELS),
     }
 
 
 def _check_size(stream: Any) -> None:
     if not (stream.width and stream.height):
         raise VideoError("has a video stream without a picture size")
-    if stream.width * stream.height > MOST_PIXELS:
+    if stream.width * stream.height > MAX_PIXELS:
         raise VideoError(
-            f"its pictures have {stream.width}x{stream.height} pixels, and {MOST_PIXELS} are the "
+            f"its pictures have {stream.width}x{stream.height} pixels, and {MAX_PIXELS} are the "
             "most"
         )
 

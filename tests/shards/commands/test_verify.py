@@ -20,7 +20,7 @@ from surgstream.launch.__main__ import main as surgstream
 from surgstream.shards.commands.verify import verify
 from surgstream.shards.errors import ManifestError
 from surgstream.shards.format import index
-from surgstream.shards.format.checksummed import seal, unseal
+from surgstream.shards.format.checksummed import dump_checksummed, load_checksummed
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.packing.checks import check_shard
 from surgstream.shards.packing.record_checks import check_records, find_pictures
@@ -187,8 +187,8 @@ def reseal(corpus: Path, **changes: Any) -> None:
     (corpus / "manifest.json").write_bytes(
         replace(manifest, shards=(shard, *manifest.shards[1:])).to_bytes()
     )
-    receipt = unseal((corpus / RECEIPT).read_bytes(), where=RECEIPT)
-    (corpus / RECEIPT).write_bytes(seal({**receipt, "shard": to_tree(shard)}))
+    receipt = load_checksummed((corpus / RECEIPT).read_bytes(), where=RECEIPT)
+    (corpus / RECEIPT).write_bytes(dump_checksummed({**receipt, "shard": to_tree(shard)}))
 
 
 def replace_files(corpus: Path, tar: bytes, idx: bytes) -> None:
@@ -282,11 +282,11 @@ def test_pictures_that_an_earlier_version_left_are_warned_of(
     corpus: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """It kept a small picture of each finding, dropped or not, in its reading."""
-    receipt = unseal((corpus / RECEIPT).read_bytes(), where=RECEIPT)
+    receipt = load_checksummed((corpus / RECEIPT).read_bytes(), where=RECEIPT)
     finding = {"kind": "face", "start": 0.0, "stop": 1.0, "score": 1.0, "thumbnail": "/9j/4AAQ"}
     receipt["readings"] = [{**reading, "findings": [finding]} for reading in receipt["readings"]]
-    (corpus / RECEIPT).write_bytes(seal(receipt))
-    lines = [seal(reading) for reading in receipt["readings"]]
+    (corpus / RECEIPT).write_bytes(dump_checksummed(receipt))
+    lines = [dump_checksummed(reading) for reading in receipt["readings"]]
     (corpus / "readings.jsonl").write_bytes(b"".join(lines))
 
     assert main([str(corpus), "--workers", "2"]) == 0
@@ -308,13 +308,13 @@ def test_what_an_earlier_version_packed_is_sound(
         *(str(path.relative_to(corpus)) for path in corpus.glob("*/*.json")),
     ):
         lines = [
-            unseal(line, where=name)
+            load_checksummed(line, where=name)
             for line in (corpus / name).read_bytes().splitlines(keepends=True)
         ]
         for line in lines:
             for reading in line.get("readings", [line]):
                 reading.pop("changes", None)
-        (corpus / name).write_bytes(b"".join(map(seal, lines)))
+        (corpus / name).write_bytes(b"".join(map(dump_checksummed, lines)))
     assert main([str(corpus), "--workers", "2"]) == 0
     assert "every byte is as it was packed" in capsys.readouterr().out
 
@@ -337,10 +337,10 @@ def test_a_report_that_lies_in_a_corpus_is_warned_of(
 
 def test_packing_again_is_rid_of_them(packed: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(packed.parent, tmp_path / "all"))
-    receipt = unseal((folder / "out" / RECEIPT).read_bytes(), where=RECEIPT)
+    receipt = load_checksummed((folder / "out" / RECEIPT).read_bytes(), where=RECEIPT)
     finding = {"kind": "face", "start": 0.0, "stop": 1.0, "score": 1.0, "thumbnail": "/9j/4AAQ"}
     receipt["readings"] = [{**reading, "findings": [finding]} for reading in receipt["readings"]]
-    (folder / "out" / RECEIPT).write_bytes(seal(receipt))
+    (folder / "out" / RECEIPT).write_bytes(dump_checksummed(receipt))
     assert find_pictures(open_storage(str(folder / "out"))) == [RECEIPT]
     assert surgstream(["pack", str(folder / "corpus.yaml"), str(folder / "out")]) == 0
     assert find_pictures(open_storage(str(folder / "out"))) == [] and findings(folder / "out") == []

@@ -54,7 +54,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("hospital")
     folder = home / FOLDER
     for name in NAMES[:3]:
-        make_film(folder / f"{name}.mp4", scenes(("tissue", 12), ("outside", 3), ("tissue", 5)))
+        make_film(folder / f"{name}.mp4", scenes(("tissue", 12), ("out_of_body", 3), ("tissue", 5)))
         (folder / f"{name}.csv").write_text(f"second,phase\n0,phase of {NAMES.index(name)}\n")
     make_film(folder / f"{NAMES[3]}.mp4", scenes(("text", 4)))
     (folder / f"{NAMES[4]}.mp4").write_text("no video")
@@ -72,7 +72,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     videos["hold_out"] = [NAMES[2]]
     images = {"name": "i", "videos": f"{FOLDER}/images/*", "image_fps": 1, **shared}
-    pack = {"drop": ["text", "outside"]}
+    pack = {"drop": ["text", "out_of_body"]}
     (home / "plain.yaml").write_text(yaml.safe_dump({"datasets": [videos, images], "pack": pack}))
     hidden = {"datasets": [videos, images], "pack": pack, "pseudonyms": "names.csv"}
     (home / "corpus.yaml").write_text(yaml.safe_dump(hidden))

@@ -40,10 +40,10 @@ def read(table: FrameTable, **changes: Any) -> dict[int, Clip]:
         "num_frames": NUM_FRAMES, "stride": STRIDE, "global_batch_size": 12, "micro_batch_size": 3, "rank": 0,
         "world_size": 1, "start": 0, "stop": DRAWS, "read": ReadConfig(), "limits": BadClipLimits(),
     }  # fmt: skip
-    order = Order.create(table.sizes(), 5, OrderConfig(lanes=6, chunk_frames=3))
+    order = Order.create(table.sizes(), 5, OrderConfig(open_chunks=6, chunk_frames=3))
     with clip_stream(table, order, **(settings | changes)) as batches:
         return {
-            clip.g: (
+            clip.draw: (
                 clip.dataset,
                 clip.video,
                 clip.anchor_frame,
@@ -68,13 +68,13 @@ def shown(dataset: str) -> list[tuple[str, int, int]]:
 def test_clips_are_the_frames_that_the_rate_picks(tmp_path: Path) -> None:
     write_corpus(tmp_path, fps=FPS)
     table = opened(tmp_path)
-    order = Order.create(table.sizes(), 5, OrderConfig(lanes=6, chunk_frames=3))
+    order = Order.create(table.sizes(), 5, OrderConfig(open_chunks=6, chunk_frames=3))
     draws, found = order.draws(0, DRAWS), read(table)
     assert {size.name: size.num_clips for size in table.sizes()} == {
         name: len(shown(name)) for name in LAYOUT
     }
     for g, number, clip in zip(
-        draws.g.tolist(), draws.dataset.tolist(), draws.clip.tolist(), strict=True
+        draws.number.tolist(), draws.dataset.tolist(), draws.clip.tolist(), strict=True
     ):
         dataset = order.dataset_names[number]
         video, anchor, first = shown(dataset)[clip]
@@ -99,7 +99,7 @@ def test_a_pass_has_each_clip_once(tmp_path: Path) -> None:
             read=ReadConfig(),
         ) as batches:  # fmt: skip
             found += [
-                (clip.g, clip.video, clip.anchor_frame)
+                (clip.draw, clip.video, clip.anchor_frame)
                 for batch in batches
                 for clip in batch
                 if clip.valid

@@ -14,7 +14,7 @@ from PIL import Image
 from surgstream.configs.errors import ConfigError
 from surgstream.launch.__main__ import main as surgstream
 from surgstream.shards.format.manifest import Reviewed
-from surgstream.shards.format.records import Finding, Part, Reading
+from surgstream.shards.format.records import Finding, Part, VideoReport
 from surgstream.shards.format.review import Decision, load_review
 from surgstream.shards.storage.stores import Stores, open_storage
 from tests.helpers.packing import ROOT, contents, load, write_corpus
@@ -22,7 +22,7 @@ from tests.helpers.s3 import s3_bucket
 from tests.helpers.scenes import in_disc, make_film, scene, scenes
 from tests.helpers.videos import make_video
 
-BARE = Reading(
+BARE = VideoReport(
     dataset="d",
     video="v",
     source="v",
@@ -34,7 +34,14 @@ BARE = Reading(
     seconds=None,
     lost=(),
 )
-SCENES = (("text", 4), ("tissue", 12), ("outside", 3), ("face", 3), ("tissue", 10), ("black", 2))
+SCENES = (
+    ("text", 4),
+    ("tissue", 12),
+    ("out_of_body", 3),
+    ("face", 3),
+    ("tissue", 10),
+    ("black", 2),
+)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +90,7 @@ def test_without_being_asked_packing_only_tells(videos: Path, tmp_path: Path) ->
     assert surgstream(["pack", write(videos), str(tmp_path / "out")]) == 0
     found = readings(tmp_path / "out")
     spans = {(f["kind"], f["start"], f["stop"]) for f in found["mixed"]["findings"]}
-    assert spans == {("text", 0, 4), ("outside", 16, 22), ("face", 19, 22), ("black", 32, 34)}
+    assert spans == {("text", 0, 4), ("out_of_body", 16, 22), ("face", 19, 22), ("black", 32, 34)}
     assert all(0.5 <= f["score"] <= 1 for f in found["mixed"]["findings"])
     assert parts(tmp_path / "out") == [part(0, 34)] and found["mixed"]["dropped"] == []
     assert found["disc"]["findings"] == [] and found["disc"]["crop"] is None
@@ -91,7 +98,7 @@ def test_without_being_asked_packing_only_tells(videos: Path, tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_no_picture_lies_beside_the_shards(videos: Path, tmp_path: Path) -> None:
-    for name, drop in (("all", "drop=[]"), ("some", "drop=[text,face,outside]")):
+    for name, drop in (("all", "drop=[]"), ("some", "drop=[text,face,out_of_body]")):
         words = [
             str(tmp_path / name),
             drop,
@@ -133,7 +140,7 @@ def test_the_end_tells_of_each_kind_that_was_found(
     assert found == [
         "found black: 2 videos, 6.0 s, none dropped",
         "found face: 1 video, 5.0 s, 3.0 s dropped",
-        "found outside: 1 video, 3.0 s, 1.0 s dropped",
+        "found out_of_body: 1 video, 3.0 s, 1.0 s dropped",
         "found text: 1 video, 3.0 s, all dropped",
     ]
 
@@ -154,7 +161,7 @@ def test_what_is_to_be_dropped_ends_a_part(videos: Path, tmp_path: Path) -> None
         said = [
             json.load(tar.extractfile(name)) for name in tar.getnames() if name.endswith(".json")
         ]  # type: ignore
-    assert [[f["kind"] for f in segment["findings"]] for segment in said] == [["outside"], []]
+    assert [[f["kind"] for f in segment["findings"]] for segment in said] == [["out_of_body"], []]
     assert load(out).packing["drop"] == "text, black, face"
     assert surgstream(["verify", str(out)]) == 0
 
@@ -162,7 +169,7 @@ def test_what_is_to_be_dropped_ends_a_part(videos: Path, tmp_path: Path) -> None
 @pytest.mark.slow
 def test_frames_are_those_that_would_be_there_anyway(videos: Path, tmp_path: Path) -> None:
     frames = []
-    for name, drop in (("all", "drop=[]"), ("some", "drop=[text,outside]")):
+    for name, drop in (("all", "drop=[]"), ("some", "drop=[text,out_of_body]")):
         assert surgstream(["pack", write(videos), str(tmp_path / name), drop]) == 0
         with tarfile.open(tmp_path / name / load(tmp_path / name).shards[0].name) as tar:
             jpegs = [
@@ -183,13 +190,13 @@ def test_what_is_dropped_is_as_expected_as_the_rest(
     corpus = write_corpus(
         videos,
         {"name": "d", "videos": "*.mp4", "expected": {"videos": 1, "frames": 34}},
-        drop=["outside", "text"],
+        drop=["out_of_body", "text"],
     )
     assert surgstream(["pack", corpus, str(tmp_path / "out")]) == 0 and not caplog.records
     corpus = write_corpus(
         videos,
         {"name": "d", "videos": "*.mp4", "expected": {"frames": 24}},
-        drop=["outside", "text"],
+        drop=["out_of_body", "text"],
     )
     assert surgstream(["pack", corpus, str(tmp_path / "out")]) == 0
     assert "datasets: d: expected 24 frames at 1 a second, got 34" in caplog.text
@@ -245,10 +252,10 @@ def test_borders_are_cropped_if_asked(videos: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_review_is_kept_to_and_packs_only_its_shards_again(videos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert surgstream(["pack", write(videos), str(out), "drop=[text,outside]"]) == 0
+    assert surgstream(["pack", write(videos), str(out), "drop=[text,out_of_body]"]) == 0
     before = contents(out)
     lines = ("d,mixed,16,19,keep", "d,mixed,5.5,7.5,drop", "d,mixed,7,7.1,keep")
-    assert surgstream(["pack", write(videos, *lines), str(out), "drop=[text,outside]"]) == 0
+    assert surgstream(["pack", write(videos, *lines), str(out), "drop=[text,out_of_body]"]) == 0
     assert parts(out) == [part(4, 6), part(7, 19), part(22, 34)]
     decided = [(16.0, 19.0, True), (5.5, 7.5, False), (7.0, 7.1, True)]
     assert load(out).review == tuple(
@@ -259,7 +266,7 @@ def test_a_review_is_kept_to_and_packs_only_its_shards_again(videos: Path, tmp_p
     assert not any("e-000000" in name for name in changed) and any(
         "d-000000" in name for name in changed
     )
-    assert surgstream(["pack", write(videos), str(out), "drop=[text,outside]"]) == 0
+    assert surgstream(["pack", write(videos), str(out), "drop=[text,out_of_body]"]) == 0
     assert contents(out) == before, "without the review all is as it was"
 
 
@@ -280,7 +287,13 @@ def test_a_stretch_is_reviewed_by_the_seconds_that_are_told_of_it(
 ) -> None:
     assert (
         surgstream(
-            ["pack", write(videos), str(tmp_path / "out"), "fps=29.97", "drop=[text,outside,face]"]
+            [
+                "pack",
+                write(videos),
+                str(tmp_path / "out"),
+                "fps=29.97",
+                "drop=[text,out_of_body,face]",
+            ]
         )
         == 0
     )

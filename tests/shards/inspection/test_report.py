@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from surgstream.launch.__main__ import main as surgstream
-from surgstream.shards.format.checksummed import seal, unseal
+from surgstream.shards.format.checksummed import dump_checksummed, load_checksummed
 from surgstream.shards.inspection.colours import BINS, histogram
 from surgstream.shards.inspection.filmed import spacing
 from tests.helpers.packing import write_corpus
@@ -160,9 +160,9 @@ def dropped(tmp_path_factory: pytest.TempPathFactory) -> Path:
         scenes(("text", 8), ("tissue", 30), ("face", 5), ("tissue", 7)),
         gop=250,
     )
-    make_film(folder / "in" / "all.mp4", scenes(("text", 8), ("blank", 16)))
+    make_film(folder / "in" / "all.mp4", scenes(("text", 8), ("uniform", 16)))
     corpus = write_corpus(
-        folder, {"name": "d", "videos": "in/*.mp4"}, drop=["text", "face", "blank"]
+        folder, {"name": "d", "videos": "in/*.mp4"}, drop=["text", "face", "uniform"]
     )
     assert (
         surgstream(["pack", corpus, str(folder / "out"), "--report", str(folder / "report")]) == 0
@@ -182,7 +182,7 @@ def test_what_is_dropped_is_seen_as_it_is_in_the_source(dropped: Path) -> None:
         "some/0_text0.jpg",
         "some/2_face0.jpg",
         "all/time0.jpg",
-        "all/1_blank0.jpg",
+        "all/1_uniform0.jpg",
     } <= sheets.keys()
     for second, picture in sheets["some/time0.jpg"]:
         kind = "text" if second < 8 else "face" if 38 <= second < 43 else "tissue"
@@ -195,7 +195,7 @@ def test_what_is_dropped_is_seen_as_it_is_in_the_source(dropped: Path) -> None:
         (40, True),
         (43, False),
     ]
-    for name, kind in (("all/0_text0.jpg", "text"), ("all/1_blank0.jpg", "blank")):
+    for name, kind in (("all/0_text0.jpg", "text"), ("all/1_uniform0.jpg", "uniform")):
         assert all(alike(picture, kind) for _, picture in sheets[name])
 
 
@@ -204,7 +204,8 @@ def test_a_video_that_is_dropped_whole_is_a_section_as_any_other(dropped: Path) 
     page = Tags(dropped / "report" / "index.html")
     assert [section["id"] for section in page.of("section")] == ["d/all", "d/some"]
     assert any(
-        "not packed: all of its 24 frames are dropped: blank, text" in words for words in page.words
+        "not packed: all of its 24 frames are dropped: text, uniform" in words
+        for words in page.words
     )
     assert "dropped: 0:00:00 to 0:00:24" in page.words, "on its timeline"
     rows = [row["data-stop"] for row in page.of("tr") if row.get("data-stop")]
@@ -253,7 +254,9 @@ def test_there_is_a_picture_every_30_seconds_at_least(seconds: float) -> None:
 @pytest.mark.slow
 def test_all_that_was_decided_is_there_to_be_saved_again(tmp_path: Path) -> None:
     for name in ("gone", "mixed"):
-        make_film(tmp_path / f"{name}.mp4", scenes(("tissue", 5), ("outside", 3), ("tissue", 10)))
+        make_film(
+            tmp_path / f"{name}.mp4", scenes(("tissue", 5), ("out_of_body", 3), ("tissue", 10))
+        )
     (tmp_path / "bad.mp4").write_text("no video")
     third = 1 / 3
     lines = (
@@ -327,9 +330,10 @@ def test_seconds_that_no_video_has_are_refused(
 ) -> None:
     out = Path(shutil.copytree(report.parent / "out", tmp_path / "out"))
     lines = (out / "readings.jsonl").read_bytes().splitlines(keepends=True)
-    reading = unseal(lines[0], where="")
+    reading = load_checksummed(lines[0], where="")
     (out / "readings.jsonl").write_bytes(
-        seal({**reading, "dropped": [{"start": 0.0, "stop": stop}]}) + b"".join(lines[1:])
+        dump_checksummed({**reading, "dropped": [{"start": 0.0, "stop": stop}]})
+        + b"".join(lines[1:])
     )
     assert surgstream(["inspect", str(out), "--report", str(tmp_path / "report")]) == 1
     assert "readings.jsonl: " in capsys.readouterr().err

@@ -8,17 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surgstream.shards.keyed_random import Purpose, hash64, hash_text, permute
-from surgstream.shards.order.lanes import LEFTOVER, SEATS, Grid, Visits
+from surgstream.shards.order.lanes import LEFTOVER, SEATS, LaneGrid, Visits
 
 SEED = 11
 DATASETS = st.tuples(st.integers(1, 700), st.integers(1, 12), st.integers(1, 40))
 
 
-def lay_out(num_clips: int, max_lanes: int, chunk_frames: int, name: str = "d") -> Grid:
-    return Grid.lay_out(SEED, [name], [num_clips], [max_lanes], chunk_frames)
+def lay_out(num_clips: int, max_lanes: int, chunk_frames: int, name: str = "d") -> LaneGrid:
+    return LaneGrid.lay_out(SEED, [name], [num_clips], [max_lanes], chunk_frames)
 
 
-def visit(grid: Grid, ks: Sequence[int] | np.ndarray) -> Visits:
+def visit(grid: LaneGrid, ks: Sequence[int] | np.ndarray) -> Visits:
     ks = np.asarray(ks, np.int64)
     return grid.visit(np.zeros_like(ks), ks)
 
@@ -183,7 +183,7 @@ def test_seats_of_neighbouring_lanes_are_spread(lanes: int) -> None:
 
 def test_single_lanes_and_leftovers_sit_by_name() -> None:
     names = [f"d{i}" for i in range(200)]
-    grid = Grid.lay_out(SEED, names, [60] * 200, [5] * 200, 320)
+    grid = LaneGrid.lay_out(SEED, names, [60] * 200, [5] * 200, 320)
     seats = grid.visit(np.arange(200), np.zeros(200, np.int64)).seat
     assert np.histogram(seats, bins=4, range=(0, SEATS))[0].min() > 30
     assert np.array_equal(seats, grid.visit(np.arange(200), np.full(200, 59)).seat)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from surgstream.configs.errors import ConfigError
 from surgstream.shards.keyed_random import Purpose, hash64, hash_text
 from surgstream.shards.order.mixture import (
-    LARGEST_COUNT,
-    LONGEST_PERIOD,
+    MAX_COUNT,
+    MAX_PERIOD,
     Mixture,
     asked_shares,
     period_counts,
@@ -80,9 +80,7 @@ def test_counts_are_exact_in_every_period_and_k_counts_up(counts: list[int], per
         assert k[dataset == d].tolist() == [period * count + j for j in range(count)]
 
 
-@pytest.mark.parametrize(
-    "counts", [[1_700_000, 900_000, 2_777], [LARGEST_COUNT, LARGEST_COUNT // 3, 1]]
-)
+@pytest.mark.parametrize("counts", [[1_700_000, 900_000, 2_777], [MAX_COUNT, MAX_COUNT // 3, 1]])
 def test_shares_are_nearly_exact_in_every_step(counts: list[int]) -> None:
     period = sum(counts)
     for start in (0, 10**6, period - 1024, 10**5 * period + 12_345):
@@ -138,10 +136,10 @@ def test_other_weights_are_rounded_by_at_most_one_draw(weights: list[float]) -> 
     shares = asked_shares(dict(zip(names, weights, strict=True)), {}, dict.fromkeys(names, 1))
     counts = period_counts(shares)
     period = sum(counts.values())
-    assert period <= LONGEST_PERIOD
+    assert period <= MAX_PERIOD
     for name in names:
         error = abs(shares[name] - Fraction(counts[name], period))
-        assert error < Fraction(1, LONGEST_PERIOD) if period == LONGEST_PERIOD else error == 0
+        assert error < Fraction(1, MAX_PERIOD) if period == MAX_PERIOD else error == 0
 
 
 def test_weights_must_name_the_datasets() -> None:

@@ -17,34 +17,40 @@ from surgstream.shards.order.sequence import (
 )
 
 SIZES = (DatasetSize("big", "s", 700), DatasetSize("mid", "s", 90), DatasetSize("small", "t", 23))
-CONFIG = OrderConfig(lanes=8, chunk_frames=20)
+CONFIG = OrderConfig(open_chunks=8, chunk_frames=20)
 DEALS = st.tuples(
-    st.integers(1, 5), st.integers(1, 6), st.integers(1, 4), st.sampled_from(["runs", "spread"])
+    st.integers(1, 5), st.integers(1, 6), st.integers(1, 4), st.sampled_from(["by_chunk", "mixed"])
 )
 
 
 @given(DEALS, st.integers(0, 10**6))
 @settings(max_examples=50, derandomize=True, deadline=None)
 def test_every_rank_gets_its_share_and_every_draw_one_rank(
-    dealing: tuple[int, int, int, Literal["runs", "spread"]], start: int
+    dealing: tuple[int, int, int, Literal["by_chunk", "mixed"]], start: int
 ) -> None:
-    micro_batch, world, accumulation, deal = dealing
+    micro_batch, world, accumulation, micro_batches = dealing
     draws = Order.create(SIZES, 3, CONFIG).draws(start, micro_batch * world * accumulation)
-    placement = place(draws, micro_batch_size=micro_batch, world_size=world, deal=deal)
+    placement = place(
+        draws, micro_batch_size=micro_batch, world_size=world, micro_batches=micro_batches
+    )
     assert placement.members.shape == (world, accumulation, micro_batch)
-    assert sorted(placement.members.ravel().tolist()) == list(range(draws.g.size))
+    assert sorted(placement.members.ravel().tolist()) == list(range(draws.number.size))
     for rank in range(world):
         assert sorted(np.flatnonzero(placement.rank == rank).tolist()) == sorted(
             placement.members[rank].ravel().tolist()
         )
 
 
-@pytest.mark.parametrize("deal", ["runs", "spread"])
-def test_micro_batches_do_not_depend_on_the_world_size(deal: str) -> None:
+@pytest.mark.parametrize("micro_batches", ["by_chunk", "mixed"])
+def test_micro_batches_do_not_depend_on_the_world_size(micro_batches: str) -> None:
     draws = Order.create(SIZES, 3, CONFIG).draws(960, 48)
-    alone = place(draws, micro_batch_size=4, world_size=1, deal=deal).members.reshape(-1, 4)
+    alone = place(
+        draws, micro_batch_size=4, world_size=1, micro_batches=micro_batches
+    ).members.reshape(-1, 4)
     for world in (2, 3, 12):
-        members = place(draws, micro_batch_size=4, world_size=world, deal=deal).members
+        members = place(
+            draws, micro_batch_size=4, world_size=world, micro_batches=micro_batches
+        ).members
         assert np.array_equal(members.reshape(-1, 4), alone)
 
 
@@ -59,14 +65,18 @@ def test_draws_on_one_seat_go_by_dataset_then_by_draw() -> None:
 
 def test_few_ranks_read_a_chunk() -> None:
     sizes = [DatasetSize("a", "s", 200_000), DatasetSize("b", "t", 60_000)]
-    order, batch, world = Order.create(sizes, 1, OrderConfig(lanes=512, chunk_frames=100)), 512, 16
+    order, batch, world = (
+        Order.create(sizes, 1, OrderConfig(open_chunks=512, chunk_frames=100)),
+        512,
+        16,
+    )
     seen = {"seat": set(), "g": set()}
     for step in range(60):
         draws = order.draws(step * batch, batch)
         chunks = list(zip(draws.dataset.tolist(), draws.chunk_first.tolist(), strict=True))
         ranks = {
             "seat": place(draws, micro_batch_size=8, world_size=world).rank,
-            "g": draws.g % batch // 32,
+            "g": draws.number % batch // 32,
         }
         for by, rank in ranks.items():
             seen[by].update(zip(chunks, rank.tolist(), strict=True))
@@ -78,34 +88,36 @@ def test_few_ranks_read_a_chunk() -> None:
 def test_spread_parts_the_clips_of_a_lane() -> None:
     """A dataset of one lane, or fewer lanes than clips, give a step many clips of one chunk."""
     sizes = [DatasetSize("tiny", "s", 60), DatasetSize("large", "t", 50_000)]
-    draws = Order.create(sizes, 1, OrderConfig(weights="balanced", lanes=64)).draws(0, 64)
+    draws = Order.create(sizes, 1, OrderConfig(weights="balanced", open_chunks=64)).draws(0, 64)
     together, apart = (
-        place(draws, micro_batch_size=8, world_size=1, deal=deal).members[0]
-        for deal in ("runs", "spread")
+        place(draws, micro_batch_size=8, world_size=1, micro_batches=micro_batches).members[0]
+        for micro_batches in ("by_chunk", "mixed")
     )
     tiny = draws.dataset == 0
     assert tiny[together].sum(axis=1).max() == 8
     assert tiny[apart].sum(axis=1).max() <= 5
 
     order = Order.create(
-        [DatasetSize("a", "s", 50_000)], 1, OrderConfig(lanes=64, chunk_frames=100)
+        [DatasetSize("a", "s", 50_000)], 1, OrderConfig(open_chunks=64, chunk_frames=100)
     )
     draws = order.draws(12_345, 256)
-    for batch in place(draws, micro_batch_size=32, world_size=4, deal="spread").members.reshape(
-        -1, 32
-    ):
+    for batch in place(
+        draws, micro_batch_size=32, world_size=4, micro_batches="mixed"
+    ).members.reshape(-1, 32):
         assert len(set(draws.chunk_first[batch].tolist())) >= 30
 
 
 def test_spread_reads_no_more_where_lanes_suffice() -> None:
     order, batch = (
-        Order.create([DatasetSize("a", "s", 200_000)], 1, OrderConfig(lanes=512, chunk_frames=100)),
+        Order.create(
+            [DatasetSize("a", "s", 200_000)], 1, OrderConfig(open_chunks=512, chunk_frames=100)
+        ),
         512,
     )
     pairs = set()
     for step in range(60):
         draws = order.draws(step * batch, batch)
-        ranks = place(draws, micro_batch_size=8, world_size=16, deal="spread").rank
+        ranks = place(draws, micro_batch_size=8, world_size=16, micro_batches="mixed").rank
         pairs.update(zip(draws.chunk_first.tolist(), ranks.tolist(), strict=True))
     assert len(pairs) / len({chunk for chunk, _ in pairs}) < 1.3
 
@@ -135,16 +147,22 @@ def test_the_refusal_lists_what_can_be_dealt(micro_batch: int, world: int, fits:
     assert str(refused.value).endswith(f"got 24; {fits}")
 
 
-@pytest.mark.parametrize("deal", ["runs", "spread"])
-def test_the_shares_of_all_ranks_are_the_placement(deal: str) -> None:
+@pytest.mark.parametrize("micro_batches", ["by_chunk", "mixed"])
+def test_the_shares_of_all_ranks_are_the_placement(micro_batches: str) -> None:
     draws = Order.create(SIZES, 3, CONFIG).draws(0, 24)
     shares = [
-        RankShare(rank=rank, world_size=3, micro_batch_size=4, global_batch_size=24, deal=deal)
+        RankShare(
+            rank=rank,
+            world_size=3,
+            micro_batch_size=4,
+            global_batch_size=24,
+            micro_batches=micro_batches,
+        )
         for rank in range(3)
     ]
-    found = np.stack([share.micro_batches(draws) for share in shares])
+    found = np.stack([share.assign(draws) for share in shares])
     np.testing.assert_array_equal(
-        found, place(draws, micro_batch_size=4, world_size=3, deal=deal).members
+        found, place(draws, micro_batch_size=4, world_size=3, micro_batches=micro_batches).members
     )
 
 

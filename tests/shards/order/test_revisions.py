@@ -7,7 +7,7 @@ import pytest
 from surgstream.shards.order.sequence import DatasetSize, Order, OrderConfig
 
 A, B, C = DatasetSize("a", "s", 300), DatasetSize("b", "s", 100), DatasetSize("c", "t", 50)
-CONFIG = OrderConfig(lanes=6, chunk_frames=10)
+CONFIG = OrderConfig(open_chunks=6, chunk_frames=10)
 BALANCED = replace(CONFIG, weights="balanced")
 G0 = 333
 
@@ -29,27 +29,27 @@ def test_nothing_new_keeps_the_order() -> None:
     order = Order.create([A, B], 1, CONFIG)
     assert order.resumed(G0, [A, B], CONFIG) is order
     assert order.differences([A, B], CONFIG) == {}
-    assert order.resumed(G0, [A, B], replace(CONFIG, deal="spread")) is order
+    assert order.resumed(G0, [A, B], replace(CONFIG, micro_batches="mixed")) is order
 
 
 def test_new_weights_leave_the_past_and_the_epochs_alone() -> None:
     before = Order.create([A, B], 1, CONFIG)
     after = before.resumed(G0, [A, B], BALANCED)
-    assert [segment.start for segment in after.segments] == [0, G0]
+    assert [segment.start for segment in after.revisions] == [0, G0]
     for name in vars(before.draws(0, G0)):
         assert np.array_equal(getattr(after.draws(0, G0), name), getattr(before.draws(0, G0), name))
     shares = np.bincount(after.draws(G0, 200).dataset)
     assert shares.tolist() == [100, 100]
     assert_whole_epochs(after, A, 2000, epochs=[0, 1])
     assert_whole_epochs(after, B, 2000, epochs=range(8))
-    assert set(after.draws(0, 2000).g.tolist()) == set(range(2000))
+    assert set(after.draws(0, 2000).number.tolist()) == set(range(2000))
 
 
 def test_weights_may_change_again_and_again() -> None:
     order = Order.create([A, B], 1, CONFIG)
     for g, config in ((G0, BALANCED), (G0 + 50, CONFIG), (G0 + 50, BALANCED), (999, CONFIG)):
         order = order.resumed(g, [A, B], config)
-    assert len(order.segments) == 5
+    assert len(order.revisions) == 5
     assert_whole_epochs(order, A, 2000, epochs=[0, 1, 2])
     assert_whole_epochs(order, B, 2000, epochs=range(5))
 
@@ -92,16 +92,16 @@ def test_draws_cross_segments() -> None:
 def test_differences_say_what_changed() -> None:
     order = Order.create([A, B], 1, CONFIG)
     now = [replace(A, num_clips=301), C]
-    assert order.differences(now, replace(BALANCED, lanes=7)) == {
+    assert order.differences(now, replace(BALANCED, open_chunks=7)) == {
         "corpus": "b is gone, c is new, a had 300 clips of s, now 301 clips of s",
         "weights": "weights were uniform, now balanced",
-        "lanes": "lanes x chunk_frames were 6 x 10, now 7 x 10",
+        "chunks": "open_chunks x chunk_frames were 6 x 10, now 7 x 10",
     }
 
 
 def test_the_past_cannot_change() -> None:
     order = Order.create([A, B], 1, CONFIG).resumed(G0, [A, B], BALANCED)
-    with pytest.raises(ValueError, match="expected g of at least 333"):
+    with pytest.raises(ValueError, match="expected a draw of at least 333"):
         order.resumed(G0 - 1, [A, B], CONFIG)
 
 
@@ -111,5 +111,5 @@ def test_every_dataset_has_its_share_of_the_lanes_and_at_least_one() -> None:
         DatasetSize("b", "s", 50_000),
         DatasetSize("c", "s", 10),
     ]
-    plans = Order.create(sizes, 1, OrderConfig(lanes=300)).segments[0].datasets
+    plans = Order.create(sizes, 1, OrderConfig(open_chunks=300)).revisions[0].datasets
     assert [plan.lanes for plan in plans] == [200, 100, 1]

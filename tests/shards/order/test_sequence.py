@@ -12,7 +12,7 @@ from surgstream.shards.order.draws import Draws
 from surgstream.shards.order.sequence import DatasetSize, Order, OrderConfig, place
 
 SIZES = (DatasetSize("big", "s", 700), DatasetSize("mid", "s", 90), DatasetSize("small", "t", 23))
-CONFIG = OrderConfig(lanes=8, chunk_frames=20)
+CONFIG = OrderConfig(open_chunks=8, chunk_frames=20)
 WEIGHTS = st.sampled_from(["uniform", "balanced", {"big": 0.5, "mid": 0.3, "small": 0.2}])
 
 
@@ -21,7 +21,9 @@ def columns(draws: Draws) -> dict[str, list[int]]:
 
 
 def clips(draws: Draws) -> list[tuple[int, int, int]]:
-    return list(zip(draws.g.tolist(), draws.dataset.tolist(), draws.clip.tolist(), strict=True))
+    return list(
+        zip(draws.number.tolist(), draws.dataset.tolist(), draws.clip.tolist(), strict=True)
+    )
 
 
 @given(WEIGHTS, st.integers(0, 10**6), st.lists(st.integers(1, 60), min_size=1, max_size=5))
@@ -29,19 +31,19 @@ def clips(draws: Draws) -> list[tuple[int, int, int]]:
 def test_draws_do_not_depend_on_how_they_are_asked_for(
     weights: str | dict[str, float], start: int, counts: list[int]
 ) -> None:
-    order = Order.create(SIZES, 3, OrderConfig(weights=weights, lanes=8, chunk_frames=20))
+    order = Order.create(SIZES, 3, OrderConfig(weights=weights, open_chunks=8, chunk_frames=20))
     whole = columns(order.draws(start, sum(counts)))
     pieces, at = [], start
     for count in counts:
         pieces.append(columns(order.draws(at, count)))
         at += count
     assert whole == {name: [x for piece in pieces for x in piece[name]] for name in whole}
-    assert whole["g"] == list(range(start, start + sum(counts)))
+    assert whole["number"] == list(range(start, start + sum(counts)))
 
 
 @pytest.mark.parametrize("weights", ["uniform", "balanced"])
 def test_every_epoch_of_every_dataset_draws_each_clip_once(weights: str) -> None:
-    order = Order.create(SIZES, 3, OrderConfig(weights=weights, lanes=8, chunk_frames=20))
+    order = Order.create(SIZES, 3, OrderConfig(weights=weights, open_chunks=8, chunk_frames=20))
     draws = order.draws(0, 6000)
     for d, size in enumerate(SIZES):
         ours = draws.dataset == d
@@ -61,7 +63,7 @@ def test_uniform_draws_every_clip_once_a_pass() -> None:
 @pytest.mark.slow
 def test_a_million_clips_of_fifty_datasets_are_shared_exactly() -> None:
     sizes = [DatasetSize(f"d{i:02d}", f"specialty {i % 13}", 300 + 41 * i * i) for i in range(50)]
-    order = Order.create(sizes, 2, OrderConfig(weights="balanced", lanes=256))
+    order = Order.create(sizes, 2, OrderConfig(weights="balanced", open_chunks=256))
     period = 13 * 12  # three or four datasets in each specialty
     num_draws = 10**6 // period * period
     datasets = np.concatenate(
@@ -79,7 +81,7 @@ def test_seeds_give_other_orders() -> None:
 
 def test_golden_vectors() -> None:
     draws = Order.create(
-        SIZES, 42, OrderConfig(weights="balanced", lanes=8, chunk_frames=20)
+        SIZES, 42, OrderConfig(weights="balanced", open_chunks=8, chunk_frames=20)
     ).draws(10_000, 8)
     assert draws.dataset.tolist() == [2, 1, 0, 2, 1, 0, 2, 2]
     assert draws.epoch.tolist() == [217, 27, 3, 217, 27, 3, 217, 217]
@@ -93,7 +95,7 @@ def test_a_corpus_of_a_billion_clips_starts_anywhere() -> None:
     order = Order.create(sizes, 1, OrderConfig())
     for start in (0, 10**9 + 7, 10**12):
         draws = order.draws(start, 2048)
-        assert draws.g.size == len(set(clips(draws))) == 2048
+        assert draws.number.size == len(set(clips(draws))) == 2048
 
 
 @pytest.mark.slow
@@ -104,7 +106,7 @@ def test_chunk_openings_are_steady() -> None:
         DatasetSize("b", "t", 12_000),
         DatasetSize("c", "t", 5_000),
     ]
-    order, batch = Order.create(sizes, 1, OrderConfig(lanes=128, chunk_frames=40)), 128
+    order, batch = Order.create(sizes, 1, OrderConfig(open_chunks=128, chunk_frames=40)), 128
     current: dict[tuple[int, int], int] = {}
     opened = []
     for step in range(3 * 47_000 // batch):
@@ -121,7 +123,7 @@ def test_chunk_openings_are_steady() -> None:
 
 def test_the_report_tells_shares_and_repeats() -> None:
     big, mid, small = Order.create(
-        SIZES, 1, OrderConfig(weights="balanced", lanes=8, chunk_frames=20)
+        SIZES, 1, OrderConfig(weights="balanced", open_chunks=8, chunk_frames=20)
     ).report()
     assert (big.share, mid.share, small.share) == (0.25, 0.25, 0.5)
     assert small.repeats == pytest.approx(0.5 * 813 / 23)
@@ -171,11 +173,11 @@ def test_the_configuration_says_all_that_is_wrong() -> None:
     with pytest.raises(ConfigError) as error:
         build(
             OrderConfig,
-            {"lanes": 0, "chunk_frames": -1, "weights": {"a": -1.0, "b": -2.0}},
+            {"open_chunks": 0, "chunk_frames": -1, "weights": {"a": -1.0, "b": -2.0}},
             where="x",
         )
     for problem in (
-        "lanes: expected",
+        "open_chunks: expected",
         "chunk_frames: expected",
         "weights.a: expected",
         "weights.b: expected",
@@ -203,5 +205,5 @@ def test_any_sequence_of_runs_consumes_the_plan(runs: list[tuple[int, int, int, 
             members = place(draws, micro_batch_size=micro_batch, world_size=world).members
             for rank in range(world):
                 consumed += [clips(draws)[i] for i in members[rank].ravel()]
-            g += draws.g.size
+            g += draws.number.size
     assert sorted(consumed) == clips(order.draws(0, g))

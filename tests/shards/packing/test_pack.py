@@ -25,10 +25,10 @@ from surgstream.shards.errors import StorageError
 from surgstream.shards.format import index
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.quarantine import Quarantined
-from surgstream.shards.format.records import PackedVideo, Part, Reading, Shard, Span
+from surgstream.shards.format.records import PackedVideo, Part, Shard, Span, VideoReport
 from surgstream.shards.packing import shard as packer
 from surgstream.shards.packing.outcome import Packed
-from surgstream.shards.packing.plan import Plan
+from surgstream.shards.packing.plan import PackingPlan
 from surgstream.shards.storage.stores import open_storage
 from surgstream.shards.synthetic.clock import read_frame_number
 from surgstream.shards.synthetic.corpus import SynthConfig, write_video
@@ -255,7 +255,7 @@ def test_the_table_adds_up() -> None:
     }
     dropped = (Span(start=6, stop=8),)
     readings = tuple(
-        Reading(dataset=d, fps=2, seconds=9, lost=lost, dropped=dropped, **facts)
+        VideoReport(dataset=d, fps=2, seconds=9, lost=lost, dropped=dropped, **facts)
         for d in ("one", "two", "two")
     )
     assert [line.split() for line in Packed(manifest, bad, readings).table().splitlines()[1:]] == [
@@ -270,7 +270,7 @@ def test_a_full_temporary_folder_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     make_video(tmp_path / "a.mp4", 100)
     corpus, out = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"}), str(tmp_path / "out")
     assert main([corpus, out]) == 0
-    plan = Plan.load(open_storage(out))
+    plan = PackingPlan.load(open_storage(out))
     assert plan is not None
     task = packer.PackTask(plan.shards[0], plan.options, out)
     monkeypatch.setattr(packer, "MEMORY_BYTES", 1000)

@@ -64,12 +64,12 @@ def test_without_being_asked_one_warning_tells_that_faces_are_not_looked_for(
     corpus: str, reason: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    process = start("pack", corpus, out, "drop=[black, outside]", "fps=2", "workers=2")
+    process = start("pack", corpus, out, "drop=[black, out_of_body]", "fps=2", "workers=2")
     _, errors = process.communicate(timeout=100)
     assert process.returncode == 0
     assert errors.count("face is not looked for in any video: ") == 1 == errors.count(reason)
     assert load(out).packing["face_detector"] == "none" and "opencv" not in load(out).packing
-    assert [found["kind"] for found in readings(out)["a"]["findings"]] == ["outside"]
+    assert [found["kind"] for found in readings(out)["a"]["findings"]] == ["out_of_body"]
 
 
 def test_where_they_can_be_looked_for_nothing_is_said(
@@ -80,7 +80,7 @@ def test_where_they_can_be_looked_for_nothing_is_said(
         and not caplog.records
     )
     assert [found["kind"] for found in readings(tmp_path / "out")["a"]["findings"]] == [
-        "outside",
+        "out_of_body",
         "face",
     ]
     assert "none" not in str(load(tmp_path / "out").packing["face_detector"])
@@ -89,9 +89,9 @@ def test_where_they_can_be_looked_for_nothing_is_said(
 def test_views_from_outside_that_cannot_be_told_from_others_are_warned_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    make_film(tmp_path / "blue.mp4", scenes(("outside", 12)))
+    make_film(tmp_path / "blue.mp4", scenes(("out_of_body", 12)))
     make_film(tmp_path / "red.mp4", scenes(("tissue", 12)))
     corpus = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4"})
     assert surgstream(["pack", corpus, str(tmp_path / "out")]) == 0 and not caplog.records
-    assert surgstream(["pack", corpus, str(tmp_path / "out"), "drop=[outside]"]) == 0
-    assert "outside was not looked for in 1 videos, such as blue of d, " in caplog.text
+    assert surgstream(["pack", corpus, str(tmp_path / "out"), "drop=[out_of_body]"]) == 0
+    assert "out_of_body was not looked for in 1 videos, such as blue of d, " in caplog.text

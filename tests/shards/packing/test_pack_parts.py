@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from surgstream.launch.__main__ import main as surgstream
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.packing import pipeline as packing
-from surgstream.shards.packing.shares import Share
+from surgstream.shards.packing.shares import PackingShare
 from surgstream.shards.storage.owner import owning
 from surgstream.shards.storage.stores import open_storage
 from tests.helpers.commands import pack as main
@@ -23,14 +23,14 @@ from tests.helpers.videos import make_video
 @given(st.lists(st.integers(1, 100)), st.integers(1, 9))
 @settings(derandomize=True, deadline=None)
 def test_shares_are_of_everything_once_and_balanced(sizes: list[int], count: int) -> None:
-    shares = [Share(number, count).of(sizes) for number in range(count)]
+    shares = [PackingShare(number, count).of(sizes) for number in range(count)]
     assert sorted(piece for share in shares for piece in share) == list(range(len(sizes)))
     work = [sum(sizes[piece] for piece in share) for share in shares]
     assert max(work) - min(work) <= max(sizes, default=0)
 
 
 def test_one_long_piece_weighs_as_much_as_many_short_ones() -> None:
-    assert [Share(number, 2).of([1, 1, 1, 3]) for number in range(2)] == [[3], [0, 1, 2]]
+    assert [PackingShare(number, 2).of([1, 1, 1, 3]) for number in range(2)] == [[3], [0, 1, 2]]
 
 
 @pytest.mark.parametrize("text", ["", "1", "4/4", "-1/4", "1/4 ", "1/0", "0/1234567", "a/4"])

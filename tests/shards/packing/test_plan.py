@@ -12,7 +12,7 @@ from surgstream.configs.loading import build
 from surgstream.shards.corpus.file import CorpusConfig
 from surgstream.shards.corpus.sources import find_sources
 from surgstream.shards.errors import ManifestError
-from surgstream.shards.packing.plan import Plan, earlier_plan, make_plan
+from surgstream.shards.packing.plan import PackingPlan, earlier_plan, make_plan
 from surgstream.shards.packing.probe import BYTES_PER_PIXEL
 from surgstream.shards.storage.stores import Storage, Stores, open_storage
 from tests.helpers.videos import HEIGHT, WIDTH, make_video
@@ -34,7 +34,7 @@ def corpus(
     return build(CorpusConfig, {"datasets": [dataset], "pack": pack}, where="corpus.yaml")
 
 
-def layout(plan: Plan) -> dict[str, list[str]]:
+def layout(plan: PackingPlan) -> dict[str, list[str]]:
     return {
         shard.name[-len("000.tar") : -len(".tar")]: [video.id for video in shard.videos]
         for shard in plan.shards
@@ -53,11 +53,11 @@ def out(tmp_path: Path) -> Storage:
     return open_storage(str(tmp_path / "out"))
 
 
-def plan_of(folder: Path, out: Storage, corpus: CorpusConfig) -> Plan:
+def plan_of(folder: Path, out: Storage, corpus: CorpusConfig) -> PackingPlan:
     return make_plan(corpus, find_sources(corpus, folder, Stores()), earlier_plan(corpus, out))
 
 
-def planned(folder: Path, out: Storage, corpus: CorpusConfig) -> Plan:
+def planned(folder: Path, out: Storage, corpus: CorpusConfig) -> PackingPlan:
     plan = plan_of(folder, out, corpus)
     plan.save(out)
     return plan
@@ -71,7 +71,7 @@ def test_videos_fill_shards_in_order_and_are_never_split(folder: Path, out: Stor
 
 def test_a_plan_comes_back_and_stays(folder: Path, out: Storage) -> None:
     plan = planned(folder, out, corpus(workers=3))
-    assert Plan.load(out) == plan == plan_of(folder, out, corpus(workers=1))
+    assert PackingPlan.load(out) == plan == plan_of(folder, out, corpus(workers=1))
 
 
 def test_added_videos_open_new_shards(folder: Path, out: Storage) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from surgstream.shards.packing import shard as packer
-from surgstream.shards.packing.extract import Taken
-from surgstream.shards.packing.plan import Plan
+from surgstream.shards.packing.extract import ExtractedFrames
+from surgstream.shards.packing.plan import PackingPlan
 from surgstream.shards.packing.shard import PackTask, Receipt, pack_shard
 from surgstream.shards.storage.stores import open_storage
 from tests.helpers.commands import pack
@@ -37,7 +37,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> PackTask:
         pack([write_corpus(folder, {"name": "d", "videos": "*.mp4"}), out, "--plan-only", "fps=5"])
         == 0
     )
-    plan = Plan.load(open_storage(out))
+    plan = PackingPlan.load(open_storage(out))
     assert plan is not None
     return PackTask(plan.shards[0], plan.options, out)
 
@@ -67,10 +67,10 @@ def test_short_clips_are_decoded_side_by_side(
     task: PackTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_once, held = threading.Barrier(3), list[int]()
-    take = packer.take
+    take = packer.extract_frames
 
     @contextlib.contextmanager
-    def meeting(*words: Any, threads: int, memory_bytes: int) -> Iterator[Taken]:
+    def meeting(*words: Any, threads: int, memory_bytes: int) -> Iterator[ExtractedFrames]:
         assert threads == 1, "each by one thread"
         at_once.wait(timeout=60)  # three of them are at work, or none comes any farther
         held.append(memory_bytes)
@@ -81,5 +81,5 @@ def test_short_clips_are_decoded_side_by_side(
         finally:
             held.remove(memory_bytes)
 
-    monkeypatch.setattr(packer, "take", meeting)
+    monkeypatch.setattr(packer, "extract_frames", meeting)
     assert packed(task, tmp_path, threads=3).shard is not None

@@ -54,7 +54,7 @@ def test_clips_are_the_same_and_the_second_pass_reads_nothing_from_the_store(
 
 @pytest.mark.slow
 def test_ranks_that_read_the_same_chunks_at_once_keep_each_once(corpus: Path, folder: Path) -> None:
-    expected = collect(corpus, None, deal="spread")
+    expected = collect(corpus, None, micro_batches="mixed")
     ranks = [start(read_as_rank, corpus, folder, rank, expected) for rank in range(2)]
     assert finish(ranks) == [0, 0]
     together, alone = in_use(folder), folder.with_name("alone")
@@ -72,7 +72,7 @@ def test_a_quarter_of_the_chunks_hits_a_quarter_of_the_time(tmp_path: Path) -> N
     """However the epochs are shuffled: what fills the cache first stays."""
     write_corpus(tmp_path, LONG)
     batch = {
-        "lanes": OrderConfig(lanes=8, chunk_frames=25),
+        "lanes": OrderConfig(open_chunks=8, chunk_frames=25),
         "global_batch_size": 8,
         "micro_batch_size": 8,
     }

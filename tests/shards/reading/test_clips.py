@@ -50,13 +50,13 @@ def stream(corpus: Path, **changes: object) -> ClipStream:
         "read": ReadConfig(),
         "limits": BadClipLimits(in_all=400, in_a_row=50),
     }
-    order = Order.create(table.sizes(), 5, OrderConfig(lanes=6, chunk_frames=7))
+    order = Order.create(table.sizes(), 5, OrderConfig(open_chunks=6, chunk_frames=7))
     return clip_stream(table, order, **(settings | changes))  # type: ignore[arg-type]
 
 
 def collect(corpus: Path, **changes: object) -> dict[int, ClipBytes]:
     with stream(corpus, **changes) as batches:
-        return {clip.g: clip for batch in batches for clip in batch}
+        return {clip.draw: clip for batch in batches for clip in batch}
 
 
 def content(clips: dict[int, ClipBytes]) -> dict[int, tuple[object, ...]]:
@@ -89,11 +89,11 @@ def test_only_damaged_clips_are_replaced_by_whole_ones_of_their_dataset(corpus: 
 def test_the_log_names_plan_use_and_cause(corpus: Path) -> None:
     damage(corpus, "cataract/cataract-000000", range(20, 21))
     with stream(corpus) as batches:
-        clips = {clip.g: clip for batch in batches for clip in batch if clip.planned}
+        clips = {clip.draw: clip for batch in batches for clip in batch if clip.planned}
         log = batches.bad_clips
-    assert [bad.g for bad in log] == list(clips)
+    assert [bad.draw for bad in log] == list(clips)
     for bad in log:
-        used = clips[bad.g]
+        used = clips[bad.draw]
         assert (bad.video, bad.anchor_frame) == used.planned
         assert (bad.used_video, bad.used_anchor_frame) == (used.video, used.anchor_frame)
         assert (bad.cause.shard, bad.cause.video, bad.cause.frame) == (

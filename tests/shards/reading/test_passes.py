@@ -95,7 +95,7 @@ def test_the_ranks_together_read_the_corpus_once(
 ) -> None:
     ranks = collect(folder, world_size, micro_batch_size=micro_batch_size)
     clips = valid(ranks)
-    assert names(clips) == CLIPS and [clip.g for clip in clips] == list(range(len(CLIPS)))
+    assert names(clips) == CLIPS and [clip.draw for clip in clips] == list(range(len(CLIPS)))
     assert len({len(batches) for batches in ranks}) == 1
     assert all(len(batch) == micro_batch_size for batches in ranks for batch in batches)
     for clip in clips:
@@ -131,7 +131,7 @@ def test_one_dataset_alone(folder: Path) -> None:
 def test_some_clips_lie_evenly_over_the_corpus(
     folder: Path, num_clips: int, world_size: int
 ) -> None:
-    numbers = [clip.g for clip in valid(collect(folder, world_size, num_clips=num_clips))]
+    numbers = [clip.draw for clip in valid(collect(folder, world_size, num_clips=num_clips))]
     expected = min(num_clips, len(CLIPS))
     assert len(numbers) == expected
     gaps = np.diff([-numbers[0] - 1, *numbers, 2 * len(CLIPS) - numbers[-1]])

@@ -36,7 +36,7 @@ from tests.helpers.s3 import s3_bucket
 from tests.helpers.streams import clip_stream
 
 NUM_FRAMES, STRIDE = 4, 3
-CONFIG = OrderConfig(lanes=6, chunk_frames=7)
+CONFIG = OrderConfig(open_chunks=6, chunk_frames=7)
 
 
 Row = tuple[int, str, str, int, list[bytes]]
@@ -90,7 +90,13 @@ def collect(table: FrameTable, **changes: Any) -> list[list[Row]]:
     with open_stream(table, **changes) as stream:
         return [
             [
-                (c.g, c.dataset, c.video, c.anchor_frame, [frame.tobytes() for frame in c.frames])
+                (
+                    c.draw,
+                    c.dataset,
+                    c.video,
+                    c.anchor_frame,
+                    [frame.tobytes() for frame in c.frames],
+                )
                 for c in micro_batch
             ]
             for micro_batch in stream
@@ -124,7 +130,7 @@ def expected(corpus: Path) -> list[Row]:
     draws = order.draws(0, 240)
     rows = []
     for g, dataset, clip in zip(
-        draws.g.tolist(), draws.dataset.tolist(), draws.clip.tolist(), strict=True
+        draws.number.tolist(), draws.dataset.tolist(), draws.clip.tolist(), strict=True
     ):
         name = order.dataset_names[dataset]
         rows.append(
@@ -178,7 +184,7 @@ def test_a_stream_starts_anywhere(corpus: Path, expected: list[Row]) -> None:
 
 def test_spread_deals_the_same_clips_otherwise(corpus: Path, expected: list[Row]) -> None:
     table = FrameTable.open(open_storage(str(corpus)))
-    spread = collect(table, deal="spread")
+    spread = collect(table, micro_batches="mixed")
     assert sorted(clip for micro_batch in spread for clip in micro_batch) == expected
     assert spread != collect(table)
 
@@ -197,7 +203,7 @@ def test_s3_gives_the_same_bytes(s3_corpus: str, expected: list[Row]) -> None:
 def test_a_stream_without_a_stop_goes_on(corpus: Path) -> None:
     table = FrameTable.open(open_storage(str(corpus)))
     with open_stream(table, stop=None) as stream:
-        drawn = [clip.g for micro_batch in islice(stream, 4 * 30) for clip in micro_batch]
+        drawn = [clip.draw for micro_batch in islice(stream, 4 * 30) for clip in micro_batch]
     assert sorted(drawn) == list(range(360))
 
 
@@ -217,7 +223,7 @@ def test_each_chunk_is_read_once_an_epoch_and_then_freed(tmp_path: Path) -> None
     write_corpus(tmp_path, {"long": [{"v": [(0, 2000)]}]})
     table = FrameTable.open(open_storage(str(tmp_path)))
     order = Order.create(
-        table.sizes(), 5, OrderConfig(lanes=8, chunk_frames=25)
+        table.sizes(), 5, OrderConfig(open_chunks=8, chunk_frames=25)
     )  # 8 lanes, 10 rows
     gc.collect()
     others = [

@@ -45,7 +45,7 @@ def test_a_disc_stays_whole(tmp_path: Path) -> None:
 def test_dark_frames_slides_and_writing_in_the_border_change_nothing(tmp_path: Path) -> None:
     dark = [disc(number, 0.15) for number in range(60)]
     bright = [written("ST. NAME", disc(number), (2, 2)) for number in range(60)]
-    others = scenes(("text", 6), ("test_card", 6), ("blank", 6))
+    others = scenes(("text", 6), ("test_card", 6), ("uniform", 6))
     slide = [255 - scene("text", 0)] * 30
     path = make_film(tmp_path / "v.mp4", [*others, *dark, *slide, *bright])
     assert is_close(box_of(path), (120, 15, 261, 156))
@@ -69,7 +69,7 @@ def test_a_bright_picture_between_pillars(tmp_path: Path) -> None:
 
 
 def test_what_is_taken_for_a_card_or_a_wall_throughout_has_its_border_too(tmp_path: Path) -> None:
-    for kind in ("test_card", "blank", "outside"):
+    for kind in ("test_card", "uniform", "out_of_body"):
         pictures = [
             np.pad(scene(kind, n, (240, 180)), ((0, 0), (40, 40), (0, 0))) for n in range(60)
         ]

@@ -16,7 +16,7 @@ from tests.helpers.scenes import FACE, SIZE, in_disc, scene, written
 BOX = (30, 24, 40, 46)
 """Of the face in the portrait."""
 
-NO_FACE = ("tissue", "outside", "text", "test_card", "black", "blank")
+NO_FACE = ("tissue", "out_of_body", "text", "test_card", "black", "uniform")
 
 
 def portrait() -> Image.Image:

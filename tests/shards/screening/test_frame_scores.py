@@ -12,7 +12,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from PIL import Image
 
 from surgstream.shards.screening.burnt_in_text import Overlay, strokes_in
-from surgstream.shards.screening.frame_scores import Kind, glance, kind_of
+from surgstream.shards.screening.frame_scores import Kind, kind_of, score_frame
 from tests.helpers.scenes import Picture, in_disc, lumen, scene, written
 
 CARDS = (
@@ -76,23 +76,25 @@ def highlights(picture: Picture, seed: int, share: float = 0.02) -> Picture:
 
 
 @pytest.mark.parametrize("size", [(320, 180), (456, 256), (180, 320), (64, 48)])
-@pytest.mark.parametrize("kind", ["black", "blank", "test_card", "outside"])
+@pytest.mark.parametrize("kind", ["black", "uniform", "test_card", "out_of_body"])
 def test_each_kind_is_known(kind: str, size: tuple[int, int]) -> None:
-    assert kind_of(glance(scene(kind, 3, size))) == kind
+    assert kind_of(score_frame(scene(kind, 3, size))) == kind
 
 
 @pytest.mark.parametrize("size", [(320, 180), (456, 256), (256, 256)])
 def test_a_slide_is_known_by_its_writing(size: tuple[int, int]) -> None:
-    assert kind_of(glance(scene("text", 0, size))) is Kind.TEXT
+    assert kind_of(score_frame(scene("text", 0, size))) is Kind.TEXT
     light = 255 - scene("text", 0, size)
-    assert kind_of(glance(light)) is Kind.TEXT
+    assert kind_of(score_frame(light)) is Kind.TEXT
 
 
 def test_a_slide_may_have_any_colours() -> None:
     for paper in ((0, 0, 255), (0, 80, 40), (255, 255, 255)):
         for ink in ((255, 255, 0), (255, 0, 0), (0, 0, 0)):
             written_on = scene("text", 0).max(2, keepdims=True) > 128
-            assert kind_of(glance(np.where(written_on, ink, paper).astype(np.uint8))) is Kind.TEXT
+            assert (
+                kind_of(score_frame(np.where(written_on, ink, paper).astype(np.uint8))) is Kind.TEXT
+            )
 
 
 def test_writing_beside_a_small_disc_of_blood_makes_no_slide() -> None:
@@ -100,7 +102,7 @@ def test_writing_beside_a_small_disc_of_blood_makes_no_slide() -> None:
     frame = in_disc(tissue, (160, 90), 60)
     for height in (2, 160):
         frame = written("LAPAROSCOPY  12:30  ZOOM 1.2  IRIS", frame, (5, height))
-    assert kind_of(glance(frame)) is None
+    assert kind_of(score_frame(frame)) is None
 
 
 @pytest.mark.parametrize("name", CARDS)
@@ -116,19 +118,19 @@ def test_bars_are_a_test_card_however_they_come(name: str) -> None:
         through_jpeg(bars, 30),
         (bars + noise).clip(0, 255).astype(np.uint8),
     ):
-        assert kind_of(glance(picture)) is Kind.TEST_CARD
+        assert kind_of(score_frame(picture)) is Kind.TEST_CARD
 
 
 @pytest.mark.parametrize("name", OTHER_CARDS)
 def test_cards_of_other_shapes_are_at_least_no_tissue(name: str) -> None:
-    assert kind_of(glance(card(name))) in (Kind.TEST_CARD, Kind.OUTSIDE)
+    assert kind_of(score_frame(card(name))) in (Kind.TEST_CARD, Kind.OUT_OF_BODY)
 
 
 @pytest.mark.parametrize("pillar", [0, 20, 80, 160])
 def test_a_bright_picture_between_black_pillars_is_no_test_card(pillar: int) -> None:
     for number in range(10):
         for picture in (lumen(number), scene("tissue", number, (320, 240))):
-            assert kind_of(glance(between_bars(picture, left=pillar))) is None
+            assert kind_of(score_frame(between_bars(picture, left=pillar))) is None
 
 
 @pytest.mark.slow
@@ -148,7 +150,7 @@ def test_dark_tissue_with_highlights_is_no_slide(size: tuple[int, int], brightne
             between_bars(lit, left=width // 3),
             between_bars(lit, top=height // 2),
         ):
-            assert kind_of(glance(picture)) is not Kind.TEXT
+            assert kind_of(score_frame(picture)) is not Kind.TEXT
 
 
 @pytest.mark.parametrize("size", [(320, 180), (456, 256), (1280, 720)])
@@ -161,28 +163,30 @@ def test_white_on_black_is_a_slide(size: tuple[int, int], ink: int) -> None:
         )
     dimmed = (np.asarray(slide).astype(np.float32) * ink / 255).astype(np.uint8)
     for picture in (dimmed, through_jpeg(dimmed, 60), between_bars(dimmed, left=size[0] // 6)):
-        assert kind_of(glance(picture)) is Kind.TEXT
+        assert kind_of(score_frame(picture)) is Kind.TEXT
 
 
 def test_warm_walls_and_cold_light_on_blood() -> None:
     """Wood and lamps lack blue rather than green; blood lacks green, also where the camera's white balance is blue."""
     light = scene("tissue", 3).max(2, keepdims=True).astype(np.float32)
     for colour in ([1, 0.94, 0.7], [1, 0.95, 0.5], [0.95, 1, 0.8], [0.9, 0.95, 1]):
-        assert kind_of(glance((light * np.array(colour)).astype(np.uint8))) is Kind.OUTSIDE
+        assert kind_of(score_frame((light * np.array(colour)).astype(np.uint8))) is Kind.OUT_OF_BODY
     for colour in ([1, 0.5, 0.4], [1, 0.7, 0.9], [1, 0.75, 1.05], [1, 0.85, 0.5]):
-        assert kind_of(glance((light * np.array(colour)).astype(np.uint8))) is None
+        assert kind_of(score_frame((light * np.array(colour)).astype(np.uint8))) is None
 
 
 def test_tissue_is_none_of_them() -> None:
     for number in range(40):
         tissue = scene("tissue", number)
-        assert kind_of(glance(tissue)) is None
-        assert kind_of(glance((tissue * 0.3).astype(np.uint8))) is None, "in the dark"
-        assert kind_of(glance(in_disc(tissue, (160, 90), 80))) is None, "in a disc"
-        assert kind_of(glance(written("DOE, JANE 1962", tissue, (10, 10)))) is None, "written on"
+        assert kind_of(score_frame(tissue)) is None
+        assert kind_of(score_frame((tissue * 0.3).astype(np.uint8))) is None, "in the dark"
+        assert kind_of(score_frame(in_disc(tissue, (160, 90), 80))) is None, "in a disc"
+        assert kind_of(score_frame(written("DOE, JANE 1962", tissue, (10, 10)))) is None, (
+            "written on"
+        )
         steel = tissue.copy()
         steel[:, :140] = 150
-        assert kind_of(glance(steel)) is None, "with a grey instrument over two fifths of it"
+        assert kind_of(score_frame(steel)) is None, "with a grey instrument over two fifths of it"
 
 
 @given(
@@ -193,7 +197,7 @@ def test_tissue_is_none_of_them() -> None:
 )
 def test_scores_are_scores(height: int, width: int, seed: int, levels: int) -> None:
     pixels = np.random.default_rng(seed).integers(levels, size=(height, width, 3)).astype(np.uint8)
-    scores = glance(pixels)
+    scores = score_frame(pixels)
     assert set(scores) == set(Kind) and all(0 <= score <= 1 for score in scores.values())
 
 

@@ -19,26 +19,26 @@ from surgstream.shards.screening.screener import (
     FACES_SUSPECTS,
     KINDS,
     WRITING,
-    Look,
-    Sight,
-    Stretch,
-    Watch,
+    FrameEvidence,
+    FrameScreener,
+    Interval,
+    ScoredFrame,
     obstacles,
 )
 from tests.helpers.scenes import FACE as PORTRAIT
 from tests.helpers.scenes import scene, written
 
 PICTURES = {
-    kind: Image.fromarray(scene(kind, 0)) for kind in ("tissue", "black", "text", "outside")
+    kind: Image.fromarray(scene(kind, 0)) for kind in ("tissue", "black", "text", "out_of_body")
 }
-SIGHTS = {kind: Watch().look(picture) for kind, picture in PICTURES.items()}
+SIGHTS = {kind: FrameScreener().score(picture) for kind, picture in PICTURES.items()}
 """Found once: looking takes longer than the test."""
 
 
 PORTRAIT_BOX = (30, 24, 40, 46)
 
 
-class Watched(Watch):
+class Watched(FrameScreener):
     """A watch that has looked at scenes, every so many frames, and notes which it sees once more."""
 
     def __init__(self, kinds: Sequence[str], *, every: int = 1, writing: str = "") -> None:
@@ -49,13 +49,13 @@ class Watched(Watch):
             picture = scene(kind, 3 * number)
             picture = written(writing, picture, (150, 12)) if writing else picture
             self._frames[every * number] = Image.fromarray(picture)
-            self.note(every * number, self.look(self._frames[every * number]))
+            self.add(every * number, self.score(self._frames[every * number]))
 
     def show(self, image: Image.Image, looks: range) -> None:
         """Have looks, which are one a frame, see this instead."""
         for at in looks:
             self._frames[at] = image
-            self._looks[at] = Look(at, self.look(image).scores)
+            self._looks[at] = ScoredFrame(at, self.score(image).scores)
 
     def frame(self, number: int) -> Image.Image:
         self.seen_again.append(number)
@@ -65,7 +65,7 @@ class Watched(Watch):
 def spans(watch: Watched, stop: int) -> list[tuple[str, int, int]]:
     return [
         (stretch.kind, stretch.first, stretch.stop)
-        for stretch in watch.stretches(stop, watch.frame)
+        for stretch in watch.intervals(stop, watch.frame)
     ]
 
 
@@ -74,11 +74,11 @@ def test_stretches_begin_and_end_where_scenes_do() -> None:
         ["text"] * 3
         + ["black"] * 2
         + ["tissue"] * 20
-        + ["outside"] * 4
+        + ["out_of_body"] * 4
         + ["tissue"] * 8
         + ["test_card"] * 2
     )
-    found = [("text", 0, 3), ("black", 3, 5), ("outside", 25, 29), ("test_card", 37, 39)]
+    found = [("text", 0, 3), ("black", 3, 5), ("out_of_body", 25, 29), ("test_card", 37, 39)]
     assert spans(Watched(kinds), 39) == found
     assert spans(Watched(kinds, every=5), 193) == [
         (kind, 5 * first, min(5 * stop, 193)) for kind, first, stop in found
@@ -88,26 +88,26 @@ def test_stretches_begin_and_end_where_scenes_do() -> None:
 def test_a_single_look_in_the_midst_is_no_stretch() -> None:
     kinds = (
         ["tissue"] * 8
-        + ["outside"]
+        + ["out_of_body"]
         + ["tissue"] * 8
-        + ["outside"] * 2
+        + ["out_of_body"] * 2
         + ["tissue"]
-        + ["outside"] * 3
+        + ["out_of_body"] * 3
     )
-    assert spans(Watched(kinds), 23) == [("outside", 17, 23)]
+    assert spans(Watched(kinds), 23) == [("out_of_body", 17, 23)]
 
 
 def test_colours_unlike_tissue_throughout_are_not_judged() -> None:
-    watch = Watched(["outside"] * 12 + ["tissue"] * 5 + ["black"] * 3)
-    assert not watch.judged and spans(watch, 20) == [("black", 17, 20)]
-    assert Watched(["tissue"] * 12 + ["outside"] * 5).judged
-    assert Watched(["black"] * 5).judged, "there is nothing to judge"
+    watch = Watched(["out_of_body"] * 12 + ["tissue"] * 5 + ["black"] * 3)
+    assert not watch.has_tissue_colours and spans(watch, 20) == [("black", 17, 20)]
+    assert Watched(["tissue"] * 12 + ["out_of_body"] * 5).has_tissue_colours
+    assert Watched(["black"] * 5).has_tissue_colours, "there is nothing to judge"
 
 
 def test_faces_are_stretches_of_their_own() -> None:
-    kinds = ["tissue"] * 17 + ["face"] * 3 + ["outside"] * 2 + ["tissue"] * 5
+    kinds = ["tissue"] * 17 + ["face"] * 3 + ["out_of_body"] * 2 + ["tissue"] * 5
     watch = Watched(kinds)
-    assert set(spans(watch, 27)) == {("outside", 17, 22), (FACE, 17, 20)}
+    assert set(spans(watch, 27)) == {("out_of_body", 17, 22), (FACE, 17, 20)}
     assert watch.seen_again == [*range(0, 17, 2), 17, 18, 19, 20, 21, 22, 24, 26], (
         "every second, and what may be outside"
     )
@@ -124,8 +124,8 @@ def test_faces_that_look_like_tissue_are_found_as_well(kelvin: float, size: floa
 
 
 def test_a_face_speaks_for_the_frames_up_to_the_next_ones_that_are_searched() -> None:
-    watch = Watched(["tissue"] * 5 + ["face"] * 15 + ["outside"] * 15 + ["tissue"] * 5, every=2)
-    (face,) = [stretch for stretch in watch.stretches(80, watch.frame) if stretch.kind == FACE]
+    watch = Watched(["tissue"] * 5 + ["face"] * 15 + ["out_of_body"] * 15 + ["tissue"] * 5, every=2)
+    (face,) = [stretch for stretch in watch.intervals(80, watch.frame) if stretch.kind == FACE]
     assert (face.first, face.stop) == (9, 40), (
         "from after the look at 8 to the one at 40, both searched in vain"
     )
@@ -140,13 +140,13 @@ def test_without_a_detector_nothing_is_searched(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(watch_module._OBSTACLES, FACE, lambda: "no detector")
     watch = Watched(["tissue"] * 17 + ["face"] * 3 + ["tissue"] * 5)
     assert obstacles(KINDS) == {FACE: "no detector"} and obstacles(["black", "text"]) == {}
-    assert spans(watch, 25) == [("outside", 17, 20)] and watch.seen_again == []
+    assert spans(watch, 25) == [("out_of_body", 17, 20)] and watch.seen_again == []
 
 
 def test_writing_is_there_throughout() -> None:
     watch = Watched(["black"] * 3 + ["tissue"] * 30, writing="DOE, JANE")
     (writing,) = (
-        stretch for stretch in watch.stretches(33, watch.frame) if stretch.kind == WRITING
+        stretch for stretch in watch.intervals(33, watch.frame) if stretch.kind == WRITING
     )
     assert (writing.first, writing.stop) == (0, 33) and writing.box is not None
     assert writing.shown == 16, "a frame from the middle"
@@ -155,29 +155,31 @@ def test_writing_is_there_throughout() -> None:
 
 def test_the_frame_that_shows_it_best_is_shown() -> None:
     watch = Watched([])
-    tissue, slide = (watch.look(Image.fromarray(scene(kind, 0))) for kind in ("tissue", "text"))
-    faint = Sight({**slide.scores, Kind.TEXT: 0.6}, slide.strokes)
+    tissue, slide = (watch.score(Image.fromarray(scene(kind, 0))) for kind in ("tissue", "text"))
+    faint = FrameEvidence({**slide.scores, Kind.TEXT: 0.6}, slide.strokes)
     for number, sight in enumerate([tissue, faint, slide, faint, tissue]):
-        watch.note(number, sight)
-    (found,) = watch.stretches(5, lambda number: PICTURES["tissue"])
-    assert found == Stretch("text", 1, 4, pytest.approx((0.6 + 1 + 0.6) / 3), 2)
+        watch.add(number, sight)
+    (found,) = watch.intervals(5, lambda number: PICTURES["tissue"])
+    assert found == Interval("text", 1, 4, pytest.approx((0.6 + 1 + 0.6) / 3), 2)
 
 
 def test_nothing_seen_is_nothing_found() -> None:
     watch = Watched([])
-    assert spans(watch, 0) == [] and watch.judged
+    assert spans(watch, 0) == [] and watch.has_tissue_colours
 
 
 @pytest.mark.slow
-@given(st.lists(st.sampled_from(["tissue", "black", "text", "outside"]), min_size=1, max_size=40))
+@given(
+    st.lists(st.sampled_from(["tissue", "black", "text", "out_of_body"]), min_size=1, max_size=40)
+)
 @settings(deadline=None)
 def test_stretches_of_frames_are_in_order_and_apart(kinds: list[str]) -> None:
     watch = Watched([])
     for number, kind in enumerate(kinds):
-        watch.note(
+        watch.add(
             number, dataclasses.replace(SIGHTS[kind], strokes=SIGHTS[kind].strokes[:, :1, :1])
         )
-    stretches = watch.stretches(len(kinds), lambda number: PICTURES[kinds[number]])
+    stretches = watch.intervals(len(kinds), lambda number: PICTURES[kinds[number]])
     found = [(stretch.kind, stretch.first, stretch.stop) for stretch in stretches]
     assert all(0 <= first < stop <= len(kinds) for _, first, stop in found)
     assert all(a[2] <= b[1] for a, b in itertools.pairwise(found))

@@ -418,7 +418,7 @@ def test_an_endpoint_with_a_password_is_a_mistake_in_the_configuration() -> None
 def test_what_is_too_large_to_be_a_record_is_not_read(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("surgstream.shards.storage.base.LARGEST_READ", 4)
+    monkeypatch.setattr("surgstream.shards.storage.base.MAX_READ", 4)
     storage.write("a", b"12345")
     with pytest.raises(StorageError, match=r"a: expected at most 4 bytes, got 5"):
         storage.read("a")

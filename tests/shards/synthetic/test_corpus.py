@@ -20,7 +20,7 @@ import yaml
 
 from surgstream.launch.__main__ import main
 from surgstream.shards.synthetic.clock import read_frame_number
-from surgstream.shards.synthetic.corpus import FPS, Job, SynthConfig, plan, write_video
+from surgstream.shards.synthetic.corpus import FPS, SynthConfig, VideoJob, plan, write_video
 from surgstream.shards.synthetic.film import CLASSES
 from surgstream.shards.synthetic.procedures import DATASETS
 from tests.shards.synthetic.test_clock import through_jpeg
@@ -287,7 +287,7 @@ def test_a_disk_that_takes_no_more_leaves_nothing_behind(tmp_path: Path) -> None
     assert not any(tmp_path.iterdir())
 
 
-def written_alone(job: Job, folder: Path) -> dict[Path, bytes]:
+def written_alone(job: VideoJob, folder: Path) -> dict[Path, bytes]:
     """What one video's files hold when they are written by this process, without the pool."""
     place = folder / job.dataset.name
     for kind in ("videos", "labels", "masks", "depth"):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surgstream.shards.synthetic.camera import FieldCamera, Pull, View
-from surgstream.shards.synthetic.film import CLASSES, DEPTH_STEPS_PER_MILLIMETRE, Film
+from surgstream.shards.synthetic.film import CLASSES, DEPTH_STEPS_PER_MILLIMETRE, RenderedFilm
 from surgstream.shards.synthetic.procedures import DATASETS, Dataset
 from surgstream.shards.synthetic.story import Story
 from surgstream.shards.synthetic.texture import SIZE, Tissue, between, key, noise
@@ -19,8 +19,10 @@ NAMES = [dataset.name for dataset in DATASETS]
 
 
 @pytest.fixture(scope="module")
-def films() -> dict[str, Film]:
-    return {dataset.name: Film(dataset, key(5, dataset.name), SECONDS) for dataset in DATASETS}
+def films() -> dict[str, RenderedFilm]:
+    return {
+        dataset.name: RenderedFilm(dataset, key(5, dataset.name), SECONDS) for dataset in DATASETS
+    }
 
 
 def tissue(height: np.ndarray, landmarks: np.ndarray) -> Tissue:
@@ -115,7 +117,9 @@ def test_a_fold_hides_what_lies_behind_it() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_a_film_can_be_asked_for_any_moment_in_any_order(films: dict[str, Film], name: str) -> None:
+def test_a_film_can_be_asked_for_any_moment_in_any_order(
+    films: dict[str, RenderedFilm], name: str
+) -> None:
     once = films[name].frame(7.0)
     films[name].frame(13.0)
     again = films[name].frame(7.0)
@@ -127,7 +131,7 @@ def test_a_film_can_be_asked_for_any_moment_in_any_order(films: dict[str, Film],
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_instruments_stand_in_front_of_the_tissue_they_cover(
-    films: dict[str, Film], name: str, monkeypatch: pytest.MonkeyPatch
+    films: dict[str, RenderedFilm], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     film = films[name]
     moments = [
@@ -158,7 +162,7 @@ def test_instruments_stand_in_front_of_the_tissue_they_cover(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_instrument_of_the_procedure_is_seen_at_work(
-    films: dict[str, Film], name: str
+    films: dict[str, RenderedFilm], name: str
 ) -> None:
     film = films[name]
     triplets = {triplet for t in np.arange(0, SECONDS, 0.2) for triplet in film.frame(t).triplets}

@@ -148,7 +148,7 @@ def test_a_still_is_repeated_but_not_for_ever(
 ) -> None:
     path = make_video(tmp_path / "v.mkv", [0, 1, 2, 60, 61, 62], time_base=Fraction(1))
     assert numbers_of(path)[59] == 2
-    monkeypatch.setattr(decode, "LONGEST_STILL_SECONDS", 57)
+    monkeypatch.setattr(decode, "MAX_STILL_SECONDS", 57)
     assert list(numbers_of(path)) == [0, 1, 2, 60, 61, 62]
     assert lost_of(path) == [(3.0, 60.0)]
 

@@ -182,4 +182,4 @@ def test_a_picture_that_stays_is_scaled_on_one_thread_at_a_time(tmp_path: Path) 
             )
         )
     assert list(map(number_in, frames.values())) == [(number + 1) // 2 for number in range(20)]
-    assert [call.args[0] for call in watcher.note.call_args_list] == list(range(0, 20, 2))
+    assert [call.args[0] for call in watcher.add.call_args_list] == list(range(0, 20, 2))

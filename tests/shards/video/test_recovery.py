@@ -102,7 +102,7 @@ def test_recovery_points_of_hevc(tmp_path: Path) -> None:
 def test_without_any_sign_pictures_count_again_after_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wait: int, expected: float
 ) -> None:
-    monkeypatch.setattr(recovery, "LONGEST_WAIT_SECONDS", wait)
+    monkeypatch.setattr(recovery, "MAX_WAIT_SECONDS", wait)
     path = tmp_path / "v.mkv"
     ffmpeg(
         *f"{MOVING} -c:v libx264 -preset veryfast -pix_fmt yuv420p -g 1000 -sc_threshold 0 {path}".split()
@@ -146,7 +146,7 @@ def test_an_empty_packet_means_the_same_picture_again(tmp_path: Path) -> None:
 def test_a_last_picture_is_repeated_but_not_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, longest: int, last: int
 ) -> None:
-    monkeypatch.setattr(decode, "LONGEST_STILL_SECONDS", longest)
+    monkeypatch.setattr(decode, "MAX_STILL_SECONDS", longest)
     ffmpeg(
         *f"{MOVING.replace('d=20', 'd=4')} -c:v libtheora -q:v 5 -g 1000 {tmp_path}/source.ogv".split()
     )

@@ -28,7 +28,7 @@ from tests.helpers.handmade import LAYOUT, write_corpus
 RECIPES = Path(__file__).parents[3] / "configs" / "pretrain"
 
 
-BEGINNING = Progress(step=0, g=0, state={})
+BEGINNING = Progress(step=0, clips_seen=0, state={})
 
 
 def describe(*words: str) -> dict[str, Any]:
@@ -201,10 +201,10 @@ def warnings(tmp_path: Path, *words: str) -> str:
     ("words", "warning"),
     [
         (["global_batch_size=1040"], "a batch of 1,040 has each of the corpus' 104 clips 10.0 times"),
-        (["global_batch_size=104", "data.order.lanes=8"], "lanes for batches of 104 clips"),
+        (["global_batch_size=104", "data.order.open_chunks=8"], "lanes for batches of 104 clips"),
         (["epochs=10"], "cataract: each of its 93 clips is drawn 615 times, 200 times in SurgVISTA's recipe"),
         (
-            ["data.order.weights={cataract: 1, knee: 9}", "data.order.most_repeats=5"],
+            ["data.order.weights={cataract: 1, knee: 9}", "data.order.warn_repeats_above=5"],
             "knee: its clips are drawn 8.5 times as often as an average clip",
         ),
         (["data.stride=9"], "knee: 70 % of the frames that its clips show are a clip's earliest one again"),

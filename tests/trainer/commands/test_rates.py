@@ -101,7 +101,7 @@ def test_a_run_that_was_begun_without_a_rate_goes_on(tmp_path: Path) -> None:
         del config["data"]["fps"]
         progress = Progress(
             step=4,
-            g=64,
+            clips_seen=64,
             state={"order": before.to_json(), "manifest": table.sha256, "config": config},
         )
         assert order_from(progress, older, table) == before

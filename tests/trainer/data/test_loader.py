@@ -75,7 +75,7 @@ def test_batches_come_in_order_and_end_for_good() -> None:
     with load(0, 2, 4, 6) as loader:
         batches = list(loader)
         assert list(loader) == []
-    assert [batch.g.tolist() for batch in batches] == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    assert [batch.draws.tolist() for batch in batches] == [[0, 1], [2, 3], [4, 5], [6, 7]]
     assert [batch.clips.flatten().tolist() for batch in batches][1] == [2, 2, 3, 3]
     assert batches[1].names == (
         ClipName("knee", "a", 12),
@@ -86,7 +86,7 @@ def test_batches_come_in_order_and_end_for_good() -> None:
 
 def test_an_error_comes_where_its_batch_was_due_and_again() -> None:
     with load(0, 2, StorageError("the store is gone")) as loader:
-        assert [next(loader).g[0] for _ in range(2)] == [0, 2]
+        assert [next(loader).draws[0] for _ in range(2)] == [0, 2]
         for _ in range(2):
             with pytest.raises(StorageError, match="the store is gone"):
                 next(loader)

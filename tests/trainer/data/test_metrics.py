@@ -34,13 +34,13 @@ def bad(g: int) -> BadClip:
 
 def report_twice(out: str) -> None:
     """On each rank: a report of 2 steps of 2 micro-batches, one of a step more, and one of more damage than allowed."""
-    from surgstream.trainer.data.metrics import DataWatch
-    from surgstream.trainer.distributed import leave, topology_from_environment
+    from surgstream.trainer.data.metrics import LoaderMetrics
+    from surgstream.trainer.distributed import leave, rank_info_from_environment
     from surgstream.trainer.joining import join
 
-    topology = topology_from_environment(os.environ)
-    join(topology, 60)
-    rank = topology.rank
+    rank_info = rank_info_from_environment(os.environ)
+    join(rank_info, 60)
+    rank = rank_info.rank
     counters, retries, bad_clips = ReadCounters(), Counter[str](), list[BadClip]()
     stream = SimpleNamespace(counters=counters, retries=retries, bad_clips=bad_clips)
     loader: Any = SimpleNamespace(
@@ -48,8 +48,8 @@ def report_twice(out: str) -> None:
     )
     sizes = [DatasetSize("hip", "orthopaedics", 10), DatasetSize("knee", "orthopaedics", 30)]
     order = Order.create(sizes, 0, OrderConfig())
-    watch = DataWatch(
-        loader, order, topology, BadClipLimits(in_all=3), Path(out), batches_per_step=2
+    watch = LoaderMetrics(
+        loader, order, rank_info, BadClipLimits(in_all=3), Path(out), batches_per_step=2
     )
 
     loader.waits += [[1.0, 2.0, 3.0, 4.0, 20.0], [10.0, 0.0, 0.0, 10.0, 20.0]][rank]

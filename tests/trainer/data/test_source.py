@@ -15,7 +15,7 @@ from surgstream.trainer.batch import ClipBatch, ClipName
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.data.augment import ClipTransform, center_crop, multi_scale_crop
 from surgstream.trainer.data.config import CropConfig
-from surgstream.trainer.distributed import Topology
+from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.errors import CheckpointError
 from surgstream.trainer.resume import order_from
@@ -69,7 +69,7 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
 
 def by_draw(ranks: list[list[ClipBatch]]) -> list[int]:
     batches = itertools.chain.from_iterable(ranks)
-    return sorted(itertools.chain.from_iterable(batch.g.tolist() for batch in batches))
+    return sorted(itertools.chain.from_iterable(batch.draws.tolist() for batch in batches))
 
 
 def lengths(batch: ClipBatch, stride: int) -> list[list[int]]:
@@ -88,11 +88,11 @@ def test_training_clips_have_the_stride_and_crop_of_the_configuration(
     config: TrainConfig, windows: list[np.ndarray]
 ) -> None:
     corpus = open_corpus(config.data.corpus, config.data)
-    order = order_from(Progress(step=0, g=0, state={}), config, corpus)
+    order = order_from(Progress(step=0, clips_seen=0, state={}), config, corpus)
 
     ranks = []
     for rank in (0, 1):
-        source = clip_source(config, Topology(rank=rank, world_size=2), corpus, config.data.crop)
+        source = clip_source(config, RankInfo(rank=rank, world_size=2), corpus, config.data.crop)
         windows.clear()
         with source.open(order, global_batch_size=8, start=16) as loader:
             assert loader._stall_warning_seconds == 7 and loader.stream._prefetch_steps == 5
@@ -100,7 +100,7 @@ def test_training_clips_have_the_stride_and_crop_of_the_configuration(
 
         for batch, window in zip(batches, windows, strict=False):
             assert batch.clips.tolist() == lengths(batch, STRIDE)
-            np.testing.assert_array_equal(window, multi_scale_crop(CROP, SEED, batch.g, SIZES))
+            np.testing.assert_array_equal(window, multi_scale_crop(CROP, SEED, batch.draws, SIZES))
         ranks.append(batches)
 
     assert by_draw(ranks) == list(range(16, 32))
@@ -115,9 +115,9 @@ def test_held_out_clips_are_centre_squares_each_once_over_all_ranks_alike_each_t
     nothing: Any = SimpleNamespace(against_collapse="")
     ranks = []
     for rank in (0, 1):
-        topology = Topology(rank=rank, world_size=2)
-        source = held_out_clips(config, config.held_out, topology)
-        loss, _, pictures = periodic_tasks(config, topology, nothing, nothing, source)
+        rank_info = RankInfo(rank=rank, world_size=2)
+        source = held_out_clips(config, config.held_out, rank_info)
+        loss, _, pictures = periodic_tasks(config, rank_info, nothing, nothing, source)
         opened: Any = loss.run
         drawn: Any = pictures.run
         assert loss.every_steps == 30
@@ -125,13 +125,13 @@ def test_held_out_clips_are_centre_squares_each_once_over_all_ranks_alike_each_t
             batches, repeated = list(first), list(again)
         assert [batch.names for batch in batches] == [batch.names for batch in repeated]
         assert all(batch.clips.tolist() == lengths(batch, STRIDE) for batch in batches)
-        assert [len(batch.g) for batch in batches] == [2, 2]
+        assert [len(batch.draws) for batch in batches] == [2, 2]
         with drawn.open_clips() as shown:
             names = [str(name) for batch in shown for name in batch.without_padding().names]
             assert names == ["knee/c@0", "knee/c@3", "knee/c@6"], "every rank has them all"
         ranks.append(batches)
 
-    valid = [[batch.g[batch.valid].tolist() for batch in batches] for batches in ranks]
+    valid = [[batch.draws[batch.valid].tolist() for batch in batches] for batches in ranks]
     assert valid == [[[0, 2], [4]], [[6, 8], []]], (
         "5 of 9 clips, filled up to 2 batches on each of 2 ranks"
     )
@@ -150,10 +150,12 @@ def test_a_forged_state_is_told_in_a_sentence(
         CheckpointError,
         match=r"checkpoint of step 4: state\.json: order: expected what a run saves",
     ):
-        order_from(Progress(step=4, g=32, state={"format": 2, **state}), config, corpus)
-    sound = order_from(Progress(step=0, g=0, state={}), config, corpus).to_json()
+        order_from(Progress(step=4, clips_seen=32, state={"format": 2, **state}), config, corpus)
+    sound = order_from(Progress(step=0, clips_seen=0, state={}), config, corpus).to_json()
     for manifest in ({}, {"manifest": None}, {"manifest": ["x"]}):
         with pytest.raises(
             CheckpointError, match=r"state\.json: manifest: expected what a run saves there, got"
         ):
-            order_from(Progress(step=4, g=32, state={"order": sound, **manifest}), config, corpus)
+            order_from(
+                Progress(step=4, clips_seen=32, state={"order": sound, **manifest}), config, corpus
+            )

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("stage", [1, 2])
 @pytest.mark.parametrize("autocast", ["none", "bf16"])
 def test_the_average_is_that_of_the_masters(stage: int, autocast: str, alone: None) -> None:
-    config = replace(TINY, ema=0.9)
+    config = replace(TINY, ema_decay=0.9)
     objective = choice.build(config, seed=1)
     engine = ZeroEngine(
         objective, OptimConfig(weight_decay=0.04), ParallelConfig(zero_stage=stage, autocast=autocast),  # type: ignore[arg-type]
@@ -36,7 +36,7 @@ def test_the_average_is_that_of_the_masters(stage: int, autocast: str, alone: No
         objective.after_optimizer_step()
         for name, average in expected.items():
             master = safe_get_full_fp32_param(parameters[name]).double()
-            expected[name] = config.ema * average + (1 - config.ema) * master
+            expected[name] = config.ema_decay * average + (1 - config.ema_decay) * master
     for name, average in objective.averages().items():
         assert average.dtype == torch.float32
         torch.testing.assert_close(average.double(), expected[name], rtol=0, atol=1e-6, msg=name)

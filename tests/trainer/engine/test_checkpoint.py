@@ -86,20 +86,22 @@ def root(tmp_path: Path) -> Path:
     engine = wrap(network())
     train(engine, 3)
     for step in (10, 20, 30):
-        save_checkpoint(tmp_path, engine, Progress(step=step, g=step * 4, state={"seed": 7}))
+        save_checkpoint(
+            tmp_path, engine, Progress(step=step, clips_seen=step * 4, state={"seed": 7})
+        )
     return tmp_path
 
 
 def test_a_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
     engine = wrap(network())
     train(engine, 3)
-    saved = save_checkpoint(tmp_path, engine, Progress(step=3, g=12, state={"seed": 7}))
+    saved = save_checkpoint(tmp_path, engine, Progress(step=3, clips_seen=12, state={"seed": 7}))
     expected = train(engine, 3)
 
     found = find_checkpoint(tmp_path, "auto")
     assert found == saved
     progress = read_progress(saved)
-    assert (progress.step, progress.g, progress.state["seed"]) == (3, 12, 7)
+    assert (progress.step, progress.clips_seen, progress.state["seed"]) == (3, 12, 7)
     module = network()
     for parameter in module.parameters():
         torch.nn.init.zeros_(parameter)
@@ -263,7 +265,7 @@ def test_a_run_that_comes_by_a_damaged_checkpoint_again_replaces_it(root: Path) 
     for step in (30, 30):  # even when it was killed before it could remove the damaged one
         (root / "step_00000030" / "state.json").write_text("damaged")
         assert save_checkpoint(
-            root, engine, Progress(step=step, g=step * 4, state={})
+            root, engine, Progress(step=step, clips_seen=step * 4, state={})
         ) == find_checkpoint(root, "auto")
     prune(root, CheckpointConfig(keep_last=3), root / "step_00000030")
     assert sorted(path.name for path in root.iterdir()) == [
@@ -275,7 +277,7 @@ def test_a_state_in_many_files_is_loaded_whole(root: Path, monkeypatch: pytest.M
     monkeypatch.setattr("surgstream.trainer.engine.checkpoint._FILE_BYTES", 100)
     engine = wrap(network())
     train(engine, 2)
-    saved = save_checkpoint(root, engine, Progress(step=40, g=160, state={}))
+    saved = save_checkpoint(root, engine, Progress(step=40, clips_seen=160, state={}))
     assert len(list(saved.glob("*.safetensors"))) > 2
     expected = train(engine, 2)
     module = network()
@@ -287,23 +289,23 @@ def test_a_state_in_many_files_is_loaded_whole(root: Path, monkeypatch: pytest.M
 
 def save_on_two_ranks(out: str) -> None:
     """On each rank: train as one process would, save in many files, and save where rank 1's writes fail."""
-    from surgstream.trainer.distributed import leave, topology_from_environment
+    from surgstream.trainer.distributed import leave, rank_info_from_environment
     from surgstream.trainer.joining import join
 
-    topology = topology_from_environment(os.environ)
-    join(topology, 60)
+    rank_info = rank_info_from_environment(os.environ)
+    join(rank_info, 60)
     engine = wrap(network())
     train(engine, 3)
     pytest.MonkeyPatch().setattr("surgstream.trainer.engine.checkpoint._FILE_BYTES", 100)
-    save_checkpoint(Path(out), engine, Progress(step=3, g=12, state={}))
-    limit = no_space() if topology.rank == 1 else contextlib.nullcontext()
+    save_checkpoint(Path(out), engine, Progress(step=3, clips_seen=12, state={}))
+    limit = no_space() if rank_info.rank == 1 else contextlib.nullcontext()
     with (
         limit,
         pytest.raises(
             CheckpointError, match=r"could not save: rank 1: File too large; .* as they were"
         ),
     ):
-        save_checkpoint(Path(out), engine, Progress(step=4, g=16, state={}))
+        save_checkpoint(Path(out), engine, Progress(step=4, clips_seen=16, state={}))
     leave()
 
 
@@ -347,7 +349,7 @@ def test_saving_without_space_fails_whole_and_keeps_the_last_checkpoint(root: Pa
             CheckpointError, match=r"could not save: rank 0: File too large; .* as they were"
         ),
     ):
-        save_checkpoint(root, engine, Progress(step=40, g=160, state={}))
+        save_checkpoint(root, engine, Progress(step=40, clips_seen=160, state={}))
     assert find_checkpoint(root, "auto") == root / "step_00000030"
     assert sorted(path.name for path in root.iterdir()) == [
         f"step_000000{step}" for step in (10, 20, 30)

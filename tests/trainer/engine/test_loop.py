@@ -23,13 +23,13 @@ from surgstream.trainer.batch import ClipBatch, ClipName
 from surgstream.trainer.engine.checkpoint import tensors
 from surgstream.trainer.engine.checkpoint_files import read_progress
 from surgstream.trainer.engine.config import CheckpointConfig
-from surgstream.trainer.engine.schedules import Plan, Progress
+from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.objectives.base import NetworkUse, Objective, ObjectiveOutput
 from tests.helpers.ranks import finish, start_ranks
 
 pytestmark = pytest.mark.slow
 
-PLAN = Plan(
+PLAN = TrainingPlan(
     global_batch_size=8, grad_accum_steps=2, last_step=6, draws_per_epoch=16, warmup_draws=24, total_draws=64,
     start_lr=0.0, peak_lr=1.0, end_lr=0.1, decay="cosine",
 )  # fmt: skip
@@ -110,7 +110,9 @@ def clip_batch(*g: int, value: float | None = None, num_valid: int = 2) -> ClipB
     values = [float(draw) if value is None else value for draw in g]
     clips = torch.tensor(values).view(-1, 1, 1, 1, 1).expand(-1, 3, 1, 4, 4)
     names = tuple(ClipName("knee", "a", draw) for draw in g)
-    return ClipBatch(clips=clips, g=np.array(g), names=names, valid=np.arange(len(g)) < num_valid)
+    return ClipBatch(
+        clips=clips, draws=np.array(g), names=names, valid=np.arange(len(g)) < num_valid
+    )
 
 
 def train(out: str) -> None:
@@ -119,7 +121,7 @@ def train(out: str) -> None:
     One is stopped while it evaluates after step 3, one while it does so after its last step, and one meets a NaN on
     rank 1 in its step 1.
     """
-    from surgstream.trainer.distributed import leave, topology_from_environment
+    from surgstream.trainer.distributed import leave, rank_info_from_environment
     from surgstream.trainer.engine.loop import Guards, Trainer
     from surgstream.trainer.engine.metrics import Reporting
     from surgstream.trainer.engine.periodic import (
@@ -130,20 +132,20 @@ def train(out: str) -> None:
         Pictures,
         StepContext,
     )
-    from surgstream.trainer.engine.preemption import STOP_SIGNALS, Agreement, SignalFlag
+    from surgstream.trainer.engine.preemption import STOP_SIGNALS, SignalFlag, StopConsensus
     from surgstream.trainer.engine.profile import Profiler
     from surgstream.trainer.engine.watchdog import Watchdog
     from surgstream.trainer.errors import NonFiniteLossError
     from surgstream.trainer.joining import join
 
-    topology = topology_from_environment(os.environ)
-    join(topology, 60)
-    first = 2 * topology.rank
+    rank_info = rank_info_from_environment(os.environ)
+    join(rank_info, 60)
+    first = 2 * rank_info.rank
     draws = [g for g in range(first, 48, 4)]
     held_out = (
         [clip_batch(0, 1, value=value) for value in (0.0, 3.0)],
         [clip_batch(0, 1, value=10.0), clip_batch(31, 999, num_valid=1)],
-    )[topology.rank]
+    )[rank_info.rank]
     shown = clip_batch(0, 1, value=1.0)
     stop, watchdog, beats = SignalFlag(*STOP_SIGNALS), Watchdog(60), list[None]()
     watchdog.beat = lambda: beats.append(None)  # type: ignore[method-assign]
@@ -151,7 +153,7 @@ def train(out: str) -> None:
     def stopped_at(step: int, run: Trainer) -> Iterator[ClipBatch]:
         """Held-out batches, the first of which comes with a signal to rank 1."""
         for number, batch in enumerate(held_out * 3):
-            if run.step == step and number == 0 and topology.rank == 1:
+            if run.step == step and number == 0 and rank_info.rank == 1:
                 os.kill(os.getpid(), signal.SIGUSR1)
             yield batch
             evaluated[run.run_dir.name] = number + 1
@@ -162,14 +164,14 @@ def train(out: str) -> None:
     def periodic(run: Trainer, open_clips: OpenClips | None) -> list[Periodic]:
         """What a run has done every N steps: with held-out clips all of it, else collapse and pictures alone."""
         engine, objective = run.engine, run.objective
-        collapse = CollapseCheck(engine, objective, topology)
+        collapse = CollapseCheck(engine, objective, rank_info)
         if open_clips is None:
-            pictures = Pictures(engine, objective, topology, run.run_dir, None)
+            pictures = Pictures(engine, objective, rank_info, run.run_dir, None)
             return [Periodic(5, collapse), Periodic(4, pictures)]
 
-        loss = HeldOutLoss(engine, objective, topology, open_clips)
+        loss = HeldOutLoss(engine, objective, rank_info, open_clips)
         preview = lambda: contextlib.nullcontext(iter([shown]))  # noqa: E731
-        pictures = Pictures(engine, objective, topology, run.run_dir, preview)
+        pictures = Pictures(engine, objective, rank_info, run.run_dir, preview)
         tasks = [(3, loss), (4, probe), (5, collapse), (4, pictures)]
         return [Periodic(every_steps, run) for every_steps, run in tasks]
 
@@ -178,8 +180,8 @@ def train(out: str) -> None:
         (run_dir / "audit").mkdir(parents=True, exist_ok=True)
         settings = {
             "plan": PLAN,
-            "progress": Progress(step=1, g=8, state={"seed": 3}),
-            "topology": topology,
+            "progress": Progress(step=1, clips_seen=8, state={"seed": 3}),
+            "topology": rank_info,
             "run_dir": run_dir,
             "reporting": Reporting(
                 every_steps=2, watch=lambda g: {"data/watched": g}, audit_log=False
@@ -187,9 +189,9 @@ def train(out: str) -> None:
             "checkpoint": CheckpointConfig(every_steps=4, keep_last=1),
             "periodic": (),
             "guards": Guards(
-                agreement=Agreement(stop, 60),
+                agreement=StopConsensus(stop, 60),
                 watchdog=watchdog,
-                profiler=Profiler(SignalFlag(), topology, run_dir),
+                profiler=Profiler(SignalFlag(), rank_info, run_dir),
                 check_owner=lambda: None,
             ),
         }
@@ -208,16 +210,16 @@ def train(out: str) -> None:
     assert len(beats) == 5 + 4 + 2 + 4, (
         "before 5 steps, after 2 held-out batches and in a measure twice, at 2 saves"
     )
-    (Path(out) / f"lrs{topology.rank}.json").write_text(json.dumps(whole.engine.lrs))  # type: ignore[attr-defined]
+    (Path(out) / f"lrs{rank_info.rank}.json").write_text(json.dumps(whole.engine.lrs))  # type: ignore[attr-defined]
 
     by_minutes = CheckpointConfig(every_steps=None, every_minutes=1.0, keep_last=9)
     batches = [clip_batch(g, g + 1) for g in draws[2:]]
     with contextlib.closing(trainer("minutes", batches, checkpoint=by_minutes)) as timed:
         timed.periodic = periodic(timed, None)
-        timed.late_to_save = lambda: topology.is_main and timed.step > timed.last_saved  # type: ignore[method-assign]
+        timed.late_to_save = lambda: rank_info.is_main and timed.step > timed.last_saved  # type: ignore[method-assign]
         timed.train()
         timed.saved_at, late = timed.saved_at - 61, Trainer.late_to_save
-        assert late(timed) == topology.is_main, "rank 0 alone looks at its clock"
+        assert late(timed) == rank_info.is_main, "rank 0 alone looks at its clock"
         timed.saved_at += 30
         assert not late(timed)
 
@@ -228,20 +230,20 @@ def train(out: str) -> None:
             halted,
             lambda run=halted, step=step: contextlib.nullcontext(stopped_at(step, run)),  # type: ignore[misc]
         )
-        alone = {"data": 1.0 + 3 * topology.rank, "targets": 2.0, "forward": 3.0}
+        alone = {"data": 1.0 + 3 * rank_info.rank, "targets": 2.0, "forward": 3.0}
         halted.clock.read = lambda alone=alone: (
             8.0,
-            {**alone, "backward": 9.0 - 9 * topology.rank},
+            {**alone, "backward": 9.0 - 9 * rank_info.rank},
         )  # type: ignore[misc]
         halted.engine.stage = 1 if name == "stopped" else 3
         with contextlib.closing(halted):
             halted.train()
         stop.take()
-    (Path(out) / f"evaluated{topology.rank}.json").write_text(json.dumps(evaluated))
+    (Path(out) / f"evaluated{rank_info.rank}.json").write_text(json.dumps(evaluated))
 
     batches = [clip_batch(g, g + 1, value=float("nan") if g == 14 else 1.0) for g in draws]
     rarely = Reporting(every_steps=100, watch=lambda g: {}, audit_log=False)
-    start = Progress(step=0, g=0, state={})
+    start = Progress(step=0, clips_seen=0, state={})
     broken = trainer("broken", batches, progress=start, reporting=rarely)
     broken.periodic = [Periodic(4, probe)]
     with (
@@ -322,7 +324,7 @@ def test_pictures_are_drawn_of_the_preview(out: Path) -> None:
 
 def test_what_is_saved_says_where_the_run_stands(out: Path) -> None:
     (saved,) = (out / "run" / "checkpoints").iterdir()
-    assert read_progress(saved).step == 6 and read_progress(saved).g == 48
+    assert read_progress(saved).step == 6 and read_progress(saved).clips_seen == 48
     assert read_progress(saved).state["seed"] == 3
     assert [(name, value.item()) for name, value in tensors(saved, "average")] == [("weight", 7.0)]
 

@@ -60,7 +60,7 @@ class Run:
             clips = clip_batch(
                 [2 * number, 2 * number + 1], self.encoder.image_size, self.encoder.num_frames
             )
-            batch = replace(clips, step_g=2 * number)
+            batch = replace(clips, step_draw=2 * number)
             self.engine.backward(self.engine(batch, self.objective.targets(batch)).loss)
             self.engine.step(1e-3)
             self.objective.after_optimizer_step()
@@ -68,7 +68,7 @@ class Run:
 
     def save(self, root: Path, step: int) -> Path:
         """Save, as after so many steps of the run."""
-        progress = Progress(step=step, g=2 * step, state={})
+        progress = Progress(step=step, clips_seen=2 * step, state={})
         return save_checkpoint(root, self.engine, progress, self.objective.averages())
 
     def state(self) -> dict[str, Tensor]:

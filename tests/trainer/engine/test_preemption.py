@@ -21,30 +21,30 @@ CALLS = 6
 
 def ask(out: str) -> None:
     """On each rank: what `stopping` says, with SIGUSR1 to rank 1 before the 3rd call, and when it came before all."""
-    from surgstream.trainer.distributed import leave, topology_from_environment
-    from surgstream.trainer.engine.preemption import STOP_SIGNALS, Agreement, SignalFlag
+    from surgstream.trainer.distributed import leave, rank_info_from_environment
+    from surgstream.trainer.engine.preemption import STOP_SIGNALS, SignalFlag, StopConsensus
     from surgstream.trainer.joining import join
 
-    topology = topology_from_environment(os.environ)
+    rank_info = rank_info_from_environment(os.environ)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # as torchrun's agent leaves it to its workers
     stop = SignalFlag(*STOP_SIGNALS)
-    join(topology, 60)
-    agreement, answers = Agreement(stop, 60), []
+    join(rank_info, 60)
+    agreement, answers = StopConsensus(stop, 60), []
     for call in range(CALLS):
-        if call == 2 and topology.rank == 1:
+        if call == 2 and rank_info.rank == 1:
             os.kill(os.getpid(), signal.SIGUSR1)
         answers.append(agreement.stopping())
     causes = [agreement.cause]
     saves = []
     for call in range(4):  # rank 0 is late once
-        agreement.stopping(save=call == 1 and topology.rank == 0)
+        agreement.stopping(save=call == 1 and rank_info.rank == 0)
         saves.append(agreement.saving)
-    if topology.rank == 0:
+    if rank_info.rank == 0:
         os.kill(os.getpid(), signal.SIGTERM)
-    early = Agreement(stop, 60)
+    early = StopConsensus(stop, 60)
     answers.append(early.stopping())
     causes.append(early.cause)
-    (Path(out) / f"rank{topology.rank}.json").write_text(json.dumps([answers, causes, saves]))
+    (Path(out) / f"rank{rank_info.rank}.json").write_text(json.dumps([answers, causes, saves]))
     leave()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from surgstream.trainer.distributed import Topology
+from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.engine.preemption import SignalFlag
 from surgstream.trainer.engine.profile import Profiler, record_flights
 
@@ -21,7 +21,7 @@ def test_the_flight_recorder_writes_to_the_run_directory_unless_told_otherwise(
     for name in ("TORCH_FR_DUMP_TEMP_FILE", "TORCH_NCCL_DUMP_ON_TIMEOUT"):
         monkeypatch.setenv(name, "")  # restored afterwards
         monkeypatch.delenv(name)
-    record_flights(Path("run"), Topology())
+    record_flights(Path("run"), RankInfo())
     assert os.environ["TORCH_FR_DUMP_TEMP_FILE"] == str(
         tmp_path / "run" / "flight_recorder" / "rank"
     )
@@ -33,7 +33,7 @@ def test_the_flight_recorder_writes_to_the_run_directory_unless_told_otherwise(
 @pytest.mark.usefixtures("alone")
 def test_a_trace_is_of_the_three_steps_after_the_signal(tmp_path: Path) -> None:
     asked = SignalFlag()
-    profiler = Profiler(asked, Topology(rank=7, world_size=8), tmp_path)
+    profiler = Profiler(asked, RankInfo(rank=7, world_size=8), tmp_path)
     for step in range(9):
         if step == 4:
             asked.number = signal.SIGUSR2
@@ -55,7 +55,7 @@ def test_a_profile_that_cannot_be_written_is_a_warning(
     (tmp_path / "profiles").write_text("in the way")
     asked = SignalFlag()
     asked.number = signal.SIGUSR2
-    profiler = Profiler(asked, Topology(), tmp_path)
+    profiler = Profiler(asked, RankInfo(), tmp_path)
     with caplog.at_level(logging.WARNING):
         for step in range(5):
             profiler.before_step(step)
@@ -80,7 +80,7 @@ def test_collectives_are_written_beside_a_trace_if_they_can_be(
         (tmp_path / "flight_recorder").write_text("in the way")
     asked = SignalFlag()
     asked.number = signal.SIGUSR2
-    profiler = Profiler(asked, Topology(rank=7, world_size=8), tmp_path)
+    profiler = Profiler(asked, RankInfo(rank=7, world_size=8), tmp_path)
     with caplog.at_level(logging.WARNING):
         profiler.before_step(0)
         profiler.close()

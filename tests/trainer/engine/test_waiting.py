@@ -14,7 +14,7 @@ import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from surgstream.trainer.distributed import topology_from_environment
+from surgstream.trainer.distributed import rank_info_from_environment
 from surgstream.trainer.engine.config import (
     CheckpointConfig,
     OptimConfig,
@@ -22,12 +22,13 @@ from surgstream.trainer.engine.config import (
 )
 from surgstream.trainer.engine.loop import Guards, Trainer
 from surgstream.trainer.engine.metrics import Reporting
-from surgstream.trainer.engine.schedules import Plan, Progress
+from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.engine.zero import ZeroEngine
 from tests.trainer.objectives.test_surgvista import clip_batch, tiny
 
 STEPS = 3
-PLAN = Plan(
+BEGINNING = Progress(step=0, clips_seen=0, state={})
+PLAN = TrainingPlan(
     global_batch_size=4, grad_accum_steps=2, last_step=STEPS, draws_per_epoch=64, warmup_draws=8, total_draws=64,
     start_lr=0.0, peak_lr=1e-3, end_lr=0.0, decay="cosine",
 )  # fmt: skip
@@ -52,22 +53,22 @@ def trainer(
     stage: int, run_dir: Path, autocast: Literal["auto", "bf16"] = "auto", backend: Any = None
 ) -> Iterator[Trainer]:
     """A run of the tiny SurgVISTA whose reports come after its last step."""
-    topology = topology_from_environment({})
-    objective = tiny().to(topology.device)
+    rank_info = rank_info_from_environment({})
+    objective = tiny().to(rank_info.device)
     if backend:
         objective.compile_parts(backend=backend, fullgraph=True)
     engine = ZeroEngine(
         objective, OptimConfig(), ParallelConfig(zero_stage=stage, autocast=autocast), micro_batch_size=2,
-        grad_accum_steps=2, device=topology.device,
+        grad_accum_steps=2, device=rank_info.device,
     )  # fmt: skip
     batches = [clip_batch([g, g + 1]) for g in range(0, 4 * STEPS, 2)]
-    batches = [replace(batch, clips=batch.clips.to(topology.device)) for batch in batches]
+    batches = [replace(batch, clips=batch.clips.to(rank_info.device)) for batch in batches]
     idle: Any = SimpleNamespace(
         before_step=lambda step: None, beat=lambda: None, stopping=lambda save: False, saving=False
     )
     idle.close = lambda: None
     run = Trainer(
-        engine, objective, iter(batches), plan=PLAN, progress=Progress(step=0, g=0, state={}), topology=topology,
+        engine, objective, iter(batches), plan=PLAN, progress=BEGINNING, rank_info=rank_info,
         run_dir=run_dir, reporting=Reporting(every_steps=100, watch=lambda g: {}, audit_log=False),
         checkpoint=CheckpointConfig(every_steps=100), periodic=(),
         guards=Guards(agreement=idle, watchdog=idle, profiler=idle, check_owner=lambda: None),

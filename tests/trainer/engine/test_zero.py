@@ -55,17 +55,17 @@ def train_in_every_stage(out: str) -> None:
         collective_timeout,
         leave,
         mean_over_ranks,
-        topology_from_environment,
+        rank_info_from_environment,
     )
     from surgstream.trainer.engine.config import OptimConfig, ParallelConfig
     from surgstream.trainer.engine.zero import ZeroEngine
     from surgstream.trainer.joining import join
 
-    topology = topology_from_environment(os.environ)
-    join(topology, 60)
-    share = BATCH // topology.world_size
-    micro_batches = min(2, topology.world_size)
-    mine = slice(topology.rank * share, (topology.rank + 1) * share)
+    rank_info = rank_info_from_environment(os.environ)
+    join(rank_info, 60)
+    share = BATCH // rank_info.world_size
+    micro_batches = min(2, rank_info.world_size)
+    mine = slice(rank_info.rank * share, (rank_info.rank + 1) * share)
 
     def wrap(module: torch.nn.Module, stage: int) -> ZeroEngine:
         return ZeroEngine(
@@ -74,7 +74,7 @@ def train_in_every_stage(out: str) -> None:
             ParallelConfig(zero_stage=stage),
             micro_batch_size=share // micro_batches,
             grad_accum_steps=micro_batches,
-            device=topology.device,
+            device=rank_info.device,
         )
 
     def train(engine: ZeroEngine, steps: slice) -> list[float]:
@@ -91,8 +91,8 @@ def train_in_every_stage(out: str) -> None:
     results = {}
     for stage in (1, 2, 3):
         engine = wrap(network(), stage)
-        reducing = engine._engine.optimizer.dp_process_group._get_backend(topology.device)
-        assert reducing.options._timeout == collective_timeout(1800, topology.device)
+        reducing = engine._engine.optimizer.dp_process_group._get_backend(rank_info.device)
+        assert reducing.options._timeout == collective_timeout(1800, rank_info.device)
         first = train(engine, slice(0, STEPS))
         state = {
             name: {kind: t.clone() for kind, t in tensors.items()}

@@ -59,7 +59,7 @@ def save(config: ObjectiveConfig, folder: Path, **state: Any) -> tuple[Path, Obj
     order = Order.create(DATASETS, 0, OrderConfig())
     state = {"config": to_tree(recipe), "order": order.to_json()} | state
     return save_checkpoint(
-        folder, engine, Progress(step=7, g=14, state=state), objective.averages()
+        folder, engine, Progress(step=7, clips_seen=14, state=state), objective.averages()
     ), objective
 
 

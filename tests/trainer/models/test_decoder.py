@@ -33,16 +33,18 @@ def test_decoder_equals_the_slow_reference() -> None:
         tiny_decoder(),
         torch.randn(2, 3, 48, generator=torch.Generator().manual_seed(1)),
     )
-    keeps = [[(1.0, 0.8), (1.25, 0.0)], [(1.0, 1.1), (0.0, 1.2)]]
+    drop_path_scales = [[(1.0, 0.8), (1.25, 0.0)], [(1.0, 1.1), (0.0, 1.2)]]
     fast = (
-        decoder(encoded, torch.tensor(VISIBLE), torch.tensor(MASKED), torch.tensor(keeps))
+        decoder(
+            encoded, torch.tensor(VISIBLE), torch.tensor(MASKED), torch.tensor(drop_path_scales)
+        )
         .detach()
         .numpy()
     )
     state = {name: tensor.double().numpy() for name, tensor in decoder.state_dict().items()}
     for i in range(2):
         slow = reference.decode(
-            encoded[i].double().numpy(), state, VISIBLE[i], MASKED[i], keeps[i], 2, 3, 3
+            encoded[i].double().numpy(), state, VISIBLE[i], MASKED[i], drop_path_scales[i], 2, 3, 3
         )
         np.testing.assert_allclose(fast[i], slow, rtol=1e-4, atol=1e-5)
 

@@ -95,11 +95,11 @@ def test_encoder_equals_the_slow_reference() -> None:
         torch.randn(2, 3, 4, 24, 24, generator=torch.Generator().manual_seed(1)),
     )
     visible = [[0, 5, 9, 17], [3, 4, 8, 12]]
-    keeps = [[(1.0, 0.9), (0.0, 1.5), (1.25, 1.2)], [(1.0, 1.0), (1.1, 0.0), (0.0, 0.0)]]
-    fast = encoder(clips, torch.tensor(visible), torch.tensor(keeps)).detach().numpy()
+    drop_path_scales = [[(1.0, 0.9), (0.0, 1.5), (1.25, 1.2)], [(1.0, 1.0), (1.1, 0.0), (0.0, 0.0)]]
+    fast = encoder(clips, torch.tensor(visible), torch.tensor(drop_path_scales)).detach().numpy()
     everything = encoder(clips).detach().numpy()
     for i, clip in enumerate(clips.double().numpy()):
-        slow = reference.encode(clip, as_numpy(encoder), visible[i], keeps[i], 2, 2, 8)
+        slow = reference.encode(clip, as_numpy(encoder), visible[i], drop_path_scales[i], 2, 2, 8)
         np.testing.assert_allclose(fast[i], slow, rtol=1e-4, atol=1e-5)
         slow = reference.encode(clip, as_numpy(encoder), list(range(18)), [(1.0, 1.0)] * 3, 2, 2, 8)
         np.testing.assert_allclose(everything[i], slow, rtol=1e-4, atol=1e-5)
@@ -125,10 +125,10 @@ def test_activation_checkpointing_gives_the_same_gradients() -> None:
     for checkpointing in (False, True):
         encoder = tiny_encoder(activation_checkpointing=checkpointing)
         clips = torch.randn(2, 3, 4, 24, 24, generator=torch.Generator().manual_seed(1))
-        keeps = torch.tensor(
+        drop_path_scales = torch.tensor(
             [[[1.0, 1.0], [0.0, 1.2], [1.25, 0.0]], [[1.0, 1.0], [1.1, 1.1], [0.0, 1.25]]]
         )
-        encoder(clips, keeps=keeps).square().sum().backward()
+        encoder(clips, drop_path_scales=drop_path_scales).square().sum().backward()
         gradients.append([p.grad for p in encoder.parameters()])
     assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
 

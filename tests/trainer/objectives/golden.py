@@ -19,7 +19,7 @@ from PIL import Image
 from surgstream.configs.loading import load
 from surgstream.trainer.assembly import clip_source, open_corpus
 from surgstream.trainer.config import TrainConfig
-from surgstream.trainer.distributed import Topology
+from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.engine.zero import ZeroEngine
 from surgstream.trainer.objectives import choice
@@ -31,7 +31,8 @@ STEPS = 8
 
 SMALL = (
     "global_batch_size=4", "micro_batch_size=2", "optim.base_lr=1.0", "optim.warmup_epochs=1", "clips_per_epoch=640",
-    "data.stride=3", "data.order.lanes=4", "data.order.chunk_frames=8", "held_out=null", "probe=null", "run_dir=unused",
+    "data.stride=3", "data.order.open_chunks=4", "data.order.chunk_frames=8", "held_out=null",
+    "probe=null", "run_dir=unused",
     "objective.encoder.embed_dim=48", "objective.encoder.depth=2", "objective.encoder.num_heads=2",
 )  # fmt: skip
 _PREDICTOR = (
@@ -56,25 +57,25 @@ def first_losses(recipe: str, corpus: Path) -> list[float]:
     """
     path = Path(__file__).parents[3] / "configs" / "pretrain" / f"{recipe}.yaml"
     config = load(TrainConfig, path, [*SMALL, *RECIPES[recipe], f"data.corpus={corpus}"])
-    topology, beginning = Topology(), Progress(step=0, g=0, state={})
+    rank_info, beginning = RankInfo(), Progress(step=0, clips_seen=0, state={})
     table = open_corpus(config.data.corpus, config.data)
     plan = config.plan(num_clips=1, world_size=1, start=beginning)
     objective = choice.build(config.objective, config.seed)
     engine = ZeroEngine(
         objective, config.optim, config.parallel,
-        micro_batch_size=config.micro_batch_size, grad_accum_steps=plan.grad_accum_steps, device=topology.device,
+        micro_batch_size=config.micro_batch_size, grad_accum_steps=plan.grad_accum_steps, device=rank_info.device,
     )  # fmt: skip
 
     losses = []
     clips, order = (
-        clip_source(config, topology, table, config.data.crop),
+        clip_source(config, rank_info, table, config.data.crop),
         order_from(beginning, config, table),
     )
     with clips.open(order, global_batch_size=config.global_batch_size, start=0) as batches:
         for g in range(0, STEPS * config.global_batch_size, config.global_batch_size):
             parts = []
             for _ in range(plan.grad_accum_steps):
-                batch = replace(next(batches), step_g=g)
+                batch = replace(next(batches), step_draw=g)
                 loss = engine(batch, objective.targets(batch)).loss
                 engine.backward(loss)
                 engine.step(plan.lr(g))

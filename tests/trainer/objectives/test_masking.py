@@ -7,7 +7,7 @@ from surgstream.trainer.models.config import Grid
 from surgstream.trainer.objectives.masking import (
     BlockMask,
     block_mask,
-    drop_path_keeps,
+    draw_drop_path_scales,
     num_masked_tubes,
     tube_mask,
 )
@@ -72,32 +72,34 @@ def test_seeds_and_draws_give_different_masks() -> None:
 def test_drop_paths_are_those_of_the_reference_whatever_shares_the_batch(
     seed: int, g: np.ndarray, rate: float, depth: int, network: int
 ) -> None:
-    keeps = drop_path_keeps(rate, depth, seed, network, g)
-    assert keeps.shape == (len(g), depth, 2) and keeps.dtype == np.float32
+    drop_path_scales = draw_drop_path_scales(rate, depth, seed, network, g)
+    assert drop_path_scales.shape == (len(g), depth, 2) and drop_path_scales.dtype == np.float32
     for i, draw in enumerate(g):
         expected = reference.drop_path_scales(rate, depth, seed, network, int(draw))
-        np.testing.assert_allclose(keeps[i], expected, rtol=1e-6)
+        np.testing.assert_allclose(drop_path_scales[i], expected, rtol=1e-6)
 
 
 def test_drop_path_rates_grow_linearly_and_keep_the_expectation() -> None:
-    keeps = drop_path_keeps(0.4, 5, 0, 0, np.arange(20_000))
+    drop_path_scales = draw_drop_path_scales(0.4, 5, 0, 0, np.arange(20_000))
     for branch in (0, 1):
         np.testing.assert_allclose(
-            (keeps[..., branch] == 0).mean(0), [0.0, 0.1, 0.2, 0.3, 0.4], atol=0.02
+            (drop_path_scales[..., branch] == 0).mean(0), [0.0, 0.1, 0.2, 0.3, 0.4], atol=0.02
         )
-    np.testing.assert_allclose(keeps.mean(0), 1.0, atol=0.03)
+    np.testing.assert_allclose(drop_path_scales.mean(0), 1.0, atol=0.03)
 
 
 def test_the_branches_of_a_block_are_dropped_independently() -> None:
     """Both at the square of the rate, as the released codes draw for each of them."""
-    dropped = drop_path_keeps(0.4, 5, 0, 0, np.arange(20_000)) == 0
+    dropped = draw_drop_path_scales(0.4, 5, 0, 0, np.arange(20_000)) == 0
     np.testing.assert_allclose(
         dropped.all(-1).mean(0), np.square([0.0, 0.1, 0.2, 0.3, 0.4]), atol=0.02
     )
 
 
 def test_networks_have_draws_of_their_own() -> None:
-    first, second = (drop_path_keeps(0.5, 8, 0, network, np.arange(100)) for network in (0, 1))
+    first, second = (
+        draw_drop_path_scales(0.5, 8, 0, network, np.arange(100)) for network in (0, 1)
+    )
     assert ((first == 0) != (second == 0)).any()
 
 

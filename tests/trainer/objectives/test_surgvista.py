@@ -43,7 +43,7 @@ def clip_batch(g: Sequence[int] | np.ndarray, size: int = 48, frames: int = 4) -
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     clips = ((torch.stack(rows) - mean) / std).transpose(1, 2)
     names = tuple(ClipName("set", "video", int(draw)) for draw in g)
-    return ClipBatch(clips=clips, g=np.array(g), names=names, valid=np.ones(len(g), bool))
+    return ClipBatch(clips=clips, draws=np.array(g), names=names, valid=np.ones(len(g), bool))
 
 
 def tiny(**changes: Any) -> Any:
@@ -119,7 +119,7 @@ def reference_losses(objective: Any, batch: ClipBatch, targets: Any) -> Any:
 
     reconstruction, distillation = [], []
     for clip, g, features in zip(
-        batch.clips.double().numpy(), batch.g, targets.double().numpy(), strict=True
+        batch.clips.double().numpy(), batch.draws, targets.double().numpy(), strict=True
     ):
         tubes = reference.masked_tubes(11, int(g), 9, 6)
         masked = tubes + [9 + tube for tube in tubes]

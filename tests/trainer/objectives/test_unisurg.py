@@ -86,7 +86,7 @@ def test_terms_and_gradients_equal_the_slow_reference(
     changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unisurg, "_ROWS", 5)
-    objective, batch = tiny(**changes), replace(clips_of([3, 12345, 0]), step_g=7)
+    objective, batch = tiny(**changes), replace(clips_of([3, 12345, 0]), step_draw=7)
     targets, predictions = objective.targets(batch), []
     objective.predictor.register_forward_hook(
         lambda module, inputs, output: predictions.append(output)
@@ -141,7 +141,7 @@ def test_under_bf16_affinities_stay_in_fp32_and_pictures_can_be_drawn() -> None:
 @pytest.mark.slow
 def test_masks_of_any_ratio_pass_through_the_same_graph(graphs: CompileCounterWithBackend) -> None:
     objective = tiny(encoder=replace(TINY.encoder, depth=1))
-    batches = [replace(clips_of([g, g + 1]), step_g=g) for g in range(10, 120, 10)]
+    batches = [replace(clips_of([g, g + 1]), step_draw=g) for g in range(10, 120, 10)]
     plain = [loss_of(objective, batch).loss.item() for batch in batches]
     assert len({objective.draw(batch)[0].masked.shape for batch in batches}) > 4
     objective.compile_parts(backend=graphs, fullgraph=True)
@@ -181,7 +181,7 @@ def test_everything_learns_but_the_average() -> None:
 
 
 def test_the_average_follows_in_its_own_time() -> None:
-    objective = tiny(ema=0.9)
+    objective = tiny(ema_decay=0.9)
     before = {name: tensor.clone() for name, tensor in objective.averages().items()}
     objective.after_optimizer_step()
     parameters = dict(objective.named_parameters())
@@ -202,12 +202,12 @@ def test_a_new_average_is_the_encoder_and_moves_with_the_rest() -> None:
 def test_the_ratio_is_drawn_once_a_step_and_evaluations_take_the_mean() -> None:
     objective = tiny()
 
-    def num_masked(g: Sequence[int] | np.ndarray, step_g: int) -> int:
-        return objective.draw(replace(clips_of(g), step_g=step_g))[0].masked.shape[1]
+    def num_masked(g: Sequence[int] | np.ndarray, step_draw: int) -> int:
+        return objective.draw(replace(clips_of(g), step_draw=step_draw))[0].masked.shape[1]
 
     drawn = {
-        step_g: {num_masked(g, step_g) for g in ([1], [2, 3], [900])}
-        for step_g in range(0, 4000, 16)
+        step_draw: {num_masked(g, step_draw) for g in ([1], [2, 3], [900])}
+        for step_draw in range(0, 4000, 16)
     }
     assert all(len(counts) == 1 for counts in drawn.values()), (
         "all micro-batches of a step hide equally many"
@@ -225,7 +225,7 @@ def test_the_hardest_draws_show_most_tokens() -> None:
     shown = objective.draw(hardest)[0].visible.shape[1]
     assert torch.equal(hardest.clips, batch.clips)
     assert shown >= max(
-        objective.draw(replace(batch, step_g=g))[0].visible.shape[1] for g in range(0, 128, 2)
+        objective.draw(replace(batch, step_draw=g))[0].visible.shape[1] for g in range(0, 128, 2)
     )
     ((_, most), _) = objective.passes()
     assert shown <= most == 2 * (16 - num_masked_tubes(objective.grid, 0.4))
@@ -312,7 +312,7 @@ def test_64_frames_need_no_memory_for_pairs_of_tokens(affinities: str) -> None:
             {"encoder": {"drop_path": 0.1}},
             "encoder.drop_path: expected 0, this objective drops nothing, got 0.1",
         ),
-        ({"ema": 1.0}, "ema: expected 0 to 0.9999999, got 1.0"),
+        ({"ema_decay": 1.0}, "ema_decay: expected 0 to 0.9999999, got 1.0"),
         (
             {"mask_ratio": [0.006, 0.5]},
             "mask_ratio: expected two masked tubes or more, to compare motion, got 0.006",

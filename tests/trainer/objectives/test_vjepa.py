@@ -136,7 +136,9 @@ def test_the_loss_is_the_mean_distance_of_masked_tokens_over_the_kinds_of_masks(
     targets = objective.targets(batch)
     parts = []
     for kind, blocks in enumerate(TINY.masks):
-        visible, masked = map(torch.from_numpy, block_mask(ENCODER.grid, blocks, 5, kind, batch.g))
+        visible, masked = map(
+            torch.from_numpy, block_mask(ENCODER.grid, blocks, 5, kind, batch.draws)
+        )
         with torch.no_grad():
             predicted = objective.predictor(
                 objective.encoder(batch.clips, visible), visible, masked, kind

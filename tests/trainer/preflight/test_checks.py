@@ -9,12 +9,12 @@ import torch
 from surgstream.configs.loading import load
 from surgstream.shards.errors import StorageError
 from surgstream.trainer.config import TrainConfig
-from surgstream.trainer.distributed import Topology
+from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.errors import PreflightError
 from surgstream.trainer.preflight import model, network
 from surgstream.trainer.preflight.checklist import Checklist
 from surgstream.trainer.preflight.node import driver_version, free_gib, look_at_node
-from surgstream.trainer.preflight.rendezvous import Meeting
+from surgstream.trainer.preflight.rendezvous import Rendezvous
 from surgstream.trainer.preflight.shared_folder import check_shared, trial_folder
 from surgstream.trainer.preflight.store import Corpora
 from tests.helpers.handmade import write_corpus
@@ -24,12 +24,12 @@ RECIPE = "configs/pretrain/surgvista_tiny.yaml"
 
 
 @pytest.fixture(scope="module")
-def meeting() -> Meeting:
-    return Meeting(Topology(), 10)
+def meeting() -> Rendezvous:
+    return Rendezvous(RankInfo(), 10)
 
 
 @pytest.fixture
-def checks(meeting: Meeting) -> Checklist:
+def checks(meeting: Rendezvous) -> Checklist:
     return Checklist(meeting, CPU, 10)
 
 
@@ -71,7 +71,7 @@ def test_a_check_that_hangs_is_left_behind(checks: Checklist) -> None:
     end.set()
 
 
-def test_no_check_gets_more_time_than_there_is_for_all(meeting: Meeting) -> None:
+def test_no_check_gets_more_time_than_there_is_for_all(meeting: Rendezvous) -> None:
     end = threading.Event()
     assert Checklist(meeting, CPU, 0.1).run("disk", end.wait, seconds=3600, advice="") is None
     end.set()
@@ -120,15 +120,15 @@ def test_the_driver_says_its_version(text: str, version: str) -> None:
 
 @pytest.mark.gpu
 def test_a_gpu_is_seen_and_a_step_takes_memory(tmp_path: Path, alone: None) -> None:
-    topology = Topology()
-    facts = look_at_node(topology.device, tmp_path, None)
+    rank_info = RankInfo()
+    facts = look_at_node(rank_info.device, tmp_path, None)
     assert (
         facts.own_gpu in {gpu.uuid for gpu in facts.gpus}
         and 0 < facts.own_free_gib <= facts.gpus[0].gib
     )
     assert facts.versions.keys() == {"torch", "DALI", "driver", "CUDA", "NCCL"}
     step = model.take_step(
-        config := recipe("micro_batch_size=2"), topology, model.build_model(config, topology)
+        config := recipe("micro_batch_size=2"), rank_info, model.build_model(config, rank_info)
     )
     assert 0 < step.peak_gib < step.gib
 
@@ -176,7 +176,9 @@ def test_both_corpora_have_a_part_in_the_name(tmp_path: Path) -> None:
     assert both == "+".join(alone)
 
 
-def test_a_run_directory_is_tried_in_a_folder_of_its_own(meeting: Meeting, tmp_path: Path) -> None:
+def test_a_run_directory_is_tried_in_a_folder_of_its_own(
+    meeting: Rendezvous, tmp_path: Path
+) -> None:
     assert check_shared(meeting, tmp_path / "checkpoints", 5)
     assert [path.name for path in trial_folder(meeting, tmp_path / "checkpoints").iterdir()] == [
         "0"
@@ -193,17 +195,17 @@ def test_a_step_that_does_not_fit_says_what_to_try(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     config = recipe("global_batch_size=40", f"micro_batch_size={micro}")
-    objective = model.build_model(config, Topology())
+    objective = model.build_model(config, RankInfo())
     monkeypatch.setattr(objective, "forward", full)
     with pytest.raises(
         PreflightError, match=f"micro_batch_size {micro} does not fit .* try .*{advice}"
     ):
-        model.take_step(config, Topology(), objective)
+        model.take_step(config, RankInfo(), objective)
 
 
 def test_a_step_trains_nothing_else_and_has_no_gpu_memory_here(alone: None) -> None:
     config = recipe("micro_batch_size=2")
-    found = model.take_step(config, Topology(), model.build_model(config, Topology()))
+    found = model.take_step(config, RankInfo(), model.build_model(config, RankInfo()))
     assert found == replace(found, peak_gib=0.0, gib=0.0)
 
 

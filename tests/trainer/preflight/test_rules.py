@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 
 from surgstream.trainer.distributed import spans
 from surgstream.trainer.preflight.problems import Problem, verdict
-from surgstream.trainer.preflight.report import Failure, RankReport, StepMemory
-from surgstream.trainer.preflight.rules import judge
+from surgstream.trainer.preflight.report import CheckFailure, RankReport, StepMemory
+from surgstream.trainer.preflight.rules import find_problems
 from tests.trainer.preflight.reports import NEEDS, VERSIONS, change, cluster
 
 
 def problems(reports: list[RankReport]) -> list[Problem]:
-    return judge(reports, NEEDS)
+    return find_problems(reports, NEEDS)
 
 
 def the_problem(reports: list[RankReport]) -> Problem:
@@ -111,11 +111,11 @@ def test_gpus_that_no_rank_uses_are_no_reason_to_stop() -> None:
 
 
 def test_no_step_is_missed_where_none_was_asked_for() -> None:
-    assert judge(change(cluster(1), step=None), replace(NEEDS, with_step=False)) == []
+    assert find_problems(change(cluster(1), step=None), replace(NEEDS, with_step=False)) == []
 
 
 def test_what_fails_alike_on_many_ranks_is_said_once_and_hides_what_follows_from_it() -> None:
-    failure = Failure(
+    failure = CheckFailure(
         check="run_dir", sentence="what rank 8 wrote there is not seen here; share it"
     )
     reports = change(cluster(2), 1, failures=(failure,), shared=None, bus_gb_per_second=None)

@@ -1,11 +1,11 @@
-from surgstream.trainer.preflight.report import Failure, RankReport
-from surgstream.trainer.preflight.rules import judge
+from surgstream.trainer.preflight.report import CheckFailure, RankReport
+from surgstream.trainer.preflight.rules import find_problems
 from surgstream.trainer.preflight.table import render
 from tests.trainer.preflight.reports import NEEDS, change, cluster
 
 
 def page(reports: list[RankReport]) -> list[str]:
-    return render(reports, judge(reports, NEEDS)).splitlines()
+    return render(reports, find_problems(reports, NEEDS)).splitlines()
 
 
 def row(lines: list[str], node: str) -> dict[str, str]:
@@ -58,7 +58,7 @@ def test_warnings_are_told_and_do_not_stop() -> None:
 
 
 def test_nothing_known_is_a_dash_and_not_an_error() -> None:
-    failure = Failure(check="node", sentence="no answer within 10 s; see whether df answers")
+    failure = CheckFailure(check="node", sentence="no answer within 10 s; see whether df answers")
     reports = [*cluster(1, gpus=1), RankReport(rank=1, node="dark", failures=(failure,))]
     lines = page(reports)
     cells = row(lines, "dark!")
@@ -70,6 +70,8 @@ def test_nothing_known_is_a_dash_and_not_an_error() -> None:
 
 def test_many_nodes_with_one_problem_are_counted() -> None:
     lines = page(
-        change(cluster(64), failures=(Failure(check="store", sentence="access is denied; see"),))
+        change(
+            cluster(64), failures=(CheckFailure(check="store", sentence="access is denied; see"),)
+        )
     )
     assert "  store, ranks 0-511 on 64 nodes: access is denied; see" in lines

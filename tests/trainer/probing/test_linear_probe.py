@@ -73,7 +73,7 @@ def test_a_probe_makes_way_between_batches(monkeypatch: pytest.MonkeyPatch) -> N
         return contextlib.nullcontext(
             ClipBatch(
                 clips=torch.rand(2, 3, 1, 4, 4),
-                g=np.array([g, g + 1]),
+                draws=np.array([g, g + 1]),
                 names=(ClipName("set", f"v{g}", 0), ClipName("set", f"v{g}", 1)),
                 valid=np.array([True, True]),
             )

@@ -422,7 +422,7 @@ def test_a_long_reason_is_wrapped_and_cannot_steer_the_terminal(run: Run) -> Non
 
 
 def test_of_a_long_log_only_the_end_is_read(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("surgstream.trainer.runs.json_lines._MOST_BYTES", 1000)
+    monkeypatch.setattr("surgstream.trainer.runs.json_lines._MAX_BYTES", 1000)
     run.started(90).lines("metrics.jsonl", [report(step, NOW - 5) for step in range(1, 2000)], 5)
     run.write("quarantine.jsonl", "{}\n" * 1000, 5)
     found = run.read()
