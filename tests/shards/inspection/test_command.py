@@ -70,6 +70,7 @@ def test_the_numbers_are_those_of_the_corpus(
     assert found["packing"]["fps"] == 5
 
 
+@pytest.mark.slow
 def test_the_tables_say_the_same(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert surgstream(["inspect", str(corpus)]) == 0
     datasets, specialties = capsys.readouterr().out.split("\n\n")

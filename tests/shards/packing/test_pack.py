@@ -297,6 +297,7 @@ class FullFile(io.BytesIO):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+@pytest.mark.slow
 def test_the_held_out_split_has_exactly_the_others(tmp_path: Path) -> None:
     for name in "abc":
         make_video(tmp_path / f"{name}.mp4", 10)

@@ -178,6 +178,7 @@ def test_a_requeued_job_takes_over_from_its_own_earlier_start_at_once(
         next_start.check()
 
 
+@pytest.mark.slow
 def test_another_job_waits_for_a_sign_of_life(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "4243")
     monkeypatch.setenv("SLURM_RESTART_COUNT", "7")
@@ -319,6 +320,7 @@ def test_somebody_who_came_and_went_meanwhile_is_noticed(
     assert third in storage.sizes() and f"{OWNERS}/00000002" not in storage.sizes()
 
 
+@pytest.mark.slow
 def test_a_record_that_was_made_although_its_answer_was_lost_is_ones_own(
     uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -302,6 +302,7 @@ def test_one_command_reads_from_a_public_store_and_writes_to_another_one(
             assert all(request.path.startswith(f"/{name}") for request in proxy.requests)
 
 
+@pytest.mark.slow
 def test_what_comes_between_the_look_and_the_read_is_read_whole(
     bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

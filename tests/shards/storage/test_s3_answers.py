@@ -196,6 +196,7 @@ def weak(etag: str) -> str:
     return f"W/{etag}"
 
 
+@pytest.mark.slow
 def test_weak_etags_are_compared_and_never_a_condition(storage: Storage) -> None:
     asked = changed(storage, "GetObject", weak)
     for _ in range(3):
@@ -251,6 +252,7 @@ def losing_one(method: str, path: str = "") -> Callable[[Request], Fault | None]
     )
 
 
+@pytest.mark.slow
 def test_a_replacement_whose_answer_is_lost_has_replaced(
     storage: Storage, proxy: FaultProxy
 ) -> None:
@@ -263,6 +265,7 @@ def test_a_replacement_whose_answer_is_lost_has_replaced(
             storage.replace(name, b"other", was)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_there", [True, False])
 def test_an_upload_that_was_completed_before_is_taken_if_it_is_what_was_sent(
     is_there: bool, storage: Storage, proxy: FaultProxy

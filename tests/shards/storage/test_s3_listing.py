@@ -155,6 +155,7 @@ def reached_at(endpoint: str, anybody: pytest.MonkeyPatch) -> Storage:
     return open_storage("s3://bucket/in")
 
 
+@pytest.mark.slow
 def test_an_old_store_is_listed_to_its_end(anybody: pytest.MonkeyPatch) -> None:
     with old_store(goes_on=True) as endpoint:
         assert reached_at(endpoint, anybody).sizes() == dict.fromkeys(NAMES, 7)

@@ -99,6 +99,7 @@ def test_what_somebody_else_wrote_is_not_replaced(storage: Storage) -> None:
     assert storage.read("a") == b"two!"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["write", "replace", "writer", "delete"])
 def test_what_a_process_changes_itself_it_reads_anew(storage: Storage, how: str) -> None:
     storage.write("a", b"before")
@@ -127,6 +128,7 @@ def test_what_others_change_is_not_read_on(storage: Storage) -> None:
         read_range(storage, "a", 3, 6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("was", [b"", b"before"])
 def test_s3_does_not_replace_what_was_written_in_the_last_moment(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, was: bytes
@@ -197,6 +199,7 @@ def test_uploads_that_fail_are_aborted(bucket: str) -> None:
     assert "Uploads" not in boto3.client("s3").list_multipart_uploads(Bucket="stores")
 
 
+@pytest.mark.slow
 def test_a_listing_is_sorted_and_has_sizes(storage: Storage) -> None:
     sizes = {"b/2": 0, "a/1": 3, "b/10": PART + 1, "c": 1}
     for name, size in sizes.items():

@@ -54,6 +54,7 @@ def test_a_run_stands_for_its_newest_whole_checkpoint(saved: Saved, tmp_path: Pa
         export(run_dir, tmp_path / "again", "surgstream", averaged=True)
 
 
+@pytest.mark.slow
 def test_the_folder_says_what_a_user_must_know(saved: Saved, tmp_path: Path) -> None:
     export(saved["surgvista"][0], tmp_path / "out", "surgstream", averaged=True)
     assert sorted(os.listdir(tmp_path)) == ["out"]
@@ -100,6 +101,7 @@ def test_what_the_checkpoint_does_not_tell_the_card_does_not(saved: Saved, tmp_p
     )
 
 
+@pytest.mark.slow
 def test_an_order_that_is_none_is_refused(tmp_path: Path) -> None:
     with process_group():
         checkpoint, _ = save(CONFIGS["videomae"], tmp_path / "run", order={})

@@ -89,6 +89,7 @@ def test_every_frozen_file_is_read_here() -> None:
     assert {path.stem for path in FOLDER.glob("*.yaml")} == VIDEOS.keys() | IMAGES.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VIDEOS)
 def test_a_run_begins_with_a_published_file(
     name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -24,6 +24,7 @@ def trained() -> Any:
     return vit()
 
 
+@pytest.mark.slow
 def test_features_are_the_raw_last_block_patches_in_token_order(
     tmp_path: Path, trained: Any
 ) -> None:
@@ -172,6 +173,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "hub"
 
 
+@pytest.mark.slow
 def test_timms_own_weights_come_out_of_its_cache(hub: Path) -> None:
     full = timm.create_model(MODEL, pretrained=False)
     folder = hub / "models--timm--test_vit.r160_in1k"

@@ -317,6 +317,7 @@ def test_a_perfect_prediction_would_paint_the_original() -> None:
     torch.testing.assert_close(rows["reconstruction"], rows["original"], rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_activation_checkpointing_gives_the_same_gradients() -> None:
     gradients = []
     for on in (False, True):

@@ -126,6 +126,7 @@ def test_the_recipe_of_the_letter_has_its_switches_and_nothing_else_of_its_own()
     assert letter == replace(ours, objective=replace(ours.objective, **LETTER))
 
 
+@pytest.mark.slow
 def test_under_bf16_affinities_stay_in_fp32_and_pictures_can_be_drawn() -> None:
     objective, batch = tiny().eval(), clips_of([3, 8])
     predicted, true = torch.randn(2, 9, 48), torch.randn(2, 9, 48)

@@ -128,6 +128,7 @@ def tiny() -> vjepa.VJepa:
     return objective
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 def test_the_loss_is_the_mean_distance_of_masked_tokens_over_the_kinds_of_masks(
     training: bool,

@@ -42,6 +42,7 @@ def test_what_is_there_is_found_and_what_is_not_is_not() -> None:
     assert abs(accuracy(none, labelled(900, signal=0.0, seed=2)) - 1 / 3) < 0.08
 
 
+@pytest.mark.slow
 def test_more_features_than_clips_are_no_obstacle() -> None:
     assert (
         accuracy(

@@ -97,6 +97,7 @@ def declared(source: Path, name: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])
 @pytest.mark.parametrize(("aspect", "size"), [("1/1", (280, 220)), ("64/45", (398, 220))])
 def test_what_is_declared_to_be_cut_off_is(
@@ -119,6 +120,7 @@ def test_what_is_declared_to_be_cut_off_is(
     assert abs(frames.width - size[0]) <= 1 and frames.height == size[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])
 def test_a_border_is_found_within_what_is_shown(tmp_path: Path, name: str) -> None:
     pictures = [in_disc(scene("tissue", n, (320, 240)), (170, 120), 70) for n in range(60)]

@@ -156,6 +156,7 @@ class Failing(LocalStorage):
         super().read_into(name, start, out, stop)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["s3://bucket", "local"])
 def test_a_store_that_fails_is_not_taken_for_a_bad_video(
     tmp_path: Path, folder: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
