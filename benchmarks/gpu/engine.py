@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from surgstream.benchmarks.gpu.findings import DEVICE, ON_GPU, report
-from surgstream.benchmarks.gpu.training import load_recipe, noise, start, take_step, wrap
+from surgstream.benchmarks.gpu.training import load_recipe, start, take_step, wrap
+from surgstream.trainer.assembly import noise_batch
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.checkpoint import (
     load_averages,
@@ -58,7 +59,7 @@ def tiny(recipe: str, stage: int, *words: str) -> TrainConfig:
 def train(config: TrainConfig, objective: Objective, engine: ZeroEngine) -> list[float]:
     """Take some steps on two batches in turn; returns their losses."""
     torch.manual_seed(0)
-    batches = [noise(config, first) for first in (0, 100)]
+    batches = [noise_batch(config, DEVICE, first) for first in (0, 100)]
     losses = []
     for step in range(_NUM_STEPS):
         loss = take_step(objective, engine, batches[step % 2], _LEARNING_RATE)

@@ -16,7 +16,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from surgstream.benchmarks.gpu import under_load
 from surgstream.benchmarks.gpu.findings import DEVICE, ON_GPU, Laps, report, wait
-from surgstream.benchmarks.gpu.training import load_recipe, noise, start, take_step
+from surgstream.benchmarks.gpu.training import load_recipe, start, take_step
+from surgstream.trainer.assembly import noise_batch
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.engine.metrics import peak_flops
 from surgstream.trainer.engine.zero import ZeroEngine
@@ -50,7 +51,7 @@ def main() -> None:
         build_s=round(time.perf_counter() - began, 1),
     )
 
-    batch = noise(config)
+    batch = noise_batch(config, DEVICE)
     take_first_step(objective, engine, batch)
     batches = with_other_draws(batch, words.steps)
     time_steps(objective, engine, batches, flops)

@@ -4,12 +4,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from surgstream.configs.loading import load
 from surgstream.configs.presets import Preset
-from surgstream.trainer.batch import ClipBatch, ClipName
+from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.engine.zero import ZeroEngine
@@ -53,25 +52,6 @@ def wrap(config: TrainConfig, objective: Objective) -> ZeroEngine:
         micro_batch_size=config.micro_batch_size,
         grad_accum_steps=1,
         device=RankInfo().device,
-    )
-
-
-def noise(config: TrainConfig, first: int = 0) -> ClipBatch:
-    """A micro-batch of noise on the device.
-
-    Args:
-        config: The recipe, which has the shape of clips.
-        first: The draw number of the first clip.
-    """
-    encoder = config.objective.encoder
-    size = config.micro_batch_size
-    shape = (size, encoder.num_frames, 3, encoder.image_size, encoder.image_size)
-    return ClipBatch(
-        clips=torch.randn(shape, device=RankInfo().device).transpose(1, 2),
-        draws=np.arange(first, first + size),
-        names=(ClipName("made", "noise", 0),) * size,
-        valid=np.ones(size, bool),
-        step_draw=first,
     )
 
 

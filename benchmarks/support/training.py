@@ -3,15 +3,14 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
 from surgstream.benchmarks.support.harness import join_once
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import load
-from surgstream.trainer.assembly import build_engine, build_objective
-from surgstream.trainer.batch import ClipBatch, ClipName
+from surgstream.trainer.assembly import build_engine, build_objective, noise_batch
+from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.config import CheckpointConfig
 from surgstream.trainer.engine.loop import Guards, Trainer
@@ -62,19 +61,8 @@ def resident_batches(
     config: TrainConfig, device: torch.device, count: int = _NUM_RESIDENT
 ) -> list[ClipBatch]:
     """Micro-batches of noise on the device, strided as the loader's are."""
-    encoder = config.objective.encoder
     size = config.micro_batch_size
-    shape = (size, encoder.num_frames, 3, encoder.image_size, encoder.image_size)
-    generator = torch.Generator().manual_seed(0)
-    return [
-        ClipBatch(
-            clips=torch.randn(shape, generator=generator).to(device).transpose(1, 2),
-            draws=np.arange(i * size, (i + 1) * size),
-            names=tuple(ClipName("noise", "noise", j) for j in range(size)),
-            valid=np.ones(size, bool),
-        )
-        for i in range(count)
-    ]
+    return [noise_batch(config, device, first_draw=number * size) for number in range(count)]
 
 
 def make_plan(config: TrainConfig) -> TrainingPlan:

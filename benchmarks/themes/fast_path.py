@@ -11,7 +11,6 @@ from pathlib import Path
 from types import MethodType
 from typing import Any
 
-import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor
@@ -21,7 +20,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from surgstream.benchmarks.support.harness import Case
 from surgstream.benchmarks.support.training import surgvista_of
 from surgstream.configs.loading import load
-from surgstream.trainer.batch import ClipBatch, ClipName
+from surgstream.trainer.assembly import noise_batch
+from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.models.vit import Attention
 from surgstream.trainer.objectives import choice
@@ -43,7 +43,7 @@ def cases(folder: Path) -> list[Case]:
     teacher = replace(published.teacher, weights=None, allow_random=True)
     recipe = replace(published, teacher=teacher)
 
-    batch = _clips(config)
+    batch = noise_batch(config, DEVICE)
     torch._dynamo.config.recompile_limit = 64  # of one function, here for many objectives
 
     def objective() -> SurgVista:
@@ -88,18 +88,6 @@ def cases(folder: Path) -> list[Case]:
         *(Case(name, "clips", run) for name, run in _teachers(objective, batch)),
         *(Case(f"AdamW, fused={fused}", "M parameters", _update(fused)) for fused in (True, False)),
     ]
-
-
-def _clips(config: TrainConfig) -> ClipBatch:
-    size = config.micro_batch_size
-    encoder = config.objective.encoder
-    shape = (size, encoder.num_frames, 3, encoder.image_size, encoder.image_size)
-    return ClipBatch(
-        clips=torch.randn(shape, device=DEVICE).transpose(1, 2),
-        draws=np.arange(size),
-        names=(ClipName("made", "up", 0),) * size,
-        valid=np.ones(size, bool),
-    )
 
 
 def _inductor() -> Callable[[Any, Any], Any]:

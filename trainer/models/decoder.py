@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from surgstream.trainer.models.config import DecoderConfig, Grid
 from surgstream.trainer.models.embed import fixed_positions
-from surgstream.trainer.models.flops import attention_macs, linear_macs
+from surgstream.trainer.models.flops import decoding_flops
 from surgstream.trainer.models.vit import NORM_EPS, Blocks
 
 
@@ -61,9 +61,4 @@ class Decoder(nn.Module):
 
     def flops(self, num_visible: int, num_masked: int) -> int:
         """Floating point operations of a forward and a backward pass of one clip."""
-        num_tokens = num_visible + num_masked
-        linear = linear_macs(self.blocks, num_tokens)
-        attention = attention_macs(self.shape.embed_dim, self.shape.depth, num_tokens)
-        projection = linear_macs(self.projection, num_visible)
-        head = linear_macs(self.head, num_masked)
-        return 2 * 3 * (linear + attention + projection + head)
+        return decoding_flops(self, num_visible, num_masked)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from surgstream.trainer.models.config import Grid, PredictorConfig
-from surgstream.trainer.models.flops import attention_macs, linear_macs
+from surgstream.trainer.models.flops import decoding_flops
 from surgstream.trainer.models.rope import Rope
 from surgstream.trainer.models.vit import NORM_EPS, Blocks
 
@@ -51,9 +51,4 @@ class Predictor(nn.Module):
 
     def flops(self, num_visible: int, num_masked: int) -> int:
         """Floating point operations of a forward and a backward pass of one clip and one mask."""
-        num_tokens = num_visible + num_masked
-        linear = linear_macs(self.blocks, num_tokens)
-        attention = attention_macs(self.shape.embed_dim, self.shape.depth, num_tokens)
-        projection = linear_macs(self.projection, num_visible)
-        head = linear_macs(self.head, num_masked)
-        return 2 * 3 * (linear + attention + projection + head)
+        return decoding_flops(self, num_visible, num_masked)

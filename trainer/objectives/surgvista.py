@@ -84,15 +84,7 @@ class SurgVista(Objective):
 
     def draw(self, batch: ClipBatch) -> TubeDraws:
         """Draw the tubes to hide and, in training, drop paths."""
-        config = self.config
-        return draw_tubes(
-            config.encoder,
-            config.decoders,
-            config.mask_ratio,
-            self.seed,
-            batch,
-            training=self.training,
-        )
+        return draw_tubes(self.config, self.seed, batch, training=self.training)
 
     def losses(self, clips: Tensor, targets: Tensor, draws: TubeDraws) -> ObjectiveOutput:
         """Compute both losses.

@@ -1,7 +1,7 @@
 """The random draws of a micro-batch, functions of (seed, g), on its device."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,28 +28,34 @@ class TubeDraws(NamedTuple):
     drop_path_scales: list[Tensor | None]
 
 
-def draw_tubes(
-    encoder: EncoderConfig,
-    decoders: Sequence[DecoderConfig],
-    mask_ratio: float,
-    seed: int,
-    batch: ClipBatch,
-    *,
-    training: bool,
-) -> TubeDraws:
+class TubeMasking(Protocol):
+    """The settings of an objective that masks tubes."""
+
+    @property
+    def encoder(self) -> EncoderConfig:
+        """The first network, whose tubes are masked."""
+
+    @property
+    def decoders(self) -> Sequence[DecoderConfig]:
+        """The other networks, in their order."""
+
+    @property
+    def mask_ratio(self) -> float:
+        """Share of tubes that are masked."""
+
+
+def draw_tubes(config: TubeMasking, seed: int, batch: ClipBatch, *, training: bool) -> TubeDraws:
     """Draw masks and drop paths for a micro-batch.
 
     Args:
-        encoder: The first network, whose tubes are masked.
-        decoders: The other networks, in their order.
-        mask_ratio: Share of tubes that are masked.
+        config: What is masked, and which networks drop paths.
         seed: The run's seed.
         batch: B clips.
         training: Whether residual branches are dropped.
     """
     device = batch.clips.device
-    visible, masked = tube_mask(encoder.grid, mask_ratio, seed, batch.draws)
-    networks: tuple[EncoderConfig | DecoderConfig, ...] = (encoder, *decoders)
+    visible, masked = tube_mask(config.encoder.grid, config.mask_ratio, seed, batch.draws)
+    networks: tuple[EncoderConfig | DecoderConfig, ...] = (config.encoder, *config.decoders)
 
     drop_path_scales: list[Tensor | None] = []
     for number, network in enumerate(networks):

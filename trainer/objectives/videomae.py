@@ -55,15 +55,7 @@ class VideoMae(Objective):
 
     def draw(self, batch: ClipBatch) -> TubeDraws:
         """Draw the tubes to hide and, in training, drop paths."""
-        config = self.config
-        return draw_tubes(
-            config.encoder,
-            config.decoders,
-            config.mask_ratio,
-            self.seed,
-            batch,
-            training=self.training,
-        )
+        return draw_tubes(self.config, self.seed, batch, training=self.training)
 
     def losses(self, clips: Tensor, targets: None, draws: TubeDraws) -> ObjectiveOutput:
         """Compute the loss; `loss/reconstruction_of_mean` is the loss of the tubelets' own means."""
@@ -79,8 +71,7 @@ class VideoMae(Objective):
     def pictures(self, batch: ClipBatch) -> dict[str, Tensor]:
         """Draw the reconstruction; see `Pixels.pictures`."""
         visible, masked, _ = self.draw(batch)
-        encoded = self.encoder(batch.clips, visible)
-        predicted = self.decoder(encoded, visible, masked)
+        predicted = self.decoder(self.encoder(batch.clips, visible), visible, masked)
         return self.pixels.pictures(predicted, batch.clips, visible, masked)
 
 

@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 
-from surgstream.trainer.assembly import build_engine, build_objective
-from surgstream.trainer.batch import ClipBatch, ClipName
+from surgstream.trainer.assembly import build_engine, build_objective, noise_batch
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.errors import PreflightError
@@ -43,7 +41,7 @@ def take_step(config: TrainConfig, rank_info: RankInfo, objective: Objective) ->
 
         for _ in range(num_micro_batches):
             # The masks that need most memory, of those that some steps draw.
-            batch = objective.worst_case(_random_clips(config, device))
+            batch = objective.worst_case(noise_batch(config, device))
             with engine.autocast():
                 targets = objective.targets(batch)
             engine.backward(engine(batch, targets).loss)
@@ -55,18 +53,6 @@ def take_step(config: TrainConfig, rank_info: RankInfo, objective: Objective) ->
     all_memory = torch.cuda.get_device_properties(device).total_memory
     peak = torch.cuda.max_memory_reserved(device)
     return StepMemory(peak_gib=peak / _GIB, gib=all_memory / _GIB)
-
-
-def _random_clips(config: TrainConfig, device: torch.device) -> ClipBatch:
-    size = config.micro_batch_size
-    encoder = config.objective.encoder
-    shape = (size, encoder.num_frames, 3, encoder.image_size, encoder.image_size)
-    return ClipBatch(
-        clips=torch.randn(shape, device=device).transpose(1, 2),
-        draws=np.arange(size),
-        names=(ClipName("preflight", "random", 0),) * size,
-        valid=np.ones(size, bool),
-    )
 
 
 @contextmanager
