@@ -27,7 +27,7 @@ demo: setup  ## videos -> shards -> training in minutes, no GPU; VIDEOS=FOLDER t
 test: setup  ## run the tests
 	$(BIN)/python -m pytest -m "not gpu and not peers and not services" $(SIDE_BY_SIDE)
 
-test-fast: setup  ## run the tests that take two minutes on two cores, which cover every room
+test-fast: setup  ## run the tests that are not marked slow, some of every room
 	$(BIN)/python -m pytest -m "not gpu and not peers and not services and not slow" $(SIDE_BY_SIDE)
 
 test-services: setup  ## run the tests against a real S3 server, Slurm and browser, which apt installs (Debian, Ubuntu)
