@@ -62,7 +62,7 @@ def rank_info_from_environment(environment: Mapping[str, str]) -> RankInfo:
         environment: `os.environ`, or a copy.
 
     Returns:
-        The topology. A process that neither of them started has world size 1.
+        The rank, of how many, and where. A process that neither of them started has world size 1.
 
     Raises:
         DistributedError: Variables contradict each other or are missing. There is no silent fallback to world size 1.

@@ -99,7 +99,7 @@ def held_out_loss(
     Args:
         objective: In evaluation mode.
         corpus: The corpus of the clips.
-        rank_info: The topology of this process alone.
+        rank_info: This process alone.
         described: The recipe's path, and what it is overridden by.
     """
     config = load(TrainConfig, *described)

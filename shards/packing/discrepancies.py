@@ -97,7 +97,7 @@ def warn_of_unjudged(options: PackConfig, readings: Iterable[VideoReport]) -> No
     unjudged = [reading for reading in readings if not reading.judged]
     if unjudged:
         log.warning(
-            "outside was not looked for in %d videos, such as %s of %s, which mostly lack the "
+            "out_of_body was not looked for in %d videos, such as %s of %s, which mostly lack the "
             "colours of tissue",
             len(unjudged),
             unjudged[0].video,

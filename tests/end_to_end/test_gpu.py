@@ -33,7 +33,7 @@ import sys
 from pathlib import Path
 import torch
 import torch.distributed as dist
-from surgstream.trainer.distributed import Topology
+from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.joining import join
 from surgstream.trainer.engine.profile import record_flights
 from surgstream.trainer.engine.watchdog import Watchdog
@@ -41,8 +41,8 @@ from surgstream.trainer.engine.watchdog import Watchdog
 run_dir = Path(sys.argv[1])
 watchdog = Watchdog(20)
 watchdog.write_to(run_dir / "stacks" / "rank00000.txt")
-record_flights(run_dir, Topology())
-join(Topology(), 20)
+record_flights(run_dir, RankInfo())
+join(RankInfo(), 20)
 values = torch.ones(4, device="cuda")
 dist.all_reduce(values)
 torch.cuda.synchronize()

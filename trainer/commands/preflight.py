@@ -29,7 +29,7 @@ from surgstream.trainer.preflight.checklist import Checklist
 from surgstream.trainer.preflight.model import build_model, take_step
 from surgstream.trainer.preflight.network import bus_gb_per_second
 from surgstream.trainer.preflight.node import look_at_node
-from surgstream.trainer.preflight.problems import Needs
+from surgstream.trainer.preflight.problems import Requirements
 from surgstream.trainer.preflight.rendezvous import Rendezvous
 from surgstream.trainer.preflight.report import RankReport, StepMemory
 from surgstream.trainer.preflight.rules import find_problems
@@ -237,11 +237,11 @@ def examine_step(
     )
 
 
-def needs(config: TrainConfig, *, with_step: bool) -> Needs:
+def needs(config: TrainConfig, *, with_step: bool) -> Requirements:
     """The needs of a recipe on a node."""
     model = count_sizes(config.objective)
     assert model is not None, "ranks have torch"
-    return Needs(
+    return Requirements(
         checkpoint_gib=model.checkpoint_bytes / GIB,
         checkpoints=config.checkpoint.keep_last + 1,
         cache_gib=config.data.cache_bytes / 2**30,

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator, Sequence
 
-from surgstream.trainer.preflight.problems import Needs
+from surgstream.trainer.preflight.problems import Requirements
 from surgstream.trainer.preflight.report import NodeFacts
 
 SHM_GIB_PER_RANK = 1 / 16
@@ -21,7 +21,7 @@ Verdict = tuple[str, str, bool]
 
 
 def node_problems(
-    facts: Sequence[NodeFacts], num_ranks: int, world_size: int, needs: Needs
+    facts: Sequence[NodeFacts], num_ranks: int, world_size: int, needs: Requirements
 ) -> Iterator[Verdict]:
     """Find the problems of a node.
 
@@ -37,7 +37,7 @@ def node_problems(
     yield from _gpus(facts)
 
 
-def _space(facts: NodeFacts, num_ranks: int, needs: Needs) -> Iterator[Verdict]:
+def _space(facts: NodeFacts, num_ranks: int, needs: Requirements) -> Iterator[Verdict]:
     checkpoints = needs.checkpoint_gib * needs.checkpoints
     if facts.run_dir_gib < checkpoints:
         yield (

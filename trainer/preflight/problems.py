@@ -25,7 +25,7 @@ class Problem:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Needs:
+class Requirements:
     """The needs of a recipe.
 
     Attributes:

@@ -6,8 +6,8 @@ from statistics import fmean
 
 from surgstream.trainer.preflight.node_rules import node_problems
 from surgstream.trainer.preflight.problems import (
-    Needs,
     Problem,
+    Requirements,
     gpus_in_words,
     nodes,
     skews,
@@ -29,7 +29,7 @@ FULL_GPU = 0.9
 """The share of a GPU's memory that a step may take: decoding JPEG and NCCL need some as well."""
 
 
-def find_problems(reports: Sequence[RankReport], needs: Needs) -> list[Problem]:
+def find_problems(reports: Sequence[RankReport], needs: Requirements) -> list[Problem]:
     """Find all problems.
 
     Args:
@@ -163,7 +163,7 @@ def _memory(reports: Sequence[RankReport]) -> Iterator[Problem]:
         )
 
 
-def _unchecked(reports: Sequence[RankReport], needs: Needs) -> Iterator[Problem]:
+def _unchecked(reports: Sequence[RankReport], needs: Requirements) -> Iterator[Problem]:
     """Ranks that lack a value although nobody failed: silence is no consent."""
     lacking: dict[str, Callable[[RankReport], bool]] = {
         "versions": lambda report: report.facts is None,

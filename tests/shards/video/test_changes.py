@@ -174,7 +174,7 @@ def test_images_of_other_sizes(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("most", ["before", "after"])
 def test_a_crop_is_of_the_pictures_that_it_was_found_in(tmp_path: Path, most: str) -> None:
-    lengths = {"setup_commands": (60, 20), "after": (20, 60)}[most]
+    lengths = {"before": (60, 20), "after": (20, 60)}[most]
     small = [in_disc(scene("tissue", n, (320, 240)), (190, 120), 70) for n in range(lengths[0])]
     large = [in_disc(scene("tissue", n, (640, 360)), (300, 180), 120) for n in range(lengths[1])]
     path = joined(
@@ -184,7 +184,7 @@ def test_a_crop_is_of_the_pictures_that_it_was_found_in(tmp_path: Path, most: st
     )
     film = VideoFile(str(path), Stores())
     border = find_border(film)
-    assert border is not None and border.shape.width == {"setup_commands": 320, "after": 640}[most]
+    assert border is not None and border.shape.width == {"before": 320, "after": 640}[most]
     pictures, changes = frames_of(film, 120, crop=(border.box, border.shape))
     assert len(changes) == 1 and len({picture.shape for picture in pictures}) == 1
     rows = [np.nonzero(picture.max(2) > 30) for picture in pictures]

@@ -181,7 +181,7 @@ def train(out: str) -> None:
         settings = {
             "plan": PLAN,
             "progress": Progress(step=1, clips_seen=8, state={"seed": 3}),
-            "topology": rank_info,
+            "rank_info": rank_info,
             "run_dir": run_dir,
             "reporting": Reporting(
                 every_steps=2, watch=lambda g: {"data/watched": g}, audit_log=False

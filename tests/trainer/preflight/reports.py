@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from surgstream.trainer.preflight.problems import Needs
+from surgstream.trainer.preflight.problems import Requirements
 from surgstream.trainer.preflight.report import Gpu, NodeFacts, RankReport, StepMemory
 
-NEEDS = Needs(checkpoint_gib=1.2, checkpoints=4, cache_gib=93.0, with_step=True)
+NEEDS = Requirements(checkpoint_gib=1.2, checkpoints=4, cache_gib=93.0, with_step=True)
 VERSIONS = {
     "torch": "2.13.0+cu130",
     "DALI": "2.4.0",
