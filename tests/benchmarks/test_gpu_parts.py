@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from surgstream.benchmarks.gpu.__main__ import CPU_PARTS, GPU_PARTS, Part, run_part
 
 
@@ -13,6 +15,7 @@ def run(*words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, timeout=1500)
 
 
+@pytest.mark.slow
 def test_the_parts_that_need_no_gpu_find_what_they_should(tmp_path: Path) -> None:
     done = run(str(tmp_path), "--cpu", "--seconds", "1200")
     assert done.returncode == 0, done.stdout
