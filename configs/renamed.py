@@ -11,7 +11,7 @@ _ABSENT = object()
 
 @dataclass(frozen=True)
 class Renamed:
-    """What keys of a configuration, and some of their values, were called before.
+    """The earlier names of a configuration's keys, and of some of their values.
 
     A configuration class has such a table as the class variable `renamed`: `load` then says what a key is called now,
     and `translate` gives what was saved under old names today's.
@@ -62,7 +62,7 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
 
 
 def _get(tree: Any, dotted: str) -> Any:
-    """What stands at a dotted key, or `_ABSENT`."""
+    """The value at a dotted key, or `_ABSENT`."""
     for key in dotted.split("."):
         if not isinstance(tree, dict) or key not in tree:
             return _ABSENT

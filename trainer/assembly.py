@@ -19,7 +19,7 @@ from surgstream.trainer.engine.periodic import (
     CollapseCheck,
     HeldOutLoss,
     Periodic,
-    Pictures,
+    ReconstructionPictures,
     StepContext,
 )
 from surgstream.trainer.engine.pictures import PICTURED_CLIPS
@@ -97,7 +97,7 @@ def periodic_tasks(
     tasks.append(Periodic(config.metrics.collapse_every_steps, collapse))
 
     open_some = partial(held_out.open_pass, PICTURED_CLIPS, shared=False) if held_out else None
-    pictures = Pictures(engine, objective, rank_info, Path(config.run_dir), open_some)
+    pictures = ReconstructionPictures(engine, objective, rank_info, Path(config.run_dir), open_some)
     tasks.append(Periodic(config.metrics.pictures_every_steps, pictures))
     return tasks
 

@@ -8,7 +8,7 @@ from surgstream.trainer.objectives.config import ObjectiveConfig
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSizes:
-    """What an objective's networks come to.
+    """Counts of an objective's networks.
 
     Attributes:
         parameters: Of each network, with `total` and `trainable`, which count what is trained alone.

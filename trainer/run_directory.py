@@ -13,7 +13,7 @@ import torch.distributed as dist
 
 from surgstream.configs.loading import to_yaml
 from surgstream.shards.errors import OwnedError, StorageError
-from surgstream.shards.storage.owner import Pace, owning
+from surgstream.shards.storage.owner import HeartbeatPace, owning
 from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.distributed import RankInfo
@@ -32,7 +32,7 @@ from surgstream.trainer.runs.files import (
     stacks_file,
 )
 
-OWNING_SECONDS = Pace().stale_seconds + 2 * Pace().beat_seconds
+OWNING_SECONDS = HeartbeatPace().stale_seconds + 2 * HeartbeatPace().beat_seconds
 """The longest that rank 0 takes to find out whether another run in the directory is alive."""
 
 

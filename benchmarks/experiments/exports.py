@@ -24,7 +24,7 @@ from surgstream.configs.loading import load
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.export.comparing import fixed_clip, trained_features
 from surgstream.trainer.export.record import LayoutName
-from surgstream.trainer.export.source import Source
+from surgstream.trainer.export.source import TrainedEncoder
 from surgstream.trainer.export.writing import publish
 from surgstream.trainer.models.predictor import Predictor
 from surgstream.trainer.models.vit import Encoder, initialise
@@ -115,7 +115,7 @@ def read_by(loader: str, clone: Path, python: str, file: Path, compared: Path) -
     return {"commit": commit.stdout.strip(), **found}
 
 
-def random_source(recipe: str) -> Source:
+def random_source(recipe: str) -> TrainedEncoder:
     """A recipe's networks with random weights, all of them different, as a checkpoint would give them."""
     config = load(TrainConfig, RECIPES / f"{recipe}.yaml", ["data.corpus=x", "held_out=null"])
     encoder = config.objective.encoder
@@ -130,10 +130,10 @@ def random_source(recipe: str) -> Source:
         for parameter in networks.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.02)
     state = {name: parameter.detach() for name, parameter in networks.named_parameters()}
-    return Source(recipe=config, state=state, averaged=False, step=0, clips_seen=0)
+    return TrainedEncoder(recipe=config, state=state, averaged=False, step=0, clips_seen=0)
 
 
-def material(source: Source) -> dict[str, Any]:
+def material(source: TrainedEncoder) -> dict[str, Any]:
     """The reference for readers: a clip, its tokens, and the weights of the last norm."""
     clip = fixed_clip(source.recipe.objective.encoder)
     norm = [source.state[f"encoder.norm.{name}"] for name in ("weight", "bias")]

@@ -44,7 +44,7 @@ class Change:
 
 
 RENAMED_KINDS = {"blank": "uniform", "outside": "out_of_body"}
-"""What kinds of findings were called in corpora that were packed before, and what they are called now."""
+"""Kinds of findings by the names that corpora packed before have for them."""
 
 
 @dataclass(frozen=True, kw_only=True)

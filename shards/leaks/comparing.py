@@ -15,7 +15,13 @@ from surgstream.shards.leaks.fingerprints import FRAMES
 from surgstream.shards.leaks.frames import find_equal
 from surgstream.shards.leaks.matching import Match, evidence_needed, find_matches, num_comparisons
 from surgstream.shards.leaks.pictures import find_alike
-from surgstream.shards.leaks.read import PHASES, SampledVideo, Source, sample_video, step_seconds
+from surgstream.shards.leaks.read import (
+    PHASES,
+    Source,
+    VideoFingerprints,
+    fingerprint_video,
+    step_seconds,
+)
 from surgstream.shards.leaks.thumbnails import POSES, WORDS, Bits
 from surgstream.shards.progress import progress_bar
 from surgstream.shards.storage.stores import open_storage
@@ -42,13 +48,13 @@ class LookTask:
 
 
 @dataclass(frozen=True)
-class Seen:
+class ComparedVideo:
     """A video of a corpus, and what is known of it."""
 
     corpus: str
     dataset: str
     video: PackedVideo
-    look: SampledVideo
+    look: VideoFingerprints
 
     def stretch(self, start: float, seconds: float) -> SharedInterval:
         """Some seconds of it."""
@@ -88,11 +94,11 @@ def compare(
     }
 
     # In the order of the corpora again: the first `num_train` videos are those to train on.
-    seen: list[Seen] = []
+    seen: list[ComparedVideo] = []
     for task in tasks:
         looks = done.pop(task.number)
         for video, look in zip(task.shard.videos, looks, strict=True):
-            seen.append(Seen(task.corpus, task.shard.dataset, video, look))
+            seen.append(ComparedVideo(task.corpus, task.shard.dataset, video, look))
 
     step = tasks[0].step
     num_train = sum(each.corpus == train for each in seen)
@@ -128,7 +134,7 @@ def _look_tasks(corpora: dict[str, Manifest], sources: dict[str, Sources]) -> li
 
 
 def _findings(
-    seen: list[Seen],
+    seen: list[ComparedVideo],
     motion: list[Library],
     short: Mask,
     train: int,
@@ -179,8 +185,8 @@ def _findings(
 
 
 def _finding(
-    one: Seen,
-    other: Seen,
+    one: ComparedVideo,
+    other: ComparedVideo,
     held_out: bool,
     starts: tuple[float, float],
     seconds: float,
@@ -213,7 +219,7 @@ def _libraries(looks: list[list[Bits]]) -> list[Library]:
     return libraries
 
 
-def _side(uri: str, seen: list[Seen], step: float) -> Side:
+def _side(uri: str, seen: list[ComparedVideo], step: float) -> Side:
     here = [each.look for each in seen if each.corpus == uri]
     looked_at = sum(look.num_pictures for look in here)
     silent = looked_at - sum(_told_seconds(look) for look in here)
@@ -222,7 +228,7 @@ def _side(uri: str, seen: list[Seen], step: float) -> Side:
     )
 
 
-def _told_seconds(look: SampledVideo) -> int:
+def _told_seconds(look: VideoFingerprints) -> int:
     """The number of a video's pictures that are part of a fingerprint of motion."""
     tells: Mask = np.asarray(look.motion[0].any(axis=1))
     if not len(tells):
@@ -233,7 +239,7 @@ def _told_seconds(look: SampledVideo) -> int:
 
 
 def _doubtful(
-    seen: list[Seen], moving: Mask, needed: float, step: float, *, told: bool
+    seen: list[ComparedVideo], moving: Mask, needed: float, step: float, *, told: bool
 ) -> Iterator[Doubtful]:
     """Videos that cannot be told by their motion, and can, or cannot, by their pictures."""
     for each, moves in zip(seen, moving, strict=True):
@@ -253,7 +259,7 @@ def _doubtful(
         )
 
 
-def _missed(seen: list[Seen], train: int) -> Iterator[str]:
+def _missed(seen: list[ComparedVideo], train: int) -> Iterator[str]:
     """Kinds of pairs in which neither video has enough frames a second."""
     slow = [len(each.look.motion) < PHASES for each in seen]
     if any(slow[:train]) and any(slow[train:]):
@@ -262,12 +268,12 @@ def _missed(seen: list[Seen], train: int) -> Iterator[str]:
         yield from ("across", "within")
 
 
-def _look(task: LookTask, progress: ProgressCallback) -> list[SampledVideo]:
+def _look(task: LookTask, progress: ProgressCallback) -> list[VideoFingerprints]:
     storage = open_storage(task.corpus)
     found = []
     for video in task.shard.videos:
         source = task.sources.get((task.shard.dataset, video.id))
-        look = sample_video(storage, Placed(task.shard, video), task.step, source)
+        look = fingerprint_video(storage, Placed(task.shard, video), task.step, source)
         found.append(look)
         progress(video.num_frames)
     return found

@@ -39,7 +39,7 @@ Source = tuple[str, float | None]
 
 
 @dataclass(frozen=True)
-class SampledVideo:
+class VideoFingerprints:
     """The fingerprints of a video.
 
     Attributes:
@@ -69,9 +69,9 @@ def num_phases(fps: float, step: float) -> int:
     return max(1, min(PHASES, int(fps * step + _LATE)))
 
 
-def sample_video(
+def fingerprint_video(
     storage: Storage, placed: Placed, step: float, source: Source | None = None
-) -> SampledVideo:
+) -> VideoFingerprints:
     """Take a video's fingerprints.
 
     Args:
@@ -100,7 +100,7 @@ def sample_video(
     stop = video.first_row + video.num_frames
     rows = read_rows(storage, placed.shard.index_name, video.first_row, stop)
     _, are_there = seen[0]
-    return SampledVideo(
+    return VideoFingerprints(
         motion=motion,
         pictures=tuple(hashes(*some) for some in phases),
         keys=keys_of(rows, video),

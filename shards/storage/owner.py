@@ -32,7 +32,7 @@ _NAME = re.compile(rf"{re.escape(OWNERS)}/(\d{{8}}|{_SHARED}\w+)")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
+class HeartbeatPace:
     """The pace of heartbeats.
 
     Attributes:
@@ -55,7 +55,7 @@ def owning(
     *,
     shared: bool = False,
     wait: bool = False,
-    pace: Pace | None = None,
+    pace: HeartbeatPace | None = None,
 ) -> Iterator["Owner"]:
     """Keep others from writing to a store while the block runs.
 
@@ -73,7 +73,7 @@ def owning(
         OwnedError: Another process is at work there, and `wait` was not given.
         StorageError: The store fails.
     """
-    owner = Owner(storage, this_process(doing), shared, pace or Pace())
+    owner = Owner(storage, this_process(doing), shared, pace or HeartbeatPace())
     owner.take(wait)
     try:
         yield owner
@@ -84,7 +84,7 @@ def owning(
 class Owner:
     """This process as the writer to a store."""
 
-    def __init__(self, storage: Storage, record: Record, shared: bool, pace: Pace) -> None:
+    def __init__(self, storage: Storage, record: Record, shared: bool, pace: HeartbeatPace) -> None:
         """Own nothing yet; see `take`."""
         self._storage = storage
         self._record = record

@@ -39,7 +39,7 @@ class View:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class TissueView:
     """A view of the disc's pixels: linear colour (3, N), and depth along the optical axis (N,) in millimetres."""
 
     colour: Floats
@@ -55,7 +55,7 @@ class Camera(Protocol):
     def stand(self, name: str) -> tuple[float, float, float]:
         """Get the look (x, y) and the distance from which a landmark is worked on."""
 
-    def see(self, view: View) -> Seen:
+    def see(self, view: View) -> TissueView:
         """Render the tissue, without instruments."""
 
     def project(self, landmark: str, view: View) -> tuple[float, float, float]:
@@ -89,7 +89,7 @@ class FieldCamera:
             return x, y, 1.75
         return 0.7 * x, 0.7 * y, 1.5
 
-    def see(self, view: View) -> Seen:
+    def see(self, view: View) -> TissueView:
         """See `Camera`."""
         x, y = drag(self.x, self.y, view.pulls)
         c = np.float32(np.cos(view.roll) / self.focal)
@@ -110,7 +110,7 @@ class FieldCamera:
 
         arriving = np.square(np.float32(view.distance) / (oblique * depth))
         lit = illuminate(colour, facing, mirror, arriving, gloss)
-        return Seen(colour=lit, depth=depth * self.millimetres)
+        return TissueView(colour=lit, depth=depth * self.millimetres)
 
     def _land(
         self, view: View, ray_x: Floats, ray_y: Floats

@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 
 from surgstream.shards.synthetic.anatomy import PERIOD
-from surgstream.shards.synthetic.camera import Seen, View, drag, illuminate, sample
+from surgstream.shards.synthetic.camera import TissueView, View, drag, illuminate, sample
 from surgstream.shards.synthetic.texture import Floats, Tissue
 
 # Size of the tables of rays and of the wall.
@@ -44,7 +44,7 @@ class TubeCamera:
         """See `Camera`: a little before the landmark."""
         return -0.1, -0.15, self.tissue.landmarks[name][1] - 1.1
 
-    def see(self, view: View) -> Seen:
+    def see(self, view: View) -> TissueView:
         """See `Camera`."""
         rows, columns = self.tissue.height.shape
         look_x, look_y = view.look
@@ -76,7 +76,7 @@ class TubeCamera:
 
         arriving = np.square(np.float32(1.25) / distance)
         lit = illuminate(colour, facing, mirror, arriving, gloss)
-        return Seen(colour=lit, depth=ahead * self.millimetres)
+        return TissueView(colour=lit, depth=ahead * self.millimetres)
 
     def project(self, landmark: str, view: View) -> tuple[float, float, float]:
         """See `Camera`; a landmark stands out from the wall by a third of the radius."""

@@ -13,7 +13,7 @@ from surgstream.trainer.data.config import DataConfig
 from surgstream.trainer.errors import ModelError
 from surgstream.trainer.export import load_encoder
 from surgstream.trainer.export.record import CONFIG, LayoutName
-from surgstream.trainer.export.source import Source
+from surgstream.trainer.export.source import TrainedEncoder
 from surgstream.trainer.export.writing import publish
 from surgstream.trainer.models.config import EncoderConfig
 from surgstream.trainer.models.vit import Encoder
@@ -43,7 +43,11 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         for name, parameter in Encoder(ENCODER).named_parameters()
     }
     out = tmp_path_factory.mktemp(layout) / "out"
-    publish(Source(recipe=recipe, state=state, averaged=False, step=1, clips_seen=1), out, layout)
+    publish(
+        TrainedEncoder(recipe=recipe, state=state, averaged=False, step=1, clips_seen=1),
+        out,
+        layout,
+    )
     return out
 
 

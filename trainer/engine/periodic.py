@@ -149,7 +149,7 @@ class CollapseCheck:
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
+class ReconstructionPictures:
     """Pictures of some clips as the model sees and predicts them.
 
     Attributes:

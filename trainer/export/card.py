@@ -3,12 +3,12 @@
 from surgstream.configs.columns import markdown
 from surgstream.trainer.export.forms import ENCODER, Form
 from surgstream.trainer.export.record import ExportRecord
-from surgstream.trainer.export.source import Source
+from surgstream.trainer.export.source import TrainedEncoder
 
 CARD = "README.md"
 
 
-def card(record: ExportRecord, source: Source, form: Form) -> str:
+def card(record: ExportRecord, source: TrainedEncoder, form: Form) -> str:
     """Write the model card.
 
     Args:
@@ -40,7 +40,7 @@ tags: [surgical-video, self-supervised, {record.objective}]
 # An encoder of surgical video, pretrained with {record.objective}"""
 
 
-def _what_it_is(record: ExportRecord, source: Source) -> str:
+def _what_it_is(record: ExportRecord, source: TrainedEncoder) -> str:
     encoder = record.encoder
     recipe = source.recipe
     shape = encoder.shape
@@ -146,7 +146,7 @@ def _check(record: ExportRecord) -> str:
     )
 
 
-def _corpus(source: Source) -> str:
+def _corpus(source: TrainedEncoder) -> str:
     if not source.datasets:
         return "## What it was trained on\n\nThe checkpoint does not tell."
 

@@ -13,7 +13,7 @@ from surgstream.trainer.errors import ModelError
 from surgstream.trainer.export.forms import ENCODER
 from surgstream.trainer.export.reading import load_encoder
 from surgstream.trainer.export.record import Check
-from surgstream.trainer.export.source import Source
+from surgstream.trainer.export.source import TrainedEncoder
 from surgstream.trainer.models.config import EncoderConfig
 from surgstream.trainer.models.vit import Encoder
 
@@ -23,7 +23,7 @@ MAX_DIFFERENCE = 1e-4
 """The tolerance for float32 features of about unit size; other code's kernels stay below a tenth of it."""
 
 
-def check(folder: Path, source: Source) -> Check:
+def check(folder: Path, source: TrainedEncoder) -> Check:
     """Read the folder by all code that can, and compare the features of one clip with the training encoder's.
 
     transformers reads what is written for it where it is installed.
@@ -79,7 +79,7 @@ def fixed_clip(encoder: EncoderConfig) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
-def trained_features(source: Source, clips: Tensor) -> Tensor:
+def trained_features(source: TrainedEncoder, clips: Tensor) -> Tensor:
     """The tokens (B, N, D) of the encoder as it was trained."""
     encoder = Encoder(source.recipe.objective.encoder)
     state = {}

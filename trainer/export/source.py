@@ -20,7 +20,7 @@ from surgstream.trainer.runs.files import CHECKPOINTS
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class TrainedEncoder:
     """A trained encoder, and how it came to be.
 
     Attributes:
@@ -94,7 +94,7 @@ def checkpoint_of(place: Path) -> Path:
     return place
 
 
-def read_source(checkpoint: Path, *, averaged: bool) -> Source:
+def read_source(checkpoint: Path, *, averaged: bool) -> TrainedEncoder:
     """Read the networks of a checkpoint and their origin.
 
     Args:
@@ -117,7 +117,7 @@ def read_source(checkpoint: Path, *, averaged: bool) -> Source:
 
     trained = _networks(checkpoint, "param")
     average = _networks(checkpoint, "average") if averaged else {}
-    return Source(
+    return TrainedEncoder(
         recipe=recipe,
         state=trained | average,  # an average takes the place of what it is of
         averaged=bool(average),

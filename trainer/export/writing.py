@@ -15,10 +15,10 @@ from surgstream.trainer.export.card import CARD, card
 from surgstream.trainer.export.comparing import check
 from surgstream.trainer.export.forms import Form, form_for
 from surgstream.trainer.export.record import CONFIG, ExportRecord, LayoutName, config_bytes
-from surgstream.trainer.export.source import Source
+from surgstream.trainer.export.source import TrainedEncoder
 
 
-def publish(source: Source, out: Path, layout: LayoutName) -> ExportRecord:
+def publish(source: TrainedEncoder, out: Path, layout: LayoutName) -> ExportRecord:
     """Write a folder, read it again, and give it its name.
 
     Args:
@@ -78,7 +78,7 @@ def _check_free(out: Path) -> None:
         raise ModelError(f"{out}: exists and is not empty; choose another folder or delete it")
 
 
-def _files(record: ExportRecord, form: Form, source: Source) -> dict[str, bytes]:
+def _files(record: ExportRecord, form: Form, source: TrainedEncoder) -> dict[str, bytes]:
     """The weights, and what their readers need besides."""
     objective = source.recipe.objective
     written = {
@@ -90,7 +90,7 @@ def _files(record: ExportRecord, form: Form, source: Source) -> dict[str, bytes]
     return written
 
 
-def _config(record: ExportRecord, source: Source) -> bytes:
+def _config(record: ExportRecord, source: TrainedEncoder) -> bytes:
     theirs = None
     if record.layout == "transformers":
         theirs = for_transformers.numbers(source.recipe.objective)

@@ -26,7 +26,7 @@ class Grid(NamedTuple):
         return self.slices * self.num_tubes
 
 
-class Shape(NamedTuple):
+class TransformerShape(NamedTuple):
     """Width, depth and heads of a transformer, and how many times as wide its MLPs are."""
 
     embed_dim: int
@@ -54,11 +54,11 @@ class Shape(NamedTuple):
 
 
 SIZES = {
-    "small": Shape(384, 12, 6),
-    "base": Shape(768, 12, 12),
-    "large": Shape(1024, 24, 16),
-    "huge": Shape(1280, 32, 16),
-    "giant": Shape(1408, 40, 16, 48 / 11),
+    "small": TransformerShape(384, 12, 6),
+    "base": TransformerShape(768, 12, 12),
+    "large": TransformerShape(1024, 24, 16),
+    "huge": TransformerShape(1280, 32, 16),
+    "giant": TransformerShape(1408, 40, 16, 48 / 11),
 }
 
 
@@ -105,7 +105,7 @@ class EncoderConfig:
     activation_checkpointing: bool = False
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> TransformerShape:
         """The size's numbers, with those given here in their place."""
         given = {"embed_dim": self.embed_dim, "depth": self.depth, "num_heads": self.num_heads}
         replaced = {name: number for name, number in given.items() if number is not None}
@@ -157,9 +157,9 @@ class DecoderConfig:
     activation_checkpointing: bool = False
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> TransformerShape:
         """Width, depth and heads together."""
-        return Shape(self.embed_dim, self.depth, self.num_heads)
+        return TransformerShape(self.embed_dim, self.depth, self.num_heads)
 
     def problems(self) -> Iterator[str]:
         """Fields that do not fit together, one sentence each."""
@@ -185,9 +185,9 @@ class PredictorConfig:
     activation_checkpointing: bool = False
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> TransformerShape:
         """Width, depth and heads together."""
-        return Shape(self.embed_dim, self.depth, self.num_heads)
+        return TransformerShape(self.embed_dim, self.depth, self.num_heads)
 
     def problems(self) -> Iterator[str]:
         """Fields that do not fit together, one sentence each."""
@@ -195,7 +195,7 @@ class PredictorConfig:
         yield from rotary_problems(self.shape)
 
 
-def rotary_problems(shape: Shape) -> Iterator[str]:
+def rotary_problems(shape: TransformerShape) -> Iterator[str]:
     """Yield what is wrong with heads whose channels are rotated in pairs, on three axes."""
     width = shape.embed_dim // shape.num_heads
     if width % 2 or width < 6:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import nn
 
-from surgstream.trainer.models.config import Shape
+from surgstream.trainer.models.config import TransformerShape
 
 
 def linear_macs(module: nn.Module, num_tokens: int) -> int:
@@ -25,7 +25,7 @@ def attention_macs(embed_dim: int, depth: int, num_tokens: int) -> int:
 class Decoding(Protocol):
     """A network from encoded visible tokens to a prediction of every masked one."""
 
-    shape: Shape
+    shape: TransformerShape
     projection: nn.Linear
     head: nn.Linear
 

@@ -17,9 +17,9 @@ from torch import nn
 
 from surgstream.trainer.errors import ModelError
 from surgstream.trainer.models.layouts import Split, Weights
-from surgstream.trainer.models.networks import Part
+from surgstream.trainer.models.networks import NetworkInFile
 
-IMAGE_VIT = Part("patch_embed.proj.weight")
+IMAGE_VIT = NetworkInFile("patch_embed.proj.weight")
 
 # Layers after the last block. The teacher, whose features are the last block's, goes without.
 AFTER_BLOCKS = ("norm", "fc_norm", "head", "head_dist", "attn_pool")

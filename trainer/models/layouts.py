@@ -10,7 +10,7 @@ from torch import Tensor
 
 from surgstream.trainer.errors import ModelError
 from surgstream.trainer.models.config import EncoderConfig, Positions
-from surgstream.trainer.models.networks import Part, WeightsFile
+from surgstream.trainer.models.networks import NetworkInFile, WeightsFile
 
 Weights = dict[str, Tensor]
 Pairs = tuple[tuple[str, str], ...]
@@ -110,8 +110,8 @@ class Layout:
 
     whose: str
     positions: Positions
-    encoder: Part
-    networks: tuple[Part, ...]
+    encoder: NetworkInFile
+    networks: tuple[NetworkInFile, ...]
     renames: Pairs
     shapes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     we_split: tuple[Split, ...] = ()

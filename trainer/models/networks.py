@@ -50,7 +50,7 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Part:
+class NetworkInFile:
     """A network that files hold on its own.
 
     Attributes:

@@ -7,7 +7,7 @@ model's norm comes after its pooling and is called `fc_norm`; it is the nearest 
 from collections.abc import Mapping
 
 from surgstream.trainer.models.layouts import Layout, Pairs, Split, renames_of
-from surgstream.trainer.models.networks import Part
+from surgstream.trainer.models.networks import NetworkInFile
 
 _TIMM_BLOCKS: Pairs = (
     ("attention.projection", "attn.proj"),
@@ -37,8 +37,8 @@ _VIDEOMAE_DECODER: Pairs = (
 VIDEOMAE = Layout(
     whose="VideoMAE's own code",
     positions="sinusoid",
-    encoder=Part("patch_embed.proj.weight", within="encoder."),
-    networks=(Part("encoder.patch_embed.proj.weight"),),
+    encoder=NetworkInFile("patch_embed.proj.weight", within="encoder."),
+    networks=(NetworkInFile("encoder.patch_embed.proj.weight"),),
     renames=renames_of(
         stacks=(("encoder.blocks", "encoder.blocks"), ("decoder.blocks", "decoder.blocks")),
         blocks=_TIMM_BLOCKS,
@@ -56,8 +56,8 @@ VIDEOMAE = Layout(
 TRANSFORMERS_VIDEOMAE = Layout(
     whose="transformers' VideoMAEForPreTraining",
     positions="sinusoid",
-    encoder=Part("embeddings.patch_embeddings.projection.weight", within="videomae."),
-    networks=(Part("videomae.embeddings.patch_embeddings.projection.weight"),),
+    encoder=NetworkInFile("embeddings.patch_embeddings.projection.weight", within="videomae."),
+    networks=(NetworkInFile("videomae.embeddings.patch_embeddings.projection.weight"),),
     renames=renames_of(
         stacks=(
             ("encoder.blocks", "videomae.encoder.layer"),
@@ -86,8 +86,8 @@ TRANSFORMERS_VIDEOMAE = Layout(
 SURGVISTA = Layout(
     whose="SurgVISTA's own code",
     positions="sincos",
-    encoder=Part("patch_embed.proj.weight"),
-    networks=(Part("patch_embed.proj.weight"),),
+    encoder=NetworkInFile("patch_embed.proj.weight"),
+    networks=(NetworkInFile("patch_embed.proj.weight"),),
     renames=renames_of(
         stacks=(
             ("encoder.blocks", "blocks"),
@@ -122,10 +122,10 @@ SURGVISTA = Layout(
 VJEPA2 = Layout(
     whose="V-JEPA 2's own code",
     positions="rope",
-    encoder=Part("patch_embed.proj.weight", within="encoder."),
+    encoder=NetworkInFile("patch_embed.proj.weight", within="encoder."),
     networks=(
-        Part("patch_embed.proj.weight", within="encoder."),
-        Part("predictor_embed.weight", within="predictor."),
+        NetworkInFile("patch_embed.proj.weight", within="encoder."),
+        NetworkInFile("predictor_embed.weight", within="predictor."),
     ),
     renames=renames_of(
         stacks=(
@@ -154,8 +154,8 @@ VJEPA2 = Layout(
 TRANSFORMERS_VJEPA2 = Layout(
     whose="transformers' VJEPA2Model",
     positions="rope",
-    encoder=Part("embeddings.patch_embeddings.proj.weight", within="encoder."),
-    networks=(Part("encoder.embeddings.patch_embeddings.proj.weight"),),
+    encoder=NetworkInFile("embeddings.patch_embeddings.proj.weight", within="encoder."),
+    networks=(NetworkInFile("encoder.embeddings.patch_embeddings.proj.weight"),),
     renames=renames_of(
         stacks=(("encoder.blocks", "encoder.layer"), ("predictor.blocks", "predictor.layer")),
         blocks=(

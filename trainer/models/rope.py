@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from surgstream.trainer.models.config import Grid, Shape
+from surgstream.trainer.models.config import Grid, TransformerShape
 
 
 def rope_tables(head_dim: int, grid: Grid) -> Tensor:
@@ -59,7 +59,7 @@ class Rope(nn.Module):
 
     tables: Tensor
 
-    def __init__(self, shape: Shape, grid: Grid) -> None:
+    def __init__(self, shape: TransformerShape, grid: Grid) -> None:
         super().__init__()
         tables = rope_tables(shape.embed_dim // shape.num_heads, grid)
         self.register_buffer("tables", tables, persistent=False)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from surgstream.trainer.models.config import EncoderConfig, Shape
+from surgstream.trainer.models.config import EncoderConfig, TransformerShape
 from surgstream.trainer.models.embed import TubeletEmbedding
 from surgstream.trainer.models.flops import attention_macs, linear_macs
 from surgstream.trainer.models.rope import Rope, rotate
@@ -59,7 +59,7 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """One pre-norm transformer block."""
 
-    def __init__(self, shape: Shape, rotary: bool = False) -> None:
+    def __init__(self, shape: TransformerShape, rotary: bool = False) -> None:
         super().__init__()
         embed_dim = shape.embed_dim
         mlp_dim = shape.mlp_dim
@@ -102,7 +102,7 @@ class Blocks(nn.ModuleList):
     """
 
     def __init__(
-        self, shape: Shape, activation_checkpointing: bool = False, rotary: bool = False
+        self, shape: TransformerShape, activation_checkpointing: bool = False, rotary: bool = False
     ) -> None:
         super().__init__(Block(shape, rotary) for _ in range(shape.depth))
         self.shape = shape

@@ -16,7 +16,7 @@ from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.inspection.packed_frames import Placed
 from surgstream.shards.leaks.candidates import Library, bands_of
 from surgstream.shards.leaks.matching import find_matches
-from surgstream.shards.leaks.read import sample_video
+from surgstream.shards.leaks.read import fingerprint_video
 from surgstream.shards.leaks.thumbnails import WORDS, Bits
 from surgstream.shards.storage.stores import open_storage
 
@@ -38,7 +38,7 @@ def share_of_packing(folder: Path, repeats: int = 5) -> dict[str, list[float]]:
         with emptied(frames):
             cost = cost_of(lambda: ours(video, 1, frames, 1), frames)
         packing.append(cost.cpu_seconds)
-        prints.append(_cpu(lambda: sample_video(storage, Placed(shard, shard.videos[0]), 1.0)))
+        prints.append(_cpu(lambda: fingerprint_video(storage, Placed(shard, shard.videos[0]), 1.0)))
 
     # The first round warmed up
     packing = packing[1:]

@@ -19,14 +19,14 @@ import pytest
 
 from surgstream.shards.errors import OwnedError, StorageError
 from surgstream.shards.storage import owner
-from surgstream.shards.storage.owner import OWNERS, Owner, Pace, owning
+from surgstream.shards.storage.owner import OWNERS, HeartbeatPace, Owner, owning
 from surgstream.shards.storage.owner_record import Record, this_process
 from surgstream.shards.storage.stores import Storage, open_storage
 from tests.helpers.packing import ROOT, contents
 from tests.helpers.s3 import s3_bucket
 
-QUICK = Pace(beat_seconds=0.05, stale_seconds=0.5)
-NEVER_STALE = Pace(beat_seconds=0.05, stale_seconds=10**6)
+QUICK = HeartbeatPace(beat_seconds=0.05, stale_seconds=0.5)
+NEVER_STALE = HeartbeatPace(beat_seconds=0.05, stale_seconds=10**6)
 """A test that waits for a heart that does not beat does not end."""
 
 OWNING = """

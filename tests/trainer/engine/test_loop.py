@@ -129,7 +129,7 @@ def train(out: str) -> None:
         HeldOutLoss,
         OpenClips,
         Periodic,
-        Pictures,
+        ReconstructionPictures,
         StepContext,
     )
     from surgstream.trainer.engine.preemption import STOP_SIGNALS, SignalFlag, StopConsensus
@@ -166,12 +166,12 @@ def train(out: str) -> None:
         engine, objective = run.engine, run.objective
         collapse = CollapseCheck(engine, objective, rank_info)
         if open_clips is None:
-            pictures = Pictures(engine, objective, rank_info, run.run_dir, None)
+            pictures = ReconstructionPictures(engine, objective, rank_info, run.run_dir, None)
             return [Periodic(5, collapse), Periodic(4, pictures)]
 
         loss = HeldOutLoss(engine, objective, rank_info, open_clips)
         preview = lambda: contextlib.nullcontext(iter([shown]))  # noqa: E731
-        pictures = Pictures(engine, objective, rank_info, run.run_dir, preview)
+        pictures = ReconstructionPictures(engine, objective, rank_info, run.run_dir, preview)
         tasks = [(3, loss), (4, probe), (5, collapse), (4, pictures)]
         return [Periodic(every_steps, run) for every_steps, run in tasks]
 

@@ -7,7 +7,7 @@ import torch
 
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import build
-from surgstream.trainer.models.config import EncoderConfig, Shape
+from surgstream.trainer.models.config import EncoderConfig, TransformerShape
 from surgstream.trainer.models.vit import Block, Encoder, initialise, num_parameters
 from tests.trainer import reference
 
@@ -38,12 +38,12 @@ def as_numpy(module: torch.nn.Module) -> dict[str, np.ndarray]:
 
 
 def test_sizes_are_the_usual_ones_and_single_numbers_can_be_given() -> None:
-    assert EncoderConfig(size="small").shape == Shape(384, 12, 6)
-    assert EncoderConfig().shape == Shape(768, 12, 12)
-    assert EncoderConfig(size="large").shape == Shape(1024, 24, 16)
-    assert EncoderConfig(size="huge", patch_size=14).shape == Shape(1280, 32, 16)
+    assert EncoderConfig(size="small").shape == TransformerShape(384, 12, 6)
+    assert EncoderConfig().shape == TransformerShape(768, 12, 12)
+    assert EncoderConfig(size="large").shape == TransformerShape(1024, 24, 16)
+    assert EncoderConfig(size="huge", patch_size=14).shape == TransformerShape(1280, 32, 16)
     assert EncoderConfig(size="giant", patch_size=14).shape.mlp_dim == 6144
-    assert EncoderConfig(depth=3).shape == Shape(768, 3, 12)
+    assert EncoderConfig(depth=3).shape == TransformerShape(768, 3, 12)
     assert EncoderConfig(size="huge", patch_size=14).grid == (8, 16, 16)
 
 
@@ -106,7 +106,7 @@ def test_encoder_equals_the_slow_reference() -> None:
 
 
 def test_a_dropped_branch_changes_nothing_and_a_kept_one_is_scaled() -> None:
-    block = Block(Shape(32, 1, 2))
+    block = Block(TransformerShape(32, 1, 2))
     x = torch.randn(4, 5, 32)
     out = block(x, torch.tensor([[0.0, 0.0], [1.0, 1.0], [2.0, 0.0], [0.0, 3.0]]))
     assert torch.equal(out[0], x[0])
@@ -116,7 +116,7 @@ def test_a_dropped_branch_changes_nothing_and_a_kept_one_is_scaled() -> None:
 
 
 def test_queries_and_values_have_biases_and_keys_have_none() -> None:
-    names = {name for name, _ in Block(Shape(32, 1, 2)).attention.named_parameters()}
+    names = {name for name, _ in Block(TransformerShape(32, 1, 2)).attention.named_parameters()}
     assert names == {"qkv.weight", "q_bias", "v_bias", "projection.weight", "projection.bias"}
 
 
