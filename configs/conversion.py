@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Annotated, Any, Literal, Union
 
-from surgstream.configs.parsing import LARGEST_INT
+from surgstream.configs.parsing import MAX_INT
 from surgstream.configs.places import Place
 from surgstream.configs.ranges import Range
 from surgstream.configs.suggestions import did_you_mean
 
-_MOST_HINTS = 20
+_MAX_HINTS = 20
 _SHOWN = 200
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _NAMES = {
@@ -95,7 +95,7 @@ class Converter:
             return self._mistake(path, _NAMES[float], value) if number is None else number
 
         # Some integers are even too large to be printed
-        if kind is int and type(value) is int and abs(value) >= LARGEST_INT:
+        if kind is int and type(value) is int and abs(value) >= MAX_INT:
             self.mistakes.append(f"{path}: expected a whole number below 2**63, got a larger one")
             return None
 
@@ -180,7 +180,7 @@ class Converter:
                 continue
             hint = ""
             # A hint takes time, and nobody sees those of mistakes that are not shown
-            if len(self.mistakes) < _MOST_HINTS:
+            if len(self.mistakes) < _MAX_HINTS:
                 hint = did_you_mean(key, names) or f"; known here: {', '.join(names)}"
             self.mistakes.append(f"{join(path, key)}: unknown key{hint}")
 

@@ -28,8 +28,8 @@ from surgstream.configs.renamed import Renamed
 
 T = TypeVar("T")
 
-_MOST_MISTAKES = 20
-_MOST_CHARACTERS = 1000
+_MAX_MISTAKES = 20
+_MAX_CHARACTERS = 1000
 _TIME = re.compile(r"\d+(:\d\d)+")
 """A time such as 24:00:00; a shell takes the quotes away that a file needs."""
 
@@ -48,12 +48,18 @@ def load(cls: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
     Raises:
         ConfigError: The file is missing or malformed, or any key or value is wrong; every mistake is in the message.
     """
-    tree = read_yaml(Path(path)) or {}
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: expected keys and values at the top, got {kind_of(tree)}")
+    tree = read_tree(path)
     for word in overrides:
         override(tree, word)
     return build(cls, tree, where=str(path))
+
+
+def read_tree(path: str | Path) -> dict[str, Any]:
+    """Read the keys and values of one YAML file; ConfigError where it has others at the top, or cannot be read."""
+    tree = read_yaml(Path(path)) or {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: expected keys and values at the top, got {kind_of(tree)}")
+    return tree
 
 
 def build(cls: type[T], tree: dict[str, Any], *, where: str) -> T:
@@ -82,9 +88,9 @@ def build(cls: type[T], tree: dict[str, Any], *, where: str) -> T:
         return typing.cast(T, config)
 
     lines = [f"{where}: {len(mistakes)} mistake(s)"]
-    lines += [mistake[:_MOST_CHARACTERS] for mistake in mistakes[:_MOST_MISTAKES]]
-    if len(mistakes) > _MOST_MISTAKES:
-        lines.append(f"and {len(mistakes) - _MOST_MISTAKES} more")
+    lines += [mistake[:_MAX_CHARACTERS] for mistake in mistakes[:_MAX_MISTAKES]]
+    if len(mistakes) > _MAX_MISTAKES:
+        lines.append(f"and {len(mistakes) - _MAX_MISTAKES} more")
     raise ConfigError("\n  ".join(lines))
 
 

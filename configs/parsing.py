@@ -11,12 +11,12 @@ import yaml
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.files import open_regular
 
-LARGEST_INT = 2**63
+MAX_INT = 2**63
 """The bound of whole numbers, which are below it."""
 
-_LARGEST_FILE = 16 * 2**20
+_MAX_FILE = 16 * 2**20
 _SURROGATE = re.compile("[\\ud800-\\udfff]")
-_MOST_VALUES = 10**6
+_MAX_VALUES = 10**6
 
 
 def write_yaml(tree: Any) -> str:
@@ -40,7 +40,7 @@ class _StrictLoader(yaml.SafeLoader):
 
         if isinstance(value, str) and _SURROGATE.search(value):
             raise _problem(node, f"{value!r} is no Unicode text; write the character itself")
-        if isinstance(value, int) and abs(value) >= LARGEST_INT:
+        if isinstance(value, int) and abs(value) >= MAX_INT:
             raise _problem(node, "expected whole numbers below 2**63, got a larger one")
         return value
 
@@ -71,9 +71,9 @@ def read_yaml(path: Path) -> Any:
     try:
         with open_regular(path) as file:
             # One byte more than is allowed tells that there is more
-            data = file.read(_LARGEST_FILE + 1)
-        if len(data) > _LARGEST_FILE:
-            raise ConfigError(f"{path}: expected at most {_LARGEST_FILE} bytes of YAML, got more")
+            data = file.read(_MAX_FILE + 1)
+        if len(data) > _MAX_FILE:
+            raise ConfigError(f"{path}: expected at most {_MAX_FILE} bytes of YAML, got more")
         return parse_yaml(data.decode("utf-8-sig"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -89,9 +89,9 @@ def parse_yaml(text: str, where: str) -> Any:
     try:
         tree = yaml.load(text, Loader=_StrictLoader)
         # Aliases let a short text stand for millions of values
-        if _num_values(tree, {}) > _MOST_VALUES:
+        if _num_values(tree, {}) > _MAX_VALUES:
             raise ConfigError(
-                f"{where}: expected at most {_MOST_VALUES} values, an alias's counted again, "
+                f"{where}: expected at most {_MAX_VALUES} values, an alias's counted again, "
                 "got more"
             )
     except yaml.YAMLError as error:

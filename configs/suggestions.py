@@ -5,8 +5,8 @@ import itertools
 from collections.abc import Iterable
 from typing import Any
 
-_LONGEST_WORD = 80
-_MOST_WORDS = 1000
+_MAX_WORD = 80
+_MAX_WORDS = 1000
 
 
 def did_you_mean(word: Any, known: Iterable[Any]) -> str:
@@ -14,9 +14,9 @@ def did_you_mean(word: Any, known: Iterable[Any]) -> str:
 
     Long words are not compared, and of the known ones only the first thousand, so that it takes no time.
     """
-    if not isinstance(word, str) or len(word) > _LONGEST_WORD:
+    if not isinstance(word, str) or len(word) > _MAX_WORD:
         return ""
 
-    candidates = [str(candidate) for candidate in itertools.islice(known, _MOST_WORDS)]
+    candidates = [str(candidate) for candidate in itertools.islice(known, _MAX_WORDS)]
     near = difflib.get_close_matches(word, candidates, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -16,7 +16,7 @@ from surgstream.launch.torchrun import become, num_gpus, torchrun_line
 from surgstream.shards.corpus.file import CorpusConfig, find_corpus
 from surgstream.shards.format.rates import check_rates_at_hand
 from surgstream.shards.storage.addresses import absolute
-from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.config import TrainConfig, load_recipe
 
 
 def run(words: argparse.Namespace) -> int:
@@ -113,7 +113,7 @@ def _site_and_recipe(words: argparse.Namespace) -> tuple[Site, TrainConfig]:
 
 def _recipe(path: str, overrides: Sequence[str]) -> TrainConfig:
     """Read and check a whole recipe, and corpora that are at hand; its run directory becomes absolute."""
-    config = load(TrainConfig, path, overrides)
+    config = load_recipe(path, overrides)
     check_rates_at_hand(config.corpora, config.data.fps)
     return dataclasses.replace(config, run_dir=str(Path(config.run_dir).absolute()))
 

@@ -1,10 +1,12 @@
 """The configuration of a training run, composed of the sections of its rooms."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
+from surgstream.configs.loading import build, override, read_tree
 from surgstream.configs.places import Anywhere, Folder
 from surgstream.configs.ranges import Range
 from surgstream.configs.renamed import Renamed
@@ -20,6 +22,9 @@ from surgstream.trainer.engine.config import (
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.objectives.config import ObjectiveConfig
 from surgstream.trainer.probing.config import ProbeConfig
+
+RUN_RECIPES = ("recipe.yaml", "config.yaml")
+"""Files of a run directory: the recipe as it was submitted, and as the run resolved it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,3 +221,27 @@ class TrainConfig:
             end_lr=self.optim.min_lr,
             decay=self.optim.decay,
         )
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a recipe; see `load`. That of a run directory may have been written under earlier names of keys.
+
+    Args:
+        path: The YAML file.
+        overrides: Words such as `optim.base_lr=3e-4`.
+
+    Raises:
+        ConfigError: See `load`.
+    """
+    path = Path(path)
+    tree = read_tree(path)
+    # A job that Slurm starts again reads what was written when it was submitted.
+    if (
+        path.name in RUN_RECIPES
+        and Path(str(tree.get("run_dir"))).absolute() == path.parent.absolute()
+    ):
+        tree = TrainConfig.renamed.translate(tree)
+
+    for word in overrides:
+        override(tree, word)
+    return build(TrainConfig, tree, where=str(path))

@@ -86,7 +86,7 @@ def report_mixing(
     """
     steps_left = last_step - progress.step
     run_draws = progress.clips_seen + steps_left * config.global_batch_size
-    most_repeats = config.data.order.warn_repeats_above
+    warn_above = config.data.order.warn_repeats_above
 
     for dataset in order.report():
         repeats_in_run = dataset.repeats * run_draws / order.num_clips
@@ -103,7 +103,7 @@ def report_mixing(
             run_draws,
             100 * short,
         )
-        if dataset.repeats > most_repeats:
+        if dataset.repeats > warn_above:
             log.warning(
                 "%s: each of its %d clips is drawn %.1f times as often as an average clip, more "
                 "than data.order.warn_repeats_above %g: the model may learn it by heart; weights nearer "
@@ -111,7 +111,7 @@ def report_mixing(
                 dataset.name,
                 dataset.num_clips,
                 dataset.repeats,
-                most_repeats,
+                warn_above,
             )
 
     for warning in corpus_warnings(config, corpus):

@@ -46,6 +46,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "way", choices=ways, metavar="WAY", help=f"one of {', '.join(ways)}; WAY --help explains it"
     )
+    if argv[:1] == ["bench"]:
+        parser.error("`launch bench` is now `launch loader`")
     way = parser.parse_args(argv[:1]).way
     return ways[way](argv[1:])
 

@@ -4,9 +4,10 @@ import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from surgstream.configs.errors import ConfigError
+from surgstream.configs.loading import to_tree
 from surgstream.configs.places import Anywhere, Folder
 from surgstream.configs.presets import find_preset, presets
 from surgstream.configs.ranges import Range
@@ -130,6 +131,14 @@ class PackConfig:
     workers: Annotated[int, Range(1, 4096)] | None = None
 
 
+def stored_options(options: PackConfig) -> dict[str, Any]:
+    """The options as plans, manifests and fingerprints hold them, in which kinds keep their first names."""
+    first_names = {now: first for first, now in RENAMED_KINDS.items()}
+    tree: dict[str, Any] = to_tree(options)
+    tree["drop"] = [first_names.get(kind, kind) for kind in tree["drop"]]
+    return tree
+
+
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig:
     """The corpus file: its datasets and, optionally, how to pack them.
@@ -141,6 +150,8 @@ class CorpusConfig:
         review: A file of decisions to keep or to drop stretches; see `shards.format.review`.
         pseudonyms: A file, outside of the packed corpus, of the names of videos in it; see `shards.corpus.pseudonyms`.
     """
+
+    renamed: ClassVar[Renamed] = Renamed(keys={}, values={"pack.drop": RENAMED_KINDS})
 
     datasets: tuple[DatasetConfig, ...]
     subsets: dict[str, tuple[str, ...]] = field(default_factory=dict)

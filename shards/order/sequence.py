@@ -218,7 +218,7 @@ class Order:
         return Draws.concatenate(pieces)
 
     def drawn_before(self, draw: int) -> dict[DatasetSize, int]:
-        """The number of draws among [0, g) of each dataset that was ever part of the order."""
+        """The number of draws among [0, draw) of each dataset that was ever part of the order."""
         i = max(i for i, revision in enumerate(self.revisions) if revision.start <= draw)
         revision = self.revisions[i]
         mixture, _ = self._machinery[i]
@@ -229,7 +229,7 @@ class Order:
         return dict(zip(sizes, drawn.tolist(), strict=True))
 
     def substitute(self, dataset: int, draw: int, attempt: int) -> int:
-        """The clip to take in draw g when the planned one, and `attempt` substitutes before, cannot be used.
+        """The clip to take in a draw when the planned one, and `attempt` substitutes before, cannot be used.
 
         Args:
             dataset: The planned clip's, counted as in `Draws.dataset`.

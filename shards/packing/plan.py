@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import build, to_tree
-from surgstream.shards.corpus.file import CorpusConfig, DatasetConfig, PackConfig
+from surgstream.shards.corpus.file import CorpusConfig, DatasetConfig, PackConfig, stored_options
 from surgstream.shards.corpus.sources import Source
 from surgstream.shards.errors import ManifestError
 from surgstream.shards.format.checksummed import dump_checksummed, load_checksummed
@@ -89,7 +89,8 @@ class PackingPlan:
             shards.append(replace(shard, videos=videos))
 
         written = replace(self, shards=tuple(shards))
-        write_if_other(storage, PLAN_NAME, dump_checksummed(to_tree(written)))
+        tree = {**to_tree(written), "options": stored_options(self.options)}
+        write_if_other(storage, PLAN_NAME, dump_checksummed(tree))
 
     @staticmethod
     def load(storage: Storage) -> "PackingPlan | None":
@@ -103,14 +104,30 @@ class PackingPlan:
 
         where = f"{storage.uri}: {PLAN_NAME}"
         try:
-            tree = load_checksummed(storage.read(PLAN_NAME), where=where)
-            tree["options"] = PackConfig.renamed.translate(tree["options"])
-            return build(PackingPlan, tree, where=where)
-        except (ManifestError, ConfigError, LookupError, AttributeError):
+            return PackingPlan.parse(storage.read(PLAN_NAME), where=where)
+        except (ManifestError, ConfigError):
             raise ManifestError(
                 f"{where}: expected the plan of a corpus, got something else or a damaged one; put "
                 "a copy of it back, or pack into another folder"
             ) from None
+
+    @staticmethod
+    def parse(data: bytes, *, where: str) -> "PackingPlan":
+        """Read the bytes of a plan.
+
+        Args:
+            data: The whole file.
+            where: The file's name in messages.
+
+        Raises:
+            ManifestError: The bytes are damaged.
+            ConfigError: They are those of something else.
+        """
+        tree = load_checksummed(data, where=where)
+        options = tree.get("options")
+        if isinstance(options, dict):
+            tree["options"] = PackConfig.renamed.translate(options)
+        return build(PackingPlan, tree, where=where)
 
 
 def earlier_plan(corpus: CorpusConfig, storage: Storage) -> PackingPlan | None:

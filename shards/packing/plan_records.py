@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import PurePosixPath
 
 from surgstream.configs.loading import to_tree
-from surgstream.shards.corpus.file import PackConfig
+from surgstream.shards.corpus.file import PackConfig, stored_options
 from surgstream.shards.format.checksummed import digest
 from surgstream.shards.format.names import FORMAT_VERSION, is_plain_id, is_shard_of
 from surgstream.shards.format.review import Decision
@@ -75,7 +75,7 @@ class PlannedShard:
             video["labels"] = sorted(video["labels"])
 
         return digest(
-            {"format_version": FORMAT_VERSION, "options": to_tree(options), "shard": tree}
+            {"format_version": FORMAT_VERSION, "options": stored_options(options), "shard": tree}
         )
 
     def is_too_short(self, num_frames: int, fps: float) -> bool:

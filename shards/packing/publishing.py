@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from surgstream.configs.loading import to_tree
-from surgstream.shards.corpus.file import PackConfig
+from surgstream.shards.corpus.file import PackConfig, stored_options
 from surgstream.shards.corpus.sources import Source
 from surgstream.shards.errors import ShardError
 from surgstream.shards.format.checksummed import dump_checksummed
@@ -90,7 +90,7 @@ def _reviews(sources: Sequence[Source]) -> Iterator[Reviewed]:
 def _options(options: PackConfig) -> dict[str, bool | str | int | float]:
     """Flatten the options that are set."""
     flat = {}
-    for name, value in to_tree(options).items():
+    for name, value in stored_options(options).items():
         if value is not None:
             flat[name] = ", ".join(value) if isinstance(value, list) else value
     return flat

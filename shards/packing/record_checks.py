@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import build, to_tree
@@ -26,7 +26,14 @@ RECORDS_IN_FLIGHT = 16
 
 _OF_REPORTS = (".html", ".jpg", ".jpeg", ".png")
 
-T = TypeVar("T", PackingPlan, Receipt)
+T = TypeVar("T", covariant=True)
+
+
+class Parse(Protocol[T]):
+    """Reads a record from the bytes of its file."""
+
+    def __call__(self, data: bytes, *, where: str) -> T:
+        """Return the record; ManifestError or ConfigError where the bytes are others."""
 
 
 def find_pictures(storage: Storage) -> list[str]:
@@ -73,11 +80,13 @@ def check_records(
     if not {PLAN_NAME, *map(receipt_name, packed)} & storage.sizes().keys():
         return
 
-    plan = _load(PackingPlan, PLAN_NAME, storage)
+    plan = _load(PackingPlan.parse, PLAN_NAME, storage)
     planned = set() if isinstance(plan, str) else {shard.name for shard in plan.shards}
     names = sorted(name for name in planned | set(packed) if receipt_name(name) not in known)
     with ThreadPoolExecutor(RECORDS_IN_FLIGHT) as pool:
-        receipts = list(pool.map(lambda name: _load(Receipt, receipt_name(name), storage), names))
+        receipts = list(
+            pool.map(lambda name: _load(Receipt.parse, receipt_name(name), storage), names)
+        )
 
     yield from (damage for damage in (plan, *receipts) if isinstance(damage, str))
     for name, receipt in zip(names, receipts, strict=True):
@@ -94,12 +103,12 @@ def check_records(
         yield from _check_reports(plan, sound, storage)
 
 
-def _load(cls: type[T], name: str, storage: Storage) -> T | str:
+def _load(parse: Parse[T], name: str, storage: Storage) -> T | str:
     """Load a record, or say what is wrong with it."""
     if storage.size(name) is None:
         return f"{name}: is missing; run `surgstream pack` again"
     try:
-        return build(cls, load_checksummed(storage.read(name), where=name), where=name)
+        return parse(storage.read(name), where=name)
     except (ManifestError, ConfigError) as error:
         return str(error)
 

@@ -69,7 +69,7 @@ class Receipt:
             return None
 
         try:
-            receipt = build(Receipt, load_checksummed(storage.read(name), where=name), where=name)
+            receipt = Receipt.parse(storage.read(name), where=name)
         except (ManifestError, ConfigError):
             return None
         if receipt.fingerprint != planned.fingerprint(options):
@@ -83,6 +83,16 @@ class Receipt:
             and storage.size(shard.index_name) == shard.num_frames * ROW.itemsize
         )
         return receipt if whole else None
+
+    @staticmethod
+    def parse(data: bytes, *, where: str) -> "Receipt":
+        """Read the bytes of a receipt; `where` is the file's name in messages.
+
+        Raises:
+            ManifestError: The bytes are damaged.
+            ConfigError: They are those of something else.
+        """
+        return build(Receipt, load_checksummed(data, where=where), where=where)
 
 
 @dataclass(frozen=True)

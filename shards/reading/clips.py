@@ -134,7 +134,7 @@ class ClipCutter:
         self.bad_clips: list[BadClip] = []
 
     def clip(self, draw: int, dataset: int, where: Location, chunk: Chunk) -> ClipBytes:
-        """The clip of a draw, or its substitute: a function of (seed, g) and of what is damaged.
+        """The clip of a draw, or its substitute: a function of (seed, draw) and of what is damaged.
 
         Args:
             draw: The draw.

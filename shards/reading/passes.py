@@ -68,7 +68,7 @@ def share(num_clips: int, rank_share: RankShare) -> Share:
 class ClipPass(ClipFeed):
     """This rank's micro-batches of one pass over a corpus.
 
-    A clip's `g` is its number in the corpus, so masks that are keyed by it are the same in every pass.
+    A clip's `draw` is its number in the corpus, so masks that are keyed by it are the same in every pass.
 
     Attributes:
         share: This rank's part of the pass.

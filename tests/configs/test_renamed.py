@@ -9,8 +9,9 @@ from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import build, load, to_tree
 from surgstream.configs.parsing import read_yaml
 from surgstream.configs.renamed import Renamed
+from surgstream.launch.__main__ import main
 from surgstream.launch.site import Site
-from surgstream.shards.corpus.file import PackConfig
+from surgstream.shards.corpus.file import CorpusConfig, PackConfig
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.objectives.config import VJepaConfig
 
@@ -65,11 +66,17 @@ def test_an_old_word_in_a_recipe_is_an_error_that_names_the_new_one(
     assert str(error.value).splitlines()[1:] == [f"  {line}" for line in told]
 
 
-def test_old_words_of_sites_and_of_packing_as_well() -> None:
+def test_old_words_of_sites_of_packing_and_of_commands_as_well(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with pytest.raises(ConfigError, match="before: is now setup_commands"):
         build(Site, {"before": ["true"]}, where="site")
-    with pytest.raises(ConfigError, match="drop: 'blank' is now 'uniform'"):
-        build(PackConfig, {"drop": ["black", "blank"]}, where="pack")
+    with pytest.raises(ConfigError, match=r"pack\.drop: 'blank' is now 'uniform'"):
+        tree = {"datasets": [], "pack": {"drop": ["black", "blank"]}}
+        build(CorpusConfig, tree, where="corpus.yaml")
+    with pytest.raises(SystemExit):
+        main(["launch", "bench", "site", "recipe"])
+    assert "`launch bench` is now `launch loader`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("cls", [TrainConfig, Site, PackConfig])

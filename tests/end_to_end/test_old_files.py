@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from surgstream.configs.parsing import read_yaml
 from surgstream.launch.__main__ import main
+from surgstream.shards.corpus.file import stored_options
 from surgstream.shards.order.sequence import Order
+from surgstream.shards.packing.plan import PackingPlan
+from surgstream.shards.packing.shard import Receipt
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import open_storage
-from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.checkpoint_files import read_progress
 from tests.end_to_end.runs import audit, log, metrics
 from tests.helpers.ranks import finish, start
@@ -22,9 +23,12 @@ NUM_CLIPS = {"foxglove": 15, "meander": 31, "speedwell": 22}
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A copy of the old run."""
-    shutil.copytree(OLD / "run", tmp_path / "run")
-    return tmp_path / "run"
+    """A copy of the old run, with the recipe that its job was submitted with."""
+    folder = tmp_path / "run"
+    shutil.copytree(OLD / "run", folder)
+    recipe = (folder / "config.yaml").read_text()
+    (folder / "recipe.yaml").write_text(recipe.replace("/corpora/run", str(folder)))
+    return folder
 
 
 def test_an_old_corpus_is_read_as_before(tmp_path: Path) -> None:
@@ -34,6 +38,18 @@ def test_an_old_corpus_is_read_as_before(tmp_path: Path) -> None:
 
     table = FrameTable.open(open_storage(str(OLD / "shards")))
     assert {size.name: size.num_clips for size in table.sizes()} == NUM_CLIPS
+
+
+def test_an_old_corpus_is_whole_and_packed_already(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(OLD / "shards")]) == 0
+    assert "damaged" not in capsys.readouterr().out
+
+    storage = open_storage(str(OLD / "shards"))
+    plan = PackingPlan.load(storage)
+    assert plan and plan.options.drop == ("black", "uniform", "out_of_body")
+    receipts = [Receipt.load(storage, shard, plan.options) for shard in plan.shards]
+    assert len(receipts) == 3 and all(receipts)
+    assert stored_options(plan.options)["drop"] == ["black", "blank", "outside"]
 
 
 def test_an_old_state_of_the_order_is_written_back_as_it_was() -> None:
@@ -48,12 +64,7 @@ def test_an_old_run_is_exported(run: Path, tmp_path: Path) -> None:
 def test_an_old_run_goes_on_as_it_did(run: Path) -> None:
     """The same clips and the same losses, but for the last digits, which kernels of another CPU change."""
     expected = json.loads((OLD / "expected.json").read_text())
-    recipe = TrainConfig.renamed.translate(read_yaml(run / "config.yaml"))
-    recipe |= {"run_dir": str(run)}
-    recipe["data"]["corpus"] = str(OLD / "shards")
-    (run.parent / "recipe.yaml").write_text(json.dumps(recipe))
-
-    words = ["pretrain", str(run.parent / "recipe.yaml")]
+    words = ["pretrain", str(run / "recipe.yaml"), f"data.corpus={OLD / 'shards'}"]
     assert finish(start(words, 1, run.with_suffix(".log"))) == [0], log(run)
 
     assert audit(run) == expected["audit"]

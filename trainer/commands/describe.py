@@ -9,14 +9,13 @@ from statistics import fmean
 from typing import Any
 
 from surgstream.configs.errors import SurgstreamError
-from surgstream.configs.loading import load
 from surgstream.shards.format.rates import RateError, check_rates_at_hand
 from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer import estimates
 from surgstream.trainer.commands.describe_table import table
-from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.config import TrainConfig, load_recipe
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.mixing import corpus_warnings, look_back, repetition
 from surgstream.trainer.model_sizes import ModelSizes, count_sizes
@@ -32,7 +31,7 @@ _AUDIT_LINE_BYTES = 110.0
 
 def run(words: argparse.Namespace) -> int:
     """Do the work of `surgstream describe`."""
-    config = load(TrainConfig, words.config, words.overrides)
+    config = load_recipe(words.config, words.overrides)
     tree = describe(config, words.world_size, words.tflops)
     page = json.dumps(tree, indent=2) if words.json else table(tree)
     sys.stdout.write(f"{page}\n")
@@ -181,7 +180,7 @@ def corpus_numbers(
     return {
         "corpus": frames.sha256,
         "clips": {"corpus": clips, "epoch": plan.draws_per_epoch, "run": run},
-        "open_chunks": order.num_lanes,
+        "lanes": order.num_lanes,
         "lanes_cover_the_batch": order.num_lanes >= config.global_batch_size,
         "datasets": datasets,
         "warnings": warnings,

@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from surgstream.configs.files import write_atomically
-from surgstream.configs.loading import load, to_tree
+from surgstream.configs.loading import to_tree
 from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.feed import ClipFeed
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.trainer.assembly import clip_source, open_corpus
 from surgstream.trainer.commands.loader_table import table
-from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.config import TrainConfig, load_recipe
 from surgstream.trainer.data.metrics import totals
 from surgstream.trainer.data.source import ByteSource
 from surgstream.trainer.distributed import (
@@ -47,7 +47,7 @@ def run(words: argparse.Namespace) -> int:
     rank_info = rank_info_from_environment(os.environ)
     configure_logging(rank_info)
     with alone_when_failing(rank_info):
-        config = load(TrainConfig, words.config, words.overrides)
+        config = load_recipe(words.config, words.overrides)
         config.grad_accum_steps(rank_info.world_size)  # raises before ranks wait for each other
         join(rank_info, config.parallel.timeout_seconds)
         # The folder is made before anything is measured, so that a bad path costs no result.

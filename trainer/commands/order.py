@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from surgstream.configs.errors import ConfigError
-from surgstream.configs.loading import load
 from surgstream.configs.ranges import LAST_DRAW
 from surgstream.shards.order.sequence import place
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import open_storage
-from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.config import TrainConfig, load_recipe
 from surgstream.trainer.engine.checkpoint_files import read_progress
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.resume import order_from
@@ -35,7 +34,7 @@ def run(words: argparse.Namespace) -> int:
             f"got {start} and {words.count}"
         )
 
-    config = load(TrainConfig, words.config, words.overrides)
+    config = load_recipe(words.config, words.overrides)
     for line in lines(config, progress, start, words.count, words.world_size):
         sys.stdout.write(json.dumps(line) + "\n")
     return 0

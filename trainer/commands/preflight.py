@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
-from surgstream.configs.loading import load, to_tree
+from surgstream.configs.loading import to_tree
 from surgstream.trainer.compile_caches import keep_on_node
-from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.config import TrainConfig, load_recipe
 from surgstream.trainer.distributed import (
     RankInfo,
     alone_when_failing,
@@ -62,7 +62,7 @@ def run(words: argparse.Namespace) -> int:
     rank_info = rank_info_from_environment(os.environ)
     configure_logging(rank_info)
     with alone_when_failing(rank_info):
-        config = load(TrainConfig, words.config, words.overrides)
+        config = load_recipe(words.config, words.overrides)
         config.grad_accum_steps(rank_info.world_size)
         preflight(config, rank_info, with_step=True)
     leave()

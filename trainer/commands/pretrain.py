@@ -9,7 +9,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from surgstream.configs.loading import load, to_tree
+from surgstream.configs.loading import to_tree
 from surgstream.trainer.assembly import (
     build_engine,
     build_objective,
@@ -20,7 +20,7 @@ from surgstream.trainer.assembly import (
 )
 from surgstream.trainer.commands.preflight import preflight
 from surgstream.trainer.compile_caches import keep_on_node
-from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.config import TrainConfig, load_recipe
 from surgstream.trainer.data.metrics import LoaderMetrics
 from surgstream.trainer.device import tell_device
 from surgstream.trainer.distributed import (
@@ -67,7 +67,7 @@ def run(words: argparse.Namespace) -> int:
     configure_logging(rank_info)
 
     with alone_when_failing(rank_info):
-        config = load(TrainConfig, words.config, words.overrides)
+        config = load_recipe(words.config, words.overrides)
         run_dir = Path(config.run_dir)
         who = f"rank {rank_info.rank}/{rank_info.world_size}"
         watchdog = Watchdog(config.parallel.timeout_seconds, who)

@@ -66,7 +66,7 @@ class LoaderMetrics:
         """
         self._loader = loader
         self._order = order
-        self._topology = rank_info
+        self._rank_info = rank_info
         self._limits = limits
         self._quarantine = run_dir / QUARANTINE
         self._batches_per_step = batches_per_step
@@ -143,7 +143,7 @@ class LoaderMetrics:
             CorruptSampleError: More clips are damaged than the limits allow.
         """
         self._num_bad += len(clips)
-        if clips and self._topology.is_main:
+        if clips and self._rank_info.is_main:
             by_draw = sorted(clips, key=lambda clip: int(clip["g"]))
             with naming(self._quarantine), self._quarantine.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(clip) + "\n" for clip in by_draw)

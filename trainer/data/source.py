@@ -41,7 +41,7 @@ class ByteSource:
         """
         self._data = data
         self._corpus = corpus
-        self._topology = rank_info
+        self._rank_info = rank_info
         self._micro_batch_size = micro_batch_size
         self._shape = ClipShape(num_frames=num_frames, stride=data.stride)
 
@@ -52,8 +52,8 @@ class ByteSource:
     def stream(self, order: Order, *, global_batch_size: int, start: int) -> ClipStream:
         """Stream this rank's share of the draws of an order, from `start` on without end."""
         rank_share = RankShare(
-            rank=self._topology.rank,
-            world_size=self._topology.world_size,
+            rank=self._rank_info.rank,
+            world_size=self._rank_info.world_size,
             micro_batch_size=self._micro_batch_size,
             global_batch_size=global_batch_size,
             micro_batches=self._data.order.micro_batches,
@@ -136,9 +136,9 @@ class ClipSource(ByteSource):
             shared: Whether the ranks share the clips, or each takes all of them.
         """
         # Not shared, each rank reads as if it were alone.
-        world_size = self._topology.world_size if shared else 1
+        world_size = self._rank_info.world_size if shared else 1
         rank_share = RankShare(
-            rank=self._topology.rank if shared else 0,
+            rank=self._rank_info.rank if shared else 0,
             world_size=world_size,
             micro_batch_size=self._micro_batch_size,
             global_batch_size=self._micro_batch_size * world_size,
@@ -159,6 +159,6 @@ class ClipSource(ByteSource):
             self._decoder,
             crop=self._crop,
             seed=self._seed,
-            device=self._topology.device,
+            device=self._rank_info.device,
             stall_warning_seconds=self._data.stall_warning_seconds,
         )

@@ -24,7 +24,7 @@ class Profiler:
     def __init__(self, asked: SignalFlag, rank_info: RankInfo, run_dir: Path) -> None:
         """Trace nothing until `asked` is raised."""
         self._asked = asked
-        self._topology = rank_info
+        self._rank_info = rank_info
         self._run_dir = run_dir
         self._trace: torch.profiler.profile | None = None
         self._first_step = 0
@@ -46,13 +46,13 @@ class Profiler:
         trace = self._trace
         self._trace = None
         trace.stop()
-        name = f"step_{self._first_step:08d}_rank{self._topology.rank:05d}.json.gz"
+        name = f"step_{self._first_step:08d}_rank{self._rank_info.rank:05d}.json.gz"
         _write(self._run_dir / PROFILES / name, lambda path: trace.export_chrome_trace(str(path)))
 
     def _write_flights(self) -> None:
         if dist.get_backend() == "nccl":
             record = cast(Any, torch._C)._distributed_c10d._dump_nccl_trace()
-            name = f"rank{self._topology.rank}"
+            name = f"rank{self._rank_info.rank}"
             _write(self._run_dir / FLIGHT_RECORDER / name, lambda path: path.write_bytes(record))
 
 

@@ -28,7 +28,7 @@ class StepLog:
 
     def __init__(self, rank_info: RankInfo, run_dir: Path) -> None:
         """Start with no steps."""
-        self._topology = rank_info
+        self._rank_info = rank_info
         self._run_dir = run_dir
         self._micro_batches: list[Mapping[str, Tensor]] = []
         self._clips: list[tuple[int, ClipName]] = []
@@ -64,7 +64,7 @@ class StepLog:
         keys = list(self._steps[0].values)
         rows = []
         for step in self._steps:
-            row = [step.values[key].to(self._topology.device) for key in keys]
+            row = [step.values[key].to(self._rank_info.device) for key in keys]
             rows.append(torch.stack(row))
 
         # (steps, keys); what is not finite on one rank is not finite in the mean, and thus on all ranks.
@@ -93,7 +93,7 @@ class StepLog:
         names = {g: str(name) for g, name in clips}
 
         report = self._run_dir / f"non_finite_step_{step.number:08d}.json"
-        if self._topology.is_main:
+        if self._rank_info.is_main:
             shown = {key: repr(value) for key, value in values.items()}
             content = {"step": step.number, "values": shown, "clips": names}
             report.write_text(json.dumps(content))

@@ -1,4 +1,4 @@
-"""Masks of tokens and dropped residual branches: pure functions of (seed, g), computed on the host."""
+"""Masks of tokens and dropped residual branches: pure functions of (seed, draw), computed on the host."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The random draws of a micro-batch, functions of (seed, g), on its device."""
+"""The random draws of a micro-batch, functions of seed and draw number, on its device."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol

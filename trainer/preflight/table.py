@@ -28,7 +28,7 @@ def render(reports: Sequence[RankReport], problems: Sequence[Problem]) -> str:
 
     Args:
         reports: The reports of all ranks, by rank.
-        problems: The problems that `judge` found.
+        problems: The problems that `find_problems` found.
 
     Returns:
         Lines, the last one `go` or `no go: N problems`.
