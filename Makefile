@@ -25,7 +25,7 @@ demo: setup  ## videos -> shards -> training in minutes, no GPU; VIDEOS=FOLDER t
 	PATH="$(CURDIR)/$(BIN):$$PATH" launch/demo.sh "$(DEMO)" "$(VIDEOS)"
 
 test: setup  ## run the tests
-	$(BIN)/python -m pytest -m "not gpu and not peers and not services" $(SIDE_BY_SIDE)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-fast: setup  ## run the tests that are not marked slow, some of every room
 	$(BIN)/python -m pytest -m "not gpu and not peers and not services and not slow" $(SIDE_BY_SIDE)

@@ -71,7 +71,7 @@ def _get(tree: Any, dotted: str) -> Any:
 
 
 def _parent(tree: Tree, dotted: str) -> Tree:
-    """The section that a dotted key stands in, which exists."""
+    """The section that a dotted key stands in; it is made where there is none."""
     for key in dotted.split(".")[:-1]:
-        tree = tree[key]
+        tree = tree.setdefault(key, {})
     return tree

@@ -40,6 +40,7 @@ def sections(config: Any, prefix: str, of: str = "") -> Iterator[str]:
     rows, inner = [], []
     for field in dataclasses.fields(config):
         key, kinds = f"{prefix}{field.name}", members(hints[field.name])
+        assert field.name in meanings, f"{config.__name__}: {field.name} is not in its Attributes:"
         parts = [kind for kind in kinds if dataclasses.is_dataclass(kind)]
         may_be = "a section" if parts else " or ".join(map(words, kinds))
         rows.append(f"| `{key}` | {may_be} | {default(field)} | {meanings[field.name]} |\n")
@@ -90,7 +91,7 @@ def default(field: "dataclasses.Field[Any]") -> str:
     """What a key is where it is not given."""
     if field.default_factory is not dataclasses.MISSING:
         value = field.default_factory()
-        return "its own" if dataclasses.is_dataclass(value) else written(value)
+        return "its own defaults" if dataclasses.is_dataclass(value) else written(value)
     return "" if field.default is dataclasses.MISSING else written(field.default)
 
 

@@ -11,7 +11,7 @@ from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.batch import ClipBatch, ClipName
 from surgstream.trainer.config import HeldOutConfig, TrainConfig
-from surgstream.trainer.data.config import CropConfig, DataConfig
+from surgstream.trainer.data.config import AugmentConfig, DataConfig
 from surgstream.trainer.data.source import ClipSource
 from surgstream.trainer.distributed import RankInfo, from_main
 from surgstream.trainer.engine.metrics import Value
@@ -38,7 +38,7 @@ def open_corpus(uri: str, data: DataConfig) -> FrameTable:
 
 
 def clip_source(
-    config: TrainConfig, rank_info: RankInfo, corpus: FrameTable, crop: CropConfig | None
+    config: TrainConfig, rank_info: RankInfo, corpus: FrameTable, augment: AugmentConfig | None
 ) -> ClipSource:
     """The clips of a corpus in the shape of the model's input."""
     return ClipSource(
@@ -49,14 +49,14 @@ def clip_source(
         image_size=config.objective.encoder.image_size,
         micro_batch_size=config.micro_batch_size,
         rank_info=rank_info,
-        crop=crop,
+        augment=augment,
     )
 
 
 def held_out_clips(config: TrainConfig, settings: HeldOutConfig, rank_info: RankInfo) -> ClipSource:
     """The held-out clips, as centre squares."""
     corpus = open_corpus(settings.corpus, config.data)
-    return clip_source(config, rank_info, corpus, crop=None)
+    return clip_source(config, rank_info, corpus, augment=None)
 
 
 def labelled_clips(
@@ -64,7 +64,7 @@ def labelled_clips(
 ) -> ClipsWithLabels:
     """Labelled clips of a corpus, as centre squares."""
     corpus = open_corpus(uri, config.data)
-    source = clip_source(config, rank_info, corpus, crop=None)
+    source = clip_source(config, rank_info, corpus, augment=None)
     return ClipsWithLabels(source, corpus, label, num_clips)
 
 

@@ -116,6 +116,7 @@ class TrainConfig:
 
     renamed: ClassVar[Renamed] = Renamed(
         keys={
+            "data.crop": "data.augment.crop",
             "data.order.lanes": "data.order.open_chunks",
             "data.order.deal": "data.order.micro_batches",
             "data.order.most_repeats": "data.order.warn_repeats_above",

@@ -2,9 +2,10 @@
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from surgstream.configs.loading import to_tree
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.loading import build, to_tree
 from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.trainer.config import TrainConfig
@@ -27,8 +28,7 @@ def recipe_changes(progress: Progress, config: TrainConfig) -> list[str]:
     if "config" not in progress.state:
         return []
 
-    saved = TrainConfig.renamed.translate(_held(progress, "config", dict))
-    before = dict(_leaves(saved))
+    before = dict(_leaves(_with_defaults(_held(progress, "config", dict))))
     now = dict(_leaves(to_tree(config)))
     # The dot at the end lets `data.order` cover all below it, but no longer name.
     free = tuple(f"{key}." for key in free_keys(config))
@@ -39,6 +39,15 @@ def recipe_changes(progress: Progress, config: TrainConfig) -> list[str]:
         if differs and not f"{key}.".startswith(free):
             changes.append(f"{key}: {before.get(key)} -> {now.get(key)}")
     return changes
+
+
+def _with_defaults(saved: dict[str, Any]) -> dict[str, Any]:
+    """A saved configuration under today's keys; those that it did not know yet have their defaults."""
+    saved = TrainConfig.renamed.translate(saved)
+    try:
+        return cast(dict[str, Any], to_tree(build(TrainConfig, saved, where="the checkpoint")))
+    except ConfigError:
+        return saved  # it has keys of another version, and is compared as it is
 
 
 def free_keys(config: Any, path: str = "") -> Iterator[str]:

@@ -97,7 +97,7 @@ def frames_of(video: Path, short_side: int, config: TrainConfig) -> list[Image.I
 def measure(frames: Sequence[Image.Image], config: TrainConfig) -> list[Row]:
     """A row for each quality and chroma."""
     sizes = np.tile([frames[0].size], (WINDOWS, 1))
-    windows = multi_scale_crop(config.data.crop, config.seed, np.arange(WINDOWS), sizes)
+    windows = multi_scale_crop(config.data.augment.crop, config.seed, np.arange(WINDOWS), sizes)
     true = [target(frames, window, config) for window in windows]
     # Tubelets are normalised, so their mean is 0 and the mean square is the variance
     variance = torch.cat(true).square().mean()

@@ -63,7 +63,7 @@ def shares(config: TrainConfig, steps: int, every: int) -> Iterator[dict[str, An
     beginning = Progress(step=0, clips_seen=0, state={})
     table = FrameTable.open(open_storage(config.data.corpus, config.data.s3))
     order = order_from(beginning, config, table)
-    source = clip_source(config, RankInfo(), table, config.data.crop)
+    source = clip_source(config, RankInfo(), table, config.data.augment)
 
     objective = cast(UniSurg, choice.build(config.objective, config.seed))
     optim = config.optim

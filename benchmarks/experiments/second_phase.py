@@ -129,7 +129,7 @@ def first_batches(config: TrainConfig, steps: int) -> Iterator[ClipBatch]:
     """The batches of a run's first steps."""
     table = open_corpus(config.data.corpus, config.data)
     batch_size = config.global_batch_size
-    source = clip_source(config, RankInfo(), table, config.data.crop)
+    source = clip_source(config, RankInfo(), table, config.data.augment)
     order = order_from(BEGINNING, config, table)
     with source.open(order, global_batch_size=batch_size, start=0) as batches:
         for step in range(steps):

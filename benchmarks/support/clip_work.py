@@ -26,7 +26,7 @@ from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
 from surgstream.trainer.data.augment import ClipTransform, draw_transform
-from surgstream.trainer.data.config import CropConfig
+from surgstream.trainer.data.config import AugmentConfig
 
 MEAN = 255 * np.array(IMAGENET_MEAN, np.float32)[:, None, None]
 STD = 255 * np.array(IMAGENET_STD, np.float32)[:, None, None]
@@ -70,7 +70,7 @@ class ClipWork:
         before = STRIDE * np.arange(NUM_FRAMES - 1, -1, -1, dtype=np.int32)
         return cls(
             clips=tuple(clips),
-            transform=draw_transform(CropConfig(), 0, draws, sizes),
+            transform=draw_transform(AugmentConfig(), 0, draws, sizes),
             frames=np.maximum(0, anchors[:, None] - before),
             jpegs=tuple(shard_frames_of(storage, Manifest.load(storage).shards[0])),
             folder=folder,

@@ -38,7 +38,7 @@ def cases(folder: Path, recipe: Sequence[str]) -> list[Case]:
     rank_info = trainer.rank_info
     corpus = open_corpus(config.data.corpus, config.data)
     order = Order.create(corpus.sizes(), config.seed, config.data.order)
-    loader = clip_source(config, rank_info, corpus, config.data.crop).open(
+    loader = clip_source(config, rank_info, corpus, config.data.augment).open(
         order, global_batch_size=config.global_batch_size, start=0
     )
     watch = LoaderMetrics(

@@ -64,7 +64,7 @@ class Loading:
         self.config = load(TrainConfig, RECIPE, words)
         self.rank_info = RankInfo(rank=0, local_rank=0, world_size=1)
         table = FrameTable.open(open_storage(corpus))
-        self.source = clip_source(self.config, self.rank_info, table, self.config.data.crop)
+        self.source = clip_source(self.config, self.rank_info, table, self.config.data.augment)
         self.order = Order.create(table.sizes(), self.config.seed, self.config.data.order)
         self.num_clips = sum(size.num_clips for size in table.sizes())
         self.loader: ClipLoader | None = None
@@ -109,7 +109,7 @@ class Loading:
         """A batch's JPEGs, copied out of their chunks, and its transform, as the loader gives them to its graph."""
         draws = np.array([clip.draw for clip in clips])
         sizes = np.array([(clip.width, clip.height) for clip in clips])
-        transform = draw_transform(self.config.data.crop, self.config.seed, draws, sizes)
+        transform = draw_transform(self.config.data.augment, self.config.seed, draws, sizes)
         frames = itertools.chain.from_iterable(clip.frames for clip in clips)
         return [frame.copy() for frame in frames], transform
 

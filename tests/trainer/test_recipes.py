@@ -19,7 +19,8 @@ PUBLISHED: dict[str, dict[str, object]] = {
     "surgvista_vitb": {
         "global_batch_size": 2048, "epochs": 200, "seed": 0, "data.fps": 1.0, "data.stride": 4,
         "data.order.weights": "uniform",
-        "data.crop.scales": (1.0, 0.875, 0.75, 0.66), "data.crop.max_distortion": 1, "data.order.open_chunks": 2048,
+        "data.augment.crop.scales": (1.0, 0.875, 0.75, 0.66), "data.augment.crop.max_distortion": 1,
+        "data.order.open_chunks": 2048,
         "data.order.chunk_frames": 320, "objective.encoder.size": "base", "objective.encoder.image_size": 224,
         "objective.encoder.num_frames": 16, "objective.encoder.patch_size": 16, "objective.encoder.tubelet_size": 2,
         "objective.encoder.drop_path": 0.1, "objective.mask_ratio": 0.85, "objective.reconstruction_decoder.depth": 4,
@@ -60,7 +61,7 @@ PUBLISHED: dict[str, dict[str, object]] = {
         "global_batch_size": 256, "micro_batch_size": 64, "epochs": 200, "optim.base_lr": 5e-4, "optim.decay": "cosine",
         "optim.weight_decay": 0.04, "data.fps": 1.0, "data.stride": 1, "data.order.weights": "balanced",
         "data.order.micro_batches": "mixed",
-        "data.crop.scales": (0.875,), "data.crop.offsets": "uniform",
+        "data.augment.crop.scales": (0.875,), "data.augment.crop.offsets": "uniform",
     },
     "unisurg_vitl_stage2": {
         "objective.encoder.num_frames": 64, "global_batch_size": 64, "micro_batch_size": 16, "epochs": 80,

@@ -205,7 +205,7 @@ def _batches(
     batch = config.global_batch_size
 
     if decode:
-        clips = clip_source(config, rank_info, corpus, config.data.crop)
+        clips = clip_source(config, rank_info, corpus, config.data.augment)
         # Decoders take a different time to build on each rank; none reads before all are ready.
         barrier()
         with clips.open(order, global_batch_size=batch, start=start) as loader:

@@ -123,7 +123,7 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
     checkpoint = find_checkpoint(run_dir / CHECKPOINTS, config.resume.checkpoint)
     progress = read_progress(checkpoint) if checkpoint else Progress(step=0, clips_seen=0, state={})
     order = order_from(progress, config, corpus)
-    clips = clip_source(config, rank_info, corpus, config.data.crop)
+    clips = clip_source(config, rank_info, corpus, config.data.augment)
 
     objective, engine, periodic = _build(config, rank_info, checkpoint)
     num_clips = sum(size.num_clips for size in corpus.sizes())

@@ -153,7 +153,8 @@ def _features(found: Mapping[str, float]) -> Iterator[tuple[str, str]]:
         name = key.removesuffix("_effective_rank")
         cosine = found.get(f"{name}_mean_cosine", math.nan)
         title = name.removeprefix("collapse/")
-        diverse.append(f"{title}: effective rank {rank:.1f}, mean cosine {cosine:.2f}")
+        of = "" if title == "features" else f"{title}: "
+        diverse.append(f"{of}effective rank {rank:.1f}, mean cosine {cosine:.2f}")
     if diverse:
         yield "features", "; ".join(diverse)
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from surgstream.shards.keyed_random import Purpose, hash64, permute, uniform
-from surgstream.trainer.data.config import CropConfig
+from surgstream.trainer.data.config import AugmentConfig, CropConfig
 
 # Corners, edge centres, centre and the four quarter points, in quarters of the free margin (x, y).
 OFFSETS = (
@@ -44,7 +44,7 @@ class ClipTransform:
 
 
 def draw_transform(
-    config: CropConfig | None,
+    config: AugmentConfig | None,
     seed: int,
     draws: npt.NDArray[np.int64],
     frame_sizes: npt.NDArray[np.int64],
@@ -59,7 +59,7 @@ def draw_transform(
     """
     if config is None:
         return ClipTransform(windows=center_crop(frame_sizes))
-    return ClipTransform(windows=multi_scale_crop(config, seed, draws, frame_sizes))
+    return ClipTransform(windows=multi_scale_crop(config.crop, seed, draws, frame_sizes))
 
 
 def multi_scale_crop(

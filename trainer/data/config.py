@@ -35,6 +35,17 @@ class CropConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """Augmentation of training clips; clips that are evaluated are centre squares.
+
+    Attributes:
+        crop: Cropping.
+    """
+
+    crop: CropConfig = field(default_factory=CropConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
 class DecodeConfig:
     """Decoding of JPEGs.
 
@@ -66,7 +77,7 @@ class DataConfig:
             it holds what no run needs.
         cache_bytes: The most bytes of chunks in that folder, over all runs. The default holds 3.5 million frames of
             20 kB with the look-back of their chunks.
-        crop: Cropping of clips.
+        augment: Augmentation of training clips.
         decode: Decoding of JPEGs.
         s3: Access to S3, before `SURGSTREAM_STORES` and boto3's own settings. Its `retry` holds for folders as well.
         stall_warning_seconds: Each time the trainer has waited this long for a batch, the log says what it waits for.
@@ -98,7 +109,7 @@ class DataConfig:
     read: ReadConfig = field(default_factory=ReadConfig)
     cache_dir: NodeFolder | None = None
     cache_bytes: Annotated[int, Range(1, 10**18)] = 100 * 10**9
-    crop: CropConfig = field(default_factory=CropConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     s3: S3Config = field(default_factory=S3Config)
     stall_warning_seconds: Annotated[float, Range(1e-3, 1e6)] = 60.0

@@ -15,7 +15,7 @@ from surgstream.shards.reading.clips import ClipBytes
 from surgstream.shards.reading.feed import ClipFeed
 from surgstream.trainer.batch import ClipBatch, ClipName
 from surgstream.trainer.data.augment import draw_transform
-from surgstream.trainer.data.config import CropConfig
+from surgstream.trainer.data.config import AugmentConfig
 from surgstream.trainer.data.decode import ClipDecoder
 from surgstream.trainer.errors import DecodeError
 
@@ -41,7 +41,7 @@ class ClipLoader:
         stream: ClipFeed,
         decoder: ClipDecoder,
         *,
-        crop: CropConfig | None,
+        augment: AugmentConfig | None,
         seed: int,
         device: torch.device,
         prefetch_batches: int = 2,
@@ -52,7 +52,7 @@ class ClipLoader:
         Args:
             stream: This rank's clips, micro-batch by micro-batch.
             decoder: The DALI graph; used by this loader's thread alone until the loader is closed.
-            crop: The recipe's cropping; None takes the centre square, for evaluation.
+            augment: The recipe's augmentation; None takes the centre square, for evaluation.
             seed: The run's seed.
             device: The device that the trainer computes on.
             prefetch_batches: The most micro-batches that wait decoded.
@@ -63,7 +63,7 @@ class ClipLoader:
         self.decode_seconds = 0.0
 
         self._decoder = decoder
-        self._crop = crop
+        self._augment = augment
         self._seed = seed
         self._device = device
         self._stall_warning_seconds = stall_warning_seconds
@@ -162,7 +162,7 @@ class ClipLoader:
         valid = np.array([clip.valid for clip in clips])
 
         sizes = np.array([(clip.width, clip.height) for clip in clips], dtype=np.int64)
-        transform = draw_transform(self._crop, self._seed, g, sizes)
+        transform = draw_transform(self._augment, self._seed, g, sizes)
         frames = list(itertools.chain.from_iterable(clip.frames for clip in clips))
 
         try:

@@ -9,7 +9,7 @@ from surgstream.shards.reading.feed import ClipFeed, Reading
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.passes import ClipPass, Selection
 from surgstream.shards.reading.stream import ClipStream
-from surgstream.trainer.data.config import CropConfig, DataConfig
+from surgstream.trainer.data.config import AugmentConfig, DataConfig
 from surgstream.trainer.data.decode import ClipDecoder
 from surgstream.trainer.data.loader import ClipLoader
 from surgstream.trainer.distributed import RankInfo
@@ -82,7 +82,7 @@ class ClipSource(ByteSource):
         image_size: int,
         micro_batch_size: int,
         rank_info: RankInfo,
-        crop: CropConfig | None,
+        augment: AugmentConfig | None,
     ) -> None:
         """Build the decoder and open the cache.
 
@@ -94,7 +94,7 @@ class ClipSource(ByteSource):
             image_size: Height and width of the model's input in pixels.
             micro_batch_size: Clips a batch.
             rank_info: This rank's place.
-            crop: The recipe's cropping; None takes centre squares, for evaluation.
+            augment: The recipe's augmentation; None takes centre squares, for evaluation.
 
         Raises:
             ConfigError: The cache's folder is not this user's alone to write to, or cannot be made.
@@ -107,7 +107,7 @@ class ClipSource(ByteSource):
             rank_info=rank_info,
         )
         self._seed = seed
-        self._crop = crop
+        self._augment = augment
 
         self._decoder = ClipDecoder(
             data.decode,
@@ -157,7 +157,7 @@ class ClipSource(ByteSource):
         return ClipLoader(
             clips,
             self._decoder,
-            crop=self._crop,
+            augment=self._augment,
             seed=self._seed,
             device=self._rank_info.device,
             stall_warning_seconds=self._data.stall_warning_seconds,

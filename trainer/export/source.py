@@ -51,7 +51,7 @@ class TrainedEncoder:
             std=IMAGENET_STD,
             fps=data.fps,
             stride=data.stride,
-            crop=data.crop,
+            crop=data.augment.crop,
             objective=self.recipe.objective.name,
             weights="average" if self.averaged else "trained",
             step=self.step,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surgstream.trainer.data.augment import center_crop, draw_transform, multi_scale_crop
-from surgstream.trainer.data.config import CropConfig
+from surgstream.trainer.data.config import AugmentConfig, CropConfig
 
 RECIPE = CropConfig()
 
@@ -65,7 +65,7 @@ def test_training_takes_drawn_windows_and_evaluation_the_centre_square() -> None
     draws = np.arange(100)
     frame_sizes = sizes(100, 456, 256)
     np.testing.assert_array_equal(
-        draw_transform(RECIPE, 3, draws, frame_sizes).windows,
+        draw_transform(AugmentConfig(crop=RECIPE), 3, draws, frame_sizes).windows,
         multi_scale_crop(RECIPE, 3, draws, frame_sizes),
     )
     np.testing.assert_array_equal(

@@ -16,7 +16,7 @@ from surgstream.shards.reading.activity import Activities
 from surgstream.shards.reading.clips import ClipBytes
 from surgstream.trainer.batch import ClipName
 from surgstream.trainer.data.augment import ClipTransform, draw_transform
-from surgstream.trainer.data.config import CropConfig
+from surgstream.trainer.data.config import AugmentConfig, CropConfig
 from surgstream.trainer.data.loader import ClipLoader
 from surgstream.trainer.errors import DecodeError
 from tests.helpers.ranks import wait_for
@@ -67,7 +67,7 @@ class Decoder:
 
 
 def load(*script: Any, decoder: Decoder | None = None, **options: Any) -> ClipLoader:
-    settings: dict[str, Any] = {"crop": None, "seed": 5, "device": torch.device("cpu")}
+    settings: dict[str, Any] = {"augment": None, "seed": 5, "device": torch.device("cpu")}
     return ClipLoader(Stream(*script), decoder or Decoder(), **(settings | options))  # type: ignore[arg-type]
 
 
@@ -101,12 +101,12 @@ def test_a_clip_that_cannot_be_decoded_is_named() -> None:
             next(loader)
 
 
-@pytest.mark.parametrize("crop", [None, CropConfig(scales=(0.5, 0.25))])
-def test_transforms_are_those_of_seed_and_draw_or_the_centre(crop: CropConfig | None) -> None:
+@pytest.mark.parametrize("augment", [None, AugmentConfig(crop=CropConfig(scales=(0.5, 0.25)))])
+def test_transforms_are_those_of_seed_and_draw_or_the_centre(augment: AugmentConfig | None) -> None:
     decoder = Decoder()
-    with load(0, 2, decoder=decoder, crop=crop) as loader:
+    with load(0, 2, decoder=decoder, augment=augment) as loader:
         list(loader)
-    expected = draw_transform(crop, 5, np.arange(4), np.tile([[100, 60]], (4, 1)))
+    expected = draw_transform(augment, 5, np.arange(4), np.tile([[100, 60]], (4, 1)))
     windows = np.concatenate([transform.windows for transform in decoder.transforms])
     np.testing.assert_array_equal(windows, expected.windows)
 

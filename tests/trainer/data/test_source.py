@@ -38,7 +38,7 @@ def config(tmp_path: Path) -> TrainConfig:
         Path(__file__).parents[3] / "configs" / "pretrain" / "surgvista_tiny.yaml",
         [
             f"seed={SEED}", "global_batch_size=8", "micro_batch_size=2", f"data.stride={STRIDE}",
-            "data.crop={scales: [0.5, 0.25], max_distortion: 0}", "data.order.weights=balanced",
+            "data.augment.crop={scales: [0.5, 0.25], max_distortion: 0}", "data.order.weights=balanced",
             "data.stall_warning_seconds=7", "data.read.prefetch_steps=5", f"data.corpus={tmp_path / 'train'}",
             f"held_out={{corpus: {tmp_path / 'held_out'}, clips: 5, every_steps: 30}}",
         ],
@@ -92,7 +92,7 @@ def test_training_clips_have_the_stride_and_crop_of_the_configuration(
 
     ranks = []
     for rank in (0, 1):
-        source = clip_source(config, RankInfo(rank=rank, world_size=2), corpus, config.data.crop)
+        source = clip_source(config, RankInfo(rank=rank, world_size=2), corpus, config.data.augment)
         windows.clear()
         with source.open(order, global_batch_size=8, start=16) as loader:
             assert loader._stall_warning_seconds == 7 and loader.stream._prefetch_steps == 5

@@ -68,7 +68,7 @@ def first_losses(recipe: str, corpus: Path) -> list[float]:
 
     losses = []
     clips, order = (
-        clip_source(config, rank_info, table, config.data.crop),
+        clip_source(config, rank_info, table, config.data.augment),
         order_from(beginning, config, table),
     )
     with clips.open(order, global_batch_size=config.global_batch_size, start=0) as batches:
