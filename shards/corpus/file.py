@@ -215,7 +215,14 @@ def find_corpus(name: str) -> tuple[Path, str]:
     preset = find_preset("pack", name)
     if preset:
         return preset, "."
-    return Path(name), str(Path(name).parent)
+
+    path = Path(name)
+    if not path.exists():
+        raise ConfigError(
+            f"{name}: expected a corpus file, a folder of videos, an s3:// address or a preset, "
+            "got a name that nothing has"
+        )
+    return path, str(path.parent)
 
 
 def is_folder(word: str) -> bool:

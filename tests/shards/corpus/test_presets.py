@@ -252,7 +252,7 @@ def test_root_on_s3(tmp_path: Path) -> None:
             ["surgvsta"],
             "surgvsta: expected a corpus file, a folder of videos or one of .*; did you mean 'surgvista'",
         ),
-        (["no/such.yaml"], "no/such.yaml: expected a readable YAML file"),
+        (["no/such.yaml"], "no/such.yaml: expected a corpus file, a folder of videos"),
         (["surgvista", "--subset", "a"], "--subset: expected one of A, B, C, D, E, got 'a'"),
         (
             ["surgvista", "--datasets", "cholec80,pitviz"],
@@ -323,6 +323,8 @@ def test_published_numbers_are_rounded() -> None:
 def test_where_paths_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "surgrec").write_text(yaml.safe_dump({}))
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b.yaml").touch()
     assert find_corpus("surgvista") == (presets("pack")["surgvista"], ".")
     assert find_corpus("surgrec") == (Path("surgrec"), ".")
     assert find_corpus("a/b.yaml") == (Path("a/b.yaml"), "a")

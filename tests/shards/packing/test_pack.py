@@ -319,7 +319,7 @@ def test_mistakes_end_with_one_sentence(tmp_path: Path, capsys: pytest.CaptureFi
     for words, message in (
         ([corpus], "videos: '*.mp4' matches no file"),
         ([corpus, "short_sid=3"], "did you mean 'short_side'?"),
-        ([str(tmp_path / "none.yaml")], "expected a readable YAML file"),
+        ([str(tmp_path / "none.yaml")], "expected a corpus file, a folder of videos"),
         ([corpus, "fps=1e300"], "fps: expected 0.001 to 1000, got 1e+300"),
     ):
         assert surgstream(["pack", words[0], str(tmp_path / "out"), *words[1:]]) == 2
