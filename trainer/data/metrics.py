@@ -76,11 +76,11 @@ class LoaderMetrics:
         self._decoded_before = 0.0
         self._num_bad = 0
 
-    def report(self, g: int) -> dict[str, Value]:
+    def report(self, clips_seen: int) -> dict[str, Value]:
         """Gather values from all ranks, which call it together.
 
         Args:
-            g: Draws that the run has consumed.
+            clips_seen: Draws that the run has consumed.
 
         Returns:
             Values under `data/...`, the same on every rank. Seconds are of one step on one rank. For each dataset,
@@ -97,8 +97,8 @@ class LoaderMetrics:
         self._quarantined(list(itertools.chain.from_iterable(rank["bad"] for rank in news)))
         values["data/bad_clips"] = float(self._num_bad)
 
-        for size, drawn in self._order.drawn_before(g).items():
-            values[f"data_share/{size.name}"] = drawn / g
+        for size, drawn in self._order.drawn_before(clips_seen).items():
+            values[f"data_share/{size.name}"] = drawn / clips_seen
             values[f"data_repeats/{size.name}"] = drawn / size.num_clips
         for part in self._order.report():
             values[f"data_weight/{part.name}"] = part.asked

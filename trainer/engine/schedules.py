@@ -11,7 +11,7 @@ Decay = Literal["cosine", "linear", "none"]
 
 
 def learning_rate(
-    g: int,
+    clips_seen: int,
     *,
     total: int,
     warmup: int,
@@ -23,20 +23,20 @@ def learning_rate(
     """Linear warm-up from `start` to `peak`, then half a cosine or a line down to `end`, or the peak for good.
 
     Args:
-        g: Draws consumed before this step.
+        clips_seen: Draws consumed before this step.
         total: Draws of the whole run.
         warmup: Draws of the warm-up.
-        start: Learning rate at g = 0.
-        peak: Learning rate at g = warmup.
-        end: Learning rate at g = total and after, where it decays.
+        start: Learning rate at clips_seen = 0.
+        peak: Learning rate at clips_seen = warmup.
+        end: Learning rate at clips_seen = total and after, where it decays.
         decay: The shape of the decay.
 
     Returns:
         The step's learning rate.
     """
-    if g < warmup:
-        return start + (peak - start) * g / warmup
-    done = min(1.0, (g - warmup) / max(1, total - warmup))
+    if clips_seen < warmup:
+        return start + (peak - start) * clips_seen / warmup
+    done = min(1.0, (clips_seen - warmup) / max(1, total - warmup))
     if decay == "none":
         return peak
     if decay == "linear":
@@ -87,10 +87,10 @@ class TrainingPlan:
     end_lr: float
     decay: Decay
 
-    def lr(self, g: int) -> float:
-        """Learning rate of the step that consumes the draws from g on."""
+    def lr(self, clips_seen: int) -> float:
+        """Learning rate of the step that consumes the draws from clips_seen on."""
         return learning_rate(
-            g,
+            clips_seen,
             total=self.total_draws,
             warmup=self.warmup_draws,
             start=self.start_lr,
