@@ -15,7 +15,7 @@ from surgstream.shards.format.checksummed import load_checksummed
 from surgstream.shards.format.manifest import Manifest
 from surgstream.shards.format.names import MANIFEST_NAME, PLAN_NAME, QUARANTINE_NAME, READINGS_NAME
 from surgstream.shards.format.quarantine import Quarantined
-from surgstream.shards.format.records import Finding, Span, VideoReport
+from surgstream.shards.format.records import RENAMED_KINDS, Finding, Span, VideoReport
 from surgstream.shards.format.review import Decision, by_video
 from surgstream.shards.inspection.filmed import write_pictures
 from surgstream.shards.inspection.packed_frames import Placed, all_videos
@@ -256,10 +256,13 @@ def _facts(
         **manifest.packing,
     }
     cropped = "" if told.get("crop_borders") else "not "
+    # A manifest keeps the first names of kinds.
+    kinds = str(told.get("drop") or "nothing").split(", ")
+    dropped = ", ".join(RENAMED_KINDS.get(kind, kind) for kind in kinds)
     yield (
         f"Packed: the {told['split']} split, {told['fps']} frames a second, {told['short_side']} "
         f"pixels at the shorter side, JPEG quality {told['jpeg_quality']}. Borders are "
-        f"{cropped}cropped. Dropped is {told.get('drop') or 'nothing'}."
+        f"{cropped}cropped. Dropped is {dropped}."
     )
 
     if "none" in str(manifest.packing.get("face_detector", "")):
