@@ -71,5 +71,5 @@ def test_an_old_run_goes_on_as_it_did(run: Path) -> None:
     reported = metrics(run)
     assert [line["step"] for line in reported] == [9, 10, 11, 12]
     for line, before in zip(reported, expected["metrics"], strict=True):
-        assert {key: line[key] for key in before} == pytest.approx(before, rel=2e-6)
+        assert {key: line[key] for key in before} == pytest.approx(before, rel=1e-4)
     assert read_progress(run / "checkpoints/step_00000012").clips_seen == 96
