@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from surgstream.configs.loading import build, override, read_tree
 from surgstream.configs.places import Anywhere, Folder
@@ -222,6 +222,19 @@ class TrainConfig:
             end_lr=self.optim.min_lr,
             decay=self.optim.decay,
         )
+
+
+def restore_recipe(saved: dict[str, Any], *, where: str) -> TrainConfig:
+    """Build the configuration that a checkpoint keeps, whatever its keys were called then.
+
+    Args:
+        saved: Its keys and values; those that it did not know yet get their defaults.
+        where: The checkpoint's name in messages.
+
+    Raises:
+        ConfigError: Any key or value is wrong.
+    """
+    return build(TrainConfig, TrainConfig.renamed.translate(saved), where=where)
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:

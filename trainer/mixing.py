@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 
 from surgstream.shards.order.sequence import Order
+from surgstream.shards.reading.clips import ClipShape
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.schedules import Progress
@@ -17,7 +18,8 @@ MAX_REPEATED = 0.25
 
 def look_back(config: TrainConfig) -> int:
     """Count the frames, at the run's rate, from the first frame of a clip to its anchor."""
-    return (config.objective.encoder.num_frames - 1) * config.data.stride
+    shape = ClipShape(num_frames=config.objective.encoder.num_frames, stride=config.data.stride)
+    return shape.look_back
 
 
 def repetition(config: TrainConfig, corpus: FrameTable, dataset: str) -> float:

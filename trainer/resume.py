@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from typing import Any, TypeVar, cast
 
 from surgstream.configs.errors import ConfigError
-from surgstream.configs.loading import build, to_tree
+from surgstream.configs.loading import to_tree
 from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.config import TrainConfig, restore_recipe
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.errors import CheckpointError
 
@@ -43,11 +43,11 @@ def recipe_changes(progress: Progress, config: TrainConfig) -> list[str]:
 
 def _with_defaults(saved: dict[str, Any]) -> dict[str, Any]:
     """A saved configuration under today's keys; those that it did not know yet have their defaults."""
-    saved = TrainConfig.renamed.translate(saved)
     try:
-        return cast(dict[str, Any], to_tree(build(TrainConfig, saved, where="the checkpoint")))
+        return cast(dict[str, Any], to_tree(restore_recipe(saved, where="the checkpoint")))
     except ConfigError:
-        return saved  # it has keys of another version, and is compared as it is
+        # It has keys of another version, and is compared as it is.
+        return TrainConfig.renamed.translate(saved)
 
 
 def free_keys(config: Any, path: str = "") -> Iterator[str]:

@@ -189,6 +189,26 @@ def test_a_changed_recipe_is_said_and_a_changed_place_is_not(recipe: TrainConfig
     assert recipe_changes(Progress(step=0, clips_seen=0, state={}), changed) == []
 
 
+def test_a_key_that_a_checkpoint_lacks_counts_as_its_default(recipe: TrainConfig) -> None:
+    saved = to_tree(recipe)
+    del saved["objective"]["smooth_l1_beta"]
+    progress = Progress(step=5, clips_seen=10240, state={"config": saved})
+    assert recipe_changes(progress, recipe) == []
+
+    default = recipe.objective.smooth_l1_beta
+    changed = replace(recipe, objective=replace(recipe.objective, smooth_l1_beta=default / 2))
+    told = [f"objective.smooth_l1_beta: {default} -> {default / 2}"]
+    assert recipe_changes(progress, changed) == told
+
+
+def test_a_checkpoint_with_keys_of_another_version_is_compared_as_it_is(
+    recipe: TrainConfig,
+) -> None:
+    saved = to_tree(recipe) | {"of_another_version": 3}
+    progress = Progress(step=5, clips_seen=10240, state={"config": saved})
+    assert recipe_changes(progress, recipe) == ["of_another_version: 3 -> None"]
+
+
 def test_what_a_resumed_run_may_change_is_this_and_no_more(recipe: TrainConfig) -> None:
     assert sorted(free_keys(recipe)) == [
         "checkpoint",

@@ -4,10 +4,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from surgstream.configs.errors import ConfigError
-from surgstream.configs.loading import build
 from surgstream.shards.order.sequence import DatasetReport, Order
 from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
-from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.config import TrainConfig, restore_recipe
 from surgstream.trainer.engine.checkpoint import tensors
 from surgstream.trainer.engine.checkpoint_files import STATE, damage, newest_whole, read_progress
 from surgstream.trainer.engine.schedules import Progress
@@ -107,9 +106,7 @@ def read_source(checkpoint: Path, *, averaged: bool) -> TrainedEncoder:
     progress = read_progress(checkpoint)
     where = f"{checkpoint}: its configuration"
     try:
-        recipe = build(
-            TrainConfig, TrainConfig.renamed.translate(progress.state["config"]), where=where
-        )
+        recipe = restore_recipe(progress.state["config"], where=where)
     except (LookupError, AttributeError, ConfigError) as error:
         raise CheckpointError(
             f"{checkpoint}: expected the configuration it was trained with: {error}"
