@@ -24,9 +24,9 @@ def run(command: list[str], tmp_path: Path, ranks: list[list[str]]) -> tuple[lis
 
 def as_node(commands: list[list[str]], log: str) -> None:
     """Be one rank: measure for a moment, and have a node's name."""
-    import surgstream.trainer.commands.preflight as entry
+    from surgstream.trainer.preflight import examination
 
-    entry.MEASURE_SECONDS = 0.1
+    examination.MEASURE_SECONDS = 0.1
     rank = int(os.environ["RANK"])
     os.environ["SLURMD_NODENAME"] = f"node{rank}"
     surgstream(commands[rank], log)
@@ -139,10 +139,11 @@ def test_no_rank_waits_for_one_that_freezes(corpora: Corpora, tmp_path: Path) ->
 def as_frozen_main(commands: list[list[str]], log: str) -> None:
     """Be one rank, which is patient for seconds; rank 0 stops in its first check."""
     import surgstream.trainer.commands.preflight as entry
+    from surgstream.trainer.preflight import examination
 
     entry.MEETING_SECONDS, entry.CHECK_SECONDS, entry.REPORT_SECONDS = 5.0, 1.0, 1.0
     if os.environ["RANK"] == "0":
-        entry.look_at_node = lambda *_: os.kill(os.getpid(), signal.SIGSTOP)
+        examination.look_at_node = lambda *_: os.kill(os.getpid(), signal.SIGSTOP)
     as_node(commands, log)
 
 
@@ -160,8 +161,9 @@ def test_a_rank_that_ends_in_a_check_is_named_in_the_table(
 def as_dying_rank(commands: list[list[str]], log: str) -> None:
     """Be one rank; rank 1 ends while it tries the run directory."""
     import surgstream.trainer.commands.preflight as entry
+    from surgstream.trainer.preflight import examination
 
     entry.CHECK_SECONDS, entry.REPORT_SECONDS = 3.0, 1.0
     if os.environ["RANK"] == "1":
-        entry.check_shared = lambda *_: os._exit(7)
+        examination.check_shared = lambda *_: os._exit(7)
     as_node(commands, log)

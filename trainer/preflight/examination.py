@@ -1,0 +1,129 @@
+"""All checks of one rank, in step with the others."""
+
+import time
+from pathlib import Path
+
+from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.joining import join
+from surgstream.trainer.preflight.checklist import Checklist
+from surgstream.trainer.preflight.model import build_model, take_step
+from surgstream.trainer.preflight.network import bus_gb_per_second
+from surgstream.trainer.preflight.node import look_at_node
+from surgstream.trainer.preflight.rendezvous import Rendezvous
+from surgstream.trainer.preflight.report import RankReport, StepMemory
+from surgstream.trainer.preflight.shared_folder import check_shared
+from surgstream.trainer.preflight.store import Corpora
+
+COMPILE_SECONDS = 180.0
+"""The time to build and compile a model, where a model is compiled."""
+
+MEASURE_SECONDS = 3.0
+"""For the store's and for the network's speed, each."""
+
+
+def examine(
+    config: TrainConfig, meeting: Rendezvous, checks: Checklist, *, with_step: bool
+) -> RankReport:
+    """Run all checks on this rank, in step with the others.
+
+    A check that needs every rank is left out where one of them has failed.
+    """
+    rank_info = meeting.rank_info
+    run_dir = Path(config.run_dir)
+    facts = checks.run(
+        "node",
+        lambda: look_at_node(rank_info.device, run_dir, config.data.cache_folder),
+        seconds=10,
+        advice="see whether df and nvidia-smi answer on this node",
+    )
+    corpora = checks.run(
+        "corpus",
+        lambda: Corpora(config),
+        seconds=15,
+        advice="see whether this node reaches the store, and as whom",
+    )
+
+    # All ranks leave an agreement at about the same moment, so that their clocks can be compared.
+    clock = time.time() if meeting.all_ok("clock", checks.at_most(26)) else None
+    mb_per_second = None
+    if corpora:
+        mb_per_second = checks.run(
+            "store",
+            lambda: corpora.mb_per_second(
+                MEASURE_SECONDS, rank=rank_info.rank, world_size=rank_info.world_size
+            ),
+            seconds=12,
+            advice="see whether this node reaches the store",
+        )
+
+    shared = checks.run(
+        "run_dir",
+        lambda: check_shared(meeting, run_dir / "checkpoints", checks.at_most(10)),
+        seconds=15,
+        advice="choose a run_dir that this node can write to",
+    )
+    bus = examine_network(config, meeting, checks)
+    step = examine_step(config, meeting, checks, well=bus is not None) if with_step else None
+
+    return RankReport(
+        rank=rank_info.rank,
+        node=meeting.node,
+        facts=facts,
+        clock=clock,
+        manifest=corpora.manifest if corpora else None,
+        mb_per_second=mb_per_second,
+        shared=shared,
+        bus_gb_per_second=bus,
+        step=step,
+        failures=tuple(checks.failures),
+    )
+
+
+def examine_network(config: TrainConfig, meeting: Rendezvous, checks: Checklist) -> float | None:
+    """Join the process group and measure an all-reduce; None where a rank failed."""
+    rank_info = meeting.rank_info
+    advice = "see what NCCL_DEBUG=INFO prints; set NCCL_SOCKET_IFNAME and NCCL_IB_HCA"
+
+    def join_group() -> bool:
+        join(rank_info, config.parallel.timeout_seconds)
+        return True
+
+    if not meeting.all_ok("alive", checks.at_most(20)):
+        return None
+    joined = checks.run("network", join_group, seconds=40, advice=advice)
+    if not meeting.all_ok("joined", checks.at_most(20), ok=joined is not None):
+        return None
+
+    return checks.run(
+        "network",
+        lambda: bus_gb_per_second(rank_info.device, MEASURE_SECONDS),
+        seconds=15,
+        advice=advice,
+    )
+
+
+def examine_step(
+    config: TrainConfig, meeting: Rendezvous, checks: Checklist, *, well: bool
+) -> StepMemory | None:
+    """Build the model and take a step; None where a rank failed, or was not `well` before."""
+    rank_info = meeting.rank_info
+    advice = "see what it prints above; try compile=false or a smaller micro_batch_size"
+
+    model = None
+    if well:
+        model = checks.run(
+            "step",
+            lambda: build_model(config, rank_info),
+            seconds=COMPILE_SECONDS,
+            advice=advice,
+        )
+    all_built = meeting.all_ok("model", checks.at_most(COMPILE_SECONDS), ok=model is not None)
+    if not all_built or model is None:
+        return None
+
+    return checks.run(
+        "step",
+        lambda: take_step(config, rank_info, model),
+        seconds=COMPILE_SECONDS,
+        advice=advice,
+    )
