@@ -19,6 +19,8 @@ settings.load_profile("untimed")
 MEMORY_BYTES = 2 * 2**30
 CPU_SECONDS = 20
 
+GPU_TESTS_NEED = "one NVIDIA GPU, and torch, DALI and PyAV with CUDA"
+
 SLOW_FOLDERS = [Path(__file__).parent / name for name in ("end_to_end", "fuzz")]
 """All of them is slow; elsewhere, tests that start ranks or take a second of CPU are marked one by one."""
 
@@ -27,6 +29,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if any(folder in item.path.parents for folder in SLOW_FOLDERS):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    wanted = [item for item in session.items if item.get_closest_marker("gpu")]
+    if wanted and not session.config.option.collectonly and not has_gpu():
+        pytest.exit(f"{len(wanted)} tests need {GPU_TESTS_NEED}; this machine shows no GPU", 4)
+
+
+def has_gpu() -> bool:
+    """Whether torch sees a GPU; asked only where tests that need one are to run."""
+    import torch
+
+    return torch.cuda.is_available()
 
 
 @pytest.fixture

@@ -1,26 +1,32 @@
-"""Answer the open questions about a GPU in some ten minutes, those with the most risk first.
+"""Measure a GPU: what crashes, what fits, how fast it is, each beside what was predicted.
 
-`python -m surgstream.benchmarks.gpu OUT` runs every part in a process of its own, prints what it finds, one JSON object
-a line, and writes the same to OUT/findings.jsonl; what a part writes to standard error is in OUT/PART.err. A part that
-fails, crashes or takes too long ends alone.
+  benchmarks/gpu.sh OUT                       every group
+  benchmarks/gpu.sh OUT first                 a group: nine minutes at most
+  benchmarks/gpu.sh OUT jpeg mae --seconds 90
+  benchmarks/gpu.sh OUT --cpu                 the parts that need no GPU, at a small size
 
-  python -m surgstream.benchmarks.gpu OUT
-  python -m surgstream.benchmarks.gpu OUT --parts jpeg engine --seconds 120
-  python -m surgstream.benchmarks.gpu OUT --cpu          # the parts that need no GPU, at a small size
-
-It needs torch, timm, einops, DeepSpeed, Pillow and, for JPEGs, nvImageCodec; neither DALI nor boto3.
+Every part is a process of its own, so one that fails, crashes or takes too long ends alone. What they find is printed,
+one JSON object a line, and written to OUT/findings.jsonl; OUT/report.md has it as tables, predictions beside
+measurements. What a part writes to standard error is in OUT/PART.err. Groups `first` and `second` need torch, timm,
+einops, DeepSpeed and Pillow, and nvImageCodec for JPEGs; `node` needs the whole environment, DALI among it.
 """
 
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from surgstream.benchmarks.gpu.parts import CPU_PARTS, GROUPS, Part
+from surgstream.benchmarks.gpu.report import render
 
 _MIN_SECONDS = 8
 _LAST_CHARACTERS = 300
@@ -32,173 +38,176 @@ _ENVIRONMENT = {
 _GPU_ENVIRONMENT = {"DS_ACCELERATOR": "cuda", "PYTORCH_ALLOC_CONF": "expandable_segments:True"}
 _CPU_ENVIRONMENT = {"DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": ""}
 
-
-@dataclass(frozen=True)
-class Part:
-    """One question.
-
-    Attributes:
-        name: The part's name on the command line.
-        seconds: The time after which it is ended.
-        module: The module of this package that answers it.
-        words: The arguments of that module.
-    """
-
-    name: str
-    seconds: int
-    module: str
-    words: tuple[str, ...] = ()
-
-
-_SURGVISTA = (
-    "surgvista_vitb",
-    "global_batch_size=64",
-    "objective.teacher.weights=null",
-    "objective.teacher.allow_random=true",
-)
-GPU_PARTS = (
-    Part("machine", 20, "machine"),
-    Part("jpeg", 60, "jpeg"),
-    Part("engine", 60, "engine"),
-    Part("surgvista", 150, "step", (*_SURGVISTA, "--kernels", "--load")),
-    Part("attention", 20, "attention"),
-    Part("fp8", 15, "fp8"),
-    Part(
-        "phase2",
-        55,
-        "step",
-        (
-            "surgrec_jepa_vitl_phase2",
-            "global_batch_size=8",
-            "compile=false",
-            "--steps=4",
-            "--kernels",
-        ),
-    ),
-    Part(
-        "unisurg2",
-        50,
-        "step",
-        ("unisurg_vitl_stage2", "global_batch_size=16", "compile=false", "--steps=3"),
-    ),
-    Part(
-        "phase2_compiled",
-        110,
-        "step",
-        ("surgrec_jepa_vitl_phase2", "global_batch_size=8", "--steps=6"),
-    ),
-    Part("hang", 60, "hang"),
-    Part("mae", 50, "step", ("surgrec_mae_vitb", "global_batch_size=64")),
-    Part(
-        "surgvista_eager",
-        40,
-        "step",
-        (*_SURGVISTA, "compile=false", "--steps=4"),
-    ),
-)
-CPU_PARTS = (
-    Part("machine", 300, "machine"),
-    Part("jpeg", 300, "jpeg"),
-    Part("engine", 300, "engine"),
-    Part("surgvista", 300, "step", ("surgvista_tiny", "--steps=2", "--kernels", "--load")),
-    Part("attention", 300, "attention"),
-)
+Finding = dict[str, Any]
 
 
 def main() -> int:
     """Run the parts; returns 1 where one of them failed."""
     words = _parse()
-    parts = CPU_PARTS if words.cpu else GPU_PARTS
-    known = [part.name for part in parts]
-    if unknown := {*words.parts} - {*known}:
-        sys.stderr.write(f"--parts: expected some of {', '.join(known)}, got {sorted(unknown)}\n")
+    parts = chosen(words.names, cpu=words.cpu)
+    if isinstance(parts, str):
+        sys.stderr.write(f"{parts}\n")
         return 2
 
     words.out.mkdir(parents=True, exist_ok=True)
-    report = words.out / "findings.jsonl"
-    report.write_text("", encoding="utf-8")
-    end = time.monotonic() + words.seconds
-    num_failed = 0
+    limit = sum(part.seconds for part in parts)
+    end = time.monotonic() + (words.seconds or limit)
+    began = datetime.now(UTC)
+    findings: list[Finding] = []
 
-    for part in parts:
-        if words.parts and part.name not in words.parts:
-            continue
-        seconds = min(part.seconds, int(end - time.monotonic()))
-        if seconds < _MIN_SECONDS:
-            findings: list[dict[str, Any]] = [{"failed": "no time left"}]
-        else:
-            findings = run_part(part, seconds, words.out / f"{part.name}.err", cpu=words.cpu)
+    with (words.out / "findings.jsonl").open("w", encoding="utf-8") as file:
+        for part in parts:
+            seconds = min(part.seconds, int(end - time.monotonic()))
+            for found in find(part, seconds, words.out, cpu=words.cpu):
+                finding = {"part": part.name, **found}
+                findings.append(finding)
+                print(json.dumps(finding), flush=True)
+                file.write(f"{json.dumps(finding)}\n")
+                file.flush()
+            # After each part: whoever is cut off has the report of those before
+            page = render("A GPU, measured", _conditions(began), findings)
+            (words.out / "report.md").write_text(page, encoding="utf-8")
 
-        num_failed += any("failed" in finding for finding in findings)
-        with report.open("a", encoding="utf-8") as file:
-            for finding in findings:
-                line = json.dumps({"part": part.name, **finding})
-                print(line, flush=True)
-                file.write(f"{line}\n")
-
-    return int(num_failed > 0)
+    return int(any("failed" in finding for finding in findings))
 
 
-def run_part(part: Part, seconds: int, errors: Path, *, cpu: bool) -> list[dict[str, Any]]:
-    """Run a part in a process of its own.
+def chosen(names: Sequence[str], *, cpu: bool) -> list[Part] | str:
+    """The parts that are named, by themselves or by their group, in their own order; all for no names.
+
+    Args:
+        names: Names of parts and groups.
+        cpu: Choose from those that need no GPU.
+
+    Returns:
+        The parts, or what is wrong with the names.
+    """
+    groups = {"cpu": CPU_PARTS} if cpu else GROUPS
+    known = [(group, part) for group, parts in groups.items() for part in parts]
+    unknown = {*names} - {*groups} - {part.name for _, part in known}
+    if unknown:
+        listed = "; ".join(
+            f"{group} ({', '.join(part.name for part in parts)})" for group, parts in groups.items()
+        )
+        return f"NAME: expected groups or parts of {listed}; got {', '.join(sorted(unknown))}"
+    return [part for group, part in known if not names or group in names or part.name in names]
+
+
+def find(part: Part, seconds: int, out: Path, *, cpu: bool) -> list[Finding]:
+    """Run a part, if there is the time and everything that it needs.
 
     Args:
         part: The part.
-        seconds: The time after which it is ended.
-        errors: Takes its standard error.
+        seconds: The time for it.
+        out: The folder of the results.
         cpu: Hide the GPUs from it.
 
     Returns:
-        What it found until it ended, then the seconds that it took and, unless it ended well, how it failed.
+        What it found; the last finding says how it ended.
+    """
+    lacking = [name for name in part.needs if not _is_installed(name)]
+    if lacking:
+        reason = f"needs {', '.join(lacking)}, which this interpreter does not have"
+        return [{"skipped": reason, "limit": part.seconds}]
+    if seconds < _MIN_SECONDS:
+        return [{"skipped": "no time was left", "limit": part.seconds}]
+    return run_part(part, seconds, out, cpu=cpu)
+
+
+def run_part(part: Part, seconds: int, out: Path, *, cpu: bool) -> list[Finding]:
+    """Run a part in a process of its own; see `find`.
+
+    Returns:
+        What it found until it ended, then what else it printed, its seconds and, unless it ended well, how it failed.
     """
     environment = {**os.environ, **_ENVIRONMENT, **(_CPU_ENVIRONMENT if cpu else _GPU_ENVIRONMENT)}
-    command = [sys.executable, "-m", f"surgstream.benchmarks.gpu.{part.module}", *part.words]
+    words = [word.format(out=out) for word in part.words]
+    command = [sys.executable, "-m", f"surgstream.{part.module}", *words]
+    errors = out / f"{part.name}.err"
     began = time.monotonic()
 
+    # A session of its own, so that its children can be ended with it
     with errors.open("w", encoding="utf-8") as file:
-        try:
-            done = subprocess.run(
-                command, env=environment, stdout=subprocess.PIPE, stderr=file, timeout=seconds
-            )
-            printed = done.stdout
-            failed = f"exit status {done.returncode}" if done.returncode else ""
-        except subprocess.TimeoutExpired as late:
-            printed = late.stdout or b""
-            failed = f"stopped after {seconds} s"
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=file, start_new_session=True
+        )
+    try:
+        printed, _ = process.communicate(timeout=seconds)
+        failed = _ending(process.returncode)
+    except subprocess.TimeoutExpired:
+        failed = f"stopped after {seconds} s"
+    finally:
+        # However it ended: the next part is to find the GPU free
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode is None:
+        printed, _ = process.communicate()
 
-    findings = _findings(printed.decode().splitlines())
-    last: dict[str, Any] = {"seconds": round(time.monotonic() - began, 1)}
+    findings, others = _sorted(printed.decode(errors="replace").splitlines())
+    took = round(time.monotonic() - began, 1)
+    last: Finding = {"seconds": took, "limit": part.seconds}
+    if others:
+        last["printed"] = "\n".join(others)
     if failed:
         written = errors.read_text(encoding="utf-8", errors="replace").strip()
         last["failed"] = f"{failed}: {written[-_LAST_CHARACTERS:]}"
     return [*findings, last]
 
 
-def _findings(lines: Sequence[str]) -> list[dict[str, Any]]:
-    """The findings among all that a part has printed; a part that was ended may have printed half a line."""
-    found = []
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even its package
+        return False
+
+
+def _ending(status: int) -> str:
+    """How a process failed; empty where it ended well."""
+    if status < 0:
+        return f"ended by {signal.Signals(-status).name}"
+    return f"exit status {status}" if status else ""
+
+
+def _sorted(lines: Sequence[str]) -> tuple[list[Finding], list[str]]:
+    """The findings among all that a part has printed, and the rest; half a line is of the rest."""
+    findings = []
+    others = []
     for line in lines:
-        if line.startswith("{"):
-            try:
-                found.append(json.loads(line))
-            except ValueError:
-                continue
-    return found
+        try:
+            found = json.loads(line) if line.startswith("{") else None
+        except ValueError:
+            found = None
+        if isinstance(found, dict):
+            findings.append(found)
+        else:
+            others.append(line)
+    return findings, others
+
+
+def _conditions(began: datetime) -> str:
+    describe = ["git", "describe", "--always", "--dirty"]
+    here = Path(__file__).resolve().parent
+    commit = os.environ.get("SURGSTREAM_COMMIT")  # where there is no git
+    if commit is None:
+        commit = subprocess.run(describe, cwd=here, capture_output=True, text=True).stdout.strip()
+    return (
+        f"Begun {began:%Y-%m-%d %H:%M} UTC, commit {commit or 'unknown'}, {os.cpu_count()} cores."
+    )
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m surgstream.benchmarks.gpu",
+        prog="benchmarks/gpu.sh",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="\n".join(
+            f"{group}: {', '.join(part.name for part in parts)}" for group, parts in GROUPS.items()
+        ),
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="a folder for what is found")
-    parser.add_argument(
-        "--parts", nargs="+", default=[], metavar="PART", help="the parts to run; all by default"
-    )
-    parser.add_argument("--seconds", type=int, default=720, help="time for all parts together")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="groups or parts; all by default")
+    parser.add_argument("--seconds", type=int, help="time for all parts together")
     parser.add_argument("--cpu", action="store_true", help="only what needs no GPU, small")
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import torch
 
 from surgstream.benchmarks.gpu.findings import DEVICE, ON_GPU, report
 from surgstream.benchmarks.gpu.training import load_recipe, start, take_step, wrap
-from surgstream.trainer.assembly import noise_batch
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.checkpoint import (
     load_averages,
@@ -18,6 +17,7 @@ from surgstream.trainer.engine.checkpoint import (
 )
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.engine.zero import ZeroEngine
+from surgstream.trainer.noise import noise_batch
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.base import Objective
 

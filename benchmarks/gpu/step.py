@@ -17,10 +17,10 @@ from torch.profiler import ProfilerActivity, profile
 from surgstream.benchmarks.gpu import under_load
 from surgstream.benchmarks.gpu.findings import DEVICE, ON_GPU, Laps, report, wait
 from surgstream.benchmarks.gpu.training import load_recipe, start, take_step
-from surgstream.trainer.assembly import noise_batch
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.engine.metrics import peak_flops
 from surgstream.trainer.engine.zero import ZeroEngine
+from surgstream.trainer.noise import noise_batch
 from surgstream.trainer.objectives.base import Objective
 
 PHASES = ("targets", "forward", "backward", "optimizer")
@@ -121,6 +121,7 @@ def time_steps(
     report(
         step_ms=round(1e3 * seconds, 1),
         clips_per_s=round(rate, 1),
+        targets_share=round(phases["targets_ms"] / sum(phases.values()), 3),
         mfu=round(flops * rate / peak, 3) if peak else None,
         **phases,
         in_engine_step_ms=round(1e3 * in_engine_step / len(batches), 1),

@@ -20,10 +20,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from surgstream.benchmarks.support.harness import Case
 from surgstream.benchmarks.support.training import surgvista_of
 from surgstream.configs.loading import load
-from surgstream.trainer.assembly import noise_batch
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.models.vit import Attention
+from surgstream.trainer.noise import noise_batch
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.surgvista import SurgVista
 

@@ -1,23 +1,38 @@
-"""`python -m surgstream.benchmarks.gpu` where no GPU is: the parts that need none, and how a part ends."""
+"""`benchmarks/gpu.sh` where no GPU is: the parts that need none, how a part ends, and what the report says."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from surgstream.benchmarks.gpu.__main__ import CPU_PARTS, GPU_PARTS, Part, run_part
+from surgstream.benchmarks.gpu import suite, training
+from surgstream.benchmarks.gpu.__main__ import chosen, find, run_part
+from surgstream.benchmarks.gpu.parts import CPU_PARTS, GROUP_SECONDS, GROUPS, Part
+from surgstream.benchmarks.gpu.predictions import PREDICTIONS, Prediction
+from surgstream.benchmarks.gpu.report import render
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "benchmarks" / "gpu.sh"
+PARTS = [part for parts in GROUPS.values() for part in parts]
 
 
-def run(*words: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "surgstream.benchmarks.gpu", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=1500)
+def gpu_sh(*words: str) -> "subprocess.CompletedProcess[str]":
+    """Run it from another folder, as on a machine that has the packages and no installed surgstream."""
+    environment = os.environ | {"PYTHON": sys.executable}
+    command = [str(SCRIPT), *words]
+    return subprocess.run(
+        command, env=environment, cwd="/", capture_output=True, text=True, timeout=1500
+    )
 
 
 @pytest.mark.slow
 def test_the_parts_that_need_no_gpu_find_what_they_should(tmp_path: Path) -> None:
-    done = run(str(tmp_path), "--cpu", "--seconds", "1200")
+    done = gpu_sh(str(tmp_path), "--cpu")
     assert done.returncode == 0, done.stdout
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert (tmp_path / "findings.jsonl").read_text() == done.stdout
@@ -36,18 +51,129 @@ def test_the_parts_that_need_no_gpu_find_what_they_should(tmp_path: Path) -> Non
     assert {"targets_ms", "forward_ms", "backward_ms", "optimizer_ms"} <= {
         key for line in found for key in line
     }
+    assert "| surgvista | clips/s of a GPU | 260 to 330 | " in (tmp_path / "report.md").read_text()
 
 
-def test_a_part_that_breaks_or_takes_too_long_ends_alone(tmp_path: Path) -> None:
-    (broken,) = run_part(Part("broken", 9, "nothing"), 60, tmp_path / "broken.err", cpu=True)
-    assert broken["failed"].startswith("exit status 1: ") and "No module named" in broken["failed"]
-    (late,) = run_part(Part("late", 9, "engine"), 1, tmp_path / "late.err", cpu=True)
-    assert late["failed"].startswith("stopped after 1 s")
+@pytest.mark.parametrize(
+    ("code", "failed", "found"),
+    [
+        ("import os; os.kill(os.getpid(), 11)", "ended by SIGSEGV: ", []),
+        ("import os; os._exit(3)", "exit status 3: ", []),
+        (
+            "import time; print('{\"a\": 1}', flush=True); print('{\"b\": ', flush=True); time.sleep(60)",
+            "stopped after 1 s: ",
+            [{"a": 1}],
+        ),
+    ],
+    ids=["crashes", "fails", "hangs after half a line"],
+)
+def test_what_was_found_before_the_end_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, failed: str, found: list[Any]
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(code)  # runs before any module
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    *findings, last = run_part(Part("odd", 60, "launch"), 1, tmp_path, cpu=True)
+    assert findings == found
+    assert last["failed"].startswith(failed) and last["limit"] == 60
 
 
-def test_parts_are_modules_of_the_package_and_unknown_ones_are_refused(tmp_path: Path) -> None:
-    package = Path(__file__).parents[2] / "benchmarks" / "gpu"
-    for part in (*GPU_PARTS, *CPU_PARTS):
-        assert (package / f"{part.module}.py").is_file()
-    done = run(str(tmp_path), "--parts", "jpeg", "soup")
-    assert done.returncode == 2 and "expected some of machine, jpeg, " in done.stderr
+def test_a_part_that_lacks_something_is_skipped_and_says_what(tmp_path: Path) -> None:
+    part = Part("odd", 60, "launch", needs=("json", "nowhere.to_be_found"))
+    (skipped,) = find(part, 60, tmp_path, cpu=True)
+    assert skipped["skipped"].startswith("needs nowhere.to_be_found, ")
+    (late,) = find(Part("odd", 60, "launch"), 3, tmp_path, cpu=True)
+    assert late["skipped"] == "no time was left"
+
+
+def test_groups_fit_their_time_and_parts_exist() -> None:
+    for parts in GROUPS.values():
+        assert sum(part.seconds for part in parts) <= GROUP_SECONDS
+    names = [part.name for part in PARTS]
+    assert len(set(names)) == len(names) and not {*names} & {*GROUPS}
+    assert {prediction.part for prediction in PREDICTIONS} <= {*names}
+    for part in (*PARTS, *CPU_PARTS):
+        place = ROOT / part.module.replace(".", "/")
+        assert place.with_suffix(".py").is_file() or (place / "__main__.py").is_file()
+
+
+def test_parts_for_a_lent_gpu_need_neither_dali_nor_boto3_nor_opencv() -> None:
+    modules = {part.module for group in ("first", "second") for part in GROUPS[group]}
+    absent = ("nvidia.dali", "boto3", "botocore", "cv2", "av", "transformers")
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent}))\n" + "\n".join(
+        f"import surgstream.{module}" for module in sorted(modules)
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_names_choose_parts_in_their_own_order() -> None:
+    def names(*words: str, cpu: bool = False) -> list[str] | str:
+        parts = chosen(words, cpu=cpu)
+        return parts if isinstance(parts, str) else [part.name for part in parts]
+
+    assert names("hang", "jpeg") == ["jpeg", "hang"]
+    assert names("second", "machine")[:2] == ["machine", "phase2_compiled"]
+    assert names() == [part.name for part in PARTS]
+    assert names("soup").startswith("NAME: expected groups or parts of first (machine, engine, ")
+
+
+def test_every_recipe_that_a_part_names_can_be_loaded() -> None:
+    loaded = 0
+    for part in PARTS:
+        if part.module == "benchmarks.gpu.step":
+            recipe, *words = (word for word in part.words if not word.startswith("--"))
+            training.load_recipe(recipe, words)
+        elif part.words[:1] == ("bench",) and "decode" not in part.words:
+            (recipe,) = (
+                word.removeprefix("--recipe=") for word in part.words if "--recipe" in word
+            )
+            overrides = [word for word in part.words if "=" in word and not word.startswith("--")]
+            training.load_recipe(recipe, overrides)
+        else:
+            continue
+        loaded += 1
+    assert loaded > 8
+
+
+def test_the_report_sets_predictions_beside_what_was_measured() -> None:
+    findings = [
+        {"part": "mae", "clips_per_s": 1000.0},
+        {"part": "mae", "seconds": 31.0, "limit": 50},
+        {"part": "machine", "from_host_gb_per_s": 9.0, "pinned": False},
+        {"part": "machine", "seconds": 3.0, "limit": 20, "printed": "a table"},
+        {"part": "jpeg", "seconds": 3.0, "limit": 60, "failed": "ended by SIGSEGV: a | b\nc"},
+        {"part": "tests", "limit": 60, "skipped": "needs nvidia.dali"},
+    ]
+    page = render("A GPU", "Today.", findings)
+    assert "| mae | clips/s of a GPU | 1100 to 1500 | 1000 | below |" in page
+    assert "| machine | GB/s from pageable memory | 6 to 10 | 9 | as predicted |" in page
+    assert "| machine | GB/s from pinned memory | at least 22 | not measured |  |" in page
+    assert "| jpeg | 3 of 60 | failed: ended by SIGSEGV: a \\| b c |" in page
+    assert "| tests |  | skipped: needs nvidia.dali |" in page
+    assert "## machine\n\n- from_host_gb_per_s 9.0, pinned false\n\n```\na table\n```" in page
+
+
+def test_a_prediction_is_held_against_the_finding_that_it_means() -> None:
+    prediction = Prediction(part="a", key="x", what="", low=1, high=2, where={"of": "b"})
+    findings = [
+        {"part": "c", "x": 1, "of": "b"},
+        {"part": "a", "x": 2},
+        {"part": "a", "x": 3, "of": "b"},
+    ]
+    assert prediction.measured(findings) == 3
+    assert prediction.measured(findings[:2]) is None
+
+
+def test_the_files_of_gpu_tests_are_found_the_risky_ones_last() -> None:
+    files = suite.files_with_gpu_tests()
+    assert files[-2:] == list(suite.RISKY) and len(files) > 4
+    assert all((ROOT / file).is_file() for file in files)
+
+
+def test_shellcheck_has_nothing_against_the_script() -> None:
+    shellcheck = shutil.which(
+        "shellcheck", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    )
+    assert shellcheck
+    found = subprocess.run([shellcheck, SCRIPT], capture_output=True, text=True)
+    assert not found.returncode, found.stdout
