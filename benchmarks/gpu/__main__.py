@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from surgstream.benchmarks.gpu.parts import CPU_PARTS, GROUPS, Part
+from surgstream.benchmarks.gpu.predictions import PREDICTIONS
 from surgstream.benchmarks.gpu.report import render
 
 _MIN_SECONDS = 8
@@ -65,7 +66,7 @@ def main() -> int:
                 file.write(f"{json.dumps(finding)}\n")
                 file.flush()
             # After each part: whoever is cut off has the report of those before
-            page = render("A GPU, measured", _conditions(began), findings)
+            page = render(_conditions(began), findings, () if words.cpu else PREDICTIONS)
             (words.out / "report.md").write_text(page, encoding="utf-8")
 
     return int(any("failed" in finding for finding in findings))

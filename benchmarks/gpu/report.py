@@ -9,25 +9,25 @@ from surgstream.configs.columns import markdown
 _OF_ITS_END = ("part", "seconds", "limit", "failed", "skipped")
 
 
-def render(title: str, conditions: str, findings: Sequence[Finding]) -> str:
+def render(
+    conditions: str, findings: Sequence[Finding], predictions: Sequence[Prediction] = PREDICTIONS
+) -> str:
     """The report in Markdown.
 
     Args:
-        title: The first line.
         conditions: What was measured, on what, when.
         findings: Everything that was found. The last finding of each part has its `seconds` and its `limit`, and
             `failed` or `skipped` with the reason.
+        predictions: What was predicted; empty for another kind of machine.
     """
     parts = list(dict.fromkeys(finding["part"] for finding in findings))
     ends = {finding["part"]: finding for finding in findings if "limit" in finding}
-    blocks = [
-        f"# {title}",
-        conditions,
-        "## Predictions and measurements",
-        _beside(PREDICTIONS, findings),
-        "## How the parts ended",
-        markdown([["part", "seconds", "end"], *(_end(part, ends.get(part)) for part in parts)]),
-    ]
+    blocks = ["# A GPU, measured", conditions]
+    if predictions:
+        blocks += ["## Predictions and measurements", _beside(predictions, findings)]
+
+    rows = [["part", "seconds", "end"], *(_end(part, ends.get(part)) for part in parts)]
+    blocks += ["## How the parts ended", markdown(rows)]
     for part in parts:
         blocks += [f"## {part}", *_found(part, findings)]
     return "\n\n".join(blocks) + "\n"
@@ -47,7 +47,7 @@ def _beside(predictions: Sequence[Prediction], findings: Sequence[Finding]) -> s
                 _verdict(prediction, value),
             ]
         )
-    return markdown(rows)
+    return markdown(rows, left=2)
 
 
 def _verdict(prediction: Prediction, value: float | None) -> str:
