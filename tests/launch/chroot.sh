@@ -30,10 +30,11 @@ chroot "$folder" surgstream --version
 chroot "$folder" python3 - <<'END'
 import ctypes
 
-# The symbols and versions that NCCL 2.29 asks of libibverbs
+# glibc's way to ask for one version of a symbol, as NCCL asks
 dlvsym = ctypes.CDLL(None).dlvsym
 dlvsym.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p)
 dlvsym.restype = ctypes.c_void_p
+
 verbs = ctypes.CDLL("libibverbs.so.1")
 for symbol, version in (
     ("ibv_get_device_list", "IBVERBS_1.1"),
@@ -41,9 +42,11 @@ for symbol, version in (
     ("ibv_query_ece", "IBVERBS_1.10"),
     ("ibv_reg_dmabuf_mr", "IBVERBS_1.12"),
 ):
-    found = dlvsym(verbs._handle, symbol.encode(), version.encode())
-    print(symbol, version, "found" if found else "MISSING")
+    assert dlvsym(verbs._handle, symbol.encode(), version.encode()), f"no {symbol} of {version}"
+    print(f"libibverbs.so.1: {symbol} of {version}")
+
 for name in ("libmlx5.so.1", "librdmacm.so.1", "libnuma.so.1"):
-    print(name, ctypes.CDLL(name)._name, "found")
+    ctypes.CDLL(name)
+    print(f"{name}: loaded")
 END
-chroot "$folder" find /usr/lib -name 'libmlx5-rdmav*.so' -exec ldd {} +
+chroot "$folder" sh -c 'ldd /usr/lib/*/libibverbs/libmlx5-rdmav*.so'

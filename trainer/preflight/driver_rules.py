@@ -6,7 +6,7 @@ from surgstream.trainer.preflight.problems import Problem
 from surgstream.trainer.preflight.report import CudaVersions, RankReport
 
 FIRST_DRIVER = {11: 450, 12: 525, 13: 580}
-"""The first driver that runs a major version of CUDA, whatever the minor one (NVIDIA, "Minor Version Compatibility")."""
+"""The first driver that runs a major version of CUDA, whatever the minor one (NVIDIA: Minor Version Compatibility)."""
 
 CUDA_12 = (
     "surgstream[cuda12] by `pip install --upgrade "
@@ -34,7 +34,7 @@ def driver_problems(reports: Sequence[RankReport]) -> Iterator[Problem]:
 
 
 def why_torch_fails(cuda: CudaVersions) -> str:
-    """Say why torch cannot use the GPUs of this driver, and what to do; empty where it can, or is built without CUDA."""
+    """Say why torch cannot use this driver's GPUs, and what to do; empty where it can, or is built without CUDA."""
     if not cuda.of_torch:
         return ""
 

@@ -83,7 +83,7 @@ class Libcuda:
     """The library of a driver that runs CUDA 12.4."""
 
     @staticmethod
-    def cuDriverGetVersion(version: "ctypes.Array[ctypes.c_int]") -> int:  # noqa: N802
+    def cuDriverGetVersion(version: "ctypes.Array[ctypes.c_int]") -> int:
         version._obj.value = 12040  # type: ignore[attr-defined]
         return 0
 
