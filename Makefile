@@ -6,6 +6,8 @@ VIDEOS ?=
 DEMO ?= demo
 WHEELHOUSE ?= wheelhouse
 CUDA ?= 13
+# PyPI's torch is of CUDA 13.
+TORCH_INDEX := $(if $(filter 12,$(CUDA)),https://download.pytorch.org/whl/cu126)
 # A process a core; a file's tests stay together, since they share what they have made.
 SIDE_BY_SIDE := -n auto --maxprocesses 8 --dist loadfile
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -62,9 +64,9 @@ bench: setup  ## measure this machine, theme by theme: half an hour
 wheelhouse:  ## fill WHEELHOUSE with all that an install without a network needs; CUDA=12 for drivers below 580
 	$(PYTHON) -m venv .venv-wheelhouse
 	rm -rf build
-	$(if $(filter 12,$(CUDA)),PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cu126) \
-		.venv-wheelhouse/bin/pip wheel --quiet --disable-pip-version-check -c constraints.txt \
-		--wheel-dir "$(WHEELHOUSE)" '.[pack,cuda$(CUDA)]' 'setuptools>=77'
+	.venv-wheelhouse/bin/pip wheel --quiet --disable-pip-version-check -c constraints.txt \
+		$(addprefix --extra-index-url=,$(TORCH_INDEX)) --wheel-dir "$(WHEELHOUSE)" \
+		'.[pack,cuda$(CUDA)]' 'setuptools>=77'
 	rm -rf build
 	@echo "$$(ls "$(WHEELHOUSE)" | wc -l) wheels, $$(du -sh "$(WHEELHOUSE)" | cut -f1);" \
 		"there: pip install --no-index --find-links $(WHEELHOUSE) 'surgstream[pack,cuda$(CUDA)]'"

@@ -45,8 +45,8 @@ def urls(cuda: str) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         pip = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
-        what = ["-c", ROOT / "constraints.txt", f"{ROOT}[pack,cuda{cuda}]"]
-        subprocess.run([*pip, "--report", report, *what], env=clean, check=True)
+        what = ["-c", f"{ROOT}/constraints.txt", f"{ROOT}[pack,cuda{cuda}]"]
+        subprocess.run([*pip, f"--report={report}", *what], env=clean, check=True)
         items = json.loads(report.read_text())["install"]
 
     found = [item["download_info"]["url"] for item in items]

@@ -9,8 +9,8 @@ FIRST_DRIVER = {11: 450, 12: 525, 13: 580}
 """The first driver that runs a major version of CUDA, whatever the minor one (NVIDIA: Minor Version Compatibility)."""
 
 CUDA_12 = (
-    "surgstream[cuda12] by `pip install --upgrade "
-    "--extra-index-url https://download.pytorch.org/whl/cu126`"
+    "surgstream[cuda12] and `pip install --force-reinstall "
+    "--index-url https://download.pytorch.org/whl/cu126 torch torchvision`"
 )
 """An install of CUDA 12: PyPI's torch is of CUDA 13, whichever extra asks for it."""
 

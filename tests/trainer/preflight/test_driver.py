@@ -31,9 +31,9 @@ def test_an_old_driver_is_named_with_all_that_may_be_installed() -> None:
     assert problem.fatal and problem.check == "GPUs" and problem.ranks == (2, 3)
     assert problem.sentence == (
         "driver 550.54.15 runs CUDA 12.4, torch is of CUDA 13.0; install driver 580 or newer, or "
-        "surgstream[cuda12] by `pip install --upgrade "
-        "--extra-index-url https://download.pytorch.org/whl/cu126`, or cuda-compat-13-0 in a "
-        "container"
+        "surgstream[cuda12] and `pip install --force-reinstall "
+        "--index-url https://download.pytorch.org/whl/cu126 torch torchvision`, or "
+        "cuda-compat-13-0 in a container"
     )
 
 
