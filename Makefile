@@ -4,11 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 VIDEOS ?=
 DEMO ?= demo
+WHEELHOUSE ?= wheelhouse
+CUDA ?= 13
+# PyPI's torch is of CUDA 13.
+TORCH_INDEX := $(if $(filter 12,$(CUDA)),https://download.pytorch.org/whl/cu126)
 # A process a core; a file's tests stay together, since they share what they have made.
 SIDE_BY_SIDE := -n auto --maxprocesses 8 --dist loadfile
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help setup demo test test-fast test-services test-peers test-gpu check format bench clean
+.PHONY: help setup demo test test-fast test-services test-peers test-gpu check format bench wheelhouse clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,6 +60,16 @@ format: setup  ## format the code
 
 bench: setup  ## measure this machine, theme by theme: half an hour
 	$(BIN)/surgstream bench
+
+wheelhouse:  ## fill WHEELHOUSE with all that an install without a network needs; CUDA=12 for drivers below 580
+	$(PYTHON) -m venv .venv-wheelhouse
+	rm -rf build
+	.venv-wheelhouse/bin/pip wheel --quiet --disable-pip-version-check -c constraints.txt \
+		$(addprefix --extra-index-url=,$(TORCH_INDEX)) --wheel-dir "$(WHEELHOUSE)" \
+		'.[pack,cuda$(CUDA)]' 'setuptools>=77'
+	rm -rf build
+	@echo "$$(ls "$(WHEELHOUSE)" | wc -l) wheels, $$(du -sh "$(WHEELHOUSE)" | cut -f1);" \
+		"there: pip install --no-index --find-links $(WHEELHOUSE) 'surgstream[pack,cuda$(CUDA)]'"
 
 clean:  ## remove the demo's output
 	rm -rf $(DEMO)

@@ -55,7 +55,7 @@ USAGE = "\n".join(
     ]
 )
 
-DALI = "pip install 'surgstream[cuda13]', or [cuda12] where the driver is older"
+DALI = "pip install 'surgstream[cuda13]', or, for drivers below 580, as README says of [cuda12]"
 EXTRAS = {
     "pack": ("av", "cv2", "PIL"),
     "s3": ("boto3", "botocore"),

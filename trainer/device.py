@@ -9,6 +9,8 @@ import torch
 
 from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.estimates import GIB
+from surgstream.trainer.preflight.driver import gpus_are_hidden, look_at_driver
+from surgstream.trainer.preflight.driver_rules import CUDA_12, why_torch_fails
 from surgstream.trainer.preflight.node import installed_driver
 
 log = logging.getLogger(__name__)
@@ -58,20 +60,20 @@ def why_unseen() -> str:
     """Explain why torch does not see a GPU that is there, and what to do."""
     version = torch.__version__
     if torch.version.cuda is None:
-        return f"torch {version} is built without CUDA; install surgstream[cuda13], or cuda12"
+        return (
+            f"torch {version} is built without CUDA; install surgstream[cuda13], or, for drivers "
+            f"below 580, {CUDA_12}"
+        )
 
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None and visible.partition(",")[0].strip() in ("", "-1"):
-        return f"CUDA_VISIBLE_DEVICES={visible!r} hides it"
+    if gpus_are_hidden(os.environ):
+        return f"CUDA_VISIBLE_DEVICES={os.environ['CUDA_VISIBLE_DEVICES']!r} hides it"
+
+    cuda = look_at_driver()
+    if cuda and (reason := why_torch_fails(cuda)):
+        return reason
 
     try:
         torch.cuda.init()  # type: ignore[no-untyped-call]
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
-    else:
-        reason = "it counts none"
-
-    return (
-        f"{reason}; torch {version} is of CUDA {torch.version.cuda}: a newer driver, or a torch of "
-        "an older CUDA, such as that of surgstream[cuda12], may see it"
-    )
+        return str(error).partition("\n")[0]
+    return f"torch {version} of CUDA {torch.version.cuda} counts none; see whether nvidia-smi works"

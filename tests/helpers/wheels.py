@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -23,9 +24,32 @@ def build_wheel(folder: Path) -> Path:
             symlinks=True,
             ignore=shutil.ignore_patterns("results", "*.egg-info"),
         )
+    return build_wheel_in(copy)
 
+
+def build_wheel_in(copy: Path) -> Path:
+    """Build the wheel of a copy of the repository, and leave it there."""
     build = subprocess.run(
         [sys.executable, "-c", BUILD], cwd=copy, capture_output=True, text=True, timeout=120
     )
     assert build.returncode == 0, build.stderr
     return copy / build.stdout.split()[-1]
+
+
+def packed(wheel: Path) -> set[str]:
+    """The names of what a wheel installs."""
+    names = zipfile.ZipFile(wheel).namelist()
+    return {name for name in names if ".dist-info/" not in name}
+
+
+def expected() -> set[str]:
+    """The names of what it should install: all that runs, and what that reads."""
+    files = {path for room in ROOMS for path in (ROOT / room).rglob("*") if path.is_file()}
+    data = {
+        path
+        for path in files
+        if path.relative_to(ROOT).parts[0] != "benchmarks" and path.suffix != ".pyc"
+    }
+    python = {path for path in files if path.suffix == ".py"}
+    names = {f"surgstream/{path.relative_to(ROOT)}" for path in data | python}
+    return names | {"surgstream/__init__.py", "surgstream/__main__.py"}

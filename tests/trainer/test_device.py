@@ -10,6 +10,7 @@ import torch
 
 from surgstream.trainer.device import gpus_of_driver, tell_device
 from surgstream.trainer.distributed import RankInfo
+from surgstream.trainer.preflight import driver as driver_module
 
 LISTING = "NVIDIA RTX A5000, 24564 MiB, 470.199.02"
 TOO_OLD = "The NVIDIA driver on your system is too old (found version 11040).\nPlease update your GPU driver"
@@ -51,12 +52,20 @@ def test_without_gpus_the_log_names_the_cpu_and_warns_of_nothing(
 @pytest.mark.parametrize(
     ("cuda", "visible", "reason"),
     [
-        (None, None, "is built without CUDA; install surgstream[cuda13], or cuda12"),
+        (
+            None,
+            None,
+            "is built without CUDA; install surgstream[cuda13], or, for drivers below 580",
+        ),
         ("13.0", "", "CUDA_VISIBLE_DEVICES='' hides it"),
         ("13.0", "-1", "CUDA_VISIBLE_DEVICES='-1' hides it"),
-        ("13.0", None, "The NVIDIA driver on your system is too old (found version 11040).; torch"),
-        ("13.0", "0", "is of CUDA 13.0: a newer driver, or a torch of an older CUDA"),
-        ("13.0", "GPU-8932f937", "is of CUDA 13.0: a newer driver"),
+        (
+            "13.0",
+            None,
+            "driver 470.199.02 runs CUDA 11.4, torch is of CUDA 13.0; install driver 580",
+        ),
+        ("13.0", "GPU-8932f937", "driver 470.199.02 runs CUDA 11.4"),
+        ("11.8", "0", "The NVIDIA driver on your system is too old (found version 11040)."),
     ],
 )
 def test_a_gpu_that_torch_does_not_see_is_warned_of_with_the_reason(
@@ -71,6 +80,8 @@ def test_a_gpu_that_torch_does_not_see_is_warned_of_with_the_reason(
 
     monkeypatch.setattr(torch.version, "cuda", cuda)
     monkeypatch.setattr(torch.cuda, "init", refuse)
+    monkeypatch.setattr(driver_module, "installed_driver", lambda: "470.199.02")
+    monkeypatch.setattr(driver_module, "cuda_of_driver", lambda: "11.4")
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     tell_device(RankInfo())

@@ -20,6 +20,9 @@ from surgstream.trainer.engine.optim import parameter_groups
 # DeepSpeed looks for accelerators when it is imported, and warns when it has to guess.
 os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
 
+# DeepSpeed would have torch ask NVML whether there are GPUs, which sees those of a driver that is too old for torch.
+os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "0")
+
 import deepspeed
 from deepspeed.utils import (
     safe_get_full_fp32_param,

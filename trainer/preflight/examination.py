@@ -6,6 +6,7 @@ from pathlib import Path
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.joining import join
 from surgstream.trainer.preflight.checklist import Checklist
+from surgstream.trainer.preflight.driver import look_at_driver
 from surgstream.trainer.preflight.model import build_model, take_step
 from surgstream.trainer.preflight.network import bus_gb_per_second
 from surgstream.trainer.preflight.node import look_at_node
@@ -35,6 +36,9 @@ def examine(
         lambda: look_at_node(rank_info.device, run_dir, config.data.cache_folder),
         seconds=10,
         advice="see whether df and nvidia-smi answer on this node",
+    )
+    cuda = checks.run(
+        "GPUs", look_at_driver, seconds=10, advice="see whether nvidia-smi answers on this node"
     )
     corpora = checks.run(
         "corpus",
@@ -69,6 +73,7 @@ def examine(
         rank=rank_info.rank,
         node=meeting.node,
         facts=facts,
+        cuda=cuda,
         clock=clock,
         manifest=corpora.manifest if corpora else None,
         mb_per_second=mb_per_second,

@@ -44,6 +44,23 @@ class NodeFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CudaVersions:
+    """The versions of CUDA on a node with NVIDIA's driver, such as `12.4`; empty is none.
+
+    Attributes:
+        driver: The driver's own version, such as `550.54.15`.
+        of_driver: The newest CUDA that the driver runs; empty where its library is not found.
+        of_torch: The CUDA that torch is built for.
+        of_dali: The CUDA that DALI is built for.
+    """
+
+    driver: str
+    of_driver: str
+    of_torch: str
+    of_dali: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepMemory:
     """One step of the model on a rank: its peak of GPU memory and all there is, in GiB; 0 without a GPU."""
 
@@ -67,6 +84,7 @@ class RankReport:
         rank: Its number.
         node: The name of its node.
         facts: The node.
+        cuda: The versions of CUDA; None as well without a driver, or with hidden GPUs.
         clock: Unix time at a moment that all ranks share.
         manifest: The beginning of the SHA-256 of the corpus manifest, and of the held-out one's where there is one.
         mb_per_second: What it read from the store, while all ranks did.
@@ -79,6 +97,7 @@ class RankReport:
     rank: int
     node: str
     facts: NodeFacts | None = None
+    cuda: CudaVersions | None = None
     clock: float | None = None
     manifest: str | None = None
     mb_per_second: float | None = None

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 
+from surgstream.trainer.preflight.driver_rules import driver_problems
 from surgstream.trainer.preflight.node_rules import node_problems
 from surgstream.trainer.preflight.problems import (
     Problem,
@@ -39,6 +40,7 @@ def find_problems(reports: Sequence[RankReport], needs: Requirements) -> list[Pr
     facts = {report.rank: report.facts for report in reports if report.facts}
     found = list(_failures(reports))
     found += _odd_values(reports, facts)
+    found += driver_problems(reports)
     found += _clocks(reports)
 
     for nodes_ranks in nodes(reports).values():

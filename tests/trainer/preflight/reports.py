@@ -4,7 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 from surgstream.trainer.preflight.problems import Requirements
-from surgstream.trainer.preflight.report import Gpu, NodeFacts, RankReport, StepMemory
+from surgstream.trainer.preflight.report import (
+    CudaVersions,
+    Gpu,
+    NodeFacts,
+    RankReport,
+    StepMemory,
+)
 
 NEEDS = Requirements(checkpoint_gib=1.2, checkpoints=4, cache_gib=93.0, with_step=True)
 VERSIONS = {
@@ -14,6 +20,7 @@ VERSIONS = {
     "CUDA": "13.0",
     "NCCL": "2.28.9",
 }
+CUDA = CudaVersions(driver="580.65.06", of_driver="13.0", of_torch="13.0", of_dali="13.0")
 
 
 def cluster(num_nodes: int, gpus: int = 8) -> list[RankReport]:
@@ -44,6 +51,7 @@ def report(rank: int, node: str, gpus: int) -> RankReport:
             memlock=-1,
             infiniband=True,
         ),
+        cuda=CUDA,
         clock=1_790_000_000.0 + 0.001 * rank,
         manifest="d0985de36c13",
         mb_per_second=150.0,
