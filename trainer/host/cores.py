@@ -98,7 +98,7 @@ def parse_cores(text: str) -> set[int]:
     Raises:
         ValueError: It is none.
     """
-    cores = set()
+    cores: set[int] = set()
     for span in filter(None, text.strip().split(",")):
         first, _, last = span.partition("-")
         cores.update(range(int(first), int(last or first) + 1))

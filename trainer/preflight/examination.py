@@ -42,17 +42,12 @@ def examine(
         seconds=FIRST_TOUCH_SECONDS,
         advice="see whether df and nvidia-smi answer on this node",
     )
-    corpora = checks.run(
-        "corpus",
-        lambda: Corpora(config),
-        seconds=15,
-        advice="see whether this node reaches the store, and as whom",
-    )
+    corpora = examine_corpora(config, meeting, checks)
 
     # All ranks leave an agreement at about the same moment, so that their clocks can be compared.
     clock = (
         time.time()
-        if meeting.all_ok("clock", checks.at_most(2 * FIRST_TOUCH_SECONDS + 16))
+        if meeting.all_ok("clock", checks.at_most(2 * FIRST_TOUCH_SECONDS + 31))
         else None
     )
     mb_per_second = None
@@ -87,6 +82,21 @@ def examine(
         step=step,
         failures=tuple(checks.failures),
     )
+
+
+def examine_corpora(config: TrainConfig, meeting: Rendezvous, checks: Checklist) -> Corpora | None:
+    """Read the manifests, and on rank 0 see whether ranks can hold what the order keeps open; None where one fails."""
+    rank_info = meeting.rank_info
+    advice = "see whether this node reaches the store, and as whom"
+    corpora = checks.run("corpus", lambda: Corpora(config), seconds=15, advice=advice)
+    if corpora and rank_info.is_main:
+        checks.run(
+            "corpus",
+            lambda: corpora.check_memory(rank_info.world_size),
+            seconds=15,
+            advice=advice,
+        )
+    return corpora
 
 
 def examine_network(config: TrainConfig, meeting: Rendezvous, checks: Checklist) -> float | None:

@@ -9,11 +9,16 @@ from typing import cast
 import pytest
 import torch
 
+from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import load
 from surgstream.shards.errors import StorageError
+from surgstream.shards.order.sequence import Order
+from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.distributed import RankInfo
-from surgstream.trainer.errors import PreflightError
+from surgstream.trainer.engine.checkpoint_files import state_bytes
+from surgstream.trainer.errors import CheckpointError, PreflightError
 from surgstream.trainer.preflight import model, network
 from surgstream.trainer.preflight.checklist import Checklist
 from surgstream.trainer.preflight.hosts import check_hosts
@@ -188,6 +193,31 @@ def test_both_corpora_have_a_part_in_the_name(tmp_path: Path) -> None:
         for corpus in (train, held_out)
     ]
     assert both == "+".join(alone)
+
+
+def test_chunks_that_ranks_cannot_hold_are_told_before_a_run(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    words = (f"data.corpus={tmp_path}", "held_out=null", f"run_dir={tmp_path / 'run'}")
+    Corpora(recipe(*words)).check_memory(1)
+    small = Corpora(recipe(*words, "data.read.buffer_bytes=1000"))
+    small.check_memory(1000)
+    with pytest.raises(ConfigError, match=r"on each of 1 ranks; .*; set data.read.buffer_bytes="):
+        small.check_memory(1)
+
+
+def test_a_run_that_goes_on_is_judged_by_the_order_that_it_has(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    words = (f"data.corpus={tmp_path}", "held_out=null", f"run_dir={tmp_path / 'run'}")
+    started = recipe(*words)
+    table = FrameTable.open(open_storage(str(tmp_path)), fps=started.data.fps)
+    order = Order.create(table.sizes(), started.seed, started.data.order)
+    checkpoint = tmp_path / "run" / "checkpoints" / "step_00000001"
+    checkpoint.mkdir(parents=True)
+    state = {"step": 1, "g": 16, "order": order.to_json(), "manifest": table.sha256, "files": {}}
+    (checkpoint / "state.json").write_bytes(state_bytes(state))
+    Corpora(started).check_memory(1)
+    with pytest.raises(CheckpointError, match="another seed is another run"):
+        Corpora(recipe(*words, "seed=1")).check_memory(1)
 
 
 def test_a_run_directory_is_tried_in_a_folder_of_its_own(
