@@ -20,7 +20,7 @@ GPUS_PER_NODE = "SURGSTREAM_GPUS_PER_NODE"
 
 
 def check_own_gpu(rank_info: RankInfo) -> int:
-    """Make sure that this rank has a GPU where it should have one.
+    """Make sure that this rank has a GPU, and that its node has all, where the run was given some.
 
     Else a run that was given GPUs would train on CPUs, and nobody would notice for hours.
 
@@ -28,7 +28,7 @@ def check_own_gpu(rank_info: RankInfo) -> int:
         The GPUs that each node must show; 0 where nobody has said.
 
     Raises:
-        DistributedError: There is none; the message says why.
+        DistributedError: There is none, or there are fewer; the message says why.
     """
     asked_for = os.environ.get(GPUS_PER_NODE, "0")
     if not (asked_for.isascii() and asked_for.isdecimal()):
@@ -40,6 +40,13 @@ def check_own_gpu(rank_info: RankInfo) -> int:
     if not num_gpus and int(asked_for):
         reason = _why_hidden(os.environ) or why_unseen()
         raise DistributedError(f"expected {asked_for} GPUs on each node, got none: {reason}")
+
+    # One may be this rank's own, as under `srun --gpus-per-task=1`.
+    if 1 < num_gpus < int(asked_for):
+        raise DistributedError(
+            f"expected {asked_for} GPUs on each node, got {num_gpus}; see nvidia-smi -L and "
+            "CUDA_VISIBLE_DEVICES there, or exclude the node"
+        )
 
     if num_gpus and rank_info.device.index >= num_gpus:
         raise DistributedError(

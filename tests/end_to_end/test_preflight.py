@@ -186,7 +186,7 @@ def as_frozen_main(commands: list[list[str]], log: str) -> None:
 def test_a_rank_that_ends_in_a_check_is_named_in_the_table(
     corpora: Corpora, tmp_path: Path
 ) -> None:
-    commands = [["preflight", *words(corpora, tmp_path / "run")]] * 2
+    commands = [["pretrain", "--preflight", *words(corpora, tmp_path / "run")]] * 2
     statuses = finish(start_ranks(as_dying_rank, 2, (commands, str(tmp_path / "log"))))
     output = (tmp_path / "log.rank0").read_text()
     assert statuses == [1, 7], output

@@ -12,13 +12,14 @@ from surgstream.launch.torchrun import num_visible
 RECIPE = "configs/pretrain/surgvista_tiny.yaml"
 
 
-def test_one_node(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_node(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("surgstream.launch.submit.num_gpus", lambda: 4)
     assert (
         main(["launch", "torchrun", RECIPE, "--nproc-per-node", "2", "--dry-run", "max_steps=4"])
         == 0
     )
     assert capsys.readouterr().out == (
-        f"env PYTHONSAFEPATH=1 SURGSTREAM_GPUS_PER_NODE=0 {sys.executable} -m torch.distributed.run "
+        f"env PYTHONSAFEPATH=1 SURGSTREAM_GPUS_PER_NODE=4 {sys.executable} -m torch.distributed.run "
         "--standalone --nnodes=1 --nproc-per-node=2 "
         f"--max-restarts=0 -m surgstream pretrain --preflight {RECIPE} max_steps=4\n"
     )

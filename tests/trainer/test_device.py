@@ -150,13 +150,23 @@ def test_a_run_that_was_given_gpus_does_not_train_on_the_cpu(
     assert reason in str(error.value)
 
 
-def test_more_ranks_than_gpus_and_a_count_that_is_none_are_refused(
+def test_one_gpu_of_eight_may_be_the_rank_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv(GPUS_PER_NODE, "8")
+    assert check_own_gpu(RankInfo(rank=5, local_rank=5, world_size=8)) == 8
+
+
+def test_more_ranks_than_gpus_fewer_gpus_and_a_count_that_is_none_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(DistributedError, match="a GPU for local rank 2, got 2 GPUs on this node"):
         check_own_gpu(RankInfo(rank=2, local_rank=2, world_size=3))
+    monkeypatch.setenv(GPUS_PER_NODE, "8")
+    with pytest.raises(DistributedError, match="expected 8 GPUs on each node, got 2; see nvidia"):
+        check_own_gpu(RankInfo())
     monkeypatch.setenv(GPUS_PER_NODE, "eight")
     with pytest.raises(DistributedError, match="SURGSTREAM_GPUS_PER_NODE, got 'eight'"):
         check_own_gpu(RankInfo())

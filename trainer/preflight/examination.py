@@ -45,11 +45,9 @@ def examine(
     corpora = examine_corpora(config, meeting, checks)
 
     # All ranks leave an agreement at about the same moment, so that their clocks can be compared.
-    clock = (
-        time.time()
-        if meeting.all_ok("clock", checks.at_most(2 * FIRST_TOUCH_SECONDS + 31))
-        else None
-    )
+    all_here = meeting.all_ok("clock", checks.at_most(2 * FIRST_TOUCH_SECONDS + 31))
+    clock = time.time() if all_here else None
+
     mb_per_second = None
     if corpora:
         mb_per_second = checks.run(

@@ -50,9 +50,9 @@ def _far_cores(facts: Mapping[int, NodeFacts]) -> Iterator[Problem]:
         worst = max(far.values(), key=lambda found: found.num_far_cores)
         yield Problem(
             check="GPUs",
-            sentence=f"{worst.num_far_cores} of a rank's {worst.num_cores} cores are on another "
-            "socket than its GPU, which slows copies to it; with --cpu-bind=none among srun_options "
-            "each rank is bound to its GPU's socket",
+            sentence=f"{worst.num_far_cores} of a rank's {worst.num_cores} cores are of another "
+            "NUMA node than its GPU, which slows copies to it; with --cpu-bind=none among "
+            "srun_options each rank is bound to those near its GPU",
             ranks=tuple(far),
             fatal=False,
         )

@@ -132,3 +132,10 @@ def test_a_rank_that_may_not_be_bound_stays(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(os, "environ", {"LOCAL_WORLD_SIZE": "2"})
     monkeypatch.setattr(host_cores, "cores_near", lambda _: {0})
     bind_near(GPU)
+
+
+@pytest.mark.gpu
+def test_torch_tells_the_pci_slot_of_a_gpu() -> None:
+    found = torch.cuda.get_device_properties(0)
+    assert found.pci_domain_id >= 0 and found.pci_bus_id >= 0 and found.pci_device_id >= 0
+    assert cores_near(torch.device("cuda", 0)) <= set(range(os.cpu_count() or 1))

@@ -33,17 +33,13 @@ def test_a_run_that_was_given_gpus_does_not_start_where_no_node_shows_any() -> N
     assert "expected 8 GPUs, got 0; see nvidia-smi" in found[0].sentence
 
 
-def test_a_node_with_fewer_gpus_than_asked_for_is_named() -> None:
-    whole = change(cluster(3), gpus_asked_for=8)
-    first = whole[0].facts
-    assert first
-    seven = change(whole, 0, gpus=first.gpus[:7])
-    lost = [
-        replace(report, facts=replace(report.facts, own_gpu="")) if report.rank == 7 else report
-        for report in seven
-    ]  # type: ignore[arg-type]
-    (problem,) = [problem for problem in problems(lost) if problem.ranks == tuple(range(8))]
-    assert problem.fatal and "expected 8 GPUs, got 7" in problem.sentence
+def test_a_node_whose_ranks_see_fewer_gpus_together_is_named() -> None:
+    """Each rank sees one, as under `--gpus-per-task=1`, and two of them the same."""
+    reports = each_sees_its_own(change(cluster(3), gpus_asked_for=8))
+    reports[7] = replace(reports[7], facts=reports[6].facts)
+    (problem,) = [found for found in problems(reports) if "expected" in found.sentence]
+    assert problem.fatal and problem.ranks == tuple(range(8))
+    assert "expected 8 GPUs, got 7" in problem.sentence
 
 
 @pytest.mark.parametrize("asked_for", [0, 8])
@@ -69,4 +65,4 @@ def test_cores_of_another_socket_than_the_gpu_s_are_warned_of() -> None:
     reports[4] = replace(reports[4], facts=replace(reports[4].facts, num_cores=12, num_far_cores=8))
     (problem,) = problems(reports)
     assert problem.ranks == (4,) and not problem.fatal
-    assert "8 of a rank's 12 cores are on another socket than its GPU" in problem.sentence
+    assert "8 of a rank's 12 cores are of another NUMA node than its GPU" in problem.sentence
