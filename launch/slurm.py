@@ -141,6 +141,7 @@ def _settings(site: Site, words: Sequence[str], run_dir: Path, requeues: bool) -
         )
         yield "export PYTHONNOUSERSITE=1"
 
+    yield f"export SURGSTREAM_GPUS_PER_NODE={site.gpus_per_node}"
     for name, value in site.environment.items():
         yield f"export {name}={_value(str(value))}"
     # After the site's variables, so that the venv comes first in PATH

@@ -40,7 +40,8 @@ def _slurm(words: argparse.Namespace) -> None:
 
 def _torchrun(words: argparse.Namespace) -> None:
     config = _recipe(words.recipe, words.overrides)
-    ranks = words.nproc_per_node or num_gpus() or 1
+    gpus = num_gpus()
+    ranks = words.nproc_per_node or gpus or 1
     # Called for its check: the ranks have to share the batch evenly
     config.grad_accum_steps(words.nnodes * ranks)
 
@@ -48,6 +49,7 @@ def _torchrun(words: argparse.Namespace) -> None:
         ["pretrain", "--preflight", words.recipe, *words.overrides],
         num_nodes=words.nnodes,
         ranks_per_node=ranks,
+        gpus_per_node=gpus,
         endpoint=words.rdzv_endpoint,
         run_id=f"surgstream-{Path(config.run_dir).name}",
     )

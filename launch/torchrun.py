@@ -19,6 +19,7 @@ def torchrun_line(
     *,
     num_nodes: int,
     ranks_per_node: int,
+    gpus_per_node: int,
     endpoint: str | None,
     run_id: str = "surgstream",
 ) -> list[str]:
@@ -28,6 +29,7 @@ def torchrun_line(
         words: Subcommand and arguments.
         num_nodes: Nodes; the line is started on each.
         ranks_per_node: Processes a node.
+        gpus_per_node: GPUs that a node must show; 0 trains on CPUs.
         endpoint: HOST:PORT where the nodes meet, HOST being one of them; None for one node alone.
         run_id: Tells runs apart that meet at one place.
     """
@@ -36,7 +38,7 @@ def torchrun_line(
         meeting = ["--rdzv-backend=c10d", f"--rdzv-endpoint={endpoint}", f"--rdzv-id={run_id}"]
     return [
         # What lies in the working folder is not ours, whatever it is called
-        *("env", "PYTHONSAFEPATH=1"),
+        *("env", "PYTHONSAFEPATH=1", f"SURGSTREAM_GPUS_PER_NODE={gpus_per_node}"),
         *(sys.executable, "-m", "torch.distributed.run"),
         *meeting,
         f"--nnodes={num_nodes}",

@@ -49,6 +49,7 @@ MAY_IMPORT = {
     "trainer.errors": (),
     "trainer.runs": ("trainer.errors", "trainer.runs", "shards.errors", "shards.storage"),
     "trainer.batch": (),
+    "trainer.host": ("trainer.errors", "trainer.host"),
     "trainer.distributed": ("trainer.errors",),
     "trainer.models": ("trainer.errors", "trainer.batch", "trainer.models"),
     "trainer.objectives": (
@@ -56,7 +57,8 @@ MAY_IMPORT = {
     ),
     "trainer.data": (
         "shards.reading", "shards.order", "shards.storage", "shards.keyed_random", "shards.format.rates",
-        "shards.errors", "trainer.errors", "trainer.batch", "trainer.distributed", "trainer.runs.files", "trainer.data",
+        "shards.errors", "trainer.errors", "trainer.batch", "trainer.distributed", "trainer.host", "trainer.runs.files",
+        "trainer.data",
     ),
     "trainer.evaluation": ("trainer.errors", "trainer.evaluation"),
     "trainer.probing": (
@@ -77,6 +79,7 @@ DOORS = {
     "botocore": ("shards.storage",),
     "webdataset": (),
     "nvidia": ("trainer.data.decode",),
+    "psutil": ("trainer.host.interface",),
     "timm": ("trainer.models",),
     "deepspeed": ("trainer.engine.zero",),
     "transformers": ("trainer.export.comparing", "trainer.export.modeling_surgical_vit"),

@@ -1,19 +1,77 @@
-"""Logs the device that a rank computes on."""
+"""The device that a rank computes on: whether it is there, and what it is."""
 
 import logging
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 
 import torch
 
 from surgstream.trainer.distributed import RankInfo
+from surgstream.trainer.errors import DistributedError
 from surgstream.trainer.estimates import GIB
 from surgstream.trainer.preflight.driver import gpus_are_hidden, look_at_driver
 from surgstream.trainer.preflight.driver_rules import CUDA_12, why_torch_fails
 from surgstream.trainer.preflight.node import installed_driver
 
 log = logging.getLogger(__name__)
+
+GPUS_PER_NODE = "SURGSTREAM_GPUS_PER_NODE"
+"""The variable in which a launcher says how many GPUs each node has for the run; 0, or none of it, for one on CPUs."""
+
+
+def check_own_gpu(rank_info: RankInfo) -> int:
+    """Make sure that this rank has a GPU, and that its node has all, where the run was given some.
+
+    Else a run that was given GPUs would train on CPUs, and nobody would notice for hours.
+
+    Returns:
+        The GPUs that each node must show; 0 where nobody has said.
+
+    Raises:
+        DistributedError: There is none, or there are fewer; the message says why.
+    """
+    asked_for = os.environ.get(GPUS_PER_NODE, "0")
+    if not (asked_for.isascii() and asked_for.isdecimal()):
+        raise DistributedError(
+            f"environment: expected a number of GPUs in {GPUS_PER_NODE}, got {asked_for!r}"
+        )
+
+    num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not num_gpus and int(asked_for):
+        reason = _why_hidden(os.environ) or why_unseen()
+        raise DistributedError(f"expected {asked_for} GPUs on each node, got none: {reason}")
+
+    # One may be this rank's own, as under `srun --gpus-per-task=1`.
+    if 1 < num_gpus < int(asked_for):
+        raise DistributedError(
+            f"expected {asked_for} GPUs on each node, got {num_gpus}; see nvidia-smi -L and "
+            "CUDA_VISIBLE_DEVICES there, or exclude the node"
+        )
+
+    if num_gpus and rank_info.device.index >= num_gpus:
+        raise DistributedError(
+            f"expected a GPU for local rank {rank_info.local_rank}, got {num_gpus} GPUs on this "
+            "node; start one task a GPU"
+        )
+    return int(asked_for)
+
+
+def _why_hidden(environment: Mapping[str, str]) -> str:
+    """Explain why a container does not see the GPUs of its node; empty where it is not to blame."""
+    # The hook that puts a driver into containers of Pyxis and Docker goes by this variable.
+    visible = environment.get("NVIDIA_VISIBLE_DEVICES", "all")
+    if visible in ("", "none", "void"):
+        return f"NVIDIA_VISIBLE_DEVICES={visible!r} keeps them out of this container; set it to all"
+
+    # The kernel's driver is seen in any container, its libraries and tools are not.
+    if torch.version.cuda and installed_driver() != "unknown" and not gpus_of_driver():
+        return (
+            "the node has a driver, but nvidia-smi does not answer; see what it prints; a container "
+            "needs --nv (Apptainer) or NVIDIA_VISIBLE_DEVICES=all (Pyxis)"
+        )
+    return ""
 
 
 def tell_device(rank_info: RankInfo) -> None:

@@ -33,3 +33,9 @@ class NonFiniteLossError(SurgstreamError):
 
 class PreflightError(SurgstreamError):
     """The nodes, the store, the network or the model are not fit for a run."""
+
+
+class NotInTimeError(PreflightError):
+    """A check did not end in time, or not all ranks came. Nothing was found that the next start must meet again."""
+
+    comes_again = False

@@ -15,6 +15,9 @@ from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-
 
 from surgstream.trainer.distributed import RankInfo, collective_timeout, in_words
 from surgstream.trainer.errors import DistributedError
+from surgstream.trainer.host.cores import bind_near
+from surgstream.trainer.host.interface import choose_interface
+from surgstream.trainer.host.limits import raise_file_limit
 
 log = logging.getLogger(__name__)
 
@@ -25,33 +28,41 @@ _POLL_SECONDS = 0.05
 
 
 def join(rank_info: RankInfo, timeout_seconds: float) -> None:
-    """Join the process group: NCCL between GPUs, gloo between CPUs.
+    """Join the process group: NCCL between GPUs, gloo between CPUs. The host is made ready on the way.
+
+    The process may open as many files as it can, runs on the cores near its GPU, and has an interface for gloo.
 
     Args:
         rank_info: This process's place.
         timeout_seconds: The longest that a rank may make no progress before the run ends.
 
     Raises:
-        DistributedError: The GPU of this rank does not exist, or the group could not be formed.
+        DistributedError: The GPU of this rank does not exist, gloo was told an interface that does not, or the group
+            could not be formed.
     """
-    if torch.cuda.is_available():
-        if rank_info.device.index >= torch.cuda.device_count():
+    device = rank_info.device
+    on_gpu = device.type == "cuda"
+    raise_file_limit()
+    if on_gpu:
+        if device.index >= torch.cuda.device_count():
             raise DistributedError(
                 f"rank {rank_info.rank}: expected a GPU for local rank {rank_info.local_rank}, "
                 f"got {torch.cuda.device_count()} GPUs on this node; start one task a GPU"
             )
-        torch.cuda.set_device(rank_info.device)
+        torch.cuda.set_device(device)
+        bind_near(device)
 
-    # DeepSpeed reads these, whatever started the run.
+    # DeepSpeed reads these, whatever started the run. It takes LOCAL_RANK for the number of the GPU, which is 0 where
+    # each task sees its own alone.
     os.environ.update(
         RANK=str(rank_info.rank),
-        LOCAL_RANK=str(rank_info.local_rank),
+        LOCAL_RANK=str(device.index if on_gpu else rank_info.local_rank),
         WORLD_SIZE=str(rank_info.world_size),
         MASTER_ADDR=rank_info.master_addr,
         MASTER_PORT=str(rank_info.master_port or _free_port()),
     )
+    choose_interface(os.environ, rank_info.master_addr)
 
-    on_gpu = rank_info.device.type == "cuda"
     # A group of one, split from a bound one, is refused by some NCCL: "CUDA error 600".
     bound = on_gpu and rank_info.world_size > 1
     try:
@@ -60,8 +71,8 @@ def join(rank_info: RankInfo, timeout_seconds: float) -> None:
             store=_meet(rank_info, timeout_seconds),
             rank=rank_info.rank,
             world_size=rank_info.world_size,
-            timeout=collective_timeout(timeout_seconds, rank_info.device),
-            device_id=rank_info.device if bound else None,
+            timeout=collective_timeout(timeout_seconds, device),
+            device_id=device if bound else None,
         )
     except (RuntimeError, ValueError) as error:
         place = f"{rank_info.master_addr}:{os.environ['MASTER_PORT']}"

@@ -12,7 +12,8 @@ from surgstream.benchmarks.support.clip_work import ClipWork
 from surgstream.benchmarks.support.harness import Case
 from surgstream.benchmarks.support.material import IMAGE_SIZE, NUM_FRAMES
 from surgstream.trainer.data.config import DecodeConfig
-from surgstream.trainer.data.decode import ClipDecoder, cores_of_rank
+from surgstream.trainer.data.decode import ClipDecoder
+from surgstream.trainer.host.cores import cores_of_rank
 
 NUM_CLIPS = 16
 VIDEO_FRAMES = 640

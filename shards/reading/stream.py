@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from surgstream.configs.errors import ConfigError
 from surgstream.shards.errors import ManifestError
 from surgstream.shards.order.sequence import Draws, Order, RankShare
 from surgstream.shards.reading.chunks import Chunk
@@ -16,6 +15,7 @@ from surgstream.shards.reading.clips import ClipBytes, ClipShape
 from surgstream.shards.reading.feed import ClipFeed, Reading
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.locations import Location
+from surgstream.shards.reading.memory import check_buffer
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,13 @@ class ClipStream(ClipFeed):
             raise ValueError(f"stop: expected {start} plus whole steps of {step}, got {stop}")
         _check_same_corpus(table, order)
         buffer_bytes = reading.read.buffer_bytes
-        _check_buffer(table, order, shape.look_back, buffer_bytes, rank_share.world_size)
+        check_buffer(
+            table,
+            order,
+            shape.look_back,
+            buffer_bytes=buffer_bytes,
+            world_size=rank_share.world_size,
+        )
 
         super().__init__(table, order, shape=shape, reading=reading)
         self._order = order
@@ -161,25 +167,6 @@ class ClipStream(ClipFeed):
                 chunk = self._wait_for(step.chunks.pop(i))
                 clips.append(self._cutter.clip(g, dataset, step.locations[i], chunk))
             yield clips
-
-
-def _check_buffer(
-    table: FrameTable, order: Order, look_back: int, buffer_bytes: int, world_size: int
-) -> None:
-    """The order decides how many chunks are open; memory must hold this rank's share of them."""
-    needed = 0.0
-    for report in order.report():
-        num_frames = report.lanes * (report.chunk_clips + look_back)
-        needed += num_frames * table.mean_clip_bytes(report.name)
-
-    needed /= world_size
-    if needed > buffer_bytes:
-        raise ConfigError(
-            f"read.buffer_bytes: the order keeps {order.num_lanes} chunks open, "
-            f"about {needed / 1e6:.1f} MB on each of {world_size} ranks; expected at least that, "
-            f"got {buffer_bytes / 1e6:.1f} MB; raise it, or train on more ranks, or start the run "
-            "with fewer or smaller chunks (order.open_chunks, order.chunk_frames)"
-        )
 
 
 def _check_same_corpus(table: FrameTable, order: Order) -> None:

@@ -100,6 +100,42 @@ def test_a_run_directory_that_one_node_cannot_write_to(corpora: Corpora, tmp_pat
     assert row(output, "node0")[-1] == "ok", "nor does it wait in vain"
 
 
+def test_an_interface_that_one_node_lacks_is_named(corpora: Corpora, tmp_path: Path) -> None:
+    commands = [["preflight", *words(corpora, tmp_path / "run")]] * 2
+    statuses = finish(start_ranks(as_misled_rank, 2, (commands, str(tmp_path / "log"))))
+    output = (tmp_path / "log.rank0").read_text()
+    assert statuses == [1, 1], output
+    expected = "network, rank 1 on node1: GLOO_SOCKET_IFNAME: expected an interface of "
+    assert expected in told(output) and "got 'nonsense'; unset it" in told(output)
+    assert "no go: 1 problem" in output.splitlines(), (
+        "the other rank does not wait for it, nor is it to blame"
+    )
+
+
+def as_misled_rank(commands: list[list[str]], log: str) -> None:
+    """Be one rank; rank 1 is told an interface that nobody has."""
+    if os.environ["RANK"] == "1":
+        os.environ["GLOO_SOCKET_IFNAME"] = "nonsense"
+    as_node(commands, log)
+
+
+def test_gpus_that_were_asked_for_and_are_not_there(
+    corpora: Corpora, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SURGSTREAM_GPUS_PER_NODE", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    command = words(corpora, tmp_path / "run")
+    statuses, output = run(["preflight"], tmp_path, [command] * 2)
+    assert statuses == [1, 1], output
+    assert "GPUs, ranks 0-1 on node0, node1: expected 1 GPUs on each node, got none: " in told(
+        output
+    )
+    assert "no go: 1 problem" in output.splitlines()
+
+    statuses, output = run(["pretrain"], tmp_path, [command] * 2)
+    assert statuses == [1, 1] and "expected 1 GPUs on each node, got none: " in output
+
+
 def test_training_after_a_go(corpora: Corpora, tmp_path: Path) -> None:
     command = words(corpora, tmp_path / "run", "max_steps=1")
     statuses, output = run(["pretrain", "--preflight"], tmp_path, [command] * 2)
@@ -131,7 +167,7 @@ def test_no_rank_waits_for_one_that_freezes(corpora: Corpora, tmp_path: Path) ->
     assert ranks[1].exitcode == 1, "rank 0 says nothing, not even that it is gone"
     kill(ranks)
     assert (
-        "no verdict after 8 s: rank 0 or the network to it hangs"
+        "no verdict after 8.4 s: rank 0 or the network to it hangs"
         in (tmp_path / "log.rank1").read_text()
     )
 
@@ -150,11 +186,12 @@ def as_frozen_main(commands: list[list[str]], log: str) -> None:
 def test_a_rank_that_ends_in_a_check_is_named_in_the_table(
     corpora: Corpora, tmp_path: Path
 ) -> None:
-    commands = [["preflight", *words(corpora, tmp_path / "run")]] * 2
+    commands = [["pretrain", "--preflight", *words(corpora, tmp_path / "run")]] * 2
     statuses = finish(start_ranks(as_dying_rank, 2, (commands, str(tmp_path / "log"))))
     output = (tmp_path / "log.rank0").read_text()
     assert statuses == [1, 7], output
     assert "run_dir, rank 1 on node1: no word since this check began" in told(output)
+    assert not (tmp_path / "run" / "FAILED").exists(), "another start may have a better node"
     assert row(output, "node1")[1] == "1" and "failed" in row(output, "node1")
 
 

@@ -65,7 +65,9 @@ def test_the_command_is_ours(where: Path, install: dict[str, str]) -> None:
 
 @pytest.mark.slow
 def test_torchrun_starts_ours_on_every_rank(where: Path, install: dict[str, str]) -> None:
-    line = torchrun_line(["order", "--help"], num_nodes=1, ranks_per_node=2, endpoint=None)
+    line = torchrun_line(
+        ["order", "--help"], num_nodes=1, ranks_per_node=2, gpus_per_node=0, endpoint=None
+    )
     assert said(line, where, install).count("usage: surgstream order") == 2
 
 

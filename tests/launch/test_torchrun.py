@@ -12,13 +12,15 @@ from surgstream.launch.torchrun import num_visible
 RECIPE = "configs/pretrain/surgvista_tiny.yaml"
 
 
-def test_one_node(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_node(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("surgstream.launch.submit.num_gpus", lambda: 4)
     assert (
         main(["launch", "torchrun", RECIPE, "--nproc-per-node", "2", "--dry-run", "max_steps=4"])
         == 0
     )
     assert capsys.readouterr().out == (
-        f"env PYTHONSAFEPATH=1 {sys.executable} -m torch.distributed.run --standalone --nnodes=1 --nproc-per-node=2 "
+        f"env PYTHONSAFEPATH=1 SURGSTREAM_GPUS_PER_NODE=4 {sys.executable} -m torch.distributed.run "
+        "--standalone --nnodes=1 --nproc-per-node=2 "
         f"--max-restarts=0 -m surgstream pretrain --preflight {RECIPE} max_steps=4\n"
     )
 
@@ -35,7 +37,7 @@ def test_many_nodes_meet_at_one(capsys: pytest.CaptureFixture[str]) -> None:
     ]
     assert main([*words, "--rdzv-endpoint=node1:29500", "--dry-run"]) == 0
     meeting = ["--rdzv-backend=c10d", "--rdzv-endpoint=node1:29500", "--rdzv-id=surgstream-a"]
-    assert shlex.split(capsys.readouterr().out)[5:8] == meeting
+    assert shlex.split(capsys.readouterr().out)[6:9] == meeting
     with pytest.raises(SystemExit):
         main([*words, "--dry-run"])
     assert "--nnodes: expected --rdzv-endpoint HOST:PORT as well" in capsys.readouterr().err
@@ -73,10 +75,12 @@ def test_ranks_are_as_many_as_gpus_that_may_be_used(
     (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\ncat <<END\n{LISTING}END\n")
     (tmp_path / "nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    for visible, ranks in (("2,1", 2), ("", 1)):
+    for visible, gpus, ranks in (("2,1", 2, 2), ("", 0, 1)):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
         assert main(["launch", "torchrun", RECIPE, "--dry-run"]) == 0
-        assert f"--nproc-per-node={ranks} " in capsys.readouterr().out
+        line = capsys.readouterr().out
+        assert f"--nproc-per-node={ranks} " in line
+        assert f"SURGSTREAM_GPUS_PER_NODE={gpus} " in line
 
 
 def test_the_script_becomes_torchrun_which_outlives_its_workers_signals(tmp_path: Path) -> None:

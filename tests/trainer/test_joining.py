@@ -25,9 +25,36 @@ def test_nccl_is_bound_to_its_gpu_unless_it_is_alone(
     monkeypatch.setattr(
         torch.distributed, "init_process_group", lambda name, **settings: found.update(settings)
     )
+    monkeypatch.setattr("surgstream.trainer.joining.bind_near", lambda device: None)
     monkeypatch.setattr("surgstream.trainer.joining._meet", lambda *_: None)
     join(RankInfo(world_size=world_size), 60)
     assert found["current"] == torch.device("cuda", 0) and found["device_id"] == bound
+
+
+@pytest.mark.parametrize(("num_gpus", "expected"), [(8, "3"), (1, "0")])
+def test_the_number_of_the_gpu_is_the_local_rank_that_deepspeed_is_told(
+    num_gpus: int, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DeepSpeed makes GPU number LOCAL_RANK the current one; a task that sees one alone has number 0."""
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: num_gpus)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_, **__: None)
+    monkeypatch.setattr("surgstream.trainer.joining.bind_near", lambda _: None)
+    monkeypatch.setattr("surgstream.trainer.joining._meet", lambda *_: None)
+    join(RankInfo(rank=11, local_rank=3, world_size=16), 60)
+    assert (os.environ["RANK"], os.environ["LOCAL_RANK"]) == ("11", expected)
+
+
+def test_ranks_without_gpus_keep_their_local_rank_and_meet_where_rank_0_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "environ", {})
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_, **__: None)
+    monkeypatch.setattr("surgstream.trainer.joining._meet", lambda *_: None)
+    join(RankInfo(rank=3, local_rank=3, world_size=8), 60)
+    assert os.environ["LOCAL_RANK"] == "3" and os.environ["GLOO_SOCKET_IFNAME"] == "lo"
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import load, to_tree
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.schedules import Progress
+from surgstream.trainer.mixing import look_back
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.config import VJepaConfig
 from surgstream.trainer.resume import free_keys, recipe_changes
@@ -243,3 +244,12 @@ def test_a_run_that_would_save_nothing_is_a_mistake() -> None:
         ConfigError, match="checkpoint: every_minutes: expected a number where every_steps"
     ):
         load(TrainConfig, RECIPES / "surgvista_tiny.yaml", neither)
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLISHED if "vit" in name])
+def test_eight_ranks_hold_the_open_chunks_of_a_corpus_of_large_frames(name: str) -> None:
+    """30 kB a frame is JPEG of 320 lines and much detail, packed at the rate that the recipe takes."""
+    config = load(TrainConfig, RECIPES / f"{name}.yaml")
+    frames_a_chunk = config.data.order.chunk_frames + look_back(config)
+    num_bytes = config.data.order.open_chunks * frames_a_chunk * 30e3
+    assert num_bytes / 8 <= config.data.read.buffer_bytes

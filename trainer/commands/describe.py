@@ -12,6 +12,7 @@ from surgstream.configs.errors import SurgstreamError
 from surgstream.shards.format.rates import RateError, check_rates_at_hand
 from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.memory import buffer_problem, open_chunk_bytes
 from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer import estimates
 from surgstream.trainer.commands.describe_table import table
@@ -78,6 +79,8 @@ def describe(config: TrainConfig, world_size: int, tflops: float | None = None) 
 
     tree |= run_numbers(config, model, plan, world_size, tflops, line_bytes)
     tree |= corpus_numbers(config, frames, order, plan)
+    tree["buffers"] = buffer_numbers(config, frames, order, world_size)
+    tree["warnings"] += filter(None, [tree["buffers"]["problem"]])
     return tree
 
 
@@ -184,6 +187,21 @@ def corpus_numbers(
         "lanes_cover_the_batch": order.num_lanes >= config.global_batch_size,
         "datasets": datasets,
         "warnings": warnings,
+    }
+
+
+def buffer_numbers(
+    config: TrainConfig, frames: FrameTable, order: Order, world_size: int
+) -> dict[str, Any]:
+    """The memory of a rank for chunks, and what is wrong with it; None where a run may begin with it."""
+    frames_back = look_back(config)
+    buffer_bytes = config.data.read.buffer_bytes
+    return {
+        "open_chunks": open_chunk_bytes(frames, order, frames_back, world_size),
+        "buffer_bytes": buffer_bytes,
+        "problem": buffer_problem(
+            frames, order, frames_back, buffer_bytes=buffer_bytes, world_size=world_size
+        ),
     }
 
 

@@ -85,6 +85,12 @@ def _run(tree: Tree) -> Iterator[str]:
     if "flops_run" in tree:
         yield from _labelled("time", _time(tree))
     yield from _labelled("saves", _saves(tree))
+    if "buffers" in tree:
+        sizes = tree["buffers"]
+        held = (
+            f"open chunks {_size(sizes['open_chunks'])} a rank, of {_size(sizes['buffer_bytes'])}"
+        )
+        yield from _labelled("buffers", held)
     if tree["corpus"] is None:
         yield from _labelled("corpus", f"cannot be read: {tree['corpus_error']}")
 

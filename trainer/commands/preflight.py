@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,19 +15,21 @@ import torch
 from surgstream.configs.loading import to_tree
 from surgstream.trainer.compile_caches import keep_on_node
 from surgstream.trainer.config import TrainConfig, load_recipe
+from surgstream.trainer.device import check_own_gpu
 from surgstream.trainer.distributed import (
     RankInfo,
     alone_when_failing,
     leave,
     rank_info_from_environment,
 )
-from surgstream.trainer.errors import PreflightError
+from surgstream.trainer.errors import NotInTimeError, PreflightError
 from surgstream.trainer.estimates import GIB
+from surgstream.trainer.host.limits import raise_file_limit
 from surgstream.trainer.joining import after
 from surgstream.trainer.model_sizes import count_sizes
-from surgstream.trainer.preflight.checklist import Checklist
-from surgstream.trainer.preflight.examination import COMPILE_SECONDS, examine
-from surgstream.trainer.preflight.problems import Requirements
+from surgstream.trainer.preflight.checklist import SECONDS_PER_RANK, Checklist
+from surgstream.trainer.preflight.examination import COMPILE_SECONDS, FIRST_TOUCH_SECONDS, examine
+from surgstream.trainer.preflight.problems import Requirements, come_again
 from surgstream.trainer.preflight.rendezvous import Rendezvous
 from surgstream.trainer.preflight.rules import find_problems
 from surgstream.trainer.preflight.shared_folder import trial_folder
@@ -36,8 +39,8 @@ from surgstream.trainer.run_log import configure_logging
 MEETING_SECONDS = 30.0
 """The time that ranks wait for a missing one. The nodes of a job start within seconds of each other."""
 
-CHECK_SECONDS = 45.0
-"""The time for all checks; `COMPILE_SECONDS` are added where a model is compiled."""
+CHECK_SECONDS = 75.0
+"""The time for all checks; `SECONDS_PER_RANK` and, where a model is compiled, `COMPILE_SECONDS` are added."""
 
 REPORT_SECONDS = 20.0
 """The time after rank 0 within which a rank must report; ranks meet more often than that during the checks."""
@@ -72,36 +75,49 @@ def preflight(
         patience_seconds: How much later than others a rank may start.
 
     Raises:
-        PreflightError: On every rank: a check forbids a run, or not all ranks came.
+        PreflightError: On every rank: a check forbids a run. NotInTimeError: one did not end in time, or not all ranks
+            came.
         ModelError: There is no such model.
     """
     # A model that does not exist is refused before ranks wait for each other.
+    raise_file_limit()
     needed = needs(config, with_step=with_step)
-    seconds = CHECK_SECONDS
+    more_seconds = SECONDS_PER_RANK * rank_info.world_size
+    seconds = CHECK_SECONDS + more_seconds
     if with_step and config.compile:
         seconds += COMPILE_SECONDS
-    meeting_seconds = MEETING_SECONDS + patience_seconds
+    meeting_seconds = MEETING_SECONDS + more_seconds + patience_seconds
 
     with ended_after(meeting_seconds + seconds + 2 * REPORT_SECONDS):
         meeting = Rendezvous(rank_info, meeting_seconds)
         checks = Checklist(meeting, rank_info.device, seconds)
-        report = examine(config, meeting, checks, with_step=with_step)
+        gpus_asked_for = checks.run(
+            "GPUs",
+            lambda: check_own_gpu(rank_info),
+            seconds=FIRST_TOUCH_SECONDS,
+            advice="see whether nvidia-smi answers on this node",
+        )
+        found = examine(config, meeting, checks, with_step=with_step)
+        report = replace(found, gpus_asked_for=gpus_asked_for)
         meeting.put(f"report/{rank_info.rank}", json.dumps(to_tree(report)))
         if rank_info.is_main:
             reports = meeting.collect(REPORT_SECONDS)
             problems = find_problems(reports, needed)
             sys.stdout.write(render(reports, problems) + "\n")
             sys.stdout.flush()
-            meeting.put("verdict", one_line(reports, problems))
+            verdict = {"line": one_line(reports, problems), "comes_again": come_again(problems)}
+            meeting.put("verdict", json.dumps(verdict))
 
-        verdict = meeting.get("verdict", checks.at_most(seconds) + 2 * REPORT_SECONDS)
+        text = meeting.get("verdict", checks.at_most(seconds) + 2 * REPORT_SECONDS)
         # Once there is a verdict, no rank looks for files there any more.
         trial = trial_folder(meeting, Path(config.run_dir) / "checkpoints")
         shutil.rmtree(trial, ignore_errors=True)
         meeting.leave(_GOODBYE_SECONDS)
 
-    if verdict != "go":
-        raise PreflightError(verdict)
+    verdict = json.loads(text)
+    if verdict["line"] != "go":
+        error = PreflightError if verdict["comes_again"] else NotInTimeError
+        raise error(verdict["line"])
     # The checks did so in threads of their own.
     if rank_info.device.type == "cuda":
         torch.cuda.set_device(rank_info.device)

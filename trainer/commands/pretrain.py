@@ -22,7 +22,7 @@ from surgstream.trainer.commands.preflight import preflight
 from surgstream.trainer.compile_caches import keep_on_node
 from surgstream.trainer.config import TrainConfig, load_recipe
 from surgstream.trainer.data.metrics import LoaderMetrics
-from surgstream.trainer.device import tell_device
+from surgstream.trainer.device import check_own_gpu, tell_device
 from surgstream.trainer.distributed import (
     RankInfo,
     alone_when_failing,
@@ -84,6 +84,7 @@ def run(words: argparse.Namespace) -> int:
                 # The run's first step tests the model. Rank 0 may come late: it may have watched a dead owner before.
                 preflight(config, rank_info, with_step=False, patience_seconds=OWNING_SECONDS)
             else:
+                check_own_gpu(rank_info)
                 watchdog.beat()  # NCCL connects without a timeout
                 join(rank_info, config.parallel.timeout_seconds)
 

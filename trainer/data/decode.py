@@ -1,8 +1,7 @@
 """Decode JPEGs to normalised clips with DALI, on the GPU, or on the CPU with torch for the resizing."""
 
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,6 +16,7 @@ from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
 from surgstream.trainer.data.augment import ClipTransform
 from surgstream.trainer.data.config import DecodeConfig
 from surgstream.trainer.errors import DecodeError
+from surgstream.trainer.host.cores import cores_of_rank
 
 
 class ClipDecoder:
@@ -139,23 +139,6 @@ def _resize(images: Sequence[Any], pixels: npt.NDArray[np.uint8]) -> None:
         planes = pixel_rows.permute(0, 3, 1, 2)
         resized = interpolate(planes, size, mode="bilinear", antialias=True)
         out[...] = resized[0].permute(1, 2, 0).numpy()
-
-
-def cores_of_rank(environment: Mapping[str, str]) -> int:
-    """Count the CPU cores that this rank may keep busy: those it is bound to, or its share of the node's.
-
-    Args:
-        environment: `os.environ`, or a copy.
-    """
-    cores = len(os.sched_getaffinity(0))
-    if "LOCAL_WORLD_SIZE" in environment:  # torchrun binds no rank to cores
-        return max(1, cores // int(environment["LOCAL_WORLD_SIZE"]))
-
-    bound = cores < int(environment.get("SLURM_CPUS_ON_NODE", cores))
-    tasks = re.match(r"\d+", environment.get("SLURM_STEP_TASKS_PER_NODE", ""))
-    if bound or not tasks:
-        return cores
-    return max(1, cores // int(tasks[0]))
 
 
 @pipeline_def  # type: ignore[untyped-decorator]

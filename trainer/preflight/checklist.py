@@ -16,6 +16,9 @@ from surgstream.trainer.preflight.report import CheckFailure
 
 T = TypeVar("T")
 
+SECONDS_PER_RANK = 0.1
+"""More time for each check by every rank: all of them start, read, write and connect at once."""
+
 _MAX_SENTENCE = 400
 
 
@@ -37,12 +40,17 @@ class Checklist:
         self.failures: list[CheckFailure] = []
         self._meeting = meeting
         self._device = device
+        self._more_seconds = SECONDS_PER_RANK * meeting.rank_info.world_size
         self._deadline = time.monotonic() + seconds
 
+    def has_failed(self, *checks: str) -> bool:
+        """Whether a check of one of these names has failed on this rank."""
+        return any(failure.check in checks for failure in self.failures)
+
     def at_most(self, seconds: float) -> float:
-        """The given seconds, or what is left of the time for all checks; never less than a moment."""
+        """The given seconds and more for many ranks, or what is left for all checks; never less than a moment."""
         left = self._deadline - time.monotonic()
-        return min(seconds, max(left, 0.1))
+        return min(seconds + self._more_seconds, max(left, 0.1))
 
     def run(self, check: str, action: Callable[[], T], *, seconds: float, advice: str) -> T | None:
         """Run one check in a thread of its own, which is left behind when it does not end.
@@ -50,7 +58,7 @@ class Checklist:
         Args:
             check: Its name, a column of the table.
             action: The check itself.
-            seconds: The most time that it may take.
+            seconds: The most time that it may take on one rank, see `at_most`.
             advice: What a user should do when it fails without saying so itself.
 
         Returns:
@@ -66,6 +74,7 @@ class Checklist:
         thread.start()
         limit = self.at_most(seconds)
 
+        in_time = True
         try:
             return outcome.result(limit)
         except StorageError as error:  # says what happened, not what to do
@@ -73,6 +82,7 @@ class Checklist:
         except SurgstreamError as error:
             sentence = str(error)
         except TimeoutError:
+            in_time = False
             sentence = f"no answer within {limit:.0f} s; {advice}"
         except OSError as error:
             problem = f"{error.filename}: {error.strerror}" if error.filename else str(error)
@@ -81,7 +91,8 @@ class Checklist:
             said = next(iter(str(error).splitlines()), "")
             sentence = f"{type(error).__name__}: {said[:_MAX_SENTENCE]}; {advice}"
 
-        self.failures.append(CheckFailure(check=check, sentence=without_secrets(sentence)))
+        failure = CheckFailure(check=check, sentence=without_secrets(sentence), in_time=in_time)
+        self.failures.append(failure)
         return None
 
     def _act(self, action: Callable[[], T], outcome: Future[T]) -> None:

@@ -1,12 +1,15 @@
 """All checks of one rank, in step with the others."""
 
+import os
 import time
 from pathlib import Path
 
 from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.host.interface import choose_interface
 from surgstream.trainer.joining import join
 from surgstream.trainer.preflight.checklist import Checklist
 from surgstream.trainer.preflight.driver import look_at_driver
+from surgstream.trainer.preflight.hosts import check_hosts
 from surgstream.trainer.preflight.model import build_model, take_step
 from surgstream.trainer.preflight.network import bus_gb_per_second
 from surgstream.trainer.preflight.node import look_at_node
@@ -15,8 +18,11 @@ from surgstream.trainer.preflight.report import RankReport, StepMemory
 from surgstream.trainer.preflight.shared_folder import check_shared
 from surgstream.trainer.preflight.store import Corpora
 
-COMPILE_SECONDS = 180.0
-"""The time to build and compile a model, where a model is compiled."""
+FIRST_TOUCH_SECONDS = 30.0
+"""For what may be the first to touch a GPU: that is slow without persistence mode, and by all ranks at once."""
+
+COMPILE_SECONDS = 600.0
+"""The time to build and compile a model, where a model is compiled: all ranks of a node do it at once."""
 
 MEASURE_SECONDS = 3.0
 """For the store's and for the network's speed, each."""
@@ -34,21 +40,18 @@ def examine(
     facts = checks.run(
         "node",
         lambda: look_at_node(rank_info.device, run_dir, config.data.cache_folder),
-        seconds=10,
+        seconds=FIRST_TOUCH_SECONDS,
         advice="see whether df and nvidia-smi answer on this node",
     )
     cuda = checks.run(
         "GPUs", look_at_driver, seconds=10, advice="see whether nvidia-smi answers on this node"
     )
-    corpora = checks.run(
-        "corpus",
-        lambda: Corpora(config),
-        seconds=15,
-        advice="see whether this node reaches the store, and as whom",
-    )
+    corpora = examine_corpora(config, meeting, checks)
 
     # All ranks leave an agreement at about the same moment, so that their clocks can be compared.
-    clock = time.time() if meeting.all_ok("clock", checks.at_most(26)) else None
+    all_here = meeting.all_ok("clock", checks.at_most(2 * FIRST_TOUCH_SECONDS + 31))
+    clock = time.time() if all_here else None
+
     mb_per_second = None
     if corpora:
         mb_per_second = checks.run(
@@ -84,8 +87,23 @@ def examine(
     )
 
 
+def examine_corpora(config: TrainConfig, meeting: Rendezvous, checks: Checklist) -> Corpora | None:
+    """Read the manifests, and on rank 0 see whether ranks can hold what the order keeps open; None where one fails."""
+    rank_info = meeting.rank_info
+    advice = "see whether this node reaches the store, and as whom"
+    corpora = checks.run("corpus", lambda: Corpora(config), seconds=15, advice=advice)
+    if corpora and rank_info.is_main:
+        checks.run(
+            "corpus",
+            lambda: corpora.check_memory(rank_info.world_size),
+            seconds=15,
+            advice=advice,
+        )
+    return corpora
+
+
 def examine_network(config: TrainConfig, meeting: Rendezvous, checks: Checklist) -> float | None:
-    """Join the process group and measure an all-reduce; None where a rank failed."""
+    """Join the process groups and measure an all-reduce; None where a rank failed, or lacks its GPU."""
     rank_info = meeting.rank_info
     advice = "see what NCCL_DEBUG=INFO prints; set NCCL_SOCKET_IFNAME and NCCL_IB_HCA"
 
@@ -93,10 +111,21 @@ def examine_network(config: TrainConfig, meeting: Rendezvous, checks: Checklist)
         join(rank_info, config.parallel.timeout_seconds)
         return True
 
-    if not meeting.all_ok("alive", checks.at_most(20)):
+    checks.run(
+        "network",
+        lambda: choose_interface(os.environ, rank_info.master_addr),
+        seconds=10,
+        advice="see whether this node finds the address of rank 0's",
+    )
+    ready = not checks.has_failed("GPUs", "network")
+    if not meeting.all_ok("alive", checks.at_most(30), ok=ready):
         return None
     joined = checks.run("network", join_group, seconds=40, advice=advice)
     if not meeting.all_ok("joined", checks.at_most(20), ok=joined is not None):
+        return None
+
+    met = checks.run("network", lambda: check_hosts(checks.at_most(20)), seconds=25, advice=advice)
+    if not meeting.all_ok("met", checks.at_most(25), ok=met is not None):
         return None
 
     return checks.run(

@@ -1,5 +1,6 @@
 """The facts of a node: GPUs, versions, space, limits."""
 
+import os
 import re
 import resource
 import shutil
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from surgstream.trainer.errors import PreflightError
+from surgstream.trainer.host.cores import cores_near, cores_of_rank, cores_to_take
 from surgstream.trainer.preflight.report import Gpu, NodeFacts
 
 _GIB = 2**30
@@ -21,24 +22,22 @@ def look_at_node(device: torch.device, run_dir: Path, cache_dir: Path | None) ->
     """Look at this node.
 
     Args:
-        device: The device of this rank.
+        device: The device of this rank, which need not exist.
         run_dir: The run directory, which need not exist.
         cache_dir: The cache's folder, which need not exist.
-
-    Raises:
-        PreflightError: There is no such GPU.
     """
     on_gpu = device.type == "cuda"
     gpus = tuple(_gpu(index) for index in range(torch.cuda.device_count())) if on_gpu else ()
-    if on_gpu and device.index >= len(gpus):
-        raise PreflightError(
-            f"expected more than {device.index} GPUs, got {len(gpus)}; start one task a GPU"
-        )
+    has_gpu = on_gpu and device.index < len(gpus)
+    near = cores_near(device) if has_gpu else set()
+    cores = cores_to_take(os.sched_getaffinity(0), near, cores_of_rank(os.environ))
 
     return NodeFacts(
         gpus=gpus,
-        own_gpu=gpus[device.index].uuid if on_gpu else "",
-        own_free_gib=torch.cuda.mem_get_info(device)[0] / _GIB if on_gpu else 0.0,
+        own_gpu=gpus[device.index].uuid if has_gpu else "",
+        num_cores=len(cores),
+        num_far_cores=len(cores - near) if near else 0,
+        own_free_gib=torch.cuda.mem_get_info(device)[0] / _GIB if has_gpu else 0.0,
         versions=_versions(on_gpu),
         run_dir_gib=free_gib(run_dir),
         # What the cache holds already counts as its room.

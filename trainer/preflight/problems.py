@@ -16,12 +16,14 @@ class Problem:
         sentence: What is wrong and what to do.
         ranks: The ranks that have the problem.
         fatal: Whether a run cannot, or must not, start.
+        comes_again: Whether the next start would meet it again, unlike a check that did not end in time.
     """
 
     check: str
     sentence: str
     ranks: tuple[int, ...]
     fatal: bool = True
+    comes_again: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,11 @@ def verdict(problems: Sequence[Problem]) -> str:
     if not number:
         return "go"
     return f"no go: {number} problem{'s' if number > 1 else ''}"
+
+
+def come_again(problems: Sequence[Problem]) -> bool:
+    """Whether something forbids a run that the next start would meet again."""
+    return any(problem.fatal and problem.comes_again for problem in problems)
 
 
 def nodes(reports: Iterable[RankReport]) -> dict[str, list[RankReport]]:

@@ -12,7 +12,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from surgstream.configs.loading import build
 from surgstream.trainer.distributed import RankInfo, in_words, slurm_hosts
-from surgstream.trainer.errors import DistributedError, PreflightError
+from surgstream.trainer.errors import DistributedError, NotInTimeError
 from surgstream.trainer.joining import serves_store, telling_who_is_missing
 from surgstream.trainer.preflight.report import CheckFailure, RankReport
 
@@ -36,7 +36,7 @@ class Rendezvous:
             seconds: The time to wait.
 
         Raises:
-            PreflightError: Rank 0 cannot be reached, or not all ranks came; their nodes are named.
+            NotInTimeError: Rank 0 cannot be reached, or not all ranks came; their nodes are named.
         """
         self.rank_info = rank_info
         self.node = node_name(os.environ)
@@ -56,7 +56,7 @@ class Rendezvous:
         except (OSError, RuntimeError) as error:
             address = f"{rank_info.master_addr}:{rank_info.master_port}"
             reason = str(error).partition("\n")[0]
-            raise PreflightError(
+            raise NotInTimeError(
                 f"rank {rank_info.rank} on {self.node}: could not meet rank 0 at {address} "
                 f"within {seconds:g} s ({reason}); is it running? is a firewall in between?"
             ) from None
@@ -73,7 +73,7 @@ class Rendezvous:
         ):
             all_here = self.all_ok("here", seconds)
         if not all_here:
-            raise PreflightError(
+            raise NotInTimeError(
                 f"{self._missing()} within {seconds:g} s; "
                 "see what they print, or exclude their nodes"
             )
@@ -117,7 +117,7 @@ class Rendezvous:
         """Publish a text that `get` returns on any rank.
 
         Raises:
-            PreflightError: Rank 0 is gone.
+            NotInTimeError: Rank 0 is gone.
         """
         with self._talking():
             self._store.set(f"preflight/{key}", value)
@@ -126,7 +126,7 @@ class Rendezvous:
         """Wait for a text that a rank tells.
 
         Raises:
-            PreflightError: It does not come.
+            NotInTimeError: It does not come.
         """
         deadline = time.monotonic() + seconds
         key = f"preflight/{key}"
@@ -168,11 +168,12 @@ class Rendezvous:
     def _report(self, rank: int, seconds: float) -> RankReport:
         try:
             text = self.get(f"report/{rank}", seconds)
-        except PreflightError:
+        except NotInTimeError:
             failure = CheckFailure(
                 check=self.get(f"doing/{rank}", 1),
                 sentence="no word since this check began; "
                 "see what these ranks print, or exclude their nodes",
+                in_time=False,
             )
             return RankReport(rank=rank, node=self.get(f"node/{rank}", 1), failures=(failure,))
         return build(RankReport, json.loads(text), where=f"report of rank {rank}")
@@ -182,7 +183,7 @@ class Rendezvous:
         try:
             yield
         except RuntimeError:
-            raise PreflightError(
+            raise NotInTimeError(
                 f"rank {self.rank_info.rank} on {self.node}: lost contact with rank 0; "
                 "its own message says why"
             ) from None

@@ -19,6 +19,8 @@ class NodeFacts:
     Attributes:
         gpus: All GPUs that this rank sees.
         own_gpu: UUID of the one that it will use; empty without a GPU.
+        num_cores: CPU cores that this rank runs on, once it is bound.
+        num_far_cores: Those of them that are not near its GPU; 0 where that is not known.
         own_free_gib: Memory of that one which nobody uses yet.
         versions: Of what must be equal everywhere, by name.
         run_dir_gib: Free space where the run directory is, or will be.
@@ -32,6 +34,8 @@ class NodeFacts:
 
     gpus: tuple[Gpu, ...] = ()
     own_gpu: str = ""
+    num_cores: int = 0
+    num_far_cores: int = 0
     own_free_gib: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
     run_dir_gib: float
@@ -70,10 +74,17 @@ class StepMemory:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckFailure:
-    """A check that failed on a rank: its column in the table, and a sentence that says what to do."""
+    """A check that failed on a rank.
+
+    Attributes:
+        check: Its column in the table.
+        sentence: What is wrong and what to do.
+        in_time: Whether it ended; one that did not has found nothing out.
+    """
 
     check: str
     sentence: str
+    in_time: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +96,7 @@ class RankReport:
         node: The name of its node.
         facts: The node.
         cuda: The versions of CUDA; None as well without a driver, or with hidden GPUs.
+        gpus_asked_for: The GPUs that the launcher says each node has for the run; 0 where it says nothing.
         clock: Unix time at a moment that all ranks share.
         manifest: The beginning of the SHA-256 of the corpus manifest, and of the held-out one's where there is one.
         mb_per_second: What it read from the store, while all ranks did.
@@ -98,6 +110,7 @@ class RankReport:
     node: str
     facts: NodeFacts | None = None
     cuda: CudaVersions | None = None
+    gpus_asked_for: int | None = None
     clock: float | None = None
     manifest: str | None = None
     mb_per_second: float | None = None

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 
 from surgstream.trainer.preflight.driver_rules import driver_problems
+from surgstream.trainer.preflight.gpu_rules import gpu_problems
 from surgstream.trainer.preflight.node_rules import node_problems
 from surgstream.trainer.preflight.problems import (
     Problem,
@@ -14,7 +15,7 @@ from surgstream.trainer.preflight.problems import (
     skews,
     usual,
 )
-from surgstream.trainer.preflight.report import NodeFacts, RankReport
+from surgstream.trainer.preflight.report import CheckFailure, NodeFacts, RankReport
 
 CLOCK_SECONDS = 5.0
 """NTP keeps clocks within milliseconds. One that is seconds off has lost it and drifts on: log lines of nodes cannot be
@@ -42,6 +43,7 @@ def find_problems(reports: Sequence[RankReport], needs: Requirements) -> list[Pr
     found += _odd_values(reports, facts)
     found += driver_problems(reports)
     found += _clocks(reports)
+    found += gpu_problems(reports)
 
     for nodes_ranks in nodes(reports).values():
         own = [facts[report.rank] for report in nodes_ranks if report.facts]
@@ -60,12 +62,18 @@ def find_problems(reports: Sequence[RankReport], needs: Requirements) -> list[Pr
 
 def _failures(reports: Sequence[RankReport]) -> Iterator[Problem]:
     """The ranks' own failures, each sentence once."""
-    ranks: dict[tuple[str, str], list[int]] = {}
+    ranks: dict[CheckFailure, list[int]] = {}
     for report in reports:
         for failure in report.failures:
-            ranks.setdefault((failure.check, failure.sentence), []).append(report.rank)
-    for (check, sentence), where in ranks.items():
-        yield Problem(check=check, sentence=sentence, ranks=tuple(where))
+            ranks.setdefault(failure, []).append(report.rank)
+
+    for failure, where in ranks.items():
+        yield Problem(
+            check=failure.check,
+            sentence=failure.sentence,
+            ranks=tuple(where),
+            comes_again=failure.in_time,
+        )
 
 
 def _odd_values(reports: Sequence[RankReport], facts: Mapping[int, NodeFacts]) -> Iterator[Problem]:
@@ -179,4 +187,5 @@ def _unchecked(reports: Sequence[RankReport], needs: Requirements) -> Iterator[P
     for check, lacks in lacking.items():
         ranks = tuple(report.rank for report in reports if lacks(report))
         if ranks:
-            yield Problem(check=check, sentence="not checked in time; run again", ranks=ranks)
+            sentence = "not checked in time; run again"
+            yield Problem(check=check, sentence=sentence, ranks=ranks, comes_again=False)

@@ -4,13 +4,23 @@ import threading
 import time
 from bisect import bisect_right
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from itertools import accumulate, count
+from pathlib import Path
 
 from surgstream.shards.format.manifest import ManifestFile
 from surgstream.shards.format.rates import check_rates
+from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.memory import check_buffer
 from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.engine.checkpoint_files import read_progress
+from surgstream.trainer.engine.schedules import Progress
+from surgstream.trainer.errors import CheckpointError
+from surgstream.trainer.mixing import look_back
+from surgstream.trainer.resume import order_from
+from surgstream.trainer.runs.files import CHECKPOINTS, checkpoints_in
 
 PATIENCE_SECONDS = 8.0
 """A store that gives no byte for this time is down as far as this check goes; a run is more patient."""
@@ -44,9 +54,29 @@ class Corpora:
         }
         for place, manifest in manifests.items():
             check_rates(manifest.shards(), config.data.fps, where=place)
-        shards = manifests[config.data.corpus].shards()
-        self._shards = [(shard.name, shard.num_bytes) for shard in shards]
+        self._config = config
+        self._trained_on = manifests[config.data.corpus]
+        self._shards = [(shard.name, shard.num_bytes) for shard in self._trained_on.shards()]
         self.manifest = "+".join(manifest.sha256[:_HASH_DIGITS] for manifest in manifests.values())
+
+    def check_memory(self, world_size: int) -> None:
+        """Make sure that each of so many ranks can hold its open chunks, in the order that the run would continue in.
+
+        Raises:
+            SurgstreamError: It cannot, or the order cannot be continued.
+        """
+        config = self._config
+        table = FrameTable(
+            self._storage, self._trained_on.shards(), self._trained_on.sha256, config.data.fps
+        )
+        order = order_from(_newest_progress(config), config, table)
+        check_buffer(
+            table,
+            order,
+            look_back(config),
+            buffer_bytes=config.data.read.buffer_bytes,
+            world_size=world_size,
+        )
 
     def mb_per_second(self, seconds: float, *, rank: int, world_size: int) -> float:
         """Read ranges all over the corpus, as many at once as a run does, different ones on each rank.
@@ -91,3 +121,14 @@ class Corpora:
             finally:
                 stop.set()
         return total / (time.perf_counter() - started) / 1e6
+
+
+def _newest_progress(config: TrainConfig) -> Progress:
+    """Where the run stands. Checkpoints are not hashed here, which takes seconds: any of a run has its order."""
+    wanted = config.resume.checkpoint
+    is_named = wanted not in ("auto", "none")
+    newest_first = checkpoints_in(Path(config.run_dir) / CHECKPOINTS)
+    for checkpoint in [Path(wanted)] if is_named else newest_first:
+        with suppress(CheckpointError):
+            return read_progress(checkpoint)
+    return Progress(step=0, clips_seen=0, state={})

@@ -414,9 +414,18 @@ def test_the_configuration_says_all_that_is_wrong() -> None:
 
 def test_chunks_that_do_not_fit_in_memory_are_refused(corpus: Path) -> None:
     table = FrameTable.open(open_storage(str(corpus)))
-    message = r"read\.buffer_bytes: the order keeps 6 chunks open, about .* MB on each of 2 ranks; expected at least"
-    with pytest.raises(ConfigError, match=message):
+    message = (
+        r"read\.buffer_bytes: the order keeps 6 chunks open, about .* MB on each of 2 ranks; expected at least .*; "
+        r"set data\.read\.buffer_bytes=(\d+), or train on more ranks"
+    )
+    with pytest.raises(ConfigError, match=message) as error:
         open_stream(table, micro_batch_size=3, world_size=2, read=ReadConfig(buffer_bytes=1000))
+
+    said = re.search(message, str(error.value))
+    assert said
+    told = ReadConfig(buffer_bytes=int(said[1]))
+    with open_stream(table, micro_batch_size=3, world_size=2, read=told):
+        pass
 
 
 def test_reading_ahead_waits_for_memory_and_changes_nothing(corpus: Path) -> None:

@@ -107,6 +107,19 @@ def test_steps_and_clips_follow_from_the_corpus(published: dict[str, Any]) -> No
     assert published["lanes_cover_the_batch"] is False
 
 
+def test_a_rank_s_buffer_is_held_against_its_open_chunks(tmp_path: Path) -> None:
+    write_corpus(tmp_path, fps=1)
+    words = [f"data.corpus={tmp_path}", "data.read.buffer_bytes=100000"]
+    config = load(TrainConfig, RECIPES / "surgvista_vitb.yaml", words)
+    small, many = (describe_here(config, world_size) for world_size in (1, 32))
+    assert small["buffers"]["open_chunks"] == 32 * many["buffers"]["open_chunks"] > 100_000
+    assert many["buffers"]["problem"] is None and "data.read.buffer_bytes" not in table(many)
+
+    (warning,) = [text for text in small["warnings"] if text.startswith("read.buffer_bytes")]
+    assert "set data.read.buffer_bytes=1048576" in warning
+    assert "buffers     open chunks" in table(small) and "data.read.buffer_bytes=" in table(small)
+
+
 def test_hours_are_operations_over_speed(published: dict[str, Any]) -> None:
     time, steps = published["time"], published["steps"]["run"]
     step_seconds = published["flops_per_clip"]["total"] * 2048 / (8 * 200e12)

@@ -10,7 +10,7 @@ from PIL import Image
 from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
 from surgstream.trainer.data.augment import ClipTransform
 from surgstream.trainer.data.config import DecodeConfig
-from surgstream.trainer.data.decode import ClipDecoder, cores_of_rank
+from surgstream.trainer.data.decode import ClipDecoder
 from surgstream.trainer.errors import DecodeError
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
@@ -121,23 +121,6 @@ def test_an_earlier_batch_stays_what_it_was() -> None:
 def test_a_broken_jpeg_is_an_error(device: str) -> None:
     with pytest.raises(DecodeError, match="whole JPEG"):
         decoder(device).decode([np.zeros(100, np.uint8)] * 2, cropped((0, 0, 80, 80)))
-
-
-@pytest.mark.parametrize(
-    ("environment", "bound_to", "expected"),
-    [
-        ({}, 16, 16),
-        ({"LOCAL_WORLD_SIZE": "8"}, 128, 16),
-        ({"LOCAL_WORLD_SIZE": "8"}, 4, 1),
-        ({"SLURM_CPUS_ON_NODE": "128", "SLURM_STEP_TASKS_PER_NODE": "8(x4)"}, 16, 16),
-        ({"SLURM_CPUS_ON_NODE": "128", "SLURM_STEP_TASKS_PER_NODE": "8(x4)"}, 128, 16),
-    ],
-)
-def test_a_rank_keeps_its_own_share_of_the_cores_busy(
-    environment: dict[str, str], bound_to: int, expected: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(bound_to)))
-    assert cores_of_rank(environment) == expected
 
 
 def test_a_gpu_that_is_asked_for_and_absent_is_an_error() -> None:

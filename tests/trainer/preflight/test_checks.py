@@ -1,20 +1,30 @@
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
 
+from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import load
 from surgstream.shards.errors import StorageError
+from surgstream.shards.order.sequence import Order
+from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.distributed import RankInfo
-from surgstream.trainer.errors import PreflightError
+from surgstream.trainer.engine.checkpoint_files import state_bytes
+from surgstream.trainer.errors import CheckpointError, PreflightError
 from surgstream.trainer.preflight import model, network
 from surgstream.trainer.preflight.checklist import Checklist
+from surgstream.trainer.preflight.hosts import check_hosts
 from surgstream.trainer.preflight.node import driver_version, free_gib, look_at_node
 from surgstream.trainer.preflight.rendezvous import Rendezvous
+from surgstream.trainer.preflight.report import CheckFailure
 from surgstream.trainer.preflight.shared_folder import check_shared, trial_folder
 from surgstream.trainer.preflight.store import Corpora
 from tests.helpers.handmade import write_corpus
@@ -58,16 +68,16 @@ def test_a_check_that_fails_becomes_a_sentence_without_secrets(
     checks: Checklist, error: Exception, sentence: str
 ) -> None:
     assert checks.run("store", raising(error), seconds=5, advice="look there") is None
-    assert [(failure.check, failure.sentence) for failure in checks.failures] == [
-        ("store", sentence)
-    ]
+    assert checks.failures == [CheckFailure(check="store", sentence=sentence)]
+    assert checks.has_failed("store") and not checks.has_failed("disk")
 
 
 def test_a_check_that_hangs_is_left_behind(checks: Checklist) -> None:
     end = threading.Event()
     assert checks.run("disk", end.wait, seconds=0.1, advice="look there") is None
     assert checks.run("next", lambda: 5, seconds=5, advice="") == 5
-    assert [failure.sentence for failure in checks.failures] == ["no answer within 0 s; look there"]
+    (failure,) = checks.failures
+    assert failure.sentence == "no answer within 0 s; look there" and not failure.in_time
     end.set()
 
 
@@ -75,6 +85,13 @@ def test_no_check_gets_more_time_than_there_is_for_all(meeting: Rendezvous) -> N
     end = threading.Event()
     assert Checklist(meeting, CPU, 0.1).run("disk", end.wait, seconds=3600, advice="") is None
     end.set()
+
+
+def test_checks_have_more_time_where_there_are_many_ranks() -> None:
+    for world_size in (1, 512):
+        place = SimpleNamespace(rank_info=RankInfo(world_size=world_size))
+        checks = Checklist(cast(Rendezvous, place), CPU, 3600)
+        assert checks.at_most(10) == 10 + 0.1 * world_size
 
 
 def test_a_node_is_seen_as_it_is(tmp_path: Path) -> None:
@@ -87,12 +104,14 @@ def test_a_node_is_seen_as_it_is(tmp_path: Path) -> None:
     assert facts.shm_gib == pytest.approx(free_gib(Path("/dev/shm")), abs=0.5)
 
 
-def test_a_rank_without_its_gpu_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rank_without_its_gpu_sees_the_rest_of_its_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(
-        PreflightError, match="expected more than 3 GPUs, got 0; start one task a GPU"
-    ):
-        look_at_node(torch.device("cuda", 3), tmp_path, None)
+    monkeypatch.setattr(torch.cuda.nccl, "version", lambda: (2, 29, 7))
+    facts = look_at_node(torch.device("cuda", 3), tmp_path, None)
+    assert (facts.own_gpu, facts.own_free_gib, facts.num_far_cores) == ("", 0.0, 0)
+    assert facts.num_cores == len(os.sched_getaffinity(0))
 
 
 @pytest.mark.parametrize(
@@ -176,6 +195,31 @@ def test_both_corpora_have_a_part_in_the_name(tmp_path: Path) -> None:
     assert both == "+".join(alone)
 
 
+def test_chunks_that_ranks_cannot_hold_are_told_before_a_run(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    words = (f"data.corpus={tmp_path}", "held_out=null", f"run_dir={tmp_path / 'run'}")
+    Corpora(recipe(*words)).check_memory(1)
+    small = Corpora(recipe(*words, "data.read.buffer_bytes=1000"))
+    small.check_memory(1000)
+    with pytest.raises(ConfigError, match=r"on each of 1 ranks; .*; set data.read.buffer_bytes="):
+        small.check_memory(1)
+
+
+def test_a_run_that_goes_on_is_judged_by_the_order_that_it_has(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    words = (f"data.corpus={tmp_path}", "held_out=null", f"run_dir={tmp_path / 'run'}")
+    started = recipe(*words)
+    table = FrameTable.open(open_storage(str(tmp_path)), fps=started.data.fps)
+    order = Order.create(table.sizes(), started.seed, started.data.order)
+    checkpoint = tmp_path / "run" / "checkpoints" / "step_00000001"
+    checkpoint.mkdir(parents=True)
+    state = {"step": 1, "g": 16, "order": order.to_json(), "manifest": table.sha256, "files": {}}
+    (checkpoint / "state.json").write_bytes(state_bytes(state))
+    Corpora(started).check_memory(1)
+    with pytest.raises(CheckpointError, match="another seed is another run"):
+        Corpora(recipe(*words, "seed=1")).check_memory(1)
+
+
 def test_a_run_directory_is_tried_in_a_folder_of_its_own(
     meeting: Rendezvous, tmp_path: Path
 ) -> None:
@@ -211,3 +255,13 @@ def test_a_step_trains_nothing_else_and_has_no_gpu_memory_here(alone: None) -> N
 
 def test_a_rank_alone_has_no_network(alone: None) -> None:
     assert network.bus_gb_per_second(CPU, 1.0) == 0.0
+    assert check_hosts(5)
+
+
+def test_hosts_that_gloo_cannot_connect_are_told_with_the_interface(
+    alone: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "nonsense")
+    expected = r"gloo cannot connect all hosts over nonsense \(127.0.0.1 is reached by lo\) \(.*; set GLOO_SOCKET_IF"
+    with pytest.raises(PreflightError, match=expected):
+        check_hosts(5)

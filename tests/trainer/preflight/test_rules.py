@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surgstream.trainer.distributed import spans
-from surgstream.trainer.preflight.problems import Problem, verdict
+from surgstream.trainer.preflight.problems import Problem, come_again, verdict
 from surgstream.trainer.preflight.report import CheckFailure, RankReport, StepMemory
 from surgstream.trainer.preflight.rules import find_problems
 from tests.trainer.preflight.reports import NEEDS, VERSIONS, change, cluster
@@ -122,6 +122,16 @@ def test_what_fails_alike_on_many_ranks_is_said_once_and_hides_what_follows_from
     assert the_problem(reports) == Problem(
         check="run_dir", sentence=failure.sentence, ranks=tuple(range(8, 16))
     )
+
+
+def test_what_was_not_checked_in_time_may_pass_and_what_was_found_comes_again() -> None:
+    slow = CheckFailure(check="store", sentence="no answer within 12 s; look", in_time=False)
+    silent = change(cluster(2), 1, failures=(slow,), mb_per_second=None)
+    late = change(cluster(2), 1, clock=None)
+    assert not come_again(problems(silent)) and not come_again(problems(late))
+    assert verdict(problems(silent)) == verdict(problems(late)) == "no go: 1 problem"
+    assert come_again(problems(change(silent, 0, manifest="other")))
+    assert not come_again(problems(change(silent, 0, memlock=1))), "a warning forbids nothing"
 
 
 def test_the_verdict_counts_what_forbids_a_run() -> None:
