@@ -39,6 +39,7 @@ JITTER = 0.2
 """How much longer a message takes on average than the fastest, at exponential distances."""
 
 SERVICE_SECONDS = 15e-6
+NUM_PROBES = 200
 STEP_SECONDS = 0.037
 """A step of SurgVISTA with micro-batches of 4, as predicted for an H800."""
 
@@ -70,8 +71,8 @@ class Simulation:
         rounds: int,
         seed: int,
         *,
-        hop_seconds: float = HOP_SECONDS,
-        late_seconds: float = 0.0,
+        hops: Sequence[float],
+        lates: Sequence[float] = (0.0,),
     ) -> None:
         """Set out ranks that poll at times of their own.
 
@@ -79,12 +80,12 @@ class Simulation:
             num_ranks: Number of ranks.
             rounds: Number of rounds, each of which begins one or two polls after the last one.
             seed: Decides the times.
-            hop_seconds: The time of a message, at least.
-            late_seconds: How late a thread wakes up on average, at exponential distances.
+            hops: Seconds that messages take; each takes one of these.
+            lates: Seconds by which sleepers wake up late; each by one of these.
         """
         self.num_ranks = num_ranks
-        self.hop_seconds = hop_seconds
-        self.late_seconds = late_seconds
+        self.hops = hops
+        self.lates = lates
         self.random = random.Random(seed)
         self.poll = poll_seconds(num_ranks)
         self.store_free_at = 0.0
@@ -131,73 +132,100 @@ class Simulation:
 
     def find_wish(self, this: int, number: int, now: float) -> Process:
         """Poll for a round's wish, which rank 0 has once it is told."""
-        while this not in self.wished:
-            now = yield self.woken(now, self.poll)
+        found = False
+        pause = self.poll * (number + 1) / self.num_ranks
+        while not found:
+            now = yield self.woken(now, pause)
+            pause = self.poll
             if number == 0 and now >= self.told_at[this]:
-                now = yield from self.ask(now)
+                now = yield from self.arrive(now)
                 self.wished.add(this)
-            now = yield from self.ask(now)
+                now = yield now + self.hop()
+            now = yield from self.arrive(now)
+            found = this in self.wished
+            now = yield now + self.hop()
         return now
 
     def find_call(self, this: int, number: int, now: float) -> Process:
         """Say that this rank is held, and wait until rank 0, when all are, has granted the wish."""
-        now = yield from self.ask(now)
+        now = yield from self.arrive(now)
         self.num_held[this] += 1
+        now = yield now + self.hop()
+
         if number == 0:
-            now = yield from self.ask(now)
-            while self.num_held[this] < self.num_ranks:
-                now = yield self.woken(now, self.poll / HELD_POLLS)
-                now = yield from self.ask(now)
+            all_held = False
+            while not all_held:
+                now = yield from self.arrive(now)
+                all_held = self.num_held[this] == self.num_ranks
+                now = yield now + self.hop()
+                if not all_held:
+                    now = yield self.woken(now, self.poll / HELD_POLLS)
             # All calls are read, and the largest is written.
             now = yield from self.ask(now)
-            now = yield from self.ask(now)
+            now = yield from self.arrive(now)
             self.granted.add(this)
+            now = yield now + self.hop()
 
-        now = yield from self.ask(now)
-        while this not in self.granted:
-            now = yield self.woken(now, self.poll / HELD_POLLS)
-            now = yield from self.ask(now)
+        granted = False
+        while not granted:
+            now = yield from self.arrive(now)
+            granted = this in self.granted
+            now = yield now + self.hop()
+            if not granted:
+                now = yield self.woken(now, self.poll / HELD_POLLS)
         return (yield from self.ask(now))
 
     def ask(self, now: float) -> Process:
         """A request to the store and its answer."""
-        arrived = yield now + self.hop()
-        self.store_free_at = max(arrived, self.store_free_at) + SERVICE_SECONDS
-        return (yield self.store_free_at + self.hop())
+        now = yield from self.arrive(now)
+        return (yield now + self.hop())
+
+    def arrive(self, now: float) -> Process:
+        """A request on its way, until the store deals with it."""
+        now = yield now + self.hop()
+        self.store_free_at = max(now, self.store_free_at) + SERVICE_SECONDS
+        return (yield self.store_free_at)
 
     def woken(self, now: float, seconds: float) -> float:
         """When a thread that sleeps goes on."""
-        late = self.random.expovariate(1 / self.late_seconds) if self.late_seconds else 0.0
-        return now + seconds + late
+        return now + seconds + self.random.choice(self.lates)
 
     def hop(self) -> float:
         """The time of one message."""
-        return self.hop_seconds * (1 + self.random.expovariate(1 / JITTER))
+        return self.random.choice(self.hops)
+
+
+def assumed_hops(seed: int = 0) -> list[float]:
+    """Seconds that messages take between nodes, as assumed."""
+    draws = random.Random(seed)
+    return [HOP_SECONDS * (1 + draws.expovariate(1 / JITTER)) for _ in range(10_000)]
 
 
 def ring_seconds(num_ranks: int, seed: int) -> float:
     """The time of one ring all-reduce: 2 (n - 1) messages of every rank, each after its neighbour's."""
     draws = random.Random(seed)
+    hops = assumed_hops()
     ready = [0.0] * num_ranks
     for _ in range(2 * (num_ranks - 1)):
-        sent = [at + HOP_SECONDS * (1 + draws.expovariate(1 / JITTER)) for at in ready]
+        taken = draws.choices(hops, k=num_ranks)
+        sent = [at + hop for at, hop in zip(ready, taken, strict=True)]
         ready = [max(sent[rank - 1], at) for rank, at in enumerate(ready)]
     return max(ready)
 
 
 def first_rounds(num_ranks: int, repeats: int = 20) -> Round:
-    """The mean of rounds that find the ranks polling at unrelated times, as after a long time without a wish."""
+    """The median of rounds that find the ranks polling at unrelated times, as after a long time without a wish."""
     rounds: list[Round] = []
     for seed in range(repeats):
-        rounds += Simulation(num_ranks, 1, seed).run()
-    return mean_of(rounds)
+        rounds += Simulation(num_ranks, 1, seed, hops=assumed_hops()).run()
+    return median_of(rounds)
 
 
-def mean_of(rounds: Sequence[Round]) -> Round:
-    """The mean of rounds."""
+def median_of(rounds: Sequence[Round]) -> Round:
+    """The median of rounds."""
     return Round(
-        answer_seconds=statistics.fmean(one.answer_seconds for one in rounds),
-        held_seconds=statistics.fmean(one.held_seconds for one in rounds),
+        answer_seconds=statistics.median(one.answer_seconds for one in rounds),
+        held_seconds=statistics.median(one.held_seconds for one in rounds),
     )
 
 
@@ -213,7 +241,7 @@ class TimedConsensus(StopConsensus):
         return call
 
 
-def measure(num_processes: int, rounds: int) -> tuple[list[Round], dict[str, float]]:
+def measure(num_processes: int, rounds: int) -> tuple[list[Round], dict[str, list[float]]]:
     """Let real processes agree; returns their rounds, and what `Simulation` is to be given of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -242,8 +270,7 @@ def measure(num_processes: int, rounds: int) -> tuple[list[Round], dict[str, flo
                 held_seconds=statistics.fmean(until - since for since, until in held),
             )
         )
-    names = ("hop_seconds", "late_seconds")
-    return measured, {name: statistics.fmean(one[name] for one in found) for name in names}
+    return measured, {name: found[-1][name] for name in ("hops", "lates")}
 
 
 def take_part(rank_info: RankInfo, port: int, rounds: int, pipe: Connection) -> None:
@@ -266,25 +293,31 @@ def take_part(rank_info: RankInfo, port: int, rounds: int, pipe: Connection) -> 
         if rank_info.is_main:
             agreement.stopping()  # all save
 
-    # By a connection of its own, while all poll.
-    probe = TCPStore("127.0.0.1", port, is_master=False, wait_for_workers=False)
+    # The last one alone, while all poll.
     hops = []
-    late = []
-    for _ in range(50):
+    lates = []
+    poll = poll_seconds(rank_info.world_size)
+    for _ in range(NUM_PROBES if rank_info.rank == rank_info.world_size - 1 else 0):
         begin = time.monotonic()
-        probe.check(["nothing"])
-        hops.append((time.monotonic() - begin) / 2)
+        store.check(["nothing"])
+        hops.append((time.monotonic() - begin - SERVICE_SECONDS) / 2)
 
         begin = time.monotonic()
-        time.sleep(poll_seconds(rank_info.world_size))
-        late.append(time.monotonic() - begin - poll_seconds(rank_info.world_size))
+        time.sleep(poll)
+        lates.append(time.monotonic() - begin - poll)
 
-    machine = {"hop_seconds": statistics.fmean(hops), "late_seconds": statistics.fmean(late)}
-    pipe.send({"held": agreement.held, "told_at": told_at, **machine})
+    # The others do nothing else meanwhile.
+    if rank_info.rank == rank_info.world_size - 1:
+        store.set("probed", "")
+    while not store.check(["probed"]):
+        time.sleep(0.1)
+
+    pipe.send({"held": agreement.held, "told_at": told_at, "hops": hops, "lates": lates})
+    agreement.close()
+    # Rank 0 serves the store until nobody asks it.
     store.add("done", 1)
     while rank_info.is_main and store.add("done", 0) < rank_info.world_size:
         time.sleep(0.01)
-    agreement.close()
 
 
 def table(simulated: dict[int, Round], rings: dict[int, float]) -> str:
@@ -313,18 +346,21 @@ def main() -> int:
 
     # First, while this process has no threads.
     rounds, machine = measure(words.processes, words.rounds)
-    measured = mean_of(rounds)
-    same = mean_of(Simulation(words.processes, words.rounds, seed=0, **machine).run())
+    measured = median_of(rounds)
+    same = median_of(Simulation(words.processes, words.rounds, seed=0, **machine).run())
 
     simulated = {number: first_rounds(number) for number in RANKS}
     rings = {number: ring_seconds(number, seed=0) for number in RANKS}
     print(table(simulated, rings))
-    print(f"\n{words.processes} processes: {measured}, {machine}")
+    hop, late = (statistics.median(values) for values in machine.values())
+    print(
+        f"\n{words.processes} processes: {measured}; {1e6 * hop:.0f} us a hop, {1e3 * late:.1f} ms late"
+    )
     print(f"simulated with that: {same}")
     print(f"measured over simulated: {measured.answer_seconds / same.answer_seconds:.3f}")
 
     if words.save:
-        path = words.save / f"agreement_{time.strftime('%Y%m')}.json"
+        path = words.save / f"agreement_cpu_{time.strftime('%Y%m')}.json"
         tree = {
             **conditions(),
             "simulated": {number: asdict(one) for number, one in simulated.items()},

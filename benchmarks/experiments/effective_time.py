@@ -111,7 +111,7 @@ def main() -> int:
     print(f"\nthe simulation differs by up to {100 * most:.2f} %")
 
     if words.save:
-        path = words.save / f"effective_time_{time.strftime('%Y%m')}.json"
+        path = words.save / f"effective_time_cpu_{time.strftime('%Y%m')}.json"
         tree = {**conditions(), "most_difference": most, "runs": list(map(asdict, found))}
         write_atomically(path, json.dumps(tree, indent=1))
     return 0

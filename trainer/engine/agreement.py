@@ -188,7 +188,10 @@ class StopConsensus:
 
     def _find_wish(self, key: str) -> tuple[int, int] | None:
         """Poll until there is a wish, of this rank or another: a reason and a rank; None once closed."""
-        while not self._closed.wait(self._poll_seconds):
+        # One rank after another, also after a round, which brings them together.
+        pause = self._poll_seconds * (self._rank_info.rank + 1) / self._rank_info.world_size
+        while not self._closed.wait(pause):
+            pause = self._poll_seconds
             reason = self._stop.reason()
             if reason or self._late:
                 wish = f"{reason or _SAVE} {self._rank_info.rank}"
