@@ -1,10 +1,10 @@
 """What it costs ranks to agree when to stop or save: an event simulation, and real processes of this machine.
 
 `python -m surgstream.benchmarks.experiments.agreement [--processes 16] [--rounds 100] [--save FOLDER]` simulates rounds
-of `trainer.engine.agreement` on 16 to 1,024 ranks, whose messages take 75 us and now and then longer, beside the ring
-all-reduce at every step that was there before. Then it measures the same rounds in real processes that share a store
-over the loopback, and compares them with a simulation of as many ranks, whose messages take as long, and whose threads
-wake up as late, as theirs. It wants a machine that nothing else uses.
+of `trainer.engine.preemption.agreement` on 16 to 1,024 ranks, whose messages take 75 us and now and then longer, beside
+the ring all-reduce at every step that was there before. Then it measures the same rounds in real processes that share a
+store over the loopback, and compares them with a simulation of as many ranks, whose messages take as long, and whose
+threads wake up as late, as theirs. It wants a machine that nothing else uses.
 """
 
 import argparse
@@ -30,8 +30,8 @@ from surgstream.benchmarks.support.harness import conditions
 from surgstream.configs.columns import markdown
 from surgstream.configs.files import write_atomically
 from surgstream.trainer.distributed import RankInfo
-from surgstream.trainer.engine.agreement import HELD_POLLS, StopConsensus, poll_seconds
-from surgstream.trainer.engine.preemption import SignalFlag
+from surgstream.trainer.engine.preemption.agreement import HELD_POLLS, StopConsensus, poll_seconds
+from surgstream.trainer.engine.preemption.flags import SignalFlag
 
 RANKS = (16, 64, 128, 256, 512, 1024)
 HOP_SECONDS = 75e-6

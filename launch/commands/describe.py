@@ -60,6 +60,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         metavar="T",
         help="10^12 operations a second that a GPU sustains, for hours",
     )
+    _add_failures(parser)
+    parser.add_argument("--json", action="store_true", help="all numbers as JSON, for scripts")
+
+    return parser.parse_intermixed_args(argv)
+
+
+def _add_failures(parser: argparse.ArgumentParser) -> None:
+    """Add what --nodes reckons with. The defaults are assumptions, but for the published mean time to failure."""
     parser.add_argument(
         "--mttf-hours",
         type=Number(float, 1e-3, 1e6),
@@ -87,6 +95,3 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         metavar="S",
         help="that a save takes (default: 5)",
     )
-    parser.add_argument("--json", action="store_true", help="all numbers as JSON, for scripts")
-
-    return parser.parse_intermixed_args(argv)

@@ -9,7 +9,7 @@ from surgstream.benchmarks.experiments.agreement import (
     assumed_hops,
     ring_seconds,
 )
-from surgstream.trainer.engine.agreement import poll_seconds
+from surgstream.trainer.engine.preemption.agreement import poll_seconds
 
 
 def test_a_ring_costs_more_than_a_step_and_a_round_in_ten_minutes_next_to_nothing() -> None:

@@ -31,7 +31,6 @@ from surgstream.trainer.distributed import (
     leave,
     rank_info_from_environment,
 )
-from surgstream.trainer.engine.agreement import StopConsensus, open_store
 from surgstream.trainer.engine.checkpoint import (
     find_checkpoint,
     load_averages,
@@ -42,7 +41,8 @@ from surgstream.trainer.engine.checkpoint_files import read_progress
 from surgstream.trainer.engine.loop import Guards, Trainer
 from surgstream.trainer.engine.metrics import Reporting
 from surgstream.trainer.engine.periodic import Periodic
-from surgstream.trainer.engine.preemption import SignalFlag, StopFlag
+from surgstream.trainer.engine.preemption.agreement import StopConsensus, open_store
+from surgstream.trainer.engine.preemption.flags import SignalFlag, StopFlag
 from surgstream.trainer.engine.profile import Profiler, record_flights
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.engine.watchdog import Watchdog

@@ -15,7 +15,6 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from surgstream.shards.progress import progress_bar
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.distributed import RankInfo, all_gather, from_main
-from surgstream.trainer.engine.agreement import StopConsensus
 from surgstream.trainer.engine.audit import AuditLog
 from surgstream.trainer.engine.checkpoint import save_checkpoint
 from surgstream.trainer.engine.checkpoint_files import prune
@@ -30,6 +29,7 @@ from surgstream.trainer.engine.metrics import (
     step_times,
 )
 from surgstream.trainer.engine.periodic import Periodic, StepContext, evaluating
+from surgstream.trainer.engine.preemption.agreement import StopConsensus
 from surgstream.trainer.engine.profile import Profiler
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.engine.step_log import StepLog

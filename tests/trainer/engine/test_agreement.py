@@ -22,8 +22,8 @@ from surgstream.trainer.distributed import (
     leave,
     rank_info_from_environment,
 )
-from surgstream.trainer.engine.agreement import StopConsensus, open_store
-from surgstream.trainer.engine.preemption import STOP_SIGNALS, SignalFlag
+from surgstream.trainer.engine.preemption.agreement import StopConsensus, open_store
+from surgstream.trainer.engine.preemption.flags import STOP_SIGNALS, SignalFlag
 from surgstream.trainer.errors import DistributedError
 from surgstream.trainer.joining import join
 from tests.helpers.ranks import finish, start_ranks, wait_for

@@ -122,7 +122,6 @@ def train(out: str) -> None:
     rank 1 in its step 1.
     """
     from surgstream.trainer.distributed import leave, rank_info_from_environment
-    from surgstream.trainer.engine.agreement import StopConsensus, open_store
     from surgstream.trainer.engine.loop import Guards, Trainer
     from surgstream.trainer.engine.metrics import Reporting
     from surgstream.trainer.engine.periodic import (
@@ -133,7 +132,8 @@ def train(out: str) -> None:
         ReconstructionPictures,
         StepContext,
     )
-    from surgstream.trainer.engine.preemption import STOP_SIGNALS, SignalFlag
+    from surgstream.trainer.engine.preemption.agreement import StopConsensus, open_store
+    from surgstream.trainer.engine.preemption.flags import STOP_SIGNALS, SignalFlag
     from surgstream.trainer.engine.profile import Profiler
     from surgstream.trainer.engine.watchdog import Watchdog
     from surgstream.trainer.errors import NonFiniteLossError

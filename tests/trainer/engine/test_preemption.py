@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from surgstream.trainer.engine.preemption import SignalFlag, StopFlag
+from surgstream.trainer.engine.preemption.flags import SignalFlag, StopFlag
 from tests.helpers.ranks import finish, start_ranks
 
 pytestmark = pytest.mark.slow

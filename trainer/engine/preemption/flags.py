@@ -1,4 +1,4 @@
-"""Requests to stop a run, as they come to one rank; in `trainer.engine.agreement` all ranks agree on when.
+"""Requests to stop a run, as they come to one rank.
 
 Slurm sends SIGUSR1 before the end of the allowed time (`--signal`), and SIGTERM when it takes the nodes away. A person
 presses Ctrl-C, which is SIGINT, and presses it again when it takes too long; torchrun passes the first on as SIGINT,

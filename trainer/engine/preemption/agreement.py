@@ -9,7 +9,7 @@ from datetime import timedelta
 from torch.distributed import Store, TCPStore  # type: ignore[attr-defined]
 
 from surgstream.trainer.distributed import RankInfo, all_gather, from_main
-from surgstream.trainer.engine.preemption import SignalFlag, cause_of
+from surgstream.trainer.engine.preemption.flags import SignalFlag, cause_of
 from surgstream.trainer.errors import DistributedError
 
 _POLL_SECONDS_PER_RANK = 0.001
