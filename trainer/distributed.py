@@ -175,25 +175,6 @@ def collective_timeout(timeout_seconds: float, device: torch.device) -> timedelt
     return timedelta(seconds=timeout_seconds * share)
 
 
-def host_group(timeout_seconds: float) -> dist.ProcessGroup:
-    """Join all ranks in another group, which passes tensors between CPUs; all ranks call it together.
-
-    Args:
-        timeout_seconds: The longest that a collective of this group may take.
-
-    Raises:
-        DistributedError: The hosts cannot reach each other.
-    """
-    timeout = timedelta(seconds=timeout_seconds)
-    try:
-        return cast(dist.ProcessGroup, dist.new_group(backend="gloo", timeout=timeout))
-    except RuntimeError as error:
-        raise DistributedError(
-            f"rank {dist.get_rank()}: expected gloo to connect all hosts, got {error}; "
-            "set GLOO_SOCKET_IFNAME to the network interface that they share"
-        ) from None
-
-
 @contextmanager
 def alone_when_failing(rank_info: RankInfo) -> Iterator[None]:
     """End this process at once when its block raises, after logging why.

@@ -1,5 +1,8 @@
 """Estimates of a run's memory, time and disk space, from its recipe. Pure functions."""
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +17,32 @@ REPORT_BYTES = 5000
 
 PICTURE_BYTES = 2 * 700_000
 """A picture in `pictures/` and again in TensorBoard, as in the demo; pictures of longer clips have up to twice that."""
+
+
+MTTF_HOURS_OF_1024_GPUS = 7.9
+"""The mean time to failure of a job of 1,024 GPUs in Meta's research clusters (Revisiting Reliability in Large-Scale
+Machine Learning Research Clusters, HPCA 2025, arXiv:2410.21680); that of other jobs is inverse to their GPUs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failures:
+    """How often a run fails, and what that costs.
+
+    Attributes:
+        mttf_hours: Mean time to failure of the run; None is that of Meta's clusters.
+        start_seconds: Time from a failure to where a checkpoint is read: queue, preflight, imports, compilation.
+        restore_seconds: Time to read a checkpoint.
+        save_seconds: Time that a save keeps the GPUs waiting.
+    """
+
+    mttf_hours: float | None = None
+    start_seconds: float
+    restore_seconds: float
+    save_seconds: float
+
+    def mttf_seconds(self, num_gpus: int) -> float:
+        """Mean time to failure of the run on this many GPUs."""
+        return 3600 * (self.mttf_hours or MTTF_HOURS_OF_1024_GPUS * 1024 / num_gpus)
 
 
 def memory(config: TrainConfig, model: ModelSizes, world_size: int) -> dict[str, float]:
@@ -95,6 +124,70 @@ def time(
         "gpu_hours": hours * world_size,
         "minutes_between_saves": min(by_steps, config.checkpoint.every_minutes or by_steps),
     }
+
+
+def effective_time(
+    failures: Failures, num_gpus: int, minutes_between_saves: float | None
+) -> dict[str, float | None]:
+    """The expected effective training time ratio (ETTR) of a run that fails now and then.
+
+    Args:
+        failures: How often it fails, and what that costs.
+        num_gpus: GPUs of the run.
+        minutes_between_saves: Training from one save to the next; None where it is not known.
+
+    Returns:
+        The best minutes between saves with their ratio, and the ratio at `minutes_between_saves`.
+    """
+    mttf = failures.mttf_seconds(num_gpus)
+    best = best_interval(failures.save_seconds, mttf)
+    between = None
+    if minutes_between_saves is not None:
+        between = effective_ratio(60 * minutes_between_saves, failures, mttf)
+
+    return {
+        "mttf_hours": mttf / 3600,
+        "start_seconds": failures.start_seconds,
+        "restore_seconds": failures.restore_seconds,
+        "save_seconds": failures.save_seconds,
+        "best_minutes_between_saves": best / 60,
+        "best_ratio": effective_ratio(best, failures, mttf),
+        "minutes_between_saves": minutes_between_saves,
+        "ratio": between,
+    }
+
+
+def best_interval(save_seconds: float, mttf_seconds: float) -> float:
+    """The seconds of training between saves that waste least, by Daly's higher-order estimate.
+
+    A higher order estimate of the optimum checkpoint interval for restart dumps, FGCS 22 (2006), equation 37:
+    sqrt(2 d M) (1 + sqrt(d / 2M) / 3 + (d / 2M) / 9) - d for d < 2M, else M, where d is the time of a save and M the
+    mean time to failure.
+    """
+    if save_seconds >= 2 * mttf_seconds:
+        return mttf_seconds
+    x = save_seconds / (2 * mttf_seconds)
+    first_order = math.sqrt(2 * save_seconds * mttf_seconds)
+    return first_order * (1 + math.sqrt(x) / 3 + x / 9) - save_seconds
+
+
+def effective_ratio(interval_seconds: float, failures: Failures, mttf_seconds: float) -> float:
+    """The share of a long run's time that is training which need not be repeated.
+
+    With failures at exponential distances, also during saves and restarts, a segment of training t and a save d takes
+    M exp(R / M) (exp((t + d) / M) - 1) on average, where R is the time of a restart and M the mean time to failure
+    (Daly 2006, equation 20).
+
+    Args:
+        interval_seconds: Training from one save to the next.
+        failures: What saves and restarts cost.
+        mttf_seconds: Mean time to failure.
+    """
+    restart = failures.start_seconds + failures.restore_seconds
+    segment = interval_seconds + failures.save_seconds
+    # Divided by exp((t + d) / M) above and below, which may be too large for a float.
+    share = math.exp(-(restart + segment) / mttf_seconds) / -math.expm1(-segment / mttf_seconds)
+    return interval_seconds / mttf_seconds * share
 
 
 def cut_short_share(part_frames: npt.NDArray[np.int64], look_back: int) -> float:

@@ -15,7 +15,8 @@ from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.config import CheckpointConfig
 from surgstream.trainer.engine.loop import Guards, Trainer
 from surgstream.trainer.engine.metrics import Reporting
-from surgstream.trainer.engine.preemption import SignalFlag, StopConsensus
+from surgstream.trainer.engine.preemption.agreement import StopConsensus, open_store
+from surgstream.trainer.engine.preemption.flags import SignalFlag
 from surgstream.trainer.engine.profile import Profiler
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.engine.watchdog import Watchdog
@@ -95,7 +96,7 @@ def make_trainer(config: TrainConfig, batches: Iterator[ClipBatch]) -> Trainer:
         checkpoint=CheckpointConfig(every_steps=100, keep_last=2),
         periodic=(),
         guards=Guards(
-            agreement=StopConsensus(SignalFlag(), 600),
+            agreement=StopConsensus(SignalFlag(), open_store(rank_info, 600), rank_info),
             watchdog=Watchdog(600),
             profiler=Profiler(SignalFlag(), rank_info, run_dir),
             check_owner=lambda: None,

@@ -12,6 +12,7 @@ where the corpus can be read, its clips, how often each is drawn, and what a sma
 of.
 
   surgstream describe surgvista_vitb --world-size 8 --tflops 200
+  surgstream describe surgvista_vitb --nodes 64 --tflops 200 --start-seconds 400
   surgstream describe surgvista_vitb --json | jq .parameters.total
 
 Nothing is trained and no weights are needed. The memory is an estimate of what one rank holds for
@@ -19,6 +20,11 @@ the model and its activations; frameworks and fragmentation come on top. Hours a
 --tflops, the speed that a GPU sustains: take it from a short run of your own, as
 throughput/clips_per_second times the operations of a clip, over the number of GPUs. Evaluations,
 saves and waiting for data are not among them.
+
+With --nodes, the expected effective training time ratio: the share of a long run's time that is
+training which no failure undoes, at the recipe's saves and at the best ones (Daly 2006). What
+failures cost is assumed unless given: take --start-seconds, --restore-seconds and --save-seconds
+from a run's log.
 """
 
 
@@ -27,12 +33,26 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = command("describe", "surgstream.trainer.commands.describe", DESCRIPTION)
     add_recipe(parser)
 
-    parser.add_argument(
+    ranks = parser.add_mutually_exclusive_group()
+    ranks.add_argument(
         "--world-size",
         type=Number(int, 1, 2**20),
         default=1,
         metavar="W",
         help="ranks (default: 1)",
+    )
+    ranks.add_argument(
+        "--nodes",
+        type=Number(int, 1, 2**20),
+        metavar="N",
+        help="nodes of --gpus-per-node ranks each, and what failures cost there",
+    )
+    parser.add_argument(
+        "--gpus-per-node",
+        type=Number(int, 1, 2**10),
+        default=8,
+        metavar="G",
+        help="ranks of a node (default: 8)",
     )
     parser.add_argument(
         "--tflops",
@@ -40,6 +60,38 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         metavar="T",
         help="10^12 operations a second that a GPU sustains, for hours",
     )
+    _add_failures(parser)
     parser.add_argument("--json", action="store_true", help="all numbers as JSON, for scripts")
 
     return parser.parse_intermixed_args(argv)
+
+
+def _add_failures(parser: argparse.ArgumentParser) -> None:
+    """Add what --nodes reckons with. The defaults are assumptions, but for the published mean time to failure."""
+    parser.add_argument(
+        "--mttf-hours",
+        type=Number(float, 1e-3, 1e6),
+        metavar="H",
+        help="mean time to failure of the run (default: 7.9 h for 1,024 GPUs, more for fewer)",
+    )
+    parser.add_argument(
+        "--start-seconds",
+        type=Number(float, 0, 1e6),
+        default=300.0,
+        metavar="S",
+        help="from a failure to the reading of a checkpoint (default: 300)",
+    )
+    parser.add_argument(
+        "--restore-seconds",
+        type=Number(float, 0, 1e6),
+        default=30.0,
+        metavar="S",
+        help="to read a checkpoint (default: 30)",
+    )
+    parser.add_argument(
+        "--save-seconds",
+        type=Number(float, 1e-3, 1e6),
+        default=5.0,
+        metavar="S",
+        help="that a save takes (default: 5)",
+    )

@@ -33,7 +33,20 @@ _AUDIT_LINE_BYTES = 110.0
 def run(words: argparse.Namespace) -> int:
     """Do the work of `surgstream describe`."""
     config = load_recipe(words.config, words.overrides)
-    tree = describe(config, words.world_size, words.tflops)
+    if words.nodes is None:
+        tree = describe(config, words.world_size, words.tflops)
+    else:
+        failures = estimates.Failures(
+            mttf_hours=words.mttf_hours,
+            start_seconds=words.start_seconds,
+            restore_seconds=words.restore_seconds,
+            save_seconds=words.save_seconds,
+        )
+        world_size = words.nodes * words.gpus_per_node
+        tree = describe(config, world_size, words.tflops)
+        tree["effective_time"] = estimates.effective_time(
+            failures, world_size, minutes_between_saves(tree)
+        )
     page = json.dumps(tree, indent=2) if words.json else table(tree)
     sys.stdout.write(f"{page}\n")
     return 0
@@ -82,6 +95,15 @@ def describe(config: TrainConfig, world_size: int, tflops: float | None = None) 
     tree["buffers"] = buffer_numbers(config, frames, order, world_size)
     tree["warnings"] += filter(None, [tree["buffers"]["problem"]])
     return tree
+
+
+def minutes_between_saves(tree: Mapping[str, Any]) -> float | None:
+    """The minutes from one save to the next, as far as they are known of a description."""
+    if tree.get("time"):
+        return float(tree["time"]["minutes_between_saves"])
+    # Steps without a known length may come before the minutes.
+    saves = tree.get("saves", {"every_steps": None, "every_minutes": None})
+    return None if saves["every_steps"] else saves["every_minutes"]
 
 
 def recipe_numbers(config: TrainConfig, world_size: int) -> dict[str, Any]:

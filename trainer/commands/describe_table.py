@@ -19,6 +19,8 @@ def table(tree: Tree) -> str:
         sections = [[tree["objective"], *_indented(tree["model_error"])], _run(tree)]
     if "disk_bytes" in tree:
         sections.append(_disk(tree["disk_bytes"]))
+    if "effective_time" in tree:
+        sections.append(_effective_time(tree["effective_time"]))
     if "datasets" in tree:
         sections.append(_datasets(tree["datasets"]))
     if tree.get("warnings"):
@@ -133,6 +135,21 @@ def _saves(tree: Tree) -> str:
         hours_between = tree["time"]["minutes_between_saves"] / 60
         text += f": one in {_hours(hours_between)}"
     return text
+
+
+def _effective_time(found: Tree) -> Iterator[str]:
+    restart = found["start_seconds"] + found["restore_seconds"]
+    failure = f"a failure every {_hours(found['mttf_hours'])} that costs {restart:g} s to restart"
+    best = f"one in {_hours(found['best_minutes_between_saves'] / 60)}"
+    saves = f"{best} of {found['save_seconds']:g} s; {failure}"
+    text = f"{_percent(found['best_ratio'])} of the time is effective with the best saves, {saves}"
+    yield from wrap(text, _COLUMNS)
+
+    if found["ratio"] is None:
+        yield from _indented("with the recipe's: not known without --tflops T and its steps")
+    else:
+        apart = _hours(found["minutes_between_saves"] / 60)
+        yield from _indented(f"with the recipe's, one in {apart}: {_percent(found['ratio'])}")
 
 
 def _disk(sizes: Mapping[str, int]) -> Iterator[str]:

@@ -26,6 +26,7 @@ from surgstream.trainer.device import check_own_gpu, tell_device
 from surgstream.trainer.distributed import (
     RankInfo,
     alone_when_failing,
+    barrier,
     from_main,
     leave,
     rank_info_from_environment,
@@ -40,7 +41,8 @@ from surgstream.trainer.engine.checkpoint_files import read_progress
 from surgstream.trainer.engine.loop import Guards, Trainer
 from surgstream.trainer.engine.metrics import Reporting
 from surgstream.trainer.engine.periodic import Periodic
-from surgstream.trainer.engine.preemption import SignalFlag, StopConsensus, StopFlag
+from surgstream.trainer.engine.preemption.agreement import StopConsensus, open_store
+from surgstream.trainer.engine.preemption.flags import SignalFlag, StopFlag
 from surgstream.trainer.engine.profile import Profiler, record_flights
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.engine.watchdog import Watchdog
@@ -94,9 +96,10 @@ def run(words: argparse.Namespace) -> int:
             watchdog.beat()
 
             def make_guards() -> Guards:
+                # The watchdog ends a rank that hangs before the others give up on it.
+                store = open_store(rank_info, 2 * config.parallel.timeout_seconds)
                 return Guards(
-                    # The watchdog ends a rank that hangs before the others give up on it.
-                    agreement=StopConsensus(stop, 2 * config.parallel.timeout_seconds),
+                    agreement=StopConsensus(stop, store, rank_info),
                     watchdog=watchdog,
                     profiler=Profiler(profile, rank_info, run_dir),
                     check_owner=check_owner,
@@ -161,6 +164,8 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
         )
         with closing(trainer):
             trainer.train()
+        # Rank 0 serves the store in which the others look until they have closed.
+        barrier()
 
 
 def _build(

@@ -29,7 +29,7 @@ from surgstream.trainer.engine.metrics import (
     step_times,
 )
 from surgstream.trainer.engine.periodic import Periodic, StepContext, evaluating
-from surgstream.trainer.engine.preemption import StopConsensus
+from surgstream.trainer.engine.preemption.agreement import StopConsensus
 from surgstream.trainer.engine.profile import Profiler
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.engine.step_log import StepLog
@@ -46,7 +46,7 @@ class Guards:
     """The guards of a run, and the profiler.
 
     Attributes:
-        agreement: Tells all ranks after the same step that one of them was asked to stop.
+        agreement: Tells all ranks after the same step that one of them was asked to stop; closed with the loop.
         watchdog: Ends this process when it hangs.
         profiler: Traces steps on request.
         check_owner: Raises if another start has taken the run over; rank 0 calls it before each save.
@@ -126,6 +126,7 @@ class Trainer:
             OwnedError: Another start has taken the run over.
         """
         shown = self.rank_info.is_main
+        self.guards.agreement.ask_all()
         bar = progress_bar("train", self.plan.last_step, unit=" steps", done=self.step, shown=shown)
         with bar, logging_redirect_tqdm() if sys.stderr.isatty() else nullcontext():
             while self.step < self.plan.last_step and not self.poll_stop():
@@ -139,8 +140,8 @@ class Trainer:
                 if self.due_to_save():
                     with self.clock.pause():
                         self.save()
-                        # Asked again before the next step, it will know what came during the save.
-                        self.poll_stop()
+                        # What came during the save is known before the next step.
+                        self.guards.agreement.ask_all()
 
             if self.step < self.plan.last_step:
                 self.stop_and_mark(bar)
@@ -288,7 +289,8 @@ class Trainer:
             log.info("stopped: %s", why)
 
     def close(self) -> None:
-        """Close the run's files."""
+        """Close the run's files, and agree no more."""
+        self.guards.agreement.close()
         if self.metrics:
             self.metrics.close()
         if self.audit:

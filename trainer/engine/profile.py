@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 
 from surgstream.trainer.distributed import RankInfo
-from surgstream.trainer.engine.preemption import SignalFlag
+from surgstream.trainer.engine.preemption.flags import SignalFlag
 from surgstream.trainer.runs.files import FLIGHT_RECORDER, PROFILES
 
 log = logging.getLogger(__name__)

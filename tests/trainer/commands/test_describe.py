@@ -315,3 +315,23 @@ def test_without_torch_it_tells_what_needs_no_networks(
     assert main(words) == 0
     page = capsys.readouterr().out
     assert "surgstream[train]" in page and "1,200 steps, 19,200 clips" in page
+
+
+def test_nodes_tell_how_much_of_the_time_is_effective(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_corpus(tmp_path, fps=1)
+    corpus = f"data.corpus={tmp_path}"
+    words = ["describe", "surgvista_vitb", corpus, "--nodes", "4", "checkpoint.every_steps=null"]
+    assert main([*words, "checkpoint.every_minutes=100", "--json"]) == 0
+    tree = json.loads(capsys.readouterr().out)
+    assert tree["batch"]["world_size"] == 32
+    found = tree["effective_time"]
+    assert found["mttf_hours"] == pytest.approx(7.9 * 32)
+    assert found["minutes_between_saves"] == 100
+    assert 0.99 < found["ratio"] < found["best_ratio"] < 1
+
+    assert main([*words, "checkpoint.every_minutes=100", "--mttf-hours", "1"]) == 0
+    page = capsys.readouterr().out
+    assert "a failure every 1 hours that costs 330 s" in page
+    assert "with the recipe's, one in 1.67 hours: 16.4 %" in page

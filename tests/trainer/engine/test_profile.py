@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from surgstream.trainer.distributed import RankInfo
-from surgstream.trainer.engine.preemption import SignalFlag
+from surgstream.trainer.engine.preemption.flags import SignalFlag
 from surgstream.trainer.engine.profile import Profiler, record_flights
 
 

@@ -1,4 +1,4 @@
-"""Requests to stop a run, on which all ranks agree, so that all stop after the same step.
+"""Requests to stop a run, as they come to one rank.
 
 Slurm sends SIGUSR1 before the end of the allowed time (`--signal`), and SIGTERM when it takes the nodes away. A person
 presses Ctrl-C, which is SIGINT, and presses it again when it takes too long; torchrun passes the first on as SIGINT,
@@ -10,11 +10,6 @@ import signal
 import threading
 from types import FrameType
 
-import torch
-import torch.distributed as dist
-
-from surgstream.trainer.distributed import host_group
-
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 _IMPATIENT = (signal.SIGINT, signal.SIGTERM)
@@ -25,8 +20,6 @@ _STDERR = 2
 
 _LAUNCHER_ENDED = 128
 """A reason above all numbers of signals."""
-
-_SHIFT = 32
 
 
 class SignalFlag:
@@ -109,58 +102,6 @@ def _stop_listening() -> None:
     signal.set_wakeup_fd(-1)
 
 
-class StopConsensus:
-    """Tells all ranks after the same step that any of them was asked to stop, or that its launcher has ended.
-
-    Flags are exchanged between two calls of `stopping`, in a group of their own between CPUs: a call waits neither for
-    the device nor, unless a rank is a whole step late, for another rank. The exchange also says whether to save.
-
-    Attributes:
-        saving: Whether a rank had found that it is time to save at the call before the last; the same on all ranks.
-    """
-
-    def __init__(self, stop: SignalFlag, timeout_seconds: float) -> None:
-        """Join; collective.
-
-        Args:
-            stop: This rank's flag.
-            timeout_seconds: How long an exchange may take.
-
-        Raises:
-            DistributedError: The hosts cannot reach each other.
-        """
-        self._stop = stop
-        self._group = host_group(timeout_seconds)
-        self._answer = 0
-        self.saving = False
-        self._exchange(save=False)
-
-    def stopping(self, *, save: bool = False) -> bool:
-        """Whether any rank had been asked to stop at the last call; all ranks call this equally often.
-
-        Args:
-            save: Whether this rank finds that it is time to save, which all ranks learn at the next call.
-        """
-        # The exchange that the last call began.
-        self._work.wait()
-        self._answer, saves = self._found.tolist()
-        self.saving = saves > 0
-        self._exchange(save=save)
-        return self._answer > 0
-
-    @property
-    def cause(self) -> tuple[str, int]:
-        """The signal or other reason, and the rank that it came to; of several the same one on every rank."""
-        number, rank = divmod(self._answer, 1 << _SHIFT)
-        if number == _LAUNCHER_ENDED:
-            return "end of the launcher", rank
-        return signal.Signals(number).name, rank
-
-    def _exchange(self, *, save: bool) -> None:
-        number = self._stop.reason()
-        # The reason in the high bits, the rank in the low ones: the maximum is the highest reason and a rank with it.
-        flag = (number << _SHIFT) + dist.get_rank() if number else 0
-        self._found = torch.tensor([flag, int(save)])
-        self._work = dist.all_reduce(
-            self._found, dist.ReduceOp.MAX, group=self._group, async_op=True
-        )
+def cause_of(reason: int) -> str:
+    """Name a reason to stop: a signal, or the end of the launcher."""
+    return "end of the launcher" if reason == _LAUNCHER_ENDED else signal.Signals(reason).name
