@@ -66,7 +66,7 @@ MAY_IMPORT = {
     ),
     "trainer.engine": (
         "shards.progress", "shards.storage.durable", "trainer.errors", "trainer.batch", "trainer.distributed",
-        "trainer.runs.files", "trainer.objectives.base", "trainer.engine",
+        "trainer.host", "trainer.runs.files", "trainer.objectives.base", "trainer.engine",
     ),
     "trainer": ("shards", "trainer"),
 }  # fmt: skip

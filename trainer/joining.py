@@ -16,7 +16,7 @@ from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-
 from surgstream.trainer.distributed import RankInfo, collective_timeout, in_words
 from surgstream.trainer.errors import DistributedError
 from surgstream.trainer.host.cores import bind_near
-from surgstream.trainer.host.interface import choose_interface
+from surgstream.trainer.host.interface import choose_interface, interface_in_words
 from surgstream.trainer.host.limits import raise_file_limit
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ _POLL_SECONDS = 0.05
 def join(rank_info: RankInfo, timeout_seconds: float) -> None:
     """Join the process group: NCCL between GPUs, gloo between CPUs. The host is made ready on the way.
 
-    The process may open as many files as it can, runs on the cores near its GPU, and has an interface for gloo.
+    The process may open as many files as it can, and runs on the cores near its GPU.
 
     Args:
         rank_info: This process's place.
@@ -61,7 +61,8 @@ def join(rank_info: RankInfo, timeout_seconds: float) -> None:
         MASTER_ADDR=rank_info.master_addr,
         MASTER_PORT=str(rank_info.master_port or _free_port()),
     )
-    choose_interface(os.environ, rank_info.master_addr)
+    if not on_gpu:
+        choose_interface(os.environ, rank_info.master_addr)
 
     # A group of one, split from a bound one, is refused by some NCCL: "CUDA error 600".
     bound = on_gpu and rank_info.world_size > 1
@@ -76,6 +77,8 @@ def join(rank_info: RankInfo, timeout_seconds: float) -> None:
         )
     except (RuntimeError, ValueError) as error:
         place = f"{rank_info.master_addr}:{os.environ['MASTER_PORT']}"
+        if not on_gpu:
+            place += f", by gloo over {interface_in_words(os.environ)}"
         raise DistributedError(
             f"rank {rank_info.rank}: could not meet the other {rank_info.world_size - 1} ranks "
             f"at {place} ({error})"

@@ -62,6 +62,17 @@ def test_our_own_scripts(path: Path) -> None:
     checked(path.read_text())
 
 
+@pytest.mark.parametrize(("gpus", "count"), [(None, "0"), ("5", "1"), ("0,1,2,3", "4")])
+def test_a_script_of_one_s_own_asks_for_the_gpus_that_the_job_has(
+    gpus: str | None, count: str
+) -> None:
+    lines = Path("launch/slurm.sbatch").read_text().splitlines()
+    script = "\n".join(line for line in lines if "_GPUS" in line)
+    environment = {"SLURM_JOB_GPUS": gpus} if gpus else {}
+    command = ["bash", "-c", f"{script}\necho $SURGSTREAM_GPUS_PER_NODE"]
+    assert subprocess.check_output(command, env=environment, text=True).strip() == count
+
+
 def test_all_that_a_site_may_say() -> None:
     site = Site(
         nodes=3, gpus_per_node=2, cpus_per_task=5, memory="100G", exclusive=True, partition="p", account="a", qos="q",

@@ -23,6 +23,7 @@ from surgstream.trainer.commands.loader_table import table
 from surgstream.trainer.config import TrainConfig, load_recipe
 from surgstream.trainer.data.metrics import totals
 from surgstream.trainer.data.source import ByteSource
+from surgstream.trainer.device import check_own_gpu
 from surgstream.trainer.distributed import (
     RankInfo,
     all_gather,
@@ -49,6 +50,7 @@ def run(words: argparse.Namespace) -> int:
     with alone_when_failing(rank_info):
         config = load_recipe(words.config, words.overrides)
         config.grad_accum_steps(rank_info.world_size)  # raises before ranks wait for each other
+        check_own_gpu(rank_info)
         join(rank_info, config.parallel.timeout_seconds)
         # The folder is made before anything is measured, so that a bad path costs no result.
         if words.out:

@@ -49,10 +49,10 @@ def interface_to(host: str) -> str | None:
     Args:
         host: A name or an address.
     """
-    address = _own_address(host)
+    address = own_address(host)
     # Debian's /etc/hosts gives a host's own name an address that is no other host's way to it.
     if address and _is_loopback(address) and not _is_loopback(host):
-        address = _own_address(_OUTSIDE) or address
+        address = own_address(_OUTSIDE) or address
     return interfaces().get(address) if address else None
 
 
@@ -76,7 +76,7 @@ def interface_in_words(environment: Mapping[str, str]) -> str:
     return f"{named} ({master_addr} is reached by {routed})"
 
 
-def _own_address(host: str) -> str | None:
+def own_address(host: str) -> str | None:
     """The address that this node has on its way to a host. No packet is sent."""
     try:
         found = socket.getaddrinfo(host, 9, type=socket.SOCK_DGRAM)

@@ -9,7 +9,6 @@ from surgstream.trainer.host.interface import choose_interface
 from surgstream.trainer.joining import join
 from surgstream.trainer.preflight.checklist import Checklist
 from surgstream.trainer.preflight.driver import look_at_driver
-from surgstream.trainer.preflight.hosts import check_hosts
 from surgstream.trainer.preflight.model import build_model, take_step
 from surgstream.trainer.preflight.network import bus_gb_per_second
 from surgstream.trainer.preflight.node import look_at_node
@@ -103,7 +102,7 @@ def examine_corpora(config: TrainConfig, meeting: Rendezvous, checks: Checklist)
 
 
 def examine_network(config: TrainConfig, meeting: Rendezvous, checks: Checklist) -> float | None:
-    """Join the process groups and measure an all-reduce; None where a rank failed, or lacks its GPU."""
+    """Join the process group and measure an all-reduce; None where a rank failed, or lacks its GPU."""
     rank_info = meeting.rank_info
     advice = "see what NCCL_DEBUG=INFO prints; set NCCL_SOCKET_IFNAME and NCCL_IB_HCA"
 
@@ -111,21 +110,19 @@ def examine_network(config: TrainConfig, meeting: Rendezvous, checks: Checklist)
         join(rank_info, config.parallel.timeout_seconds)
         return True
 
-    checks.run(
-        "network",
-        lambda: choose_interface(os.environ, rank_info.master_addr),
-        seconds=10,
-        advice="see whether this node finds the address of rank 0's",
-    )
+    if rank_info.device.type == "cpu":
+        # Only gloo needs to be told; a wrong one is known here before the others wait for this rank.
+        checks.run(
+            "network",
+            lambda: choose_interface(os.environ, rank_info.master_addr),
+            seconds=10,
+            advice="see whether this node finds the address of rank 0's",
+        )
     ready = not checks.has_failed("GPUs", "network")
     if not meeting.all_ok("alive", checks.at_most(30), ok=ready):
         return None
     joined = checks.run("network", join_group, seconds=40, advice=advice)
     if not meeting.all_ok("joined", checks.at_most(20), ok=joined is not None):
-        return None
-
-    met = checks.run("network", lambda: check_hosts(checks.at_most(20)), seconds=25, advice=advice)
-    if not meeting.all_ok("met", checks.at_most(25), ok=met is not None):
         return None
 
     return checks.run(

@@ -20,7 +20,7 @@ def routes(monkeypatch: pytest.MonkeyPatch) -> dict[str, str | None]:
         "127.0.0.1": "127.0.0.1",
     }
     monkeypatch.setattr(host, "interfaces", lambda: ADDRESSES)
-    monkeypatch.setattr(host, "_own_address", own.get)
+    monkeypatch.setattr(host, "own_address", own.get)
     return own
 
 

@@ -21,7 +21,6 @@ from surgstream.trainer.engine.checkpoint_files import state_bytes
 from surgstream.trainer.errors import CheckpointError, PreflightError
 from surgstream.trainer.preflight import model, network
 from surgstream.trainer.preflight.checklist import Checklist
-from surgstream.trainer.preflight.hosts import check_hosts
 from surgstream.trainer.preflight.node import driver_version, free_gib, look_at_node
 from surgstream.trainer.preflight.rendezvous import Rendezvous
 from surgstream.trainer.preflight.report import CheckFailure
@@ -255,13 +254,3 @@ def test_a_step_trains_nothing_else_and_has_no_gpu_memory_here(alone: None) -> N
 
 def test_a_rank_alone_has_no_network(alone: None) -> None:
     assert network.bus_gb_per_second(CPU, 1.0) == 0.0
-    assert check_hosts(5)
-
-
-def test_hosts_that_gloo_cannot_connect_are_told_with_the_interface(
-    alone: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "nonsense")
-    expected = r"gloo cannot connect all hosts over nonsense \(127.0.0.1 is reached by lo\) \(.*; set GLOO_SOCKET_IF"
-    with pytest.raises(PreflightError, match=expected):
-        check_hosts(5)

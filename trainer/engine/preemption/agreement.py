@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import socket
 import threading
 from datetime import timedelta
 
@@ -11,6 +10,7 @@ from torch.distributed import Store, TCPStore  # type: ignore[attr-defined]
 from surgstream.trainer.distributed import RankInfo, all_gather, from_main
 from surgstream.trainer.engine.preemption.flags import SignalFlag, cause_of
 from surgstream.trainer.errors import DistributedError
+from surgstream.trainer.host.interface import own_address
 
 _POLL_SECONDS_PER_RANK = 0.001
 _MIN_POLL_SECONDS = 0.02
@@ -42,7 +42,7 @@ def open_store(rank_info: RankInfo, timeout_seconds: float) -> Store:
         server = TCPStore("localhost", 0, is_master=True, wait_for_workers=False, timeout=timeout)
         port = server.port
 
-    host, port = from_main(lambda: (_own_address(), port))
+    host, port = from_main(lambda: (_address_of_main(), port))
     if server is not None:
         return server
     try:
@@ -54,19 +54,14 @@ def open_store(rank_info: RankInfo, timeout_seconds: float) -> Store:
         ) from None
 
 
-def _own_address() -> str:
-    """The address of this host on its way to where the ranks met."""
-    host = os.environ["MASTER_ADDR"]
-    port = int(os.environ["MASTER_PORT"])
-    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-
-    # Nothing is sent: a connected datagram socket knows its route.
-    with socket.socket(family, kind) as probe:
-        probe.connect(address)
-        own = str(probe.getsockname()[0])
+def _address_of_main() -> str:
+    """The address of this host, rank 0's, on the way to where the ranks met."""
+    met_at = os.environ["MASTER_ADDR"]
+    own = own_address(met_at)
 
     # They met here, under a name that means this host to itself alone by a loopback address.
-    return host if own == "::1" or own.startswith("127.") else own
+    is_loopback = own is None or own == "::1" or own.startswith("127.")
+    return met_at if is_loopback else own
 
 
 def poll_seconds(world_size: int) -> float:
