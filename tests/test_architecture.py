@@ -76,7 +76,7 @@ DOORS = {
     "boto3": ("shards.storage.s3_client",),
     "botocore": ("shards.storage",),
     "webdataset": (),
-    "nvidia": ("trainer.data.decode",),
+    "nvidia": ("trainer.data.graphs",),
     "timm": ("trainer.models",),
     "deepspeed": ("trainer.engine.zero",),
     "transformers": ("trainer.export.comparing", "trainer.export.modeling_surgical_vit"),

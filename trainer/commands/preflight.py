@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -24,7 +25,9 @@ from surgstream.trainer.errors import PreflightError
 from surgstream.trainer.estimates import GIB
 from surgstream.trainer.joining import after
 from surgstream.trainer.model_sizes import count_sizes
+from surgstream.trainer.preflight import decoding
 from surgstream.trainer.preflight.checklist import Checklist
+from surgstream.trainer.preflight.decoding_rules import gpu_decodes
 from surgstream.trainer.preflight.examination import COMPILE_SECONDS, examine
 from surgstream.trainer.preflight.problems import Requirements
 from surgstream.trainer.preflight.rendezvous import Rendezvous
@@ -37,7 +40,8 @@ MEETING_SECONDS = 30.0
 """The time that ranks wait for a missing one. The nodes of a job start within seconds of each other."""
 
 CHECK_SECONDS = 45.0
-"""The time for all checks; `COMPILE_SECONDS` are added where a model is compiled."""
+"""The time for all checks, beside `COMPILE_SECONDS` where a model is compiled, and the time to try decoding on
+the GPU."""
 
 REPORT_SECONDS = 20.0
 """The time after rank 0 within which a rank must report; ranks meet more often than that during the checks."""
@@ -62,7 +66,7 @@ def run(words: argparse.Namespace) -> int:
 
 def preflight(
     config: TrainConfig, rank_info: RankInfo, *, with_step: bool, patience_seconds: float = 0.0
-) -> None:
+) -> RankInfo:
     """Check everything, and join the process group on the way; rank 0 prints the results.
 
     Args:
@@ -71,6 +75,9 @@ def preflight(
         with_step: Whether to take a step of the model.
         patience_seconds: How much later than others a rank may start.
 
+    Returns:
+        This process's place, with what was found out for the run, alike on all ranks.
+
     Raises:
         PreflightError: On every rank: a check forbids a run, or not all ranks came.
         ModelError: There is no such model.
@@ -78,6 +85,8 @@ def preflight(
     # A model that does not exist is refused before ranks wait for each other.
     needed = needs(config, with_step=with_step)
     seconds = CHECK_SECONDS
+    if config.data.decode.device != "cpu":
+        seconds += decoding.SECONDS
     if with_step and config.compile:
         seconds += COMPILE_SECONDS
     meeting_seconds = MEETING_SECONDS + patience_seconds
@@ -92,9 +101,11 @@ def preflight(
             problems = find_problems(reports, needed)
             sys.stdout.write(render(reports, problems) + "\n")
             sys.stdout.flush()
+            meeting.put("gpu_decodes", "yes" if gpu_decodes(reports) else "no")
             meeting.put("verdict", one_line(reports, problems))
 
         verdict = meeting.get("verdict", checks.at_most(seconds) + 2 * REPORT_SECONDS)
+        decodes = meeting.get("gpu_decodes", REPORT_SECONDS)
         # Once there is a verdict, no rank looks for files there any more.
         trial = trial_folder(meeting, Path(config.run_dir) / "checkpoints")
         shutil.rmtree(trial, ignore_errors=True)
@@ -105,6 +116,7 @@ def preflight(
     # The checks did so in threads of their own.
     if rank_info.device.type == "cuda":
         torch.cuda.set_device(rank_info.device)
+    return replace(rank_info, gpu_decodes=decodes == "yes")
 
 
 def ended_after(seconds: float) -> AbstractContextManager[None]:

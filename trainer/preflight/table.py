@@ -110,6 +110,7 @@ def _cell_makers(reports: Sequence[RankReport]) -> dict[str, _Cell]:
         "shm": _from_facts(lambda facts: _size(facts.shm_gib)),
         "corpus": lambda own: "same" if all(report.manifest for report in own) else "-",
         "store": _store,
+        "decode": _decoding,
         "run_dir": lambda own: "ok" if all(report.shared for report in own) else "-",
         "network": lambda own: _slowest([report.bus_gb_per_second for report in own]),
         "step": _step,
@@ -118,6 +119,8 @@ def _cell_makers(reports: Sequence[RankReport]) -> dict[str, _Cell]:
     # Columns that this recipe, or this call, has nothing to fill with.
     if not any(facts.cache_gib is not None for facts in found):
         del makers["cache"]
+    if not any(report.decoding for report in reports):
+        del makers["decode"]
     if not any(report.step for report in reports):
         del makers["step"]
     return makers
@@ -134,6 +137,13 @@ def _gpus(own: Sequence[RankReport]) -> str:
 def _store(own: Sequence[RankReport]) -> str:
     speed = sum(report.mb_per_second or 0.0 for report in own)
     return f"{speed:.0f} MB/s" if speed else "-"
+
+
+def _decoding(own: Sequence[RankReport]) -> str:
+    tried = next((report.decoding for report in own if report.decoding), None)
+    if not tried:
+        return "-"
+    return "CPU" if tried.problem else "GPU"
 
 
 def _from_facts(cell: Callable[[NodeFacts], str]) -> _Cell:
