@@ -6,6 +6,7 @@ from textwrap import fill
 
 from surgstream.configs.columns import columns
 from surgstream.trainer.distributed import in_words, spans
+from surgstream.trainer.preflight.decoding_rules import gpu_decodes
 from surgstream.trainer.preflight.problems import (
     Problem,
     gpus_in_words,
@@ -69,6 +70,8 @@ def _head(reports: Sequence[RankReport]) -> list[str]:
     manifests = [report.manifest for report in reports if report.manifest]
     if manifests:
         lines.append(f"corpus {usual(manifests)}")
+    if any(report.decoding for report in reports):
+        lines.append(f"JPEGs are decoded on the {'GPUs' if gpu_decodes(reports) else 'CPUs'}")
     return lines
 
 
@@ -110,7 +113,6 @@ def _cell_makers(reports: Sequence[RankReport]) -> dict[str, _Cell]:
         "shm": _from_facts(lambda facts: _size(facts.shm_gib)),
         "corpus": lambda own: "same" if all(report.manifest for report in own) else "-",
         "store": _store,
-        "decode": _decoding,
         "run_dir": lambda own: "ok" if all(report.shared for report in own) else "-",
         "network": lambda own: _slowest([report.bus_gb_per_second for report in own]),
         "step": _step,
@@ -119,8 +121,6 @@ def _cell_makers(reports: Sequence[RankReport]) -> dict[str, _Cell]:
     # Columns that this recipe, or this call, has nothing to fill with.
     if not any(facts.cache_gib is not None for facts in found):
         del makers["cache"]
-    if not any(report.decoding for report in reports):
-        del makers["decode"]
     if not any(report.step for report in reports):
         del makers["step"]
     return makers
@@ -137,13 +137,6 @@ def _gpus(own: Sequence[RankReport]) -> str:
 def _store(own: Sequence[RankReport]) -> str:
     speed = sum(report.mb_per_second or 0.0 for report in own)
     return f"{speed:.0f} MB/s" if speed else "-"
-
-
-def _decoding(own: Sequence[RankReport]) -> str:
-    tried = next((report.decoding for report in own if report.decoding), None)
-    if not tried:
-        return "-"
-    return "CPU" if tried.problem else "GPU"
 
 
 def _from_facts(cell: Callable[[NodeFacts], str]) -> _Cell:

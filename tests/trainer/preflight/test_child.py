@@ -24,7 +24,7 @@ def test_a_child_s_result_comes_from_another_process() -> None:
         (partial(os._exit, 3), "^ended with exit status 3$"),
         (partial(int, "seven"), "^ended with exit status 1$"),
         (partial(Path.read_text, Path("nowhere")), "^ended with exit status 1$"),
-        (partial(parse_yaml, "a: [", "recipe"), "^failed: recipe: "),
+        (partial(parse_yaml, "a: [", "recipe"), "^failed: recipe:1: not valid YAML"),
     ],
     ids=["segmentation fault", "killed", "leaves", "errs", "errs too", "says why"],
 )
