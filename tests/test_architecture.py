@@ -78,7 +78,7 @@ DOORS = {
     "boto3": ("shards.storage.s3_client",),
     "botocore": ("shards.storage",),
     "webdataset": (),
-    "nvidia": ("trainer.data.decode",),
+    "nvidia": ("trainer.data.graphs",),
     "psutil": ("trainer.host.interface",),
     "timm": ("trainer.models",),
     "deepspeed": ("trainer.engine.zero",),

@@ -30,13 +30,23 @@ _LOST_PEER = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class RankInfo:
-    """This process's place in the run."""
+    """This process's place in the run.
+
+    Attributes:
+        rank: Its number among all processes.
+        local_rank: Its number among those of its node.
+        world_size: How many processes there are.
+        master_addr: The host of rank 0.
+        master_port: The port that rank 0 listens on.
+        gpu_decodes: Whether preflight has seen a GPU of each node decode JPEGs as CPUs do.
+    """
 
     rank: int = 0
     local_rank: int = 0
     world_size: int = 1
     master_addr: str = "127.0.0.1"
     master_port: int = 0
+    gpu_decodes: bool = False
 
     @property
     def device(self) -> torch.device:

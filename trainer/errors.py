@@ -1,10 +1,30 @@
 """Errors of training."""
 
+from collections.abc import Mapping
+
 from surgstream.configs.errors import SurgstreamError
 
 
 class DecodeError(SurgstreamError):
     """A clip's bytes could not be turned into pixels."""
+
+
+class DamagedFramesError(DecodeError):
+    """Frames of a batch are no JPEGs that can be decoded.
+
+    Attributes:
+        reasons: What is wrong with each, by its position in the batch.
+    """
+
+    def __init__(self, reasons: Mapping[int, str]) -> None:
+        super().__init__("; ".join(f"frame {i}: {reason}" for i, reason in reasons.items()))
+        self.reasons = reasons
+
+
+class DecodingDeviceError(DecodeError):
+    """The memory or the device that decodes failed, not what it was given; another node may do better."""
+
+    comes_again = False
 
 
 class ModelError(SurgstreamError):

@@ -1,6 +1,6 @@
 """Clips cut from chunks, and the substitutes of damaged clips."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from surgstream.shards.errors import CorruptSampleError
@@ -51,6 +51,7 @@ class ClipBytes:
     Attributes:
         draw: The draw it is; in a finite pass, its number among all clips.
         dataset: Its dataset.
+        clip: Its number in the dataset.
         video: Id of its video in the dataset.
         anchor_frame: Number in the video of its last frame.
         width: Width of its frames in pixels.
@@ -58,23 +59,26 @@ class ClipBytes:
         planned: Video and anchor frame of the clip that the order planned, where this one replaces it; else None.
         frames: T JPEGs, oldest first, each (num_bytes,): views into the chunk they were read with. A clip that begins
             before its part repeats the earliest frame that it shows, the last one on its own stride.
+        attempt: How many substitutes have been tried, this one included; 0 for the planned clip.
         valid: False where it must not count: padding of a finite pass, or a substitute in one.
     """
 
     draw: int
     dataset: str
+    clip: int
     video: str
     anchor_frame: int
     width: int
     height: int
     planned: tuple[str, int] | None
     frames: tuple[Bytes, ...]
+    attempt: int = 0
     valid: bool = True
 
 
 @dataclass(frozen=True)
 class BadClip:
-    """A planned clip that could not be used.
+    """A planned clip that could not be used, or a substitute that could not be decoded.
 
     Attributes:
         draw: Its draw.
@@ -152,23 +156,61 @@ class ClipCutter:
         cause = self._damage(where, chunk)
         if cause is None:
             self._bad_in_a_row = 0
-            return self._cut(draw, where, chunk, None)
+            return self._cut(draw, where, chunk)
+        return self._next_substitute(draw, dataset, where, cause)
 
-        used = where
-        attempt = 0
-        bad: BadFrame | None = cause
-        while bad:
-            if attempt == _MAX_SUBSTITUTES:
-                raise self._too_many(
-                    cause,
-                    f"{attempt} clips that should stand in for another one are damaged as well",
-                )
+    def substitute(self, clip: ClipBytes, position: int, reason: str) -> ClipBytes:
+        """The substitute of a clip whose bytes are as packed, and yet cannot be decoded.
+
+        It depends on (seed, draw) and on what is damaged alone, as that of `clip` does.
+
+        Args:
+            clip: The clip, which may stand in for another one itself.
+            position: Which of its frames is at fault.
+            reason: What is wrong with that.
+
+        Returns:
+            The next substitute of the planned clip.
+
+        Raises:
+            CorruptSampleError: Too many clips are damaged.
+            StorageError: A substitute cannot be read.
+        """
+        where = self._table.locate(clip.dataset, clip.clip)
+        shown = self._shown(where)
+        # What is missing at its beginning repeats the first frame that there is.
+        frame = shown[max(0, position - (len(clip.frames) - len(shown)))]
+        rows = next(self._table.rows(clip.dataset, frame, frame + 1))
+        video, number = self._table.video_frame(clip.dataset, frame)
+        cause = BadFrame(rows.shard, video, number, reason)
+
+        dataset = self._order.dataset_names.index(clip.dataset)
+        found = self._next_substitute(clip.draw, dataset, where, cause, tried=clip.attempt)
+        return replace(found, planned=clip.planned or found.planned)
+
+    def _next_substitute(
+        self, draw: int, dataset: int, where: Location, cause: BadFrame, *, tried: int = 0
+    ) -> ClipBytes:
+        """Cut the first whole substitute after those that were tried, and note it."""
+        for attempt in range(tried, _MAX_SUBSTITUTES):
             clip = self._order.substitute(dataset, draw, attempt)
             used = self._table.locate(where.dataset, clip)
             chunk = self._reader.read(where.dataset, clip, 1)
-            bad = self._damage(used, chunk)
-            attempt += 1
+            if self._damage(used, chunk) is None:
+                break
+        else:
+            raise self._too_many(
+                cause,
+                f"{_MAX_SUBSTITUTES} clips that should stand in for another one are damaged "
+                "as well",
+            )
 
+        self._note(draw, where, used, cause)
+        clip_bytes = self._cut(draw, used, chunk)
+        return replace(clip_bytes, planned=(where.video, where.frame), attempt=attempt + 1)
+
+    def _note(self, draw: int, where: Location, used: Location, cause: BadFrame) -> None:
+        """List a clip that was replaced, and give up where there are too many."""
         bad_clip = BadClip(
             draw=draw,
             dataset=where.dataset,
@@ -186,8 +228,6 @@ class ClipCutter:
         # Those of this rank; the sum over all ranks is checked where it is known.
         if self._num_bad > self._limits.in_all:
             raise self._too_many(cause, f"{self._num_bad} clips are damaged")
-
-        return self._cut(draw, used, chunk, (where.video, where.frame))
 
     def _shown(self, where: Location) -> range:
         """The frames of a clip that its part has, by number in the dataset, oldest first."""
@@ -210,9 +250,7 @@ class ClipCutter:
             "run `surgstream verify`, then copy the shard again or pack it again"
         )
 
-    def _cut(
-        self, draw: int, where: Location, chunk: Chunk, planned: tuple[str, int] | None
-    ) -> ClipBytes:
+    def _cut(self, draw: int, where: Location, chunk: Chunk) -> ClipBytes:
         frames = chunk.frames(self._shown(where))
         num_missing = self._shape.num_frames - len(frames)
         frames = frames[:1] * num_missing + frames
@@ -220,10 +258,11 @@ class ClipCutter:
         return ClipBytes(
             draw=draw,
             dataset=where.dataset,
+            clip=where.clip,
             video=where.video,
             anchor_frame=where.frame,
             width=where.width,
             height=where.height,
-            planned=planned,
+            planned=None,
             frames=frames,
         )

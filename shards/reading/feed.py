@@ -87,6 +87,10 @@ class ClipFeed(ABC):
             StorageError: A shard cannot be read.
         """
 
+    def substitute(self, clip: ClipBytes, position: int, reason: str) -> ClipBytes:
+        """Substitute a clip that cannot be decoded, on the thread that iterates; see `ClipCutter.substitute`."""
+        return self._cutter.substitute(clip, position, reason)
+
     @property
     def retries(self) -> Counter[str]:
         """The number of reads that failed and were tried again, by cause."""

@@ -122,6 +122,10 @@ class ClipPass(ClipFeed):
                 batch += [replace(filler, valid=False)] * missing
             yield batch
 
+    def substitute(self, clip: ClipBytes, position: int, reason: str) -> ClipBytes:
+        """As that of any feed; the substitute does not count."""
+        return replace(super().substitute(clip, position, reason), valid=False)
+
     def _last_clip(self) -> ClipBytes:
         """The last clip of the share, or the one before an empty share: rank 0 has at least one."""
         return next(self._clips(self.share.stop - 1, self.share.stop))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,39 @@ def test_a_few_damaged_frames_are_replaced_alike_on_any_ranks_and_listed(
             )
     assert not used, "every replaced clip is listed"
     assert metrics(runs[1])[-1]["data/bad_clips"] == len(quarantined)
+
+
+def test_jpegs_that_cannot_be_decoded_are_replaced_alike_on_any_ranks_at_any_resume_and_listed(
+    corpora: Corpora, tmp_path: Path, copy: Path
+) -> None:
+    spoil_jpegs(copy, "larkspur/larkspur-000000", every=12)
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    train(corpora, alone, 1, f"data.corpus={copy}", "max_steps=4")
+    train(corpora, together, 2, f"data.corpus={copy}", "max_steps=2")
+    train(corpora, together, 1, f"data.corpus={copy}", "max_steps=4")
+    close(losses(metrics(alone)), losses(metrics(together)))
+    assert without_rank(audit(alone)) == without_rank(audit(together))
+
+    lines = (together / "quarantine.jsonl").read_text().splitlines()
+    causes = {bad["g"]: bad["cause"] for bad in map(json.loads, lines)}
+    replaced = [entry["g"] for entry in audit(together) if "planned" in entry]
+    assert replaced and set(replaced) <= causes.keys()
+    for cause in causes.values():
+        assert cause["shard"] == "larkspur/larkspur-000000.tar"
+        assert cause["reason"].startswith("expected a JPEG that can be decoded, DALI says: ")
+
+
+def spoil_jpegs(corpus: Path, shard: str, every: int) -> None:
+    """Have the data of every so manieth picture of a shard claim nine colours, with a checksum that is true."""
+    path = corpus / f"{shard}.tar"
+    tar = bytearray(path.read_bytes())
+    index = np.frombuffer(path.with_suffix(".idx").read_bytes(), ROW).copy()
+    for row in index[::every]:
+        start = int(row["offset"])
+        tar[tar.index(b"\xff\xda", start) + 4] = 9
+        row["crc32"] = zlib.crc32(tar[start : start + int(row["size"])])
+    path.write_bytes(tar)
+    path.with_suffix(".idx").write_bytes(index.tobytes())
 
 
 def flip_bits(corpus: Path, shard: str, every: int) -> None:

@@ -39,10 +39,11 @@ WIDTH, HEIGHT = 64, 48
 
 def jpeg(dataset: str, video: str, frame: int, width: int = WIDTH, height: int = HEIGHT) -> bytes:
     """Bytes that stand for a frame: no picture behind the header, but its own and of its own length."""
+    start, frame_header, scan = 0xFFD8, 0xFFC0, 0xFFDA
+    one_component = (11, 8, height, width, 1, 1, 0x11, 0)
+    header = struct.pack(">HHHBHHBBBBH", start, frame_header, *one_component, scan)
     name = f"{dataset}/{video}/{frame};".encode()
-    return struct.pack(">HHHBHH", 0xFFD8, 0xFFC0, 8, 8, height, width) + name * (
-        5 + zlib.crc32(name) % 60
-    )
+    return header + name * (5 + zlib.crc32(name) % 60)
 
 
 def write_corpus(

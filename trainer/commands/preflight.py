@@ -27,7 +27,9 @@ from surgstream.trainer.estimates import GIB
 from surgstream.trainer.host.limits import raise_file_limit
 from surgstream.trainer.joining import after
 from surgstream.trainer.model_sizes import count_sizes
+from surgstream.trainer.preflight import decoding
 from surgstream.trainer.preflight.checklist import SECONDS_PER_RANK, Checklist
+from surgstream.trainer.preflight.decoding_rules import gpu_decodes
 from surgstream.trainer.preflight.examination import COMPILE_SECONDS, FIRST_TOUCH_SECONDS, examine
 from surgstream.trainer.preflight.problems import Requirements, come_again
 from surgstream.trainer.preflight.rendezvous import Rendezvous
@@ -40,7 +42,8 @@ MEETING_SECONDS = 30.0
 """The time that ranks wait for a missing one. The nodes of a job start within seconds of each other."""
 
 CHECK_SECONDS = 75.0
-"""The time for all checks; `SECONDS_PER_RANK` and, where a model is compiled, `COMPILE_SECONDS` are added."""
+"""The time for all checks; `SECONDS_PER_RANK`, `COMPILE_SECONDS` where a model is compiled, and the time to try decoding
+on the GPU are added."""
 
 REPORT_SECONDS = 20.0
 """The time after rank 0 within which a rank must report; ranks meet more often than that during the checks."""
@@ -65,7 +68,7 @@ def run(words: argparse.Namespace) -> int:
 
 def preflight(
     config: TrainConfig, rank_info: RankInfo, *, with_step: bool, patience_seconds: float = 0.0
-) -> None:
+) -> RankInfo:
     """Check everything, and join the process group on the way; rank 0 prints the results.
 
     Args:
@@ -73,6 +76,9 @@ def preflight(
         rank_info: This process's place.
         with_step: Whether to take a step of the model.
         patience_seconds: How much later than others a rank may start.
+
+    Returns:
+        This process's place, with what was found out for the run, alike on all ranks.
 
     Raises:
         PreflightError: On every rank: a check forbids a run. NotInTimeError: one did not end in time, or not all ranks
@@ -84,6 +90,8 @@ def preflight(
     needed = needs(config, with_step=with_step)
     more_seconds = SECONDS_PER_RANK * rank_info.world_size
     seconds = CHECK_SECONDS + more_seconds
+    if config.data.decode.device != "cpu":
+        seconds += decoding.SECONDS
     if with_step and config.compile:
         seconds += COMPILE_SECONDS
     meeting_seconds = MEETING_SECONDS + more_seconds + patience_seconds
@@ -105,10 +113,12 @@ def preflight(
             problems = find_problems(reports, needed)
             sys.stdout.write(render(reports, problems) + "\n")
             sys.stdout.flush()
+            meeting.put("gpu_decodes", "yes" if gpu_decodes(reports) else "no")
             verdict = {"line": one_line(reports, problems), "comes_again": come_again(problems)}
             meeting.put("verdict", json.dumps(verdict))
 
         text = meeting.get("verdict", checks.at_most(seconds) + 2 * REPORT_SECONDS)
+        decodes = meeting.get("gpu_decodes", REPORT_SECONDS)
         # Once there is a verdict, no rank looks for files there any more.
         trial = trial_folder(meeting, Path(config.run_dir) / "checkpoints")
         shutil.rmtree(trial, ignore_errors=True)
@@ -121,6 +131,7 @@ def preflight(
     # The checks did so in threads of their own.
     if rank_info.device.type == "cuda":
         torch.cuda.set_device(rank_info.device)
+    return replace(rank_info, gpu_decodes=decodes == "yes")
 
 
 def ended_after(seconds: float) -> AbstractContextManager[None]:

@@ -84,7 +84,9 @@ def run(words: argparse.Namespace) -> int:
                 record_flights(run_dir, rank_info)
             if words.preflight:
                 # The run's first step tests the model. Rank 0 may come late: it may have watched a dead owner before.
-                preflight(config, rank_info, with_step=False, patience_seconds=OWNING_SECONDS)
+                rank_info = preflight(
+                    config, rank_info, with_step=False, patience_seconds=OWNING_SECONDS
+                )
             else:
                 check_own_gpu(rank_info)
                 watchdog.beat()  # NCCL connects without a timeout

@@ -50,11 +50,15 @@ class DecodeConfig:
     """Decoding of JPEGs.
 
     Attributes:
-        device: `gpu` decodes with nvJPEG on the rank's GPU, `cpu` on its cores, `auto` on the GPU where there is one.
-        threads: CPU threads of each rank; 0 takes the rank's share of the cores.
+        device: `cpu` decodes on the rank's cores, `gpu` with nvJPEG on its GPU. `auto` takes the CPU, unless
+            `pretrain --preflight` has just seen a GPU of each node decode pictures of the corpus as its CPU does.
+        gpu_whole_frames: On the GPU, decode whole frames and crop them while resizing. `false` decodes the crop window
+            alone, for which nvImageCodec 0.9 is reported to crash on Hopper.
+        threads: CPU threads of each rank; 0 takes the rank's share of the cores, but for three where it has a GPU.
     """
 
     device: Literal["auto", "cpu", "gpu"] = "auto"
+    gpu_whole_frames: bool = True
     threads: Annotated[int, Range(0, 512)] = 0
 
 

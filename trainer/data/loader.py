@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from surgstream.trainer.batch import ClipBatch, ClipName
 from surgstream.trainer.data.augment import draw_transform
 from surgstream.trainer.data.config import AugmentConfig
 from surgstream.trainer.data.decode import ClipDecoder
-from surgstream.trainer.errors import DecodeError
+from surgstream.trainer.errors import DamagedFramesError
 
 log = logging.getLogger(__name__)
 
@@ -87,8 +87,8 @@ class ClipLoader:
         """Wait for the next micro-batch.
 
         Raises:
-            ShardError: The stream could not read a clip.
-            DecodeError: A clip's bytes could not be decoded.
+            ShardError: The stream could not read a clip, or too many are damaged.
+            DecodingDeviceError: Memory or the GPU failed.
         """
         started = time.monotonic()
         item = self._wait()
@@ -155,6 +155,28 @@ class ClipLoader:
         return False
 
     def _decode(self, clips: Sequence[ClipBytes]) -> ClipBatch:
+        """Decode a batch, whose clips are replaced until all of them can be decoded."""
+        while True:
+            try:
+                return self._batch(clips)
+            except DamagedFramesError as error:
+                clips = self._replaced(clips, error.reasons)
+
+    def _replaced(self, clips: Sequence[ClipBytes], reasons: Mapping[int, str]) -> list[ClipBytes]:
+        """Replace the clips that damaged frames, by position in the batch, belong to.
+
+        Clips of one draw have one substitute: a pass is filled up with copies of a clip.
+        """
+        num_frames = len(clips[0].frames)
+        substitutes: dict[int, ClipBytes] = {}
+        for position, reason in reasons.items():
+            clip = clips[position // num_frames]
+            if clip.draw not in substitutes:
+                frame = position % num_frames
+                substitutes[clip.draw] = self.stream.substitute(clip, frame, reason)
+        return [substitutes.get(clip.draw, clip) for clip in clips]
+
+    def _batch(self, clips: Sequence[ClipBytes]) -> ClipBatch:
         g = np.array([clip.draw for clip in clips], dtype=np.int64)
         names = tuple(
             ClipName(clip.dataset, clip.video, clip.anchor_frame, clip.planned) for clip in clips
@@ -165,11 +187,7 @@ class ClipLoader:
         transform = draw_transform(self._augment, self._seed, g, sizes)
         frames = list(itertools.chain.from_iterable(clip.frames for clip in clips))
 
-        try:
-            pixels = self._decoder.decode(frames, transform)
-        except DecodeError as error:
-            listed = ", ".join(map(str, names))
-            raise DecodeError(f"draws {g.min()} to {g.max()}, clips {listed}: {error}") from None
+        pixels = self._decoder.decode(frames, transform)
         return ClipBatch(clips=pixels, draws=g, names=names, valid=valid)
 
     def _keep_while_in_use(self, batch: ClipBatch) -> ClipBatch:

@@ -115,6 +115,7 @@ class ClipSource(ByteSource):
             num_frames=num_frames,
             image_size=image_size,
             device=rank_info.device,
+            gpu_decodes=rank_info.gpu_decodes,
         )
 
     def open(self, order: Order, *, global_batch_size: int, start: int) -> ClipLoader:

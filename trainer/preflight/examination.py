@@ -8,6 +8,7 @@ from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.host.interface import choose_interface
 from surgstream.trainer.joining import join
 from surgstream.trainer.preflight.checklist import Checklist
+from surgstream.trainer.preflight.decoding import examine_decoding
 from surgstream.trainer.preflight.driver import look_at_driver
 from surgstream.trainer.preflight.model import build_model, take_step
 from surgstream.trainer.preflight.network import bus_gb_per_second
@@ -62,6 +63,7 @@ def examine(
             advice="see whether this node reaches the store",
         )
 
+    decoding = examine_decoding(config, meeting, checks, corpora)
     shared = checks.run(
         "run_dir",
         lambda: check_shared(meeting, run_dir / "checkpoints", checks.at_most(10)),
@@ -79,6 +81,7 @@ def examine(
         clock=clock,
         manifest=corpora.manifest if corpora else None,
         mb_per_second=mb_per_second,
+        decoding=decoding,
         shared=shared,
         bus_gb_per_second=bus,
         step=step,

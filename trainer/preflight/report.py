@@ -73,6 +73,19 @@ class StepMemory:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GpuDecoding:
+    """What came of decoding on a rank's GPU.
+
+    Attributes:
+        problem: What is wrong with it, the beginning of a sentence; empty where it gave the CPU's pixels.
+        is_asked_for: Whether the recipe asks for the GPU, rather than leaves the choice.
+    """
+
+    problem: str
+    is_asked_for: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckFailure:
     """A check that failed on a rank.
 
@@ -100,6 +113,7 @@ class RankReport:
         clock: Unix time at a moment that all ranks share.
         manifest: The beginning of the SHA-256 of the corpus manifest, and of the held-out one's where there is one.
         mb_per_second: What it read from the store, while all ranks did.
+        decoding: Decoding on its GPU; None as well on all but one rank of a node, and where the recipe wants the CPU.
         shared: Whether the run directory is one and the same for all ranks.
         bus_gb_per_second: Bus bandwidth of an all-reduce over all ranks, as nccl-tests define it; 0 for a single rank.
         step: A step of the model; None as well where none was asked for.
@@ -114,6 +128,7 @@ class RankReport:
     clock: float | None = None
     manifest: str | None = None
     mb_per_second: float | None = None
+    decoding: GpuDecoding | None = None
     shared: bool | None = None
     bus_gb_per_second: float | None = None
     step: StepMemory | None = None

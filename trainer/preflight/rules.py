@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 
+from surgstream.trainer.preflight.decoding_rules import decoding_problems
 from surgstream.trainer.preflight.driver_rules import driver_problems
 from surgstream.trainer.preflight.gpu_rules import gpu_problems
 from surgstream.trainer.preflight.node_rules import node_problems
@@ -53,6 +54,7 @@ def find_problems(reports: Sequence[RankReport], needs: Requirements) -> list[Pr
         for check, sentence, fatal in node_problems(own, len(ranks), len(reports), needs):
             found.append(Problem(check=check, sentence=sentence, ranks=ranks, fatal=fatal))
 
+    found += decoding_problems(reports)
     found += _speeds(reports)
     found += _memory(reports)
     if not any(problem.fatal for problem in found):

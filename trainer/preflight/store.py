@@ -33,6 +33,7 @@ class Corpora:
     """The corpora of a recipe, as far as this check needs them.
 
     Attributes:
+        storage: The corpus that is trained on, read with less patience than by a run.
         manifest: The beginning of the SHA-256 of the corpus' manifest, and of those of all others that the run reads.
     """
 
@@ -47,7 +48,7 @@ class Corpora:
         self._read = config.data.read
         retry = replace(s3.retry, timeout_seconds=min(s3.retry.timeout_seconds, PATIENCE_SECONDS))
         impatient = replace(s3, retry=retry)
-        self._storage = open_storage(config.data.corpus, impatient)
+        self.storage = open_storage(config.data.corpus, impatient)
 
         manifests = {
             place: ManifestFile.load(open_storage(place, impatient)) for place in config.corpora
@@ -110,7 +111,7 @@ class Corpora:
                 length = min(self._read.range_bytes, num_bytes)
                 offset = position - (ends[index] - num_bytes)
                 start = min(offset, num_bytes - length)
-                self._storage.read_into(name, start, memoryview(bytearray(length)), stop)
+                self.storage.read_into(name, start, memoryview(bytearray(length)), stop)
                 total += length
             return total
 

@@ -6,6 +6,7 @@ from textwrap import fill
 
 from surgstream.configs.columns import columns
 from surgstream.trainer.distributed import in_words, spans
+from surgstream.trainer.preflight.decoding_rules import gpu_decodes
 from surgstream.trainer.preflight.problems import (
     Problem,
     gpus_in_words,
@@ -69,6 +70,8 @@ def _head(reports: Sequence[RankReport]) -> list[str]:
     manifests = [report.manifest for report in reports if report.manifest]
     if manifests:
         lines.append(f"corpus {usual(manifests)}")
+    if any(report.decoding for report in reports):
+        lines.append(f"JPEGs are decoded on the {'GPUs' if gpu_decodes(reports) else 'CPUs'}")
     return lines
 
 

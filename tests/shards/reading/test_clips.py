@@ -1,5 +1,6 @@
 """Damaged frames: what stands in for their clips, wherever and in whatever company they are read."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 from surgstream.shards.errors import CorruptSampleError
 from surgstream.shards.format.index import ROW
 from surgstream.shards.order.sequence import Order, OrderConfig
-from surgstream.shards.reading.clips import BadClipLimits, ClipBytes
+from surgstream.shards.reading.chunks import BadFrame
+from surgstream.shards.reading.clips import BadClip, BadClipLimits, ClipBytes
 from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.stream import ClipStream
@@ -115,6 +117,67 @@ def test_any_rank_at_any_resume_replaces_a_clip_by_the_same_one(
     for rank in range(world_size):
         union |= content(collect(corpus, rank=rank, world_size=world_size, start=start))
     assert union == {g: clip for g, clip in whole.items() if g >= start}
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_a_clip_that_cannot_be_decoded_has_the_substitute_of_one_whose_bytes_are_damaged(
+    world_size: int, corpus: Path
+) -> None:
+    """Frame 20 of v0 is told to be bad by who decodes, then flipped in the store."""
+    replaced: dict[int, ClipBytes] = {}
+    log: list[BadClip] = []
+    for rank in range(world_size):
+        with stream(corpus, rank=rank, world_size=world_size) as batches:
+            for clip in itertools.chain.from_iterable(batches):
+                while shows(clip, "v0", 20):
+                    position = NUM_FRAMES - 1 - (clip.anchor_frame - 20) // STRIDE
+                    clip = batches.substitute(clip, position, "it is grey")
+                replaced[clip.draw] = clip
+            log += batches.bad_clips
+
+    damage(corpus, "cataract/cataract-000000", range(20, 21))
+    expected = collect(corpus)
+    assert content(replaced) == content(expected)
+    assert {bad.draw for bad in log} == {g for g, clip in expected.items() if clip.planned}
+    for bad in log:
+        assert bad.cause == BadFrame("cataract/cataract-000000.tar", "v0", 20, "it is grey")
+
+
+def shows(clip: ClipBytes, video: str, frame: int) -> bool:
+    """Whether a clip of a part that is long enough shows a frame."""
+    frames = range(clip.anchor_frame, clip.anchor_frame - NUM_FRAMES * STRIDE, -STRIDE)
+    return clip.video == video and frame in frames
+
+
+@pytest.mark.parametrize(
+    ("anchor_frame", "position", "frame"),
+    [(13, 3, 13), (13, 2, 10), (13, 1, 10), (13, 0, 10), (38, 0, 29), (38, 3, 38)],
+)
+def test_the_frame_that_is_bad_is_named_where_a_part_begins_too(
+    anchor_frame: int, position: int, frame: int, corpus: Path
+) -> None:
+    """Parts of v1 are frames 0 to 4 and 9 to 38; that of the first clips repeats its earliest frame."""
+    with stream(corpus) as batches:
+        clips = itertools.chain.from_iterable(batches)
+        clip = next(c for c in clips if (c.video, c.anchor_frame) == ("v1", anchor_frame))
+        batches.substitute(clip, position, "it is grey")
+        (bad,) = batches.bad_clips
+    assert bad.cause == BadFrame("cataract/cataract-000001.tar", "v1", frame, "it is grey")
+
+
+def test_undecodable_clips_are_limited_as_well(corpus: Path) -> None:
+    with stream(corpus, limits=BadClipLimits(in_all=100, in_a_row=100)) as batches:
+        clip = next(iter(batches))[0]
+        with pytest.raises(CorruptSampleError, match=r"16 clips .* damaged as well.*it is grey"):
+            for _ in range(17):
+                clip = batches.substitute(clip, 0, "it is grey")
+    assert len(batches.bad_clips) == 16 and clip.planned != (clip.video, clip.anchor_frame)
+
+    with stream(corpus, limits=BadClipLimits(in_all=2)) as batches:
+        clips = next(iter(batches))
+        with pytest.raises(CorruptSampleError, match="3 clips are damaged"):
+            for clip in clips:
+                batches.substitute(clip, 0, "it is grey")
 
 
 def expect_end(

@@ -150,3 +150,12 @@ def test_a_damaged_clip_is_not_valid_and_told(folder: Path) -> None:
     assert names(clips) == [
         clip for clip in CLIPS if clip[:2] != ("cataract", "v0") or clip[2] not in told
     ]
+
+
+def test_a_clip_that_cannot_be_decoded_is_not_valid_and_told(folder: Path) -> None:
+    with open_pass(folder) as batches:
+        clip = next(iter(batches))[0]
+        substitute = batches.substitute(clip, 3, "it is grey")
+        (told,) = batches.bad_clips
+    assert not substitute.valid and substitute.planned == (clip.video, clip.anchor_frame)
+    assert (told.cause.video, told.cause.frame) == (clip.video, clip.anchor_frame)

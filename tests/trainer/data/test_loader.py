@@ -3,40 +3,45 @@
 import logging
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from surgstream.shards.errors import StorageError
+from surgstream.shards.errors import CorruptSampleError, StorageError
 from surgstream.shards.reading.activity import Activities
 from surgstream.shards.reading.clips import ClipBytes
 from surgstream.trainer.batch import ClipName
 from surgstream.trainer.data.augment import ClipTransform, draw_transform
 from surgstream.trainer.data.config import AugmentConfig, CropConfig
 from surgstream.trainer.data.loader import ClipLoader
-from surgstream.trainer.errors import DecodeError
+from surgstream.trainer.errors import DamagedFramesError, DecodingDeviceError
 from tests.helpers.ranks import wait_for
 
-BROKEN = 255
+FATAL, BROKEN = 254, 255
 
 
 def clip(g: int) -> ClipBytes:
     """A clip of two frames, each one byte long: its draw."""
     frames = (np.array([g], np.uint8),) * 2
     planned = ("b", 7) if g == 3 else None
-    return ClipBytes(g, "knee", "a", 10 + g, width=100, height=60, planned=planned, frames=frames)
+    return ClipBytes(
+        g, "knee", 10 + g, "a", 10 + g, width=100, height=60, planned=planned, frames=frames
+    )
 
 
 class Stream:
-    """Yields pairs of clips until its script says to wait or to fail."""
+    """Yields pairs of clips, or those that are named, until its script says to wait or to fail."""
 
-    def __init__(self, *script: Any) -> None:
+    def __init__(self, *script: Any, substitutes: Sequence[ClipBytes] = ()) -> None:
         self.activities = Activities()
         self.script = script
+        self.substitutes = list(substitutes)
+        self.replaced: list[tuple[int, int, str]] = []
         self.closed = threading.Event()
 
     def __iter__(self) -> Iterator[list[ClipBytes]]:
@@ -47,7 +52,13 @@ class Stream:
                 with self.activities.doing("reads knee-000000.tar"):
                     self.closed.wait()
                 raise CancelledError
-            yield [clip(item), clip(item + 1)]
+            yield item if isinstance(item, list) else [clip(item), clip(item + 1)]
+
+    def substitute(self, clip: ClipBytes, position: int, reason: str) -> ClipBytes:
+        self.replaced.append((clip.draw, position, reason))
+        if not self.substitutes:
+            raise CorruptSampleError("16 clips are damaged as well")
+        return replace(self.substitutes.pop(0), draw=clip.draw)
 
     def close(self) -> None:
         self.closed.set()
@@ -61,14 +72,24 @@ class Decoder:
 
     def decode(self, frames: list[np.ndarray], transform: ClipTransform) -> torch.Tensor:
         self.transforms.append(transform)
-        if any(frame[0] == BROKEN for frame in frames):
-            raise DecodeError("expected whole JPEG frames")
+        broken = {i: "it is broken" for i, frame in enumerate(frames) if frame[0] == BROKEN}
+        if broken:
+            raise DamagedFramesError(broken)
+        if any(frame[0] == FATAL for frame in frames):
+            raise DecodingDeviceError("the GPU is lost")
         return torch.tensor(np.concatenate(frames)).view(2, 1, 2, 1, 1).float()
 
 
-def load(*script: Any, decoder: Decoder | None = None, **options: Any) -> ClipLoader:
+def load(
+    *script: Any,
+    decoder: Decoder | None = None,
+    substitutes: Sequence[ClipBytes] = (),
+    **options: Any,
+) -> ClipLoader:
     settings: dict[str, Any] = {"augment": None, "seed": 5, "device": torch.device("cpu")}
-    return ClipLoader(Stream(*script), decoder or Decoder(), **(settings | options))  # type: ignore[arg-type]
+    return ClipLoader(
+        Stream(*script, substitutes=substitutes), decoder or Decoder(), **(settings | options)
+    )  # type: ignore[arg-type]
 
 
 def test_batches_come_in_order_and_end_for_good() -> None:
@@ -92,12 +113,40 @@ def test_an_error_comes_where_its_batch_was_due_and_again() -> None:
                 next(loader)
 
 
-def test_a_clip_that_cannot_be_decoded_is_named() -> None:
-    with load(0, BROKEN - 1) as loader:
+def test_a_clip_that_cannot_be_decoded_is_replaced_until_one_can() -> None:
+    half_broken = replace(clip(8), frames=(*clip(8).frames[:1], *clip(BROKEN).frames[:1]))
+    with load([clip(4), half_broken], substitutes=[clip(BROKEN), clip(7)]) as loader:
+        (batch,) = loader
+    stream: Any = loader.stream
+    assert stream.replaced == [(8, 1, "it is broken"), (8, 0, "it is broken")]
+    assert batch.draws.tolist() == [4, 8], "a batch never shrinks"
+    assert batch.clips.flatten().tolist() == [4, 4, 7, 7]
+    assert batch.names[1] == ClipName("knee", "a", 17)
+
+
+def test_the_window_is_that_of_the_substitute() -> None:
+    decoder = Decoder()
+    larger = replace(clip(7), width=300, height=200)
+    with load([clip(4), clip(BROKEN)], decoder=decoder, substitutes=[larger]) as loader:
+        list(loader)
+    assert decoder.transforms[-1].windows.tolist() == [[20, 0, 80, 60], [50, 0, 250, 200]]
+
+
+def test_copies_that_fill_up_a_pass_have_the_substitute_of_their_clip() -> None:
+    padding = replace(clip(BROKEN), valid=False)
+    substitute = replace(clip(7), valid=False)
+    with load([clip(BROKEN), padding], substitutes=[substitute]) as loader:
+        (batch,) = loader
+    assert batch.clips.flatten().tolist() == [7] * 4 and batch.valid.tolist() == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("g", "error"), [(BROKEN, CorruptSampleError), (FATAL, DecodingDeviceError)]
+)
+def test_what_cannot_be_helped_ends_the_run(g: int, error: type[Exception]) -> None:
+    with load(0, [clip(1), clip(g)]) as loader:
         next(loader)
-        with pytest.raises(
-            DecodeError, match="draws 254 to 255, clips knee/a@264, knee/a@265: expected whole JPEG"
-        ):
+        with pytest.raises(error):
             next(loader)
 
 

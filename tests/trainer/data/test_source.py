@@ -57,6 +57,7 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
                 "num_frames": 4,
                 "image_size": 64,
                 "device": torch.device("cpu"),
+                "gpu_decodes": False,
             }
 
         def decode(self, frames: list[np.ndarray], transform: ClipTransform) -> torch.Tensor:

@@ -157,7 +157,7 @@ def test_reading_goes_all_over_the_corpus(tmp_path: Path, monkeypatch: pytest.Mo
         recipe(f"data.corpus={tmp_path}", "held_out=null", "data.read.range_bytes=1000")
     )
     read: set[tuple[str, int]] = set()
-    storage = corpora._storage
+    storage = corpora.storage
     inner = storage.read_into
 
     def note(name: str, start: int, out: memoryview, stop: threading.Event | None = None) -> None:
