@@ -42,8 +42,8 @@ MEETING_SECONDS = 30.0
 """The time that ranks wait for a missing one. The nodes of a job start within seconds of each other."""
 
 CHECK_SECONDS = 75.0
-"""The time for all checks; `SECONDS_PER_RANK`, `COMPILE_SECONDS` where a model is compiled, and the time to try decoding
-on the GPU are added."""
+"""The time for all checks; `SECONDS_PER_RANK`, `COMPILE_SECONDS` where a model is compiled, and the time to try
+decoding on the GPU are added."""
 
 REPORT_SECONDS = 20.0
 """The time after rank 0 within which a rank must report; ranks meet more often than that during the checks."""
