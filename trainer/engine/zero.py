@@ -24,7 +24,6 @@ import deepspeed
 from deepspeed.utils import (
     safe_get_full_fp32_param,
     safe_get_full_optimizer_state,
-    safe_set_full_optimizer_state,
     safe_set_local_optimizer_state,
 )
 
@@ -47,7 +46,7 @@ class ZeroEngine:
         grad_accum_steps: int,
         device: torch.device,
     ) -> None:
-        """Shard `module` over the process group; see `ParallelConfig` and `OptimConfig`."""
+        """Shard `module` over the process group, with rank 0's parameters; see `ParallelConfig` and `OptimConfig`."""
         on_gpu = device.type == "cuda"
         self._bf16 = parallel.autocast == "bf16" or (parallel.autocast == "auto" and on_gpu)
         self._device = device
@@ -64,6 +63,8 @@ class ZeroEngine:
 
         self.stage = parallel.zero_stage
         self._parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        # Taken now, as stage 3 empties the parameters.
+        self.shapes = {name: p.shape for name, p in self._parameters.items()}
         self._engine, *_ = deepspeed.initialize(
             model=module,
             optimizer=optimizer,
@@ -128,13 +129,37 @@ class ZeroEngine:
                 tensors[moment] = safe_get_full_optimizer_state(parameter, moment)
             yield name, tensors
 
-    def load_moment(self, name: str, moment: str, value: Tensor) -> None:
-        """Set one parameter's full `exp_avg` or `exp_avg_sq`. Parameters themselves are loaded before wrapping."""
-        parameter = self._parameters[name]
+    def owned(self, name: str) -> range:
+        """The elements of a flattened parameter whose moments this rank keeps; each element is kept by one rank."""
+        parameter = cast(Any, self._parameters[name])
         if self.stage == 3:
-            safe_set_local_optimizer_state(parameter, self._partition_of(parameter, value), moment)
-        else:
-            safe_set_full_optimizer_state(parameter, value.to(parameter.device), moment)
+            size = parameter.ds_tensor.numel()
+            start = size * dist.get_rank()
+            # The last ranks' parts are shorter, or empty.
+            return range(self.shapes[name].numel())[start : start + size]
+
+        fragment = parameter._hp_mapping
+        if fragment is None:
+            return range(0)
+        address = fragment.lp_fragment_address
+        return range(address.start, address.start + address.numel)
+
+    def load_moment(self, name: str, moment: str, value: Tensor) -> None:
+        """Set this rank's part of an `exp_avg` or `exp_avg_sq`. Parameters themselves are loaded before wrapping.
+
+        Args:
+            name: The parameter.
+            moment: Which of its moments.
+            value: (n,), the elements that `owned` names.
+        """
+        parameter = cast(Any, self._parameters[name])
+        if self.stage == 3:
+            # DeepSpeed pads the last ranks' parts.
+            padding = parameter.ds_tensor.numel() - value.numel()
+            part = nn.functional.pad(value, (0, padding)).to(parameter.device)
+            safe_set_local_optimizer_state(parameter, part, moment)
+        elif value.numel():
+            parameter._hp_mapping.get_optim_state_fragment(moment).copy_(value)
 
     def optimizer_step(self) -> int:
         """AdamW's step count: steps of this run and of the runs before it whose moments it took over."""
@@ -173,13 +198,6 @@ class ZeroEngine:
         if self.stage < 3:
             zero._lazy_init_hp_params_optimizer_state()
         self.set_optimizer_step(0)
-
-    def _partition_of(self, parameter: nn.Parameter, value: Tensor) -> Tensor:
-        """This rank's part of a full tensor at stage 3, zero-padded as DeepSpeed pads the last rank's."""
-        size = cast(Any, parameter).ds_tensor.numel()
-        padding = size * dist.get_world_size() - value.numel()
-        flat = nn.functional.pad(value.flatten(), (0, padding))
-        return flat.narrow(0, size * dist.get_rank(), size).to(parameter.device)
 
 
 def _leave_kernels_uncompiled() -> None:
