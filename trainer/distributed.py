@@ -251,6 +251,12 @@ def from_main(action: Callable[[], T]) -> T:
     return cast(T, outcome[0])
 
 
+def broadcast(tensors: Iterable[torch.Tensor]) -> None:
+    """Give every rank the values of rank 0's tensors, in place; they are on the ranks' devices."""
+    for tensor in tensors:
+        dist.broadcast(tensor, src=0)
+
+
 def barrier() -> None:
     """Wait for all ranks, if there are others."""
     if dist.get_world_size() > 1:

@@ -7,10 +7,14 @@ import numpy as np
 import numpy.typing as npt
 
 from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.engine.config import ParallelConfig
 from surgstream.trainer.engine.schedules import TrainingPlan
 from surgstream.trainer.model_sizes import ModelSizes
 
 GIB = 2**30
+
+_MAX_GATHERED_PARAMETERS = 10**9
+"""Elements that DeepSpeed keeps gathered at stage 3, if they are used again."""
 
 REPORT_BYTES = 5000
 """A report in `metrics.jsonl` (2 kB) and TensorBoard (3 kB), as measured in runs on four datasets."""
@@ -46,15 +50,18 @@ class Failures:
 
 
 def memory(config: TrainConfig, model: ModelSizes, world_size: int) -> dict[str, float]:
-    """Estimate the GiB that a rank holds for the model.
+    """Estimate the GiB that a GPU holds for the model at the most, which is during the backward pass.
 
-    Parameters, gradients and optimizer state are fp32 and sharded as the ZeRO stage says.
+    Parameters, gradients and optimizer state are fp32 and sharded as the ZeRO stage says. At stage 3 the parameters are
+    there twice: the rank's part, and all that were gathered, which DeepSpeed keeps until the backward pass is through.
     """
     stage = config.parallel.zero_stage
     trainable = model.parameters["trainable"]
+    gathered = min(trainable, _MAX_GATHERED_PARAMETERS)
     sizes = {
-        "parameters": 4 * trainable / (world_size if stage == 3 else 1),
+        "parameters": 4 * (gathered + trainable / world_size if stage == 3 else trainable),
         "gradients": 4 * trainable / (world_size if stage >= 2 else 1),
+        "reduction": float(reduction_bytes(config.parallel, trainable, on_gpu=True)),
         "optimizer": 12 * trainable / world_size,  # DeepSpeed's fp32 copy and both moments
         "targets": 4.0 * model.num_frozen,
         "activations": float(config.micro_batch_size * model.activation_bytes),
@@ -62,6 +69,28 @@ def memory(config: TrainConfig, model: ModelSizes, world_size: int) -> dict[str,
 
     sizes["total"] = sum(sizes.values())
     return {name: round(size / GIB, 3) for name, size in sizes.items()}
+
+
+def reduction_bytes(parallel: ParallelConfig, num_trainable: int, *, on_gpu: bool) -> int:
+    """The bytes of the buffers that gradients are collected in during the backward pass, to be reduced together.
+
+    DeepSpeed has one for each type that it sums in, all of one size; at stages 1 and 2 they are of the gradients' own
+    type, and there twice where communication overlaps. Stage 1 has none otherwise: it copies gradients after the
+    backward pass, when the activations have gone.
+    """
+    stage = parallel.zero_stage
+    if stage == 1 and not parallel.overlap_comm:
+        return 0
+
+    element_bytes = {2 if parallel.reduces_in_bf16(on_gpu=on_gpu) else 4}
+    if parallel.computes_in_bf16(on_gpu=on_gpu):
+        element_bytes.add(4)  # those of norms and tokens, in fp32
+
+    elements = parallel.bucket_elements(num_trainable)
+    if stage == 3:
+        return elements * sum(element_bytes)
+    copies = 2 if parallel.overlap_comm else 1
+    return elements * 4 * len(element_bytes) * copies
 
 
 def disk(

@@ -20,7 +20,7 @@ from surgstream.benchmarks.support.training import (
 from surgstream.trainer.assembly import build_engine, build_objective
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.config import TrainConfig
-from surgstream.trainer.engine.optim import parameter_groups
+from surgstream.trainer.engine.zero import parameter_groups
 
 NUM_STEPS = 100
 

@@ -36,11 +36,14 @@ def network() -> torch.nn.Module:
 class Engine:
     """Takes the place of DeepSpeed's, which is not to be asked for what it does not have."""
 
+    def __init__(self) -> None:
+        self.shapes = {name: p.shape for name, p in network().named_parameters()}
+
+    def owned(self, name: str) -> range:
+        return range(1, self.shapes[name].numel())
+
     def load_moment(self, name: str, moment: str, value: torch.Tensor) -> None:
-        assert (
-            value.shape == dict(network().named_parameters())[name].shape
-            and value.dtype == torch.float32
-        )
+        assert value.shape == (len(self.owned(name)),) and value.dtype == torch.float32
 
     def set_optimizer_step(self, step: int) -> None:
         assert 0 <= step < 2**63

@@ -27,6 +27,7 @@ from surgstream.trainer.distributed import (
     RankInfo,
     alone_when_failing,
     barrier,
+    broadcast,
     from_main,
     leave,
     rank_info_from_environment,
@@ -175,8 +176,13 @@ def _build(
 ) -> tuple[Objective, ZeroEngine, list[Periodic]]:
     """Build the objective, its engine and the periodic tasks, with the weights and moments that the run begins with."""
     held_out = held_out_clips(config, config.held_out, rank_info) if config.held_out else None
-    load_weights = partial(_load_weights, config, checkpoint)
+
+    def load_weights(objective: Objective) -> None:
+        # Rank 0 reads for all: the engine sends its parameters to the others, and `broadcast` its averages.
+        from_main(partial(_load_weights, config, checkpoint, objective))
+
     objective = build_objective(config, rank_info.device, load_weights)
+    broadcast(objective.averages().values())
 
     grad_accum_steps = config.grad_accum_steps(rank_info.world_size)
     engine = build_engine(config, objective, rank_info.device, grad_accum_steps=grad_accum_steps)

@@ -14,11 +14,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
-from surgstream.configs.files import open_regular
 from surgstream.shards.storage.durable import sync, sync_folder
 from surgstream.trainer.distributed import all_gather, barrier, from_main
 from surgstream.trainer.engine.checkpoint_files import (
@@ -27,9 +26,9 @@ from surgstream.trainer.engine.checkpoint_files import (
     file_name,
     read_state,
     state_bytes,
-    unreadable,
 )
 from surgstream.trainer.engine.schedules import Progress
+from surgstream.trainer.engine.stored_tensors import stored_tensors
 from surgstream.trainer.engine.zero import MOMENTS, ZeroEngine
 from surgstream.trainer.errors import CheckpointError, SaveError
 from surgstream.trainer.runs.files import checkpoint_name
@@ -127,27 +126,30 @@ def load_averages(checkpoint: Path, averages: Mapping[str, Tensor]) -> None:
 def load_moments(checkpoint: Path, engine: ZeroEngine) -> None:
     """Load AdamW's moments and step count into an engine whose parameters are loaded already.
 
-    Raises:
-        CheckpointError: The moments are not those of the checkpoint's parameters, or cannot be read.
-    """
-    shapes = {name: value.shape for name, value in tensors(checkpoint, "param")}
-    for moment in MOMENTS:
-        missing = dict(shapes)
-        for name, value in tensors(checkpoint, moment):
-            if name not in missing:
-                raise CheckpointError(
-                    f"{checkpoint}: {moment} of {name} is of no parameter, or there twice"
-                )
-            expected = missing.pop(name)
-            if value.shape != expected:
-                raise CheckpointError(
-                    f"{checkpoint}: {moment} of {name}: expected shape {tuple(expected)} "
-                    f"as the parameter's, got {tuple(value.shape)}"
-                )
-            engine.load_moment(name, moment, value)
-        if missing:
-            raise CheckpointError(f"{checkpoint}: {moment} of {min(missing)} is missing")
+    Each rank reads the elements whose moments it keeps, so that all ranks together read the moments once.
 
+    Raises:
+        CheckpointError: The moments are not those of the engine's parameters, or cannot be read.
+    """
+    missing = {
+        f"{moment} of {name}": shape for moment in MOMENTS for name, shape in engine.shapes.items()
+    }
+    for stored in stored_tensors(checkpoint, MOMENTS):
+        what = f"{stored.kind} of {stored.name}"
+        if what not in missing:
+            raise CheckpointError(f"{checkpoint}: {what} is of no parameter, or there twice")
+
+        expected = missing.pop(what)
+        if stored.shape != expected:
+            raise CheckpointError(
+                f"{checkpoint}: {what}: expected shape {tuple(expected)} as the parameter's, "
+                f"got {tuple(stored.shape)}"
+            )
+        part = stored.part(engine.owned(stored.name))
+        engine.load_moment(stored.name, stored.kind, part)
+
+    if missing:
+        raise CheckpointError(f"{checkpoint}: {min(missing)} is missing")
     engine.set_optimizer_step(read_state(checkpoint)["optimizer_step"])
 
 
@@ -164,21 +166,8 @@ def tensors(checkpoint: Path, wanted: str) -> Iterator[tuple[str, Tensor]]:
     Raises:
         CheckpointError: A file is missing or malformed, or a tensor is of another type.
     """
-    for file in sorted(read_state(checkpoint)["files"]):
-        try:
-            open_regular(checkpoint / file).close()
-            with safe_open(checkpoint / file, framework="pt") as content:
-                for key in content.keys():  # noqa: SIM118 - not a dictionary
-                    kind, _, name = key.partition("/")
-                    if kind != wanted:
-                        continue
-                    tensor = content.get_tensor(key)
-                    if tensor.dtype != torch.float32:
-                        problem = f"{file}: {key}: expected fp32, got {tensor.dtype}"
-                        raise unreadable(checkpoint, problem)
-                    yield name, tensor
-        except (OSError, SafetensorError) as error:
-            raise unreadable(checkpoint, error) from None
+    for stored in stored_tensors(checkpoint, (wanted,)):
+        yield stored.name, stored.whole()
 
 
 def _load(checkpoint: Path, kind: str, wanted: Mapping[str, Tensor]) -> None:

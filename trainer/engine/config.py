@@ -8,6 +8,9 @@ from surgstream.configs.places import Folder
 from surgstream.configs.ranges import Range
 from surgstream.trainer.engine.schedules import Decay
 
+_MAX_BUCKET_ELEMENTS = 500_000_000
+"""DeepSpeed's own bound."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
@@ -49,16 +52,33 @@ class ParallelConfig:
 
     Attributes:
         zero_stage: ZeRO stage: 1 shards the optimizer state, 2 also the gradients, 3 also the parameters.
-        autocast: `bf16` computes in bf16 where it is safe, with fp32 parameters, and reduces gradients as they come out
-            of it; `auto` does so on GPUs only; `none` is fp32 throughout.
+        autocast: `bf16` computes in bf16 where it is safe, with fp32 parameters; `auto` does so on GPUs only; `none` is
+            fp32 throughout.
+        reduce_dtype: The type in which gradients are summed over ranks: `fp32`; `bf16`, under autocast for those of
+            linear and convolutional layers alone; `auto` is the type that autocast computes in.
         overlap_comm: Overlap gradient reduction with the backward pass.
         timeout_seconds: How long a rank may make no progress before it writes its stacks and the run ends.
     """
 
     zero_stage: Annotated[int, Range(0, 3)] = 1
     autocast: Literal["auto", "bf16", "none"] = "auto"
+    reduce_dtype: Literal["auto", "bf16", "fp32"] = "auto"
     overlap_comm: bool = False
     timeout_seconds: Annotated[float, Range(1, 1e6)] = 1800.0
+
+    def computes_in_bf16(self, *, on_gpu: bool) -> bool:
+        """Whether autocast is on."""
+        return self.autocast == "bf16" or (self.autocast == "auto" and on_gpu)
+
+    def reduces_in_bf16(self, *, on_gpu: bool) -> bool:
+        """Whether gradients are summed in bf16, all or the most of them."""
+        if self.reduce_dtype == "auto":
+            return self.computes_in_bf16(on_gpu=on_gpu)
+        return self.reduce_dtype == "bf16"
+
+    def bucket_elements(self, num_trainable: int) -> int:
+        """The gradients that are reduced at once. Some buffers have this size, so it is no larger than the model."""
+        return min(_MAX_BUCKET_ELEMENTS, num_trainable)
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with these values."""

@@ -15,7 +15,6 @@ from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from surgstream.trainer.distributed import collective_timeout
 from surgstream.trainer.engine.config import OptimConfig, ParallelConfig
-from surgstream.trainer.engine.optim import parameter_groups
 
 # DeepSpeed looks for accelerators when it is imported, and warns when it has to guess.
 os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
@@ -27,7 +26,6 @@ import deepspeed
 from deepspeed.utils import (
     safe_get_full_fp32_param,
     safe_get_full_optimizer_state,
-    safe_set_full_optimizer_state,
     safe_set_local_optimizer_state,
 )
 
@@ -50,9 +48,9 @@ class ZeroEngine:
         grad_accum_steps: int,
         device: torch.device,
     ) -> None:
-        """Shard `module` over the process group; see `ParallelConfig` and `OptimConfig`."""
+        """Shard `module` over the process group, with rank 0's parameters; see `ParallelConfig` and `OptimConfig`."""
         on_gpu = device.type == "cuda"
-        self._bf16 = parallel.autocast == "bf16" or (parallel.autocast == "auto" and on_gpu)
+        self._bf16 = parallel.computes_in_bf16(on_gpu=on_gpu)
         self._device = device
         _leave_kernels_uncompiled()
 
@@ -67,6 +65,9 @@ class ZeroEngine:
 
         self.stage = parallel.zero_stage
         self._parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        # Taken now, as stage 3 empties the parameters.
+        self.shapes = {name: p.shape for name, p in self._parameters.items()}
+        num_trainable = sum(shape.numel() for shape in self.shapes.values())
         self._engine, *_ = deepspeed.initialize(
             model=module,
             optimizer=optimizer,
@@ -78,10 +79,11 @@ class ZeroEngine:
                 "zero_optimization": {
                     "stage": self.stage,
                     "overlap_comm": parallel.overlap_comm,
+                    "reduce_bucket_size": parallel.bucket_elements(num_trainable),
                     # At stage 1 all gradients are there when they are reduced: a buffer only costs copies.
                     "contiguous_gradients": self.stage > 1 or parallel.overlap_comm,
                 },
-                "torch_autocast": {"enabled": self._bf16, "dtype": "bfloat16"},
+                **_precision(self._bf16, parallel.reduces_in_bf16(on_gpu=on_gpu)),
                 "steps_per_print": 2**62,  # never
             },
         )
@@ -131,13 +133,37 @@ class ZeroEngine:
                 tensors[moment] = safe_get_full_optimizer_state(parameter, moment)
             yield name, tensors
 
-    def load_moment(self, name: str, moment: str, value: Tensor) -> None:
-        """Set one parameter's full `exp_avg` or `exp_avg_sq`. Parameters themselves are loaded before wrapping."""
-        parameter = self._parameters[name]
+    def owned(self, name: str) -> range:
+        """The elements of a flattened parameter whose moments this rank keeps; each element is kept by one rank."""
+        parameter = cast(Any, self._parameters[name])
         if self.stage == 3:
-            safe_set_local_optimizer_state(parameter, self._partition_of(parameter, value), moment)
-        else:
-            safe_set_full_optimizer_state(parameter, value.to(parameter.device), moment)
+            size = parameter.ds_tensor.numel()
+            start = size * dist.get_rank()
+            # The last ranks' parts are shorter, or empty.
+            return range(self.shapes[name].numel())[start : start + size]
+
+        fragment = parameter._hp_mapping
+        if fragment is None:
+            return range(0)
+        address = fragment.lp_fragment_address
+        return range(address.start, address.start + address.numel)
+
+    def load_moment(self, name: str, moment: str, value: Tensor) -> None:
+        """Set this rank's part of an `exp_avg` or `exp_avg_sq`. Parameters themselves are loaded before wrapping.
+
+        Args:
+            name: The parameter.
+            moment: Which of its moments.
+            value: (n,), the elements that `owned` names.
+        """
+        parameter = cast(Any, self._parameters[name])
+        if self.stage == 3:
+            # DeepSpeed pads the last ranks' parts.
+            padding = parameter.ds_tensor.numel() - value.numel()
+            part = nn.functional.pad(value, (0, padding)).to(parameter.device)
+            safe_set_local_optimizer_state(parameter, part, moment)
+        elif value.numel():
+            parameter._hp_mapping.get_optim_state_fragment(moment).copy_(value)
 
     def optimizer_step(self) -> int:
         """AdamW's step count: steps of this run and of the runs before it whose moments it took over."""
@@ -177,12 +203,44 @@ class ZeroEngine:
             zero._lazy_init_hp_params_optimizer_state()
         self.set_optimizer_step(0)
 
-    def _partition_of(self, parameter: nn.Parameter, value: Tensor) -> Tensor:
-        """This rank's part of a full tensor at stage 3, zero-padded as DeepSpeed pads the last rank's."""
-        size = cast(Any, parameter).ds_tensor.numel()
-        padding = size * dist.get_world_size() - value.numel()
-        flat = nn.functional.pad(value.flatten(), (0, padding))
-        return flat.narrow(0, size * dist.get_rank(), size).to(parameter.device)
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Split trainable parameters into decayed matrices and undecayed vectors and tokens.
+
+    A parameter counts as a vector when all but one of its dimensions are 1, as those of biases and norm scales are. A
+    parameter counts as tokens by its name, however many tokens it holds.
+    """
+    matrices: list[nn.Parameter] = []
+    vectors: list[nn.Parameter] = []
+
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        is_token = name.rpartition(".")[2] in ("mask_token", "mask_tokens")
+        is_vector = parameter.numel() <= max(parameter.shape, default=1)
+        if is_token or is_vector:
+            vectors.append(parameter)
+        else:
+            matrices.append(parameter)
+
+    groups = [
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def _precision(computes_in_bf16: bool, reduces_in_bf16: bool) -> dict[str, Any]:
+    """DeepSpeed's settings of autocast, and of the type that gradients are summed in."""
+    autocast: dict[str, Any] = {"enabled": computes_in_bf16, "dtype": "bfloat16"}
+    if not reduces_in_bf16:
+        # The layers whose gradients autocast would sum in bf16. Under autocast the next setting has no effect.
+        autocast["lower_precision_safe_modules"] = []
+
+    return {
+        "torch_autocast": autocast,
+        "communication_data_type": "bf16" if reduces_in_bf16 else "fp32",
+    }
 
 
 def _leave_kernels_uncompiled() -> None:

@@ -21,7 +21,7 @@ from surgstream.trainer.commands.describe import describe as describe_here
 from surgstream.trainer.commands.describe_table import table
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.schedules import Progress
-from surgstream.trainer.model_sizes import count_sizes
+from surgstream.trainer.model_sizes import ModelSizes, count_sizes
 from surgstream.trainer.objectives import choice
 from tests.helpers.handmade import LAYOUT, write_corpus
 
@@ -91,12 +91,37 @@ def test_memory_is_that_of_weights_and_activations(published: dict[str, Any]) ->
     expected = {
         "parameters": weights,
         "gradients": weights,
+        "reduction": 0,
         "optimizer": 3 * weights / 8,
         "targets": teacher,
         "activations": kept,
         "total": (2 + 3 / 8) * weights + teacher + kept,
     }
     assert published["memory_gib"] == pytest.approx(expected, abs=6e-4)
+
+
+def test_stages_shard_more_and_collect_gradients_in_buffers() -> None:
+    found = {}
+    for stage in (1, 2, 3):
+        words = [f"parallel.zero_stage={stage}"]
+        config = load(TrainConfig, RECIPES / "surgvista_tiny.yaml", words)
+        model = ModelSizes(
+            parameters={"trainable": 2**28},
+            num_frozen=0,
+            num_averaged=0,
+            tokens={},
+            flops={},
+            activation_bytes=0,
+        )
+        found[stage] = estimates.memory(config, model, world_size=8)
+        found[stage].pop("total")
+
+    rest = {"optimizer": 3 / 8, "targets": 0, "activations": 0}
+    assert found == {
+        1: {"parameters": 1, "gradients": 1, "reduction": 0, **rest},
+        2: {"parameters": 1, "gradients": 1 / 8, "reduction": 2, **rest},
+        3: {"parameters": 1 + 1 / 8, "gradients": 1 / 8, "reduction": 1.5, **rest},
+    }
 
 
 def test_steps_and_clips_follow_from_the_corpus(published: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,9 @@ BATCH = 12
 LRS = [1e-2 / (1 + step % 5) for step in range(2 * STEPS)]
 
 
-def network() -> torch.nn.Module:
+def network(seed: int = 0) -> torch.nn.Module:
     """Layers whose sizes no number of ranks divides, in two parameter groups (weights, biases)."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     return torch.nn.Sequential(torch.nn.Linear(7, 33), torch.nn.GELU(), torch.nn.Linear(33, 5))
 
 
@@ -52,6 +53,7 @@ def train_in_every_stage(out: str) -> None:
     import torch.distributed as dist
 
     from surgstream.trainer.distributed import (
+        all_gather,
         collective_timeout,
         leave,
         mean_over_ranks,
@@ -90,7 +92,8 @@ def train_in_every_stage(out: str) -> None:
 
     results = {}
     for stage in (1, 2, 3):
-        engine = wrap(network(), stage)
+        # Rank 0's weights are those of all ranks.
+        engine = wrap(network(seed=rank_info.rank), stage)
         reducing = engine._engine.optimizer.dp_process_group._get_backend(rank_info.device)
         assert reducing.options._timeout == collective_timeout(1800, rank_info.device)
         first = train(engine, slice(0, STEPS))
@@ -99,13 +102,18 @@ def train_in_every_stage(out: str) -> None:
             for name, tensors in engine.full_state()
         }
         results[f"{stage}"] = first + train(engine, slice(STEPS, None))
+        shares = all_gather({name: [*engine.owned(name)] for name in state})
+        for name, shape in engine.shapes.items():
+            assert [*chain(*(share[name] for share in shares))] == [*range(shape.numel())]
         for other in (1, 2, 3):
-            module = network()
-            module.load_state_dict({name: tensors["param"] for name, tensors in state.items()})
+            module = network(seed=rank_info.rank)
+            if rank_info.is_main:
+                module.load_state_dict({name: tensors["param"] for name, tensors in state.items()})
             resumed = wrap(module, other)
             for name, tensors in state.items():
                 for moment in ("exp_avg", "exp_avg_sq"):
-                    resumed.load_moment(name, moment, tensors[moment])
+                    part = tensors[moment].flatten()[list(resumed.owned(name))]
+                    resumed.load_moment(name, moment, part)
             resumed.set_optimizer_step(STEPS)
             results[f"{stage} to {other}"] = first + train(resumed, slice(STEPS, None))
         for part in batches()[0][mine].chunk(micro_batches):
