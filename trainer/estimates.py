@@ -27,7 +27,7 @@ def memory(config: TrainConfig, model: ModelSizes, world_size: int) -> dict[str,
         "parameters": 4 * trainable / (world_size if stage == 3 else 1),
         "gradients": 4 * trainable / (world_size if stage >= 2 else 1),
         "optimizer": 12 * trainable / world_size,  # DeepSpeed's fp32 copy and both moments
-        "targets": 4.0 * model.num_frozen,
+        "targets": float(model.frozen_bytes),
         "activations": float(config.micro_batch_size * model.activation_bytes),
     }
 

@@ -213,3 +213,8 @@ class Objective(nn.Module, ABC):
         """Parameters of networks that only provide targets, frozen or averaged."""
         frozen = [use.network for use in self.networks().values() if not use.passes]
         return sum(map(num_parameters, frozen))
+
+    def frozen_bytes(self) -> int:
+        """Bytes of the parameters of these networks."""
+        parameters = itertools.chain.from_iterable(network.parameters() for network in self._frozen)
+        return sum(parameter.nbytes for parameter in parameters)
