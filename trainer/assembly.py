@@ -142,7 +142,9 @@ def build_objective(
     objective = choice.build(config.objective, seed=config.seed)
     load_weights(objective)
     objective.to(device)
-    if config.compile:
+    if config.compile == "regional":
+        objective.compile_blocks()
+    elif config.compile:
         objective.compile_parts()
     return objective
 

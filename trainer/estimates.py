@@ -63,7 +63,7 @@ def memory(config: TrainConfig, model: ModelSizes, world_size: int) -> dict[str,
         "gradients": 4 * trainable / (world_size if stage >= 2 else 1),
         "reduction": float(reduction_bytes(config.parallel, trainable, on_gpu=True)),
         "optimizer": 12 * trainable / world_size,  # DeepSpeed's fp32 copy and both moments
-        "targets": 4.0 * model.num_frozen,
+        "targets": float(model.frozen_bytes),
         "activations": float(config.micro_batch_size * model.activation_bytes),
     }
 

@@ -12,7 +12,7 @@ class ModelSizes:
 
     Attributes:
         parameters: Of each network, with `total` and `trainable`, which count what is trained alone.
-        num_frozen: Parameters that only provide targets, in fp32.
+        frozen_bytes: Bytes of parameters that only provide targets.
         num_averaged: Parameters that a moving average keeps once more.
         tokens: Of a `clip`, and how many of them are `visible` and `masked`.
         flops: Floating point operations of training on one clip, by network.
@@ -20,7 +20,7 @@ class ModelSizes:
     """
 
     parameters: dict[str, int]
-    num_frozen: int
+    frozen_bytes: int
     num_averaged: int
     tokens: dict[str, int]
     flops: dict[str, int]
@@ -51,7 +51,7 @@ def count_sizes(config: ObjectiveConfig) -> ModelSizes | None:
 
     return ModelSizes(
         parameters=objective.num_parameters(),
-        num_frozen=objective.num_frozen(),
+        frozen_bytes=objective.frozen_bytes(),
         num_averaged=sum(average.numel() for average in objective.averages().values()),
         tokens={
             "clip": objective.num_tokens,

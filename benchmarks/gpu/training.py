@@ -8,12 +8,12 @@ import torch
 
 from surgstream.configs.loading import load
 from surgstream.configs.presets import Preset
+from surgstream.trainer.assembly import build_objective
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.engine.zero import ZeroEngine
 from surgstream.trainer.joining import join
-from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.base import Objective, ObjectiveOutput
 
 _JOIN_SECONDS = 600
@@ -37,9 +37,7 @@ def start(config: TrainConfig) -> tuple[Objective, ZeroEngine]:
     if not torch.distributed.is_initialized():
         join(rank_info, _JOIN_SECONDS)
 
-    objective = choice.build(config.objective, seed=config.seed).to(rank_info.device)
-    if config.compile:
-        objective.compile_parts()
+    objective = build_objective(config, rank_info.device)
     return objective, wrap(config, objective)
 
 

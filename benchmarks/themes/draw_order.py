@@ -21,7 +21,7 @@ def cases(folder: Path) -> list[Case]:
     order = Order.create(SIZES, 0, OrderConfig())
     return [
         Case(f"a step of {size:,} draws", "draws", partial(_steps, order, size))
-        for size in (2_048, 32_768)
+        for size in (2_048, 8_192, 32_768)
     ]
 
 

@@ -25,6 +25,7 @@ from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.models.vit import Attention
 from surgstream.trainer.noise import noise_batch
 from surgstream.trainer.objectives import choice
+from surgstream.trainer.objectives.config import SurgVistaConfig
 from surgstream.trainer.objectives.surgvista import SurgVista
 
 RECIPES = Path(__file__).parents[2] / "configs" / "pretrain"
@@ -46,7 +47,7 @@ def cases(folder: Path) -> list[Case]:
     batch = noise_batch(config, DEVICE)
     torch._dynamo.config.recompile_limit = 64  # of one function, here for many objectives
 
-    def objective() -> SurgVista:
+    def objective(recipe: SurgVistaConfig = recipe) -> SurgVista:
         built = choice.build(recipe, seed=0)
         assert isinstance(built, SurgVista)
         return built.to(DEVICE)
@@ -59,6 +60,9 @@ def cases(folder: Path) -> list[Case]:
     for network in (apart.encoder, *decoders, apart.teacher):
         network.compile(backend=_inductor())
 
+    by_block = objective()
+    by_block.compile_blocks(backend=_inductor())
+
     late_bias = objective()
     for module in late_bias.modules():
         if isinstance(module, Attention):
@@ -68,6 +72,7 @@ def cases(folder: Path) -> list[Case]:
     steps = {
         "step: one graph for the teacher, one for the student": _step(whole, batch),
         "step: a graph for each network": _step(apart, batch),
+        "step: a graph for each kind of block": _step(by_block, batch),
         "step: not compiled": _step(objective(), batch),
         "step: biases of queries and values added after their product": _step(late_bias, batch),
     }
@@ -83,9 +88,10 @@ def cases(folder: Path) -> list[Case]:
         tuned.compile_parts(mode="max-autotune-no-cudagraphs")
         steps["step: matrix products tuned"] = _step(tuned, batch)
 
+    in_bf16 = objective(replace(recipe, teacher=replace(teacher, dtype="bf16")))
     return [
         *(Case(name, "clips", run) for name, run in steps.items()),
-        *(Case(name, "clips", run) for name, run in _teachers(objective, batch)),
+        *(Case(name, "clips", run) for name, run in _teachers(objective, in_bf16, batch)),
         *(Case(f"AdamW, fused={fused}", "M parameters", _update(fused)) for fused in (True, False)),
     ]
 
@@ -130,17 +136,16 @@ def _step(
 
 
 def _teachers(
-    build: Callable[[], SurgVista], batch: ClipBatch
+    build: Callable[[], SurgVista], in_bf16: SurgVista, batch: ClipBatch
 ) -> Iterator[tuple[str, Callable[[], float]]]:
     """The teacher on the micro-batches of a step one by one, on all at once, and held in bf16 in part or whole."""
     together = replace(batch, clips=batch.clips.repeat(GRAD_ACCUM, 1, 1, 1, 1))
-    one_by_one, at_once, matrices, everything = (build() for _ in range(4))
+    one_by_one, at_once, matrices = (build() for _ in range(3))
 
     for module in matrices.teacher.modules():
         if isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
             module.to(torch.bfloat16)
-    everything.teacher.model.to(torch.bfloat16)
-    for objective in (one_by_one, at_once, matrices, everything):
+    for objective in (one_by_one, at_once, matrices, in_bf16):
         _compile(objective)
 
     def teach(objective: SurgVista, clips: ClipBatch, times: int) -> Callable[[], float]:
@@ -157,7 +162,7 @@ def _teachers(
     yield f"teacher: {GRAD_ACCUM} micro-batches at once", teach(at_once, together, 1)
     if ON_GPU:
         yield "teacher: matrices held in bf16", teach(matrices, batch, GRAD_ACCUM)
-        yield "teacher: held in bf16 whole, residuals too", teach(everything, batch, GRAD_ACCUM)
+        yield "teacher: held in bf16 whole, residuals too", teach(in_bf16, batch, GRAD_ACCUM)
 
 
 def _update(fused: bool) -> Callable[[], float]:

@@ -183,8 +183,11 @@ class ReconstructionPictures:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Set a module to evaluation mode, without gradients, and back to training mode."""
+    """Set a module to evaluation mode, without gradients, and back to training mode.
+
+    It runs uncompiled: batches of other sizes, such as a last one, would each be compiled anew.
+    """
     module.eval()
-    with torch.no_grad():
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"):
         yield
     module.train()

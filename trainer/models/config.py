@@ -228,6 +228,8 @@ class TeacherConfig:
         std: Per channel, what it then divided by; null as there.
         norm_eps: Epsilon of its LayerNorms; null is the model's own in timm.
         normalise: Pass the features through a LayerNorm without parameters.
+        dtype: Type of its weights. With `fp32` it computes in the student's precision; with `bf16`, in half the memory,
+            in bf16 from the pixels to the features.
     """
 
     model: str = "vit_large_patch16_224"
@@ -240,6 +242,7 @@ class TeacherConfig:
     std: tuple[Annotated[float, Range(1e-6, 1e3)], ...] | None = None
     norm_eps: Annotated[float, Range(1e-12, 1)] | None = None
     normalise: bool = False
+    dtype: Literal["fp32", "bf16"] = "fp32"
 
     def problems(self) -> Iterator[str]:
         """Fields that do not fit together, one sentence each."""

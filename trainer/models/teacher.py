@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class Teacher(nn.Module):
@@ -52,6 +53,10 @@ class Teacher(nn.Module):
             self.model.set_input_size(img_size=self.image_size)  # resamples the positions
         self.embed_dim = int(self.model.num_features)
 
+        # Last, so that positions are resampled in fp32
+        self.dtype = _DTYPES[config.dtype]
+        self.model.to(self.dtype)
+
         mean, std = _pixels(config)
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
@@ -65,12 +70,12 @@ class Teacher(nn.Module):
             frames: (B, C, S, H, W), one frame a slice, RGB in [0, 1].
 
         Returns:
-            (B, N, D) without gradient, tokens in (T, H, W) order.
+            (B, N, D) without gradient, tokens in (T, H, W) order, of the weights' type or autocast's.
         """
         images = rearrange(frames, "b c s h w -> (b s) c h w")
         if images.shape[-2:] != self.image_size:
             images = F.interpolate(images, self.image_size, mode="bilinear", antialias=True)
-        images = (images - self.mean) / self.std
+        images = ((images - self.mean) / self.std).to(self.dtype)
         # The last block alone, and its tokens of patches alone
         (tokens,) = self.model.forward_intermediates(
             images, indices=1, norm=False, output_fmt="NLC", intermediates_only=True

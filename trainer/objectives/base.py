@@ -126,25 +126,37 @@ class Objective(nn.Module, ABC):
     @torch.no_grad()
     def targets(self, batch: ClipBatch) -> Any:
         """Compute the targets of `forward`, before the engine's own forward pass."""
-        features = self._compiled_features if self.training else None
-        return (features or self.features)(batch.clips)
+        features = self._compiled_features or self.features
+        return features(batch.clips)
 
     def forward(self, batch: ClipBatch, targets: Any = None) -> ObjectiveOutput:
         """Compute the loss of one micro-batch of B clips, with what `targets` returned for it; see `losses`."""
-        losses = self._compiled_losses if self.training else None
-        return (losses or self.losses)(batch.clips, targets, self.draw(batch))
+        losses = self._compiled_losses or self.losses
+        return losses(batch.clips, targets, self.draw(batch))
 
     def compile_parts(self, **options: Any) -> None:
-        """Compile what training batches pass through, by `torch.compile(**options)`; names in the state stay.
+        """Compile what batches pass through, by `torch.compile(**options)`; names in the state stay.
 
-        It is a graph for the targets, if a network makes them, and one for the losses. Evaluation and pictures run as
-        they are: their last batches are smaller, and would be compiled again.
+        It is a graph for the targets, if a network makes them, and one for the losses.
         """
         if type(self).features is not Objective.features:
             self._compiled_features = torch.compile(self.features, **options)
         # None lets torch find out by compiling again, once a size changes.
         dynamic = True if self.masks_change_size else None
         self._compiled_losses = torch.compile(self.losses, dynamic=dynamic, **options)
+
+    def compile_blocks(self, **options: Any) -> None:
+        """Compile each transformer block by itself instead, by `torch.compile(**options)`.
+
+        Blocks of one width that see as many tokens share a graph, so it takes as long as a few blocks do. What lies
+        between blocks runs as it is.
+        """
+        for network in (self, *self._frozen):
+            for name, stack in network.named_modules():
+                # Ours and timm's are both called so
+                if name.endswith("blocks"):
+                    for block in stack.children():
+                        block.compile(dynamic=self.masks_change_size, **options)
 
     def init_weights(self, generator: torch.Generator) -> None:
         """Give the networks their initial weights, with the generator as the only source of randomness."""
@@ -213,3 +225,8 @@ class Objective(nn.Module, ABC):
         """Parameters of networks that only provide targets, frozen or averaged."""
         frozen = [use.network for use in self.networks().values() if not use.passes]
         return sum(map(num_parameters, frozen))
+
+    def frozen_bytes(self) -> int:
+        """Bytes of the parameters of these networks."""
+        parameters = itertools.chain.from_iterable(network.parameters() for network in self._frozen)
+        return sum(parameter.nbytes for parameter in parameters)

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,8 @@ def test_the_ranks_together_read_exactly_the_plan(
         ReadConfig(threads=1, prefetch_steps=0),
         ReadConfig(threads=16, prefetch_steps=5, range_bytes=300),
         ReadConfig(threads=3, prefetch_steps=100),
+        ReadConfig(threads=3, prefetch_steps=0, plan_ahead=True),
+        ReadConfig(threads=3, prefetch_steps=5, plan_ahead=True),
     ],
 )
 def test_how_it_is_read_changes_nothing(
@@ -172,6 +175,34 @@ def test_how_it_is_read_changes_nothing(
     table = FrameTable.open(JitteryStorage(corpus, "jittery"))
     found = [clip for micro_batch in collect(table, read=read) for clip in micro_batch]
     assert sorted(found) == expected
+
+
+def test_steps_planned_ahead_cost_the_same_reads(corpus: Path) -> None:
+    table = FrameTable.open(open_storage(str(corpus)))
+    costs = []
+    for plan_ahead in (False, True):
+        read = ReadConfig(prefetch_steps=3, plan_ahead=plan_ahead)
+        with open_stream(table, rank=1, world_size=2, read=read) as stream:
+            deque(stream, maxlen=0)
+        costs.append(replace(stream.counters, wait_seconds=0.0))
+    assert costs[0] == costs[1]
+
+
+def test_a_step_is_planned_while_the_consumer_has_the_one_before(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned, plan = threading.Semaphore(0), ClipStream._plan
+
+    def note(stream: ClipStream, *arguments: Any) -> Any:
+        planned.release()
+        return plan(stream, *arguments)
+
+    monkeypatch.setattr(ClipStream, "_plan", note)
+    table = FrameTable.open(open_storage(str(corpus)))
+    with open_stream(table, read=ReadConfig(prefetch_steps=0, plan_ahead=True)) as stream:
+        next(iter(stream))
+        assert all(planned.acquire(timeout=10) for _ in range(2))
+        assert not planned.acquire(timeout=0.05), "one ahead, no more"
 
 
 def test_a_stream_starts_anywhere(corpus: Path, expected: list[Row]) -> None:
@@ -269,10 +300,12 @@ def test_chunks_are_read_before_they_are_due(corpus: Path) -> None:
         assert stream.counters.chunks_read >= 12 + open_chunks > 12
 
 
-def test_close_leaves_no_threads_and_may_come_early(corpus: Path) -> None:
+@pytest.mark.parametrize("plan_ahead", [False, True])
+def test_close_leaves_no_threads_and_may_come_early(corpus: Path, plan_ahead: bool) -> None:
     table = FrameTable.open(JitteryStorage(corpus, "jittery"))
     before = set(threading.enumerate())
-    stream = open_stream(table, stop=None, read=ReadConfig(threads=4, prefetch_steps=20))
+    read = ReadConfig(threads=4, prefetch_steps=20, plan_ahead=plan_ahead)
+    stream = open_stream(table, stop=None, read=read)
     next(iter(stream))
     assert set(threading.enumerate()) > before
     stream.close()
@@ -302,9 +335,11 @@ def test_close_drops_what_is_planned(corpus: Path) -> None:
     assert stream.counters.chunks_read == 4
 
 
-def test_close_ends_an_iteration_on_another_thread(corpus: Path) -> None:
+@pytest.mark.parametrize("plan_ahead", [False, True])
+def test_close_ends_an_iteration_on_another_thread(corpus: Path, plan_ahead: bool) -> None:
     table = FrameTable.open(JitteryStorage(corpus, "jittery"))
-    stream, ended = open_stream(table, stop=None), threading.Event()
+    stream = open_stream(table, stop=None, read=ReadConfig(plan_ahead=plan_ahead))
+    ended = threading.Event()
 
     def consume() -> None:
         with pytest.raises((CancelledError, RuntimeError)):
@@ -318,6 +353,25 @@ def test_close_ends_an_iteration_on_another_thread(corpus: Path) -> None:
     stream.close()
     thread.join(10)
     assert ended.is_set()
+
+
+def test_an_error_of_planning_is_raised_where_its_step_was_due(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = FrameTable.open(open_storage(str(corpus)))
+    plan = ClipStream._plan
+
+    def fail_at_the_third(stream: ClipStream, draws: Any, held: Any) -> Any:
+        if draws.number[0] == 24:
+            raise ManifestError("no such clip")
+        return plan(stream, draws, held)
+
+    monkeypatch.setattr(ClipStream, "_plan", fail_at_the_third)
+    with open_stream(table, read=ReadConfig(prefetch_steps=0, plan_ahead=True)) as stream:
+        batches = iter(stream)
+        assert len(list(islice(batches, 8))) == 8
+        with pytest.raises(ManifestError, match="no such clip"):
+            next(batches)
 
 
 def test_an_error_on_a_thread_reaches_the_consumer(tmp_path: Path) -> None:

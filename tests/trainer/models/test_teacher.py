@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -228,3 +229,21 @@ def test_pixels_are_those_that_timm_says_where_its_weights_are_named(
     assert "teacher.mean" not in caplog.text
     assert mean(model=f"{MODEL}.r160_in1k", mean=imagenet) == imagenet
     assert f"{MODEL}.r160_in1k was trained with ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))" in caplog.text
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_a_teacher_in_bf16_gives_the_features_of_one_in_fp32_from_half_the_memory(
+    autocast: bool,
+) -> None:
+    config = TeacherConfig(model=MODEL, image_size=64, allow_random=True)
+    exact = load_teacher(config, GRID, seed=0)
+    half = load_teacher(replace(config, dtype="bf16"), GRID, seed=0)
+    sizes = [sum(weight.nbytes for weight in teacher.parameters()) for teacher in (exact, half)]
+    assert sizes[0] == 2 * sizes[1]
+
+    frames = torch.rand(2, 3, 2, 64, 64)
+    expected = exact(frames)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        features = half(frames)
+    assert features.dtype == torch.bfloat16
+    assert torch.cosine_similarity(features.float(), expected, dim=-1).min() > 0.999

@@ -10,6 +10,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from surgstream.trainer.batch import ClipBatch
+from surgstream.trainer.engine.periodic import evaluating
 from surgstream.trainer.objectives.config import SurgVistaConfig
 from tests.trainer.objectives.test_surgvista import TINY, clip_batch, loss_of, tiny
 
@@ -66,18 +67,36 @@ def test_losses_compiled_for_a_gpu_are_the_plain_ones(precision: torch.dtype, rt
 
 
 @pytest.mark.slow
+def test_blocks_compiled_alone_share_a_graph_for_each_network_and_compute_the_same(
+    graphs: CompileCounterWithBackend,
+) -> None:
+    batch = clip_batch(range(4))
+    changes = {"encoder": replace(TINY.encoder, activation_checkpointing=True)}
+    regional = tiny(**changes)
+    regional.compile_blocks(backend=graphs, fullgraph=True)
+    assert list(regional.state_dict()) == list(tiny().state_dict())
+
+    loss, gradients = gradients_of(regional, batch)
+    plain_loss, plain_gradients = gradients_of(tiny(**changes), batch)
+    torch.testing.assert_close(loss, plain_loss, rtol=1e-5, atol=0)
+    torch.testing.assert_close(gradients, plain_gradients, rtol=1e-4, atol=1e-6)
+
+    with evaluating(regional):
+        loss_of(regional, clip_batch(range(3)))
+    assert graphs.frame_count == 4, "the encoder's, each decoder's and the teacher's"
+
+
+@pytest.mark.slow
 def test_nothing_is_compiled_again_while_training_evaluating_and_drawing(
     graphs: CompileCounterWithBackend,
 ) -> None:
     objective = compiled(graphs)
     for step in range(3):
         loss_of(objective, clip_batch([step, 7])).loss.backward()
-        objective.eval()
-        with torch.no_grad():
+        with evaluating(objective):
             for size in (2, 1, 3):
                 loss_of(objective, clip_batch(range(size)))
             objective.pictures(clip_batch([5]))
-        objective.train()
     assert graphs.frame_count == 2
 
 

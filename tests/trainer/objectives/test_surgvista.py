@@ -71,6 +71,16 @@ def test_published_configuration_has_the_published_parameters() -> None:
     assert published("vit_base_patch16_224").num_parameters()["total"] == 100_760_064
 
 
+def test_a_teacher_in_bf16_moves_the_loss_by_a_thousandth_at_most() -> None:
+    batch = clip_batch(range(4))
+    half = tiny(teacher=replace(TINY.teacher, dtype="bf16"))
+    assert half.targets(batch).dtype == torch.bfloat16
+    assert 2 * half.frozen_bytes() == tiny().frozen_bytes() > 0
+    torch.testing.assert_close(
+        loss_of(half, batch).loss, loss_of(tiny(), batch).loss, rtol=1e-3, atol=0
+    )
+
+
 def test_published_configuration_has_the_published_tokens_and_losses() -> None:
     objective, config = published(), SurgVistaConfig()
     assert (objective.num_tokens, objective.num_visible) == (1568, 240)

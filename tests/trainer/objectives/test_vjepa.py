@@ -171,12 +171,15 @@ def test_each_kind_of_mask_trains_a_token_of_its_own() -> None:
 
 
 @pytest.mark.slow
-def test_masks_of_any_size_pass_through_the_same_graphs(traces: CompileCounterWithBackend) -> None:
+@pytest.mark.parametrize("way", ["compile_parts", "compile_blocks"])
+def test_masks_of_any_size_pass_through_the_same_graphs(
+    way: str, traces: CompileCounterWithBackend
+) -> None:
     objective = tiny()
     plain = [loss_of(objective, clip_batch([g, g + 1], 32, 6)).loss.item() for g in range(0, 12, 2)]
     sizes = {objective.draw(clip_batch([g, g + 1], 32, 6))[0].masked.shape for g in range(0, 12, 2)}
     assert len(sizes) > 1
-    objective.compile_parts(backend=traces, fullgraph=True)
+    getattr(objective, way)(backend=traces, fullgraph=True)
     compiled, counts = [], []
     for g in range(0, 12, 2):
         compiled.append(loss_of(objective, clip_batch([g, g + 1], 32, 6)).loss.item())
