@@ -60,8 +60,9 @@ def _address_of_main() -> str:
     own = own_address(met_at)
 
     # They met here, under a name that means this host to itself alone by a loopback address.
-    is_loopback = own is None or own == "::1" or own.startswith("127.")
-    return met_at if is_loopback else own
+    if own is None or own == "::1" or own.startswith("127."):
+        return met_at
+    return own
 
 
 def poll_seconds(world_size: int) -> float:
