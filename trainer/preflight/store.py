@@ -68,7 +68,7 @@ class Corpora:
         """
         config = self._config
         table = FrameTable(
-            self._storage, self._trained_on.shards(), self._trained_on.sha256, config.data.fps
+            self.storage, self._trained_on.shards(), self._trained_on.sha256, config.data.fps
         )
         order = order_from(_newest_progress(config), config, table)
         check_buffer(
