@@ -14,6 +14,7 @@ from surgstream.launch.slurm import render, submit
 from surgstream.shards.corpus.file import CorpusConfig
 from surgstream.shards.storage.addresses import absolute
 from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.runs.excluded import nodes_excluded_by
 from surgstream.trainer.runs.files import SUBMITTED
 
 
@@ -38,7 +39,7 @@ def training(site: Site, config: TrainConfig) -> str:
 
 
 def submit_training(site: Site, config: TrainConfig) -> str:
-    """Save script, site and recipe in the run directory and submit the job.
+    """Save script, site and recipe in the run directory and submit the job, without nodes that the run leaves out.
 
     Returns:
         A message for the user: job, files, and how to watch, stop and resume.
@@ -49,10 +50,15 @@ def submit_training(site: Site, config: TrainConfig) -> str:
     """
     run_dir = Path(config.run_dir)
     script = training(site, config)
-    job = _submit(run_dir, script, site, config)
+    excluded = nodes_excluded_by(run_dir)[: site.max_excluded_nodes]
+    nodes = [*filter(None, [site.exclude]), *(found.node for found in excluded)]
+    options = [f"--exclude={','.join(nodes)}"] if excluded else []
+    job = _submit(run_dir, script, site, config, *options)
+    left_out = "".join(f"  left out  {found.node}: {found.reason}\n" for found in excluded)
 
     return (
         f"job {job}: {site.nodes} nodes, {site.world_size} ranks by {site.launcher}\n"
+        f"{left_out}"
         f"  script    {run_dir}/slurm.sbatch, from site.yaml and recipe.yaml there\n"
         f"  log       {run_dir}/slurm-{job}.log\n"
         f"  watch     surgstream status {run_dir} --follow\n"

@@ -151,6 +151,9 @@ def _settings(site: Site, words: Sequence[str], run_dir: Path, requeues: bool) -
     srun_options = [*map(_value, _pyxis(site, run_dir)), *map(_quote, site.srun_options)]
     yield f"launcher={site.launcher}"
     yield f"max_starts_without_progress={most_starts}"
+    yield f"exclude={_quote(site.exclude or '')}"
+    yield f"max_excluded_nodes={site.max_excluded_nodes}"
+    yield f"exclude_hours={site.exclude_hours}"
     yield f"srun_options={_array(srun_options)}"
     yield f"inside={_array(map(_value, _apptainer(site, run_dir)))}"
     yield f"setup_commands={_array(map(_quote, site.setup_commands))}"

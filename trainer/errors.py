@@ -33,3 +33,9 @@ class NonFiniteLossError(SurgstreamError):
 
 class PreflightError(SurgstreamError):
     """The nodes, the store, the network or the model are not fit for a run."""
+
+
+class UnfitNodesError(PreflightError):
+    """A few nodes are not fit for a run. The next start may get others."""
+
+    comes_again = False

@@ -20,7 +20,7 @@ from surgstream.trainer.distributed import (
     leave,
     rank_info_from_environment,
 )
-from surgstream.trainer.errors import PreflightError
+from surgstream.trainer.errors import PreflightError, UnfitNodesError
 from surgstream.trainer.estimates import GIB
 from surgstream.trainer.joining import after
 from surgstream.trainer.model_sizes import count_sizes
@@ -31,6 +31,7 @@ from surgstream.trainer.preflight.rendezvous import Rendezvous
 from surgstream.trainer.preflight.rules import find_problems
 from surgstream.trainer.preflight.shared_folder import trial_folder
 from surgstream.trainer.preflight.table import one_line, render
+from surgstream.trainer.preflight.unfit import tell_job, unfit_nodes
 from surgstream.trainer.run_log import configure_logging
 
 MEETING_SECONDS = 30.0
@@ -72,7 +73,8 @@ def preflight(
         patience_seconds: How much later than others a rank may start.
 
     Raises:
-        PreflightError: On every rank: a check forbids a run, or not all ranks came.
+        PreflightError: On every rank: a check forbids a run, or not all ranks came. UnfitNodesError where the nodes are
+            to blame.
         ModelError: There is no such model.
     """
     # A model that does not exist is refused before ranks wait for each other.
@@ -92,16 +94,20 @@ def preflight(
             problems = find_problems(reports, needed)
             sys.stdout.write(render(reports, problems) + "\n")
             sys.stdout.flush()
+            unfit = unfit_nodes(problems, reports)
+            tell_job(unfit)
+            meeting.put("unfit", " ".join(unfit))
             meeting.put("verdict", one_line(reports, problems))
 
         verdict = meeting.get("verdict", checks.at_most(seconds) + 2 * REPORT_SECONDS)
+        of_nodes = meeting.get("unfit", REPORT_SECONDS)
         # Once there is a verdict, no rank looks for files there any more.
         trial = trial_folder(meeting, Path(config.run_dir) / "checkpoints")
         shutil.rmtree(trial, ignore_errors=True)
         meeting.leave(_GOODBYE_SECONDS)
 
     if verdict != "go":
-        raise PreflightError(verdict)
+        raise UnfitNodesError(verdict) if of_nodes else PreflightError(verdict)
     # The checks did so in threads of their own.
     if rank_info.device.type == "cuda":
         torch.cuda.set_device(rank_info.device)

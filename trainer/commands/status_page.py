@@ -179,6 +179,13 @@ def _machines(run: RunState) -> Iterator[tuple[str, str]]:
                 text += f"; its time ended {duration(-left)} ago"
         yield "job", text
 
+    if run.excluded:
+        nodes = [
+            f"{found.node} for {duration(found.until - run.time)} ({found.reason})"
+            for found in run.excluded
+        ]
+        yield "left out", "; ".join(nodes)
+
     if run.writer:
         yield "writer", run.writer
     if run.slowest:

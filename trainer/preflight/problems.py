@@ -16,12 +16,14 @@ class Problem:
         sentence: What is wrong and what to do.
         ranks: The ranks that have the problem.
         fatal: Whether a run cannot, or must not, start.
+        of_node: Whether the nodes of these ranks have it, so that a run may start on others.
     """
 
     check: str
     sentence: str
     ranks: tuple[int, ...]
     fatal: bool = True
+    of_node: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,7 +47,9 @@ def find_problems(reports: Sequence[RankReport], needs: Requirements) -> list[Pr
         if not own:
             continue
         for check, sentence, fatal in node_problems(own, len(ranks), len(reports), needs):
-            found.append(Problem(check=check, sentence=sentence, ranks=ranks, fatal=fatal))
+            found.append(
+                Problem(check=check, sentence=sentence, ranks=ranks, fatal=fatal, of_node=True)
+            )
 
     found += _speeds(reports)
     found += _memory(reports)
@@ -63,7 +65,9 @@ def _failures(reports: Sequence[RankReport]) -> Iterator[Problem]:
         for failure in report.failures:
             ranks.setdefault((failure.check, failure.sentence), []).append(report.rank)
     for (check, sentence), where in ranks.items():
-        yield Problem(check=check, sentence=sentence, ranks=tuple(where))
+        # Who is to blame for a network that fails is not known by whom it fails.
+        of_node = check != "network"
+        yield Problem(check=check, sentence=sentence, ranks=tuple(where), of_node=of_node)
 
 
 def _odd_values(reports: Sequence[RankReport], facts: Mapping[int, NodeFacts]) -> Iterator[Problem]:
@@ -97,7 +101,7 @@ def _odd(check: str, values: Mapping[int, str], sentence: str) -> Iterator[Probl
     for value in dict.fromkeys(values.values()):
         if value != most:
             ranks = tuple(rank for rank, found in values.items() if found == value)
-            yield Problem(check=check, sentence=sentence % (value, most), ranks=ranks)
+            yield Problem(check=check, sentence=sentence % (value, most), ranks=ranks, of_node=True)
 
 
 def _clocks(reports: Sequence[RankReport]) -> Iterator[Problem]:
@@ -112,6 +116,7 @@ def _clocks(reports: Sequence[RankReport]) -> Iterator[Problem]:
             f"expected less than {CLOCK_SECONDS:g}; start its time service (chronyd, ntpd), "
             "or signed requests will be refused",
             ranks=tuple(off),
+            of_node=True,
         )
 
 
