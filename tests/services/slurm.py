@@ -41,12 +41,12 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from signal import SIGKILL
 
 from tests.services.rgw import free_port
 
@@ -123,7 +123,7 @@ class Cluster:
             )
         self.folder = folder.absolute()
         self.nodes = [f"node{number}" for number in range(1, num_nodes + 1)]
-        self._own = {"SLURM_CONF": str(self.folder / "slurm.conf")}
+        self._own = _variables(self.folder)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._configure(cpus_per_node, gpus_per_node, grace_seconds)
         try:
@@ -227,7 +227,11 @@ class Cluster:
     def kill_node(self, name: str) -> None:
         """SIGKILL a node's slurmd and all that ran on the node, as when a machine dies."""
         self.kill_slurmd(name)
-        _sweep(self._own | {"SLURMD_NODENAME": name})
+        _sweep({"SLURMD_NODENAME": name, **self._own})
+
+    def signal_controller(self, number: signal.Signals) -> None:
+        """Send a signal to slurmctld, such as SIGSTOP: it is away until SIGCONT."""
+        self._processes["slurmctld"].send_signal(number)
 
     def stop(self) -> None:
         """End all processes, those of jobs too."""
@@ -235,7 +239,7 @@ class Cluster:
             process.kill()
             process.wait()
         self._processes.clear()
-        _sweep(self._own)
+        sweep(self.folder)
 
     def tail(self) -> str:
         """The last lines of Slurm's logs."""
@@ -285,6 +289,16 @@ class Cluster:
             time.sleep(0.1)
 
 
+def sweep(folder: Path) -> None:
+    """SIGKILL all processes of a cluster and of its jobs, whoever started it."""
+    _sweep(_variables(folder.absolute()))
+
+
+def _variables(folder: Path) -> dict[str, str]:
+    """What all of a cluster's processes have in their environment."""
+    return {"SLURM_CONF": str(folder / "slurm.conf")}
+
+
 def _sweep(environment: dict[str, str]) -> None:
     """SIGKILL every process that has all of an environment, oldest first, until there is none left."""
     wanted = {f"{name}={value}".encode() for name, value in environment.items()}
@@ -293,7 +307,7 @@ def _sweep(environment: dict[str, str]) -> None:
     ]:
         for pid in sorted(found):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, SIGKILL)
+                os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
 
 

@@ -37,7 +37,8 @@ def are_few(num_unfit: int, num_nodes: int) -> bool:
 
 def tell_job(unfit: Mapping[str, str]) -> None:
     """Tell the script of a Slurm job, if it asks, which nodes to leave out, and why."""
-    if path := os.environ.get(UNFIT):
+    path = os.environ.get(UNFIT)
+    if path and unfit:
         # The script puts the reason into JSON as it is.
         lines = [f"{node} {json.dumps(reason)[1:-1]}\n" for node, reason in unfit.items()]
         with suppress(OSError):  # the user sees the error itself

@@ -63,6 +63,8 @@ def test_a_job_is_told_if_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv(UNFIT, raising=False)
     tell_job({"node2": "why"})
     monkeypatch.setenv(UNFIT, str(tmp_path / "unfit"))
+    tell_job({})
+    assert not (tmp_path / "unfit").exists()
     tell_job({"node2": 'a "word"\nand \x1b', "node3": "why"})
     first, second = (tmp_path / "unfit").read_text().splitlines()
     node, _, reason = first.partition(" ")
