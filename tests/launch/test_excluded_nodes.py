@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from surgstream.launch.__main__ import main
 from surgstream.launch.site import Site
 from surgstream.launch.slurm import render
 from surgstream.trainer.runs.excluded import excluded_nodes, forget_nodes, nodes_excluded_by
@@ -200,6 +201,23 @@ def test_what_comes_again_on_other_nodes_is_none_of_theirs(start: Start) -> None
     for _ in range(3):
         start.fails(KILLED)
     assert (start.run_dir / "FAILED").exists() and start.noted() == {}
+
+
+def test_a_new_job_leaves_them_out_as_well(
+    start: Start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = list[tuple[str, ...]]()
+    monkeypatch.setattr(
+        "surgstream.launch.jobs.submit", lambda _, *options: asked.append(options) or "9"
+    )
+    start.note(excluded="node8", reason="task 1: Killed", until=int(time.time()) + 3600)
+    words = ["launch", "slurm", "cpu_test", "surgvista_tiny", f"run_dir={start.run_dir}"]
+
+    assert main([*words, "site.exclude=node99"]) == 0
+    assert "left out  node8: task 1: Killed\n" in capsys.readouterr().out
+    assert main([*words, "--forget-nodes"]) == 0
+    assert "left out" not in capsys.readouterr().out
+    assert asked == [("--exclude=node99,node8",), ()] and start.noted() == {}
 
 
 def test_a_node_is_told_once_with_its_newest_reason() -> None:

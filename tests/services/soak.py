@@ -40,7 +40,7 @@ RECIPE = (
     "checkpoint.every_steps=40",
     "checkpoint.keep_last=3",
     "parallel.timeout_seconds=30",
-    f"site.time={MINUTES}",
+    f"site.time='{MINUTES}'",
 )
 
 

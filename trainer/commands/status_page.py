@@ -227,7 +227,7 @@ def _losses(run: RunState) -> list[str]:
         return []
 
     heads = "".join(f"{head:>12}{'of mean':>9}" for head in sides)
-    if run.held_out and run.held_out_step != run.step:
+    if run.held_out and run.held_out_step not in (None, run.step):
         heads += f"  at step {run.held_out_step:,}"
 
     rows = [f"  {'loss':<16}{heads}"]
