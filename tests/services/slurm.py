@@ -28,7 +28,7 @@ What Slurm 22.05 does to a job, measured here. "Told" is SIGCONT and SIGTERM to 
   proctrack/pgid tell tasks alone, of SIGKILL apart: torchrun is told, its workers are not.
 - A job that ends by itself in its grace is COMPLETED, and is not requeued; nor does a time limit requeue, but the batch
   shell can, before KillWait is over.
-- `scontrol update ExcNodeList=` is refused while a job runs, and taken once it is requeued, while it is COMPLETING too; a
+- `scontrol update ExcNodeList=` is refused while a job runs, and taken once it is requeued, COMPLETING or not; a
   job with too few nodes left is PENDING (BadConstraints), and `sbatch --test-only --exclude=` tells so before.
 - srun prints how tasks end in the order in which they do: the first line is of the task that ended the others.
 - `scontrol requeue $SLURM_JOB_ID` works from inside, RUNNING or not: after a scancel it brings the job back.
