@@ -98,10 +98,10 @@ class Soak:
         return Job(self.cluster, self.corpora, self.run_dir, *RECIPE)
 
     def _wait(self, moment: Callable[[], bool], what: str) -> None:
-        """Wait while the job is alive; one that was cancelled is submitted again."""
+        """Wait while the job is alive; one that was cancelled, or ran out of time, is submitted again."""
 
         def come() -> bool:
-            if self.job.state == "CANCELLED":
+            if self.job.state in ("CANCELLED", "TIMEOUT"):
                 self.job = self._submit()
             elif self.job.state in ENDED:
                 raise RuntimeError(f"job {self.job.id} has ended: {self.job.log[-4000:]}")
