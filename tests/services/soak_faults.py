@@ -64,16 +64,18 @@ def _damage_checkpoint(job: Job, draw: random.Random) -> None:
 def _lose_node(job: Job, draw: random.Random) -> None:
     """A machine dies with all that runs on it, and is there again once Slurm has noticed."""
     node = draw.choice(_nodes(job))
+    before = job.num_restarts
     job.cluster.kill_node(node)
-    _wait_for_restart(job)
+    _wait_for_restart(job, before)
     job.cluster.start_node(node)
 
 
 def _lose_daemon(job: Job, draw: random.Random) -> None:
     """Slurm loses a node whose ranks go on, and begins anew elsewhere."""
     node = draw.choice(_nodes(job))
+    before = job.num_restarts
     job.cluster.kill_slurmd(node)
-    _wait_for_restart(job)
+    _wait_for_restart(job, before)
     job.cluster.start_node(node)
 
 
@@ -102,8 +104,9 @@ def _cancel(job: Job, _: random.Random) -> None:
 
 def _end_time(job: Job, _: random.Random) -> None:
     """The time limit is over; where saving takes longer than KillWait, the same command submits it again."""
+    before = job.num_restarts
     _limit(job, 1)
-    _wait_for_restart(job)
+    _wait_for_restart(job, before)
     if job.state not in ENDED:
         _limit(job, MINUTES)
 
@@ -133,8 +136,7 @@ def _limit(job: Job, minutes: int) -> None:
     job.cluster.run("scontrol", "update", f"JobId={job.id}", f"TimeLimit={minutes}")
 
 
-def _wait_for_restart(job: Job) -> None:
-    before = job.num_restarts
+def _wait_for_restart(job: Job, before: int) -> None:
     wait_for(
         lambda: job.num_restarts > before or job.state in ENDED, f"job {job.id}: another start"
     )
