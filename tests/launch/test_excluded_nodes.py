@@ -207,14 +207,20 @@ def test_a_new_job_leaves_them_out_as_well(
     start: Start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = list[tuple[str, ...]]()
+    too_many = "node7"
+    monkeypatch.setattr(
+        "surgstream.launch.jobs.would_take", lambda _, exclude: too_many not in exclude
+    )
     monkeypatch.setattr(
         "surgstream.launch.jobs.submit", lambda _, *options: asked.append(options) or "9"
     )
-    start.note(excluded="node8", reason="task 1: Killed", until=int(time.time()) + 3600)
+    for node in ("node7", "node8"):
+        start.note(excluded=node, reason="task 1: Killed", until=int(time.time()) + 3600)
     words = ["launch", "slurm", "cpu_test", "surgvista_tiny", f"run_dir={start.run_dir}"]
 
     assert main([*words, "site.exclude=node99"]) == 0
-    assert "left out  node8: task 1: Killed\n" in capsys.readouterr().out
+    page = capsys.readouterr().out
+    assert "left out  node8: task 1: Killed\n" in page and too_many not in page
     assert main([*words, "--forget-nodes"]) == 0
     assert "left out" not in capsys.readouterr().out
     assert asked == [("--exclude=node99,node8",), ()] and start.noted() == {}
