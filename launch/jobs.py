@@ -10,10 +10,11 @@ from pathlib import Path
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import build, to_tree, to_yaml
 from surgstream.launch.site import Site
-from surgstream.launch.slurm import render, submit
+from surgstream.launch.slurm import render, submit, would_take
 from surgstream.shards.corpus.file import CorpusConfig
 from surgstream.shards.storage.addresses import absolute
 from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.runs.excluded import Exclusion, nodes_excluded_by
 from surgstream.trainer.runs.files import SUBMITTED
 
 
@@ -38,7 +39,7 @@ def training(site: Site, config: TrainConfig) -> str:
 
 
 def submit_training(site: Site, config: TrainConfig) -> str:
-    """Save script, site and recipe in the run directory and submit the job.
+    """Save script, site and recipe in the run directory and submit the job, without nodes that the run leaves out.
 
     Returns:
         A message for the user: job, files, and how to watch, stop and resume.
@@ -49,10 +50,16 @@ def submit_training(site: Site, config: TrainConfig) -> str:
     """
     run_dir = Path(config.run_dir)
     script = training(site, config)
-    job = _submit(run_dir, script, site, config)
+    batch = _write(run_dir, script, site, config)
+    excluded = nodes_excluded_by(run_dir)[: site.max_excluded_nodes]
+    while excluded and not would_take(batch, _exclude(site, excluded)):
+        excluded.pop()  # a job that lacks nodes would be refused, or wait for ever
+    job = _queue(run_dir, batch, *([_exclude(site, excluded)] if excluded else []))
+    left_out = "".join(f"  left out  {found.node}: {found.reason}\n" for found in excluded)
 
     return (
         f"job {job}: {site.nodes} nodes, {site.world_size} ranks by {site.launcher}\n"
+        f"{left_out}"
         f"  script    {run_dir}/slurm.sbatch, from site.yaml and recipe.yaml there\n"
         f"  log       {run_dir}/slurm-{job}.log\n"
         f"  watch     surgstream status {run_dir} --follow\n"
@@ -100,7 +107,7 @@ def submit_loader(
             f"--out={run_dir}/loader.json",
         ]
         script = render(part, words, run_dir=run_dir, name=_name(run_dir), requeues=False)
-        job = _submit(run_dir, script, part, recipe, *before)
+        job = _queue(run_dir, _write(run_dir, script, part, recipe), *before)
         # Not `afterok`: where one number of nodes fails, the others are still measured
         before = [f"--dependency=afterany:{job}"]
         page += (
@@ -183,7 +190,14 @@ def submit_packing(scripts: dict[str, str], logs: Path) -> str:
     return f"{page}logs in {logs}; the same command again does what is missing\n"
 
 
-def _submit(run_dir: Path, script: str, site: Site, config: TrainConfig, *options: str) -> str:
+def _exclude(site: Site, excluded: Sequence[Exclusion]) -> str:
+    """The option that leaves out nodes, and those that the site leaves out anyway."""
+    nodes = [*filter(None, [site.exclude]), *(found.node for found in excluded)]
+    return f"--exclude={','.join(nodes)}"
+
+
+def _write(run_dir: Path, script: str, site: Site, config: TrainConfig) -> Path:
+    """Save all that a job reads in its run directory; returns the script."""
     # The job reads these files back, and has to find the settings that were checked here
     for name, settings in (("site", site), ("recipe", config)):
         if build(type(settings), to_tree(settings), where=f"{run_dir}/{name}.yaml") != settings:
@@ -197,6 +211,10 @@ def _submit(run_dir: Path, script: str, site: Site, config: TrainConfig, *option
 
     batch = run_dir / "slurm.sbatch"
     batch.write_text(script, encoding="utf-8")
+    return batch
+
+
+def _queue(run_dir: Path, batch: Path, *options: str) -> str:
     job = submit(batch, *options)
     # For `surgstream status`, until the job starts
     with (run_dir / SUBMITTED).open("a", encoding="utf-8") as file:

@@ -60,6 +60,9 @@ class Site:
             earlier.
         max_starts_without_progress: A job that was started this often from one checkpoint is not requeued again; 0
             never requeues.
+        max_excluded_nodes: The most nodes that a run leaves out since starts have failed for their sake; fewer where
+            Slurm has not enough others, 0 never leaves one out.
+        exclude_hours: The time for which it does.
         modules: Environment modules to load, that of Apptainer for instance.
         venv: A virtual environment that all nodes see. Python packages of its surroundings stay outside, as they do of
             a container: PYTHONPATH and its like are unset, unless `environment` sets them.
@@ -95,6 +98,8 @@ class Site:
     srun_options: tuple[str, ...] = ()
     save_before_end_seconds: Annotated[int, Range(60, 2**16 - 1)] = 300
     max_starts_without_progress: Annotated[int, Range(0, 10**6)] = 3
+    max_excluded_nodes: Annotated[int, Range(0, 1024)] = 2
+    exclude_hours: Annotated[int, Range(1, 10**4)] = 24
     modules: tuple[str, ...] = ()
     venv: Folder | None = None
     container: ContainerConfig | None = None

@@ -92,16 +92,7 @@ def submit(script: Path, *options: str) -> str:
     Raises:
         LaunchError: There is no sbatch, or it refuses, or names no job; its own words are in the message.
     """
-    command = ["sbatch", "--parsable", *options, str(script)]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, env=outside_of_jobs(os.environ)
-        )
-    except FileNotFoundError:
-        raise LaunchError(
-            "sbatch: not found; run this where Slurm is, usually a login node, or print the script "
-            "with --dry-run"
-        ) from None
+    done = _sbatch("--parsable", *options, str(script))
     if done.returncode:
         raise LaunchError(
             f"sbatch refused {script}: {done.stderr.strip() or f'status {done.returncode}'}"
@@ -114,6 +105,27 @@ def submit(script: Path, *options: str) -> str:
             "job may have been queued: see squeue before you submit again"
         )
     return ids[-1]  # some sites greet first
+
+
+def would_take(script: Path, *options: str) -> bool:
+    """Whether Slurm would run a script now or later; it does not where there are too few nodes for it.
+
+    Raises:
+        LaunchError: There is no sbatch.
+    """
+    return _sbatch("--test-only", *options, str(script)).returncode == 0
+
+
+def _sbatch(*words: str) -> "subprocess.CompletedProcess[str]":
+    try:
+        return subprocess.run(
+            ["sbatch", *words], capture_output=True, text=True, env=outside_of_jobs(os.environ)
+        )
+    except FileNotFoundError:
+        raise LaunchError(
+            "sbatch: not found; run this where Slurm is, usually a login node, or print the script "
+            "with --dry-run"
+        ) from None
 
 
 def outside_of_jobs(environment: Mapping[str, str]) -> dict[str, str]:
@@ -152,6 +164,9 @@ def _settings(site: Site, words: Sequence[str], run_dir: Path, requeues: bool) -
     srun_options = [*map(_value, _pyxis(site, run_dir)), *map(_quote, site.srun_options)]
     yield f"launcher={site.launcher}"
     yield f"max_starts_without_progress={most_starts}"
+    yield f"exclude={_quote(site.exclude or '')}"
+    yield f"max_excluded_nodes={site.max_excluded_nodes}"
+    yield f"exclude_hours={site.exclude_hours}"
     yield f"srun_options={_array(srun_options)}"
     yield f"inside={_array(map(_value, _apptainer(site, run_dir)))}"
     yield f"setup_commands={_array(map(_quote, site.setup_commands))}"

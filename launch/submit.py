@@ -17,6 +17,7 @@ from surgstream.shards.corpus.file import CorpusConfig, find_corpus
 from surgstream.shards.format.rates import check_rates_at_hand
 from surgstream.shards.storage.addresses import absolute
 from surgstream.trainer.config import TrainConfig, load_recipe
+from surgstream.trainer.runs.excluded import forget_nodes
 
 
 def run(words: argparse.Namespace) -> int:
@@ -35,7 +36,13 @@ def run(words: argparse.Namespace) -> int:
 def _slurm(words: argparse.Namespace) -> None:
     site, config = _site_and_recipe(words)
     check_venv(site, dry_run=words.dry_run)
-    sys.stdout.write(training(site, config) if words.dry_run else submit_training(site, config))
+    if words.dry_run:
+        sys.stdout.write(training(site, config))
+        return
+
+    if words.forget_nodes:
+        forget_nodes(Path(config.run_dir))
+    sys.stdout.write(submit_training(site, config))
 
 
 def _torchrun(words: argparse.Namespace) -> None:

@@ -191,7 +191,8 @@ def alone_when_failing(rank_info: RankInfo) -> Iterator[None]:
 
     The other ranks may be waiting in a collective: leaving the group in good order would wait for them, and they for
     the timeout. A process that ends closes its connections, and the launcher ends the rest. Rank 0 reports first, so
-    that an error which all ranks have is logged once.
+    that an error which all ranks have is logged once. A rank that has lost another one ends a little later than that
+    one, so that the launcher hears first of whom it is about.
     """
     try:
         yield
@@ -203,9 +204,10 @@ def alone_when_failing(rank_info: RankInfo) -> Iterator[None]:
         if not rank_info.is_main:
             time.sleep(_FIRST_WORD_SECONDS)
 
+        lost_peer = isinstance(error, RuntimeError) and _LOST_PEER.search(str(error))
         if isinstance(error, SurgstreamError | OSError):
             log.error("%s", error)
-        elif isinstance(error, RuntimeError) and _LOST_PEER.search(str(error)):
+        elif lost_peer:
             log.error(
                 "another rank has ended; its own message, or its stacks in the run directory, "
                 "say why"
@@ -215,6 +217,8 @@ def alone_when_failing(rank_info: RankInfo) -> Iterator[None]:
 
         # No exit handler runs, as some would wait for other ranks; so the log is flushed by hand.
         logging.shutdown()
+        if lost_peer:
+            time.sleep(_FIRST_WORD_SECONDS)
         os._exit(error.exit_status if isinstance(error, SurgstreamError) else 1)
 
 

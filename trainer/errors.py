@@ -59,3 +59,9 @@ class NotInTimeError(PreflightError):
     """A check did not end in time, or not all ranks came. Nothing was found that the next start must meet again."""
 
     comes_again = False
+
+
+class UnfitNodesError(PreflightError):
+    """A few nodes are not fit for a run. The next start may get others."""
+
+    comes_again = False

@@ -54,6 +54,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def _slurm(argv: Sequence[str]) -> argparse.Namespace:
     parser = _way("slurm", "Submit a training job.", "site", "recipe")
+    parser.add_argument(
+        "--forget-nodes",
+        action="store_true",
+        help="let nodes in again that the run leaves out since starts have failed for their sake",
+    )
     _add_dry_run(parser)
     return parser.parse_intermixed_args(argv)
 

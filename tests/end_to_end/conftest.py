@@ -31,12 +31,13 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Corpora:
     done = root / "corpora_are_made"
     with FileLock(root / "corpora.lock"):
         if not done.exists():
-            _make(found)
+            make_corpora(found)
             done.touch()
     return found
 
 
-def _make(corpora: Corpora) -> None:
+def make_corpora(corpora: Corpora) -> None:
+    """Make the videos, and pack both corpora."""
     assert main(["synth", str(corpora.videos), "--seconds", "4"]) == 0
     corpus = str(corpora.videos / "corpus.yaml")
     assert main(["pack", corpus, str(corpora.train), *PACKING]) == 0

@@ -189,9 +189,10 @@ REPORT = {
     "data/retries_timeout": 2.0, "held_out/total": 0.5,
 }  # fmt: skip
 JOB = {"time": 4e8, "job": "7", "restart": 1, "nodes": "node[1-2]", "checkpoint": "", "end": 9e8}
+EXCLUDED = {"time": 4e8, "job": "7", "excluded": "node2", "reason": "task 1: Killed", "until": 9e8}
 FILES = {
     "metrics.jsonl": [{**REPORT, "step": step, "time": 5e8 + step} for step in (20, 40, 60)],
-    "jobs.jsonl": [JOB, JOB],
+    "jobs.jsonl": [JOB, EXCLUDED, JOB],
     "environment.json": [{"world_size": 2, "device": "H800"}],
     "FAILED": ["why"],
 }

@@ -98,7 +98,8 @@ def test_all_that_a_site_may_say() -> None:
     assert setting(script, "srun_options") == ["--cpu-bind=cores"]
     for line in (
         "export A=1", "export B='two words'", "module load cuda/13 gcc", "source '/some where/.venv/bin/activate'",
-        "max_starts_without_progress=7", "run_dir='/run dir'", "export SURGSTREAM_GPUS_PER_NODE=2",
+        "max_starts_without_progress=7", "exclude='node[1,3]'", "max_excluded_nodes=2", "exclude_hours=24",
+        "run_dir='/run dir'", "export SURGSTREAM_GPUS_PER_NODE=2",
     ):  # fmt: skip
         assert f"\n{line}\n" in script
 

@@ -34,6 +34,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture
+def larger_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster with a node more than jobs have."""
+    cluster = Cluster(tmp_path_factory.mktemp("slurm") / "cluster", num_nodes=3)
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
 def credentials(gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A credentials file and an environment that reach the gateway; returns the file."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:

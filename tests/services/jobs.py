@@ -1,21 +1,24 @@
 """Training jobs on the test cluster, submitted as a user submits them."""
 
 import contextlib
+import json
 import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from tests.end_to_end.conftest import Corpora
-from tests.end_to_end.runs import words
+from tests.end_to_end.runs import audit, newest, planned, words
 from tests.helpers.ranks import wait_for
 from tests.services.slurm import Cluster
 
 SITE = "configs/launch/cpu_test.yaml"
 ROOT = Path(__file__).parents[2]
+LONG = ("max_steps=120", "epochs=100")
 
 
 class Job:
@@ -75,3 +78,18 @@ def surgstream(cluster: Cluster, *arguments: str) -> str:
     """Run a command of this environment on a login node of the cluster; returns what it printed."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return cluster.run("env", f"PATH={path}", "surgstream", *arguments, folder=ROOT)
+
+
+def starts(run_dir: Path) -> list[dict[str, Any]]:
+    """What a run's jobs have noted of their starts."""
+    lines = [json.loads(line) for line in (run_dir / "jobs.jsonl").read_text().splitlines()]
+    return [line for line in lines if "restart" in line]
+
+
+def consumed_as_planned(corpora: Corpora, run_dir: Path) -> None:
+    """What the run has committed is the plan, from the first draw to the last checkpoint."""
+    checkpoint = newest(run_dir)
+    assert checkpoint
+    count = 16 * int(checkpoint.name.removeprefix("step_"))
+    committed = [entry for entry in audit(run_dir) if entry["g"] < count]
+    assert committed == planned(corpora, run_dir, count, 2)

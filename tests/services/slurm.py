@@ -28,6 +28,9 @@ What Slurm 22.05 does to a job, measured here. "Told" is SIGCONT and SIGTERM to 
   proctrack/pgid tell tasks alone, of SIGKILL apart: torchrun is told, its workers are not.
 - A job that ends by itself in its grace is COMPLETED, and is not requeued; nor does a time limit requeue, but the batch
   shell can, before KillWait is over.
+- `scontrol update ExcNodeList=` is refused while a job runs, and taken once it is requeued, COMPLETING or not; a
+  job with too few nodes left is PENDING (BadConstraints), and `sbatch --test-only --exclude=` tells so before.
+- srun prints how tasks end in the order in which they do: the first line is of the task that ended the others.
 - `scontrol requeue $SLURM_JOB_ID` works from inside, RUNNING or not: after a scancel it brings the job back.
 - Commands that a trap runs may be hit by the signal that it traps: set a variable, and look when `wait` is over.
 - The old script of a killed slurmd runs on beside the new one; it can know by Restarts > SLURM_RESTART_COUNT.
@@ -41,12 +44,12 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from signal import SIGKILL
 
 from tests.services.rgw import free_port
 
@@ -123,7 +126,7 @@ class Cluster:
             )
         self.folder = folder.absolute()
         self.nodes = [f"node{number}" for number in range(1, num_nodes + 1)]
-        self._own = {"SLURM_CONF": str(self.folder / "slurm.conf")}
+        self._own = _variables(self.folder)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._configure(cpus_per_node, gpus_per_node, grace_seconds)
         try:
@@ -227,7 +230,11 @@ class Cluster:
     def kill_node(self, name: str) -> None:
         """SIGKILL a node's slurmd and all that ran on the node, as when a machine dies."""
         self.kill_slurmd(name)
-        _sweep(self._own | {"SLURMD_NODENAME": name})
+        _sweep({"SLURMD_NODENAME": name, **self._own})
+
+    def signal_controller(self, number: signal.Signals) -> None:
+        """Send a signal to slurmctld, such as SIGSTOP: it is away until SIGCONT."""
+        self._processes["slurmctld"].send_signal(number)
 
     def stop(self) -> None:
         """End all processes, those of jobs too."""
@@ -235,7 +242,7 @@ class Cluster:
             process.kill()
             process.wait()
         self._processes.clear()
-        _sweep(self._own)
+        sweep(self.folder)
 
     def tail(self) -> str:
         """The last lines of Slurm's logs."""
@@ -285,6 +292,16 @@ class Cluster:
             time.sleep(0.1)
 
 
+def sweep(folder: Path) -> None:
+    """SIGKILL all processes of a cluster and of its jobs, whoever started it."""
+    _sweep(_variables(folder.absolute()))
+
+
+def _variables(folder: Path) -> dict[str, str]:
+    """What all of a cluster's processes have in their environment."""
+    return {"SLURM_CONF": str(folder / "slurm.conf")}
+
+
 def _sweep(environment: dict[str, str]) -> None:
     """SIGKILL every process that has all of an environment, oldest first, until there is none left."""
     wanted = {f"{name}={value}".encode() for name, value in environment.items()}
@@ -293,7 +310,7 @@ def _sweep(environment: dict[str, str]) -> None:
     ]:
         for pid in sorted(found):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, SIGKILL)
+                os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
 
 

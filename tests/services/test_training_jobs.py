@@ -1,12 +1,10 @@
 """Training under a real Slurm: jobs whose time ends, that are requeued, cancelled, or lose a rank or a node."""
 
-import json
 import os
 import signal
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -26,10 +24,9 @@ from tests.end_to_end.runs import (
     words,
 )
 from tests.helpers.shadows import write_shadows
-from tests.services.jobs import ROOT, Job, surgstream
+from tests.services.jobs import LONG, ROOT, Job, consumed_as_planned, starts, surgstream
 from tests.services.slurm import Cluster
 
-LONG = ("max_steps=120", "epochs=100")
 ENDLESS = ("max_steps=100000", "epochs=100000", "checkpoint.every_steps=50")
 
 
@@ -41,22 +38,9 @@ def alone(
     return losses(train(corpora, tmp_path_factory.mktemp("alone") / "run", 1))
 
 
-def starts(run_dir: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run_dir / "jobs.jsonl").read_text().splitlines()]
-
-
 def started(job: Job, count: int) -> bool:
     """Whether ranks have begun to train so often."""
     return job.log.count("INFO starting: step 0") == count
-
-
-def consumed_as_planned(corpora: Corpora, run_dir: Path) -> None:
-    """What the run has committed is the plan, from the first draw to the last checkpoint."""
-    checkpoint = newest(run_dir)
-    assert checkpoint
-    count = 16 * int(checkpoint.name.removeprefix("step_"))
-    committed = [entry for entry in audit(run_dir) if entry["g"] < count]
-    assert committed == planned(corpora, run_dir, count, 2)
 
 
 @pytest.mark.parametrize("launcher", ["srun", "torchrun"])
@@ -168,30 +152,6 @@ def test_told_to_save_a_job_is_requeued(cluster: Cluster, corpora: Corpora, tmp_
     cluster.cancel(job.id, "USR1")
     job.ends("COMPLETED")
     assert job.num_restarts == 1 and "requeued" in job.log
-    consumed_as_planned(corpora, run_dir)
-
-
-def test_a_killed_rank_requeues_the_job(cluster: Cluster, corpora: Corpora, tmp_path: Path) -> None:
-    run_dir = tmp_path / "run"
-    job = Job(cluster, corpora, run_dir, *LONG)
-    job.when(reported(run_dir, 10))
-    job.signal_rank(1, signal.SIGKILL)
-    job.ends("COMPLETED")
-    assert job.num_restarts == 1
-    assert "ended with status" in job.log and not (run_dir / "FAILED").exists()
-    consumed_as_planned(corpora, run_dir)
-
-
-def test_a_hanging_rank_is_found_and_leaves_its_stacks(
-    cluster: Cluster, corpora: Corpora, tmp_path: Path
-) -> None:
-    run_dir = tmp_path / "run"
-    job = Job(cluster, corpora, run_dir, *LONG, "parallel.timeout_seconds=8")
-    job.when(reported(run_dir, 10))
-    job.signal_rank(1, signal.SIGSTOP)
-    job.ends("COMPLETED")
-    assert job.num_restarts == 1
-    assert "trainer/engine/loop.py" in (run_dir / "stacks" / "rank00000.txt").read_text()
     consumed_as_planned(corpora, run_dir)
 
 

@@ -1,6 +1,7 @@
 import logging
 import os
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -111,11 +112,14 @@ def test_a_rank_takes_its_own_gpu_or_the_only_one_it_sees(
 def test_only_a_lost_peer_is_blamed_on_others(
     error: str, said: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    waits = list[float]()
+    monkeypatch.setattr(time, "sleep", waits.append)
     monkeypatch.setattr(os, "_exit", sys.exit)
     monkeypatch.setattr(logging, "shutdown", lambda: None)
     with pytest.raises(SystemExit, match="1"), alone_when_failing(RankInfo(world_size=2)):
         raise RuntimeError(error)
     assert said in caplog.text and ("another rank" in caplog.text) == ("another rank" in said)
+    assert bool(waits) == ("another rank" in said), "the launcher hears of the other one first"
 
 
 def test_a_log_that_a_full_disk_does_not_take_is_told_of_once(

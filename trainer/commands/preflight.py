@@ -12,30 +12,30 @@ from pathlib import Path
 
 import torch
 
-from surgstream.configs.loading import to_tree
+from surgstream.configs.loading import build, to_tree
 from surgstream.trainer.compile_caches import keep_on_node
 from surgstream.trainer.config import TrainConfig, load_recipe
-from surgstream.trainer.device import check_own_gpu
 from surgstream.trainer.distributed import (
     RankInfo,
     alone_when_failing,
     leave,
     rank_info_from_environment,
 )
-from surgstream.trainer.errors import NotInTimeError, PreflightError
+from surgstream.trainer.errors import PreflightError
 from surgstream.trainer.estimates import GIB
 from surgstream.trainer.host.limits import raise_file_limit
 from surgstream.trainer.joining import after
 from surgstream.trainer.model_sizes import count_sizes
 from surgstream.trainer.preflight import decoding
 from surgstream.trainer.preflight.checklist import SECONDS_PER_RANK, Checklist
-from surgstream.trainer.preflight.decoding_rules import gpu_decodes
-from surgstream.trainer.preflight.examination import COMPILE_SECONDS, FIRST_TOUCH_SECONDS, examine
-from surgstream.trainer.preflight.problems import Requirements, come_again
+from surgstream.trainer.preflight.examination import COMPILE_SECONDS, examine
+from surgstream.trainer.preflight.problems import Requirements
 from surgstream.trainer.preflight.rendezvous import Rendezvous
 from surgstream.trainer.preflight.rules import find_problems
 from surgstream.trainer.preflight.shared_folder import trial_folder
-from surgstream.trainer.preflight.table import one_line, render
+from surgstream.trainer.preflight.table import render
+from surgstream.trainer.preflight.unfit import tell_job
+from surgstream.trainer.preflight.verdict import Verdict
 from surgstream.trainer.run_log import configure_logging
 
 MEETING_SECONDS = 30.0
@@ -81,8 +81,8 @@ def preflight(
         This process's place, with what was found out for the run, alike on all ranks.
 
     Raises:
-        PreflightError: On every rank: a check forbids a run. NotInTimeError: one did not end in time, or not all ranks
-            came.
+        PreflightError: On every rank: a check forbids a run. It is an UnfitNodesError where nodes are to blame, and a
+            NotInTimeError where one did not end in time, or not all ranks came.
         ModelError: There is no such model.
     """
     # A model that does not exist is refused before ranks wait for each other.
@@ -99,39 +99,29 @@ def preflight(
     with ended_after(meeting_seconds + seconds + 2 * REPORT_SECONDS):
         meeting = Rendezvous(rank_info, meeting_seconds)
         checks = Checklist(meeting, rank_info.device, seconds)
-        gpus_asked_for = checks.run(
-            "GPUs",
-            lambda: check_own_gpu(rank_info),
-            seconds=FIRST_TOUCH_SECONDS,
-            advice="see whether nvidia-smi answers on this node",
-        )
-        found = examine(config, meeting, checks, with_step=with_step)
-        report = replace(found, gpus_asked_for=gpus_asked_for)
+        report = examine(config, meeting, checks, with_step=with_step)
         meeting.put(f"report/{rank_info.rank}", json.dumps(to_tree(report)))
         if rank_info.is_main:
             reports = meeting.collect(REPORT_SECONDS)
             problems = find_problems(reports, needed)
             sys.stdout.write(render(reports, problems) + "\n")
             sys.stdout.flush()
-            meeting.put("gpu_decodes", "yes" if gpu_decodes(reports) else "no")
-            verdict = {"line": one_line(reports, problems), "comes_again": come_again(problems)}
-            meeting.put("verdict", json.dumps(verdict))
+            verdict = Verdict.of(reports, problems)
+            tell_job(verdict.unfit)
+            meeting.put("verdict", json.dumps(to_tree(verdict)))
 
         text = meeting.get("verdict", checks.at_most(seconds) + 2 * REPORT_SECONDS)
-        decodes = meeting.get("gpu_decodes", REPORT_SECONDS)
         # Once there is a verdict, no rank looks for files there any more.
         trial = trial_folder(meeting, Path(config.run_dir) / "checkpoints")
         shutil.rmtree(trial, ignore_errors=True)
         meeting.leave(_GOODBYE_SECONDS)
 
-    verdict = json.loads(text)
-    if verdict["line"] != "go":
-        error = PreflightError if verdict["comes_again"] else NotInTimeError
-        raise error(verdict["line"])
+    verdict = build(Verdict, json.loads(text), where="verdict of rank 0")
+    verdict.check()
     # The checks did so in threads of their own.
     if rank_info.device.type == "cuda":
         torch.cuda.set_device(rank_info.device)
-    return replace(rank_info, gpu_decodes=decodes == "yes")
+    return replace(rank_info, gpu_decodes=verdict.gpu_decodes)
 
 
 def ended_after(seconds: float) -> AbstractContextManager[None]:

@@ -179,6 +179,13 @@ def _machines(run: RunState) -> Iterator[tuple[str, str]]:
                 text += f"; its time ended {duration(-left)} ago"
         yield "job", text
 
+    if run.excluded:
+        nodes = [
+            f"{found.node} for {duration(found.until - run.time)} ({found.reason})"
+            for found in run.excluded
+        ]
+        yield "left out", "; ".join(nodes)
+
     if run.writer:
         yield "writer", run.writer
     if run.slowest:
@@ -220,7 +227,7 @@ def _losses(run: RunState) -> list[str]:
         return []
 
     heads = "".join(f"{head:>12}{'of mean':>9}" for head in sides)
-    if run.held_out and run.held_out_step != run.step:
+    if run.held_out and run.held_out_step not in (None, run.step):
         heads += f"  at step {run.held_out_step:,}"
 
     rows = [f"  {'loss':<16}{heads}"]

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import IO
 
 _STDERR = 2
-_MAX_SECONDS_LATER = 0.5
+_POLL_SECONDS = 0.05
+_TELLING_SHARE = 0.8
+"""The share of its time after which a rank says that it does not move: before any rank or NCCL ends the run, which all
+do at about the same moment, so that whoever is silent even then is known to be frozen."""
 
 
 class Watchdog:
@@ -27,7 +30,7 @@ class Watchdog:
 
         Args:
             timeout_seconds: How long this process may take from one beat to the next, once it has beaten.
-            who: The name of this process.
+            who: The name of this process and of its node.
         """
         self._timeout_seconds = timeout_seconds
         self._who = who
@@ -53,11 +56,8 @@ class Watchdog:
 
     def beat(self) -> None:
         """Say that this process moves."""
-        self._due = time.monotonic() + self._timeout_seconds
-        # A little later, so that the line comes first.
-        later = min(_MAX_SECONDS_LATER, 0.05 * self._timeout_seconds)
-        seconds = self._timeout_seconds + later
-        faulthandler.dump_traceback_later(seconds, exit=True, file=self._output)
+        self._due = time.monotonic() + _TELLING_SHARE * self._timeout_seconds
+        faulthandler.dump_traceback_later(self._timeout_seconds, exit=True, file=self._output)
         if self._teller is None:
             self._teller = threading.Thread(target=self._tell, name="watchdog", daemon=True)
             self._teller.start()
@@ -83,15 +83,21 @@ class Watchdog:
         faulthandler.register(signal.SIGUSR2, self._output, chain=True)
 
     def _tell(self) -> None:
-        """Wait until the time is over, and write the line."""
+        """Write a line each time that this process has not moved for too long."""
+        told = 0.0
         # `beat` moves `_due` on from the main thread while this one waits.
-        while (left := self._due - time.monotonic()) > 0:
-            if self._closed.wait(left):
-                return
-        where = f"in {self._path}" if self._path else "below"
-        line = (
-            f"{self._who}: has not moved for {self._timeout_seconds:g} s, so it hangs or waits for "
-            f"a rank that does; it ends, and the stacks of its threads are {where}\n"
-        )
-        # Not by a stream, whose lock may be what hangs.
-        os.write(_STDERR, line.encode())
+        while not self._closed.wait(max(self._due - time.monotonic(), _POLL_SECONDS)):
+            due = self._due
+            if due == told or due > time.monotonic():
+                continue
+
+            told = due
+            seconds = _TELLING_SHARE * self._timeout_seconds
+            where = f"in {self._path}" if self._path else "below"
+            line = (
+                f"{self._who}: has not moved for {seconds:g} s, so it hangs or waits for a rank "
+                f"that does; after {self._timeout_seconds:g} s it ends, and the stacks of its "
+                f"threads are {where}\n"
+            )
+            # Not by a stream, whose lock may be what hangs.
+            os.write(_STDERR, line.encode())

@@ -17,6 +17,7 @@ def decoding_problems(reports: Sequence[RankReport]) -> Iterator[Problem]:
                 sentence=f"{tried.problem}; {consequence}set data.decode.device=cpu",
                 ranks=(report.rank,),
                 fatal=tried.is_asked_for,
+                of_node=True,
             )
 
 

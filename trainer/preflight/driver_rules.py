@@ -28,7 +28,7 @@ def driver_problems(reports: Sequence[RankReport]) -> Iterator[Problem]:
 
     for cuda, where in ranks.items():
         if sentence := why_torch_fails(cuda):
-            yield Problem(check="GPUs", sentence=sentence, ranks=tuple(where))
+            yield Problem(check="GPUs", sentence=sentence, ranks=tuple(where), of_node=True)
         elif sentence := why_dali_fails(cuda):
             yield Problem(check="GPUs", sentence=sentence, ranks=tuple(where), fatal=False)
 

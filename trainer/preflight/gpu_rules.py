@@ -30,6 +30,7 @@ def gpu_problems(reports: Sequence[RankReport]) -> Iterator[Problem]:
                 sentence=f"expected {asked_for} GPUs, got {len(seen)}; see nvidia-smi -L and "
                 "CUDA_VISIBLE_DEVICES there, or exclude the node",
                 ranks=ranks,
+                of_node=True,
             )
 
         sees_one_each = len(seen) == len(ranks) and all(len(f.gpus) == 1 for f in facts.values())

@@ -17,6 +17,7 @@ class Problem:
         ranks: The ranks that have the problem.
         fatal: Whether a run cannot, or must not, start.
         comes_again: Whether the next start would meet it again, unlike a check that did not end in time.
+        of_node: Whether the nodes of these ranks have it, so that a run may start on others.
     """
 
     check: str
@@ -24,6 +25,7 @@ class Problem:
     ranks: tuple[int, ...]
     fatal: bool = True
     comes_again: bool = True
+    of_node: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,15 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from surgstream.configs.loading import build
 from surgstream.trainer.distributed import RankInfo, in_words, slurm_hosts
-from surgstream.trainer.errors import DistributedError, NotInTimeError
+from surgstream.trainer.errors import (
+    DistributedError,
+    NotInTimeError,
+    PreflightError,
+    UnfitNodesError,
+)
 from surgstream.trainer.joining import serves_store, telling_who_is_missing
 from surgstream.trainer.preflight.report import CheckFailure, RankReport
+from surgstream.trainer.preflight.unfit import are_few, tell_job
 
 _POLL_SECONDS = 0.05
 
@@ -37,6 +43,7 @@ class Rendezvous:
 
         Raises:
             NotInTimeError: Rank 0 cannot be reached, or not all ranks came; their nodes are named.
+            UnfitNodesError: Nothing was heard of a few nodes.
         """
         self.rank_info = rank_info
         self.node = node_name(os.environ)
@@ -73,10 +80,7 @@ class Rendezvous:
         ):
             all_here = self.all_ok("here", seconds)
         if not all_here:
-            raise NotInTimeError(
-                f"{self._missing()} within {seconds:g} s; "
-                "see what they print, or exclude their nodes"
-            )
+            raise self._incomplete(seconds)
         self.token = self.get("token", seconds)
 
     def all_ok(self, name: str, seconds: float, *, ok: bool = True) -> bool:
@@ -196,18 +200,29 @@ class Rendezvous:
             if not self._store.check([f"preflight/node/{rank}"])
         }
 
-    def _missing(self) -> str:
+    def _incomplete(self, seconds: float) -> PreflightError:
+        """The error of a meeting to which not all ranks came; rank 0 tells the job which nodes are silent."""
         ranks = range(self.rank_info.world_size)
+        advice = "see what they print, or exclude their nodes"
         try:
             here = set(ranks) - self._absent()
             nodes = {self._store.get(f"preflight/node/{rank}").decode() for rank in here}
         except RuntimeError:  # rank 0 has reported it and left
-            return "not all ranks came"
-        silent: set[str] = set()
+            return NotInTimeError(f"not all ranks came within {seconds:g} s; {advice}")
+        hosts: list[str] = []
         with suppress(DistributedError):
-            silent = set(slurm_hosts(os.environ)) - nodes
-        unheard = f" (nothing was heard of {', '.join(sorted(silent))})" if silent else ""
-        return f"{in_words(set(ranks) - here)} of {len(ranks)} did not come{unheard}"
+            hosts = slurm_hosts(os.environ)
+
+        silent = sorted(set(hosts) - nodes)
+        missing = f"{in_words(set(ranks) - here)} of {len(ranks)} did not come"
+        unheard = f" (nothing was heard of {', '.join(silent)})" if silent else ""
+        sentence = f"{missing}{unheard} within {seconds:g} s; {advice}"
+        if not silent or not are_few(len(silent), len(hosts)):
+            return NotInTimeError(sentence)
+
+        if self.rank_info.is_main:
+            tell_job(dict.fromkeys(silent, f"nothing was heard of it within {seconds:g} s"))
+        return UnfitNodesError(sentence)
 
 
 def node_name(environment: Mapping[str, str]) -> str:

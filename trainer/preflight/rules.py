@@ -52,7 +52,9 @@ def find_problems(reports: Sequence[RankReport], needs: Requirements) -> list[Pr
         if not own:
             continue
         for check, sentence, fatal in node_problems(own, len(ranks), len(reports), needs):
-            found.append(Problem(check=check, sentence=sentence, ranks=ranks, fatal=fatal))
+            found.append(
+                Problem(check=check, sentence=sentence, ranks=ranks, fatal=fatal, of_node=True)
+            )
 
     found += decoding_problems(reports)
     found += _speeds(reports)
@@ -75,6 +77,8 @@ def _failures(reports: Sequence[RankReport]) -> Iterator[Problem]:
             sentence=failure.sentence,
             ranks=tuple(where),
             comes_again=failure.in_time,
+            # Who is to blame for a network that fails is not known by whom it fails.
+            of_node=failure.check != "network",
         )
 
 
@@ -109,7 +113,7 @@ def _odd(check: str, values: Mapping[int, str], sentence: str) -> Iterator[Probl
     for value in dict.fromkeys(values.values()):
         if value != most:
             ranks = tuple(rank for rank, found in values.items() if found == value)
-            yield Problem(check=check, sentence=sentence % (value, most), ranks=ranks)
+            yield Problem(check=check, sentence=sentence % (value, most), ranks=ranks, of_node=True)
 
 
 def _clocks(reports: Sequence[RankReport]) -> Iterator[Problem]:
@@ -124,6 +128,7 @@ def _clocks(reports: Sequence[RankReport]) -> Iterator[Problem]:
             f"expected less than {CLOCK_SECONDS:g}; start its time service (chronyd, ntpd), "
             "or signed requests will be refused",
             ranks=tuple(off),
+            of_node=True,
         )
 
 

@@ -18,6 +18,8 @@ FAILED = "FAILED"
 REFUSALS = "SURGSTREAM_REFUSALS"
 """The variable in which a job's script names a file. A start that may not train, since another one trains in its run
 directory, writes a sentence there."""
+UNFIT = "SURGSTREAM_UNFIT"
+"""The variable in which it names another: there a start that fails for the sake of some nodes tells which and why."""
 
 METRICS = "metrics.jsonl"
 JOBS = "jobs.jsonl"

@@ -1,6 +1,6 @@
 """The Slurm jobs of a run, as its run directory names them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,11 +34,16 @@ def jobs_of(run_dir: Path) -> tuple[str, str]:
     return submitted or started, started
 
 
+def starts_among(jobs: Iterable[Line]) -> list[Line]:
+    """The starts among the lines of `jobs.jsonl`; the others tell of nodes that are left out."""
+    return [line for line in jobs if "excluded" not in line and "forgotten" not in line]
+
+
 def last_job(jobs: Sequence[Line], now: float) -> Job | None:
     """The last job of a run; None where none has started.
 
     Args:
-        jobs: The lines of `jobs.jsonl`, one a start.
+        jobs: The starts among the lines of `jobs.jsonl`.
         now: The time, in unix seconds.
     """
     if not jobs:
@@ -55,5 +60,5 @@ def last_job(jobs: Sequence[Line], now: float) -> Job | None:
 
 
 def _last_id(path: Path) -> str:
-    lines = tail(path)
+    lines = starts_among(tail(path))
     return (get_str(lines[-1], "job") or "") if lines else ""

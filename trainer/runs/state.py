@@ -11,6 +11,7 @@ from typing import Any
 
 from surgstream.configs.files import open_regular
 from surgstream.shards.storage.owner_record import Record
+from surgstream.trainer.runs.excluded import Exclusion, excluded_nodes
 from surgstream.trainer.runs.files import (
     CHECKPOINTS,
     FAILED,
@@ -22,7 +23,7 @@ from surgstream.trainer.runs.files import (
     checkpoints_in,
     read_mark,
 )
-from surgstream.trainer.runs.jobs import Job, jobs_of, last_job
+from surgstream.trainer.runs.jobs import Job, jobs_of, last_job, starts_among
 from surgstream.trainer.runs.json_lines import (
     get_float,
     get_int,
@@ -76,6 +77,7 @@ class RunState:
         features: The newest measures of the features, under `probe/` and `collapse/`.
         checkpoint: The newest one.
         job: The last one.
+        excluded: Nodes that it leaves out, the newest first.
         world_size: Ranks at the last start.
         device: What rank 0 computes on.
         slowest: The slowest rank: `rank`, `host`, and its time `over_median`.
@@ -106,6 +108,7 @@ class RunState:
     features: dict[str, float]
     checkpoint: Checkpoint | None
     job: Job | None
+    excluded: list[Exclusion]
     world_size: int | None
     device: str | None
     slowest: dict[str, Any] | None
@@ -147,7 +150,8 @@ def read_run(run_dir: Path, now: float, words: Mapping[str, Word] | None = None)
         words: What Slurm says of its jobs, as far as it was asked.
     """
     metrics = tail(run_dir / METRICS)
-    jobs = tail(run_dir / JOBS)
+    lines = tail(run_dir / JOBS)
+    jobs = starts_among(lines)
     environment = read_object(run_dir / _ENVIRONMENT)
     submitted = max((get_float(job, "time") or 0.0 for job in jobs), default=0.0)
     set_up = _changed(run_dir / _ENVIRONMENT)
@@ -187,6 +191,7 @@ def read_run(run_dir: Path, now: float, words: Mapping[str, Word] | None = None)
         features=reports.features,
         checkpoint=checkpoint,
         job=last_job(jobs, now),
+        excluded=excluded_nodes(lines, now),
         world_size=get_int(environment, "world_size"),
         device=get_str(environment, "device"),
         slowest=reports.slowest,

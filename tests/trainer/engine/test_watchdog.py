@@ -13,7 +13,7 @@ from surgstream.trainer.engine.watchdog import Watchdog
 
 came = []
 signal.signal(signal.SIGUSR2, lambda number, _: came.append(number))
-watchdog = Watchdog({timeout_seconds}, "rank 3/8")
+watchdog = Watchdog({timeout_seconds}, "rank 3/8 on node1")
 if {to_file}:
     watchdog.write_to(Path(sys.argv[1]) / "stacks" / "rank00000.txt")
 
@@ -62,8 +62,8 @@ def test_every_threads_stack_is_written(action: str, status: int, tmp_path: Path
 def test_a_hang_is_one_line_on_standard_error(tmp_path: Path) -> None:
     _, told = run(tmp_path, "hanging()", status=1, timeout_seconds=0.5)
     assert told == (
-        "rank 3/8: has not moved for 0.5 s, so it hangs or waits for a rank that does; it ends, and the stacks of its "
-        f"threads are in {tmp_path}/stacks/rank00000.txt\n"
+        "rank 3/8 on node1: has not moved for 0.4 s, so it hangs or waits for a rank that does; after 0.5 s it ends, "
+        f"and the stacks of its threads are in {tmp_path}/stacks/rank00000.txt\n"
     )
 
 
@@ -71,6 +71,12 @@ def test_before_there_is_a_file_stacks_follow_that_line(tmp_path: Path) -> None:
     found, told = run(tmp_path, "hanging()", status=1, timeout_seconds=0.5, to_file=False)
     assert found is None and "in hanging" in told
     assert told.splitlines()[0].endswith("the stacks of its threads are below")
+
+
+def test_what_moves_again_after_that_line_goes_on_and_is_told_of_again(tmp_path: Path) -> None:
+    slow = "for _ in range(2): time.sleep(1.8); watchdog.beat()"
+    stacks, told = run(tmp_path, slow, status=0, timeout_seconds=2)
+    assert stacks == "" and told.count("has not moved for 1.6 s") == 2
 
 
 def test_a_process_that_moves_goes_on_and_leaves_nothing(tmp_path: Path) -> None:

@@ -2,15 +2,17 @@ import json
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 from surgstream.configs.loading import to_tree
 from surgstream.trainer.distributed import RankInfo
-from surgstream.trainer.errors import PreflightError
+from surgstream.trainer.errors import PreflightError, UnfitNodesError
 from surgstream.trainer.preflight import rendezvous as meeting
 from surgstream.trainer.preflight.rendezvous import Rendezvous
+from surgstream.trainer.runs.files import UNFIT
 from tests.trainer.preflight.reports import report
 
 T = TypeVar("T")
@@ -93,6 +95,17 @@ def test_ranks_that_do_not_come_are_named_and_so_are_slurm_s_nodes(
 
     for message in at_once([lambda: fails(first), lambda: fails(second)]):
         assert expected in message
+
+
+def test_where_a_few_nodes_are_silent_the_job_is_told_to_leave_them_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meeting, "slurm_hosts", lambda _: ["node1", "node2"])
+    monkeypatch.setenv("SLURMD_NODENAME", "node1")
+    monkeypatch.setenv(UNFIT, str(tmp_path / "unfit"))
+    with pytest.raises(UnfitNodesError, match=r"nothing was heard of node2"):
+        Rendezvous(topologies(2)[0], 0.2)
+    assert (tmp_path / "unfit").read_text() == "node2 nothing was heard of it within 0.2 s\n"
 
 
 def test_without_rank_0_a_rank_says_itself_where_it_failed() -> None:

@@ -120,7 +120,7 @@ def test_what_fails_alike_on_many_ranks_is_said_once_and_hides_what_follows_from
     )
     reports = change(cluster(2), 1, failures=(failure,), shared=None, bus_gb_per_second=None)
     assert the_problem(reports) == Problem(
-        check="run_dir", sentence=failure.sentence, ranks=tuple(range(8, 16))
+        check="run_dir", sentence=failure.sentence, ranks=tuple(range(8, 16)), of_node=True
     )
 
 

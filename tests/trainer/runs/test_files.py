@@ -11,6 +11,7 @@ from surgstream.trainer.errors import (
     NonFiniteLossError,
     PreflightError,
     SaveError,
+    UnfitNodesError,
 )
 from surgstream.trainer.runs.files import (
     CHECKPOINTS,
@@ -60,7 +61,16 @@ def test_what_would_be_raised_again_leaves_its_sentence(
 
 
 @pytest.mark.parametrize(
-    "error", [StorageError, DistributedError, SaveError, OSError, RuntimeError, KeyboardInterrupt]
+    "error",
+    [
+        StorageError,
+        DistributedError,
+        SaveError,
+        UnfitNodesError,
+        OSError,
+        RuntimeError,
+        KeyboardInterrupt,
+    ],
 )
 def test_what_may_pass_leaves_no_mark(error: type[BaseException], tmp_path: Path) -> None:
     with pytest.raises(error), marked_when_failing(tmp_path):

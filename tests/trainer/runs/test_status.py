@@ -83,6 +83,12 @@ class Run:
         before = path.read_text() if path.exists() else ""
         return self.write("jobs.jsonl", before + json.dumps(line) + "\n", ago)
 
+    def excludes(self, node: str, reason: str, left: float) -> "Run":
+        with (self.folder / "jobs.jsonl").open("a") as file:
+            line = {"time": NOW - 50, "excluded": node, "reason": reason, "until": NOW + left}
+            file.write(json.dumps(line) + "\n")
+        return self
+
     def written_by(self, record: Record | None) -> "Run":
         """A process that has not given the directory back."""
         if record is None:
@@ -282,6 +288,18 @@ def test_a_slurm_that_does_not_answer_has_forgotten_nothing(
     assert ask_slurm(["1"]) == {"1": word("FORGOTTEN", "", job="1")}
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     assert ask_slurm(["1"]) == {}
+
+
+def test_nodes_that_a_run_leaves_out_are_told_until_their_time_is_over(run: Run) -> None:
+    run.job(100).excludes("node3", "clock", -1).excludes("node7", "task 3: Killed", 23 * HOUR)
+    found = run.started(90).excludes("node2", "a rank hung without a word", 24 * HOUR).read()
+    assert found.job and (found.job.starts, found.job.id) == (1, "4711"), "they are no starts"
+    assert jobs_of(run.folder) == ("4711", "4711")
+    page = " ".join(show([found]).split())
+    assert (
+        "left out node2 for 1 d 0 h (a rank hung without a word); node7 for 23 h 0 min (task 3: Killed)"
+        in page
+    )
 
 
 def test_a_start_makes_marks_and_earlier_reports_things_of_the_past(run: Run) -> None:
