@@ -15,6 +15,7 @@ import torch
 from surgstream.configs.loading import build, to_tree
 from surgstream.trainer.compile_caches import keep_on_node
 from surgstream.trainer.config import TrainConfig, load_recipe
+from surgstream.trainer.device import check_own_gpu
 from surgstream.trainer.distributed import (
     RankInfo,
     alone_when_failing,
@@ -28,7 +29,7 @@ from surgstream.trainer.joining import after
 from surgstream.trainer.model_sizes import count_sizes
 from surgstream.trainer.preflight import decoding
 from surgstream.trainer.preflight.checklist import SECONDS_PER_RANK, Checklist
-from surgstream.trainer.preflight.examination import COMPILE_SECONDS, examine
+from surgstream.trainer.preflight.examination import COMPILE_SECONDS, FIRST_TOUCH_SECONDS, examine
 from surgstream.trainer.preflight.problems import Requirements
 from surgstream.trainer.preflight.rendezvous import Rendezvous
 from surgstream.trainer.preflight.rules import find_problems
@@ -99,7 +100,14 @@ def preflight(
     with ended_after(meeting_seconds + seconds + 2 * REPORT_SECONDS):
         meeting = Rendezvous(rank_info, meeting_seconds)
         checks = Checklist(meeting, rank_info.device, seconds)
-        report = examine(config, meeting, checks, with_step=with_step)
+        gpus_asked_for = checks.run(
+            "GPUs",
+            lambda: check_own_gpu(rank_info),
+            seconds=FIRST_TOUCH_SECONDS,
+            advice="see whether nvidia-smi answers on this node",
+        )
+        found = examine(config, meeting, checks, with_step=with_step)
+        report = replace(found, gpus_asked_for=gpus_asked_for)
         meeting.put(f"report/{rank_info.rank}", json.dumps(to_tree(report)))
         if rank_info.is_main:
             reports = meeting.collect(REPORT_SECONDS)

@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 
 from surgstream.trainer.config import TrainConfig
-from surgstream.trainer.device import check_own_gpu
 from surgstream.trainer.host.interface import choose_interface
 from surgstream.trainer.joining import join
 from surgstream.trainer.preflight.checklist import Checklist
@@ -38,12 +37,6 @@ def examine(
     """
     rank_info = meeting.rank_info
     run_dir = Path(config.run_dir)
-    gpus_asked_for = checks.run(
-        "GPUs",
-        lambda: check_own_gpu(rank_info),
-        seconds=FIRST_TOUCH_SECONDS,
-        advice="see whether nvidia-smi answers on this node",
-    )
     facts = checks.run(
         "node",
         lambda: look_at_node(rank_info.device, run_dir, config.data.cache_folder),
@@ -84,7 +77,6 @@ def examine(
         rank=rank_info.rank,
         node=meeting.node,
         facts=facts,
-        gpus_asked_for=gpus_asked_for,
         cuda=cuda,
         clock=clock,
         manifest=corpora.manifest if corpora else None,
