@@ -44,7 +44,7 @@ def test_the_node_of_a_frozen_rank(
     larger_cluster: Cluster, corpora: Corpora, tmp_path: Path
 ) -> None:
     run_dir = tmp_path / "run"
-    job = Job(larger_cluster, corpora, run_dir, *LONG, "parallel.timeout_seconds=12")
+    job = Job(larger_cluster, corpora, run_dir, *LONG, "parallel.timeout_seconds=20")
     job.when(reported(run_dir, 10))
     job.signal_rank(1, signal.SIGSTOP)
     job.ends("COMPLETED")
