@@ -47,7 +47,7 @@ def test_the_node_of_a_frozen_rank(
     job = Job(larger_cluster, corpora, run_dir, *LONG, "parallel.timeout_seconds=20")
     job.when(reported(run_dir, 10))
     job.signal_rank(1, signal.SIGSTOP)
-    job.ends("COMPLETED")
+    job.ends("COMPLETED", timeout=240)
     assert nodes_of_starts(run_dir) == ["node[1-2]", "node[1,3]"]
     assert "trainer/engine/loop.py" in (run_dir / "stacks" / "rank00000.txt").read_text()
     consumed_as_planned(corpora, run_dir)
