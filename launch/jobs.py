@@ -51,9 +51,11 @@ def submit_training(site: Site, config: TrainConfig) -> str:
     run_dir = Path(config.run_dir)
     script = training(site, config)
     batch = _write(run_dir, script, site, config)
+
     excluded = nodes_excluded_by(run_dir)[: site.max_excluded_nodes]
     while excluded and not would_take(batch, _exclude(site, excluded)):
         excluded.pop()  # a job that lacks nodes would be refused, or wait for ever
+
     job = _queue(run_dir, batch, *([_exclude(site, excluded)] if excluded else []))
     left_out = "".join(f"  left out  {found.node}: {found.reason}\n" for found in excluded)
 

@@ -44,10 +44,10 @@ def test_the_node_of_a_frozen_rank(
     larger_cluster: Cluster, corpora: Corpora, tmp_path: Path
 ) -> None:
     run_dir = tmp_path / "run"
-    job = Job(larger_cluster, corpora, run_dir, *LONG, "parallel.timeout_seconds=12")
+    job = Job(larger_cluster, corpora, run_dir, *LONG, "parallel.timeout_seconds=20")
     job.when(reported(run_dir, 10))
     job.signal_rank(1, signal.SIGSTOP)
-    job.ends("COMPLETED")
+    job.ends("COMPLETED", timeout=240)
     assert nodes_of_starts(run_dir) == ["node[1-2]", "node[1,3]"]
     assert "trainer/engine/loop.py" in (run_dir / "stacks" / "rank00000.txt").read_text()
     consumed_as_planned(corpora, run_dir)
