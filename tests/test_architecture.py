@@ -50,6 +50,7 @@ MAY_IMPORT = {
     "trainer.runs": ("trainer.errors", "trainer.runs", "shards.errors", "shards.storage"),
     "trainer.batch": (),
     "trainer.distributed": ("trainer.errors",),
+    "trainer.health": ("trainer.health",),
     "trainer.models": ("trainer.errors", "trainer.batch", "trainer.models"),
     "trainer.objectives": (
         "shards.keyed_random", "trainer.errors", "trainer.batch", "trainer.models", "trainer.objectives",
@@ -64,7 +65,7 @@ MAY_IMPORT = {
     ),
     "trainer.engine": (
         "shards.progress", "shards.storage.durable", "trainer.errors", "trainer.batch", "trainer.distributed",
-        "trainer.runs.files", "trainer.objectives.base", "trainer.engine",
+        "trainer.runs.files", "trainer.objectives.base", "trainer.health.watch", "trainer.engine",
     ),
     "trainer": ("shards", "trainer"),
 }  # fmt: skip
@@ -77,6 +78,7 @@ DOORS = {
     "botocore": ("shards.storage",),
     "webdataset": (),
     "nvidia": ("trainer.data.decode",),
+    "pynvml": ("trainer.health.gpus",),
     "timm": ("trainer.models",),
     "deepspeed": ("trainer.engine.zero",),
     "transformers": ("trainer.export.comparing", "trainer.export.modeling_surgical_vit"),
