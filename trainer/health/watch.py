@@ -36,15 +36,21 @@ class HardwareNews:
 
     Attributes:
         joules: The energy that its GPU took since the last report; None where NVML does not tell.
-        hardware: Its hardware, where it was looked at.
+        hardware: Its hardware, where it was looked at and anything is there.
+        is_due: Whether, by its clock, it is time for the next look; all go by rank 0's.
     """
 
     joules: float | None
     hardware: Hardware | None
+    is_due: bool = False
 
 
 class HardwareWatch:
-    """Looks at this rank's hardware every few minutes. It asks nobody: its news travel with a report's other values."""
+    """Looks at this rank's hardware every few minutes.
+
+    It asks nobody: its news travel with a report's other values, and so does rank 0's word that all should look before
+    the next report.
+    """
 
     def __init__(self, gpu: NvmlGpu | None, every_minutes: float, *, speaks: bool) -> None:
         """Start to count energy.
@@ -52,23 +58,23 @@ class HardwareWatch:
         Args:
             gpu: This rank's GPU.
             every_minutes: The minutes between two looks; 0 never looks.
-            speaks: Whether this rank warns of what is found on any.
+            speaks: Whether this rank reports what is found on all.
         """
         self._gpu = gpu
         self._every_seconds = 60 * every_minutes
-        self._due = time.monotonic() if every_minutes else math.inf
+        self._looks_next = every_minutes > 0
+        self._due = time.monotonic() + self._every_seconds if every_minutes else math.inf
         self._speaks = speaks
         self._joules = gpu.joules() if gpu else None
         self._known: set[str] = set()
 
     def news(self) -> HardwareNews:
         """What happened since the last call; some milliseconds where the hardware is looked at."""
-        hardware = None
-        now = time.monotonic()
-        if now >= self._due:
-            self._due = now + self._every_seconds
-            hardware = self._look()
-        return HardwareNews(joules=self._new_joules(), hardware=hardware)
+        return HardwareNews(
+            joules=self._new_joules(),
+            hardware=self._look() if self._looks_next else None,
+            is_due=time.monotonic() >= self._due,
+        )
 
     def report(self, news: Sequence[HardwareNews], num_clips: int) -> dict[str, float]:
         """Report on the news of all ranks, and warn of each fault when it comes.
@@ -79,9 +85,16 @@ class HardwareWatch:
 
         Returns:
             `energy/joules_per_clip`, pauses for evaluation and saves included, where all GPUs tell; and
-            `health/faults`, the number of faults, where the hardware was looked at.
+            `health/faults`, the number of faults, where the hardware was looked at. Nothing on a rank that is silent.
         """
+        self._looks_next = news[0].is_due
+        if self._looks_next:
+            self._due = time.monotonic() + self._every_seconds
+
         values: dict[str, float] = {}
+        if not self._speaks:
+            return values
+
         joules = [rank.joules for rank in news if rank.joules is not None]
         if len(joules) == len(news):
             values["energy/joules_per_clip"] = sum(joules) / num_clips
@@ -89,19 +102,18 @@ class HardwareWatch:
         found = [rank.hardware for rank in news if rank.hardware is not None]
         if found:
             sentences = _sentences(found)
-            if self._speaks:
-                for sentence in sorted(sentences - self._known):
-                    log.warning("%s", sentence)
+            for sentence in sorted(sentences - self._known):
+                log.warning("%s", sentence)
             self._known = sentences
             values["health/faults"] = len(sentences)
         return values
 
-    def _look(self) -> Hardware:
-        return Hardware(
-            node=platform.node(),
-            gpu=self._gpu.health() if self._gpu else None,
-            adapters=find_adapters(os.environ),
-        )
+    def _look(self) -> Hardware | None:
+        gpu = self._gpu.health() if self._gpu else None
+        adapters = find_adapters(os.environ)
+        if not gpu and not adapters:
+            return None
+        return Hardware(node=platform.node(), gpu=gpu, adapters=adapters)
 
     def _new_joules(self) -> float | None:
         before = self._joules

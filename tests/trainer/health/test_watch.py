@@ -42,24 +42,37 @@ def test_energy_is_told_of_the_clips_that_took_it(nvml: FakeNvml, gpu: NvmlGpu) 
     assert rank.report([first, rank.news()], 32) == {}
 
 
-def test_without_nvml_nothing_is_told() -> None:
-    rank = HardwareWatch(None, 0, speaks=True)
+def test_without_nvml_and_adapters_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "find_adapters", lambda _: ())
+    rank = HardwareWatch(None, 10, speaks=True)
     news = rank.news()
     assert news == HardwareNews(joules=None, hardware=None)
     assert rank.report([news, news], 8) == {}
 
 
 def test_hardware_is_looked_at_every_few_minutes(gpu: NvmlGpu, clock: Clock) -> None:
-    rank = HardwareWatch(gpu, 10, speaks=True)
+    main = HardwareWatch(gpu, 10, speaks=True)
+    clock.minutes = 5.0
+    other = HardwareWatch(gpu, 10, speaks=False)
     looked = []
-    for minutes in (0.0, 1.0, 9.9, 12.0, 21.0, 22.0, 60.0):
+    for minutes in (5, 6, 9, 10, 11, 12, 19, 20, 21, 50, 51, 52):
         clock.minutes = minutes
-        if rank.news().hardware:
+        news = [main.news(), other.news()]
+        assert bool(news[0].hardware) == bool(news[1].hardware), "all by rank 0's clock"
+        if news[0].hardware:
             looked.append(minutes)
-    assert looked == [0.0, 12.0, 22.0, 60.0]
+        main.report(news, 8)
+        other.report(news, 8)
+    assert looked == [5, 11, 21, 51], "at the report after the one that found ten minutes over"
 
-    clock.minutes = 1e9
-    assert HardwareWatch(gpu, 0, speaks=True).news().hardware is None, "0 is never"
+
+def test_0_minutes_are_never(gpu: NvmlGpu, clock: Clock) -> None:
+    rank = HardwareWatch(gpu, 0, speaks=True)
+    for _ in range(3):
+        clock.minutes += 1e9
+        news = rank.news()
+        assert news.hardware is None
+        rank.report([news], 8)
 
 
 def test_a_fault_is_warned_of_when_it_comes_and_when_it_changes(
@@ -69,13 +82,17 @@ def test_a_fault_is_warned_of_when_it_comes_and_when_it_changes(
     other = HardwareWatch(gpu, 10, speaks=False)
 
     def faults_after(errors: int) -> tuple[float, list[str]]:
+        # This report finds that it is time, the next one looks
         clock.minutes += 10
+        for rank in (main, other):
+            rank.report([main.news()], 8)
         nvml.answers["nvmlDeviceGetTotalEccErrors"] = errors
         news = [main.news(), other.news()]
         caplog.clear()
-        assert main.report(news, 8) == other.report(news, 8)
+        assert other.report(news, 8) == {}
+        number = main.report(news, 8)["health/faults"]
         assert all(record.levelno == logging.WARNING for record in caplog.records)
-        return main.report(news, 8)["health/faults"], caplog.messages
+        return number, caplog.messages
 
     assert faults_after(0) == (0, [])
     number, (message,) = faults_after(2)
@@ -95,7 +112,6 @@ def test_an_adapter_that_goes_down_is_warned_of_with_its_node(
         port = Adapter(name="mlx5_0:1", state="DOWN (Polling)", gbit_per_second=rate)
         monkeypatch.setattr(watch, "find_adapters", lambda _: (port,))
         monkeypatch.setattr("platform.node", lambda: node)
-        clock.minutes += 10
         return rank.news()
 
     news = [news_of("a", 400.0), news_of("b", 0.0), news_of("c", 400.0), news_of("b", 0.0)]
