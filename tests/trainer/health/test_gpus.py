@@ -34,8 +34,8 @@ def test_a_healthy_gpu_that_its_power_limit_holds_back(gpu: NvmlGpu) -> None:
     ("question", "answer", "field", "expected"),
     [
         ("nvmlDeviceGetTotalEccErrors", 2, "uncorrected_errors", 2),
-        ("nvmlDeviceGetRemappedRows", (1, 2, 1, 0), "remap_pending", True),
-        ("nvmlDeviceGetRemappedRows", (1, 2, 0, 1), "remap_failed", True),
+        ("nvmlDeviceGetRemappedRows", (0, 0, 1, 0), "remap_pending", True),
+        ("nvmlDeviceGetRemappedRows", (0, 0, 0, 1), "remap_failed", True),
         (
             "nvmlDeviceGetFieldValues",
             [recovery(pynvml.NVML_GPU_RECOVERY_ACTION_NODE_REBOOT)],
