@@ -1,10 +1,12 @@
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from surgstream.configs.loading import build, to_tree
 from surgstream.trainer.health.adapters import Adapter
-from surgstream.trainer.health.gpus import GpuHealth
+from surgstream.trainer.health.gpus import GpuHealth, PcieLink
 from surgstream.trainer.health.nccl import Transport
 from surgstream.trainer.preflight.problems import Problem
 from surgstream.trainer.preflight.report import HardwareFacts, RankReport
@@ -60,6 +62,12 @@ def on_node(reports: list[RankReport], node: int, **changes: Any) -> list[RankRe
 def the_problem(reports: list[RankReport]) -> Problem:
     (problem,) = find_problems(reports, NEEDS)
     return problem
+
+
+def test_what_a_rank_found_arrives_as_it_was() -> None:
+    (report, *_) = break_gpu(h800s(1), 0, pcie=PcieLink(generation=5, width=8), xids=(79,))
+    text = json.dumps(to_tree(report))
+    assert build(RankReport, json.loads(text), where="report of rank 0") == report
 
 
 @pytest.mark.parametrize("num_nodes", [1, 2, 64])
