@@ -36,7 +36,7 @@ def presets(kind: Kind) -> dict[str, Path]:
 
 
 def find_preset(kind: Kind, word: str) -> Path | None:
-    """The file that a word names, or that is the only one whose name begins with it: `h800` is `h800_infiniband`.
+    """The file that a word names, or that is the only one whose name begins with it: `h100` is `h100_cloud_tcp`.
 
     Args:
         kind: The kind of the file.

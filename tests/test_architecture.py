@@ -51,6 +51,7 @@ MAY_IMPORT = {
     "trainer.batch": (),
     "trainer.host": ("trainer.errors", "trainer.host"),
     "trainer.distributed": ("trainer.errors",),
+    "trainer.health": ("trainer.health",),
     "trainer.models": ("trainer.errors", "trainer.batch", "trainer.models"),
     "trainer.objectives": (
         "shards.keyed_random", "trainer.errors", "trainer.batch", "trainer.models", "trainer.objectives",
@@ -66,7 +67,7 @@ MAY_IMPORT = {
     ),
     "trainer.engine": (
         "shards.progress", "shards.storage.durable", "trainer.errors", "trainer.batch", "trainer.distributed",
-        "trainer.host", "trainer.runs.files", "trainer.objectives.base", "trainer.engine",
+        "trainer.host", "trainer.health.watch", "trainer.runs.files", "trainer.objectives.base", "trainer.engine",
     ),
     "trainer": ("shards", "trainer"),
 }  # fmt: skip
@@ -80,6 +81,7 @@ DOORS = {
     "webdataset": (),
     "nvidia": ("trainer.data.graphs",),
     "psutil": ("trainer.host.interface",),
+    "pynvml": ("trainer.health.gpus",),
     "timm": ("trainer.models",),
     "deepspeed": ("trainer.engine.zero",),
     "transformers": ("trainer.export.comparing", "trainer.export.modeling_surgical_vit"),

@@ -20,6 +20,8 @@ from surgstream.trainer.engine.preemption.flags import SignalFlag
 from surgstream.trainer.engine.profile import Profiler
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.engine.watchdog import Watchdog
+from surgstream.trainer.health.gpus import NvmlGpu
+from surgstream.trainer.health.watch import HardwareWatch
 from surgstream.trainer.noise import noise_batch
 from surgstream.trainer.objectives.config import SurgVistaConfig
 from surgstream.trainer.run_directory import prepare_run_dir
@@ -92,7 +94,12 @@ def make_trainer(config: TrainConfig, batches: Iterator[ClipBatch]) -> Trainer:
         progress=start,
         rank_info=rank_info,
         run_dir=run_dir,
-        reporting=Reporting(every_steps=20, watch=lambda _: {}, audit_log=config.data.audit_log),
+        reporting=Reporting(
+            every_steps=20,
+            watch=lambda _: {},
+            hardware=HardwareWatch(NvmlGpu.open(rank_info.device), 0, speaks=False),
+            audit_log=config.data.audit_log,
+        ),
         checkpoint=CheckpointConfig(every_steps=100, keep_last=2),
         periodic=(),
         guards=Guards(

@@ -24,8 +24,8 @@ Start jobs on a cluster.
   surgstream launch run-dir RECIPE
       prints the absolute run directory, for scripts of your own
 
-SITE is a YAML file, or the name of one in configs/launch, such as h800; RECIPE is one of
-configs/pretrain likewise. key=value replaces a value of the recipe, site.key=value one of the site,
+SITE is a YAML file, or the name of one in configs/launch, such as h800_infiniband; RECIPE is
+one of configs/pretrain likewise. key=value replaces a value of the recipe, site.key=value one of the site,
 as in site.time=12:00:00. All of both is checked before anything is submitted.
 """
 

@@ -18,7 +18,7 @@ def test_a_name_is_a_file_of_its_folder() -> None:
 
 
 def test_the_only_name_that_begins_so_is_meant() -> None:
-    assert find_preset("launch", "h800") == ROOT / "launch" / "h800_infiniband.yaml"
+    assert find_preset("launch", "h100") == ROOT / "launch" / "h100_cloud_tcp.yaml"
     assert find_preset("pack", "surgvista") == ROOT / "pack" / "surgvista.yaml", (
         "a whole name comes first"
     )

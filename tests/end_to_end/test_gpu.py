@@ -105,6 +105,7 @@ def test_preflight(corpora: Corpora, tmp_path: Path) -> None:
         and "NCCL 2." in output
         and "driver unknown" not in output
     )
+    assert "connections and speeds" in output and "TFLOP/s a GPU" in output
 
 
 @pytest.mark.parametrize("stage", [1, 2, 3])
@@ -121,6 +122,7 @@ def test_a_run_learns_and_tells_what_the_gpu_does(
             line[f"time/{part}_seconds"] for part in ("targets", "forward", "backward", "optimizer")
         ]
         assert min(parts) > 0 and line["memory/gpu_gib"] > 0
+        assert line["energy/joules_per_clip"] >= 0, "NVML's counter moves a few times a second"
     assert json.loads((run_dir / "environment.json").read_text())["device"].startswith("NVIDIA")
 
 

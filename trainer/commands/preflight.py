@@ -24,6 +24,7 @@ from surgstream.trainer.distributed import (
 )
 from surgstream.trainer.errors import PreflightError
 from surgstream.trainer.estimates import GIB
+from surgstream.trainer.health.nccl import nccl_tells
 from surgstream.trainer.host.limits import raise_file_limit
 from surgstream.trainer.joining import after
 from surgstream.trainer.model_sizes import count_sizes
@@ -59,7 +60,7 @@ def run(words: argparse.Namespace) -> int:
     keep_on_node(os.environ)
     rank_info = rank_info_from_environment(os.environ)
     configure_logging(rank_info)
-    with alone_when_failing(rank_info):
+    with alone_when_failing(rank_info), nccl_tells(os.environ):
         config = load_recipe(words.config, words.overrides)
         config.grad_accum_steps(rank_info.world_size)
         preflight(config, rank_info, with_step=True)

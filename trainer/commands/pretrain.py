@@ -48,6 +48,8 @@ from surgstream.trainer.engine.profile import Profiler, record_flights
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.engine.watchdog import Watchdog
 from surgstream.trainer.engine.zero import ZeroEngine
+from surgstream.trainer.health.gpus import NvmlGpu
+from surgstream.trainer.health.watch import HardwareWatch
 from surgstream.trainer.joining import join
 from surgstream.trainer.mixing import report_mixing
 from surgstream.trainer.objectives.base import Objective
@@ -148,9 +150,15 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
     ) as batches:
         limits = config.data.limits
         watch = LoaderMetrics(batches, order, rank_info, limits, run_dir, plan.grad_accum_steps)
+        hardware = HardwareWatch(
+            NvmlGpu.open(rank_info.device),
+            config.metrics.health_every_minutes,
+            speaks=rank_info.is_main,
+        )
         reporting = Reporting(
             every_steps=config.metrics.every_steps,
             watch=watch.report,
+            hardware=hardware,
             audit_log=config.data.audit_log,
         )
         trainer = Trainer(

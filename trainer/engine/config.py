@@ -133,14 +133,17 @@ class ResumeConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class MetricsConfig:
-    """The intervals of reports, in steps; 0 is never.
+    """The intervals of reports; 0 is never.
 
     Attributes:
         every_steps: Metrics; values are means over the steps since the last report.
+        health_every_minutes: GPUs by NVML and network adapters, with a warning of each fault when it comes; looked at
+            with the next metrics.
         pictures_every_steps: Pictures of what the model sees and predicts.
         collapse_every_steps: The diversity of features, with a warning when they collapse.
     """
 
     every_steps: Annotated[int, Range(1, 10**9)] = 10
+    health_every_minutes: Annotated[float, Range(0, 1e6)] = 10.0
     pictures_every_steps: Annotated[int, Range(0, 10**9)] = 1000
     collapse_every_steps: Annotated[int, Range(0, 10**9)] = 500

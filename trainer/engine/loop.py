@@ -233,9 +233,10 @@ class Trainer:
         # Collectives, as in stage 3's forward pass, wait for the slowest rank: what each does alone tells which it is.
         alone = ("data", "targets") if self.engine.stage == 3 else ("data", "targets", "forward")
         seconds_alone = sum(parts[name] for name in alone)
-        seconds_by_rank = all_gather((seconds_alone, platform.node()))
+        news = all_gather((seconds_alone, platform.node(), self.reporting.hardware.news()))
 
-        clips_per_second = num_steps * self.plan.global_batch_size / seconds
+        num_clips = num_steps * self.plan.global_batch_size
+        clips_per_second = num_clips / seconds
         values |= {
             # The rate of the step just done, which began a global batch ago.
             "optim/lr": self.plan.lr(self.clips_seen - self.plan.global_batch_size),
@@ -245,7 +246,8 @@ class Trainer:
             "throughput/clips_per_second": clips_per_second,
         }
         values |= step_times(seconds, parts, num_steps)
-        values |= slowest(seconds_by_rank)
+        values |= slowest([rank[:2] for rank in news])
+        values |= self.reporting.hardware.report([rank[2] for rank in news], num_clips)
         values |= self.reporting.watch(self.clips_seen)
 
         flops_per_clip = sum(self.objective.flops().values())

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from surgstream.configs.files import naming, write_atomically
+from surgstream.trainer.health.watch import HardwareWatch
 from surgstream.trainer.runs.files import METRICS
 
 Value = float | str | npt.NDArray[np.float64] | Tensor
@@ -41,11 +42,13 @@ class Reporting:
     Attributes:
         every_steps: The interval of metrics.
         watch: Returns values to report of the data, given the draws done; all ranks call it together.
+        hardware: Watches over GPUs and adapters.
         audit_log: Whether to write which step consumed which clip.
     """
 
     every_steps: int
     watch: Callable[[int], Mapping[str, Value]]
+    hardware: HardwareWatch
     audit_log: bool
 
 

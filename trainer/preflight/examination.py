@@ -5,16 +5,19 @@ import time
 from pathlib import Path
 
 from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.health.adapters import find_adapters
+from surgstream.trainer.health.gemm import look_at_gpu
+from surgstream.trainer.health.nccl import transport_of_rank
 from surgstream.trainer.host.interface import choose_interface
 from surgstream.trainer.joining import join
 from surgstream.trainer.preflight.checklist import Checklist
 from surgstream.trainer.preflight.decoding import examine_decoding
 from surgstream.trainer.preflight.driver import look_at_driver
 from surgstream.trainer.preflight.model import build_model, take_step
-from surgstream.trainer.preflight.network import bus_gb_per_second
+from surgstream.trainer.preflight.network import bus_gb_per_second, node_bus_gb_per_second
 from surgstream.trainer.preflight.node import look_at_node
 from surgstream.trainer.preflight.rendezvous import Rendezvous
-from surgstream.trainer.preflight.report import RankReport, StepMemory
+from surgstream.trainer.preflight.report import HardwareFacts, RankReport, StepMemory
 from surgstream.trainer.preflight.shared_folder import check_shared
 from surgstream.trainer.preflight.store import Corpora
 
@@ -26,6 +29,9 @@ COMPILE_SECONDS = 600.0
 
 MEASURE_SECONDS = 3.0
 """For the store's and for the network's speed, each."""
+
+GPU_SECONDS = 1.0
+"""For matrix products, and for the network inside a node, each."""
 
 
 def examine(
@@ -71,6 +77,7 @@ def examine(
         advice="choose a run_dir that this node can write to",
     )
     bus = examine_network(config, meeting, checks)
+    hardware = examine_hardware(meeting, checks, well=bus is not None)
     step = examine_step(config, meeting, checks, well=bus is not None) if with_step else None
 
     return RankReport(
@@ -84,6 +91,7 @@ def examine(
         decoding=decoding,
         shared=shared,
         bus_gb_per_second=bus,
+        hardware=hardware,
         step=step,
         failures=tuple(checks.failures),
     )
@@ -133,6 +141,39 @@ def examine_network(config: TrainConfig, meeting: Rendezvous, checks: Checklist)
         lambda: bus_gb_per_second(rank_info.device, MEASURE_SECONDS),
         seconds=15,
         advice=advice,
+    )
+
+
+def examine_hardware(meeting: Rendezvous, checks: Checklist, *, well: bool) -> HardwareFacts:
+    """Look at this rank's GPU and connections.
+
+    Args:
+        meeting: The ranks.
+        checks: The checks of this rank.
+        well: Whether it has joined the others, so that the network inside its node can be measured.
+    """
+    device = meeting.rank_info.device
+    gpu = checks.run(
+        "GPUs",
+        lambda: look_at_gpu(device, GPU_SECONDS),
+        seconds=20,
+        advice="see whether nvidia-smi answers on this node",
+    )
+    inside = None
+    if meeting.all_ok("hardware", checks.at_most(20), ok=well):
+        inside = checks.run(
+            "network",
+            lambda: node_bus_gb_per_second(device, GPU_SECONDS, meeting.node),
+            seconds=15,
+            advice="see what NCCL_DEBUG=INFO prints, and `nvidia-smi topo -m`",
+        )
+
+    return HardwareFacts(
+        gemm_tflops=gpu.tflops if gpu else None,
+        health=gpu.health if gpu else None,
+        adapters=find_adapters(os.environ),
+        node_gb_per_second=inside,
+        transport=transport_of_rank(os.environ),
     )
 
 

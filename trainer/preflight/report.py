@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from surgstream.trainer.health.adapters import Adapter
+from surgstream.trainer.health.gpus import GpuHealth
+from surgstream.trainer.health.nccl import Transport
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
@@ -86,6 +90,25 @@ class GpuDecoding:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HardwareFacts:
+    """A rank's GPU, and how it is connected; None is what could not be found out, or is not there.
+
+    Attributes:
+        gemm_tflops: Rate of the GPU's bf16 matrix products.
+        health: What NVML says of it meanwhile.
+        adapters: The ports of the node's InfiniBand and RoCE adapters that NCCL may take.
+        node_gb_per_second: As `bus_gb_per_second`, inside the node alone; 0 where a node has a single rank.
+        transport: What NCCL says of its connections, where it is asked.
+    """
+
+    gemm_tflops: float | None = None
+    health: GpuHealth | None = None
+    adapters: tuple[Adapter, ...] = ()
+    node_gb_per_second: float | None = None
+    transport: Transport | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckFailure:
     """A check that failed on a rank.
 
@@ -116,6 +139,7 @@ class RankReport:
         decoding: Decoding on its GPU; None as well on all but one rank of a node, and where the recipe wants the CPU.
         shared: Whether the run directory is one and the same for all ranks.
         bus_gb_per_second: Bus bandwidth of an all-reduce over all ranks, as nccl-tests define it; 0 for a single rank.
+        hardware: Its GPU, and the connections of its node.
         step: A step of the model; None as well where none was asked for.
         failures: What failed on it.
     """
@@ -131,5 +155,6 @@ class RankReport:
     decoding: GpuDecoding | None = None
     shared: bool | None = None
     bus_gb_per_second: float | None = None
+    hardware: HardwareFacts = HardwareFacts()
     step: StepMemory | None = None
     failures: tuple[CheckFailure, ...] = ()

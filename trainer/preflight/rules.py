@@ -7,6 +7,7 @@ from statistics import fmean
 from surgstream.trainer.preflight.decoding_rules import decoding_problems
 from surgstream.trainer.preflight.driver_rules import driver_problems
 from surgstream.trainer.preflight.gpu_rules import gpu_problems
+from surgstream.trainer.preflight.hardware_rules import hardware_problems
 from surgstream.trainer.preflight.node_rules import node_problems
 from surgstream.trainer.preflight.problems import (
     Problem,
@@ -24,9 +25,6 @@ laid side by side, and signed requests, whose time a store compares with its own
 
 MB_PER_SECOND_PER_GPU = 10.0
 """A GPU of the Hopper generation trains a ViT-B on some 300 clips a second, and a clip costs 24 kB to read."""
-
-BUS_GB_PER_SECOND = 5.0
-"""Between nodes, InfiniBand gives tens and more, TCP over common Ethernet less than this."""
 
 FULL_GPU = 0.9
 """The share of a GPU's memory that a step may take: decoding JPEG and NCCL need some as well."""
@@ -58,6 +56,7 @@ def find_problems(reports: Sequence[RankReport], needs: Requirements) -> list[Pr
 
     found += decoding_problems(reports)
     found += _speeds(reports)
+    found += hardware_problems(reports)
     found += _memory(reports)
     if not any(problem.fatal for problem in found):
         found += _unchecked(reports, needs)
@@ -133,7 +132,7 @@ def _clocks(reports: Sequence[RankReport]) -> Iterator[Problem]:
 
 
 def _speeds(reports: Sequence[RankReport]) -> Iterator[Problem]:
-    """Stores and networks that are too slow for GPUs."""
+    """Stores that are too slow for GPUs."""
     on_gpus = [report for report in reports if report.facts and report.facts.gpus]
     have_read = [report for report in on_gpus if report.mb_per_second is not None]
     for node, own in nodes(have_read).items():
@@ -147,21 +146,6 @@ def _speeds(reports: Sequence[RankReport]) -> Iterator[Problem]:
                 ranks=tuple(report.rank for report in own),
                 fatal=False,
             )
-
-    slow = {}
-    for report in on_gpus:
-        bandwidth = report.bus_gb_per_second
-        if bandwidth and bandwidth < BUS_GB_PER_SECOND:
-            slow[report.rank] = bandwidth
-    if slow and len(nodes(reports)) > 1:
-        yield Problem(
-            check="network",
-            sentence=f"an all-reduce has {min(slow.values()):.1f} GB/s; that is TCP rather than "
-            "InfiniBand: see what NCCL_DEBUG=INFO says of NET, and set NCCL_IB_HCA or "
-            "NCCL_SOCKET_IFNAME",
-            ranks=tuple(slow),
-            fatal=False,
-        )
 
 
 def _memory(reports: Sequence[RankReport]) -> Iterator[Problem]:

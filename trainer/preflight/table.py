@@ -6,6 +6,7 @@ from textwrap import fill
 
 from surgstream.configs.columns import columns
 from surgstream.trainer.distributed import in_words, spans
+from surgstream.trainer.preflight.connections import speeds_by_connection
 from surgstream.trainer.preflight.decoding_rules import gpu_decodes
 from surgstream.trainer.preflight.problems import (
     Problem,
@@ -37,6 +38,8 @@ def render(reports: Sequence[RankReport], problems: Sequence[Problem]) -> str:
     fatal = [problem for problem in problems if problem.fatal]
     warnings = [problem for problem in problems if not problem.fatal]
     lines = [*_head(reports), "", *_table(reports, fatal), ""]
+    if speeds := speeds_by_connection(reports):
+        lines += ["connections and speeds", *map(_wrapped, speeds), ""]
     for title, some in (("what failed: what to do", fatal), ("warnings", warnings)):
         if some:
             sentences = [f"{_where(problem, reports)}: {problem.sentence}" for problem in some]

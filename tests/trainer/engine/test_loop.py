@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -178,6 +179,11 @@ def train(out: str) -> None:
         tasks = [(3, loss), (4, probe), (5, collapse), (4, pictures)]
         return [Periodic(every_steps, run) for every_steps, run in tasks]
 
+    hardware: Any = SimpleNamespace(
+        news=lambda: 100.0 * (1 + rank_info.rank),
+        report=lambda news, num_clips: {"energy/joules_per_clip": sum(news) / num_clips},
+    )
+
     def trainer(name: str, batches: list[ClipBatch], **changes: Any) -> Trainer:
         run_dir, objective = Path(out) / name, ClipMean()
         (run_dir / "audit").mkdir(parents=True, exist_ok=True)
@@ -187,7 +193,10 @@ def train(out: str) -> None:
             "rank_info": rank_info,
             "run_dir": run_dir,
             "reporting": Reporting(
-                every_steps=2, watch=lambda g: {"data/watched": g}, audit_log=False
+                every_steps=2,
+                watch=lambda g: {"data/watched": g},
+                hardware=hardware,
+                audit_log=False,
             ),
             "checkpoint": CheckpointConfig(every_steps=4, keep_last=1),
             "periodic": (),
@@ -246,7 +255,7 @@ def train(out: str) -> None:
     (Path(out) / f"evaluated{rank_info.rank}.json").write_text(json.dumps(evaluated))
 
     batches = [clip_batch(g, g + 1, value=float("nan") if g == 14 else 1.0) for g in draws]
-    rarely = Reporting(every_steps=100, watch=lambda g: {}, audit_log=False)
+    rarely = Reporting(every_steps=100, watch=lambda g: {}, hardware=hardware, audit_log=False)
     start = Progress(step=0, clips_seen=0, state={})
     broken = trainer("broken", batches, progress=start, reporting=rarely)
     broken.periodic = [Periodic(4, probe)]
@@ -294,6 +303,8 @@ def test_a_report_is_the_mean_over_ranks_micro_batches_and_steps(
         }  # fmt: skip
         assert line.items() >= expected.items()
         assert line["throughput/clips_per_second"] * line["time/step_seconds"] == pytest.approx(8)
+        # 100 J of rank 0 and 200 of rank 1, for one step since the run began and for two since then
+        assert line["energy/joules_per_clip"] == 300 / (8 if step == 2 else 16)
 
 
 def test_the_held_out_loss_is_the_mean_over_all_clips_of_all_ranks(

@@ -71,13 +71,14 @@ def trainer(
     batches = [clip_batch([g, g + 1], image_size) for g in range(0, 4 * STEPS, 2)]
     batches = [replace(batch, clips=batch.clips.to(rank_info.device)) for batch in batches]
     idle: Any = SimpleNamespace(
-        before_step=lambda step: None, beat=lambda: None, stopping=lambda save: False, saving=False
-    )
+        before_step=lambda step: None, beat=lambda: None, stopping=lambda save: False, saving=False,
+        news=lambda: None, report=lambda news, num_clips: {},
+    )  # fmt: skip
     idle.close = lambda: None
     run = Trainer(
         engine, objective, iter(batches), plan=PLAN, progress=BEGINNING, rank_info=rank_info,
-        run_dir=run_dir, reporting=Reporting(every_steps=100, watch=lambda g: {}, audit_log=False),
-        checkpoint=CheckpointConfig(every_steps=100), periodic=(),
+        run_dir=run_dir, checkpoint=CheckpointConfig(every_steps=100), periodic=(),
+        reporting=Reporting(every_steps=100, watch=lambda g: {}, hardware=idle, audit_log=False),
         guards=Guards(agreement=idle, watchdog=idle, profiler=idle, check_owner=lambda: None),
     )  # fmt: skip
     with contextlib.closing(run):

@@ -1,0 +1,1 @@
+"""The health of GPUs and network adapters, in preflight and during a run."""
