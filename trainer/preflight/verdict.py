@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from surgstream.trainer.errors import NotInTimeError, PreflightError, UnfitNodesError
-from surgstream.trainer.preflight.decoding_rules import gpu_decodes
-from surgstream.trainer.preflight.problems import Problem, come_again
 from surgstream.trainer.preflight.report import RankReport
+from surgstream.trainer.preflight.rules.decoding import gpu_decodes
+from surgstream.trainer.preflight.rules.problems import Problem, come_again
 from surgstream.trainer.preflight.table import one_line
 from surgstream.trainer.preflight.unfit import unfit_nodes
 

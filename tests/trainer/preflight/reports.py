@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import Any
 
-from surgstream.trainer.preflight.problems import Requirements
 from surgstream.trainer.preflight.report import (
     CudaVersions,
     Gpu,
@@ -11,6 +10,7 @@ from surgstream.trainer.preflight.report import (
     RankReport,
     StepMemory,
 )
+from surgstream.trainer.preflight.rules.problems import Requirements
 
 NEEDS = Requirements(checkpoint_gib=1.2, checkpoints=4, cache_gib=93.0, with_step=True)
 VERSIONS = {

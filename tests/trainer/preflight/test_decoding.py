@@ -27,10 +27,10 @@ from surgstream.trainer.preflight.decoding import (
     gpu_problem,
     take_sample,
 )
-from surgstream.trainer.preflight.decoding_rules import gpu_decodes
 from surgstream.trainer.preflight.rendezvous import Rendezvous
 from surgstream.trainer.preflight.report import GpuDecoding, RankReport
-from surgstream.trainer.preflight.rules import find_problems
+from surgstream.trainer.preflight.rules.decoding import gpu_decodes
+from surgstream.trainer.preflight.rules.findings import find_problems
 from surgstream.trainer.preflight.store import Corpora
 from surgstream.trainer.preflight.table import render
 from tests.helpers.handmade import HEIGHT, WIDTH, write_corpus

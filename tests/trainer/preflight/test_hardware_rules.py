@@ -8,9 +8,9 @@ from surgstream.configs.loading import build, to_tree
 from surgstream.trainer.health.adapters import Adapter
 from surgstream.trainer.health.gpus import GpuHealth, PcieLink
 from surgstream.trainer.health.nccl import Transport
-from surgstream.trainer.preflight.problems import Problem
 from surgstream.trainer.preflight.report import HardwareFacts, RankReport
-from surgstream.trainer.preflight.rules import find_problems
+from surgstream.trainer.preflight.rules.findings import find_problems
+from surgstream.trainer.preflight.rules.problems import Problem
 from surgstream.trainer.preflight.table import one_line, render
 from tests.trainer.preflight.reports import NEEDS, change, cluster
 

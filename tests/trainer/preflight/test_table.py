@@ -1,5 +1,5 @@
 from surgstream.trainer.preflight.report import CheckFailure, RankReport
-from surgstream.trainer.preflight.rules import find_problems
+from surgstream.trainer.preflight.rules.findings import find_problems
 from surgstream.trainer.preflight.table import render
 from tests.trainer.preflight.reports import NEEDS, change, cluster
 

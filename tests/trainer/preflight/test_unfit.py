@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from surgstream.trainer.preflight.report import CheckFailure, RankReport
-from surgstream.trainer.preflight.rules import find_problems
+from surgstream.trainer.preflight.rules.findings import find_problems
 from surgstream.trainer.preflight.unfit import are_few, tell_job, unfit_nodes
 from surgstream.trainer.runs.files import UNFIT
 from tests.trainer.preflight.reports import NEEDS, change, cluster

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
 from surgstream.trainer.health.faults import adapter_faults, gpu_faults, gpu_name
-from surgstream.trainer.preflight.problems import Problem, nodes
 from surgstream.trainer.preflight.report import RankReport
+from surgstream.trainer.preflight.rules.problems import Problem, nodes
 
 SLOW_GPU = 0.9
 """The share of its peers' rate of matrix products below which a GPU is slow: every step waits for the slowest one.

@@ -4,12 +4,13 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 
-from surgstream.trainer.preflight.decoding_rules import decoding_problems
-from surgstream.trainer.preflight.driver_rules import driver_problems
-from surgstream.trainer.preflight.gpu_rules import gpu_problems
-from surgstream.trainer.preflight.hardware_rules import hardware_problems
-from surgstream.trainer.preflight.node_rules import node_problems
-from surgstream.trainer.preflight.problems import (
+from surgstream.trainer.preflight.report import CheckFailure, NodeFacts, RankReport
+from surgstream.trainer.preflight.rules.decoding import decoding_problems
+from surgstream.trainer.preflight.rules.driver import driver_problems
+from surgstream.trainer.preflight.rules.gpus import gpu_problems
+from surgstream.trainer.preflight.rules.hardware import hardware_problems
+from surgstream.trainer.preflight.rules.node import node_problems
+from surgstream.trainer.preflight.rules.problems import (
     Problem,
     Requirements,
     gpus_in_words,
@@ -17,7 +18,6 @@ from surgstream.trainer.preflight.problems import (
     skews,
     usual,
 )
-from surgstream.trainer.preflight.report import CheckFailure, NodeFacts, RankReport
 
 CLOCK_SECONDS = 5.0
 """NTP keeps clocks within milliseconds. One that is seconds off has lost it and drifts on: log lines of nodes cannot be
