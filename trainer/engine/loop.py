@@ -185,7 +185,7 @@ class Trainer:
         self.steps.check_finite()
         context = StepContext(step=self.step, batch=batch, poll_stop=self.poll_stop)
         for task in due:
-            with self.clock.pause(), evaluating(self.engine.module):
+            with self.clock.pause(), evaluating(self.objective):
                 values = task.run(context)
                 if self.metrics and values:
                     self.metrics.write(self.step, values)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.distributed import RankInfo, mean_over_ranks
@@ -182,12 +182,9 @@ class ReconstructionPictures:
 
 
 @contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Set a module to evaluation mode, without gradients, and back to training mode.
-
-    It runs uncompiled: batches of other sizes, such as a last one, would each be compiled anew.
-    """
-    module.eval()
-    with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+def evaluating(objective: Objective) -> Iterator[None]:
+    """Set an objective to evaluation mode, uncompiled and without gradients, and back to training mode."""
+    objective.eval()
+    with torch.no_grad(), objective.uncompiled():
         yield
-    module.train()
+    objective.train()

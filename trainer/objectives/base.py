@@ -7,6 +7,7 @@ It sets the attributes of `Objective` that have no value there; all else follows
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
@@ -78,6 +79,7 @@ class Objective(nn.Module, ABC):
     def __init__(self) -> None:
         super().__init__()
         self._frozen: list[nn.Module] = []
+        self._is_compiled = False
         self._compiled_features: Callable[..., Any] | None = None
         self._compiled_losses: Callable[..., ObjectiveOutput] | None = None
 
@@ -139,6 +141,7 @@ class Objective(nn.Module, ABC):
 
         It is a graph for the targets, if a network makes them, and one for the losses.
         """
+        self._is_compiled = True
         if type(self).features is not Objective.features:
             self._compiled_features = torch.compile(self.features, **options)
         # None lets torch find out by compiling again, once a size changes.
@@ -151,12 +154,18 @@ class Objective(nn.Module, ABC):
         Blocks of one width that see as many tokens share a graph, so it takes as long as a few blocks do. What lies
         between blocks runs as it is.
         """
+        self._is_compiled = True
         for network in (self, *self._frozen):
             for name, stack in network.named_modules():
                 # Ours and timm's are both called so
                 if name.endswith("blocks"):
                     for block in stack.children():
                         block.compile(dynamic=self.masks_change_size, **options)
+
+    def uncompiled(self) -> AbstractContextManager[None]:
+        """Have what is compiled run as it is: batches of other sizes, such as a last one, would be compiled anew."""
+        # The compiler, which takes seconds to import, is left alone where it is not needed
+        return torch.compiler.set_stance("force_eager") if self._is_compiled else nullcontext()
 
     def init_weights(self, generator: torch.Generator) -> None:
         """Give the networks their initial weights, with the generator as the only source of randomness."""
