@@ -91,11 +91,7 @@ def preflight(
     raise_file_limit()
     needed = needs(config, with_step=with_step)
     more_seconds = SECONDS_PER_RANK * rank_info.world_size
-    seconds = CHECK_SECONDS + more_seconds
-    if config.data.decode.device != "cpu":
-        seconds += decoding.SECONDS
-    if with_step and config.compile:
-        seconds += COMPILE_SECONDS
+    seconds = check_seconds(config, with_step=with_step) + more_seconds
     meeting_seconds = MEETING_SECONDS + more_seconds + patience_seconds
 
     with ended_after(meeting_seconds + seconds + 2 * REPORT_SECONDS):
@@ -131,6 +127,16 @@ def preflight(
     if rank_info.device.type == "cuda":
         torch.cuda.set_device(rank_info.device)
     return replace(rank_info, gpu_decodes=verdict.gpu_decodes)
+
+
+def check_seconds(config: TrainConfig, *, with_step: bool) -> float:
+    """The time for all checks of one rank."""
+    seconds = CHECK_SECONDS
+    if config.data.decode.device != "cpu":
+        seconds += decoding.SECONDS
+    if with_step and config.compile:
+        seconds += COMPILE_SECONDS
+    return seconds
 
 
 def ended_after(seconds: float) -> AbstractContextManager[None]:
