@@ -7,8 +7,8 @@
 
 Every part is a process of its own, so one that fails, crashes or takes too long ends alone. What they find is printed,
 one JSON object a line, and written to OUT/findings.jsonl; OUT/report.md has it as tables, predictions beside
-measurements. What a part writes to standard error is in OUT/PART.err. Groups `first` and `second` need torch, timm,
-einops, DeepSpeed and Pillow, and nvImageCodec for JPEGs; `node` needs the whole environment, DALI among it.
+measurements. What a part writes to standard error is in OUT/PART.err. Groups `first`, `second` and `gains` need
+torch, timm, einops, DeepSpeed and Pillow, and nvImageCodec for JPEGs; `node` needs the whole environment, with DALI.
 """
 
 import argparse

@@ -81,6 +81,11 @@ GROUPS: Mapping[str, tuple[Part, ...]] = {
         step("unisurg2_compiled", 130, "unisurg_vitl_stage2", "global_batch_size=16", "--steps=4"),
         Part("hang", 60, "benchmarks.gpu.hang"),
     ),
+    "gains": (
+        step("bf16_teacher", 150, *SURGVISTA, "objective.teacher.dtype=bf16", "--kernels"),
+        step("regional", 120, *SURGVISTA, "compile=regional"),
+        step("phase2_regional", 120, *PHASE2, "compile=regional", "--steps=6"),
+    ),
     "node": (
         theme("train", 90, "train", *_ON_CLIPS, "data.decode.device=cpu"),
         theme("loader_cpu", 70, "loader", *_ON_CLIPS, "data.decode.device=cpu"),

@@ -119,5 +119,19 @@ PREDICTIONS = (
     _memory("unisurg1", 48),
     _rate("unisurg2_compiled", 22, 30),
     _memory("unisurg2_compiled", 50),
+    _rate("bf16_teacher", 255, 345),
+    Prediction(
+        part="regional",
+        key="first_step_s",
+        what="seconds of the first step, which compiles",
+        high=30,
+    ),
+    _rate("regional", 245, 330),
+    Prediction(
+        part="phase2_regional",
+        key="first_step_s",
+        what="seconds of the first step, which compiles",
+        high=60,
+    ),
     Prediction(part="hang", key="has_stacks", what="stacks are written (1 is yes)", low=1, high=1),
 )

@@ -98,7 +98,7 @@ def test_groups_fit_their_time_and_parts_exist() -> None:
 
 
 def test_parts_for_a_lent_gpu_need_neither_dali_nor_boto3_nor_opencv() -> None:
-    modules = {part.module for group in ("first", "second") for part in GROUPS[group]}
+    modules = {part.module for group in ("first", "second", "gains") for part in GROUPS[group]}
     absent = ("nvidia.dali", "boto3", "botocore", "cv2", "av", "transformers")
     code = f"import sys; sys.modules.update(dict.fromkeys({absent}))\n" + "\n".join(
         f"import surgstream.{module}" for module in sorted(modules)

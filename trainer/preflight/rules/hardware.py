@@ -161,5 +161,6 @@ def _known(values: Iterable[float | None]) -> list[float]:
 def _problem(
     check: str, sentence: str, where: Sequence[RankReport], *, fatal: bool = False
 ) -> Problem:
+    """A problem; what is so bad that no run should begin is a node's own."""
     ranks = tuple(report.rank for report in where)
-    return Problem(check=check, sentence=sentence, ranks=ranks, fatal=fatal)
+    return Problem(check=check, sentence=sentence, ranks=ranks, fatal=fatal, of_node=fatal)

@@ -34,7 +34,7 @@ def node_problems(
     # Space and limits are the node's: one of its ranks speaks for all
     yield from _space(facts[0], num_ranks, needs)
     yield from _limits(facts[0], num_ranks, world_size)
-    yield from _gpus(facts)
+    yield from _gpus(facts, all_here=len(facts) == num_ranks)
 
 
 def _space(facts: NodeFacts, num_ranks: int, needs: Requirements) -> Iterator[Verdict]:
@@ -96,12 +96,12 @@ def _limits(facts: NodeFacts, num_ranks: int, world_size: int) -> Iterator[Verdi
         )
 
 
-def _gpus(facts: Sequence[NodeFacts]) -> Iterator[Verdict]:
+def _gpus(facts: Sequence[NodeFacts], *, all_here: bool) -> Iterator[Verdict]:
     used = [own.own_gpu for own in facts if own.own_gpu]
     seen = {*itertools.chain.from_iterable(own.gpus for own in facts)}
     if len(set(used)) < len(used):
         yield "GPUs", f"{len(used)} ranks share {len(set(used))} GPUs; start one task a GPU", True
-    elif len(seen) > len(used):
+    elif all_here and len(seen) > len(used):
         yield "GPUs", f"{len(seen)} GPUs are seen, {len(used)} used; start one task a GPU", False
 
     sizes = {gpu.uuid: gpu.gib for gpu in seen}
