@@ -12,8 +12,8 @@ from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.errors import DistributedError
 from surgstream.trainer.estimates import GIB
 from surgstream.trainer.preflight.driver import gpus_are_hidden, look_at_driver
+from surgstream.trainer.preflight.judgement.driver import CUDA_12, why_torch_fails
 from surgstream.trainer.preflight.node import installed_driver
-from surgstream.trainer.preflight.rules.driver import CUDA_12, why_torch_fails
 
 log = logging.getLogger(__name__)
 

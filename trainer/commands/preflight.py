@@ -31,13 +31,13 @@ from surgstream.trainer.model_sizes import count_sizes
 from surgstream.trainer.preflight import decoding
 from surgstream.trainer.preflight.checklist import SECONDS_PER_RANK, Checklist
 from surgstream.trainer.preflight.examination import COMPILE_SECONDS, FIRST_TOUCH_SECONDS, examine
+from surgstream.trainer.preflight.judgement.findings import find_problems
+from surgstream.trainer.preflight.judgement.problems import Requirements
+from surgstream.trainer.preflight.judgement.table import render
+from surgstream.trainer.preflight.judgement.unfit import tell_job
+from surgstream.trainer.preflight.judgement.verdict import Verdict
 from surgstream.trainer.preflight.rendezvous import Rendezvous
-from surgstream.trainer.preflight.rules.findings import find_problems
-from surgstream.trainer.preflight.rules.problems import Requirements
 from surgstream.trainer.preflight.shared_folder import trial_folder
-from surgstream.trainer.preflight.table import render
-from surgstream.trainer.preflight.unfit import tell_job
-from surgstream.trainer.preflight.verdict import Verdict
 from surgstream.trainer.run_log import configure_logging
 
 MEETING_SECONDS = 30.0

@@ -150,11 +150,9 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
     ) as batches:
         limits = config.data.limits
         watch = LoaderMetrics(batches, order, rank_info, limits, run_dir, plan.grad_accum_steps)
-        hardware = HardwareWatch(
-            NvmlGpu.open(rank_info.device),
-            config.metrics.health_every_minutes,
-            speaks=rank_info.is_main,
-        )
+        every_minutes = config.metrics.health_every_minutes
+        gpu = NvmlGpu.open(rank_info.device)
+        hardware = HardwareWatch(gpu, every_minutes, speaks=rank_info.is_main)
         reporting = Reporting(
             every_steps=config.metrics.every_steps,
             watch=watch.report,

@@ -10,7 +10,7 @@ from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
 
 _REASON = re.compile(r"encountered:\s*(.*?)[\s:]*(?:Current pipeline object|$)", re.DOTALL)
 _OF_THE_DEVICE = re.compile(
-    "CUDA|cuda[A-Z]|out of memory|allocation failed|bad_alloc|nvml", re.IGNORECASE
+    r"\bCUDA\b|\bcuda[A-Z]|(?i:out of memory|allocation failed|bad_alloc|nvml)"
 )
 
 

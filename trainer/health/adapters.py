@@ -36,8 +36,8 @@ def find_adapters(environment: Mapping[str, str], root: Path = SYSFS) -> tuple[A
     found = []
     for port in sorted(root.glob("*/ports/*"), key=lambda port: (port.parts[-3], port.name)):
         name = f"{port.parts[-3]}:{port.name}"
-        # A port that goes away while it is read is none
-        with suppress(OSError):
+        # A port that goes away while it is read, or tells what nobody knows, is none
+        with suppress(OSError, ValueError, IndexError):
             if is_chosen(name, environment.get("NCCL_IB_HCA", "")):
                 found.append(_read(name, port))
     return tuple(found)

@@ -59,7 +59,7 @@ def gpu_name(gpu: GpuHealth) -> str:
 
 def _memory_faults(gpu: GpuHealth) -> Iterator[Fault]:
     name = gpu_name(gpu)
-    if gpu.uncorrected_errors:
+    if gpu.uncorrected_errors and not gpu.remap_pending:
         plural = "s" if gpu.uncorrected_errors > 1 else ""
         yield Fault(
             sentence=f"{name} has {gpu.uncorrected_errors} uncorrected ECC error{plural} since its "
@@ -73,7 +73,7 @@ def _memory_faults(gpu: GpuHealth) -> Iterator[Fault]:
             fatal=True,
         )
     elif gpu.remap_pending:
-        # Until then the driver keeps the bad pages away from programs.
+        # Until then the driver keeps the bad pages, of an error that was contained, away from programs.
         yield Fault(
             sentence=f"{name} has rows of memory to be remapped; reset the GPU when the node is "
             "free",
@@ -118,6 +118,7 @@ def adapter_faults(
         return
     own = {adapter.name: adapter for adapter in adapters}
     names = dict.fromkeys(adapter.name for node in nodes for adapter in node)
+    fastest = max((port.gbit_per_second for node in nodes for port in node), default=0.0)
 
     for name in names:
         # Of two rates that equally many have, the higher one is meant
@@ -127,13 +128,16 @@ def adapter_faults(
         if rate >= usual:
             continue
 
+        # Gradients go by the fastest ports; a slower one may be storage's, and one of two nodes proves nothing
+        is_needed = usual == fastest and 2 * rates[usual] > len(nodes)
+
         if not rate:
             state = own[name].state if name in own else "missing"
             yield Fault(
                 sentence=f"the adapter {name} is {state} where others have it at {usual:g} Gb/s; "
                 "look at its cable and its switch, drain the node, or leave the adapter out by "
                 "NCCL_IB_HCA on all nodes",
-                fatal=True,
+                fatal=is_needed,
             )
         else:
             yield Fault(

@@ -107,7 +107,7 @@ class NvmlGpu:
         return None
 
     def health(self) -> GpuHealth:
-        """Ask for the GPU's health, some thirty questions of microseconds each."""
+        """Ask for the GPU's health, some fifty questions, most of them for links."""
         gpu = self._handle
         kind = pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED
         since_reset = pynvml.NVML_VOLATILE_ECC

@@ -8,11 +8,11 @@ from typing import TypeVar
 
 import torch
 
-from surgstream.configs.errors import SurgstreamError
+from surgstream.configs.errors import ConfigError, SurgstreamError
 from surgstream.shards.errors import StorageError
 from surgstream.shards.storage.base import without_secrets
+from surgstream.trainer.preflight.judgement.report import CheckFailure
 from surgstream.trainer.preflight.rendezvous import Rendezvous
-from surgstream.trainer.preflight.report import CheckFailure
 
 T = TypeVar("T")
 
@@ -52,7 +52,15 @@ class Checklist:
         left = self._deadline - time.monotonic()
         return min(seconds + self._more_seconds, max(left, 0.1))
 
-    def run(self, check: str, action: Callable[[], T], *, seconds: float, advice: str) -> T | None:
+    def run(
+        self,
+        check: str,
+        action: Callable[[], T],
+        *,
+        seconds: float,
+        advice: str,
+        fatal: bool = True,
+    ) -> T | None:
         """Run one check in a thread of its own, which is left behind when it does not end.
 
         Args:
@@ -60,6 +68,7 @@ class Checklist:
             action: The check itself.
             seconds: The most time that it may take on one rank, see `at_most`.
             advice: What a user should do when it fails without saying so itself.
+            fatal: Whether a run cannot start without it.
 
         Returns:
             The result of the action; None when it failed.
@@ -73,14 +82,16 @@ class Checklist:
         )
         thread.start()
         limit = self.at_most(seconds)
-
         in_time = True
+        # Who is to blame for a network that fails is not known by whom it fails
+        of_node = check != "network"
         try:
             return outcome.result(limit)
         except StorageError as error:  # says what happened, not what to do
             sentence = f"{error}; {advice}"
         except SurgstreamError as error:
             sentence = str(error)
+            of_node = of_node and not isinstance(error, ConfigError)
         except TimeoutError:
             in_time = False
             sentence = f"no answer within {limit:.0f} s; {advice}"
@@ -91,8 +102,15 @@ class Checklist:
             said = next(iter(str(error).splitlines()), "")
             sentence = f"{type(error).__name__}: {said[:_MAX_SENTENCE]}; {advice}"
 
-        failure = CheckFailure(check=check, sentence=without_secrets(sentence), in_time=in_time)
-        self.failures.append(failure)
+        self.failures.append(
+            CheckFailure(
+                check=check,
+                sentence=without_secrets(sentence),
+                in_time=in_time,
+                fatal=fatal,
+                of_node=of_node,
+            )
+        )
         return None
 
     def _act(self, action: Callable[[], T], outcome: Future[T]) -> None:

@@ -11,6 +11,8 @@ from surgstream.trainer.errors import PreflightError
 
 T = TypeVar("T")
 
+_LAST_SECONDS = 1.0
+
 
 def in_child(action: Callable[[], T], seconds: float) -> T:
     """Call something in a new process, which imports what it needs; the process ends with this call.
@@ -38,11 +40,11 @@ def in_child(action: Callable[[], T], seconds: float) -> T:
             raise PreflightError(f"gave no answer within {seconds:.0f} s")
         failure, result = receiving.recv()
     except (EOFError, OSError):  # between results, or within one
-        child.join()
+        child.join(_LAST_SECONDS)
         raise PreflightError(f"ended with {_in_words(child.exitcode or 0)}") from None
     finally:
         child.kill()
-        child.join()
+        child.join(_LAST_SECONDS)  # one that waits for a driver may not even be killed
         receiving.close()
 
     if failure:

@@ -23,8 +23,8 @@ from surgstream.trainer.data.decode import ClipDecoder
 from surgstream.trainer.errors import DecodeError, PreflightError
 from surgstream.trainer.preflight.checklist import Checklist
 from surgstream.trainer.preflight.child import in_child
+from surgstream.trainer.preflight.judgement.report import GpuDecoding
 from surgstream.trainer.preflight.rendezvous import Rendezvous
-from surgstream.trainer.preflight.report import GpuDecoding
 from surgstream.trainer.preflight.store import Corpora
 
 SECONDS = 25.0
@@ -63,26 +63,29 @@ def _try_gpu(
     config: TrainConfig, device: torch.device, checks: Checklist, corpora: Corpora
 ) -> GpuDecoding | None:
     """Decode pictures of the corpus on a GPU; None where they could not be read."""
+    decode = config.data.decode
+    is_asked_for = decode.device == "gpu"
     sample = checks.run(
         "decode",
         lambda: take_sample(config, corpora.storage),
         seconds=10,
         advice="see whether this node reaches the store",
+        fatal=is_asked_for,
     )
     if sample is None:
         return None
 
-    decode = config.data.decode
     on_gpu = replace(decode, device="gpu")
     problem = checks.run(
         "decode",
         lambda: gpu_problem(sample, on_gpu, device, checks.at_most(SECONDS - 5)),
         seconds=SECONDS,
         advice="set data.decode.device=cpu",
+        fatal=is_asked_for,
     )
     if problem is None:
         return None
-    return GpuDecoding(problem=problem, is_asked_for=decode.device == "gpu")
+    return GpuDecoding(problem=problem, is_asked_for=is_asked_for)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from importlib.metadata import distributions
 
 import torch
 
+from surgstream.trainer.preflight.judgement.report import CudaVersions
 from surgstream.trainer.preflight.node import installed_driver
-from surgstream.trainer.preflight.report import CudaVersions
 
 _DALI = "nvidia-dali-cuda"
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from surgstream.trainer.config import TrainConfig
@@ -13,11 +14,11 @@ from surgstream.trainer.joining import join
 from surgstream.trainer.preflight.checklist import Checklist
 from surgstream.trainer.preflight.decoding import examine_decoding
 from surgstream.trainer.preflight.driver import look_at_driver
+from surgstream.trainer.preflight.judgement.report import HardwareFacts, RankReport, StepMemory
 from surgstream.trainer.preflight.model import build_model, take_step
 from surgstream.trainer.preflight.network import bus_gb_per_second, node_bus_gb_per_second
 from surgstream.trainer.preflight.node import look_at_node
 from surgstream.trainer.preflight.rendezvous import Rendezvous
-from surgstream.trainer.preflight.report import HardwareFacts, RankReport, StepMemory
 from surgstream.trainer.preflight.shared_folder import check_shared
 from surgstream.trainer.preflight.store import Corpora
 
@@ -58,17 +59,7 @@ def examine(
     all_here = meeting.all_ok("clock", checks.at_most(2 * FIRST_TOUCH_SECONDS + 31))
     clock = time.time() if all_here else None
 
-    mb_per_second = None
-    if corpora:
-        mb_per_second = checks.run(
-            "store",
-            lambda: corpora.mb_per_second(
-                MEASURE_SECONDS, rank=rank_info.rank, world_size=rank_info.world_size
-            ),
-            seconds=12,
-            advice="see whether this node reaches the store",
-        )
-
+    mb_per_second = examine_store(corpora, meeting, checks) if corpora else None
     decoding = examine_decoding(config, meeting, checks, corpora)
     shared = checks.run(
         "run_dir",
@@ -76,8 +67,10 @@ def examine(
         seconds=15,
         advice="choose a run_dir that this node can write to",
     )
+    # Before the network: a GPU that is sick would be taken for a network that hangs.
+    hardware = examine_gpu(meeting, checks)
     bus = examine_network(config, meeting, checks)
-    hardware = examine_hardware(meeting, checks, well=bus is not None)
+    hardware = examine_connections(meeting, checks, hardware, well=bus is not None)
     step = examine_step(config, meeting, checks, well=bus is not None) if with_step else None
 
     return RankReport(
@@ -98,11 +91,11 @@ def examine(
 
 
 def examine_corpora(config: TrainConfig, meeting: Rendezvous, checks: Checklist) -> Corpora | None:
-    """Read the manifests, and on rank 0 see whether ranks can hold what the order keeps open; None where one fails."""
+    """Read the manifests, and see whether this rank can hold what the order keeps open; None where one fails."""
     rank_info = meeting.rank_info
     advice = "see whether this node reaches the store, and as whom"
     corpora = checks.run("corpus", lambda: Corpora(config), seconds=15, advice=advice)
-    if corpora and rank_info.is_main:
+    if corpora:
         checks.run(
             "corpus",
             lambda: corpora.check_memory(rank_info.world_size),
@@ -110,6 +103,19 @@ def examine_corpora(config: TrainConfig, meeting: Rendezvous, checks: Checklist)
             advice=advice,
         )
     return corpora
+
+
+def examine_store(corpora: Corpora, meeting: Rendezvous, checks: Checklist) -> float | None:
+    """Measure how fast the corpus comes, while all ranks read; None where this one fails."""
+    rank_info = meeting.rank_info
+    return checks.run(
+        "store",
+        lambda: corpora.mb_per_second(
+            MEASURE_SECONDS, rank=rank_info.rank, world_size=rank_info.world_size
+        ),
+        seconds=12,
+        advice="see whether this node reaches the store",
+    )
 
 
 def examine_network(config: TrainConfig, meeting: Rendezvous, checks: Checklist) -> float | None:
@@ -144,33 +150,44 @@ def examine_network(config: TrainConfig, meeting: Rendezvous, checks: Checklist)
     )
 
 
-def examine_hardware(meeting: Rendezvous, checks: Checklist, *, well: bool) -> HardwareFacts:
-    """Look at this rank's GPU and connections.
+def examine_gpu(meeting: Rendezvous, checks: Checklist) -> HardwareFacts:
+    """Look at this rank's GPU."""
+    gpu = checks.run(
+        "GPUs",
+        lambda: look_at_gpu(meeting.rank_info.device, GPU_SECONDS),
+        seconds=20,
+        advice="see whether nvidia-smi answers on this node",
+    )
+    if gpu is None:
+        return HardwareFacts()
+    return HardwareFacts(gemm_tflops=gpu.tflops, health=gpu.health)
+
+
+def examine_connections(
+    meeting: Rendezvous, checks: Checklist, hardware: HardwareFacts, *, well: bool
+) -> HardwareFacts:
+    """Look at how this rank is connected.
 
     Args:
         meeting: The ranks.
         checks: The checks of this rank.
+        hardware: What is known of its GPU.
         well: Whether it has joined the others, so that the network inside its node can be measured.
+
+    Returns:
+        All that is known of both.
     """
-    device = meeting.rank_info.device
-    gpu = checks.run(
-        "GPUs",
-        lambda: look_at_gpu(device, GPU_SECONDS),
-        seconds=20,
-        advice="see whether nvidia-smi answers on this node",
-    )
     inside = None
     if meeting.all_ok("hardware", checks.at_most(20), ok=well):
         inside = checks.run(
             "network",
-            lambda: node_bus_gb_per_second(device, GPU_SECONDS, meeting.node),
+            lambda: node_bus_gb_per_second(meeting.rank_info.device, GPU_SECONDS, meeting.node),
             seconds=15,
             advice="see what NCCL_DEBUG=INFO prints, and `nvidia-smi topo -m`",
         )
 
-    return HardwareFacts(
-        gemm_tflops=gpu.tflops if gpu else None,
-        health=gpu.health if gpu else None,
+    return replace(
+        hardware,
         adapters=find_adapters(os.environ),
         node_gb_per_second=inside,
         transport=transport_of_rank(os.environ),

@@ -11,7 +11,7 @@ from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.errors import PreflightError
 from surgstream.trainer.noise import noise_batch
 from surgstream.trainer.objectives.base import Objective
-from surgstream.trainer.preflight.report import StepMemory
+from surgstream.trainer.preflight.judgement.report import StepMemory
 
 _GIB = 2**30
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from surgstream.trainer.host.cores import cores_near, cores_of_rank, cores_to_take
-from surgstream.trainer.preflight.report import Gpu, NodeFacts
+from surgstream.trainer.preflight.judgement.report import Gpu, NodeFacts
 
 _GIB = 2**30
 _DRIVER_FILE = Path("/proc/driver/nvidia/version")

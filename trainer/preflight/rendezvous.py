@@ -19,8 +19,8 @@ from surgstream.trainer.errors import (
     UnfitNodesError,
 )
 from surgstream.trainer.joining import serves_store, telling_who_is_missing
-from surgstream.trainer.preflight.report import CheckFailure, RankReport
-from surgstream.trainer.preflight.unfit import are_few, tell_job
+from surgstream.trainer.preflight.judgement.report import CheckFailure, RankReport
+from surgstream.trainer.preflight.judgement.unfit import are_few, tell_job
 
 _POLL_SECONDS = 0.05
 

@@ -8,10 +8,10 @@ from surgstream.trainer.preflight.rendezvous import Rendezvous
 
 
 def check_shared(meeting: Rendezvous, checkpoints: Path, seconds: float) -> bool | None:
-    """Write a file and rename it, as a checkpoint does, and look for those of the other ranks.
+    """Write a file and rename it, as a checkpoint does, and look for that of rank 0.
 
-    Rank 0 looks for every rank's file, the others for rank 0's. All names are new, so that no file system answers from
-    what it remembers of the folder.
+    All look for rank 0's, so that of nodes with folders of their own just these complain. All names are new, so that no
+    file system answers from what it remembers of the folder.
 
     Args:
         meeting: The ranks.
@@ -23,7 +23,7 @@ def check_shared(meeting: Rendezvous, checkpoints: Path, seconds: float) -> bool
 
     Raises:
         OSError: This rank cannot write there.
-        PreflightError: A file that another rank wrote is not there.
+        PreflightError: The file that rank 0 wrote is not there.
     """
     rank = meeting.rank_info.rank
     folder = trial_folder(meeting, checkpoints)
@@ -37,12 +37,11 @@ def check_shared(meeting: Rendezvous, checkpoints: Path, seconds: float) -> bool
     if not meeting.all_ok("written", seconds):
         return None
 
-    for other in range(meeting.rank_info.world_size) if rank == 0 else (0,):
-        if not (folder / str(other)).exists():
-            raise PreflightError(
-                f"{checkpoints}: what rank {other} wrote there is not seen here; "
-                "run_dir must be on a file system that all nodes share"
-            )
+    if not (folder / "0").exists():
+        raise PreflightError(
+            f"{checkpoints}: what rank 0 wrote there is not seen here; "
+            "run_dir must be on a file system that all nodes share"
+        )
     return True
 
 

@@ -85,6 +85,7 @@ def call_until_stopped(
         stopped = agreement.stopping(save=not saves and call >= late_at)
         if agreement.saving:
             saves.append(call)
+            agreement.saving = False
         if stopped:
             return call
         step(call)

@@ -94,8 +94,8 @@ def test_an_adapter_that_is_down_or_missing_forbids_a_run() -> None:
     nodes = [adapters(400, 400), adapters(400, 0), adapters(400)]
     assert list(adapter_faults(nodes[0], nodes)) == []
 
-    # Two nodes of four have the port
-    nodes.append(adapters(400, 400))
+    # Three nodes of five have the port
+    nodes += [adapters(400, 400), adapters(400, 400)]
     (down,) = adapter_faults(nodes[1], nodes)
     (missing,) = adapter_faults(nodes[2], nodes)
     assert down.fatal and missing.fatal
@@ -103,6 +103,13 @@ def test_an_adapter_that_is_down_or_missing_forbids_a_run() -> None:
         "the adapter mlx5_1:1 is DOWN (Polling) where others have it at 400 Gb/s; look at its cable"
     )
     assert missing.sentence.startswith("the adapter mlx5_1:1 is missing where others have it")
+
+
+def test_a_port_of_storage_or_of_one_of_two_nodes_is_warned_of() -> None:
+    nodes = [adapters(400, 25), adapters(400, 0), adapters(400, 25)]
+    (storage,) = adapter_faults(nodes[1], nodes)
+    (one_of_two,) = adapter_faults(adapters(400, 0), [adapters(400, 400), adapters(400, 0)])
+    assert not storage.fatal and not one_of_two.fatal
 
 
 def test_an_adapter_at_half_rate_is_warned_of() -> None:

@@ -3,14 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
-from surgstream.trainer.preflight.report import (
+from surgstream.trainer.preflight.judgement.problems import Requirements
+from surgstream.trainer.preflight.judgement.report import (
     CudaVersions,
     Gpu,
     NodeFacts,
     RankReport,
     StepMemory,
 )
-from surgstream.trainer.preflight.rules.problems import Requirements
 
 NEEDS = Requirements(checkpoint_gib=1.2, checkpoints=4, cache_gib=93.0, with_step=True)
 VERSIONS = {

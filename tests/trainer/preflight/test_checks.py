@@ -21,9 +21,9 @@ from surgstream.trainer.engine.checkpoint_files import state_bytes
 from surgstream.trainer.errors import CheckpointError, PreflightError
 from surgstream.trainer.preflight import model, network
 from surgstream.trainer.preflight.checklist import Checklist
+from surgstream.trainer.preflight.judgement.report import CheckFailure
 from surgstream.trainer.preflight.node import driver_version, free_gib, look_at_node
 from surgstream.trainer.preflight.rendezvous import Rendezvous
-from surgstream.trainer.preflight.report import CheckFailure
 from surgstream.trainer.preflight.shared_folder import check_shared, trial_folder
 from surgstream.trainer.preflight.store import Corpora
 from tests.helpers.handmade import write_corpus

@@ -27,12 +27,12 @@ from surgstream.trainer.preflight.decoding import (
     gpu_problem,
     take_sample,
 )
+from surgstream.trainer.preflight.judgement.decoding import gpu_decodes
+from surgstream.trainer.preflight.judgement.findings import find_problems
+from surgstream.trainer.preflight.judgement.report import GpuDecoding, RankReport
+from surgstream.trainer.preflight.judgement.table import render
 from surgstream.trainer.preflight.rendezvous import Rendezvous
-from surgstream.trainer.preflight.report import GpuDecoding, RankReport
-from surgstream.trainer.preflight.rules.decoding import gpu_decodes
-from surgstream.trainer.preflight.rules.findings import find_problems
 from surgstream.trainer.preflight.store import Corpora
-from surgstream.trainer.preflight.table import render
 from tests.helpers.handmade import HEIGHT, WIDTH, write_corpus
 from tests.trainer.preflight.reports import NEEDS, cluster
 

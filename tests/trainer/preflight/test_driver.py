@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surgstream.trainer.preflight import driver
-from surgstream.trainer.preflight.report import CudaVersions
-from surgstream.trainer.preflight.rules.driver import (
+from surgstream.trainer.preflight.judgement.driver import (
     FIRST_DRIVER,
     driver_problems,
     why_dali_fails,
     why_torch_fails,
 )
+from surgstream.trainer.preflight.judgement.report import CudaVersions
 from tests.trainer.preflight.reports import CUDA, change, cluster
 
 OLD = replace(CUDA, driver="550.54.15", of_driver="12.4")

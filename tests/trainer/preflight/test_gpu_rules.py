@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from surgstream.trainer.preflight.report import RankReport
-from surgstream.trainer.preflight.rules.findings import find_problems
-from surgstream.trainer.preflight.rules.problems import Problem, verdict
+from surgstream.trainer.preflight.judgement.findings import find_problems
+from surgstream.trainer.preflight.judgement.problems import Problem, verdict
+from surgstream.trainer.preflight.judgement.report import RankReport
 from tests.trainer.preflight.reports import NEEDS, change, cluster
 
 

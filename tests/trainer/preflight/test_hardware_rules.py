@@ -8,10 +8,10 @@ from surgstream.configs.loading import build, to_tree
 from surgstream.trainer.health.adapters import Adapter
 from surgstream.trainer.health.gpus import GpuHealth, PcieLink
 from surgstream.trainer.health.nccl import Transport
-from surgstream.trainer.preflight.report import HardwareFacts, RankReport
-from surgstream.trainer.preflight.rules.findings import find_problems
-from surgstream.trainer.preflight.rules.problems import Problem
-from surgstream.trainer.preflight.table import one_line, render
+from surgstream.trainer.preflight.judgement.findings import find_problems
+from surgstream.trainer.preflight.judgement.problems import Problem
+from surgstream.trainer.preflight.judgement.report import HardwareFacts, RankReport
+from surgstream.trainer.preflight.judgement.table import one_line, render
 from tests.trainer.preflight.reports import NEEDS, change, cluster
 
 PORTS = tuple(

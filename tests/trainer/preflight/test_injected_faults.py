@@ -3,25 +3,32 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import torch
 
-from surgstream.configs.errors import ConfigError
 from surgstream.shards.reading.memory import check_buffer
-from surgstream.trainer.errors import DistributedError, PreflightError
+from surgstream.trainer.distributed import RankInfo
+from surgstream.trainer.errors import PreflightError
 from surgstream.trainer.host.interface import choose_interface
+from surgstream.trainer.preflight.checklist import Checklist
 from surgstream.trainer.preflight.child import in_child
-from surgstream.trainer.preflight.report import CheckFailure, Gpu, GpuDecoding, RankReport
-from surgstream.trainer.preflight.rules.findings import find_problems
-from surgstream.trainer.preflight.unfit import unfit_nodes
+from surgstream.trainer.preflight.judgement.findings import find_problems
+from surgstream.trainer.preflight.judgement.report import CheckFailure, Gpu, GpuDecoding, RankReport
+from surgstream.trainer.preflight.judgement.unfit import unfit_nodes
 from tests.trainer.preflight.reports import CUDA, NEEDS, change
 from tests.trainer.preflight.test_hardware_rules import PORTS, break_gpu, h800s, on_node
 
 Reports = list[RankReport]
+
+
+CPU = torch.device("cpu")
+NOBODY = SimpleNamespace(rank_info=RankInfo(), put=lambda key, value: None)
+"""A meeting of one rank that says nothing to anybody."""
 
 
 def cluster() -> Reports:
@@ -55,14 +62,19 @@ def another_model(reports: Reports) -> Reports:
     ]
 
 
-def failing(check: str, failure: Callable[[], object]) -> Callable[[Reports], Reports]:
-    """Rank 9's check fails as the code itself does."""
+def failing(
+    check: str, failure: Callable[[], object], ranks: Sequence[int]
+) -> Callable[[Reports], Reports]:
+    """A check of these ranks fails as the code itself does."""
 
     def fail(reports: Reports) -> Reports:
-        with pytest.raises((ConfigError, DistributedError, PreflightError)) as caught:
-            failure()
-        failures = (CheckFailure(check=check, sentence=str(caught.value)),)
-        return [*reports[:9], replace(reports[9], failures=failures), *reports[10:]]
+        checks = Checklist(cast(Any, NOBODY), CPU, seconds=60)
+        checks.run(check, failure, seconds=60, advice="")
+        failures = tuple(checks.failures)
+        return [
+            replace(report, failures=failures) if report.rank in ranks else report
+            for report in reports
+        ]
 
     return fail
 
@@ -72,11 +84,12 @@ def wrong_interface() -> None:
 
 
 def silent(reports: Reports) -> Reports:
+    """The first rank of a node says nothing."""
     failure = CheckFailure(
         check="run_dir", sentence="no word since this check began; see these ranks", in_time=False
     )
-    lost = RankReport(rank=9, node=reports[9].node, failures=(failure,))
-    return [*reports[:9], lost, *reports[10:]]
+    lost = RankReport(rank=8, node=reports[8].node, failures=(failure,))
+    return [*reports[:8], lost, *reports[9:]]
 
 
 def dying_decoder(reports: Reports) -> Reports:
@@ -151,7 +164,7 @@ FAULTS: dict[str, tuple[Callable[[Reports], Reports], str, str]] = {
         "node",
     ),
     "wrong gloo interface": (
-        failing("network", wrong_interface),
+        failing("network", wrong_interface, [9]),
         "got 'docker9'; unset it, and the one that leads to 127.0.0.1 is taken",
         "run",
     ),
@@ -187,9 +200,9 @@ FAULTS: dict[str, tuple[Callable[[Reports], Reports], str, str]] = {
         "node",
     ),
     "buffers too small": (
-        failing("corpus", small_buffers),
+        failing("corpus", small_buffers, range(32)),
         "set data.read.buffer_bytes=8589934592",
-        "node",
+        "run",
     ),
 }
 """What is broken, what is said, and whose fault it is: a node's own, the run's, or a warning."""

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from surgstream.trainer.distributed import spans
-from surgstream.trainer.preflight.report import CheckFailure, RankReport, StepMemory
-from surgstream.trainer.preflight.rules.findings import find_problems
-from surgstream.trainer.preflight.rules.problems import Problem, come_again, verdict
+from surgstream.trainer.preflight.judgement.findings import find_problems
+from surgstream.trainer.preflight.judgement.problems import Problem, come_again, verdict
+from surgstream.trainer.preflight.judgement.report import CheckFailure, RankReport, StepMemory
 from tests.trainer.preflight.reports import NEEDS, VERSIONS, change, cluster
 
 

@@ -1,6 +1,6 @@
-from surgstream.trainer.preflight.report import CheckFailure, RankReport
-from surgstream.trainer.preflight.rules.findings import find_problems
-from surgstream.trainer.preflight.table import render
+from surgstream.trainer.preflight.judgement.findings import find_problems
+from surgstream.trainer.preflight.judgement.report import CheckFailure, RankReport
+from surgstream.trainer.preflight.judgement.table import render
 from tests.trainer.preflight.reports import NEEDS, change, cluster
 
 

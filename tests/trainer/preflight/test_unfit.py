@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from surgstream.trainer.preflight.report import CheckFailure, RankReport
-from surgstream.trainer.preflight.rules.findings import find_problems
-from surgstream.trainer.preflight.unfit import are_few, tell_job, unfit_nodes
+from surgstream.trainer.preflight.judgement.findings import find_problems
+from surgstream.trainer.preflight.judgement.report import CheckFailure, RankReport
+from surgstream.trainer.preflight.judgement.unfit import are_few, tell_job, unfit_nodes
 from surgstream.trainer.runs.files import UNFIT
 from tests.trainer.preflight.reports import NEEDS, change, cluster
 
@@ -37,7 +37,7 @@ def test_a_node_that_is_unlike_the_others_is_to_blame(changes: dict[str, object]
 
 
 def test_a_network_that_fails_blames_nobody() -> None:
-    failure = CheckFailure(check="network", sentence="no answer within 40 s")
+    failure = CheckFailure(check="network", sentence="no answer within 40 s", of_node=False)
     assert blamed(change(cluster(4), 1, failures=(failure,), bus_gb_per_second=None)) == {}
 
 

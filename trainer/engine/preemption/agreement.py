@@ -19,6 +19,7 @@ _MAX_POLL_SECONDS = 1.0
 HELD_POLLS = 4
 """How often a rank polls, in the time of one poll, while it holds its training."""
 
+_CONNECT_SECONDS = 60.0
 _CLOSE_SECONDS = 2.0
 _SAVE = 0
 """The reason of a wish to save; others are reasons to stop."""
@@ -35,6 +36,7 @@ def open_store(rank_info: RankInfo, timeout_seconds: float) -> Store:
         DistributedError: Rank 0 cannot be reached.
     """
     timeout = timedelta(seconds=timeout_seconds)
+    connecting = timedelta(seconds=min(timeout_seconds, _CONNECT_SECONDS))
     server: Store | None = None
     port = 0
     if rank_info.is_main:
@@ -46,12 +48,14 @@ def open_store(rank_info: RankInfo, timeout_seconds: float) -> Store:
     if server is not None:
         return server
     try:
-        return TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=timeout)
+        store = TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=connecting)
     except RuntimeError as error:
         raise DistributedError(
             f"rank {rank_info.rank}: could not reach rank 0 at {host}:{port} ({error}); "
             "is there a firewall between the nodes?"
         ) from None
+    store.set_timeout(timeout)
+    return store
 
 
 def _address_of_main() -> str:
@@ -90,7 +94,7 @@ class StopConsensus:
     seconds at most, however long steps take.
 
     Attributes:
-        saving: Whether this call is the one at which all ranks save; the same on all ranks.
+        saving: Whether all ranks are to save, from the call at which they are until `ask_all`; the same on all ranks.
     """
 
     def __init__(self, stop: SignalFlag, store: Store, rank_info: RankInfo) -> None:
@@ -145,13 +149,15 @@ class StopConsensus:
                 )
 
             self._calls += 1
-            self.saving = self._calls == self._save_call
+            # Stays so until it is done: periodic tasks call as well, and do not save.
+            self.saving = self.saving or self._calls == self._save_call
             # Neither again before the save that is granted, nor at it.
-            self._late = save and self._calls > self._save_call
+            self._late = save and not self.saving and self._calls > self._save_call
             return self._stop_call is not None and self._calls >= self._stop_call
 
     def ask_all(self) -> None:
-        """Let the next call know what came to any rank before; collective, and waits for all ranks."""
+        """Let the next call know what came to any rank before, after a save; collective, and waits for all ranks."""
+        self.saving = False
         reasons = all_gather(self._stop.reason())
         number, rank = max((number, rank) for rank, number in enumerate(reasons))
         if number:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from surgstream.trainer.errors import NotInTimeError, PreflightError, UnfitNodesError
-from surgstream.trainer.preflight.report import RankReport
-from surgstream.trainer.preflight.rules.decoding import gpu_decodes
-from surgstream.trainer.preflight.rules.problems import Problem, come_again
-from surgstream.trainer.preflight.table import one_line
-from surgstream.trainer.preflight.unfit import unfit_nodes
+from surgstream.trainer.preflight.judgement.decoding import gpu_decodes
+from surgstream.trainer.preflight.judgement.problems import Problem, come_again
+from surgstream.trainer.preflight.judgement.report import RankReport
+from surgstream.trainer.preflight.judgement.table import one_line
+from surgstream.trainer.preflight.judgement.unfit import unfit_nodes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from surgstream.trainer.health.nccl import Transport
-from surgstream.trainer.preflight.report import RankReport
-from surgstream.trainer.preflight.rules.problems import nodes
+from surgstream.trainer.preflight.judgement.problems import nodes
+from surgstream.trainer.preflight.judgement.report import RankReport
 
 _NODES_NAMED = 2
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from surgstream.trainer.preflight.report import NodeFacts, RankReport
+from surgstream.trainer.preflight.judgement.report import NodeFacts, RankReport
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,8 @@
 import itertools
 from collections.abc import Iterator, Sequence
 
-from surgstream.trainer.preflight.report import NodeFacts
-from surgstream.trainer.preflight.rules.problems import Requirements
+from surgstream.trainer.preflight.judgement.problems import Requirements
+from surgstream.trainer.preflight.judgement.report import NodeFacts
 
 SHM_GIB_PER_RANK = 1 / 16
 """NCCL's buffers between GPUs of a node; containers often come with 64 MiB in all."""

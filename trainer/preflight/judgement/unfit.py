@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from surgstream.trainer.preflight.report import RankReport
-from surgstream.trainer.preflight.rules.problems import Problem, nodes
+from surgstream.trainer.preflight.judgement.problems import Problem, nodes
+from surgstream.trainer.preflight.judgement.report import RankReport
 from surgstream.trainer.runs.files import UNFIT
 
 

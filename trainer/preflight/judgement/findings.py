@@ -4,13 +4,12 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 
-from surgstream.trainer.preflight.report import CheckFailure, NodeFacts, RankReport
-from surgstream.trainer.preflight.rules.decoding import decoding_problems
-from surgstream.trainer.preflight.rules.driver import driver_problems
-from surgstream.trainer.preflight.rules.gpus import gpu_problems
-from surgstream.trainer.preflight.rules.hardware import hardware_problems
-from surgstream.trainer.preflight.rules.node import node_problems
-from surgstream.trainer.preflight.rules.problems import (
+from surgstream.trainer.preflight.judgement.decoding import decoding_problems
+from surgstream.trainer.preflight.judgement.driver import driver_problems
+from surgstream.trainer.preflight.judgement.gpus import gpu_problems
+from surgstream.trainer.preflight.judgement.hardware import hardware_problems
+from surgstream.trainer.preflight.judgement.node import node_problems
+from surgstream.trainer.preflight.judgement.problems import (
     Problem,
     Requirements,
     gpus_in_words,
@@ -18,6 +17,7 @@ from surgstream.trainer.preflight.rules.problems import (
     skews,
     usual,
 )
+from surgstream.trainer.preflight.judgement.report import CheckFailure, NodeFacts, RankReport
 
 CLOCK_SECONDS = 5.0
 """NTP keeps clocks within milliseconds. One that is seconds off has lost it and drifts on: log lines of nodes cannot be
@@ -75,9 +75,9 @@ def _failures(reports: Sequence[RankReport]) -> Iterator[Problem]:
             check=failure.check,
             sentence=failure.sentence,
             ranks=tuple(where),
+            fatal=failure.fatal,
             comes_again=failure.in_time,
-            # Who is to blame for a network that fails is not known by whom it fails.
-            of_node=failure.check != "network",
+            of_node=failure.of_node,
         )
 
 

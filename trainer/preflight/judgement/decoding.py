@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from surgstream.trainer.preflight.report import RankReport
-from surgstream.trainer.preflight.rules.problems import Problem, nodes
+from surgstream.trainer.preflight.judgement.problems import Problem, nodes
+from surgstream.trainer.preflight.judgement.report import RankReport
 
 
 def decoding_problems(reports: Sequence[RankReport]) -> Iterator[Problem]:

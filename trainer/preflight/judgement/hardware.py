@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
+from surgstream.trainer.health.adapters import Adapter
 from surgstream.trainer.health.faults import adapter_faults, gpu_faults, gpu_name
-from surgstream.trainer.preflight.report import RankReport
-from surgstream.trainer.preflight.rules.problems import Problem, nodes
+from surgstream.trainer.preflight.judgement.problems import Problem, nodes
+from surgstream.trainer.preflight.judgement.report import RankReport
 
 SLOW_GPU = 0.9
 """The share of its peers' rate of matrix products below which a GPU is slow: every step waits for the slowest one.
@@ -58,11 +59,12 @@ def _faults(
             for fault in gpu_faults(report.hardware.health, peers):
                 yield _problem("GPUs", fault.sentence, [report], fatal=fault.fatal)
 
-    # A node's ranks all see the same adapters
-    adapters = {node: own[0].hardware.adapters for node, own in by_node.items()}
-    for node, own in by_node.items():
-        for fault in adapter_faults(adapters[node], [*adapters.values()]):
-            yield _problem("network", fault.sentence, own, fatal=fault.fatal)
+    adapters = {
+        node: found for node, own in by_node.items() if (found := _adapters(own)) is not None
+    }
+    for node, found in adapters.items():
+        for fault in adapter_faults(found, [*adapters.values()]):
+            yield _problem("network", fault.sentence, by_node[node], fatal=fault.fatal)
 
 
 def _slow_gpus(reports: Sequence[RankReport]) -> Iterator[Problem]:
@@ -100,8 +102,11 @@ def _slow_between(
     reports: Sequence[RankReport], by_node: dict[str, list[RankReport]]
 ) -> Iterator[Problem]:
     # The slowest node sets the pace
+    nodes_adapters = [_adapters(own) for own in by_node.values()]
     gbit = min(
-        sum(port.gbit_per_second for port in own[0].hardware.adapters) for own in by_node.values()
+        sum(port.gbit_per_second for port in adapters)
+        for adapters in nodes_adapters
+        if adapters is not None
     )
     expected = ADAPTERS_SHARE * gbit / 8
     inside = _known(report.hardware.node_gb_per_second for report in reports)
@@ -152,6 +157,11 @@ def _not_over_adapters(reports: Sequence[RankReport]) -> Iterator[Problem]:
             "nvidia-peermem, and see NCCL_NET_GDR_LEVEL and whether ACS is off",
             past_host,
         )
+
+
+def _adapters(own: Sequence[RankReport]) -> tuple[Adapter, ...] | None:
+    """The adapters of a node, which all of its ranks see; None where no rank has told."""
+    return next((report.hardware.adapters for report in own if report.facts), None)
 
 
 def _known(values: Iterable[float | None]) -> list[float]:

@@ -6,10 +6,9 @@ from textwrap import fill
 
 from surgstream.configs.columns import columns
 from surgstream.trainer.distributed import in_words, spans
-from surgstream.trainer.preflight.connections import speeds_by_connection
-from surgstream.trainer.preflight.report import NodeFacts, RankReport
-from surgstream.trainer.preflight.rules.decoding import gpu_decodes
-from surgstream.trainer.preflight.rules.problems import (
+from surgstream.trainer.preflight.judgement.connections import speeds_by_connection
+from surgstream.trainer.preflight.judgement.decoding import gpu_decodes
+from surgstream.trainer.preflight.judgement.problems import (
     Problem,
     gpus_in_words,
     nodes,
@@ -17,6 +16,7 @@ from surgstream.trainer.preflight.rules.problems import (
     usual,
     verdict,
 )
+from surgstream.trainer.preflight.judgement.report import NodeFacts, RankReport
 
 _NODES_NAMED = 4
 _COLUMNS = 120

@@ -116,11 +116,15 @@ class CheckFailure:
         check: Its column in the table.
         sentence: What is wrong and what to do.
         in_time: Whether it ended; one that did not has found nothing out.
+        fatal: Whether a run cannot start without it.
+        of_node: Whether a node may be to blame, rather than the recipe or all nodes together.
     """
 
     check: str
     sentence: str
     in_time: bool = True
+    fatal: bool = True
+    of_node: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from surgstream.trainer.preflight.report import NodeFacts, RankReport
-from surgstream.trainer.preflight.rules.problems import Problem, nodes
+from surgstream.trainer.preflight.judgement.problems import Problem, nodes
+from surgstream.trainer.preflight.judgement.report import NodeFacts, RankReport
 
 
 def gpu_problems(reports: Sequence[RankReport]) -> Iterator[Problem]:

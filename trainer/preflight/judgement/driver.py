@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from surgstream.trainer.preflight.report import CudaVersions, RankReport
-from surgstream.trainer.preflight.rules.problems import Problem
+from surgstream.trainer.preflight.judgement.problems import Problem
+from surgstream.trainer.preflight.judgement.report import CudaVersions, RankReport
 
 FIRST_DRIVER = {11: 450, 12: 525, 13: 580}
 """The first driver that runs a major version of CUDA, whatever the minor one (NVIDIA: Minor Version Compatibility)."""

@@ -1,1 +1,0 @@
-"""From reports to problems: pure rules, a module for each kind of thing that can be wrong."""
