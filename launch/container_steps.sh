@@ -6,6 +6,10 @@
 set -eu
 cd "$(dirname "$0")/.."
 cuda=${1:-13}
+case $cuda in
+    12 | 13) ;;
+    *) echo "container_steps.sh: expected 12 or 13, the major version of CUDA, got $cuda" >&2 && exit 2 ;;
+esac
 
 # NCCL opens libibverbs and the providers of its adapters when it starts, and takes TCP, silently, where it finds none;
 # torch.compile calls a C compiler.

@@ -12,6 +12,7 @@ from typing import NoReturn
 from surgstream.launch.errors import LaunchError
 
 _SECONDS_TO_SAVE = "300"  # torchrun's own is 30
+_WITHOUT_GPUS = "mend the driver, or set CUDA_VISIBLE_DEVICES= to train on the CPU"
 
 
 def torchrun_line(
@@ -71,13 +72,27 @@ def become(command: Sequence[str]) -> NoReturn:
 
 
 def num_gpus() -> int:
-    """GPUs of this node that a process may use, as the driver's own tool lists them; 0 where there is none."""
-    try:
-        command = ["nvidia-smi", "--list-gpus"]
-        listing = subprocess.run(command, capture_output=True, text=True, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
+    """GPUs of this node that a process may use, as the driver's own tool lists them; 0 where there is none.
+
+    Raises:
+        LaunchError: The tool is there and fails, as with a broken driver: to train on the CPU is not what is meant.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible == "":
         return 0
-    return num_visible(listing.stdout, os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+    command = ["nvidia-smi", "--list-gpus"]
+    try:
+        listing = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    except OSError:
+        return 0
+    except subprocess.TimeoutExpired:
+        raise LaunchError(f"nvidia-smi: no answer within 30 s; {_WITHOUT_GPUS}") from None
+
+    if listing.returncode:
+        said = " ".join((listing.stderr or listing.stdout).split())
+        raise LaunchError(f"nvidia-smi: {said or 'failed without a word'}; {_WITHOUT_GPUS}")
+    return num_visible(listing.stdout, visible)
 
 
 def num_visible(listing: str, visible: str | None) -> int:

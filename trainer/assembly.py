@@ -1,10 +1,8 @@
-"""From a recipe to its pieces: the corpus, its clips, the objective, its engine, and its periodic tasks."""
+"""From a recipe to its corpus, its clips and its periodic tasks."""
 
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-
-import torch
 
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import open_storage
@@ -22,7 +20,6 @@ from surgstream.trainer.engine.periodic import (
 )
 from surgstream.trainer.engine.pictures import PICTURED_CLIPS
 from surgstream.trainer.engine.zero import ZeroEngine
-from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.base import Objective
 from surgstream.trainer.probing.config import ProbeConfig
 from surgstream.trainer.probing.linear_probe import ClipsWithLabels, Probe
@@ -122,42 +119,3 @@ def online_probe(
         return {f"probe/{name}": score for name, score in scores.items()}
 
     return run
-
-
-def build_objective(
-    config: TrainConfig,
-    device: torch.device,
-    load_weights: Callable[[Objective], None] = lambda _: None,
-) -> Objective:
-    """The recipe's objective on a device, compiled where the recipe says so.
-
-    Args:
-        config: The recipe.
-        device: The device that it computes on.
-        load_weights: Loads the weights that training begins with, if they are not random.
-
-    Raises:
-        ModelError: The teacher's weights are missing or do not fit.
-    """
-    objective = choice.build(config.objective, seed=config.seed)
-    load_weights(objective)
-    objective.to(device)
-    if config.compile == "regional":
-        objective.compile_blocks()
-    elif config.compile:
-        objective.compile_parts()
-    return objective
-
-
-def build_engine(
-    config: TrainConfig, objective: Objective, device: torch.device, *, grad_accum_steps: int
-) -> ZeroEngine:
-    """The recipe's engine around an objective that is on its device."""
-    return ZeroEngine(
-        objective,
-        config.optim,
-        config.parallel,
-        micro_batch_size=config.micro_batch_size,
-        grad_accum_steps=grad_accum_steps,
-        device=device,
-    )

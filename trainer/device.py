@@ -35,7 +35,8 @@ def check_own_gpu(rank_info: RankInfo) -> int:
     asked_for = os.environ.get(GPUS_PER_NODE, "0")
     if not (asked_for.isascii() and asked_for.isdecimal()):
         raise DistributedError(
-            f"environment: expected a number of GPUs in {GPUS_PER_NODE}, got {asked_for!r}"
+            f"environment: expected a number of GPUs in {GPUS_PER_NODE}, got {asked_for!r}; unset it, "
+            "or set it to those of each node, 0 to train on CPUs"
         )
 
     num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -1,14 +1,16 @@
 """Measure a GPU: what crashes, what fits, how fast it is, each beside what was predicted.
 
-  benchmarks/gpu.sh OUT                       every group
+  benchmarks/gpu.sh OUT                       every group, half an hour
   benchmarks/gpu.sh OUT first                 a group: nine minutes at most
   benchmarks/gpu.sh OUT jpeg mae --seconds 90
   benchmarks/gpu.sh OUT --cpu                 the parts that need no GPU, at a small size
 
 Every part is a process of its own, so one that fails, crashes or takes too long ends alone. What they find is printed,
 one JSON object a line, and written to OUT/findings.jsonl; OUT/report.md has it as tables, predictions beside
-measurements. What a part writes to standard error is in OUT/PART.err. Groups `first`, `second` and `gains` need
-torch, timm, einops, DeepSpeed and Pillow, and nvImageCodec for JPEGs; `node` needs the whole environment, with DALI.
+measurements. What other calls have found stays in both. What a part writes to standard error is in OUT/PART.err.
+
+Groups `first`, `second` and `gains` need torch, timm, einops, DeepSpeed and Pillow, and nvImageCodec for JPEGs; `node`
+needs the whole environment, DALI among it.
 """
 
 import argparse
@@ -18,7 +20,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -28,7 +30,10 @@ from typing import Any
 from surgstream.benchmarks.gpu.parts import CPU_PARTS, GROUPS, Part
 from surgstream.benchmarks.gpu.predictions import PREDICTIONS
 from surgstream.benchmarks.gpu.report import render
+from surgstream.launch.errors import LaunchError
+from surgstream.launch.torchrun import num_gpus
 
+_FINDINGS = "findings.jsonl"
 _MIN_SECONDS = 8
 _LAST_CHARACTERS = 300
 _ENVIRONMENT = {
@@ -49,27 +54,62 @@ def main() -> int:
     if isinstance(parts, str):
         sys.stderr.write(f"{parts}\n")
         return 2
+    if mistake := _mistake(words):
+        sys.stderr.write(f"{mistake}\n")
+        return 2
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of what ends the part
+    try:
+        findings = measure(parts, words)
+    except KeyboardInterrupt:
+        return 130
+    return int(any("failed" in finding for finding in findings))
+
+
+def measure(parts: Sequence[Part], words: argparse.Namespace) -> list[Finding]:
+    """Run parts, and write what they find beside what was found there before; returns the new findings."""
     words.out.mkdir(parents=True, exist_ok=True)
-    limit = sum(part.seconds for part in parts)
-    end = time.monotonic() + (words.seconds or limit)
+    end = time.monotonic() + (words.seconds or sum(part.seconds for part in parts))
     began = datetime.now(UTC)
+    predictions = () if words.cpu else PREDICTIONS
+    earlier = _earlier(words.out / _FINDINGS, {part.name for part in parts})
     findings: list[Finding] = []
 
-    with (words.out / "findings.jsonl").open("w", encoding="utf-8") as file:
-        for part in parts:
-            seconds = min(part.seconds, int(end - time.monotonic()))
-            for found in find(part, seconds, words.out, cpu=words.cpu):
-                finding = {"part": part.name, **found}
-                findings.append(finding)
-                print(json.dumps(finding), flush=True)
-                file.write(f"{json.dumps(finding)}\n")
-                file.flush()
-            # After each part: whoever is cut off has the report of those before
-            page = render(_conditions(began), findings, () if words.cpu else PREDICTIONS)
-            (words.out / "report.md").write_text(page, encoding="utf-8")
+    for part in parts:
+        seconds = min(part.seconds, int(end - time.monotonic()))
+        for found in find(part, seconds, words.out, cpu=words.cpu):
+            findings.append({"part": part.name, **found})
+            print(json.dumps(findings[-1]), flush=True)
 
-    return int(any("failed" in finding for finding in findings))
+        # After each part: whoever is cut off has the report of those before
+        known = [*earlier, *findings]
+        lines = "".join(f"{json.dumps(finding)}\n" for finding in known)
+        (words.out / _FINDINGS).write_text(lines, encoding="utf-8")
+        page = render(_conditions(began), known, predictions)
+        (words.out / "report.md").write_text(page, encoding="utf-8")
+    return findings
+
+
+def _mistake(words: argparse.Namespace) -> str:
+    """What is wrong with the folder or the machine; empty where nothing is."""
+    names = {*GROUPS, *(part.name for parts in GROUPS.values() for part in parts)}
+    if str(words.out) in names:
+        return f"OUT: expected a folder, got the name {words.out}; write gpu.sh OUT {words.out}"
+
+    try:
+        if not words.cpu and not num_gpus():
+            return "expected a GPU, got none; --cpu runs the parts that need none"
+    except LaunchError as error:
+        return str(error)
+    return ""
+
+
+def _earlier(path: Path, again: Collection[str]) -> list[Finding]:
+    """What was found before, but for the parts that run again."""
+    if not path.exists():
+        return []
+    findings, _ = _sorted(path.read_text(encoding="utf-8").splitlines())
+    return [finding for finding in findings if finding.get("part") not in again]
 
 
 def chosen(names: Sequence[str], *, cpu: bool) -> list[Part] | str:

@@ -17,7 +17,7 @@ from surgstream.trainer.engine.checkpoint import (
 )
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.engine.zero import ZeroEngine
-from surgstream.trainer.noise import noise_batch
+from surgstream.trainer.networks import noise_batch
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.base import Objective
 

@@ -82,7 +82,7 @@ GROUPS: Mapping[str, tuple[Part, ...]] = {
         Part("hang", 60, "benchmarks.gpu.hang"),
     ),
     "gains": (
-        step("bf16_teacher", 150, *SURGVISTA, "objective.teacher.dtype=bf16", "--kernels"),
+        step("bf16_teacher", 130, *SURGVISTA, "objective.teacher.dtype=bf16", "--kernels"),
         step("regional", 120, *SURGVISTA, "compile=regional"),
         step("phase2_regional", 120, *PHASE2, "compile=regional", "--steps=6"),
     ),

@@ -20,7 +20,7 @@ from surgstream.benchmarks.gpu.training import load_recipe, start, take_step
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.engine.metrics import peak_flops
 from surgstream.trainer.engine.zero import ZeroEngine
-from surgstream.trainer.noise import noise_batch
+from surgstream.trainer.networks import noise_batch
 from surgstream.trainer.objectives.base import Objective
 
 PHASES = ("targets", "forward", "backward", "optimizer")

@@ -8,12 +8,12 @@ import torch
 
 from surgstream.configs.loading import load
 from surgstream.configs.presets import Preset
-from surgstream.trainer.assembly import build_objective
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.engine.zero import ZeroEngine
 from surgstream.trainer.joining import join
+from surgstream.trainer.networks import build_objective
 from surgstream.trainer.objectives.base import Objective, ObjectiveOutput
 
 _JOIN_SECONDS = 600

@@ -9,7 +9,6 @@ from tqdm import tqdm
 from surgstream.benchmarks.support.harness import join_once
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import load
-from surgstream.trainer.assembly import build_engine, build_objective
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.config import CheckpointConfig
@@ -22,7 +21,7 @@ from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.engine.watchdog import Watchdog
 from surgstream.trainer.health.gpus import NvmlGpu
 from surgstream.trainer.health.watch import HardwareWatch
-from surgstream.trainer.noise import noise_batch
+from surgstream.trainer.networks import build_engine, build_objective, noise_batch
 from surgstream.trainer.objectives.config import SurgVistaConfig
 from surgstream.trainer.run_directory import prepare_run_dir
 

@@ -17,10 +17,10 @@ from surgstream.benchmarks.support.training import (
     precision,
     resident_batches,
 )
-from surgstream.trainer.assembly import build_engine, build_objective
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.zero import parameter_groups
+from surgstream.trainer.networks import build_engine, build_objective
 
 NUM_STEPS = 100
 

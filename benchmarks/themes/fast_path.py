@@ -23,7 +23,7 @@ from surgstream.configs.loading import load
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.models.vit import Attention
-from surgstream.trainer.noise import noise_batch
+from surgstream.trainer.networks import noise_batch
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.config import SurgVistaConfig
 from surgstream.trainer.objectives.surgvista import SurgVista

@@ -45,7 +45,7 @@ THEMES = {
     "read": "surgstream.benchmarks.themes.read_shards",
     "decode": "surgstream.benchmarks.themes.decode_clips",
     "loader": "surgstream.benchmarks.themes.loader",
-    "fast": "surgstream.benchmarks.themes.fast_path",
+    "fast_path": "surgstream.benchmarks.themes.fast_path",
     "save": "surgstream.benchmarks.themes.save_state",
 }
 RECIPE_THEMES = {

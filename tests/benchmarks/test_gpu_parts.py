@@ -118,6 +118,27 @@ def test_names_choose_parts_in_their_own_order() -> None:
     assert names("soup").startswith("NAME: expected groups or parts of first (machine, engine, ")
 
 
+def test_a_name_is_no_folder_and_a_machine_without_a_gpu_is_told() -> None:
+    for words, said in (
+        (["first"], "OUT: expected a folder, got the name first; write gpu.sh OUT first"),
+        (["out"], "expected a GPU, got none; --cpu runs"),
+        (["out", "soup"], "NAME: expected groups or parts"),
+    ):
+        done = gpu_sh(*words)
+        assert done.returncode == 2 and said in done.stderr and not Path("/out").exists()
+
+
+def test_what_other_calls_found_stays(tmp_path: Path) -> None:
+    kept = {"part": "jpeg", "images_per_s": 7}
+    again = {"part": "attention", "attention": "old"}
+    (tmp_path / "findings.jsonl").write_text(f"{json.dumps(kept)}\n{json.dumps(again)}\n")
+    assert gpu_sh(str(tmp_path), "attention", "--cpu", "--seconds", "5").returncode == 0
+    lines = [json.loads(line) for line in (tmp_path / "findings.jsonl").read_text().splitlines()]
+    skipped = {"part": "attention", "skipped": "no time was left", "limit": 300}
+    assert lines == [kept, skipped]
+    assert "images_per_s 7" in (tmp_path / "report.md").read_text()
+
+
 def test_every_recipe_that_a_part_names_can_be_loaded() -> None:
     loaded = 0
     for part in PARTS:

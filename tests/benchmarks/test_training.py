@@ -12,8 +12,8 @@ from surgstream.benchmarks.support.products import Products
 from surgstream.benchmarks.support.published_step import PublishedLoop
 from surgstream.benchmarks.support.training import load_recipe, num_steps, resident_batches
 from surgstream.configs.presets import presets
-from surgstream.trainer.assembly import build_objective
 from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.networks import build_objective
 from tests.helpers.ranks import finish, start_ranks
 
 pytestmark = pytest.mark.slow

@@ -19,7 +19,7 @@ PROGRAMS = {
     "srun": """cat "$FOLDER/said" >&2; [ ! -s "$FOLDER/unfit" ] || cp "$FOLDER/unfit" "$SURGSTREAM_UNFIT"; exit 9""",
     "squeue": "echo NONE",
     "sbatch": """echo "$*" >>"$FOLDER/tried"
-        list=${3#--exclude=}; names=(${list//,/ }); (( ${#names[@]} <= SPARE ))""",
+        list=${*: -2:1}; list=${list#--exclude=}; names=(${list//,/ }); (( ${#names[@]} <= SPARE ))""",
     "scontrol": """case "$*" in
         "show hostnames node[1-4]") printf 'node%d\\n' 1 2 3 4 ;;
         "show hostnames "*) echo "${3//,/ }" | xargs -n1 ;;
@@ -62,7 +62,14 @@ class Start:
         script = self.folder / "script"
         script.write_text(render(site, ["pretrain"], run_dir=self.run_dir, name="run"))
 
-        job = {"JOB_ID": "7", "NTASKS": "8", "JOB_NUM_NODES": "4", "JOB_NODELIST": "node[1-4]"}
+        job = {
+            "JOB_ID": "7",
+            "NTASKS": "8",
+            "JOB_NUM_NODES": "4",
+            "JOB_NODELIST": "node[1-4]",
+            "JOB_PARTITION": "h800",
+            "JOB_ACCOUNT": "lab",
+        }
         environment = {
             **os.environ,
             **{f"SLURM_{name}": value for name, value in job.items()},
@@ -189,7 +196,8 @@ def test_no_more_are_left_out_than_the_site_says_and_slurm_can_do_without(start:
     log = start.fails(site=site, spare=2)
     assert start.done()[1] == "update JobId=7 ExcNodeList=node99,node8"
     assert "too few nodes without node99,node8,node7: node7 is let in again" in log
-    assert "--nodes=4" in (start.folder / "tried").read_text()
+    tried = (start.folder / "tried").read_text()
+    assert "--test-only --nodes=4 --partition=h800 --account=lab --exclude=" in tried
 
 
 def test_a_site_may_leave_out_none(start: Start) -> None:

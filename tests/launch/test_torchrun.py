@@ -83,6 +83,22 @@ def test_ranks_are_as_many_as_gpus_that_may_be_used(
         assert f"SURGSTREAM_GPUS_PER_NODE={gpus} " in line
 
 
+@pytest.mark.parametrize("said", ["NVIDIA-SMI has failed: no driver", ""])
+def test_a_driver_that_is_broken_is_no_machine_without_gpus(
+    said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\necho '{said}'\nexit 9\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert main(["launch", "torchrun", RECIPE, "--dry-run"]) == 1
+    told = capsys.readouterr().err
+    assert (
+        f"nvidia-smi: {said or 'failed without a word'}; mend the driver, or set CUDA_VISIBLE"
+        in told
+    )
+
+
 def test_the_script_becomes_torchrun_which_outlives_its_workers_signals(tmp_path: Path) -> None:
     """A torchrun that says what it was given, and lives through the signals that its workers are to get."""
     fake = tmp_path / "torch" / "distributed" / "run.py"

@@ -10,14 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from surgstream.configs.loading import to_tree
-from surgstream.trainer.assembly import (
-    build_engine,
-    build_objective,
-    clip_source,
-    held_out_clips,
-    open_corpus,
-    periodic_tasks,
-)
+from surgstream.trainer.assembly import clip_source, held_out_clips, open_corpus, periodic_tasks
 from surgstream.trainer.commands.preflight import preflight
 from surgstream.trainer.compile_caches import keep_on_node
 from surgstream.trainer.config import TrainConfig, load_recipe
@@ -52,6 +45,7 @@ from surgstream.trainer.health.gpus import NvmlGpu
 from surgstream.trainer.health.watch import HardwareWatch
 from surgstream.trainer.joining import join
 from surgstream.trainer.mixing import report_mixing
+from surgstream.trainer.networks import build_engine, build_objective
 from surgstream.trainer.objectives.base import Objective
 from surgstream.trainer.preflight.rendezvous import node_name
 from surgstream.trainer.resume import order_from, recipe_changes

@@ -58,7 +58,7 @@ class ClipDecoder:
         has_gpu = device.type == "cuda"
         if config.device == "gpu" and not has_gpu:
             raise DecodeError(
-                "decode.device: gpu: expected a GPU, this process has none; use auto or cpu"
+                "data.decode.device: expected a GPU for gpu, this process has none; set it to auto or cpu"
             )
         wants_gpu = config.device == "gpu" or (config.device == "auto" and gpu_decodes)
         self._on_gpu = has_gpu and wants_gpu

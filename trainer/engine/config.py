@@ -138,9 +138,9 @@ class MetricsConfig:
     Attributes:
         every_steps: Metrics; values are means over the steps since the last report.
         health_every_minutes: GPUs by NVML and network adapters, with a warning of each fault when it comes; looked at
-            with the next metrics.
-        pictures_every_steps: Pictures of what the model sees and predicts.
-        collapse_every_steps: The diversity of features, with a warning when they collapse.
+            with the next metrics; 0 is never.
+        pictures_every_steps: Pictures of what the model sees and predicts; 0 is never.
+        collapse_every_steps: The diversity of features, with a warning when they collapse; 0 is never.
     """
 
     every_steps: Annotated[int, Range(1, 10**9)] = 10

@@ -52,6 +52,10 @@ def examine_decoding(
         return None
 
     rank_info = meeting.rank_info
+    if config.data.decode.device == "gpu" and rank_info.device.type != "cuda":
+        problem = "data.decode.device: expected a GPU for gpu, this rank has none"
+        return GpuDecoding(problem=problem, is_asked_for=True)
+
     found = None
     if corpora and rank_info.local_rank == 0 and rank_info.device.type == "cuda":
         found = _try_gpu(config, rank_info.device, checks, corpora)

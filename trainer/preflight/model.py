@@ -5,11 +5,10 @@ from contextlib import contextmanager
 
 import torch
 
-from surgstream.trainer.assembly import build_engine, build_objective
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.errors import PreflightError
-from surgstream.trainer.noise import noise_batch
+from surgstream.trainer.networks import build_engine, build_objective, noise_batch
 from surgstream.trainer.objectives.base import Objective
 from surgstream.trainer.preflight.judgement.report import StepMemory
 

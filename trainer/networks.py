@@ -1,0 +1,72 @@
+"""From a recipe to its objective and its engine, and to clips of noise for steps that try or measure them."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from surgstream.trainer.batch import ClipBatch, ClipName
+from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.engine.zero import ZeroEngine
+from surgstream.trainer.objectives import choice
+from surgstream.trainer.objectives.base import Objective
+
+
+def build_objective(
+    config: TrainConfig,
+    device: torch.device,
+    load_weights: Callable[[Objective], None] = lambda _: None,
+) -> Objective:
+    """The recipe's objective on a device, compiled where the recipe says so.
+
+    Args:
+        config: The recipe.
+        device: The device that it computes on.
+        load_weights: Loads the weights that training begins with, if they are not random.
+
+    Raises:
+        ModelError: The teacher's weights are missing or do not fit.
+    """
+    objective = choice.build(config.objective, seed=config.seed)
+    load_weights(objective)
+    objective.to(device)
+    if config.compile == "regional":
+        objective.compile_blocks()
+    elif config.compile:
+        objective.compile_parts()
+    return objective
+
+
+def build_engine(
+    config: TrainConfig, objective: Objective, device: torch.device, *, grad_accum_steps: int
+) -> ZeroEngine:
+    """The recipe's engine around an objective that is on its device."""
+    return ZeroEngine(
+        objective,
+        config.optim,
+        config.parallel,
+        micro_batch_size=config.micro_batch_size,
+        grad_accum_steps=grad_accum_steps,
+        device=device,
+    )
+
+
+def noise_batch(config: TrainConfig, device: torch.device, first_draw: int = 0) -> ClipBatch:
+    """Make a micro-batch of noise on the device, strided as the loader's are, for steps that try or measure.
+
+    Args:
+        config: The recipe, which has the shape of clips.
+        device: The device.
+        first_draw: The draw number of the first clip, which also decides the noise.
+    """
+    encoder = config.objective.encoder
+    size = config.micro_batch_size
+    shape = (size, encoder.num_frames, 3, encoder.image_size, encoder.image_size)
+    generator = torch.Generator(device).manual_seed(first_draw)
+    return ClipBatch(
+        clips=torch.randn(shape, generator=generator, device=device).transpose(1, 2),
+        draws=np.arange(first_draw, first_draw + size),
+        names=(ClipName("made", "noise", 0),) * size,
+        valid=np.ones(size, bool),
+        step_draw=first_draw,
+    )
