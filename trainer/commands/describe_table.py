@@ -146,7 +146,9 @@ def _effective_time(found: Tree) -> Iterator[str]:
     yield from wrap(text, _COLUMNS)
 
     if found["ratio"] is None:
-        yield from _indented("with the recipe's: not known without --tflops T and a corpus or clips_per_epoch")
+        yield from _indented(
+            "with the recipe's: not known without --tflops T and a corpus or clips_per_epoch"
+        )
     else:
         apart = _hours(found["minutes_between_saves"] / 60)
         yield from _indented(f"with the recipe's, one in {apart}: {_percent(found['ratio'])}")
