@@ -8,6 +8,8 @@ _SEGMENTS = frozenset(range(0xC0, 0xFF)) - frozenset(range(0xD0, 0xDB))
 """Markers of segments with a length. Restarts, start and end have none, and with the scan the data begins."""
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SCAN = 0xDA
+_MIN_SEGMENT_BYTES = 10
+"""As many bytes of a segment are looked at; that of a scan is not shorter."""
 _NUM_COMPONENTS = (1, 3, 4)
 
 _Header = tuple[int, tuple[int, int] | None]
@@ -44,18 +46,18 @@ def picture_size(jpeg: bytes | memoryview) -> tuple[int, int] | None:
 
 
 def _read_header(jpeg: bytes | memoryview) -> _Header:
-    """The end of the header, where the data begins, and the size in it; (0, None) where it is broken."""
+    """The end of the header, some bytes into its last segment, and the size in it; (0, None) where it is broken."""
     if jpeg[:2] != _START:
         return 0, None
 
     size = None
     at = len(_START)
     for _ in range(_MAX_SEGMENTS):
-        if at + 10 > len(jpeg):
+        if at + _MIN_SEGMENT_BYTES > len(jpeg):
             break
         one, marker, length = struct.unpack_from(">BBH", jpeg, at)
         if one == 0xFF and marker == _SCAN:
-            return (at + 2, size) if size else (0, None)
+            return (at + _MIN_SEGMENT_BYTES, size) if size else (0, None)
         if one != 0xFF or marker not in _SEGMENTS or length < 2:
             break
 

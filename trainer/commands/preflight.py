@@ -91,7 +91,7 @@ def preflight(
     raise_file_limit()
     needed = needs(config, with_step=with_step)
     more_seconds = SECONDS_PER_RANK * rank_info.world_size
-    seconds = check_seconds(config, with_step=with_step) + more_seconds
+    seconds = check_seconds(config, rank_info, with_step=with_step) + more_seconds
     meeting_seconds = MEETING_SECONDS + more_seconds + patience_seconds
 
     with ended_after(meeting_seconds + seconds + 2 * REPORT_SECONDS):
@@ -129,10 +129,10 @@ def preflight(
     return replace(rank_info, gpu_decodes=verdict.gpu_decodes)
 
 
-def check_seconds(config: TrainConfig, *, with_step: bool) -> float:
-    """The time for all checks of one rank."""
+def check_seconds(config: TrainConfig, rank_info: RankInfo, *, with_step: bool) -> float:
+    """The time for all checks of a rank."""
     seconds = CHECK_SECONDS
-    if config.data.decode.device != "cpu":
+    if config.data.decode.device != "cpu" and rank_info.device.type == "cuda":
         seconds += decoding.SECONDS
     if with_step and config.compile:
         seconds += COMPILE_SECONDS

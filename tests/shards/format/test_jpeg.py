@@ -96,3 +96,13 @@ def test_sizes_do_not_depend_on_the_pictures_before(
     sizes = PictureSizes()
     for data in [*pictures, *again, *cut]:
         assert sizes(memoryview(data)) == picture_size(data)
+
+
+def test_a_picture_that_ends_with_its_header_is_none_after_a_whole_one_too() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (16, 9)).save(file, "JPEG")
+    whole = file.getvalue()
+    sizes = PictureSizes()
+    for end in range(len(whole), 0, -1):
+        assert sizes(memoryview(whole)) is not None
+        assert sizes(memoryview(whole[:end])) == picture_size(whole[:end])

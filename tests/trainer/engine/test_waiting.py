@@ -72,7 +72,7 @@ def trainer(
     batches = [replace(batch, clips=batch.clips.to(rank_info.device)) for batch in batches]
     idle: Any = SimpleNamespace(
         before_step=lambda step: None, beat=lambda: None, stopping=lambda save: False, saving=False,
-        news=lambda: None, report=lambda news, num_clips: {},
+        news=lambda: None, report=lambda news, num_clips: {}, ask_all=lambda: None,
     )  # fmt: skip
     idle.close = lambda: None
     run = Trainer(
