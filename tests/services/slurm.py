@@ -60,6 +60,7 @@ _CONFIG = """\
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={port}
+FirstJobId={first_job}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
@@ -261,7 +262,13 @@ class Cluster:
             for name in self.nodes
         ]
         head = _CONFIG.format(
-            folder=self.folder, host=host, port=free_port(), user=user, grace_seconds=grace_seconds
+            folder=self.folder,
+            host=host,
+            port=free_port(),
+            # A job's number decides the port of its ranks, and another test's cluster is on this host, too.
+            first_job=1 + 100 * (os.getpid() % 90),
+            user=user,
+            grace_seconds=grace_seconds,
         )
         (self.folder / "slurm.conf").write_text(head + "".join(nodes))
         (self.folder / "gres.conf").write_text(
