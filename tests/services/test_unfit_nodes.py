@@ -33,7 +33,7 @@ def test_the_node_of_a_killed_rank(
     assert "left out     node2 for" in surgstream(larger_cluster, "status", str(run_dir))
     consumed_as_planned(corpora, run_dir)
 
-    held = ("site.options=[--hold]", "site.exclude=node3")
+    held = ("site.options=[--hold]", "site.exclude=node3", "site.nodes=1")
     job = Job(larger_cluster, corpora, run_dir, *held)
     assert larger_cluster.show(job.id)["ExcNodeList"] == "node[2-3]"
     job = Job(larger_cluster, corpora, run_dir, *held, "--forget-nodes")
