@@ -32,6 +32,8 @@ SECONDS = 25.0
 
 NUM_JPEGS = 64
 
+NO_GPU = "data.decode.device: expected a GPU for gpu, this rank has none"
+
 FRAME_LEVELS = 1.5
 """The most grey levels of 255 that a frame may be off on average. The GPU's graph, run on a CPU, is off by 0.2, for it
 rounds once less; chroma that is repeated where the CPU interpolates it would add 0.9."""
@@ -52,12 +54,10 @@ def examine_decoding(
         return None
 
     rank_info = meeting.rank_info
-    if config.data.decode.device == "gpu" and rank_info.device.type != "cuda":
-        problem = "data.decode.device: expected a GPU for gpu, this rank has none"
-        return GpuDecoding(problem=problem, is_asked_for=True)
-
     found = None
-    if corpora and rank_info.local_rank == 0 and rank_info.device.type == "cuda":
+    if config.data.decode.device == "gpu" and rank_info.device.type != "cuda":
+        found = GpuDecoding(problem=NO_GPU, is_asked_for=True)
+    elif corpora and rank_info.local_rank == 0 and rank_info.device.type == "cuda":
         found = _try_gpu(config, rank_info.device, checks, corpora)
     meeting.all_ok("decode", checks.at_most(2 * SECONDS))
     return found

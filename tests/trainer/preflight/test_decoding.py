@@ -180,6 +180,7 @@ def meeting() -> Rendezvous:
         ("cpu", 0, "cuda", None),
         ("auto", 1, "cuda", None),
         ("auto", 0, "cpu", None),
+        ("gpu", 1, "cpu", GpuDecoding(problem=decoding.NO_GPU, is_asked_for=True)),
     ],
 )
 def test_one_gpu_a_node_is_tried_where_the_recipe_lets_it_decode(
