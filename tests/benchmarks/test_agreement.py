@@ -2,9 +2,9 @@
 
 import pytest
 
-from surgstream.benchmarks.experiments.agreement import (
+from surgstream.benchmarks.experiments.agreement.__main__ import STEP_SECONDS
+from surgstream.benchmarks.experiments.agreement.simulation import (
     HOP_SECONDS,
-    STEP_SECONDS,
     Simulation,
     assumed_hops,
     ring_seconds,

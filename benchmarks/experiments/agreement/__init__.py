@@ -1,0 +1,1 @@
+"""What it costs ranks to agree when to stop or save."""
