@@ -23,6 +23,8 @@ _NAMES = {
     int: "a whole number",
     float: "a number",
     str: "a string (quote it)",
+    tuple: "a list",
+    dict: "keys and values",
 }
 
 
@@ -102,7 +104,7 @@ class Converter:
         is_bool_for_int = kind is int and isinstance(value, bool)
         if isinstance(value, kind) and not is_bool_for_int:
             return value
-        return self._mistake(path, _NAMES[kind], value)
+        return self._mistake(path, _name(kind, value), value)
 
     def _union(self, kinds: tuple[Any, ...], value: Any, path: str, default: Any) -> Any:
         if value is None and types.NoneType in kinds:
@@ -122,8 +124,8 @@ class Converter:
     def _first_that_fits(self, members: Sequence[Any], value: Any, path: str) -> Any:
         """The value as the first member that it fits; otherwise the mistakes of the member that is meant."""
         shapes: dict[type, type] = {dict: dict, list: tuple}
-        shape = shapes.get(type(value))
-        alike = [kind for kind in members if _container(kind) is shape]
+        shape = shapes.get(type(value), type(value))
+        alike = [kind for kind in members if _shape(kind) is shape]
 
         attempts = []
         for kind in alike or members:
@@ -136,8 +138,15 @@ class Converter:
         if len(attempts) == 1:
             self.mistakes += attempts[0]
         else:
-            self.mistakes.append(" or: ".join(mistakes[0] for mistakes in attempts))
+            self._none_of(members, value, path)
         return None
+
+    def _none_of(self, members: Sequence[Any], value: Any, path: str) -> None:
+        """Note a value whose type is none of those allowed."""
+        words = [word for kind in members if _is_literal(kind) for word in typing.get_args(kind)]
+        names = [_name(_shape(kind), value) for kind in members if not _is_literal(kind)]
+        expected = [*names, *map(repr, words)]
+        self._mistake(path, " or ".join(expected), value, did_you_mean(value, words))
 
     def _dataclass(self, cls: Any, value: Any, path: str, default: Any) -> Any:
         if not isinstance(value, dict | list) and hasattr(cls, "shorthand"):
@@ -231,9 +240,22 @@ def _as_float(value: Any) -> float | None:
     return None
 
 
-def _container(kind: Any) -> Any:
-    origin = typing.get_origin(kind)
-    return origin if origin in (dict, tuple) else None
+def _is_literal(kind: Any) -> bool:
+    return typing.get_origin(kind) is Literal
+
+
+def _shape(kind: Any) -> Any:
+    """What the values of a type are: a scalar type, `tuple` for lists, or `dict` for keys and values."""
+    if typing.get_origin(kind) is Annotated:
+        return typing.get_args(kind)[0]
+    return dict if dataclasses.is_dataclass(kind) else typing.get_origin(kind) or kind
+
+
+def _name(shape: type, value: Any) -> str:
+    """What is expected instead of a value; quotes make a string of a scalar only."""
+    if shape is str and isinstance(value, list | dict):
+        return "a string"
+    return _NAMES[shape]
 
 
 def _defaults(cls: type[Any], default: Any) -> dict[str, Any]:

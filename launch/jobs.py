@@ -14,7 +14,7 @@ from surgstream.launch.slurm import render, submit, would_take
 from surgstream.shards.corpus.file import CorpusConfig
 from surgstream.shards.storage.addresses import absolute
 from surgstream.trainer.config import TrainConfig
-from surgstream.trainer.runs.excluded import Exclusion, nodes_excluded_by
+from surgstream.trainer.runs.excluded import Exclusion, forget_nodes, nodes_excluded_by
 from surgstream.trainer.runs.files import SUBMITTED
 
 
@@ -38,8 +38,13 @@ def training(site: Site, config: TrainConfig) -> str:
     )
 
 
-def submit_training(site: Site, config: TrainConfig) -> str:
+def submit_training(site: Site, config: TrainConfig, *, forget: bool = False) -> str:
     """Save script, site and recipe in the run directory and submit the job, without nodes that the run leaves out.
+
+    Args:
+        site: The site of the job.
+        config: The recipe; its run directory is absolute.
+        forget: Leave no node out any more.
 
     Returns:
         A message for the user: job, files, and how to watch, stop and resume.
@@ -52,11 +57,13 @@ def submit_training(site: Site, config: TrainConfig) -> str:
     script = training(site, config)
     batch = _write(run_dir, script, site, config)
 
-    excluded = nodes_excluded_by(run_dir)[: site.max_excluded_nodes]
+    excluded = [] if forget else nodes_excluded_by(run_dir)[: site.max_excluded_nodes]
     while excluded and not would_take(batch, _exclude(site, excluded)):
         excluded.pop()  # a job that lacks nodes would be refused, or wait for ever
 
     job = _queue(run_dir, batch, *([_exclude(site, excluded)] if excluded else []))
+    if forget:
+        forget_nodes(run_dir)
     left_out = "".join(f"  left out  {found.node}: {found.reason}\n" for found in excluded)
 
     return (

@@ -17,7 +17,6 @@ from surgstream.shards.corpus.file import CorpusConfig, find_corpus
 from surgstream.shards.format.rates import check_rates_at_hand
 from surgstream.shards.storage.addresses import absolute
 from surgstream.trainer.config import TrainConfig, load_recipe
-from surgstream.trainer.runs.excluded import forget_nodes
 
 
 def run(words: argparse.Namespace) -> int:
@@ -40,9 +39,7 @@ def _slurm(words: argparse.Namespace) -> None:
         sys.stdout.write(training(site, config))
         return
 
-    if words.forget_nodes:
-        forget_nodes(Path(config.run_dir))
-    sys.stdout.write(submit_training(site, config))
+    sys.stdout.write(submit_training(site, config, forget=words.forget_nodes))
 
 
 def _torchrun(words: argparse.Namespace) -> None:

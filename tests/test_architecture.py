@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "trainer.batch": (),
     "trainer.host": ("trainer.errors", "trainer.host"),
     "trainer.distributed": ("trainer.errors",),
-    "trainer.health": ("trainer.health",),
+    "trainer.health": ("trainer.health", "trainer.host.names"),
     "trainer.models": ("trainer.errors", "trainer.batch", "trainer.models"),
     "trainer.objectives": (
         "shards.keyed_random", "trainer.errors", "trainer.batch", "trainer.models", "trainer.objectives",

@@ -108,7 +108,6 @@ class TrainConfig:
         "compile",
         "held_out",
         "probe",
-        "parallel",
         "checkpoint",
         "resume",
         "metrics",

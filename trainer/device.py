@@ -8,11 +8,12 @@ from collections.abc import Mapping
 
 import torch
 
-from surgstream.trainer.distributed import RankInfo
+from surgstream.trainer.distributed import RankInfo, check_own_number
 from surgstream.trainer.errors import DistributedError
 from surgstream.trainer.estimates import GIB
 from surgstream.trainer.preflight.driver import gpus_are_hidden, look_at_driver
 from surgstream.trainer.preflight.judgement.driver import CUDA_12, why_torch_fails
+from surgstream.trainer.preflight.judgement.gpus import too_few_gpus
 from surgstream.trainer.preflight.node import installed_driver
 
 log = logging.getLogger(__name__)
@@ -46,16 +47,10 @@ def check_own_gpu(rank_info: RankInfo) -> int:
 
     # One may be this rank's own, as under `srun --gpus-per-task=1`.
     if 1 < num_gpus < int(asked_for):
-        raise DistributedError(
-            f"expected {asked_for} GPUs on each node, got {num_gpus}; see nvidia-smi -L and "
-            "CUDA_VISIBLE_DEVICES there, or exclude the node"
-        )
+        raise DistributedError(too_few_gpus(int(asked_for), num_gpus))
 
-    if num_gpus and rank_info.device.index >= num_gpus:
-        raise DistributedError(
-            f"expected a GPU for local rank {rank_info.local_rank}, got {num_gpus} GPUs on this "
-            "node; start one task a GPU"
-        )
+    if num_gpus:
+        check_own_number(rank_info)
     return int(asked_for)
 
 

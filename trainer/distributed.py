@@ -65,6 +65,20 @@ class RankInfo:
         return self.rank == 0
 
 
+def check_own_number(rank_info: RankInfo) -> None:
+    """Make sure that there is a GPU of this rank's number.
+
+    Raises:
+        DistributedError: There are fewer GPUs on this node than ranks.
+    """
+    num_gpus = torch.cuda.device_count()
+    if rank_info.device.index >= num_gpus:
+        raise DistributedError(
+            f"rank {rank_info.rank}: expected a GPU for local rank {rank_info.local_rank}, "
+            f"got {num_gpus} GPUs on this node; start one task a GPU"
+        )
+
+
 def rank_info_from_environment(environment: Mapping[str, str]) -> RankInfo:
     """Read the place of this process from the variables of torchrun, or else of Slurm.
 

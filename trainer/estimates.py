@@ -40,9 +40,9 @@ class Failures:
     """
 
     mttf_hours: float | None = None
-    start_seconds: float
-    restore_seconds: float
-    save_seconds: float
+    start_seconds: float = 300.0
+    restore_seconds: float = 30.0
+    save_seconds: float = 5.0
 
     def mttf_seconds(self, num_gpus: int) -> float:
         """Mean time to failure of the run on this many GPUs."""

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 
-from surgstream.trainer.distributed import RankInfo, collective_timeout, in_words
+from surgstream.trainer.distributed import RankInfo, check_own_number, collective_timeout, in_words
 from surgstream.trainer.errors import DistributedError
 from surgstream.trainer.host.cores import bind_near
 from surgstream.trainer.host.interface import choose_interface, interface_in_words
@@ -44,11 +44,7 @@ def join(rank_info: RankInfo, timeout_seconds: float) -> None:
     on_gpu = device.type == "cuda"
     raise_file_limit()
     if on_gpu:
-        if device.index >= torch.cuda.device_count():
-            raise DistributedError(
-                f"rank {rank_info.rank}: expected a GPU for local rank {rank_info.local_rank}, "
-                f"got {torch.cuda.device_count()} GPUs on this node; start one task a GPU"
-            )
+        check_own_number(rank_info)
         torch.cuda.set_device(device)
         bind_near(device)
 

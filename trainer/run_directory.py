@@ -20,6 +20,7 @@ from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.engine.metrics import cut_log
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.engine.watchdog import Watchdog
+from surgstream.trainer.host.names import node_name
 from surgstream.trainer.runs.files import (
     AUDIT,
     CHECKPOINTS,
@@ -122,7 +123,7 @@ def environment(rank_info: RankInfo) -> dict[str, object]:
     packages = sorted((found.name, found.version) for found in distributions())
 
     return {
-        "host": platform.node(),
+        "host": node_name(),
         "world_size": rank_info.world_size,
         "device": device,
         "cpus": len(os.sched_getaffinity(0)),

@@ -28,6 +28,9 @@ from a run's log.
 """
 
 
+OF_NODES = ("gpus_per_node", "mttf_hours", "start_seconds", "restore_seconds", "save_seconds")
+
+
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the words after `surgstream describe`."""
     parser = command("describe", "surgstream.trainer.commands.describe", DESCRIPTION)
@@ -50,7 +53,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--gpus-per-node",
         type=Number(int, 1, 2**10),
-        default=8,
         metavar="G",
         help="ranks of a node (default: 8)",
     )
@@ -63,7 +65,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     _add_failures(parser)
     parser.add_argument("--json", action="store_true", help="all numbers as JSON, for scripts")
 
-    return parser.parse_intermixed_args(argv)
+    words = parser.parse_intermixed_args(argv)
+    given = [option for option in OF_NODES if getattr(words, option) is not None]
+    if given and words.nodes is None:
+        options = ", ".join(f"--{option.replace('_', '-')}" for option in given)
+        parser.error(f"{options}: expected --nodes as well, without which it changes nothing")
+    return words
 
 
 def _add_failures(parser: argparse.ArgumentParser) -> None:
@@ -77,21 +84,18 @@ def _add_failures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start-seconds",
         type=Number(float, 0, 1e6),
-        default=300.0,
         metavar="S",
         help="from a failure to the reading of a checkpoint (default: 300)",
     )
     parser.add_argument(
         "--restore-seconds",
         type=Number(float, 0, 1e6),
-        default=30.0,
         metavar="S",
         help="to read a checkpoint (default: 30)",
     )
     parser.add_argument(
         "--save-seconds",
         type=Number(float, 1e-3, 1e6),
-        default=5.0,
         metavar="S",
         help="that a save takes (default: 5)",
     )

@@ -143,6 +143,10 @@ def test_a_section_with_a_shorthand_may_be_a_bare_value() -> None:
         ({"steps": 1, "sizes": 3}, "sizes: expected a list, got 3"),
         ({"steps": 1, "sizes": [1, "a"]}, "sizes[1]: expected a whole number, got 'a'"),
         ({"steps": 1, "weights": "unifrom"}, "did you mean 'uniform'?"),
+        (
+            {"steps": 1, "weights": 3},
+            "weights: expected keys and values or 'uniform' or 'balanced', got 3",
+        ),
         ({"steps": 1, "weights": {"a": "x"}}, "weights.a: expected a number, got 'x'"),
         (
             {"steps": 1, "shape": {"name": "sqare"}},

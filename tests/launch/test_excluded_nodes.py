@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from surgstream.launch.__main__ import main
+from surgstream.launch.errors import LaunchError
 from surgstream.launch.site import Site
 from surgstream.launch.slurm import render
 from surgstream.trainer.runs.excluded import excluded_nodes, forget_nodes, nodes_excluded_by
@@ -232,6 +233,19 @@ def test_a_new_job_leaves_them_out_as_well(
     assert main([*words, "--forget-nodes"]) == 0
     assert "left out" not in capsys.readouterr().out
     assert asked == [("--exclude=node99,node8",), ()] and start.noted() == {}
+
+
+def test_a_job_that_slurm_refuses_forgets_no_node(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> str:
+        raise LaunchError("sbatch refused")
+
+    monkeypatch.setattr("surgstream.launch.jobs.submit", refuse)
+    start.note(excluded="node7", reason="task 1: Killed", until=int(time.time()) + 3600)
+    words = ["launch", "slurm", "cpu_test", "surgvista_tiny", f"run_dir={start.run_dir}"]
+    assert main([*words, "--forget-nodes"]) == 1
+    assert list(start.noted()) == ["node7"]
 
 
 def test_a_node_is_told_once_with_its_newest_reason() -> None:

@@ -54,8 +54,14 @@ def test_every_line_of_a_preset_that_chooses_something_says_why(path: Path) -> N
         ),
         (
             'time: "24:00:00"\nenvironment: {A: no}',
-            "environment.A: expected a string (quote it), got False",
+            "environment.A: expected a string (quote it) or a whole number, got False",
         ),
+        (
+            'time: "24:00:00"\nenvironment: {A: 1.5}',
+            "environment.A: expected a string (quote it) or a whole number, got 1.5",
+        ),
+        ('time: "24:00:00"\nenvironment: {A: 9223372036854775806}', "environment.A: expected -46"),
+        ('time: "24:00:00"\nexclude: [node1]', "exclude: expected a string, got a list"),
         (
             'time: "24:00:00"\noptions: [mail-type=FAIL]',
             "options: expected options such as --mail-type=FAIL",

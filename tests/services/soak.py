@@ -162,13 +162,25 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folder", metavar="FOLDER", type=Path)
-    parser.add_argument("--recoveries", type=int, default=100, metavar="N")
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="where all is kept")
     parser.add_argument(
-        "--every-seconds", type=float, default=30, metavar="S", help="from a recovery to a fault"
+        "--recoveries",
+        type=int,
+        default=100,
+        metavar="N",
+        help="end after as many, those of earlier calls counted (default: 100)",
     )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--save", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--every-seconds",
+        type=float,
+        default=30,
+        metavar="S",
+        help="from a recovery to the next fault at the least (default: 30)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="decides the order of faults (default: 0)"
+    )
+    parser.add_argument("--save", type=Path, metavar="FILE", help="keep the result there, as JSON")
     arguments = parser.parse_args()
 
     folder = arguments.folder.absolute()

@@ -176,7 +176,7 @@ def test_more_ranks_than_gpus_fewer_gpus_and_a_count_that_is_none_are_refused(
     with pytest.raises(DistributedError, match="a GPU for local rank 2, got 2 GPUs on this node"):
         check_own_gpu(RankInfo(rank=2, local_rank=2, world_size=3))
     monkeypatch.setenv(GPUS_PER_NODE, "8")
-    with pytest.raises(DistributedError, match="expected 8 GPUs on each node, got 2; see nvidia"):
+    with pytest.raises(DistributedError, match="expected 8 GPUs, got 2; see nvidia"):
         check_own_gpu(RankInfo())
     monkeypatch.setenv(GPUS_PER_NODE, "eight")
     with pytest.raises(DistributedError, match="SURGSTREAM_GPUS_PER_NODE, got 'eight'"):

@@ -1,6 +1,7 @@
 """`surgstream describe`: a recipe in numbers, before anything is trained."""
 
 import argparse
+import dataclasses
 import json
 import math
 import sys
@@ -21,6 +22,9 @@ from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.mixing import corpus_warnings, look_back, repetition
 from surgstream.trainer.model_sizes import ModelSizes, count_sizes
 
+GPUS_PER_NODE = 8
+"""Where nothing else is said."""
+
 MAX_DRAWS = 400
 """More draws of a clip in a run are warned of; twice as many as in SurgVISTA's recipe."""
 
@@ -36,13 +40,13 @@ def run(words: argparse.Namespace) -> int:
     if words.nodes is None:
         tree = describe(config, words.world_size, words.tflops)
     else:
-        failures = estimates.Failures(
-            mttf_hours=words.mttf_hours,
-            start_seconds=words.start_seconds,
-            restore_seconds=words.restore_seconds,
-            save_seconds=words.save_seconds,
-        )
-        world_size = words.nodes * words.gpus_per_node
+        costs = {
+            field.name: getattr(words, field.name)
+            for field in dataclasses.fields(estimates.Failures)
+        }
+        given = {name: value for name, value in costs.items() if value is not None}
+        failures = estimates.Failures(**given)
+        world_size = words.nodes * (words.gpus_per_node or GPUS_PER_NODE)
         tree = describe(config, world_size, words.tflops)
         tree["effective_time"] = estimates.effective_time(
             failures, world_size, minutes_between_saves(tree)

@@ -33,8 +33,8 @@ from surgstream.trainer.distributed import (
     leave,
     rank_info_from_environment,
 )
+from surgstream.trainer.host.names import node_name
 from surgstream.trainer.joining import join
-from surgstream.trainer.preflight.rendezvous import node_name
 from surgstream.trainer.run_directory import environment
 from surgstream.trainer.run_log import configure_logging
 
@@ -104,7 +104,7 @@ def measure(
         own = _count(feed, sizes, warm_up=warm_up, seconds=seconds)
 
     where = environment(rank_info)
-    host = node_name(os.environ)
+    host = node_name()
     ranks = all_gather({"rank": rank_info.rank, "host": host, **own})
     hardware = all_gather({"host": host, "device": where["device"], "cpus": where["cpus"]})
     nodes = _nodes(ranks, hardware)

@@ -43,11 +43,11 @@ from surgstream.trainer.engine.watchdog import Watchdog
 from surgstream.trainer.engine.zero import ZeroEngine
 from surgstream.trainer.health.gpus import NvmlGpu
 from surgstream.trainer.health.watch import HardwareWatch
+from surgstream.trainer.host.names import node_name
 from surgstream.trainer.joining import join
 from surgstream.trainer.mixing import report_mixing
 from surgstream.trainer.networks import build_engine, build_objective
 from surgstream.trainer.objectives.base import Objective
-from surgstream.trainer.preflight.rendezvous import node_name
 from surgstream.trainer.resume import order_from, recipe_changes
 from surgstream.trainer.run_directory import OWNING_SECONDS, owned_run, prepare_run_dir
 from surgstream.trainer.run_log import configure_logging
@@ -69,7 +69,7 @@ def run(words: argparse.Namespace) -> int:
     with alone_when_failing(rank_info):
         config = load_recipe(words.config, words.overrides)
         run_dir = Path(config.run_dir)
-        who = f"rank {rank_info.rank}/{rank_info.world_size} on {node_name(os.environ)}"
+        who = f"rank {rank_info.rank}/{rank_info.world_size} on {node_name()}"
         watchdog = Watchdog(config.parallel.timeout_seconds, who)
         with closing(watchdog), owned_run(run_dir, rank_info, watchdog) as check_owner:
             # From here on there is something to save; until then a signal ends this process.

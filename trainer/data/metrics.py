@@ -125,7 +125,7 @@ class LoaderMetrics:
         self._before = now
 
         bad = [clip.as_json() for clip in stream.bad_clips]
-        stream.bad_clips.clear()
+        del stream.bad_clips[: len(bad)]  # decoding, on another thread, may have found more
 
         return {
             "waits": waits.sum(axis=1).tolist(),

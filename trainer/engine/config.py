@@ -60,6 +60,8 @@ class ParallelConfig:
         timeout_seconds: How long a rank may make no progress before it writes its stacks and the run ends.
     """
 
+    free_to_change: ClassVar[tuple[str, ...]] = ("zero_stage", "overlap_comm", "timeout_seconds")
+
     zero_stage: Annotated[int, Range(0, 3)] = 1
     autocast: Literal["auto", "bf16", "none"] = "auto"
     reduce_dtype: Literal["auto", "bf16", "fp32"] = "auto"

@@ -1,7 +1,6 @@
 """The training loop."""
 
 import logging
-import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +34,7 @@ from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.engine.step_log import StepLog
 from surgstream.trainer.engine.watchdog import Watchdog
 from surgstream.trainer.engine.zero import ZeroEngine
+from surgstream.trainer.host.names import node_name
 from surgstream.trainer.objectives.base import Objective
 from surgstream.trainer.runs.files import CHECKPOINTS, REQUEUE, write_mark
 
@@ -233,7 +233,7 @@ class Trainer:
         # Collectives, as in stage 3's forward pass, wait for the slowest rank: what each does alone tells which it is.
         alone = ("data", "targets") if self.engine.stage == 3 else ("data", "targets", "forward")
         seconds_alone = sum(parts[name] for name in alone)
-        news = all_gather((seconds_alone, platform.node(), self.reporting.hardware.news()))
+        news = all_gather((seconds_alone, node_name(), self.reporting.hardware.news()))
 
         num_clips = num_steps * self.plan.global_batch_size
         clips_per_second = num_clips / seconds
@@ -283,7 +283,7 @@ class Trainer:
             self.save()
 
         signal_name, rank = self.guards.agreement.cause
-        hosts = all_gather(platform.node())
+        hosts = all_gather(node_name())
         if self.rank_info.is_main:
             where = f"checkpoint of step {self.step}" if self.step else "no step was done"
             why = f"{signal_name} on rank {rank} ({hosts[rank]}); {where}"

@@ -3,7 +3,6 @@
 import logging
 import math
 import os
-import platform
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from surgstream.trainer.health.adapters import Adapter, find_adapters
 from surgstream.trainer.health.faults import Fault, adapter_faults, gpu_faults
 from surgstream.trainer.health.gpus import GpuHealth, NvmlGpu
+from surgstream.trainer.host.names import node_name
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class HardwareWatch:
         adapters = find_adapters(os.environ)
         if not gpu and not adapters:
             return None
-        return Hardware(node=platform.node(), gpu=gpu, adapters=adapters)
+        return Hardware(node=node_name(), gpu=gpu, adapters=adapters)
 
     def _new_joules(self) -> float | None:
         before = self._joules

@@ -4,7 +4,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import timedelta
 
@@ -18,6 +18,7 @@ from surgstream.trainer.errors import (
     PreflightError,
     UnfitNodesError,
 )
+from surgstream.trainer.host.names import node_name
 from surgstream.trainer.joining import serves_store, telling_who_is_missing
 from surgstream.trainer.preflight.judgement.report import CheckFailure, RankReport
 from surgstream.trainer.preflight.judgement.unfit import are_few, tell_job
@@ -46,7 +47,7 @@ class Rendezvous:
             UnfitNodesError: Nothing was heard of a few nodes.
         """
         self.rank_info = rank_info
-        self.node = node_name(os.environ)
+        self.node = node_name()
         serves = serves_store(rank_info)
         try:
             if not serves:
@@ -223,11 +224,6 @@ class Rendezvous:
         if self.rank_info.is_main:
             tell_job(dict.fromkeys(silent, f"nothing was heard of it within {seconds:g} s"))
         return UnfitNodesError(sentence)
-
-
-def node_name(environment: Mapping[str, str]) -> str:
-    """The name of this node: Slurm's name for it, else the host's."""
-    return environment.get("SLURMD_NODENAME") or socket.gethostname()
 
 
 def _wait_for_port(rank_info: RankInfo, seconds: float) -> None:

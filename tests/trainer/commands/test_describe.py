@@ -358,5 +358,8 @@ def test_nodes_tell_how_much_of_the_time_is_effective(
 
     assert main([*words, "checkpoint.every_minutes=100", "--mttf-hours", "1"]) == 0
     page = capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["describe", "surgvista_vitb", corpus, "--mttf-hours", "1", "--gpus-per-node", "4"])
+    assert "--gpus-per-node, --mttf-hours: expected --nodes as well" in capsys.readouterr().err
     assert "a failure every 1 hours that costs 330 s" in page
     assert "with the recipe's, one in 1.67 hours: 35.3 %" in page

@@ -27,8 +27,7 @@ def gpu_problems(reports: Sequence[RankReport]) -> Iterator[Problem]:
         if len(seen) < asked_for:
             yield Problem(
                 check="GPUs",
-                sentence=f"expected {asked_for} GPUs, got {len(seen)}; see nvidia-smi -L and "
-                "CUDA_VISIBLE_DEVICES there, or exclude the node",
+                sentence=too_few_gpus(asked_for, len(seen)),
                 ranks=ranks,
                 of_node=True,
             )
@@ -43,6 +42,14 @@ def gpu_problems(reports: Sequence[RankReport]) -> Iterator[Problem]:
                 ranks=ranks,
                 fatal=False,
             )
+
+
+def too_few_gpus(asked_for: int, num_gpus: int) -> str:
+    """Say that a node shows fewer GPUs than the run was given there."""
+    return (
+        f"expected {asked_for} GPUs, got {num_gpus}; see nvidia-smi -L and "
+        "CUDA_VISIBLE_DEVICES there, or exclude the node"
+    )
 
 
 def _far_cores(facts: Mapping[int, NodeFacts]) -> Iterator[Problem]:
