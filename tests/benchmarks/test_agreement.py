@@ -3,6 +3,7 @@
 import pytest
 
 from surgstream.benchmarks.experiments.agreement.__main__ import STEP_SECONDS
+from surgstream.benchmarks.experiments.agreement.processes import measure
 from surgstream.benchmarks.experiments.agreement.simulation import (
     HOP_SECONDS,
     Simulation,
@@ -17,6 +18,13 @@ def test_a_ring_costs_more_than_a_step_and_a_round_in_ten_minutes_next_to_nothin
     (agreed,) = Simulation(512, 1, seed=0, hops=assumed_hops()).run()
     assert agreed.held_seconds / 600 < 0.01
     assert agreed.answer_seconds < 5
+
+
+@pytest.mark.slow
+def test_processes_agree_round_after_round() -> None:
+    rounds, machine = measure(3, rounds=4)
+    assert len(rounds) == 4 and all(0 < one.held_seconds < one.answer_seconds for one in rounds)
+    assert machine["hops"] and machine["lates"]
 
 
 @pytest.mark.parametrize("num_ranks", [1, 16])

@@ -82,6 +82,7 @@ def take_part(rank_info: RankInfo, port: int, rounds: int, pipe: Connection) -> 
             time.sleep(poll_seconds(rank_info.world_size) / 2)
         if rank_info.is_main:
             agreement.stopping()  # all save
+            agreement.saving = False  # it is done
 
     # The last one alone, while all poll.
     hops = []
