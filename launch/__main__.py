@@ -57,6 +57,7 @@ USAGE = "\n".join(
 
 DALI = "pip install 'surgstream[cuda13]', or, for drivers below 580, as README says of [cuda12]"
 EXTRAS = {
+    "evaluate": ("openpyxl", "scipy"),
     "pack": ("av", "cv2", "PIL"),
     "s3": ("boto3", "botocore"),
     "train": ("deepspeed", "einops", "safetensors", "tensorboard", "timm", "torch"),

@@ -23,6 +23,8 @@ MAY_IMPORT = {
     "shards.storage": ("shards.storage",),
     "shards.format": ("shards.format", "shards.storage"),
     "shards.order": ("shards.order", "shards.keyed_random"),
+    "shards.labels": ("shards.labels", "shards.format", "shards.storage", "shards.reading"),
+    "shards.releases": ("shards.releases", "shards.format", "shards.storage"),
     "shards.corpus": ("shards.corpus", "shards.format", "shards.storage"),
     "shards.video": ("shards.video", "shards.format", "shards.storage"),
     "shards.video.container": ("shards.video.container", "shards.format", "shards.storage"),
@@ -61,7 +63,9 @@ MAY_IMPORT = {
         "shards.errors", "trainer.errors", "trainer.batch", "trainer.distributed", "trainer.host", "trainer.runs.files",
         "trainer.data",
     ),
-    "trainer.evaluation": ("trainer.errors", "trainer.evaluation"),
+    "trainer.evaluation": (
+        "trainer.errors", "trainer.evaluation", "shards.labels", "shards.keyed_random", "shards.storage",
+    ),
     "trainer.probing": (
         "shards.reading", "trainer.data", "trainer.distributed", "trainer.evaluation", "trainer.probing",
     ),
@@ -82,6 +86,8 @@ DOORS = {
     "nvidia": ("trainer.data.graphs",),
     "psutil": ("trainer.host.interface",),
     "pynvml": ("trainer.health.gpus",),
+    "openpyxl": ("shards.releases.spreadsheets",),
+    "scipy": ("trainer.evaluation.statistics.tests",),
     "timm": ("trainer.models",),
     "deepspeed": ("trainer.engine.zero",),
     "transformers": ("trainer.export.comparing", "trainer.export.modeling_surgical_vit"),
