@@ -20,7 +20,7 @@ class Statistic:
     Attributes:
         at: From weights (D, V) to values (D,); NaN where the metric is undefined.
         per_video: (V,), the metric of each video by itself, NaN where it is undefined; None where it has no meaning.
-        per_class: The metric of each class over all videos, by name, NaN where it is undefined; empty where it has none.
+        per_class: The metric of each class over all videos, by name, NaN where undefined; empty where it has none.
         averaged: What the value is the mean of, in words, such as `7 phases over 40 videos`.
         undefined: What had to be left out of the mean, in words, such as `phase clipping: in no video`.
         num_draws_at_most: Bound of the bootstrap's draws, for metrics that sort all rows at each draw.
