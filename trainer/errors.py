@@ -65,3 +65,7 @@ class UnfitNodesError(PreflightError):
     """A few nodes are not fit for a run. The next start may get others."""
 
     comes_again = False
+
+
+class EvaluationError(SurgstreamError):
+    """Predictions or labels do not fit a task."""
