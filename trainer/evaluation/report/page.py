@@ -1,0 +1,249 @@
+"""The page of a result: one HTML file, which needs no other."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from importlib.resources import files
+
+from surgstream.trainer.evaluation.metrics.samples import LabelSpace, ScoredVideo
+from surgstream.trainer.evaluation.report.confusion import confusion_matrix, draw_confusion
+from surgstream.trainer.evaluation.report.numbers import NOTHING, counted, facts, shown
+from surgstream.trainer.evaluation.report.reliability import draw_reliability, reliability
+from surgstream.trainer.evaluation.report.result import Result, Row, Value
+from surgstream.trainer.evaluation.report.ribbons import choose_cases, draw_case, legend
+from surgstream.trainer.evaluation.report.table import heading, published_metrics
+
+_MAX_VIDEOS = 200
+"""Videos in the table of videos; `result.json` has all."""
+
+
+def draw_page(
+    result: Result, models: Mapping[str, Sequence[ScoredVideo]], space: LabelSpace
+) -> str:
+    """Write the page.
+
+    Args:
+        result: The result.
+        models: The videos of each model, the same ones in the same order; of several seeds those of the first.
+        space: What labels there are.
+
+    Returns:
+        The content of an HTML file.
+    """
+    style = files(__package__).joinpath("page.css").read_text(encoding="utf-8")
+    sections = [
+        _scores(result),
+        _comparisons(result),
+        _published(result),
+        _ribbons(models, space),
+        _classes(result),
+        _confusions(models, space),
+        _reliabilities(models, space),
+        _videos(result),
+        _notes(result),
+    ]
+    warnings = "".join(f'<p class="warning">{escape(text)}</p>\n' for text in result.warnings)
+    return (
+        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(result.title)}</title>\n<style>\n{style}</style>\n<body>\n"
+        f"<h1>{escape(result.title)}</h1>\n<p>{escape(facts(result))}.</p>\n{warnings}"
+        f"{''.join(sections)}</body>\n</html>\n"
+    )
+
+
+def _table(rows: Sequence[str]) -> str:
+    return f'<div class="scroll"><table>\n{"".join(rows)}</table></div>\n'
+
+
+def _cell(text: str, kind: str = "", tag: str = "td") -> str:
+    return f'<{tag} class="{kind}">{text}</{tag}>' if kind else f"<{tag}>{text}</{tag}>"
+
+
+def _scores(result: Result) -> str:
+    heads = [
+        _cell(escape(heading(result, metric)), "main" if metric == result.main else "", "th")
+        for metric in result.metrics
+    ]
+    lines = [f"<tr><th></th>{''.join(heads)}</tr>\n"]
+    for row in result.rows:
+        cells = [_value(row.values.get(metric), metric, result) for metric in result.metrics]
+        marks = "".join(f' <span class="mark">{escape(mark)}</span>' for mark in row.marks)
+        lines.append(
+            f'<tr class="{row.kind}"><td>{escape(row.name)}{marks}</td>{"".join(cells)}</tr>\n'
+        )
+    said = (
+        "In brackets 95 % intervals. Rows in italics are yardsticks, which no encoder made; "
+        "hover over a value for what it is the mean of."
+    )
+    return f"<h2>Scores</h2>\n{_table(lines)}<p class=soft>{said}</p>\n"
+
+
+def _value(value: Value | None, metric: str, result: Result) -> str:
+    kind = "main" if metric == result.main else ""
+    if value is None:
+        return _cell(NOTHING, kind)
+
+    about = result.metrics[metric]
+    text = shown(value.value, about)
+    if value.low == value.low:
+        text += f"<small>[{shown(value.low, about)}, {shown(value.high, about)}]</small>"
+    if value.spread == value.spread:
+        text += f"<small>seeds ± {shown(value.spread, about)} sd</small>"
+    said = "; ".join([f"mean of {value.averaged}", *value.undefined, value.interval])
+    return f'<td class="{kind}" title="{escape(said)}">{text}</td>'
+
+
+def _comparisons(result: Result) -> str:
+    if not result.comparisons:
+        return ""
+    lines = [
+        "<tr><th>second − first</th><th>metric</th><th>difference</th><th class=left>says</th></tr>\n"
+    ]
+    for each in result.comparisons:
+        about = result.metrics[each.metric]
+        ends = f"[{shown(each.low, about)}, {shown(each.high, about)}]"
+        lines.append(
+            f"<tr><td>{escape(each.second)} − {escape(each.first)}</td><td>{escape(each.metric)}</td>"
+            f"<td>{shown(each.difference, about)}<small>{ends}</small></td>"
+            f'<td class="left">{escape(each.says)}<br><span class="soft">{escape(each.sentence)}</span>'
+            "</td></tr>\n"
+        )
+    return f"<h2>Compared on the same videos</h2>\n{_table(lines)}"
+
+
+def _published(result: Result) -> str:
+    if not result.published:
+        return ""
+    metrics = published_metrics(result)
+    heads = "".join(_cell(escape(metric), "", "th") for metric in metrics)
+    lines = [
+        f"<tr><th>model</th>{heads}<th class=left>protocol</th><th class=left>source</th></tr>\n"
+    ]
+    for row in result.published:
+        cells = "".join(
+            _cell(f"{row.values[metric]:g}" if metric in row.values else NOTHING)
+            for metric in metrics
+        )
+        letters = f" <sup>{escape(' '.join(row.caveats))}</sup>" if row.caveats else ""
+        lines.append(
+            f'<tr class="published"><td>{escape(row.model)}{letters}</td>{cells}'
+            f'<td class="left">{escape(row.protocol)}</td><td class="left">{escape(row.source)}</td>'
+            "</tr>\n"
+        )
+    caveats = "".join(
+        f"<li>{escape(letter)}: {escape(text)}</li>\n" for letter, text in result.caveats.items()
+    )
+    return f"<h2>Published</h2>\n{_table(lines)}<ul class=soft>{caveats}</ul>\n"
+
+
+def _ribbons(models: Mapping[str, Sequence[ScoredVideo]], space: LabelSpace) -> str:
+    first = next(iter(models.values()), [])
+    if space.kind != "class" or not any(video.num_rows > 1 for video in first):
+        return ""
+    name = next(iter(models))
+    said = f"Cases by the accuracy of {name}: the worst, the best, and some between."
+    cases = "".join(draw_case(case, space.classes) for case in choose_cases(dict(models)))
+    return f"<h2>Ribbons</h2>\n<p class=soft>{escape(said)}</p>\n{legend(space.classes)}{cases}"
+
+
+def _classes(result: Result) -> str:
+    """Of the main metric the value of each class, as bars."""
+    parts = []
+    about = result.metrics[result.main]
+    for row in result.models:
+        per_class = row.values[result.main].per_class if result.main in row.values else {}
+        if not per_class:
+            continue
+        bars = []
+        for name, value in per_class.items():
+            width = 100 * max(0.0, min(value, 1.0)) if value == value else 0.0
+            bars.append(
+                f"<div>{escape(name.replace('_', ' '))}</div>"
+                f'<div class="bar"><i style="width:{width:.1f}%"></i></div>'
+                f'<div class="n">{shown(value, about)}</div>'
+            )
+        parts.append(f'<h3>{escape(row.name)}</h3>\n<div class="bars">{"".join(bars)}</div>\n')
+    title = escape(f"{about['title']}, by class")
+    return f"<h2>{title}</h2>\n{''.join(parts)}" if parts else ""
+
+
+def _confusions(models: Mapping[str, Sequence[ScoredVideo]], space: LabelSpace) -> str:
+    if space.kind != "class":
+        return ""
+    parts = []
+    for name, videos in models.items():
+        matrix = draw_confusion(confusion_matrix(videos, len(space.classes)), space.classes)
+        parts.append(f'<h3>{escape(name)}</h3>\n<div class="scroll">{matrix}</div>\n')
+    said = "Down: what is true. Across: what was predicted, in per cent of the true class."
+    return f"<h2>Confusion</h2>\n<p class=soft>{said}</p>\n{''.join(parts)}"
+
+
+def _reliabilities(models: Mapping[str, Sequence[ScoredVideo]], space: LabelSpace) -> str:
+    if space.kind != "class":
+        return ""
+    figures = []
+    for name, videos in models.items():
+        found = reliability(videos)
+        if found is None:
+            figures.append(f"<figure><figcaption>{escape(name)}: no scores</figcaption></figure>")
+            continue
+        said = (
+            f"{name}: expected calibration error {100 * found.error:.1f} %, probabilities "
+            f"{'as given' if found.by == 'as given' else 'by softmax of the scores'}"
+        )
+        figures.append(
+            f"<figure>{draw_reliability(found)}<figcaption>{escape(said)}</figcaption></figure>"
+        )
+    return f'<h2>Reliability</h2>\n<div class="plots">{"".join(figures)}</div>\n'
+
+
+def _videos(result: Result) -> str:
+    models = [row for row in result.models if row.per_video]
+    if not models:
+        return ""
+    metrics = [
+        metric
+        for metric in result.metrics
+        if any(metric in values for row in models for values in row.per_video.values())
+    ]
+    heads = "".join(f"<th>{escape(row.name)}</th>" * len(metrics) for row in models)
+    names = "".join(f"<th>{escape(metric)}</th>" for metric in metrics) * len(models)
+    lines = [f"<tr><th>video</th>{heads}</tr>\n<tr><th></th>{names}</tr>\n"]
+    videos = sorted({video for row in models for video in row.per_video})
+    for video in videos[:_MAX_VIDEOS]:
+        cells = "".join(_of_video(row, video, metrics, result) for row in models)
+        lines.append(f"<tr><td>{escape(video)}</td>{cells}</tr>\n")
+
+    more = len(videos) - _MAX_VIDEOS
+    said = (
+        f"<p class=soft>And {counted(more, 'video')} more in result.json.</p>" if more > 0 else ""
+    )
+    return (
+        f"<h2>Videos</h2>\n<details><summary>{counted(len(videos), 'video')}, each by itself</summary>"
+        f"{_table(lines)}{said}</details>\n"
+    )
+
+
+def _of_video(row: Row, video: str, metrics: Sequence[str], result: Result) -> str:
+    values = row.per_video.get(video, {})
+    return "".join(
+        _cell(shown(values[metric], result.metrics[metric]) if metric in values else NOTHING)
+        for metric in metrics
+    )
+
+
+def _notes(result: Result) -> str:
+    lines = "".join(f"<li>{escape(text)}</li>\n" for text in _sentences(result))
+    return f"<h2>Notes</h2>\n<ul>{lines}</ul>\n"
+
+
+def _sentences(result: Result) -> Iterator[str]:
+    yield from result.notes
+    for preset, ids in result.packed_by.items():
+        yield f"the preset {preset} packs videos of this split for pretraining: {', '.join(ids)}"
+    for row in result.models:
+        yield from (f"{row.name}: {sentence}" for sentence in row.told)
+        for file, digest in row.files.items():
+            yield f"{row.name}: {file}, SHA-256 {digest}"
+    yield f"labels: {result.labels}, SHA-256 {result.labels_sha256}"
+    yield from (f"{name} {version}" for name, version in result.versions.items())

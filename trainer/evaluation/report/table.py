@@ -1,0 +1,94 @@
+"""The table of a result in Markdown."""
+
+from collections.abc import Iterator
+
+from surgstream.configs.columns import markdown
+from surgstream.trainer.evaluation.report.numbers import facts, shown, with_interval
+from surgstream.trainer.evaluation.report.result import Comparison, Result, Row
+
+
+def draw_table(result: Result) -> str:
+    """Write a result as Markdown: models and yardsticks with intervals, comparisons, published values, and notes."""
+    parts = [f"# {result.title}\n", f"{facts(result)}. In brackets 95 % intervals.\n"]
+    parts += [f"> {warning}\n" for warning in result.warnings]
+    parts.append(markdown(list(_scores(result))) + "\n")
+
+    if result.comparisons:
+        parts.append("## Compared on the same videos\n")
+        parts.append(markdown(list(_comparisons(result)), left=3) + "\n")
+        parts += [f"- {_of_whom(each)}: {each.sentence}" for each in result.comparisons]
+        parts.append("")
+    if result.published:
+        parts.append("## Published\n")
+        parts.append(markdown(list(_published(result)), left=3) + "\n")
+        parts += [f"- {letter}: {text}" for letter, text in result.caveats.items()]
+        parts.append("")
+    if notes := [*result.notes, *_undefined(result)]:
+        parts.append("## Notes\n")
+        parts += [f"- {note}" for note in notes]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def heading(result: Result, metric: str) -> str:
+    """The heading of a metric's column: its id, and an arrow to what is better where that is less."""
+    unit = ", %" if result.metrics[metric]["percent"] else ""
+    arrow = "" if result.metrics[metric]["higher_is_better"] else ", less is better"
+    return f"{metric}{unit}{arrow}"
+
+
+def name_of(row: Row) -> str:
+    """A row's name with its marks."""
+    marks = "".join(f" ({mark})" for mark in row.marks)
+    return f"{row.name}{marks}"
+
+
+def _scores(result: Result) -> Iterator[tuple[str, ...]]:
+    yield ("", *(heading(result, metric) for metric in result.metrics))
+    for row in result.rows:
+        name = name_of(row) if row.kind == "model" else f"*{name_of(row)}*"
+        cells = []
+        for metric, about in result.metrics.items():
+            value = row.values.get(metric)
+            cells.append(with_interval(value, about) if value else "–")
+        yield (name, *cells)
+
+
+def _comparisons(result: Result) -> Iterator[tuple[str, ...]]:
+    yield ("second − first", "metric", "says", "difference", "95 % interval", "p")
+    for each in result.comparisons:
+        about = result.metrics[each.metric]
+        low, high = (shown(end, about) for end in (each.low, each.high))
+        p = f"{each.p:.3g}" if each.p == each.p else "–"
+        difference = shown(each.difference, about)
+        yield (_of_whom(each), each.metric, each.says, difference, f"[{low}, {high}]", p)
+
+
+def _of_whom(each: Comparison) -> str:
+    return f"{each.second} − {each.first}"
+
+
+def _published(result: Result) -> Iterator[tuple[str, ...]]:
+    metrics = published_metrics(result)
+    yield ("model", "protocol", "source", *metrics, "caveats")
+    for row in result.published:
+        cells = [f"{row.values[metric]:g}" if metric in row.values else "–" for metric in metrics]
+        yield (row.model, row.protocol, row.source, *cells, " ".join(row.caveats))
+
+
+def published_metrics(result: Result) -> list[str]:
+    """The metrics of which there are published values, in the order of the result's."""
+    named = {metric for row in result.published for metric in row.values}
+    ours = [metric for metric in result.metrics if metric in named]
+    return ours + sorted(named - {*ours})
+
+
+def _undefined(result: Result) -> Iterator[str]:
+    """What had to be left out of means, once for each sentence."""
+    seen: dict[str, list[str]] = {}
+    for row in result.models:
+        for metric, value in row.values.items():
+            for sentence in value.undefined:
+                seen.setdefault(f"{metric}: {sentence}", []).append(row.name)
+    for sentence, names in seen.items():
+        who = "" if len(names) == len(result.models) else f" ({', '.join(names)})"
+        yield f"{sentence}{who}"
