@@ -97,13 +97,13 @@ def _comparisons(result: Result) -> str:
     if not result.comparisons:
         return ""
     lines = [
-        "<tr><th>second − first</th><th>metric</th><th>difference</th><th class=left>says</th></tr>\n"
+        "<tr><th>model − other</th><th>metric</th><th>difference</th><th class=left>says</th></tr>\n"
     ]
     for each in result.comparisons:
         about = result.metrics[each.metric]
         ends = f"[{shown(each.low, about)}, {shown(each.high, about)}]"
         lines.append(
-            f"<tr><td>{escape(each.second)} − {escape(each.first)}</td><td>{escape(each.metric)}</td>"
+            f"<tr><td>{escape(each.model)} − {escape(each.other)}</td><td>{escape(each.metric)}</td>"
             f"<td>{shown(each.difference, about)}<small>{ends}</small></td>"
             f'<td class="left">{escape(each.says)}<br><span class="soft">{escape(each.sentence)}</span>'
             "</td></tr>\n"

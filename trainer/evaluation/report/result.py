@@ -57,31 +57,30 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """Two models on the same videos.
+class Compared:
+    """A model against another one on the same videos.
 
     Attributes:
-        first: A model.
-        second: Another one.
+        model: The model.
+        other: The other one.
         metric: The id of the metric.
-        difference: Of the second from the first.
+        difference: The model's value less the other's.
         low: The lower end of its 95 % interval.
         high: The upper end.
-        sentence: Signs, test, its floor, and the least difference that could have been detected.
-        p: The probability of such signs and ranks by chance, corrected for the number of comparisons; NaN without.
-        says: What follows at the 5 % level: `second is better`, `first is better`, `no difference found`, or `n too
-            small`.
+        p: Of Wilcoxon's signed-rank test, corrected for the number of comparisons (Holm); NaN without a test.
+        says: What follows at the 5 % level: `better`, `worse`, `no difference found`, or `n too small`.
+        sentence: Signs, the test and its floor, and the least difference that could have been detected.
     """
 
-    first: str
-    second: str
+    model: str
+    other: str
     metric: str
     difference: float
     low: float
     high: float
-    sentence: str
     p: float
     says: str
+    sentence: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +142,7 @@ class Result:
     labels: str
     labels_sha256: str
     rows: tuple[Row, ...]
-    comparisons: tuple[Comparison, ...] = ()
+    comparisons: tuple[Compared, ...] = ()
     published: tuple[PublishedRow, ...] = ()
     caveats: dict[str, str] = field(default_factory=dict)
     packed_by: dict[str, tuple[str, ...]] = field(default_factory=dict)

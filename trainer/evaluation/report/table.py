@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from surgstream.configs.columns import markdown
 from surgstream.trainer.evaluation.report.numbers import facts, shown, with_interval
-from surgstream.trainer.evaluation.report.result import Comparison, Result, Row
+from surgstream.trainer.evaluation.report.result import Compared, Result, Row
 
 
 def draw_table(result: Result) -> str:
@@ -54,7 +54,7 @@ def _scores(result: Result) -> Iterator[tuple[str, ...]]:
 
 
 def _comparisons(result: Result) -> Iterator[tuple[str, ...]]:
-    yield ("second − first", "metric", "says", "difference", "95 % interval", "p")
+    yield ("model − other", "metric", "says", "difference", "95 % interval", "p")
     for each in result.comparisons:
         about = result.metrics[each.metric]
         low, high = (shown(end, about) for end in (each.low, each.high))
@@ -63,8 +63,8 @@ def _comparisons(result: Result) -> Iterator[tuple[str, ...]]:
         yield (_of_whom(each), each.metric, each.says, difference, f"[{low}, {high}]", p)
 
 
-def _of_whom(each: Comparison) -> str:
-    return f"{each.second} − {each.first}"
+def _of_whom(each: Compared) -> str:
+    return f"{each.model} − {each.other}"
 
 
 def _published(result: Result) -> Iterator[tuple[str, ...]]:
