@@ -28,6 +28,7 @@ COMMANDS = {
     "preflight": "check nodes, store, network and memory before a run",
     "pretrain": "train a recipe, on one process or under torchrun or srun",
     "export": "write a checkpoint's encoder as safetensors, for others too",
+    "evaluate": "score stored predictions: intervals, ribbons, comparisons",
     "launch": "start jobs: training, packing, measuring the loader",
     "status": "tell how runs stand: step, speed, loss, checkpoint, time left",
     "bench": "measure this machine: reading, decoding, loader, training step",
