@@ -9,19 +9,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from surgstream.trainer.evaluation.metrics.catalogue import find_metric
-from surgstream.trainer.evaluation.statistics.bootstrap import Interval, interval
-from surgstream.trainer.evaluation.statistics.multiple import holm
-from surgstream.trainer.evaluation.statistics.paired import compare
-from surgstream.trainer.evaluation.statistics.seeds import mean_of_seeds, over_seeds
-from surgstream.trainer.evaluation.statistics.units import Units, units_of
-
 from surgstream.trainer.evaluation.metrics.metric import Metric
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, Videos
 from surgstream.trainer.evaluation.metrics.statistic import Statistic, value_of
 from surgstream.trainer.evaluation.predictions.matching import TrueRows
 from surgstream.trainer.evaluation.predictions.yardsticks import is_constant, yardsticks
+from surgstream.trainer.evaluation.report.numbers import shown
 from surgstream.trainer.evaluation.report.result import Compared, PublishedRow, Result, Row, Value
+from surgstream.trainer.evaluation.statistics.bootstrap import Interval, interval
+from surgstream.trainer.evaluation.statistics.multiple import holm
+from surgstream.trainer.evaluation.statistics.paired import Comparison, compare
+from surgstream.trainer.evaluation.statistics.seeds import mean_of_seeds, over_seeds
+from surgstream.trainer.evaluation.statistics.units import Units, units_of
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
+
+TOO_SMALL = "n too small"
 
 _LEVEL = 0.05
 
@@ -128,7 +130,8 @@ class Scorer:
         if found.wilcoxon:
             parts.append(found.wilcoxon.in_words)
         if found.detectable is not None and math.isfinite(found.detectable):
-            parts.append(f"could have detected {found.detectable:.3g}")
+            least = shown(found.detectable, _about(self.metrics[name]))
+            parts.append(f"{least} could have been detected")
         return Compared(
             model=model.name,
             other=other.name,
@@ -137,7 +140,7 @@ class Scorer:
             low=found.interval.low,
             high=found.interval.high,
             p=found.wilcoxon.p if found.wilcoxon else math.nan,
-            says="n too small" if found.wilcoxon and found.wilcoxon.is_too_small else "",
+            says=_verdict(found, more_is_better=more_is_better),
             sentence="; ".join(parts) or "no test: the metric has no value for a video",
         )
 
@@ -242,22 +245,28 @@ def _comparisons(scorer: Scorer, models: Sequence[Model]) -> list[Compared]:
     """Every other model against the first, by all metrics; corrected for the number of models, metric by metric."""
     first, *others = models
     found = []
-    for name, metric in scorer.metrics.items():
+    for name in scorer.metrics:
         pairs = [scorer.compared(model, first, name) for model in others]
         known = [pair for pair in pairs if pair is not None]
         corrected = holm({pair.model: pair.p for pair in known if math.isfinite(pair.p)})
-        found += [_judged(pair, corrected.get(pair.model), metric) for pair in known]
+        found += [_judged(pair, corrected.get(pair.model)) for pair in known]
     return found
 
 
-def _judged(pair: Compared, p: float | None, metric: Metric) -> Compared:
-    """The comparison with the corrected p, and what it says; without a test its interval speaks."""
-    if pair.says:
-        return dataclasses.replace(pair, p=pair.p if p is None else p)
+def _verdict(found: Comparison, *, more_is_better: bool) -> str:
+    """What a comparison says if its p, or without a test its interval, is beyond chance."""
+    if found.wilcoxon and found.wilcoxon.is_too_small:
+        return TOO_SMALL
+    is_better = (found.difference > 0) == more_is_better
+    if found.signs and is_better != (found.signs.better > found.signs.worse):
+        return "the mean and most videos disagree"
+    return "better" if is_better else "worse"
 
-    is_better = (pair.difference > 0) == metric.higher_is_better
+
+def _judged(pair: Compared, p: float | None) -> Compared:
+    """The comparison with the corrected p, and what is left of its verdict."""
     is_found = pair.low > 0 or pair.high < 0 if p is None else p <= _LEVEL
-    says = ("better" if is_better else "worse") if is_found else "no difference found"
+    says = pair.says if is_found or pair.says == TOO_SMALL else "no difference found"
     return dataclasses.replace(pair, p=math.nan if p is None else p, says=says)
 
 

@@ -1,14 +1,16 @@
 """The page of a result: one HTML file, which needs no other."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib.resources import files
+from typing import Any
 
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, ScoredVideo
 from surgstream.trainer.evaluation.report.confusion import confusion_matrix, draw_confusion
 from surgstream.trainer.evaluation.report.numbers import NOTHING, counted, facts, shown
 from surgstream.trainer.evaluation.report.reliability import draw_reliability, reliability
-from surgstream.trainer.evaluation.report.result import Result, Row, Value
+from surgstream.trainer.evaluation.report.result import Compared, Result, Row, Value
 from surgstream.trainer.evaluation.report.ribbons import choose_cases, draw_case, legend
 from surgstream.trainer.evaluation.report.table import heading, published_metrics
 
@@ -67,7 +69,7 @@ def _scores(result: Result) -> str:
     lines = [f"<tr><th></th>{''.join(heads)}</tr>\n"]
     for row in result.rows:
         cells = [_value(row.values.get(metric), metric, result) for metric in result.metrics]
-        marks = "".join(f' <span class="mark">{escape(mark)}</span>' for mark in row.marks)
+        marks = "".join(f' <span class="mark {mark}">{escape(mark)}</span>' for mark in row.marks)
         lines.append(
             f'<tr class="{row.kind}"><td>{escape(row.name)}{marks}</td>{"".join(cells)}</tr>\n'
         )
@@ -94,12 +96,29 @@ def _value(value: Value | None, metric: str, result: Result) -> str:
 
 
 def _comparisons(result: Result) -> str:
-    if not result.comparisons:
+    """The comparisons by the main metric, and those by others folded away."""
+    main = [each for each in result.comparisons if each.metric == result.main]
+    others = [each for each in result.comparisons if each.metric != result.main]
+    if not main and not others:
         return ""
+
+    more = ""
+    if others:
+        lines = _compared_lines(others, result)
+        more = f"<details><summary>by other metrics</summary>{_table(lines)}</details>\n"
+    said = (
+        "Each difference has the interval of paired draws of videos. The p of Wilcoxon's signed-rank "
+        "test, two-sided, is told before Holm's correction for several models, the verdict after it."
+    )
+    shown_first = _table(_compared_lines(main, result)) if main else ""
+    return f"<h2>Compared on the same videos</h2>\n{shown_first}{more}<p class=soft>{said}</p>\n"
+
+
+def _compared_lines(comparisons: Sequence[Compared], result: Result) -> list[str]:
     lines = [
-        "<tr><th>model − other</th><th>metric</th><th>difference</th><th class=left>says</th></tr>\n"
+        "<tr><th>model − other</th><th>metric</th><th>difference</th><th class=left>verdict</th></tr>\n"
     ]
-    for each in result.comparisons:
+    for each in comparisons:
         about = result.metrics[each.metric]
         ends = f"[{shown(each.low, about)}, {shown(each.high, about)}]"
         lines.append(
@@ -108,7 +127,7 @@ def _comparisons(result: Result) -> str:
             f'<td class="left">{escape(each.says)}<br><span class="soft">{escape(each.sentence)}</span>'
             "</td></tr>\n"
         )
-    return f"<h2>Compared on the same videos</h2>\n{_table(lines)}"
+    return lines
 
 
 def _published(result: Result) -> str:
@@ -147,24 +166,30 @@ def _ribbons(models: Mapping[str, Sequence[ScoredVideo]], space: LabelSpace) -> 
 
 
 def _classes(result: Result) -> str:
-    """Of the main metric the value of each class, as bars."""
-    parts = []
+    """Of the main metric the value of each class, a column a model."""
     about = result.metrics[result.main]
-    for row in result.models:
-        per_class = row.values[result.main].per_class if result.main in row.values else {}
-        if not per_class:
-            continue
-        bars = []
-        for name, value in per_class.items():
-            width = 100 * max(0.0, min(value, 1.0)) if value == value else 0.0
-            bars.append(
-                f"<div>{escape(name.replace('_', ' '))}</div>"
-                f'<div class="bar"><i style="width:{width:.1f}%"></i></div>'
-                f'<div class="n">{shown(value, about)}</div>'
-            )
-        parts.append(f'<h3>{escape(row.name)}</h3>\n<div class="bars">{"".join(bars)}</div>\n')
-    title = escape(f"{about['title']}, by class")
-    return f"<h2>{title}</h2>\n{''.join(parts)}" if parts else ""
+    models = {
+        row.name: row.values[result.main].per_class
+        for row in result.models
+        if result.main in row.values
+    }
+    names = next(iter(models.values()), {})
+    if not names:
+        return ""
+
+    heads = "".join(f"<th>{escape(model)}</th>" for model in models)
+    lines = [f"<tr><th></th>{heads}</tr>\n"]
+    for name in names:
+        cells = "".join(_bar(values.get(name, math.nan), about) for values in models.values())
+        lines.append(f"<tr><td>{escape(name.replace('_', ' '))}</td>{cells}</tr>\n")
+    return f"<h2>{escape(about['title'])}, by class</h2>\n{_table(lines)}"
+
+
+def _bar(value: float, about: Mapping[str, Any]) -> str:
+    """A cell with a value, and a bar below it where it is a share."""
+    share = max(0.0, min(value, 1.0)) if about["percent"] and value == value else 0.0
+    bar = f'<span class="bar"><i style="width:{100 * share:.1f}%"></i></span>'
+    return f"<td>{shown(value, about)}{bar}</td>"
 
 
 def _confusions(models: Mapping[str, Sequence[ScoredVideo]], space: LabelSpace) -> str:
@@ -173,7 +198,11 @@ def _confusions(models: Mapping[str, Sequence[ScoredVideo]], space: LabelSpace) 
     parts = []
     for name, videos in models.items():
         matrix = draw_confusion(confusion_matrix(videos, len(space.classes)), space.classes)
-        parts.append(f'<h3>{escape(name)}</h3>\n<div class="scroll">{matrix}</div>\n')
+        state = "" if parts else " open"
+        parts.append(
+            f"<details{state}><summary>{escape(name)}</summary>"
+            f'<div class="scroll">{matrix}</div></details>\n'
+        )
     said = "Down: what is true. Across: what was predicted, in per cent of the true class."
     return f"<h2>Confusion</h2>\n<p class=soft>{said}</p>\n{''.join(parts)}"
 

@@ -20,6 +20,10 @@ _HEIGHT = 16
 _TICKS = (60, 300, 600, 900, 1800, 3600)
 """Distances of ticks in seconds; the first that gives no more than a dozen is taken."""
 
+_COLOURS = (
+    "#1f6fb4", "#f0a32f", "#2f9e6e", "#d1495b", "#8a63c4", "#7fc8e8", "#9a6a3a", "#e58bc2", "#a8c256",
+    "#5c6770", "#143d6b", "#f2d96b",
+)  # fmt: skip
 _GOLDEN = 0.618034
 _LIGHTNESS = (0.42, 0.60, 0.74)
 
@@ -94,7 +98,9 @@ def legend(classes: Sequence[str]) -> str:
 
 
 def colour(number: int) -> str:
-    """The colour of a class by its number: neighbours are far apart in hue, and differ in lightness."""
+    """The colour of a class by its number: one of a dozen, and then of hues that are far from their neighbours'."""
+    if number < len(_COLOURS):
+        return _COLOURS[number]
     hue = (0.58 + number * _GOLDEN) % 1.0
     red, green, blue = colorsys.hls_to_rgb(hue, _LIGHTNESS[number % len(_LIGHTNESS)], 0.58)
     return f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"

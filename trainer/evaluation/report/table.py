@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from surgstream.configs.columns import markdown
 from surgstream.trainer.evaluation.report.numbers import facts, shown, with_interval
-from surgstream.trainer.evaluation.report.result import Compared, Result, Row
+from surgstream.trainer.evaluation.report.result import Result, Row
 
 
 def draw_table(result: Result) -> str:
@@ -15,9 +15,7 @@ def draw_table(result: Result) -> str:
 
     if result.comparisons:
         parts.append("## Compared on the same videos\n")
-        parts.append(markdown(list(_comparisons(result)), left=3) + "\n")
-        parts += [f"- {_of_whom(each)}: {each.sentence}" for each in result.comparisons]
-        parts.append("")
+        parts.append(markdown(list(_comparisons(result)), left=4) + "\n")
     if result.published:
         parts.append("## Published\n")
         parts.append(markdown(list(_published(result)), left=3) + "\n")
@@ -54,17 +52,23 @@ def _scores(result: Result) -> Iterator[tuple[str, ...]]:
 
 
 def _comparisons(result: Result) -> Iterator[tuple[str, ...]]:
-    yield ("model − other", "metric", "says", "difference", "95 % interval", "p")
+    yield (
+        "model − other",
+        "metric",
+        "verdict",
+        "signs and test",
+        "difference",
+        "95 % interval",
+        "p",
+    )
     for each in result.comparisons:
         about = result.metrics[each.metric]
         low, high = (shown(end, about) for end in (each.low, each.high))
         p = f"{each.p:.3g}" if each.p == each.p else "–"
         difference = shown(each.difference, about)
-        yield (_of_whom(each), each.metric, each.says, difference, f"[{low}, {high}]", p)
-
-
-def _of_whom(each: Compared) -> str:
-    return f"{each.model} − {each.other}"
+        who = f"{each.model} − {each.other}"
+        interval = f"[{low}, {high}]"
+        yield (who, each.metric, each.says, each.sentence, difference, interval, p)
 
 
 def _published(result: Result) -> Iterator[tuple[str, ...]]:

@@ -105,7 +105,10 @@ def test_a_row_or_two_without_a_prediction_are_told() -> None:
     ("found", "message"),
     [
         (predictions(video01=[0]), "2 videos of the test split, video02 has none; did you mean"),
-        (predictions(video01=[0], video02=[0, 1], other=[0]), "expected videos of the task, got 'oth"),
+        (
+            predictions(video01=[0], video02=[0, 1], other=[0]),
+            "expected videos of the task, got 'oth",
+        ),
         (
             predictions(video01=[0], video02=[0, 5, 10, 15, 20]),
             "video02: expected a prediction for each labelled row, got none for 16 of 20 labelled rows, "

@@ -65,11 +65,17 @@ def test_a_video_as_a_whole_has_a_row_without_a_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("clip,second,label\n", "expected a CSV file with a column `video`, got 'clip,second,label'"),
+        (
+            "clip,second,label\n",
+            "expected a CSV file with a column `video`, got 'clip,second,label'",
+        ),
         ("", "expected a CSV file with a column `video`, got ''"),
         ("video,label\nv,closure\n", "expected a column `second` or `frame`, got neither"),
         ("video,frame,label\nv,0,closure\n", "expected the rate that the column `frame` counts at"),
-        ("video,second,label,note\nv,0,closure,x\n", "expected one column `label` beside, got label,"),
+        (
+            "video,second,label,note\nv,0,closure,x\n",
+            "expected one column `label` beside, got label,",
+        ),
         (
             "video,second,label\nv,0,disection\n",
             "line 2: expected a class, got 'disection'; did you mean 'dissection'?",
@@ -151,7 +157,10 @@ def damaged(path: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"second": None}, "expected the arrays videos, video, second, classes, and scores or pred"),
+        (
+            {"second": None},
+            "expected the arrays videos, video, second, classes, and scores or pred",
+        ),
         ({"second": np.zeros(2)}, r"video: expected the shape \(2,\), got \(3,\)"),
         ({"video": np.array([0, 1, 7])}, "expected numbers of `videos`"),
         ({"video": np.array([0.0, 1.0, 1.0])}, "expected numbers of `videos`"),
