@@ -1,0 +1,169 @@
+"""From predictions and labels to a result, its table and its page."""
+
+import json
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from surgstream.trainer.evaluation.metrics.samples import Videos
+from surgstream.trainer.evaluation.report.page import draw_page
+from surgstream.trainer.evaluation.report.result import Result, to_json
+from surgstream.trainer.evaluation.report.table import draw_table
+from surgstream.trainer.evaluation.scoring import TOO_SMALL, Model, Truth, evaluate
+from surgstream.trainer.evaluation.tasks.config import Published, TaskConfig
+from tests.trainer.evaluation.made_up import CLASSES, SPACE, constant, model, phases
+
+TASK = TaskConfig(
+    name="made_up",
+    version=2,
+    title="Phases <made up>",
+    dataset="made_up",
+    kind="class",
+    labels=None,
+    classes=CLASSES,
+    split=None,
+    metrics=("phase_jaccard", "image_accuracy", "edit"),
+    main="phase_jaccard",
+    published=(
+        Published(
+            model="Net|1",
+            source="a paper, table 2",
+            protocol="fine-tuned",
+            values={"phase_jaccard": 78.1, "phase_f1": 84.17},
+            caveats=("a",),
+        ),
+    ),
+    caveats={"a": "chosen on the test videos"},
+    notes=("a note",),
+)
+
+
+@dataclass
+class Rows:
+    seconds: npt.NDArray[np.float64]
+    truth: npt.NDArray[Any]
+
+
+TRAIN = [Rows(np.arange(200.0), phases(100 + number, 200)) for number in range(5)]
+TRUTH = Truth(split="test", where="labels", sha256="ab" * 32, train=TRAIN)
+
+
+def result(*models: Videos, compare: bool = False, **changes: Any) -> Result:
+    named = [Model(name=f"model {number}", seeds=(videos,)) for number, videos in enumerate(models)]
+    truth = replace(TRUTH, **changes)
+    return evaluate(TASK, SPACE, named, truth, with_comparisons=compare)
+
+
+def test_a_row_has_every_metric_with_an_interval_around_it() -> None:
+    (row, *yardsticks) = result(model(0.2)).rows
+    assert {*row.values} == {*TASK.metrics} and row.kind == "model" and row.marks == ()
+    for value in row.values.values():
+        assert 0 <= value.low < value.value < value.high <= 1
+    assert row.values["image_accuracy"].value == pytest.approx(
+        sum((video.truth == video.predicted).sum() for video in model(0.2))
+        / sum(video.num_rows for video in model(0.2))
+    )
+    assert len(row.per_video) == 14 and {*row.per_video["video01"]} == {*TASK.metrics}
+    assert [each.name for each in yardsticks] == ["constant", "chance", "time alone"]
+    assert {each.kind for each in yardsticks} == {"yardstick"}
+
+
+def test_a_constant_is_marked_and_warned_of() -> None:
+    found = result(constant(model(0.2), 1))
+    assert found.rows[0].marks == ("constant",)
+    assert found.warnings == ("model 0 predicts the same for every row of all videos",)
+
+
+def test_without_training_labels_what_needs_them_says_so() -> None:
+    found = result(model(0.2), train=None)
+    assert [row.name for row in found.rows[1:]] == ["chance, all classes alike"]
+    assert "labels of the training videos are not at hand" in found.warnings[0]
+
+
+def test_another_split_is_warned_of() -> None:
+    assert "val split, by which models are chosen" in result(model(0.2), split="val").warnings[0]
+
+
+def test_a_better_model_is_found_better_and_equal_ones_are_not_told_apart() -> None:
+    found = result(model(0.5), model(0.1), model(0.5, seed=3), compare=True)
+    by_main = [each for each in found.comparisons if each.metric == TASK.main]
+    better, same = by_main
+    assert (better.model, better.other, better.says) == ("model 1", "model 0", "better")
+    assert 0 < better.low < better.difference < better.high
+    assert "better on 14 of 14 videos; p = " in better.sentence
+    assert same.says == "no difference found" and same.low < 0 < same.high
+    assert len(found.comparisons) == 2 * len(TASK.metrics)
+
+
+def test_holm_corrects_for_the_number_of_models() -> None:
+    alone = result(model(0.3), model(0.2), compare=True).comparisons[0]
+    among = result(model(0.3), model(0.2), *[model(0.3, seed=s) for s in (1, 2, 3)], compare=True)
+    assert among.comparisons[0].p == pytest.approx(4 * alone.p)
+
+
+def test_few_videos_are_too_few_to_say_anything() -> None:
+    few = [model(errors, num_videos=3) for errors in (0.6, 0.01)]
+    comparison = result(*few, compare=True).comparisons[0]
+    assert comparison.says == TOO_SMALL and comparison.difference > 0
+    value = result(model(0.2, num_videos=1)).rows[0].values["image_accuracy"]
+    assert math.isnan(value.low) and "one video: no interval" in value.interval
+
+
+def test_groups_are_what_intervals_draw_from() -> None:
+    found = result(model(0.3, groups=("surgeon a", "surgeon b")))
+    assert (found.num_videos, found.num_groups) == (14, 2)
+    assert "in 2 groups" in draw_table(found)
+
+
+def test_seeds_are_one_row_with_their_spread() -> None:
+    seeds = tuple(model(0.3, seed=seed) for seed in range(3))
+    (row, *_) = evaluate(TASK, SPACE, [Model(name="m", seeds=seeds)], TRUTH).rows
+    each = [result(videos).rows[0].values["image_accuracy"].value for videos in seeds]
+    value = row.values["image_accuracy"]
+    assert value.value == pytest.approx(np.mean(each))
+    assert value.spread == pytest.approx(np.std(each, ddof=1)) and row.marks == ("3 seeds",)
+
+
+def test_metrics_that_need_scores_are_left_out_of_labels() -> None:
+    task = replace(TASK, metrics=("map", "phase_jaccard"))
+    videos = model(0.2)
+    labels = [replace(video, scores=None) for video in videos]
+    models = [Model(name="scores", seeds=(videos,)), Model(name="labels", seeds=(labels,))]
+    found = evaluate(task, SPACE, models, TRUTH, with_comparisons=True)
+    assert "map" in found.rows[0].values and "map" not in found.rows[1].values
+    assert [each.metric for each in found.comparisons] == ["phase_jaccard"]
+    assert "–" in draw_table(found) and draw_page(found, {"scores": videos}, SPACE)
+
+
+def test_the_result_is_json_without_nan_and_the_same_every_time() -> None:
+    once, again = (
+        json.dumps(to_json(result(model(0.2), model(0.3), compare=True)), allow_nan=False)
+        for _ in range(2)
+    )
+    assert once == again
+    tree = json.loads(once)
+    assert tree["task"] == "made_up" and tree["version"] == 2
+    assert tree["rows"][0]["values"]["edit"]["spread"] is None
+
+
+def test_the_table_is_markdown_with_everything_that_a_reader_needs() -> None:
+    page = draw_table(result(model(0.2), model(0.4), compare=True))
+    assert page.startswith("# Phases <made up>\n\ntask made_up, version 2, test split: 14 videos, ")
+    for text in ("| *time alone* |", "phase_jaccard, %", "Net\\|1", "- a: chosen on", "- a note"):
+        assert text in page
+    lines = [line for line in page.splitlines() if line.startswith("|")]
+    assert len({line.replace("\\|", "").count("|") for line in lines}) == 3  # three tables
+
+
+def test_the_page_needs_no_other_file_and_says_all() -> None:
+    videos = model(0.2)
+    found = result(videos, model(0.4), compare=True)
+    page = draw_page(found, {"model 0": videos, "model 1": model(0.4)}, SPACE)
+    for text in ("Phases &lt;made up&gt;", "Ribbons", "Confusion", "Reliability", "time alone"):
+        assert text in page
+    assert "src=" not in page and "http" not in page and "<script" not in page
+    assert "nan" not in page.replace("Reliability", "")
