@@ -60,10 +60,10 @@ def yardsticks(
 def summary(truth: Rows, space: LabelSpace) -> Rows:
     """The best constant for some rows: their most frequent class, the share of each class, or their median."""
     if space.kind == "class":
-        return np.bincount(truth, minlength=len(space.classes)).argmax()
+        return np.asarray(np.bincount(truth, minlength=len(space.classes)).argmax())
     if space.kind == "multilabel":
         return np.asarray(truth.mean(0))
-    return np.median(truth)
+    return np.asarray(np.median(truth))
 
 
 def _bins(train: Sequence[TrueRows], truth: Rows, space: LabelSpace) -> Rows:

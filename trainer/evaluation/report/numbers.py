@@ -1,6 +1,7 @@
 """Numbers of results in words."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from surgstream.trainer.evaluation.report.result import Result, Value
@@ -8,14 +9,14 @@ from surgstream.trainer.evaluation.report.result import Result, Value
 NOTHING = "–"
 
 
-def shown(value: float, metric: dict[str, Any]) -> str:
+def shown(value: float, metric: Mapping[str, Any]) -> str:
     """A metric's value as people print it: in per cent with one digit behind the point, or as it is with three."""
     if not math.isfinite(value):
         return NOTHING
     return f"{100 * value:.1f}" if metric["percent"] else f"{value:.3f}"
 
 
-def with_interval(value: Value, metric: dict[str, Any]) -> str:
+def with_interval(value: Value, metric: Mapping[str, Any]) -> str:
     """A value and its interval, such as `78.1 [75.0, 81.2]`."""
     text = shown(value.value, metric)
     if math.isfinite(value.low) and math.isfinite(value.high):

@@ -161,7 +161,7 @@ def _ribbons(models: Mapping[str, Sequence[ScoredVideo]], space: LabelSpace) -> 
         return ""
     name = next(iter(models))
     said = f"Cases by the accuracy of {name}: the worst, the best, and some between."
-    cases = "".join(draw_case(case, space.classes) for case in choose_cases(dict(models)))
+    cases = "".join(draw_case(case, space.classes) for case in choose_cases(models))
     return f"<h2>Ribbons</h2>\n<p class=soft>{escape(said)}</p>\n{legend(space.classes)}{cases}"
 
 
@@ -195,7 +195,7 @@ def _bar(value: float, about: Mapping[str, Any]) -> str:
 def _confusions(models: Mapping[str, Sequence[ScoredVideo]], space: LabelSpace) -> str:
     if space.kind != "class":
         return ""
-    parts = []
+    parts: list[str] = []
     for name, videos in models.items():
         matrix = draw_confusion(confusion_matrix(videos, len(space.classes)), space.classes)
         state = "" if parts else " open"

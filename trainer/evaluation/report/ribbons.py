@@ -1,7 +1,7 @@
 """Phase ribbons: what is true of a video over time, and below what each model says, as runs of colour."""
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -41,7 +41,7 @@ class Case:
     videos: dict[str, ScoredVideo]
 
 
-def choose_cases(models: dict[str, Sequence[ScoredVideo]]) -> list[Case]:
+def choose_cases(models: Mapping[str, Sequence[ScoredVideo]]) -> list[Case]:
     """Choose the videos to show by the accuracy of the first model: the worst, the best, and one of each sixth between.
 
     Args:

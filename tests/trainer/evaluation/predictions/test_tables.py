@@ -151,7 +151,7 @@ def damaged(path: Path, **changes: object) -> None:
     write_predictions(path, stored(scores=False))
     with np.load(path) as file:
         arrays = dict(file) | changes
-    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})  # type: ignore[arg-type]
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
 
 
 @pytest.mark.parametrize(
@@ -179,5 +179,5 @@ def test_a_damaged_file_is_one_sentence(
 def test_what_is_no_archive_at_all_is_one_sentence(tmp_path: Path) -> None:
     for content in (b"", b"PK\x03\x04 half", b"video,second"):
         (tmp_path / "p.npz").write_bytes(content)
-        with pytest.raises(EvaluationError, match="expected an .npz file of predictions"):
+        with pytest.raises(EvaluationError, match=r"expected an \.npz file of predictions"):
             read_predictions(tmp_path / "p.npz")
