@@ -178,7 +178,7 @@ def _mean(scores: Floats, videos: Videos) -> Statistic:
     ]
     return mean_over_videos(
         scores,
-        averaged=f"{len(videos) - len(undefined)} videos",
+        averaged=f"{len(videos) - len(undefined)} of {len(videos)} videos",
         undefined=tuple(f"video {video}: nothing but null classes" for video in undefined),
     )
 

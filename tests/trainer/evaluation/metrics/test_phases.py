@@ -8,7 +8,7 @@ from sklearn.metrics import f1_score, jaccard_score, precision_score, recall_sco
 from torchmetrics.classification import MulticlassJaccardIndex
 
 from surgstream.trainer.evaluation.metrics.aggregation import spread
-from surgstream.trainer.evaluation.metrics.confusion import confusions
+from surgstream.trainer.evaluation.metrics.confusion import confusions, true_and_predicted
 from surgstream.trainer.evaluation.metrics.phases import METRICS
 from surgstream.trainer.evaluation.metrics.samples import ScoredVideo
 from tests.trainer.evaluation.metrics.made import NUM_CLASSES, a_space, a_video, some_videos, value
@@ -126,8 +126,8 @@ def test_the_legacy_f1_leaves_out_what_is_never_hit() -> None:
 @each_measure
 @given(videos=some_videos())
 def test_pooled_values_are_those_of_scikit_learn(measure: str, videos: list[ScoredVideo]) -> None:
-    truth = [int(label) for video in videos for label in video.truth]
-    predicted = [int(label) for video in videos for label in video.predicted]  # type: ignore[union-attr]
+    pairs = [true_and_predicted(video) for video in videos]
+    truth, predicted = (np.concatenate(labels).tolist() for labels in zip(*pairs, strict=True))
 
     ours = value(METRICS[f"phase_{measure}_pooled"], videos, a_space())
     assert ours == pytest.approx(macro(measure, a_video(truth, predicted)))
