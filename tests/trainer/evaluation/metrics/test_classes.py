@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from surgstream.trainer.evaluation.metrics.classes import METRICS
@@ -12,6 +12,7 @@ from tests.trainer.evaluation.metrics.made import a_space, a_video, some_videos,
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:sklearn.metrics")
+@settings(max_examples=30)
 @given(videos=some_videos(max_videos=8, max_rows=4))
 def test_clips_are_scored_as_scikit_learn_does(videos: list[ScoredVideo]) -> None:
     pairs = [true_and_predicted(video) for video in videos]

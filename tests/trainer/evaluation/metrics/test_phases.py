@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from sklearn.metrics import f1_score, jaccard_score, precision_score, recall_score
 from torchmetrics.classification import MulticlassJaccardIndex
 
@@ -124,6 +124,7 @@ def test_the_legacy_f1_leaves_out_what_is_never_hit() -> None:
 
 
 @each_measure
+@settings(max_examples=30)
 @given(videos=some_videos())
 def test_pooled_values_are_those_of_scikit_learn(measure: str, videos: list[ScoredVideo]) -> None:
     pairs = [true_and_predicted(video) for video in videos]
@@ -134,6 +135,7 @@ def test_pooled_values_are_those_of_scikit_learn(measure: str, videos: list[Scor
 
 
 @each_measure
+@settings(max_examples=30)
 @given(videos=some_videos())
 def test_values_of_each_video_are_those_of_scikit_learn(
     measure: str, videos: list[ScoredVideo]
@@ -145,6 +147,17 @@ def test_values_of_each_video_are_those_of_scikit_learn(
     assert ours == pytest.approx(present)
     ours = value(METRICS[f"phase_{measure}_per_video"], videos, a_space())
     assert ours == pytest.approx(in_truth)
+
+
+@pytest.mark.parametrize(
+    "form", ["phase_{}", "phase_{}_pooled", "phase_{}_per_video", "per_video_macro_present_{}"]
+)
+@given(videos=some_videos())
+def test_the_jaccard_index_is_never_above_f1(form: str, videos: list[ScoredVideo]) -> None:
+    jaccard, f1 = (
+        value(METRICS[form.format(name)], videos, a_space()) for name in ("jaccard", "f1")
+    )
+    assert jaccard <= f1 + 1e-12
 
 
 def test_a_class_that_is_absent_is_zero_to_scikit_learn_and_torchmetrics() -> None:

@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
@@ -17,6 +17,7 @@ from surgstream.trainer.evaluation.metrics.segments import (
     segment_outcomes,
     segments_of,
 )
+from surgstream.trainer.evaluation.metrics.statistic import value_of
 from tests.trainer.evaluation.metrics.made import a_space, a_video, labels, some_videos, value
 
 sequences = st.lists(labels, max_size=8)
@@ -71,6 +72,10 @@ def test_a_video_of_nothing_but_null_classes_has_no_score() -> None:
     assert statistic.averaged == "1 of 2 videos"
     assert statistic.undefined == ("video rest: nothing but null classes",)
 
+    pooled = METRICS["f1@10_pooled"].compute(videos[:1], a_space(null_classes=(3,)))
+    assert np.isnan(value_of(pooled, 1))
+    assert pooled.undefined == ("all videos: nothing but null classes",)
+
 
 def test_pitvis_by_hand() -> None:
     # Rows 2 and 3 are truly null, so 0 0 . . 0 1 against 0 0 . . 2 3 is left, where 3, a null class, is predicted.
@@ -80,6 +85,7 @@ def test_pitvis_by_hand() -> None:
     assert score == pytest.approx((4 / 5 / 4 + 1 / 3) / 2)
 
 
+@settings(max_examples=30)
 @given(videos=some_videos())
 def test_without_null_classes_pitvis_is_the_mean_of_macro_f1_and_edit(
     videos: list[ScoredVideo],
