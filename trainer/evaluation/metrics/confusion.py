@@ -56,7 +56,8 @@ def in_truth(counts: Floats) -> Bools:
 
 def in_truth_or_prediction(counts: Floats) -> Bools:
     """Whether each class is in the truth or in the prediction: from outcomes (..., 3, C) to (..., C)."""
-    return np.greater(counts.sum(-2), 0)
+    hits, false_alarms, misses = _parts(counts)
+    return np.greater(hits + false_alarms + misses, 0)
 
 
 def jaccard(counts: Floats) -> Floats:

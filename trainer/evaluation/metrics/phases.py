@@ -85,23 +85,23 @@ _LEGACY_MEASURES = {**MEASURES, "f1": f1_of_ratios}
 
 METRICS: dict[str, Metric] = {
     "image_accuracy": Metric(
-        title="Accuracy, all frames together", kinds=("class",), compute=accuracy
+        title="Accuracy of all frames together", kinds=("class",), compute=accuracy
     ),
     "video_accuracy": Metric(
-        title="Accuracy, mean over videos", kinds=("class",), compute=video_accuracy
+        title="Accuracy over videos", kinds=("class",), compute=video_accuracy
     ),
-    **_family("phase_{}", "{}, videos, then phases", phase_mean),
+    **_family("phase_{}", "{} over videos, then phases", phase_mean),
     **_family(
         "phase_{}_legacy",
-        "{}, videos, then phases, without 0/0",
+        "{} over videos, then phases, 0/0 left out",
         phase_mean_legacy,
         _LEGACY_MEASURES,
     ),
-    **_family("phase_{}_pooled", "{}, all frames together, then phases", phase_mean_pooled),
-    **_family("phase_{}_per_video", "{}, phases, then videos", phase_mean_per_video),
+    **_family("phase_{}_pooled", "{} of all frames together, over phases", phase_mean_pooled),
+    **_family("phase_{}_per_video", "{} over phases, then videos", phase_mean_per_video),
     **_family(
         "per_video_macro_present_{}",
-        "{}, phases in truth or prediction, then videos",
+        "{} over phases in truth or prediction, then videos",
         phase_mean_present,
     ),
 }

@@ -83,7 +83,7 @@ def _allowed(rows: slice, video: ScoredVideo, space: LabelSpace) -> tuple[Bools,
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _Counts:
+class RelaxedCounts:
     """Rows of each video and class, (V, C) each.
 
     Attributes:
@@ -111,7 +111,7 @@ class _Counts:
         return self.right_of_truth + self.right_of_predicted - self.both
 
 
-def _count(videos: Videos, space: LabelSpace, right_of: Right) -> _Counts:
+def _count(videos: Videos, space: LabelSpace, right_of: Right) -> RelaxedCounts:
     tables = []
 
     for video in videos:
@@ -123,7 +123,7 @@ def _count(videos: Videos, space: LabelSpace, right_of: Right) -> _Counts:
     truths, predictions, both, right_of_truth, right_of_predicted = np.moveaxis(
         np.array(tables, np.float64), 1, 0
     )
-    return _Counts(
+    return RelaxedCounts(
         truth=truths,
         predicted=predictions,
         both=both,
@@ -132,27 +132,27 @@ def _count(videos: Videos, space: LabelSpace, right_of: Right) -> _Counts:
     )
 
 
-def jaccard(counts: _Counts) -> Floats:
+def jaccard(counts: RelaxedCounts) -> Floats:
     """Right rows among those of truth or prediction; the same in both forms."""
     return ratio(counts.right_of_either, counts.either)
 
 
-def precision(counts: _Counts) -> Floats:
+def precision(counts: RelaxedCounts) -> Floats:
     """Right rows among those predicted; 0/0 is 0."""
     return np.nan_to_num(ratio(counts.right_of_predicted, counts.predicted))
 
 
-def recall(counts: _Counts) -> Floats:
+def recall(counts: RelaxedCounts) -> Floats:
     """Right rows among those of truth."""
     return ratio(counts.right_of_truth, counts.truth)
 
 
-def precision_legacy(counts: _Counts) -> Floats:
+def precision_legacy(counts: RelaxedCounts) -> Floats:
     """TP over the rows predicted, at most 1; 0/0 is NaN."""
     return _cut_off(counts.right_of_either, counts.predicted)
 
 
-def recall_legacy(counts: _Counts) -> Floats:
+def recall_legacy(counts: RelaxedCounts) -> Floats:
     """TP over the rows of truth, at most 1."""
     return _cut_off(counts.right_of_either, counts.truth)
 
@@ -163,7 +163,7 @@ def _cut_off(hits: Floats, rows: Floats) -> Floats:
 
 
 def phase_mean(
-    measure: Callable[[_Counts], Floats], right_of: Right, videos: Videos, space: LabelSpace
+    measure: Callable[[RelaxedCounts], Floats], right_of: Right, videos: Videos, space: LabelSpace
 ) -> Statistic:
     """The mean over videos whose truth has the phase, then over phases."""
     if not (space.late or space.early):
@@ -191,7 +191,10 @@ def _undefined(videos: Videos) -> Statistic:
 
 
 def _family(
-    name: str, title: str, right_of: Right, measures: Mapping[str, Callable[[_Counts], Floats]]
+    name: str,
+    title: str,
+    right_of: Right,
+    measures: Mapping[str, Callable[[RelaxedCounts], Floats]],
 ) -> dict[str, Metric]:
     phases = {
         name.format(key): Metric(

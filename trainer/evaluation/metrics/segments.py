@@ -98,6 +98,7 @@ def segment_outcomes(truth: Segments, predicted: Segments, *, percent: int) -> t
     found = set()
 
     for label, start, end in zip(predicted.labels, predicted.starts, predicted.ends, strict=True):
+        # Where two do not meet, the intersection is negative, and no union is asked for.
         intersections = np.minimum(end, truth.ends) - np.maximum(start, truth.starts)
         unions = np.maximum(end, truth.ends) - np.minimum(start, truth.starts)
         overlaps = np.where(truth.labels == label, intersections / unions, 0.0)
@@ -123,10 +124,12 @@ def segment_f1(percent: int, videos: Videos, space: LabelSpace) -> Statistic:
 
 def segment_f1_pooled(percent: int, videos: Videos, space: LabelSpace) -> Statistic:
     """F1 of the segments of all videos together, as MS-TCN's script prints it."""
+    counts = _counts(videos, space, percent)
     return pooled(
-        _counts(videos, space, percent),
-        lambda counts: f1(counts)[:, 0],
+        counts,
+        lambda drawn: f1(drawn)[:, 0],
         averaged=f"all segments of {len(videos)} videos",
+        undefined=() if counts.any() else ("all videos: nothing but null classes",),
     )
 
 
@@ -178,7 +181,7 @@ def _mean(scores: Floats, videos: Videos) -> Statistic:
     ]
     return mean_over_videos(
         scores,
-        averaged=f"{len(videos) - len(undefined)} videos",
+        averaged=f"{len(videos) - len(undefined)} of {len(videos)} videos",
         undefined=tuple(f"video {video}: nothing but null classes" for video in undefined),
     )
 
