@@ -1,0 +1,28 @@
+"""The releases that `surgstream labels` reads, by name; the module of one is imported once it is asked for."""
+
+import importlib
+
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.suggestions import did_you_mean
+from surgstream.shards.releases.release import Release
+
+MODULES = {
+    "cholec80": "workflow.cholec80",
+}
+"""The module of each release, below this folder; its `RELEASES` holds the release."""
+
+
+def find_release(name: str) -> Release:
+    """The release of a name.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if name not in MODULES:
+        raise ConfigError(
+            f"{name}: expected a release, one of {', '.join(MODULES)}{did_you_mean(name, MODULES)}"
+        )
+
+    module = importlib.import_module(f"surgstream.shards.releases.{MODULES[name]}")
+    releases: dict[str, Release] = {release.name: release for release in module.RELEASES}
+    return releases[name]
