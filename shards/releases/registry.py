@@ -8,6 +8,16 @@ from surgstream.shards.releases.release import Release
 
 MODULES = {
     "cholec80": "workflow.cholec80",
+    "pmlr50": "workflow.pmlr50",
+    "cataracts": "workflow.cataracts",
+    "cataract101": "workflow.cataract101",
+    "cataract21": "workflow.cataract21",
+    "cholec80_cvs": "assessment.cholec80_cvs",
+    "jigsaws": "assessment.jigsaws",
+    "aixsuture": "assessment.aixsuture",
+    "polypdiag": "assessment.polypdiag",
+    "surgical_actions160": "actions.surgical_actions160",
+    "sarrarp50": "actions.sarrarp50",
 }
 """The module of each release, below this folder; its `RELEASES` holds the release."""
 

@@ -1,0 +1,123 @@
+"""JIGSAWS: skill and gestures of eight surgeons at three bench-top tasks, filmed by two cameras."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from surgstream.shards.errors import ReleaseError
+from surgstream.shards.releases.release import Column, Count, Release, Row, VideoLabel, VideoRows
+from surgstream.shards.releases.tables import Line, plain_lines
+
+TASKS = ("Knot_Tying", "Needle_Passing", "Suturing")
+
+GESTURES = tuple(f"g{number}" for number in range(1, 16))
+"""Our name of the gestures G1 to G15."""
+
+ITEMS = (
+    "respect for tissue",
+    "suture and needle handling",
+    "time and motion",
+    "flow of operation",
+    "overall performance",
+    "quality of final product",
+)
+"""What the score is the sum of, each from 1 to 5."""
+
+FPS = 30
+"""Frames a second."""
+
+_CAMERAS = ("capture1", "capture2")
+_SCORES = range(6, 31)
+
+
+def read(root: Path) -> Iterator[VideoLabel | VideoRows]:
+    """Read score and gestures of the trials; both cameras' videos of a trial have the same."""
+    tasks = [task for task in TASKS if (root / task).is_dir()]
+    if not tasks:
+        raise ReleaseError(
+            f"{root}: expected folders such as {TASKS[-1]}, got none; let --root be the folder in "
+            "which the release lies as it was published"
+        )
+
+    for task in tasks:
+        yield from _scores(root / task / f"meta_file_{task}.txt", task)
+        yield from _gestures(root / task / "transcriptions", task)
+
+
+def _scores(path: Path, task: str) -> Iterator[VideoLabel]:
+    """Read the score of each trial; the group is the surgeon."""
+    trials = re.compile(f"{task}_([A-Z])[0-9]{{3}}")
+
+    for line in plain_lines(path, ["trial", "experience", "score", *ITEMS], delimiter=None):
+        trial = trials.fullmatch(line.text("trial"))
+        if not trial:
+            raise line.wrong("trial", f"a trial such as {task}_B001")
+        if line.whole("score") not in _SCORES:
+            raise line.wrong("score", f"{_SCORES[0]} to {_SCORES[-1]}")
+
+        for camera in _CAMERAS:
+            yield VideoLabel(
+                column="score",
+                video=f"{trial[0]}_{camera}",
+                label=line.text("score"),
+                group=trial[1],
+            )
+
+
+def _gestures(folder: Path, task: str) -> Iterator[VideoRows]:
+    """Read the gestures of those trials that were transcribed."""
+    for path in sorted(folder.glob(f"{task}_*.txt")):
+        lines = plain_lines(path, ["start", "end", "gesture"], delimiter=None)
+        rows = tuple(seconds(list(lines)))
+        for camera in _CAMERAS:
+            yield VideoRows(column="gesture", video=f"{path.stem}_{camera}", rows=rows)
+
+
+def seconds(lines: list[Line]) -> Iterator[Row]:
+    """Yield the seconds that begin within a gesture.
+
+    Args:
+        lines: First and last frame of each gesture, counted from 1, and the gesture; in order.
+
+    Raises:
+        ReleaseError: A line begins before the one above it ends, or ends before it begins.
+    """
+    names = {name.upper(): name for name in GESTURES}
+    last = 0
+    for line in lines:
+        start, end = line.whole("start"), line.whole("end")
+        if start <= last:
+            raise line.wrong("start", f"a frame after {last}")
+        if end < start:
+            raise line.wrong("end", f"frame {start} or one after it")
+
+        # The frames that begin a second are 1, 31, 61, ...
+        for second in range(-(-(start - 1) // FPS), (end - 1) // FPS + 1):
+            yield second, line.one_of("gesture", names)
+        last = end
+
+
+RELEASES = (
+    Release(
+        name="jigsaws",
+        title="JIGSAWS",
+        layout=tuple(f"{task}/meta_file_{task}.txt" for task in TASKS)
+        + tuple(f"{task}/transcriptions/{task}_B001.txt" for task in TASKS),
+        columns=(
+            Column(name="score", kind="number"),
+            Column(name="gesture", kind="class", classes=GESTURES),
+        ),
+        counts=(
+            Count(
+                what="two videos each of 39, 36 and 28 trials",
+                column="score",
+                num_videos=206,
+                source="the release's paper",
+                certain=False,
+            ),
+        ),
+        verified=False,
+        source="many readers, such as abcpdo/surgeon-skill-vizualization",
+        read=read,
+    ),
+)

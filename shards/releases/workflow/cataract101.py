@@ -1,0 +1,135 @@
+"""Cataract-101: the phases of 101 cataract operations by their beginnings, and who operated."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from surgstream.shards.errors import ReleaseError
+from surgstream.shards.releases.release import (
+    Column,
+    Count,
+    Release,
+    Row,
+    VideoLabel,
+    VideoRows,
+)
+from surgstream.shards.releases.tables import headed_lines
+
+PHASES = {
+    "1": "incision",
+    "2": "viscous_agent_injection",
+    "3": "rhexis",
+    "4": "hydrodissection",
+    "5": "phacoemulsification",
+    "6": "irrigation_and_aspiration",
+    "7": "capsule_polishing",
+    "8": "lens_implant_setting_up",
+    "9": "viscous_agent_removal",
+    "10": "tonifying_and_antibiotics",
+}
+"""Our name of each phase of the release, which writes "Phacoemulsificiation"."""
+
+EXPERIENCE = {"1": "low", "2": "high"}
+"""The surgeon's experience."""
+
+_VIDEOS = "videos.csv"
+_ANNOTATIONS = "annotations.csv"
+
+
+def read(root: Path) -> Iterator[VideoRows | VideoLabel]:
+    """Read the videos, with their surgeons as groups, and their phases."""
+    beginnings = _beginnings(root / _ANNOTATIONS)
+    columns = ["VideoID", "Frames", "FPS", "Surgeon", "Experience"]
+
+    for line in headed_lines(root / _VIDEOS, columns, delimiter=";"):
+        number = line.whole("VideoID")
+        video = f"case_{number}"
+        experience = line.one_of("Experience", EXPERIENCE)
+        yield VideoLabel(
+            column="experience",
+            video=video,
+            label=experience,
+            group=f"surgeon_{line.whole('Surgeon')}",
+        )
+
+        if number not in beginnings:
+            raise line.wrong("VideoID", f"a video that {_ANNOTATIONS} names")
+        fps = line.whole("FPS")
+        if fps < 1:
+            raise line.wrong("FPS", "frames a second")
+        rows = seconds(beginnings.pop(number), num_frames=line.whole("Frames"), fps=fps)
+        yield VideoRows(column="phase", video=video, rows=tuple(rows))
+
+    if beginnings:
+        raise ReleaseError(
+            f"{root / _ANNOTATIONS}: expected videos that {_VIDEOS} names, got {min(beginnings)}"
+        )
+
+
+def seconds(beginnings: Sequence[tuple[int, str]], *, num_frames: int, fps: int) -> Iterator[Row]:
+    """Yield a video's seconds from the first phase on.
+
+    A phase holds until the next begins, and the last one until the end. What comes before the first has no label.
+
+    Args:
+        beginnings: The first frame of each phase, from 0, and the phase; in order.
+        num_frames: Frames of the video.
+        fps: Frames a second.
+    """
+    frames = [frame for frame, _ in beginnings]
+    first = -(-frames[0] // fps) * fps
+
+    for frame in range(first, num_frames, fps):
+        _, phase = beginnings[bisect_right(frames, frame) - 1]
+        yield frame // fps, phase
+
+
+def _beginnings(path: Path) -> dict[int, list[tuple[int, str]]]:
+    """First frame and name of each phase, in order, by the video's number."""
+    found: dict[int, list[tuple[int, str]]] = {}
+    for line in headed_lines(path, ["VideoID", "FrameNo", "Phase"], delimiter=";"):
+        beginning = line.whole("FrameNo"), line.one_of("Phase", PHASES)
+        found.setdefault(line.whole("VideoID"), []).append(beginning)
+
+    # Stable: of two phases that begin at one frame the later line's holds.
+    return {video: sorted(phases, key=lambda phase: phase[0]) for video, phases in found.items()}
+
+
+# fmt: off
+_LAST_FORTY = (
+    857, 861, 863, 865, 866, 867, 868, 871, 880, 882, 883, 884, 886, 887, 889, 890, 891, 892, 895, 896,
+    898, 899, 900, 901, 902, 906, 907, 908, 909, 911, 921, 922, 925, 926, 928, 929, 931, 932, 933, 934,
+)
+# fmt: on
+
+RELEASES = (
+    Release(
+        name="cataract101",
+        title="Cataract-101",
+        layout=(_VIDEOS, _ANNOTATIONS),
+        columns=(
+            Column(name="phase", kind="class", classes=tuple(PHASES.values())),
+            Column(name="experience", kind="class", classes=tuple(EXPERIENCE.values())),
+        ),
+        counts=(
+            Count(
+                what="all videos",
+                column="phase",
+                num_videos=101,
+                source="the release's README",
+            ),
+            Count(
+                what="the last 40 videos, said to be the test",
+                column="phase",
+                videos=frozenset(f"case_{number}" for number in _LAST_FORTY),
+                num_videos=40,
+                num_rows=18_215,
+                source="SurgVISTA, arXiv 2506.02692, by the list in isyangshu/Surgformer",
+                certain=False,
+            ),
+        ),
+        verified=True,
+        source="the release's README, in Siiichenggg/SurgRec-open-source",
+        read=read,
+    ),
+)

@@ -1,0 +1,74 @@
+"""Cataract-21: the phase of each frame of 21 cataract operations, in German."""
+
+from collections.abc import Iterator
+from itertools import dropwhile
+from pathlib import Path
+
+from surgstream.shards.errors import ReleaseError
+from surgstream.shards.releases.release import Column, Count, Release, VideoRows
+from surgstream.shards.releases.seconds import whole_seconds
+from surgstream.shards.releases.tables import Line, plain_lines
+
+PHASES = {
+    "not_initialized": "not_initialized",
+    "Incision": "incision",
+    "Viscoelasticum": "viscoelasticum",
+    "Rhexis": "rhexis",
+    "Hydrodissektion": "hydrodissektion",
+    "Phako": "phako",
+    "Irrigation-Aspiration": "irrigation_aspiration",
+    "Kapselpolishing": "kapselpolishing",
+    "Linsenimplantation": "linsenimplantation",
+    "Visco-Absaugung": "visco_absaugung",
+    "Tonisieren": "tonisieren",
+    "Antibiotikum": "tonisieren",
+}
+"""Our name of each phase of the release. Its last two are one for all who report numbers."""
+
+CLASSES = tuple(dict.fromkeys(PHASES.values()))
+
+_FOLDERS = (".", "labels", "videos")
+_LAYOUT = "labels/case_NN.csv"
+
+
+def read(root: Path) -> Iterator[VideoRows]:
+    """Read the phases, which have a row for each frame, from 0 on; a table is called after its video."""
+    paths = sorted(path for folder in _FOLDERS for path in (root / folder).glob("case_*.csv"))
+    if not paths:
+        raise ReleaseError(
+            f"{root}: expected files such as {_LAYOUT}, got none; let --root be the folder in which "
+            "the release lies as it was published"
+        )
+
+    for path in paths:
+        # Whether the first line names the columns is not known, nor how.
+        lines = dropwhile(_names_columns, plain_lines(path, ["frame", "phase"]))
+        rows = whole_seconds(lines, lambda line: line.one_of("phase", PHASES), column="frame")
+        yield VideoRows(column="phase", video=path.stem, rows=tuple(rows))
+
+
+def _names_columns(line: Line) -> bool:
+    return line.number == 1 and not line.text("frame").isdecimal()
+
+
+RELEASES = (
+    Release(
+        name="cataract21",
+        title="Cataract-21",
+        layout=(_LAYOUT,),
+        columns=(Column(name="phase", kind="class", classes=CLASSES),),
+        counts=(
+            Count(
+                what="all videos",
+                column="phase",
+                num_videos=21,
+                num_rows=7_716 + 937,
+                source="SurgVISTA, arXiv 2506.02692: train and test",
+                certain=False,
+            ),
+        ),
+        verified=False,
+        source="isyangshu/SurgVISTA",
+        read=read,
+    ),
+)
