@@ -4,15 +4,15 @@ import csv
 import io
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from surgstream.configs.files import write_atomically
 from surgstream.configs.suggestions import did_you_mean
 from surgstream.shards.errors import ReleaseError
-from surgstream.shards.releases.release import Release, Row, VideoLabel, VideoRows
-from surgstream.shards.releases.tally import Tally, differences, table
+from surgstream.shards.releases.release import Release, Row, VideoLabel
+from surgstream.shards.releases.tally import Tally, difference, table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,15 +120,16 @@ def _write_rows(folder: Path, column: str, video: str, rows: list[Row]) -> None:
 
 
 def _write_videos(folder: Path, column: str, videos: list[VideoLabel]) -> None:
-    header = ["video", column]
-    rows = [(labels.video, labels.label) for labels in videos]
-    if any(labels.group for labels in videos):
-        header.append("group")
-        rows = [(labels.video, labels.label, labels.group) for labels in videos]
-    write_atomically(folder / f"{column}.csv", _csv(header, sorted(rows)))
+    header = ["video", column, "group"]
+    rows = sorted((labels.video, labels.label, labels.group) for labels in videos)
+
+    # Where the release tells no groups, there is no such column.
+    num_columns = 3 if any(labels.group for labels in videos) else 2
+    content = _csv(header[:num_columns], [row[:num_columns] for row in rows])
+    write_atomically(folder / f"{column}.csv", content)
 
 
-def _csv(header: list[str], rows: list[tuple[object, ...]]) -> str:
+def _csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -146,9 +147,11 @@ def _notes(
     """
     wrong = []
     for count in release.counts:
-        found = list(differences(count, tallies))
-        wrong += found if count.certain else []
-        yield from (f"not as published: {difference}" for difference in found)
+        found = difference(count, tallies)
+        if found and count.certain:
+            wrong.append(found)
+        if found:
+            yield f"not as published: {found}"
 
     if wrong and not allow_other_counts:
         raise ReleaseError(

@@ -56,15 +56,17 @@ def table(tallies: dict[str, Tally]) -> str:
     return "\n".join(columns(rows, left=2))
 
 
-def differences(count: Count, tallies: dict[str, Tally]) -> Iterator[str]:
-    """Tell where what was found is not what somebody has counted."""
+def difference(count: Count, tallies: dict[str, Tally]) -> str:
+    """Tell how what was found is not what somebody has counted; empty where it is."""
     found = tallies[count.column].num_rows
     rows = {video: n for video, n in found.items() if not count.videos or video in count.videos}
 
+    # Where videos are missing, so are their rows.
     for unit, expected, got in (
         ("videos", count.num_videos, len(rows)),
         ("rows", count.num_rows, sum(rows.values())),
     ):
         if expected is not None and expected != got:
             where = f"{count.column}, {count.what}"
-            yield f"{where}: expected {expected:,} {unit}, got {got:,} ({count.source})"
+            return f"{where}: expected {expected:,} {unit}, got {got:,} ({count.source})"
+    return ""
