@@ -7,17 +7,17 @@ from surgstream.configs.suggestions import did_you_mean
 from surgstream.shards.releases.release import Release
 
 MODULES = {
-    "cholec80": "workflow.cholec80",
-    "pmlr50": "workflow.pmlr50",
-    "cataracts": "workflow.cataracts",
+    "aixsuture": "assessment.aixsuture",
     "cataract101": "workflow.cataract101",
     "cataract21": "workflow.cataract21",
+    "cataracts": "workflow.cataracts",
+    "cholec80": "workflow.cholec80",
     "cholec80_cvs": "assessment.cholec80_cvs",
     "jigsaws": "assessment.jigsaws",
-    "aixsuture": "assessment.aixsuture",
+    "pmlr50": "workflow.pmlr50",
     "polypdiag": "assessment.polypdiag",
-    "surgical_actions160": "actions.surgical_actions160",
     "sarrarp50": "actions.sarrarp50",
+    "surgical_actions160": "actions.surgical_actions160",
 }
 """The module of each release, below this folder; its `RELEASES` holds the release."""
 

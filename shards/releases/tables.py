@@ -36,11 +36,35 @@ def numbered_files(folder: Path, name: str) -> list[tuple[str, Path]]:
     matches = [(pattern.fullmatch(path.name), path) for path in paths]
     found = [(match[1], path) for match, path in matches if match]
     if not found:
-        raise ReleaseError(
-            f"{folder}: expected files such as {name}, got none; let --root be the folder in which "
-            "the release lies as it was published"
-        )
+        raise _nothing(folder, name)
     return sorted(found, key=lambda item: (int(item[0]), item[0]))
+
+
+def matching_files(folder: Path, patterns: Sequence[str], example: str) -> list[Path]:
+    """Find files by patterns of their paths below a folder.
+
+    Args:
+        folder: Where they lie.
+        patterns: Such as `*/video_*/actions.txt`; one that matches nothing is fine, if another one does.
+        example: A path that matches, for the error.
+
+    Returns:
+        All of them, in order.
+
+    Raises:
+        ReleaseError: There is none.
+    """
+    found = {path for pattern in patterns for path in folder.glob(pattern)}
+    if not found:
+        raise _nothing(folder, example)
+    return sorted(found)
+
+
+def _nothing(folder: Path, example: str) -> ReleaseError:
+    return ReleaseError(
+        f"{folder}: expected files such as {example}, got none; let --root be the folder in which "
+        "the release lies as it was published"
+    )
 
 
 @dataclass(frozen=True)

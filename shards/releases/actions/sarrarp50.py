@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from surgstream.shards.errors import ReleaseError
 from surgstream.shards.releases.release import Column, Count, Release, VideoRows
 from surgstream.shards.releases.seconds import whole_seconds
-from surgstream.shards.releases.tables import plain_lines
+from surgstream.shards.releases.tables import matching_files, plain_lines
 
 ACTIONS = (
     "other",
@@ -29,14 +28,9 @@ _FILE = "action_discrete.txt"
 def read(root: Path) -> Iterator[VideoRows]:
     """Read the actions of the first frame of each second. Four operations are in two parts, which are videos here."""
     names = {str(number): name for number, name in enumerate(ACTIONS)}
-    paths = sorted([*root.glob(f"video_*/{_FILE}"), *root.glob(f"*/video_*/{_FILE}")])
-    if not paths:
-        raise ReleaseError(
-            f"{root}: expected files such as train1/video_NN/{_FILE}, got none; let --root be the "
-            "folder in which the release lies as it was published"
-        )
+    patterns = (f"video_*/{_FILE}", f"*/video_*/{_FILE}")
 
-    for path in paths:
+    for path in matching_files(root, patterns, f"train1/video_NN/{_FILE}"):
         lines = plain_lines(path, ["frame", "action"])
         rows = whole_seconds(
             lines, lambda line: line.one_of("action", names), column="frame", fps=FPS

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from surgstream.shards.errors import ReleaseError
 from surgstream.shards.releases.release import Column, Count, Release, VideoLabel
+from surgstream.shards.releases.tables import matching_files
 
 ACTIONS = (
     "abdominal_access",
@@ -33,7 +34,7 @@ _CLIP = re.compile("([0-9]{2})_[0-9]{2}")
 
 def read(root: Path) -> Iterator[VideoLabel]:
     """Read the actions from the names of folders and clips. Which clips are of one recording is not told."""
-    for path in sorted(root.glob("[0-9][0-9]_*/*.mp4")):
+    for path in matching_files(root, ["[0-9][0-9]_*/*.mp4"], _LAYOUT):
         clip = _CLIP.fullmatch(path.stem)
         number = path.parent.name[:2]
         if not clip or clip[1] != number or not 1 <= int(number) <= len(ACTIONS):
@@ -52,16 +53,6 @@ RELEASES = (
         columns=(Column(name="action", kind="class", classes=ACTIONS),),
         counts=(
             Count(what="all clips", column="action", num_videos=160, source="the release's README"),
-            *(
-                Count(
-                    what=name,
-                    column="action",
-                    videos=frozenset(f"{number:02d}_{clip:02d}" for clip in range(1, 11)),
-                    num_videos=10,
-                    source="the release's README",
-                )
-                for number, name in enumerate(ACTIONS, start=1)
-            ),
         ),
         verified=True,
         source="the release's README, in Siiichenggg/SurgRec-open-source",

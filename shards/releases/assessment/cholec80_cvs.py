@@ -11,7 +11,6 @@ from surgstream.shards.releases.release import (
     Column,
     Count,
     Release,
-    Row,
     VideoRows,
 )
 from surgstream.shards.releases.seconds import FPS
@@ -62,8 +61,8 @@ class Interval:
 def read(root: Path) -> Iterator[VideoRows]:
     """Read the criteria as the authors take them, and the scores of all that surgeons looked at.
 
-    `criteria` has the last 15 % of the time before ClippingCutting, and there the criteria that are met at least in part;
-    what lies in no interval meets none. `score` has the sum of scores of each second that lies in an interval.
+    `criteria` names the criteria that are met at least in part, in the last 15 % of the time before ClippingCutting;
+    what lies there in no interval meets none. `score` has the sum of scores of each second that lies in an interval.
     """
     for number, intervals in sorted(_intervals(root).items()):
         video = f"video{number:02d}"

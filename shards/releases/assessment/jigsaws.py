@@ -4,9 +4,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from surgstream.shards.errors import ReleaseError
 from surgstream.shards.releases.release import Column, Count, Release, Row, VideoLabel, VideoRows
-from surgstream.shards.releases.tables import Line, plain_lines
+from surgstream.shards.releases.tables import Line, matching_files, plain_lines
 
 TASKS = ("Knot_Tying", "Needle_Passing", "Suturing")
 
@@ -26,22 +25,17 @@ ITEMS = (
 FPS = 30
 """Frames a second."""
 
+_SCORE_FILES = tuple(f"{task}/meta_file_{task}.txt" for task in TASKS)
 _CAMERAS = ("capture1", "capture2")
 _SCORES = range(6, 31)
 
 
 def read(root: Path) -> Iterator[VideoLabel | VideoRows]:
     """Read score and gestures of the trials; both cameras' videos of a trial have the same."""
-    tasks = [task for task in TASKS if (root / task).is_dir()]
-    if not tasks:
-        raise ReleaseError(
-            f"{root}: expected folders such as {TASKS[-1]}, got none; let --root be the folder in "
-            "which the release lies as it was published"
-        )
-
-    for task in tasks:
-        yield from _scores(root / task / f"meta_file_{task}.txt", task)
-        yield from _gestures(root / task / "transcriptions", task)
+    for path in matching_files(root, _SCORE_FILES, _SCORE_FILES[0]):
+        task = path.parent.name
+        yield from _scores(path, task)
+        yield from _gestures(path.parent / "transcriptions", task)
 
 
 def _scores(path: Path, task: str) -> Iterator[VideoLabel]:
@@ -101,8 +95,7 @@ RELEASES = (
     Release(
         name="jigsaws",
         title="JIGSAWS",
-        layout=tuple(f"{task}/meta_file_{task}.txt" for task in TASKS)
-        + tuple(f"{task}/transcriptions/{task}_B001.txt" for task in TASKS),
+        layout=(*_SCORE_FILES, *(f"{task}/transcriptions/{task}_B001.txt" for task in TASKS)),
         columns=(
             Column(name="score", kind="number"),
             Column(name="gesture", kind="class", classes=GESTURES),

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from itertools import dropwhile
 from pathlib import Path
 
-from surgstream.shards.errors import ReleaseError
 from surgstream.shards.releases.release import Column, Count, Release, VideoRows
 from surgstream.shards.releases.seconds import whole_seconds
-from surgstream.shards.releases.tables import Line, plain_lines
+from surgstream.shards.releases.tables import Line, matching_files, plain_lines
 
 PHASES = {
     "not_initialized": "not_initialized",
@@ -27,20 +26,13 @@ PHASES = {
 
 CLASSES = tuple(dict.fromkeys(PHASES.values()))
 
-_FOLDERS = (".", "labels", "videos")
+_PATTERNS = ("case_*.csv", "labels/case_*.csv", "videos/case_*.csv")
 _LAYOUT = "labels/case_NN.csv"
 
 
 def read(root: Path) -> Iterator[VideoRows]:
     """Read the phases, which have a row for each frame, from 0 on; a table is called after its video."""
-    paths = sorted(path for folder in _FOLDERS for path in (root / folder).glob("case_*.csv"))
-    if not paths:
-        raise ReleaseError(
-            f"{root}: expected files such as {_LAYOUT}, got none; let --root be the folder in which "
-            "the release lies as it was published"
-        )
-
-    for path in paths:
+    for path in matching_files(root, _PATTERNS, _LAYOUT):
         # Whether the first line names the columns is not known, nor how.
         lines = dropwhile(_names_columns, plain_lines(path, ["frame", "phase"]))
         rows = whole_seconds(lines, lambda line: line.one_of("phase", PHASES), column="frame")

@@ -30,8 +30,8 @@ STEPS = (
 """The steps by their number in the release."""
 
 FPS = 29.19
-"""Frames a second. The videos have four rates from 29.173 to 29.202, and the tables do not tell which: in the 11 minutes
-of most operations a time is wrong by a third of a second at most, in the longest, of 40, by 1.4 seconds."""
+"""Frames a second. The videos have four rates from 29.173 to 29.202, and the tables do not tell which: in an operation
+of 11 minutes, as most are, a time is wrong by 0.4 seconds at most, in the longest, of 41, by 1.4."""
 
 STEP = 30
 """Others look at every 30th frame and call it one a second; this is what they have counted."""
