@@ -1,7 +1,8 @@
 """JIGSAWS: skill and gestures of eight surgeons at three bench-top tasks, filmed by two cameras."""
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from surgstream.shards.releases.release import Column, Count, Release, Row, VideoLabel, VideoRows
@@ -61,34 +62,32 @@ def _scores(path: Path, task: str) -> Iterator[VideoLabel]:
 def _gestures(folder: Path, task: str) -> Iterator[VideoRows]:
     """Read the gestures of those trials that were transcribed."""
     for path in sorted(folder.glob(f"{task}_*.txt")):
-        lines = plain_lines(path, ["start", "end", "gesture"], delimiter=None)
-        rows = tuple(seconds(list(lines)))
+        rows = seconds(plain_lines(path, ["start", "end", "gesture"], delimiter=None))
         for camera in _CAMERAS:
             yield VideoRows(column="gesture", video=f"{path.stem}_{camera}", rows=rows)
 
 
-def seconds(lines: list[Line]) -> Iterator[Row]:
-    """Yield the seconds that begin within a gesture.
+def seconds(lines: Iterable[Line]) -> list[Row]:
+    """The seconds that begin within a gesture, in order; of two gestures at once the later line's counts.
 
     Args:
-        lines: First and last frame of each gesture, counted from 1, and the gesture; in order.
+        lines: First and last frame of each gesture, counted from 1, and the gesture.
 
     Raises:
-        ReleaseError: A line begins before the one above it ends, or ends before it begins.
+        ReleaseError: A gesture ends before it begins, or is not known.
     """
     names = {name.upper(): name for name in GESTURES}
-    last = 0
+    found: dict[int, str] = {}
+
     for line in lines:
         start, end = line.whole("start"), line.whole("end")
-        if start <= last:
-            raise line.wrong("start", f"a frame after {last}")
         if end < start:
             raise line.wrong("end", f"frame {start} or one after it")
 
         # The frames that begin a second are 1, 31, 61, ...
-        for second in range(-(-(start - 1) // FPS), (end - 1) // FPS + 1):
-            yield second, line.one_of("gesture", names)
-        last = end
+        within = range(math.ceil((start - 1) / FPS), (end - 1) // FPS + 1)
+        found |= dict.fromkeys(within, line.one_of("gesture", names))
+    return sorted(found.items())
 
 
 RELEASES = (
