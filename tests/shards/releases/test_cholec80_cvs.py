@@ -129,5 +129,5 @@ def test_the_workbook_may_have_either_name_and_not_both(tmp_path: Path) -> None:
     assert seconds(small("cholec80_cvs"), tmp_path, "score") == {"video01": [(0, "0"), (1, "0")]}
 
     lay(tmp_path, {"surgeons_annotations.xlsx": book})
-    with pytest.raises(ReleaseError, match="expected one of .*, got 2"):
+    with pytest.raises(ReleaseError, match=r"expected one of .*, got 2"):
         seconds(small("cholec80_cvs"), tmp_path, "score")

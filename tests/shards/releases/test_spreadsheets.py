@@ -36,7 +36,7 @@ def test_missing_columns_are_told(tmp_path: Path) -> None:
 def test_an_empty_sheet_lacks_all_columns(tmp_path: Path) -> None:
     path = tmp_path / "x.xlsx"
     path.write_bytes(workbook())
-    with pytest.raises(ReleaseError, match="got none called a$"):
+    with pytest.raises(ReleaseError, match=r"got none called a$"):
         list(sheet_lines(path, ["a"]))
 
 
