@@ -7,7 +7,15 @@ from surgstream.configs.suggestions import did_you_mean
 from surgstream.shards.releases.release import Release
 
 MODULES = {
+    "autolaparo": "workflow.autolaparo",
     "cholec80": "workflow.cholec80",
+    "cholect45": "actions.cholect50",
+    "cholect50": "actions.cholect50",
+    "endoscapes": "assessment.endoscapes",
+    "m2cai16": "workflow.m2cai16",
+    "multibypass140": "workflow.multibypass140",
+    "ophnet": "workflow.ophnet",
+    "pitvis": "workflow.pitvis",
 }
 """The module of each release, below this folder; its `RELEASES` holds the release."""
 
