@@ -160,6 +160,6 @@ def _notes(
         )
     if not release.verified:
         yield (
-            f"not verified: the layout of {release.title} was read from {release.source}, not from "
-            "the release itself: look at a few labels beside their video"
+            f"not verified against the release itself: {release.title} is read as {release.source} "
+            "have it; look at a few labels beside their video"
         )

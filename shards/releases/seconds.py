@@ -1,5 +1,6 @@
-"""Whole seconds of tables that have a row for every frame, or for every one that was looked at."""
+"""Whole seconds of what has labels for every frame, or for intervals of time."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 
 from surgstream.shards.releases.release import Row
@@ -7,6 +8,9 @@ from surgstream.shards.releases.tables import Line
 
 FPS = 25
 """Frames a second of the videos of most releases."""
+
+Interval = tuple[float, float, str]
+"""The seconds from and up to which a label holds, without the last, and the label."""
 
 
 def whole_seconds(
@@ -27,3 +31,15 @@ def whole_seconds(
         second, rest = divmod(line.whole(column), fps)
         if rest == 0:
             yield second, label(line)
+
+
+def covered_seconds(intervals: Iterable[Interval]) -> tuple[Row, ...]:
+    """Find the whole seconds that intervals cover, in order.
+
+    Args:
+        intervals: Where several cover a second, the last of them has it.
+    """
+    found: dict[int, str] = {}
+    for start, end, label in intervals:
+        found.update(dict.fromkeys(range(math.ceil(start), math.ceil(end)), label))
+    return tuple(sorted(found.items()))

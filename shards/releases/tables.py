@@ -11,6 +11,9 @@ from surgstream.configs.files import read_text
 from surgstream.configs.suggestions import did_you_mean
 from surgstream.shards.errors import ReleaseError
 
+LONGEST = 1_000_000
+"""No video has so many seconds, so that a damaged number asks for no more rows."""
+
 _SHOWN = 80
 _WHOLE = re.compile(r"-?[0-9]{1,15}")
 _DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,20})?")
@@ -96,15 +99,15 @@ class Line:
             raise self.wrong(column, "a whole number")
         return int(text)
 
-    def decimal(self, column: str) -> float:
-        """A cell that is a number.
+    def decimal(self, column: str, least: float, greatest: float) -> float:
+        """A cell that is a number of a range.
 
         Raises:
             ReleaseError: It is none.
         """
         text = self.cells[column]
-        if not _DECIMAL.fullmatch(text):
-            raise self.wrong(column, "a number")
+        if not _DECIMAL.fullmatch(text) or not least <= float(text) <= greatest:
+            raise self.wrong(column, f"a number from {least:,} to {greatest:,}")
         return float(text)
 
     def flag(self, column: str) -> bool:

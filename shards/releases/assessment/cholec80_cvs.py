@@ -15,7 +15,7 @@ from surgstream.shards.releases.release import (
 )
 from surgstream.shards.releases.seconds import FPS
 from surgstream.shards.releases.spreadsheets import sheet_lines
-from surgstream.shards.releases.tables import Line
+from surgstream.shards.releases.tables import LONGEST, Line
 
 CRITERIA = ("two_structures", "cystic_plate", "hepatocystic_triangle")
 
@@ -127,7 +127,9 @@ def _interval(line: Line) -> Interval:
         if not 0 <= line.whole(criterion) <= _HIGHEST:
             raise line.wrong(criterion, f"0 to {_HIGHEST}")
 
-    minutes, seconds, last_minutes, last_seconds = (line.decimal(time) for time in _TIMES)
+    minutes, seconds, last_minutes, last_seconds = (
+        line.decimal(time, 0, LONGEST) for time in _TIMES
+    )
     return Interval(
         start=60 * minutes + seconds,
         stop=60 * last_minutes + last_seconds,

@@ -1,12 +1,12 @@
 """JIGSAWS: skill and gestures of eight surgeons at three bench-top tasks, filmed by two cameras."""
 
-import math
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from surgstream.shards.releases.release import Column, Count, Release, Row, VideoLabel, VideoRows
-from surgstream.shards.releases.tables import Line, matching_files, plain_lines
+from surgstream.shards.releases.seconds import Interval, covered_seconds
+from surgstream.shards.releases.tables import LONGEST, Line, matching_files, plain_lines
 
 TASKS = ("Knot_Tying", "Needle_Passing", "Suturing")
 
@@ -67,7 +67,7 @@ def _gestures(folder: Path, task: str) -> Iterator[VideoRows]:
             yield VideoRows(column="gesture", video=f"{path.stem}_{camera}", rows=rows)
 
 
-def seconds(lines: Iterable[Line]) -> list[Row]:
+def seconds(lines: Iterable[Line]) -> tuple[Row, ...]:
     """The seconds that begin within a gesture, in order; of two gestures at once the later line's counts.
 
     Args:
@@ -76,18 +76,17 @@ def seconds(lines: Iterable[Line]) -> list[Row]:
     Raises:
         ReleaseError: A gesture ends before it begins, or is not known.
     """
+    return covered_seconds(map(_interval, lines))
+
+
+def _interval(line: Line) -> Interval:
+    start, end = line.whole("start"), line.whole("end")
+    if not 0 <= start <= end <= LONGEST * FPS:
+        raise line.wrong("end", f"frame {start}, with which it starts, or one after it")
+
+    # The frames that begin a second are 1, 31, 61, ...
     names = {name.upper(): name for name in GESTURES}
-    found: dict[int, str] = {}
-
-    for line in lines:
-        start, end = line.whole("start"), line.whole("end")
-        if end < start:
-            raise line.wrong("end", f"frame {start} or one after it")
-
-        # The frames that begin a second are 1, 31, 61, ...
-        within = range(math.ceil((start - 1) / FPS), (end - 1) // FPS + 1)
-        found |= dict.fromkeys(within, line.one_of("gesture", names))
-    return sorted(found.items())
+    return (start - 1) / FPS, end / FPS, line.one_of("gesture", names)
 
 
 RELEASES = (

@@ -1,7 +1,6 @@
 """Cataract-101: the phases of 101 cataract operations by their beginnings, and who operated."""
 
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from surgstream.shards.errors import ReleaseError
@@ -13,7 +12,8 @@ from surgstream.shards.releases.release import (
     VideoLabel,
     VideoRows,
 )
-from surgstream.shards.releases.tables import headed_lines
+from surgstream.shards.releases.seconds import covered_seconds
+from surgstream.shards.releases.tables import LONGEST, Line, headed_lines
 
 PHASES = {
     "1": "incision",
@@ -54,11 +54,8 @@ def read(root: Path) -> Iterator[VideoRows | VideoLabel]:
 
         if number not in beginnings:
             raise line.wrong("VideoID", f"a video that {_ANNOTATIONS} names")
-        fps = line.whole("FPS")
-        if fps < 1:
-            raise line.wrong("FPS", "frames a second")
-        rows = seconds(beginnings.pop(number), num_frames=line.whole("Frames"), fps=fps)
-        yield VideoRows(column="phase", video=video, rows=tuple(rows))
+        rows = seconds(beginnings.pop(number), num_frames=_frames(line), fps=line.whole("FPS"))
+        yield VideoRows(column="phase", video=video, rows=rows)
 
     if beginnings:
         raise ReleaseError(
@@ -66,8 +63,8 @@ def read(root: Path) -> Iterator[VideoRows | VideoLabel]:
         )
 
 
-def seconds(beginnings: Sequence[tuple[int, str]], *, num_frames: int, fps: int) -> Iterator[Row]:
-    """Yield a video's seconds from the first phase on.
+def seconds(beginnings: list[tuple[int, str]], *, num_frames: int, fps: int) -> tuple[Row, ...]:
+    """The seconds of a video from the first phase on, in order.
 
     A phase holds until the next begins, and the last one until the end. What comes before the first has no label.
 
@@ -76,12 +73,20 @@ def seconds(beginnings: Sequence[tuple[int, str]], *, num_frames: int, fps: int)
         num_frames: Frames of the video.
         fps: Frames a second.
     """
-    frames = [frame for frame, _ in beginnings]
-    first = -(-frames[0] // fps) * fps
+    ends = [frame for frame, _ in beginnings[1:]] + [num_frames]
+    return covered_seconds(
+        (start / fps, min(end, num_frames) / fps, phase)
+        for (start, phase), end in zip(beginnings, ends, strict=True)
+    )
 
-    for frame in range(first, num_frames, fps):
-        _, phase = beginnings[bisect_right(frames, frame) - 1]
-        yield frame // fps, phase
+
+def _frames(line: Line) -> int:
+    fps, num_frames = line.whole("FPS"), line.whole("Frames")
+    if fps < 1:
+        raise line.wrong("FPS", "frames a second")
+    if not 1 <= num_frames <= LONGEST * fps:
+        raise line.wrong("Frames", "a number of frames")
+    return num_frames
 
 
 def _beginnings(path: Path) -> dict[int, list[tuple[int, str]]]:

@@ -1,9 +1,9 @@
 """Cholec80: the phase of each frame, and the tools of each second, of 80 cholecystectomies."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from surgstream.shards.releases.release import SEPARATOR, Column, Count, Release, VideoRows
+from surgstream.shards.releases.release import SEPARATOR, Column, Count, Release, Row, VideoRows
 from surgstream.shards.releases.seconds import whole_seconds
 from surgstream.shards.releases.tables import Line, headed_lines, numbered_files
 
@@ -38,15 +38,28 @@ _IN_M2CAI16 = frozenset({"video73", "video77", "video78", "video79", "video80"})
 def read(root: Path) -> Iterator[VideoRows]:
     """Read phases, which have a row for each frame, and tools, which have one for every 25th."""
     for number, path in numbered_files(root / "phase_annotations", "videoNN-phase.txt"):
-        lines = headed_lines(path, ["Frame", "Phase"], delimiter="\t")
-        rows = whole_seconds(lines, lambda line: line.one_of("Phase", PHASES))
-        yield VideoRows(column="phase", video=f"video{number}", rows=tuple(rows))
+        rows = read_phases(path, PHASES)
+        yield VideoRows(column="phase", video=f"video{number}", rows=rows)
 
     for number, path in numbered_files(root / "tool_annotations", "videoNN-tool.txt"):
         lines = headed_lines(path, ["Frame", *TOOLS], delimiter="\t")
-        yield VideoRows(
-            column="tools", video=f"video{number}", rows=tuple(whole_seconds(lines, _tools))
-        )
+        rows = tuple(whole_seconds(lines, _tools))
+        yield VideoRows(column="tools", video=f"video{number}", rows=rows)
+
+
+def read_phases(path: Path, names: Mapping[str, str]) -> tuple[Row, ...]:
+    """Read a table that has a line `Frame Phase` for each frame.
+
+    Args:
+        path: The file.
+        names: Our name of each phase.
+
+    Raises:
+        OSError: It cannot be opened.
+        ReleaseError: It is damaged.
+    """
+    lines = headed_lines(path, ["Frame", "Phase"], delimiter="\t")
+    return tuple(whole_seconds(lines, lambda line: line.one_of("Phase", names)))
 
 
 def _tools(line: Line) -> str:

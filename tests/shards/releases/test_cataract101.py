@@ -63,7 +63,7 @@ def test_seconds_are_those_of_a_table_of_all_frames(
         if frame % fps == 0 and phase is not None
     ]
 
-    assert list(seconds(beginnings, num_frames=num_frames, fps=fps)) == expected
+    assert seconds(beginnings, num_frames=num_frames, fps=fps) == tuple(expected)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,7 @@ def test_seconds_are_those_of_a_table_of_all_frames(
         (VIDEOS, ANNOTATIONS + "7;0;1\n", r"annotations\.csv: expected videos that .* got 7$"),
         (VIDEOS, ANNOTATIONS + "269;150;11\n", r"annotations\.csv: line 6: Phase: .* got '11'"),
         (VIDEOS.replace(";25;3", ";0;3"), ANNOTATIONS, r"videos\.csv: line 2: FPS: .* got '0'"),
+        (VIDEOS.replace(";200", ";9" + 9 * "0"), ANNOTATIONS, r"line 2: Frames: expected a number"),
         (VIDEOS.replace(";", ","), ANNOTATIONS, r"videos\.csv: line 1: expected the columns"),
     ],
 )

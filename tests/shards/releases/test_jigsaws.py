@@ -51,8 +51,10 @@ def test_seconds_are_those_of_a_table_of_all_frames(gestures: list[tuple[int, in
         cells = {"start": str(start), "end": str(start + more), "gesture": gesture}
         lines.append(Line(Path("x.txt"), number + 1, cells))
 
-    expected = [(s, frames[30 * s + 1]) for s in range(20) if 30 * s + 1 in frames]
-    assert gesture_seconds(lines) == expected
+    expected = [
+        (second, frames[30 * second + 1]) for second in range(20) if 30 * second + 1 in frames
+    ]
+    assert gesture_seconds(lines) == tuple(expected)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +64,7 @@ def test_seconds_are_those_of_a_table_of_all_frames(gestures: list[tuple[int, in
         ({FILE: SCORES.replace("Suturing_B", "Knot_Tying_B")}, "line 1: trial: expected a trial"),
         ({FILE: "Suturing_B001 N 13 2 3\n"}, "line 1: expected 9 columns, got 5"),
         ({"Suturing/transcriptions/Suturing_B001.txt": "9 8 G1\n"}, r"line 1: end: .* got '8'"),
+        ({"Suturing/transcriptions/Suturing_B001.txt": "-1 8 G1\n"}, r"line 1: end: .* got '8'"),
         ({"Suturing/transcriptions/Suturing_B001.txt": "1 8 G16\n"}, r"gesture: .* got 'G16'"),
     ],
 )
