@@ -93,8 +93,11 @@ def _beginnings(path: Path) -> dict[int, list[tuple[int, str]]]:
     """First frame and name of each phase, in order, by the video's number."""
     found: dict[int, list[tuple[int, str]]] = {}
     for line in headed_lines(path, ["VideoID", "FrameNo", "Phase"], delimiter=";"):
-        beginning = line.whole("FrameNo"), line.one_of("Phase", PHASES)
-        found.setdefault(line.whole("VideoID"), []).append(beginning)
+        frame = line.whole("FrameNo")
+        if frame < 0:
+            raise line.wrong("FrameNo", "a frame, counted from 0")
+        phases = found.setdefault(line.whole("VideoID"), [])
+        phases.append((frame, line.one_of("Phase", PHASES)))
 
     # Stable: of two phases that begin at one frame the later line's holds.
     return {video: sorted(phases, key=lambda phase: phase[0]) for video, phases in found.items()}
