@@ -45,6 +45,6 @@ def member(tree: Any, key: str, kind: type[T], where: str) -> T:
         ReleaseError: It is no object, has no such key, or something else under it.
     """
     value = tree.get(key) if isinstance(tree, dict) else None
-    if not isinstance(value, kind) or isinstance(value, bool) and kind is int:
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
         raise ReleaseError(f"{where}: {key}: expected {kind.__name__}, got {value!r:.80}")
     return value

@@ -6,7 +6,7 @@ Its frames are called after their number in the video of 25 frames a second, so 
 from collections.abc import Iterator
 from pathlib import Path
 
-from surgstream.shards.releases.release import SEPARATOR, Column, Count, Release, Row, VideoRows
+from surgstream.shards.releases.release import SEPARATOR, Column, Count, Release, VideoRows
 from surgstream.shards.releases.seconds import whole_seconds
 from surgstream.shards.releases.tables import Line, headed_lines
 
