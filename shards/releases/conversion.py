@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ from surgstream.configs.suggestions import did_you_mean
 from surgstream.shards.errors import ReleaseError
 from surgstream.shards.releases.release import Column, Release, Row, VideoLabel
 from surgstream.shards.releases.tally import Tally, difference, table
+
+_VIDEO = re.compile(r"(?!\.)[^/\x00-\x1f\x7f]+")
+_MAX_VIDEO_BYTES = 200
+"""A file's name, with what `write_atomically` adds to it, has 255 at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +82,7 @@ def _write(release: Release, root: Path, folder: Path) -> dict[str, Tally]:
     for labels in release.read(root):
         tally = tallies[labels.column]
         rows = [(0.0, labels.label)] if isinstance(labels, VideoLabel) else list(labels.rows)
-        where = f"{root}: {release.title}: {labels.column} of video {labels.video}"
+        where = f"{root}: {release.title}: {labels.column} of {labels.video!r:.80}"
         _check_rows(tally, labels.video, rows, where)
         for second, label in rows:
             _check_label(tally.column, label, f"{where}: second {second:g}")
@@ -95,8 +100,8 @@ def _write(release: Release, root: Path, folder: Path) -> dict[str, Tally]:
 
 def _check_rows(tally: Tally, video: str, rows: list[Row], where: str) -> None:
     """Raise ReleaseError for rows that no reader could make sense of."""
-    if not video or "/" in video or video.startswith("."):
-        raise ReleaseError(f"{where}: expected a video's name, got {video!r}")
+    if not _VIDEO.fullmatch(video) or len(video.encode()) > _MAX_VIDEO_BYTES:
+        raise ReleaseError(f"{where}: expected a video's name, got {video!r:.80}")
     if video in tally.num_rows:
         raise ReleaseError(f"{where}: expected it once, got it twice")
     if not rows:

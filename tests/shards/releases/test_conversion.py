@@ -125,6 +125,8 @@ def test_what_was_found_is_told_by_class(tmp_path: Path) -> None:
         ((VideoLabel(column="phase", video="v", label=""),), "expected a label, got none"),
         ((VideoLabel(column="score", video="v", label="x"),), "expected a number, got 'x'"),
         ((phases("../v", "a"),), "expected a video's name, got '../v'"),
+        ((phases("v\n", "a"),), r"expected a video's name, got 'v\n'"),
+        ((phases("v" * 201, "a"),), "expected a video's name, got 'vvv"),
     ],
 )
 def test_labels_that_no_reader_could_use_are_refused(
