@@ -3,16 +3,22 @@
 import csv
 import io
 import math
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from surgstream.configs.files import write_atomically
 from surgstream.configs.suggestions import did_you_mean
 from surgstream.shards.errors import ReleaseError
-from surgstream.shards.releases.release import Release, Row, VideoLabel
+from surgstream.shards.releases.release import Column, Release, Row, VideoLabel
 from surgstream.shards.releases.tally import Tally, difference, table
+
+_VIDEO = re.compile(r"(?!\.)[^/\x00-\x1f\x7f]+")
+_MAX_VIDEO_BYTES = 200
+"""A file's name, with what `write_atomically` adds to it, has 255 at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +82,10 @@ def _write(release: Release, root: Path, folder: Path) -> dict[str, Tally]:
     for labels in release.read(root):
         tally = tallies[labels.column]
         rows = [(0.0, labels.label)] if isinstance(labels, VideoLabel) else list(labels.rows)
-        where = f"{root}: {release.title}: {labels.column} of video {labels.video}"
-        _check(tally, labels.video, rows, where)
+        where = f"{root}: {release.title}: {labels.column} of {labels.video!r:.80}"
+        _check_rows(tally, labels.video, rows, where)
+        for second, label in rows:
+            _check_label(tally.column, label, f"{where}: second {second:g}")
         tally.add(labels.video, rows)
 
         if isinstance(labels, VideoLabel):
@@ -90,27 +98,43 @@ def _write(release: Release, root: Path, folder: Path) -> dict[str, Tally]:
     return tallies
 
 
-def _check(tally: Tally, video: str, rows: list[Row], where: str) -> None:
-    """Raise ReleaseError for labels that no reader could make sense of."""
+def _check_rows(tally: Tally, video: str, rows: list[Row], where: str) -> None:
+    """Raise ReleaseError for rows that no reader could make sense of."""
+    if not _VIDEO.fullmatch(video) or len(video.encode()) > _MAX_VIDEO_BYTES:
+        raise ReleaseError(f"{where}: expected a video's name, got {video!r:.80}")
     if video in tally.num_rows:
         raise ReleaseError(f"{where}: expected it once, got it twice")
     if not rows:
         raise ReleaseError(f"{where}: expected labels, got none")
 
-    last = -math.inf
-    for second, label in rows:
-        if not max(last, -1e-9) < second < math.inf:
+    seconds = [second for second, _ in rows]
+    for before, second in pairwise([-1.0, *seconds]):
+        if not (0 <= second < math.inf and before < second):
             raise ReleaseError(
-                f"{where}: expected seconds that increase from 0, got {second:g} after {last:g}"
+                f"{where}: expected seconds that increase from 0, got {second:g} after {before:g}"
             )
-        last = second
 
-        for name in tally.column.classes_of(label):
-            if name not in tally.column.classes:
-                hint = did_you_mean(name, tally.column.classes)
-                raise ReleaseError(
-                    f"{where}: second {second:g}: expected a known class, got {name!r}{hint}"
-                )
+
+def _check_label(column: Column, label: str, where: str) -> None:
+    """Raise ReleaseError for a label that the release's column cannot have."""
+    if column.kind == "number":
+        if not _is_number(label):
+            raise ReleaseError(f"{where}: expected a number, got {label!r}")
+        return
+
+    if column.kind == "class" and not label:
+        raise ReleaseError(f"{where}: expected a label, got none")
+    for name in column.classes_of(label):
+        if name not in column.classes:
+            hint = did_you_mean(name, column.classes)
+            raise ReleaseError(f"{where}: expected a known class, got {name!r}{hint}")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _write_rows(folder: Path, column: str, video: str, rows: list[Row]) -> None:
@@ -160,6 +184,6 @@ def _notes(
         )
     if not release.verified:
         yield (
-            f"not verified against the release itself: {release.title} is read as {release.source} "
-            "have it; look at a few labels beside their video"
+            f"not verified: layout and names are not from {release.title} itself but from "
+            f"{release.source}; look at a few labels beside their video"
         )

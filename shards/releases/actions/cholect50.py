@@ -1,6 +1,6 @@
 """CholecT50 and CholecT45: the triplets of instrument, verb and target of each second of cholecystectomies."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +37,13 @@ def read_t50(root: Path) -> Iterator[VideoRows]:
         phases: list[Row] = []
         for second, instances in _seconds(path):
             where = f"{path}: annotations: {second}"
-            found = {_number(instance, _TRIPLET, len(TRIPLETS), where) for instance in instances}
-            names = [TRIPLETS[triplet] for triplet in sorted(found - {_ABSENT})]
-            triplets.append((second, SEPARATOR.join(names)))
+            seen = _named(instances, _TRIPLET, TRIPLETS, where)
+            triplets.append((second, SEPARATOR.join(seen)))
 
-            of_second = {_number(instance, _PHASE, len(PHASES), where) for instance in instances}
-            if len(of_second) > 1:
-                raise ReleaseError(f"{where}: expected one phase, got {len(of_second)}")
-            phases += [(second, PHASES[phase]) for phase in of_second - {_ABSENT}]
+            under_way = _named(instances, _PHASE, PHASES, where)
+            if len(under_way) > 1:
+                raise ReleaseError(f"{where}: expected one phase, got {', '.join(under_way)}")
+            phases += [(second, phase) for phase in under_way]
 
         video = f"VID{number}"
         yield VideoRows(column="triplet", video=video, rows=triplets)
@@ -61,6 +60,12 @@ def _seconds(path: Path) -> list[tuple[int, list[Any]]]:
     seconds = [(int(frame), frame) for frame in annotations]
     where = f"{path}: annotations"
     return [(second, member(annotations, frame, list, where)) for second, frame in sorted(seconds)]
+
+
+def _named(instances: list[Any], place: int, classes: Sequence[str], where: str) -> list[str]:
+    """The classes that the instances of a second name at a place, each once, in order."""
+    numbers = {_number(instance, place, len(classes), where) for instance in instances}
+    return [classes[number] for number in sorted(numbers - {_ABSENT})]
 
 
 def _number(instance: Any, place: int, num_classes: int, where: str) -> int:

@@ -15,7 +15,7 @@ _PARTS = {"train_dataset": "workflow_video_", "test_dataset": "test_workflow_vid
 
 
 def read(root: Path) -> Iterator[VideoRows]:
-    """Read phases, which have a row for each frame. Files of another end, such as those of timestamps, are no labels."""
+    """Read phases, which have a row for each frame. Timestamps, which lie beside them, are no labels."""
     for folder, name in _PARTS.items():
         for number, path in numbered_files(root / folder, f"{name}NN.txt"):
             rows = cholec80.read_phases(path, PHASES)

@@ -105,7 +105,7 @@ RELEASES = (
             Count(what="all clips", column="clip_phase", num_videos=14_674, source=_SOURCE),
         ),
         verified=False,
-        source="its own table and, for the names of its phases, public code",
+        source="public code, where its phases have names; the table is its own",
         read=read,
     ),
 )
