@@ -44,9 +44,8 @@ def _rows(path: Path) -> list[list[str]]:
             rows = list(workbook.worksheets[0].iter_rows(values_only=True))
         # Of a damaged file it raises whatever zip, zlib, XML and its own code raise.
         except Exception as error:
-            raise ReleaseError(
-                f"{path}: expected an Excel workbook (.xlsx): {type(error).__name__}: {error}"
-            ) from error
+            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+            raise ReleaseError(f"{path}: expected an Excel workbook (.xlsx): {reason}") from error
 
     width = max(map(len, rows), default=0)
     return [[_text(cell) for cell in row] + [""] * (width - len(row)) for row in rows]

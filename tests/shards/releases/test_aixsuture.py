@@ -18,6 +18,10 @@ def row(student: str, video: str, score: Cell) -> tuple[Cell, ...]:
     return (student, "E-LEARNING", "PRE", "A", video, 2, score)
 
 
+ROWS = (HEADER, row("S1", "A31H", 15), row("S1", "A31H", 16))
+FILES = {"OSATS.xlsx": workbook(*ROWS)}
+
+
 def test_the_score_is_the_mean_of_the_raters(tmp_path: Path) -> None:
     rows = [row("S1", "A31H", 15), row("S1", "A31H", 16), row("S1", "A31H", 16.0)]
     rows += [row("S1", "H13A", 24), row("S2", "B01C", 8)]

@@ -8,20 +8,16 @@ from hypothesis import strategies as st
 
 from surgstream.shards.errors import ReleaseError
 from surgstream.shards.releases.workflow.cataract101 import RELEASES, seconds
-from tests.helpers import releases
+from tests.helpers.releases import lay, small, whole
+from tests.helpers.releases import seconds as seconds_of
 
 VIDEOS = "VideoID;Frames;FPS;Surgeon;Experience\n269;200;25;3;2\n1050;60;25;1;1\n"
 ANNOTATIONS = "VideoID;FrameNo;Phase\n1050;0;1\n269;26;1\n269;101;10\n269;100;2\n"
-
-
-def lay(root: Path, *, videos: str = VIDEOS, annotations: str = ANNOTATIONS) -> Path:
-    phases = "Phase;Meaning\n1;Incision\n"
-    files = {"videos.csv": videos, "annotations.csv": annotations, "phases.csv": phases}
-    return releases.lay(root, files)
+FILES = {"videos.csv": VIDEOS, "annotations.csv": ANNOTATIONS}
 
 
 def test_a_phase_holds_until_the_next(tmp_path: Path) -> None:
-    found = releases.seconds(releases.small("cataract101"), lay(tmp_path), "phase")
+    found = seconds_of(small("cataract101"), lay(tmp_path, FILES), "phase")
 
     # Before frame 26, and so at seconds 0 and 1, there is no label; frame 200 is not there.
     assert found == {
@@ -38,7 +34,7 @@ def test_a_phase_holds_until_the_next(tmp_path: Path) -> None:
 
 
 def test_surgeons_are_groups(tmp_path: Path) -> None:
-    found = releases.whole(releases.small("cataract101"), lay(tmp_path), "experience")
+    found = whole(small("cataract101"), lay(tmp_path, FILES), "experience")
     assert found == {"case_269": ("high", "surgeon_3"), "case_1050": ("low", "surgeon_1")}
 
 
@@ -71,6 +67,7 @@ def test_seconds_are_those_of_a_table_of_all_frames(
     [
         (VIDEOS + "300;9;25;1;1\n", ANNOTATIONS, r"videos\.csv: line 4: VideoID: .* got '300'"),
         (VIDEOS, ANNOTATIONS + "7;0;1\n", r"annotations\.csv: expected videos that .* got 7$"),
+        (VIDEOS, ANNOTATIONS + "269;-1;1\n", r"annotations\.csv: line 6: FrameNo: .* got '-1'"),
         (VIDEOS, ANNOTATIONS + "269;150;11\n", r"annotations\.csv: line 6: Phase: .* got '11'"),
         (VIDEOS.replace(";25;3", ";0;3"), ANNOTATIONS, r"videos\.csv: line 2: FPS: .* got '0'"),
         (VIDEOS.replace(";200", ";9" + 9 * "0"), ANNOTATIONS, r"line 2: Frames: expected a number"),
@@ -80,6 +77,6 @@ def test_seconds_are_those_of_a_table_of_all_frames(
 def test_what_does_not_fit_is_told(
     tmp_path: Path, videos: str, annotations: str, message: str
 ) -> None:
-    lay(tmp_path, videos=videos, annotations=annotations)
+    lay(tmp_path, {"videos.csv": videos, "annotations.csv": annotations})
     with pytest.raises(ReleaseError, match=message):
         list(RELEASES[0].read(tmp_path))

@@ -15,6 +15,9 @@ def table(*phases: str) -> str:
     return "".join(f"{frame},{phase}\n" for frame, phase in enumerate(frames))
 
 
+FILES = {"labels/case_01.csv": "Frame,Phase\n0,Rhexis\n1,Rhexis\n25,Phako\n"}
+
+
 @pytest.mark.parametrize("header", ["", "Frame,Phase\n", "\ufeffframe,label\r\n"])
 @pytest.mark.parametrize("folder", ["", "labels/", "videos/"])
 def test_a_second_of_each_phase_is_a_row(tmp_path: Path, header: str, folder: str) -> None:

@@ -19,21 +19,20 @@ def table(steps: list[int]) -> str:
     return f"Frame,Steps\n{rows}"
 
 
-def release(root: Path, steps: list[int]) -> Path:
-    folder = "ground_truth/CATARACTS_2020"
-    return lay(
-        root,
-        {
-            f"{folder}/train_gt/train01.csv": table(steps),
-            f"{folder}/dev_gt/test07.csv": table([3]),
-            f"{folder}/test_gt/test02.csv": table([18]),
-        },
-    )
+FOLDER = "ground_truth/CATARACTS_2020"
+TRAIN = f"{FOLDER}/train_gt/train01.csv"
+FILES = {
+    TRAIN: table([0, 0]),
+    f"{FOLDER}/dev_gt/test07.csv": table([3]),
+    f"{FOLDER}/test_gt/test02.csv": table([18]),
+}
 
 
 def test_every_thirtieth_frame_has_a_row(tmp_path: Path) -> None:
     # The step changes at the 31st frame, which is the second that counts.
-    found = seconds(small("cataracts"), release(tmp_path, [0] * 30 + [10] * 31), "step")
+    found = seconds(
+        small("cataracts"), lay(tmp_path, FILES | {TRAIN: table([0] * 30 + [10] * 31)}), "step"
+    )
 
     assert found == {
         "train01": [
@@ -54,11 +53,7 @@ def test_the_time_is_nearly_that_of_the_frame_whatever_the_rate(
 
 
 def test_frames_must_be_counted_from_one(tmp_path: Path) -> None:
-    release(tmp_path, [0])
-    lay(
-        tmp_path,
-        {"ground_truth/CATARACTS_2020/train_gt/train01.csv": "Frame,Steps\n0,0\n1,0\n"},
-    )
+    lay(tmp_path, FILES | {TRAIN: "Frame,Steps\n0,0\n1,0\n"})
     with pytest.raises(ReleaseError, match=r"train01\.csv: line 2: Frame: expected frame 1, as"):
         seconds(small("cataracts"), tmp_path, "step")
 
@@ -66,4 +61,4 @@ def test_frames_must_be_counted_from_one(tmp_path: Path) -> None:
 def test_a_step_beyond_the_nineteen_is_told(tmp_path: Path) -> None:
     assert len(set(STEPS)) == 19
     with pytest.raises(ReleaseError, match=r"train01\.csv: line 2: Steps: .* got '19'"):
-        seconds(small("cataracts"), release(tmp_path, [19]), "step")
+        seconds(small("cataracts"), lay(tmp_path, FILES | {TRAIN: table([19])}), "step")

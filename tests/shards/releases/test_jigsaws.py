@@ -16,6 +16,8 @@ SCORES = (
 )
 GESTURES = "1 90 G1 \n91 91 G5 \n95 130 G15 \n"
 FILE = "Suturing/meta_file_Suturing.txt"
+TRANSCRIPTION = "Suturing/transcriptions/Suturing_B001.txt"
+FILES = {FILE: SCORES, TRANSCRIPTION: GESTURES}
 
 
 def test_scores_have_the_surgeon_as_group(tmp_path: Path) -> None:
@@ -29,7 +31,7 @@ def test_scores_have_the_surgeon_as_group(tmp_path: Path) -> None:
 
 
 def test_gestures_hold_at_the_frames_that_begin_a_second(tmp_path: Path) -> None:
-    lay(tmp_path, {FILE: SCORES, "Suturing/transcriptions/Suturing_B001.txt": GESTURES})
+    lay(tmp_path, FILES)
     rows = [(0, "g1"), (1, "g1"), (2, "g1"), (3, "g5"), (4, "g15")]
     assert seconds(small("jigsaws"), tmp_path, "gesture") == {
         "Suturing_B001_capture1": rows,
@@ -63,9 +65,9 @@ def test_seconds_are_those_of_a_table_of_all_frames(gestures: list[tuple[int, in
         ({FILE: SCORES.replace("\t30", "\t31")}, r"line 2: score: expected 6 to 30, got '31'"),
         ({FILE: SCORES.replace("Suturing_B", "Knot_Tying_B")}, "line 1: trial: expected a trial"),
         ({FILE: "Suturing_B001 N 13 2 3\n"}, "line 1: expected 9 columns, got 5"),
-        ({"Suturing/transcriptions/Suturing_B001.txt": "9 8 G1\n"}, r"line 1: end: .* got '8'"),
-        ({"Suturing/transcriptions/Suturing_B001.txt": "-1 8 G1\n"}, r"line 1: end: .* got '8'"),
-        ({"Suturing/transcriptions/Suturing_B001.txt": "1 8 G16\n"}, r"gesture: .* got 'G16'"),
+        ({TRANSCRIPTION: "9 8 G1\n"}, r"line 1: end: .* got '8'"),
+        ({TRANSCRIPTION: "-1 8 G1\n"}, r"line 1: end: .* got '8'"),
+        ({TRANSCRIPTION: "1 8 G16\n"}, r"gesture: .* got 'G16'"),
     ],
 )
 def test_what_is_damaged_is_told(tmp_path: Path, files: dict[str, str], message: str) -> None:

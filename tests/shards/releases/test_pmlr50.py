@@ -10,10 +10,11 @@ from tests.helpers.releases import lay, seconds, small
 
 HEADER = "Frame\tPhase\n"
 FILE = "phase_annotations/07.txt"
+FILES = {FILE: f"{HEADER}0\t0\n1\t1\n2\t1\n3\t4\n"}
 
 
 def test_phases_are_those_of_the_rows(tmp_path: Path) -> None:
-    lay(tmp_path, {FILE: f"{HEADER}0\t0\n1\t1\n2\t1\n3\t4\n", "frames/07/00000000.jpg": b""})
+    lay(tmp_path, {**FILES, "frames/07/00000000.jpg": b""})
 
     assert seconds(small("pmlr50"), tmp_path, "phase") == {
         "07": [

@@ -7,6 +7,8 @@ import pytest
 from surgstream.shards.errors import ReleaseError
 from tests.helpers.releases import lay, small, whole
 
+FILES = {"splits/train.txt": "a.mp4,1\nb.mp4,0\n", "splits/val.txt": "c.mp4,0\n"}
+
 
 @pytest.mark.parametrize("separator", [",", " "])
 def test_both_lists_are_read(tmp_path: Path, separator: str) -> None:

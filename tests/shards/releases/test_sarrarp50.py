@@ -14,6 +14,9 @@ def table(*actions: int) -> str:
     return "".join(f"{6 * index},{action}\n" for index, action in enumerate(rows))
 
 
+FILES = {"test/video_41/action_discrete.txt": "0,1\n6,1\n60,2\n"}
+
+
 @pytest.mark.parametrize("folder", ["", "train1/", "test/"])
 def test_the_first_of_ten_rows_counts(tmp_path: Path, folder: str) -> None:
     lay(

@@ -10,6 +10,8 @@ from surgstream.shards.releases.conversion import convert
 from surgstream.shards.releases.registry import find_release
 from tests.helpers.releases import lay, small, whole
 
+FILES = {"01_abdominal_access/01_02.mp4": b"not looked at"}
+
 
 def test_the_folder_s_number_is_the_action(tmp_path: Path) -> None:
     names = ("01_abdominal_access/01_02", "14_sling-in/14_10", "16_Endobag-Out/16_01")
