@@ -3,8 +3,9 @@
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 
 from surgstream.configs.files import read_text
@@ -187,6 +188,16 @@ def plain_lines(
     for index, (number, cells) in enumerate(_cells(path, delimiter)):
         if index >= skip:
             yield _line(path, number, columns, cells)
+
+
+def without_heading(lines: Iterable[Line], column: str) -> Iterator[Line]:
+    """Leave out a first line that names the columns, where nobody knows in which words, or whether there is one.
+
+    Args:
+        lines: All lines of a table.
+        column: A column of numbers from 0 on; in a line of names it begins with a letter.
+    """
+    return dropwhile(lambda line: line.number == 1 and line.text(column)[:1].isalpha(), lines)
 
 
 def _line(path: Path, number: int, columns: Sequence[str], cells: list[str]) -> Line:

@@ -93,7 +93,7 @@ RELEASES = (
     Release(
         name="jigsaws",
         title="JIGSAWS",
-        layout=(*_SCORE_FILES, *(f"{task}/transcriptions/{task}_B001.txt" for task in TASKS)),
+        layout=("TASK/meta_file_TASK.txt", "TASK/transcriptions/TASK_BNNN.txt"),
         columns=(
             Column(name="score", kind="number"),
             Column(name="gesture", kind="class", classes=GESTURES),

@@ -1,12 +1,11 @@
 """Cataract-21: the phase of each frame of 21 cataract operations, in German."""
 
 from collections.abc import Iterator
-from itertools import dropwhile
 from pathlib import Path
 
 from surgstream.shards.releases.release import Column, Count, Release, VideoRows
 from surgstream.shards.releases.seconds import whole_seconds
-from surgstream.shards.releases.tables import Line, matching_files, plain_lines
+from surgstream.shards.releases.tables import matching_files, plain_lines, without_heading
 
 PHASES = {
     "not_initialized": "not_initialized",
@@ -22,7 +21,7 @@ PHASES = {
     "Tonisieren": "tonisieren",
     "Antibiotikum": "tonisieren",
 }
-"""Our name of each phase of the release. Its last two are one for all who report numbers."""
+"""Our name of each phase of the release. SurgVISTA and others take its last two as one."""
 
 CLASSES = tuple(dict.fromkeys(PHASES.values()))
 
@@ -33,14 +32,9 @@ _LAYOUT = "labels/case_NN.csv"
 def read(root: Path) -> Iterator[VideoRows]:
     """Read the phases, which have a row for each frame, from 0 on; a table is called after its video."""
     for path in matching_files(root, _PATTERNS, _LAYOUT):
-        # Whether the first line names the columns is not known, nor how.
-        lines = dropwhile(_names_columns, plain_lines(path, ["frame", "phase"]))
+        lines = without_heading(plain_lines(path, ["frame", "phase"]), "frame")
         rows = whole_seconds(lines, lambda line: line.one_of("phase", PHASES), column="frame")
         yield VideoRows(column="phase", video=path.stem, rows=tuple(rows))
-
-
-def _names_columns(line: Line) -> bool:
-    return line.number == 1 and not line.text("frame").isdecimal()
 
 
 RELEASES = (

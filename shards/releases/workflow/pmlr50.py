@@ -5,7 +5,7 @@ from pathlib import Path
 
 from surgstream.shards.releases.release import Column, Count, Release, VideoRows
 from surgstream.shards.releases.seconds import whole_seconds
-from surgstream.shards.releases.tables import numbered_files, plain_lines
+from surgstream.shards.releases.tables import numbered_files, plain_lines, without_heading
 
 PHASES = {
     "0": "preparation_stage",
@@ -25,8 +25,7 @@ _TRAIN = (*range(1, 34), 49, 50)
 def read(root: Path) -> Iterator[VideoRows]:
     """Read the phases, which have a row for each image; of these there is one a second, from 0 on."""
     for number, path in numbered_files(root / "phase_annotations", "NN.txt"):
-        # The first line names the columns, in words that no reader looks at.
-        lines = plain_lines(path, ["frame", "phase"], delimiter=None, skip=1)
+        lines = without_heading(plain_lines(path, ["frame", "phase"], delimiter=None), "frame")
         rows = whole_seconds(
             lines, lambda line: line.one_of("phase", PHASES), column="frame", fps=1
         )

@@ -13,8 +13,10 @@ FILE = "phase_annotations/07.txt"
 FILES = {FILE: f"{HEADER}0\t0\n1\t1\n2\t1\n3\t4\n"}
 
 
-def test_phases_are_those_of_the_rows(tmp_path: Path) -> None:
-    lay(tmp_path, {**FILES, "frames/07/00000000.jpg": b""})
+@pytest.mark.parametrize("header", [HEADER, "frame_id phase\n", ""])
+def test_phases_are_those_of_the_rows(tmp_path: Path, header: str) -> None:
+    content = FILES[FILE].replace(HEADER, header)
+    lay(tmp_path, {FILE: content, "frames/07/00000000.jpg": b""})
 
     assert seconds(small("pmlr50"), tmp_path, "phase") == {
         "07": [
