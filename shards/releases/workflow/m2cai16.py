@@ -32,7 +32,7 @@ RELEASES = (
         ),
         columns=(Column(name="phase", kind="class", classes=tuple(PHASES.values())),),
         counts=(
-            # The lengths of the annotations that others list make 67,577 rows, or 67,582 with the heading as a row.
+            # The lengths of annotations that others list make 67,577 rows; 67,582 with a heading as a row.
             Count(
                 what="train",
                 column="phase",

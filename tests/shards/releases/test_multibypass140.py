@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from surgstream.shards.errors import ReleaseError
-from tests.helpers.releases import lay, seconds, small
+from tests.helpers.releases import Files, lay, seconds, small
 
 BERN = "labels/bern/labels_by70/BBP01.mp4.json"
 STRASBOURG = "labels/strasbourg/labels_by70/SBP01.mp4.json"
@@ -19,7 +19,7 @@ def labels(*phases: dict[str, Any]) -> str:
     return json.dumps({"phases": phases, "steps": [interval(900, 3000, "s0_null_step", 0)]})
 
 
-FILES = {
+FILES: Files = {
     BERN: labels(
         interval(900, 4000, "preparation", 0),
         interval(1500, 2500, "out_of_body", 12),
