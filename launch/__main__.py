@@ -22,6 +22,7 @@ COMMANDS = {
     "verify": "check every byte of a packed corpus",
     "inspect": "show what a packed corpus holds, in numbers and in pictures",
     "leaks": "find what is in a corpus twice, or in a held-out one as well",
+    "labels": "turn a public release's labels into files that tasks read",
     "stage": "copy a packed corpus to nodes' disks, a file system or a store",
     "order": "print which clip is drawn when, and which rank reads it",
     "describe": "tell what a recipe takes: FLOPs, memory, steps, hours, disk",

@@ -47,3 +47,7 @@ class VideoError(ShardError):
 
 class LeakError(ShardError):
     """A training corpus shows held-out material."""
+
+
+class ReleaseError(ShardError):
+    """The label files of a public release are damaged, missing, or not those that were published."""

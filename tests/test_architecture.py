@@ -46,7 +46,8 @@ MAY_IMPORT = {
         "trainer.runs.excluded", "trainer.runs.files",
     ),
     "launch.commands": (
-        "launch.commands", "shards.format.outside", "shards.packing.shares", "shards.synthetic.config",
+        "launch.commands", "shards.format.outside", "shards.packing.shares", "shards.releases.registry",
+        "shards.synthetic.config",
     ),
     "trainer.errors": (),
     "trainer.runs": ("trainer.errors", "trainer.runs", "shards.errors", "shards.storage"),

@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Sequence
 
 _ROOMS = {
-    "corpora": ("synth", "pack", "verify", "inspect", "leaks", "stage"),
+    "corpora": ("synth", "pack", "verify", "inspect", "leaks", "labels", "stage"),
     "runs": ("order", "describe", "preflight", "pretrain", "export", "launch", "status"),
     "measures": ("bench", "loader", "evaluate"),
 }
