@@ -32,7 +32,7 @@ def test_more_repetitions_do_not_make_the_interval_vanish() -> None:
 
 
 def test_the_correction_holds_the_truth_where_independent_folds_would_not() -> None:
-    """Ten splits of 40 normal videos, each scored by the mean of 8 test videos less that of its 32 training videos."""
+    """Of 200 studies of 40 normal videos, in ten splits each, whose folds are scored by the mean of 8 test videos."""
     held = {"corrected": 0, "independent": 0}
     for study in range(200):
         videos = normals(40, seed=study)
