@@ -35,7 +35,8 @@ def confusion(videos: Videos, labels: LabelSpace) -> Floats:
 def accuracy(videos: Videos, labels: LabelSpace) -> Statistic:
     def formula(counts: Floats) -> Floats:
         right: Floats = np.trace(counts, axis1=-2, axis2=-1)
-        return right / counts.sum((-2, -1))
+        share: Floats = right / counts.sum((-2, -1))
+        return share
 
     return pooled(confusion(videos, labels), formula, averaged="frames")
 
@@ -78,9 +79,9 @@ def test_each_metric_of_the_kind_is_measured_once_with_its_draws() -> None:
 @pytest.mark.parametrize(("material", "num_classes"), [(SMALL, 7), (FEW_TRIPLETS, 100)])
 def test_videos_differ_and_have_all_classes(material: Material, num_classes: int) -> None:
     assert len(material.labels.classes) == num_classes
-    first, second, *_ = material.videos
-    assert not np.array_equal(first.scores, second.scores)
-    assert all(video.scores.shape == (video.num_rows, num_classes) for video in (first, second))
+    first, second, *_ = (np.asarray(video.scores) for video in material.videos)
+    assert not np.array_equal(first, second)
+    assert first.shape == second.shape == (material.videos[0].num_rows, num_classes)
 
 
 def test_predicted_phases_are_mostly_right() -> None:

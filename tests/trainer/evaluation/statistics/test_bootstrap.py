@@ -135,7 +135,8 @@ def test_draws_of_counts_equal_the_metric_of_repeated_videos() -> None:
     counts = np.arange(1, 13).reshape(6, 2)
 
     def share(of: Floats) -> Floats:
-        return of[:, 0] / of.sum(-1)
+        found: Floats = of[:, 0] / of.sum(-1)
+        return found
 
     (weights,) = units(6).draws(50)
     expected = [
@@ -183,11 +184,12 @@ def test_a_metric_that_is_undefined_in_all_draws_has_no_interval(count: int) -> 
 
 def test_what_bca_cannot_take_falls_back_to_percentiles_and_says_why() -> None:
     def least(weights: Weights) -> Floats:
-        """The least of the numbers of videos: no draw is below it."""
-        return np.where(weights > 0, np.arange(25), np.inf).min(1) + (weights[:, 0] == 0)
+        """The least number of a video; -1 of all 25 of them, which no draw holds."""
+        found: Floats = np.where(weights > 0, np.arange(25), 25).min(1)
+        return np.where((weights == 1).all(1), -1.0, found)
 
     below_all = Statistic(
-        at=lambda weights: np.where((weights == 1).all(1), -1.0, least(weights)),
+        at=least,
         per_video=None,
         averaged="",
         num_draws_at_most=500,

@@ -45,7 +45,7 @@ def test_what_stays_significant_is_what_stepping_down_rejects(
     p: dict[str, float], level: float
 ) -> None:
     """From the smallest on, each is held against the level over the number of those left, up to the first above."""
-    rejected = set()
+    rejected: set[str] = set()
     for name in sorted(p, key=p.__getitem__):
         if p[name] * (len(p) - len(rejected)) > level:
             break
