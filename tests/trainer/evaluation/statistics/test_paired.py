@@ -65,8 +65,19 @@ def test_a_model_against_itself_differs_in_nothing() -> None:
     assert found.signs and found.signs.equal == 30
 
 
-def test_signs_in_words_and_wilcoxon_of_rounded_differences() -> None:
-    """0.3 - 0.2 and 0.2 - 0.1 differ in their last bit, and are a tie; a video that is undefined for one is none."""
+def test_differences_that_only_floating_point_tells_apart_are_ties() -> None:
+    """0.2 - 0.1 is larger than 0.3 - 0.2 by a bit: of ranks 1 and 2, a sum of 2 or more would have p = 1/2."""
+    found = compare(
+        mean_of(np.array([0.2, 0.2])),
+        mean_of(np.array([0.1, 0.3])),
+        units(2),
+        alternative="greater",
+    )
+    # Of ranks 1.5 and 1.5, three sums of 0, 1.5, 1.5 and 3 are as large as 1.5
+    assert found.wilcoxon and found.wilcoxon.p == 3 / 4
+
+
+def test_signs_in_words_and_wilcoxon_with_a_video_that_is_equal_and_two_undefined_ones() -> None:
     first = np.array([0.3, 0.2, 0.5, 0.4, np.nan, 0.9])
     second = np.array([0.2, 0.1, 0.7, 0.4, 0.3, np.nan])
     found = compare(mean_of(first), mean_of(second), units(6))
