@@ -122,8 +122,8 @@ def table(rows: Sequence[Measured]) -> str:
             row.material,
             row.metric,
             f"{row.num_draws:,}",
-            f"{row.seconds:.2f}",
-            f"{row.interval_seconds:.2f}",
+            f"{row.seconds:.3f}",
+            f"{row.interval_seconds:.3f}",
             f"{row.peak_mb:.0f}",
         )
         lines.append(line)
@@ -134,8 +134,8 @@ def table(rows: Sequence[Measured]) -> str:
             material,
             "all",
             "",
-            f"{sum(row.seconds for row in own):.2f}",
-            f"{sum(row.interval_seconds for row in own):.2f}",
+            f"{sum(row.seconds for row in own):.3f}",
+            f"{sum(row.interval_seconds for row in own):.3f}",
             f"{max(row.peak_mb for row in own):.0f}",
         )
         lines.append(total)

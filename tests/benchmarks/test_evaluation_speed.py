@@ -73,7 +73,7 @@ def test_each_metric_of_the_kind_is_measured_once_with_its_draws() -> None:
 
     lines = table([replace(row, seconds=1.0) for row in found]).splitlines()
     assert len(lines) == 2 + 3 + 2
-    assert lines[-2].startswith("| phases | all |  | 2.00 |")
+    assert lines[-2].startswith("| phases | all |  | 2.000 |")
 
 
 @pytest.mark.parametrize(("material", "num_classes"), [(SMALL, 7), (FEW_TRIPLETS, 100)])

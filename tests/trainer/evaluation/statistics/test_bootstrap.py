@@ -151,6 +151,7 @@ def test_one_video_has_no_interval() -> None:
     assert found.method == "none"
     assert math.isnan(found.low) and math.isnan(found.high)
     assert found.notes == ("one video: no interval",)
+    assert found.num_draws == 1
     assert interval(mean_of(np.ones(3)), grouped(3, size=3)).notes == ("one group: no interval",)
 
 
