@@ -85,7 +85,9 @@ def percentile_interval(values: Floats, units: Units, level: float, *notes: str)
 
 def draw(statistic: Statistic, units: Units) -> Floats:
     """The metric in all draws: (D,), NaN where it is undefined."""
-    found = [statistic.at(weights) for weights in units.draws(statistic.num_draws_at_most)]
+    # One unit's draws are all the same
+    num_draws = statistic.num_draws_at_most if units.count > 1 else 1
+    found = [statistic.at(weights) for weights in units.draws(num_draws)]
     return np.concatenate(found)
 
 

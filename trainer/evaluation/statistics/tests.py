@@ -63,8 +63,7 @@ def signed_rank(differences: Floats, alternative: Alternative = "two-sided") -> 
     p = _exact_p(differences, alternative) if exact else _approximate_p(differences, alternative)
 
     sides = 2 if alternative == "two-sided" else 1
-    floor = min(1.0, sides * 0.5**num)
-    return SignedRank(p=p, floor=floor, num=num, alternative=alternative, exact=exact)
+    return SignedRank(p=p, floor=sides * 0.5**num, num=num, alternative=alternative, exact=exact)
 
 
 def _exact_p(differences: Floats, alternative: Alternative) -> float:
