@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "shards.order": ("shards.order", "shards.keyed_random"),
     "shards.labels": ("shards.labels", "shards.format", "shards.storage", "shards.reading"),
     "shards.releases": ("shards.releases", "shards.format", "shards.storage"),
-    "shards.corpus": ("shards.corpus", "shards.format", "shards.storage"),
+    "shards.corpus": ("shards.corpus", "shards.format", "shards.storage", "shards.labels.tables"),
     "shards.video": ("shards.video", "shards.format", "shards.storage"),
     "shards.video.container": ("shards.video.container", "shards.format", "shards.storage"),
     "shards.screening": ("shards.screening", "shards.video", "shards.format"),
