@@ -65,6 +65,7 @@ MAY_IMPORT = {
     ),
     "trainer.evaluation": (
         "trainer.errors", "trainer.evaluation", "shards.labels", "shards.keyed_random", "shards.storage",
+        "shards.corpus.file",
     ),
     "trainer.probing": (
         "shards.reading", "trainer.data", "trainer.distributed", "trainer.evaluation", "trainer.probing",
