@@ -1,12 +1,15 @@
 """Ids of videos in short: `video[01-40]`, or `case[2,5-7]_left`, stands for the ids with these numbers."""
 
 import itertools
+import math
 import re
 from collections.abc import Iterable, Iterator
 
-_MAX_IDS = 10**6
+MAX_IDS = 10**6
+"""So many ids a list of patterns may stand for."""
+
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
-_NUMBERS = re.compile(r"(\d+)(?:-(\d+))?", re.ASCII)
+_NUMBERS = re.compile(r"(\d{1,18})(?:-(\d{1,18}))?", re.ASCII)
 
 
 def expand(patterns: Iterable[str]) -> tuple[str, ...]:
@@ -19,31 +22,35 @@ def expand(patterns: Iterable[str]) -> tuple[str, ...]:
         patterns: Ids, or ids with numbers and ranges of numbers in brackets.
 
     Raises:
-        ValueError: A bracket is malformed, or a range is too long or goes backwards.
+        ValueError: A bracket is malformed, a range goes backwards, or there are too many ids.
     """
-    return tuple(id for pattern in patterns for id in _expanded(pattern))
+    ids: list[str] = []
+    for pattern in patterns:
+        choices = list(_choices(pattern))
+        if len(ids) + math.prod(map(len, choices)) > MAX_IDS:
+            raise ValueError(f"expected at most {MAX_IDS} ids, got more up to {pattern!r}")
+        ids += map("".join, itertools.product(*choices))
+    return tuple(ids)
 
 
-def _expanded(pattern: str) -> Iterator[str]:
-    # Text and the insides of brackets in turn.
-    parts = _BRACKETS.split(pattern)
-    if any("[" in text or "]" in text for text in parts[::2]):
-        raise ValueError(f"expected ids such as video[01-40], got {pattern!r}")
+def _choices(pattern: str) -> Iterator[list[str]]:
+    """What each part of a pattern may be: texts between brackets themselves, brackets their numbers."""
+    for number, part in enumerate(_BRACKETS.split(pattern)):
+        # Text and the insides of brackets in turn.
+        if number % 2:
+            yield [text for item in part.split(",") for text in _numbers(item.strip(), pattern)]
+        elif "[" in part or "]" in part:
+            raise ValueError(f"expected ids such as video[01-40], got {pattern!r}")
+        else:
+            yield [part]
 
-    choices = [
-        list(_numbers(part, pattern)) if number % 2 else [part] for number, part in enumerate(parts)
-    ]
-    return map("".join, itertools.product(*choices))
 
+def _numbers(item: str, pattern: str) -> Iterator[str]:
+    found = _NUMBERS.fullmatch(item)
+    if not found:
+        raise ValueError(f"expected numbers in brackets, as in video[01-40], got {pattern!r}")
 
-def _numbers(inside: str, pattern: str) -> Iterator[str]:
-    for item in inside.split(","):
-        found = _NUMBERS.fullmatch(item.strip())
-        if not found:
-            raise ValueError(f"expected numbers in brackets, as in video[01-40], got {pattern!r}")
-
-        first, last = found[1], found[2] or found[1]
-        if not int(first) <= int(last) < int(first) + _MAX_IDS:
-            raise ValueError(f"expected ranges that go up to {_MAX_IDS} ids, got {pattern!r}")
-        for number in range(int(first), int(last) + 1):
-            yield f"{number:0{len(first)}}"
+    first, last = found[1], found[2] or found[1]
+    if not int(first) <= int(last) < int(first) + MAX_IDS:
+        raise ValueError(f"expected ranges that go up to {MAX_IDS} ids, got {pattern!r}")
+    return (f"{number:0{len(first)}}" for number in range(int(first), int(last) + 1))

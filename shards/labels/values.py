@@ -62,7 +62,8 @@ class LabelValues:
 
         truth = np.zeros((len(values), len(self.classes)), bool)
         for row, numbers in zip(truth, values, strict=True):
-            row[list(numbers or ())] = True
+            if isinstance(numbers, tuple):
+                row[list(numbers)] = True
         return truth
 
     def _number_of(self, name: str) -> int:

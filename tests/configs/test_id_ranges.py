@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surgstream.configs.id_ranges import expand
+from surgstream.configs.id_ranges import MAX_IDS, expand
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,10 @@ def test_a_range_is_what_counting_gives(first: int, more: int, width: int) -> No
 @given(st.lists(st.sampled_from(["a", "b[1-3]", "c[01,09]"])))
 def test_patterns_follow_each_other(patterns: list[str]) -> None:
     assert expand(patterns) == tuple(id for pattern in patterns for id in expand([pattern]))
+
+
+def test_there_are_not_more_ids_than_memory_holds() -> None:
+    assert len(expand(["[1-1000]_[1-1000]"])) == MAX_IDS
+    for patterns in (["[1-1000]_[1-1000]", "a"], ["[0-999999]" * 40]):
+        with pytest.raises(ValueError, match="expected at most 1000000 ids"):
+            expand(patterns)

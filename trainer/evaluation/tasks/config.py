@@ -81,7 +81,7 @@ class Published:
     model: str
     source: str
     protocol: str
-    values: dict[str, float]
+    values: dict[str, Annotated[float, Range(-1e9, 1e9)]]
     num_rows: Annotated[int, Range(1, 10**9)] | None = None
     caveats: tuple[str, ...] = ()
 
