@@ -45,6 +45,10 @@ class VideoError(ShardError):
         self.nameless = nameless or reason
 
 
+class LabelError(ShardError):
+    """Labels are missing or malformed, or a task does not know what they say."""
+
+
 class LeakError(ShardError):
     """A training corpus shows held-out material."""
 

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "shards.order": ("shards.order", "shards.keyed_random"),
     "shards.labels": ("shards.labels", "shards.format", "shards.storage", "shards.reading"),
     "shards.releases": ("shards.releases", "shards.format", "shards.storage"),
-    "shards.corpus": ("shards.corpus", "shards.format", "shards.storage"),
+    "shards.corpus": ("shards.corpus", "shards.format", "shards.storage", "shards.labels.tables"),
     "shards.video": ("shards.video", "shards.format", "shards.storage"),
     "shards.video.container": ("shards.video.container", "shards.format", "shards.storage"),
     "shards.screening": ("shards.screening", "shards.video", "shards.format"),
@@ -66,6 +66,7 @@ MAY_IMPORT = {
     ),
     "trainer.evaluation": (
         "trainer.errors", "trainer.evaluation", "shards.labels", "shards.keyed_random", "shards.storage",
+        "shards.corpus.file",
     ),
     "trainer.probing": (
         "shards.reading", "trainer.data", "trainer.distributed", "trainer.evaluation", "trainer.probing",

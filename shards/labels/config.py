@@ -4,6 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+Kind = Literal["class", "multilabel", "number"]
+"""One class a row; any number of classes a row; or a number."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LabelFilesConfig:
@@ -14,7 +17,8 @@ class LabelFilesConfig:
             `{video}`, one file of all videos with columns `video` and `column`, a row a video.
         column: The column of the label.
         at: `until_next`: a label holds until the next row. `instant`: it is that of the frame at its second alone.
-        unlabelled: Values that say that there is no label.
+        unlabelled: Texts that say that there is no label. Where a row may have no class at all, that is an empty text,
+            which is not among these.
         separator: What stands between the labels of a row of several.
     """
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Kind = Literal["class", "multilabel", "number"]
-"""One class a row; any number of classes a row; or a number."""
+from surgstream.shards.labels.config import Kind as Kind
 
 Floats = npt.NDArray[np.float64]
 
