@@ -46,6 +46,18 @@ class LabelFiles:
         lines = [f"{name} {digest}\n" for name, digest in sorted(self._hashes.items())]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
+    def has(self, video: str) -> bool:
+        """Whether there are labels of a video: its file, or its row in that of all videos.
+
+        Raises:
+            LabelError: The file of all videos is missing or malformed.
+            StorageError: A store fails.
+        """
+        if self._config.per_video:
+            return video in self._videos()
+        storage, name = self._stores.locate(self._location(self._name_of(video)))
+        return storage.size(name) is not None
+
     def rows(self, video: str) -> TrueRows:
         """The labelled rows of a video, as they stand in its file; one at second 0 where a video has one label.
 
@@ -79,7 +91,7 @@ class LabelFiles:
         if self._config.per_video:
             return Timeline([0.0], [self._value_of(video)], self._values)
 
-        name = self._config.files.replace("{video}", video)
+        name = self._name_of(video)
         rows: dict[float, Value | None] = {}
         for line, (text, label) in self._lines(name, "second"):
             where = f"{self._location(name)}:{line}"
@@ -138,6 +150,10 @@ class LabelFiles:
             return self._values.read(label, self._config)
         except ValueError as error:
             raise LabelError(f"{where}: {error}") from None
+
+    def _name_of(self, video: str) -> str:
+        """The file of a video, below the root."""
+        return self._config.files.replace("{video}", video)
 
     def _location(self, name: str) -> str:
         return join(self._root, name)

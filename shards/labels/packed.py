@@ -48,6 +48,14 @@ class PackedLabels:
         """SHA-256 of the corpus's manifest."""
         return self._table.sha256
 
+    def has(self, video: str) -> bool:
+        """Whether the corpus has a video."""
+        return video in self._clips
+
+    def groups(self) -> dict[str, str]:
+        """What videos belong to, which a corpus does not say."""
+        return {}
+
     def rows(self, video: str) -> TrueRows:
         """The labelled ones of a video's shown frames.
 

@@ -45,6 +45,12 @@ class Labels(Protocol):
     def sha256(self) -> str:
         """SHA-256 of what the labels were read from so far."""
 
+    def has(self, video: str) -> bool:
+        """Whether there are labels of a video."""
+
+    def groups(self) -> dict[str, str]:
+        """What videos belong to, by id, where the source says it."""
+
     def rows(self, video: str) -> TrueRows:
         """The labelled rows of a video: one for each scored moment."""
 

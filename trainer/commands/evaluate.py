@@ -5,16 +5,13 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-from surgstream.shards.labels.files import LabelFiles
-from surgstream.shards.labels.packed import PackedLabels
-from surgstream.shards.labels.values import LabelValues
-from surgstream.trainer.evaluation.tasks.loading import label_space, load_task
-from surgstream.trainer.evaluation.tasks.overlaps import packed_by
-from surgstream.trainer.evaluation.tasks.splits import Split, split_of
+from typing import Any
 
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.files import write_atomically
+from surgstream.shards.labels.files import LabelFiles
+from surgstream.shards.labels.packed import PackedLabels
+from surgstream.shards.labels.timeline import Labels
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import Stores, open_storage
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, Videos
@@ -26,26 +23,27 @@ from surgstream.trainer.evaluation.report.result import to_json
 from surgstream.trainer.evaluation.report.table import draw_table
 from surgstream.trainer.evaluation.scoring import Model, Truth, evaluate
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
+from surgstream.trainer.evaluation.tasks.loading import find_task, label_space, label_values
+from surgstream.trainer.evaluation.tasks.packed import packed_by
 
 
 def run(words: argparse.Namespace) -> int:
     """Do the work of `surgstream evaluate`."""
-    task = load_task(words.task)
-    if task.labels is None or task.split is None:
-        raise ConfigError(f"{words.task}: expected a task with labels, got published values alone")
-
+    task = find_task(words.task)
+    _check(task, words.task)
     space = label_space(task)
-    split = split_of(task)
-    labels = _labels(task, space, words)
-    asked = _asked(task, split, labels, words.split)
+    labels = _labels(task, words)
+    asked = _asked(task, labels, words.split)
 
     models = list(_models(words.predictions, task, space, asked, words.fps))
-    train = split.videos("train")
+    videos = task.videos("train")
+    is_there = bool(videos) and all(map(labels.has, videos))
+    train = [labels.rows(video) for video in videos] if is_there else None
     truth = Truth(
         split=words.split,
         where=words.labels or words.corpus,
-        sha256=labels.sha256,
-        train=[labels.rows(video) for video in train] if all(map(labels.has, train)) else None,
+        sha256=labels.sha256,  # of all that has been read, so last
+        train=train,
     )
 
     result = evaluate(
@@ -54,7 +52,7 @@ def run(words: argparse.Namespace) -> int:
         models,
         truth,
         with_comparisons=words.compare,
-        packed_by=packed_by(task) if words.split != "train" else {},
+        packed_by=_packed_by(task, asked),
     )
     page = draw_table(result)
     sys.stdout.write(page)
@@ -72,29 +70,49 @@ def run(words: argparse.Namespace) -> int:
     return 0
 
 
-def _labels(
-    task: TaskConfig, space: LabelSpace, words: argparse.Namespace
-) -> LabelFiles | PackedLabels:
+def _check(task: TaskConfig, word: str) -> None:
+    """Make sure that a task has labels and a split to score."""
+    if task.labels is None:
+        raise ConfigError(f"{word}: expected a task with labels, got one of published values alone")
+    if task.folds:
+        raise ConfigError(
+            f"{word}: expected one of its folds, got none; write {word}@FOLD with one of "
+            f"{', '.join(task.folds)}"
+        )
+    if task.split is None:
+        raise ConfigError(f"{word}: expected a task with a split, its ids are not known")
+
+
+def _labels(task: TaskConfig, words: argparse.Namespace) -> Labels:
     assert task.labels
-    values = LabelValues(kind=space.kind, classes=space.classes)
     if words.labels:
-        return LabelFiles(task.labels, values, words.labels, Stores())
+        return LabelFiles(task.labels, label_values(task), words.labels, Stores())
     table = FrameTable.open(open_storage(words.corpus), fps=task.rows_per_second, check=False)
-    return PackedLabels(task.labels, values, table, task.dataset)
+    return PackedLabels(task.labels, label_values(task), table, task.dataset)
 
 
-def _asked(task: TaskConfig, split: Split, labels: LabelFiles | PackedLabels, name: str) -> Asked:
+def _asked(task: TaskConfig, labels: Labels, split: str) -> Asked:
     assert task.labels
-    chosen = split.videos(name)
+    chosen = task.videos(split)
     if not chosen:
-        raise ConfigError(f"{task.name}: expected videos in the {name} split, got none")
+        raise ConfigError(f"{task.name}: expected videos in the {split} split, got none")
+    known = {video for name in ("train", "val", "test") for video in task.videos(name)}
     return Asked(
-        split=name,
+        split=split,
         videos={video: labels.rows(video) for video in chosen},
-        others=frozenset(split.all) - {*chosen},
-        groups=split.groups | labels.groups(),
+        others=frozenset(known - {*chosen}),
+        groups=labels.groups() | task.group_of(),
         row_seconds=0.0 if task.labels.per_video else 1 / task.rows_per_second,
     )
+
+
+def _packed_by(task: TaskConfig, asked: Asked) -> dict[str, tuple[str, ...]]:
+    """The corpora that pack some of the videos that are asked for, and which."""
+    found = {
+        corpus: tuple(video for video in videos if video in asked.videos)
+        for corpus, videos in packed_by(task.name).items()
+    }
+    return {corpus: videos for corpus, videos in found.items() if videos}
 
 
 def _models(
@@ -113,7 +131,7 @@ def _models(
         seeds: list[Videos] = []
         told: list[str] = []
         digests = {}
-        about = {}
+        about: dict[str, Any] = {}
         for path in paths:
             predictions = _read(path, task, space, fps)
             videos, sentences = match(predictions, asked, space)

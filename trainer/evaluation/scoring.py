@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from surgstream.shards.labels.timeline import TrueRows
 from surgstream.trainer.evaluation.metrics.catalogue import find_metric
 from surgstream.trainer.evaluation.metrics.metric import Metric
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, Videos
 from surgstream.trainer.evaluation.metrics.statistic import Statistic, value_of
-from surgstream.trainer.evaluation.predictions.matching import TrueRows
 from surgstream.trainer.evaluation.predictions.yardsticks import is_constant, yardsticks
 from surgstream.trainer.evaluation.report.numbers import shown
 from surgstream.trainer.evaluation.report.result import Compared, PublishedRow, Result, Row, Value

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from surgstream.configs.places import to_folder, to_place
-from surgstream.configs.presets import Preset
 from surgstream.configs.ranges import Number
 from surgstream.launch.commands.parsing import command
 
@@ -43,8 +42,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "task",
         metavar="TASK",
-        type=Preset("evaluate/tasks"),
-        help="a task's YAML file, or the name of one in configs/evaluate/tasks",
+        help="a task's YAML file, or the name of one in configs/evaluate/tasks; with @FOLD one of "
+        "its folds",
     )
     parser.add_argument(
         "predictions", metavar="PREDICTIONS", nargs="+", type=_named, help="[NAME=]FILE"

@@ -1,13 +1,14 @@
 """Predictions and labels of the same videos, matched row by row by time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from surgstream.configs.suggestions import did_you_mean
+from surgstream.shards.labels.timeline import TrueRows
 from surgstream.trainer.errors import EvaluationError
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, ScoredVideo
 from surgstream.trainer.evaluation.predictions.stored import PredictedVideo, Predictions
@@ -16,20 +17,9 @@ MAX_MISSING = 0.01
 """The largest share of a video's labelled rows, or two of them, that may lack a prediction."""
 
 _FEW = 2
+_SHOWN = 8
 
 Floats = npt.NDArray[np.float64]
-
-
-class TrueRows(Protocol):
-    """The labelled rows of a video, as `shards.labels` reads them: times (n,) and labels, see `ScoredVideo.truth`."""
-
-    @property
-    def seconds(self) -> Floats:
-        """The times of rows."""
-
-    @property
-    def truth(self) -> npt.NDArray[Any]:
-        """The labels of rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +29,7 @@ class Asked:
     Attributes:
         split: Their name, such as `test`.
         videos: Their labelled rows.
-        others: Ids that the task knows beside, whose predictions are passed over.
+        others: Ids of the task's other splits, whose predictions are passed over.
         groups: The group of each video that is in one.
         row_seconds: The time from one labelled row to the next; 0 where a video is labelled as a whole.
     """
@@ -65,8 +55,7 @@ def match(
         The videos in the order of their ids, and sentences about what does not count.
 
     Raises:
-        EvaluationError: A video has no predictions, or too few; or there are predictions for a video that the task does
-            not know; or the classes are others.
+        EvaluationError: A video has no predictions, or too few; or the classes are others.
     """
     order = _order_of_classes(predictions, space)
     told = list(_told_of_others(predictions, asked))
@@ -104,17 +93,17 @@ def _order_of_classes(predictions: Predictions, space: LabelSpace) -> npt.NDArra
     return np.array([predictions.classes.index(name) for name in space.classes], np.int64)
 
 
-def _told_of_others(predictions: Predictions, asked: Asked) -> Sequence[str]:
-    others = [name for name in predictions.videos if name not in asked.videos]
-    for name in others:
-        if name not in asked.others:
-            hint = did_you_mean(name, [*asked.videos, *asked.others])
-            raise EvaluationError(
-                f"{predictions.where}: expected videos of the task, got {name[:80]!r}{hint}"
-            )
-    if others:
-        return [f"{len(others)} videos that are not of the {asked.split} split do not count"]
-    return []
+def _told_of_others(predictions: Predictions, asked: Asked) -> Iterator[str]:
+    """Sentences about videos that are not asked for: those of another split, and those of none."""
+    others = [name for name in sorted(predictions.videos) if name not in asked.videos]
+    of_none = [name for name in others if name not in asked.others]
+    if len(others) > len(of_none):
+        count = len(others) - len(of_none)
+        yield f"{count} videos of another split than {asked.split} do not count"
+    if of_none:
+        shown = ", ".join(name[:80] for name in of_none[:_SHOWN])
+        more = f" and {len(of_none) - _SHOWN} more" if len(of_none) > _SHOWN else ""
+        yield f"videos that are in no split of the task do not count: {shown}{more}"
 
 
 def _match_rows(

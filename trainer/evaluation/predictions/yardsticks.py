@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from surgstream.shards.keyed_random import Purpose, hash64, hash_text, uniform
+from surgstream.shards.labels.timeline import TrueRows
 from surgstream.trainer.evaluation.metrics.samples import Floats, LabelSpace, ScoredVideo
-from surgstream.trainer.evaluation.predictions.matching import TrueRows
 
 NUM_BINS = 100
 """Equal parts of a video, for `time alone`."""

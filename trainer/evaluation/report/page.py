@@ -10,9 +10,9 @@ from surgstream.trainer.evaluation.metrics.samples import LabelSpace, ScoredVide
 from surgstream.trainer.evaluation.report.confusion import confusion_matrix, draw_confusion
 from surgstream.trainer.evaluation.report.numbers import NOTHING, counted, facts, shown
 from surgstream.trainer.evaluation.report.reliability import draw_reliability, reliability
-from surgstream.trainer.evaluation.report.result import Compared, Result, Row, Value
+from surgstream.trainer.evaluation.report.result import Compared, Result, Row
 from surgstream.trainer.evaluation.report.ribbons import choose_cases, draw_case, legend
-from surgstream.trainer.evaluation.report.table import heading, published_metrics
+from surgstream.trainer.evaluation.report.table import heading, main_first, published_metrics
 
 _MAX_VIDEOS = 200
 """Videos in the table of videos; `result.json` has all."""
@@ -62,28 +62,30 @@ def _cell(text: str, kind: str = "", tag: str = "td") -> str:
 
 
 def _scores(result: Result) -> str:
-    heads = [
-        _cell(escape(heading(result, metric)), "main" if metric == result.main else "", "th")
-        for metric in result.metrics
-    ]
-    lines = [f"<tr><th></th>{''.join(heads)}</tr>\n"]
+    """A line a metric, a column a model or yardstick."""
+    heads = []
     for row in result.rows:
-        cells = [_value(row.values.get(metric), metric, result) for metric in result.metrics]
         marks = "".join(f' <span class="mark {mark}">{escape(mark)}</span>' for mark in row.marks)
-        lines.append(
-            f'<tr class="{row.kind}"><td>{escape(row.name)}{marks}</td>{"".join(cells)}</tr>\n'
-        )
+        heads.append(_cell(f"{escape(row.name)}{marks}", row.kind, "th"))
+
+    lines = [f"<tr><th></th>{''.join(heads)}</tr>\n"]
+    for metric in main_first(result):
+        cells = [_value(row, metric, result) for row in result.rows]
+        kind = ' class="main"' if metric == result.main else ""
+        title = escape(result.metrics[metric]["title"])
+        name = f'<td title="{title}">{escape(heading(result, metric))}</td>'
+        lines.append(f"<tr{kind}>{name}{''.join(cells)}</tr>\n")
     said = (
-        "In brackets 95 % intervals. Rows in italics are yardsticks, which no encoder made; "
-        "hover over a value for what it is the mean of."
+        "In brackets 95 % intervals. Columns in italics are yardsticks, which no encoder made. Hover "
+        "over a value for what it is the mean of."
     )
     return f"<h2>Scores</h2>\n{_table(lines)}<p class=soft>{said}</p>\n"
 
 
-def _value(value: Value | None, metric: str, result: Result) -> str:
-    kind = "main" if metric == result.main else ""
+def _value(row: Row, metric: str, result: Result) -> str:
+    value = row.values.get(metric)
     if value is None:
-        return _cell(NOTHING, kind)
+        return _cell(NOTHING, row.kind)
 
     about = result.metrics[metric]
     text = shown(value.value, about)
@@ -92,7 +94,7 @@ def _value(value: Value | None, metric: str, result: Result) -> str:
     if value.spread == value.spread:
         text += f"<small>seeds ± {shown(value.spread, about)} sd</small>"
     said = "; ".join([f"mean of {value.averaged}", *value.undefined, value.interval])
-    return f'<td class="{kind}" title="{escape(said)}">{text}</td>'
+    return f'<td class="{row.kind}" title="{escape(said)}">{text}</td>'
 
 
 def _comparisons(result: Result) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from surgstream.configs.columns import markdown
-from surgstream.trainer.evaluation.report.numbers import facts, shown, with_interval
-from surgstream.trainer.evaluation.report.result import Result, Row
+from surgstream.trainer.evaluation.report.numbers import NOTHING, facts, shown, with_interval
+from surgstream.trainer.evaluation.report.result import Result
 
 
 def draw_table(result: Result) -> str:
@@ -28,27 +28,31 @@ def draw_table(result: Result) -> str:
 
 
 def heading(result: Result, metric: str) -> str:
-    """The heading of a metric's column: its id, and an arrow to what is better where that is less."""
-    unit = ", %" if result.metrics[metric]["percent"] else ""
-    arrow = "" if result.metrics[metric]["higher_is_better"] else ", less is better"
-    return f"{metric}{unit}{arrow}"
+    """A metric's id, its unit, and what is better where that is less."""
+    about = result.metrics[metric]
+    unit = ", %" if about["percent"] else ""
+    return f"{metric}{unit}" + ("" if about["higher_is_better"] else ", less is better")
 
 
-def name_of(row: Row) -> str:
-    """A row's name with its marks."""
-    marks = "".join(f" ({mark})" for mark in row.marks)
-    return f"{row.name}{marks}"
+def main_first(result: Result) -> list[str]:
+    """The metrics' ids, that of the main one first."""
+    return sorted(result.metrics, key=lambda metric: metric != result.main)
 
 
 def _scores(result: Result) -> Iterator[tuple[str, ...]]:
-    yield ("", *(heading(result, metric) for metric in result.metrics))
+    """A line a metric, a column a model or yardstick."""
+    names = []
     for row in result.rows:
-        name = name_of(row) if row.kind == "model" else f"*{name_of(row)}*"
-        cells = []
-        for metric, about in result.metrics.items():
-            value = row.values.get(metric)
-            cells.append(with_interval(value, about) if value else "–")
-        yield (name, *cells)
+        marks = "".join(f" ({mark})" for mark in row.marks)
+        names.append(f"{row.name}{marks}" if row.kind == "model" else f"*{row.name}*")
+    yield ("", *names)
+
+    for metric in main_first(result):
+        name = heading(result, metric)
+        about = result.metrics[metric]
+        values = [row.values.get(metric) for row in result.rows]
+        cells = [with_interval(value, about) if value else NOTHING for value in values]
+        yield (f"**{name}**" if metric == result.main else name, *cells)
 
 
 def _comparisons(result: Result) -> Iterator[tuple[str, ...]]:
@@ -62,9 +66,11 @@ def _comparisons(result: Result) -> Iterator[tuple[str, ...]]:
         "p",
     )
     for each in result.comparisons:
+        if each.metric != result.main:
+            continue  # result.json and the page have these
         about = result.metrics[each.metric]
         low, high = (shown(end, about) for end in (each.low, each.high))
-        p = f"{each.p:.3g}" if each.p == each.p else "–"
+        p = f"{each.p:.3g}" if each.p == each.p else NOTHING
         difference = shown(each.difference, about)
         who = f"{each.model} − {each.other}"
         interval = f"[{low}, {high}]"
@@ -75,7 +81,9 @@ def _published(result: Result) -> Iterator[tuple[str, ...]]:
     metrics = published_metrics(result)
     yield ("model", "protocol", "source", *metrics, "caveats")
     for row in result.published:
-        cells = [f"{row.values[metric]:g}" if metric in row.values else "–" for metric in metrics]
+        cells = [
+            f"{row.values[metric]:g}" if metric in row.values else NOTHING for metric in metrics
+        ]
         yield (row.model, row.protocol, row.source, *cells, " ".join(row.caveats))
 
 

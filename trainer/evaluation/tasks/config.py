@@ -148,6 +148,10 @@ class TaskConfig:
         """The split, or those of all folds."""
         return (*filter(None, [self.split]), *self.folds.values())
 
+    def videos(self, split: str) -> Ids:
+        """The ids of `train`, `val` or `test`; none where the task has folds, or no split."""
+        return self.split.videos()[split] if self.split else ()
+
     def judged_by(self) -> set[str]:
         """All videos to choose by or to test on, in any fold."""
         splits = [split.videos() for split in self.splits()]

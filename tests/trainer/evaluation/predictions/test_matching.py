@@ -87,10 +87,13 @@ def test_the_order_of_classes_is_that_of_the_task() -> None:
 
 
 def test_videos_come_by_their_ids_with_their_groups_and_others_are_told() -> None:
-    found = predictions(b=[0], a=[0, 1], of_train=[0])
+    found = predictions(b=[0], a=[0, 1], of_train=[0], other=[0])
     videos, told = match(found, asked(a=2, b=1, groups={"b": "surgeon 3"}), SPACE)
     assert [(video.video, video.group) for video in videos] == [("a", "a"), ("b", "surgeon 3")]
-    assert told == ["1 videos that are not of the test split do not count"]
+    assert told == [
+        "1 videos of another split than test do not count",
+        "videos that are in no split of the task do not count: other",
+    ]
 
 
 def test_a_row_or_two_without_a_prediction_are_told() -> None:
@@ -105,10 +108,6 @@ def test_a_row_or_two_without_a_prediction_are_told() -> None:
     ("found", "message"),
     [
         (predictions(video01=[0]), "2 videos of the test split, video02 has none; did you mean"),
-        (
-            predictions(video01=[0], video02=[0, 1], other=[0]),
-            "expected videos of the task, got 'oth",
-        ),
         (
             predictions(video01=[0], video02=[0, 5, 10, 15, 20]),
             "video02: expected a prediction for each labelled row, got none for 16 of 20 labelled rows, "
