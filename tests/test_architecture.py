@@ -93,7 +93,7 @@ DOORS = {
     "timm": ("trainer.models",),
     "deepspeed": ("trainer.engine.zero",),
     "transformers": ("trainer.export.comparing", "trainer.export.modeling_surgical_vit"),
-    "yaml": ("configs.parsing", "shards.synthetic.corpus"),
+    "yaml": ("configs.parsing", "shards.synthetic.description"),
 }
 
 # Not installed on login nodes. Nor are boto3 and PyAV, whose doors in `shards` are opened late.

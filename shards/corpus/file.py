@@ -71,7 +71,8 @@ class DatasetConfig:
             `shards.corpus.labels`.
         min_seconds: A video with fewer seconds to pack is left out and reported; null takes the value of `pack`.
         licence: Written into every sample.
-        expected: Published counts; a difference from what is packed to train, or dropped, is a warning.
+        expected: Published counts; a difference from what is packed to train, or dropped, is a warning. So it is with
+            `split: all` where nothing is held out.
         packs_test_of: Videos packed for training that a task chooses models by or tests them on: by the task's name in
             `configs/evaluate/tasks` their ids here, or ranges of them such as `video[01-40]`. It is told, and changes
             nothing that is packed.
@@ -117,7 +118,8 @@ class PackConfig:
     """The options of packing.
 
     Attributes:
-        split: `train` packs what is not held out; `held_out` packs only that, to watch the training loss on it.
+        split: `train` packs what is not held out; `held_out` packs only that, to watch the training loss on it; `all`
+            packs both, for a corpus that is evaluated on and never trained on as a whole.
         fps: Frames packed a second of video, 0.001 to 1000.
         short_side: Shorter side of the packed frames in pixels. A smaller source keeps its size.
         jpeg_quality: 1 to 100.
@@ -132,7 +134,7 @@ class PackConfig:
 
     renamed: ClassVar[Renamed] = Renamed(keys={}, values={"drop": RENAMED_KINDS})
 
-    split: Literal["train", "held_out"] = "train"
+    split: Literal["train", "held_out", "all"] = "train"
     fps: Annotated[float, Range(0.001, 1e3)] = 1.0
     short_side: Annotated[int, Range(16, 2**14)] = 256
     jpeg_quality: Annotated[int, Range(1, 100)] = 85

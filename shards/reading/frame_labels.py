@@ -13,7 +13,7 @@ from surgstream.shards.errors import ManifestError
 from surgstream.shards.format.checksummed import load_checksummed
 from surgstream.shards.format.index import Rows, from_bytes
 from surgstream.shards.format.names import MAX_LABELS
-from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.locations import ClipTable
 from surgstream.shards.storage.stores import read_range
 
 _BLOCK = tarfile.BLOCKSIZE
@@ -30,7 +30,7 @@ class FrameLabels:
         kind: The kind of label, such as `phase`.
     """
 
-    def __init__(self, table: FrameTable, kind: str) -> None:
+    def __init__(self, table: ClipTable, kind: str) -> None:
         self._table = table
         self._kind = kind
         self._segments = cache(self._find_segments)

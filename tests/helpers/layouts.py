@@ -67,7 +67,51 @@ def apart(
     )
 
 
+def evaluated() -> Trees:
+    """What is evaluated on, none of it held out."""
+    workflow, tests = m2cai16("M2CAI16-workflow")
+    everything = {
+        "cholec80": numbered("Cholec80/videos/video{:02}.mp4", *range(1, 81)),
+        "m2cai16": [*workflow, *tests],
+        "autolaparo": numbered("AutoLaparo/videos/{:02}.mp4", *range(1, 22)),
+        "pmlr50": numbered("PmLR50/frames/{:02}", *range(1, 51)),
+        "cataracts": [
+            f"CATARACTS/videos/{part}{n:02}.mp4" for part in ("train", "test") for n in range(1, 26)
+        ],
+        "cataract101": numbered("cataract-101/videos/case_{}.mp4", *range(836, 937)),
+        "cataract21": numbered("cat-21/videos/case_{:02}.mp4", *range(1, 22)),
+        "pitvis": numbered("PitVis/videos/video_{:02}.mp4", *range(1, 26)),
+        "ophnet": numbered("OphNet/of a kind/case_{:04}.mp4", *range(743)),
+        "multibypass140": [
+            f"MultiBypass140/{folder}/videos/{name}{n:02}.mp4"
+            for folder, name in (("BernBypass70", "BBP"), ("StrasBypass70", "SBP"))
+            for n in range(1, 71)
+        ],
+        "cholect50": numbered("CholecT50/videos/VID{:02}", *range(1, 49), 103, 111),
+        "endoscapes": numbered("Endoscapes/frames/{}", *range(1, 202)),
+        "jigsaws": numbered("JIGSAWS/Suturing/video/Suturing_B{:03}_capture1.avi", *range(206)),
+        "surgical_actions160": [
+            f"SurgicalActions160/{action:02}_x/{action:02}_{clip:02}.mp4"
+            for action in range(1, 17)
+            for clip in range(1, 11)
+        ],
+        "aixsuture": numbered("AIxSuture/videos/A{}.mp4", *range(314)),
+        "polypdiag": numbered("PolypDiag/videos/clip_{}.mp4", *range(253)),
+        "sarrarp50": [
+            f"SAR-RARP50/{part}/video_{name}/video_left.avi"
+            for part, names in (
+                ("train1", [f"{n:02}" for n in range(1, 47)]),
+                ("train2", [f"{n}_{half}" for n in (47, 48, 49) for half in (1, 2)]),
+                ("test", ["50_1", "50_2"]),
+            )
+            for name in names
+        ],
+    }
+    return {name: (names, []) for name, names in everything.items()}
+
+
 LAYOUTS: dict[str, Trees] = {
+    "evaluate": evaluated(),
     "surgvista": {
         "cholec80": cholec80("Cholec80/videos/video{:02}.mp4"),
         "m2cai16": m2cai16("M2CAI16-workflow"),
