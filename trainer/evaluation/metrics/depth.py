@@ -75,7 +75,8 @@ def delta(predicted: Floats, truth: Floats, bound: float = 1.1) -> float:
         bound: Above 1.
     """
     d, g = _known(predicted, truth)
-    return _mean((d < bound * g) & (g < bound * d))
+    is_near = (d < bound * g) & (g < bound * d)
+    return _mean(is_near.astype(np.float64))
 
 
 def _known(predicted: Floats, truth: Floats) -> tuple[Floats, Floats]:

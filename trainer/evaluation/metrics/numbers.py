@@ -77,8 +77,8 @@ def _ranks(values: Floats, times: Floats) -> Floats:
 
     num_equal = np.add.reduceat(times[:, order], starts, axis=1)
     num_up_to = num_equal.cumsum(1)
-    mean_ranks = num_up_to - (num_equal - 1) / 2
-    return mean_ranks[:, places]
+    mean_ranks: Floats = (num_up_to - (num_equal - 1) / 2)[:, places]
+    return mean_ranks
 
 
 def _sums(values: list[Floats]) -> Floats:

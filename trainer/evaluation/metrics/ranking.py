@@ -85,7 +85,8 @@ def columns_of(videos: Videos, labels: LabelSpace) -> Columns:
 def _truth(video: ScoredVideo, labels: LabelSpace) -> Bools:
     if labels.kind == "multilabel":
         return video.truth
-    return video.truth[:, None] == np.arange(len(labels.classes))
+    is_class: Bools = video.truth[:, None] == np.arange(len(labels.classes))
+    return is_class
 
 
 def _scores(video: ScoredVideo) -> Floats:
