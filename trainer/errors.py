@@ -31,6 +31,10 @@ class ModelError(SurgstreamError):
     """A model cannot be built, or weights do not fit it."""
 
 
+class MetricError(SurgstreamError):
+    """A metric cannot be computed from the labels or predictions that there are."""
+
+
 class CheckpointError(SurgstreamError):
     """A checkpoint cannot be resumed from."""
 

@@ -22,7 +22,8 @@ class LabelSpace:
         late: For the relaxed phase metrics of M2CAI16: the classes that may be predicted, by true class, in the first
             seconds of one of its segments, as the phase before it may still be seen.
         early: Those that may be predicted in the last seconds of a segment.
-        components: For triplets: the number of each class's instrument, verb, ..., by the component's name, each (C,).
+        components: For triplets: the number of each class's instrument, verb, ..., by the component's name, each (C,);
+            in the order in which the words for them stand in the classes' names, as `grasper/retract/liver`.
         null_classes: Numbers of the classes that stand for "no action", which some metrics leave out.
     """
 
