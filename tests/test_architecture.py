@@ -123,6 +123,9 @@ def module_name(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
+PACKAGES = {module_name(path) for path in FILES if path.name == "__init__.py"}
+
+
 def imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -191,7 +194,8 @@ def arrows_between_rooms() -> dict[str, set[str]]:
 
 
 def room_of(name: str) -> str:
-    return name.rpartition(".")[0] if name.count(".") > 1 else name
+    is_module_of_a_room = name.count(".") > 1 and name not in PACKAGES
+    return name.rpartition(".")[0] if is_module_of_a_room else name
 
 
 @pytest.mark.parametrize(

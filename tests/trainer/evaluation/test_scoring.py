@@ -155,8 +155,10 @@ def test_the_table_is_markdown_with_everything_that_a_reader_needs() -> None:
     assert page.startswith("# Phases <made up>\n\ntask made_up, version 2, test split: 14 videos, ")
     for text in ("| *time alone* |", "phase_jaccard, %", "Net\\|1", "- a: chosen on", "- a note"):
         assert text in page
-    lines = [line for line in page.splitlines() if line.startswith("|")]
-    assert len({line.replace("\\|", "").count("|") for line in lines}) == 3  # three tables
+    tables = [part.strip().splitlines() for part in page.split("\n\n") if part.startswith("|")]
+    assert len(tables) == 3
+    for lines in tables:
+        assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
 
 
 def test_the_page_needs_no_other_file_and_says_all() -> None:

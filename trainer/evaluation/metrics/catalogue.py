@@ -2,10 +2,18 @@
 
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.suggestions import did_you_mean
-from surgstream.trainer.evaluation.metrics import classes, phases, relaxed, segments
+from surgstream.trainer.evaluation.metrics import (
+    classes,
+    numbers,
+    phases,
+    ranking,
+    relaxed,
+    segments,
+    triplets,
+)
 from surgstream.trainer.evaluation.metrics.metric import Metric
 
-MODULES = (classes, phases, relaxed, segments)
+MODULES = (classes, phases, relaxed, segments, ranking, triplets, numbers)
 """Those that have metrics; a new one is added here."""
 
 METRICS: dict[str, Metric] = {

@@ -12,7 +12,9 @@ from surgstream.trainer.evaluation.report.numbers import NOTHING, counted, facts
 from surgstream.trainer.evaluation.report.reliability import draw_reliability, reliability
 from surgstream.trainer.evaluation.report.result import Compared, Result, Row
 from surgstream.trainer.evaluation.report.ribbons import choose_cases, draw_case, legend
-from surgstream.trainer.evaluation.report.table import heading, main_first, published_metrics
+from surgstream.trainer.evaluation.report.table import heading, main_first, published_values
+
+_FIRST_METRICS = 8
 
 _MAX_VIDEOS = 200
 """Videos in the table of videos; `result.json` has all."""
@@ -62,24 +64,34 @@ def _cell(text: str, kind: str = "", tag: str = "td") -> str:
 
 
 def _scores(result: Result) -> str:
-    """A line a metric, a column a model or yardstick."""
+    """A line a metric, a column a model or yardstick; what comes after the first few is folded away."""
+    metrics = main_first(result)
+    first = _table(_score_lines(metrics[:_FIRST_METRICS], result))
+    more = ""
+    if others := metrics[_FIRST_METRICS:]:
+        lines = _score_lines(others, result)
+        more = f"<details><summary>{counted(len(others), 'more metric')}</summary>{_table(lines)}</details>\n"
+    said = (
+        "In brackets 95 % intervals. Columns in italics are yardsticks, which no encoder made. Hover "
+        "over a value for what it is the mean of."
+    )
+    return f"<h2>Scores</h2>\n{first}{more}<p class=soft>{said}</p>\n"
+
+
+def _score_lines(metrics: Sequence[str], result: Result) -> list[str]:
     heads = []
     for row in result.rows:
         marks = "".join(f' <span class="mark {mark}">{escape(mark)}</span>' for mark in row.marks)
         heads.append(_cell(f"{escape(row.name)}{marks}", row.kind, "th"))
 
     lines = [f"<tr><th></th>{''.join(heads)}</tr>\n"]
-    for metric in main_first(result):
+    for metric in metrics:
         cells = [_value(row, metric, result) for row in result.rows]
         kind = ' class="main"' if metric == result.main else ""
         title = escape(result.metrics[metric]["title"])
         name = f'<td title="{title}">{escape(heading(result, metric))}</td>'
         lines.append(f"<tr{kind}>{name}{''.join(cells)}</tr>\n")
-    said = (
-        "In brackets 95 % intervals. Columns in italics are yardsticks, which no encoder made. Hover "
-        "over a value for what it is the mean of."
-    )
-    return f"<h2>Scores</h2>\n{_table(lines)}<p class=soft>{said}</p>\n"
+    return lines
 
 
 def _value(row: Row, metric: str, result: Result) -> str:
@@ -135,21 +147,15 @@ def _compared_lines(comparisons: Sequence[Compared], result: Result) -> list[str
 def _published(result: Result) -> str:
     if not result.published:
         return ""
-    metrics = published_metrics(result)
-    heads = "".join(_cell(escape(metric), "", "th") for metric in metrics)
     lines = [
-        f"<tr><th>model</th>{heads}<th class=left>protocol</th><th class=left>source</th></tr>\n"
+        "<tr><th>model</th><th class=left>values</th><th class=left>protocol, source</th></tr>\n"
     ]
     for row in result.published:
-        cells = "".join(
-            _cell(f"{row.values[metric]:g}" if metric in row.values else NOTHING)
-            for metric in metrics
-        )
         letters = f" <sup>{escape(' '.join(row.caveats))}</sup>" if row.caveats else ""
         lines.append(
-            f'<tr class="published"><td>{escape(row.model)}{letters}</td>{cells}'
-            f'<td class="left">{escape(row.protocol)}</td><td class="left">{escape(row.source)}</td>'
-            "</tr>\n"
+            f'<tr class="published"><td>{escape(row.model)}{letters}</td>'
+            f'<td class="left">{escape(published_values(row, result))}</td>'
+            f'<td class="left">{escape(row.protocol)}<br>{escape(row.source)}</td></tr>\n'
         )
     caveats = "".join(
         f"<li>{escape(letter)}: {escape(text)}</li>\n" for letter, text in result.caveats.items()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from surgstream.configs.columns import markdown
 from surgstream.trainer.evaluation.report.numbers import NOTHING, facts, shown, with_interval
-from surgstream.trainer.evaluation.report.result import Result
+from surgstream.trainer.evaluation.report.result import PublishedRow, Result
 
 
 def draw_table(result: Result) -> str:
@@ -18,7 +18,7 @@ def draw_table(result: Result) -> str:
         parts.append(markdown(list(_comparisons(result)), left=4) + "\n")
     if result.published:
         parts.append("## Published\n")
-        parts.append(markdown(list(_published(result)), left=3) + "\n")
+        parts.append(markdown(list(_published(result)), left=5) + "\n")
         parts += [f"- {letter}: {text}" for letter, text in result.caveats.items()]
         parts.append("")
     if notes := [*result.notes, *_undefined(result)]:
@@ -77,21 +77,18 @@ def _comparisons(result: Result) -> Iterator[tuple[str, ...]]:
         yield (who, each.metric, each.says, each.sentence, difference, interval, p)
 
 
+def published_values(row: PublishedRow, result: Result) -> str:
+    """The values of a published row in words, those of metrics that we compute first, as `edit 78.1, accuracy 91.5`."""
+    ours = [metric for metric in main_first(result) if metric in row.values]
+    others = sorted({*row.values} - {*ours})
+    return ", ".join(f"{metric} {row.values[metric]:g}" for metric in [*ours, *others])
+
+
 def _published(result: Result) -> Iterator[tuple[str, ...]]:
-    metrics = published_metrics(result)
-    yield ("model", "protocol", "source", *metrics, "caveats")
+    yield ("model", "values", "protocol", "source", "caveats")
     for row in result.published:
-        cells = [
-            f"{row.values[metric]:g}" if metric in row.values else NOTHING for metric in metrics
-        ]
-        yield (row.model, row.protocol, row.source, *cells, " ".join(row.caveats))
-
-
-def published_metrics(result: Result) -> list[str]:
-    """The metrics of which there are published values, in the order of the result's."""
-    named = {metric for row in result.published for metric in row.values}
-    ours = [metric for metric in result.metrics if metric in named]
-    return ours + sorted(named - {*ours})
+        values = published_values(row, result)
+        yield (row.model, values, row.protocol, row.source, " ".join(row.caveats))
 
 
 def _undefined(result: Result) -> Iterator[str]:

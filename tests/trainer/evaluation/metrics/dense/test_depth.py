@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from surgstream.trainer.errors import MetricError
-from surgstream.trainer.evaluation.metrics.depth import abs_rel, delta, rmse, scaled, sq_rel
+from surgstream.trainer.evaluation.metrics.dense.depth import abs_rel, delta, rmse, scaled, sq_rel
 
 Floats = npt.NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from surgstream.trainer.errors import MetricError
-from surgstream.trainer.evaluation.metrics.masks import (
+from surgstream.trainer.evaluation.metrics.dense.masks import (
     dice,
     iou,
     mask_mae,
