@@ -14,21 +14,27 @@ Interval = tuple[float, float, str]
 
 
 def whole_seconds(
-    lines: Iterable[Line], label: Callable[[Line], str], *, column: str = "Frame", fps: int = FPS
+    lines: Iterable[Line],
+    label: Callable[[Line], str],
+    *,
+    column: str = "Frame",
+    fps: int = FPS,
+    first: int = 0,
 ) -> Iterator[Row]:
     """Yield second and label of those lines whose frame begins a second.
 
     Args:
         lines: A table's lines.
         label: From a line to its label.
-        column: The column of the frame's number, from 0.
+        column: The column of the frame's number.
         fps: Frames a second.
+        first: The number of the frame that second 0 begins with.
 
     Raises:
         ReleaseError: A frame is no whole number, or what `label` raises.
     """
     for line in lines:
-        second, rest = divmod(line.whole(column), fps)
+        second, rest = divmod(line.whole(column) - first, fps)
         if rest == 0:
             yield second, label(line)
 

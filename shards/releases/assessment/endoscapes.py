@@ -1,6 +1,7 @@
 """Endoscapes-CVS201: the critical view of safety of 201 cholecystectomies, as three raters have seen it.
 
-Its frames are called after their number in the video of 25 frames a second, so that they lie at whole seconds.
+Its frames are called after their number in a video of 25 frames a second, of which it has a part: second 0 is that of
+the first of them, rated or not, as it is when they are packed.
 """
 
 from collections.abc import Iterator
@@ -30,17 +31,19 @@ def read(root: Path) -> Iterator[VideoRows]:
     """
     videos: dict[str, list[Line]] = {}
     for line in headed_lines(root / "all_metadata.csv", ["vid", "frame", *CRITERIA, _KEYFRAME]):
-        if line.text("C1"):
-            videos.setdefault(str(line.whole("vid")), []).append(line)
+        videos.setdefault(str(line.whole("vid")), []).append(line)
 
-    for video, lines in videos.items():
+    for video, frames in videos.items():
+        first = min(line.whole("frame") for line in frames)
+        lines = [line for line in frames if line.text("C1")]
         keyframes = [line for line in lines if line.one_of(_KEYFRAME, _YES_OR_NO) == "yes"]
-        rated = sorted(whole_seconds(keyframes, _criteria, column="frame"))
+        rated = sorted(whole_seconds(keyframes, _criteria, column="frame", first=first))
         if rated:
             yield VideoRows(column="cvs", video=video, rows=rated)
 
-        sums = sorted(whole_seconds(lines, _sum, column="frame"))
-        yield VideoRows(column="cvs_sum", video=video, rows=sums)
+        sums = sorted(whole_seconds(lines, _sum, column="frame", first=first))
+        if sums:
+            yield VideoRows(column="cvs_sum", video=video, rows=sums)
 
 
 def _met(line: Line) -> list[str]:

@@ -26,13 +26,13 @@ FILES = {
 
 def test_most_raters_decide_on_key_frames(tmp_path: Path) -> None:
     assert seconds(small("endoscapes"), lay(tmp_path, FILES), "cvs") == {
-        "1": [(1, ""), (6, "two_structures;cystic_plate")]
+        "1": [(0, ""), (5, "two_structures;cystic_plate")]
     }
 
 
 def test_the_sum_is_of_every_frame_that_has_ratings(tmp_path: Path) -> None:
     assert seconds(small("endoscapes"), lay(tmp_path, FILES), "cvs_sum") == {
-        "1": [(1, "0"), (5, "0"), (6, "2")],
+        "1": [(0, "0"), (4, "0"), (5, "2")],
         "201": [(0, "3")],
     }
 
