@@ -107,9 +107,9 @@ def _asked(task: TaskConfig, labels: Labels, split: str) -> Asked:
 
 
 def _packed_by(task: TaskConfig, asked: Asked) -> dict[str, tuple[str, ...]]:
-    """The corpora that pack some of the videos that are asked for, and which."""
+    """The corpora that pack some of the videos for pretraining, and which, but for those of other splits."""
     found = {
-        corpus: tuple(video for video in videos if video in asked.videos)
+        corpus: tuple(video for video in videos if video not in asked.others)
         for corpus, videos in packed_by(task.name).items()
     }
     return {corpus: videos for corpus, videos in found.items() if videos}

@@ -277,7 +277,10 @@ def _notes(result: Result) -> str:
 def _sentences(result: Result) -> Iterator[str]:
     yield from result.notes
     for preset, ids in result.packed_by.items():
-        yield f"the preset {preset} packs videos of this split for pretraining: {', '.join(ids)}"
+        yield (
+            f"the corpus {preset} of configs/pack packs {counted(len(ids), 'video')} of this task for "
+            f"pretraining: {', '.join(ids)}"
+        )
     for row in result.models:
         yield from (f"{row.name}: {sentence}" for sentence in row.told)
         for file, digest in row.files.items():
