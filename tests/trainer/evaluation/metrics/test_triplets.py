@@ -153,7 +153,7 @@ def ivtmetrics(
     videos: list[ScoredVideo], name: str, *, with_null: bool = True, over_rows: bool = False
 ) -> float:
     """Its rule, with what scikit-learn gave when it was written for a class that is not there: NaN."""
-    keys = [(number,) for number in range(len(TRIPLETS.classes))]
+    keys: list[tuple[int, ...]] = [(number,) for number in range(len(TRIPLETS.classes))]
     if name in COMPONENTS:
         parts = [TRIPLETS.components[part] for part in COMPONENTS[name]]
         keys = list(zip(*parts, strict=True))
