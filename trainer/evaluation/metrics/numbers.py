@@ -58,7 +58,8 @@ def spearman(videos: Videos, labels: LabelSpace) -> Statistic:
 
         product = (times * true_ranks * predicted_ranks).sum(1)
         squares = (times * true_ranks**2).sum(1) * (times * predicted_ranks**2).sum(1)
-        return product / zero_to_nan(np.sqrt(squares))
+        coefficients: Floats = product / zero_to_nan(np.sqrt(squares))
+        return coefficients
 
     constants = (("constant prediction", predicted), ("constant truth", truth))
     return Statistic(
@@ -100,7 +101,7 @@ def _rows(videos: Videos) -> str:
     return f"{sum(video.num_rows for video in videos)} rows of {len(videos)} videos"
 
 
-METRICS = {
+METRICS: dict[str, Metric] = {
     "mae": Metric(
         title="Mean absolute error, over all rows",
         kinds=("number",),

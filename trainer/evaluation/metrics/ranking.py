@@ -74,7 +74,11 @@ class Columns:
 
 
 def columns_of(videos: Videos, labels: LabelSpace) -> Columns:
-    """A column a class, of classes as of multilabel."""
+    """A column for each class, whether a row may be of one class or of several.
+
+    Raises:
+        MetricError: If labels alone were predicted.
+    """
     return Columns(
         names=labels.classes,
         truth=[_truth(video, labels) for video in videos],
@@ -125,12 +129,8 @@ def per_video(columns: Columns) -> Statistic:
 
     A class counts in the videos that have a row of it, and in no other.
     """
-    table = np.array(
-        [
-            [average_precision(truth[:, c], scores[:, c]) for c in range(len(columns.names))]
-            for truth, scores in zip(columns.truth, columns.scores, strict=True)
-        ]
-    )
+    by_video = zip(columns.truth, columns.scores, strict=True)
+    table = np.array([_of_each_class(truth, scores) for truth, scores in by_video])
     of_all = nan_mean(table.T)
     num_values = np.isfinite(table).sum()
 
@@ -142,7 +142,12 @@ def per_video(columns: Columns) -> Statistic:
     )
 
 
-METRICS = {
+def _of_each_class(truth: Bools, scores: Floats) -> list[float]:
+    """Average precision of each column, C."""
+    return [average_precision(*column) for column in zip(truth.T, scores.T, strict=True)]
+
+
+METRICS: dict[str, Metric] = {
     "map": Metric(
         title="Mean average precision, over all rows",
         kinds=("class", "multilabel"),

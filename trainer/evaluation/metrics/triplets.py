@@ -30,9 +30,9 @@ def each_triplet(labels: LabelSpace) -> dict[str, list[int]]:
 def each_but_null(labels: LabelSpace) -> dict[str, list[int]]:
     """A column a triplet that is no null triplet. The frames of null triplets stay."""
     return {
-        name: numbers
-        for name, numbers in each_triplet(labels).items()
-        if numbers[0] not in labels.null_classes
+        name: [number]
+        for number, name in enumerate(labels.classes)
+        if number not in labels.null_classes
     }
 
 
@@ -105,7 +105,7 @@ def _metrics(name: str, called: str, grouping: Grouping) -> dict[str, Metric]:
     }
 
 
-METRICS = {
+METRICS: dict[str, Metric] = {
     **_metrics("ap_i", "instruments", each_component("instrument")),
     **_metrics("ap_v", "verbs", each_component("verb")),
     **_metrics("ap_t", "targets", each_component("target")),

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from surgstream.trainer.evaluation.metrics.samples import Kind, LabelSpace, ScoredVideo
 
@@ -66,17 +67,14 @@ def some_videos(draw: st.DrawFn, kind: Kind, num_classes: int = 0) -> list[Score
 def _one_video(
     draw: st.DrawFn, kind: Kind, num_classes: int, length: int, name: str
 ) -> ScoredVideo:
-    def rows(values: st.SearchStrategy[Any], *shape: int) -> npt.NDArray[Any]:
-        size = int(np.prod(shape))
-        return np.array(draw(st.lists(values, min_size=size, max_size=size))).reshape(shape)
-
     coarse = st.sampled_from(COARSE)
     if kind == "number":
-        return video(rows(coarse, length), predicted=rows(coarse, length), name=name)
+        truth, predicted = draw(arrays(float, (2, length), elements=coarse))
+        return video(truth, predicted=predicted, name=name)
 
-    scores = rows(coarse, length, num_classes)
+    scores = draw(arrays(float, (length, num_classes), elements=coarse))
     if kind == "multilabel":
-        return video(rows(st.booleans(), length, num_classes), scores=scores, name=name)
+        return video(draw(arrays(bool, scores.shape)), scores=scores, name=name)
 
-    truth = rows(st.integers(0, num_classes - 1), length)
+    truth = draw(arrays(np.int64, length, elements=st.integers(0, num_classes - 1)))
     return video(truth, scores=scores, predicted=scores.argmax(1), name=name)

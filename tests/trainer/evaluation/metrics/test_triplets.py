@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from sklearn.metrics import average_precision_score
 
 from surgstream.trainer.errors import MetricError
@@ -153,7 +153,7 @@ def ivtmetrics(
     videos: list[ScoredVideo], name: str, *, with_null: bool = True, over_rows: bool = False
 ) -> float:
     """Its rule, with what scikit-learn gave when it was written for a class that is not there: NaN."""
-    keys = [(number,) for number in range(len(TRIPLETS.classes))]
+    keys: list[tuple[int, ...]] = [(number,) for number in range(len(TRIPLETS.classes))]
     if name in COMPONENTS:
         parts = [TRIPLETS.components[part] for part in COMPONENTS[name]]
         keys = list(zip(*parts, strict=True))
@@ -195,6 +195,7 @@ def _decomposed(
 
 
 @pytest.mark.parametrize("name", [*COMPONENTS, "ap_ivt"])
+@settings(max_examples=40)
 @given(videos=some_videos("multilabel", 6))
 def test_the_rule_of_ivtmetrics(name: str, videos: list[ScoredVideo]) -> None:
     for suffix, over_rows in (("", False), ("_pooled", True)):
@@ -203,6 +204,7 @@ def test_the_rule_of_ivtmetrics(name: str, videos: list[ScoredVideo]) -> None:
         assert found == pytest.approx(expected, nan_ok=True)
 
 
+@settings(max_examples=40)
 @given(videos=some_videos("multilabel", 6))
 def test_the_rule_of_ivtmetrics_without_null(videos: list[ScoredVideo]) -> None:
     for suffix, over_rows in (("", False), ("_pooled", True)):

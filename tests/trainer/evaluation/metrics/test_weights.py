@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surgstream.trainer.evaluation.metrics import numbers, ranking, triplets
@@ -40,6 +40,7 @@ def videos_for(labels: LabelSpace) -> st.SearchStrategy[list[ScoredVideo]]:
 
 
 @every_metric
+@settings(max_examples=30)
 @given(data=st.data())
 def test_a_weight_is_how_often_a_video_is_repeated(
     metric: Metric, labels: LabelSpace, data: st.DataObject
@@ -59,6 +60,7 @@ def test_a_weight_is_how_often_a_video_is_repeated(
 
 
 @every_metric
+@settings(max_examples=30)
 @given(data=st.data())
 def test_a_videos_value_is_the_metric_of_it_alone(
     metric: Metric, labels: LabelSpace, data: st.DataObject
@@ -72,6 +74,7 @@ def test_a_videos_value_is_the_metric_of_it_alone(
 
 
 @every_metric
+@settings(max_examples=30)
 @given(data=st.data())
 def test_the_order_of_rows_and_videos_is_of_no_account(
     metric: Metric, labels: LabelSpace, data: st.DataObject
