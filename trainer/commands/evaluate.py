@@ -11,7 +11,7 @@ from surgstream.configs.errors import ConfigError
 from surgstream.configs.files import write_atomically
 from surgstream.shards.labels.files import LabelFiles
 from surgstream.shards.labels.packed import PackedLabels
-from surgstream.shards.labels.timeline import Labels
+from surgstream.shards.labels.timeline import Labels, TrueRows
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import Stores, open_storage
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, Videos
@@ -36,13 +36,11 @@ def run(words: argparse.Namespace) -> int:
     asked = _asked(task, labels, words.split)
 
     models = list(_models(words.predictions, task, space, asked, words.fps))
-    videos = task.videos("train")
-    is_there = bool(videos) and all(map(labels.has, videos))
-    train = [labels.rows(video) for video in videos] if is_there else None
+    train = _training_rows(task, labels)
     truth = Truth(
         split=words.split,
         where=words.labels or words.corpus,
-        sha256=labels.sha256,  # of all that has been read, so last
+        sha256=labels.sha256,  # of all that has been read by now
         train=train,
     )
 
@@ -104,6 +102,14 @@ def _asked(task: TaskConfig, labels: Labels, split: str) -> Asked:
         groups=labels.groups() | task.group_of(),
         row_seconds=0.0 if task.labels.per_video else 1 / task.rows_per_second,
     )
+
+
+def _training_rows(task: TaskConfig, labels: Labels) -> list[TrueRows] | None:
+    """The labelled rows of all training videos; None where some are not at hand."""
+    videos = task.videos("train")
+    if not videos or not all(map(labels.has, videos)):
+        return None
+    return [labels.rows(video) for video in videos]
 
 
 def _packed_by(task: TaskConfig, asked: Asked) -> dict[str, tuple[str, ...]]:

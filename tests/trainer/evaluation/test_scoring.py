@@ -166,7 +166,14 @@ def test_the_page_needs_no_other_file_and_says_all() -> None:
     found = result(videos, model(0.4), compare=True)
     found = replace(found, packed_by={"unisurg": ("video01", "video02")})
     page = draw_page(found, {"model 0": videos, "model 1": model(0.4)}, SPACE)
-    for text in ("Phases &lt;made up&gt;", "Ribbons", "Confusion", "Reliability", "time alone", "packs 2 videos of"):
+    for text in (
+        "Phases &lt;made up&gt;",
+        "Ribbons",
+        "Confusion",
+        "Reliability",
+        "time alone",
+        "packs 2 videos of",
+    ):
         assert text in page
     assert "src=" not in page and "http" not in page and "<script" not in page
     assert "nan" not in page.replace("Reliability", "")
