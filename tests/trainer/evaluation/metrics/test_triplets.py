@@ -37,7 +37,7 @@ FIRST = video(
     scores=[
         [0.9, 0.3, 0.1, 0.0, 0.2, 0.0],
         [0.2, 0.8, 0.0, 0.7, 0.1, 0.0],
-        [0.1, 0.5, 0.2, 0.4, 0.0, 0.0],
+        [0.1, 0.5, 0.45, 0.4, 0.0, 0.0],
     ],
     name="first",
 )
@@ -101,13 +101,14 @@ def test_null_triplets_are_dropped_and_their_frames_stay() -> None:
 def test_a_component_has_the_highest_score_and_is_there_where_one_triplet_is() -> None:
     instruments = compute("ap_i", FIRST, SECOND)
     # First video, grasper: .9, .8 and, of the empty frame, .5. Second: a grasper in all frames.
-    # First video, hook: .1, .7, .4, of which the second is right. Second: no hook, so it does not count.
+    # First video, hook: .1, .7, .45, of which the second is right, though the third has the highest sum.
+    # Second: no hook, so it does not count.
     assert defined(instruments) == {"grasper": 1.0, "hook": 1.0}
     assert value_of(instruments, 2) == 1.0
     assert instruments.averaged == "2 instruments over 2 videos, of 3 values"
 
     verbs = compute("ap_v", FIRST, SECOND)
-    # Cut is the better of both hook's triplets: .1, .7, .4. Waiting in the second video is .5 against .9.
+    # Cut is the better of both hook's triplets: .1, .7, .45. Waiting in the second video is .5 against .9.
     assert defined(verbs) == pytest.approx(
         {"grasp": 1 / 2, "retract": 5 / 6, "cut": 1.0, "null_verb": 1 / 2}
     )
@@ -137,7 +138,7 @@ def test_pairs_are_those_that_occur_among_the_classes() -> None:
         "hook/duct",
         "hook/null_target",
     ]
-    # The hook at the liver is seen by its own triplet's score alone: .1, .0, .2.
+    # The hook at the liver is seen by its own triplet's score alone: .1, .0, .45.
     assert pairs.per_class["hook/liver"] == pytest.approx(1 / 3)
 
 
