@@ -1,5 +1,6 @@
 """CSV files of predictions: what they may look like, and one sentence for each mistake."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -166,6 +167,15 @@ def damaged(path: Path, **changes: object) -> None:
         ({"video": np.array([0.0, 1.0, 1.0])}, "expected numbers of `videos`"),
         ({"predicted": np.array([0, 1, 3])}, "expected numbers of 3 classes, got others"),
         ({"videos": np.array([{}, {}], object)}, "expected an .npz file of predictions"),
+        ({"videos": np.array(["a", "a"])}, "videos: expected each name once, got one twice"),
+        ({"videos": np.array([["a", "b"]])}, r"videos: expected the shape \(2,\), got \(1, 2\)"),
+        ({"second": np.array(["0", "1", "2"])}, "second: expected real numbers, got the type <U1"),
+        ({"second": np.array(1.0)}, r"second: expected the shape \(1,\), got \(\)"),
+        (
+            {"predicted": np.ones(3, complex)},
+            "predicted: expected real numbers, got the type compl",
+        ),
+        ({"about": np.array("[" * 100_000)}, "expected an .npz file of predictions"),
     ],
 )
 def test_a_damaged_file_is_one_sentence(
@@ -176,8 +186,15 @@ def test_a_damaged_file_is_one_sentence(
         read_predictions(tmp_path / "p.npz")
 
 
+def test_a_listed_video_without_rows_has_no_predictions(tmp_path: Path) -> None:
+    damaged(tmp_path / "p.npz", videos=np.array(["a", "b", "c"]))
+    assert list(read_predictions(tmp_path / "p.npz").videos) == ["a", "b"]
+
+
 def test_what_is_no_archive_at_all_is_one_sentence(tmp_path: Path) -> None:
-    for content in (b"", b"PK\x03\x04 half", b"video,second"):
+    array = io.BytesIO()
+    np.save(array, np.arange(3))
+    for content in (b"", b"PK\x03\x04 half", b"video,second", array.getvalue()):
         (tmp_path / "p.npz").write_bytes(content)
         with pytest.raises(EvaluationError, match=r"expected an \.npz file of predictions"):
             read_predictions(tmp_path / "p.npz")
