@@ -70,7 +70,11 @@ def test_what_is_matched_is_what_a_plain_search_finds(times: set[int], length: i
     if few:
         (video,), told = match(predictions(v=at), asked(v=length), SPACE)
         assert dict(zip(video.seconds.tolist(), chosen(video), strict=True)) == expected
-        assert bool(told) == (len(expected) < length)
+        missing = any("labelled rows have no prediction" in sentence for sentence in told)
+        assert missing == (len(expected) < length)
+        num_far = sum(min(abs(time - second) for second in range(length)) > 0.501 for time in at)
+        far = [sentence for sentence in told if "are at no labelled row" in sentence]
+        assert [sentence.split()[0] for sentence in far] == [f"{num_far}"] * bool(num_far)
     else:
         with pytest.raises(EvaluationError, match="expected a prediction for each labelled row"):
             match(predictions(v=at), asked(v=length), SPACE)
@@ -104,10 +108,34 @@ def test_a_row_or_two_without_a_prediction_are_told() -> None:
     ]
 
 
+def test_predictions_at_no_labelled_row_are_told_once_for_all_videos() -> None:
+    found = predictions(a=[0, 1, 2, 3], b=[0], c=[0, 50])
+    _, told = match(found, asked(a=2, b=1, c=1), SPACE)
+    assert told == [
+        "3 predictions are at no labelled row and do not count, in 2 of 3 videos, the first in a at "
+        "second 2"
+    ]
+
+
+@pytest.mark.parametrize(("score", "is_told"), [(1.0, True), (0.5, False)])
+def test_labels_that_stand_for_scores_are_told(score: float, is_told: bool) -> None:
+    several = LabelSpace(kind="multilabel", classes=("a", "b"))
+    rows = PredictedVideo(seconds=np.zeros(1), scores=np.array([[0.0, score]]))
+    found = Predictions(where="p.csv", classes=("a", "b"), videos={"v": rows})
+    _, told = match(found, asked(v=1), several)
+    assert any("labels alone were predicted" in sentence for sentence in told) == is_told
+
+
+def test_a_video_that_is_there_is_no_hint_at_one_that_is_missing() -> None:
+    with pytest.raises(EvaluationError) as error:
+        match(predictions(video01=[0]), asked(video01=1, video02=1), SPACE)
+    assert str(error.value).endswith("video02 has none")
+
+
 @pytest.mark.parametrize(
     ("found", "message"),
     [
-        (predictions(video01=[0]), "2 videos of the test split, video02 has none; did you mean"),
+        (predictions(vid02=[0]), "2 videos of the test split, video01 has none; did you mean 'vid"),
         (
             predictions(video01=[0], video02=[0, 5, 10, 15, 20]),
             "video02: expected a prediction for each labelled row, got none for 16 of 20 labelled rows, "

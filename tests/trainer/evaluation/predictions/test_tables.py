@@ -63,6 +63,11 @@ def test_a_video_as_a_whole_has_a_row_without_a_time(tmp_path: Path) -> None:
     assert [video.predicted for video in found.videos.values()] == [[3.5], [-1.0]]
 
 
+def test_a_video_as_a_whole_has_one_row(tmp_path: Path) -> None:
+    with pytest.raises(EvaluationError, match="line 4: expected one row a video, got 'a' twice"):
+        table(tmp_path, "video,label\na,3.5\nb,1\na,3.5\n", SCORE, per_video=True)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -89,6 +94,7 @@ def test_a_video_as_a_whole_has_a_row_without_a_time(tmp_path: Path) -> None:
             "video,second,preparation,closure\nv,0,1,2\n",
             "expected a column of scores for each of 3 classes, 'dissection' has none",
         ),
+        ("video,second,label,label\n", "expected each column once, got 'label' twice"),
         ("video,second,label\nv,0\n", "line 2: expected 3 columns, got 2"),
         ("video,second,label\nv,zero,closure\n", "line 2: expected a number, got 'zero'"),
         ("video,second,label\nv,nan,closure\n", "v: expected a time in each row, got NaN"),
