@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import importlib.metadata
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from surgstream.trainer.evaluation.metrics.statistic import Statistic, value_of
 from surgstream.trainer.evaluation.predictions.yardsticks import is_constant, yardsticks
 from surgstream.trainer.evaluation.report.numbers import shown
 from surgstream.trainer.evaluation.report.result import Compared, PublishedRow, Result, Row, Value
+from surgstream.trainer.evaluation.report.warnings import OUTSIDE, warnings
 from surgstream.trainer.evaluation.statistics.bootstrap import Interval, interval
 from surgstream.trainer.evaluation.statistics.multiple import holm
 from surgstream.trainer.evaluation.statistics.paired import Comparison, compare
@@ -26,6 +28,7 @@ from surgstream.trainer.evaluation.tasks.config import TaskConfig
 TOO_SMALL = "n too small"
 
 _LEVEL = 0.05
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -79,7 +82,7 @@ class Scorer:
         self._space = space
         self.metrics: dict[str, Metric] = {name: find_metric(name) for name in task.metrics}
         groups = {video.video: video.group for video in videos}
-        self._units: Units = units_of(groups, task.name, task.version)
+        self.units: Units = units_of(groups, task.name, task.version)
 
     def statistics(self, name: str, seeds: Sequence[Videos]) -> list[Statistic]:
         """A metric of each seed; none where it needs scores, and labels alone were predicted."""
@@ -125,13 +128,13 @@ class Scorer:
 
         more_is_better = self.metrics[name].higher_is_better
         pair = (mean_of_seeds(ours), mean_of_seeds(theirs))
-        found = compare(*pair, self._units, higher_is_better=more_is_better)
+        found = compare(*pair, self.units, higher_is_better=more_is_better)
         parts = [found.signs.in_words] if found.signs else []
         if found.wilcoxon:
             parts.append(found.wilcoxon.in_words)
         if found.detectable is not None and math.isfinite(found.detectable):
             least = shown(found.detectable, _about(self.metrics[name]))
-            parts.append(f"{least} could have been detected")
+            parts.append(f"a difference of {least} could have been detected")
         return Compared(
             model=model.name,
             other=other.name,
@@ -147,29 +150,31 @@ class Scorer:
     def _value(self, seeds: Sequence[Statistic]) -> Value:
         first = seeds[0]
         if len(seeds) == 1:
-            value = value_of(first, self._units.num_videos)
+            value = value_of(first, self.units.num_videos)
             spread = math.nan
-            found = interval(first, self._units)
+            found = interval(first, self.units)
         else:
-            over = over_seeds(seeds, self._units)
+            over = over_seeds(seeds, self.units)
             value, spread, found = over.mean, over.sd, over.interval
         return Value(
             value=value,
             low=found.low,
             high=found.high,
-            interval=_in_words(found),
+            interval=_in_words(found, value),
             averaged=first.averaged,
-            undefined=first.undefined,
-            per_class=first.per_class,
+            undefined=tuple(dict.fromkeys(itertools.chain(*(seed.undefined for seed in seeds)))),
+            per_class=mean_of_seeds(seeds).per_class,
             spread=spread,
         )
 
 
-def _in_words(found: Interval) -> str:
+def _in_words(found: Interval, value: float) -> str:
     if found.method == "none":
         return "; ".join(found.notes)
     drawn = f"{found.method} interval of {found.num_draws:,} draws of {found.num_units} units"
-    return "; ".join([drawn, *found.notes])
+    is_outside = value < found.low - _ROUNDING or value > found.high + _ROUNDING
+    outside = [OUTSIDE] if is_outside else []
+    return "; ".join([drawn, *found.notes, *outside])
 
 
 def evaluate(
@@ -228,7 +233,9 @@ def evaluate(
         caveats=task.caveats,
         packed_by=dict(packed_by or {}),
         notes=task.notes,
-        warnings=tuple(_warnings(truth, rows, models)),
+        warnings=tuple(
+            warnings(rows, scorer.units, truth.split, has_train=truth.train is not None)
+        ),
         versions={name: importlib.metadata.version(name) for name in ("surgstream", "numpy")},
     )
 
@@ -268,18 +275,3 @@ def _judged(pair: Compared, p: float | None) -> Compared:
     is_found = pair.low > 0 or pair.high < 0 if p is None else p <= _LEVEL
     says = pair.says if is_found or pair.says == TOO_SMALL else "no difference found"
     return dataclasses.replace(pair, p=math.nan if p is None else p, says=says)
-
-
-def _warnings(truth: Truth, rows: Sequence[Row], models: Sequence[Model]) -> list[str]:
-    found = []
-    if truth.train is None:
-        found.append(
-            "labels of the training videos are not at hand: the yardsticks `constant` and `time alone` "
-            "are missing"
-        )
-    for row in rows:
-        if "constant" in row.marks:
-            found.append(f"{row.name} predicts the same for every row of all videos")
-    if truth.split != "test":
-        found.append(f"these are the videos of the {truth.split} split, by which models are chosen")
-    return found

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from surgstream.trainer.evaluation.metrics.samples import Videos
+from surgstream.trainer.evaluation.metrics.samples import LabelSpace, ScoredVideo, Videos
 from surgstream.trainer.evaluation.report.page import draw_page
 from surgstream.trainer.evaluation.report.result import Result, to_json
 from surgstream.trainer.evaluation.report.table import draw_table
@@ -109,8 +109,39 @@ def test_few_videos_are_too_few_to_say_anything() -> None:
     few = [model(errors, num_videos=3) for errors in (0.6, 0.01)]
     comparison = result(*few, compare=True).comparisons[0]
     assert comparison.says == TOO_SMALL and comparison.difference > 0
-    value = result(model(0.2, num_videos=1)).rows[0].values["image_accuracy"]
+    (warning,) = result(*few).warnings
+    assert warning == "3 videos: intervals of so few are too narrow"
+
+
+def test_one_video_has_no_interval_anywhere() -> None:
+    one = result(model(0.2, num_videos=1), model(0.3, num_videos=1), compare=True)
+    value = one.rows[0].values["image_accuracy"]
     assert math.isnan(value.low) and "one video: no interval" in value.interval
+    assert one.warnings == ("one video: there are no intervals",)
+    table = draw_table(one)
+    assert "[" not in table.partition("one video: there")[2].partition("## Published")[0]
+
+
+def test_an_interval_beside_its_value_is_warned_of() -> None:
+    """Each video has a class of its own, never predicted: hardly a draw has all ten of them."""
+    space = LabelSpace(kind="class", classes=tuple("abcdefghijk"))
+    videos = [
+        ScoredVideo(
+            video=f"v{number}",
+            group=f"v{number}",
+            seconds=np.arange(10.0),
+            truth=np.repeat([0, number + 1], 5),
+            predicted=np.zeros(10, np.int64),
+            scores=None,
+        )
+        for number in range(10)
+    ]
+    task = replace(TASK, metrics=("macro_f1", "image_accuracy"), main="macro_f1")
+    found = evaluate(task, space, [Model(name="m", seeds=(videos,))], TRUTH)
+    value = found.rows[0].values["macro_f1"]
+    assert value.value < value.low and "the value is outside" in value.interval
+    assert "outside" not in found.rows[0].values["image_accuracy"].interval
+    assert found.warnings[-1].startswith("macro_f1: some intervals do not hold the value")
 
 
 def test_groups_are_what_intervals_draw_from() -> None:
@@ -126,6 +157,9 @@ def test_seeds_are_one_row_with_their_spread() -> None:
     value = row.values["image_accuracy"]
     assert value.value == pytest.approx(np.mean(each))
     assert value.spread == pytest.approx(np.std(each, ddof=1)) and row.marks == ("3 seeds",)
+    by_class = [result(videos).rows[0].values["phase_jaccard"].per_class for videos in seeds]
+    for name, of_all in row.values["phase_jaccard"].per_class.items():
+        assert of_all == pytest.approx(np.mean([each[name] for each in by_class]))
 
 
 def test_metrics_that_need_scores_are_left_out_of_labels() -> None:
@@ -159,6 +193,20 @@ def test_the_table_is_markdown_with_everything_that_a_reader_needs() -> None:
     assert len(tables) == 3
     for lines in tables:
         assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
+
+
+def test_the_table_tells_what_does_not_count_once_for_all_metrics() -> None:
+    task = replace(TASK, metrics=("phase_jaccard", "phase_recall"))
+    videos = [replace(video, truth=video.truth % 3) for video in model(0.2)]
+    models = [Model(name="m", seeds=(videos,), told=("2 rows do not count",))]
+    found = evaluate(task, SPACE, models, TRUTH, packed_by={"unisurg": ("video01",)})
+    notes = draw_table(found).partition("## Notes")[2].strip().splitlines()
+    assert notes == [
+        "- a note",
+        "- the corpus unisurg of configs/pack packs 1 video of this task for pretraining: video01",
+        "- m: 2 rows do not count",
+        "- phase_jaccard, phase_recall: closure: undefined in 14 of 14 videos",
+    ]
 
 
 def test_the_page_needs_no_other_file_and_says_all() -> None:
