@@ -124,7 +124,7 @@ def _packed_by(task: TaskConfig, asked: Asked) -> dict[str, tuple[str, ...]]:
     """The corpora that pack some of the videos for pretraining, and which, but for those of other splits."""
     found = {
         corpus: tuple(video for video in videos if video not in asked.others)
-        for corpus, videos in packed_by(task.name).items()
+        for corpus, videos in packed_by(task).items()
     }
     return {corpus: videos for corpus, videos in found.items() if videos}
 

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import importlib.metadata
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -162,10 +161,22 @@ class Scorer:
             high=found.high,
             interval=_in_words(found, value),
             averaged=first.averaged,
-            undefined=tuple(dict.fromkeys(itertools.chain(*(seed.undefined for seed in seeds)))),
+            undefined=_undefined(seeds),
             per_class=mean_of_seeds(seeds).per_class,
             spread=spread,
         )
+
+
+def _undefined(seeds: Sequence[Statistic]) -> tuple[str, ...]:
+    """What is left out of a metric, and in brackets of which seeds where others leave out something else."""
+    numbers: dict[str, list[str]] = {}
+    for number, seed in enumerate(seeds, 1):
+        for sentence in seed.undefined:
+            numbers.setdefault(sentence, []).append(str(number))
+    return tuple(
+        sentence if len(found) == len(seeds) else f"{sentence} (seed {', '.join(found)})"
+        for sentence, found in numbers.items()
+    )
 
 
 def _in_words(found: Interval, value: float) -> str:

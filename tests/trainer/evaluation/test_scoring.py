@@ -2,13 +2,13 @@
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from surgstream.shards.labels.timeline import TrueRows
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, ScoredVideo, Videos
 from surgstream.trainer.evaluation.report.page import draw_page
 from surgstream.trainer.evaluation.report.result import Result, to_json
@@ -42,13 +42,7 @@ TASK = TaskConfig(
 )
 
 
-@dataclass
-class Rows:
-    seconds: npt.NDArray[np.float64]
-    truth: npt.NDArray[Any]
-
-
-TRAIN = [Rows(np.arange(200.0), phases(100 + number, 200)) for number in range(5)]
+TRAIN = [TrueRows(np.arange(200.0), phases(100 + number, 200)) for number in range(5)]
 TRUTH = Truth(split="test", where="labels", sha256="ab" * 32, train=TRAIN)
 
 
@@ -160,6 +154,17 @@ def test_seeds_are_one_row_with_their_spread() -> None:
     by_class = [result(videos).rows[0].values["phase_jaccard"].per_class for videos in seeds]
     for name, of_all in row.values["phase_jaccard"].per_class.items():
         assert of_all == pytest.approx(np.mean([each[name] for each in by_class]))
+
+
+def test_what_one_seed_alone_leaves_out_is_told_with_its_number() -> None:
+    task = replace(TASK, metrics=("phase_jaccard", "phase_precision_legacy"))
+    videos = model(0.0)
+    never = [replace(video, predicted=np.minimum(video.truth, 2)) for video in videos]
+    seeds = Model(name="m", seeds=(videos, never))
+    values = evaluate(task, SPACE, [seeds], TRUTH).rows[0].values
+    (sentence,) = values["phase_precision_legacy"].undefined
+    assert sentence == "closure: undefined in 14 of 14 videos (seed 2)"
+    assert values["phase_jaccard"].undefined == ()
 
 
 def test_metrics_that_need_scores_are_left_out_of_labels() -> None:

@@ -1,14 +1,13 @@
 """Predictions and labels, matched by time."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from surgstream.shards.labels.timeline import TrueRows
 from surgstream.trainer.errors import EvaluationError
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace
 from surgstream.trainer.evaluation.predictions.matching import Asked, match
@@ -17,15 +16,9 @@ from surgstream.trainer.evaluation.predictions.stored import PredictedVideo, Pre
 SPACE = LabelSpace(kind="class", classes=("a", "b"))
 
 
-@dataclass
-class Rows:
-    seconds: npt.NDArray[np.float64]
-    truth: npt.NDArray[Any]
-
-
 def asked(*, groups: dict[str, str] | None = None, **lengths: int) -> Asked:
     videos = {
-        name: Rows(np.arange(float(length)), np.arange(length) % 2)
+        name: TrueRows(np.arange(float(length)), np.arange(length) % 2)
         for name, length in lengths.items()
     }
     return Asked(
@@ -157,7 +150,7 @@ def test_what_does_not_fit_is_one_sentence(found: Predictions, message: str) -> 
 def test_a_video_as_a_whole_has_one_row_whatever_its_time() -> None:
     of_videos = Asked(
         split="test",
-        videos={"v": Rows(np.zeros(1), np.array([1]))},
+        videos={"v": TrueRows(np.zeros(1), np.array([1]))},
         others=frozenset(),
         groups={},
         row_seconds=0.0,
