@@ -276,8 +276,10 @@ def _verdict(found: Comparison, *, more_is_better: bool) -> str:
     if found.wilcoxon and found.wilcoxon.is_too_small:
         return TOO_SMALL
     is_better = (found.difference > 0) == more_is_better
-    if found.signs and is_better != (found.signs.better > found.signs.worse):
-        return "the mean and most videos disagree"
+    if found.signs:
+        for_it, against_it = found.signs.better, found.signs.worse
+        if (for_it < against_it) if is_better else (for_it > against_it):
+            return "the mean and most videos disagree"
     return "better" if is_better else "worse"
 
 

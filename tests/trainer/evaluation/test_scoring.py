@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -91,6 +92,34 @@ def test_a_better_model_is_found_better_and_equal_ones_are_not_told_apart() -> N
     assert "better on 14 of 14 videos; p = " in better.sentence
     assert same.says == "no difference found" and same.low < 0 < same.high
     assert len(found.comparisons) == 2 * len(TASK.metrics)
+
+
+def right_on(shares: Sequence[float]) -> Videos:
+    """A model that is right on these shares of the rows of its videos."""
+    videos = []
+    for video, share in zip(model(0.0, num_videos=len(shares)), shares, strict=True):
+        is_right = np.arange(video.num_rows) < share * video.num_rows
+        predicted = np.where(is_right, video.truth, (video.truth + 1) % len(CLASSES))
+        videos.append(replace(video, predicted=predicted, scores=None))
+    return videos
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(
+    ("num_better", "says"),
+    [(20, ("worse", "better")), (19, ("the mean and most videos disagree",) * 2)],
+)
+def test_a_few_large_differences_against_many_small_ones(
+    num_better: int, sign: int, says: tuple[str, str]
+) -> None:
+    """Of 40 videos some are much better, and at least as many a little worse."""
+    step = sign * np.where(np.arange(40) < num_better, 0.4, -0.05)
+    task = replace(TASK, metrics=("video_accuracy",), main="video_accuracy")
+    models = [
+        Model(name=f"{number}", seeds=(right_on(0.5 + number * step),)) for number in range(2)
+    ]
+    (comparison,) = evaluate(task, SPACE, models, TRUTH, with_comparisons=True).comparisons
+    assert comparison.p < 0.05 and comparison.says == says[sign > 0]
 
 
 def test_holm_corrects_for_the_number_of_models() -> None:
