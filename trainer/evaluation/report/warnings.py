@@ -21,7 +21,7 @@ def warnings(rows: Sequence[Row], units: Units, split: str, *, has_train: bool) 
     """
     if not has_train:
         yield (
-            "labels of the training videos are not at hand: the yardsticks `constant` and `time alone` "
+            "labels of the training videos are not at hand: the yardsticks constant and time alone "
             "are missing"
         )
     for row in rows:
