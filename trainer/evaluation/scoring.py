@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -231,16 +231,7 @@ def evaluate(
         labels_sha256=truth.sha256,
         rows=tuple(rows),
         comparisons=tuple(_comparisons(scorer, models)) if with_comparisons else (),
-        published=tuple(
-            PublishedRow(
-                model=each.model,
-                source=each.source,
-                protocol=each.protocol,
-                values=each.values,
-                caveats=each.caveats,
-            )
-            for each in task.published
-        ),
+        published=tuple(_published(task)),
         caveats=task.caveats,
         packed_by=dict(packed_by or {}),
         notes=task.notes,
@@ -249,6 +240,17 @@ def evaluate(
         ),
         versions={name: importlib.metadata.version(name) for name in ("surgstream", "numpy")},
     )
+
+
+def _published(task: TaskConfig) -> Iterator[PublishedRow]:
+    for row in task.published:
+        yield PublishedRow(
+            model=row.model,
+            source=row.source,
+            protocol=row.protocol,
+            values=row.values,
+            caveats=row.caveats,
+        )
 
 
 def _about(metric: Metric) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from surgstream.shards.labels.timeline import TrueRows
@@ -94,7 +94,7 @@ def test_a_better_model_is_found_better_and_equal_ones_are_not_told_apart() -> N
     assert len(found.comparisons) == 2 * len(TASK.metrics)
 
 
-def right_on(shares: Sequence[float]) -> Videos:
+def right_on(shares: npt.NDArray[np.float64]) -> Videos:
     """A model that is right on these shares of the rows of its videos."""
     videos = []
     for video, share in zip(model(0.0, num_videos=len(shares)), shares, strict=True):
