@@ -22,11 +22,13 @@ from surgstream.benchmarks.support.memory import host_peak_mb
 from surgstream.configs.columns import markdown
 from surgstream.configs.files import write_atomically
 from surgstream.shards.keyed_random import Purpose, hash64, uniform
+from surgstream.trainer.evaluation.metrics.catalogue import METRICS
 from surgstream.trainer.evaluation.metrics.metric import Metric
 from surgstream.trainer.evaluation.metrics.samples import Floats, LabelSpace, ScoredVideo
 from surgstream.trainer.evaluation.statistics.bootstrap import interval
 from surgstream.trainer.evaluation.statistics.tests import normal_quantile
 from surgstream.trainer.evaluation.statistics.units import units_of
+from surgstream.trainer.evaluation.tasks.loading import find_task, label_space
 
 NUM_TRIPLETS = 100
 POSITIVE = 0.02
@@ -89,15 +91,8 @@ def phases(num_videos: int = 40, num_rows: int = 2200, num_classes: int = 7) -> 
 
 
 def triplets(num_videos: int = 50, num_rows: int = 2000) -> Material:
-    """Triplets of 6 instruments, 10 verbs and 15 targets, each a little more likely where it is true."""
-    number = np.arange(NUM_TRIPLETS)
-    components = {"instrument": number % 6, "verb": number // 6 % 10, "target": number // 7}
-    labels = LabelSpace(
-        kind="multilabel",
-        classes=tuple(f"triplet{one}" for one in number),
-        components={name: tuple(of.tolist()) for name, of in components.items()},
-        null_classes=tuple(range(94, NUM_TRIPLETS)),
-    )
+    """CholecT50's triplets, each a little more likely where it is true."""
+    labels = label_space(find_task("cholect50_triplets"))
 
     videos = []
     for video in range(num_videos):
@@ -144,8 +139,6 @@ def table(rows: Sequence[Measured]) -> str:
 
 def main() -> int:
     """Measure, print and save."""
-    from surgstream.trainer.evaluation.metrics.catalogue import METRICS
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--save", type=Path, metavar="FOLDER")
     words = parser.parse_args()

@@ -11,7 +11,7 @@ from surgstream.configs.presets import presets
 from surgstream.shards.corpus.file import CorpusConfig, DatasetConfig
 from surgstream.trainer.evaluation.tasks.aliases import Alias
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
-from surgstream.trainer.evaluation.tasks.loading import all_tasks
+from surgstream.trainer.evaluation.tasks.loading import all_tasks, find_task
 from surgstream.trainer.evaluation.tasks.packed import packed_by
 from tests.helpers.layouts import LAYOUTS
 
@@ -69,14 +69,21 @@ def test_every_overlap_is_declared_and_nothing_else(preset: str) -> None:
 
 
 def test_a_task_names_the_corpora_that_train_on_its_videos() -> None:
-    found = packed_by("cholect50_triplets")
+    found = packed_by(TASKS["cholect50_triplets"])
     assert {"surgrec", "surgvista", "surgvista_frames", "unisurg"} <= set(found)
-    videos = ("video06", "video08", "video10", "video12", "video14", "video29", "video32")
+    videos = ("VID06", "VID08", "VID10", "VID12", "VID14", "VID29", "VID32")
     assert set(found.values()) == {videos}
 
-    assert packed_by("jigsaws_suturing@louo_B") == packed_by("jigsaws_suturing")
-    assert list(packed_by("jigsaws_suturing")) == ["unisurg"]
-    assert packed_by("cataracts_steps") == {}
+    of_all_folds = packed_by(TASKS["jigsaws_suturing"])
+    assert packed_by(find_task("jigsaws_suturing@louo_B")) == of_all_folds
+    assert list(of_all_folds) == ["unisurg"]
+    assert packed_by(TASKS["cataracts_steps"]) == {}
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_what_corpora_train_on_has_the_ids_of_the_task(name: str) -> None:
+    for ids in packed_by(TASKS[name]).values():
+        assert {*ids} <= TASKS[name].judged_by()
 
 
 def test_test_videos_of_cholec80_and_m2cai16_are_in_no_corpus() -> None:
@@ -85,5 +92,5 @@ def test_test_videos_of_cholec80_and_m2cai16_are_in_no_corpus() -> None:
         split = TASKS[name].split
         assert split
         videos = split.videos()
-        for ids in packed_by(name).values():
+        for ids in packed_by(TASKS[name]).values():
             assert not {*ids} & {*videos["test"]}

@@ -14,6 +14,7 @@ from surgstream.shards.labels.packed import PackedLabels
 from surgstream.shards.labels.timeline import Labels, TrueRows
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import Stores, open_storage
+from surgstream.trainer.errors import EvaluationError
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, Videos
 from surgstream.trainer.evaluation.predictions.matching import Asked, match
 from surgstream.trainer.evaluation.predictions.stored import Predictions, read_predictions
@@ -21,7 +22,8 @@ from surgstream.trainer.evaluation.predictions.tables import read_table
 from surgstream.trainer.evaluation.report.page import draw_page
 from surgstream.trainer.evaluation.report.result import to_json
 from surgstream.trainer.evaluation.report.table import draw_table
-from surgstream.trainer.evaluation.scoring import Model, Truth, evaluate
+from surgstream.trainer.evaluation.scorer import Model
+from surgstream.trainer.evaluation.scoring import Truth, evaluate
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
 from surgstream.trainer.evaluation.tasks.loading import find_task, label_space, label_values
 from surgstream.trainer.evaluation.tasks.packed import packed_by
@@ -33,13 +35,14 @@ def run(words: argparse.Namespace) -> int:
     _check(task, words.task)
     space = label_space(task)
     labels = _labels(task, words)
-    asked = _asked(task, labels, words.split)
+    where = words.labels or words.corpus
+    asked = _asked(task, labels, words.split, where)
 
     models = list(_models(words.predictions, task, space, asked, words.fps))
     train = _training_rows(task, labels)
     truth = Truth(
         split=words.split,
-        where=words.labels or words.corpus,
+        where=where,
         sha256=labels.sha256,  # of all that has been read by now
         train=train,
     )
@@ -89,15 +92,21 @@ def _labels(task: TaskConfig, words: argparse.Namespace) -> Labels:
     return PackedLabels(task.labels, label_values(task), table, task.dataset)
 
 
-def _asked(task: TaskConfig, labels: Labels, split: str) -> Asked:
+def _asked(task: TaskConfig, labels: Labels, split: str, where: str) -> Asked:
     assert task.labels
     chosen = task.videos(split)
     if not chosen:
         raise ConfigError(f"{task.name}: expected videos in the {split} split, got none")
     known = {video for name in ("train", "val", "test") for video in task.videos(name)}
+    videos = {video: labels.rows(video) for video in chosen}
+    for video, rows in videos.items():
+        if not len(rows.seconds):
+            raise EvaluationError(
+                f"{where}: {video}: expected labelled rows, as it is of the {split} split, got none"
+            )
     return Asked(
         split=split,
-        videos={video: labels.rows(video) for video in chosen},
+        videos=videos,
         others=frozenset(known - {*chosen}),
         groups=labels.groups() | task.group_of(),
         row_seconds=0.0 if task.labels.per_video else 1 / task.rows_per_second,
@@ -105,18 +114,18 @@ def _asked(task: TaskConfig, labels: Labels, split: str) -> Asked:
 
 
 def _training_rows(task: TaskConfig, labels: Labels) -> list[TrueRows] | None:
-    """The labelled rows of all training videos; None where some are not at hand."""
+    """The labelled rows of all training videos that have some; None where some videos are not at hand, or none has."""
     videos = task.videos("train")
     if not videos or not all(map(labels.has, videos)):
         return None
-    return [labels.rows(video) for video in videos]
+    return [rows for rows in map(labels.rows, videos) if len(rows.seconds)] or None
 
 
 def _packed_by(task: TaskConfig, asked: Asked) -> dict[str, tuple[str, ...]]:
     """The corpora that pack some of the videos for pretraining, and which, but for those of other splits."""
     found = {
         corpus: tuple(video for video in videos if video not in asked.others)
-        for corpus, videos in packed_by(task.name).items()
+        for corpus, videos in packed_by(task).items()
     }
     return {corpus: videos for corpus, videos in found.items() if videos}
 

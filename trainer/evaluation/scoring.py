@@ -3,48 +3,26 @@
 import dataclasses
 import hashlib
 import importlib.metadata
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from surgstream.shards.labels.timeline import TrueRows
-from surgstream.trainer.evaluation.metrics.catalogue import find_metric
+from surgstream.trainer.evaluation.comparing import compare_models
 from surgstream.trainer.evaluation.metrics.metric import Metric
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, Videos
-from surgstream.trainer.evaluation.metrics.statistic import Statistic, value_of
-from surgstream.trainer.evaluation.predictions.yardsticks import is_constant, yardsticks
-from surgstream.trainer.evaluation.report.numbers import shown
-from surgstream.trainer.evaluation.report.result import Compared, PublishedRow, Result, Row, Value
-from surgstream.trainer.evaluation.statistics.bootstrap import Interval, interval
-from surgstream.trainer.evaluation.statistics.multiple import holm
-from surgstream.trainer.evaluation.statistics.paired import Comparison, compare
-from surgstream.trainer.evaluation.statistics.seeds import mean_of_seeds, over_seeds
-from surgstream.trainer.evaluation.statistics.units import Units, units_of
+from surgstream.trainer.evaluation.predictions.common import on_common_rows
+from surgstream.trainer.evaluation.predictions.yardsticks import CONSTANT, yardsticks
+from surgstream.trainer.evaluation.report.result import PublishedRow, Result, Row
+from surgstream.trainer.evaluation.report.warnings import warnings
+from surgstream.trainer.evaluation.scorer import ALWAYS_THE_SAME, Model, Scorer
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
 
-TOO_SMALL = "n too small"
+AS_CONSTANT = "= constant"
+"""The mark of a model whose main metric is that of the constant."""
 
-_LEVEL = 0.05
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Model:
-    """The predictions of a model for the videos that are asked for.
-
-    Attributes:
-        name: Its name.
-        seeds: For each seed that it was trained with, its videos, all in the order of their ids; at least one.
-        told: Sentences about what does not count.
-        files: The SHA-256 of each file, by its name.
-        about: What made the predictions.
-    """
-
-    name: str
-    seeds: tuple[Videos, ...]
-    told: tuple[str, ...] = ()
-    files: dict[str, str] = field(default_factory=dict)
-    about: dict[str, Any] = field(default_factory=dict)
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -62,114 +40,6 @@ class Truth:
     where: str
     sha256: str
     train: Sequence[TrueRows] | None
-
-
-class Scorer:
-    """Computes the metrics of a task for models over the same videos."""
-
-    def __init__(self, task: TaskConfig, space: LabelSpace, videos: Videos) -> None:
-        """Set the task.
-
-        Args:
-            task: The task.
-            space: What labels there are.
-            videos: The videos of any model.
-        """
-        self._task = task
-        self._space = space
-        self.metrics: dict[str, Metric] = {name: find_metric(name) for name in task.metrics}
-        groups = {video.video: video.group for video in videos}
-        self._units: Units = units_of(groups, task.name, task.version)
-
-    def statistics(self, name: str, seeds: Sequence[Videos]) -> list[Statistic]:
-        """A metric of each seed; none where it needs scores, and labels alone were predicted."""
-        metric = self.metrics[name]
-        if metric.needs == "scores" and any(
-            video.scores is None for videos in seeds for video in videos
-        ):
-            return []
-        return [metric.compute(videos, self._space) for videos in seeds]
-
-    def row(self, model: Model, kind: Any = "model") -> Row:
-        """All metrics of a model with their intervals, and those of each video."""
-        values = {}
-        per_video: dict[str, dict[str, float]] = {}
-        for name in self.metrics:
-            found = self.statistics(name, model.seeds)
-            if not found:
-                continue
-
-            values[name] = self._value(found)
-            each = mean_of_seeds(found).per_video
-            for video, value in zip(model.seeds[0], () if each is None else each, strict=False):
-                per_video.setdefault(video.video, {})[name] = float(value)
-
-        constant = kind == "model" and all(map(is_constant, model.seeds))
-        seeds = f"{len(model.seeds)} seeds" if len(model.seeds) > 1 else ""
-        return Row(
-            name=model.name,
-            kind=kind,
-            values=values,
-            per_video=per_video,
-            marks=tuple(filter(None, ["constant" if constant else "", seeds])),
-            told=model.told,
-            files=model.files,
-            about=model.about,
-        )
-
-    def compared(self, model: Model, other: Model, name: str) -> Compared | None:
-        """A model against another one by a metric; None where one of them has it not."""
-        ours, theirs = (self.statistics(name, each.seeds) for each in (model, other))
-        if not ours or not theirs:
-            return None
-
-        more_is_better = self.metrics[name].higher_is_better
-        pair = (mean_of_seeds(ours), mean_of_seeds(theirs))
-        found = compare(*pair, self._units, higher_is_better=more_is_better)
-        parts = [found.signs.in_words] if found.signs else []
-        if found.wilcoxon:
-            parts.append(found.wilcoxon.in_words)
-        if found.detectable is not None and math.isfinite(found.detectable):
-            least = shown(found.detectable, _about(self.metrics[name]))
-            parts.append(f"{least} could have been detected")
-        return Compared(
-            model=model.name,
-            other=other.name,
-            metric=name,
-            difference=found.difference,
-            low=found.interval.low,
-            high=found.interval.high,
-            p=found.wilcoxon.p if found.wilcoxon else math.nan,
-            says=_verdict(found, more_is_better=more_is_better),
-            sentence="; ".join(parts) or "no test: the metric has no value for a video",
-        )
-
-    def _value(self, seeds: Sequence[Statistic]) -> Value:
-        first = seeds[0]
-        if len(seeds) == 1:
-            value = value_of(first, self._units.num_videos)
-            spread = math.nan
-            found = interval(first, self._units)
-        else:
-            over = over_seeds(seeds, self._units)
-            value, spread, found = over.mean, over.sd, over.interval
-        return Value(
-            value=value,
-            low=found.low,
-            high=found.high,
-            interval=_in_words(found),
-            averaged=first.averaged,
-            undefined=first.undefined,
-            per_class=first.per_class,
-            spread=spread,
-        )
-
-
-def _in_words(found: Interval) -> str:
-    if found.method == "none":
-        return "; ".join(found.notes)
-    drawn = f"{found.method} interval of {found.num_draws:,} draws of {found.num_units} units"
-    return "; ".join([drawn, *found.notes])
 
 
 def evaluate(
@@ -191,6 +61,7 @@ def evaluate(
         with_comparisons: Compare every other model with the first one.
         packed_by: Presets that pack some of the videos for pretraining.
     """
+    models = _on_common_rows(models)
     videos = models[0].seeds[0]
     scorer = Scorer(task, space, videos)
     rows = [scorer.row(model) for model in models]
@@ -198,6 +69,7 @@ def evaluate(
     made = yardsticks(truth.train, {video.video: video for video in videos}, space)
     for name, predicted in made.items():
         rows.append(scorer.row(Model(name=name, seeds=(predicted,)), kind="yardstick"))
+    rows = _marked(rows, task.main)
 
     names = "\n".join(video.video for video in videos)
     return Result(
@@ -208,29 +80,84 @@ def evaluate(
         main=task.main,
         metrics={name: _about(metric) for name, metric in scorer.metrics.items()},
         num_videos=len(videos),
-        num_rows=sum(video.num_rows for video in videos),
+        num_rows=_num_rows(videos),
         num_groups=len({video.group for video in videos}),
         videos_sha256=hashlib.sha256(names.encode()).hexdigest(),
         labels=truth.where,
         labels_sha256=truth.sha256,
         rows=tuple(rows),
-        comparisons=tuple(_comparisons(scorer, models)) if with_comparisons else (),
-        published=tuple(
-            PublishedRow(
-                model=each.model,
-                source=each.source,
-                protocol=each.protocol,
-                values=each.values,
-                caveats=each.caveats,
-            )
-            for each in task.published
-        ),
+        comparisons=tuple(compare_models(scorer, models)) if with_comparisons else (),
+        published=tuple(_published(task)),
         caveats=task.caveats,
         packed_by=dict(packed_by or {}),
         notes=task.notes,
-        warnings=tuple(_warnings(truth, rows, models)),
-        versions={name: importlib.metadata.version(name) for name in ("surgstream", "numpy")},
+        warnings=tuple(
+            warnings(rows, scorer.units, truth.split, has_train=truth.train is not None)
+        ),
+        versions=_versions(),
     )
+
+
+def _on_common_rows(models: Sequence[Model]) -> list[Model]:
+    """The models on the rows that all of them, and all their seeds, have."""
+    every = [videos for model in models for videos in model.seeds]
+    common = iter(on_common_rows(every))
+    found = []
+    for model in models:
+        seeds = tuple(next(common) for _ in model.seeds)
+        lost = sum(map(_num_rows, model.seeds)) - sum(map(_num_rows, seeds))
+        told = (
+            [f"{lost} of its rows do not count, as another model or seed lacks them"]
+            if lost
+            else []
+        )
+        found.append(dataclasses.replace(model, seeds=seeds, told=(*model.told, *told)))
+    return found
+
+
+def _num_rows(videos: Videos) -> int:
+    return sum(video.num_rows for video in videos)
+
+
+def _marked(rows: Sequence[Row], main: str) -> list[Row]:
+    """The rows, those of models marked whose main metric is that of the constant."""
+    constants = [
+        row.values[main].value for row in rows if row.name == CONSTANT and main in row.values
+    ]
+    return [
+        dataclasses.replace(row, marks=(*row.marks, AS_CONSTANT))
+        if row.kind == "model"
+        and row.marks[:1] != (ALWAYS_THE_SAME,)
+        and _is_any(row, main, constants)
+        else row
+        for row in rows
+    ]
+
+
+def _is_any(row: Row, main: str, values: Sequence[float]) -> bool:
+    return main in row.values and any(
+        abs(row.values[main].value - value) < _ROUNDING for value in values
+    )
+
+
+def _versions() -> dict[str, str]:
+    """Versions of what the numbers come from, as far as it is installed."""
+    found = {}
+    for name in ("surgstream", "numpy", "scipy"):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def _published(task: TaskConfig) -> Iterator[PublishedRow]:
+    for row in task.published:
+        yield PublishedRow(
+            model=row.model,
+            source=row.source,
+            protocol=row.protocol,
+            values=row.values,
+            caveats=row.caveats,
+        )
 
 
 def _about(metric: Metric) -> dict[str, Any]:
@@ -239,47 +166,3 @@ def _about(metric: Metric) -> dict[str, Any]:
         "percent": metric.percent,
         "higher_is_better": metric.higher_is_better,
     }
-
-
-def _comparisons(scorer: Scorer, models: Sequence[Model]) -> list[Compared]:
-    """Every other model against the first, by all metrics; corrected for the number of models, metric by metric."""
-    first, *others = models
-    found = []
-    for name in scorer.metrics:
-        pairs = [scorer.compared(model, first, name) for model in others]
-        known = [pair for pair in pairs if pair is not None]
-        corrected = holm({pair.model: pair.p for pair in known if math.isfinite(pair.p)})
-        found += [_judged(pair, corrected.get(pair.model)) for pair in known]
-    return found
-
-
-def _verdict(found: Comparison, *, more_is_better: bool) -> str:
-    """What a comparison says if its p, or without a test its interval, is beyond chance."""
-    if found.wilcoxon and found.wilcoxon.is_too_small:
-        return TOO_SMALL
-    is_better = (found.difference > 0) == more_is_better
-    if found.signs and is_better != (found.signs.better > found.signs.worse):
-        return "the mean and most videos disagree"
-    return "better" if is_better else "worse"
-
-
-def _judged(pair: Compared, p: float | None) -> Compared:
-    """The comparison with the corrected p, and what is left of its verdict."""
-    is_found = pair.low > 0 or pair.high < 0 if p is None else p <= _LEVEL
-    says = pair.says if is_found or pair.says == TOO_SMALL else "no difference found"
-    return dataclasses.replace(pair, p=math.nan if p is None else p, says=says)
-
-
-def _warnings(truth: Truth, rows: Sequence[Row], models: Sequence[Model]) -> list[str]:
-    found = []
-    if truth.train is None:
-        found.append(
-            "labels of the training videos are not at hand: the yardsticks `constant` and `time alone` "
-            "are missing"
-        )
-    for row in rows:
-        if "constant" in row.marks:
-            found.append(f"{row.name} predicts the same for every row of all videos")
-    if truth.split != "test":
-        found.append(f"these are the videos of the {truth.split} split, by which models are chosen")
-    return found

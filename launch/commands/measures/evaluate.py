@@ -20,7 +20,7 @@ PREDICTIONS are .npz files that surgstream wrote, or CSV files:
 
 Rows belong to labels by time; `frame`, from 0, may take the place of `second` with --fps. Every video
 of the split must be there, and a prediction for each of its labelled rows; what does not count is
-told. NAME=FILE names a model, and files of one name are seeds of one model.
+told. A model is called after its file, or NAME by NAME=FILE; files of one NAME are seeds of one model.
 """
 
 EPILOG = """\
@@ -77,14 +77,25 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help="compare every other model with the first one, paired",
     )
     parser.add_argument("--out", metavar="DIR", type=to_folder, help="keep the result there")
-    return parser.parse_intermixed_args(argv)
+    words = parser.parse_intermixed_args(argv)
+
+    names = [name or file.stem for name, file in words.predictions]
+    for name, (given, file) in zip(names, words.predictions, strict=True):
+        # Runs call their files alike, and are no seeds of one model.
+        if not given and names.count(name) > 1:
+            parser.error(f"{file}: expected a name, as {name} is another file's; write NAME={file}")
+    if words.compare and len({*names}) == 1:
+        parser.error(f"--compare: expected several models, got {names[0]} alone")
+    files = [file for _, file in words.predictions]
+    words.predictions = list(zip(names, files, strict=True))
+    return words
 
 
 def _named(word: str) -> tuple[str, Path]:
-    """A model's name, and a file of its predictions."""
+    """A model's name, empty where none is given, and a file of its predictions."""
     name, equals, file = word.partition("=")
     if equals and "/" not in name:
         if not name or not file:
             raise argparse.ArgumentTypeError(f"expected NAME=FILE, got {word[:80]!r}")
         return name, Path(to_folder(file))
-    return Path(word).stem, Path(to_folder(word))
+    return "", Path(to_folder(word))

@@ -108,6 +108,20 @@ def test_without_training_labels_the_yardsticks_that_need_them_say_so(
     assert "*constant*" not in page and "*chance, all classes alike*" in page
 
 
+def test_a_video_without_a_labelled_row_is_passed_over_to_train_and_an_error_to_test(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_labels(tmp_path, (*TRAIN, *TEST))
+    words = ["evaluate", "cholec80_phases", f"{files}/seed0.npz", "--labels", str(tmp_path)]
+    of_video = tmp_path / "cholec80" / "phase"
+    (of_video / f"{TRAIN[0]}.csv").write_text("second,phase\n")
+    assert main(words) == 0 and "*time alone*" in capsys.readouterr().out
+
+    (of_video / f"{TEST[0]}.csv").write_text("second,phase\n")
+    assert main(words) == 1
+    assert f"{tmp_path}: {TEST[0]}: expected labelled rows" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
@@ -132,6 +146,27 @@ def test_what_does_not_fit_is_one_sentence(
     assert main(["evaluate", *filled, "--labels", str(labels)]) == status
     said = capsys.readouterr().err
     assert message in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["one/p.csv", "two/p.csv"],
+            "one/p.csv: expected a name, as p is another file's; write NAME=",
+        ),
+        (["p=one/q.csv", "p.csv"], "p.csv: expected a name"),
+        (["one/p.csv", "--compare"], "--compare: expected several models, got p alone"),
+        (["p=one/p.csv", "p=two/p.csv", "--compare"], "expected several models, got p alone"),
+        (["p="], "expected NAME=FILE, got 'p='"),
+    ],
+)
+def test_files_are_seeds_of_one_model_only_where_the_words_say_so(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as error:
+        main(["evaluate", "cholec80_phases", "--labels", "labels", *words])
+    assert error.value.code == 2 and message in capsys.readouterr().err
 
 
 def test_it_needs_neither_torch_nor_dali_nor_a_display(labels: Path, files: Path) -> None:

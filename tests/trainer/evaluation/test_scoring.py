@@ -2,18 +2,21 @@
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from surgstream.trainer.evaluation.metrics.samples import Videos
+from surgstream.shards.labels.timeline import TrueRows
+from surgstream.trainer.evaluation.comparing import TOO_SMALL
+from surgstream.trainer.evaluation.metrics.samples import LabelSpace, ScoredVideo, Videos
 from surgstream.trainer.evaluation.report.page import draw_page
 from surgstream.trainer.evaluation.report.result import Result, to_json
 from surgstream.trainer.evaluation.report.table import draw_table
-from surgstream.trainer.evaluation.scoring import TOO_SMALL, Model, Truth, evaluate
+from surgstream.trainer.evaluation.scorer import Model
+from surgstream.trainer.evaluation.scoring import AS_CONSTANT, Truth, evaluate
 from surgstream.trainer.evaluation.tasks.config import Published, TaskConfig
 from tests.trainer.evaluation.made_up import CLASSES, SPACE, constant, model, phases
 
@@ -42,13 +45,7 @@ TASK = TaskConfig(
 )
 
 
-@dataclass
-class Rows:
-    seconds: npt.NDArray[np.float64]
-    truth: npt.NDArray[Any]
-
-
-TRAIN = [Rows(np.arange(200.0), phases(100 + number, 200)) for number in range(5)]
+TRAIN = [TrueRows(np.arange(200.0), phases(100 + number, 200)) for number in range(5)]
 TRUTH = Truth(split="test", where="labels", sha256="ab" * 32, train=TRAIN)
 
 
@@ -99,18 +96,99 @@ def test_a_better_model_is_found_better_and_equal_ones_are_not_told_apart() -> N
     assert len(found.comparisons) == 2 * len(TASK.metrics)
 
 
+def right_on(shares: npt.NDArray[np.float64]) -> Videos:
+    """A model that is right on these shares of the rows of its videos."""
+    videos = []
+    for video, share in zip(model(0.0, num_videos=len(shares)), shares, strict=True):
+        is_right = np.arange(video.num_rows) < share * video.num_rows
+        predicted = np.where(is_right, video.truth, (video.truth + 1) % len(CLASSES))
+        videos.append(replace(video, predicted=predicted, scores=None))
+    return videos
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(
+    ("num_better", "says"),
+    [(20, ("worse", "better")), (19, ("the mean and most videos disagree",) * 2)],
+)
+def test_a_few_large_differences_against_many_small_ones(
+    num_better: int, sign: int, says: tuple[str, str]
+) -> None:
+    """Of 40 videos some are much better, and at least as many a little worse."""
+    step = sign * np.where(np.arange(40) < num_better, 0.4, -0.05)
+    task = replace(TASK, metrics=("video_accuracy",), main="video_accuracy")
+    models = [
+        Model(name=f"{number}", seeds=(right_on(0.5 + number * step),)) for number in range(2)
+    ]
+    (comparison,) = evaluate(task, SPACE, models, TRUTH, with_comparisons=True).comparisons
+    assert comparison.p < 0.05 and comparison.says == says[sign > 0]
+
+
 def test_holm_corrects_for_the_number_of_models() -> None:
     alone = result(model(0.3), model(0.2), compare=True).comparisons[0]
     among = result(model(0.3), model(0.2), *[model(0.3, seed=s) for s in (1, 2, 3)], compare=True)
     assert among.comparisons[0].p == pytest.approx(4 * alone.p)
 
 
+def test_many_models_need_more_videos_than_two() -> None:
+    """Eight videos give a p of 0.0078 at the least, which ten models bring to 0.078."""
+    eight = [model(errors, num_videos=8) for errors in (0.6, *[0.01] * 10)]
+    assert result(*eight[:2], compare=True).comparisons[0].says == "better"
+    assert {each.says for each in result(*eight, compare=True).comparisons} == {TOO_SMALL}
+
+
+def test_a_model_that_is_as_good_as_the_constant_is_marked() -> None:
+    most = int(np.bincount(np.concatenate([rows.truth for rows in TRAIN])).argmax())
+    videos = constant(model(0.2), most)
+    first = videos[0]
+    assert first.predicted is not None
+    # A wrong row becomes another wrong one: no constant any more, and as many right.
+    wrong = int(np.flatnonzero(first.truth != most)[0])
+    first.predicted[wrong] = next(
+        label for label in range(4) if label not in (most, first.truth[wrong])
+    )
+    task = replace(TASK, main="image_accuracy")
+    rows = evaluate(task, SPACE, [Model(name="m", seeds=(videos,))], TRUTH).rows
+    assert rows[0].marks == (AS_CONSTANT,)
+
+
 def test_few_videos_are_too_few_to_say_anything() -> None:
     few = [model(errors, num_videos=3) for errors in (0.6, 0.01)]
     comparison = result(*few, compare=True).comparisons[0]
     assert comparison.says == TOO_SMALL and comparison.difference > 0
-    value = result(model(0.2, num_videos=1)).rows[0].values["image_accuracy"]
+    (warning,) = result(*few).warnings
+    assert warning == "3 videos: intervals of so few are too narrow"
+
+
+def test_one_video_has_no_interval_anywhere() -> None:
+    one = result(model(0.2, num_videos=1), model(0.3, num_videos=1), compare=True)
+    value = one.rows[0].values["image_accuracy"]
     assert math.isnan(value.low) and "one video: no interval" in value.interval
+    assert one.warnings == ("one video: there are no intervals",)
+    table = draw_table(one)
+    assert "[" not in table.partition("one video: there")[2].partition("## Published")[0]
+
+
+def test_an_interval_beside_its_value_is_warned_of() -> None:
+    """Each video has a class of its own, never predicted: hardly a draw has all ten of them."""
+    space = LabelSpace(kind="class", classes=tuple("abcdefghijk"))
+    videos = [
+        ScoredVideo(
+            video=f"v{number}",
+            group=f"v{number}",
+            seconds=np.arange(10.0),
+            truth=np.repeat([0, number + 1], 5),
+            predicted=np.zeros(10, np.int64),
+            scores=None,
+        )
+        for number in range(10)
+    ]
+    task = replace(TASK, metrics=("macro_f1", "image_accuracy"), main="macro_f1")
+    found = evaluate(task, space, [Model(name="m", seeds=(videos,))], TRUTH)
+    value = found.rows[0].values["macro_f1"]
+    assert value.value < value.low and "the value is outside" in value.interval
+    assert "outside" not in found.rows[0].values["image_accuracy"].interval
+    assert found.warnings[-1].startswith("macro_f1: some intervals do not hold the value")
 
 
 def test_groups_are_what_intervals_draw_from() -> None:
@@ -126,6 +204,20 @@ def test_seeds_are_one_row_with_their_spread() -> None:
     value = row.values["image_accuracy"]
     assert value.value == pytest.approx(np.mean(each))
     assert value.spread == pytest.approx(np.std(each, ddof=1)) and row.marks == ("3 seeds",)
+    by_class = [result(videos).rows[0].values["phase_jaccard"].per_class for videos in seeds]
+    for name, of_all in row.values["phase_jaccard"].per_class.items():
+        assert of_all == pytest.approx(np.mean([each[name] for each in by_class]))
+
+
+def test_what_one_seed_alone_leaves_out_is_told_with_its_number() -> None:
+    task = replace(TASK, metrics=("phase_jaccard", "phase_precision_legacy"))
+    videos = model(0.0)
+    never = [replace(video, predicted=np.minimum(video.truth, 2)) for video in videos]
+    seeds = Model(name="m", seeds=(videos, never))
+    values = evaluate(task, SPACE, [seeds], TRUTH).rows[0].values
+    (sentence,) = values["phase_precision_legacy"].undefined
+    assert sentence == "closure: undefined in 14 of 14 videos (seed 2)"
+    assert values["phase_jaccard"].undefined == ()
 
 
 def test_metrics_that_need_scores_are_left_out_of_labels() -> None:
@@ -159,6 +251,20 @@ def test_the_table_is_markdown_with_everything_that_a_reader_needs() -> None:
     assert len(tables) == 3
     for lines in tables:
         assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
+
+
+def test_the_table_tells_what_does_not_count_once_for_all_metrics() -> None:
+    task = replace(TASK, metrics=("phase_jaccard", "phase_recall"))
+    videos = [replace(video, truth=video.truth % 3) for video in model(0.2)]
+    models = [Model(name="m", seeds=(videos,), told=("2 rows do not count",))]
+    found = evaluate(task, SPACE, models, TRUTH, packed_by={"unisurg": ("video01",)})
+    notes = draw_table(found).partition("## Notes")[2].strip().splitlines()
+    assert notes == [
+        "- a note",
+        "- the corpus unisurg of configs/pack packs 1 video of this task for pretraining: video01",
+        "- m: 2 rows do not count",
+        "- phase_jaccard, phase_recall: closure: undefined in 14 of 14 videos",
+    ]
 
 
 def test_the_page_needs_no_other_file_and_says_all() -> None:

@@ -14,7 +14,10 @@ from surgstream.trainer.evaluation.metrics.samples import LabelSpace, ScoredVide
 from surgstream.trainer.evaluation.predictions.stored import PredictedVideo, Predictions
 
 MAX_MISSING = 0.01
-"""The largest share of a video's labelled rows, or two of them, that may lack a prediction."""
+"""The largest share of a video's labelled rows that may lack a prediction; or two, if they are no tenth of them."""
+
+_ROUNDING = 1e-3
+"""Times are often rounded to milliseconds."""
 
 _FEW = 2
 _SHOWN = 8
@@ -58,11 +61,15 @@ def match(
         EvaluationError: A video has no predictions, or too few; or the classes are others.
     """
     order = _order_of_classes(predictions, space)
-    told = list(_told_of_others(predictions, asked))
+    told = [*_told_of_others(predictions, asked), *_told_of_rows(predictions, asked)]
+    if space.kind == "multilabel" and _are_labels(predictions):
+        told.append(
+            "labels alone were predicted: average precision ranks them as scores of 0 and 1"
+        )
     videos = []
     for name in sorted(asked.videos):
         if name not in predictions.videos:
-            hint = did_you_mean(name, predictions.videos)
+            hint = did_you_mean(name, sorted(predictions.videos.keys() - asked.videos.keys()))
             raise EvaluationError(
                 f"{predictions.where}: expected predictions for all {len(asked.videos)} videos of the "
                 f"{asked.split} split, {name} has none{hint}"
@@ -106,6 +113,33 @@ def _told_of_others(predictions: Predictions, asked: Asked) -> Iterator[str]:
         yield f"videos that are in no split of the task do not count: {shown}{more}"
 
 
+def _told_of_rows(predictions: Predictions, asked: Asked) -> Iterator[str]:
+    """A sentence about predictions that are further than half a row from any labelled row."""
+    if not asked.row_seconds:
+        return
+
+    num_rows = 0
+    videos = []
+    for name in sorted(asked.videos.keys() & predictions.videos.keys()):
+        predicted = predictions.videos[name].seconds
+        seconds = asked.videos[name].seconds
+        distance = np.abs(seconds[_nearest(predicted, seconds)] - predicted)
+        far = predicted[distance > asked.row_seconds / 2 + _ROUNDING]
+        num_rows += far.size
+        videos += [f"{name} at second {far[0]:g}"] if far.size else []
+    if num_rows:
+        yield (
+            f"{num_rows:,} predictions are at no labelled row and do not count, in {len(videos)} of "
+            f"{len(asked.videos)} videos, the first in {videos[0]}"
+        )
+
+
+def _are_labels(predictions: Predictions) -> bool:
+    """Whether all scores are 0 or 1."""
+    scores = [video.scores for video in predictions.videos.values() if video.scores is not None]
+    return all(np.isin(each, (0, 1)).all() for each in scores)
+
+
 def _match_rows(
     seconds: Floats, predicted: PredictedVideo, row_seconds: float, where: str, told: list[str]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -116,14 +150,13 @@ def _match_rows(
         return np.arange(1), np.arange(1)
 
     nearest = _nearest(seconds, predicted.seconds)
-    # Times are often rounded to milliseconds.
-    near = np.abs(predicted.seconds[nearest] - seconds) <= row_seconds / 2 + 1e-3
+    near = np.abs(predicted.seconds[nearest] - seconds) <= row_seconds / 2 + _ROUNDING
     kept = np.flatnonzero(near)
     num_missing = len(seconds) - len(kept)
     if num_missing:
         first = seconds[np.flatnonzero(~near)[0]]
         rows = f"{num_missing} of {len(seconds):,} labelled rows"
-        if num_missing > max(_FEW, MAX_MISSING * len(seconds)) or not kept.size:
+        if num_missing > max(min(_FEW, len(seconds) // 10), MAX_MISSING * len(seconds)):
             raise EvaluationError(
                 f"{where}: expected a prediction for each labelled row, got none for {rows}, the first "
                 f"of them at second {first:g}; predict every {row_seconds:g} s"

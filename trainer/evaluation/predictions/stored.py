@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,14 @@ from surgstream.trainer.errors import EvaluationError
 Floats = npt.NDArray[np.float64]
 
 _ARRAYS = ("videos", "video", "second", "classes")
+_TEXTS = ("videos", "classes")
+_NUMBERS = ("video", "second", "scores", "predicted")
+
+# What NumPy, zipfile and json raise depends on which byte is damaged.
+_DAMAGE = (
+    ValueError, TypeError, KeyError, EOFError, OSError, RuntimeError, MemoryError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -105,7 +114,7 @@ def read_predictions(path: Path) -> Predictions:
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         about = json.loads(str(arrays.get("about", "{}")))
-    except (ValueError, zipfile.BadZipFile, EOFError, OSError, KeyError) as error:
+    except _DAMAGE as error:
         raise EvaluationError(
             f"{path}: expected an .npz file of predictions, got: {error}"
         ) from None
@@ -126,28 +135,47 @@ def _check(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         names = ", ".join([*_ARRAYS, "and scores or predicted"])
         raise EvaluationError(f"{path}: expected the arrays {names}; got {', '.join(arrays)}")
 
-    num_rows = len(arrays["second"])
-    num_classes = len(arrays["classes"])
-    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(
-        ("video", "second", "predicted"), (num_rows,)
-    )
-    shapes["scores"] = (num_rows, num_classes)
+    _check_types(path, arrays)
+    num_rows = arrays["second"].size
+    num_classes = arrays["classes"].size
+    shapes: dict[str, tuple[int, ...]] = {
+        **{name: (arrays[name].size,) for name in ("second", *_TEXTS)},
+        **dict.fromkeys(("video", "predicted"), (num_rows,)),
+        "scores": (num_rows, num_classes),
+    }
     for name, shape in shapes.items():
         if name in arrays and arrays[name].shape != shape:
             raise EvaluationError(
                 f"{path}: {name}: expected the shape {shape}, got {arrays[name].shape}"
             )
 
+    for name in _TEXTS:
+        if len({*arrays[name].tolist()}) < arrays[name].size:
+            raise EvaluationError(f"{path}: {name}: expected each name once, got one twice")
     numbers = arrays["video"]
     if numbers.dtype.kind not in "iu" or np.any((numbers < 0) | (numbers >= len(arrays["videos"]))):
         raise EvaluationError(f"{path}: video: expected numbers of `videos`, got others")
 
 
+def _check_types(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Make sure that names are text and all else numbers; an empty array may be of any type."""
+    kinds = {name: ("text", "U") for name in _TEXTS} | {
+        name: ("real numbers", "iuf") for name in _NUMBERS
+    }
+    for name, (what, kind) in kinds.items():
+        if name in arrays and arrays[name].size and arrays[name].dtype.kind not in kind:
+            raise EvaluationError(
+                f"{path}: {name}: expected {what}, got the type {arrays[name].dtype}"
+            )
+
+
 def _by_video(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, PredictedVideo]:
-    """Part the rows by video, in the order of time."""
+    """Part the rows by video, in the order of time; a video without rows is none."""
     found = {}
     for number, name in enumerate(map(str, arrays["videos"])):
         rows = np.flatnonzero(arrays["video"] == number)
+        if not rows.size:
+            continue
         rows = rows[np.argsort(arrays["second"][rows], kind="stable")]
         scores = arrays["scores"][rows].astype(np.float64) if "scores" in arrays else None
         predicted = arrays["predicted"][rows] if "predicted" in arrays else None

@@ -123,6 +123,9 @@ def _read_header(
         line = ",".join(names)[:_SHOWN]
         raise EvaluationError(f"{path}: expected a CSV file with a column `video`, got {line!r}")
 
+    if twice := [name for name in dict.fromkeys(names) if name and names.count(name) > 1]:
+        raise EvaluationError(f"{path}: expected each column once, got {twice[0][:_SHOWN]!r} twice")
+
     time, per_second = _time_column(names, path, per_video, frames_per_second)
     others = [name for name in names if name not in ("video", "second", "frame")]
     if "label" in others or space.kind == "number":
@@ -186,7 +189,10 @@ def _read_rows(
         where = f"{path}: line {reader.line_num}"
         if len(line) != num_columns:
             raise EvaluationError(f"{where}: expected {num_columns} columns, got {len(line)}")
-        rows = found.setdefault(line[header.video].strip(), _Rows())
+        name = line[header.video].strip()
+        if header.time is None and name in found:
+            raise EvaluationError(f"{where}: expected one row a video, got {name[:_SHOWN]!r} twice")
+        rows = found.setdefault(name, _Rows())
         second = 0.0 if header.time is None else _number(line[header.time], where)
         rows.seconds.append(second / header.per_second)
 

@@ -17,6 +17,9 @@ from surgstream.shards.keyed_random import Purpose, hash64, hash_text, uniform
 from surgstream.shards.labels.timeline import TrueRows
 from surgstream.trainer.evaluation.metrics.samples import Floats, LabelSpace, ScoredVideo
 
+CONSTANT = "constant"
+"""The name of the yardstick that always predicts the same."""
+
 NUM_BINS = 100
 """Equal parts of a video, for `time alone`."""
 
@@ -45,7 +48,7 @@ def yardsticks(
 
     truth = np.concatenate([rows.truth for rows in train])
     makers: dict[str, Callable[[ScoredVideo], Rows]] = {
-        "constant": lambda video: np.repeat(summary(truth, space)[None], video.num_rows, 0),
+        CONSTANT: lambda video: np.repeat(summary(truth, space)[None], video.num_rows, 0),
         "chance": lambda video: truth[_draws(video, len(truth))],
     }
     if any(video.num_rows > 1 for video in test.values()):

@@ -18,10 +18,13 @@ def shown(value: float, metric: Mapping[str, Any]) -> str:
 
 def with_interval(value: Value, metric: Mapping[str, Any]) -> str:
     """A value and its interval, such as `78.1 [75.0, 81.2]`."""
-    text = shown(value.value, metric)
-    if math.isfinite(value.low) and math.isfinite(value.high):
-        text += f" [{shown(value.low, metric)}, {shown(value.high, metric)}]"
-    return text
+    return f"{shown(value.value, metric)} {interval(value.low, value.high, metric)}".rstrip()
+
+
+def interval(low: float, high: float, metric: Mapping[str, Any]) -> str:
+    """An interval such as `[75.0, 81.2]`; empty where there is none."""
+    exists = math.isfinite(low) and math.isfinite(high)
+    return f"[{shown(low, metric)}, {shown(high, metric)}]" if exists else ""
 
 
 def counted(number: int, thing: str) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, ScoredVideo
 from surgstream.trainer.evaluation.report.confusion import confusion_matrix, draw_confusion
-from surgstream.trainer.evaluation.report.numbers import NOTHING, counted, facts, shown
+from surgstream.trainer.evaluation.report.numbers import NOTHING, counted, facts, interval, shown
 from surgstream.trainer.evaluation.report.reliability import draw_reliability, reliability
 from surgstream.trainer.evaluation.report.result import Compared, Result, Row
 from surgstream.trainer.evaluation.report.ribbons import choose_cases, draw_case, legend
-from surgstream.trainer.evaluation.report.table import heading, main_first, published_values
+from surgstream.trainer.evaluation.report.table import heading, main_first, published_values, told
 
 _FIRST_METRICS = 8
 
@@ -63,6 +63,11 @@ def _cell(text: str, kind: str = "", tag: str = "td") -> str:
     return f'<{tag} class="{kind}">{text}</{tag}>' if kind else f"<{tag}>{text}</{tag}>"
 
 
+def _small(text: str) -> str:
+    """A line below a number; none where there is nothing to say."""
+    return f"<small>{text}</small>" if text else ""
+
+
 def _scores(result: Result) -> str:
     """A line a metric, a column a model or yardstick; what comes after the first few is folded away."""
     metrics = main_first(result)
@@ -75,6 +80,10 @@ def _scores(result: Result) -> str:
         "In brackets 95 % intervals. Columns in italics are yardsticks, which no encoder made. Hover "
         "over a value for what it is the mean of."
     )
+    if any(math.isfinite(value.spread) for row in result.rows for value in row.values.values()):
+        said += (
+            " Of several seeds numbers are the mean, and pictures and confusion those of the first."
+        )
     return f"<h2>Scores</h2>\n{first}{more}<p class=soft>{said}</p>\n"
 
 
@@ -100,11 +109,9 @@ def _value(row: Row, metric: str, result: Result) -> str:
         return _cell(NOTHING, row.kind)
 
     about = result.metrics[metric]
-    text = shown(value.value, about)
-    if value.low == value.low:
-        text += f"<small>[{shown(value.low, about)}, {shown(value.high, about)}]</small>"
+    text = shown(value.value, about) + _small(interval(value.low, value.high, about))
     if value.spread == value.spread:
-        text += f"<small>seeds ± {shown(value.spread, about)} sd</small>"
+        text += _small(f"seeds ± {shown(value.spread, about)} sd")
     said = "; ".join([f"mean of {value.averaged}", *value.undefined, value.interval])
     return f'<td class="{row.kind}" title="{escape(said)}">{text}</td>'
 
@@ -134,10 +141,10 @@ def _compared_lines(comparisons: Sequence[Compared], result: Result) -> list[str
     ]
     for each in comparisons:
         about = result.metrics[each.metric]
-        ends = f"[{shown(each.low, about)}, {shown(each.high, about)}]"
+        ends = interval(each.low, each.high, about)
         lines.append(
             f"<tr><td>{escape(each.model)} − {escape(each.other)}</td><td>{escape(each.metric)}</td>"
-            f"<td>{shown(each.difference, about)}<small>{ends}</small></td>"
+            f"<td>{shown(each.difference, about)}{_small(ends)}</td>"
             f'<td class="left">{escape(each.says)}<br><span class="soft">{escape(each.sentence)}</span>'
             "</td></tr>\n"
         )
@@ -276,13 +283,8 @@ def _notes(result: Result) -> str:
 
 def _sentences(result: Result) -> Iterator[str]:
     yield from result.notes
-    for preset, ids in result.packed_by.items():
-        yield (
-            f"the corpus {preset} of configs/pack packs {counted(len(ids), 'video')} of this task for "
-            f"pretraining: {', '.join(ids)}"
-        )
+    yield from told(result)
     for row in result.models:
-        yield from (f"{row.name}: {sentence}" for sentence in row.told)
         for file, digest in row.files.items():
             yield f"{row.name}: {file}, SHA-256 {digest}"
     yield f"labels: {result.labels}, SHA-256 {result.labels_sha256}"

@@ -19,6 +19,7 @@ class Value:
         undefined: What was left out of the mean, a sentence each.
         per_class: The value of each class.
         spread: The standard deviation over seeds; NaN of one.
+        seeds: The value of each seed.
     """
 
     value: float
@@ -29,6 +30,7 @@ class Value:
     undefined: tuple[str, ...] = ()
     per_class: dict[str, float] = field(default_factory=dict)
     spread: float = math.nan
+    seeds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,7 @@ class Row:
         values: Its metrics by id.
         per_video: Of each video the metrics that it has by itself, by id.
         marks: What a reader must know of it, such as `constant`.
+        confusion: Of classes the rows of the first seed by true class, down, and predicted class, across.
         told: Sentences about its predictions.
         files: The SHA-256 of each file of predictions, by its name.
         about: What made the predictions, as their maker tells it.
@@ -51,6 +54,7 @@ class Row:
     values: dict[str, Value]
     per_video: dict[str, dict[str, float]]
     marks: tuple[str, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
     told: tuple[str, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)

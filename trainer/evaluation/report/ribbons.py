@@ -76,15 +76,18 @@ def accuracy(video: ScoredVideo) -> float:
 def draw_case(case: Case, classes: Sequence[str]) -> str:
     """Draw a case as HTML with inline SVG: truth on top, a row a model, and times below."""
     first = next(iter(case.videos.values()))
-    length = float(first.seconds[-1] - first.seconds[0]) or 1.0
-    rows = [_row("truth", "", first, first.truth, classes)]
+    edges = _edges(first)
+    start = float(edges[0])
+    length = float(edges[-1]) - start
+
+    rows = [_row("truth", "", first, first.truth, classes, start, length)]
     for name, video in case.videos.items():
         assert video.predicted is not None
-        rows.append(_row(name, f"{100 * accuracy(video):.1f}", video, video.predicted, classes))
-    rows.append(f'<div></div>{_axis(float(first.seconds[0]), length)}<div class="n">%</div>')
+        right = f"{100 * accuracy(video):.1f}"
+        rows.append(_row(name, right, video, video.predicted, classes, start, length))
+    rows.append(f'<div></div>{_axis(start, length)}<div class="n">%</div>')
 
-    minutes = f"{length / 60:.0f} min"
-    title = f"{escape(first.video)} <small>{case.why}, {minutes}, {first.num_rows:,} rows</small>"
+    title = f"{escape(first.video)} <small>{case.why}, {_clock(length)}, {first.num_rows:,} rows</small>"
     return f'<h3>{title}</h3>\n<div class="ribbons">{"".join(rows)}</div>\n'
 
 
@@ -121,22 +124,29 @@ def _one_of(numbers: npt.NDArray[np.int64], videos: Sequence[ScoredVideo]) -> in
     return int(numbers[order[0]])
 
 
+def _edges(video: ScoredVideo) -> npt.NDArray[np.float64]:
+    """When each row begins, and when the last one ends: after the mean time between rows, or a second."""
+    start, end = video.seconds[0], video.seconds[-1]
+    distance = (end - start) / (video.num_rows - 1) if video.num_rows > 1 else 1.0
+    return np.append(video.seconds, end + distance)
+
+
 def _row(
     name: str,
     number: str,
     video: ScoredVideo,
     labels: npt.NDArray[np.int64],
     classes: Sequence[str],
+    start: float,
+    length: float,
 ) -> str:
-    start = video.seconds[0]
-    scale = _WIDTH / max(float(video.seconds[-1] - start), 1e-9)
-    # Each row lasts until the next one.
-    edges = np.append(video.seconds, video.seconds[-1]) - start
+    edges = _edges(video)
+    places = (edges - start) * _WIDTH / length
     rects = []
     for first, stop, label in runs(labels):
-        left = edges[first] * scale
-        width = edges[stop] * scale - left
-        title = escape(f"{_words(classes[label])}, from {_clock(float(video.seconds[first]))}")
+        left = places[first]
+        width = places[stop] - left
+        title = escape(f"{_words(classes[label])}, from {_clock(float(edges[first]))}")
         rects.append(
             f'<rect x="{left:.2f}" width="{max(width, 0.3):.2f}" height="{_HEIGHT}" '
             f'fill="{colour(label)}"><title>{title}</title></rect>'

@@ -3,8 +3,18 @@
 from collections.abc import Iterator
 
 from surgstream.configs.columns import markdown
-from surgstream.trainer.evaluation.report.numbers import NOTHING, facts, shown, with_interval
+from surgstream.trainer.evaluation.report.numbers import (
+    NOTHING,
+    counted,
+    facts,
+    interval,
+    shown,
+    with_interval,
+)
 from surgstream.trainer.evaluation.report.result import PublishedRow, Result
+
+_MAX_UNDEFINED = 8
+"""Sentences in a line about what is left out; `result.json` has all."""
 
 
 def draw_table(result: Result) -> str:
@@ -21,7 +31,7 @@ def draw_table(result: Result) -> str:
         parts.append(markdown(list(_published(result)), left=5) + "\n")
         parts += [f"- {letter}: {text}" for letter, text in result.caveats.items()]
         parts.append("")
-    if notes := [*result.notes, *_undefined(result)]:
+    if notes := [*result.notes, *told(result), *_undefined(result)]:
         parts.append("## Notes\n")
         parts += [f"- {note}" for note in notes]
     return "\n".join(parts).rstrip() + "\n"
@@ -63,18 +73,17 @@ def _comparisons(result: Result) -> Iterator[tuple[str, ...]]:
         "signs and test",
         "difference",
         "95 % interval",
-        "p",
+        "p (Holm)",
     )
     for each in result.comparisons:
         if each.metric != result.main:
             continue  # result.json and the page have these
         about = result.metrics[each.metric]
-        low, high = (shown(end, about) for end in (each.low, each.high))
         p = f"{each.p:.3g}" if each.p == each.p else NOTHING
         difference = shown(each.difference, about)
         who = f"{each.model} − {each.other}"
-        interval = f"[{low}, {high}]"
-        yield (who, each.metric, each.says, each.sentence, difference, interval, p)
+        ends = interval(each.low, each.high, about) or NOTHING
+        yield (who, each.metric, each.says, each.sentence, difference, ends, p)
 
 
 def published_values(row: PublishedRow, result: Result) -> str:
@@ -91,13 +100,39 @@ def _published(result: Result) -> Iterator[tuple[str, ...]]:
         yield (row.model, values, row.protocol, row.source, " ".join(row.caveats))
 
 
-def _undefined(result: Result) -> Iterator[str]:
-    """What had to be left out of means, once for each sentence."""
-    seen: dict[str, list[str]] = {}
+def told(result: Result) -> Iterator[str]:
+    """Which videos corpora pack for pretraining, and what of the predictions does not count."""
+    for preset, ids in result.packed_by.items():
+        yield (
+            f"the corpus {preset} of configs/pack packs {counted(len(ids), 'video')} of this task for "
+            f"pretraining: {', '.join(ids)}"
+        )
     for row in result.models:
-        for metric, value in row.values.items():
-            for sentence in value.undefined:
-                seen.setdefault(f"{metric}: {sentence}", []).append(row.name)
-    for sentence, names in seen.items():
-        who = "" if len(names) == len(result.models) else f" ({', '.join(names)})"
-        yield f"{sentence}{who}"
+        yield from (f"{row.name}: {sentence}" for sentence in row.told)
+
+
+def _undefined(result: Result) -> Iterator[str]:
+    """What had to be left out of means, in one line for all metrics that leave out the same."""
+    metrics_of: dict[tuple[str, ...], list[str]] = {}
+    for metric in main_first(result):
+        for left_out, who in _left_out(result, metric).items():
+            metrics_of.setdefault(left_out, []).append(f"{metric}{who}")
+
+    for left_out, metrics in metrics_of.items():
+        num_more = len(left_out) - _MAX_UNDEFINED
+        more = f"; and {num_more} more in result.json" if num_more > 0 else ""
+        yield f"{', '.join(metrics)}: {'; '.join(left_out[:_MAX_UNDEFINED])}{more}"
+
+
+def _left_out(result: Result, metric: str) -> dict[tuple[str, ...], str]:
+    """What models leave out of a metric, and in brackets which models, where others leave out something else."""
+    values = {row.name: row.values[metric] for row in result.models if metric in row.values}
+    names: dict[tuple[str, ...], list[str]] = {}
+    for name, value in values.items():
+        if value.undefined:
+            names.setdefault(value.undefined, []).append(name)
+
+    return {
+        left_out: "" if len(who) == len(values) else f" ({', '.join(who)})"
+        for left_out, who in names.items()
+    }

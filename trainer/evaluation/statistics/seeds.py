@@ -72,6 +72,10 @@ def mean_of_seeds(seeds: Sequence[Statistic]) -> Statistic:
     return Statistic(
         at=lambda weights: _at(seeds, weights).mean(1),
         per_video=np.mean(per_video, axis=0) if len(per_video) == len(seeds) else None,
+        per_class={
+            name: float(np.mean([seed.per_class[name] for seed in seeds]))
+            for name in seeds[0].per_class
+        },
         averaged=f"{seeds[0].averaged}, {len(seeds)} seeds",
         num_draws_at_most=min(seed.num_draws_at_most for seed in seeds),
     )

@@ -1,5 +1,7 @@
 """Tasks by name, and what metrics and labels need to know of them."""
 
+import fnmatch
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,8 @@ from surgstream.configs.presets import find_preset, presets
 from surgstream.configs.suggestions import did_you_mean
 from surgstream.shards.labels.values import LabelValues
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace
-from surgstream.trainer.evaluation.tasks.config import TaskConfig
+from surgstream.trainer.evaluation.tasks.config import SplitConfig, TaskConfig
+from surgstream.trainer.evaluation.tasks.splits import repeated
 
 FOLD = "@"
 """Between the name of a task and one of its folds."""
@@ -20,7 +23,7 @@ def find_task(word: str) -> TaskConfig:
 
     Args:
         word: The name of one in `configs/evaluate/tasks`, or a file; with `@FOLD` behind it the task with the split of
-            that fold, whose name it has.
+            that fold, whose name it has. A fold may be a glob, as `@louo_*`: the test videos of all these folds.
 
     Raises:
         ConfigError: There is none, its file is wrong, or it has no such fold.
@@ -30,11 +33,25 @@ def find_task(word: str) -> TaskConfig:
     if not at:
         return task
 
-    if fold not in task.folds:
+    names = fnmatch.filter(task.folds, fold)
+    if not names:
         known = ", ".join(task.folds) or "those of the task, which has none"
         hint = did_you_mean(fold, task.folds)
         raise ConfigError(f"{word}: expected one of the folds {known}, got {fold!r}{hint}")
-    return replace(task, name=f"{task.name}{FOLD}{fold}", split=task.folds[fold], folds={})
+    split = task.folds[names[0]] if len(names) == 1 else _together(task, names, word)
+    return replace(task, name=f"{task.name}{FOLD}{fold}", split=split, folds={})
+
+
+def _together(task: TaskConfig, folds: Sequence[str], word: str) -> SplitConfig:
+    """The test videos of several folds; there is nothing to train on, as a video of one fold's test is of another's."""
+    videos = [id for fold in folds for id in task.folds[fold].videos()["test"]]
+    if twice := repeated(videos):
+        raise ConfigError(
+            f"{word}: expected folds that test each video once, {twice[0]} is in several of "
+            f"{', '.join(folds)}"
+        )
+    source = "The test videos of several folds, each predicted by the model of its own fold."
+    return SplitConfig(test=tuple(videos), source=source)
 
 
 def all_tasks() -> dict[str, TaskConfig]:

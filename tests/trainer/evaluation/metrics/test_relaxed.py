@@ -75,7 +75,8 @@ def test_25_fps_told_of_one_row_a_second_forgives_whole_segments() -> None:
 def test_ten_seconds_are_ten_seconds_at_any_rate() -> None:
     # At 25 rows a second the late prediction is right for 250 rows. Its times are off by what floats are.
     truth = [1] * 1000
-    video = replace(a_video(truth, [0] * 300 + [1] * 700), seconds=np.arange(1000) * 0.04 + 0.2)
+    seconds = np.arange(1000.0) * 0.04 + 0.2
+    video = replace(a_video(truth, [0] * 300 + [1] * 700), seconds=seconds)
     assert np.flatnonzero(~right_rows(video, a_space())).tolist() == list(range(250, 300))
 
 

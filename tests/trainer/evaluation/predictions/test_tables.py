@@ -1,5 +1,6 @@
 """CSV files of predictions: what they may look like, and one sentence for each mistake."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,11 @@ def test_a_video_as_a_whole_has_a_row_without_a_time(tmp_path: Path) -> None:
     assert [video.predicted for video in found.videos.values()] == [[3.5], [-1.0]]
 
 
+def test_a_video_as_a_whole_has_one_row(tmp_path: Path) -> None:
+    with pytest.raises(EvaluationError, match="line 4: expected one row a video, got 'a' twice"):
+        table(tmp_path, "video,label\na,3.5\nb,1\na,3.5\n", SCORE, per_video=True)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -88,6 +94,7 @@ def test_a_video_as_a_whole_has_a_row_without_a_time(tmp_path: Path) -> None:
             "video,second,preparation,closure\nv,0,1,2\n",
             "expected a column of scores for each of 3 classes, 'dissection' has none",
         ),
+        ("video,second,label,label\n", "expected each column once, got 'label' twice"),
         ("video,second,label\nv,0\n", "line 2: expected 3 columns, got 2"),
         ("video,second,label\nv,zero,closure\n", "line 2: expected a number, got 'zero'"),
         ("video,second,label\nv,nan,closure\n", "v: expected a time in each row, got NaN"),
@@ -166,6 +173,15 @@ def damaged(path: Path, **changes: object) -> None:
         ({"video": np.array([0.0, 1.0, 1.0])}, "expected numbers of `videos`"),
         ({"predicted": np.array([0, 1, 3])}, "expected numbers of 3 classes, got others"),
         ({"videos": np.array([{}, {}], object)}, "expected an .npz file of predictions"),
+        ({"videos": np.array(["a", "a"])}, "videos: expected each name once, got one twice"),
+        ({"videos": np.array([["a", "b"]])}, r"videos: expected the shape \(2,\), got \(1, 2\)"),
+        ({"second": np.array(["0", "1", "2"])}, "second: expected real numbers, got the type <U1"),
+        ({"second": np.array(1.0)}, r"second: expected the shape \(1,\), got \(\)"),
+        (
+            {"predicted": np.ones(3, complex)},
+            "predicted: expected real numbers, got the type compl",
+        ),
+        ({"about": np.array("[" * 100_000)}, "expected an .npz file of predictions"),
     ],
 )
 def test_a_damaged_file_is_one_sentence(
@@ -176,8 +192,15 @@ def test_a_damaged_file_is_one_sentence(
         read_predictions(tmp_path / "p.npz")
 
 
+def test_a_listed_video_without_rows_has_no_predictions(tmp_path: Path) -> None:
+    damaged(tmp_path / "p.npz", videos=np.array(["a", "b", "c"]))
+    assert list(read_predictions(tmp_path / "p.npz").videos) == ["a", "b"]
+
+
 def test_what_is_no_archive_at_all_is_one_sentence(tmp_path: Path) -> None:
-    for content in (b"", b"PK\x03\x04 half", b"video,second"):
+    array = io.BytesIO()
+    np.save(array, np.arange(3))
+    for content in (b"", b"PK\x03\x04 half", b"video,second", array.getvalue()):
         (tmp_path / "p.npz").write_bytes(content)
         with pytest.raises(EvaluationError, match=r"expected an \.npz file of predictions"):
             read_predictions(tmp_path / "p.npz")

@@ -1,12 +1,9 @@
 """Yardsticks: what needs no encoder."""
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from surgstream.shards.labels.timeline import TrueRows
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, ScoredVideo
 from surgstream.trainer.evaluation.predictions.yardsticks import is_constant, yardsticks
 
@@ -15,19 +12,13 @@ TOOLS = LabelSpace(kind="multilabel", classes=("hook", "grasper"))
 SCORE = LabelSpace(kind="number")
 
 
-@dataclass
-class Rows:
-    seconds: npt.NDArray[np.float64]
-    truth: npt.NDArray[Any]
-
-
-def phases(length: int) -> Rows:
+def phases(length: int) -> TrueRows:
     """A tenth of a video, eight tenths, a tenth."""
     share = np.arange(length) / length
-    return Rows(np.arange(float(length)), np.digitize(share, [0.1, 0.9]))
+    return TrueRows(np.arange(float(length)), np.digitize(share, [0.1, 0.9]))
 
 
-def video(rows: Rows, name: str = "v") -> ScoredVideo:
+def video(rows: TrueRows, name: str = "v") -> ScoredVideo:
     return ScoredVideo(
         video=name,
         group=name,
@@ -38,7 +29,7 @@ def video(rows: Rows, name: str = "v") -> ScoredVideo:
     )
 
 
-def made(train: list[Rows] | None, test: Rows, space: LabelSpace) -> dict[str, ScoredVideo]:
+def made(train: list[TrueRows] | None, test: TrueRows, space: LabelSpace) -> dict[str, ScoredVideo]:
     found = yardsticks(train, {"v": video(test)}, space)
     return {name: videos[0] for name, videos in found.items()}
 
@@ -68,11 +59,11 @@ def test_without_training_labels_there_is_even_chance_alone() -> None:
     (name, found), *others = made(None, phases(5000), PHASES).items()
     assert "alike" in name and not others and found.predicted is not None
     assert np.bincount(found.predicted) / 5000 == pytest.approx([1 / 3] * 3, abs=0.03)
-    assert made(None, Rows(np.zeros(1), np.array([3.0])), SCORE) == {}
+    assert made(None, TrueRows(np.zeros(1), np.array([3.0])), SCORE) == {}
 
 
 def test_several_labels_are_scored_by_how_often_each_occurs() -> None:
-    rows = Rows(np.arange(4.0), np.array([[1, 0], [1, 0], [1, 1], [1, 0]], bool))
+    rows = TrueRows(np.arange(4.0), np.array([[1, 0], [1, 0], [1, 1], [1, 0]], bool))
     found = made([rows], rows, TOOLS)
     scores = found["constant"].scores
     assert scores is not None and scores.tolist() == [[1.0, 0.25]] * 4
@@ -83,8 +74,8 @@ def test_several_labels_are_scored_by_how_often_each_occurs() -> None:
 
 
 def test_the_constant_number_is_the_median_and_whole_videos_have_no_time() -> None:
-    train = [Rows(np.zeros(1), np.array([value])) for value in (1.0, 2.0, 30.0)]
-    found = made(train, Rows(np.zeros(1), np.array([5.0])), SCORE)
+    train = [TrueRows(np.zeros(1), np.array([value])) for value in (1.0, 2.0, 30.0)]
+    found = made(train, TrueRows(np.zeros(1), np.array([5.0])), SCORE)
     assert {*found} == {"constant", "chance"}
     assert found["constant"].predicted is not None
     assert found["constant"].predicted.tolist() == [2.0]

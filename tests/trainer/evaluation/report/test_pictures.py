@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from surgstream.trainer.evaluation.report.reliability import (
     softmax,
 )
 from surgstream.trainer.evaluation.report.ribbons import (
+    Case,
     accuracy,
     choose_cases,
     colour,
@@ -59,6 +61,29 @@ def test_the_pieces_of_a_ribbon_follow_each_other_and_fill_it() -> None:
         for (_, stop), (start, _) in itertools.pairwise(edges):
             assert stop == pytest.approx(start, abs=0.02)
     assert truth.count("<rect") == len(CLASSES) < predicted.count("<rect")
+
+
+def test_models_that_miss_rows_stand_below_the_truth_at_their_times() -> None:
+    (whole,) = model(0.0, num_videos=1)
+    late = replace(
+        whole, seconds=whole.seconds[60:], truth=whole.truth[60:], predicted=whole.truth[60:]
+    )
+    page = draw_case(Case(why="worst", videos={"whole": whole, "late": late}), CLASSES)
+    *_, last = re.findall(r"<svg.*?</svg>", page)
+    edges = [
+        (float(x), float(width)) for x, width in re.findall(r'x="([\d.]+)" width="([\d.]+)"', last)
+    ]
+    assert edges[0][0] == pytest.approx(500) and sum(edges[-1]) == pytest.approx(1000, abs=0.1)
+    assert "0:02:00" in page
+
+
+def test_one_row_fills_a_ribbon() -> None:
+    (video,) = model(0.0, num_videos=1)
+    one = replace(
+        video, seconds=video.seconds[:1], truth=video.truth[:1], predicted=video.truth[:1]
+    )
+    page = draw_case(Case(why="worst", videos={"m": one}), CLASSES)
+    assert page.count('x="0.00" width="1000.00"') == 2
 
 
 def test_a_hundred_classes_have_colours_of_their_own() -> None:

@@ -147,6 +147,18 @@ def test_a_task_is_found_by_its_name_and_fold() -> None:
     assert (fold.name, fold.split, fold.folds) == ("cholect45_triplets@2", whole.folds["2"], {})
 
 
+def test_folds_together_have_each_test_video_once_and_none_to_train_on() -> None:
+    pooled = find_task("cholect45_triplets@*")
+    whole = find_task("cholect45_triplets")
+    tests = [video for fold in whole.folds.values() for video in fold.videos()["test"]]
+    assert pooled.name == "cholect45_triplets@*" and pooled.folds == {}
+    assert sorted(pooled.videos("test")) == sorted(tests) and len({*tests}) == len(tests) == 45
+    assert pooled.videos("train") == pooled.videos("val") == ()
+
+    by_surgeon = find_task("jigsaws_suturing@louo_*")
+    assert len({by_surgeon.group_of()[video] for video in by_surgeon.videos("test")}) == 8
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [
@@ -154,6 +166,10 @@ def test_a_task_is_found_by_its_name_and_fold() -> None:
         ("cholec80", "got the beginning of cholec80_cvs and cholec80_phases and cholec80_tools"),
         ("cholect45_triplets@6", "expected one of the folds 1, 2, 3, 4, 5, got '6'"),
         ("jigsaws_suturing@louo_A", "got 'louo_A'; did you mean 'louo_"),
+        (
+            "jigsaws_suturing@*",
+            "expected folds that test each video once, Suturing_B001_capture1 is",
+        ),
         ("cholec80_phases@1", "folds those of the task, which has none, got '1'"),
     ],
 )
