@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from surgstream.benchmarks.support.harness import conditions, facts_table, measure, save, table
-from surgstream.launch.commands.bench import RECIPE_THEMES, STORE_THEMES, THEMES, parse
+from surgstream.launch.commands.measures.bench import RECIPE_THEMES, STORE_THEMES, THEMES, parse
 
 
 def run(words: argparse.Namespace) -> int:

@@ -40,6 +40,7 @@ def markdown(rows: Sequence[Sequence[str]], left: int = 1) -> str:
     Returns:
         The table's lines, without a line end after the last one.
     """
-    heading, *others = [f"| {' | '.join(row)} |" for row in rows]
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    heading, *others = [f"| {' | '.join(row)} |" for row in escaped]
     rule = "|" + "---|" * left + "--:|" * (len(rows[0]) - left)
     return "\n".join([heading, rule, *others])

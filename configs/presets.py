@@ -8,10 +8,11 @@ from surgstream.configs.errors import ConfigError
 from surgstream.configs.places import to_place
 from surgstream.configs.suggestions import did_you_mean
 
-Kind = Literal["launch", "pack", "pretrain"]
-"""Sites, corpora and recipes, by the folder that they lie in."""
+Kind = Literal["evaluate/tasks", "launch", "pack", "pretrain"]
+"""Tasks, sites, corpora and recipes, by the folder that they lie in."""
 
 _CALLED = {
+    "evaluate/tasks": "a task's file",
     "launch": "a site's file",
     "pack": "a corpus file, a folder of videos",
     "pretrain": "a recipe's file",

@@ -22,12 +22,14 @@ COMMANDS = {
     "verify": "check every byte of a packed corpus",
     "inspect": "show what a packed corpus holds, in numbers and in pictures",
     "leaks": "find what is in a corpus twice, or in a held-out one as well",
+    "labels": "turn a public release's labels into files that tasks read",
     "stage": "copy a packed corpus to nodes' disks, a file system or a store",
     "order": "print which clip is drawn when, and which rank reads it",
     "describe": "tell what a recipe takes: FLOPs, memory, steps, hours, disk",
     "preflight": "check nodes, store, network and memory before a run",
     "pretrain": "train a recipe, on one process or under torchrun or srun",
     "export": "write a checkpoint's encoder as safetensors, for others too",
+    "evaluate": "score stored predictions: intervals, ribbons, comparisons",
     "launch": "start jobs: training, packing, measuring the loader",
     "status": "tell how runs stand: step, speed, loss, checkpoint, time left",
     "bench": "measure this machine: reading, decoding, loader, training step",
@@ -57,6 +59,7 @@ USAGE = "\n".join(
 
 DALI = "pip install 'surgstream[cuda13]', or, for drivers below 580, as README says of [cuda12]"
 EXTRAS = {
+    "evaluate": ("openpyxl", "scipy"),
     "pack": ("av", "cv2", "PIL"),
     "s3": ("boto3", "botocore"),
     "train": ("deepspeed", "einops", "safetensors", "tensorboard", "timm", "torch"),

@@ -45,5 +45,13 @@ class VideoError(ShardError):
         self.nameless = nameless or reason
 
 
+class LabelError(ShardError):
+    """Labels are missing or malformed, or a task does not know what they say."""
+
+
 class LeakError(ShardError):
     """A training corpus shows held-out material."""
+
+
+class ReleaseError(ShardError):
+    """The label files of a public release are damaged, missing, or not those that were published."""

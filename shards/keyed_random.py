@@ -34,6 +34,10 @@ class Purpose(IntEnum):
     BLOCKS = 11
     MASK_RATIO = 12
     CROP_OFFSET = 13
+    BOOTSTRAP = 14
+    SUBSET_OF_VIDEOS = 15
+    MADE_UP = 16
+    BOOTSTRAP_OF_SEEDS = 17
 
 
 def mix64(x: UInt64) -> UInt64:

@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import dataclasses
-import importlib
 import math
 import types
 import typing
@@ -18,6 +17,7 @@ from surgstream.configs.errors import ConfigError, SurgstreamError
 from surgstream.configs.loading import build, load, to_tree
 from surgstream.configs.ranges import Number, Range
 from surgstream.launch.__main__ import COMMANDS
+from surgstream.launch.commands import parse
 from surgstream.launch.jobs import training
 from surgstream.launch.site import Site
 from surgstream.shards.corpus.file import CorpusConfig
@@ -241,7 +241,7 @@ def test_every_number_of_a_command_has_a_range(
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", made)
     with pytest.raises(Made) as caught:
-        importlib.import_module(f"surgstream.launch.commands.{words[0]}").parse(words[1:])
+        parse(words[0], words[1:])
     (parser,) = caught.value.args
 
     for action in parser._actions:

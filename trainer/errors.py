@@ -31,6 +31,10 @@ class ModelError(SurgstreamError):
     """A model cannot be built, or weights do not fit it."""
 
 
+class MetricError(SurgstreamError):
+    """A metric cannot be computed from the labels or predictions that there are."""
+
+
 class CheckpointError(SurgstreamError):
     """A checkpoint cannot be resumed from."""
 
@@ -65,3 +69,7 @@ class UnfitNodesError(PreflightError):
     """A few nodes are not fit for a run. The next start may get others."""
 
     comes_again = False
+
+
+class EvaluationError(SurgstreamError):
+    """Predictions or labels do not fit a task."""

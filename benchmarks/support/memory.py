@@ -30,6 +30,11 @@ def peak_mb(action: Callable[[], object]) -> float:
         torch.cuda.reset_peak_memory_stats()
         action()
         return (torch.cuda.max_memory_allocated() - before) / 1e6
+    return host_peak_mb(action)
+
+
+def host_peak_mb(action: Callable[[], object]) -> float:
+    """Do something; returns what this process's own memory took at most beyond what it had, in 10^6 bytes."""
     Path("/proc/self/clear_refs").write_text("5")  # the peak is that of what follows
     resident = status_kb("VmRSS")
     action()

@@ -4,8 +4,31 @@ Such a module has `parse(argv)`, which explains the command at `--help`. Its wor
 in `work`; that is imported once they are parsed, and its `run(words)` called.
 """
 
+import argparse
 import importlib
 from collections.abc import Sequence
+
+_ROOMS = {
+    "corpora": ("synth", "pack", "verify", "inspect", "leaks", "labels", "stage"),
+    "runs": ("order", "describe", "preflight", "pretrain", "export", "launch", "status"),
+    "measures": ("bench", "loader", "evaluate"),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def parse(name: str, argv: Sequence[str]) -> argparse.Namespace:
+    """Parse a command's words.
+
+    Args:
+        name: The command.
+        argv: The words after it.
+
+    Raises:
+        SystemExit: It was asked for help, or a word is wrong.
+    """
+    module = importlib.import_module(f"{__name__}.{_ROOM_OF[name]}.{name}")
+    words: argparse.Namespace = module.parse(argv)
+    return words
 
 
 def run(name: str, argv: Sequence[str]) -> int:
@@ -23,5 +46,5 @@ def run(name: str, argv: Sequence[str]) -> int:
         ModuleNotFoundError: What the work needs is not installed.
         SurgstreamError: The work could not be done.
     """
-    words = importlib.import_module(f"{__name__}.{name}").parse(argv)
+    words = parse(name, argv)
     return int(importlib.import_module(words.work).run(words))

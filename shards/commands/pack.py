@@ -10,6 +10,7 @@ from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import build, load, to_yaml
 from surgstream.shards.corpus.file import CorpusConfig, find_corpus, is_folder
 from surgstream.shards.corpus.folder import describe_folder
+from surgstream.shards.corpus.overlaps import told_overlaps
 from surgstream.shards.corpus.sources import located
 from surgstream.shards.format.names import QUARANTINE_NAME, READINGS_NAME
 from surgstream.shards.format.outside import check_outside
@@ -33,6 +34,9 @@ def run(words: argparse.Namespace) -> int:
     storage = open_storage(words.out)
     if words.report is not None:
         check_outside("--report", words.report, storage.uri)
+
+    for line in told_overlaps(corpus):
+        sys.stdout.write(f"{line}\n")
 
     # Shards that are still to be packed have None for a receipt.
     if words.plan_only:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from surgstream.configs.errors import ConfigError
+from surgstream.configs.id_ranges import expand
 from surgstream.configs.loading import to_tree
 from surgstream.configs.places import Anywhere, Folder
 from surgstream.configs.presets import find_preset, presets
@@ -70,7 +71,11 @@ class DatasetConfig:
             `shards.corpus.labels`.
         min_seconds: A video with fewer seconds to pack is left out and reported; null takes the value of `pack`.
         licence: Written into every sample.
-        expected: Published counts; a difference from what is packed to train, or dropped, is a warning.
+        expected: Published counts; a difference from what is packed to train, or dropped, is a warning. So it is with
+            `split: all` where nothing is held out.
+        packs_test_of: Videos packed for training that a task chooses models by or tests them on: by the task's name in
+            `configs/evaluate/tasks` their ids here, or ranges of them such as `video[01-40]`. It is told, and changes
+            nothing that is packed.
     """
 
     name: str
@@ -84,6 +89,7 @@ class DatasetConfig:
     min_seconds: Annotated[float, Range(0, 1e6)] | None = None
     licence: str | None = None
     expected: Expected = Expected()
+    packs_test_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def problems(self) -> Iterator[str]:
         """Yield what is wrong with these values."""
@@ -92,6 +98,15 @@ class DatasetConfig:
         if not self.videos:
             yield "videos: expected a file, a glob or a list of them, got nothing"
         yield from (f"id: {problem}" for problem in naming.problems(self.id))
+        for task, ids in self.packs_test_of.items():
+            try:
+                expand(ids)
+            except ValueError as error:
+                yield f"packs_test_of.{task}: {error}"
+
+    def overlaps(self) -> dict[str, tuple[str, ...]]:
+        """The ids of `packs_test_of`, by task."""
+        return {task: expand(ids) for task, ids in self.packs_test_of.items()}
 
 
 Droppable = Literal["black", "uniform", "test_card", "text", "out_of_body", "face"]
@@ -103,7 +118,8 @@ class PackConfig:
     """The options of packing.
 
     Attributes:
-        split: `train` packs what is not held out; `held_out` packs only that, to watch the training loss on it.
+        split: `train` packs what is not held out; `held_out` packs only that, to watch the training loss on it; `all`
+            packs both, for a corpus that is evaluated on and never trained on as a whole.
         fps: Frames packed a second of video, 0.001 to 1000.
         short_side: Shorter side of the packed frames in pixels. A smaller source keeps its size.
         jpeg_quality: 1 to 100.
@@ -118,7 +134,7 @@ class PackConfig:
 
     renamed: ClassVar[Renamed] = Renamed(keys={}, values={"drop": RENAMED_KINDS})
 
-    split: Literal["train", "held_out"] = "train"
+    split: Literal["train", "held_out", "all"] = "train"
     fps: Annotated[float, Range(0.001, 1e3)] = 1.0
     short_side: Annotated[int, Range(16, 2**14)] = 256
     jpeg_quality: Annotated[int, Range(1, 100)] = 85

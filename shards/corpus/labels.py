@@ -10,17 +10,14 @@ kind of label. The text in that column holds from its second until the next late
 One file may serve several kinds, several rows may share a second, and a video need not have every file.
 """
 
-import csv
-import io
-import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from surgstream.configs.errors import ConfigError
-from surgstream.shards.errors import UnusableFileError, VideoError
-from surgstream.shards.format.names import MAX_LABELS
+from surgstream.shards.errors import VideoError
+from surgstream.shards.labels.tables import finite, parse_table, read_file
 from surgstream.shards.storage.stores import Stores
 
 _SHOWN = 200
@@ -107,25 +104,12 @@ def read_labels(locations: dict[str, str], stores: Stores) -> Labels:
 
 
 def _read(kind: str, location: str, stores: Stores) -> list[Row]:
-    storage, name = stores.locate(location)
     try:
-        size = storage.size(name)
-        if size is None:
-            raise ValueError("it is missing")
-        if size > MAX_LABELS:
-            raise ValueError(f"it has more than {MAX_LABELS} bytes")
-        text = storage.read(name).decode("utf-8-sig")
-
-        parsed = list(csv.reader(io.StringIO(text, newline=""), strict=True))
-        # An empty file has a header without columns.
-        header, *lines = parsed or [[]]
-        if not {"second", kind} <= {*header}:
-            raise ValueError(_other_columns(header, kind))
-        _check_columns(lines, len(header))
-        time = header.index("second")
-        value = header.index(kind)
-        rows = [(_finite(line[time]), line[value]) for line in lines if line]
-    except (UnusableFileError, UnicodeDecodeError, csv.Error, ValueError, IndexError) as error:
+        table = parse_table(read_file(location, stores))
+        if not {"second", kind} <= {*table.header}:
+            raise ValueError(_other_columns(table.header, kind))
+        rows = [(finite(second), label) for _, (second, label) in table.columns("second", kind)]
+    except ValueError as error:
         expected = f"expected a CSV file with the columns 'second' and {kind!r}"
         raise VideoError(
             f"labels: {location}: {expected}: {error}", nameless=f"labels: {expected}"
@@ -135,15 +119,7 @@ def _read(kind: str, location: str, stores: Stores) -> list[Row]:
     return sorted(rows, key=_second)
 
 
-def _check_columns(lines: list[list[str]], num_columns: int) -> None:
-    """Raise ValueError if a line has text beyond the columns of the header, which comes from an unquoted comma."""
-    for line in lines:
-        if any(line[num_columns:]):
-            row = ",".join(line)[:_SHOWN]
-            raise ValueError(f"got a row of more columns, {row!r}; put what has commas in quotes")
-
-
-def _other_columns(header: list[str], kind: str) -> str:
+def _other_columns(header: Sequence[str], kind: str) -> str:
     """The message for a file without the columns `second` and `kind`, with a command that makes a file with them.
 
     Most public labels, such as Cholec80's, are tables of the pictures of a video by number, with tabs between columns.
@@ -173,13 +149,6 @@ def _other_columns(header: list[str], kind: str) -> str:
     script = f'NR==1{{print "second,{kind}"}} NR>1{{print {second} "," {label}}}'
     mark = "\\t" if separator == "\t" else separator
     return f"{said}; make such files of them: awk -F'{mark}' '{script}' FILE > NEW.csv{rate}"
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is not a second")
-    return number
 
 
 def _holding(rows: list[Row], start: Fraction, stop: Fraction) -> list[Row]:

@@ -75,7 +75,7 @@ def find_sources(
 
     Raises:
         ConfigError: A dataset's videos or labels are missing, two videos share an id, a held-out id is no video's, a
-            dataset trains on a video that another one holds out, or nothing is left.
+            dataset trains on a video that another one holds out and not all are packed, or nothing is left.
         StorageError: A bucket or a folder cannot be listed, or a store fails.
     """
     found: list[Placed] = []
@@ -86,6 +86,9 @@ def find_sources(
     # After the pseudonyms, since a review names videos as the corpus does.
     if corpus.review is not None:
         found = _reviewed(found, load_review(corpus.review, stores))
+
+    if corpus.pack.split == "all":
+        return [source for _, source in found]
 
     train = [source for split, source in found if split == "train"]
     held_out = [source for split, source in found if split == "held_out"]

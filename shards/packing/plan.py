@@ -136,7 +136,7 @@ def earlier_plan(corpus: CorpusConfig, storage: Storage) -> PackingPlan | None:
     Packing removes the shards that its plan does not have, so a wrong folder must not cost a corpus.
 
     Raises:
-        ConfigError: The shards are of another corpus, of the other split, or of an unknown plan.
+        ConfigError: The shards are of another corpus, of another split, or of an unknown plan.
         ManifestError: The plan is damaged.
         StorageError: The store fails.
     """

@@ -1,4 +1,4 @@
-"""Chunks: runs of consecutive frames, read from the shards' byte ranges and checked frame by frame.
+"""Chunks: frames of consecutive clips, read from the shards' byte ranges and checked frame by frame.
 
 A frame that is not what was packed, or whose JPEG declares another size than the manifest, is read again. Once two
 reads agree on it, it is damaged in the store and marked as bad; `ClipCutter` decides what follows.
@@ -18,8 +18,7 @@ from surgstream.shards.reading.activity import Activities
 from surgstream.shards.reading.buffers import Bytes, new_buffer
 from surgstream.shards.reading.cache import ChunkCache
 from surgstream.shards.reading.counters import ReadCounters
-from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.shards.reading.locations import RowRange
+from surgstream.shards.reading.locations import ClipTable, RowRange
 
 _MAX_READS = 5
 
@@ -55,10 +54,10 @@ class _Run:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Consecutive frames of a dataset, in memory. It is freed with the last reference to it or to one of its frames.
+    """Frames of a dataset, in memory. It is freed with the last reference to it or to one of its frames.
 
     Attributes:
-        runs: One for each shard that the frames lie in.
+        runs: Frames that follow each other in a shard, in growing order.
         bad: The frames that cannot be used, by number.
     """
 
@@ -89,7 +88,7 @@ class ChunkReader:
 
     def __init__(
         self,
-        table: FrameTable,
+        table: ClipTable,
         *,
         look_back: int,
         range_bytes: int,
@@ -120,9 +119,9 @@ class ChunkReader:
     def read(self, dataset: str, first_clip: int, num_clips: int) -> Chunk:
         """Read all frames that consecutive clips show: their anchors, and the look-back of the first of them.
 
-        Look-back ends where a part begins, so a chunk takes more than one range only where it crosses into another
-        shard. Frames between those that are shown are read as well: separate requests would take longer. A single clip
-        is not cached: chunks come back in every epoch, single clips do not.
+        The table says which runs of frames these are; a run takes more than one range only where it crosses into
+        another shard. Frames between those that are shown are read as well: separate requests would take longer. A
+        single clip is not cached: chunks come back in every epoch, single clips do not.
 
         Args:
             dataset: The dataset.
@@ -135,24 +134,21 @@ class ChunkReader:
         Raises:
             StorageError: The shard or its index is missing or too short, or the store fails.
         """
-        last_clip = first_clip + num_clips - 1
-        first, last = self._table.locate_all([dataset] * 2, [first_clip, last_clip])
-        start = max(first.part_start, first.number - self._look_back * first.apart)
         cache = self._cache if num_clips > 1 else None
-
         runs: list[_Run] = []
         bad: dict[int, BadFrame] = {}
-        frame = start
-        for rows in self._table.rows(dataset, start, last.number + 1):
-            run = self._cached_run(cache, frame, rows) if cache else None
-            if run is None:
-                run = self._stored_run(cache, frame, rows)
+        for span in self._table.spans(dataset, first_clip, num_clips, self._look_back):
+            frame = span.start
+            for rows in self._table.rows(dataset, span.start, span.stop):
+                run = self._cached_run(cache, frame, rows) if cache else None
+                if run is None:
+                    run = self._stored_run(cache, frame, rows)
 
-            for i, reason in run.bad.items():
-                video, number = self._table.video_frame(dataset, frame + i)
-                bad[frame + i] = BadFrame(rows.shard, video, number, reason)
-            runs.append(run)
-            frame += rows.stop - rows.start
+                for i, reason in run.bad.items():
+                    video, number = self._table.video_frame(dataset, frame + i)
+                    bad[frame + i] = BadFrame(rows.shard, video, number, reason)
+                runs.append(run)
+                frame += rows.stop - rows.start
 
         self.counters.add(chunks_read=1)
         return Chunk(runs, bad)

@@ -7,8 +7,7 @@ from surgstream.shards.errors import CorruptSampleError
 from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.buffers import Bytes
 from surgstream.shards.reading.chunks import BadFrame, Chunk, ChunkReader
-from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.shards.reading.locations import Location
+from surgstream.shards.reading.locations import ClipTable, Location
 
 _MAX_SUBSTITUTES = 16
 
@@ -113,7 +112,7 @@ class ClipCutter:
 
     def __init__(
         self,
-        table: FrameTable,
+        table: ClipTable,
         order: Order,
         reader: ChunkReader,
         shape: ClipShape,
@@ -232,6 +231,10 @@ class ClipCutter:
     def _shown(self, where: Location) -> range:
         """The frames of a clip that its part has, by number in the dataset, oldest first."""
         stride = self._shape.stride * where.apart
+        # A still image, which `_cut` repeats.
+        if stride == 0:
+            return range(where.number, where.number + 1)
+
         num_in_part = (where.number - where.part_start) // stride + 1
         num_frames = min(self._shape.num_frames, num_in_part)
         first = where.number - (num_frames - 1) * stride

@@ -16,7 +16,7 @@ from surgstream.shards.reading.chunks import Chunk, ChunkReader
 from surgstream.shards.reading.clips import BadClipLimits, ClipBytes, ClipCutter, ClipShape
 from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.reading.counters import ReadCounters
-from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.locations import ClipTable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class ClipFeed(ABC):
     """
 
     def __init__(
-        self, table: FrameTable, order: Order, *, shape: ClipShape, reading: Reading
+        self, table: ClipTable, order: Order, *, shape: ClipShape, reading: Reading
     ) -> None:
         """Start no thread yet.
 
@@ -111,8 +111,7 @@ class ClipFeed(ABC):
 
     def _read(self, dataset: int, first_clip: int, num_clips: int) -> Future[Chunk]:
         name = self._names[dataset]
-        num_frames = num_clips + self._look_back
-        expected = int(num_frames * self._table.mean_clip_bytes(name))
+        expected = int(self._table.chunk_bytes(name, num_clips, self._look_back))
 
         self.counters.add(asked_bytes=expected)
         chunk = self._pool.submit(self._reader.read, name, first_clip, num_clips)

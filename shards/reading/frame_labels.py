@@ -13,7 +13,7 @@ from surgstream.shards.errors import ManifestError
 from surgstream.shards.format.checksummed import load_checksummed
 from surgstream.shards.format.index import Rows, from_bytes
 from surgstream.shards.format.names import MAX_LABELS
-from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.locations import ClipTable
 from surgstream.shards.storage.stores import read_range
 
 _BLOCK = tarfile.BLOCKSIZE
@@ -30,7 +30,7 @@ class FrameLabels:
         kind: The kind of label, such as `phase`.
     """
 
-    def __init__(self, table: FrameTable, kind: str) -> None:
+    def __init__(self, table: ClipTable, kind: str) -> None:
         self._table = table
         self._kind = kind
         self._segments = cache(self._find_segments)
@@ -43,10 +43,14 @@ class FrameLabels:
             ManifestError: A segment's description is damaged, or there is none.
             StorageError: The corpus cannot be read.
         """
-        places = self._table.locate_all([dataset] * len(clips), clips)
-        return [self._label(dataset, place.number) for place in places]
+        return [label for _, label in self.moments(dataset, clips)]
 
-    def _label(self, dataset: str, frame: int) -> str | None:
+    def moments(self, dataset: str, clips: Sequence[int]) -> list[tuple[Fraction, str | None]]:
+        """The second in its video and the label of each clip's anchor; see `of`."""
+        places = self._table.locate_all([dataset] * len(clips), clips)
+        return [self._moment(dataset, place.number) for place in places]
+
+    def _moment(self, dataset: str, frame: int) -> tuple[Fraction, str | None]:
         (place,) = self._table.rows(dataset, frame, frame + 1)
         first_rows, starts, stops = self._segments(place.shard, place.index)
         number = bisect_right(first_rows, place.start) - 1
@@ -57,7 +61,7 @@ class FrameLabels:
         time = frame_of_video / Fraction(str(segment["fps"]))
         rows = segment["labels"].get(self._kind, [])
         holding = bisect_right(rows, time, key=lambda row: Fraction(str(row[0]))) - 1
-        return str(rows[holding][1]) if holding >= 0 else None
+        return time, str(rows[holding][1]) if holding >= 0 else None
 
     def _find_segments(self, shard: str, index: str) -> tuple[list[int], list[int], list[int]]:
         """First row of each segment of a shard, and the start and stop in the tar of the content of its JSON."""

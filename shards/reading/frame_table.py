@@ -14,7 +14,7 @@ from surgstream.shards.format.names import index_name
 from surgstream.shards.format.records import Shard
 from surgstream.shards.order.revisions import DatasetSize
 from surgstream.shards.reading.columns import Columns
-from surgstream.shards.reading.locations import Location, RowRange
+from surgstream.shards.reading.locations import Location, RowRange, ShownPart
 from surgstream.shards.storage.stores import Storage
 
 Int64 = npt.NDArray[np.int64]
@@ -156,6 +156,21 @@ class FrameTable:
         found = self._datasets[dataset]
         return found.num_bytes / found.num_clips
 
+    def chunk_bytes(self, dataset: str, num_clips: int, look_back: int) -> float:
+        """See `ClipTable`."""
+        return (num_clips + look_back) * self.mean_clip_bytes(dataset)
+
+    def parts(self, dataset: str) -> Iterator[ShownPart]:
+        """The parts of a dataset's videos, in order."""
+        found = self._datasets[dataset]
+        for part in range(found.first_part, found.end_part):
+            video = self._part_videos[part]
+            apart = int(self._apart[video])
+            first_clip, end_clip = self._clip_starts[part : part + 2].tolist()
+            first = int(self._part_firsts[part] + self._part_skips[part])
+            frames = range(first, first + (end_clip - first_clip) * apart, apart)
+            yield ShownPart(self._videos[video], first_clip - found.first_clip, frames)
+
     def part_frames(self, dataset: str) -> Int64:
         """Frames that each part of a dataset shows, each the anchor of a clip: (num,)."""
         found = self._datasets[dataset]
@@ -216,6 +231,12 @@ class FrameTable:
                 self._heights[videos].tolist(),
             )
         )
+
+    def spans(self, dataset: str, first_clip: int, num_clips: int, look_back: int) -> list[range]:
+        """See `ClipTable`: one run, as look-back ends where a part begins."""
+        first, last = self.locate_all([dataset] * 2, [first_clip, first_clip + num_clips - 1])
+        start = max(first.part_start, first.number - look_back * first.apart)
+        return [range(start, last.number + 1)]
 
     def video_frame(self, dataset: str, number: int) -> tuple[str, int]:
         """The video that packed frame `number` of a dataset, shown or not, belongs to, and its number there."""

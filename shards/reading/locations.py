@@ -1,8 +1,12 @@
-"""Locations: the place of a clip among the frames of its dataset, and that of frames in the index of a shard."""
+"""Locations: where a clip lies among the frames of its dataset, and frames in a shard; and the tables that know it."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from surgstream.shards.format.names import index_name
+from surgstream.shards.order.revisions import DatasetSize
+from surgstream.shards.storage.stores import Storage
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,7 @@ class Location:
         video: Id of the video it belongs to.
         frame: Its number in the video.
         part_start: Number in the dataset of the first frame that its part shows; clips do not look back beyond it.
-        apart: Packed frames from one that is shown to the next.
+        apart: Packed frames from one that is shown to the next; 0 repeats the anchor.
         width: Width of the video's frames in pixels.
         height: Their height in pixels.
     """
@@ -50,3 +54,65 @@ class RowRange:
     def index(self) -> str:
         """The name of the index."""
         return index_name(self.shard)
+
+
+@dataclass(frozen=True)
+class ShownPart:
+    """A part of a video, as a table shows it.
+
+    Attributes:
+        video: Id of the video.
+        first_clip: Number in the dataset of the clip whose anchor is the part's first frame.
+        frames: The numbers in the video of the frames that are shown, each the anchor of the next clip.
+    """
+
+    video: str
+    first_clip: int
+    frames: range
+
+
+class ClipTable(Protocol):
+    """Datasets of numbered clips, and where their frames lie: a whole corpus, or a subset of it."""
+
+    @property
+    def storage(self) -> Storage:
+        """Where the corpus lies."""
+
+    @property
+    def sha256(self) -> str:
+        """What decides the numbers of clips, in hexadecimal: two tables that agree on it have the same clips."""
+
+    def sizes(self) -> tuple[DatasetSize, ...]:
+        """The datasets, sorted by name."""
+
+    def locate(self, dataset: str, clip: int) -> Location:
+        """Find clip number `clip` of a dataset; see `locate_all`."""
+
+    def locate_all(self, datasets: Sequence[str], clips: Sequence[int]) -> list[Location]:
+        """Find many clips at once: of each its dataset, and its number there.
+
+        Raises:
+            IndexError: A dataset has no such clip.
+        """
+
+    def spans(self, dataset: str, first_clip: int, num_clips: int, look_back: int) -> list[range]:
+        """The packed frames to read for consecutive clips, by number in the dataset: runs in growing order.
+
+        Args:
+            dataset: The dataset.
+            first_clip: First of the clips.
+            num_clips: How many they are, at least 1.
+            look_back: Frames before its anchor that a clip shows, each `Location.apart` from the next.
+        """
+
+    def chunk_bytes(self, dataset: str, num_clips: int, look_back: int) -> float:
+        """The bytes that `spans` of so many clips hold, as the mean frame of the dataset has them."""
+
+    def video_frame(self, dataset: str, number: int) -> tuple[str, int]:
+        """The video that packed frame `number` of a dataset, shown or not, belongs to, and its number there."""
+
+    def picture_sizes(self, dataset: str, start: int, stop: int) -> list[tuple[int, int]]:
+        """Width and height in pixels of frames [start, stop) of a dataset."""
+
+    def rows(self, dataset: str, start: int, stop: int) -> Iterator[RowRange]:
+        """The index rows of frames [start, stop) of a dataset: one range for each shard they lie in, in order."""

@@ -2,13 +2,13 @@
 
 from surgstream.configs.errors import ConfigError
 from surgstream.shards.order.sequence import Order
-from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.locations import ClipTable
 
 _GIB = 2**30
 _MIB = 2**20
 
 
-def open_chunk_bytes(table: FrameTable, order: Order, look_back: int, world_size: int) -> float:
+def open_chunk_bytes(table: ClipTable, order: Order, look_back: int, world_size: int) -> float:
     """The bytes of open chunks on each rank, as the mean frame of each dataset has them.
 
     Args:
@@ -19,13 +19,13 @@ def open_chunk_bytes(table: FrameTable, order: Order, look_back: int, world_size
     """
     num_bytes = 0.0
     for report in order.report():
-        num_frames = report.lanes * (report.chunk_clips + look_back)
-        num_bytes += num_frames * table.mean_clip_bytes(report.name)
+        a_chunk = table.chunk_bytes(report.name, report.chunk_clips, look_back)
+        num_bytes += report.lanes * a_chunk
     return num_bytes / world_size
 
 
 def buffer_problem(
-    table: FrameTable, order: Order, look_back: int, *, buffer_bytes: int, world_size: int
+    table: ClipTable, order: Order, look_back: int, *, buffer_bytes: int, world_size: int
 ) -> str | None:
     """Say that a rank's buffer does not hold its open chunks, and what to set; None where it does.
 
@@ -51,7 +51,7 @@ def buffer_problem(
 
 
 def check_buffer(
-    table: FrameTable, order: Order, look_back: int, *, buffer_bytes: int, world_size: int
+    table: ClipTable, order: Order, look_back: int, *, buffer_bytes: int, world_size: int
 ) -> None:
     """Make sure that a rank's buffer holds its open chunks; see `buffer_problem`.
 

@@ -16,7 +16,7 @@ from surgstream.shards.order.sequence import DatasetSize, Order, OrderConfig, Ra
 from surgstream.shards.reading.chunks import Chunk
 from surgstream.shards.reading.clips import ClipBytes, ClipShape
 from surgstream.shards.reading.feed import ClipFeed, Reading
-from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.locations import ClipTable
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class ClipPass(ClipFeed):
 
     def __init__(
         self,
-        table: FrameTable,
+        table: ClipTable,
         selection: Selection,
         *,
         shape: ClipShape,
@@ -162,7 +162,7 @@ class ClipPass(ClipFeed):
             yield replace(found, valid=found.planned is None)
 
 
-def _selected(table: FrameTable, datasets: Sequence[str] | None) -> list[DatasetSize]:
+def _selected(table: ClipTable, datasets: Sequence[str] | None) -> list[DatasetSize]:
     """The datasets of a corpus that a pass takes, sorted by name."""
     sizes = {size.name: size for size in table.sizes()}
     for name in datasets or ():

@@ -13,8 +13,7 @@ from surgstream.shards.order.sequence import Draws, Order, RankShare
 from surgstream.shards.reading.chunks import Chunk
 from surgstream.shards.reading.clips import ClipBytes, ClipShape
 from surgstream.shards.reading.feed import ClipFeed, Reading
-from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.shards.reading.locations import Location
+from surgstream.shards.reading.locations import ClipTable, Location
 from surgstream.shards.reading.memory import check_buffer
 
 
@@ -43,7 +42,7 @@ class ClipStream(ClipFeed):
 
     def __init__(
         self,
-        table: FrameTable,
+        table: ClipTable,
         order: Order,
         *,
         shape: ClipShape,
@@ -185,7 +184,7 @@ class ClipStream(ClipFeed):
             yield clips
 
 
-def _check_same_corpus(table: FrameTable, order: Order) -> None:
+def _check_same_corpus(table: ClipTable, order: Order) -> None:
     corpus = set(table.sizes())
     for plan in order.revisions[-1].datasets:
         if plan.count and plan.size not in corpus:

@@ -1,8 +1,9 @@
 """`surgstream synth`: a small labelled surgical corpus, made, not downloaded.
 
-Four invented datasets of three specialties are rendered from their seed: tissue under a moving endoscope, instruments
-that come, work and leave, highlights, smoke and blood. The labels of every frame lie next to the videos; the corpus's
-own README.md says how to read them. Same seed and length, same library versions: byte-identical files.
+Invented datasets are rendered from their seed: tissue under a moving endoscope, instruments that come, work and leave,
+highlights, smoke and blood. Four are of operations, to train on; clips of single actions and exercises of surgeons are
+only judged by. Labels lie next to the videos; the corpus's own README.md says how to read them. Same seed and length,
+same library versions: byte-identical files.
 """
 
 import argparse
@@ -11,7 +12,6 @@ import csv
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -19,18 +19,24 @@ from pathlib import Path
 import av
 import numpy as np
 import numpy.typing as npt
-import yaml
 
 from surgstream.shards.errors import ShardError, StorageError
 from surgstream.shards.synthetic.clock import stamp_frame_number
-from surgstream.shards.synthetic.config import FPS, LONGEST, SHORTEST, SynthConfig
-from surgstream.shards.synthetic.film import CLASSES, DEPTH_STEPS_PER_MILLIMETRE, RenderedFilm
-from surgstream.shards.synthetic.procedures import DATASETS, Dataset
-from surgstream.shards.synthetic.texture import between, key
+from surgstream.shards.synthetic.config import FPS, SynthConfig
+from surgstream.shards.synthetic.description import (
+    CORPUS_NAME,
+    EVALUATION_NAME,
+    README_NAME,
+    corpus_file,
+    evaluation_file,
+    readme,
+    write_facts,
+)
+from surgstream.shards.synthetic.film import RenderedFilm
+from surgstream.shards.synthetic.planning import VideoJob, plan
+from surgstream.shards.synthetic.texture import key
 from surgstream.shards.workers import ProgressCallback, cores, run_all
 
-LICENCE = "CC0-1.0"
-CORPUS_NAME = "corpus.yaml"
 UNFINISHED = ".unfinished"
 """Folder in OUT for unfinished files. A killed run leaves it behind, and the next one removes it."""
 
@@ -38,42 +44,6 @@ PICTURE_CODEC = {"preset": "faster", "crf": "20", "g": "50", "mbtree": "0"}
 """A keyframe every two seconds. With its macroblock tree, x264 would write other bytes in each run."""
 
 LOSSLESS_CODEC = {"level": "3"}
-
-README = """\
-# A synthetic surgical corpus
-
-Made by `surgstream synth {command}`. In each dataset's folder:
-
-- `videos/VIDEO.mp4`: H.264, {fps} frames a second.{clock}
-- `labels/VIDEO.csv`: `second,phase,triplets`, a row for the frame shown at each second. Triplets are
-  `instrument/verb/target` with `;` between them, one for every instrument in the picture; verb and target are
-  `null_verb` and `null_target` while it only comes or goes.
-- `masks/VIDEO.mkv`: FFV1 (lossless), a gray picture a frame. A pixel's value names its instrument (see below), or is 0.
-- `depth/VIDEO.mkv`: FFV1 (lossless), a 16-bit gray picture a frame: distance along the optical axis in units of
-  1/{steps} mm; 0 outside the disc.
-
-Masks and depth open with PyAV: `[frame.to_ndarray() for frame in av.open("masks/VIDEO.mkv").decode(video=0)]`.
-
-| value | instrument |
-|---|---|
-{classes}
-"""
-
-
-CLOCK = """\
- Squares in the corners spell the number of the frame, which
-  `surgstream.shards.synthetic.clock.read_frame_number` reads."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class VideoJob:
-    """One video to make."""
-
-    dataset: Dataset
-    video: str
-    seed: int
-    num_frames: int
-    frame_numbers: bool
 
 
 def run(words: argparse.Namespace) -> int:
@@ -116,10 +86,12 @@ def synthesize(out: Path, config: SynthConfig) -> str:
         folder.mkdir(parents=True)
         try:
             _make(jobs, folder)
-            (folder / "README.md").write_text(_readme(config), encoding="utf-8")
+            write_facts(folder, jobs)
+            (folder / README_NAME).write_text(readme(jobs, config), encoding="utf-8")
+            (folder / EVALUATION_NAME).write_text(evaluation_file(), encoding="utf-8")
             for path in folder.iterdir():
                 path.rename(out / path.name)
-            (folder / CORPUS_NAME).write_text(_corpus(jobs, config.times), encoding="utf-8")
+            (folder / CORPUS_NAME).write_text(corpus_file(jobs, config.times), encoding="utf-8")
             (folder / CORPUS_NAME).rename(out / CORPUS_NAME)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -132,7 +104,8 @@ def synthesize(out: Path, config: SynthConfig) -> str:
 
     num_bytes = sum(path.stat().st_size for path in out.rglob("*.mp4"))
     length = sum(job.num_frames for job in jobs) / FPS
-    counts = f"{len(DATASETS)} datasets, {len(jobs)} videos, {length:.0f} seconds"
+    datasets = {job.dataset.name for job in jobs}
+    counts = f"{len(datasets)} datasets, {len(jobs)} videos, {length:.0f} seconds"
     return f"{out}: {counts}, {num_bytes / 1e6:.1f} MB of video"
 
 
@@ -141,34 +114,10 @@ def _is_empty(out: Path) -> bool:
     return out.is_dir() and all(path.name == UNFINISHED for path in out.iterdir())
 
 
-def plan(config: SynthConfig) -> list[VideoJob]:
-    """Plan the videos to make, of unequal lengths around a mean."""
-    videos = []
-    for dataset in DATASETS:
-        for i in range(config.times * dataset.num_videos):
-            videos.append((dataset, f"{dataset.name}_{i + 1:02d}"))
-
-    # Scaled to a mean of 1, so that `seconds` is the mean length.
-    lengths = [between(key(config.seed, video, "length"), SHORTEST, LONGEST) for _, video in videos]
-    shares = np.array(lengths) / np.mean(lengths)
-    frames = [round(FPS * config.seconds * share) for share in shares]
-
-    return [
-        VideoJob(
-            dataset=dataset,
-            video=video,
-            seed=config.seed,
-            num_frames=num_frames,
-            frame_numbers=config.frame_numbers,
-        )
-        for (dataset, video), num_frames in zip(videos, frames, strict=True)
-    ]
-
-
 def _make(jobs: list[VideoJob], folder: Path) -> None:
-    for dataset in DATASETS:
+    for dataset in {job.dataset.name for job in jobs}:
         for kind in ("videos", "labels", "masks", "depth"):
-            (folder / dataset.name / kind).mkdir(parents=True)
+            (folder / dataset / kind).mkdir(parents=True)
 
     frames = [job.num_frames for job in jobs]
     for _ in run_all(partial(write_video, folder), jobs, frames, workers=cores(), label="synth"):
@@ -184,7 +133,8 @@ def write_video(folder: Path, job: VideoJob, progress: ProgressCallback) -> None
         progress: Called after every frame.
     """
     dataset = job.dataset
-    film = RenderedFilm(dataset, key(job.seed, job.video), job.num_frames / FPS)
+    parent = key(job.seed, job.video)
+    film = RenderedFilm(dataset, parent, job.num_frames / FPS, job.take)
     size = (dataset.width, dataset.height)
     place = folder / dataset.name
     pictures = place / "videos" / f"{job.video}.mp4"
@@ -241,33 +191,3 @@ def _encoder(
 
         yield write
         container.mux(stream.encode())  # frames that the encoder still holds
-
-
-def _corpus(jobs: list[VideoJob], times: int) -> str:
-    datasets = []
-    for dataset in DATASETS:
-        videos = [job.video for job in jobs if job.dataset is dataset]
-        labels = f"{dataset.name}/labels/{{video}}.csv"
-        datasets.append(
-            {
-                "name": dataset.name,
-                "specialty": dataset.procedure.specialty,
-                "procedure": dataset.procedure.name,
-                "videos": f"{dataset.name}/videos/*.mp4",
-                "hold_out": videos[-times * dataset.num_held_out :],
-                "labels": {"phase": labels, "triplets": labels},
-                "licence": LICENCE,
-            }
-        )
-
-    return yaml.safe_dump({"datasets": datasets}, sort_keys=False)
-
-
-def _readme(config: SynthConfig) -> str:
-    classes = "\n".join(f"| {value} | {name} |" for name, value in CLASSES.items())
-    command = f"--seconds {config.seconds:g} --seed {config.seed} --times {config.times}"
-    command += "" if config.frame_numbers else " --no-frame-numbers"
-    clock = CLOCK if config.frame_numbers else ""
-    return README.format(
-        command=command, clock=clock, fps=FPS, steps=DEPTH_STEPS_PER_MILLIMETRE, classes=classes
-    )

@@ -12,6 +12,7 @@ from surgstream.shards.synthetic import anatomy
 from surgstream.shards.synthetic.camera import Camera, FieldCamera, Pull, View
 from surgstream.shards.synthetic.procedures import Dataset
 from surgstream.shards.synthetic.story import Playing, Story
+from surgstream.shards.synthetic.takes import Take
 from surgstream.shards.synthetic.texture import Floats, Tissue, between, key, noise
 from surgstream.shards.synthetic.tools import TOOLS, Drawn, Pose, draw
 from surgstream.shards.synthetic.tunnel import TubeCamera
@@ -104,18 +105,22 @@ class Disc:
 class RenderedFilm:
     """A video whose frames can be rendered in any order."""
 
-    def __init__(self, dataset: Dataset, parent: UInt64, seconds: float) -> None:
+    def __init__(
+        self, dataset: Dataset, parent: UInt64, seconds: float, take: Take | None = None
+    ) -> None:
         """Paint the scene and write the story.
 
         Args:
             dataset: The dataset that the video belongs to.
             parent: Key of the video.
             seconds: Length of the video.
+            take: What it shows; the whole procedure of the dataset by default.
         """
-        self.story = Story(dataset.procedure, key(parent, "story"), seconds)
+        take = take or Take(procedure=dataset.procedure)
+        self.story = Story(take.procedure, key(parent, "story"), seconds, take.stray)
         self.disc = Disc(dataset, key(parent, "disc"))
         paint, make_camera = SCENERIES[dataset.procedure.scenery]
-        tissue = paint(key(parent, "scene"))
+        tissue = paint(key(parent, "scene") if take.scene is None else take.scene)
         self.camera = make_camera(tissue, self.disc.x, self.disc.y)
         self.roll = between(key(parent, "roll"), -0.35, 0.35)
 

@@ -206,7 +206,7 @@ COLONOSCOPY = Procedure(
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """A set of videos of one procedure.
+    """A set of videos of one procedure. What its videos show beside it is told by `shards.synthetic.takes`.
 
     Attributes:
         name: An invented name.
@@ -216,6 +216,8 @@ class Dataset:
         width: Width of a frame in pixels.
         height: Height of a frame in pixels.
         disc: Radius of the endoscope's disc, in short sides of the frame.
+        shows: An operation; one action of it, cut out; or an exercise, done by a more or less steady hand.
+        length: Mean length of its videos, in those of operations.
     """
 
     name: str
@@ -225,6 +227,8 @@ class Dataset:
     width: int
     height: int
     disc: float
+    shows: Literal["operation", "action", "exercise"] = "operation"
+    length: float = 1.0
 
 
 DATASETS = (
@@ -265,3 +269,4 @@ DATASETS = (
         disc=0.49,
     ),
 )
+"""Operations, to train on and to judge by."""

@@ -24,12 +24,16 @@ def smooth(x: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Playing:
-    """An act in a video: its times in seconds and the direction of its shaft in radians."""
+    """An act in a video: its times in seconds and the direction of its shaft in radians.
+
+    An unsteady hand lets the tip stray, by at most `stray_by` disc radii.
+    """
 
     act: Act
     start: float
     stop: float
     side: float
+    stray_by: float = 0.0
 
     @property
     def ease(self) -> float:
@@ -62,12 +66,15 @@ class Playing:
         return 1 - self.contact(t) * (1 - at_work)
 
     def drag(self, t: float) -> tuple[float, float]:
-        """Compute the shift of the target towards the shaft, along x and y in disc radii."""
+        """Compute the shift of the target by the shaft that holds it, along x and y in disc radii."""
         if self.act.verb not in DRAGGING:
             return 0.0, 0.0
 
         strength = self.contact(t) * (0.10 + 0.05 * float(np.sin(1.3 * (t - self.start))))
-        return strength * float(np.cos(self.side)), strength * float(np.sin(self.side))
+        stray_x, stray_y = self.stray(t)
+        x = strength * float(np.cos(self.side)) + stray_x
+        y = strength * float(np.sin(self.side)) + stray_y
+        return x, y
 
     def tremble(self, t: float) -> tuple[float, float]:
         """Compute the shift of the tip off its target while it works on it, along x and y in disc radii."""
@@ -75,7 +82,20 @@ class Playing:
             return 0.0, 0.0
 
         strength = 0.035 * self.contact(t)
-        return strength * float(np.sin(4.1 * t)), strength * float(np.sin(2.9 * t + 1))
+        stray_x, stray_y = self.stray(t)
+        x = strength * float(np.sin(4.1 * t)) + stray_x
+        y = strength * float(np.sin(2.9 * t + 1)) + stray_y
+        return x, y
+
+    def stray(self, t: float) -> tuple[float, float]:
+        """Compute the shift by an unsteady hand at work, swinging and trembling, along x and y in disc radii."""
+        strength = self.stray_by * self.contact(t)
+        # Each act and axis has a course of its own, by the direction of the shaft.
+        course = 40 * self.side + np.array([0.0, 2.0])
+        slow = np.sin(np.array([1.9, 2.3]) * t + course)
+        quick = np.sin(np.array([17.0, 15.0]) * t + 3 * course)
+        x, y = strength * (0.6 * slow + 0.4 * quick) / np.sqrt(2)
+        return float(x), float(y)
 
     def triplet(self, t: float) -> tuple[str, str, str]:
         """Name instrument, verb and target; the last two are null while the instrument only comes or goes."""
@@ -87,15 +107,19 @@ class Playing:
 class Story:
     """The course of one video."""
 
-    def __init__(self, procedure: Procedure, parent: UInt64, seconds: float) -> None:
+    def __init__(
+        self, procedure: Procedure, parent: UInt64, seconds: float, stray: float = 0.0
+    ) -> None:
         """Lay out phases and acts over the video's length.
 
         Args:
             procedure: The operation.
             parent: Key of the video.
             seconds: Length of the video.
+            stray: How far tips stray at most from where they work, in disc radii.
         """
         self.procedure = procedure
+        self.stray_by = stray
         shares = [
             phase.share * between(key(parent, "share", i), 0.75, 1.25)
             for i, phase in enumerate(procedure.phases)
@@ -167,4 +191,10 @@ class Story:
         last = start + ends * (stop - start)
 
         side = act.side + between(key(parent, "side"), -12, 12)
-        return Playing(act=act, start=first, stop=last, side=float(np.radians(side)))
+        return Playing(
+            act=act,
+            start=first,
+            stop=last,
+            side=float(np.radians(side)),
+            stray_by=self.stray_by,
+        )

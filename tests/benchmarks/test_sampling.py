@@ -6,11 +6,13 @@ from pathlib import Path
 import yaml
 
 from surgstream.benchmarks.experiments.sampling import RARE, by_step, only, tables, with_few
-from surgstream.shards.synthetic.corpus import SynthConfig, _corpus, plan
+from surgstream.shards.synthetic.config import SynthConfig
+from surgstream.shards.synthetic.description import corpus_file
+from surgstream.shards.synthetic.planning import plan
 
 
 def test_one_video_of_the_rare_specialty_is_left_and_the_others_are_as_they_were() -> None:
-    corpus = yaml.safe_load(_corpus(plan(SynthConfig(times=3)), 3))
+    corpus = yaml.safe_load(corpus_file(plan(SynthConfig(times=3)), 3))
     few = {dataset["name"]: dataset for dataset in with_few(corpus)["datasets"]}
     rare = few.pop(RARE)
     assert rare["videos"] == [f"{RARE}/videos/{RARE}_01.mp4"] and not rare["hold_out"]

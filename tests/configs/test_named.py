@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2] / "configs"
 
 
 def test_a_name_is_a_file_of_its_folder() -> None:
-    for kind in ("launch", "pack", "pretrain"):
+    for kind in ("evaluate/tasks", "launch", "pack", "pretrain"):
         for name, path in presets(kind).items():
             assert find_preset(kind, name) == path == ROOT / kind / f"{name}.yaml"
 

@@ -21,6 +21,7 @@ from surgstream.shards.storage.stores import Stores
 from surgstream.trainer.commands.status_page import show
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.metrics import cut_log
+from surgstream.trainer.evaluation.tasks.config import TaskConfig
 from surgstream.trainer.runs.state import read_run
 from tests.fuzz.damage import TEXTS, altered, cases, damaged
 
@@ -98,7 +99,9 @@ def yamls(draw: st.DrawFn, data: bytes) -> bytes:
             return text.encode()
 
 
-def check_config(cls: type[CorpusConfig] | type[TrainConfig], path: Path, content: bytes) -> None:
+def check_config(
+    cls: type[CorpusConfig] | type[TaskConfig] | type[TrainConfig], path: Path, content: bytes
+) -> None:
     path.write_bytes(content)
     try:
         config = load(cls, path)

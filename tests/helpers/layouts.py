@@ -8,6 +8,13 @@ def numbered(pattern: str, *numbers: int) -> list[str]:
 
 
 BERN = (2, 10, 11, 16, 20, 21, 29, 32, 33, 34, 37, 39, 45, 54, 55, 58, 62, 66, 70)
+CATARACT_101 = (
+    269, 270, 271, 278, 279, 280, 288, 292, 294, 295, 350, 354, 356, 734, 738, 739, 745, 749, 750, 751, 760, 764, 768,
+    770, 771, 778, 781, 784, 785, 786, 788, 796, 797, 799, 801, 802, 804, 806, 807, 808, 809, 810, 817, 821, 825, 827,
+    828, 829, 830, 834, 835, 840, 841, 845, 846, 847, 849, 850, 853, 855, 856, 857, 861, 863, 865, 866, 867, 868, 871,
+    880, 882, 883, 884, 886, 887, 889, 890, 891, 892, 895, 896, 898, 899, 900, 901, 902, 906, 907, 908, 909, 911, 921,
+    922, 925, 926, 928, 929, 931, 932, 933, 934,
+)  # fmt: skip
 CASES = (764, 817, 828, 834, 871, 886, 887, 895, 911, 925)
 LESIONS = (3, 10, 19, 20, 21, 25, 27, 38, 42, 45, 57, 64, 69, 70, 75)
 CLIPS = [2, 10, 9, 7, 2, 7, 2, 5, 2, 6, 4, 3, 3, 7, 2, 3]
@@ -60,7 +67,51 @@ def apart(
     )
 
 
+def evaluated() -> Trees:
+    """What is evaluated on, none of it held out."""
+    workflow, tests = m2cai16("M2CAI16-workflow")
+    everything = {
+        "cholec80": numbered("Cholec80/videos/video{:02}.mp4", *range(1, 81)),
+        "m2cai16": [*workflow, *tests],
+        "autolaparo": numbered("AutoLaparo/videos/{:02}.mp4", *range(1, 22)),
+        "pmlr50": numbered("PmLR50/frames/{:02}", *range(1, 51)),
+        "cataracts": [
+            f"CATARACTS/videos/{part}{n:02}.mp4" for part in ("train", "test") for n in range(1, 26)
+        ],
+        "cataract101": numbered("cataract-101/videos/case_{}.mp4", *range(836, 937)),
+        "cataract21": numbered("cat-21/videos/case_{:02}.mp4", *range(1, 22)),
+        "pitvis": numbered("PitVis/videos/video_{:02}.mp4", *range(1, 26)),
+        "ophnet": numbered("OphNet/of a kind/case_{:04}.mp4", *range(743)),
+        "multibypass140": [
+            f"MultiBypass140/{folder}/videos/{name}{n:02}.mp4"
+            for folder, name in (("BernBypass70", "BBP"), ("StrasBypass70", "SBP"))
+            for n in range(1, 71)
+        ],
+        "cholect50": numbered("CholecT50/videos/VID{:02}", *range(1, 49), 103, 111),
+        "endoscapes": numbered("Endoscapes/frames/{}", *range(1, 202)),
+        "jigsaws": numbered("JIGSAWS/Suturing/video/Suturing_B{:03}_capture1.avi", *range(206)),
+        "surgical_actions160": [
+            f"SurgicalActions160/{action:02}_x/{action:02}_{clip:02}.mp4"
+            for action in range(1, 17)
+            for clip in range(1, 11)
+        ],
+        "aixsuture": numbered("AIxSuture/videos/A{}.mp4", *range(314)),
+        "polypdiag": numbered("PolypDiag/videos/clip_{}.mp4", *range(253)),
+        "sarrarp50": [
+            f"SAR-RARP50/{part}/video_{name}/video_left.avi"
+            for part, names in (
+                ("train1", [f"{n:02}" for n in range(1, 47)]),
+                ("train2", [f"{n}_{half}" for n in (47, 48, 49) for half in (1, 2)]),
+                ("test", ["50_1", "50_2"]),
+            )
+            for name in names
+        ],
+    }
+    return {name: (names, []) for name, names in everything.items()}
+
+
 LAYOUTS: dict[str, Trees] = {
+    "evaluate": evaluated(),
     "surgvista": {
         "cholec80": cholec80("Cholec80/videos/video{:02}.mp4"),
         "m2cai16": m2cai16("M2CAI16-workflow"),
@@ -114,7 +165,7 @@ LAYOUTS: dict[str, Trees] = {
         "strasbypass70": apart(
             "MultiBypass140/StrasBypass70/videos/SBP{:02}.mp4", range(1, 71), (26, 52, 58)
         ),
-        "cataract_101": apart("cataract-101/videos/case_{}.mp4", (*range(269, 360), *CASES), CASES),
+        "cataract_101": apart("cataract-101/videos/case_{}.mp4", CATARACT_101, CASES),
         "cataract_1k": apart(
             "cataract-1k/videos/case_{}.mp4",
             range(4687, 5687),

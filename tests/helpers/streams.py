@@ -7,13 +7,13 @@ from surgstream.shards.reading.cache import ChunkCache
 from surgstream.shards.reading.clips import BadClipLimits, ClipShape
 from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.reading.feed import Reading
-from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.locations import ClipTable
 from surgstream.shards.reading.passes import ClipPass, Selection
 from surgstream.shards.reading.stream import ClipStream
 
 
 def clip_stream(
-    table: FrameTable,
+    table: ClipTable,
     order: Order,
     *,
     num_frames: int,
@@ -57,7 +57,7 @@ def one_step_share(rank: int, world_size: int, micro_batch_size: int) -> RankSha
 
 
 def clip_pass(
-    table: FrameTable,
+    table: ClipTable,
     *,
     num_frames: int,
     stride: int,

@@ -1,7 +1,6 @@
 """The report in a real browser: what it shows, and what its script saves."""
 
 import json
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from html import unescape
@@ -16,36 +15,9 @@ from surgstream.shards.format.review import Decision, load_review
 from surgstream.shards.storage.stores import Stores
 from tests.helpers.packing import load, write_corpus
 from tests.helpers.scenes import in_disc, make_film, scene, scenes
+from tests.services.browser import chromium
 
 WIDTH, HEIGHT = 1300, 1500
-
-
-def chromium(*words: str) -> str:
-    """Run the browser without a window, and return what it prints."""
-    flags = (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--hide-scrollbars",
-        "--allow-file-access-from-files",
-    )
-    command = ["timeout", "120", "chromium", *flags, *words]
-
-    page = ""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as browser:
-        assert browser.stdout
-        for line in browser.stdout:
-            page += line
-            if line.rstrip().endswith("</html>"):
-                break
-
-        # Now and then it prints its page, and then waits for ever.
-        try:
-            assert browser.wait(20) == 0, f"chromium ended with {browser.returncode}"
-        except subprocess.TimeoutExpired:
-            assert page, "chromium printed nothing"
-            browser.terminate()
-    return page
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from surgstream.shards.keyed_random import choice, hash64, hash_text, mix64, permute, uniform
+from surgstream.shards.keyed_random import (
+    Purpose,
+    choice,
+    hash64,
+    hash_text,
+    mix64,
+    permute,
+    uniform,
+)
 
 KEYS = st.integers(0, 2**64 - 1)
 
@@ -55,6 +63,29 @@ def test_golden_vectors() -> None:
     ]
     assert choice(hash64(3), 6).tolist() == [3, 5, 0, 4, 1, 2]
     assert uniform(hash64(3), 2).tolist() == [0.38058906453396457, 0.6789725712968936]
+
+
+def test_purposes_keep_their_numbers() -> None:
+    """Every order, crop, mask and interval hangs on them: a new purpose comes last."""
+    assert {purpose.name: int(purpose) for purpose in Purpose} == {
+        "MIXTURE": 1,
+        "CHUNK_ROWS": 2,
+        "CLIP_IN_CHUNK": 3,
+        "LEFTOVERS": 4,
+        "SINGLE_LANE": 5,
+        "CROP": 6,
+        "MASK": 7,
+        "DROP_PATH": 8,
+        "SUBSTITUTE": 9,
+        "BLOCK_SIZE": 10,
+        "BLOCKS": 11,
+        "MASK_RATIO": 12,
+        "CROP_OFFSET": 13,
+        "BOOTSTRAP": 14,
+        "SUBSET_OF_VIDEOS": 15,
+        "MADE_UP": 16,
+        "BOOTSTRAP_OF_SEEDS": 17,
+    }
 
 
 def test_mix64_is_the_published_finaliser() -> None:

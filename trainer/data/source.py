@@ -6,7 +6,7 @@ from surgstream.shards.order.sequence import Order, RankShare
 from surgstream.shards.reading.cache import ChunkCache
 from surgstream.shards.reading.clips import ClipShape
 from surgstream.shards.reading.feed import ClipFeed, Reading
-from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.locations import ClipTable
 from surgstream.shards.reading.passes import ClipPass, Selection
 from surgstream.shards.reading.stream import ClipStream
 from surgstream.trainer.data.config import AugmentConfig, DataConfig
@@ -21,7 +21,7 @@ class ByteSource:
     def __init__(
         self,
         data: DataConfig,
-        corpus: FrameTable,
+        corpus: ClipTable,
         *,
         num_frames: int,
         micro_batch_size: int,
@@ -75,7 +75,7 @@ class ClipSource(ByteSource):
     def __init__(
         self,
         data: DataConfig,
-        corpus: FrameTable,
+        corpus: ClipTable,
         *,
         seed: int,
         num_frames: int,

@@ -48,6 +48,7 @@ from surgstream.launch.__main__ import main as surgstream
 from surgstream.shards.screening import faces as product
 from surgstream.shards.screening import screener as watch
 from surgstream.shards.storage.stores import Stores
+from surgstream.shards.synthetic.procedures import DATASETS
 from surgstream.shards.video.frames import JpegFrames
 from surgstream.shards.video.picture import to_jpeg
 from surgstream.shards.video.sources import VideoFile
@@ -167,10 +168,11 @@ def pixels_of(jpeg: bytes) -> Pixels:
 
 
 def synthetic_videos(folder: Path) -> list[Path]:
-    """The videos of the synthetic corpus, made unless they are there."""
+    """The operations of the synthetic corpus, made unless they are there."""
     if not folder.exists():
         assert surgstream(["synth", str(folder), "--no-frame-numbers"]) == 0
-    return sorted(folder.glob("*/videos/*.mp4"))
+    videos = (folder.glob(f"{dataset.name}/videos/*.mp4") for dataset in DATASETS)
+    return sorted(itertools.chain.from_iterable(videos))
 
 
 def packed_frames(

@@ -82,6 +82,13 @@ def test_held_out_videos_are_in_one_split_only(folder: Path) -> None:
     for hold_out in (["v2"], "held_out.txt"):
         assert names(find(folder, videos="a/*.mp4", hold_out=hold_out)) == ["v1.mp4"]
         assert names(find(folder, "held_out", videos="a/*.mp4", hold_out=hold_out)) == ["v2.mp4"]
+        both = find(folder, "all", videos="a/*.mp4", hold_out=hold_out)
+        assert names(both) == ["v1.mp4", "v2.mp4"]
+
+
+def test_all_need_no_video_held_out_and_none_left_to_train(folder: Path) -> None:
+    for hold_out in ([], ["v1"], ["v1", "v2"]):
+        assert len(find(folder, "all", videos="a/*.mp4", hold_out=hold_out)) == 2
 
 
 def two_datasets(
@@ -113,6 +120,8 @@ def test_no_dataset_trains_on_what_another_holds_out(
             match=f"{trains}: expected no video that {holds} holds out, got .*{trains} as",
         ):
             two_datasets(folder, split, *both)
+    everything = two_datasets(folder, "all", holder, {"videos": "c/*"})
+    assert [source.dataset for source in everything] == ["d", "d", "e"]
     agreed = two_datasets(folder, "held_out", holder, {"videos": "a/v2.mp4", "hold_out": ["v2"]})
     assert [(source.dataset, source.name) for source in agreed] == [
         ("d", "v2.mp4"),

@@ -138,7 +138,7 @@ def test_a_file_too_large_to_be_labels_is_not_parsed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path / "v.csv", "second,phase\n0,rest\n")
-    monkeypatch.setattr("surgstream.shards.corpus.labels.MAX_LABELS", 10)
+    monkeypatch.setattr("surgstream.shards.labels.tables.MAX_LABELS", 10)
     with pytest.raises(VideoError, match=r"v\.csv: .* it has more than 10 bytes"):
         read_labels({"phase": path}, Stores())
 

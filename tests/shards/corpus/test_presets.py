@@ -23,8 +23,10 @@ from tests.helpers.packing import write_corpus
 from tests.helpers.s3 import s3_bucket
 from tests.helpers.videos import make_video, picture_of
 
+TRAINED_ON = [name for name in LAYOUTS if name != "evaluate"]
 
-@pytest.fixture(params=LAYOUTS)
+
+@pytest.fixture(params=TRAINED_ON)
 def preset(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -312,7 +314,19 @@ def test_counts_that_differ_are_told_and_nothing_more(
         assert caplog.messages == 2 * messages
         caplog.clear()
         assert main([corpus, str(tmp_path / "held_out"), "split=held_out"]) == 0
+        assert main([corpus, str(tmp_path / "all"), "split=all"]) == 0
         assert not caplog.messages
+
+
+@pytest.mark.slow
+def test_counts_of_all_are_compared_where_nothing_is_held_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_video(tmp_path / "v1.mp4", 50)
+    dataset = {"name": "d", "videos": "*.mp4", "expected": {"videos": 2}}
+    corpus = write_corpus(tmp_path, dataset)
+    assert main([corpus, str(tmp_path / "out"), "split=all"]) == 0
+    assert caplog.messages == ["datasets: d: expected 2 videos, got 1"]
 
 
 def test_published_numbers_are_rounded() -> None:

@@ -298,20 +298,21 @@ class FullFile(io.BytesIO):
 
 
 @pytest.mark.slow
-def test_the_held_out_split_has_exactly_the_others(tmp_path: Path) -> None:
+def test_the_held_out_split_has_exactly_the_others_and_all_has_both(tmp_path: Path) -> None:
     for name in "abc":
         make_video(tmp_path / f"{name}.mp4", 10)
     corpus = write_corpus(tmp_path, {"name": "d", "videos": "*.mp4", "hold_out": ["b"]})
     assert (
         main([corpus, str(tmp_path / "train")])
         == main([corpus, str(tmp_path / "test"), "split=held_out"])
+        == main([corpus, str(tmp_path / "all"), "split=all"])
         == 0
     )
     ids = {
         out: [v.id for shard in load(tmp_path / out).shards for v in shard.videos]
-        for out in ("train", "test")
+        for out in ("train", "test", "all")
     }
-    assert ids == {"train": ["a", "c"], "test": ["b"]}
+    assert ids == {"train": ["a", "c"], "test": ["b"], "all": ["a", "b", "c"]}
 
 
 def test_mistakes_end_with_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -136,6 +136,8 @@ def test_a_folder_of_another_corpus_is_left_alone(folder: Path, out: Storage) ->
         ConfigError, match="holds the 'train' split, not 'held_out'; pack into another folder"
     ):
         earlier_plan(corpus(split="held_out", hold_out=("a",)), out)
+    with pytest.raises(ConfigError, match="holds the 'train' split, not 'all'"):
+        earlier_plan(corpus(split="all"), out)
     out.write("other/other-000000.tar", b"precious")
     with pytest.raises(
         ConfigError, match="holds shards of dataset 'other', which the corpus file does not have"

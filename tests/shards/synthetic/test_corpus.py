@@ -20,8 +20,11 @@ import yaml
 
 from surgstream.launch.__main__ import main
 from surgstream.shards.synthetic.clock import read_frame_number
-from surgstream.shards.synthetic.corpus import FPS, SynthConfig, VideoJob, plan, write_video
+from surgstream.shards.synthetic.config import FPS, SynthConfig
+from surgstream.shards.synthetic.corpus import write_video
+from surgstream.shards.synthetic.exercises import EXERCISES
 from surgstream.shards.synthetic.film import CLASSES
+from surgstream.shards.synthetic.planning import VideoJob, plan
 from surgstream.shards.synthetic.procedures import DATASETS
 from tests.shards.synthetic.test_clock import through_jpeg
 
@@ -83,6 +86,16 @@ def corpus(root: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def videos(root: Path, corpus: dict[str, Any]) -> list[Video]:
+    """Those of operations, which are trained on."""
+    return videos_of(root, corpus)
+
+
+@pytest.fixture(scope="module")
+def all_videos(root: Path) -> list[Video]:
+    return videos_of(root, yaml.safe_load((root / "evaluate.yaml").read_text()))
+
+
+def videos_of(root: Path, corpus: dict[str, Any]) -> list[Video]:
     return [
         Video(root, dataset, path)
         for dataset in corpus["datasets"]
@@ -100,7 +113,7 @@ def test_the_corpus_file_describes_datasets_of_unequal_sizes(
     assert len({dataset["specialty"] for dataset in datasets}) >= 3
     assert 10 <= sum(sizes) <= 14
     assert len(set(sizes)) > 1
-    assert sum(sizes) == len(list(root.rglob("*.mp4")))
+    assert sum(sizes) == sum(len(list(root.glob(f"{each.name}/*/*.mp4"))) for each in DATASETS)
     for dataset in datasets:
         assert set(dataset) == {
             "name",
@@ -137,16 +150,22 @@ def test_videos_are_h264_at_25_fps_of_unequal_lengths_and_sizes(videos: list[Vid
     assert np.mean(seconds) == pytest.approx(SECONDS, abs=0.02)
 
 
-def test_every_frame_tells_its_number_even_small_and_as_jpeg(videos: list[Video]) -> None:
-    for video in videos:
+def test_all_that_is_made_is_evaluated_on(root: Path, all_videos: list[Video]) -> None:
+    assert sorted(video.path for video in all_videos) == sorted(root.rglob("*.mp4"))
+    for dataset in yaml.safe_load((root / "evaluate.yaml").read_text())["datasets"]:
+        assert "hold_out" not in dataset
+
+
+def test_every_frame_tells_its_number_even_small_and_as_jpeg(all_videos: list[Video]) -> None:
+    for video in all_videos:
         for number, picture in enumerate(video.pictures):
             assert read_frame_number(picture) == number
             assert read_frame_number(through_jpeg(picture, short_side=80)) == number
 
 
-def test_every_second_has_a_phase_in_the_order_of_the_procedure(videos: list[Video]) -> None:
-    procedures = {dataset.name: dataset.procedure for dataset in DATASETS}
-    for video in videos:
+def test_every_second_has_a_phase_in_the_order_of_the_procedure(all_videos: list[Video]) -> None:
+    procedures = {dataset.name: dataset.procedure for dataset in (*DATASETS, *EXERCISES)}
+    for video in all_videos:
         order = [phase.name for phase in procedures[video.dataset["name"]].phases]
         places = [order.index(row["phase"]) for row in video.labels]
         assert [int(row["second"]) for row in video.labels] == list(
@@ -156,10 +175,10 @@ def test_every_second_has_a_phase_in_the_order_of_the_procedure(videos: list[Vid
 
 
 def test_a_triplet_stands_for_every_instrument_in_the_mask_and_for_no_other(
-    videos: list[Video],
+    all_videos: list[Video],
 ) -> None:
     seen = 0
-    for video in videos:
+    for video in all_videos:
         for row in video.labels:
             triplets = [triplet.split("/") for triplet in row["triplets"].split(";") if triplet]
             mask = video.masks[int(row["second"]) * FPS]
@@ -173,8 +192,8 @@ def test_a_triplet_stands_for_every_instrument_in_the_mask_and_for_no_other(
     assert seen > 10
 
 
-def test_masks_and_depth_fit_the_pictures(videos: list[Video]) -> None:
-    for video in videos:
+def test_masks_and_depth_fit_the_pictures(all_videos: list[Video]) -> None:
+    for video in all_videos:
         assert video.masks.shape == video.depth.shape == video.pictures.shape[:3]
         assert video.depth.dtype == np.uint16
         inside = video.depth > 0
@@ -197,7 +216,7 @@ def test_videos_move_and_do_not_flicker(videos: list[Video]) -> None:
         assert after_a_while > 1.5 * next_frame
 
 
-@pytest.mark.parametrize("dataset", [dataset.name for dataset in DATASETS])
+@pytest.mark.parametrize("dataset", [dataset.name for dataset in (*DATASETS, *EXERCISES)])
 def test_the_same_seed_and_length_give_the_same_bytes(
     root: Path, tmp_path: Path, dataset: str
 ) -> None:
@@ -254,8 +273,9 @@ def test_an_interrupted_run_leaves_no_process_and_nothing_in_the_way(
     if out.exists():
         monkeypatch.chdir(out)
         assert main(["synth", ".", "--seconds", "0.1"]) == 0
-        made = {*(dataset.name for dataset in DATASETS), "README.md", "corpus.yaml"}
-        assert {path.name for path in out.iterdir()} == made
+        datasets = {dataset.name for dataset in (*DATASETS, *EXERCISES)}
+        described = {"README.md", "corpus.yaml", "evaluate.yaml"}
+        assert {path.name for path in out.iterdir()} == datasets | described
 
 
 @pytest.mark.parametrize("seconds", ["0", "-3", "nan", "inf", "1e9"])

@@ -107,7 +107,9 @@ def kill_this_process() -> None:
 def small_buffers() -> None:
     dataset = SimpleNamespace(name="all", lanes=4096, chunk_clips=320)
     order = SimpleNamespace(report=lambda: [dataset], num_lanes=4096)
-    table = SimpleNamespace(mean_clip_bytes=lambda name: 21_000.0)
+    table = SimpleNamespace(
+        chunk_bytes=lambda name, num_clips, look_back: 21_000.0 * (num_clips + look_back)
+    )
     check_buffer(cast(Any, table), cast(Any, order), 60, buffer_bytes=2**32, world_size=4)
 
 

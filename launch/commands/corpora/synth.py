@@ -9,13 +9,20 @@ from surgstream.launch.commands.parsing import command
 from surgstream.shards.synthetic.config import MAX_TIMES, MEAN_SECONDS, SECONDS_RANGE
 
 DESCRIPTION = """\
-Make a small labelled surgical corpus, in under a minute on two cores: videos of four invented
-datasets, with phases, instrument-verb-target triplets, instrument masks and depth, and the
-corpus.yaml that `surgstream pack` reads. The same seed and length give the same corpus.
+Make a small labelled surgical corpus, in about a minute on two cores: videos of invented datasets,
+with phases, instrument-verb-target triplets, instrument masks and depth. Four datasets are of
+operations, which the corpus.yaml for `surgstream pack` has. Two more, clips of single actions and
+exercises of surgeons with a score, are only for the tasks synth_phases, synth_triplets,
+synth_actions and synth_skill; evaluate.yaml has all six. The same seed and length give the same
+corpus.
 """
 
 EPILOG = """\
-example: surgstream synth corpus && surgstream pack corpus/corpus.yaml shards
+examples:
+  surgstream synth corpus && surgstream pack corpus/corpus.yaml shards
+  surgstream synth corpus --times 8 --seconds 10
+      what the tasks need, with at least eight test videos each
+  surgstream pack corpus/evaluate.yaml tests
 
 exit status: 0 done, 1 failed, 2 wrong arguments
 """
@@ -44,7 +51,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--times",
         type=Number(int, 1, MAX_TIMES),
         default=1,
-        help="multiples of 13 videos (default: %(default)d)",
+        help="multiples of 13 operations, 12 clips and 6 exercises (default: %(default)d)",
     )
     parser.add_argument(
         "--no-frame-numbers",

@@ -49,7 +49,8 @@ Of a folder all videos are one dataset, at any depth and of any kind. Its corpus
 before it is packed, or instead by --print-corpus, so that one can go on from there.
 
 Presets of public datasets, in place of CORPUS: surgvista (the videos), surgvista_frames (the
-folders of images of its published code), unisurg and surgrec. Each file, in configs/pack, says
+folders of images of its published code), unisurg and surgrec, to train on; evaluate, to judge by
+the tasks in configs/evaluate/tasks, with every video (split=all). Each file, in configs/pack, says
 which folders it expects below --root, by default the current folder, what it holds out, and what
 could not be found out. Pack what you have by --datasets or --subset.
 
@@ -105,7 +106,8 @@ side, which share it.
 
 EPILOG = """\
 options, with their defaults; they may also stand under `pack:` in the corpus file:
-  split=train           what is not held out; split=held_out packs only that
+  split=train           what is not held out; split=held_out packs only that,
+                        split=all both
   fps=1.0               frames a second of video, 0.001 to 1000
   short_side=256        shorter side of a frame in pixels; a smaller source
                         keeps its size
@@ -129,6 +131,8 @@ examples:
   surgstream pack surgvista shards --root /data --datasets cholec80,autolaparo
   surgstream pack corpus.yaml held_out split=held_out
       only the held-out videos, to watch the loss on them
+  surgstream pack evaluate tests --root /data --datasets cholec80
+      all videos, whose labels a task splits into train, val and test
 
 exit status: 0 packed, except for the videos that OUT/quarantine.jsonl names with the reason, if
 there are any; 3 with --strict where there are; 1 not packed; 2 wrong arguments or corpus file. With

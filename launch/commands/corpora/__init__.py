@@ -1,0 +1,1 @@
+"""Arguments of commands that make, check or look at corpora."""

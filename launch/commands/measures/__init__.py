@@ -1,0 +1,1 @@
+"""Arguments of commands that measure: machines, and what was trained."""

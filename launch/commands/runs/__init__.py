@@ -1,0 +1,1 @@
+"""Arguments of commands that train, and what is around it."""

@@ -1,0 +1,1 @@
+"""Releases that judge: skill, safety and findings."""

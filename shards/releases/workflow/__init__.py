@@ -1,0 +1,1 @@
+"""Releases that tell which phase or step of an operation is under way."""

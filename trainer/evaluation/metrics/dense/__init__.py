@@ -1,0 +1,1 @@
+"""Metrics of maps, pixel by pixel: masks and depth."""

@@ -1,0 +1,168 @@
+"""From predictions and labels to a result: metrics with intervals, yardsticks, comparisons."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from surgstream.shards.labels.timeline import TrueRows
+from surgstream.trainer.evaluation.comparing import compare_models
+from surgstream.trainer.evaluation.metrics.metric import Metric
+from surgstream.trainer.evaluation.metrics.samples import LabelSpace, Videos
+from surgstream.trainer.evaluation.predictions.common import on_common_rows
+from surgstream.trainer.evaluation.predictions.yardsticks import CONSTANT, yardsticks
+from surgstream.trainer.evaluation.report.result import PublishedRow, Result, Row
+from surgstream.trainer.evaluation.report.warnings import warnings
+from surgstream.trainer.evaluation.scorer import ALWAYS_THE_SAME, Model, Scorer
+from surgstream.trainer.evaluation.tasks.config import TaskConfig
+
+AS_CONSTANT = "= constant"
+"""The mark of a model whose main metric is that of the constant."""
+
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Truth:
+    """The labels that an evaluation goes by.
+
+    Attributes:
+        split: The name of the videos, such as `test`.
+        where: Where labels lie.
+        sha256: The SHA-256 of all label files that were read.
+        train: The labelled rows of the training videos; None where they are not at hand.
+    """
+
+    split: str
+    where: str
+    sha256: str
+    train: Sequence[TrueRows] | None
+
+
+def evaluate(
+    task: TaskConfig,
+    space: LabelSpace,
+    models: Sequence[Model],
+    truth: Truth,
+    *,
+    with_comparisons: bool = False,
+    packed_by: Mapping[str, tuple[str, ...]] | None = None,
+) -> Result:
+    """Compute a result.
+
+    Args:
+        task: The task.
+        space: What labels it has.
+        models: The models, over the same videos; at least one.
+        truth: The labels.
+        with_comparisons: Compare every other model with the first one.
+        packed_by: Presets that pack some of the videos for pretraining.
+    """
+    models = _on_common_rows(models)
+    videos = models[0].seeds[0]
+    scorer = Scorer(task, space, videos)
+    rows = [scorer.row(model) for model in models]
+
+    made = yardsticks(truth.train, {video.video: video for video in videos}, space)
+    for name, predicted in made.items():
+        rows.append(scorer.row(Model(name=name, seeds=(predicted,)), kind="yardstick"))
+    rows = _marked(rows, task.main)
+
+    names = "\n".join(video.video for video in videos)
+    return Result(
+        task=task.name,
+        version=task.version,
+        title=task.title,
+        split=truth.split,
+        main=task.main,
+        metrics={name: _about(metric) for name, metric in scorer.metrics.items()},
+        num_videos=len(videos),
+        num_rows=_num_rows(videos),
+        num_groups=len({video.group for video in videos}),
+        videos_sha256=hashlib.sha256(names.encode()).hexdigest(),
+        labels=truth.where,
+        labels_sha256=truth.sha256,
+        rows=tuple(rows),
+        comparisons=tuple(compare_models(scorer, models)) if with_comparisons else (),
+        published=tuple(_published(task)),
+        caveats=task.caveats,
+        packed_by=dict(packed_by or {}),
+        notes=task.notes,
+        warnings=tuple(
+            warnings(rows, scorer.units, truth.split, has_train=truth.train is not None)
+        ),
+        versions=_versions(),
+    )
+
+
+def _on_common_rows(models: Sequence[Model]) -> list[Model]:
+    """The models on the rows that all of them, and all their seeds, have."""
+    every = [videos for model in models for videos in model.seeds]
+    common = iter(on_common_rows(every))
+    found = []
+    for model in models:
+        seeds = tuple(next(common) for _ in model.seeds)
+        lost = sum(map(_num_rows, model.seeds)) - sum(map(_num_rows, seeds))
+        told = (
+            [f"{lost} of its rows do not count, as another model or seed lacks them"]
+            if lost
+            else []
+        )
+        found.append(dataclasses.replace(model, seeds=seeds, told=(*model.told, *told)))
+    return found
+
+
+def _num_rows(videos: Videos) -> int:
+    return sum(video.num_rows for video in videos)
+
+
+def _marked(rows: Sequence[Row], main: str) -> list[Row]:
+    """The rows, those of models marked whose main metric is that of the constant."""
+    constants = [
+        row.values[main].value for row in rows if row.name == CONSTANT and main in row.values
+    ]
+    return [
+        dataclasses.replace(row, marks=(*row.marks, AS_CONSTANT))
+        if row.kind == "model"
+        and row.marks[:1] != (ALWAYS_THE_SAME,)
+        and _is_any(row, main, constants)
+        else row
+        for row in rows
+    ]
+
+
+def _is_any(row: Row, main: str, values: Sequence[float]) -> bool:
+    return main in row.values and any(
+        abs(row.values[main].value - value) < _ROUNDING for value in values
+    )
+
+
+def _versions() -> dict[str, str]:
+    """Versions of what the numbers come from, as far as it is installed."""
+    found = {}
+    for name in ("surgstream", "numpy", "scipy"):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def _published(task: TaskConfig) -> Iterator[PublishedRow]:
+    for row in task.published:
+        yield PublishedRow(
+            model=row.model,
+            source=row.source,
+            protocol=row.protocol,
+            values=row.values,
+            caveats=row.caveats,
+        )
+
+
+def _about(metric: Metric) -> dict[str, Any]:
+    return {
+        "title": metric.title,
+        "percent": metric.percent,
+        "higher_is_better": metric.higher_is_better,
+    }

@@ -1,0 +1,1 @@
+"""Intervals and tests for metrics: what a difference between numbers means."""
