@@ -17,9 +17,13 @@ from surgstream.trainer.evaluation.statistics.bootstrap import Interval, interva
 from surgstream.trainer.evaluation.statistics.seeds import mean_of_seeds, over_seeds
 from surgstream.trainer.evaluation.statistics.units import Units, units_of
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
+from surgstream.trainer.evaluation.tasks.plausible import impossible
 
 ALWAYS_THE_SAME = "constant"
 """The mark of a model that predicts the same for every row."""
+
+IMPOSSIBLE = "impossible values"
+"""The mark of values that no predictions can have."""
 
 _ROUNDING = 1e-9
 
@@ -83,16 +87,20 @@ class Scorer:
             for video, value in zip(model.seeds[0], () if each is None else each, strict=False):
                 per_video.setdefault(video.video, {})[name] = float(value)
 
-        constant = kind == "model" and all(map(is_constant, model.seeds))
-        seeds = f"{len(model.seeds)} seeds" if len(model.seeds) > 1 else ""
+        cannot_be = list(impossible({name: value.value for name, value in values.items()}))
+        marks = {
+            ALWAYS_THE_SAME: kind == "model" and all(map(is_constant, model.seeds)),
+            f"{len(model.seeds)} seeds": len(model.seeds) > 1,
+            IMPOSSIBLE: bool(cannot_be),
+        }
         return Row(
             name=model.name,
             kind=kind,
             values=values,
             per_video=per_video,
-            marks=tuple(filter(None, [ALWAYS_THE_SAME if constant else "", seeds])),
+            marks=tuple(mark for mark, is_true in marks.items() if is_true),
             confusion=self._confusion(model.seeds[0]),
-            told=model.told,
+            told=(*model.told, *cannot_be),
             files=model.files,
             about=model.about,
         )

@@ -11,11 +11,12 @@ import pytest
 
 from surgstream.shards.labels.timeline import TrueRows
 from surgstream.trainer.evaluation.comparing import TOO_SMALL
+from surgstream.trainer.evaluation.metrics.catalogue import METRICS
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, ScoredVideo, Videos
 from surgstream.trainer.evaluation.report.page import draw_page
 from surgstream.trainer.evaluation.report.result import Result, to_json
 from surgstream.trainer.evaluation.report.table import draw_table
-from surgstream.trainer.evaluation.scorer import Model
+from surgstream.trainer.evaluation.scorer import IMPOSSIBLE, Model
 from surgstream.trainer.evaluation.scoring import AS_CONSTANT, Truth, evaluate
 from surgstream.trainer.evaluation.tasks.config import Published, TaskConfig
 from tests.trainer.evaluation.made_up import CLASSES, SPACE, constant, model, phases
@@ -150,6 +151,17 @@ def test_a_model_that_is_as_good_as_the_constant_is_marked() -> None:
     task = replace(TASK, main="image_accuracy")
     rows = evaluate(task, SPACE, [Model(name="m", seeds=(videos,))], TRUTH).rows
     assert rows[0].marks == (AS_CONSTANT,)
+
+
+def test_values_that_no_predictions_can_have_are_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No metric of ours has such; a mistake in one would show."""
+    broken = replace(METRICS["image_accuracy"], title="F1")
+    monkeypatch.setitem(METRICS, "phase_f1", replace(broken, compute=METRICS["edit"].compute))
+    task = replace(TASK, metrics=("phase_jaccard", "phase_f1"))
+    videos = model(0.2)
+    (row, *_) = evaluate(task, SPACE, [Model(name="m", seeds=(videos,))], TRUTH).rows
+    assert row.marks == (IMPOSSIBLE,) and "phase_jaccard: 0." in row.told[0]
+    assert "is above the F1 of" in row.told[0]
 
 
 def test_few_videos_are_too_few_to_say_anything() -> None:
