@@ -67,7 +67,7 @@ def _end(part: str, end: Finding | None) -> list[str]:
     return [
         part,
         f"{end['seconds']:g} of {end['limit']:g}",
-        " ".join(how.split()).replace("|", "\\|"),
+        " ".join(how.split()),
     ]
 
 

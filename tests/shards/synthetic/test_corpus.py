@@ -22,6 +22,7 @@ from surgstream.launch.__main__ import main
 from surgstream.shards.synthetic.clock import read_frame_number
 from surgstream.shards.synthetic.config import FPS, SynthConfig
 from surgstream.shards.synthetic.corpus import write_video
+from surgstream.shards.synthetic.description import corpus_file, readme
 from surgstream.shards.synthetic.exercises import EXERCISES
 from surgstream.shards.synthetic.film import CLASSES
 from surgstream.shards.synthetic.planning import VideoJob, plan
@@ -251,6 +252,8 @@ def start_synth(*words: str) -> subprocess.Popen[str]:
         [sys.executable, "-m", "surgstream", "synth", *words],
         cwd=Path(__file__).parents[3],
         start_new_session=True,
+        # As a terminal leaves it: a shell's background commands, and what they start, ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -326,29 +329,22 @@ def corners(height: int, width: int) -> np.ndarray:
 
 
 def test_more_videos_without_what_gives_phases_away(tmp_path: Path) -> None:
-    assert (
-        main(
-            [
-                "synth",
-                str(tmp_path / "out"),
-                "--seconds",
-                "0.1",
-                "--times",
-                "2",
-                "--no-frame-numbers",
-            ]
-        )
-        == 0
-    )
-    described = yaml.safe_load((tmp_path / "out" / "corpus.yaml").read_text())["datasets"]
+    config = SynthConfig(seconds=0.1, times=2, frame_numbers=False)
+    jobs = plan(config)
+    described = yaml.safe_load(corpus_file(jobs, config.times))["datasets"]
     for dataset, made in zip(described, DATASETS, strict=True):
-        videos = sorted((tmp_path / "out" / dataset["name"] / "videos").iterdir())
-        assert (
-            len(videos) == 2 * made.num_videos and len(dataset["hold_out"]) == 2 * made.num_held_out
-        )
+        videos = [job for job in jobs if job.dataset is made]
+        assert len(videos) == 2 * made.num_videos
+        assert len(dataset["hold_out"]) == 2 * made.num_held_out
+
+        for kind in ("videos", "labels", "masks", "depth"):
+            (tmp_path / made.name / kind).mkdir(parents=True)
+        write_video(tmp_path, videos[-1], lambda _: None)
         with pytest.raises(ValueError, match="found none that check out"):
-            read_frame_number(decode(videos[-1], "rgb24")[0])
-    page = (tmp_path / "out" / "README.md").read_text()
+            read_frame_number(
+                decode(tmp_path / made.name / "videos" / f"{videos[-1].video}.mp4", "rgb24")[0]
+            )
+    page = readme(jobs, config)
     assert "--times 2 --no-frame-numbers" in page and "Squares" not in page
 
 

@@ -111,7 +111,7 @@ def test_an_adapter_that_goes_down_is_warned_of_with_its_node(
     def news_of(node: str, rate: float) -> HardwareNews:
         port = Adapter(name="mlx5_0:1", state="DOWN (Polling)", gbit_per_second=rate)
         monkeypatch.setattr(watch, "find_adapters", lambda _: (port,))
-        monkeypatch.setattr("platform.node", lambda: node)
+        monkeypatch.setattr(watch, "node_name", lambda: node)
         return rank.news()
 
     news = [news_of("a", 400.0), news_of("b", 0.0), news_of("c", 400.0), news_of("b", 0.0)]
