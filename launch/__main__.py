@@ -41,7 +41,7 @@ USAGE = "\n".join(
         "usage: surgstream COMMAND [arguments]",
         "",
         "Pretraining for surgical video foundation models:",
-        "videos -> shards -> clips -> training.",
+        "videos -> shards -> clips -> training -> numbers with intervals.",
         "",
         "commands, in the order you will need them:",
         *(f"  {name:<10} {summary}" for name, summary in COMMANDS.items()),
