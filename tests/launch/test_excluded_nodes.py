@@ -120,8 +120,10 @@ def waits(*ranks: int) -> str:
          "task 0: Exited with exit code 139"),
         (waits(0, 1, 2, 3, 4, 6, 7) + "srun: error: node1: task 0: Exited with exit code 1\n",
          "node3", "a rank hung without a word"),
+        (waits(0, 1, 2, 3, 4, 6, 7) + "srun: error: node1: task 0: Exited with exit code 1\n" + waits(5),
+         "node3", "a rank hung without a word"),
     ],
-    ids=["killed", "segmentation fault", "in a container", "frozen"],
+    ids=["killed", "segmentation fault", "in a container", "frozen", "frozen, and woken to be ended"],
 )  # fmt: skip
 def test_the_node_of_the_rank_that_failed_first_is_left_out(
     said: str, node: str, reason: str, start: Start
