@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from surgstream.trainer.evaluation.metrics.catalogue import find_metric
+from surgstream.trainer.evaluation.metrics.confusion import confusions
 from surgstream.trainer.evaluation.metrics.metric import Metric
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, Videos
 from surgstream.trainer.evaluation.metrics.statistic import Statistic, value_of
 from surgstream.trainer.evaluation.predictions.yardsticks import is_constant
-from surgstream.trainer.evaluation.report.confusion import confusion_matrix
 from surgstream.trainer.evaluation.report.result import Row, Value
 from surgstream.trainer.evaluation.report.warnings import OUTSIDE
 from surgstream.trainer.evaluation.statistics.bootstrap import Interval, interval
@@ -108,8 +108,7 @@ class Scorer:
     def _confusion(self, videos: Videos) -> tuple[tuple[int, ...], ...]:
         if self._space.kind != "class":
             return ()
-        counts = confusion_matrix(videos, len(self._space.classes))
-        return tuple(map(tuple, counts.tolist()))
+        return tuple(map(tuple, confusions(videos, self._space).sum(0).tolist()))
 
     def _value(self, seeds: Sequence[Statistic]) -> Value:
         first = seeds[0]

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import importlib.metadata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from surgstream.trainer.evaluation.metrics.metric import Metric
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, Videos
 from surgstream.trainer.evaluation.predictions.common import on_common_rows
 from surgstream.trainer.evaluation.predictions.yardsticks import CONSTANT, yardsticks
-from surgstream.trainer.evaluation.report.result import PublishedRow, Result, Row
+from surgstream.trainer.evaluation.report.result import Result, Row
 from surgstream.trainer.evaluation.report.warnings import warnings
 from surgstream.trainer.evaluation.scorer import ALWAYS_THE_SAME, Model, Scorer
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
@@ -87,7 +87,7 @@ def evaluate(
         labels_sha256=truth.sha256,
         rows=tuple(rows),
         comparisons=tuple(compare_models(scorer, models)) if with_comparisons else (),
-        published=tuple(_published(task)),
+        published=task.published,
         caveats=task.caveats,
         packed_by=dict(packed_by or {}),
         notes=task.notes,
@@ -106,12 +106,10 @@ def _on_common_rows(models: Sequence[Model]) -> list[Model]:
     for model in models:
         seeds = tuple(next(common) for _ in model.seeds)
         lost = sum(map(_num_rows, model.seeds)) - sum(map(_num_rows, seeds))
-        told = (
-            [f"{lost} of its rows do not count, as another model or seed lacks them"]
-            if lost
-            else []
-        )
-        found.append(dataclasses.replace(model, seeds=seeds, told=(*model.told, *told)))
+        told = list(model.told)
+        if lost:
+            told.append(f"{lost} of its rows do not count, as another model or seed lacks them")
+        found.append(dataclasses.replace(model, seeds=seeds, told=tuple(told)))
     return found
 
 
@@ -122,22 +120,18 @@ def _num_rows(videos: Videos) -> int:
 def _marked(rows: Sequence[Row], main: str) -> list[Row]:
     """The rows, those of models marked whose main metric is that of the constant."""
     constants = [
-        row.values[main].value for row in rows if row.name == CONSTANT and main in row.values
-    ]
-    return [
-        dataclasses.replace(row, marks=(*row.marks, AS_CONSTANT))
-        if row.kind == "model"
-        and row.marks[:1] != (ALWAYS_THE_SAME,)
-        and _is_any(row, main, constants)
-        else row
+        row.values[main].value
         for row in rows
+        if row.name == CONSTANT and row.kind == "yardstick" and main in row.values
     ]
 
-
-def _is_any(row: Row, main: str, values: Sequence[float]) -> bool:
-    return main in row.values and any(
-        abs(row.values[main].value - value) < _ROUNDING for value in values
-    )
+    found = []
+    for row in rows:
+        may_be = row.kind == "model" and ALWAYS_THE_SAME not in row.marks and main in row.values
+        if may_be and any(abs(row.values[main].value - value) < _ROUNDING for value in constants):
+            row = dataclasses.replace(row, marks=(*row.marks, AS_CONSTANT))
+        found.append(row)
+    return found
 
 
 def _versions() -> dict[str, str]:
@@ -147,17 +141,6 @@ def _versions() -> dict[str, str]:
         with suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found
-
-
-def _published(task: TaskConfig) -> Iterator[PublishedRow]:
-    for row in task.published:
-        yield PublishedRow(
-            model=row.model,
-            source=row.source,
-            protocol=row.protocol,
-            values=row.values,
-            caveats=row.caveats,
-        )
 
 
 def _about(metric: Metric) -> dict[str, Any]:

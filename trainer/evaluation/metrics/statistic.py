@@ -1,6 +1,6 @@
 """A metric over videos as a function of how often each of them counts, so that a bootstrap draw is a sum."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ class Statistic:
         per_class: The metric of each class over all videos, by name, NaN where undefined; empty where it has none.
         averaged: What the value is the mean of, in words, such as `7 phases over 40 videos`.
         undefined: What had to be left out of the mean, in words, such as `phase clipping: in no video`.
-        num_draws_at_most: Bound of the bootstrap's draws, for metrics that sort all rows at each draw.
+        num_draws_at_most: Bound of the bootstrap's draws, for metrics that are costly at each draw.
     """
 
     at: Callable[[Weights], Floats]
@@ -32,11 +32,6 @@ class Statistic:
     averaged: str
     undefined: tuple[str, ...] = ()
     num_draws_at_most: int = 10_000
-
-    @property
-    def num_videos(self) -> int | None:
-        """V, where the metric has a value for each video."""
-        return None if self.per_video is None else len(self.per_video)
 
 
 def value_of(statistic: Statistic, num_videos: int) -> float:
@@ -85,25 +80,6 @@ def mean_over_videos(values: Floats, **rest: Any) -> Statistic:
         rest: The other attributes of the statistic but `per_video`, which is `values`.
     """
     return mean_of_means(values[:, None], **rest)
-
-
-def recomputed(rows: Sequence[Any], metric: Callable[[Any], float], **rest: Any) -> Statistic:
-    """A metric that has to be computed anew from the rows of all videos that a draw holds, such as a rank correlation.
-
-    Args:
-        rows: Of each video an array (n, ...).
-        metric: From the rows of several videos, one after the other, to a value.
-        rest: The other attributes of the statistic.
-    """
-
-    def at(weights: Weights) -> Floats:
-        found = []
-        for draw in weights.astype(int):
-            chosen = [rows[video] for video, times in enumerate(draw) for _ in range(times)]
-            found.append(metric(np.concatenate(chosen)))
-        return np.array(found, np.float64)
-
-    return Statistic(at=at, **rest)
 
 
 def zero_to_nan(values: Floats) -> Floats:

@@ -3,27 +3,19 @@
 from collections.abc import Sequence
 from html import escape
 
-import numpy as np
-import numpy.typing as npt
-
-from surgstream.trainer.evaluation.metrics.samples import ScoredVideo
+from surgstream.trainer.evaluation.metrics.confusion import Ints
 
 _MAX_WITH_NUMBERS = 24
 _TINT = (31, 111, 180)
 
 
-def confusion_matrix(videos: Sequence[ScoredVideo], num_classes: int) -> npt.NDArray[np.int64]:
-    """Count the rows of all videos by true class, down, and predicted class, across: (C, C)."""
-    counts = np.zeros(num_classes * num_classes, np.int64)
-    for video in videos:
-        assert video.predicted is not None
-        pairs = video.truth * num_classes + video.predicted
-        counts += np.bincount(pairs, minlength=len(counts))
-    return counts.reshape(num_classes, num_classes)
+def draw_confusion(counts: Ints, classes: Sequence[str]) -> str:
+    """Draw a confusion matrix as an HTML table: each row in per cent of its true class, darker where there is more.
 
-
-def draw_confusion(counts: npt.NDArray[np.int64], classes: Sequence[str]) -> str:
-    """Draw a confusion matrix as an HTML table: each row in per cent of its true class, darker where there is more."""
+    Args:
+        counts: (C, C), rows by true class, down, and predicted class, across.
+        classes: The names of the classes.
+    """
     has_numbers = len(classes) <= _MAX_WITH_NUMBERS
     heads = "".join(f"<th><span>{escape(_words(name))}</span></th>" for name in classes)
     lines = [f"<tr><th></th>{heads}<th><span>rows</span></th></tr>"]

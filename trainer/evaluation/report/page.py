@@ -6,8 +6,9 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from surgstream.trainer.evaluation.metrics.confusion import confusions
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, ScoredVideo
-from surgstream.trainer.evaluation.report.confusion import confusion_matrix, draw_confusion
+from surgstream.trainer.evaluation.report.confusion import draw_confusion
 from surgstream.trainer.evaluation.report.numbers import NOTHING, counted, facts, interval, shown
 from surgstream.trainer.evaluation.report.reliability import draw_reliability, reliability
 from surgstream.trainer.evaluation.report.result import Compared, Result, Row
@@ -212,7 +213,7 @@ def _confusions(models: Mapping[str, Sequence[ScoredVideo]], space: LabelSpace) 
         return ""
     parts: list[str] = []
     for name, videos in models.items():
-        matrix = draw_confusion(confusion_matrix(videos, len(space.classes)), space.classes)
+        matrix = draw_confusion(confusions(videos, space).sum(0), space.classes)
         state = "" if parts else " open"
         parts.append(
             f"<details{state}><summary>{escape(name)}</summary>"

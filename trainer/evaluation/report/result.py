@@ -5,6 +5,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from surgstream.trainer.evaluation.tasks.config import Published
+
 
 @dataclass(frozen=True, kw_only=True)
 class Value:
@@ -88,25 +90,6 @@ class Compared:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PublishedRow:
-    """Published values.
-
-    Attributes:
-        model: The model.
-        source: The publication.
-        protocol: How they were made.
-        values: The values as printed, by metric.
-        caveats: Letters of caveats.
-    """
-
-    model: str
-    source: str
-    protocol: str
-    values: dict[str, float]
-    caveats: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Result:
     """The result of an evaluation.
 
@@ -147,7 +130,7 @@ class Result:
     labels_sha256: str
     rows: tuple[Row, ...]
     comparisons: tuple[Compared, ...] = ()
-    published: tuple[PublishedRow, ...] = ()
+    published: tuple[Published, ...] = ()
     caveats: dict[str, str] = field(default_factory=dict)
     packed_by: dict[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

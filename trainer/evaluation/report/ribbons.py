@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from surgstream.shards.keyed_random import Purpose, choice, hash64, hash_text
 from surgstream.trainer.evaluation.metrics.samples import ScoredVideo
+from surgstream.trainer.evaluation.metrics.segments import runs
 
 NUM_WORST = 3
 NUM_BETWEEN = 6
@@ -109,14 +110,6 @@ def colour(number: int) -> str:
     return f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"
 
 
-def runs(labels: npt.NDArray[np.int64]) -> list[tuple[int, int, int]]:
-    """Stretches of equal labels: first row, one past the last, label."""
-    changes = np.flatnonzero(np.diff(labels)) + 1
-    starts = [0, *changes.tolist()]
-    stops = [*changes.tolist(), len(labels)]
-    return [(start, stop, int(labels[start])) for start, stop in zip(starts, stops, strict=True)]
-
-
 def _one_of(numbers: npt.NDArray[np.int64], videos: Sequence[ScoredVideo]) -> int:
     """One of some videos, by a key of their names."""
     names = "\n".join(videos[number].video for number in numbers)
@@ -143,10 +136,11 @@ def _row(
     edges = _edges(video)
     places = (edges - start) * _WIDTH / length
     rects = []
-    for first, stop, label in runs(labels):
-        left = places[first]
-        width = places[stop] - left
-        title = escape(f"{_words(classes[label])}, from {_clock(float(edges[first]))}")
+    for rows in runs(labels):
+        label = int(labels[rows.start])
+        left = places[rows.start]
+        width = places[rows.stop] - left
+        title = escape(f"{_words(classes[label])}, from {_clock(float(edges[rows.start]))}")
         rects.append(
             f'<rect x="{left:.2f}" width="{max(width, 0.3):.2f}" height="{_HEIGHT}" '
             f'fill="{colour(label)}"><title>{title}</title></rect>'

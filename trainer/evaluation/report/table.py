@@ -11,7 +11,8 @@ from surgstream.trainer.evaluation.report.numbers import (
     shown,
     with_interval,
 )
-from surgstream.trainer.evaluation.report.result import PublishedRow, Result
+from surgstream.trainer.evaluation.report.result import Result
+from surgstream.trainer.evaluation.tasks.config import Published
 
 _MAX_UNDEFINED = 8
 """Sentences in a line about what is left out; `result.json` has all."""
@@ -86,7 +87,7 @@ def _comparisons(result: Result) -> Iterator[tuple[str, ...]]:
         yield (who, each.metric, each.says, each.sentence, difference, ends, p)
 
 
-def published_values(row: PublishedRow, result: Result) -> str:
+def published_values(row: Published, result: Result) -> str:
     """The values of a published row in words, those of metrics that we compute first, as `edit 78.1, accuracy 91.5`."""
     ours = [metric for metric in main_first(result) if metric in row.values]
     others = sorted({*row.values} - {*ours})

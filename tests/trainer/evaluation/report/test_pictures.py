@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surgstream.trainer.evaluation.metrics.samples import ScoredVideo
-from surgstream.trainer.evaluation.report.confusion import confusion_matrix, draw_confusion
+from surgstream.trainer.evaluation.metrics.confusion import confusions
+from surgstream.trainer.evaluation.metrics.samples import LabelSpace, ScoredVideo
+from surgstream.trainer.evaluation.metrics.segments import runs
+from surgstream.trainer.evaluation.report.confusion import draw_confusion
 from surgstream.trainer.evaluation.report.reliability import (
     draw_reliability,
     reliability,
@@ -22,7 +24,6 @@ from surgstream.trainer.evaluation.report.ribbons import (
     choose_cases,
     colour,
     draw_case,
-    runs,
 )
 from tests.trainer.evaluation.made_up import CLASSES, constant, model
 
@@ -30,8 +31,8 @@ from tests.trainer.evaluation.made_up import CLASSES, constant, model
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=60))
 def test_runs_spell_the_labels(labels: list[int]) -> None:
     found = runs(np.array(labels))
-    assert [label for start, stop, label in found for _ in range(start, stop)] == labels
-    assert all(one[2] != other[2] for one, other in itertools.pairwise(found))
+    assert [labels[rows.start] for rows in found for _ in range(rows.start, rows.stop)] == labels
+    assert all(labels[one.start] != labels[two.start] for one, two in itertools.pairwise(found))
 
 
 @pytest.mark.parametrize(("num_videos", "expected"), [(1, 1), (2, 2), (5, 5), (12, 12), (40, 12)])
@@ -99,9 +100,10 @@ def test_confusion_counts_true_classes_down_and_predicted_ones_across() -> None:
         predicted=np.array([0, 1, 1, 2, 0]),
         scores=None,
     )
-    counts = confusion_matrix([video, video], 3)
+    classes = ("a_b", "<c>", "d")
+    counts = confusions([video, video], LabelSpace(kind="class", classes=classes)).sum(0)
     assert counts.tolist() == [[2, 4, 0], [0, 0, 0], [2, 0, 2]]
-    page = draw_confusion(counts, ("a_b", "<c>", "d"))
+    page = draw_confusion(counts, classes)
     assert "4 of 6 rows of a_b taken for &lt;c&gt;" in page and ">67<" in page and "nan" not in page
 
 
