@@ -68,6 +68,20 @@ MAY_IMPORT = {
         "trainer.errors", "trainer.evaluation", "shards.labels", "shards.keyed_random", "shards.storage",
         "shards.corpus.file",
     ),
+    "trainer.labelled": (
+        "shards.reading", "shards.labels", "shards.storage", "trainer.errors", "trainer.batch", "trainer.distributed",
+        "trainer.evaluation", "trainer.labelled",
+    ),
+    "trainer.encoders": ("trainer.errors", "trainer.batch", "trainer.models", "trainer.encoders"),
+    "trainer.features": (
+        "shards.reading", "shards.format", "shards.storage", "trainer.errors", "trainer.batch", "trainer.data",
+        "trainer.distributed", "trainer.encoders", "trainer.features", "trainer.labelled",
+    ),
+    "trainer.readouts": (
+        "shards.keyed_random", "shards.storage", "trainer.errors", "trainer.batch", "trainer.data",
+        "trainer.distributed", "trainer.encoders", "trainer.evaluation", "trainer.features", "trainer.labelled",
+        "trainer.models", "trainer.readouts",
+    ),
     "trainer.probing": (
         "shards.reading", "trainer.data", "trainer.distributed", "trainer.evaluation", "trainer.probing",
     ),

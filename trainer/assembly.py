@@ -7,7 +7,7 @@ from pathlib import Path
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.config import HeldOutConfig, TrainConfig
-from surgstream.trainer.data.config import AugmentConfig, DataConfig
+from surgstream.trainer.data.config import AugmentConfig, DataConfig, View
 from surgstream.trainer.data.source import ClipSource
 from surgstream.trainer.distributed import RankInfo, from_main
 from surgstream.trainer.engine.metrics import Value
@@ -33,7 +33,7 @@ def open_corpus(uri: str, data: DataConfig) -> FrameTable:
 
 
 def clip_source(
-    config: TrainConfig, rank_info: RankInfo, corpus: FrameTable, augment: AugmentConfig | None
+    config: TrainConfig, rank_info: RankInfo, corpus: FrameTable, augment: AugmentConfig | View
 ) -> ClipSource:
     """The clips of a corpus in the shape of the model's input."""
     return ClipSource(
@@ -51,7 +51,7 @@ def clip_source(
 def held_out_clips(config: TrainConfig, settings: HeldOutConfig, rank_info: RankInfo) -> ClipSource:
     """The held-out clips, as centre squares."""
     corpus = open_corpus(settings.corpus, config.data)
-    return clip_source(config, rank_info, corpus, augment=None)
+    return clip_source(config, rank_info, corpus, augment="centre")
 
 
 def labelled_clips(
@@ -59,7 +59,7 @@ def labelled_clips(
 ) -> ClipsWithLabels:
     """Labelled clips of a corpus, as centre squares."""
     corpus = open_corpus(uri, config.data)
-    source = clip_source(config, rank_info, corpus, augment=None)
+    source = clip_source(config, rank_info, corpus, augment="centre")
     return ClipsWithLabels(source, corpus, label, num_clips)
 
 

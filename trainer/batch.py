@@ -38,6 +38,8 @@ class ClipBatch:
         draws: (B,) int64 on the host, the clips' draw numbers: the key of every random choice about a clip.
         names: B clips by name, for logs and messages.
         valid: (B,) bool on the host; False for clips that fill up the last batch of a finite pass and must not count.
+        labels: What is true of the clips, on the device: of classes (B,) int64; of several (B, C) float32; of numbers
+            (B,) float32; None where nothing is asked of them.
         step_draw: Draw number of the first clip of the optimizer step, over all ranks: the key of what a step draws
             once. The training loop sets it.
     """
@@ -46,6 +48,7 @@ class ClipBatch:
     draws: npt.NDArray[np.int64]
     names: tuple[ClipName, ...]
     valid: npt.NDArray[np.bool_]
+    labels: Tensor | None = None
     step_draw: int = 0
 
     def without_padding(self) -> "ClipBatch":
@@ -59,4 +62,6 @@ class ClipBatch:
             draws=self.draws[kept],
             names=tuple(self.names[i] for i in kept),
             valid=self.valid[kept],
+            labels=None if self.labels is None else self.labels[kept],
+            step_draw=self.step_draw,
         )

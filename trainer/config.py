@@ -20,6 +20,7 @@ from surgstream.trainer.engine.config import (
     ResumeConfig,
 )
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
+from surgstream.trainer.labelled.config import TaskClipsConfig
 from surgstream.trainer.objectives.config import ObjectiveConfig
 from surgstream.trainer.probing.config import ProbeConfig
 
@@ -76,6 +77,20 @@ class WarmStartConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SelectConfig:
+    """The choice among the weights of a run that learns a task.
+
+    Attributes:
+        by: `best` keeps the weights with the best main metric of the task on its validation videos; `last` takes those
+            of the last step, and validates all the same where there are such videos.
+        every_epochs: Epochs from one validation to the next.
+    """
+
+    by: Literal["best", "last"] = "best"
+    every_epochs: Annotated[float, Range(1e-6, 1e6)] = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """One training run.
 
@@ -89,6 +104,11 @@ class TrainConfig:
         max_steps: Last step, even if the schedule is longer; null trains to the schedule's end.
         compile: Compile the teacher's pass and the student's with torch.compile, each as a whole, or, `regional`, block
             by block, which takes less time at the start; evaluation runs uncompiled.
+        task: The task whose labels are learned, by a `supervised` objective: the name of one in
+            `configs/evaluate/tasks`, or a file; with `@FOLD` one of its folds. null learns without labels.
+        labels: The folder of the task's labels, or its `s3://` address; null takes those in `data.corpus`.
+        clips: The labelled clips of the task, whose `clip.stride` takes the place of `data.stride`.
+        select: The weights that are tested.
         data: Clips.
         held_out: Videos for the held-out loss; null takes none.
         probe: Linear probe of the features; null has none.
@@ -137,6 +157,10 @@ class TrainConfig:
     clips_per_epoch: Annotated[int, Range(1, 10**12)] | None = None
     max_steps: Annotated[int, Range(1, 10**9)] | None = None
     compile: bool | Literal["regional"] = False
+    task: str | None = None
+    labels: Anywhere | None = None
+    clips: TaskClipsConfig = field(default_factory=TaskClipsConfig)
+    select: SelectConfig = field(default_factory=SelectConfig)
     data: DataConfig
     held_out: HeldOutConfig | None = None
     probe: ProbeConfig | None = None
@@ -163,6 +187,14 @@ class TrainConfig:
 
         if self.probe and self.probe.test_corpus is None and self.held_out is None:
             yield "probe.test_corpus: expected a corpus where held_out is null, got nothing"
+
+        if (self.task is None) == (self.objective.name == "supervised"):
+            yield (
+                "task: expected a task where objective.name is supervised, and none elsewhere, got "
+                f"{self.task} with {self.objective.name}"
+            )
+        if self.labels and not self.task:
+            yield f"labels: expected none where there is no task, got {self.labels}"
 
         if self.global_batch_size % self.micro_batch_size:
             yield (

@@ -105,7 +105,7 @@ def held_out_loss(
     config = load(TrainConfig, *described)
     sums = np.zeros(2)
     clips = 0
-    source = clip_source(config, rank_info, open_corpus(str(corpus), config.data), augment=None)
+    source = clip_source(config, rank_info, open_corpus(str(corpus), config.data), augment="centre")
 
     with source.open_pass(NUM_CLIPS) as batches:
         for batch in batches:

@@ -23,7 +23,7 @@ from surgstream.trainer.health.gpus import NvmlGpu
 from surgstream.trainer.health.watch import HardwareWatch
 from surgstream.trainer.networks import build_engine, build_objective, noise_batch
 from surgstream.trainer.objectives.config import SurgVistaConfig
-from surgstream.trainer.run_directory import prepare_run_dir
+from surgstream.trainer.session.directory import prepare_run_dir
 
 # Speed does not depend on what a teacher has learned, nor on the rate of what is read.
 _ANY_MATERIAL = (

@@ -21,6 +21,7 @@ class Columns:
         videos: The id of each video.
         widths: Width of its frames in pixels.
         heights: Height of its frames in pixels.
+        fps: Its packed frames a second.
         apart: Packed frames from one that is shown to the next.
         part_videos: Number of each part's video.
         part_firsts: Number in the video of its first frame.
@@ -40,6 +41,7 @@ class Columns:
         self.videos: list[str] = []
         self.widths = array("q")
         self.heights = array("q")
+        self.fps = array("d")
         self.apart = array("q")
 
         self.part_videos = array("q")
@@ -77,3 +79,4 @@ class Columns:
         self.videos.append(video.id)
         self.widths.append(video.width)
         self.heights.append(video.height)
+        self.fps.append(video.fps)

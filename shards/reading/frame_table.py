@@ -71,6 +71,7 @@ class FrameTable:
         self._videos = columns.videos
         self._widths = np.array(columns.widths)
         self._heights = np.array(columns.heights)
+        self._fps = np.array(columns.fps)
         self._apart = np.array(columns.apart)
         self._part_videos = np.array(columns.part_videos)
         self._part_firsts = np.array(columns.part_firsts)
@@ -169,7 +170,12 @@ class FrameTable:
             first_clip, end_clip = self._clip_starts[part : part + 2].tolist()
             first = int(self._part_firsts[part] + self._part_skips[part])
             frames = range(first, first + (end_clip - first_clip) * apart, apart)
-            yield ShownPart(self._videos[video], first_clip - found.first_clip, frames)
+            yield ShownPart(
+                video=self._videos[video],
+                first_clip=first_clip - found.first_clip,
+                frames=frames,
+                fps=float(self._fps[video]),
+            )
 
     def part_frames(self, dataset: str) -> Int64:
         """Frames that each part of a dataset shows, each the anchor of a clip: (num,)."""

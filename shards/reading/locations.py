@@ -64,11 +64,13 @@ class ShownPart:
         video: Id of the video.
         first_clip: Number in the dataset of the clip whose anchor is the part's first frame.
         frames: The numbers in the video of the frames that are shown, each the anchor of the next clip.
+        fps: Packed frames a second: frame k is what the video shows after k / fps seconds.
     """
 
     video: str
     first_clip: int
     frames: range
+    fps: float
 
 
 class ClipTable(Protocol):

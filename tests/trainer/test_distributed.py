@@ -14,7 +14,7 @@ from surgstream.trainer.distributed import (
     rank_info_from_environment,
 )
 from surgstream.trainer.errors import DistributedError
-from surgstream.trainer.run_log import configure_logging
+from surgstream.trainer.session.log import configure_logging
 
 TORCHRUN = {
     "RANK": "3",

@@ -35,8 +35,8 @@ from surgstream.trainer.distributed import (
 )
 from surgstream.trainer.host.names import node_name
 from surgstream.trainer.joining import join
-from surgstream.trainer.run_directory import environment
-from surgstream.trainer.run_log import configure_logging
+from surgstream.trainer.session.directory import environment
+from surgstream.trainer.session.log import configure_logging
 
 log = logging.getLogger(__name__)
 

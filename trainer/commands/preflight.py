@@ -38,7 +38,7 @@ from surgstream.trainer.preflight.judgement.unfit import tell_job
 from surgstream.trainer.preflight.judgement.verdict import Verdict
 from surgstream.trainer.preflight.rendezvous import Rendezvous
 from surgstream.trainer.preflight.shared_folder import trial_folder
-from surgstream.trainer.run_log import configure_logging
+from surgstream.trainer.session.log import configure_logging
 
 MEETING_SECONDS = 30.0
 """The time that ranks wait for a missing one. The nodes of a job start within seconds of each other."""

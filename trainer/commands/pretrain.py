@@ -2,8 +2,6 @@
 
 import argparse
 import logging
-import os
-import signal
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -12,18 +10,14 @@ from pathlib import Path
 from surgstream.configs.loading import to_tree
 from surgstream.trainer.assembly import clip_source, held_out_clips, open_corpus, periodic_tasks
 from surgstream.trainer.commands.preflight import preflight
-from surgstream.trainer.compile_caches import keep_on_node
 from surgstream.trainer.config import TrainConfig, load_recipe
 from surgstream.trainer.data.metrics import LoaderMetrics
-from surgstream.trainer.device import check_own_gpu, tell_device
+from surgstream.trainer.device import tell_device
 from surgstream.trainer.distributed import (
     RankInfo,
-    alone_when_failing,
     barrier,
     broadcast,
     from_main,
-    leave,
-    rank_info_from_environment,
 )
 from surgstream.trainer.engine.checkpoint import (
     find_checkpoint,
@@ -35,23 +29,18 @@ from surgstream.trainer.engine.checkpoint_files import read_progress
 from surgstream.trainer.engine.loop import Guards, Trainer
 from surgstream.trainer.engine.metrics import Reporting
 from surgstream.trainer.engine.periodic import Periodic
-from surgstream.trainer.engine.preemption.agreement import StopConsensus, open_store
-from surgstream.trainer.engine.preemption.flags import SignalFlag, StopFlag
-from surgstream.trainer.engine.profile import Profiler, record_flights
 from surgstream.trainer.engine.schedules import Progress
-from surgstream.trainer.engine.watchdog import Watchdog
 from surgstream.trainer.engine.zero import ZeroEngine
 from surgstream.trainer.health.gpus import NvmlGpu
 from surgstream.trainer.health.watch import HardwareWatch
-from surgstream.trainer.host.names import node_name
-from surgstream.trainer.joining import join
 from surgstream.trainer.mixing import report_mixing
 from surgstream.trainer.networks import build_engine, build_objective
 from surgstream.trainer.objectives.base import Objective
 from surgstream.trainer.resume import order_from, recipe_changes
-from surgstream.trainer.run_directory import OWNING_SECONDS, owned_run, prepare_run_dir
-from surgstream.trainer.run_log import configure_logging
-from surgstream.trainer.runs.files import CHECKPOINTS, LOG, stacks_file
+from surgstream.trainer.runs.files import CHECKPOINTS, LOG
+from surgstream.trainer.session.directory import OWNING_SECONDS, prepare_run_dir
+from surgstream.trainer.session.log import configure_logging
+from surgstream.trainer.session.process import session, starting
 from surgstream.trainer.warm_start import carried_moments, warm_start
 
 log = logging.getLogger(__name__)
@@ -59,55 +48,22 @@ log = logging.getLogger(__name__)
 
 def run(words: argparse.Namespace) -> int:
     """Do the work of `surgstream pretrain`."""
-    launcher = os.getppid()
-    # Before the watchdog, which chains SIGUSR2 on to the handler that it finds.
-    profile = SignalFlag(signal.SIGUSR2)
-    keep_on_node(os.environ)
-    rank_info = rank_info_from_environment(os.environ)
-    configure_logging(rank_info)
-
-    with alone_when_failing(rank_info):
+    with starting() as rank_info:
         config = load_recipe(words.config, words.overrides)
-        run_dir = Path(config.run_dir)
-        who = f"rank {rank_info.rank}/{rank_info.world_size} on {node_name()}"
-        watchdog = Watchdog(config.parallel.timeout_seconds, who)
-        with closing(watchdog), owned_run(run_dir, rank_info, watchdog) as check_owner:
-            # From here on there is something to save; until then a signal ends this process.
-            launched = rank_info.world_size > 1 or "RANK" in os.environ
-            stop = StopFlag(launcher if launched else None, speaks=rank_info.is_main)
+
+        def join_ranks(rank_info: RankInfo) -> RankInfo:
+            # The run's first step tests the model. Rank 0 may come late: it may have watched a dead owner before.
+            return preflight(config, rank_info, with_step=False, patience_seconds=OWNING_SECONDS)
+
+        with session(
+            Path(config.run_dir),
+            rank_info,
+            config.parallel.timeout_seconds,
             # A batch that the ranks cannot share evenly is refused before they wait for each other.
-            config.grad_accum_steps(rank_info.world_size)
-
-            if rank_info.device.type == "cuda":
-                record_flights(run_dir, rank_info)
-            if words.preflight:
-                # The run's first step tests the model. Rank 0 may come late: it may have watched a dead owner before.
-                rank_info = preflight(
-                    config, rank_info, with_step=False, patience_seconds=OWNING_SECONDS
-                )
-            else:
-                check_own_gpu(rank_info)
-                watchdog.beat()  # NCCL connects without a timeout
-                join(rank_info, config.parallel.timeout_seconds)
-
-            # Only now do the other ranks know that the run directory is theirs.
-            if not rank_info.is_main:
-                watchdog.write_to(stacks_file(run_dir, rank_info.rank))
-            watchdog.beat()
-
-            def make_guards() -> Guards:
-                # The watchdog ends a rank that hangs before the others give up on it.
-                store = open_store(rank_info, 2 * config.parallel.timeout_seconds)
-                return Guards(
-                    agreement=StopConsensus(stop, store, rank_info),
-                    watchdog=watchdog,
-                    profiler=Profiler(profile, rank_info, run_dir),
-                    check_owner=check_owner,
-                )
-
-            pretrain(config, rank_info, make_guards)
-            leave()
-
+            check=lambda: config.grad_accum_steps(rank_info.world_size),
+            join_ranks=join_ranks if words.preflight else None,
+        ) as found:
+            pretrain(config, found.rank_info, found.make_guards)
     return 0
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from surgstream.shards.keyed_random import Purpose, hash64, permute, uniform
-from surgstream.trainer.data.config import AugmentConfig, CropConfig
+from surgstream.trainer.data.config import AugmentConfig, CropConfig, View
 
 # Corners, edge centres, centre and the four quarter points, in quarters of the free margin (x, y).
 OFFSETS = (
@@ -44,7 +44,7 @@ class ClipTransform:
 
 
 def draw_transform(
-    config: AugmentConfig | None,
+    config: AugmentConfig | View,
     seed: int,
     draws: npt.NDArray[np.int64],
     frame_sizes: npt.NDArray[np.int64],
@@ -52,13 +52,13 @@ def draw_transform(
     """Draw the augmentation of some clips.
 
     Args:
-        config: The recipe's augmentation; None takes centre squares, for evaluation.
+        config: The recipe's augmentation; or a view, of clips that are judged.
         seed: The run's seed.
         draws: Draw numbers, shape (B,).
         frame_sizes: Width and height of each clip's frames in pixels, shape (B, 2).
     """
-    if config is None:
-        return ClipTransform(windows=center_crop(frame_sizes))
+    if isinstance(config, str):
+        return ClipTransform(windows=view_windows(config, frame_sizes))
     return ClipTransform(windows=multi_scale_crop(config.crop, seed, draws, frame_sizes))
 
 
@@ -100,15 +100,20 @@ def multi_scale_crop(
     return np.concatenate([start, start + sides], axis=1).astype(np.int32)
 
 
-def center_crop(frame_sizes: npt.NDArray[np.int64]) -> Windows:
-    """Take the largest centred square of each frame, for evaluation.
+def view_windows(view: View, frame_sizes: npt.NDArray[np.int64]) -> Windows:
+    """Take what a view shows of each frame, for evaluation.
 
     Args:
+        view: The view.
         frame_sizes: Width and height of each clip's frames in pixels, shape (B, 2).
 
     Returns:
-        Windows (left, top, right, bottom) in pixels, shape (B, 4).
+        Windows (left, top, right, bottom) in pixels, shape (B, 4): the whole frame, or a square of its short side.
     """
+    if view == "squash":
+        return np.concatenate([np.zeros_like(frame_sizes), frame_sizes], axis=1).astype(np.int32)
+
     side = frame_sizes.min(axis=1, keepdims=True)
-    start = (frame_sizes - side) // 2
+    margins = frame_sizes - side
+    start = {"start": 0 * margins, "centre": margins // 2, "end": margins}[view]
     return np.concatenate([start, start + side], axis=1).astype(np.int32)

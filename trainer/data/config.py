@@ -13,6 +13,10 @@ from surgstream.shards.reading.clips import BadClipLimits
 from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.storage.stores import S3Config
 
+View = Literal["squash", "start", "centre", "end"]
+"""What is seen of the pictures of a clip that is judged: all of them at another aspect ratio, or the largest square at
+the start (left or top), in the centre or at the end of the longer side."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CropConfig:

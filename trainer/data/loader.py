@@ -6,20 +6,25 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from surgstream.shards.reading.clips import ClipBytes
 from surgstream.shards.reading.feed import ClipFeed
 from surgstream.trainer.batch import ClipBatch, ClipName
 from surgstream.trainer.data.augment import draw_transform
-from surgstream.trainer.data.config import AugmentConfig
+from surgstream.trainer.data.config import AugmentConfig, View
 from surgstream.trainer.data.decode import ClipDecoder
 from surgstream.trainer.errors import DamagedFramesError
 
 log = logging.getLogger(__name__)
+
+Truth = Callable[[Sequence[ClipName]], npt.NDArray[Any]]
+"""From the names of B clips to what is true of them, as `ClipBatch.labels` has it."""
 
 _POLL_SECONDS = 0.1
 
@@ -41,9 +46,10 @@ class ClipLoader:
         stream: ClipFeed,
         decoder: ClipDecoder,
         *,
-        augment: AugmentConfig | None,
+        augment: AugmentConfig | View,
         seed: int,
         device: torch.device,
+        truth: Truth | None = None,
         prefetch_batches: int = 2,
         stall_warning_seconds: float = 60.0,
     ) -> None:
@@ -52,9 +58,10 @@ class ClipLoader:
         Args:
             stream: This rank's clips, micro-batch by micro-batch.
             decoder: The DALI graph; used by this loader's thread alone until the loader is closed.
-            augment: The recipe's augmentation; None takes the centre square, for evaluation.
+            augment: The recipe's augmentation; or a view, of clips that are judged.
             seed: The run's seed.
             device: The device that the trainer computes on.
+            truth: Says what is true of clips, by their names; None where nothing is asked.
             prefetch_batches: The most micro-batches that wait decoded.
             stall_warning_seconds: Each time the trainer has waited this long, the log says what it waits for.
         """
@@ -66,6 +73,7 @@ class ClipLoader:
         self._augment = augment
         self._seed = seed
         self._device = device
+        self._truth = truth
         self._stall_warning_seconds = stall_warning_seconds
 
         # From the thread: a batch, the error that ended it, or None at the end of the stream.
@@ -188,7 +196,10 @@ class ClipLoader:
         frames = list(itertools.chain.from_iterable(clip.frames for clip in clips))
 
         pixels = self._decoder.decode(frames, transform)
-        return ClipBatch(clips=pixels, draws=g, names=names, valid=valid)
+        labels = None
+        if self._truth:
+            labels = torch.from_numpy(self._truth(names)).to(self._device)
+        return ClipBatch(clips=pixels, draws=g, names=names, valid=valid, labels=labels)
 
     def _keep_while_in_use(self, batch: ClipBatch) -> ClipBatch:
         """On a GPU, hold earlier batches until the kernels that read them have run.

@@ -9,9 +9,9 @@ from surgstream.shards.reading.feed import ClipFeed, Reading
 from surgstream.shards.reading.locations import ClipTable
 from surgstream.shards.reading.passes import ClipPass, Selection
 from surgstream.shards.reading.stream import ClipStream
-from surgstream.trainer.data.config import AugmentConfig, DataConfig
+from surgstream.trainer.data.config import AugmentConfig, DataConfig, View
 from surgstream.trainer.data.decode import ClipDecoder
-from surgstream.trainer.data.loader import ClipLoader
+from surgstream.trainer.data.loader import ClipLoader, Truth
 from surgstream.trainer.distributed import RankInfo
 
 
@@ -82,7 +82,8 @@ class ClipSource(ByteSource):
         image_size: int,
         micro_batch_size: int,
         rank_info: RankInfo,
-        augment: AugmentConfig | None,
+        augment: AugmentConfig | View,
+        truth: Truth | None = None,
     ) -> None:
         """Build the decoder and open the cache.
 
@@ -94,7 +95,8 @@ class ClipSource(ByteSource):
             image_size: Height and width of the model's input in pixels.
             micro_batch_size: Clips a batch.
             rank_info: This rank's place.
-            augment: The recipe's augmentation; None takes centre squares, for evaluation.
+            augment: The recipe's augmentation; or a view, of clips that are judged.
+            truth: Says what is true of clips, by their names; None where nothing is asked.
 
         Raises:
             ConfigError: The cache's folder is not this user's alone to write to, or cannot be made.
@@ -108,6 +110,7 @@ class ClipSource(ByteSource):
         )
         self._seed = seed
         self._augment = augment
+        self._truth = truth
 
         self._decoder = ClipDecoder(
             data.decode,
@@ -120,7 +123,8 @@ class ClipSource(ByteSource):
 
     def open(self, order: Order, *, global_batch_size: int, start: int) -> ClipLoader:
         """Start loading this rank's share of the draws of an order, from `start` on without end."""
-        return self._load(self.stream(order, global_batch_size=global_batch_size, start=start))
+        clips = self.stream(order, global_batch_size=global_batch_size, start=start)
+        return self._load(clips, self._augment)
 
     def open_pass(
         self,
@@ -128,6 +132,7 @@ class ClipSource(ByteSource):
         *,
         datasets: Sequence[str] | None = None,
         shared: bool = True,
+        view: View | None = None,
     ) -> ClipLoader:
         """Start loading clips in the order of the corpus, each once; see `shards.reading.passes`.
 
@@ -135,6 +140,7 @@ class ClipSource(ByteSource):
             num_clips: The number of clips, evenly spread; None takes all.
             datasets: Names of the datasets to take; None takes all.
             shared: Whether the ranks share the clips, or each takes all of them.
+            view: Another view than that of the source.
         """
         # Not shared, each rank reads as if it were alone.
         world_size = self._rank_info.world_size if shared else 1
@@ -152,14 +158,15 @@ class ClipSource(ByteSource):
             reading=self._reading,
             chunk_frames=self._data.order.chunk_frames,
         )
-        return self._load(clips)
+        return self._load(clips, view or self._augment)
 
-    def _load(self, clips: ClipFeed) -> ClipLoader:
+    def _load(self, clips: ClipFeed, augment: AugmentConfig | View) -> ClipLoader:
         return ClipLoader(
             clips,
             self._decoder,
-            augment=self._augment,
+            augment=augment,
             seed=self._seed,
             device=self._rank_info.device,
+            truth=self._truth,
             stall_warning_seconds=self._data.stall_warning_seconds,
         )

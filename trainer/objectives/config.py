@@ -185,7 +185,56 @@ class UniSurgConfig:
             yield f"mask_ratio: expected two masked tubes or more, to compare motion, got {least}"
 
 
-ObjectiveConfig = SurgVistaConfig | VideoMaeConfig | VJepaConfig | UniSurgConfig
+@dataclass(frozen=True, kw_only=True)
+class MixConfig:
+    """Mixing of the clips of a micro-batch in pairs, and their labels with them (arXiv 1710.09412, 1905.04899).
+
+    Attributes:
+        mixup: Alpha of the beta distribution that the share of each clip is drawn from, where pictures are blended; 0
+            never blends.
+        cutmix: The same, where one clip has a window of the other; 0 never cuts.
+        probability: Share of the micro-batches that are mixed.
+        switch: Share of the mixed ones that are cut, where both alphas are above 0.
+    """
+
+    mixup: Annotated[float, Range(0, 1e3)] = 0.8
+    cutmix: Annotated[float, Range(0, 1e3)] = 1.0
+    probability: Annotated[float, Range(0, 1)] = 1.0
+    switch: Annotated[float, Range(0, 1)] = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisedConfig:
+    """Fine-tuning on a task's labels; the defaults are SurgVISTA's for phases, on a ViT-B. See its module.
+
+    Attributes:
+        name: Selects this objective.
+        encoder: The video encoder.
+        kind: What a label is; null is the task's.
+        num_outputs: Classes, or 1 of numbers; null is the task's.
+        dropout: Share of the pooled features that are dropped before the linear layer.
+        init_scale: Factor of the linear layer's initial weights; 0 begins with equal scores.
+        smoothing: Share of a label that is spread over all classes. Of one class a row alone.
+        mix: Mixing of clips in pairs; null mixes none.
+        mean: Mean of the training labels, of numbers, which are standardised; null is found.
+        std: Their deviation; null is found.
+    """
+
+    has_average: ClassVar[bool] = False
+
+    name: Literal["supervised"] = "supervised"
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    kind: Literal["class", "multilabel", "number"] | None = None
+    num_outputs: Annotated[int, Range(1, 2**16)] | None = None
+    dropout: Annotated[float, Range(0, 0.99)] = 0.5
+    init_scale: Annotated[float, Range(0, 1)] = 0.0
+    smoothing: Annotated[float, Range(0, 0.99)] = 0.1
+    mix: MixConfig | None = None
+    mean: Annotated[float, Range(-1e12, 1e12)] | None = None
+    std: Annotated[float, Range(1e-12, 1e12)] | None = None
+
+
+ObjectiveConfig = SurgVistaConfig | VideoMaeConfig | VJepaConfig | UniSurgConfig | SupervisedConfig
 """Each says by `has_average` whether it averages weights, which ZeRO 3 does not allow."""
 
 

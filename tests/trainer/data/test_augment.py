@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surgstream.trainer.data.augment import center_crop, draw_transform, multi_scale_crop
+from surgstream.trainer.data.augment import draw_transform, multi_scale_crop, view_windows
 from surgstream.trainer.data.config import AugmentConfig, CropConfig
 
 RECIPE = CropConfig()
@@ -69,9 +69,9 @@ def test_training_takes_drawn_windows_and_evaluation_the_centre_square() -> None
         multi_scale_crop(RECIPE, 3, draws, frame_sizes),
     )
     np.testing.assert_array_equal(
-        draw_transform(None, 3, draws, frame_sizes).windows, center_crop(frame_sizes)
+        draw_transform("centre", 3, draws, frame_sizes).windows, view_windows("centre", frame_sizes)
     )
-    np.testing.assert_array_equal(center_crop(sizes(1, 100, 60)), [[20, 0, 80, 60]])
+    np.testing.assert_array_equal(view_windows("centre", sizes(1, 100, 60)), [[20, 0, 80, 60]])
 
 
 def test_uniform_offsets_reach_every_place_of_the_frame() -> None:

@@ -13,7 +13,7 @@ from surgstream.configs.loading import load
 from surgstream.trainer.assembly import clip_source, held_out_clips, open_corpus, periodic_tasks
 from surgstream.trainer.batch import ClipBatch, ClipName
 from surgstream.trainer.config import TrainConfig
-from surgstream.trainer.data.augment import ClipTransform, center_crop, multi_scale_crop
+from surgstream.trainer.data.augment import ClipTransform, multi_scale_crop, view_windows
 from surgstream.trainer.data.config import CropConfig
 from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.engine.schedules import Progress
@@ -137,7 +137,7 @@ def test_held_out_clips_are_centre_squares_each_once_over_all_ranks_alike_each_t
         "5 of 9 clips, filled up to 2 batches on each of 2 ranks"
     )
     for window in windows:
-        np.testing.assert_array_equal(window, center_crop(SIZES))
+        np.testing.assert_array_equal(window, view_windows("centre", SIZES))
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ def test_frames_are_prepared_as_held_out_clips_are(saved: Saved, tmp_path: Path)
     export(saved["videomae"][0], tmp_path / "out", "surgstream", averaged=True)
     encoder = load_encoder(tmp_path / "out")
     images = [smooth_image(seed) for seed in range(2)]
-    centred = draw_transform(None, 0, np.array([0]), np.array([images[0].size]))
+    centred = draw_transform("centre", 0, np.array([0]), np.array([images[0].size]))
     expected = decoder("cpu").decode([jpeg(image) for image in images], centred)
 
     decoded = torch.stack([torch.from_numpy(np.array(image)) for image in images])

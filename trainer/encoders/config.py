@@ -1,0 +1,47 @@
+"""What a frozen encoder is read from, and how it is run."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from surgstream.configs.ranges import Range
+from surgstream.trainer.models.config import MAX_PIXELS, EncoderConfig
+
+RANDOM = "random"
+PIXELS = "pixels"
+TIMM = "timm:"
+"""Weights that are no file: random ones, none, and those that timm downloads by the name of a model behind this."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenConfig:
+    """A frozen encoder, beside its `weights`: a file or folder, `random`, `pixels`, or `timm:MODEL`.
+
+    Attributes:
+        layout: The naming of the weights; `auto` knows our checkpoints and exports, and transformers' folders. See
+            `warm_start.layout`; `timm` is any image model of timm, whose name is `model`.
+        model: The model of timm that a file of weights is of.
+        prefix: The prefix of the weights' names; see `warm_start.prefix`.
+        averaged: Take the moving average of the weights where there is one.
+        shape: The encoder's numbers, where the weights do not tell them, and of `random`; null finds them.
+        num_frames: Frames of a clip; null is as many as it was trained with, 1 of image models.
+        image_size: Height and width of a clip in pixels; null is what it was trained with.
+        autocast: `bf16` computes in bf16 where it is safe; `auto` does so on GPUs only; `none` is fp32 throughout.
+    """
+
+    layout: Literal[
+        "auto",
+        "surgstream",
+        "videomae",
+        "surgvista",
+        "vjepa2",
+        "transformers_videomae",
+        "transformers_vjepa2",
+        "timm",
+    ] = "auto"
+    model: str | None = None
+    prefix: str | None = None
+    averaged: bool = True
+    shape: EncoderConfig | None = None
+    num_frames: Annotated[int, Range(1, 4096)] | None = None
+    image_size: Annotated[int, Range(1, MAX_PIXELS)] | None = None
+    autocast: Literal["auto", "bf16", "none"] = "auto"

@@ -1,0 +1,1 @@
+"""Features of the frames of a corpus, kept beside its shards."""

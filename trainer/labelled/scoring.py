@@ -1,0 +1,31 @@
+"""The main metric of a task for predictions of one of its splits."""
+
+from surgstream.shards.labels.timeline import TrueRows
+from surgstream.trainer.evaluation.metrics.catalogue import find_metric
+from surgstream.trainer.evaluation.metrics.statistic import value_of
+from surgstream.trainer.evaluation.predictions.matching import Asked, match
+from surgstream.trainer.evaluation.predictions.stored import Predictions
+from surgstream.trainer.evaluation.tasks.config import TaskConfig
+from surgstream.trainer.labelled.clips import SplitClips
+
+
+def main_metric(predictions: Predictions, clips: SplitClips, task: TaskConfig) -> float:
+    """The task's main metric; NaN where it is undefined.
+
+    Args:
+        predictions: The predictions for all videos of the split.
+        clips: The split.
+        task: The task.
+    """
+    rows: dict[str, TrueRows] = {video: clips.rows(video).true for video in clips.videos}
+    per_video = bool(task.labels and task.labels.per_video)
+    asked = Asked(
+        split=clips.split,
+        videos=rows,
+        others=frozenset(),
+        groups=task.group_of(),
+        row_seconds=0.0 if per_video else 1 / task.rows_per_second,
+    )
+    videos, _ = match(predictions, asked, clips.space)
+    statistic = find_metric(task.main).compute(videos, clips.space)
+    return value_of(statistic, len(videos))

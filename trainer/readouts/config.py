@@ -1,0 +1,191 @@
+"""A probe: a readout of a frozen encoder, trained on a task's labels."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from surgstream.configs.places import Anywhere, Folder
+from surgstream.configs.ranges import Range
+from surgstream.trainer.data.config import DataConfig
+from surgstream.trainer.encoders.config import FrozenConfig
+from surgstream.trainer.labelled.config import TaskClipsConfig
+
+Rate = Annotated[float, Range(1e-12, 1e3)]
+Decay = Annotated[float, Range(0, 1e3)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridConfig:
+    """The heads of a bank: one for each learning rate and weight decay, all trained together with AdamW.
+
+    Attributes:
+        lrs: Peak learning rates, whatever the batch.
+        weight_decays: Decoupled weight decays, of all parameters but vectors.
+        warmup_epochs: Length of the linear warm-up; then half a cosine down to 0.
+    """
+
+    lrs: tuple[Rate, ...] = (3e-3, 1e-3, 3e-4, 1e-4)
+    weight_decays: tuple[Decay, ...] = (0.01, 0.1, 0.4, 0.8)
+    warmup_epochs: Annotated[float, Range(0, 1e6)] = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentiveConfig:
+    """Attentive probes (V-JEPA 2): self-attention over all tokens, then one learned query that attends to them.
+
+    Attributes:
+        name: Selects this readout.
+        grid: The heads.
+        self_blocks: Blocks of self-attention before the block of the query.
+        num_heads: Attention heads of each block.
+        mlp_ratio: Width of a block's MLP, in widths of a token.
+        smoothing: Share of a label that is spread over all classes. Of one class a row alone.
+        heads_at_once: Heads of the grid that are computed together; fewer take less memory. null is as many as fit.
+    """
+
+    name: Literal["attentive"] = "attentive"
+    grid: GridConfig = field(default_factory=GridConfig)
+    self_blocks: Annotated[int, Range(0, 64)] = 3
+    num_heads: Annotated[int, Range(1, 256)] = 16
+    mlp_ratio: Annotated[float, Range(0.1, 64)] = 4.0
+    smoothing: Annotated[float, Range(0, 0.99)] = 0.0
+    heads_at_once: Annotated[int, Range(1, 1024)] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearConfig:
+    """Linear probes: the mean of the tokens, batch-normalised without parameters, and a linear layer.
+
+    Attributes:
+        name: Selects this readout.
+        grid: The heads.
+        smoothing: Share of a label that is spread over all classes. Of one class a row alone.
+    """
+
+    name: Literal["linear"] = "linear"
+    grid: GridConfig = field(
+        default_factory=lambda: GridConfig(
+            lrs=(0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4), weight_decays=(0.0, 0.01)
+        )
+    )
+    smoothing: Annotated[float, Range(0, 0.99)] = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RidgeConfig:
+    """Ridge regression on pooled features, to 1 where a class is the clip's and 0 elsewhere, or to numbers.
+
+    Attributes:
+        name: Selects this readout.
+        penalties: Added to the eigenvalues of the standardised features' covariance; the best on validation is taken.
+    """
+
+    name: Literal["ridge"] = "ridge"
+    penalties: tuple[Annotated[float, Range(1e-12, 1e12)], ...] = (1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnnConfig:
+    """The nearest training clips by the cosine of pooled features, weighted by exp(cosine / temperature).
+
+    Attributes:
+        name: Selects this readout.
+        neighbours: How many vote; the best on validation is taken.
+        temperature: See above.
+    """
+
+    name: Literal["knn"] = "knn"
+    neighbours: tuple[Annotated[int, Range(1, 10**6)], ...] = (1, 5, 10, 20, 50, 100, 200)
+    temperature: Annotated[float, Range(1e-4, 1e4)] = 0.07
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemporalConfig:
+    """Temporal convolutions over the features of whole videos: TeCNO where they are causal, else MS-TCN.
+
+    Attributes:
+        name: Selects this readout.
+        causal: Whether a row sees nothing of what comes after it.
+        stages: Networks in a row; each but the first refines the probabilities of the one before.
+        layers: Dilated convolutions of a stage; the i-th, from 0, looks 2^i rows away.
+        width: Maps of a convolution.
+        dropout: Share of maps that are dropped in each residual layer.
+        smoothing_loss: Weight of the truncated mean squared error between neighbouring rows' log-probabilities.
+        class_weights: Weigh each class by its median frequency in training.
+        lrs: Adam's learning rates; the best on validation is taken.
+        weight_decay: Adam's.
+        epochs: Passes over the training videos, a video a step.
+        seeds: Networks of each learning rate; their predictions are kept one by one.
+    """
+
+    name: Literal["temporal"] = "temporal"
+    causal: bool = True
+    stages: Annotated[int, Range(1, 16)] = 2
+    layers: Annotated[int, Range(1, 20)] = 8
+    width: Annotated[int, Range(1, 4096)] = 32
+    dropout: Annotated[float, Range(0, 0.99)] = 0.5
+    smoothing_loss: Annotated[float, Range(0, 1e3)] = 0.0
+    class_weights: bool = True
+    lrs: tuple[Rate, ...] = (1e-4, 3e-4, 1e-3)
+    weight_decay: Decay = 0.0
+    epochs: Annotated[int, Range(1, 10**5)] = 25
+    seeds: tuple[Annotated[int, Range(0, 2**62)], ...] = (0, 1, 2, 3, 4)
+
+
+ReadoutConfig = AttentiveConfig | LinearConfig | RidgeConfig | KnnConfig | TemporalConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeRecipe:
+    """A probe of a frozen encoder on a task.
+
+    Attributes:
+        run_dir: The run's directory, which all ranks share and write to. The same directory resumes the run.
+        seed: The key of the order, crops and initial weights.
+        task: The task: the name of one in `configs/evaluate/tasks`, or a file; with `@FOLD` one of its folds.
+        labels: The folder of the task's labels, or its `s3://` address; null takes those in `data.corpus`.
+        clips: The labelled clips of the task, whose `clip.stride` takes the place of `data.stride`.
+        weights: The encoder: a checkpoint, an export, a published file or folder, `timm:MODEL`, `random` or `pixels`.
+        encoder: How it is read and run.
+        readout: What is trained.
+        features: A folder of features that `surgstream features` wrote, or where they are kept for later probes; null
+            keeps none. Of readouts of pooled features alone.
+        global_batch_size: Clips a step, over all ranks.
+        micro_batch_size: Clips that a rank computes at once; the rest of its share is accumulated.
+        epochs: Length of the training.
+        clips_per_epoch: Clips called an epoch; null is as many as the training videos have.
+        validate_every_epochs: Epochs from one validation to the next; the best of all is taken.
+        test_all: Test every head, and report the best on test as well, since some papers print it.
+        save_every_minutes: Save when this much time has passed since the last save.
+        report_every_steps: The interval of reports in steps.
+        timeout_seconds: How long a rank may make no progress before it writes its stacks and the run ends.
+        data: Clips.
+    """
+
+    run_dir: Folder
+    seed: Annotated[int, Range(0, 2**62)] = 0
+    task: str
+    labels: Anywhere | None = None
+    clips: TaskClipsConfig = field(default_factory=TaskClipsConfig)
+    weights: str
+    encoder: FrozenConfig = field(default_factory=FrozenConfig)
+    readout: ReadoutConfig
+    features: Anywhere | None = None
+    global_batch_size: Annotated[int, Range(1, 2**17)] = 64
+    micro_batch_size: Annotated[int, Range(1, 2**16)] = 8
+    epochs: Annotated[float, Range(1e-6, 1e6)] = 20.0
+    clips_per_epoch: Annotated[int, Range(1, 10**12)] | None = None
+    validate_every_epochs: Annotated[float, Range(1e-6, 1e6)] = 1.0
+    test_all: bool = True
+    save_every_minutes: Annotated[float, Range(0.001, 1e6)] = 15.0
+    report_every_steps: Annotated[int, Range(1, 10**9)] = 10
+    timeout_seconds: Annotated[float, Range(1, 1e6)] = 1800.0
+    data: DataConfig
+
+    def problems(self) -> Iterator[str]:
+        """Yield what does not fit together."""
+        if self.global_batch_size % self.micro_batch_size:
+            yield (
+                "global_batch_size: expected a multiple of micro_batch_size "
+                f"{self.micro_batch_size}, got {self.global_batch_size}"
+            )
