@@ -38,6 +38,14 @@ class Purpose(IntEnum):
     SUBSET_OF_VIDEOS = 15
     MADE_UP = 16
     BOOTSTRAP_OF_SEEDS = 17
+    RESIZED_CROP = 18
+    FLIP = 19
+    RAND_AUGMENT = 20
+    ERASE = 21
+    MIX = 22
+    DROPOUT = 23
+    HEAD_INIT = 24
+    TEMPORAL = 25
 
 
 def mix64(x: UInt64) -> UInt64:
