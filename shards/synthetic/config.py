@@ -24,6 +24,7 @@ class SynthConfig:
     """Settings of a synthetic corpus.
 
     Attributes:
+        datasets: Names of the datasets to make; all where none is named. Each is the same whatever else is made.
         seconds: Mean length of a video.
         seed: Seed of everything random.
         times: Factor on the number of videos of every dataset, and of those that are held out.
@@ -31,6 +32,7 @@ class SynthConfig:
             read. They tell the time as well, and so give phases away.
     """
 
+    datasets: tuple[str, ...] = ()
     seconds: float = MEAN_SECONDS
     seed: int = 0
     times: int = 1

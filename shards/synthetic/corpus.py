@@ -54,7 +54,11 @@ def run(words: argparse.Namespace) -> int:
         StorageError: OUT could not be written.
     """
     config = SynthConfig(
-        seconds=words.seconds, seed=words.seed, times=words.times, frame_numbers=words.frame_numbers
+        datasets=words.datasets,
+        seconds=words.seconds,
+        seed=words.seed,
+        times=words.times,
+        frame_numbers=words.frame_numbers,
     )
     sys.stdout.write(synthesize(words.out, config) + "\n")
     return 0
@@ -71,6 +75,7 @@ def synthesize(out: Path, config: SynthConfig) -> str:
         A summary of what was made.
 
     Raises:
+        ConfigError: There is no dataset of one of the names.
         ShardError: `out` is not empty, or a worker is killed.
         StorageError: `out` could not be written.
     """
@@ -88,7 +93,7 @@ def synthesize(out: Path, config: SynthConfig) -> str:
             _make(jobs, folder)
             write_facts(folder, jobs)
             (folder / README_NAME).write_text(readme(jobs, config), encoding="utf-8")
-            (folder / EVALUATION_NAME).write_text(evaluation_file(), encoding="utf-8")
+            (folder / EVALUATION_NAME).write_text(evaluation_file(jobs), encoding="utf-8")
             for path in folder.iterdir():
                 path.rename(out / path.name)
             (folder / CORPUS_NAME).write_text(corpus_file(jobs, config.times), encoding="utf-8")
@@ -105,7 +110,8 @@ def synthesize(out: Path, config: SynthConfig) -> str:
     num_bytes = sum(path.stat().st_size for path in out.rglob("*.mp4"))
     length = sum(job.num_frames for job in jobs) / FPS
     datasets = {job.dataset.name for job in jobs}
-    counts = f"{len(datasets)} datasets, {len(jobs)} videos, {length:.0f} seconds"
+    noun = "dataset" if len(datasets) == 1 else "datasets"
+    counts = f"{len(datasets)} {noun}, {len(jobs)} videos, {length:.0f} seconds"
     return f"{out}: {counts}, {num_bytes / 1e6:.1f} MB of video"
 
 

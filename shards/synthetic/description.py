@@ -70,13 +70,15 @@ def corpus_file(jobs: Sequence[VideoJob], times: int) -> str:
     datasets = []
     for dataset in DATASETS:
         videos = [job.video for job in jobs if job.dataset is dataset]
-        datasets.append(_dataset(dataset, hold_out=videos[-times * dataset.num_held_out :]))
+        if videos:
+            datasets.append(_dataset(dataset, hold_out=videos[-times * dataset.num_held_out :]))
     return yaml.safe_dump({"datasets": datasets}, sort_keys=False)
 
 
-def evaluation_file() -> str:
+def evaluation_file(jobs: Iterable[VideoJob]) -> str:
     """The corpus file of what is evaluated on: all videos, at the rate of the tiny recipes."""
-    datasets = [_dataset(dataset) for dataset in (*DATASETS, *EXERCISES)]
+    made = {job.dataset.name: job.dataset for job in jobs}
+    datasets = [_dataset(dataset) for dataset in made.values()]
     return yaml.safe_dump(
         {"pack": {"split": "all", "fps": 5}, "datasets": datasets}, sort_keys=False
     )
@@ -89,12 +91,14 @@ def readme(jobs: Iterable[VideoJob], config: SynthConfig) -> str:
         counts[job.dataset.name] = counts.get(job.dataset.name, 0) + 1
 
     rows = []
-    for dataset in (*DATASETS, *EXERCISES):
+    made = [dataset for dataset in (*DATASETS, *EXERCISES) if dataset.name in counts]
+    for dataset in made:
         procedure = dataset.procedure.name.replace("_", " ")
         shown = SHOWN[dataset.shows].format(procedure)
         rows.append(f"| {dataset.name} | {counts[dataset.name]} | {shown} |")
 
     command = f"--seconds {config.seconds:g} --seed {config.seed} --times {config.times}"
+    command += f" --datasets {','.join(config.datasets)}" if config.datasets else ""
     command += "" if config.frame_numbers else " --no-frame-numbers"
     return README.format(
         command=command,

@@ -1,9 +1,12 @@
 """The plan of a synthetic corpus: its videos, and how long each of them is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.suggestions import did_you_mean
 from surgstream.shards.synthetic.config import FPS, LONGEST, SHORTEST, SynthConfig
 from surgstream.shards.synthetic.exercises import EXERCISES
 from surgstream.shards.synthetic.procedures import DATASETS, Dataset
@@ -29,11 +32,27 @@ class VideoJob:
 
 
 def plan(config: SynthConfig) -> list[VideoJob]:
-    """Plan the videos to make, of unequal lengths around a mean: operations, then what is only judged by."""
+    """Plan the videos to make, of unequal lengths around a mean: operations, then what is only judged by.
+
+    Raises:
+        ConfigError: There is no dataset of one of the names.
+    """
     jobs = _plan(config, DATASETS, config.seconds)
     for dataset in EXERCISES:
         jobs += _plan(config, (dataset,), dataset.length * config.seconds)
-    return jobs
+    return _of_datasets(jobs, config.datasets)
+
+
+def _of_datasets(jobs: list[VideoJob], names: Sequence[str]) -> list[VideoJob]:
+    """The videos of some datasets; those of all where none is named."""
+    known = [dataset.name for dataset in (*DATASETS, *EXERCISES)]
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise ConfigError(
+                f"--datasets: expected some of {', '.join(known)}, got {name!r}{hint}"
+            )
+    return [job for job in jobs if not names or job.dataset.name in names]
 
 
 def _plan(config: SynthConfig, datasets: tuple[Dataset, ...], seconds: float) -> list[VideoJob]:

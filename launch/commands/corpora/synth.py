@@ -36,6 +36,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
 
     parser.add_argument(
+        "--datasets",
+        type=_names,
+        default=(),
+        metavar="NAME,...",
+        help="make these datasets alone, such as larkspur; each is the same whatever else is made",
+    )
+    parser.add_argument(
         "--seconds",
         type=Number(float, *SECONDS_RANGE),
         default=MEAN_SECONDS,
@@ -61,3 +68,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
 
     return parser.parse_intermixed_args(argv)
+
+
+def _names(word: str) -> tuple[str, ...]:
+    return tuple(name for name in word.split(",") if name)

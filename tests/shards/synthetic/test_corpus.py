@@ -357,3 +357,29 @@ def test_other_numbers_of_videos_are_refused(
     assert (
         f"--times: expected a whole number from 1 to 20, got '{times}'" in capsys.readouterr().err
     )
+
+
+def test_one_dataset_is_the_same_whatever_else_is_made(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    words = ["--datasets", "foxglove", "--seconds", str(SECONDS), "--seed", str(SEED)]
+    assert main(["synth", str(out), *words]) == 0
+    assert "1 dataset, 2 videos" in capsys.readouterr().out
+
+    made = sorted(path.relative_to(out) for path in (out / "foxglove").rglob("*.*"))
+    assert len(made) == 4 * 2
+    for path in made:
+        assert (out / path).read_bytes() == (root / path).read_bytes(), path
+    for name in ("corpus.yaml", "evaluate.yaml"):
+        (dataset,) = yaml.safe_load((out / name).read_text())["datasets"]
+        assert dataset["name"] == "foxglove"
+    assert "larkspur" not in (out / "README.md").read_text()
+
+
+def test_a_dataset_that_is_not_there_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["synth", str(tmp_path / "out"), "--datasets", "larkspr"]) == 2
+    assert "got 'larkspr'; did you mean 'larkspur'?" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
