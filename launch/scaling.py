@@ -10,7 +10,7 @@ from typing import Any
 from surgstream.configs.columns import columns
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.files import read_text
-from surgstream.launch.plot import Line, Panel, draw
+from surgstream.trainer.runs.plot import Line, Panel, draw
 
 _FORMAT = 1
 _HEADING = (

@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "shards.commands": ("shards",),
     "launch": (
         "launch", "shards.corpus.file", "shards.format.rates", "shards.storage.addresses", "trainer.config",
-        "trainer.runs.excluded", "trainer.runs.files",
+        "trainer.runs.excluded", "trainer.runs.files", "trainer.runs.plot",
     ),
     "launch.commands": (
         "launch.commands", "shards.format.outside", "shards.packing.shares", "shards.releases.registry",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from surgstream.benchmarks.support.harness import ImplausibleError
-from surgstream.launch.plot import Line, Panel, draw
+from surgstream.trainer.runs.plot import Line, Panel, draw
 
 LEAST = 0.95
 _ROUNDING = 1e-6

@@ -21,10 +21,10 @@ from surgstream.benchmarks.themes.draw_order import SIZES
 from surgstream.configs.columns import markdown
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.files import write_atomically
-from surgstream.launch.plot import Line, Panel, draw
 from surgstream.shards.order.sequence import Order, OrderConfig
 from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.storage.stores import open_storage
+from surgstream.trainer.runs.plot import Line, Panel, draw
 
 GLOBAL_BATCH_SIZE = 2048
 MICRO_BATCH_SIZE = 64

@@ -2,7 +2,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from surgstream.launch.plot import Line, Panel, draw
+from surgstream.trainer.runs.plot import Line, Panel, draw
 
 SVG = "{http://www.w3.org/2000/svg}"
 
