@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from surgstream.shards.reading.runs import Runs
+from surgstream.shards.reading.subsets.runs import Runs
 
 Floats = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]

@@ -16,6 +16,7 @@ from surgstream.shards.labels.values import LabelValues, Value
 from surgstream.shards.reading.frame_labels import FrameLabels
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.locations import ShownPart
+from surgstream.shards.storage.base import Storage
 
 
 class PackedLabels:
@@ -53,6 +54,32 @@ class PackedLabels:
         self._labels = FrameLabels(table, config.column)
         self._parts = _parts_by_video(table, dataset)
         self._timeline = cache(self._read_timeline)
+
+    @staticmethod
+    def open(
+        config: LabelFilesConfig,
+        values: LabelValues,
+        corpus: Storage,
+        dataset: str,
+        *,
+        rows_per_second: float,
+    ) -> "PackedLabels":
+        """Open the labels of a corpus, at the rate of the rows that are scored.
+
+        Args:
+            config: How to read a label.
+            values: What labels there may be.
+            corpus: The packed frames.
+            dataset: The dataset in it.
+            rows_per_second: Rows a second.
+
+        Raises:
+            ConfigError: See the constructor; or a video was packed at no whole multiple of the rate.
+            ManifestError: The manifest is missing or wrong.
+            StorageError: The store cannot be read.
+        """
+        table = FrameTable.open(corpus, fps=rows_per_second, check=False)
+        return PackedLabels(config, values, table, dataset)
 
     @property
     def sha256(self) -> str:

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from surgstream.configs.errors import ConfigError
 from surgstream.shards.labels.timeline import Labels, TrueRows
-from surgstream.shards.reading.anchors import Anchors
 from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.shards.reading.subset import Subset
+from surgstream.shards.reading.subsets.anchors import Anchors
+from surgstream.shards.reading.subsets.subset import Subset
 from surgstream.trainer.batch import ClipName
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace
 from surgstream.trainer.evaluation.statistics.subsets import nested_subsets

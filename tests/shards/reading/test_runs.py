@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surgstream.shards.reading.runs import Runs
+from surgstream.shards.reading.subsets.runs import Runs
 
 # Small steps often repeat, and so make runs.
 NUMBERS = st.tuples(st.integers(-20, 20), st.lists(st.integers(1, 3), max_size=30)).map(

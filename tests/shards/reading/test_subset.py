@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surgstream.configs.errors import ConfigError
-from surgstream.shards.reading.anchors import Anchors
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.locations import Location
-from surgstream.shards.reading.runs import Runs
-from surgstream.shards.reading.subset import Subset
+from surgstream.shards.reading.subsets.anchors import Anchors
+from surgstream.shards.reading.subsets.runs import Runs
+from surgstream.shards.reading.subsets.subset import Subset
 from surgstream.shards.storage.stores import open_storage
 from tests.helpers.handmade import LAYOUT, write_corpus
 from tests.shards.reading.test_frame_table import Layout, made_up

@@ -11,10 +11,10 @@ import numpy.typing as npt
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.suggestions import did_you_mean
 from surgstream.shards.order.revisions import DatasetSize
-from surgstream.shards.reading.anchors import Anchors, find_anchors
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.locations import Location, RowRange, by_dataset
-from surgstream.shards.reading.runs import Runs
+from surgstream.shards.reading.subsets.anchors import Anchors, find_anchors
+from surgstream.shards.reading.subsets.runs import Runs
 from surgstream.shards.storage.stores import Storage
 
 Int64 = npt.NDArray[np.int64]

@@ -12,7 +12,7 @@ from surgstream.configs.errors import ConfigError
 from surgstream.configs.suggestions import did_you_mean
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.locations import ShownPart
-from surgstream.shards.reading.runs import Runs
+from surgstream.shards.reading.subsets.runs import Runs
 
 Int64 = npt.NDArray[np.int64]
 
