@@ -90,9 +90,9 @@ def test_the_label_has_the_share_of_the_pixels() -> None:
         assert label == pytest.approx(pixels.mean(dtype=np.float64), abs=1e-7)
 
 
-@pytest.mark.parametrize("alpha", [0.05, 0.2, 0.8, 1.0, 4.0, 400.0])
+@pytest.mark.parametrize("alpha", [0.1, 0.8, 1.0, 4.0, 400.0])
 def test_shares_are_those_of_the_beta_distribution(alpha: float) -> None:
-    drawn = [beta(alpha, 1, draw) for draw in range(4000)]
+    drawn = [beta(alpha, 1, draw) for draw in range(2000)]
     assert min(drawn) >= 0 and max(drawn) <= 1
     assert stats.kstest(drawn, stats.beta(alpha, alpha).cdf).pvalue > ALPHA
 
@@ -158,7 +158,13 @@ def test_a_micro_batch_is_mixed_alike_on_any_number_of_ranks(
         """By draw number, what the clip and its label become, both being the draw number before."""
         found = {}
         for rank in range(world_size):
-            share = RankShare(rank, world_size, 4, 48, micro_batches)
+            share = RankShare(
+                rank=rank,
+                world_size=world_size,
+                micro_batch_size=4,
+                global_batch_size=48,
+                micro_batches=micro_batches,
+            )
             for members in share.assign(draws):
                 numbers = draws.number[members]
                 values = torch.from_numpy(numbers).double()
