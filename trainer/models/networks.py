@@ -6,7 +6,7 @@ name, keys of the file and beginnings of names alike, is the network's prefix.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,6 +166,21 @@ class WeightsFile:
             f"expected the weights of {whose}, {anchor} among them, got names that begin with "
             f"{starts}"
         )
+
+
+def differences_between(given: Mapping[str, Tensor], places: Mapping[str, Tensor]) -> Iterator[str]:
+    """What keeps weights from their places, one difference at a time: other shapes, missing ones, ones too many."""
+    for name, tensor in given.items():
+        if name in places and places[name].shape != tensor.shape:
+            expected = tuple(places[name].shape)
+            yield f"{name} has the shape {tuple(tensor.shape)}, not {expected}"
+
+    for name in places:
+        if name not in given:
+            yield f"{name} is missing"
+    for name in given:
+        if name not in places:
+            yield f"{name} has no place"
 
 
 def _closed(prefix: str) -> str:
