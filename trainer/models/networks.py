@@ -74,16 +74,24 @@ class WeightsFile:
         setting: Its section, for messages: `teacher` for `teacher.weights` and `teacher.prefix`; None where
             a folder of ours does.
         prefix: The beginning of the names of the network that is meant, or its first words; None is any.
+        where: The setting that names the file, where that is not `weights` of its section.
 
     Raises:
         ModelError: See `read_states`.
     """
 
-    def __init__(self, path: Path, setting: str | None, prefix: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        setting: str | None,
+        prefix: str | None = None,
+        *,
+        where: str | None = None,
+    ) -> None:
         self.path = path
         self.setting = setting
         self.prefix = prefix
-        where = f"{setting}.weights" if setting else "weights"
+        where = where or (f"{setting}.weights" if setting else "weights")
         self.states: States = read_states(path, where=where)
 
     def network(self, anchor: str, whose: str, *, averaged: bool = False) -> Network:

@@ -14,6 +14,9 @@ from surgstream.trainer.models.networks import NetworkInFile, WeightsFile
 OURS = NetworkInFile("encoder.embedding.projection.weight")
 """An encoder by our own names, in no other code's layout."""
 
+OUTER_NORM = NetworkInFile("fc_norm.weight")
+"""The norm of transformers' fine-tuned VideoMAE, which is no part of the encoder there."""
+
 _TIMM_BLOCKS: Pairs = (
     ("attention.projection", "attn.proj"),
     ("attention", "attn"),
