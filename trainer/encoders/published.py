@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from surgstream.trainer.encoders.config import FrozenConfig
@@ -12,8 +13,9 @@ from surgstream.trainer.encoders.source import VideoSource
 from surgstream.trainer.errors import ModelError
 from surgstream.trainer.models.config import EncoderConfig
 from surgstream.trainer.models.layouts import Weights
-from surgstream.trainer.models.networks import WeightsFile
+from surgstream.trainer.models.networks import WeightsFile, differences_between
 from surgstream.trainer.models.published import LAYOUTS, OURS, read_weights
+from surgstream.trainer.models.vit import Encoder
 
 ENCODER = "encoder."
 _FINE_TUNED_NORM = "fc_norm.weight"
@@ -47,7 +49,16 @@ def read_file(path: Path, config: FrozenConfig) -> VideoSource:
         )
     except ModelError as error:
         raise ModelError(f"encoder: {path}: {error}{_advice(file, config)}") from None
-    return read_encoder(file, config, config.layout, numbers)
+
+    source = read_encoder(file, config, config.layout, numbers)
+    with torch.device("meta"):
+        places = Encoder(numbers).state_dict()
+    if differences := list(differences_between(source.weights, places)):
+        raise ModelError(
+            f"encoder: {path}: expected the weights of {layout.whose}, got others: "
+            f"{differences[0]}{_advice(file, config)}"
+        )
+    return source
 
 
 def open_file(path: Path, config: FrozenConfig) -> WeightsFile:
@@ -71,13 +82,14 @@ def read_encoder(
     except ModelError as error:
         raise ModelError(f"{error}{_advice(file, config)}") from None
 
-    weights = without_key_biases(without_prefix(average or trained))
+    weights = without_prefix(average or trained)
     network = file.network(layout.encoder.anchor, layout.whose)
+    is_fine_tuned = _FINE_TUNED_NORM in network.weights
     return VideoSource(
         name=file.path.stem,
         numbers=numbers,
-        weights=weights,
-        pools_first=_FINE_TUNED_NORM in network.weights,
+        weights=_without_key_biases(weights) if is_fine_tuned else weights,
+        pools_first=is_fine_tuned,
     )
 
 
@@ -94,9 +106,12 @@ def fitting_layouts(file: WeightsFile, config: FrozenConfig) -> list[str]:
         except (ModelError, IndexError):
             continue
 
-        biases = without_key_biases(without_prefix(weights))
-        is_rotary = "blocks.0.attention.k_bias" in biases
-        if is_rotary == (layout.positions == "rope") and "norm.weight" in biases:
+        weights = without_prefix(weights)
+        if _FINE_TUNED_NORM in network.weights:
+            weights = _without_key_biases(weights)
+        needed = {"norm.weight", "blocks.0.attention.q_bias"}
+        has_key_biases = "blocks.0.attention.k_bias" in weights
+        if needed <= weights.keys() and has_key_biases == (layout.positions == "rope"):
             fitting.append(name)
 
     if file.networks(OURS.anchor):
@@ -113,10 +128,10 @@ def without_prefix(weights: Mapping[str, Tensor]) -> Weights:
     }
 
 
-def without_key_biases(weights: Mapping[str, Tensor]) -> Weights:
+def _without_key_biases(weights: Mapping[str, Tensor]) -> Weights:
     """Cut biases of queries, keys and values in three, and leave out those of keys, which a softmax does not see.
 
-    SurgVISTA's fine-tuning has them in one. Where positions are rotary they are cut before, and keys keep theirs.
+    SurgVISTA's fine-tuning has them in one, as V-JEPA has, whose rotary positions let those of keys matter.
     """
     kept: Weights = {}
     for name, tensor in weights.items():

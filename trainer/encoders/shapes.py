@@ -152,13 +152,17 @@ def _grid_of(positions: Tensor, embed_dim: int) -> Grid:
         ModelError: They are of none.
     """
     if positions.ndim == 3 and positions.shape[0] == 1 and positions.shape[2] == embed_dim:
-        num_tokens = positions.shape[1]
-        for side in range(1, math.isqrt(num_tokens) + 1):
-            grid = Grid(num_tokens // side**2, side, side)
-            if grid.num_tokens != num_tokens:
-                continue
+        given = positions[0].float()
+        # The first quarter of the width is time's, which is one number within a slice.
+        of_time = given[:, : embed_dim // 4]
+        is_later = (of_time - of_time[:1]).abs().amax(1) > _TOLERANCE
+        num_tubes = int(is_later.int().argmax()) if is_later.any() else len(given)
+
+        side = math.isqrt(num_tubes)
+        grid = Grid(len(given) // max(1, num_tubes), side, side)
+        if grid.num_tokens == len(given) > 0:
             expected = sincos_positions(embed_dim, grid)
-            if torch.allclose(positions[0].float(), expected, rtol=0, atol=_TOLERANCE):
+            if torch.allclose(given, expected, rtol=0, atol=_TOLERANCE):
                 return grid
 
     raise ModelError(
