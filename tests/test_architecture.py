@@ -74,8 +74,9 @@ MAY_IMPORT = {
     ),
     "trainer.encoders": ("trainer.errors", "trainer.batch", "trainer.models", "trainer.encoders"),
     "trainer.features": (
-        "shards.reading", "shards.format", "shards.storage", "trainer.errors", "trainer.batch", "trainer.data",
-        "trainer.distributed", "trainer.encoders", "trainer.features", "trainer.labelled",
+        "shards.reading", "shards.format", "shards.storage", "shards.progress", "shards.errors", "trainer.errors",
+        "trainer.batch", "trainer.data", "trainer.distributed", "trainer.encoders", "trainer.features",
+        "trainer.labelled",
     ),
     "trainer.readouts": (
         "shards.keyed_random", "shards.storage", "trainer.errors", "trainer.batch", "trainer.data",
