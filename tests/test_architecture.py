@@ -85,6 +85,7 @@ MAY_IMPORT = {
     ),
     "trainer.probing": (
         "shards.reading", "trainer.data", "trainer.distributed", "trainer.evaluation", "trainer.probing",
+        "trainer.readouts.ridge",
     ),
     "trainer.engine": (
         "shards.progress", "shards.storage.durable", "trainer.errors", "trainer.batch", "trainer.distributed",
