@@ -79,9 +79,9 @@ MAY_IMPORT = {
         "trainer.labelled",
     ),
     "trainer.readouts": (
-        "shards.keyed_random", "shards.storage", "trainer.errors", "trainer.batch", "trainer.data",
-        "trainer.distributed", "trainer.encoders", "trainer.evaluation", "trainer.features", "trainer.labelled",
-        "trainer.models", "trainer.readouts",
+        "shards.keyed_random", "shards.storage", "shards.progress", "trainer.errors", "trainer.batch", "trainer.data",
+        "trainer.distributed", "trainer.encoders", "trainer.engine", "trainer.evaluation", "trainer.features",
+        "trainer.host", "trainer.labelled", "trainer.models", "trainer.readouts", "trainer.runs",
     ),
     "trainer.probing": (
         "shards.reading", "trainer.data", "trainer.distributed", "trainer.evaluation", "trainer.probing",

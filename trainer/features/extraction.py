@@ -3,131 +3,34 @@
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from surgstream.shards.progress import progress_bar
-from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.subset import Anchors, Subset
-from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.batch import ClipName
 from surgstream.trainer.data.config import View
 from surgstream.trainer.data.source import ClipSource
-from surgstream.trainer.distributed import RankInfo, from_main
-from surgstream.trainer.encoders.base import FrozenEncoder
+from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.errors import FeatureError
-from surgstream.trainer.features.config import FeaturesRecipe
+from surgstream.trainer.features.opening import Extraction
 from surgstream.trainer.features.places import (
     Asked,
     Int64,
     by_shard,
-    frames_at,
-    frames_of_task,
 )
-from surgstream.trainer.features.spec import FeatureSpec
-from surgstream.trainer.features.store import FeatureStore, Floats
-from surgstream.trainer.labelled.clips import TaskClips
+from surgstream.trainer.features.store import Floats
 from surgstream.trainer.labelled.config import VIEWS
-from surgstream.trainer.labelled.opening import open_task
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Extraction:
-    """What is to be extracted, from which corpus, and where to.
-
-    Attributes:
-        recipe: The recipe.
-        table: The corpus.
-        task: The task, where there is one.
-        stride: Frames from one of a clip to the next.
-        asked: The frames that get features.
-        store: Where they are kept.
-    """
-
-    recipe: FeaturesRecipe
-    table: FrameTable
-    task: TaskClips | None
-    stride: int | Literal["uniform"]
-    asked: Asked
-    store: FeatureStore
-
-
-def open_extraction(
-    recipe: FeaturesRecipe, encoder: FrozenEncoder, rank_info: RankInfo
-) -> Extraction:
-    """Open the corpus, the task and the store; collective.
-
-    Args:
-        recipe: What to extract.
-        encoder: The encoder, as the recipe has it.
-        rank_info: This rank's place; it has joined the others.
-
-    Raises:
-        ConfigError: The recipe, the task and the corpus do not fit.
-        FeatureError: The store's key stands for other features.
-        StorageError: The corpus or the store cannot be read or written.
-    """
-    data = recipe.data
-    table = FrameTable.open(open_storage(data.corpus, data.s3), fps=data.fps, check=False)
-    from_main(table.check_sizes)
-
-    task = None
-    stride: int | Literal["uniform"] = data.stride
-    if recipe.task:
-        task = open_task(
-            recipe.task, recipe.labels, recipe.clips, table, num_frames=encoder.num_frames
-        )
-        of_task = task.config.clip.stride
-        stride = of_task if recipe.clips.stride is None else recipe.clips.stride
-        asked = frames_of_task(task)
-    else:
-        asked = frames_at(table, recipe.rows_per_second, recipe.datasets)
-
-    spec = _spec(recipe, encoder, table, stride, rank_info)
-    store = FeatureStore(recipe.out, spec, table, data.s3)
-    from_main(store.claim)
-    return Extraction(
-        recipe=recipe, table=table, task=task, stride=stride, asked=asked, store=store
-    )
-
-
-def _spec(
-    recipe: FeaturesRecipe,
-    encoder: FrozenEncoder,
-    table: FrameTable,
-    stride: int | Literal["uniform"],
-    rank_info: RankInfo,
-) -> FeatureSpec:
-    on_gpu = rank_info.device.type == "cuda"
-    wanted = recipe.encoder.autocast
-    is_pooled = recipe.per == "pooled"
-    width = encoder.pooled_dim
-    return FeatureSpec(
-        weights=encoder.name,
-        identity=encoder.identity,
-        corpus=table.sha256,
-        fps=recipe.data.fps,
-        num_frames=encoder.num_frames,
-        stride=stride,
-        image_size=encoder.image_size,
-        view=recipe.clips.view,
-        autocast="bf16" if wanted == "bf16" or (wanted == "auto" and on_gpu) else "none",
-        dtype=recipe.dtype,
-        per=recipe.per,
-        shape=(width,) if is_pooled else (encoder.grid.slices, width),
-    )
-
-
 def extract(
     extraction: Extraction,
-    encoder: FrozenEncoder,
     rank_info: RankInfo,
     *,
     beat: Callable[[], None] = lambda: None,
@@ -142,7 +45,6 @@ def extract(
 
     Args:
         extraction: What to extract.
-        encoder: The encoder, as the extraction was opened with.
         rank_info: This rank's place.
         beat: Called after every batch.
         stopping: Whether all ranks stop; called by each equally often, after each of its shards. May be collective.
@@ -160,7 +62,7 @@ def extract(
     num_rounds = -(-len(shards) // rank_info.world_size)
     num_rows = sum(map(_num_frames, (asked for _, asked in mine)))
 
-    worker = _Worker(extraction, encoder, rank_info, beat)
+    worker = _Worker(extraction, rank_info, beat)
     bar = progress_bar("features", num_rows, unit=" rows", shown=rank_info.is_main)
     with bar:
         for number in range(num_rounds):
@@ -177,17 +79,11 @@ class _Worker:
     """Extracts the features of one shard after another."""
 
     def __init__(
-        self,
-        extraction: Extraction,
-        encoder: FrozenEncoder,
-        rank_info: RankInfo,
-        beat: Callable[[], None],
+        self, extraction: Extraction, rank_info: RankInfo, beat: Callable[[], None]
     ) -> None:
         recipe = extraction.recipe
         self._extraction = extraction
         self._spec = extraction.store.spec
-        self._encoder = encoder.to(rank_info.device).eval()
-        self._device = rank_info.device
         self._beat = beat
         self._views: Sequence[View] = VIEWS[recipe.clips.view]
         # Subsets know how far apart the frames of a clip are.
@@ -195,8 +91,8 @@ class _Worker:
             replace(recipe.data, stride=1),
             extraction.table,
             seed=recipe.seed,
-            num_frames=encoder.num_frames,
-            image_size=encoder.image_size,
+            num_frames=self._spec.num_frames,
+            image_size=self._spec.image_size,
             micro_batch_size=recipe.micro_batch_size,
             rank_info=rank_info,
             augment=self._views[0],
@@ -254,15 +150,11 @@ class _Worker:
         ]
         return np.concatenate([np.empty(0, np.int64), *rows]), features[: len(names)]
 
-    @torch.no_grad()
     def _encode(self, clips: Tensor) -> npt.NDArray[Any]:
         """Features (B, D) or (B, S, D) of a batch."""
-        with torch.autocast(
-            self._device.type, torch.bfloat16, enabled=self._spec.autocast == "bf16"
-        ):
-            is_pooled = self._spec.per == "pooled"
-            encoded = self._encoder.pooled(clips) if is_pooled else self._encoder.slices(clips)
-        found = encoded.float().cpu().numpy()
+        runner = self._extraction.runner
+        encoded = runner.pooled(clips) if self._spec.per == "pooled" else runner.slices(clips)
+        found = encoded.cpu().numpy()
         if found.shape[1:] != self._spec.shape:
             raise FeatureError(
                 f"{self._spec.weights}: expected features of the shape {self._spec.shape}, "

@@ -24,7 +24,7 @@ class FeatureSpec:
         stride: Frames from one of a clip to the next, at that rate.
         image_size: Height and width of a clip in pixels.
         view: What is seen of a picture.
-        autocast: Precision of the encoder's arithmetic.
+        precision: Precision of the encoder's arithmetic.
         dtype: Type of the stored numbers.
         per: `pooled` or `slices`.
         shape: Shape of a frame's features: (D,) pooled, or (S, D).
@@ -39,7 +39,7 @@ class FeatureSpec:
     stride: int | Literal["uniform"]
     image_size: int
     view: str
-    autocast: Literal["bf16", "none"]
+    precision: str
     dtype: Literal["float16", "float32"]
     per: Literal["pooled", "slices"]
     shape: tuple[int, ...]

@@ -15,7 +15,8 @@ from surgstream.configs.loading import build
 from surgstream.trainer.distributed import RankInfo, leave, rank_info_from_environment
 from surgstream.trainer.errors import FeatureError
 from surgstream.trainer.features.config import FeaturesRecipe
-from surgstream.trainer.features.extraction import Extraction, extract, open_extraction
+from surgstream.trainer.features.extraction import extract
+from surgstream.trainer.features.opening import Extraction, open_extraction
 from surgstream.trainer.features.store import FeatureStore
 from surgstream.trainer.joining import join
 from tests.helpers.labelled import (
@@ -67,7 +68,7 @@ def run(
 ) -> Extraction:
     encoder = GreyEncoder(identity=identity)
     extraction = open_extraction(recipe(folder, out, **changes), encoder, rank_info)
-    assert extract(extraction, encoder, rank_info)
+    assert extract(extraction, rank_info)
     return extraction
 
 
@@ -79,7 +80,7 @@ def as_rank(
     join(rank_info, 60)
     encoder = GreyEncoder()
     extraction = open_extraction(recipe(folder, out, **changes), encoder, rank_info)
-    assert extract(extraction, encoder, rank_info, beat=on_batch)
+    assert extract(extraction, rank_info, beat=on_batch)
     leave()
 
 
@@ -180,18 +181,18 @@ def test_what_is_there_is_not_encoded_again(folder: Path, tmp_path: Path) -> Non
     encoder = GreyEncoder()
     extraction = open_extraction(recipe(folder, tmp_path), encoder, HERE)
     batches: list[None] = []
-    assert extract(extraction, encoder, HERE, beat=lambda: batches.append(None))
+    assert extract(extraction, HERE, beat=lambda: batches.append(None))
     assert not batches and contents(tmp_path) == before
 
     (tmp_path / extraction.store.spec.key / "knee" / "knee-000001.npy").unlink()
-    assert extract(extraction, encoder, HERE, beat=lambda: batches.append(None))
+    assert extract(extraction, HERE, beat=lambda: batches.append(None))
     assert len(batches) == 7 and contents(tmp_path) == before, "25 rows, four at once"
 
 
 def test_being_told_to_stop_ends_after_a_shard(folder: Path, tmp_path: Path) -> None:
     encoder = GreyEncoder()
     extraction = open_extraction(recipe(folder, tmp_path), encoder, HERE)
-    assert not extract(extraction, encoder, HERE, stopping=lambda: True)
+    assert not extract(extraction, HERE, stopping=lambda: True)
     assert [path.name for path in tmp_path.rglob("*.npy")] == ["knee-000000.npy"]
 
 
@@ -226,6 +227,7 @@ def test_what_was_killed_goes_on_and_ends_with_the_same_bytes(folder: Path, tmp_
     assert contents(out) == contents(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_on_s3_they_are_the_same(folder: Path, tmp_path: Path) -> None:
     here = run(folder, tmp_path)
     with s3_bucket("features") as bucket:
