@@ -29,6 +29,7 @@ COMMANDS = {
     "preflight": "check nodes, store, network and memory before a run",
     "pretrain": "train a recipe, on one process or under torchrun or srun",
     "export": "write a checkpoint's encoder as safetensors, for others too",
+    "features": "write a frozen encoder's features beside a corpus's shards",
     "evaluate": "score stored predictions: intervals, ribbons, comparisons",
     "launch": "start jobs: training, packing, measuring the loader",
     "status": "tell how runs stand: step, speed, loss, checkpoint, time left",

@@ -80,16 +80,18 @@ MAY_IMPORT = {
         "trainer.errors", "trainer.models", "trainer.data.config", "trainer.objectives.config", "trainer.export.folder",
     ),
     "trainer.features": (
-        "shards.reading", "shards.format", "shards.storage", "trainer.errors", "trainer.batch", "trainer.data",
-        "trainer.distributed", "trainer.encoders", "trainer.features", "trainer.labelled",
+        "shards.reading", "shards.format", "shards.storage", "shards.progress", "shards.errors", "trainer.errors",
+        "trainer.batch", "trainer.data", "trainer.distributed", "trainer.encoders", "trainer.features",
+        "trainer.labelled",
     ),
     "trainer.readouts": (
-        "shards.keyed_random", "shards.storage", "trainer.errors", "trainer.batch", "trainer.data",
-        "trainer.distributed", "trainer.encoders", "trainer.evaluation", "trainer.features", "trainer.labelled",
-        "trainer.models", "trainer.readouts",
+        "shards.keyed_random", "shards.storage", "shards.progress", "trainer.errors", "trainer.batch", "trainer.data",
+        "trainer.distributed", "trainer.encoders", "trainer.engine", "trainer.evaluation", "trainer.features",
+        "trainer.host", "trainer.labelled", "trainer.models", "trainer.readouts", "trainer.runs",
     ),
     "trainer.probing": (
         "shards.reading", "trainer.data", "trainer.distributed", "trainer.evaluation", "trainer.probing",
+        "trainer.readouts.ridge",
     ),
     "trainer.engine": (
         "shards.progress", "shards.storage.durable", "trainer.errors", "trainer.batch", "trainer.distributed",
