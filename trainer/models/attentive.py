@@ -15,6 +15,7 @@ cannot change a softmax.
 """
 
 import math
+from functools import partial
 
 import torch
 from einops import rearrange
@@ -49,10 +50,8 @@ class StackedLinear(nn.Module):
         """Apply each layer to its own rows; (K, ..., in) to (K, ..., out)."""
         rows = x.reshape(len(x), -1, x.shape[-1])
         weight = self.weight.transpose(1, 2)
-        if self.bias is None:
-            out = torch.bmm(rows, weight)
-        else:
-            out = torch.baddbmm(self.bias[:, None], rows, weight)
+        product = torch.bmm if self.bias is None else partial(torch.baddbmm, self.bias[:, None])
+        out: Tensor = product(rows, weight)
         return out.reshape(*x.shape[:-1], -1)
 
 
