@@ -34,6 +34,7 @@ def theirs_of(pooler: AttentivePooler, copy: int) -> VJEPA2AttentivePooler:
         num_attention_heads=HEADS,
         num_pooler_layers=len(pooler.blocks),
         mlp_ratio=4,
+        attn_implementation="sdpa",  # the other takes its softmax in fp32
     )
     theirs = VJEPA2AttentivePooler(config).to(next(pooler.parameters()).dtype)
     state = {name: torch.zeros_like(value) for name, value in theirs.state_dict().items()}
