@@ -91,13 +91,18 @@ class _Attention(nn.Module):
         return rearrange(attended, "(k b) h n d -> k b n (h d)", k=len(queries))
 
 
-class _Mlp(nn.Sequential):
+class _Mlp(nn.Module):
     """K MLPs of two layers, with GELU between."""
 
     def __init__(self, num_copies: int, shape: TransformerShape) -> None:
-        widen = StackedLinear(num_copies, shape.embed_dim, shape.mlp_dim)
-        narrow = StackedLinear(num_copies, shape.mlp_dim, shape.embed_dim)
-        super().__init__(widen, nn.GELU(), narrow)
+        super().__init__()
+        self.widen = StackedLinear(num_copies, shape.embed_dim, shape.mlp_dim)
+        self.narrow = StackedLinear(num_copies, shape.mlp_dim, shape.embed_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply each to its own tokens; (K, B, N, D) to the same."""
+        out: Tensor = self.narrow(F.gelu(self.widen(x)))
+        return out
 
 
 class _SelfBlock(nn.Module):
@@ -189,9 +194,10 @@ class AttentivePooler(nn.Module):
                     parameter.normal_(std=_INIT_STD, generator=generator)
 
             for number, block in enumerate(self.blocks, start=1):
+                assert isinstance(block, _SelfBlock)
                 block.projection.weight.div_(math.sqrt(2 * number))
-                block.mlp[2].weight.div_(math.sqrt(2 * number))
-            self.cross_block.mlp[2].weight.div_(math.sqrt(2 * max(1, len(self.blocks))))
+                block.mlp.narrow.weight.div_(math.sqrt(2 * number))
+            self.cross_block.mlp.narrow.weight.div_(math.sqrt(2 * max(1, len(self.blocks))))
 
     def flops(self, num_tokens: int) -> int:
         """Floating point operations of one copy's forward pass of one clip of `num_tokens` tokens."""

@@ -22,8 +22,8 @@ THEIRS = (
     (".value.", ".v_proj."),
     (".norm1.", ".layer_norm1."),
     (".norm2.", ".layer_norm2."),
-    (".mlp.0.", ".mlp.fc1."),
-    (".mlp.2.", ".mlp.fc2."),
+    (".mlp.widen.", ".mlp.fc1."),
+    (".mlp.narrow.", ".mlp.fc2."),
 )
 
 
@@ -86,9 +86,9 @@ def test_weights_begin_as_v_jepa_2s_do() -> None:
         "blocks.0.attention.key.weight": 0.02,
         "blocks.0.projection.weight": 0.02 / 2**0.5,
         "blocks.1.projection.weight": 0.02 / 4**0.5,
-        "blocks.1.mlp.2.weight": 0.02 / 4**0.5,
-        "cross_block.mlp.0.weight": 0.02,
-        "cross_block.mlp.2.weight": 0.02 / 4**0.5,
+        "blocks.1.mlp.narrow.weight": 0.02 / 4**0.5,
+        "cross_block.mlp.widen.weight": 0.02,
+        "cross_block.mlp.narrow.weight": 0.02 / 4**0.5,
     }
     for name, std in expected.items():
         deviation = 0.2 if name == "query" else 0.02

@@ -9,11 +9,11 @@ from torch.nn import functional as F
 from transformers.models.vjepa2.modeling_vjepa2 import VJEPA2AttentivePooler
 
 from surgstream.trainer.models.attentive import AttentivePooler
-from surgstream.trainer.readouts.adamw import StackedAdamW
-from surgstream.trainer.readouts.bank import HeadBank
+from surgstream.trainer.readouts.banks.adamw import StackedAdamW
+from surgstream.trainer.readouts.banks.bank import HeadBank
+from surgstream.trainer.readouts.banks.heads import AttentiveHeads, LinearHeads
+from surgstream.trainer.readouts.banks.targets import Target
 from surgstream.trainer.readouts.config import AttentiveConfig
-from surgstream.trainer.readouts.heads import AttentiveHeads, LinearHeads
-from surgstream.trainer.readouts.targets import Target
 from tests.trainer.models.test_attentive import HEADS, WIDTH, theirs_of
 
 CLASSES = 5

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from surgstream.trainer.readouts.bank import HeadBank, Stack
+from surgstream.trainer.readouts.banks.bank import HeadBank, Stack
 
 _BETAS = (0.9, 0.999)
 _EPS = 1e-8

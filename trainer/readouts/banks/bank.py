@@ -28,7 +28,9 @@ class Stack:
         self.flat = like.new_zeros(sum(sizes))
         self.tensors = {
             name: part.view(num_heads, *shape)
-            for (name, shape), part in zip(shapes.items(), self.flat.split(sizes), strict=True)
+            for (name, shape), part in zip(
+                shapes.items(), torch.split(self.flat, sizes), strict=True
+            )
         }
 
     def of_head(self, head: int) -> Tensor:
@@ -37,7 +39,9 @@ class Stack:
 
     def finite(self) -> Tensor:
         """(H,) bool, whether all numbers of a head are finite."""
-        by_name = [tensor.isfinite().flatten(1).all(1) for tensor in self.tensors.values()]
+        by_name = [
+            tensor.isfinite().view(len(tensor), -1).all(1) for tensor in self.tensors.values()
+        ]
         return torch.stack(by_name).all(0)
 
 
@@ -84,7 +88,7 @@ class HeadBank:
     @property
     def parameters_per_head(self) -> int:
         """Parameters of one head."""
-        return self.weights.flat.numel() // self.num_heads
+        return sum(shape.numel() for shape in self.shapes.values())
 
     @property
     def losses(self) -> Tensor:
@@ -127,7 +131,7 @@ class HeadBank:
 
     def one(self, weights: Tensor) -> dict[str, Tensor]:
         """One head's tensors, each (1, ...), from the flat one that `Stack.of_head` gave."""
-        parts = weights.split([shape.numel() for shape in self.shapes.values()])
+        parts = torch.split(weights, [shape.numel() for shape in self.shapes.values()])
         return {
             name: part.view(1, *shape)
             for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
