@@ -28,6 +28,7 @@ COMMANDS = {
     "describe": "tell what a recipe takes: FLOPs, memory, steps, hours, disk",
     "preflight": "check nodes, store, network and memory before a run",
     "pretrain": "train a recipe, on one process or under torchrun or srun",
+    "probe": "train readouts of a frozen encoder on a task, test once",
     "export": "write a checkpoint's encoder as safetensors, for others too",
     "features": "write a frozen encoder's features beside a corpus's shards",
     "evaluate": "score stored predictions: intervals, ribbons, comparisons",

@@ -89,6 +89,12 @@ MAY_IMPORT = {
         "trainer.distributed", "trainer.encoders", "trainer.engine", "trainer.evaluation", "trainer.features",
         "trainer.host", "trainer.labelled", "trainer.models", "trainer.readouts", "trainer.runs",
     ),
+    "trainer.readouts.banks": (
+        "shards.keyed_random", "shards.order", "shards.progress", "shards.reading.locations", "shards.storage.durable",
+        "trainer.errors", "trainer.batch", "trainer.data", "trainer.distributed", "trainer.encoders", "trainer.engine",
+        "trainer.evaluation", "trainer.host.names", "trainer.labelled", "trainer.models", "trainer.readouts",
+        "trainer.runs.files", "trainer.session",
+    ),
     "trainer.probing": (
         "shards.reading", "trainer.data", "trainer.distributed", "trainer.evaluation", "trainer.probing",
         "trainer.readouts.ridge",

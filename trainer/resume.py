@@ -1,9 +1,8 @@
 """Checks that a run may resume with its present recipe and data, and the order that it continues in."""
 
-import dataclasses
-from collections.abc import Iterator
 from typing import Any, TypeVar, cast
 
+from surgstream.configs.changes import changes
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import to_tree
 from surgstream.shards.order.sequence import Order
@@ -28,17 +27,7 @@ def recipe_changes(progress: Progress, config: TrainConfig) -> list[str]:
     if "config" not in progress.state:
         return []
 
-    before = dict(_leaves(_with_defaults(_held(progress, "config", dict))))
-    now = dict(_leaves(to_tree(config)))
-    # The dot at the end lets `data.order` cover all below it, but no longer name.
-    free = tuple(f"{key}." for key in free_keys(config))
-
-    changes = []
-    for key in sorted({**before, **now}):
-        differs = before.get(key) != now.get(key)
-        if differs and not f"{key}.".startswith(free):
-            changes.append(f"{key}: {before.get(key)} -> {now.get(key)}")
-    return changes
+    return changes(_with_defaults(_held(progress, "config", dict)), config)
 
 
 def _with_defaults(saved: dict[str, Any]) -> dict[str, Any]:
@@ -48,32 +37,6 @@ def _with_defaults(saved: dict[str, Any]) -> dict[str, Any]:
     except ConfigError:
         # It has keys of another version, and is compared as it is.
         return TrainConfig.renamed.translate(saved)
-
-
-def free_keys(config: Any, path: str = "") -> Iterator[str]:
-    """Yield the keys, as in `data.read`, that do not decide what is learned: each section's `free_to_change`.
-
-    Args:
-        config: A configuration, or a section of one.
-        path: The section's own key, with a dot at its end.
-    """
-    for name in getattr(config, "free_to_change", ()):
-        yield f"{path}{name}"
-
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
-            yield from free_keys(value, f"{path}{field.name}.")
-
-
-def _leaves(tree: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{path}{key}.")
-        elif isinstance(value, tuple):
-            yield f"{path}{key}", list(value)  # as JSON has it
-        else:
-            yield f"{path}{key}", value
 
 
 def _held(progress: Progress, key: str, kind: type[T]) -> T:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from surgstream.configs.places import Anywhere, Folder
 from surgstream.configs.ranges import Range
@@ -42,6 +42,8 @@ class AttentiveConfig:
         smoothing: Share of a label that is spread over all classes. Of one class a row alone.
         heads_at_once: Heads of the grid that are computed together; fewer take less memory. null is as many as fit.
     """
+
+    free_to_change: ClassVar[tuple[str, ...]] = ("heads_at_once",)
 
     name: Literal["attentive"] = "attentive"
     grid: GridConfig = field(default_factory=GridConfig)
@@ -162,6 +164,18 @@ class ProbeRecipe:
         data: Clips.
     """
 
+    free_to_change: ClassVar[tuple[str, ...]] = (
+        "run_dir",
+        "labels",
+        "features",
+        "micro_batch_size",
+        "test_all",
+        "save_every_minutes",
+        "report_every_steps",
+        "timeout_seconds",
+    )
+    """Fields that do not decide what is learned; a run that is resumed with another one changed is refused."""
+
     run_dir: Folder
     seed: Annotated[int, Range(0, 2**62)] = 0
     task: str
@@ -188,4 +202,9 @@ class ProbeRecipe:
             yield (
                 "global_batch_size: expected a multiple of micro_batch_size "
                 f"{self.micro_batch_size}, got {self.global_batch_size}"
+            )
+        if self.data.stride != DataConfig.stride:
+            yield (
+                f"data.stride: expected clips.stride instead, as the clips are a task's, "
+                f"got {self.data.stride}"
             )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import Protocol
 
 import torch
 import torch.distributed as dist
@@ -15,7 +16,6 @@ from surgstream.configs.loading import to_yaml
 from surgstream.shards.errors import OwnedError, StorageError
 from surgstream.shards.storage.owner import HeartbeatPace, owning
 from surgstream.shards.storage.stores import open_storage
-from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.engine.metrics import cut_log
 from surgstream.trainer.engine.schedules import Progress
@@ -32,6 +32,15 @@ from surgstream.trainer.runs.files import (
     remove_marks,
     stacks_file,
 )
+
+
+class RunConfig(Protocol):
+    """The configuration of a run."""
+
+    @property
+    def run_dir(self) -> str:
+        """The run's directory."""
+
 
 OWNING_SECONDS = HeartbeatPace().stale_seconds + 2 * HeartbeatPace().beat_seconds
 """The longest that rank 0 takes to find out whether another run in the directory is alive."""
@@ -96,7 +105,7 @@ def _remove_empty(stacks: Path) -> None:
                 path.unlink()
 
 
-def prepare_run_dir(config: TrainConfig, rank_info: RankInfo, progress: Progress) -> None:
+def prepare_run_dir(config: RunConfig, rank_info: RankInfo, progress: Progress) -> None:
     """Save the resolved configuration and the environment, and cut the logs back to the checkpoint.
 
     Rank 0 calls it before any rank trains.

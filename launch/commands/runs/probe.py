@@ -1,0 +1,46 @@
+"""`surgstream probe`: its arguments."""
+
+import argparse
+from collections.abc import Sequence
+
+from surgstream.configs.presets import Preset
+from surgstream.launch.commands.parsing import command
+
+DESCRIPTION = """\
+Train a readout of a frozen encoder on a task's labels, and test it once.
+
+  surgstream probe probe_unisurg task=cholec80_phases labels=labels data.corpus=shards/cholec80 \\
+      weights=runs/surgvista/checkpoints/step_00060000 run_dir=runs/cholec80_probe
+  torchrun --nproc-per-node 8 -m surgstream probe probe_unisurg task=... weights=...
+  surgstream probe probe_linear task=cholec80_phases weights=random data.corpus=...
+
+Attentive and linear probes train one head for each learning rate and weight decay, all at once on
+one forward pass of the encoder. What is best on the validation videos is tested: ridge, knn and
+temporal readouts take pooled features instead.
+
+The run directory gets predictions/test.npz, which `surgstream evaluate` scores, grid.json with what
+every head scored on validation, test_all.json with what all heads score on test, and
+head.safetensors. The same command continues a run; SIGTERM, SIGUSR1 and Ctrl-C are heeded as by
+`surgstream pretrain`, and `surgstream status` tells how it stands.
+
+weights is a checkpoint, a run directory, an export, a published file or folder, timm:MODEL, random
+or pixels.
+"""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the words after `surgstream probe`."""
+    parser = command("probe", "surgstream.trainer.commands.probe", DESCRIPTION)
+    parser.add_argument(
+        "config",
+        metavar="PROTOCOL",
+        type=Preset("evaluate/protocols"),
+        help="a protocol's YAML file, or the name of one in configs/evaluate/protocols",
+    )
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help="values that the protocol leaves open, or that replace its own",
+    )
+    return parser.parse_intermixed_args(argv)

@@ -1,0 +1,66 @@
+"""`surgstream probe`: train a readout of a frozen encoder on a task, alone, under torchrun or under srun."""
+
+import argparse
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from surgstream.configs.loading import load
+from surgstream.shards.order.sequence import check_batch
+from surgstream.trainer.assembly import open_corpus
+from surgstream.trainer.device import tell_device
+from surgstream.trainer.distributed import RankInfo
+from surgstream.trainer.encoders.choice import load_frozen
+from surgstream.trainer.engine.loop import Guards
+from surgstream.trainer.labelled.opening import open_task
+from surgstream.trainer.readouts import on_features
+from surgstream.trainer.readouts.banks.probe import train_bank
+from surgstream.trainer.readouts.config import AttentiveConfig, LinearConfig, ProbeRecipe
+from surgstream.trainer.session.process import session, starting
+
+log = logging.getLogger(__name__)
+
+
+def run(words: argparse.Namespace) -> int:
+    """Do the work of `surgstream probe`."""
+    with starting() as rank_info:
+        recipe = load(ProbeRecipe, words.config, words.overrides)
+
+        def check() -> None:
+            batch, micro_batch = recipe.global_batch_size, recipe.micro_batch_size
+            check_batch(batch, micro_batch, rank_info.world_size)
+
+        is_bank = isinstance(recipe.readout, AttentiveConfig | LinearConfig)
+        with session(
+            Path(recipe.run_dir),
+            rank_info,
+            recipe.timeout_seconds,
+            # A batch that the ranks cannot share evenly is refused before they wait for each other
+            check=check if is_bank else lambda: None,
+        ) as found:
+            if found.rank_info.is_main:
+                tell_device(found.rank_info)
+            work = probe_with_bank if is_bank else on_features.run
+            work(recipe, found.rank_info, found.make_guards)
+    return 0
+
+
+def probe_with_bank(
+    recipe: ProbeRecipe, rank_info: RankInfo, make_guards: Callable[[], Guards]
+) -> None:
+    """Train a bank of heads on the tokens or pooled features of the recipe's encoder.
+
+    Args:
+        recipe: The probe.
+        rank_info: This rank's place; it has joined the others.
+        make_guards: Makes what watches over the run; collective.
+
+    Raises:
+        SurgstreamError: The data, the encoder, the state or the processes do not fit, or all heads diverged.
+    """
+    encoder = load_frozen(recipe.weights, recipe.encoder, recipe.seed).to(rank_info.device)
+    corpus = open_corpus(recipe.data.corpus, recipe.data)
+    task = open_task(
+        recipe.task, recipe.labels, recipe.clips, corpus, num_frames=encoder.num_frames
+    )
+    train_bank(recipe, task, encoder, rank_info, make_guards)

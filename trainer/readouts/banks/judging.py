@@ -1,0 +1,100 @@
+"""The heads' predictions for a split, and the files in which they are kept."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from surgstream.configs.files import write_atomically
+from surgstream.trainer.data.config import View
+from surgstream.trainer.data.source import ClipSource
+from surgstream.trainer.distributed import from_main
+from surgstream.trainer.evaluation.predictions.stored import Predictions, write_predictions
+from surgstream.trainer.evaluation.tasks.config import TaskConfig
+from surgstream.trainer.labelled.clips import SplitClips
+from surgstream.trainer.labelled.collecting import Collector
+from surgstream.trainer.labelled.scoring import main_metric
+
+PREDICTIONS = "predictions"
+TEST = "test.npz"
+VAL = "val.npz"
+GRID = "grid.json"
+TEST_ALL = "test_all.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """Predicts the clips of a split.
+
+    Attributes:
+        task: The task.
+        split: The clips.
+        source: Opens them.
+        views: What is seen of each; the predictions of views are averaged.
+    """
+
+    task: TaskConfig
+    split: SplitClips
+    source: ClipSource
+    views: Sequence[View]
+
+    def predict(
+        self,
+        encode: Callable[[Tensor], Tensor],
+        models: Sequence[Callable[[Tensor], Tensor]],
+        poll_stop: Callable[[], bool],
+    ) -> list[Predictions] | None:
+        """Predict all clips, shared by the ranks; collective.
+
+        Args:
+            encode: From clips to what the models take.
+            models: From that to scores (K, B, C).
+            poll_stop: Whether all ranks are to stop; called after every micro-batch.
+
+        Returns:
+            The predictions of all models together, on rank 0, on the others none; None when told to stop.
+        """
+        collector = Collector(self.split, len(self.views))
+        for view in self.views:
+            with self.source.open_pass(view=view) as batches:
+                for batch in batches:
+                    encoded = encode(batch.clips)
+                    scores = torch.cat([model(encoded) for model in models])
+                    collector.add(batch.names, batch.valid, scores.float().cpu().numpy())
+                    if poll_stop():
+                        return None
+        return collector.gather()
+
+    def score(
+        self, predictions: Sequence[Predictions], counted: Sequence[bool]
+    ) -> list[float | None]:
+        """The main metric of each model, on every rank; None where it is undefined, or does not count. Collective."""
+
+        def scores() -> list[float | None]:
+            found = [
+                main_metric(predicted, self.split, self.task) if counts else np.nan
+                for predicted, counts in zip(predictions, counted, strict=True)
+            ]
+            return [float(value) if np.isfinite(value) else None for value in found]
+
+        return from_main(scores)
+
+
+def keep_predictions(
+    run_dir: Path, name: str, predictions: Predictions, about: Mapping[str, Any]
+) -> Path:
+    """Write predictions to the run directory, whole or not at all."""
+    path = run_dir / PREDICTIONS / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_predictions(path, replace(predictions, about=about))
+    return path
+
+
+def keep_json(run_dir: Path, name: str, content: Mapping[str, Any]) -> None:
+    """Write what was found to the run directory, whole or not at all."""
+    write_atomically(run_dir / name, json.dumps(dict(content), indent=1) + "\n")

@@ -1,0 +1,184 @@
+"""A probe whose readout is a bank of heads, from its recipe to its predictions."""
+
+import logging
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from surgstream.configs.changes import changes
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.loading import build, to_tree
+from surgstream.shards.order.sequence import Order
+from surgstream.trainer.data.metrics import LoaderMetrics
+from surgstream.trainer.distributed import RankInfo, barrier, broadcast, from_main
+from surgstream.trainer.encoders.base import FrozenEncoder
+from surgstream.trainer.engine.checkpoint_files import newest_whole, read_progress
+from surgstream.trainer.engine.loop import Guards
+from surgstream.trainer.engine.schedules import Progress
+from surgstream.trainer.errors import CheckpointError, EvaluationError
+from surgstream.trainer.labelled.clips import TaskClips
+from surgstream.trainer.readouts.banks.building import build_parts, clip_source, fresh_standing
+from surgstream.trainer.readouts.banks.choosing import history_from
+from surgstream.trainer.readouts.banks.parts import Parts, Standing
+from surgstream.trainer.readouts.banks.results import (
+    is_tested,
+    keep_test,
+    models_to_test,
+    warn_of_edge,
+)
+from surgstream.trainer.readouts.banks.state import KeptHead, empty_like, load_tensors
+from surgstream.trainer.readouts.banks.training import BankTrainer, Feed
+from surgstream.trainer.readouts.config import ProbeRecipe
+from surgstream.trainer.runs.files import CHECKPOINTS, LOG
+from surgstream.trainer.session.directory import prepare_run_dir
+from surgstream.trainer.session.log import configure_logging
+
+log = logging.getLogger(__name__)
+
+
+def train_bank(
+    recipe: ProbeRecipe,
+    task: TaskClips,
+    encoder: FrozenEncoder,
+    rank_info: RankInfo,
+    make_guards: Callable[[], Guards],
+) -> None:
+    """Train a bank of heads to its end, from its newest state, and test it once.
+
+    Args:
+        recipe: The probe, whose readout is a bank.
+        task: Its task over its corpus.
+        encoder: The encoder, on the device.
+        rank_info: This rank's place; it has joined the others.
+        make_guards: Makes what watches over the run, right before its first step; collective.
+
+    Raises:
+        SurgstreamError: The task, the encoder, the state or the processes do not fit, or all heads diverged.
+    """
+    run_dir = Path(recipe.run_dir)
+    table = task.split("train").training_table
+    order = Order.create(table.sizes(), recipe.seed, recipe.data.order)
+    entries = {
+        "order": order.to_json(),
+        "manifest": table.sha256,
+        "config": to_tree(recipe),
+        "encoder": encoder.identity,
+    }
+    checkpoint = from_main(lambda: newest_whole(run_dir / CHECKPOINTS))
+    progress = read_progress(checkpoint) if checkpoint else Progress(0, 0, {})
+    if checkpoint:
+        check_same(checkpoint, progress, recipe, entries)
+
+    parts = build_parts(recipe, task, encoder, rank_info, entries)
+    standing = _restore(checkpoint, progress, parts) if checkpoint else fresh_standing(parts)
+    from_main(lambda: prepare_run_dir(recipe, rank_info, progress))
+    if rank_info.is_main:
+        configure_logging(rank_info, run_dir / LOG)
+        where = f"resuming from {checkpoint}" if checkpoint else "starting"
+        log.info("%s: step %d of %d", where, standing.step, parts.plan.last_step)
+
+    if not is_tested(parts):
+        _train_and_test(parts, standing, task, order, make_guards)
+    elif rank_info.is_main:
+        log.info("%s was tested, and its predictions stay as they are", run_dir)
+
+
+def _train_and_test(
+    parts: Parts,
+    standing: Standing,
+    task: TaskClips,
+    order: Order,
+    make_guards: Callable[[], Guards],
+) -> None:
+    recipe, rank_info = parts.recipe, parts.rank_info
+    train = task.split("train")
+    source = clip_source(
+        recipe,
+        rank_info,
+        parts.encoder,
+        train.training_table,
+        augment=recipe.data.augment,
+        truth=train.truth,
+    )
+    with source.open(
+        order, global_batch_size=recipe.global_batch_size, start=standing.clips_seen
+    ) as batches:
+        accum = parts.plan.grad_accum_steps
+        watch = LoaderMetrics(batches, order, rank_info, recipe.data.limits, parts.run_dir, accum)
+        feed = Feed(batches=batches, watch=watch.report)
+        trainer = BankTrainer(parts, standing, feed, make_guards())
+        with closing(trainer):
+            if trainer.train():
+                _test(trainer)
+        # Rank 0 serves the store in which the others look until they have closed
+        barrier()
+
+
+def check_same(
+    checkpoint: Path, progress: Progress, recipe: ProbeRecipe, entries: dict[str, Any]
+) -> None:
+    """Make sure that a state is of this probe: recipe, clips and encoder decide what is learned.
+
+    Raises:
+        CheckpointError: It is of another.
+    """
+    saved = progress.state
+    if not isinstance(saved.get("config"), dict) or not isinstance(saved.get("history"), list):
+        raise CheckpointError(
+            f"{checkpoint}: expected the state of a probe, got another run's; choose another run_dir"
+        )
+    differences = changes(_with_defaults(saved["config"]), recipe)
+    if saved.get("encoder") != entries["encoder"]:
+        differences.append("weights: the encoder is another")
+    if saved.get("manifest") != entries["manifest"] or saved.get("order") != entries["order"]:
+        differences.append("data: the training clips or their order are others")
+    if differences:
+        raise CheckpointError(
+            f"{checkpoint}: expected the probe that this run began with, got another: "
+            f"{'; '.join(differences)}; choose another run_dir"
+        )
+
+
+def _with_defaults(saved: dict[str, Any]) -> dict[str, Any]:
+    """A saved recipe with today's defaults for keys that it did not know yet."""
+    try:
+        tree: dict[str, Any] = to_tree(build(ProbeRecipe, saved, where="the state"))
+    except ConfigError:
+        return saved
+    return tree
+
+
+def _restore(checkpoint: Path, progress: Progress, parts: Parts) -> Standing:
+    """The standing of a state, whose tensors rank 0 reads for all; collective."""
+    standing = fresh_standing(parts)
+    standing.step = progress.step
+    standing.clips_seen = progress.clips_seen
+    standing.history = history_from(progress.state["history"])
+    if progress.state["kept"]:
+        standing.kept = KeptHead(parts.bank.weights.of_head(0), empty_like(parts.inputs.statistics))
+
+    wanted = standing.tensors(parts)
+    from_main(lambda: load_tensors(checkpoint, wanted))
+    broadcast(wanted.values())
+    parts.optimizer.num_steps = standing.step
+    return standing
+
+
+def _test(trainer: BankTrainer) -> None:
+    """Ask the test, unless the run is told to stop before all of it is predicted; collective."""
+    parts, standing = trainer.parts, trainer.standing
+    if standing.kept is None:
+        raise EvaluationError(
+            f"{parts.task.name}: expected {parts.task.main} to be defined for one head at one "
+            "validation at least, got none to choose; are there too few validation videos?"
+        )
+    if parts.rank_info.is_main:
+        warn_of_edge(parts, standing)
+
+    models = models_to_test(parts, standing, trainer.scores)
+    predictions = parts.test.predict(trainer.encode, models, trainer.poll_stop)
+    if predictions is None:
+        trainer.mark()
+        return
+    keep_test(parts, standing, predictions)
