@@ -27,6 +27,8 @@ class OptimConfig:
         beta2: Decay rate of the second moment.
         eps: AdamW's epsilon.
         clip_grad_norm: Largest L2 norm of the full gradient; 0 does not clip.
+        layer_decay: The learning rate of a layer as a share of the next one's: the embedding has the lowest, blocks
+            follow, and all behind the encoder's blocks has the full one.
     """
 
     base_lr: Annotated[float, Range(1e-12, 1e3)] = 1.5e-4
@@ -39,6 +41,7 @@ class OptimConfig:
     beta2: Annotated[float, Range(0, 0.999999)] = 0.95
     eps: Annotated[float, Range(1e-30, 1)] = 1e-8
     clip_grad_norm: Annotated[float, Range(0, 1e9)] = 0.0
+    layer_decay: Annotated[float, Range(0.01, 1)] = 1.0
 
     @property
     def betas(self) -> tuple[float, float]:

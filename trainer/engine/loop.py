@@ -24,13 +24,14 @@ from surgstream.trainer.engine.metrics import (
     StepClock,
     Value,
     device_use,
-    slowest,
+    progress_values,
     step_times,
 )
 from surgstream.trainer.engine.periodic import Periodic, StepContext, evaluating
 from surgstream.trainer.engine.preemption.agreement import StopConsensus
 from surgstream.trainer.engine.profile import Profiler
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
+from surgstream.trainer.engine.selection import Selection
 from surgstream.trainer.engine.step_log import StepLog
 from surgstream.trainer.engine.watchdog import Watchdog
 from surgstream.trainer.engine.zero import ZeroEngine
@@ -75,6 +76,7 @@ class Trainer:
         checkpoint: CheckpointConfig,
         periodic: Sequence[Periodic],
         guards: Guards,
+        selection: Selection | None = None,
     ) -> None:
         """Take over a run at `progress`.
 
@@ -90,6 +92,7 @@ class Trainer:
             checkpoint: The intervals of saves, and the checkpoints to keep.
             periodic: Other tasks, run after every N steps in this order.
             guards: The guards of the run.
+            selection: The choice of the best weights; None makes none.
         """
         self.engine = engine
         self.objective = objective
@@ -110,6 +113,7 @@ class Trainer:
         self.checkpoint = checkpoint
         self.periodic = periodic
         self.guards = guards
+        self.selection = selection or Selection.nothing()
 
         # Measurements and files.
         self.clock = StepClock(rank_info.device)
@@ -129,6 +133,7 @@ class Trainer:
         self.guards.agreement.ask_all()
         bar = progress_bar("train", self.plan.last_step, unit=" steps", done=self.step, shown=shown)
         with bar, logging_redirect_tqdm() if sys.stderr.isatty() else nullcontext():
+            self.select()  # what the last start was told to stop in
             while self.step < self.plan.last_step and not self.poll_stop():
                 self.guards.profiler.before_step(self.step)
                 batch = self.train_step()
@@ -137,6 +142,7 @@ class Trainer:
                 if self.is_due(self.reporting.every_steps):
                     self.report_metrics(bar)
                 self.run_periodic(batch)
+                self.select()
                 if self.due_to_save():
                     with self.clock.pause():
                         self.save()
@@ -159,10 +165,11 @@ class Trainer:
         return self.step % every_steps == 0 or self.step == self.plan.last_step
 
     def due_to_save(self) -> bool:
-        """Whether all ranks save now: by steps, by minutes on rank 0's clock, or at the end."""
+        """Whether all ranks save now: by steps, by minutes on rank 0's clock, the best weights, or at the end."""
         at_the_end = self.step == self.plan.last_step
         by_steps = self.is_due(self.checkpoint.every_steps or 0)
-        return at_the_end or by_steps or self.guards.agreement.saving
+        is_best = self.selection.best == self.step
+        return at_the_end or by_steps or is_best or self.guards.agreement.saving
 
     def late_to_save(self) -> bool:
         """Whether this rank is rank 0, and its last save is too many minutes ago."""
@@ -189,6 +196,18 @@ class Trainer:
                 values = task.run(context)
                 if self.metrics and values:
                     self.metrics.write(self.step, values)
+
+    def select(self) -> None:
+        """Score the weights of this step, in evaluation mode, where that is due and not done yet."""
+        is_known = self.step == 0 or self.step in self.selection.scores
+        if is_known or not self.is_due(self.selection.every_steps):
+            return
+
+        self.steps.check_finite()
+        with self.clock.pause(), evaluating(self.objective):
+            values = self.selection.take(self.step, self.poll_stop)
+            if self.metrics and values:
+                self.metrics.write(self.step, values)
 
     def train_step(self) -> ClipBatch:
         """Consume one global batch: targets, forward and backward for each micro-batch, then one update.
@@ -232,22 +251,12 @@ class Trainer:
 
         # Collectives, as in stage 3's forward pass, wait for the slowest rank: what each does alone tells which it is.
         alone = ("data", "targets") if self.engine.stage == 3 else ("data", "targets", "forward")
-        seconds_alone = sum(parts[name] for name in alone)
-        news = all_gather((seconds_alone, node_name(), self.reporting.hardware.news()))
-
         num_clips = num_steps * self.plan.global_batch_size
         clips_per_second = num_clips / seconds
-        values |= {
-            # The rate of the step just done, which began a global batch ago.
-            "optim/lr": self.plan.lr(self.clips_seen - self.plan.global_batch_size),
-            "progress/clips": self.clips_seen,
-            "progress/last_step": self.plan.last_step,
-            "progress/epoch": self.clips_seen / self.plan.draws_per_epoch,
-            "throughput/clips_per_second": clips_per_second,
-        }
+        values |= progress_values(self.plan, self.clips_seen)
+        values["throughput/clips_per_second"] = clips_per_second
         values |= step_times(seconds, parts, num_steps)
-        values |= slowest([rank[:2] for rank in news])
-        values |= self.reporting.hardware.report([rank[2] for rank in news], num_clips)
+        values |= self.reporting.of_ranks(sum(parts[name] for name in alone), num_clips)
         values |= self.reporting.watch(self.clips_seen)
 
         flops_per_clip = sum(self.objective.flops().values())
@@ -266,10 +275,11 @@ class Trainer:
         from_main(self.guards.check_owner)
 
         root = self.run_dir / CHECKPOINTS
-        progress = Progress(step=self.step, clips_seen=self.clips_seen, state=self.state)
+        state = self.state | self.selection.to_state()
+        progress = Progress(step=self.step, clips_seen=self.clips_seen, state=state)
         saved = save_checkpoint(root, self.engine, progress, self.objective.averages())
         if self.rank_info.is_main:
-            prune(root, self.checkpoint, saved)
+            prune(root, self.checkpoint, saved, best=self.selection.best)
             log.info("saved %s", saved)
 
         self.last_saved = self.step

@@ -16,7 +16,10 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from surgstream.configs.files import naming, write_atomically
+from surgstream.trainer.distributed import all_gather
+from surgstream.trainer.engine.schedules import TrainingPlan
 from surgstream.trainer.health.watch import HardwareWatch
+from surgstream.trainer.host.names import node_name
 from surgstream.trainer.runs.files import METRICS
 
 Value = float | str | npt.NDArray[np.float64] | Tensor
@@ -50,6 +53,17 @@ class Reporting:
     watch: Callable[[int], Mapping[str, Value]]
     hardware: HardwareWatch
     audit_log: bool
+
+    def of_ranks(self, seconds_alone: float, num_clips: int) -> dict[str, Value]:
+        """The slowest rank, and what the watch over the hardware has found; collective.
+
+        Args:
+            seconds_alone: What this rank took for what it does alone.
+            num_clips: The clips that all ranks took meanwhile.
+        """
+        news = all_gather((seconds_alone, node_name(), self.hardware.news()))
+        found = slowest([rank[:2] for rank in news])
+        return found | dict(self.hardware.report([rank[2] for rank in news], num_clips))
 
 
 class MetricsWriter:
@@ -187,6 +201,16 @@ class StepClock:
         paused = time.perf_counter()
         yield
         self._started += time.perf_counter() - paused
+
+
+def progress_values(plan: TrainingPlan, clips_seen: int) -> dict[str, Value]:
+    """Where a run stands, and the learning rate of the step just done, which began a global batch ago."""
+    return {
+        "optim/lr": plan.lr(clips_seen - plan.global_batch_size),
+        "progress/clips": clips_seen,
+        "progress/last_step": plan.last_step,
+        "progress/epoch": clips_seen / plan.draws_per_epoch,
+    }
 
 
 def step_times(seconds: float, parts: Mapping[str, float], num_steps: int) -> dict[str, Value]:
