@@ -18,15 +18,7 @@ from surgstream.trainer.engine.audit import AuditLog
 from surgstream.trainer.engine.checkpoint import save_checkpoint
 from surgstream.trainer.engine.checkpoint_files import prune
 from surgstream.trainer.engine.config import CheckpointConfig
-from surgstream.trainer.engine.metrics import (
-    MetricsWriter,
-    Reporting,
-    StepClock,
-    Value,
-    device_use,
-    progress_values,
-    step_times,
-)
+from surgstream.trainer.engine.metrics import MetricsWriter, Reporting, StepClock, Value, device_use
 from surgstream.trainer.engine.periodic import Periodic, StepContext, evaluating
 from surgstream.trainer.engine.preemption.agreement import StopConsensus
 from surgstream.trainer.engine.profile import Profiler
@@ -199,8 +191,7 @@ class Trainer:
 
     def select(self) -> None:
         """Score the weights of this step, in evaluation mode, where that is due and not done yet."""
-        is_known = self.step == 0 or self.step in self.selection.scores
-        if is_known or not self.is_due(self.selection.every_steps):
+        if self.selection.knows(self.step) or not self.is_due(self.selection.every_steps):
             return
 
         self.steps.check_finite()
@@ -251,13 +242,11 @@ class Trainer:
 
         # Collectives, as in stage 3's forward pass, wait for the slowest rank: what each does alone tells which it is.
         alone = ("data", "targets") if self.engine.stage == 3 else ("data", "targets", "forward")
-        num_clips = num_steps * self.plan.global_batch_size
-        clips_per_second = num_clips / seconds
-        values |= progress_values(self.plan, self.clips_seen)
+        clips_per_second = num_steps * self.plan.global_batch_size / seconds
         values["throughput/clips_per_second"] = clips_per_second
-        values |= step_times(seconds, parts, num_steps)
-        values |= self.reporting.of_ranks(sum(parts[name] for name in alone), num_clips)
-        values |= self.reporting.watch(self.clips_seen)
+        values |= self.reporting.values(
+            self.plan, self.clips_seen, seconds, parts, num_steps=num_steps, alone=alone
+        )
 
         flops_per_clip = sum(self.objective.flops().values())
         flops_per_second = flops_per_clip * clips_per_second / self.rank_info.world_size

@@ -54,16 +54,40 @@ class Reporting:
     hardware: HardwareWatch
     audit_log: bool
 
-    def of_ranks(self, seconds_alone: float, num_clips: int) -> dict[str, Value]:
-        """The slowest rank, and what the watch over the hardware has found; collective.
+    def values(
+        self,
+        plan: TrainingPlan,
+        clips_seen: int,
+        seconds: float,
+        parts: Mapping[str, float],
+        *,
+        num_steps: int,
+        alone: Sequence[str],
+    ) -> dict[str, Value]:
+        """Report on the last steps beside their losses: progress, times, the slowest rank, machines and data; collective.
 
         Args:
-            seconds_alone: What this rank took for what it does alone.
-            num_clips: The clips that all ranks took meanwhile.
+            plan: The run in numbers.
+            clips_seen: The draws done.
+            seconds: Of the steps together.
+            parts: Seconds of each part of the steps.
+            num_steps: The number of steps.
+            alone: The parts that a rank does without others.
         """
+        seconds_alone = sum(parts[name] for name in alone)
         news = all_gather((seconds_alone, node_name(), self.hardware.news()))
-        found = slowest([rank[:2] for rank in news])
-        return found | dict(self.hardware.report([rank[2] for rank in news], num_clips))
+        num_clips = num_steps * plan.global_batch_size
+        return {
+            # The rate of the step just done, which began a global batch ago.
+            "optim/lr": plan.lr(clips_seen - plan.global_batch_size),
+            "progress/clips": clips_seen,
+            "progress/last_step": plan.last_step,
+            "progress/epoch": clips_seen / plan.draws_per_epoch,
+            **step_times(seconds, parts, num_steps),
+            **slowest([rank[:2] for rank in news]),
+            **self.hardware.report([rank[2] for rank in news], num_clips),
+            **self.watch(clips_seen),
+        }
 
 
 class MetricsWriter:
@@ -201,16 +225,6 @@ class StepClock:
         paused = time.perf_counter()
         yield
         self._started += time.perf_counter() - paused
-
-
-def progress_values(plan: TrainingPlan, clips_seen: int) -> dict[str, Value]:
-    """Where a run stands, and the learning rate of the step just done, which began a global batch ago."""
-    return {
-        "optim/lr": plan.lr(clips_seen - plan.global_batch_size),
-        "progress/clips": clips_seen,
-        "progress/last_step": plan.last_step,
-        "progress/epoch": clips_seen / plan.draws_per_epoch,
-    }
 
 
 def step_times(seconds: float, parts: Mapping[str, float], num_steps: int) -> dict[str, Value]:

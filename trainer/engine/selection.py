@@ -73,6 +73,10 @@ class Selection:
         self.scores[step] = measured.score
         return measured.values
 
+    def knows(self, step: int) -> bool:
+        """Whether a step needs no score any more: it has one, or nothing was learned yet."""
+        return step == 0 or step in self.scores
+
     @property
     def best(self) -> int | None:
         """The step of the weights that are kept: of the highest score, the earliest; None before there is one."""
