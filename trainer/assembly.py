@@ -6,10 +6,11 @@ from pathlib import Path
 
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.storage.stores import open_storage
-from surgstream.trainer.config import HeldOutConfig, TrainConfig
+from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.data.config import AugmentConfig, DataConfig, View
 from surgstream.trainer.data.source import ClipSource
 from surgstream.trainer.distributed import RankInfo, from_main
+from surgstream.trainer.engine.config import HeldOutConfig
 from surgstream.trainer.engine.metrics import Value
 from surgstream.trainer.engine.periodic import (
     CollapseCheck,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from surgstream.configs.places import Folder
+from surgstream.configs.places import Anywhere, Folder
 from surgstream.configs.ranges import Range
 from surgstream.trainer.engine.schedules import Decay
 
@@ -134,6 +134,21 @@ class ResumeConfig:
 
     checkpoint: Folder = "auto"
     allow: tuple[Literal["corpus", "weights", "chunks"], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOutConfig:
+    """Videos that are never trained on, for the held-out loss and for pictures.
+
+    Attributes:
+        corpus: A corpus packed with `split=held_out`.
+        every_steps: Steps from one evaluation of the held-out loss to the next; 0 is never.
+        clips: Clips that the loss is computed on, evenly spread over the corpus; null takes every clip once.
+    """
+
+    corpus: Anywhere
+    every_steps: Annotated[int, Range(0, 10**9)] = 1000
+    clips: Annotated[int, Range(1, 10**9)] | None = 1024
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,7 +64,7 @@ class Reporting:
         num_steps: int,
         alone: Sequence[str],
     ) -> dict[str, Value]:
-        """Report on the last steps beside their losses: progress, times, the slowest rank, machines and data; collective.
+        """Report on the last steps beside their losses: progress, times, ranks, machines and data; collective.
 
         Args:
             plan: The run in numbers.

@@ -1,6 +1,6 @@
 """Supervised: an encoder is fine-tuned on the labels of a task, as SurgVISTA and VideoMAE are.
 
-The encoder's tokens x, without its final norm, are averaged; a new LayerNorm, dropout and a linear layer make C outputs:
+The encoder's tokens, without its final norm, are averaged; a new LayerNorm, dropout and a linear layer make outputs:
 
     z = W dropout(LayerNorm(mean_n x_n)) + b.
 
