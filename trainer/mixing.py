@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.clips import ClipShape
-from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.locations import SizedTable
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.estimates import cut_short_share, repeated_share
@@ -22,7 +22,7 @@ def look_back(config: TrainConfig) -> int:
     return shape.look_back
 
 
-def repetition(config: TrainConfig, corpus: FrameTable, dataset: str) -> float:
+def repetition(config: TrainConfig, corpus: SizedTable, dataset: str) -> float:
     """Compute the share of a dataset's clip frames that repeat the earliest frame of their clip."""
     return repeated_share(
         corpus.part_frames(dataset),
@@ -31,7 +31,7 @@ def repetition(config: TrainConfig, corpus: FrameTable, dataset: str) -> float:
     )
 
 
-def corpus_warnings(config: TrainConfig, corpus: FrameTable) -> Iterator[str]:
+def corpus_warnings(config: TrainConfig, corpus: SizedTable) -> Iterator[str]:
     """Yield warnings of short videos, whose clips repeat frames, and of a corpus packed at a higher rate."""
     datasets = [size.name for size in corpus.sizes()]
     for dataset in datasets:
@@ -55,7 +55,7 @@ def corpus_warnings(config: TrainConfig, corpus: FrameTable) -> Iterator[str]:
         )
 
 
-def _repetition_warnings(config: TrainConfig, corpus: FrameTable, dataset: str) -> Iterator[str]:
+def _repetition_warnings(config: TrainConfig, corpus: SizedTable, dataset: str) -> Iterator[str]:
     repeated = repetition(config, corpus, dataset)
     if repeated <= MAX_REPEATED:
         return
@@ -73,7 +73,7 @@ def _repetition_warnings(config: TrainConfig, corpus: FrameTable, dataset: str) 
 
 
 def report_mixing(
-    order: Order, config: TrainConfig, corpus: FrameTable, progress: Progress, last_step: int
+    order: Order, config: TrainConfig, corpus: SizedTable, progress: Progress, last_step: int
 ) -> None:
     """Log each dataset's share of the draws.
 

@@ -4,6 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from surgstream.shards.format.names import index_name
 from surgstream.shards.order.revisions import DatasetSize
 from surgstream.shards.storage.stores import Storage
@@ -118,3 +121,13 @@ class ClipTable(Protocol):
 
     def rows(self, dataset: str, start: int, stop: int) -> Iterator[RowRange]:
         """The index rows of frames [start, stop) of a dataset: one range for each shard they lie in, in order."""
+
+
+class SizedTable(ClipTable, Protocol):
+    """A table that also tells of the frames that its clips look back over."""
+
+    def part_frames(self, dataset: str) -> npt.NDArray[np.int64]:
+        """Frames that each part of a dataset shows: (num,)."""
+
+    def frames_apart(self, dataset: str) -> list[int]:
+        """All distances, in packed frames, from a shown frame to the next one in the videos of a dataset."""

@@ -145,6 +145,16 @@ class Subset:
         """See `ClipTable`."""
         return self._table.picture_sizes(dataset, start, stop)
 
+    def part_frames(self, dataset: str) -> Int64:
+        """See `SizedTable`: of the videos that are in the subset."""
+        parts = self._table.parts(dataset)
+        chosen = [len(part.frames) for part in parts if part.video in self._strides[dataset]]
+        return np.array(chosen, np.int64)
+
+    def frames_apart(self, dataset: str) -> list[int]:
+        """See `SizedTable`."""
+        return self._table.frames_apart(dataset)
+
     def rows(self, dataset: str, start: int, stop: int) -> Iterator[RowRange]:
         """See `ClipTable`."""
         return self._table.rows(dataset, start, stop)

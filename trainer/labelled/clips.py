@@ -59,6 +59,11 @@ class SplitClips:
         return Subset(task.table, ids, task.anchors(self.split, self.videos))
 
     @property
+    def training_table(self) -> Subset:
+        """The clips as training draws them."""
+        return self.table
+
+    @property
     def space(self) -> LabelSpace:
         """What labels there are."""
         return self._task.space
