@@ -10,7 +10,16 @@ from collections.abc import Sequence
 
 _ROOMS = {
     "corpora": ("synth", "pack", "verify", "inspect", "leaks", "labels", "stage"),
-    "runs": ("order", "describe", "preflight", "pretrain", "export", "launch", "status"),
+    "runs": (
+        "order",
+        "describe",
+        "preflight",
+        "pretrain",
+        "finetune",
+        "export",
+        "launch",
+        "status",
+    ),
     "measures": ("bench", "loader", "evaluate"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

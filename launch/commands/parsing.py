@@ -4,7 +4,7 @@ import argparse
 import re
 import textwrap
 
-from surgstream.configs.presets import Preset
+from surgstream.configs.presets import Kind, Preset
 
 
 class Page(argparse.HelpFormatter):
@@ -43,12 +43,12 @@ def command(name: str, work: str, description: str, epilog: str = "") -> argpars
     return parser
 
 
-def add_recipe(parser: argparse.ArgumentParser) -> None:
+def add_recipe(parser: argparse.ArgumentParser, kind: Kind = "pretrain") -> None:
     """Let a command take a recipe, and values that replace the recipe's."""
     parser.add_argument(
         "config",
-        type=Preset("pretrain"),
-        help="the recipe: a YAML file, or the name of one in configs/pretrain",
+        type=Preset(kind),
+        help=f"the recipe: a YAML file, or the name of one in configs/{kind}",
     )
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="values that replace the recipe's"

@@ -13,7 +13,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from surgstream.shards.progress import progress_bar
 from surgstream.trainer.batch import ClipBatch
-from surgstream.trainer.distributed import RankInfo, all_gather, from_main
+from surgstream.trainer.distributed import RankInfo, from_main
 from surgstream.trainer.engine.audit import AuditLog
 from surgstream.trainer.engine.checkpoint import save_checkpoint
 from surgstream.trainer.engine.checkpoint_files import prune
@@ -21,15 +21,15 @@ from surgstream.trainer.engine.config import CheckpointConfig
 from surgstream.trainer.engine.metrics import MetricsWriter, Reporting, StepClock, Value, device_use
 from surgstream.trainer.engine.periodic import Periodic, StepContext, evaluating
 from surgstream.trainer.engine.preemption.agreement import StopConsensus
+from surgstream.trainer.engine.preemption.stops import mark_stopped
 from surgstream.trainer.engine.profile import Profiler
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.engine.selection import Selection
 from surgstream.trainer.engine.step_log import StepLog
 from surgstream.trainer.engine.watchdog import Watchdog
 from surgstream.trainer.engine.zero import ZeroEngine
-from surgstream.trainer.host.names import node_name
 from surgstream.trainer.objectives.base import Objective
-from surgstream.trainer.runs.files import CHECKPOINTS, REQUEUE, write_mark
+from surgstream.trainer.runs.files import CHECKPOINTS
 
 log = logging.getLogger(__name__)
 
@@ -281,13 +281,7 @@ class Trainer:
         if self.last_saved < self.step:
             self.save()
 
-        signal_name, rank = self.guards.agreement.cause
-        hosts = all_gather(node_name())
-        if self.rank_info.is_main:
-            where = f"checkpoint of step {self.step}" if self.step else "no step was done"
-            why = f"{signal_name} on rank {rank} ({hosts[rank]}); {where}"
-            write_mark(self.run_dir, REQUEUE, why)
-            log.info("stopped: %s", why)
+        mark_stopped(self.guards.agreement, self.rank_info, self.run_dir, step=self.step)
 
     def close(self) -> None:
         """Close the run's files, and agree no more."""
