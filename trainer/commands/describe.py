@@ -12,10 +12,10 @@ from typing import Any
 from surgstream.configs.errors import SurgstreamError
 from surgstream.shards.format.rates import RateError, check_rates_at_hand
 from surgstream.shards.order.sequence import Order
-from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.locations import SizedTable
 from surgstream.shards.reading.memory import buffer_problem, open_chunk_bytes
-from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer import estimates
+from surgstream.trainer.clip_tables import training_clips
 from surgstream.trainer.commands.describe_table import table
 from surgstream.trainer.config import TrainConfig, load_recipe
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
@@ -78,8 +78,7 @@ def describe(config: TrainConfig, world_size: int, tflops: float | None = None) 
     tree |= {"model_error": NO_TORCH} if model is None else model_numbers(config, model, world_size)
     check_rates_at_hand(config.corpora, config.data.fps)
     try:
-        storage = open_storage(config.data.corpus, config.data.s3)
-        frames = FrameTable.open(storage, fps=config.data.fps, check=False)
+        frames = training_clips(config, check=False)
     except RateError:
         raise  # the corpus can be read, so the recipe is at fault
     except SurgstreamError as error:
@@ -178,7 +177,7 @@ def run_numbers(
 
 
 def corpus_numbers(
-    config: TrainConfig, frames: FrameTable, order: Order, plan: TrainingPlan
+    config: TrainConfig, frames: SizedTable, order: Order, plan: TrainingPlan
 ) -> dict[str, Any]:
     """The numbers of the corpus: its clips, lanes, and the draws of each dataset's clips."""
     clips = sum(size.num_clips for size in frames.sizes())
@@ -217,7 +216,7 @@ def corpus_numbers(
 
 
 def buffer_numbers(
-    config: TrainConfig, frames: FrameTable, order: Order, world_size: int
+    config: TrainConfig, frames: SizedTable, order: Order, world_size: int
 ) -> dict[str, Any]:
     """The memory of a rank for chunks, and what is wrong with it; None where a run may begin with it."""
     frames_back = look_back(config)
@@ -236,7 +235,7 @@ def _plan(config: TrainConfig, num_clips: int, world_size: int) -> TrainingPlan:
     return config.plan(num_clips=num_clips, world_size=world_size, start=start)
 
 
-def _audit_line_bytes(frames: FrameTable, plan: TrainingPlan, world_size: int) -> float:
+def _audit_line_bytes(frames: SizedTable, plan: TrainingPlan, world_size: int) -> float:
     """The mean length of an audit log's lines, with the names of clips from the middle of each dataset."""
     last = {
         "g": plan.last_step * plan.global_batch_size,

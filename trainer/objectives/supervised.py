@@ -198,13 +198,9 @@ class Supervised(Objective):
     def _mixing(self, batch: ClipBatch) -> MixDraw | None:
         if self.config.mix is None:
             return None
-        return draw_mixing(
-            self.config.mix,
-            self.seed,
-            batch.draws,
-            image_size=self.config.encoder.image_size,
-            device=batch.clips.device,
-        )
+        height, width = batch.clips.shape[-2:]
+        size = (height, width)
+        return draw_mixing(self.config.mix, self.seed, batch.draws, size, batch.clips.device)
 
     def _outputs(self, clips: Tensor, draws: SupervisedDraws) -> Tensor:
         """The outputs z (B, C) float32, before any softmax."""
