@@ -120,6 +120,7 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
         _log_start(config, rank_info, checkpoint, progress)
         report_mixing(order, config, table, progress, plan.last_step)
 
+    selection = selection_of(config, task, engine, objective, rank_info, plan, progress)
     state = {"order": order.to_json(), "manifest": table.sha256, "config": to_tree(config)}
     with clips.open(
         order, global_batch_size=config.global_batch_size, start=progress.clips_seen
@@ -135,8 +136,7 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
             reporting=_reporting(config, rank_info, batches, order, plan),
             checkpoint=config.checkpoint,
             periodic=periodic,
-            selection=task
-            and selection_of(config, task, engine, objective, rank_info, plan, progress),
+            selection=selection,
             guards=make_guards(),
         )
         with closing(trainer):

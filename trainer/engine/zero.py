@@ -231,8 +231,9 @@ def parameter_groups(
             continue
         is_token = name.rpartition(".")[2] in ("mask_token", "mask_tokens")
         is_vector = parameter.numel() <= max(parameter.shape, default=1)
-        has_depth = layer_decay != 1 and isinstance(module, Objective)
-        depth = module.depth_of(name) if has_depth else 0
+        # Without layer decay all are as deep, so that there are no more groups than need be
+        is_deep = layer_decay != 1
+        depth = module.depth_of(name) if is_deep and isinstance(module, Objective) else 0
         parts.setdefault((depth, is_token or is_vector), []).append(parameter)
 
     deepest = max((depth for depth, _ in parts), default=0)

@@ -1,11 +1,13 @@
 """Predictions of a split's clips by weights that learn or have learned, on all ranks together."""
 
 from collections.abc import Callable
+from typing import cast
 
 from torch import Tensor
 
 from surgstream.trainer.assembly import clip_source
 from surgstream.trainer.config import TrainConfig
+from surgstream.trainer.data.config import View
 from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.labelled.clips import SplitClips
 from surgstream.trainer.labelled.collecting import Collector
@@ -26,7 +28,7 @@ class Predictor:
 
     def __init__(self, config: TrainConfig, split: SplitClips, rank_info: RankInfo) -> None:
         self.split = split
-        self._views = VIEWS[config.clips.view]
+        self._views = cast("tuple[View, ...]", VIEWS[config.clips.view])
         self._source = clip_source(config, rank_info, split.table, augment=self._views[0])
 
     def predict(self, score: Score, poll_stop: Callable[[], bool]) -> Collector | None:

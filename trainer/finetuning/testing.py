@@ -22,6 +22,7 @@ from surgstream.trainer.finetuning.predicting import Predictor
 from surgstream.trainer.labelled.clips import SplitClips
 from surgstream.trainer.labelled.scoring import main_metric
 from surgstream.trainer.networks import build_objective
+from surgstream.trainer.objectives.base import Objective
 from surgstream.trainer.objectives.supervised import Supervised
 from surgstream.trainer.runs.files import CHECKPOINTS, checkpoint_name, predictions_file
 
@@ -89,7 +90,7 @@ class FinalTest:
         config = self.config
         checkpoint = Path(config.run_dir) / CHECKPOINTS / checkpoint_name(self.step)
 
-        def read(objective: Supervised) -> None:
+        def read(objective: Objective) -> None:
             found = damage(checkpoint)
             if found is not None:
                 raise CheckpointError(

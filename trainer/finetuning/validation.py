@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 def selection_of(
     config: TrainConfig,
-    task: LearnedTask,
+    task: LearnedTask | None,
     engine: ZeroEngine,
     objective: Objective,
     rank_info: RankInfo,
@@ -32,13 +32,15 @@ def selection_of(
 
     Args:
         config: The recipe.
-        task: Its task.
+        task: Its task, if it has one.
         engine: The objective under ZeRO.
         objective: The objective itself, which predicts.
         rank_info: This rank's place.
         plan: The run in numbers.
         progress: Where it stands.
     """
+    if task is None:
+        return None
     if task.val is None:
         if rank_info.is_main:
             log.info("%s has no validation videos: the last weights are tested", task.config.name)
