@@ -21,14 +21,19 @@ _CALLED = {
 
 
 class Preset:
-    """The `type` of an argument that takes a YAML file, or the name of one in a folder of `configs`, for argparse."""
+    """The `type` of an argument that takes a YAML file, or the name of one in a folder of `configs`, for argparse.
 
-    def __init__(self, kind: Kind) -> None:
-        self.kind = kind
+    Args:
+        kind: The folder.
+        others: Further ones, whose files do as well.
+    """
+
+    def __init__(self, kind: Kind, *others: Kind) -> None:
+        self.kinds = (kind, *others)
 
     def __call__(self, word: str) -> str:
         """The file that a word means, as a path."""
-        return str(find_preset(self.kind, word) or to_place(word))
+        return str(find_preset(self.kinds, word) or to_place(word))
 
 
 def presets(kind: Kind) -> dict[str, Path]:
@@ -37,11 +42,11 @@ def presets(kind: Kind) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def find_preset(kind: Kind, word: str) -> Path | None:
+def find_preset(kinds: Kind | tuple[Kind, ...], word: str) -> Path | None:
     """The file that a word names, or that is the only one whose name begins with it: `h100` is `h100_cloud_tcp`.
 
     Args:
-        kind: The kind of the file.
+        kinds: The kind of the file, or several of which it may be, the likeliest first.
         word: The word that a user wrote.
 
     Returns:
@@ -53,7 +58,8 @@ def find_preset(kind: Kind, word: str) -> Path | None:
     if os.path.isfile(word) or "/" in word or Path(word).suffix:
         return None
 
-    known = presets(kind)
+    kinds = (kinds,) if isinstance(kinds, str) else kinds
+    known = {name: path for kind in kinds for name, path in presets(kind).items()}
     if word in known:
         return known[word]
     begun = [name for name in known if name.startswith(f"{word}_")]
@@ -62,6 +68,6 @@ def find_preset(kind: Kind, word: str) -> Path | None:
 
     got = f"the beginning of {' and '.join(begun)}" if begun else "neither"
     raise ConfigError(
-        f"{word}: expected {_CALLED[kind]} or one of the presets {', '.join(known)}; got {got}"
+        f"{word}: expected {_CALLED[kinds[0]]} or one of the presets {', '.join(known)}; got {got}"
         f"{did_you_mean(word, known)}"
     )

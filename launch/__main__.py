@@ -28,6 +28,7 @@ COMMANDS = {
     "describe": "tell what a recipe takes: FLOPs, memory, steps, hours, disk",
     "preflight": "check nodes, store, network and memory before a run",
     "pretrain": "train a recipe, on one process or under torchrun or srun",
+    "finetune": "learn a task's labels, and predict its test videos once",
     "probe": "train readouts of a frozen encoder on a task, test once",
     "export": "write a checkpoint's encoder as safetensors, for others too",
     "features": "write a frozen encoder's features beside a corpus's shards",

@@ -5,11 +5,14 @@ from functools import partial
 from pathlib import Path
 
 from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.locations import ClipTable
 from surgstream.shards.storage.stores import open_storage
-from surgstream.trainer.config import HeldOutConfig, TrainConfig
+from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.data.config import AugmentConfig, DataConfig, View
+from surgstream.trainer.data.loader import Truth
 from surgstream.trainer.data.source import ClipSource
 from surgstream.trainer.distributed import RankInfo, from_main
+from surgstream.trainer.engine.config import HeldOutConfig
 from surgstream.trainer.engine.metrics import Value
 from surgstream.trainer.engine.periodic import (
     CollapseCheck,
@@ -33,9 +36,13 @@ def open_corpus(uri: str, data: DataConfig) -> FrameTable:
 
 
 def clip_source(
-    config: TrainConfig, rank_info: RankInfo, corpus: FrameTable, augment: AugmentConfig | View
+    config: TrainConfig,
+    rank_info: RankInfo,
+    corpus: ClipTable,
+    augment: AugmentConfig | View,
+    truth: Truth | None = None,
 ) -> ClipSource:
-    """The clips of a corpus in the shape of the model's input."""
+    """The clips of a corpus in the shape of the model's input, with what is true of them where `truth` says it."""
     return ClipSource(
         config.data,
         corpus,
@@ -45,6 +52,7 @@ def clip_source(
         micro_batch_size=config.micro_batch_size,
         rank_info=rank_info,
         augment=augment,
+        truth=truth,
     )
 
 

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
+from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import build, override, read_tree
 from surgstream.configs.places import Anywhere, Folder
 from surgstream.configs.ranges import Range
@@ -14,33 +15,20 @@ from surgstream.shards.order.sequence import check_batch
 from surgstream.trainer.data.config import DataConfig
 from surgstream.trainer.engine.config import (
     CheckpointConfig,
+    HeldOutConfig,
     MetricsConfig,
     OptimConfig,
     ParallelConfig,
     ResumeConfig,
 )
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
-from surgstream.trainer.labelled.config import TaskClipsConfig
-from surgstream.trainer.objectives.config import ObjectiveConfig
+from surgstream.trainer.evaluation.tasks.loading import find_task, label_space
+from surgstream.trainer.labelled.config import SelectConfig, TaskClipsConfig
+from surgstream.trainer.objectives.config import ObjectiveConfig, SupervisedConfig
 from surgstream.trainer.probing.config import ProbeConfig
 
 RUN_RECIPES = ("recipe.yaml", "config.yaml")
 """Files of a run directory: the recipe as it was submitted, and as the run resolved it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeldOutConfig:
-    """Videos that are never trained on, for the held-out loss and for pictures.
-
-    Attributes:
-        corpus: A corpus packed with `split=held_out`.
-        every_steps: Steps from one evaluation of the held-out loss to the next; 0 is never.
-        clips: Clips that the loss is computed on, evenly spread over the corpus; null takes every clip once.
-    """
-
-    corpus: Anywhere
-    every_steps: Annotated[int, Range(0, 10**9)] = 1000
-    clips: Annotated[int, Range(1, 10**9)] | None = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,20 +65,6 @@ class WarmStartConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelectConfig:
-    """The choice among the weights of a run that learns a task.
-
-    Attributes:
-        by: `best` keeps the weights with the best main metric of the task on its validation videos; `last` takes those
-            of the last step, and validates all the same where there are such videos.
-        every_epochs: Epochs from one validation to the next.
-    """
-
-    by: Literal["best", "last"] = "best"
-    every_epochs: Annotated[float, Range(1e-6, 1e6)] = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """One training run.
 
@@ -106,8 +80,9 @@ class TrainConfig:
             by block, which takes less time at the start; evaluation runs uncompiled.
         task: The task whose labels are learned, by a `supervised` objective: the name of one in
             `configs/evaluate/tasks`, or a file; with `@FOLD` one of its folds. null learns without labels.
+        protocol: The name that predictions are stored with of how they were made; null is none.
         labels: The folder of the task's labels, or its `s3://` address; null takes those in `data.corpus`.
-        clips: The labelled clips of the task, whose `clip.stride` takes the place of `data.stride`.
+        clips: The labelled clips of the task, whose `clips.stride` takes the place of `data.stride`, which is 1 then.
         select: The weights that are tested.
         data: Clips.
         held_out: Videos for the held-out loss; null takes none.
@@ -158,6 +133,7 @@ class TrainConfig:
     max_steps: Annotated[int, Range(1, 10**9)] | None = None
     compile: bool | Literal["regional"] = False
     task: str | None = None
+    protocol: str | None = None
     labels: Anywhere | None = None
     clips: TaskClipsConfig = field(default_factory=TaskClipsConfig)
     select: SelectConfig = field(default_factory=SelectConfig)
@@ -195,12 +171,25 @@ class TrainConfig:
             )
         if self.labels and not self.task:
             yield f"labels: expected none where there is no task, got {self.labels}"
+        if self.task:
+            yield from self._problems_beside_a_task()
 
         if self.global_batch_size % self.micro_batch_size:
             yield (
                 "global_batch_size: expected a multiple of micro_batch_size "
                 f"{self.micro_batch_size}, got {self.global_batch_size}"
             )
+
+    def _problems_beside_a_task(self) -> Iterator[str]:
+        if self.data.stride != 1:
+            yield (
+                "data.stride: expected 1 beside a task, whose clips have the stride of the task or "
+                f"clips.stride, got {self.data.stride}"
+            )
+        if self.data.fps is not None:
+            yield f"data.fps: expected null beside a task, which has every frame, got {self.data.fps:g}"
+        if self.held_out:
+            yield "held_out: expected null beside a task, which validates on its own, got a corpus"
 
     @property
     def corpora(self) -> tuple[str, ...]:
@@ -290,4 +279,22 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
 
     for word in overrides:
         override(tree, word)
-    return build(TrainConfig, tree, where=str(path))
+    return _told_by_task(build(TrainConfig, tree, where=str(path)), where=str(path))
+
+
+def _told_by_task(config: TrainConfig, where: str) -> TrainConfig:
+    """A recipe whose objective knows what labels its task has."""
+    objective = config.objective
+    if config.task is None or not isinstance(objective, SupervisedConfig):
+        return config
+
+    space = label_space(find_task(config.task))
+    told = replace(objective, kind=space.kind, num_outputs=max(1, len(space.classes)))
+    for key in ("kind", "num_outputs"):
+        given = getattr(objective, key)
+        expected = getattr(told, key)
+        if given not in (None, expected):
+            raise ConfigError(
+                f"{where}: objective.{key}: expected {expected}, as {config.task} has, got {given}"
+            )
+    return replace(config, objective=told)

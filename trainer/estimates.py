@@ -106,6 +106,8 @@ def disk(
     clips = steps * plan.global_batch_size
 
     kept = config.checkpoint.keep_last + 1
+    if config.task and config.select.by == "best":
+        kept += 1
     if config.checkpoint.keep_every:
         kept += steps // config.checkpoint.keep_every
     # Rounded up: the last step reports, too.

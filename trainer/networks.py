@@ -10,6 +10,7 @@ from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.zero import ZeroEngine
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.base import Objective
+from surgstream.trainer.objectives.config import ObjectiveConfig, SupervisedConfig
 
 
 def build_objective(
@@ -68,5 +69,18 @@ def noise_batch(config: TrainConfig, device: torch.device, first_draw: int = 0) 
         draws=np.arange(first_draw, first_draw + size),
         names=(ClipName("made", "noise", 0),) * size,
         valid=np.ones(size, bool),
+        labels=_noise_labels(config.objective, size, device),
         step_draw=first_draw,
     )
+
+
+def _noise_labels(
+    objective: ObjectiveConfig, size: int, device: torch.device
+) -> torch.Tensor | None:
+    """Labels that an objective could learn, where it learns any."""
+    if not isinstance(objective, SupervisedConfig):
+        return None
+    if objective.kind == "class":
+        return torch.zeros(size, dtype=torch.int64, device=device)
+    shape = (size,) if objective.kind == "number" else (size, objective.num_outputs or 1)
+    return torch.zeros(shape, device=device)

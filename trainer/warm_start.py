@@ -42,10 +42,14 @@ def warm_start(settings: WarmStartConfig, objective: Objective, encoder: Encoder
     """
     parameters = {name: p for name, p in objective.named_parameters() if _wanted(name, settings)}
     weights, averages = _read(settings, encoder, averaged=bool(objective.averages()))
-    given = {name: tensor for name, tensor in weights.items() if _wanted(name, settings)}
+    given = {
+        name: tensor
+        for name, tensor in weights.items()
+        if _wanted(name, settings) and not name.startswith(objective.leaves_out)
+    }
     _copy(given, parameters, settings)
 
-    left_out = sorted({name.split(".")[0] for name in weights.keys() - given.keys()})
+    left_out = sorted({_part(name, objective) for name in weights.keys() - given.keys()})
     without = f", without {', '.join(left_out)}" if left_out else ""
     log.info("begins with %d weights of %s%s", len(given), settings.weights, without)
 
@@ -80,6 +84,12 @@ def carried_moments(settings: WarmStartConfig | None, optim: OptimConfig) -> Pat
             "weights off; set optim.warmup_epochs"
         )
     return None
+
+
+def _part(name: str, objective: Objective) -> str:
+    """The part of a model that a weight belongs to: a network, or what of one the objective has no place for."""
+    has_no_place = name.startswith(objective.leaves_out)
+    return name.rpartition(".")[0] if has_no_place else name.partition(".")[0]
 
 
 def _wanted(name: str, settings: WarmStartConfig) -> bool:

@@ -4,7 +4,7 @@ import argparse
 import re
 import textwrap
 
-from surgstream.configs.presets import Preset
+from surgstream.configs.presets import Kind, Preset
 
 
 class Page(argparse.HelpFormatter):
@@ -43,12 +43,19 @@ def command(name: str, work: str, description: str, epilog: str = "") -> argpars
     return parser
 
 
-def add_recipe(parser: argparse.ArgumentParser) -> None:
-    """Let a command take a recipe, and values that replace the recipe's."""
+def add_recipe(parser: argparse.ArgumentParser, *kinds: Kind) -> None:
+    """Let a command take a recipe, and values that replace the recipe's.
+
+    Args:
+        parser: The command's parser.
+        kinds: The folders of `configs` whose files it may be named after; by default all that hold recipes.
+    """
+    kinds = kinds or ("pretrain", "evaluate/protocols")
+    folders = " or ".join(f"configs/{kind}" for kind in kinds)
     parser.add_argument(
         "config",
-        type=Preset("pretrain"),
-        help="the recipe: a YAML file, or the name of one in configs/pretrain",
+        type=Preset(*kinds),
+        help=f"the recipe: a YAML file, or the name of one in {folders}",
     )
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="values that replace the recipe's"

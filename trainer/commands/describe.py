@@ -12,11 +12,10 @@ from typing import Any
 from surgstream.configs.errors import SurgstreamError
 from surgstream.shards.format.rates import RateError, check_rates_at_hand
 from surgstream.shards.order.sequence import Order
-from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.locations import SizedTable
 from surgstream.shards.reading.memory import buffer_problem, open_chunk_bytes
-from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer import estimates
+from surgstream.trainer.clip_tables import training_clips
 from surgstream.trainer.commands.describe_table import table
 from surgstream.trainer.config import TrainConfig, load_recipe
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
@@ -79,8 +78,7 @@ def describe(config: TrainConfig, world_size: int, tflops: float | None = None) 
     tree |= {"model_error": NO_TORCH} if model is None else model_numbers(config, model, world_size)
     check_rates_at_hand(config.corpora, config.data.fps)
     try:
-        storage = open_storage(config.data.corpus, config.data.s3)
-        frames = FrameTable.open(storage, fps=config.data.fps, check=False)
+        frames = training_clips(config, check=False)
     except RateError:
         raise  # the corpus can be read, so the recipe is at fault
     except SurgstreamError as error:

@@ -17,8 +17,9 @@ from surgstream.configs.files import write_atomically
 from surgstream.configs.loading import to_tree
 from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.feed import ClipFeed
-from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.locations import ClipTable
 from surgstream.trainer.assembly import clip_source, open_corpus
+from surgstream.trainer.clip_tables import training_clips
 from surgstream.trainer.commands.loader_table import table
 from surgstream.trainer.config import TrainConfig, load_recipe
 from surgstream.trainer.data.metrics import totals
@@ -100,7 +101,8 @@ def measure(
         SurgstreamError: The corpus cannot be read or decoded, or its batches cannot be divided among the ranks.
     """
     corpus = open_corpus(config.data.corpus, config.data)
-    with _batches(config, rank_info, corpus, start=start, decode=decode) as (feed, sizes):
+    clips = training_clips(config, check=False) if config.task else corpus
+    with _batches(config, rank_info, clips, start=start, decode=decode) as (feed, sizes):
         own = _count(feed, sizes, warm_up=warm_up, seconds=seconds)
 
     where = environment(rank_info)
@@ -123,7 +125,7 @@ def measure(
         "ranks": ranks,
         "corpus": {
             "sha256": corpus.sha256,
-            "clips": sum(size.num_clips for size in corpus.sizes()),
+            "clips": sum(size.num_clips for size in clips.sizes()),
         },
         "config": _conditions(config),
         "environment": where,
@@ -200,7 +202,7 @@ def rates(ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 @contextmanager
 def _batches(
-    config: TrainConfig, rank_info: RankInfo, corpus: FrameTable, *, start: int, decode: bool
+    config: TrainConfig, rank_info: RankInfo, corpus: ClipTable, *, start: int, decode: bool
 ) -> Iterator[tuple[ClipFeed, Iterator[int]]]:
     """Begin to read on all ranks at once; yields the feed, and the sizes of its batches as they come."""
     order = Order.create(corpus.sizes(), config.seed, config.data.order)

@@ -9,8 +9,7 @@ from itertools import groupby
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.ranges import LAST_DRAW
 from surgstream.shards.order.sequence import place
-from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.shards.storage.stores import open_storage
+from surgstream.trainer.clip_tables import training_clips
 from surgstream.trainer.config import TrainConfig, load_recipe
 from surgstream.trainer.engine.checkpoint_files import read_progress
 from surgstream.trainer.engine.schedules import Progress
@@ -49,7 +48,7 @@ def lines(
         SurgstreamError: The corpus cannot be read, is of another rate, or is not the checkpoint's although
             `resume.allow` does not name it; or `world_size` ranks cannot share its batches evenly.
     """
-    table = FrameTable.open(open_storage(config.data.corpus, config.data.s3), fps=config.data.fps)
+    table = training_clips(config)
     order = order_from(progress, config, table)
     batch = config.global_batch_size
 

@@ -4,13 +4,16 @@ import argparse
 import logging
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from surgstream.configs.loading import to_tree
+from surgstream.shards.order.sequence import Order
 from surgstream.trainer.assembly import clip_source, held_out_clips, open_corpus, periodic_tasks
 from surgstream.trainer.commands.preflight import preflight
 from surgstream.trainer.config import TrainConfig, load_recipe
+from surgstream.trainer.data.loader import ClipLoader
 from surgstream.trainer.data.metrics import LoaderMetrics
 from surgstream.trainer.device import tell_device
 from surgstream.trainer.distributed import (
@@ -29,8 +32,12 @@ from surgstream.trainer.engine.checkpoint_files import read_progress
 from surgstream.trainer.engine.loop import Guards, Trainer
 from surgstream.trainer.engine.metrics import Reporting
 from surgstream.trainer.engine.periodic import Periodic
-from surgstream.trainer.engine.schedules import Progress
+from surgstream.trainer.engine.preemption.stops import mark_stopped
+from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.engine.zero import ZeroEngine
+from surgstream.trainer.finetuning.learned import LearnedTask, open_learned, standardised
+from surgstream.trainer.finetuning.testing import FinalTest
+from surgstream.trainer.finetuning.validation import selection_of
 from surgstream.trainer.health.gpus import NvmlGpu
 from surgstream.trainer.health.watch import HardwareWatch
 from surgstream.trainer.mixing import report_mixing
@@ -50,25 +57,39 @@ def run(words: argparse.Namespace) -> int:
     """Do the work of `surgstream pretrain`."""
     with starting() as rank_info:
         config = load_recipe(words.config, words.overrides)
-
-        def join_ranks(rank_info: RankInfo) -> RankInfo:
-            # The run's first step tests the model. Rank 0 may come late: it may have watched a dead owner before.
-            return preflight(config, rank_info, with_step=False, patience_seconds=OWNING_SECONDS)
-
-        with session(
-            Path(config.run_dir),
-            rank_info,
-            config.parallel.timeout_seconds,
-            # A batch that the ranks cannot share evenly is refused before they wait for each other.
-            check=lambda: config.grad_accum_steps(rank_info.world_size),
-            join_ranks=join_ranks if words.preflight else None,
-        ) as found:
-            pretrain(config, found.rank_info, found.make_guards)
+        run_recipe(config, rank_info, with_preflight=words.preflight)
     return 0
 
 
+def run_recipe(config: TrainConfig, rank_info: RankInfo, *, with_preflight: bool) -> None:
+    """Train a recipe in its run directory, which no other run may own, together with the other ranks.
+
+    Args:
+        config: The recipe.
+        rank_info: This process's place.
+        with_preflight: Whether nodes, store and network are checked first.
+
+    Raises:
+        SurgstreamError: See `pretrain`; or another run is in the directory, or the ranks could not meet.
+    """
+
+    def join_ranks(rank_info: RankInfo) -> RankInfo:
+        # The run's first step tests the model. Rank 0 may come late: it may have watched a dead owner before.
+        return preflight(config, rank_info, with_step=False, patience_seconds=OWNING_SECONDS)
+
+    with session(
+        Path(config.run_dir),
+        rank_info,
+        config.parallel.timeout_seconds,
+        # A batch that the ranks cannot share evenly is refused before they wait for each other.
+        check=lambda: config.grad_accum_steps(rank_info.world_size),
+        join_ranks=join_ranks if with_preflight else None,
+    ) as found:
+        pretrain(config, found.rank_info, found.make_guards)
+
+
 def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[], Guards]) -> None:
-    """Train one run to its end, from its newest checkpoint.
+    """Train one run to its end, from its newest checkpoint; one that learns a task is tested there.
 
     Args:
         config: The run.
@@ -80,52 +101,68 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
     """
     run_dir = Path(config.run_dir)
     corpus = open_corpus(config.data.corpus, config.data)
+    task = open_learned(config, corpus) if config.task else None
+    config = standardised(config, task) if task else config
+    table = task.train.training_table if task else corpus
+
     checkpoint = find_checkpoint(run_dir / CHECKPOINTS, config.resume.checkpoint)
     progress = read_progress(checkpoint) if checkpoint else Progress(step=0, clips_seen=0, state={})
-    order = order_from(progress, config, corpus)
-    clips = clip_source(config, rank_info, corpus, config.data.augment)
+    order = order_from(progress, config, table)
+    truth = task.train.truth if task else None
+    clips = clip_source(config, rank_info, table, config.data.augment, truth)
 
     objective, engine, periodic = _build(config, rank_info, checkpoint)
-    num_clips = sum(size.num_clips for size in corpus.sizes())
+    num_clips = sum(size.num_clips for size in table.sizes())
     plan = config.plan(num_clips=num_clips, world_size=rank_info.world_size, start=progress)
 
     from_main(lambda: prepare_run_dir(config, rank_info, progress))
     if rank_info.is_main:
         _log_start(config, rank_info, checkpoint, progress)
-        report_mixing(order, config, corpus, progress, plan.last_step)
+        report_mixing(order, config, table, progress, plan.last_step)
 
-    state = {"order": order.to_json(), "manifest": corpus.sha256, "config": to_tree(config)}
+    selection = selection_of(config, task, engine, objective, rank_info, plan, progress)
+    state = {"order": order.to_json(), "manifest": table.sha256, "config": to_tree(config)}
     with clips.open(
         order, global_batch_size=config.global_batch_size, start=progress.clips_seen
     ) as batches:
-        limits = config.data.limits
-        watch = LoaderMetrics(batches, order, rank_info, limits, run_dir, plan.grad_accum_steps)
-        every_minutes = config.metrics.health_every_minutes
-        gpu = NvmlGpu.open(rank_info.device)
-        hardware = HardwareWatch(gpu, every_minutes, speaks=rank_info.is_main)
-        reporting = Reporting(
-            every_steps=config.metrics.every_steps,
-            watch=watch.report,
-            hardware=hardware,
-            audit_log=config.data.audit_log,
-        )
         trainer = Trainer(
             engine,
             objective,
             batches,
             plan=plan,
-            progress=Progress(step=progress.step, clips_seen=progress.clips_seen, state=state),
+            progress=replace(progress, state=state),
             rank_info=rank_info,
             run_dir=run_dir,
-            reporting=reporting,
+            reporting=_reporting(config, rank_info, batches, order, plan),
             checkpoint=config.checkpoint,
             periodic=periodic,
+            selection=selection,
             guards=make_guards(),
         )
         with closing(trainer):
             trainer.train()
+            if task and trainer.step == plan.last_step:
+                batches.close()
+                _test(config, task, trainer)
         # Rank 0 serves the store in which the others look until they have closed.
         barrier()
+
+
+def _reporting(
+    config: TrainConfig, rank_info: RankInfo, batches: ClipLoader, order: Order, plan: TrainingPlan
+) -> Reporting:
+    """The reports of the run's steps."""
+    run_dir = Path(config.run_dir)
+    limits = config.data.limits
+    watch = LoaderMetrics(batches, order, rank_info, limits, run_dir, plan.grad_accum_steps)
+    every_minutes = config.metrics.health_every_minutes
+    gpu = NvmlGpu.open(rank_info.device)
+    return Reporting(
+        every_steps=config.metrics.every_steps,
+        watch=watch.report,
+        hardware=HardwareWatch(gpu, every_minutes, speaks=rank_info.is_main),
+        audit_log=config.data.audit_log,
+    )
 
 
 def _build(
@@ -149,6 +186,23 @@ def _build(
 
     periodic = periodic_tasks(config, rank_info, engine, objective, held_out)
     return objective, engine, periodic
+
+
+def _test(config: TrainConfig, task: LearnedTask, trainer: Trainer) -> None:
+    """Test the chosen weights, or leave a mark where the run is asked to stop meanwhile."""
+    guards = trainer.guards
+
+    def poll_stop() -> bool:
+        guards.watchdog.beat()
+        return guards.agreement.stopping(save=False)
+
+    best = trainer.selection.best
+    step = trainer.step if best is None else best
+    test = FinalTest(
+        config=config, task=task, step=step, is_best=best is not None, rank_info=trainer.rank_info
+    )
+    if not test.run(poll_stop):
+        mark_stopped(guards.agreement, trainer.rank_info, trainer.run_dir, step=trainer.step)
 
 
 def _load_weights(config: TrainConfig, checkpoint: Path | None, objective: Objective) -> None:

@@ -96,6 +96,7 @@ def _rows(run: RunState) -> Iterator[tuple[str, str]]:
     elif run.step is not None:
         yield "checkpoint", "none yet"
 
+    yield from _task(run)
     yield from _features(run.features)
     yield from _machines(run)
 
@@ -134,6 +135,18 @@ def _progress(run: RunState) -> Iterator[tuple[str, str]]:
         if pauses >= 0.0005:
             text += f"; evaluations and checkpoints add {_percent(pauses)}"
         yield "time left", text
+
+
+def _task(run: RunState) -> Iterator[tuple[str, str]]:
+    """The newest metrics on validation videos, and whether the test was asked."""
+    if run.validations:
+        step, values = max(run.validations.items())
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in sorted(values.items()))
+        yield "validation", f"{shown} at step {step:,}; {len(run.validations):,} so far"
+    if run.tested:
+        yield "test", "asked; predictions/test.npz"
+    elif run.validations:
+        yield "test", "not asked yet"
 
 
 def _features(found: Mapping[str, float]) -> Iterator[tuple[str, str]]:

@@ -85,7 +85,7 @@ def choose(root: Path, wanted: str) -> Path | None:
     return chosen
 
 
-def prune(root: Path, config: CheckpointConfig, saved: Path) -> None:
+def prune(root: Path, config: CheckpointConfig, saved: Path, best: int | None = None) -> None:
     """Delete checkpoints that need not be kept, and what killed saves left behind. Rank 0 calls it, after a save.
 
     Checkpoints of later steps than the one just saved are neither counted nor deleted: the run was resumed from before
@@ -95,6 +95,7 @@ def prune(root: Path, config: CheckpointConfig, saved: Path) -> None:
         root: The run's checkpoint directory.
         config: The checkpoints to keep.
         saved: The checkpoint that was just saved.
+        best: The step of the best weights, which stay.
     """
     for leftover in root.glob(".partial-*"):
         _remove(leftover)
@@ -103,6 +104,8 @@ def prune(root: Path, config: CheckpointConfig, saved: Path) -> None:
     steps = [step for step in steps if step <= _step(saved)]
     previous = [0, *steps]
     for step, last in zip(steps[: -config.keep_last], previous, strict=False):
+        if step == best:
+            continue
         # The first checkpoint at or after a multiple of `keep_every` stays.
         if config.keep_every == 0 or step // config.keep_every == last // config.keep_every:
             _remove(root / checkpoint_name(step))

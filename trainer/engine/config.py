@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from surgstream.configs.places import Folder
+from surgstream.configs.places import Anywhere, Folder
 from surgstream.configs.ranges import Range
 from surgstream.trainer.engine.schedules import Decay
 
@@ -27,6 +27,8 @@ class OptimConfig:
         beta2: Decay rate of the second moment.
         eps: AdamW's epsilon.
         clip_grad_norm: Largest L2 norm of the full gradient; 0 does not clip.
+        layer_decay: The learning rate of a layer as a share of the next one's: the embedding has the lowest, blocks
+            follow, and all behind the encoder's blocks has the full one.
     """
 
     base_lr: Annotated[float, Range(1e-12, 1e3)] = 1.5e-4
@@ -39,6 +41,7 @@ class OptimConfig:
     beta2: Annotated[float, Range(0, 0.999999)] = 0.95
     eps: Annotated[float, Range(1e-30, 1)] = 1e-8
     clip_grad_norm: Annotated[float, Range(0, 1e9)] = 0.0
+    layer_decay: Annotated[float, Range(0.01, 1)] = 1.0
 
     @property
     def betas(self) -> tuple[float, float]:
@@ -131,6 +134,21 @@ class ResumeConfig:
 
     checkpoint: Folder = "auto"
     allow: tuple[Literal["corpus", "weights", "chunks"], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOutConfig:
+    """Videos that are never trained on, for the held-out loss and for pictures.
+
+    Attributes:
+        corpus: A corpus packed with `split=held_out`.
+        every_steps: Steps from one evaluation of the held-out loss to the next; 0 is never.
+        clips: Clips that the loss is computed on, evenly spread over the corpus; null takes every clip once.
+    """
+
+    corpus: Anywhere
+    every_steps: Annotated[int, Range(0, 10**9)] = 1000
+    clips: Annotated[int, Range(1, 10**9)] | None = 1024
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,30 +13,23 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from surgstream.shards.progress import progress_bar
 from surgstream.trainer.batch import ClipBatch
-from surgstream.trainer.distributed import RankInfo, all_gather, from_main
+from surgstream.trainer.distributed import RankInfo, from_main
 from surgstream.trainer.engine.audit import AuditLog
 from surgstream.trainer.engine.checkpoint import save_checkpoint
 from surgstream.trainer.engine.checkpoint_files import prune
 from surgstream.trainer.engine.config import CheckpointConfig
-from surgstream.trainer.engine.metrics import (
-    MetricsWriter,
-    Reporting,
-    StepClock,
-    Value,
-    device_use,
-    slowest,
-    step_times,
-)
+from surgstream.trainer.engine.metrics import MetricsWriter, Reporting, StepClock, Value, device_use
 from surgstream.trainer.engine.periodic import Periodic, StepContext, evaluating
 from surgstream.trainer.engine.preemption.agreement import StopConsensus
+from surgstream.trainer.engine.preemption.stops import mark_stopped
 from surgstream.trainer.engine.profile import Profiler
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
+from surgstream.trainer.engine.selection import Selection
 from surgstream.trainer.engine.step_log import StepLog
 from surgstream.trainer.engine.watchdog import Watchdog
 from surgstream.trainer.engine.zero import ZeroEngine
-from surgstream.trainer.host.names import node_name
 from surgstream.trainer.objectives.base import Objective
-from surgstream.trainer.runs.files import CHECKPOINTS, REQUEUE, write_mark
+from surgstream.trainer.runs.files import CHECKPOINTS
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +68,7 @@ class Trainer:
         checkpoint: CheckpointConfig,
         periodic: Sequence[Periodic],
         guards: Guards,
+        selection: Selection | None = None,
     ) -> None:
         """Take over a run at `progress`.
 
@@ -90,6 +84,7 @@ class Trainer:
             checkpoint: The intervals of saves, and the checkpoints to keep.
             periodic: Other tasks, run after every N steps in this order.
             guards: The guards of the run.
+            selection: The choice of the best weights; None makes none.
         """
         self.engine = engine
         self.objective = objective
@@ -110,6 +105,7 @@ class Trainer:
         self.checkpoint = checkpoint
         self.periodic = periodic
         self.guards = guards
+        self.selection = selection or Selection.nothing()
 
         # Measurements and files.
         self.clock = StepClock(rank_info.device)
@@ -129,6 +125,7 @@ class Trainer:
         self.guards.agreement.ask_all()
         bar = progress_bar("train", self.plan.last_step, unit=" steps", done=self.step, shown=shown)
         with bar, logging_redirect_tqdm() if sys.stderr.isatty() else nullcontext():
+            self.select()  # what the last start was told to stop in
             while self.step < self.plan.last_step and not self.poll_stop():
                 self.guards.profiler.before_step(self.step)
                 batch = self.train_step()
@@ -137,6 +134,7 @@ class Trainer:
                 if self.is_due(self.reporting.every_steps):
                     self.report_metrics(bar)
                 self.run_periodic(batch)
+                self.select()
                 if self.due_to_save():
                     with self.clock.pause():
                         self.save()
@@ -159,10 +157,11 @@ class Trainer:
         return self.step % every_steps == 0 or self.step == self.plan.last_step
 
     def due_to_save(self) -> bool:
-        """Whether all ranks save now: by steps, by minutes on rank 0's clock, or at the end."""
+        """Whether all ranks save now: by steps, by minutes on rank 0's clock, the best weights, or at the end."""
         at_the_end = self.step == self.plan.last_step
         by_steps = self.is_due(self.checkpoint.every_steps or 0)
-        return at_the_end or by_steps or self.guards.agreement.saving
+        is_best = self.selection.best == self.step
+        return at_the_end or by_steps or is_best or self.guards.agreement.saving
 
     def late_to_save(self) -> bool:
         """Whether this rank is rank 0, and its last save is too many minutes ago."""
@@ -189,6 +188,17 @@ class Trainer:
                 values = task.run(context)
                 if self.metrics and values:
                     self.metrics.write(self.step, values)
+
+    def select(self) -> None:
+        """Score the weights of this step, in evaluation mode, where that is due and not done yet."""
+        if self.selection.knows(self.step) or not self.is_due(self.selection.every_steps):
+            return
+
+        self.steps.check_finite()
+        with self.clock.pause(), evaluating(self.objective):
+            values = self.selection.take(self.step, self.poll_stop)
+            if self.metrics and values:
+                self.metrics.write(self.step, values)
 
     def train_step(self) -> ClipBatch:
         """Consume one global batch: targets, forward and backward for each micro-batch, then one update.
@@ -232,23 +242,11 @@ class Trainer:
 
         # Collectives, as in stage 3's forward pass, wait for the slowest rank: what each does alone tells which it is.
         alone = ("data", "targets") if self.engine.stage == 3 else ("data", "targets", "forward")
-        seconds_alone = sum(parts[name] for name in alone)
-        news = all_gather((seconds_alone, node_name(), self.reporting.hardware.news()))
-
-        num_clips = num_steps * self.plan.global_batch_size
-        clips_per_second = num_clips / seconds
-        values |= {
-            # The rate of the step just done, which began a global batch ago.
-            "optim/lr": self.plan.lr(self.clips_seen - self.plan.global_batch_size),
-            "progress/clips": self.clips_seen,
-            "progress/last_step": self.plan.last_step,
-            "progress/epoch": self.clips_seen / self.plan.draws_per_epoch,
-            "throughput/clips_per_second": clips_per_second,
-        }
-        values |= step_times(seconds, parts, num_steps)
-        values |= slowest([rank[:2] for rank in news])
-        values |= self.reporting.hardware.report([rank[2] for rank in news], num_clips)
-        values |= self.reporting.watch(self.clips_seen)
+        clips_per_second = num_steps * self.plan.global_batch_size / seconds
+        values["throughput/clips_per_second"] = clips_per_second
+        values |= self.reporting.values(
+            self.plan, self.clips_seen, seconds, parts, num_steps=num_steps, alone=alone
+        )
 
         flops_per_clip = sum(self.objective.flops().values())
         flops_per_second = flops_per_clip * clips_per_second / self.rank_info.world_size
@@ -266,10 +264,11 @@ class Trainer:
         from_main(self.guards.check_owner)
 
         root = self.run_dir / CHECKPOINTS
-        progress = Progress(step=self.step, clips_seen=self.clips_seen, state=self.state)
+        state = self.state | self.selection.to_state()
+        progress = Progress(step=self.step, clips_seen=self.clips_seen, state=state)
         saved = save_checkpoint(root, self.engine, progress, self.objective.averages())
         if self.rank_info.is_main:
-            prune(root, self.checkpoint, saved)
+            prune(root, self.checkpoint, saved, best=self.selection.best)
             log.info("saved %s", saved)
 
         self.last_saved = self.step
@@ -282,13 +281,7 @@ class Trainer:
         if self.last_saved < self.step:
             self.save()
 
-        signal_name, rank = self.guards.agreement.cause
-        hosts = all_gather(node_name())
-        if self.rank_info.is_main:
-            where = f"checkpoint of step {self.step}" if self.step else "no step was done"
-            why = f"{signal_name} on rank {rank} ({hosts[rank]}); {where}"
-            write_mark(self.run_dir, REQUEUE, why)
-            log.info("stopped: %s", why)
+        mark_stopped(self.guards.agreement, self.rank_info, self.run_dir, step=self.step)
 
     def close(self) -> None:
         """Close the run's files, and agree no more."""

@@ -16,7 +16,10 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from surgstream.configs.files import naming, write_atomically
+from surgstream.trainer.distributed import all_gather
+from surgstream.trainer.engine.schedules import TrainingPlan
 from surgstream.trainer.health.watch import HardwareWatch
+from surgstream.trainer.host.names import node_name
 from surgstream.trainer.runs.files import METRICS
 
 Value = float | str | npt.NDArray[np.float64] | Tensor
@@ -50,6 +53,41 @@ class Reporting:
     watch: Callable[[int], Mapping[str, Value]]
     hardware: HardwareWatch
     audit_log: bool
+
+    def values(
+        self,
+        plan: TrainingPlan,
+        clips_seen: int,
+        seconds: float,
+        parts: Mapping[str, float],
+        *,
+        num_steps: int,
+        alone: Sequence[str],
+    ) -> dict[str, Value]:
+        """Report on the last steps beside their losses: progress, times, ranks, machines and data; collective.
+
+        Args:
+            plan: The run in numbers.
+            clips_seen: The draws done.
+            seconds: Of the steps together.
+            parts: Seconds of each part of the steps.
+            num_steps: The number of steps.
+            alone: The parts that a rank does without others.
+        """
+        seconds_alone = sum(parts[name] for name in alone)
+        news = all_gather((seconds_alone, node_name(), self.hardware.news()))
+        num_clips = num_steps * plan.global_batch_size
+        return {
+            # The rate of the step just done, which began a global batch ago.
+            "optim/lr": plan.lr(clips_seen - plan.global_batch_size),
+            "progress/clips": clips_seen,
+            "progress/last_step": plan.last_step,
+            "progress/epoch": clips_seen / plan.draws_per_epoch,
+            **step_times(seconds, parts, num_steps),
+            **slowest([rank[:2] for rank in news]),
+            **self.hardware.report([rank[2] for rank in news], num_clips),
+            **self.watch(clips_seen),
+        }
 
 
 class MetricsWriter:

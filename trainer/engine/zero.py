@@ -15,6 +15,7 @@ from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from surgstream.trainer.distributed import collective_timeout
 from surgstream.trainer.engine.config import OptimConfig, ParallelConfig
+from surgstream.trainer.objectives.base import Objective
 
 # DeepSpeed looks for accelerators when it is imported, and warns when it has to guess.
 os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
@@ -56,7 +57,7 @@ class ZeroEngine:
 
         # lr 0 so that the step that creates the moments leaves the parameters as they are.
         optimizer = torch.optim.AdamW(
-            parameter_groups(module, optim.weight_decay),
+            parameter_groups(module, optim.weight_decay, optim.layer_decay),
             lr=0.0,
             betas=optim.betas,
             eps=optim.eps,
@@ -113,9 +114,13 @@ class ZeroEngine:
         self._engine.backward(loss)
 
     def step(self, lr: float) -> None:
-        """End a micro-batch; on the last of a step, clip the gradients and update the parameters with `lr`."""
+        """End a micro-batch; on the last of a step, clip the gradients and update the parameters.
+
+        Args:
+            lr: The step's learning rate, which each group of parameters scales by its own factor.
+        """
         for group in self._engine.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["lr_scale"]
         self._engine.step()
 
     def grad_norm(self) -> float | Tensor:
@@ -204,30 +209,42 @@ class ZeroEngine:
         self.set_optimizer_step(0)
 
 
-def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Split trainable parameters into decayed matrices and undecayed vectors and tokens.
+def parameter_groups(
+    module: nn.Module, weight_decay: float, layer_decay: float = 1.0
+) -> list[dict[str, Any]]:
+    """Split trainable parameters into decayed matrices and undecayed vectors and tokens, and these by depth.
 
     A parameter counts as a vector when all but one of its dimensions are 1, as those of biases and norm scales are. A
     parameter counts as tokens by its name, however many tokens it holds.
-    """
-    matrices: list[nn.Parameter] = []
-    vectors: list[nn.Parameter] = []
 
+    Args:
+        module: An objective, or what has no depths.
+        weight_decay: The weight decay of matrices.
+        layer_decay: With d of it, parameters at depth i of at most n have d^(n - i) times the learning rate.
+
+    Returns:
+        The groups, with `params`, `weight_decay` and `lr_scale`; without layer decay two, or one.
+    """
+    parts: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
             continue
         is_token = name.rpartition(".")[2] in ("mask_token", "mask_tokens")
         is_vector = parameter.numel() <= max(parameter.shape, default=1)
-        if is_token or is_vector:
-            vectors.append(parameter)
-        else:
-            matrices.append(parameter)
+        # Without layer decay all are as deep, so that there are no more groups than need be
+        is_deep = layer_decay != 1
+        depth = module.depth_of(name) if is_deep and isinstance(module, Objective) else 0
+        parts.setdefault((depth, is_token or is_vector), []).append(parameter)
 
-    groups = [
-        {"params": matrices, "weight_decay": weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+    deepest = max((depth for depth, _ in parts), default=0)
+    return [
+        {
+            "params": parts[depth, undecayed],
+            "weight_decay": 0.0 if undecayed else weight_decay,
+            "lr_scale": layer_decay ** (deepest - depth),
+        }
+        for depth, undecayed in sorted(parts)
     ]
-    return [group for group in groups if group["params"]]
 
 
 def _precision(computes_in_bf16: bool, reduces_in_bf16: bool) -> dict[str, Any]:

@@ -33,3 +33,17 @@ class TaskClipsConfig:
     stride: Annotated[int, Range(0, 10**6)] | Literal["uniform"] | None = None
     view: Literal["squash", "centre", "three_crops"] = "squash"
     segments: Annotated[int, Range(1, 64)] = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectConfig:
+    """The choice among the weights of a run that learns a task.
+
+    Attributes:
+        by: `best` keeps the weights with the best main metric of the task on its validation videos; `last` takes those
+            of the last step, and validates all the same where there are such videos.
+        every_epochs: Epochs from one validation to the next.
+    """
+
+    by: Literal["best", "last"] = "best"
+    every_epochs: Annotated[float, Range(1e-6, 1e6)] = 1.0

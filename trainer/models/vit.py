@@ -150,7 +150,7 @@ class Encoder(nn.Module):
         )
         self.blocks = Blocks(config.shape, config.activation_checkpointing, rotary=is_rotary)
         self.rope = Rope(config.shape, config.grid) if is_rotary else None
-        self.norm = nn.LayerNorm(embed_dim, eps=NORM_EPS)
+        self.norm: nn.Module = nn.LayerNorm(embed_dim, eps=NORM_EPS)
 
     def forward(
         self, clips: Tensor, visible: Tensor | None = None, drop_path_scales: Tensor | None = None

@@ -5,6 +5,7 @@ It sets the attributes of `Objective` that have no value there; all else follows
 """
 
 import itertools
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.models.config import Transformer
 from surgstream.trainer.models.vit import Encoder, initialise, num_parameters
+
+_BLOCK = re.compile(r"encoder\.blocks\.(\d+)\.")
 
 
 class ObjectiveOutput(NamedTuple):
@@ -66,10 +69,12 @@ class Objective(nn.Module, ABC):
         num_masked: Tokens of a clip that are predicted, likewise; a mask may leave some that are neither.
         against_collapse: Advice for features that become one vector, in the recipe's own keys.
         masks_change_size: Whether micro-batches differ in their number of visible tokens.
+        leaves_out: Beginnings of names of an encoder's weights that the objective has no place for.
     """
 
     against_collapse: ClassVar[str] = "Lower optim.base_lr, or lengthen optim.warmup_epochs"
     masks_change_size: ClassVar[bool] = False
+    leaves_out: ClassVar[tuple[str, ...]] = ()
 
     encoder: Encoder
     num_tokens: int
@@ -180,6 +185,17 @@ class Objective(nn.Module, ABC):
 
     def reset_average(self) -> None:
         """Let the averages begin where their parameters are."""
+
+    def depth_of(self, name: str) -> int:
+        """How deep a parameter lies, for layer decay: the embedding 0, block i of the encoder i + 1, the rest deepest.
+
+        Args:
+            name: The name of a parameter.
+        """
+        if name.startswith("encoder.embedding."):
+            return 0
+        in_block = _BLOCK.match(name)
+        return int(in_block[1]) + 1 if in_block else self.encoder.shape.depth + 1
 
     @torch.no_grad()
     def embed(self, clips: Tensor) -> Tensor:

@@ -203,6 +203,10 @@ class MixConfig:
     switch: Annotated[float, Range(0, 1)] = 0.5
 
 
+LabelKind = Literal["class", "multilabel", "number"]
+"""One class, several of them, or a number."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SupervisedConfig:
     """Fine-tuning on a task's labels; the defaults are SurgVISTA's for phases, on a ViT-B. See its module.
@@ -224,7 +228,7 @@ class SupervisedConfig:
 
     name: Literal["supervised"] = "supervised"
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    kind: Literal["class", "multilabel", "number"] | None = None
+    kind: LabelKind | None = None
     num_outputs: Annotated[int, Range(1, 2**16)] | None = None
     dropout: Annotated[float, Range(0, 0.99)] = 0.5
     init_scale: Annotated[float, Range(0, 1)] = 0.0

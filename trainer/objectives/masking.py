@@ -181,3 +181,21 @@ def draw_drop_path_scales(
     key = hash64(seed, Purpose.DROP_PATH, network, draws)
     uniforms = uniform(key, 2 * depth).reshape(len(draws), depth, 2)
     return ((uniforms >= rates) / (1.0 - rates)).astype(np.float32)
+
+
+def draw_dropout_scales(
+    rate: float, width: int, seed: int, draws: Int64
+) -> npt.NDArray[np.float32]:
+    """Dropout: the factor of each feature of each clip, 0 at the rate given, else 1 / (1 - rate).
+
+    Args:
+        rate: The share that is dropped, below 1.
+        width: Features of a clip, D.
+        seed: The run's seed.
+        draws: (B,) draw numbers.
+
+    Returns:
+        (B, D).
+    """
+    uniforms = uniform(hash64(seed, Purpose.DROPOUT, draws), width)
+    return ((uniforms >= rate) / (1.0 - rate)).astype(np.float32)

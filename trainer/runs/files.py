@@ -28,6 +28,7 @@ QUARANTINE = "quarantine.jsonl"
 LOG = "train.log"
 AUDIT = "audit"
 CHECKPOINTS = "checkpoints"
+PREDICTIONS = "predictions"
 STACKS = "stacks"
 PROFILES = "profiles"
 FLIGHT_RECORDER = "flight_recorder"
@@ -49,6 +50,11 @@ def checkpoints_in(folder: Path) -> list[Path]:
 def stacks_file(run_dir: Path, rank: int) -> Path:
     """The file into which a rank that hangs writes its stacks."""
     return run_dir / STACKS / f"rank{rank:05d}.txt"
+
+
+def predictions_file(run_dir: Path, split: str) -> Path:
+    """The file of what a run has predicted for a split of its task."""
+    return run_dir / PREDICTIONS / f"{split}.npz"
 
 
 def write_mark(run_dir: Path, mark: str, sentence: str) -> None:

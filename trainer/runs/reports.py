@@ -52,6 +52,17 @@ class Reports:
         return next(found, {})
 
     @property
+    def validations(self) -> dict[int, dict[str, float]]:
+        """The metrics of a task on its validation videos, by step and name."""
+        found: dict[int, dict[str, float]] = {}
+        for line in self.lines:
+            step = get_int(line, "step")
+            values = dict(with_prefix(line, "val/"))
+            if step is not None and values:
+                found[step] = values
+        return found
+
+    @property
     def step(self) -> int | None:
         """The last reported step."""
         return get_int(self.last, "step")

@@ -21,6 +21,7 @@ from surgstream.trainer.runs.files import (
     QUARANTINE,
     REQUEUE,
     checkpoints_in,
+    predictions_file,
     read_mark,
 )
 from surgstream.trainer.runs.jobs import Job, jobs_of, last_job, starts_among
@@ -75,6 +76,8 @@ class RunState:
         held_out: The same on held-out videos.
         held_out_step: When the held-out losses were taken.
         features: The newest measures of the features, under `probe/` and `collapse/`.
+        validations: The metrics of a task on its validation videos, by step and name.
+        tested: Whether the test videos of a task have been predicted.
         checkpoint: The newest one.
         job: The last one.
         excluded: Nodes that it leaves out, the newest first.
@@ -106,6 +109,8 @@ class RunState:
     held_out: dict[str, float]
     held_out_step: int | None
     features: dict[str, float]
+    validations: dict[int, dict[str, float]]
+    tested: bool
     checkpoint: Checkpoint | None
     job: Job | None
     excluded: list[Exclusion]
@@ -189,6 +194,8 @@ def read_run(run_dir: Path, now: float, words: Mapping[str, Word] | None = None)
         held_out=reports.held_out_losses,
         held_out_step=get_int(reports.held_out, "step"),
         features=reports.features,
+        validations=reports.validations,
+        tested=predictions_file(run_dir, "test").exists(),
         checkpoint=checkpoint,
         job=last_job(jobs, now),
         excluded=excluded_nodes(lines, now),

@@ -158,7 +158,10 @@ def _run_dir(argv: Sequence[str]) -> argparse.Namespace:
 
 _POSITIONALS: dict[str, tuple[Callable[[str], str], str]] = {
     "site": (Preset("launch"), "a site's YAML file, or the name of one in configs/launch"),
-    "recipe": (Preset("pretrain"), "a recipe's YAML file, or the name of one in configs/pretrain"),
+    "recipe": (
+        Preset("pretrain", "evaluate/protocols"),
+        "a recipe's YAML file, or the name of one in configs/pretrain or configs/evaluate/protocols",
+    ),
     "corpus": (to_place, "a corpus file, or the name of one in configs/pack"),
     "out": (to_place, "a folder that all nodes see, or s3://BUCKET/PREFIX"),
 }

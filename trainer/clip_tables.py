@@ -1,0 +1,28 @@
+"""The clips that a recipe trains on, in numbers alone: of its whole corpus, or of its task."""
+
+import importlib
+
+from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.locations import SizedTable
+from surgstream.shards.storage.stores import open_storage
+from surgstream.trainer.config import TrainConfig
+
+
+def training_clips(config: TrainConfig, *, check: bool = True) -> SizedTable:
+    """Find the clips of a recipe. Those of a task need torch, which its predictions are collected with.
+
+    Args:
+        config: The recipe.
+        check: List the store and compare sizes; see `FrameTable.open`.
+
+    Raises:
+        SurgstreamError: The corpus or the labels of the task cannot be read, or do not fit the recipe.
+    """
+    storage = open_storage(config.data.corpus, config.data.s3)
+    frames = FrameTable.open(storage, fps=config.data.fps, check=check)
+    if config.task is None:
+        return frames
+
+    learned = importlib.import_module("surgstream.trainer.finetuning.learned")
+    table: SizedTable = learned.open_learned(config, frames).train.training_table
+    return table
