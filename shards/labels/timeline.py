@@ -93,13 +93,10 @@ class _Rows:
     @staticmethod
     def of(seconds: Floats, labelled: npt.NDArray[np.bool_], truth: npt.NDArray[Any]) -> "_Rows":
         """Find the runs of n rows."""
-        says_other = truth[1:] != truth[:-1]
-        other_axes = tuple(range(1, truth.ndim))
-        both_labelled = labelled[1:] & labelled[:-1]
-        differs = labelled[1:] != labelled[:-1]
-        differs |= both_labelled & says_other.any(axis=other_axes)
-
-        starts = np.concatenate([np.arange(min(len(truth), 1)), np.flatnonzero(differs) + 1])
+        # What an unlabelled row says is no matter, and NaN differs from itself.
+        said = truth.copy()
+        said[~labelled] = 0
+        starts = np.union1d(change_places(labelled), change_places(said))
         return _Rows(Moments(seconds), starts, labelled[starts], truth[starts])
 
     def run_of(self, rows: Int64) -> Int64:
@@ -114,6 +111,16 @@ class _Rows:
         to_before = np.abs(self.moments.at(before) - seconds)
         to_after = np.abs(self.moments.at(after) - seconds)
         return np.where(to_before <= to_after, before, after)
+
+
+def change_places(rows: npt.NDArray[Any]) -> Int64:
+    """The places of rows that are not as the one before them, and of the first, where there is one.
+
+    Args:
+        rows: (n, ...).
+    """
+    differs = (rows[1:] != rows[:-1]).any(axis=tuple(range(1, rows.ndim)))
+    return np.concatenate([np.arange(min(len(rows), 1)), np.flatnonzero(differs) + 1])
 
 
 class Timeline:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import groupby
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.suggestions import did_you_mean
-from surgstream.shards.labels.timeline import Labels, TrueRows
+from surgstream.shards.labels.timeline import Labels, TrueRows, change_places
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
 from surgstream.trainer.labelled.shown import ShownFrames
@@ -33,6 +33,14 @@ class AskedRows:
     true: TrueRows
     anchors: Int64
     is_whole: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class _Changes:
+    """What is true of the clips of a video: `truth[i]` of those that end with frame `frames[i]`, or later."""
+
+    frames: Int64
+    truth: npt.NDArray[Any]
 
 
 class LabelledRows:
@@ -61,6 +69,7 @@ class LabelledRows:
         self._segments = segments
         self._after_label = after_label
         self._per_video = bool(task.labels and task.labels.per_video)
+        self._changes = cache(self._find_changes)
 
     def of(self, video: str) -> AskedRows:
         """The labelled rows of a video that the corpus has a frame for, and their clips.
@@ -95,16 +104,26 @@ class LabelledRows:
 
     def truth_of(self, video: str, anchors: Int64) -> npt.NDArray[Any]:
         """What is true of the clips of a video that end with some frames."""
-        if self._per_video:
-            return self._labels.nearest(video, np.zeros(len(anchors)))
-        shown = self._shown_of(video)
-        places = shown.moved(shown.places(anchors), -self._after_label)
-        return self._labels.nearest(video, shown.seconds(places))
+        changes = self._changes(video)
+        return changes.truth[np.searchsorted(changes.frames, anchors, side="right") - 1]
 
     def ends(self, video: str, *, whole: bool) -> Int64:
         """The last frames of a video's clips, each once; of `whole` clips alone, or of all."""
         rows = self.of(video)
         return np.unique(rows.anchors[rows.is_whole] if whole else rows.anchors)
+
+    def _find_changes(self, video: str) -> _Changes:
+        """Ask for what is true of every clip of a video, once."""
+        shown = self._shown_of(video)
+        if self._per_video:
+            return _Changes(
+                shown.numbers.at(np.arange(1)), self._labels.nearest(video, np.zeros(1))
+            )
+
+        places = shown.moved(np.arange(len(shown)), -self._after_label)
+        truth = self._labels.nearest(video, shown.seconds(places))
+        starts = change_places(truth)
+        return _Changes(shown.numbers.at(starts), truth[starts])
 
     def _shown_of(self, video: str) -> ShownFrames:
         """The frames that are shown of a video."""

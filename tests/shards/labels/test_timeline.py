@@ -101,6 +101,8 @@ def test_of_numbers_rows_keep_each(values: list[float | None]) -> None:
     assert found.rows().truth.tolist() == [value for value in values if value is not None]
     held = found.holding(seconds)
     assert held.labelled.tolist() == [value is not None for value in values]
+    expected = [np.nan if value is None else value for value in values]
+    np.testing.assert_array_equal(held.truth, expected)
 
 
 def test_memory_grows_with_changes_and_not_with_rows() -> None:
