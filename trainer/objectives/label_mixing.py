@@ -110,14 +110,16 @@ def beta(alpha: float, seed: int, draw: int) -> float:
     radius, angle, chance = np.moveaxis(numbers[:, :-1].reshape(2, _CANDIDATES, 3), 2, 0)
     normal = np.sqrt(-2.0 * np.log1p(-radius)) * np.cos(2.0 * np.pi * angle)
 
-    # Of shape alpha + 1
+    # Below this one of the two is all there is, and a quotient by it would be infinite
+    alpha = max(alpha, 1e-9)
+    # Of shape alpha + 1, but for the factor that both have
     d = alpha + 2.0 / 3.0
     v = np.maximum(1.0 + normal / np.sqrt(9.0 * d), 1e-300) ** 3
     log_v = np.log(np.maximum(v, 1e-300))
     taken = np.log1p(-chance) < normal**2 / 2 + d * (1.0 - v + log_v)
     log_gamma = log_v[np.arange(2), taken.argmax(axis=1)] + np.log1p(-first) / alpha
 
-    # A difference of a thousand is as good as without end
+    # Beyond these, a share is 0 or 1 in double precision
     difference = np.clip(log_gamma[1] - log_gamma[0], -700.0, 700.0)
     return float(1.0 / (1.0 + np.exp(difference)))
 

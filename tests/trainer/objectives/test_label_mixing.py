@@ -97,7 +97,7 @@ def test_shares_are_those_of_the_beta_distribution(alpha: float) -> None:
     assert stats.kstest(drawn, stats.beta(alpha, alpha).cdf).pvalue > ALPHA
 
 
-@pytest.mark.parametrize("alpha", [1e-3, 1e3])
+@pytest.mark.parametrize("alpha", [1e-308, 1e-3, 1e3])
 def test_shares_of_extreme_distributions_are_numbers(alpha: float) -> None:
     drawn = np.array([beta(alpha, 1, draw) for draw in range(500)])
     assert ((drawn >= 0) & (drawn <= 1)).all() and abs(drawn.mean() - 0.5) < 0.1
