@@ -10,8 +10,10 @@ from surgstream.shards.order.sequence import check_batch
 from surgstream.trainer.assembly import open_corpus
 from surgstream.trainer.device import tell_device
 from surgstream.trainer.distributed import RankInfo
-from surgstream.trainer.encoders.choice import load_frozen
+from surgstream.trainer.encoders.base import FrozenEncoder
+from surgstream.trainer.encoders.choice import check_rate, load_frozen
 from surgstream.trainer.engine.loop import Guards
+from surgstream.trainer.labelled.clips import TaskClips
 from surgstream.trainer.labelled.opening import open_task
 from surgstream.trainer.readouts import on_features
 from surgstream.trainer.readouts.banks.probe import train_bank
@@ -63,4 +65,19 @@ def probe_with_bank(
     task = open_task(
         recipe.task, recipe.labels, recipe.clips, corpus, num_frames=encoder.num_frames
     )
+    if rank_info.is_main:
+        _warn_of_rate(recipe, task, encoder)
     train_bank(recipe, task, encoder, rank_info, make_guards)
+
+
+def _warn_of_rate(recipe: ProbeRecipe, task: TaskClips, encoder: FrozenEncoder) -> None:
+    """Warn where the frames of a clip are farther apart than in the encoder's training, or closer."""
+    asked = recipe.clips.stride
+    stride = task.config.clip.stride if asked is None else asked
+    if stride == "uniform" or stride == 0:
+        return
+
+    fps = recipe.data.fps or next(iter(task.table.parts(task.config.dataset))).fps
+    warning = check_rate(encoder, stride / fps)
+    if warning:
+        log.warning("%s", warning)

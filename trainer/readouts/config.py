@@ -142,6 +142,7 @@ class ProbeRecipe:
     """A probe of a frozen encoder on a task.
 
     Attributes:
+        protocol: What the protocol is called, for stored predictions and tables.
         run_dir: The run's directory, which all ranks share and write to. The same directory resumes the run.
         seed: The key of the order, crops and initial weights.
         task: The task: the name of one in `configs/evaluate/tasks`, or a file; with `@FOLD` one of its folds.
@@ -165,6 +166,7 @@ class ProbeRecipe:
     """
 
     free_to_change: ClassVar[tuple[str, ...]] = (
+        "protocol",
         "run_dir",
         "labels",
         "features",
@@ -176,6 +178,7 @@ class ProbeRecipe:
     )
     """Fields that do not decide what is learned; a run that is resumed with another one changed is refused."""
 
+    protocol: str | None = None
     run_dir: Folder
     seed: Annotated[int, Range(0, 2**62)] = 0
     task: str

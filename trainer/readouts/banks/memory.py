@@ -41,7 +41,7 @@ def activation_bytes(
     norms = 3 * 4
     products = (6 + 2 * config.mlp_ratio) * width_bytes
     of_block = 2 * norms + products
-    of_query = norms + 3 * width_bytes
+    of_query = norms + 2 * width_bytes
     per_token = encoder.embed_dim * (config.self_blocks * of_block + of_query)
     return round(num_clips * encoder.grid.num_tokens * per_token)
 

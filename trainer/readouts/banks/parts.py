@@ -87,6 +87,7 @@ class Parts:
             "made_by": "surgstream probe",
             "task": self.task.name,
             "task_version": self.task.version,
+            "protocol": recipe.protocol,
             "readout": recipe.readout.name,
             "weights": recipe.weights,
             "encoder": self.encoder.name,

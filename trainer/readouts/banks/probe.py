@@ -177,7 +177,7 @@ def _test(trainer: BankTrainer) -> None:
         warn_of_edge(parts, standing)
 
     models = models_to_test(parts, standing, trainer.scores)
-    predictions = parts.test.predict(trainer.encode, models, trainer.poll_stop)
+    predictions = trainer.predict(parts.test, models)
     if predictions is None:
         trainer.mark()
         return

@@ -1,6 +1,7 @@
 """The results of a bank: the grid of what its heads scored, and the test, which is asked once."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from surgstream.configs.files import write_atomically
+from surgstream.trainer.evaluation.predictions.stored import Predictions
 from surgstream.trainer.readouts.banks.choosing import history_to, on_the_edge
 from surgstream.trainer.readouts.banks.judging import (
     GRID,
@@ -67,7 +69,11 @@ def is_tested(parts: Parts) -> bool:
     return (parts.run_dir / PREDICTIONS / TEST).exists()
 
 
-def models_to_test(parts: Parts, standing: Standing, scores_of_all: Any) -> list[Any]:
+Scores = Callable[[Tensor], Tensor]
+"""From what the encoder makes of clips to scores (K, B, C)."""
+
+
+def models_to_test(parts: Parts, standing: Standing, scores_of_all: Scores) -> list[Scores]:
     """The chosen head, as it was when it was chosen, and, if wanted, all heads as they are at the end."""
     kept = standing.kept
     assert kept
@@ -81,7 +87,7 @@ def models_to_test(parts: Parts, standing: Standing, scores_of_all: Any) -> list
     return [chosen, scores_of_all] if parts.recipe.test_all else [chosen]
 
 
-def keep_test(parts: Parts, standing: Standing, predictions: list[Any]) -> None:
+def keep_test(parts: Parts, standing: Standing, predictions: list[Predictions]) -> None:
     """Score and write the test's predictions; collective.
 
     `best_on_test` is the best of the chosen head and of all heads at the end of the training, chosen by the test

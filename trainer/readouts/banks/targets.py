@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -87,8 +86,3 @@ def target_of(train: SplitClips, smoothing: float) -> Target:
     values = truth.astype(np.float64)
     std = float(values.std())
     return Target(kind="number", num_outputs=1, mean=float(values.mean()), std=std or 1.0)
-
-
-def without_dropped(scores: Tensor, alive: Tensor) -> Tensor:
-    """Scores (H, B, C) with zeros for heads that are dropped, whose weights may be anything."""
-    return torch.where(alive[:, None, None], scores, 0.0)

@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -18,21 +18,14 @@ from surgstream.trainer.batch import ClipBatch
 from surgstream.trainer.distributed import all_gather, from_main
 from surgstream.trainer.engine.audit import AuditLog
 from surgstream.trainer.engine.loop import Guards
-from surgstream.trainer.engine.metrics import (
-    MetricsWriter,
-    StepClock,
-    Value,
-    device_use,
-    step_times,
-)
-from surgstream.trainer.errors import NonFiniteLossError
+from surgstream.trainer.evaluation.predictions.stored import Predictions
 from surgstream.trainer.host.names import node_name
 from surgstream.trainer.readouts.banks.choosing import Validation, choose
-from surgstream.trainer.readouts.banks.judging import VAL, keep_predictions
+from surgstream.trainer.readouts.banks.judging import VAL, Judge, keep_predictions
 from surgstream.trainer.readouts.banks.parts import Parts, Standing
+from surgstream.trainer.readouts.banks.reporting import BankReports
 from surgstream.trainer.readouts.banks.results import keep_grid
 from surgstream.trainer.readouts.banks.state import KeptHead, save_state
-from surgstream.trainer.readouts.banks.targets import without_dropped
 from surgstream.trainer.runs.files import CHECKPOINTS, REQUEUE, write_mark
 
 log = logging.getLogger(__name__)
@@ -67,18 +60,15 @@ class BankTrainer:
         self.feed = feed
         self.guards = guards
 
-        recipe = parts.recipe
-        rank_info = parts.rank_info
-        self.clock = StepClock(rank_info.device)
-        self.metrics: MetricsWriter | None = None
-        if rank_info.is_main:
-            self.metrics = MetricsWriter(parts.run_dir, step=standing.step)
-        self.audit = AuditLog(parts.run_dir, rank_info.rank) if recipe.data.audit_log else None
+        self.reports = BankReports(parts, standing, feed.watch)
+        self.audit: AuditLog | None = None
+        if parts.recipe.data.audit_log:
+            self.audit = AuditLog(parts.run_dir, parts.rank_info.rank)
 
         self._saved_at = time.monotonic()
         self._saved = (standing.step, len(standing.history))
-        self._losses: list[Tensor] = []
-        self._told: set[int] = set(standing.dropped)
+        # (H,) whether all scores of a head have been finite in this pass
+        self._sound = torch.ones_like(standing.alive)
 
     def train(self) -> bool:
         """Train to the plan's last step, with a validation and a save there.
@@ -104,7 +94,7 @@ class BankTrainer:
                 self._train_step()
                 bar.update()
                 if self._is_due(self.parts.recipe.report_every_steps):
-                    self._report()
+                    self.reports.report()
                 stopped = not self._validate_if_due()
                 if self.guards.agreement.saving and not stopped:
                     self.save()
@@ -127,12 +117,28 @@ class BankTrainer:
             return self.parts.inputs.encode(self.parts.encoder, clips)
 
     def scores(self, encoded: Tensor) -> Tensor:
-        """From that to the scores (H, B, C) of all heads; 0 of those that are dropped."""
+        """From that to the scores (H, B, C) of all heads; 0 where they are not finite, which is noted."""
         parts = self.parts
         inputs = parts.inputs.of_judged(encoded, parts.inputs.statistics)
         with parts.autocast():
             logits = parts.bank.logits(inputs)
-        return without_dropped(parts.target.scores(logits), self.standing.alive)
+
+        scores = parts.target.scores(logits)
+        finite = scores.isfinite()
+        self._sound &= finite.flatten(1).all(1)
+        return torch.where(finite, scores, 0.0)
+
+    def predict(
+        self, judge: Judge, models: Sequence[Callable[[Tensor], Tensor]]
+    ) -> list[Predictions] | None:
+        """Predict a split, see `Judge.predict`; heads whose scores are not finite are dropped on all ranks."""
+        self._sound = torch.ones_like(self.standing.alive)
+        predictions = judge.predict(self.encode, models, self.poll_stop)
+        if predictions is not None:
+            sound = self._sound.to(torch.uint8)
+            dist.all_reduce(sound, dist.ReduceOp.MIN)
+            self.standing.drop(sound.bool())
+        return predictions
 
     def _is_due(self, every_steps: int) -> bool:
         step = self.standing.step
@@ -145,77 +151,29 @@ class BankTrainer:
         parts.bank.clear()
         for inputs, labels in parts.inputs.of_step(self._encoded()):
             losses_of = parts.target.losses_for(labels, len(labels) / recipe.global_batch_size)
-            with self.clock.part("heads"), parts.autocast():
+            with self.reports.clock.part("heads"), parts.autocast():
                 parts.bank.backward(inputs, losses_of)
 
-        with self.clock.part("optimizer"):
+        with self.reports.clock.part("optimizer"):
             dist.all_reduce(parts.bank.gradients.flat)
             standing.drop(parts.bank.gradients.finite())
             parts.optimizer.step(parts.plan.lr(standing.clips_seen), standing.alive)
 
-        alive = standing.alive
-        self._losses.append(torch.where(alive, parts.bank.losses, 0.0).sum() / alive.sum())
+        self.reports.add_losses(parts.bank.losses)
         standing.step += 1
         standing.clips_seen += recipe.global_batch_size
 
     def _encoded(self) -> Iterator[tuple[Tensor, Tensor]]:
         """This rank's micro-batches of a step, encoded."""
         for _ in range(self.parts.plan.grad_accum_steps):
-            with self.clock.host_part("data"):
+            with self.reports.clock.host_part("data"):
                 batch = next(self.feed.batches)
-            with self.clock.part("encoder"):
+            with self.reports.clock.part("encoder"):
                 encoded = self.encode(batch.clips)
             if self.audit:
                 self.audit.write(self.standing.step, batch)
             assert batch.labels is not None
             yield encoded, batch.labels
-
-    def _report(self) -> None:
-        """Report the steps since the last report, and tell of heads that were dropped."""
-        self._tell_dropped()
-        parts, standing = self.parts, self.standing
-        num_steps = len(self._losses)
-        losses = torch.stack(self._losses).tolist()
-        self._losses.clear()
-
-        seconds, by_part = self.clock.read()
-        clips_per_second = num_steps * parts.recipe.global_batch_size / seconds
-        flops_per_second = parts.flops_per_clip * clips_per_second / parts.rank_info.world_size
-        values: dict[str, Value] = {
-            "loss/total": sum(losses) / num_steps,
-            "heads/alive": parts.bank.num_heads - len(self._told),
-            "optim/share_of_peak_lr": parts.plan.lr(
-                standing.clips_seen - parts.recipe.global_batch_size
-            ),
-            "progress/clips": standing.clips_seen,
-            "progress/last_step": parts.plan.last_step,
-            "progress/epoch": standing.clips_seen / parts.plan.draws_per_epoch,
-            "throughput/clips_per_second": clips_per_second,
-        }
-        values |= step_times(seconds, by_part, num_steps)
-        values |= self.feed.watch(standing.clips_seen)
-        values |= device_use(parts.rank_info.device, flops_per_second)
-        if self.metrics:
-            self.metrics.write(standing.step, values)
-
-    def _tell_dropped(self) -> None:
-        """Log the heads that diverged since the last look; NonFiniteLossError on every rank where none is left."""
-        dropped = self.standing.dropped
-        if self.parts.rank_info.is_main:
-            for head in sorted(dropped.keys() - self._told):
-                log.warning(
-                    "head %d (%s) diverged at step %d and is dropped; the others go on",
-                    head,
-                    self.parts.heads[head],
-                    dropped[head],
-                )
-        self._told |= dropped.keys()
-
-        if len(dropped) == self.parts.bank.num_heads:
-            raise NonFiniteLossError(
-                f"all {len(dropped)} heads diverged, the last one at step {max(dropped.values())}: "
-                "expected one finite loss at least; take lower readout.grid.lrs in another run_dir"
-            )
 
     def _validate_if_due(self) -> bool:
         """Validate where it is due and not done; False when told to stop on the way. Collective."""
@@ -224,21 +182,21 @@ class BankTrainer:
         if standing.step == 0 or is_done or not self._is_due(parts.validate_every_steps):
             return True
 
-        self._tell_dropped()
-        with self.clock.pause():
+        with self.reports.clock.pause():
             if parts.val is None:
                 # Nothing to choose by: the one head that there is, at the end
                 self._keep_if_best(standing.step == parts.plan.last_step, 0)
                 return True
 
-            predictions = parts.val.predict(self.encode, [self.scores], self.poll_stop)
+            predictions = self.predict(parts.val, [self.scores])
             if predictions is None:
                 return False
+            self.reports.tell_dropped()
             found = parts.val.score(predictions, standing.alive.tolist())
             self._take(found, predictions)
         return True
 
-    def _take(self, found: list[float | None], predictions: list[Any]) -> None:
+    def _take(self, found: list[float | None], predictions: list[Predictions]) -> None:
         """Note the scores of a validation, and keep the best head where it is one of these."""
         parts, standing = self.parts, self.standing
         epoch = standing.clips_seen / parts.plan.draws_per_epoch
@@ -258,8 +216,7 @@ class BankTrainer:
             log.warning("step %d: %s is undefined for all heads", standing.step, parts.task.main)
             return
         best = max(scores) if parts.metric.higher_is_better else min(scores)
-        if self.metrics:
-            self.metrics.write(standing.step, {f"val/{parts.task.main}": best})
+        self.reports.write({f"val/{parts.task.main}": best})
         if is_new:
             about = {"split": "val", **parts.about(standing, choice.head)}
             keep_predictions(parts.run_dir, VAL, predictions[choice.head], about)
@@ -276,7 +233,7 @@ class BankTrainer:
         now = (self.standing.step, len(self.standing.history))
         if now == self._saved:
             return
-        self._tell_dropped()
+        self.reports.tell_dropped()
         self.guards.watchdog.beat()
         from_main(self._save)
         self._saved = now
@@ -307,8 +264,7 @@ class BankTrainer:
     def close(self) -> None:
         """Close the run's files, and agree no more."""
         self.guards.agreement.close()
-        if self.metrics:
-            self.metrics.close()
+        self.reports.close()
         if self.audit:
             self.audit.close()
         self.guards.profiler.close()

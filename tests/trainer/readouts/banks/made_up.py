@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ SPLITS = {"train": ["a0", "a1", "a2", "a3"], "val": ["b0", "b1"], "test": ["c0",
 NUM_FRAMES = 18
 PHASES = ("cut", "rest", "sew")
 
-TASK = {
+TASK: dict[str, Any] = {
     "name": "made_up_phases",
     "version": 1,
     "title": "Made-up phases",
@@ -111,10 +112,12 @@ def make(root: Path) -> None:
     for video in videos:
         rows = [f"{second},{phase_of(second)}" for second in range(NUM_FRAMES)]
         (labels / f"{video}.csv").write_text("\n".join(["second,phase", *rows]) + "\n")
-    scores = [f"{video},{number * 7 % 5}" for number, video in enumerate(videos)]
+    scores = [f"{video},{100 + number * 7 % 5}" for number, video in enumerate(videos)]
     (root / "labels" / "skill.csv").write_text("\n".join(["video,score", *scores]) + "\n")
 
-    for name, content in {"phases": TASK, "skill": SKILL, "protocol": PROTOCOL}.items():
+    unchosen = TASK | {"split": TASK["split"] | {"val": []}}
+    files = {"phases": TASK, "skill": SKILL, "unchosen": unchosen, "protocol": PROTOCOL}
+    for name, content in files.items():
         (root / f"{name}.yaml").write_text(yaml.safe_dump(content))
 
 
