@@ -1,4 +1,4 @@
-"""Layer decay: each depth has its own learning rate, at every ZeRO stage, and over resumes on another number of ranks."""
+"""Layer decay: each depth has its own rate, at every ZeRO stage and over resumes on another number of ranks."""
 
 import json
 import os
