@@ -28,6 +28,9 @@ _BUSY_CORES = 3
 class ClipDecoder:
     """Decodes, crops, resizes, normalises and augments the frames of a micro-batch."""
 
+    _own_stream: torch.cuda.Stream | None = None
+    """Where a GPU augments, once it has to."""
+
     def __init__(
         self,
         config: DecodeConfig,
@@ -54,7 +57,6 @@ class ClipDecoder:
         """
         self._num_frames = num_frames
         self._image_size = image_size
-        self._device = device
 
         has_gpu = device.type == "cuda"
         if config.device == "gpu" and not has_gpu:
@@ -72,7 +74,6 @@ class ClipDecoder:
             "device_id": device.index if has_gpu else None,
         }
 
-        self._own_stream: torch.cuda.Stream | None = None
         self._resizer: Resizer | None = None
         try:
             if self._on_gpu:
@@ -125,11 +126,11 @@ class ClipDecoder:
 
     def _augmented(self, clips: Tensor, transform: ClipTransform) -> Tensor:
         """Augment clips; on a GPU beside the trainer's kernels, not after those that are queued."""
-        if self._device.type != "cuda" or not transform.changes_pixels:
+        if not clips.is_cuda or not transform.changes_pixels:
             return augmented(clips, transform)
 
-        trainers = torch.cuda.current_stream(self._device)
-        own = self._own_stream or torch.cuda.Stream(self._device)
+        trainers = torch.cuda.current_stream(clips.device)
+        own = self._own_stream or torch.cuda.Stream(clips.device)  # type: ignore[no-untyped-call]
         self._own_stream = own
         with torch.cuda.stream(own):
             clips = augmented(clips, transform)

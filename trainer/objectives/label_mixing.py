@@ -4,10 +4,10 @@
 
     x'_i = m x_i + (1 - m) x_j,    y'_i = lambda y_i + (1 - lambda) y_j,    lambda ~ Beta(alpha, alpha),
 
-where m is lambda at every pixel, or 0 in a window and 1 around it, lambda then being the mean of m. As in timm's `batch`
-mode all of a micro-batch has one lambda and one window, and the partner of clip i of B is clip B - 1 - i: so all are
-mixed, but the one in the middle of an odd number. What is drawn is a function of the micro-batch's draw numbers, which
-do not depend on how many ranks there are.
+where m is lambda at every pixel; or 0 in a window and 1 around it, lambda then being the mean of m. As in timm's
+`batch` mode all of a micro-batch has one lambda and one window, and the partner of clip i of B is clip B - 1 - i: all
+are mixed but the one in the middle of an odd number. What is drawn is a function of the micro-batch's draw numbers,
+which do not depend on how many ranks there are.
 """
 
 from typing import NamedTuple
@@ -94,8 +94,8 @@ def mixing(
 def beta(alpha: float, seed: int, draw: int) -> float:
     """Draw from Beta(alpha, alpha): the share x / (x + y) of two gamma variates.
 
-    A gamma variate of shape a >= 1 is (a - 1/3) v where v = (1 + z / sqrt(9 a - 3))^3, z is normal, and one is taken with
-    probability min(1, exp(z^2 / 2 + (a - 1/3)(1 - v + log v))) (Marsaglia and Tsang, 2000). One of shape a is
+    A gamma variate of shape a >= 1 is (a - 1/3) v, where v = (1 + z / sqrt(9 a - 3))^3 and z is normal; one is taken
+    with a probability of min(1, exp(z^2 / 2 + (a - 1/3)(1 - v + log v))) (Marsaglia and Tsang, 2000). One of shape a is
     u^(1 / a) times one of shape a + 1. Logarithms keep those of small shapes from being 0.
 
     Args:

@@ -79,7 +79,8 @@ def boxes(draws: ErasingDraws, height: int, width: int) -> npt.NDArray[np.int64]
     size = np.array([height, width])
     fits = (sides < size).all(axis=2)
     first = sides[np.arange(len(sides)), fits.argmax(axis=1)]
-    taken = np.where((draws.erased & fits.any(axis=1))[:, None], first, 0)
+    has_box = draws.erased & np.any(fits, axis=1)
+    taken = np.where(has_box[:, None], first, 0)
 
     start = np.floor(draws.places * (size - taken + 1)).astype(np.int64)
     return np.concatenate([start, start + taken], axis=1)

@@ -85,9 +85,9 @@ def _blend(other: Tensor, picture: Tensor, factor: Tensor) -> Tensor:
 
 def _grey(levels: Tensor) -> Tensor:
     """The luma (n, T, 1, H, W) of ITU-R 601-2, in fixed point."""
-    red, green, blue = levels.int().split(1, dim=2)
-    luma = (19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16
-    return luma.to(torch.uint8)
+    red, green, blue = levels.int().unbind(dim=2)
+    luma: Tensor = (19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16
+    return luma.to(torch.uint8).unsqueeze(2)
 
 
 def _smooth(levels: Tensor) -> Tensor:
