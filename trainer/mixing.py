@@ -25,7 +25,8 @@ def look_back(config: TrainConfig) -> int:
 def repetition(config: TrainConfig, corpus: SizedTable, dataset: str) -> float:
     """Compute the share of a dataset's clip frames that repeat the earliest frame of their clip."""
     return repeated_share(
-        corpus.part_frames(dataset),
+        corpus,
+        dataset,
         num_frames=config.objective.encoder.num_frames,
         stride=config.data.stride,
     )
@@ -60,13 +61,20 @@ def _repetition_warnings(config: TrainConfig, corpus: SizedTable, dataset: str) 
     if repeated <= MAX_REPEATED:
         return
 
+    share = (
+        f"{dataset}: {100 * repeated:.0f} % of the frames that its clips show are a clip's "
+        "earliest one again"
+    )
+    if config.task:
+        yield f"{share}, since clips look back beyond their part of a video; lower clips.stride or encoder.num_frames"
+        return
+
     fps = config.data.fps
     frames = look_back(config)
     seconds = f", {frames / fps:,.4g} s" if fps else ""
     denser = "raise data.fps" if fps else "pack more frames a second"
     yield (
-        f"{dataset}: {100 * repeated:.0f} % of the frames that its clips show are a clip's "
-        f"earliest one again, since clips look back {frames:,} frames{seconds}; "
+        f"{share}, since clips look back {frames:,} frames{seconds}; "
         f"lower data.stride or encoder.num_frames, {denser}, or leave short videos out "
         "(min_seconds in the corpus file)"
     )
@@ -92,7 +100,7 @@ def report_mixing(
 
     for dataset in order.report():
         repeats_in_run = dataset.repeats * run_draws / order.num_clips
-        short = cut_short_share(corpus.part_frames(dataset.name), look_back(config))
+        short = cut_short_share(corpus, dataset.name, look_back(config))
         log.info(
             "%s (%s): %d clips, %.2f %% of the draws, each clip %.3g times in this run of %d draws; "
             "%.3g %% of them would begin before their part of a video does, and repeat the "

@@ -4,9 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from surgstream.shards.format.names import index_name
 from surgstream.shards.order.revisions import DatasetSize
 from surgstream.shards.storage.stores import Storage
@@ -124,10 +121,21 @@ class ClipTable(Protocol):
 
 
 class SizedTable(ClipTable, Protocol):
-    """A table that also tells of the frames that its clips look back over."""
+    """A table of clips that says how well its parts fit a clip, and its rate the corpus."""
 
-    def part_frames(self, dataset: str) -> npt.NDArray[np.int64]:
-        """Frames that each part of a dataset shows: (num,)."""
+    def clips_cut_short(self, dataset: str, look_back: int) -> int:
+        """How many clips of a dataset would begin before their part of a video does, if they look back so many frames.
+
+        The frames are those that the table shows, or, where clips have a stride of their own, strides.
+        """
 
     def frames_apart(self, dataset: str) -> list[int]:
         """All distances, in packed frames, from a shown frame to the next one in the videos of a dataset."""
+
+
+def by_dataset(datasets: Sequence[str]) -> dict[str, list[int]]:
+    """The positions of each dataset in a list of datasets."""
+    positions: dict[str, list[int]] = {}
+    for i, dataset in enumerate(datasets):
+        positions.setdefault(dataset, []).append(i)
+    return positions

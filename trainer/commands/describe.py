@@ -185,14 +185,15 @@ def corpus_numbers(
 
     datasets = []
     for report in order.report():
-        part_frames = frames.part_frames(report.name)
         datasets.append(
             {
                 "name": report.name,
                 "clips": report.num_clips,
                 "share": report.share,
                 "repeats_an_epoch": report.repeats,
-                "share_cut_short": estimates.cut_short_share(part_frames, look_back(config)),
+                "share_cut_short": estimates.cut_short_share(
+                    frames, report.name, look_back(config)
+                ),
                 "draws_of_a_clip": run * report.share / report.num_clips,
                 "repeated_frames": repetition(config, frames, report.name),
                 "packed_frames_apart": frames.frames_apart(report.name),
