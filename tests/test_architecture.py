@@ -139,10 +139,10 @@ HEAVY = (
 # What login nodes run of `trainer`, beside every `config`: it imports nothing heavy, and of `trainer`
 # only its like.
 LEAN = (
-    "trainer.errors", "trainer.runs", "trainer.evaluation", "trainer.resume", "trainer.objectives.masking", "trainer.clip_tables",
+    "trainer.errors", "trainer.runs", "trainer.evaluation", "trainer.resume", "trainer.objectives.masking",
     "trainer.engine.schedules", "trainer.engine.checkpoint_files", "trainer.commands.order", "trainer.commands.status",
     "trainer.commands.status_page", "trainer.commands.describe", "trainer.commands.describe_table",
-    "trainer.commands.evaluate", "trainer.estimates", "trainer.mixing", "trainer.model_sizes",
+    "trainer.commands.evaluate", "trainer.clip_tables", "trainer.estimates", "trainer.mixing", "trainer.model_sizes",
 )  # fmt: skip
 
 

@@ -8,12 +8,15 @@ from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.config import TrainConfig
 
 
-def training_clips(config: TrainConfig, *, check: bool = True) -> SizedTable:
+def training_clips(config: TrainConfig, *, check: bool = True) -> tuple[TrainConfig, SizedTable]:
     """Find the clips of a recipe. Those of a task need torch, which its predictions are collected with.
 
     Args:
         config: The recipe.
         check: List the store and compare sizes; see `FrameTable.open`.
+
+    Returns:
+        The recipe, as its task would have it, and the clips.
 
     Raises:
         SurgstreamError: The corpus or the labels of the task cannot be read, or do not fit the recipe.
@@ -21,8 +24,8 @@ def training_clips(config: TrainConfig, *, check: bool = True) -> SizedTable:
     storage = open_storage(config.data.corpus, config.data.s3)
     frames = FrameTable.open(storage, fps=config.data.fps, check=check)
     if config.task is None:
-        return frames
+        return config, frames
 
     learned = importlib.import_module("surgstream.trainer.finetuning.learned")
-    table: SizedTable = learned.open_learned(config, frames).train.training_table
-    return table
+    task = learned.open_learned(config, frames)
+    return learned.with_task(config, task), task.train.training_table

@@ -78,7 +78,7 @@ def describe(config: TrainConfig, world_size: int, tflops: float | None = None) 
     tree |= {"model_error": NO_TORCH} if model is None else model_numbers(config, model, world_size)
     check_rates_at_hand(config.corpora, config.data.fps)
     try:
-        frames = training_clips(config, check=False)
+        config, frames = training_clips(config, check=False)
     except RateError:
         raise  # the corpus can be read, so the recipe is at fault
     except SurgstreamError as error:

@@ -17,7 +17,7 @@ from surgstream.configs.files import write_atomically
 from surgstream.configs.loading import to_tree
 from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.feed import ClipFeed
-from surgstream.shards.reading.locations import ClipTable
+from surgstream.shards.reading.locations import ClipTable, SizedTable
 from surgstream.trainer.assembly import clip_source, open_corpus
 from surgstream.trainer.clip_tables import training_clips
 from surgstream.trainer.commands.loader_table import table
@@ -101,7 +101,9 @@ def measure(
         SurgstreamError: The corpus cannot be read or decoded, or its batches cannot be divided among the ranks.
     """
     corpus = open_corpus(config.data.corpus, config.data)
-    clips = training_clips(config, check=False) if config.task else corpus
+    clips: SizedTable = corpus
+    if config.task:
+        config, clips = training_clips(config, check=False)
     with _batches(config, rank_info, clips, start=start, decode=decode) as (feed, sizes):
         own = _count(feed, sizes, warm_up=warm_up, seconds=seconds)
 

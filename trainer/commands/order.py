@@ -48,7 +48,7 @@ def lines(
         SurgstreamError: The corpus cannot be read, is of another rate, or is not the checkpoint's although
             `resume.allow` does not name it; or `world_size` ranks cannot share its batches evenly.
     """
-    table = training_clips(config)
+    config, table = training_clips(config)
     order = order_from(progress, config, table)
     batch = config.global_batch_size
 

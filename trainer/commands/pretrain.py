@@ -35,7 +35,7 @@ from surgstream.trainer.engine.periodic import Periodic
 from surgstream.trainer.engine.preemption.stops import mark_stopped
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.engine.zero import ZeroEngine
-from surgstream.trainer.finetuning.learned import LearnedTask, open_learned, standardised
+from surgstream.trainer.finetuning.learned import LearnedTask, open_learned, with_task
 from surgstream.trainer.finetuning.testing import FinalTest
 from surgstream.trainer.finetuning.validation import selection_of
 from surgstream.trainer.health.gpus import NvmlGpu
@@ -102,7 +102,7 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
     run_dir = Path(config.run_dir)
     corpus = open_corpus(config.data.corpus, config.data)
     task = open_learned(config, corpus) if config.task else None
-    config = standardised(config, task) if task else config
+    config = with_task(config, task) if task else config
     table = task.train.training_table if task else corpus
 
     checkpoint = find_checkpoint(run_dir / CHECKPOINTS, config.resume.checkpoint)

@@ -65,13 +65,16 @@ def open_learned(config: TrainConfig, corpus: FrameTable) -> LearnedTask:
     return LearnedTask(clips.config, splits["train"], val, splits["test"])
 
 
-def standardised(config: TrainConfig, task: LearnedTask) -> TrainConfig:
-    """The recipe with the mean and the deviation of its training labels, where they are numbers and it has none.
+def with_task(config: TrainConfig, task: LearnedTask) -> TrainConfig:
+    """The recipe as its task would have it: classes drawn alike where they are balanced, and numbers standardised.
 
     Args:
         config: The recipe.
         task: Its task.
     """
+    order = task.train.training_order(config.data.order)
+    config = replace(config, data=replace(config.data, order=order))
+
     objective = config.objective
     if not isinstance(objective, SupervisedConfig) or objective.kind != "number":
         return config
