@@ -72,7 +72,13 @@ MAY_IMPORT = {
         "shards.reading", "shards.labels", "shards.storage", "trainer.errors", "trainer.batch", "trainer.distributed",
         "trainer.evaluation", "trainer.labelled",
     ),
-    "trainer.encoders": ("trainer.errors", "trainer.batch", "trainer.models", "trainer.encoders"),
+    "trainer.encoders": (
+        "trainer.errors", "trainer.batch", "trainer.models", "trainer.export.folder", "trainer.runs.files",
+        "trainer.engine.checkpoint_files", "trainer.engine.stored_tensors", "trainer.encoders",
+    ),
+    "trainer.export.folder": (
+        "trainer.errors", "trainer.models", "trainer.data.config", "trainer.objectives.config", "trainer.export.folder",
+    ),
     "trainer.features": (
         "shards.reading", "shards.format", "shards.storage", "shards.progress", "shards.errors", "trainer.errors",
         "trainer.batch", "trainer.data", "trainer.distributed", "trainer.encoders", "trainer.features",
