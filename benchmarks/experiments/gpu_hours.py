@@ -1,0 +1,175 @@
+"""GPU-hours of each protocol of evaluation on public tasks, by counted operations.
+
+`python -m surgstream.benchmarks.experiments.gpu_hours` writes docs/gpu_hours.md. Nothing here was timed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from surgstream.configs.files import write_atomically
+from surgstream.configs.loading import load
+from surgstream.configs.presets import find_preset
+from surgstream.trainer.config import load_recipe
+from surgstream.trainer.labelled.config import VIEWS, TaskClipsConfig
+from surgstream.trainer.models.config import EncoderConfig
+from surgstream.trainer.models.vit import Encoder
+from surgstream.trainer.objectives.choice import build_on_meta
+from surgstream.trainer.readouts.banks.building import heads_of
+from surgstream.trainer.readouts.banks.heads import AttentiveHeads
+from surgstream.trainer.readouts.config import AttentiveConfig, ProbeRecipe
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "gpu_hours.md"
+
+TFLOPS = 300
+"""Operations a second that a GPU is taken to do, in 10^12: some 30 % of what an H100 can in bf16."""
+
+HEAD = f"""\
+# GPU-hours of an evaluation
+
+Hours of one GPU by counted operations, at {TFLOPS} TFLOP/s, which is 30 % of an H100's peak in bf16 and what well-fed
+training reaches. It is arithmetic, written by `python -m surgstream.benchmarks.experiments.gpu_hours`: nothing was
+timed. On a GPU that does another number, multiply by {TFLOPS} / that number.
+
+- Fine-tuning: every epoch three forward passes' worth of operations a training clip (forward and backward), and one a
+  validation clip and view; at the end one a test clip and view.
+- Attentive probes: every epoch one pass of the encoder a training clip, and three of each head; heads have
+  {{num_tokens}} tokens to look at. `clips_per_epoch` of `probe_unisurg` is 20,000 at the most.
+- Features: one pass of the encoder a labelled row. Ridge, neighbours and temporal networks on them take minutes, so
+  further seeds, tasks and shares of the videos cost as good as nothing.
+- Clips: 16 frames of 224 x 224, so {{num_tokens}} tokens. ViT-B is 86, ViT-L 304 million parameters.
+
+"""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Labelled rows of a task.
+
+    Attributes:
+        task: The task.
+        finetuning: The protocol that SurgVISTA fine-tunes it by.
+        train: Rows to train on.
+        val: Rows to choose by.
+        test: Rows to test on.
+    """
+
+    task: str
+    finetuning: str
+    train: int
+    val: int
+    test: int
+
+
+TASKS = (
+    # 86,344 rows of the first forty videos, of which the last eight are for validation
+    Rows("cholec80_phases", "finetune_surgvista_phases", 69_075, 17_269, 88_494),
+    # 67,578 rows of 27 videos, of which five are for validation
+    Rows("m2cai16_phases", "finetune_surgvista_phases", 55_064, 12_514, 26_961),
+    Rows("autolaparo_phases", "finetune_surgvista_phases", 40_211, 14_972, 28_060),
+    Rows("pmlr50_phases", "finetune_surgvista_phases", 17_378, 2_309, 5_350),
+    # 120,018 rows of 24 videos, shared out by their numbers
+    Rows("pitvis_steps", "finetune_surgvista_phases", 75_011, 20_003, 25_004),
+    # 90,489 rows of 45 videos, of which five are for validation
+    Rows("cholect50_triplets_challenge", "finetune_surgvista_triplets", 80_435, 10_054, 10_374),
+    Rows("endoscapes_cvs_sum", "finetune_surgvista_endoscapes", 36_694, 12_372, 9_747),
+    Rows("surgical_actions160", "finetune_surgvista_clips", 112, 32, 16),
+)
+
+SIZES = ("base", "large")
+PROBES = ("probe_unisurg", "probe_vjepa2")
+
+
+def finetuning_flops(rows: Rows) -> float:
+    """Operations of fine-tuning SurgVISTA's ViT-B on a task, validation and test included."""
+    path = find_preset("evaluate/protocols", rows.finetuning)
+    config = load_recipe(str(path), [f"task={rows.task}", "warm_start=null"])
+    objective = build_on_meta(config.objective)
+    of_training = sum(objective.flops().values())
+    of_forward = objective.encoder.flops(objective.num_tokens, backward=False)
+
+    views = _num_views(config.clips)
+    validations = config.epochs / config.select.every_epochs
+    judged = (validations + 1) * rows.val + rows.test
+    return config.epochs * rows.train * of_training + judged * views * of_forward
+
+
+def probe_flops(rows: Rows, protocol: str, size: str) -> float:
+    """Operations of a bank of attentive probes of an encoder."""
+    path = find_preset("evaluate/protocols", protocol)
+    recipe = load(ProbeRecipe, str(path), _OPEN)
+    readout = recipe.readout
+    assert isinstance(readout, AttentiveConfig)
+
+    encoder = _encoder(size)
+    num_tokens = EncoderConfig().grid.num_tokens
+    of_encoder = encoder.flops(num_tokens, backward=False)
+    with torch.device("meta"):
+        of_head = AttentiveHeads(readout, encoder.shape.embed_dim, 1).flops(num_tokens)
+    num_heads = len(heads_of(readout.grid))
+
+    views = _num_views(recipe.clips)
+    trained = recipe.epochs * min(rows.train, recipe.clips_per_epoch or rows.train)
+    validated = recipe.epochs / recipe.validate_every_epochs * rows.val * views
+    tested = rows.test * views
+    return (
+        trained * (of_encoder + 3 * num_heads * of_head)
+        + validated * (of_encoder + num_heads * of_head)
+        + tested * (of_encoder + (num_heads + 1) * of_head)
+    )
+
+
+def feature_flops(rows: Rows, size: str) -> float:
+    """Operations of the features of all rows."""
+    num_tokens = EncoderConfig().grid.num_tokens
+    return (rows.train + rows.val + rows.test) * _encoder(size).flops(num_tokens, backward=False)
+
+
+def page() -> str:
+    """The whole page."""
+    columns = ["task", "rows to train on", "`finetune_surgvista_*`, ViT-B"]
+    for probe in PROBES:
+        columns += [f"`{probe}`, {_called(size)}" for size in SIZES]
+    columns += [f"features, {_called(size)}" for size in SIZES]
+
+    lines = [columns, ["---", *["--:"] * (len(columns) - 1)], *map(list, map(_cells, TASKS))]
+    table = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    return HEAD.format(num_tokens=f"{EncoderConfig().grid.num_tokens:,}") + table
+
+
+def _cells(rows: Rows) -> Iterator[str]:
+    yield f"`{rows.task}`"
+    yield f"{rows.train:,}"
+    yield _hours(finetuning_flops(rows))
+    for probe in PROBES:
+        for size in SIZES:
+            yield _hours(probe_flops(rows, probe, size))
+    for size in SIZES:
+        yield _hours(feature_flops(rows, size))
+
+
+def _hours(flops: float) -> str:
+    return f"{flops / (TFLOPS * 1e12) / 3600:.2g}"
+
+
+def _called(size: str) -> str:
+    return f"ViT-{size[0].upper()}"
+
+
+def _encoder(size: str) -> Encoder:
+    with torch.device("meta"):
+        return Encoder(EncoderConfig(size=size))  # type: ignore[arg-type]
+
+
+def _num_views(clips: TaskClipsConfig) -> int:
+    return len(VIEWS[clips.view]) * clips.segments
+
+
+_OPEN = ("task=cholec80_phases", "weights=random", "data.corpus=shards")
+"""What protocols leave open."""
+
+
+if __name__ == "__main__":
+    write_atomically(PAGE, page())
