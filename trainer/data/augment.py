@@ -140,6 +140,7 @@ def _operate(frames: Tensor, draws: OperationDraws) -> None:
         255 * torch.tensor(values, device=frames.device).view(3, 1, 1)
         for values in (IMAGENET_MEAN, IMAGENET_STD)
     )
-    levels = (frames[chosen] * std + mean).round().clamp(0, 255).to(torch.uint8)
+    # In place, since on a CPU fresh pages cost more than the arithmetic
+    levels = frames[chosen].mul_(std).add_(mean).round_().clamp_(0, 255).to(torch.uint8)
     of_chosen = OperationDraws(draws.kinds[chosen], draws.arguments[chosen])
-    frames[chosen] = (operate(levels, of_chosen).float() - mean) / std
+    frames[chosen] = operate(levels, of_chosen).float().sub_(mean).div_(std)

@@ -79,8 +79,8 @@ def _blend(other: Tensor, picture: Tensor, factor: Tensor) -> Tensor:
     """Compute other + factor (picture - other), in single precision, cut to whole levels."""
     start = other.float()
     # Product and sum are rounded one after the other, as in Pillow: no fused call
-    change = factor.float() * (picture.float() - start)
-    return (start + change).clamp(0, 255).to(torch.uint8)
+    change = (picture.float() - start) * factor.float()
+    return change.add_(start).clamp_(0, 255).to(torch.uint8)
 
 
 def _grey(levels: Tensor) -> Tensor:
