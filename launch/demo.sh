@@ -1,16 +1,43 @@
 #!/usr/bin/env bash
-# The whole job in small, on any machine: videos -> shards -> clips -> a tiny SurgVISTA on two processes, resumed once.
+# The whole job in small, on any machine: videos -> shards -> clips -> a tiny SurgVISTA on two processes, resumed once,
+# and judged by what it knows of operations that it has never seen.
 # Usage: [STEPS=1200] launch/demo.sh OUT [FOLDER_OF_VIDEOS]; `make demo` calls it with everything installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 OUT=$1
 VIDEOS=${2:-}
 STEPS=${STEPS:-1200}
+TESTS=$OUT/tests
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
 pack() { # files that are no videos are named in quarantine.jsonl
     surgstream pack "$CORPUS" "$@" fps=5 short_side=80
+}
+
+probe() { # NAME WEIGHTS [key=value ...]: attentive heads learn to read phases from a frozen encoder
+    local name=$1 weights=$2
+    shift 2
+    OMP_NUM_THREADS=1 torchrun --standalone --nproc-per-node 2 -m surgstream probe probe_tiny task=synth_phases \
+        labels="$TESTS/videos" data.corpus="$TESTS/shards" weights="$weights" run_dir="$TESTS/$name" "$@"
+}
+
+judge() { # other operations than those of the corpus, since their seed is another
+    say "5. Making and packing 40 operations to judge by"
+    [ -e "$TESTS/videos" ] || surgstream synth "$TESTS/videos" --datasets larkspur --times 8 --seconds 10 --seed 1 --no-frame-numbers
+    surgstream pack "$TESTS/videos/evaluate.yaml" "$TESTS/shards" short_side=80
+
+    say "6. Probing phases: the pretrained encoder, the same one with random weights, and raw pixels"
+    probe pretrained "$OUT/run"
+    probe random "random:$OUT/run"
+    probe pixels pixels encoder.num_frames=4 encoder.image_size=64
+
+    say "7. Scoring what they predict for 8 operations that nothing was trained on or chosen by"
+    local models=()
+    for name in pretrained random pixels; do
+        models+=("$name=$TESTS/$name/predictions/test.npz")
+    done
+    surgstream evaluate synth_phases "${models[@]}" --labels "$TESTS/videos" --compare --out "$OUT/evaluation"
 }
 
 train() {
@@ -44,10 +71,13 @@ train max_steps=$((STEPS / 2))
 say "4. Resuming from the checkpoint, as after a crash or the end of a Slurm job, to step $STEPS"
 train max_steps="$STEPS"
 
+[ -n "$VIDEOS" ] || judge
+
 say "Done. Look at"
 cat <<EOT
   picture     $(find "$OUT/run/pictures" -name '*.png' | sort | tail -n 1)
   metrics     $OUT/run/metrics.jsonl (or: tensorboard --logdir $OUT/run/tensorboard)
+$([ -n "$VIDEOS" ] || printf '  judged      %s\n' "$OUT/evaluation/report.html")
   checkpoint  $(find "$OUT/run/checkpoints" -mindepth 1 -maxdepth 1 -name 'step_*' | sort | tail -n 1)
 
 $(surgstream status "$OUT/run")
