@@ -1,6 +1,7 @@
 """What a run says of its order before the first step."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,14 @@ import pytest
 from surgstream.configs.loading import load
 from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.subsets.anchors import Anchors
+from surgstream.shards.reading.subsets.subset import Subset
 from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.schedules import Progress
-from surgstream.trainer.estimates import cut_short_share
-from surgstream.trainer.mixing import report_mixing
+from surgstream.trainer.estimates import cut_short_share, repeated_share
+from surgstream.trainer.mixing import corpus_warnings, report_mixing
+from surgstream.trainer.objectives.config import SupervisedConfig
 from tests.helpers.handmade import LAYOUT, write_corpus
 
 NEW = Progress(step=0, clips_seen=0, state={})
@@ -119,3 +123,30 @@ def test_clips_that_repeat_a_frame_are_warned_of(
     caplog.clear()
     lines = told(corpus, config_of("objective.encoder.num_frames=2"), caplog)
     assert not any("frames that its clips show" in line for _, line in lines)
+
+
+def test_of_a_subset_the_clips_that_are_drawn_count(
+    corpus: FrameTable, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a video of 40 frames, the anchors 9, 19, 29 and 39; clips look back three strides of ten frames."""
+    anchors = Anchors(frames={"cataract": {"v0": [9, 19, 29, 39]}}, stride=10)
+    subset = Subset(corpus, {"cataract": ["v0"]}, anchors)
+    assert cut_short_share(subset, "cataract", 3) == 0.75
+    assert repeated_share(subset, "cataract", num_frames=4, stride=1) == (3 + 2 + 1) / 16
+
+    config = config_of("objective.encoder.num_frames=4", "data.stride=1")
+    caplog.set_level(logging.INFO)
+    report_mixing(Order.create(subset.sizes(), 0, config.data.order), config, subset, NEW, 100)
+    assert "4 clips" in caplog.text and "75 % of them would begin before their part" in caplog.text
+    assert "38 % of the frames that its clips show are a clip's earliest one again" in caplog.text
+
+
+def test_a_task_s_clips_are_told_to_have_a_smaller_stride(corpus: FrameTable) -> None:
+    subset = Subset(corpus, {"cataract": ["v0"]}, Anchors(frames="last", stride=30))
+    config = config_of("objective.encoder.num_frames=4", "data.stride=1")
+    task = replace(
+        config, task="a_task", objective=SupervisedConfig(encoder=config.objective.encoder)
+    )
+    (warning,) = corpus_warnings(task, subset)
+    assert warning.startswith("cataract: 50 % of the frames that its clips show")
+    assert warning.endswith("lower clips.stride or encoder.num_frames")

@@ -95,17 +95,16 @@ class Runs:
 def _ranges(numbers: Int64) -> Iterator[range]:
     """Runs that are as long as they can be, from the first number on."""
     steps = np.diff(numbers)
-    # Where a step is another than the one before it.
-    changes = np.flatnonzero(np.diff(steps)) + 1
-    following = np.searchsorted(changes, np.arange(len(steps)), side="right") if len(steps) else []
+    # Step i leads from number i to the next; those that are other than the one before, and the end.
+    changes = [*(np.flatnonzero(np.diff(steps)) + 1).tolist(), len(steps)]
 
     start = 0
-    while start < len(numbers):
-        if start == len(numbers) - 1:
-            yield range(int(numbers[start]), int(numbers[start]) + 1)
-            return
-        change = following[start]
-        last = int(changes[change]) if change < len(changes) else len(steps)
-        step = int(steps[start])
-        yield range(int(numbers[start]), int(numbers[last]) + 1, step)
-        start = last + 1
+    for change in changes:
+        # The number before a change ends a run, whose next begins behind the step that differs.
+        if start < change:
+            step = int(steps[start])
+            yield range(int(numbers[start]), int(numbers[change]) + 1, step)
+            start = change + 1
+
+    if start < len(numbers):
+        yield range(int(numbers[start]), int(numbers[start]) + 1)
