@@ -30,6 +30,7 @@ COMMANDS = {
     "pretrain": "train a recipe, on one process or under torchrun or srun",
     "probe": "train readouts of a frozen encoder on a task, test once",
     "export": "write a checkpoint's encoder as safetensors, for others too",
+    "features": "write a frozen encoder's features beside a corpus's shards",
     "evaluate": "score stored predictions: intervals, ribbons, comparisons",
     "launch": "start jobs: training, packing, measuring the loader",
     "status": "tell how runs stand: step, speed, loss, checkpoint, time left",

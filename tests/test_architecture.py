@@ -72,15 +72,22 @@ MAY_IMPORT = {
         "shards.reading", "shards.labels", "shards.storage", "trainer.errors", "trainer.batch", "trainer.distributed",
         "trainer.evaluation", "trainer.labelled",
     ),
-    "trainer.encoders": ("trainer.errors", "trainer.batch", "trainer.models", "trainer.encoders"),
+    "trainer.encoders": (
+        "trainer.errors", "trainer.batch", "trainer.models", "trainer.export.folder", "trainer.runs.files",
+        "trainer.engine.checkpoint_files", "trainer.engine.stored_tensors", "trainer.encoders",
+    ),
+    "trainer.export.folder": (
+        "trainer.errors", "trainer.models", "trainer.data.config", "trainer.objectives.config", "trainer.export.folder",
+    ),
     "trainer.features": (
-        "shards.reading", "shards.format", "shards.storage", "trainer.errors", "trainer.batch", "trainer.data",
-        "trainer.distributed", "trainer.encoders", "trainer.features", "trainer.labelled",
+        "shards.reading", "shards.format", "shards.storage", "shards.progress", "shards.errors", "trainer.errors",
+        "trainer.batch", "trainer.data", "trainer.distributed", "trainer.encoders", "trainer.features",
+        "trainer.labelled",
     ),
     "trainer.readouts": (
-        "shards.keyed_random", "shards.storage", "trainer.errors", "trainer.batch", "trainer.data",
-        "trainer.distributed", "trainer.encoders", "trainer.evaluation", "trainer.features", "trainer.labelled",
-        "trainer.models", "trainer.readouts",
+        "shards.keyed_random", "shards.storage", "shards.progress", "trainer.errors", "trainer.batch", "trainer.data",
+        "trainer.distributed", "trainer.encoders", "trainer.engine", "trainer.evaluation", "trainer.features",
+        "trainer.host", "trainer.labelled", "trainer.models", "trainer.readouts", "trainer.runs",
     ),
     "trainer.readouts.banks": (
         "shards.keyed_random", "shards.order", "shards.progress", "shards.reading.locations", "shards.storage.durable",
@@ -90,6 +97,7 @@ MAY_IMPORT = {
     ),
     "trainer.probing": (
         "shards.reading", "trainer.data", "trainer.distributed", "trainer.evaluation", "trainer.probing",
+        "trainer.readouts.ridge",
     ),
     "trainer.engine": (
         "shards.progress", "shards.storage.durable", "trainer.errors", "trainer.batch", "trainer.distributed",

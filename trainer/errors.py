@@ -31,6 +31,10 @@ class ModelError(SurgstreamError):
     """A model cannot be built, or weights do not fit it."""
 
 
+class FeatureError(SurgstreamError):
+    """Features cannot be kept, or stored ones are not those that are asked for."""
+
+
 class MetricError(SurgstreamError):
     """A metric cannot be computed from the labels or predictions that there are."""
 

@@ -2,8 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -16,8 +15,8 @@ from surgstream.trainer.engine.checkpoint_files import STATE, damage, read_state
 from surgstream.trainer.engine.config import OptimConfig
 from surgstream.trainer.errors import CheckpointError, ModelError
 from surgstream.trainer.models.config import EncoderConfig
-from surgstream.trainer.models.networks import WeightsFile
-from surgstream.trainer.models.published import LAYOUTS
+from surgstream.trainer.models.networks import WeightsFile, differences_between
+from surgstream.trainer.models.published import LAYOUTS, read_weights
 from surgstream.trainer.objectives.base import Objective
 from surgstream.trainer.runs.files import CHECKPOINTS, checkpoints_in
 
@@ -26,7 +25,6 @@ log = logging.getLogger(__name__)
 Named = Mapping[str, Tensor]
 
 ENCODER = "encoder."
-_OURS = "encoder.embedding.projection.weight"
 _SHOWN = 4
 
 
@@ -93,17 +91,30 @@ def _read(
 ) -> tuple[Named, Named]:
     """Read weights by our names and, where they are wanted and there, averages."""
     path = Path(settings.weights)
-    if settings.layout != "surgstream":
-        return _published(settings, encoder, averaged=averaged)
+    if settings.layout == "surgstream" and (path / STATE).exists():
+        return _checkpoint(path, settings, encoder, averaged=averaged)
 
-    # No checkpoint, so either an export or a bare file of our weights.
-    if not (path / STATE).exists():
+    # An export, a bare file of our weights, or a published one.
+    if settings.layout == "surgstream":
         _refuse_run(path)
-        _check_positions(_exported_positions(path), encoder, settings)
-        file = _file(settings)
-        with _named(settings):
-            return file.network(_OURS, "an encoder of ours").weights, {}
+        positions = _exported_positions(path)
+    else:
+        positions = LAYOUTS[settings.layout].positions
 
+    file = WeightsFile(path, "warm_start", settings.prefix)
+    _check_positions(positions, encoder, settings)
+    return read_weights(
+        file,
+        settings.layout,
+        encoder,
+        only_encoder=settings.parts == "encoder",
+        averaged=averaged,
+    )
+
+
+def _checkpoint(
+    path: Path, settings: WarmStartConfig, encoder: EncoderConfig, *, averaged: bool
+) -> tuple[Named, Named]:
     if found := damage(path):
         raise CheckpointError(f"warm_start.weights: {path}: not a whole checkpoint: {found}")
     if settings.prefix is not None:
@@ -125,32 +136,6 @@ def _refuse_run(path: Path) -> None:
             f"warm_start.weights: expected one of a run's checkpoints, got the run {path}; "
             f"its newest is {checkpoints[0]}"
         )
-
-
-def _published(
-    settings: WarmStartConfig, encoder: EncoderConfig, *, averaged: bool
-) -> tuple[Named, Named]:
-    layout = LAYOUTS[settings.layout]
-    file = _file(settings)
-    _check_positions(layout.positions, encoder, settings)
-
-    with _named(settings):
-        weights = layout.read(file, encoder, only_encoder=settings.parts == "encoder")
-        averages = layout.read_average(file, encoder) if averaged else {}
-    return weights, averages
-
-
-def _file(settings: WarmStartConfig) -> WeightsFile:
-    return WeightsFile(Path(settings.weights), "warm_start", settings.prefix)
-
-
-@contextmanager
-def _named(settings: WarmStartConfig) -> Iterator[None]:
-    """Name the file in an error about its networks."""
-    try:
-        yield
-    except ModelError as error:
-        raise ModelError(f"warm_start: {settings.weights}: {error}") from None
 
 
 def _trained_positions(checkpoint: Path) -> str | None:
@@ -187,7 +172,7 @@ def _check_positions(
 
 
 def _copy(given: Named, places: Named, settings: WarmStartConfig) -> None:
-    if differences := list(_differences(given, places)):
+    if differences := list(differences_between(given, places)):
         shown = "; ".join(differences[:_SHOWN])
         more = f" and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
         encoder_fits = not any(difference.startswith(ENCODER) for difference in differences)
@@ -202,17 +187,3 @@ def _copy(given: Named, places: Named, settings: WarmStartConfig) -> None:
     with torch.no_grad():
         for name, tensor in given.items():
             places[name].copy_(tensor)
-
-
-def _differences(given: Named, places: Named) -> Iterator[str]:
-    for name, tensor in given.items():
-        if name in places and places[name].shape != tensor.shape:
-            expected = tuple(places[name].shape)
-            yield f"{name} has the shape {tuple(tensor.shape)}, not {expected}"
-
-    for name in places:
-        if name not in given:
-            yield f"{name} is missing"
-    for name in given:
-        if name not in places:
-            yield f"{name} has no place"

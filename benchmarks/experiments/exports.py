@@ -23,7 +23,7 @@ from surgstream.configs.files import write_atomically
 from surgstream.configs.loading import load
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.export.comparing import fixed_clip, trained_features
-from surgstream.trainer.export.record import LayoutName
+from surgstream.trainer.export.folder.record import LayoutName
 from surgstream.trainer.export.source import TrainedEncoder
 from surgstream.trainer.export.writing import publish
 from surgstream.trainer.models.predictor import Predictor

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 _ROOMS = {
     "corpora": ("synth", "pack", "verify", "inspect", "leaks", "labels", "stage"),
     "runs": ("order", "describe", "preflight", "pretrain", "probe", "export", "launch", "status"),
-    "measures": ("bench", "loader", "evaluate"),
+    "measures": ("bench", "loader", "features", "evaluate"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -12,7 +12,7 @@ from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.data.config import DataConfig
 from surgstream.trainer.errors import ModelError
 from surgstream.trainer.export import load_encoder
-from surgstream.trainer.export.record import CONFIG, LayoutName
+from surgstream.trainer.export.folder.record import CONFIG, LayoutName
 from surgstream.trainer.export.source import TrainedEncoder
 from surgstream.trainer.export.writing import publish
 from surgstream.trainer.models.config import EncoderConfig

@@ -4,8 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from surgstream.trainer.export.record import LayoutName
-from surgstream.trainer.export.source import checkpoint_of, read_source
+from surgstream.trainer.engine.checkpoint_files import checkpoint_of
+from surgstream.trainer.export.folder.record import LayoutName
+from surgstream.trainer.export.source import read_source
 from surgstream.trainer.export.writing import publish
 
 

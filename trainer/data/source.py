@@ -133,6 +133,7 @@ class ClipSource(ByteSource):
         datasets: Sequence[str] | None = None,
         shared: bool = True,
         view: View | None = None,
+        clips_of: ClipTable | None = None,
     ) -> ClipLoader:
         """Start loading clips in the order of the corpus, each once; see `shards.reading.passes`.
 
@@ -141,6 +142,7 @@ class ClipSource(ByteSource):
             datasets: Names of the datasets to take; None takes all.
             shared: Whether the ranks share the clips, or each takes all of them.
             view: Another view than that of the source.
+            clips_of: Other clips of the same corpus than those of the source, such as a subset.
         """
         # Not shared, each rank reads as if it were alone.
         world_size = self._rank_info.world_size if shared else 1
@@ -151,7 +153,7 @@ class ClipSource(ByteSource):
             global_batch_size=self._micro_batch_size * world_size,
         )
         clips = ClipPass(
-            self._corpus,
+            clips_of or self._corpus,
             Selection(num_clips=num_clips, datasets=datasets),
             shape=self._shape,
             rank_share=rank_share,

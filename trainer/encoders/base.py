@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from surgstream.trainer.errors import ModelError
 from surgstream.trainer.models.config import Grid
 
 
@@ -46,14 +47,39 @@ class FrozenEncoder(nn.Module, ABC):
 
     def slices(self, clips: Tensor) -> Tensor:
         """One vector for each slice of time, by default the mean of its tokens: (B, S, pooled_dim) float32."""
-        tokens = self.tokens(clips).float()
-        by_slice = tokens.reshape(len(tokens), self.grid.slices, self.grid.num_tubes, -1)
-        return by_slice.mean(2)
+        return means_of_slices(self.tokens(clips), self.grid)
 
     def pooled(self, clips: Tensor) -> Tensor:
         """One vector for each clip, the mean over its slices: (B, pooled_dim) float32."""
         return self.slices(clips).mean(1)
 
+    def check(self, clips: Tensor) -> None:
+        """Make sure that clips are of the length and size that were asked for.
+
+        Raises:
+            ModelError: They are not.
+        """
+        expected = (3, self.num_frames, self.image_size, self.image_size)
+        if clips.ndim != 5 or clips.shape[1:] != expected:
+            raise ModelError(
+                f"{self.name}: expected clips of the shape (B, {', '.join(map(str, expected))}), "
+                f"got {(*clips.shape,)}"
+            )
+
     @abstractmethod
     def flops(self) -> int:
         """Floating point operations of a forward pass of one clip."""
+
+
+def means_of_slices(tokens: Tensor, grid: Grid) -> Tensor:
+    """The mean of the tokens of each slice of time.
+
+    Args:
+        tokens: (B, N, D), in the order of time, row, column.
+        grid: Tokens of a clip along each axis.
+
+    Returns:
+        (B, S, D) float32.
+    """
+    by_slice = tokens.float().reshape(len(tokens), grid.slices, grid.num_tubes, -1)
+    return by_slice.mean(2)

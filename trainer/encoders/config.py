@@ -9,12 +9,15 @@ from surgstream.trainer.models.config import MAX_PIXELS, EncoderConfig
 RANDOM = "random"
 PIXELS = "pixels"
 TIMM = "timm:"
-"""Weights that are no file: random ones, none, and those that timm downloads by the name of a model behind this."""
+"""Weights that are no file: random ones, none, and those that timm downloads by the name of a model behind this.
+
+`random:WEIGHTS` has the architecture, clips and pixels of any other weights, `random:timm:MODEL` among them.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrozenConfig:
-    """A frozen encoder, beside its `weights`: a file or folder, `random`, `pixels`, or `timm:MODEL`.
+    """A frozen encoder, beside its `weights`: a file or folder, `timm:MODEL`, `random`, `random:WEIGHTS`, or `pixels`.
 
     Attributes:
         layout: The naming of the weights; `auto` knows our checkpoints and exports, and transformers' folders. See
@@ -22,7 +25,8 @@ class FrozenConfig:
         model: The model of timm that a file of weights is of.
         prefix: The prefix of the weights' names; see `warm_start.prefix`.
         averaged: Take the moving average of the weights where there is one.
-        shape: The encoder's numbers, where the weights do not tell them, and of `random`; null finds them.
+        shape: The encoder's numbers, where the weights do not tell them, and of `random`; null finds them. A layout
+            tells positions itself.
         num_frames: Frames of a clip; null is as many as it was trained with, 1 of image models.
         image_size: Height and width of a clip in pixels; null is what it was trained with.
         autocast: `bf16` computes in bf16 where it is safe; `auto` does so on GPUs only; `none` is fp32 throughout.

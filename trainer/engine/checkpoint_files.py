@@ -13,7 +13,7 @@ from surgstream.configs.files import open_regular
 from surgstream.trainer.engine.config import CheckpointConfig
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.errors import CheckpointError
-from surgstream.trainer.runs.files import checkpoint_name, checkpoints_in
+from surgstream.trainer.runs.files import CHECKPOINTS, checkpoint_name, checkpoints_in
 
 log = logging.getLogger(__name__)
 
@@ -155,6 +155,28 @@ def newest_whole(root: Path) -> Path | None:
             "delete them to start from the beginning"
         )
     return None
+
+
+def checkpoint_of(place: Path) -> Path:
+    """The checkpoint that is meant: the folder itself, or the newest whole one of a run directory.
+
+    Raises:
+        CheckpointError: It is not whole, or the folder is neither.
+    """
+    if not (place / STATE).exists() and (place / CHECKPOINTS).is_dir():
+        newest = newest_whole(place / CHECKPOINTS)
+        if newest is None:
+            raise CheckpointError(
+                f"{place}: expected a run that has saved a checkpoint, got one without"
+            )
+        return newest
+
+    found = damage(place)
+    if found:
+        raise CheckpointError(
+            f"{place}: expected a run directory or a whole checkpoint, got: {found}"
+        )
+    return place
 
 
 def _remove(folder: Path) -> None:

@@ -1,8 +1,8 @@
 """The model card of an exported folder: `README.md`."""
 
 from surgstream.configs.columns import markdown
-from surgstream.trainer.export.forms import ENCODER, Form
-from surgstream.trainer.export.record import ExportRecord
+from surgstream.trainer.export.folder.forms import ENCODER, Form
+from surgstream.trainer.export.folder.record import ExportRecord
 from surgstream.trainer.export.source import TrainedEncoder
 
 CARD = "README.md"

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from surgstream.trainer.errors import ModelError
-from surgstream.trainer.export.forms import ENCODER
-from surgstream.trainer.export.reading import load_encoder
-from surgstream.trainer.export.record import Check
+from surgstream.trainer.export.folder.forms import ENCODER
+from surgstream.trainer.export.folder.reading import load_encoder
+from surgstream.trainer.export.folder.record import Check
 from surgstream.trainer.export.source import TrainedEncoder
 from surgstream.trainer.models.config import EncoderConfig
 from surgstream.trainer.models.vit import Encoder

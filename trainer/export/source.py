@@ -8,14 +8,13 @@ from surgstream.shards.order.sequence import DatasetReport, Order
 from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
 from surgstream.trainer.config import TrainConfig, restore_recipe
 from surgstream.trainer.engine.checkpoint import tensors
-from surgstream.trainer.engine.checkpoint_files import STATE, damage, newest_whole, read_progress
+from surgstream.trainer.engine.checkpoint_files import read_progress
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.errors import CheckpointError
-from surgstream.trainer.export.forms import ENCODER, PREDICTOR
-from surgstream.trainer.export.record import ExportRecord, LayoutName
+from surgstream.trainer.export.folder.forms import ENCODER, PREDICTOR
+from surgstream.trainer.export.folder.record import ExportRecord, LayoutName
 from surgstream.trainer.models.config import EncoderConfig
 from surgstream.trainer.models.layouts import Weights
-from surgstream.trainer.runs.files import CHECKPOINTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,28 +68,6 @@ def _resolved(encoder: EncoderConfig) -> EncoderConfig:
         drop_path=0.0,
         activation_checkpointing=False,
     )
-
-
-def checkpoint_of(place: Path) -> Path:
-    """The checkpoint that is meant: the folder itself, or the newest whole one of a run directory.
-
-    Raises:
-        CheckpointError: It is not whole, or the folder is neither.
-    """
-    if not (place / STATE).exists() and (place / CHECKPOINTS).is_dir():
-        newest = newest_whole(place / CHECKPOINTS)
-        if newest is None:
-            raise CheckpointError(
-                f"{place}: expected a run that has saved a checkpoint, got one without"
-            )
-        return newest
-
-    found = damage(place)
-    if found:
-        raise CheckpointError(
-            f"{place}: expected a run directory or a whole checkpoint, got: {found}"
-        )
-    return place
 
 
 def read_source(checkpoint: Path, *, averaged: bool) -> TrainedEncoder:

@@ -13,8 +13,8 @@ from surgstream.trainer.errors import ModelError
 from surgstream.trainer.export import for_transformers
 from surgstream.trainer.export.card import CARD, card
 from surgstream.trainer.export.comparing import check
-from surgstream.trainer.export.forms import Form, form_for
-from surgstream.trainer.export.record import CONFIG, ExportRecord, LayoutName, config_bytes
+from surgstream.trainer.export.folder.forms import Form, form_for
+from surgstream.trainer.export.folder.record import CONFIG, ExportRecord, LayoutName, config_bytes
 from surgstream.trainer.export.source import TrainedEncoder
 
 

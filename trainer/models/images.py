@@ -24,10 +24,13 @@ IMAGE_VIT = NetworkInFile("patch_embed.proj.weight")
 # Layers after the last block. The teacher, whose features are the last block's, goes without.
 AFTER_BLOCKS = ("norm", "fc_norm", "head", "head_dist", "attn_pool")
 # Those that other code has there, the heads and decoders of a pretraining, and what is fixed.
-_IGNORED = re.compile(
-    rf"({'|'.join(AFTER_BLOCKS)}|fc|cls_norm|local_cls_norm|dino_head|ibot_head|projectors?|decoder|decoder_blocks"
-    r"|decoder_embed|decoder_norm|decoder_pred)\.|decoder_pos_embed$|rope_embed\.periods$"
+_OTHERS = (
+    r"fc|cls_norm|local_cls_norm|dino_head|ibot_head|projectors?|decoder|decoder_blocks"
+    r"|decoder_embed|decoder_norm|decoder_pred"
 )
+_FIXED = r"decoder_pos_embed$|rope_embed\.periods$"
+_WITHOUT_NORMS = re.compile(rf"({'|'.join(AFTER_BLOCKS)}|{_OTHERS})\.|{_FIXED}")
+_WITH_NORMS = re.compile(rf"(head|head_dist|{_OTHERS})\.|{_FIXED}")
 # No encoder needs it either, but timm's filter knows DINOv2 by it.
 _MASK_TOKEN = re.compile(r"(\w+\.)*mask_token$")
 
@@ -39,17 +42,19 @@ _SCALE = re.compile(r"(blocks\.\d+)\.ls([12])\.gamma")
 _BRANCH_ENDS = {"1": "attn.proj", "2": "mlp.fc2"}
 
 
-def as_timm(weights: Weights, model: Any) -> Weights:
+def as_timm(weights: Weights, model: Any, *, with_norms: bool = False) -> Weights:
     """The weights of an image ViT by the names of timm's model, without what only comes after the last block.
 
     Args:
         weights: Weights by the names of some other code.
         model: timm's, at the image size of the weights.
+        with_norms: Whether to keep norms and pooling after the last block, which only a head goes without.
 
     Raises:
         ModelError: Some of a tensor's pieces are missing, or timm's model has no biases and the weights do.
     """
-    weights = {name: tensor for name, tensor in weights.items() if not _IGNORED.match(name)}
+    ignored = _WITH_NORMS if with_norms else _WITHOUT_NORMS
+    weights = {name: tensor for name, tensor in weights.items() if not ignored.match(name)}
     for split in _APART:
         weights = split.join(weights)
     weights = _with_class_row(weights, model)

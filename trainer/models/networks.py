@@ -6,7 +6,7 @@ name, keys of the file and beginnings of names alike, is the network's prefix.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,16 +74,24 @@ class WeightsFile:
         setting: Its section, for messages: `teacher` for `teacher.weights` and `teacher.prefix`; None where
             a folder of ours does.
         prefix: The beginning of the names of the network that is meant, or its first words; None is any.
+        where: The setting that names the file, where that is not `weights` of its section.
 
     Raises:
         ModelError: See `read_states`.
     """
 
-    def __init__(self, path: Path, setting: str | None, prefix: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        setting: str | None,
+        prefix: str | None = None,
+        *,
+        where: str | None = None,
+    ) -> None:
         self.path = path
         self.setting = setting
         self.prefix = prefix
-        where = f"{setting}.weights" if setting else "weights"
+        where = where or (f"{setting}.weights" if setting else "weights")
         self.states: States = read_states(path, where=where)
 
     def network(self, anchor: str, whose: str, *, averaged: bool = False) -> Network:
@@ -166,6 +174,21 @@ class WeightsFile:
             f"expected the weights of {whose}, {anchor} among them, got names that begin with "
             f"{starts}"
         )
+
+
+def differences_between(given: Mapping[str, Tensor], places: Mapping[str, Tensor]) -> Iterator[str]:
+    """What keeps weights from their places, one difference at a time: other shapes, missing ones, ones too many."""
+    for name, tensor in given.items():
+        if name in places and places[name].shape != tensor.shape:
+            expected = tuple(places[name].shape)
+            yield f"{name} has the shape {tuple(tensor.shape)}, not {expected}"
+
+    for name in places:
+        if name not in given:
+            yield f"{name} is missing"
+    for name in given:
+        if name not in places:
+            yield f"{name} has no place"
 
 
 def _closed(prefix: str) -> str:

@@ -6,8 +6,16 @@ model's norm comes after its pooling and is called `fc_norm`; it is the nearest 
 
 from collections.abc import Mapping
 
-from surgstream.trainer.models.layouts import Layout, Pairs, Split, renames_of
-from surgstream.trainer.models.networks import NetworkInFile
+from surgstream.trainer.errors import ModelError
+from surgstream.trainer.models.config import EncoderConfig
+from surgstream.trainer.models.layouts import Layout, Pairs, Split, Weights, renames_of
+from surgstream.trainer.models.networks import NetworkInFile, WeightsFile
+
+OURS = NetworkInFile("encoder.embedding.projection.weight")
+"""An encoder by our own names, in no other code's layout."""
+
+OUTER_NORM = NetworkInFile("fc_norm.weight")
+"""The norm of transformers' fine-tuned VideoMAE, which is no part of the encoder there."""
 
 _TIMM_BLOCKS: Pairs = (
     ("attention.projection", "attn.proj"),
@@ -192,3 +200,37 @@ LAYOUTS: Mapping[str, Layout] = {
     "transformers_videomae": TRANSFORMERS_VIDEOMAE,
     "transformers_vjepa2": TRANSFORMERS_VJEPA2,
 }
+
+
+def read_weights(
+    file: WeightsFile,
+    layout: str,
+    encoder: EncoderConfig,
+    *,
+    only_encoder: bool,
+    averaged: bool,
+) -> tuple[Weights, Weights]:
+    """Weights by our names, out of a file in any layout.
+
+    Args:
+        file: The file.
+        layout: One of `LAYOUTS`, or `surgstream` for our own names, under which a file has no averages.
+        encoder: The encoder that they belong to.
+        only_encoder: Whether other networks than the encoder may be missing there.
+        averaged: Whether averages are wanted.
+
+    Returns:
+        The weights, and the encoder's moving average, which is empty where there is none or it is not wanted.
+
+    Raises:
+        ModelError: A network is not there or not whole, or a weight has no place; names the file.
+    """
+    try:
+        if layout == "surgstream":
+            return file.network(OURS.anchor, "an encoder of ours").weights, {}
+        theirs = LAYOUTS[layout]
+        weights = theirs.read(file, encoder, only_encoder=only_encoder)
+        averages = theirs.read_average(file, encoder) if averaged else {}
+    except ModelError as error:
+        raise ModelError(f"{file.setting}: {file.path}: {error}") from None
+    return weights, averages

@@ -23,7 +23,7 @@ if torch.version.cuda is None and "+" not in importlib.metadata.version("torchvi
             "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
         )
 
-import timm
+import timm as timm
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def create_vit(config: TeacherConfig, side: int | None) -> Any:
     Raises:
         ModelError: timm has no such model, it is not a ViT, or its images are of another size.
     """
-    _check_name(config.model)
+    check_name(config.model)
     model = timm.create_model(config.model.partition(".")[0], pretrained=False, num_classes=0)
     needed = ("patch_embed", "blocks", "num_prefix_tokens", "set_input_size")
     if not all(hasattr(model, name) for name in needed):
@@ -137,30 +137,38 @@ def _outline(weights: Weights) -> str:
     return f"a ViT of {depth} blocks with an embedding of patches {patches}"
 
 
-def pretrained_weights(name: str) -> Weights:
+def pretrained_weights(
+    name: str,
+    *,
+    setting: str = "teacher.pretrained",
+    otherwise: str = "set teacher.weights to a file",
+) -> Weights:
     """The weights that timm has of a model, out of its cache or from where it gets them.
+
+    Args:
+        name: The model's name.
+        setting: The setting that asks for them, for messages.
+        otherwise: What else its user may do.
 
     Raises:
         ModelError: There is no such model, there are no weights of it, or they are out of reach.
     """
-    _check_name(name)
+    check_name(name, "*", setting.replace("pretrained", "model"))
     known = timm.get_pretrained_cfg(name)
     if known is None or not known.has_weights:
-        raise ModelError(
-            f"teacher.pretrained: expected a model that timm has weights of, got {name}"
-        )
+        raise ModelError(f"{setting}: expected a model that timm has weights of, got {name}")
 
     try:
         model = timm.create_model(name, pretrained=True, num_classes=0)
     except Exception as error:  # no network, no room, a proxy that says no: there are many ways
         said = str(error).strip().partition("\n")[0]
         raise ModelError(
-            f"teacher.pretrained: expected the weights of {name} in timm's cache, or a network to "
+            f"{setting}: expected the weights of {name} in timm's cache, or a network to "
             f"get them, got {type(error).__name__}: {said}; run `hf download {known.hf_hub_id}` "
-            "where there is a network, with the same HF_HOME, or set teacher.weights to a file"
+            f"where there is a network, with the same HF_HOME, or {otherwise}"
         ) from None
 
-    log.info("teacher %s has weights of timm's, licence: %s", name, known.license or "not said")
+    log.info("%s has weights of timm's, licence: %s", name, known.license or "not said")
     return dict(model.state_dict())
 
 
@@ -170,15 +178,27 @@ def known_pixels(name: str) -> tuple[tuple[float, ...], tuple[float, ...]] | Non
     return (known.mean, known.std) if known else None
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str, models: str = "*vit*", setting: str = "teacher.model") -> None:
+    """Check that timm has a model, and weights of the tag that the name may have.
+
+    Args:
+        name: The model's name, with or without a tag.
+        models: A pattern of the names that may be meant.
+        setting: The setting that it is given in, for messages.
+
+    Raises:
+        ModelError: It has none.
+    """
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
-        near = difflib.get_close_matches(architecture, timm.list_models("*vit*"), n=1)
+        near = difflib.get_close_matches(architecture, timm.list_models(models), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ModelError(f"teacher.model: expected the name of a ViT in timm, got {name!r}{hint}")
+        what = "a ViT" if "vit" in models else "a model"
+        raise ModelError(f"{setting}: expected the name of {what} in timm, got {name!r}{hint}")
+
     tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{architecture}.*")]
     if tag and tag not in tags:
         known = " or ".join(tags) or "but timm has none of it"
         raise ModelError(
-            f"teacher.model: expected weights of {architecture} that timm knows, {known}, got {tag}"
+            f"{setting}: expected weights of {architecture} that timm knows, {known}, got {tag}"
         )

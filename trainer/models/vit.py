@@ -165,9 +165,16 @@ class Encoder(nn.Module):
         Returns:
             (B, M, D), normed.
         """
+        encoded: Tensor = self.norm(self.before_norm(clips, visible, drop_path_scales))
+        return encoded
+
+    def before_norm(
+        self, clips: Tensor, visible: Tensor | None = None, drop_path_scales: Tensor | None = None
+    ) -> Tensor:
+        """The tokens (B, M, D) of the last block; see `forward`."""
         rotation = None if self.rope is None else self.rope(visible)
         tokens = self.embedding(clips, visible)
-        encoded: Tensor = self.norm(self.blocks(tokens, drop_path_scales, rotation))
+        encoded: Tensor = self.blocks(tokens, drop_path_scales, rotation)
         return encoded
 
     def flops(self, num_tokens: int, *, backward: bool = True) -> int:

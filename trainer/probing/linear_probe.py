@@ -20,14 +20,14 @@ from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.trainer.data.source import ClipSource
 from surgstream.trainer.distributed import all_gather
 from surgstream.trainer.evaluation.scores import accuracy, balanced_accuracy
+from surgstream.trainer.readouts.ridge import Ridge
 
 log = logging.getLogger(__name__)
 
 RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""Penalties to choose from; each is added to the eigenvalues of the standardised features' mean covariance."""
+"""Penalties to choose from, in parts of the trace of the standardised features' covariance."""
 
 _FOLDS = 5
-_EPS = 1e-6
 
 Represent = Callable[[Tensor], Tensor]
 
@@ -164,19 +164,12 @@ def linear_probe(fit: Labelled, features: Tensor) -> list[str]:
     Returns:
         A label for each.
     """
-    std, mean = torch.std_mean(fit.features.double(), dim=0)
-    fitted = (fit.features.double() - mean) / (std + _EPS)
-    tested = (features.double() - mean) / (std + _EPS)
-
     names = sorted(set(fit.labels))
     truth = torch.tensor([names.index(label) for label in fit.labels])
-    one_hot = torch.nn.functional.one_hot(truth, len(names)).double()
+    one_hot = torch.nn.functional.one_hot(truth, len(names))
 
-    # In kernel form, (num, num): the cost grows with the clips, not with the width.
-    width = fitted.shape[1]
-    gram = fitted @ fitted.T / width
-    ridge = _best_ridge(gram, one_hot, truth, _folds(fit.videos))
-    (scores,) = _scores(gram, one_hot, tested @ fitted.T / width, [ridge])
+    penalty = _best_penalty(fit.features, one_hot, _folds(fit.videos))
+    (scores,) = Ridge(fit.features, one_hot).scores(features, [penalty])
     return [names[i] for i in scores.argmax(1).tolist()]
 
 
@@ -186,36 +179,15 @@ def _folds(videos: Sequence[str]) -> Tensor:
     return torch.tensor([names.index(video) % _FOLDS for video in videos])
 
 
-def _best_ridge(gram: Tensor, one_hot: Tensor, truth: Tensor, folds: Tensor) -> float:
+def _best_penalty(features: Tensor, one_hot: Tensor, folds: Tensor) -> float:
     """The penalty that predicts most labels of left-out folds right."""
-    hits = torch.zeros(len(RIDGES))
+    # The trace of the covariance of standardised features is their number.
+    penalties = [ridge * features.shape[1] for ridge in RIDGES]
+    hits = torch.zeros(len(penalties))
     for fold in range(int(folds.max()) + 1):
-        kept = torch.nonzero(folds != fold).flatten()
-        left_out = torch.nonzero(folds == fold).flatten()
-        if kept.numel():
-            products = gram[left_out][:, kept]
-            scores = _scores(gram[kept][:, kept], one_hot[kept], products, RIDGES)
-            hits += (scores.argmax(-1) == truth[left_out]).sum(1)
-    return RIDGES[int(hits.argmax())]
-
-
-def _scores(gram: Tensor, one_hot: Tensor, products: Tensor, ridges: Sequence[float]) -> Tensor:
-    """Kernel ridge regression.
-
-    Args:
-        gram: (num, num), products of the fitted features.
-        one_hot: (num, num labels), what they are fitted to.
-        products: (num tested, num), of tested and fitted features.
-        ridges: Penalties.
-
-    Returns:
-        (num ridges, num tested, num labels).
-    """
-    # One decomposition serves all penalties.
-    values, vectors = torch.linalg.eigh(gram)
-    base = one_hot.mean(0)
-    along = vectors.T @ (one_hot - base)
-    penalties = torch.tensor(ridges, dtype=gram.dtype)[:, None] * len(gram)
-    shrunk = along / (values.clamp(min=0.0) + penalties)[..., None]
-    scores: Tensor = products @ vectors @ shrunk + base
-    return scores
+        kept = folds != fold
+        left_out = ~kept
+        if kept.any():
+            scores = Ridge(features[kept], one_hot[kept]).scores(features[left_out], penalties)
+            hits += (scores.argmax(-1) == one_hot[left_out].argmax(-1)).sum(1)
+    return penalties[int(hits.argmax())]

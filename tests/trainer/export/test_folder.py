@@ -22,7 +22,7 @@ from surgstream.trainer.commands.export import export
 from surgstream.trainer.data.augment import draw_transform
 from surgstream.trainer.errors import CheckpointError, ModelError
 from surgstream.trainer.export import load_encoder, writing
-from surgstream.trainer.export.forms import Form
+from surgstream.trainer.export.folder.forms import Form
 from surgstream.trainer.export.source import read_source
 from surgstream.trainer.export.writing import publish
 from tests.helpers.ranks import process_group, start_ranks

@@ -14,7 +14,7 @@ from surgstream.launch.commands import run
 from surgstream.trainer.commands.export import export
 from surgstream.trainer.errors import ModelError
 from surgstream.trainer.export import load_encoder
-from surgstream.trainer.export.forms import FORMS, form_for
+from surgstream.trainer.export.folder.forms import FORMS, form_for
 from surgstream.trainer.models.config import EncoderConfig
 from tests.trainer.export.saved import CONFIGS, FITTING, Saved, clips_for, features
 from tests.trainer.objectives.test_videomae import TINY as VIDEOMAE_TINY

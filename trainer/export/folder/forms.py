@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save
 
 from surgstream.trainer.errors import ModelError
-from surgstream.trainer.export.record import LayoutName
+from surgstream.trainer.export.folder.record import LayoutName
 from surgstream.trainer.models.config import EncoderConfig, Positions
 from surgstream.trainer.models.layouts import Layout, Weights
 from surgstream.trainer.models.networks import WeightsFile

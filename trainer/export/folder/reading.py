@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from surgstream.trainer.errors import ModelError
-from surgstream.trainer.export.forms import FORMS
-from surgstream.trainer.export.record import ExportRecord, read_record
+from surgstream.trainer.export.folder.forms import FORMS, Form
+from surgstream.trainer.export.folder.record import ExportRecord, read_record
 from surgstream.trainer.models.config import EncoderConfig
 from surgstream.trainer.models.layouts import Weights
 from surgstream.trainer.models.vit import Encoder
@@ -109,27 +109,49 @@ def load_encoder(folder: str | Path) -> PretrainedEncoder:
     Raises:
         ModelError: It is not such a folder, or its weights are not those of the encoder it speaks of.
     """
-    folder = Path(folder)
+    record, state = read_folder(Path(folder))
+    loaded = PretrainedEncoder(record)
+    try:
+        loaded.encoder.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        file = Path(folder) / form_of(record, Path(folder)).file
+        raise ModelError(
+            f"{file}: expected the encoder that config.json tells of: {reason}"
+        ) from None
+
+    return loaded.eval()
+
+
+def read_folder(folder: Path) -> tuple[ExportRecord, Weights]:
+    """Read the content of a folder that `surgstream export` wrote, in any layout.
+
+    Returns:
+        The content of its `config.json`, and the weights by the names that they have in an `Encoder`.
+
+    Raises:
+        ModelError: It is not such a folder, or its weights are not those of an encoder of the size it speaks of.
+    """
     record = read_record(folder)
+    form = form_of(record, folder)
+    state = form.read(folder, record.encoder)
+    _check_size(state, record.encoder, folder / form.file)
+    return record, state
+
+
+def form_of(record: ExportRecord, folder: Path) -> Form:
+    """The form in which a folder has its weights.
+
+    Raises:
+        ModelError: Its layout has none for such an encoder.
+    """
     form = FORMS[record.layout].get(record.encoder.positions)
     if form is None:
         raise ModelError(
             f"{folder}: expected an encoder that {record.layout} has a place for, got "
             f"{record.encoder.positions} positions; export it again"
         )
-
-    state = form.read(folder, record.encoder)
-    _check_size(state, record.encoder, folder / form.file)
-    loaded = PretrainedEncoder(record)
-    try:
-        loaded.encoder.load_state_dict(state)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(
-            f"{folder / form.file}: expected the encoder that config.json tells of: {reason}"
-        ) from None
-
-    return loaded.eval()
+    return form
 
 
 def _check_size(state: Weights, encoder: EncoderConfig, file: Path) -> None:

@@ -1,0 +1,181 @@
+"""Probes of stored features: ridge regression, neighbours, temporal networks."""
+
+import logging
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from surgstream.configs.errors import ConfigError
+from surgstream.configs.loading import to_tree
+from surgstream.trainer.distributed import RankInfo, all_gather, barrier, from_main
+from surgstream.trainer.encoders.choice import load_frozen
+from surgstream.trainer.engine.loop import Guards
+from surgstream.trainer.evaluation.tasks.config import TaskConfig
+from surgstream.trainer.evaluation.tasks.loading import find_task
+from surgstream.trainer.features.config import FeaturesRecipe
+from surgstream.trainer.features.extraction import extract
+from surgstream.trainer.features.opening import Extraction, open_extraction
+from surgstream.trainer.host.names import node_name
+from surgstream.trainer.labelled.clips import TaskClips
+from surgstream.trainer.labelled.opening import check_judged
+from surgstream.trainer.readouts.config import KnnConfig, ProbeRecipe, RidgeConfig, TemporalConfig
+from surgstream.trainer.readouts.fitted import fit_and_test
+from surgstream.trainer.readouts.sequences import TemporalGrid
+from surgstream.trainer.runs.files import REQUEUE, write_mark
+
+log = logging.getLogger(__name__)
+
+FEATURES = "features"
+"""The folder of features in a run directory, where a recipe names no other."""
+
+
+def run(recipe: ProbeRecipe, rank_info: RankInfo, make_guards: Callable[[], Guards]) -> None:
+    """Extract the features that are missing, train or fit the readout, choose on validation, and test once.
+
+    What is done stays done: shards with features, and networks of a temporal readout. Results are
+    `predictions/test.npz` and `val.npz`, of temporal readouts `test_seed0.npz` and so on, and `grid.json`.
+
+    Args:
+        recipe: The probe, with a readout of features.
+        rank_info: This rank's place; it has joined the others.
+        make_guards: Makes what watches over the run; collective.
+
+    Raises:
+        ConfigError: The recipe, the task and the corpus do not fit.
+        SurgstreamError: Weights, corpus, labels or features cannot be read, or no readout has a score.
+    """
+    check(recipe)
+    encoder = load_frozen(recipe.weights, recipe.encoder, recipe.seed)
+    extraction = open_extraction(features_recipe(recipe), encoder, rank_info)
+
+    guards = make_guards()
+    with closing(guards.agreement), closing(guards.profiler):
+        done = _run(recipe, extraction, rank_info, guards)
+        if not done:
+            _mark(recipe, rank_info, guards)
+    # Rank 0 serves the store in which the others look until they have closed.
+    barrier()
+
+
+def check(recipe: ProbeRecipe) -> None:
+    """Make sure that a readout of features fits its task.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    task = find_task(recipe.task)
+    check_judged(task, recipe.task)
+    assert task.labels
+
+    name = recipe.readout.name
+    if recipe.clips.balance != "none":
+        raise ConfigError(
+            f"clips.balance: expected none for {name}, which takes every row, got {recipe.clips.balance}"
+        )
+    if isinstance(recipe.readout, TemporalConfig):
+        if task.labels.per_video:
+            raise ConfigError(
+                f"readout: expected attentive, linear, ridge or knn, as {task.name} labels whole videos, "
+                "which are no sequences of labels, got temporal"
+            )
+        if task.kind == "number":
+            raise ConfigError(
+                f"readout: expected ridge, knn, attentive or linear, as {task.name} labels frames with "
+                "numbers, got temporal, which predicts classes"
+            )
+    _check_choice(recipe.readout, task)
+
+
+def _check_choice(readout: Any, task: TaskConfig) -> None:
+    grids = {RidgeConfig: "penalties", KnnConfig: "neighbours", TemporalConfig: "lrs"}
+    key = grids[type(readout)]
+    values = getattr(readout, key)
+    if not values or len({*values}) < len(values):
+        raise ConfigError(
+            f"readout.{key}: expected one value or more, each once, got {list(values)}"
+        )
+    if len(values) > 1 and not task.videos("val"):
+        raise ConfigError(
+            f"readout.{key}: expected one value, as {task.name} has no validation videos to choose by, "
+            f"got {len(values)}"
+        )
+    if isinstance(readout, TemporalConfig) and not readout.seeds:
+        raise ConfigError("readout.seeds: expected one or more, got none")
+
+
+def features_recipe(recipe: ProbeRecipe) -> FeaturesRecipe:
+    """The features that a probe needs, as `surgstream features` extracts them with the same settings."""
+    return FeaturesRecipe(
+        out=recipe.features or str(Path(recipe.run_dir) / FEATURES),
+        weights=recipe.weights,
+        seed=recipe.seed,
+        task=recipe.task,
+        labels=recipe.labels,
+        clips=recipe.clips,
+        encoder=recipe.encoder,
+        micro_batch_size=recipe.micro_batch_size,
+        timeout_seconds=recipe.timeout_seconds,
+        data=recipe.data,
+    )
+
+
+def _run(recipe: ProbeRecipe, extraction: Extraction, rank_info: RankInfo, guards: Guards) -> bool:
+    """Do all of it; false where the ranks were told to stop."""
+    task = extraction.task
+    assert task
+    beat = guards.watchdog.beat
+
+    def stopping() -> bool:
+        beat()
+        guards.agreement.ask_all()
+        return guards.agreement.stopping()
+
+    if not extract(extraction, rank_info, beat=beat, stopping=stopping):
+        return False
+    barrier()
+
+    run_dir = Path(recipe.run_dir)
+    about = _about(recipe, extraction, task)
+    readout = recipe.readout
+    if isinstance(readout, TemporalConfig):
+        grid = TemporalGrid(
+            readout, extraction, task, run_dir=run_dir, seed=recipe.seed, rank_info=rank_info
+        )
+        if not grid.train(beat, stopping):
+            return False
+        finish = partial(grid.test, about)
+    else:
+        assert isinstance(readout, RidgeConfig | KnnConfig)
+        finish = partial(fit_and_test, readout, extraction, task, run_dir, rank_info.device, about)
+
+    beat()
+    from_main(guards.check_owner)
+    from_main(finish)
+    beat()
+    return True
+
+
+def _about(recipe: ProbeRecipe, extraction: Extraction, task: TaskClips) -> dict[str, Any]:
+    """What is told in the files of predictions."""
+    spec = extraction.store.spec
+    return {
+        "task": task.config.name,
+        "task_version": task.config.version,
+        "weights": spec.weights,
+        "identity": spec.identity,
+        "corpus": spec.corpus,
+        "features": spec.key,
+        "readout": to_tree(recipe.readout),
+    }
+
+
+def _mark(recipe: ProbeRecipe, rank_info: RankInfo, guards: Guards) -> None:
+    """Leave a mark that tells the next start why this one stopped."""
+    signal_name, rank = guards.agreement.cause
+    hosts = all_gather(node_name())
+    if rank_info.is_main:
+        why = f"{signal_name} on rank {rank} ({hosts[rank]}); what was done is kept"
+        write_mark(Path(recipe.run_dir), REQUEUE, why)
+        log.info("stopped: %s", why)
