@@ -67,6 +67,8 @@ Ending = Callable[[str], contextlib.AbstractContextManager[None]]
 def recipe(name: str) -> dict[str, Any]:
     tree: dict[str, Any] = yaml.safe_load((RECIPES / f"{name}.yaml").read_text())
     tree["data"]["order"]["weights"] = {"a": 1, "b": 2}
+    augment = {"resized_crop": {}, "rand_augment": {}, "erase": {}}
+    tree["data"]["augment"] = tree["data"].get("augment", {}) | augment
     return tree | {"held_out": {"corpus": "c"}, "probe": {}, "max_steps": 1000}
 
 

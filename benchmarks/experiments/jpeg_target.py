@@ -30,7 +30,7 @@ from surgstream.shards.storage.stores import Stores
 from surgstream.shards.video.picture import frame, to_image, to_jpeg
 from surgstream.shards.video.sources import VideoFile
 from surgstream.trainer.config import TrainConfig
-from surgstream.trainer.data.augment import multi_scale_crop
+from surgstream.trainer.data.augmentation.windows import multi_scale_crop
 from surgstream.trainer.models.embed import to_tubelets
 from surgstream.trainer.objectives.pixels import normalise_pixels
 

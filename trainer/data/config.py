@@ -1,6 +1,5 @@
 """Configuration of the clips: their source, order, reading, cropping and decoding."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -12,6 +11,12 @@ from surgstream.shards.order.sequence import OrderConfig
 from surgstream.shards.reading.clips import BadClipLimits
 from surgstream.shards.reading.config import ReadConfig
 from surgstream.shards.storage.stores import S3Config
+from surgstream.trainer.data.augmentation.config import (
+    CropConfig,
+    EraseConfig,
+    RandAugmentConfig,
+    ResizedCropConfig,
+)
 
 View = Literal["squash", "start", "centre", "end"]
 """What is seen of the pictures of a clip that is judged: all of them at another aspect ratio, or the largest square at
@@ -19,34 +24,25 @@ the start (left or top), in the centre or at the end of the longer side."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class CropConfig:
-    """Multi-scale cropping: one window a clip, shared by its frames, resized to the model's square input.
-
-    Attributes:
-        scales: Window sides as fractions of the frame's short side.
-        max_distortion: Largest distance, in places of `scales`, between a window's width and its height.
-        offsets: `fixed` places windows at one of 13 points, `uniform` anywhere in the frame.
-    """
-
-    scales: tuple[Annotated[float, Range(0.01, 1)], ...] = (1.0, 0.875, 0.75, 0.66)
-    max_distortion: Annotated[int, Range(0, 100)] = 1
-    offsets: Literal["fixed", "uniform"] = "fixed"
-
-    def problems(self) -> Iterator[str]:
-        """Yield what is wrong with these values."""
-        if not self.scales:
-            yield "scales: expected at least one, got none"
-
-
-@dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """Augmentation of training clips; clips that are evaluated are centre squares.
+    """Augmentation of training clips; clips that are judged are seen by a view.
+
+    Whatever is drawn is drawn once a clip, for all of its frames. The order is that of the keys: a window is cut and
+    resized, mirrored, changed by RandAugment, and erased in part.
 
     Attributes:
         crop: Cropping.
+        resized_crop: Random resized crops, in place of `crop`; null takes `crop`.
+        flip: Share of the clips whose left and right change places.
+        rand_augment: RandAugment; null goes without.
+        erase: Random erasing; null goes without.
     """
 
     crop: CropConfig = field(default_factory=CropConfig)
+    resized_crop: ResizedCropConfig | None = None
+    flip: Annotated[float, Range(0, 1)] = 0.0
+    rand_augment: RandAugmentConfig | None = None
+    erase: EraseConfig | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

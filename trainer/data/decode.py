@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from surgstream.trainer.data.augment import ClipTransform
+from surgstream.trainer.data.augment import ClipTransform, augmented
 from surgstream.trainer.data.config import DecodeConfig
 from surgstream.trainer.data.graphs import (
     Graph,
@@ -26,7 +26,10 @@ _BUSY_CORES = 3
 
 
 class ClipDecoder:
-    """Decodes, crops, resizes and normalises the frames of a micro-batch."""
+    """Decodes, crops, resizes, normalises and augments the frames of a micro-batch."""
+
+    _own_stream: torch.cuda.Stream | None = None
+    """Where a GPU augments, once it has to."""
 
     def __init__(
         self,
@@ -98,7 +101,7 @@ class ClipDecoder:
 
         Returns:
             Clips (B, C, T, H, W), float32, ImageNet-normalised, on the decoder's `device`: a strided view of the
-            graph's own output, not a copy.
+            graph's own output, not a copy, unless the transform changes pixels.
 
         Raises:
             DamagedFramesError: Frames are no JPEGs that can be decoded.
@@ -119,7 +122,24 @@ class ClipDecoder:
 
         pixels: Tensor = torch.utils.dlpack.from_dlpack(images.as_tensor())
         clips = pixels.view(-1, self._num_frames, 3, self._image_size, self._image_size)
-        return clips.transpose(1, 2)
+        return self._augmented(clips.transpose(1, 2), transform)
+
+    def _augmented(self, clips: Tensor, transform: ClipTransform) -> Tensor:
+        """Augment clips; on a GPU beside the trainer's kernels, not after those that are queued."""
+        if not clips.is_cuda or not transform.changes_pixels:
+            return augmented(clips, transform)
+
+        trainers = torch.cuda.current_stream(clips.device)
+        own = self._own_stream or torch.cuda.Stream(clips.device)  # type: ignore[no-untyped-call]
+        self._own_stream = own
+        with torch.cuda.stream(own):
+            clips = augmented(clips, transform)
+
+        # The memory is free for others once the trainer's kernels, too, are done with it
+        clips.record_stream(trainers)
+        # The graph may now write to its pixels again
+        own.synchronize()
+        return clips
 
     def _cause(
         self,

@@ -149,9 +149,11 @@ def take_sample(config: TrainConfig, storage: Storage) -> Sample:
 
     draws = np.array([clip.draw for clip in batch], np.int64)
     sizes = np.array([(clip.width, clip.height) for clip in batch], np.int64)
+    # What is done to pixels after decoding would make large differences of small ones
+    windows = draw_transform(data.augment, config.seed, draws, sizes).windows
     return Sample(
         frames=list(itertools.chain.from_iterable(clip.frames for clip in batch)),
-        transform=draw_transform(data.augment, config.seed, draws, sizes),
+        transform=ClipTransform(windows=windows),
         num_frames=encoder.num_frames,
         image_size=encoder.image_size,
     )

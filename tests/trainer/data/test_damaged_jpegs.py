@@ -40,14 +40,17 @@ def picture(dataset: str, video: str, frame: int) -> bytes:
     return bytes(jpeg)
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> TrainConfig:
+AUGMENTED = "data.augment={resized_crop: {}, flip: 0.5, rand_augment: {probability: 1.0}, erase: {probability: 0.5}}"
+
+
+@pytest.fixture(params=[(), (AUGMENTED,)], ids=["cropped", "augmented"])
+def config(tmp_path: Path, request: pytest.FixtureRequest) -> TrainConfig:
     layout = {"knee": [{"a": [(0, 40)]}], "hip": [{"b": [(0, 30)]}]}
     write_corpus(tmp_path, layout, picture=picture)
     words = [
         f"data.corpus={tmp_path}", "held_out=null", f"data.stride={STRIDE}", "global_batch_size=8",
         "micro_batch_size=2", "objective.encoder.image_size=32",
-        f"objective.encoder.num_frames={NUM_FRAMES}",
+        f"objective.encoder.num_frames={NUM_FRAMES}", *request.param,
     ]  # fmt: skip
     recipe = Path(__file__).parents[3] / "configs" / "pretrain" / "surgvista_tiny.yaml"
     return load(TrainConfig, recipe, words)

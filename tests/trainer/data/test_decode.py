@@ -10,7 +10,10 @@ from PIL import Image
 
 from surgstream.trainer.batch import IMAGENET_MEAN, IMAGENET_STD
 from surgstream.trainer.data import decode
-from surgstream.trainer.data.augment import ClipTransform
+from surgstream.trainer.data.augment import ClipTransform, augmented
+from surgstream.trainer.data.augmentation.config import EraseConfig, RandAugmentConfig
+from surgstream.trainer.data.augmentation.erasing import draw_erasing
+from surgstream.trainer.data.augmentation.policy import draw_operations
 from surgstream.trainer.data.config import DecodeConfig
 from surgstream.trainer.data.decode import ClipDecoder, decoding_threads
 from surgstream.trainer.data.graphs import Graph, clips_graph
@@ -91,6 +94,28 @@ def test_clips_equal_a_plain_reference(device: str, config: DecodeConfig) -> Non
 def test_the_frame_axis_is_a_view_of_the_graph_s_output(device: str) -> None:
     clips = decoder(device).decode([jpeg(smooth_image(0))] * 2, cropped((0, 0, 80, 80)))
     assert not clips.is_contiguous() and clips.transpose(1, 2).is_contiguous()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_decoded_clips_are_augmented_on_their_device(device: str) -> None:
+    graph = decoder(device)
+    frames = [jpeg(smooth_image(seed)) for seed in range(6)]
+    crops = cropped(*[(0, 0, 80, 80)] * 3)
+    draws = np.arange(3)
+    transform = ClipTransform(
+        windows=crops.windows,
+        flipped=np.array([True, False, True]),
+        operations=draw_operations(RandAugmentConfig(probability=1.0), 0, draws),
+        erasing=draw_erasing(EraseConfig(probability=1.0), 0, draws),
+    )
+    plain = graph.decode(frames, crops)
+    copy = plain.clone()
+    for _ in range(3):
+        clips = graph.decode(frames, transform)
+    assert torch.equal(plain, copy), "the graph's own pixels are not written to"
+    assert clips.device.type == device and clips.transpose(1, 2).is_contiguous()
+    expected = augmented(copy.cpu(), transform)
+    torch.testing.assert_close(clips.cpu(), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_clip_is_the_same_in_any_batch_on_the_cpu() -> None:

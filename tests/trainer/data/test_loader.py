@@ -17,7 +17,8 @@ from surgstream.shards.reading.activity import Activities
 from surgstream.shards.reading.clips import ClipBytes
 from surgstream.trainer.batch import ClipName
 from surgstream.trainer.data.augment import ClipTransform, draw_transform
-from surgstream.trainer.data.config import AugmentConfig, CropConfig, View
+from surgstream.trainer.data.augmentation.config import CropConfig
+from surgstream.trainer.data.config import AugmentConfig, View
 from surgstream.trainer.data.loader import ClipLoader
 from surgstream.trainer.errors import DamagedFramesError, DecodingDeviceError
 from tests.helpers.ranks import wait_for

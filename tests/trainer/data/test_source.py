@@ -13,8 +13,9 @@ from surgstream.configs.loading import load
 from surgstream.trainer.assembly import clip_source, held_out_clips, open_corpus, periodic_tasks
 from surgstream.trainer.batch import ClipBatch, ClipName
 from surgstream.trainer.config import TrainConfig
-from surgstream.trainer.data.augment import ClipTransform, multi_scale_crop, view_windows
-from surgstream.trainer.data.config import CropConfig
+from surgstream.trainer.data.augment import ClipTransform, view_windows
+from surgstream.trainer.data.augmentation.config import CropConfig
+from surgstream.trainer.data.augmentation.windows import multi_scale_crop
 from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.errors import CheckpointError

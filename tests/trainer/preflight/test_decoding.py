@@ -85,6 +85,13 @@ def test_one_clip_is_enough_where_it_has_more_pictures(folder: Path) -> None:
     assert len(sample.frames) == 128 and len(sample.transform.windows) == 1
 
 
+def test_a_sample_is_cut_as_in_the_run_and_not_augmented_further(folder: Path) -> None:
+    words = "data.augment={resized_crop: {}, flip: 1.0, rand_augment: {}, erase: {}}"
+    sample = take_sample(recipe(folder, words), open_storage(str(folder)))
+    assert not sample.transform.changes_pixels
+    assert not np.array_equal(sample.transform.windows, sample_of(folder).transform.windows)
+
+
 def on_gpu(sample: decoding.Sample, *, whole_frames: bool) -> Pixels:
     """What the GPU's graph makes of a sample, run on the CPU."""
     graph = Graph(

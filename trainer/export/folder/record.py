@@ -10,7 +10,7 @@ from surgstream.configs.errors import ConfigError
 from surgstream.configs.files import read_text
 from surgstream.configs.loading import build, to_tree
 from surgstream.configs.ranges import LAST_DRAW, Range
-from surgstream.trainer.data.config import CropConfig
+from surgstream.trainer.data.augmentation.config import CropConfig
 from surgstream.trainer.errors import ModelError
 from surgstream.trainer.models.config import EncoderConfig
 
