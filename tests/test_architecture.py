@@ -69,8 +69,8 @@ MAY_IMPORT = {
         "shards.corpus.file",
     ),
     "trainer.labelled": (
-        "shards.reading", "shards.labels", "shards.storage", "trainer.errors", "trainer.batch", "trainer.distributed",
-        "trainer.evaluation", "trainer.labelled",
+        "shards.reading", "shards.labels", "shards.order", "shards.storage", "trainer.errors", "trainer.batch",
+        "trainer.distributed", "trainer.evaluation", "trainer.labelled",
     ),
     "trainer.encoders": (
         "trainer.errors", "trainer.batch", "trainer.models", "trainer.export.folder", "trainer.runs.files",

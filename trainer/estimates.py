@@ -3,9 +3,7 @@
 import math
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
+from surgstream.shards.reading.locations import SizedTable
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.config import ParallelConfig
 from surgstream.trainer.engine.schedules import TrainingPlan
@@ -219,32 +217,30 @@ def effective_ratio(interval_seconds: float, failures: Failures, mttf_seconds: f
     return interval_seconds / mttf_seconds * share
 
 
-def cut_short_share(part_frames: npt.NDArray[np.int64], look_back: int) -> float:
-    """The share of clips that would begin before their part of a video does.
+def cut_short_share(table: SizedTable, dataset: str, look_back: int) -> float:
+    """The share of a dataset's clips that would begin before their part of a video does.
 
     Args:
-        part_frames: (num,), frames of each part; each is the last frame of one clip.
+        table: The clips.
+        dataset: The dataset.
         look_back: Frames from a clip's first to its last.
     """
-    cut_short = np.minimum(part_frames, look_back).sum()
-    return float(cut_short / part_frames.sum())
+    return table.clips_cut_short(dataset, look_back) / _num_clips(table, dataset)
 
 
-def repeated_share(part_frames: npt.NDArray[np.int64], *, num_frames: int, stride: int) -> float:
+def repeated_share(table: SizedTable, dataset: str, *, num_frames: int, stride: int) -> float:
     """The share of clips' frames that repeat the earliest one, since clips look back beyond their part.
 
     Args:
-        part_frames: (num,), frames of each part; each is the last frame of one clip.
+        table: The clips.
+        dataset: The dataset.
         num_frames: Frames of a clip.
         stride: Frames from one to the next.
     """
-    # Anchors that may lack frames before them.
-    early = np.minimum(part_frames, (num_frames - 1) * stride)
+    # The k-th frame before the last is lacking in all clips that look back farther than their part.
+    lacking = sum(table.clips_cut_short(dataset, k * stride) for k in range(1, num_frames))
+    return lacking / (num_frames * _num_clips(table, dataset))
 
-    # Block k of `stride` anchors lacks num_frames - 1 - k frames for each of them; the last block may be shorter.
-    blocks, rest = np.divmod(early, stride)
-    lacking_in_blocks = stride * (blocks * (num_frames - 1) - blocks * (blocks - 1) // 2)
-    lacking_in_rest = rest * (num_frames - 1 - blocks)
 
-    lacking = lacking_in_blocks.sum() + lacking_in_rest.sum()
-    return float(lacking / (num_frames * part_frames.sum()))
+def _num_clips(table: SizedTable, dataset: str) -> int:
+    return {size.name: size.num_clips for size in table.sizes()}[dataset]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.clips import ClipShape
-from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.locations import SizedTable
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.estimates import cut_short_share, repeated_share
@@ -22,16 +22,17 @@ def look_back(config: TrainConfig) -> int:
     return shape.look_back
 
 
-def repetition(config: TrainConfig, corpus: FrameTable, dataset: str) -> float:
+def repetition(config: TrainConfig, corpus: SizedTable, dataset: str) -> float:
     """Compute the share of a dataset's clip frames that repeat the earliest frame of their clip."""
     return repeated_share(
-        corpus.part_frames(dataset),
+        corpus,
+        dataset,
         num_frames=config.objective.encoder.num_frames,
         stride=config.data.stride,
     )
 
 
-def corpus_warnings(config: TrainConfig, corpus: FrameTable) -> Iterator[str]:
+def corpus_warnings(config: TrainConfig, corpus: SizedTable) -> Iterator[str]:
     """Yield warnings of short videos, whose clips repeat frames, and of a corpus packed at a higher rate."""
     datasets = [size.name for size in corpus.sizes()]
     for dataset in datasets:
@@ -55,9 +56,17 @@ def corpus_warnings(config: TrainConfig, corpus: FrameTable) -> Iterator[str]:
         )
 
 
-def _repetition_warnings(config: TrainConfig, corpus: FrameTable, dataset: str) -> Iterator[str]:
+def _repetition_warnings(config: TrainConfig, corpus: SizedTable, dataset: str) -> Iterator[str]:
     repeated = repetition(config, corpus, dataset)
     if repeated <= MAX_REPEATED:
+        return
+
+    share = (
+        f"{dataset}: {100 * repeated:.0f} % of the frames that its clips show are a clip's "
+        "earliest one again"
+    )
+    if config.task:
+        yield f"{share}, since clips look back beyond their part of a video; lower clips.stride or encoder.num_frames"
         return
 
     fps = config.data.fps
@@ -65,15 +74,14 @@ def _repetition_warnings(config: TrainConfig, corpus: FrameTable, dataset: str) 
     seconds = f", {frames / fps:,.4g} s" if fps else ""
     denser = "raise data.fps" if fps else "pack more frames a second"
     yield (
-        f"{dataset}: {100 * repeated:.0f} % of the frames that its clips show are a clip's "
-        f"earliest one again, since clips look back {frames:,} frames{seconds}; "
+        f"{share}, since clips look back {frames:,} frames{seconds}; "
         f"lower data.stride or encoder.num_frames, {denser}, or leave short videos out "
         "(min_seconds in the corpus file)"
     )
 
 
 def report_mixing(
-    order: Order, config: TrainConfig, corpus: FrameTable, progress: Progress, last_step: int
+    order: Order, config: TrainConfig, corpus: SizedTable, progress: Progress, last_step: int
 ) -> None:
     """Log each dataset's share of the draws.
 
@@ -92,7 +100,7 @@ def report_mixing(
 
     for dataset in order.report():
         repeats_in_run = dataset.repeats * run_draws / order.num_clips
-        short = cut_short_share(corpus.part_frames(dataset.name), look_back(config))
+        short = cut_short_share(corpus, dataset.name, look_back(config))
         log.info(
             "%s (%s): %d clips, %.2f %% of the draws, each clip %.3g times in this run of %d draws; "
             "%.3g %% of them would begin before their part of a video does, and repeat the "

@@ -6,7 +6,7 @@ from surgstream.configs.changes import changes
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import to_tree
 from surgstream.shards.order.sequence import Order
-from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.locations import SizedTable
 from surgstream.trainer.config import TrainConfig, restore_recipe
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.errors import CheckpointError
@@ -51,7 +51,7 @@ def _held(progress: Progress, key: str, kind: type[T]) -> T:
     )
 
 
-def order_from(progress: Progress, config: TrainConfig, corpus: FrameTable) -> Order:
+def order_from(progress: Progress, config: TrainConfig, corpus: SizedTable) -> Order:
     """Create the order of a new run, or continue the checkpoint's.
 
     Args:

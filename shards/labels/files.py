@@ -3,14 +3,17 @@
 import hashlib
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from surgstream.configs.suggestions import did_you_mean
 from surgstream.shards.errors import LabelError
 from surgstream.shards.labels.config import LabelFilesConfig
+from surgstream.shards.labels.moments import Floats
 from surgstream.shards.labels.tables import Table, finite, parse_table, read_file
-from surgstream.shards.labels.timeline import Floats, FrameTruth, Timeline, TrueRows
+from surgstream.shards.labels.timeline import FrameTruth, Timeline, TrueRows
 from surgstream.shards.labels.values import LabelValues, Value
 from surgstream.shards.storage.addresses import join
 from surgstream.shards.storage.stores import Stores
@@ -66,6 +69,10 @@ class LabelFiles:
             StorageError: A store fails.
         """
         return self._timeline(video).rows()
+
+    def nearest(self, video: str, seconds: Floats) -> npt.NDArray[Any]:
+        """What the labelled rows nearest to some times say; see `Labels.nearest`, and for errors `rows`."""
+        return self._timeline(video).nearest_row(seconds)
 
     def at(self, video: str, seconds: Floats, frame_seconds: float) -> FrameTruth:
         """The labels of frames of a video; see `Labels.at`, and for errors `rows`."""

@@ -7,9 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from surgstream.shards.labels.moments import Floats, Int64, Moments
 from surgstream.shards.labels.values import LabelValues, Value
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +53,17 @@ class Labels(Protocol):
     def rows(self, video: str) -> TrueRows:
         """The labelled rows of a video: one for each scored moment."""
 
+    def nearest(self, video: str, seconds: Floats) -> npt.NDArray[Any]:
+        """What the labelled row of a video that is nearest to each of some times says; of two as near the earlier one.
+
+        Args:
+            video: The id of the video, which has labelled rows.
+            seconds: (n,).
+
+        Returns:
+            (n, ...), as `LabelValues.stack` gives it.
+        """
+
     def at(self, video: str, seconds: Floats, frame_seconds: float) -> FrameTruth:
         """The labels of frames of a video.
 
@@ -64,8 +74,57 @@ class Labels(Protocol):
         """
 
 
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Rows in order of time, of which neighbours that say the same are kept as one.
+
+    Attributes:
+        moments: The n seconds.
+        starts: (R,), the first row of each run of rows that say the same.
+        labelled: (R,) bool, whether these rows have a label.
+        truth: (R, ...), what they say.
+    """
+
+    moments: Moments
+    starts: Int64
+    labelled: npt.NDArray[np.bool_]
+    truth: npt.NDArray[Any]
+
+    @staticmethod
+    def of(seconds: Floats, labelled: npt.NDArray[np.bool_], truth: npt.NDArray[Any]) -> "_Rows":
+        """Find the runs of n rows."""
+        # What an unlabelled row says is no matter, and NaN differs from itself.
+        said = truth.copy()
+        said[~labelled] = 0
+        starts = np.union1d(change_places(labelled), change_places(said))
+        return _Rows(Moments(seconds), starts, labelled[starts], truth[starts])
+
+    def run_of(self, rows: Int64) -> Int64:
+        """The run of each row; -1 of row -1."""
+        return np.searchsorted(self.starts, rows, side="right") - 1
+
+    def nearest(self, seconds: Floats) -> Int64:
+        """The row that is nearest to each of some times, the earlier of two as near; there must be one."""
+        last = len(self.moments) - 1
+        after = self.moments.search(seconds, "left").clip(max=last)
+        before = (after - 1).clip(min=0)
+        to_before = np.abs(self.moments.at(before) - seconds)
+        to_after = np.abs(self.moments.at(after) - seconds)
+        return np.where(to_before <= to_after, before, after)
+
+
+def change_places(rows: npt.NDArray[Any]) -> Int64:
+    """The places of rows that are not as the one before them, and of the first, where there is one.
+
+    Args:
+        rows: (n, ...).
+    """
+    differs = (rows[1:] != rows[:-1]).any(axis=tuple(range(1, rows.ndim)))
+    return np.concatenate([np.arange(min(len(rows), 1)), np.flatnonzero(differs) + 1])
+
+
 class Timeline:
-    """A video's rows, labelled or not.
+    """A video's rows, labelled or not, in memory that grows with the changes in them.
 
     Args:
         seconds: Increasing.
@@ -76,18 +135,34 @@ class Timeline:
     def __init__(
         self, seconds: Sequence[float], values: Sequence[Value | None], space: LabelValues
     ) -> None:
-        self._seconds = np.array(seconds, np.float64)
-        self._labelled = np.array([value is not None for value in values], bool)
-        self._truth = space.stack(values)
+        times = np.array(seconds, np.float64)
+        labelled = np.array([value is not None for value in values], bool)
+        truth = space.stack(values)
         self._nothing = space.stack([None])
+
+        self._all = _Rows.of(times, labelled, truth)
+        self._labelled = self._all
+        if not labelled.all():
+            self._labelled = _Rows.of(times[labelled], labelled[labelled], truth[labelled])
 
     def rows(self) -> TrueRows:
         """The labelled rows."""
-        return TrueRows(self._seconds[self._labelled], self._truth[self._labelled])
+        rows = self._labelled
+        runs = rows.run_of(np.arange(len(rows.moments)))
+        return TrueRows(rows.moments.all(), rows.truth[runs])
+
+    def nearest_row(self, seconds: Floats) -> npt.NDArray[Any]:
+        """What the labelled row nearest to each of some times says, of two as near the earlier one.
+
+        Raises:
+            IndexError: No row has a label.
+        """
+        rows = self._labelled
+        return rows.truth[rows.run_of(rows.nearest(seconds))]
 
     def holding(self, seconds: Floats) -> FrameTruth:
         """The labels that hold at some times, each until the next row."""
-        rows = np.searchsorted(self._seconds, seconds, side="right") - 1
+        rows = self._all.moments.search(seconds, "right") - 1
         return self._take(rows, rows >= 0)
 
     def nearest(self, seconds: Floats, frame_seconds: float) -> FrameTruth:
@@ -95,24 +170,18 @@ class Timeline:
 
         A row halfway between two frames is the later one's; of two rows equally near a frame has the earlier one's.
         """
-        if not len(self._seconds):
+        if not len(self._all.moments):
             return self.holding(seconds)
 
-        after = np.searchsorted(self._seconds, seconds).clip(max=len(self._seconds) - 1)
-        before = (after - 1).clip(min=0)
-        is_nearer = np.abs(self._seconds[before] - seconds) <= np.abs(
-            self._seconds[after] - seconds
-        )
-        rows = np.where(is_nearer, before, after)
-
-        distance = self._seconds[rows] - seconds
+        rows = self._all.nearest(seconds)
+        distance = self._all.moments.at(rows) - seconds
         half = frame_seconds / 2
         return self._take(rows, (-half <= distance) & (distance < half))
 
-    def _take(self, rows: npt.NDArray[np.int64], found: npt.NDArray[np.bool_]) -> FrameTruth:
+    def _take(self, rows: Int64, found: npt.NDArray[np.bool_]) -> FrameTruth:
         """The labels of some rows, but none where a row was not `found`."""
-        # One row more stands for "none", and is the last: number -1.
-        labelled = np.append(self._labelled, False)
-        truth = np.concatenate([self._truth, self._nothing])
-        rows = np.where(found, rows, -1)
-        return FrameTruth(labelled[rows], truth[rows])
+        # One run more stands for "none", and is the last: number -1.
+        labelled = np.append(self._all.labelled, False)
+        truth = np.concatenate([self._all.truth, self._nothing])
+        runs = np.where(found, self._all.run_of(rows), -1)
+        return FrameTruth(labelled[runs], truth[runs])

@@ -182,8 +182,12 @@ class FrameTable:
         found = self._datasets[dataset]
         return np.diff(self._clip_starts[found.first_part : found.end_part + 1])
 
+    def clips_cut_short(self, dataset: str, look_back: int) -> int:
+        """See `SizedTable`."""
+        return int(np.minimum(self.part_frames(dataset), look_back).sum())
+
     def frames_apart(self, dataset: str) -> list[int]:
-        """All distances, in packed frames, from a shown frame to the next one in the videos of a dataset."""
+        """See `SizedTable`."""
         found = self._datasets[dataset]
         videos = self._part_videos[found.first_part : found.end_part]
         return [int(apart) for apart in np.unique(self._apart[videos])]

@@ -118,3 +118,24 @@ class ClipTable(Protocol):
 
     def rows(self, dataset: str, start: int, stop: int) -> Iterator[RowRange]:
         """The index rows of frames [start, stop) of a dataset: one range for each shard they lie in, in order."""
+
+
+class SizedTable(ClipTable, Protocol):
+    """A table of clips that says how well its parts fit a clip, and its rate the corpus."""
+
+    def clips_cut_short(self, dataset: str, look_back: int) -> int:
+        """How many clips of a dataset would begin before their part of a video does, if they look back so many frames.
+
+        The frames are those that the table shows, or, where clips have a stride of their own, strides.
+        """
+
+    def frames_apart(self, dataset: str) -> list[int]:
+        """All distances, in packed frames, from a shown frame to the next one in the videos of a dataset."""
+
+
+def by_dataset(datasets: Sequence[str]) -> dict[str, list[int]]:
+    """The positions of each dataset in a list of datasets."""
+    positions: dict[str, list[int]] = {}
+    for i, dataset in enumerate(datasets):
+        positions.setdefault(dataset, []).append(i)
+    return positions

@@ -47,7 +47,7 @@ def told(
 @pytest.mark.parametrize("back", [0, 1, 5, 15, 39, 60])
 def test_clips_that_begin_before_their_part(corpus: FrameTable, back: int) -> None:
     for name in LAYOUT:
-        share = cut_short_share(corpus.part_frames(name), back)
+        share = cut_short_share(corpus, name, back)
         parts = [count for shard in LAYOUT[name] for spans in shard.values() for _, count in spans]
         anchors = [anchor for count in parts for anchor in range(count)]
         assert share == pytest.approx(sum(anchor - back < 0 for anchor in anchors) / len(anchors))

@@ -13,6 +13,7 @@ from surgstream.configs.errors import SurgstreamError
 from surgstream.shards.format.rates import RateError, check_rates_at_hand
 from surgstream.shards.order.sequence import Order
 from surgstream.shards.reading.frame_table import FrameTable
+from surgstream.shards.reading.locations import SizedTable
 from surgstream.shards.reading.memory import buffer_problem, open_chunk_bytes
 from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer import estimates
@@ -178,7 +179,7 @@ def run_numbers(
 
 
 def corpus_numbers(
-    config: TrainConfig, frames: FrameTable, order: Order, plan: TrainingPlan
+    config: TrainConfig, frames: SizedTable, order: Order, plan: TrainingPlan
 ) -> dict[str, Any]:
     """The numbers of the corpus: its clips, lanes, and the draws of each dataset's clips."""
     clips = sum(size.num_clips for size in frames.sizes())
@@ -186,14 +187,15 @@ def corpus_numbers(
 
     datasets = []
     for report in order.report():
-        part_frames = frames.part_frames(report.name)
         datasets.append(
             {
                 "name": report.name,
                 "clips": report.num_clips,
                 "share": report.share,
                 "repeats_an_epoch": report.repeats,
-                "share_cut_short": estimates.cut_short_share(part_frames, look_back(config)),
+                "share_cut_short": estimates.cut_short_share(
+                    frames, report.name, look_back(config)
+                ),
                 "draws_of_a_clip": run * report.share / report.num_clips,
                 "repeated_frames": repetition(config, frames, report.name),
                 "packed_frames_apart": frames.frames_apart(report.name),
@@ -217,7 +219,7 @@ def corpus_numbers(
 
 
 def buffer_numbers(
-    config: TrainConfig, frames: FrameTable, order: Order, world_size: int
+    config: TrainConfig, frames: SizedTable, order: Order, world_size: int
 ) -> dict[str, Any]:
     """The memory of a rank for chunks, and what is wrong with it; None where a run may begin with it."""
     frames_back = look_back(config)
@@ -236,7 +238,7 @@ def _plan(config: TrainConfig, num_clips: int, world_size: int) -> TrainingPlan:
     return config.plan(num_clips=num_clips, world_size=world_size, start=start)
 
 
-def _audit_line_bytes(frames: FrameTable, plan: TrainingPlan, world_size: int) -> float:
+def _audit_line_bytes(frames: SizedTable, plan: TrainingPlan, world_size: int) -> float:
     """The mean length of an audit log's lines, with the names of clips from the middle of each dataset."""
     last = {
         "g": plan.last_step * plan.global_batch_size,

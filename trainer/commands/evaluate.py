@@ -9,11 +9,8 @@ from typing import Any
 
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.files import write_atomically
-from surgstream.shards.labels.files import LabelFiles
-from surgstream.shards.labels.packed import PackedLabels
 from surgstream.shards.labels.timeline import Labels, TrueRows
-from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.shards.storage.stores import Stores, open_storage
+from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.errors import EvaluationError
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, Videos
 from surgstream.trainer.evaluation.predictions.matching import Asked, match
@@ -25,16 +22,17 @@ from surgstream.trainer.evaluation.report.table import draw_table
 from surgstream.trainer.evaluation.scorer import Model
 from surgstream.trainer.evaluation.scoring import Truth, evaluate
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
-from surgstream.trainer.evaluation.tasks.loading import find_task, label_space, label_values
+from surgstream.trainer.evaluation.tasks.loading import label_space
+from surgstream.trainer.evaluation.tasks.opening import find_judged_task, open_labels
 from surgstream.trainer.evaluation.tasks.packed import packed_by
 
 
 def run(words: argparse.Namespace) -> int:
     """Do the work of `surgstream evaluate`."""
-    task = find_task(words.task)
-    _check(task, words.task)
+    task = find_judged_task(words.task)
     space = label_space(task)
-    labels = _labels(task, words)
+    corpus = None if words.labels else open_storage(words.corpus)
+    labels = open_labels(task, words.labels, corpus)
     where = words.labels or words.corpus
     asked = _asked(task, labels, words.split, where)
 
@@ -69,27 +67,6 @@ def run(words: argparse.Namespace) -> int:
         )
         sys.stdout.write(f"\n{words.out}: result.json, table.md, report.html\n")
     return 0
-
-
-def _check(task: TaskConfig, word: str) -> None:
-    """Make sure that a task has labels and a split to score."""
-    if task.labels is None:
-        raise ConfigError(f"{word}: expected a task with labels, got one of published values alone")
-    if task.folds:
-        raise ConfigError(
-            f"{word}: expected one of its folds, got none; write {word}@FOLD with one of "
-            f"{', '.join(task.folds)}"
-        )
-    if task.split is None:
-        raise ConfigError(f"{word}: expected a task with a split, its ids are not known")
-
-
-def _labels(task: TaskConfig, words: argparse.Namespace) -> Labels:
-    assert task.labels
-    if words.labels:
-        return LabelFiles(task.labels, label_values(task), words.labels, Stores())
-    table = FrameTable.open(open_storage(words.corpus), fps=task.rows_per_second, check=False)
-    return PackedLabels(task.labels, label_values(task), table, task.dataset)
 
 
 def _asked(task: TaskConfig, labels: Labels, split: str, where: str) -> Asked:

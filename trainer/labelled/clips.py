@@ -1,40 +1,38 @@
 """The clips of a task's splits, as views of one packed corpus, and what is true of each."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from surgstream.configs.errors import ConfigError
-from surgstream.shards.labels.timeline import Labels, TrueRows
+from surgstream.configs.suggestions import did_you_mean
+from surgstream.shards.labels.timeline import Labels
+from surgstream.shards.order.sequence import OrderConfig
 from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.shards.reading.subset import Anchors, Subset
+from surgstream.shards.reading.locations import SizedTable
+from surgstream.shards.reading.subsets.anchors import Anchors
+from surgstream.shards.reading.subsets.runs import Runs
+from surgstream.shards.reading.subsets.subset import Subset
 from surgstream.trainer.batch import ClipName
+from surgstream.trainer.errors import EvaluationError
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace
 from surgstream.trainer.evaluation.statistics.subsets import nested_subsets
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
 from surgstream.trainer.evaluation.tasks.loading import label_space
+from surgstream.trainer.labelled.balanced import ClassTable
 from surgstream.trainer.labelled.config import TaskClipsConfig
+from surgstream.trainer.labelled.rows import AskedRows, LabelledRows
 
-Floats = npt.NDArray[np.float64]
+log = logging.getLogger(__name__)
+
 Int64 = npt.NDArray[np.int64]
 
-
-@dataclass(frozen=True, eq=False)
-class AskedRows:
-    """The labelled rows of a video that a corpus has a frame for.
-
-    Attributes:
-        true: The rows.
-        anchors: (n, S), for each row the numbers in the video of the last frames of its S clips.
-    """
-
-    true: TrueRows
-    anchors: Int64
+_LABEL_TYPES = {"class": np.int64, "multilabel": np.float32, "number": np.float32}
 
 
 class SplitClips:
@@ -43,25 +41,75 @@ class SplitClips:
     Attributes:
         split: `train`, `val` or `test`.
         videos: The ids of its videos that have labelled rows.
-        table: The clips, numbered in the order of the corpus.
     """
 
     def __init__(self, task: "TaskClips", split: str, videos: Sequence[str]) -> None:
+        """Read the labels.
+
+        Args:
+            task: The task.
+            split: Its split.
+            videos: The videos to take of it.
+
+        Raises:
+            ConfigError: The corpus has no such video.
+            EvaluationError: A video to be judged by has no labelled row with a frame.
+            LabelError: Labels are missing or malformed.
+        """
         self._task = task
         self.split = split
         self.videos = tuple(video for video in videos if len(task.rows(video).true.seconds))
 
+        without = sorted({*videos} - {*self.videos})
+        if without and split != "train":
+            raise EvaluationError(
+                f"{task.config.name}: {without[0]}: expected labelled rows with frames, as it is of the "
+                f"{split} split, got none (of {len(without)} such videos)"
+            )
+        if without:
+            log.warning(
+                "%s: %d training videos have no labelled rows with frames, and are left out: %s%s",
+                task.config.name,
+                len(without),
+                ", ".join(without[:5]),
+                ", ..." if len(without) > 5 else "",
+            )
+
     @cached_property
     def table(self) -> Subset:
-        """The clips; a ConfigError where there is none."""
+        """The clips, numbered in the order of the corpus; a ConfigError where there is none."""
         task = self._task
         ids = {task.config.dataset: self.videos}
         return Subset(task.table, ids, task.anchors(self.split, self.videos))
 
-    @property
-    def training_table(self) -> Subset:
-        """The clips to train on."""
-        return self.table
+    @cached_property
+    def training_table(self) -> SizedTable:
+        """The clips to draw from in training: `table`, or, where classes are balanced, each class a dataset."""
+        if not self._task.is_balanced:
+            return self.table
+
+        task = self._task
+        dataset = task.config.dataset
+        classes = {
+            name: Subset(task.table, {dataset: videos}, anchors)
+            for name, (videos, anchors) in task.by_class(self.split, self.videos).items()
+        }
+        missing = [name for name in task.space.classes if name not in classes]
+        if missing:
+            log.warning(
+                "%s: no clips to train on of %d of %d classes, which are left out: %s",
+                task.config.name,
+                len(missing),
+                len(task.space.classes),
+                ", ".join(missing),
+            )
+        return ClassTable(task.table, dataset, classes)
+
+    def training_order(self, order: OrderConfig) -> OrderConfig:
+        """The order for `training_table`: the recipe's; classes are drawn alike where they are to be balanced."""
+        if self._task.is_balanced and order.weights == "uniform":
+            return replace(order, weights="balanced")
+        return order
 
     @property
     def space(self) -> LabelSpace:
@@ -79,6 +127,8 @@ class SplitClips:
 
 class TaskClips:
     """A task over a packed corpus: three splits of labelled clips.
+
+    Memory grows with the videos, and with the changes and breaks in their labels, not with the clips.
 
     Attributes:
         config: The task.
@@ -114,7 +164,11 @@ class TaskClips:
         self._labels = labels
         self._num_frames = num_frames
         self._stride = config.clip.stride if settings.stride is None else settings.stride
-        self._check()
+        for problem in self._problems():
+            raise ConfigError(problem)
+        self._rows = LabelledRows(
+            config, table, labels, segments=settings.segments, after_label=self._after_label
+        )
 
     def split(self, name: str) -> SplitClips:
         """The clips of `train`, `val` or `test`; of `train` those of the share that is asked for."""
@@ -126,72 +180,106 @@ class TaskClips:
             videos = nested_subsets(of_videos, self.config.name, percents=(percent,))[percent]
         return SplitClips(self, name, videos)
 
-    def anchors(self, split: str, videos: Sequence[str]) -> Anchors:
-        """The last frames of the clips of a split."""
-        trained_everywhere = self.per_video and split == "train" and self._stride != "uniform"
-        if trained_everywhere:
-            return Anchors(stride=self._stride, spread=self._num_frames)
-        frames = {video: np.unique(self.rows(video).anchors).tolist() for video in videos}
-        return Anchors(
-            frames={self.config.dataset: frames}, stride=self._stride, spread=self._num_frames
-        )
-
     @property
     def per_video(self) -> bool:
         """Whether a video has one label."""
         return bool(self.config.labels and self.config.labels.per_video)
 
-    def rows(self, video: str) -> AskedRows:
-        """The labelled rows of a video that the corpus has a frame for, and their clips."""
-        true = self._labels.rows(video)
-        frames, fps = self._frames(video)
-        if self.per_video:
-            segments = self._settings.segments
-            ends = [len(frames) * (i + 1) // segments - 1 for i in range(segments)]
-            return AskedRows(true, frames[np.array([ends])])
+    @property
+    def is_balanced(self) -> bool:
+        """Whether every class is drawn as often in training."""
+        return self._settings.balance == "classes"
 
-        # The nearest frame to each row, if it is at most half a row away.
-        wanted = true.seconds * fps
-        places = np.searchsorted(frames, wanted).clip(1, len(frames) - 1)
-        is_before = wanted - frames[places - 1] <= frames[places] - wanted
-        nearest = frames[np.where(is_before, places - 1, places)]
-        kept = np.abs(nearest / fps - true.seconds) <= 0.5 / self.config.rows_per_second
-        rows = TrueRows(true.seconds[kept], true.truth[kept])
-        return AskedRows(rows, nearest[kept][:, None])
+    def anchors(self, split: str, videos: Sequence[str]) -> Anchors:
+        """The last frames of the clips of a split."""
+        if self._trains_everywhere(split):
+            return self._anchors_at("all")
+        return self._anchors_at(
+            {video: Runs.of(self._rows.ends(video, whole=split == "train")) for video in videos}
+        )
+
+    def by_class(
+        self, split: str, videos: Sequence[str]
+    ) -> dict[str, tuple[Sequence[str], Anchors]]:
+        """The videos, and the last frames in them, of the clips of each class that has some, in order of classes."""
+        ends: dict[int, dict[str, Runs]] = {}
+        for video in videos:
+            numbers = self._rows.ends(video, whole=split == "train")
+            classes = self._rows.truth_of(video, numbers)
+            for number in np.unique(classes).tolist():
+                ends.setdefault(number, {})[video] = Runs.of(numbers[classes == number])
+
+        everywhere = self._trains_everywhere(split)
+        return {
+            self.space.classes[number]: (
+                [*ends[number]],
+                self._anchors_at("all" if everywhere else ends[number]),
+            )
+            for number in sorted(ends)
+        }
+
+    def rows(self, video: str) -> AskedRows:
+        """The labelled rows of a video that the corpus has a frame for, and their clips; see `LabelledRows.of`."""
+        return self._rows.of(video)
 
     def truth(self, names: Sequence[ClipName]) -> npt.NDArray[Any]:
-        """What is true of clips: the label of the row that is nearest to their last frame."""
-        found = []
-        for name in names:
-            rows = self._labels.rows(name.video)
-            _, fps = self._frames(name.video)
-            distance = np.abs(rows.seconds - name.anchor_frame / fps)
-            found.append(rows.truth[0 if self.per_video else int(distance.argmin())])
-        kinds = {"class": np.int64, "multilabel": np.float32, "number": np.float32}
-        return np.array(found, kinds[self.config.kind])
+        """What is true of clips: the label of the row that is nearest to the frame that they are labelled by.
 
-    def _frames(self, video: str) -> tuple[Int64, float]:
-        """The numbers of the frames that are packed of a video, and their rate."""
-        parts = self._parts[video]
-        return np.concatenate([np.array(part.frames) for part in parts]), parts[0].fps
+        Returns:
+            As `ClipBatch.labels` has it.
+        """
+        by_video: dict[str, list[int]] = {}
+        for i, name in enumerate(names):
+            by_video.setdefault(name.video, []).append(i)
 
-    @cached_property
-    def _parts(self) -> Mapping[str, list[Any]]:
-        parts = self.table.parts(self.config.dataset)
-        return {video: list(shown) for video, shown in groupby(parts, lambda part: part.video)}
+        shape = (len(names), *self._truth_shape)
+        truth = np.empty(shape, _LABEL_TYPES[self.config.kind])
+        for video, members in by_video.items():
+            anchors = np.array([names[i].anchor_frame for i in members])
+            truth[members] = self._rows.truth_of(video, anchors)
+        return truth
 
-    def _check(self) -> None:
+    def _trains_everywhere(self, split: str) -> bool:
+        """Whether clips end with every frame of their video, as they may where it has one label."""
+        return self.per_video and split == "train" and self._stride != "uniform"
+
+    def _anchors_at(self, frames: Literal["all"] | Mapping[str, Runs]) -> Anchors:
+        """Anchors in the task's dataset, with the task's stride."""
+        return Anchors(
+            frames="all" if frames == "all" else {self.config.dataset: frames},
+            stride=self._stride,
+            spread=self._num_frames,
+        )
+
+    @property
+    def _after_label(self) -> int:
+        """Shown frames from the one that a clip is labelled by to its last."""
+        if self._stride == "uniform":
+            return 0
+        strides = {"last": 0, "middle": (self._num_frames - 1) // 2, "first": self._num_frames - 1}
+        return strides[self.config.clip.label] * self._stride
+
+    @property
+    def _truth_shape(self) -> tuple[int, ...]:
+        return (len(self.space.classes),) if self.config.kind == "multilabel" else ()
+
+    def _problems(self) -> Iterator[str]:
+        """Yield what in the settings does not fit the task, or the task the corpus."""
+        name = self.config.name
+        known = [size.name for size in self.table.sizes()]
+        if self.config.dataset not in known:
+            yield (
+                f"{self.table.storage.uri}: expected the dataset {self.config.dataset!r} of {name}, got "
+                f"none of this name{did_you_mean(self.config.dataset, known)}"
+            )
         if self._settings.segments > 1 and (not self.per_video or self._stride == "uniform"):
-            raise ConfigError(
-                f"clips.segments: expected 1, as {self.config.name} has a clip for each label, "
+            yield (
+                f"clips.segments: expected 1, as {name} has a clip for each label, "
                 f"got {self._settings.segments}"
             )
         if self._stride == "uniform" and not self.per_video:
-            raise ConfigError(
-                f"clips.stride: expected a number, as {self.config.name} labels frames, got uniform"
-            )
-        if self._settings.balance == "classes" and self.config.kind != "class":
-            raise ConfigError(
-                f"clips.balance: expected none, as {self.config.name} has no class for each label, "
-                "got classes"
+            yield f"clips.stride: expected a number, as {name} labels frames, got uniform"
+        if self.is_balanced and self.config.kind != "class":
+            yield (
+                f"clips.balance: expected none, as {name} has no class for each label, got classes"
             )

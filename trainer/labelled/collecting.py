@@ -1,7 +1,9 @@
 """Predictions for a split, put together from clips, views and ranks."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,9 @@ from surgstream.trainer.batch import ClipName
 from surgstream.trainer.errors import EvaluationError
 from surgstream.trainer.evaluation.predictions.stored import PredictedVideo, Predictions
 from surgstream.trainer.labelled.clips import SplitClips
+from surgstream.trainer.labelled.rows import AskedRows
+
+log = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float32]
 
@@ -78,36 +83,49 @@ class Collector:
     def _predictions(self, all_clips: _Share) -> list[Predictions]:
         space = self._split.space
         videos: list[dict[str, PredictedVideo]] = [{} for _ in range(all_clips.scores.shape[1])]
-        for number, video in enumerate(self._split.videos):
-            of_video = np.flatnonzero(all_clips.videos == number)
-            seconds, scores = self._rows(video, all_clips, of_video)
+        num_missing = 0
+        for video, clips in zip(self._split.videos, self._by_video(all_clips), strict=True):
+            rows = self._split.rows(video)
+            kept, means = self._means(video, rows, clips)
+            num_missing += len(rows.anchors) - len(kept)
             for model, found in enumerate(videos):
                 found[video] = PredictedVideo(
-                    seconds=seconds,
-                    scores=None if space.kind == "number" else scores[:, model],
-                    predicted=scores[:, model, 0] if space.kind == "number" else None,
+                    seconds=rows.true.seconds[kept],
+                    scores=None if space.kind == "number" else means[:, model],
+                    predicted=means[:, model, 0] if space.kind == "number" else None,
                 )
+
+        if num_missing:
+            log.warning(
+                "the %s split: %d rows have no prediction, as clips that they need are damaged; run "
+                "`surgstream verify`",
+                self._split.split,
+                num_missing,
+            )
         return [
             Predictions(where=f"the {self._split.split} split", classes=space.classes, videos=found)
             for found in videos
         ]
 
-    def _rows(
-        self, video: str, clips: _Share, of_video: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """The seconds (n,) of a video's rows whose clips were all predicted, and their mean scores (n, M, C)."""
-        anchors, place, counts = np.unique(
-            clips.anchors[of_video], return_inverse=True, return_counts=True
-        )
+    def _by_video(self, clips: _Share) -> Iterator[_Share]:
+        """The clips of each video of the split, by their last frames."""
+        order = np.lexsort((clips.anchors, clips.videos))
+        bounds = np.searchsorted(clips.videos[order], np.arange(len(self._split.videos) + 1))
+        for start, stop in pairwise(bounds.tolist()):
+            members = order[start:stop]
+            yield _Share(clips.videos[members], clips.anchors[members], clips.scores[members])
+
+    def _means(
+        self, video: str, rows: AskedRows, clips: _Share
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """The rows of a video whose clips were all predicted, (n,), and their mean scores, (n, M, C)."""
+        anchors, firsts, counts = np.unique(clips.anchors, return_index=True, return_counts=True)
         if (counts > self._num_views).any():
             twice = anchors[counts > self._num_views][0]
             raise EvaluationError(
                 f"{video}, frame {twice}: expected {self._num_views} predictions, got more"
             )
-        sums = np.zeros((len(anchors), *clips.scores.shape[1:]))
-        np.add.at(sums, place, clips.scores[of_video])
 
-        rows = self._split.rows(video)
         whole = anchors[counts == self._num_views]
         kept = np.flatnonzero(np.isin(rows.anchors, whole).all(axis=1))
         if not kept.size:
@@ -115,9 +133,10 @@ class Collector:
                 f"{video}: expected predictions for {len(rows.anchors)} rows, got none; are its frames damaged? "
                 "run `surgstream verify`"
             )
+        # Sorted, so those of a clip follow each other.
+        sums = np.add.reduceat(clips.scores, firsts, axis=0, dtype=np.float64)
         places = np.searchsorted(anchors, rows.anchors[kept])
-        means = sums[places].mean(1) / self._num_views
-        return rows.true.seconds[kept], means
+        return kept, sums[places].mean(1) / self._num_views
 
 
 def _joined(shares: Sequence[_Share]) -> _Share:

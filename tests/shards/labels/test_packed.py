@@ -78,6 +78,12 @@ def test_a_video_that_is_not_packed_and_an_unknown_label_are_told(folder: Path) 
         packed(folder, values).rows("a")
 
 
+def test_a_dataset_that_is_not_packed_is_told(folder: Path) -> None:
+    table = FrameTable.open(open_storage(str(folder / "packed")))
+    with pytest.raises(ConfigError, match=r"expected the dataset 'on', got none .* 'one'"):
+        PackedLabels(CONFIG, PHASES, table, "on")
+
+
 @pytest.mark.parametrize(
     ("config", "what"),
     [

@@ -1,6 +1,9 @@
 """What holds when: against the rules, read row by row."""
 
+import tracemalloc
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,3 +64,57 @@ def test_on_a_grid_of_frames_no_instant_labels_two(
         if value is not None:
             found = Timeline([second], [value], SPACE).nearest(frames, apart)
             assert found.labelled.sum() == 1
+
+
+@given(ROWS, TIMES)
+def test_the_nearest_row_is_a_labelled_one(
+    rows: dict[float, int | None], times: list[float]
+) -> None:
+    labelled = [second for second in rows if rows[second] is not None]
+    if not labelled:
+        with pytest.raises(IndexError):
+            timeline(rows).nearest_row(np.array([0.0]))
+        return
+
+    found = timeline(rows).nearest_row(np.array(times))
+    for time, truth in zip(times, found, strict=True):
+        nearest = min(labelled, key=lambda second: (abs(second - time), second))
+        assert truth == rows[nearest]
+
+
+MANY = LabelValues(kind="multilabel", classes=tuple("abcd"))
+NUMBERS = LabelValues(kind="number")
+
+
+@given(st.lists(st.none() | st.sampled_from([(), (0,), (1, 3), (0, 2)])))
+def test_of_several_classes_rows_keep_each(values: list[tuple[int, ...] | None]) -> None:
+    found = Timeline([*map(float, range(len(values)))], values, MANY).rows()
+    kept = [(second, value) for second, value in enumerate(values) if value is not None]
+    assert found.seconds.tolist() == [second for second, _ in kept]
+    assert [tuple(np.flatnonzero(row)) for row in found.truth] == [value for _, value in kept]
+
+
+@given(st.lists(st.none() | st.integers(0, 2).map(float)))
+def test_of_numbers_rows_keep_each(values: list[float | None]) -> None:
+    seconds = np.arange(float(len(values)))
+    found = Timeline(seconds.tolist(), values, NUMBERS)
+    assert found.rows().truth.tolist() == [value for value in values if value is not None]
+    held = found.holding(seconds)
+    assert held.labelled.tolist() == [value is not None for value in values]
+    expected = [np.nan if value is None else value for value in values]
+    np.testing.assert_array_equal(held.truth, expected)
+
+
+def test_memory_grows_with_changes_and_not_with_rows() -> None:
+    kept = {}
+    for num_rows in (100, 10_000):
+        tracemalloc.start()
+        found = Timeline(
+            [*map(float, range(num_rows))],
+            [row * 7 // num_rows % 4 for row in range(num_rows)],
+            SPACE,
+        )
+        kept[num_rows], _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert len(found.rows().seconds) == num_rows
+    assert kept[10_000] < kept[100] + 1000

@@ -1,11 +1,13 @@
 """Subsets: the clips of some videos and of no others, numbered, located and identified."""
 
+import hashlib
 import tracemalloc
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +15,9 @@ from hypothesis import strategies as st
 from surgstream.configs.errors import ConfigError
 from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.locations import Location
-from surgstream.shards.reading.subset import Anchors, Subset
+from surgstream.shards.reading.subsets.anchors import Anchors
+from surgstream.shards.reading.subsets.runs import Runs
+from surgstream.shards.reading.subsets.subset import Subset
 from surgstream.shards.storage.stores import open_storage
 from tests.helpers.handmade import LAYOUT, write_corpus
 from tests.shards.reading.test_frame_table import Layout, made_up
@@ -244,14 +248,68 @@ def test_labels_of_other_videos_are_no_matter(table: FrameTable) -> None:
     assert {"v1"} < {video for shard in LAYOUT["cataract"] for video in shard}
 
 
-def test_memory_is_eight_bytes_a_clip() -> None:
-    table = table_of({"d": [[[200_000]] * 4]})
+def test_memory_grows_with_breaks_and_not_with_clips() -> None:
     videos = ids(table_of({"d": [[[1]] * 4]}))
-    tracemalloc.start()
-    subset = Subset(table, videos, Anchors(every=2))
-    kept, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    num_clips = subset.sizes()[0].num_clips
-    assert num_clips == 400_000
-    assert kept < 8.1 * num_clips
-    assert most < 17 * num_clips
+    kept = {}
+    for num_frames in (100, 100_000):
+        table = table_of({"d": [[[num_frames]] * 4]})
+        tracemalloc.start()
+        subset = Subset(table, videos, Anchors(every=2))
+        kept[num_frames], _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert subset.sizes()[0].num_clips == 2 * num_frames
+    assert kept[100_000] < kept[100] + 1000
+
+
+@given(choices(), st.integers(0, LOOK_BACK))
+@settings(derandomize=True, max_examples=60, deadline=None)
+def test_clips_that_begin_before_their_part_are_counted(
+    choice: tuple[FrameTable, dict[str, list[str]], Anchors], look_back: int
+) -> None:
+    table, videos, anchors = choice
+    try:
+        subset = Subset(table, videos, anchors)
+    except ConfigError:
+        return
+
+    for size in subset.sizes():
+        clips = [place for place in places(subset) if place.dataset == size.name]
+        short = [place.number - look_back * place.apart < place.part_start for place in clips]
+        assert subset.clips_cut_short(size.name, look_back) == sum(short)
+        assert subset.frames_apart(size.name) == table.frames_apart(size.name)
+
+
+@given(choices())
+@settings(derandomize=True, max_examples=30, deadline=None)
+def test_its_identity_is_that_of_the_list_of_its_clips(
+    choice: tuple[FrameTable, dict[str, list[str]], Anchors],
+) -> None:
+    """Runs are a way of keeping them: other runs of the same clips are the same subset."""
+    table, videos, anchors = choice
+    try:
+        subset = Subset(table, videos, anchors)
+    except ConfigError:
+        return
+
+    hashed = hashlib.sha256(table.sha256.encode())
+    for dataset in sorted(videos):
+        known = [place for place in places(table) if place.dataset == dataset]
+        clips = [(clip.video, clip.frame) for clip in places(subset) if clip.dataset == dataset]
+        numbers = [place.clip for place in known if (place.video, place.frame) in clips]
+        strides = {}
+        for video in sorted({*videos[dataset]}):
+            shown = sum(place.video == video for place in known)
+            uniform = max(1, shown // anchors.spread)
+            strides[video] = uniform if anchors.stride == "uniform" else anchors.stride
+        about = (dataset, table.frames_apart(dataset), [*strides.items()])
+        hashed.update(repr(about).encode() + np.array(numbers, "<i8").tobytes())
+    assert subset.sha256 == hashed.hexdigest()
+
+
+def test_anchors_may_be_runs(table: FrameTable) -> None:
+    frames = [0, 2, 4, 5, 39]
+    as_runs = Anchors(frames={"cataract": {"v0": Runs.of(np.array(frames))}})
+    as_list = Anchors(frames={"cataract": {"v0": frames[::-1]}})
+    one, other = (Subset(table, {"cataract": ["v0"]}, anchors) for anchors in (as_runs, as_list))
+    assert [place.frame for place in places(one)] == frames
+    assert one.sha256 == other.sha256

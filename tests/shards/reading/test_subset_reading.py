@@ -10,7 +10,8 @@ from surgstream.shards.format.index import ROW
 from surgstream.shards.order.sequence import Order, OrderConfig
 from surgstream.shards.reading.clips import ClipBytes
 from surgstream.shards.reading.frame_table import FrameTable
-from surgstream.shards.reading.subset import Anchors, Subset
+from surgstream.shards.reading.subsets.anchors import Anchors
+from surgstream.shards.reading.subsets.subset import Subset
 from surgstream.shards.storage.stores import open_storage
 from tests.helpers.handmade import LAYOUT, jpeg, write_corpus
 from tests.helpers.streams import clip_pass, clip_stream

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +23,7 @@ from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.model_sizes import ModelSizes, count_sizes
 from surgstream.trainer.objectives import choice
 from tests.helpers.handmade import LAYOUT, write_corpus
+from tests.shards.reading.test_frame_table import made_up
 
 RECIPES = Path(__file__).parents[3] / "configs" / "pretrain"
 
@@ -218,7 +218,8 @@ def test_frames_that_are_repeated_are_counted_one_by_one(
     shown = [
         anchor - k * stride for part in parts for anchor in range(part) for k in range(num_frames)
     ]
-    found = estimates.repeated_share(np.array(parts), num_frames=num_frames, stride=stride)
+    table = FrameTable(open_storage("."), made_up({"d": [[parts]]}), "of a manifest")
+    found = estimates.repeated_share(table, "d", num_frames=num_frames, stride=stride)
     assert found == pytest.approx(sum(frame < 0 for frame in shown) / len(shown))
 
 
