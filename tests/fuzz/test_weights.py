@@ -1,6 +1,7 @@
 """Files of weights in which names, shapes and nesting are others: a network that fits, or a sentence."""
 
 import functools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from torch import Tensor
 
+from surgstream.configs.errors import ConfigError
 from surgstream.trainer.config import WarmStartConfig
+from surgstream.trainer.encoders.choice import load_frozen
+from surgstream.trainer.encoders.config import FrozenConfig
 from surgstream.trainer.errors import ModelError
 from surgstream.trainer.models.config import Grid, TeacherConfig
 from surgstream.trainer.models.published import LAYOUTS
@@ -19,7 +24,7 @@ from surgstream.trainer.models.timm_vit import timm
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.config import ObjectiveConfig
 from surgstream.trainer.warm_start import warm_start
-from tests.fuzz.damage import cases
+from tests.fuzz.damage import altered, cases
 from tests.trainer.objectives.test_surgvista import TINY as SURGVISTA
 from tests.trainer.objectives.test_videomae import TINY as VIDEOMAE
 from tests.trainer.objectives.test_vjepa import TINY as VJEPA
@@ -145,3 +150,56 @@ def write(tmp_path_factory: pytest.TempPathFactory, content: dict[str, Any]) -> 
     path = tmp_path_factory.mktemp("weights") / "weights.pth"
     torch.save(content, path)
     return path
+
+
+@pytest.mark.parametrize("layout", OBJECTIVES)
+@cases(10)
+@given(st.data())
+def test_a_frozen_encoder_is_whole_or_refused(
+    layout: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = write(tmp_path_factory, data.draw(others(video_weights(layout))))
+    asked = data.draw(st.sampled_from([layout, layout, "auto", *LAYOUTS]))
+    shape = data.draw(st.sampled_from([OBJECTIVES[layout].encoder, None]))
+    frozen_or_refused(path, FrozenConfig(layout=asked, shape=shape))
+
+
+@cases(15)
+@given(st.data())
+def test_a_frozen_image_model_is_whole_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = write(tmp_path_factory, data.draw(others(image_weights())))
+    model = data.draw(st.sampled_from(["test_vit", "test_vit", "test_vit3", "test_resnet"]))
+    size = data.draw(st.sampled_from([None, 64, 1]))
+    frozen_or_refused(path, FrozenConfig(layout="timm", model=model, image_size=size))
+
+
+@cases(40)
+@given(st.data())
+def test_a_folder_of_others_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    numbers = {
+        "model_type": "videomae", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "image_size": 48, "num_frames": 4, "patch_size": 8, "layer_norm_eps": 1e-6,
+    }  # fmt: skip
+    image = {"architecture": "test_vit", "pretrained_cfg": {"tag": "r160_in1k"}}
+    described = data.draw(altered(data.draw(st.sampled_from([numbers, image]))))
+    folder = tmp_path_factory.mktemp("folder")
+    save_file(video_weights("transformers_videomae"), folder / "model.safetensors")
+    try:
+        (folder / "config.json").write_text(json.dumps(described))
+    except (ValueError, UnicodeError):
+        return
+    frozen_or_refused(folder, FrozenConfig())
+
+
+def frozen_or_refused(path: Path, config: FrozenConfig) -> None:
+    try:
+        encoder = load_frozen(str(path), config, seed=0)
+    except (ModelError, ConfigError) as error:
+        assert "\n" not in str(error)
+    else:
+        shape = (1, 3, encoder.num_frames, encoder.image_size, encoder.image_size)
+        assert encoder.grid.num_tokens > 4096 or encoder.pooled(torch.rand(shape)).isfinite().all()

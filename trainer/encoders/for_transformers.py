@@ -41,7 +41,8 @@ _JEPA_DEFAULTS: _Defaults = (
 )
 """Our name, theirs, and their default of each number."""
 
-_MAX_NUMBER = 2**20
+_USUAL_EPS = {"videomae": 1e-12, "vjepa2": 1e-6}
+_MAX_COUNT = 2**20
 _FINE_TUNED_EPS = 1e-5  # transformers' classifier leaves PyTorch's default
 
 
@@ -69,7 +70,7 @@ def read_folder(folder: Path, tree: dict[str, Any], config: FrozenConfig) -> Vid
         )
 
     where = folder / CONFIG
-    eps = _number(tree, "layer_norm_eps", 1e-12 if model_type == "videomae" else 1e-6, where)
+    eps = _epsilon(tree, where)
     mean, std = _pixels(folder)
 
     file = open_file(folder, config)
@@ -86,7 +87,7 @@ def read_folder(folder: Path, tree: dict[str, Any], config: FrozenConfig) -> Vid
         raise ModelError(f"encoder: {folder}: {error}") from None
 
     source = read_encoder(file, config, layout, numbers)
-    source = replace(source, name=folder.absolute().name, mean=mean, std=std, norm_eps=float(eps))
+    source = replace(source, name=folder.absolute().name, mean=mean, std=std, norm_eps=eps)
 
     # A fine-tuned VideoMAE has its norm beside the encoder, after the pooling.
     outer = file.networks(OUTER_NORM.anchor)
@@ -115,20 +116,28 @@ def _numbers(tree: dict[str, Any], where: Path) -> EncoderConfig:
     # What transformers does not write down is its default.
     defaults = _JEPA_DEFAULTS if is_jepa else _MAE_DEFAULTS
     given: dict[str, Any] = {
-        ours: int(_number(tree, theirs, usual, where)) for ours, theirs, usual in defaults
+        ours: _count(tree, theirs, usual, where) for ours, theirs, usual in defaults
     }
     return EncoderConfig(**given, drop_path=0.0)
 
 
-def _number(tree: dict[str, Any], key: str, default: float, where: Path) -> float:
-    """A positive number of transformers', which may write a size down once for each side."""
-    value = tree.get(key, default)
+def _count(tree: dict[str, Any], key: str, usual: int, where: Path) -> int:
+    """A number of transformers' that counts something, and may be written down once for each side."""
+    value = tree.get(key, usual)
     if isinstance(value, list) and value and value.count(value[0]) == len(value):
         value = value[0]
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not 0 < value < _MAX_NUMBER:
+    if type(value) is not int or not 0 < value < _MAX_COUNT:
         raise ModelError(f"{where}: {key}: expected one positive number, got {value!r:.40}")
-    return float(value)
+    return value
+
+
+def _epsilon(tree: dict[str, Any], where: Path) -> float:
+    value = tree.get("layer_norm_eps", _USUAL_EPS[tree["model_type"]])
+    if type(value) is not float or not 0 < value < 1:
+        raise ModelError(
+            f"{where}: layer_norm_eps: expected a number between 0 and 1, got {value!r:.40}"
+        )
+    return value
 
 
 def _pixels(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -56,6 +56,8 @@ def shape_of(
         ModelError: The tensors are those of no such encoder, heads are not known, or the given numbers are others.
     """
     found = _tensors(weights, positions, anchor)
+    stored = weights.get("pos_embed") if positions == "sincos" else None
+    grid = None if stored is None else _grid_of(stored, found.embed_dim)
     if given is not None:
         for name in ("embed_dim", "depth", "patch_size", "tubelet_size"):
             number = getattr(given.shape if name in ("embed_dim", "depth") else given, name)
@@ -77,8 +79,7 @@ def shape_of(
         )
 
     num_frames, image_size = _CLIPS[positions]
-    if positions == "sincos" and "pos_embed" in weights:
-        grid = _grid_of(weights["pos_embed"], found.embed_dim)
+    if grid is not None:
         num_frames = grid.slices * found.tubelet_size
         image_size = grid.rows * found.patch_size
     return _numbers(found, num_heads, num_frames, image_size)

@@ -14,6 +14,7 @@ from surgstream.trainer.encoders.config import FrozenConfig
 from surgstream.trainer.errors import ModelError
 from surgstream.trainer.models.config import EncoderConfig
 from surgstream.trainer.models.timm_vit import timm
+from tests.helpers.published import published
 from tests.trainer.encoders.clips import assert_close, clips_for
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -232,3 +233,43 @@ def test_operations_of_convolutions_are_those_of_their_layers() -> None:
             module.register_forward_hook(count)
     encoder.pooled(torch.zeros(1, 3, 2, 160, 160))
     assert told == sum(counted)
+
+
+PUBLISHED = {
+    "mae_base": ("vit_base_patch16_224", 64),
+    "dinov2_vits14": ("vit_small_patch14_dinov2", 56),
+    "dinov2_vitb14_reg4": ("vit_base_patch14_reg4_dinov2", 56),
+    "dinov3_vits16": ("vit_small_patch16_dinov3", 64),
+    "dinov3_vitl16": ("vit_large_patch16_dinov3", 64),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_files_have_a_last_norm(name: str, tmp_path: Path) -> None:
+    """Under the names of their own code; the teacher goes without that norm, features do not."""
+    content = published(name).content("cpu")
+    content |= {"norm.weight": torch.full_like(content["norm.bias"], 2.0)}
+    torch.save(content, tmp_path / "w.pth")
+    model, size = PUBLISHED[name]
+    encoder: Any = load_frozen(str(tmp_path / "w.pth"), for_file(model, image_size=size), seed=0)
+    assert encoder.grid == (1, 4, 4)
+    assert encoder.tokens(clips_for(encoder)).shape == (2, 16, encoder.embed_dim)
+    assert encoder.model.norm.weight[0] == 2.0
+
+
+@pytest.mark.slow
+def test_windows_and_registers_leave_a_grid() -> None:
+    for model, size, grid in (
+        ("vit_tiny_patch16_dinov3_qkvb", 64, (2, 4, 4)),
+        ("swin_tiny_patch4_window7_224", 224, (2, 7, 7)),
+    ):
+        config = FrozenConfig(num_frames=2, image_size=size)
+        encoder = load_frozen(f"random:timm:{model}", config, seed=0)
+        assert encoder.grid == grid
+
+        clips = clips_for(encoder, count=1)
+        known = timm.get_pretrained_cfg(model)
+        images = images_of(clips, known.mean, known.std)
+        expected = patches_of(encoder.model, images).flatten(0, 1)
+        assert_close(encoder.tokens(clips)[0], expected)

@@ -67,7 +67,10 @@ def test_surgvistas_positions_tell_its_clips(
     weights["pos_embed"] = sincos_positions(768, grid)[None].half()
     assert found(weights, "surgvista").grid == grid
 
+    # Those that were learned are none of ours, whatever numbers are given.
     weights["pos_embed"] = weights["pos_embed"] + 1
+    with pytest.raises(ModelError, match="pos_embed: expected fixed positions"):
+        found(weights, "surgvista", given=EncoderConfig())
     with pytest.raises(
         ModelError, match="pos_embed: expected fixed positions of time, row and col"
     ):
