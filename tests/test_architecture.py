@@ -77,7 +77,8 @@ MAY_IMPORT = {
         "trainer.engine.checkpoint_files", "trainer.engine.stored_tensors", "trainer.encoders",
     ),
     "trainer.export.folder": (
-        "trainer.errors", "trainer.models", "trainer.data.config", "trainer.objectives.config", "trainer.export.folder",
+        "trainer.errors", "trainer.models", "trainer.data.config", "trainer.data.augmentation.config",
+        "trainer.objectives.config", "trainer.export.folder",
     ),
     "trainer.features": (
         "shards.reading", "shards.format", "shards.storage", "shards.progress", "shards.errors", "trainer.errors",

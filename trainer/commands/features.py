@@ -10,7 +10,7 @@ from surgstream.trainer.device import check_own_gpu
 from surgstream.trainer.distributed import barrier, leave
 from surgstream.trainer.encoders.choice import load_frozen
 from surgstream.trainer.features.config import FeaturesRecipe
-from surgstream.trainer.features.extraction import extract
+from surgstream.trainer.features.extraction import extract_features
 from surgstream.trainer.features.opening import open_extraction
 from surgstream.trainer.joining import join
 from surgstream.trainer.session.process import starting
@@ -25,7 +25,7 @@ def run(words: argparse.Namespace) -> int:
 
         encoder = load_frozen(recipe.weights, recipe.encoder, recipe.seed)
         extraction = open_extraction(recipe, encoder, rank_info)
-        extract(extraction, rank_info)
+        extract_features(extraction, rank_info)
         barrier()
         if rank_info.is_main:
             sys.stdout.write(f"{extraction.store.uri}\n")

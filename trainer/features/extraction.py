@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,8 @@ from surgstream.shards.reading.subset import Anchors, Subset
 from torch import Tensor
 
 from surgstream.shards.progress import progress_bar
+from surgstream.shards.reading.subsets.anchors import Anchors
+from surgstream.shards.reading.subsets.subset import Subset
 from surgstream.trainer.batch import ClipName
 from surgstream.trainer.data.config import View
 from surgstream.trainer.data.source import ClipSource
@@ -29,7 +31,7 @@ from surgstream.trainer.labelled.config import VIEWS
 log = logging.getLogger(__name__)
 
 
-def extract(
+def extract_features(
     extraction: Extraction,
     rank_info: RankInfo,
     *,
@@ -68,7 +70,7 @@ def extract(
         for number in range(num_rounds):
             # With fewer shards than others a rank still asks as often whether to stop.
             for shard, asked in mine[number : number + 1]:
-                worker.extract(shard, asked)
+                worker.complete(shard, asked)
                 bar.update(_num_frames(asked))
             if stopping():
                 return False
@@ -85,7 +87,7 @@ class _Worker:
         self._extraction = extraction
         self._spec = extraction.store.spec
         self._beat = beat
-        self._views: Sequence[View] = VIEWS[recipe.clips.view]
+        self._views = cast(tuple[View, ...], VIEWS[recipe.clips.view])
         # Subsets know how far apart the frames of a clip are.
         self._source = ClipSource(
             replace(recipe.data, stride=1),
@@ -98,7 +100,7 @@ class _Worker:
             augment=self._views[0],
         )
 
-    def extract(self, shard: str, asked: Asked) -> None:
+    def complete(self, shard: str, asked: Asked) -> None:
         """Extract what the store lacks of a shard, and add it."""
         store = self._extraction.store
         old = store.records(shard)["row"]
@@ -154,7 +156,7 @@ class _Worker:
         """Features (B, D) or (B, S, D) of a batch."""
         runner = self._extraction.runner
         encoded = runner.pooled(clips) if self._spec.per == "pooled" else runner.slices(clips)
-        found = encoded.cpu().numpy()
+        found: npt.NDArray[Any] = encoded.cpu().numpy()
         if found.shape[1:] != self._spec.shape:
             raise FeatureError(
                 f"{self._spec.weights}: expected features of the shape {self._spec.shape}, "

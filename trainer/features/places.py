@@ -68,7 +68,8 @@ class IndexRows:
                 f"{self._table.storage.uri}: {dataset}: {video}: expected frames that are packed, "
                 f"got frame {missing}"
             )
-        return rows[found] + frames - firsts[found]
+        found_rows: Int64 = rows[found] + frames - firsts[found]
+        return found_rows
 
     def _of(self, dataset: str, video: str) -> tuple[str, list[_Part]]:
         where = self._table.storage.uri

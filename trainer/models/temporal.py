@@ -98,6 +98,7 @@ class TemporalNetwork(nn.Module):
             Stage(num_inputs, num_classes, layers=layers, width=width, causal=causal)
             for num_inputs in inputs
         )
+        self.num_classes = num_classes
         self.kind = kind
 
     def forward(self, features: Tensor, keep: Tensor | None = None) -> Tensor:

@@ -1,7 +1,8 @@
 """Readouts that are fitted at once: ridge regression and nearest neighbours."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from surgstream.trainer.readouts.neighbours import Neighbours
 from surgstream.trainer.readouts.results import (
     Candidate,
     choose,
+    finite,
     keep_grid,
     keep_predictions,
     on_the_edge,
@@ -42,7 +44,7 @@ def fit_and_test(
     task: TaskClips,
     run_dir: Path,
     device: torch.device,
-    about: dict[str, Any],
+    about: Mapping[str, Any],
 ) -> None:
     """Fit to the training rows, choose on the validation rows, predict the test rows once, and keep all of it.
 
@@ -73,7 +75,7 @@ def fit_and_test(
     if val.videos:
         val_rows = rows(val)
         everyone = scores(clip_features(val_rows), range(len(settings)))
-        predicted = [predictions_of(val_rows, each, task.space, "val", about) for each in everyone]
+        predicted = [predictions_of(val_rows, each, task.space, "val") for each in everyone]
     for number, setting in enumerate(settings):
         score = main_metric(predicted[number], val, task.config) if predicted else float("nan")
         candidates.append(Candidate(settings=setting, score=score, details={}))
@@ -82,13 +84,13 @@ def fit_and_test(
     told = [sentence] if (sentence := on_the_edge(candidates, chosen)) else []
     for sentence in told:
         log.warning("%s", sentence)
-    about |= {"selected": dict(settings[chosen])}
+    about = {**about, **settings[chosen], "val_score": finite(candidates[chosen].score)}
 
     test_rows = rows(task.split("test"))
     (test_scores,) = scores(clip_features(test_rows), [chosen])
     test = predictions_of(test_rows, test_scores, task.space, "test", about)
     if predicted:
-        keep_predictions(run_dir, "val", predicted[chosen])
+        keep_predictions(run_dir, "val", replace(predicted[chosen], about=about))
     keep_predictions(run_dir, "test", test)
     keep_grid(run_dir, config.name, task.config, candidates, chosen, told)
 

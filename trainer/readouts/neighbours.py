@@ -38,7 +38,7 @@ class Neighbours:
         most = min(max(neighbours), len(self._features))
 
         found = []
-        for rows in features.split(num_rows):
+        for rows in torch.split(features, num_rows):
             cosines, nearest = (F.normalize(rows.float(), dim=1) @ self._features.T).topk(most)
             # In parts of the greatest weight, which may be out of range.
             weights = ((cosines - cosines[:, :1]) / self._temperature).exp()

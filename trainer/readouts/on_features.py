@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from surgstream.configs.errors import ConfigError
-from surgstream.configs.loading import to_tree
 from surgstream.trainer.distributed import RankInfo, all_gather, barrier, from_main
 from surgstream.trainer.encoders.choice import load_frozen
 from surgstream.trainer.engine.loop import Guards
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
-from surgstream.trainer.evaluation.tasks.loading import find_task
+from surgstream.trainer.evaluation.tasks.opening import find_judged_task
 from surgstream.trainer.features.config import FeaturesRecipe
-from surgstream.trainer.features.extraction import extract
+from surgstream.trainer.features.extraction import extract_features
 from surgstream.trainer.features.opening import Extraction, open_extraction
 from surgstream.trainer.host.names import node_name
 from surgstream.trainer.labelled.clips import TaskClips
-from surgstream.trainer.labelled.opening import check_judged
 from surgstream.trainer.readouts.config import KnnConfig, ProbeRecipe, RidgeConfig, TemporalConfig
 from surgstream.trainer.readouts.fitted import fit_and_test
 from surgstream.trainer.readouts.sequences import TemporalGrid
@@ -65,8 +63,7 @@ def check(recipe: ProbeRecipe) -> None:
     Raises:
         ConfigError: It does not.
     """
-    task = find_task(recipe.task)
-    check_judged(task, recipe.task)
+    task = find_judged_task(recipe.task)
     assert task.labels
 
     name = recipe.readout.name
@@ -132,7 +129,7 @@ def _run(recipe: ProbeRecipe, extraction: Extraction, rank_info: RankInfo, guard
         guards.agreement.ask_all()
         return guards.agreement.stopping()
 
-    if not extract(extraction, rank_info, beat=beat, stopping=stopping):
+    if not extract_features(extraction, rank_info, beat=beat, stopping=stopping):
         return False
     barrier()
 
@@ -154,6 +151,10 @@ def _run(recipe: ProbeRecipe, extraction: Extraction, rank_info: RankInfo, guard
     from_main(guards.check_owner)
     from_main(finish)
     beat()
+    if rank_info.is_main:
+        place = f"--labels {recipe.labels}" if recipe.labels else f"--corpus {recipe.data.corpus}"
+        files = run_dir / "predictions" / "test*.npz"
+        log.info("score it: surgstream evaluate %s %s %s", recipe.task, files, place)
     return True
 
 
@@ -161,13 +162,16 @@ def _about(recipe: ProbeRecipe, extraction: Extraction, task: TaskClips) -> dict
     """What is told in the files of predictions."""
     spec = extraction.store.spec
     return {
+        "made_by": "surgstream probe",
         "task": task.config.name,
         "task_version": task.config.version,
-        "weights": spec.weights,
-        "identity": spec.identity,
-        "corpus": spec.corpus,
+        "readout": recipe.readout.name,
+        "weights": recipe.weights,
+        "encoder": spec.weights,
+        "encoder_sha256": spec.identity,
+        "corpus_sha256": spec.corpus,
         "features": spec.key,
-        "readout": to_tree(recipe.readout),
+        "seed": recipe.seed,
     }
 
 

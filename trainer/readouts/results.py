@@ -70,12 +70,14 @@ def keep_grid(
     """Write what was to choose from, and the choice, to `grid.json`; scores that are undefined are null."""
     tree = {
         "readout": readout,
+        "task": task.name,
         "metric": task.main,
         "higher_is_better": find_metric(task.main).higher_is_better,
-        "grid": [
-            {**found.settings, "val": finite(found.score), **found.details} for found in candidates
+        "candidates": [
+            {**found.settings, "score": finite(found.score), **found.details}
+            for found in candidates
         ],
-        "selected": chosen,
+        "chosen": {"candidate": chosen, "score": finite(candidates[chosen].score)},
         "told": list(told),
     }
     write_atomically(run_dir / _GRID, json.dumps(tree, indent=1) + "\n")

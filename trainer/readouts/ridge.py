@@ -32,18 +32,21 @@ class Ridge:
 
     def weights(self, penalty: float) -> Tensor:
         """W for a penalty, which is added to the eigenvalues of the covariance: (D, C)."""
-        return self._directions @ (self._along / (self._values + penalty)[:, None])
+        weights: Tensor = self._directions @ (self._along / (self._values + penalty)[:, None])
+        return weights
 
     def scores(self, features: Tensor, penalties: Sequence[float]) -> Tensor:
         """What is predicted of other rows: (P, m, C) float64 for P penalties and features (m, D)."""
         weights = torch.stack([self.weights(penalty) for penalty in penalties])
-        found = [self._standardised(rows) @ weights for rows in features.split(_ROWS_AT_ONCE)]
+        found = [
+            self._standardised(rows) @ weights for rows in torch.split(features, _ROWS_AT_ONCE)
+        ]
         return torch.cat(found, 1) + self._base
 
     def _standardise(self, features: Tensor) -> None:
         """Find the mean and the deviation of each feature, the mean first, so that nothing cancels."""
         num_rows = len(features)
-        chunks = features.split(_ROWS_AT_ONCE)
+        chunks = torch.split(features, _ROWS_AT_ONCE)
         self._mean = sum((rows.double().sum(0) for rows in chunks), torch.zeros(())) / num_rows
         squares = sum(
             ((rows.double() - self._mean).square().sum(0) for rows in chunks), torch.zeros(())
@@ -57,7 +60,9 @@ class Ridge:
         num_rows, width = features.shape
         covariance = torch.zeros(width, width, dtype=torch.float64)
         products = torch.zeros(width, targets.shape[1], dtype=torch.float64)
-        chunks = zip(features.split(_ROWS_AT_ONCE), targets.split(_ROWS_AT_ONCE), strict=True)
+        chunks = zip(
+            torch.split(features, _ROWS_AT_ONCE), torch.split(targets, _ROWS_AT_ONCE), strict=True
+        )
         for rows, wanted in chunks:
             z = self._standardised(rows)
             covariance += z.T @ z / num_rows

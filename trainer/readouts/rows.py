@@ -49,7 +49,7 @@ def read_rows(store: FeatureStore, dataset: str, split: SplitClips) -> list[Vide
         asked = split.rows(video)
         features = store.read(dataset, video, asked.anchors.ravel())
         features = features.reshape(*asked.anchors.shape, -1)
-        kept = np.isfinite(features).all((1, 2))
+        kept = np.asarray(np.isfinite(features).all((1, 2)))
 
         if not kept.any():
             raise EvaluationError(
@@ -103,7 +103,8 @@ def predictions_of(
         split: The name of the split, for messages.
         about: What made them.
     """
-    by_video = scores.double().split([video.features[..., 0].size for video in videos])
+    num_clips = [video.features[..., 0].size for video in videos]
+    by_video = torch.split(scores.double(), num_clips)
     predicted = {}
     for video, of_clips in zip(videos, by_video, strict=True):
         of_rows = of_clips.view(len(video.seconds), -1, of_clips.shape[1]).mean(1).cpu().numpy()

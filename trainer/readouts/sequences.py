@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -110,7 +110,7 @@ class TemporalGrid:
         barrier()
         return True
 
-    def test(self, about: dict[str, Any]) -> None:
+    def test(self, about: Mapping[str, Any]) -> None:
         """Choose the learning rate, predict the test videos once with each of its seeds, and keep all of it.
 
         Args:
@@ -127,13 +127,14 @@ class TemporalGrid:
         for sentence in told:
             log.warning("%s", sentence)
 
+        about = {**about, "val_score": finite(candidates[chosen].score)}
         splits = {"val": self._val, "test": self._read(self._task.split("test"))}
         for seed in self._config.seeds:
             network = self._network(Cell(lrs[chosen], seed))
             for split, rows in splits.items():
                 if rows:
-                    told_of = about | {"selected": {"lr": lrs[chosen]}, "seed": seed}
-                    predictions = self._predicted(network, rows, split, told_of)
+                    made_by = {**about, "lr": lrs[chosen], "network_seed": seed}
+                    predictions = self._predicted(network, rows, split, made_by)
                     keep_predictions(self._run_dir, f"{split}_seed{seed}", predictions)
         keep_grid(self._run_dir, self._config.name, self._task.config, candidates, chosen, told)
 
@@ -181,7 +182,11 @@ class TemporalGrid:
         return network.to(self._rank_info.device)
 
     def _predicted(
-        self, network: TemporalNetwork, rows: Sequence[VideoRows], split: str, about: dict[str, Any]
+        self,
+        network: TemporalNetwork,
+        rows: Sequence[VideoRows],
+        split: str,
+        about: Mapping[str, Any],
     ) -> Predictions:
         scores = [predict(network, self._labelled(video).features) for video in rows]
         return predictions_of(rows, torch.cat(scores), self._task.space, split, about)

@@ -147,7 +147,7 @@ def train(
     Returns:
         Whether all losses were finite; training ends with the first that is not.
     """
-    num_classes = network.stages[-1].score.out_channels
+    num_classes = network.num_classes
     device = videos[0].features.device
     weights = torch.ones(num_classes)
     if config.class_weights:
@@ -168,7 +168,7 @@ def train(
                 return False
 
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
             step += 1
             beat()

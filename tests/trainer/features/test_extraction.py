@@ -15,7 +15,7 @@ from surgstream.configs.loading import build
 from surgstream.trainer.distributed import RankInfo, leave, rank_info_from_environment
 from surgstream.trainer.errors import FeatureError
 from surgstream.trainer.features.config import FeaturesRecipe
-from surgstream.trainer.features.extraction import extract
+from surgstream.trainer.features.extraction import extract_features
 from surgstream.trainer.features.opening import Extraction, open_extraction
 from surgstream.trainer.features.store import FeatureStore
 from surgstream.trainer.joining import join
@@ -68,7 +68,7 @@ def run(
 ) -> Extraction:
     encoder = GreyEncoder(identity=identity)
     extraction = open_extraction(recipe(folder, out, **changes), encoder, rank_info)
-    assert extract(extraction, rank_info)
+    assert extract_features(extraction, rank_info)
     return extraction
 
 
@@ -80,7 +80,7 @@ def as_rank(
     join(rank_info, 60)
     encoder = GreyEncoder()
     extraction = open_extraction(recipe(folder, out, **changes), encoder, rank_info)
-    assert extract(extraction, rank_info, beat=on_batch)
+    assert extract_features(extraction, rank_info, beat=on_batch)
     leave()
 
 
@@ -181,18 +181,18 @@ def test_what_is_there_is_not_encoded_again(folder: Path, tmp_path: Path) -> Non
     encoder = GreyEncoder()
     extraction = open_extraction(recipe(folder, tmp_path), encoder, HERE)
     batches: list[None] = []
-    assert extract(extraction, HERE, beat=lambda: batches.append(None))
+    assert extract_features(extraction, HERE, beat=lambda: batches.append(None))
     assert not batches and contents(tmp_path) == before
 
     (tmp_path / extraction.store.spec.key / "knee" / "knee-000001.npy").unlink()
-    assert extract(extraction, HERE, beat=lambda: batches.append(None))
+    assert extract_features(extraction, HERE, beat=lambda: batches.append(None))
     assert len(batches) == 7 and contents(tmp_path) == before, "25 rows, four at once"
 
 
 def test_being_told_to_stop_ends_after_a_shard(folder: Path, tmp_path: Path) -> None:
     encoder = GreyEncoder()
     extraction = open_extraction(recipe(folder, tmp_path), encoder, HERE)
-    assert not extract(extraction, HERE, stopping=lambda: True)
+    assert not extract_features(extraction, HERE, stopping=lambda: True)
     assert [path.name for path in tmp_path.rglob("*.npy")] == ["knee-000000.npy"]
 
 

@@ -97,14 +97,15 @@ def test_what_grey_tells_is_found(folder: Path, tmp_path: Path, readout: str, ta
     made = recipe(folder, tmp_path, {"name": readout}, task=str(folder / f"{task}.yaml"))
     found = grid(run(made))
     assert found["metric"] == {"phases": "image_accuracy", "tools": "map", "score": "mae"}[task]
-    scores = [row["val"] for row in found["grid"]]
+    scores = [row["score"] for row in found["candidates"]]
     best = min(scores) if task == "score" else max(scores)
-    assert scores.index(best) == found["selected"], "of equals the first"
+    assert scores.index(best) == found["chosen"]["candidate"], "of equals the first"
 
     test = predictions(tmp_path)
     assert [*test.videos] == ["v6", "v7"] and [*predictions(tmp_path, "val").videos] == ["v4", "v5"]
-    assert test.about["readout"]["name"] == readout
-    assert test.about["selected"].items() <= found["grid"][found["selected"]].items()
+    settings = found["candidates"][found["chosen"]["candidate"]]
+    assert test.about["readout"] == readout and test.about["val_score"] == settings.pop("score")
+    assert settings and settings.items() <= test.about.items()
     for number, video in ((6, test.videos["v6"]), (7, test.videos["v7"])):
         if task == "score":
             assert video.seconds.tolist() == [0] and video.predicted is not None
@@ -133,7 +134,7 @@ def test_without_validation_there_is_nothing_to_choose(folder: Path, tmp_path: P
     ):
         run(recipe(folder, tmp_path, {"name": "ridge"}, task=task))
     run(recipe(folder, tmp_path, {"name": "ridge", "penalties": [0.1]}, task=task))
-    assert grid(tmp_path)["grid"] == [{"penalty": 0.1, "val": None}]
+    assert grid(tmp_path)["candidates"] == [{"penalty": 0.1, "score": None}]
     assert [path.name for path in (tmp_path / "predictions").iterdir()] == ["test.npz"]
 
 
@@ -161,15 +162,15 @@ def test_temporal_networks_of_all_seeds_are_tested_at_the_best_rate(
 ) -> None:
     run(recipe(folder, tmp_path, SMALL, task=str(folder / f"{task}.yaml")))
     found = grid(tmp_path)
-    assert [row["lr"] for row in found["grid"]] == [1e-3, 3e-2]
-    for row in found["grid"]:
-        assert row["val"] == pytest.approx(np.mean([*row["seeds"].values()]))
-    assert found["selected"] == 1 and found["grid"][1]["val"] > 0.8
+    assert [row["lr"] for row in found["candidates"]] == [1e-3, 3e-2]
+    for row in found["candidates"]:
+        assert row["score"] == pytest.approx(np.mean([*row["seeds"].values()]))
+    assert found["chosen"]["candidate"] == 1 and found["candidates"][1]["score"] > 0.8
 
     names = {path.name for path in (tmp_path / "predictions").iterdir()}
     assert names == {f"{split}_seed{seed}.npz" for split in ("val", "test") for seed in (0, 1)}
     first, second = (predictions(tmp_path, f"test_seed{seed}") for seed in (0, 1))
-    assert first.about["seed"] == 0 and first.about["selected"] == {"lr": 3e-2}
+    assert first.about["network_seed"] == 0 and first.about["lr"] == 3e-2
     assert not np.array_equal(first.videos["v6"].scores, second.videos["v6"].scores)
 
 
@@ -179,8 +180,8 @@ def test_a_rate_that_diverges_is_not_chosen(
     monkeypatch.setattr(sequences, "train", lambda *_, lr, key, **__: lr != 3e-2 or key % 2)
     run(recipe(folder, tmp_path, SMALL | {"seeds": [0, 1, 2, 3]}))
     found = grid(tmp_path)
-    assert found["grid"][1]["val"] is None and found["selected"] == 0
-    diverged = [seed for seed, score in found["grid"][1]["seeds"].items() if score is None]
+    assert found["candidates"][1]["score"] is None and found["chosen"]["candidate"] == 0
+    diverged = [seed for seed, score in found["candidates"][1]["seeds"].items() if score is None]
     assert diverged and found["told"] == ["lr 0.03 diverged with some seeds"]
 
     monkeypatch.setattr(sequences, "train", lambda *_, **__: False)

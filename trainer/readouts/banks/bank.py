@@ -52,7 +52,7 @@ class HeadBank:
     groups, one after another, of which one group's activations are in memory at a time.
 
     Args:
-        network: One copy of a head, of modules that take any number of copies; see `trainer.models.attentive`.
+        network: One copy of a head, of modules that take any number of copies; see `trainer.readouts.banks.attentive`.
         num_heads: H.
         device: The device.
         heads_at_once: Heads of a group; None takes all.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from surgstream.shards.keyed_random import Purpose, hash64
 from surgstream.trainer.encoders.base import FrozenEncoder
 from surgstream.trainer.errors import ModelError
-from surgstream.trainer.models.attentive import AttentivePooler, StackedLinear
+from surgstream.trainer.readouts.banks.attentive import AttentivePooler, StackedLinear
 from surgstream.trainer.readouts.config import AttentiveConfig, LinearConfig
 
 BankConfig = AttentiveConfig | LinearConfig

@@ -57,8 +57,10 @@ def train_bank(
         SurgstreamError: The task, the encoder, the state or the processes do not fit, or all heads diverged.
     """
     run_dir = Path(recipe.run_dir)
-    table = task.split("train").training_table
-    order = Order.create(table.sizes(), recipe.seed, recipe.data.order)
+    train = task.split("train")
+    table = train.training_table
+    settings = train.training_order(recipe.data.order)
+    order = Order.create(table.sizes(), recipe.seed, settings)
     entries = {
         "order": order.to_json(),
         "manifest": table.sha256,

@@ -7,7 +7,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers.models.vjepa2.modeling_vjepa2 import VJEPA2AttentivePooler
 
-from surgstream.trainer.models.attentive import AttentivePooler
+from surgstream.trainer.readouts.banks.attentive import AttentivePooler
 
 WIDTH, HEADS, BLOCKS = 48, 4, 3
 
