@@ -25,7 +25,8 @@ SMALL = (
     "objective.encoder.embed_dim=48", "objective.encoder.depth=2", "objective.encoder.num_heads=2",
     "objective.encoder.image_size=32", "objective.encoder.drop_path=0.2", "objective.mix={}", "clips.stride=2",
     "data.augment={resized_crop: {}, flip: 0.5, rand_augment: {}, erase: {}}", "metrics.every_steps=1",
-    "metrics.pictures_every_steps=0", "metrics.collapse_every_steps=0", "checkpoint.every_steps=3", "checkpoint.keep_last=1",
+    "metrics.pictures_every_steps=0", "metrics.collapse_every_steps=0", "checkpoint.every_steps=3",
+    "checkpoint.keep_last=1",
 )  # fmt: skip
 """Eight steps, validated after each second one."""
 
