@@ -1,20 +1,29 @@
 """Fine-tuning from labels to predictions: however it is spread, killed and resumed, and the test asked once."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from surgstream.configs.presets import presets
+from surgstream.launch.__main__ import main
+from surgstream.trainer.assembly import open_corpus
 from surgstream.trainer.commands.status_page import show
+from surgstream.trainer.config import load_recipe
+from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.engine.checkpoint_files import read_progress
 from surgstream.trainer.engine.selection import scores_in
+from surgstream.trainer.errors import CheckpointError
 from surgstream.trainer.evaluation.predictions.stored import Predictions, read_predictions
+from surgstream.trainer.finetuning.learned import open_learned
+from surgstream.trainer.finetuning.testing import FinalTest
 from surgstream.trainer.runs.state import read_run
 from tests.end_to_end.finetuning import LENGTHS, VIDEOS, Hospital, scores
 from tests.end_to_end.runs import audit, log, metrics, newest, reported, saving
-from tests.helpers.ranks import finish
+from tests.helpers.ranks import finish, process_group
 
 KEYS = ("loss/cross_entropy", "optim/grad_norm", "val/image_accuracy")
 
@@ -134,6 +143,42 @@ def test_a_run_that_is_done_asks_the_test_no_more(whole: Path, hospital: Hospita
     page = show([read_run(whole, 0.0)])
     assert "validation   image_accuracy" in page and "at step 8; 4 so far" in page
     assert "test         asked; predictions/test.npz" in page
+
+
+def test_a_test_that_is_stopped_leaves_nothing_and_is_repeated(
+    whole: Path, hospital: Hospital, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(whole, run_dir)
+    shutil.rmtree(run_dir / "predictions")
+    told = about(whole)
+    path = presets("evaluate/protocols")["finetune_tiny"]
+    config = load_recipe(path, hospital.words(run_dir)[1:])
+
+    with process_group():
+        task = open_learned(config, open_corpus(config.data.corpus, config.data))
+        test = FinalTest(
+            config=config, task=task, step=told["step"], is_best=True, rank_info=RankInfo()
+        )
+        assert not test.run(lambda: True)
+        assert not (run_dir / "predictions").exists()
+        assert test.run(lambda: False) and test.run(lambda: True), "the second time it is done"
+        # One rank takes other batches than two
+        np.testing.assert_allclose(scores(predicted(run_dir)), scores(predicted(whole)), atol=1e-6)
+        assert about(run_dir) == told
+
+        test.stored.unlink()
+        weights = run_dir / "checkpoints" / f"step_{told['step']:08d}"
+        shutil.rmtree(weights)
+        with pytest.raises(CheckpointError, match="expected the weights to test, got no whole"):
+            test.run(lambda: False)
+
+
+def test_a_fine_tuned_encoder_is_not_exported(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", str(whole), str(tmp_path / "exported")]) == 1
+    assert "got one that was fine-tuned on" in capsys.readouterr().err
 
 
 def test_numbers_of_videos_are_learned_from_any_frame_and_averaged_over_segments_and_crops(
