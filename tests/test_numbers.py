@@ -28,7 +28,9 @@ from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.objectives.config import ObjectiveConfig
 
-RECIPES = Path(__file__).parent.parent / "configs" / "pretrain"
+CONFIGS = Path(__file__).parent.parent / "configs"
+RECIPES = CONFIGS / "pretrain"
+PROTOCOLS = CONFIGS / "evaluate" / "protocols"
 DATASET = {
     "name": "d",
     "specialty": "s",
@@ -72,9 +74,19 @@ def recipe(name: str) -> dict[str, Any]:
     return tree | {"held_out": {"corpus": "c"}, "probe": {}, "max_steps": 1000}
 
 
+def protocol(name: str) -> dict[str, Any]:
+    tree: dict[str, Any] = yaml.safe_load((PROTOCOLS / f"{name}.yaml").read_text())
+    objective = {"kind": "number", "num_outputs": 1, "mean": 5.0, "std": 2.0, "mix": {}}
+    tree["objective"] |= objective
+    tree["data"]["augment"] = {"resized_crop": {}, "rand_augment": {}, "erase": {}}
+    tree["clips"] = {"stride": 2}
+    return tree | {"task": "synth_skill", "warm_start": None, "max_steps": 1000}
+
+
 def tiny_recipes() -> dict[str, dict[str, Any]]:
     """One for each objective, by its name."""
     found = [recipe(path.stem) for path in sorted(RECIPES.glob("*_tiny*.yaml"), reverse=True)]
+    found.append(protocol("finetune_tiny"))
     return {tree["objective"]["name"]: tree for tree in found}
 
 
@@ -125,7 +137,9 @@ def varied(root: str) -> Iterator[tuple[Place, Any]]:
     """Find the numbers of a root; those that all recipes share are varied in one recipe alone."""
     cls, tree = ROOTS[root]
     for place, kind in numbers(cls, build(cls, tree, where="test"), ()):
-        if cls is not TrainConfig or root == "surgvista" or place[0] == "objective":
+        of_task = place[0] in ("clips", "select") or place[:2] == ("data", "augment")
+        is_own = place[0] == "objective" or (root == "supervised" and of_task)
+        if cls is not TrainConfig or root == "surgvista" or is_own:
             yield place, kind
 
 
@@ -140,7 +154,7 @@ def resolved(root: str) -> tuple[type[Any], dict[str, Any]]:
 
 def test_every_objective_has_a_tiny_recipe_and_what_all_have() -> None:
     for config in typing.get_args(ObjectiveConfig):
-        assert config.name in ROOTS, f"{config.name}: expected a tiny recipe in configs/pretrain"
+        assert config.name in ROOTS, f"{config.name}: expected a tiny recipe"
         assert isinstance(config.has_average, bool)
         assert config().encoder and not list(config().problems())
 

@@ -20,6 +20,7 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
     [
         "surgstream.trainer.commands.pretrain",
+        "surgstream.trainer.objectives.supervised",
         "surgstream.trainer.objectives.surgvista",
         "surgstream.trainer.objectives.unisurg",
         "surgstream.trainer.objectives.videomae",

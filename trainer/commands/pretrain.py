@@ -141,7 +141,7 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
         )
         with closing(trainer):
             trainer.train()
-            if task and trainer.step == plan.last_step:
+            if task and trainer.step >= plan.last_step:
                 batches.close()
                 _test(config, task, trainer)
         # Rank 0 serves the store in which the others look until they have closed.

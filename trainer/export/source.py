@@ -78,7 +78,7 @@ def read_source(checkpoint: Path, *, averaged: bool) -> TrainedEncoder:
         averaged: Whether to take the moving average, where there is one.
 
     Raises:
-        CheckpointError: It is of a version that kept no configuration, or cannot be read.
+        CheckpointError: It is of a version that kept no configuration, has learned a task, or cannot be read.
     """
     progress = read_progress(checkpoint)
     where = f"{checkpoint}: its configuration"
@@ -88,6 +88,12 @@ def read_source(checkpoint: Path, *, averaged: bool) -> TrainedEncoder:
         raise CheckpointError(
             f"{checkpoint}: expected the configuration it was trained with: {error}"
         ) from None
+
+    if recipe.task is not None:
+        raise CheckpointError(
+            f"{checkpoint}: expected a pretrained encoder, got one that was fine-tuned on {recipe.task}, which "
+            "has no final norm; the run's predictions are what it is for"
+        )
 
     trained = _networks(checkpoint, "param")
     average = _networks(checkpoint, "average") if averaged else {}

@@ -237,6 +237,11 @@ class SupervisedConfig:
     mean: Annotated[float, Range(-1e12, 1e12)] | None = None
     std: Annotated[float, Range(1e-12, 1e12)] | None = None
 
+    def problems(self) -> Iterator[str]:
+        """Fields that do not fit together, one sentence each."""
+        if self.kind == "number" and self.num_outputs not in (None, 1):
+            yield f"num_outputs: expected 1 of numbers, got {self.num_outputs}"
+
 
 ObjectiveConfig = SurgVistaConfig | VideoMaeConfig | VJepaConfig | UniSurgConfig | SupervisedConfig
 """Each says by `has_average` whether it averages weights, which ZeRO 3 does not allow."""
