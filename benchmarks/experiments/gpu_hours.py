@@ -17,7 +17,7 @@ from surgstream.trainer.labelled.config import VIEWS, TaskClipsConfig
 from surgstream.trainer.models.config import EncoderConfig
 from surgstream.trainer.models.vit import Encoder
 from surgstream.trainer.objectives.choice import build_on_meta
-from surgstream.trainer.readouts.banks.building import heads_of
+from surgstream.trainer.readouts.banks.choosing import heads_of
 from surgstream.trainer.readouts.banks.heads import AttentiveHeads
 from surgstream.trainer.readouts.config import AttentiveConfig, ProbeRecipe
 

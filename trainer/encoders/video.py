@@ -50,7 +50,9 @@ class VideoEncoder(FrozenEncoder):
         for module in self.encoder.modules():
             if isinstance(module, nn.LayerNorm):
                 module.eps = source.norm_eps
-        self.encoder.norm.eps = source.last_norm_eps or source.norm_eps
+        last_norm = self.encoder.norm
+        assert isinstance(last_norm, nn.LayerNorm)
+        last_norm.eps = source.last_norm_eps or source.norm_eps
         self.identity = identity_of(_deciding(source), self.encoder.state_dict())
         self.requires_grad_(False).eval()
 

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from surgstream.shards.reading.subset import Anchors, Subset
 from torch import Tensor
 
 from surgstream.shards.progress import progress_bar
