@@ -27,6 +27,7 @@ from surgstream.trainer.commands.describe import describe
 from surgstream.trainer.config import TrainConfig
 from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.objectives.config import ObjectiveConfig
+from surgstream.trainer.readouts.config import ProbeRecipe
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 RECIPES = CONFIGS / "pretrain"
@@ -90,10 +91,22 @@ def tiny_recipes() -> dict[str, dict[str, Any]]:
     return {tree["objective"]["name"]: tree for tree in found}
 
 
+def probe(readout: str, settings: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "run_dir": "r",
+        "task": "t",
+        "weights": "w",
+        "readout": {"name": readout, **settings},
+        "data": {"corpus": "c"},
+    }
+
+
 ROOTS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     **{name: (TrainConfig, tree) for name, tree in tiny_recipes().items()},
     "corpus": (CorpusConfig, CORPUS),
     "site": (Site, SITE),
+    "probe": (ProbeRecipe, probe("attentive", {"grid": {}})),
+    "temporal": (ProbeRecipe, probe("temporal", {})),
 }
 
 

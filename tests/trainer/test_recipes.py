@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from surgstream.configs.changes import free_keys
 from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import load, to_tree
 from surgstream.trainer.config import TrainConfig
@@ -12,7 +13,7 @@ from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.mixing import look_back
 from surgstream.trainer.objectives import choice
 from surgstream.trainer.objectives.config import VJepaConfig
-from surgstream.trainer.resume import free_keys, recipe_changes
+from surgstream.trainer.resume import recipe_changes
 
 RECIPES = Path(__file__).parent.parent.parent / "configs" / "pretrain"
 

@@ -51,7 +51,8 @@ def assert_alike(one: Predictions, other: Predictions, tolerance: float) -> None
 
 @pytest.mark.parametrize("readout", ["attentive", "linear"])
 def test_two_ranks_are_one(root: Path, tmp_path: Path, readout: str) -> None:
-    overrides = () if readout == "attentive" else ("readout={name: linear}",)
+    linear = ("readout={name: linear}", "clips.balance=classes", "data.audit_log=true")
+    overrides = () if readout == "attentive" else linear
     one = done(root, tmp_path / "one", 1, *overrides)
     two = done(root, tmp_path / "two", 2, *overrides)
     assert_alike(one, two, 1e-5)
@@ -167,7 +168,8 @@ def test_a_task_without_validation_videos_takes_one_head(root: Path, tmp_path: P
 
 def test_numbers_are_predicted_in_their_own_unit(root: Path, tmp_path: Path) -> None:
     task = (f"task={root / 'skill.yaml'}", "clips_per_epoch=8", "global_batch_size=4")
-    found = done(root, tmp_path / "run", 2, *task)
+    found = done(root, tmp_path / "run", 2, *task, "test_all=false")
+    assert not (tmp_path / "run" / "test_all.json").exists()
     for video in found.videos.values():
         assert video.predicted is not None and video.predicted.shape == (1,)
         assert 95 <= video.predicted[0] <= 110
