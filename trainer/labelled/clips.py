@@ -273,10 +273,8 @@ class TaskClips:
                 f"none of this name{did_you_mean(self.config.dataset, known)}"
             )
         if self._settings.segments > 1 and (not self.per_video or self._stride == "uniform"):
-            yield (
-                f"clips.segments: expected 1, as {name} has a clip for each label, "
-                f"got {self._settings.segments}"
-            )
+            reason = "labels frames" if not self.per_video else "has one uniform clip a video"
+            yield f"clips.segments: expected 1, as {name} {reason}, got {self._settings.segments}"
         if self._stride == "uniform" and not self.per_video:
             yield f"clips.stride: expected a number, as {name} labels frames, got uniform"
         if self.is_balanced and self.config.kind != "class":

@@ -19,7 +19,8 @@ class TaskClipsConfig:
 
     Attributes:
         share: Share of the training videos, by whole groups; a smaller one is a part of a larger one.
-        balance: `classes` draws every class as often; `none` draws every clip as often. Of one class a row alone.
+        balance: `classes` draws every class as often, or by `data.order.weights`, which then name classes as
+            `DATASET/CLASS`; `none` draws every clip as often. Of one class a row alone.
         stride: Frames, at the corpus's rate, from one frame of a clip to the next; `uniform` spreads them over the
             video; null is the task's.
         view: What is seen of a picture when a clip is judged: `squash`, all of it at another aspect ratio; `centre`,

@@ -83,7 +83,9 @@ class RidgeConfig:
     """
 
     name: Literal["ridge"] = "ridge"
-    penalties: tuple[Annotated[float, Range(1e-12, 1e12)], ...] = (1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0)
+    penalties: tuple[Annotated[float, Range(1e-12, 1e12)], ...] = (
+        1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0, 1000.0,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

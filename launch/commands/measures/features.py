@@ -25,7 +25,7 @@ is added. Ranks share the shards, and a killed extraction goes on where it was.
 """
 
 EPILOG = """\
-keys, beside data.*, encoder.* and clips.*: per=pooled|slices, dtype=float16|float32,
+keys, beside data.*, encoder.* and clips.*: per=pooled|slices, dtype=float32|float16,
 rows_per_second, datasets, micro_batch_size, seed; docs/recipe_keys.md explains them.
 """
 

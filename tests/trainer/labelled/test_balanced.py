@@ -19,7 +19,11 @@ from surgstream.shards.reading.frame_table import FrameTable
 from surgstream.shards.reading.locations import SizedTable
 from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.batch import ClipName
+from surgstream.trainer.config import load_recipe
+from surgstream.trainer.engine.schedules import Progress
+from surgstream.trainer.errors import CheckpointError
 from surgstream.trainer.labelled.clips import SplitClips
+from surgstream.trainer.resume import order_from
 from tests.helpers.handmade import jpeg, write_corpus
 from tests.helpers.streams import clip_stream
 from tests.trainer.labelled.made_up import (
@@ -190,6 +194,26 @@ def test_other_clips_of_a_class_are_another_table(corpus: Path) -> None:
     }
     assert len(shas) == 3
     assert split_of(corpus).training_table.sha256 in shas
+
+
+def test_a_run_goes_on_with_the_same_clips_alone(corpus: Path) -> None:
+    split = split_of(corpus)
+    table = split.training_table
+    recipe = Path(__file__).parents[3] / "configs" / "pretrain" / "surgvista_tiny.yaml"
+    config = load_recipe(recipe, ["data.order.weights=balanced", "data.order.chunk_frames=3"])
+    order = order_from(Progress(step=0, clips_seen=0, state={}), config, table)
+    assert {each.share for each in order.report()} == {1 / 3}
+
+    state = {"order": order.to_json(), "manifest": table.sha256}
+    later = Progress(step=2, clips_seen=24, state=state)
+    assert order_from(later, config, table) == order
+
+    # As many clips of each class, but others.
+    moved = LABELS | {"a": {float(s): 0 if s == 4 else 1 for s in range(12)}}
+    other = split_of(corpus, moved).training_table
+    assert other.sizes() == table.sizes()
+    with pytest.raises(CheckpointError, match="belongs to another order: its manifest was"):
+        order_from(later, config, other)
 
 
 def test_whole_videos_can_be_balanced(corpus: Path) -> None:

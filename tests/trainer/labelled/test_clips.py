@@ -246,7 +246,7 @@ def test_videos_without_labels_are_told(caplog: pytest.LogCaptureFixture) -> Non
         (
             {},
             {"segments": 2},
-            "clips.segments: expected 1, as made_up_task has a clip for each label",
+            "clips.segments: expected 1, as made_up_task labels frames, got 2",
         ),
         (
             {},
@@ -256,7 +256,7 @@ def test_videos_without_labels_are_told(caplog: pytest.LogCaptureFixture) -> Non
         (
             {"kind": "number", "per_video": True, "stride": "uniform"},
             {"segments": 2},
-            "clips.segments: expected 1",
+            "clips.segments: expected 1, as made_up_task has one uniform clip a video, got 2",
         ),
         ({"kind": "number"}, {"balance": "classes"}, "clips.balance: expected none, as"),
         ({"kind": "multilabel"}, {"balance": "classes"}, "clips.balance: expected none, as"),
