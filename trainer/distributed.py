@@ -255,6 +255,17 @@ def all_gather(value: T) -> list[T]:
     return gathered
 
 
+def gather(value: T) -> list[T]:
+    """Collect one picklable object from every rank, by rank, on rank 0; the others get none."""
+    if dist.get_world_size() == 1:
+        return [value]
+
+    is_main = dist.get_rank() == 0
+    gathered: list[Any] | None = [None] * dist.get_world_size() if is_main else None
+    dist.gather_object(value, gathered)
+    return gathered or []
+
+
 def from_main(action: Callable[[], T]) -> T:
     """Run `action` on rank 0 alone, and give its result, or its SurgstreamError or OSError, to every rank."""
     outcome: list[Any] = [None, None]

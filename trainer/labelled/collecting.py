@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch.distributed as dist
 
 from surgstream.trainer.batch import ClipName
+from surgstream.trainer.distributed import gather
 from surgstream.trainer.errors import EvaluationError
 from surgstream.trainer.evaluation.predictions.stored import PredictedVideo, Predictions
 from surgstream.trainer.labelled.clips import SplitClips
@@ -71,13 +71,7 @@ class Collector:
         Raises:
             EvaluationError: A clip was predicted more often than it has views, or a video was not at all.
         """
-        mine = _joined(self._shares)
-        if dist.get_world_size() == 1:
-            return self._predictions(mine)
-
-        is_main = dist.get_rank() == 0
-        shares: list[Any] | None = [None] * dist.get_world_size() if is_main else None
-        dist.gather_object(mine, shares)
+        shares = gather(_joined(self._shares))
         return self._predictions(_joined(shares)) if shares else []
 
     def _predictions(self, all_clips: _Share) -> list[Predictions]:
