@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -290,19 +290,3 @@ def barrier() -> None:
     """Wait for all ranks, if there are others."""
     if dist.get_world_size() > 1:
         dist.barrier()
-
-
-def spans(numbers: Iterable[int]) -> str:
-    """Write numbers as `0-7, 12`."""
-    found: list[list[int]] = []
-    for number in sorted(numbers):
-        if found and number == found[-1][1] + 1:
-            found[-1][1] = number
-        else:
-            found.append([number, number])
-    return ", ".join(f"{first}-{last}" if last > first else str(first) for first, last in found)
-
-
-def in_words(ranks: Collection[int]) -> str:
-    """Write ranks as `ranks 0-7, 12`."""
-    return f"{'ranks' if len(ranks) > 1 else 'rank'} {spans(ranks)}"

@@ -13,11 +13,12 @@ import torch
 import torch.distributed as dist
 from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 
-from surgstream.trainer.distributed import RankInfo, check_own_number, collective_timeout, in_words
+from surgstream.trainer.distributed import RankInfo, check_own_number, collective_timeout
 from surgstream.trainer.errors import DistributedError
 from surgstream.trainer.host.cores import bind_near
 from surgstream.trainer.host.interface import choose_interface, interface_in_words
 from surgstream.trainer.host.limits import raise_file_limit
+from surgstream.trainer.host.names import in_words
 
 log = logging.getLogger(__name__)
 

@@ -11,14 +11,14 @@ from datetime import timedelta
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from surgstream.configs.loading import build
-from surgstream.trainer.distributed import RankInfo, in_words, slurm_hosts
+from surgstream.trainer.distributed import RankInfo, slurm_hosts
 from surgstream.trainer.errors import (
     DistributedError,
     NotInTimeError,
     PreflightError,
     UnfitNodesError,
 )
-from surgstream.trainer.host.names import node_name
+from surgstream.trainer.host.names import in_words, node_name
 from surgstream.trainer.joining import serves_store, telling_who_is_missing
 from surgstream.trainer.preflight.judgement.report import CheckFailure, RankReport
 from surgstream.trainer.preflight.judgement.unfit import are_few, tell_job

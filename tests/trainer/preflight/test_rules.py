@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surgstream.trainer.distributed import spans
+from surgstream.trainer.host.names import spans
 from surgstream.trainer.preflight.judgement.findings import find_problems
 from surgstream.trainer.preflight.judgement.problems import Problem, come_again, verdict
 from surgstream.trainer.preflight.judgement.report import CheckFailure, RankReport, StepMemory

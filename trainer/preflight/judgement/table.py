@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from textwrap import fill
 
 from surgstream.configs.columns import columns
-from surgstream.trainer.distributed import in_words, spans
+from surgstream.trainer.host.names import in_words, spans
 from surgstream.trainer.preflight.judgement.connections import speeds_by_connection
 from surgstream.trainer.preflight.judgement.decoding import gpu_decodes
 from surgstream.trainer.preflight.judgement.problems import (
