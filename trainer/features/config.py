@@ -24,8 +24,8 @@ class FeaturesRecipe:
         clips: How the task's clips are seen; without a task `clips.view` alone counts, and `data.stride`.
         encoder: How the encoder is read and run.
         per: `pooled` keeps a vector for each clip, `slices` one for each of its slices of time.
-        dtype: The numbers that are kept. `float16` keeps three digits, in half the bytes: of a feature whose mean is many
-            times its deviation little is left when it is standardised.
+        dtype: The numbers that are kept. `float16` keeps three digits, in half the bytes: of a feature whose mean is
+            many times its deviation little is left when it is standardised.
         rows_per_second: Of each video, without a task: the frames that get features; null is every frame at `data.fps`.
         datasets: Datasets to take, without a task; null takes all.
         micro_batch_size: Clips that a rank encodes at once.
