@@ -8,8 +8,9 @@ WHEELHOUSE ?= wheelhouse
 CUDA ?= 13
 # PyPI's torch is of CUDA 13.
 TORCH_INDEX := $(if $(filter 12,$(CUDA)),https://download.pytorch.org/whl/cu126)
-# A process a core; a file's tests stay together, since they share what they have made.
-SIDE_BY_SIDE := -n auto --maxprocesses 8 --dist loadfile
+# A process a core; a file's tests stay together, since they share what they have made. Whole runs come early, as folders
+# are sorted, and not last, as files of few tests would: then one core would end long after the others.
+SIDE_BY_SIDE := -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: help setup demo test test-fast test-services test-peers test-gpu check format bench wheelhouse clean

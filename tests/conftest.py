@@ -3,6 +3,7 @@
 Timings are measured in `benchmarks/`, and never asserted: a busy machine is no failure. What never ends is one.
 """
 
+import os
 import resource
 import signal
 from collections.abc import Callable, Iterator
@@ -15,6 +16,10 @@ from hypothesis import settings
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # A worker a core: threads of torch, NumPy and started processes would wait for each other's cores.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 MEMORY_BYTES = 2 * 2**30
 CPU_SECONDS = 20

@@ -24,7 +24,7 @@ from surgstream.trainer.objectives.base import Objective
 STAGES = {"surgvista_tiny": (1, 2, 3), "unisurg_tiny_stage1": (1, 2)}
 """Recipes and their stages; an objective with a moving average cannot be trained under stage 3."""
 
-_NUM_STEPS = 12 if ON_GPU else 4
+_NUM_STEPS = 12 if ON_GPU else 2
 _LEARNING_RATE = 3e-4
 _READER_SEED = 7
 
@@ -52,7 +52,7 @@ def main() -> None:
 
 def tiny(recipe: str, stage: int, *words: str) -> TrainConfig:
     """A tiny recipe at a stage, not compiled."""
-    size = [] if ON_GPU else ["global_batch_size=4", "micro_batch_size=4"]
+    size = [] if ON_GPU else ["global_batch_size=2", "micro_batch_size=2"]
     return load_recipe(recipe, [f"parallel.zero_stage={stage}", "compile=false", *size, *words])
 
 

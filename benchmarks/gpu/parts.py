@@ -95,11 +95,13 @@ GROUPS: Mapping[str, tuple[Part, ...]] = {
     ),
 }
 
+_A_CLIP = ("global_batch_size=1", "micro_batch_size=1")
+
 CPU_PARTS = (
     Part("machine", 300, "benchmarks.gpu.machine"),
     Part("engine", 300, "benchmarks.gpu.engine"),
     Part("jpeg", 300, "benchmarks.gpu.jpeg", needs=("nvidia.nvimgcodec",)),
-    step("surgvista", 300, "surgvista_tiny", "--steps=2", "--kernels", "--load"),
+    step("surgvista", 300, "surgvista_tiny", *_A_CLIP, "--steps=2", "--kernels", "--load"),
     Part("attention", 300, "benchmarks.gpu.attention"),
 )
 """Those that need no GPU, small."""

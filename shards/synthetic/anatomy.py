@@ -147,7 +147,7 @@ def eye(parent: UInt64) -> Tissue:
     sphere = 0.45 * np.sqrt(np.clip(1.5 - radius**2, 0, 2)) - 0.25
     canvas.height += (sphere - canvas.height) * ball
 
-    red = 0.85 * canvas.vessels() * ramp(radius, 0.5, 0.9) + 0.3 * ramp(radius, 0.75, 1.1)
+    red = 0.85 * canvas.vessels * ramp(radius, 0.5, 0.9) + 0.3 * ramp(radius, 0.75, 1.1)
     white = redden(light(SCLERA) * (1 + 0.05 * canvas.medium), np.minimum(red, 1))
     canvas.colour += (white - canvas.colour) * ball
     canvas.bump *= 1 - 0.7 * ball

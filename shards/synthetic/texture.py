@@ -4,8 +4,9 @@ Tissue is painted once for a video and only looked up for its frames. The number
 folder were chosen by eye, next to recordings of real operations.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -64,20 +65,26 @@ def noise(parent: UInt64, shape: tuple[int, int], low: int, high: int, slope: fl
     return (field / np.std(field)).astype(np.float32)
 
 
-def blur(field: Floats, sigma: float) -> Floats:
-    """Blur a field by a Gaussian, with mirrored borders; `sigma` in texels."""
+def blurs(field: Floats, sigmas: Sequence[float]) -> list[Floats]:
+    """Blur a field by Gaussians, each on its own, with mirrored borders; `sigmas` in texels."""
     rows, columns = field.shape
     # The blur wraps around, and so meets the mirror image at every border.
     mirrored = np.pad(field, ((0, rows), (0, columns)), mode="symmetric")
+    spectrum = np.fft.rfft2(mirrored)
 
-    # The Fourier transform of a Gaussian.
     down = np.fft.fftfreq(2 * rows)[:, None]
     across = np.fft.rfftfreq(2 * columns)[None, :]
-    gain = np.exp(-2 * (np.pi * sigma) ** 2 * (down**2 + across**2)).astype(np.float32)
+    squared = down**2 + across**2
 
-    spectrum = np.fft.rfft2(mirrored) * gain
-    blurred: Floats = np.fft.irfft2(spectrum, s=mirrored.shape)
-    return blurred[:rows, :columns].astype(np.float32)
+    blurred = []
+    for sigma in sigmas:
+        # The Fourier transform of a Gaussian.
+        gain = np.exp(-2 * (np.pi * sigma) ** 2 * squared).astype(np.float32)
+        # Rows of the mirror image are not transformed back.
+        halfway = np.fft.ifft(spectrum * gain, axis=0)[:rows]
+        whole: Floats = np.fft.irfft(halfway, 2 * columns)
+        blurred.append(whole[:, :columns].astype(np.float32))
+    return blurred
 
 
 def ramp(x: Floats, low: float, high: float) -> Floats:
@@ -180,10 +187,20 @@ class Canvas:
         self.gloss: Floats = np.ones(shape, np.float32)
         self.colour: Floats = np.zeros((3, *shape), np.float32)
 
+    @cached_property
     def vessels(self) -> Floats:
-        """Draw vessels of uneven thickness, in some patches more than in others."""
+        """Vessels of uneven thickness, in some patches more than in others."""
         width = 0.05 + 0.07 * np.clip(self.coarse + 0.3, 0, 2)
         return vessels(self.veins, width) * ramp(self.patches + 0.3 * self.medium, -0.9, 0.3)
+
+    @cached_property
+    def _mottling(self) -> Floats:
+        """Share of an organ's second colour."""
+        return ramp(0.6 * self.medium + self.patches, -1.5, 1.5)
+
+    @cached_property
+    def _wet(self) -> Floats:
+        return 0.3 + ramp(self.patches, 0.2, 1.5)
 
     def lay(self, organ: Organ) -> None:
         """Paint an organ over everything that lies lower."""
@@ -197,24 +214,28 @@ class Canvas:
         v = (c * y - s * x) / organ.radii[1]
         dome = np.sqrt(np.clip(1 - u * u - v * v, 0, 1))
 
+        there = _bounds(dome > 0)
+        dome = dome[there]
+        medium = self.medium[there]
+        speckle = self.speckle[there]
+
         depth = 0.035 * organ.lobules
-        lines = np.exp(-np.square(1.5 * self.lumps + 0.3 * self.medium))
+        lines = np.exp(-np.square(1.5 * self.lumps[there] + 0.3 * medium))
         furrows = depth * lines * ramp(dome, 0, 0.5)
         top = organ.base + organ.rise * dome - furrows
-        inside = (dome > 0) & (top > self.height)
+        inside = (dome > 0) & (top > self.height[there])
 
-        wet = 0.3 + ramp(self.patches, 0.2, 1.5)
-        bump = 0.0013 * (1 + 2 * organ.lobules) * self.medium + 0.0007 * wet * self.speckle
+        bump = 0.0013 * (1 + 2 * organ.lobules) * medium + 0.0007 * self._wet[there] * speckle
 
         first, second = (light(colour) for colour in organ.colours)
-        mottled = first + (second - first) * ramp(0.6 * self.medium + self.patches, -1.5, 1.5)
-        grain = 1 + organ.grain * self.speckle + 0.06 * self.medium
-        colour = redden(mottled * grain, organ.vessels * self.vessels())
+        mottled = first + (second - first) * self._mottling[there]
+        grain = 1 + organ.grain * speckle + 0.06 * medium
+        colour = redden(mottled * grain, organ.vessels * self.vessels[there])
 
-        self.height = np.where(inside, top, self.height)
-        self.bump = np.where(inside, bump, self.bump)
-        self.gloss = np.where(inside, organ.gloss, self.gloss)
-        self.colour = np.where(inside, colour, self.colour)
+        np.copyto(self.height[there], top, where=inside)
+        np.copyto(self.bump[there], bump, where=inside)
+        np.copyto(self.gloss[there], np.float32(organ.gloss), where=inside)
+        np.copyto(self.colour[:, *there], colour, where=inside)
 
     def finish(
         self,
@@ -225,11 +246,11 @@ class Canvas:
     ) -> Tissue:
         """Darken the creases and return the maps that a camera needs; the arguments are `Tissue`'s."""
         # The depth of each place below its near and its wide surroundings.
-        near = np.clip(blur(self.height, 14) - self.height, 0, 1)
-        wide = np.clip(blur(self.height, 50) - self.height, 0, 1)
+        around, far_around, height = blurs(self.height, (14, 50, 2.5))
+        near = np.clip(around - self.height, 0, 1)
+        wide = np.clip(far_around - self.height, 0, 1)
         shaded = self.colour / (1 + 10 * near + 12 * wide)
 
-        height = blur(self.height, 2.5)
         texel = np.float32(2 * EXTENT / SIZE)
         slope_y, slope_x = map(np.asarray, np.gradient(height + self.bump, texel))
 
@@ -240,3 +261,12 @@ class Canvas:
             stain=light(stain).reshape(3, 1),
             opacity=opacity,
         )
+
+
+def _bounds(where: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Find the rows and columns that hold all places of a map (R, S); none where there is no place."""
+    rows = np.flatnonzero(where.any(axis=1))
+    columns = np.flatnonzero(where.any(axis=0))
+    if not rows.size:
+        return slice(0), slice(0)
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)

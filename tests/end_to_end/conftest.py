@@ -9,6 +9,9 @@ from filelock import FileLock
 
 from surgstream.launch.__main__ import main
 
+SYNTH = ["--seconds", "4", "--datasets", "larkspur,foxglove,speedwell,meander"]
+"""Operations, which are packed. Nothing here looks at clips and exercises, which would take as long again."""
+
 PACKING = ["fps=5", "short_side=72", "workers=2", "segment_frames=8"]
 
 
@@ -38,7 +41,7 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Corpora:
 
 def make_corpora(corpora: Corpora) -> None:
     """Make the videos, and pack both corpora."""
-    assert main(["synth", str(corpora.videos), "--seconds", "4"]) == 0
+    assert main(["synth", str(corpora.videos), *SYNTH]) == 0
     corpus = str(corpora.videos / "corpus.yaml")
     assert main(["pack", corpus, str(corpora.train), *PACKING]) == 0
     assert main(["pack", corpus, str(corpora.held_out), *PACKING, "split=held_out"]) == 0

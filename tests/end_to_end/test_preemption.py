@@ -125,7 +125,7 @@ def test_a_run_that_saves_by_minutes_goes_on_from_there(
 @pytest.mark.parametrize(
     ("place", "where", "saved"),
     [
-        ("surgstream.trainer.commands.pretrain.join", "no step was done", []),
+        ("surgstream.trainer.session.process.join", "no step was done", []),
         ("surgstream.trainer.commands.pretrain.order_from", "no step was done", []),
         (
             "surgstream.trainer.engine.loop.save_checkpoint",
@@ -187,7 +187,7 @@ def test_a_rank_that_hangs_ends_the_others_which_write_their_stacks(
 def hang_where_ranks_meet(arguments: list[str]) -> None:
     """Run, and never come back from joining the others."""
     pytest.MonkeyPatch().setattr(
-        "surgstream.trainer.commands.pretrain.join", lambda *_: time.sleep(60)
+        "surgstream.trainer.session.process.join", lambda *_: time.sleep(60)
     )
     sys.exit(main(["pretrain", *arguments]))
 
