@@ -70,7 +70,7 @@ MAY_IMPORT = {
     ),
     "trainer.labelled": (
         "shards.reading", "shards.labels", "shards.order", "shards.storage", "trainer.errors", "trainer.batch",
-        "trainer.distributed", "trainer.evaluation", "trainer.labelled",
+        "trainer.data", "trainer.distributed", "trainer.evaluation", "trainer.labelled",
     ),
     "trainer.encoders": (
         "trainer.errors", "trainer.batch", "trainer.models", "trainer.export.folder", "trainer.runs.files",

@@ -12,6 +12,7 @@ from surgstream.trainer.distributed import RankInfo
 from surgstream.trainer.labelled.clips import SplitClips
 from surgstream.trainer.labelled.collecting import Collector
 from surgstream.trainer.labelled.config import VIEWS
+from surgstream.trainer.labelled.predicting import predict
 
 Score = Callable[[Tensor], Tensor]
 """From clips (B, C, T, H, W) to scores (B, C), as `Supervised.scores`."""
@@ -41,12 +42,6 @@ class Predictor:
         Returns:
             What this rank has predicted, to be gathered; None when told to stop.
         """
-        collected = Collector(self.split, len(self._views))
-        for view in self._views:
-            with self._source.open_pass(view=view) as batches:
-                for batch in batches:
-                    scores = score(batch.clips).float().cpu().numpy()
-                    collected.add(batch.names, batch.valid, scores[None])
-                    if poll_stop():
-                        return None
-        return collected
+        return predict(
+            self.split, self._source, self._views, lambda clips: score(clips)[None], poll_stop
+        )

@@ -17,7 +17,7 @@ from surgstream.trainer.distributed import from_main
 from surgstream.trainer.evaluation.predictions.stored import Predictions, write_predictions
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
 from surgstream.trainer.labelled.clips import SplitClips
-from surgstream.trainer.labelled.collecting import Collector
+from surgstream.trainer.labelled.predicting import predict
 from surgstream.trainer.labelled.scoring import main_metric
 
 PREDICTIONS = "predictions"
@@ -59,16 +59,13 @@ class Judge:
         Returns:
             The predictions of all models together, on rank 0, on the others none; None when told to stop.
         """
-        collector = Collector(self.split, len(self.views))
-        for view in self.views:
-            with self.source.open_pass(view=view) as batches:
-                for batch in batches:
-                    encoded = encode(batch.clips)
-                    scores = torch.cat([model(encoded) for model in models])
-                    collector.add(batch.names, batch.valid, scores.float().cpu().numpy())
-                    if poll_stop():
-                        return None
-        return collector.gather()
+
+        def scores(clips: Tensor) -> Tensor:
+            encoded = encode(clips)
+            return torch.cat([model(encoded) for model in models])
+
+        collected = predict(self.split, self.source, self.views, scores, poll_stop)
+        return collected.gather() if collected else None
 
     def score(
         self, predictions: Sequence[Predictions], counted: Sequence[bool]
