@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from surgstream.shards.reading.subset import Anchors, Subset
 from torch import Tensor
 
 from surgstream.shards.progress import progress_bar
+from surgstream.shards.reading.subsets.anchors import Anchors
+from surgstream.shards.reading.subsets.subset import Subset
 from surgstream.trainer.batch import ClipName
 from surgstream.trainer.data.config import View
 from surgstream.trainer.data.source import ClipSource

@@ -13,13 +13,12 @@ from surgstream.trainer.distributed import RankInfo, all_gather, barrier, from_m
 from surgstream.trainer.encoders.choice import load_frozen
 from surgstream.trainer.engine.loop import Guards
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
-from surgstream.trainer.evaluation.tasks.loading import find_task
+from surgstream.trainer.evaluation.tasks.opening import find_judged_task
 from surgstream.trainer.features.config import FeaturesRecipe
 from surgstream.trainer.features.extraction import extract
 from surgstream.trainer.features.opening import Extraction, open_extraction
 from surgstream.trainer.host.names import node_name
 from surgstream.trainer.labelled.clips import TaskClips
-from surgstream.trainer.labelled.opening import check_judged
 from surgstream.trainer.readouts.config import KnnConfig, ProbeRecipe, RidgeConfig, TemporalConfig
 from surgstream.trainer.readouts.fitted import fit_and_test
 from surgstream.trainer.readouts.sequences import TemporalGrid
@@ -65,8 +64,7 @@ def check(recipe: ProbeRecipe) -> None:
     Raises:
         ConfigError: It does not.
     """
-    task = find_task(recipe.task)
-    check_judged(task, recipe.task)
+    task = find_judged_task(recipe.task)
     assert task.labels
 
     name = recipe.readout.name
