@@ -67,7 +67,10 @@ def keep_grid(
     chosen: int,
     told: Sequence[str],
 ) -> None:
-    """Write what was to choose from, and the choice, to `grid.json`; scores that are undefined are null."""
+    """Write what was to choose from, and the choice, to `grid.json`; scores that are undefined are null.
+
+    `val` is what the chosen one scored on the validation videos.
+    """
     tree = {
         "readout": readout,
         "metric": task.main,
@@ -76,6 +79,7 @@ def keep_grid(
             {**found.settings, "val": finite(found.score), **found.details} for found in candidates
         ],
         "selected": chosen,
+        "val": finite(candidates[chosen].score),
         "told": list(told),
     }
     write_atomically(run_dir / _GRID, json.dumps(tree, indent=1) + "\n")
