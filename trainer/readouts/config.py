@@ -158,7 +158,7 @@ class ProbeRecipe:
         epochs: Length of the training.
         clips_per_epoch: Clips called an epoch; null is as many as the training videos have.
         validate_every_epochs: Epochs from one validation to the next; the best of all is taken.
-        test: Ask the test videos, once, at the end; false chooses on validation alone, and a later start with true asks.
+        test: Ask the test videos, once, at the end; `false` chooses on validation alone, and a later start may ask.
         test_all: Test every head, and report the best on test as well, since some papers print it.
         save_every_minutes: Save when this much time has passed since the last save.
         report_every_steps: The interval of reports in steps.

@@ -14,7 +14,7 @@ from surgstream.trainer.evaluation.predictions.stored import Predictions, write_
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
 
 _PREDICTIONS = "predictions"
-_GRID = "grid.json"
+GRID = "grid.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ def keep_grid(
         "val": finite(candidates[chosen].score),
         "told": list(told),
     }
-    write_atomically(run_dir / _GRID, json.dumps(tree, indent=1) + "\n")
+    write_atomically(run_dir / GRID, json.dumps(tree, indent=1) + "\n")
 
 
 def keep_predictions(run_dir: Path, name: str, predictions: Predictions) -> None:
