@@ -46,6 +46,7 @@ class Purpose(IntEnum):
     DROPOUT = 23
     HEAD_INIT = 24
     TEMPORAL = 25
+    ONLINE_PROBE = 26
 
 
 def mix64(x: UInt64) -> UInt64:

@@ -100,6 +100,10 @@ MAY_IMPORT = {
         "shards.reading", "trainer.data", "trainer.distributed", "trainer.evaluation", "trainer.probing",
         "trainer.readouts.ridge",
     ),
+    "trainer.probing.tasks": (
+        "shards.keyed_random", "trainer.batch", "trainer.data.source", "trainer.distributed", "trainer.evaluation",
+        "trainer.labelled", "trainer.probing", "trainer.readouts",
+    ),
     "trainer.engine": (
         "shards.progress", "shards.storage.durable", "trainer.errors", "trainer.batch", "trainer.distributed",
         "trainer.host", "trainer.health.watch", "trainer.runs.files", "trainer.objectives.base", "trainer.engine",

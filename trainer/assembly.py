@@ -1,6 +1,7 @@
 """From a recipe to its corpus, its clips and its periodic tasks."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,9 +24,13 @@ from surgstream.trainer.engine.periodic import (
 )
 from surgstream.trainer.engine.pictures import PICTURED_CLIPS
 from surgstream.trainer.engine.zero import ZeroEngine
+from surgstream.trainer.labelled.config import TaskClipsConfig
+from surgstream.trainer.labelled.opening import open_task
 from surgstream.trainer.objectives.base import Objective
 from surgstream.trainer.probing.config import ProbeConfig
 from surgstream.trainer.probing.linear_probe import ClipsWithLabels, Probe
+from surgstream.trainer.probing.tasks.clips import SomeClips
+from surgstream.trainer.probing.tasks.probe import TaskProbe, check_split
 
 
 def open_corpus(uri: str, data: DataConfig) -> FrameTable:
@@ -71,6 +76,39 @@ def labelled_clips(
     return ClipsWithLabels(source, corpus, label, num_clips)
 
 
+def task_probe(config: TrainConfig, settings: ProbeConfig, rank_info: RankInfo) -> TaskProbe:
+    """The online probe on a task, whose clips have the task's own stride and see all of each picture.
+
+    Raises:
+        ConfigError: The task has no training or no validation videos, or the corpus does not fit it.
+        LabelError: Labels are missing or malformed.
+    """
+    assert settings.task
+    # Each packed frame is shown, as tasks count in these
+    data = replace(config.data, fps=None, stride=1)
+    corpus = open_corpus(settings.corpus or config.data.corpus, data)
+    num_frames = config.objective.encoder.num_frames
+    task = open_task(
+        settings.task, settings.labels, TaskClipsConfig(), corpus, num_frames=num_frames
+    )
+
+    def some_clips(name: str, num_clips: int) -> SomeClips:
+        split = task.split(name)
+        check_split(split)
+        source = clip_source(replace(config, data=data), rank_info, split.table, augment="squash")
+        return SomeClips(source, split, num_clips)
+
+    return TaskProbe(
+        settings=settings,
+        task=task,
+        fit=some_clips("train", settings.clips),
+        judge=some_clips("val", settings.test_clips),
+        seed=config.seed,
+        micro_batch_size=config.micro_batch_size,
+        rank_info=rank_info,
+    )
+
+
 def periodic_tasks(
     config: TrainConfig,
     rank_info: RankInfo,
@@ -113,17 +151,26 @@ def online_probe(
     objective: Objective,
 ) -> Callable[[StepContext], dict[str, Value]]:
     """Make a function that runs the probe on the objective's features."""
-    held_out_corpus = config.held_out.corpus if config.held_out else config.data.corpus
-    fit_corpus = settings.corpus or config.data.corpus
-    test_corpus = settings.test_corpus or held_out_corpus
-    probe = Probe(
-        labelled_clips(config, rank_info, fit_corpus, settings.label, settings.clips),
-        labelled_clips(config, rank_info, test_corpus, settings.label, settings.test_clips),
-    )
+    if settings.task:
+        on_task = task_probe(config, settings, rank_info)
+        measure = partial(on_task.measure, objective.embed, objective.embed_tokens)
+    else:
+        measure = partial(_label_probe(config, settings, rank_info).measure, objective.embed)
 
     def run(context: StepContext) -> dict[str, Value]:
         with engine.autocast():
-            scores = probe.measure(objective.embed, context.poll_stop)
+            scores = measure(context.poll_stop)
         return {f"probe/{name}": score for name, score in scores.items()}
 
     return run
+
+
+def _label_probe(config: TrainConfig, settings: ProbeConfig, rank_info: RankInfo) -> Probe:
+    """The online probe on labels of the corpora themselves."""
+    held_out_corpus = config.held_out.corpus if config.held_out else config.data.corpus
+    fit_corpus = settings.corpus or config.data.corpus
+    test_corpus = settings.test_corpus or held_out_corpus
+    return Probe(
+        labelled_clips(config, rank_info, fit_corpus, settings.label, settings.clips),
+        labelled_clips(config, rank_info, test_corpus, settings.label, settings.test_clips),
+    )

@@ -86,7 +86,7 @@ class TrainConfig:
         select: The weights that are tested.
         data: Clips.
         held_out: Videos for the held-out loss; null takes none.
-        probe: Linear probe of the features; null has none.
+        probe: A probe of the features while training; null has none.
         objective: The pretraining objective.
         warm_start: Weights to begin with; null begins with random ones.
         optim: AdamW and its schedule.
@@ -161,9 +161,9 @@ class TrainConfig:
                 f"{self.objective.name} to average"
             )
 
-        if self.probe and self.probe.test_corpus is None and self.held_out is None:
-            yield "probe.test_corpus: expected a corpus where held_out is null, got nothing"
-
+        if self.probe:
+            width = self.objective.encoder.shape.embed_dim
+            yield from self.probe.problems_beside(width=width, has_held_out=bool(self.held_out))
         if (self.task is None) == (self.objective.name == "supervised"):
             yield (
                 "task: expected a task where objective.name is supervised, and none elsewhere, got "

@@ -85,6 +85,15 @@ def test_purposes_keep_their_numbers() -> None:
         "SUBSET_OF_VIDEOS": 15,
         "MADE_UP": 16,
         "BOOTSTRAP_OF_SEEDS": 17,
+        "RESIZED_CROP": 18,
+        "FLIP": 19,
+        "RAND_AUGMENT": 20,
+        "ERASE": 21,
+        "MIX": 22,
+        "DROPOUT": 23,
+        "HEAD_INIT": 24,
+        "TEMPORAL": 25,
+        "ONLINE_PROBE": 26,
     }
 
 

@@ -18,15 +18,25 @@ from surgstream.trainer.labelled.opening import open_task
 from surgstream.trainer.readouts import on_features
 from surgstream.trainer.readouts.banks.probe import train_bank
 from surgstream.trainer.readouts.config import AttentiveConfig, LinearConfig, ProbeRecipe
-from surgstream.trainer.session.process import session, starting
+from surgstream.trainer.readouts.trajectory import Trajectory, load_recipe
+from surgstream.trainer.runs.files import LOG
+from surgstream.trainer.session.log import configure_logging
+from surgstream.trainer.session.process import Session, session, starting
 
 log = logging.getLogger(__name__)
+
+Work = Callable[[ProbeRecipe, RankInfo, Callable[[], Guards], FrozenEncoder | None], bool]
+"""Runs a recipe, with its encoder where that is at hand; whether it is done, rather than stopped."""
 
 
 def run(words: argparse.Namespace) -> int:
     """Do the work of `surgstream probe`."""
     with starting() as rank_info:
-        recipe = load(ProbeRecipe, words.config, words.overrides)
+        every_checkpoint = words.every_checkpoint
+        if every_checkpoint:
+            recipe = load_recipe(words.config, words.overrides)
+        else:
+            recipe = load(ProbeRecipe, words.config, words.overrides)
 
         def check() -> None:
             batch, micro_batch = recipe.global_batch_size, recipe.micro_batch_size
@@ -42,32 +52,69 @@ def run(words: argparse.Namespace) -> int:
         ) as found:
             if found.rank_info.is_main:
                 tell_device(found.rank_info)
+
             work = probe_with_bank if is_bank else on_features.run
-            work(recipe, found.rank_info, found.make_guards)
+            if every_checkpoint:
+                follow(recipe, Path(every_checkpoint), found, work)
+            else:
+                work(recipe, found.rank_info, found.make_guards)
     return 0
 
 
+def follow(recipe: ProbeRecipe, run: Path, session: Session, work: Work) -> None:
+    """Probe every checkpoint of a pretraining; see `Trajectory`.
+
+    Args:
+        recipe: How each is probed.
+        run: The directory of the pretraining.
+        session: This process, in the directory of the curve.
+        work: Probes one.
+
+    Raises:
+        SurgstreamError: See `Trajectory`.
+    """
+    rank_info = session.rank_info
+    log_file = Path(recipe.run_dir) / LOG
+
+    def probe(recipe: ProbeRecipe, encoder: FrozenEncoder) -> bool:
+        is_done = work(recipe, rank_info, session.make_guards, encoder)
+        # A probe may log to its own directory
+        configure_logging(rank_info, log_file if rank_info.is_main else None)
+        return is_done
+
+    configure_logging(rank_info, log_file if rank_info.is_main else None)
+    Trajectory(recipe, run, rank_info).follow(probe)
+
+
 def probe_with_bank(
-    recipe: ProbeRecipe, rank_info: RankInfo, make_guards: Callable[[], Guards]
-) -> None:
+    recipe: ProbeRecipe,
+    rank_info: RankInfo,
+    make_guards: Callable[[], Guards],
+    encoder: FrozenEncoder | None = None,
+) -> bool:
     """Train a bank of heads on the tokens or pooled features of the recipe's encoder.
 
     Args:
         recipe: The probe.
         rank_info: This rank's place; it has joined the others.
         make_guards: Makes what watches over the run; collective.
+        encoder: The encoder; None reads that of the recipe.
+
+    Returns:
+        Whether all is done; otherwise the run was asked to stop, and bears a mark.
 
     Raises:
         SurgstreamError: The data, the encoder, the state or the processes do not fit, or all heads diverged.
     """
-    encoder = load_frozen(recipe.weights, recipe.encoder, recipe.seed).to(rank_info.device)
+    encoder = encoder or load_frozen(recipe.weights, recipe.encoder, recipe.seed)
+    encoder = encoder.to(rank_info.device)
     corpus = open_corpus(recipe.data.corpus, recipe.data)
     task = open_task(
         recipe.task, recipe.labels, recipe.clips, corpus, num_frames=encoder.num_frames
     )
     if rank_info.is_main:
         _warn_of_rate(recipe, task, encoder)
-    train_bank(recipe, task, encoder, rank_info, make_guards)
+    return train_bank(recipe, task, encoder, rank_info, make_guards)
 
 
 def _warn_of_rate(recipe: ProbeRecipe, task: TaskClips, encoder: FrozenEncoder) -> None:

@@ -1,6 +1,7 @@
 """Open what is to be extracted: corpus, task, encoder and store."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,8 @@ from surgstream.trainer.labelled.clips import TaskClips
 from surgstream.trainer.labelled.opening import open_task
 
 log = logging.getLogger(__name__)
+
+SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,7 +47,10 @@ class Extraction:
 
 
 def open_extraction(
-    recipe: FeaturesRecipe, encoder: FrozenEncoder, rank_info: RankInfo
+    recipe: FeaturesRecipe,
+    encoder: FrozenEncoder,
+    rank_info: RankInfo,
+    splits: Sequence[str] = SPLITS,
 ) -> Extraction:
     """Open the corpus, the task and the store; collective.
 
@@ -52,6 +58,7 @@ def open_extraction(
         recipe: What to extract.
         encoder: The encoder, as the recipe has it; it is moved to this rank's device.
         rank_info: This rank's place; it has joined the others.
+        splits: The splits of the task that get features.
 
     Raises:
         ConfigError: The recipe, the task and the corpus do not fit.
@@ -70,7 +77,7 @@ def open_extraction(
         )
         of_task = task.config.clip.stride
         stride = of_task if recipe.clips.stride is None else recipe.clips.stride
-        asked = frames_of_task(task)
+        asked = frames_of_task(task, splits)
     else:
         asked = frames_at(table, recipe.rows_per_second, recipe.datasets)
 

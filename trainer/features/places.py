@@ -101,10 +101,10 @@ class IndexRows:
         return videos
 
 
-def frames_of_task(task: TaskClips) -> Asked:
-    """The frames that end the clips of a task's labelled rows, in all its splits."""
+def frames_of_task(task: TaskClips, splits: Sequence[str]) -> Asked:
+    """The frames that end the clips of a task's labelled rows in some splits."""
     frames = {}
-    for name in ("train", "val", "test"):
+    for name in splits:
         split = task.split(name)
         for video in split.videos:
             frames[video] = np.unique(split.rows(video).anchors)

@@ -198,17 +198,21 @@ class Objective(nn.Module, ABC):
         return int(in_block[1]) + 1 if in_block else self.encoder.shape.depth + 1
 
     @torch.no_grad()
-    def embed(self, clips: Tensor) -> Tensor:
-        """Embed clips for a downstream task: the mean of the encoder's tokens.
+    def embed_tokens(self, clips: Tensor) -> Tensor:
+        """Embed clips for a downstream task: the encoder's tokens.
 
         Args:
             clips: (B, C, T, H, W).
 
         Returns:
-            (B, D) float32.
+            (B, N, D).
         """
         tokens: Tensor = self.encoder(clips)
-        return tokens.float().mean(1)
+        return tokens
+
+    def embed(self, clips: Tensor) -> Tensor:
+        """The mean of these tokens: (B, D) float32."""
+        return self.embed_tokens(clips).float().mean(1)
 
     @torch.no_grad()
     def collapse_features(self, batch: ClipBatch) -> dict[str, Tensor]:

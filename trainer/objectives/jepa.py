@@ -113,10 +113,10 @@ class Jepa(Objective):
         }
 
     @torch.no_grad()
-    def embed(self, clips: Tensor) -> Tensor:
-        """The mean of the averaged encoder's tokens, which is what V-JEPA hands on: (B, D) float32."""
+    def embed_tokens(self, clips: Tensor) -> Tensor:
+        """The averaged encoder's tokens, which is what V-JEPA hands on: (B, N, D)."""
         tokens: Tensor = self.target_encoder(clips)
-        return tokens.float().mean(1)
+        return tokens
 
     @torch.no_grad()
     def collapse_features(self, batch: ClipBatch) -> dict[str, Tensor]:

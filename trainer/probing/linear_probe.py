@@ -168,12 +168,12 @@ def linear_probe(fit: Labelled, features: Tensor) -> list[str]:
     truth = torch.tensor([names.index(label) for label in fit.labels])
     one_hot = torch.nn.functional.one_hot(truth, len(names))
 
-    penalty = _best_penalty(fit.features, one_hot, _folds(fit.videos))
+    penalty = _best_penalty(fit.features, one_hot, folds_of(fit.videos))
     (scores,) = Ridge(fit.features, one_hot).scores(features, [penalty])
     return [names[i] for i in scores.argmax(1).tolist()]
 
 
-def _folds(videos: Sequence[str]) -> Tensor:
+def folds_of(videos: Sequence[str]) -> Tensor:
     """The fold (num,) of each clip. Clips of one video are alike, so a video is left out as a whole."""
     names = sorted(set(videos))
     return torch.tensor([names.index(video) % _FOLDS for video in videos])

@@ -160,6 +160,7 @@ class ProbeRecipe:
         epochs: Length of the training.
         clips_per_epoch: Clips called an epoch; null is as many as the training videos have.
         validate_every_epochs: Epochs from one validation to the next; the best of all is taken.
+        test: Ask the test videos, once, at the end; `false` chooses on validation alone, and a later start may ask.
         test_all: Test every head, and report the best on test as well, since some papers print it.
         save_every_minutes: Save when this much time has passed since the last save.
         report_every_steps: The interval of reports in steps.
@@ -173,6 +174,7 @@ class ProbeRecipe:
         "labels",
         "features",
         "micro_batch_size",
+        "test",
         "test_all",
         "save_every_minutes",
         "report_every_steps",
@@ -195,6 +197,7 @@ class ProbeRecipe:
     epochs: Annotated[float, Range(1e-6, 1e6)] = 20.0
     clips_per_epoch: Annotated[int, Range(1, 10**12)] | None = None
     validate_every_epochs: Annotated[float, Range(1e-6, 1e6)] = 1.0
+    test: bool = True
     test_all: bool = True
     save_every_minutes: Annotated[float, Range(0.001, 1e6)] = 15.0
     report_every_steps: Annotated[int, Range(1, 10**9)] = 10

@@ -45,6 +45,8 @@ def fit_and_test(
     run_dir: Path,
     device: torch.device,
     about: Mapping[str, Any],
+    *,
+    with_test: bool,
 ) -> None:
     """Fit to the training rows, choose on the validation rows, predict the test rows once, and keep all of it.
 
@@ -55,6 +57,7 @@ def fit_and_test(
         run_dir: Where results are kept.
         device: Where neighbours are sought; ridge regression is computed on the CPU, in float64.
         about: What is told in the files of predictions.
+        with_test: Whether the test rows are predicted.
 
     Raises:
         EvaluationError: A video has no features, or no candidate has a score.
@@ -86,12 +89,13 @@ def fit_and_test(
         log.warning("%s", sentence)
     about = {**about, **settings[chosen], "val_score": finite(candidates[chosen].score)}
 
-    test_rows = rows(task.split("test"))
-    (test_scores,) = scores(clip_features(test_rows), [chosen])
-    test = predictions_of(test_rows, test_scores, task.space, "test", about)
     if predicted:
         keep_predictions(run_dir, "val", replace(predicted[chosen], about=about))
-    keep_predictions(run_dir, "test", test)
+    if with_test:
+        test_rows = rows(task.split("test"))
+        (test_scores,) = scores(clip_features(test_rows), [chosen])
+        test = predictions_of(test_rows, test_scores, task.space, "test", about)
+        keep_predictions(run_dir, "test", test)
     keep_grid(run_dir, config.name, task.config, candidates, chosen, told)
 
 

@@ -9,13 +9,14 @@ from typing import Any
 
 from surgstream.configs.errors import ConfigError
 from surgstream.trainer.distributed import RankInfo, all_gather, barrier, from_main
+from surgstream.trainer.encoders.base import FrozenEncoder
 from surgstream.trainer.encoders.choice import load_frozen
 from surgstream.trainer.engine.loop import Guards
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
 from surgstream.trainer.evaluation.tasks.opening import find_judged_task
 from surgstream.trainer.features.config import FeaturesRecipe
 from surgstream.trainer.features.extraction import extract_features
-from surgstream.trainer.features.opening import Extraction, open_extraction
+from surgstream.trainer.features.opening import SPLITS, Extraction, open_extraction
 from surgstream.trainer.host.names import node_name
 from surgstream.trainer.labelled.clips import TaskClips
 from surgstream.trainer.readouts.config import KnnConfig, ProbeRecipe, RidgeConfig, TemporalConfig
@@ -29,7 +30,12 @@ FEATURES = "features"
 """The folder of features in a run directory, where a recipe names no other."""
 
 
-def run(recipe: ProbeRecipe, rank_info: RankInfo, make_guards: Callable[[], Guards]) -> None:
+def run(
+    recipe: ProbeRecipe,
+    rank_info: RankInfo,
+    make_guards: Callable[[], Guards],
+    encoder: FrozenEncoder | None = None,
+) -> bool:
     """Extract the features that are missing, train or fit the readout, choose on validation, and test once.
 
     What is done stays done: shards with features, and networks of a temporal readout. Results are
@@ -39,14 +45,19 @@ def run(recipe: ProbeRecipe, rank_info: RankInfo, make_guards: Callable[[], Guar
         recipe: The probe, with a readout of features.
         rank_info: This rank's place; it has joined the others.
         make_guards: Makes what watches over the run; collective.
+        encoder: The encoder; None reads that of the recipe.
+
+    Returns:
+        Whether all is done; otherwise the run was asked to stop, and bears a mark.
 
     Raises:
         ConfigError: The recipe, the task and the corpus do not fit.
         SurgstreamError: Weights, corpus, labels or features cannot be read, or no readout has a score.
     """
     check(recipe)
-    encoder = load_frozen(recipe.weights, recipe.encoder, recipe.seed)
-    extraction = open_extraction(features_recipe(recipe), encoder, rank_info)
+    encoder = encoder or load_frozen(recipe.weights, recipe.encoder, recipe.seed)
+    splits = SPLITS if recipe.test else tuple(name for name in SPLITS if name != "test")
+    extraction = open_extraction(features_recipe(recipe), encoder, rank_info, splits)
 
     guards = make_guards()
     with closing(guards.agreement), closing(guards.profiler):
@@ -55,6 +66,7 @@ def run(recipe: ProbeRecipe, rank_info: RankInfo, make_guards: Callable[[], Guar
             _mark(recipe, rank_info, guards)
     # Rank 0 serves the store in which the others look until they have closed.
     barrier()
+    return done
 
 
 def check(recipe: ProbeRecipe) -> None:
@@ -142,10 +154,19 @@ def _run(recipe: ProbeRecipe, extraction: Extraction, rank_info: RankInfo, guard
         )
         if not grid.train(beat, stopping):
             return False
-        finish = partial(grid.test, about)
+        finish = partial(grid.finish, about, with_test=recipe.test)
     else:
         assert isinstance(readout, RidgeConfig | KnnConfig)
-        finish = partial(fit_and_test, readout, extraction, task, run_dir, rank_info.device, about)
+        finish = partial(
+            fit_and_test,
+            readout,
+            extraction,
+            task,
+            run_dir,
+            rank_info.device,
+            about,
+            with_test=recipe.test,
+        )
 
     beat()
     from_main(guards.check_owner)

@@ -14,7 +14,7 @@ from surgstream.trainer.evaluation.predictions.stored import Predictions, write_
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
 
 _PREDICTIONS = "predictions"
-_GRID = "grid.json"
+GRID = "grid.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,10 @@ def keep_grid(
     chosen: int,
     told: Sequence[str],
 ) -> None:
-    """Write what was to choose from, and the choice, to `grid.json`; scores that are undefined are null."""
+    """Write what was to choose from, and the choice, to `grid.json`; scores that are undefined are null.
+
+    `val` is what the chosen one scored on the validation videos.
+    """
     tree = {
         "readout": readout,
         "task": task.name,
@@ -78,9 +81,10 @@ def keep_grid(
             for found in candidates
         ],
         "chosen": {"candidate": chosen, "score": finite(candidates[chosen].score)},
+        "val": finite(candidates[chosen].score),
         "told": list(told),
     }
-    write_atomically(run_dir / _GRID, json.dumps(tree, indent=1) + "\n")
+    write_atomically(run_dir / GRID, json.dumps(tree, indent=1) + "\n")
 
 
 def keep_predictions(run_dir: Path, name: str, predictions: Predictions) -> None:

@@ -110,11 +110,12 @@ class TemporalGrid:
         barrier()
         return True
 
-    def test(self, about: Mapping[str, Any]) -> None:
+    def finish(self, about: Mapping[str, Any], *, with_test: bool) -> None:
         """Choose the learning rate, predict the test videos once with each of its seeds, and keep all of it.
 
         Args:
             about: What is told in the files of predictions.
+            with_test: Whether the test videos are predicted.
 
         Raises:
             EvaluationError: A video has no features, or no learning rate has a score.
@@ -128,7 +129,9 @@ class TemporalGrid:
             log.warning("%s", sentence)
 
         about = {**about, "val_score": finite(candidates[chosen].score)}
-        splits = {"val": self._val, "test": self._read(self._task.split("test"))}
+        splits = {"val": self._val}
+        if with_test:
+            splits["test"] = self._read(self._task.split("test"))
         for seed in self._config.seeds:
             network = self._network(Cell(lrs[chosen], seed))
             for split, rows in splits.items():

@@ -24,6 +24,15 @@ def tail(path: Path) -> list[Line]:
     return []
 
 
+def read_lines(path: Path) -> Iterator[Line]:
+    """All lines of a JSON-lines file, one at a time, without torn ones; none when it cannot be read."""
+    with suppress(OSError), open_regular(path) as file:
+        while data := file.readline(_MAX_BYTES):
+            line = _parsed(data)
+            if isinstance(line, dict):
+                yield line
+
+
 def read_object(path: Path) -> Line:
     """The object in a JSON file; empty when there is none."""
     with suppress(OSError), open_regular(path) as file:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from surgstream.trainer.runs.ticks import linear_ticks, logarithmic_ticks
+
 Point = tuple[float, float]
 
 _HEAD = 64
@@ -21,7 +23,6 @@ _LABELS_RIGHT = 116
 
 _LABEL_WIDTH = 36
 _LETTER_WIDTH = 6.6
-_MAX_TICKS = 9
 _SMALLEST = 1e-3
 _COLOURS = (
     ("#0969da", "#58a6ff"),
@@ -40,12 +41,14 @@ class Line:
         points: Points (x, y), growing in x.
         labels: A text for each point; none by default.
         is_reference: Draw it thin and dashed, without dots: what the other lines are compared with.
+        has_dots: Whether points have dots, as they should where they are few.
     """
 
     name: str
     points: Sequence[Point]
     labels: Sequence[str] = ()
     is_reference: bool = False
+    has_dots: bool = True
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Panel:
         lines: The lines.
         limit: A height to mark, and its name.
         is_logarithmic: Whether both axes are logarithmic; x is then above 0, and a y below 0.001 lies at the bottom.
-            Otherwise both axes begin at 0.
+            Otherwise both axes begin at 0, or below it where a y does.
     """
 
     title: str
@@ -191,7 +194,7 @@ def _line(line: Line, css_class: str, to_x: _Axis, to_y: _Axis) -> list[str]:
     path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
     marks = [f'<path class="{css_class}" d="M{path}"/>']
 
-    if not line.is_reference:
+    if line.has_dots and not line.is_reference:
         dot = f'class="{css_class} dot" r="3"'
         marks += [f'<circle {dot} cx="{x:.1f}" cy="{y:.1f}"/>' for x, y in places]
 
@@ -215,40 +218,21 @@ def _axes(
     if panel.is_logarithmic:
         x_ticks = sorted(set(xs))
         x_ends = (x_ticks[0] / 1.25, x_ticks[-1] * 1.25)
-        y_ticks = _logarithmic_ticks([y for y in ys if y > _SMALLEST] or [1.0])
+        y_ticks = logarithmic_ticks([y for y in ys if y > _SMALLEST] or [1.0])
         y_ends = (y_ticks[0], y_ticks[-1])
     else:
-        x_ticks = _linear_ticks(max(xs))
-        x_ends = (0.0, 1.05 * max(xs))
-        y_ticks = _linear_ticks(max(ys))
-        y_ends = (0.0, max(ys))
+        # What is 0 everywhere lies on an axis up to 1
+        rightmost = max(xs) or 1.0
+        x_ticks = linear_ticks(0.0, rightmost)
+        x_ends = (0.0, 1.05 * rightmost)
+        lowest = min(0.0, *ys)
+        highest = max(0.0, *ys) or (0.0 if lowest else 1.0)
+        y_ticks = linear_ticks(lowest, highest)
+        y_ends = (lowest, highest)
 
     to_x = _Axis(*x_ends, _LEFT, right, panel.is_logarithmic)
     to_y = _Axis(*y_ends, bottom, _TOP, panel.is_logarithmic)
     return to_x, x_ticks, to_y, y_ticks
-
-
-def _logarithmic_ticks(values: Sequence[float]) -> list[float]:
-    """1, 2 and 5 times powers of ten around positive values, or the powers alone where those are too many."""
-    least = min(values)
-    most = max(values)
-    exponents = range(math.floor(math.log10(least)) - 1, math.ceil(math.log10(most)) + 2)
-    powers = [10.0**exponent for exponent in exponents]
-
-    for factors in ((1, 2, 5), (1,)):
-        ticks = [factor * power for power, factor in itertools.product(powers, factors)]
-        first = max(i for i, tick in enumerate(ticks) if tick < least)
-        stop = min(i for i, tick in enumerate(ticks) if tick > most) + 1
-        if stop - first <= _MAX_TICKS:
-            break
-    return ticks[first:stop]
-
-
-def _linear_ticks(most: float) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten from 0 to at most `most`, about five of them."""
-    power = 10.0 ** math.floor(math.log10(most))
-    step = next(power * share for share in (0.1, 0.2, 0.5, 1.0) if most / (power * share) < 7)
-    return [number * step for number in range(math.floor(most / step + 1e-9) + 1)]
 
 
 def _style() -> str:

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+from surgstream.configs.places import to_folder
 from surgstream.configs.presets import Preset
 from surgstream.launch.commands.parsing import command
 
@@ -13,6 +14,7 @@ Train a readout of a frozen encoder on a task's labels, and test it once.
       weights=runs/surgvista/checkpoints/step_00060000 run_dir=runs/cholec80_probe
   torchrun --nproc-per-node 8 -m surgstream probe probe_unisurg task=... weights=...
   surgstream probe probe_linear task=cholec80_phases weights=random data.corpus=...
+  surgstream probe probe_linear --every-checkpoint runs/surgvista task=... run_dir=runs/curve
 
 Attentive and linear probes train one head for each learning rate and weight decay, all at once on
 one forward pass of the encoder. What is best on the validation videos is tested: ridge, knn and
@@ -25,6 +27,10 @@ head.safetensors. The same command continues a run; SIGTERM, SIGUSR1 and Ctrl-C 
 
 weights is a checkpoint, a run directory, an export, a published file or folder, timm:MODEL, random
 or pixels.
+
+--every-checkpoint probes random weights and each checkpoint of a pretraining instead, oldest first,
+without asking the test: curve.json has what each scores on validation, and curve.svg draws it beside
+the loss. Call it again while the run goes on: what is there is not done again.
 """
 
 
@@ -42,5 +48,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         nargs="*",
         metavar="key=value",
         help="values that the protocol leaves open, or that replace its own",
+    )
+    parser.add_argument(
+        "--every-checkpoint",
+        metavar="RUN",
+        type=to_folder,
+        help="the directory of a pretraining, whose checkpoints are probed one after another",
     )
     return parser.parse_intermixed_args(argv)

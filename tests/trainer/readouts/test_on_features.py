@@ -228,7 +228,8 @@ def test_a_video_whose_frames_are_all_damaged_is_named(folder: Path, tmp_path: P
             extraction.task,
             tmp_path,
             HERE.device,
-            {},  # type: ignore[arg-type]
+            {},
+            with_test=True,  # type: ignore[arg-type]
         )
 
 

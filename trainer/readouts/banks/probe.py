@@ -43,8 +43,8 @@ def train_bank(
     encoder: FrozenEncoder,
     rank_info: RankInfo,
     make_guards: Callable[[], Guards],
-) -> None:
-    """Train a bank of heads to its end, from its newest state, and test it once.
+) -> bool:
+    """Train a bank of heads to its end, from its newest state, and test it once, where that is wanted.
 
     Args:
         recipe: The probe, whose readout is a bank.
@@ -52,6 +52,9 @@ def train_bank(
         encoder: The encoder, on the device.
         rank_info: This rank's place; it has joined the others.
         make_guards: Makes what watches over the run, right before its first step; collective.
+
+    Returns:
+        Whether all is done; otherwise the run was asked to stop, has saved, and bears a mark.
 
     Raises:
         SurgstreamError: The task, the encoder, the state or the processes do not fit, or all heads diverged.
@@ -80,10 +83,10 @@ def train_bank(
         where = f"resuming from {checkpoint}" if checkpoint else "starting"
         log.info("%s: step %d of %d", where, standing.step, parts.plan.last_step)
 
-    if not is_tested(parts):
-        _train_and_test(parts, standing, task, order, make_guards)
-    elif rank_info.is_main:
+    if from_main(lambda: is_tested(parts)):
         log.info("%s was tested, and its predictions stay as they are", run_dir)
+        return True
+    return _train_and_test(parts, standing, task, order, make_guards)
 
 
 def _train_and_test(
@@ -92,7 +95,8 @@ def _train_and_test(
     task: TaskClips,
     order: Order,
     make_guards: Callable[[], Guards],
-) -> None:
+) -> bool:
+    """Train, choose, and test if wanted; whether all is done, rather than stopped."""
     recipe, rank_info = parts.recipe, parts.rank_info
     train = task.split("train")
     source = clip_source(
@@ -111,10 +115,10 @@ def _train_and_test(
         feed = Feed(batches=batches, watch=watch.report)
         trainer = BankTrainer(parts, standing, feed, make_guards())
         with closing(trainer):
-            if trainer.train():
-                _test(trainer)
+            is_done = trainer.train() and _choose_and_test(trainer)
         # Rank 0 serves the store in which the others look until they have closed
         barrier()
+    return is_done
 
 
 def check_same(
@@ -167,8 +171,12 @@ def _restore(checkpoint: Path, progress: Progress, parts: Parts) -> Standing:
     return standing
 
 
-def _test(trainer: BankTrainer) -> None:
-    """Ask the test, unless the run is told to stop before all of it is predicted; collective."""
+def _choose_and_test(trainer: BankTrainer) -> bool:
+    """Make sure of the choice, and ask the test where that is wanted; collective.
+
+    Returns:
+        Whether all is done; false where the run is told to stop before all of the test is predicted.
+    """
     parts, standing = trainer.parts, trainer.standing
     if standing.kept is None:
         raise EvaluationError(
@@ -177,10 +185,13 @@ def _test(trainer: BankTrainer) -> None:
         )
     if parts.rank_info.is_main:
         warn_of_edge(parts, standing)
+    if not parts.recipe.test:
+        return True
 
     models = models_to_test(parts, standing, trainer.scores)
     predictions = trainer.predict(parts.test, models)
     if predictions is None:
         trainer.mark()
-        return
+        return False
     keep_test(parts, standing, predictions)
+    return True

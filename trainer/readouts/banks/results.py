@@ -28,7 +28,7 @@ HEAD = "head.safetensors"
 
 
 def keep_grid(parts: Parts, standing: Standing) -> None:
-    """Write what each head scored at each validation. Rank 0 calls it."""
+    """Write what each head scored at each validation, and as `val` the score of the chosen one. Rank 0 calls it."""
     choice = standing.choice(parts)
     keep_json(
         parts.run_dir,
@@ -38,6 +38,7 @@ def keep_grid(parts: Parts, standing: Standing) -> None:
             "metric": parts.task.main,
             "higher_is_better": parts.metric.higher_is_better,
             "heads": described_heads(parts, standing),
+            "val": choice.score if choice else None,
             "validations": history_to(standing.history),
             "chosen": choice
             and {"head": choice.head, "validation": choice.validation, "score": choice.score},
