@@ -99,5 +99,5 @@ def scored(
 
 def _predicted(outputs: npt.NDArray[Any], space: LabelSpace) -> npt.NDArray[Any] | None:
     if space.kind == "class":
-        return outputs.argmax(1)
+        return np.asarray(outputs.argmax(1))
     return outputs[:, 0] if space.kind == "number" else None
