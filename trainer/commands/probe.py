@@ -3,21 +3,26 @@
 import argparse
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from surgstream.configs.loading import load
 from surgstream.shards.order.sequence import check_batch
 from surgstream.trainer.assembly import open_corpus
 from surgstream.trainer.device import tell_device
-from surgstream.trainer.distributed import RankInfo
+from surgstream.trainer.distributed import RankInfo, from_main
 from surgstream.trainer.encoders.base import FrozenEncoder
 from surgstream.trainer.encoders.choice import check_rate, load_frozen
 from surgstream.trainer.engine.loop import Guards
+from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.labelled.clips import TaskClips
 from surgstream.trainer.labelled.opening import open_task
 from surgstream.trainer.readouts import on_features
 from surgstream.trainer.readouts.banks.probe import train_bank
 from surgstream.trainer.readouts.config import AttentiveConfig, LinearConfig, ProbeRecipe
+from surgstream.trainer.runs.files import LOG
+from surgstream.trainer.session.directory import prepare_run_dir
+from surgstream.trainer.session.log import configure_logging
 from surgstream.trainer.session.process import session, starting
 
 log = logging.getLogger(__name__)
@@ -42,7 +47,7 @@ def run(words: argparse.Namespace) -> int:
         ) as found:
             if found.rank_info.is_main:
                 tell_device(found.rank_info)
-            work = probe_with_bank if is_bank else on_features.run
+            work = probe_with_bank if is_bank else probe_features
             work(recipe, found.rank_info, found.make_guards)
     return 0
 
@@ -68,6 +73,20 @@ def probe_with_bank(
     if rank_info.is_main:
         _warn_of_rate(recipe, task, encoder)
     train_bank(recipe, task, encoder, rank_info, make_guards)
+
+
+def probe_features(
+    recipe: ProbeRecipe, rank_info: RankInfo, make_guards: Callable[[], Guards]
+) -> None:
+    """Fit or train a readout of stored features; see `on_features.run`, whose beginning the run directory tells."""
+
+    def begin() -> Guards:
+        from_main(partial(prepare_run_dir, recipe, rank_info, Progress(0, 0, {})))
+        if rank_info.is_main:
+            configure_logging(rank_info, Path(recipe.run_dir) / LOG)
+        return make_guards()
+
+    on_features.run(recipe, rank_info, begin)
 
 
 def _warn_of_rate(recipe: ProbeRecipe, task: TaskClips, encoder: FrozenEncoder) -> None:
