@@ -36,7 +36,7 @@ from surgstream.trainer.engine.preemption.stops import mark_stopped
 from surgstream.trainer.engine.schedules import Progress, TrainingPlan
 from surgstream.trainer.engine.zero import ZeroEngine
 from surgstream.trainer.finetuning.learned import LearnedTask, open_learned, with_task
-from surgstream.trainer.finetuning.testing import FinalTest
+from surgstream.trainer.finetuning.testing import FinalTest, check_untested
 from surgstream.trainer.finetuning.validation import selection_of
 from surgstream.trainer.health.gpus import NvmlGpu
 from surgstream.trainer.health.watch import HardwareWatch
@@ -107,6 +107,8 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
 
     checkpoint = find_checkpoint(run_dir / CHECKPOINTS, config.resume.checkpoint)
     progress = read_progress(checkpoint) if checkpoint else Progress(step=0, clips_seen=0, state={})
+    if task and not checkpoint:
+        check_untested(run_dir)
     order = order_from(progress, config, table)
     truth = task.train.truth if task else None
     clips = clip_source(config, rank_info, table, config.data.augment, truth)

@@ -3,16 +3,18 @@
 import argparse
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from surgstream.configs.loading import load
 from surgstream.shards.order.sequence import check_batch
 from surgstream.trainer.assembly import open_corpus
 from surgstream.trainer.device import tell_device
-from surgstream.trainer.distributed import RankInfo
+from surgstream.trainer.distributed import RankInfo, from_main
 from surgstream.trainer.encoders.base import FrozenEncoder
 from surgstream.trainer.encoders.choice import check_rate, load_frozen
 from surgstream.trainer.engine.loop import Guards
+from surgstream.trainer.engine.schedules import Progress
 from surgstream.trainer.labelled.clips import TaskClips
 from surgstream.trainer.labelled.opening import open_task
 from surgstream.trainer.readouts import on_features
@@ -20,6 +22,7 @@ from surgstream.trainer.readouts.banks.probe import train_bank
 from surgstream.trainer.readouts.config import AttentiveConfig, LinearConfig, ProbeRecipe
 from surgstream.trainer.readouts.trajectory import Trajectory, load_recipe
 from surgstream.trainer.runs.files import LOG
+from surgstream.trainer.session.directory import prepare_run_dir
 from surgstream.trainer.session.log import configure_logging
 from surgstream.trainer.session.process import Session, session, starting
 
@@ -53,7 +56,7 @@ def run(words: argparse.Namespace) -> int:
             if found.rank_info.is_main:
                 tell_device(found.rank_info)
 
-            work = probe_with_bank if is_bank else on_features.run
+            work = probe_with_bank if is_bank else probe_features
             if every_checkpoint:
                 follow(recipe, Path(every_checkpoint), found, work)
             else:
@@ -115,6 +118,23 @@ def probe_with_bank(
     if rank_info.is_main:
         _warn_of_rate(recipe, task, encoder)
     return train_bank(recipe, task, encoder, rank_info, make_guards)
+
+
+def probe_features(
+    recipe: ProbeRecipe,
+    rank_info: RankInfo,
+    make_guards: Callable[[], Guards],
+    encoder: FrozenEncoder | None = None,
+) -> bool:
+    """Fit or train a readout of stored features; see `on_features.run`, whose beginning the run directory tells."""
+
+    def begin() -> Guards:
+        from_main(partial(prepare_run_dir, recipe, rank_info, Progress(0, 0, {})))
+        if rank_info.is_main:
+            configure_logging(rank_info, Path(recipe.run_dir) / LOG)
+        return make_guards()
+
+    return on_features.run(recipe, rank_info, begin, encoder)
 
 
 def _warn_of_rate(recipe: ProbeRecipe, task: TaskClips, encoder: FrozenEncoder) -> None:

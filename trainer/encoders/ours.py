@@ -17,9 +17,13 @@ from surgstream.trainer.models.config import EncoderConfig
 from surgstream.trainer.models.layouts import Weights
 from surgstream.trainer.runs.files import CHECKPOINTS
 
+_FINE_TUNED_NORM = "fc_norm."
+
 
 def read_checkpoint(place: Path, config: FrozenConfig) -> VideoSource:
     """Read the encoder of a run's checkpoint, and the rate of its clips, from the recipe in its state.
+
+    One that was fine-tuned may be read as well; its norm comes after its pooling, as in others' fine-tuned files.
 
     Args:
         place: A checkpoint's directory, or a run's, whose newest whole one is taken.
@@ -42,10 +46,14 @@ def read_checkpoint(place: Path, config: FrozenConfig) -> VideoSource:
             f"{checkpoint}: expected the recipe it was trained with, got: {error}"
         ) from None
 
-    weights = _encoder_of(checkpoint, "param")
+    weights = _weights_of(checkpoint, "param", ENCODER)
     if config.averaged:
         # An average takes the place of what it is of.
-        weights |= _encoder_of(checkpoint, "average")
+        weights |= _weights_of(checkpoint, "average", ENCODER)
+
+    # A model that was fine-tuned has its last norm after the pooling, and no other.
+    norm = _weights_of(checkpoint, "param", _FINE_TUNED_NORM)
+    weights |= {f"norm.{name}": tensor for name, tensor in norm.items()}
 
     run_dir = checkpoint.absolute().parent
     if run_dir.name == CHECKPOINTS:
@@ -56,6 +64,7 @@ def read_checkpoint(place: Path, config: FrozenConfig) -> VideoSource:
         weights=weights,
         fps=fps,
         stride=stride,
+        pools_first=bool(norm),
     )
 
 
@@ -78,11 +87,12 @@ def read_export(folder: Path, config: FrozenConfig) -> VideoSource:
     )
 
 
-def _encoder_of(checkpoint: Path, kind: str) -> Weights:
+def _weights_of(checkpoint: Path, kind: str, prefix: str) -> Weights:
+    """The tensors of a kind whose names begin with a prefix, by what follows it."""
     return {
-        stored.name.removeprefix(ENCODER): stored.whole()
+        stored.name.removeprefix(prefix): stored.whole()
         for stored in stored_tensors(checkpoint, (kind,))
-        if stored.name.startswith(ENCODER)
+        if stored.name.startswith(prefix)
     }
 
 

@@ -15,7 +15,7 @@ from surgstream.trainer.distributed import RankInfo, broadcast, from_main
 from surgstream.trainer.engine.checkpoint import load_parameters
 from surgstream.trainer.engine.checkpoint_files import damage
 from surgstream.trainer.engine.periodic import evaluating
-from surgstream.trainer.errors import CheckpointError
+from surgstream.trainer.errors import CheckpointError, EvaluationError
 from surgstream.trainer.evaluation.predictions.stored import write_predictions
 from surgstream.trainer.finetuning.learned import LearnedTask
 from surgstream.trainer.finetuning.predicting import Predictor
@@ -24,11 +24,28 @@ from surgstream.trainer.labelled.scoring import main_metric
 from surgstream.trainer.networks import build_objective
 from surgstream.trainer.objectives.base import Objective
 from surgstream.trainer.objectives.supervised import Supervised
-from surgstream.trainer.runs.files import CHECKPOINTS, checkpoint_name, predictions_file
+from surgstream.trainer.runs.files import (
+    CHECKPOINTS,
+    checkpoint_name,
+    predictions_file,
+    tests_in,
+)
 
 log = logging.getLogger(__name__)
 
 PollStop = Callable[[], bool]
+
+
+def check_untested(run_dir: Path) -> None:
+    """Make sure that a run that begins has no test of another in its directory: its own would never be asked.
+
+    Raises:
+        EvaluationError: It has.
+    """
+    if there := tests_in(run_dir):
+        raise EvaluationError(
+            f"{there[0]}: expected no predictions of the test where a run begins, got some; choose another run_dir"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -154,7 +154,7 @@ class ProbeRecipe:
         encoder: How it is read and run.
         readout: What is trained.
         features: A folder of features that `surgstream features` wrote, or where they are kept for later probes; null
-            keeps none. Of readouts of pooled features alone.
+            is `features` in the run directory. Of ridge, knn and temporal readouts alone.
         global_batch_size: Clips a step, over all ranks.
         micro_batch_size: Clips that a rank computes at once; the rest of its share is accumulated.
         epochs: Length of the training.

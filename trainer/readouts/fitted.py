@@ -89,14 +89,15 @@ def fit_and_test(
         log.warning("%s", sentence)
     about = {**about, **settings[chosen], "val_score": finite(candidates[chosen].score)}
 
+    keep_grid(run_dir, config.name, task.config, candidates, chosen, told)
     if predicted:
         keep_predictions(run_dir, "val", replace(predicted[chosen], about=about))
     if with_test:
         test_rows = rows(task.split("test"))
         (test_scores,) = scores(clip_features(test_rows), [chosen])
         test = predictions_of(test_rows, test_scores, task.space, "test", about)
+        # The last to be written: where it is, the test was asked.
         keep_predictions(run_dir, "test", test)
-    keep_grid(run_dir, config.name, task.config, candidates, chosen, told)
 
 
 def _fit(

@@ -22,6 +22,7 @@ from surgstream.trainer.labelled.clips import TaskClips
 from surgstream.trainer.readouts.config import KnnConfig, ProbeRecipe, RidgeConfig, TemporalConfig
 from surgstream.trainer.readouts.fitted import fit_and_test
 from surgstream.trainer.readouts.sequences import TemporalGrid
+from surgstream.trainer.readouts.tested import check_results, is_tested
 from surgstream.trainer.runs.files import REQUEUE, write_mark
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ def run(
 ) -> bool:
     """Extract the features that are missing, train or fit the readout, choose on validation, and test once.
 
-    What is done stays done: shards with features, and networks of a temporal readout. Results are
+    What is done stays done: shards with features, networks of a temporal readout, and the test. Results are
     `predictions/test.npz` and `val.npz`, of temporal readouts `test_seed0.npz` and so on, and `grid.json`.
 
     Args:
@@ -52,12 +53,19 @@ def run(
 
     Raises:
         ConfigError: The recipe, the task and the corpus do not fit.
-        SurgstreamError: Weights, corpus, labels or features cannot be read, or no readout has a score.
+        SurgstreamError: Weights, corpus, labels or features cannot be read, no readout has a score, or the run
+            directory has another run's results.
     """
     check(recipe)
     encoder = encoder or load_frozen(recipe.weights, recipe.encoder, recipe.seed)
     splits = SPLITS if recipe.test else tuple(name for name in SPLITS if name != "test")
     extraction = open_extraction(features_recipe(recipe), encoder, rank_info, splits)
+
+    from_main(partial(check_results, recipe, extraction.store.spec.key))
+    if from_main(partial(is_tested, recipe)):
+        if rank_info.is_main:
+            log.info("%s was tested, and its predictions stay as they are", recipe.run_dir)
+        return True
 
     guards = make_guards()
     with closing(guards.agreement), closing(guards.profiler):

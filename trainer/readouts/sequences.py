@@ -12,6 +12,7 @@ import torch
 from surgstream.shards.keyed_random import hash64
 from surgstream.shards.progress import progress_bar
 from surgstream.trainer.distributed import RankInfo, barrier
+from surgstream.trainer.errors import EvaluationError
 from surgstream.trainer.evaluation.predictions.stored import Predictions
 from surgstream.trainer.features.opening import Extraction
 from surgstream.trainer.labelled.clips import SplitClips, TaskClips
@@ -128,6 +129,13 @@ class TemporalGrid:
         for sentence in told:
             log.warning("%s", sentence)
 
+        if self._diverged(lrs[chosen]):
+            raise EvaluationError(
+                f"readout.lrs: expected networks that do not diverge, got some that do at {lrs[chosen]:g}, the "
+                "only rate; take a lower one in another run_dir"
+            )
+        keep_grid(self._run_dir, self._config.name, self._task.config, candidates, chosen, told)
+
         about = {**about, "val_score": finite(candidates[chosen].score)}
         splits = {"val": self._val}
         if with_test:
@@ -139,7 +147,6 @@ class TemporalGrid:
                     made_by = {**about, "lr": lrs[chosen], "network_seed": seed}
                     predictions = self._predicted(network, rows, split, made_by)
                     keep_predictions(self._run_dir, f"{split}_seed{seed}", predictions)
-        keep_grid(self._run_dir, self._config.name, self._task.config, candidates, chosen, told)
 
     def _trained(self, cell: Cell, beat: Callable[[], None]) -> Trained:
         key = int(hash64(self._seed, cell.seed))

@@ -21,6 +21,7 @@ directory, writes a sentence there."""
 UNFIT = "SURGSTREAM_UNFIT"
 """The variable in which it names another: there a start that fails for the sake of some nodes tells which and why."""
 
+CONFIG = "config.yaml"
 METRICS = "metrics.jsonl"
 JOBS = "jobs.jsonl"
 SUBMITTED = "submitted.jsonl"
@@ -55,6 +56,11 @@ def stacks_file(run_dir: Path, rank: int) -> Path:
 def predictions_file(run_dir: Path, split: str) -> Path:
     """The file of what a run has predicted for a split of its task."""
     return run_dir / PREDICTIONS / f"{split}.npz"
+
+
+def tests_in(run_dir: Path) -> list[Path]:
+    """The files of what a run has predicted for the test split; temporal probes have one for each seed."""
+    return sorted((run_dir / PREDICTIONS).glob("test*.npz"))
 
 
 def write_mark(run_dir: Path, mark: str, sentence: str) -> None:

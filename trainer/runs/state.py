@@ -21,8 +21,8 @@ from surgstream.trainer.runs.files import (
     QUARANTINE,
     REQUEUE,
     checkpoints_in,
-    predictions_file,
     read_mark,
+    tests_in,
 )
 from surgstream.trainer.runs.jobs import Job, jobs_of, last_job, starts_among
 from surgstream.trainer.runs.json_lines import (
@@ -195,7 +195,7 @@ def read_run(run_dir: Path, now: float, words: Mapping[str, Word] | None = None)
         held_out_step=get_int(reports.held_out, "step"),
         features=reports.features,
         validations=reports.validations,
-        tested=predictions_file(run_dir, "test").exists(),
+        tested=bool(tests_in(run_dir)),
         checkpoint=checkpoint,
         job=last_job(jobs, now),
         excluded=excluded_nodes(lines, now),
@@ -228,7 +228,8 @@ def _signs(
         saved=reports.finished
         and checkpoint is not None
         and checkpoint.step >= (reports.last_step or 0),
-        finished=reports.finished and checkpoint is None,
+        # Probes of features have neither steps nor checkpoints, and end with their test.
+        finished=checkpoint is None and (reports.finished or bool(tests_in(run_dir))),
         written=times.written > 0,
         quiet=times.now - times.written > patience_of(reports.recent),
         reported=times.reported >= times.started,

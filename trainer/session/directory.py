@@ -24,6 +24,7 @@ from surgstream.trainer.host.names import node_name
 from surgstream.trainer.runs.files import (
     AUDIT,
     CHECKPOINTS,
+    CONFIG,
     METRICS,
     QUARANTINE,
     REFUSALS,
@@ -113,7 +114,7 @@ def prepare_run_dir(config: RunConfig, rank_info: RankInfo, progress: Progress) 
     run_dir = Path(config.run_dir)
     (run_dir / AUDIT).mkdir(parents=True, exist_ok=True)
     (run_dir / CHECKPOINTS).mkdir(exist_ok=True)
-    (run_dir / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
+    (run_dir / CONFIG).write_text(to_yaml(config), encoding="utf-8")
     found = json.dumps(environment(rank_info), indent=1)
     (run_dir / "environment.json").write_text(found, encoding="utf-8")
 

@@ -14,8 +14,11 @@ from surgstream.trainer.encoders.choice import check_rate, load_frozen
 from surgstream.trainer.encoders.config import FrozenConfig
 from surgstream.trainer.engine.checkpoint_files import read_state, state_bytes
 from surgstream.trainer.errors import CheckpointError, ModelError
+from surgstream.trainer.objectives.config import SupervisedConfig
+from surgstream.trainer.objectives.supervised import Supervised
+from tests.helpers.ranks import process_group
 from tests.trainer.encoders.clips import assert_close
-from tests.trainer.export.saved import CONFIGS, FITTING, Saved, clips_for, features
+from tests.trainer.export.saved import CONFIGS, FITTING, Saved, clips_for, features, save
 
 PLAIN = FrozenConfig()
 
@@ -94,6 +97,27 @@ def test_the_rate_is_that_of_the_recipe(
         assert check_rate(encoder, near) is None
     for far in (2 * trained, trained / 2, 1.2 * trained):
         assert f"was trained with {trained:.3g} s from one frame" in str(check_rate(encoder, far))
+
+
+def test_a_fine_tuned_model_norms_after_its_pooling(tmp_path: Path) -> None:
+    config = SupervisedConfig(
+        encoder=replace(CONFIGS["videomae"].encoder, drop_path=0.0), kind="class", num_outputs=3
+    )
+    with process_group():
+        checkpoint, objective = save(config, tmp_path / "checkpoints")
+    assert isinstance(objective, Supervised)
+    clips = clips_for(config)
+
+    encoder = load_frozen(str(checkpoint), PLAIN, seed=0)
+    with torch.no_grad():
+        tokens = objective.encoder.eval()(clips)
+        pooled = objective.fc_norm(tokens.mean(1))
+        assert_close(encoder.pooled(clips), pooled)
+        assert_close(encoder.tokens(clips), objective.fc_norm(tokens))
+
+    # As a yardstick it is what pretraining begins with, whose norm comes first
+    random = load_frozen(f"random:{checkpoint}", PLAIN, seed=0)
+    assert_close(random.pooled(clips), random.tokens(clips).mean(1))
 
 
 def test_longer_clips_of_our_own(saved: Saved) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from surgstream.configs.errors import ConfigError
-from surgstream.configs.loading import build
+from surgstream.configs.loading import build, to_yaml
 from surgstream.trainer.distributed import RankInfo, rank_info_from_environment
 from surgstream.trainer.errors import EvaluationError
 from surgstream.trainer.evaluation.predictions.stored import Predictions, read_predictions
@@ -78,7 +78,12 @@ def guards(stop_after: int = 10**9, cause: tuple[str, int] = ("SIGTERM", 0)) -> 
 
 def run(made: ProbeRecipe, stop_after: int = 10**9) -> Path:
     Path(made.run_dir).mkdir(exist_ok=True)
-    on_features.run(made, HERE, lambda: guards(stop_after))
+
+    def begin() -> Any:
+        (Path(made.run_dir) / "config.yaml").write_text(to_yaml(made))  # as the command does
+        return guards(stop_after)
+
+    on_features.run(made, HERE, begin)
     return Path(made.run_dir)
 
 
@@ -186,7 +191,7 @@ def test_a_rate_that_diverges_is_not_chosen(
 
     monkeypatch.setattr(sequences, "train", lambda *_, **__: False)
     with pytest.raises(EvaluationError, match="did all networks diverge"):
-        run(recipe(folder, tmp_path, SMALL | {"epochs": 1}))
+        run(recipe(folder, tmp_path / "all", SMALL))
 
 
 @pytest.mark.slow
@@ -208,9 +213,64 @@ def test_being_stopped_loses_one_network_at_most(folder: Path, tmp_path: Path) -
     for name in ("networks", "predictions"):
         assert contents(cut / name) == contents(whole / name)
 
-    # Other networks are not taken for them.
-    run(recipe(folder, cut, SMALL | {"dropout": 0.1}))
-    assert contents(cut / "networks") != contents(whole / "networks")
+    # Other networks are not taken for them, where a probe is begun anew before its test.
+    other = tmp_path / "other"
+    run(recipe(folder, other, SMALL), stop_after=5)
+    run(recipe(folder, other, SMALL | {"dropout": 0.1}))
+    assert contents(other / "networks") != contents(whole / "networks")
+
+
+@pytest.mark.parametrize(
+    "readout", [{"name": "ridge"}, SMALL | {"epochs": 1}], ids=["ridge", "tcn"]
+)
+def test_the_test_is_asked_once(folder: Path, tmp_path: Path, readout: dict[str, Any]) -> None:
+    run(recipe(folder, tmp_path, readout))
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "predictions").iterdir()}
+    run(recipe(folder, tmp_path, readout, protocol="renamed"))
+
+    for changes in ({"seed": 5}, {"task": str(folder / "tools.yaml")}, {"weights": "random"}):
+        with pytest.raises(
+            EvaluationError, match=f"got another: {next(iter(changes))}: .* another run_dir"
+        ):
+            run(recipe(folder, tmp_path, readout, **changes))
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def test_other_features_are_another_probe(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = recipe(folder, tmp_path, {"name": "ridge"})
+    run(made)
+    retrained = GreyEncoder()
+    retrained.identity = "1" * 64
+    monkeypatch.setattr(on_features, "load_frozen", lambda *_: retrained)
+    with pytest.raises(EvaluationError, match=r"test\.npz: it was predicted from other features"):
+        run(made)
+
+
+@pytest.mark.parametrize("content", ["global_batch_size: 4\n", None])
+def test_the_results_of_another_run_are_not_lost(
+    folder: Path, tmp_path: Path, content: str | None
+) -> None:
+    (tmp_path / "predictions").mkdir()
+    (tmp_path / "predictions" / "test.npz").write_bytes(b"another run's")
+    if content:
+        (tmp_path / "config.yaml").write_text(content)
+    with pytest.raises(
+        EvaluationError, match=r"config\.yaml is not that of a probe; choose another"
+    ):
+        run(recipe(folder, tmp_path, {"name": "ridge"}))
+    assert (tmp_path / "predictions" / "test.npz").read_bytes() == b"another run's"
+
+
+def test_one_rate_that_diverges_is_told(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sequences, "train", lambda *_, **__: False)
+    with pytest.raises(
+        EvaluationError, match=r"readout\.lrs: expected networks that do not diverge"
+    ):
+        run(recipe(folder, tmp_path, SMALL | {"lrs": [0.1]}))
 
 
 def test_a_video_whose_frames_are_all_damaged_is_named(folder: Path, tmp_path: Path) -> None:

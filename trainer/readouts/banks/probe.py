@@ -30,6 +30,7 @@ from surgstream.trainer.readouts.banks.results import (
 from surgstream.trainer.readouts.banks.state import KeptHead, empty_like, load_tensors
 from surgstream.trainer.readouts.banks.training import BankTrainer, Feed
 from surgstream.trainer.readouts.config import ProbeRecipe
+from surgstream.trainer.readouts.tested import check_results
 from surgstream.trainer.runs.files import CHECKPOINTS, LOG
 from surgstream.trainer.session.directory import prepare_run_dir
 from surgstream.trainer.session.log import configure_logging
@@ -74,6 +75,9 @@ def train_bank(
     progress = read_progress(checkpoint) if checkpoint else Progress(0, 0, {})
     if checkpoint:
         check_same(checkpoint, progress, recipe, entries)
+
+    else:
+        from_main(lambda: check_results(recipe))
 
     parts = build_parts(recipe, task, encoder, rank_info, entries)
     standing = _restore(checkpoint, progress, parts) if checkpoint else fresh_standing(parts)
