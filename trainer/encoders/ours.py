@@ -17,6 +17,9 @@ from surgstream.trainer.models.config import EncoderConfig
 from surgstream.trainer.models.layouts import Weights
 from surgstream.trainer.runs.files import CHECKPOINTS
 
+_POOLED_NORM = "fc_norm."
+"""How the names of the norm begin that comes after pooling, in `Supervised`."""
+
 
 def read_checkpoint(place: Path, config: FrozenConfig) -> VideoSource:
     """Read the encoder of a run's checkpoint, and the rate of its clips, from the recipe in its state.
@@ -42,10 +45,14 @@ def read_checkpoint(place: Path, config: FrozenConfig) -> VideoSource:
             f"{checkpoint}: expected the recipe it was trained with, got: {error}"
         ) from None
 
-    weights = _encoder_of(checkpoint, "param")
+    weights = _named(checkpoint, "param", ENCODER)
     if config.averaged:
         # An average takes the place of what it is of.
-        weights |= _encoder_of(checkpoint, "average")
+        weights |= _named(checkpoint, "average", ENCODER)
+
+    # The norm of an encoder that learned a task comes after the mean over its tokens.
+    after_pooling = _named(checkpoint, "param", _POOLED_NORM)
+    weights |= {f"norm.{name}": tensor for name, tensor in after_pooling.items()}
 
     run_dir = checkpoint.absolute().parent
     if run_dir.name == CHECKPOINTS:
@@ -56,6 +63,7 @@ def read_checkpoint(place: Path, config: FrozenConfig) -> VideoSource:
         weights=weights,
         fps=fps,
         stride=stride,
+        pools_first=bool(after_pooling),
     )
 
 
@@ -78,11 +86,12 @@ def read_export(folder: Path, config: FrozenConfig) -> VideoSource:
     )
 
 
-def _encoder_of(checkpoint: Path, kind: str) -> Weights:
+def _named(checkpoint: Path, kind: str, prefix: str) -> Weights:
+    """The tensors of a checkpoint whose names begin with a prefix, without it."""
     return {
-        stored.name.removeprefix(ENCODER): stored.whole()
+        stored.name.removeprefix(prefix): stored.whole()
         for stored in stored_tensors(checkpoint, (kind,))
-        if stored.name.startswith(ENCODER)
+        if stored.name.startswith(prefix)
     }
 
 

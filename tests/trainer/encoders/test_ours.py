@@ -14,8 +14,19 @@ from surgstream.trainer.encoders.choice import check_rate, load_frozen
 from surgstream.trainer.encoders.config import FrozenConfig
 from surgstream.trainer.engine.checkpoint_files import read_state, state_bytes
 from surgstream.trainer.errors import CheckpointError, ModelError
+from surgstream.trainer.objectives.config import SupervisedConfig
+from surgstream.trainer.objectives.supervised import Supervised
+from tests.helpers.ranks import process_group
 from tests.trainer.encoders.clips import assert_close
-from tests.trainer.export.saved import CONFIGS, FITTING, Saved, clips_for, features
+from tests.trainer.export.saved import (
+    CONFIGS,
+    FITTING,
+    VIDEOMAE_TINY,
+    Saved,
+    clips_for,
+    features,
+    save,
+)
 
 PLAIN = FrozenConfig()
 
@@ -57,6 +68,20 @@ def test_an_export_is_the_same_encoder_in_every_layout(
     assert_close(encoder.tokens(clips), features(objective, clips))
     assert encoder.identity == load_frozen(str(checkpoint), PLAIN, seed=0).identity
     assert (encoder.name, encoder.stride) == ("out", 4)
+
+
+def test_what_learned_a_task_norms_after_pooling(tmp_path: Path) -> None:
+    numbers = SupervisedConfig(
+        encoder=VIDEOMAE_TINY.encoder, kind="class", num_outputs=3, init_scale=1.0
+    )
+    with process_group():
+        checkpoint, objective = save(numbers, tmp_path / "learned" / "checkpoints")
+    assert isinstance(objective, Supervised)
+    clips = clips_for(numbers)
+
+    encoder = load_frozen(str(checkpoint), PLAIN, seed=0)
+    assert_close(objective.head(encoder.pooled(clips)).softmax(1), objective.scores(clips))
+    assert_close(encoder.tokens(clips), objective.fc_norm(objective.encoder(clips)))
 
 
 def with_recipe(checkpoint: Path, folder: Path, change: Any) -> Path:
