@@ -87,7 +87,7 @@ class Cells:
         return found if of == self._of else None
 
     def _path(self, cell: Cell) -> Path:
-        return self._folder / f"lr_{cell.lr:g}_seed_{cell.seed}.safetensors"
+        return self._folder / f"lr_{cell.lr!r}_seed_{cell.seed}.safetensors"
 
 
 def fingerprint(
