@@ -27,8 +27,8 @@ class AskedRows:
         true: The n rows.
         anchors: (n, S), for each row the numbers in the video of the last frames of its S clips.
         is_whole: (n,) bool; false where the clip should end later than its part does, which happens where its label is
-            not that of its last frame. Such a row is predicted from the last clip of the part. Training draws no clip for
-            it; readouts of features learn it from that clip.
+            not that of its last frame. Such a row is predicted from the last clip of the part. Training draws no clip
+            for it; readouts of features learn it from that clip.
     """
 
     true: TrueRows
