@@ -160,7 +160,7 @@ class AttentiveReadouts:
     def _pieces(self, clips: Tokens, members: Int64) -> Iterator[tuple[Tensor, Tensor]]:
         """Those of some clips that are on this rank, some at a time, on the device."""
         own = torch.from_numpy(clips.own(members))
-        for some in own.split(self._micro_batch_size) if len(own) else ():
+        for some in torch.split(own, self._micro_batch_size) if len(own) else ():
             yield clips.tokens[some].to(self._device), clips.labels[some].to(self._device)
 
 

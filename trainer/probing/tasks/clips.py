@@ -98,6 +98,6 @@ def scored(
 
 
 def _predicted(outputs: npt.NDArray[Any], space: LabelSpace) -> npt.NDArray[Any] | None:
-    if space.kind == "class":
-        return outputs.argmax(1)
-    return outputs[:, 0] if space.kind == "number" else None
+    if space.kind == "multilabel":
+        return None
+    return np.asarray(outputs.argmax(1) if space.kind == "class" else outputs[:, 0])

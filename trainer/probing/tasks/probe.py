@@ -177,8 +177,8 @@ def ridge_scores(
             predicted = Ridge(features[kept], targets[kept]).scores(features[~kept], penalties)
             errors += (predicted - targets[~kept].double()).square().sum((1, 2))
 
-    (scores,) = Ridge(features, targets).scores(others, [penalties[int(errors.argmin())]])
-    return scores
+    best = penalties[int(errors.argmin())]
+    return Ridge(features, targets).scores(others, [best])[0]
 
 
 def _gathered(names: Sequence[ClipName], values: Tensor) -> tuple[list[ClipName], Tensor]:
