@@ -145,6 +145,16 @@ def test_a_run_that_is_done_asks_the_test_no_more(whole: Path, hospital: Hospita
     assert "test         asked; predictions/test.npz" in page
 
 
+def test_a_run_does_not_begin_where_another_was_tested(hospital: Hospital, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    stored = run_dir / "predictions" / "test.npz"
+    stored.parent.mkdir(parents=True)
+    stored.write_bytes(b"another run's")
+    assert finish(hospital.begin(run_dir, 1)) == [1]
+    assert f"{stored}: expected no predictions of the test" in log(run_dir)
+    assert stored.read_bytes() == b"another run's"
+
+
 def test_a_test_that_is_stopped_leaves_nothing_and_is_repeated(
     whole: Path, hospital: Hospital, tmp_path: Path
 ) -> None:

@@ -108,7 +108,7 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
     checkpoint = find_checkpoint(run_dir / CHECKPOINTS, config.resume.checkpoint)
     progress = read_progress(checkpoint) if checkpoint else Progress(step=0, clips_seen=0, state={})
     if task and not checkpoint:
-        check_untested(run_dir)
+        from_main(partial(check_untested, run_dir))
     order = order_from(progress, config, table)
     truth = task.train.truth if task else None
     clips = clip_source(config, rank_info, table, config.data.augment, truth)

@@ -320,6 +320,16 @@ def test_a_run_that_keeps_no_checkpoint_is_done_when_it_falls_silent(run: Run) -
     assert run.started(900).reports(1980, 2000, ago=400).read().state == "done"
 
 
+def test_a_probe_without_steps_is_done_with_its_test(run: Run) -> None:
+    run.started(900).write("train.log", "", 5)
+    assert run.read().state == "starting"
+    run.written_by(None)
+    assert run.read().state == "crashed"
+
+    found = run.write("predictions/test_seed0.npz", "", 5).read()
+    assert found.state == "done" and found.tested
+
+
 def test_silence_is_measured_by_the_pauses_that_the_run_makes_and_broken_by_its_log(
     run: Run,
 ) -> None:
