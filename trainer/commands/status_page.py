@@ -144,7 +144,7 @@ def _task(run: RunState) -> Iterator[tuple[str, str]]:
         shown = ", ".join(f"{name} {value:.4f}" for name, value in sorted(values.items()))
         yield "validation", f"{shown} at step {step:,}; {len(run.validations):,} so far"
     if run.tested:
-        yield "test", "asked; predictions/test.npz"
+        yield "test", "asked; in predictions"
     elif run.validations:
         yield "test", "not asked yet"
 

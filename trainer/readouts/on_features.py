@@ -1,6 +1,7 @@
 """Probes of stored features: ridge regression, neighbours, temporal networks."""
 
 import logging
+import shlex
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -23,7 +24,7 @@ from surgstream.trainer.readouts.config import KnnConfig, ProbeRecipe, RidgeConf
 from surgstream.trainer.readouts.fitted import fit_and_test
 from surgstream.trainer.readouts.sequences import TemporalGrid
 from surgstream.trainer.readouts.tested import check_results, is_tested
-from surgstream.trainer.runs.files import REQUEUE, write_mark
+from surgstream.trainer.runs.files import REQUEUE, tests_in, write_mark
 
 log = logging.getLogger(__name__)
 
@@ -181,9 +182,11 @@ def _run(recipe: ProbeRecipe, extraction: Extraction, rank_info: RankInfo, guard
     from_main(finish)
     beat()
     if rank_info.is_main:
-        place = f"--labels {recipe.labels}" if recipe.labels else f"--corpus {recipe.data.corpus}"
-        files = run_dir / "predictions" / "test*.npz"
-        log.info("score it: surgstream evaluate %s %s %s", recipe.task, files, place)
+        place = ["--labels", recipe.labels] if recipe.labels else ["--corpus", recipe.data.corpus]
+        # Under one name they are seeds of one model.
+        files = [f"{readout.name}={path}" for path in tests_in(run_dir)]
+        words = ["surgstream", "evaluate", recipe.task, *files, *place]
+        log.info("score it: %s", shlex.join(words))
     return True
 
 

@@ -163,9 +163,13 @@ def test_what_does_not_fit_is_told_in_a_sentence(
 
 @pytest.mark.parametrize("task", ["phases", "tools"])
 def test_temporal_networks_of_all_seeds_are_tested_at_the_best_rate(
-    folder: Path, tmp_path: Path, task: str
+    folder: Path, tmp_path: Path, task: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run(recipe(folder, tmp_path, SMALL, task=str(folder / f"{task}.yaml")))
+    with caplog.at_level("INFO"):
+        run(recipe(folder, tmp_path, SMALL, task=str(folder / f"{task}.yaml")))
+    seeds = [f"temporal={tmp_path}/predictions/test_seed{seed}.npz" for seed in (0, 1)]
+    assert " ".join(seeds) in caplog.messages[-1], "seeds of one model"
+
     found = grid(tmp_path)
     assert [row["lr"] for row in found["candidates"]] == [1e-3, 3e-2]
     for row in found["candidates"]:
