@@ -70,11 +70,12 @@ MAY_IMPORT = {
     ),
     "trainer.labelled": (
         "shards.reading", "shards.labels", "shards.order", "shards.storage", "trainer.errors", "trainer.batch",
-        "trainer.data", "trainer.distributed", "trainer.evaluation", "trainer.labelled",
+        "trainer.data", "trainer.distributed", "trainer.evaluation", "trainer.labelled", "trainer.runs.files",
     ),
     "trainer.encoders": (
         "trainer.errors", "trainer.batch", "trainer.models", "trainer.export.folder", "trainer.runs.files",
-        "trainer.engine.checkpoint_files", "trainer.engine.stored_tensors", "trainer.encoders",
+        "trainer.engine.checkpoint_files", "trainer.engine.selection", "trainer.engine.stored_tensors",
+        "trainer.encoders",
     ),
     "trainer.export.folder": (
         "trainer.errors", "trainer.models", "trainer.data.config", "trainer.data.augmentation.config",

@@ -101,11 +101,15 @@ def test_ranks_end_with_a_launcher_that_is_killed_or_interrupted_and_the_run_goe
             [*torchrun, "pretrain", *words(corpora, run_dir, *ENDLESS)],
             cwd=ROOT, stdout=output, stderr=output, env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
-        wait_for(reported(run_dir, 4))
-        ranks = psutil.Process(launcher.pid).children()
-        assert len(ranks) == 2
-        launcher.send_signal(number)
-        launcher.wait()
+        try:
+            wait_for(reported(run_dir, 4))
+            ranks = psutil.Process(launcher.pid).children()
+            assert len(ranks) == 2
+            launcher.send_signal(number)
+            launcher.wait(60)
+        finally:
+            # One that never got so far must not train on for ever; its ranks end with it.
+            launcher.kill()
     _, alive = psutil.wait_procs(ranks, timeout=60)
     assert not alive
     checkpoint = newest(run_dir)

@@ -49,3 +49,7 @@ class FrozenConfig:
     num_frames: Annotated[int, Range(1, 4096)] | None = None
     image_size: Annotated[int, Range(1, MAX_PIXELS)] | None = None
     autocast: Literal["auto", "bf16", "none"] = "auto"
+
+    def computes_in_bf16(self, *, on_gpu: bool) -> bool:
+        """Whether autocast is on."""
+        return self.autocast == "bf16" or (self.autocast == "auto" and on_gpu)

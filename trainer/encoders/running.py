@@ -28,8 +28,7 @@ class Runner:
     def __init__(self, encoder: FrozenEncoder, config: FrozenConfig, device: torch.device) -> None:
         self.encoder = encoder.to(device)
         self._device = device
-        on_gpu = device.type == "cuda"
-        self._is_half = config.autocast == "bf16" or (config.autocast == "auto" and on_gpu)
+        self._is_half = config.computes_in_bf16(on_gpu=device.type == "cuda")
         self.precision = "bf16" if self._is_half else "fp32"
 
     def tokens(self, clips: Tensor) -> Tensor:

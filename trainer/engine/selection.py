@@ -80,10 +80,7 @@ class Selection:
     @property
     def best(self) -> int | None:
         """The step of the weights that are kept: of the highest score, the earliest; None before there is one."""
-        if not self._keeps_best:
-            return None
-        finite = [step for step, score in sorted(self.scores.items()) if math.isfinite(score)]
-        return max(finite, key=self.scores.__getitem__, default=None)
+        return best_step(self.scores) if self._keeps_best else None
 
     def to_state(self) -> dict[str, Any]:
         """What a checkpoint keeps, and `scores_in` reads; nothing where there are no scores."""
@@ -92,6 +89,12 @@ class Selection:
             for step, score in sorted(self.scores.items())
         ]
         return {SCORES: scores} if scores else {}
+
+
+def best_step(scores: Mapping[int, float]) -> int | None:
+    """The step of the highest score, the earliest of equals; None where none is finite."""
+    finite = [step for step, score in sorted(scores.items()) if math.isfinite(score)]
+    return max(finite, key=scores.__getitem__, default=None)
 
 
 def scores_in(progress: Progress) -> dict[int, float]:

@@ -214,8 +214,8 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Split trainable parameters into decayed matrices and undecayed vectors and tokens, and these by depth.
 
-    A parameter counts as a vector when all but one of its dimensions are 1, as those of biases and norm scales are. A
-    parameter counts as tokens by its name, however many tokens it holds.
+    A parameter counts as a vector when it has one dimension, as those of biases and norm scales have; the head of a
+    single number, (1, D), is a matrix. A parameter counts as tokens by its name, however many tokens it holds.
 
     Args:
         module: An objective, or what has no depths.
@@ -230,7 +230,7 @@ def parameter_groups(
         if not parameter.requires_grad:
             continue
         is_token = name.rpartition(".")[2] in ("mask_token", "mask_tokens")
-        is_vector = parameter.numel() <= max(parameter.shape, default=1)
+        is_vector = parameter.ndim < 2
         # Without layer decay all are as deep, so that there are no more groups than need be
         is_deep = layer_decay != 1
         depth = module.depth_of(name) if is_deep and isinstance(module, Objective) else 0

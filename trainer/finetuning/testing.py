@@ -16,10 +16,10 @@ from surgstream.trainer.engine.checkpoint import load_parameters
 from surgstream.trainer.engine.checkpoint_files import damage
 from surgstream.trainer.engine.periodic import evaluating
 from surgstream.trainer.errors import CheckpointError, EvaluationError
-from surgstream.trainer.evaluation.predictions.stored import write_predictions
 from surgstream.trainer.finetuning.learned import LearnedTask
 from surgstream.trainer.finetuning.predicting import Predictor
 from surgstream.trainer.labelled.clips import SplitClips
+from surgstream.trainer.labelled.predicting import keep_predictions
 from surgstream.trainer.labelled.scoring import main_metric
 from surgstream.trainer.networks import build_objective
 from surgstream.trainer.objectives.base import Objective
@@ -139,10 +139,8 @@ class FinalTest:
 
         def keep() -> float:
             value = main_metric(predictions[0], split, self.task.config)
-            path = predictions_file(Path(self.config.run_dir), split.split)
-            path.parent.mkdir(exist_ok=True)
             # As their maker tells it; the metric of this very split is for `surgstream evaluate` to say.
-            write_predictions(path, replace(predictions[0], about=about))
+            keep_predictions(Path(self.config.run_dir), split.split, predictions[0], about)
             return value
 
         return from_main(keep)

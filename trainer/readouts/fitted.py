@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor
 from surgstream.trainer.evaluation.predictions.stored import Predictions
 from surgstream.trainer.features.opening import Extraction
 from surgstream.trainer.labelled.clips import SplitClips, TaskClips
+from surgstream.trainer.labelled.predicting import keep_predictions
 from surgstream.trainer.labelled.scoring import main_metric
 from surgstream.trainer.readouts.config import KnnConfig, RidgeConfig
 from surgstream.trainer.readouts.neighbours import Neighbours
@@ -20,7 +20,6 @@ from surgstream.trainer.readouts.results import (
     choose,
     finite,
     keep_grid,
-    keep_predictions,
     on_the_edge,
 )
 from surgstream.trainer.readouts.ridge import Ridge
@@ -91,13 +90,13 @@ def fit_and_test(
 
     keep_grid(run_dir, config.name, task.config, candidates, chosen, told)
     if predicted:
-        keep_predictions(run_dir, "val", replace(predicted[chosen], about=about))
+        keep_predictions(run_dir, "val", predicted[chosen], about)
     if with_test:
         test_rows = rows(task.split("test"))
         (test_scores,) = scores(clip_features(test_rows), [chosen])
-        test = predictions_of(test_rows, test_scores, task.space, "test", about)
+        test = predictions_of(test_rows, test_scores, task.space, "test")
         # The last to be written: where it is, the test was asked.
-        keep_predictions(run_dir, "test", test)
+        keep_predictions(run_dir, "test", test, about)
 
 
 def _fit(

@@ -10,10 +10,8 @@ from typing import Any
 from surgstream.configs.files import write_atomically
 from surgstream.trainer.errors import EvaluationError
 from surgstream.trainer.evaluation.metrics.catalogue import find_metric
-from surgstream.trainer.evaluation.predictions.stored import Predictions, write_predictions
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
 
-_PREDICTIONS = "predictions"
 GRID = "grid.json"
 
 
@@ -85,13 +83,6 @@ def keep_grid(
         "told": list(told),
     }
     write_atomically(run_dir / GRID, json.dumps(tree, indent=1) + "\n")
-
-
-def keep_predictions(run_dir: Path, name: str, predictions: Predictions) -> None:
-    """Write predictions to `predictions/NAME.npz`."""
-    folder = run_dir / _PREDICTIONS
-    folder.mkdir(parents=True, exist_ok=True)
-    write_predictions(folder / f"{name}.npz", predictions)
 
 
 def finite(value: float) -> float | None:

@@ -1,7 +1,7 @@
 """The features and labels of a task's videos, and predictions for them."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,7 +92,6 @@ def predictions_of(
     scores: Tensor,
     space: LabelSpace,
     split: str,
-    about: Mapping[str, Any] | None = None,
 ) -> Predictions:
     """Predictions for the rows of videos, each the mean over its clips.
 
@@ -101,7 +100,6 @@ def predictions_of(
         scores: (N, C), of all their clips in order: of classes, or numbers with C = 1.
         space: What labels there are.
         split: The name of the split, for messages.
-        about: What made them.
     """
     num_clips = [video.features[..., 0].size for video in videos]
     by_video = torch.split(scores.double(), num_clips)
@@ -114,6 +112,4 @@ def predictions_of(
             scores=None if is_number else of_rows,
             predicted=of_rows[:, 0] if is_number else None,
         )
-    return Predictions(
-        where=f"the {split} split", classes=space.classes, videos=predicted, about=about or {}
-    )
+    return Predictions(where=f"the {split} split", classes=space.classes, videos=predicted)

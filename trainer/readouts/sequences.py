@@ -16,6 +16,7 @@ from surgstream.trainer.errors import EvaluationError
 from surgstream.trainer.evaluation.predictions.stored import Predictions
 from surgstream.trainer.features.opening import Extraction
 from surgstream.trainer.labelled.clips import SplitClips, TaskClips
+from surgstream.trainer.labelled.predicting import keep_predictions
 from surgstream.trainer.labelled.scoring import main_metric
 from surgstream.trainer.models.temporal import TemporalNetwork
 from surgstream.trainer.readouts.cells import Cell, Cells, Trained, cells_of, fingerprint
@@ -25,7 +26,6 @@ from surgstream.trainer.readouts.results import (
     choose,
     finite,
     keep_grid,
-    keep_predictions,
     on_the_edge,
 )
 from surgstream.trainer.readouts.rows import VideoRows, predictions_of, read_rows
@@ -145,8 +145,8 @@ class TemporalGrid:
             for split, rows in splits.items():
                 if rows:
                     made_by = {**about, "lr": lrs[chosen], "network_seed": seed}
-                    predictions = self._predicted(network, rows, split, made_by)
-                    keep_predictions(self._run_dir, f"{split}_seed{seed}", predictions)
+                    predictions = self._predicted(network, rows, split)
+                    keep_predictions(self._run_dir, f"{split}_seed{seed}", predictions, made_by)
 
     def _trained(self, cell: Cell, beat: Callable[[], None]) -> Trained:
         key = int(hash64(self._seed, cell.seed))
@@ -158,7 +158,7 @@ class TemporalGrid:
 
         score = math.nan
         if self._val:
-            predictions = self._predicted(network, self._val, "val", {})
+            predictions = self._predicted(network, self._val, "val")
             score = main_metric(predictions, self._task.split("val"), self._task.config)
         log.info("lr %g, seed %d: %s %.4f on val", *cell, self._task.config.main, score)
         weights = {name: t.detach().cpu() for name, t in network.state_dict().items()}
@@ -192,14 +192,10 @@ class TemporalGrid:
         return network.to(self._rank_info.device)
 
     def _predicted(
-        self,
-        network: TemporalNetwork,
-        rows: Sequence[VideoRows],
-        split: str,
-        about: Mapping[str, Any],
+        self, network: TemporalNetwork, rows: Sequence[VideoRows], split: str
     ) -> Predictions:
         scores = [predict(network, self._labelled(video).features) for video in rows]
-        return predictions_of(rows, torch.cat(scores), self._task.space, split, about)
+        return predictions_of(rows, torch.cat(scores), self._task.space, split)
 
     def _read(self, split: SplitClips) -> list[VideoRows]:
         return read_rows(self._store, self._task.config.dataset, split)

@@ -39,8 +39,8 @@ class Signs:
         queued: What Slurm says of the job that was submitted last.
         word: What Slurm says of the job that started last, if the run is that job's.
         saved: Whether its last step is saved.
-        finished: Whether its last step is reported, or its test predicted, and there is no checkpoint, so that nothing
-            says it is not saved.
+        finished: Whether its test is predicted, with which a run on a task ends; or its last step is reported and there
+            is no checkpoint, so that nothing says it is not saved.
         written: Whether anything was written.
         quiet: Whether nothing was written for longer than the run's own reports lead one to expect.
         reported: Whether it has reported since its last start.

@@ -228,8 +228,7 @@ def _signs(
         saved=reports.finished
         and checkpoint is not None
         and checkpoint.step >= (reports.last_step or 0),
-        # Probes of features have neither steps nor checkpoints, and end with their test.
-        finished=checkpoint is None and (reports.finished or bool(tests_in(run_dir))),
+        finished=bool(tests_in(run_dir)) or (reports.finished and checkpoint is None),
         written=times.written > 0,
         quiet=times.now - times.written > patience_of(reports.recent),
         reported=times.reported >= times.started,

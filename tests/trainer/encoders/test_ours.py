@@ -38,6 +38,22 @@ def test_a_run_has_the_features_of_its_newest_checkpoint(name: str, saved: Saved
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
 
 
+@pytest.mark.parametrize(("by", "step"), [("best", 3), ("last", 7)])
+def test_a_run_that_chose_its_weights_has_their_features(
+    by: str, step: int, saved: Saved, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    for number, score in ((3, 0.9), (7, 0.5)):
+        folder = run_dir / "checkpoints" / f"step_{number:08d}"
+        shutil.copytree(saved["videomae"][0], folder)
+        state = read_state(folder) | {"step": number, "scores": [[3, 0.9], [number, score]]}
+        state["config"]["select"] = {"by": by, "every_epochs": 1.0}
+        (folder / "state.json").write_bytes(state_bytes(state))
+
+    encoder = load_frozen(str(run_dir), PLAIN, seed=0)
+    assert encoder.name == f"run step_{step:08d}"
+
+
 @pytest.mark.parametrize("name", ["vjepa", "unisurg"])
 def test_the_average_is_taken_where_there_is_one(name: str, saved: Saved) -> None:
     checkpoint, objective = saved[name]

@@ -156,3 +156,10 @@ def test_two_halves_at_other_stages_and_ranks_are_adamw_written_out(
         assert finish(ranks) == [0] * world_size
         losses += json.loads((tmp_path / f"losses{half}.json").read_text())
     assert losses == pytest.approx(plain_losses(), abs=2e-6)
+
+
+def test_the_head_of_a_single_number_is_a_matrix_and_decays() -> None:
+    decayed, undecayed = parameter_groups(torch.nn.Linear(4, 1), 0.1)
+    assert [tuple(p.shape) for p in decayed["params"]] == [(1, 4)]
+    assert decayed["weight_decay"] == 0.1
+    assert [tuple(p.shape) for p in undecayed["params"]] == [(1,)]

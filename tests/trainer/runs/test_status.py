@@ -330,6 +330,12 @@ def test_a_probe_without_steps_is_done_with_its_test(run: Run) -> None:
     assert found.state == "done" and found.tested
 
 
+def test_a_tested_run_that_is_started_again_is_done(run: Run) -> None:
+    run.started(900).reports(20, 40, ago=600).saved(40, 600).started(60).written_by(None)
+    assert run.read().state == "crashed"
+    assert run.write("predictions/test.npz", "", 600).read().state == "done"
+
+
 def test_silence_is_measured_by_the_pauses_that_the_run_makes_and_broken_by_its_log(
     run: Run,
 ) -> None:

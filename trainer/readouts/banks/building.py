@@ -30,7 +30,7 @@ from surgstream.trainer.readouts.banks.heads import (
 )
 from surgstream.trainer.readouts.banks.judging import Judge
 from surgstream.trainer.readouts.banks.memory import activation_bytes, fitting_heads, tell_memory
-from surgstream.trainer.readouts.banks.parts import Parts, Standing, computes_in_bf16
+from surgstream.trainer.readouts.banks.parts import Parts, Standing
 from surgstream.trainer.readouts.banks.targets import target_of
 from surgstream.trainer.readouts.config import AttentiveConfig, LinearConfig, ProbeRecipe
 
@@ -135,7 +135,8 @@ def _bank(
     """Make the bank, of as many heads at once as are asked for or fit, and tell what memory it takes."""
     readout = recipe.readout
     assert isinstance(readout, AttentiveConfig | LinearConfig)
-    width_bytes = 2 if computes_in_bf16(recipe, rank_info) else 4
+    in_bf16 = recipe.encoder.computes_in_bf16(on_gpu=rank_info.device.type == "cuda")
+    width_bytes = 2 if in_bf16 else 4
     of_activations = activation_bytes(readout, encoder, recipe.micro_batch_size, width_bytes)
 
     heads_at_once = readout.heads_at_once if isinstance(readout, AttentiveConfig) else None

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,12 @@ from surgstream.configs.files import write_atomically
 from surgstream.trainer.data.config import View
 from surgstream.trainer.data.source import ClipSource
 from surgstream.trainer.distributed import from_main
-from surgstream.trainer.evaluation.predictions.stored import Predictions, write_predictions
+from surgstream.trainer.evaluation.predictions.stored import Predictions
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
 from surgstream.trainer.labelled.clips import SplitClips
 from surgstream.trainer.labelled.predicting import predict
 from surgstream.trainer.labelled.scoring import main_metric
 
-PREDICTIONS = "predictions"
-TEST = "test.npz"
-VAL = "val.npz"
 GRID = "grid.json"
 TEST_ALL = "test_all.json"
 
@@ -80,16 +77,6 @@ class Judge:
             return [float(value) if np.isfinite(value) else None for value in found]
 
         return from_main(scores)
-
-
-def keep_predictions(
-    run_dir: Path, name: str, predictions: Predictions, about: Mapping[str, Any]
-) -> Path:
-    """Write predictions to the run directory, whole or not at all."""
-    path = run_dir / PREDICTIONS / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_predictions(path, replace(predictions, about=about))
-    return path
 
 
 def keep_json(run_dir: Path, name: str, content: Mapping[str, Any]) -> None:

@@ -78,7 +78,7 @@ class Parts:
     @property
     def computes_in_bf16(self) -> bool:
         """Whether matrix products are in bf16."""
-        return computes_in_bf16(self.recipe, self.rank_info)
+        return self.recipe.encoder.computes_in_bf16(on_gpu=self.rank_info.device.type == "cuda")
 
     def about(self, standing: "Standing", head: int) -> dict[str, Any]:
         """What made the predictions of a head, to be stored with them."""
@@ -98,12 +98,6 @@ class Parts:
             "lr": self.heads[head].lr,
             "weight_decay": self.heads[head].weight_decay,
         }
-
-
-def computes_in_bf16(recipe: ProbeRecipe, rank_info: RankInfo) -> bool:
-    """Whether a probe computes matrix products in bf16."""
-    on_gpu = rank_info.device.type == "cuda"
-    return recipe.encoder.autocast == "bf16" or (recipe.encoder.autocast == "auto" and on_gpu)
 
 
 @dataclass(kw_only=True, eq=False)

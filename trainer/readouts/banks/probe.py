@@ -75,7 +75,6 @@ def train_bank(
     progress = read_progress(checkpoint) if checkpoint else Progress(0, 0, {})
     if checkpoint:
         check_same(checkpoint, progress, recipe, entries)
-
     else:
         from_main(lambda: check_results(recipe))
 

@@ -10,17 +10,16 @@ from torch import Tensor
 
 from surgstream.configs.files import write_atomically
 from surgstream.trainer.evaluation.predictions.stored import Predictions
+from surgstream.trainer.labelled.predicting import keep_predictions
 from surgstream.trainer.readouts.banks.choosing import history_to, on_the_edge
 from surgstream.trainer.readouts.banks.judging import (
     GRID,
-    PREDICTIONS,
-    TEST,
     TEST_ALL,
     keep_json,
-    keep_predictions,
 )
 from surgstream.trainer.readouts.banks.parts import Parts, Standing
 from surgstream.trainer.readouts.config import AttentiveConfig, LinearConfig
+from surgstream.trainer.runs.files import predictions_file
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +66,7 @@ def warn_of_edge(parts: Parts, standing: Standing) -> None:
 
 def is_tested(parts: Parts) -> bool:
     """Whether the test was asked."""
-    return (parts.run_dir / PREDICTIONS / TEST).exists()
+    return predictions_file(parts.run_dir, "test").exists()
 
 
 Scores = Callable[[Tensor], Tensor]
@@ -110,7 +109,7 @@ def keep_test(parts: Parts, standing: Standing, predictions: list[Predictions]) 
     if parts.recipe.test_all:
         keep_json(parts.run_dir, TEST_ALL, _all_scores(parts, standing, head, scores))
     # The last to be written: where it is, the test was asked
-    path = keep_predictions(parts.run_dir, TEST, predictions[0], about)
+    path = keep_predictions(parts.run_dir, "test", predictions[0], about)
 
     shown = "undefined" if scores[0] is None else f"{scores[0]:.4f}"
     log.info("test: %s %s, by the head with %s", parts.task.main, shown, parts.heads[head])

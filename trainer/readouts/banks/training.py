@@ -20,8 +20,9 @@ from surgstream.trainer.engine.audit import AuditLog
 from surgstream.trainer.engine.loop import Guards
 from surgstream.trainer.evaluation.predictions.stored import Predictions
 from surgstream.trainer.host.names import node_name
+from surgstream.trainer.labelled.predicting import keep_predictions
 from surgstream.trainer.readouts.banks.choosing import Validation, choose
-from surgstream.trainer.readouts.banks.judging import VAL, Judge, keep_predictions
+from surgstream.trainer.readouts.banks.judging import Judge
 from surgstream.trainer.readouts.banks.parts import Parts, Standing
 from surgstream.trainer.readouts.banks.reporting import BankReports
 from surgstream.trainer.readouts.banks.results import keep_grid
@@ -219,7 +220,7 @@ class BankTrainer:
         self.reports.write({f"val/{parts.task.main}": best})
         if is_new:
             about = {"split": "val", **parts.about(standing, choice.head)}
-            keep_predictions(parts.run_dir, VAL, predictions[choice.head], about)
+            keep_predictions(parts.run_dir, "val", predictions[choice.head], about)
 
     def _keep_if_best(self, is_best: bool, head: int) -> None:
         if is_best:
