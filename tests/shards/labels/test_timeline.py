@@ -107,7 +107,7 @@ def test_of_numbers_rows_keep_each(values: list[float | None]) -> None:
 
 def test_memory_grows_with_changes_and_not_with_rows() -> None:
     kept = {}
-    for num_rows in (100, 10_000):
+    for num_rows in (100, 100_000):
         tracemalloc.start()
         found = Timeline(
             [*map(float, range(num_rows))],
@@ -117,4 +117,5 @@ def test_memory_grows_with_changes_and_not_with_rows() -> None:
         kept[num_rows], _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert len(found.rows().seconds) == num_rows
-    assert kept[10_000] < kept[100] + 1000
+    # Other threads allocate, too: far less than a byte a row.
+    assert kept[100_000] < kept[100] + 50_000

@@ -258,7 +258,8 @@ def test_memory_grows_with_breaks_and_not_with_clips() -> None:
         kept[num_frames], _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert subset.sizes()[0].num_clips == 2 * num_frames
-    assert kept[100_000] < kept[100] + 1000
+    # Other threads allocate, too: far less than a byte a clip.
+    assert kept[100_000] < kept[100] + 50_000
 
 
 @given(choices(), st.integers(0, LOOK_BACK))
