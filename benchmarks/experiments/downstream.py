@@ -17,18 +17,14 @@ from typing import Any
 
 from surgstream.benchmarks.support.harness import conditions
 from surgstream.configs.files import write_atomically
-from surgstream.shards.labels.files import LabelFiles
-from surgstream.shards.labels.timeline import TrueRows
-from surgstream.shards.storage.stores import Stores
-from surgstream.trainer.evaluation.metrics.samples import LabelSpace
-from surgstream.trainer.evaluation.predictions.matching import Asked, match
-from surgstream.trainer.evaluation.predictions.stored import read_predictions
+from surgstream.trainer.evaluation.asking import ask, training_rows
 from surgstream.trainer.evaluation.predictions.yardsticks import CONSTANT, yardsticks
+from surgstream.trainer.evaluation.reading import read_models
 from surgstream.trainer.evaluation.report.result import Result
 from surgstream.trainer.evaluation.scorer import Model
 from surgstream.trainer.evaluation.scoring import Truth, evaluate
-from surgstream.trainer.evaluation.tasks.config import TaskConfig
-from surgstream.trainer.evaluation.tasks.loading import find_task, label_space, label_values
+from surgstream.trainer.evaluation.tasks.loading import find_task, label_space
+from surgstream.trainer.evaluation.tasks.opening import open_labels
 
 TASKS = ("synth_phases", "synth_actions", "synth_triplets", "synth_skill")
 PROTOCOLS = {"finetuned": "finetune_tiny", "probed": "probe_tiny"}
@@ -109,13 +105,18 @@ def judge(places: Places, way: str, word: str) -> dict[str, Any]:
     # What is compared is one metric; others would only take time.
     task = replace(task, metrics=(task.main,))
     space = label_space(task)
-    asked, train = _labels(places, task)
-    models = {
-        weights: _model(places, way, word, weights, asked, space)
+    labels = open_labels(task, str(places.labels), None)
+    asked = ask(task, labels, "test", str(places.labels))
+    train = training_rows(task, labels)
+    files = [
+        (weights, places.run(way, word, weights, seed) / "predictions" / "test.npz")
         for weights in (PRETRAINED, RANDOM)
-    }
+        for seed in SEEDS
+    ]
+    models = {model.name: model for model in read_models(files, task, space, asked)}
 
     videos = {video.video: video for video in models[PRETRAINED].seeds[0]}
+    assert train
     constant = Model(name=CONSTANT, seeds=(yardsticks(train, videos, space)[CONSTANT],))
     truth = Truth(split="test", where=str(places.labels), sha256="", train=train)
 
@@ -125,30 +126,6 @@ def judge(places: Places, way: str, word: str) -> dict[str, Any]:
         found["values"] = found.get("values", {}) | _values(result, task.main)
         found[f"pretrained against {against.name}"] = asdict(result.comparisons[0])
     return found
-
-
-def _labels(places: Places, task: TaskConfig) -> tuple[Asked, list[TrueRows]]:
-    assert task.labels
-    labels = LabelFiles(task.labels, label_values(task), str(places.labels), Stores())
-    asked = Asked(
-        split="test",
-        videos={video: labels.rows(video) for video in task.videos("test")},
-        others=frozenset(),
-        groups=labels.groups() | task.group_of(),
-        row_seconds=0.0 if task.labels.per_video else 1 / task.rows_per_second,
-    )
-    return asked, [labels.rows(video) for video in task.videos("train")]
-
-
-def _model(
-    places: Places, way: str, word: str, weights: str, asked: Asked, space: LabelSpace
-) -> Model:
-    seeds = []
-    for seed in SEEDS:
-        stored = places.run(way, word, weights, seed) / "predictions" / "test.npz"
-        videos, _ = match(read_predictions(stored), asked, space)
-        seeds.append(videos)
-    return Model(name=weights, seeds=tuple(seeds))
 
 
 def _values(result: Result, metric: str) -> dict[str, Any]:

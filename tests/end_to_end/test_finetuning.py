@@ -14,8 +14,7 @@ from surgstream.trainer.assembly import open_corpus
 from surgstream.trainer.commands.status_page import show
 from surgstream.trainer.config import load_recipe
 from surgstream.trainer.distributed import RankInfo
-from surgstream.trainer.engine.checkpoint_files import read_progress
-from surgstream.trainer.engine.selection import scores_in
+from surgstream.trainer.engine.checkpoint_files import read_progress, scores_in
 from surgstream.trainer.errors import CheckpointError
 from surgstream.trainer.evaluation.predictions.stored import Predictions, read_predictions
 from surgstream.trainer.finetuning.learned import open_learned

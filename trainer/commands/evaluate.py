@@ -3,28 +3,18 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from surgstream.configs.errors import ConfigError
 from surgstream.configs.files import write_atomically
-from surgstream.shards.labels.timeline import Labels, TrueRows
 from surgstream.shards.storage.stores import open_storage
-from surgstream.trainer.errors import EvaluationError
-from surgstream.trainer.evaluation.metrics.samples import LabelSpace, Videos
-from surgstream.trainer.evaluation.predictions.matching import Asked, match
-from surgstream.trainer.evaluation.predictions.stored import Predictions, read_predictions
-from surgstream.trainer.evaluation.predictions.tables import read_table
+from surgstream.trainer.evaluation.asking import ask, packed_by_presets, training_rows
+from surgstream.trainer.evaluation.reading import read_models
 from surgstream.trainer.evaluation.report.page import draw_page
 from surgstream.trainer.evaluation.report.result import to_json
 from surgstream.trainer.evaluation.report.table import draw_table
-from surgstream.trainer.evaluation.scorer import Model
 from surgstream.trainer.evaluation.scoring import Truth, evaluate
-from surgstream.trainer.evaluation.tasks.config import TaskConfig
 from surgstream.trainer.evaluation.tasks.loading import label_space
 from surgstream.trainer.evaluation.tasks.opening import find_judged_task, open_labels
-from surgstream.trainer.evaluation.tasks.packed import packed_by
 
 
 def run(words: argparse.Namespace) -> int:
@@ -34,10 +24,10 @@ def run(words: argparse.Namespace) -> int:
     corpus = None if words.labels else open_storage(words.corpus)
     labels = open_labels(task, words.labels, corpus)
     where = words.labels or words.corpus
-    asked = _asked(task, labels, words.split, where)
+    asked = ask(task, labels, words.split, where)
 
-    models = list(_models(words.predictions, task, space, asked, words.fps))
-    train = _training_rows(task, labels)
+    models = list(read_models(words.predictions, task, space, asked, words.fps))
+    train = training_rows(task, labels)
     truth = Truth(
         split=words.split,
         where=where,
@@ -51,7 +41,7 @@ def run(words: argparse.Namespace) -> int:
         models,
         truth,
         with_comparisons=words.compare,
-        packed_by=_packed_by(task, asked),
+        packed_by=packed_by_presets(task, asked),
     )
     page = draw_table(result)
     sys.stdout.write(page)
@@ -67,78 +57,6 @@ def run(words: argparse.Namespace) -> int:
         )
         sys.stdout.write(f"\n{words.out}: result.json, table.md, report.html\n")
     return 0
-
-
-def _asked(task: TaskConfig, labels: Labels, split: str, where: str) -> Asked:
-    assert task.labels
-    chosen = task.videos(split)
-    if not chosen:
-        raise ConfigError(f"{task.name}: expected videos in the {split} split, got none")
-    known = {video for name in ("train", "val", "test") for video in task.videos(name)}
-    videos = {video: labels.rows(video) for video in chosen}
-    for video, rows in videos.items():
-        if not len(rows.seconds):
-            raise EvaluationError(
-                f"{where}: {video}: expected labelled rows, as it is of the {split} split, got none"
-            )
-    return Asked(
-        split=split,
-        videos=videos,
-        others=frozenset(known - {*chosen}),
-        groups=labels.groups() | task.group_of(),
-        row_seconds=0.0 if task.labels.per_video else 1 / task.rows_per_second,
-    )
-
-
-def _training_rows(task: TaskConfig, labels: Labels) -> list[TrueRows] | None:
-    """The labelled rows of all training videos that have some; None where some videos are not at hand, or none has."""
-    videos = task.videos("train")
-    if not videos or not all(map(labels.has, videos)):
-        return None
-    return [rows for rows in map(labels.rows, videos) if len(rows.seconds)] or None
-
-
-def _packed_by(task: TaskConfig, asked: Asked) -> dict[str, tuple[str, ...]]:
-    """The corpora that pack some of the videos for pretraining, and which, but for those of other splits."""
-    found = {
-        corpus: tuple(video for video in videos if video not in asked.others)
-        for corpus, videos in packed_by(task).items()
-    }
-    return {corpus: videos for corpus, videos in found.items() if videos}
-
-
-def _models(
-    files: Sequence[tuple[str, Path]],
-    task: TaskConfig,
-    space: LabelSpace,
-    asked: Asked,
-    fps: float | None,
-) -> Iterator[Model]:
-    """Read and match the predictions of each model, and of each of its seeds."""
-    by_name: dict[str, list[Path]] = {}
-    for name, path in files:
-        by_name.setdefault(name, []).append(path)
-
-    for name, paths in by_name.items():
-        seeds: list[Videos] = []
-        told: list[str] = []
-        digests = {}
-        about: dict[str, Any] = {}
-        for path in paths:
-            predictions = _read(path, task, space, fps)
-            videos, sentences = match(predictions, asked, space)
-            seeds.append(videos)
-            told += sentences
-            digests[str(path)] = predictions.sha256
-            about |= predictions.about
-        yield Model(name=name, seeds=tuple(seeds), told=tuple(told), files=digests, about=about)
-
-
-def _read(path: Path, task: TaskConfig, space: LabelSpace, fps: float | None) -> Predictions:
-    if path.suffix == ".npz":
-        return read_predictions(path)
-    per_video = bool(task.labels and task.labels.per_video)
-    return read_table(path, space, per_video=per_video, frames_per_second=fps)
 
 
 def _keep(folder: Path, content: dict[str, str]) -> None:

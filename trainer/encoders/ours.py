@@ -8,15 +8,14 @@ from surgstream.configs.errors import ConfigError
 from surgstream.configs.loading import build
 from surgstream.trainer.encoders.config import FrozenConfig
 from surgstream.trainer.encoders.source import VideoSource
-from surgstream.trainer.engine.checkpoint_files import checkpoint_of, read_progress, read_state
-from surgstream.trainer.engine.selection import best_step, scores_in
+from surgstream.trainer.engine.checkpoint_files import chosen_checkpoint, read_state
 from surgstream.trainer.engine.stored_tensors import stored_tensors
 from surgstream.trainer.errors import CheckpointError, ModelError
 from surgstream.trainer.export.folder.forms import ENCODER
 from surgstream.trainer.export.folder.reading import read_folder
 from surgstream.trainer.models.config import EncoderConfig
 from surgstream.trainer.models.layouts import Weights
-from surgstream.trainer.runs.files import CHECKPOINTS, checkpoint_name
+from surgstream.trainer.runs.files import CHECKPOINTS
 
 _FINE_TUNED_NORM = "fc_norm."
 
@@ -34,7 +33,7 @@ def read_checkpoint(place: Path, config: FrozenConfig) -> VideoSource:
         CheckpointError: It is not whole, has no recipe, or no run has saved one.
         ModelError: The settings are about files of others.
     """
-    checkpoint = _meant(place)
+    checkpoint = chosen_checkpoint(place)
     _refuse_settings(config, checkpoint, "a checkpoint of ours")
 
     try:
@@ -67,21 +66,6 @@ def read_checkpoint(place: Path, config: FrozenConfig) -> VideoSource:
         stride=stride,
         pools_first=bool(norm),
     )
-
-
-def _meant(place: Path) -> Path:
-    """The checkpoint itself; of a run the one that validation chose, or, where nothing is chosen, the newest."""
-    checkpoint = checkpoint_of(place)
-    if checkpoint == place:
-        return place
-
-    progress = read_progress(checkpoint)
-    best = best_step(scores_in(progress))
-    config = progress.state.get("config")
-    select = config.get("select") if isinstance(config, dict) else None
-    if best is None or not isinstance(select, dict) or select.get("by") != "best":
-        return checkpoint
-    return checkpoint_of(place / CHECKPOINTS / checkpoint_name(best))
 
 
 def read_export(folder: Path, config: FrozenConfig) -> VideoSource:

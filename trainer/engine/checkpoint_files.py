@@ -1,11 +1,13 @@
-"""The checkpoints of a run on disk: which to resume from, which to delete, and the state of each, read untrusted."""
+"""The checkpoints of a run on disk: which to resume from, to delete, or to take; the state of each, read untrusted."""
 
 import hashlib
 import json
 import logging
+import math
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ log = logging.getLogger(__name__)
 
 FORMAT = 2
 STATE = "state.json"
+SCORES = "scores"
+"""The key of a state that has what a run chose its weights by: steps and scores, null for one that is not finite."""
 
 _MAX_STATE_BYTES = 1 << 26
 _FILE_NAME = re.compile(r"rank\d{5}-\d{3}\.safetensors")
@@ -180,6 +184,51 @@ def checkpoint_of(place: Path) -> Path:
             f"{place}: expected a run directory or a whole checkpoint, got: {found}"
         )
     return place
+
+
+def chosen_checkpoint(place: Path) -> Path:
+    """The checkpoint that a path means.
+
+    Args:
+        place: A checkpoint's directory, or a run's: of one that chose its weights those, else the newest whole one.
+
+    Raises:
+        CheckpointError: It is not whole, or the folder is neither.
+    """
+    checkpoint = checkpoint_of(place)
+    if checkpoint == place:
+        return place
+
+    progress = read_progress(checkpoint)
+    best = best_step(scores_in(progress))
+    config = progress.state.get("config")
+    select = config.get("select") if isinstance(config, dict) else None
+    if best is None or not isinstance(select, dict) or select.get("by") != "best":
+        return checkpoint
+    return checkpoint_of(place / CHECKPOINTS / checkpoint_name(best))
+
+
+def best_step(scores: Mapping[int, float]) -> int | None:
+    """The step of the highest score, the earliest of equals; None where none is finite."""
+    finite = [step for step, score in sorted(scores.items()) if math.isfinite(score)]
+    return max(finite, key=scores.__getitem__, default=None)
+
+
+def scores_in(progress: Progress) -> dict[int, float]:
+    """The scores that a checkpoint keeps, by step; NaN where one was not finite.
+
+    Raises:
+        CheckpointError: They are malformed.
+    """
+    found = progress.state.get(SCORES, [])
+    try:
+        scores = {int(step): math.nan if score is None else float(score) for step, score in found}
+    except (TypeError, ValueError):
+        raise CheckpointError(
+            f"the checkpoint of step {progress.step}: state.json: {SCORES}: expected steps and scores, "
+            "got something else; resume from another checkpoint"
+        ) from None
+    return scores
 
 
 def _remove(folder: Path) -> None:

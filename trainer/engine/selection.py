@@ -8,12 +8,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from surgstream.trainer.engine.checkpoint_files import SCORES, best_step, scores_in
 from surgstream.trainer.engine.metrics import Value
 from surgstream.trainer.engine.schedules import Progress
-from surgstream.trainer.errors import CheckpointError
-
-SCORES = "scores"
-"""The key of a checkpoint's state that has them: a list of steps and scores, null for one that is not finite."""
 
 
 class Measured(NamedTuple):
@@ -89,26 +86,3 @@ class Selection:
             for step, score in sorted(self.scores.items())
         ]
         return {SCORES: scores} if scores else {}
-
-
-def best_step(scores: Mapping[int, float]) -> int | None:
-    """The step of the highest score, the earliest of equals; None where none is finite."""
-    finite = [step for step, score in sorted(scores.items()) if math.isfinite(score)]
-    return max(finite, key=scores.__getitem__, default=None)
-
-
-def scores_in(progress: Progress) -> dict[int, float]:
-    """The scores that a checkpoint keeps, by step; NaN where one was not finite.
-
-    Raises:
-        CheckpointError: They are malformed.
-    """
-    found = progress.state.get(SCORES, [])
-    try:
-        scores = {int(step): math.nan if score is None else float(score) for step, score in found}
-    except (TypeError, ValueError):
-        raise CheckpointError(
-            f"the checkpoint of step {progress.step}: state.json: {SCORES}: expected steps and scores, "
-            "got something else; resume from another checkpoint"
-        ) from None
-    return scores

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surgstream.trainer.distributed import RankInfo
-from surgstream.trainer.engine.checkpoint_files import prune, read_progress
+from surgstream.trainer.engine.checkpoint_files import prune, read_progress, scores_in
 from surgstream.trainer.engine.config import CheckpointConfig
 from surgstream.trainer.engine.loop import Trainer
 from surgstream.trainer.engine.metrics import Reporting
 from surgstream.trainer.engine.schedules import Progress
-from surgstream.trainer.engine.selection import Measured, Selection, scores_in
+from surgstream.trainer.engine.selection import Measured, Selection
 from surgstream.trainer.errors import CheckpointError
 from surgstream.trainer.runs.files import CHECKPOINTS, checkpoint_name
 from tests.trainer.engine.test_loop import PLAN, ClipMean, Engine, clip_batch
