@@ -34,7 +34,17 @@ def draw_page(
     Returns:
         The content of an HTML file.
     """
-    style = files(__package__).joinpath("page.css").read_text(encoding="utf-8")
+    body = (
+        f"<h1>{escape(result.title)}</h1>\n<p>{escape(facts(result))}.</p>\n"
+        f"{draw_sections(result, models, space)}"
+    )
+    return whole_page(result.title, body)
+
+
+def draw_sections(
+    result: Result, models: Mapping[str, Sequence[ScoredVideo]], space: LabelSpace
+) -> str:
+    """The sections of a page, for one that has others, too; for arguments see `draw_page`."""
     sections = [
         _scores(result),
         _comparisons(result),
@@ -47,12 +57,16 @@ def draw_page(
         _notes(result),
     ]
     warnings = "".join(f'<p class="warning">{escape(text)}</p>\n' for text in result.warnings)
+    return warnings + "".join(sections)
+
+
+def whole_page(title: str, body: str) -> str:
+    """An HTML file with the style of all pages of results."""
+    style = files(__package__).joinpath("page.css").read_text(encoding="utf-8")
     return (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(result.title)}</title>\n<style>\n{style}</style>\n<body>\n"
-        f"<h1>{escape(result.title)}</h1>\n<p>{escape(facts(result))}.</p>\n{warnings}"
-        f"{''.join(sections)}</body>\n</html>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n<body>\n{body}</body>\n</html>\n"
     )
 
 

@@ -1,0 +1,128 @@
+"""What a suite's tasks need: packed frames and labels, which of them are at hand, and what makes them the same."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from surgstream.configs.errors import ConfigError, SurgstreamError
+from surgstream.configs.loading import to_tree
+from surgstream.shards.format.manifest import ManifestFile
+from surgstream.shards.storage.stores import open_storage
+from surgstream.trainer.evaluation.tasks.config import TaskConfig
+from surgstream.trainer.evaluation.tasks.opening import find_judged_task, open_labels
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskData:
+    """A task with its frames and its labels.
+
+    Attributes:
+        task: The task; None where it cannot be judged by.
+        corpus: The address of the corpus that has its frames.
+        identity: SHA-256 of the task, the corpus's manifest and the labels.
+        num_rows: Labelled rows of `train`, `val` and `test`.
+        missing: What is not at hand, in a sentence; empty where all is.
+    """
+
+    task: TaskConfig | None = None
+    corpus: str = ""
+    identity: str = ""
+    num_rows: dict[str, int] = field(default_factory=dict)
+    missing: str = ""
+
+
+class Corpora:
+    """Packed corpora, of which each has some of the datasets that tasks ask for."""
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        """Name them; they are read when they are needed.
+
+        Args:
+            addresses: Folders, or `s3://` addresses.
+        """
+        self._addresses = addresses
+
+    @cached_property
+    def _found(self) -> dict[str, dict[str, frozenset[str]]]:
+        """The ids of the videos of each dataset of each corpus, by the corpus's address."""
+        found = {}
+        for address in self._addresses:
+            videos: dict[str, set[str]] = {}
+            for shard in self._manifest(address).shards():
+                videos.setdefault(shard.dataset, set()).update(video.id for video in shard.videos)
+            found[address] = {dataset: frozenset(ids) for dataset, ids in videos.items()}
+        return found
+
+    def of(self, task: TaskConfig) -> str:
+        """The address of the first corpus that has the task's dataset.
+
+        Raises:
+            ConfigError: None has it, or videos of the task are not in it.
+            ManifestError: A corpus is missing or damaged.
+            StorageError: A store fails.
+        """
+        for address, datasets in self._found.items():
+            if task.dataset in datasets:
+                _check_videos(task, address, datasets[task.dataset])
+                return address
+        raise ConfigError(f"no corpus has the dataset {task.dataset}")
+
+    def sha256(self, address: str) -> str:
+        """SHA-256 of the manifest of one of them."""
+        return self._manifest(address).sha256
+
+    def _manifest(self, address: str) -> ManifestFile:
+        return ManifestFile.load(open_storage(address))
+
+
+def open_task_data(word: str, corpora: Corpora, labels: str | None) -> TaskData:
+    """Look for what a task needs, and read all of its labels.
+
+    Args:
+        word: The task; see `find_task`.
+        corpora: The packed frames.
+        labels: The folder of labels, or its address; None takes those that were packed.
+
+    Raises:
+        ConfigError: There is no such task.
+        StorageError: A store fails.
+    """
+    try:
+        task = find_judged_task(word)
+        corpus = corpora.of(task)
+        num_rows, sha256 = _read_labels(task, labels, corpus)
+    except SurgstreamError as error:
+        return TaskData(missing=str(error))
+
+    identity = json.dumps([to_tree(task), corpora.sha256(corpus), sha256], sort_keys=True)
+    return TaskData(
+        task=task,
+        corpus=corpus,
+        identity=hashlib.sha256(identity.encode()).hexdigest(),
+        num_rows=num_rows,
+    )
+
+
+def _check_videos(task: TaskConfig, address: str, packed: frozenset[str]) -> None:
+    wanted = {video for split in task.splits() for ids in split.videos().values() for video in ids}
+    lacking = sorted(wanted - packed)
+    if lacking:
+        more = f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
+        raise ConfigError(
+            f"{address} lacks {len(lacking)} of the task's {len(wanted)} videos of {task.dataset}: "
+            f"{', '.join(lacking[:_SHOWN])}{more}"
+        )
+
+
+def _read_labels(task: TaskConfig, folder: str | None, corpus: str) -> tuple[dict[str, int], str]:
+    """The labelled rows of each split, and SHA-256 of all labels of its videos."""
+    labels = open_labels(task, folder, None if folder else open_storage(corpus))
+    num_rows = {
+        split: sum(len(labels.rows(video).seconds) for video in task.videos(split))
+        for split in ("train", "val", "test")
+    }
+    return num_rows, labels.sha256

@@ -1,0 +1,143 @@
+"""The columns of a suite's table: what all encoders scored on a task under a protocol."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from surgstream.configs.errors import SurgstreamError
+from surgstream.shards.storage.stores import open_storage
+from surgstream.trainer.evaluation.asking import ask, packed_by_presets, training_rows
+from surgstream.trainer.evaluation.comparing import compare_models
+from surgstream.trainer.evaluation.metrics.catalogue import find_metric
+from surgstream.trainer.evaluation.metrics.samples import LabelSpace, Videos
+from surgstream.trainer.evaluation.predictions.common import on_common_rows
+from surgstream.trainer.evaluation.reading import read_models
+from surgstream.trainer.evaluation.report.result import Result
+from surgstream.trainer.evaluation.scorer import Model, Scorer
+from surgstream.trainer.evaluation.scoring import Truth, evaluate
+from surgstream.trainer.evaluation.tasks.config import TaskConfig
+from surgstream.trainer.evaluation.tasks.loading import label_space
+from surgstream.trainer.evaluation.tasks.opening import open_labels
+from surgstream.trainer.suite.cells import Cell, Places
+from surgstream.trainer.suite.running import read_cell
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Column:
+    """What is known of a task under a protocol.
+
+    Attributes:
+        task: The task, as the suite names it.
+        protocol: The protocol.
+        cells: Its cells.
+        result: Scores of the encoders that have any; None where none has, or they cannot be scored.
+        videos: Their videos, of several seeds those of the first, by the encoder's name.
+        space: What labels there are; None like `result`.
+        best: The encoder that is better than every other by the paired test, corrected for their number; empty where
+            none is, or where there is but one.
+        reasons: Why an encoder has no score, by its name, and a sentence for all of them under the empty name.
+    """
+
+    task: str
+    protocol: str
+    cells: tuple[Cell, ...]
+    result: Result | None = None
+    videos: dict[str, Videos] = field(default_factory=dict)
+    space: LabelSpace | None = None
+    best: str = ""
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+def score_columns(cells: Sequence[Cell], places: Places) -> Iterator[Column]:
+    """Score the cells that are done, a column after another.
+
+    Args:
+        cells: All cells, those of a column together.
+        places: Where they lie.
+
+    Raises:
+        StorageError: A store fails.
+    """
+    columns: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        columns.setdefault(cell.column, []).append(cell)
+
+    for (task, protocol), found in columns.items():
+        column = Column(task=task, protocol=protocol, cells=tuple(found))
+        column = replace(column, reasons=dict(_reasons(found, places.out)))
+        try:
+            yield _scored(column, places)
+        except SurgstreamError as error:
+            yield replace(column, reasons={**column.reasons, "": str(error)})
+
+
+def _reasons(cells: Sequence[Cell], out: Path) -> Iterator[tuple[str, str]]:
+    """For each encoder whose cells are not all done, why."""
+    by_model: dict[str, list[Cell]] = {}
+    for cell in cells:
+        by_model.setdefault(cell.model.name, []).append(cell)
+
+    for name, found in by_model.items():
+        lacking = [cell for cell in found if not cell.predictions(out)]
+        if not lacking:
+            continue
+        record = read_cell(lacking[0], out)
+        why = f"{record.state}: {record.reason}" if record.reason else "not run yet"
+        count = f"{len(lacking)} of {len(found)} seeds " if len(found) > 1 else ""
+        yield name, f"{count}{why}"
+
+
+def _scored(column: Column, places: Places) -> Column:
+    """The column with the scores of what is done."""
+    files = [
+        (cell.model.name, path) for cell in column.cells for path in cell.predictions(places.out)
+    ]
+    data = column.cells[0].data
+    if not files or data.task is None:
+        return column
+
+    task = data.task
+    space = label_space(task)
+    labels = open_labels(task, places.labels, None if places.labels else open_storage(data.corpus))
+    where = places.labels or data.corpus
+    asked = ask(task, labels, "test", where)
+    models = list(read_models(files, task, space, asked))
+    train = training_rows(task, labels)
+    result = evaluate(
+        task,
+        space,
+        models,
+        Truth(split="test", where=where, sha256=labels.sha256, train=train),
+        with_comparisons=len(models) > 1,
+        packed_by=packed_by_presets(task, asked),
+    )
+    return replace(
+        column,
+        result=result,
+        videos={model.name: model.seeds[0] for model in models},
+        space=space,
+        best=_best(task, space, models, result),
+    )
+
+
+def _best(task: TaskConfig, space: LabelSpace, models: Sequence[Model], result: Result) -> str:
+    """The model that the paired test finds better than every other by the main metric; empty where it finds none."""
+    if len(models) < 2:
+        return ""
+    sign = 1 if find_metric(task.main).higher_is_better else -1
+    values = {
+        row.name: sign * row.values[task.main].value
+        for row in result.models
+        if task.main in row.values
+    }
+    known = {name: value for name, value in values.items() if value == value}
+    if len(known) < len(models):
+        return ""
+
+    first = max(known, key=known.__getitem__)
+    common = iter(on_common_rows([videos for model in models for videos in model.seeds]))
+    models = [replace(model, seeds=tuple(next(common) for _ in model.seeds)) for model in models]
+    ordered = sorted(models, key=lambda model: model.name != first)
+    scorer = Scorer(replace(task, metrics=(task.main,)), space, ordered[0].seeds[0])
+    comparisons = compare_models(scorer, ordered)
+    return first if comparisons and all(each.says == "worse" for each in comparisons) else ""
