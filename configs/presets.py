@@ -8,11 +8,14 @@ from surgstream.configs.errors import ConfigError
 from surgstream.configs.places import to_place
 from surgstream.configs.suggestions import did_you_mean
 
-Kind = Literal["evaluate/protocols", "evaluate/tasks", "launch", "pack", "pretrain"]
+Kind = Literal[
+    "evaluate/protocols", "evaluate/suites", "evaluate/tasks", "launch", "pack", "pretrain"
+]
 """Protocols of evaluation, tasks, sites, corpora and recipes, by the folder that they lie in."""
 
 _CALLED = {
     "evaluate/protocols": "a protocol's file",
+    "evaluate/suites": "a suite's file",
     "evaluate/tasks": "a task's file",
     "launch": "a site's file",
     "pack": "a corpus file, a folder of videos",

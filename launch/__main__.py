@@ -33,6 +33,7 @@ COMMANDS = {
     "export": "write a checkpoint's encoder as safetensors, for others too",
     "features": "write a frozen encoder's features beside a corpus's shards",
     "evaluate": "score stored predictions: intervals, ribbons, comparisons",
+    "suite": "judge encoders on many tasks, and draw the table",
     "launch": "start jobs: training, packing, measuring the loader",
     "status": "tell how runs stand: step, speed, loss, checkpoint, time left",
     "bench": "measure this machine: reading, decoding, loader, training step",

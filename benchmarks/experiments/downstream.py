@@ -109,7 +109,7 @@ def judge(places: Places, way: str, word: str) -> dict[str, Any]:
     asked = ask(task, labels, "test", str(places.labels))
     train = training_rows(task, labels)
     files = [
-        (weights, places.run(way, word, weights, seed) / "predictions" / "test.npz")
+        (weights, [places.run(way, word, weights, seed) / "predictions" / "test.npz"])
         for weights in (PRETRAINED, RANDOM)
         for seed in SEEDS
     ]

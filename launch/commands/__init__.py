@@ -21,7 +21,7 @@ _ROOMS = {
         "launch",
         "status",
     ),
-    "measures": ("bench", "loader", "features", "evaluate"),
+    "measures": ("bench", "loader", "features", "evaluate", "suite"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

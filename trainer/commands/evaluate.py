@@ -26,7 +26,8 @@ def run(words: argparse.Namespace) -> int:
     where = words.labels or words.corpus
     asked = ask(task, labels, words.split, where)
 
-    models = list(read_models(words.predictions, task, space, asked, words.fps))
+    files = [(name, [path]) for name, path in words.predictions]
+    models = list(read_models(files, task, space, asked, words.fps))
     train = training_rows(task, labels)
     truth = Truth(
         split=words.split,

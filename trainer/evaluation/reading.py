@@ -6,14 +6,14 @@ from typing import Any
 
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, Videos
 from surgstream.trainer.evaluation.predictions.matching import Asked, match
-from surgstream.trainer.evaluation.predictions.stored import Predictions, read_predictions
+from surgstream.trainer.evaluation.predictions.stored import Predictions, read_predictions, together
 from surgstream.trainer.evaluation.predictions.tables import read_table
 from surgstream.trainer.evaluation.scorer import Model
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
 
 
 def read_models(
-    files: Sequence[tuple[str, Path]],
+    files: Sequence[tuple[str, Sequence[Path]]],
     task: TaskConfig,
     space: LabelSpace,
     asked: Asked,
@@ -22,7 +22,7 @@ def read_models(
     """Read the predictions of models, and match them with what is asked.
 
     Args:
-        files: A model's name and a file for each of its seeds.
+        files: For each seed of a model its name, and the files that together have all videos: one, or one a fold.
         task: The task.
         space: What labels it has.
         asked: Its labelled rows.
@@ -34,22 +34,23 @@ def read_models(
     Raises:
         EvaluationError: A file is damaged, or does not fit.
     """
-    by_name: dict[str, list[Path]] = {}
-    for name, path in files:
-        by_name.setdefault(name, []).append(path)
+    by_name: dict[str, list[Sequence[Path]]] = {}
+    for name, parts in files:
+        by_name.setdefault(name, []).append(parts)
 
-    for name, paths in by_name.items():
+    for name, of_seeds in by_name.items():
         seeds: list[Videos] = []
         told: list[str] = []
         digests = {}
         about: dict[str, Any] = {}
-        for path in paths:
-            predictions = _read(path, task, space, fps)
-            videos, sentences = match(predictions, asked, space)
+        for parts in of_seeds:
+            found = [_read(path, task, space, fps) for path in parts]
+            for path, predictions in zip(parts, found, strict=True):
+                digests[str(path)] = predictions.sha256
+                about |= predictions.about
+            videos, sentences = match(together(found), asked, space)
             seeds.append(videos)
             told += sentences
-            digests[str(path)] = predictions.sha256
-            about |= predictions.about
         yield Model(name=name, seeds=tuple(seeds), told=tuple(told), files=digests, about=about)
 
 

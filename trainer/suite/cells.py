@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from surgstream.configs.loading import load, read_tree, to_tree
 from surgstream.configs.presets import find_preset
 from surgstream.trainer.config import TrainConfig, load_recipe
 from surgstream.trainer.encoders.config import PIXELS, TIMM
+from surgstream.trainer.evaluation.tasks.loading import each_fold
 from surgstream.trainer.readouts.config import KnnConfig, ProbeRecipe, RidgeConfig, TemporalConfig
 from surgstream.trainer.runs.files import tests_in
 from surgstream.trainer.suite.config import PartConfig, SuiteConfig
@@ -38,7 +40,8 @@ class Cell:
     """A run of a suite.
 
     Attributes:
-        task: The task, as the suite names it.
+        task: The task; of several folds one of them.
+        asked: The task as the suite names it: of several folds all of them.
         protocol: The protocol, as the suite names it.
         model: The encoder.
         seed: Of everything random.
@@ -52,6 +55,7 @@ class Cell:
     """
 
     task: str
+    asked: str
     protocol: str
     model: SuiteModel
     seed: int
@@ -65,7 +69,7 @@ class Cell:
     @property
     def column(self) -> tuple[str, str]:
         """The column of the table that it belongs to."""
-        return self.task, self.protocol
+        return self.asked, self.protocol
 
     def folder(self, out: Path) -> Path:
         """Its run directory."""
@@ -99,17 +103,17 @@ def plan_cells(
     Args:
         suite: The suite.
         models: The encoders.
-        data: Of each task that the suite names.
+        data: Of each task, those of folds by themselves.
         places: Where it reads and writes.
 
     Raises:
         ConfigError: A protocol is not there, or a word does not fit it.
     """
     for part in suite.parts:
-        for task in part.tasks:
-            for protocol in part.protocols:
-                for model in models:
-                    yield from _cells(suite, part, task, protocol, model, data[task], places)
+        for asked, protocol, model in product(part.tasks, part.protocols, models):
+            for task in each_fold(asked):
+                cells = _cells(suite, part, task, protocol, model, data[task], places)
+                yield from (replace(cell, asked=asked) for cell in cells)
 
 
 def _cells(
@@ -128,6 +132,7 @@ def _cells(
     missing = data.missing or _cannot(model, command)
     common: dict[str, Any] = {
         "task": task,
+        "asked": task,
         "protocol": protocol,
         "model": model,
         "data": data,

@@ -16,7 +16,7 @@ from surgstream.trainer.evaluation.report.result import Result
 from surgstream.trainer.evaluation.scorer import Model, Scorer
 from surgstream.trainer.evaluation.scoring import Truth, evaluate
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
-from surgstream.trainer.evaluation.tasks.loading import label_space
+from surgstream.trainer.evaluation.tasks.loading import find_task, label_space
 from surgstream.trainer.evaluation.tasks.opening import open_labels
 from surgstream.trainer.suite.cells import Cell, Places
 from surgstream.trainer.suite.running import read_cell
@@ -89,14 +89,12 @@ def _reasons(cells: Sequence[Cell], out: Path) -> Iterator[tuple[str, str]]:
 
 def _scored(column: Column, places: Places) -> Column:
     """The column with the scores of what is done."""
-    files = [
-        (cell.model.name, path) for cell in column.cells for path in cell.predictions(places.out)
-    ]
-    data = column.cells[0].data
-    if not files or data.task is None:
+    files = _files(column, places.out)
+    if not files:
         return column
 
-    task = data.task
+    data = column.cells[0].data
+    task = find_task(column.task)
     space = label_space(task)
     labels = open_labels(task, places.labels, None if places.labels else open_storage(data.corpus))
     where = places.labels or data.corpus
@@ -118,6 +116,16 @@ def _scored(column: Column, places: Places) -> Column:
         space=space,
         best=_best(task, space, models, result),
     )
+
+
+def _files(column: Column, out: Path) -> list[tuple[str, list[Path]]]:
+    """For each seed of an encoder that is done, in all folds, its name and the files of its predictions."""
+    folds = {cell.task for cell in column.cells}
+    by_seed: dict[tuple[str, int, int], list[Path]] = {}
+    for cell in column.cells:
+        for number, path in enumerate(cell.predictions(out)):
+            by_seed.setdefault((cell.model.name, cell.seed, number), []).append(path)
+    return [(name, paths) for (name, _, _), paths in by_seed.items() if len(paths) == len(folds)]
 
 
 def _best(task: TaskConfig, space: LabelSpace, models: Sequence[Model], result: Result) -> str:

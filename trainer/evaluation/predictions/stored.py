@@ -15,8 +15,8 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,29 @@ class Predictions:
     classes: tuple[str, ...]
     videos: Mapping[str, PredictedVideo]
     about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def together(parts: Sequence[Predictions]) -> Predictions:
+    """Predictions of several files as one: of folds, each of which tests other videos.
+
+    Raises:
+        EvaluationError: A video is in two of them, or their classes differ.
+    """
+    first = parts[0]
+    videos: dict[str, PredictedVideo] = {}
+    for part in parts:
+        if part.classes != first.classes:
+            raise EvaluationError(
+                f"{part.where}: expected the classes of {first.where}, got others: predictions of one "
+                "model must be of one task"
+            )
+        if twice := videos.keys() & part.videos.keys():
+            raise EvaluationError(
+                f"{part.where}: expected other videos than those of the files before it, got "
+                f"{min(twice)} again"
+            )
+        videos |= part.videos
+    return replace(first, videos=videos)
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:

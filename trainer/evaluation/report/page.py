@@ -3,12 +3,12 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from typing import Any
 
 from surgstream.trainer.evaluation.metrics.confusion import confusions
 from surgstream.trainer.evaluation.metrics.samples import LabelSpace, ScoredVideo
 from surgstream.trainer.evaluation.report.confusion import draw_confusion
+from surgstream.trainer.evaluation.report.document import whole_page
 from surgstream.trainer.evaluation.report.numbers import NOTHING, counted, facts, interval, shown
 from surgstream.trainer.evaluation.report.reliability import draw_reliability, reliability
 from surgstream.trainer.evaluation.report.result import Compared, Result, Row
@@ -58,16 +58,6 @@ def draw_sections(
     ]
     warnings = "".join(f'<p class="warning">{escape(text)}</p>\n' for text in result.warnings)
     return warnings + "".join(sections)
-
-
-def whole_page(title: str, body: str) -> str:
-    """An HTML file with the style of all pages of results."""
-    style = files(__package__).joinpath("page.css").read_text(encoding="utf-8")
-    return (
-        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n<body>\n{body}</body>\n</html>\n"
-    )
 
 
 def _table(rows: Sequence[str]) -> str:

@@ -33,13 +33,33 @@ def find_task(word: str) -> TaskConfig:
     if not at:
         return task
 
+    names = _folds(task, word)
+    split = task.folds[names[0]] if len(names) == 1 else _together(task, names, word)
+    return replace(task, name=f"{task.name}{FOLD}{fold}", split=split, folds={})
+
+
+def each_fold(word: str) -> tuple[str, ...]:
+    """The words of the tasks that a word stands for: those of its folds where it has a glob of them, else itself.
+
+    Raises:
+        ConfigError: There is no such task, its file is wrong, or it has no such fold.
+    """
+    name, at, _ = word.partition(FOLD)
+    if not at:
+        return (word,)
+    task = load(TaskConfig, find_preset("evaluate/tasks", name) or Path(name))
+    return tuple(f"{name}{FOLD}{fold}" for fold in _folds(task, word))
+
+
+def _folds(task: TaskConfig, word: str) -> list[str]:
+    """The names of the folds that a word names."""
+    _, _, fold = word.partition(FOLD)
     names = fnmatch.filter(task.folds, fold)
     if not names:
         known = ", ".join(task.folds) or "those of the task, which has none"
         hint = did_you_mean(fold, task.folds)
         raise ConfigError(f"{word}: expected one of the folds {known}, got {fold!r}{hint}")
-    split = task.folds[names[0]] if len(names) == 1 else _together(task, names, word)
-    return replace(task, name=f"{task.name}{FOLD}{fold}", split=split, folds={})
+    return names
 
 
 def _together(task: TaskConfig, folds: Sequence[str], word: str) -> SplitConfig:

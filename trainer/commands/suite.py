@@ -1,0 +1,102 @@
+"""`surgstream suite`: encoders on many tasks, and a table. Its own process needs no torch."""
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from surgstream.configs.columns import markdown
+from surgstream.configs.files import write_atomically
+from surgstream.configs.loading import load
+from surgstream.trainer.evaluation.report.result import to_json
+from surgstream.trainer.evaluation.tasks.loading import each_fold
+from surgstream.trainer.suite.cells import Cell, Places, plan_cells, unique
+from surgstream.trainer.suite.config import SuiteConfig
+from surgstream.trainer.suite.data import Corpora, open_task_data
+from surgstream.trainer.suite.latex import draw_latex
+from surgstream.trainer.suite.models import read_models
+from surgstream.trainer.suite.page import draw_page
+from surgstream.trainer.suite.running import read_cell, run_cell
+from surgstream.trainer.suite.scoring import Column, score_columns
+from surgstream.trainer.suite.table import draw_table
+
+log = logging.getLogger(__name__)
+
+
+def run(words: Any) -> int:
+    """Do the work of `surgstream suite`."""
+    suite = load(SuiteConfig, words.suite)
+    places = Places(out=Path(words.out).absolute(), labels=words.labels)
+    models = read_models(words.weights, suite)
+
+    corpora = Corpora(words.corpus)
+    names = {task for part in suite.parts for word in part.tasks for task in each_fold(word)}
+    data = {name: open_task_data(name, corpora, words.labels) for name in sorted(names)}
+    cells = list(plan_cells(suite, models, data, places))
+    if words.dry_run:
+        sys.stdout.write(tell_plan(cells, places.out))
+        return 0
+
+    stopped = False if words.table else not _run_all(cells, places.out, words.processes)
+    columns = list(score_columns(cells, places))
+    _keep(suite, columns, places.out)
+    sys.stdout.write(draw_table(suite, columns))
+    sys.stdout.write(f"\n{places.out}: report.html, table.md, table.tex\n")
+    all_done = all(cell.predictions(places.out) for cell in cells)
+    return 0 if all_done and not stopped else 1
+
+
+def tell_plan(cells: Sequence[Cell], out: Path) -> str:
+    """What each cell is, and whether it is done, is to be done, or cannot be."""
+    lines = [("task", "protocol", "encoder", "seed", "state")]
+    for cell in cells:
+        if cell.missing:
+            state = f"not possible: {cell.missing}"
+        elif cell.predictions(out):
+            state = "done"
+        else:
+            record = read_cell(cell, out)
+            state = (
+                "to do"
+                if record.state == "new"
+                else f"to do again, {record.state}: {record.reason}"
+            )
+        lines.append((cell.task, cell.protocol, cell.model.name, str(cell.seed), state))
+
+    todo = [cell for cell in unique(cells) if not cell.predictions(out)]
+    return f"{markdown(lines, left=5)}\n\n{len(cells)} cells, {len(todo)} runs to do\n"
+
+
+def _run_all(cells: Sequence[Cell], out: Path, processes: int) -> bool:
+    """Run what is not done; whether none was stopped."""
+    todo = [cell for cell in unique(cells) if not cell.predictions(out)]
+    for number, cell in enumerate(todo, 1):
+        name = f"{cell.task}, {cell.protocol}, {cell.model.name}, seed {cell.seed}"
+        sys.stderr.write(f"[{number}/{len(todo)}] {name}\n")
+        record = run_cell(cell, out, processes)
+        if record.state == "failed":
+            sys.stderr.write(f"  failed: {record.reason}\n  {cell.folder(out)}\n")
+        if record.state == "stopped":
+            sys.stderr.write(f"  {record.reason}\n")
+            return False
+    return True
+
+
+def _keep(suite: SuiteConfig, columns: Sequence[Column], out: Path) -> None:
+    """Write the tables, the page, and the result of each column."""
+    out.mkdir(parents=True, exist_ok=True)
+    files = {
+        "table.md": draw_table(suite, columns),
+        "table.tex": draw_latex(suite, columns),
+        "report.html": draw_page(suite, columns, out),
+    }
+    for column in columns:
+        if column.result:
+            name = f"{Path(column.task).stem}-{Path(column.protocol).stem}".replace("@", "-")
+            files[f"results/{name}.json"] = json.dumps(to_json(column.result), indent=1) + "\n"
+    for name, text in files.items():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text)
