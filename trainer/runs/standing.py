@@ -86,7 +86,8 @@ def decide(signs: Signs) -> tuple[State, str]:
     if _has_ended(signs):
         if cancelled:
             return "cancelled", str(word)
-        if signs.finished:
+        # A finished run that is started again finds nothing to do, and has nothing to report.
+        if signs.finished or (signs.saved and not signs.error):
             return "done", ""
         told = str(word) if word else "its process has ended"
         return "crashed", f"{told}; {signs.error or 'it left no word: see its log'}"

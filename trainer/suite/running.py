@@ -76,15 +76,34 @@ def run_cell(cell: Cell, out: Path, processes: int) -> Record:
         if cell.predictions(out):
             return read_cell(cell, out)
 
-        _write(cell, out, Record(state="running", seconds=before.seconds, processes=processes))
+        write_record(
+            cell, out, Record(state="running", seconds=before.seconds, processes=processes)
+        )
         began = time.monotonic()
         status = _run(command_line(cell, out, processes), output)
         seconds = before.seconds + time.monotonic() - began
 
     state, reason = _ended(cell, out, status)
     record = Record(state=state, reason=reason, seconds=seconds, processes=processes)
-    _write(cell, out, record)
+    write_record(cell, out, record)
     return record
+
+
+def write_record(cell: Cell, out: Path, record: Record) -> None:
+    """Write what is known of a cell, and which cell it is."""
+    about = {
+        "task": cell.task,
+        "protocol": cell.protocol,
+        "model": cell.model.name,
+        "weights": cell.model.weights,
+        "weights_sha256": cell.model.sha256,
+        "seed": cell.seed,
+        "key": cell.key,
+        "words": list(cell.words),
+    }
+    folder = cell.folder(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / RECORD, json.dumps({**about, **asdict(record)}, indent=1) + "\n")
 
 
 def command_line(cell: Cell, out: Path, processes: int) -> list[str]:
@@ -155,18 +174,3 @@ def _last_line(path: Path) -> str:
     said = [line.strip() for line in lines if line.strip()]
     text = said[-1] if said else "it said nothing"
     return "".join(letter for letter in text if letter.isprintable())
-
-
-def _write(cell: Cell, out: Path, record: Record) -> None:
-    about = {
-        "task": cell.task,
-        "protocol": cell.protocol,
-        "model": cell.model.name,
-        "weights": cell.model.weights,
-        "weights_sha256": cell.model.sha256,
-        "seed": cell.seed,
-        "key": cell.key,
-        "words": list(cell.words),
-    }
-    text = json.dumps({**about, **asdict(record)}, indent=1) + "\n"
-    write_atomically(cell.folder(out) / RECORD, text)

@@ -336,6 +336,13 @@ def test_a_tested_run_that_is_started_again_is_done(run: Run) -> None:
     assert run.write("predictions/test.npz", "", 600).read().state == "done"
 
 
+def test_a_finished_run_that_is_started_again_is_done_unless_it_says_otherwise(run: Run) -> None:
+    run.started(900).reports(1980, 2000, ago=800).saved(2000, 790).started(60).written_by(None)
+    assert run.read().state == "done"
+    run.write("train.log", "10:00:00 [rank 0/1] ERROR no room on the disk\n", 50)
+    assert run.read().state == "crashed"
+
+
 def test_silence_is_measured_by_the_pauses_that_the_run_makes_and_broken_by_its_log(
     run: Run,
 ) -> None:

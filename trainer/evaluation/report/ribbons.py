@@ -18,7 +18,7 @@ NUM_BEST = 3
 
 _WIDTH = 1000
 _HEIGHT = 16
-_TICKS = (60, 300, 600, 900, 1800, 3600)
+_TICKS = (5, 15, 60, 300, 600, 900, 1800, 3600)
 """Distances of ticks in seconds; the first that gives no more than a dozen is taken."""
 
 _COLOURS = (

@@ -1,0 +1,104 @@
+"""Which runs a suite has, and what makes two of them the same."""
+
+from pathlib import Path
+
+import pytest
+
+from surgstream.trainer.suite.cells import Cell, unique
+from surgstream.trainer.suite.config import PartConfig, SuiteConfig
+from tests.trainer.suite.made_up import MadeUp, make, suite_of
+
+PIXELS = ["weights=pixels", "encoder.num_frames=2", "encoder.image_size=16"]
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> MadeUp:
+    return make(tmp_path)
+
+
+def only(cells: list[Cell]) -> Cell:
+    (cell,) = cells
+    return cell
+
+
+def test_every_task_protocol_encoder_and_seed_has_a_cell(made: MadeUp) -> None:
+    suite = suite_of(made.task(), made.task("score"), protocols=["probe_tiny", "probe_ridge"])
+    cells = made.cells(suite, [*PIXELS, "weights=r=random"])
+    found = {(Path(cell.task).stem, cell.protocol, cell.model.name, cell.seed) for cell in cells}
+    assert len(found) == len(cells) == 2 * (2 * 2 + 1 + 2)
+    assert {
+        seed for _, protocol, name, seed in found if (protocol, name) == ("probe_tiny", "pixels")
+    } == {0, 1}
+    # Nothing random is in a ridge regression but random weights.
+    assert {
+        seed for _, protocol, name, seed in found if (protocol, name) == ("probe_ridge", "pixels")
+    } == {0}
+    assert {
+        seed for _, protocol, name, seed in found if (protocol, name) == ("probe_ridge", "r")
+    } == {0, 1}
+
+
+def test_a_cell_is_known_by_what_decides_its_numbers(made: MadeUp) -> None:
+    task = made.task()
+    cell = only(made.cells(suite_of(task), PIXELS))
+
+    renamed = only(made.cells(suite_of(task), ["weights=mine=pixels", *PIXELS[1:]]))
+    assert renamed.key == cell.key
+    larger = only(made.cells(suite_of(task), [*PIXELS[:2], "encoder.image_size=32"]))
+    assert larger.key != cell.key
+
+    def with_words(*words: str) -> str:
+        part = PartConfig(tasks=(task,), protocols=("probe_ridge",), set=words)
+        return only(made.cells(SuiteConfig(title="", parts=(part,), yardsticks=()), PIXELS)).key
+
+    assert with_words("readout.penalties=[1.0]") != cell.key
+    assert with_words("data.read.threads=2") == cell.key
+
+    (made.labels / "v6.csv").write_text("second,phase,tools\n0,phase1,\n")
+    assert only(made.cells(suite_of(task), PIXELS)).key != cell.key
+
+
+def test_another_version_of_a_task_is_another_cell(made: MadeUp) -> None:
+    before = only(made.cells(suite_of(made.task()), PIXELS)).key
+    assert only(made.cells(suite_of(made.task(version=2)), PIXELS)).key != before
+
+
+def test_the_same_weights_under_two_names_run_once(made: MadeUp) -> None:
+    cells = made.cells(suite_of(made.task()), [*PIXELS, "weights=again=pixels", *PIXELS[1:]])
+    assert len(cells) == 2 and len(unique(cells)) == 1
+
+
+def test_each_fold_is_a_cell_of_one_column(made: MadeUp) -> None:
+    folds = {
+        name: {"train": ["v[0-3]"], "val": ["v[4-5]"], "test": [test], "source": "Ours."}
+        for name, test in (("one", "v6"), ("two", "v7"), ("other", "v5"))
+    }
+    folds["other"]["val"] = ["v4"]
+    word = f"{made.task(split=None, folds=folds)}@*o*e*"
+    cells = made.cells(suite_of(word), PIXELS)
+    assert [cell.task.partition("@")[2] for cell in cells] == ["one", "other"]
+    assert {cell.asked for cell in cells} == {word}
+
+
+def test_what_is_missing_is_told_and_not_run(made: MadeUp) -> None:
+    absent = made.task(dataset="hip")
+    cell = only(made.cells(suite_of(absent), PIXELS))
+    assert cell.missing == "no corpus has the dataset hip" and not unique([cell])
+
+    (made.labels / "v7.csv").unlink()
+    cell = only(made.cells(suite_of(made.task()), PIXELS))
+    assert "v7" in cell.missing
+
+    more = {"train": ["v[0-3]"], "test": ["v[6-9]"], "source": "Ours."}
+    cell = only(made.cells(suite_of(made.task(split=more)), PIXELS))
+    assert "lacks 2 of the task's 8 videos of knee: v8, v9" in cell.missing
+
+
+def test_raw_pixels_cannot_be_fine_tuned(made: MadeUp) -> None:
+    cell = only(made.cells(suite_of(made.task(), protocols=["finetune_tiny"]), PIXELS))
+    assert cell.missing == "fine-tuning takes video encoders, pixels is none"
+
+
+def test_random_weights_are_fine_tuned_from_the_protocol(made: MadeUp) -> None:
+    cells = made.cells(suite_of(made.task(), protocols=["finetune_tiny"]), ["weights=random"])
+    assert all("warm_start=null" in cell.words and cell.command == "finetune" for cell in cells)
