@@ -13,18 +13,19 @@ from surgstream.configs.files import write_atomically
 from surgstream.configs.loading import load
 from surgstream.configs.presets import find_preset
 from surgstream.trainer.config import load_recipe
-from surgstream.trainer.labelled.config import VIEWS, TaskClipsConfig
 from surgstream.trainer.models.config import EncoderConfig
 from surgstream.trainer.models.vit import Encoder
-from surgstream.trainer.objectives.choice import build_on_meta
-from surgstream.trainer.readouts.banks.choosing import heads_of
-from surgstream.trainer.readouts.banks.heads import AttentiveHeads
-from surgstream.trainer.readouts.config import AttentiveConfig, ProbeRecipe
+from surgstream.trainer.readouts.config import ProbeRecipe
+from surgstream.trainer.suite.operations import (
+    TFLOPS,
+    EncoderSizes,
+    feature_flops,
+    finetuning_flops,
+    probe_flops,
+    to_hours,
+)
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "gpu_hours.md"
-
-TFLOPS = 300
-"""Operations a second that a GPU is taken to do, in 10^12: some 30 % of what an H100 can in bf16."""
 
 HEAD = f"""\
 # GPU-hours of an evaluation
@@ -36,7 +37,7 @@ timed. On a GPU that does another number, multiply by {TFLOPS} / that number.
 - Fine-tuning: every epoch three forward passes' worth of operations a training clip (forward and backward), and one a
   validation clip and view; at the end one a test clip and view.
 - Attentive probes: every epoch one pass of the encoder a training clip, and three of each head; heads have
-  {{num_tokens}} tokens to look at. `clips_per_epoch` of `probe_unisurg` is 20,000 at the most.
+  {{num_tokens}} tokens to look at. An epoch of `probe_unisurg` has 20,000 clips at the most.
 - Features: one pass of the encoder a labelled row. Ridge, neighbours and temporal networks on them take minutes, so
   further seeds, tasks and shares of the videos cost as good as nothing.
 - Clips: 16 frames of 224 x 224, so {{num_tokens}} tokens. ViT-B is 86, ViT-L 304 million parameters.
@@ -62,6 +63,11 @@ class Rows:
     val: int
     test: int
 
+    @property
+    def by_split(self) -> dict[str, int]:
+        """The rows of each split."""
+        return {"train": self.train, "val": self.val, "test": self.test}
+
 
 TASKS = (
     # 86,344 rows of the first forty videos, of which the last eight are for validation
@@ -82,49 +88,23 @@ SIZES = ("base", "large")
 PROBES = ("probe_unisurg", "probe_vjepa2")
 
 
-def finetuning_flops(rows: Rows) -> float:
-    """Operations of fine-tuning SurgVISTA's ViT-B on a task, validation and test included."""
+def finetuning_hours(rows: Rows) -> float:
+    """GPU-hours of fine-tuning SurgVISTA's ViT-B on a task, validation and test included."""
     path = find_preset("evaluate/protocols", rows.finetuning)
     config = load_recipe(str(path), [f"task={rows.task}", "warm_start=null"])
-    objective = build_on_meta(config.objective)
-    of_training = sum(objective.flops().values())
-    of_forward = objective.encoder.flops(objective.num_tokens, backward=False)
-
-    views = _num_views(config.clips)
-    validations = config.epochs / config.select.every_epochs
-    judged = (validations + 1) * rows.val + rows.test
-    return config.epochs * rows.train * of_training + judged * views * of_forward
+    return to_hours(finetuning_flops(rows.by_split, config))
 
 
-def probe_flops(rows: Rows, protocol: str, size: str) -> float:
-    """Operations of a bank of attentive probes of an encoder."""
+def probe_hours(rows: Rows, protocol: str, size: str) -> float:
+    """GPU-hours of a bank of attentive probes of an encoder."""
     path = find_preset("evaluate/protocols", protocol)
     recipe = load(ProbeRecipe, str(path), _OPEN)
-    readout = recipe.readout
-    assert isinstance(readout, AttentiveConfig)
-
-    encoder = _encoder(size)
-    num_tokens = EncoderConfig().grid.num_tokens
-    of_encoder = encoder.flops(num_tokens, backward=False)
-    with torch.device("meta"):
-        of_head = AttentiveHeads(readout, encoder.shape.embed_dim, 1).flops(num_tokens)
-    num_heads = len(heads_of(readout.grid))
-
-    views = _num_views(recipe.clips)
-    trained = recipe.epochs * min(rows.train, recipe.clips_per_epoch or rows.train)
-    validated = recipe.epochs / recipe.validate_every_epochs * rows.val * views
-    tested = rows.test * views
-    return (
-        trained * (of_encoder + 3 * num_heads * of_head)
-        + validated * (of_encoder + num_heads * of_head)
-        + tested * (of_encoder + (num_heads + 1) * of_head)
-    )
+    return to_hours(probe_flops(rows.by_split, recipe, _sizes(size)))
 
 
-def feature_flops(rows: Rows, size: str) -> float:
-    """Operations of the features of all rows."""
-    num_tokens = EncoderConfig().grid.num_tokens
-    return (rows.train + rows.val + rows.test) * _encoder(size).flops(num_tokens, backward=False)
+def feature_hours(rows: Rows, size: str) -> float:
+    """GPU-hours of the features of all rows."""
+    return to_hours(feature_flops(rows.by_split, _sizes(size)))
 
 
 def page() -> str:
@@ -142,29 +122,26 @@ def page() -> str:
 def _cells(rows: Rows) -> Iterator[str]:
     yield f"`{rows.task}`"
     yield f"{rows.train:,}"
-    yield _hours(finetuning_flops(rows))
+    yield f"{finetuning_hours(rows):.2g}"
     for probe in PROBES:
         for size in SIZES:
-            yield _hours(probe_flops(rows, probe, size))
+            yield f"{probe_hours(rows, probe, size):.2g}"
     for size in SIZES:
-        yield _hours(feature_flops(rows, size))
-
-
-def _hours(flops: float) -> str:
-    return f"{flops / (TFLOPS * 1e12) / 3600:.2g}"
+        yield f"{feature_hours(rows, size):.2g}"
 
 
 def _called(size: str) -> str:
     return f"ViT-{size[0].upper()}"
 
 
-def _encoder(size: str) -> Encoder:
+def _sizes(size: str) -> EncoderSizes:
+    """Those of a ViT."""
+    config = EncoderConfig(size=size)  # type: ignore[arg-type]
     with torch.device("meta"):
-        return Encoder(EncoderConfig(size=size))  # type: ignore[arg-type]
-
-
-def _num_views(clips: TaskClipsConfig) -> int:
-    return len(VIEWS[clips.view]) * clips.segments
+        encoder = Encoder(config)
+    num_tokens = config.grid.num_tokens
+    flops = encoder.flops(num_tokens, backward=False)
+    return EncoderSizes(flops, num_tokens, encoder.shape.embed_dim)
 
 
 _OPEN = ("task=cholec80_phases", "weights=random", "data.corpus=shards")

@@ -1,15 +1,17 @@
 """`surgstream suite`: encoders on many tasks, and a table. Its own process needs no torch."""
 
 import json
-import logging
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from surgstream.configs.columns import markdown
+from surgstream.configs.columns import columns
+from surgstream.configs.errors import SurgstreamError
 from surgstream.configs.files import write_atomically
 from surgstream.configs.loading import load
+from surgstream.trainer.evaluation.report.numbers import NOTHING
 from surgstream.trainer.evaluation.report.result import to_json
 from surgstream.trainer.evaluation.tasks.loading import each_fold
 from surgstream.trainer.suite.cells import Cell, Places, plan_cells, unique
@@ -21,8 +23,6 @@ from surgstream.trainer.suite.page import draw_page
 from surgstream.trainer.suite.running import read_cell, run_cell
 from surgstream.trainer.suite.scoring import Column, score_columns
 from surgstream.trainer.suite.table import draw_table
-
-log = logging.getLogger(__name__)
 
 
 def run(words: Any) -> int:
@@ -49,24 +49,45 @@ def run(words: Any) -> int:
 
 
 def tell_plan(cells: Sequence[Cell], out: Path) -> str:
-    """What each cell is, and whether it is done, is to be done, or cannot be."""
-    lines = [("task", "protocol", "encoder", "seed", "state")]
+    """What each cell is, whether it is done, to be done or impossible, and what it takes."""
+    lines = [("task", "protocol", "encoder", "seed", "GPU-hours", "state")]
+    todo = {cell.key for cell in unique(cells) if not cell.predictions(out)}
+    total = 0.0
     for cell in cells:
-        if cell.missing:
-            state = f"not possible: {cell.missing}"
-        elif cell.predictions(out):
-            state = "done"
-        else:
-            record = read_cell(cell, out)
-            state = (
-                "to do"
-                if record.state == "new"
-                else f"to do again, {record.state}: {record.reason}"
-            )
-        lines.append((cell.task, cell.protocol, cell.model.name, str(cell.seed), state))
+        hours = count_hours(cell) if cell.key in todo else 0.0
+        total += 0.0 if math.isnan(hours) else hours
+        said = f"{hours:.2g}" if hours > 0 else NOTHING
+        who = (Path(cell.task).stem, Path(cell.protocol).stem, cell.model.name, str(cell.seed))
+        lines.append((*who, said, _state(cell, out)))
 
-    todo = [cell for cell in unique(cells) if not cell.predictions(out)]
-    return f"{markdown(lines, left=5)}\n\n{len(cells)} cells, {len(todo)} runs to do\n"
+    page = "\n".join(columns(lines, left=6))
+    return (
+        f"{page}\n\n{len(cells)} cells, {len(todo)} runs to do, {total:.2g} GPU-hours "
+        "by counted operations at 300 TFLOP/s (docs/gpu_hours.md)\n"
+    )
+
+
+def count_hours(cell: Cell) -> float:
+    """GPU-hours of a cell; NaN where its weights cannot be read, or torch is not installed."""
+    try:
+        from surgstream.trainer.suite.operations import cell_flops, to_hours
+    except ModuleNotFoundError:
+        return math.nan
+    try:
+        return to_hours(cell_flops(cell))
+    except SurgstreamError:
+        return math.nan
+
+
+def _state(cell: Cell, out: Path) -> str:
+    if cell.missing:
+        return f"not possible: {cell.missing}"
+    if cell.predictions(out):
+        return "done"
+    record = read_cell(cell, out)
+    if record.state == "new":
+        return "to do"
+    return f"to do again, {record.state}" + (f": {record.reason}" if record.reason else "")
 
 
 def _run_all(cells: Sequence[Cell], out: Path, processes: int) -> bool:

@@ -159,6 +159,7 @@ class ProbeRecipe:
         micro_batch_size: Clips that a rank computes at once; the rest of its share is accumulated.
         epochs: Length of the training.
         clips_per_epoch: Clips called an epoch; null is as many as the training videos have.
+        max_clips_per_epoch: The most that null of `clips_per_epoch` calls an epoch, however many there are.
         validate_every_epochs: Epochs from one validation to the next; the best of all is taken.
         test: Ask the test videos, once, at the end; `false` chooses on validation alone, and a later start may ask.
         test_all: Test every head, and report the best on test as well, since some papers print it.
@@ -196,6 +197,7 @@ class ProbeRecipe:
     micro_batch_size: Annotated[int, Range(1, 2**16)] = 8
     epochs: Annotated[float, Range(1e-6, 1e6)] = 20.0
     clips_per_epoch: Annotated[int, Range(1, 10**12)] | None = None
+    max_clips_per_epoch: Annotated[int, Range(1, 10**12)] | None = None
     validate_every_epochs: Annotated[float, Range(1e-6, 1e6)] = 1.0
     test: bool = True
     test_all: bool = True
@@ -204,8 +206,18 @@ class ProbeRecipe:
     timeout_seconds: Annotated[float, Range(1, 1e6)] = 1800.0
     data: DataConfig
 
+    def draws_per_epoch(self, num_clips: int) -> int:
+        """Clips that are called an epoch, of as many as the training videos have."""
+        most = self.max_clips_per_epoch or num_clips
+        return self.clips_per_epoch or min(num_clips, most)
+
     def problems(self) -> Iterator[str]:
         """Yield what does not fit together."""
+        if self.clips_per_epoch and self.max_clips_per_epoch:
+            yield (
+                f"max_clips_per_epoch: expected null beside clips_per_epoch={self.clips_per_epoch}, "
+                f"got {self.max_clips_per_epoch}"
+            )
         if self.global_batch_size % self.micro_batch_size:
             yield (
                 "global_batch_size: expected a multiple of micro_batch_size "

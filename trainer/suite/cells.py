@@ -50,6 +50,7 @@ class Cell:
         words: What follows the protocol, but for the run directory.
         key: What decides its predictions, as the beginning of a SHA-256: the recipe, the weights, the task, its frames
             and labels. Empty where something is missing.
+        recipe: What the command will run; None where something is missing.
         files: How many files of test predictions it has once it is done.
         missing: Why it cannot be done; empty where it can.
     """
@@ -63,6 +64,7 @@ class Cell:
     command: Literal["finetune", "probe"]
     words: tuple[str, ...] = ()
     key: str = ""
+    recipe: Recipe | None = None
     files: int = 1
     missing: str = ""
 
@@ -157,6 +159,7 @@ def _cells(
             seed=seed,
             words=tuple(words),
             key=_key(recipe, model, data),
+            recipe=recipe,
             files=_num_files(recipe),
         )
         if not _differs_by_seed(recipe, model):

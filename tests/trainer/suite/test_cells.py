@@ -1,9 +1,11 @@
 """Which runs a suite has, and what makes two of them the same."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from surgstream.trainer.readouts.config import ProbeRecipe
 from surgstream.trainer.suite.cells import Cell, unique
 from surgstream.trainer.suite.config import PartConfig, SuiteConfig
 from tests.trainer.suite.made_up import MadeUp, make, suite_of
@@ -102,3 +104,14 @@ def test_raw_pixels_cannot_be_fine_tuned(made: MadeUp) -> None:
 def test_random_weights_are_fine_tuned_from_the_protocol(made: MadeUp) -> None:
     cells = made.cells(suite_of(made.task(), protocols=["finetune_tiny"]), ["weights=random"])
     assert all("warm_start=null" in cell.words and cell.command == "finetune" for cell in cells)
+
+
+def test_an_epoch_has_as_many_clips_as_the_protocol_says(made: MadeUp) -> None:
+    cell = only(made.cells(suite_of(made.task(), seeds=[0], protocols=["probe_unisurg"]), PIXELS))
+    assert isinstance(cell.recipe, ProbeRecipe)
+    assert cell.recipe.draws_per_epoch(112) == 112
+    assert cell.recipe.draws_per_epoch(86_344) == 20_000
+    asked = replace(cell.recipe, clips_per_epoch=500, max_clips_per_epoch=None)
+    assert asked.draws_per_epoch(112) == 500
+    both = replace(asked, max_clips_per_epoch=20)
+    assert any(problem.startswith("max_clips_per_epoch") for problem in both.problems())

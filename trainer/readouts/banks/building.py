@@ -158,7 +158,7 @@ def _plan(recipe: ProbeRecipe, train: SplitClips, rank_info: RankInfo) -> Traini
     assert isinstance(readout, AttentiveConfig | LinearConfig)
 
     num_clips = sum(size.num_clips for size in train.training_table.sizes())
-    draws_per_epoch = recipe.clips_per_epoch or num_clips
+    draws_per_epoch = recipe.draws_per_epoch(num_clips)
     total_draws = math.ceil(recipe.epochs * draws_per_epoch)
     return TrainingPlan(
         global_batch_size=batch,
