@@ -1,4 +1,4 @@
-"""What differs between two configurations, but for keys that are free to change."""
+"""What differs between two configurations, and between one and its defaults."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -28,6 +28,30 @@ def changes(before: dict[str, Any], config: Any) -> list[str]:
         if differs and not f"{key}.".startswith(free):
             found.append(f"{key}: {then.get(key)} -> {now.get(key)}")
     return found
+
+
+def given(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the keys whose values are not the defaults of their sections, and the names that tell sections apart.
+
+    A version with more keys, or a file that spells defaults out, gives the same.
+
+    Args:
+        config: A configuration, or a section of one.
+        path: The section's own key, with a dot at its end.
+
+    Yields:
+        A key as in `data.read`, and its value.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from given(value, f"{path}{field.name}.")
+            continue
+
+        factory = field.default_factory
+        default = field.default if factory is dataclasses.MISSING else factory()
+        if field.name == "name" or value != default:
+            yield f"{path}{field.name}", to_tree(value)
 
 
 def free_keys(config: Any, path: str = "") -> Iterator[str]:

@@ -105,6 +105,11 @@ MAY_IMPORT = {
         "shards.keyed_random", "trainer.batch", "trainer.data.source", "trainer.distributed", "trainer.evaluation",
         "trainer.labelled", "trainer.probing", "trainer.readouts",
     ),
+    "trainer.suite": (
+        "shards.format.manifest", "shards.storage", "trainer.errors", "trainer.config", "trainer.encoders.config",
+        "trainer.engine.checkpoint_files", "trainer.evaluation", "trainer.readouts.config", "trainer.runs.files",
+        "trainer.suite",
+    ),
     "trainer.engine": (
         "shards.progress", "shards.storage.durable", "trainer.errors", "trainer.batch", "trainer.distributed",
         "trainer.host", "trainer.health.watch", "trainer.runs.files", "trainer.objectives.base", "trainer.engine",
@@ -148,7 +153,7 @@ LEAN = (
     "trainer.errors", "trainer.runs", "trainer.evaluation", "trainer.resume", "trainer.objectives.masking",
     "trainer.engine.schedules", "trainer.engine.checkpoint_files", "trainer.commands.order", "trainer.commands.status",
     "trainer.commands.status_page", "trainer.commands.describe", "trainer.commands.describe_table",
-    "trainer.commands.evaluate", "trainer.clip_tables", "trainer.estimates", "trainer.mixing", "trainer.model_sizes",
+    "trainer.commands.evaluate", "trainer.suite", "trainer.clip_tables", "trainer.estimates", "trainer.mixing", "trainer.model_sizes",
 )  # fmt: skip
 
 

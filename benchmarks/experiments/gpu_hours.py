@@ -15,8 +15,7 @@ from surgstream.configs.presets import find_preset
 from surgstream.trainer.config import load_recipe
 from surgstream.trainer.models.config import EncoderConfig
 from surgstream.trainer.models.vit import Encoder
-from surgstream.trainer.readouts.config import ProbeRecipe
-from surgstream.trainer.suite.operations import (
+from surgstream.trainer.operations import (
     TFLOPS,
     EncoderSizes,
     feature_flops,
@@ -24,6 +23,7 @@ from surgstream.trainer.suite.operations import (
     probe_flops,
     to_hours,
 )
+from surgstream.trainer.readouts.config import ProbeRecipe
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "gpu_hours.md"
 

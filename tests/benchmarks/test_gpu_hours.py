@@ -9,7 +9,7 @@ from surgstream.benchmarks.experiments.gpu_hours import (
     page,
     probe_hours,
 )
-from surgstream.trainer.suite.operations import TFLOPS
+from surgstream.trainer.operations import TFLOPS
 
 CHOLEC80 = TASKS[0]
 # Multiply-adds on paper, of ViT-L with 1,568 tokens and of one attentive probe with three blocks and a query.

@@ -70,7 +70,7 @@ def tell_plan(cells: Sequence[Cell], out: Path) -> str:
 def count_hours(cell: Cell) -> float:
     """GPU-hours of a cell; NaN where its weights cannot be read, or torch is not installed."""
     try:
-        from surgstream.trainer.suite.operations import cell_flops, to_hours
+        from surgstream.trainer.operations import cell_flops, to_hours
     except ModuleNotFoundError:
         return math.nan
     try:
@@ -80,14 +80,13 @@ def count_hours(cell: Cell) -> float:
 
 
 def _state(cell: Cell, out: Path) -> str:
-    if cell.missing:
-        return f"not possible: {cell.missing}"
     if cell.predictions(out):
         return "done"
     record = read_cell(cell, out)
     if record.state == "new":
         return "to do"
-    return f"to do again, {record.state}" + (f": {record.reason}" if record.reason else "")
+    again = "" if cell.missing else "to do again, "
+    return f"{again}{record.state}" + (f": {record.reason}" if record.reason else "")
 
 
 def _run_all(cells: Sequence[Cell], out: Path, processes: int) -> bool:

@@ -8,7 +8,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-from surgstream.configs.loading import load, read_tree, to_tree
+from surgstream.configs.changes import given
+from surgstream.configs.loading import load, read_tree
 from surgstream.configs.presets import find_preset
 from surgstream.trainer.config import TrainConfig, load_recipe
 from surgstream.trainer.encoders.config import PIXELS, TIMM
@@ -212,19 +213,14 @@ def _num_files(recipe: Recipe) -> int:
 
 
 def _key(recipe: Recipe, model: SuiteModel, data: TaskData) -> str:
-    tree = to_tree(recipe)
-    for key in _DECIDES_NOTHING:
-        _drop(tree, key)
-    decided = [tree, model.sha256, model.is_random, data.identity]
+    decides = {
+        key: value
+        for key, value in given(recipe)
+        if not f"{key}.".startswith(tuple(f"{each}." for each in _DECIDES_NOTHING))
+    }
+    decided = [decides, model.sha256, model.is_random, data.identity]
     digest = hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
     return digest[:_KEY_DIGITS]
-
-
-def _drop(tree: dict[str, Any], key: str) -> None:
-    *sections, last = key.split(".")
-    for section in sections:
-        tree = tree.get(section) or {}
-    tree.pop(last, None)
 
 
 def unique(cells: Sequence[Cell]) -> list[Cell]:

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from surgstream.configs.changes import given
 from surgstream.configs.errors import ConfigError, SurgstreamError
-from surgstream.configs.loading import to_tree
 from surgstream.shards.format.manifest import ManifestFile
 from surgstream.shards.storage.stores import open_storage
 from surgstream.trainer.evaluation.tasks.config import TaskConfig
 from surgstream.trainer.evaluation.tasks.opening import find_judged_task, open_labels
 
 _SHOWN = 3
+
+_ABOUT = ("title", "metrics", "other_metrics", "published", "caveats", "aliases", "notes")
+"""What a task says of its results, and what decides no prediction."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +101,8 @@ def open_task_data(word: str, corpora: Corpora, labels: str | None) -> TaskData:
     except SurgstreamError as error:
         return TaskData(missing=str(error))
 
-    identity = json.dumps([to_tree(task), corpora.sha256(corpus), sha256], sort_keys=True)
+    asked = {key: value for key, value in given(task) if key.partition(".")[0] not in _ABOUT}
+    identity = json.dumps([asked, corpora.sha256(corpus), sha256], sort_keys=True)
     return TaskData(
         task=task,
         corpus=corpus,

@@ -29,13 +29,14 @@ class Record:
     """What is known of a cell beside its predictions.
 
     Attributes:
-        state: How its last start ended; `running` where it has not, or was killed.
+        state: How its last start ended; `running` where it has not, or was killed; `not possible` where something is
+            missing that no start can do without.
         reason: Why it failed or stopped.
         seconds: The time that all starts took which have ended.
         processes: How many processes it ran on.
     """
 
-    state: Literal["new", "running", "done", "stopped", "failed"] = "new"
+    state: Literal["new", "running", "done", "stopped", "failed", "not possible"] = "new"
     reason: str = ""
     seconds: float = 0.0
     processes: int = 1
@@ -44,7 +45,7 @@ class Record:
 def read_cell(cell: Cell, out: Path) -> Record:
     """What is known of a cell; a record that cannot be read is as good as none."""
     if cell.missing:
-        return Record(state="failed", reason=cell.missing)
+        return Record(state="not possible", reason=cell.missing)
     try:
         tree = json.loads(read_text(cell.folder(out) / RECORD))
         record = Record(**{name: tree[name] for name in asdict(Record())})

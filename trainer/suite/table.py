@@ -1,6 +1,7 @@
 """The table of a suite, in Markdown: a line for each task under a protocol, a column for each encoder."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from surgstream.configs.columns import markdown
 from surgstream.trainer.evaluation.report.numbers import NOTHING, interval, shown
@@ -52,7 +53,7 @@ def encoders(columns: Sequence[Column]) -> list[str]:
 
 def title_of(column: Column) -> str:
     """What a column's task is called."""
-    return column.result.title if column.result else column.task
+    return column.result.title if column.result else Path(column.task).stem
 
 
 def metric_of(column: Column) -> str:
@@ -116,7 +117,8 @@ def reasons(columns: Sequence[Column]) -> Iterator[str]:
     found: dict[str, list[str]] = {}
     for column in columns:
         for name, why in column.reasons.items():
-            who = ", ".join(filter(None, [name, column.task, column.protocol]))
+            words = [name, Path(column.task).stem, Path(column.protocol).stem]
+            who = ", ".join(filter(None, words))
             found.setdefault(why, []).append(who)
     yield from (f"{'; '.join(who)}: {why}" for why, who in found.items())
 

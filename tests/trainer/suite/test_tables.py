@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from surgstream.trainer.evaluation.comparing import TOO_SMALL
+from surgstream.trainer.evaluation.comparing import TOO_SMALL, compare_models
 from surgstream.trainer.evaluation.report.result import Compared
 from surgstream.trainer.evaluation.scorer import Model, Scorer
 from surgstream.trainer.suite import scoring
@@ -95,7 +95,7 @@ def test_bold_is_the_one_that_is_better_than_every_other(
 ) -> None:
     seen = []
     verdicts = ["worse", "worse"]
-    real = scoring.compare_models
+    real = compare_models
 
     def says(scorer: Scorer, models: Sequence[Model]) -> list[Compared]:
         seen.append([model.name for model in models])
