@@ -153,7 +153,8 @@ LEAN = (
     "trainer.errors", "trainer.runs", "trainer.evaluation", "trainer.resume", "trainer.objectives.masking",
     "trainer.engine.schedules", "trainer.engine.checkpoint_files", "trainer.commands.order", "trainer.commands.status",
     "trainer.commands.status_page", "trainer.commands.describe", "trainer.commands.describe_table",
-    "trainer.commands.evaluate", "trainer.suite", "trainer.clip_tables", "trainer.estimates", "trainer.mixing", "trainer.model_sizes",
+    "trainer.commands.evaluate", "trainer.suite", "trainer.clip_tables", "trainer.estimates", "trainer.mixing",
+    "trainer.model_sizes",
 )  # fmt: skip
 
 
