@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 
 from surgstream.trainer.evaluation.report.document import whole_page
-from surgstream.trainer.evaluation.report.numbers import counted, facts
+from surgstream.trainer.evaluation.report.numbers import NOTHING, counted, facts
 from surgstream.trainer.evaluation.report.page import draw_sections
 from surgstream.trainer.suite.config import SuiteConfig
 from surgstream.trainer.suite.grids import draw_grid
@@ -112,13 +112,16 @@ def _costs(columns: Sequence[Column], out: Path) -> str:
                 for cell in column.cells
                 if cell.model.name == name and cell.key
             ]
-            cells.append(f"<td>{sum(hours):.3g}<small>{counted(len(hours), 'run')}</small></td>")
+            text = (
+                f"{sum(hours):.3g}<small>{counted(len(hours), 'run')}</small>"
+                if any(hours)
+                else NOTHING
+            )
+            cells.append(f"<td>{text}</td>")
         lines.append(
             f"<tr><td>{escape(title_of(column))}, {escape(column.protocol)}</td>{''.join(cells)}</tr>\n"
         )
-    said = (
-        "Wall time of all seeds, from start to end of each run; a kill's own time is not counted."
-    )
+    said = "Wall time of all seeds, from start to end of each run that was not killed."
     return (
         f'<h2>Cost</h2>\n<div class="scroll"><table>\n{"".join(lines)}</table></div>\n'
         f'<p class="soft">{said}</p>\n'
@@ -129,9 +132,7 @@ def _section(column: Column, out: Path) -> str:
     """Everything about a task under a protocol, folded away."""
     head = f'<h2 id="{_anchor(column)}">{escape(title_of(column))} <small>{escape(column.protocol)}</small></h2>\n'
     if column.result is None or column.space is None:
-        return head + _list(
-            "", [why for why in column.reasons.values() if why] or ["nothing is done yet"]
-        )
+        return head + _list("", [": ".join(filter(None, each)) for each in column.reasons.items()])
 
     sections = draw_sections(column.result, column.videos, column.space)
     return (
