@@ -199,6 +199,12 @@ def submit_packing(scripts: dict[str, str], logs: Path) -> str:
     return f"{page}logs in {logs}; the same command again does what is missing\n"
 
 
+def note_submitted(run_dir: Path, job: str) -> None:
+    """Note the job of a run for `surgstream status`, until it starts."""
+    with (run_dir / SUBMITTED).open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"time": time.time(), "job": job}) + "\n")
+
+
 def _exclude(site: Site, excluded: Sequence[Exclusion]) -> str:
     """The option that leaves out nodes, and those that the site leaves out anyway."""
     nodes = [*filter(None, [site.exclude]), *(found.node for found in excluded)]
@@ -225,9 +231,7 @@ def _write(run_dir: Path, script: str, site: Site, config: TrainConfig) -> Path:
 
 def _queue(run_dir: Path, batch: Path, *options: str) -> str:
     job = submit(batch, *options)
-    # For `surgstream status`, until the job starts
-    with (run_dir / SUBMITTED).open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"time": time.time(), "job": job}) + "\n")
+    note_submitted(run_dir, job)
     return job
 
 

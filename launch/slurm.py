@@ -29,6 +29,7 @@ def render(
     words: Sequence[str],
     *,
     run_dir: Path,
+    task_dir: str | None = None,
     name: str,
     options: Sequence[str] = (),
     requeues: bool = True,
@@ -39,6 +40,7 @@ def render(
         site: Topology, time, and how programs are started.
         words: The surgstream command that every rank runs; may hold variables of the job, as `$SLURM_ARRAY_TASK_ID`.
         run_dir: Absolute; holds the job's log, its marks and checkpoints.
+        task_dir: The run directory of each task of an array, below `run_dir`; may hold variables of the job as well.
         name: The job's name.
         options: More options of sbatch.
         requeues: Whether the job is told to save before its time is over, and starts again then, or when it loses a
@@ -55,7 +57,10 @@ def render(
     all_options = (*directives(site, run_dir, name), *options)
     lines = [f"#SBATCH {_directive(option)}" for option in all_options]
     text = _replace(text, "directives", lines)
-    return _replace(text, "site", _settings(site, words, run_dir, requeues))
+    settings = [*_settings(site, words, run_dir, requeues)]
+    if task_dir:
+        settings.append(f"run_dir={_word(task_dir)}")
+    return _replace(text, "site", settings)
 
 
 def directives(site: Site, run_dir: Path, name: str) -> Iterator[str]:

@@ -80,7 +80,7 @@ def _loader(words: argparse.Namespace) -> None:
 
 
 def _pack(words: argparse.Namespace) -> None:
-    overrides, options = _split(words.overrides)
+    overrides, options = split(words.overrides)
     path, root = find_corpus(words.corpus)
     # Jobs read the file again; reading it here reports its mistakes before anything is queued
     corpus = load(CorpusConfig, path, [f"pack.{option}" for option in options])
@@ -113,7 +113,7 @@ def _run_dir(words: argparse.Namespace) -> None:
 
 
 def _site_and_recipe(words: argparse.Namespace) -> tuple[Site, TrainConfig]:
-    site, recipe = _split(words.overrides)
+    site, recipe = split(words.overrides)
     return load(Site, words.site, site), _recipe(words.recipe, recipe)
 
 
@@ -124,7 +124,7 @@ def _recipe(path: str, overrides: Sequence[str]) -> TrainConfig:
     return dataclasses.replace(config, run_dir=str(Path(config.run_dir).absolute()))
 
 
-def _split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+def split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     """Part the words `site.key=value` from the others."""
     site = [word.removeprefix("site.") for word in overrides if word.startswith("site.")]
     return site, [word for word in overrides if not word.startswith("site.")]

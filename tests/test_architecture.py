@@ -42,8 +42,9 @@ MAY_IMPORT = {
     ),
     "shards.commands": ("shards",),
     "launch": (
-        "launch", "shards.corpus.file", "shards.format.rates", "shards.storage.addresses", "trainer.config",
-        "trainer.runs.excluded", "trainer.runs.files", "trainer.runs.plot",
+        "launch", "shards.corpus.file", "shards.format.rates", "shards.order.sequence", "shards.storage.addresses",
+        "trainer.commands.suite", "trainer.config", "trainer.runs.excluded", "trainer.runs.files", "trainer.runs.plot",
+        "trainer.suite",
     ),
     "launch.commands": (
         "launch.commands", "shards.format.outside", "shards.packing.shares", "shards.releases.registry",

@@ -1,16 +1,18 @@
 """`surgstream suite`: encoders on many tasks, and a table. Its own process needs no torch."""
 
+import argparse
 import json
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from surgstream.configs.columns import columns
 from surgstream.configs.errors import SurgstreamError
 from surgstream.configs.files import write_atomically
 from surgstream.configs.loading import load
+from surgstream.shards.storage.addresses import absolute
 from surgstream.trainer.evaluation.report.numbers import NOTHING
 from surgstream.trainer.evaluation.report.result import to_json
 from surgstream.trainer.evaluation.tasks.loading import each_fold
@@ -25,27 +27,71 @@ from surgstream.trainer.suite.scoring import Column, score_columns
 from surgstream.trainer.suite.table import draw_table
 
 
-def run(words: Any) -> int:
-    """Do the work of `surgstream suite`."""
-    suite = load(SuiteConfig, words.suite)
-    places = Places(out=Path(words.out).absolute(), labels=words.labels)
-    models = read_models(words.weights, suite)
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A suite, and all that the words of a command say of it.
 
-    corpora = Corpora(words.corpus)
-    names = {task for part in suite.parts for word in part.tasks for task in each_fold(word)}
-    data = {name: open_task_data(name, corpora, words.labels) for name in sorted(names)}
-    cells = list(plan_cells(suite, models, data, places))
+    Attributes:
+        suite: The suite.
+        cells: Its cells.
+        places: Where it reads and writes.
+        words: The words that say the same, wherever they are said.
+    """
+
+    suite: SuiteConfig
+    cells: tuple[Cell, ...]
+    places: Places
+    words: tuple[str, ...]
+
+
+def run(words: argparse.Namespace) -> int:
+    """Do the work of `surgstream suite`."""
+    plan = read_plan(words)
+    out = plan.places.out
     if words.dry_run:
-        sys.stdout.write(tell_plan(cells, places.out))
+        sys.stdout.write(tell_plan(plan.cells, out))
         return 0
 
-    stopped = False if words.table else not _run_all(cells, places.out, words.processes)
-    columns = list(score_columns(cells, places))
-    _keep(suite, columns, places.out)
-    sys.stdout.write(draw_table(suite, columns))
-    sys.stdout.write(f"\n{places.out}: report.html, table.md, table.tex\n")
-    all_done = all(cell.predictions(places.out) for cell in cells)
-    return 0 if all_done and not stopped else 1
+    stopped = not (words.table or _run_all(plan.cells, out, words.processes))
+    columns = list(score_columns(plan.cells, plan.places))
+    _keep(plan.suite, columns, out)
+    sys.stdout.write(draw_table(plan.suite, columns))
+    sys.stdout.write(f"\n{out}: report.html, table.md, table.tex\n")
+    all_done = all(cell.predictions(out) for cell in plan.cells)
+    return int(stopped or not (all_done or words.table))
+
+
+def read_plan(words: argparse.Namespace) -> Plan:
+    """Read suite, encoders, corpora and labels.
+
+    Args:
+        words: `suite`, `weights`, `corpus`, `labels` and `out`, as `surgstream suite` takes them.
+
+    Raises:
+        SurgstreamError: One of them is wrong or not there. What a task lacks is told by its cells.
+    """
+    suite = load(SuiteConfig, words.suite)
+    out = Path(words.out).absolute()
+    labels = absolute(words.labels) if words.labels else None
+    places = Places(out=out, labels=labels)
+    models = read_models(words.weights, suite)
+
+    addresses = [*map(absolute, words.corpus)]
+    corpora = Corpora(addresses)
+    names = {task for part in suite.parts for word in part.tasks for task in each_fold(word)}
+    data = {name: open_task_data(name, corpora, labels) for name in sorted(names)}
+    said = [str(Path(words.suite).absolute())]
+    for model in models:
+        if not model.is_yardstick:
+            said += [f"weights={model.name}={model.weights}", *model.words]
+    said += [f"--corpus={address}" for address in addresses]
+    said += [f"--labels={labels}"] if labels else []
+    return Plan(
+        suite=suite,
+        cells=tuple(plan_cells(suite, models, data, places)),
+        places=places,
+        words=(*said, f"--out={out}"),
+    )
 
 
 def tell_plan(cells: Sequence[Cell], out: Path) -> str:

@@ -74,6 +74,12 @@ class Cell:
         """The column of the table that it belongs to."""
         return self.asked, self.protocol
 
+    @property
+    def reads_features(self) -> bool:
+        """Whether it is a readout of features that others of its encoder share."""
+        recipe = self.recipe
+        return isinstance(recipe, ProbeRecipe) and isinstance(recipe.readout, _ON_FEATURES)
+
     def folder(self, out: Path) -> Path:
         """Its run directory."""
         name = f"{Path(self.task).stem}-{Path(self.protocol).stem}-{self.key}"
@@ -154,6 +160,7 @@ def _cells(
         if isinstance(recipe, ProbeRecipe) and isinstance(recipe.readout, _ON_FEATURES):
             # All probes of an encoder read the features that the first of them wrote.
             words.append(f"features={places.out / FEATURES}")
+            recipe = replace(recipe, features=str(places.out / FEATURES))
 
         yield Cell(
             **common,

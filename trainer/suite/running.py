@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -43,7 +43,7 @@ class Record:
 
 
 def read_cell(cell: Cell, out: Path) -> Record:
-    """What is known of a cell; a record that cannot be read is as good as none."""
+    """What is known of a cell; a record that cannot be read is as good as none, as where a job runs it."""
     if cell.missing:
         return Record(state="not possible", reason=cell.missing)
     try:
@@ -51,7 +51,12 @@ def read_cell(cell: Cell, out: Path) -> Record:
         record = Record(**{name: tree[name] for name in asdict(Record())})
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         record = Record()
-    return record
+
+    failed = read_mark(cell.folder(out), FAILED)
+    stopped = read_mark(cell.folder(out), REQUEUE)
+    if failed is not None:
+        return replace(record, state="failed", reason=failed)
+    return record if stopped is None else replace(record, state="stopped", reason=stopped)
 
 
 def run_cell(cell: Cell, out: Path, processes: int) -> Record:

@@ -46,6 +46,24 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         metavar="weights=[NAME=]WEIGHTS",
         help="the encoders; encoder.KEY=VALUE after one says how it is read",
     )
+    add_places(parser)
+    parser.add_argument(
+        "--processes",
+        type=Number(int, 1, 1024),
+        metavar="N",
+        default=1,
+        help="processes of each run on this machine, one a GPU (default: 1)",
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--dry-run", action="store_true", help="only tell what there is to do, and what is missing"
+    )
+    how.add_argument("--table", action="store_true", help="only draw the table of what is done")
+    return parser.parse_intermixed_args(argv)
+
+
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """Where a suite reads and writes."""
     parser.add_argument(
         "--corpus",
         metavar="SHARDS",
@@ -64,16 +82,3 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--out", metavar="DIR", type=to_folder, required=True, help="the suite's folder"
     )
-    parser.add_argument(
-        "--processes",
-        type=Number(int, 1, 1024),
-        metavar="N",
-        default=1,
-        help="processes of each run on this machine, one a GPU (default: 1)",
-    )
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument(
-        "--dry-run", action="store_true", help="only tell what there is to do, and what is missing"
-    )
-    how.add_argument("--table", action="store_true", help="only draw the table of what is done")
-    return parser.parse_intermixed_args(argv)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from surgstream.configs.places import to_folder, to_place
 from surgstream.configs.presets import Preset
 from surgstream.configs.ranges import Number
+from surgstream.launch.commands.measures.suite import add_places
 from surgstream.launch.commands.parsing import command
 
 DESCRIPTION = """\
@@ -21,6 +22,9 @@ Start jobs on a cluster.
       same line with --report instead of --nodes prints and draws the results
   surgstream launch pack SITE corpus.yaml s3://bucket/corpus --tasks 16
       packs a corpus as a job array and merges
+  surgstream launch suite SITE SUITE weights=W --corpus SHARDS --labels LABELS --out DIR
+      judges encoders: arrays over the suite's cells, and the table after them; the
+      same line again does what is missing
   surgstream launch run-dir RECIPE
       prints the absolute run directory, for scripts of your own
 
@@ -40,6 +44,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "torchrun": _torchrun,
         "loader": _loader,
         "pack": _pack,
+        "suite": _suite,
         "run-dir": _run_dir,
     }
     parser = command("launch", "surgstream.launch.submit", DESCRIPTION)
@@ -151,6 +156,23 @@ def _pack(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_intermixed_args(argv)
 
 
+def _suite(argv: Sequence[str]) -> argparse.Namespace:
+    parser = _way(
+        "suite", "Judge encoders on a suite, a node a cell, and draw the table.", "site", "suite"
+    )
+    parser.set_defaults(work="surgstream.launch.suites")
+    add_places(parser)
+    parser.add_argument(
+        "--at-once",
+        type=Number(int, 1, 10**4),
+        default=16,
+        metavar="N",
+        help="tasks of an array that run at the same time (default: 16)",
+    )
+    _add_dry_run(parser)
+    return parser.parse_intermixed_args(argv)
+
+
 def _run_dir(argv: Sequence[str]) -> argparse.Namespace:
     parser = _way("run-dir", "Print a recipe's absolute run directory.", "recipe")
     return parser.parse_intermixed_args(argv)
@@ -161,6 +183,10 @@ _POSITIONALS: dict[str, tuple[Callable[[str], str], str]] = {
     "recipe": (
         Preset("pretrain", "evaluate/protocols"),
         "a recipe's YAML file, or the name of one in configs/pretrain or configs/evaluate/protocols",
+    ),
+    "suite": (
+        Preset("evaluate/suites"),
+        "a suite's YAML file, or the name of one in configs/evaluate/suites",
     ),
     "corpus": (to_place, "a corpus file, or the name of one in configs/pack"),
     "out": (to_place, "a folder that all nodes see, or s3://BUCKET/PREFIX"),
