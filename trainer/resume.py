@@ -51,6 +51,25 @@ def _held(progress: Progress, key: str, kind: type[T]) -> T:
     )
 
 
+def _check_aim(progress: Progress, config: TrainConfig) -> None:
+    """Raise CheckpointError where the checkpoint is of a run that learns something else."""
+    saved = progress.state.get("config")
+    if not isinstance(saved, dict) or not isinstance(saved.get("objective"), dict):
+        return
+    before = saved["objective"].get("name"), saved.get("task")
+    now = config.objective.name, config.task
+    if before != now:
+        raise CheckpointError(
+            f"the checkpoint of step {progress.step} is of another run: it learns {_aim(*before)}, this "
+            f"recipe {_aim(*now)}; choose another run_dir"
+        )
+
+
+def _aim(objective: object, task: object) -> str:
+    """What a run learns, for messages."""
+    return f"{objective} of {task}" if task else str(objective)
+
+
 def order_from(progress: Progress, config: TrainConfig, corpus: SizedTable) -> Order:
     """Create the order of a new run, or continue the checkpoint's.
 
@@ -63,13 +82,15 @@ def order_from(progress: Progress, config: TrainConfig, corpus: SizedTable) -> O
         An order whose draws before `progress.clips_seen` are those already consumed.
 
     Raises:
-        CheckpointError: The seed differs, or corpus, weights or lanes differ and `resume.allow` does not say so.
+        CheckpointError: Objective, task or seed differ, or corpus, weights or lanes do and `resume.allow` does not say
+            so.
     """
     sizes = corpus.sizes()
     settings = config.data.order
     if not progress.state:
         return Order.create(sizes, config.seed, settings)
 
+    _check_aim(progress, config)
     before = Order.from_json(_held(progress, "order", dict))
     if before.seed != config.seed:
         raise CheckpointError(

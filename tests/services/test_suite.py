@@ -41,7 +41,7 @@ def test_arrays_of_two_nodes_make_the_table_of_one_process(
     made = make(tmp_path)
     out = tmp_path / "jobs"
     site = ("site.ranks_per_node=1",)
-    page = surgstream(cluster, "launch", "suite", SITE, *site, *words(made, out))
+    page = surgstream(cluster, "launch", "suite", SITE, *words(made, out), *site)
     jobs = {name: job for job, name in re.findall(r"job (\d+): (\w+)", page)}
     assert list(jobs) == ["features", "probe", "readouts", "table"]
 

@@ -50,6 +50,10 @@ def load_frozen(weights: str, config: FrozenConfig, seed: int) -> FrozenEncoder:
 
     is_random = weights.startswith(f"{RANDOM}:")
     place = weights.removeprefix(f"{RANDOM}:") if is_random else weights
+    if is_random and place in (PIXELS, RANDOM):
+        raise ModelError(
+            f"weights: expected {RANDOM}:WEIGHTS with weights that have an architecture, got {weights}; write {place}"
+        )
     if place.startswith(TIMM):
         _refuse(config, place, "layout", "model", "prefix", "shape")
         return _image(place.removeprefix(TIMM), place, config, seed, pretrained=not is_random)

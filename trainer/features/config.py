@@ -52,6 +52,10 @@ class FeaturesRecipe:
         """Yield what does not fit together."""
         if self.task and self.datasets is not None:
             yield f"datasets: expected null beside a task, got {list(self.datasets)}"
+        if self.clips.balance != "none":
+            yield (
+                f"clips.balance: expected none, as features have no order, got {self.clips.balance}"
+            )
         if self.labels and not self.task:
             yield f"labels: expected none where there is no task, got {self.labels}"
         if not self.task and self.clips.stride is not None:

@@ -207,6 +207,8 @@ def test_the_place_of_a_file_does_not_count(tmp_path: Path) -> None:
     ("weights", "config", "message"),
     [
         ("pixel", FrozenConfig(), r"got pixel, which does not exist; did you mean 'pixels'\?"),
+        ("random:pixels", FrozenConfig(), "weights that have an architecture, got random:pixels"),
+        ("random:random", FrozenConfig(), "got random:random; write random"),
         ("randm", FrozenConfig(), r"got randm, which does not exist; did you mean 'random'\?"),
         ("pixels", FrozenConfig(shape=TINY), "encoder.shape: expected None with weights pixels"),
         ("random", FrozenConfig(layout="vjepa2"), "encoder.layout: expected auto with weights random"),
