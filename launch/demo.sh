@@ -19,7 +19,7 @@ probe() { # NAME WEIGHTS [key=value ...]: attentive heads learn to read phases f
     local name=$1 weights=$2
     shift 2
     OMP_NUM_THREADS=1 torchrun --standalone --nproc-per-node 2 -m surgstream probe probe_tiny task=synth_phases \
-        labels="$TESTS/videos" data.corpus="$TESTS/shards" weights="$weights" run_dir="$TESTS/$name" "$@"
+        labels="$TESTS/videos" data.corpus="$TESTS/shards" weights="$weights" run_dir="$TESTS/$name" clips_per_epoch=1200 "$@"
 }
 
 judge() { # other operations than those of the corpus, since their seed is another

@@ -1,5 +1,6 @@
 """A suite as arrays of jobs, under a real Slurm: the same table as by one process."""
 
+import json
 import re
 from pathlib import Path
 
@@ -56,5 +57,5 @@ def test_arrays_of_two_nodes_make_the_table_of_one_process(
         assert (out / name).read_bytes() == (alone / name).read_bytes(), logs()
 
     runs = [str(path) for path in sorted(out.glob("cells/*"))]
-    states = surgstream(cluster, "status", *runs)
-    assert len(re.findall(r"state +done", states)) == len(runs) == 4, states
+    states = surgstream(cluster, "status", "--json", *runs).splitlines()
+    assert [json.loads(line)["state"] for line in states] == ["done"] * 4
