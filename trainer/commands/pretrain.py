@@ -10,7 +10,8 @@ from pathlib import Path
 
 from surgstream.configs.loading import to_tree
 from surgstream.shards.order.sequence import Order
-from surgstream.trainer.assembly import clip_source, held_out_clips, open_corpus, periodic_tasks
+from surgstream.shards.reading.summary import summarise
+from surgstream.trainer.assembly import clip_source, held_out_clips, periodic_tasks, training_corpus
 from surgstream.trainer.commands.preflight import preflight
 from surgstream.trainer.config import TrainConfig, load_recipe
 from surgstream.trainer.data.loader import ClipLoader
@@ -100,7 +101,7 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
         SurgstreamError: The data, the model, the checkpoint or the processes do not fit, or the loss is not finite.
     """
     run_dir = Path(config.run_dir)
-    corpus = open_corpus(config.data.corpus, config.data)
+    corpus = training_corpus(config.data)
     task = open_learned(config, corpus) if config.task else None
     config = with_task(config, task) if task else config
     table = task.train.training_table if task else corpus
@@ -124,6 +125,8 @@ def pretrain(config: TrainConfig, rank_info: RankInfo, make_guards: Callable[[],
 
     selection = selection_of(config, task, engine, objective, rank_info, plan, progress)
     state = {"order": order.to_json(), "manifest": table.sha256, "config": to_tree(config)}
+    if not task:
+        state["corpus_summary"] = to_tree(from_main(partial(summarise, corpus)))
     with clips.open(
         order, global_batch_size=config.global_batch_size, start=progress.clips_seen
     ) as batches:
